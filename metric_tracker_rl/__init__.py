@@ -1,0 +1,74 @@
+"""Metric Tracker RL: an environment for agents that find anomalies in product funnels.
+
+Public names are loaded when they are first used, so that whoever wants only the engine, or
+only the client, pays for no more. The engine needs no framework; the client needs no engine.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from metric_tracker_rl.analysis_tools import (
+        available_analysis_methods,
+        available_payload_generation_methods,
+        available_synthetic_generator_methods,
+    )
+    from metric_tracker_rl.client import MetricTrackerRlEnv
+    from metric_tracker_rl.models import MetricTrackerRlAction, MetricTrackerRlObservation
+    from metric_tracker_rl.rows import MetricSubmissionRow
+    from metric_tracker_rl.task_spec import TaskSpec
+    from metric_tracker_rl.tasks import (
+        DEFAULT_TASK_ID,
+        DEFAULT_TASK_ORDER,
+        TASKS,
+        available_task_specs,
+        get_task_spec,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DEFAULT_TASK_ID",
+    "DEFAULT_TASK_ORDER",
+    "TASKS",
+    "MetricSubmissionRow",
+    "MetricTrackerRlAction",
+    "MetricTrackerRlEnv",
+    "MetricTrackerRlObservation",
+    "TaskSpec",
+    "available_analysis_methods",
+    "available_payload_generation_methods",
+    "available_synthetic_generator_methods",
+    "available_task_specs",
+    "get_task_spec",
+]
+
+_HOME = {
+    "DEFAULT_TASK_ID": "tasks",
+    "DEFAULT_TASK_ORDER": "tasks",
+    "TASKS": "tasks",
+    "MetricSubmissionRow": "rows",
+    "MetricTrackerRlAction": "models",
+    "MetricTrackerRlEnv": "client",
+    "MetricTrackerRlObservation": "models",
+    "TaskSpec": "task_spec",
+    "available_analysis_methods": "analysis_tools",
+    "available_payload_generation_methods": "analysis_tools",
+    "available_synthetic_generator_methods": "analysis_tools",
+    "available_task_specs": "tasks",
+    "get_task_spec": "tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,63 @@
+"""The analysis methods: read-only, typed, declared once in one registry."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from metric_tracker_rl.analysis_tools import compare, lookup, row_generators, statistics
+from metric_tracker_rl.analysis_tools.registry import TOOLS, Tool, ToolRegistry
+from metric_tracker_rl.analysis_tools.schema import json_schema
+from metric_tracker_rl.funnel import ORDERING_APP
+from metric_tracker_rl.rows import MethodSpec, PayloadGeneratorMethod, SyntheticAnomalyGenerator
+from metric_tracker_rl.vocabulary import DIRECTIONS, STDDEV_SHIFT
+
+__all__ = [
+    "TOOLS",
+    "Tool",
+    "ToolRegistry",
+    "available_analysis_methods",
+    "available_payload_generation_methods",
+    "available_synthetic_generator_methods",
+    "compare",
+    "lookup",
+    "row_generators",
+    "statistics",
+]
+
+
+def available_analysis_methods() -> list[MethodSpec]:
+    """Name, description and JSON Schema parameters of every analysis method."""
+    return list(TOOLS.catalogue())
+
+
+def available_payload_generation_methods() -> list[MethodSpec]:
+    """Name, description and parameters of every row generator a payload can be built with."""
+    return list(_payload_methods())
+
+
+def available_synthetic_generator_methods() -> list[MethodSpec]:
+    """Name, description and parameters of every way to set a custom anomaly at reset."""
+    return list(_synthetic_methods())
+
+
+@cache
+def _payload_methods() -> tuple[MethodSpec, ...]:
+    schema = json_schema(PayloadGeneratorMethod, ORDERING_APP)
+    return tuple(
+        MethodSpec(name=each.name, description=each.description, parameters=schema)
+        for each in row_generators.GENERATORS.values()
+    )
+
+
+@cache
+def _synthetic_methods() -> tuple[MethodSpec, ...]:
+    return (
+        MethodSpec(
+            name=STDDEV_SHIFT,
+            description=(
+                "Sets a metric to median ± stddev_factor × standard deviation from the median "
+                f"on the given dates; direction is {', '.join(DIRECTIONS)}."
+            ),
+            parameters=json_schema(SyntheticAnomalyGenerator, ORDERING_APP),
+        ),
+    )

@@ -1,0 +1,136 @@
+"""Typed arguments of the analysis methods.
+
+Names of metrics and entities depend on the funnel, so they are plain text here and are
+looked up in the episode; the `names` mark lets the catalogue list them as an enum.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from metric_tracker_rl.rows import PayloadGeneratorMethod
+
+MAX_MULTIPLIER = 100.0
+
+
+def _no_bool(value: object) -> object:
+    """Refuse True and False where a number is wanted; pydantic alone would read 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("a boolean is not a number")  # noqa: TRY004 - what pydantic collects
+    return value
+
+
+def names(kind: str) -> Any:
+    """Mark a field as holding names of one kind: counts, rates or metrics."""
+    return {"names": kind}
+
+
+NotBool = BeforeValidator(_no_bool)
+Limit = Annotated[int, Field(ge=1, le=1000), NotBool]
+Date = Annotated[str, Field(description="a date of the episode, YYYY-MM-DD")]
+Dates = Annotated[list[str], Field(description="only these dates; empty for all")]
+Multiplier = Annotated[
+    float,
+    Field(
+        ge=0.0,
+        le=MAX_MULTIPLIER,
+        allow_inf_nan=False,
+        description="how many standard deviations from the median a value must exceed",
+    ),
+    NotBool,
+]
+Metric = Annotated[
+    str | None, Field(description="one metric; null for all", json_schema_extra=names("metrics"))
+]
+Metrics = Annotated[
+    list[str],
+    Field(description="several metrics; empty for all", json_schema_extra=names("metrics")),
+]
+
+
+class Arguments(BaseModel):
+    """Base of all argument models: unknown arguments are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class NoArguments(Arguments):
+    """For methods that take nothing."""
+
+
+class DateArguments(Arguments):
+    """One date."""
+
+    date: Date
+
+
+class RateArguments(Arguments):
+    """One conversion rate on one date."""
+
+    date: Date
+    entity_name: str = Field(description="a conversion rate", json_schema_extra=names("rates"))
+
+
+class CountArguments(Arguments):
+    """One event count on one date."""
+
+    date: Date
+    entity_name: str = Field(description="an event count", json_schema_extra=names("counts"))
+
+
+class SuspiciousArguments(Arguments):
+    """How many dates."""
+
+    limit: Limit = Field(10, description="most dates to return")
+
+
+class RawDataArguments(Arguments):
+    """How many rows of the raw data, and of which kind."""
+
+    limit: Limit = Field(5, description="most rows to return")
+    offset: Annotated[int, Field(ge=0, le=100_000), NotBool] = Field(
+        0, description="rows to skip first"
+    )
+    granularity: Literal["daily", "hourly"] = Field("daily", description="daily or hourly rows")
+
+
+class MetricArguments(Arguments):
+    """Some metrics."""
+
+    metric_name: Metric = None
+    metric_names: Metrics = Field(default_factory=list)
+
+
+class DifferenceArguments(MetricArguments):
+    """Some metrics, and how far from the median."""
+
+    threshold: Annotated[float, Field(ge=0.0, allow_inf_nan=False), NotBool] = Field(
+        description="absolute difference from the median to exceed, in the metric's own unit"
+    )
+
+
+class SeriesRowsArguments(Arguments):
+    """For row generators that look at one fixed series."""
+
+    threshold_multiplier: Multiplier
+    dates: Dates = Field(default_factory=list)
+
+
+class MetricRowsArguments(MetricArguments, SeriesRowsArguments):
+    """For row generators over several metrics."""
+
+
+class PreviewArguments(Arguments):
+    """A report to look at."""
+
+    rows: list[Any] = Field(description="report rows, each with the nine fields of payload_schema")
+
+
+class PayloadArguments(Arguments):
+    """Row generators to run together."""
+
+    generator_methods: list[PayloadGeneratorMethod] = Field(
+        min_length=1, max_length=32, description="generators whose rows are merged"
+    )

@@ -1,0 +1,155 @@
+"""Methods that show the episode as it is: overview, dates, entities, rows, raw data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metric_tracker_rl.analysis_tools.arguments import (
+    DateArguments,
+    NoArguments,
+    PreviewArguments,
+    RawDataArguments,
+)
+from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
+from metric_tracker_rl.errors import ReportError, ToolArgumentError
+from metric_tracker_rl.funnel import HOURS
+from metric_tracker_rl.levels import MIX_SEVERITY, severity_of
+from metric_tracker_rl.play import EpisodeView
+from metric_tracker_rl.report import NAME_FIELDS, NUMBER_FIELDS, preview, read_report
+from metric_tracker_rl.reporting_policy import ROW_FIELDS, shown_delta
+from metric_tracker_rl.vocabulary import HOURLY_MIX, MIX_SHIFT
+
+THRESHOLD_SEARCH_SPACE = {
+    "threshold_multiplier": {"min": 0.5, "max": 5.0, "step": 0.25, "default": 2.0}
+}
+TOP_HOURS = 5
+NORMAL = "normal"
+
+
+@TOOLS.method(NoArguments)
+def task_overview(view: EpisodeView, _: NoArguments) -> Result:
+    """Everything to know first: instruction, reporting policy, thresholds, dates, methods."""
+    episode = view.episode
+    return {
+        "instruction": view.instruction,
+        "config": view.config,
+        "date_count": len(episode.dates),
+        "dates": list(episode.dates),
+        "threshold_search_space": THRESHOLD_SEARCH_SPACE,
+        "payload_schema": payload_schema(),
+        "available_methods": list(TOOLS),
+        "entities": _entities(view),
+        "reporting_policy": view.policy,
+        "thresholds": view.config["thresholds"],
+        "severity_bands": view.config["severity_bands"],
+    }
+
+
+@TOOLS.method(NoArguments)
+def list_dates(view: EpisodeView, _: NoArguments) -> Result:
+    """All dates of the episode, in order."""
+    return {"dates": list(view.episode.dates)}
+
+
+@TOOLS.method(NoArguments)
+def list_entities(view: EpisodeView, _: NoArguments) -> Result:
+    """Every entity a report row may name, with its type."""
+    return {"entities": _entities(view)}
+
+
+@TOOLS.method(DateArguments)
+def rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
+    """Event counts and conversion rates (percent) of one date."""
+    episode, funnel = view.episode, view.episode.config.funnel_spec
+    day = episode.day_index(arguments.date)
+    stages = len(funnel.counts)
+    return {
+        "found": True,
+        "date": arguments.date,
+        "daily_metrics": dict(zip(funnel.counts, episode.counts[day], strict=True)),
+        "derived_rates": dict(zip(funnel.rates, episode.series.rows[day][stages:-1], strict=True)),
+    }
+
+
+@TOOLS.method(DateArguments)
+def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
+    """The 24 hourly rows of one date, its daytime share (hours 8 to 19) and the usual share."""
+    episode = view.episode
+    day = episode.day_index(arguments.date)
+    counts = episode.config.funnel_spec.counts
+    hours = episode.hours(day).tolist()
+    busiest = sorted(range(len(hours)), key=lambda hour: (-hours[hour][0], hour))[:TOP_HOURS]
+    return {
+        "found": True,
+        "date": arguments.date,
+        "summary": {**_share_summary(view, day), "top_hours": busiest},
+        "rows": [
+            {"hour": hour, **dict(zip(counts, row, strict=True))} for hour, row in enumerate(hours)
+        ],
+    }
+
+
+@TOOLS.method(RawDataArguments)
+def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> Result:
+    """Raw event counts, daily by default or hourly, from the start or an offset."""
+    episode = view.episode
+    counts = episode.config.funnel_spec.counts
+    hourly = arguments.granularity == "hourly"
+    total = len(episode.dates) * (HOURS if hourly else 1)
+    chosen = range(total)[arguments.offset : arguments.offset + arguments.limit]
+    rows: list[dict[str, Any]] = []
+    for index in chosen:
+        if hourly:
+            day, hour = divmod(index, HOURS)
+            values = episode.hours(day)[hour].tolist()
+            head: dict[str, Any] = {"date": episode.dates[day], "hour": hour}
+        else:
+            values, head = episode.counts[index], {"date": episode.dates[index]}
+        rows.append({**head, **dict(zip(counts, values, strict=True))})
+    return {
+        "granularity": arguments.granularity,
+        "row_count": total,
+        "returned_rows": len(rows),
+        "rows": rows,
+    }
+
+
+@TOOLS.method(PreviewArguments)
+def preview_submission(view: EpisodeView, arguments: PreviewArguments) -> Result:
+    """Check the form of report rows: valid, invalid and repeated ones. Says nothing of right."""
+    try:
+        report = read_report(arguments.rows, view.episode)
+    except ReportError as problem:
+        raise ToolArgumentError(str(problem)) from None
+    return preview(report).model_dump()
+
+
+def payload_schema() -> dict[str, Any]:
+    """What a report row looks like: its fields, and the allowed names of four of them."""
+    return {
+        "fields": list(ROW_FIELDS),
+        "numbers": list(NUMBER_FIELDS),
+        "allowed": {name: list(allowed) for name, allowed in NAME_FIELDS.items()},
+        "notes": "date is YYYY-MM-DD; entity_name is one of list_entities; rates in percent; "
+        "daytime share as a fraction; delta_value = observed_value - baseline_value",
+    }
+
+
+def _entities(view: EpisodeView) -> list[dict[str, str]]:
+    return [
+        {"entity_type": kind, "entity_name": name}
+        for kind, name in view.episode.config.funnel_spec.entities
+    ]
+
+
+def _share_summary(view: EpisodeView, day: int) -> Result:
+    series = view.episode.series
+    share, usual = series.rows[day][-1], series.baseline_row[-1]
+    size = abs(series.deviation_rows[day][-1])
+    return {
+        "daytime_share": share,
+        "baseline_daytime_share": usual,
+        "delta_value": shown_delta(share, usual, HOURLY_MIX),
+        "anomaly_type": MIX_SHIFT if size >= series.level.mix_threshold else NORMAL,
+        "severity": severity_of(size, MIX_SEVERITY),
+    }

@@ -1,0 +1,65 @@
+"""Rate drop: fewer people take a step, or a slow leak over several steps.
+
+Cause: the rate of one step falls by less than a funnel break, and every later stage has
+fewer events; or several steps lose a little each, none of them flagged alone.
+Shows as: one conversion_rate row, of that adjacent pair or, for a leak, of the shortest
+composite that is flagged. Later counts and composites are echoes.
+"""
+
+from __future__ import annotations
+
+from metric_tracker_rl.anomalies.base import Cause, CleanDay, Root
+from metric_tracker_rl.bitstream import BitStream
+from metric_tracker_rl.effects import StepRates
+from metric_tracker_rl.levels import GUARD_BAND
+from metric_tracker_rl.vocabulary import CONVERSION_RATE, RATE_DROP
+
+LEAK_SHARE = 0.3
+"""Share of rate anomalies that are slow leaks."""
+LEAK_STEP = (0.55, 0.82)
+"""What each leaking step loses, in multiples of the rate threshold: clear of the guard band."""
+LEAK_TRICKLE = (0.10, 0.25)
+"""What the steps before the last lose when the leak is to show only at the very end."""
+
+
+class RateDrop:
+    """Conversion falls."""
+
+    anomaly_type = RATE_DROP
+
+    def plan(self, stream: BitStream, day: CleanDay) -> Cause:
+        if stream.uniform() < LEAK_SHARE:
+            return leak(stream, day, -1.0, stream.pick(day.funnel.composite_ends), RATE_DROP)
+        stage = stream.pick(day.step_stages)
+        cap = day.level.break_threshold * (1.0 - GUARD_BAND) - 0.005
+        size = day.separation(stream, day.level.rate_threshold, cap)
+        return step_cause(day, stage, -size, RATE_DROP)
+
+
+def step_cause(day: CleanDay, stage: int, deviation: float, anomaly_type: str) -> Cause:
+    """One step's rate moved to a relative deviation; the root is that adjacent pair."""
+    factor = day.factor_to(day.rate_column(stage), deviation)
+    name = day.funnel.step_rates[stage - 1]
+    return Cause(
+        day.index,
+        StepRates(((stage, factor),)),
+        Root(CONVERSION_RATE, name, anomaly_type),
+    )
+
+
+def leak(stream: BitStream, day: CleanDay, sign: float, end: int, anomaly_type: str) -> Cause:
+    """Every step up to `end` moved a little; the root is the composite that ends there.
+
+    A leak that shows in the shortest composite is spread evenly. One that must show in the longer composite
+    alone trickles first and loses most at its last step.
+    """
+    composites = day.funnel.composite_ends
+    shortest = end == composites[0]
+    threshold = day.level.rate_threshold
+    factors = []
+    for stage in range(1, end + 1):
+        share = LEAK_STEP if shortest or stage == end else LEAK_TRICKLE
+        size = threshold * stream.uniform(*share)
+        factors.append((stage, day.factor_to(day.rate_column(stage), sign * size)))
+    name = day.funnel.composite_rates[composites.index(end)]
+    return Cause(day.index, StepRates(tuple(factors)), Root(CONVERSION_RATE, name, anomaly_type))

@@ -1,0 +1,67 @@
+"""Playing a scripted policy in process, against the same session a server uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from metric_tracker_rl.policies import Action, Observed, Policy
+from metric_tracker_rl.session import Call, EpisodeSession, Reply
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a play ended.
+
+    Attributes:
+        score: reward of the last step, in [0, 1].
+        steps: steps taken.
+        status: status of the last reply.
+        observation: content of the last reply.
+    """
+
+    score: float
+    steps: int
+    status: str
+    observation: Observed
+
+
+def play(session: EpisodeSession, policy: Policy, reply: Reply) -> Outcome:
+    """Play a policy to its end.
+
+    Args:
+        session: a session with a running episode.
+        policy: who plays.
+        reply: the reply to the reset.
+    """
+    moves = policy.play(observed(reply))
+    steps = 0
+    try:
+        action = next(moves)
+        while True:
+            reply = session.step(call_from(action))
+            steps += 1
+            if reply.done:
+                break
+            action = moves.send(observed(reply))
+    except StopIteration:
+        pass
+    finally:
+        moves.close()
+    return Outcome(reply.reward, steps, reply.status, observed(reply))
+
+
+def call_from(action: Action) -> Call:
+    """The session's call for an action as policies and clients write it."""
+    return Call(**action)
+
+
+def observed(reply: Reply) -> dict[str, Any]:
+    """What a policy sees of a reply: the same names as on the wire."""
+    return {
+        **reply.content,
+        "status": reply.status,
+        "message": reply.message,
+        "reward": reply.reward,
+        "done": reply.done,
+    }

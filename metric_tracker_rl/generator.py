@@ -1,0 +1,319 @@
+"""From a configuration to finished data that the reporting policy answers in one way.
+
+A draw makes clean hourly counts, plans one cause per anomaly, applies the causes and then
+applies the public rule to the result. The draw is accepted only if the rule's answer equals
+the planned roots exactly and no deviation lies inside the guard band of its threshold;
+otherwise the next draw is tried. Labels always come from the rule, never from the plan.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metric_tracker_rl.anomalies import FAMILIES, Cause, CleanDay
+from metric_tracker_rl.bitstream import BitStream
+from metric_tracker_rl.config import MIXED, EpisodeConfig
+from metric_tracker_rl.custom_anomalies import AppliedAnomaly, apply_custom
+from metric_tracker_rl.effects import to_counts
+from metric_tracker_rl.errors import GenerationError
+from metric_tracker_rl.funnel import HOURS
+from metric_tracker_rl.levels import GUARD_BAND, SEVERITY_GUARD
+from metric_tracker_rl.reporting_policy import SEVERITY_BOUNDS, ReportRow, findings_of_day, label
+from metric_tracker_rl.series import (
+    DailySeries,
+    Floats,
+    Ints,
+    daily_values,
+    deviations,
+    excess_counts,
+    medians,
+)
+from metric_tracker_rl.vocabulary import (
+    COUNT_DROP,
+    COUNT_SPIKE,
+    EVENT_COUNT,
+    MIX_SHIFT,
+    QUALITY_ISSUE,
+    RATE_DROP,
+    RATE_SPIKE,
+)
+
+MAX_DRAWS = 200
+"""Draws before giving up; the mean is close to one."""
+PLAN_TRIES = 40
+"""Proposals for one cause on one day before its draw is thrown away."""
+PLAN_BAND = GUARD_BAND + 0.02
+"""Guard band while planning: a little wider than the final one, because every anomaly moves
+the medians that the others were planned against."""
+SETTLE_ROUNDS = 6
+"""How often a draw's causes are planned again against the medians that they themselves moved."""
+SHARED_DAY = 0.3
+"""How often a traffic-mix shift in a mixed episode shares its day with another cause."""
+FIRST_DATE = dt.date(2022, 1, 1)
+DATE_SPAN = 1400
+"""Episodes start within this many days of `FIRST_DATE`; no clock is ever read."""
+TREND = 0.04
+"""Largest relative change of traffic from the first to the last day of an episode."""
+
+COUNT_FAMILIES = (COUNT_DROP, COUNT_SPIKE)
+RATE_FAMILIES = (RATE_DROP, RATE_SPIKE)
+UNSHARED = (QUALITY_ISSUE, MIX_SHIFT)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One accepted draw.
+
+    Attributes:
+        dates: ISO date of each day.
+        clean: hourly counts before any cause, shape (days, 24, stages).
+        hourly: finished hourly counts, same shape.
+        causes: planned causes, by day.
+        applied: custom anomalies as they were applied.
+        series: derived series of the finished data.
+        labels: the reporting policy's answer.
+        draws: number of draws this took.
+    """
+
+    dates: tuple[str, ...]
+    clean: Ints
+    hourly: Ints
+    causes: tuple[Cause, ...]
+    applied: tuple[AppliedAnomaly, ...]
+    series: DailySeries
+    labels: tuple[ReportRow, ...]
+    draws: int
+
+
+def generate(config: EpisodeConfig) -> Draw:
+    """The episode's data.
+
+    Raises:
+        GenerationError: no draw in `MAX_DRAWS` was acceptable.
+        InvalidValueError: a custom anomaly names a date outside the episode.
+    """
+    for number in range(MAX_DRAWS):
+        draw = _draw(config, number)
+        if draw is not None:
+            return draw
+    raise GenerationError(
+        f"No acceptable draw in {MAX_DRAWS} tries for scenario_family "
+        f"{config.scenario_family!r}, difficulty {config.difficulty!r}, anomaly_count "
+        f"{config.anomaly_count}; try another seed."
+    )
+
+
+def apply_causes(clean: Ints, causes: Sequence[Cause]) -> Ints:
+    """Finished counts: each cause applied to its day, in the order given."""
+    hourly = clean.copy()
+    for cause in causes:
+        hourly[cause.day] = cause.effect.apply(hourly[cause.day])
+    return hourly
+
+
+def dates_of(start: dt.date, days: int) -> tuple[str, ...]:
+    """ISO dates of an episode."""
+    return tuple((start + dt.timedelta(days=day)).isoformat() for day in range(days))
+
+
+def guard_violations(series: DailySeries) -> int:
+    """Number of deviations inside the guard band of their threshold."""
+    return int(_guarded(series).sum())
+
+
+def severity_is_clear(row: ReportRow) -> bool:
+    """Whether a row's size keeps its distance from every severity bound.
+
+    Data-quality sizes are whole numbers that nobody divides; they need no distance.
+    """
+    if row.entity_type not in (EVENT_COUNT, "conversion_rate", "funnel_step", "hourly_mix"):
+        return True
+    size = abs(row.delta_value)
+    if row.entity_type != "hourly_mix":
+        size = size / row.baseline_value if row.baseline_value else size
+    bounds = SEVERITY_BOUNDS[row.entity_type]
+    return all(abs(size / bound - 1.0) > SEVERITY_GUARD for bound in bounds)
+
+
+def _draw(config: EpisodeConfig, number: int) -> Draw | None:
+    stream = BitStream(config.identity, number)
+    level, funnel = config.level, config.funnel_spec
+    start = FIRST_DATE + dt.timedelta(days=stream.below(DATE_SPAN))
+    dates = dates_of(start, level.days)
+    clean = _clean_counts(stream, config, start)
+    days = _days_and_families(stream, config)
+    clean_values = daily_values(clean, funnel)
+    baselines = medians(clean_values, funnel)
+    planned: dict[int, tuple[Cause, ...]] = {}
+    unsettled = set(days)
+    for _ in range(SETTLE_ROUNDS):
+        for day in sorted(unsettled):
+            view = _view(config, clean, clean_values, baselines, day)
+            causes = _causes_of_day(stream, days[day], view)
+            if causes is None:
+                return None
+            planned[day] = causes
+        in_order = tuple(cause for day in sorted(planned) for cause in planned[day])
+        hourly = apply_causes(clean, in_order)
+        if config.anomalies:
+            # Set by hand: the rule still labels the result, but nobody promises its margins.
+            hourly, applied = apply_custom(hourly, config.anomalies, dates, funnel, level)
+            series = DailySeries(hourly, funnel, level)
+            labels = label(series, dates)
+            return Draw(dates, clean, hourly, in_order, applied, series, labels, number + 1)
+        series = DailySeries(hourly, funnel, level)
+        labels = label(series, dates)
+        unsettled = _unsettled_days(series, dates, planned, labels)
+        if not unsettled:
+            return Draw(dates, clean, hourly, in_order, (), series, labels, number + 1)
+        if not unsettled <= set(planned):
+            return None  # a day without a cause looks like one: only other data can help
+        baselines = series.baselines
+    return None
+
+
+def _unsettled_days(
+    series: DailySeries,
+    dates: Sequence[str],
+    planned: Mapping[int, tuple[Cause, ...]],
+    labels: Sequence[ReportRow],
+) -> set[int]:
+    """Days on which the rule's answer is not the plan, or is too close to call."""
+    unsettled = set(np.flatnonzero(_guarded(series).any(axis=1)).tolist())
+    wanted = {(dates[day], *cause.root) for day, causes in planned.items() for cause in causes}
+    answered = {(row.date, row.entity_type, row.entity_name, row.anomaly_type) for row in labels}
+    unclear = {row.date for row in labels if not severity_is_clear(row)}
+    wrong = {date for date, *_ in wanted ^ answered} | unclear
+    return unsettled | {dates.index(date) for date in wrong}
+
+
+def _clean_counts(stream: BitStream, config: EpisodeConfig, start: dt.date) -> Ints:
+    """Hourly counts of an uneventful episode, shape (days, 24, stages)."""
+    level, funnel = config.level, config.funnel_spec
+    days, steps = level.days, len(funnel.base_rates)
+    mean = stream.uniform(*funnel.opens_range)
+    slope = stream.uniform(-TREND, TREND)
+    jitter = [1.0 + stream.uniform(-funnel.rate_jitter, funnel.rate_jitter) for _ in range(steps)]
+
+    weekday = np.array([funnel.weekday_factors[(start.weekday() + day) % 7] for day in range(days)])
+    trend = 1.0 + slope * (np.arange(days) / (days - 1) - 0.5)
+    traffic = mean * weekday * trend * (1.0 + level.traffic_noise * stream.normals(days))
+
+    weights = np.array(funnel.hour_weights)
+    begin, end = funnel.daytime
+    lean = np.ones((days, HOURS))
+    lean[:, begin:end] += (level.shape_noise * stream.normals(days))[:, np.newaxis]
+    shape = weights * lean
+    # A running sum has one order of addition on every machine; a plain sum has several.
+    shape = shape / np.add.accumulate(shape, axis=1)[:, -1:]
+
+    noise = stream.normals(steps + 1, days, HOURS) * level.sampling_noise
+    rates = np.array([rate * near for rate, near in zip(funnel.base_rates, jitter, strict=True)])
+    daily_rates = rates * (1.0 + level.rate_noise * stream.normals(days, steps))
+
+    counts = np.empty((days, HOURS, steps + 1), dtype=np.int64)
+    expected = traffic[:, np.newaxis] * shape
+    counts[:, :, 0] = to_counts(expected + np.sqrt(expected) * noise[0])
+    for step in range(steps):
+        above = counts[:, :, step]
+        rate = np.minimum(daily_rates[:, step : step + 1], 1.0)
+        spread = np.sqrt(above * rate * (1.0 - rate))
+        drawn = to_counts(above * rate + spread * noise[step + 1])
+        counts[:, :, step + 1] = np.minimum(drawn, above)
+    return counts
+
+
+def _days_and_families(stream: BitStream, config: EpisodeConfig) -> dict[int, list[str]]:
+    """Families by day: one cause a day, but for a traffic-mix shift that shares one.
+
+    Days with impossible counts are never shared: the policy reports nothing else on them.
+    """
+    free = stream.shuffled(range(config.level.days))
+    days: dict[int, list[str]] = {}
+    for name in _family_names(stream, config):
+        hosts = [day for day, names in days.items() if len(names) == 1 and names[0] not in UNSHARED]
+        shares = name == MIX_SHIFT and config.scenario_family == MIXED and hosts
+        if shares and stream.uniform() < SHARED_DAY:
+            days[stream.pick(hosts)].append(name)
+        else:
+            days[free.pop()] = [name]
+    return days
+
+
+def _family_names(stream: BitStream, config: EpisodeConfig) -> list[str]:
+    """Family of each anomaly; a mixed episode draws them, as its level wants it."""
+    count = config.anomaly_count
+    if config.scenario_family != MIXED:
+        return [config.scenario_family] * count
+    names: list[str] = []
+    if config.level.mixed_needs_both and count >= 2:
+        names = [stream.pick(COUNT_FAMILIES), stream.pick(RATE_FAMILIES)]
+    everything = tuple(FAMILIES)
+    names += [stream.pick(everything) for _ in range(count - len(names))]
+    # Mix shifts last, so that a day to share exists by then.
+    return sorted(names, key=lambda name: name == MIX_SHIFT)
+
+
+def _view(
+    config: EpisodeConfig, clean: Ints, clean_values: Floats, baselines: Floats, day: int
+) -> CleanDay:
+    return CleanDay(
+        index=day,
+        hours=clean[day],
+        values=clean_values[day].tolist(),
+        baselines=baselines.tolist(),
+        funnel=config.funnel_spec,
+        level=config.level,
+    )
+
+
+def _causes_of_day(
+    stream: BitStream, names: Sequence[str], view: CleanDay
+) -> tuple[Cause, ...] | None:
+    """First proposal for the day's families that the rule answers with their roots."""
+    baselines = np.array(view.baselines)
+    for _ in range(PLAN_TRIES):
+        causes = tuple(FAMILIES[name].plan(stream, view) for name in names)
+        hours = view.hours
+        for cause in causes:
+            hours = cause.effect.apply(hours)
+        one_day = hours[np.newaxis]
+        changes = deviations(daily_values(one_day, view.funnel), baselines)[0].tolist()
+        if _near_threshold(changes, view, PLAN_BAND):
+            continue
+        excess = excess_counts(one_day)[0].tolist()
+        found = findings_of_day(changes, excess, view.funnel, view.level)
+        answered = {(f.entity_type, f.entity_name, f.anomaly_type) for f in found}
+        if answered == {tuple(cause.root) for cause in causes}:
+            return causes
+    return None
+
+
+def _near_threshold(changes: Sequence[float], view: CleanDay, band: float) -> bool:
+    """Whether any deviation of the day lies within `band` of its threshold."""
+    level, stages = view.level, len(view.funnel.counts)
+    limits = (
+        [level.count_threshold] * stages
+        + [level.rate_threshold] * len(view.funnel.rates)
+        + [level.mix_threshold]
+    )
+    low, high = 1.0 - band, 1.0 + band
+    near = any(
+        low <= abs(change) / limit <= high for change, limit in zip(changes, limits, strict=True)
+    )
+    steps = changes[stages : 2 * stages - 1]
+    return near or any(low <= -change / level.break_threshold <= high for change in steps)
+
+
+def _guarded(series: DailySeries) -> NDArray[np.bool_]:
+    """Which deviations lie inside a guard band; step rates have a second one, for breaks."""
+    stages = len(series.funnel.counts)
+    drops = -series.deviations[:, stages : 2 * stages - 1] / series.level.break_threshold
+    ratios = np.abs(series.deviations) / series.thresholds
+    every = np.concatenate([ratios, drops], axis=1)
+    return (every >= 1.0 - GUARD_BAND) & (every <= 1.0 + GUARD_BAND)

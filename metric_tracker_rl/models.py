@@ -1,0 +1,99 @@
+"""Action, observation and state as they travel: the framework's types with our fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openenv.core.env_server.types import Action, Observation, State
+from pydantic import Field
+
+from metric_tracker_rl.rows import (
+    MethodSpec,
+    MetricSubmissionRow,
+    PayloadGeneratorMethod,
+    RewardBreakdown,
+    SubmissionIssue,
+    SubmissionPreview,
+    SyntheticAnomalyGenerator,
+)
+from metric_tracker_rl.task_spec import TaskSpec
+
+__all__ = [
+    "MethodSpec",
+    "MetricSubmissionRow",
+    "MetricTrackerRlAction",
+    "MetricTrackerRlObservation",
+    "MetricTrackerRlState",
+    "PayloadGeneratorMethod",
+    "RewardBreakdown",
+    "SubmissionIssue",
+    "SubmissionPreview",
+    "SyntheticAnomalyGenerator",
+    "TaskSpec",
+]
+
+
+class MetricTrackerRlAction(Action):
+    """One step: run one analysis method, or submit the report.
+
+    The empty action submits an empty report. Using more than one kind of action in one
+    message is an error, and nothing is graded.
+    """
+
+    classifications: list[MetricSubmissionRow] = Field(
+        default_factory=list, description="the final report"
+    )
+    analysis_method: str | None = Field(
+        None, description="run this analysis method instead of submitting"
+    )
+    analysis_args: dict[str, Any] = Field(default_factory=dict, description="its arguments")
+    payload_generators: list[PayloadGeneratorMethod] = Field(
+        default_factory=list, description="build the report on the server and submit it"
+    )
+
+
+class MetricTrackerRlObservation(Observation):
+    """What a reset or a step tells the player.
+
+    The catalogues are full on reset; a step's reply carries what changed.
+    """
+
+    task_id: str = ""
+    status: str = Field(
+        "ready", description="ready, analyzed, in_progress, evaluated, completed or error"
+    )
+    message: str = ""
+    instruction: str = ""
+    config: dict[str, Any] = Field(default_factory=dict)
+    conversion_metric_definitions: list[dict[str, Any]] = Field(default_factory=list)
+    available_methods: list[MethodSpec] = Field(default_factory=list)
+    available_synthetic_generator_methods: list[MethodSpec] = Field(default_factory=list)
+    applied_synthetic_generators: list[dict[str, Any]] = Field(default_factory=list)
+    available_tasks: list[TaskSpec] = Field(default_factory=list)
+    analysis_result: dict[str, Any] | None = Field(
+        None, description="method, arguments and result of an analysis step"
+    )
+    generated_rows: list[dict[str, Any]] = Field(default_factory=list)
+    submitted_rows: list[dict[str, Any]] = Field(default_factory=list)
+    submission_preview: SubmissionPreview | None = None
+    submission_issues: list[SubmissionIssue] = Field(default_factory=list)
+    reward_breakdown: RewardBreakdown | None = None
+    expected_row_count: int = 0
+    correct_row_count: int = 0
+    daily_metrics: list[dict[str, Any]] = Field(
+        default_factory=list, description="empty in standard play"
+    )
+    hourly_metrics: list[dict[str, Any]] = Field(
+        default_factory=list, description="empty in standard play"
+    )
+    debug: dict[str, Any] | None = Field(None, description="null in standard play")
+
+
+class MetricTrackerRlState(State):
+    """Public progress of an episode; never a label, a seed or a score in the making."""
+
+    task_id: str | None = None
+    status: str = Field("idle", description="idle, running or completed")
+    max_steps: int = 0
+    submissions: int = 0
+    max_submissions: int = 0

@@ -1,0 +1,26 @@
+"""Scripted policies: players that need no model.
+
+A policy is a generator function: it is given the observation of the reset, yields actions
+and is sent the observation of each. So one policy plays in process, over a WebSocket and
+step by step in the user interface, and can know nothing that an agent is not told.
+"""
+
+from __future__ import annotations
+
+from metric_tracker_rl.policies import (  # noqa: F401 - importing registers them
+    median_filter,
+    null,
+    random_rows,
+    reference,
+    report_all,
+)
+from metric_tracker_rl.policies.registry import (
+    POLICIES,
+    Action,
+    Observed,
+    Play,
+    Policy,
+    get_policy,
+)
+
+__all__ = ["POLICIES", "Action", "Observed", "Play", "Policy", "get_policy"]

@@ -1,0 +1,16 @@
+"""Median filter: one statistical generator, no reading."""
+
+from __future__ import annotations
+
+from metric_tracker_rl.policies.registry import Observed, Play, policy
+from metric_tracker_rl.vocabulary import MEDIAN_FILTER
+
+MULTIPLIER = 2.0
+
+
+@policy("median_filter")
+def median_filter(_: Observed) -> Play:
+    """Submits what one median filter at two standard deviations generates."""
+    yield {
+        "payload_generators": [{"method_name": MEDIAN_FILTER, "threshold_multiplier": MULTIPLIER}]
+    }

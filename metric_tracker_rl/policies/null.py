@@ -1,0 +1,11 @@
+"""Null: the floor of every scale."""
+
+from __future__ import annotations
+
+from metric_tracker_rl.policies.registry import Observed, Play, policy, submit
+
+
+@policy("null")
+def null(_: Observed) -> Play:
+    """Submits the empty report at once."""
+    yield submit([])

@@ -1,0 +1,40 @@
+"""Random: as many rows as are expected, drawn blindly."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from metric_tracker_rl.policies.registry import (
+    Observed,
+    Play,
+    analyse,
+    policy,
+    result_of,
+    submit,
+)
+from metric_tracker_rl.vocabulary import ANOMALY_TYPES, DETECTION_METHODS, SEVERITIES
+
+
+@policy("random")
+def random_rows(opening: Observed) -> Play:
+    """Submits as many random rows as are expected; the same ones for the same dates."""
+    dates = result_of((yield analyse("list_dates")))["dates"]
+    entities = result_of((yield analyse("list_entities")))["entities"]
+    draw = random.Random(dates[0])
+    yield submit([_row(draw, dates, entities) for _ in range(opening["expected_row_count"])])
+
+
+def _row(draw: random.Random, dates: list[str], entities: list[dict[str, str]]) -> dict[str, Any]:
+    entity = draw.choice(entities)
+    baseline, observed = draw.uniform(1, 100), draw.uniform(1, 100)
+    return {
+        "date": draw.choice(dates),
+        **entity,
+        "anomaly_type": draw.choice(ANOMALY_TYPES),
+        "detection_method": DETECTION_METHODS[entity["entity_type"]],
+        "baseline_value": baseline,
+        "observed_value": observed,
+        "delta_value": observed - baseline,
+        "severity": draw.choice(SEVERITIES),
+    }

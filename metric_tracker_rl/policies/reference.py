@@ -1,0 +1,163 @@
+"""Reference: reads tool results and applies the reporting policy to them.
+
+Written from the policy's text alone, on what the tools show, and shares no code with the
+generator or the labels. That it scores 1.0 on an episode therefore proves the episode
+solvable from the tools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metric_tracker_rl.policies.registry import (
+    Observed,
+    Play,
+    analyse,
+    policy,
+    result_of,
+    submit,
+)
+
+Row = dict[str, Any]
+STAGES = (
+    "app_opens",
+    "menu_opens",
+    "product_added_to_cart",
+    "orders_placed",
+    "payment_successful",
+)
+STEPS = (
+    "app_open_to_menu_open",
+    "menu_open_to_product_added_to_cart",
+    "product_added_to_cart_to_order_placed",
+    "order_placed_to_payment_successful",
+)
+COMPOSITES = ("app_open_to_order_placed", "app_open_to_payment_successful")
+
+
+@policy("reference")
+def reference(_: Observed) -> Play:
+    """Applies the reporting policy to what the tools show; the ceiling of every scale."""
+    overview = result_of((yield analyse("task_overview")))
+    dates, limits = overview["dates"], overview["thresholds"]
+    bands = overview["severity_bands"]
+    medians = {
+        each["metric_name"]: each["median_value"]
+        for each in result_of((yield analyse("get_metric_median")))["results"]
+    }
+    ranked = result_of((yield analyse("list_suspicious_dates", limit=len(dates))))["dates"]
+    report: list[Row] = []
+    for hint in sorted(ranked, key=lambda each: each["date"]):
+        date = hint["date"]
+        if hint["impossible_issue_count"]:
+            found = result_of((yield analyse("check_impossible_counts", date=date)))
+            report.extend(_quality_rows(date, found["issues"]))
+            continue
+        if hint["hourly_mix_delta_pct"] >= 100.0 * limits["daytime_share_absolute"]:
+            found = result_of((yield analyse("hourly_rows_for_date", date=date)))
+            report.append(_mix_row(date, found["summary"], bands["hourly_mix"]))
+        if (
+            hint["max_count_delta_pct"] >= 100.0 * limits["count_relative"]
+            or hint["max_rate_delta"] >= 100.0 * limits["rate_relative"]
+        ):
+            found = result_of((yield analyse("rows_for_date", date=date)))
+            values = {**found["daily_metrics"], **found["derived_rates"]}
+            report.extend(_funnel_rows(date, values, medians, limits, bands))
+    yield submit(report)
+
+
+def _funnel_rows(
+    date: str,
+    values: Mapping[str, float],
+    medians: Mapping[str, float],
+    limits: Mapping[str, float],
+    bands: Mapping[str, list[float]],
+) -> list[Row]:
+    """Rules 3 to 6 for one date."""
+    change = {name: (values[name] - medians[name]) / medians[name] for name in values}
+
+    def flagged(name: str) -> bool:
+        kind = "count_relative" if name in STAGES else "rate_relative"
+        return abs(change[name]) >= limits[kind]
+
+    def row(name: str, entity_type: str, entity_name: str, anomaly: str, method: str) -> Row:
+        return {
+            "date": date,
+            "entity_type": entity_type,
+            "entity_name": entity_name,
+            "anomaly_type": anomaly,
+            "detection_method": method,
+            "baseline_value": medians[name],
+            "observed_value": values[name],
+            "delta_value": round(values[name] - medians[name], 4),
+            "severity": _severity(abs(change[name]), bands[entity_type]),
+        }
+
+    def count_row(name: str) -> Row:
+        way = "drop" if change[name] < 0 else "spike"
+        anomaly = f"absolute_{way}_in_event_count"
+        return row(name, "event_count", name, anomaly, "compare_count_to_median")
+
+    def rate_row(name: str) -> Row:
+        way = "drop" if change[name] < 0 else "spike"
+        anomaly = f"rate_{way}_from_median"
+        return row(name, "conversion_rate", name, anomaly, "compare_rate_to_median")
+
+    rows: list[Row] = []
+    explained: set[str] = set()
+    for above, stage, below, into, out_of in zip(
+        STAGES, STAGES[1:], STAGES[2:], STEPS, STEPS[1:], strict=False
+    ):
+        opposite = change[into] * change[out_of] < 0
+        alone = flagged(stage) and not flagged(above) and not flagged(below)
+        if alone and opposite and flagged(into) and flagged(out_of):
+            rows.append(count_row(stage))
+            explained |= {into, out_of}
+    for index, step in enumerate(STEPS):
+        if not flagged(step) or step in explained:
+            continue
+        if change[step] <= -limits["funnel_break_relative_drop"]:
+            name = f"{STAGES[index + 1]}_from_{STAGES[index]}"
+            rows.append(row(step, "funnel_step", name, "funnel_break", "detect_funnel_break"))
+        else:
+            rows.append(rate_row(step))
+    if not any(flagged(step) for step in STEPS):
+        rows.extend([rate_row(name) for name in COMPOSITES if flagged(name)][:1])
+    if flagged(STAGES[0]):
+        rows.append(count_row(STAGES[0]))
+    return rows
+
+
+def _mix_row(date: str, summary: Mapping[str, Any], bands: list[float]) -> Row:
+    share, usual = summary["daytime_share"], summary["baseline_daytime_share"]
+    return {
+        "date": date,
+        "entity_type": "hourly_mix",
+        "entity_name": "app_opens:daytime_share",
+        "anomaly_type": "hourly_traffic_mix_shift",
+        "detection_method": "hourly_rows_for_date",
+        "baseline_value": usual,
+        "observed_value": share,
+        "delta_value": round(share - usual, 6),
+        "severity": _severity(abs(share - usual), bands),
+    }
+
+
+def _quality_rows(date: str, issues: list[Mapping[str, Any]]) -> list[Row]:
+    wanted = (
+        "entity_type",
+        "entity_name",
+        "anomaly_type",
+        "detection_method",
+        "baseline_value",
+        "observed_value",
+        "delta_value",
+        "severity",
+    )
+    return [{"date": date, **{name: issue[name] for name in wanted}} for issue in issues]
+
+
+def _severity(size: float, bands: list[float]) -> str:
+    """Last band whose lower bound is reached; bands are those of medium, high, critical."""
+    return ("low", "medium", "high", "critical")[sum(size >= bound for bound in bands)]

@@ -1,0 +1,318 @@
+"""One play of an episode: reset, steps, submissions, and the rules that end it.
+
+The session is plain Python and knows no transport. Every call returns a `Reply`; whatever a
+caller does wrong comes back as a reply with status `error` that says what is allowed, costs
+a step, and leaves the episode as it was.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from metric_tracker_rl.analysis_tools import (
+    TOOLS,
+    available_synthetic_generator_methods,
+)
+from metric_tracker_rl.analysis_tools.row_generators import run_generators
+from metric_tracker_rl.config import EpisodeConfig
+from metric_tracker_rl.episode import Episode, build_episode
+from metric_tracker_rl.errors import (
+    InvalidValueError,
+    MetricTrackerError,
+    ReportError,
+    ToolArgumentError,
+    UnknownNameError,
+)
+from metric_tracker_rl.grader import Grade, counts_only, grade
+from metric_tracker_rl.play import (
+    DEFAULT_MAX_STEPS,
+    PRACTICE_COST,
+    EpisodeView,
+    PlayRules,
+)
+from metric_tracker_rl.report import preview, read_report
+from metric_tracker_rl.tasks import DEFAULT_TASK_ID, available_task_specs, resolve_config
+
+READY = "ready"
+ANALYZED = "analyzed"
+IN_PROGRESS = "in_progress"
+EVALUATED = "evaluated"
+COMPLETED = "completed"
+ERROR = "error"
+
+MAX_EPISODE_ID = 255
+LAST_STEPS = 3
+"""From this many steps left on, replies say how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a call tells the player.
+
+    Attributes:
+        status: ready, analyzed, in_progress, evaluated, completed or error.
+        message: one or two sentences.
+        reward: 0.0 until the end, the score on the last step.
+        done: whether the episode is over.
+        content: observation fields that this call filled; all others keep their defaults.
+    """
+
+    status: str
+    message: str
+    reward: float = 0.0
+    done: bool = False
+    content: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One step as a player sends it; exactly one kind of action may be used."""
+
+    analysis_method: str | None = None
+    analysis_args: Mapping[str, Any] = field(default_factory=dict)
+    classifications: Sequence[Any] = ()
+    payload_generators: Sequence[Any] = ()
+
+
+class EpisodeSession:
+    """Plays one episode at a time.
+
+    Args:
+        debug: put expected rows and the anomaly schedule into replies. For people who look
+            for a bug in a task; never on where an agent is trained or measured.
+    """
+
+    def __init__(self, *, debug: bool = False) -> None:
+        self.debug = debug
+        self.task_id: str = DEFAULT_TASK_ID
+        self.view: EpisodeView | None = None
+        self.steps = 0
+        self.submissions = 0
+        self.done = False
+        self.last_grade: Grade | None = None
+
+    @property
+    def episode(self) -> Episode | None:
+        """The running episode, if any."""
+        return self.view.episode if self.view else None
+
+    def reset(
+        self,
+        *,
+        task_id: str | None = None,
+        seed: int | None = None,
+        scenario_family: str | None = None,
+        difficulty: str | None = None,
+        anomaly_density: str | None = None,
+        anomaly_count: int | None = None,
+        anomalies: object = None,
+        max_steps: int | None = None,
+        max_submissions: int | None = None,
+        **unknown: Any,
+    ) -> Reply:
+        """Start an episode. A reset that fails leaves the running episode untouched."""
+        try:
+            if unknown:
+                raise UnknownNameError("reset argument", next(iter(unknown)), RESET_ARGUMENTS)
+            rules = PlayRules(
+                max_steps=DEFAULT_MAX_STEPS if max_steps is None else max_steps,
+                max_submissions=1 if max_submissions is None else max_submissions,
+            )
+            name, config = resolve_config(
+                task_id,
+                seed,
+                scenario_family,
+                difficulty,
+                anomaly_density,
+                anomaly_count,
+                anomalies,
+            )
+            return self.start(name, config, rules)
+        except MetricTrackerError as problem:
+            return Reply(ERROR, str(problem), done=self.view is not None and self.done)
+
+    def start(self, task_id: str, config: EpisodeConfig, rules: PlayRules) -> Reply:
+        """Start the episode of a configuration under rules of play.
+
+        Raises:
+            ConfigurationError: the episode cannot be made.
+        """
+        view = EpisodeView(build_episode(config), rules)
+        self.task_id, self.view = task_id, view
+        self.steps = self.submissions = 0
+        self.done = False
+        self.last_grade = None
+        return Reply(
+            READY,
+            f"Episode ready: {len(view.episode.dates)} days from {view.episode.dates[0]} to "
+            f"{view.episode.dates[-1]}. Call an analysis method or submit a report.",
+            content=self._opening(view),
+        )
+
+    def step(self, call: Call) -> Reply:
+        """One step. Never raises for anything a player can send."""
+        if self.view is None:
+            return Reply(ERROR, "No episode is running: call reset first.")
+        if self.done:
+            return Reply(COMPLETED, "The episode is over: call reset for another one.", done=True)
+        self.steps += 1
+        if self.steps > self.view.rules.max_steps:
+            self.done = True
+            return Reply(
+                COMPLETED,
+                f"More than {self.view.rules.max_steps} steps were taken (max_steps): the "
+                "episode ends with score 0 and nothing was graded.",
+                done=True,
+                content={"expected_row_count": len(self.view.episode.expected_rows)},
+            )
+        try:
+            reply = self._act(self.view, call)
+        except MetricTrackerError as problem:
+            reply = Reply(ERROR, str(problem))
+        return self._with_countdown(reply, self.view.rules)
+
+    def _act(self, view: EpisodeView, call: Call) -> Reply:
+        kinds = [
+            name
+            for name, given in (
+                ("analysis_method", call.analysis_method is not None),
+                ("classifications", len(call.classifications) > 0),
+                ("payload_generators", len(call.payload_generators) > 0),
+            )
+            if given
+        ]
+        if len(kinds) > 1:
+            raise ReportError(
+                f"One action at a time: this one has {' and '.join(kinds)}. Nothing was graded."
+            )
+        if call.analysis_method is not None:
+            return self._analyse(view, call.analysis_method, call.analysis_args)
+        if call.analysis_args:
+            raise ToolArgumentError(
+                "analysis_args were given without analysis_method; allowed: both or neither."
+            )
+        if call.payload_generators:
+            return self._submit_generated(view, call.payload_generators)
+        return self._submit(view, call.classifications)
+
+    def _analyse(self, view: EpisodeView, name: str, raw: Mapping[str, Any]) -> Reply:
+        arguments, result = TOOLS.find(name).call(view, raw)
+        content: dict[str, Any] = {
+            "analysis_result": {"method": name, "arguments": arguments, "result": result},
+            "expected_row_count": len(view.episode.expected_rows),
+        }
+        return Reply(ANALYZED, f"{name} done.", content=content)
+
+    def _submit_generated(self, view: EpisodeView, methods: Sequence[Any]) -> Reply:
+        rows, _ = run_generators(view, methods)
+        reply = self._submit(view, rows)
+        reply.content["generated_rows"] = [row.as_dict() for row in rows]
+        return reply
+
+    def _submit(self, view: EpisodeView, rows: Sequence[Any]) -> Reply:
+        report = read_report(rows, view.episode)
+        graded = grade(report, view.episode.expected_rows, debug=self.debug)
+        self.submissions += 1
+        allowed = view.rules.max_submissions
+        content: dict[str, Any] = {
+            "expected_row_count": len(view.episode.expected_rows),
+            "correct_row_count": graded.breakdown.matched_rows,
+        }
+        if self.submissions < allowed and graded.score < 1.0:
+            content["reward_breakdown"] = counts_only(graded.breakdown)
+            return Reply(
+                IN_PROGRESS,
+                f"Practice submission {self.submissions} of {allowed}: "
+                f"{graded.breakdown.matched_rows} of {graded.breakdown.expected_rows} expected "
+                "rows matched. Each submission before the last costs "
+                f"{PRACTICE_COST:.0%} of the final score.",
+                content=content,
+            )
+        score = round(graded.score * (1.0 - PRACTICE_COST * (self.submissions - 1)), 6)
+        self.done = True
+        self.last_grade = graded
+        content.update(
+            reward_breakdown=graded.breakdown.model_copy(update={"total_score": score}),
+            submission_preview=preview(report),
+            submission_issues=list(graded.issues),
+            submitted_rows=[row.as_dict() for row in report.rows],
+        )
+        return Reply(
+            EVALUATED,
+            f"Score {score:.4f}: {graded.breakdown.matched_rows} of "
+            f"{graded.breakdown.expected_rows} expected rows matched, "
+            f"{graded.breakdown.extra_rows} extra, {graded.breakdown.duplicate_rows} repeated, "
+            f"{graded.breakdown.invalid_rows} invalid.",
+            reward=score,
+            done=True,
+            content=content,
+        )
+
+    def _opening(self, view: EpisodeView) -> dict[str, Any]:
+        """The full catalogues, sent once."""
+        content: dict[str, Any] = {
+            "instruction": view.instruction,
+            "config": view.config,
+            "conversion_metric_definitions": view.definitions,
+            "available_methods": list(TOOLS.catalogue(view.episode.config.funnel)),
+            "available_synthetic_generator_methods": available_synthetic_generator_methods(),
+            "applied_synthetic_generators": list(view.episode.applied),
+            "available_tasks": available_task_specs(),
+            "expected_row_count": len(view.episode.expected_rows),
+        }
+        if self.debug:
+            content["debug"] = debug_content(view.episode)
+        return content
+
+    def _with_countdown(self, reply: Reply, rules: PlayRules) -> Reply:
+        left = rules.max_steps - self.steps
+        if reply.done or left >= LAST_STEPS:
+            return reply
+        note = "No step is left" if left == 0 else f"{left} step(s) left"
+        return Reply(
+            reply.status, f"{reply.message} {note}.", reply.reward, reply.done, reply.content
+        )
+
+
+def debug_content(episode: Episode) -> dict[str, Any]:
+    """The answer and the schedule behind it; for servers started in debug mode only."""
+    return {
+        "expected_rows": [row.as_dict() for row in episode.expected_rows],
+        "anomaly_schedule": [
+            {
+                "date": episode.dates[cause.day],
+                **cause.root._asdict(),
+                "effect": repr(cause.effect),
+            }
+            for cause in episode.draw.causes
+        ],
+        "seed": episode.config.seed,
+        "draws": episode.draw.draws,
+    }
+
+
+def check_episode_id(episode_id: object) -> str | None:
+    """An episode id as requested, or None.
+
+    Raises:
+        InvalidValueError: not text, empty, or too long.
+    """
+    if episode_id is None:
+        return None
+    if isinstance(episode_id, str) and 0 < len(episode_id) <= MAX_EPISODE_ID:
+        return episode_id
+    raise InvalidValueError("episode_id", episode_id, f"text of 1 to {MAX_EPISODE_ID} characters")
+
+
+RESET_ARGUMENTS: tuple[str, ...] = (
+    "episode_id",
+    *(
+        name
+        for name, parameter in inspect.signature(EpisodeSession.reset).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ),
+)
+"""Names that reset takes."""

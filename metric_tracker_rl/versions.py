@@ -1,0 +1,14 @@
+"""Version numbers of everything that decides bytes, labels or scores.
+
+Each one is named in the observation's `config`. A change of behaviour bumps the number:
+episodes, labels or scores made under different numbers are different things.
+"""
+
+GENERATOR_VERSION = "1"
+"""Bytes of an episode: the bit stream, the funnel's arithmetic, the families' parameters."""
+
+POLICY_VERSION = "1"
+"""Labels: which rows the reporting policy asks for, given the data."""
+
+GRADER_VERSION = "1"
+"""Scores: the formula that turns a report into a number."""

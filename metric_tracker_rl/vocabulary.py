@@ -1,0 +1,49 @@
+"""The fixed words of the contract: entity types, anomaly types, methods, severities.
+
+Plain text and nothing else, so that both the engine and a bare client can read it.
+"""
+
+from __future__ import annotations
+
+EVENT_COUNT = "event_count"
+CONVERSION_RATE = "conversion_rate"
+FUNNEL_STEP = "funnel_step"
+HOURLY_MIX = "hourly_mix"
+DATA_QUALITY = "data_quality"
+ENTITY_TYPES = (EVENT_COUNT, CONVERSION_RATE, FUNNEL_STEP, HOURLY_MIX, DATA_QUALITY)
+
+RATE_DROP = "rate_drop_from_median"
+RATE_SPIKE = "rate_spike_from_median"
+COUNT_DROP = "absolute_drop_in_event_count"
+COUNT_SPIKE = "absolute_spike_in_event_count"
+FUNNEL_BREAK = "funnel_break"
+MIX_SHIFT = "hourly_traffic_mix_shift"
+QUALITY_ISSUE = "instrumentation_data_quality_issue"
+ANOMALY_TYPES = (
+    RATE_DROP,
+    RATE_SPIKE,
+    COUNT_DROP,
+    COUNT_SPIKE,
+    FUNNEL_BREAK,
+    MIX_SHIFT,
+    QUALITY_ISSUE,
+)
+
+DETECTION_METHODS: dict[str, str] = {
+    CONVERSION_RATE: "compare_rate_to_median",
+    EVENT_COUNT: "compare_count_to_median",
+    FUNNEL_STEP: "detect_funnel_break",
+    HOURLY_MIX: "hourly_rows_for_date",
+    DATA_QUALITY: "check_impossible_counts",
+}
+"""The analysis method that shows an entity type, which a report must name."""
+
+SEVERITIES = ("low", "medium", "high", "critical")
+
+MEDIAN_FILTER = "median_filter"
+ROW_GENERATORS = (MEDIAN_FILTER, *ANOMALY_TYPES)
+"""Names of the row generators; each is also the analysis method `get_<name>_rows`."""
+
+DIRECTIONS = ("up", "down", "auto")
+STDDEV_SHIFT = "metric_stddev_shift"
+GENERATOR_METHODS = (STDDEV_SHIFT,)
