@@ -8,7 +8,7 @@ a step, and leaves the episode as it was.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,7 +140,10 @@ class EpisodeSession:
         Raises:
             ConfigurationError: the episode cannot be made.
         """
-        view = EpisodeView(build_episode(config), rules)
+        return self.open(task_id, EpisodeView(build_episode(config), rules))
+
+    def open(self, task_id: str, view: EpisodeView) -> Reply:
+        """Start an episode that is already made."""
         self.task_id, self.view = task_id, view
         self.steps = self.submissions = 0
         self.done = False
@@ -154,6 +157,14 @@ class EpisodeSession:
 
     def step(self, call: Call) -> Reply:
         """One step. Never raises for anything a player can send."""
+        return self._take(lambda view: self._act(view, call))
+
+    def refuse(self, problem: str) -> Reply:
+        """The step of an action that could not even be read; it counts like any other."""
+        return self._take(lambda _: Reply(ERROR, problem))
+
+    def _take(self, act: Callable[[EpisodeView], Reply]) -> Reply:
+        """Count a step, act if the rules allow one more, and turn errors into replies."""
         if self.view is None:
             return Reply(ERROR, "No episode is running: call reset first.")
         if self.done:
@@ -169,7 +180,7 @@ class EpisodeSession:
                 content={"expected_row_count": len(self.view.episode.expected_rows)},
             )
         try:
-            reply = self._act(self.view, call)
+            reply = act(self.view)
         except MetricTrackerError as problem:
             reply = Reply(ERROR, str(problem))
         return self._with_countdown(reply, self.view.rules)

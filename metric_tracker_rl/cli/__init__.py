@@ -1,0 +1,23 @@
+"""The `metric-tracker` command. One file per subcommand; heavy imports happen inside them."""
+
+from __future__ import annotations
+
+import typer
+
+from metric_tracker_rl.cli.bench import bench
+from metric_tracker_rl.cli.certify import certify
+
+app = typer.Typer(
+    name="metric-tracker",
+    help="Certify, benchmark and inspect Metric Tracker RL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(certify)
+app.command()(bench)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

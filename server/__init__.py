@@ -1,0 +1,1 @@
+"""The OpenEnv server: the engine behind the framework's HTTP and WebSocket routes."""
