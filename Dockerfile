@@ -1,0 +1,65 @@
+FROM python:3.11-slim AS build
+ENV PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+
+# Dependencies first, so that a change of our own code keeps this layer.
+# --without-pip: the environment is copied whole, and nothing installs into it later.
+COPY requirements.lock requirements-build.lock ./
+RUN python -m venv --without-pip /opt/venv \
+    && python -m pip --python /opt/venv/bin/python install \
+        --no-compile --require-hashes -r requirements.lock \
+    && python -m venv --without-pip /opt/build \
+    && python -m pip --python /opt/build/bin/python install \
+        --no-compile --require-hashes -r requirements-build.lock
+
+COPY pyproject.toml README.md LICENSE inference.py ./
+COPY metric_tracker_rl metric_tracker_rl
+COPY server server
+# Without isolation the build backend is the hash-pinned one, not whatever is newest today.
+RUN /opt/build/bin/hatchling build -t wheel -d /tmp/dist \
+    && python -m pip --python /opt/venv/bin/python install \
+        --no-compile --no-index --no-deps /tmp/dist/*.whl
+
+# Left out: pandas' own tests, Gradio's page rendering in Node (there is no Node here) and what
+# plotly ships for JupyterLab. What stays is dominated by Gradio's web pages (55 MB of its 69),
+# then plotly, numpy with its OpenBLAS, and pandas.
+# Bytecode is made here because the running server may have nowhere to write it; it is trusted
+# unchecked because nothing edits the sources of an image. Tests and plotly's thousands of
+# attribute classes, of which a chart loads a few, go without.
+RUN rm -rf /opt/venv/lib/python3.11/site-packages/pandas/tests \
+        /opt/venv/lib/python3.11/site-packages/gradio/templates/node \
+        /opt/venv/lib/python3.11/site-packages/plotly/labextension \
+        /opt/venv/share/jupyter \
+    && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+        -x '/tests/|/plotly/graph_objs/[a-z]' /opt/venv/lib/python3.11/site-packages
+
+
+FROM python:3.11-slim
+COPY --from=build /opt/venv /opt/venv
+# The web page shows the README.
+COPY README.md /app/README.md
+WORKDIR /app
+
+# Everything a library might write goes to /tmp, so the root filesystem can be read-only.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
+    GRADIO_TEMP_DIR=/tmp/gradio \
+    GRADIO_ANALYTICS_ENABLED=False \
+    HF_HUB_DISABLE_TELEMETRY=1 \
+    ENABLE_WEB_INTERFACE=true \
+    ENV_README_PATH=/app/README.md \
+    HOST=0.0.0.0 \
+    PORT=8000 \
+    WORKERS=1
+
+# By number, so that a cluster can see that it is not root; any other uid works as well.
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-I", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/health', timeout=4)"]
+# The process itself is PID 1 and gets SIGTERM; HOST, PORT and WORKERS reach it by the environment.
+CMD ["server"]

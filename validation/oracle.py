@@ -1,0 +1,43 @@
+"""Shows that the full reward can be earned: plays the named tasks with the reference policy.
+
+The policy sees what an agent sees, tool results over the WebSocket, and no label. The exit code is
+0 only if every task that was started ended with success and the highest printable score. BASE_URL
+names a running server; without it the scripted run starts its own.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+END = re.compile(r"^\[END\] success=(?P<success>true|false) steps=\d+ score=(?P<score>\d\.\d\d) ")
+# Printed scores are clamped to 0.99, so this stands for 1.0.
+FULL = "0.99"
+
+
+def earned_in_full(lines: list[str]) -> bool:
+    """Whether every [START] in a scripted run's output has an [END] with the full score."""
+    started = sum(line.startswith("[START] ") for line in lines)
+    ended = [match for line in lines if (match := END.match(line))]
+    full = [end for end in ended if end["success"] == "true" and end["score"] == FULL]
+    return started > 0 and started == len(ended) == len(full)
+
+
+def main() -> int:
+    """Runs the reference policy, repeats its output and judges it."""
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "inference.py"), "--policy", "reference"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    sys.stdout.write(run.stdout)
+    return 0 if run.returncode == 0 and earned_in_full(run.stdout.splitlines()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
