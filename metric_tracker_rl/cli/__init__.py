@@ -6,6 +6,7 @@ import typer
 
 from metric_tracker_rl.cli.bench import bench
 from metric_tracker_rl.cli.certify import certify
+from metric_tracker_rl.cli.digests import digests
 
 app = typer.Typer(
     name="metric-tracker",
@@ -16,6 +17,7 @@ app = typer.Typer(
 )
 app.command()(certify)
 app.command()(bench)
+app.command()(digests)
 
 
 def main() -> None:
