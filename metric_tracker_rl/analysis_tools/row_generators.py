@@ -7,9 +7,11 @@ applies the reporting policy's order, so their rows hold echoes beside roots.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic import ValidationError
 
 from metric_tracker_rl.analysis_tools.arguments import (
     MAX_MULTIPLIER,
@@ -19,6 +21,7 @@ from metric_tracker_rl.analysis_tools.arguments import (
     SeriesRowsArguments,
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, Tool
+from metric_tracker_rl.analysis_tools.schema import describe_problems
 from metric_tracker_rl.analysis_tools.statistics import chosen_metrics, metric_column
 from metric_tracker_rl.errors import ToolArgumentError, UnknownNameError, echo
 from metric_tracker_rl.play import EpisodeView
@@ -206,7 +209,7 @@ def find_generator(name: object) -> RowGenerator:
 
 
 def run_generators(
-    view: EpisodeView, methods: Sequence[PayloadGeneratorMethod | Mapping[str, Any]]
+    view: EpisodeView, methods: Sequence[object]
 ) -> tuple[list[ReportRow], list[Result]]:
     """Rows of several generators, merged by key, and a summary of each.
 
@@ -216,14 +219,15 @@ def run_generators(
     merged: dict[tuple[str, str, str], ReportRow] = {}
     summaries = []
     for method in methods:
-        generator = find_generator(method["method_name"])
+        wanted = _read_method(method)
+        generator = find_generator(wanted.method_name)
         rows, details = _run(
             view,
             generator,
-            method.get("metric_name"),
-            method.get("metric_names") or (),
-            _multiplier(method.get("threshold_multiplier", 2.0)),
-            method.get("dates") or (),
+            wanted.metric_name,
+            wanted.metric_names,
+            _multiplier(wanted.threshold_multiplier),
+            wanted.dates,
         )
         for row in rows:
             merged.setdefault(row.key, row)
@@ -245,10 +249,17 @@ def payload_generator(view: EpisodeView, arguments: PayloadArguments) -> Result:
     }
 
 
-def _multiplier(value: Any) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and 0.0 <= value <= MAX_MULTIPLIER:
-        return float(value)
+def _read_method(raw: object) -> PayloadGeneratorMethod:
+    try:
+        return PayloadGeneratorMethod.model_validate(raw)
+    except ValidationError as error:
+        problems = describe_problems("generator method", PayloadGeneratorMethod, error)
+        raise ToolArgumentError(problems) from None
+
+
+def _multiplier(value: float) -> float:
+    if 0.0 <= value <= MAX_MULTIPLIER:
+        return value
     raise ToolArgumentError(
         f"threshold_multiplier is {echo(value)}; allowed: a number from 0 to {MAX_MULTIPLIER:g}."
     )
