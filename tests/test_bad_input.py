@@ -188,10 +188,10 @@ def test_a_number_outside_its_range_is_told_the_range(
 @pytest.mark.parametrize(
     ("multiplier", "told"),
     [
-        (True, "threshold_multiplier is True; allowed: a number from 0 to 100."),
+        (True, "threshold_multiplier is True: a boolean is not a number."),
         (NAN, "threshold_multiplier is nan; allowed: a number from 0 to 100."),
         (INFINITY, "threshold_multiplier is inf; allowed: a number from 0 to 100."),
-        (-1, "threshold_multiplier is -1; allowed: a number from 0 to 100."),
+        (-1, "threshold_multiplier is -1.0; allowed: a number from 0 to 100."),
     ],
 )
 def test_a_payloads_multiplier_is_checked_before_anything_is_graded(
@@ -200,6 +200,33 @@ def test_a_payloads_multiplier_is_checked_before_anything_is_graded(
     method = {"method_name": "median_filter", "threshold_multiplier": multiplier}
     assert told in refused(session.step(Call(payload_generators=[method])))
     assert session.submissions == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("median_filter", " is 'median_filter': input should be a valid dictionary"),
+        ({}, "the argument 'method_name' is required"),
+        (
+            {"method_name": "median_filter", "threshold": 1},
+            "(did you mean 'threshold_multiplier'?); allowed: method_name, metric_name",
+        ),
+        ({"method_name": "median_filter", "dates": 5}, "dates is 5: input should be a valid list"),
+        ({"method_name": 5}, "method_name is 5: input should be a valid string"),
+    ],
+)
+def test_a_payloads_method_that_cannot_be_read_says_why(
+    session: EpisodeSession, method: Any, told: str
+) -> None:
+    assert told in refused(session.step(Call(payload_generators=[method])))
+    tool = analyse(session, "payload_generator", generator_methods=[method])
+    assert told.split(" is ")[-1].removeprefix("the argument 'method_name'") in refused(tool)
+
+
+def test_a_boolean_multiplier_is_no_number_in_the_tool_either(session: EpisodeSession) -> None:
+    method = {"method_name": "median_filter", "threshold_multiplier": True}
+    reply = analyse(session, "payload_generator", generator_methods=[method])
+    assert "a boolean is not a number" in refused(reply)
 
 
 def test_a_payloads_unknown_method_is_told_the_nearest(session: EpisodeSession) -> None:
