@@ -173,7 +173,8 @@ class _LanePlay:
     def _answer(self, lane: int, reply: Reply) -> Action | None:
         self._steps[lane] += 1
         if reply.done:
-            return self._finish(lane, reply)
+            self._finish(lane, reply)
+            return None
         return self._advance(lane, reply, lambda moves: moves.send(observed(reply)))
 
     def _advance(self, lane: int, reply: Reply, move: Callable[[Play], Action]) -> Action | None:
@@ -183,7 +184,8 @@ class _LanePlay:
         try:
             return move(moves)
         except StopIteration:
-            return self._finish(lane, reply)
+            self._finish(lane, reply)
+            return None
 
     def _finish(self, lane: int, reply: Reply) -> None:
         moves, self._moves[lane] = self._moves[lane], None
