@@ -42,7 +42,7 @@ class BitStream:
 
     def words(self, size: int) -> NDArray[np.uint64]:
         """Next `size` raw 64-bit words."""
-        return self._philox.random_raw(size)  # type: ignore[no-any-return]
+        return self._philox.random_raw(size)
 
     def normals(self, *shape: int) -> NDArray[np.float64]:
         """Nearly normal variates: centred, scaled sums of eight 16-bit uniforms.

@@ -9,11 +9,12 @@ Effects are pure and hold all their numbers, so undoing a cause means applying t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from metric_tracker_rl.series import Floats, Ints
+from metric_tracker_rl.series import Ints
 
 
 class Effect(Protocol):
@@ -23,7 +24,7 @@ class Effect(Protocol):
         """New counts, shape (24, stages); the argument is left as it is."""
 
 
-def to_counts(values: Floats) -> Ints:
+def to_counts(values: NDArray[np.floating[Any]]) -> Ints:
     """Nearest whole numbers, at least 0."""
     return np.maximum(np.rint(values), 0.0).astype(np.int64)
 

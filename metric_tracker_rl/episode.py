@@ -66,7 +66,7 @@ class Episode:
     @cached_property
     def counts(self) -> list[list[int]]:
         """Daily counts as nested lists of ints, (days, stages)."""
-        return self.draw.hourly.sum(axis=1).tolist()  # type: ignore[no-any-return]
+        return self.draw.hourly.sum(axis=1).tolist()
 
     def hours(self, day: int) -> Ints:
         """Hourly counts of one day, shape (24, stages); a view, not to be written to."""

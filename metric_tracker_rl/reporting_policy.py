@@ -215,7 +215,7 @@ def findings_of_day(
 def days_to_look_at(series: DailySeries) -> list[int]:
     """Days on which anything is flagged or impossible; every other day has no root."""
     flagged = (np.abs(series.deviations) >= series.thresholds).any(axis=1)
-    return np.flatnonzero(flagged | series.excess.any(axis=1)).tolist()  # type: ignore[no-any-return]
+    return np.flatnonzero(flagged | series.excess.any(axis=1)).tolist()
 
 
 def row_for(finding: Finding, day: int, date: str, series: DailySeries) -> ReportRow:
@@ -242,7 +242,7 @@ def row_for(finding: Finding, day: int, date: str, series: DailySeries) -> Repor
 
 
 def shown_delta(observed: float, baseline: float, entity_type: str) -> float:
-    """observed − baseline at the precision that both are shown with."""
+    """Observed − baseline at the precision that both are shown with."""
     decimals = SHARE_DECIMALS if entity_type == HOURLY_MIX else RATE_DECIMALS
     return round(observed - baseline, decimals)
 

@@ -22,8 +22,10 @@ from metric_tracker_rl.vocabulary import (
 
 
 def one_of(*names: str) -> Any:
-    """List a text field's names in its JSON Schema, without refusing others while parsing:
-    a report with one bad row is still read, and the row is named."""
+    """List a text field's names in its JSON Schema, without refusing others while parsing.
+
+    So a report with one bad row is still read, and the row is named.
+    """
     return {"enum": list(names)}
 
 

@@ -183,6 +183,7 @@ class EpisodeSession:
             reply = act(self.view)
         except MetricTrackerError as problem:
             reply = Reply(ERROR, str(problem))
+        reply.content["expected_row_count"] = len(self.view.episode.expected_rows)
         return self._with_countdown(reply, self.view.rules)
 
     def _act(self, view: EpisodeView, call: Call) -> Reply:
@@ -212,8 +213,7 @@ class EpisodeSession:
     def _analyse(self, view: EpisodeView, name: str, raw: Mapping[str, Any]) -> Reply:
         arguments, result = TOOLS.find(name).call(view, raw)
         content: dict[str, Any] = {
-            "analysis_result": {"method": name, "arguments": arguments, "result": result},
-            "expected_row_count": len(view.episode.expected_rows),
+            "analysis_result": {"method": name, "arguments": arguments, "result": result}
         }
         return Reply(ANALYZED, f"{name} done.", content=content)
 
@@ -228,10 +228,7 @@ class EpisodeSession:
         graded = grade(report, view.episode.expected_rows, debug=self.debug)
         self.submissions += 1
         allowed = view.rules.max_submissions
-        content: dict[str, Any] = {
-            "expected_row_count": len(view.episode.expected_rows),
-            "correct_row_count": graded.breakdown.matched_rows,
-        }
+        content: dict[str, Any] = {"correct_row_count": graded.breakdown.matched_rows}
         if self.submissions < allowed and graded.score < 1.0:
             content["reward_breakdown"] = counts_only(graded.breakdown)
             return Reply(

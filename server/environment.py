@@ -74,8 +74,8 @@ class MetricTrackerRlEnvironment(
     def step(
         self,
         action: MetricTrackerRlAction,
-        timeout_s: float | None = None,  # noqa: ARG002 - a step never takes long
-        **kwargs: Any,  # noqa: ARG002
+        timeout_s: float | None = None,
+        **kwargs: Any,
     ) -> MetricTrackerRlObservation:
         """One analysis step or one submission."""
         if isinstance(action, WireAction) and action.problem:

@@ -30,7 +30,7 @@ class ComponentRubric(Rubric):
         super().__init__()
         self.component = component
 
-    def forward(self, action: Any, observation: Any) -> float:  # noqa: ARG002 - framework's names
+    def forward(self, action: Any, observation: Any) -> float:
         """The component's value, 0.0 where nothing was graded."""
         breakdown: RewardBreakdown | None = observation.reward_breakdown
         return float(breakdown[self.component]) if breakdown else 0.0

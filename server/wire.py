@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from metric_tracker_rl.analysis_tools.schema import describe_problems
 from metric_tracker_rl.models import MetricTrackerRlAction
@@ -21,8 +21,8 @@ class WireAction(MetricTrackerRlAction):
     Its published schema is the public action's.
     """
 
-    classifications: list[Any] = []  # type: ignore[assignment]
-    payload_generators: list[Any] = []  # type: ignore[assignment]
+    classifications: list[Any] = Field(default_factory=list)
+    payload_generators: list[Any] = Field(default_factory=list)
     _problem: str | None = PrivateAttr(None)
 
     @property

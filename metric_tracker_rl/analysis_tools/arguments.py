@@ -18,7 +18,7 @@ MAX_MULTIPLIER = 100.0
 def _no_bool(value: object) -> object:
     """Refuse True and False where a number is wanted; pydantic alone would read 1 and 0."""
     if isinstance(value, bool):
-        raise ValueError("a boolean is not a number")  # noqa: TRY004 - what pydantic collects
+        raise ValueError("a boolean is not a number")
     return value
 
 

@@ -58,8 +58,8 @@ def step_cause(
 def leak(stream: BitStream, day: CleanDay, sign: float, end: int, anomaly_type: str) -> Cause:
     """Every step up to `end` moved a little; the root is the composite that ends there.
 
-    A leak that shows in the shortest composite is spread evenly. One that must show in the longer composite
-    alone trickles first and loses most at its last step.
+    A leak that shows in the shortest composite is spread evenly. One that must show in the
+    longer composite alone trickles first and loses most at its last step.
     """
     composites = day.funnel.composite_ends
     shortest = end == composites[0]
