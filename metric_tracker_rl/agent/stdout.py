@@ -8,7 +8,7 @@ written when it ends.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 MAX_ACTION = 220
@@ -44,10 +44,19 @@ class Lines:
         stream: where to; the process's standard output.
         live: write each line at once; only right while no two tasks run at the same time.
         epsilon: scores are clamped to [epsilon, 1 − epsilon]; less than 0.01 cannot be shown.
+        clean: cuts secrets out.
     """
 
-    def __init__(self, stream: IO[str], *, live: bool = True, epsilon: float = LOWEST) -> None:
+    def __init__(
+        self,
+        stream: IO[str],
+        *,
+        live: bool = True,
+        epsilon: float = LOWEST,
+        clean: Callable[[str], str] = str,
+    ) -> None:
         self._stream = stream
+        self._clean = clean
         self._live = live
         self._lowest = max(LOWEST, epsilon)
 
@@ -63,7 +72,7 @@ class Lines:
         """Write what may be written now; returns the lines that have to wait."""
         if not (self._live or last):
             return lines
-        self._stream.write("".join(f"{line}\n" for line in lines))
+        self._stream.write(self._clean("".join(f"{line}\n" for line in lines)))
         self._stream.flush()
         return []
 
