@@ -7,6 +7,7 @@ import typer
 from metric_tracker_rl.cli.bench import bench
 from metric_tracker_rl.cli.bench_vector import bench_vector
 from metric_tracker_rl.cli.certify import certify
+from metric_tracker_rl.cli.digests import digests
 
 app = typer.Typer(
     name="metric-tracker",
@@ -17,6 +18,7 @@ app = typer.Typer(
 )
 app.command()(certify)
 app.command()(bench)
+app.command()(digests)
 app.command()(bench_vector)
 
 
