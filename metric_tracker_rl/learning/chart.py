@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 from metric_tracker_rl.learning.experiment import ARMS, LABEL_BLIND, Run
 
 if TYPE_CHECKING:
-    from PIL import ImageDraw, ImageFont
+    from PIL import ImageDraw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+    Font = FreeTypeFont | ImageFont
 
 SIZE = (1200, 680)
 FINE = 2
@@ -24,9 +27,7 @@ SCORES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 Point = tuple[float, float]
 
 
-def draw_chart(
-    path: Path, runs: Sequence[Run], baselines: Mapping[str, float], title: str
-) -> None:
+def draw_chart(path: Path, runs: Sequence[Run], baselines: Mapping[str, float], title: str) -> None:
     """Write the learning curves: mean over seeds, a band from the worst to the best seed.
 
     Args:
@@ -70,9 +71,7 @@ class _Frame:
         return FINE * (SIZE[1] - BOTTOM - height * score)
 
 
-def _axes(
-    pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, frame: _Frame, title: str
-) -> None:
+def _axes(pen: ImageDraw.ImageDraw, font: Font, frame: _Frame, title: str) -> None:
     left, right = frame.x(0), frame.x(frame.updates)
     for score in SCORES:
         y = frame.y(score)
@@ -90,7 +89,7 @@ def _axes(
 
 def _level(
     pen: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont,
+    font: Font,
     frame: _Frame,
     score: float,
     label: str,
@@ -103,9 +102,7 @@ def _level(
     pen.text((end + 12 * FINE, y), label, fill=INK, font=font, anchor="lm")
 
 
-def _curve(
-    pen: ImageDraw.ImageDraw, frame: _Frame, runs: Sequence[Run], colour: str
-) -> None:
+def _curve(pen: ImageDraw.ImageDraw, frame: _Frame, runs: Sequence[Run], colour: str) -> None:
     columns = list(zip(*(run.curve for run in runs), strict=True))
     xs = [frame.x(column[0].updates) for column in columns]
     low = [(x, frame.y(min(p.score for p in c))) for x, c in zip(xs, columns, strict=True)]
@@ -118,9 +115,7 @@ def _curve(
     pen.line(mean, fill=colour, width=3 * FINE, joint="curve")
 
 
-def _legend(
-    pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, place: int, arm: str
-) -> None:
+def _legend(pen: ImageDraw.ImageDraw, font: Font, place: int, arm: str) -> None:
     x, y = FINE * (SIZE[0] - RIGHT + 12), FINE * (SIZE[1] / 2 - 40 + 30 * place)
     pen.line([(x, y), (x + 26 * FINE, y)], fill=COLOURS[arm], width=4 * FINE)
     pen.text((x + 36 * FINE, y), ARMS[arm].label, fill=INK, font=font, anchor="lm")
