@@ -57,6 +57,7 @@ class Lines:
     ) -> None:
         self._stream = stream
         self._clean = clean
+        self.cut_off = False
         self._live = live
         self._lowest = max(LOWEST, epsilon)
 
@@ -72,8 +73,12 @@ class Lines:
         """Write what may be written now; returns the lines that have to wait."""
         if not (self._live or last):
             return lines
-        self._stream.write(self._clean("".join(f"{line}\n" for line in lines)))
-        self._stream.flush()
+        if not self.cut_off:
+            try:
+                self._stream.write(self._clean("".join(f"{line}\n" for line in lines)))
+                self._stream.flush()
+            except BrokenPipeError:  # the reader has left; results are still worth having
+                self.cut_off = True
         return []
 
 
