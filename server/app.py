@@ -12,19 +12,23 @@ from metric_tracker_rl.errors import ConfigurationError
 from metric_tracker_rl.models import MetricTrackerRlObservation, MetricTrackerRlState
 from server.environment import ENV_NAME, MetricTrackerRlEnvironment
 from server.settings import load_settings
+from server.web import web_options
 from server.wire import WireAction
 
 PING_INTERVAL_S = 30.0
 PING_TIMEOUT_S = 900.0
 """A client that thinks for minutes may answer no ping; only one gone for good is dropped."""
 
+_SETTINGS = load_settings()
+
 app = create_app(
     MetricTrackerRlEnvironment,
     WireAction,
     MetricTrackerRlObservation,
     env_name=ENV_NAME,
-    max_concurrent_envs=load_settings().max_sessions,
+    max_concurrent_envs=_SETTINGS.max_sessions,
     state_cls=MetricTrackerRlState,
+    **web_options(_SETTINGS.debug),
 )
 
 

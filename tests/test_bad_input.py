@@ -191,7 +191,7 @@ def test_a_number_outside_its_range_is_told_the_range(
         (True, "threshold_multiplier is True: a boolean is not a number."),
         (NAN, "threshold_multiplier is nan; allowed: a number from 0 to 100."),
         (INFINITY, "threshold_multiplier is inf; allowed: a number from 0 to 100."),
-        (-1, "threshold_multiplier is -1.0; allowed: a number from 0 to 100."),
+        (-1, "threshold_multiplier is -1; allowed: a number from 0 to 100."),
     ],
 )
 def test_a_payloads_multiplier_is_checked_before_anything_is_graded(
@@ -206,7 +206,7 @@ def test_a_payloads_multiplier_is_checked_before_anything_is_graded(
     ("method", "told"),
     [
         ("median_filter", " is 'median_filter': input should be a valid dictionary"),
-        ({}, "the argument 'method_name' is required"),
+        ({}, "method_name' is required"),
         (
             {"method_name": "median_filter", "threshold": 1},
             "(did you mean 'threshold_multiplier'?); allowed: method_name, metric_name",
@@ -220,7 +220,7 @@ def test_a_payloads_method_that_cannot_be_read_says_why(
 ) -> None:
     assert told in refused(session.step(Call(payload_generators=[method])))
     tool = analyse(session, "payload_generator", generator_methods=[method])
-    assert told.split(" is ")[-1].removeprefix("the argument 'method_name'") in refused(tool)
+    assert told in refused(tool)
 
 
 def test_a_boolean_multiplier_is_no_number_in_the_tool_either(session: EpisodeSession) -> None:

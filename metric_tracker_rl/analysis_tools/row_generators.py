@@ -7,7 +7,7 @@ applies the reporting policy's order, so their rows hold echoes beside roots.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -208,8 +208,21 @@ def find_generator(name: object) -> RowGenerator:
     raise ToolArgumentError(str(UnknownNameError("method_name", name, GENERATORS)))
 
 
+def check_generators(methods: Sequence[Any]) -> None:
+    """Make sure that generators to submit have the shape that `payload_generator` asks for.
+
+    Raises:
+        ToolArgumentError: they do not; says which field, what it holds and what is allowed.
+    """
+    try:
+        PayloadArguments.model_validate({"generator_methods": list(methods)})
+    except ValidationError as error:
+        problem = describe_problems("payload_generators", PayloadArguments, error)
+        raise ToolArgumentError(f"{problem} Nothing was graded.") from None
+
+
 def run_generators(
-    view: EpisodeView, methods: Sequence[object]
+    view: EpisodeView, methods: Sequence[PayloadGeneratorMethod | Mapping[str, Any]]
 ) -> tuple[list[ReportRow], list[Result]]:
     """Rows of several generators, merged by key, and a summary of each.
 
@@ -219,15 +232,14 @@ def run_generators(
     merged: dict[tuple[str, str, str], ReportRow] = {}
     summaries = []
     for method in methods:
-        wanted = _read_method(method)
-        generator = find_generator(wanted.method_name)
+        generator = find_generator(method["method_name"])
         rows, details = _run(
             view,
             generator,
-            wanted.metric_name,
-            wanted.metric_names,
-            _multiplier(wanted.threshold_multiplier),
-            wanted.dates,
+            method.get("metric_name"),
+            method.get("metric_names") or (),
+            _multiplier(method.get("threshold_multiplier", 2.0)),
+            method.get("dates") or (),
         )
         for row in rows:
             merged.setdefault(row.key, row)
@@ -249,17 +261,10 @@ def payload_generator(view: EpisodeView, arguments: PayloadArguments) -> Result:
     }
 
 
-def _read_method(raw: object) -> PayloadGeneratorMethod:
-    try:
-        return PayloadGeneratorMethod.model_validate(raw)
-    except ValidationError as error:
-        problems = describe_problems("generator method", PayloadGeneratorMethod, error)
-        raise ToolArgumentError(problems) from None
-
-
-def _multiplier(value: float) -> float:
-    if 0.0 <= value <= MAX_MULTIPLIER:
-        return value
+def _multiplier(value: Any) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and 0.0 <= value <= MAX_MULTIPLIER:
+        return float(value)
     raise ToolArgumentError(
         f"threshold_multiplier is {echo(value)}; allowed: a number from 0 to {MAX_MULTIPLIER:g}."
     )
