@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from openenv.cli.__main__ import app
 from openenv.validation import Level, run_validation
 from openenv.validation.graders import Subject
@@ -22,8 +23,6 @@ from openenv.validation.runtime.contracts import RuntimeEvidence, load_runtime_p
 from openenv.validation.runtime.scheduler import execute_graders
 from openenv.validation.types import CheckStatus
 from typer.testing import CliRunner
-
-from conftest import ROOT
 from validation_subject import LocalProcessProvider, can_unshare
 
 pytestmark = pytest.mark.filterwarnings(
