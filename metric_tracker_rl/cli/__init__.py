@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from metric_tracker_rl.cli.audit import audit
 from metric_tracker_rl.cli.bench import bench
 from metric_tracker_rl.cli.bench_vector import bench_vector
 from metric_tracker_rl.cli.certify import certify
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(certify)
+app.command()(audit)
 app.command()(bench)
 app.command()(digests)
 app.command()(bench_vector)
