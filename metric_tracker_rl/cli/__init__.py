@@ -7,6 +7,7 @@ import typer
 from metric_tracker_rl.cli.bench import bench
 from metric_tracker_rl.cli.bench_vector import bench_vector
 from metric_tracker_rl.cli.certify import certify
+from metric_tracker_rl.cli.collect import collect
 from metric_tracker_rl.cli.digests import digests
 from metric_tracker_rl.cli.learn import learn
 
@@ -22,6 +23,7 @@ app.command()(bench)
 app.command()(digests)
 app.command()(bench_vector)
 app.command()(learn)
+app.command()(collect)
 
 
 def main() -> None:
