@@ -8,6 +8,7 @@ from metric_tracker_rl.cli.audit import audit
 from metric_tracker_rl.cli.bench import bench
 from metric_tracker_rl.cli.bench_vector import bench_vector
 from metric_tracker_rl.cli.certify import certify
+from metric_tracker_rl.cli.collect import collect
 from metric_tracker_rl.cli.digests import digests
 from metric_tracker_rl.cli.learn import learn
 
@@ -24,6 +25,7 @@ app.command()(bench)
 app.command()(digests)
 app.command()(bench_vector)
 app.command()(learn)
+app.command()(collect)
 
 
 def main() -> None:
