@@ -11,6 +11,7 @@ from rich.table import Table
 
 from metric_tracker_rl import __version__
 from metric_tracker_rl.agent.outcome import RunSummary
+from metric_tracker_rl.agent.secrets import Clean
 from metric_tracker_rl.recording import versions
 
 RESULTS_FORMAT = "metric-tracker-results/1"
@@ -38,13 +39,14 @@ def results_of(summary: RunSummary) -> dict[str, Any]:
     }
 
 
-def write_results(summary: RunSummary, path: Path) -> None:
+def write_results(summary: RunSummary, path: Path, clean: Clean) -> None:
     """Write the results file; its folder is made if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results_of(summary), indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(results_of(summary), indent=2, ensure_ascii=False)
+    path.write_text(clean(text) + "\n", encoding="utf-8")
 
 
-def print_table(summary: RunSummary, console: Console) -> None:
+def print_table(summary: RunSummary, console: Console, clean: Clean) -> None:
     """Score, steps and seconds per task, and the average."""
     table = Table(title=f"{summary.player} on {summary.benchmark}")
     has_tokens = summary.tokens > 0
@@ -77,4 +79,5 @@ def print_table(summary: RunSummary, console: Console) -> None:
         console.print(f"Cost: {summary.cost:.4f} US dollars.")
     for each in summary.outcomes[:MAX_TABLE_ROWS]:
         if each.error:
-            console.print(f"{each.job.label}: {each.error}", markup=False, highlight=False)
+            text = clean(f"{each.job.label}: {each.error}")
+            console.print(text, markup=False, highlight=False, soft_wrap=True)

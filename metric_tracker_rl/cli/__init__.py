@@ -8,6 +8,7 @@ from metric_tracker_rl.cli.bench import bench
 from metric_tracker_rl.cli.bench_vector import bench_vector
 from metric_tracker_rl.cli.certify import certify
 from metric_tracker_rl.cli.digests import digests
+from metric_tracker_rl.cli.learn import learn
 
 app = typer.Typer(
     name="metric-tracker",
@@ -20,6 +21,7 @@ app.command()(certify)
 app.command()(bench)
 app.command()(digests)
 app.command()(bench_vector)
+app.command()(learn)
 
 
 def main() -> None:
