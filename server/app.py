@@ -13,6 +13,7 @@ from metric_tracker_rl.models import MetricTrackerRlObservation, MetricTrackerRl
 from server.environment import ENV_NAME, MetricTrackerRlEnvironment
 from server.settings import load_settings
 from server.web import web_options
+from server.web.icon import add_icon
 from server.wire import WireAction
 
 PING_INTERVAL_S = 30.0
@@ -30,6 +31,7 @@ app = create_app(
     state_cls=MetricTrackerRlState,
     **web_options(_SETTINGS.debug),
 )
+add_icon(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
