@@ -44,14 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--workers", type=int, default=settings.workers, help="worker processes (WORKERS)"
     )
+    parser.add_argument("--app", default="server.app:app", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     uvicorn.run(
-        "server.app:app",
+        chosen.app,
         host=chosen.host,
         port=chosen.port,
         workers=chosen.workers,
+        access_log=False,
         ws_ping_interval=PING_INTERVAL_S,
         ws_ping_timeout=PING_TIMEOUT_S,
+        ws_per_message_deflate=False,
     )
 
 

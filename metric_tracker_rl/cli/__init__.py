@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from metric_tracker_rl.cli.bench import bench
+from metric_tracker_rl.cli.bench_serving import bench_serving
 from metric_tracker_rl.cli.certify import certify
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app = typer.Typer(
 )
 app.command()(certify)
 app.command()(bench)
+app.command()(bench_serving)
 
 
 def main() -> None:
