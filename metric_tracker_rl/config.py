@@ -58,7 +58,9 @@ class EpisodeConfig:
         difficulty: name of a level.
         anomaly_density: low, medium or high.
         anomaly_count: planned anomalies; 0 is an episode whose right report is empty.
-        anomalies: custom anomalies on top.
+        anomalies: custom anomalies, applied to the finished data.
+        only_custom: leave the planned anomalies out; dates and clean data stay those of the
+            same configuration with them.
         funnel: name of the product funnel.
     """
 
@@ -68,6 +70,7 @@ class EpisodeConfig:
     anomaly_density: str = "low"
     anomaly_count: int = 2
     anomalies: tuple[CustomAnomaly, ...] = ()
+    only_custom: bool = False
     funnel: str = ORDERING_APP.name
 
     def __post_init__(self) -> None:
@@ -93,7 +96,11 @@ class EpisodeConfig:
 
     @property
     def identity(self) -> str:
-        """Canonical text of the configuration and the generator's version."""
+        """Canonical text of everything that is drawn, and the generator's version.
+
+        Custom anomalies draw nothing and are no part of it: else the dates on which they are
+        wanted would change as soon as they were asked for.
+        """
         parts = {
             "generator": GENERATOR_VERSION,
             "seed": self.seed,
@@ -102,10 +109,7 @@ class EpisodeConfig:
             "density": self.anomaly_density,
             "count": self.anomaly_count,
             "funnel": self.funnel,
-            "custom": [
-                [list(a.metrics), list(a.dates), repr(a.stddev_factor), a.direction]
-                for a in self.anomalies
-            ],
+            "custom": [],  # always was; leaving it out would change every episode
         }
         return json.dumps(parts, sort_keys=True, separators=(",", ":"))
 

@@ -6,7 +6,11 @@ MetricTrackerError
 │   ├── InvalidValueError       a number, date or list outside what is allowed
 │   └── GenerationError         no draw of this configuration satisfied the reporting policy
 ├── ToolArgumentError (a ValueError)   an analysis method was called with wrong arguments
-└── ReportError (a ValueError)         a report that cannot even be read row by row
+├── ReportError (a ValueError)         a report that cannot even be read row by row
+└── AgentError                         inference.py cannot go on
+    ├── SettingsError (a ValueError)   a variable or an option holds something it may not
+    ├── ServerError                    the environment server cannot be reached or used
+    └── ModelError                     the model's endpoint cannot be used, or gave up
 
 Messages are written for the agent that caused them: the value given, what is allowed, and
 the nearest match. They never hold a label, a seed, a path or a stack trace.
@@ -59,6 +63,30 @@ class ToolArgumentError(MetricTrackerError, ValueError):
 
 class ReportError(MetricTrackerError, ValueError):
     """A report that cannot be read row by row, so nothing of it was graded."""
+
+
+class AgentError(MetricTrackerError):
+    """A run of `inference.py`, or one task of it, cannot go on."""
+
+
+class SettingsError(AgentError, ValueError):
+    """A variable or an option of `inference.py` holds something it may not."""
+
+
+class ServerError(AgentError):
+    """The environment server cannot be reached, or does not do what it should."""
+
+
+class ModelError(AgentError):
+    """The model's endpoint cannot be used, or gave up.
+
+    Attributes:
+        hopeless: every further call would fail alike (a key, credits, a model's name).
+    """
+
+    def __init__(self, message: str, *, hopeless: bool = False) -> None:
+        self.hopeless = hopeless
+        super().__init__(message)
 
 
 def echo(value: Any) -> str:

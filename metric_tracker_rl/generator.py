@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +100,7 @@ def generate(config: EpisodeConfig) -> Draw:
     for number in range(MAX_DRAWS):
         draw = _draw(config, number)
         if draw is not None:
-            return draw
+            return _with_custom(draw, config) if config.anomalies else draw
     raise GenerationError(
         f"No acceptable draw in {MAX_DRAWS} tries for scenario_family "
         f"{config.scenario_family!r}, difficulty {config.difficulty!r}, anomaly_count "
@@ -160,12 +160,6 @@ def _draw(config: EpisodeConfig, number: int) -> Draw | None:
             planned[day] = causes
         in_order = tuple(cause for day in sorted(planned) for cause in planned[day])
         hourly = apply_causes(clean, in_order)
-        if config.anomalies:
-            # Set by hand: the rule still labels the result, but nobody promises its margins.
-            hourly, applied = apply_custom(hourly, config.anomalies, dates, funnel, level)
-            series = DailySeries(hourly, funnel, level)
-            labels = label(series, dates)
-            return Draw(dates, clean, hourly, in_order, applied, series, labels, number + 1)
         series = DailySeries(hourly, funnel, level)
         labels = label(series, dates)
         unsettled = _unsettled_days(series, dates, planned, labels)
@@ -175,6 +169,26 @@ def _draw(config: EpisodeConfig, number: int) -> Draw | None:
             return None  # a day without a cause looks like one: only other data can help
         baselines = series.baselines
     return None
+
+
+def _with_custom(draw: Draw, config: EpisodeConfig) -> Draw:
+    """The draw with custom anomalies on top, or in the place of the planned ones.
+
+    They are set by hand: the rule labels the result, but nobody promises its margins.
+    """
+    level, funnel = config.level, config.funnel_spec
+    causes = () if config.only_custom else draw.causes
+    before = draw.clean if config.only_custom else draw.hourly
+    hourly, applied = apply_custom(before, config.anomalies, draw.dates, funnel, level)
+    series = DailySeries(hourly, funnel, level)
+    return replace(
+        draw,
+        hourly=hourly,
+        causes=causes,
+        applied=applied,
+        series=series,
+        labels=label(series, draw.dates),
+    )
 
 
 def _unsettled_days(

@@ -26,7 +26,7 @@ Ints = NDArray[np.int64]
 
 def rounded(values: Floats, decimals: int) -> Floats:
     """Round half to even at a decimal place, with operations that are exact everywhere."""
-    scale = 10.0**decimals
+    scale = float(10**decimals)
     return np.asarray(np.rint(values * scale) / scale)
 
 
@@ -150,4 +150,6 @@ def excess_counts(hourly: Ints) -> Ints:
 
 def spread(column: list[float], base: float) -> float:
     """√ mean (value − base)², with a correctly rounded sum so that order cannot show."""
-    return math.sqrt(math.fsum((value - base) ** 2 for value in column) / len(column))
+    # A product, not a power: no C library promises pow() to the last bit.
+    differences = [value - base for value in column]
+    return math.sqrt(math.fsum(each * each for each in differences) / len(differences))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metric_tracker_rl.config import MIXED, EpisodeConfig, parse_custom_anomalies
+from metric_tracker_rl.config import MIXED, EpisodeConfig, parse_custom_anomalies, require_name
 from metric_tracker_rl.errors import UnknownNameError
 from metric_tracker_rl.levels import DENSITIES
 from metric_tracker_rl.play import OBJECTIVE
@@ -78,7 +78,8 @@ def resolve_config(
     """Task id and configuration of a reset: a task, with the given values put over it.
 
     Without a task, an episode that changes more than the seed is called `custom`. Custom
-    anomalies replace the planned ones unless a count is asked for as well. No seed means the
+    anomalies replace the planned ones unless a count is asked for as well; dates and clean
+    data are those of the same reset without them. No seed means the
     task's own seed, so that a reset without arguments is always the same episode.
 
     Raises:
@@ -88,20 +89,18 @@ def resolve_config(
     custom = parse_custom_anomalies(anomalies)
     changes = (scenario_family, difficulty, anomaly_density, anomaly_count)
     changed = bool(custom) or any(value is not None for value in changes)
-    density = task.anomaly_density if anomaly_density is None else anomaly_density
-    if anomaly_count is None:
-        anomaly_count = task.anomaly_count
-        if custom:
-            anomaly_count = 0
-        elif anomaly_density in DENSITIES:
-            anomaly_count = DENSITIES[anomaly_density]
+    density, planned = task.anomaly_density, task.anomaly_count
+    if anomaly_density is not None:
+        density = require_name("anomaly_density", anomaly_density, DENSITIES)
+        planned = DENSITIES[density]
     config = EpisodeConfig(
         seed=task.seed if seed is None else seed,
         scenario_family=task.scenario_family if scenario_family is None else scenario_family,
         difficulty=task.difficulty if difficulty is None else difficulty,
         anomaly_density=density,
-        anomaly_count=anomaly_count,
+        anomaly_count=planned if anomaly_count is None else anomaly_count,
         anomalies=custom,
+        only_custom=bool(custom) and anomaly_count is None,
     )
     name = CUSTOM_TASK_ID if task_id is None and changed else task.task_id
     return name, config

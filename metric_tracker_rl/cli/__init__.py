@@ -6,7 +6,9 @@ import typer
 
 from metric_tracker_rl.cli.bench import bench
 from metric_tracker_rl.cli.bench_serving import bench_serving
+from metric_tracker_rl.cli.bench_vector import bench_vector
 from metric_tracker_rl.cli.certify import certify
+from metric_tracker_rl.cli.digests import digests
 
 app = typer.Typer(
     name="metric-tracker",
@@ -18,6 +20,8 @@ app = typer.Typer(
 app.command()(certify)
 app.command()(bench)
 app.command()(bench_serving)
+app.command()(digests)
+app.command()(bench_vector)
 
 
 def main() -> None:

@@ -1,0 +1,191 @@
+"""One episode over a socket that may break.
+
+Episodes are deterministic: the same reset and the same actions lead to the same state. So a
+lost connection is made again, the actions taken so far are played again, and the player never
+notices, whether it was the socket, a proxy or the server itself that went away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from websockets.exceptions import WebSocketException
+
+from metric_tracker_rl.agent.servers import Say, Server
+from metric_tracker_rl.agent.settings import Settings
+from metric_tracker_rl.client import MetricTrackerRlEnv
+from metric_tracker_rl.errors import ServerError
+from metric_tracker_rl.recording import digest_of
+
+LOST = (OSError, TimeoutError, WebSocketException, EOFError)
+"""What a lost connection raises; ConnectionError is an OSError."""
+NO_ROOM = "CAPACITY_REACHED"
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 3.0
+
+Observation = dict[str, Any]
+
+
+class EpisodeConnection:
+    """Plays one episode and survives losses of the connection.
+
+    Args:
+        server: where to play.
+        settings: timeouts and the number of retries.
+        reset: arguments of the reset.
+        say: told about every loss.
+    """
+
+    def __init__(
+        self, server: Server, settings: Settings, reset: Mapping[str, Any], say: Say
+    ) -> None:
+        self._server = server
+        self._settings = settings
+        self._reset = dict(reset)
+        self._say = say
+        self._client: MetricTrackerRlEnv | None = None
+        self._actions: list[dict[str, Any]] = []
+        self._digests: list[str] = []
+        self.reconnects = 0
+
+    async def open(self) -> Observation:
+        """Connect and reset.
+
+        Raises:
+            ServerError: no connection, or the server refuses the reset.
+        """
+        opening = await self._persist(None)
+        if opening["status"] == "error":
+            raise ServerError(f"The server refused the reset: {opening['message']}")
+        self._digests.append(digest_of(opening))
+        return opening
+
+    async def step(self, action: Mapping[str, Any]) -> Observation:
+        """One step.
+
+        Raises:
+            ServerError: the connection was lost more often than the settings allow, or the
+                episode came back different.
+        """
+        observation = await self._persist(dict(action))
+        self._actions.append(dict(action))
+        self._digests.append(digest_of(observation))
+        return observation
+
+    async def close(self) -> None:
+        """Leave the server."""
+        client, self._client = self._client, None
+        if client is not None:
+            await _close_quietly(client)
+
+    async def _persist(self, action: dict[str, Any] | None) -> Observation:
+        """Take an action (None: the reset), over as many connections as the settings allow."""
+        while True:
+            try:
+                if self._client is None:
+                    opening = await self._connect()
+                    if action is None:
+                        return opening
+                return await self._send(action or {})
+            except LOST as loss:
+                await self.close()
+                if self.reconnects >= self._settings.task_retries:
+                    raise ServerError(
+                        f"The connection to the environment was lost ({_reason(loss)}) and "
+                        f"{self.reconnects} retries are used up (OPENENV_TASK_RETRY_COUNT)."
+                    ) from loss
+                self.reconnects += 1
+                self._say(
+                    f"Lost the environment ({_reason(loss)}); connecting again and replaying "
+                    f"{len(self._actions)} steps …"
+                )
+
+    async def _connect(self) -> Observation:
+        """A connection on which the episode is where it was; returns the reset's reply."""
+        client = await self._reach()
+        try:
+            opening = await self._reset_on(client)
+            self._compare(0, opening)
+            for number, action in enumerate(self._actions, start=1):
+                self._compare(number, await _step(client, action))
+        except BaseException:
+            await _close_quietly(client)
+            raise
+        self._client = client
+        return opening
+
+    async def _reach(self) -> MetricTrackerRlEnv:
+        """A connected client; waits for a server that is starting, or has no room yet."""
+        deadline = time.monotonic() + self._settings.connect_timeout_s
+        pause = FIRST_PAUSE_S
+        while True:
+            await self._server.revive()
+            client = MetricTrackerRlEnv(
+                base_url=self._server.url,
+                connect_timeout_s=max(1.0, deadline - time.monotonic()),
+                message_timeout_s=self._settings.message_timeout_s,
+            )
+            try:
+                await client.connect()
+                return client
+            except LOST as problem:
+                if time.monotonic() + pause > deadline:
+                    raise ServerError(
+                        f"No connection to {self._server.description} within "
+                        f"{self._settings.connect_timeout_s:g} s (OPENENV_CONNECT_TIMEOUT_S): "
+                        f"{_reason(problem)}"
+                    ) from problem
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def _reset_on(self, client: MetricTrackerRlEnv) -> Observation:
+        """Reset; a server without room for one more session is asked again until there is."""
+        deadline = time.monotonic() + self._settings.connect_timeout_s
+        while True:
+            try:
+                return _plain(await client.reset(**self._reset))
+            except RuntimeError as refusal:
+                if NO_ROOM not in str(refusal):
+                    raise ServerError(str(refusal)) from refusal
+                if time.monotonic() > deadline:
+                    raise ServerError(
+                        f"{refusal} Waited {self._settings.connect_timeout_s:g} s for a free "
+                        "session (OPENENV_CONNECT_TIMEOUT_S); lower --concurrency."
+                    ) from refusal
+            await asyncio.sleep(LONGEST_PAUSE_S / 3)
+
+    async def _send(self, action: dict[str, Any]) -> Observation:
+        assert self._client is not None
+        return await _step(self._client, action)
+
+    def _compare(self, number: int, observation: Observation) -> None:
+        if number < len(self._digests) and digest_of(observation) != self._digests[number]:
+            raise ServerError(
+                f"After the connection was lost, the episode came back different at step {number}: "
+                "the server is another version now. Its score would mean nothing."
+            )
+
+
+async def _step(client: MetricTrackerRlEnv, action: dict[str, Any]) -> Observation:
+    try:
+        return _plain(await client.step(action))
+    except RuntimeError as refusal:
+        raise ServerError(str(refusal)) from refusal
+
+
+async def _close_quietly(client: MetricTrackerRlEnv) -> None:
+    with suppress(*LOST):  # gone already
+        await client.close()
+
+
+def _plain(result: Any) -> Observation:
+    """The observation as a mapping, with the reward and the end as the step reported them."""
+    return {**result.observation.model_dump(mode="json"), "done": result.done}
+
+
+def _reason(problem: BaseException) -> str:
+    return str(problem) or type(problem).__name__

@@ -1,0 +1,121 @@
+"""Standard output: START, STEP and END lines, and nothing else.
+
+Evaluators parse these lines, so this module is their only writer. A task's lines stay together:
+with one task at a time they are written as they happen, with several a task's whole block is
+written when it ends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import IO, Any
+
+MAX_ACTION = 220
+"""Longest action of a STEP line, in characters."""
+MAX_ERROR = 220
+LOWEST = 0.01
+"""Rewards and scores are shown in [0.01, 0.99], with two decimals."""
+
+
+def one_line(value: object, limit: int) -> str:
+    """Text on one line, cut to `limit` characters."""
+    text = " ".join(str(value).split())
+    text = "".join(each if each.isprintable() else "?" for each in text)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def word(value: object) -> str:
+    """Text without spaces, so that it is one field of a START line."""
+    return one_line(value, MAX_ACTION).replace(" ", "_") or "-"
+
+
+def action_text(name: str, arguments: Mapping[str, Any] | str) -> str:
+    """`name(json args)`; arguments that were no JSON are shown as they came."""
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, separators=(",", ":"), ensure_ascii=False, default=str)
+    return one_line(f"{one_line(name, 80)}({arguments})", MAX_ACTION)
+
+
+class Lines:
+    """Writes blocks.
+
+    Args:
+        stream: where to; the process's standard output.
+        live: write each line at once; only right while no two tasks run at the same time.
+        epsilon: scores are clamped to [epsilon, 1 − epsilon]; less than 0.01 cannot be shown.
+        clean: cuts secrets out.
+    """
+
+    def __init__(
+        self,
+        stream: IO[str],
+        *,
+        live: bool = True,
+        epsilon: float = LOWEST,
+        clean: Callable[[str], str] = str,
+    ) -> None:
+        self._stream = stream
+        self._clean = clean
+        self._live = live
+        self._lowest = max(LOWEST, epsilon)
+
+    def number(self, value: float) -> str:
+        """A reward or score with two decimals, clamped."""
+        return f"{min(max(value, self._lowest), 1.0 - self._lowest):.2f}"
+
+    def block(self, task: str, benchmark: str, model: str) -> Block:
+        """A new block; writes its START line."""
+        return Block(self, f"[START] task={word(task)} env={word(benchmark)} model={word(model)}")
+
+    def write(self, lines: list[str], *, last: bool) -> list[str]:
+        """Write what may be written now; returns the lines that have to wait."""
+        if not (self._live or last):
+            return lines
+        self._stream.write(self._clean("".join(f"{line}\n" for line in lines)))
+        self._stream.flush()
+        return []
+
+
+class Block:
+    """The lines of one task."""
+
+    def __init__(self, lines: Lines, start: str) -> None:
+        self._lines = lines
+        self._rewards: list[float] = []
+        self._waiting: list[str] = []
+        self._ended = False
+        self._add(start)
+
+    @property
+    def steps(self) -> int:
+        """STEP lines so far."""
+        return len(self._rewards)
+
+    def step(self, action: str, reward: float, done: bool, error: str | None = None) -> None:
+        """One STEP line."""
+        self._rewards.append(reward)
+        said = one_line(error, MAX_ERROR) if error else ""
+        self._add(
+            f"[STEP] step={self.steps} action={one_line(action, MAX_ACTION)} "
+            f"reward={self._lines.number(reward)} done={_bool(done)} error={said or 'null'}"
+        )
+
+    def end(self, success: bool, score: float) -> None:
+        """The END line; a second call does nothing."""
+        if self._ended:
+            return
+        self._ended = True
+        rewards = ",".join(self._lines.number(each) for each in self._rewards)
+        self._add(
+            f"[END] success={_bool(success)} steps={self.steps} "
+            f"score={self._lines.number(score)} rewards={rewards}",
+            last=True,
+        )
+
+    def _add(self, line: str, *, last: bool = False) -> None:
+        self._waiting = self._lines.write([*self._waiting, line], last=last)
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"
