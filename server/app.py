@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,6 @@ PING_INTERVAL_S = 30.0
 PING_TIMEOUT_S = 900.0
 """A client that thinks for minutes may answer no ping; only one gone for good is dropped."""
 
-DEFAULT_APP = "server.app:app"
 OUR_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state")
 """Routes of the framework that ours replace; all others stay as it made them."""
 
@@ -106,6 +106,9 @@ def _add_sessions(made: FastAPI, chosen: Settings) -> None:
     @asynccontextmanager
     async def lifespan(running: Any) -> AsyncIterator[Any]:
         await episodes.open()
+        # All that was imported stays: no collection need ever look at it again.
+        gc.collect()
+        gc.freeze()
         async with theirs(running) as state, slots.watched(), rpc_slots.watched():
             yield state
         await episodes.close()
@@ -155,32 +158,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--workers", type=int, default=chosen.workers, help="worker processes (WORKERS)"
     )
-    parser.add_argument("--app", default=DEFAULT_APP, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if not 1 <= given.workers <= 64:
         parser.error(f"--workers is {given.workers}; allowed: an integer from 1 to 64")
     if not 0 <= given.port <= 65535:
         parser.error(f"--port is {given.port}; allowed: an integer from 0 to 65535")
-    changed = dataclasses.replace(
-        chosen, host=given.host, port=given.port, workers=given.workers
-    )
-    serve(given.app, changed)
+    changed = dataclasses.replace(chosen, host=given.host, port=given.port, workers=given.workers)
+    serve(changed)
 
 
-def serve(app_path: str, chosen: Settings) -> None:
-    """Run an app under the options of this server."""
+def serve(chosen: Settings) -> None:
+    """Run the app until stopped."""
     import uvicorn
 
     from server import logs, metrics
 
     with metrics.shared_folder(chosen.workers):
         uvicorn.run(
-            app_path,
+            "server.app:app",
             host=chosen.host,
             port=chosen.port,
             workers=chosen.workers,
             access_log=False,
             log_config=logs.configuration(chosen.log_level),
+            ws="server.protocol:SteadyProtocol",
             ws_max_size=chosen.max_message_bytes,
             ws_ping_interval=PING_INTERVAL_S,
             ws_ping_timeout=PING_TIMEOUT_S,

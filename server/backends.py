@@ -147,9 +147,7 @@ class StoredBackend:
         """See `Backend`; the store has everything already."""
 
 
-async def backend_for(
-    query: Mapping[str, str], slots: SessionSlots, episodes: Episodes
-) -> Backend:
+async def backend_for(query: Mapping[str, str], slots: SessionSlots, episodes: Episodes) -> Backend:
     """What a connection's query parameters ask for.
 
     Raises:

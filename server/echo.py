@@ -1,13 +1,16 @@
 """A trivial environment on the same framework: what a step costs before anyone does any work.
 
 `metric-tracker bench-serving` measures it beside the real one, in one run, because a figure of
-one machine at one hour says little and a ratio travels.
+one machine at one hour says little and a ratio travels. It is served as the framework serves an
+environment: by uvicorn, with nothing set but where to listen.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+import uvicorn
 from openenv.core.env_server import create_app
 from openenv.core.env_server.interfaces import Environment
 from openenv.core.env_server.types import Action, Observation, State
@@ -80,3 +83,6 @@ app = create_app(
     env_name="echo",
     max_concurrent_envs=MAX_SESSIONS,
 )
+
+if __name__ == "__main__":
+    uvicorn.run(app, host=sys.argv[1], port=int(sys.argv[2]))

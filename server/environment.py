@@ -215,7 +215,10 @@ def limit_rules(arguments: dict[str, Any]) -> None:
         InvalidValueError: more steps or submissions than the server allows.
     """
     limits = settings()
-    for name, most in (("max_steps", limits.max_steps), ("max_submissions", limits.max_submissions)):
+    for name, most in (
+        ("max_steps", limits.max_steps),
+        ("max_submissions", limits.max_submissions),
+    ):
         given = arguments.get(name)
         if isinstance(given, int) and given > most:
             raise InvalidValueError(name, given, f"an integer from 1 to {most} on this server")

@@ -143,9 +143,7 @@ class Episodes:
                         f"The actions of an episode may have {play.max_record_bytes} bytes in all."
                     )
                 done = len(play.actions)
-                if await self._call(
-                    "append", episode_id, held.generation, done, text, request_id
-                ):
+                if await self._call("append", episode_id, held.generation, done, text, request_id):
                     held.request_ids.append(request_id)
                     return play.data(play.step(data, text), named=True)
                 play = await self._load(episode_id, held)
@@ -258,7 +256,6 @@ class Episodes:
 
     async def _call(self, name: str, *arguments: Any) -> Any:
         """One call of the store, in its thread."""
-
         if self._store is None:
             await self.open()
         store = self._store
@@ -283,7 +280,4 @@ def _record(stored: StoredEpisode) -> Record:
 
 def _continues(record: Record, stored: StoredEpisode) -> bool:
     before = _record(stored)
-    return (
-        before.reset == record.reset
-        and before.actions == record.actions[: len(before.actions)]
-    )
+    return before.reset == record.reset and before.actions == record.actions[: len(before.actions)]

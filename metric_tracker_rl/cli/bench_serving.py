@@ -20,8 +20,6 @@ from rich.table import Table
 from metric_tracker_rl.cli.load import Session, connect_all, drive, frame
 from metric_tracker_rl.cli.server_process import HOST, ServerProcess, serving
 
-ECHO = "server.echo:app"
-OURS = "server.app:app"
 RESET_EVERY = 450
 """Steps between two resets of a session: an episode ends after 500 at most."""
 
@@ -97,8 +95,8 @@ def bench_serving(
         ) from None
     limits = {"MAX_CONCURRENT_ENVS": str(max(2048, *counts)), "METRIC_TRACKER_TOKEN": ""}
     with ExitStack() as stack:
-        echo = stack.enter_context(serving(ECHO, environ=limits))
-        ours = stack.enter_context(serving(OURS, environ=limits))
+        echo = stack.enter_context(serving(echo=True))
+        ours = stack.enter_context(serving(environ=limits))
         memory = {name: _memory(server) for name, server in (("echo", echo), ("ours", ours))}
         found = []
         for number in range(rounds):
@@ -142,9 +140,7 @@ async def _measured(
 ) -> Measurement:
     sessions = await connect_all(HOST, server.port, count)
     try:
-        openings = [
-            await session.ask(opening(number)) for number, session in enumerate(sessions)
-        ]
+        openings = [await session.ask(opening(number)) for number, session in enumerate(sessions)]
         cpu = server.cpu_s()
         tally, elapsed = await drive(sessions, _messages(name, kind, openings), seconds)
         used = server.cpu_s() - cpu
@@ -186,13 +182,13 @@ def _messages(
 _fresh_seeds = itertools.count(10**6)
 
 
-def _resets(number: int) -> Iterator[bytes]:
+def _resets(_: int) -> Iterator[bytes]:
     """Resets of episodes that nobody has played: nothing comes from a cache."""
     while True:
         yield frame({"type": "reset", "data": {"seed": next(_fresh_seeds)}})
 
 
-def _echo_steps(number: int) -> Iterator[bytes]:
+def _echo_steps(_: int) -> Iterator[bytes]:
     return itertools.repeat(frame({"type": "step", "data": {"message": "x" * 60}}))
 
 
@@ -253,7 +249,7 @@ def _scaling(
     console: Console,
 ) -> list[tuple[float, float]]:
     """Steps/s with one worker and with several, in turns."""
-    many = stack.enter_context(serving(OURS, environ=limits, workers=workers))
+    many = stack.enter_context(serving(environ=limits, workers=workers))
     pairs = []
     for number in range(rounds):
         console.print(f"workers: round {number + 1} of {rounds}", style="dim")

@@ -99,8 +99,8 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serving(
-    app: str = "server.app:app",
     *,
+    echo: bool = False,
     workers: int = 1,
     environ: Mapping[str, str] | None = None,
     port: int | None = None,
@@ -108,8 +108,7 @@ def serving(
     """A server for the length of a `with` block.
 
     Args:
-        app: what to serve; a name other than the default goes through the same start-up code,
-            so that only the app differs.
+        echo: serve the trivial environment instead, in one process.
         workers: processes.
         environ: settings over those of this process.
         port: where to listen; None for any free port.
@@ -117,7 +116,7 @@ def serving(
     Raises:
         ServerStartError: see there.
     """
-    server = start(app, workers=workers, environ=environ, port=port)
+    server = start(echo=echo, workers=workers, environ=environ, port=port)
     try:
         yield server
     finally:
@@ -126,8 +125,8 @@ def serving(
 
 
 def start(
-    app: str = "server.app:app",
     *,
+    echo: bool = False,
     workers: int = 1,
     environ: Mapping[str, str] | None = None,
     port: int | None = None,
@@ -135,8 +134,7 @@ def start(
     """As `serving`, for a caller that ends it itself."""
     chosen = port or free_port()
     handle, name = tempfile.mkstemp(prefix="metric-tracker-server-", suffix=".log")
-    command = [sys.executable, "-m", "server.app", "--app", app, "--host", HOST]
-    command += ["--port", str(chosen), "--workers", str(workers)]
+    command = [sys.executable, "-m", *_command(chosen, workers, echo=echo)]
     started = time.perf_counter()
     with os.fdopen(handle, "wb") as log:
         process = subprocess.Popen(
@@ -155,7 +153,13 @@ def start(
         process.wait()
     output = Path(name).read_text(errors="replace")[-2000:]
     Path(name).unlink(missing_ok=True)
-    raise ServerStartError(f"{app} did not become healthy on port {chosen}:\n{output}")
+    raise ServerStartError(f"The server did not become healthy on port {chosen}:\n{output}")
+
+
+def _command(port: int, workers: int, *, echo: bool) -> list[str]:
+    if echo:
+        return ["server.echo", HOST, str(port)]
+    return ["server.app", "--host", HOST, "--port", str(port), "--workers", str(workers)]
 
 
 def _healthy(port: int) -> bool:
