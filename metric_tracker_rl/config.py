@@ -109,7 +109,6 @@ class EpisodeConfig:
             "density": self.anomaly_density,
             "count": self.anomaly_count,
             "funnel": self.funnel,
-            "custom": [],  # always was; leaving it out would change every episode
         }
         return json.dumps(parts, sort_keys=True, separators=(",", ":"))
 

@@ -143,6 +143,8 @@ def medians(values: Floats, funnel: Funnel) -> Floats:
 def deviations(values: Floats, baselines: Floats) -> Floats:
     """Relative deviation from the baseline; absolute for the share, which is a fraction."""
     differences = values - baselines
+    # Both shares are shown to six decimals: 0.58 is 0.08 from 0.5, not 0.07999999999999996.
+    differences[:, -1] = rounded(differences[:, -1], SHARE_DECIMALS)
     scales = np.where(baselines == 0.0, 1.0, baselines)
     scales[-1] = 1.0
     return np.asarray(differences / scales)

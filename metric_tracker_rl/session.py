@@ -16,7 +16,7 @@ from metric_tracker_rl.analysis_tools import (
     TOOLS,
     available_synthetic_generator_methods,
 )
-from metric_tracker_rl.analysis_tools.row_generators import run_generators
+from metric_tracker_rl.analysis_tools.row_generators import check_generators, run_generators
 from metric_tracker_rl.config import EpisodeConfig
 from metric_tracker_rl.episode import Episode, build_episode
 from metric_tracker_rl.errors import (
@@ -218,6 +218,7 @@ class EpisodeSession:
         return Reply(ANALYZED, f"{name} done.", content=content)
 
     def _submit_generated(self, view: EpisodeView, methods: Sequence[Any]) -> Reply:
+        check_generators(methods)
         rows, _ = run_generators(view, methods)
         reply = self._submit(view, rows)
         reply.content["generated_rows"] = [row.as_dict() for row in rows]

@@ -14,8 +14,8 @@ from metric_tracker_rl.agent.table import MODEL_CALL, Event, Table
 from metric_tracker_rl.agent.tools import ToolBox, read_arguments
 from metric_tracker_rl.errors import ToolArgumentError
 
-FRESH_REPLIES = 4
-"""Tool replies that are kept whole when a conversation has grown too long."""
+FRESH_REPLIES = (4, 1)
+"""Tool replies that are kept whole when a conversation has grown too long, and if it still is."""
 
 
 class ModelPlayer:
@@ -58,12 +58,13 @@ class _Conversation:
             answer = await self._ask(tools)
             self._remember(answer)
             for call in answer.calls:
-                await self._call(tools, call)
+                await self._call(tools, call, answer.remark)
                 if self.table.done:
                     return
             if last:
                 why = "rounds (MAX_TOOL_ROUNDS)" if number == rounds else "tokens (TOKEN_BUDGET)"
-                self.table.note = f"No report was submitted: no {why} left."
+                also = f" In the end {answer.remark}." if answer.remark else ""
+                self.table.note = f"No report was submitted: no {why} left.{also}"
                 return
             if not answer.calls:
                 remark = answer.remark or "the model stopped calling tools"
@@ -77,12 +78,7 @@ class _Conversation:
         """One answer; its time and tokens are kept."""
         began = time.monotonic()
         try:
-            try:
-                answer = await self.endpoint.ask(self.messages, tools.schemas)
-            except ContextFullError:
-                if not self._make_room():
-                    raise
-                answer = await self.endpoint.ask(self.messages, tools.schemas)
+            answer = await self._ask_with_room(tools)
         except Exception as problem:
             self._keep("no answer", began, str(problem))
             raise
@@ -92,6 +88,14 @@ class _Conversation:
             f"answer with {count} tool call{'' if count == 1 else 's'}", began, answer.remark
         )
         return answer
+
+    async def _ask_with_room(self, tools: ToolBox) -> Answer:
+        while True:
+            try:
+                return await self.endpoint.ask(self.messages, tools.schemas)
+            except ContextFullError:
+                if not self._make_room():
+                    raise
 
     def _keep(self, label: str, began: float, note: str) -> None:
         start = began - self.table.started
@@ -134,14 +138,15 @@ class _Conversation:
             ]
         self.messages.append(message)
 
-    async def _call(self, tools: ToolBox, call: ToolCall) -> None:
+    async def _call(self, tools: ToolBox, call: ToolCall, remark: str) -> None:
         arguments: Any = call.arguments
         try:
             arguments = read_arguments(call.name, call.arguments)
             action = tools.action(call.name, arguments)
         except ToolArgumentError as problem:
-            self.table.refuse(call.name, arguments, str(problem))
-            reply = compact({"error": str(problem)})
+            said = f"{problem} Perhaps because {remark}." if remark else str(problem)
+            self.table.refuse(call.name, arguments, said)
+            reply = compact({"error": said})
         else:
             observation = await self.table.act(action)
             reply = reply_text(call.name, observation, tools.advice(call.name))
@@ -150,10 +155,13 @@ class _Conversation:
     def _make_room(self) -> bool:
         """Drop the contents of older tool replies; whether there were any."""
         replies = [each for each in self.messages if each["role"] == "tool"]
-        old = [each for each in replies[:-FRESH_REPLIES] if each["content"] != LEFT_OUT]
-        for each in old:
-            each["content"] = LEFT_OUT
-        return bool(old)
+        for fresh in FRESH_REPLIES:
+            old = [each for each in replies[:-fresh] if each["content"] != LEFT_OUT]
+            for each in old:
+                each["content"] = LEFT_OUT
+            if old:
+                return True
+        return False
 
 
 def _readable(call: ToolCall) -> str:

@@ -178,7 +178,14 @@ class ContainerServer:
 
         try:
             self._provider = await asyncio.to_thread(LocalDockerProvider)
-            self.url = await asyncio.to_thread(self._provider.start_container, self._image)
+            start = asyncio.ensure_future(
+                asyncio.to_thread(self._provider.start_container, self._image)
+            )
+            try:
+                self.url = await asyncio.shield(start)
+            except asyncio.CancelledError:
+                await start  # the thread cannot be stopped, and what it started has to be
+                raise
             await asyncio.to_thread(self._provider.wait_for_ready, self.url, self._wait_timeout_s)
         except (RuntimeError, TimeoutError, OSError) as problem:
             await self.stop()

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-MAX_REPLY = 6000
-"""Longest reply to one tool call, in characters."""
+MAX_REPLY = 10_000
+"""Longest reply to one tool call, in characters: task_overview is whole, raw data is not."""
 
 
 def reply_text(name: str, observation: Mapping[str, Any], advice: str = "") -> str:

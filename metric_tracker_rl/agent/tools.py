@@ -96,7 +96,7 @@ class ToolBox:
         """How to ask this tool for less."""
         known = self._parameters.get(name, {}).get("properties", {})
         ways = [words for argument, words in _LESS.items() if argument in known]
-        return f"To see the rest, call it again with {' or '.join(ways)}." if ways else ""
+        return f"Call it again for less at a time: {' or '.join(ways)}." if ways else ""
 
 
 _LESS = {

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from metric_tracker_rl.analysis_tools.arguments import (
     MAX_MULTIPLIER,
     Arguments,
@@ -19,6 +21,7 @@ from metric_tracker_rl.analysis_tools.arguments import (
     SeriesRowsArguments,
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, Tool
+from metric_tracker_rl.analysis_tools.schema import describe_problems
 from metric_tracker_rl.analysis_tools.statistics import chosen_metrics, metric_column
 from metric_tracker_rl.errors import ToolArgumentError, UnknownNameError, echo
 from metric_tracker_rl.play import EpisodeView
@@ -203,6 +206,19 @@ def find_generator(name: object) -> RowGenerator:
         if short in GENERATORS and name in (short, tool_name(short)):
             return GENERATORS[short]
     raise ToolArgumentError(str(UnknownNameError("method_name", name, GENERATORS)))
+
+
+def check_generators(methods: Sequence[Any]) -> None:
+    """Make sure that generators to submit have the shape that `payload_generator` asks for.
+
+    Raises:
+        ToolArgumentError: they do not; says which field, what it holds and what is allowed.
+    """
+    try:
+        PayloadArguments.model_validate({"generator_methods": list(methods)})
+    except ValidationError as error:
+        problem = describe_problems("payload_generators", PayloadArguments, error)
+        raise ToolArgumentError(f"{problem} Nothing was graded.") from None
 
 
 def run_generators(

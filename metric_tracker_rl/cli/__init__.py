@@ -9,6 +9,7 @@ from metric_tracker_rl.cli.bench_serving import bench_serving
 from metric_tracker_rl.cli.bench_vector import bench_vector
 from metric_tracker_rl.cli.certify import certify
 from metric_tracker_rl.cli.digests import digests
+from metric_tracker_rl.cli.learn import learn
 
 app = typer.Typer(
     name="metric-tracker",
@@ -22,6 +23,7 @@ app.command()(bench)
 app.command()(bench_serving)
 app.command()(digests)
 app.command()(bench_vector)
+app.command()(learn)
 
 
 def main() -> None:
