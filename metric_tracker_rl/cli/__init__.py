@@ -6,6 +6,7 @@ import typer
 
 from metric_tracker_rl.cli.audit import audit
 from metric_tracker_rl.cli.bench import bench
+from metric_tracker_rl.cli.bench_serving import bench_serving
 from metric_tracker_rl.cli.bench_vector import bench_vector
 from metric_tracker_rl.cli.certify import certify
 from metric_tracker_rl.cli.collect import collect
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command()(certify)
 app.command()(audit)
 app.command()(bench)
+app.command()(bench_serving)
 app.command()(digests)
 app.command()(bench_vector)
 app.command()(learn)
