@@ -41,9 +41,7 @@ def play(session: EpisodeSession, policy: Policy, reply: Reply) -> Outcome:
     return Outcome(last.reward, steps, last.status, observed(last))
 
 
-def moves(
-    session: EpisodeSession, policy: Policy, reply: Reply
-) -> Iterator[tuple[Action, Reply]]:
+def moves(session: EpisodeSession, policy: Policy, reply: Reply) -> Iterator[tuple[Action, Reply]]:
     """Play a policy one step at a time.
 
     Yields:

@@ -53,13 +53,13 @@ EXAMPLES: dict[str, Example] = {
     for each in (
         Example(
             "impossible-counts",
-            _config(QUALITY_ISSUE, 5),
+            _config(QUALITY_ISSUE, 10),
             (DATA_QUALITY, "product_added_to_cart_lte_menu_opens"),
         ),
         Example("traffic-mix", _config(MIX_SHIFT, 1), (HOURLY_MIX, "app_opens:daytime_share")),
         Example(
             "lost-events",
-            _config(COUNT_DROP, 6),
+            _config(COUNT_DROP, 2),
             (EVENT_COUNT, "product_added_to_cart"),
             (
                 "product_added_to_cart",
@@ -69,7 +69,7 @@ EXAMPLES: dict[str, Example] = {
         ),
         Example(
             "step-moved",
-            _config(RATE_DROP, 15),
+            _config(RATE_DROP, 20),
             (CONVERSION_RATE, "menu_open_to_product_added_to_cart"),
             (
                 "menu_open_to_product_added_to_cart",
@@ -79,13 +79,13 @@ EXAMPLES: dict[str, Example] = {
         ),
         Example(
             "funnel-break",
-            _config(FUNNEL_BREAK, 2),
+            _config(FUNNEL_BREAK, 7),
             (FUNNEL_STEP, "orders_placed_from_product_added_to_cart"),
             ("product_added_to_cart_to_order_placed", "payment_successful"),
         ),
         Example(
             "slow-leak",
-            _config(RATE_DROP, 25),
+            _config(RATE_DROP, 5),
             (CONVERSION_RATE, "app_open_to_order_placed"),
             ("app_open_to_order_placed", "app_open_to_menu_open", "orders_placed"),
         ),

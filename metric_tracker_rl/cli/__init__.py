@@ -7,9 +7,12 @@ import typer
 from metric_tracker_rl.cli.audit import audit
 from metric_tracker_rl.cli.bench import bench
 from metric_tracker_rl.cli.bench_vector import bench_vector
+from metric_tracker_rl.cli.card import card
 from metric_tracker_rl.cli.certify import certify
 from metric_tracker_rl.cli.digests import digests
 from metric_tracker_rl.cli.learn import learn
+from metric_tracker_rl.cli.replay import replay
+from metric_tracker_rl.cli.seal import seal
 
 app = typer.Typer(
     name="metric-tracker",
@@ -24,6 +27,9 @@ app.command()(bench)
 app.command()(digests)
 app.command()(bench_vector)
 app.command()(learn)
+app.command()(replay)
+app.command()(seal)
+app.command()(card)
 
 
 def main() -> None:
