@@ -102,6 +102,21 @@ class DailySeries:
         """`baselines` as a list."""
         return self.baselines.tolist()
 
+    @cached_property
+    def difference_columns(self) -> list[list[float]]:
+        """Value minus baseline, by column and day."""
+        return (self.values - self.baselines).T.tolist()
+
+    @cached_property
+    def deviation_columns(self) -> list[list[float]]:
+        """`deviations` by column and day."""
+        return self.deviations.T.tolist()
+
+    @cached_property
+    def excess_columns(self) -> list[list[float]]:
+        """`excess` by pair and day."""
+        return self.excess.T.astype(np.float64).tolist()
+
     @property
     def share_column(self) -> int:
         """Index of the daytime share."""
