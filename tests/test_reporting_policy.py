@@ -324,18 +324,24 @@ def independent_answer(episode: Any) -> set[tuple[str, str, str]]:
     def change(series: Any) -> Any:
         return series / series.median() - 1
 
+    known: dict[str, set[str]] = {}
+    for event in episode.draw.calendar:
+        known.setdefault(episode.dates[event.day], set()).update(event.explains)
+    names = list(episode.config.funnel_spec.rates)
     found = set()
     for date in daily.index:
         day = hourly.loc[date]
+        told = known.get(date, set())
         pairs = [k for k in range(1, 5) if (day[c[k]] > day[c[k - 1]]).any()]
         if pairs:
             found |= {(date, "data_quality", f"{c[k]}_lte_{c[k - 1]}") for k in pairs}
             continue
         moved = {k: change(daily[c[k]])[date] for k in range(5)}
         r = {k: change(rates[k])[date] for k in rates}
-        flagged = {k for k in range(5) if abs(moved[k]) >= level.count_threshold}
-        steps = {k for k in r if abs(r[k]) >= level.rate_threshold}
-        if abs(share[date] - share.median()) >= level.mix_threshold:
+        flagged = {k for k in moved if abs(moved[k]) >= level.count_threshold and c[k] not in told}
+        steps = {k for k in r if abs(r[k]) >= level.rate_threshold and names[k - 1] not in told}
+        mixed = abs(share[date] - share.median()) >= level.mix_threshold
+        if mixed and f"{c[0]}:daytime_share" not in told:
             found.add((date, "hourly_mix", f"{c[0]}:daytime_share"))
         echoes = set()
         for k in (1, 2, 3):
@@ -343,13 +349,16 @@ def independent_answer(episode: Any) -> set[tuple[str, str, str]]:
             if alone and {k, k + 1} <= steps and r[k] * r[k + 1] < 0:
                 found.add((date, "event_count", c[k]))
                 echoes |= {k, k + 1}
-        names = list(episode.config.funnel_spec.rates)
         for k in steps - echoes:
             if r[k] <= -0.35:
                 found.add((date, "funnel_step", f"{c[k]}_from_{c[k - 1]}"))
             else:
                 found.add((date, "conversion_rate", names[k - 1]))
-        leaks = [k for k in (3, 4) if abs(change(composites[k])[date]) >= level.rate_threshold]
+        leaks = [
+            k
+            for k in (3, 4)
+            if abs(change(composites[k])[date]) >= level.rate_threshold and names[k + 1] not in told
+        ]
         if not steps and leaks:
             found.add((date, "conversion_rate", names[leaks[0] + 1]))
         if 0 in flagged:
