@@ -1,0 +1,189 @@
+"""The experiment: arms, seeds, the held-out split, and what came out."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from metric_tracker_rl.errors import UnknownNameError
+from metric_tracker_rl.learning.policy import RowPolicy
+from metric_tracker_rl.learning.training import Examination, Lesson, Reset, Settings, train
+from metric_tracker_rl.levels import LEVELS
+from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.split_rows import split_rows
+from metric_tracker_rl.vector import VectorSession
+
+TRAIN_SPLIT = "train"
+HELD_OUT_SPLIT = "validation"
+LABEL_BLIND = ("null", "random", "median_filter", "report_all")
+"""Scripted policies that never read what a root is."""
+CURRICULUM_STAGES = (0.25, 0.5)
+"""Progress from which a curriculum adds the next difficulty."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training.
+
+    Attributes:
+        name: identifier.
+        label: what the chart calls it.
+        curriculum: whether difficulties come in one after the other.
+        shuffled: whether rewards are dealt to the wrong episodes.
+    """
+
+    name: str
+    label: str
+    curriculum: bool = False
+    shuffled: bool = False
+
+
+ARMS: dict[str, Arm] = {
+    arm.name: arm
+    for arm in (
+        Arm("plain", "all difficulties at once"),
+        Arm("curriculum", "easy, then medium, then hard", curriculum=True),
+        Arm("shuffled", "reward shuffled between episodes", shuffled=True),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A measurement on the held-out split.
+
+    Attributes:
+        updates: gradient steps done.
+        score: mean score as the policy plays in training, coins included.
+        decided: mean score when it decides without coins.
+        by_difficulty: `score` by difficulty.
+    """
+
+    updates: int
+    score: float
+    decided: float
+    by_difficulty: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: its arm, its seed and its curve."""
+
+    arm: str
+    seed: int
+    curve: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run.
+
+    Attributes:
+        seeds: one run for each and each arm.
+        arms: names of arms.
+        settings: how to train; an arm's own `shuffled` is put over it.
+        train_tasks, held_out_tasks: most tasks taken from each split.
+        points: measurements along a run, the first before any update.
+    """
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    arms: tuple[str, ...] = tuple(ARMS)
+    settings: Settings = field(default_factory=Settings)
+    train_tasks: int = 1200
+    held_out_tasks: int = 180
+    points: int = 20
+
+    def __post_init__(self) -> None:
+        for name in self.arms:
+            if name not in ARMS:
+                raise UnknownNameError("arm", name, ARMS)
+
+
+def run_plan(plan: Plan, workers: int) -> Iterator[Run]:
+    """Every run of a plan, as they finish."""
+    jobs = [(arm, seed) for seed in plan.seeds for arm in plan.arms]
+    if workers == 1:
+        yield from (run_one(plan, arm, seed) for arm, seed in jobs)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        pending = [pool.submit(run_one, plan, arm, seed) for arm, seed in jobs]
+        for job in as_completed(pending):
+            yield job.result()
+
+
+def run_one(plan: Plan, arm: str, seed: int) -> Run:
+    """One run: train on the train split, measure on the held-out split."""
+    settings = replace(plan.settings, shuffled=ARMS[arm].shuffled)
+    tasks = rows_without_names(split_rows(TRAIN_SPLIT, count=plan.train_tasks))
+    held_out = rows_without_names(split_rows(HELD_OUT_SPLIT, count=plan.held_out_tasks))
+    examination = Examination(held_out)
+    policy = RowPolicy.untrained()
+    lesson = curriculum_of(tasks) if ARMS[arm].curriculum else mixture_of(tasks)
+    every = max(settings.updates // plan.points, 1)
+    curve = [_measure(examination, policy, held_out, 0)]
+    for done in train(policy, lesson, settings, np.random.default_rng(seed)):
+        if done % every == 0 or done == settings.updates:
+            curve.append(_measure(examination, policy, held_out, done))
+    return Run(arm, seed, tuple(curve))
+
+
+def mixture_of(tasks: Sequence[Reset]) -> Lesson:
+    """No curriculum: every task is as likely at any time."""
+
+    def lesson(_: float, rng: np.random.Generator, count: int) -> list[Reset]:
+        return [tasks[index] for index in rng.integers(0, len(tasks), count)]
+
+    return lesson
+
+
+def curriculum_of(tasks: Sequence[Reset]) -> Lesson:
+    """Easy tasks at first; medium ones join, then hard ones, each level as likely."""
+    levels = [[task for task in tasks if task["difficulty"] == name] for name in LEVELS]
+
+    def lesson(progress: float, rng: np.random.Generator, count: int) -> list[Reset]:
+        known = levels[: 1 + sum(progress >= start for start in CURRICULUM_STAGES)]
+        chosen = []
+        for level in rng.integers(0, len(known), count):
+            pool = known[level]
+            chosen.append(pool[int(rng.integers(0, len(pool)))])
+        return chosen
+
+    return lesson
+
+
+def baselines(plan: Plan) -> dict[str, float]:
+    """Mean held-out score of every label-blind policy, and of the reference."""
+    held_out = rows_without_names(split_rows(HELD_OUT_SPLIT, count=plan.held_out_tasks))
+    vector = VectorSession(64)
+    return {
+        name: statistics.fmean(o.score for o in vector.play(get_policy(name), held_out))
+        for name in (*LABEL_BLIND, "reference")
+    }
+
+
+def rows_without_names(rows: Sequence[Mapping[str, Any]]) -> list[Reset]:
+    """Reset arguments alone."""
+    return [{name: value for name, value in row.items() if name != "task"} for row in rows]
+
+
+def as_json(plan: Plan, runs: Sequence[Run], scores: Mapping[str, float]) -> dict[str, Any]:
+    """Everything measured, ready for `json.dump`."""
+    return {"plan": asdict(plan), "baselines": dict(scores), "runs": [asdict(run) for run in runs]}
+
+
+def _measure(
+    examination: Examination, policy: RowPolicy, held_out: Sequence[Reset], updates: int
+) -> Point:
+    scores = examination.exploring(policy)
+    levels = np.array([reset["difficulty"] for reset in held_out])
+    return Point(
+        updates,
+        float(scores.mean()),
+        float(examination.deciding(policy).mean()),
+        {name: float(scores[levels == name].mean()) for name in LEVELS if name in levels},
+    )
