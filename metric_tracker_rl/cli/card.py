@@ -41,16 +41,19 @@ from its index. Only the sealed split withstands that, and only while its salt i
 
 
 def card(
-    audit: Annotated[Path, typer.Option(help="Results of `audit --out`.", exists=True)],
+    audit: Annotated[list[Path], typer.Option(help="Results of `audit --out`.", exists=True)],
     certificates: Annotated[Path, typer.Option(help="Results of `certify --out`.", exists=True)],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("docs/benchmark.md"),
 ) -> None:
     """Write the benchmark card and its plots."""
     try:
-        measured = json.loads(audit.read_text(encoding="utf-8"))
-        lines: list[Line] = measured["lines"]
+        measured = [json.loads(file.read_text(encoding="utf-8")) for file in audit]
+        lines: list[Line] = [line for each in measured for line in each["lines"]]
         proofs = [json.loads(each) for each in certificates.read_text().splitlines() if each]
-        made_with = [measured["versions"], *(proof["versions"] for proof in proofs)]
+        made_with = [
+            *(each["versions"] for each in measured),
+            *(proof["versions"] for proof in proofs),
+        ]
     except (json.JSONDecodeError, KeyError, TypeError) as problem:
         raise typer.BadParameter(f"not results of audit and certify: {problem!r}") from None
     if any(each != versions() for each in made_with):
