@@ -14,6 +14,7 @@ import gradio as gr
 import metric_tracker_rl
 from metric_tracker_rl.tasks import DEFAULT_TASK_ID
 from server.web import data, debug, episode, investigate, report, scripting, watch
+from server.web.layout import html
 from server.web.markup import day_name
 from server.web.page import Page, View
 from server.web.state import Visitor
@@ -33,12 +34,12 @@ def gradio_builder(show_answers: bool) -> Callable[..., gr.Blocks]:
     """
 
     def build(
-        web_manager: Any,
-        action_fields: Any,
-        metadata: Any,
-        is_chat_env: bool,
+        web_manager: Any,  # noqa: ARG001 - the framework's one episode for all visitors
+        action_fields: Any,  # noqa: ARG001
+        metadata: Any,  # noqa: ARG001
+        is_chat_env: bool,  # noqa: ARG001
         title: str,
-        quick_start_md: str | None,
+        quick_start_md: str | None,  # noqa: ARG001
     ) -> gr.Blocks:
         use_local_fonts()
         return build_page(show_answers, title)
@@ -54,13 +55,12 @@ def build_page(show_answers: bool, title: str = "Metric Tracker RL") -> gr.Block
         title: title of the browser tab.
     """
     with gr.Blocks(title=title, analytics_enabled=False) as blocks:
-        gr.HTML(f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>", padding=False)
-        bridge = gr.HTML(
-            header_html(),
+        bridge = html(
+            f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>{header_html()}",
             js_on_load=(HERE / "bridge.js").read_text(encoding="utf-8"),
             elem_id="mt-header",
         )
-        status = gr.HTML(elem_id="mt-status")
+        status = html(elem_id="mt-status")
         state = gr.State(
             Visitor(debug=show_answers), time_to_live=IDLE_S, delete_callback=Visitor.clear
         )
@@ -96,7 +96,8 @@ def header_html() -> str:
         "<p>Play an episode as an agent would: look at the funnel, ask the tools, report the "
         "roots of what went wrong, and see how the grader reads your report.</p></div>"
         f'<nav aria-label="Links"><a href="/docs" target="_blank" rel="noopener">API docs</a>{link}'
-        '<button type="button" class="mt-btn link" data-mt="theme">Light / dark</button></nav></header>'
+        '<button type="button" class="mt-btn link" data-mt="theme">Light / dark</button>'
+        "</nav></header>"
     )
 
 

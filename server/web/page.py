@@ -69,6 +69,7 @@ class Page:
             show: names of the views that may have changed.
             wait_on: where the wait shows; None for all outputs, empty for nowhere.
             api_name: public name for Gradio's own clients; None keeps the event private.
+            options: passed on to Gradio.
         """
 
         def handle(visitor: Visitor, *values: Any) -> list[Any]:
