@@ -24,16 +24,13 @@ ROOT = Path(__file__).resolve().parent.parent
 STOP_S = 30.0
 
 
-@pytest.fixture(params=["1", "2"], ids=["one worker", "two workers"])
-def server(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A server process of its own, and its host:port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "server.app", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", request.param]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=log, stderr=log)
     try:
