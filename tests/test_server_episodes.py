@@ -321,3 +321,14 @@ def test_a_body_that_does_not_fit_is_told_what_and_not_repeated(client: TestClie
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["body", "action"]
     assert "a secret thing" not in answer.text
+
+
+def test_a_body_that_nests_too_deeply_is_refused_before_it_is_stored(client: TestClient) -> None:
+    episode_id = client.post("/reset", json={}).json()["episode_id"]
+    for depth, status in ((20, 200), (70, 400), (5000, 400)):
+        action = '{"a":' * depth + "1" + "}" * depth
+        body = f'{{"episode_id":"{episode_id}","action":{action}}}'
+        headers = {"content-type": "application/json"}
+        assert client.post("/step", content=body, headers=headers).status_code == status
+    state = client.get("/state", params={"episode_id": episode_id}).json()
+    assert state["step_count"] == 1
