@@ -55,35 +55,40 @@ def build_page(show_answers: bool, title: str = "Metric Tracker RL") -> gr.Block
         title: title of the browser tab.
     """
     with gr.Blocks(title=title, analytics_enabled=False) as blocks:
-        bridge = html(
-            f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>{header_html()}",
-            js_on_load=(HERE / "bridge.js").read_text(encoding="utf-8"),
-            elem_id="mt-header",
-        )
-        status = html(elem_id="mt-status")
-        state = gr.State(
-            Visitor(debug=show_answers), time_to_live=IDLE_S, delete_callback=Visitor.clear
-        )
-        page = Page(state, bridge, show_answers)
-        page.views["status"] = View([status], lambda visitor: [status_html(visitor)])
-        tabs = {
-            "Episode": episode.build,
-            "Data": data.build,
-            "Investigate": investigate.build,
-            "Report": report.build,
-            "Watch": watch.build,
-            **({"Debug": debug.build} if show_answers else {}),
-        }
-        with gr.Tabs(elem_id="mt-tabs"):
-            for name, build in tabs.items():
-                with gr.Tab(name, id=name.lower()):
-                    build(page)
-        scripting.build(page)
-        for wire in page.wiring:
-            wire()
+        page = lay_out(show_answers)
         page.on(blocks.load, _arrive, (), list(page.views), wait_on=())
         blocks.unload(_leave)
     return blocks
+
+
+def lay_out(show_answers: bool) -> Page:
+    """Header, status line and tabs, wired; inside the blocks that are being built."""
+    bridge = html(
+        f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>{header_html()}",
+        js_on_load=(HERE / "bridge.js").read_text(encoding="utf-8"),
+        elem_id="mt-header",
+    )
+    status = html(elem_id="mt-status")
+    visitor = Visitor(debug=show_answers)
+    state = gr.State(visitor, time_to_live=IDLE_S, delete_callback=Visitor.clear)
+    page = Page(state, bridge, show_answers)
+    page.views["status"] = View([status], lambda visitor: [status_html(visitor)])
+    tabs = {
+        "Episode": episode.build,
+        "Data": data.build,
+        "Investigate": investigate.build,
+        "Report": report.build,
+        "Watch": watch.build,
+        **({"Debug": debug.build} if show_answers else {}),
+    }
+    with gr.Tabs(elem_id="mt-tabs"):
+        for name, build in tabs.items():
+            with gr.Tab(name, id=name.lower()):
+                build(page)
+    scripting.build(page)
+    for wire in page.wiring:
+        wire()
+    return page
 
 
 def header_html() -> str:
