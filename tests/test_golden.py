@@ -10,11 +10,11 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from typer.testing import CliRunner
 
 from metric_tracker_rl.cli import app
@@ -22,6 +22,7 @@ from metric_tracker_rl.config import SCENARIO_FAMILIES
 from metric_tracker_rl.digests import differences, golden_configurations
 from metric_tracker_rl.levels import LEVELS
 
+ROOT = Path(__file__).parent.parent
 GOLDEN_FILE = ROOT / "tests" / "golden_digests.json"
 GOLDEN: dict[str, Any] = json.loads(GOLDEN_FILE.read_text())
 DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]

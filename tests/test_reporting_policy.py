@@ -325,11 +325,11 @@ def independent_answer(episode: Any) -> set[tuple[str, str, str]]:
             found.add((date, "hourly_mix", f"{c[0]}:daytime_share"))
         echoes = set()
         for k in (1, 2, 3):
-            if k in flagged and {k, k + 1} <= steps and r[k] * r[k + 1] < 0:
-                if not {k - 1, k + 1} & flagged:
-                    found.add((date, "event_count", c[k]))
-                    echoes |= {k, k + 1}
-        names = [rate for rate in episode.config.funnel_spec.rates]
+            alone = k in flagged and not {k - 1, k + 1} & flagged
+            if alone and {k, k + 1} <= steps and r[k] * r[k + 1] < 0:
+                found.add((date, "event_count", c[k]))
+                echoes |= {k, k + 1}
+        names = list(episode.config.funnel_spec.rates)
         for k in steps - echoes:
             if r[k] <= -0.35:
                 found.add((date, "funnel_step", f"{c[k]}_from_{c[k - 1]}"))

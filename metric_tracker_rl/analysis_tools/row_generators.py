@@ -293,25 +293,28 @@ def _run(
 
 
 def _matches(view: EpisodeView, lens: Lens, multiplier: float) -> Iterator[tuple[int, ReportRow]]:
-    series = view.episode.series
+    series, dates = view.episode.series, view.episode.dates
     limit = multiplier * _spread(view, lens)
-    for day, date in enumerate(view.episode.dates):
-        difference, change = _difference(view, lens, day)
+    differences, changes = _differences(view, lens)
+    # Nearly every day falls short of the reporting threshold, so that is asked first.
+    for day, change in enumerate(changes):
+        if not change or abs(change) < lens.threshold:
+            continue
+        difference = differences[day]
         kind = lens.falling if difference < 0 else lens.rising
-        if kind is None or abs(difference) <= limit or abs(change) < lens.threshold or not change:
+        if kind is None or abs(difference) <= limit:
             continue
         finding = Finding(lens.entity_type, lens.entity_name, kind, lens.column)
-        yield day, row_for(finding, day, date, series)
+        yield day, row_for(finding, day, dates[day], series)
 
 
-def _difference(view: EpisodeView, lens: Lens, day: int) -> tuple[float, float]:
-    """Value minus baseline, and the deviation that the reporting threshold is for."""
+def _differences(view: EpisodeView, lens: Lens) -> tuple[Sequence[float], Sequence[float]]:
+    """Value minus baseline, and the deviation that the reporting threshold is for, by day."""
     series = view.episode.series
     if lens.entity_type == DATA_QUALITY:
-        excess = float(series.excess_rows[day][lens.column])
+        excess = series.excess_columns[lens.column]
         return excess, excess
-    difference = series.rows[day][lens.column] - series.baseline_row[lens.column]
-    return difference, series.deviation_rows[day][lens.column]
+    return series.difference_columns[lens.column], series.deviation_columns[lens.column]
 
 
 def _spread(view: EpisodeView, lens: Lens) -> float:
