@@ -13,6 +13,7 @@ import gradio as gr
 
 import metric_tracker_rl
 from metric_tracker_rl.tasks import DEFAULT_TASK_ID
+from server.settings import settings
 from server.web import data, debug, episode, investigate, report, scripting, watch
 from server.web.layout import html
 from server.web.markup import day_name
@@ -22,8 +23,6 @@ from server.web.state import Visitor
 HERE = Path(__file__).parent
 IDLE_S = 3600
 """A visitor who does nothing for this long is forgotten."""
-GRACE_S = float(os.environ.get("METRIC_TRACKER_LEAVE_GRACE_S") or 600)
-"""A visitor whose connection ended is forgotten this much later; phones come back."""
 
 
 def gradio_builder(show_answers: bool) -> Callable[..., gr.Blocks]:
@@ -108,7 +107,7 @@ def header_html() -> str:
 
 def source_url() -> str:
     """Where the source is: as configured, else the Space this runs on, else unknown."""
-    configured = os.environ.get("METRIC_TRACKER_SOURCE_URL", "")
+    configured = settings().source_url
     if configured.startswith(("https://", "http://")):
         return configured
     space = os.environ.get("SPACE_ID")
@@ -149,7 +148,7 @@ def _leave(request: gr.Request) -> None:
             holder.session_data.pop(session, None)
             holder.time_last_used.pop(session, None)
 
-    timer = threading.Timer(GRACE_S, forget)
+    timer = threading.Timer(settings().visitor_grace_s, forget)
     timer.daemon = True
     timer.start()
 

@@ -32,7 +32,7 @@ MEMORY_MARGIN = 1.2
 def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
     """A server that forgets visitors as soon as they leave."""
     log = tmp_path_factory.mktemp("forgetful") / "server.log"
-    with web_server(log, METRIC_TRACKER_LEAVE_GRACE_S="0.1") as server:
+    with web_server(log, METRIC_TRACKER_VISITOR_GRACE_S="0") as server:
         yield server
 
 
