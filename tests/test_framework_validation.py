@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
 from openenv.cli.__main__ import app
 from openenv.validation import Level, run_validation
 from openenv.validation.graders import Subject
@@ -24,6 +23,8 @@ from openenv.validation.runtime.scheduler import execute_graders
 from openenv.validation.types import CheckStatus
 from typer.testing import CliRunner
 from validation_subject import LocalProcessProvider, can_unshare
+
+ROOT = Path(__file__).resolve().parent.parent
 
 pytestmark = pytest.mark.filterwarnings(
     # The framework's collector opens its connection in a way that websockets means to change.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 import metric_tracker_rl
 from metric_tracker_rl.errors import MetricTrackerError
+
+ROOT = Path(__file__).resolve().parent.parent
 
 CONTRACT = {
     "MetricTrackerRlEnv",
