@@ -41,7 +41,7 @@ def refused(reply: Any) -> str:
         ({"scenario_family": "rate_drop"}, "Did you mean 'rate_drop_from_median'?"),
         ({"scenario_family": []}, "Unknown scenario_family []. Allowed: rate_drop_from_median"),
         ({"difficulty": "Hard"}, "Unknown difficulty 'Hard'. Did you mean 'hard'? Allowed: easy"),
-        ({"difficulty": 3}, "Unknown difficulty 3. Allowed: easy, medium, hard."),
+        ({"difficulty": 3}, "Unknown difficulty 3. Allowed: easy, medium, hard"),
         ({"anomaly_density": "hihg"}, "Did you mean 'high'? Allowed: low, medium, high."),
         ({"anomaly_density": []}, "Unknown anomaly_density []. Allowed: low, medium, high."),
         ({"anomaly_count": -1}, "anomaly_count is -1; allowed: an integer from 0 to 7."),

@@ -8,6 +8,7 @@ from metric_tracker_rl.certificate import COUNTS, certify_one, grid
 from metric_tracker_rl.config import EpisodeConfig
 from metric_tracker_rl.driver import Outcome, play
 from metric_tracker_rl.errors import UnknownNameError
+from metric_tracker_rl.levels import LEVELS
 from metric_tracker_rl.policies import POLICIES, get_policy
 from metric_tracker_rl.policies.registry import policy
 from metric_tracker_rl.session import EpisodeSession
@@ -71,5 +72,5 @@ def test_a_certificate_does_not_hold_where_the_policy_falls_short(
 def test_the_certified_grid_is_every_family_level_and_count() -> None:
     configs = list(grid(range(2)))
     assert COUNTS == (1, 3, 5)
-    assert len(configs) == len(set(configs)) == 2 * 3 * (8 * 3 + 1)
-    assert sum(config.anomaly_count == 0 for config in configs) == 2 * 3
+    assert len(configs) == len(set(configs)) == 2 * len(LEVELS) * (8 * 3 + 1)
+    assert sum(config.anomaly_count == 0 for config in configs) == 2 * len(LEVELS)

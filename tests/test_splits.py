@@ -51,7 +51,9 @@ def test_every_block_holds_every_stratum_once_and_zero_anomaly_episodes_are_amon
     for block in (0, 11):
         first = block * len(STRATA)
         tasks = splits.get_task_range("test", first, first + len(STRATA))
-        strata = [(t.config.scenario_family, t.config.difficulty, t.config.anomaly_count) for t in tasks]
+        strata = [
+            (t.config.scenario_family, t.config.difficulty, t.config.anomaly_count) for t in tasks
+        ]
         assert sorted(strata) == sorted(STRATA)
     assert {family for family, _, _ in STRATA} == set(SCENARIO_FAMILIES)
     assert {level for _, level, _ in STRATA} == set(LEVELS)
