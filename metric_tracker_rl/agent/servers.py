@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import IO, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,8 +19,11 @@ import httpx
 
 from metric_tracker_rl.agent.settings import KEY_VARIABLES, Settings, shown_url
 from metric_tracker_rl.errors import ServerError, SettingsError
+from metric_tracker_rl.splits import SALT_VARIABLE
 
 ENV_NAME = "metric_tracker_rl"
+SERVER_PREFIX = "METRIC_TRACKER_"
+SERVER_VARIABLES = ("HOST", "PORT", "WORKERS", "MAX_CONCURRENT_ENVS")
 LOCAL_PORTS = (8000, 7860)
 START_TIMEOUT_S = 180.0
 """Longest wait for the embedded server; loading the framework takes seconds, more on a busy
@@ -33,6 +37,7 @@ class Server(Protocol):
     """A server to play against."""
 
     url: str
+    headers: Mapping[str, str]
 
     @property
     def description(self) -> str:
@@ -48,8 +53,11 @@ class Server(Protocol):
 class RunningServer:
     """A server that somebody else runs."""
 
-    def __init__(self, url: str, description: str) -> None:
+    def __init__(
+        self, url: str, description: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.url = url
+        self.headers = headers
         self._description = description
 
     @property
@@ -66,6 +74,8 @@ class RunningServer:
 
 class EmbeddedServer:
     """A server in a process of its own, on a free loopback port."""
+
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self) -> None:
         self.url = ""
@@ -157,6 +167,8 @@ class EmbeddedServer:
 class ContainerServer:
     """A container from an image, through the framework's own provider."""
 
+    headers: Mapping[str, str] = MappingProxyType({})
+
     def __init__(self, image: str, wait_timeout_s: float) -> None:
         self._image = image
         self._wait_timeout_s = wait_timeout_s
@@ -228,8 +240,11 @@ async def choose_server(settings: Settings, say: Say) -> Server:
 
 async def _choose(settings: Settings, say: Say) -> Server:
     if settings.base_url:
-        await _check_named(settings.base_url, settings.connect_timeout_s, say)
-        return RunningServer(settings.base_url, f"{shown_url(settings.base_url)} (BASE_URL)")
+        token = settings.server_token
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        await _check_named(settings.base_url, headers, settings.connect_timeout_s, say)
+        where = f"{shown_url(settings.base_url)} (BASE_URL)"
+        return RunningServer(settings.base_url, where, headers)
     if settings.image_name:
         say(f"Starting a container of {settings.image_name} (IMAGE_NAME) …")
         return await ContainerServer(settings.image_name, settings.docker_wait_timeout_s).start()
@@ -242,7 +257,7 @@ async def _choose(settings: Settings, say: Say) -> Server:
     return await EmbeddedServer().start()
 
 
-async def _check_named(url: str, timeout_s: float, say: Say) -> None:
+async def _check_named(url: str, headers: Mapping[str, str], timeout_s: float, say: Say) -> None:
     """Wait for the server of BASE_URL, and make sure that it is this environment."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
@@ -262,7 +277,7 @@ async def _check_named(url: str, timeout_s: float, say: Say) -> None:
             say(f"Waiting for {shown_url(url)} …")
             waiting = True
         await asyncio.sleep(0.5)
-    name = await served_name(http)
+    name = await served_name(http, headers)
     if name not in (None, ENV_NAME):
         raise SettingsError(
             f"BASE_URL is {shown_url(url)}, which serves {name!r}; allowed: a server of {ENV_NAME}."
@@ -274,19 +289,21 @@ async def is_healthy(url: str) -> bool:
     return await _get(url, "/health") is not None
 
 
-async def served_name(url: str) -> str | None:
+async def served_name(url: str, headers: Mapping[str, str] | None = None) -> str | None:
     """Name in the server's /metadata, or None."""
-    metadata = await _get(url, "/metadata")
+    metadata = await _get(url, "/metadata", headers)
     name = metadata.get("name") if metadata else None
     return name if isinstance(name, str) else None
 
 
-async def _get(url: str, path: str) -> dict[str, Any] | None:
+async def _get(
+    url: str, path: str, headers: Mapping[str, str] | None = None
+) -> dict[str, Any] | None:
     """JSON object at an address, or None if there is none, for whatever reason."""
     local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
     try:
         async with httpx.AsyncClient(timeout=5.0, trust_env=not local) as client:
-            reply = await client.get(url.rstrip("/") + path)
+            reply = await client.get(url.rstrip("/") + path, headers=headers)
             found = reply.raise_for_status().json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return None
@@ -299,10 +316,18 @@ def server_command(port: int) -> list[str]:
 
 
 def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Variables of the embedded server: no keys, no answers shown, no web interface."""
-    kept = {name: value for name, value in environ.items() if name not in KEY_VARIABLES}
-    kept.pop("METRIC_TRACKER_DEBUG", None)
-    return {**kept, "ENABLE_WEB_INTERFACE": "false"}
+    """Variables of the embedded server: no keys, and the server's own defaults.
+
+    Settings meant for a server that is deployed (a token, a debug switch, fewer sessions) must
+    not change what is measured; only the sealed split's salt is passed on.
+    """
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name == SALT_VARIABLE
+        or not (name in KEY_VARIABLES or name in SERVER_VARIABLES or name.startswith(SERVER_PREFIX))
+    }
+    return {**kept, "ENABLE_WEB_INTERFACE": "false", "METRIC_TRACKER_EPISODE_STORE": "memory"}
 
 
 def free_port() -> int:

@@ -158,9 +158,17 @@ def test_the_embedded_server_sees_no_key_and_shows_no_answers() -> None:
         "OPENAI_API_KEY": "sk",
         "API_KEY": "k",
         "METRIC_TRACKER_DEBUG": "1",
+        "METRIC_TRACKER_TOKEN": "a-token",
+        "METRIC_TRACKER_SEALED_SALT": "salt",
+        "PORT": "80",
         "PATH": "/bin",
     }
-    assert server_environment(given) == {"PATH": "/bin", "ENABLE_WEB_INTERFACE": "false"}
+    assert server_environment(given) == {
+        "PATH": "/bin",
+        "METRIC_TRACKER_SEALED_SALT": "salt",
+        "METRIC_TRACKER_EPISODE_STORE": "memory",
+        "ENABLE_WEB_INTERFACE": "false",
+    }
 
 
 FAKE_DOCKER = """\
