@@ -130,7 +130,7 @@ class EpisodeSession:
                 max_steps=DEFAULT_MAX_STEPS if max_steps is None else max_steps,
                 max_submissions=1 if max_submissions is None else max_submissions,
             )
-            chosen = {
+            chosen: dict[str, Any] = {
                 "task_id": task_id,
                 "seed": seed,
                 "scenario_family": scenario_family,

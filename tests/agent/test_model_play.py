@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from agent_support import KEY, Play
+from conftest import KEY, Play
 from fake_model import FakeModel
 
 from metric_tracker_rl.agent.prompts import LAST_ROUND, REMINDER
@@ -57,9 +57,9 @@ def test_calls_after_the_submission_of_the_same_answer_are_not_run(
 def test_a_report_can_be_submitted_as_generators(play: Play, model: FakeModel) -> None:
     ran = play("--tasks", "medium_mixed_pair", model="generator", server=model)
     scripted = play("--tasks", "medium_mixed_pair", "--policy", "median_filter")
-    found = ran.tasks[0]["reward_breakdown"]
-    assert found == scripted.tasks[0]["reward_breakdown"]
-    assert found["matched_rows"] > 0
+    breakdown = ran.tasks[0]["reward_breakdown"]
+    assert breakdown == scripted.tasks[0]["reward_breakdown"]
+    assert breakdown["matched_rows"] > 0
 
 
 def test_a_model_that_never_submits_is_reminded_once_and_the_run_goes_on(
