@@ -19,6 +19,10 @@ EMPTY = MetricTrackerRlObservation().model_dump(exclude={"reward", "done"})
 """Every field of an observation that says nothing."""
 
 
+MAX_DEPTH = 64
+"""Levels of a message; a report's rows need five."""
+
+
 def observation_data(
     reply: Reply, task_id: str, metadata: dict[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -62,17 +66,52 @@ def loads(text: str | bytes) -> Any:
     """Value of a JSON text.
 
     Raises:
-        ValueError: not JSON, or nested deeper than anything we read; says where.
+        ValueError: not JSON, or nested deeper than `MAX_DEPTH`.
     """
     try:
-        return orjson.loads(text)
+        value = orjson.loads(text)
     except ValueError:
-        pass
-    # What only the standard library takes (NaN, lone surrogates) has always been taken here.
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+        # What only the standard library takes (NaN, lone surrogates) has always been taken here.
+        try:
+            value = json.loads(text)
+        except RecursionError:
+            raise TooDeepError from None
+    if _openings(text) > MAX_DEPTH:
+        check_depth(value)
+    return value
+
+
+class TooDeepError(ValueError):
+    """JSON that nests deeper than anything we read, and than some writers can write."""
+
+    def __init__(self) -> None:
+        super().__init__(f"nested too deeply; allowed: {MAX_DEPTH} levels")
+
+
+def check_depth(value: Any) -> None:
+    """Look through nested lists and objects.
+
+    Raises:
+        TooDeepError: there are more than `MAX_DEPTH` levels.
+    """
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            child
+            for each in level
+            if isinstance(each, dict | list)
+            for child in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return
+    raise TooDeepError
+
+
+def _openings(text: str | bytes) -> int:
+    """Most levels that a text can have, told at a glance."""
+    if isinstance(text, str):
+        return text.count("{") + text.count("[")
+    return text.count(b"{") + text.count(b"[")
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -33,8 +34,15 @@ MAX_REQUEST_ID = 64
 logger = logging.getLogger("metric_tracker.http")
 
 
-class TooBigError(Exception):
-    """A body longer than allowed, found while it was read."""
+class TooBigError(HTTPException):
+    """A body longer than allowed, found while it was read.
+
+    Of the framework's own kind, because whoever reads the body turns any other into a 400.
+    """
+
+    def __init__(self, limit: int) -> None:
+        metrics.ERRORS.labels("too_big").inc()
+        super().__init__(413, f"A request body may have {limit} bytes.")
 
 
 class Gate:
@@ -97,8 +105,8 @@ class Gate:
                 await denial(scope, receive, sending)
             else:
                 await self._app(scope, self._counting(receive), sending)
-        except TooBigError:
-            await self._too_big()(scope, receive, sending)
+        except TooBigError as problem:
+            await _refusal(413, problem.detail)(scope, receive, sending)
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "other")
@@ -134,7 +142,7 @@ class Gate:
             )
         length = headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length[:12]) > self._max_bytes:
-            return self._too_big()
+            return _refusal(413, TooBigError(self._max_bytes).detail)
         return None
 
     def _origin_allowed(self, headers: Headers) -> bool:
@@ -186,14 +194,10 @@ class Gate:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._max_bytes:
-                raise TooBigError
+                raise TooBigError(self._max_bytes)
             return message
 
         return receiving
-
-    def _too_big(self) -> Response:
-        metrics.ERRORS.labels("too_big").inc()
-        return _refusal(413, f"A request body may have {self._max_bytes} bytes.")
 
 
 def _refusal(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:

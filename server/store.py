@@ -40,10 +40,6 @@ class StoredEpisode:
     request_ids: tuple[str, ...]
 
 
-class StoreFullError(Exception):
-    """No room could be made."""
-
-
 class EpisodeStore(Protocol):
     """What a store can do. Called from one thread; other processes use the same store."""
 
@@ -94,7 +90,6 @@ class SqliteStore:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA foreign_keys = ON")
-        self._db.execute("PRAGMA secure_delete = OFF")
         self._db.executescript(SCHEMA)
 
     def create(self, episode_id: str, source: str, start: bytes, actions: list[bytes]) -> str:
@@ -224,7 +219,7 @@ def open_store(address: str, ttl_s: float, limit: int) -> tuple[EpisodeStore, st
     if address.startswith(("redis://", "rediss://", "unix://")):
         from server.redis_store import RedisStore
 
-        return RedisStore(address, ttl_s, limit), "redis"
+        return RedisStore(address, ttl_s), "redis"
     if address:
         if address != MEMORY:
             Path(address).parent.mkdir(parents=True, exist_ok=True)

@@ -146,6 +146,10 @@ def test_days_shared_with_a_traffic_mix_shift_do_occur() -> None:
     assert shared >= 5
 
 
+def test_an_episode_needs_hardly_more_than_one_draw() -> None:
+    assert sum(draw.draws for _, draw in sample()) / len(sample()) <= 1.2
+
+
 def test_payment_never_spikes_and_orders_never_drop_alone() -> None:
     for _, draw in sample():
         for row in draw.labels:

@@ -156,6 +156,20 @@ def test_where_the_next_count_moved_too_a_stage_is_no_root() -> None:
     ]
 
 
+def test_a_stage_whose_neighbour_is_flagged_is_no_root_and_its_rates_are() -> None:
+    step_and_back = [
+        ("funnel_step", "product_added_to_cart_from_menu_opens", "funnel_break"),
+        ("conversion_rate", "product_added_to_cart_to_order_placed", "rate_spike_from_median"),
+    ]
+    # c2 −60 %, r2 −60 %, r3 +74 %: rule 3, were it not for c3 at −30.4 %.
+    assert answer((24_000, 12_000, 2_400, 2_088, 1_680)) == step_and_back
+    # c2 −60 %, r2 −43 %, r3 +92 %, c3 −23 %: rule 3, were it not for c1 at −30 %.
+    assert answer((24_000, 8_400, 2_400, 2_304, 1_848)) == [
+        ("conversion_rate", RATE_1, "rate_drop_from_median"),
+        *step_and_back,
+    ]
+
+
 def test_where_both_rates_moved_the_same_way_both_steps_are_roots() -> None:
     # c1 −30 %, r1 −30 %, r2 −28.6 %: c2 moved too, so no stage lost its events alone.
     rows = answer((24_000, 8_400, 4_200 * 5 // 7, 1_512, 1_200))

@@ -30,6 +30,8 @@ SELECTED = "rgba(76,130,195,0.22)"
 HEAT = ((0.0, "rgba(76,130,195,0.03)"), (1.0, "rgba(76,130,195,1)"))
 """Only the opacity grows, so that more stands out more on a light page and on a dark one."""
 SATURDAY = 5
+SELECTED_DAY = "selected-day"
+"""Name of the shape that the page moves by itself when another day is selected."""
 
 
 def words(name: str) -> str:
@@ -114,6 +116,7 @@ def hourly_heat(episode: Episode, day: str, stage: str) -> go.Figure:
     _dress(figure, height=520)
     index = episode.day_of[day]
     figure.add_shape(
+        name=SELECTED_DAY,
         type="rect",
         xref="paper",
         x0=0,
@@ -187,7 +190,7 @@ def _daily(
     )
     _dress(figure, height=360)
     shapes = [_band(date, WEEKEND) for date in episode.dates if _is_weekend(date)]
-    figure.update_layout(shapes=[*shapes, _band(day, SELECTED)])
+    figure.update_layout(shapes=[*shapes, {**_band(day, SELECTED), "name": SELECTED_DAY}])
     figure.update_xaxes(
         tickformat="%a<br>%-d %b",
         tickmode="array",

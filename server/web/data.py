@@ -49,15 +49,18 @@ def build(page: Page) -> None:
 
     hourly = View([profile, heat], _hourly)
     page.views["hourly"] = hourly
+    page.views["day"] = View([calendar, day_facts, funnel, profile], _of_day)
     page.views["data"] = View(
         [calendar, day_facts, counts, rates, funnel, stage, *hourly.outputs], _everything
     )
 
     def wire() -> None:
-        shown = ["status", "data", "dates"]
-        page.on_bridge(page.bridge.pick_day, Visitor.select_day, shown)
-        page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=())
-        page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=())
+        # The large charts stay as they are: the page itself moves their mark.
+        shown = ["status", "day", "dates"]
+        # Without Gradio's queue a click is one request instead of three.
+        page.on_bridge(page.bridge.pick_day, Visitor.select_day, shown, queue=False)
+        page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=(), queue=False)
+        page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=(), queue=False)
         page.on(stage.input, _select_stage, [stage], ["hourly"], wait_on=[heat])
 
     page.wiring.append(wire)
@@ -74,6 +77,16 @@ def _everything(visitor: Visitor) -> Sequence[Any]:
         charts.funnel_shape(episode, day),
         visitor.stage,
         *_hourly(visitor),
+    ]
+
+
+def _of_day(visitor: Visitor) -> Sequence[Any]:
+    episode, day = visitor.view.episode, visitor.day
+    return [
+        calendar_html(visitor),
+        day_html(visitor),
+        charts.funnel_shape(episode, day),
+        charts.day_profile(episode, day, visitor.stage),
     ]
 
 

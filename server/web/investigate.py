@@ -14,7 +14,7 @@ from server.web.layout import html
 from server.web.markup import button, day_name, heading, hint, note, table, text
 from server.web.page import Page, View
 from server.web.results import result_html
-from server.web.state import Visitor
+from server.web.state import Visitor, key_of
 
 FIRST = "list_suspicious_dates"
 MAX_JSON = 60_000
@@ -114,13 +114,14 @@ def _result(visitor: Visitor) -> Sequence[Any]:
         )
         return [empty, gr.update(visible=False), ""]
     result = visitor.result["result"]
-    free = len(visitor.offers)
+    taken = {key_of(row) for row in visitor.rows}
+    free = sum(key_of(row) not in taken for row in visitor.offers)
     full = json.dumps(result, indent=1)
     if len(full) > MAX_JSON:
         full = f"{full[:MAX_JSON]}\n… {len(full) - MAX_JSON:,} more characters"
     label = f"Add all {free} row(s) to the report"
     return [
-        offers_html(visitor) + result_html(result, ["generated_rows"] if free else []),
+        offers_html(visitor) + result_html(result, ["generated_rows"] if visitor.offers else []),
         gr.update(visible=free > 0, value=label),
         full,
     ]
@@ -130,12 +131,10 @@ def offers_html(visitor: Visitor) -> str:
     """The rows a result points to, each with a button that puts it in the report."""
     if not visitor.offers:
         return ""
-    taken = {
-        (row.get("date"), row.get("entity_type"), row.get("entity_name")) for row in visitor.rows
-    }
+    taken = {key_of(row) for row in visitor.rows}
     lines = []
     for at, row in enumerate(visitor.offers):
-        there = (row["date"], row["entity_type"], row["entity_name"]) in taken
+        there = key_of(row) in taken
         name = f"Add {row['entity_name']} on {row['date']}"
         lines.append(
             [

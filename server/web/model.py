@@ -53,8 +53,8 @@ class ModelPlayback(Playback):
 
     @property
     def waiting(self) -> bool:
-        """Whether the visitor has seen every move and the model is still thinking."""
-        return not self.finished and self.at == len(self.frames) - 1
+        """Whether there are moves to come, and the visitor is to be shown them."""
+        return not self.finished and (self.hurried or self.at == len(self.frames) - 1)
 
     def advance(self) -> None:
         """Look at the next frame if the model has made it."""
@@ -62,8 +62,13 @@ class ModelPlayback(Playback):
             self.at += 1
 
     def run_to_end(self) -> None:
-        """Let the model play on without waiting for the visitor."""
+        """Let the model play on without waiting for the visitor, who follows its last move."""
         self.hurried = True
+
+    def go(self, index: int) -> None:
+        """Look at a frame; from then on the model waits for the visitor again."""
+        self.hurried = False
+        super().go(index)
 
     def close(self) -> None:
         """Stop the model."""
@@ -99,7 +104,6 @@ class ModelPlayback(Playback):
 
     async def _play(self) -> None:
         from metric_tracker_rl.agent.model_player import ModelPlayer
-
         from metric_tracker_rl.agent.table import Table
 
         player = ModelPlayer(self._settings)

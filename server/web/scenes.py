@@ -24,6 +24,10 @@ def show(visitor: Visitor) -> Sequence[Any]:
     if playback is None:
         empty = note(visitor.problem, "bad") or hint("Nobody plays yet.")
         return [empty, "", hidden, "Play", gr.update(active=False), hidden, hidden]
+    # Asked before the frames are counted: a player in another thread adds frames, then finishes.
+    more_to_come = visitor.playing or playback.waiting
+    if playback.hurried:
+        playback.catch_up()
     last = len(playback.frames) - 1
     episode, findings = playback.view.episode, _findings(playback)
     day = _day(playback) or episode.dates[0]
@@ -32,7 +36,7 @@ def show(visitor: Visitor) -> Sequence[Any]:
         frames_html(playback),
         gr.update(maximum=max(last, 1), value=playback.at, visible=last > 0),
         "Pause" if visitor.playing else "Play",
-        gr.update(active=visitor.playing or playback.waiting),
+        gr.update(active=more_to_come),
         gr.update(value=charts.daily_counts(episode, day, findings), visible=True),
         gr.update(value=charts.conversion_rates(episode, day, findings), visible=True),
     ]

@@ -13,7 +13,7 @@ from metric_tracker_rl.policies import POLICIES, get_policy
 from metric_tracker_rl.tasks import TASKS
 from server.web import scenes
 from server.web.layout import chart, html
-from server.web.markup import heading
+from server.web.markup import heading, hint
 from server.web.model import ModelPlayback, model_settings
 from server.web.page import Page, View
 from server.web.state import Visitor
@@ -49,6 +49,7 @@ def build(page: Page) -> None:
                 key = gr.Textbox(
                     label="Key",
                     type="password",
+                    elem_id="mt-key",
                     info="Kept in this visit only, never logged; leave empty to use it again",
                 )
                 arena = gr.Dropdown(episodes, value=SAME_EPISODE, label="Episode")
@@ -56,8 +57,14 @@ def build(page: Page) -> None:
                     ask = gr.Button("Let it play", variant="primary", elem_id="mt-ask")
                     forget = gr.Button("Forget the key", elem_id="mt-forget")
             with gr.Tab("Recording"):
-                upload = gr.File(
-                    label="Recorded run (.jsonl)", file_types=[".jsonl"], elem_id="mt-upload"
+                html(
+                    hint(
+                        "A .jsonl file that `inference.py --record` wrote. It is played again here "
+                        "and held against the recording; the file is not kept."
+                    )
+                )
+                upload = gr.UploadButton(
+                    "Open a recorded run", file_types=[".jsonl"], elem_id="mt-upload"
                 )
                 which = gr.Dropdown([], label="Run in the file", visible=False)
         with gr.Column(min_width=300, scale=2, elem_classes="mt-watch"):
@@ -145,7 +152,9 @@ def _toggle(visitor: Visitor) -> None:
 
 
 def _tick(visitor: Visitor) -> None:
-    if visitor.playing:
+    if visitor.playback and visitor.playback.hurried:
+        visitor.playback.catch_up()
+    elif visitor.playing:
         _advance(visitor)
 
 
@@ -153,7 +162,7 @@ def _to_end(visitor: Visitor) -> None:
     visitor.playing = False
     playback = _playback(visitor)
     playback.run_to_end()
-    playback.go(len(playback.frames) - 1)
+    playback.catch_up()
 
 
 def _scrub(visitor: Visitor, at: float) -> None:

@@ -79,6 +79,10 @@ class Playback:
         self.at = len(self.frames) - 1
         self.finished = bool(frame.observation.get("done"))
 
+    def catch_up(self) -> None:
+        """Look at the last frame there is."""
+        self.at = len(self.frames) - 1
+
     def go(self, index: int) -> None:
         """Look at a frame that is already there; beyond either end means that end."""
         self.at = min(max(index, 0), len(self.frames) - 1)
