@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server.environment import MetricTrackerRlEnvironment
-from server.wire import WireAction
 
 from metric_tracker_rl import grader, session, splits
 from metric_tracker_rl.audit import EXPLOITS
 from metric_tracker_rl.audit.arena import Arena
 from metric_tracker_rl.audit.probing import rows_within
 from metric_tracker_rl.audit.registry import NOTHING
-from metric_tracker_rl.audit.runner import find_player, lines, reset_arguments, run_job
 from metric_tracker_rl.audit.runner import Job as AuditJob
+from metric_tracker_rl.audit.runner import find_player, lines, reset_arguments, run_job
 from metric_tracker_rl.certificate import certify_one
 from metric_tracker_rl.config import EpisodeConfig
 from metric_tracker_rl.driver import moves, observed
@@ -33,6 +31,8 @@ from metric_tracker_rl.recording import RunRecorder
 from metric_tracker_rl.report import Report
 from metric_tracker_rl.session import Call, EpisodeSession
 from metric_tracker_rl.tasks import DEFAULT_TASK_ORDER
+from server.environment import MetricTrackerRlEnvironment
+from server.wire import WireAction
 
 SALT = "one salt for tests, of forty characters."
 STATE_FIELDS = {
