@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,21 +35,31 @@ def play(session: EpisodeSession, policy: Policy, reply: Reply) -> Outcome:
         policy: who plays.
         reply: the reply to the reset.
     """
-    moves = policy.play(observed(reply))
-    steps = 0
+    steps, last = 0, reply
+    for _, answer in moves(session, policy, reply):
+        steps, last = steps + 1, answer
+    return Outcome(last.reward, steps, last.status, observed(last))
+
+
+def moves(session: EpisodeSession, policy: Policy, reply: Reply) -> Iterator[tuple[Action, Reply]]:
+    """Play a policy one step at a time.
+
+    Yields:
+        Each action with the session's reply, until the episode or the policy ends.
+    """
+    player = policy.play(observed(reply))
     try:
-        action = next(moves)
+        action = next(player)
         while True:
             reply = session.step(call_from(action))
-            steps += 1
+            yield action, reply
             if reply.done:
-                break
-            action = moves.send(observed(reply))
+                return
+            action = player.send(observed(reply))
     except StopIteration:
-        pass
+        return
     finally:
-        moves.close()
-    return Outcome(reply.reward, steps, reply.status, observed(reply))
+        player.close()
 
 
 def call_from(action: Action) -> Call:

@@ -101,14 +101,37 @@ def episode_from_draw(config: EpisodeConfig, draw: Draw) -> Episode:
     )
 
 
-@lru_cache(maxsize=CACHE_SIZE)
-def build_episode(config: EpisodeConfig) -> Episode:
-    """The episode of a configuration; equal configurations share one object.
+class EpisodeCache:
+    """Makes episodes and keeps the last ones used; equal configurations share one object.
 
-    Raises:
-        ConfigurationError: see `generate`.
+    Args:
+        size: episodes kept.
     """
+
+    def __init__(self, size: int) -> None:
+        self.resize(size)
+
+    def __call__(self, config: EpisodeConfig) -> Episode:
+        """The episode of a configuration.
+
+        Raises:
+            ConfigurationError: see `generate`.
+        """
+        return self._made(config)
+
+    def resize(self, size: int) -> None:
+        """Keep another number of episodes from now on, starting with none."""
+        self._made = lru_cache(maxsize=size)(_make)
+        self.cache_info = self._made.cache_info
+        self.cache_clear = self._made.cache_clear
+
+
+def _make(config: EpisodeConfig) -> Episode:
     return episode_from_draw(config, generate(config))
+
+
+build_episode = EpisodeCache(CACHE_SIZE)
+"""The episode of a configuration, from memory where it is there."""
 
 
 def _frame(counts: Ints, config: EpisodeConfig, index: pd.Index) -> pd.DataFrame:

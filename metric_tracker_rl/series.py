@@ -37,23 +37,35 @@ class DailySeries:
         hourly: counts, shape (days, 24, stages).
         funnel: names and stage indices.
         level: thresholds.
+        explained: which (day, column) the public calendar explains, or None.
 
     Attributes:
         values: displayed values, shape (days, metrics + 1); the last column is the share.
         baselines: medians over all days, displayed, shape (metrics + 1,).
         deviations: relative (share: absolute) deviations from the baseline, same shape
             as `values`.
+        reportable: deviations, 0 where the calendar explains them.
         thresholds: reporting threshold of each column.
         excess: events by which each adjacent pair exceeds the possible, summed over the
             day's hours, shape (days, stages - 1).
     """
 
-    def __init__(self, hourly: Ints, funnel: Funnel, level: Level) -> None:
+    def __init__(
+        self,
+        hourly: Ints,
+        funnel: Funnel,
+        level: Level,
+        explained: NDArray[np.bool_] | None = None,
+    ) -> None:
         self.funnel = funnel
         self.level = level
         self.values = daily_values(hourly, funnel)
         self.baselines = medians(self.values, funnel)
         self.deviations = deviations(self.values, self.baselines)
+        self.explained = explained
+        self.reportable = (
+            self.deviations if explained is None else np.where(explained, 0.0, self.deviations)
+        )
         self.thresholds = thresholds(funnel, level)
         self.excess = excess_counts(hourly)
 
@@ -89,6 +101,21 @@ class DailySeries:
     def baseline_row(self) -> list[float]:
         """`baselines` as a list."""
         return self.baselines.tolist()
+
+    @cached_property
+    def difference_columns(self) -> list[list[float]]:
+        """Value minus baseline, by column and day."""
+        return (self.values - self.baselines).T.tolist()
+
+    @cached_property
+    def deviation_columns(self) -> list[list[float]]:
+        """`deviations` by column and day."""
+        return self.deviations.T.tolist()
+
+    @cached_property
+    def excess_columns(self) -> list[list[float]]:
+        """`excess` by pair and day."""
+        return self.excess.T.astype(np.float64).tolist()
 
     @property
     def share_column(self) -> int:
@@ -128,6 +155,8 @@ def medians(values: Floats, funnel: Funnel) -> Floats:
 def deviations(values: Floats, baselines: Floats) -> Floats:
     """Relative deviation from the baseline; absolute for the share, which is a fraction."""
     differences = values - baselines
+    # Both shares are shown to six decimals: 0.58 is 0.08 from 0.5, not 0.07999999999999996.
+    differences[:, -1] = rounded(differences[:, -1], SHARE_DECIMALS)
     scales = np.where(baselines == 0.0, 1.0, baselines)
     scales[-1] = 1.0
     return np.asarray(differences / scales)

@@ -1,31 +1,143 @@
-"""The ASGI app, and the `server` command that serves it."""
+"""The ASGI app, and the `server` command that serves it.
+
+The app is made when it is first asked for, so that the command's parent process, which only
+starts workers, loads nothing heavy.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-
-import uvicorn
-from openenv.core.env_server import create_app
+import dataclasses
+import gc
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 from metric_tracker_rl.errors import ConfigurationError
-from metric_tracker_rl.models import MetricTrackerRlObservation, MetricTrackerRlState
-from server.environment import ENV_NAME, MetricTrackerRlEnvironment
-from server.settings import load_settings
-from server.wire import WireAction
+from server.settings import Settings, load_settings, settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    app: FastAPI
 
 PING_INTERVAL_S = 30.0
 PING_TIMEOUT_S = 900.0
 """A client that thinks for minutes may answer no ping; only one gone for good is dropped."""
 
-app = create_app(
-    MetricTrackerRlEnvironment,
-    WireAction,
-    MetricTrackerRlObservation,
-    env_name=ENV_NAME,
-    max_concurrent_envs=load_settings().max_sessions,
-    state_cls=MetricTrackerRlState,
-)
+OUR_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state")
+"""Routes of the framework that ours replace; all others stay as it made them."""
+
+
+def build_app(chosen: Settings) -> FastAPI:
+    """The app: the framework's, with our sessions, episodes, limits and figures.
+
+    Args:
+        chosen: the settings; what single environments read comes from the process's own.
+    """
+    from openenv.core.env_server import create_app
+
+    from metric_tracker_rl.models import MetricTrackerRlObservation, MetricTrackerRlState
+    from server import routes
+    from server.environment import ENV_NAME, MetricTrackerRlEnvironment
+    from server.gate import Gate
+    from server.web import web_options
+    from server.web.icon import add_icon
+    from server.wire import WireAction
+
+    made: FastAPI = create_app(
+        MetricTrackerRlEnvironment,
+        WireAction,
+        MetricTrackerRlObservation,
+        env_name=ENV_NAME,
+        max_concurrent_envs=chosen.max_sessions,
+        state_cls=MetricTrackerRlState,
+        **web_options(chosen.debug),
+    )
+    kept = [each for each in made.router.routes if getattr(each, "path", "") not in OUR_PATHS]
+    made.router.routes[:] = kept
+    add_icon(made)
+    _add_sessions(made, chosen)
+    routes.add_metrics_route(made)
+    routes.add_error_answers(made)
+    if chosen.allowed_origins:
+        _allow_origins(made, chosen)
+    made.add_middleware(Gate, settings=chosen)
+    return made
+
+
+def _add_sessions(made: FastAPI, chosen: Settings) -> None:
+    """Routes that play, and what they share, for as long as the app runs."""
+    from fastapi.routing import APIRoute
+    from starlette.routing import WebSocketRoute
+
+    from metric_tracker_rl.episode import build_episode
+    from server import metrics, routes
+    from server.backends import backend_for
+    from server.http_episodes import Episodes
+    from server.rpc import McpEndpoint
+    from server.rpc_socket import RpcSocket
+    from server.sessions import SessionSlots
+    from server.websocket import WebSocketEndpoint
+
+    build_episode.resize(chosen.episode_cache)
+    slots = SessionSlots(chosen.max_sessions, chosen.idle_timeout_s)
+    rpc_slots = SessionSlots(chosen.max_mcp_sessions, chosen.idle_timeout_s)
+    episodes = Episodes(chosen)
+    metrics.SESSION_LIMIT.set(chosen.max_sessions)
+
+    async def open_backend(websocket: Any) -> Any:
+        return await backend_for(websocket.query_params, slots, episodes)
+
+    sockets = {
+        "/ws": WebSocketEndpoint(slots, open_backend, chosen.max_message_bytes),
+        "/mcp": RpcSocket(rpc_slots, chosen.max_message_bytes),
+    }
+    mcp = McpEndpoint(episodes, chosen.max_mcp_sessions)
+    # In front, because the framework ends its list with routes that take any first segment.
+    made.router.routes[:0] = [
+        *(WebSocketRoute(path, each.serve) for path, each in sockets.items()),
+        APIRoute("/mcp", mcp.post, methods=["POST"], tags=["MCP"], response_model=None),
+        APIRoute("/mcp", mcp.delete, methods=["DELETE"], tags=["MCP"], response_model=None),
+    ]
+    routes.add_episode_routes(made, episodes)
+    made.state.slots, made.state.rpc_slots, made.state.episodes = slots, rpc_slots, episodes
+
+    theirs = made.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(running: Any) -> AsyncIterator[Any]:
+        await episodes.open()
+        # All that was imported stays: no collection need ever look at it again.
+        gc.collect()
+        gc.freeze()
+        async with theirs(running) as state, slots.watched(), rpc_slots.watched():
+            yield state
+        await episodes.close()
+
+    made.router.lifespan_context = lifespan
+
+
+def _allow_origins(made: FastAPI, chosen: Settings) -> None:
+    """Let pages of those origins read the answers."""
+    from starlette.middleware.cors import CORSMiddleware
+
+    made.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(chosen.allowed_origins),
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["authorization", "content-type", "mcp-session-id", "mcp-protocol-version"],
+        expose_headers=["mcp-session-id", "x-request-id"],
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """The app, on first use."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    made = build_app(settings())
+    globals()["app"] = made
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,24 +147,50 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: command line; None for the process's own.
     """
     try:
-        settings = load_settings()
+        chosen = load_settings()
     except ConfigurationError as problem:
         raise SystemExit(f"server: {problem}") from None
-    parser = argparse.ArgumentParser(prog="server", description=main.__doc__)
-    parser.add_argument("--host", default=settings.host, help="address to listen on (HOST)")
-    parser.add_argument("--port", type=int, default=settings.port, help="port (PORT)")
+    parser = argparse.ArgumentParser(
+        prog="server",
+        description=main.__doc__.split("\n", 1)[0] if main.__doc__ else None,
+        epilog="All other settings are environment variables; docs/serving.md lists them.",
+    )
+    parser.add_argument("--host", default=chosen.host, help="address to listen on (HOST)")
+    parser.add_argument("--port", type=int, default=chosen.port, help="port (PORT)")
     parser.add_argument(
-        "--workers", type=int, default=settings.workers, help="worker processes (WORKERS)"
+        "--workers", type=int, default=chosen.workers, help="worker processes (WORKERS)"
     )
-    chosen = parser.parse_args(arguments)
-    uvicorn.run(
-        "server.app:app",
-        host=chosen.host,
-        port=chosen.port,
-        workers=chosen.workers,
-        ws_ping_interval=PING_INTERVAL_S,
-        ws_ping_timeout=PING_TIMEOUT_S,
-    )
+    given = parser.parse_args(arguments)
+    if not 1 <= given.workers <= 64:
+        parser.error(f"--workers is {given.workers}; allowed: an integer from 1 to 64")
+    if not 0 <= given.port <= 65535:
+        parser.error(f"--port is {given.port}; allowed: an integer from 0 to 65535")
+    changed = dataclasses.replace(chosen, host=given.host, port=given.port, workers=given.workers)
+    serve(changed)
+
+
+def serve(chosen: Settings) -> None:
+    """Run the app until stopped."""
+    import uvicorn
+
+    from server import logs, metrics
+
+    with metrics.shared_folder(chosen.workers):
+        uvicorn.run(
+            "server.app:app",
+            host=chosen.host,
+            port=chosen.port,
+            workers=chosen.workers,
+            access_log=False,
+            log_config=logs.configuration(chosen.log_level),
+            ws="server.protocol:SteadyProtocol",
+            ws_max_size=chosen.max_message_bytes,
+            ws_ping_interval=PING_INTERVAL_S,
+            ws_ping_timeout=PING_TIMEOUT_S,
+            # Deflate would cost a session more memory than everything else it has.
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=10,
+        )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from websockets.exceptions import WebSocketException
+from websockets.protocol import State
 
 from metric_tracker_rl.agent.servers import Say, Server
 from metric_tracker_rl.agent.settings import Settings
@@ -28,6 +29,18 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 3.0
 
 Observation = dict[str, Any]
+
+
+class OneSocketClient(MetricTrackerRlEnv):
+    """A client whose lost socket is an error.
+
+    The framework's client connects anew by itself, to a fresh session that knows of no episode,
+    and the next step would be an error of the player's.
+    """
+
+    async def _ensure_connected(self) -> None:
+        if self._ws is None or self._ws.state is not State.OPEN:
+            raise ConnectionResetError("the socket is closed")
 
 
 class EpisodeConnection:
@@ -124,7 +137,7 @@ class EpisodeConnection:
         pause = FIRST_PAUSE_S
         while True:
             await self._server.revive()
-            client = MetricTrackerRlEnv(
+            client = OneSocketClient(
                 base_url=self._server.url,
                 connect_timeout_s=max(1.0, deadline - time.monotonic()),
                 message_timeout_s=self._settings.message_timeout_s,

@@ -12,13 +12,22 @@ from typing import IO
 
 from rich.console import Console
 
-from metric_tracker_rl.agent.jobs import Job, plan
+from metric_tracker_rl.agent.html_report import write_report
+from metric_tracker_rl.agent.jobs import plan
 from metric_tracker_rl.agent.options import DEFAULT_POLICY, Options, parse_options
 from metric_tracker_rl.agent.results import print_table, write_results
 from metric_tracker_rl.agent.run import Player, Run
 from metric_tracker_rl.agent.scripted import ScriptedPlayer
+from metric_tracker_rl.agent.secrets import cleaner
 from metric_tracker_rl.agent.servers import choose_server
-from metric_tracker_rl.agent.settings import Settings, load_settings
+from metric_tracker_rl.agent.settings import (
+    KEY_VARIABLES,
+    Settings,
+    check_address,
+    load_settings,
+    password_in,
+    shown_url,
+)
 from metric_tracker_rl.agent.stdout import Lines
 from metric_tracker_rl.errors import AgentError, SettingsError
 
@@ -52,34 +61,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
     _cancel_on_sigterm()
     settings = settings_for(options)
+    clean = cleaner(settings.secrets)
 
     def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(clean(text), markup=False, highlight=False, soft_wrap=True)
 
     for note in settings.notes:
         say(note)
     jobs = plan(settings.tasks, options.episodes, options.seed)
-    player = ScriptedPlayer(options.policy or DEFAULT_POLICY)
-    say(_who_plays(player, options, settings, jobs))
-    server = await choose_server(settings, say)
+    player = choose_player(options, settings)
+    say(_who_plays(player, options, settings, len(jobs)))
+    server = None
     try:
+        server = await choose_server(settings, say)
+        live = options.concurrency == 1
+        lines = Lines(lines_to, live=live, epsilon=settings.score_epsilon, clean=clean)
         run = Run(
             player,
             server,
             settings,
             jobs,
-            Lines(lines_to, live=options.concurrency == 1, epsilon=settings.score_epsilon),
+            lines,
             console,
-            options.record,
-            options.concurrency,
+            say,
+            record=options.record,
+            concurrency=options.concurrency,
         )
         summary = await run.play()
     finally:
         await player.close()
-        await server.stop()
-    write_results(summary, options.output)
-    print_table(summary, console)
-    say(f"Results: {options.output}")
+        if server is not None:
+            await server.stop()
+    write_results(summary, options.output, clean)
+    if options.report is not None:
+        write_report(summary, options.report, clean)
+    print_table(summary, console, clean)
+    say(f"Results: {options.output}" + (f", report: {options.report}" if options.report else ""))
     if summary.interrupted:
         say("inference: interrupted.")
         return INTERRUPTED
@@ -87,25 +104,61 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
 
 
 def settings_for(options: Options) -> Settings:
-    """Settings from the variables, with the options over them."""
+    """Settings from the variables, with the options over them.
+
+    Raises:
+        SettingsError: a variable or an option holds something else than it may.
+    """
     settings = load_settings()
+    base_url = None if options.embedded else options.base_url or settings.base_url
+    if base_url:
+        check_address("BASE_URL", base_url, ("http", "https", "ws", "wss"))
     return replace(
         settings,
         tasks=settings.tasks if options.tasks is None else options.tasks,
         model=options.model or settings.model,
-        base_url=None if options.embedded else options.base_url or settings.base_url,
+        base_url=base_url,
         image_name=None if options.embedded or options.base_url else settings.image_name,
         embedded=options.embedded,
+        secrets=(*settings.secrets, password_in(base_url or "")),
     )
 
 
-def _who_plays(player: Player, options: Options, settings: Settings, jobs: Sequence[Job]) -> str:
-    text = f"Player: {player.name}, {len(jobs)} episode(s)."
-    if not options.policy and settings.api_key is None:
-        text += (
-            " No key is set (HF_TOKEN, OPENAI_API_KEY or API_KEY), so a scripted policy plays, "
-            "no model."
+def choose_player(options: Options, settings: Settings) -> Player:
+    """A scripted policy without a key or where one is asked for, else the model.
+
+    Raises:
+        SettingsError: a key without a model, or no key where a model is required.
+    """
+    if options.policy or (settings.api_key is None and not options.require_llm):
+        return ScriptedPlayer(options.policy or DEFAULT_POLICY)
+    if settings.api_key is None:
+        raise SettingsError(
+            f"--require-llm was given, but no key is set: set one of {', '.join(KEY_VARIABLES)}."
         )
+    if settings.model is None:
+        raise SettingsError(
+            f"{settings.key_variable} holds a key, but no model is named: set MODEL_NAME (or "
+            "--model), or play a scripted policy with --policy."
+        )
+    from metric_tracker_rl.agent.model_player import ModelPlayer  # loads openai
+
+    return ModelPlayer(settings)
+
+
+def _who_plays(player: Player, options: Options, settings: Settings, episodes: int) -> str:
+    text = f"Player: {player.name}, {episodes} episode{'' if episodes == 1 else 's'}."
+    if options.policy:
+        return text
+    if settings.api_key is None:
+        text += (
+            f" No key is set ({', '.join(KEY_VARIABLES)}), so a scripted policy plays, no model."
+        )
+        if options.model:
+            text += f" --model {options.model} has no effect without a key."
+    else:
+        endpoint = shown_url(settings.api_base_url) if settings.api_base_url else "OpenAI's own"
+        text += f" Endpoint: {endpoint}, key from {settings.key_variable}."
     return text
 
 

@@ -98,6 +98,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     chosen = parser.parse_args(arguments)
     if chosen.require_llm and chosen.policy:
         parser.error("--require-llm and --policy exclude each other")
+    if chosen.policy and chosen.model:
+        parser.error("--policy and --model exclude each other")
     if chosen.embedded and chosen.base_url:
         parser.error("--embedded and --base-url exclude each other")
     return Options(**vars(chosen))

@@ -54,6 +54,7 @@ class Run:
         jobs: what.
         lines: standard output.
         console: standard error.
+        say: prints a line there, free of secrets.
         record: folder of the recordings, if any.
         concurrency: episodes at a time.
     """
@@ -64,6 +65,7 @@ class Run:
     jobs: Sequence[Job]
     lines: Lines
     console: Console
+    say: Say
     record: Path | None = None
     concurrency: int = 1
     outcomes: list[Outcome] = field(default_factory=list)
@@ -106,7 +108,12 @@ class Run:
                 for job in waiting:
                     if self._hopeless:
                         return
-                    await self._play_job(job)
+                    outcome = await self._play_job(job)
+                    if not self.console.is_terminal:
+                        self.say(
+                            f"{job.label}: {outcome.status}, score {outcome.score:.4f}, "
+                            f"{outcome.steps} steps, {outcome.seconds:.2f} s"
+                        )
                     mean = sum(each.score for each in self.outcomes) / len(self.outcomes)
                     progress.update(bar, advance=1, score=f"{mean:.3f}")
 
@@ -114,7 +121,7 @@ class Run:
                 for _ in range(min(self.concurrency, len(self.jobs))):
                     workers.create_task(worker())
 
-    async def _play_job(self, job: Job) -> None:
+    async def _play_job(self, job: Job) -> Outcome:
         """Play one job to an outcome; its END line is printed whatever happens."""
         outcome = Outcome(job)
         self.outcomes.append(outcome)
@@ -146,6 +153,7 @@ class Run:
             outcome.steps = block.steps
             block.end(outcome.success, outcome.score)
             await connection.close()
+        return outcome
 
     def _recorder(
         self, job: Job, opening: dict[str, object], files: ExitStack
@@ -159,7 +167,7 @@ class Run:
 
     def _say(self, job: Job) -> Say:
         def say(text: str) -> None:
-            self.console.print(f"{job.label}: {text}", markup=False, highlight=False)
+            self.say(f"{job.label}: {text}")
 
         return say
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from metric_tracker_rl.agent.settings import KEY_VARIABLES, Settings
+from metric_tracker_rl.agent.settings import KEY_VARIABLES, Settings, shown_url
 from metric_tracker_rl.errors import ServerError, SettingsError
 
 ENV_NAME = "metric_tracker_rl"
@@ -178,7 +178,14 @@ class ContainerServer:
 
         try:
             self._provider = await asyncio.to_thread(LocalDockerProvider)
-            self.url = await asyncio.to_thread(self._provider.start_container, self._image)
+            start = asyncio.ensure_future(
+                asyncio.to_thread(self._provider.start_container, self._image)
+            )
+            try:
+                self.url = await asyncio.shield(start)
+            except asyncio.CancelledError:
+                await start  # the thread cannot be stopped, and what it started has to be
+                raise
             await asyncio.to_thread(self._provider.wait_for_ready, self.url, self._wait_timeout_s)
         except (RuntimeError, TimeoutError, OSError) as problem:
             await self.stop()
@@ -211,7 +218,7 @@ async def choose_server(settings: Settings, say: Say) -> Server:
         say: told which server it is.
 
     Raises:
-        SettingsError: BASE_URL is no address, or serves another environment.
+        SettingsError: BASE_URL serves another environment.
         ServerError: the chosen server cannot be reached or started.
     """
     server = await _choose(settings, say)
@@ -291,14 +298,6 @@ def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in environ.items() if name not in KEY_VARIABLES}
     kept.pop("METRIC_TRACKER_DEBUG", None)
     return {**kept, "ENABLE_WEB_INTERFACE": "false"}
-
-
-def shown_url(url: str) -> str:
-    """An address without the password that may be in it."""
-    parts = urlsplit(url)
-    if "@" in parts.netloc:
-        parts = parts._replace(netloc=f"…@{parts.netloc.rsplit('@', 1)[1]}")
-    return urlunsplit(parts)
 
 
 def free_port() -> int:

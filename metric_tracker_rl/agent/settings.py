@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from metric_tracker_rl.errors import SettingsError, echo
 
@@ -48,6 +49,7 @@ class Settings:
         docker_wait_timeout_s: longest wait for a container.
         task_retries: times a task's lost connection is made again.
         score_epsilon: printed scores are clamped to [epsilon, 1 − epsilon].
+        secrets: every key and password among them; never printed or written.
         notes: what was changed on the way in, for people.
     """
 
@@ -73,6 +75,7 @@ class Settings:
     docker_wait_timeout_s: float = 180.0
     task_retries: int = 2
     score_epsilon: float = 0.01
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = ()
 
 
@@ -95,6 +98,8 @@ def load_settings(
     api_base_url = source.first(URL_VARIABLES)
     if api_base_url is None and key_variable == "HF_TOKEN":
         api_base_url = HF_ROUTER
+    if api_base_url is not None:
+        check_address("API_BASE_URL", api_base_url)
     max_tokens = source.integer("MAX_TOKENS", MAX_TOKENS_LIMIT, 1)
     notes = []
     if max_tokens > MAX_TOKENS_LIMIT:
@@ -121,6 +126,7 @@ def load_settings(
         docker_wait_timeout_s=source.number("OPENENV_DOCKER_WAIT_TIMEOUT_S", 180.0, 0.1, 86_400.0),
         task_retries=source.integer("OPENENV_TASK_RETRY_COUNT", 2, 0, 100),
         score_epsilon=source.number("OPENENV_SCORE_EPSILON", 0.01, 0.0, 0.49),
+        secrets=tuple(source.secrets()),
         notes=tuple(notes),
     )
 
@@ -131,6 +137,36 @@ def _file_variables(path: Path) -> dict[str, str]:
     from dotenv import dotenv_values
 
     return {name: value for name, value in dotenv_values(path).items() if value is not None}
+
+
+def check_address(name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:
+    """Make sure that a setting holds an address.
+
+    Raises:
+        SettingsError: it does not.
+    """
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good:
+        allowed = f"an address that starts with {' or '.join(f'{each}://' for each in schemes)}"
+        raise SettingsError(f"{name} is {echo(shown_url(url))}; allowed: {allowed}.")
+
+
+def shown_url(url: str) -> str:
+    """An address without the password that may be in it."""
+    before, at, after = url.rpartition("@")
+    return f"{before.split('//')[0]}//…@{after}" if at else url
+
+
+def password_in(url: str) -> str:
+    """The password of an address, or nothing."""
+    try:
+        return urlsplit(url).password or ""
+    except ValueError:
+        return ""
 
 
 class _Variables:
@@ -148,6 +184,13 @@ class _Variables:
     def first(self, names: tuple[str, ...]) -> str | None:
         name = self.first_set(names)
         return self.text(name) if name else None
+
+    def secrets(self) -> Iterator[str]:
+        """Keys, and passwords inside addresses."""
+        for name in KEY_VARIABLES:
+            yield self.text(name) or ""
+        for name in (*URL_VARIABLES, "BASE_URL"):
+            yield password_in(self.text(name) or "")
 
     def integer(self, name: str, default: int, low: int, high: int = 10**9) -> int:
         text = self.text(name)

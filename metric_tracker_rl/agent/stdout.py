@@ -8,12 +8,14 @@ written when it ends.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 MAX_ACTION = 220
 """Longest action of a STEP line, in characters."""
 MAX_ERROR = 220
+MAX_NAME = 80
 LOWEST = 0.01
 """Rewards and scores are shown in [0.01, 0.99], with two decimals."""
 
@@ -34,7 +36,9 @@ def action_text(name: str, arguments: Mapping[str, Any] | str) -> str:
     """`name(json args)`; arguments that were no JSON are shown as they came."""
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments, separators=(",", ":"), ensure_ascii=False, default=str)
-    return one_line(f"{one_line(name, 80)}({arguments})", MAX_ACTION)
+    # A model may call a tool anything; in a line it is one word.
+    called = re.sub(r"[^\w.:-]", "_", name)[:MAX_NAME] or "unnamed"
+    return one_line(f"{called}({arguments})", MAX_ACTION)
 
 
 class Lines:
@@ -44,10 +48,20 @@ class Lines:
         stream: where to; the process's standard output.
         live: write each line at once; only right while no two tasks run at the same time.
         epsilon: scores are clamped to [epsilon, 1 − epsilon]; less than 0.01 cannot be shown.
+        clean: cuts secrets out.
     """
 
-    def __init__(self, stream: IO[str], *, live: bool = True, epsilon: float = LOWEST) -> None:
+    def __init__(
+        self,
+        stream: IO[str],
+        *,
+        live: bool = True,
+        epsilon: float = LOWEST,
+        clean: Callable[[str], str] = str,
+    ) -> None:
         self._stream = stream
+        self._clean = clean
+        self.cut_off = False
         self._live = live
         self._lowest = max(LOWEST, epsilon)
 
@@ -63,8 +77,12 @@ class Lines:
         """Write what may be written now; returns the lines that have to wait."""
         if not (self._live or last):
             return lines
-        self._stream.write("".join(f"{line}\n" for line in lines))
-        self._stream.flush()
+        if not self.cut_off:
+            try:
+                self._stream.write(self._clean("".join(f"{line}\n" for line in lines)))
+                self._stream.flush()
+            except BrokenPipeError:  # the reader has left; results are still worth having
+                self.cut_off = True
         return []
 
 

@@ -42,12 +42,13 @@ class Event:
 
 @dataclass
 class Usage:
-    """Tokens of an episode, as the endpoint counted them."""
+    """Tokens of an episode: counted by the endpoint, estimated for the calls it did not count."""
 
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     uncounted_calls: int = 0
+    last_call_tokens: int = 0
     cost: float | None = None
 
     @property

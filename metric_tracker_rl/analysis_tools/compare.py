@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 
 from metric_tracker_rl.analysis_tools.arguments import (
@@ -12,6 +14,7 @@ from metric_tracker_rl.analysis_tools.arguments import (
 )
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
+from metric_tracker_rl.episode import Episode
 from metric_tracker_rl.errors import ToolArgumentError, unknown_name_message
 from metric_tracker_rl.levels import QUALITY_SEVERITY, RATE_SEVERITY, severity_of
 from metric_tracker_rl.play import EpisodeView
@@ -121,7 +124,19 @@ def list_suspicious_dates(view: EpisodeView, arguments: SuspiciousArguments) -> 
     A date with impossible counts scores at least 2. Deviations of rates and counts are
     relative, in percent of the median; those of the daytime share are percentage points.
     """
-    series, funnel = view.episode.series, view.episode.config.funnel_spec
+    ranked = RANKED.get(view.episode)
+    if ranked is None:
+        ranked = RANKED[view.episode] = _by_suspicion(view.episode)
+    return {"dates": [dict(each) for each in ranked[: arguments.limit]]}
+
+
+RANKED: WeakKeyDictionary[Episode, list[Result]] = WeakKeyDictionary()
+"""Ranking of each episode that was asked for it, as long as the episode lives."""
+
+
+def _by_suspicion(episode: Episode) -> list[Result]:
+    """Every date, the most suspicious first."""
+    series, funnel = episode.series, episode.config.funnel_spec
     sizes = np.abs(series.deviations)
     stages = len(funnel.counts)
     steps = series.deviations[:, stages : stages + len(funnel.step_rates)]
@@ -129,25 +144,22 @@ def list_suspicious_dates(view: EpisodeView, arguments: SuspiciousArguments) -> 
     impossible = (series.excess > 0).sum(axis=1)
     scores = (sizes / series.thresholds).max(axis=1)
     scores = np.where(impossible > 0, np.maximum(scores, IMPOSSIBLE_SCORE), scores)
-    ranked = np.argsort(-scores, kind="stable")[: arguments.limit].tolist()
     counts = sizes[:, :stages].max(axis=1).tolist()
     rates = sizes[:, stages:-1].max(axis=1).tolist()
     mix = sizes[:, -1].tolist()
     issues, score = impossible.tolist(), scores.tolist()
-    return {
-        "dates": [
-            {
-                "date": view.episode.dates[day],
-                "suspicion_score": round(score[day], 4),
-                "max_rate_delta": round(100.0 * rates[day], 4),
-                "max_count_delta_pct": round(100.0 * counts[day], 4),
-                "hourly_mix_delta_pct": round(100.0 * mix[day], 4),
-                "funnel_candidate_count": breaks[day],
-                "impossible_issue_count": issues[day],
-            }
-            for day in ranked
-        ]
-    }
+    return [
+        {
+            "date": episode.dates[day],
+            "suspicion_score": round(score[day], 4),
+            "max_rate_delta": round(100.0 * rates[day], 4),
+            "max_count_delta_pct": round(100.0 * counts[day], 4),
+            "hourly_mix_delta_pct": round(100.0 * mix[day], 4),
+            "funnel_candidate_count": breaks[day],
+            "impossible_issue_count": issues[day],
+        }
+        for day in np.argsort(-scores, kind="stable").tolist()
+    ]
 
 
 def _index(names: tuple[str, ...], name: str) -> int:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from metric_tracker_rl.analysis_tools.arguments import (
     MAX_MULTIPLIER,
     Arguments,
@@ -19,6 +21,7 @@ from metric_tracker_rl.analysis_tools.arguments import (
     SeriesRowsArguments,
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, Tool
+from metric_tracker_rl.analysis_tools.schema import describe_problems
 from metric_tracker_rl.analysis_tools.statistics import chosen_metrics, metric_column
 from metric_tracker_rl.errors import ToolArgumentError, UnknownNameError, echo
 from metric_tracker_rl.play import EpisodeView
@@ -205,6 +208,19 @@ def find_generator(name: object) -> RowGenerator:
     raise ToolArgumentError(str(UnknownNameError("method_name", name, GENERATORS)))
 
 
+def check_generators(methods: Sequence[Any]) -> None:
+    """Make sure that generators to submit have the shape that `payload_generator` asks for.
+
+    Raises:
+        ToolArgumentError: they do not; says which field, what it holds and what is allowed.
+    """
+    try:
+        PayloadArguments.model_validate({"generator_methods": list(methods)})
+    except ValidationError as error:
+        problem = describe_problems("payload_generators", PayloadArguments, error)
+        raise ToolArgumentError(f"{problem} Nothing was graded.") from None
+
+
 def run_generators(
     view: EpisodeView, methods: Sequence[PayloadGeneratorMethod | Mapping[str, Any]]
 ) -> tuple[list[ReportRow], list[Result]]:
@@ -277,25 +293,28 @@ def _run(
 
 
 def _matches(view: EpisodeView, lens: Lens, multiplier: float) -> Iterator[tuple[int, ReportRow]]:
-    series = view.episode.series
+    series, dates = view.episode.series, view.episode.dates
     limit = multiplier * _spread(view, lens)
-    for day, date in enumerate(view.episode.dates):
-        difference, change = _difference(view, lens, day)
+    differences, changes = _differences(view, lens)
+    # Nearly every day falls short of the reporting threshold, so that is asked first.
+    for day, change in enumerate(changes):
+        if not change or abs(change) < lens.threshold:
+            continue
+        difference = differences[day]
         kind = lens.falling if difference < 0 else lens.rising
-        if kind is None or abs(difference) <= limit or abs(change) < lens.threshold or not change:
+        if kind is None or abs(difference) <= limit:
             continue
         finding = Finding(lens.entity_type, lens.entity_name, kind, lens.column)
-        yield day, row_for(finding, day, date, series)
+        yield day, row_for(finding, day, dates[day], series)
 
 
-def _difference(view: EpisodeView, lens: Lens, day: int) -> tuple[float, float]:
-    """Value minus baseline, and the deviation that the reporting threshold is for."""
+def _differences(view: EpisodeView, lens: Lens) -> tuple[Sequence[float], Sequence[float]]:
+    """Value minus baseline, and the deviation that the reporting threshold is for, by day."""
     series = view.episode.series
     if lens.entity_type == DATA_QUALITY:
-        excess = float(series.excess_rows[day][lens.column])
+        excess = series.excess_columns[lens.column]
         return excess, excess
-    difference = series.rows[day][lens.column] - series.baseline_row[lens.column]
-    return difference, series.deviation_rows[day][lens.column]
+    return series.difference_columns[lens.column], series.deviation_columns[lens.column]
 
 
 def _spread(view: EpisodeView, lens: Lens) -> float:

@@ -1,6 +1,8 @@
 """Data quality: a stage records more events than the stage above it can have sent.
 
-Cause: an instrumentation fault in a few hours of one day; nobody's behaviour changes.
+Cause: an instrumentation fault over some hours of one day; nobody's behaviour changes. The
+fault is wide enough to move the stage's count and the rates around it past their thresholds
+too, where the stage has room: those are decoys.
 Shows as: one data_quality row for that adjacent pair, and nothing else for the day.
 """
 
@@ -9,13 +11,12 @@ from __future__ import annotations
 from metric_tracker_rl.anomalies.base import Cause, CleanDay, Root
 from metric_tracker_rl.bitstream import BitStream
 from metric_tracker_rl.effects import OverCount
-from metric_tracker_rl.funnel import HOURS
 from metric_tracker_rl.vocabulary import DATA_QUALITY, QUALITY_ISSUE
 
 TOTAL_EXCESS = (8, 180)
 """Smallest and largest total excess of the day, in events; spans all four severities."""
-FAULTY_HOURS = (1, 4)
-"""Fewest and most hours with the fault."""
+FAULTY_HOURS = (5, 8)
+"""Fewest and most hours with the fault: one stretch of the daytime, when people come."""
 
 
 class QualityIssue:
@@ -26,10 +27,12 @@ class QualityIssue:
     def plan(self, stream: BitStream, day: CleanDay) -> Cause:
         stage = stream.pick(day.step_stages)
         fewest, most = FAULTY_HOURS
-        hours = stream.shuffled(range(HOURS))[: fewest + stream.below(most - fewest + 1)]
+        length = fewest + stream.below(most - fewest + 1)
+        begin, end = day.funnel.daytime
+        first = begin + stream.below(end - begin - length + 1)
         low, high = TOTAL_EXCESS
         total = low + stream.below(high - low + 1)
-        each, rest = divmod(total, len(hours))
-        excess = tuple((hour, each + (nth < rest)) for nth, hour in enumerate(sorted(hours)))
+        each, rest = divmod(total, length)
+        excess = tuple((first + nth, each + (nth < rest)) for nth in range(length))
         name = day.funnel.quality_checks[stage - 1]
         return Cause(day.index, OverCount(stage, excess), Root(DATA_QUALITY, name, QUALITY_ISSUE))

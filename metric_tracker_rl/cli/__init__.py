@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from metric_tracker_rl.cli.audit import audit
 from metric_tracker_rl.cli.bench import bench
+from metric_tracker_rl.cli.bench_serving import bench_serving
 from metric_tracker_rl.cli.bench_vector import bench_vector
 from metric_tracker_rl.cli.certify import certify
 from metric_tracker_rl.cli.collect import collect
@@ -19,7 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(certify)
+app.command()(audit)
 app.command()(bench)
+app.command()(bench_serving)
 app.command()(digests)
 app.command()(bench_vector)
 app.command()(learn)

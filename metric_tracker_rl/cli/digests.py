@@ -28,7 +28,7 @@ def digests(
     try:
         golden = json.loads(file.read_text(encoding="utf-8"))
         found = differences(golden)
-    except (OSError, ValueError, KeyError, TypeError) as problem:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise typer.BadParameter(f"{file} is no golden file: {problem}") from None
     for each in found:
         typer.echo(each, err=True)

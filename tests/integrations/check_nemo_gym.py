@@ -34,9 +34,7 @@ RESPONSE = {
 @pytest.fixture
 def client():
     config = MetricTrackerConfig(host="127.0.0.1", port=8080, entrypoint="", name="metric_tracker")
-    server = MetricTrackerResourcesServer(
-        config=config, server_client=MagicMock(spec=ServerClient)
-    )
+    server = MetricTrackerResourcesServer(config=config, server_client=MagicMock(spec=ServerClient))
     with TestClient(server.setup_webserver()) as made:
         yield made
 

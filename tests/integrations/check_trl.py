@@ -141,7 +141,7 @@ def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tokenizer, tm
 def test_an_update_moves_the_weights_when_rollouts_differ(tokenizer, tmp_path):
     flip = iter([1.0, 0.0] * 8)
     original = MetricTrackerEnvironment.get_reward
-    MetricTrackerEnvironment.get_reward = lambda self: next(flip)
+    MetricTrackerEnvironment.get_reward = lambda _: next(flip)
     try:
         trainer, log, before = one_update(tokenizer, "null", tmp_path)
     finally:

@@ -1,0 +1,267 @@
+"""Generated parts of the pages, by name.
+
+A page asks for one with the comment `<!-- generated: NAME -->`; what stands between that line
+and `<!-- /generated -->` is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from docs.generate.charts import bar_chart
+from docs.generate.examples import EXAMPLES, plot, section, table
+from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.driver import play
+from metric_tracker_rl.funnel import ORDERING_APP
+from metric_tracker_rl.grader import (
+    DUPLICATE_PENALTY,
+    EXPLOIT_FLOOR,
+    EXPLOIT_PENALTY,
+    EXTRA_PENALTY,
+    INVALID_PENALTY,
+    WEIGHTS,
+)
+from metric_tracker_rl.levels import LEVELS
+from metric_tracker_rl.play import severity_bands, thresholds
+from metric_tracker_rl.policies import POLICIES
+from metric_tracker_rl.rows import MethodSpec
+from metric_tracker_rl.session import EpisodeSession
+from metric_tracker_rl.tasks import TASKS
+
+Section = Callable[[], str]
+
+
+def tool_reference() -> str:
+    """Every analysis method: what it does, its arguments, a real call."""
+    session = EpisodeSession()
+    session.reset(task_id="medium_mixed_pair")
+    assert session.view is not None
+    parts = []
+    for spec in TOOLS.catalogue():
+        arguments = sample_arguments(spec)
+        _, result = TOOLS[spec.name].call(session.view, arguments)
+        call = json.dumps({"analysis_method": spec.name, "analysis_args": arguments})
+        keys = ", ".join(f"`{key}`" for key in result)
+        parts.append(
+            f"### {spec.name}\n\n{spec.description}\n\n{_argument_table(spec)}\n\n"
+            f"Result: {keys}.\n\n```json\n{call}\n```"
+        )
+    return "\n\n".join(parts)
+
+
+def sample_arguments(spec: MethodSpec) -> dict[str, Any]:
+    """Arguments that a method accepts on `medium_mixed_pair`."""
+    session = EpisodeSession()
+    opening = session.reset(task_id="medium_mixed_pair")
+    samples: dict[str, Any] = {
+        "date": opening.content["config"]["start_date"],
+        "limit": 3,
+        "threshold": 5.0,
+        "threshold_multiplier": 2.0,
+        "rows": [],
+        "generator_methods": [{"method_name": "median_filter", "threshold_multiplier": 2.0}],
+    }
+    properties = spec.parameters["properties"]
+    names = properties.get("entity_name", {}).get("enum")
+    if names:
+        samples["entity_name"] = names[0]
+    wanted = [*spec.parameters.get("required", []), *(["limit"] if "limit" in properties else [])]
+    return {name: samples[name] for name in wanted}
+
+
+def _argument_table(spec: MethodSpec) -> str:
+    properties: dict[str, Any] = spec.parameters["properties"]
+    if not properties:
+        return "No arguments."
+    required = spec.parameters.get("required", [])
+    rows = [
+        [
+            f"`{name}`",
+            _type(field),
+            "required" if name in required else f"`{json.dumps(field.get('default'))}`",
+            field.get("description", ""),
+        ]
+        for name, field in properties.items()
+    ]
+    rows = [
+        [name, kind, "`[]`" if kind.startswith("list") and default == "`null`" else default, what]
+        for name, kind, default, what in rows
+    ]
+    return table(["argument", "type", "default", "meaning"], rows)
+
+
+def _type(field: dict[str, Any]) -> str:
+    """A JSON Schema type in a few words, with its range."""
+    if "anyOf" in field:
+        return " or ".join(_type(option) for option in field["anyOf"])
+    kind = field.get("type", "any")
+    if kind == "array":
+        items = _type(field["items"]) if field.get("items") else "object"
+        return f"list of {items}"
+    if kind == "string" and "enum" in field:
+        allowed = field["enum"]
+        for name, names in NAME_LISTS.items():
+            if allowed == list(names):
+                return f"name of a {name}"
+        return "one of " + ", ".join(f"`{value}`" for value in allowed)
+    low, high = field.get("minimum"), field.get("maximum")
+    if low is not None and high is not None:
+        return f"{kind}, {low:g} to {high:g}"
+    return f"{kind} ≥ {low:g}" if low is not None else str(kind)
+
+
+NAME_LISTS = {
+    "metric": ORDERING_APP.metrics,
+    "rate": ORDERING_APP.rates,
+    "count": ORDERING_APP.counts,
+}
+
+
+def threshold_table() -> str:
+    """Reporting thresholds by difficulty."""
+    names = {
+        "count_relative": "event count, relative",
+        "rate_relative": "conversion rate, relative",
+        "funnel_break_relative_drop": "funnel break, relative drop of a step rate",
+        "daytime_share_absolute": "daytime share, absolute",
+    }
+    columns = {level: thresholds(LEVELS[level]) for level in LEVELS}
+    rows = [
+        [words, *(f"{columns[level][key]:.2f}" for level in columns)]
+        for key, words in names.items()
+    ]
+    return table(["threshold", *columns], rows, "l" + "r" * len(columns))
+
+
+def severity_table() -> str:
+    """Lower bounds of the severities."""
+    units = {"hourly_mix": "absolute", "data_quality": "excess events"}
+    rows = [
+        [f"`{kind}`", units.get(kind, "relative"), *(f"{bound:g}" for bound in bounds)]
+        for kind, bounds in severity_bands().items()
+    ]
+    return table(
+        ["entity type", "measured", "medium from", "high from", "critical from"], rows, "llrrr"
+    )
+
+
+def level_table() -> str:
+    """What a difficulty changes."""
+    rows = [
+        [
+            f"`{level.name}`",
+            str(level.days),
+            f"{level.sampling_noise:g}",
+            f"{level.traffic_noise:.1%}",
+            f"{level.separation[0]:g} to {level.separation[1]:g} × threshold",
+        ]
+        for level in LEVELS.values()
+    ]
+    header = ["difficulty", "days", "sampling noise", "traffic noise", "size of an anomaly"]
+    return table(header, rows, "lrrrl")
+
+
+def entity_table() -> str:
+    """Everything a report row may name."""
+    rows = [
+        [f"`{kind}`", ", ".join(f"`{name}`" for name in names)]
+        for kind, names in ORDERING_APP.entity_names.items()
+    ]
+    return table(["entity_type", "entity_name"], rows)
+
+
+def task_table() -> str:
+    """The named tasks."""
+    rows = [
+        [
+            f"`{t.task_id}`",
+            t.difficulty,
+            str(t.seed),
+            f"`{t.scenario_family}`",
+            str(t.anomaly_count),
+        ]
+        for t in TASKS.values()
+    ]
+    return table(["task", "difficulty", "seed", "family", "anomalies"], rows, "llrlr")
+
+
+def weight_table() -> str:
+    """What a matched row is worth."""
+    rows = [[f"`{name}`", f"{weight / 100:.2f}"] for name, weight in WEIGHTS.items()]
+    return table(["share", "weight"], rows, "lr")
+
+
+def penalty_table() -> str:
+    """What a wrong row costs."""
+    rows = [
+        ["a row whose key the right report does not hold", _penalty(EXTRA_PENALTY)],
+        ["a valid row whose key was given before", _penalty(DUPLICATE_PENALTY)],
+        ["a row that cannot be read", _penalty(INVALID_PENALTY)],
+        [
+            f"more extra rows than the larger of {EXPLOIT_FLOOR} and twice the expected ones",
+            f"{EXPLOIT_PENALTY:g} once",
+        ],
+    ]
+    return table(["", "penalty"], rows)
+
+
+def _penalty(rate: tuple[float, float]) -> str:
+    return f"{rate[0]:g} each, at most {rate[1]:g}"
+
+
+def baseline_table() -> str:
+    """Score and breakdown of each scripted policy on each named task."""
+    rows = []
+    for name in POLICIES:
+        for task in TASKS:
+            parts = breakdown(name, task)
+            rows.append(
+                [
+                    f"`{name}`",
+                    f"`{task}`",
+                    f"{parts['total_score']:.4f}",
+                    f"{parts['precision']:.2f}",
+                    f"{parts['recall']:.2f}",
+                    f"{parts['matched_rows']} of {parts['expected_rows']}",
+                    str(parts["extra_rows"]),
+                ]
+            )
+    header = ["policy", "task", "score", "precision", "recall", "matched", "extra"]
+    return table(header, rows, "llrrrrr")
+
+
+def baseline_plot() -> str:
+    """SVG of the same scores."""
+    bars = {
+        name: [float(breakdown(name, task)["total_score"]) for task in TASKS] for name in POLICIES
+    }
+    return bar_chart("Score of the scripted policies on the named tasks", list(TASKS), bars)
+
+
+def breakdown(policy: str, task: str) -> Any:
+    """Reward breakdown of a scripted policy on a named task."""
+    session = EpisodeSession()
+    outcome = play(session, POLICIES[policy], session.reset(task_id=task))
+    return outcome.observation["reward_breakdown"]
+
+
+SECTIONS: dict[str, Section] = {
+    "tools": tool_reference,
+    "thresholds": threshold_table,
+    "severities": severity_table,
+    "levels": level_table,
+    "entities": entity_table,
+    "tasks": task_table,
+    "weights": weight_table,
+    "penalties": penalty_table,
+    "baselines": baseline_table,
+    **{name: partial(section, each) for name, each in EXAMPLES.items()},
+}
+
+ASSETS: dict[str, Section] = {
+    "baselines.svg": baseline_plot,
+    **{f"{name}.svg": partial(plot, each) for name, each in EXAMPLES.items()},
+}

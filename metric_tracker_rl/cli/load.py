@@ -1,0 +1,242 @@
+"""Load on a server: many WebSocket sessions in one process, cheap enough not to be the measure.
+
+A session is a bare `asyncio.Protocol` that frames messages itself: a full client library takes
+longer for a message than the server does, and would be what is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+
+
+class LoadError(Exception):
+    """The server refused a session, dropped it, or answered with an error."""
+
+
+@dataclass
+class Tally:
+    """What a run counted; latencies in seconds."""
+
+    latencies: list[float] = field(default_factory=list)
+    errors: int = 0
+    received_bytes: int = 0
+    first_error: str = ""
+
+    def percentile_ms(self, share: float) -> float:
+        """Latency below which that share of the replies came, in milliseconds."""
+        ordered = sorted(self.latencies)
+        return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def frame(message: Any) -> bytes:
+    """A client's text frame of a message; its mask is all zeros, so the text stays as it is."""
+    return text_frame(json.dumps(message).encode())
+
+
+def text_frame(payload: bytes, opcode: int = TEXT) -> bytes:
+    """A client's frame of raw bytes."""
+    size = len(payload)
+    if size < 126:
+        head = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
+    elif size < 1 << 16:
+        head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, size)
+    else:
+        head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, size)
+    return head + b"\0\0\0\0" + payload
+
+
+class Session(asyncio.Protocol):
+    """One WebSocket session; replies go to whatever function is set as `on_reply`."""
+
+    def __init__(self, path: str, headers: str = "") -> None:
+        key = base64.b64encode(os.urandom(16)).decode()
+        self._hello = (
+            f"GET {path} HTTP/1.1\r\nHost: load\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
+        ).encode()
+        self._buffer = bytearray()
+        self._open = False
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.closed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.on_reply: Callable[[bytes], None] = lambda _: None
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Send the handshake."""
+        self.transport = transport
+        transport.write(self._hello)
+
+    def data_received(self, data: bytes) -> None:
+        """Cut replies out of what arrived."""
+        self._buffer += data
+        if not self._open and not self._handshake():
+            return
+        while (message := self._next()) is not None:
+            opcode, payload = message
+            if opcode == TEXT:
+                self.on_reply(payload)
+            elif opcode == PING:
+                self.write(text_frame(payload, PONG))
+            elif opcode == CLOSE and not self.closed.done():
+                code = struct.unpack("!H", payload[:2])[0] if len(payload) >= 2 else 1005
+                self.closed.set_result(code)
+
+    def connection_lost(self, problem: Exception | None) -> None:
+        """The server or the network closed the connection."""
+        if not self.opened.done():
+            self.opened.set_exception(LoadError("the connection was closed in the handshake"))
+        if not self.closed.done():
+            self.closed.set_result(1006)
+
+    def write(self, data: bytes) -> None:
+        """Send one frame; nothing after the end."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    async def ask(self, message: Any, timeout_s: float = 60.0) -> dict[str, Any]:
+        """Send a message and wait for its reply.
+
+        Raises:
+            LoadError: the connection closed first.
+        """
+        return await self.ask_frame(frame(message), timeout_s)
+
+    async def ask_frame(self, data: bytes, timeout_s: float = 60.0) -> dict[str, Any]:
+        """As `ask`, for a frame that is already made."""
+        reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.on_reply = lambda payload: None if reply.done() else reply.set_result(payload)
+        self.write(data)
+        waiting = {reply, self.closed}
+        await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if reply.done():
+            return json.loads(reply.result())
+        reply.cancel()
+        raise LoadError(f"no reply; closed: {self.closed.done() and self.closed.result()}")
+
+    def drop(self) -> None:
+        """Vanish without a closing handshake."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def leave(self) -> None:
+        """Say goodbye and close."""
+        self.write(frame({"type": "close"}))
+        if self.transport is not None:
+            self.transport.close()
+
+    def _handshake(self) -> bool:
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return False
+        status = bytes(self._buffer[: self._buffer.find(b"\r\n")]).decode("latin-1")
+        del self._buffer[: end + 4]
+        self._open = " 101 " in status
+        if self._open:
+            self.opened.set_result(None)
+        elif not self.opened.done():
+            self.opened.set_exception(LoadError(f"refused: {status}"))
+        return self._open
+
+    def _next(self) -> tuple[int, bytes] | None:
+        buffer = self._buffer
+        if len(buffer) < 2:
+            return None
+        size, start = buffer[1] & 0x7F, 2
+        if size == 126:
+            if len(buffer) < 4:
+                return None
+            size, start = struct.unpack_from("!H", buffer, 2)[0], 4
+        elif size == 127:
+            if len(buffer) < 10:
+                return None
+            size, start = struct.unpack_from("!Q", buffer, 2)[0], 10
+        if len(buffer) < start + size:
+            return None
+        opcode, payload = buffer[0] & 0x0F, bytes(buffer[start : start + size])
+        del buffer[: start + size]
+        return opcode, payload
+
+
+async def connect(host: str, port: int, path: str = "/ws", headers: str = "") -> Session:
+    """A session, open.
+
+    Raises:
+        LoadError: the server refused it.
+        OSError: nobody listens.
+    """
+    loop = asyncio.get_running_loop()
+    _, session = await loop.create_connection(lambda: Session(path, headers), host, port)
+    await session.opened
+    return session
+
+
+async def connect_all(host: str, port: int, count: int, at_once: int = 64) -> list[Session]:
+    """Several sessions, not all knocking in the same instant."""
+    sessions: list[Session] = []
+    while len(sessions) < count:
+        batch = min(at_once, count - len(sessions))
+        sessions += await asyncio.gather(*(connect(host, port) for _ in range(batch)))
+    return sessions
+
+
+async def drive(
+    sessions: list[Session], messages: Callable[[int], Iterator[bytes]], seconds: float
+) -> tuple[Tally, float]:
+    """Keep every session busy: its next frame goes out as soon as a reply is in.
+
+    Args:
+        sessions: open sessions.
+        messages: an endless iterator of frames for each session, by its number.
+        seconds: how long new frames are sent.
+
+    Returns:
+        The tally, and the seconds until the last reply was in.
+    """
+    tally = Tally()
+    clock = time.perf_counter
+    started = clock()
+    deadline = started + seconds
+    finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    active = len(sessions)
+
+    def start(session: Session, frames: Iterator[bytes]) -> None:
+        sent = 0.0
+
+        def send() -> None:
+            nonlocal sent
+            sent = clock()
+            session.write(next(frames))
+
+        def reply(payload: bytes) -> None:
+            nonlocal active
+            now = clock()
+            tally.latencies.append(now - sent)
+            tally.received_bytes += len(payload)
+            # The server writes compact JSON, and neither error can be read any later than this.
+            if payload.startswith(b'{"type":"error"') or b'"status":"error"' in payload[:4096]:
+                tally.errors += 1
+                tally.first_error = tally.first_error or payload[:300].decode(errors="replace")
+            if now < deadline:
+                send()
+                return
+            active -= 1
+            if active == 0 and not finished.done():
+                finished.set_result(None)
+
+        session.on_reply = reply
+        send()
+
+    for number, session in enumerate(sessions):
+        start(session, messages(number))
+    await asyncio.wait_for(finished, timeout=seconds + 60)
+    return tally, clock() - started

@@ -1,0 +1,105 @@
+"""Figures for Prometheus.
+
+With several workers each writes its figures into a shared folder, and whichever worker answers
+/metrics adds them up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Variable by which the library, at its import, knows that workers share their figures."""
+
+
+@contextlib.contextmanager
+def shared_folder(workers: int) -> Iterator[None]:
+    """For a process that starts workers: a folder for their figures while they run."""
+    if workers == 1 or os.environ.get(FOLDER):
+        yield
+        return
+    folder = tempfile.mkdtemp(prefix="metric-tracker-metrics-")
+    os.environ[FOLDER] = folder
+    try:
+        yield
+    finally:
+        os.environ.pop(FOLDER, None)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
+
+SESSIONS = Gauge("metric_tracker_sessions", "Open WebSocket sessions", multiprocess_mode="livesum")
+SESSION_LIMIT = Gauge(
+    "metric_tracker_session_limit", "Slots for WebSocket sessions", multiprocess_mode="livesum"
+)
+RESETS = Histogram(
+    "metric_tracker_reset_seconds", "Resets, by transport", ["transport"], buckets=BUCKETS
+)
+STEPS = Histogram("metric_tracker_step_seconds", "Steps, by method", ["method"], buckets=BUCKETS)
+ERRORS = Counter("metric_tracker_errors_total", "Errors told to a client, by kind", ["kind"])
+SCORES = Histogram(
+    "metric_tracker_score",
+    "Final scores of finished episodes",
+    buckets=tuple(n / 10 for n in range(11)),
+)
+CACHE = Counter(
+    "metric_tracker_episode_cache_total",
+    "Resets, by whether their episode was in memory (hit) or had to be generated (miss)",
+    ["result"],
+)
+REQUESTS = Histogram(
+    "metric_tracker_http_request_seconds",
+    "HTTP requests, by route and status",
+    ["route", "status"],
+    buckets=(*BUCKETS, 5.0),
+)
+STORE = Histogram(
+    "metric_tracker_store_seconds", "Calls of the episode store", ["call"], buckets=BUCKETS
+)
+
+
+def exposition() -> tuple[bytes, str]:
+    """All figures, and their content type."""
+    folder = os.environ.get(FOLDER)
+    if not folder:
+        return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+    _forget_dead(Path(folder))
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+def _forget_dead(folder: Path) -> None:
+    """Drop the live figures of workers that are gone: a killed one cannot do it itself."""
+    for path in folder.glob("gauge_live*_*.db"):
+        found = re.search(r"_(\d+)\.db$", path.name)
+        if found and not _alive(int(found[1])):
+            path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,101 @@
+"""The framework's WebSocket `/mcp`: one JSON-RPC request a message, one session a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from server import frames, mcp_tools, metrics
+from server.mcp_tools import PARSE_ERROR, SERVER_ERROR, RpcError
+from server.play import Play
+from server.sessions import RETRY_AFTER_S, CapacityError, SessionSlots
+from server.websocket import ENDED, ENDINGS, TOO_BIG, TRY_AGAIN_LATER, close, say
+
+
+class RpcSocket:
+    """Serves the WebSocket `/mcp`.
+
+    Args:
+        slots: who may come in.
+        max_message_bytes: longest message read.
+    """
+
+    def __init__(self, slots: SessionSlots, max_message_bytes: int) -> None:
+        self._slots = slots
+        self._max_bytes = max_message_bytes
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """One connection, from its handshake to its end."""
+        await websocket.accept()
+        try:
+            session = self._slots.take()
+        except CapacityError as full:
+            told = {"active_sessions": full.active, "max_sessions": full.limit}
+            problem = RpcError(SERVER_ERROR, str(full), {**told, "retry_after_s": RETRY_AFTER_S})
+            await say(websocket, _text(mcp_tools.failure(problem)))
+            await close(websocket, TRY_AGAIN_LATER)
+            return
+        code = 1000
+        try:
+            player = Player(websocket.query_params.get("task_id"))
+            while True:
+                received = await websocket.receive()
+                if received["type"] == "websocket.disconnect":
+                    return
+                session.last_active = time.monotonic()
+                text = received.get("text") or received.get("bytes") or ""
+                if len(text) > self._max_bytes:
+                    code = TOO_BIG
+                    return
+                answer = await _answer(text, player)
+                if answer is not None:
+                    await websocket.send_text(answer)
+        except WebSocketDisconnect:
+            pass
+        except asyncio.CancelledError:
+            if not session.ended:
+                raise
+            asyncio.current_task().uncancel()  # type: ignore[union-attr]
+            code = ENDED
+            problem = RpcError(SERVER_ERROR, ENDINGS[session.ended])
+            await say(websocket, _text(mcp_tools.failure(problem)))
+        finally:
+            self._slots.free(session)
+            await close(websocket, code)
+
+
+class Player:
+    """Plays a task's episode; it starts with the first tool call.
+
+    Args:
+        task_id: the task; None for the default one.
+    """
+
+    def __init__(self, task_id: str | None) -> None:
+        self._task_id = task_id
+        self._play = Play("mcp")
+
+    async def step(self, data: dict[str, Any]) -> dict[str, Any]:
+        """One step."""
+        if self._play.episode_id is None:
+            self._play.reset({"task_id": self._task_id} if self._task_id else {})
+        return self._play.data(self._play.step(data))
+
+
+async def _answer(text: str | bytes, player: Player) -> str | None:
+    """Response to one message, None to a notification."""
+    try:
+        message = frames.loads(text)
+    except ValueError as problem:
+        metrics.ERRORS.labels("invalid_json").inc()
+        return _text(mcp_tools.failure(RpcError(PARSE_ERROR, f"Parse error: {problem}")))
+    if isinstance(message, dict) and "id" not in message and "method" in message:
+        return None
+    return _text(await mcp_tools.answer(message, player.step))
+
+
+def _text(response: dict[str, Any]) -> str:
+    return frames.dumps(response).decode()

@@ -1,0 +1,245 @@
+"""Where episodes of HTTP and MCP clients are kept: what makes them again, and nothing else.
+
+A store keeps the reset's arguments and the actions since. Whoever wants the episode plays them
+again, so any worker can go on where another stopped, also after a crash.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+MEMORY = "memory"
+PURGE_EVERY = 256
+"""Writes between two looks for expired episodes."""
+
+
+@dataclass(frozen=True)
+class StoredEpisode:
+    """One episode as it is kept.
+
+    Attributes:
+        generation: changes whenever the episode is started over.
+        start: JSON text of the reset's arguments and of the engine's versions.
+        actions: JSON text of each action, in order.
+        request_ids: the client's name for each request, empty where it gave none.
+    """
+
+    generation: str
+    start: bytes
+    actions: tuple[bytes, ...]
+    request_ids: tuple[str, ...]
+
+
+class EpisodeStore(Protocol):
+    """What a store can do. Called from one thread; other processes use the same store."""
+
+    def create(self, episode_id: str, source: str, start: bytes, actions: list[bytes]) -> str:
+        """Start an episode, or start it over; returns its generation."""
+
+    def load(self, episode_id: str) -> StoredEpisode | None:
+        """The episode, its life prolonged; None if unknown or expired."""
+
+    def append(
+        self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
+    ) -> bool:
+        """Add the action of that index; False if another writer was first, or it is gone."""
+
+    def delete(self, episode_id: str) -> bool:
+        """Forget an episode; False if there was none."""
+
+    def count(self, source: str) -> int:
+        """Living episodes of that source."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+class SqliteStore:
+    """Episodes in one SQLite file, shared by all workers of a machine.
+
+    Args:
+        path: the file; `memory` for none.
+        ttl_s: life after the last use, in seconds.
+        limit: episodes at once.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, path: str, ttl_s: float, limit: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._ttl = ttl_s
+        self._limit = limit
+        self._clock = clock
+        self._writes = 0
+        name = ":memory:" if path == MEMORY else path
+        # Opened by one thread and used by the store's own; never by two at once.
+        self._db = sqlite3.connect(
+            name, timeout=30.0, isolation_level=None, check_same_thread=False
+        )
+        # The log outlives a killed process; only a power cut could take the last writes.
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        self._db.executescript(SCHEMA)
+
+    def create(self, episode_id: str, source: str, start: bytes, actions: list[bytes]) -> str:
+        """See `EpisodeStore`."""
+        generation = secrets.token_hex(8)
+        with self._writing():
+            self._make_room()
+            self._db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
+            self._db.execute(
+                "INSERT INTO episodes (id, generation, source, start, steps, expires) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (episode_id, generation, source, start, len(actions), self._expiry()),
+            )
+            self._db.executemany(
+                "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, '')",
+                [(episode_id, n, action) for n, action in enumerate(actions)],
+            )
+        return generation
+
+    def load(self, episode_id: str) -> StoredEpisode | None:
+        """See `EpisodeStore`."""
+        with self._writing():
+            found = self._db.execute(
+                "UPDATE episodes SET expires = ? WHERE id = ? AND expires > ? "
+                "RETURNING generation, start",
+                (self._expiry(), episode_id, self._clock()),
+            ).fetchone()
+            if found is None:
+                return None
+            rows = self._db.execute(
+                "SELECT action, request FROM actions WHERE episode = ? ORDER BY n", (episode_id,)
+            ).fetchall()
+        actions = tuple(bytes(row[0]) for row in rows)
+        return StoredEpisode(found[0], bytes(found[1]), actions, tuple(row[1] for row in rows))
+
+    def append(
+        self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
+    ) -> bool:
+        """See `EpisodeStore`."""
+        with self._writing():
+            taken = self._db.execute(
+                "UPDATE episodes SET steps = steps + 1, expires = ? "
+                "WHERE id = ? AND generation = ? AND steps = ? AND expires > ?",
+                (self._expiry(), episode_id, generation, index, self._clock()),
+            )
+            if taken.rowcount == 0:
+                return False
+            self._db.execute(
+                "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, ?)",
+                (episode_id, index, action, request_id),
+            )
+        return True
+
+    def delete(self, episode_id: str) -> bool:
+        """See `EpisodeStore`."""
+        with self._writing():
+            gone = self._db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
+        return gone.rowcount > 0
+
+    def count(self, source: str) -> int:
+        """See `EpisodeStore`."""
+        query = "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ?"
+        return int(self._db.execute(query, (source, self._clock())).fetchone()[0])
+
+    def close(self) -> None:
+        """See `EpisodeStore`."""
+        self._db.close()
+
+    def _expiry(self) -> float:
+        return self._clock() + self._ttl
+
+    def _make_room(self) -> None:
+        """Forget what has expired, and the longest unused where there are still too many."""
+        self._writes += 1
+        if self._writes % PURGE_EVERY == 1:
+            self._db.execute("DELETE FROM episodes WHERE expires <= ?", (self._clock(),))
+        total = int(self._db.execute("SELECT COUNT(*) FROM episodes").fetchone()[0])
+        if total >= self._limit:
+            self._db.execute(
+                "DELETE FROM episodes WHERE id IN "
+                "(SELECT id FROM episodes ORDER BY expires LIMIT ?)",
+                (total - self._limit + 1,),
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction that holds the only right to write, so nothing read in it goes stale."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS episodes (
+    id TEXT PRIMARY KEY,
+    generation TEXT NOT NULL,
+    source TEXT NOT NULL,
+    start BLOB NOT NULL,
+    steps INTEGER NOT NULL,
+    expires REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_expiry ON episodes (expires);
+CREATE INDEX IF NOT EXISTS by_source ON episodes (source, expires);
+CREATE TABLE IF NOT EXISTS actions (
+    episode TEXT NOT NULL REFERENCES episodes (id) ON DELETE CASCADE,
+    n INTEGER NOT NULL,
+    action BLOB NOT NULL,
+    request TEXT NOT NULL,
+    PRIMARY KEY (episode, n)
+) WITHOUT ROWID;
+"""
+
+
+def open_store(address: str, ttl_s: float, limit: int) -> tuple[EpisodeStore, str]:
+    """The store that a setting names, and where it is, for the log.
+
+    Without a setting: a file in a folder of ours under the temporary folder, and memory where
+    nothing can be written.
+
+    Raises:
+        OSError, sqlite3.Error: what was asked for cannot be opened.
+    """
+    if address.startswith(("redis://", "rediss://", "unix://")):
+        from server.redis_store import RedisStore
+
+        return RedisStore(address, ttl_s), "redis"
+    if address:
+        if address != MEMORY:
+            Path(address).parent.mkdir(parents=True, exist_ok=True)
+        return SqliteStore(address, ttl_s, limit), address
+    try:
+        path = str(_private_folder() / "episodes.sqlite3")
+        return SqliteStore(path, ttl_s, limit), path
+    except (OSError, sqlite3.Error):
+        return SqliteStore(MEMORY, ttl_s, limit), MEMORY
+
+
+def _private_folder() -> Path:
+    """A folder under the temporary one that belongs to us alone.
+
+    Raises:
+        PermissionError: somebody else made it first.
+    """
+    folder = Path(tempfile.gettempdir()) / f"metric-tracker-rl-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
+        raise PermissionError(f"{folder} is not ours alone")
+    return folder

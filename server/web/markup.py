@@ -1,0 +1,111 @@
+"""Small pieces of HTML; everything that comes from outside is escaped here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date as Date
+from html import escape
+from typing import Any
+
+MAX_TABLE_ROWS = 200
+"""Lines of a result table on the page; the JSON beside it holds all."""
+
+
+def text(value: object) -> str:
+    """A value as people read it, escaped: thousands separated, needless decimals cut."""
+    if isinstance(value, bool) or value is None:
+        return "–" if value is None else ("yes" if value else "no")
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.6f}".rstrip("0").rstrip(".")
+    if isinstance(value, str):
+        return escape(value)
+    if isinstance(value, list | tuple) and not any(isinstance(v, dict | list) for v in value):
+        return ", ".join(text(each) for each in value) or "–"
+    return escape(json.dumps(value, default=str))
+
+
+def day_name(date: str) -> str:
+    """`2026-03-03` as `Tue 3 Mar`; other text as it is."""
+    try:
+        day = Date.fromisoformat(date)
+    except ValueError:
+        return date
+    return f"{day:%a} {day.day} {day:%b}"
+
+
+def button(event: str, value: object, label: str, *, style: str = "", hint: str = "") -> str:
+    """A button inside HTML whose click the page's bridge passes on as `event`."""
+    title = f' title="{escape(hint)}" aria-label="{escape(hint)}"' if hint else ""
+    return (
+        f'<button type="button" class="mt-btn {style}" data-mt="{event}" '
+        f'data-value="{escape(str(value))}"{title}>{escape(label)}</button>'
+    )
+
+
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    caption: str = "",
+    numbers: Sequence[int] = (),
+) -> str:
+    """A table of ready HTML cells; `numbers` are the columns that are set flush right."""
+    head = "".join(
+        f'<th scope="col"{_right(index, numbers)}>{escape(name.replace("_", " "))}</th>'
+        for index, name in enumerate(columns)
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{_right(i, numbers)}>{cell}</td>" for i, cell in enumerate(row))
+        + "</tr>"
+        for row in rows
+    )
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    name = escape(caption) or "table"
+    return (
+        f'<div class="mt-scroll" tabindex="0" role="region" aria-label="{name}">'
+        f'<table class="mt-table">{title}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def facts(pairs: Mapping[str, Any]) -> str:
+    """Names and values, one pair a line."""
+    lines = "".join(
+        f'<div class="{"wide" if isinstance(value, list | tuple) else ""}">'
+        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{text(value)}</dd></div>"
+        for name, value in pairs.items()
+    )
+    return f'<dl class="mt-facts">{lines}</dl>'
+
+
+def note(message: str, kind: str = "") -> str:
+    """One sentence in a quiet box; kind is "", "good" or "bad"."""
+    return f'<p class="mt-note {kind}">{escape(message)}</p>' if message else ""
+
+
+def hint(message: str) -> str:
+    """What an empty place says."""
+    return f'<p class="mt-hint">{escape(message)}</p>'
+
+
+def heading(title: str, below: str = "") -> str:
+    """Title of a part of the page."""
+    line = f"<p>{escape(below)}</p>" if below else ""
+    return f'<div class="mt-heading"><h2>{escape(title)}</h2>{line}</div>'
+
+
+def bar(label: str, share: float, value: str, kind: str = "") -> str:
+    """A labelled bar; `share` in [0, 1] is its length."""
+    width = 100.0 * min(max(share, 0.0), 1.0)
+    return (
+        f'<div class="mt-bar {kind}"><span>{escape(label)}</span>'
+        f'<i aria-hidden="true"><b style="width:{width:.1f}%"></b></i>'
+        f"<em>{escape(value)}</em></div>"
+    )
+
+
+def _right(index: int, numbers: Sequence[int]) -> str:
+    return ' class="num"' if index in numbers else ""

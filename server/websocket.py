@@ -1,0 +1,235 @@
+"""The `/ws` route: the framework's protocol, message for message, on the event loop.
+
+It replaces the framework's handler because that one builds every reply four times over, ends
+the session on a message that is JSON but no object, and knows no limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from openenv.core.env_server.mcp_types import WSMCPMessage
+from openenv.core.env_server.types import (
+    WSCloseMessage,
+    WSErrorCode,
+    WSResetMessage,
+    WSStateMessage,
+    WSStepMessage,
+)
+from pydantic import BaseModel, ValidationError
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from metric_tracker_rl.errors import echo, nearest
+from server import frames, metrics
+from server.backends import AttachError, Backend
+from server.sessions import RETRY_AFTER_S, CapacityError, LiveSession, SessionSlots
+
+MESSAGES: dict[str, type[BaseModel]] = {
+    "reset": WSResetMessage,
+    "step": WSStepMessage,
+    "state": WSStateMessage,
+    "close": WSCloseMessage,
+    "mcp": WSMCPMessage,
+}
+GOODBYE_S = 2.0
+"""Longest wait for a peer that may be gone."""
+
+TRY_AGAIN_LATER, TOO_BIG, ENDED = 1013, 1009, 4408
+"""Close codes; the last one is ours: the session was ended for its silence."""
+
+logger = logging.getLogger("metric_tracker.ws")
+
+
+class Goodbye(Exception):
+    """The client said `close`."""
+
+
+class WebSocketEndpoint:
+    """Serves `/ws`.
+
+    Args:
+        slots: who may come in.
+        open_backend: what a connection asks to talk to.
+        max_message_bytes: longest message read.
+    """
+
+    def __init__(
+        self,
+        slots: SessionSlots,
+        open_backend: Callable[[WebSocket], Awaitable[Backend]],
+        max_message_bytes: int,
+    ) -> None:
+        self._slots = slots
+        self._open = open_backend
+        self._max_bytes = max_message_bytes
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """One connection, from its handshake to its end."""
+        await websocket.accept()
+        try:
+            session = self._slots.take()
+        except CapacityError as full:
+            await _refuse(websocket, full)
+            return
+        backend = None
+        left = False
+        try:
+            backend = await self._open(websocket)
+            await self._serve(websocket, session, backend)
+        except Goodbye:
+            left = True
+        except WebSocketDisconnect:
+            pass
+        except AttachError as problem:
+            left = True
+            await say(websocket, frames.error(str(problem), WSErrorCode.SESSION_ERROR))
+        except asyncio.CancelledError:
+            if not session.ended:
+                raise
+            asyncio.current_task().uncancel()  # type: ignore[union-attr]
+            await say(websocket, frames.error(ENDINGS[session.ended], WSErrorCode.SESSION_ERROR))
+        finally:
+            self._slots.free(session)
+            if backend is not None:
+                await asyncio.shield(backend.leave(keep=not left))
+            await close(websocket, ENDED if session.ended else 1000)
+
+    async def _serve(self, websocket: WebSocket, session: LiveSession, backend: Backend) -> None:
+        # The bare channels: the wrapper's checks of each message guard against nothing here.
+        receive, send = websocket._receive, websocket._send
+        while True:
+            received = await receive()
+            if received["type"] == "websocket.disconnect":
+                return
+            session.last_active = time.monotonic()
+            text = received.get("text")
+            if text is None:
+                text = received.get("bytes") or b""
+            if len(text) > self._max_bytes:
+                raise await _too_big(websocket, self._max_bytes)
+            answer = await self._answer(backend, text)
+            await send({"type": "websocket.send", "text": answer})
+            session.episode_id = backend.episode_id
+
+    async def _answer(self, backend: Backend, text: str | bytes) -> str:
+        """Reply to one message; whatever goes wrong is a reply too."""
+        try:
+            message = frames.loads(text)
+        except ValueError as problem:
+            metrics.ERRORS.labels("invalid_json").inc()
+            return frames.error(f"Invalid JSON: {problem}", WSErrorCode.INVALID_JSON)
+        if not isinstance(message, dict):
+            metrics.ERRORS.labels("invalid_json").inc()
+            return frames.error(
+                f"A message is a JSON object; this one is {type(message).__name__}.",
+                WSErrorCode.INVALID_JSON,
+            )
+        kind = message.get("type", "")
+        if not isinstance(kind, str) or kind not in MESSAGES:
+            metrics.ERRORS.labels("unknown_type").inc()
+            guess = nearest(kind, MESSAGES)
+            hint = f" Did you mean {guess!r}?" if guess else ""
+            return frames.error(
+                f"Unknown message type: {echo(kind)}.{hint} Allowed: {', '.join(MESSAGES)}.",
+                WSErrorCode.UNKNOWN_TYPE,
+            )
+        try:
+            return await self._act(backend, kind, _data(kind, message))
+        except ValidationError as problem:
+            metrics.ERRORS.labels("invalid_message").inc()
+            return frames.error(
+                "Invalid message",
+                WSErrorCode.VALIDATION_ERROR,
+                errors=problem.errors(
+                    include_url=False, include_input=False, include_context=False
+                ),
+            )
+        except (Goodbye, WebSocketDisconnect):
+            raise
+        except Exception:
+            return _internal_error()
+
+    async def _act(self, backend: Backend, kind: str, data: dict[str, Any]) -> str:
+        if kind == "step":
+            return frames.message("observation", await backend.step(data))
+        if kind == "reset":
+            return frames.message("observation", await backend.reset(data))
+        if kind == "state":
+            return frames.message("state", await backend.state())
+        if kind == "mcp":
+            return frames.message("mcp", await backend.rpc(data))
+        raise Goodbye
+
+
+ENDINGS = {
+    "idle": "The session was silent for too long and has ended. Connect again and send a reset "
+    'with {"episode_id": …, "resume": true} to go on with its episode.',
+    "resumed": "The episode was resumed by another connection.",
+}
+
+
+def _data(kind: str, message: dict[str, Any]) -> dict[str, Any]:
+    """Data of a message, held against the framework's model of it where a glance is not enough.
+
+    Raises:
+        ValidationError: as the framework's own handler would.
+    """
+    data = message.get("data")
+    if type(data) is dict and len(message) == 2 and kind in ("step", "reset", "mcp"):
+        return data
+    return getattr(MESSAGES[kind](**message), "data", {})
+
+
+def _internal_error() -> str:
+    """Answer to our own mistake: a number to find it by, and nothing else."""
+    reference = uuid.uuid4().hex[:12]
+    metrics.ERRORS.labels("internal").inc()
+    logger.exception("internal error", extra={"reference": reference})
+    return frames.error(
+        f"Internal error; the server's log has it as {reference}.", WSErrorCode.EXECUTION_ERROR
+    )
+
+
+async def _refuse(websocket: WebSocket, full: CapacityError) -> None:
+    await say(
+        websocket,
+        frames.error(
+            str(full),
+            WSErrorCode.CAPACITY_REACHED,
+            active_sessions=full.active,
+            max_sessions=full.limit,
+            retry_after_s=RETRY_AFTER_S,
+        ),
+    )
+    await close(websocket, TRY_AGAIN_LATER)
+
+
+async def _too_big(websocket: WebSocket, limit: int) -> WebSocketDisconnect:
+    metrics.ERRORS.labels("too_big").inc()
+    await say(
+        websocket,
+        frames.error(
+            f"A message may have {limit} bytes; the session ends.", WSErrorCode.SESSION_ERROR
+        ),
+    )
+    await close(websocket, TOO_BIG)
+    return WebSocketDisconnect(TOO_BIG)
+
+
+async def say(websocket: WebSocket, text: str) -> None:
+    """Send to a peer that may be gone."""
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+        async with asyncio.timeout(GOODBYE_S):
+            await websocket.send_text(text)
+
+
+async def close(websocket: WebSocket, code: int) -> None:
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+        async with asyncio.timeout(GOODBYE_S):
+            await websocket.close(code)

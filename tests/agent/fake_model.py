@@ -1,0 +1,386 @@
+"""A local OpenAI-compatible server that plays scripted models; the model's name picks the script.
+
+The good model is the reference policy: each request holds the whole conversation, so the policy
+is started anew, fed with the tool results in it, and its next action becomes the tool call.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from metric_tracker_rl.policies import get_policy
+
+Json = dict[str, Any]
+Reply = tuple[int, dict[str, str], bytes]
+Script = Callable[["FakeModel", Json], Reply]
+
+
+class FakeModel(ThreadingHTTPServer):
+    """The server; remembers what it was asked."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.requests: list[Json] = []
+        self.keys: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self.delay_s = 0.0
+        self.before_answer: Callable[[int], None] = lambda _: None
+        self.lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+@contextmanager
+def fake_model() -> Iterator[FakeModel]:
+    server = FakeModel()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FakeModel
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.server.lock:
+            self.server.requests.append(request)
+            self.server.keys.append(self.headers.get("Authorization", ""))
+            self.server.counts[request["model"]] += 1
+            number = len(self.server.requests)
+        if self.path != "/v1/chat/completions":
+            status, headers, body = refusal(404, f"no such path: {self.path}")
+        else:
+            self.server.before_answer(number)
+            time.sleep(self.server.delay_s)
+            script = SCRIPTS.get(request["model"], unknown_model)
+            status, headers, body = script(self.server, request)
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+SCRIPTS: dict[str, Script] = {}
+
+
+def script(function: Script) -> Script:
+    SCRIPTS[function.__name__.replace("_", "-")] = function
+    return function
+
+
+def answer(
+    *calls: tuple[str, Any], text: str | None = None, finish: str = "tool_calls", **message: Any
+) -> Reply:
+    """A chat completion with tool calls; arguments given as text are sent as they are."""
+    if calls:
+        message["tool_calls"] = [
+            {
+                "id": f"call_{number}",
+                "type": "function",
+                "function": {
+                    "name": name,
+                    "arguments": given if isinstance(given, str) else json.dumps(given),
+                },
+            }
+            for number, (name, given) in enumerate(calls)
+        ]
+    choice = {
+        "index": 0,
+        "finish_reason": finish,
+        "message": {"role": "assistant", "content": text, **message},
+    }
+    return completion([choice])
+
+
+def completion(choices: Any) -> Reply:
+    return as_json(
+        {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "fake",
+            "choices": choices,
+            "usage": {"prompt_tokens": 1000, "completion_tokens": 50, "total_tokens": 1050},
+        }
+    )
+
+
+def as_json(value: Any, status: int = 200, **headers: str) -> Reply:
+    return status, {"Content-Type": "application/json", **headers}, json.dumps(value).encode()
+
+
+def refusal(status: int, message: str, code: str | None = None, **headers: str) -> Reply:
+    return as_json({"error": {"message": message, "code": code, "type": "x"}}, status, **headers)
+
+
+def results_by_call(request: Json) -> dict[str, Any]:
+    """Tool results in the conversation, by name and arguments of their call."""
+    found: dict[str, Any] = {}
+    asked: dict[str, str] = {}
+    for message in request["messages"]:
+        for call in message.get("tool_calls", []):
+            function = call["function"]
+            asked[call["id"]] = key(function["name"], json.loads(function["arguments"]))
+        if message["role"] == "tool":
+            found[asked[message["tool_call_id"]]] = json.loads(message["content"])
+    return found
+
+
+def key(name: str, arguments: Any) -> str:
+    return f"{name}({json.dumps(arguments, sort_keys=True)})"
+
+
+def next_call(request: Json) -> tuple[str, Any]:
+    """What the reference policy does next, given what the conversation already shows."""
+    known = results_by_call(request)
+    moves = get_policy("reference").play({})
+    action = next(moves)
+    while "analysis_method" in action:
+        call = action["analysis_method"], action["analysis_args"]
+        if key(*call) not in known:
+            return call
+        action = moves.send({"analysis_result": {"result": known[key(*call)]}})
+    return "submit_solution", {"rows": action["classifications"]}
+
+
+def last_results(request: Json) -> list[Any]:
+    """Contents of the tool messages after the last answer."""
+    found: list[Any] = []
+    for message in request["messages"]:
+        if message["role"] == "assistant":
+            found = []
+        elif message["role"] == "tool":
+            found.append(json.loads(message["content"]))
+    return found
+
+
+@script
+def good(_: FakeModel, request: Json) -> Reply:
+    return answer(next_call(request))
+
+
+@script
+def parallel(_: FakeModel, request: Json) -> Reply:
+    """Asks for everything at once, in two answers, then submits."""
+    known = results_by_call(request)
+    if not known:
+        return answer(
+            ("task_overview", {}),
+            ("get_metric_median", {}),
+            ("list_suspicious_dates", {"limit": 28}),
+        )
+    dates = known[key("task_overview", {})]["dates"]
+    if key("rows_for_date", {"date": dates[0]}) not in known:
+        return answer(*(("rows_for_date", {"date": date}) for date in dates))
+    return answer(next_call(request))
+
+
+@script
+def submits_then_goes_on(_: FakeModel, __: Json) -> Reply:
+    return answer(
+        ("submit_solution", {"rows": []}), ("list_dates", {}), ("submit_solution", {"rows": []})
+    )
+
+
+@script
+def generator(_: FakeModel, __: Json) -> Reply:
+    method = {"method_name": "median_filter", "threshold_multiplier": 2.0}
+    return answer(("submit_payload_generator", {"generator_methods": [method]}))
+
+
+@script
+def never_submits(_: FakeModel, __: Json) -> Reply:
+    return answer(text="I think that all is well.", finish="stop")
+
+
+@script
+def never_stops(_: FakeModel, __: Json) -> Reply:
+    return answer(("list_dates", {}))
+
+
+@script
+def needs_a_reminder(_: FakeModel, request: Json) -> Reply:
+    reminded = request["messages"][-1]["role"] == "user" and len(request["messages"]) > 2
+    call = next_call(request)
+    if call[0] == "submit_solution" and not reminded:
+        return answer(text="Done: two anomalies.", finish="stop")
+    return answer(call)
+
+
+@script
+def broken_json(_: FakeModel, request: Json) -> Reply:
+    """First breaks every rule of calling tools, reads the complaints, then plays well."""
+    if len(request["messages"]) == 2:
+        return answer(
+            ("rows_for_date", '{"date": "2024-09-14"'),
+            ("rows_for_date", "[1, 2]"),
+            ("show_me_everything", {}),
+            ("submit_solutoin", {"rows": []}),
+            ("submit_solution", {"row": []}),
+            ("submit_solution", {}),
+            ("submit_solution", {"rows": "none"}),
+            ("submit_payload_generator", {"generator_methods": []}),
+            ("submit_payload_generator", {"generator_methods": ["median"]}),
+            ("rows_for_date", {"day": "monday"}),
+            ("", ""),
+        )
+    complaints = [each for each in last_results(request) if "error" in each]
+    if complaints and len(complaints) != 11:
+        return refusal(400, f"expected 11 complaints, got {len(complaints)}")
+    return answer(next_call_after_breaking(request))
+
+
+def next_call_after_breaking(request: Json) -> tuple[str, Any]:
+    messages = [request["messages"][0], request["messages"][1], *request["messages"][14:]]
+    return next_call({"messages": messages})
+
+
+@script
+def rate_limited(server: FakeModel, request: Json) -> Reply:
+    if server.counts["rate-limited"] % 3 == 1:
+        return refusal(429, "Too many requests", **{"Retry-After": "0.01"})
+    return good(server, request)
+
+
+@script
+def always_limited(_: FakeModel, __: Json) -> Reply:
+    return refusal(429, "Too many requests", **{"Retry-After": "0.01"})
+
+
+@script
+def flaky(server: FakeModel, request: Json) -> Reply:
+    codes = {1: 500, 2: 503, 4: 408, 6: 409}
+    status = codes.get(server.counts["flaky"])
+    return (
+        refusal(status, "try later", **{"Retry-After": "0.01"}) if status else good(server, request)
+    )
+
+
+@script
+def bad_key(server: FakeModel, __: Json) -> Reply:
+    return refusal(401, f"Incorrect API key provided: {server.keys[-1]}", "invalid_api_key")
+
+
+@script
+def no_credits(server: FakeModel, __: Json) -> Reply:
+    return refusal(402, f"You have no credits left, owner of {server.keys[-1]}")
+
+
+@script
+def forbidden(_: FakeModel, __: Json) -> Reply:
+    return refusal(403, "not for you")
+
+
+def unknown_model(_: FakeModel, request: Json) -> Reply:
+    return refusal(404, f"The model {request['model']} does not exist", "model_not_found")
+
+
+@script
+def refuses_tools(_: FakeModel, __: Json) -> Reply:
+    return refusal(400, "this model does not support tools")
+
+
+@script
+def newer_spelling(server: FakeModel, request: Json) -> Reply:
+    if "max_tokens" in request:
+        return refusal(400, "Use 'max_completion_tokens' instead of 'max_tokens'.")
+    if "temperature" in request:
+        return refusal(400, "Unsupported value: 'temperature' does not support 0.0")
+    return good(server, request)
+
+
+@script
+def small_context(server: FakeModel, request: Json) -> Reply:
+    if len(json.dumps(request["messages"])) > 45_000:
+        return refusal(400, "maximum context length exceeded", "context_length_exceeded")
+    replies = [m for m in request["messages"] if m["role"] == "tool"]
+    if len(replies) < 8:
+        return answer(("list_suspicious_dates", {"limit": 28}))
+    return answer(("submit_solution", {"rows": []}))
+
+
+@script
+def tiny_context(_: FakeModel, __: Json) -> Reply:
+    return refusal(400, "maximum context length exceeded", "context_length_exceeded")
+
+
+@script
+def hangs(_: FakeModel, __: Json) -> Reply:
+    time.sleep(0.6)
+    return answer(("list_dates", {}))
+
+
+@script
+def streams_nothing(_: FakeModel, __: Json) -> Reply:
+    return 200, {"Content-Type": "text/event-stream"}, b""
+
+
+@script
+def empty_body(_: FakeModel, __: Json) -> Reply:
+    return 200, {"Content-Type": "application/json"}, b""
+
+
+@script
+def empty_choices(_: FakeModel, __: Json) -> Reply:
+    return completion([])
+
+
+@script
+def null_choices(_: FakeModel, __: Json) -> Reply:
+    return completion(None)
+
+
+@script
+def refuses(_: FakeModel, __: Json) -> Reply:
+    return answer(refusal="I cannot help with that.", finish="stop")
+
+
+@script
+def filtered(_: FakeModel, __: Json) -> Reply:
+    return answer(text="", finish="content_filter")
+
+
+@script
+def cut_off(_: FakeModel, __: Json) -> Reply:
+    return answer(("submit_solution", '{"rows": [{"date": "2024'), finish="length")
+
+
+@script
+def leaks_the_key(server: FakeModel, request: Json) -> Reply:
+    """Puts the key wherever a model can put text."""
+    secret = server.keys[-1].removeprefix("Bearer ")
+    replies = [m for m in request["messages"] if m["role"] == "tool"]
+    if len(replies) < 2:
+        return answer((secret, {}), ("rows_for_date", {"date": secret}), text=secret)
+    return answer(text=secret, refusal=secret, finish="stop")
+
+
+@script
+def uncounted(server: FakeModel, request: Json) -> Reply:
+    reply = json.loads(good(server, request)[2])
+    del reply["usage"]
+    return as_json(reply)

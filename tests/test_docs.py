@@ -1,0 +1,232 @@
+"""The documentation builds without a warning and shows what the code says."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from docs.generate import hooks
+from docs.generate.__main__ import UnknownSectionError, filled, out_of_step
+from docs.generate.charts import ticks
+from docs.generate.examples import EXAMPLES, ExampleError, root_of
+from docs.generate.sections import SECTIONS, sample_arguments
+from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.episode import build_episode
+from metric_tracker_rl.play import EpisodeView
+from metric_tracker_rl.tasks import resolve_config
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "metric_tracker_rl"
+
+
+def build(config: Path, site: Path) -> subprocess.CompletedProcess[str]:
+    """Build the site as strictly as it can be built."""
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", config, "-d", site],
+        cwd=config.parent,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The built site, and what the build said."""
+    site = tmp_path_factory.mktemp("site")
+    done = build(ROOT / "mkdocs.yml", site)
+    assert done.returncode == 0, done.stderr
+    return site, done.stderr
+
+
+def test_the_site_builds_without_a_warning(built: tuple[Path, str]) -> None:
+    assert "WARNING" not in built[1]
+
+
+def test_every_page_is_in_the_navigation(built: tuple[Path, str]) -> None:
+    site, _ = built
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
+    linked = set(re.findall(r'href="([\w-]+)/"', (site / "index.html").read_text()))
+    assert pages - linked == set()
+
+
+def test_a_built_page_fetches_nothing_from_another_host(built: tuple[Path, str]) -> None:
+    site, _ = built
+    fetched = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=["']?(https?:)?//""")
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 8
+    assert [page.name for page in pages if fetched.search(page.read_text())] == []
+    assert fetched.search('<script async src="https://example.org/x.js">')
+
+
+def test_a_link_to_nowhere_stops_the_build(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("[gone](gone.md)\n")
+    settings = (ROOT / "mkdocs.yml").read_text()
+    validation = settings[settings.index("\nvalidation:") :]
+    (tmp_path / "mkdocs.yml").write_text(f"site_name: broken\n{validation}")
+    done = build(tmp_path / "mkdocs.yml", tmp_path / "site")
+    assert done.returncode != 0
+    assert "gone.md" in done.stderr
+
+
+def test_every_plot_and_every_generated_table_is_what_the_code_writes_today() -> None:
+    stale = [str(path.relative_to(ROOT)) for path in out_of_step()]
+    assert stale == [], "run: uv run python -m docs.generate"
+
+
+def test_an_edited_table_would_be_seen(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "docs" / "assets", tmp_path / "assets")
+    grading = (ROOT / "docs" / "grading.md").read_text()
+    (tmp_path / "grading.md").write_text(grading)
+    assert out_of_step(tmp_path) == []
+    assert "| `recall` | 0.60 |" in grading
+    (tmp_path / "grading.md").write_text(grading.replace("| 0.60 |", "| 0.61 |"))
+    (tmp_path / "assets" / "traffic.svg").unlink()
+    stale = {path.name for path in out_of_step(tmp_path)}
+    assert stale == {"grading.md", "traffic.svg"}
+
+
+def test_a_page_that_asks_for_an_unknown_section_is_told_which_there_are() -> None:
+    with pytest.raises(UnknownSectionError, match="thresholds"):
+        filled("<!-- generated: treshholds -->\n<!-- /generated -->")
+
+
+def test_the_tool_reference_names_every_method_with_every_argument() -> None:
+    reference = (ROOT / "docs" / "tools.md").read_text()
+    chapters = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", reference, re.M | re.S))
+    assert list(chapters) == list(TOOLS)
+    for spec in TOOLS.catalogue():
+        assert spec.description in chapters[spec.name]
+        for argument in spec.parameters["properties"]:
+            assert f"| `{argument}` |" in chapters[spec.name]
+
+
+def test_a_method_missing_from_the_reference_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    one_less = tuple(spec for spec in TOOLS.catalogue() if spec.name != "list_dates")
+    monkeypatch.setattr(type(TOOLS), "catalogue", lambda *_: one_less)
+    assert [path.name for path in out_of_step() if path.suffix == ".md"] == ["tools.md"]
+
+
+@pytest.mark.parametrize("name", list(TOOLS))
+def test_the_arguments_shown_for_a_method_are_arguments_it_takes(name: str) -> None:
+    (spec,) = [spec for spec in TOOLS.catalogue() if spec.name == name]
+    _, config = resolve_config("medium_mixed_pair")
+    _, result = TOOLS[name].call(EpisodeView(build_episode(config)), sample_arguments(spec))
+    assert result
+
+
+@pytest.mark.parametrize("name", list(EXAMPLES))
+def test_an_example_shows_the_rule_it_stands_under(name: str) -> None:
+    example = EXAMPLES[name]
+    _, root = root_of(example)
+    assert (root.entity_type, root.entity_name) == example.entity
+    assert root.date in SECTIONS[name]()
+
+
+def test_an_example_that_no_longer_shows_its_rule_is_an_error() -> None:
+    moved = replace(EXAMPLES["traffic"], entity=("event_count", "payment_successful"))
+    with pytest.raises(ExampleError, match="traffic"):
+        root_of(moved)
+
+
+def test_the_examples_cover_all_six_rules_of_the_policy() -> None:
+    page = (ROOT / "docs" / "reporting-policy.md").read_text()
+    worked = re.findall(r"^### Rule (\d)", page, re.M)
+    assert sorted(set(worked)) == ["1", "2", "3", "4", "5", "6"]
+    assert set(EXAMPLES) <= set(re.findall(r"generated: ([\w-]+)", page))
+
+
+def test_ticks_are_round_and_inside() -> None:
+    assert ticks(0.0, 1.0) == [0.0, 0.5, 1.0]
+    for low, high in ((0.0, 1.0), (33.1, 46.2), (18_500.0, 36_200.0)):
+        values = ticks(low, high)
+        assert 2 <= len(values) <= 6
+        assert all(low <= value <= high for value in values)
+
+
+NAV = [{"Start": "index.md"}, {"Training": "training*.md"}, {"More": ["*.md"]}, {"API": "api.md"}]
+
+
+def test_a_pattern_in_the_navigation_stands_for_the_pages_there_are() -> None:
+    pages = ["api.md", "index.md", "odd.md", "training-trl.md", "training.md"]
+    assert hooks.expanded(NAV, pages) == [
+        {"Start": "index.md"},
+        {"Training": ["training-trl.md", "training.md"]},
+        {"More": ["odd.md"]},
+        {"API": "api.md"},
+    ]
+
+
+def test_a_heading_without_pages_is_left_out() -> None:
+    assert hooks.expanded(NAV, ["api.md", "index.md"]) == [{"Start": "index.md"}, {"API": "api.md"}]
+
+
+ROW = re.compile(r"^\w+\s{3,}(?P<names>\w+(?:  \w+)*)(?:\s{3,}.+)?$", re.M)
+
+
+def rows_of_the_picture() -> list[list[str]]:
+    """Modules named in the architecture picture of CONTRIBUTING.md, row by row."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    picture = text.split("```text\n", 1)[1].split("```", 1)[0]
+    return [row["names"].split() for row in ROW.finditer(picture)]
+
+
+def home_of(name: str) -> Path | None:
+    """File or folder of a module of the package or of the checkout; None if there is none."""
+    for path in (PACKAGE / name, ROOT / name):
+        if path.is_dir():
+            return path
+        if path.with_suffix(".py").is_file():
+            return path.with_suffix(".py")
+    return None
+
+
+def imports_of(name: str) -> set[str]:
+    """Modules of ours that a module, or any file of a package, imports."""
+    home = home_of(name)
+    assert home is not None
+    found = set()
+    for file in home.rglob("*.py") if home.is_dir() else [home]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                first, _, rest = node.module.partition(".")
+                if first == "metric_tracker_rl" and rest:
+                    found.add(rest.split(".")[0])
+                elif first == "server":
+                    found.add("server")
+    return found - {name}
+
+
+def test_the_architecture_picture_names_modules_that_exist() -> None:
+    rows = rows_of_the_picture()
+    assert len(rows) >= 12
+    assert [name for row in rows for name in row if home_of(name) is None] == []
+    assert home_of("no_such_module") is None
+
+
+def test_imports_point_upwards_in_the_architecture_picture() -> None:
+    rows = rows_of_the_picture()
+    height = {name: nth for nth, row in enumerate(rows) for name in row}
+    assert {"reporting_policy", "session", "server", "inference"} <= set(height)
+    downward = {
+        f"{name} imports {other}"
+        for name, nth in height.items()
+        for other in imports_of(name)
+        if height.get(other, 0) > nth
+    }
+    assert downward == set()
+
+
+def test_an_import_that_points_down_would_be_seen() -> None:
+    assert "grader" in imports_of("session")
+    assert "session" not in imports_of("grader")

@@ -1,0 +1,167 @@
+"""Episodes made today are the episodes made when the golden file was written."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from metric_tracker_rl.cli import app
+from metric_tracker_rl.config import SCENARIO_FAMILIES
+from metric_tracker_rl.digests import differences, golden_configurations
+from metric_tracker_rl.levels import LEVELS
+
+ROOT = Path(__file__).parent.parent
+GOLDEN_FILE = ROOT / "tests" / "golden_digests.json"
+GOLDEN: dict[str, Any] = json.loads(GOLDEN_FILE.read_text())
+DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+
+
+def oldest(package: str) -> str:
+    """Requirement for the oldest minor version that the project allows of a package."""
+    [spec] = [each for each in DEPENDENCIES if each.startswith(package)]
+    found = re.search(r">=(\d+\.\d+)", spec)
+    assert found is not None
+    return f"{package}=={found.group(1)}.*"
+
+
+def test_every_golden_episode_has_its_bytes_and_labels() -> None:
+    assert differences(GOLDEN) == []
+
+
+def test_the_golden_file_covers_every_family_level_and_count_and_the_corners() -> None:
+    configs = [entry["config"] for entry in GOLDEN["episodes"]]
+    assert len(configs) >= 40
+    assert {(c["scenario_family"], c["difficulty"]) for c in configs} == {
+        (family, level) for family in SCENARIO_FAMILIES for level in LEVELS
+    }
+    assert {c["anomaly_count"] for c in configs} >= {0, 1, 3, 5, 7}
+    assert max(c["seed"] for c in configs) == 2**64 - 1
+    assert sum(bool(c["anomalies"]) for c in configs) == 6
+    assert len(configs) == len(list(golden_configurations()))
+
+
+def test_no_two_golden_episodes_are_the_same() -> None:
+    assert len({entry["data"] for entry in GOLDEN["episodes"]}) == len(GOLDEN["episodes"])
+
+
+@pytest.mark.parametrize("part", ["data", "labels"])
+def test_one_changed_digest_is_told_with_its_configuration(part: str) -> None:
+    changed = copy.deepcopy(GOLDEN)
+    changed["episodes"][11][part] = "0" * 64
+    [told] = differences(changed)
+    assert told.startswith(f"{part} differ: EpisodeConfig(seed=105")
+
+
+def test_another_generator_version_is_told() -> None:
+    [told] = differences({**GOLDEN, "generator_version": "0", "episodes": []})
+    assert "generator_version is '0' in the file" in told
+
+
+def test_one_event_more_in_one_hour_changes_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    from metric_tracker_rl import digests
+
+    true_generate = digests.generate
+
+    def one_more(config: Any) -> Any:
+        draw = true_generate(config)
+        draw.hourly[20, 13, 2] += 1
+        return draw
+
+    monkeypatch.setattr(digests, "generate", one_more)
+    first = {**GOLDEN, "episodes": GOLDEN["episodes"][:1]}
+    assert [told.split(":")[0] for told in differences(first)] == ["data differ"]
+
+
+def test_the_command_checks_the_file_and_can_write_it(tmp_path: Any) -> None:
+    written = tmp_path / "golden.json"
+    run = CliRunner().invoke(app, ["digests", str(written), "--write"])
+    assert (run.exit_code, run.output) == (0, f"58 episodes written to {written}\n")
+    assert json.loads(written.read_text()) == GOLDEN
+    run = CliRunner().invoke(app, ["digests", str(written)])
+    assert (run.exit_code, run.output) == (0, "58 episodes, 0 differences\n")
+
+
+def test_the_command_fails_on_a_file_that_differs_or_is_none(tmp_path: Any) -> None:
+    written = tmp_path / "golden.json"
+    changed = copy.deepcopy(GOLDEN)
+    changed["episodes"][0]["data"] = "0" * 64
+    written.write_text(json.dumps(changed))
+    assert CliRunner().invoke(app, ["digests", str(written)]).exit_code == 1
+    written.write_text("[]")
+    assert CliRunner().invoke(app, ["digests", str(written)]).exit_code == 2
+
+
+def in_oldest_environment(*command: str, packages: tuple[str, ...]) -> str:
+    """Output of a Python command under the oldest allowed packages and nothing else."""
+    uv = shutil.which("uv")
+    if uv is None:
+        pytest.skip("uv, which makes the other environment, is not installed")
+    python = f"3.{min(sys.version_info.minor, 12)}"  # the last that the oldest NumPy knows
+    wanted = [part for package in packages for part in ("--with", oldest(package))]
+    clean = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    run = subprocess.run(
+        [uv, "run", "--quiet", "--no-project", "--python", python, *wanted, "python", *command],
+        cwd=ROOT,
+        env=clean,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def test_the_golden_file_holds_on_the_oldest_numpy_allowed() -> None:
+    told = in_oldest_environment(
+        "-m", "metric_tracker_rl.digests", str(GOLDEN_FILE), packages=("numpy",)
+    )
+    assert re.fullmatch(r"numpy 1\.26\.\d+: 58 episodes, 0 differences\n", told)
+    assert not np.__version__.startswith("1.26"), "the locked numpy is another one"
+
+
+PLAYS = """
+import json, sys
+from metric_tracker_rl.driver import call_from, observed
+from metric_tracker_rl.policies import POLICIES
+from metric_tracker_rl.recording import digest_of
+from metric_tracker_rl.session import EpisodeSession
+
+told = []
+for task in ("easy_single_spike", "medium_mixed_pair", "hard_mixed_multi"):
+    for name in ("reference", "report_all"):
+        session = EpisodeSession()
+        seen = observed(session.reset(task_id=task))
+        moves = POLICIES[name].play(seen)
+        action = next(moves)
+        while not seen["done"]:
+            told.append(digest_of(seen))
+            seen = observed(session.step(call_from(action)))
+            if not seen["done"]:
+                action = moves.send(seen)
+        told.append([digest_of(seen), seen["reward"]])
+frame = session.episode.daily
+told.append(int(frame.to_numpy().sum()))
+print(json.dumps(told))
+"""
+
+
+def test_every_reply_is_the_same_on_the_oldest_packages_the_engine_needs() -> None:
+    here = subprocess.run(
+        [sys.executable, "-c", PLAYS], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    there = in_oldest_environment("-c", PLAYS, packages=("numpy", "pandas", "pydantic"))
+    assert json.loads(here) == json.loads(there)
+    assert [each[1] for each in json.loads(here) if isinstance(each, list)][::2] == [1.0, 1.0, 1.0]
