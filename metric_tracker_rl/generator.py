@@ -9,7 +9,7 @@ otherwise the next draw is tried. Labels always come from the rule, never from t
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -188,6 +188,8 @@ def _draw(config: EpisodeConfig, number: int) -> Draw | None:
         labels = label(series, dates)
         unsettled = _unsettled_days(series, dates, planned, labels)
         if not unsettled:
+            if level.decoys and _stirs_without_cause(clean_values, series, days):
+                return None
             done = (series, labels, number + 1, calendar)
             return Draw(dates, clean, hourly, in_order, (), *done)
         if not unsettled <= set(planned):
@@ -214,6 +216,14 @@ def _with_custom(draw: Draw, config: EpisodeConfig) -> Draw:
         series=series,
         labels=label(series, draw.dates),
     )
+
+
+def _stirs_without_cause(clean_values: Floats, series: DailySeries, days: Iterable[int]) -> bool:
+    """Whether a day that has a cause comes near a threshold even without it."""
+    undone = deviations(clean_values, series.baselines)[sorted(days)]
+    if series.explained is not None:
+        undone = np.where(series.explained[sorted(days)], 0.0, undone)
+    return bool((np.abs(undone) >= (1.0 - GUARD_BAND) * series.thresholds).any())
 
 
 def _unsettled_days(

@@ -64,7 +64,7 @@ def planned(draw: Draw) -> set[tuple[str, str, str, str]]:
 def relabelled(draw: Draw, config: EpisodeConfig, kept: list[Any]) -> tuple[ReportRow, ...]:
     """The policy's answer on the same clean data with only some of the causes."""
     hourly = apply_causes(draw.clean, kept)
-    return label(DailySeries(hourly, config.funnel_spec, config.level), draw.dates)
+    return label(DailySeries(hourly, config.funnel_spec, config.level, draw.explained), draw.dates)
 
 
 def test_the_rules_answer_is_exactly_the_planned_roots() -> None:
@@ -91,9 +91,9 @@ def test_an_episode_without_anomalies_has_an_empty_report_and_clean_data() -> No
 def test_no_deviation_lies_within_ten_percent_of_its_threshold() -> None:
     assert GUARD_BAND == 0.10
     for _, draw in sample():
-        ratios = np.abs(draw.series.deviations) / draw.series.thresholds
+        ratios = np.abs(draw.series.reportable) / draw.series.thresholds
         assert not ((ratios > 0.9) & (ratios < 1.1)).any()
-        steps = draw.series.deviations[:, 5:9]
+        steps = draw.series.reportable[:, 5:9]
         breaks = -steps / draw.series.level.break_threshold
         assert not ((breaks > 0.9) & (breaks < 1.1)).any()
         assert guard_violations(draw.series) == 0
@@ -144,6 +144,10 @@ def test_days_shared_with_a_traffic_mix_shift_do_occur() -> None:
         draw = generate(EpisodeConfig(seed, MIXED, "medium", "high", 7))
         shared += len(draw.causes) - len({cause.day for cause in draw.causes})
     assert shared >= 5
+
+
+def test_an_episode_needs_hardly_more_than_one_draw() -> None:
+    assert sum(draw.draws for _, draw in sample()) / len(sample()) <= 1.2
 
 
 def test_payment_never_spikes_and_orders_never_drop_alone() -> None:

@@ -59,11 +59,21 @@ def plan(tasks: str = "", episodes: int = 1, seed: int | None = None) -> list[Jo
         jobs: list[Job] = []
         for name in names or DEFAULT_TASK_ORDER:
             jobs.extend(_expand(name, episodes, seed))
+        _refuse_repeats(jobs)
     except ConfigurationError as problem:
         raise SettingsError(str(problem)) from None
     if len(jobs) > MAX_EPISODES:
         raise SettingsError(f"--tasks asks for {len(jobs)} episodes; allowed: {MAX_EPISODES}.")
     return jobs
+
+
+def _refuse_repeats(jobs: list[Job]) -> None:
+    """A task named twice would write its recording and its results over the first ones."""
+    seen: set[str] = set()
+    for job in jobs:
+        if job.label in seen:
+            raise SettingsError(f"--tasks has {job.task_id!r} twice; use --episodes to repeat it.")
+        seen.add(job.label)
 
 
 def _expand(name: str, episodes: int, seed: int | None) -> Iterator[Job]:

@@ -62,10 +62,10 @@ def print_table(summary: RunSummary, console: Console, clean: Clean) -> None:
     """Score, steps and seconds per task, the average, and what went wrong."""
     table = Table(title=f"{summary.player} on {summary.benchmark}")
     with_tokens = summary.tokens > 0
-    for title in ("task", "episodes", "status", "score", "steps", "seconds", "tokens"):
+    for title in ("task", "plays", "status", "score", "steps", "seconds", "tokens"):
         if title != "tokens" or with_tokens:
             left = title in ("task", "status")
-            table.add_column(title, justify="left" if left else "right", overflow="fold")
+            table.add_column(title, justify="left" if left else "right", no_wrap=title == "task")
     groups = summary.by_task()
     for task, group in list(groups.items())[:MAX_TABLE_ROWS]:
         table.add_row(*_row(task, group, with_tokens))
@@ -89,7 +89,8 @@ def _row(name: str, group: Sequence[Outcome], with_tokens: bool) -> list[str]:
     count = max(len(group), 1)
     statuses = Counter(each.status for each in group)
     scores = [each.score for each in group]
-    error = f" ± {stdev(scores) / math.sqrt(count):.4f}" if count > 1 else ""
+    spread = len({each.job.task_id for each in group}) == 1 and count > 1
+    error = f" ± {stdev(scores) / math.sqrt(count):.3f}" if spread else ""
     row = [
         name,
         str(len(group)),

@@ -115,7 +115,7 @@ class EmbeddedServer:
     async def _start(self, port: int) -> None:
         self._port, self.url = port, f"http://127.0.0.1:{port}"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "metric_tracker_rl.agent.embedded", str(port)],
+            server_command(port),
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
@@ -291,6 +291,11 @@ async def _get(url: str, path: str) -> dict[str, Any] | None:
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def server_command(port: int) -> list[str]:
+    """Command line of the embedded server."""
+    return [sys.executable, "-m", "metric_tracker_rl.agent.embedded", str(port)]
 
 
 def server_environment(environ: Mapping[str, str]) -> dict[str, str]:

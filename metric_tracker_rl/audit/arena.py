@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from metric_tracker_rl.policies.registry import Action, Observed, Policy
@@ -38,7 +39,7 @@ class Arena:
         from server.environment import MetricTrackerRlEnvironment
         from server.wire import WireAction
 
-        self._make = lambda: MetricTrackerRlEnvironment(debug=False)
+        self._make = partial(MetricTrackerRlEnvironment, debug=False)
         self._action = WireAction
         self.environment = self._make()
         self._second: Any = None

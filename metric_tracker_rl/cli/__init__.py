@@ -8,10 +8,14 @@ from metric_tracker_rl.cli.audit import audit
 from metric_tracker_rl.cli.bench import bench
 from metric_tracker_rl.cli.bench_serving import bench_serving
 from metric_tracker_rl.cli.bench_vector import bench_vector
+from metric_tracker_rl.cli.card import card
 from metric_tracker_rl.cli.certify import certify
+from metric_tracker_rl.cli.check_integrations import check_integrations
 from metric_tracker_rl.cli.collect import collect
 from metric_tracker_rl.cli.digests import digests
 from metric_tracker_rl.cli.learn import learn
+from metric_tracker_rl.cli.replay import replay
+from metric_tracker_rl.cli.seal import seal
 
 app = typer.Typer(
     name="metric-tracker",
@@ -27,7 +31,11 @@ app.command()(bench_serving)
 app.command()(digests)
 app.command()(bench_vector)
 app.command()(learn)
+app.command()(replay)
+app.command()(seal)
+app.command()(card)
 app.command()(collect)
+app.command()(check_integrations)
 
 
 def main() -> None:

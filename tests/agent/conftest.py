@@ -35,7 +35,8 @@ KEY = "sk-a-key-that-nobody-may-see-0123456789"
 class EnvironmentServer:
     """A server process that can be killed and started again on the same port."""
 
-    def __init__(self) -> None:
+    def __init__(self, **variables: str) -> None:
+        self.variables = variables
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -49,6 +50,7 @@ class EnvironmentServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, **self.variables},
         )
 
     def wait(self) -> None:

@@ -27,28 +27,48 @@ def wire(environment: EnvironmentServer) -> Iterator[Relay]:
         yield server
 
 
-def test_a_server_killed_in_mid_episode_and_started_again_costs_nothing(
-    play: Play, model: FakeModel
-) -> None:
-    mortal = EnvironmentServer()
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[EnvironmentServer]:
+    """A server of two sessions that a test may kill, as long as it starts it again."""
+    server = EnvironmentServer(MAX_CONCURRENT_ENVS="2")
     try:
-        mortal.wait()
-        unharmed = play("--base-url", mortal.url, *ONE, model="good", server=model)
-        already = len(model.requests)
-
-        def kill(number: int) -> None:
-            if number == already + 4:
-                mortal.end(signal.SIGKILL)
-                mortal.start()  # it answers only seconds later
-
-        model.before_answer = kill
-        harmed = play("--base-url", mortal.url, *ONE, model="good", server=model)
+        server.wait()
+        yield server
     finally:
-        mortal.end()
+        server.end()
+
+
+def test_a_server_killed_in_mid_episode_and_started_again_costs_nothing(
+    play: Play, model: FakeModel, mortal: EnvironmentServer
+) -> None:
+    unharmed = play("--base-url", mortal.url, *ONE, model="good", server=model)
+    already = len(model.requests)
+
+    def kill(number: int) -> None:
+        if number == already + 4:
+            mortal.end(signal.SIGKILL)
+            mortal.start()  # it answers only seconds later
+
+    model.before_answer = kill
+    harmed = play("--base-url", mortal.url, *ONE, model="good", server=model)
     assert harmed.code == 0
     assert harmed.tasks[0]["reconnects"] == 1
     assert harmed.tasks[0]["score"] == unharmed.tasks[0]["score"] == 1.0
     assert harmed.out == unharmed.out
+
+
+def test_a_server_without_room_is_waited_for(
+    play: Play, model: FakeModel, mortal: EnvironmentServer
+) -> None:
+    model.delay_s = 0.02
+    ran = play(
+        "--base-url", mortal.url, "--episodes", "2", "--concurrency", "6",
+        model="good", server=model,
+    )  # fmt: skip
+    assert ran.code == 0
+    assert {task["score"] for task in ran.tasks} == {1.0}
+    assert len(ran.blocks) == 6
+    assert "The environment server is full" in ran.err
 
 
 @pytest.mark.parametrize("request_number", [1, 3, 7])

@@ -1,0 +1,334 @@
+"""Episodes by id over HTTP: on any worker, after a restart, by several writers, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import pytest
+from starlette.testclient import TestClient
+
+from metric_tracker_rl.driver import call_from, observed
+from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.session import EpisodeSession
+from server.app import build_app
+from server.http_episodes import Episodes, EpisodeTooLongError, UnknownEpisodeError
+from server.play import Play
+from server.redis_store import RedisStore
+from server.settings import Settings
+from server.store import MEMORY, EpisodeStore, SqliteStore, open_store
+
+LIST = {"analysis_method": "list_dates"}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[EpisodeStore]:
+    if request.param == "sqlite":
+        made: EpisodeStore = SqliteStore(str(tmp_path / "s.db"), 60, 100, clock)
+    else:
+        made = RedisStore("", 60, client=fakeredis.FakeRedis(), clock=clock)
+    yield made
+    made.close()
+
+
+def test_a_store_gives_back_what_it_was_given(store: EpisodeStore) -> None:
+    generation = store.create("a", "http", b"{}", [b"1"])
+    assert store.append("a", generation, 1, b'{"x":"\\n"}', "r1")
+    found = store.load("a")
+    assert found is not None
+    assert (found.generation, found.start) == (generation, b"{}")
+    assert found.actions == (b"1", b'{"x":"\\n"}')
+    assert found.request_ids == ("", "r1")
+    assert store.load("b") is None
+
+
+def test_an_action_number_is_taken_only_once(store: EpisodeStore) -> None:
+    generation = store.create("a", "http", b"{}", [])
+    assert store.append("a", generation, 0, b"1", "")
+    assert not store.append("a", generation, 0, b"2", "")
+    assert not store.append("a", generation, 2, b"3", "")
+    assert not store.append("a", "another generation", 1, b"4", "")
+    assert not store.append("b", generation, 0, b"5", "")
+    found = store.load("a")
+    assert found is not None
+    assert found.actions == (b"1",)
+
+
+def test_starting_over_forgets_the_actions_and_shuts_out_old_writers(store: EpisodeStore) -> None:
+    old = store.create("a", "http", b"1", [b"x"])
+    new = store.create("a", "http", b"2", [])
+    assert not store.append("a", old, 1, b"y", "")
+    found = store.load("a")
+    assert found is not None
+    assert (found.generation, found.start, found.actions) == (new, b"2", ())
+
+
+def test_a_deleted_episode_is_gone_and_no_longer_counted(store: EpisodeStore) -> None:
+    store.create("a", "mcp", b"{}", [])
+    store.create("b", "mcp", b"{}", [])
+    store.create("c", "http", b"{}", [])
+    assert store.count("mcp") == 2
+    assert store.delete("a")
+    assert not store.delete("a")
+    assert store.load("a") is None
+    assert (store.count("mcp"), store.count("http")) == (1, 1)
+
+
+def test_an_unused_episode_expires_and_a_used_one_does_not(tmp_path: Path, clock: Clock) -> None:
+    store = SqliteStore(str(tmp_path / "s.db"), 60, 100, clock)
+    generation = store.create("used", "http", b"{}", [])
+    store.create("unused", "http", b"{}", [])
+    clock.now += 40
+    assert store.append("used", generation, 0, b"1", "")
+    clock.now += 30
+    assert store.load("unused") is None
+    assert not store.append("unused", generation, 0, b"1", "")
+    assert store.load("used") is not None
+    assert store.count("http") == 1
+    store.close()
+
+
+def test_the_longest_unused_episode_makes_room(tmp_path: Path, clock: Clock) -> None:
+    store = SqliteStore(str(tmp_path / "s.db"), 60, 3, clock)
+    for name in "abc":
+        clock.now += 1
+        store.create(name, "http", b"{}", [b"1", b"2"])
+    clock.now += 1
+    store.load("a")
+    store.create("d", "http", b"{}", [])
+    assert [name for name in "abcd" if store.load(name)] == ["a", "c", "d"]
+    rows = sqlite3.connect(tmp_path / "s.db").execute("SELECT COUNT(*) FROM actions").fetchone()
+    assert rows == (4,)
+    store.close()
+
+
+def test_without_a_writable_folder_episodes_are_kept_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "missing"))
+    store, where = open_store("", 60, 10)
+    assert where == MEMORY
+    store.create("a", "http", b"{}", [])
+    assert store.load("a") is not None
+    store.close()
+
+
+def test_a_folder_that_others_may_write_to_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    _, where = open_store("", 60, 10)
+    assert where.startswith(str(tmp_path))
+    Path(where).parent.chmod(0o777)
+    assert open_store("", 60, 10)[1] == MEMORY
+
+
+def episodes_at(path: Path, **more: Any) -> Episodes:
+    return Episodes(Settings(episode_store=str(path), **more))
+
+
+async def test_an_episode_goes_on_at_another_worker_and_after_a_restart(tmp_path: Path) -> None:
+    first, second = episodes_at(tmp_path / "s.db"), episodes_at(tmp_path / "s.db")
+    episode_id, opening = await first.reset({"seed": 5})
+    assert episode_id is not None
+    assert opening["metadata"] == {"episode_id": episode_id}
+    for worker in (first, second, second, first):
+        reply = await worker.step(episode_id, LIST)
+        assert reply["observation"]["status"] == "analyzed"
+    await first.close()
+    await second.close()
+    third = episodes_at(tmp_path / "s.db")
+    assert (await third.state(episode_id)).step_count == 4
+    await third.close()
+
+
+async def test_writers_on_two_workers_take_turns_and_none_is_lost(tmp_path: Path) -> None:
+    workers = [episodes_at(tmp_path / "s.db") for _ in range(2)]
+    episode_id, _ = await workers[0].reset({"max_steps": 100})
+    assert episode_id is not None
+    await asyncio.gather(*(workers[n % 2].step(episode_id, LIST) for n in range(40)))
+    for worker in workers:
+        assert (await worker.state(episode_id)).step_count == 40
+        await worker.close()
+
+
+async def test_a_request_sent_twice_is_one_step_and_gets_one_answer(tmp_path: Path) -> None:
+    workers = [episodes_at(tmp_path / "s.db") for _ in range(2)]
+    episode_id, _ = await workers[0].reset({"seed": 5})
+    assert episode_id is not None
+    submitted = await workers[0].step(episode_id, {"classifications": []}, "final")
+    for worker in workers:
+        assert await worker.step(episode_id, {"classifications": []}, "final") == submitted
+    assert submitted["observation"]["status"] == "evaluated"
+    late = await workers[1].step(episode_id, LIST, "another")
+    assert late["observation"]["status"] == "completed"
+    for worker in workers:
+        await worker.close()
+
+
+async def test_an_episode_that_another_worker_started_over_is_not_played_on(
+    tmp_path: Path,
+) -> None:
+    first, second = episodes_at(tmp_path / "s.db"), episodes_at(tmp_path / "s.db")
+    await first.reset({"episode_id": "mine", "seed": 1})
+    await first.step("mine", {"classifications": []})
+    await second.reset({"episode_id": "mine", "seed": 2})
+    reply = await first.step("mine", LIST)
+    session = EpisodeSession()
+    session.reset(seed=2)
+    expected = observed(session.step(call_from(LIST)))
+    assert reply["observation"]["analysis_result"] == expected["analysis_result"]
+    await first.close()
+    await second.close()
+
+
+async def test_an_unknown_id_and_too_long_an_episode_are_refused(tmp_path: Path) -> None:
+    episodes = episodes_at(tmp_path / "s.db", max_episode_bytes=2000)
+    with pytest.raises(UnknownEpisodeError, match="nobody"):
+        await episodes.step("nobody", LIST)
+    episode_id, _ = await episodes.reset({})
+    assert episode_id is not None
+    with pytest.raises(EpisodeTooLongError, match="2000"):
+        await episodes.step(episode_id, {"analysis_method": "x" * 3000})
+    assert (await episodes.state(episode_id)).step_count == 0
+    await episodes.close()
+
+
+async def test_an_episode_of_another_version_of_the_engine_is_not_played_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    episodes = episodes_at(tmp_path / "s.db")
+    episode_id, _ = await episodes.reset({})
+    assert episode_id is not None
+    monkeypatch.setattr("server.http_episodes.versions", lambda: {"generator": "other"})
+    with pytest.raises(UnknownEpisodeError):
+        await episodes.state(episode_id)
+    await episodes.close()
+
+
+async def test_a_dropped_session_never_replaces_an_episode_it_does_not_continue(
+    tmp_path: Path,
+) -> None:
+    episodes = episodes_at(tmp_path / "s.db")
+    await episodes.reset({"episode_id": "shared", "seed": 1})
+    await episodes.step("shared", LIST)
+    stranger = Play()
+    stranger.reset({"episode_id": "shared", "seed": 2})
+    assert not await episodes.save(stranger)
+    mine, _ = await episodes.resume("shared")
+    mine.step(LIST)
+    assert await episodes.save(mine)
+    assert (await episodes.state("shared")).step_count == 2
+    await episodes.close()
+
+
+def test_a_play_whose_record_grew_too_long_cannot_be_resumed() -> None:
+    play = Play(max_record_bytes=100)
+    play.reset({"seed": 1})
+    play.step(LIST)
+    assert play.record is not None
+    play.step({"analysis_method": "x" * 200})
+    assert play.record is None
+    assert play.actions == []
+    play.reset({"seed": 1})
+    assert play.record is not None
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    with TestClient(build_app(Settings(episode_store="memory"))) as client:
+        yield client
+
+
+def test_the_reference_policy_plays_an_episode_over_http_to_the_full_score(
+    client: TestClient,
+) -> None:
+    answer = client.post("/reset", json={"task_id": "hard_mixed_multi"}).json()
+    episode_id = answer["episode_id"]
+    moves = get_policy("reference").play(answer["observation"])
+    action = next(moves)
+    while not answer["done"]:
+        body = {"episode_id": episode_id, "action": json.loads(json.dumps(dict(action)))}
+        response = client.post("/step", json=body)
+        assert response.status_code == 200
+        answer = response.json()
+        if not answer["done"]:
+            action = moves.send(answer["observation"])
+    assert answer["reward"] == 1.0
+    state = client.get("/state", params={"episode_id": episode_id}).json()
+    assert state["status"] == "completed"
+
+
+def test_an_unknown_episode_is_a_404_that_says_why(client: TestClient) -> None:
+    for answer in (
+        client.post("/step", json={"episode_id": "gone", "action": {}}),
+        client.get("/state", params={"episode_id": "gone"}),
+    ):
+        assert answer.status_code == 404
+        assert "'gone'" in answer.json()["detail"]
+
+
+def test_a_step_without_an_id_is_an_error_that_says_how_to_get_one(client: TestClient) -> None:
+    answer = client.post("/step", json={"action": LIST})
+    assert answer.status_code == 200
+    told = answer.json()["observation"]
+    assert told["status"] == "error"
+    assert "episode_id" in told["message"]
+
+
+def test_a_reset_that_fails_has_no_id_and_leaves_the_old_episode(client: TestClient) -> None:
+    client.post("/reset", json={"episode_id": "kept", "seed": 1})
+    client.post("/step", json={"episode_id": "kept", "action": LIST})
+    answer = client.post("/reset", json={"episode_id": "kept", "task_id": "easy_singel_spike"})
+    assert answer.json()["episode_id"] is None
+    assert "easy_single_spike" in answer.json()["observation"]["message"]
+    assert client.get("/state", params={"episode_id": "kept"}).json()["step_count"] == 1
+
+
+def test_an_error_of_ours_is_a_reference_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(Episodes, "reset", broken)
+    app = build_app(Settings(episode_store="memory"))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.post("/reset", json={})
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert "Internal error" in answer.json()["detail"]
+
+
+def test_a_body_that_does_not_fit_is_told_what_and_not_repeated(client: TestClient) -> None:
+    answer = client.post("/step", json={"action": "a secret thing"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "action"]
+    assert "a secret thing" not in answer.text
+
+
+def test_a_body_that_nests_too_deeply_is_refused_before_it_is_stored(client: TestClient) -> None:
+    episode_id = client.post("/reset", json={}).json()["episode_id"]
+    for depth, status in ((20, 200), (70, 400), (5000, 400)):
+        action = '{"a":' * depth + "1" + "}" * depth
+        body = f'{{"episode_id":"{episode_id}","action":{action}}}'
+        headers = {"content-type": "application/json"}
+        assert client.post("/step", content=body, headers=headers).status_code == status
+    state = client.get("/state", params={"episode_id": episode_id}).json()
+    assert state["step_count"] == 1

@@ -1,0 +1,380 @@
+"""Crashes, floods and nonsense. CI runs a small version; METRIC_TRACKER_FULL=1 the whole one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from starlette.testclient import TestClient
+
+from metric_tracker_rl.cli.load import LoadError, Session, connect, connect_all, frame, text_frame
+from metric_tracker_rl.cli.server_process import HOST, ServerProcess, serving, start
+from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.session import EpisodeSession
+from server.app import build_app
+from server.settings import Settings
+
+FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
+SESSIONS, SOAK_ROUNDS = (1000, 10) if FULL else (100, 3)
+CRASHED_EPISODES = 200 if FULL else 20
+MALFORMED = 20_000 if FULL else 1_000
+START = {"type": "reset", "data": {"task_id": "easy_single_spike"}}
+LIST = {"type": "step", "data": {"analysis_method": "list_dates"}}
+
+
+def figures(server: ServerProcess) -> dict[str, float]:
+    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
+    return {name: float(value) for name, value in pairs}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    environ = {
+        "METRIC_TRACKER_EPISODE_STORE": str(tmp_path_factory.mktemp("store") / "episodes.db"),
+        "MAX_CONCURRENT_ENVS": str(SESSIONS),
+        "METRIC_TRACKER_LOG_LEVEL": "warning",
+    }
+    with serving(environ=environ) as server:
+        yield server
+
+
+async def soaked(server: ServerProcess) -> int:
+    """One round: every slot taken, half of them dropped, the others closed; memory after it."""
+    sessions = await connect_all(HOST, server.port, SESSIONS)
+    for session in sessions:
+        answer = await session.ask(START)
+        assert answer["data"]["observation"]["status"] == "ready"
+    for number, session in enumerate(sessions):
+        session.drop() if number % 2 else session.leave()
+    deadline = time.monotonic() + 60
+    while figures(server)["metric_tracker_sessions"] and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    assert figures(server)["metric_tracker_sessions"] == 0
+    return server.memory_bytes()
+
+
+def test_dropped_sessions_leak_neither_slots_nor_memory(server: ServerProcess) -> None:
+    memory = [asyncio.run(soaked(server)) for _ in range(SOAK_ROUNDS)]
+    print("resident MB after each round:", [round(each / 1e6, 1) for each in memory])
+    assert max(memory) <= memory[0] * 1.10
+
+
+class HttpPlayer:
+    """Plays one episode over HTTP, through a crash of the server."""
+
+    def __init__(self, client: httpx.Client, seed: int) -> None:
+        self.client = client
+        self.reset = {"seed": seed, "difficulty": "hard", "anomaly_count": 2 + seed % 3}
+        self.answer = self.ask("/reset", self.reset)
+        self.episode_id = self.answer["episode_id"]
+        self.moves = get_policy("reference").play(self.answer["observation"])
+        self.action: Any = next(self.moves)
+        self.steps = 0
+
+    def ask(self, path: str, body: Any) -> dict[str, Any]:
+        answer = self.client.post(path, json=json.loads(json.dumps(body, default=dict)))
+        answer.raise_for_status()
+        return dict(answer.json())
+
+    def step(self) -> None:
+        """The next step; one that fails is tried again under the same name."""
+        body = {"episode_id": self.episode_id, "action": dict(self.action)}
+        self.answer = self.ask("/step", {**body, "request_id": f"step-{self.steps}"})
+        self.steps += 1
+        if not self.answer["done"]:
+            self.action = self.moves.send(self.answer["observation"])
+
+    def finish(self) -> float:
+        while not self.answer["done"]:
+            self.step()
+        return float(self.answer["reward"])
+
+
+def test_every_http_episode_survives_a_killed_server(tmp_path: Path) -> None:
+    environ = {
+        "METRIC_TRACKER_EPISODE_STORE": str(tmp_path / "episodes.db"),
+        "METRIC_TRACKER_LOG_LEVEL": "warning",
+    }
+    server = start(environ=environ)
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        players = [HttpPlayer(client, seed) for seed in range(CRASHED_EPISODES)]
+        for player in players:
+            for _ in range(player.reset["seed"] % 3):
+                player.step()
+        with ThreadPoolExecutor(8) as pool:
+            # Killed while steps are under way, so that some are stored and never answered.
+            racing = [pool.submit(player.finish) for player in players[: CRASHED_EPISODES // 2]]
+            time.sleep(0.3)
+            server.kill()
+            lost = sum(each.exception() is not None for each in racing)
+        print(f"{lost} of {len(racing)} players under way were cut off")
+        with pytest.raises(httpx.TransportError):
+            client.get("/health")
+        server.log.unlink()
+        server = start(environ=environ, port=server.port)
+        try:
+            for player in players:
+                assert player.finish() == 1.0
+                undisturbed = EpisodeSession()
+                undisturbed.reset(**player.reset)
+                state = client.get("/state", params={"episode_id": player.episode_id}).json()
+                assert state["status"] == "completed"
+                assert state["step_count"] == player.steps
+        finally:
+            server.stop()
+            server.log.unlink()
+
+
+def test_two_workers_share_episodes_and_add_up_their_figures(tmp_path: Path) -> None:
+    environ = {"METRIC_TRACKER_EPISODE_STORE": str(tmp_path / "episodes.db")}
+    with serving(environ=environ, workers=2) as server:
+
+        def one(path: str, body: Any) -> dict[str, Any]:
+            return dict(httpx.post(f"{server.url}{path}", json=body, timeout=30).json())
+
+        episode_id = one("/reset", {"seed": 4})["episode_id"]
+        body = {"episode_id": episode_id, "action": LIST["data"]}
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: one("/step", body), range(40)))
+        assert {each["observation"]["status"] for each in answers} == {"analyzed"}
+        state = httpx.get(f"{server.url}/state", params={"episode_id": episode_id}).json()
+        assert state["step_count"] == 40
+        told = figures(server)
+        assert told["metric_tracker_step_seconds_count{method=\"list_dates\"}"] == 40
+        assert told["metric_tracker_session_limit"] == 2 * 1024
+        assert len(server.pids()) > 2
+
+
+def nonsense(rng: random.Random) -> bytes:
+    """One malformed frame's payload."""
+    deep = rng.randint(50, 3000)
+    pieces: list[bytes] = [
+        b"{" * deep,
+        b"[" * deep + b"]" * deep,
+        b'{"type":"step","data":' + b'{"a":' * deep + b"1" + b"}" * (deep + 1),
+        b'{"type":"reset","data":{"seed":' + b"9" * rng.randint(1, 400) + b"}}",
+        b'{"type":"reset","data":{"seed":1e' + str(rng.randint(100, 9999)).encode() + b"}}",
+        b'{"type":"step","data":{"analysis_method":"\\ud800","analysis_args":{}}}',
+        b'{"type":"reset","data":{"task_id":["\\udfff"]}}',
+        json.dumps({"type": rng.choice(["step", "reset", "mcp"]), "data": junk(rng)}).encode(),
+        json.dumps({"type": junk(rng), "data": {}}).encode(),
+        json.dumps(junk(rng)).encode(),
+        json.dumps({"type": "step", "data": {"classifications": junk(rng)}}).encode(),
+        json.dumps({"type": "step", "data": {"payload_generators": [junk(rng)]}}).encode(),
+        json.dumps(
+            {"type": "step", "data": {"analysis_method": "payload_generator",
+             "analysis_args": {"generator_methods": [junk(rng)]}}}
+        ).encode(),
+        json.dumps({"type": "reset", "data": {"anomalies": [junk(rng)]}}).encode(),
+        rng.randbytes(rng.randint(0, 60)).decode("utf-8", "ignore").encode(),
+        b'{"type":"step","data":{"analysis_args":{"threshold":NaN},"analysis_method":'
+        b'"get_rows_with_abs_diff_from_median_gt"}}',
+        b'{"type":"step","type":"reset","data":{}}',
+        b"\x00" * rng.randint(1, 20),
+    ]
+    return rng.choice(pieces)
+
+
+def junk(rng: random.Random) -> Any:
+    return rng.choice(
+        [
+            None, True, 0, -1, 10**30, 1.5, "", "text", "\u0000", "é" * 50, [], [[]], {}, {"a": {}},
+            [None] * 20, {"metric_name": [1]}, {"method_name": None}, {"date": 10**400},
+            {"method_name": "median_filter", "threshold_multiplier": -1e308}, ["2024-01-01"],
+        ]
+    )  # fmt: skip
+
+
+async def survives(port: int, seed: int, count: int) -> None:
+    """One session that talks nonsense beside one that does not; each answers its own."""
+    rng = random.Random(seed)
+    wild, calm = await connect(HOST, port), await connect(HOST, port)
+    opening = await calm.ask(START)
+    expected = await calm.ask(LIST)
+    for number in range(count):
+        opcode = 0x2 if number % 7 == 0 else 0x1
+        answer = await wild.ask_frame(text_frame(nonsense(rng), opcode))
+        assert answer["type"] in ("error", "observation", "mcp", "state"), answer
+        assert "Traceback" not in json.dumps(answer)
+        assert answer["data"].get("code") != "EXECUTION_ERROR", answer
+        if number % 10 == 9:
+            assert (await wild.ask(START))["data"]["observation"]["status"] == "ready"
+            assert await wild.ask(LIST) == expected
+    calm_again = await calm.ask({"type": "state"})
+    assert calm_again["data"]["step_count"] == 1
+    assert opening["data"]["metadata"]["episode_id"] == calm_again["data"]["episode_id"]
+    wild.leave()
+    calm.leave()
+
+
+def test_malformed_frames_end_neither_session_nor_server(server: ServerProcess) -> None:
+    async def all_of_them() -> None:
+        streams = 10
+        await asyncio.gather(
+            *(survives(server.port, seed, MALFORMED // streams) for seed in range(streams))
+        )
+
+    asyncio.run(all_of_them())
+    assert figures(server).get('metric_tracker_errors_total{kind="internal"}', 0) == 0
+    assert server.process.poll() is None
+
+
+def test_frames_that_are_no_websocket_end_only_their_own_session(server: ServerProcess) -> None:
+    async def talk() -> None:
+        calm = await connect(HOST, server.port)
+        await calm.ask(START)
+        for raw in (b"\xff" * 20, text_frame(b"\xff\xfe\xfd"), b"GET / HTTP/1.1\r\n\r\n"):
+            rude = await connect(HOST, server.port)
+            rude.write(raw)
+            assert await asyncio.wait_for(rude.closed, 10) in (1002, 1006, 1007)
+        big = await connect(HOST, server.port)
+        big.write(text_frame(b'{"type":"step","data":"' + b"x" * (1 << 20) + b'"}'))
+        assert await asyncio.wait_for(big.closed, 10) == 1009
+        assert (await calm.ask(LIST))["data"]["observation"]["status"] == "analyzed"
+        calm.leave()
+
+    asyncio.run(talk())
+
+
+def test_a_session_over_the_limit_is_refused_and_takes_no_slot(server: ServerProcess) -> None:
+    async def crowd() -> None:
+        sessions: list[Session] = await connect_all(HOST, server.port, SESSIONS)
+        extra = await connect(HOST, server.port)
+        assert await asyncio.wait_for(extra.closed, 10) == 1013
+        for session in sessions:
+            session.leave()
+        deadline = time.monotonic() + 30
+        while figures(server)["metric_tracker_sessions"] and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        fresh = await connect(HOST, server.port)
+        assert (await fresh.ask(START))["type"] == "observation"
+        fresh.leave()
+        with pytest.raises(LoadError):
+            await fresh.ask_frame(frame(START), timeout_s=5)
+
+    asyncio.run(crowd())
+
+
+APP = build_app(Settings(episode_store="memory"))
+schema = schemathesis.openapi.from_asgi("/openapi.json", APP)
+CHECKS = [
+    schemathesis.checks.CHECKS.get_one(name)
+    for name in ("not_a_server_error", "response_schema_conformance", "content_type_conformance")
+]
+
+
+@schema.parametrize()
+@settings(
+    max_examples=100 if FULL else 8,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+)
+@pytest.mark.filterwarnings("ignore")
+def test_no_request_that_the_schema_allows_breaks_a_route(case: Any) -> None:
+    case.call_and_validate(checks=CHECKS)
+
+
+class Model(RuleBasedStateMachine):
+    """Two HTTP episodes and two WebSocket sessions, held against a count of what each was sent."""
+
+    @initialize()
+    def open(self) -> None:
+        self.client = CLIENT[0]
+        self.sockets = [self.client.websocket_connect("/ws") for _ in range(2)]
+        for socket in self.sockets:
+            socket.__enter__()
+        self.ids: dict[int, str] = {}
+        self.steps: dict[tuple[str, int], int] = {}
+        self.done: dict[tuple[str, int], bool] = {}
+
+    def ask(self, socket: int, message: Any) -> Any:
+        self.sockets[socket].send_json(message)
+        return self.sockets[socket].receive_json()["data"]
+
+    def began(self, who: tuple[str, int]) -> None:
+        self.steps[who], self.done[who] = 0, False
+
+    def stepped(self, who: tuple[str, int], status: str) -> None:
+        if who not in self.steps:
+            assert status == "error"
+        elif self.done[who]:
+            assert status == "completed"
+        else:
+            self.steps[who] += 1
+            self.done[who] = status == "evaluated"
+
+    @rule(which=st.integers(0, 1), seed=st.integers(0, 50))
+    def reset_socket(self, which: int, seed: int) -> None:
+        self.ask(which, {"type": "reset", "data": {"seed": seed}})
+        self.began(("ws", which))
+
+    @rule(which=st.integers(0, 1), seed=st.integers(0, 50))
+    def reset_http(self, which: int, seed: int) -> None:
+        body = {"seed": seed, "episode_id": f"machine-{id(self)}-{which}"}
+        self.ids[which] = self.client.post("/reset", json=body).json()["episode_id"]
+        self.began(("http", which))
+
+    @rule(which=st.integers(0, 1), data=st.sampled_from([LIST["data"], {}, {"analysis_method": 1}]))
+    def step_socket(self, which: int, data: Any) -> None:
+        status = self.ask(which, {"type": "step", "data": data})["observation"]["status"]
+        self.stepped(("ws", which), status)
+
+    @rule(which=st.integers(0, 1), data=st.sampled_from([LIST["data"], {}, {"analysis_method": 1}]))
+    def step_http(self, which: int, data: Any) -> None:
+        body = {"action": data, "episode_id": self.ids.get(which, "none")}
+        answer = self.client.post("/step", json=body)
+        assert (answer.status_code == 404) == (which not in self.ids)
+        if answer.status_code == 200:
+            self.stepped(("http", which), answer.json()["observation"]["status"])
+
+    @invariant()
+    def nobody_was_stepped_by_another(self) -> None:
+        if not hasattr(self, "sockets"):
+            return
+        for kind, which in self.steps:
+            if kind == "ws":
+                state = self.ask(which, {"type": "state"})
+            else:
+                params = {"episode_id": self.ids[which]}
+                state = self.client.get("/state", params=params).json()
+            assert state["step_count"] == self.steps[kind, which]
+            assert (state["status"] == "completed") == self.done[kind, which]
+
+    def teardown(self) -> None:
+        for socket in getattr(self, "sockets", ()):
+            socket.__exit__(None, None, None)
+
+
+CLIENT: list[TestClient] = []
+
+
+def test_sequences_of_resets_and_steps_agree_with_a_simple_model() -> None:
+    from hypothesis.stateful import run_state_machine_as_test
+
+    with TestClient(APP) as client:
+        CLIENT[:] = [client]
+        run_state_machine_as_test(
+            Model,
+            settings=settings(
+                max_examples=100 if FULL else 10,
+                stateful_step_count=20,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                derandomize=True,
+            ),
+        )
