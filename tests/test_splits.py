@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from server.environment import MetricTrackerRlEnvironment
 from typer.testing import CliRunner
 
 from metric_tracker_rl import splits
@@ -19,6 +18,7 @@ from metric_tracker_rl.errors import InvalidValueError, UnknownNameError
 from metric_tracker_rl.levels import LEVELS
 from metric_tracker_rl.session import Call, EpisodeSession
 from metric_tracker_rl.splits import SALT_VARIABLE, SEALED, STRATA
+from server.environment import MetricTrackerRlEnvironment
 
 ROOT = Path(__file__).parent.parent
 SALT = "a salt that nobody knows, of some length"
@@ -51,7 +51,9 @@ def test_every_block_holds_every_stratum_once_and_zero_anomaly_episodes_are_amon
     for block in (0, 11):
         first = block * len(STRATA)
         tasks = splits.get_task_range("test", first, first + len(STRATA))
-        strata = [(t.config.scenario_family, t.config.difficulty, t.config.anomaly_count) for t in tasks]
+        strata = [
+            (t.config.scenario_family, t.config.difficulty, t.config.anomaly_count) for t in tasks
+        ]
         assert sorted(strata) == sorted(STRATA)
     assert {family for family, _, _ in STRATA} == set(SCENARIO_FAMILIES)
     assert {level for _, level, _ in STRATA} == set(LEVELS)

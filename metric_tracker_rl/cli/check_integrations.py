@@ -1,4 +1,4 @@
-"""`metric-tracker check-integrations`: each trainer's own classes play, each in its own environment."""
+"""`metric-tracker check-integrations`: each trainer plays, in an environment of its own."""
 
 from __future__ import annotations
 
