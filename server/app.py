@@ -89,7 +89,7 @@ def _add_sessions(made: FastAPI, chosen: Settings) -> None:
     async def open_backend(websocket: Any) -> Any:
         return await backend_for(websocket.query_params, slots, episodes)
 
-    sockets = {
+    sockets: dict[str, WebSocketEndpoint | RpcSocket] = {
         "/ws": WebSocketEndpoint(slots, open_backend, chosen.max_message_bytes),
         "/mcp": RpcSocket(rpc_slots, chosen.max_message_bytes),
     }
