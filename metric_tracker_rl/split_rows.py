@@ -2,60 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
-try:
-    from metric_tracker_rl.splits import get_task, num_tasks
-except ImportError:  # SEAM: until splits.py lands
-    from dataclasses import dataclass
-
-    from metric_tracker_rl.config import EpisodeConfig
-
-    @dataclass(frozen=True)
-    class _Task:
-        task_id: str
-        config: EpisodeConfig
-
-        def reset_arguments(self) -> dict[str, Any]:
-            c = self.config
-            return {
-                "seed": c.seed,
-                "difficulty": c.difficulty,
-                "scenario_family": c.scenario_family,
-                "anomaly_count": c.anomaly_count,
-            }
-
-    _BASE = {"train": 10**6, "validation": 2 * 10**6, "test": 3 * 10**6}
-
-    def num_tasks(split: str) -> int:
-        return {"train": 2000, "validation": 200, "test": 200}[split]
-
-    def get_task(split: str, index: int) -> Any:
-        level = ("easy", "medium", "hard")[index % 3]
-        count = 1 + (index // 3) % 5
-        config = EpisodeConfig(_BASE[split] + index, "mixed", level, "low", count)
-        return _Task(f"{split}-{index}", config)
-
+from metric_tracker_rl.config import MAX_SEED, require_integer
+from metric_tracker_rl.session import RESET_ARGUMENTS
+from metric_tracker_rl.splits import get_task, num_tasks
 
 Row = dict[str, Any]
 
 
 def split_rows(split: str, first: int = 0, count: int | None = None) -> list[Row]:
-    """Rows of a split's tasks: `task` (the task's name) and the arguments of its reset.
+    """Rows of a split's tasks, in order.
 
     Args:
         split: name of the split.
         first: index of the first task.
         count: how many; None for all that follow. Fewer come back where the split ends.
+
+    Returns:
+        For each task `task` (its name), `level` (its difficulty) and the arguments of its
+        reset; never a seed or a label.
+
+    Raises:
+        UnknownNameError: there is no such split; names the nearest.
+        InvalidValueError: `first` or `count` is no position or number, or a sealed split is
+            asked for without its salt.
     """
-    return list(_rows(split, first, count))
-
-
-def _rows(split: str, first: int, count: int | None) -> Iterator[Row]:
-    stop = num_tasks(split)
+    size = num_tasks(split)
+    require_integer("first", first, 0, size - 1)
     if count is not None:
-        stop = min(stop, first + count)
-    for index in range(first, stop):
-        task = get_task(split, index)
-        yield {"task": task.task_id, **task.reset_arguments()}
+        size = min(size, first + require_integer("count", count, 1, MAX_SEED))
+    tasks = (get_task(split, index) for index in range(first, size))
+    return [
+        {"task": task.task_id, "level": task.config.difficulty, **task.reset_arguments()}
+        for task in tasks
+    ]
+
+
+def reset_arguments(row: Mapping[str, Any]) -> Row:
+    """The reset arguments in a dataset row; a column without a value is not one."""
+    return {name: row[name] for name in RESET_ARGUMENTS if row.get(name) is not None}

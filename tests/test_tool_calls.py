@@ -13,13 +13,12 @@ from metric_tracker_rl.integrations.tool_calls import (
     chat_tools,
     next_call,
     read_answer,
-    reset_arguments,
     tool_call_for,
     tool_specs,
 )
 from metric_tracker_rl.policies import POLICIES, get_policy
 from metric_tracker_rl.session import EpisodeSession
-from metric_tracker_rl.split_rows import split_rows
+from metric_tracker_rl.split_rows import reset_arguments, split_rows
 
 
 def play_by_calls(episode, policy, row):

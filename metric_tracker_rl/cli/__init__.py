@@ -10,6 +10,7 @@ from metric_tracker_rl.cli.bench_serving import bench_serving
 from metric_tracker_rl.cli.bench_vector import bench_vector
 from metric_tracker_rl.cli.card import card
 from metric_tracker_rl.cli.certify import certify
+from metric_tracker_rl.cli.check_integrations import check_integrations
 from metric_tracker_rl.cli.collect import collect
 from metric_tracker_rl.cli.digests import digests
 from metric_tracker_rl.cli.learn import learn
@@ -34,6 +35,7 @@ app.command()(replay)
 app.command()(seal)
 app.command()(card)
 app.command()(collect)
+app.command()(check_integrations)
 
 
 def main() -> None:

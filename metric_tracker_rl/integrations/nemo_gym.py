@@ -26,10 +26,9 @@ from pydantic import ConfigDict, PrivateAttr
 from metric_tracker_rl.integrations.tool_calls import (
     SYSTEM_PROMPT,
     ToolEpisode,
-    reset_arguments,
     tool_specs,
 )
-from metric_tracker_rl.split_rows import split_rows
+from metric_tracker_rl.split_rows import reset_arguments, split_rows
 
 
 class MetricTrackerConfig(BaseResourcesServerConfig):

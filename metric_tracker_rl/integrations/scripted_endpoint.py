@@ -43,7 +43,7 @@ class ScriptedEndpoint:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 if not self.path.endswith(ROUTE):
-                    self.send_error(404, f"only …{ROUTE} is served")
+                    self.send_error(404, f"only {ROUTE} is served")
                     return
                 length = int(self.headers.get("content-length", 0))
                 request = json.loads(self.rfile.read(length))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -95,10 +95,10 @@ def _hint(field: FieldInfo) -> Any:
     hint = _plain(field.annotation)
     if not isinstance(names, str):
         return hint
-    literal = Literal[tuple(getattr(ORDERING_APP, names))]  # type: ignore[misc]
+    literal: Any = Literal.__getitem__(tuple(getattr(ORDERING_APP, names)))
     if get_origin(hint) is list:
-        return list[literal]  # type: ignore[valid-type]
-    return Union[literal, None] if type(None) in get_args(hint) else literal  # noqa: UP007
+        return list[literal]
+    return literal | None if type(None) in get_args(hint) else literal
 
 
 def _plain(hint: Any) -> Any:

@@ -27,10 +27,9 @@ from metric_tracker_rl.integrations.tool_calls import (
     SYSTEM_PROMPT,
     ToolEpisode,
     chat_tools,
-    reset_arguments,
 )
 from metric_tracker_rl.play import DEFAULT_MAX_STEPS
-from metric_tracker_rl.split_rows import split_rows
+from metric_tracker_rl.split_rows import reset_arguments, split_rows
 
 ENV_ID = "metric_tracker"
 STOP = "</tool_call>"
@@ -41,7 +40,7 @@ _CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
 Messages = list[dict[str, str]]
 
 
-class MetricTrackerEnv(BaseTextEnv):  # type: ignore[misc]
+class MetricTrackerEnv(BaseTextEnv):
     """One episode, played in text.
 
     Args:

@@ -24,7 +24,8 @@ from metric_tracker_rl.funnel import ORDERING_APP
 from metric_tracker_rl.policies.registry import Action, Observed, Policy
 from metric_tracker_rl.report import MAX_ROWS
 from metric_tracker_rl.rows import MethodSpec, MetricSubmissionRow
-from metric_tracker_rl.session import ERROR, RESET_ARGUMENTS, EpisodeSession
+from metric_tracker_rl.session import ERROR, EpisodeSession
+from metric_tracker_rl.split_rows import reset_arguments
 
 SUBMIT_SOLUTION = "submit_solution"
 SUBMIT_GENERATOR = "submit_payload_generator"
@@ -236,11 +237,6 @@ def read_answer(text: str) -> dict[str, Any]:
     if "result" in told:
         told["analysis_result"] = {"result": told.pop("result")}
     return told
-
-
-def reset_arguments(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The reset arguments in a dataset row; a column without a value is not one."""
-    return {name: row[name] for name in RESET_ARGUMENTS if row.get(name) is not None}
 
 
 def next_call(

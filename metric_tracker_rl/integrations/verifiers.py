@@ -19,11 +19,10 @@ from metric_tracker_rl.integrations.signatures import dress
 from metric_tracker_rl.integrations.tool_calls import (
     SYSTEM_PROMPT,
     ToolEpisode,
-    reset_arguments,
     tool_specs,
 )
 from metric_tracker_rl.rows import MethodSpec
-from metric_tracker_rl.split_rows import split_rows
+from metric_tracker_rl.split_rows import reset_arguments, split_rows
 
 __all__ = ["MetricTrackerTaskset"]
 

@@ -15,7 +15,7 @@ from metric_tracker_rl.learning.policy import RowPolicy
 from metric_tracker_rl.learning.training import Examination, Lesson, Reset, Settings, train
 from metric_tracker_rl.levels import LEVELS
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.split_rows import split_rows
+from metric_tracker_rl.split_rows import Row, reset_arguments, split_rows
 from metric_tracker_rl.vector import VectorSession
 
 TRAIN_SPLIT = "train"
@@ -94,8 +94,8 @@ class Plan:
     seeds: tuple[int, ...] = (0, 1, 2)
     arms: tuple[str, ...] = tuple(ARMS)
     settings: Settings = field(default_factory=Settings)
-    train_tasks: int = 1200
-    held_out_tasks: int = 180
+    train_tasks: int = 1440
+    held_out_tasks: int = 288
     points: int = 20
 
     def __post_init__(self) -> None:
@@ -119,9 +119,9 @@ def run_plan(plan: Plan, workers: int) -> Iterator[Run]:
 def run_one(plan: Plan, arm: str, seed: int) -> Run:
     """One run: train on the train split, measure on the held-out split."""
     settings = replace(plan.settings, shuffled=ARMS[arm].shuffled)
-    tasks = rows_without_names(split_rows(TRAIN_SPLIT, count=plan.train_tasks))
-    held_out = rows_without_names(split_rows(HELD_OUT_SPLIT, count=plan.held_out_tasks))
-    examination = Examination(held_out)
+    tasks = split_rows(TRAIN_SPLIT, count=plan.train_tasks)
+    held_out = split_rows(HELD_OUT_SPLIT, count=plan.held_out_tasks)
+    examination = Examination([reset_arguments(row) for row in held_out])
     policy = RowPolicy.untrained()
     lesson = curriculum_of(tasks) if ARMS[arm].curriculum else mixture_of(tasks)
     every = max(settings.updates // plan.points, 1)
@@ -132,25 +132,25 @@ def run_one(plan: Plan, arm: str, seed: int) -> Run:
     return Run(arm, seed, tuple(curve))
 
 
-def mixture_of(tasks: Sequence[Reset]) -> Lesson:
+def mixture_of(tasks: Sequence[Row]) -> Lesson:
     """No curriculum: every task is as likely at any time."""
 
     def lesson(_: float, rng: np.random.Generator, count: int) -> list[Reset]:
-        return [tasks[index] for index in rng.integers(0, len(tasks), count)]
+        return [reset_arguments(tasks[index]) for index in rng.integers(0, len(tasks), count)]
 
     return lesson
 
 
-def curriculum_of(tasks: Sequence[Reset]) -> Lesson:
+def curriculum_of(tasks: Sequence[Row]) -> Lesson:
     """Easy tasks at first; medium ones join, then hard ones, each level as likely."""
-    levels = [[task for task in tasks if task["difficulty"] == name] for name in LEVELS]
+    levels = [[task for task in tasks if task["level"] == name] for name in LEVELS]
 
     def lesson(progress: float, rng: np.random.Generator, count: int) -> list[Reset]:
         known = levels[: 1 + sum(progress >= start for start in CURRICULUM_STAGES)]
-        chosen = []
+        chosen: list[Reset] = []
         for level in rng.integers(0, len(known), count):
             pool = known[level]
-            chosen.append(pool[int(rng.integers(0, len(pool)))])
+            chosen.append(reset_arguments(pool[int(rng.integers(0, len(pool)))]))
         return chosen
 
     return lesson
@@ -158,17 +158,13 @@ def curriculum_of(tasks: Sequence[Reset]) -> Lesson:
 
 def baselines(plan: Plan) -> dict[str, float]:
     """Mean held-out score of every label-blind policy, and of the reference."""
-    held_out = rows_without_names(split_rows(HELD_OUT_SPLIT, count=plan.held_out_tasks))
+    rows = split_rows(HELD_OUT_SPLIT, count=plan.held_out_tasks)
+    resets = [reset_arguments(row) for row in rows]
     vector = VectorSession(64)
     return {
-        name: statistics.fmean(o.score for o in vector.play(get_policy(name), held_out))
+        name: statistics.fmean(o.score for o in vector.play(get_policy(name), resets))
         for name in (*LABEL_BLIND, "reference")
     }
-
-
-def rows_without_names(rows: Sequence[Mapping[str, Any]]) -> list[Reset]:
-    """Reset arguments alone."""
-    return [{name: value for name, value in row.items() if name != "task"} for row in rows]
 
 
 def as_json(plan: Plan, runs: Sequence[Run], scores: Mapping[str, float]) -> dict[str, Any]:
@@ -177,10 +173,10 @@ def as_json(plan: Plan, runs: Sequence[Run], scores: Mapping[str, float]) -> dic
 
 
 def _measure(
-    examination: Examination, policy: RowPolicy, held_out: Sequence[Reset], updates: int
+    examination: Examination, policy: RowPolicy, held_out: Sequence[Row], updates: int
 ) -> Point:
     scores = examination.exploring(policy)
-    levels = np.array([reset["difficulty"] for reset in held_out])
+    levels = np.array([row["level"] for row in held_out])
     return Point(
         updates,
         float(scores.mean()),

@@ -7,6 +7,7 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 from fastapi.testclient import TestClient
+from guides import run_guide
 from nemo_gym.server_utils import ServerClient
 
 from metric_tracker_rl.integrations.nemo_gym import (
@@ -97,3 +98,8 @@ def test_the_example_configuration_names_the_server_and_its_data():
     for dataset in agent["datasets"]:
         path = EXAMPLE.parent / Path(dataset["jsonl_fpath"]).relative_to("resources_servers")
         assert len(path.read_text().splitlines()) >= 5
+
+
+def test_the_guide_runs_as_far_as_it_goes_without_a_model(tmp_path, capsys):
+    assert run_guide("training-nemo-gym.md", tmp_path) == 1
+    assert "200" in capsys.readouterr().out

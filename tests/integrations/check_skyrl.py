@@ -4,6 +4,7 @@ import json
 
 import pytest
 import skyrl_gym
+from guides import run_guide
 
 from metric_tracker_rl.integrations.skyrl import (
     ENV_ID,
@@ -95,3 +96,8 @@ def test_the_dataset_is_json_lines(tmp_path):
     assert write_dataset(tmp_path / "train.jsonl", "train", count=4) == 4
     lines = (tmp_path / "train.jsonl").read_text().splitlines()
     assert [json.loads(line)["env_class"] for line in lines] == [ENV_ID] * 4
+
+
+def test_the_guide_runs_as_far_as_it_goes_without_a_model(tmp_path, capsys):
+    assert run_guide("training-skyrl.md", tmp_path) == 1
+    assert "200" in capsys.readouterr().out

@@ -13,14 +13,17 @@ from pathlib import Path
 import pytest
 import torch
 import trl
+from guides import run_guide
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils import get_json_schema
 from trl import GRPOConfig, GRPOTrainer
 
+from metric_tracker_rl.driver import play
 from metric_tracker_rl.integrations.tool_calls import next_call, tool_specs
 from metric_tracker_rl.integrations.trl import MetricTrackerEnvironment, build_dataset
 from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.session import EpisodeSession
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 ANSWER = re.compile(r"<tool_response>\n(.*?)\n</tool_response>", re.DOTALL)
@@ -130,18 +133,20 @@ def test_the_trainer_gets_the_reference_policys_score_through_its_own_tool_loop(
     assert log["rewards/MetricTrackerEnvironment/mean"] == 1.0
     assert log["tools/failure_frequency"] == 0.0
     assert [each._episode.done for each in trainer.environments] == [True, True]
-    assert min(each._episode.calls for each in trainer.environments) > 3
+    assert min(each._episode.calls for each in trainer.environments) >= 3
 
 
 def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tokenizer, tmp_path):
     _, log, _ = one_update(tokenizer, "report_all", tmp_path)
-    assert 0.0 <= log["reward"] < 0.6
+    session = EpisodeSession()
+    opening = session.reset(split="train", index=0)
+    assert log["reward"] == pytest.approx(play(session, get_policy("report_all"), opening).score)
 
 
 def test_an_update_moves_the_weights_when_rollouts_differ(tokenizer, tmp_path):
     flip = iter([1.0, 0.0] * 8)
     original = MetricTrackerEnvironment.get_reward
-    MetricTrackerEnvironment.get_reward = lambda self: next(flip)
+    MetricTrackerEnvironment.get_reward = lambda _: next(flip)
     try:
         trainer, log, before = one_update(tokenizer, "null", tmp_path)
     finally:
@@ -196,4 +201,10 @@ def test_the_dataset_holds_a_chat_and_the_resets_arguments():
     rows = build_dataset("train", first=2, count=5)
     assert len(rows) == 5
     assert [message["role"] for message in rows[0]["prompt"]] == ["system", "user"]
-    assert "seed" in rows.column_names or "task_id" in rows.column_names
+    assert {"task", "level", "split", "index"} <= set(rows.column_names)
+    assert "seed" not in rows.column_names
+
+
+def test_the_guide_runs_as_far_as_it_goes_without_a_model(tmp_path, capsys):
+    assert run_guide("training-trl.md", tmp_path) == 1
+    assert "Find every anomaly" in capsys.readouterr().out

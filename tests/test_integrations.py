@@ -1,0 +1,120 @@
+"""What of the adapters can be held to without a trainer: shapes, names, a chat endpoint."""
+
+import inspect
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from openai import OpenAI
+from typer.testing import CliRunner
+
+from metric_tracker_rl.cli import app
+from metric_tracker_rl.cli.check_integrations import INTEGRATIONS
+from metric_tracker_rl.errors import ConfigurationError
+from metric_tracker_rl.integrations.scripted_endpoint import MODEL, ScriptedEndpoint
+from metric_tracker_rl.integrations.tool_calls import ToolEpisode, chat_tools, tool_specs
+from metric_tracker_rl.integrations.trl import MetricTrackerEnvironment
+from metric_tracker_rl.split_rows import split_rows
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = ("trl", "verifiers", "inspect_ai", "nemo_gym", "skyrl_gym", "datasets", "torch")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_chat_client_plays_an_episode_to_the_reference_policys_score(stream):
+    episode = ToolEpisode()
+    messages = [{"role": "user", "content": episode.reset({"split": "validation", "index": 3})}]
+    with (
+        ScriptedEndpoint("reference") as endpoint,
+        OpenAI(base_url=endpoint.base_url, api_key="none") as client,
+    ):
+        while not episode.done:
+            call = _one_call(client, messages, stream)
+            answer = episode.call(call["name"], json.loads(call["arguments"]))
+            made = {"id": call["id"], "type": "function", "function": call}
+            messages += [
+                {"role": "assistant", "content": "", "tool_calls": [made]},
+                {"role": "tool", "tool_call_id": call["id"], "content": answer},
+            ]
+    assert episode.reward == 1.0
+
+
+def _one_call(client, messages, stream):
+    if not stream:
+        reply = client.chat.completions.create(model=MODEL, messages=messages, tools=chat_tools())
+        (made,) = reply.choices[0].message.tool_calls
+        return {"id": made.id, "name": made.function.name, "arguments": made.function.arguments}
+    chunks = client.chat.completions.create(model=MODEL, messages=messages, stream=True)
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    (made,) = [call for delta in deltas for call in delta.tool_calls or []]
+    return {"id": made.id, "name": made.function.name, "arguments": made.function.arguments}
+
+
+def test_the_endpoint_serves_nothing_else():
+    with ScriptedEndpoint() as endpoint:
+        request = urllib.request.Request(f"{endpoint.base_url}/embeddings", data=b"{}")
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(request)
+
+
+def test_the_trl_class_has_a_method_for_each_tool_and_no_other_public_one():
+    public = {
+        name
+        for name, _ in inspect.getmembers(MetricTrackerEnvironment, inspect.isfunction)
+        if not name.startswith("_")
+    }
+    assert public == {"reset", "get_reward", *(spec.name for spec in tool_specs())}
+    for spec in tool_specs():
+        method = getattr(MetricTrackerEnvironment, spec.name)
+        parameters = list(inspect.signature(method).parameters)[1:]
+        assert set(parameters) == set(spec.parameters["properties"])
+        assert all(f"    {name}: " in method.__doc__ for name in parameters)
+
+
+def test_the_trl_class_plays_and_scores_only_what_was_submitted():
+    environment = MetricTrackerEnvironment()
+    environment.reset(prompt=[], split="validation", index=0, level="easy", task="validation-0")
+    assert "2" in json.loads(environment.list_dates())["result"]["dates"][0]
+    assert environment.get_reward() == 0.0
+
+
+def test_rows_hold_neither_seed_nor_label():
+    rows = split_rows("test", first=5, count=4)
+    assert [row["index"] for row in rows] == [5, 6, 7, 8]
+    assert {name for row in rows for name in row} == {"task", "level", "split", "index"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("trian",), "Did you mean 'train'"),
+        (("train", -1), "first is -1"),
+        (("train", 0, 0), "count is 0"),
+    ],
+)
+def test_rows_of_what_is_no_split_are_refused(arguments, said):
+    with pytest.raises(ConfigurationError, match=said):
+        split_rows(*arguments)
+
+
+def test_the_engine_and_the_command_load_no_trainer():
+    code = (
+        "import sys, metric_tracker_rl.session, metric_tracker_rl.vector, metric_tracker_rl.cli\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_integration_has_a_check():
+    checks = {path.stem.removeprefix("check_") for path in ROOT.glob("tests/integrations/check_*")}
+    assert checks == set(INTEGRATIONS)
+
+
+def test_an_unknown_integration_is_refused_with_the_nearest():
+    result = CliRunner().invoke(app, ["check-integrations", "trll"])
+    assert result.exit_code == 2
+    assert "Did you mean 'trl'" in " ".join(result.output.split())
