@@ -36,9 +36,9 @@ from metric_tracker_rl.vocabulary import (
 
 ENGINE = Path(metric_tracker_rl.__file__).parent
 BYTE_MAKERS = sorted(
-    [ENGINE / f"{name}.py" for name in ("bitstream", "config", "custom_anomalies", "effects")]
-    + [ENGINE / f"{name}.py" for name in ("funnel", "generator", "levels", "reporting_policy")]
-    + [ENGINE / "series.py", *(ENGINE / "anomalies").glob("*.py")]
+    [ENGINE / f"{name}.py" for name in ("bitstream", "calendar", "config", "custom_anomalies")]
+    + [ENGINE / f"{name}.py" for name in ("effects", "funnel", "generator", "levels")]
+    + [ENGINE / "reporting_policy.py", ENGINE / "series.py", *(ENGINE / "anomalies").glob("*.py")]
 )
 """Every module that decides a byte of an episode."""
 

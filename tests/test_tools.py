@@ -76,7 +76,7 @@ KEYS = {
 """The contract: at least these keys in each result."""
 
 EXTENSIONS = {"list_calendar"}
-"""Methods beyond the contract; each has tests of its own."""
+"""Methods beyond the contract; tested in test_calendar.py."""
 
 ROW_KEYS = (
     "date entity_type entity_name anomaly_type detection_method baseline_value observed_value "
