@@ -323,4 +323,4 @@ def test_nothing_outside_the_page_imports_gradio_or_plotly() -> None:
         if any(line.strip().startswith(words) for line in path.read_text().splitlines())
     ]
     assert found
-    assert [path for path in found if not path.startswith("server.web.")] == []
+    assert [path for path in found if not path.startswith("server/web/")] == []
