@@ -154,8 +154,9 @@ def test_two_workers_share_episodes_and_add_up_their_figures(tmp_path: Path) -> 
         state = httpx.get(f"{server.url}/state", params={"episode_id": episode_id}).json()
         assert state["step_count"] == 40
         told = figures(server)
-        assert told["metric_tracker_step_seconds_count{method=\"list_dates\"}"] == 40
+        assert told['metric_tracker_step_seconds_count{method="list_dates"}'] == 40
         assert told["metric_tracker_session_limit"] == 2 * 1024
+        assert told["metric_tracker_workers"] == 2
         assert len(server.pids()) > 2
 
 
@@ -176,8 +177,13 @@ def nonsense(rng: random.Random) -> bytes:
         json.dumps({"type": "step", "data": {"classifications": junk(rng)}}).encode(),
         json.dumps({"type": "step", "data": {"payload_generators": [junk(rng)]}}).encode(),
         json.dumps(
-            {"type": "step", "data": {"analysis_method": "payload_generator",
-             "analysis_args": {"generator_methods": [junk(rng)]}}}
+            {
+                "type": "step",
+                "data": {
+                    "analysis_method": "payload_generator",
+                    "analysis_args": {"generator_methods": [junk(rng)]},
+                },
+            }
         ).encode(),
         json.dumps({"type": "reset", "data": {"anomalies": [junk(rng)]}}).encode(),
         rng.randbytes(rng.randint(0, 60)).decode("utf-8", "ignore").encode(),

@@ -184,9 +184,9 @@ def test_a_dropped_session_is_resumed_by_its_id_and_ends_with_the_same_score(
         episode_id = ask(socket, START)["data"]["metadata"]["episode_id"]
         ask(socket, {"type": "step", "data": {"analysis_method": "list_dates"}})
     with client.websocket_connect("/ws") as again:
-        resumed = ask(
-            again, {"type": "reset", "data": {"episode_id": episode_id, "resume": True}}
-        )["data"]
+        resumed = ask(again, {"type": "reset", "data": {"episode_id": episode_id, "resume": True}})[
+            "data"
+        ]
         assert "resumed after 1 step" in resumed["observation"]["message"]
         assert resumed["observation"]["available_methods"]
         state = ask(again, {"type": "state"})["data"]
