@@ -187,6 +187,8 @@ def _parse_custom(item: object) -> CustomAnomaly:
 
 def _one_or_many(item: Mapping[str, Any], one: str, many: str) -> tuple[str, ...]:
     single, several = item.get(one), item.get(many)
+    if several is not None and not isinstance(several, list | tuple):
+        raise InvalidValueError(many, several, "a list of names")
     values = [*([] if single is None else [single]), *(several or [])]
     if not values or not all(isinstance(value, str) for value in values):
         raise InvalidValueError(f"{one} / {many}", values, "at least one name as text")

@@ -36,14 +36,12 @@ def play(session: EpisodeSession, policy: Policy, reply: Reply) -> Outcome:
         reply: the reply to the reset.
     """
     steps, last = 0, reply
-    for _, last in moves(session, policy, reply):
-        steps += 1
+    for _, answer in moves(session, policy, reply):
+        steps, last = steps + 1, answer
     return Outcome(last.reward, steps, last.status, observed(last))
 
 
-def moves(
-    session: EpisodeSession, policy: Policy, reply: Reply
-) -> Iterator[tuple[Action, Reply]]:
+def moves(session: EpisodeSession, policy: Policy, reply: Reply) -> Iterator[tuple[Action, Reply]]:
     """Play a policy one step at a time.
 
     Yields:

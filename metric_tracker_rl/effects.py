@@ -108,6 +108,25 @@ class OverCount:
         return changed
 
 
+@dataclass(frozen=True)
+class LateHours:
+    """Some hours' events have only in part arrived.
+
+    Attributes:
+        first, stop: first hour, and the first hour after.
+        share: share of the events that is there.
+    """
+
+    first: int
+    stop: int
+    share: float
+
+    def apply(self, hours: Ints) -> Ints:
+        scale = np.ones((len(hours), 1))
+        scale[self.first : self.stop] = self.share
+        return _clipped(to_counts(hours * scale))
+
+
 def _clipped(hours: Ints) -> Ints:
     """No stage above the one before it."""
     return np.asarray(np.minimum.accumulate(hours, axis=1))

@@ -9,7 +9,7 @@ otherwise the next draw is tried. Labels always come from the rule, never from t
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,13 @@ from numpy.typing import NDArray
 
 from metric_tracker_rl.anomalies import FAMILIES, Cause, CleanDay
 from metric_tracker_rl.bitstream import BitStream
+from metric_tracker_rl.calendar import (
+    CalendarEntry,
+    apply_calendar,
+    draw_calendar,
+    empty_entry,
+    explained_mask,
+)
 from metric_tracker_rl.config import MIXED, EpisodeConfig
 from metric_tracker_rl.custom_anomalies import AppliedAnomaly, apply_custom
 from metric_tracker_rl.effects import to_counts
@@ -78,6 +85,7 @@ class Draw:
         series: derived series of the finished data.
         labels: the reporting policy's answer.
         draws: number of draws this took.
+        calendar: public entries, by date; their decoys are in `clean` already.
     """
 
     dates: tuple[str, ...]
@@ -88,6 +96,12 @@ class Draw:
     series: DailySeries
     labels: tuple[ReportRow, ...]
     draws: int
+    calendar: tuple[CalendarEntry, ...] = ()
+
+    @property
+    def explained(self) -> NDArray[np.bool_] | None:
+        """Which (day, column) the calendar explains."""
+        return self.series.explained
 
 
 def generate(config: EpisodeConfig) -> Draw:
@@ -146,7 +160,17 @@ def _draw(config: EpisodeConfig, number: int) -> Draw | None:
     start = FIRST_DATE + dt.timedelta(days=stream.below(DATE_SPAN))
     dates = dates_of(start, level.days)
     clean = _clean_counts(stream, config, start)
-    days = _days_and_families(stream, config)
+    calendar: tuple[CalendarEntry, ...] = ()
+    if level.decoys:
+        calendar, free = draw_calendar(stream, funnel, level)
+        clean = apply_calendar(clean, calendar)
+    else:
+        free = stream.shuffled(range(level.days))
+    explained = explained_mask(calendar, funnel, level)
+    days = _days_and_families(stream, config, free)
+    if calendar and days:
+        calendar = (*calendar, empty_entry(stream, sorted(days)))
+    calendar = tuple(sorted(calendar, key=lambda entry: entry.day))
     clean_values = daily_values(clean, funnel)
     baselines = medians(clean_values, funnel)
     planned: dict[int, tuple[Cause, ...]] = {}
@@ -160,11 +184,14 @@ def _draw(config: EpisodeConfig, number: int) -> Draw | None:
             planned[day] = causes
         in_order = tuple(cause for day in sorted(planned) for cause in planned[day])
         hourly = apply_causes(clean, in_order)
-        series = DailySeries(hourly, funnel, level)
+        series = DailySeries(hourly, funnel, level, explained)
         labels = label(series, dates)
         unsettled = _unsettled_days(series, dates, planned, labels)
         if not unsettled:
-            return Draw(dates, clean, hourly, in_order, (), series, labels, number + 1)
+            if level.decoys and _stirs_without_cause(clean_values, series, days):
+                return None
+            done = (series, labels, number + 1, calendar)
+            return Draw(dates, clean, hourly, in_order, (), *done)
         if not unsettled <= set(planned):
             return None  # a day without a cause looks like one: only other data can help
         baselines = series.baselines
@@ -180,7 +207,7 @@ def _with_custom(draw: Draw, config: EpisodeConfig) -> Draw:
     causes = () if config.only_custom else draw.causes
     before = draw.clean if config.only_custom else draw.hourly
     hourly, applied = apply_custom(before, config.anomalies, draw.dates, funnel, level)
-    series = DailySeries(hourly, funnel, level)
+    series = DailySeries(hourly, funnel, level, draw.explained)
     return replace(
         draw,
         hourly=hourly,
@@ -189,6 +216,14 @@ def _with_custom(draw: Draw, config: EpisodeConfig) -> Draw:
         series=series,
         labels=label(series, draw.dates),
     )
+
+
+def _stirs_without_cause(clean_values: Floats, series: DailySeries, days: Iterable[int]) -> bool:
+    """Whether a day that has a cause comes near a threshold even without it."""
+    undone = deviations(clean_values, series.baselines)[sorted(days)]
+    if series.explained is not None:
+        undone = np.where(series.explained[sorted(days)], 0.0, undone)
+    return bool((np.abs(undone) >= (1.0 - GUARD_BAND) * series.thresholds).any())
 
 
 def _unsettled_days(
@@ -214,7 +249,8 @@ def _clean_counts(stream: BitStream, config: EpisodeConfig, start: dt.date) -> I
     slope = stream.uniform(-TREND, TREND)
     jitter = [1.0 + stream.uniform(-funnel.rate_jitter, funnel.rate_jitter) for _ in range(steps)]
 
-    weekday = np.array([funnel.weekday_factors[(start.weekday() + day) % 7] for day in range(days)])
+    factors = level.weekday_factors or funnel.weekday_factors
+    weekday = np.array([factors[(start.weekday() + day) % 7] for day in range(days)])
     trend = 1.0 + slope * (np.arange(days) / (days - 1) - 0.5)
     traffic = mean * weekday * trend * (1.0 + level.traffic_noise * stream.normals(days))
 
@@ -242,12 +278,13 @@ def _clean_counts(stream: BitStream, config: EpisodeConfig, start: dt.date) -> I
     return counts
 
 
-def _days_and_families(stream: BitStream, config: EpisodeConfig) -> dict[int, list[str]]:
+def _days_and_families(
+    stream: BitStream, config: EpisodeConfig, free: list[int]
+) -> dict[int, list[str]]:
     """Families by day: one cause a day, but for a traffic-mix shift that shares one.
 
     Days with impossible counts are never shared: the policy reports nothing else on them.
     """
-    free = stream.shuffled(range(config.level.days))
     days: dict[int, list[str]] = {}
     for name in _family_names(stream, config):
         hosts = [day for day, names in days.items() if len(names) == 1 and names[0] not in UNSHARED]
@@ -332,7 +369,7 @@ def _near_threshold(changes: Sequence[float], view: CleanDay, band: float) -> bo
 def _guarded(series: DailySeries) -> NDArray[np.bool_]:
     """Which deviations lie inside a guard band; step rates have a second one, for breaks."""
     stages = len(series.funnel.counts)
-    drops = -series.deviations[:, stages : 2 * stages - 1] / series.level.break_threshold
-    ratios = np.abs(series.deviations) / series.thresholds
+    drops = -series.reportable[:, stages : 2 * stages - 1] / series.level.break_threshold
+    ratios = np.abs(series.reportable) / series.thresholds
     every = np.concatenate([ratios, drops], axis=1)
     return (every >= 1.0 - GUARD_BAND) & (every <= 1.0 + GUARD_BAND)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metric_tracker_rl.errors import UnknownNameError
+from metric_tracker_rl.versions import POLICY_VERSION
 from metric_tracker_rl.vocabulary import SEVERITIES
 
 GUARD_BAND = 0.10
@@ -44,6 +45,8 @@ class Level:
         mixed_needs_both: whether a `mixed` episode of two or more anomalies surely holds a
             count anomaly and a rate anomaly.
         max_anomalies: most anomalies an episode may be asked for.
+        weekday_factors: seven factors, Monday first, in the place of the funnel's own.
+        decoys: days that deviate for a reason the public calendar gives; 0 for no calendar.
     """
 
     name: str
@@ -59,6 +62,13 @@ class Level:
     separation: tuple[float, float]
     mixed_needs_both: bool
     max_anomalies: int = 7
+    weekday_factors: tuple[float, ...] | None = None
+    decoys: int = 0
+
+    @property
+    def policy_version(self) -> str:
+        """Version of the reporting policy in force: with a calendar it has one rule more."""
+        return f"{POLICY_VERSION}+calendar" if self.decoys else POLICY_VERSION
 
 
 LEVELS: dict[str, Level] = {
@@ -105,6 +115,23 @@ LEVELS: dict[str, Level] = {
             shape_noise=0.008,
             separation=(1.13, 1.50),
             mixed_needs_both=False,
+        ),
+        Level(
+            name="expert",
+            days=56,
+            count_threshold=0.25,
+            rate_threshold=0.10,
+            break_threshold=0.35,
+            mix_threshold=0.04,
+            sampling_noise=1.2,
+            traffic_noise=0.016,
+            rate_noise=0.006,
+            shape_noise=0.008,
+            separation=(1.13, 1.40),
+            mixed_needs_both=False,
+            max_anomalies=12,
+            weekday_factors=(0.94, 0.96, 0.98, 1.0, 1.06, 1.11, 1.08),
+            decoys=4,
         ),
     )
 }

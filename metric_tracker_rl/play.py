@@ -17,13 +17,16 @@ from metric_tracker_rl.levels import (
     Level,
 )
 from metric_tracker_rl.reporting_policy import policy_text
-from metric_tracker_rl.versions import GENERATOR_VERSION, GRADER_VERSION, POLICY_VERSION
+from metric_tracker_rl.versions import GENERATOR_VERSION, GRADER_VERSION
 
 DEFAULT_MAX_STEPS = 64
 MAX_STEPS_LIMIT = 500
 MAX_SUBMISSIONS_LIMIT = 5
 PRACTICE_COST = 0.1
 """Share of the score that each submission before the last one costs."""
+
+HIDDEN = "hidden"
+"""What a sealed episode says in the place of its family and density."""
 
 OBJECTIVE = (
     "Find every anomaly of the episode with the analysis methods and submit one report that "
@@ -54,6 +57,8 @@ class EpisodeView:
 
     episode: Episode
     rules: PlayRules = field(default_factory=PlayRules)
+    sealed: bool = False
+    """Whether family and density are hidden, and feedback stays aggregate."""
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -65,8 +70,8 @@ class EpisodeView:
         config = self.episode.config
         return {
             "difficulty": config.difficulty,
-            "scenario_family": config.scenario_family,
-            "anomaly_density": config.anomaly_density,
+            "scenario_family": HIDDEN if self.sealed else config.scenario_family,
+            "anomaly_density": HIDDEN if self.sealed else config.anomaly_density,
             "anomaly_count": len(self.episode.expected_rows),
             "funnel": config.funnel,
             "days": len(self.episode.dates),
@@ -74,10 +79,11 @@ class EpisodeView:
             "end_date": self.episode.dates[-1],
             "thresholds": thresholds(config.level),
             "severity_bands": severity_bands(),
+            **({"calendar": True} if config.level.decoys else {}),
             "max_steps": self.rules.max_steps,
             "max_submissions": self.rules.max_submissions,
             "generator_version": GENERATOR_VERSION,
-            "policy_version": POLICY_VERSION,
+            "policy_version": config.level.policy_version,
             "grader_version": GRADER_VERSION,
         }
 

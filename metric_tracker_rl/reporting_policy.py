@@ -73,6 +73,11 @@ Values are what the tools show. Severity (medium, high, critical from): counts |
 {mix_bands}; data quality total excess {quality_bands}; below the first, low."""
 
 
+CALENDAR_TEXT = """ Before all of these: list_calendar names what is publicly known; a series \
+that an entry explains counts as not flagged on that entry's date, and an entry that explains \
+nothing changes nothing."""
+
+
 class Finding(NamedTuple):
     """One root on one day, before its values are looked up."""
 
@@ -117,7 +122,8 @@ def policy_text(funnel: Funnel, level: Level) -> str:
         return ", ".join(f"{bound:g}" for bound in bounds)
 
     start, stop = funnel.daytime
-    return POLICY_TEXT.format(
+    text = POLICY_TEXT + (CALENDAR_TEXT if level.decoys else "")
+    return text.format(
         counts=", ".join(
             name if k == 0 else f"c{k} {name}" for k, name in enumerate(funnel.counts)
         ),
@@ -145,7 +151,7 @@ def findings_of_day(
     """Roots of one day.
 
     Args:
-        deviations: the day's deviations, in the column order of `DailySeries`.
+        deviations: the day's reportable deviations, in the column order of `DailySeries`.
         excess: the day's impossible events per adjacent pair.
         funnel: names.
         level: thresholds.
@@ -214,7 +220,7 @@ def findings_of_day(
 
 def days_to_look_at(series: DailySeries) -> list[int]:
     """Days on which anything is flagged or impossible; every other day has no root."""
-    flagged = (np.abs(series.deviations) >= series.thresholds).any(axis=1)
+    flagged = (np.abs(series.reportable) >= series.thresholds).any(axis=1)
     return np.flatnonzero(flagged | series.excess.any(axis=1)).tolist()
 
 
@@ -260,7 +266,7 @@ def label(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
     rows: list[ReportRow] = []
     for day in days_to_look_at(series):
         found = findings_of_day(
-            series.deviation_rows[day], series.excess_rows[day], series.funnel, series.level
+            series.reportable[day].tolist(), series.excess_rows[day], series.funnel, series.level
         )
         rows.extend(row_for(finding, day, dates[day], series) for finding in found)
     return tuple(rows)

@@ -7,9 +7,9 @@ talks to a server loads neither. Every model can also be read like a mapping
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from metric_tracker_rl.vocabulary import (
     ANOMALY_TYPES,
@@ -27,6 +27,16 @@ def one_of(*names: str) -> Any:
     So a report with one bad row is still read, and the row is named.
     """
     return {"enum": list(names)}
+
+
+def _no_bool(value: object) -> object:
+    """Refuse True and False where a number is wanted; pydantic alone would read 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("a boolean is not a number")
+    return value
+
+
+NotBool = BeforeValidator(_no_bool)
 
 
 class Record(BaseModel):
@@ -81,7 +91,7 @@ class PayloadGeneratorMethod(Record):
         description="several metrics; empty for all",
         json_schema_extra={"names": "metrics"},
     )
-    threshold_multiplier: float = Field(
+    threshold_multiplier: Annotated[float, NotBool] = Field(
         2.0, description="rows deviate by more than this many standard deviations from the median"
     )
     dates: list[str] = Field(default_factory=list, description="only these dates; empty for all")

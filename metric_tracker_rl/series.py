@@ -37,23 +37,35 @@ class DailySeries:
         hourly: counts, shape (days, 24, stages).
         funnel: names and stage indices.
         level: thresholds.
+        explained: which (day, column) the public calendar explains, or None.
 
     Attributes:
         values: displayed values, shape (days, metrics + 1); the last column is the share.
         baselines: medians over all days, displayed, shape (metrics + 1,).
         deviations: relative (share: absolute) deviations from the baseline, same shape
             as `values`.
+        reportable: deviations, 0 where the calendar explains them.
         thresholds: reporting threshold of each column.
         excess: events by which each adjacent pair exceeds the possible, summed over the
             day's hours, shape (days, stages - 1).
     """
 
-    def __init__(self, hourly: Ints, funnel: Funnel, level: Level) -> None:
+    def __init__(
+        self,
+        hourly: Ints,
+        funnel: Funnel,
+        level: Level,
+        explained: NDArray[np.bool_] | None = None,
+    ) -> None:
         self.funnel = funnel
         self.level = level
         self.values = daily_values(hourly, funnel)
         self.baselines = medians(self.values, funnel)
         self.deviations = deviations(self.values, self.baselines)
+        self.explained = explained
+        self.reportable = (
+            self.deviations if explained is None else np.where(explained, 0.0, self.deviations)
+        )
         self.thresholds = thresholds(funnel, level)
         self.excess = excess_counts(hourly)
 

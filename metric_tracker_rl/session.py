@@ -34,6 +34,7 @@ from metric_tracker_rl.play import (
     PlayRules,
 )
 from metric_tracker_rl.report import preview, read_report
+from metric_tracker_rl.splits import SEALED, get_task
 from metric_tracker_rl.tasks import DEFAULT_TASK_ID, available_task_specs, resolve_config
 
 READY = "ready"
@@ -44,6 +45,8 @@ COMPLETED = "completed"
 ERROR = "error"
 
 MAX_EPISODE_ID = 255
+DEFAULT_SPLIT = "train"
+"""Split of a reset that names an index alone."""
 LAST_STEPS = 3
 """From this many steps left on, replies say how many."""
 
@@ -109,11 +112,17 @@ class EpisodeSession:
         anomaly_density: str | None = None,
         anomaly_count: int | None = None,
         anomalies: object = None,
+        split: str | None = None,
+        index: int | None = None,
         max_steps: int | None = None,
         max_submissions: int | None = None,
         **unknown: Any,
     ) -> Reply:
-        """Start an episode. A reset that fails leaves the running episode untouched."""
+        """Start an episode. A reset that fails leaves the running episode untouched.
+
+        `split` and `index` name a task of a split and leave nothing else to choose but the
+        rules of play.
+        """
         try:
             if unknown:
                 raise UnknownNameError("reset argument", next(iter(unknown)), RESET_ARGUMENTS)
@@ -121,15 +130,18 @@ class EpisodeSession:
                 max_steps=DEFAULT_MAX_STEPS if max_steps is None else max_steps,
                 max_submissions=1 if max_submissions is None else max_submissions,
             )
-            name, config = resolve_config(
-                task_id,
-                seed,
-                scenario_family,
-                difficulty,
-                anomaly_density,
-                anomaly_count,
-                anomalies,
-            )
+            chosen: dict[str, Any] = {
+                "task_id": task_id,
+                "seed": seed,
+                "scenario_family": scenario_family,
+                "difficulty": difficulty,
+                "anomaly_density": anomaly_density,
+                "anomaly_count": anomaly_count,
+                "anomalies": anomalies,
+            }
+            if split is not None or index is not None:
+                return self._start_split_task(split, index, chosen, rules)
+            name, config = resolve_config(**chosen)
             return self.start(name, config, rules)
         except MetricTrackerError as problem:
             return Reply(ERROR, str(problem), done=self.view is not None and self.done)
@@ -141,6 +153,21 @@ class EpisodeSession:
             ConfigurationError: the episode cannot be made.
         """
         return self.open(task_id, EpisodeView(build_episode(config), rules))
+
+    def _start_split_task(
+        self, split: Any, index: Any, chosen: Mapping[str, Any], rules: PlayRules
+    ) -> Reply:
+        for name, value in chosen.items():
+            if value is not None:
+                raise InvalidValueError(name, value, "nothing beside split and index")
+        task = get_task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
+        sealed = task.split == SEALED
+        if sealed and self.debug:
+            raise InvalidValueError("split", split, "no sealed split on a server in debug mode")
+        if sealed and rules.max_submissions > 1:
+            raise InvalidValueError("max_submissions", rules.max_submissions, "1 on a sealed split")
+        view = EpisodeView(build_episode(task.config), rules, sealed=sealed)
+        return self.open(task.task_id, view)
 
     def open(self, task_id: str, view: EpisodeView) -> Reply:
         """Start an episode that is already made."""
@@ -243,12 +270,13 @@ class EpisodeSession:
         score = round(graded.score * (1.0 - PRACTICE_COST * (self.submissions - 1)), 6)
         self.done = True
         self.last_grade = graded
-        content.update(
-            reward_breakdown=graded.breakdown.model_copy(update={"total_score": score}),
-            submission_preview=preview(report),
-            submission_issues=list(graded.issues),
-            submitted_rows=[row.as_dict() for row in report.rows],
-        )
+        content["reward_breakdown"] = graded.breakdown.model_copy(update={"total_score": score})
+        if not view.sealed:  # which rows were right would give sealed answers away
+            content.update(
+                submission_preview=preview(report),
+                submission_issues=list(graded.issues),
+                submitted_rows=[row.as_dict() for row in report.rows],
+            )
         return Reply(
             EVALUATED,
             f"Score {score:.4f}: {graded.breakdown.matched_rows} of "

@@ -42,6 +42,7 @@ def build_app(chosen: Settings) -> FastAPI:
     from server.environment import ENV_NAME, MetricTrackerRlEnvironment
     from server.gate import Gate
     from server.web import web_options
+    from server.web.icon import add_icon
     from server.wire import WireAction
 
     made: FastAPI = create_app(
@@ -55,6 +56,7 @@ def build_app(chosen: Settings) -> FastAPI:
     )
     kept = [each for each in made.router.routes if getattr(each, "path", "") not in OUR_PATHS]
     made.router.routes[:] = kept
+    add_icon(made)
     _add_sessions(made, chosen)
     routes.add_metrics_route(made)
     routes.add_error_answers(made)
@@ -86,7 +88,7 @@ def _add_sessions(made: FastAPI, chosen: Settings) -> None:
     async def open_backend(websocket: Any) -> Any:
         return await backend_for(websocket.query_params, slots, episodes)
 
-    sockets: dict[str, Any] = {
+    sockets: dict[str, WebSocketEndpoint | RpcSocket] = {
         "/ws": WebSocketEndpoint(slots, open_backend, chosen.max_message_bytes),
         "/mcp": RpcSocket(rpc_slots, chosen.max_message_bytes),
     }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from openenv.core.env_server.interfaces import Environment
 from openenv.core.env_server.types import EnvironmentMetadata
 
 import metric_tracker_rl
+from metric_tracker_rl import splits
 from metric_tracker_rl.errors import ConfigurationError, InvalidValueError, UnknownNameError
 from metric_tracker_rl.models import (
     MetricTrackerRlAction,
@@ -29,6 +30,8 @@ from metric_tracker_rl.session import (
 from server.rubrics import ReportRubric
 from server.settings import settings
 from server.wire import WireAction
+
+T = TypeVar("T")
 
 ENV_NAME = "metric_tracker_rl"
 DESCRIPTION = (
@@ -142,6 +145,30 @@ class MetricTrackerRlEnvironment(
         """As `step`, without leaving the event loop."""
         return self.step(action, timeout_s, **kwargs)
 
+    def list_splits(self) -> list[dict[str, str]]:
+        """Splits that can be played here; the sealed one is a test split."""
+        kinds = {splits.SEALED: "test"}
+        return [{"name": name, "type": kinds.get(name, name)} for name in splits.list_splits()]
+
+    def num_tasks(self, split: str) -> int:
+        """Number of tasks of a split."""
+        return _looked_up(lambda: splits.num_tasks(split))
+
+    def list_tasks(self, split: str) -> list[dict[str, Any]]:
+        """The first tasks of a split, as a preview; `num_tasks` gives the total."""
+        return _looked_up(lambda: [task.as_dict() for task in splits.list_tasks(split)])
+
+    def get_task(self, split: str, index: int) -> dict[str, Any]:
+        """One task of a split."""
+        return _looked_up(lambda: splits.get_task(split, index).as_dict())
+
+    def get_task_range(
+        self, split: str, start: int | None = None, stop: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Tasks between two positions, with Python's slice rules."""
+        tasks = _looked_up(lambda: splits.get_task_range(split, start, stop))
+        return [task.as_dict() for task in tasks]
+
     @property
     def episode_id(self) -> str | None:
         """Name of the running episode."""
@@ -186,6 +213,18 @@ class MetricTrackerRlEnvironment(
             done=reply.done,
             **reply.content,
         )
+
+
+def _looked_up(find: Callable[[], T]) -> T:
+    """What `find` finds; the framework answers an IndexError with 400, anything else with 500.
+
+    Raises:
+        IndexError: no such split or position.
+    """
+    try:
+        return find()
+    except ConfigurationError as problem:
+        raise IndexError(str(problem)) from None
 
 
 def call_of(action: MetricTrackerRlAction) -> Call:

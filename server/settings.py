@@ -139,6 +139,19 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("log_level", "METRIC_TRACKER_LOG_LEVEL", f"one of {', '.join(LOG_LEVELS)}"),
     Setting(
+        "visitor_grace_s",
+        "METRIC_TRACKER_VISITOR_GRACE_S",
+        "seconds that the web page keeps a visitor whose connection ended; phones come back",
+        "worker",
+        0,
+        86_400,
+    ),
+    Setting(
+        "source_url",
+        "METRIC_TRACKER_SOURCE_URL",
+        "where the web page's Source link leads; empty for the files of the Space it runs on",
+    ),
+    Setting(
         "debug",
         "METRIC_TRACKER_DEBUG",
         "show the answers in replies; never where agents are trained or measured",
@@ -169,6 +182,8 @@ class Settings:
     token: str = field(default="", repr=False)
     allowed_origins: tuple[str, ...] = ()
     log_level: str = "info"
+    visitor_grace_s: int = 600
+    source_url: str = ""
     debug: bool = False
 
 

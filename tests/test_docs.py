@@ -134,7 +134,7 @@ def test_an_example_shows_the_rule_it_stands_under(name: str) -> None:
 
 
 def test_an_example_that_no_longer_shows_its_rule_is_an_error() -> None:
-    moved = replace(EXAMPLES["traffic"], entity=("event_count", "menu_opens"))
+    moved = replace(EXAMPLES["traffic"], entity=("event_count", "payment_successful"))
     with pytest.raises(ExampleError, match="traffic"):
         root_of(moved)
 

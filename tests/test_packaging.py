@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -75,42 +74,6 @@ def test_the_dockerfile_lints_clean() -> None:
         [hadolint, "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (found.returncode, found.stdout) == (0, "")
-
-
-def test_a_push_to_a_space_stages_the_tracked_files_unchanged(tmp_path: Path) -> None:
-    if not (ROOT / ".git").exists() or shutil.which("git") is None:
-        pytest.skip("not a git checkout, so nothing says which files are tracked")
-    from openenv.cli.commands import push
-
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
-    tracked = {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
-    tree = tmp_path / "tree"
-    for name in tracked | {"README.md"}:
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, tree / name)
-    (tree / "results.json").write_text("{}")
-    (tree / "uv.lock").write_text("")
-
-    env_name, _ = push._validate_openenv_directory(tree)
-    staging = tmp_path / "staging"
-    push._prepare_staging_directory(
-        tree,
-        env_name,
-        staging,
-        ignore_patterns=push._load_ignore_patterns(tree, ".spaceignore"),
-    )
-
-    staged = {
-        str(path.relative_to(staging)): path.read_bytes()
-        for path in staging.rglob("*")
-        if path.is_file()
-    }
-    # The push leaves out every dot file; none of them is needed to build the image.
-    expected = {name for name in tracked | {"README.md"} if not re.search(r"(^|/)\.", name)}
-    assert set(staged) == expected
-    assert {name for name in staged if staged[name] != (tree / name).read_bytes()} == set()
 
 
 FULL_RUN = [

@@ -156,6 +156,20 @@ def test_where_the_next_count_moved_too_a_stage_is_no_root() -> None:
     ]
 
 
+def test_a_stage_whose_neighbour_is_flagged_is_no_root_and_its_rates_are() -> None:
+    step_and_back = [
+        ("funnel_step", "product_added_to_cart_from_menu_opens", "funnel_break"),
+        ("conversion_rate", "product_added_to_cart_to_order_placed", "rate_spike_from_median"),
+    ]
+    # c2 −60 %, r2 −60 %, r3 +74 %: rule 3, were it not for c3 at −30.4 %.
+    assert answer((24_000, 12_000, 2_400, 2_088, 1_680)) == step_and_back
+    # c2 −60 %, r2 −43 %, r3 +92 %, c3 −23 %: rule 3, were it not for c1 at −30 %.
+    assert answer((24_000, 8_400, 2_400, 2_304, 1_848)) == [
+        ("conversion_rate", RATE_1, "rate_drop_from_median"),
+        *step_and_back,
+    ]
+
+
 def test_where_both_rates_moved_the_same_way_both_steps_are_roots() -> None:
     # c1 −30 %, r1 −30 %, r2 −28.6 %: c2 moved too, so no stage lost its events alone.
     rows = answer((24_000, 8_400, 4_200 * 5 // 7, 1_512, 1_200))
@@ -310,32 +324,41 @@ def independent_answer(episode: Any) -> set[tuple[str, str, str]]:
     def change(series: Any) -> Any:
         return series / series.median() - 1
 
+    known: dict[str, set[str]] = {}
+    for event in episode.draw.calendar:
+        known.setdefault(episode.dates[event.day], set()).update(event.explains)
+    names = list(episode.config.funnel_spec.rates)
     found = set()
     for date in daily.index:
         day = hourly.loc[date]
+        told = known.get(date, set())
         pairs = [k for k in range(1, 5) if (day[c[k]] > day[c[k - 1]]).any()]
         if pairs:
             found |= {(date, "data_quality", f"{c[k]}_lte_{c[k - 1]}") for k in pairs}
             continue
         moved = {k: change(daily[c[k]])[date] for k in range(5)}
         r = {k: change(rates[k])[date] for k in rates}
-        flagged = {k for k in range(5) if abs(moved[k]) >= level.count_threshold}
-        steps = {k for k in r if abs(r[k]) >= level.rate_threshold}
-        if abs(share[date] - share.median()) >= level.mix_threshold:
+        flagged = {k for k in moved if abs(moved[k]) >= level.count_threshold and c[k] not in told}
+        steps = {k for k in r if abs(r[k]) >= level.rate_threshold and names[k - 1] not in told}
+        mixed = abs(share[date] - share.median()) >= level.mix_threshold
+        if mixed and f"{c[0]}:daytime_share" not in told:
             found.add((date, "hourly_mix", f"{c[0]}:daytime_share"))
         echoes = set()
         for k in (1, 2, 3):
-            if k in flagged and {k, k + 1} <= steps and r[k] * r[k + 1] < 0:
-                if not {k - 1, k + 1} & flagged:
-                    found.add((date, "event_count", c[k]))
-                    echoes |= {k, k + 1}
-        names = [rate for rate in episode.config.funnel_spec.rates]
+            alone = k in flagged and not {k - 1, k + 1} & flagged
+            if alone and {k, k + 1} <= steps and r[k] * r[k + 1] < 0:
+                found.add((date, "event_count", c[k]))
+                echoes |= {k, k + 1}
         for k in steps - echoes:
             if r[k] <= -0.35:
                 found.add((date, "funnel_step", f"{c[k]}_from_{c[k - 1]}"))
             else:
                 found.add((date, "conversion_rate", names[k - 1]))
-        leaks = [k for k in (3, 4) if abs(change(composites[k])[date]) >= level.rate_threshold]
+        leaks = [
+            k
+            for k in (3, 4)
+            if abs(change(composites[k])[date]) >= level.rate_threshold and names[k + 1] not in told
+        ]
         if not steps and leaks:
             found.add((date, "conversion_rate", names[leaks[0] + 1]))
         if 0 in flagged:

@@ -16,7 +16,7 @@ from typing import Any
 from websockets.exceptions import WebSocketException
 
 from metric_tracker_rl.agent.servers import Say, Server
-from metric_tracker_rl.agent.settings import Settings
+from metric_tracker_rl.agent.settings import TOKEN_VARIABLE, Settings
 from metric_tracker_rl.client import MetricTrackerRlEnv
 from metric_tracker_rl.errors import ServerError
 from metric_tracker_rl.recording import digest_of
@@ -24,10 +24,29 @@ from metric_tracker_rl.recording import digest_of
 LOST = (OSError, TimeoutError, WebSocketException, EOFError)
 """What a lost connection raises; ConnectionError is an OSError."""
 NO_ROOM = "CAPACITY_REACHED"
+SESSION_GONE = ("SESSION_ERROR", NO_ROOM)
+"""Codes of errors after which the session is over, while its episode can be played again."""
+NO_ROOM_PAUSE_S = 0.5
+NO_ROOM_WAIT_S = 1800.0
+"""Longest wait for a session; it is mostly this run's own episodes that hold them."""
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 3.0
 
 Observation = dict[str, Any]
+
+
+class OneSocketClient(MetricTrackerRlEnv):
+    """A client whose lost socket is an error.
+
+    The framework's client connects anew by itself, to a fresh session that knows of no episode,
+    and the next step would be an error of the player's.
+    """
+
+    async def _ensure_connected(self) -> None:
+        # A socket that is closed but still there fails by itself, after its last frame, which
+        # may say why, is read.
+        if self._ws is None:
+            raise ConnectionResetError("the socket is closed")
 
 
 class EpisodeConnection:
@@ -106,9 +125,8 @@ class EpisodeConnection:
 
     async def _connect(self) -> Observation:
         """A connection on which the episode is where it was; returns the reset's reply."""
-        client = await self._reach()
+        client, opening = await self._begin()
         try:
-            opening = await self._reset_on(client)
             self._compare(0, opening)
             for number, action in enumerate(self._actions, start=1):
                 self._compare(number, await _step(client, action))
@@ -118,16 +136,42 @@ class EpisodeConnection:
         self._client = client
         return opening
 
+    async def _begin(self) -> tuple[MetricTrackerRlEnv, Observation]:
+        """A client whose episode is reset; a server that is full is asked until it has room."""
+        deadline = time.monotonic() + NO_ROOM_WAIT_S
+        said = False
+        while True:
+            client = await self._reach()
+            try:
+                return client, _plain(await client.reset(**self._reset))
+            except RuntimeError as refusal:
+                await _close_quietly(client)
+                if NO_ROOM not in str(refusal):
+                    raise ServerError(str(refusal)) from refusal
+                if time.monotonic() > deadline:
+                    raise ServerError(
+                        f"{refusal} No session was free for {NO_ROOM_WAIT_S:g} s: lower "
+                        "--concurrency, or raise the server's MAX_CONCURRENT_ENVS."
+                    ) from refusal
+            except BaseException:
+                await _close_quietly(client)
+                raise
+            if not said:
+                self._say("The environment server is full; waiting for a free session …")
+                said = True
+            await asyncio.sleep(NO_ROOM_PAUSE_S)
+
     async def _reach(self) -> MetricTrackerRlEnv:
         """A connected client; waits for a server that is starting, or has no room yet."""
         deadline = time.monotonic() + self._settings.connect_timeout_s
         pause = FIRST_PAUSE_S
         while True:
             await self._server.revive()
-            client = MetricTrackerRlEnv(
+            client = OneSocketClient(
                 base_url=self._server.url,
                 connect_timeout_s=max(1.0, deadline - time.monotonic()),
                 message_timeout_s=self._settings.message_timeout_s,
+                headers=dict(self._server.headers),
             )
             try:
                 await client.connect()
@@ -137,26 +181,10 @@ class EpisodeConnection:
                     raise ServerError(
                         f"No connection to {self._server.description} within "
                         f"{self._settings.connect_timeout_s:g} s (OPENENV_CONNECT_TIMEOUT_S): "
-                        f"{_reason(problem)}"
+                        f"{_reason(problem)}{_hint(problem)}"
                     ) from problem
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
-
-    async def _reset_on(self, client: MetricTrackerRlEnv) -> Observation:
-        """Reset; a server without room for one more session is asked again until there is."""
-        deadline = time.monotonic() + self._settings.connect_timeout_s
-        while True:
-            try:
-                return _plain(await client.reset(**self._reset))
-            except RuntimeError as refusal:
-                if NO_ROOM not in str(refusal):
-                    raise ServerError(str(refusal)) from refusal
-                if time.monotonic() > deadline:
-                    raise ServerError(
-                        f"{refusal} Waited {self._settings.connect_timeout_s:g} s for a free "
-                        "session (OPENENV_CONNECT_TIMEOUT_S); lower --concurrency."
-                    ) from refusal
-            await asyncio.sleep(LONGEST_PAUSE_S / 3)
 
     async def _send(self, action: dict[str, Any]) -> Observation:
         assert self._client is not None
@@ -174,6 +202,8 @@ async def _step(client: MetricTrackerRlEnv, action: dict[str, Any]) -> Observati
     try:
         return _plain(await client.step(action))
     except RuntimeError as refusal:
+        if any(code in str(refusal) for code in SESSION_GONE):
+            raise ConnectionResetError(str(refusal)) from refusal
         raise ServerError(str(refusal)) from refusal
 
 
@@ -185,6 +215,12 @@ async def _close_quietly(client: MetricTrackerRlEnv) -> None:
 def _plain(result: Any) -> Observation:
     """The observation as a mapping, with the reward and the end as the step reported them."""
     return {**result.observation.model_dump(mode="json"), "done": result.done}
+
+
+def _hint(problem: BaseException) -> str:
+    """What to do about a refusal to connect, where that is known."""
+    refused = "401" in str(problem) or "403" in str(problem)
+    return f". The server asks for a token: set {TOKEN_VARIABLE}." if refused else ""
 
 
 def _reason(problem: BaseException) -> str:

@@ -9,10 +9,14 @@ from pathlib import Path
 from metric_tracker_rl.agent.outcome import EVALUATED, Outcome, RunSummary
 from metric_tracker_rl.agent.report_style import STYLE
 from metric_tracker_rl.agent.secrets import Clean
+from metric_tracker_rl.agent.stdout import one_line
 from metric_tracker_rl.agent.table import MODEL_CALL, Event
 
 MAX_DETAILED = 200
 """Episodes drawn one by one; the table holds them all."""
+TICK_PERCENT = 0.9
+"""Least width of a tool call on the timeline, in percent of it."""
+MAX_NOTE = 300
 SHARES = (
     "precision",
     "recall",
@@ -123,23 +127,49 @@ def _legend() -> str:
 
 
 def _timeline(outcome: Outcome) -> str:
-    """Events on a time axis from the episode's start to its end."""
-    if not outcome.events:
+    """Two lanes from the episode's start to its end: the model's answers, and the tool calls."""
+    events = outcome.events
+    if not events:
         return ""
-    length = max(max(e.start_s + e.duration_s for e in outcome.events), 1e-6)
-    bars = []
-    for event in outcome.events:
-        kind = event.kind if event.status != "error" else "error"
-        left = 100 * event.start_s / length
-        width = 100 * event.duration_s / length
-        title = f"{event.label} · {event.duration_s * 1000:.0f} ms"
-        bars.append(
-            f'<i class="{escape(kind)}" style="left:{left:.3f}%;width:{width:.3f}%" '
-            f'title="{escape(title)}"></i>'
-        )
+    length = max(max(each.start_s + each.duration_s for each in events), 1e-6)
+    answers = [each for each in events if each.kind == MODEL_CALL]
+    calls = [each for each in events if each.kind != MODEL_CALL]
+    spans = [(100 * e.start_s / length, 100 * e.duration_s / length) for e in answers]
+    model = "".join(_mark(e, *span) for e, span in zip(answers, spans, strict=True))
+    tools = "".join(_mark(e, *span) for e, span in zip(calls, _ticks(calls, length), strict=True))
+    lane = f'<div class="lane">{model}</div>' if answers else ""
     return (
-        f'<div class="timeline">{"".join(bars)}</div>'
+        f'<div class="timeline">{lane}<div class="lane">{tools}</div></div>'
         f'<div class="axis"><span>0 s</span><span>{length:.2f} s</span></div>'
+    )
+
+
+def _ticks(calls: Sequence[Event], length: float) -> list[tuple[float, float]]:
+    """Left edge and width of each tool call, in percent.
+
+    Calls take a millisecond and come in bunches; each is drawn wide enough to be seen, beside
+    the one before it rather than on it.
+    """
+    least = min(TICK_PERCENT, 100 / max(len(calls), 1))
+    widths = [max(100 * each.duration_s / length, least) for each in calls]
+    lefts: list[float] = []
+    free = 0.0
+    for each, width in zip(calls, widths, strict=True):
+        lefts.append(max(free, 100 * each.start_s / length))
+        free = lefts[-1] + width
+    limit = 100.0
+    for at in range(len(calls) - 1, -1, -1):  # what was pushed past the end comes back
+        lefts[at] = max(min(lefts[at], limit - widths[at]), 0.0)
+        limit = lefts[at]
+    return list(zip(lefts, widths, strict=True))
+
+
+def _mark(event: Event, left: float, width: float) -> str:
+    kind = event.kind if event.status != "error" else "error"
+    title = f"{event.label} · {event.duration_s * 1000:.0f} ms"
+    return (
+        f'<i class="{escape(kind)}" style="left:{left:.3f}%;width:{width:.3f}%" '
+        f'title="{escape(title)}"></i>'
     )
 
 
@@ -167,7 +197,8 @@ def _steps(events: Iterable[Event]) -> str:
         model = event.kind == MODEL_CALL
         step += not model
         bad = ' class="bad"' if event.status == "error" else ""
-        note = f"<br><small>{escape(event.note)}</small>" if event.note else ""
+        note = one_line(event.note, MAX_NOTE)
+        note = f"<br><small>{escape(note)}</small>" if note else ""
         rows.append(
             f'<tr class="{escape(event.kind)}"><td>{"" if model else step}</td>'
             f"<td>{event.start_s:.2f}</td><td>{event.duration_s * 1000:.0f}</td>"

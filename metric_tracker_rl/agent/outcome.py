@@ -95,6 +95,13 @@ class RunSummary:
     seconds: float
     interrupted: bool = False
 
+    def by_task(self) -> dict[str, list[Outcome]]:
+        """The episodes of each task, in order."""
+        found: dict[str, list[Outcome]] = {}
+        for each in self.outcomes:
+            found.setdefault(each.job.task_id, []).append(each)
+        return found
+
     @property
     def average(self) -> float:
         """Mean score of the episodes that were started."""

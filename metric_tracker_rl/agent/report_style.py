@@ -16,6 +16,7 @@ h2 { font-size: 19px; margin: 28px 0 10px; }
 .cards div { background: var(--soft); border: 1px solid var(--line); border-radius: 8px;
   padding: 10px 14px; font-size: 13px; }
 .cards b { display: block; font-size: 21px; }
+a { color: inherit; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 5px 10px 5px 0; border-bottom: 1px solid var(--line);
@@ -28,9 +29,12 @@ th { font-size: 12px; font-weight: 600; opacity: .75; }
 .episode { border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px;
   margin: 10px 0; }
 .episode summary { cursor: pointer; }
-.timeline { position: relative; height: 26px; margin: 14px 0 2px; background: var(--soft);
-  border: 1px solid var(--line); border-radius: 4px; overflow: hidden; }
-.timeline i { position: absolute; top: 0; bottom: 0; min-width: 2px; }
+.timeline { margin: 14px 0 2px; background: var(--soft); border: 1px solid var(--line);
+  border-radius: 4px; overflow: hidden; }
+.lane { position: relative; height: 20px; }
+.lane + .lane { border-top: 1px solid var(--line); }
+.lane i { position: absolute; top: 2px; bottom: 2px; min-width: 1px; border-radius: 2px;
+  border-right: 1px solid var(--paper); }
 .model { background: var(--model); } .tool { background: var(--tool); }
 .error { background: var(--error); }
 .axis { display: flex; justify-content: space-between; font-size: 12px; opacity: .75; }

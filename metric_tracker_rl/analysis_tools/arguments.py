@@ -8,18 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from metric_tracker_rl.rows import PayloadGeneratorMethod
+from metric_tracker_rl.rows import NotBool, PayloadGeneratorMethod
 
 MAX_MULTIPLIER = 100.0
-
-
-def _no_bool(value: object) -> object:
-    """Refuse True and False where a number is wanted; pydantic alone would read 1 and 0."""
-    if isinstance(value, bool):
-        raise ValueError("a boolean is not a number")
-    return value
 
 
 def names(kind: str) -> Any:
@@ -27,7 +20,6 @@ def names(kind: str) -> Any:
     return {"names": kind}
 
 
-NotBool = BeforeValidator(_no_bool)
 Limit = Annotated[int, Field(ge=1, le=1000), NotBool]
 Date = Annotated[str, Field(description="a date of the episode, YYYY-MM-DD")]
 Dates = Annotated[list[str], Field(description="only these dates; empty for all")]

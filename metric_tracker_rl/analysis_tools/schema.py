@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -38,7 +39,7 @@ def _problem(model: type[BaseModel], problem: Any) -> str:
     if kind == "missing":
         return f"the argument {where!r} is required"
     if kind == "extra_forbidden":
-        allowed = list(model.model_fields)
+        allowed = list(_model_at(model, problem["loc"]).model_fields)
         guess = nearest(problem["loc"][-1], allowed)
         hint = f" (did you mean {guess!r}?)" if guess else ""
         return f"unknown argument {echo(where)}{hint}; allowed: {', '.join(allowed) or 'none'}"
@@ -46,6 +47,17 @@ def _problem(model: type[BaseModel], problem: Any) -> str:
     guess = nearest(given, _choices(problem)) if kind == "literal_error" else None
     hint = f" (did you mean {guess!r}?)" if guess else ""
     return f"{where} is {echo(given)}{hint}: {reason[:1].lower()}{reason[1:]}"
+
+
+def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
+    """The model that the last part of a path is a field of; models nest in fields and lists."""
+    for part in path[:-1]:
+        if isinstance(part, str) and part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            for each in (annotation, *get_args(annotation)):
+                if isinstance(each, type) and issubclass(each, BaseModel):
+                    model = each
+    return model
 
 
 def _choices(problem: Any) -> list[str]:

@@ -1,7 +1,9 @@
 """The registry of adversarial policies, each with the ceiling it must stay under.
 
 An exploit is a policy that tries to be paid for something else than analysis. It speaks the
-same words as every scripted policy; the audit plays it and adds up every reward it is given.
+same words as every scripted policy, and two more: `{"state": True}` reads the session's
+state, and `{"elsewhere": {"reset": {…}}}` or `{"elsewhere": {"action": {…}}}` plays in a
+second session. The audit adds up every reward that the episode pays, before its end and after.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ def ceiling(
 
 NOTHING = ceiling((0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
 """For what must be worth no more than the empty report."""
+LUCK = ceiling((0.02, 0.0), (0.02, 0.0), (0.02, 0.0))
+"""For side channels that are full of noise, where a row may be hit by luck."""
 FLAGGED = ceiling((0.25, 0.40), (0.15, 0.20), (0.15, 0.10))
 """For reports of everything that any tool flags."""
 BLIND = ceiling((0.50, 0.40), (0.40, 0.20), (0.35, 0.10))

@@ -7,7 +7,7 @@ An answer is one line of JSON, so that a program can read it as well as a model.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from metric_tracker_rl.analysis_tools import TOOLS
@@ -165,6 +165,21 @@ def tool_specs() -> list[MethodSpec]:
     return [*TOOLS.catalogue(), *_submissions()]
 
 
+def chat_tools() -> list[dict[str, Any]]:
+    """Every tool in the form that chat templates and chat endpoints take."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": spec.name,
+                "description": spec.description,
+                "parameters": spec.parameters,
+            },
+        }
+        for spec in tool_specs()
+    ]
+
+
 def action_for(name: str, arguments: object) -> Action:
     """The action that a tool call means.
 
@@ -228,28 +243,31 @@ def reset_arguments(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in RESET_ARGUMENTS if row.get(name) is not None}
 
 
-class Script:
-    """A scripted policy that speaks in tool calls: a model's stand-in.
+def next_call(
+    policy: Policy, answers: Sequence[str], opening: Observed | None = None
+) -> tuple[str, dict[str, Any]] | None:
+    """The tool call a scripted policy makes next, given the answers so far: a model's stand-in.
+
+    Stateless, like a model: the policy is played again from the start each time.
 
     Args:
         policy: who plays.
-        opening: the observation of the reset, if the policy reads it.
+        answers: what its tool calls were answered with, in order.
+        opening: the observation of the reset, for policies that read it.
+
+    Returns:
+        Name and arguments, or None where the policy has nothing left to do.
     """
-
-    def __init__(self, policy: Policy, opening: Observed | None = None) -> None:
-        self._moves = policy.play(opening or {})
-
-    def start(self) -> tuple[str, dict[str, Any]] | None:
-        """The first tool call, or None where there is none."""
-        action = next(self._moves, None)
-        return None if action is None else tool_call_for(action)
-
-    def answer(self, text: str) -> tuple[str, dict[str, Any]] | None:
-        """The next tool call, given the text that answered the last one."""
-        try:
-            return tool_call_for(self._moves.send(read_answer(text)))
-        except StopIteration:
-            return None
+    moves = policy.play(opening or {})
+    try:
+        action = next(moves)
+        for answer in answers:
+            action = moves.send(read_answer(answer))
+    except StopIteration:
+        return None
+    finally:
+        moves.close()
+    return tool_call_for(action)
 
 
 def _submissions() -> list[MethodSpec]:

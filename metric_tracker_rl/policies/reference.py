@@ -7,7 +7,7 @@ solvable from the tools.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from metric_tracker_rl.policies.registry import (
@@ -33,6 +33,7 @@ STEPS = (
     "product_added_to_cart_to_order_placed",
     "order_placed_to_payment_successful",
 )
+MIX = "app_opens:daytime_share"
 COMPOSITES = ("app_open_to_order_placed", "app_open_to_payment_successful")
 
 
@@ -47,6 +48,10 @@ def reference(_: Observed) -> Play:
         for each in result_of((yield analyse("get_metric_median")))["results"]
     }
     ranked = result_of((yield analyse("list_suspicious_dates", limit=len(dates))))["dates"]
+    explained: dict[str, set[str]] = {}
+    if overview["config"].get("calendar"):
+        for event in result_of((yield analyse("list_calendar")))["events"]:
+            explained.setdefault(event["date"], set()).update(event["explains"])
     report: list[Row] = []
     for hint in sorted(ranked, key=lambda each: each["date"]):
         date = hint["date"]
@@ -54,7 +59,9 @@ def reference(_: Observed) -> Play:
             found = result_of((yield analyse("check_impossible_counts", date=date)))
             report.extend(_quality_rows(date, found["issues"]))
             continue
-        if hint["hourly_mix_delta_pct"] >= 100.0 * limits["daytime_share_absolute"]:
+        known = explained.get(date, set())
+        mix_moved = hint["hourly_mix_delta_pct"] >= 100.0 * limits["daytime_share_absolute"]
+        if mix_moved and MIX not in known:
             found = result_of((yield analyse("hourly_rows_for_date", date=date)))
             report.append(_mix_row(date, found["summary"], bands["hourly_mix"]))
         if (
@@ -63,7 +70,7 @@ def reference(_: Observed) -> Play:
         ):
             found = result_of((yield analyse("rows_for_date", date=date)))
             values = {**found["daily_metrics"], **found["derived_rates"]}
-            report.extend(_funnel_rows(date, values, medians, limits, bands))
+            report.extend(_funnel_rows(date, values, medians, limits, bands, known))
     yield submit(report)
 
 
@@ -73,13 +80,14 @@ def _funnel_rows(
     medians: Mapping[str, float],
     limits: Mapping[str, float],
     bands: Mapping[str, list[float]],
+    known: Collection[str],
 ) -> list[Row]:
-    """Rules 3 to 6 for one date."""
+    """Rules 3 to 6 for one date; what the calendar explains (`known`) is not flagged."""
     change = {name: (values[name] - medians[name]) / medians[name] for name in values}
 
     def flagged(name: str) -> bool:
         kind = "count_relative" if name in STAGES else "rate_relative"
-        return abs(change[name]) >= limits[kind]
+        return name not in known and abs(change[name]) >= limits[kind]
 
     def row(name: str, entity_type: str, entity_name: str, anomaly: str, method: str) -> Row:
         return {
@@ -134,7 +142,7 @@ def _mix_row(date: str, summary: Mapping[str, Any], bands: list[float]) -> Row:
     return {
         "date": date,
         "entity_type": "hourly_mix",
-        "entity_name": "app_opens:daytime_share",
+        "entity_name": MIX,
         "anomaly_type": "hourly_traffic_mix_shift",
         "detection_method": "hourly_rows_for_date",
         "baseline_value": usual,

@@ -28,6 +28,8 @@ def web_options(debug: bool, environ: Mapping[str, str] | None = None) -> dict[s
     source = os.environ if environ is None else environ
     if source.get("ENABLE_WEB_INTERFACE", "false").lower() not in WEB_ON:
         return {}
+    # The page asks nobody but its own server; Gradio reads this while a page is built.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     from server.web.builder import gradio_builder
 
     return {

@@ -13,7 +13,9 @@ import gradio as gr
 
 import metric_tracker_rl
 from metric_tracker_rl.tasks import DEFAULT_TASK_ID
+from server.settings import settings
 from server.web import data, debug, episode, investigate, report, scripting, watch
+from server.web.layout import html
 from server.web.markup import day_name
 from server.web.page import Page, View
 from server.web.state import Visitor
@@ -21,8 +23,6 @@ from server.web.state import Visitor
 HERE = Path(__file__).parent
 IDLE_S = 3600
 """A visitor who does nothing for this long is forgotten."""
-GRACE_S = float(os.environ.get("METRIC_TRACKER_LEAVE_GRACE_S") or 600)
-"""A visitor whose connection ended is forgotten this much later; phones come back."""
 
 
 def gradio_builder(show_answers: bool) -> Callable[..., gr.Blocks]:
@@ -33,12 +33,12 @@ def gradio_builder(show_answers: bool) -> Callable[..., gr.Blocks]:
     """
 
     def build(
-        web_manager: Any,
-        action_fields: Any,
-        metadata: Any,
-        is_chat_env: bool,
+        web_manager: Any,  # noqa: ARG001 - the framework's one episode for all visitors
+        action_fields: Any,  # noqa: ARG001
+        metadata: Any,  # noqa: ARG001
+        is_chat_env: bool,  # noqa: ARG001
         title: str,
-        quick_start_md: str | None,
+        quick_start_md: str | None,  # noqa: ARG001
     ) -> gr.Blocks:
         use_local_fonts()
         return build_page(show_answers, title)
@@ -54,36 +54,40 @@ def build_page(show_answers: bool, title: str = "Metric Tracker RL") -> gr.Block
         title: title of the browser tab.
     """
     with gr.Blocks(title=title, analytics_enabled=False) as blocks:
-        gr.HTML(f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>", padding=False)
-        bridge = gr.HTML(
-            header_html(),
-            js_on_load=(HERE / "bridge.js").read_text(encoding="utf-8"),
-            elem_id="mt-header",
-        )
-        status = gr.HTML(elem_id="mt-status")
-        state = gr.State(
-            Visitor(debug=show_answers), time_to_live=IDLE_S, delete_callback=Visitor.clear
-        )
-        page = Page(state, bridge, show_answers)
-        page.views["status"] = View([status], lambda visitor: [status_html(visitor)])
-        tabs = {
-            "Episode": episode.build,
-            "Data": data.build,
-            "Investigate": investigate.build,
-            "Report": report.build,
-            "Watch": watch.build,
-            **({"Debug": debug.build} if show_answers else {}),
-        }
-        with gr.Tabs(elem_id="mt-tabs"):
-            for name, build in tabs.items():
-                with gr.Tab(name, id=name.lower()):
-                    build(page)
-        scripting.build(page)
-        for wire in page.wiring:
-            wire()
+        page = lay_out(show_answers)
         page.on(blocks.load, _arrive, (), list(page.views), wait_on=())
         blocks.unload(_leave)
     return blocks
+
+
+def lay_out(show_answers: bool) -> Page:
+    """Header, status line and tabs, wired; inside the blocks that are being built."""
+    bridge = html(
+        f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>{header_html()}",
+        js_on_load=(HERE / "bridge.js").read_text(encoding="utf-8"),
+        elem_id="mt-header",
+    )
+    status = html(elem_id="mt-status")
+    visitor = Visitor(debug=show_answers)
+    state = gr.State(visitor, time_to_live=IDLE_S, delete_callback=Visitor.clear)
+    page = Page(state, bridge, show_answers)
+    page.views["status"] = View([status], lambda visitor: [status_html(visitor)])
+    tabs = {
+        "Episode": episode.build,
+        "Data": data.build,
+        "Investigate": investigate.build,
+        "Report": report.build,
+        "Watch": watch.build,
+        **({"Debug": debug.build} if show_answers else {}),
+    }
+    with gr.Tabs(elem_id="mt-tabs"):
+        for name, build in tabs.items():
+            with gr.Tab(name, id=name.lower()):
+                build(page)
+    scripting.build(page)
+    for wire in page.wiring:
+        wire()
+    return page
 
 
 def header_html() -> str:
@@ -96,13 +100,14 @@ def header_html() -> str:
         "<p>Play an episode as an agent would: look at the funnel, ask the tools, report the "
         "roots of what went wrong, and see how the grader reads your report.</p></div>"
         f'<nav aria-label="Links"><a href="/docs" target="_blank" rel="noopener">API docs</a>{link}'
-        '<button type="button" class="mt-btn link" data-mt="theme">Light / dark</button></nav></header>'
+        '<button type="button" class="mt-btn link" data-mt="theme">Light / dark</button>'
+        "</nav></header>"
     )
 
 
 def source_url() -> str:
     """Where the source is: as configured, else the Space this runs on, else unknown."""
-    configured = os.environ.get("METRIC_TRACKER_SOURCE_URL", "")
+    configured = settings().source_url
     if configured.startswith(("https://", "http://")):
         return configured
     space = os.environ.get("SPACE_ID")
@@ -143,7 +148,7 @@ def _leave(request: gr.Request) -> None:
             holder.session_data.pop(session, None)
             holder.time_last_used.pop(session, None)
 
-    timer = threading.Timer(GRACE_S, forget)
+    timer = threading.Timer(settings().visitor_grace_s, forget)
     timer.daemon = True
     timer.start()
 

@@ -27,8 +27,11 @@ MUTED = "rgba(128,134,145,0.9)"
 GRID = "rgba(128,134,145,0.18)"
 WEEKEND = "rgba(128,134,145,0.10)"
 SELECTED = "rgba(76,130,195,0.22)"
-HEAT = ((0.0, "rgba(76,130,195,0.04)"), (0.5, "rgba(76,130,195,0.5)"), (1.0, "#1f4e86"))
+HEAT = ((0.0, "rgba(76,130,195,0.03)"), (1.0, "rgba(76,130,195,1)"))
+"""Only the opacity grows, so that more stands out more on a light page and on a dark one."""
 SATURDAY = 5
+SELECTED_DAY = "selected-day"
+"""Name of the shape that the page moves by itself when another day is selected."""
 
 
 def words(name: str) -> str:
@@ -105,12 +108,15 @@ def hourly_heat(episode: Episode, day: str, stage: str) -> go.Figure:
             "xgap": 1,
             "ygap": 1,
             "colorbar": {"thickness": 8, "outlinewidth": 0, "tickformat": "~s", "len": 0.9},
-            "hovertemplate": "%{y}, %{x}:00 to %{x}:59<br>%{z:,} " + words(stage) + "<extra></extra>",
+            "hovertemplate": "%{y}, %{x}:00 to %{x}:59<br>%{z:,} "
+            + words(stage)
+            + "<extra></extra>",
         }
     )
     _dress(figure, height=520)
     index = episode.day_of[day]
     figure.add_shape(
+        name=SELECTED_DAY,
         type="rect",
         xref="paper",
         x0=0,
@@ -120,7 +126,7 @@ def hourly_heat(episode: Episode, day: str, stage: str) -> go.Figure:
         line={"color": ACCENT, "width": 2},
     )
     figure.update_layout(hovermode="closest", showlegend=False)
-    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 10}, nticks=28)
+    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 10}, dtick=1)
     figure.update_xaxes(showgrid=False, title="hour of the day", dtick=4)
     return figure
 
@@ -184,7 +190,7 @@ def _daily(
     )
     _dress(figure, height=360)
     shapes = [_band(date, WEEKEND) for date in episode.dates if _is_weekend(date)]
-    figure.update_layout(shapes=[*shapes, _band(day, SELECTED)])
+    figure.update_layout(shapes=[*shapes, {**_band(day, SELECTED), "name": SELECTED_DAY}])
     figure.update_xaxes(
         tickformat="%a<br>%-d %b",
         tickmode="array",
@@ -214,7 +220,7 @@ def _mark(
         {
             "type": "scatter",
             "mode": "markers",
-            "name": "flagged by your tools",
+            "name": "flagged",
             "x": [row["date"] for row, _ in shown],
             "y": [rows[episode.day_of[row["date"]]][names.index(line)] for row, line in shown],
             "customdata": [row["date"] for row, _ in shown],
@@ -275,8 +281,10 @@ def _is_weekend(date: str) -> bool:
 
 
 def _long(date: str) -> str:
-    return f"{Date.fromisoformat(date):%A} {Date.fromisoformat(date).day} {Date.fromisoformat(date):%B}"
+    day = Date.fromisoformat(date)
+    return f"{day:%A} {day.day} {day:%B}"
 
 
 def _short(date: str) -> str:
-    return f"{Date.fromisoformat(date):%a} {Date.fromisoformat(date).day} {Date.fromisoformat(date):%b}"
+    day = Date.fromisoformat(date)
+    return f"{day:%a} {day.day} {day:%b}"

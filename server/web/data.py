@@ -11,6 +11,7 @@ import gradio as gr
 
 from metric_tracker_rl.funnel import ORDERING_APP
 from server.web import charts
+from server.web.layout import chart, html
 from server.web.markup import day_name, heading, table, text
 from server.web.page import Page, View
 from server.web.state import Visitor
@@ -23,49 +24,46 @@ def build(page: Page) -> None:
     """Lay out the tab and wire it."""
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300, scale=2):
-            gr.HTML(heading("Days", "Click a day here or in any chart; the whole page follows."))
+            html(heading("Days", "Click a day here or in any chart; the whole page follows."))
             with gr.Row(elem_classes="mt-daynav"):
                 previous = gr.Button("← Previous day", size="sm", min_width=120)
                 following = gr.Button("Next day →", size="sm", min_width=120)
-            calendar = gr.HTML(elem_id="mt-calendar")
+            calendar = html(elem_id="mt-calendar")
         with gr.Column(min_width=300, scale=3):
-            day_facts = gr.HTML(elem_id="mt-day")
-    gr.HTML(heading("Events per day", "Daily counts by stage. Weekends are shaded."))
-    counts = _plot("counts", "Daily event counts by stage")
-    gr.HTML(heading("Conversion rates", "Each step in percent, and the two composites."))
-    rates = _plot("rates", "Daily conversion rates")
+            day_facts = html(elem_id="mt-day")
+    html(heading("Events per day", "Daily counts by stage. Weekends are shaded."))
+    counts = chart("counts")
+    html(heading("Conversion rates", "Each step in percent, and the two composites."))
+    rates = chart("rates")
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
-            gr.HTML(heading("Shape of the funnel", "The chosen day beside the median day."))
-            funnel = _plot("funnel", "Funnel of the chosen day")
+            html(heading("Shape of the funnel", "The chosen day beside the median day."))
+            funnel = chart("funnel")
         with gr.Column(min_width=300):
-            gr.HTML(heading("Hours of the day", "The chosen day against the median hour."))
-            profile = _plot("profile", "Hours of the chosen day")
-    gr.HTML(heading("Every hour of every day"))
+            html(heading("Hours of the day", "The chosen day against the median hour."))
+            profile = chart("profile")
+    html(heading("Every hour of every day"))
     names = [(charts.words(name), name) for name in ORDERING_APP.counts]
     stage = gr.Dropdown(names, value=names[0][1], label="Stage shown by the hour")
-    heat = _plot("heat", "Hourly counts")
+    heat = chart("heat")
 
     hourly = View([profile, heat], _hourly)
     page.views["hourly"] = hourly
+    page.views["day"] = View([calendar, day_facts, funnel, profile], _of_day)
     page.views["data"] = View(
         [calendar, day_facts, counts, rates, funnel, stage, *hourly.outputs], _everything
     )
 
     def wire() -> None:
-        shown = ["status", "data", "dates"]
-        page.on_bridge(page.bridge.pick_day, Visitor.select_day, shown)
-        page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=())
-        page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=())
+        # The large charts stay as they are: the page itself moves their mark.
+        shown = ["status", "day", "dates"]
+        # Without Gradio's queue a click is one request instead of three.
+        page.on_bridge(page.bridge.pick_day, Visitor.select_day, shown, queue=False)
+        page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=(), queue=False)
+        page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=(), queue=False)
         page.on(stage.input, _select_stage, [stage], ["hourly"], wait_on=[heat])
 
     page.wiring.append(wire)
-
-
-def _plot(name: str, label: str) -> gr.Plot:
-    return gr.Plot(
-        label=label, show_label=False, elem_id=f"mt-{name}", elem_classes="mt-chart", container=False
-    )
 
 
 def _everything(visitor: Visitor) -> Sequence[Any]:
@@ -79,6 +77,16 @@ def _everything(visitor: Visitor) -> Sequence[Any]:
         charts.funnel_shape(episode, day),
         visitor.stage,
         *_hourly(visitor),
+    ]
+
+
+def _of_day(visitor: Visitor) -> Sequence[Any]:
+    episode, day = visitor.view.episode, visitor.day
+    return [
+        calendar_html(visitor),
+        day_html(visitor),
+        charts.funnel_shape(episode, day),
+        charts.day_profile(episode, day, visitor.stage),
     ]
 
 
@@ -115,7 +123,8 @@ def _day_button(date: str, chosen: bool, flagged: bool) -> str:
     hint = f"{day_name(date)}{', flagged by your tools' if flagged else ''}"
     return (
         f'<button type="button" class="mt-day{style}" data-mt="pick_day" data-value="{date}" '
-        f'aria-pressed="{str(chosen).lower()}" aria-label="{hint}" title="{hint}">{day.day}</button>'
+        f'aria-pressed="{str(chosen).lower()}" aria-label="{hint}" title="{hint}">'
+        f"{day.day}</button>"
     )
 
 

@@ -7,6 +7,7 @@ import json
 import gradio as gr
 
 from metric_tracker_rl.session import debug_content
+from server.web.layout import html
 from server.web.markup import facts, heading, note
 from server.web.page import Page, View
 from server.web.results import rows_table
@@ -20,8 +21,8 @@ WARNING = (
 
 def build(page: Page) -> None:
     """Lay out the tab; it is filled whenever an episode starts."""
-    gr.HTML(note(WARNING, "bad"))
-    answer = gr.HTML(elem_id="mt-debug")
+    html(note(WARNING, "bad"))
+    answer = html(elem_id="mt-debug")
     with gr.Accordion("JSON", open=False, elem_classes="mt-fold"):
         raw = gr.Code(language="json", interactive=False, show_label=False, max_lines=30)
 

@@ -19,6 +19,7 @@ from metric_tracker_rl.play import (
 )
 from metric_tracker_rl.tasks import DEFAULT_TASK_ID, TASKS
 from metric_tracker_rl.vocabulary import DIRECTIONS
+from server.web.layout import html
 from server.web.markup import day_name, facts, heading, note, table, text
 from server.web.page import Page, View
 from server.web.state import Visitor
@@ -31,7 +32,7 @@ AUTO = "by density"
 
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
-    gr.HTML(heading("Choose an episode", "Four weeks of a product funnel with hidden anomalies."))
+    html(heading("Choose an episode", "Four weeks of a product funnel with hidden anomalies."))
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
             task = gr.Radio(
@@ -44,7 +45,7 @@ def build(page: Page) -> None:
             with gr.Accordion("Build your own", open=False, elem_classes="mt-fold"):
                 inputs, custom, build_button = _custom_form()
         with gr.Column(min_width=300):
-            card = gr.HTML()
+            card = html()
     page.views["episode"] = View([card], lambda visitor: [card_html(visitor)])
     shown = [*EVERYTHING, *(["debug"] if page.debug else [])]
 
@@ -68,7 +69,7 @@ def _custom_form() -> tuple[list[Any], gr.Dataframe, gr.Button]:
     with gr.Row():
         steps = gr.Slider(1, MAX_STEPS_LIMIT, DEFAULT_MAX_STEPS, step=1, label="Most steps")
         submissions = gr.Slider(1, MAX_SUBMISSIONS_LIMIT, 1, step=1, label="Most submissions")
-    gr.HTML(
+    html(
         '<p class="mt-hint">Custom anomalies set a metric to median ± factor × its standard '
         "deviation on a date. Leave the table empty for planned anomalies only; directions: "
         f"{', '.join(DIRECTIONS)}. Dates must lie in the episode, which the seed decides.</p>"
@@ -160,12 +161,16 @@ def card_html(visitor: Visitor) -> str:
     )
     limits = table(
         ["deviation from the median", "reported from"],
-        [[escape(name.replace("_", " ")), _limit(name, v)] for name, v in config["thresholds"].items()],
+        [
+            [escape(name.replace("_", " ")), _limit(name, v)]
+            for name, v in config["thresholds"].items()
+        ],
         "Reporting thresholds",
         numbers=(1,),
     )
     policy = _policy(view)
-    return f'<section class="mt-card" id="mt-card">{problem}{top}{chosen}{limits}{policy}{_applied(view)}</section>'
+    body = f"{problem}{top}{chosen}{limits}{policy}{_applied(view)}"
+    return f'<section class="mt-card" id="mt-card">{body}</section>'
 
 
 def _policy(view: EpisodeView) -> str:
@@ -180,7 +185,14 @@ def _applied(view: EpisodeView) -> str:
     applied = view.episode.applied
     if not applied:
         return ""
-    columns = ("date", "metric_name", "direction", "pre_applied_value", "target_value", "actual_value")
+    columns = (
+        "date",
+        "metric_name",
+        "direction",
+        "pre_applied_value",
+        "target_value",
+        "actual_value",
+    )
     return table(
         columns,
         [[text(entry[name]) for name in columns] for entry in applied],

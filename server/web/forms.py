@@ -19,6 +19,7 @@ from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
 from metric_tracker_rl.analysis_tools.schema import json_schema
 from metric_tracker_rl.errors import ToolArgumentError, echo
 from metric_tracker_rl.funnel import ORDERING_APP, Funnel
+from server.web.layout import html
 from server.web.markup import day_name
 from server.web.state import Visitor
 
@@ -78,16 +79,16 @@ def _form(model: type[Arguments], funnel: Funnel, visible: bool) -> Form:
     required = {name for name, field in model.model_fields.items() if field.is_required()}
     with gr.Column(visible=visible, elem_classes="mt-form") as group:
         if not properties:
-            gr.HTML('<p class="mt-hint">This method takes no arguments.</p>')
+            html('<p class="mt-hint">This method takes no arguments.</p>')
         fields = [_field(name, schema, name in required) for name, schema in properties.items()]
     return Form(model, group, fields)
 
 
 def _field(name: str, schema: Schema, required: bool) -> Field:
-    plain = next((o for o in schema.get("anyOf", []) if o.get("type") != "null"), {})
+    plain: Schema = next((o for o in schema.get("anyOf", []) if o.get("type") != "null"), {})
     schema = {**plain, **schema}
     label = name.replace("_", " ") + ("" if required else " (optional)")
-    shared = {"label": label, "info": schema.get("description")}
+    shared: dict[str, Any] = {"label": label, "info": schema.get("description")}
     kind = schema.get("type")
     if name in ("date", "dates"):
         return _date(name, kind == "array", shared)
@@ -96,12 +97,12 @@ def _field(name: str, schema: Schema, required: bool) -> Field:
         choices = schema["enum"] if required or default else ["", *schema["enum"]]
         return Field(name, gr.Dropdown(choices, value=default, **shared), _text)
     if kind in ("integer", "number"):
-        return Field(name, _number_input(name, schema, shared), _number(name, kind))
+        return Field(name, _number_input(name, schema, shared), _number(kind))
     if kind == "array" and "enum" in schema.get("items", {}):
         choice = gr.Dropdown(schema["items"]["enum"], multiselect=True, **shared)
         return Field(name, choice, lambda value, _: list(value) if value else OMIT)
     if kind == "array" and name == "rows":
-        gr.HTML('<p class="mt-hint">Looks at the rows on the Report tab as they stand.</p>')
+        html('<p class="mt-hint">Looks at the rows on the Report tab as they stand.</p>')
         hidden = gr.Textbox(visible=False)
         return Field(name, hidden, lambda _, visitor: [dict(row) for row in visitor.rows])
     if kind == "array":
@@ -136,7 +137,7 @@ def _text(value: Any, _: Visitor) -> Any:
     return OMIT if value is None or value == "" else value
 
 
-def _number(name: str, kind: str) -> Callable[[Any, Visitor], Any]:
+def _number(kind: str) -> Callable[[Any, Visitor], Any]:
     def read(value: Any, _: Visitor) -> Any:
         if value is None:
             return OMIT

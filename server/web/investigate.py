@@ -10,10 +10,11 @@ import gradio as gr
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from server.web.forms import Form, build_forms, date_choices
+from server.web.layout import html
 from server.web.markup import button, day_name, heading, hint, note, table, text
 from server.web.page import Page, View
 from server.web.results import result_html
-from server.web.state import Visitor
+from server.web.state import Visitor, key_of
 
 FIRST = "list_suspicious_dates"
 MAX_JSON = 60_000
@@ -24,18 +25,18 @@ def build(page: Page) -> None:
     """Lay out the tab and wire it."""
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300, scale=2):
-            gr.HTML(heading("Ask", "Each call is one step of the episode."))
+            html(heading("Ask", "Each call is one step of the episode."))
             method = gr.Dropdown(
                 list(TOOLS), value=FIRST, label="Analysis method", elem_id="mt-method"
             )
-            about = gr.HTML(_about(FIRST))
+            about = html(_about(FIRST))
             forms = build_forms(FIRST)
             run = gr.Button("Run", variant="primary", elem_id="mt-run")
-            log = gr.HTML(elem_id="mt-log")
+            log = html(elem_id="mt-log")
         with gr.Column(min_width=300, scale=3):
-            gr.HTML(heading("Answer"))
-            answer = gr.HTML(elem_id="mt-answer")
+            html(heading("Answer"))
             add_all = gr.Button("Add to report", visible=False, elem_id="mt-add-all")
+            answer = html(elem_id="mt-answer")
             with gr.Accordion("JSON, as an agent reads it", open=False, elem_classes="mt-fold"):
                 raw = gr.Code(language="json", interactive=False, show_label=False, max_lines=30)
     dated = [field for form in forms for field in form.fields if field.of_date]
@@ -97,8 +98,8 @@ def _about(name: str) -> str:
 
 
 def _visible(forms: Sequence[Form], name: str) -> list[Any]:
-    tool = TOOLS.get(name)
-    return [gr.update(visible=bool(tool) and form.model is tool.arguments) for form in forms]
+    model = TOOLS[name].arguments if name in TOOLS else None
+    return [gr.update(visible=form.model is model) for form in forms]
 
 
 def _dates(visitor: Visitor, single: bool) -> Any:
@@ -108,16 +109,19 @@ def _dates(visitor: Visitor, single: bool) -> Any:
 
 def _result(visitor: Visitor) -> Sequence[Any]:
     if visitor.result is None:
-        empty = note(visitor.problem, "bad") or hint("Nothing asked yet. Choose a method and run it.")
+        empty = note(visitor.problem, "bad") or hint(
+            "Nothing asked yet. Choose a method and run it."
+        )
         return [empty, gr.update(visible=False), ""]
     result = visitor.result["result"]
+    taken = {key_of(row) for row in visitor.rows}
+    free = sum(key_of(row) not in taken for row in visitor.offers)
     full = json.dumps(result, indent=1)
     if len(full) > MAX_JSON:
         full = f"{full[:MAX_JSON]}\n… {len(full) - MAX_JSON:,} more characters"
-    free = len(visitor.offers)
     label = f"Add all {free} row(s) to the report"
     return [
-        offers_html(visitor) + result_html(result),
+        offers_html(visitor) + result_html(result, ["generated_rows"] if visitor.offers else []),
         gr.update(visible=free > 0, value=label),
         full,
     ]
@@ -127,15 +131,23 @@ def offers_html(visitor: Visitor) -> str:
     """The rows a result points to, each with a button that puts it in the report."""
     if not visitor.offers:
         return ""
-    taken = {(row.get("date"), row.get("entity_type"), row.get("entity_name")) for row in visitor.rows}
+    taken = {key_of(row) for row in visitor.rows}
     lines = []
     for at, row in enumerate(visitor.offers):
-        there = (row["date"], row["entity_type"], row["entity_name"]) in taken
+        there = key_of(row) in taken
         name = f"Add {row['entity_name']} on {row['date']}"
         lines.append(
             [
-                '<span class="mt-in">in report</span>' if there else button("pick_row", at, "Add", hint=name),
-                button("pick_day", row["date"], day_name(row["date"]), style="link", hint=f"Select {row['date']}"),
+                '<span class="mt-in">in report</span>'
+                if there
+                else button("pick_row", at, "Add", hint=name),
+                button(
+                    "pick_day",
+                    row["date"],
+                    day_name(row["date"]),
+                    style="link",
+                    hint=f"Select {row['date']}",
+                ),
                 text(row["entity_name"].replace("_", " ")),
                 text(row["anomaly_type"].replace("_", " ")),
                 text(row["observed_value"]),

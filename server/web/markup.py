@@ -22,6 +22,8 @@ def text(value: object) -> str:
         return f"{value:,.6f}".rstrip("0").rstrip(".")
     if isinstance(value, str):
         return escape(value)
+    if isinstance(value, list | tuple) and not any(isinstance(v, dict | list) for v in value):
+        return ", ".join(text(each) for each in value) or "–"
     return escape(json.dumps(value, default=str))
 
 
@@ -61,17 +63,19 @@ def table(
         for row in rows
     )
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    name = escape(caption) or "table"
     return (
-        f'<div class="mt-scroll" tabindex="0" role="region" aria-label="{escape(caption or "table")}">'
-        f'<table class="mt-table">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-        "</div>"
+        f'<div class="mt-scroll" tabindex="0" role="region" aria-label="{name}">'
+        f'<table class="mt-table">{title}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
 def facts(pairs: Mapping[str, Any]) -> str:
     """Names and values, one pair a line."""
     lines = "".join(
-        f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{text(value)}</dd></div>"
+        f'<div class="{"wide" if isinstance(value, list | tuple) else ""}">'
+        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{text(value)}</dd></div>"
         for name, value in pairs.items()
     )
     return f'<dl class="mt-facts">{lines}</dl>'
@@ -98,7 +102,8 @@ def bar(label: str, share: float, value: str, kind: str = "") -> str:
     width = 100.0 * min(max(share, 0.0), 1.0)
     return (
         f'<div class="mt-bar {kind}"><span>{escape(label)}</span>'
-        f'<i aria-hidden="true"><b style="width:{width:.1f}%"></b></i><em>{escape(value)}</em></div>'
+        f'<i aria-hidden="true"><b style="width:{width:.1f}%"></b></i>'
+        f"<em>{escape(value)}</em></div>"
     )
 
 

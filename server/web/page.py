@@ -69,6 +69,7 @@ class Page:
             show: names of the views that may have changed.
             wait_on: where the wait shows; None for all outputs, empty for nowhere.
             api_name: public name for Gradio's own clients; None keeps the event private.
+            options: passed on to Gradio.
         """
 
         def handle(visitor: Visitor, *values: Any) -> list[Any]:
@@ -76,14 +77,16 @@ class Page:
 
         return self._listen(trigger, handle, inputs, show, wait_on, api_name, options)
 
-    def on_bridge(self, trigger: Callable[..., Any], act: Act, show: Sequence[str]) -> Any:
+    def on_bridge(
+        self, trigger: Callable[..., Any], act: Act, show: Sequence[str], **options: Any
+    ) -> Any:
         """As `on`, for the bridge: `act` takes the visitor and the value of what was clicked."""
 
         def handle(visitor: Visitor, event: gr.EventData) -> list[Any]:
             value = (event._data or {}).get("value")
             return self._handled(visitor, act, (value,), show)
 
-        return self._listen(trigger, handle, (), show, (), None, {})
+        return self._listen(trigger, handle, (), show, (), None, options)
 
     def _handled(
         self, visitor: Visitor, act: Act, values: Sequence[Any], show: Sequence[str]

@@ -13,6 +13,7 @@ from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
 from metric_tracker_rl.funnel import ORDERING_APP
 from metric_tracker_rl.reporting_policy import ROW_FIELDS
 from metric_tracker_rl.rows import RewardBreakdown, SubmissionIssue
+from server.web.layout import html
 from server.web.markup import bar, day_name, heading, hint, note, table, text
 from server.web.page import Page, View
 from server.web.state import Visitor, key_of, rows_from_table
@@ -30,7 +31,7 @@ PENALTIES = ("extra_row_penalty", "duplicate_penalty", "invalid_row_penalty", "e
 
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
-    gr.HTML(heading("Your report", "Add rows from an answer, or type them here."))
+    html(heading("Your report", "Add rows from an answer, or type them here."))
     rows = gr.Dataframe(
         headers=list(ROW_FIELDS),
         datatype="str",
@@ -43,20 +44,22 @@ def build(page: Page) -> None:
         elem_classes="mt-edit",
         elem_id="mt-rows",
     )
-    check = gr.HTML(elem_id="mt-check")
+    check = html(elem_id="mt-check")
     with gr.Row(elem_classes="mt-actions"):
         submit = gr.Button("Submit report", variant="primary", elem_id="mt-submit", min_width=150)
         clear = gr.Button("Empty the report", elem_id="mt-clear", min_width=150)
     with gr.Accordion("Build rows with generator methods", open=False, elem_classes="mt-fold"):
         generators, build_button = _generator_form()
-    score = gr.HTML(elem_id="mt-score")
+    score = html(elem_id="mt-score")
 
     page.views["check"] = View([check], lambda visitor: [check_html(visitor)])
     page.views["report"] = View([rows, check], lambda v: [_table(v), check_html(v)])
     page.views["score"] = View([score], lambda visitor: [score_html(visitor)])
 
     def wire() -> None:
-        page.on(rows.input, _edit, [rows], ["status", "check"], wait_on=(), trigger_mode="always_last")
+        page.on(
+            rows.input, _edit, [rows], ["status", "check"], wait_on=(), trigger_mode="always_last"
+        )
         page.on(clear.click, _clear, (), ["status", "report", "result"], wait_on=())
         page.on(
             build_button.click,
@@ -166,22 +169,30 @@ def score_html(visitor: Visitor) -> str:
     issues: list[SubmissionIssue] = final.content["submission_issues"]
     bars = "".join(bar(_words(name), got[name], f"{got[name]:.2f}") for name in SHARES)
     bars += "".join(
-        bar(_words(name), got[name], f"−{got[name]:.2f}", "penalty") for name in PENALTIES if got[name]
+        bar(_words(name), got[name], f"−{got[name]:.2f}", "penalty")
+        for name in PENALTIES
+        if got[name]
     )
     perfect = " perfect" if got.total_score >= 1.0 else ""
     counts = (
-        f"{got.matched_rows} of {got.expected_rows} expected row(s) found, {got.missing_rows} missing, "
-        f"{got.extra_rows} extra, {got.duplicate_rows} repeated, {got.invalid_rows} not readable."
+        f"{got.matched_rows} of {got.expected_rows} expected row(s) found, "
+        f"{got.missing_rows} missing, {got.extra_rows} extra, {got.duplicate_rows} repeated, "
+        f"{got.invalid_rows} not readable."
     )
     remarks = "".join(
-        f"<li><b>{escape(_where(issue.row_key))}</b> {escape(issue.message)}</li>" for issue in issues
+        f"<li><b>{escape(_where(issue.row_key))}</b> {escape(issue.message)}</li>"
+        for issue in issues
     )
     return (
         heading("Score")
         + f'<div class="mt-score{perfect}"><strong>{got.total_score:.4f}</strong>'
         + f"<p>{counts}</p></div>"
         + f'<div class="mt-bars">{bars}</div>'
-        + (f'<h3>What was wrong</h3><ul class="mt-issues">{remarks}</ul>' if remarks else note("Nothing was wrong.", "good"))
+        + (
+            f'<h3>What was wrong</h3><ul class="mt-issues">{remarks}</ul>'
+            if remarks
+            else note("Nothing was wrong.", "good")
+        )
         + rows_html(final.content["submitted_rows"], issues)
     )
 

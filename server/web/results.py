@@ -10,12 +10,18 @@ from server.web.markup import MAX_TABLE_ROWS, button, day_name, facts, note, tab
 Rows = Sequence[Mapping[str, Any]]
 
 
-def result_html(result: Mapping[str, Any]) -> str:
-    """Everything a result says that reads better as a table; the rest is in its JSON."""
+def result_html(result: Mapping[str, Any], leave_out: Sequence[str] = ()) -> str:
+    """Everything a result says that reads better as a table; the rest is in its JSON.
+
+    Args:
+        result: what a tool returned.
+        leave_out: keys that are shown elsewhere.
+    """
     plain = {name: value for name, value in result.items() if _is_plain(value)}
     parts = [facts(plain)] if plain else []
     for name, value in result.items():
-        parts.extend(_part(name, value))
+        if name not in leave_out:
+            parts.extend(_part(name, value))
     return "".join(parts) or note("The result is empty.")
 
 
@@ -56,7 +62,9 @@ def rows_table(rows: Rows, caption: str) -> str:
     for row in shown:
         head = next((str(row[key]) for key in ("metric_name", "entity_name") if key in row), "")
         html += "".join(
-            rows_table(value, f"{head} {key}".strip()) for key, value in row.items() if _is_rows(value)
+            rows_table(value, f"{head} {key}".strip())
+            for key, value in row.items()
+            if _is_rows(value)
         )
     return html
 

@@ -56,6 +56,7 @@ class Visitor:
     def __init__(self, *, debug: bool = False) -> None:
         self.debug = debug
         self.lock = threading.RLock()
+        self.playback: Playback | None = None
         self.clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Visitor:
@@ -64,13 +65,13 @@ class Visitor:
 
     def clear(self) -> None:
         """Forget everything; also how a visitor who left is freed."""
+        self.watch(None)
         self.session = EpisodeSession(debug=self.debug)
         self.note = ""
         self.problem = ""
         self.reset: dict[str, Any] = {}
         self.reply: Reply | None = None
-        self.playback: Playback | None = None
-        self.playing = False
+        self.key = ""
         self.runs: list[RecordedRun] = []
         self._forget_play()
 
@@ -89,7 +90,7 @@ class Visitor:
         """The running episode; a visitor without one is given the default task."""
         if self.session.view is None:
             self.start(task_id=DEFAULT_TASK_ID)
-        assert self.session.view is not None  # noqa: S101 - the default task always starts
+        assert self.session.view is not None
         return self.session.view
 
     def start(self, **reset: Any) -> Reply:
@@ -145,6 +146,13 @@ class Visitor:
         self.note = reply.message
         self.problem = reply.message if reply.status == ERROR else ""
         return reply
+
+    def watch(self, playback: Playback | None) -> None:
+        """Watch another play; whoever played before stops."""
+        if self.playback is not None:
+            self.playback.close()
+        self.playback = playback
+        self.playing = False
 
     def add_rows(self, rows: Sequence[Row]) -> int:
         """Add rows whose place in the report is still free; returns how many were added."""

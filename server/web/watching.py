@@ -27,13 +27,11 @@ class Frame:
         action: what the player did; empty for the reset.
         observation: what was answered.
         same: for a recorded run, whether the answer is the one that was recorded.
-        remark: what the player said about the move, where it says anything.
     """
 
     action: Mapping[str, Any]
     observation: Mapping[str, Any]
     same: bool | None = None
-    remark: str = ""
 
 
 class Playback:
@@ -51,8 +49,15 @@ class Playback:
         self.frames: list[Frame] = []
         self.at = 0
         self.finished = False
+        self.hurried = False
+        self.remark = ""
         self._source = source
-        self.advance()
+        Playback.advance(self)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the player is thinking; scripted players and recordings never are."""
+        return False
 
     @property
     def frame(self) -> Frame:
@@ -74,6 +79,10 @@ class Playback:
         self.at = len(self.frames) - 1
         self.finished = bool(frame.observation.get("done"))
 
+    def catch_up(self) -> None:
+        """Look at the last frame there is."""
+        self.at = len(self.frames) - 1
+
     def go(self, index: int) -> None:
         """Look at a frame that is already there; beyond either end means that end."""
         self.at = min(max(index, 0), len(self.frames) - 1)
@@ -83,6 +92,10 @@ class Playback:
         while not self.finished:
             self.advance()
 
+    def close(self) -> None:
+        """Nobody watches any more."""
+        self.finished = True
+
 
 def scripted(policy: Policy, reset: Mapping[str, Any]) -> Playback:
     """A scripted policy on the episode that a reset makes, in a session of its own.
@@ -90,7 +103,7 @@ def scripted(policy: Policy, reset: Mapping[str, Any]) -> Playback:
     Raises:
         ConfigurationError: the reset makes no episode.
     """
-    session, view = _session(reset)
+    session, view = open_session(reset)
 
     def frames() -> Iterator[Frame]:
         reply = session.reset(**reset)
@@ -108,10 +121,8 @@ def recorded(run: RecordedRun) -> Playback:
         RecordingError: the run's reset makes no episode, or a step is no action.
     """
     try:
-        _, view = _session({k: v for k, v in run.reset.items() if k != "episode_id"})
-        playback = Playback(
-            str(run.player), view, (Frame(*each) for each in replay(run))
-        )
+        _, view = open_session({k: v for k, v in run.reset.items() if k != "episode_id"})
+        playback = Playback(str(run.player), view, (Frame(*each) for each in replay(run)))
         playback.run_to_end()
     except (TypeError, AttributeError, ValueError) as problem:
         reason = str(problem) if isinstance(problem, MetricTrackerError) else "no readable action"
@@ -140,7 +151,7 @@ def runs_of(path: Path) -> list[RecordedRun]:
     return runs
 
 
-def _session(reset: Mapping[str, Any]) -> tuple[EpisodeSession, EpisodeView]:
+def open_session(reset: Mapping[str, Any]) -> tuple[EpisodeSession, EpisodeView]:
     """A session of its own; never in debug, because a player must not be told the answers."""
     session = EpisodeSession()
     reply = session.reset(**reset)

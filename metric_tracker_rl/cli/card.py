@@ -1,0 +1,148 @@
+"""`metric-tracker card`: write the benchmark card from measured results, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from metric_tracker_rl.audit.runner import BASELINES
+from metric_tracker_rl.cli.card_plots import draw_plots
+from metric_tracker_rl.levels import LEVELS
+from metric_tracker_rl.recording import versions
+
+Line = dict[str, Any]
+
+HEAD = """\
+# Benchmark card
+
+Written by `metric-tracker card` from the results of `metric-tracker audit` and \
+`metric-tracker certify`; nothing on this page is typed by hand.
+
+Versions: {versions}. Every figure is of mixed episodes with 2, 3, 4 and 5 anomalies in turn, \
+{episodes} per level, whose seeds are hashes. An interval is the 95 % interval of the mean.
+"""
+LIMITS = """\
+## Known limits
+
+- The reporting policy is a rule that a program can follow: the reference policy is one, and \
+scores 1.0. The benchmark measures whether an agent reads, investigates and applies the rule, \
+not whether it knows product analytics.
+- The audit's intervals are of the mean over episodes, by the normal approximation, for \
+deterministic policies. A model's own randomness shows in pass^k of its recorded runs.
+- Whoever can run the public code beside a server can make any episode of a public split again \
+from its index. Only the sealed split withstands that, and only while its salt is secret.
+- The number of expected rows is visible, by contract. The ceilings are held with it visible.
+- Message timing is a noisy channel; its exploit is allowed the luck of a random row.
+"""
+
+
+def card(
+    audit: Annotated[list[Path], typer.Option(help="Results of `audit --out`.", exists=True)],
+    certificates: Annotated[Path, typer.Option(help="Results of `certify --out`.", exists=True)],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("docs/benchmark.md"),
+) -> None:
+    """Write the benchmark card and its plots."""
+    try:
+        measured = [json.loads(file.read_text(encoding="utf-8")) for file in audit]
+        lines: list[Line] = [line for each in measured for line in each["lines"]]
+        proofs = [json.loads(each) for each in certificates.read_text().splitlines() if each]
+        made_with = [
+            *(each["versions"] for each in measured),
+            *(proof["versions"] for proof in proofs),
+        ]
+    except (json.JSONDecodeError, KeyError, TypeError) as problem:
+        raise typer.BadParameter(f"not results of audit and certify: {problem!r}") from None
+    if any(each != versions() for each in made_with):
+        raise typer.BadParameter(f"results of other versions than {versions()}; measure again")
+    assets = out.parent / "assets"
+    assets.mkdir(parents=True, exist_ok=True)
+    draw_plots(lines, assets)
+    out.write_text(_page(lines, proofs), encoding="utf-8")
+    typer.echo(f"{out} and its plots written from {len(lines)} lines, {len(proofs)} certificates")
+
+
+def _page(lines: Sequence[Line], proofs: Sequence[dict[str, Any]]) -> str:
+    told = ", ".join(f"{name} {version}" for name, version in versions().items())
+    levels = [name for name in LEVELS if any(line["difficulty"] == name for line in lines)]
+    exploits = list(dict.fromkeys(x["policy"] for x in lines if x["policy"] not in BASELINES))
+    parts = [
+        HEAD.format(versions=told, episodes=lines[0]["episodes"]),
+        "## Baselines and levels\n\nMean score, with its 95 % interval.\n",
+        _scores(lines, BASELINES, levels),
+        "\n![Mean score of baselines and of the best label-blind exploit, by level]"
+        "(assets/benchmark-levels.png)\n",
+        "## Exploits under their ceilings\n\nMean score / share of perfect episodes; in brackets "
+        "what is allowed.\n",
+        _exploits(lines, exploits, levels),
+        "\n![Mean score of every exploit against its ceiling](assets/benchmark-exploits.png)\n",
+        "## Score against cost\n\nMean tool calls and kB of replies per episode.\n",
+        _costs(lines, (*BASELINES, *exploits), levels),
+        "\n![Score against bytes read](assets/benchmark-cost.png)\n",
+        "## Certificates\n",
+        _certificates(proofs),
+        "",
+        LIMITS,
+    ]
+    return "\n".join(parts)
+
+
+def _find(lines: Sequence[Line], policy: str, level: str) -> Line:
+    return next(x for x in lines if x["policy"] == policy and x["difficulty"] == level)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
+
+
+def _scores(lines: Sequence[Line], names: Sequence[str], levels: Sequence[str]) -> str:
+    def cell(line: Line) -> str:
+        return f"{line['mean']:.3f} ({line['low']:.3f} to {line['high']:.3f})"
+
+    rows = [[name, *(cell(_find(lines, name, level)) for level in levels)] for name in names]
+    return _table(["policy", *levels], rows)
+
+
+def _exploits(lines: Sequence[Line], names: Sequence[str], levels: Sequence[str]) -> str:
+    def cell(line: Line) -> str:
+        got = f"{line['mean']:.3f} / {line['perfect']:.1%}"
+        return f"{got} [{line['max_mean']:.2f} / {line['max_perfect']:.0%}]"
+
+    rows = [[name, *(cell(_find(lines, name, level)) for level in levels)] for name in names]
+    return _table(["exploit", *levels], rows)
+
+
+def _costs(lines: Sequence[Line], names: Sequence[str], levels: Sequence[str]) -> str:
+    def cell(line: Line) -> str:
+        return f"{line['calls']:.1f} / {line['reply_bytes'] / 1000:.0f}"
+
+    rows = [[name, *(cell(_find(lines, name, level)) for level in levels)] for name in names]
+    return _table(["policy", *levels], rows)
+
+
+def _certificates(proofs: Sequence[dict[str, Any]]) -> str:
+    head = ["level", "episodes", "solved", "unique", "guard", "rows undone", "margin", "draws"]
+    rows = []
+    for level in LEVELS:
+        group = [each for each in proofs if each["config"]["difficulty"] == level]
+        if not group:
+            continue
+        margins = [r["margin"] for each in group for r in each["rows"] if r["margin"] is not None]
+        rows.append(
+            [
+                level,
+                f"{len(group):,}",
+                f"{sum(each['score'] == 1.0 for each in group) / len(group):.1%}",
+                f"{sum(each['unique'] for each in group) / len(group):.1%}",
+                str(sum(each["guard_violations"] for each in group)),
+                f"{sum(x['counterfactual'] for x in group):,} of "
+                f"{sum(len(x['rows']) for x in group):,}",
+                f"{min(margins):.3f}",
+                f"{sum(each['draws'] for each in group) / len(group):.3f}",
+            ]
+        )
+    return _table(head, rows)

@@ -1,0 +1,142 @@
+"""verifiers: a taskset whose tasks are played with the environment's tools.
+
+```
+vf-eval metric-tracker --env.taskset.split validation -n 20 -m MODEL
+```
+
+Each rollout gets a tool server of its own, which holds the episode; the score travels back in
+the rollout's state, and is the task's reward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import verifiers.v1 as vf
+
+from metric_tracker_rl.integrations.signatures import dress
+from metric_tracker_rl.integrations.tool_calls import (
+    SYSTEM_PROMPT,
+    ToolEpisode,
+    reset_arguments,
+    tool_specs,
+)
+from metric_tracker_rl.rows import MethodSpec
+from metric_tracker_rl.split_rows import split_rows
+
+__all__ = ["MetricTrackerTaskset"]
+
+
+class MetricTrackerState(vf.State):
+    """What the tool server tells the rollout: never more than the player is told."""
+
+    score: float = 0.0
+    submitted: bool = False
+    tool_calls: int = 0
+
+
+class MetricTrackerData(vf.TaskData):
+    """One task: the arguments of its reset."""
+
+    reset: dict[str, Any]
+
+
+class MetricTrackerToolsetConfig(vf.ToolsetConfig):
+    """Where tools run.
+
+    Attributes:
+        base_url: server to play on; None plays in the tool server's own process.
+    """
+
+    base_url: str | None = None
+
+
+class MetricTrackerToolset(vf.Toolset[MetricTrackerToolsetConfig, MetricTrackerState]):
+    """The tools of one episode."""
+
+    TOOL_PREFIX = None
+
+    async def setup_task(self, task: Any) -> None:
+        """Start the task's episode."""
+        self._episode = ToolEpisode(self.config.base_url)
+        self._episode.reset(task.reset)
+
+    def register(self, mcp: Any) -> None:
+        """Offer every tool of the registry and the two ways to submit."""
+        for spec in tool_specs():
+            function = self._with_state(self._tool(spec))
+            mcp.add_tool(function, name=spec.name, description=spec.description)
+
+    def _tool(self, spec: MethodSpec) -> Callable[..., str]:
+        def call(**arguments: Any) -> str:
+            answer = self._episode.call(spec.name, arguments)
+            self.state.score = self._episode.reward
+            self.state.submitted = self._episode.done
+            self.state.tool_calls = self._episode.calls
+            return answer
+
+        dress(call, spec)
+        return call
+
+
+class MetricTrackerTaskConfig(vf.TaskConfig):
+    """Knobs under `--env.taskset.task.*`."""
+
+    tools: MetricTrackerToolsetConfig = MetricTrackerToolsetConfig()
+
+
+class MetricTrackerTask(vf.Task[MetricTrackerData, MetricTrackerState, MetricTrackerTaskConfig]):
+    """One episode and its score."""
+
+    @classmethod
+    def toolsets(cls, config: MetricTrackerTaskConfig) -> list[vf.Toolset]:
+        return [MetricTrackerToolset(config.tools)]
+
+    @vf.stop
+    async def report_submitted(self, trace: vf.Trace) -> bool:
+        """The report ends the episode."""
+        return bool(trace.state.submitted)
+
+    @vf.reward(weight=1.0)
+    async def report_score(self, trace: vf.Trace) -> float:
+        """The environment's own score of the report, 0 where none was submitted."""
+        return float(trace.state.score)
+
+    @vf.metric
+    async def tool_calls(self, trace: vf.Trace) -> float:
+        """Tool calls made."""
+        return float(trace.state.tool_calls)
+
+
+class MetricTrackerConfig(vf.TasksetConfig):
+    """Knobs under `--env.taskset.*`.
+
+    Attributes:
+        split: split the tasks come from.
+        first: index of the first task.
+        count: how many tasks; None for all that follow.
+    """
+
+    split: str = "train"
+    first: int = 0
+    count: int | None = None
+    task: MetricTrackerTaskConfig = MetricTrackerTaskConfig()
+
+
+class MetricTrackerTaskset(vf.Taskset[MetricTrackerTask, MetricTrackerConfig]):
+    """A split's tasks."""
+
+    def load(self) -> Iterator[MetricTrackerTask]:
+        for row in split_rows(self.config.split, self.config.first, self.config.count):
+            data = MetricTrackerData(
+                name=row["task"],
+                prompt=ToolEpisode().reset(row),
+                system_prompt=SYSTEM_PROMPT,
+                reset=reset_arguments(row),
+            )
+            yield MetricTrackerTask(data, self.config.task)
+
+
+if __name__ == "__main__":
+    MetricTrackerToolset.run()

@@ -1,0 +1,113 @@
+"""Inspect AI runs the task with its own mock model."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from inspect_ai import eval as inspect_eval
+from inspect_ai.log import list_eval_logs, read_eval_log
+from inspect_ai.model import ModelOutput, ModelUsage, get_model
+
+from metric_tracker_rl.integrations.inspect_ai import metric_tracker
+from metric_tracker_rl.integrations.scripted_endpoint import MODEL, ScriptedEndpoint
+from metric_tracker_rl.integrations.tool_calls import next_call, tool_specs
+from metric_tracker_rl.policies import get_policy
+
+seen_tools = []
+
+
+def scripted(policy):
+    """Inspect's mock model, saying what a policy would call next."""
+    player = get_policy(policy) if policy else None
+
+    def answer(messages, tools, tool_choice, config):
+        seen_tools.append(tools)
+        answers = [message.text for message in messages if message.role == "tool"]
+        call = next_call(player, answers) if player else None
+        if call is None:
+            output = ModelOutput.from_content("mockllm/model", "Done.")
+        else:
+            output = ModelOutput.for_tool_call("mockllm/model", *call)
+        output.usage = ModelUsage()  # counted, it would need a vocabulary from the network
+        return output
+
+    return get_model("mockllm/model", custom_outputs=answer)
+
+
+def run(model, tmp_path, count=3):
+    (log,) = inspect_eval(
+        metric_tracker(split="validation", count=count),
+        model=model,
+        display="none",
+        log_dir=str(tmp_path),
+    )
+    assert log.status == "success", log.error
+    return log
+
+
+def scores(log):
+    return [sample.scores["report_score"].value for sample in log.samples]
+
+
+def test_the_scorer_gives_the_reference_policys_score(tmp_path):
+    log = run(scripted("reference"), tmp_path)
+    assert scores(log) == [1.0, 1.0, 1.0]
+    assert log.results.scores[0].metrics["mean"].value == 1.0
+    for sample in log.samples:
+        assert sample.messages[-1].role == "tool", "the report ends the episode"
+        assert sample.scores["report_score"].metadata["tool_calls"] > 3
+
+
+def test_a_model_that_calls_no_tool_gets_nothing(tmp_path):
+    log = run(scripted(None), tmp_path, count=1)
+    assert scores(log) == [0.0]
+    assert log.samples[0].scores["report_score"].explanation == "No report was submitted."
+
+
+def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tmp_path):
+    assert max(scores(run(scripted("report_all"), tmp_path))) < 0.6
+
+
+def test_the_model_is_offered_the_registrys_schemas(tmp_path):
+    seen_tools.clear()
+    run(scripted("null"), tmp_path, count=1)
+    offered = {tool.name: tool for tool in seen_tools[0]}
+    assert set(offered) == {spec.name for spec in tool_specs()}
+    for spec in tool_specs():
+        given = offered[spec.name].parameters
+        assert set(given.properties) == set(spec.parameters["properties"])
+        assert set(given.required) == set(spec.parameters.get("required", []))
+
+
+def test_samples_hold_no_label(tmp_path):
+    log = run(scripted("null"), tmp_path, count=1)
+    assert set(log.samples[0].metadata["reset"]) <= {
+        "task_id",
+        "seed",
+        "difficulty",
+        "scenario_family",
+        "anomaly_count",
+        "anomaly_density",
+    }
+
+
+def test_the_command_line_finds_the_task_and_measures_a_model_behind_an_endpoint(tmp_path):
+    command = [sys.executable, "-m", "inspect_ai", "eval", "metric_tracker_rl/metric_tracker"]
+    options = ["-T", "count=2", "--model", f"openai-api/local/{MODEL}", "--display", "none"]
+    with ScriptedEndpoint("reference") as endpoint:
+        done = subprocess.run(
+            [*command, *options, "--log-dir", str(tmp_path)],
+            env={**os.environ, "LOCAL_BASE_URL": endpoint.base_url, "LOCAL_API_KEY": "none"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (entry,) = list_eval_logs(str(tmp_path))
+    assert scores(read_eval_log(entry)) == [1.0, 1.0]
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(Exception, match=r"(?i)split|trian"):
+        metric_tracker(split="trian")

@@ -1,0 +1,101 @@
+"""NeMo Gym's resources server, over its own web application."""
+
+import json
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import pytest
+import yaml
+from fastapi.testclient import TestClient
+from nemo_gym.server_utils import ServerClient
+
+from metric_tracker_rl.integrations.nemo_gym import (
+    MetricTrackerConfig,
+    MetricTrackerResourcesServer,
+    data_rows,
+    write_data,
+)
+from metric_tracker_rl.integrations.tool_calls import next_call, tool_specs
+from metric_tracker_rl.policies import get_policy
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "nemo_gym" / "metric_tracker"
+RESPONSE = {
+    "id": "resp_1",
+    "created_at": 0.0,
+    "model": "scripted",
+    "object": "response",
+    "output": [],
+    "parallel_tool_calls": False,
+    "tool_choice": "auto",
+    "tools": [],
+}
+
+
+@pytest.fixture
+def client():
+    config = MetricTrackerConfig(host="127.0.0.1", port=8080, entrypoint="", name="metric_tracker")
+    server = MetricTrackerResourcesServer(
+        config=config, server_client=MagicMock(spec=ServerClient)
+    )
+    with TestClient(server.setup_webserver()) as made:
+        yield made
+
+
+def play(client, policy, row):
+    """What NeMo Gym's simple agent does with a row: seed, call tools, verify."""
+    assert client.post("/seed_session", json=row).status_code == 200
+    answers = []
+    while (call := next_call(get_policy(policy), answers)) is not None:
+        name, arguments = call
+        answers.append(client.post(f"/{name}", json=arguments).text)
+    reply = client.post("/verify", json={**row, "response": RESPONSE})
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def test_verify_gives_the_reference_policys_score(client):
+    for row in data_rows("validation", count=4):
+        verified = play(client, "reference", row)
+        assert (verified["reward"], verified["submitted"]) == (1.0, True)
+        assert verified["task"] == row["task"]
+
+
+def test_an_unsubmitted_report_is_worth_nothing_and_is_measured_all_the_same(client):
+    (row,) = data_rows("validation", count=1)
+    client.post("/seed_session", json=row)
+    verified = client.post("/verify", json={**row, "response": RESPONSE}).json()
+    assert (verified["reward"], verified["mask_sample"]) == (0.0, False)
+
+
+def test_a_session_that_was_never_seeded_is_masked(client):
+    (row,) = data_rows("validation", count=1)
+    assert '"error"' in client.post("/list_dates", json={}).text
+    verified = client.post("/verify", json={**row, "response": RESPONSE}).json()
+    assert (verified["reward"], verified["mask_sample"]) == (0.0, True)
+
+
+def test_sessions_do_not_share_their_episodes(client):
+    one, other = data_rows("validation", count=2)
+    client.post("/seed_session", json=one)
+    first = client.post("/show_raw_data", json={}).text
+    client.cookies.clear()
+    client.post("/seed_session", json=other)
+    assert client.post("/show_raw_data", json={}).text != first
+
+
+def test_data_rows_name_every_tool_as_the_responses_interface_wants_it(tmp_path):
+    assert write_data(tmp_path / "example.jsonl", "train", count=2) == 2
+    for line in (tmp_path / "example.jsonl").read_text().splitlines():
+        tools = json.loads(line)["responses_create_params"]["tools"]
+        assert [tool["name"] for tool in tools] == [spec.name for spec in tool_specs()]
+
+
+def test_the_example_configuration_names_the_server_and_its_data():
+    config = yaml.safe_load((EXAMPLE / "configs" / "metric_tracker.yaml").read_text())
+    server = config["metric_tracker_resources_server"]["resources_servers"]["metric_tracker"]
+    assert (EXAMPLE / server["entrypoint"]).exists()
+    agent = config["metric_tracker_simple_agent"]["responses_api_agents"]["simple_agent"]
+    assert agent["resources_server"]["name"] == "metric_tracker_resources_server"
+    for dataset in agent["datasets"]:
+        path = EXAMPLE.parent / Path(dataset["jsonl_fpath"]).relative_to("resources_servers")
+        assert len(path.read_text().splitlines()) >= 5

@@ -1,0 +1,97 @@
+"""SkyRL's gym makes the environment by its id and plays it in text."""
+
+import json
+
+import pytest
+import skyrl_gym
+
+from metric_tracker_rl.integrations.skyrl import (
+    ENV_ID,
+    dataset_rows,
+    register_environment,
+    write_dataset,
+)
+from metric_tracker_rl.integrations.tool_calls import next_call, tool_specs
+from metric_tracker_rl.policies import get_policy
+
+register_environment()
+
+
+def say(call):
+    name, arguments = call
+    words = json.dumps({"name": name, "arguments": arguments})
+    return f"<think>Let me see.</think>\n<tool_call>\n{words}\n</tool_call>"
+
+
+def play(policy, row, **extras):
+    """Play as SkyRL's generator does: make, init, step until done."""
+    extra = {name: value for name, value in row.items() if name not in ("prompt", "env_class")}
+    env = skyrl_gym.make(row["env_class"], env_config={}, extras={**extra, **extras})
+    env.init(row["prompt"])
+    answers, rewards, done = [], [], False
+    while not done:
+        output = env.step(say(next_call(get_policy(policy), answers)))
+        rewards.append(output["reward"])
+        done = output["done"]
+        for message in output["observations"]:
+            lines = message["content"].split("\n")
+            assert (lines[0], lines[-1]) == ("<tool_response>", "</tool_response>")
+            answers.append(lines[1])
+    env.close()
+    return rewards, env.get_metrics()
+
+
+def test_the_environment_gives_the_reference_policys_score_on_the_last_turn_alone():
+    for row in dataset_rows("validation", count=5):
+        rewards, metrics = play("reference", row)
+        assert rewards[-1] == 1.0
+        assert set(rewards[:-1]) <= {0.0}
+        assert metrics["submitted"] == 1.0
+
+
+def test_the_prompt_names_every_tool_and_the_opening_comes_behind_it():
+    (row,) = dataset_rows("validation", count=1)
+    assert all(f'"name": "{spec.name}"' in row["prompt"][0]["content"] for spec in tool_specs())
+    env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
+    prompt, _ = env.init(row["prompt"])
+    assert prompt[-1]["content"].startswith("Find every anomaly")
+    assert row["prompt"][-1]["content"] == "", "the dataset's own row stays as it was"
+
+
+def test_a_turn_without_a_call_ends_the_episode_with_nothing():
+    (row,) = dataset_rows("validation", count=1)
+    env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
+    env.init(row["prompt"])
+    output = env.step("There are no anomalies.")
+    assert (output["done"], output["reward"], output["observations"]) == (True, 0.0, [])
+
+
+@pytest.mark.parametrize("words", ["{", "[]", "3", '{"arguments": {}}', "null"])
+def test_a_call_that_is_no_json_object_is_answered_in_words(words):
+    (row,) = dataset_rows("validation", count=1)
+    env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
+    env.init(row["prompt"])
+    output = env.step(f"<tool_call>{words}</tool_call>")
+    assert not output["done"]
+    assert "The tool call is no JSON" in output["observations"][0]["content"]
+
+
+def test_a_call_cut_off_by_the_stop_string_is_still_a_call():
+    (row,) = dataset_rows("validation", count=1)
+    env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
+    env.init(row["prompt"])
+    output = env.step('<tool_call>\n{"name": "list_dates", "arguments": {}}\n')
+    assert '"dates"' in output["observations"][0]["content"]
+
+
+def test_too_many_turns_end_the_episode_with_nothing():
+    (row,) = dataset_rows("validation", count=1)
+    rewards, metrics = play("reference", row, max_turns=2)
+    assert rewards == [0.0, 0.0]
+    assert metrics["submitted"] == 0.0
+
+
+def test_the_dataset_is_json_lines(tmp_path):
+    assert write_dataset(tmp_path / "train.jsonl", "train", count=4) == 4
+    lines = (tmp_path / "train.jsonl").read_text().splitlines()
+    assert [json.loads(line)["env_class"] for line in lines] == [ENV_ID] * 4

@@ -1,0 +1,199 @@
+"""TRL's own trainer plays the environment, with a tiny transformer made on the spot.
+
+The transformer is real: random weights, a tokenizer trained here, gradients that flow. Only
+what it says is scripted: its `generate` answers with the reference policy's next tool call, as
+tokens. Tool schemas, the tool loop, parsing, rewards and the update are TRL's.
+"""
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import trl
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers.utils import get_json_schema
+from trl import GRPOConfig, GRPOTrainer
+
+from metric_tracker_rl.integrations.tool_calls import next_call, tool_specs
+from metric_tracker_rl.integrations.trl import MetricTrackerEnvironment, build_dataset
+from metric_tracker_rl.policies import get_policy
+
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+ANSWER = re.compile(r"<tool_response>\n(.*?)\n</tool_response>", re.DOTALL)
+PLACES = 32_768
+
+
+class ScriptedTransformer(Qwen3ForCausalLM):
+    """A transformer whose samples are a scripted policy's."""
+
+    tokenizer = None
+    policy = None
+
+    def generate(self, input_ids, attention_mask=None, **_):
+        said = []
+        for row in input_ids:
+            text = self.tokenizer.decode(row, skip_special_tokens=False)
+            answers = ANSWER.findall(text)
+            call = next_call(get_policy(self.policy), answers)
+            words = "Done." if call is None else _as_text(call)
+            said.append(self.tokenizer.encode(words + "<|im_end|>", add_special_tokens=False))
+        longest = max(map(len, said))
+        pad = self.tokenizer.pad_token_id
+        padded = [ids + [pad] * (longest - len(ids)) for ids in said]
+        return torch.cat([input_ids, torch.tensor(padded)], dim=1)
+
+
+def _as_text(call):
+    name, arguments = call
+    return f'<tool_call>\n{{"name": "{name}", "arguments": {json.dumps(arguments)}}}\n</tool_call>'
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    corpus = [json.dumps([spec.model_dump() for spec in tool_specs()])]
+    environment = MetricTrackerEnvironment()
+    corpus += [environment.reset(), environment.task_overview()]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=3000, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+    )
+    raw.train_from_iterator(corpus, trainer)
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
+    template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
+    made.chat_template = template.read_text(encoding="utf-8")
+    return made
+
+
+def tiny(tokenizer, policy):
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=PLACES,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = ScriptedTransformer(config)
+    model.tokenizer, model.policy = tokenizer, policy
+    return model
+
+
+def one_update(tokenizer, policy, folder):
+    """Train one step on two rollouts of one episode; the trainer and its log."""
+    trainer = GRPOTrainer(
+        model=tiny(tokenizer, policy),
+        processing_class=tokenizer,
+        train_dataset=build_dataset("train", count=1),
+        environment_factory=MetricTrackerEnvironment,
+        args=GRPOConfig(
+            output_dir=str(folder),
+            per_device_train_batch_size=2,
+            num_generations=2,
+            max_completion_length=PLACES,
+            max_tool_calling_iterations=64,
+            max_steps=1,
+            logging_steps=1,
+            learning_rate=1e-3,
+            beta=0.0,
+            use_cpu=True,
+            bf16=False,
+            report_to="none",
+            save_strategy="no",
+            disable_tqdm=True,
+        ),
+    )
+    before = {name: each.detach().clone() for name, each in trainer.model.named_parameters()}
+    trainer.train()
+    log = next(entry for entry in trainer.state.log_history if "reward" in entry)
+    return trainer, log, before
+
+
+def test_the_trainer_gets_the_reference_policys_score_through_its_own_tool_loop(
+    tokenizer, tmp_path
+):
+    trainer, log, _ = one_update(tokenizer, "reference", tmp_path)
+    assert log["reward"] == 1.0
+    assert log["rewards/MetricTrackerEnvironment/mean"] == 1.0
+    assert log["tools/failure_frequency"] == 0.0
+    assert [each._episode.done for each in trainer.environments] == [True, True]
+    assert min(each._episode.calls for each in trainer.environments) > 3
+
+
+def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tokenizer, tmp_path):
+    _, log, _ = one_update(tokenizer, "report_all", tmp_path)
+    assert 0.0 <= log["reward"] < 0.6
+
+
+def test_an_update_moves_the_weights_when_rollouts_differ(tokenizer, tmp_path):
+    flip = iter([1.0, 0.0] * 8)
+    original = MetricTrackerEnvironment.get_reward
+    MetricTrackerEnvironment.get_reward = lambda self: next(flip)
+    try:
+        trainer, log, before = one_update(tokenizer, "null", tmp_path)
+    finally:
+        MetricTrackerEnvironment.get_reward = original
+    assert log["reward_std"] > 0
+    moved = [
+        name
+        for name, each in trainer.model.named_parameters()
+        if not torch.equal(each, before[name])
+    ]
+    assert moved, "the advantage reached the weights"
+
+
+def test_every_tool_has_the_schema_of_the_registry():
+    environment = MetricTrackerEnvironment()
+    public = {
+        name
+        for name, _ in inspect.getmembers(MetricTrackerEnvironment, inspect.isfunction)
+        if not name.startswith("_")
+    } - {"reset", "get_reward"}
+    assert public == {spec.name for spec in tool_specs()}
+    for spec in tool_specs():
+        made = get_json_schema(getattr(environment, spec.name))["function"]
+        assert made["description"] == spec.description
+        declared, given = spec.parameters, made["parameters"]
+        assert given["properties"].keys() == declared["properties"].keys()
+        assert set(given.get("required", [])) == set(declared.get("required", []))
+        for name, field in declared["properties"].items():
+            assert given["properties"][name]["description"], (spec.name, name)
+            assert _names(given["properties"][name]) == _names(field), (spec.name, name)
+
+
+def _names(field):
+    """Names that a field, its items or its alternatives allow; rows are told in words."""
+    if field.get("type") == "array":
+        return field["items"].get("enum") if field["items"].get("type") == "string" else None
+    if "anyOf" in field:
+        return next((each["enum"] for each in field["anyOf"] if "enum" in each), None)
+    return field.get("enum")
+
+
+def test_the_constructor_takes_nothing_and_reset_takes_a_dataset_row():
+    row = build_dataset("validation", count=3)[2]
+    environment = MetricTrackerEnvironment()
+    assert environment.reset(**row).startswith("Find every anomaly")
+    assert environment.get_reward() == 0.0
+    with pytest.raises(ValueError, match="Did you mean 'easy'"):
+        environment.reset(difficulty="eazy")
+
+
+def test_the_dataset_holds_a_chat_and_the_resets_arguments():
+    rows = build_dataset("train", first=2, count=5)
+    assert len(rows) == 5
+    assert [message["role"] for message in rows[0]["prompt"]] == ["system", "user"]
+    assert "seed" in rows.column_names or "task_id" in rows.column_names

@@ -1,0 +1,71 @@
+"""verifiers loads the taskset by its id and plays it, tools and all, with a scripted model."""
+
+import asyncio
+
+import pytest
+import verifiers.v1 as vf
+
+from metric_tracker_rl.integrations.scripted_endpoint import MODEL, ScriptedEndpoint
+from metric_tracker_rl.integrations.tool_calls import tool_specs
+
+TASKSET = "metric-tracker-verifiers"
+
+
+def config(**taskset):
+    return vf.resolve_env_config(
+        {
+            "taskset": {"id": TASKSET, "split": "validation", **taskset},
+            "agent": {"harness": {"id": "null"}, "runtime": {"type": "subprocess"}},
+        }
+    )
+
+
+def rollouts(policy, count=2):
+    """Episodes of the first tasks, played by a policy behind a chat endpoint."""
+
+    async def play(base_url):
+        env = vf.load_environment(config(count=count))
+        client = vf.EvalClientConfig(base_url=base_url, api_key_var="NO_KEY_IS_NEEDED")
+        context = vf.ModelContext(model=MODEL, client=client)
+        async with env.serving():
+            return [await env.run_episode(task, context) for task in env.taskset]
+
+    with ScriptedEndpoint(policy) as endpoint:
+        return asyncio.run(play(endpoint.base_url))
+
+
+def test_the_loader_finds_the_taskset_and_its_tasks():
+    taskset = vf.load_environment(config(count=3)).taskset
+    tasks = list(taskset)
+    assert len(tasks) == 3
+    assert len({task.key for task in tasks}) == 3
+    for task in tasks:
+        assert task.data.prompt.startswith("Find every anomaly")
+        assert "anomaly_schedule" not in task.data.model_dump_json()
+
+
+def test_a_rollout_gets_the_reference_policys_score():
+    episodes = rollouts("reference")
+    assert [episode.errors for episode in episodes] == [[], []]
+    for episode in episodes:
+        (trace,) = episode.traces
+        assert trace.reward == 1.0
+        assert trace.metrics["tool_calls"] > 3
+
+
+def test_a_policy_that_reports_nothing_gets_nothing():
+    (episode,) = rollouts("null", count=1)
+    (trace,) = episode.traces
+    assert (episode.errors, trace.reward, trace.metrics["tool_calls"]) == ([], 0.0, 1.0)
+
+
+def test_the_model_is_offered_every_tool():
+    (episode,) = rollouts("null", count=1)
+    (trace,) = episode.traces
+    (node,) = [node for node in trace.nodes if node.tools]
+    assert {tool.name for tool in node.tools} == {spec.name for spec in tool_specs()}
+
+
+def test_an_unknown_split_is_refused_with_the_splits_there_are():
+    with pytest.raises(Exception, match=r"(?i)split"):
+        list(vf.load_environment(config(split="trian")).taskset)

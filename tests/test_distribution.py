@@ -1,0 +1,193 @@
+"""What is built installs into an empty environment and works there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import tomllib
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+UV = os.environ.get("UV") or shutil.which("uv")
+
+PINNED = ("--build-constraint", ROOT / "requirements-build.lock", "--require-hashes")
+
+pytestmark = pytest.mark.skipif(
+    UV is None and not os.environ.get("CI"), reason="uv is not installed"
+)
+
+
+def uv(*arguments: str | Path, cwd: Path) -> None:
+    """Run uv; its words are the failure's."""
+    assert UV is not None, "uv builds the distributions"
+    done = subprocess.run(
+        [UV, *arguments, "--quiet"], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def only(folder: Path, pattern: str) -> Path:
+    """The one file of a folder that matches."""
+    (found,) = folder.glob(pattern)
+    return found
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the wheel and the sdist, made with the hash-pinned build backend."""
+    folder = tmp_path_factory.mktemp("dist")
+    uv("build", "--out-dir", folder, *PINNED, cwd=ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the programs of an environment that holds the wheel and nothing else of ours."""
+    home = tmp_path_factory.mktemp("installed")
+    uv("venv", "--python", sys.executable, home / "env", cwd=home)
+    environment = home / "env" / "bin"
+    python = environment / "python"
+    locked = ("-r", ROOT / "requirements.lock", "--require-hashes")
+    uv("pip", "install", "--python", python, *locked, cwd=home)
+    uv("pip", "install", "--python", python, "--no-deps", only(built, "*.whl"), cwd=home)
+    return environment
+
+
+def clean_environment() -> dict[str, str]:
+    """This environment without keys, addresses and Python's search path."""
+    unset = ("PYTHONPATH", "HF_TOKEN", "OPENAI_API_KEY", "API_KEY", "BASE_URL", "VIRTUAL_ENV")
+    return {name: value for name, value in os.environ.items() if name not in unset}
+
+
+def names_in_wheel(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def test_the_wheel_holds_the_package_and_no_tests(built: Path) -> None:
+    names = names_in_wheel(only(built, "*.whl"))
+    tops = {name.split("/")[0] for name in names}
+    version = PROJECT["project"]["version"]
+    assert tops == {
+        "metric_tracker_rl",
+        "server",
+        "inference.py",
+        f"openenv_metric_tracker_rl-{version}.dist-info",
+    }
+    assert "metric_tracker_rl/py.typed" in names
+    assert [name for name in names if name.endswith(".pyc")] == []
+
+
+def test_the_sdist_holds_what_it_says_and_no_leftovers(built: Path) -> None:
+    with tarfile.open(only(built, "*.tar.gz")) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["only-include"]
+    assert [entry for entry in wanted if not any(n.startswith(entry) for n in names)] == []
+    listed = (*wanted, "README.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore")
+    assert [n for n in names if n and not n.startswith(listed)] == []
+    assert [n for n in names if re.search(r"__pycache__|\.pyc$|results.*\.json$", n)] == []
+
+
+def test_a_wheel_made_from_the_sdist_is_the_same_wheel(built: Path, tmp_path: Path) -> None:
+    with tarfile.open(only(built, "*.tar.gz")) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    uv("build", "--wheel", "--out-dir", tmp_path / "again", *PINNED, cwd=source)
+    again, first = only(tmp_path / "again", "*.whl"), only(built, "*.whl")
+    with zipfile.ZipFile(again) as one, zipfile.ZipFile(first) as other:
+        assert {n: one.read(n) for n in one.namelist()} == {
+            n: other.read(n) for n in other.namelist()
+        }
+
+
+@pytest.fixture(scope="module")
+def serving(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the installed `server` program, which ends when it is told."""
+    folder = tmp_path_factory.mktemp("serving")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [installed / "server", "--host", "127.0.0.1", "--port", str(port)],
+            cwd=folder,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        health(server, url)
+        yield url
+    finally:
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=30) in (0, -signal.SIGTERM), (folder / "log").read_text()
+
+
+def test_the_installed_server_says_that_it_is_healthy(serving: str) -> None:
+    with urllib.request.urlopen(f"{serving}/health", timeout=5) as answer:
+        assert json.loads(answer.read())["status"] == "healthy"
+
+
+def test_the_installed_scripted_run_solves_the_three_tasks(
+    installed: Path, serving: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [installed / "metric-tracker-inference", "--policy", "reference"],
+        cwd=tmp_path,
+        env={**clean_environment(), "BASE_URL": serving},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    kinds = [line.split(" ")[0] for line in done.stdout.splitlines()]
+    assert (kinds.count("[START]"), kinds.count("[END]")) == (3, 3)
+    assert set(kinds) == {"[START]", "[STEP]", "[END]"}
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert [task["score"] for task in results["tasks"]] == [1.0, 1.0, 1.0]
+
+
+def health(server: subprocess.Popen[bytes], url: str) -> None:
+    """Wait for a server that is starting."""
+    for _ in range(600):
+        assert server.poll() is None, "the server ended"
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=5).close()
+            return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.2)
+    raise AssertionError("the server never answered")
+
+
+def test_the_installed_environment_knows_nothing_of_the_checkout(
+    installed: Path, tmp_path: Path
+) -> None:
+    where = "import metric_tracker_rl, server, inference, sys; print(*sys.path, server.__file__)"
+    done = subprocess.run(
+        [installed / "python", "-c", where],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert str(ROOT) not in done.stdout

@@ -1,0 +1,139 @@
+"""The framework's own harness plays the environment and collects its runs."""
+
+import json
+
+import pytest
+from openenv.core.harness import MCPHarnessAdapter, ModelStepResult, SessionMCPBridge
+from openenv.core.llm_client import LLMResponse
+from typer.testing import CliRunner
+
+from metric_tracker_rl.cli import app
+from metric_tracker_rl.errors import ConfigurationError
+from metric_tracker_rl.integrations.openenv_harness import (
+    MetricTrackerSessionFactory,
+    build_rollout_func,
+    collect,
+    collect_scripted,
+    prompt_of,
+    row_of,
+    scripted_model_step,
+    sft_examples,
+)
+from metric_tracker_rl.integrations.tool_calls import ToolEpisode, chat_tools
+from metric_tracker_rl.split_rows import split_rows
+
+ROWS = split_rows("validation", count=4)
+
+
+def silent(*_, **__):
+    """A model that answers without calling any tool."""
+    return ModelStepResult(LLMResponse("There are no anomalies."), [1], [2], [-0.5])
+
+
+def test_the_rollout_function_gives_the_reference_policys_score_for_every_prompt():
+    rollout = build_rollout_func(lambda *_: scripted_model_step())
+    result = rollout([prompt_of(row) for row in ROWS], None)
+    assert result["env_reward"] == [1.0] * 4
+    assert all(metrics["submitted"] for metrics in result["verify_metrics"])
+
+
+def test_a_model_that_submits_nothing_is_rewarded_nothing():
+    rollout = build_rollout_func(lambda *_: silent)
+    result = rollout([prompt_of(ROWS[0])], None)
+    assert result["env_reward"] == [0.0]
+    assert result["verify_metrics"] == [{"tool_calls": 0, "submitted": False}]
+    assert (result["prompt_ids"], result["completion_ids"]) == ([[1]], [[2]])
+
+
+def test_a_session_speaks_the_frameworks_mcp_bridge():
+    session = MetricTrackerSessionFactory().create({"seed": 2})
+    bridge = SessionMCPBridge(session)
+
+    def ask(method, **params):
+        return bridge.handle_request(
+            {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        )
+
+    tools = ask("tools/list")["result"]["tools"]
+    assert [tool["name"] for tool in tools] == [tool["function"]["name"] for tool in chat_tools()]
+    told = ask("tools/call", name="list_dates", arguments={})["result"]
+    assert len(json.loads(told["data"])["result"]["dates"]) == 28
+    wrong = ask("tools/call", name="list_date", arguments={})["result"]
+    assert "Did you mean 'list_dates'" in wrong["data"]
+
+
+@pytest.mark.parametrize(
+    ("task", "row"),
+    [
+        (None, {}),
+        ({"seed": 3}, {"seed": 3}),
+        ('{"seed": 3}', {"seed": 3}),
+        ("hard_mixed_multi", {"task_id": "hard_mixed_multi"}),
+        (prompt_of({"seed": 3}), {"seed": 3}),
+    ],
+)
+def test_a_task_stands_for_a_row(task, row):
+    assert dict(row_of(task)) == row
+
+
+@pytest.mark.parametrize("task", [3, [], [3], [{"role": "user", "content": 7}]])
+def test_a_task_that_stands_for_nothing_is_refused(task):
+    with pytest.raises(ConfigurationError, match="task is"):
+        row_of(task)
+
+
+def test_the_factorys_seed_goes_over_the_rows():
+    factory = MetricTrackerSessionFactory()
+    one, other, same = (
+        factory.create(task, seed).call_tool("show_raw_data", {}).data
+        for task, seed in (({"seed": 3}, None), ({"seed": 3}, 4), ({"seed": 4}, None))
+    )
+    assert other == same != one
+
+
+def test_collected_runs_are_chats_with_tool_calls_that_play_again_to_the_same_score(tmp_path):
+    result = collect_scripted(tmp_path, ROWS)
+    assert (result.num_collected, result.avg_reward) == (4, 1.0)
+    examples = list(sft_examples(tmp_path))
+    assert len(examples) == 4
+    for row, example in zip(ROWS, examples, strict=True):
+        assert example["tools"] == chat_tools()
+        assert [m["role"] for m in example["messages"][:3]] == ["system", "user", "assistant"]
+        episode = ToolEpisode()
+        assert episode.reset(row) == example["messages"][1]["content"]
+        for call, answer in zip(example["messages"][2::2], example["messages"][3::2], strict=True):
+            (made,) = call["tool_calls"]
+            assert made["id"] == answer["tool_call_id"]
+            arguments = json.loads(made["function"]["arguments"])
+            assert episode.call(made["function"]["name"], arguments) == answer["content"]
+        assert episode.reward == 1.0
+
+
+def test_collection_goes_on_where_it_stopped(tmp_path):
+    collect_scripted(tmp_path, ROWS[:2])
+    result = collect_scripted(tmp_path, ROWS)
+    assert (result.num_skipped, result.num_collected) == (2, 2)
+
+
+def test_low_scores_stay_out_of_sft_data_but_in_the_collection(tmp_path):
+    collect(tmp_path, ROWS[:1], scripted_model_step("report_all"), player="report_all")
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 1
+    assert list(sft_examples(tmp_path)) == []
+    assert len(list(sft_examples(tmp_path, minimum_reward=0.0))) == 1
+
+
+def test_the_harness_stops_at_its_limit_of_turns():
+    factory, step = MetricTrackerSessionFactory(), scripted_model_step()
+    from openenv.core.harness import HarnessRunLimits
+
+    session = factory.create(ROWS[0])
+    rollout = MCPHarnessAdapter().run_white_box(step, session, HarnessRunLimits(max_turns=2))
+    assert not rollout.done
+    assert session.verify(rollout.messages).env_reward == 0.0
+
+
+def test_the_command_writes_sft_examples(tmp_path):
+    result = CliRunner().invoke(app, ["collect", str(tmp_path), "--count", "3"])
+    assert result.exit_code == 0, result.output
+    lines = (tmp_path / "sft.jsonl").read_text().splitlines()
+    assert [sorted(json.loads(line)) for line in lines] == [["messages", "tools"]] * 3

@@ -1,0 +1,75 @@
+"""Scripted policies: a ladder from nothing to everything, played as an agent would."""
+
+from __future__ import annotations
+
+import pytest
+
+from metric_tracker_rl.certificate import COUNTS, certify_one, grid
+from metric_tracker_rl.config import EpisodeConfig
+from metric_tracker_rl.driver import Outcome, play
+from metric_tracker_rl.errors import UnknownNameError
+from metric_tracker_rl.policies import POLICIES, get_policy
+from metric_tracker_rl.policies.registry import policy
+from metric_tracker_rl.session import EpisodeSession
+from metric_tracker_rl.tasks import DEFAULT_TASK_ORDER
+
+
+def played(name: str, task_id: str) -> Outcome:
+    session = EpisodeSession()
+    return play(session, get_policy(name), session.reset(task_id=task_id))
+
+
+def test_the_named_policies_are_there_with_a_line_about_each() -> None:
+    assert set(POLICIES) >= {"reference", "median_filter", "report_all", "random", "null"}
+    assert all(each.description for each in POLICIES.values())
+
+
+@pytest.mark.parametrize("task_id", DEFAULT_TASK_ORDER)
+def test_the_reference_policy_scores_one_and_null_and_random_next_to_nothing(task_id: str) -> None:
+    assert played("reference", task_id).score == 1.0
+    assert played("null", task_id).score == 0.0
+    assert played("random", task_id).score < 0.2
+
+
+def test_flagging_everything_earns_less_than_half_of_what_reading_earns() -> None:
+    scores = [played("report_all", task_id).score for task_id in DEFAULT_TASK_ORDER]
+    assert max(scores) < 0.5
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_every_policy_ends_its_episode_and_plays_the_same_again(name: str) -> None:
+    first, again = (played(name, "hard_mixed_multi") for _ in range(2))
+    assert first.status == "evaluated"
+    assert first == again
+
+
+def test_an_unknown_policy_is_told_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'reference'"):
+        get_policy("referense")
+
+
+def test_a_policy_declared_twice_is_refused() -> None:
+    with pytest.raises(TypeError, match="'null' is declared twice"):
+        policy("null")(get_policy("null").play)
+    assert get_policy("null").name == "null"
+
+
+def test_a_certificate_holds_for_an_episode_that_is_solved_and_clear() -> None:
+    made = certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5))
+    assert made.holds
+    assert (made.score, made.guard_violations) == (1.0, 0)
+    assert made.draws >= 1
+
+
+def test_a_certificate_does_not_hold_where_the_policy_falls_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("metric_tracker_rl.certificate.get_policy", lambda _: get_policy("null"))
+    assert not certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5)).holds
+
+
+def test_the_certified_grid_is_every_family_level_and_count() -> None:
+    configs = list(grid(range(2)))
+    assert COUNTS == (1, 3, 5)
+    assert len(configs) == len(set(configs)) == 2 * 3 * (8 * 3 + 1)
+    assert sum(config.anomaly_count == 0 for config in configs) == 2 * 3

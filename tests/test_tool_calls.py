@@ -1,0 +1,109 @@
+"""An episode by tool calls: the same episode, told as text."""
+
+import json
+
+import pytest
+
+from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.driver import play
+from metric_tracker_rl.errors import ConfigurationError, ToolArgumentError
+from metric_tracker_rl.integrations.tool_calls import (
+    ToolEpisode,
+    action_for,
+    chat_tools,
+    next_call,
+    read_answer,
+    reset_arguments,
+    tool_call_for,
+    tool_specs,
+)
+from metric_tracker_rl.policies import POLICIES, get_policy
+from metric_tracker_rl.session import EpisodeSession
+from metric_tracker_rl.split_rows import split_rows
+
+
+def play_by_calls(episode, policy, row):
+    episode.reset(row)
+    answers: list[str] = []
+    while not episode.done:
+        call = next_call(policy, answers)
+        assert call is not None
+        answers.append(episode.call(*call))
+    return answers
+
+
+@pytest.mark.parametrize("name", [name for name in POLICIES if name != "random"])
+def test_tool_calls_score_what_the_policy_scores_in_a_session(name):
+    policy, episode, session = get_policy(name), ToolEpisode(), EpisodeSession()
+    for row in split_rows("validation", count=6):
+        play_by_calls(episode, policy, row)
+        outcome = play(session, policy, session.reset(**reset_arguments(row)))
+        assert (episode.reward, episode.calls) == (outcome.score, outcome.steps)
+
+
+def test_the_tools_are_the_registry_and_two_ways_to_submit():
+    names = [spec.name for spec in tool_specs()]
+    assert names == [*TOOLS, "submit_payload_generator", "submit_solution"]
+    assert [tool["function"]["name"] for tool in chat_tools()] == names
+    for tool in chat_tools():
+        assert tool["function"]["parameters"]["type"] == "object"
+        assert tool["function"]["description"]
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"analysis_method": "rows_for_date", "analysis_args": {"date": "2023-01-01"}},
+        {"classifications": [{"date": "2023-01-01"}]},
+        {"classifications": []},
+        {"payload_generators": [{"method_name": "median_filter"}]},
+    ],
+)
+def test_every_action_is_a_tool_call_and_back(action):
+    assert action_for(*tool_call_for(action)) == action
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("submit_solutoin", {"rows": []}, "Did you mean 'submit_solution'"),
+        ("submit_solution", {"row": []}, "the list 'rows'"),
+        ("submit_solution", {"rows": "none"}, "the list 'rows'"),
+        ("submit_solution", {"rows": [], "sure": True}, "and nothing else"),
+        ("submit_solution", None, "Nothing was submitted"),
+        ("submit_payload_generator", {"rows": []}, "the list 'generator_methods'"),
+    ],
+)
+def test_a_call_that_makes_no_sense_is_answered_in_words_and_submits_nothing(name, arguments, said):
+    with pytest.raises(ToolArgumentError, match=said):
+        action_for(name, arguments)
+    episode = ToolEpisode()
+    episode.reset({})
+    answer = read_answer(episode.call(name, arguments))
+    assert answer["status"] == "error"
+    assert said in answer["message"]
+    assert not episode.done
+
+
+def test_a_row_may_hold_other_columns_and_empty_ones():
+    row = {"prompt": [{"role": "user", "content": ""}], "task": "x", "seed": 3, "difficulty": None}
+    assert reset_arguments(row) == {"seed": 3}
+
+
+def test_a_refused_reset_says_why():
+    with pytest.raises(ConfigurationError, match="Did you mean 'hard'"):
+        ToolEpisode().reset({"difficulty": "hardd"})
+
+
+def test_an_answer_is_one_line_of_json_that_never_tells_a_label_before_the_end():
+    episode = ToolEpisode()
+    answers = play_by_calls(episode, get_policy("reference"), {"seed": 12})
+    for answer in answers[:-1]:
+        assert "\n" not in answer
+        assert set(json.loads(answer)) <= {"status", "message", "result"}
+    assert json.loads(answers[-1])["reward_breakdown"]["total_score"] == episode.reward == 1.0
+
+
+def test_a_policy_that_has_finished_makes_no_further_call():
+    assert next_call(get_policy("null"), []) == ("submit_solution", {"rows": []})
+    assert next_call(get_policy("null"), ['{"status":"evaluated","message":""}']) is None

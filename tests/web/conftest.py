@@ -1,0 +1,172 @@
+"""Fixtures of the debugger's tests: a server with the page on, a Chromium, a visitor's page."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests" / "agent"))  # for its fake model
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+PATIENCE_MS = 15_000
+
+
+@dataclass
+class WebServer:
+    """A server process with the web page on."""
+
+    url: str
+    pid: int
+    log: Path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def await_page(url: str, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(1200):
+        if server.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{url}/web/", timeout=10):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"the server did not come up; exit code {server.poll()}")
+
+
+@contextmanager
+def web_server(log: Path, **variables: str) -> Iterator[WebServer]:
+    """A server on loopback, stopped at the end."""
+    port = free_port()
+    environ = {k: v for k, v in os.environ.items() if k != "METRIC_TRACKER_DEBUG"}
+    environ |= {"ENABLE_WEB_INTERFACE": "true", "METRIC_TRACKER_SOURCE_URL": "https://example.org/"}
+    with log.open("wb") as out:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "server.app", "--host", "127.0.0.1", "--port", str(port)],
+            cwd=ROOT,
+            env=environ | variables,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            await_page(url, server)
+            yield WebServer(url, server.pid, log)
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    with web_server(tmp_path_factory.mktemp("web") / "server.log") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        message = f"no Chromium at {CHROMIUM}"
+        if os.environ.get("METRIC_TRACKER_REQUIRE_BROWSER"):
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@dataclass
+class Visit:
+    """A browser context of its own on the page; remembers what went wrong in it."""
+
+    page: Page
+    problems: list[str] = field(default_factory=list)
+
+    def tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name, exact=True).first.click()
+
+    def choose(self, selector: str, option: str) -> None:
+        """Pick an option of a drop-down by typing its name."""
+        box = self.page.locator(f"{selector} input").first
+        box.click()
+        self.page.get_by_role("option", name=option, exact=True).first.click()
+
+    def sees(self, selector: str, text: str) -> None:
+        expect(self.page.locator(selector).first).to_contain_text(text, timeout=PATIENCE_MS)
+
+    def start(self, task: str) -> None:
+        self.tab("Episode")
+        self.page.get_by_label(task.replace("_", " "), exact=False).check()
+        self.page.click("#mt-start")
+        self.sees("#mt-card", task)
+
+    def text(self, selector: str) -> str:
+        return self.page.locator(selector).first.inner_text()
+
+
+def listen(page: Page, visit: Visit) -> None:
+    """Remember console errors, failed requests and error answers."""
+    page.on(
+        "console", lambda m: visit.problems.append(m.text) if m.type in ("error", "warning") else 0
+    )
+    page.on("pageerror", lambda error: visit.problems.append(str(error)))
+    page.on(
+        "response",
+        lambda r: visit.problems.append(f"{r.status} {r.url}") if r.status >= 400 else None,
+    )
+
+    def failed(request: Any) -> None:
+        # Gradio's own client closes its event stream once all answers are in.
+        closed_by_page = request.failure == "net::ERR_ABORTED" and "/queue/data" in request.url
+        if not closed_by_page:
+            visit.problems.append(f"{request.failure} {request.url}")
+
+    page.on("requestfailed", failed)
+
+
+@pytest.fixture
+def visit(browser: Browser, web: WebServer) -> Iterator[Callable[..., Visit]]:
+    """Opens visits; at the end, none of them may have seen an error."""
+    opened: list[Visit] = []
+
+    def open_visit(width: int = 1280, **options: Any) -> Visit:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        new = Visit(page)
+        opened.append(new)
+        listen(page, new)
+        page.goto(f"{web.url}/web/")
+        new.sees("#mt-card", "easy_single_spike")
+        return new
+
+    yield open_visit
+    for each in opened:
+        try:
+            each.page.context.close()
+        except Error as problem:
+            each.problems.append(str(problem))
+    assert [each.problems for each in opened] == [[] for _ in opened]

@@ -1,0 +1,315 @@
+"""The page in a real Chromium, driven by clicks and keys against a real server."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Visit, WebServer
+from fake_model import fake_model
+from playwright.sync_api import expect
+
+from metric_tracker_rl.driver import moves, observed
+from metric_tracker_rl.episode import Episode, build_episode
+from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.recording import RunRecorder
+from metric_tracker_rl.session import Call, EpisodeSession
+from metric_tracker_rl.tasks import resolve_config
+
+pytestmark = pytest.mark.browser
+OpenVisit = Callable[..., Visit]
+TABS = ("Episode", "Data", "Investigate", "Report", "Watch")
+
+
+def episode_of(**reset: Any) -> Episode:
+    return build_episode(resolve_config(**reset)[1])
+
+
+def rows_of(method: str) -> list[dict[str, Any]]:
+    """Rows that a generator finds in the default task at its default threshold."""
+    session = EpisodeSession()
+    session.reset()
+    reply = session.step(Call(analysis_method=method, analysis_args={"threshold_multiplier": 2}))
+    rows: list[dict[str, Any]] = reply.content["analysis_result"]["result"]["generated_rows"]
+    return rows
+
+
+def record(path: Path, task: str, policy: str = "reference") -> int:
+    """A recorded run of a policy; returns its number of steps."""
+    session, reset = EpisodeSession(), {"task_id": task}
+    opening = session.reset(**reset)
+    with path.open("w") as stream:
+        recorder = RunRecorder(stream, policy, reset, observed(opening))
+        for action, reply in moves(session, get_policy(policy), opening):
+            recorder.step(action, observed(reply))
+        recorder.end(reply.reward)
+    return session.steps
+
+
+def test_a_task_is_solved_by_clicks_alone(visit: OpenVisit) -> None:
+    mine = visit()
+    mine.start("easy_single_spike")
+    mine.tab("Investigate")
+    mine.choose("#mt-method", "get_rate_spike_from_median_rows")
+    mine.sees(".mt-note", "far above")
+    mine.page.click("#mt-run")
+    rows = episode_of(task_id="easy_single_spike").expected_rows
+    for row in rows:
+        mine.page.get_by_role("button", name=f"Add {row.entity_name} on {row.date}").click()
+    mine.sees("#mt-status", f"{len(rows)} row(s) in the report")
+    mine.tab("Report")
+    mine.sees("#mt-check", f"{len(rows)} well formed, 0 not, 0 repeated")
+    mine.page.click("#mt-submit")
+    mine.sees(".mt-score", "1.0000")
+    mine.sees("#mt-score", "Nothing was wrong")
+    expect(mine.page.locator(".mt-verdict.good")).to_have_count(len(rows))
+
+
+def test_an_echo_in_the_report_costs_and_is_named(visit: OpenVisit) -> None:
+    mine = visit()
+    mine.tab("Report")
+    mine.page.get_by_role("button", name="Build rows with generator methods").click()
+    mine.page.get_by_label("Rows of conversion rates far above their median.").check()
+    mine.page.click("#mt-generate")
+    rows = rows_of("get_rate_spike_from_median_rows")
+    mine.sees("#mt-check", f"{len(rows)} well formed")
+    mine.page.click("#mt-submit")
+    mine.sees("#mt-score", "The reporting policy asks for no such row on this date.")
+    expect(mine.page.locator(".mt-verdict.bad")).to_have_count(len(rows) - 2)
+    assert "1.0000" not in mine.text(".mt-score")
+
+
+def test_a_custom_episode_is_built_and_a_bad_date_is_refused(visit: OpenVisit) -> None:
+    mine = visit()
+    plain = {"difficulty": "easy", "anomaly_density": "low"}
+    dates = episode_of(seed=5, scenario_family="mixed", **plain).dates
+    mine.page.get_by_role("button", name="Build your own").click()
+    mine.page.get_by_label("Seed").fill("5")
+    for column, cell in enumerate(("app_opens", "2001-02-03", "9", "up")):
+        type_into(mine, "#mt-custom", 0, column, cell)
+    mine.page.click("#mt-start-custom")
+    mine.sees("#mt-status", "anomaly date is '2001-02-03'")
+    mine.sees("#mt-card", f"a date from {dates[0]} to {dates[-1]}")
+    mine.sees("#mt-card", "easy_single_spike")
+    type_into(mine, "#mt-custom", 0, 1, dates[8])
+    mine.page.click("#mt-start-custom")
+    mine.sees("#mt-card", "Custom anomalies as applied")
+    assert re.search(r"custom\s", mine.text("#mt-card"))
+    mine.sees("#mt-card", dates[0])
+
+
+def open_run(mine: Visit, path: Path) -> None:
+    """Choose a file as a visitor does."""
+    with mine.page.expect_file_chooser() as chooser:
+        mine.page.click("#mt-upload")
+    chooser.value.set_files(path)
+
+
+def type_into(mine: Visit, table: str, line: int, column: int, text: str) -> None:
+    """Replace the text of one cell of an editable table."""
+    cell = mine.page.locator(f"{table} [data-row='{line}'][data-col='{column}']").last
+    cell.dblclick()
+    mine.page.keyboard.press("ControlOrMeta+a")
+    mine.page.keyboard.type(text)
+    mine.page.keyboard.press("Enter")
+    expect(cell).to_contain_text(text)
+
+
+def test_a_date_outside_the_episode_is_explained(visit: OpenVisit) -> None:
+    mine = visit()
+    dates = episode_of(task_id="easy_single_spike").dates
+    mine.tab("Investigate")
+    mine.choose("#mt-method", "rows_for_date")
+    box = mine.page.get_by_label("date", exact=True)
+    box.fill("2020-13-45")
+    box.press("Enter")
+    mine.page.click("#mt-run")
+    mine.sees("#mt-answer", "date '2020-13-45' is not in this episode.")
+    mine.sees("#mt-status", f"from {dates[0]} to {dates[-1]}")
+    mine.sees("#mt-log", "1 of 64 steps")
+
+
+def test_a_row_is_validated_as_it_is_typed(visit: OpenVisit) -> None:
+    mine = visit()
+    mine.tab("Report")
+    type_into(mine, "#mt-rows", 0, 0, "2024-09-14")
+    mine.sees("#mt-check", "0 well formed, 1 not")
+    mine.sees("#mt-check", "Unknown entity_type")
+
+
+def test_two_visitors_play_different_tasks_at_once(visit: OpenVisit) -> None:
+    one, two = visit(), visit()
+    two.start("hard_mixed_multi")
+    one.start("medium_mixed_pair")
+    for each in (one, two):
+        each.tab("Investigate")
+        each.page.click("#mt-run")
+    for each, task in ((one, "medium_mixed_pair"), (two, "hard_mixed_multi")):
+        each.sees("#mt-log", "1 of 64 steps")
+        each.sees("#mt-status", task)
+        row = max(episode_of(task_id=task).expected_rows, key=lambda row: abs(row.delta_value))
+        assert row.date.rpartition("-")[2].lstrip("0") in each.text("#mt-answer")
+    two.tab("Report")
+    two.page.click("#mt-submit")
+    two.sees(".mt-score", "0.0000")
+    assert one.page.locator(".mt-score").count() == 0
+
+
+def test_a_day_clicked_in_a_chart_is_selected_everywhere(visit: OpenVisit) -> None:
+    mine = visit()
+    dates = episode_of(task_id="easy_single_spike").dates
+    mine.tab("Data")
+    lines = mine.page.locator("#mt-counts .js-plotly-plot")
+    expect(lines).to_be_visible()
+    mine.page.locator("#mt-counts .scatterlayer .trace .points path").nth(10).click(force=True)
+    chosen = mine.page.locator(".mt-day[aria-pressed=true]")
+    expect(chosen).to_have_attribute("data-value", dates[10])
+    mine.sees(".mt-daytitle", str(int(dates[10][-2:])))
+    mine.page.locator("#mt-heat .js-plotly-plot").scroll_into_view_if_needed()
+    box = mine.page.locator("#mt-heat .nsewdrag").bounding_box()
+    assert box is not None
+    mine.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * 20.5 / 28)
+    expect(chosen).to_have_attribute("data-value", dates[20])
+    mine.tab("Investigate")
+    mine.choose("#mt-method", "rows_for_date")
+    expect(mine.page.get_by_label("date", exact=True)).to_have_value(re.compile(dates[20]))
+
+
+def test_points_are_flagged_only_after_the_tool_ran(visit: OpenVisit) -> None:
+    mine = visit()
+    mine.tab("Data")
+    expect(mine.page.locator("#mt-rates .js-plotly-plot")).to_be_visible()
+    assert mine.page.locator(".mt-day.flagged").count() == 0
+    assert mine.page.locator("#mt-rates .legendtext", has_text="flagged").count() == 0
+    mine.tab("Investigate")
+    mine.choose("#mt-method", "get_rate_spike_from_median_rows")
+    mine.page.click("#mt-run")
+    mine.sees("#mt-answer", "Rows you could report")
+    mine.tab("Data")
+    days = {row["date"] for row in rows_of("get_rate_spike_from_median_rows")}
+    expect(mine.page.locator(".mt-day.flagged")).to_have_count(len(days))
+    expect(mine.page.locator("#mt-rates .legendtext", has_text="flagged")).to_have_count(1)
+
+
+def test_there_is_no_debug_tab_and_no_answer_in_any_reply(visit: OpenVisit, web: WebServer) -> None:
+    mine = visit()
+    bodies: list[str] = []
+    mine.page.on("response", lambda reply: bodies.append(reply.url))
+    mine.start("hard_mixed_multi")
+    assert mine.page.get_by_role("tab", name="Debug", exact=True).count() == 0
+    mine.tab("Report")
+    mine.page.click("#mt-submit")
+    mine.sees("#mt-score", "4 expected row(s) were not reported.")
+    page = mine.page.content()
+    config = mine.page.request.get(f"{web.url}/web/config").text()
+    for row in episode_of(task_id="hard_mixed_multi").expected_rows:
+        assert "|".join(row.key) not in page + config
+    assert "anomaly_schedule" not in page + config
+    assert bodies
+
+
+def test_a_recorded_run_is_scrubbed(visit: OpenVisit, tmp_path: Path) -> None:
+    mine, path = visit(), tmp_path / "run.jsonl"
+    steps = record(path, "hard_mixed_multi")
+    mine.tab("Watch")
+    mine.tab("Recording")
+    open_run(mine, path)
+    mine.sees("#mt-scene", f"step 0 of {steps}")
+    slider = mine.page.locator("#mt-scrub input[type=range]")
+    slider.focus()
+    slider.press("ArrowRight")
+    mine.sees("#mt-scene", "task_overview()")
+    slider.press("End")
+    mine.sees("#mt-scene", "1.0000")
+    mine.sees("#mt-scene", "The answer is the recorded one.")
+    mine.page.locator("#mt-frames button").nth(2).click()
+    mine.sees("#mt-scene", f"step 2 of {steps}")
+
+
+def test_a_changed_recording_and_a_file_that_is_none_are_told(
+    visit: OpenVisit, tmp_path: Path
+) -> None:
+    mine, path = visit(), tmp_path / "run.jsonl"
+    record(path, "easy_single_spike")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[1]["digest"] = "0" * 64
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    mine.tab("Watch")
+    mine.tab("Recording")
+    open_run(mine, path)
+    mine.sees("#mt-scene", "step 0 of 6")
+    mine.page.click("#mt-step")
+    mine.sees("#mt-scene", "The answer differs from the recorded one.")
+    path.write_text("no run at all\n")
+    open_run(mine, path)
+    mine.sees("#mt-scene", "line 1: not JSON.")
+
+
+def test_a_policy_is_watched_step_by_step_and_alone(visit: OpenVisit) -> None:
+    mine = visit()
+    mine.tab("Watch")
+    mine.page.click("#mt-seat")
+    mine.sees("#mt-scene", "reset")
+    mine.page.click("#mt-step")
+    mine.sees("#mt-scene", "task_overview()")
+    mine.page.click("#mt-play")
+    mine.sees("#mt-scene", "step 6 of 6")
+    mine.sees("#mt-scene", "1.0000")
+    mine.sees("#mt-play", "Play")
+    mine.sees("#mt-status", "0 of 64 steps")
+
+
+def test_a_model_is_watched_and_its_key_stays_hidden(visit: OpenVisit, web: WebServer) -> None:
+    key = "sk-a-key-that-nobody-may-see"
+    mine = visit()
+    with fake_model() as model:
+        mine.tab("Watch")
+        mine.tab("Model")
+        mine.page.get_by_label("OpenAI-compatible endpoint").fill(model.url)
+        mine.page.get_by_label("Model", exact=True).fill("good")
+        mine.page.locator("#mt-key input").fill(key)
+        mine.page.click("#mt-ask")
+        mine.sees("#mt-scene", "good · step")
+        mine.page.click("#mt-end")
+        mine.sees("#mt-scene", "1.0000")
+        assert model.keys[0] == f"Bearer {key}"
+    assert key not in mine.page.content()
+    expect(mine.page.locator("#mt-key input")).to_have_value("")
+    assert key not in web.log.read_text()
+
+
+def test_the_page_works_by_keyboard(visit: OpenVisit) -> None:
+    mine = visit()
+    mine.page.get_by_role("tab", name="Data", exact=True).focus()
+    mine.page.keyboard.press("Enter")
+    day = mine.page.locator(".mt-day").nth(9)
+    day.focus()
+    mine.page.keyboard.press("Enter")
+    expect(day).to_have_attribute("aria-pressed", "true")
+    mine.page.get_by_role("tab", name="Investigate", exact=True).focus()
+    mine.page.keyboard.press("Enter")
+    mine.page.locator("#mt-run").focus()
+    mine.page.keyboard.press("Enter")
+    mine.sees("#mt-log", "1 of 64 steps")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_every_tab_without_scrolling_sideways(visit: OpenVisit, scheme: str) -> None:
+    mine = visit(width=400, color_scheme=scheme)
+    for tab in TABS:
+        mine.tab(tab)
+        assert mine.page.evaluate("document.documentElement.scrollWidth") <= 400
+    dark = mine.page.evaluate("document.body.classList.contains('dark')")
+    assert dark is (scheme == "dark")
+
+
+def test_the_header_links_to_the_docs_and_the_source(visit: OpenVisit, web: WebServer) -> None:
+    mine = visit()
+    docs = mine.page.get_by_role("link", name="API docs").get_attribute("href")
+    source = mine.page.get_by_role("link", name="Source").get_attribute("href")
+    assert (docs, source) == ("/docs", "https://example.org/")
+    assert mine.page.request.get(f"{web.url}{docs}").ok

@@ -1,0 +1,326 @@
+"""The page's parts without a browser: charts, drafts, forms, a visitor, what may be shown."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.analysis_tools.arguments import Arguments, Limit
+from metric_tracker_rl.analysis_tools.registry import Tool
+from metric_tracker_rl.errors import ToolArgumentError
+from metric_tracker_rl.tasks import TASKS
+from server.web import builder, charts, forms, investigate, report, web_options
+from server.web.drafts import drafts
+from server.web.episode import custom_anomalies
+from server.web.state import Visitor, rows_from_table
+
+FLAGGED = "flagged"
+TASK = "hard_mixed_multi"
+
+
+@pytest.fixture
+def visitor() -> Visitor:
+    new = Visitor()
+    new.start(task_id=TASK)
+    return new
+
+
+def expected(visitor: Visitor) -> list[dict[str, Any]]:
+    return [row.as_dict() for row in visitor.view.episode.expected_rows]
+
+
+def names(figure: Any) -> list[str]:
+    return [trace.name for trace in figure.data]
+
+
+def test_the_daily_chart_holds_every_count_of_every_day(visitor: Visitor) -> None:
+    episode = visitor.view.episode
+    figure = charts.daily_counts(episode, visitor.day)
+    for trace, stage in zip(figure.data, episode.config.funnel_spec.counts, strict=True):
+        assert list(trace.y) == episode.daily[stage].tolist()
+        assert list(trace.customdata) == list(episode.dates)
+
+
+def test_the_rate_chart_holds_what_the_tools_show(visitor: Visitor) -> None:
+    episode = visitor.view.episode
+    figure = charts.conversion_rates(episode, visitor.day)
+    stages = len(episode.config.funnel_spec.counts)
+    shown = [list(trace.y) for trace in figure.data]
+    assert shown == [[row[stages + at] for row in episode.series.rows] for at in range(len(shown))]
+
+
+def test_no_chart_marks_anything_before_a_tool_flagged_it(visitor: Visitor) -> None:
+    episode = visitor.view.episode
+    for draw in (charts.daily_counts, charts.conversion_rates):
+        assert FLAGGED not in names(draw(episode, visitor.day, list(visitor.findings.values())))
+
+
+def test_points_are_marked_once_a_tool_flagged_them(visitor: Visitor) -> None:
+    generators = [{"method_name": name} for name in report.row_generators.GENERATORS]
+    visitor.analyse("payload_generator", {"generator_methods": generators})
+    findings = list(visitor.findings.values())
+    marked = {
+        str(date)
+        for draw in (charts.daily_counts, charts.conversion_rates)
+        for trace in draw(visitor.view.episode, visitor.day, findings).data
+        if trace.name == FLAGGED
+        for date in trace.x
+    }
+    kinds = ("event_count", "conversion_rate", "funnel_step")
+    assert marked == {row["date"] for row in findings if row["entity_type"] in kinds} != set()
+
+
+def test_weekends_are_shaded_and_the_selected_day_is_marked(visitor: Visitor) -> None:
+    episode = visitor.view.episode
+    shapes = charts.daily_counts(episode, visitor.day).layout.shapes
+    colours = [shape.fillcolor for shape in shapes]
+    assert colours.count(charts.WEEKEND) == 8
+    assert colours.count(charts.SELECTED) == 1
+    assert shapes[-1].x1 == f"{visitor.day} 12:00"
+
+
+def test_the_hourly_charts_hold_the_hours_of_the_stage(visitor: Visitor) -> None:
+    episode, day = visitor.view.episode, visitor.view.episode.dates[5]
+    heat = charts.hourly_heat(episode, day, "orders_placed").data[0]
+    assert list(heat.z[5]) == episode.hourly.loc[day]["orders_placed"].tolist()
+    profile = charts.day_profile(episode, day, "orders_placed").data[1]
+    assert list(profile.y) == list(heat.z[5])
+    funnel = charts.funnel_shape(episode, day).data[1]
+    assert list(funnel.x) == episode.daily.loc[day].tolist()
+
+
+def test_every_expected_row_is_offered_by_the_tool_that_shows_it(visitor: Visitor) -> None:
+    takes_name = ("compare_rate_to_median", "compare_count_to_median")
+    for task in TASKS:
+        visitor.start(task_id=task)
+        for row in expected(visitor):
+            arguments = {"date": row["date"]}
+            if row["detection_method"] in takes_name:
+                arguments["entity_name"] = row["entity_name"]
+            visitor.analyse(row["detection_method"], arguments)
+            assert row in visitor.offers
+
+
+def test_what_a_tool_calls_normal_is_not_offered(visitor: Visitor) -> None:
+    busy = {row["date"] for row in expected(visitor)}
+    quiet = next(date for date in visitor.view.episode.dates if date not in busy)
+    visitor.analyse("compare_count_to_median", {"date": quiet, "entity_name": "app_opens"})
+    assert visitor.result is not None
+    assert visitor.result["result"]["anomaly_type"] == "normal"
+    assert visitor.offers == []
+    assert visitor.findings == {}
+
+
+def test_a_day_far_from_the_median_is_offered_with_the_tools_values(visitor: Visitor) -> None:
+    arguments = {"metric_name": "app_opens", "threshold": 1.0}
+    visitor.analyse("get_rows_with_abs_diff_from_median_gt", arguments)
+    assert visitor.result is not None
+    listed = visitor.result["result"]["results"][0]["rows"]
+    offered = [(row["date"], row["observed_value"]) for row in visitor.offers]
+    assert offered == [(row["date"], row["value"]) for row in listed]
+    assert drafts(visitor.view, {"results": []}) == []
+
+
+def test_each_argument_model_has_one_form_with_every_argument() -> None:
+    with gr.Blocks():
+        built = forms.build_forms("list_dates")
+    shown = {form.model: [field.name for field in form.fields] for form in built}
+    assert shown == {tool.arguments: list(tool.arguments.model_fields) for tool in TOOLS.values()}
+    assert len(shown) == len(built)
+
+
+def test_a_new_tool_gets_its_form_without_a_line_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NewArguments(Arguments):
+        limit: Limit = 3
+
+    new = Tool("brand_new", "", NewArguments, lambda *_: {})
+    monkeypatch.setattr(forms, "TOOLS", {**TOOLS, "brand_new": new})
+    with gr.Blocks():
+        built = forms.build_forms("brand_new")
+    (form,) = [form for form in built if form.model is NewArguments]
+    (field,) = form.fields
+    assert isinstance(field.component, gr.Slider)
+    assert (field.component.value, field.component.minimum, form.group.visible) == (3, 1, True)
+
+
+@pytest.mark.parametrize("method", TOOLS)
+def test_every_method_runs_from_its_forms_first_values(visitor: Visitor, method: str) -> None:
+    with gr.Blocks():
+        built = forms.build_forms(method)
+    (form,) = [form for form in built if form.model is TOOLS[method].arguments]
+    values = [visitor.day if field.single else field.component.value for field in form.fields]
+    reply = visitor.analyse(method, form.arguments(values, visitor))
+    assert reply.status == "analyzed", reply.message
+    assert investigate.log_html(visitor).count("<li") == 1
+
+
+def test_text_that_is_no_json_is_named(visitor: Visitor) -> None:
+    with gr.Blocks():
+        built = forms.build_forms("payload_generator")
+    (form,) = [f for f in built if f.model is TOOLS["payload_generator"].arguments]
+    with pytest.raises(ToolArgumentError, match=r"generator_methods is '\[oops'; allowed: JSON"):
+        form.arguments(["[oops"], visitor)
+
+
+def test_a_copy_of_a_visitor_is_a_new_visitor(visitor: Visitor) -> None:
+    visitor.add_rows(expected(visitor))
+    copied = copy.deepcopy(visitor)
+    assert copied.rows == []
+    assert copied.session is not visitor.session
+    assert copied.session.view is None
+
+
+def test_a_visitor_who_left_keeps_nothing(visitor: Visitor) -> None:
+    visitor.key = "a key"
+    visitor.analyse("list_dates", {})
+    visitor.clear()
+    assert (visitor.key, visitor.log, visitor.rows, visitor.session.view) == ("", [], [], None)
+
+
+def test_a_bad_reset_is_told_and_leaves_the_episode(visitor: Visitor) -> None:
+    before = visitor.view
+    visitor.start(scenario_family="rate_drop")
+    assert "Did you mean 'rate_drop_from_median'" in visitor.problem
+    assert visitor.view is before
+
+
+def test_the_log_tells_what_each_call_cost(visitor: Visitor) -> None:
+    visitor.analyse("list_dates", {})
+    visitor.analyse("rows_for_date", {"date": "2000-01-01"})
+    html = investigate.log_html(visitor)
+    assert "2 of 64 steps" in html
+    assert [entry.status for entry in visitor.log] == ["analyzed", "error"]
+    assert f"{visitor.log[0].size:,} characters" in html
+
+
+def test_the_report_is_validated_without_costing_a_step(visitor: Visitor) -> None:
+    row = expected(visitor)[0]
+    visitor.rows = rows_from_table([[*list(row.values())[:-1], "hgih"], [""] * 9])
+    html = report.check_html(visitor)
+    assert "0 well formed, 1 not" in html
+    assert "Did you mean &#x27;high&#x27;" in html
+    assert visitor.session.steps == 0
+    visitor.rows = [row]
+    assert "1 well formed, 0 not, 0 repeated" in report.check_html(visitor)
+
+
+def test_nothing_typed_by_a_visitor_becomes_markup(visitor: Visitor) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    visitor.rows = rows_from_table([[evil] * 9])
+    visitor.analyse(evil, {evil: evil})
+    shown = [report.check_html(visitor), investigate.log_html(visitor)]
+    shown += [builder.status_html(visitor)]
+    assert [html for html in shown if "<img" in html] == []
+
+
+def test_custom_anomalies_are_read_from_the_table() -> None:
+    table = [["app_opens", "2024-01-01", "4", "up"], ["", "", "", ""], ["m", "d", "", ""]]
+    assert custom_anomalies(table) == [
+        {
+            "metric_name": "app_opens",
+            "date": "2024-01-01",
+            "stddev_factor": 4.0,
+            "direction": "up",
+        },
+        {"metric_name": "m", "date": "d"},
+    ]
+
+
+def everything_shown(visitor: Visitor, show_answers: bool) -> str:
+    """All that any handler of the page could send about a visitor, without white space."""
+    with gr.Blocks():
+        page = builder.lay_out(show_answers)
+    values = [value for view in page.views.values() for value in view.show(visitor)]
+    texts = [
+        v.to_json() if hasattr(v, "to_json") else v if isinstance(v, str) else repr(v)
+        for v in values
+    ]
+    return "".join("\n".join(texts).split())
+
+
+def answers(visitor: Visitor) -> list[str]:
+    """Texts that give the answer away, without white space."""
+    causes = [json.dumps(repr(cause.effect)) for cause in visitor.view.episode.draw.causes]
+    rows = [json.dumps(row) for row in expected(visitor)]
+    return ["".join(text.split()) for text in ('"anomaly_schedule"', *causes, *rows)]
+
+
+@pytest.mark.parametrize("submits", [False, True])
+def test_no_view_holds_an_answer_unless_in_debug(submits: bool) -> None:
+    for debug in (False, True):
+        visitor = Visitor(debug=debug)
+        visitor.start(task_id=TASK)
+        if submits:
+            visitor.submit()
+        shown = everything_shown(visitor, debug)
+        assert [answer in shown for answer in answers(visitor)] == [debug] * len(answers(visitor))
+
+
+def test_the_debug_tab_is_there_in_debug_only() -> None:
+    def labels(show_answers: bool) -> list[str]:
+        blocks = builder.build_page(show_answers)
+        return [block.label for block in blocks.blocks.values() if isinstance(block, gr.Tab)]
+
+    assert "Debug" not in labels(False)
+    assert "Debug" in labels(True)
+
+
+def test_only_three_endpoints_are_public() -> None:
+    fns = builder.build_page(False).fns.values()
+    assert sorted(fn.api_name for fn in fns if fn.api_visibility == "public") == [
+        "ask",
+        "start",
+        "submit",
+    ]
+
+
+ROOT = Path(__file__).resolve().parents[2]
+LOADED = """
+import sys
+from server.app import app
+ours = sorted(name for name in sys.modules if name.startswith("server.web."))
+print(ours, "plotly" in sys.modules)
+"""
+
+
+def test_the_server_loads_neither_plotly_nor_the_page_when_the_page_is_off() -> None:
+    environ = {k: v for k, v in os.environ.items() if k != "ENABLE_WEB_INTERFACE"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip().splitlines()[-1] == "['server.web.icon'] False"
+
+
+def test_the_framework_is_given_the_page_only_when_it_is_on() -> None:
+    assert web_options(False, {}) == {}
+    assert web_options(False, {"ENABLE_WEB_INTERFACE": "false"}) == {}
+    options = web_options(False, {"ENABLE_WEB_INTERFACE": "True"})
+    assert callable(options["gradio_builder"])
+    assert options["custom_tab_primary"] is True
+    assert "plotly" in sys.modules
+
+
+def test_nothing_outside_the_page_imports_gradio_or_plotly() -> None:
+    words = ("import gradio", "from gradio", "import plotly", "from plotly")
+    found = [
+        str(path.relative_to(ROOT))
+        for folder in ("metric_tracker_rl", "server")
+        for path in (ROOT / folder).rglob("*.py")
+        if any(line.strip().startswith(words) for line in path.read_text().splitlines())
+    ]
+    assert found
+    assert [path for path in found if not path.startswith("server.web.")] == []

@@ -1,0 +1,127 @@
+"""Many visitors at once, with Gradio's own Python client: nobody sees anybody else.
+
+`METRIC_TRACKER_VISITORS=20` runs it as the acceptance asks; a few are enough to find a mix-up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import WebServer, web_server
+from gradio_client import Client
+
+from metric_tracker_rl.episode import build_episode
+from metric_tracker_rl.tasks import resolve_config
+from server.web import builder
+from server.web.state import Visitor
+
+VISITORS = int(os.environ.get("METRIC_TRACKER_VISITORS") or 4)
+MEMORY_MARGIN = 1.2
+
+
+@pytest.fixture(scope="module")
+def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    """A server that forgets visitors as soon as they leave."""
+    log = tmp_path_factory.mktemp("forgetful") / "server.log"
+    with web_server(log, METRIC_TRACKER_VISITOR_GRACE_S="0") as server:
+        yield server
+
+
+def memory(pid: int) -> int:
+    """Resident memory of a process, in bytes."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def visit(url: str, number: int, all_there: threading.Barrier) -> list[str]:
+    """Play the episode of one's own seed; returns everything that was not one's own."""
+    reset = {"seed": number, "scenario_family": "mixed", "difficulty": "easy"}
+    episode = build_episode(resolve_config(**reset)[1])
+    client = Client(f"{url}/web/", verbose=False)
+    strange: list[str] = []
+
+    def answer(endpoint: str, *values: Any) -> dict[str, Any]:
+        return json.loads(client.predict(*values, api_name=endpoint))
+
+    try:
+        all_there.wait(timeout=120)
+        opening = answer("/start", reset)
+        all_there.wait(timeout=120)
+        dates = answer("/ask", "list_dates", {})["analysis_result"]["result"]["dates"]
+        raw = answer("/ask", "show_raw_data", {"limit": 28})["analysis_result"]["result"]["rows"]
+        all_there.wait(timeout=120)
+        rows = [row.as_dict() for row in episode.expected_rows]
+        final = answer("/submit", rows)
+        checks = {
+            "opening": opening["config"]["start_date"] == episode.dates[0],
+            "dates": dates == list(episode.dates),
+            "data": [row["app_opens"] for row in raw] == episode.daily["app_opens"].tolist(),
+            "score": final["reward"] == 1.0,
+        }
+        strange = [name for name, right in checks.items() if not right]
+    finally:
+        client.close()
+    return strange
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from /proc")
+def test_visitors_at_once_keep_apart_and_are_forgotten(
+    forgetful: WebServer, record_property: Callable[[str, object], None]
+) -> None:
+    visit(forgetful.url, 999, threading.Barrier(1))
+    before = memory(forgetful.pid)
+    barrier = threading.Barrier(VISITORS)
+    with ThreadPoolExecutor(VISITORS) as pool:
+        strange = list(
+            pool.map(lambda number: visit(forgetful.url, number, barrier), range(VISITORS))
+        )
+    most = memory(forgetful.pid)
+    assert strange == [[] for _ in range(VISITORS)]
+    after = most
+    for _ in range(100):
+        after = memory(forgetful.pid)
+        if after <= MEMORY_MARGIN * before:
+            break
+        time.sleep(0.1)
+    figures = [round(value / 2**20) for value in (before, most, after)]
+    record_property("memory_mib_before_most_after", figures)
+    print(f"{VISITORS} visitors: {figures} MiB before, at most, after")
+    assert after <= MEMORY_MARGIN * before
+
+
+def test_who_left_is_forgotten_and_who_came_back_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[Any] = []
+
+    class Timer:
+        def __init__(self, _: float, function: Callable[[], None]) -> None:
+            timers.append(function)
+
+        def start(self) -> None:
+            pass
+
+    monkeypatch.setattr(builder.threading, "Timer", Timer)
+    for comes_back in (False, True):
+        visitor = Visitor()
+        visitor.start()
+        deleted: list[str] = []
+        holder = SimpleNamespace(
+            time_last_used={"me": 1}, session_data={"me": visitor}, delete_state=deleted.append
+        )
+        app = SimpleNamespace(state_holder=holder)
+        request: Any = SimpleNamespace(request=SimpleNamespace(app=app), session_hash="me")
+        builder._leave(request)
+        if comes_back:
+            holder.time_last_used["me"] = 2
+        timers.pop()()
+        assert (deleted, "me" in holder.session_data) == (
+            ([], True) if comes_back else (["me"], False)
+        )
