@@ -84,7 +84,6 @@ def _add_sessions(made: FastAPI, chosen: Settings) -> None:
     slots = SessionSlots(chosen.max_sessions, chosen.idle_timeout_s)
     rpc_slots = SessionSlots(chosen.max_mcp_sessions, chosen.idle_timeout_s)
     episodes = Episodes(chosen)
-    metrics.SESSION_LIMIT.set(chosen.max_sessions)
 
     async def open_backend(websocket: Any) -> Any:
         return await backend_for(websocket.query_params, slots, episodes)
@@ -108,6 +107,8 @@ def _add_sessions(made: FastAPI, chosen: Settings) -> None:
     @asynccontextmanager
     async def lifespan(running: Any) -> AsyncIterator[Any]:
         await episodes.open()
+        metrics.WORKERS.set(1)
+        metrics.SESSION_LIMIT.set(chosen.max_sessions)
         # All that was imported stays: no collection need ever look at it again.
         gc.collect()
         gc.freeze()

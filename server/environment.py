@@ -56,6 +56,7 @@ class MetricTrackerRlEnvironment(
     REQUIRES_SINGLE_THREAD_EXECUTOR = True
 
     def __init__(self, *, debug: bool | None = None) -> None:
+        self._rubric: ReportRubric | None = None
         super().__init__()
         self._session = EpisodeSession(debug=settings().debug if debug is None else debug)
         self._episode_id: str | None = None

@@ -47,6 +47,7 @@ def shared_folder(workers: int) -> Iterator[None]:
 BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
 
 SESSIONS = Gauge("metric_tracker_sessions", "Open WebSocket sessions", multiprocess_mode="livesum")
+WORKERS = Gauge("metric_tracker_workers", "Workers that serve", multiprocess_mode="livesum")
 SESSION_LIMIT = Gauge(
     "metric_tracker_session_limit", "Slots for WebSocket sessions", multiprocess_mode="livesum"
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -82,7 +82,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         summary="Start an episode",
     )
     async def reset(
-        request: Request, body: ResetRequest = Body(default_factory=ResetRequest)
+        request: Request, body: Annotated[ResetRequest, Body(default_factory=ResetRequest)]
     ) -> Response:
         """Start an episode and get its id; with the id of a running one, start that one over."""
         arguments = body.model_dump(exclude_unset=True)
@@ -167,7 +167,7 @@ def add_error_answers(app: FastAPI) -> None:
             media_type="application/json",
         )
 
-    async def internal(request: Request, problem: Exception) -> Response:
+    async def internal(_: Request, problem: Exception) -> Response:
         reference = uuid.uuid4().hex[:12]
         metrics.ERRORS.labels("internal").inc()
         logger.error("internal error", exc_info=problem, extra={"reference": reference})

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
 from server import metrics
@@ -111,7 +111,7 @@ class SessionSlots:
         return len(idle)
 
     @contextlib.asynccontextmanager
-    async def watched(self) -> contextlib.AsyncIterator[None]:
+    async def watched(self) -> AsyncIterator[None]:
         """Look for idle sessions as long as the block runs."""
         watcher = asyncio.create_task(self._watch())
         try:

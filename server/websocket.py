@@ -230,6 +230,7 @@ async def say(websocket: WebSocket, text: str) -> None:
 
 
 async def close(websocket: WebSocket, code: int) -> None:
+    """Close towards a peer that may be gone."""
     with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
         async with asyncio.timeout(GOODBYE_S):
             await websocket.close(code)

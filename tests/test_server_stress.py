@@ -156,6 +156,7 @@ def test_two_workers_share_episodes_and_add_up_their_figures(tmp_path: Path) -> 
         told = figures(server)
         assert told['metric_tracker_step_seconds_count{method="list_dates"}'] == 40
         assert told["metric_tracker_session_limit"] == 2 * 1024
+        assert told["metric_tracker_workers"] == 2
         assert len(server.pids()) > 2
 
 

@@ -116,7 +116,7 @@ class Session(asyncio.Protocol):
         reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.on_reply = lambda payload: None if reply.done() else reply.set_result(payload)
         self.write(data)
-        waiting = {reply, self.closed}
+        waiting: set[asyncio.Future[Any]] = {reply, self.closed}
         await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if reply.done():
             return json.loads(reply.result())

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HOST = "127.0.0.1"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
 
 
@@ -146,7 +146,10 @@ def start(
         )
     while time.perf_counter() - started < START_TIMEOUT_S and process.poll() is None:
         if _healthy(chosen):
-            return ServerProcess(process, chosen, Path(name), time.perf_counter() - started)
+            server = ServerProcess(process, chosen, Path(name), time.perf_counter() - started)
+            if workers > 1:
+                _await_workers(server, workers)
+            return server
         time.sleep(0.02)
     if process.poll() is None:
         process.kill()
@@ -160,6 +163,18 @@ def _command(port: int, workers: int, *, echo: bool) -> list[str]:
     if echo:
         return ["server.echo", HOST, str(port)]
     return ["server.app", "--host", HOST, "--port", str(port), "--workers", str(workers)]
+
+
+def _await_workers(server: ServerProcess, count: int) -> None:
+    """Wait until every worker serves; the first one answers for all before that."""
+    deadline = time.perf_counter() + START_TIMEOUT_S
+    while time.perf_counter() < deadline:
+        with urllib.request.urlopen(f"{server.url}/metrics", timeout=5) as answer:
+            if f"metric_tracker_workers {count}.0" in answer.read().decode():
+                return
+        time.sleep(0.1)
+    server.kill()
+    raise ServerStartError(f"not all of {count} workers came up in {START_TIMEOUT_S:g} s")
 
 
 def _healthy(port: int) -> bool:

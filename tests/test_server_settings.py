@@ -1,0 +1,178 @@
+"""Settings: their documentation, their limits, and that secrets stay where they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from starlette.testclient import TestClient
+
+from metric_tracker_rl.errors import InvalidValueError
+from server import metrics
+from server.app import build_app
+from server.environment import MetricTrackerRlEnvironment
+from server.logs import JsonFormatter, NoConnections
+from server.settings import SETTINGS, Settings, load_settings
+from server.settings import settings as process_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def table() -> str:
+    """The table of docs/serving.md as the settings have it."""
+    defaults = Settings()
+    lines = ["| variable | default | range | for | meaning |", "|---|---|---|---|---|"]
+    for each in SETTINGS:
+        default = getattr(defaults, each.field)
+        shown = "" if default in ("", ()) else f"`{str(default).lower()}`"
+        limits = "" if each.low is None else f"{each.low} to {each.high}"
+        lines.append(f"| `{each.variable}` | {shown} | {limits} | {each.scope} | {each.meaning} |")
+    return "\n".join(lines)
+
+
+def test_the_documentation_lists_every_setting_as_it_is() -> None:
+    assert table() in (ROOT / "docs" / "serving.md").read_text()
+
+
+def test_every_field_is_a_setting_and_every_setting_a_field() -> None:
+    fields = {each.name for each in dataclasses.fields(Settings)}
+    assert fields == {each.field for each in SETTINGS}
+
+
+@pytest.mark.parametrize("setting", [each for each in SETTINGS if each.low is not None])
+def test_a_number_is_taken_within_its_range_and_refused_outside(setting: Any) -> None:
+    for value in (setting.low, setting.high):
+        read = load_settings({setting.variable: str(value)})
+        assert getattr(read, setting.field) == value
+    for wrong in (str(setting.low - 1), str(setting.high + 1), "many", "1e3"):
+        with pytest.raises(InvalidValueError, match=setting.variable):
+            load_settings({setting.variable: wrong})
+
+
+def test_a_token_that_is_too_short_is_refused_without_being_repeated() -> None:
+    with pytest.raises(InvalidValueError) as refused:
+        load_settings({"METRIC_TRACKER_TOKEN": "hunter2"})
+    assert "hunter2" not in str(refused.value)
+    assert "hunter2hunter2hunter2" not in repr(
+        load_settings({"METRIC_TRACKER_TOKEN": "hunter2hunter2hunter2"})
+    )
+
+
+def test_the_server_s_limits_hold_against_what_a_reset_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("METRIC_TRACKER_MAX_STEPS", "10")
+    monkeypatch.setenv("METRIC_TRACKER_MAX_SUBMISSIONS", "2")
+    process_settings.cache_clear()
+    try:
+        environment = MetricTrackerRlEnvironment()
+        for arguments in ({"max_steps": 11}, {"max_submissions": 3}):
+            assert environment.reset(**arguments).status == "error"
+        assert environment.reset(max_steps=10, max_submissions=2).status == "ready"
+        environment.reset()
+        assert environment.state.max_steps == 10
+    finally:
+        process_settings.cache_clear()
+
+
+def test_a_log_line_is_json_and_holds_neither_message_nor_token(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = build_app(Settings(episode_store="memory", token="a-very-secret-token"))
+    headers = {"authorization": "Bearer a-very-secret-token", "x-request-id": "mine-1"}
+    with caplog.at_level(logging.INFO), TestClient(app) as client:
+        episode_id = client.post("/reset", json={}, headers=headers).json()["episode_id"]
+        body = {"episode_id": episode_id, "action": {"analysis_method": "list_dates"}}
+        answer = client.post("/step?token=a-very-secret-token", json=body, headers=headers)
+        assert answer.headers["x-request-id"] == "mine-1"
+    lines = [
+        json.loads(JsonFormatter().format(record))
+        for record in caplog.records
+        if record.name.startswith("metric_tracker")
+    ]
+    requests = [line for line in lines if line["message"] == "request"]
+    assert [line["path"] for line in requests] == ["/reset", "/step"]
+    assert {line["request_id"] for line in requests} == {"mine-1"}
+    assert {line["episode_id"] for line in requests} == {episode_id}
+    assert "secret" not in json.dumps(lines)
+    assert "list_dates" not in json.dumps(lines)
+
+
+def test_the_server_s_line_about_a_connection_is_dropped_for_its_query() -> None:
+    line = logging.LogRecord("uvicorn.error", 20, "", 0, '%s - "WebSocket %s" [accepted]', (), None)
+    other = logging.LogRecord("uvicorn.error", 20, "", 0, "Started", (), None)
+    assert [NoConnections().filter(each) for each in (line, other)] == [False, True]
+
+
+def count(name: str, **labels: str) -> float:
+    return metrics.REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_the_figures_count_what_happened() -> None:
+    method = {"method": "list_dates"}
+    before = (
+        count("metric_tracker_step_seconds_count", **method),
+        count("metric_tracker_score_count"),
+        count("metric_tracker_errors_total", kind="step"),
+    )
+    with TestClient(build_app(Settings(episode_store="memory"))) as client:
+        with client.websocket_connect("/ws") as socket:
+            for data in ({"analysis_method": "list_dates"}, {"analysis_method": "nope"}, {}):
+                if data == {"analysis_method": "list_dates"}:
+                    socket.send_json({"type": "reset"})
+                    socket.receive_json()
+                    assert count("metric_tracker_sessions") == 1
+                socket.send_json({"type": "step", "data": data})
+                socket.receive_json()
+        body = client.get("/metrics")
+    assert body.headers["content-type"].startswith("text/plain")
+    after = (
+        count("metric_tracker_step_seconds_count", **method),
+        count("metric_tracker_score_count"),
+        count("metric_tracker_errors_total", kind="step"),
+    )
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1]
+    assert count("metric_tracker_sessions") == 0
+    assert "nope" not in body.text  # a caller cannot invent labels
+
+
+def test_the_dashboard_asks_only_for_figures_that_exist() -> None:
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text())
+    asked = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"metric_tracker_\w+", target["expr"])
+    }
+    families = {family.name for family in metrics.REGISTRY.collect()}
+    known = {
+        family + suffix
+        for family in families
+        for suffix in ("", "_total", "_count", "_sum", "_bucket")
+    }
+    assert len(asked) > 8
+    assert asked - known == set()
+
+
+def test_the_manifests_name_only_settings_that_exist_and_run_restricted() -> None:
+    text = (ROOT / "deploy" / "kubernetes" / "metric-tracker.yaml").read_text()
+    manifests = {each["kind"]: each for each in yaml.safe_load_all(text)}
+    kinds = {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"}
+    assert set(manifests) == kinds
+    pod = manifests["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    named = {each["name"] for each in container["env"]}
+    assert named <= {each.variable for each in SETTINGS}
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert manifests["Service"]["spec"]["sessionAffinity"] == "ClientIP"
+    (metric,) = manifests["HorizontalPodAutoscaler"]["spec"]["metrics"]
+    families = {family.name for family in metrics.REGISTRY.collect()}
+    assert metric["pods"]["metric"]["name"] in families
