@@ -160,7 +160,7 @@ def test_a_result_has_at_least_the_contracts_keys(
 def test_the_catalogue_is_the_registry_is_the_contract() -> None:
     catalogue = available_analysis_methods()
     assert [spec.name for spec in catalogue] == list(TOOLS)
-    assert set(TOOLS) == set(KEYS)
+    assert set(TOOLS) == {*KEYS, "list_calendar"}
     assert len(catalogue) == 24
     assert all(spec.description.endswith((".", ")")) for spec in catalogue)
     assert [spec.name for spec in available_payload_generation_methods()] == list(ROW_GENERATORS)
@@ -221,7 +221,7 @@ def test_task_overview_tells_policy_thresholds_and_severity_bands(
         assert words in told["instruction"]
     assert (told["date_count"], told["dates"]) == (28, list(episode.dates))
     assert told["payload_schema"]["fields"] == ROW_KEYS.split()
-    assert set(told["available_methods"]) == set(KEYS)
+    assert set(told["available_methods"]) == {*KEYS, "list_calendar"}
     assert len(told["entities"]) == 20
 
 

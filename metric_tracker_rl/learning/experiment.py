@@ -16,6 +16,7 @@ from metric_tracker_rl.learning.training import Examination, Lesson, Reset, Sett
 from metric_tracker_rl.levels import LEVELS
 from metric_tracker_rl.policies import get_policy
 from metric_tracker_rl.split_rows import split_rows
+from metric_tracker_rl.splits import get_task
 from metric_tracker_rl.vector import VectorSession
 
 TRAIN_SPLIT = "train"
@@ -143,7 +144,7 @@ def mixture_of(tasks: Sequence[Reset]) -> Lesson:
 
 def curriculum_of(tasks: Sequence[Reset]) -> Lesson:
     """Easy tasks at first; medium ones join, then hard ones, each level as likely."""
-    levels = [[task for task in tasks if task["difficulty"] == name] for name in LEVELS]
+    levels = [[task for task in tasks if _level_of(task) == name] for name in LEVELS]
 
     def lesson(progress: float, rng: np.random.Generator, count: int) -> list[Reset]:
         known = levels[: 1 + sum(progress >= start for start in CURRICULUM_STAGES)]
@@ -180,10 +181,15 @@ def _measure(
     examination: Examination, policy: RowPolicy, held_out: Sequence[Reset], updates: int
 ) -> Point:
     scores = examination.exploring(policy)
-    levels = np.array([reset["difficulty"] for reset in held_out])
+    levels = np.array([_level_of(reset) for reset in held_out])
     return Point(
         updates,
         float(scores.mean()),
         float(examination.deciding(policy).mean()),
         {name: float(scores[levels == name].mean()) for name in LEVELS if name in levels},
     )
+
+
+def _level_of(reset: Reset) -> str:
+    """Difficulty of a task of a split."""
+    return get_task(reset["split"], reset["index"]).config.difficulty
