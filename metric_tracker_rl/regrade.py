@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import comb, fsum
 
 from metric_tracker_rl.recording import RecordedRun, RecordingError, replay, versions
-from metric_tracker_rl.session import IN_PROGRESS
 
 PASS_POWERS = (1, 4, 8)
 """Values of k that pass^k is reported for."""

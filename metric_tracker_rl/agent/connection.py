@@ -16,7 +16,7 @@ from typing import Any
 from websockets.exceptions import WebSocketException
 
 from metric_tracker_rl.agent.servers import Say, Server
-from metric_tracker_rl.agent.settings import Settings
+from metric_tracker_rl.agent.settings import TOKEN_VARIABLE, Settings
 from metric_tracker_rl.client import MetricTrackerRlEnv
 from metric_tracker_rl.errors import ServerError
 from metric_tracker_rl.recording import digest_of
@@ -171,6 +171,7 @@ class EpisodeConnection:
                 base_url=self._server.url,
                 connect_timeout_s=max(1.0, deadline - time.monotonic()),
                 message_timeout_s=self._settings.message_timeout_s,
+                headers=dict(self._server.headers),
             )
             try:
                 await client.connect()
@@ -180,7 +181,7 @@ class EpisodeConnection:
                     raise ServerError(
                         f"No connection to {self._server.description} within "
                         f"{self._settings.connect_timeout_s:g} s (OPENENV_CONNECT_TIMEOUT_S): "
-                        f"{_reason(problem)}"
+                        f"{_reason(problem)}{_hint(problem)}"
                     ) from problem
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
@@ -214,6 +215,12 @@ async def _close_quietly(client: MetricTrackerRlEnv) -> None:
 def _plain(result: Any) -> Observation:
     """The observation as a mapping, with the reward and the end as the step reported them."""
     return {**result.observation.model_dump(mode="json"), "done": result.done}
+
+
+def _hint(problem: BaseException) -> str:
+    """What to do about a refusal to connect, where that is known."""
+    refused = "401" in str(problem) or "403" in str(problem)
+    return f". The server asks for a token: set {TOKEN_VARIABLE}." if refused else ""
 
 
 def _reason(problem: BaseException) -> str:

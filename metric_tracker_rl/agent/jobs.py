@@ -6,12 +6,12 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
-from metric_tracker_rl.config import MAX_SEED, require_integer
-from metric_tracker_rl.errors import ConfigurationError, SettingsError, UnknownNameError
-from metric_tracker_rl.tasks import DEFAULT_TASK_ORDER, TASKS, get_task_spec
+from metric_tracker_rl.config import MAX_SEED, require_integer, require_name
+from metric_tracker_rl.errors import ConfigurationError, SettingsError
+from metric_tracker_rl.splits import SEALED, list_splits, num_tasks
+from metric_tracker_rl.tasks import DEFAULT_TASK_ORDER, get_task_spec
 
 MAX_EPISODES = 100_000
 _RANGE = re.compile(r"(?P<split>[A-Za-z0-9_.-]+):(?P<start>\d*)-(?P<stop>\d*)")
@@ -106,12 +106,9 @@ def derived_seed(task_id: str, first: int, episode: int) -> int:
 
 
 def _split_jobs(found: re.Match[str], episodes: int) -> Iterator[Job]:
-    splits = _splits()
-    split = found["split"]
-    known = list(splits.list_splits())
-    if split not in known:
-        raise UnknownNameError("split", split, known)
-    size = splits.num_tasks(split)
+    # Whether the sealed split can be played is for the server to say: it holds the salt.
+    split = require_name("split", found["split"], dict.fromkeys((*list_splits(), SEALED)))
+    size = num_tasks(split)
     start = int(found["start"] or 0)
     stop = int(found["stop"] or size)
     if not 0 <= start < stop <= size:
@@ -119,18 +116,5 @@ def _split_jobs(found: re.Match[str], episodes: int) -> Iterator[Job]:
             f"--tasks has {found.string!r}; allowed: 0 <= start < stop <= {size} in {split}."
         )
     for index in range(start, stop):
-        task = splits.get_task(split, index)
         for episode in range(episodes):
-            yield Job(task.task_id, episode, dict(task.reset_arguments()))
-
-
-def _splits() -> Any:
-    name = "metric_tracker_rl.splits"
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as missing:
-        if missing.name != name:
-            raise
-        raise SettingsError(
-            f"This version has no splits; allowed in --tasks: {', '.join(TASKS)}."
-        ) from None
+            yield Job(f"{split}-{index}", episode, {"split": split, "index": index})

@@ -10,10 +10,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from metric_tracker_rl.errors import SettingsError, echo
+from metric_tracker_rl.splits import SALT_VARIABLE
 
 ENV_FILE = ".env.inference"
 KEY_VARIABLES = ("HF_TOKEN", "OPENAI_API_KEY", "API_KEY")
 """Variables that may hold the model's key, the first one set wins."""
+TOKEN_VARIABLE = "METRIC_TRACKER_TOKEN"
 URL_VARIABLES = ("API_BASE_URL", "OPENAI_BASE_URL")
 MODEL_VARIABLES = ("MODEL_NAME", "OPENAI_MODEL")
 HF_ROUTER = "https://router.huggingface.co/v1"
@@ -32,6 +34,7 @@ class Settings:
         api_base_url: the model's endpoint; None for the openai client's own.
         model: the model's name.
         base_url: environment server to use.
+        server_token: bearer token of the server at `base_url`, if it asks for one.
         image_name: container image to start a server from.
         embedded: start a server of our own without looking for a running one.
         tasks: as `jobs.plan` takes them.
@@ -58,6 +61,7 @@ class Settings:
     api_base_url: str | None = None
     model: str | None = None
     base_url: str | None = None
+    server_token: str | None = field(default=None, repr=False)
     image_name: str | None = None
     embedded: bool = False
     tasks: str = ""
@@ -110,6 +114,7 @@ def load_settings(
         api_base_url=api_base_url,
         model=source.first(MODEL_VARIABLES),
         base_url=source.text("BASE_URL"),
+        server_token=source.text(TOKEN_VARIABLE),
         image_name=source.text("IMAGE_NAME"),
         tasks=source.text("MetricTrackerRl_TASK") or "",
         benchmark=source.text("MetricTrackerRl_BENCHMARK") or DEFAULT_BENCHMARK,
@@ -187,7 +192,7 @@ class _Variables:
 
     def secrets(self) -> Iterator[str]:
         """Keys, and passwords inside addresses."""
-        for name in KEY_VARIABLES:
+        for name in (*KEY_VARIABLES, TOKEN_VARIABLE, SALT_VARIABLE):
             yield self.text(name) or ""
         for name in (*URL_VARIABLES, "BASE_URL"):
             yield password_in(self.text(name) or "")

@@ -16,7 +16,7 @@ import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from conftest import EnvironmentServer
+from agent_support import EnvironmentServer
 from contract_lines import parse_blocks
 from fake_model import fake_model
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
-
 import pytest
 
 from metric_tracker_rl.agent.jobs import Job, derived_seed, plan
 from metric_tracker_rl.errors import SettingsError
+from metric_tracker_rl.splits import SALT_VARIABLE, get_task, num_tasks
 
 
 def test_the_default_is_the_three_named_tasks_with_their_own_seeds() -> None:
@@ -38,72 +34,59 @@ def test_a_seed_changes_the_first_episode_and_all_that_follow() -> None:
     assert jobs[1].reset["seed"] != plan("easy_single_spike", episodes=2)[1].reset["seed"]
 
 
-@dataclass
-class SplitTask:
-    task_id: str
-    seed: int
-
-    def reset_arguments(self) -> dict[str, Any]:
-        return {"seed": self.seed, "difficulty": "hard"}
-
-
-@pytest.fixture
-def splits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module of splits with one split of ten tasks."""
-    module: Any = ModuleType("metric_tracker_rl.splits")
-    module.list_splits = lambda: ["train"]
-    module.num_tasks = lambda _: 10
-    module.get_task = lambda split, index: SplitTask(f"{split}-{index}", 100 + index)
-    monkeypatch.setitem(sys.modules, "metric_tracker_rl.splits", module)
-
-
-def test_a_range_of_a_split_leaves_its_stop_out(splits: None) -> None:
-    jobs = plan("train:2-4")
-    assert jobs == [
-        Job("train-2", 0, {"seed": 102, "difficulty": "hard"}),
-        Job("train-3", 0, {"seed": 103, "difficulty": "hard"}),
+def test_a_range_of_a_split_leaves_its_stop_out() -> None:
+    assert plan("train:2-4") == [
+        Job("train-2", 0, {"split": "train", "index": 2}),
+        Job("train-3", 0, {"split": "train", "index": 3}),
     ]
 
 
-def test_the_ends_of_a_range_may_be_left_out_and_tasks_mixed_in(splits: None) -> None:
-    assert len(plan("train:-")) == 10
-    names = [job.task_id for job in plan("train:8-,easy_single_spike")]
-    assert names == ["train-8", "train-9", "easy_single_spike"]
+@pytest.mark.parametrize("index", [0, 7, 2303])
+def test_a_job_is_the_splits_own_task(index: int) -> None:
+    (job,) = plan(f"validation:{index}-{index + 1}")
+    task = get_task("validation", index)
+    assert (job.task_id, job.reset) == (task.task_id, task.reset_arguments())
 
 
-def test_episodes_of_a_split_are_repeated_as_they_are(splits: None) -> None:
+def test_the_ends_of_a_range_may_be_left_out_and_tasks_mixed_in() -> None:
+    size = num_tasks("test")
+    assert len(plan("test:-")) == size
+    names = [job.task_id for job in plan(f"test:{size - 2}-,easy_single_spike,train:-1")]
+    assert names == [f"test-{size - 2}", f"test-{size - 1}", "easy_single_spike", "train-0"]
+
+
+def test_episodes_of_a_split_are_repeated_as_they_are() -> None:
     jobs = plan("train:0-1", episodes=2)
-    assert [job.reset["seed"] for job in jobs] == [100, 100]
+    assert jobs[0].reset == jobs[1].reset
     assert [job.label for job in jobs] == ["train-0", "train-0-e1"]
+
+
+def test_the_sealed_split_needs_no_salt_on_the_players_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(SALT_VARIABLE, raising=False)
+    assert plan("sealed:1-2") == [Job("sealed-1", 0, {"split": "sealed", "index": 1})]
 
 
 @pytest.mark.parametrize(
     ("tasks", "words"),
     [
         ("trian:0-1", "Did you mean 'train'?"),
-        ("train:5-11", "0 <= start < stop <= 10"),
-        ("train:3-3", "0 <= start < stop <= 10"),
+        ("validation:5-99999", "0 <= start < stop <= 2304 in validation"),
+        ("train:3-3", "0 <= start < stop <="),
         ("train:1:2", "a task id, or split:start-stop"),
         ("no_such_task", "Unknown task_id 'no_such_task'"),
     ],
 )
-def test_a_range_or_a_name_that_does_not_exist_is_an_error(
-    splits: None, tasks: str, words: str
-) -> None:
+def test_a_range_or_a_name_that_does_not_exist_is_an_error(tasks: str, words: str) -> None:
     with pytest.raises(SettingsError) as caught:
         plan(tasks)
     assert words in str(caught.value)
 
 
-def test_a_seed_for_a_split_is_an_error(splits: None) -> None:
+def test_a_seed_for_a_split_is_an_error() -> None:
     with pytest.raises(SettingsError, match="a split fixes its seeds"):
         plan("train:0-1", seed=1)
-
-
-def test_without_splits_the_error_says_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "metric_tracker_rl.splits", None)
-    with pytest.raises(SettingsError, match="no splits; allowed in --tasks: easy_single_spike"):
-        plan("train:0-1")
 
 
 def test_the_same_task_twice_is_an_error() -> None:

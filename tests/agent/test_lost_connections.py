@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import EnvironmentServer, Play
+from agent_support import EnvironmentServer, Play
 from fake_model import FakeModel
 from relay import Relay, relay
 
@@ -19,18 +19,24 @@ from metric_tracker_rl.errors import ServerError
 from metric_tracker_rl.recording import read_runs, replay
 
 ONE = ("--tasks", "medium_mixed_pair")
+TOKEN = "a-token-of-the-server"
 
 
 @pytest.fixture
-def wire(environment: EnvironmentServer) -> Iterator[Relay]:
-    with relay(environment.port) as server:
+def token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRIC_TRACKER_TOKEN", TOKEN)
+
+
+@pytest.fixture
+def wire(server_url: str) -> Iterator[Relay]:
+    with relay(int(server_url.rsplit(":", 1)[1])) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[EnvironmentServer]:
-    """A server of two sessions that a test may kill, as long as it starts it again."""
-    server = EnvironmentServer(MAX_CONCURRENT_ENVS="2")
+    """A server of two sessions that asks for a token; a test may kill it and start it again."""
+    server = EnvironmentServer(MAX_CONCURRENT_ENVS="2", METRIC_TRACKER_TOKEN=TOKEN)
     try:
         server.wait()
         yield server
@@ -39,7 +45,7 @@ def mortal() -> Iterator[EnvironmentServer]:
 
 
 def test_a_server_killed_in_mid_episode_and_started_again_costs_nothing(
-    play: Play, model: FakeModel, mortal: EnvironmentServer
+    play: Play, model: FakeModel, mortal: EnvironmentServer, token: None
 ) -> None:
     unharmed = play("--base-url", mortal.url, *ONE, model="good", server=model)
     already = len(model.requests)
@@ -58,7 +64,7 @@ def test_a_server_killed_in_mid_episode_and_started_again_costs_nothing(
 
 
 def test_a_server_without_room_is_waited_for(
-    play: Play, model: FakeModel, mortal: EnvironmentServer
+    play: Play, model: FakeModel, mortal: EnvironmentServer, token: None
 ) -> None:
     model.delay_s = 0.02
     ran = play(
@@ -69,6 +75,17 @@ def test_a_server_without_room_is_waited_for(
     assert {task["score"] for task in ran.tasks} == {1.0}
     assert len(ran.blocks) == 6
     assert "The environment server is full" in ran.err
+    assert TOKEN not in ran.out + ran.err
+
+
+def test_a_server_that_asks_for_a_token_is_not_played_without_it(
+    play: Play, mortal: EnvironmentServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENENV_CONNECT_TIMEOUT_S", "0.3")
+    ran = play("--base-url", mortal.url, *ONE)
+    assert ran.code == 1
+    assert ran.tasks[0]["score"] == 0.0
+    assert "METRIC_TRACKER_TOKEN" in ran.err
 
 
 @pytest.mark.parametrize("request_number", [1, 3, 7])
@@ -115,9 +132,9 @@ async def test_an_episode_that_comes_back_different_is_refused(wire: Relay) -> N
 
 
 async def test_a_server_that_refuses_the_reset_fails_the_task_with_its_words(
-    environment: EnvironmentServer,
+    server_url: str,
 ) -> None:
-    server = RunningServer(environment.url, "a server")
+    server = RunningServer(server_url, "a server")
     connection = EpisodeConnection(server, Settings(), {"task_id": "no_such"}, lambda _: None)
     with pytest.raises(ServerError, match="refused the reset: Unknown task_id 'no_such'"):
         await connection.open()

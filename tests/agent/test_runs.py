@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Play
+from agent_support import Play
 from contract_lines import parse_blocks
 from fake_model import FakeModel
 
 from metric_tracker_rl.policies import POLICIES
-from metric_tracker_rl.recording import read_runs
+from metric_tracker_rl.recording import read_runs, replay
 
 TASKS = ["easy_single_spike", "medium_mixed_pair", "hard_mixed_multi"]
 
@@ -64,6 +64,23 @@ def test_a_seed_makes_another_episode_of_the_same_task(play: Play) -> None:
     again = play("--tasks", "easy_single_spike", "--seed", "12345")
     assert other.out == again.out != usual.out
     assert other.tasks[0]["score"] == 1.0
+
+
+def test_a_range_of_a_split_is_played_over_the_wire_and_recorded(play: Play) -> None:
+    ran = play("--tasks", "train:3-6", "--record", "runs")
+    assert ran.code == 0
+    assert [block.task for block in ran.blocks] == ["train-3", "train-4", "train-5"]
+    assert ran.results["average_score"] == 1.0
+    (run,) = read_runs(Path("runs/train-4.jsonl"))
+    assert run.reset == {"split": "train", "index": 4}
+    assert all(same for _, _, same in replay(run))
+
+
+def test_a_split_that_the_server_cannot_serve_fails_with_its_words(play: Play) -> None:
+    ran = play("--tasks", "sealed:0-1")
+    assert ran.code == 1
+    assert [block.score for block in ran.blocks] == [0.01]
+    assert "The server refused the reset" in ran.err
 
 
 def test_64_episodes_16_at_a_time_print_64_whole_blocks(play: Play, model: FakeModel) -> None:

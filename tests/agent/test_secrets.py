@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import KEY, EnvironmentServer, Play
+from agent_support import KEY, Play
 from fake_model import FakeModel
 
 from metric_tracker_rl.agent.secrets import CUT, cleaner
@@ -35,13 +35,13 @@ def test_a_model_or_endpoint_that_repeats_the_key_gets_it_nowhere(
 
 
 def test_a_password_in_the_servers_address_stays_out_of_messages(
-    play: Play, environment: EnvironmentServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    play: Play, server_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("OPENENV_CONNECT_TIMEOUT_S", "0.2")
     ran = play("--base-url", f"http://me:{PASSWORD}@127.0.0.1:9", "--policy", "null")
     assert ran.code == 1
     assert "127.0.0.1:9" in ran.err
-    good = environment.url.replace("http://", f"http://me:{PASSWORD}@")
+    good = server_url.replace("http://", f"http://me:{PASSWORD}@")
     ran = play("--base-url", good, "--policy", "null", "--report", "report.html")
     assert ran.code == 0
     assert PASSWORD not in ran.out + ran.err + everything_written(tmp_path)

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from stub_server import stub_server
 
-from metric_tracker_rl.agent import servers
-from metric_tracker_rl.agent.servers import (
+from metric_tracker_rl.agent import own_servers, servers
+from metric_tracker_rl.agent.own_servers import (
     ContainerServer,
     EmbeddedServer,
-    RunningServer,
-    choose_server,
-    is_healthy,
+    free_port,
     server_environment,
 )
+from metric_tracker_rl.agent.server_probe import is_healthy
+from metric_tracker_rl.agent.servers import RunningServer, choose_server
 from metric_tracker_rl.agent.settings import Settings
 from metric_tracker_rl.errors import ServerError, SettingsError
 
@@ -37,7 +37,7 @@ class Said(list[str]):
 def quick_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded server's process is the stub, which starts in a blink."""
     monkeypatch.setattr(
-        servers, "server_command", lambda port: [sys.executable, str(STUB), str(port)]
+        own_servers, "server_command", lambda port: [sys.executable, str(STUB), str(port)]
     )
 
 
@@ -147,7 +147,7 @@ async def test_an_embedded_server_that_cannot_start_is_an_error_with_its_log(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     program = "import sys; sys.exit('no module named imagination')"
-    monkeypatch.setattr(servers, "server_command", lambda _: [sys.executable, "-c", program])
+    monkeypatch.setattr(own_servers, "server_command", lambda _: [sys.executable, "-c", program])
     with pytest.raises(ServerError, match="no module named imagination"):
         await EmbeddedServer().start()
 
@@ -158,9 +158,17 @@ def test_the_embedded_server_sees_no_key_and_shows_no_answers() -> None:
         "OPENAI_API_KEY": "sk",
         "API_KEY": "k",
         "METRIC_TRACKER_DEBUG": "1",
+        "METRIC_TRACKER_TOKEN": "a-token",
+        "METRIC_TRACKER_SEALED_SALT": "salt",
+        "PORT": "80",
         "PATH": "/bin",
     }
-    assert server_environment(given) == {"PATH": "/bin", "ENABLE_WEB_INTERFACE": "false"}
+    assert server_environment(given) == {
+        "PATH": "/bin",
+        "METRIC_TRACKER_SEALED_SALT": "salt",
+        "METRIC_TRACKER_EPISODE_STORE": "memory",
+        "ENABLE_WEB_INTERFACE": "false",
+    }
 
 
 FAKE_DOCKER = """\
@@ -223,4 +231,4 @@ async def test_no_docker_is_an_error_naming_the_setting(
 
 def test_a_free_port_can_be_listened_on() -> None:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", servers.free_port()))
+        probe.bind(("127.0.0.1", free_port()))

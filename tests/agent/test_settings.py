@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Play
+from agent_support import Play
 
 import inference
 from metric_tracker_rl.agent.settings import HF_ROUTER, Settings, load_settings, shown_url

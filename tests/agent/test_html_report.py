@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import Play
+from agent_support import Play
 from fake_model import FakeModel
 
 from metric_tracker_rl.agent.html_report import report_html

@@ -1,0 +1,224 @@
+"""The commands that measure: certify, audit, replay and card; the calendar; pass^k."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from metric_tracker_rl import certificate
+from metric_tracker_rl.anomalies import Cause
+from metric_tracker_rl.audit import EXPLOITS, get_exploit
+from metric_tracker_rl.audit.registry import NOTHING, exploit
+from metric_tracker_rl.audit.runner import BASELINES, Line, interval
+from metric_tracker_rl.certificate import Certificate, certify_one
+from metric_tracker_rl.cli import app
+from metric_tracker_rl.config import EpisodeConfig
+from metric_tracker_rl.errors import UnknownNameError
+from metric_tracker_rl.generator import generate
+from metric_tracker_rl.policies.registry import submit
+from metric_tracker_rl.regrade import pass_hat_k, summaries
+from metric_tracker_rl.session import Call, EpisodeSession
+
+EXPERT = EpisodeConfig(3, "mixed", "expert", "high", 6)
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_an_episode_of_every_level_is_certified_with_its_margins() -> None:
+    for level in ("easy", "medium", "hard", "expert"):
+        found = certify_one(EpisodeConfig(9, "mixed", level, "high", 5))
+        assert found.holds, found
+        assert len(found.rows) == found.counterfactual == 5
+        assert found.smallest_margin > 1.1
+
+
+def test_an_episode_that_breaks_a_promise_gets_no_certificate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = EpisodeConfig(9, "funnel_break", "easy", "low", 2)
+    good = certify_one(config)
+    assert good.holds
+    for broken in (
+        replace(good, score=0.999),
+        replace(good, guard_violations=1),
+        replace(good, unique=False),
+        replace(good, counterfactual=1),
+    ):
+        assert not broken.holds
+    # A generous grader makes reports beside the right one as good.
+    monkeypatch.setattr("metric_tracker_rl.grader.DUPLICATE_PENALTY", (0.0, 0.0))
+    assert not certify_one(config).unique
+
+
+def test_a_row_that_outlives_its_cause_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    true_generate = certificate.generate
+
+    def mislaid(config: EpisodeConfig) -> Any:
+        draw = true_generate(config)
+        clean = draw.clean.copy()
+        day = draw.causes[0].day
+        clean[day] = draw.hourly[day]  # the anomaly was in the clean data all along
+        return replace(draw, clean=clean)
+
+    config = EpisodeConfig(9, "hourly_traffic_mix_shift", "easy", "low", 2)
+    monkeypatch.setattr(certificate, "generate", mislaid)
+    assert certify_one(config).counterfactual == 1
+
+
+def test_certificates_are_written_gone_on_with_and_refused_under_other_versions(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "deep" / "proofs.jsonl"
+    command = ("certify", "--seeds", "1", "--difficulty", "easy", "--workers", "1", "--out")
+    assert run(*command, str(out)).exit_code == 0
+    proofs = out.read_text().splitlines()
+    assert len(proofs) == 25
+    out.write_text("\n".join(proofs[:10]) + '\n{"config": {"se')  # interrupted in the middle
+    again = run(*command, str(out))
+    assert again.exit_code == 0
+    assert "25 episodes (10 from the file)" in again.output
+    out.write_text(proofs[0].replace('"generator": "1"', '"generator": "0"') + "\n")
+    refused = run(*command, str(out))
+    assert refused.exit_code == 2
+    assert "versions" in refused.output
+
+
+def test_an_unknown_engine_or_level_is_told_with_the_nearest() -> None:
+    assert "Did you mean" in run("certify", "--engine", "rays").output
+    assert run("audit", "--difficulty", "exprt").exit_code == 2
+
+
+def test_the_small_audit_holds_and_tells_every_policy(tmp_path: Path) -> None:
+    out = tmp_path / "audit.json"
+    # All but the one that listens to the clock.
+    names = [name for name in (*BASELINES, *EXPLOITS) if name != "message_timing"]
+    policies = [part for name in names for part in ("--policy", name)]
+    options = ("--episodes", "4", "--workers", "1", "--difficulty", "hard", "--out", str(out))
+    found = run("audit", *policies, *options)
+    assert found.exit_code == 0, found.output
+    lines = json.loads(out.read_text())["lines"]
+    assert [line["policy"] for line in lines] == names
+    assert all(line["holds"] and line["calls"] >= 1 and line["reply_bytes"] > 0 for line in lines)
+
+
+def test_the_audit_fails_above_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    cheat = replace(get_exploit("threshold_sweep"), ceiling=NOTHING)
+    monkeypatch.setitem(EXPLOITS, "threshold_sweep", cheat)
+    options = ("--episodes", "6", "--workers", "1", "--difficulty", "easy")
+    found = run("audit", "--policy", "threshold_sweep", *options)
+    assert found.exit_code == 1
+    assert "outside: threshold_sweep on easy" in found.output
+
+
+def test_a_reference_below_one_is_outside_its_limits() -> None:
+    line = Line("reference", "easy", 4, 0.99, 0.9, 1.0, 0.9, 7, 9, None, None, min_mean=1.0)
+    assert not line.holds
+    assert replace(line, mean=1.0).holds
+
+
+def test_two_exploits_of_one_name_are_a_mistake_and_an_unknown_one_is_told() -> None:
+    with pytest.raises(TypeError, match="declared twice"):
+        exploit("report_flagged", NOTHING)(lambda _: iter([submit([])]))  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError, match="Did you mean 'hill_climb'"):
+        get_exploit("hill_climbs")
+
+
+def test_an_interval_is_the_normal_one_and_stays_within_the_scale() -> None:
+    mean, low, high = interval([0.0, 1.0] * 50)
+    assert mean == 0.5
+    assert (round(low, 3), round(high, 3)) == (0.402, 0.598)
+    assert interval([1.0] * 9) == (1.0, 1.0, 1.0)
+    assert interval([0.4]) == (0.4, 0.4, 0.4)
+
+
+def test_pass_hat_k_is_the_share_of_draws_of_k_that_are_all_perfect() -> None:
+    assert pass_hat_k([True, True, False, False], 1) == 0.5
+    assert pass_hat_k([True, True, False, False], 2) == pytest.approx(1 / 6)
+    assert pass_hat_k([True] * 8, 8) == 1.0
+    assert pass_hat_k([True] * 3, 4) is None
+
+
+def test_runs_of_different_versions_are_never_in_one_summary() -> None:
+    from metric_tracker_rl.recording import RecordedRun
+    from metric_tracker_rl.regrade import Regraded
+
+    def one(grader: str, score: float) -> Regraded:
+        versions = {"generator": "1", "policy": "1", "grader": grader}
+        run = RecordedRun("player", {"seed": 4}, versions, "", score=score)
+        return Regraded(run, score, True, None, 3, 900)
+
+    found = summaries([one("1", 1.0), one("2", 0.0), one("1", 0.0)])
+    assert [(each.runs, each.mean) for each in found] == [(2, 0.5), (1, 0.0)]
+    assert found[0].passes[0] == (1, 0.5)
+
+
+def test_expert_episodes_hold_eight_weeks_and_a_calendar_that_explains_decoys() -> None:
+    draw = generate(EXPERT)
+    assert len(draw.dates) == 56
+    kinds = {entry.kind for entry in draw.calendar}
+    assert kinds == {"holiday", "promotion", "release_note", "late_data"}
+    explained = {entry.day for entry in draw.calendar if entry.explains}
+    labelled = {draw.dates.index(row.date) for row in draw.labels}
+    assert not explained & labelled
+    assert draw.calendar[-1].kind == "late_data"
+    [empty] = [entry for entry in draw.calendar if not entry.explains]
+    assert empty.day in labelled
+    flagged = (abs(draw.series.deviations) >= draw.series.thresholds).any(axis=1)
+    assert all(flagged[day] for day in explained)
+
+
+def test_without_its_calendar_an_expert_episode_would_be_labelled_otherwise() -> None:
+    from metric_tracker_rl.reporting_policy import label
+    from metric_tracker_rl.series import DailySeries
+
+    draw = generate(EXPERT)
+    blind = DailySeries(draw.hourly, EXPERT.funnel_spec, EXPERT.level)
+    assert set(label(blind, draw.dates)) > set(draw.labels)
+
+
+def test_the_calendar_is_public_told_by_the_policy_and_empty_on_other_levels() -> None:
+    session = EpisodeSession()
+    opening = session.reset(difficulty="expert", anomaly_count=3, scenario_family="mixed")
+    assert "list_calendar" in opening.content["instruction"]
+    assert opening.content["config"]["policy_version"] == "1+calendar"
+    told = session.step(Call(analysis_method="list_calendar")).content["analysis_result"]["result"]
+    assert len(told["events"]) == 5
+    assert set(told["events"][0]) == {"date", "kind", "title", "explains"}
+    plain = session.reset(task_id="hard_mixed_multi")
+    assert "list_calendar" not in plain.content["instruction"]
+    assert plain.content["config"]["policy_version"] == "1"
+    told = session.step(Call(analysis_method="list_calendar")).content["analysis_result"]["result"]
+    assert told == {"events": []}
+
+
+def test_the_card_is_written_from_results_of_these_versions_only(tmp_path: Path) -> None:
+    audit, proofs, page = (tmp_path / name for name in ("a.json", "c.jsonl", "card.md"))
+    options = ("--episodes", "2", "--workers", "1", "--difficulty", "easy")
+    assert run("audit", *options, "--out", str(audit)).exit_code in (0, 1)  # two are few
+    certify = ("certify", "--seeds", "1", "--difficulty", "easy", "--workers", "1")
+    assert run(*certify, "--out", str(proofs)).exit_code == 0
+    card = ("card", "--audit", str(audit), "--certificates", str(proofs), "--out", str(page))
+    assert run(*card).exit_code == 0
+    text = page.read_text()
+    assert re.search(r"\| reference \| 1\.000", text)
+    plots = sorted((tmp_path / "assets").glob("*.png"))
+    assert len(plots) == 3
+    assert all(plot.read_bytes()[:4] == b"\x89PNG" for plot in plots)
+    audit.write_text(audit.read_text().replace('"grader": "1"', '"grader": "0"'))
+    assert run(*card).exit_code == 2
+
+
+def test_every_cause_and_certificate_survives_being_written_down() -> None:
+    found = certify_one(EXPERT)
+    again = certificate.certificate_from(json.loads(json.dumps(found.as_dict())))
+    assert isinstance(again, Certificate)
+    assert (again.rows, again.config.identity) == (found.rows, found.config.identity)
+    assert all(isinstance(cause, Cause) for cause in generate(EXPERT).causes)

@@ -1,0 +1,331 @@
+"""The framework's named validity checks, and proof that breaking one thing fails one of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metric_tracker_rl import grader, session, splits
+from metric_tracker_rl.audit import EXPLOITS
+from metric_tracker_rl.audit.arena import Arena
+from metric_tracker_rl.audit.probing import rows_within
+from metric_tracker_rl.audit.registry import NOTHING
+from metric_tracker_rl.audit.runner import Job as AuditJob
+from metric_tracker_rl.audit.runner import find_player, lines, reset_arguments, run_job
+from metric_tracker_rl.certificate import certify_one
+from metric_tracker_rl.config import EpisodeConfig
+from metric_tracker_rl.driver import moves, observed
+from metric_tracker_rl.grader import grade
+from metric_tracker_rl.levels import LEVELS
+from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.recording import RunRecorder
+from metric_tracker_rl.report import Report
+from metric_tracker_rl.session import Call, EpisodeSession
+from metric_tracker_rl.tasks import DEFAULT_TASK_ORDER
+from server.environment import MetricTrackerRlEnvironment
+from server.wire import WireAction
+
+SALT = "one salt for tests, of forty characters."
+STATE_FIELDS = {
+    *("episode_id", "step_count", "task_id", "status"),
+    *("max_steps", "submissions", "max_submissions"),
+}
+
+
+def environment(**reset: Any) -> tuple[MetricTrackerRlEnvironment, dict[str, Any]]:
+    env = MetricTrackerRlEnvironment(debug=False)
+    return env, env.reset(**reset).model_dump()
+
+
+def step(env: MetricTrackerRlEnvironment, action: dict[str, Any]) -> dict[str, Any]:
+    return env.step(WireAction.model_validate(action)).model_dump()
+
+
+def right_rows(env: MetricTrackerRlEnvironment) -> list[dict[str, Any]]:
+    episode = env._session.episode
+    assert episode is not None
+    return [row.as_dict() for row in episode.expected_rows]
+
+
+def raw(env: MetricTrackerRlEnvironment) -> dict[str, Any]:
+    action = {"analysis_method": "show_raw_data", "analysis_args": {"limit": 60}}
+    return step(env, action)["analysis_result"]
+
+
+@cache
+def score(policy: str, level: str, number: int = 0) -> float:
+    player, submissions = find_player(policy)
+    return Arena().play(player, reset_arguments(level, number, submissions)).score
+
+
+def check_state_and_opening_are_silent() -> None:
+    env, opening = environment(task_id="hard_mixed_multi")
+    rows = right_rows(env)
+    assert list(rows_within(opening)) == []
+    state = env.state.model_dump()
+    assert set(state) == STATE_FIELDS
+    assert not any(row["date"] in json.dumps(state) for row in rows)
+
+
+def check_a_repeated_row_costs() -> None:
+    env, _ = environment(task_id="easy_single_spike")
+    rows = right_rows(env)
+    assert step(env, {"classifications": [*rows, rows[0]]})["reward"] < 1.0
+
+
+def check_a_practice_submission_costs() -> None:
+    env, _ = environment(task_id="easy_single_spike", max_submissions=2)
+    rows = right_rows(env)
+    assert step(env, {"classifications": rows[:1]})["reward"] == 0.0
+    assert step(env, {"classifications": rows})["reward"] == 0.9
+
+
+def check_the_salt_decides_the_sealed_tasks() -> None:
+    one, other = ({splits.SALT_VARIABLE: SALT + end} for end in "ab")
+    for index in range(20):
+        mine = splits.get_task(splits.SEALED, index, one).config
+        assert mine.seed != splits.get_task(splits.SEALED, index, other).config.seed
+
+
+def test_seed_control() -> None:
+    one, opening = environment(seed=101, difficulty="hard")
+    same, _ = environment(seed=101, difficulty="hard")
+    other, _ = environment(seed=102, difficulty="hard")
+    assert raw(one) == raw(same) != raw(other)
+    assert "seed" not in opening["config"]
+
+
+def test_episode_determinism() -> None:
+    told = []
+    for _ in range(2):
+        env, opening = environment(task_id="medium_mixed_pair", episode_id="one")
+        seen = raw(env)
+        end = step(env, {"payload_generators": [{"method_name": "median_filter"}]})
+        assert end["done"]
+        told.append((opening, seen, end))
+    assert told[0] == told[1]
+
+
+def test_episode_isolation() -> None:
+    one, _ = environment(task_id="easy_single_spike", episode_id="same")
+    other, _ = environment(task_id="hard_mixed_multi", episode_id="same")
+    before = raw(other)
+    assert step(one, {"classifications": right_rows(one)})["reward"] == 1.0
+    assert one.state.status == "completed"
+    assert other.state.status == "running"
+    assert raw(other) == before
+    assert all(score("other_session", level) == 0.0 for level in LEVELS)
+
+
+def test_oracle_containment() -> None:
+    check_state_and_opening_are_silent()
+    env, _ = environment(task_id="hard_mixed_multi")
+    for action in ({"analysis_method": "nothing"}, {"classifications": 5}, {"debug": True}):
+        assert list(rows_within(step(env, action))) == []
+    assert score("debug_probing", "hard") == 0.0
+
+
+def test_oracle_max() -> None:
+    for task in DEFAULT_TASK_ORDER:
+        assert Arena().play(get_policy("reference"), {"task_id": task}).score == 1.0
+    assert all(score("reference", level, n) == 1.0 for level in LEVELS for n in range(4))
+
+
+def test_floor_gap() -> None:
+    for level in LEVELS:
+        floor = [score(name, level, n) for name in ("null", "random") for n in range(4)]
+        assert max(floor) < 0.3
+        assert sum(floor) / len(floor) < 0.05
+        assert score("reference", level) - max(floor) > 0.5
+
+
+def test_canary_floor() -> None:
+    env, _ = environment(task_id="hard_mixed_multi")
+    assert step(env, {})["reward"] == 0.0  # the empty action is an empty report
+    quitter, _ = environment(task_id="hard_mixed_multi", max_steps=3)
+    rewards = [step(quitter, {"analysis_method": "list_dates"})["reward"] for _ in range(6)]
+    assert rewards == [0.0] * 6
+    calm, _ = environment(seed=5, scenario_family="mixed", anomaly_count=0)
+    assert step(calm, {})["reward"] == 1.0  # and is right where there is nothing
+
+
+def test_no_solution_leakage() -> None:
+    check_state_and_opening_are_silent()
+    env, _ = environment(task_id="hard_mixed_multi", max_submissions=2)
+    right = right_rows(env)
+    practice = step(env, {"classifications": right[:1]})
+    assert list(rows_within(practice)) == []
+    final = step(env, {"classifications": right[:1]})
+    unsaid = [row for row in rows_within(final) if row not in right[:1]]
+    assert unsaid == []
+    assert all(issue["expected_row"] is None for issue in final["submission_issues"])
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, each in EXPLOITS.items() if each.ceiling is NOTHING]
+)
+def test_adversarial_floor(name: str) -> None:
+    assert [score(name, level, n) for level in LEVELS for n in range(2)] == [0.0] * 8
+
+
+def test_gameability_gap() -> None:
+    work = [
+        AuditJob(name, level, 0, 12)
+        for name in ("report_flagged", "threshold_sweep", "extreme_per_day", "one_per_family")
+        for level in LEVELS
+    ]
+    table = lines(run_job(job) for job in work)
+    assert len(table) == 16
+    assert all(line.max_mean is not None for line in table)
+    assert [(line.policy, line.difficulty, line.mean) for line in table if line.mean > 0.5] == []
+
+
+def test_difficulty_separation() -> None:
+    means = []
+    for level in LEVELS:
+        rows = [
+            row.margin
+            for seed in range(12)
+            for row in certify_one(EpisodeConfig(seed, "rate_spike_from_median", level)).rows
+        ]
+        means.append(sum(margin or 0.0 for margin in rows) / len(rows))
+    assert means == sorted(means, reverse=True)
+    assert means[0] - means[2] > 0.1
+
+
+def test_verifier_determinism() -> None:
+    episode = EpisodeSession()
+    episode.reset(task_id="hard_mixed_multi")
+    assert episode.episode is not None
+    right = list(episode.episode.expected_rows)
+    given = [*right, right[0]]
+    scores = set()
+    for shuffle in range(8):
+        random.Random(shuffle).shuffle(given)
+        scores.add(grade(Report(tuple(given), ()), right).score)
+    assert len(scores) == 1
+    assert scores != {1.0}
+
+
+def record(policy: str, path: Path) -> None:
+    stream = io.StringIO()
+    for task in DEFAULT_TASK_ORDER:
+        played = EpisodeSession()
+        opening = played.reset(task_id=task)
+        recorder = RunRecorder(stream, policy, {"task_id": task}, observed(opening))
+        for action, reply in moves(played, get_policy(policy), opening):
+            recorder.step(action, observed(reply))
+        recorder.end(reply.reward)
+    path.write_text(stream.getvalue())
+
+
+def replayed(path: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "metric_tracker_rl.cli", "replay", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_replayability(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    record("reference", path)
+    done = replayed(path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 runs, 0 that differ" in done.stdout
+    path.write_text(path.read_text().replace('"score":1.0', '"score":0.7', 1))
+    assert replayed(path).returncode == 1
+    path.write_text(path.read_text().replace('"generator":"1"', '"generator":"0"', 1))
+    refused = replayed(path)
+    assert refused.returncode == 2
+    assert "generator" in refused.stderr
+
+
+# Break one thing at a time: each must make the check it belongs to fail.
+
+
+def broken(check: Callable[[], None]) -> None:
+    check_failed = False
+    try:
+        check()
+    except AssertionError:
+        check_failed = True
+    assert check_failed, f"{check.__name__} does not see the break"
+
+
+def test_a_label_in_the_state_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    true_state = MetricTrackerRlEnvironment.state.fget  # type: ignore[attr-defined]
+
+    def leaking(env: MetricTrackerRlEnvironment) -> Any:
+        state = true_state(env)
+        state.status = right_rows(env)[0]["date"]
+        return state
+
+    check_state_and_opening_are_silent()
+    monkeypatch.setattr(MetricTrackerRlEnvironment, "state", property(leaking))
+    broken(check_state_and_opening_are_silent)
+
+
+def test_a_dropped_duplicate_penalty_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_a_repeated_row_costs()
+    monkeypatch.setattr(grader, "DUPLICATE_PENALTY", (0.0, 0.0))
+    broken(check_a_repeated_row_costs)
+
+
+def test_a_second_submission_at_full_score_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_a_practice_submission_costs()
+    monkeypatch.setattr(session, "PRACTICE_COST", 0.0)
+    broken(check_a_practice_submission_costs)
+
+
+def test_an_ignored_salt_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_the_salt_decides_the_sealed_tasks()
+    true_hash = splits._hash
+    monkeypatch.setattr(splits, "_hash", lambda _, text: true_hash("", text))
+    broken(check_the_salt_decides_the_sealed_tasks)
+
+
+def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    from metric_tracker_rl.analysis_tools import lookup
+
+    true_preview = lookup.preview
+    opened: list[Any] = []
+    true_open = EpisodeSession.open
+
+    def opening(self: EpisodeSession, *given: Any) -> Any:
+        opened.append(given[1].episode)
+        return true_open(self, *given)
+
+    def telling(report: Report) -> Any:
+        shown = true_preview(report)
+        keys = {row.key for row in opened[-1].expected_rows}
+        shown.normalized_rows = [
+            {**each, "severity": "critical"} if row.key in keys else each
+            for row, each in zip(report.rows, shown.normalized_rows, strict=True)
+        ]
+        return shown
+
+    player = EXPLOITS["preview_oracle"].policy
+    assert Arena().play(player, reset_arguments("easy", 0)).score == 0.0
+    monkeypatch.setattr(EpisodeSession, "open", opening)
+    monkeypatch.setattr(lookup, "preview", telling)
+    assert Arena().play(player, reset_arguments("easy", 0)).score > 0.5
+
+
+def test_a_step_after_the_end_that_pays_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    true_step = EpisodeSession.step
+
+    def forgetting(self: EpisodeSession, call: Call) -> Any:
+        self.done = False
+        return true_step(self, call)
+
+    player = EXPLOITS["after_the_end"].policy
+    assert all(Arena().play(player, reset_arguments("hard", n)).score == 0.0 for n in range(6))
+    monkeypatch.setattr(EpisodeSession, "step", forgetting)
+    assert any(Arena().play(player, reset_arguments("hard", n)).score > 0.0 for n in range(6))
