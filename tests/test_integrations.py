@@ -118,3 +118,10 @@ def test_an_unknown_integration_is_refused_with_the_nearest():
     result = CliRunner().invoke(app, ["check-integrations", "trll"])
     assert result.exit_code == 2
     assert "Did you mean 'trl'" in " ".join(result.output.split())
+
+
+def test_a_trainers_own_environment_is_made_and_its_check_passes_there(tmp_path):
+    arguments = ["check-integrations", "skyrl", "--environments", str(tmp_path)]
+    result = CliRunner().invoke(app, [*arguments, "--checkout", str(ROOT)])
+    assert result.exit_code == 0, result.output
+    assert "passed" in result.output
