@@ -41,7 +41,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         epilog="Exit codes: 0 ran, 1 a task failed to run, 2 bad settings, 130 interrupted. "
         "Variables (also from .env.inference): HF_TOKEN, OPENAI_API_KEY or API_KEY; "
         "API_BASE_URL or OPENAI_BASE_URL; MODEL_NAME or OPENAI_MODEL; BASE_URL; IMAGE_NAME; "
-        "TEMPERATURE; MAX_TOKENS; MAX_TOOL_ROUNDS; and those of docs/inference.md.",
+        "TEMPERATURE; MAX_TOKENS; MAX_TOOL_ROUNDS; and those of docs/agent.md.",
     )
     parser.add_argument(
         "--tasks",
