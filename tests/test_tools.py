@@ -161,7 +161,7 @@ def test_the_catalogue_is_the_registry_is_the_contract() -> None:
     catalogue = available_analysis_methods()
     assert [spec.name for spec in catalogue] == list(TOOLS)
     assert set(TOOLS) == {*KEYS, "list_calendar"}
-    assert len(catalogue) == 24
+    assert len(catalogue) == 25
     assert all(spec.description.endswith((".", ")")) for spec in catalogue)
     assert [spec.name for spec in available_payload_generation_methods()] == list(ROW_GENERATORS)
     assert [s.name for s in available_synthetic_generator_methods()] == ["metric_stddev_shift"]

@@ -191,5 +191,7 @@ def _measure(
 
 
 def _level_of(reset: Reset) -> str:
-    """Difficulty of a task of a split."""
+    """Difficulty of a reset's episode, named in it or a split task's own."""
+    if "difficulty" in reset:
+        return str(reset["difficulty"])
     return get_task(reset["split"], reset["index"]).config.difficulty
