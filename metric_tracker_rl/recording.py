@@ -115,7 +115,7 @@ class RunRecorder:
             reward=observation.get("reward") or 0.0,
             done=bool(observation.get("done")),
             digest=digest_of(observation),
-            bytes=len(canonical(observation)),
+            bytes=len(canonical(observation).encode()),
             elapsed_s=round(elapsed_s, 6),
         )
 

@@ -124,6 +124,16 @@ def test_a_reference_below_one_is_outside_its_limits() -> None:
     assert replace(line, mean=1.0).holds
 
 
+def test_a_noisy_channel_may_be_lucky_and_is_caught_when_it_tells_something() -> None:
+    lucky = Line("message_timing", "easy", 200, 0.002, 0.0, 0.005, 0.0, 31, 9, 0.0, 0.0)
+    assert not lucky.holds
+    assert replace(lucky, by_interval=True).holds
+    assert not replace(lucky, by_interval=True, mean=0.1, low=0.06, high=0.14).holds
+    assert get_exploit("message_timing").ceiling.by_interval
+    assert get_exploit("message_timing").ceiling.mean == NOTHING.mean
+    assert not get_exploit("message_size").ceiling.by_interval
+
+
 def test_two_exploits_of_one_name_are_a_mistake_and_an_unknown_one_is_told() -> None:
     with pytest.raises(TypeError, match="declared twice"):
         exploit("report_flagged", NOTHING)(lambda _: iter([submit([])]))  # type: ignore[arg-type]

@@ -87,6 +87,7 @@ def test_the_wheel_holds_the_package_and_no_tests(built: Path) -> None:
         "metric_tracker_rl",
         "server",
         "inference.py",
+        "metric_tracker_verifiers.py",
         f"openenv_metric_tracker_rl-{version}.dist-info",
     }
     assert "metric_tracker_rl/py.typed" in names

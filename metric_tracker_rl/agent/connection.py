@@ -19,7 +19,7 @@ from metric_tracker_rl.agent.servers import Say, Server
 from metric_tracker_rl.agent.settings import TOKEN_VARIABLE, Settings
 from metric_tracker_rl.client import MetricTrackerRlEnv
 from metric_tracker_rl.errors import ServerError
-from metric_tracker_rl.recording import digest_of
+from metric_tracker_rl.recording import canonical, digest_of
 
 LOST = (OSError, TimeoutError, WebSocketException, EOFError)
 """What a lost connection raises; ConnectionError is an OSError."""
@@ -57,6 +57,11 @@ class EpisodeConnection:
         settings: timeouts and the number of retries.
         reset: arguments of the reset.
         say: told about every loss.
+
+    Attributes:
+        tool_calls: analysis steps taken, once each, however often they were replayed.
+        reply_bytes: bytes of the replies to all steps, in canonical form.
+        reconnects: times the connection was lost and made again.
     """
 
     def __init__(
@@ -69,6 +74,8 @@ class EpisodeConnection:
         self._client: MetricTrackerRlEnv | None = None
         self._actions: list[dict[str, Any]] = []
         self._digests: list[str] = []
+        self.tool_calls = 0
+        self.reply_bytes = 0
         self.reconnects = 0
 
     async def open(self) -> Observation:
@@ -93,6 +100,8 @@ class EpisodeConnection:
         observation = await self._persist(dict(action))
         self._actions.append(dict(action))
         self._digests.append(digest_of(observation))
+        self.tool_calls += action.get("analysis_method") is not None
+        self.reply_bytes += len(canonical(observation).encode())
         return observation
 
     async def close(self) -> None:

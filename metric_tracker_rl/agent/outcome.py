@@ -31,6 +31,8 @@ class Outcome:
         breakdown: the grader's, if a report was graded.
         error: why it failed, or a remark on how it ended.
         reconnects: times the environment was lost and found again.
+        tool_calls: analysis steps.
+        reply_bytes: bytes of the replies to all steps, in canonical form.
     """
 
     job: Job
@@ -42,6 +44,8 @@ class Outcome:
     breakdown: dict[str, Any] | None = None
     error: str = ""
     reconnects: int = 0
+    tool_calls: int = 0
+    reply_bytes: int = 0
     usage: Usage = field(default_factory=Usage)
     events: list[Event] = field(default_factory=list)
 
@@ -65,6 +69,8 @@ class Outcome:
             "reward_breakdown": self.breakdown,
             "error": self.error or None,
             "reconnects": self.reconnects,
+            "tool_calls": self.tool_calls,
+            "reply_bytes": self.reply_bytes,
             "model_calls": self.usage.calls,
             "prompt_tokens": self.usage.prompt_tokens,
             "completion_tokens": self.usage.completion_tokens,

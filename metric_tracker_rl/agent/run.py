@@ -150,6 +150,8 @@ class Run:
         finally:
             outcome.seconds = time.monotonic() - began
             outcome.reconnects = connection.reconnects
+            outcome.tool_calls = connection.tool_calls
+            outcome.reply_bytes = connection.reply_bytes
             outcome.steps = block.steps
             block.end(outcome.success, outcome.score)
             await connection.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metric_tracker_rl.errors import UnknownNameError
 from metric_tracker_rl.policies.registry import Observed, Play, Policy
@@ -26,10 +26,13 @@ class Ceiling:
     Attributes:
         mean: largest mean score.
         perfect: largest share of episodes with a score of 1.0.
+        by_interval: whether the mean may lie above by chance: then it is the lower end of its
+            95 % interval that must not. For noise, which no two runs share.
     """
 
     mean: Mapping[str, float]
     perfect: Mapping[str, float]
+    by_interval: bool = False
 
 
 def ceiling(
@@ -45,8 +48,8 @@ def ceiling(
 
 NOTHING = ceiling((0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
 """For what must be worth no more than the empty report."""
-LUCK = ceiling((0.02, 0.0), (0.02, 0.0), (0.02, 0.0))
-"""For side channels that are full of noise, where a row may be hit by luck."""
+NOTHING_BUT_LUCK = replace(NOTHING, by_interval=True)
+"""The same for channels full of noise, where a row may be hit by luck once in a while."""
 FLAGGED = ceiling((0.25, 0.40), (0.15, 0.20), (0.15, 0.10))
 """For reports of everything that any tool flags."""
 BLIND = ceiling((0.50, 0.40), (0.40, 0.20), (0.35, 0.10))

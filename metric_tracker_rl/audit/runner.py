@@ -43,6 +43,7 @@ class Line:
         perfect: share of episodes with a score of 1.0.
         calls, reply_bytes: mean cost of an episode.
         max_mean, max_perfect: ceiling; None for a baseline.
+        by_interval: whether the interval's lower end, not the mean, is held to the ceiling.
         min_mean: floor, for the reference policy.
     """
 
@@ -58,11 +59,13 @@ class Line:
     max_mean: float | None
     max_perfect: float | None
     min_mean: float = 0.0
+    by_interval: bool = False
 
     @property
     def holds(self) -> bool:
         """Whether the policy stays where it belongs."""
-        under = self.max_mean is None or self.mean <= self.max_mean
+        judged = self.low if self.by_interval else self.mean
+        under = self.max_mean is None or judged <= self.max_mean
         rarely = self.max_perfect is None or self.perfect <= self.max_perfect
         return under and rarely and self.mean >= self.min_mean
 
@@ -167,4 +170,5 @@ def _line(policy: str, level: str, played: Sequence[Played]) -> Line:
         max_mean=limit.mean[level] if limit else None,
         max_perfect=limit.perfect[level] if limit else None,
         min_mean=1.0 if policy == "reference" else 0.0,
+        by_interval=limit.by_interval if limit else False,
     )

@@ -6,7 +6,7 @@ import json
 import time
 
 from metric_tracker_rl.audit.flagged import Asking, Row
-from metric_tracker_rl.audit.registry import LUCK, NOTHING, exploit
+from metric_tracker_rl.audit.registry import NOTHING, NOTHING_BUT_LUCK, exploit
 from metric_tracker_rl.policies.registry import Observed, Play, analyse, result_of, submit
 from metric_tracker_rl.vocabulary import DETECTION_METHODS, RATE_DROP
 
@@ -65,7 +65,7 @@ def message_size(opening: Observed) -> Play:
     yield submit((chosen + unsorted)[: opening["expected_row_count"]])
 
 
-@exploit("message_timing", LUCK)
+@exploit("message_timing", NOTHING_BUT_LUCK)
 def message_timing(opening: Observed) -> Play:
     """Submits the dates whose previews took longest."""
     days = _by_date((yield from all_cells()))

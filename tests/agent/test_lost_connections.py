@@ -61,6 +61,9 @@ def test_a_server_killed_in_mid_episode_and_started_again_costs_nothing(
     assert harmed.tasks[0]["reconnects"] == 1
     assert harmed.tasks[0]["score"] == unharmed.tasks[0]["score"] == 1.0
     assert harmed.out == unharmed.out
+    # What was replayed is not paid for twice.
+    for cost in ("tool_calls", "reply_bytes"):
+        assert harmed.tasks[0][cost] == unharmed.tasks[0][cost] > 0
 
 
 def test_a_server_without_room_is_waited_for(
