@@ -21,9 +21,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from starlette.testclient import TestClient
 
 from metric_tracker_rl.cli.load import LoadError, Session, connect, connect_all, frame, text_frame
-from metric_tracker_rl.cli.server_process import HOST, ServerProcess, serving, start
+from metric_tracker_rl.cli.server_process import HOST, ServerProcess, serving
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.session import EpisodeSession
 from server.app import build_app
 from server.settings import Settings
 
@@ -109,8 +108,10 @@ def test_every_http_episode_survives_a_killed_server(tmp_path: Path) -> None:
         "METRIC_TRACKER_EPISODE_STORE": str(tmp_path / "episodes.db"),
         "METRIC_TRACKER_LOG_LEVEL": "warning",
     }
-    server = start(environ=environ)
-    with httpx.Client(base_url=server.url, timeout=60) as client:
+    with (
+        serving(environ=environ) as server,
+        httpx.Client(base_url=server.url, timeout=60) as client,
+    ):
         players = [HttpPlayer(client, seed) for seed in range(CRASHED_EPISODES)]
         for player in players:
             for _ in range(player.reset["seed"] % 3):
@@ -124,19 +125,12 @@ def test_every_http_episode_survives_a_killed_server(tmp_path: Path) -> None:
         print(f"{lost} of {len(racing)} players under way were cut off")
         with pytest.raises(httpx.TransportError):
             client.get("/health")
-        server.log.unlink()
-        server = start(environ=environ, port=server.port)
-        try:
+        with serving(environ=environ, port=server.port):
             for player in players:
                 assert player.finish() == 1.0
-                undisturbed = EpisodeSession()
-                undisturbed.reset(**player.reset)
                 state = client.get("/state", params={"episode_id": player.episode_id}).json()
                 assert state["status"] == "completed"
                 assert state["step_count"] == player.steps
-        finally:
-            server.stop()
-            server.log.unlink()
 
 
 def test_two_workers_share_episodes_and_add_up_their_figures(tmp_path: Path) -> None:
