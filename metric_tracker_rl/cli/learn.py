@@ -32,7 +32,7 @@ score plus this, has learnt nothing."""
 
 def learn(
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds, from 0 on.")] = 3,
-    updates: Annotated[int, typer.Option(min=1, help="Gradient steps of a run.")] = 200,
+    updates: Annotated[int, typer.Option(min=1, help="Gradient steps of a run.")] = 400,
     arm: Annotated[
         list[str] | None, typer.Option(help=f"Arms to run: {', '.join(ARMS)}. Default: all.")
     ] = None,

@@ -42,7 +42,7 @@ class Settings:
             in which reports and rewards have nothing to do with each other.
     """
 
-    updates: int = 200
+    updates: int = 400
     episodes: int = 16
     rollouts: int = 8
     learning_rate: float = 16.0
@@ -132,9 +132,11 @@ class Examination:
     """
 
     def __init__(self, resets: Sequence[Reset], seed: int = 0) -> None:
-        self._resets, self._seed = list(resets), seed
-        self._vector = VectorSession(len(self._resets))
-        self._candidates = _look(self._vector, self._resets, rollouts=1)
+        self._seed = seed
+        self._vector = VectorSession(len(resets))
+        self._candidates = _look(self._vector, resets, rollouts=1)
+        # Kept, so that no measurement has to make the episodes again.
+        self._views = [session.view for session in self._vector.sessions]
 
     def exploring(self, policy: RowPolicy) -> Floats:
         """Score of each episode as the policy plays in training, coins included."""
@@ -148,7 +150,9 @@ class Examination:
         )
 
     def _score(self, keeps: Sequence[NDArray[np.bool_]]) -> Floats:
-        self._vector.reset(self._resets)
+        for session, view in zip(self._vector.sessions, self._views, strict=True):
+            assert view is not None
+            session.open(session.task_id, view)
         return _scores(self._vector, self._candidates, keeps)[:, 0]
 
 
