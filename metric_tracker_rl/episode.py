@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from metric_tracker_rl.config import EpisodeConfig
 from metric_tracker_rl.errors import ToolArgumentError, echo, nearest
@@ -17,6 +15,9 @@ from metric_tracker_rl.funnel import HOURS
 from metric_tracker_rl.generator import Draw, generate
 from metric_tracker_rl.reporting_policy import ReportRow
 from metric_tracker_rl.series import DailySeries, Ints
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CACHE_SIZE = 256
 """Episodes kept in memory per process; one takes roughly 150 kB."""
@@ -45,6 +46,8 @@ class Episode:
     @cached_property
     def daily(self) -> pd.DataFrame:
         """Event counts, one row a day (index: date), one column a stage."""
+        import pandas as pd  # a server that nobody asks for frames starts without it
+
         index = pd.Index(self.dates, name="date")
         return _frame(self.draw.hourly.sum(axis=1), self.config, index)
 
@@ -54,6 +57,8 @@ class Episode:
 
         A view on the generator's array: no number is stored twice.
         """
+        import pandas as pd
+
         index = pd.MultiIndex.from_product([self.dates, range(HOURS)], names=["date", "hour"])
         stages = self.draw.hourly.shape[2]
         return _frame(self.draw.hourly.reshape(-1, stages), self.config, index)
@@ -135,4 +140,6 @@ build_episode = EpisodeCache(CACHE_SIZE)
 
 
 def _frame(counts: Ints, config: EpisodeConfig, index: pd.Index) -> pd.DataFrame:
+    import pandas as pd
+
     return pd.DataFrame(counts, index=index, columns=list(config.funnel_spec.counts), copy=False)
