@@ -31,7 +31,13 @@ PENALTIES = ("extra_row_penalty", "duplicate_penalty", "invalid_row_penalty", "e
 
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
-    html(heading("Your report", "Add rows from an answer, or type them here."))
+    html(
+        heading(
+            "Your report",
+            "Add rows from an answer, or double-click a cell and type. "
+            "A right click on a cell adds and removes rows.",
+        )
+    )
     rows = gr.Dataframe(
         headers=list(ROW_FIELDS),
         datatype="str",
@@ -39,6 +45,7 @@ def build(page: Page) -> None:
         interactive=True,
         row_count=1,
         column_count=len(ROW_FIELDS),
+        column_limits=(len(ROW_FIELDS), len(ROW_FIELDS)),
         show_label=False,
         wrap=True,
         elem_classes="mt-edit",
