@@ -82,7 +82,6 @@ def _custom_form() -> tuple[list[Any], gr.Dataframe, gr.Button]:
         interactive=True,
         row_count=1,
         column_count=len(CUSTOM_COLUMNS),
-        column_limits=(len(CUSTOM_COLUMNS), len(CUSTOM_COLUMNS)),
         label="Custom anomalies",
         elem_classes="mt-edit",
         elem_id="mt-custom",

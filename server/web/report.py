@@ -45,7 +45,6 @@ def build(page: Page) -> None:
         interactive=True,
         row_count=1,
         column_count=len(ROW_FIELDS),
-        column_limits=(len(ROW_FIELDS), len(ROW_FIELDS)),
         show_label=False,
         wrap=True,
         elem_classes="mt-edit",
