@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.anomalies import FAMILIES, Cause, CleanDay
+from metric_tracker_rl.anomalies import Cause
 from metric_tracker_rl.bitstream import BitStream
 from metric_tracker_rl.calendar import (
     CalendarEntry,
@@ -24,52 +24,35 @@ from metric_tracker_rl.calendar import (
     empty_entry,
     explained_mask,
 )
-from metric_tracker_rl.config import MIXED, EpisodeConfig
+from metric_tracker_rl.config import EpisodeConfig
 from metric_tracker_rl.custom_anomalies import AppliedAnomaly, apply_custom
 from metric_tracker_rl.effects import to_counts
 from metric_tracker_rl.errors import GenerationError
 from metric_tracker_rl.funnel import HOURS
 from metric_tracker_rl.levels import GUARD_BAND, SEVERITY_GUARD
-from metric_tracker_rl.reporting_policy import SEVERITY_BOUNDS, ReportRow, findings_of_day, label
+from metric_tracker_rl.planning import causes_of_day, days_and_families, view_of
+from metric_tracker_rl.reporting_policy import SEVERITY_BOUNDS, ReportRow, label
 from metric_tracker_rl.series import (
     DailySeries,
     Floats,
     Ints,
     daily_values,
     deviations,
-    excess_counts,
     medians,
 )
 from metric_tracker_rl.vocabulary import (
-    COUNT_DROP,
-    COUNT_SPIKE,
     EVENT_COUNT,
-    MIX_SHIFT,
-    QUALITY_ISSUE,
-    RATE_DROP,
-    RATE_SPIKE,
 )
 
 MAX_DRAWS = 200
 """Draws before giving up; the mean is close to one."""
-PLAN_TRIES = 40
-"""Proposals for one cause on one day before its draw is thrown away."""
-PLAN_BAND = GUARD_BAND + 0.02
-"""Guard band while planning: a little wider than the final one, because every anomaly moves
-the medians that the others were planned against."""
 SETTLE_ROUNDS = 6
 """How often a draw's causes are planned again against the medians that they themselves moved."""
-SHARED_DAY = 0.3
-"""How often a traffic-mix shift in a mixed episode shares its day with another cause."""
 FIRST_DATE = dt.date(2022, 1, 1)
 DATE_SPAN = 1400
 """Episodes start within this many days of `FIRST_DATE`; no clock is ever read."""
 TREND = 0.04
 """Largest relative change of traffic from the first to the last day of an episode."""
-
-COUNT_FAMILIES = (COUNT_DROP, COUNT_SPIKE)
-RATE_FAMILIES = (RATE_DROP, RATE_SPIKE)
-UNSHARED = (QUALITY_ISSUE, MIX_SHIFT)
 
 
 @dataclass(frozen=True)
@@ -167,7 +150,7 @@ def _draw(config: EpisodeConfig, number: int) -> Draw | None:
     else:
         free = stream.shuffled(range(level.days))
     explained = explained_mask(calendar, funnel, level)
-    days = _days_and_families(stream, config, free)
+    days = days_and_families(stream, config, free)
     if calendar and days:
         calendar = (*calendar, empty_entry(stream, sorted(days)))
     calendar = tuple(sorted(calendar, key=lambda entry: entry.day))
@@ -177,8 +160,8 @@ def _draw(config: EpisodeConfig, number: int) -> Draw | None:
     unsettled = set(days)
     for _ in range(SETTLE_ROUNDS):
         for day in sorted(unsettled):
-            view = _view(config, clean, clean_values, baselines, day)
-            causes = _causes_of_day(stream, days[day], view)
+            view = view_of(config, clean, clean_values, baselines, day)
+            causes = causes_of_day(stream, days[day], view)
             if causes is None:
                 return None
             planned[day] = causes
@@ -276,94 +259,6 @@ def _clean_counts(stream: BitStream, config: EpisodeConfig, start: dt.date) -> I
         drawn = to_counts(above * rate + spread * noise[step + 1])
         counts[:, :, step + 1] = np.minimum(drawn, above)
     return counts
-
-
-def _days_and_families(
-    stream: BitStream, config: EpisodeConfig, free: list[int]
-) -> dict[int, list[str]]:
-    """Families by day: one cause a day, but for a traffic-mix shift that shares one.
-
-    Days with impossible counts are never shared: the policy reports nothing else on them.
-    """
-    days: dict[int, list[str]] = {}
-    for name in _family_names(stream, config):
-        hosts = [day for day, names in days.items() if len(names) == 1 and names[0] not in UNSHARED]
-        shares = name == MIX_SHIFT and config.scenario_family == MIXED and hosts
-        if shares and stream.uniform() < SHARED_DAY:
-            days[stream.pick(hosts)].append(name)
-        else:
-            days[free.pop()] = [name]
-    return days
-
-
-def _family_names(stream: BitStream, config: EpisodeConfig) -> list[str]:
-    """Family of each anomaly; a mixed episode draws them, as its level wants it."""
-    count = config.anomaly_count
-    if config.scenario_family != MIXED:
-        return [config.scenario_family] * count
-    names: list[str] = []
-    if config.level.mixed_needs_both and count >= 2:
-        names = [stream.pick(COUNT_FAMILIES), stream.pick(RATE_FAMILIES)]
-    elif count >= 2:
-        # One anomaly that surely has echoes, so that reporting whatever is flagged is wrong.
-        names = [stream.pick([name for name in FAMILIES if name not in UNSHARED])]
-    while len(names) < count:
-        # No family twice before all are there: a report by kind alone must not do.
-        unused = [name for name in FAMILIES if name not in names]
-        names.append(stream.pick(unused or list(FAMILIES)))
-    # Mix shifts last, so that a day to share exists by then.
-    return sorted(names, key=lambda name: name == MIX_SHIFT)
-
-
-def _view(
-    config: EpisodeConfig, clean: Ints, clean_values: Floats, baselines: Floats, day: int
-) -> CleanDay:
-    return CleanDay(
-        index=day,
-        hours=clean[day],
-        values=clean_values[day].tolist(),
-        baselines=baselines.tolist(),
-        funnel=config.funnel_spec,
-        level=config.level,
-    )
-
-
-def _causes_of_day(
-    stream: BitStream, names: Sequence[str], view: CleanDay
-) -> tuple[Cause, ...] | None:
-    """First proposal for the day's families that the rule answers with their roots."""
-    baselines = np.array(view.baselines)
-    for _ in range(PLAN_TRIES):
-        causes = tuple(FAMILIES[name].plan(stream, view) for name in names)
-        hours = view.hours
-        for cause in causes:
-            hours = cause.effect.apply(hours)
-        one_day = hours[np.newaxis]
-        changes = deviations(daily_values(one_day, view.funnel), baselines)[0].tolist()
-        if _near_threshold(changes, view, PLAN_BAND):
-            continue
-        excess = excess_counts(one_day)[0].tolist()
-        found = findings_of_day(changes, excess, view.funnel, view.level)
-        answered = {(f.entity_type, f.entity_name, f.anomaly_type) for f in found}
-        if answered == {tuple(cause.root) for cause in causes}:
-            return causes
-    return None
-
-
-def _near_threshold(changes: Sequence[float], view: CleanDay, band: float) -> bool:
-    """Whether any deviation of the day lies within `band` of its threshold."""
-    level, stages = view.level, len(view.funnel.counts)
-    limits = (
-        [level.count_threshold] * stages
-        + [level.rate_threshold] * len(view.funnel.rates)
-        + [level.mix_threshold]
-    )
-    low, high = 1.0 - band, 1.0 + band
-    near = any(
-        low <= abs(change) / limit <= high for change, limit in zip(changes, limits, strict=True)
-    )
-    steps = changes[stages : 2 * stages - 1]
-    return near or any(low <= -change / level.break_threshold <= high for change in steps)
 
 
 def _guarded(series: DailySeries) -> NDArray[np.bool_]:

@@ -37,7 +37,7 @@ from metric_tracker_rl.vocabulary import (
 ENGINE = Path(metric_tracker_rl.__file__).parent
 BYTE_MAKERS = sorted(
     [ENGINE / f"{name}.py" for name in ("bitstream", "calendar", "config", "custom_anomalies")]
-    + [ENGINE / f"{name}.py" for name in ("effects", "funnel", "generator", "levels")]
+    + [ENGINE / f"{name}.py" for name in ("effects", "funnel", "generator", "levels", "planning")]
     + [ENGINE / "reporting_policy.py", ENGINE / "series.py", *(ENGINE / "anomalies").glob("*.py")]
 )
 """Every module that decides a byte of an episode."""
