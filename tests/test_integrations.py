@@ -125,3 +125,17 @@ def test_a_trainers_own_environment_is_made_and_its_check_passes_there(tmp_path)
     result = CliRunner().invoke(app, [*arguments, "--checkout", str(ROOT)])
     assert result.exit_code == 0, result.output
     assert "passed" in result.output
+
+
+def test_a_trainer_whose_python_is_not_here_is_left_out_of_a_run_of_all_alone(
+    monkeypatch, tmp_path
+):
+    module = "metric_tracker_rl.cli.check_integrations"
+    monkeypatch.setattr(f"{module}._found", lambda _: False)
+    monkeypatch.setattr(f"{module}.INTEGRATIONS", {"nemo_gym": INTEGRATIONS["nemo_gym"]})
+    place = ["--environments", str(tmp_path)]
+    everything = CliRunner().invoke(app, ["check-integrations", *place])
+    assert (everything.exit_code, "left out" in everything.output) == (0, True)
+    by_name = CliRunner().invoke(app, ["check-integrations", "nemo_gym", *place])
+    assert (by_name.exit_code, "left out" in by_name.output) == (1, True)
+    assert list(tmp_path.iterdir()) == []
