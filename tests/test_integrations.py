@@ -130,9 +130,10 @@ def test_a_trainers_own_environment_is_made_and_its_check_passes_there(tmp_path)
 def test_a_trainer_whose_python_is_not_here_is_left_out_of_a_run_of_all_alone(
     monkeypatch, tmp_path
 ):
-    module = "metric_tracker_rl.cli.check_integrations"
-    monkeypatch.setattr(f"{module}._found", lambda _: False)
-    monkeypatch.setattr(f"{module}.INTEGRATIONS", {"nemo_gym": INTEGRATIONS["nemo_gym"]})
+    # By its name in sys.modules: the package's attribute of that name is the command.
+    module = sys.modules["metric_tracker_rl.cli.check_integrations"]
+    monkeypatch.setattr(module, "_found", lambda _: False)
+    monkeypatch.setattr(module, "INTEGRATIONS", {"nemo_gym": INTEGRATIONS["nemo_gym"]})
     place = ["--environments", str(tmp_path)]
     everything = CliRunner().invoke(app, ["check-integrations", *place])
     assert (everything.exit_code, "left out" in everything.output) == (0, True)
