@@ -45,6 +45,8 @@ def build(page: Page) -> None:
         interactive=True,
         row_count=1,
         column_count=len(ROW_FIELDS),
+        # On a narrow screen the table scrolls instead of breaking words.
+        column_widths=[f"{max(110, 10 * len(name) + 24)}px" for name in ROW_FIELDS],
         show_label=False,
         wrap=True,
         elem_classes="mt-edit",
