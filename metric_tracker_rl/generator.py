@@ -40,9 +40,7 @@ from metric_tracker_rl.series import (
     deviations,
     medians,
 )
-from metric_tracker_rl.vocabulary import (
-    EVENT_COUNT,
-)
+from metric_tracker_rl.vocabulary import DATA_QUALITY, HOURLY_MIX
 
 MAX_DRAWS = 200
 """Draws before giving up; the mean is close to one."""
@@ -128,10 +126,10 @@ def severity_is_clear(row: ReportRow) -> bool:
 
     Data-quality sizes are whole numbers that nobody divides; they need no distance.
     """
-    if row.entity_type not in (EVENT_COUNT, "conversion_rate", "funnel_step", "hourly_mix"):
+    if row.entity_type == DATA_QUALITY:
         return True
     size = abs(row.delta_value)
-    if row.entity_type != "hourly_mix":
+    if row.entity_type != HOURLY_MIX:
         size = size / row.baseline_value if row.baseline_value else size
     bounds = SEVERITY_BOUNDS[row.entity_type]
     return all(abs(size / bound - 1.0) > SEVERITY_GUARD for bound in bounds)

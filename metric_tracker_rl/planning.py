@@ -15,7 +15,14 @@ from metric_tracker_rl.bitstream import BitStream
 from metric_tracker_rl.config import MIXED, EpisodeConfig
 from metric_tracker_rl.levels import GUARD_BAND
 from metric_tracker_rl.reporting_policy import findings_of_day
-from metric_tracker_rl.series import Floats, Ints, daily_values, deviations, excess_counts
+from metric_tracker_rl.series import (
+    Floats,
+    Ints,
+    daily_values,
+    deviations,
+    excess_counts,
+    thresholds,
+)
 from metric_tracker_rl.vocabulary import (
     COUNT_DROP,
     COUNT_SPIKE,
@@ -113,11 +120,7 @@ def causes_of_day(
 def _near_threshold(changes: Sequence[float], view: CleanDay, band: float) -> bool:
     """Whether any deviation of the day lies within `band` of its threshold."""
     level, stages = view.level, len(view.funnel.counts)
-    limits = (
-        [level.count_threshold] * stages
-        + [level.rate_threshold] * len(view.funnel.rates)
-        + [level.mix_threshold]
-    )
+    limits = thresholds(view.funnel, level).tolist()
     low, high = 1.0 - band, 1.0 + band
     near = any(
         low <= abs(change) / limit <= high for change, limit in zip(changes, limits, strict=True)

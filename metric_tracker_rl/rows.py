@@ -144,6 +144,25 @@ class SubmissionPreview(Record):
     normalized_rows: list[dict[str, Any]] = Field(default_factory=list)
 
 
+SCORE_SHARES = (
+    "precision",
+    "recall",
+    "anomaly_type_accuracy",
+    "detection_method_accuracy",
+    "value_accuracy",
+    "severity_accuracy",
+)
+"""Fields of a breakdown that are shares of what could be earned."""
+
+SCORE_PENALTIES = (
+    "extra_row_penalty",
+    "duplicate_penalty",
+    "invalid_row_penalty",
+    "exploit_penalty",
+)
+"""Fields of a breakdown that are taken off."""
+
+
 class RewardBreakdown(Record):
     """Score of a report and the counts behind it; all shares in [0, 1]."""
 

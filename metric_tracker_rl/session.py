@@ -26,7 +26,7 @@ from metric_tracker_rl.errors import (
     ToolArgumentError,
     UnknownNameError,
 )
-from metric_tracker_rl.grader import Grade, counts_only, grade
+from metric_tracker_rl.grader import counts_only, grade
 from metric_tracker_rl.play import (
     DEFAULT_MAX_STEPS,
     PRACTICE_COST,
@@ -95,7 +95,6 @@ class EpisodeSession:
         self.steps = 0
         self.submissions = 0
         self.done = False
-        self.last_grade: Grade | None = None
 
     @property
     def episode(self) -> Episode | None:
@@ -174,7 +173,6 @@ class EpisodeSession:
         self.task_id, self.view = task_id, view
         self.steps = self.submissions = 0
         self.done = False
-        self.last_grade = None
         return Reply(
             READY,
             f"Episode ready: {len(view.episode.dates)} days from {view.episode.dates[0]} to "
@@ -269,7 +267,6 @@ class EpisodeSession:
             )
         score = round(graded.score * (1.0 - PRACTICE_COST * (self.submissions - 1)), 6)
         self.done = True
-        self.last_grade = graded
         content["reward_breakdown"] = graded.breakdown.model_copy(update={"total_score": score})
         if not view.sealed:  # which rows were right would give sealed answers away
             content.update(

@@ -10,17 +10,7 @@ from typing import Any
 
 from openenv.core.rubrics import Rubric
 
-from metric_tracker_rl.rows import RewardBreakdown
-
-ACCURACIES = (
-    "precision",
-    "recall",
-    "anomaly_type_accuracy",
-    "detection_method_accuracy",
-    "value_accuracy",
-    "severity_accuracy",
-)
-PENALTIES = ("extra_row_penalty", "duplicate_penalty", "invalid_row_penalty", "exploit_penalty")
+from metric_tracker_rl.rows import SCORE_PENALTIES, SCORE_SHARES, RewardBreakdown
 
 
 class ComponentRubric(Rubric):
@@ -45,7 +35,7 @@ class PenaltiesRubric(ComponentRubric):
 
     def __init__(self) -> None:
         super().__init__("penalties")
-        for name in PENALTIES:
+        for name in SCORE_PENALTIES:
             setattr(self, name, ComponentRubric(name))
 
     def forward(self, action: Any, observation: Any) -> float:
@@ -58,7 +48,7 @@ class ReportRubric(ComponentRubric):
 
     def __init__(self) -> None:
         super().__init__("total_score")
-        for name in ACCURACIES:
+        for name in SCORE_SHARES:
             setattr(self, name, ComponentRubric(name))
         self.penalties = PenaltiesRubric()
 

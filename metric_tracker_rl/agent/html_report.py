@@ -11,21 +11,13 @@ from metric_tracker_rl.agent.report_style import STYLE
 from metric_tracker_rl.agent.secrets import Clean
 from metric_tracker_rl.agent.stdout import one_line
 from metric_tracker_rl.agent.table import MODEL_CALL, Event
+from metric_tracker_rl.rows import SCORE_PENALTIES, SCORE_SHARES
 
 MAX_DETAILED = 200
 """Episodes drawn one by one; the table holds them all."""
 TICK_PERCENT = 0.9
 """Least width of a tool call on the timeline, in percent of it."""
 MAX_NOTE = 300
-SHARES = (
-    "precision",
-    "recall",
-    "anomaly_type_accuracy",
-    "detection_method_accuracy",
-    "value_accuracy",
-    "severity_accuracy",
-)
-PENALTIES = ("extra_row_penalty", "duplicate_penalty", "invalid_row_penalty", "exploit_penalty")
 COUNTS = (
     "expected_rows",
     "matched_rows",
@@ -179,11 +171,11 @@ def _breakdown(outcome: Outcome) -> str:
         return ""
     shares = "".join(
         f"<tr><td>{_words(name)}</td><td>{_bar(found[name])} {found[name]:.3f}</td></tr>"
-        for name in SHARES
+        for name in SCORE_SHARES
     )
     penalties = "".join(
         f"<tr><td>{_words(name)}</td><td>−{found[name]:.2f}</td></tr>"
-        for name in PENALTIES
+        for name in SCORE_PENALTIES
         if found[name]
     )
     counts = " · ".join(f"{_words(name)} {found[name]}" for name in COUNTS)

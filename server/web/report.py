@@ -12,21 +12,11 @@ from metric_tracker_rl.analysis_tools import row_generators
 from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
 from metric_tracker_rl.funnel import ORDERING_APP
 from metric_tracker_rl.reporting_policy import ROW_FIELDS
-from metric_tracker_rl.rows import RewardBreakdown, SubmissionIssue
+from metric_tracker_rl.rows import SCORE_PENALTIES, SCORE_SHARES, RewardBreakdown, SubmissionIssue
 from server.web.layout import html
 from server.web.markup import bar, day_name, heading, hint, note, table, text
 from server.web.page import Page, View
 from server.web.state import Visitor, key_of, rows_from_table
-
-SHARES = (
-    "precision",
-    "recall",
-    "anomaly_type_accuracy",
-    "detection_method_accuracy",
-    "value_accuracy",
-    "severity_accuracy",
-)
-PENALTIES = ("extra_row_penalty", "duplicate_penalty", "invalid_row_penalty", "exploit_penalty")
 
 
 def build(page: Page) -> None:
@@ -175,10 +165,10 @@ def score_html(visitor: Visitor) -> str:
     if not final.done:
         return heading("Practice submission") + note(final.message)
     issues: list[SubmissionIssue] = final.content["submission_issues"]
-    bars = "".join(bar(_words(name), got[name], f"{got[name]:.2f}") for name in SHARES)
+    bars = "".join(bar(_words(name), got[name], f"{got[name]:.2f}") for name in SCORE_SHARES)
     bars += "".join(
         bar(_words(name), got[name], f"−{got[name]:.2f}", "penalty")
-        for name in PENALTIES
+        for name in SCORE_PENALTIES
         if got[name]
     )
     perfect = " perfect" if got.total_score >= 1.0 else ""
