@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
 from metric_tracker_rl.analysis_tools.schema import json_schema
-from metric_tracker_rl.driver import call_from, observed
 from metric_tracker_rl.errors import (
     InvalidValueError,
     ToolArgumentError,
@@ -21,10 +20,11 @@ from metric_tracker_rl.errors import (
     unknown_name_message,
 )
 from metric_tracker_rl.funnel import ORDERING_APP
+from metric_tracker_rl.integrations.players import InProcess, Player, Remote
 from metric_tracker_rl.policies.registry import Action, Observed, Policy
 from metric_tracker_rl.report import MAX_ROWS
 from metric_tracker_rl.rows import MethodSpec, MetricSubmissionRow
-from metric_tracker_rl.session import ERROR, EpisodeSession
+from metric_tracker_rl.session import ERROR
 from metric_tracker_rl.split_rows import reset_arguments
 
 SUBMIT_SOLUTION = "submit_solution"
@@ -43,68 +43,6 @@ SYSTEM_PROMPT = (
 )
 
 _ANSWER_FIELDS = ("reward_breakdown", "submission_issues")
-
-
-class Player(Protocol):
-    """Where an episode is played: in this process or on a server."""
-
-    def reset(self, arguments: Mapping[str, Any]) -> Observed:
-        """Start an episode; the observation of the reset."""
-
-    def step(self, action: Action) -> Observed:
-        """One step; its observation."""
-
-    def close(self) -> None:
-        """Let go of what the player holds."""
-
-
-class InProcess:
-    """Plays against a session of its own, without a server."""
-
-    def __init__(self) -> None:
-        self._session = EpisodeSession()
-
-    def reset(self, arguments: Mapping[str, Any]) -> Observed:
-        return observed(self._session.reset(**arguments))
-
-    def step(self, action: Action) -> Observed:
-        return observed(self._session.step(call_from(action)))
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-
-class Remote:
-    """Plays on a server, over one WebSocket that opens with the first reset.
-
-    Args:
-        base_url: http(s) or ws(s) address of the server.
-    """
-
-    def __init__(self, base_url: str) -> None:
-        self._base_url = base_url
-        self._client: Any = None
-
-    def reset(self, arguments: Mapping[str, Any]) -> Observed:
-        if self._client is None:
-            from metric_tracker_rl.client import MetricTrackerRlEnv
-
-            self._client = MetricTrackerRlEnv(base_url=self._base_url).sync()
-            self._client.connect()
-        return self._observed(self._client.reset(**arguments))
-
-    def step(self, action: Action) -> Observed:
-        return self._observed(self._client.step(action))
-
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-
-    @staticmethod
-    def _observed(result: Any) -> dict[str, Any]:
-        plain: dict[str, Any] = result.observation.model_dump(mode="json")
-        return plain
 
 
 class ToolEpisode:
