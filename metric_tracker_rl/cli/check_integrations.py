@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +18,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from metric_tracker_rl.errors import UnknownNameError
+from metric_tracker_rl.cli.server_process import serving
+from metric_tracker_rl.errors import ConfigurationError, InvalidValueError, UnknownNameError
 
 ENGINE = ("numpy", "pandas", "pydantic", "rich", "typer")
 """What the engine and the adapters need; the server's own requirements stay out, because some
 trainers want other versions of them."""
 TESTING = ("pytest", "pytest-asyncio")
+SERVER_VARIABLE = "METRIC_TRACKER_CHECK_SERVER"
+"""Tells a check the address of the server to play on."""
+SERVER_SETTINGS = {
+    "METRIC_TRACKER_EPISODE_STORE": "memory",
+    "METRIC_TRACKER_DEBUG": "false",
+    "METRIC_TRACKER_TOKEN": "",
+    "ENABLE_WEB_INTERFACE": "false",
+}
 LEFT_OUT = "left out"
 """A trainer that wants a Python which is not here, in a run that did not ask for it by name."""
 
@@ -33,13 +46,14 @@ class Integration:
         requirements: what to install.
         first: installed before, by pip itself: a build of a library that others would replace
             by a much larger one.
-        python: Python to make the environment with; None for this one's version.
+        python: oldest Python it takes; None for this one's version.
+        environ: variables of its check.
     """
 
     name: str
     requirements: tuple[str, ...]
     first: tuple[str, ...] = ()
-    python: str | None = None
+    python: tuple[int, ...] | None = None
     environ: dict[str, str] = field(default_factory=dict)
 
 
@@ -55,7 +69,7 @@ INTEGRATIONS: dict[str, Integration] = {
             first=("torch==2.13.0",),
             environ={"TRL_EXPERIMENTAL_SILENCE": "1", "HF_HUB_OFFLINE": "1"},
         ),
-        Integration("nemo_gym", ("nemo-gym>=0.7,<0.8", "httpx", "pyyaml"), python=">=3.13.14"),
+        Integration("nemo_gym", ("nemo-gym>=0.7,<0.8", "httpx", "pyyaml"), python=(3, 13, 14)),
     )
 }
 
@@ -68,48 +82,108 @@ def check_integrations(
         Path, typer.Option(help="Folder for the environments, kept for the next time.")
     ] = Path(".integrations"),
     checkout: Annotated[Path, typer.Option(help="Checkout of this project.")] = Path(),
+    python: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TRAINER=PATH",
+            help="Python to make a trainer's environment with, anew; may be given for several.",
+        ),
+    ] = None,
 ) -> None:
     """Make an environment for each trainer with uv, install it, and run its check there.
 
     A trainer that needs a Python which is not here is left out of a run of all, and said so;
-    asked for by name, it fails the run.
+    asked for by name, it fails the run. A server is started for the checks, on loopback.
     """
     console = Console()
-    for name in names or ():
-        if name not in INTEGRATIONS:
-            raise typer.BadParameter(str(UnknownNameError("integration", name, INTEGRATIONS)))
+    try:
+        for name in names or ():
+            _integration(name)
+        pythons = dict(_chosen_python(text) for text in python or ())
+    except ConfigurationError as problem:
+        raise typer.BadParameter(str(problem)) from None
     table = Table(title="Trainers, each in an environment of its own")
     for title in ("trainer", "result", "seconds"):
         table.add_column(title)
     failed = False
-    for name in names or INTEGRATIONS:
-        started = time.perf_counter()
-        with Console(stderr=True).status(f"{name}: installing and checking"):
-            result, output = _check(INTEGRATIONS[name], environments.resolve(), checkout.resolve())
-        table.add_row(name, result, f"{time.perf_counter() - started:.0f}")
-        left_out = result.startswith(LEFT_OUT) and not names
-        if not result.endswith("passed") and not left_out:
-            failed = True
-            console.print(output, markup=False, highlight=False)
+    with ExitStack() as stack:
+        # Started by the first check that runs, and not at all where all are left out.
+        server = cache(lambda: stack.enter_context(serving(environ=SERVER_SETTINGS)).url)
+        for name in names or INTEGRATIONS:
+            started = time.perf_counter()
+            place = Place(environments.resolve(), checkout.resolve(), pythons.get(name))
+            with Console(stderr=True).status(f"{name}: installing and checking"):
+                result, output = _check(INTEGRATIONS[name], place, server)
+            table.add_row(name, result, f"{time.perf_counter() - started:.0f}")
+            left_out = result.startswith(LEFT_OUT) and not names
+            if not result.endswith("passed") and not left_out:
+                failed = True
+                console.print(output, markup=False, highlight=False)
     console.print(table)
     raise typer.Exit(1 if failed else 0)
 
 
-def _check(integration: Integration, environments: Path, checkout: Path) -> tuple[str, str]:
+@dataclass(frozen=True)
+class Place:
+    """Where a check runs.
+
+    Attributes:
+        environments: folder of all environments.
+        checkout: this project.
+        python: interpreter that was asked for, or None.
+    """
+
+    environments: Path
+    checkout: Path
+    python: Path | None
+
+
+def _integration(name: str) -> Integration:
+    if name not in INTEGRATIONS:
+        raise UnknownNameError("integration", name, INTEGRATIONS)
+    return INTEGRATIONS[name]
+
+
+def _chosen_python(text: str) -> tuple[str, Path]:
+    """Trainer and interpreter of an option `TRAINER=PATH`.
+
+    Raises:
+        ConfigurationError: no such trainer, or no Python that it takes.
+    """
+    name, _, given = text.partition("=")
+    oldest = _integration(name).python or (3, 11)
+    wanted = f"a Python {_dotted(oldest)} or newer, as {name}=PATH"
+    found = shutil.which(given)
+    if found is None:
+        raise InvalidValueError("--python", text, wanted)
+    command = [found, "-c", "import sys; print(*sys.version_info[:3])"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or tuple(map(int, done.stdout.split())) < oldest:
+        raise InvalidValueError("--python", text, wanted)
+    return name, Path(found).absolute()
+
+
+def _dotted(version: Sequence[int]) -> str:
+    return ".".join(map(str, version))
+
+
+def _check(integration: Integration, place: Place, server: Callable[[], str]) -> tuple[str, str]:
     """Result in a few words, and everything that was printed."""
-    folder = environments / integration.name
+    folder = place.environments / integration.name
     python = folder / "bin" / "python"
-    if integration.python and not python.exists() and not _found(integration.python):
-        return f"{LEFT_OUT}: no Python {integration.python} here", ""
-    for command in _setup(integration, folder, python, checkout):
+    if integration.python and not place.python and not python.exists():
+        wanted = f">={_dotted(integration.python)}"
+        if not _found(wanted):
+            return f"{LEFT_OUT}: no Python {wanted} here", ""
+    for command in _setup(integration, folder, python, place):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             return "not installed", done.stdout + done.stderr
-    check = checkout / "tests" / "integrations" / f"check_{integration.name}.py"
+    check = place.checkout / "tests" / "integrations" / f"check_{integration.name}.py"
     done = subprocess.run(
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, check],
         cwd=check.parent,
-        env={**os.environ, **integration.environ},
+        env={**os.environ, **integration.environ, SERVER_VARIABLE: server()},
         capture_output=True,
         text=True,
         check=False,
@@ -129,15 +203,18 @@ def _found(python: str) -> bool:
     return subprocess.run(install, capture_output=True, check=False).returncode == 0
 
 
-def _setup(integration: Integration, folder: Path, python: Path, checkout: Path) -> list[list[str]]:
-    wanted = integration.python or f"{sys.version_info.major}.{sys.version_info.minor}"
+def _setup(integration: Integration, folder: Path, python: Path, place: Place) -> list[list[str]]:
+    wanted = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if integration.python:
+        wanted = f">={_dotted(integration.python)}"
     install = ["uv", "pip", "install", "--quiet", "--python", str(python)]
     commands = []
-    if not python.exists():
-        commands.append(["uv", "venv", "--quiet", "--seed", "--python", wanted, str(folder)])
+    if place.python or not python.exists():
+        made_with = ["--python", str(place.python or wanted)]
+        commands.append(["uv", "venv", "--quiet", "--seed", "--clear", *made_with, str(folder)])
     if integration.first:
         commands.append([str(python), "-m", "pip", "install", "--quiet", *integration.first])
     commands.append([*install, *integration.requirements, *ENGINE, *TESTING])
     # Not editable: plug-ins are found by what is installed.
-    commands.append([*install, "--no-deps", "--reinstall", str(checkout)])
+    commands.append([*install, "--no-deps", "--reinstall", str(place.checkout)])
     return commands

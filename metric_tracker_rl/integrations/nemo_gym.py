@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse
 from nemo_gym.base_resources_server import (
     BaseResourcesServerConfig,
@@ -23,6 +23,7 @@ from nemo_gym.base_resources_server import (
 from nemo_gym.server_utils import SESSION_ID_KEY
 from pydantic import ConfigDict, PrivateAttr
 
+from metric_tracker_rl.errors import ServerError
 from metric_tracker_rl.integrations.tool_calls import (
     SYSTEM_PROMPT,
     ToolEpisode,
@@ -84,8 +85,12 @@ class MetricTrackerResourcesServer(SimpleResourcesServer):
         """Start the row's episode; a session that starts again gets a new one."""
         key = request.session[SESSION_ID_KEY]
         self._close(key)
-        episode = self._episodes[key] = ToolEpisode(self.config.base_url)
-        episode.reset(body.reset)
+        episode = ToolEpisode(self.config.base_url)
+        try:
+            episode.reset(body.reset)
+        except ServerError as problem:
+            raise HTTPException(502, str(problem)) from None
+        self._episodes[key] = episode
         return BaseSeedSessionResponse()
 
     async def verify(self, request: Request, body: MetricTrackerVerify) -> MetricTrackerVerified:
@@ -94,7 +99,8 @@ class MetricTrackerResourcesServer(SimpleResourcesServer):
         episode = self._episodes.get(key)
         if episode is None:
             # Nothing was measured, which is not the same as a score of 0.
-            told = {"mask_sample": True, "failure_reason": "the session was never seeded"}
+            reason = "the session was never seeded, or its environment server was lost"
+            told = {"mask_sample": True, "failure_reason": reason}
             return MetricTrackerVerified(
                 **{**body.model_dump(), **told}, reward=0.0, submitted=False, tool_calls=0
             )
@@ -106,11 +112,17 @@ class MetricTrackerResourcesServer(SimpleResourcesServer):
 
     def _add_tool(self, app: FastAPI, name: str) -> None:
         async def answer(request: Request) -> PlainTextResponse:
-            episode = self._episodes.get(request.session[SESSION_ID_KEY])
+            key = request.session[SESSION_ID_KEY]
+            episode = self._episodes.get(key)
             if episode is None:
                 return PlainTextResponse('{"status":"error","message":"Call seed_session first."}')
             raw = await request.body()
-            return PlainTextResponse(episode.call(name, json.loads(raw or b"{}")))
+            try:
+                return PlainTextResponse(episode.call(name, json.loads(raw or b"{}")))
+            except ServerError as problem:
+                # Without its episode the rollout is masked: what it would get is no measurement.
+                self._close(key)
+                raise HTTPException(502, str(problem)) from None
 
         app.post(f"/{name}")(answer)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
-from skyrl_gym.envs.registration import register
+from skyrl_gym.envs.registration import register, registry
 
 from metric_tracker_rl.integrations.tool_calls import (
     SYSTEM_PROMPT,
@@ -108,7 +108,9 @@ class MetricTrackerEnv(BaseTextEnv):
 
 
 def register_environment() -> None:
-    """Make the environment known to `skyrl_gym` as `metric_tracker`; once in each process."""
+    """Make the environment known to `skyrl_gym` as `metric_tracker`, if it is not yet."""
+    if ENV_ID in registry:
+        return
     register(id=ENV_ID, entry_point=f"{__name__}:{MetricTrackerEnv.__name__}")
 
 

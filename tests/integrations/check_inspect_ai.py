@@ -1,13 +1,16 @@
 """Inspect AI runs the task with its own mock model."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+from guides import run_readme
 from inspect_ai import eval as inspect_eval
 from inspect_ai.log import list_eval_logs, read_eval_log
 from inspect_ai.model import ModelOutput, ModelUsage, get_model
+from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.driver import play
 from metric_tracker_rl.integrations.inspect_ai import metric_tracker
@@ -37,14 +40,14 @@ def scripted(policy):
     return get_model("mockllm/model", custom_outputs=answer)
 
 
-def run(model, tmp_path, count=3):
+def run(model, tmp_path, count=3, status="success", **arguments):
     (log,) = inspect_eval(
-        metric_tracker(split="validation", count=count),
+        metric_tracker(split="validation", count=count, **arguments),
         model=model,
         display="none",
         log_dir=str(tmp_path),
     )
-    assert log.status == "success", log.error
+    assert log.status == status, log.error
     return log
 
 
@@ -107,6 +110,27 @@ def test_the_command_line_finds_the_task_and_measures_a_model_behind_an_endpoint
     assert done.returncode == 0, done.stdout + done.stderr
     (entry,) = list_eval_logs(str(tmp_path))
     assert scores(read_eval_log(entry)) == [1.0, 1.0]
+
+
+def test_the_reference_policys_score_comes_from_a_server_too(tmp_path):
+    before = episodes_served()
+    assert scores(run(scripted("reference"), tmp_path, base_url=address())) == [1.0, 1.0, 1.0]
+    assert episodes_served() == before + 3
+
+
+def test_where_no_server_is_the_log_says_how_to_start_one(tmp_path):
+    log = run(scripted("reference"), tmp_path, count=1, status="error", base_url=NOWHERE)
+    assert re.search(NO_SERVER, log.error.message)
+
+
+def test_the_readmes_example_runs_as_it_stands(tmp_path, capsys, monkeypatch):
+    with ScriptedEndpoint("reference") as endpoint:
+        monkeypatch.setenv("INSPECT_EVAL_MODEL", f"openai-api/local/{MODEL}")
+        monkeypatch.setenv("LOCAL_BASE_URL", endpoint.base_url)
+        monkeypatch.setenv("LOCAL_API_KEY", "none")
+        assert run_readme("inspect_ai", tmp_path) == 1
+        assert endpoint.requests >= 2 * 3
+    assert capsys.readouterr().out.split()[-1] == "1.0"
 
 
 def test_an_unknown_split_is_refused():

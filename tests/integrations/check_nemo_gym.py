@@ -1,6 +1,7 @@
 """NeMo Gym's resources server, over its own web application."""
 
 import json
+import re
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -9,6 +10,7 @@ import yaml
 from fastapi.testclient import TestClient
 from guides import run_guide
 from nemo_gym.server_utils import ServerClient
+from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.integrations.nemo_gym import (
     MetricTrackerConfig,
@@ -34,10 +36,15 @@ RESPONSE = {
 
 @pytest.fixture
 def client():
-    config = MetricTrackerConfig(host="127.0.0.1", port=8080, entrypoint="", name="metric_tracker")
-    server = MetricTrackerResourcesServer(config=config, server_client=MagicMock(spec=ServerClient))
-    with TestClient(server.setup_webserver()) as made:
+    with TestClient(web_application()) as made:
         yield made
+
+
+def web_application(**settings):
+    place = {"host": "127.0.0.1", "port": 8080, "entrypoint": "", "name": "metric_tracker"}
+    config = MetricTrackerConfig(**place, **settings)
+    server = MetricTrackerResourcesServer(config=config, server_client=MagicMock(spec=ServerClient))
+    return server.setup_webserver()
 
 
 def play(client, policy, row):
@@ -80,6 +87,24 @@ def test_sessions_do_not_share_their_episodes(client):
     client.cookies.clear()
     client.post("/seed_session", json=other)
     assert client.post("/show_raw_data", json={}).text != first
+
+
+def test_the_reference_policys_score_comes_from_a_server_too():
+    (row,) = data_rows("validation", count=1)
+    before = episodes_served()
+    with TestClient(web_application(base_url=address())) as client:
+        assert play(client, "reference", row)["reward"] == 1.0
+    assert episodes_served() == before + 1
+
+
+def test_where_no_server_is_seeding_fails_and_says_how_to_start_one():
+    (row,) = data_rows("validation", count=1)
+    with TestClient(web_application(base_url=NOWHERE), raise_server_exceptions=False) as client:
+        reply = client.post("/seed_session", json=row)
+        assert reply.status_code == 502
+        assert re.search(NO_SERVER, reply.json()["detail"])
+        verified = client.post("/verify", json={**row, "response": RESPONSE}).json()
+    assert (verified["reward"], verified["mask_sample"]) == (0.0, True)
 
 
 def test_data_rows_name_every_tool_as_the_responses_interface_wants_it(tmp_path):

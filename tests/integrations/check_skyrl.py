@@ -4,8 +4,10 @@ import json
 
 import pytest
 import skyrl_gym
-from guides import run_guide
+from guides import run_guide, run_readme
+from remote import NO_SERVER, NOWHERE, address, episodes_served
 
+from metric_tracker_rl.errors import ServerError
 from metric_tracker_rl.integrations.skyrl import (
     ENV_ID,
     dataset_rows,
@@ -24,10 +26,11 @@ def say(call):
     return f"<think>Let me see.</think>\n<tool_call>\n{words}\n</tool_call>"
 
 
-def play(policy, row, **extras):
+def play(policy, row, base_url=None, **extras):
     """Play as SkyRL's generator does: make, init, step until done."""
+    config = {"base_url": base_url} if base_url else {}
     extra = {name: value for name, value in row.items() if name not in ("prompt", "env_class")}
-    env = skyrl_gym.make(row["env_class"], env_config={}, extras={**extra, **extras})
+    env = skyrl_gym.make(row["env_class"], env_config=config, extras={**extra, **extras})
     env.init(row["prompt"])
     answers, rewards, done = [], [], False
     while not done:
@@ -96,6 +99,31 @@ def test_the_dataset_is_json_lines(tmp_path):
     assert write_dataset(tmp_path / "train.jsonl", "train", count=4) == 4
     lines = (tmp_path / "train.jsonl").read_text().splitlines()
     assert [json.loads(line)["env_class"] for line in lines] == [ENV_ID] * 4
+
+
+def test_the_reference_policys_score_comes_from_a_server_too():
+    (row,) = dataset_rows("validation", count=1)
+    before = episodes_served()
+    rewards, _ = play("reference", row, base_url=address())
+    assert rewards[-1] == 1.0
+    assert episodes_served() == before + 1
+
+
+def test_the_environment_may_be_registered_again():
+    register_environment()
+    assert skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": "{}"}).max_turns == 64
+
+
+def test_where_no_server_is_the_episode_does_not_begin_and_says_how_to_start_one():
+    (row,) = dataset_rows("validation", count=1)
+    with pytest.raises(ServerError, match=NO_SERVER):
+        play("reference", row, base_url=NOWHERE)
+
+
+def test_the_readmes_example_runs_as_it_stands(tmp_path, capsys):
+    assert run_readme("skyrl", tmp_path) == 1
+    answer = json.loads(capsys.readouterr().out.split("\n")[1])
+    assert len(answer["result"]["dates"]) == 28
 
 
 def test_the_guide_runs_as_far_as_it_goes_without_a_model(tmp_path, capsys):

@@ -13,15 +13,21 @@ from pathlib import Path
 import pytest
 import torch
 import trl
-from guides import run_guide
+from guides import run_guide, run_readme
+from remote import NO_SERVER, NOWHERE, address, episodes_served
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils import get_json_schema
 from trl import GRPOConfig, GRPOTrainer
 
 from metric_tracker_rl.driver import play
+from metric_tracker_rl.errors import ServerError
 from metric_tracker_rl.integrations.tool_calls import next_call, tool_specs
-from metric_tracker_rl.integrations.trl import MetricTrackerEnvironment, build_dataset
+from metric_tracker_rl.integrations.trl import (
+    BASE_URL_VARIABLE,
+    MetricTrackerEnvironment,
+    build_dataset,
+)
 from metric_tracker_rl.policies import get_policy
 from metric_tracker_rl.session import EpisodeSession
 
@@ -76,9 +82,8 @@ def tokenizer():
     return made
 
 
-def tiny(tokenizer, policy):
-    torch.manual_seed(0)
-    config = Qwen3Config(
+def tiny_config(tokenizer):
+    return Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=16,
         intermediate_size=16,
@@ -90,7 +95,11 @@ def tiny(tokenizer, policy):
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    model = ScriptedTransformer(config)
+
+
+def tiny(tokenizer, policy):
+    torch.manual_seed(0)
+    model = ScriptedTransformer(tiny_config(tokenizer))
     model.tokenizer, model.policy = tokenizer, policy
     return model
 
@@ -158,6 +167,50 @@ def test_an_update_moves_the_weights_when_rollouts_differ(tokenizer, tmp_path):
         if not torch.equal(each, before[name])
     ]
     assert moved, "the advantage reached the weights"
+
+
+def test_the_reference_policys_score_comes_from_a_server_too(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setenv(BASE_URL_VARIABLE, address())
+    before = episodes_served()
+    _, log, _ = one_update(tokenizer, "reference", tmp_path)
+    assert log["reward"] == 1.0
+    assert episodes_served() == before + 2
+
+
+def test_where_no_server_is_training_does_not_begin_and_says_how_to_start_one(
+    tokenizer, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(BASE_URL_VARIABLE, NOWHERE)
+    with pytest.raises(ServerError, match=NO_SERVER):
+        one_update(tokenizer, "reference", tmp_path)
+
+
+def test_the_readmes_example_runs_as_it_stands(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setenv("MODEL_NAME", str(saved_model(tokenizer, tmp_path / "tiny")))
+    trainers, train = [], GRPOTrainer.train
+    monkeypatch.setattr(GRPOTrainer, "train", lambda self: (trainers.append(self), train(self)))
+    assert run_readme("trl", tmp_path) == 1
+    (trainer,) = trainers
+    assert trainer.state.global_step == 1
+    assert torch.isfinite(torch.tensor(trainer.state.log_history[-1]["train_loss"]))
+    assert trainer.environments
+    for environment in trainer.environments:
+        assert environment.get_reward() == 0.0, "random words submit nothing"
+
+
+def saved_model(tokenizer, folder):
+    """A folder as a model's name: random weights that nothing was scripted or trained for.
+
+    The weights lean towards the end of a turn, or the words would go on to the very limit.
+    """
+    torch.manual_seed(0)
+    model = Qwen3ForCausalLM(tiny_config(tokenizer))
+    with torch.no_grad():
+        model.model.embed_tokens.weight += 1.0
+        model.lm_head.weight[tokenizer.eos_token_id] += 0.3
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def test_every_tool_has_the_schema_of_the_registry():

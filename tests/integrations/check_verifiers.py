@@ -1,10 +1,12 @@
 """verifiers loads the taskset by its id and plays it, tools and all, with a scripted model."""
 
 import asyncio
+import re
 
 import pytest
 import verifiers.v1 as vf
-from guides import run_guide
+from guides import run_guide, run_readme
+from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.integrations.scripted_endpoint import MODEL, ScriptedEndpoint
 from metric_tracker_rl.integrations.tool_calls import tool_specs
@@ -21,11 +23,11 @@ def config(**taskset):
     )
 
 
-def rollouts(policy, count=2):
+def rollouts(policy, count=2, **taskset):
     """Episodes of the first tasks, played by a policy behind a chat endpoint."""
 
     async def play(base_url):
-        env = vf.load_environment(config(count=count))
+        env = vf.load_environment(config(count=count, **taskset))
         client = vf.EvalClientConfig(base_url=base_url, api_key_var="NO_KEY_IS_NEEDED")
         context = vf.ModelContext(model=MODEL, client=client)
         async with env.serving():
@@ -52,6 +54,32 @@ def test_a_rollout_gets_the_reference_policys_score():
         (trace,) = episode.traces
         assert trace.reward == 1.0
         assert trace.metrics["tool_calls"] >= 3
+
+
+def test_the_reference_policys_score_comes_from_a_server_too():
+    before = episodes_served()
+    (episode,) = rollouts("reference", count=1, task=on(address()))
+    assert (episode.errors, [trace.reward for trace in episode.traces]) == ([], [1.0])
+    assert episodes_served() == before + 1
+
+
+def test_where_no_server_is_the_rollout_says_how_to_start_one():
+    (episode,) = rollouts("reference", count=1, task=on(NOWHERE))
+    assert re.search(NO_SERVER, str([*episode.errors, *episode.traces]))
+
+
+def on(base_url):
+    """Knobs under `--env.taskset.task.*` that play on a server."""
+    return {"tools": {"base_url": base_url}}
+
+
+def test_the_readmes_example_runs_as_it_stands(tmp_path, capsys, monkeypatch):
+    with ScriptedEndpoint("reference") as endpoint:
+        monkeypatch.setenv("PRIME_INFERENCE_URL", endpoint.base_url)
+        monkeypatch.setenv("MODEL_NAME", MODEL)
+        assert run_readme("verifiers", tmp_path) == 1
+        assert endpoint.requests >= 2 * 3
+    assert capsys.readouterr().out.splitlines()[-1] == "[1.0, 1.0]"
 
 
 def test_a_policy_that_reports_nothing_gets_nothing():

@@ -1,0 +1,24 @@
+"""The server that `check-integrations` starts for its checks, and an address without one."""
+
+import os
+import urllib.request
+
+from metric_tracker_rl.cli.check_integrations import SERVER_VARIABLE
+
+NOWHERE = "http://127.0.0.1:9"
+NO_SERVER = r"No server answers at http://127\.0\.0\.1:9 .*Start one with `server --port 9`"
+
+
+def address():
+    """Where the server is; a check that was started without one fails."""
+    found = os.environ.get(SERVER_VARIABLE)
+    assert found, f"start a server and name it: {SERVER_VARIABLE}=http://127.0.0.1:8000"
+    return found
+
+
+def episodes_served():
+    """Episodes that were started on the server so far, by plain HTTP."""
+    with urllib.request.urlopen(f"{address()}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    name = 'metric_tracker_reset_seconds_count{transport="http"}'
+    return sum(int(float(line.split()[-1])) for line in lines if line.startswith(name))
