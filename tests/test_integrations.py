@@ -2,12 +2,14 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
+from documented import blocks_of
 from openai import OpenAI
 from typer.testing import CliRunner
 
@@ -107,6 +109,58 @@ def test_the_engine_and_the_command_load_no_trainer():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_trainers_example_in_the_readme_has_ten_lines_and_is_run_by_its_check():
+    readme = blocks_of("README.md", (ROOT / "README.md").read_text(encoding="utf-8"))
+    left_to = re.compile(r"check-integrations (\w+) runs it")
+    examples = {found[1]: block for block in readme if (found := left_to.search(block.words))}
+    assert set(examples) == {"trl", "verifiers", "inspect_ai", "skyrl"}
+    for trainer, block in examples.items():
+        assert len([line for line in block.text.splitlines() if line]) <= 10, trainer
+        check = ROOT / "tests" / "integrations" / f"check_{trainer}.py"
+        assert f'run_readme("{trainer}", tmp_path) == 1' in check.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("skyrll=python3", "Did you mean 'skyrl'"),
+        ("skyrl", "a Python 3.11 or newer, as skyrl=PATH"),
+        ("skyrl=/nowhere/python3", "'skyrl=/nowhere/python3'"),
+        ("skyrl=/bin/false", "'skyrl=/bin/false'"),
+    ],
+)
+def test_a_python_that_cannot_be_used_is_refused(option, said):
+    result = CliRunner().invoke(app, ["check-integrations", "--python", option])
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.replace("│", "").split())
+
+
+def test_a_python_older_than_a_trainer_takes_is_refused(tmp_path):
+    older = python_of_version(tmp_path, 3, 13, 13)
+    result = CliRunner().invoke(app, ["check-integrations", "--python", f"nemo_gym={older}"])
+    assert result.exit_code == 2
+    assert "3.13.14 or newer" in " ".join(result.output.replace("│", "").split())
+
+
+def test_a_trainers_environment_is_made_anew_with_the_python_that_was_chosen(tmp_path):
+    module = sys.modules["metric_tracker_rl.cli.check_integrations"]
+    chosen = python_of_version(tmp_path, 3, 13, 14)
+    assert module._chosen_python(f"nemo_gym={chosen}") == ("nemo_gym", chosen)
+    for python, wanted in ((chosen, str(chosen)), (None, ">=3.13.14")):
+        place = module.Place(tmp_path, ROOT, python)
+        made, *_ = module._setup(INTEGRATIONS["nemo_gym"], tmp_path / "n", tmp_path / "no", place)
+        assert made[made.index("--python") + 1] == wanted
+        assert "--clear" in made
+
+
+def python_of_version(folder, *version):
+    """A program that says of itself what a Python of that version would."""
+    program = folder / "python"
+    program.write_text(f"#!/bin/sh\necho {' '.join(map(str, version))}\n")
+    program.chmod(0o755)
+    return program
 
 
 def test_every_integration_has_a_check():

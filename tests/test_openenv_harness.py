@@ -1,6 +1,8 @@
 """The framework's own harness plays the environment and collects its runs."""
 
 import json
+import re
+import urllib.request
 
 import pytest
 from openenv.core.harness import MCPHarnessAdapter, ModelStepResult, SessionMCPBridge
@@ -8,7 +10,7 @@ from openenv.core.llm_client import LLMResponse
 from typer.testing import CliRunner
 
 from metric_tracker_rl.cli import app
-from metric_tracker_rl.errors import ConfigurationError
+from metric_tracker_rl.errors import ConfigurationError, ServerError
 from metric_tracker_rl.integrations.openenv_harness import (
     MetricTrackerSessionFactory,
     build_rollout_func,
@@ -35,6 +37,32 @@ def test_the_rollout_function_gives_the_reference_policys_score_for_every_prompt
     result = rollout([prompt_of(row) for row in ROWS], None)
     assert result["env_reward"] == [1.0] * 4
     assert all(metrics["submitted"] for metrics in result["verify_metrics"])
+
+
+def test_rollouts_and_collections_play_on_a_server_too(server_url, tmp_path):
+    before = episodes_served(server_url)
+    rollout = build_rollout_func(lambda *_: scripted_model_step(), base_url=server_url)
+    assert rollout([prompt_of(row) for row in ROWS[:2]], None)["env_reward"] == [1.0] * 2
+    assert collect_scripted(tmp_path, ROWS[:2], base_url=server_url).avg_reward == 1.0
+    assert episodes_served(server_url) == before + 4
+
+
+def test_where_no_server_is_rollouts_and_collections_say_how_to_start_one(tmp_path, capsys):
+    nowhere = "http://127.0.0.1:9"
+    said = r"No server answers at http://127\.0\.0\.1:9 .*`server --port 9`"
+    rollout = build_rollout_func(lambda *_: scripted_model_step(), base_url=nowhere)
+    with pytest.raises(ServerError, match=said):
+        rollout([prompt_of(ROWS[0])], None)
+    result = collect_scripted(tmp_path, ROWS[:1], base_url=nowhere)
+    assert (result.num_collected, result.num_failed) == (0, 1)
+    assert re.search(said, " ".join(capsys.readouterr().out.split()))
+
+
+def episodes_served(server_url):
+    with urllib.request.urlopen(f"{server_url}/metrics") as answer:
+        told = answer.read().decode()
+    name = 'metric_tracker_reset_seconds_count{transport="http"}'
+    return sum(int(float(count)) for count in re.findall(rf"^{name} (\S+)$", told, re.MULTILINE))
 
 
 def test_a_model_that_submits_nothing_is_rewarded_nothing():

@@ -120,7 +120,10 @@ class Remote:
             return {**told, "reward": 0.0, "done": False}
         if status != 200 or "observation" not in reply:
             raise self._unusable("/step", status, reply)
-        return _observation(reply)
+        observation = _observation(reply)
+        if observation["done"]:
+            self.close()  # a trainer may hold many players that have nothing to do
+        return observation
 
     def close(self) -> None:
         self._connection.close()
@@ -168,6 +171,7 @@ class Remote:
         )
 
     def _unusable(self, path: str, status: int, reply: Mapping[str, Any]) -> ServerError:
+        self.close()
         said = f"{self._address} answered {path} with {status}"
         detail = _detail(reply)
         if status in (401, 403):

@@ -15,6 +15,7 @@ from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
 from metric_tracker_rl.analysis_tools.schema import json_schema
 from metric_tracker_rl.errors import (
     InvalidValueError,
+    ServerError,
     ToolArgumentError,
     echo,
     unknown_name_message,
@@ -55,6 +56,8 @@ class ToolEpisode:
         reward: reward of the last reply, in [0, 1]; the score once `done`.
         done: whether the episode is over.
         calls: tool calls made in this episode.
+        lost: what became of the server, where it was lost in this episode: then the reward
+            is no measurement. For trainers that hand a tool's error to the model and go on.
     """
 
     def __init__(self, base_url: str | None = None) -> None:
@@ -62,6 +65,7 @@ class ToolEpisode:
         self.reward = 0.0
         self.done = False
         self.calls = 0
+        self.lost: ServerError | None = None
 
     def reset(self, row: Mapping[str, Any]) -> str:
         """Start the episode of a dataset row; what the player is told first.
@@ -72,6 +76,7 @@ class ToolEpisode:
 
         Raises:
             InvalidValueError: the reset was refused; says why.
+            ServerError: there is no server to play on.
         """
         arguments = reset_arguments(row)
         opening = self._player.reset(arguments)
@@ -79,17 +84,25 @@ class ToolEpisode:
             raise InvalidValueError(
                 "reset", arguments, f"what a reset takes ({opening['message']})"
             )
-        self.reward, self.done, self.calls = 0.0, False, 0
+        self.reward, self.done, self.calls, self.lost = 0.0, False, 0, None
         return opening_text(opening)
 
     def call(self, name: str, arguments: object) -> str:
-        """Call a tool; its answer. A call that makes no sense is answered in words too."""
+        """Call a tool; its answer. A call that makes no sense is answered in words too.
+
+        Raises:
+            ServerError: the server was lost.
+        """
         self.calls += 1
         try:
             action = action_for(name, arguments)
         except ToolArgumentError as problem:
             return _compact({"status": ERROR, "message": str(problem)})
-        observation = self._player.step(action)
+        try:
+            observation = self._player.step(action)
+        except ServerError as problem:
+            self.lost = problem
+            raise
         self.reward = float(observation["reward"] or 0.0)
         self.done = bool(observation["done"])
         return answer_text(observation)

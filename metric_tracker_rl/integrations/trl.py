@@ -59,7 +59,14 @@ class MetricTrackerEnvironment:
         return self._episode.reset(row)
 
     def get_reward(self) -> float:
-        """The report's score in [0, 1]; 0 where none was submitted."""
+        """The report's score in [0, 1]; 0 where none was submitted.
+
+        Raises:
+            ServerError: the server was lost, so that nothing was measured. TRL tells the model
+                of a tool's error and goes on, so it has to be said here again.
+        """
+        if self._episode.lost:
+            raise self._episode.lost
         return self._episode.reward if self._episode.done else 0.0
 
 

@@ -10,11 +10,13 @@ the rollout's state, and is the task's reward.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import verifiers.v1 as vf
 
+from metric_tracker_rl.errors import ServerError
 from metric_tracker_rl.integrations.signatures import dress
 from metric_tracker_rl.integrations.tool_calls import (
     SYSTEM_PROMPT,
@@ -33,6 +35,8 @@ class MetricTrackerState(vf.State):
     score: float = 0.0
     submitted: bool = False
     tool_calls: int = 0
+    lost: str = ""
+    """Why the environment server could not be played on; empty where it could."""
 
 
 class MetricTrackerData(vf.TaskData):
@@ -59,7 +63,12 @@ class MetricTrackerToolset(vf.Toolset[MetricTrackerToolsetConfig, MetricTrackerS
     async def setup_task(self, task: Any) -> None:
         """Start the task's episode."""
         self._episode = ToolEpisode(self.config.base_url)
-        self._episode.reset(task.reset)
+        # Raised here, it would end this process, and verifiers waits minutes for its port.
+        self._lost = ""
+        try:
+            self._episode.reset(task.reset)
+        except ServerError as problem:
+            self._lost = str(problem)
 
     def register(self, mcp: Any) -> None:
         """Offer every tool of the registry and the two ways to submit."""
@@ -69,7 +78,8 @@ class MetricTrackerToolset(vf.Toolset[MetricTrackerToolsetConfig, MetricTrackerS
 
     def _tool(self, spec: MethodSpec) -> Callable[..., str]:
         def call(**arguments: Any) -> str:
-            answer = self._episode.call(spec.name, arguments)
+            answer = self._call(spec.name, arguments)
+            self.state.lost = self._lost
             self.state.score = self._episode.reward
             self.state.submitted = self._episode.done
             self.state.tool_calls = self._episode.calls
@@ -77,6 +87,14 @@ class MetricTrackerToolset(vf.Toolset[MetricTrackerToolsetConfig, MetricTrackerS
 
         dress(call, spec)
         return call
+
+    def _call(self, name: str, arguments: dict[str, Any]) -> str:
+        if not self._lost:
+            try:
+                return self._episode.call(name, arguments)
+            except ServerError as problem:
+                self._lost = str(problem)
+        return json.dumps({"status": "error", "message": self._lost})
 
 
 class MetricTrackerTaskConfig(vf.TaskConfig):
@@ -94,12 +112,18 @@ class MetricTrackerTask(vf.Task[MetricTrackerData, MetricTrackerState, MetricTra
 
     @vf.stop
     async def report_submitted(self, trace: vf.Trace) -> bool:
-        """The report ends the episode."""
-        return bool(trace.state.submitted)
+        """The report ends the episode, and so does the loss of its server."""
+        return bool(trace.state.submitted or trace.state.lost)
 
     @vf.reward(weight=1.0)
     async def report_score(self, trace: vf.Trace) -> float:
-        """The environment's own score of the report, 0 where none was submitted."""
+        """The environment's own score of the report, 0 where none was submitted.
+
+        Raises:
+            ToolsetError: the environment server was lost, so that nothing was measured.
+        """
+        if trace.state.lost:
+            raise vf.ToolsetError(trace.state.lost)
         return float(trace.state.score)
 
     @vf.metric

@@ -65,7 +65,9 @@ def test_the_reference_policys_score_comes_from_a_server_too():
 
 def test_where_no_server_is_the_rollout_says_how_to_start_one():
     (episode,) = rollouts("reference", count=1, task=on(NOWHERE))
-    assert re.search(NO_SERVER, str([*episode.errors, *episode.traces]))
+    (trace,) = episode.traces
+    assert re.search(NO_SERVER, trace.errors[-1].message)
+    assert trace.rewards == {"report_score": None}, "which is not the same as a score of 0"
 
 
 def on(base_url):

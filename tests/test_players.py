@@ -1,0 +1,236 @@
+"""Adapters play on a server as they play in process, through whatever happens to a connection."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from metric_tracker_rl.errors import ConfigurationError, ServerError
+from metric_tracker_rl.integrations import players
+from metric_tracker_rl.integrations.players import Remote
+from metric_tracker_rl.integrations.tool_calls import ToolEpisode, next_call
+from metric_tracker_rl.integrations.trl import BASE_URL_VARIABLE, MetricTrackerEnvironment
+from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.split_rows import split_rows
+
+NOWHERE = "http://127.0.0.1:9"
+FRAMEWORK = ("openenv", "websockets", "fastapi", "httpx", "requests")
+
+
+def transcript(base_url, policy, row):
+    """Everything a model is told in an episode, and what it earns."""
+    episode, answers = ToolEpisode(base_url), []
+    opening = episode.reset(row)
+    while not episode.done:
+        answers.append(episode.call(*next_call(get_policy(policy), answers)))
+    return opening, answers, episode.reward
+
+
+@pytest.mark.parametrize("policy", ["reference", "report_all"])
+def test_an_episode_on_a_server_is_told_word_for_word_as_in_process(server_url, policy):
+    for row in split_rows("validation", first=2, count=3):
+        remote = transcript(server_url, policy, row)
+        assert remote == transcript(None, policy, row)
+        assert policy != "reference" or remote[-1] == 1.0
+
+
+def test_one_player_plays_one_episode_after_the_other(server_url):
+    episode = ToolEpisode(server_url)
+    for row in split_rows("validation", count=2):
+        assert episode.reset(row) == ToolEpisode().reset(row)
+        episode.call("submit_solution", {"rows": []})
+        assert episode.done
+
+
+def test_playing_on_a_server_needs_nothing_but_the_standard_library(server_url):
+    code = (
+        "import sys\n"
+        "from metric_tracker_rl.integrations.tool_calls import ToolEpisode\n"
+        f"episode = ToolEpisode({server_url!r})\n"
+        "episode.reset({})\n"
+        "episode.call('submit_solution', {'rows': []})\n"
+        f"print(episode.done, [name for name in {FRAMEWORK!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True []"
+
+
+def test_a_reset_that_a_server_refuses_is_refused_in_the_same_words(server_url):
+    said = []
+    for base_url in (server_url, None):
+        episode = ToolEpisode(base_url)
+        with pytest.raises(ConfigurationError) as refusal:
+            episode.reset({"difficulty": "hardd"})
+        episode.close()
+        said.append(str(refusal.value))
+    assert said[0] == said[1]
+    assert "Did you mean 'hard'" in said[0]
+
+
+def test_a_call_too_long_for_the_server_is_answered_in_words_and_the_episode_goes_on(server_url):
+    episode = ToolEpisode(server_url)
+    episode.reset({})
+    answer = json.loads(episode.call("rows_for_date", {"date": "9" * 2_000_000}))
+    assert answer["status"] == "error"
+    assert re.search("1048576|1 MiB", answer["message"])
+    assert json.loads(episode.call("list_dates", {}))["status"] == "analyzed"
+    episode.close()
+
+
+def test_where_no_server_is_the_error_names_the_address_and_how_to_start_one():
+    said = r"No server answers at http://127\.0\.0\.1:9 .*`server --port 9`.*leave base_url out"
+    with pytest.raises(ServerError, match=said):
+        ToolEpisode(NOWHERE).reset({})
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8000", "localhost", "ftp://host", "http://host:x"])
+def test_what_is_no_address_is_refused_at_once(address):
+    with pytest.raises(ConfigurationError, match=re.escape(repr(address))):
+        ToolEpisode(address)
+
+
+OPENING = {
+    "status": 200,
+    "body": {"observation": {"status": "ready"}, "reward": None, "episode_id": "e-1"},
+}
+STEPPED = {
+    "status": 200,
+    "body": {"observation": {"status": "analyzed"}, "reward": 0.25, "done": False},
+}
+HANG_UP = {}
+"""A server that goes away in the middle of a request."""
+
+
+class StubServer:
+    """Answers requests with what a test lays down, in order, and keeps what was asked."""
+
+    def __init__(self, *answers):
+        self.asked, self.answers = [], list(answers)
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                length = int(self.headers["content-length"])
+                body = json.loads(self.rfile.read(length))
+                stub.asked.append((self.path, body, self.headers["authorization"]))
+                answer = stub.answers.pop(0)
+                self.close_connection = True  # without a word of it, as an idle server does
+                if answer:
+                    data = json.dumps(answer["body"]).encode()
+                    self.send_response(answer["status"])
+                    self.send_header("content-length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def stepped(stub, **options):
+    """A player on a stub, after a reset and one step."""
+    player = Remote(stub.url, **options)
+    player.reset({"seed": 1})
+    observation = player.step({"analysis_method": "list_dates"})
+    player.close()
+    return observation
+
+
+@pytest.mark.parametrize("between", [[], [HANG_UP], [HANG_UP, {"status": 503, "body": {}}]])
+def test_a_step_whose_answer_was_lost_is_asked_for_again_under_the_same_name(monkeypatch, between):
+    monkeypatch.setattr(players, "FIRST_PAUSE_S", 0.0)
+    with StubServer(OPENING, *between, STEPPED) as stub:
+        assert stepped(stub) == {"status": "analyzed", "reward": 0.25, "done": False}
+    (opening, *steps) = stub.asked
+    assert opening == ("/reset", {"seed": 1}, None)
+    assert len(steps) == len(between) + 1
+    assert all(step == steps[0] for step in steps)
+    assert steps[0][1]["episode_id"] == "e-1"
+    assert steps[0][1]["request_id"]
+
+
+def test_two_steps_have_two_names():
+    with StubServer(OPENING, STEPPED, STEPPED) as stub:
+        player = Remote(stub.url)
+        player.reset({})
+        player.step({})
+        player.step({})
+        player.close()
+    assert len({body["request_id"] for _, body, _ in stub.asked[1:]}) == 2
+
+
+def test_a_server_that_stays_away_is_an_error_and_no_score_of_zero(monkeypatch):
+    monkeypatch.setattr(players, "PATIENCE_S", 0.0)
+    opening = {"status": "ready", "instruction": "", "expected_row_count": 0, "config": FRAME}
+    told = {**OPENING, "body": {**OPENING["body"], "observation": opening}}
+    with StubServer(told, HANG_UP, STEPPED) as stub:
+        monkeypatch.setenv(BASE_URL_VARIABLE, stub.url)
+        environment = MetricTrackerEnvironment()
+        environment.reset()
+        assert environment.get_reward() == 0.0
+        with pytest.raises(ServerError, match=re.escape(stub.url)):
+            environment.list_dates()
+        # TRL swallows what a tool raises, and asks for the reward all the same.
+        with pytest.raises(ServerError, match=re.escape(stub.url)):
+            environment.get_reward()
+        environment._episode.close()
+
+
+FRAME = {"start_date": "", "end_date": "", "days": 28, "max_steps": 64, "thresholds": {}}
+
+
+def test_the_token_travels_with_every_request(monkeypatch):
+    monkeypatch.setenv("METRIC_TRACKER_TOKEN", "from the environment")
+    with StubServer(OPENING, STEPPED, OPENING, STEPPED) as stub:
+        stepped(stub)
+        stepped(stub, token="given")
+    tokens = [token for _, _, token in stub.asked]
+    assert tokens == ["Bearer from the environment"] * 2 + ["Bearer given"] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (401, {"detail": "This server needs a token."}, "a token. Set METRIC_TRACKER_TOKEN"),
+        (404, {"detail": "Not Found"}, "it is no Metric Tracker RL server"),
+        (200, {"hello": "world"}, "it is no Metric Tracker RL server"),
+        (200, ["hello"], "it is no Metric Tracker RL server"),
+        (500, {"detail": "Internal error; see 12ab."}, "with 500: Internal error; see 12ab."),
+    ],
+)
+def test_a_server_that_cannot_be_used_says_why(status, body, said):
+    with StubServer({"status": status, "body": body}) as stub:
+        with pytest.raises(ServerError, match=re.escape(said)) as refusal:
+            Remote(stub.url).reset({})
+        assert stub.url in str(refusal.value)
+
+
+def test_an_episode_that_the_server_has_forgotten_is_an_error():
+    gone = {"status": 404, "body": {"detail": "No episode 'e-1': the id is unknown."}}
+    with StubServer(OPENING, gone) as stub, pytest.raises(ServerError, match="No episode 'e-1'"):
+        stepped(stub)
+
+
+def test_a_server_behind_a_path_is_asked_there():
+    with StubServer(OPENING, STEPPED) as stub:
+        stub.url = stub.url.replace("http", "ws") + "/behind/"
+        stepped(stub)
+    assert [path for path, _, _ in stub.asked] == ["/behind/reset", "/behind/step"]
