@@ -108,9 +108,9 @@ class DailySeries:
         return (self.values - self.baselines).T.tolist()
 
     @cached_property
-    def deviation_columns(self) -> list[list[float]]:
-        """`deviations` by column and day."""
-        return self.deviations.T.tolist()
+    def deviation_sizes(self) -> list[list[float]]:
+        """`deviations` without their sign, by column and day."""
+        return np.abs(self.deviations).T.tolist()
 
     @cached_property
     def excess_columns(self) -> list[list[float]]:

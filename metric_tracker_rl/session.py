@@ -10,7 +10,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from metric_tracker_rl.analysis_tools import (
     TOOLS,
@@ -70,12 +71,11 @@ class Reply:
     content: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One step as a player sends it; exactly one kind of action may be used."""
 
     analysis_method: str | None = None
-    analysis_args: Mapping[str, Any] = field(default_factory=dict)
+    analysis_args: Mapping[str, Any] = MappingProxyType({})
     classifications: Sequence[Any] = ()
     payload_generators: Sequence[Any] = ()
 
@@ -212,6 +212,9 @@ class EpisodeSession:
         return self._with_countdown(reply, self.view.rules)
 
     def _act(self, view: EpisodeView, call: Call) -> Reply:
+        name, arguments, rows, generators = call
+        if name is not None and not rows and not generators:
+            return self._analyse(view, name, arguments)
         kinds = [
             name
             for name, given in (
@@ -225,8 +228,6 @@ class EpisodeSession:
             raise ReportError(
                 f"One action at a time: this one has {' and '.join(kinds)}. Nothing was graded."
             )
-        if call.analysis_method is not None:
-            return self._analyse(view, call.analysis_method, call.analysis_args)
         if call.analysis_args:
             raise ToolArgumentError(
                 "analysis_args were given without analysis_method; allowed: both or neither."

@@ -93,10 +93,10 @@ class LiveBackend:
             await self._episodes.save(self._play)
 
     async def _resume(self, episode_id: str) -> dict[str, Any]:
+        if self._play.episode_id == episode_id:
+            return self._refused(f"This session plays {episode_id[:MAX_ECHO]!r} already.")
         other = self._slots.playing(episode_id)
         if other is not None and other.task is not None:
-            if other.task is asyncio.current_task():
-                return self._refused(f"This session plays {episode_id[:MAX_ECHO]!r} already.")
             other.end("resumed")
             await asyncio.wait((other.task,), timeout=HANDOVER_S)
         try:

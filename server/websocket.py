@@ -81,7 +81,8 @@ class WebSocketEndpoint:
         left = False
         try:
             backend = await self._open(websocket)
-            await self._serve(websocket, session, backend)
+            # A task of its own: each wait would else be handed through every layer above.
+            await asyncio.create_task(self._serve(websocket, session, backend))
         except Goodbye:
             left = True
         except WebSocketDisconnect:

@@ -76,16 +76,15 @@ def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
     """The 24 hourly rows of one date, its daytime share (hours 8 to 19) and the usual share."""
     episode = view.episode
     day = episode.day_index(arguments.date)
-    counts = episode.config.funnel_spec.counts
+    names = ("hour", *episode.config.funnel_spec.counts)
     hours = episode.hours(day).tolist()
-    busiest = sorted(range(len(hours)), key=lambda hour: (-hours[hour][0], hour))[:TOP_HOURS]
+    quietness = [-row[0] for row in hours]
+    busiest = sorted(range(len(hours)), key=quietness.__getitem__)[:TOP_HOURS]
     return {
         "found": True,
         "date": arguments.date,
         "summary": {**_share_summary(view, day), "top_hours": busiest},
-        "rows": [
-            {"hour": hour, **dict(zip(counts, row, strict=True))} for hour, row in enumerate(hours)
-        ],
+        "rows": [dict(zip(names, (hour, *row), strict=True)) for hour, row in enumerate(hours)],
     }
 
 

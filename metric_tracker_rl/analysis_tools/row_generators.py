@@ -295,11 +295,10 @@ def _run(
 def _matches(view: EpisodeView, lens: Lens, multiplier: float) -> Iterator[tuple[int, ReportRow]]:
     series, dates = view.episode.series, view.episode.dates
     limit = multiplier * _spread(view, lens)
-    differences, changes = _differences(view, lens)
+    differences, sizes = _differences(view, lens)
+    threshold = lens.threshold
     # Nearly every day falls short of the reporting threshold, so that is asked first.
-    for day, change in enumerate(changes):
-        if not change or abs(change) < lens.threshold:
-            continue
+    for day in [day for day, size in enumerate(sizes) if size >= threshold and size]:
         difference = differences[day]
         kind = lens.falling if difference < 0 else lens.rising
         if kind is None or abs(difference) <= limit:
@@ -309,12 +308,12 @@ def _matches(view: EpisodeView, lens: Lens, multiplier: float) -> Iterator[tuple
 
 
 def _differences(view: EpisodeView, lens: Lens) -> tuple[Sequence[float], Sequence[float]]:
-    """Value minus baseline, and the deviation that the reporting threshold is for, by day."""
+    """Value minus baseline, and the size that the reporting threshold is for, by day."""
     series = view.episode.series
     if lens.entity_type == DATA_QUALITY:
         excess = series.excess_columns[lens.column]
         return excess, excess
-    return series.difference_columns[lens.column], series.deviation_columns[lens.column]
+    return series.difference_columns[lens.column], series.deviation_sizes[lens.column]
 
 
 def _spread(view: EpisodeView, lens: Lens) -> float:
@@ -345,10 +344,10 @@ def _as_tool(generator: RowGenerator) -> Tool[Any]:
         metrics = getattr(arguments, "metric_names", ())
         multiplier = arguments.threshold_multiplier
         rows, details = _run(view, generator, metric, metrics, multiplier, arguments.dates)
-        chosen = chosen_metrics(view, metric, metrics, generator.metrics(view))
+        looked_at = [detail["entity_name"] for detail in details]
         return {
             "method_name": generator.name,
-            **({"metric_names": chosen} if generator.takes_metrics else {}),
+            **({"metric_names": looked_at} if generator.takes_metrics else {}),
             "threshold_multiplier": multiplier,
             "match_count": len(rows),
             "generated_rows": [row.as_dict() for row in rows],
