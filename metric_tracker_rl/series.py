@@ -113,6 +113,17 @@ class DailySeries:
         return np.abs(self.deviations).T.tolist()
 
     @cached_property
+    def far_days(self) -> list[list[int]]:
+        """Days on which each column reaches its reporting threshold."""
+        reached = np.abs(self.deviations) >= self.thresholds
+        return [np.flatnonzero(column).tolist() for column in reached.T]
+
+    @cached_property
+    def excess_days(self) -> list[list[int]]:
+        """Days on which each pair has any excess."""
+        return [np.flatnonzero(column).tolist() for column in self.excess.T]
+
+    @cached_property
     def excess_columns(self) -> list[list[float]]:
         """`excess` by pair and day."""
         return self.excess.T.astype(np.float64).tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from metric_tracker_rl.errors import MAX_ECHO
@@ -35,6 +35,10 @@ class Backend(Protocol):
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
         """One step."""
+
+    @property
+    def step_now(self) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+        """One step without anything to wait for; None where there is."""
 
     async def state(self) -> dict[str, Any]:
         """Public progress."""
@@ -76,6 +80,10 @@ class LiveBackend:
         return await self._resume(data["episode_id"])
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
+        """See `Backend`."""
+        return self.step_now(data)
+
+    def step_now(self, data: dict[str, Any]) -> dict[str, Any]:
         """See `Backend`."""
         return self._play.data(self._play.step(data))
 
@@ -130,6 +138,8 @@ class StoredBackend:
         """See `Backend`; the id stays what it is."""
         _, reply = await self._episodes.reset({**data, "episode_id": self._id}, "mcp")
         return reply
+
+    step_now = None
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
         """See `Backend`."""

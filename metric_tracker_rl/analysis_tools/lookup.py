@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Any
 
 from metric_tracker_rl.analysis_tools.arguments import (
@@ -77,14 +78,15 @@ def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
     episode = view.episode
     day = episode.day_index(arguments.date)
     names = ("hour", *episode.config.funnel_spec.counts)
-    hours = episode.hours(day).tolist()
-    quietness = [-row[0] for row in hours]
-    busiest = sorted(range(len(hours)), key=quietness.__getitem__)[:TOP_HOURS]
+    rows = [(hour, *counts) for hour, counts in enumerate(episode.hours(day).tolist())]
+    quietness = [-row[1] for row in rows]
+    busiest = sorted(range(len(rows)), key=quietness.__getitem__)[:TOP_HOURS]
     return {
         "found": True,
         "date": arguments.date,
         "summary": {**_share_summary(view, day), "top_hours": busiest},
-        "rows": [dict(zip(names, (hour, *row), strict=True)) for hour, row in enumerate(hours)],
+        # Most steps that return much return this: maps all the way cost half of a comprehension.
+        "rows": list(map(dict, map(zip, repeat(names), rows))),
     }
 
 

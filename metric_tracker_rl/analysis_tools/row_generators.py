@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -45,8 +45,7 @@ from metric_tracker_rl.vocabulary import (
 )
 
 
-@dataclass(frozen=True)
-class Lens:
+class Lens(NamedTuple):
     """One series through a generator's eyes: where it is, and what its rows are called."""
 
     entity_type: str
@@ -295,25 +294,27 @@ def _run(
 def _matches(view: EpisodeView, lens: Lens, multiplier: float) -> Iterator[tuple[int, ReportRow]]:
     series, dates = view.episode.series, view.episode.dates
     limit = multiplier * _spread(view, lens)
-    differences, sizes = _differences(view, lens)
-    threshold = lens.threshold
-    # Nearly every day falls short of the reporting threshold, so that is asked first.
-    for day in [day for day, size in enumerate(sizes) if size >= threshold and size]:
+    days, differences, sizes = _changes(view, lens)
+    for day in days:
         difference = differences[day]
         kind = lens.falling if difference < 0 else lens.rising
-        if kind is None or abs(difference) <= limit:
+        # A funnel break has a threshold of its own, above that of its rate.
+        if kind is None or sizes[day] < lens.threshold or abs(difference) <= limit:
             continue
         finding = Finding(lens.entity_type, lens.entity_name, kind, lens.column)
         yield day, row_for(finding, day, dates[day], series)
 
 
-def _differences(view: EpisodeView, lens: Lens) -> tuple[Sequence[float], Sequence[float]]:
-    """Value minus baseline, and the size that the reporting threshold is for, by day."""
-    series = view.episode.series
+def _changes(
+    view: EpisodeView, lens: Lens
+) -> tuple[Sequence[int], Sequence[float], Sequence[float]]:
+    """Days to look at; value minus baseline and the size that thresholds are for, by day."""
+    series, column = view.episode.series, lens.column
     if lens.entity_type == DATA_QUALITY:
-        excess = series.excess_columns[lens.column]
-        return excess, excess
-    return series.difference_columns[lens.column], series.deviation_sizes[lens.column]
+        excess = series.excess_columns[column]
+        return series.excess_days[column], excess, excess
+    differences = series.difference_columns[column]
+    return series.far_days[column], differences, series.deviation_sizes[column]
 
 
 def _spread(view: EpisodeView, lens: Lens) -> float:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import statistics
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -22,6 +23,9 @@ from metric_tracker_rl.cli.server_process import HOST, ServerProcess, serving
 
 RESET_EVERY = 450
 """Steps between two resets of a session: an episode ends after 500 at most."""
+
+REPORT_WIDTH = 120
+"""Columns of the table where nobody says how wide it may be."""
 
 FIRST, SECOND = "{first}", "{second}"
 """Stand for the first two dates of the session's episode."""
@@ -85,7 +89,7 @@ def bench_serving(
     Both run as they are run in production, one after the other in each round, so that a noisy
     machine is noisy for both. The load comes from this process: give it a core of its own.
     """
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else REPORT_WIDTH)
     try:
         counts = [int(each) for each in sessions.split(",")]
         if min(counts) < 1:
