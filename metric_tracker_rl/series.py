@@ -108,9 +108,20 @@ class DailySeries:
         return (self.values - self.baselines).T.tolist()
 
     @cached_property
-    def deviation_columns(self) -> list[list[float]]:
-        """`deviations` by column and day."""
-        return self.deviations.T.tolist()
+    def deviation_sizes(self) -> list[list[float]]:
+        """`deviations` without their sign, by column and day."""
+        return np.abs(self.deviations).T.tolist()
+
+    @cached_property
+    def far_days(self) -> list[list[int]]:
+        """Days on which each column reaches its reporting threshold."""
+        reached = np.abs(self.deviations) >= self.thresholds
+        return [np.flatnonzero(column).tolist() for column in reached.T]
+
+    @cached_property
+    def excess_days(self) -> list[list[int]]:
+        """Days on which each pair has any excess."""
+        return [np.flatnonzero(column).tolist() for column in self.excess.T]
 
     @cached_property
     def excess_columns(self) -> list[list[float]]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 from metric_tracker_rl.analysis_tools import (
     TOOLS,
@@ -37,6 +38,8 @@ from metric_tracker_rl.report import preview, read_report
 from metric_tracker_rl.splits import SEALED, get_task
 from metric_tracker_rl.tasks import DEFAULT_TASK_ID, available_task_specs, resolve_config
 
+T = TypeVar("T")
+
 READY = "ready"
 ANALYZED = "analyzed"
 IN_PROGRESS = "in_progress"
@@ -51,7 +54,7 @@ LAST_STEPS = 3
 """From this many steps left on, replies say how many."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """What a call tells the player.
 
@@ -70,12 +73,11 @@ class Reply:
     content: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One step as a player sends it; exactly one kind of action may be used."""
 
     analysis_method: str | None = None
-    analysis_args: Mapping[str, Any] = field(default_factory=dict)
+    analysis_args: Mapping[str, Any] = MappingProxyType({})
     classifications: Sequence[Any] = ()
     payload_generators: Sequence[Any] = ()
 
@@ -182,13 +184,13 @@ class EpisodeSession:
 
     def step(self, call: Call) -> Reply:
         """One step. Never raises for anything a player can send."""
-        return self._take(lambda view: self._act(view, call))
+        return self._take(self._act, call)
 
     def refuse(self, problem: str) -> Reply:
         """The step of an action that could not even be read; it counts like any other."""
-        return self._take(lambda _: Reply(ERROR, problem))
+        return self._take(lambda _, text: Reply(ERROR, text), problem)
 
-    def _take(self, act: Callable[[EpisodeView], Reply]) -> Reply:
+    def _take(self, act: Callable[[EpisodeView, T], Reply], given: T) -> Reply:
         """Count a step, act if the rules allow one more, and turn errors into replies."""
         if self.view is None:
             return Reply(ERROR, "No episode is running: call reset first.")
@@ -205,13 +207,16 @@ class EpisodeSession:
                 content={"expected_row_count": len(self.view.episode.expected_rows)},
             )
         try:
-            reply = act(self.view)
+            reply = act(self.view, given)
         except MetricTrackerError as problem:
             reply = Reply(ERROR, str(problem))
         reply.content["expected_row_count"] = len(self.view.episode.expected_rows)
         return self._with_countdown(reply, self.view.rules)
 
     def _act(self, view: EpisodeView, call: Call) -> Reply:
+        name, arguments, rows, generators = call
+        if name is not None and not rows and not generators:
+            return self._analyse(view, name, arguments)
         kinds = [
             name
             for name, given in (
@@ -225,8 +230,6 @@ class EpisodeSession:
             raise ReportError(
                 f"One action at a time: this one has {' and '.join(kinds)}. Nothing was graded."
             )
-        if call.analysis_method is not None:
-            return self._analyse(view, call.analysis_method, call.analysis_args)
         if call.analysis_args:
             raise ToolArgumentError(
                 "analysis_args were given without analysis_method; allowed: both or neither."

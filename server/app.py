@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from metric_tracker_rl.errors import ConfigurationError
 from server.settings import Settings, load_settings, settings
+from server.workers import serve, unwatched
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     app: FastAPI
-
-PING_INTERVAL_S = 30.0
-PING_TIMEOUT_S = 900.0
-"""A client that thinks for minutes may answer no ping; only one gone for good is dropped."""
 
 OUR_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state")
 """Routes of the framework that ours replace; all others stay as it made them."""
@@ -104,14 +100,12 @@ def _add_sessions(made: FastAPI, chosen: Settings) -> None:
 
     theirs = made.router.lifespan_context
 
+    @unwatched
     @asynccontextmanager
     async def lifespan(running: Any) -> AsyncIterator[Any]:
         await episodes.open()
         metrics.WORKERS.set(1)
         metrics.SESSION_LIMIT.set(chosen.max_sessions)
-        # All that was imported stays: no collection need ever look at it again.
-        gc.collect()
-        gc.freeze()
         async with theirs(running) as state, slots.watched(), rpc_slots.watched():
             yield state
         await episodes.close()
@@ -167,31 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not 0 <= given.port <= 65535:
         parser.error(f"--port is {given.port}; allowed: an integer from 0 to 65535")
     changed = dataclasses.replace(chosen, host=given.host, port=given.port, workers=given.workers)
-    serve(changed)
-
-
-def serve(chosen: Settings) -> None:
-    """Run the app until stopped."""
-    import uvicorn
-
-    from server import logs, metrics
-
-    with metrics.shared_folder(chosen.workers):
-        uvicorn.run(
-            "server.app:app",
-            host=chosen.host,
-            port=chosen.port,
-            workers=chosen.workers,
-            access_log=False,
-            log_config=logs.configuration(chosen.log_level),
-            ws="server.protocol:SteadyProtocol",
-            ws_max_size=chosen.max_message_bytes,
-            ws_ping_interval=PING_INTERVAL_S,
-            ws_ping_timeout=PING_TIMEOUT_S,
-            # Deflate would cost a session more memory than everything else it has.
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=10,
-        )
+    serve("server.app:app", changed)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from metric_tracker_rl.errors import MAX_ECHO
@@ -35,6 +35,10 @@ class Backend(Protocol):
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
         """One step."""
+
+    @property
+    def step_now(self) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+        """One step without anything to wait for; None where there is."""
 
     async def state(self) -> dict[str, Any]:
         """Public progress."""
@@ -77,6 +81,10 @@ class LiveBackend:
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
         """See `Backend`."""
+        return self.step_now(data)
+
+    def step_now(self, data: dict[str, Any]) -> dict[str, Any]:
+        """See `Backend`."""
         return self._play.data(self._play.step(data))
 
     async def state(self) -> dict[str, Any]:
@@ -93,10 +101,10 @@ class LiveBackend:
             await self._episodes.save(self._play)
 
     async def _resume(self, episode_id: str) -> dict[str, Any]:
+        if self._play.episode_id == episode_id:
+            return self._refused(f"This session plays {episode_id[:MAX_ECHO]!r} already.")
         other = self._slots.playing(episode_id)
         if other is not None and other.task is not None:
-            if other.task is asyncio.current_task():
-                return self._refused(f"This session plays {episode_id[:MAX_ECHO]!r} already.")
             other.end("resumed")
             await asyncio.wait((other.task,), timeout=HANDOVER_S)
         try:
@@ -130,6 +138,8 @@ class StoredBackend:
         """See `Backend`; the id stays what it is."""
         _, reply = await self._episodes.reset({**data, "episode_id": self._id}, "mcp")
         return reply
+
+    step_now = None
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
         """See `Backend`."""

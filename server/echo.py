@@ -1,19 +1,24 @@
 """A trivial environment on the same framework: what a step costs before anyone does any work.
 
 `metric-tracker bench-serving` measures it beside the real one, in one run, because a figure of
-one machine at one hour says little and a ratio travels. It is served as the framework serves an
-environment: by uvicorn, with nothing set but where to listen.
+one machine at one hour says little and a ratio travels. It is served twice: by uvicorn with
+nothing set but where to listen, which is what a framework's user gets; and with `--tuned` in
+every way as the real one is, so that what is left is the environment and its handler.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import uvicorn
 from openenv.core.env_server import create_app
 from openenv.core.env_server.interfaces import Environment
 from openenv.core.env_server.types import Action, Observation, State
+
+from server.settings import load_settings
+from server.workers import serve, unwatched
 
 MAX_SESSIONS = 4096
 
@@ -85,4 +90,9 @@ app = create_app(
 )
 
 if __name__ == "__main__":
-    uvicorn.run(app, host=sys.argv[1], port=int(sys.argv[2]))
+    host, port, *flags = sys.argv[1:]
+    if "--tuned" in flags:
+        app.router.lifespan_context = unwatched(app.router.lifespan_context)
+        serve(app, replace(load_settings({}), host=host, port=int(port)))
+    else:
+        uvicorn.run(app, host=host, port=int(port))

@@ -81,7 +81,8 @@ class WebSocketEndpoint:
         left = False
         try:
             backend = await self._open(websocket)
-            await self._serve(websocket, session, backend)
+            # A task of its own: each wait would else be handed through every layer above.
+            await asyncio.create_task(self._serve(websocket, session, backend))
         except Goodbye:
             left = True
         except WebSocketDisconnect:
@@ -113,51 +114,34 @@ class WebSocketEndpoint:
                 text = received.get("bytes") or b""
             if len(text) > self._max_bytes:
                 raise await _too_big(websocket, self._max_bytes)
-            answer = await self._answer(backend, text)
+            answer = await self._answer(session, backend, text)
             await send({"type": "websocket.send", "text": answer})
-            session.episode_id = backend.episode_id
 
-    async def _answer(self, backend: Backend, text: str | bytes) -> str:
+    async def _answer(self, session: LiveSession, backend: Backend, text: str | bytes) -> str:
         """Reply to one message; whatever goes wrong is a reply too."""
         try:
-            message = frames.loads(text)
-        except ValueError as problem:
-            metrics.ERRORS.labels("invalid_json").inc()
-            return frames.error(f"Invalid JSON: {problem}", WSErrorCode.INVALID_JSON)
-        if not isinstance(message, dict):
-            metrics.ERRORS.labels("invalid_json").inc()
-            return frames.error(
-                f"A message is a JSON object; this one is {type(message).__name__}.",
-                WSErrorCode.INVALID_JSON,
-            )
-        kind = message.get("type", "")
-        if not isinstance(kind, str) or kind not in MESSAGES:
-            metrics.ERRORS.labels("unknown_type").inc()
-            guess = nearest(kind, MESSAGES)
-            hint = f" Did you mean {guess!r}?" if guess else ""
-            return frames.error(
-                f"Unknown message type: {echo(kind)}.{hint} Allowed: {', '.join(MESSAGES)}.",
-                WSErrorCode.UNKNOWN_TYPE,
-            )
-        try:
-            return await self._act(backend, kind, _data(kind, message))
+            kind, data = read_message(text)
+            if kind == "step":
+                # Nearly every message is one, and few have anything to wait for.
+                now = backend.step_now
+                reply = now(data) if now is not None else await backend.step(data)
+                return frames.message("observation", reply)
+            answer = await self._act(backend, kind, data)
+            session.episode_id = backend.episode_id
+        except RefusedError as problem:
+            metrics.ERRORS.labels(problem.kind).inc()
+            return problem.answer
         except ValidationError as problem:
             metrics.ERRORS.labels("invalid_message").inc()
-            return frames.error(
-                "Invalid message",
-                WSErrorCode.VALIDATION_ERROR,
-                errors=problem.errors(
-                    include_url=False, include_input=False, include_context=False
-                ),
-            )
+            errors = problem.errors(include_url=False, include_input=False, include_context=False)
+            return frames.error("Invalid message", WSErrorCode.VALIDATION_ERROR, errors=errors)
         except (Goodbye, WebSocketDisconnect):
             raise
         except Exception:
             return _internal_error()
+        return answer
 
     async def _act(self, backend: Backend, kind: str, data: dict[str, Any]) -> str:
-        if kind == "step":
-            return frames.message("observation", await backend.step(data))
         if kind == "reset":
             return frames.message("observation", await backend.reset(data))
         if kind == "state":
@@ -174,16 +158,53 @@ ENDINGS = {
 }
 
 
-def _data(kind: str, message: dict[str, Any]) -> dict[str, Any]:
-    """Data of a message, held against the framework's model of it where a glance is not enough.
+class RefusedError(Exception):
+    """A message that cannot be acted on.
+
+    Attributes:
+        kind: what is wrong with it, for the figures.
+        answer: text of the error message that says so.
+    """
+
+    def __init__(self, kind: str, answer: str) -> None:
+        self.kind = kind
+        self.answer = answer
+        super().__init__(kind)
+
+
+def read_message(text: str | bytes) -> tuple[str, dict[str, Any]]:
+    """Type and data of a message.
+
+    It is held against the framework's model of it where a glance is not enough.
 
     Raises:
-        ValidationError: as the framework's own handler would.
+        RefusedError: not JSON, no object, or of no known type.
+        ValidationError: not as its type wants it.
     """
+    try:
+        message = frames.loads(text)
+    except ValueError as problem:
+        refusal = frames.error(f"Invalid JSON: {problem}", WSErrorCode.INVALID_JSON)
+        raise RefusedError("invalid_json", refusal) from None
+    if not isinstance(message, dict):
+        refusal = frames.error(
+            f"A message is a JSON object; this one is {type(message).__name__}.",
+            WSErrorCode.INVALID_JSON,
+        )
+        raise RefusedError("invalid_json", refusal)
+    kind = message.get("type", "")
+    if not isinstance(kind, str) or kind not in MESSAGES:
+        guess = nearest(kind, MESSAGES)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        refusal = frames.error(
+            f"Unknown message type: {echo(kind)}.{hint} Allowed: {', '.join(MESSAGES)}.",
+            WSErrorCode.UNKNOWN_TYPE,
+        )
+        raise RefusedError("unknown_type", refusal)
     data = message.get("data")
     if type(data) is dict and len(message) == 2 and kind in ("step", "reset", "mcp"):
-        return data
-    return getattr(MESSAGES[kind](**message), "data", {})
+        return kind, data
+    return kind, getattr(MESSAGES[kind](**message), "data", {})
 
 
 def _internal_error() -> str:

@@ -6,10 +6,15 @@ import asyncio
 import json
 import os
 import random
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from socket import create_connection
 from typing import Any
 
 import httpx
@@ -21,10 +26,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from starlette.testclient import TestClient
 
 from metric_tracker_rl.cli.load import LoadError, Session, connect, connect_all, frame, text_frame
-from metric_tracker_rl.cli.server_process import HOST, ServerProcess, serving
+from metric_tracker_rl.cli.server_process import (
+    HOST,
+    ServerProcess,
+    serving,
+)
+from metric_tracker_rl.driver import play
 from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.session import EpisodeSession
 from server.app import build_app
 from server.settings import Settings
+from server.workers import SPREADS
 
 FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
 SESSIONS, SOAK_ROUNDS = (1000, 10) if FULL else (100, 3)
@@ -73,14 +85,20 @@ def test_dropped_sessions_leak_neither_slots_nor_memory(server: ServerProcess) -
 
 
 class HttpPlayer:
-    """Plays one episode over HTTP, through a crash of the server."""
+    """Plays one episode over HTTP, through a crash of the server.
+
+    Players differ, so that their scores do: what is lost or played twice shows.
+    """
+
+    PLAYERS = ("reference", "median_filter", "random")
 
     def __init__(self, client: httpx.Client, seed: int) -> None:
         self.client = client
         self.reset = {"seed": seed, "difficulty": "hard", "anomaly_count": 2 + seed % 3}
         self.answer = self.ask("/reset", self.reset)
         self.episode_id = self.answer["episode_id"]
-        self.moves = get_policy("reference").play(self.answer["observation"])
+        self.policy = get_policy(self.PLAYERS[seed % len(self.PLAYERS)])
+        self.moves = self.policy.play(self.answer["observation"])
         self.action: Any = next(self.moves)
         self.steps = 0
 
@@ -102,6 +120,12 @@ class HttpPlayer:
             self.step()
         return float(self.answer["reward"])
 
+    def undisturbed(self) -> tuple[float, int]:
+        """Score and steps of the same play in process, where nothing crashes."""
+        session = EpisodeSession()
+        outcome = play(session, self.policy, session.reset(**self.reset))
+        return outcome.score, outcome.steps
+
 
 def test_every_http_episode_survives_a_killed_server(tmp_path: Path) -> None:
     environ = {
@@ -118,19 +142,94 @@ def test_every_http_episode_survives_a_killed_server(tmp_path: Path) -> None:
                 player.step()
         with ThreadPoolExecutor(8) as pool:
             # Killed while steps are under way, so that some are stored and never answered.
-            racing = [pool.submit(player.finish) for player in players[: CRASHED_EPISODES // 2]]
-            time.sleep(0.3)
+            runners = players[: CRASHED_EPISODES // 2]
+            before = sum(player.steps for player in runners)
+            racing = [pool.submit(player.finish) for player in runners]
+            while sum(player.steps for player in runners) == before:
+                time.sleep(0.001)
             server.kill()
             lost = sum(each.exception() is not None for each in racing)
         print(f"{lost} of {len(racing)} players under way were cut off")
+        assert lost
         with pytest.raises(httpx.TransportError):
             client.get("/health")
         with serving(environ=environ, port=server.port):
             for player in players:
-                assert player.finish() == 1.0
+                assert (player.finish(), player.steps) == player.undisturbed()
                 state = client.get("/state", params={"episode_id": player.episode_id}).json()
                 assert state["status"] == "completed"
                 assert state["step_count"] == player.steps
+        scores = {float(player.answer["reward"]) for player in players}
+        assert 1.0 in scores
+        assert len(scores) > 2
+
+
+def connections(pid: int) -> int:
+    """Open sockets of a process."""
+    links = (each.readlink() for each in Path(f"/proc/{pid}/fd").iterdir())
+    return sum(link.name.startswith("socket:") for link in links)
+
+
+@pytest.mark.skipif(not SPREADS, reason="only Linux spreads connections over sockets of one port")
+def test_connections_of_one_moment_do_not_all_go_to_the_worker_that_wakes_up_first() -> None:
+    with serving(workers=2) as server, ExitStack() as stack:
+        pids = server.pids()
+        before = {pid: connections(pid) for pid in pids}
+
+        def grown(pid: int) -> int:
+            return connections(pid) - before[pid]
+
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        for _ in range(64):
+            stack.enter_context(create_connection((HOST, server.port)))
+        first = pids[-1]
+        os.kill(first, signal.SIGCONT)
+        accepted = 0
+        for _ in range(100):
+            time.sleep(0.3)
+            if 0 < accepted == grown(first):
+                break
+            accepted = grown(first)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        for _ in range(300):
+            if sum(map(grown, pids)) == 64:
+                break
+            time.sleep(0.1)
+        # A fair coin gives either worker fewer than 8 of 64 once in 10^10 runs.
+        assert sorted(map(grown, pids))[-2] >= 8, [grown(pid) for pid in pids]
+
+
+def test_a_port_in_use_is_refused_with_several_workers_too() -> None:
+    with serving() as server:
+        command = ["server.app", "--host", HOST, "--port", str(server.port), "--workers", "2"]
+        second = subprocess.run(
+            [sys.executable, "-m", *command], capture_output=True, text=True, timeout=120
+        )
+    assert second.returncode != 0
+    assert "Address already in use" in second.stderr
+
+
+def test_a_peer_that_fell_silent_without_a_word_loses_its_slot() -> None:
+    """Its connection still stands: nothing but its silence tells that it is gone."""
+
+    async def fall_silent(server: ServerProcess) -> None:
+        gone = await connect(HOST, server.port)
+        await gone.ask(START)
+        with gone.take_socket():
+            assert figures(server)["metric_tracker_sessions"] == 1
+            for _ in range(600):
+                if not figures(server)["metric_tracker_sessions"]:
+                    break
+                await asyncio.sleep(0.1)
+            assert figures(server)["metric_tracker_sessions"] == 0
+            assert not gone.closed.done()
+        gone.drop()
+        await gone.closed
+
+    with serving(environ={"METRIC_TRACKER_IDLE_TIMEOUT_S": "1"}) as server:
+        asyncio.run(fall_silent(server))
 
 
 def test_two_workers_share_episodes_and_add_up_their_figures(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Any
 
 from metric_tracker_rl.analysis_tools.arguments import (
@@ -76,16 +77,16 @@ def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
     """The 24 hourly rows of one date, its daytime share (hours 8 to 19) and the usual share."""
     episode = view.episode
     day = episode.day_index(arguments.date)
-    counts = episode.config.funnel_spec.counts
-    hours = episode.hours(day).tolist()
-    busiest = sorted(range(len(hours)), key=lambda hour: (-hours[hour][0], hour))[:TOP_HOURS]
+    names = ("hour", *episode.config.funnel_spec.counts)
+    rows = [(hour, *counts) for hour, counts in enumerate(episode.hours(day).tolist())]
+    quietness = [-row[1] for row in rows]
+    busiest = sorted(range(len(rows)), key=quietness.__getitem__)[:TOP_HOURS]
     return {
         "found": True,
         "date": arguments.date,
         "summary": {**_share_summary(view, day), "top_hours": busiest},
-        "rows": [
-            {"hour": hour, **dict(zip(counts, row, strict=True))} for hour, row in enumerate(hours)
-        ],
+        # Most steps that return much return this: maps all the way cost half of a comprehension.
+        "rows": list(map(dict, map(zip, repeat(names), rows))),
     }
 
 

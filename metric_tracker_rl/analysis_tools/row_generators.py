@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -45,8 +45,7 @@ from metric_tracker_rl.vocabulary import (
 )
 
 
-@dataclass(frozen=True)
-class Lens:
+class Lens(NamedTuple):
     """One series through a generator's eyes: where it is, and what its rows are called."""
 
     entity_type: str
@@ -295,26 +294,27 @@ def _run(
 def _matches(view: EpisodeView, lens: Lens, multiplier: float) -> Iterator[tuple[int, ReportRow]]:
     series, dates = view.episode.series, view.episode.dates
     limit = multiplier * _spread(view, lens)
-    differences, changes = _differences(view, lens)
-    # Nearly every day falls short of the reporting threshold, so that is asked first.
-    for day, change in enumerate(changes):
-        if not change or abs(change) < lens.threshold:
-            continue
+    days, differences, sizes = _changes(view, lens)
+    for day in days:
         difference = differences[day]
         kind = lens.falling if difference < 0 else lens.rising
-        if kind is None or abs(difference) <= limit:
+        # A funnel break has a threshold of its own, above that of its rate.
+        if kind is None or sizes[day] < lens.threshold or abs(difference) <= limit:
             continue
         finding = Finding(lens.entity_type, lens.entity_name, kind, lens.column)
         yield day, row_for(finding, day, dates[day], series)
 
 
-def _differences(view: EpisodeView, lens: Lens) -> tuple[Sequence[float], Sequence[float]]:
-    """Value minus baseline, and the deviation that the reporting threshold is for, by day."""
-    series = view.episode.series
+def _changes(
+    view: EpisodeView, lens: Lens
+) -> tuple[Sequence[int], Sequence[float], Sequence[float]]:
+    """Days to look at; value minus baseline and the size that thresholds are for, by day."""
+    series, column = view.episode.series, lens.column
     if lens.entity_type == DATA_QUALITY:
-        excess = series.excess_columns[lens.column]
-        return excess, excess
-    return series.difference_columns[lens.column], series.deviation_columns[lens.column]
+        excess = series.excess_columns[column]
+        return series.excess_days[column], excess, excess
+    differences = series.difference_columns[column]
+    return series.far_days[column], differences, series.deviation_sizes[column]
 
 
 def _spread(view: EpisodeView, lens: Lens) -> float:
@@ -345,10 +345,10 @@ def _as_tool(generator: RowGenerator) -> Tool[Any]:
         metrics = getattr(arguments, "metric_names", ())
         multiplier = arguments.threshold_multiplier
         rows, details = _run(view, generator, metric, metrics, multiplier, arguments.dates)
-        chosen = chosen_metrics(view, metric, metrics, generator.metrics(view))
+        looked_at = [detail["entity_name"] for detail in details]
         return {
             "method_name": generator.name,
-            **({"metric_names": chosen} if generator.takes_metrics else {}),
+            **({"metric_names": looked_at} if generator.takes_metrics else {}),
             "threshold_multiplier": multiplier,
             "match_count": len(rows),
             "generated_rows": [row.as_dict() for row in rows],

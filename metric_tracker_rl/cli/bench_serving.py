@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import statistics
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -22,6 +23,9 @@ from metric_tracker_rl.cli.server_process import HOST, ServerProcess, serving
 
 RESET_EVERY = 450
 """Steps between two resets of a session: an episode ends after 500 at most."""
+
+REPORT_WIDTH = 120
+"""Columns of the table where nobody says how wide it may be."""
 
 FIRST, SECOND = "{first}", "{second}"
 """Stand for the first two dates of the session's episode."""
@@ -50,7 +54,8 @@ class Measurement:
     """One server under one load, for a few seconds.
 
     Attributes:
-        server: `echo` or `ours`.
+        server: `echo`, served as the framework serves it; `tuned echo`, served as ours is; or
+            `ours`.
         kind: `steps` or `resets`.
         sessions: WebSocket sessions at once.
         per_second: replies per second, over all sessions.
@@ -84,7 +89,7 @@ def bench_serving(
     Both run as they are run in production, one after the other in each round, so that a noisy
     machine is noisy for both. The load comes from this process: give it a core of its own.
     """
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else REPORT_WIDTH)
     try:
         counts = [int(each) for each in sessions.split(",")]
         if min(counts) < 1:
@@ -96,6 +101,7 @@ def bench_serving(
     limits = {"MAX_CONCURRENT_ENVS": str(max(2048, *counts)), "METRIC_TRACKER_TOKEN": ""}
     with ExitStack() as stack:
         echo = stack.enter_context(serving(echo=True))
+        tuned = stack.enter_context(serving(echo=True, tuned=True))
         ours = stack.enter_context(serving(environ=limits))
         memory = {name: _memory(server) for name, server in (("echo", echo), ("ours", ours))}
         found = []
@@ -103,9 +109,11 @@ def bench_serving(
             for count in counts:
                 console.print(f"round {number + 1} of {rounds}, {count} sessions", style="dim")
                 found.append(_measure("echo", echo, "steps", count, seconds))
+                found.append(_measure("tuned echo", tuned, "steps", count, seconds))
                 found.append(_measure("ours", ours, "steps", count, seconds))
             found.append(_measure("ours", ours, "resets", 64, seconds))
         echo.stop()
+        tuned.stop()
         scaling = (
             _scaling(stack, ours, limits, workers, rounds, seconds, console) if workers > 1 else []
         )
@@ -142,7 +150,7 @@ async def _measured(
     try:
         openings = [await session.ask(opening(number)) for number, session in enumerate(sessions)]
         cpu = server.cpu_s()
-        tally, elapsed = await drive(sessions, _messages(name, kind, openings), seconds)
+        tally, elapsed = drive(sessions, _messages(name, kind, openings), seconds)
         used = server.cpu_s() - cpu
     finally:
         await _leave(sessions)
@@ -174,7 +182,7 @@ def _messages(
 ) -> Callable[[int], Iterator[bytes]]:
     if kind == "resets":
         return _resets
-    if name == "echo":
+    if name != "ours":
         return _echo_steps
     return lambda number: tool_steps(number, openings[number])
 
@@ -268,14 +276,10 @@ def _report(console: Console, found: list[Measurement], memory: dict[str, float]
         groups.setdefault((each.kind, each.sessions, each.server), []).append(each)
     table = Table(title=f"Medians of {len(next(iter(groups.values())))} rounds")
     columns = ("what", "sessions", "server", "per second", "p50 ms", "p95 ms", "p99 ms")
-    for title in (*columns, "CPU us each", "bytes each", "x echo"):
+    for title in (*columns, "CPU us each", "bytes each", "x echo", "x tuned"):
         table.add_column(title, justify="left" if title in ("what", "server") else "right")
     for (kind, count, server), group in groups.items():
-        echo = groups.get((kind, count, "echo"), [])
-        # Each round's ratio first, then their median: noise that lasts a round cancels.
-        ratio = statistics.median(
-            [o.per_second / e.per_second for o, e in zip(group, echo, strict=False)] or [0.0]
-        )
+        ratios = (_ratio(group, groups.get((kind, count, name))) for name in ("echo", "tuned echo"))
         middle = {
             name: statistics.median(getattr(each, name) for each in group)
             for name in ("per_second", "p50_ms", "p95_ms", "p99_ms", "cpu_us", "reply_bytes")
@@ -290,8 +294,15 @@ def _report(console: Console, found: list[Measurement], memory: dict[str, float]
             f"{middle['p99_ms']:.2f}",
             f"{middle['cpu_us']:.0f}",
             f"{middle['reply_bytes']:,.0f}",
-            f"{ratio:.2f}" if server == "ours" and echo else "",
+            *(ratios if server == "ours" else ("", "")),
         )
     console.print(table)
     for name, grown in memory.items():
         console.print(f"memory per idle session, {name}: {grown / 1000:.1f} kB")
+
+
+def _ratio(ours: list[Measurement], theirs: list[Measurement] | None) -> str:
+    """Our rate as a multiple of theirs; each round's first, so that noise of a round cancels."""
+    pairs = zip(ours, theirs or (), strict=False)
+    ratios = [one.per_second / other.per_second for one, other in pairs]
+    return f"{statistics.median(ratios):.2f}" if ratios else ""

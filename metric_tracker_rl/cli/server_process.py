@@ -101,6 +101,7 @@ def free_port() -> int:
 def serving(
     *,
     echo: bool = False,
+    tuned: bool = False,
     workers: int = 1,
     environ: Mapping[str, str] | None = None,
     port: int | None = None,
@@ -109,6 +110,7 @@ def serving(
 
     Args:
         echo: serve the trivial environment instead, in one process.
+        tuned: serve that one in every way as ours is served.
         workers: processes.
         environ: settings over those of this process.
         port: where to listen; None for any free port.
@@ -116,7 +118,7 @@ def serving(
     Raises:
         ServerStartError: see there.
     """
-    server = start(echo=echo, workers=workers, environ=environ, port=port)
+    server = start(echo=echo, tuned=tuned, workers=workers, environ=environ, port=port)
     try:
         yield server
     finally:
@@ -127,6 +129,7 @@ def serving(
 def start(
     *,
     echo: bool = False,
+    tuned: bool = False,
     workers: int = 1,
     environ: Mapping[str, str] | None = None,
     port: int | None = None,
@@ -134,7 +137,7 @@ def start(
     """As `serving`, for a caller that ends it itself."""
     chosen = port or free_port()
     handle, name = tempfile.mkstemp(prefix="metric-tracker-server-", suffix=".log")
-    command = [sys.executable, "-m", *_command(chosen, workers, echo=echo)]
+    command = [sys.executable, "-m", *_command(chosen, workers, echo=echo, tuned=tuned)]
     started = time.perf_counter()
     with os.fdopen(handle, "wb") as log:
         process = subprocess.Popen(
@@ -159,9 +162,9 @@ def start(
     raise ServerStartError(f"The server did not become healthy on port {chosen}:\n{output}")
 
 
-def _command(port: int, workers: int, *, echo: bool) -> list[str]:
+def _command(port: int, workers: int, *, echo: bool, tuned: bool) -> list[str]:
     if echo:
-        return ["server.echo", HOST, str(port)]
+        return ["server.echo", HOST, str(port), *(["--tuned"] if tuned else [])]
     return ["server.app", "--host", HOST, "--port", str(port), "--workers", str(workers)]
 
 
