@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metric_tracker_rl.policies import POLICIES
+from metric_tracker_rl.errors import UnknownNameError
+from metric_tracker_rl.policies import POLICIES, get_policy
 
 DEFAULT_POLICY = "reference"
 DEFAULT_OUTPUT = Path("results.json")
@@ -66,8 +67,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     )
     parser.add_argument(
         "--policy",
-        choices=list(POLICIES),
-        help=f"play this scripted policy, key or no key (default without a key: {DEFAULT_POLICY})",
+        type=_policy,
+        metavar="NAME",
+        help=f"play this scripted policy, key or no key: {', '.join(POLICIES)} (default without a "
+        f"key: {DEFAULT_POLICY})",
     )
     parser.add_argument("--model", metavar="NAME", help="the model (MODEL_NAME)")
     parser.add_argument(
@@ -103,6 +106,14 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     if chosen.embedded and chosen.base_url:
         parser.error("--embedded and --base-url exclude each other")
     return Options(**vars(chosen))
+
+
+def _policy(text: str) -> str:
+    try:
+        get_policy(text)
+    except UnknownNameError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+    return text
 
 
 def _positive(text: str) -> int:

@@ -170,7 +170,7 @@ def test_bad_settings_end_the_run_with_2_before_anything_is_printed(
     [
         (["--episodes", "0"], "'0' is not an integer from 1"),
         (["--concurrency", "two"], "'two' is not an integer from 1"),
-        (["--policy", "best"], "invalid choice: 'best'"),
+        (["--policy", "referense"], "Did you mean 'reference'?"),
         (["--policy", "null", "--model", "m"], "exclude each other"),
         (["--policy", "null", "--require-llm"], "exclude each other"),
         (["--embedded", "--base-url", "http://a"], "exclude each other"),

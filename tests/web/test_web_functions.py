@@ -1,0 +1,70 @@
+"""Whoever calls the page's functions past the page is told no more than the page tells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from conftest import WebServer, web_server
+
+from metric_tracker_rl.episode import build_episode
+from metric_tracker_rl.session import debug_content
+from metric_tracker_rl.tasks import DEFAULT_TASK_ID, resolve_config
+
+
+@pytest.fixture(scope="module")
+def debugging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    """The same server, started in debug mode."""
+    log = tmp_path_factory.mktemp("debugging") / "server.log"
+    with web_server(log, METRIC_TRACKER_DEBUG="true") as server:
+        yield server
+
+
+def everything_told(server: WebServer) -> tuple[str, int]:
+    """Text of every answer to a visitor who calls each function by its index, and how many ran."""
+    api = f"{server.url}/web/gradio_api/queue"
+    told, ran = [], 0
+    with httpx.Client(timeout=60) as client:
+        config = client.get(f"{server.url}/web/config").json()
+        first = {each["id"]: each["props"].get("value") for each in config["components"]}
+        for function in config["dependencies"]:
+            call: dict[str, Any] = {
+                "data": [first.get(each) for each in function["inputs"]],
+                "fn_index": function["id"],
+                "session_hash": "curious",
+                "trigger_id": None,
+                "event_data": {"index": 0, "value": ""},
+            }
+            joined = client.post(f"{api}/join", json=call)
+            if joined.status_code != 200:
+                told.append(joined.text)
+                continue
+            with client.stream("GET", f"{api}/data", params={"session_hash": "curious"}) as lines:
+                for line in lines.iter_lines():
+                    told.append(line)
+                    message = json.loads(line.removeprefix("data:") or "{}")
+                    if message.get("msg") == "process_completed":
+                        ran += bool(message["success"])
+                        break
+    return json.dumps(told), ran
+
+
+def secrets() -> list[str]:
+    """What only the answer to the first episode holds."""
+    content = debug_content(build_episode(resolve_config(task_id=DEFAULT_TASK_ID)[1]))
+    effects = [cause["effect"] for cause in content["anomaly_schedule"]]
+    return ["anomaly_schedule", *effects]
+
+
+def test_no_function_called_by_its_index_tells_the_answer(web: WebServer) -> None:
+    told, ran = everything_told(web)
+    assert ran > 20
+    assert [secret for secret in secrets() if secret in told] == []
+
+
+def test_in_debug_the_same_calls_do_tell_it(debugging: WebServer) -> None:
+    told, _ = everything_told(debugging)
+    assert [secret for secret in secrets() if secret not in told] == []
