@@ -81,12 +81,16 @@ def test_a_session_that_was_never_seeded_is_masked(client):
 
 
 def test_sessions_do_not_share_their_episodes(client):
-    one, other = data_rows("validation", count=2)
-    client.post("/seed_session", json=one)
-    first = client.post("/show_raw_data", json={}).text
-    client.cookies.clear()
-    client.post("/seed_session", json=other)
-    assert client.post("/show_raw_data", json={}).text != first
+    seen = []
+    for row in data_rows("validation", count=2):
+        client.cookies.clear()
+        client.post("/seed_session", json=row)
+        seen.append((dict(client.cookies), client.post("/show_raw_data", json={}).text))
+    assert seen[0][1] != seen[1][1]
+    for cookies, told in seen:
+        client.cookies.clear()
+        client.cookies.update(cookies)
+        assert client.post("/show_raw_data", json={}).text == told
 
 
 def test_the_reference_policys_score_comes_from_a_server_too():
