@@ -46,11 +46,11 @@ class PortSocket(socket.socket):
         return PortSocket.bound, (int(self.family), self.getsockname())
 
 
-def serve(app: str, chosen: Settings) -> None:
+def serve(app: Any, chosen: Settings) -> None:
     """Run an app until stopped.
 
     Args:
-        app: import string of the ASGI app.
+        app: the ASGI app; with several workers its import string.
         chosen: where to listen, how many workers, how much to log.
     """
     import uvicorn

@@ -18,7 +18,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from metric_tracker_rl.cli.load import Session, connect_all, drive, frame
+from metric_tracker_rl.cli.drive import drive
+from metric_tracker_rl.cli.load import Session, connect_all, frame
 from metric_tracker_rl.cli.server_process import HOST, ServerProcess, serving
 
 RESET_EVERY = 450

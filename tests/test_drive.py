@@ -9,7 +9,8 @@ from threading import Timer
 
 import pytest
 
-from metric_tracker_rl.cli.load import CLOSE, PING, PONG, TEXT, Inbox, LoadError
+from metric_tracker_rl.cli.drive import Inbox
+from metric_tracker_rl.cli.load import CLOSE, PING, PONG, TEXT, LoadError
 
 Pair = tuple[socket.socket, socket.socket]
 
