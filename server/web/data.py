@@ -61,7 +61,14 @@ def build(page: Page) -> None:
         page.on_bridge(page.bridge.pick_day, Visitor.select_day, shown, queue=False)
         page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=(), queue=False)
         page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=(), queue=False)
-        page.on(stage.input, _select_stage, [stage], ["hourly"], wait_on=[heat])
+        page.on(
+            stage.input,
+            _select_stage,
+            [stage],
+            ["hourly"],
+            wait_on=[heat],
+            trigger_mode="always_last",
+        )
 
     page.wiring.append(wire)
 

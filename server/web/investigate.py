@@ -65,7 +65,14 @@ def build(page: Page) -> None:
         page.on(run.click, ask, [method, *every], shown, wait_on=[answer])
         after = ["status", "result", "report"]
         page.on(add_all.click, lambda v: _add(v, range(len(v.offers))), (), after, wait_on=())
-        page.on_bridge(page.bridge.pick_row, lambda v, at: _add(v, [at]), after)
+        # Every click counts, and one after the other, so that the last answer shows them all.
+        page.on_bridge(
+            page.bridge.pick_row,
+            lambda v, at: _add(v, [at]),
+            after,
+            trigger_mode="multiple",
+            concurrency_limit=1,
+        )
 
     page.wiring.append(wire)
 

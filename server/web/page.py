@@ -80,7 +80,12 @@ class Page:
     def on_bridge(
         self, trigger: Callable[..., Any], act: Act, show: Sequence[str], **options: Any
     ) -> Any:
-        """As `on`, for the bridge: `act` takes the visitor and the value of what was clicked."""
+        """As `on`, for the bridge: `act` takes the visitor and the value of what was clicked.
+
+        Of clicks that come faster than they are answered the last one counts, unless
+        `trigger_mode` says otherwise; Gradio alone would drop all but the first.
+        """
+        options.setdefault("trigger_mode", "always_last")
 
         def handle(visitor: Visitor, event: gr.EventData) -> list[Any]:
             value = (event._data or {}).get("value")
@@ -110,6 +115,7 @@ class Page:
         api_name: str | None,
         options: dict[str, Any],
     ) -> Any:
+        options.setdefault("concurrency_limit", None)
         outputs = [self.state, *(out for name in show for out in self.views[name].outputs)]
         if wait_on is not None:
             options["show_progress"] = "full" if wait_on else "hidden"
@@ -121,6 +127,5 @@ class Page:
             outputs=outputs,
             api_name=api_name,
             api_visibility="public" if api_name else "private",
-            concurrency_limit=None,
             **options,
         )

@@ -98,7 +98,9 @@ def build(page: Page) -> None:
         page.on(timer.tick, _tick, (), watch, wait_on=(), trigger_mode="once")
         page.on(scrub.input, _scrub, [scrub], watch, wait_on=(), trigger_mode="always_last")
         page.on(upload.upload, _load, [upload], ["runs", "watch"], wait_on=[scene])
-        page.on(which.input, _choose_run, [which], watch, wait_on=[scene])
+        page.on(
+            which.input, _choose_run, [which], watch, wait_on=[scene], trigger_mode="always_last"
+        )
         page.on_bridge(page.bridge.pick_frame, _jump, watch)
 
     page.wiring.append(wire)

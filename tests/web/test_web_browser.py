@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import Visit, WebServer
 from fake_model import fake_model
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from metric_tracker_rl.driver import moves, observed
 from metric_tracker_rl.episode import Episode, build_episode
@@ -67,6 +67,35 @@ def test_a_task_is_solved_by_clicks_alone(visit: OpenVisit) -> None:
     mine.sees(".mt-score", "1.0000")
     mine.sees("#mt-score", "Nothing was wrong")
     expect(mine.page.locator(".mt-verdict.good")).to_have_count(len(rows))
+
+
+def test_a_click_counts_though_the_one_before_is_not_answered_yet(visit: OpenVisit) -> None:
+    mine = visit()
+    mine.start("easy_single_spike")
+    mine.tab("Investigate")
+    mine.choose("#mt-method", "get_rate_spike_from_median_rows")
+    mine.sees(".mt-note", "far above")
+    mine.page.click("#mt-run")
+    add = mine.page.get_by_role("button", name=re.compile("^Add .* on "))
+    expect(add).to_have_count(len(rows_of("get_rate_spike_from_median_rows")))
+    held: list[Route] = []
+    answered = False
+
+    def hold(request: Route) -> None:
+        if answered:
+            request.continue_()
+        else:
+            held.append(request)
+
+    mine.page.route("**/queue/join**", hold)
+    for at in range(2):
+        add.nth(at).click()
+    mine.page.wait_for_timeout(500)
+    assert held
+    answered = True
+    for request in held:
+        request.continue_()
+    mine.sees("#mt-status", "2 row(s) in the report")
 
 
 def test_an_echo_in_the_report_costs_and_is_named(visit: OpenVisit) -> None:
