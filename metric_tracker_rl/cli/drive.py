@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from metric_tracker_rl.cli.load import PING, PONG, TEXT, LoadError, Session, text_frame
+from metric_tracker_rl.cli.load import PING, PONG, TEXT, LoadError, Session, extent, text_frame
 
 SILENCE_S = 60.0
 """Longest wait for a reply."""
@@ -117,7 +117,7 @@ class Inbox:
         buffer, found, at = self._buffer, False, 0
         have = self._receive(peer, 0)
         while at < have:
-            start, stop = _extent(buffer, at, have)
+            start, stop = extent(buffer, at, have)
             if stop > have:
                 have += self._receive(peer, have)
                 continue
@@ -155,16 +155,3 @@ class Inbox:
         if not size:
             raise LoadError("the server closed the connection")
         return size
-
-
-def _extent(buffer: bytearray, at: int, have: int) -> tuple[int, int]:
-    """Where the payload of the frame at `at` starts and stops; past `have` if part is missing."""
-    if have < at + 2:
-        return at, at + 2
-    size = buffer[at + 1]
-    if size < 126:
-        return at + 2, at + 2 + size
-    start = at + (4 if size == 126 else 10)
-    if have < start:
-        return at, start
-    return start, start + int.from_bytes(buffer[at + 2 : start], "big")

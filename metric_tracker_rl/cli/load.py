@@ -39,6 +39,19 @@ def text_frame(payload: bytes, opcode: int = TEXT) -> bytes:
     return head + b"\0\0\0\0" + payload
 
 
+def extent(buffer: bytearray, at: int, have: int) -> tuple[int, int]:
+    """Where the payload of the frame at `at` starts and stops; past `have` if part is missing."""
+    if have < at + 2:
+        return at, at + 2
+    size = buffer[at + 1]
+    if size < 126:
+        return at + 2, at + 2 + size
+    start = at + (4 if size == 126 else 10)
+    if have < start:
+        return at, start
+    return start, start + int.from_bytes(buffer[at + 2 : start], "big")
+
+
 class Session(asyncio.Protocol):
     """One WebSocket session; replies go to whatever function is set as `on_reply`."""
 
@@ -147,21 +160,11 @@ class Session(asyncio.Protocol):
 
     def _next(self) -> tuple[int, bytes] | None:
         buffer = self._buffer
-        if len(buffer) < 2:
+        start, stop = extent(buffer, 0, len(buffer))
+        if stop > len(buffer):
             return None
-        size, start = buffer[1] & 0x7F, 2
-        if size == 126:
-            if len(buffer) < 4:
-                return None
-            size, start = struct.unpack_from("!H", buffer, 2)[0], 4
-        elif size == 127:
-            if len(buffer) < 10:
-                return None
-            size, start = struct.unpack_from("!Q", buffer, 2)[0], 10
-        if len(buffer) < start + size:
-            return None
-        opcode, payload = buffer[0] & 0x0F, bytes(buffer[start : start + size])
-        del buffer[: start + size]
+        opcode, payload = buffer[0] & 0x0F, bytes(buffer[start:stop])
+        del buffer[:stop]
         return opcode, payload
 
 

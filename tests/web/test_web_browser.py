@@ -50,13 +50,18 @@ def record(path: Path, task: str, policy: str = "reference") -> int:
     return session.steps
 
 
-def test_a_task_is_solved_by_clicks_alone(visit: OpenVisit) -> None:
-    mine = visit()
+def look_for_spikes(mine: Visit) -> None:
+    """Start the default task, and run the tool that finds its rows."""
     mine.start("easy_single_spike")
     mine.tab("Investigate")
     mine.choose("#mt-method", "get_rate_spike_from_median_rows")
     mine.sees(".mt-note", "far above")
     mine.page.click("#mt-run")
+
+
+def test_a_task_is_solved_by_clicks_alone(visit: OpenVisit) -> None:
+    mine = visit()
+    look_for_spikes(mine)
     rows = episode_of(task_id="easy_single_spike").expected_rows
     for row in rows:
         mine.page.get_by_role("button", name=f"Add {row.entity_name} on {row.date}").click()
@@ -71,11 +76,7 @@ def test_a_task_is_solved_by_clicks_alone(visit: OpenVisit) -> None:
 
 def test_a_click_counts_though_the_one_before_is_not_answered_yet(visit: OpenVisit) -> None:
     mine = visit()
-    mine.start("easy_single_spike")
-    mine.tab("Investigate")
-    mine.choose("#mt-method", "get_rate_spike_from_median_rows")
-    mine.sees(".mt-note", "far above")
-    mine.page.click("#mt-run")
+    look_for_spikes(mine)
     add = mine.page.get_by_role("button", name=re.compile("^Add .* on "))
     expect(add).to_have_count(len(rows_of("get_rate_spike_from_median_rows")))
     held: list[Route] = []
