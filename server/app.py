@@ -37,7 +37,7 @@ def build_app(chosen: Settings) -> FastAPI:
     from server import routes
     from server.environment import ENV_NAME, MetricTrackerRlEnvironment
     from server.gate import Gate
-    from server.web import web_options
+    from server.web import guard_page, web_options
     from server.web.icon import add_icon
     from server.wire import WireAction
 
@@ -56,6 +56,7 @@ def build_app(chosen: Settings) -> FastAPI:
     _add_sessions(made, chosen)
     routes.add_metrics_route(made)
     routes.add_error_answers(made)
+    guard_page(made, chosen)
     if chosen.allowed_origins:
         _allow_origins(made, chosen)
     made.add_middleware(Gate, settings=chosen)

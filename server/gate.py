@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from server import frames, metrics
-from server.settings import Settings
+from server.settings import MAX_RECORDING_BYTES, Settings
 
 OPEN_PATHS = ("/health",)
 """Paths that need no token: a load balancer has none."""
@@ -30,6 +30,9 @@ QUIET_PATHS = ("/health", "/metrics")
 WEB = "/web"
 COOKIE = "metric_tracker_web"
 MAX_REQUEST_ID = 64
+UPLOAD = f"{WEB}/gradio_api/upload"
+FORM_BYTES = 64 * 1024
+"""What a form adds around an uploaded file, at most."""
 
 logger = logging.getLogger("metric_tracker.http")
 
@@ -104,7 +107,7 @@ class Gate:
             if denial is not None:
                 await denial(scope, receive, sending)
             else:
-                await self._app(scope, self._counting(receive), sending)
+                await self._app(scope, self._counting(receive, self._limit(scope)), sending)
         except TooBigError as problem:
             await _refusal(413, problem.detail)(scope, receive, sending)
         finally:
@@ -141,9 +144,15 @@ class Gate:
                 {"www-authenticate": "Bearer"},
             )
         length = headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and int(length[:12]) > self._max_bytes:
-            return _refusal(413, TooBigError(self._max_bytes).detail)
+        limit = self._limit(scope)
+        if length.isascii() and length.isdigit() and int(length[:12]) > limit:
+            return _refusal(413, TooBigError(limit).detail)
         return None
+
+    def _limit(self, scope: Scope) -> int:
+        """Longest body of a request."""
+        recording = MAX_RECORDING_BYTES + FORM_BYTES
+        return max(self._max_bytes, recording) if scope["path"] == UPLOAD else self._max_bytes
 
     def _origin_allowed(self, headers: Headers) -> bool:
         origin = headers.get("origin")
@@ -185,7 +194,7 @@ class Gate:
         )
         return response
 
-    def _counting(self, receive: Receive) -> Receive:
+    def _counting(self, receive: Receive, limit: int) -> Receive:
         """The body, up to its longest."""
         seen = 0
 
@@ -193,8 +202,8 @@ class Gate:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._max_bytes:
-                raise TooBigError(self._max_bytes)
+            if seen > limit:
+                raise TooBigError(limit)
             return message
 
         return receiving

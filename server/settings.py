@@ -21,6 +21,9 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 MIN_TOKEN = 16
 """Shortest bearer token, in characters; a shorter one could be found by trying."""
 
+MAX_RECORDING_BYTES = 5_000_000
+"""Largest recording that the web page opens."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -147,6 +150,29 @@ SETTINGS: tuple[Setting, ...] = (
         86_400,
     ),
     Setting(
+        "max_visitors",
+        "METRIC_TRACKER_MAX_VISITORS",
+        "visitors of the web page at once; one more takes the place of somebody who left, or is "
+        "told to come back",
+        "worker",
+        1,
+        10_000,
+    ),
+    Setting(
+        "max_watched_models",
+        "METRIC_TRACKER_MAX_WATCHED_MODELS",
+        "models that visitors of the web page watch at once; each is a thread",
+        "worker",
+        0,
+        1000,
+    ),
+    Setting(
+        "private_endpoints",
+        "METRIC_TRACKER_PRIVATE_ENDPOINTS",
+        "let visitors of the web page name a model on this machine or in a private network; never "
+        "where strangers can open the page",
+    ),
+    Setting(
         "source_url",
         "METRIC_TRACKER_SOURCE_URL",
         "where the web page's Source link leads; empty for the files of the Space it runs on",
@@ -183,6 +209,9 @@ class Settings:
     allowed_origins: tuple[str, ...] = ()
     log_level: str = "info"
     visitor_grace_s: int = 600
+    max_visitors: int = 256
+    max_watched_models: int = 16
+    private_endpoints: bool = False
     source_url: str = ""
     debug: bool = False
 

@@ -7,57 +7,26 @@ client itself, with backoff; what cannot pass is a `ModelError` that names the s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import openai
 from openai.types.chat import ChatCompletion
 
+from metric_tracker_rl.agent.chat import (
+    MAX_QUOTE,
+    Answer,
+    ChatRequest,
+    ContextFullError,
+    Message,
+    is_too_long,
+    read_answer,
+)
 from metric_tracker_rl.agent.secrets import cleaner
 from metric_tracker_rl.agent.settings import Settings, shown_url
 from metric_tracker_rl.agent.stdout import one_line
 from metric_tracker_rl.errors import ModelError
 
-MAX_QUOTE = 300
 UNREADABLE_TRIES = 2
-CHARACTERS_PER_TOKEN = 4
-"""For the calls whose tokens the endpoint does not count."""
-
-Message = dict[str, Any]
-
-
-class ContextFullError(ModelError):
-    """The conversation no longer fits into the model's context."""
-
-
-@dataclass(frozen=True)
-class ToolCall:
-    """One tool call of an answer, its arguments as the model wrote them."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answer of the model, free of secrets.
-
-    Attributes:
-        text: what it said.
-        calls: its tool calls, in order.
-        prompt_tokens, completion_tokens: as counted, or estimated where `counted` is false.
-        cost: US dollars, where the endpoint tells.
-        remark: why the answer is less than it should be, if it is.
-    """
-
-    text: str
-    calls: tuple[ToolCall, ...]
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    counted: bool = True
-    cost: float | None = None
-    remark: str = ""
 
 
 class Endpoint:
@@ -77,8 +46,7 @@ class Endpoint:
             timeout=settings.model_timeout_s,
             max_retries=settings.model_retries,
         )
-        self._limit_name = "max_tokens"
-        self._with_temperature = True
+        self._request = ChatRequest(self.model, settings.max_tokens, settings.temperature)
 
     async def ask(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Answer:
         """One answer to a conversation.
@@ -91,10 +59,10 @@ class Endpoint:
         while True:
             try:
                 completion = await self._client.chat.completions.create(
-                    **self._request(messages, tools)
+                    **self._request.body(messages, tools)
                 )
             except openai.APIStatusError as error:
-                if self._adapt(error):
+                if self._request.adapt(error.status_code, _said(error)):
                     continue
                 raise self._status_error(error) from None
             except openai.APITimeoutError:
@@ -111,7 +79,7 @@ class Endpoint:
                 problem = self._clean(str(error))
             else:
                 if isinstance(completion, ChatCompletion):
-                    return self._answer(completion, messages)
+                    return read_answer(completion, messages, self._clean, self._settings.max_tokens)
                 problem = f"got {type(completion).__name__}"
             unreadable += 1
             if unreadable >= UNREADABLE_TRIES:
@@ -131,32 +99,6 @@ class Endpoint:
     @property
     def _tries(self) -> str:
         return f"tried {self._settings.model_retries + 1} time(s)"
-
-    def _request(
-        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
-    ) -> dict[str, Any]:
-        request: dict[str, Any] = {
-            "model": self.model,
-            "messages": list(messages),
-            "tools": list(tools),
-            self._limit_name: self._settings.max_tokens,
-        }
-        if self._with_temperature:
-            request["temperature"] = self._settings.temperature
-        return request
-
-    def _adapt(self, error: openai.APIStatusError) -> bool:
-        """Learn from a refusal which spelling this model wants; whether to ask again."""
-        if error.status_code not in (400, 422):
-            return False
-        said = _said(error).lower()
-        if "max_completion_tokens" in said and self._limit_name == "max_tokens":
-            self._limit_name = "max_completion_tokens"
-            return True
-        if "temperature" in said and self._with_temperature:
-            self._with_temperature = False
-            return True
-        return False
 
     def _status_error(self, error: openai.APIStatusError) -> ModelError:
         code, key = error.status_code, self._settings.key_variable or "API_KEY"
@@ -181,7 +123,7 @@ class Endpoint:
                 "API_BASE_URL.",
                 hopeless=True,
             )
-        if code == 413 or (code == 400 and _is_too_long(said)):
+        if code == 413 or (code == 400 and is_too_long(said)):
             return ContextFullError(
                 f"The conversation is too long for {self.model} ({code}): {said} Choose a "
                 "MODEL_NAME with more context, or lower MAX_TOOL_ROUNDS."
@@ -197,54 +139,6 @@ class Endpoint:
                 "or raise MODEL_RETRIES."
             )
         return ModelError(f"{self._where} failed ({code}), {self._tries}: {said}")
-
-    def _answer(self, completion: ChatCompletion, messages: Sequence[Message]) -> Answer:
-        choices = completion.choices or []
-        usage = completion.usage
-        # Endpoints send what they like, and the client checks nothing.
-        message = getattr(choices[0], "message", None) if choices else None
-        text = self._clean(str(getattr(message, "content", None) or ""))
-        calls = tuple(
-            self._call(number, each)
-            for number, each in enumerate(getattr(message, "tool_calls", None) or [])
-        )
-        prompt = getattr(usage, "prompt_tokens", None)
-        answered = getattr(usage, "completion_tokens", None)
-        counted = isinstance(prompt, int) and isinstance(answered, int)
-        if not counted:
-            prompt = sum(len(str(each)) for each in messages) // CHARACTERS_PER_TOKEN
-            answered = (len(text) + sum(len(c.arguments) for c in calls)) // CHARACTERS_PER_TOKEN
-        cost = getattr(usage, "cost", None)
-        return Answer(
-            text=text,
-            calls=calls,
-            prompt_tokens=int(prompt or 0),
-            completion_tokens=int(answered or 0),
-            counted=counted,
-            cost=float(cost) if isinstance(cost, int | float) else None,
-            remark=self._remark(choices, message),
-        )
-
-    def _call(self, number: int, call: Any) -> ToolCall:
-        function = getattr(call, "function", None) or getattr(call, "custom", None)
-        arguments = getattr(function, "arguments", None) or getattr(function, "input", None) or ""
-        return ToolCall(
-            str(getattr(call, "id", None) or f"call_{number}"),
-            self._clean(str(getattr(function, "name", None) or "")),
-            self._clean(arguments if isinstance(arguments, str) else str(arguments)),
-        )
-
-    def _remark(self, choices: Sequence[Any], message: Any) -> str:
-        if not choices or message is None:
-            return "the answer was empty (no choices)"
-        if getattr(message, "refusal", None):
-            return f"the model refused: {one_line(self._clean(str(message.refusal)), MAX_QUOTE)}"
-        reason = getattr(choices[0], "finish_reason", None)
-        if reason == "length":
-            return f"the answer was cut at MAX_TOKENS ({self._settings.max_tokens})"
-        if reason == "content_filter":
-            return "the endpoint's content filter stopped the answer"
-        return ""
 
 
 def _said(error: openai.APIStatusError) -> str:
@@ -262,11 +156,3 @@ def _said(error: openai.APIStatusError) -> str:
 def _cause(error: BaseException) -> str:
     cause = error.__cause__
     return (str(cause) or type(cause).__name__) if cause else str(error)
-
-
-def _is_too_long(said: str) -> bool:
-    lowered = said.lower()
-    return any(
-        words in lowered
-        for words in ("context_length", "context length", "maximum context", "prompt is too long")
-    )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from metric_tracker_rl.agent.endpoint import Answer, ContextFullError, Endpoint, Message, ToolCall
+from metric_tracker_rl.agent.chat import Answer, ContextFullError, Message, ToolCall
+from metric_tracker_rl.agent.endpoint import Endpoint
 from metric_tracker_rl.agent.prompts import LAST_ROUND, LEFT_OUT, REMINDER, opening_messages
 from metric_tracker_rl.agent.settings import Settings
 from metric_tracker_rl.agent.shorten import compact, reply_text
@@ -18,16 +20,29 @@ FRESH_REPLIES = (4, 1)
 """Tool replies that are kept whole when a conversation has grown too long, and if it still is."""
 
 
+class ChatEndpoint(Protocol):
+    """What a model is asked through."""
+
+    model: str
+
+    async def ask(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Answer:
+        """One answer to a conversation."""
+
+    async def close(self) -> None:
+        """Release the connections."""
+
+
 class ModelPlayer:
     """Plays episodes with a model.
 
     Args:
         settings: with a key and a model's name.
+        endpoint: what answers; None for the settings' endpoint through the openai client.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, endpoint: ChatEndpoint | None = None) -> None:
         self._settings = settings
-        self._endpoint = Endpoint(settings)
+        self._endpoint = Endpoint(settings) if endpoint is None else endpoint
         self.name = self._endpoint.model
 
     async def play(self, table: Table) -> None:
@@ -41,7 +56,7 @@ class ModelPlayer:
 
 @dataclass
 class _Conversation:
-    endpoint: Endpoint
+    endpoint: ChatEndpoint
     settings: Settings
     table: Table
     messages: list[Message] = field(default_factory=list)

@@ -8,8 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from starlette.routing import Mount
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from server.settings import Settings
+
+PAGE = "/web"
 TAB_NAME = "Debugger"
 WEB_ON = ("true", "1", "yes")
 """What the framework reads as on in `ENABLE_WEB_INTERFACE`."""
@@ -30,6 +38,9 @@ def web_options(debug: bool, environ: Mapping[str, str] | None = None) -> dict[s
         return {}
     # The page asks nobody but its own server; Gradio reads this while a page is built.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    from server.web.uploads import own_folder
+
+    own_folder()
     from server.web.builder import gradio_builder
 
     return {
@@ -38,3 +49,21 @@ def web_options(debug: bool, environ: Mapping[str, str] | None = None) -> dict[s
         "custom_tab_primary": True,
         "title_override": "Metric Tracker RL",
     }
+
+
+def guard_page(made: FastAPI, chosen: Settings) -> None:
+    """Put the visitors' gate in front of the page, if the app has one."""
+    mounted = (each.app for each in made.routes if isinstance(each, Mount) and each.path == PAGE)
+    page: Any = next(mounted, None)
+    if page is None:
+        return
+    from server.web.uploads import Uploads, own_folder
+    from server.web.visitor_gate import VisitorGate
+
+    made.add_middleware(
+        VisitorGate,
+        holder=page.state_holder,
+        uploads=Uploads(own_folder()),
+        max_visitors=chosen.max_visitors,
+        grace_s=chosen.visitor_grace_s,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -56,7 +55,6 @@ def build_page(show_answers: bool, title: str = "Metric Tracker RL") -> gr.Block
     with gr.Blocks(title=title, analytics_enabled=False) as blocks:
         page = lay_out(show_answers)
         page.on(blocks.load, _arrive, (), list(page.views), wait_on=())
-        blocks.unload(_leave)
     return blocks
 
 
@@ -134,23 +132,6 @@ def status_html(visitor: Visitor) -> str:
 def _arrive(visitor: Visitor) -> None:
     if visitor.session.view is None:
         visitor.start(task_id=DEFAULT_TASK_ID)
-
-
-def _leave(request: gr.Request) -> None:
-    """Forget a visitor a while after the connection ended, unless they came back meanwhile."""
-    holder = request.request.app.state_holder  # type: ignore[union-attr]
-    session = str(request.session_hash)
-    last_used = holder.time_last_used.get(session)
-
-    def forget() -> None:
-        if holder.time_last_used.get(session) == last_used:
-            holder.delete_state(session)
-            holder.session_data.pop(session, None)
-            holder.time_last_used.pop(session, None)
-
-    timer = threading.Timer(settings().visitor_grace_s, forget)
-    timer.daemon = True
-    timer.start()
 
 
 def use_local_fonts() -> None:

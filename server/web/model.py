@@ -2,23 +2,31 @@
 
 The model plays in a thread of its own and waits for the visitor: it is never more than a move
 ahead, so that nobody pays for moves that nobody watches. Its key lives in the settings of this
-play alone and ends with it; replies and errors reach the page with the key cut out of them.
+play alone and ends with it; replies reach the page with the key cut out of them, and what the
+endpoint says about a failure does not reach it at all. Only so many models play at once, and one
+that nobody watches any more is stopped.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import os
-import socket
+import json
+import logging
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from metric_tracker_rl.errors import ConfigurationError, InvalidValueError, MetricTrackerError
+from metric_tracker_rl.errors import (
+    ConfigurationError,
+    InvalidValueError,
+    MetricTrackerError,
+    ModelError,
+)
 from server.environment import MetricTrackerRlEnvironment
-from server.web.watching import Frame, Playback, open_session
+from server.settings import settings as server_settings
+from server.web.visitor_client import VisitorClient, endpoint_url
+from server.web.watching import MAX_FRAMES, Frame, Playback, open_session
 from server.wire import WireAction
 
 AHEAD = 1
@@ -26,6 +34,42 @@ AHEAD = 1
 POLL_S = 0.05
 TIMEOUT_S = 120.0
 MAX_ROUNDS = 32
+MAX_TEXT = 1024
+"""Longest key and model name, in characters."""
+PATIENCE_S = 600.0
+"""How long a model waits for a visitor who does not look at its next move."""
+
+logger = logging.getLogger("metric_tracker.web")
+
+
+class Seats:
+    """Counts the models that play at once; each of them is a thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    def take(self, most: int) -> None:
+        """Take a seat.
+
+        Raises:
+            ConfigurationError: all are taken.
+        """
+        with self._lock:
+            if self._taken >= most:
+                raise ConfigurationError(
+                    f"{most} model(s) are being watched on this server, the most at once; try "
+                    "again in a few minutes."
+                )
+            self._taken += 1
+
+    def leave(self) -> None:
+        """Give a seat back."""
+        with self._lock:
+            self._taken -= 1
+
+
+SEATS = Seats()
 
 
 class ModelPlayback(Playback):
@@ -36,20 +80,25 @@ class ModelPlayback(Playback):
         reset: arguments that make the episode.
 
     Raises:
-        ConfigurationError: the reset makes no episode.
+        ConfigurationError: the reset makes no episode, or too many models are being watched.
     """
 
     def __init__(self, settings: Any, reset: Mapping[str, Any]) -> None:
-        _, view = open_session(reset)
-        self._environment = MetricTrackerRlEnvironment(debug=False)
-        opening = self._environment.reset(**reset).model_dump(mode="json")
-        super().__init__(str(settings.model), view, iter([Frame({}, opening)]))
-        self._settings = settings
-        self._opening = opening
-        self._loop = asyncio.new_event_loop()
-        self._task: asyncio.Task[None] | None = None
-        self._thread = threading.Thread(target=self._play_in_thread, daemon=True)
-        self._thread.start()
+        SEATS.take(server_settings().max_watched_models)
+        try:
+            _, view = open_session(reset)
+            self._environment = MetricTrackerRlEnvironment(debug=False)
+            opening = self._environment.reset(**reset).model_dump(mode="json")
+            super().__init__(str(settings.model), view, iter([Frame({}, opening)]))
+            self._settings = settings
+            self._opening = opening
+            self._loop = asyncio.new_event_loop()
+            self._task: asyncio.Task[None] | None = None
+            self._thread = threading.Thread(target=self._play_in_thread, daemon=True)
+            self._thread.start()
+        except BaseException:
+            SEATS.leave()
+            raise
 
     @property
     def waiting(self) -> bool:
@@ -79,17 +128,26 @@ class ModelPlayback(Playback):
 
     async def step(self, action: Mapping[str, Any]) -> dict[str, Any]:
         """One step, when the visitor is near enough; what the agent calls its connection."""
+        began = time.monotonic()
         while not self.hurried and len(self.frames) - 1 - self.at > AHEAD:
+            if time.monotonic() - began > PATIENCE_S:
+                raise ModelError("The model was stopped: nobody looked at its moves any more.")
             await asyncio.sleep(POLL_S)
-        observation = self._environment.step(WireAction.model_validate(dict(action)))
+        played = _sendable(action)
+        observation = self._environment.step(WireAction.model_validate(played))
         answer: dict[str, Any] = observation.model_dump(mode="json")
-        self.frames.append(Frame(dict(action), answer))
+        self._append(Frame(played, answer))
         return answer
 
     def refused(self, problem: str) -> None:
         """Show a call of the model that could not be made into an action."""
         said = {"status": "error", "message": problem}
-        self.frames.append(Frame({"analysis_method": "(unreadable call)"}, said))
+        self._append(Frame({"analysis_method": "(unreadable call)"}, said))
+
+    def _append(self, frame: Frame) -> None:
+        if len(self.frames) >= MAX_FRAMES:
+            raise ModelError(f"The model was stopped after {MAX_FRAMES} calls.")
+        self.frames.append(frame)
 
     def _play_in_thread(self) -> None:
         try:
@@ -98,15 +156,20 @@ class ModelPlayback(Playback):
             self._loop.run_until_complete(self._task)
         except asyncio.CancelledError:
             pass
+        except Exception:
+            logger.exception("a watched model's play broke off")
+            self.remark = "The play broke off through a fault of this server, not of the model."
         finally:
             self.finished = True
             self._loop.close()
+            SEATS.leave()
 
     async def _play(self) -> None:
         from metric_tracker_rl.agent.model_player import ModelPlayer
         from metric_tracker_rl.agent.table import Table
+        from server.web.visitor_endpoint import VisitorEndpoint
 
-        player = ModelPlayer(self._settings)
+        player = ModelPlayer(self._settings, VisitorEndpoint(self._settings, self._client()))
         table: Any = Table(self, _Lines(self), self._opening)  # type: ignore[arg-type]
         try:
             await player.play(table)
@@ -116,6 +179,15 @@ class ModelPlayback(Playback):
         finally:
             await player.close()
             self._settings = None
+
+    def _client(self) -> VisitorClient:
+        allow_private = server_settings().private_endpoints
+        return VisitorClient(
+            endpoint_url(self._settings.api_base_url, allow_private=allow_private),
+            self._settings.api_key,
+            timeout_s=self._settings.model_timeout_s,
+            allow_private=allow_private,
+        )
 
 
 class _Lines:
@@ -133,46 +205,34 @@ def model_settings(url: str, key: str, model: str) -> Any:
     """The agent's settings for one visitor's endpoint.
 
     Raises:
-        InvalidValueError: a key or a model is missing, or the endpoint may not be asked.
+        InvalidValueError: a key or a model is missing, or too long, or the endpoint is none.
+        ModelError: the endpoint's address is a private one.
     """
     from metric_tracker_rl.agent.settings import Settings
 
-    if not key.strip():
+    key, model = key.strip(), model.strip()
+    if not key:
         raise InvalidValueError("key", "", "the endpoint's key; any text where it needs none")
-    if not model.strip():
-        raise InvalidValueError("model", "", "the model's name as the endpoint knows it")
+    if not (key.isascii() and key.isprintable() and len(key) <= MAX_TEXT):
+        # Not echoed: it may be a secret, pasted with something else.
+        raise InvalidValueError("key", "…", f"printable ASCII, at most {MAX_TEXT} characters")
+    if not model or len(model) > MAX_TEXT:
+        raise InvalidValueError("model", model, "the model's name as the endpoint knows it")
+    allow_private = server_settings().private_endpoints
     return Settings(
-        api_key=key.strip(),
+        api_key=key,
         key_variable="the key",
-        api_base_url=check_endpoint(url.strip()),
-        model=model.strip(),
+        api_base_url=str(endpoint_url(url.strip(), allow_private=allow_private)),
+        model=model,
         max_tool_rounds=MAX_ROUNDS,
         model_timeout_s=TIMEOUT_S,
         model_retries=1,
-        secrets=(key.strip(),),
+        secrets=(key,),
     )
 
 
-def check_endpoint(url: str) -> str:
-    """The endpoint, if this server may ask it.
-
-    On a public Space, addresses inside the machine's own network are refused: a visitor must
-    not reach through the server what they cannot reach themselves.
-
-    Raises:
-        InvalidValueError: no http(s) URL, or an address inside on a public Space.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidValueError("endpoint", url, "a URL such as https://router.huggingface.co/v1")
-    if os.environ.get("SPACE_ID") and not _is_public(parts.hostname):
-        raise InvalidValueError("endpoint", url, "a public address, on a public Space")
-    return url
-
-
-def _is_public(host: str) -> bool:
-    try:
-        found = socket.getaddrinfo(host, None)
-    except OSError:
-        raise ConfigurationError(f"The endpoint's host {host!r} is unknown.") from None
-    return all(ipaddress.ip_address(each[4][0]).is_global for each in found)
+def _sendable(action: Mapping[str, Any]) -> dict[str, Any]:
+    """An action without halves of characters (lone surrogates), which no page can be sent."""
+    text = json.dumps(action, ensure_ascii=False).encode("utf-8", "replace")
+    sendable: dict[str, Any] = json.loads(text)
+    return sendable

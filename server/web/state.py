@@ -16,6 +16,7 @@ from metric_tracker_rl.reporting_policy import ROW_FIELDS
 from metric_tracker_rl.rows import SubmissionPreview
 from metric_tracker_rl.session import ERROR, Call, EpisodeSession, Reply
 from metric_tracker_rl.tasks import DEFAULT_TASK_ID
+from server.environment import limit_rules
 from server.web.drafts import drafts
 from server.web.watching import Playback
 
@@ -57,6 +58,7 @@ class Visitor:
         self.debug = debug
         self.lock = threading.RLock()
         self.playback: Playback | None = None
+        self._key = self._key_endpoint = ""
         self.clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Visitor:
@@ -71,7 +73,7 @@ class Visitor:
         self.problem = ""
         self.reset: dict[str, Any] = {}
         self.reply: Reply | None = None
-        self.key = ""
+        self.forget_key()
         self.runs: list[RecordedRun] = []
         self._forget_play()
 
@@ -94,7 +96,12 @@ class Visitor:
         return self.session.view
 
     def start(self, **reset: Any) -> Reply:
-        """Reset; a bad one leaves the running episode as it is and sets `problem`."""
+        """Reset; a bad one leaves the running episode as it is and sets `problem`.
+
+        Raises:
+            InvalidValueError: more steps or submissions than this server allows.
+        """
+        limit_rules(reset)
         reply = self.reply = self.session.reset(**reset)
         if reply.status == ERROR:
             self.problem = reply.message
@@ -146,6 +153,20 @@ class Visitor:
         self.note = reply.message
         self.problem = reply.message if reply.status == ERROR else ""
         return reply
+
+    def key_for(self, endpoint: str, entered: str) -> str:
+        """The key for an endpoint: the one just entered, or the one entered for it before.
+
+        A key is forgotten as soon as another endpoint is named, so it is sent to the endpoint that
+        it was entered for and to no other.
+        """
+        if entered or endpoint != self._key_endpoint:
+            self._key, self._key_endpoint = entered, endpoint
+        return self._key
+
+    def forget_key(self) -> None:
+        """Forget the key of the visitor's endpoint."""
+        self._key = self._key_endpoint = ""
 
     def watch(self, playback: Playback | None) -> None:
         """Watch another play; whoever played before stops."""

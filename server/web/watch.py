@@ -114,14 +114,14 @@ def _seat(visitor: Visitor, policy: str, episode: str) -> None:
 def _seat_model(visitor: Visitor, url: str, key: str, model: str, episode: str) -> None:
     """A model takes the seat; the key is kept for this visit, and for nothing else."""
     visitor.view  # noqa: B018
-    visitor.key = key.strip() or visitor.key
-    settings = model_settings(url or "", visitor.key, model or "")
+    url = (url or "").strip()
+    settings = model_settings(url, visitor.key_for(url, (key or "").strip()), model or "")
     visitor.watch(ModelPlayback(settings, _reset_of(visitor, episode)))
     visitor.playing = True
 
 
 def _forget_key(visitor: Visitor) -> None:
-    visitor.key = ""
+    visitor.forget_key()
     visitor.watch(None)
     visitor.note = "The key is forgotten."
 

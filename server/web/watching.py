@@ -13,8 +13,9 @@ from metric_tracker_rl.play import EpisodeView
 from metric_tracker_rl.policies import Policy
 from metric_tracker_rl.recording import RecordedRun, RecordingError, read_runs, replay
 from metric_tracker_rl.session import ERROR, EpisodeSession
+from server.environment import limit_rules
+from server.settings import MAX_RECORDING_BYTES
 
-MAX_FILE_BYTES = 5_000_000
 MAX_FRAMES = 600
 """More than an episode may have steps."""
 
@@ -103,6 +104,8 @@ def scripted(policy: Policy, reset: Mapping[str, Any]) -> Playback:
     Raises:
         ConfigurationError: the reset makes no episode.
     """
+    reset = dict(reset)
+    limit_rules(reset)
     session, view = open_session(reset)
 
     def frames() -> Iterator[Frame]:
@@ -121,6 +124,7 @@ def recorded(run: RecordedRun) -> Playback:
         RecordingError: the run's reset makes no episode, or a step is no action.
     """
     try:
+        limit_rules(dict(run.reset))
         _, view = open_session({k: v for k, v in run.reset.items() if k != "episode_id"})
         playback = Playback(str(run.player), view, (Frame(*each) for each in replay(run)))
         playback.run_to_end()
@@ -139,8 +143,8 @@ def runs_of(path: Path) -> list[RecordedRun]:
     """
     try:
         size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise RecordingError(f"The file has {size:,} bytes; allowed: {MAX_FILE_BYTES:,}.")
+        if size > MAX_RECORDING_BYTES:
+            raise RecordingError(f"The file has {size:,} bytes; allowed: {MAX_RECORDING_BYTES:,}.")
         runs = read_runs(path)
     except UnicodeDecodeError:
         raise RecordingError("The file is not text in UTF-8.") from None
