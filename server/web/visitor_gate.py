@@ -31,7 +31,16 @@ JOIN, DATA, UPLOAD = f"{API}/queue/join", f"{API}/queue/data", f"{API}/upload"
 HEARTBEAT = f"{API}/heartbeat/"
 PAGE_ROUTES = frozenset(
     {
-        *("", "/", "/config", "/theme.css", "/manifest.json", "/favicon.ico", "/robots.txt"),
+        *(
+            "",
+            "/",
+            "/metadata",
+            "/config",
+            "/theme.css",
+            "/manifest.json",
+            "/favicon.ico",
+            "/robots.txt",
+        ),
         *(JOIN, DATA, UPLOAD, f"{API}/upload_progress"),
         *(f"{API}/{name}" for name in ("info", "startup-events", "app_id", "cancel", "reset")),
         *(f"{API}/{name}" for name in ("user", "login_check", "theme.css")),
@@ -45,7 +54,7 @@ MAX_UNREAD = 192
 """Answers of all visitors that wait to be read, or are being made."""
 READ_TIMEOUT_S = 60.0
 """A visitor who takes longer to receive one answer is not there any more."""
-QUIET_S = 0.25
+QUIET_S = 0.1
 """Gradio hands out the answers that wait for a session without such a pause between them."""
 RETRY_AFTER_S = "10"
 COMPLETED = b'"msg":"process_completed"'
@@ -266,10 +275,13 @@ class VisitorGate:
             sent += 1
 
         task = asyncio.ensure_future(self._app(scope, receive, send))
-        seen = -1
-        while not task.done() and sent != seen:
+        seen, began = 0, time.monotonic()
+        # It may take long until Gradio begins to answer; then what waits comes without a pause.
+        while not task.done() and (sent == 0 or sent != seen):
             seen = sent
             await asyncio.wait([task], timeout=QUIET_S)
+            if time.monotonic() - began > READ_TIMEOUT_S:
+                break
         task.cancel()
         await asyncio.wait([task])
         if not task.cancelled():

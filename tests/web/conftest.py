@@ -82,7 +82,9 @@ def web_server(log: Path, **variables: str) -> Iterator[WebServer]:
 
 @pytest.fixture(scope="session")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    with web_server(tmp_path_factory.mktemp("web") / "server.log") as server:
+    # Its models run on loopback.
+    log = tmp_path_factory.mktemp("web") / "server.log"
+    with web_server(log, METRIC_TRACKER_PRIVATE_ENDPOINTS="true") as server:
         yield server
 
 

@@ -180,10 +180,11 @@ def test_a_copy_of_a_visitor_is_a_new_visitor(visitor: Visitor) -> None:
 
 
 def test_a_visitor_who_left_keeps_nothing(visitor: Visitor) -> None:
-    visitor.key = "a key"
+    visitor.key_for("https://example.org/v1", "a key")
     visitor.analyse("list_dates", {})
     visitor.clear()
-    assert (visitor.key, visitor.log, visitor.rows, visitor.session.view) == ("", [], [], None)
+    assert visitor.key_for("https://example.org/v1", "") == ""
+    assert (visitor.log, visitor.rows, visitor.session.view) == ([], [], None)
 
 
 def test_a_bad_reset_is_told_and_leaves_the_episode(visitor: Visitor) -> None:

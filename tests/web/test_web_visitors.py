@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,8 +20,6 @@ from gradio_client import Client
 
 from metric_tracker_rl.episode import build_episode
 from metric_tracker_rl.tasks import resolve_config
-from server.web import builder
-from server.web.state import Visitor
 
 VISITORS = int(os.environ.get("METRIC_TRACKER_VISITORS") or 4)
 MEMORY_MARGIN = 1.2
@@ -96,32 +93,3 @@ def test_visitors_at_once_keep_apart_and_are_forgotten(
     record_property("memory_mib_before_most_after", figures)
     print(f"{VISITORS} visitors: {figures} MiB before, at most, after")
     assert after <= MEMORY_MARGIN * before
-
-
-def test_who_left_is_forgotten_and_who_came_back_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    timers: list[Any] = []
-
-    class Timer:
-        def __init__(self, _: float, function: Callable[[], None]) -> None:
-            timers.append(function)
-
-        def start(self) -> None:
-            pass
-
-    monkeypatch.setattr(builder.threading, "Timer", Timer)
-    for comes_back in (False, True):
-        visitor = Visitor()
-        visitor.start()
-        deleted: list[str] = []
-        holder = SimpleNamespace(
-            time_last_used={"me": 1}, session_data={"me": visitor}, delete_state=deleted.append
-        )
-        app = SimpleNamespace(state_holder=holder)
-        request: Any = SimpleNamespace(request=SimpleNamespace(app=app), session_hash="me")
-        builder._leave(request)
-        if comes_back:
-            holder.time_last_used["me"] = 2
-        timers.pop()()
-        assert (deleted, "me" in holder.session_data) == (
-            ([], True) if comes_back else (["me"], False)
-        )

@@ -1,0 +1,421 @@
+"""What a visitor of the page may cost: seats, unread answers, files; and which routes there are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from conftest import ROOT, WebServer, web_server
+from hostile import hostile_server
+from starlette.routing import Mount
+from starlette.types import Message, Receive, Scope, Send
+
+from server.app import build_app
+from server.gate import FORM_BYTES
+from server.settings import MAX_RECORDING_BYTES, Settings
+from server.web import visitor_gate
+from server.web.uploads import FOLDER_VARIABLE, Uploads, own_folder
+from server.web.visitor_gate import MAX_UNREAD_EACH, VisitorGate
+
+JOINS = int(os.environ.get("METRIC_TRACKER_JOINS") or 1000)
+MOST_MIB = 1000
+
+
+class Page:
+    """Stands for Gradio behind the gate: joins are answered, streams stay open until let go."""
+
+    def __init__(self) -> None:
+        self.joined: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
+        self.let_go = asyncio.Event()
+        self.status = 200
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path.endswith("/join"):
+            self.joined[json.loads((await receive())["body"])["session_hash"]] += 1
+        else:
+            self.asked[path] += 1
+        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        if path.endswith("/data"):
+            body = b'data: {"msg":"process_completed","output":"\\"msg\\":"}\n\n'
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        if path.endswith("/data") or "/heartbeat/" in path:
+            await self.let_go.wait()
+        await send({"type": "http.response.body", "body": b""})
+
+
+class Door:
+    """A gate with a stand-in page behind it, and ways to knock."""
+
+    def __init__(self, folder: Path, most: int = 3, grace_s: float = 0.0) -> None:
+        self.page = Page()
+        self.forgotten: list[str] = []
+        self.holder = SimpleNamespace(
+            delete_state=self.forgotten.append, session_data={}, time_last_used={}
+        )
+        self.gate = VisitorGate(self.page, self.holder, Uploads(folder), most, grace_s)
+        self.open: list[asyncio.Task[int]] = []
+
+    async def knock(self, path: str, body: Any = None, query: str = "") -> int:
+        statuses: list[int] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
+
+        async def send(message: Message) -> None:
+            if "status" in message:
+                statuses.append(message["status"])
+
+        scope = {"type": "http", "path": f"/web{path}", "query_string": query.encode()}
+        await self.gate(scope | {"method": "POST", "headers": []}, receive, send)
+        return statuses[0]
+
+    async def join(self, session: str) -> int:
+        return await self.knock("/gradio_api/queue/join", {"session_hash": session})
+
+    async def connect(self, session: str) -> asyncio.Task[int]:
+        """Open the connection that says that somebody is there."""
+        task = asyncio.ensure_future(self.knock(f"/gradio_api/heartbeat/{session}"))
+        self.open.append(task)
+        await asyncio.sleep(0)
+        return task
+
+    async def leave(self) -> None:
+        """Close every connection."""
+        self.page.let_go.set()
+        await asyncio.gather(*self.open)
+        self.open.clear()
+        self.page.let_go.clear()
+
+    async def settle(self) -> None:
+        await asyncio.sleep(0.01)
+        await asyncio.gather(*self.gate._draining)
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause before answers that wait are dropped; the stand-in page has none."""
+    monkeypatch.setattr(visitor_gate, "QUIET_S", 0.01)
+
+
+async def test_a_visitor_who_reads_nothing_is_stopped_and_one_who_reads_goes_on(
+    tmp_path: Path,
+) -> None:
+    door = Door(tmp_path)
+    assert [await door.join("me") for _ in range(MAX_UNREAD_EACH + 1)] == [200] * 16 + [429]
+    reading = asyncio.ensure_future(door.knock("/gradio_api/queue/data", query="session_hash=me"))
+    await asyncio.sleep(0.01)
+    assert await door.join("me") == 200, "one answer was read, so one more is made"
+    assert await door.join("me") == 429
+    door.page.let_go.set()
+    await reading
+
+
+async def test_a_refused_join_waits_for_no_answer(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.page.status = 503
+    assert [await door.join("me") for _ in range(40)] == [503] * 40
+
+
+async def test_who_is_gone_makes_room_and_who_is_there_does_not(tmp_path: Path) -> None:
+    door = Door(tmp_path, most=3)
+    for name in ("here", "gone", "there"):
+        await door.join(name)
+    await door.connect("here")
+    await door.connect("there")
+    assert await door.join("new") == 200
+    assert door.forgotten == ["gone"]
+    await door.connect("new")
+    assert await door.join("late") == 503
+    assert await door.knock("/gradio_api/heartbeat/late") == 503
+    assert await door.join("here") == 200, "a visitor who has a seat keeps it"
+    assert "late" not in door.page.joined
+    await door.leave()
+
+
+async def test_all_together_only_so_many_answers_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visitor_gate, "MAX_UNREAD", 8)
+    door = Door(tmp_path, most=1000)
+    for number in range(100):
+        assert await door.join(f"s{number}") == 200
+    assert door.gate._unread == 8
+    assert door.forgotten == [f"s{number}" for number in range(92)], "the longest unread go first"
+    assert door.page.asked["/web/gradio_api/queue/data"] == 2 * 92
+
+
+async def test_who_left_is_forgotten_after_the_grace_and_who_came_back_is_not(
+    tmp_path: Path,
+) -> None:
+    door = Door(tmp_path, grace_s=0.0)
+    await door.connect("me")
+    await door.leave()
+    await door.settle()
+    assert door.forgotten == ["me"]
+    patient = Door(tmp_path, grace_s=3600.0)
+    await patient.connect("me")
+    await patient.leave()
+    leaving = patient.gate._seats["me"].leaving
+    assert leaving is not None
+    await patient.connect("me")
+    assert leaving.cancelled()
+    assert patient.forgotten == []
+    await patient.leave()
+    await patient.gate._forget("me")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, "../me", 7, None, ["me"]])
+async def test_a_session_must_have_a_name_that_the_page_makes(tmp_path: Path, name: Any) -> None:
+    door = Door(tmp_path)
+    assert await door.knock("/gradio_api/queue/join", {"session_hash": name}) == 400
+    assert await door.knock("/gradio_api/queue/join", [name]) == 400
+    assert await door.knock("/gradio_api/queue/data", query=f"session_hash={name} !") == 400
+    assert not door.page.joined
+
+
+def test_what_was_left_behind_is_removed_and_uploads_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads = Uploads(tmp_path)
+    old, fresh = tmp_path / "a" / "old.jsonl", tmp_path / "b" / "fresh.jsonl"
+    for each in (old, fresh):
+        each.parent.mkdir()
+        each.write_text("{}\n")
+    for each in (old, old.parent):
+        os.utime(each, (1, 1))
+    assert uploads.has_room()
+    assert not old.exists()
+    assert fresh.exists()
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            assert uploads.has_room()
+            stack.enter_context(uploads.taking())
+        assert not uploads.has_room()
+    monkeypatch.setattr("server.web.uploads.MAX_BYTES", 3)
+    assert not uploads.has_room()
+    monkeypatch.undo()
+    monkeypatch.setattr("server.web.uploads.MAX_FILES", 1)
+    assert not uploads.has_room()
+
+
+def test_the_folder_is_this_users_alone_and_inside_the_one_that_was_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    mine = own_folder()
+    assert mine.parent == tmp_path
+    assert mine.stat().st_mode & 0o777 == 0o700
+    assert own_folder() == mine, "asked again, it is the same"
+    mine.chmod(0o777)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert own_folder() != mine, "a folder that others can write to is not used"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A page with few seats and lower limits on what an episode may ask for."""
+    log = tmp_path_factory.mktemp("small") / "server.log"
+    limits = {
+        "METRIC_TRACKER_MAX_STEPS": "20",
+        "METRIC_TRACKER_MAX_SUBMISSIONS": "2",
+        "GRADIO_TEMP_DIR": str(log.parent),
+    }
+    with web_server(log, **limits) as server:
+        yield server
+
+
+UNUSED = [
+    *("file=/etc/passwd", "file/etc/passwd", "proxy=http://127.0.0.1:1/", "run/start", "api/start"),
+    *("call/start", "call/v2/start", "stream/x", "component_server", "process_recording"),
+    *("openapi.json", "runs", "vibe-code/", "dev/reload", "custom_component/a/b/c/d", "deep_link"),
+]
+
+
+def test_routes_that_the_page_does_not_use_do_not_exist(small: WebServer) -> None:
+    with httpx.Client(base_url=f"{small.url}/web") as web:
+        for path in [f"/gradio_api/{each}" for each in UNUSED]:
+            for method in ("GET", "POST"):
+                assert web.request(method, path, json={}).status_code == 404, path
+        for path in ("/monitoring", "/monitoring/summary", "/login", "/gradio_api/file=../x"):
+            assert web.get(path).status_code == 404, path
+        assert web.get("/config").status_code == 200
+
+
+def dependency(url: str, target: str) -> dict[str, Any]:
+    """The page's event that a kind of trigger starts, the one with the most outputs."""
+    config = httpx.get(f"{url}/web/config", timeout=60).json()
+    found = [d for d in config["dependencies"] if any(t[1] == target for t in d["targets"])]
+    return max(found, key=lambda each: len(each["outputs"]))
+
+
+def join(url: str, event: dict[str, Any], data: list[Any]) -> httpx.Response:
+    body = {"data": data, "fn_index": event["id"], "session_hash": uuid.uuid4().hex[:11]}
+    return httpx.post(f"{url}/web/gradio_api/queue/join", json=body, timeout=60)
+
+
+def test_the_upload_field_fetches_no_address_and_reads_no_file(small: WebServer) -> None:
+    event = dependency(small.url, "upload")
+    with hostile_server() as other:
+        for path in (
+            *(other.url("secret"), "//127.0.0.1/x", "/etc/passwd", str(ROOT / "README.md")),
+            str(small.log),
+        ):
+            file = {"path": path, "url": other.url("secret"), "meta": {"_type": "gradio.FileData"}}
+            for given in (file, [file], {"deep": [file]}):
+                assert join(small.url, event, [None, given]).status_code == 400, path
+        time.sleep(0.5)
+        assert other.seen == []
+    assert (ROOT / "README.md").exists()
+
+
+def test_a_recording_may_be_as_large_as_promised_and_no_larger(small: WebServer) -> None:
+    url = f"{small.url}/web/gradio_api/upload"
+    fits = httpx.post(url, files={"files": ("a.jsonl", b" " * MAX_RECORDING_BYTES)}, timeout=60)
+    assert fits.status_code == 200
+    (path,) = fits.json()
+    assert Path(path).stat().st_size == MAX_RECORDING_BYTES
+    assert Path(path).is_relative_to(small.log.parent)
+    more = b" " * (MAX_RECORDING_BYTES + FORM_BYTES)
+    assert httpx.post(url, files={"files": ("a.jsonl", more)}, timeout=60).status_code == 413
+    elsewhere = httpx.post(f"{small.url}/reset", content=b" " * 2_000_000, timeout=60)
+    assert elsewhere.status_code == 413, "other bodies stay as short as before"
+
+
+def test_the_page_holds_to_the_servers_limits(small: WebServer) -> None:
+    from gradio_client import Client
+
+    client = Client(f"{small.url}/web/", verbose=False)
+    try:
+        for name, asked, most in (("max_steps", 21, 20), ("max_submissions", 3, 2)):
+            told = client.predict({"seed": 1, name: asked}, api_name="/start")
+            assert (
+                told == f"{name} is {asked}; allowed: an integer from 1 to {most} on this server."
+            )
+        opening = json.loads(client.predict({"seed": 1}, api_name="/start"))
+        assert opening["config"]["max_steps"] == 20
+    finally:
+        client.close()
+
+
+@contextlib.asynccontextmanager
+async def real_page(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[Any]:
+    """The app itself, its Gradio app, and a client, in this process."""
+    monkeypatch.setenv("ENABLE_WEB_INTERFACE", "true")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    gates: list[VisitorGate] = []
+
+    class Seen(VisitorGate):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            gates.append(self)
+
+    monkeypatch.setattr(visitor_gate, "VisitorGate", Seen)
+    app = build_app(Settings(episode_store="memory"))
+    mounted = next(r for r in app.routes if isinstance(r, Mount) and r.path == "/web")
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            await client.get("/health")
+            yield SimpleNamespace(gradio=mounted.app, client=client, gate=gates[0])
+
+
+@pytest.mark.slow
+async def test_gradio_keeps_nothing_of_a_session_that_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(visitor_gate, "QUIET_S", 0.1)
+    async with real_page(monkeypatch, tmp_path) as page:
+        config = (await page.client.get("/web/config")).json()
+        loads = [d for d in config["dependencies"] if any(t[1] == "load" for t in d["targets"])]
+        event = max(loads, key=lambda each: len(each["outputs"]))
+        body = {"data": [None] * len(event["inputs"]), "fn_index": event["id"]}
+        for name in ("one", "two"):
+            given = body | {"session_hash": name}
+            joined = await page.client.post("/web/gradio_api/queue/join", json=given)
+            assert joined.status_code == 200
+        queue, holder = page.gradio.get_blocks()._queue, page.gradio.state_holder
+        for _ in range(600):
+            if not queue.event_ids_to_events:
+                break
+            await asyncio.sleep(0.1)
+        assert set(holder.session_data) == {"one", "two"}
+        for name in ("one", "two"):
+            await page.gate._forget(name)
+        left = sum(each.qsize() for each in queue.pending_messages_per_session.values())
+        assert (left, dict(holder.session_data), page.gate._unread) == (0, {}, 0)
+
+
+def resident(pid: int) -> float:
+    """Resident memory of a process, in MiB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from /proc")
+def test_joins_that_nobody_reads_stay_within_a_pods_memory(tmp_path: Path) -> None:
+    """`METRIC_TRACKER_JOINS=5000` is the attack in full; a few hundred seats fill well before."""
+    with web_server(tmp_path / "server.log", METRIC_TRACKER_LOG_LEVEL="error") as server:
+        event = dependency(server.url, "load")
+        port = int(server.url.rsplit(":", 1)[1])
+        statuses: Counter[int] = Counter()
+        left, lock, done = iter(range(JOINS)), threading.Lock(), threading.Event()
+        memory = [resident(server.pid)]
+
+        def flood() -> None:
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+            while next_of(left, lock):
+                body = {"data": [None] * len(event["inputs"]), "fn_index": event["id"]}
+                session = json.dumps(body | {"session_hash": uuid.uuid4().hex[:11]})
+                client.request(
+                    "POST",
+                    "/web/gradio_api/queue/join",
+                    session,
+                    {"content-type": "application/json"},
+                )
+                answer = client.getresponse()
+                answer.read()
+                with lock:
+                    statuses[answer.status] += 1
+            client.close()
+
+        def watch_memory() -> None:
+            while not done.wait(0.5):
+                memory.append(resident(server.pid))
+
+        watcher = threading.Thread(target=watch_memory)
+        watcher.start()
+        threads = [threading.Thread(target=flood) for _ in range(8)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        done.set()
+        watcher.join()
+        threads_of_server = len(list(Path(f"/proc/{server.pid}/task").iterdir()))
+        assert httpx.get(f"{server.url}/health", timeout=60).status_code == 200
+    print(f"{JOINS} joins: {memory[0]:.0f} MiB before, {max(memory):.0f} at most; {statuses}")
+    assert statuses.total() == JOINS
+    assert max(memory) < MOST_MIB
+    assert threads_of_server < 100
+
+
+def next_of(left: Any, lock: threading.Lock) -> bool:
+    with lock:
+        return next(left, None) is not None
