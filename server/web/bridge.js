@@ -35,6 +35,7 @@ function pick(day) {
 }
 
 document.addEventListener('click', (event) => {
+  if (event.target.closest('#mt-submit')) submitted = true;
   const button = event.target.closest('[data-mt]');
   if (!button) return;
   const { mt, value } = button.dataset;
@@ -60,6 +61,20 @@ function listen(chart) {
   });
 }
 
+// What is scrolled to must not end up below the status line, which stays at the top.
+const status = document.getElementById('mt-status');
+new ResizeObserver(() => {
+  document.documentElement.style.scrollPaddingTop = `${status.offsetHeight + 12}px`;
+}).observe(status);
+
+let submitted = false;
+function showScore() {
+  const score = document.querySelector('#mt-score .mt-outcome');
+  if (!submitted || !score) return;
+  submitted = false;
+  score.scrollIntoView();
+}
+
 let shown = '';
 new MutationObserver(() => {
   const fresh = document.querySelectorAll('.js-plotly-plot:not([data-mt-heard])');
@@ -68,4 +83,5 @@ new MutationObserver(() => {
   const day = chosen ? chosen.dataset.value : '';
   if (day && (day !== shown || fresh.length)) markAll(day);
   shown = day;
+  showScore();
 }).observe(document.body, { childList: true, subtree: true });
