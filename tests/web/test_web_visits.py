@@ -102,7 +102,7 @@ def test_one_bad_value_spoils_one_call_and_no_other(visit: OpenVisit) -> None:
     mine.sees("#mt-status", "list_dates done.")
 
 
-@pytest.mark.parametrize("value", ["-1e30", "1e30", ""])
+@pytest.mark.parametrize("value", ["-1e30", ""])
 def test_no_number_in_any_form_keeps_another_method_from_running(
     visit: OpenVisit, value: str
 ) -> None:
@@ -115,10 +115,10 @@ def test_no_number_in_any_form_keeps_another_method_from_running(
         "get_funnel_break_rows",
     ):
         choose(mine, method)
-        mine.sees(".mt-form:visible", "")
+        expect(mine.page.locator(".mt-form input[type=number]:visible").first).to_be_visible()
         for number in visible_numbers(mine):
             number.fill(value)
-            number.press("Tab")
+            number.blur()
     mine.choose("#mt-method", "list_dates")
     mine.page.click("#mt-run")
     mine.sees("#mt-status", "list_dates done.")
@@ -267,6 +267,7 @@ def test_what_a_chart_says_about_a_point_is_readable(visit: OpenVisit, scheme: s
         mine.page.locator(f"{chart} .nsewdrag").hover()
         labels = mine.page.locator(f"{chart} .hoverlayer text")
         expect(labels.first).to_be_visible()
+        expect(mine.page.locator(f"{chart} .modebar")).to_be_hidden()
         back = mine.page.locator(f"{chart} .hoverlayer :is(rect.bg, .hovertext path)").first
         behind = channels(back.evaluate("each => getComputedStyle(each).fill"))
         for fill in labels.evaluate_all("all => all.map(each => getComputedStyle(each).fill)"):
