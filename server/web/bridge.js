@@ -62,10 +62,16 @@ function listen(chart) {
 }
 
 // What is scrolled to must not end up below the status line, which stays at the top.
-const status = document.getElementById('mt-status');
-new ResizeObserver(() => {
-  document.documentElement.style.scrollPaddingTop = `${status.offsetHeight + 12}px`;
-}).observe(status);
+const room = new ResizeObserver(([{ target }]) => {
+  document.documentElement.style.scrollPaddingTop = `${target.offsetHeight + 12}px`;
+});
+let status = null;
+function followStatus() {
+  const found = document.getElementById('mt-status');
+  if (!found || found === status) return;
+  status = found;
+  room.observe(found);
+}
 
 let submitted = false;
 function showScore() {
@@ -83,5 +89,6 @@ new MutationObserver(() => {
   const day = chosen ? chosen.dataset.value : '';
   if (day && (day !== shown || fresh.length)) markAll(day);
   shown = day;
+  followStatus();
   showScore();
 }).observe(document.body, { childList: true, subtree: true });

@@ -125,7 +125,7 @@ class ModelPlayback(Playback):
             await player.play(table)
             self.remark = without_settings(table.note)
         except MetricTrackerError as problem:
-            self.remark = str(problem)
+            self.remark = without_settings(str(problem))
         finally:
             await player.close()
             self._settings = None
