@@ -31,29 +31,32 @@ def build_app(chosen: Settings) -> FastAPI:
     Args:
         chosen: the settings; what single environments read comes from the process's own.
     """
-    from openenv.core.env_server import create_app
+    from openenv.core.env_server import create_fastapi_app
 
     from metric_tracker_rl.models import MetricTrackerRlObservation, MetricTrackerRlState
     from server import routes
     from server.environment import ENV_NAME, MetricTrackerRlEnvironment
     from server.gate import Gate
-    from server.web import guard_page, web_options
+    from server.web import guard_page, is_on
     from server.web.icon import add_icon
     from server.wire import WireAction
 
-    made: FastAPI = create_app(
+    made: FastAPI = create_fastapi_app(
         MetricTrackerRlEnvironment,
         WireAction,
         MetricTrackerRlObservation,
         env_name=ENV_NAME,
         max_concurrent_envs=chosen.max_sessions,
         state_cls=MetricTrackerRlState,
-        **web_options(chosen.debug),
     )
     kept = [each for each in made.router.routes if getattr(each, "path", "") not in OUR_PATHS]
     made.router.routes[:] = kept
     add_icon(made)
     _add_sessions(made, chosen)
+    if is_on():
+        from server.web.mount import add_page
+
+        add_page(made, chosen.debug)
     routes.add_metrics_route(made)
     routes.add_error_answers(made)
     guard_page(made, chosen)

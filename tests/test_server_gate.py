@@ -95,9 +95,9 @@ def test_a_browser_trades_the_token_for_a_cookie_and_the_address_loses_it(
     cookie = answer.headers["set-cookie"]
     assert TOKEN not in cookie
     assert "HttpOnly" in cookie
-    assert guarded.get("/web/metadata").status_code == 200
+    assert guarded.get("/web/config").status_code == 200
     guarded.cookies.clear()
-    assert guarded.get("/web/metadata").status_code == 401
+    assert guarded.get("/web/config").status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/web?token=wrong", f"/metrics?token={TOKEN}", "/web?token="])

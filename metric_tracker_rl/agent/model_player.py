@@ -95,13 +95,12 @@ class _Conversation:
         try:
             answer = await self._ask_with_room(tools)
         except Exception as problem:
-            self._keep("no answer", began, str(problem))
+            self._keep("no answer", began, note=str(problem))
             raise
         count = len(answer.calls)
         self._count(answer)
-        self._keep(
-            f"answer with {count} tool call{'' if count == 1 else 's'}", began, answer.remark
-        )
+        label = f"answer with {count} tool call{'' if count == 1 else 's'}"
+        self._keep(label, began, note=answer.remark, words=answer.text, calls=count)
         return answer
 
     async def _ask_with_room(self, tools: ToolBox) -> Answer:
@@ -112,10 +111,10 @@ class _Conversation:
                 if not self._make_room():
                     raise
 
-    def _keep(self, label: str, began: float, note: str) -> None:
+    def _keep(self, label: str, began: float, **more: Any) -> None:
         start = began - self.table.started
         took = time.monotonic() - began
-        self.table.events.append(Event(MODEL_CALL, label, start, took, note=note))
+        self.table.hear(Event(MODEL_CALL, label, start, took, **more))
 
     def _count(self, answer: Answer) -> None:
         usage = self.table.usage

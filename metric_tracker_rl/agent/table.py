@@ -29,6 +29,8 @@ class Event:
         status: of the observation; `error` for a call that reached no environment.
         reward: of the step.
         note: error or other remark.
+        words: what the model said in its answer.
+        calls: tool calls in its answer.
     """
 
     kind: str
@@ -38,6 +40,8 @@ class Event:
     status: str = ""
     reward: float = 0.0
     note: str = ""
+    words: str = ""
+    calls: int = 0
 
 
 @dataclass
@@ -83,6 +87,10 @@ class Table:
     def done(self) -> bool:
         """Whether the episode is over."""
         return bool(self.last.get("done"))
+
+    def hear(self, answer: Event) -> None:
+        """Keep an answer of the model, before its calls are made."""
+        self.events.append(answer)
 
     async def act(self, action: Mapping[str, Any]) -> Observation:
         """Take one step of the environment."""

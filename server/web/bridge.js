@@ -35,6 +35,7 @@ function pick(day) {
 }
 
 document.addEventListener('click', (event) => {
+  if (event.target.closest('#mt-submit')) submitted = true;
   const button = event.target.closest('[data-mt]');
   if (!button) return;
   const { mt, value } = button.dataset;
@@ -60,6 +61,26 @@ function listen(chart) {
   });
 }
 
+// What is scrolled to must not end up below the status line, which stays at the top.
+const room = new ResizeObserver(([{ target }]) => {
+  document.documentElement.style.scrollPaddingTop = `${target.offsetHeight + 12}px`;
+});
+let status = null;
+function followStatus() {
+  const found = document.getElementById('mt-status');
+  if (!found || found === status) return;
+  status = found;
+  room.observe(found);
+}
+
+let submitted = false;
+function showScore() {
+  const score = document.querySelector('#mt-score .mt-outcome');
+  if (!submitted || !score) return;
+  submitted = false;
+  score.scrollIntoView();
+}
+
 let shown = '';
 new MutationObserver(() => {
   const fresh = document.querySelectorAll('.js-plotly-plot:not([data-mt-heard])');
@@ -68,4 +89,6 @@ new MutationObserver(() => {
   const day = chosen ? chosen.dataset.value : '';
   if (day && (day !== shown || fresh.length)) markAll(day);
   shown = day;
+  followStatus();
+  showScore();
 }).observe(document.body, { childList: true, subtree: true });

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -19,33 +17,13 @@ from server.web.markup import day_name
 from server.web.page import Page, View
 from server.web.state import Visitor
 
+TITLE = "Metric Tracker RL"
 HERE = Path(__file__).parent
 IDLE_S = 3600
 """A visitor who does nothing for this long is forgotten."""
 
 
-def gradio_builder(show_answers: bool) -> Callable[..., gr.Blocks]:
-    """The builder that the framework's `create_app` takes.
-
-    Args:
-        show_answers: whether the page has the Debug tab.
-    """
-
-    def build(
-        web_manager: Any,  # noqa: ARG001 - the framework's one episode for all visitors
-        action_fields: Any,  # noqa: ARG001
-        metadata: Any,  # noqa: ARG001
-        is_chat_env: bool,  # noqa: ARG001
-        title: str,
-        quick_start_md: str | None,  # noqa: ARG001
-    ) -> gr.Blocks:
-        use_local_fonts()
-        return build_page(show_answers, title)
-
-    return build
-
-
-def build_page(show_answers: bool, title: str = "Metric Tracker RL") -> gr.Blocks:
+def build_page(show_answers: bool, title: str = TITLE) -> gr.Blocks:
     """The debugger as Gradio blocks.
 
     Args:
@@ -54,7 +32,7 @@ def build_page(show_answers: bool, title: str = "Metric Tracker RL") -> gr.Block
     """
     with gr.Blocks(title=title, analytics_enabled=False) as blocks:
         page = lay_out(show_answers)
-        page.on(blocks.load, _arrive, (), list(page.views), wait_on=())
+        page.on(blocks.load, _arrive, (), list(page.views), wait_on=(), opens=True)
     return blocks
 
 

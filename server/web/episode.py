@@ -19,7 +19,7 @@ from metric_tracker_rl.play import (
 )
 from metric_tracker_rl.tasks import DEFAULT_TASK_ID, TASKS
 from metric_tracker_rl.vocabulary import DIRECTIONS
-from server.web.layout import html
+from server.web.layout import fixed, html
 from server.web.markup import day_name, facts, heading, note, table, text
 from server.web.page import Page, View
 from server.web.state import Visitor
@@ -28,6 +28,8 @@ EVERYTHING = ("status", "episode", "data", "dates", "result", "log", "report", "
 """Views of an episode; a new one changes them all."""
 CUSTOM_COLUMNS = ("metric", "date", "stddev_factor", "direction")
 AUTO = "by density"
+ADDED = "added to the planned ones"
+INSTEAD = "instead of the planned ones"
 
 
 def build(page: Page) -> None:
@@ -43,20 +45,20 @@ def build(page: Page) -> None:
             )
             start = gr.Button("Start this task", variant="primary", elem_id="mt-start")
             with gr.Accordion("Build your own", open=False, elem_classes="mt-fold"):
-                inputs, custom, build_button = _custom_form()
+                inputs, build_button = _custom_form()
         with gr.Column(min_width=300):
             card = html()
     page.views["episode"] = View([card], lambda visitor: [card_html(visitor)])
     shown = [*EVERYTHING, *(["debug"] if page.debug else [])]
 
     def wire() -> None:
-        page.on(start.click, _start_task, [task], shown, wait_on=[card])
-        page.on(build_button.click, _start_custom, [*inputs, custom], shown, wait_on=[card])
+        page.on(start.click, _start_task, [task], shown, wait_on=[card], opens=True)
+        page.on(build_button.click, _start_custom, inputs, shown, wait_on=[card], opens=True)
 
     page.wiring.append(wire)
 
 
-def _custom_form() -> tuple[list[Any], gr.Dataframe, gr.Button]:
+def _custom_form() -> tuple[list[Any], gr.Button]:
     with gr.Row():
         seed = gr.Textbox("11", label="Seed", info="0 to 2^64 − 1; the same seed, the same data")
         family = gr.Dropdown(list(SCENARIO_FAMILIES), value="mixed", label="Family")
@@ -67,12 +69,18 @@ def _custom_form() -> tuple[list[Any], gr.Dataframe, gr.Button]:
         counts = [AUTO, *(str(number) for number in range(most + 1))]
         count = gr.Dropdown(counts, value=AUTO, label="Anomalies")
     with gr.Row():
-        steps = gr.Slider(1, MAX_STEPS_LIMIT, DEFAULT_MAX_STEPS, step=1, label="Most steps")
-        submissions = gr.Slider(1, MAX_SUBMISSIONS_LIMIT, 1, step=1, label="Most submissions")
+        steps = gr.Number(
+            DEFAULT_MAX_STEPS,
+            label="Most steps",
+            info=f"1 to {MAX_STEPS_LIMIT}; empty for {DEFAULT_MAX_STEPS}",
+        )
+        submissions = gr.Number(
+            1, label="Most submissions", info=f"1 to {MAX_SUBMISSIONS_LIMIT}; empty for 1"
+        )
     html(
         '<p class="mt-hint">Custom anomalies set a metric to median ± factor × its standard '
-        "deviation on a date. Leave the table empty for planned anomalies only; directions: "
-        f"{', '.join(DIRECTIONS)}. Dates must lie in the episode, which the seed decides.</p>"
+        "deviation on a date. Leave the table empty for planned anomalies only. Directions: "
+        f"{', '.join(DIRECTIONS)}. The seed decides which dates the episode has.</p>"
     )
     custom = gr.Dataframe(
         [[""] * len(CUSTOM_COLUMNS)],
@@ -81,13 +89,14 @@ def _custom_form() -> tuple[list[Any], gr.Dataframe, gr.Button]:
         type="array",
         interactive=True,
         row_count=1,
-        column_count=len(CUSTOM_COLUMNS),
+        column_count=fixed(len(CUSTOM_COLUMNS)),
         label="Custom anomalies",
         elem_classes="mt-edit",
         elem_id="mt-custom",
     )
+    place = gr.Radio([ADDED, INSTEAD], value=ADDED, label="Custom anomalies are")
     button = gr.Button("Start custom episode", variant="primary", elem_id="mt-start-custom")
-    return [seed, family, difficulty, density, count, steps, submissions], custom, button
+    return [seed, family, difficulty, density, count, steps, submissions, custom, place], button
 
 
 def _start_task(visitor: Visitor, task: str) -> None:
@@ -101,20 +110,26 @@ def _start_custom(
     difficulty: str,
     density: str,
     count: str,
-    steps: float,
-    submissions: float,
+    steps: float | None,
+    submissions: float | None,
     custom: Sequence[Sequence[Any]],
+    place: str,
 ) -> None:
     anomalies = custom_anomalies(custom)
+    planned = None if count == AUTO else _whole("anomaly_count", count)
+    if anomalies and place == INSTEAD:
+        planned = None
+    elif anomalies and planned is None:  # left out, the engine would plan none beside them
+        planned = DENSITIES[density]
     visitor.start(
         seed=_whole("seed", seed),
         scenario_family=family,
         difficulty=difficulty,
         anomaly_density=density,
-        anomaly_count=None if count == AUTO else _whole("anomaly_count", count),
+        anomaly_count=planned,
         anomalies=anomalies or None,
-        max_steps=int(steps),
-        max_submissions=int(submissions),
+        max_steps=steps,
+        max_submissions=submissions,
     )
 
 
@@ -126,7 +141,10 @@ def custom_anomalies(table: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
     """
     anomalies = []
     for cells in table:
-        metric, date, factor, direction = (str(cell or "").strip() for cell in cells)
+        texts = ["" if cell is None else str(cell).strip() for cell in cells]
+        metric, date, factor, direction = [*texts, *[""] * len(CUSTOM_COLUMNS)][
+            : len(CUSTOM_COLUMNS)
+        ]
         if not any((metric, date, factor, direction)):
             continue
         entry: dict[str, Any] = {"metric_name": metric, "date": date}

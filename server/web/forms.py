@@ -24,7 +24,6 @@ from server.web.markup import day_name
 from server.web.state import Visitor
 
 Schema = dict[str, Any]
-LONGEST_SLIDER = 100
 OMIT = object()
 """What a field reads as when it is left empty: the argument is not sent."""
 
@@ -121,16 +120,21 @@ def _date(name: str, several: bool, shared: dict[str, Any]) -> Field:
     return Field(name, choice, _text, of_date=True, single=True)
 
 
-def _number_input(name: str, schema: Schema, shared: dict[str, Any]) -> Any:
-    space = THRESHOLD_SEARCH_SPACE.get(name)
-    if space:
-        return gr.Slider(space["min"], space["max"], space["default"], step=space["step"], **shared)
+def _number_input(name: str, schema: Schema, shared: dict[str, Any]) -> gr.Number:
+    """A field for a number.
+
+    Its bounds are told and not enforced here: Gradio sends every form with every call, and
+    refuses them all for one value out of bounds. The engine refuses that value alone, by name.
+    """
+    space = THRESHOLD_SEARCH_SPACE.get(name, {})
     low, high = schema.get("minimum"), schema.get("maximum")
-    whole = schema.get("type") == "integer"
-    value = schema.get("default", low or 0)
-    if whole and low is not None and high is not None and value and high <= 1000:
-        return gr.Slider(low, min(high, LONGEST_SLIDER), value, step=1, **shared)
-    return gr.Number(value, minimum=low, maximum=high, precision=0 if whole else None, **shared)
+    value = schema.get("default", space.get("default", low or 0))
+    bounds = [f"at least {low:g}"] if low is not None else []
+    bounds += [f"at most {high:g}"] if high is not None else []
+    told = [shared["info"]] if shared["info"] else []
+    return gr.Number(
+        value, step=space.get("step", 1), **{**shared, "info": "; ".join([*told, *bounds])}
+    )
 
 
 def _text(value: Any, _: Visitor) -> Any:

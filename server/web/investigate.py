@@ -61,7 +61,7 @@ def build(page: Page) -> None:
         visitor.analyse(name, form.arguments(own, visitor) if form else {})
 
     def wire() -> None:
-        shown = ["status", "result", "log", "data", "dates"]
+        shown = ["status", "result", "log", "data", "dates", "score"]
         page.on(run.click, ask, [method, *every], shown, wait_on=[answer])
         after = ["status", "result", "report"]
         page.on(add_all.click, lambda v: _add(v, range(len(v.offers))), (), after, wait_on=())

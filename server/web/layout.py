@@ -22,3 +22,11 @@ def chart(name: str, **options: Any) -> gr.Plot:
         buttons=[],
         **options,
     )
+
+
+def fixed(columns: int) -> Any:
+    """Column count of an editable table whose menus offer no columns to add or delete.
+
+    Gradio passes such a pair on to its table as it is; its own `column_limits` does nothing yet.
+    """
+    return columns, "fixed"

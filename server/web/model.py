@@ -92,6 +92,7 @@ class ModelPlayback(Playback):
             super().__init__(str(settings.model), view, iter([Frame({}, opening)]))
             self._settings = settings
             self._opening = opening
+            self._words = ""
             self._loop = asyncio.new_event_loop()
             self._task: asyncio.Task[None] | None = None
             self._thread = threading.Thread(target=self._play_in_thread, daemon=True)
@@ -136,18 +137,30 @@ class ModelPlayback(Playback):
         played = _sendable(action)
         observation = self._environment.step(WireAction.model_validate(played))
         answer: dict[str, Any] = observation.model_dump(mode="json")
-        self._append(Frame(played, answer))
+        self._append(Frame(played, answer, words=self._take_words()))
         return answer
 
-    def refused(self, problem: str) -> None:
-        """Show a call of the model that could not be made into an action."""
+    def heard(self, words: str, calls: int) -> None:
+        """Keep what the model said for its next move; shown at once if it makes none."""
+        self._words = words
+        if words and not calls:
+            self._append(Frame({}, {"status": "said"}, words=self._take_words()))
+
+    def refused(self, name: str, arguments: object, problem: str) -> None:
+        """Show a call that could not be made into an action, as the model made it."""
+        call = {"analysis_method": name or "unnamed", "analysis_args": arguments}
         said = {"status": "error", "message": problem}
-        self._append(Frame({"analysis_method": "(unreadable call)"}, said))
+        self._append(Frame(call, said, words=self._take_words()))
 
     def _append(self, frame: Frame) -> None:
         if len(self.frames) >= MAX_FRAMES:
             raise ModelError(f"The model was stopped after {MAX_FRAMES} calls.")
         self.frames.append(frame)
+
+    def _take_words(self) -> str:
+        """What the model said last, for the first move that it made with it."""
+        words, self._words = self._words, ""
+        return words
 
     def _play_in_thread(self) -> None:
         try:
@@ -166,16 +179,16 @@ class ModelPlayback(Playback):
 
     async def _play(self) -> None:
         from metric_tracker_rl.agent.model_player import ModelPlayer
-        from metric_tracker_rl.agent.table import Table
+        from server.web.model_table import WatchedTable, without_settings
         from server.web.visitor_endpoint import VisitorEndpoint
 
         player = ModelPlayer(self._settings, VisitorEndpoint(self._settings, self._client()))
-        table: Any = Table(self, _Lines(self), self._opening)  # type: ignore[arg-type]
+        table = WatchedTable(self, self._opening)
         try:
             await player.play(table)
-            self.remark = table.note
+            self.remark = without_settings(table.note)
         except MetricTrackerError as problem:
-            self.remark = str(problem)
+            self.remark = without_settings(str(problem))
         finally:
             await player.close()
             self._settings = None
@@ -188,17 +201,6 @@ class ModelPlayback(Playback):
             timeout_s=self._settings.model_timeout_s,
             allow_private=allow_private,
         )
-
-
-class _Lines:
-    """Where the agent prints its steps; here only refused calls matter."""
-
-    def __init__(self, playback: ModelPlayback) -> None:
-        self._playback = playback
-
-    def step(self, label: str, reward: float, done: bool, problem: str | None) -> None:
-        if problem and self._playback.frames[-1].observation.get("message") != problem:
-            self._playback.refused(f"{label}: {problem}")
 
 
 def model_settings(url: str, key: str, model: str) -> Any:

@@ -16,6 +16,11 @@ from server.web.state import Visitor
 
 Act = Callable[..., None]
 
+FORGOTTEN = (
+    "This page was left alone for too long, or the server was restarted, and its episode is "
+    "gone. Start another one on the Episode tab, or reload the page."
+)
+
 
 @dataclass(frozen=True)
 class View:
@@ -57,6 +62,7 @@ class Page:
         *,
         wait_on: Sequence[Any] | None = None,
         api_name: str | None = None,
+        opens: bool = False,
         **options: Any,
     ) -> Any:
         """When the trigger fires, let `act` change the visitor and show some views again.
@@ -69,10 +75,13 @@ class Page:
             show: names of the views that may have changed.
             wait_on: where the wait shows; None for all outputs, empty for nowhere.
             api_name: public name for Gradio's own clients; None keeps the event private.
+            opens: whether a visitor without an episode may do this.
             options: passed on to Gradio.
         """
 
         def handle(visitor: Visitor, *values: Any) -> list[Any]:
+            if not (opens or api_name):
+                _expect_episode(visitor)
             return self._handled(visitor, act, values, show)
 
         return self._listen(trigger, handle, inputs, show, wait_on, api_name, options)
@@ -88,6 +97,7 @@ class Page:
         options.setdefault("trigger_mode", "always_last")
 
         def handle(visitor: Visitor, event: gr.EventData) -> list[Any]:
+            _expect_episode(visitor)
             value = (event._data or {}).get("value")
             return self._handled(visitor, act, (value,), show)
 
@@ -129,3 +139,9 @@ class Page:
             api_visibility="public" if api_name else "private",
             **options,
         )
+
+
+def _expect_episode(visitor: Visitor) -> None:
+    """Stop before a forgotten visitor goes on in an episode that is not theirs."""
+    if visitor.session.view is None:
+        raise gr.Error(FORGOTTEN, duration=None, title="Episode gone", print_exception=False)

@@ -13,7 +13,8 @@ from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
 from metric_tracker_rl.funnel import ORDERING_APP
 from metric_tracker_rl.reporting_policy import ROW_FIELDS
 from metric_tracker_rl.rows import SCORE_PENALTIES, SCORE_SHARES, RewardBreakdown, SubmissionIssue
-from server.web.layout import html
+from metric_tracker_rl.session import Reply
+from server.web.layout import fixed, html
 from server.web.markup import bar, day_name, heading, hint, note, table, text
 from server.web.page import Page, View
 from server.web.state import Visitor, key_of, rows_from_table
@@ -34,7 +35,7 @@ def build(page: Page) -> None:
         type="array",
         interactive=True,
         row_count=1,
-        column_count=len(ROW_FIELDS),
+        column_count=fixed(len(ROW_FIELDS)),
         # On a narrow screen the table scrolls instead of breaking words.
         column_widths=[f"{max(110, 10 * len(name) + 24)}px" for name in ROW_FIELDS],
         show_label=False,
@@ -46,9 +47,9 @@ def build(page: Page) -> None:
     with gr.Row(elem_classes="mt-actions"):
         submit = gr.Button("Submit report", variant="primary", elem_id="mt-submit", min_width=150)
         clear = gr.Button("Empty the report", elem_id="mt-clear", min_width=150)
+    score = html(elem_id="mt-score")
     with gr.Accordion("Build rows with generator methods", open=False, elem_classes="mt-fold"):
         generators, build_button = _generator_form()
-    score = html(elem_id="mt-score")
 
     page.views["check"] = View([check], lambda visitor: [check_html(visitor)])
     page.views["report"] = View([rows, check], lambda v: [_table(v), check_html(v)])
@@ -63,7 +64,7 @@ def build(page: Page) -> None:
             build_button.click,
             _generate,
             generators,
-            ["status", "result", "log", "report", "data"],
+            ["status", "result", "log", "report", "data", "score"],
             wait_on=[check],
         )
         shown = ["status", "log", "report", "score"]
@@ -82,9 +83,7 @@ def _generator_form() -> tuple[list[Any], gr.Button]:
         info="Only for generators that look at several metrics; empty for all",
     )
     space = THRESHOLD_SEARCH_SPACE["threshold_multiplier"]
-    multiplier = gr.Slider(
-        space["min"],
-        space["max"],
+    multiplier = gr.Number(
         space["default"],
         step=space["step"],
         label="Threshold multiplier",
@@ -101,7 +100,8 @@ def _edit(visitor: Visitor, cells: Sequence[Sequence[Any]]) -> None:
 
 def _clear(visitor: Visitor) -> None:
     visitor.rows = []
-    visitor.note = "The report is empty; an empty report can be submitted as well."
+    also = "" if visitor.session.done else " It can be submitted like that."
+    visitor.note = f"The report is empty.{also}"
 
 
 def _generate(
@@ -147,52 +147,56 @@ def check_html(visitor: Visitor) -> str:
         f"{seen.duplicate_rows} repeated."
     )
     good = not seen.invalid_rows and not seen.duplicate_rows
-    remarks = "".join(
-        f"<li><b>{escape(_where(issue.row_key))}</b> {escape(issue.message)}</li>"
-        for issue in seen.issues
-    )
-    return note(summary, "good" if good else "bad") + (
-        f'<ul class="mt-issues">{remarks}</ul>' if remarks else ""
-    )
+    return note(summary, "good" if good else "bad") + _remarks(seen.issues)
 
 
 def score_html(visitor: Visitor) -> str:
     """The score with its parts, what was wrong in words, and the verdict row by row."""
     final = visitor.final
-    if final is None:
-        return ""
-    got: RewardBreakdown = final.content["reward_breakdown"]
+    return f'<section class="mt-outcome">{_outcome(final)}</section>' if final else ""
+
+
+def _outcome(final: Reply) -> str:
+    got: RewardBreakdown | None = final.content.get("reward_breakdown")
+    if got is None:  # the steps ran out
+        number = f'<div class="mt-score"><strong>{final.reward:.4f}</strong></div>'
+        return heading("Score") + number + note(final.message, "bad")
     if not final.done:
         return heading("Practice submission") + note(final.message)
-    issues: list[SubmissionIssue] = final.content["submission_issues"]
-    bars = "".join(bar(_words(name), got[name], f"{got[name]:.2f}") for name in SCORE_SHARES)
-    bars += "".join(
-        bar(_words(name), got[name], f"−{got[name]:.2f}", "penalty")
-        for name in SCORE_PENALTIES
-        if got[name]
-    )
+    issues: list[SubmissionIssue] = final.content.get("submission_issues", [])
     perfect = " perfect" if got.total_score >= 1.0 else ""
     counts = (
         f"{got.matched_rows} of {got.expected_rows} expected row(s) found, "
         f"{got.missing_rows} missing, {got.extra_rows} extra, {got.duplicate_rows} repeated, "
         f"{got.invalid_rows} not readable."
     )
-    remarks = "".join(
-        f"<li><b>{escape(_where(issue.row_key))}</b> {escape(issue.message)}</li>"
-        for issue in issues
-    )
+    wrong = _remarks(issues)
     return (
         heading("Score")
         + f'<div class="mt-score{perfect}"><strong>{got.total_score:.4f}</strong>'
         + f"<p>{counts}</p></div>"
-        + f'<div class="mt-bars">{bars}</div>'
-        + (
-            f'<h3>What was wrong</h3><ul class="mt-issues">{remarks}</ul>'
-            if remarks
-            else note("Nothing was wrong.", "good")
-        )
-        + rows_html(final.content["submitted_rows"], issues)
+        + f'<div class="mt-bars">{_bars(got)}</div>'
+        + (f"<h3>What was wrong</h3>{wrong}" if wrong else note("Nothing was wrong.", "good"))
+        + rows_html(final.content.get("submitted_rows", []), issues)
     )
+
+
+def _bars(got: RewardBreakdown) -> str:
+    shares = [bar(_words(name), got[name], f"{got[name]:.2f}") for name in SCORE_SHARES]
+    penalties = [
+        bar(_words(name), got[name], f"−{got[name]:.2f}", "penalty")
+        for name in SCORE_PENALTIES
+        if got[name]
+    ]
+    return "".join([*shares, *penalties])
+
+
+def _remarks(issues: Sequence[SubmissionIssue]) -> str:
+    lines = "".join(
+        f"<li><b>{escape(_where(issue.row_key))}</b> {escape(issue.message)}</li>"
+        for issue in issues
+    )
+    return f'<ul class="mt-issues">{lines}</ul>' if lines else ""
 
 
 def rows_html(rows: Sequence[dict[str, Any]], issues: Sequence[SubmissionIssue]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -22,7 +22,7 @@ def show(visitor: Visitor) -> Sequence[Any]:
     playback = visitor.playback
     hidden = gr.update(visible=False)
     if playback is None:
-        empty = note(visitor.problem, "bad") or hint("Nobody plays yet.")
+        empty = note(visitor.problem, "bad") or hint("Nobody is playing yet.")
         return [empty, "", hidden, "Play", gr.update(active=False), hidden, hidden]
     # Asked before the frames are counted: a player in another thread adds frames, then finishes.
     more_to_come = visitor.playing or playback.waiting
@@ -56,9 +56,10 @@ def _findings(playback: Playback) -> list[dict[str, Any]]:
 def _day(playback: Playback) -> str | None:
     """The day that the player last looked at."""
     for frame in reversed(playback.frames[: playback.at + 1]):
-        date = frame.action.get("analysis_args", {}).get("date")
-        if date in playback.view.episode.day_of:
-            return str(date)
+        arguments = frame.action.get("analysis_args")
+        date = arguments.get("date") if isinstance(arguments, Mapping) else None
+        if isinstance(date, str) and date in playback.view.episode.day_of:
+            return date
     return None
 
 
@@ -66,10 +67,11 @@ def scene_html(playback: Playback) -> str:
     """The move that is looked at: what was done, what came back."""
     frame, last = playback.frame, len(playback.frames) - 1
     more = "" if playback.finished else "+"
+    words = f"<blockquote>{escape(frame.words)}</blockquote>" if frame.words else ""
     top = (
         f'<p class="mt-eyebrow">{escape(playback.player)} · step {playback.at} of {last}{more}</p>'
         f"<h3><code>{escape(describe(frame))}</code></h3>"
-        f"<p>{text(str(frame.observation.get('message', '')))}</p>"
+        f"{words}<p>{text(str(frame.observation.get('message', '')))}</p>"
     )
     if playback.waiting:
         top += note("The model is thinking …")
@@ -88,9 +90,11 @@ def describe(frame: Frame) -> str:
     """An action in one line."""
     action = frame.action
     if not action:
-        return "reset"
+        return "an answer without a tool call" if frame.words else "reset"
     if action.get("analysis_method"):
         arguments = action.get("analysis_args") or {}
+        if not isinstance(arguments, Mapping):
+            return f"{action['analysis_method']}({arguments})"
         inner = ", ".join(f"{name}={json.dumps(value)}" for name, value in arguments.items())
         return f"{action['analysis_method']}({inner})"
     if action.get("payload_generators"):

@@ -43,6 +43,8 @@ def _start(visitor: Visitor, reset: Any) -> None:
 
 
 def _ask(visitor: Visitor, method: str, arguments: Any) -> None:
+    if not isinstance(arguments, dict | None):
+        raise InvalidValueError("arguments", arguments, "an object")
     visitor.analyse(method, arguments or {})
 
 

@@ -23,6 +23,8 @@ from server.web.watching import Playback
 Row = dict[str, Any]
 Key = tuple[str, str, str]
 
+OVER = "This episode is over. Start another one on the Episode tab."
+
 MAX_LOG = 500
 """Calls kept in the running log, as many as an episode may have steps."""
 
@@ -138,20 +140,25 @@ class Visitor:
         """Submit the report as it stands."""
         self.view  # noqa: B018
         text = f"submit {len(self.rows)} row(s)"
-        reply = self._step(text, Call(classifications=self.rows))
-        if "reward_breakdown" in reply.content:
-            self.final = reply
-        return reply
+        return self._step(text, Call(classifications=self.rows))
 
     def _step(self, text: str, call: Call) -> Reply:
+        over = self.session.done
         begun = time.perf_counter()
         reply = self.reply = self.session.step(call)
+        if over:
+            self.problem = OVER
+            return reply
         elapsed = time.perf_counter() - begun
         size = len(canonical(observed(reply)))
         entry = LoggedCall(self.session.steps, text, reply.status, reply.message, elapsed, size)
         self.log = [*self.log, entry][-MAX_LOG:]
         self.note = reply.message
-        self.problem = reply.message if reply.status == ERROR else ""
+        graded = "reward_breakdown" in reply.content
+        if graded or reply.done:
+            self.final = reply
+        ended = reply.done and not graded
+        self.problem = reply.message if reply.status == ERROR or ended else ""
         return reply
 
     def key_for(self, endpoint: str, entered: str) -> str:

@@ -1,9 +1,8 @@
-"""What requests to the page pass: which of Gradio's routes there are, and how much a visitor costs.
+"""What requests to the page pass: how much each visitor may cost.
 
 Gradio keeps a session's state for an hour and its unread answers, about half a megabyte each, for
 the next two thousand sessions. Here every session is counted: only so many may exist, only so many
-of their answers may wait to be read, and who left makes room first. Routes that the page does not
-use, among them those that read files, fetch addresses and show figures, do not exist.
+of their answers may wait to be read, and who left makes room first.
 
 All of it runs on the event loop, so nothing is locked.
 """
@@ -29,24 +28,6 @@ WEB = "/web"
 API = "/gradio_api"
 JOIN, DATA, UPLOAD = f"{API}/queue/join", f"{API}/queue/data", f"{API}/upload"
 HEARTBEAT = f"{API}/heartbeat/"
-PAGE_ROUTES = frozenset(
-    {
-        *(
-            "",
-            "/",
-            "/metadata",
-            "/config",
-            "/theme.css",
-            "/manifest.json",
-            "/favicon.ico",
-            "/robots.txt",
-        ),
-        *(JOIN, DATA, UPLOAD, f"{API}/upload_progress"),
-        *(f"{API}/{name}" for name in ("info", "startup-events", "app_id", "cancel", "reset")),
-        *(f"{API}/{name}" for name in ("user", "login_check", "theme.css")),
-    }
-)
-PAGE_FOLDERS = (HEARTBEAT, "/assets/", "/static/", "/svelte/", "/pwa_icon")
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 MAX_UNREAD_EACH = 16
@@ -110,8 +91,6 @@ class VisitorGate:
         path = _page_path(scope)
         if path is None:
             await self._app(scope, receive, send)
-        elif path not in PAGE_ROUTES and not path.startswith(PAGE_FOLDERS):
-            await _refusal(404, "The page has no such route.")(scope, receive, send)
         elif path == JOIN:
             await self._join(scope, receive, send)
         elif path == DATA or path.startswith(HEARTBEAT):

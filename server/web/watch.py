@@ -26,9 +26,7 @@ TICK_S = 0.7
 
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
-    html(
-        heading("Watch somebody play", "Players have a session of their own; yours stays as it is.")
-    )
+    html(heading("Watch somebody play", "They play an episode of their own; yours stays as it is."))
     with gr.Row(equal_height=False):
         with gr.Column(min_width=280, scale=1), gr.Tabs(elem_classes="mt-sources"):
             with gr.Tab("Policy"):
@@ -40,7 +38,7 @@ def build(page: Page) -> None:
                 )
                 episodes = [("The episode I am in", SAME_EPISODE), *((t, t) for t in TASKS)]
                 episode = gr.Dropdown(episodes, value=SAME_EPISODE, label="Episode")
-                seat = gr.Button("Take a seat", variant="primary", elem_id="mt-seat")
+                seat = gr.Button("Watch", variant="primary", elem_id="mt-seat")
             with gr.Tab("Model"):
                 url = gr.Textbox(
                     "https://router.huggingface.co/v1", label="OpenAI-compatible endpoint"
@@ -50,17 +48,17 @@ def build(page: Page) -> None:
                     label="Key",
                     type="password",
                     elem_id="mt-key",
-                    info="Kept in this visit only, never logged; leave empty to use it again",
+                    info="Kept for this visit only, never logged; leave empty to use it again",
                 )
                 arena = gr.Dropdown(episodes, value=SAME_EPISODE, label="Episode")
                 with gr.Row(elem_classes="mt-actions"):
-                    ask = gr.Button("Let it play", variant="primary", elem_id="mt-ask")
+                    ask = gr.Button("Watch", variant="primary", elem_id="mt-ask")
                     forget = gr.Button("Forget the key", elem_id="mt-forget")
             with gr.Tab("Recording"):
                 html(
                     hint(
                         "A .jsonl file that `inference.py --record` wrote. It is played again here "
-                        "and held against the recording; the file is not kept."
+                        "and compared with the recording; the file is not kept."
                     )
                 )
                 upload = gr.UploadButton(
@@ -112,7 +110,7 @@ def _seat(visitor: Visitor, policy: str, episode: str) -> None:
 
 
 def _seat_model(visitor: Visitor, url: str, key: str, model: str, episode: str) -> None:
-    """A model takes the seat; the key is kept for this visit, and for nothing else."""
+    """Watch a model; the key is kept for this visit, and for nothing else."""
     visitor.view  # noqa: B018
     url = (url or "").strip()
     settings = model_settings(url, visitor.key_for(url, (key or "").strip()), model or "")
@@ -193,7 +191,7 @@ def _choose_run(visitor: Visitor, at: int) -> None:
 def _playback(visitor: Visitor) -> Playback:
     if visitor.playback is None:
         raise ConfigurationError(
-            "Nobody plays yet: choose a policy and take a seat, or load a run."
+            "Nobody is playing yet: choose a policy and press Watch, or open a recorded run."
         )
     return visitor.playback
 

@@ -28,11 +28,13 @@ class Frame:
         action: what the player did; empty for the reset.
         observation: what was answered.
         same: for a recorded run, whether the answer is the one that was recorded.
+        words: what the model said with it, or instead of doing anything.
     """
 
     action: Mapping[str, Any]
     observation: Mapping[str, Any]
     same: bool | None = None
+    words: str = ""
 
 
 class Playback:

@@ -18,7 +18,7 @@ from metric_tracker_rl.analysis_tools.arguments import Arguments, Limit
 from metric_tracker_rl.analysis_tools.registry import Tool
 from metric_tracker_rl.errors import ToolArgumentError
 from metric_tracker_rl.tasks import TASKS
-from server.web import builder, charts, forms, investigate, report, web_options
+from server.web import builder, charts, forms, investigate, is_on, report
 from server.web.drafts import drafts
 from server.web.episode import custom_anomalies
 from server.web.state import Visitor, rows_from_table
@@ -148,8 +148,9 @@ def test_a_new_tool_gets_its_form_without_a_line_here(monkeypatch: pytest.Monkey
         built = forms.build_forms("brand_new")
     (form,) = [form for form in built if form.model is NewArguments]
     (field,) = form.fields
-    assert isinstance(field.component, gr.Slider)
-    assert (field.component.value, field.component.minimum, form.group.visible) == (3, 1, True)
+    assert isinstance(field.component, gr.Number)
+    assert (field.component.value, form.group.visible) == (3, True)
+    assert field.component.info == "at least 1; at most 1000"
 
 
 @pytest.mark.parametrize("method", TOOLS)
@@ -306,13 +307,10 @@ def test_the_server_loads_neither_plotly_nor_the_page_when_the_page_is_off() -> 
     assert done.stdout.strip().splitlines()[-1] == "['server.web.icon'] False"
 
 
-def test_the_framework_is_given_the_page_only_when_it_is_on() -> None:
-    assert web_options(False, {}) == {}
-    assert web_options(False, {"ENABLE_WEB_INTERFACE": "false"}) == {}
-    options = web_options(False, {"ENABLE_WEB_INTERFACE": "True"})
-    assert callable(options["gradio_builder"])
-    assert options["custom_tab_primary"] is True
-    assert "plotly" in sys.modules
+def test_the_page_is_on_where_the_framework_would_have_its_own() -> None:
+    assert not is_on({})
+    assert not is_on({"ENABLE_WEB_INTERFACE": "false"})
+    assert is_on({"ENABLE_WEB_INTERFACE": "True"})
 
 
 def test_nothing_outside_the_page_imports_gradio_or_plotly() -> None:

@@ -1,0 +1,87 @@
+"""What the server serves below /web: the page under its own name, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import httpx
+import pytest
+import websockets
+from conftest import WebServer
+
+PLAYGROUND = [
+    ("POST", "/web/reset"),
+    ("POST", "/web/step"),
+    ("GET", "/web/state"),
+    ("GET", "/web/metadata"),
+]
+GRADIO = [
+    ("GET", "/web/monitoring"),
+    ("GET", "/web/monitoring/summary"),
+    ("GET", "/web/gradio_api/runs"),
+    ("GET", "/web/gradio_api/app_id"),
+    ("GET", "/web/gradio_api/vibe-code"),
+    ("POST", "/web/gradio_api/vibe-edit"),
+    ("GET", "/web/gradio_api/proxy=https://example.org/"),
+    ("POST", "/web/gradio_api/reset"),
+    ("POST", "/web/gradio_api/run/start"),
+    ("POST", "/web/gradio_api/call/start"),
+    ("GET", "/web/gradio_api/file=/etc/hostname"),
+    ("GET", "/web/manifest.json"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), PLAYGROUND + GRADIO)
+def test_nothing_is_served_that_the_page_does_not_ask_for(
+    web: WebServer, method: str, path: str
+) -> None:
+    answer = httpx.request(method, web.url + path, json={} if method == "POST" else None)
+    assert answer.status_code == 404
+
+
+def test_no_socket_shows_what_others_play(web: WebServer) -> None:
+    async def connect() -> None:
+        async with websockets.connect(f"{web.url.replace('http', 'ws')}/ws/ui"):
+            pass
+
+    with pytest.raises(websockets.InvalidStatus):
+        asyncio.run(connect())
+
+
+def test_there_is_one_page_and_no_playground(web: WebServer) -> None:
+    config = httpx.get(f"{web.url}/web/config").json()
+    labels = [each["props"].get("label") for each in config["components"]]
+    assert "Watch" in labels
+    assert "Playground" not in labels
+
+
+@pytest.mark.parametrize("path", ["/", "/web"])
+def test_the_way_to_the_page_keeps_the_query(web: WebServer, path: str) -> None:
+    answer = httpx.get(f"{web.url}{path}?__theme=dark")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/web/?__theme=dark")
+
+
+def tags(page: str) -> dict[str, list[str]]:
+    """Contents of the page's meta tags, by name."""
+    found: dict[str, list[str]] = {}
+    for tag in re.findall(r"<meta[^>]*>", page):
+        said = dict(re.findall(r'(\w+)="([^"]*)"', tag))
+        name = said.get("property") or said.get("name")
+        if name:
+            found.setdefault(name, []).append(said.get("content", ""))
+    return found
+
+
+def test_a_shared_link_shows_this_project(web: WebServer) -> None:
+    page = httpx.get(f"{web.url}/web/").text
+    head = page[: page.index("window.gradio_config")]
+    assert re.findall("<title>(.*?)</title>", head) == ["Metric Tracker RL"]
+    found = tags(head)
+    assert found["og:title"] == ["Metric Tracker RL"]
+    (description,) = found["og:description"]
+    assert "funnel" in description
+    assert found["description"] == [description]
+    assert all(len(contents) == 1 for contents in found.values()), found
+    assert "gradio" not in "".join(map("".join, found.values())).lower()
+    assert 'rel="manifest"' not in page

@@ -1,0 +1,316 @@
+"""A visitor who wanders: wrong values, second clicks, small screens. Nothing bricks or misleads."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import PATIENCE_MS, Visit, WebServer
+from playwright.sync_api import Locator, expect
+from test_web_browser import episode_of, look_for_spikes, type_into
+
+from metric_tracker_rl.tasks import DEFAULT_TASK_ID
+
+pytestmark = pytest.mark.browser
+OpenVisit = Callable[..., Visit]
+READABLE = 4.5
+"""Least contrast of text with what is behind it (WCAG 2, level AA)."""
+LARGE = 3.0
+"""Least contrast of text of 24 px or more."""
+
+TEXTS = """
+() => {
+  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const rgba = (colour) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const behind = (element) => {
+    for (let each = element; each; each = each.parentElement) {
+      const style = getComputedStyle(each);
+      if (style.backgroundImage !== 'none') return null;
+      const colour = rgba(style.backgroundColor);
+      if (colour[3] > 250) return colour;
+      if (colour[3] > 5) return null;
+    }
+    return rgba(getComputedStyle(document.body).backgroundColor);
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    const words = walker.currentNode.textContent.trim();
+    if (!words || element.closest('svg, style, script, [disabled]')) continue;
+    if (!element.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true })) continue;
+    const back = behind(element);
+    if (!back) continue;
+    const style = getComputedStyle(element);
+    found.push([words.slice(0, 60), rgba(style.color), back, parseFloat(style.fontSize)]);
+  }
+  return found;
+}
+"""
+
+
+def luminance(colour: list[int]) -> float:
+    """Relative luminance of an RGB colour, in [0, 1]."""
+    shares = [channel / 255 for channel in colour[:3]]
+    red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: list[int], other: list[int]) -> float:
+    """Contrast of two colours, from 1 to 21."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def channels(colour: str) -> list[int]:
+    return [int(each) for each in re.findall(r"\d+", colour)[:3]]
+
+
+def box(place: Locator) -> dict[str, float]:
+    found = place.bounding_box()
+    assert found is not None
+    return dict(found)
+
+
+def choose(mine: Visit, method: str) -> None:
+    mine.tab("Investigate")
+    mine.choose("#mt-method", method)
+
+
+def visible_numbers(mine: Visit) -> list[Locator]:
+    return mine.page.locator(".mt-form input[type=number]:visible").all()
+
+
+def test_one_bad_value_spoils_one_call_and_no_other(visit: OpenVisit) -> None:
+    mine = visit()
+    choose(mine, "get_rows_with_abs_diff_from_median_gt")
+    threshold = mine.page.get_by_label("threshold", exact=True)
+    threshold.fill("-1")
+    threshold.press("Tab")
+    mine.page.click("#mt-run")
+    mine.sees("#mt-answer", "threshold is -1: input should be greater than or equal to 0")
+    mine.choose("#mt-method", "list_dates")
+    mine.page.click("#mt-run")
+    mine.sees("#mt-status", "list_dates done.")
+
+
+@pytest.mark.parametrize("value", ["-1e30", ""])
+def test_no_number_in_any_form_keeps_another_method_from_running(
+    visit: OpenVisit, value: str
+) -> None:
+    mine = visit()
+    for method in (
+        "list_suspicious_dates",
+        "show_raw_data",
+        "get_rows_with_abs_diff_from_median_gt",
+        "get_median_filter_rows",
+        "get_funnel_break_rows",
+    ):
+        choose(mine, method)
+        expect(mine.page.locator(".mt-form input[type=number]:visible").first).to_be_visible()
+        for number in visible_numbers(mine):
+            number.fill(value)
+            number.blur()
+    mine.choose("#mt-method", "list_dates")
+    mine.page.click("#mt-run")
+    mine.sees("#mt-status", "list_dates done.")
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_status_line_stays_in_sight(visit: OpenVisit, width: int) -> None:
+    mine = visit(width=width)
+    mine.tab("Data")
+    expect(mine.page.locator("#mt-heat .js-plotly-plot")).to_be_visible()
+    mine.page.evaluate("window.scrollTo(0, 1200)")
+    assert mine.page.evaluate("scrollY") == 1200
+    status = box(mine.page.locator("#mt-status"))
+    assert status["y"] == 0
+    assert status["height"] < 0.35 * 900
+    assert mine.page.evaluate(
+        "document.elementFromPoint(innerWidth / 2, 20).closest('#mt-status') !== null"
+    )
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_score_is_in_sight_after_submit(visit: OpenVisit, width: int) -> None:
+    mine = visit(width=width)
+    choose(mine, "list_dates")
+    mine.tab("Report")
+    mine.page.get_by_role("button", name="Build rows with generator methods").click()
+    for name in ("far above their median", "far below their median", "funnel"):
+        mine.page.locator(".mt-generators label", has_text=name).first.click()
+    mine.page.get_by_label("Threshold multiplier").fill("0.5")
+    mine.page.click("#mt-generate")
+    mine.sees("#mt-check", "well formed")
+    mine.page.locator("#mt-submit").scroll_into_view_if_needed()
+    mine.page.click("#mt-submit")
+    number = mine.page.locator(".mt-score strong")
+    expect(number).to_be_in_viewport(ratio=1)
+    below = box(mine.page.locator("#mt-status"))
+    assert box(number)["y"] >= below["y"] + below["height"]
+
+
+def test_after_the_end_every_button_says_that_it_is_over(visit: OpenVisit) -> None:
+    mine = visit()
+    look_for_spikes(mine)
+    mine.sees("#mt-answer", "Rows you could report")
+    mine.tab("Report")
+    mine.page.click("#mt-submit")
+    mine.sees(".mt-score", "0.0000")
+    mine.page.click("#mt-submit")
+    mine.sees("#mt-status", "This episode is over. Start another one")
+    mine.sees(".mt-score", "0.0000")
+    mine.tab("Investigate")
+    mine.page.click("#mt-run")
+    mine.sees("#mt-answer", "This episode is over. Start another one")
+    mine.sees("#mt-log", "2 of 64 steps")
+    mine.start("medium_mixed_pair")
+    mine.tab("Investigate")
+    mine.sees("#mt-answer", "Nothing asked yet")
+    mine.page.click("#mt-run")
+    mine.sees("#mt-log", "1 of 64 steps")
+
+
+def test_steps_that_run_out_end_with_a_score_to_read(visit: OpenVisit) -> None:
+    mine = visit()
+    mine.page.get_by_role("button", name="Build your own").click()
+    fill(mine, "Most steps", "1")
+    mine.page.click("#mt-start-custom")
+    mine.sees("#mt-status", "0 of 1 steps")
+    choose(mine, "list_dates")
+    mine.page.click("#mt-run")
+    mine.sees("#mt-log", "1 of 1 steps")
+    mine.page.click("#mt-run")
+    mine.sees("#mt-answer", "More than 1 steps were taken")
+    mine.tab("Report")
+    mine.sees("#mt-score", "nothing was graded")
+
+
+def fill(mine: Visit, label: str, text: str) -> None:
+    """Type into a field of a form that may still be opening."""
+    field = mine.page.get_by_label(label, exact=True)
+    field.fill(text)
+    field.press("Tab")
+    expect(field).to_have_value(text)
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [("", "0 of 64 steps"), ("0", "max_steps is 0"), ("2.5", "max_steps is 2.5")],
+)
+def test_most_steps_is_never_what_nobody_asked_for(visit: OpenVisit, typed: str, told: str) -> None:
+    mine = visit()
+    mine.start("hard_mixed_multi")
+    mine.page.get_by_role("button", name="Build your own").click()
+    fill(mine, "Most steps", typed)
+    mine.page.click("#mt-start-custom")
+    mine.sees("#mt-status", told)
+    mine.sees("#mt-card", "custom" if told.startswith("0 of") else "hard_mixed_multi")
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_custom_anomalies_are_added_or_take_the_place_of_the_planned_ones(
+    visit: OpenVisit, planned: bool
+) -> None:
+    mine = visit()
+    chosen = {"seed": 11, "scenario_family": "mixed", "difficulty": "easy"}
+    dates = episode_of(**chosen).dates
+    own: dict[str, Any] = {
+        "metric_name": "app_opens",
+        "date": dates[8],
+        "stddev_factor": 9.0,
+        "direction": "up",
+    }
+    expected = episode_of(
+        **chosen, anomaly_density="low", anomalies=[own], anomaly_count=2 if planned else None
+    )
+    mine.page.get_by_role("button", name="Build your own").click()
+    for column, cell in enumerate(("app_opens", dates[8], "9", "up")):
+        type_into(mine, "#mt-custom", 0, column, cell)
+    if not planned:
+        mine.page.get_by_label("instead of the planned ones").check()
+    mine.page.click("#mt-start-custom")
+    mine.sees("#mt-card", "Custom anomalies as applied")
+    mine.sees("#mt-card", f"{len(expected.expected_rows)} expected row(s)")
+    others = {row.date for row in expected.expected_rows} - {dates[8]}
+    assert bool(others) is planned
+
+
+@pytest.mark.parametrize(("tab", "table"), [("Report", "#mt-rows"), ("Episode", "#mt-custom")])
+def test_the_menus_of_tables_offer_rows_and_no_columns(
+    visit: OpenVisit, tab: str, table: str
+) -> None:
+    mine = visit()
+    mine.tab(tab)
+    if tab == "Episode":
+        mine.page.get_by_role("button", name="Build your own").click()
+    mine.page.locator(f"{table} [data-row='0'][data-col='0']").last.click(button="right")
+    menu = mine.page.locator(".cell-menu")
+    expect(menu).to_contain_text("Add row below")
+    assert "column" not in menu.inner_text().lower()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_a_chart_says_about_a_point_is_readable(visit: OpenVisit, scheme: str) -> None:
+    mine = visit(width=1400, color_scheme=scheme)
+    mine.tab("Data")
+    for chart in ("#mt-counts", "#mt-heat"):
+        mine.page.locator(f"{chart} .js-plotly-plot").scroll_into_view_if_needed()
+        mine.page.locator(f"{chart} .nsewdrag").hover()
+        labels = mine.page.locator(f"{chart} .hoverlayer text")
+        expect(labels.first).to_be_visible()
+        expect(mine.page.locator(f"{chart} .modebar")).to_be_hidden()
+        back = mine.page.locator(f"{chart} .hoverlayer :is(rect.bg, .hovertext path)").first
+        behind = channels(back.evaluate("each => getComputedStyle(each).fill"))
+        for fill in labels.evaluate_all("all => all.map(each => getComputedStyle(each).fill)"):
+            assert contrast(channels(fill), behind) >= READABLE
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_of_every_tab_is_readable(visit: OpenVisit, scheme: str) -> None:
+    mine = visit(width=1400, color_scheme=scheme)
+    look_for_spikes(mine)
+    mine.sees("#mt-answer", "Rows you could report")
+    pale = []
+    for tab in ("Episode", "Data", "Investigate", "Report", "Watch"):
+        mine.tab(tab)
+        mine.page.wait_for_timeout(300)
+        for words, front, back, size in mine.page.evaluate(TEXTS):
+            found = contrast(front, back)
+            if found < (LARGE if size >= 24 else READABLE):
+                pale.append(f"{tab}: {words!r} {found:.2f}")
+    assert pale == []
+
+
+def test_a_page_whose_visitor_is_forgotten_says_so(visit: OpenVisit, web: WebServer) -> None:
+    """As after an hour away, or a restart: the page is there, and the server does not know it."""
+    mine = visit()
+    mine.start("hard_mixed_multi")
+
+    def forgotten(route: Any) -> None:
+        body = json.loads(route.request.post_data)
+        route.continue_(post_data=json.dumps({**body, "session_hash": "nobodyknows"}))
+
+    def read_there(route: Any) -> None:
+        route.continue_(
+            url=re.sub("session_hash=[^&]*", "session_hash=nobodyknows", route.request.url)
+        )
+
+    mine.page.route("**/queue/join**", forgotten)
+    mine.page.route("**/queue/data**", read_there)
+    choose(mine, "list_dates")
+    mine.page.click("#mt-run")
+    toast = mine.page.locator(".toast-body")
+    expect(toast).to_contain_text("its episode is gone", timeout=PATIENCE_MS)
+    assert DEFAULT_TASK_ID not in mine.text("#mt-status")
+    mine.tab("Episode")
+    mine.page.click("#mt-start")
+    mine.sees("#mt-status", "0 of 64 steps")
