@@ -17,7 +17,7 @@ from typing import Any
 from metric_tracker_rl.episode import Episode
 from metric_tracker_rl.errors import ReportError, ToolArgumentError, echo, unknown_name_message
 from metric_tracker_rl.reporting_policy import ROW_FIELDS, ReportRow
-from metric_tracker_rl.rows import SubmissionIssue, SubmissionPreview
+from metric_tracker_rl.rows import MetricSubmissionRow, SubmissionIssue, SubmissionPreview
 from metric_tracker_rl.vocabulary import ANOMALY_TYPES, DETECTION_METHODS, ENTITY_TYPES, SEVERITIES
 
 MAX_ROWS = 1000
@@ -115,7 +115,7 @@ def preview(report: Report) -> SubmissionPreview:
         duplicate_rows=report.duplicates,
         unique_keys=len(seen),
         issues=issues,
-        normalized_rows=[row.as_dict() for row in report.rows],
+        normalized_rows=[MetricSubmissionRow.model_validate(row.as_dict()) for row in report.rows],
     )
 
 
