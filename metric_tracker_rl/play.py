@@ -131,10 +131,7 @@ def rate_definitions(funnel: Funnel) -> list[dict[str, str]]:
             "name": name,
             "numerator": funnel.counts[above],
             "denominator": funnel.counts[below],
-            "description": (
-                f"{funnel.counts[above]} per 100 {funnel.counts[below]}; "
-                f"0 on a day without {funnel.counts[below]}"
-            ),
+            "description": f"{funnel.counts[above]} per 100 {funnel.counts[below]}",
             "formula": f"100 * {funnel.counts[above]} / {funnel.counts[below]}",
         }
         for name, (above, below) in zip(funnel.rates, funnel.rate_stages, strict=True)

@@ -39,7 +39,7 @@ SUBMISSIONS = {
 """By tool: the argument that holds what is submitted, and the action's field for it."""
 
 SYSTEM_PROMPT = (
-    "You are a product analyst. Daily and hourly funnel data hold a few hidden anomalies. "
+    "You are a product analyst. Some weeks of funnel data hold a few hidden anomalies. "
     "Investigate with the tools, then report every root, and no echo of one, with one call of "
     f"{SUBMIT_SOLUTION}. The report ends the episode and is scored from 0 to 1."
 )

@@ -32,7 +32,11 @@ AUTO = "by density"
 
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
-    html(heading("Choose an episode", "Four weeks of a product funnel with hidden anomalies."))
+    html(
+        heading(
+            "Choose an episode", "Four or eight weeks of a product funnel with hidden anomalies."
+        )
+    )
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
             task = gr.Radio(

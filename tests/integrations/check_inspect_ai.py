@@ -85,7 +85,7 @@ def test_other_calls_of_the_reports_turn_take_nothing_from_its_score(tmp_path, o
     rows = [row.as_dict() for row in session.episode.expected_rows]
     calls = [
         ("submit_solution", {"rows": rows}),
-        ("submit_solution", {"row": []}),
+        ("list_entities", {}),
         *[("list_dates", {}), ("rows_for_date", {"date": "yesterday"})] * 2,
     ]
     random.Random(order).shuffle(calls)
