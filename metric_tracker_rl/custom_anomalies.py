@@ -147,9 +147,7 @@ def _value(hours: Ints, funnel: Funnel, column: int) -> float:
     if column < len(funnel.counts):
         return float(counts[column])
     above, below = funnel.rate_stages[column - len(funnel.counts)]
-    if counts[below] == 0:
-        return 0.0
-    return round(float(counts[above] / counts[below]) * 100.0, RATE_DECIMALS)
+    return round(float(counts[above] / max(counts[below], 1)) * 100.0, RATE_DECIMALS)
 
 
 def _set_rate(hours: Ints, funnel: Funnel, column: int, target: float) -> None:

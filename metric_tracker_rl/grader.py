@@ -2,9 +2,11 @@
 
 total = precision × (0.60 recall + 0.12 anomaly_type + 0.10 detection_method + 0.12 values
 + 0.06 severity) − penalties, clipped. Recall and the four field accuracies are averaged over
-the *expected* rows, so a missing row earns nothing anywhere. Laws that tests hold it to: the
-order of rows and the spelling of numbers never matter; an added false row never raises the
-score; an added true row never lowers it; a perfect report scores exactly 1.0.
+the *expected* rows, so a missing row earns nothing anywhere. Laws that tests hold it to: the order
+of rows never matters, nor does the spelling of a number, as text in at most 64 characters; an
+added false row never raises the score; a true row whose key was not reported yet never lowers
+it; a row whose key was reported already, true or not, never raises it; a perfect report scores
+exactly 1.0.
 """
 
 from __future__ import annotations

@@ -8,7 +8,10 @@ from openenv.core.env_server.types import Action, Observation, State
 from pydantic import Field
 
 from metric_tracker_rl.rows import (
+    AppliedSyntheticGenerator,
+    ConversionMetricDefinition,
     MethodSpec,
+    MetricsRow,
     MetricSubmissionRow,
     PayloadGeneratorMethod,
     RewardBreakdown,
@@ -19,11 +22,14 @@ from metric_tracker_rl.rows import (
 from metric_tracker_rl.task_spec import TaskSpec
 
 __all__ = [
+    "AppliedSyntheticGenerator",
+    "ConversionMetricDefinition",
     "MethodSpec",
     "MetricSubmissionRow",
     "MetricTrackerRlAction",
     "MetricTrackerRlObservation",
     "MetricTrackerRlState",
+    "MetricsRow",
     "PayloadGeneratorMethod",
     "RewardBreakdown",
     "SubmissionIssue",
@@ -65,25 +71,25 @@ class MetricTrackerRlObservation(Observation):
     message: str = ""
     instruction: str = ""
     config: dict[str, Any] = Field(default_factory=dict)
-    conversion_metric_definitions: list[dict[str, Any]] = Field(default_factory=list)
+    conversion_metric_definitions: list[ConversionMetricDefinition] = Field(default_factory=list)
     available_methods: list[MethodSpec] = Field(default_factory=list)
     available_synthetic_generator_methods: list[MethodSpec] = Field(default_factory=list)
-    applied_synthetic_generators: list[dict[str, Any]] = Field(default_factory=list)
+    applied_synthetic_generators: list[AppliedSyntheticGenerator] = Field(default_factory=list)
     available_tasks: list[TaskSpec] = Field(default_factory=list)
     analysis_result: dict[str, Any] | None = Field(
         None, description="method, arguments and result of an analysis step"
     )
-    generated_rows: list[dict[str, Any]] = Field(default_factory=list)
-    submitted_rows: list[dict[str, Any]] = Field(default_factory=list)
+    generated_rows: list[MetricSubmissionRow] = Field(default_factory=list)
+    submitted_rows: list[MetricSubmissionRow] = Field(default_factory=list)
     submission_preview: SubmissionPreview | None = None
     submission_issues: list[SubmissionIssue] = Field(default_factory=list)
     reward_breakdown: RewardBreakdown | None = None
     expected_row_count: int = 0
     correct_row_count: int = 0
-    daily_metrics: list[dict[str, Any]] = Field(
+    daily_metrics: list[MetricsRow] = Field(
         default_factory=list, description="empty in standard play"
     )
-    hourly_metrics: list[dict[str, Any]] = Field(
+    hourly_metrics: list[MetricsRow] = Field(
         default_factory=list, description="empty in standard play"
     )
     debug: dict[str, Any] | None = Field(None, description="null in standard play")

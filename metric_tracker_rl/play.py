@@ -125,12 +125,13 @@ def severity_bands() -> dict[str, list[float]]:
 
 
 def rate_definitions(funnel: Funnel) -> list[dict[str, str]]:
-    """Numerator, denominator and formula of each conversion rate."""
+    """Numerator, denominator, description and formula of each conversion rate."""
     return [
         {
             "name": name,
             "numerator": funnel.counts[above],
             "denominator": funnel.counts[below],
+            "description": f"{funnel.counts[above]} per 100 {funnel.counts[below]}",
             "formula": f"100 * {funnel.counts[above]} / {funnel.counts[below]}",
         }
         for name, (above, below) in zip(funnel.rates, funnel.rate_stages, strict=True)

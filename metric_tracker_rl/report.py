@@ -1,9 +1,9 @@
 """Reading a submitted report: which rows are valid, which repeat, and why.
 
-Spelling of numbers never matters (12, 12.0, "12.0", 1.2e1); spelling of names and dates
-does, so that no variant of one row can count twice. A row is invalid, with the reason, when
-a field is missing, unknown, not a name of the episode or not a finite number. Nothing here
-knows what is right.
+A number may be spelled in any way (12, 12.0, "12.0", 1.2e1), as text in at most 64 characters;
+names and dates in one way only, so that no variant of one row can count twice. A row is
+invalid, with the reason, when a field is missing, unknown, not a name of the episode or not a
+finite number. Nothing here knows what is right.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from typing import Any
 from metric_tracker_rl.episode import Episode
 from metric_tracker_rl.errors import ReportError, ToolArgumentError, echo, unknown_name_message
 from metric_tracker_rl.reporting_policy import ROW_FIELDS, ReportRow
-from metric_tracker_rl.rows import SubmissionIssue, SubmissionPreview
+from metric_tracker_rl.rows import MetricSubmissionRow, SubmissionIssue, SubmissionPreview
 from metric_tracker_rl.vocabulary import ANOMALY_TYPES, DETECTION_METHODS, ENTITY_TYPES, SEVERITIES
 
 MAX_ROWS = 1000
-"""Most rows in one report; an episode of four weeks has 560 places to report."""
+"""Most rows in one report; a right one has at most six rows a day."""
 
+MAX_NUMBER_TEXT = 64
+"""Longest text that is read as a number, in characters, spaces around it not counted."""
 NUMBER_FIELDS = ("baseline_value", "observed_value", "delta_value")
 NAME_FIELDS: dict[str, tuple[str, ...]] = {
     "entity_type": ENTITY_TYPES,
@@ -115,7 +117,7 @@ def preview(report: Report) -> SubmissionPreview:
         duplicate_rows=report.duplicates,
         unique_keys=len(seen),
         issues=issues,
-        normalized_rows=[row.as_dict() for row in report.rows],
+        normalized_rows=[MetricSubmissionRow.model_validate(row.as_dict()) for row in report.rows],
     )
 
 
@@ -140,12 +142,12 @@ def read_number(name: str, value: object) -> float:
     """A finite number from an int, a float or plain decimal text; never from a bool.
 
     Raises:
-        ToolArgumentError: it is none of these.
+        ToolArgumentError: it is none of these, or a text longer than `MAX_NUMBER_TEXT`.
     """
     number: float | None = None
     if isinstance(value, str):
         text = value.strip()
-        number = float(text) if len(text) <= 64 and _NUMBER.fullmatch(text) else None
+        number = float(text) if len(text) <= MAX_NUMBER_TEXT and _NUMBER.fullmatch(text) else None
     elif isinstance(value, int | float) and not isinstance(value, bool):
         try:
             number = float(value)

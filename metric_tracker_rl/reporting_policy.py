@@ -47,35 +47,48 @@ SEVERITY_BOUNDS: dict[str, tuple[float, float, float]] = {
     DATA_QUALITY: QUALITY_SEVERITY,
 }
 
+ANOMALY_TYPES_OF: dict[str, tuple[str, ...]] = {
+    DATA_QUALITY: (QUALITY_ISSUE,),
+    HOURLY_MIX: (MIX_SHIFT,),
+    EVENT_COUNT: (COUNT_DROP, COUNT_SPIKE),
+    CONVERSION_RATE: (RATE_DROP, RATE_SPIKE),
+    FUNNEL_STEP: (FUNNEL_BREAK,),
+}
+"""What a row of each entity type can report; drop or spike by the sign of the deviation."""
+
 POLICY_TEXT = """\
 Report the root of each anomaly, not its echoes. Stages in funnel order are c0 {counts}. \
-Step rate r_k = 100 * c_k / c_(k-1). Composite rates are {composites}. Daytime share is the \
-share of a day's {first} in hours {start} to {last}. The baseline of a daily series is its \
-median over all days of the episode; relative deviation = (observed - baseline) / baseline. \
-A series is flagged on a day when its deviation reaches its threshold: counts {count:.0%} \
-relative, rates {rate:.0%} relative, daytime share {mix:.2f} absolute; a step rate that drops \
-by {brk:.0%} or more is a funnel break. For each day, in this order: \
-(1) Impossible counts: for each adjacent pair with c_k > c_(k-1) in any hour, one \
-data_quality row, baseline 0, observed = the pair's excess summed over the day's hours; if \
-any pair has one, report nothing else for that day. \
+Step rates r_k = 100 * c_k / c_(k-1) are, from r_1 on, {steps}. Composite rates are \
+{composites}. Daytime share is the share of a day's {first} in hours {start} to {last}, both \
+included. A denominator of 0 counts as 1. The baseline of a daily series is its \
+median over all days of the episode. The deviation of a count or rate is relative, (observed - \
+baseline) / baseline, or observed itself where the baseline is 0; that of the daytime share is \
+absolute, observed - baseline. A series is flagged on a day when its deviation, up or down, \
+reaches its threshold: counts {count:.0%}, rates {rate:.0%}, daytime share {mix:.2f}; a step \
+rate that drops by {brk:.0%} or more is a funnel break. For each day, in this order: \
+(1) Impossible counts: for each adjacent pair with c_k > c_(k-1) in any hour, one data_quality \
+row named c_k_lte_c_(k-1), baseline 0, observed = the pair's excess, c_k - c_(k-1) summed over \
+the hours where it is positive; if any pair has one, report nothing else for that day. \
 (2) Traffic mix: daytime share flagged: one hourly_mix row. \
 (3) One stage's events lost or doubled: for a stage k that is neither first nor last, c_k \
 flagged, r_k and r_(k+1) flagged with opposite signs, c_(k-1) and c_(k+1) not flagged: one \
 event_count row for c_k; those two rates are its echoes. \
-(4) A step moved: each flagged r_k that is no echo: a drop of at least {brk:.0%} is one \
-funnel_step row (funnel_break), anything else one conversion_rate row for that adjacent \
-pair; later counts and composites are its echoes. \
-(5) A slow leak: if no r_k is flagged that day, the shortest flagged composite is one \
-conversion_rate row. \
+(4) A step moved: each flagged r_k that is not an echo: a drop of at least {brk:.0%} is one \
+funnel_step row named c_k_from_c_(k-1), anything else one conversion_rate row for r_k; later \
+counts and composites are its echoes. \
+(5) A slow leak: if no r_k is flagged that day, not even as an echo, the flagged composite that \
+spans the fewest stages is one conversion_rate row. \
 (6) Traffic: c0 flagged: one event_count row for it; all later counts are its echoes. \
-Values are what the tools show. Severity (medium, high, critical from): counts |relative| \
-{count_bands}; rates and breaks |relative| {rate_bands}; daytime share |absolute| \
-{mix_bands}; data quality total excess {quality_bands}; below the first, low."""
+anomaly_type and detection_method follow from entity_type: {kinds}. Values are what the tools \
+show, rates in percent to four decimals and the share as a fraction to six; delta_value = \
+observed - baseline. Severity (medium, high, critical from): counts |relative| {count_bands}; \
+rates and breaks |relative| {rate_bands}; daytime share |absolute| {mix_bands}; data_quality by \
+the row's own excess, not the day's total_excess, {quality_bands}; below the first, low."""
 
 
-CALENDAR_TEXT = """ Before all of these: list_calendar names what is publicly known; a series \
+CALENDAR_TEXT = """ Before rules 2 to 6: list_calendar names what is publicly known; a series \
 that an entry explains counts as not flagged on that entry's date, and an entry that explains \
-nothing changes nothing."""
+nothing changes nothing. No entry silences rule 1."""
 
 
 class Finding(NamedTuple):
@@ -130,6 +143,11 @@ def policy_text(funnel: Funnel, level: Level) -> str:
         composites=" and ".join(
             f"{name} = 100 * c{end} / c0"
             for name, end in zip(funnel.composite_rates, funnel.composite_ends, strict=True)
+        ),
+        steps=", ".join(funnel.step_rates),
+        kinds="; ".join(
+            f"{entity_type}: {' or '.join(types)}, {DETECTION_METHODS[entity_type]}"
+            for entity_type, types in ANOMALY_TYPES_OF.items()
         ),
         first=funnel.counts[0],
         start=start,

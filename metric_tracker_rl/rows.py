@@ -120,6 +120,48 @@ class MethodSpec(Record):
     parameters: dict[str, Any]
 
 
+class ConversionMetricDefinition(Record):
+    """How one conversion rate is computed from two daily event counts."""
+
+    name: str
+    numerator: str
+    denominator: str
+    description: str
+    formula: str = ""
+
+
+class AppliedSyntheticGenerator(Record):
+    """What one custom anomaly did to one metric on one date; rates in percent."""
+
+    method_name: str
+    date: str = Field(description="YYYY-MM-DD")
+    metric_name: str
+    metric_type: str = Field(description="event_count or conversion_rate")
+    direction: str = Field(description="up or down")
+    anomaly_type: str
+    detection_method: str
+    baseline_value: float = Field(description="median before any custom anomaly")
+    pre_applied_value: float = Field(description="value on that date before this one")
+    std_dev_from_median: float
+    stddev_factor: float
+    threshold_value: float = Field(description="stddev_factor * std_dev_from_median")
+    target_value: float = Field(description="value aimed at")
+    actual_value: float = Field(description="value reached with whole events")
+    formula: str
+
+
+class MetricsRow(Record):
+    """Event counts of one day, or of one hour of it."""
+
+    date: str = Field(description="YYYY-MM-DD")
+    hour: int | None = Field(None, description="0 to 23; null for a whole day")
+    app_opens: int
+    menu_opens: int
+    product_added_to_cart: int
+    orders_placed: int
+    payment_successful: int
+
+
 class SubmissionIssue(Record):
     """One remark on a submitted row.
 
@@ -141,7 +183,7 @@ class SubmissionPreview(Record):
     duplicate_rows: int = 0
     unique_keys: int = 0
     issues: list[SubmissionIssue] = Field(default_factory=list)
-    normalized_rows: list[dict[str, Any]] = Field(default_factory=list)
+    normalized_rows: list[MetricSubmissionRow] = Field(default_factory=list)
 
 
 SCORE_SHARES = (

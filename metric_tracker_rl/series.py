@@ -144,7 +144,7 @@ def daily_values(hourly: Ints, funnel: Funnel) -> Floats:
     numerators = counts[:, above].astype(np.float64)
     numerators[:, -1] = daytime
     denominators = counts[:, below].astype(np.float64)
-    # A day without a single event has no rate; 0 keeps every column finite.
+    # A denominator of 0 counts as 1, as the policy's text says; it keeps every column finite.
     ratios = numerators / np.where(denominators == 0.0, 1.0, denominators)
     rates = rounded(ratios[:, :-1] * 100.0, RATE_DECIMALS)
     share = rounded(ratios[:, -1:], SHARE_DECIMALS)

@@ -5,6 +5,7 @@ vector = VectorSession(256)
 vector.reset([{"seed": seed} for seed in range(256)])
 batch = vector.step([Call(analysis_method="list_dates")] * 256)
 batch.rewards, batch.dones  # arrays of shape (256,)
+vector.scores  # shape (256,): the score of each lane whose episode is over
 ```
 
 Every lane is an `EpisodeSession`, so a lane's replies are what a session of its own would
@@ -39,7 +40,8 @@ class Batch:
 
     Attributes:
         replies: one for each lane, in order; None where the lane was left alone.
-        rewards: shape (lanes,); 0.0 for a lane that was left alone.
+        rewards: shape (lanes,); what this step earned: the score on the step that ends an
+            episode, 0.0 on every other step and for a lane that was left alone.
         dones: shape (lanes,); whether the lane's episode is over.
     """
 
@@ -62,6 +64,8 @@ class VectorSession:
         if type(lanes) is not int or not 1 <= lanes <= MAX_LANES:
             raise InvalidValueError("lanes", lanes, f"an integer from 1 to {MAX_LANES}")
         self.sessions = tuple(EpisodeSession() for _ in range(lanes))
+        self._scored = np.zeros(lanes, dtype=bool)
+        self._scores = np.zeros(lanes)
 
     def __len__(self) -> int:
         return len(self.sessions)
@@ -70,6 +74,15 @@ class VectorSession:
     def dones(self) -> NDArray[np.bool_]:
         """Which lanes have no running episode, shape (lanes,)."""
         return np.array([each.done or each.view is None for each in self.sessions])
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Score of each lane's finished episode, shape (lanes,); 0.0 while it is running.
+
+        It stands until the lane is reset: stepping a lane past its end earns nothing and
+        takes nothing away.
+        """
+        return self._scores.copy()
 
     def reset(self, resets: Sequence[Reset | None]) -> Batch:
         """Start an episode in every lane that is given arguments; None leaves a lane alone.
@@ -122,7 +135,10 @@ class VectorSession:
     def _gather(self, answers: Iterable[Reply | None]) -> Batch:
         replies = tuple(answers)
         rewards = np.array([0.0 if reply is None else reply.reward for reply in replies])
-        return Batch(replies, rewards, self.dones)
+        dones = self.dones
+        self._scores = np.where(dones, np.where(self._scored, self._scores, rewards), 0.0)
+        self._scored = dones
+        return Batch(replies, rewards, dones)
 
 
 class _LanePlay:

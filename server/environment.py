@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 ENV_NAME = "metric_tracker_rl"
 DESCRIPTION = (
-    "Find the anomalies hidden in four weeks of product-funnel data with read-only analysis "
+    "Find the anomalies hidden in weeks of product-funnel data with read-only analysis "
     "tools, and report their roots; a deterministic grader scores the report in [0, 1]."
 )
 ANALYSIS_FIELDS = frozenset(("analysis_method", "analysis_args"))

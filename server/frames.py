@@ -116,5 +116,5 @@ def _openings(text: str | bytes) -> int:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
-        return value.model_dump()
+        return vars(value)  # as model_dump(), but whoever writes it goes on into nested models
     raise TypeError(type(value).__name__)

@@ -28,7 +28,7 @@ PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
 INVALID_PARAMS, INTERNAL_ERROR, SERVER_ERROR = -32602, -32603, -32000
 
 INSTRUCTIONS = (
-    "Four weeks of product-funnel data hold anomalies. Call task_overview first: it tells the "
+    "Some weeks of product-funnel data hold anomalies. Call task_overview first: it tells the "
     "reporting policy. Investigate with the analysis tools, then submit one report with "
     "submit_solution or submit_payload_generator; the episode is over then."
 )

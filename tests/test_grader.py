@@ -113,6 +113,8 @@ SPELLINGS = {
     "exponent": lambda number: f"{Decimal(repr(number)):e}",
     "whole where it can be": lambda number: int(number) if number == int(number) else number,
     "signed": lambda number: f"{number:+}",
+    "64 characters": lambda number: f"{Decimal(repr(number)):0=64e}",
+    "64 characters and spaces": lambda number: f"  {Decimal(repr(number)):0=64e}\n",
 }
 
 
@@ -130,6 +132,15 @@ def test_the_spelling_of_numbers_never_matters(rows: list[ReportRow], spelling: 
     assert grade(read, right()).breakdown == breakdown(rows)
 
 
+@given(st.sampled_from(right()), st.integers(65, 200))
+def test_a_number_spelled_in_more_than_64_characters_makes_its_row_invalid(
+    row: ReportRow, length: int
+) -> None:
+    number = Decimal(repr(row.observed_value))
+    read = read_report([{**row.as_dict(), "observed_value": f"{number:0={length}e}"}], episode())
+    assert (len(read.rows), len(read.invalid)) == (0, 1)
+
+
 @given(REPORTS, INVALID_ROWS, FALSE_PLACES)
 def test_an_added_false_row_never_raises_the_score(
     rows: list[ReportRow], bad: int, place: int
@@ -143,19 +154,28 @@ def test_an_added_invalid_row_never_raises_the_score(rows: list[ReportRow], bad:
 
 
 @given(REPORTS, INVALID_ROWS, st.sampled_from(right()))
-def test_an_added_true_row_never_lowers_the_score(
+def test_a_true_row_whose_key_was_not_reported_yet_never_lowers_the_score(
     rows: list[ReportRow], bad: int, true: ReportRow
 ) -> None:
     without = [row for row in rows if row.key != true.key]
     assert score([*without, true], bad) >= score(without, bad)
 
 
-@given(REPORTS, INVALID_ROWS, damaged_rows())
-def test_repeating_a_row_in_another_variant_never_helps(
-    rows: list[ReportRow], bad: int, variant: ReportRow
+@given(REPORTS, INVALID_ROWS, st.data())
+def test_a_row_whose_key_was_reported_already_never_raises_the_score(
+    rows: list[ReportRow], bad: int, data: st.DataObject
 ) -> None:
-    if variant.key in {row.key for row in rows}:
-        assert score([*rows, variant], bad) <= score(rows, bad)
+    given_before = data.draw(st.sampled_from([*rows, right()[0]]))
+    variant = data.draw(
+        st.sampled_from([given_before, *right(), another(given_before, "severity")])
+    )
+    reported = [*rows, given_before]
+    if variant.key == given_before.key:
+        assert score([*reported, variant], bad) <= score(reported, bad)
+
+
+def test_repeating_a_true_row_lowers_the_score() -> None:
+    assert score([*right(), right()[0]]) < score(right())
 
 
 @given(REPORTS, INVALID_ROWS)

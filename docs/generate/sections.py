@@ -27,9 +27,11 @@ from metric_tracker_rl.grader import (
 from metric_tracker_rl.levels import LEVELS
 from metric_tracker_rl.play import severity_bands, thresholds
 from metric_tracker_rl.policies import POLICIES
+from metric_tracker_rl.reporting_policy import ANOMALY_TYPES_OF
 from metric_tracker_rl.rows import MethodSpec
 from metric_tracker_rl.session import EpisodeSession
 from metric_tracker_rl.tasks import TASKS
+from metric_tracker_rl.vocabulary import DETECTION_METHODS
 
 Section = Callable[[], str]
 
@@ -148,6 +150,15 @@ def severity_table() -> str:
     )
 
 
+def row_kind_table() -> str:
+    """Anomaly types and detection method of each entity type."""
+    rows = [
+        [f"`{kind}`", " or ".join(f"`{each}`" for each in types), f"`{DETECTION_METHODS[kind]}`"]
+        for kind, types in ANOMALY_TYPES_OF.items()
+    ]
+    return table(["`entity_type`", "`anomaly_type`", "`detection_method`"], rows, "lll")
+
+
 def level_table() -> str:
     """What a difficulty changes."""
     rows = [
@@ -252,6 +263,7 @@ SECTIONS: dict[str, Section] = {
     "tools": tool_reference,
     "thresholds": threshold_table,
     "severities": severity_table,
+    "row-kinds": row_kind_table,
     "levels": level_table,
     "entities": entity_table,
     "tasks": task_table,

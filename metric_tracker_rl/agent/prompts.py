@@ -8,8 +8,8 @@ from typing import Any
 from metric_tracker_rl.agent.shorten import compact
 
 SYSTEM = """\
-You are a careful data analyst. You are given four weeks of a product funnel's data, which you \
-can see through read-only tools only. Find every row that the reporting policy asks for, and \
+You are a careful data analyst. You are given weeks of a product funnel's data, which you can \
+see through read-only tools only. Find every row that the reporting policy asks for, and \
 report exactly these: roots, not their echoes.
 
 How to work:

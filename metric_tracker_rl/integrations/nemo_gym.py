@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse
@@ -30,6 +30,17 @@ from metric_tracker_rl.integrations.tool_calls import (
     tool_specs,
 )
 from metric_tracker_rl.split_rows import reset_arguments, split_rows
+
+VERIFIED_SESSIONS = 4096
+"""Verified sessions whose outcome is kept, so that verifying again says the same."""
+
+
+class Outcome(NamedTuple):
+    """What verify says of an episode."""
+
+    reward: float
+    submitted: bool
+    tool_calls: int
 
 
 class MetricTrackerConfig(BaseResourcesServerConfig):
@@ -71,6 +82,7 @@ class MetricTrackerResourcesServer(SimpleResourcesServer):
     ray_enabled = False
     config: MetricTrackerConfig
     _episodes: dict[str, ToolEpisode] = PrivateAttr(default_factory=dict)
+    _outcomes: dict[str, Outcome] = PrivateAttr(default_factory=dict)
 
     def setup_webserver(self) -> FastAPI:
         """The framework's endpoints, and one for each tool."""
@@ -85,6 +97,7 @@ class MetricTrackerResourcesServer(SimpleResourcesServer):
         """Start the row's episode; a session that starts again gets a new one."""
         key = request.session[SESSION_ID_KEY]
         self._close(key)
+        self._outcomes.pop(key, None)
         episode = ToolEpisode(self.config.base_url)
         try:
             episode.reset(body.reset)
@@ -96,19 +109,15 @@ class MetricTrackerResourcesServer(SimpleResourcesServer):
     async def verify(self, request: Request, body: MetricTrackerVerify) -> MetricTrackerVerified:
         """The environment's own score of the report, 0 where none was submitted."""
         key = request.session[SESSION_ID_KEY]
-        episode = self._episodes.get(key)
-        if episode is None:
+        outcome = self._outcomes.get(key) or self._finish(key)
+        if outcome is None:
             # Nothing was measured, which is not the same as a score of 0.
             reason = "the session was never seeded, or its environment server was lost"
             told = {"mask_sample": True, "failure_reason": reason}
             return MetricTrackerVerified(
                 **{**body.model_dump(), **told}, reward=0.0, submitted=False, tool_calls=0
             )
-        reward, done, calls = episode.reward, episode.done, episode.calls
-        self._close(key)
-        return MetricTrackerVerified(
-            **body.model_dump(), reward=reward if done else 0.0, submitted=done, tool_calls=calls
-        )
+        return MetricTrackerVerified(**body.model_dump(), **outcome._asdict())
 
     def _add_tool(self, app: FastAPI, name: str) -> None:
         async def answer(request: Request) -> PlainTextResponse:
@@ -125,6 +134,18 @@ class MetricTrackerResourcesServer(SimpleResourcesServer):
                 raise HTTPException(502, str(problem)) from None
 
         app.post(f"/{name}")(answer)
+
+    def _finish(self, key: str) -> Outcome | None:
+        """End the session's episode and keep how it went; None where there is no episode."""
+        episode = self._episodes.get(key)
+        if episode is None:
+            return None
+        self._close(key)
+        outcome = Outcome(episode.reward, episode.done, episode.calls)
+        self._outcomes[key] = outcome
+        while len(self._outcomes) > VERIFIED_SESSIONS:
+            del self._outcomes[next(iter(self._outcomes))]
+        return outcome
 
     def _close(self, key: str) -> None:
         episode = self._episodes.pop(key, None)

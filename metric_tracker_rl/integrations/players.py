@@ -101,8 +101,10 @@ class Remote:
         status, reply = self._post("/reset", dict(arguments))
         if status != 200 or "observation" not in reply:
             raise self._unusable("/reset", status, reply)
-        self._episode_id, self._steps = reply.get("episode_id") or "", 0
-        return _observation(reply)
+        opening = _observation(reply)
+        if opening["status"] != ERROR:  # a refused reset leaves the running episode as it is
+            self._episode_id, self._steps = reply.get("episode_id") or "", 0
+        return opening
 
     def step(self, action: Action) -> Observed:
         """One step of the episode.

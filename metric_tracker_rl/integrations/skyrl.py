@@ -56,15 +56,22 @@ class MetricTrackerEnv(BaseTextEnv):
         self._reset = json.loads(row["reset"])
         base_url = (env_config or {}).get("base_url")
         self._episode = ToolEpisode(base_url)
+        self._over = False
 
     def init(self, prompt: Messages) -> tuple[Messages, dict[str, Any]]:
         """Start the episode; the row's prompt with the task behind its last message."""
         opening = self._episode.reset(self._reset)
+        self._over = False
         last = {**prompt[-1], "content": prompt[-1]["content"] + opening}
         return [*prompt[:-1], last], {}
 
     def step(self, action: str) -> BaseTextEnvStepOutput:
-        """Read the turn's tool call, make it, and answer it."""
+        """Read the turn's tool call, make it, and answer it.
+
+        The first turn that ends the rollout is the last: a later one changes nothing.
+        """
+        if self._over:
+            return self._output([], done=True)
         self.turns += 1
         found = _CALL.search(action)
         if found is None:
@@ -81,7 +88,7 @@ class MetricTrackerEnv(BaseTextEnv):
     def get_metrics(self) -> dict[str, Any]:
         """Metrics of the finished episode."""
         return {
-            "score": self._reward(),
+            "score": self._episode.reward,
             "submitted": float(self._episode.done),
             "tool_calls": self._episode.calls,
         }
@@ -95,13 +102,11 @@ class MetricTrackerEnv(BaseTextEnv):
             return json.dumps({"status": "error", "message": f"The tool call is no JSON; {told}"})
         return self._episode.call(str(name), arguments)
 
-    def _reward(self) -> float:
-        return self._episode.reward if self._episode.done else 0.0
-
     def _output(self, observations: Messages, *, done: bool) -> BaseTextEnvStepOutput:
+        self._over = done
         return BaseTextEnvStepOutput(
             observations=observations,
-            reward=self._reward(),
+            reward=self._episode.reward,
             done=done,
             metadata={"tool_calls": self._episode.calls},
         )

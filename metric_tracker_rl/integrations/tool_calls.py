@@ -7,6 +7,7 @@ An answer is one line of JSON, so that a program can read it as well as a model.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ from metric_tracker_rl.integrations.players import InProcess, Player, Remote
 from metric_tracker_rl.policies.registry import Action, Observed, Policy
 from metric_tracker_rl.report import MAX_ROWS
 from metric_tracker_rl.rows import MethodSpec, MetricSubmissionRow
-from metric_tracker_rl.session import ERROR
+from metric_tracker_rl.session import COMPLETED, ERROR
 from metric_tracker_rl.split_rows import reset_arguments
 
 SUBMIT_SOLUTION = "submit_solution"
@@ -38,22 +39,28 @@ SUBMISSIONS = {
 """By tool: the argument that holds what is submitted, and the action's field for it."""
 
 SYSTEM_PROMPT = (
-    "You are a product analyst. Four weeks of funnel data hold a few hidden anomalies. "
+    "You are a product analyst. Some weeks of funnel data hold a few hidden anomalies. "
     "Investigate with the tools, then report every root, and no echo of one, with one call of "
     f"{SUBMIT_SOLUTION}. The report ends the episode and is scored from 0 to 1."
 )
+
+OVER = "The episode is over; this call changed nothing."
+"""What a call after the end is told."""
 
 _ANSWER_FIELDS = ("reward_breakdown", "submission_issues")
 
 
 class ToolEpisode:
-    """An episode played by tool calls.
+    """An episode played by tool calls, one at a time even when they come from several threads.
+
+    The first final reward stands: once the episode is over, no further call changes `reward`
+    or reaches the server, which may have forgotten the episode by then.
 
     Args:
         base_url: server to play on; None plays in this process.
 
     Attributes:
-        reward: reward of the last reply, in [0, 1]; the score once `done`.
+        reward: 0.0 until the episode is over, then its score in [0, 1].
         done: whether the episode is over.
         calls: tool calls made in this episode.
         lost: what became of the server, where it was lost in this episode: then the reward
@@ -66,6 +73,7 @@ class ToolEpisode:
         self.done = False
         self.calls = 0
         self.lost: ServerError | None = None
+        self._turn = threading.Lock()
 
     def reset(self, row: Mapping[str, Any]) -> str:
         """Start the episode of a dataset row; what the player is told first.
@@ -79,12 +87,13 @@ class ToolEpisode:
             ServerError: there is no server to play on.
         """
         arguments = reset_arguments(row)
-        opening = self._player.reset(arguments)
-        if opening["status"] == ERROR:
-            raise InvalidValueError(
-                "reset", arguments, f"what a reset takes ({opening['message']})"
-            )
-        self.reward, self.done, self.calls, self.lost = 0.0, False, 0, None
+        with self._turn:
+            opening = self._player.reset(arguments)
+            if opening["status"] == ERROR:
+                raise InvalidValueError(
+                    "reset", arguments, f"what a reset takes ({opening['message']})"
+                )
+            self.reward, self.done, self.calls, self.lost = 0.0, False, 0, None
         return opening_text(opening)
 
     def call(self, name: str, arguments: object) -> str:
@@ -93,19 +102,22 @@ class ToolEpisode:
         Raises:
             ServerError: the server was lost.
         """
-        self.calls += 1
-        try:
-            action = action_for(name, arguments)
-        except ToolArgumentError as problem:
-            return _compact({"status": ERROR, "message": str(problem)})
-        try:
-            observation = self._player.step(action)
-        except ServerError as problem:
-            self.lost = problem
-            raise
-        self.reward = float(observation["reward"] or 0.0)
-        self.done = bool(observation["done"])
-        return answer_text(observation)
+        with self._turn:
+            self.calls += 1
+            if self.done:
+                return _compact({"status": COMPLETED, "message": OVER})
+            try:
+                action = action_for(name, arguments)
+            except ToolArgumentError as problem:
+                return _compact({"status": ERROR, "message": str(problem)})
+            try:
+                observation = self._player.step(action)
+            except ServerError as problem:
+                self.lost = problem
+                raise
+            if observation["done"]:
+                self.reward, self.done = float(observation["reward"] or 0.0), True
+            return answer_text(observation)
 
     def close(self) -> None:
         """Leave the server, if there is one."""

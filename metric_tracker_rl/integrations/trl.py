@@ -65,9 +65,9 @@ class MetricTrackerEnvironment:
             ServerError: the server was lost, so that nothing was measured. TRL tells the model
                 of a tool's error and goes on, so it has to be said here again.
         """
-        if self._episode.lost:
+        if self._episode.lost and not self._episode.done:
             raise self._episode.lost
-        return self._episode.reward if self._episode.done else 0.0
+        return self._episode.reward
 
 
 def build_dataset(split: str, first: int = 0, count: int | None = None) -> datasets.Dataset:

@@ -10,8 +10,10 @@ the rollout's state, and is the task's reward.
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import verifiers.v1 as vf
@@ -72,8 +74,9 @@ class MetricTrackerToolset(vf.Toolset[MetricTrackerToolsetConfig, MetricTrackerS
 
     def register(self, mcp: Any) -> None:
         """Offer every tool of the registry and the two ways to submit."""
+        turn = asyncio.Lock()
         for spec in tool_specs():
-            function = self._with_state(self._tool(spec))
+            function = _in_turn(turn, self._with_state(self._tool(spec)))
             mcp.add_tool(function, name=spec.name, description=spec.description)
 
     def _tool(self, spec: MethodSpec) -> Callable[..., str]:
@@ -95,6 +98,21 @@ class MetricTrackerToolset(vf.Toolset[MetricTrackerToolsetConfig, MetricTrackerS
             except ServerError as problem:
                 self._lost = str(problem)
         return json.dumps({"status": "error", "message": self._lost})
+
+
+def _in_turn(turn: asyncio.Lock, call: Callable[..., Awaitable[str]]) -> Callable[..., Any]:
+    """A call that waits for its turn.
+
+    Each call writes the rollout's whole state back when it ends. Of two at once, the one that
+    began before the report could write last, and with it a score of 0 over the report's.
+    """
+
+    @functools.wraps(call)
+    async def in_turn(**arguments: Any) -> str:
+        async with turn:
+            return await call(**arguments)
+
+    return in_turn
 
 
 class MetricTrackerTaskConfig(vf.TaskConfig):

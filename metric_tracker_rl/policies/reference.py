@@ -83,7 +83,7 @@ def _funnel_rows(
     known: Collection[str],
 ) -> list[Row]:
     """Rules 3 to 6 for one date; what the calendar explains (`known`) is not flagged."""
-    change = {name: (values[name] - medians[name]) / medians[name] for name in values}
+    change = {name: (values[name] - medians[name]) / (medians[name] or 1.0) for name in values}
 
     def flagged(name: str) -> bool:
         kind = "count_relative" if name in STAGES else "rate_relative"

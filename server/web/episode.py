@@ -34,7 +34,11 @@ INSTEAD = "instead of the planned ones"
 
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
-    html(heading("Choose an episode", "Four weeks of a product funnel with hidden anomalies."))
+    html(
+        heading(
+            "Choose an episode", "Four or eight weeks of a product funnel with hidden anomalies."
+        )
+    )
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
             task = gr.Radio(

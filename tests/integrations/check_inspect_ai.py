@@ -1,6 +1,7 @@
 """Inspect AI runs the task with its own mock model."""
 
 import os
+import random
 import re
 import subprocess
 import sys
@@ -62,6 +63,36 @@ def test_the_scorer_gives_the_reference_policys_score(tmp_path):
     for sample in log.samples:
         assert sample.messages[-1].role == "tool", "the report ends the episode"
         assert sample.scores["report_score"].metadata["tool_calls"] >= 3
+
+
+def all_at_once(calls):
+    """Inspect's mock model, making all calls in its first turn."""
+
+    def answer(messages, tools, tool_choice, config):
+        made = [ModelOutput.for_tool_call("mockllm/model", *call) for call in calls]
+        output = made[0]
+        output.message.tool_calls = [each.message.tool_calls[0] for each in made]
+        output.usage = ModelUsage()
+        return output
+
+    return get_model("mockllm/model", custom_outputs=answer)
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_other_calls_of_the_reports_turn_take_nothing_from_its_score(tmp_path, order):
+    session = EpisodeSession()
+    session.reset(split="validation", index=0)
+    rows = [row.as_dict() for row in session.episode.expected_rows]
+    calls = [
+        ("submit_solution", {"rows": rows}),
+        ("list_entities", {}),
+        *[("list_dates", {}), ("rows_for_date", {"date": "yesterday"})] * 2,
+    ]
+    random.Random(order).shuffle(calls)
+    log = run(all_at_once(calls), tmp_path, count=1)
+    (sample,) = log.samples
+    assert sample.scores["report_score"].value == 1.0
+    assert sample.scores["report_score"].metadata["tool_calls"] == len(calls)
 
 
 def test_a_model_that_calls_no_tool_gets_nothing(tmp_path):

@@ -1,6 +1,7 @@
 """NeMo Gym's resources server, over its own web application."""
 
 import json
+import random
 import re
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -20,6 +21,7 @@ from metric_tracker_rl.integrations.nemo_gym import (
 )
 from metric_tracker_rl.integrations.tool_calls import next_call, tool_specs
 from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.session import EpisodeSession
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "nemo_gym" / "metric_tracker"
 RESPONSE = {
@@ -71,6 +73,26 @@ def test_an_unsubmitted_report_is_worth_nothing_and_is_measured_all_the_same(cli
     client.post("/seed_session", json=row)
     verified = client.post("/verify", json={**row, "response": RESPONSE}).json()
     assert (verified["reward"], verified["mask_sample"]) == (0.0, False)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_later_call_changes_what_verify_says(client, seed):
+    (row,) = data_rows("validation", count=1)
+    session = EpisodeSession()
+    session.reset(split="validation", index=0)
+    rows = [each.as_dict() for each in session.episode.expected_rows]
+    calls = [("submit_solution", rows), ("submit_solution", []), ("list_dates", None)] * 2
+    random.Random(seed).shuffle(calls)
+    client.post("/seed_session", json=row)
+    for name, given in calls:
+        client.post(f"/{name}", json={} if given is None else {"rows": given})
+    first = next(given for name, given in calls if name == "submit_solution")
+    for _ in range(2):
+        verified = client.post("/verify", json={**row, "response": RESPONSE}).json()
+        assert (verified["reward"], verified["submitted"]) == (1.0 if first else 0.0, True)
+        assert verified["tool_calls"] == len(calls)
+        assert not verified["mask_sample"]
+        client.post("/submit_solution", json={"rows": rows})
 
 
 def test_a_session_that_was_never_seeded_is_masked(client):

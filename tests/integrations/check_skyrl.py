@@ -1,6 +1,7 @@
 """SkyRL's gym makes the environment by its id and plays it in text."""
 
 import json
+import random
 
 import pytest
 import skyrl_gym
@@ -16,6 +17,7 @@ from metric_tracker_rl.integrations.skyrl import (
 )
 from metric_tracker_rl.integrations.tool_calls import next_call, tool_specs
 from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.session import EpisodeSession
 
 register_environment()
 
@@ -93,6 +95,30 @@ def test_too_many_turns_end_the_episode_with_nothing():
     rewards, metrics = play("reference", row, max_turns=2)
     assert rewards == [0.0, 0.0]
     assert metrics["submitted"] == 0.0
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_later_turn_changes_the_first_final_reward(seed):
+    (row,) = dataset_rows("validation", count=1)
+    session = EpisodeSession()
+    session.reset(split="validation", index=0)
+    rows = [each.as_dict() for each in session.episode.expected_rows]
+    right = say(("submit_solution", {"rows": rows}))
+    turns = [right, say(("submit_solution", {"rows": []})), "I have finished."]
+    turns += [say(("list_dates", {})), "<tool_call>{</tool_call>"] * 2
+    chance = random.Random(seed)
+    env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"], "max_turns": 5})
+    env.init(row["prompt"])
+    final = None
+    for turn in chance.choices(turns, k=12):
+        output = env.step(turn)
+        if final is None:
+            assert output["reward"] == (1.0 if turn == right else 0.0)
+            final = output["reward"] if output["done"] else None
+        else:
+            assert (output["reward"], output["done"]) == (final, True)
+            assert env.get_metrics()["score"] == final
+    assert final is not None
 
 
 def test_the_dataset_is_json_lines(tmp_path):

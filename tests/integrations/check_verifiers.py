@@ -1,7 +1,9 @@
 """verifiers loads the taskset by its id and plays it, tools and all, with a scripted model."""
 
 import asyncio
+import random
 import re
+from types import SimpleNamespace
 
 import pytest
 import verifiers.v1 as vf
@@ -10,6 +12,12 @@ from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.integrations.scripted_endpoint import MODEL, ScriptedEndpoint
 from metric_tracker_rl.integrations.tool_calls import tool_specs
+from metric_tracker_rl.integrations.verifiers import (
+    MetricTrackerState,
+    MetricTrackerToolset,
+    MetricTrackerToolsetConfig,
+)
+from metric_tracker_rl.session import EpisodeSession
 
 TASKSET = "metric-tracker-verifiers"
 
@@ -88,6 +96,55 @@ def test_a_policy_that_reports_nothing_gets_nothing():
     (episode,) = rollouts("null", count=1)
     (trace,) = episode.traces
     assert (episode.errors, trace.reward, trace.metrics["tool_calls"]) == ([], 0.0, 1.0)
+
+
+class SlowChannel(MetricTrackerToolset):
+    """The toolset with a state channel that takes any number of turns of the event loop."""
+
+    def begin(self, seed):
+        self.chance = random.Random(seed)
+        self.stored = MetricTrackerState()
+        self.offered = {}
+
+    def add_tool(self, function, name, description):
+        self.offered[name] = function
+
+    async def _pull_state(self):
+        await self._wait()
+        return self.stored.model_copy()
+
+    async def _push_state(self, before):
+        written = self.state.model_copy()
+        await self._wait()
+        self.stored = written
+
+    async def _wait(self):
+        for _ in range(self.chance.randrange(6)):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_parallel_or_later_call_takes_the_first_final_score_away(seed):
+    session = EpisodeSession()
+    session.reset(split="validation", index=0)
+    rows = [row.as_dict() for row in session.episode.expected_rows]
+    look, report = ("list_dates", {}), ("submit_solution", {"rows": rows})
+    turn = [report, *[look] * 4, ("rows_for_date", {"date": "yesterday"})]
+
+    async def play():
+        toolset = SlowChannel(MetricTrackerToolsetConfig())
+        toolset.begin(seed)
+        toolset.chance.shuffle(turn)
+        await toolset.setup_task(SimpleNamespace(reset={"split": "validation", "index": 0}))
+        toolset.register(toolset)
+        await asyncio.gather(*(toolset.offered[name](**given) for name, given in turn))
+        after_the_turn = toolset.stored
+        for name, given in (look, ("submit_solution", {"rows": []})):
+            await toolset.offered[name](**given)
+        return after_the_turn, toolset.stored
+
+    for state in asyncio.run(play()):
+        assert (state.score, state.submitted) == (1.0, True)
 
 
 def test_the_model_is_offered_every_tool():

@@ -1,0 +1,217 @@
+"""The first final reward stands, whatever is called after it and however many calls run at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metric_tracker_rl.driver import call_from
+from metric_tracker_rl.errors import InvalidValueError, ServerError
+from metric_tracker_rl.integrations.openenv_harness import MetricTrackerSession
+from metric_tracker_rl.integrations.tool_calls import ToolEpisode, action_for
+from metric_tracker_rl.integrations.trl import MetricTrackerEnvironment
+from metric_tracker_rl.session import EpisodeSession
+from metric_tracker_rl.vector import VectorSession
+
+SEED = 12
+RIGHT = EpisodeSession()
+RIGHT.reset(seed=SEED)
+ROWS = [row.as_dict() for row in RIGHT.episode.expected_rows]  # type: ignore[union-attr]
+
+ToolUse = tuple[str, dict[str, Any]]
+CALLS: dict[str, ToolUse] = {
+    "look": ("list_dates", {}),
+    "look wrongly": ("rows_for_date", {"date": "yesterday"}),
+    "submit everything": ("submit_solution", {"rows": ROWS}),
+    "submit half": ("submit_solution", {"rows": ROWS[:1]}),
+    "submit nothing": ("submit_solution", {"rows": []}),
+    "let a generator submit": (
+        "submit_payload_generator",
+        {"generator_methods": [{"method_name": "median_filter"}]},
+    ),
+    "submit without rows": ("submit_solution", {}),
+}
+RULES = [{"max_steps": steps, "max_submissions": tries} for steps in (3, 64) for tries in (1, 2)]
+EVENTS = st.lists(st.sampled_from(sorted(CALLS)), min_size=1, max_size=8)
+TURNS = st.lists(
+    st.lists(st.sampled_from(sorted(CALLS)), min_size=1, max_size=4), min_size=1, max_size=4
+)
+
+
+class Adapter(Protocol):
+    """What the laws need to know of an adapter."""
+
+    def call(self, use: ToolUse) -> object: ...
+
+    def reward(self) -> float: ...
+
+
+class Calls:
+    def __init__(self, row: dict[str, Any], base_url: str | None = None) -> None:
+        self.episode = ToolEpisode(base_url)
+        self.episode.reset(row)
+
+    def call(self, use: ToolUse) -> object:
+        return self.episode.call(*use)
+
+    def reward(self) -> float:
+        return self.episode.reward
+
+
+class Trl:
+    def __init__(self, row: dict[str, Any]) -> None:
+        self.environment = MetricTrackerEnvironment()
+        self.environment.reset(**row)
+
+    def call(self, use: ToolUse) -> object:
+        name, arguments = use
+        return getattr(self.environment, name)(**arguments)
+
+    def reward(self) -> float:
+        return self.environment.get_reward()
+
+
+class Harness:
+    def __init__(self, row: dict[str, Any]) -> None:
+        self.session = MetricTrackerSession(row)
+
+    def call(self, use: ToolUse) -> object:
+        return self.session.call_tool(*use)
+
+    def reward(self) -> float:
+        return float(self.session.verify([]).env_reward or 0.0)
+
+
+class Lane:
+    """The second of three lanes; the others stay where they are."""
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        self.vector = VectorSession(3)
+        self.vector.reset([row, row, None])
+
+    def call(self, use: ToolUse) -> object:
+        try:
+            action = action_for(*use)
+        except ValueError:
+            return None
+        return self.vector.step([None, action, None])
+
+    def reward(self) -> float:
+        assert self.vector.scores[[0, 2]].tolist() == [0.0, 0.0]
+        return float(self.vector.scores[1])
+
+
+ADAPTERS: list[Callable[[dict[str, Any]], Adapter]] = [Calls, Trl, Harness, Lane]
+SAFE_IN_THREADS = [Calls, Trl, Harness]
+
+
+def final_rewards(events: Sequence[str], rules: dict[str, int]) -> list[float]:
+    """Reward after each call, by the session's own replies: its first final one, from then on."""
+    session = EpisodeSession()
+    session.reset(seed=SEED, **rules)
+    rewards, final = [], None
+    for event in events:
+        try:
+            reply = session.step(call_from(action_for(*CALLS[event])))
+        except ValueError:  # a call that makes no sense is no step
+            pass
+        else:
+            if reply.done and final is None:
+                final = reply.reward
+        rewards.append(final or 0.0)
+    return rewards
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("rules", RULES)
+@given(EVENTS)
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_after_any_calls_the_reward_is_the_first_final_one(
+    adapter: Callable[[dict[str, Any]], Adapter], rules: dict[str, int], events: list[str]
+) -> None:
+    play, seen = adapter({"seed": SEED, **rules}), []
+    for event in events:
+        play.call(CALLS[event])
+        seen.append(play.reward())
+    assert seen == final_rewards(events, rules)
+
+
+@pytest.mark.parametrize("adapter", SAFE_IN_THREADS)
+@given(TURNS)
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_after_parallel_calls_one_submission_counts_and_goes_on_counting(
+    adapter: Callable[[dict[str, Any]], Adapter], turns: list[list[str]]
+) -> None:
+    play, final = adapter({"seed": SEED}), None
+    with ThreadPoolExecutor(4) as threads:
+        for turn in turns:
+            list(threads.map(lambda event: play.call(CALLS[event]), turn))
+            possible = [final_rewards([event], {})[0] for event in turn if is_report(event)]
+            if final is None and possible:
+                assert play.reward() in possible
+                final = play.reward()
+            assert play.reward() == (final or 0.0)
+
+
+def is_report(event: str) -> bool:
+    return event not in ("look", "look wrongly", "submit without rows")
+
+
+def test_on_a_server_the_first_final_reward_stands_too(server_url: str) -> None:
+    for events in (["submit everything", "look", "submit nothing"], ["submit half"] * 2):
+        play, seen = Calls({"seed": SEED}, server_url), []
+        for event in events:
+            play.call(CALLS[event])
+            seen.append(play.reward())
+        assert seen == final_rewards(events, {})
+
+
+class Gone:
+    """A server that has forgotten the episode."""
+
+    def step(self, action: object) -> dict[str, Any]:
+        raise ServerError("the server no longer knows the episode")
+
+
+def test_a_server_that_forgets_a_finished_episode_takes_no_reward_away() -> None:
+    environment = MetricTrackerEnvironment()
+    environment.reset(seed=SEED)
+    environment._episode.call(*CALLS["submit everything"])
+    environment._episode._player = Gone()  # type: ignore[assignment]
+    told = json.loads(environment._episode.call(*CALLS["look"]))
+    assert told["status"] == "completed"
+    assert environment.get_reward() == 1.0
+
+
+def test_a_server_lost_before_the_end_is_still_no_measurement() -> None:
+    environment = MetricTrackerEnvironment()
+    environment.reset(seed=SEED)
+    environment._episode._player = Gone()  # type: ignore[assignment]
+    for _ in range(2):
+        with pytest.raises(ServerError):
+            environment._episode.call(*CALLS["submit everything"])
+        with pytest.raises(ServerError):
+            environment.get_reward()
+
+
+def test_a_refused_reset_leaves_the_running_episode_on_a_server_as_it_is(server_url: str) -> None:
+    play = Calls({"seed": SEED}, server_url)
+    with pytest.raises(InvalidValueError, match="Did you mean 'easy'"):
+        play.episode.reset({"difficulty": "eazy"})
+    play.call(CALLS["submit everything"])
+    assert play.reward() == 1.0
+
+
+def test_a_lane_that_is_reset_has_no_score_until_its_next_episode_is_over() -> None:
+    vector = VectorSession(2)
+    vector.reset([{"seed": SEED}] * 2)
+    vector.step([{"classifications": ROWS}] * 2)
+    vector.reset([{"seed": SEED}, {"difficulty": "eazy"}])
+    np.testing.assert_array_equal(vector.scores, [0.0, 1.0])
