@@ -32,18 +32,16 @@ class Readiness:
 
     Args:
         episodes: the store's episodes.
-        fresh_s: seconds for which an answer holds.
     """
 
-    def __init__(self, episodes: Episodes, fresh_s: float = FRESH_S) -> None:
+    def __init__(self, episodes: Episodes) -> None:
         self._episodes = episodes
-        self._fresh_s = fresh_s
-        self._asked = -fresh_s
+        self._asked = -FRESH_S
         self._problem: StoreError | None = None
 
     async def problem(self) -> StoreError | None:
         """Why requests cannot be served; None if they can."""
-        if time.monotonic() - self._asked >= self._fresh_s:
+        if time.monotonic() - self._asked >= FRESH_S:
             self._asked = time.monotonic()
             try:
                 await self._episodes.check()

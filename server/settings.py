@@ -143,7 +143,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "token",
         "METRIC_TRACKER_TOKEN",
-        f"bearer token that every route but /health needs, at least {MIN_TOKEN} characters; empty "
+        f"bearer token that every route but /health and /ready needs, at least {MIN_TOKEN} characters; empty "
         "for none",
     ),
     Setting(
