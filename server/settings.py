@@ -143,8 +143,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "token",
         "METRIC_TRACKER_TOKEN",
-        f"bearer token that every route but /health and /ready needs, at least {MIN_TOKEN} characters; empty "
-        "for none",
+        "bearer token that every route but /health and /ready needs, at least "
+        f"{MIN_TOKEN} characters; empty for none",
     ),
     Setting(
         "allowed_origins",
