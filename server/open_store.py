@@ -11,7 +11,8 @@ from pathlib import Path
 
 from server.episode_store import MEMORY, EpisodeStore, StoreLimits, StoreUnavailableError
 from server.settings import Settings
-from server.store import SCHEMA_VERSION, SqliteStore
+from server.store import SqliteStore
+from server.store_schema import SCHEMA_VERSION
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
