@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -471,6 +473,22 @@ def test_a_file_replaced_by_garbage_is_unavailable_until_it_is_gone(tmp_path: Pa
 
 
 # Opening.
+
+
+def test_a_store_is_opened_by_one_process_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    opened: list[SqliteStore] = []
+    second = threading.Thread(target=lambda: opened.append(worker(path)))
+    with (tmp_path / "s.db-lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        second.start()
+        second.join(0.5)
+        assert opened == []
+        assert not path.exists()
+    second.join()
+    (store,) = opened
+    store.check()
+    store.close()
 
 
 def open_at(folder: str, results: Any) -> None:
