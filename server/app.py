@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from metric_tracker_rl.errors import ConfigurationError
+from server.episode_store import StoreUnavailableError
+from server.open_store import open_store
 from server.settings import Settings, load_settings, settings
 from server.workers import serve, unwatched
 
@@ -35,6 +37,7 @@ def build_app(chosen: Settings) -> FastAPI:
 
     from metric_tracker_rl.models import MetricTrackerRlObservation, MetricTrackerRlState
     from server import routes
+    from server.clients import ClientKeys
     from server.environment import ENV_NAME, MetricTrackerRlEnvironment
     from server.gate import Gate
     from server.web import guard_page, is_on
@@ -62,6 +65,7 @@ def build_app(chosen: Settings) -> FastAPI:
     guard_page(made, chosen)
     if chosen.allowed_origins:
         _allow_origins(made, chosen)
+    made.add_middleware(ClientKeys, trusted=bool(chosen.token))
     made.add_middleware(Gate, settings=chosen)
     return made
 
@@ -75,6 +79,7 @@ def _add_sessions(made: FastAPI, chosen: Settings) -> None:
     from server import metrics, routes
     from server.backends import backend_for
     from server.http_episodes import Episodes
+    from server.readiness import Readiness, add_ready_route
     from server.rpc import McpEndpoint
     from server.rpc_socket import RpcSocket
     from server.sessions import SessionSlots
@@ -100,6 +105,7 @@ def _add_sessions(made: FastAPI, chosen: Settings) -> None:
         APIRoute("/mcp", mcp.delete, methods=["DELETE"], tags=["MCP"], response_model=None),
     ]
     routes.add_episode_routes(made, episodes)
+    add_ready_route(made, Readiness(episodes))
     made.state.slots, made.state.rpc_slots, made.state.episodes = slots, rpc_slots, episodes
 
     theirs = made.router.lifespan_context
@@ -165,6 +171,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not 0 <= given.port <= 65535:
         parser.error(f"--port is {given.port}; allowed: an integer from 0 to 65535")
     changed = dataclasses.replace(chosen, host=given.host, port=given.port, workers=given.workers)
+    try:
+        # Before any worker starts: each would end with the same trace, and be started again.
+        open_store(changed)[0].close()
+    except StoreUnavailableError as problem:
+        raise SystemExit(f"server: {problem}") from None
     serve("server.app:app", changed)
 
 

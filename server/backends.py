@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from metric_tracker_rl.errors import MAX_ECHO
 from metric_tracker_rl.session import ERROR, Reply
 from server import frames, mcp_tools
+from server.episode_store import StoreError
 from server.http_episodes import Episodes, UnknownEpisodeError
 from server.play import Play
 from server.sessions import SessionSlots
@@ -168,6 +169,6 @@ async def backend_for(query: Mapping[str, str], slots: SessionSlots, episodes: E
         return LiveBackend(slots, episodes)
     try:
         await episodes.state(session_id)
-    except UnknownEpisodeError as problem:
+    except (UnknownEpisodeError, StoreError) as problem:
         raise AttachError(str(problem)) from None
     return StoredBackend(episodes, session_id)

@@ -23,10 +23,10 @@ from starlette.websockets import WebSocket
 from server import frames, metrics
 from server.settings import MAX_RECORDING_BYTES, Settings
 
-OPEN_PATHS = ("/health",)
+OPEN_PATHS = ("/health", "/ready")
 """Paths that need no token: a load balancer has none."""
 
-QUIET_PATHS = ("/health", "/metrics")
+QUIET_PATHS = ("/health", "/ready", "/metrics")
 WEB = "/web"
 COOKIE = "metric_tracker_web"
 MAX_REQUEST_ID = 64

@@ -14,10 +14,11 @@ from typing import Any
 from metric_tracker_rl.models import MetricTrackerRlState
 from metric_tracker_rl.recording import versions
 from metric_tracker_rl.session import ERROR, Reply
-from server import frames, metrics
+from server import clients, frames, metrics
+from server.episode_store import MEMORY, EpisodeStore, StoredEpisode, StoreError
+from server.open_store import open_store
 from server.play import Play, Record
 from server.settings import Settings
-from server.store import MEMORY, EpisodeStore, StoredEpisode, open_store
 
 logger = logging.getLogger("metric_tracker.episodes")
 
@@ -74,22 +75,21 @@ class Episodes:
         """Open the store, in the one thread that calls it.
 
         Raises:
-            OSError, sqlite3.Error: what the setting names cannot be opened.
+            StoreUnavailableError: what the setting names cannot be opened.
         """
         async with self._opening:
             if self._store is not None:
                 return
-            chosen = self._settings
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="episode-store")
-            self._store, where = await asyncio.get_running_loop().run_in_executor(
-                self._thread,
-                open_store,
-                chosen.episode_store,
-                chosen.episode_ttl_s,
-                chosen.max_stored_episodes,
+            self._store, where, reason = await asyncio.get_running_loop().run_in_executor(
+                self._thread, open_store, self._settings
             )
-        level = logging.WARNING if where == MEMORY != chosen.episode_store else logging.INFO
-        logger.log(level, "episode store opened", extra={"store": where})
+        logger.info("episode store opened", extra={"store": where})
+        if reason:
+            logger.warning(
+                "episodes are kept in memory and end with this process",
+                extra={"store": MEMORY, "reason": reason},
+            )
 
     async def reset(
         self, arguments: Mapping[str, Any], source: str = "http"
@@ -107,7 +107,7 @@ class Episodes:
         held = self._hold(episode_id)
         async with held.lock:
             start = _start(play.arguments or {})
-            held.generation = await self._call("create", episode_id, source, start, [])
+            held.generation = await self._create(episode_id, source, start, [])
             held.play, held.request_ids = play, []
         return episode_id, play.data(reply, named=True)
 
@@ -131,6 +131,9 @@ class Episodes:
             play = held.play or await self._load(episode_id, held)
             while True:
                 if request_id and request_id in held.request_ids:
+                    # The store knows whether the episode still lives, and is still the same one.
+                    play = await self._load(episode_id, held)
+                if request_id and request_id in held.request_ids:
                     return self._again(episode_id, held, held.request_ids.index(request_id))
                 if play.environment.state.status == "completed":
                     generation = held.generation
@@ -145,7 +148,10 @@ class Episodes:
                 done = len(play.actions)
                 if await self._call("append", episode_id, held.generation, done, text, request_id):
                     held.request_ids.append(request_id)
-                    return play.data(play.step(data, text), named=True)
+                    reply = play.step(data, text)
+                    if reply.done:
+                        await self._finish(episode_id, held.generation)
+                    return play.data(reply, named=True)
                 play = await self._load(episode_id, held)
 
     async def state(self, episode_id: str) -> MetricTrackerRlState:
@@ -185,11 +191,15 @@ class Episodes:
         episode_id, record = play.episode_id, play.record
         if episode_id is None or record is None:
             return False
-        stored = await self._call("load", episode_id)
-        if stored is not None and not _continues(record, stored):
-            return False
         start, actions = _start(record.reset), list(record.actions)
-        await self._call("create", episode_id, play.transport, start, actions)
+        try:
+            stored = await self._call("load", episode_id)
+            if stored is not None and not _continues(record, stored):
+                return False
+            await self._create(episode_id, play.transport, start, actions)
+        except StoreError as problem:
+            logger.warning("a dropped session was not kept", extra={"reason": str(problem)})
+            return False
         return True
 
     async def end(self, episode_id: str) -> bool:
@@ -200,6 +210,14 @@ class Episodes:
     async def count(self, source: str) -> int:
         """Living episodes of that source."""
         return int(await self._call("count", source))
+
+    async def check(self) -> None:
+        """Find out whether episodes can be stored.
+
+        Raises:
+            StoreUnavailableError: they cannot.
+        """
+        await self._call("check")
 
     async def close(self) -> None:
         """Let go of the store."""
@@ -253,6 +271,20 @@ class Episodes:
         play.restore(episode_id, Record(held.play.arguments or {}, tuple(actions[:index])))
         reply = play.environment.act_on(frames.loads(actions[index]))
         return play.data(reply, named=True)
+
+    async def _create(
+        self, episode_id: str, source: str, start: bytes, actions: list[bytes]
+    ) -> str:
+        """Store an episode on the account of the client that is being served."""
+        client = clients.CURRENT.get()
+        return str(await self._call("create", episode_id, source, start, actions, client))
+
+    async def _finish(self, episode_id: str, generation: str) -> None:
+        """Let an episode that is over make room for others; its reply goes out in any case."""
+        try:
+            await self._call("finish", episode_id, generation)
+        except StoreError as problem:
+            logger.warning("a finished episode was not marked", extra={"reason": str(problem)})
 
     async def _call(self, name: str, *arguments: Any) -> Any:
         """One call of the store, in its thread."""

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from metric_tracker_rl.models import MetricTrackerRlState
 from metric_tracker_rl.session import MAX_EPISODE_ID
 from server import frames, metrics
+from server.episode_store import StoreError, StoreFullError
 from server.http_episodes import (
     MAX_REQUEST_ID,
     Episodes,
@@ -68,6 +69,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "Not JSON, or nested too deeply"},
     404: {"model": Problem, "description": "Unknown or expired episode"},
     413: {"model": Problem, "description": "Body too long, or episode too long"},
+    429: {"model": Problem, "description": "This client's share of the episode store is used up"},
+    503: {"model": Problem, "description": "The episode store is full, or cannot be written"},
 }
 
 
@@ -145,6 +148,11 @@ def add_error_answers(app: FastAPI) -> None:
         metrics.ERRORS.labels("too_big").inc()
         return _json({"detail": str(problem)}, 413)
 
+    async def not_stored(_: Request, problem: Exception) -> Response:
+        assert isinstance(problem, StoreError)
+        metrics.ERRORS.labels("store").inc()
+        return _json({"detail": str(problem)}, *store_refusal(problem))
+
     async def too_deep(_: Request, problem: Exception) -> Response:
         metrics.ERRORS.labels("invalid_request").inc()
         return _json({"detail": f"The body is {problem}."}, 400)
@@ -175,10 +183,19 @@ def add_error_answers(app: FastAPI) -> None:
 
     app.add_exception_handler(UnknownEpisodeError, gone)
     app.add_exception_handler(EpisodeTooLongError, too_long)
+    app.add_exception_handler(StoreError, not_stored)
     app.add_exception_handler(frames.TooDeepError, too_deep)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(Exception, internal)
+
+
+def store_refusal(problem: StoreError) -> tuple[int, dict[str, str]]:
+    """Status and headers of the answer to a request that the episode store refused."""
+    if problem.retry_after_s is None:
+        return 413, {}
+    own = isinstance(problem, StoreFullError) and problem.own
+    return 429 if own else 503, {"retry-after": str(problem.retry_after_s)}
 
 
 def _without_episode(action: dict[str, Any]) -> dict[str, Any]:
@@ -195,5 +212,5 @@ def _note(request: Request, episode_id: str | None) -> None:
     request.scope["state"]["notes"]["episode_id"] = episode_id
 
 
-def _json(body: Any, status: int = 200) -> Response:
-    return Response(frames.dumps(body), status, media_type="application/json")
+def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(frames.dumps(body), status, headers, media_type="application/json")

@@ -15,8 +15,10 @@ from starlette.responses import Response
 
 from metric_tracker_rl.errors import echo
 from server import frames, mcp_tools, metrics
+from server.episode_store import StoreError
 from server.http_episodes import Episodes, EpisodeTooLongError, UnknownEpisodeError
 from server.mcp_tools import INVALID_PARAMS, RpcError
+from server.routes import store_refusal
 from server.sessions import RETRY_AFTER_S
 
 SESSION_HEADER = "mcp-session-id"
@@ -73,6 +75,11 @@ class McpEndpoint:
             return _fail(RpcError(INVALID_PARAMS, str(problem)), request_id, status)
         except EpisodeTooLongError as problem:
             return _fail(RpcError(INVALID_PARAMS, str(problem)), request_id)
+        except StoreError as problem:
+            metrics.ERRORS.labels("store").inc()
+            told = {"retry_after_s": problem.retry_after_s}
+            refusal = RpcError(mcp_tools.SERVER_ERROR, str(problem), told)
+            return _fail(refusal, request_id, *store_refusal(problem))
 
     async def delete(self, request: Request) -> Response:
         """End a session."""
@@ -146,5 +153,10 @@ def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -
     return Response(frames.dumps(body), status, headers, media_type="application/json")
 
 
-def _fail(problem: RpcError, request_id: Any = None, status: int = 200) -> Response:
-    return _json(mcp_tools.failure(problem, request_id), status)
+def _fail(
+    problem: RpcError,
+    request_id: Any = None,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    return _json(mcp_tools.failure(problem, request_id), status, headers)

@@ -117,9 +117,24 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "max_stored_episodes",
         "METRIC_TRACKER_MAX_STORED_EPISODES",
-        "stored episodes at once; the longest unused one makes room for another",
+        "stored episodes at once; finished and idle ones make room for others",
         low=1,
         high=10_000_000,
+    ),
+    Setting(
+        "max_store_bytes",
+        "METRIC_TRACKER_MAX_STORE_BYTES",
+        "most bytes that the SQLite store takes on disk, its log included; has to fit its volume",
+        low=1 << 20,
+        high=512 << 20,
+    ),
+    Setting(
+        "client_store_percent",
+        "METRIC_TRACKER_CLIENT_STORE_PERCENT",
+        "share of the store, in percent, that one client address may hold; without effect where a "
+        "token is set",
+        low=1,
+        high=100,
     ),
     Setting(
         "max_episode_bytes",
@@ -131,8 +146,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "token",
         "METRIC_TRACKER_TOKEN",
-        f"bearer token that every route but /health needs, at least {MIN_TOKEN} characters; empty "
-        "for none",
+        "bearer token that every route but /health and /ready needs, at least "
+        f"{MIN_TOKEN} characters; empty for none",
     ),
     Setting(
         "allowed_origins",
@@ -203,6 +218,8 @@ class Settings:
     episode_store: str = ""
     episode_ttl_s: int = 3600
     max_stored_episodes: int = 100_000
+    max_store_bytes: int = 32 << 20
+    client_store_percent: int = 25
     max_episode_bytes: int = 4 << 20
     # Kept out of the repr, so that no log line or traceback can show it.
     token: str = field(default="", repr=False)

@@ -1,245 +1,281 @@
-"""Where episodes of HTTP and MCP clients are kept: what makes them again, and nothing else.
-
-A store keeps the reset's arguments and the actions since. Whoever wants the episode plays them
-again, so any worker can go on where another stopped, also after a crash.
-"""
+"""Episodes in one SQLite file, shared by all workers of a machine."""
 
 from __future__ import annotations
 
-import os
+import contextlib
+import logging
 import secrets
 import sqlite3
-import stat
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable
+from typing import TypeVar
 
-MEMORY = "memory"
+from server.episode_store import MEMORY, StoredEpisode, StoreLimits, StoreUnavailableError
+from server.store_file import StoreFile
+from server.store_room import PAGE, Room, bytes_of
+from server.store_schema import make_tables
+
 PURGE_EVERY = 256
-"""Writes between two looks for expired episodes."""
+"""Episodes created between two looks for expired ones; so many are forgotten at a time."""
 
+ATTEMPTS = 3
+"""Tries of one transaction: the file may be replaced under it, or the disk full."""
 
-@dataclass(frozen=True)
-class StoredEpisode:
-    """One episode as it is kept.
+SHED_AT_ONCE = 16
+"""Episodes given up at a time when the disk itself is full."""
 
-    Attributes:
-        generation: changes whenever the episode is started over.
-        start: JSON text of the reset's arguments and of the engine's versions.
-        actions: JSON text of each action, in order.
-        request_ids: the client's name for each request, empty where it gave none.
-    """
+logger = logging.getLogger("metric_tracker.store")
 
-    generation: str
-    start: bytes
-    actions: tuple[bytes, ...]
-    request_ids: tuple[str, ...]
-
-
-class EpisodeStore(Protocol):
-    """What a store can do. Called from one thread; other processes use the same store."""
-
-    def create(self, episode_id: str, source: str, start: bytes, actions: list[bytes]) -> str:
-        """Start an episode, or start it over; returns its generation."""
-
-    def load(self, episode_id: str) -> StoredEpisode | None:
-        """The episode, its life prolonged; None if unknown or expired."""
-
-    def append(
-        self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
-    ) -> bool:
-        """Add the action of that index; False if another writer was first, or it is gone."""
-
-    def delete(self, episode_id: str) -> bool:
-        """Forget an episode; False if there was none."""
-
-    def count(self, source: str) -> int:
-        """Living episodes of that source."""
-
-    def close(self) -> None:
-        """Let go of files and connections."""
+T = TypeVar("T")
 
 
 class SqliteStore:
-    """Episodes in one SQLite file, shared by all workers of a machine.
+    """Episodes in one SQLite file; see `server.episode_store.EpisodeStore`.
 
     Args:
         path: the file; `memory` for none.
-        ttl_s: life after the last use, in seconds.
-        limit: episodes at once.
+        limits: what it may hold.
         clock: seconds since the epoch.
+
+    Raises:
+        OSError, sqlite3.Error: the file cannot be opened or made.
     """
 
     def __init__(
-        self, path: str, ttl_s: float, limit: int, clock: Callable[[], float] = time.time
+        self, path: str, limits: StoreLimits, clock: Callable[[], float] = time.time
     ) -> None:
-        self._ttl = ttl_s
-        self._limit = limit
+        self._limits = limits
         self._clock = clock
-        self._writes = 0
-        name = ":memory:" if path == MEMORY else path
-        # Opened by one thread and used by the store's own; never by two at once.
-        self._db = sqlite3.connect(
-            name, timeout=30.0, isolation_level=None, check_same_thread=False
-        )
-        # The log outlives a killed process; only a power cut could take the last writes.
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute("PRAGMA foreign_keys = ON")
-        self._db.executescript(SCHEMA)
+        self._created = 0
+        self._broken = False
+        if path == MEMORY:
+            self._file = None
+            self._room = Room(limits, None)
+            self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._prepare(self._db)
+        else:
+            self._file = StoreFile(path, limits.size, self._prepare)
+            self._room = Room(limits, self._file.free_bytes)
+            self._db = self._file.connect()
 
-    def create(self, episode_id: str, source: str, start: bytes, actions: list[bytes]) -> str:
+    def create(
+        self, episode_id: str, source: str, start: bytes, actions: list[bytes], client: str = ""
+    ) -> str:
         """See `EpisodeStore`."""
         generation = secrets.token_hex(8)
-        with self._writing():
-            self._make_room()
+        size = bytes_of(episode_id, start, *actions)
+
+        def work() -> None:
+            now = self._clock()
             self._db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
+            self._room.for_new(self._db, client, size, now)
             self._db.execute(
-                "INSERT INTO episodes (id, generation, source, start, steps, expires) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (episode_id, generation, source, start, len(actions), self._expiry()),
+                "INSERT INTO episodes "
+                "(id, generation, source, client, start, bytes, steps, finished, expires) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)",
+                (
+                    episode_id,
+                    generation,
+                    source,
+                    client,
+                    start,
+                    size,
+                    len(actions),
+                    now + self._limits.life_s,
+                ),
             )
             self._db.executemany(
                 "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, '')",
                 [(episode_id, n, action) for n, action in enumerate(actions)],
             )
+
+        if self._created % PURGE_EVERY == 0:
+            self._purge()
+        self._created += 1
+        self._write(work)
         return generation
 
     def load(self, episode_id: str) -> StoredEpisode | None:
         """See `EpisodeStore`."""
-        with self._writing():
+
+        def work() -> StoredEpisode | None:
+            now = self._clock()
             found = self._db.execute(
-                "UPDATE episodes SET expires = ? WHERE id = ? AND expires > ? "
-                "RETURNING generation, start",
-                (self._expiry(), episode_id, self._clock()),
+                "SELECT generation, start, expires FROM episodes WHERE id = ? AND expires > ?",
+                (episode_id, now),
             ).fetchone()
             if found is None:
                 return None
+            self._prolong(episode_id, found[2], now)
             rows = self._db.execute(
                 "SELECT action, request FROM actions WHERE episode = ? ORDER BY n", (episode_id,)
             ).fetchall()
-        actions = tuple(bytes(row[0]) for row in rows)
-        return StoredEpisode(found[0], bytes(found[1]), actions, tuple(row[1] for row in rows))
+            actions = tuple(bytes(row[0]) for row in rows)
+            return StoredEpisode(found[0], bytes(found[1]), actions, tuple(row[1] for row in rows))
+
+        return self._write(work)
 
     def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
     ) -> bool:
         """See `EpisodeStore`."""
-        with self._writing():
+        size = bytes_of(episode_id, action, request_id.encode())
+
+        def work() -> bool:
+            now = self._clock()
             taken = self._db.execute(
-                "UPDATE episodes SET steps = steps + 1, expires = ? "
-                "WHERE id = ? AND generation = ? AND steps = ? AND expires > ?",
-                (self._expiry(), episode_id, generation, index, self._clock()),
-            )
-            if taken.rowcount == 0:
+                "UPDATE episodes SET steps = steps + 1, bytes = bytes + ? "
+                "WHERE id = ? AND generation = ? AND steps = ? AND expires > ? "
+                "RETURNING client, expires",
+                (size, episode_id, generation, index, now),
+            ).fetchone()
+            if taken is None:
                 return False
+            self._prolong(episode_id, taken[1], now)
+            self._room.for_step(self._db, episode_id, taken[0], size, now)
             self._db.execute(
                 "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, ?)",
                 (episode_id, index, action, request_id),
             )
-        return True
+            return True
+
+        return self._write(work)
+
+    def finish(self, episode_id: str, generation: str) -> None:
+        """See `EpisodeStore`."""
+        self._write(
+            lambda: self._db.execute(
+                "UPDATE episodes SET finished = 1 WHERE id = ? AND generation = ?",
+                (episode_id, generation),
+            )
+        )
 
     def delete(self, episode_id: str) -> bool:
         """See `EpisodeStore`."""
-        with self._writing():
-            gone = self._db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
-        return gone.rowcount > 0
+        query = "DELETE FROM episodes WHERE id = ?"
+        return self._write(lambda: self._db.execute(query, (episode_id,)).rowcount > 0)
 
     def count(self, source: str) -> int:
         """See `EpisodeStore`."""
         query = "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ?"
-        return int(self._db.execute(query, (source, self._clock())).fetchone()[0])
+        asked = (source, self._clock())
+        return self._write(lambda: int(self._db.execute(query, asked).fetchone()[0]))
+
+    def check(self) -> None:
+        """See `EpisodeStore`."""
+        query = "INSERT OR REPLACE INTO heartbeat (id, at) VALUES (1, ?)"
+
+        def work() -> None:
+            self._db.execute(query, (self._clock(),))
+            self._room.check_disk(self._db)
+
+        self._write(work)
+        if self._file is not None:
+            self._file.reserve.restore()
 
     def close(self) -> None:
         """See `EpisodeStore`."""
         self._db.close()
 
-    def _expiry(self) -> float:
-        return self._clock() + self._ttl
+    def _purge(self) -> None:
+        self._write(lambda: self._room.purge(self._db, self._clock(), PURGE_EVERY))
+        if self._file is not None:
+            self._file.reserve.restore()
 
-    def _make_room(self) -> None:
-        """Forget what has expired, and the longest unused where there are still too many."""
-        self._writes += 1
-        if self._writes % PURGE_EVERY == 1:
-            self._db.execute("DELETE FROM episodes WHERE expires <= ?", (self._clock(),))
-        total = int(self._db.execute("SELECT COUNT(*) FROM episodes").fetchone()[0])
-        if total >= self._limit:
-            self._db.execute(
-                "DELETE FROM episodes WHERE id IN "
-                "(SELECT id FROM episodes ORDER BY expires LIMIT ?)",
-                (total - self._limit + 1,),
-            )
+    def _prolong(self, episode_id: str, expires: float, now: float) -> None:
+        """Let an episode live on from now; seldom enough that most steps need not write it."""
+        if expires < now + self._limits.ttl_s:
+            query = "UPDATE episodes SET expires = ? WHERE id = ?"
+            self._db.execute(query, (now + self._limits.life_s, episode_id))
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """A transaction that holds the only right to write, so nothing read in it goes stale."""
-        self._db.execute("BEGIN IMMEDIATE")
+    def _write(self, work: Callable[[], T]) -> T:
+        """Do work in a transaction of the file that all workers use.
+
+        Raises:
+            StoreError: it could not be done, and nothing was.
+        """
         try:
-            yield
+            for attempt in range(ATTEMPTS):
+                self._follow()
+                try:
+                    result = self._transaction(self._db, work)
+                except sqlite3.Error as problem:
+                    if not self._make_space(problem, attempt):
+                        raise
+                    continue
+                if self._file is None or self._file.is_current():
+                    return result
+                # Written to a file that nobody else can see any more: once more, to the new one.
+        except (OSError, sqlite3.Error) as problem:
+            # Full and busy pass; after anything else the connection may be worth nothing.
+            self._broken = _code(problem) not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
+            logger.warning("episode store unavailable", extra={"reason": str(problem)})
+            raise StoreUnavailableError(
+                "The episode store cannot be written at the moment. Retry in a few seconds."
+            ) from problem
+        raise StoreUnavailableError("The episode store was replaced again and again.")
+
+    def _follow(self) -> None:
+        """Open the file anew where another one has taken its place."""
+        if self._file is None or (not self._broken and self._file.is_current()):
+            return
+        logger.warning("episode store reopened: its file was deleted, replaced or damaged")
+        self._db = self._file.connect(self._db)
+        self._broken = False
+
+    def _transaction(self, db: sqlite3.Connection, work: Callable[[], T]) -> T:
+        """A transaction that holds the only right to write, so nothing read in it goes stale."""
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            result = work()
+            db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if db.in_transaction:  # some errors have rolled it back already
+                db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
+        if self._file is not None and self._file.log_size() > 2 * self._room.log_pages * PAGE:
+            # What was done is done: an error here must not have it done once more.
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return result
+
+    def _make_space(self, problem: sqlite3.Error, attempt: int) -> bool:
+        """After a write that the disk had no space for: whether it is worth trying again.
+
+        Forgetting an episode takes space in the log first, and the log cannot be written back
+        while the file cannot grow. The reserve is what makes both possible.
+        """
+        if self._file is None or _code(problem) != sqlite3.SQLITE_FULL:
+            return False
+        if attempt == 0:
+            # Written back, the log starts again in the space that it has.
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+            return True
+        if not self._file.reserve.release():
+            return False
+        self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+        self._transaction(self._db, lambda: self._room.shed(self._db, self._clock(), SHED_AT_ONCE))
+        self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+        return True
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        """Pragmas and tables of a new connection."""
+        # The log outlives a killed process; only a power cut could take the last writes.
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA foreign_keys = ON")
+        # Overwriting what is deleted would take as much log as it had bytes.
+        db.execute("PRAGMA secure_delete = OFF")
+        db.execute("PRAGMA temp_store = MEMORY")
+        db.execute(f"PRAGMA wal_autocheckpoint = {self._room.log_pages}")
+        db.execute(f"PRAGMA journal_size_limit = {self._room.log_pages * PAGE}")
+        db.execute(f"PRAGMA max_page_count = {self._room.file_pages + SHED_AT_ONCE}")
+
+        self._transaction(db, lambda: make_tables(db))
 
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS episodes (
-    id TEXT PRIMARY KEY,
-    generation TEXT NOT NULL,
-    source TEXT NOT NULL,
-    start BLOB NOT NULL,
-    steps INTEGER NOT NULL,
-    expires REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS by_expiry ON episodes (expires);
-CREATE INDEX IF NOT EXISTS by_source ON episodes (source, expires);
-CREATE TABLE IF NOT EXISTS actions (
-    episode TEXT NOT NULL REFERENCES episodes (id) ON DELETE CASCADE,
-    n INTEGER NOT NULL,
-    action BLOB NOT NULL,
-    request TEXT NOT NULL,
-    PRIMARY KEY (episode, n)
-) WITHOUT ROWID;
-"""
-
-
-def open_store(address: str, ttl_s: float, limit: int) -> tuple[EpisodeStore, str]:
-    """The store that a setting names, and where it is, for the log.
-
-    Without a setting: a file in a folder of ours under the temporary folder, and memory where
-    nothing can be written.
-
-    Raises:
-        OSError, sqlite3.Error: what was asked for cannot be opened.
-    """
-    if address.startswith(("redis://", "rediss://", "unix://")):
-        from server.redis_store import RedisStore
-
-        return RedisStore(address, ttl_s), "redis"
-    if address:
-        if address != MEMORY:
-            Path(address).parent.mkdir(parents=True, exist_ok=True)
-        return SqliteStore(address, ttl_s, limit), address
-    try:
-        path = str(_private_folder() / "episodes.sqlite3")
-        return SqliteStore(path, ttl_s, limit), path
-    except (OSError, sqlite3.Error):
-        return SqliteStore(MEMORY, ttl_s, limit), MEMORY
-
-
-def _private_folder() -> Path:
-    """A folder under the temporary one that belongs to us alone.
-
-    Raises:
-        PermissionError: somebody else made it first.
-    """
-    folder = Path(tempfile.gettempdir()) / f"metric-tracker-rl-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
-        raise PermissionError(f"{folder} is not ours alone")
-    return folder
+def _code(problem: BaseException) -> int | None:
+    """SQLite's primary result code."""
+    code = getattr(problem, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF

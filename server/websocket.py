@@ -28,6 +28,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from metric_tracker_rl.errors import echo, nearest
 from server import frames, metrics
 from server.backends import AttachError, Backend
+from server.episode_store import StoreError
 from server.sessions import RETRY_AFTER_S, CapacityError, LiveSession, SessionSlots
 
 MESSAGES: dict[str, type[BaseModel]] = {
@@ -135,6 +136,11 @@ class WebSocketEndpoint:
             metrics.ERRORS.labels("invalid_message").inc()
             errors = problem.errors(include_url=False, include_input=False, include_context=False)
             return frames.error("Invalid message", WSErrorCode.VALIDATION_ERROR, errors=errors)
+        except StoreError as problem:
+            metrics.ERRORS.labels("store").inc()
+            return frames.error(
+                str(problem), WSErrorCode.CAPACITY_REACHED, retry_after_s=problem.retry_after_s
+            )
         except (Goodbye, WebSocketDisconnect):
             raise
         except Exception:

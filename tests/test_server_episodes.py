@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fakeredis
 import pytest
 from starlette.testclient import TestClient
 
@@ -19,126 +17,9 @@ from metric_tracker_rl.session import EpisodeSession
 from server.app import build_app
 from server.http_episodes import Episodes, EpisodeTooLongError, UnknownEpisodeError
 from server.play import Play
-from server.redis_store import RedisStore
 from server.settings import Settings
-from server.store import MEMORY, EpisodeStore, SqliteStore, open_store
 
 LIST = {"analysis_method": "list_dates"}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=["sqlite", "redis"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[EpisodeStore]:
-    if request.param == "sqlite":
-        made: EpisodeStore = SqliteStore(str(tmp_path / "s.db"), 60, 100, clock)
-    else:
-        made = RedisStore("", 60, client=fakeredis.FakeRedis(), clock=clock)
-    yield made
-    made.close()
-
-
-def test_a_store_gives_back_what_it_was_given(store: EpisodeStore) -> None:
-    generation = store.create("a", "http", b"{}", [b"1"])
-    assert store.append("a", generation, 1, b'{"x":"\\n"}', "r1")
-    found = store.load("a")
-    assert found is not None
-    assert (found.generation, found.start) == (generation, b"{}")
-    assert found.actions == (b"1", b'{"x":"\\n"}')
-    assert found.request_ids == ("", "r1")
-    assert store.load("b") is None
-
-
-def test_an_action_number_is_taken_only_once(store: EpisodeStore) -> None:
-    generation = store.create("a", "http", b"{}", [])
-    assert store.append("a", generation, 0, b"1", "")
-    assert not store.append("a", generation, 0, b"2", "")
-    assert not store.append("a", generation, 2, b"3", "")
-    assert not store.append("a", "another generation", 1, b"4", "")
-    assert not store.append("b", generation, 0, b"5", "")
-    found = store.load("a")
-    assert found is not None
-    assert found.actions == (b"1",)
-
-
-def test_starting_over_forgets_the_actions_and_shuts_out_old_writers(store: EpisodeStore) -> None:
-    old = store.create("a", "http", b"1", [b"x"])
-    new = store.create("a", "http", b"2", [])
-    assert not store.append("a", old, 1, b"y", "")
-    found = store.load("a")
-    assert found is not None
-    assert (found.generation, found.start, found.actions) == (new, b"2", ())
-
-
-def test_a_deleted_episode_is_gone_and_no_longer_counted(store: EpisodeStore) -> None:
-    store.create("a", "mcp", b"{}", [])
-    store.create("b", "mcp", b"{}", [])
-    store.create("c", "http", b"{}", [])
-    assert store.count("mcp") == 2
-    assert store.delete("a")
-    assert not store.delete("a")
-    assert store.load("a") is None
-    assert (store.count("mcp"), store.count("http")) == (1, 1)
-
-
-def test_an_unused_episode_expires_and_a_used_one_does_not(tmp_path: Path, clock: Clock) -> None:
-    store = SqliteStore(str(tmp_path / "s.db"), 60, 100, clock)
-    generation = store.create("used", "http", b"{}", [])
-    store.create("unused", "http", b"{}", [])
-    clock.now += 40
-    assert store.append("used", generation, 0, b"1", "")
-    clock.now += 30
-    assert store.load("unused") is None
-    assert not store.append("unused", generation, 0, b"1", "")
-    assert store.load("used") is not None
-    assert store.count("http") == 1
-    store.close()
-
-
-def test_the_longest_unused_episode_makes_room(tmp_path: Path, clock: Clock) -> None:
-    store = SqliteStore(str(tmp_path / "s.db"), 60, 3, clock)
-    for name in "abc":
-        clock.now += 1
-        store.create(name, "http", b"{}", [b"1", b"2"])
-    clock.now += 1
-    store.load("a")
-    store.create("d", "http", b"{}", [])
-    assert [name for name in "abcd" if store.load(name)] == ["a", "c", "d"]
-    rows = sqlite3.connect(tmp_path / "s.db").execute("SELECT COUNT(*) FROM actions").fetchone()
-    assert rows == (4,)
-    store.close()
-
-
-def test_without_a_writable_folder_episodes_are_kept_in_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "missing"))
-    store, where = open_store("", 60, 10)
-    assert where == MEMORY
-    store.create("a", "http", b"{}", [])
-    assert store.load("a") is not None
-    store.close()
-
-
-def test_a_folder_that_others_may_write_to_is_not_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    _, where = open_store("", 60, 10)
-    assert where.startswith(str(tmp_path))
-    Path(where).parent.chmod(0o777)
-    assert open_store("", 60, 10)[1] == MEMORY
 
 
 def episodes_at(path: Path, **more: Any) -> Episodes:

@@ -60,9 +60,9 @@ def test_the_list_of_routes_holds_all_that_we_know_of(guarded: TestClient) -> No
     assert {("websocket", "/ws"), ("websocket", "/mcp"), ("POST", "/mcp")} <= set(paths(app))
 
 
-def test_every_route_but_health_refuses_a_caller_without_the_token(guarded: TestClient) -> None:
+def test_every_route_but_the_probes_refuses_a_caller_without_the_token(guarded: TestClient) -> None:
     app: Any = guarded.app
-    listed = [each for each in paths(app) if each[1] != "/health"]
+    listed = [each for each in paths(app) if each[1] not in ("/health", "/ready")]
     assert len(listed) > 20
     for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {TOKEN}"}):
         got = {(kind, path): answered(guarded, kind, path, headers) for kind, path in listed}

@@ -1,0 +1,148 @@
+"""What every episode store does, what it may hold, and how it says no.
+
+StoreError
+├── StoreFullError          a limit of ours is reached, and nothing may be displaced
+└── StoreUnavailableError   the disk, the file or Redis does not take the write right now
+
+A store keeps the reset's arguments and the actions since. Whoever wants the episode plays them
+again, so any worker can go on where another stopped, also after a crash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+MEMORY = "memory"
+RETRY_AFTER_S = 5
+"""What a client is told to wait while the store cannot be used, in seconds."""
+
+
+class StoreError(Exception):
+    """The store refuses; nothing was changed, and the same request may be sent again.
+
+    Attributes:
+        retry_after_s: seconds after which it is worth trying; None where it never is.
+    """
+
+    def __init__(self, message: str, retry_after_s: int | None = RETRY_AFTER_S) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class StoreFullError(StoreError):
+    """A limit is reached, and only running episodes could make room.
+
+    Attributes:
+        own: whether it is the caller's own share that is used up.
+    """
+
+    def __init__(self, message: str, retry_after_s: int | None, *, own: bool = False) -> None:
+        self.own = own
+        super().__init__(message, retry_after_s)
+
+
+class StoreUnavailableError(StoreError):
+    """What the episodes are kept on cannot be read or written at the moment."""
+
+
+@dataclass(frozen=True)
+class StoreLimits:
+    """What a store may hold.
+
+    Attributes:
+        ttl_s: seconds that an episode lives after its last use.
+        episodes: episodes at once.
+        size: bytes on disk, everything included.
+        client_percent: share of episodes and bytes that one client may hold, 1 to 100.
+    """
+
+    ttl_s: float = 3600
+    episodes: int = 100_000
+    size: int = 32 << 20
+    client_percent: int = 25
+
+    @property
+    def life_s(self) -> float:
+        """Seconds until an episode that is used now expires.
+
+        A little more than it has to live, so that not each use need prolong its life.
+        """
+        return self.ttl_s * 65 / 64
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds after which an unused episode may be displaced; until then it is running."""
+        return self.ttl_s / 4
+
+    @property
+    def client_episodes(self) -> int:
+        """Episodes that one client may hold at once."""
+        return max(1, self.episodes * self.client_percent // 100)
+
+
+@dataclass(frozen=True)
+class StoredEpisode:
+    """One episode as it is kept.
+
+    Attributes:
+        generation: changes whenever the episode is started over.
+        start: JSON text of the reset's arguments and of the engine's versions.
+        actions: JSON text of each action, in order.
+        request_ids: the client's name for each request, empty where it gave none.
+    """
+
+    generation: str
+    start: bytes
+    actions: tuple[bytes, ...]
+    request_ids: tuple[str, ...]
+
+
+class EpisodeStore(Protocol):
+    """What a store can do. Called from one thread; other processes use the same store.
+
+    Every method may raise `StoreUnavailableError`.
+    """
+
+    def create(
+        self, episode_id: str, source: str, start: bytes, actions: list[bytes], client: str = ""
+    ) -> str:
+        """Start an episode, or start it over; returns its generation.
+
+        Args:
+            episode_id: its name.
+            source: the transport that opened it.
+            start: see `StoredEpisode`.
+            actions: actions taken so far.
+            client: whose share it counts against; empty for a caller without a bound.
+
+        Raises:
+            StoreFullError: there is no room, or none left for this client.
+        """
+
+    def load(self, episode_id: str) -> StoredEpisode | None:
+        """The episode, its life prolonged; None if unknown or expired."""
+
+    def append(
+        self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
+    ) -> bool:
+        """Add the action of that index; False if another writer was first, or it is gone.
+
+        Raises:
+            StoreFullError: there is no room.
+        """
+
+    def finish(self, episode_id: str, generation: str) -> None:
+        """Mark an episode as over: it is among the first to make room for others."""
+
+    def delete(self, episode_id: str) -> bool:
+        """Forget an episode; False if there was none."""
+
+    def count(self, source: str) -> int:
+        """Living episodes of that source."""
+
+    def check(self) -> None:
+        """Write something small, to find out whether writing works."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""

@@ -1,0 +1,165 @@
+"""The files of a SQLite store: opened by one process at a time, watched, and never split.
+
+SQLite keeps a log and an index next to its file and finds both by name. When somebody deletes or
+replaces the file under running workers, two of them must not go on with different files, and none
+may read the old log into the new file. So every worker looks before and after each transaction
+whether its files are still the ones on disk, and opens them anew, under a lock, if they are not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BUSY_S = 30.0
+"""Longest wait for other workers' transactions, in seconds."""
+
+RESERVE_SHARE = 16
+MAX_RESERVE = 1 << 20
+
+Identity = tuple[tuple[int, int] | None, ...]
+
+
+class StoreFile:
+    """One SQLite file and what belongs to it.
+
+    Args:
+        path: the file; its folder is made where it is missing.
+        size: bytes that the store may take on disk, the reserve included.
+        prepare: makes a new connection ready: pragmas, tables. Called under the lock.
+    """
+
+    def __init__(self, path: str, size: int, prepare: Callable[[sqlite3.Connection], None]) -> None:
+        self._path = Path(path)
+        self._log, self._index = Path(f"{path}-wal"), Path(f"{path}-shm")
+        self._lock = Path(f"{path}-lock")
+        self._prepare = prepare
+        self._seen: Identity | None = None
+        self.reserve = Reserve(Path(f"{path}-reserve"), min(MAX_RESERVE, size // RESERVE_SHARE))
+
+    def connect(self, old: sqlite3.Connection | None = None) -> sqlite3.Connection:
+        """A connection to the file as it is now; the old one is closed.
+
+        Raises:
+            OSError, sqlite3.Error: it cannot be opened or made.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            self._remove_leftovers()
+            # Closed only now: SQLite then sees that the file was moved, and leaves the names alone.
+            if old is not None:
+                old.close()
+            self._seen = None
+            # Opened by one thread and used by the store's own; never by two at once.
+            made = sqlite3.connect(
+                self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._prepare(made)
+            except BaseException:
+                made.close()
+                raise
+            self._seen = self._identity()
+        self.reserve.restore()
+        return made
+
+    def is_current(self) -> bool:
+        """Whether the files on disk are the ones that are open."""
+        return self._identity() == self._seen
+
+    def log_size(self) -> int:
+        """Bytes of the log."""
+        try:
+            return self._log.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def free_bytes(self, size: int) -> int:
+        """Bytes that the file system has left.
+
+        Args:
+            size: bytes of the file once the log is written back; they are spoken for.
+        """
+        found = os.statvfs(self._path.parent)
+        pending = max(0, size - self._path.stat().st_size)
+        return max(0, found.f_bavail * found.f_frsize - pending)
+
+    def _identity(self) -> Identity:
+        return tuple(map(_identity, (self._path, self._log, self._index)))
+
+    def _remove_leftovers(self) -> None:
+        """Remove what belongs to a file that is gone, before SQLite takes it for the new one's."""
+        file, log, _ = found = self._identity()
+        stale: tuple[Path, ...] = ()
+        if file is None:
+            stale = self._log, self._index
+        elif self._seen is not None and found != self._seen:
+            if file == self._seen[0]:
+                # Its log or index was deleted: what is left is not whole.
+                stale = self._path, self._log, self._index
+            elif log == self._seen[1]:
+                stale = self._log, self._index
+        for path in stale:
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Alone among all processes that open this store."""
+        while True:
+            handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                # A lock on a file that was deleted meanwhile keeps nobody out.
+                held = os.fstat(handle)
+                if _identity(self._lock) == (held.st_dev, held.st_ino):
+                    yield
+                    return
+            finally:
+                os.close(handle)
+
+
+class Reserve:
+    """Bytes set aside on disk. Deleting episodes needs space too: this is given up for it.
+
+    Args:
+        path: the file that holds them.
+        size: how many.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._size = size
+
+    def release(self) -> bool:
+        """Give the bytes back to the file system; False if there were none."""
+        try:
+            self._path.unlink()
+        except OSError:
+            return False
+        return True
+
+    def restore(self) -> None:
+        """Set the bytes aside again, where that leaves as many to others."""
+        try:
+            found = os.statvfs(self._path.parent)
+            if self._path.exists() or found.f_bavail * found.f_frsize < 2 * self._size:
+                return
+            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(handle, b"\0" * self._size)
+            finally:
+                os.close(handle)
+        except OSError:
+            self.release()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,647 @@
+"""Episode stores: what they keep, whom they displace, and how they come through a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import multiprocessing
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import pytest
+from full_disk import Disk, small_disk
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
+
+from server import open_store as opening
+from server.app import main
+from server.clients import client_key
+from server.episode_store import (
+    MEMORY,
+    EpisodeStore,
+    StoreFullError,
+    StoreLimits,
+    StoreUnavailableError,
+)
+from server.open_store import open_store
+from server.redis_store import RedisStore
+from server.settings import Settings
+from server.store import SqliteStore
+
+MIB = 1 << 20
+ORDINARY = b"x" * 1400
+"""About what an ordinary episode's start and actions take."""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with small_disk(tmp_path / "disk", 16 * MIB) as disk:
+        yield disk
+
+
+@pytest.fixture(params=["sqlite", "memory", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[EpisodeStore]:
+    limits = StoreLimits(60, 100, client_percent=3)
+    if request.param == "redis":
+        made: EpisodeStore = RedisStore("", limits, client=fakeredis.FakeRedis(), clock=clock)
+    else:
+        path = str(tmp_path / "s.db") if request.param == "sqlite" else MEMORY
+        made = SqliteStore(path, limits, clock)
+    yield made
+    made.close()
+
+
+def living(store: EpisodeStore, names: str) -> str:
+    """Those of the names that are stored."""
+    return "".join(name for name in names if store.load(name))
+
+
+def test_a_store_gives_back_what_it_was_given(store: EpisodeStore) -> None:
+    generation = store.create("a", "http", b"{}", [b"1"])
+    assert store.append("a", generation, 1, b'{"x":"\\n"}', "r1")
+    found = store.load("a")
+    assert found is not None
+    assert (found.generation, found.start) == (generation, b"{}")
+    assert found.actions == (b"1", b'{"x":"\\n"}')
+    assert found.request_ids == ("", "r1")
+    assert store.load("b") is None
+
+
+def test_an_action_number_is_taken_only_once(store: EpisodeStore) -> None:
+    generation = store.create("a", "http", b"{}", [])
+    assert store.append("a", generation, 0, b"1", "")
+    assert not store.append("a", generation, 0, b"2", "")
+    assert not store.append("a", generation, 2, b"3", "")
+    assert not store.append("a", "another generation", 1, b"4", "")
+    assert not store.append("b", generation, 0, b"5", "")
+    found = store.load("a")
+    assert found is not None
+    assert found.actions == (b"1",)
+
+
+def test_starting_over_forgets_the_actions_and_shuts_out_old_writers(store: EpisodeStore) -> None:
+    old = store.create("a", "http", b"1", [b"x"])
+    new = store.create("a", "http", b"2", [])
+    assert not store.append("a", old, 1, b"y", "")
+    found = store.load("a")
+    assert found is not None
+    assert (found.generation, found.start, found.actions) == (new, b"2", ())
+
+
+def test_a_deleted_episode_is_gone_and_no_longer_counted(store: EpisodeStore) -> None:
+    store.create("a", "mcp", b"{}", [])
+    store.create("b", "mcp", b"{}", [])
+    store.create("c", "http", b"{}", [])
+    assert store.count("mcp") == 2
+    assert store.delete("a")
+    assert not store.delete("a")
+    assert store.load("a") is None
+    assert (store.count("mcp"), store.count("http")) == (1, 1)
+
+
+def test_an_unused_episode_expires_and_a_used_one_does_not(tmp_path: Path, clock: Clock) -> None:
+    store = SqliteStore(str(tmp_path / "s.db"), StoreLimits(60), clock)
+    generation = store.create("used", "http", b"{}", [])
+    store.create("unused", "http", b"{}", [])
+    clock.now += 40
+    assert store.append("used", generation, 0, b"1", "")
+    clock.now += 30
+    assert store.load("unused") is None
+    assert not store.append("unused", generation, 0, b"1", "")
+    assert store.load("used") is not None
+    assert store.count("http") == 1
+    store.close()
+
+
+# Who makes room.
+
+
+def test_the_expired_go_first_then_the_finished_then_the_idle_and_the_running_never(
+    tmp_path: Path, clock: Clock
+) -> None:
+    store = SqliteStore(str(tmp_path / "s.db"), StoreLimits(60, 5), clock)
+    store.create("e", "http", b"{}", [])
+    clock.now += 30
+    store.create("i", "http", b"{}", [b"1", b"2"])
+    clock.now += 31
+    for name in "fgr":
+        clock.now += 1
+        generation = store.create(name, "http", b"{}", [])
+        if name != "r":
+            store.finish(name, generation)
+    for name, left in (("1", "ifgr1"), ("2", "igr12"), ("3", "ir123"), ("4", "r1234")):
+        with sqlite3.connect(tmp_path / "s.db") as db:
+            store.create(name, "http", b"{}", [])
+            found = db.execute("SELECT group_concat(id, '') FROM episodes").fetchone()[0]
+        db.close()
+        assert sorted(found) == sorted(left), name
+    with pytest.raises(StoreFullError, match=r"running.* 5 episodes.* in 1\d s") as refused:
+        store.create("5", "http", b"{}", [])
+    assert not refused.value.own
+    assert refused.value.retry_after_s in (14, 15)
+    assert living(store, "r12345") == "r1234"
+    clock.now += refused.value.retry_after_s
+    store.create("5", "http", b"{}", [])
+    store.close()
+
+
+def test_a_client_displaces_its_own_and_never_a_stranger_s(
+    store: EpisodeStore, clock: Clock
+) -> None:
+    store.create("s", "http", b"{}", [], "stranger")
+    store.finish("s", store.load("s").generation)  # type: ignore[union-attr]
+    clock.now += 1
+    done = store.create("a", "http", b"{}", [], "me")
+    store.create("b", "http", b"{}", [], "me")
+    clock.now += 1
+    store.create("c", "http", b"{}", [], "me")
+    with pytest.raises(StoreFullError, match=r"3 % of it.*3 episodes.* in 14 s") as refused:
+        store.create("d", "http", b"{}", [], "me")
+    assert (refused.value.retry_after_s, refused.value.own) == (14, True)
+    store.create("c", "http", b"{}", [], "me")  # starting over takes no more room
+    store.finish("a", done)
+    store.create("d", "http", b"{}", [], "me")
+    clock.now += 14
+    store.create("e", "http", b"{}", [], "me")
+    assert living(store, "sabcde") == "scde"
+    store.create("t", "http", b"{}", [], "another")
+    for name in "12345":  # a caller without a share
+        store.create(name, "http", b"{}", [])
+    assert living(store, "scdet12345") == "scdet12345"
+
+
+def test_a_finished_episode_can_still_be_read(store: EpisodeStore) -> None:
+    generation = store.create("a", "http", b"{}", [b"1"], "me")
+    store.finish("a", "another generation")
+    store.finish("a", generation)
+    found = store.load("a")
+    assert found is not None
+    assert found.actions == (b"1",)
+
+
+def test_steps_count_against_a_client_s_share(tmp_path: Path, clock: Clock) -> None:
+    limits = StoreLimits(60, size=2 * MIB, client_percent=10)
+    store = SqliteStore(str(tmp_path / "s.db"), limits, clock)
+    generation = store.create("a", "http", b"{}", [], "me")
+    other = store.create("b", "http", b"{}", [], "another")
+    steps = 0
+
+    def play() -> None:
+        nonlocal steps
+        while store.append("a", generation, steps, b"x" * 10_000, ""):
+            steps += 1
+
+    with pytest.raises(StoreFullError) as refused:
+        play()
+    assert refused.value.own
+    assert 10 < steps < 20
+    assert store.append("b", other, 0, b"x" * 10_000, "")
+    found = store.load("a")
+    assert found is not None
+    assert len(found.actions) == steps  # what was refused was not half done
+    store.close()
+
+
+def test_an_episode_that_never_fits_is_refused_for_good(tmp_path: Path) -> None:
+    store = SqliteStore(str(tmp_path / "s.db"), StoreLimits(60, size=MIB))
+    with pytest.raises(StoreFullError, match="131072 at a time") as refused:
+        store.create("a", "http", b"x" * MIB, [])
+    assert refused.value.retry_after_s is None
+    store.close()
+
+
+def check(path: Path) -> None:
+    """The file is whole, and the sums by client are what they should be."""
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    counted = "SELECT client, COUNT(*), SUM(bytes) FROM episodes GROUP BY client"
+    assert db.execute(counted).fetchall() == db.execute("SELECT * FROM clients").fetchall()
+    db.close()
+
+
+def on_disk(folder: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("size", [8000, 60_000])
+def test_a_store_never_takes_more_than_its_bytes_and_always_finds_room(
+    tmp_path: Path, clock: Clock, size: int
+) -> None:
+    limit = 4 * MIB
+    store = SqliteStore(str(tmp_path / "s.db"), StoreLimits(3600, size=limit), clock)
+    most = 0
+    for number in range(2 * limit // size):
+        generation = store.create(f"{number:032}", "http", b"x" * size, [])
+        assert store.append(f"{number:032}", generation, 0, b"y" * 200, "")
+        store.finish(f"{number:032}", generation)
+        clock.now += 1
+        most = max(most, on_disk(tmp_path))
+    assert limit // 2 < most <= limit
+    check(tmp_path / "s.db")
+    kept = [n for n in range(number + 1) if store.load(f"{n:032}")]
+    assert kept == list(range(kept[0], number + 1))  # the oldest went first
+    store.close()
+
+
+def test_a_store_full_of_running_episodes_lets_them_go_on(tmp_path: Path, clock: Clock) -> None:
+    store = SqliteStore(str(tmp_path / "s.db"), StoreLimits(3600, size=2 * MIB), clock)
+    running: list[str] = []
+
+    def fill() -> None:
+        while True:
+            running.append(store.create(f"{len(running)}", "http", ORDINARY, []))
+
+    with pytest.raises(StoreFullError, match="full of running episodes"):
+        fill()
+    assert len(running) > 200
+    for number, generation in enumerate(running):
+        assert store.append(f"{number}", generation, 0, b"y" * 100, "")
+    store.close()
+
+
+# A disk that is really full.
+
+
+def created(store: SqliteStore, name: str, most: int) -> list[str]:
+    """Generations of as many ordinary episodes as there is room for."""
+    made: list[str] = []
+    with contextlib.suppress(StoreFullError, StoreUnavailableError):
+        for number in range(most):
+            made.append(store.create(f"{name}-{number:027}", "http", ORDINARY, []))
+    return made
+
+
+def test_a_store_larger_than_its_disk_recovers(disk: Disk, clock: Clock) -> None:
+    """7,388 ordinary episodes, or 64 of 1 MB, had filled 16 MiB for good."""
+    store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=64 * MIB), clock)
+    assert 1000 < len(created(store, "old", 9000)) < 9000
+    with pytest.raises(StoreUnavailableError, match="disk"):
+        store.create("big", "http", b"x" * 1_000_000, [])
+    clock.now += 960  # all of them are idle
+    for big in range(64):
+        generation = store.create(f"big-{big}", "http", b"x" * 1_000_000, [])
+        assert store.load(f"big-{big}") is not None
+        store.finish(f"big-{big}", generation)
+        clock.now += 1
+    assert len(created(store, "new", 9000)) > 1000
+    store.close()
+    check(disk.path / "s.db")
+
+
+def test_a_disk_that_others_filled_is_unavailable_until_it_has_space_again(
+    disk: Disk, clock: Clock
+) -> None:
+    store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=8 * MIB), clock)
+    running = created(store, "old", 500)
+    assert len(running) == 500
+    disk.fill()
+    for turn in range(3):
+        assert len(created(store, f"{turn}", 9000)) < 500
+        disk.fill()
+        for call in (store.check, lambda: store.create("a", "http", ORDINARY, [])):
+            with pytest.raises(StoreUnavailableError) as refused:
+                call()
+            assert refused.value.retry_after_s == 5
+    disk.free()
+    store.check()
+    store.create("a", "http", ORDINARY, [])
+    for number, generation in enumerate(running):  # none of those that ran was displaced
+        assert store.append(f"old-{number:027}", generation, 0, b"1", "")
+    store.close()
+    check(disk.path / "s.db")
+
+
+def test_expired_episodes_make_room_on_a_disk_that_others_keep_full(
+    disk: Disk, clock: Clock
+) -> None:
+    store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=8 * MIB), clock)
+    assert len(created(store, "old", 500)) == 500
+    disk.fill()
+    clock.now += 3660
+    assert len(created(store, "new", 400)) == 400
+    disk.free()
+    store.check()
+    assert (disk.path / "s.db-reserve").stat().st_size == MIB // 2
+    store.close()
+
+
+def test_the_reserve_lets_a_full_disk_s_log_be_written_back(disk: Disk, clock: Clock) -> None:
+    store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=8 * MIB), clock)
+    assert len(created(store, "old", 10)) == 10
+    # All of it is in the log, and the file cannot grow to take it.
+    assert (disk.path / "s.db").stat().st_size < 10 * len(ORDINARY)
+    disk.fill()
+    clock.now += 3660
+    assert len(created(store, "new", 20)) == 20
+    store.close()
+    check(disk.path / "s.db")
+
+
+# A file that is deleted or replaced under several workers.
+
+
+def worker(path: Path) -> SqliteStore:
+    return SqliteStore(str(path), StoreLimits(3600))
+
+
+def delete_all(path: Path) -> None:
+    for each in path.parent.glob(f"{path.name}*"):
+        each.unlink()
+
+
+def delete_folder(path: Path) -> None:
+    delete_all(path)
+    path.parent.rmdir()
+
+
+def replace_by_another(path: Path) -> None:
+    other = worker(path.with_name("other.db"))
+    other.create("brought", "http", b"other", [])
+    other.close()
+    path.with_name("other.db").rename(path)
+
+
+DAMAGE = {
+    "deleted": lambda path: path.unlink(),
+    "deleted whole": delete_all,
+    "folder deleted": delete_folder,
+    "log deleted": lambda path: path.with_name(f"{path.name}-wal").unlink(),
+    "index deleted": lambda path: path.with_name(f"{path.name}-shm").unlink(),
+    "emptied and moved": lambda path: path.rename(path.with_name("moved.db")),
+    "replaced": replace_by_another,
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_workers_agree_again_after_their_file_was(how: str, tmp_path: Path) -> None:
+    path = tmp_path / "store" / "s.db"
+    workers = [worker(path) for _ in range(3)]
+    old = workers[0].create("before", "http", b"{}", [b"1"])
+    for _ in range(3):
+        DAMAGE[how](path)
+        for number, each in enumerate(workers):
+            generation = each.create(f"{number}", "http", b"{}", [])
+            for other in workers:
+                found = other.load(f"{number}")
+                assert found is not None
+                assert found.generation == generation
+        # The second worker's file is a stale one by now, if it has not noticed.
+        assert {each.append("before", old, 1, b"2", "") for each in workers} == {False}
+        assert [each.count("http") for each in workers] == [workers[0].count("http")] * 3
+        if how == "replaced":
+            assert all(each.load("brought") for each in workers)
+    check(path)
+    for each in workers:
+        each.close()
+
+
+def test_an_action_written_to_a_file_that_is_gone_was_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.db"
+    store = worker(path)
+    generation = store.create("a", "http", b"{}", [])
+    transaction = store._transaction
+
+    def deleted_as_it_commits(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        taken = transaction(*arguments)
+        path.unlink()
+        return taken
+
+    monkeypatch.setattr(store, "_transaction", deleted_as_it_commits)
+    assert not store.append("a", generation, 0, b"1", "")
+    assert store.load("a") is None
+    store.close()
+
+
+def test_a_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE precious (x)")
+    db.close()
+    with pytest.raises(StoreUnavailableError, match="another program"):
+        open_store(Settings(episode_store=str(path)))
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT COUNT(*) FROM precious").fetchone() == (0,)
+    db.close()
+
+
+def test_the_tables_of_an_older_release_are_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE episodes (id TEXT PRIMARY KEY)")
+        db.execute("CREATE TABLE actions (episode TEXT REFERENCES episodes (id))")
+    db.close()
+    store = worker(path)
+    store.create("a", "http", b"{}", [])
+    store.close()
+
+
+def test_a_file_replaced_by_garbage_is_unavailable_until_it_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = worker(path)
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(b"no database at all" * 1000)
+    garbage.rename(path)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError):
+            store.check()
+    path.unlink()
+    store.check()
+    store.close()
+
+
+# Opening.
+
+
+def test_a_store_is_opened_by_one_process_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    opened: list[SqliteStore] = []
+    second = threading.Thread(target=lambda: opened.append(worker(path)))
+    with (tmp_path / "s.db-lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        second.start()
+        second.join(0.5)
+        assert opened == []
+        assert not path.exists()
+    second.join()
+    (store,) = opened
+    store.check()
+    store.close()
+
+
+def open_at(folder: str, results: Any) -> None:
+    tempfile.tempdir = folder
+    try:
+        results.put(open_store(Settings())[1])
+    except StoreUnavailableError as problem:
+        results.put(str(problem))
+
+
+@pytest.mark.slow
+def test_processes_that_open_the_default_store_at_once_share_it(tmp_path: Path) -> None:
+    spawning = multiprocessing.get_context("fork")
+    for turn in range(20):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        results = spawning.Queue()
+        workers = [spawning.Process(target=open_at, args=(str(folder), results)) for _ in range(4)]
+        for each in workers:
+            each.start()
+        found = {results.get(timeout=60) for _ in workers}
+        for each in workers:
+            each.join()
+        (path,) = found
+        assert path.startswith(str(folder))
+
+
+def test_one_worker_without_a_writable_folder_keeps_episodes_in_memory_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "missing"))
+    store, where, reason = open_store(Settings())
+    assert where == MEMORY
+    assert "missing" in reason
+    store.create("a", "http", b"{}", [])
+    assert store.load("a") is not None
+    store.close()
+
+
+def test_a_folder_that_others_may_write_to_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    _, where, reason = open_store(Settings())
+    assert where.startswith(str(tmp_path))
+    assert reason == ""
+    Path(where).parent.chmod(0o777)
+    assert open_store(Settings())[1] == MEMORY
+
+
+@pytest.mark.parametrize("address", ["", MEMORY])
+def test_several_workers_never_have_a_memory_each(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "missing"))
+    with pytest.raises(StoreUnavailableError, match="METRIC_TRACKER_EPISODE_STORE"):
+        open_store(Settings(episode_store=address, workers=2))
+    # A worker is not told how many there are; that it has a parent is enough.
+    monkeypatch.setattr(opening.multiprocessing, "parent_process", lambda: object())
+    with pytest.raises(StoreUnavailableError, match="METRIC_TRACKER_EPISODE_STORE"):
+        open_store(Settings(episode_store=address))
+
+
+def test_the_command_does_not_start_several_workers_with_a_memory_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("METRIC_TRACKER_EPISODE_STORE", "memory")
+    monkeypatch.setattr("server.app.serve", lambda *_: pytest.fail("the server was started"))
+    with pytest.raises(SystemExit, match="server: METRIC_TRACKER_EPISODE_STORE is 'memory'"):
+        main(["--workers", "2"])
+
+
+def test_a_redis_that_does_not_answer_stops_the_start() -> None:
+    with pytest.raises(StoreUnavailableError):
+        open_store(Settings(episode_store="redis://127.0.0.1:1/0"))
+
+
+# Redis.
+
+
+class BrokenRedis(fakeredis.FakeRedis):
+    """Refuses to write, as a full one or one that is gone does."""
+
+    problem: Exception | None = None
+
+    def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        if self.problem is not None:
+            raise self.problem
+        return super().execute_command(*arguments, **options)
+
+    def pipeline(self, *arguments: Any, **options: Any) -> Any:
+        if self.problem is not None:
+            raise self.problem
+        return super().pipeline(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    "problem", [OutOfMemoryError("OOM command not allowed"), RedisConnectionError("gone")]
+)
+def test_a_redis_that_is_full_or_gone_is_unavailable_and_comes_back(problem: Exception) -> None:
+    redis = BrokenRedis()
+    store = RedisStore("", StoreLimits(60), client=redis)
+    generation = store.create("a", "http", b"{}", [])
+    redis.problem = problem
+    calls: list[Any] = [
+        lambda: store.create("b", "http", b"{}", [], "me"),
+        lambda: store.load("a"),
+        lambda: store.append("a", generation, 0, b"1", ""),
+        lambda: store.finish("a", generation),
+        lambda: store.delete("a"),
+        lambda: store.count("http"),
+        store.check,
+    ]
+    for call in calls:
+        with pytest.raises(StoreUnavailableError) as refused:
+            call()
+        assert refused.value.retry_after_s == 5
+    redis.problem = None
+    store.check()
+    assert store.append("a", generation, 0, b"1", "")
+
+
+def test_an_episode_whose_actions_redis_has_displaced_is_gone() -> None:
+    redis = fakeredis.FakeRedis()
+    store = RedisStore("", StoreLimits(60), client=redis)
+    generation = store.create("a", "http", b"{}", [])
+    assert store.append("a", generation, 0, b"1", "")
+    (tail,) = redis.scan_iter("*actions*")
+    redis.delete(tail)
+    assert store.load("a") is None
+    assert not store.append("a", generation, 0, b"1", "")
+    assert not store.append("a", generation, 1, b"1", "")
+
+
+# Whose share.
+
+
+@pytest.mark.parametrize(
+    ("peer", "key"),
+    [
+        (("203.0.113.7", 4711), "203.0.113.7"),
+        (("::ffff:203.0.113.7", 1), "203.0.113.7"),
+        (("2001:db8:1:2:3:4:5:6", 1), "2001:db8:1:2::/64"),
+        (("2001:db8:1:2:ffff::", 1), "2001:db8:1:2::/64"),
+        (("testclient", 1), "testclient"),
+        (("", 0), "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_client_is_an_address_or_a_network_of_ipv6(peer: Any, key: str) -> None:
+    assert client_key(peer) == key
+
+
+def test_the_stores_do_not_import_each_other_in_a_circle() -> None:
+    code = "import server.redis_store, sys; sys.exit('server.store' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,243 @@
+"""What clients are told when the episode store is full, unwritable or gone, and that it passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from full_disk import Disk, small_disk
+from starlette.testclient import TestClient
+
+from metric_tracker_rl.cli.server_process import serving
+from server.app import build_app
+from server.http_episodes import Episodes, UnknownEpisodeError
+from server.play import Play
+from server.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+MIB = 1 << 20
+LIST = {"analysis_method": "list_dates"}
+BIG = {"analysis_method": "x" * 1_000_000}
+INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with small_disk(tmp_path / "disk", 16 * MIB) as disk:
+        yield disk
+
+
+@pytest.fixture(autouse=True)
+def always_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer of /ready is given a second time."""
+    monkeypatch.setattr("server.readiness.FRESH_S", 0.0)
+
+
+def client_at(store: Path | str, address: str = "203.0.113.7", **more: Any) -> TestClient:
+    app = build_app(Settings(episode_store=str(store), **more))
+    return TestClient(app, client=(address, 4711), raise_server_exceptions=False)
+
+
+def test_a_disk_that_fills_up_is_503_with_a_time_to_retry_and_passes(disk: Disk) -> None:
+    with client_at(disk.path / "s.db") as client:
+        running = client.post("/reset", json={"seed": 1}).json()["episode_id"]
+        assert client.get("/ready").json() == {"status": "ready", "detail": ""}
+        disk.fill()
+        refused = 0
+        while refused == 0:
+            answer = client.post("/reset", json={"seed": 1})
+            refused += answer.status_code == 503
+            assert answer.status_code in (200, 503), answer.text
+            disk.fill()
+        assert answer.headers["retry-after"] == "5"
+        assert "disk" in answer.json()["detail"]
+        ready = client.get("/ready")
+        assert (ready.status_code, ready.headers["retry-after"]) == (503, "5")
+        assert ready.json()["status"] == "unavailable"
+        assert client.get("/health").status_code == 200
+        step = client.post("/step", json={"episode_id": running, "action": BIG})
+        assert step.status_code == 503
+        session = client.post("/mcp", json=INITIALIZE)
+        assert (session.status_code, session.headers["retry-after"]) == (503, "5")
+        assert session.json()["error"]["data"] == {"retry_after_s": 5}
+        disk.free()
+        assert client.get("/ready").status_code == 200
+        assert client.post("/reset", json={"seed": 2}).status_code == 200
+        assert client.post("/mcp", json=INITIALIZE).status_code == 200
+        step = client.post("/step", json={"episode_id": running, "action": LIST})
+        assert step.json()["observation"]["status"] == "analyzed"
+        state = client.get("/state", params={"episode_id": running}).json()
+        assert state["step_count"] == 1  # the refused step was not taken
+
+
+def test_big_requests_never_brick_a_store(disk: Disk) -> None:
+    """64 requests of 1 MB used to fill the volume, and each later reset was a 500."""
+    statuses = []
+    settings = {"max_store_bytes": 12 * MIB, "client_store_percent": 50}
+    with client_at(disk.path / "s.db", **settings) as stranger:
+        for _ in range(64):
+            answer = stranger.post("/reset", json={})
+            if answer.status_code == 200:
+                body = {"episode_id": answer.json()["episode_id"], "action": BIG}
+                answer = stranger.post("/step", json=body)
+            statuses.append(answer.status_code)
+        assert statuses == sorted(statuses)
+        assert set(statuses) == {200, 429}
+        assert int(answer.headers["retry-after"]) > 600
+        assert "your share" in answer.json()["detail"]
+    with client_at(disk.path / "s.db", "198.51.100.1", **settings) as other:
+        assert other.get("/ready").status_code == 200
+        assert other.post("/reset", json={}).status_code == 200
+
+
+def test_a_client_s_share_does_not_bind_whoever_shows_a_token(tmp_path: Path) -> None:
+    limits: dict[str, Any] = {"max_stored_episodes": 10, "client_store_percent": 20}
+    token = "a-token-long-enough"
+    headers = {"authorization": f"Bearer {token}"}
+    with client_at(tmp_path / "a.db", **limits) as client:
+        assert [client.post("/reset", json={}).status_code for _ in range(3)] == [200, 200, 429]
+    with client_at(tmp_path / "b.db", token=token, **limits) as client:
+        statuses = [client.post("/reset", json={}, headers=headers).status_code for _ in range(11)]
+        assert statuses == [200] * 10 + [503]
+        assert client.get("/ready").status_code == 200  # those that run go on
+        assert client.post("/reset", json={}).status_code == 401
+
+
+def test_a_finished_episode_makes_room_for_its_client_s_next(tmp_path: Path) -> None:
+    limits: dict[str, Any] = {"max_stored_episodes": 10, "client_store_percent": 20}
+    with client_at(tmp_path / "s.db", **limits) as client:
+        for _ in range(5):
+            episode_id = client.post("/reset", json={}).json()["episode_id"]
+            body = {"episode_id": episode_id, "action": {"classifications": []}}
+            assert client.post("/step", json=body).json()["done"]
+            state = client.get("/state", params={"episode_id": episode_id}).json()
+            assert state["status"] == "evaluated" or state["status"] == "completed"
+
+
+def test_a_websocket_is_told_that_the_store_is_unavailable_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with client_at(path) as client:
+        episode_id = client.post("/reset", json={}).json()["episode_id"]
+        step = {"type": "step", "data": LIST}
+        with client.websocket_connect(f"/ws?session_id={episode_id}") as socket:
+            socket.send_json(step)  # the connection has found its episode by the time it answers
+            assert socket.receive_json()["type"] == "observation"
+            hidden, garbage = tmp_path / "hidden", tmp_path / "garbage"
+            path.rename(hidden)
+            garbage.write_bytes(b"not a database" * 1000)
+            garbage.rename(path)
+            socket.send_json(step)
+            told = socket.receive_json()
+            assert told["type"] == "error"
+            assert told["data"]["retry_after_s"] == 5
+            assert client.get("/ready").status_code == 503
+            # Whoever comes now, or leaves with an episode to keep, is served all the same.
+            with client.websocket_connect(f"/ws?session_id={episode_id}") as late:
+                assert "store" in late.receive_json()["data"]["message"]
+            with client.websocket_connect("/ws") as playing:
+                playing.send_json({"type": "reset"})
+                assert playing.receive_json()["type"] == "observation"
+            path.unlink()
+            assert client.get("/ready").status_code == 200
+            socket.send_json(step)
+            assert socket.receive_json()["type"] == "error"  # its episode went with the file
+
+
+def test_a_readiness_answer_is_kept_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def check(_: Episodes) -> None:
+        asked.append("once")
+
+    monkeypatch.setattr("server.readiness.FRESH_S", 3600.0)
+    monkeypatch.setattr(Episodes, "check", check)
+    with client_at(tmp_path / "s.db", token="a-token-long-enough") as client:
+        for _ in range(5):
+            assert client.get("/ready").status_code == 200  # without the token
+    assert asked == ["once"]
+
+
+async def test_a_repeated_request_of_an_episode_that_is_gone_is_unknown(tmp_path: Path) -> None:
+    workers = [Episodes(Settings(episode_store=str(tmp_path / "s.db"))) for _ in range(2)]
+    episode_id, _ = await workers[0].reset({"seed": 5})
+    assert episode_id is not None
+    first = await workers[0].step(episode_id, LIST, "one")
+    assert await workers[0].step(episode_id, LIST, "one") == first
+    await workers[1].end(episode_id)
+    with pytest.raises(UnknownEpisodeError):
+        await workers[0].step(episode_id, LIST, "one")
+    # Started over elsewhere, it has never heard of that request.
+    await workers[1].reset({"seed": 6, "episode_id": episode_id})
+    assert (await workers[0].step(episode_id, LIST, "one")) != first
+    assert (await workers[1].state(episode_id)).step_count == 1
+    for worker in workers:
+        await worker.close()
+
+
+async def test_a_dropped_session_that_cannot_be_kept_is_let_go(tmp_path: Path) -> None:
+    chosen = Settings(episode_store=str(tmp_path / "s.db"), max_stored_episodes=1)
+    episodes = Episodes(chosen)
+    await episodes.reset({"seed": 1})
+    play = Play()
+    play.reset({"seed": 2})
+    assert not await episodes.save(play)
+    await episodes.close()
+
+
+@pytest.mark.slow
+def test_workers_agree_again_after_their_store_was_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "store" / "s.db"
+    environ = {
+        "METRIC_TRACKER_EPISODE_STORE": str(path),
+        "METRIC_TRACKER_LOG_LEVEL": "error",
+        "ENABLE_WEB_INTERFACE": "false",
+    }
+    # A connection for each request, so that both workers get some.
+    alone = {"connection": "close"}
+    with (
+        serving(workers=2, environ=environ) as server,
+        httpx.Client(base_url=server.url, headers=alone, timeout=60) as client,
+    ):
+        for _ in range(2):
+            path.unlink()
+            statuses = []
+            for seed in range(10):
+                started = client.post("/reset", json={"seed": seed})
+                episode_id = started.json()["episode_id"]
+                for step in range(3):
+                    body = {"episode_id": episode_id, "action": LIST}
+                    answer = client.post("/step", json=body)
+                    statuses.append(answer.status_code)
+                    state = client.get("/state", params={"episode_id": episode_id})
+                    assert state.json()["step_count"] == step + 1
+            assert statuses == [200] * 30
+
+
+def test_the_manifest_s_store_fits_its_volume_and_its_probes_ask_the_right_questions() -> None:
+    text = (ROOT / "deploy" / "kubernetes" / "metric-tracker.yaml").read_text()
+    (deployment,) = (each for each in yaml.safe_load_all(text) if each["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (volume,) = pod["volumes"]
+    size = volume["emptyDir"]["sizeLimit"]
+    assert size.endswith("Mi")
+    set_here = {each["name"]: each.get("value") for each in container["env"]}
+    quota = int(set_here["METRIC_TRACKER_MAX_STORE_BYTES"])
+    # As much again is for uploads and other temporary files.
+    assert 2 * quota <= int(size[:-2]) * MIB
+    assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
+    for probe in ("livenessProbe", "startupProbe"):
+        assert container[probe]["httpGet"]["path"] == "/health"
+
+
+def test_the_store_s_default_size_fits_the_volume_that_the_image_is_checked_with() -> None:
+    script = (ROOT / "validation" / "read_only_container").read_text()
+    assert "--tmpfs /tmp:rw,size=64m" in script
+    assert 2 * Settings().max_store_bytes <= 64 * MIB
+    assert "/health" in (ROOT / "Dockerfile").read_text()
