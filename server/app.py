@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -34,13 +35,15 @@ def build_app(chosen: Settings) -> FastAPI:
     from openenv.core.env_server import create_app
 
     from metric_tracker_rl.models import MetricTrackerRlObservation, MetricTrackerRlState
-    from server import routes
+    from server import descriptors, routes
+    from server.access_log import AccessLog
     from server.environment import ENV_NAME, MetricTrackerRlEnvironment
     from server.gate import Gate
     from server.web import web_options
     from server.web.icon import add_icon
     from server.wire import WireAction
 
+    chosen = descriptors.fitted(chosen, descriptors.raise_limit())
     made: FastAPI = create_app(
         MetricTrackerRlEnvironment,
         WireAction,
@@ -53,13 +56,23 @@ def build_app(chosen: Settings) -> FastAPI:
     kept = [each for each in made.router.routes if getattr(each, "path", "") not in OUR_PATHS]
     made.router.routes[:] = kept
     add_icon(made)
+    _close_monitoring(made)
     _add_sessions(made, chosen)
     routes.add_metrics_route(made)
     routes.add_error_answers(made)
+    made.add_middleware(Gate, settings=chosen)
     if chosen.allowed_origins:
         _allow_origins(made, chosen)
-    made.add_middleware(Gate, settings=chosen)
+    made.add_middleware(AccessLog)  # the last one added is the outermost
     return made
+
+
+def _close_monitoring(made: FastAPI) -> None:
+    """Gradio shows everybody how its page is used, unless told not to; our own is /metrics."""
+    for route in made.router.routes:
+        blocks = getattr(getattr(route, "app", None), "blocks", None)
+        if blocks is not None:
+            blocks.enable_monitoring = False
 
 
 def _add_sessions(made: FastAPI, chosen: Settings) -> None:
@@ -114,14 +127,20 @@ def _add_sessions(made: FastAPI, chosen: Settings) -> None:
 
 
 def _allow_origins(made: FastAPI, chosen: Settings) -> None:
-    """Let pages of those origins read the answers."""
+    """Let pages of those origins read the answers, refusals by the gate included."""
     from starlette.middleware.cors import CORSMiddleware
 
     made.add_middleware(
         CORSMiddleware,
         allow_origins=list(chosen.allowed_origins),
         allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["authorization", "content-type", "mcp-session-id", "mcp-protocol-version"],
+        allow_headers=[
+            "authorization",
+            "content-type",
+            "mcp-protocol-version",
+            "mcp-session-id",
+            "x-request-id",
+        ],
         expose_headers=["mcp-session-id", "x-request-id"],
     )
 
@@ -161,6 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not 0 <= given.port <= 65535:
         parser.error(f"--port is {given.port}; allowed: an integer from 0 to 65535")
     changed = dataclasses.replace(chosen, host=given.host, port=given.port, workers=given.workers)
+    os.environ["HOST"] = given.host  # the app, also in a worker, asks whether that is loopback
     serve("server.app:app", changed)
 
 

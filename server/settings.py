@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,13 +14,15 @@ from typing import Any
 
 from metric_tracker_rl.errors import InvalidValueError
 
-DEFAULT_HOST = "0.0.0.0"  # a container's server is useless on loopback
+DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("", "0", "false", "no", "off")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MIN_TOKEN = 16
 """Shortest bearer token, in characters; a shorter one could be found by trying."""
+
+PLAYER_TOKEN = "METRIC_TRACKER_PLAYER_TOKEN"
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("host", "HOST", "address to listen on"),
+    Setting("host", "HOST", "address to listen on; the image sets `0.0.0.0`, all of them"),
     Setting("port", "PORT", "port to listen on", low=1, high=65535),
     Setting("workers", "WORKERS", "worker processes", low=1, high=64),
     Setting(
@@ -75,6 +78,14 @@ SETTINGS: tuple[Setting, ...] = (
         "longest WebSocket message or request body",
         low=1024,
         high=67_108_864,
+    ),
+    Setting(
+        "request_timeout_s",
+        "METRIC_TRACKER_REQUEST_TIMEOUT_S",
+        "seconds for a request's headers, and as many for its body; also how long a client may "
+        "leave replies unread",
+        low=1,
+        high=3600,
     ),
     Setting(
         "max_steps",
@@ -128,14 +139,19 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "token",
         "METRIC_TRACKER_TOKEN",
-        f"bearer token that every route but /health needs, at least {MIN_TOKEN} characters; empty "
-        "for none",
+        f"bearer token that every route but /health and /ready needs, at least {MIN_TOKEN} "
+        "characters; empty for none",
+    ),
+    Setting(
+        "player_token",
+        PLAYER_TOKEN,
+        "second bearer token, for agents: opens POST /step, /mcp and the WebSocket /ws only; "
+        "needs METRIC_TRACKER_TOKEN and differs from it",
     ),
     Setting(
         "allowed_origins",
         "METRIC_TRACKER_ALLOWED_ORIGINS",
-        "origins whose pages may call, comma-separated; the server's own is always allowed; empty "
-        "for any",
+        "origins whose pages may call, comma-separated, besides the server's own page; `*` for any",
     ),
     Setting("log_level", "METRIC_TRACKER_LOG_LEVEL", f"one of {', '.join(LOG_LEVELS)}"),
     Setting(
@@ -171,6 +187,7 @@ class Settings:
     max_mcp_sessions: int = 256
     idle_timeout_s: int = 3600
     max_message_bytes: int = 1 << 20
+    request_timeout_s: int = 30
     max_steps: int = 500
     max_submissions: int = 5
     episode_cache: int = 256
@@ -180,11 +197,18 @@ class Settings:
     max_episode_bytes: int = 4 << 20
     # Kept out of the repr, so that no log line or traceback can show it.
     token: str = field(default="", repr=False)
+    player_token: str = field(default="", repr=False)
     allowed_origins: tuple[str, ...] = ()
     log_level: str = "info"
     visitor_grace_s: int = 600
     source_url: str = ""
     debug: bool = False
+
+    def __post_init__(self) -> None:
+        if self.player_token and not self.token:
+            raise InvalidValueError(PLAYER_TOKEN, "…", "none while METRIC_TRACKER_TOKEN is not set")
+        if self.player_token and self.player_token == self.token:
+            raise InvalidValueError(PLAYER_TOKEN, "…", "another than METRIC_TRACKER_TOKEN")
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -209,6 +233,16 @@ def settings() -> Settings:
     return load_settings()
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own, reachable from nowhere else."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _read(setting: Setting, text: str, default: Any) -> Any:
     name = setting.variable
     if isinstance(default, bool):
@@ -221,7 +255,7 @@ def _read(setting: Setting, text: str, default: Any) -> Any:
         raise InvalidValueError(name, text, f"one of {', '.join(LOG_LEVELS)}")
     if setting.field == "log_level":
         return text.lower()
-    if setting.field == "token" and (len(text) < MIN_TOKEN or not text.isascii()):
+    if setting.field in ("token", "player_token") and (len(text) < MIN_TOKEN or not text.isascii()):
         # The value itself is a secret, even a bad one.
         raise InvalidValueError(name, "…", f"ASCII text of at least {MIN_TOKEN} characters")
     return text
