@@ -182,7 +182,12 @@ class Connection(asyncio.Protocol):
         self._connections.waiting[self] = None
         self._timer = self._loop.call_later(self._connections.timeout_s, self._silent)
 
-    def _silent(self) -> None:
+    def _silent(self, unread_before: int | None = None) -> None:
+        """No request came. While the last reply is still being read, there is more time."""
+        unread = self._transport.get_write_buffer_size()
+        if unread and (unread_before is None or unread < unread_before):
+            self._timer = self._loop.call_later(self._connections.timeout_s, self._silent, unread)
+            return
         metrics.ERRORS.labels("request_timeout").inc()
         self.abort()
 

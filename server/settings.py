@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,6 +22,9 @@ FALSE = ("", "0", "false", "no", "off")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MIN_TOKEN = 16
 """Shortest bearer token, in characters; a shorter one could be found by trying."""
+
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#@\[\]\s]+|\[[0-9a-f:.]+\](:\d+)?)")
+"""Scheme, host and perhaps a port, as a browser sends them."""
 
 PLAYER_TOKEN = "METRIC_TRACKER_PLAYER_TOKEN"
 
@@ -250,7 +254,7 @@ def _read(setting: Setting, text: str, default: Any) -> Any:
     if setting.low is not None and setting.high is not None:
         return _integer(name, text, setting.low, setting.high)
     if setting.field == "allowed_origins":
-        return tuple(each.strip().rstrip("/").lower() for each in text.split(",") if each.strip())
+        return tuple(_origin(name, each) for each in text.split(",") if each.strip())
     if setting.field == "log_level" and text.lower() not in LOG_LEVELS:
         raise InvalidValueError(name, text, f"one of {', '.join(LOG_LEVELS)}")
     if setting.field == "log_level":
@@ -259,6 +263,13 @@ def _read(setting: Setting, text: str, default: Any) -> Any:
         # The value itself is a secret, even a bad one.
         raise InvalidValueError(name, "…", f"ASCII text of at least {MIN_TOKEN} characters")
     return text
+
+
+def _origin(name: str, text: str) -> str:
+    origin = text.strip().rstrip("/").lower()
+    if origin == "*" or ORIGIN.fullmatch(origin):
+        return origin
+    raise InvalidValueError(name, text.strip(), "origins such as https://trainer.example, or *")
 
 
 def _integer(name: str, text: str, low: int, high: int) -> int:

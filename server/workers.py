@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import inspect
 import logging
 import logging.config
 import multiprocessing
@@ -104,7 +105,10 @@ def serve(app: Any, chosen: Settings) -> None:
         with config.bind_socket() as theirs:
             family, address = theirs.family, theirs.getsockname()
         with PortSocket.bound(family, address) as held:
-            Multiprocess(config, sockets=[held]).run()
+            supervisor: Any = Multiprocess
+            if "target" in inspect.signature(supervisor).parameters:  # before uvicorn 0.53
+                supervisor = functools.partial(supervisor, target=uvicorn.Server(config).run)
+            supervisor(config, sockets=[held]).run()
 
 
 def unwatched(lifespan: Lifespan) -> Lifespan:

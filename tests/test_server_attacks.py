@@ -66,12 +66,16 @@ class Server:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, *arguments: str, descriptors: int = 0, **settings: str
+    folder: Path,
+    *arguments: str,
+    descriptors: int = 0,
+    python: tuple[str, ...] = (sys.executable,),
+    **settings: str,
 ) -> Iterator[Server]:
     """A server for as long as the block runs."""
     port = free_port()
     log = folder / f"server-{port}.log"
-    command = [sys.executable, "-m", "server.app", "--port", str(port), *arguments]
+    command = [*python, "-m", "server.app", "--port", str(port), *arguments]
     if descriptors:
         command = ["bash", "-c", f'ulimit -n {descriptors}; exec "$@"', "bash", *command]
     with log.open("wb") as output:
@@ -524,6 +528,44 @@ def command_of(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     return ""
+
+
+# The oldest uvicorn that is allowed; all other tests run on the newest.
+
+OLDEST = re.search(r'"uvicorn>=([0-9.]+),', (ROOT / "pyproject.toml").read_text())
+
+
+@pytest.mark.network
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_oldest_uvicorn_allowed_serves_as_well(tmp_path: Path, workers: str) -> None:
+    uv = shutil.which("uv")
+    if uv is None:
+        pytest.skip("needs uv")
+    assert OLDEST is not None
+    oldest = f"{OLDEST.group(1)}.0"
+    python = (uv, "run", "--no-sync", "--quiet", "--with", f"uvicorn=={oldest}", "python")
+    asked = subprocess.run(
+        [*python, "-c", "import uvicorn; print(uvicorn.__version__)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert asked.stdout.strip() == oldest, asked.stderr
+    with running(
+        tmp_path, "--workers", workers, python=python, METRIC_TRACKER_REQUEST_TIMEOUT_S="1"
+    ) as old:
+        with old.connect() as connection, old.connect() as silent:
+            assert shake_hands(connection, "/ws") == 101
+            reset = say(connection, {"type": "reset", "data": {"seed": 7}})
+            assert reset["data"]["observation"]["status"] == "ready"
+            connection.sendall(frame(1, b'{"type":"state"}') * 20)
+            assert {read_message(connection)["type"] for _ in range(20)} == {"state"}
+            assert is_closed(silent)
+        head = "POST /reset HTTP/1.1\nHost: localhost\nContent-Type: application/json"
+        assert old.ask(head, b"{}")[0] == 200
+        assert old.ask(f"{head}\nOrigin: {PAGE}", b"{}")[0] == 403
 
 
 # The official suite.

@@ -78,6 +78,21 @@ def test_the_tokens_of_both_roles_are_read_and_shown_by_neither_repr_nor_error()
         assert player not in str(refused.value)
 
 
+def test_origins_are_read_as_browsers_send_them_and_anything_else_is_refused() -> None:
+    given = "https://Trainer.example/, http://10.0.0.1:3000,http://[fd00::1]:80 ,*,extension://abc"
+    read = load_settings({"METRIC_TRACKER_ALLOWED_ORIGINS": given}).allowed_origins
+    assert read == (
+        "https://trainer.example",
+        "http://10.0.0.1:3000",
+        "http://[fd00::1]:80",
+        "*",
+        "extension://abc",
+    )
+    for wrong in ("trainer.example", "https://", "https://[", "https://a/page", "https://a b"):
+        with pytest.raises(InvalidValueError, match="METRIC_TRACKER_ALLOWED_ORIGINS"):
+            load_settings({"METRIC_TRACKER_ALLOWED_ORIGINS": f"https://fine.example,{wrong}"})
+
+
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
