@@ -24,6 +24,9 @@ PING_INTERVAL_S = 30.0
 PING_TIMEOUT_S = 900.0
 """A client that thinks for minutes may answer no ping; only one gone for good is dropped."""
 
+WORKER_TIMEOUT_S = 60
+"""A worker that starts on a busy machine is silent for a while; only one that hangs is replaced."""
+
 SPREADS = sys.platform == "linux"
 """Whether the system spreads connections over several sockets that listen on one port."""
 
@@ -95,6 +98,7 @@ def serve(app: Any, chosen: Settings) -> None:
         # Deflate would cost a session more memory than everything else it has.
         "ws_per_message_deflate": False,
         "timeout_graceful_shutdown": 10,
+        "timeout_worker_healthcheck": WORKER_TIMEOUT_S,
     }
     with metrics.shared_folder(chosen.workers):
         if chosen.workers == 1 or not SPREADS:
@@ -106,7 +110,7 @@ def serve(app: Any, chosen: Settings) -> None:
             family, address = theirs.family, theirs.getsockname()
         with PortSocket.bound(family, address) as held:
             supervisor: Any = Multiprocess
-            if "target" in inspect.signature(supervisor).parameters:  # before uvicorn 0.53
+            if "target" in inspect.signature(supervisor).parameters:  # uvicorn before 0.53
                 supervisor = functools.partial(supervisor, target=uvicorn.Server(config).run)
             supervisor(config, sockets=[held]).run()
 
