@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,8 @@ def build_app(chosen: Settings) -> FastAPI:
     from openenv.core.env_server import create_fastapi_app
 
     from metric_tracker_rl.models import MetricTrackerRlObservation, MetricTrackerRlState
-    from server import routes
+    from server import descriptors, routes
+    from server.access_log import AccessLog
     from server.clients import ClientKeys
     from server.environment import ENV_NAME, MetricTrackerRlEnvironment
     from server.gate import Gate
@@ -44,6 +46,7 @@ def build_app(chosen: Settings) -> FastAPI:
     from server.web.icon import add_icon
     from server.wire import WireAction
 
+    chosen = descriptors.fitted(chosen, descriptors.raise_limit())
     made: FastAPI = create_fastapi_app(
         MetricTrackerRlEnvironment,
         WireAction,
@@ -63,10 +66,11 @@ def build_app(chosen: Settings) -> FastAPI:
     routes.add_metrics_route(made)
     routes.add_error_answers(made)
     guard_page(made, chosen)
-    if chosen.allowed_origins:
-        _allow_origins(made, chosen)
     made.add_middleware(ClientKeys, trusted=bool(chosen.token))
     made.add_middleware(Gate, settings=chosen)
+    if chosen.allowed_origins:
+        _allow_origins(made, chosen)
+    made.add_middleware(AccessLog)  # the last one added is the outermost
     return made
 
 
@@ -124,14 +128,20 @@ def _add_sessions(made: FastAPI, chosen: Settings) -> None:
 
 
 def _allow_origins(made: FastAPI, chosen: Settings) -> None:
-    """Let pages of those origins read the answers."""
+    """Let pages of those origins read the answers, refusals by the gate included."""
     from starlette.middleware.cors import CORSMiddleware
 
     made.add_middleware(
         CORSMiddleware,
         allow_origins=list(chosen.allowed_origins),
         allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["authorization", "content-type", "mcp-session-id", "mcp-protocol-version"],
+        allow_headers=[
+            "authorization",
+            "content-type",
+            "mcp-protocol-version",
+            "mcp-session-id",
+            "x-request-id",
+        ],
         expose_headers=["mcp-session-id", "x-request-id"],
     )
 
@@ -171,6 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not 0 <= given.port <= 65535:
         parser.error(f"--port is {given.port}; allowed: an integer from 0 to 65535")
     changed = dataclasses.replace(chosen, host=given.host, port=given.port, workers=given.workers)
+    os.environ["HOST"] = given.host  # the app, also in a worker, asks whether that is loopback
     try:
         # Before any worker starts: each would end with the same trace, and be started again.
         open_store(changed)[0].close()

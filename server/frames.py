@@ -22,6 +22,12 @@ EMPTY = MetricTrackerRlObservation().model_dump(exclude={"reward", "done"})
 MAX_DEPTH = 64
 """Levels of a message; a report's rows need five."""
 
+MAX_MEMBERS = 1000
+"""Members of one object; a report's row has nine."""
+
+MAX_COMMAS = 20_000
+"""Commas of a message, which bound its values; the longest report, 1,000 rows, has 9,000."""
+
 
 def observation_data(
     reply: Reply, task_id: str, metadata: dict[str, Any] | None = None
@@ -66,8 +72,12 @@ def loads(text: str | bytes) -> Any:
     """Value of a JSON text.
 
     Raises:
-        ValueError: not JSON, or nested deeper than `MAX_DEPTH`.
+        ValueError: not JSON.
+        UnwieldyError: nested too deeply, or too many values.
     """
+    commas = text.count(",") if isinstance(text, str) else text.count(b",")
+    if commas > MAX_COMMAS:
+        raise TooManyValuesError
     try:
         value = orjson.loads(text)
     except ValueError:
@@ -76,39 +86,61 @@ def loads(text: str | bytes) -> Any:
             value = json.loads(text)
         except RecursionError:
             raise TooDeepError from None
-    if _openings(text) > MAX_DEPTH:
-        check_depth(value)
+    if commas >= MAX_MEMBERS or _openings(text) > MAX_DEPTH:
+        check_shape(value)
     return value
 
 
-class TooDeepError(ValueError):
+class UnwieldyError(ValueError):
+    """JSON of a shape that would take too long to look through."""
+
+
+class TooDeepError(UnwieldyError):
     """JSON that nests deeper than anything we read, and than some writers can write."""
 
     def __init__(self) -> None:
         super().__init__(f"nested too deeply; allowed: {MAX_DEPTH} levels")
 
 
-def check_depth(value: Any) -> None:
+class TooManyMembersError(UnwieldyError):
+    """An object of more members than anything we read has; each would get an error of its own."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"an object with {count} members; allowed: {MAX_MEMBERS}")
+
+
+class TooManyValuesError(UnwieldyError):
+    """JSON of more values than anything we read has."""
+
+    def __init__(self) -> None:
+        super().__init__(f"too many values; allowed: {MAX_COMMAS} commas")
+
+
+def check_shape(value: Any) -> None:
     """Look through nested lists and objects.
 
     Raises:
         TooDeepError: there are more than `MAX_DEPTH` levels.
+        TooManyMembersError: an object has more than `MAX_MEMBERS` members.
     """
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH + 1):
-        level = [
-            child
-            for each in level
-            if isinstance(each, dict | list)
-            for child in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
+        below: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                if len(each) > MAX_MEMBERS:
+                    raise TooManyMembersError(len(each))
+                below += each.values()
+            elif isinstance(each, list):
+                below += each
+        if not below:
             return
+        level = below
     raise TooDeepError
 
 
 def _openings(text: str | bytes) -> int:
-    """Most levels that a text can have, told at a glance."""
+    """A bound on the levels of a text."""
     if isinstance(text, str):
         return text.count("{") + text.count("[")
     return text.count(b"{") + text.count(b"[")

@@ -1,4 +1,4 @@
-"""What every request passes: origin, token, size; and what every request leaves: a log line.
+"""Who may do what: origin, token, role, and a body's size.
 
 Plain ASGI, and for a WebSocket nothing after its handshake: messages go by untouched.
 """
@@ -7,60 +7,59 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
-import time
-import uuid
-from http.cookies import CookieError, SimpleCookie
-from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from typing import Literal
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from server import frames, metrics
+from server.body import BodyError, TooBigError, limited
+from server.origins import Origins
 from server.settings import MAX_RECORDING_BYTES, Settings
+
+Role = Literal["trainer", "player"]
+
+ROLE_KEY = "role"
+"""Where a scope's `state` holds the caller's role."""
 
 OPEN_PATHS = ("/health", "/ready")
 """Paths that need no token: a load balancer has none."""
 
-QUIET_PATHS = ("/health", "/ready", "/metrics")
+PLAYER_ROUTES = (
+    ("POST", "/step"),
+    ("POST", "/mcp"),
+    ("GET", "/mcp"),
+    ("DELETE", "/mcp"),
+    ("websocket", "/ws"),
+    ("websocket", "/mcp"),
+)
+"""All that the player token opens."""
+
 WEB = "/web"
 COOKIE = "metric_tracker_web"
-MAX_REQUEST_ID = 64
 UPLOAD = f"{WEB}/gradio_api/upload"
 FORM_BYTES = 64 * 1024
 """What a form adds around an uploaded file, at most."""
 
-logger = logging.getLogger("metric_tracker.http")
-
-
-class TooBigError(HTTPException):
-    """A body longer than allowed, found while it was read.
-
-    Of the framework's own kind, because whoever reads the body turns any other into a 400.
-    """
-
-    def __init__(self, limit: int) -> None:
-        metrics.ERRORS.labels("too_big").inc()
-        super().__init__(413, f"A request body may have {limit} bytes.")
-
 
 class Gate:
-    """Middleware around the whole app.
+    """Middleware around all routes; it leaves the caller's role in the scope's state.
 
     Args:
         app: what is behind it.
-        settings: token, origins and sizes.
+        settings: tokens, origins and sizes.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._origins = frozenset(settings.allowed_origins)
+        self._origins = Origins(settings)
         self._max_bytes = settings.max_message_bytes
+        self._timeout_s = settings.request_timeout_s
         self._token = settings.token.encode()
+        self._player_token = settings.player_token.encode()
         # A browser keeps this instead of the token; it opens this server and nothing else.
         self._ticket = hmac.new(self._token, b"metric-tracker-web", hashlib.sha256).hexdigest()
 
@@ -69,71 +68,33 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        denial = self._denial(scope, headers)
+        denial = self._denial(scope, Headers(scope=scope))
         if scope["type"] == "websocket":
             if denial is None:
                 await self._app(scope, receive, send)
             else:
                 await _deny_websocket(scope, receive, send, denial)
             return
-        await self._serve(scope, receive, send, headers, denial)
-
-    async def _serve(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        headers: Headers,
-        denial: Response | None,
-    ) -> None:
-        started = time.perf_counter()
-        request_id = _request_id(headers)
-        notes: dict[str, Any] = {}
-        scope.setdefault("state", {})["notes"] = notes
-        status = 500
-
-        async def sending(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    (b"x-request-id", request_id.encode("latin-1")),
-                ]
-            await send(message)
-
+        if denial is not None:
+            await denial(scope, receive, send)
+            return
+        page = route_path(scope).startswith(f"{WEB}/")  # its uploads are no messages
+        body = limited(receive, self._limit(scope), self._timeout_s, is_json=not page)
         try:
-            if denial is not None:
-                await denial(scope, receive, sending)
-            else:
-                await self._app(scope, self._counting(receive, self._limit(scope)), sending)
-        except TooBigError as problem:
-            await _refusal(413, problem.detail)(scope, receive, sending)
-        finally:
-            seconds = time.perf_counter() - started
-            route = getattr(scope.get("route"), "path", "other")
-            metrics.REQUESTS.labels(route, str(status)).observe(seconds)
-            quiet = scope["path"] in QUIET_PATHS
-            logger.log(
-                logging.DEBUG if quiet else logging.INFO,
-                "request",
-                extra={
-                    "request_id": request_id,
-                    "method": scope["method"],
-                    "path": scope["path"],
-                    "status": status,
-                    "ms": round(seconds * 1000, 3),
-                    **notes,
-                },
-            )
+            await self._app(scope, body, send)
+        except BodyError as problem:
+            await _refused(problem)(scope, receive, send)
 
     def _denial(self, scope: Scope, headers: Headers) -> Response | None:
         """Answer to a request that may not pass, None for one that may."""
-        if not self._origin_allowed(headers):
+        problem = self._origins.refusal(scope, headers)
+        if problem is not None:
             metrics.ERRORS.labels("origin").inc()
-            return _refusal(403, "Pages of this origin may not call this server.")
-        if self._token and scope["path"] not in OPEN_PATHS and not self._has_token(scope, headers):
+            return _refusal(403, problem)
+        role = self._role(headers)
+        path = route_path(scope)
+        scope.setdefault("state", {})[ROLE_KEY] = role or "player"
+        if role is None and path not in OPEN_PATHS:
             ticket = self._new_ticket(scope)
             if ticket is not None:
                 return ticket
@@ -143,48 +104,64 @@ class Gate:
                 "This server needs a token: send the header Authorization: Bearer <token>.",
                 {"www-authenticate": "Bearer"},
             )
+        method = scope.get("method", "websocket")
+        if role == "player" and (method, path) not in PLAYER_ROUTES and path not in OPEN_PATHS:
+            metrics.ERRORS.labels("role").inc()
+            return _refusal(
+                403,
+                "The player token may only POST /step, use /mcp and open the WebSocket /ws; "
+                "this needs the trainer's token.",
+            )
         length = headers.get("content-length", "")
         limit = self._limit(scope)
         if length.isascii() and length.isdigit() and int(length[:12]) > limit:
-            return _refusal(413, TooBigError(limit).detail)
+            return _refused(TooBigError(limit))
         return None
 
     def _limit(self, scope: Scope) -> int:
-        """Longest body of a request."""
-        recording = MAX_RECORDING_BYTES + FORM_BYTES
-        return max(self._max_bytes, recording) if scope["path"] == UPLOAD else self._max_bytes
+        """Longest body of a request, in bytes."""
+        if route_path(scope) == UPLOAD:
+            return max(self._max_bytes, MAX_RECORDING_BYTES + FORM_BYTES)
+        return self._max_bytes
 
-    def _origin_allowed(self, headers: Headers) -> bool:
-        origin = headers.get("origin")
-        if not self._origins or origin is None or "*" in self._origins:
-            return True
-        return (
-            origin.lower() in self._origins
-            or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
-        )
-
-    def _has_token(self, scope: Scope, headers: Headers) -> bool:
+    def _role(self, headers: Headers) -> Role | None:
+        """What the caller may be; None for one without a valid token where one is needed."""
+        if not self._token:
+            return "trainer"
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return hmac.compare_digest(given.strip().encode(), self._token)
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and hmac.compare_digest(cookie.value, self._ticket)
+            secret = given.strip().encode()
+            is_trainer = hmac.compare_digest(secret, self._token)
+            is_player = hmac.compare_digest(secret, self._player_token)
+            if is_trainer:
+                return "trainer"
+            return "player" if is_player and self._player_token else None
+        return "trainer" if self._has_ticket(headers) else None
+
+    def _has_ticket(self, headers: Headers) -> bool:
+        """Whether our own cookie is there; what others look like does not matter."""
+        pairs = (
+            pair.partition("=") for each in headers.getlist("cookie") for pair in each.split(";")
+        )
+        return any(
+            hmac.compare_digest(value.strip().encode(), self._ticket.encode())
+            for name, _, value in pairs
+            if name.strip() == COOKIE
+        )
 
     def _new_ticket(self, scope: Scope) -> Response | None:
         """For a browser that opens `/web?token=…`: the same page, with a cookie for the token."""
         if scope["type"] != "http" or scope["method"] != "GET":
             return None
-        path = scope["path"]
+        path = route_path(scope)
         if path != WEB and not path.startswith(f"{WEB}/"):
             return None
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         given = query.pop("token", "")
         if not hmac.compare_digest(given.encode(), self._token):
             return None
-        response = RedirectResponse(path + (f"?{urlencode(query)}" if query else ""), 303)
+        location = scope["path"] + (f"?{urlencode(query)}" if query else "")
+        response = RedirectResponse(location, 303)
         response.set_cookie(
             COOKIE,
             self._ticket,
@@ -194,19 +171,16 @@ class Gate:
         )
         return response
 
-    def _counting(self, receive: Receive, limit: int) -> Receive:
-        """The body, up to its longest."""
-        seen = 0
 
-        async def receiving() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > limit:
-                raise TooBigError(limit)
-            return message
+def route_path(scope: Scope) -> str:
+    """A request's path as the routes see it, without the prefix that the app is served under."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
 
-        return receiving
+
+def _refused(problem: BodyError) -> Response:
+    return _refusal(problem.status_code, problem.detail, dict(problem.headers or {}))
 
 
 def _refusal(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
@@ -222,11 +196,3 @@ async def _deny_websocket(scope: Scope, receive: Receive, send: Send, denial: Re
         await websocket.send_denial_response(denial)
     else:
         await websocket.close(1008)
-
-
-def _request_id(headers: Headers) -> str:
-    """The client's own id where it is fit to be logged, a new one otherwise."""
-    given = headers.get("x-request-id", "")
-    if 0 < len(given) <= MAX_REQUEST_ID and given.isascii() and given.isprintable():
-        return given
-    return uuid.uuid4().hex

@@ -89,7 +89,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
     ) -> Response:
         """Start an episode and get its id; with the id of a running one, start that one over."""
         arguments = body.model_dump(exclude_unset=True)
-        frames.check_depth(arguments)
+        frames.check_shape(arguments)
         episode_id, data = await episodes.reset(arguments)
         _note(request, episode_id)
         return _json({**data, "episode_id": episode_id})
@@ -103,7 +103,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
     )
     async def step(request: Request, body: EpisodeStepRequest) -> Response:
         """Take one step of the episode of that id, on whichever worker."""
-        frames.check_depth(body.action)
+        frames.check_shape(body.action)
         if body.episode_id is None:
             return _json(_without_episode(body.action))
         _note(request, body.episode_id)
@@ -153,9 +153,9 @@ def add_error_answers(app: FastAPI) -> None:
         metrics.ERRORS.labels("store").inc()
         return _json({"detail": str(problem)}, *store_refusal(problem))
 
-    async def too_deep(_: Request, problem: Exception) -> Response:
+    async def unwieldy(_: Request, problem: Exception) -> Response:
         metrics.ERRORS.labels("invalid_request").inc()
-        return _json({"detail": f"The body is {problem}."}, 400)
+        return _json({"detail": f"Cannot read the body: {problem}."}, 400)
 
     async def invalid(_: Request, problem: Exception) -> Response:
         assert isinstance(problem, RequestValidationError)
@@ -184,7 +184,7 @@ def add_error_answers(app: FastAPI) -> None:
     app.add_exception_handler(UnknownEpisodeError, gone)
     app.add_exception_handler(EpisodeTooLongError, too_long)
     app.add_exception_handler(StoreError, not_stored)
-    app.add_exception_handler(frames.TooDeepError, too_deep)
+    app.add_exception_handler(frames.UnwieldyError, unwieldy)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(Exception, internal)

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,7 +15,7 @@ from typing import Any
 
 from metric_tracker_rl.errors import InvalidValueError
 
-DEFAULT_HOST = "0.0.0.0"  # a container's server is useless on loopback
+DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("", "0", "false", "no", "off")
@@ -23,6 +25,10 @@ MIN_TOKEN = 16
 
 MAX_RECORDING_BYTES = 5_000_000
 """Largest recording that the web page opens."""
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#@\[\]\s]+|\[[0-9a-f:.]+\](:\d+)?)")
+"""Scheme, host and perhaps a port, as a browser sends them."""
+
+PLAYER_TOKEN = "METRIC_TRACKER_PLAYER_TOKEN"
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("host", "HOST", "address to listen on"),
+    Setting("host", "HOST", "address to listen on; the image sets `0.0.0.0`, all of them"),
     Setting("port", "PORT", "port to listen on", low=1, high=65535),
     Setting("workers", "WORKERS", "worker processes", low=1, high=64),
     Setting(
@@ -78,6 +84,14 @@ SETTINGS: tuple[Setting, ...] = (
         "longest WebSocket message or request body",
         low=1024,
         high=67_108_864,
+    ),
+    Setting(
+        "request_timeout_s",
+        "METRIC_TRACKER_REQUEST_TIMEOUT_S",
+        "seconds for a request's headers, and as many for its body; also how long a client may "
+        "leave replies unread",
+        low=1,
+        high=3600,
     ),
     Setting(
         "max_steps",
@@ -146,14 +160,19 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "token",
         "METRIC_TRACKER_TOKEN",
-        "bearer token that every route but /health and /ready needs, at least "
-        f"{MIN_TOKEN} characters; empty for none",
+        f"bearer token that every route but /health and /ready needs, at least {MIN_TOKEN} "
+        "characters; empty for none",
+    ),
+    Setting(
+        "player_token",
+        PLAYER_TOKEN,
+        "second bearer token, for agents: opens POST /step, /mcp and the WebSocket /ws only; "
+        "needs METRIC_TRACKER_TOKEN and differs from it",
     ),
     Setting(
         "allowed_origins",
         "METRIC_TRACKER_ALLOWED_ORIGINS",
-        "origins whose pages may call, comma-separated; the server's own is always allowed; empty "
-        "for any",
+        "origins whose pages may call, comma-separated, besides the server's own page; `*` for any",
     ),
     Setting("log_level", "METRIC_TRACKER_LOG_LEVEL", f"one of {', '.join(LOG_LEVELS)}"),
     Setting(
@@ -212,6 +231,7 @@ class Settings:
     max_mcp_sessions: int = 256
     idle_timeout_s: int = 3600
     max_message_bytes: int = 1 << 20
+    request_timeout_s: int = 30
     max_steps: int = 500
     max_submissions: int = 5
     episode_cache: int = 256
@@ -223,6 +243,7 @@ class Settings:
     max_episode_bytes: int = 4 << 20
     # Kept out of the repr, so that no log line or traceback can show it.
     token: str = field(default="", repr=False)
+    player_token: str = field(default="", repr=False)
     allowed_origins: tuple[str, ...] = ()
     log_level: str = "info"
     visitor_grace_s: int = 600
@@ -231,6 +252,12 @@ class Settings:
     private_endpoints: bool = False
     source_url: str = ""
     debug: bool = False
+
+    def __post_init__(self) -> None:
+        if self.player_token and not self.token:
+            raise InvalidValueError(PLAYER_TOKEN, "…", "none while METRIC_TRACKER_TOKEN is not set")
+        if self.player_token and self.player_token == self.token:
+            raise InvalidValueError(PLAYER_TOKEN, "…", "another than METRIC_TRACKER_TOKEN")
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -255,6 +282,16 @@ def settings() -> Settings:
     return load_settings()
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own, reachable from nowhere else."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _read(setting: Setting, text: str, default: Any) -> Any:
     name = setting.variable
     if isinstance(default, bool):
@@ -262,15 +299,22 @@ def _read(setting: Setting, text: str, default: Any) -> Any:
     if setting.low is not None and setting.high is not None:
         return _integer(name, text, setting.low, setting.high)
     if setting.field == "allowed_origins":
-        return tuple(each.strip().rstrip("/").lower() for each in text.split(",") if each.strip())
+        return tuple(_origin(name, each) for each in text.split(",") if each.strip())
     if setting.field == "log_level" and text.lower() not in LOG_LEVELS:
         raise InvalidValueError(name, text, f"one of {', '.join(LOG_LEVELS)}")
     if setting.field == "log_level":
         return text.lower()
-    if setting.field == "token" and (len(text) < MIN_TOKEN or not text.isascii()):
+    if setting.field in ("token", "player_token") and (len(text) < MIN_TOKEN or not text.isascii()):
         # The value itself is a secret, even a bad one.
         raise InvalidValueError(name, "…", f"ASCII text of at least {MIN_TOKEN} characters")
     return text
+
+
+def _origin(name: str, text: str) -> str:
+    origin = text.strip().rstrip("/").lower()
+    if origin == "*" or ORIGIN.fullmatch(origin):
+        return origin
+    raise InvalidValueError(name, text.strip(), "origins such as https://trainer.example, or *")
 
 
 def _integer(name: str, text: str, low: int, high: int) -> int:

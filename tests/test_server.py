@@ -337,9 +337,9 @@ def test_the_log_of_the_server_tells_no_label_and_no_seed(talk: Talk, server_log
 # Settings.
 
 
-def test_settings_have_defaults_that_suit_a_container() -> None:
+def test_without_settings_the_server_is_there_for_this_machine_only() -> None:
     settings = load_settings({})
-    assert (settings.host, settings.port, settings.workers) == ("0.0.0.0", 8000, 1)
+    assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
     assert settings.debug is False
 
 

@@ -1,4 +1,4 @@
-"""Who gets in: token, origin and size, route by route."""
+"""Who gets in: tokens, roles, origin and size, route by route."""
 
 from __future__ import annotations
 
@@ -9,21 +9,35 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.routing import Mount, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.types import Receive, Scope, Send
 
+from metric_tracker_rl.errors import InvalidValueError
 from server.app import build_app
+from server.gate import PLAYER_ROUTES, Gate
 from server.settings import Settings
 
 TOKEN = "a-token-for-tests-only"
+PLAYER_TOKEN = "a-token-for-players-only"
 ALLOWED = {"authorization": f"Bearer {TOKEN}"}
+PLAYING = {"authorization": f"Bearer {PLAYER_TOKEN}"}
+PAGE = "https://trainer.example"
 
 
 @pytest.fixture(scope="module")
 def guarded(request: pytest.FixtureRequest) -> Iterator[TestClient]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENABLE_WEB_INTERFACE", "true")
-        app = build_app(Settings(token=TOKEN, episode_store="memory"))
+        app = build_app(
+            Settings(
+                token=TOKEN,
+                player_token=PLAYER_TOKEN,
+                episode_store="memory",
+                allowed_origins=(PAGE,),
+            )
+        )
     with TestClient(app, follow_redirects=False) as client:
         yield client
 
@@ -113,6 +127,130 @@ def test_a_forged_cookie_opens_nothing(guarded: TestClient) -> None:
         assert guarded.get("/metrics", headers=headers).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "other", ["\\351", 'prefs={"theme": "dark", "n": [1, 2]}', "a;b;=;,", "x="]
+)
+def test_cookies_of_others_change_nothing(guarded: TestClient, other: str) -> None:
+    """They come in any form, before ours or after it, and ours may be there twice."""
+    ticket = guarded.get(f"/web?token={TOKEN}").headers["set-cookie"].partition(";")[0]
+    guarded.cookies.clear()
+    for cookie in (
+        f"{other}; {ticket}",
+        f"{ticket}; {other}",
+        f"metric_tracker_web={other}; {ticket}",
+    ):
+        sent = {"cookie": cookie.encode("latin-1")}
+        assert guarded.get("/metrics", headers=sent).status_code == 200  # type: ignore[arg-type]
+    for cookie in (other, f"metric_tracker_web={other}", 'metric_tracker_web="\xe9"'):
+        sent = {"cookie": cookie.encode("latin-1")}
+        assert guarded.get("/metrics", headers=sent).status_code == 401  # type: ignore[arg-type]
+
+
+def test_a_token_of_other_letters_is_refused_and_not_an_error(guarded: TestClient) -> None:
+    sent = {"authorization": "Bearer \xe9\xff".encode("latin-1")}
+    assert guarded.get("/metrics", headers=sent).status_code == 401  # type: ignore[arg-type]
+
+
+def test_the_player_s_token_opens_what_a_player_needs_and_nothing_else(guarded: TestClient) -> None:
+    app: Any = guarded.app
+    got = {(kind, path): answered(guarded, kind, path, PLAYING) for kind, path in paths(app)}
+    denied = {each for each, status in got.items() if status == 403}
+    assert denied == {each for each in got if each not in PLAYER_ROUTES and each[1] != "/health"}
+    assert got["websocket", "/ws"] == got["websocket", "/mcp"] == 101
+    assert not {401, 403} & {got["POST", "/step"], got["POST", "/mcp"]}
+    assert guarded.get(f"/web?token={PLAYER_TOKEN}").status_code == 401
+
+
+async def roles_of(settings: Settings, *requests: dict[str, str]) -> list[str]:
+    """The roles that the gate gives to requests, as the routes see them."""
+    seen: list[str] = []
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["state"]["role"])
+
+    for each in requests:
+        token = each.pop("token", "")
+        headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
+        scope = {**each, "headers": headers}
+        await Gate(route, settings)(scope, never, never)
+    return seen
+
+
+async def never(*_: Any) -> Any:
+    raise AssertionError("answered by the gate")
+
+
+async def test_the_gate_tells_the_routes_who_calls() -> None:
+    both = Settings(token=TOKEN, player_token=PLAYER_TOKEN)
+    for request in (
+        {"type": "http", "method": "POST", "path": "/step"},
+        {"type": "websocket", "path": "/ws"},
+        {"type": "websocket", "path": "/mcp"},
+    ):
+        trainer, player = {**request, "token": TOKEN}, {**request, "token": PLAYER_TOKEN}
+        assert await roles_of(both, {**trainer}, player) == ["trainer", "player"]
+        assert await roles_of(Settings(token=TOKEN), {**trainer}) == ["trainer"]
+        assert await roles_of(Settings(), request, trainer) == ["trainer", "trainer"]
+
+
+async def test_without_a_player_s_token_an_empty_one_opens_nothing() -> None:
+    app = Gate(never, Settings(token=TOKEN))
+    client = TestClient(app)
+    for header in ("Bearer ", "Bearer", "bearer  "):
+        assert client.post("/step", headers={"authorization": header}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "tokens", [{"player_token": TOKEN}, {"player_token": TOKEN, "token": TOKEN}]
+)
+def test_a_player_s_token_needs_another_one_for_the_trainer(tokens: dict[str, str]) -> None:
+    with pytest.raises(InvalidValueError, match="METRIC_TRACKER_PLAYER_TOKEN") as refused:
+        Settings(**tokens)
+    assert TOKEN not in str(refused.value)
+
+
+@pytest.mark.parametrize("path", ["/reset", "/step", "/mcp", "/metrics"])
+def test_a_browser_may_ask_first_without_the_token(guarded: TestClient, path: str) -> None:
+    asked = {
+        "origin": PAGE,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization, content-type, x-request-id",
+    }
+    answer = guarded.options(path, headers=asked)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, PAGE)
+    allowed = answer.headers["access-control-allow-headers"].lower()
+    assert {"authorization", "x-request-id"} <= set(allowed.split(", "))
+    refused = guarded.options(path, headers={**asked, "origin": "https://evil.example"})
+    assert refused.status_code == 400
+    assert "access-control-allow-origin" not in refused.headers
+
+
+def test_a_page_can_read_why_it_was_refused(guarded: TestClient) -> None:
+    answer = guarded.post("/reset", json={}, headers={"origin": PAGE})
+    assert answer.status_code == 401
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert "x-request-id" in answer.headers["access-control-expose-headers"].lower()
+
+
+def test_under_a_path_prefix_the_same_routes_are_open(guarded: TestClient) -> None:
+    outer = Starlette(routes=[Mount("/prefix", guarded.app)])
+    client = TestClient(outer, follow_redirects=False)
+    assert client.get("/prefix/health").json() == {"status": "healthy"}
+    for path in ("/prefix/metrics", "/prefix/prefix/health", "/prefix/health/metrics"):
+        assert client.get(path).status_code == 401
+    answer = client.get(f"/prefix/web?token={TOKEN}")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/prefix/web")
+    assert client.post("/prefix/step", json={}, headers=PLAYING).status_code == 422
+    assert client.post("/prefix/reset", json={}, headers=PLAYING).status_code == 403
+
+
+def test_gradio_s_own_monitoring_is_closed(guarded: TestClient) -> None:
+    for path in ("/web/monitoring", "/web/monitoring/summary", "/web/monitoring/key"):
+        answer = guarded.get(path, headers=ALLOWED)
+        assert answer.status_code == 403
+        assert "not enabled" in answer.text
+
+
 @pytest.fixture(scope="module")
 def choosy() -> Iterator[TestClient]:
     allowed = ("https://trainer.example",)
@@ -127,6 +265,9 @@ def choosy() -> Iterator[TestClient]:
     ("origin", "status"),
     [
         (None, 200),
+        ("HTTPS://Trainer.Example", 200),
+        ("https://trainer.example:8443", 403),
+        ("https://[", 403),
         ("https://trainer.example", 200),
         ("http://testserver", 200),
         ("https://trainer.example.evil.example", 403),
@@ -141,6 +282,28 @@ def test_only_pages_of_allowed_origins_may_call(
     assert choosy.get("/metadata", headers=headers).status_code == status
     expected = 101 if status == 200 else status
     assert answered(choosy, "websocket", "/ws", headers) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("rebound.example", 403), ("10.0.0.7:8000", 200), ("[fd00::1]", 200)]
+)
+def test_with_allowed_origins_a_page_is_our_own_by_address_and_not_by_any_name(
+    choosy: TestClient, name: str, status: int
+) -> None:
+    headers = {"host": name, "origin": f"http://{name}"}
+    assert choosy.get("/metadata", headers=headers).status_code == status
+    assert answered(choosy, "websocket", "/ws", headers) == (101 if status == 200 else status)
+
+
+def test_a_space_knows_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPACE_HOST", "me-metrics.hf.space")
+    own = {"host": "me-metrics.hf.space", "origin": "https://me-metrics.hf.space"}
+    chosen = Settings(allowed_origins=(PAGE,), episode_store="memory")
+    with TestClient(build_app(chosen)) as client:
+        assert client.get("/metadata", headers=own).status_code == 200
+        monkeypatch.delenv("SPACE_HOST")
+    with TestClient(build_app(chosen)) as client:
+        assert client.get("/metadata", headers=own).status_code == 403
 
 
 def test_a_body_over_the_limit_is_refused_whether_announced_or_not(choosy: TestClient) -> None:

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import logging
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from server import metrics
 from server.app import build_app
 from server.environment import MetricTrackerRlEnvironment
 from server.logs import JsonFormatter, NoConnections
-from server.settings import SETTINGS, Settings, load_settings
+from server.settings import SETTINGS, Settings, is_loopback, load_settings
 from server.settings import settings as process_settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,6 +64,94 @@ def test_a_token_that_is_too_short_is_refused_without_being_repeated() -> None:
     assert "hunter2hunter2hunter2" not in repr(
         load_settings({"METRIC_TRACKER_TOKEN": "hunter2hunter2hunter2"})
     )
+
+
+def test_the_tokens_of_both_roles_are_read_and_shown_by_neither_repr_nor_error() -> None:
+    trainer, player = "t" * 16, "p" * 16
+    read = load_settings({"METRIC_TRACKER_TOKEN": trainer, "METRIC_TRACKER_PLAYER_TOKEN": player})
+    assert (read.token, read.player_token) == (trainer, player)
+    assert trainer not in repr(read)
+    assert player not in repr(read)
+    for wrong in ({}, {"METRIC_TRACKER_TOKEN": player}):
+        with pytest.raises(InvalidValueError, match="METRIC_TRACKER_PLAYER_TOKEN") as refused:
+            load_settings({**wrong, "METRIC_TRACKER_PLAYER_TOKEN": player})
+        assert player not in str(refused.value)
+
+
+def test_origins_are_read_as_browsers_send_them_and_anything_else_is_refused() -> None:
+    given = "https://Trainer.example/, http://10.0.0.1:3000,http://[fd00::1]:80 ,*,extension://abc"
+    read = load_settings({"METRIC_TRACKER_ALLOWED_ORIGINS": given}).allowed_origins
+    assert read == (
+        "https://trainer.example",
+        "http://10.0.0.1:3000",
+        "http://[fd00::1]:80",
+        "*",
+        "extension://abc",
+    )
+    for wrong in ("trainer.example", "https://", "https://[", "https://a/page", "https://a b"):
+        with pytest.raises(InvalidValueError, match="METRIC_TRACKER_ALLOWED_ORIGINS"):
+            load_settings({"METRIC_TRACKER_ALLOWED_ORIGINS": f"https://fine.example,{wrong}"})
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("page.localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("10.0.0.1", False),
+        ("localhost.example", False),
+        ("notlocalhost", False),
+    ],
+)
+def test_only_this_machine_s_own_addresses_are_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+PRINTING = """
+import logging.config, sys, threading, traceback, warnings
+from server import logs
+logging.config.dictConfig(logs.configuration("info"))
+logging.config.dictConfig(logs.configuration("info"))
+def fail():
+    try:
+        {}["first"]
+    except KeyError:
+        raise ValueError("second\u00e9")
+try:
+    fail()
+except ValueError:
+    traceback.print_exc()
+print("half of ", end="", file=sys.stderr)
+print("a line", file=sys.stderr)
+warnings.warn("old")
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+logging.getLogger("metric_tracker").info("%d", "no number")
+logging.getLogger("metric_tracker").info("done")
+fail()
+"""
+
+
+def test_whatever_is_printed_to_standard_error_becomes_lines_of_json() -> None:
+    command = [sys.executable, "-c", PRINTING]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    lines = [json.loads(each) for each in done.stderr.splitlines()]
+    messages = [line["message"] for line in lines]
+    assert {"half of a line", "done"} <= set(messages)
+    assert any("UserWarning: old" in message for message in messages)
+    failures = [line for line in lines if line["message"] == "ValueError: second\u00e9"]
+    assert len(failures) == 3  # caught, in a thread, and at the end
+    for each in failures:
+        assert each["level"] == "error"
+        assert each["exception"].startswith("Traceback (most recent call last)")
+        assert each["exception"].endswith("ValueError: second\u00e9")
 
 
 def test_the_server_s_limits_hold_against_what_a_reset_asks_for(
