@@ -155,7 +155,7 @@ def test_the_player_s_token_opens_what_a_player_needs_and_nothing_else(guarded: 
     app: Any = guarded.app
     got = {(kind, path): answered(guarded, kind, path, PLAYING) for kind, path in paths(app)}
     denied = {each for each, status in got.items() if status == 403}
-    assert denied == {each for each in got if each not in PLAYER_ROUTES and each[1] != "/health"}
+    assert denied == {each for each in got if each not in PLAYER_ROUTES and each[1] not in OPEN_PATHS}
     assert got["websocket", "/ws"] == got["websocket", "/mcp"] == 101
     assert not {401, 403} & {got["POST", "/step"], got["POST", "/mcp"]}
     assert guarded.get(f"/web?token={PLAYER_TOKEN}").status_code == 401
@@ -244,11 +244,9 @@ def test_under_a_path_prefix_the_same_routes_are_open(guarded: TestClient) -> No
     assert client.post("/prefix/reset", json={}, headers=PLAYING).status_code == 403
 
 
-def test_gradio_s_own_monitoring_is_closed(guarded: TestClient) -> None:
+def test_gradio_s_own_monitoring_is_not_there(guarded: TestClient) -> None:
     for path in ("/web/monitoring", "/web/monitoring/summary", "/web/monitoring/key"):
-        answer = guarded.get(path, headers=ALLOWED)
-        assert answer.status_code == 403
-        assert "not enabled" in answer.text
+        assert guarded.get(path, headers=ALLOWED).status_code == 404
 
 
 @pytest.fixture(scope="module")
