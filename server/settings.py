@@ -62,6 +62,11 @@ SETTINGS: tuple[Setting, ...] = (
         high=100_000,
     ),
     Setting(
+        "mcp_split",
+        "METRIC_TRACKER_MCP_SPLIT",
+        "split whose tasks MCP sessions without an episode play, one after the other and each once",
+    ),
+    Setting(
         "idle_timeout_s",
         "METRIC_TRACKER_IDLE_TIMEOUT_S",
         "seconds after which a silent WebSocket session is ended and its slot freed; 0 for never",
@@ -169,6 +174,7 @@ class Settings:
     workers: int = 1
     max_sessions: int = 1024
     max_mcp_sessions: int = 256
+    mcp_split: str = "train"
     idle_timeout_s: int = 3600
     max_message_bytes: int = 1 << 20
     max_steps: int = 500
@@ -221,9 +227,19 @@ def _read(setting: Setting, text: str, default: Any) -> Any:
         raise InvalidValueError(name, text, f"one of {', '.join(LOG_LEVELS)}")
     if setting.field == "log_level":
         return text.lower()
+    if setting.field == "mcp_split":
+        return _split(name, text)
     if setting.field == "token" and (len(text) < MIN_TOKEN or not text.isascii()):
         # The value itself is a secret, even a bad one.
         raise InvalidValueError(name, "…", f"ASCII text of at least {MIN_TOKEN} characters")
+    return text
+
+
+def _split(name: str, text: str) -> str:
+    from metric_tracker_rl.splits import list_splits
+
+    if text not in list_splits():
+        raise InvalidValueError(name, text, f"one of {', '.join(list_splits())}")
     return text
 
 

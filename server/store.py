@@ -28,23 +28,56 @@ class StoredEpisode:
     """One episode as it is kept.
 
     Attributes:
-        generation: changes whenever the episode is started over.
+        generation: changes whenever the episode is started over or taken over.
         start: JSON text of the reset's arguments and of the engine's versions.
         actions: JSON text of each action, in order.
         request_ids: the client's name for each request, empty where it gave none.
+        player: the player's handle; changes whenever the episode is started over.
+        timeline: how many times the episode was started under its id, from 1.
+        ended: `completed` or `closed`, empty while it may be played.
     """
 
     generation: str
     start: bytes
     actions: tuple[bytes, ...]
     request_ids: tuple[str, ...]
+    player: str = ""
+    timeline: int = 1
+    ended: str = ""
 
 
 class EpisodeStore(Protocol):
     """What a store can do. Called from one thread; other processes use the same store."""
 
-    def create(self, episode_id: str, source: str, start: bytes, actions: list[bytes]) -> str:
-        """Start an episode, or start it over; returns its generation."""
+    def create(
+        self,
+        episode_id: str,
+        source: str,
+        start: bytes,
+        actions: list[bytes],
+        *,
+        player: str = "",
+        over: bool = True,
+    ) -> str:
+        """Start an episode; returns its generation.
+
+        With `over`, one of that id is started over; without, it stays and nothing is returned.
+        """
+
+    def find(self, player: str) -> str | None:
+        """Id of the episode that a player's handle belongs to."""
+
+    def take(self, episode_id: str) -> StoredEpisode | None:
+        """As `load`, under a new generation: whoever holds the old one can add nothing more."""
+
+    def finish(self, episode_id: str, generation: str, ended: str) -> bool:
+        """Mark an episode `completed` or `closed`; False if another writer was first.
+
+        A closed episode takes no more actions and stays closed.
+        """
+
+    def next(self, counter: str) -> int:
+        """The next number of a counter that all processes share, from 0."""
 
     def load(self, episode_id: str) -> StoredEpisode | None:
         """The episode, its life prolonged; None if unknown or expired."""
@@ -58,7 +91,7 @@ class EpisodeStore(Protocol):
         """Forget an episode; False if there was none."""
 
     def count(self, source: str) -> int:
-        """Living episodes of that source."""
+        """Living episodes of that source that nobody closed."""
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -91,17 +124,36 @@ class SqliteStore:
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA foreign_keys = ON")
         self._db.executescript(SCHEMA)
+        self._add_columns()
 
-    def create(self, episode_id: str, source: str, start: bytes, actions: list[bytes]) -> str:
+    def create(
+        self,
+        episode_id: str,
+        source: str,
+        start: bytes,
+        actions: list[bytes],
+        *,
+        player: str = "",
+        over: bool = True,
+    ) -> str:
         """See `EpisodeStore`."""
         generation = secrets.token_hex(8)
         with self._writing():
             self._make_room()
+            query = "SELECT timeline FROM episodes WHERE id = ? AND expires > ?"
+            before = self._db.execute(query, (episode_id, self._clock())).fetchone()
+            if before and not over:
+                return ""
+            timeline = before[0] + 1 if before else 1
             self._db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
             self._db.execute(
-                "INSERT INTO episodes (id, generation, source, start, steps, expires) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (episode_id, generation, source, start, len(actions), self._expiry()),
+                "INSERT INTO episodes "
+                "(id, generation, source, start, steps, expires, player, timeline) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(episode_id, generation, source, start),
+                    *(len(actions), self._expiry(), player, timeline),
+                ),
             )
             self._db.executemany(
                 "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, '')",
@@ -109,13 +161,28 @@ class SqliteStore:
             )
         return generation
 
+    def find(self, player: str) -> str | None:
+        """See `EpisodeStore`."""
+        query = "SELECT id FROM episodes WHERE player = ? AND player <> '' AND expires > ?"
+        found = self._db.execute(query, (player, self._clock())).fetchone()
+        return None if found is None else str(found[0])
+
     def load(self, episode_id: str) -> StoredEpisode | None:
         """See `EpisodeStore`."""
+        return self._used(episode_id, None)
+
+    def take(self, episode_id: str) -> StoredEpisode | None:
+        """See `EpisodeStore`."""
+        return self._used(episode_id, secrets.token_hex(8))
+
+    def _used(self, episode_id: str, generation: str | None) -> StoredEpisode | None:
+        """The episode, its life prolonged, under a new generation where one is given."""
         with self._writing():
             found = self._db.execute(
-                "UPDATE episodes SET expires = ? WHERE id = ? AND expires > ? "
-                "RETURNING generation, start",
-                (self._expiry(), episode_id, self._clock()),
+                "UPDATE episodes SET expires = ?, generation = COALESCE(?, generation) "
+                "WHERE id = ? AND expires > ? "
+                "RETURNING generation, start, player, timeline, ended",
+                (self._expiry(), generation, episode_id, self._clock()),
             ).fetchone()
             if found is None:
                 return None
@@ -123,7 +190,8 @@ class SqliteStore:
                 "SELECT action, request FROM actions WHERE episode = ? ORDER BY n", (episode_id,)
             ).fetchall()
         actions = tuple(bytes(row[0]) for row in rows)
-        return StoredEpisode(found[0], bytes(found[1]), actions, tuple(row[1] for row in rows))
+        requests = tuple(row[1] for row in rows)
+        return StoredEpisode(found[0], bytes(found[1]), actions, requests, *found[2:])
 
     def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
@@ -132,7 +200,8 @@ class SqliteStore:
         with self._writing():
             taken = self._db.execute(
                 "UPDATE episodes SET steps = steps + 1, expires = ? "
-                "WHERE id = ? AND generation = ? AND steps = ? AND expires > ?",
+                "WHERE id = ? AND generation = ? AND steps = ? AND expires > ? "
+                "AND ended <> 'closed'",
                 (self._expiry(), episode_id, generation, index, self._clock()),
             )
             if taken.rowcount == 0:
@@ -143,6 +212,26 @@ class SqliteStore:
             )
         return True
 
+    def finish(self, episode_id: str, generation: str, ended: str) -> bool:
+        """See `EpisodeStore`."""
+        with self._writing():
+            marked = self._db.execute(
+                "UPDATE episodes SET ended = ? "
+                "WHERE id = ? AND generation = ? AND expires > ? AND ended <> 'closed'",
+                (ended, episode_id, generation, self._clock()),
+            )
+        return marked.rowcount > 0
+
+    def next(self, counter: str) -> int:
+        """See `EpisodeStore`."""
+        with self._writing():
+            taken = self._db.execute(
+                "INSERT INTO counters (name, next) VALUES (?, 1) "
+                "ON CONFLICT (name) DO UPDATE SET next = next + 1 RETURNING next - 1",
+                (counter,),
+            ).fetchone()
+        return int(taken[0])
+
     def delete(self, episode_id: str) -> bool:
         """See `EpisodeStore`."""
         with self._writing():
@@ -151,12 +240,23 @@ class SqliteStore:
 
     def count(self, source: str) -> int:
         """See `EpisodeStore`."""
-        query = "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ?"
+        query = (
+            "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ? AND ended <> 'closed'"
+        )
         return int(self._db.execute(query, (source, self._clock())).fetchone()[0])
 
     def close(self) -> None:
         """See `EpisodeStore`."""
         self._db.close()
+
+    def _add_columns(self) -> None:
+        """Bring a file that an earlier version made to this one's columns."""
+        with self._writing():
+            known = {row[1] for row in self._db.execute("PRAGMA table_info(episodes)")}
+            for name, kind in LATER_COLUMNS.items():
+                if name not in known:
+                    self._db.execute(f"ALTER TABLE episodes ADD COLUMN {name} {kind}")
+            self._db.execute("CREATE INDEX IF NOT EXISTS by_player ON episodes (player)")
 
     def _expiry(self) -> float:
         return self._clock() + self._ttl
@@ -186,6 +286,11 @@ class SqliteStore:
         self._db.execute("COMMIT")
 
 
+LATER_COLUMNS = {
+    "player": "TEXT NOT NULL DEFAULT ''",
+    "timeline": "INTEGER NOT NULL DEFAULT 1",
+    "ended": "TEXT NOT NULL DEFAULT ''",
+}
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS episodes (
     id TEXT PRIMARY KEY,
@@ -203,6 +308,10 @@ CREATE TABLE IF NOT EXISTS actions (
     action BLOB NOT NULL,
     request TEXT NOT NULL,
     PRIMARY KEY (episode, n)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counters (
+    name TEXT PRIMARY KEY,
+    next INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
 
