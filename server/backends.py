@@ -136,7 +136,7 @@ class TrainerBackend:
                 'To go on with an episode send {"episode_id": its id, "resume": true} and nothing '
                 "else."
             )
-        if self.episode_id == episode_id:
+        if self._stored is None and self.episode_id == episode_id:
             return self._refused(f"This session plays {episode_id[:MAX_ECHO]!r} already.")
         await self._part_others(episode_id, "resumed")
         try:
