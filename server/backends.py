@@ -11,7 +11,8 @@ from metric_tracker_rl.errors import MAX_ECHO
 from metric_tracker_rl.session import ERROR, Reply
 from server import frames, mcp_tools
 from server.handles import PLAYER, EpisodeGoneError, Handle
-from server.http_episodes import Episodes, Started
+from server.held import Held, Started
+from server.http_episodes import Episodes
 from server.play import Play
 from server.sessions import SessionSlots
 
@@ -72,6 +73,7 @@ class TrainerBackend:
         self._episodes = episodes
         self._play = Play()
         self._stored: Handle | None = None
+        self._held: Held | None = None
         self._task = asyncio.current_task()
         self.step_now: StepNow | None = self._step_in_memory
 
@@ -88,12 +90,12 @@ class TrainerBackend:
             started = await self._episodes.reset(data, "ws")
             if started.handle is not None:
                 await self._part_others(started.handle.episode_id, "restarted")
-                self._hold(started.handle)
+                self._go_on(started)
             return started.data
         reply = self._play.reset(data)
         if reply.status == ERROR:
             return self._play.data(reply)
-        self._stored, self.step_now = None, self._step_in_memory
+        self._stored, self._held, self.step_now = None, None, self._step_in_memory
         return self._play.data(reply, self._play.names)
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -124,9 +126,9 @@ class TrainerBackend:
     def _step_in_memory(self, data: dict[str, Any]) -> dict[str, Any]:
         return self._play.data(self._play.step(data))
 
-    def _hold(self, handle: Handle) -> None:
+    def _go_on(self, started: Started) -> None:
         """Go on with a stored episode."""
-        self._stored, self.step_now = handle, None
+        self._stored, self._held, self.step_now = started.handle, started.held, None
         self._play = Play()
 
     async def _resume(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -140,11 +142,10 @@ class TrainerBackend:
             return self._refused(f"This session plays {episode_id[:MAX_ECHO]!r} already.")
         await self._part_others(episode_id, "resumed")
         try:
-            started: Started = await self._episodes.resume(episode_id)
+            started = await self._episodes.resume(episode_id)
         except EpisodeGoneError as problem:
             return self._refused(str(problem))
-        assert started.handle is not None
-        self._hold(started.handle)
+        self._go_on(started)
         return started.data
 
     async def _part_others(self, episode_id: str, reason: str) -> None:

@@ -12,12 +12,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakValueDictionary
 
 from metric_tracker_rl.models import MetricTrackerRlState
-from metric_tracker_rl.recording import versions
 from metric_tracker_rl.session import ERROR, Reply
 from metric_tracker_rl.splits import num_tasks
 from server import frames, metrics
@@ -30,6 +28,17 @@ from server.handles import (
     UnknownEpisodeError,
     well_formed,
 )
+from server.held import (
+    COMPLETED,
+    NOT_YOURS,
+    Held,
+    SplitUsedUpError,
+    Started,
+    names_for,
+    readable,
+    recorded,
+    start_text,
+)
 from server.outcome import CLOSED, EpisodeRecord, record_of
 from server.play import Play, Record
 from server.settings import Settings
@@ -41,66 +50,6 @@ PLAYS_KEPT = 512
 """Episodes that a worker keeps made; any other is made again from the store."""
 
 MAX_REQUEST_ID = 255
-FORMAT = 2
-"""Of what is stored; an episode of another one is unknown."""
-COMPLETED = "completed"
-NOT_YOURS = (
-    "episode_id is {!r}, a name that this server gives out itself, and no episode of that name is "
-    "stored; allowed: a name of your own, the id of a stored episode, or none for a new one."
-)
-
-
-class SplitUsedUpError(LookupError):
-    """Every task of the split for MCP sessions was given out."""
-
-    def __init__(self, split: str) -> None:
-        super().__init__(
-            f"All {num_tasks(split)} tasks of the split {split!r} were given out, and none is "
-            "played twice. Reset an episode and attach with ?player_id=, or let the server's "
-            "METRIC_TRACKER_MCP_SPLIT name another split."
-        )
-
-
-@dataclass(eq=False)
-class Held:
-    """An episode that this worker has made.
-
-    It may be behind the store, which refuses an action in the wrong place.
-    """
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    play: Play | None = None
-    generation: str = ""
-    timeline: int = 1
-    ended: str = ""
-    request_ids: list[str] = field(default_factory=list)
-
-    def serves(self, handle: Handle) -> bool:
-        """Whether this is, as far as is known here, the episode that a handle is for."""
-        return (
-            self.play is not None
-            and handle.claim in ("", self.generation)
-            and handle.player_id in ("", self.play.player_id)
-        )
-
-
-class Started(NamedTuple):
-    """An episode that was started or resumed.
-
-    Attributes:
-        data: the reply in the framework's form.
-        handle: of whoever started it, with a claim; None where the arguments were refused.
-        player_id: handle for a player.
-    """
-
-    data: dict[str, Any]
-    handle: Handle | None = None
-    player_id: str = ""
-
-    @property
-    def episode_id(self) -> str | None:
-        """Its id; None where the arguments were refused."""
-        return self.handle.episode_id if self.handle else None
 
 
 class Episodes:
@@ -116,7 +65,7 @@ class Episodes:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # Whoever waits for an episode's lock keeps it here; nothing else does for long.
+        # An episode stays as long as it is among the last used, or somebody holds on to it.
         self._held: WeakValueDictionary[str, Held] = WeakValueDictionary()
         self._recent: OrderedDict[str, Held] = OrderedDict()
         self._store: EpisodeStore | None = None
@@ -158,13 +107,13 @@ class Episodes:
         episode_id = play.episode_id
         held = self._hold(episode_id)
         async with held.lock:
-            start = _start(play.arguments or {})
+            start = start_text(play.arguments or {})
             held.generation = await self._call(
                 "create", episode_id, source, start, [], player=play.player_id
             )
             held.play, held.request_ids, held.ended = play, [], ""
             handle = Handle(episode_id, claim=held.generation)
-        return Started(play.data(reply, play.names), handle, play.player_id)
+        return Started(play.data(reply, play.names), handle, play.player_id, held)
 
     async def player(self, player_id: str) -> Handle:
         """The handle of a player.
@@ -216,7 +165,7 @@ class Episodes:
                 if repeated:
                     return self._again(handle, held, held.request_ids.index(request_id))
                 if play.over:
-                    return play.data(play.environment.act_on(data), _names(handle))
+                    return play.data(play.environment.act_on(data), names_for(handle))
                 if play.recorded_bytes + len(text) > play.max_record_bytes:
                     raise EpisodeTooLongError(
                         f"The actions of an episode may have {play.max_record_bytes} bytes in all."
@@ -227,7 +176,7 @@ class Episodes:
                     reply = play.step(data, text)
                     if reply.done:
                         await self._call("finish", *where, COMPLETED)
-                    return play.data(reply, _names(handle))
+                    return play.data(reply, names_for(handle))
                 play, fresh = await self._load(handle, held), True
 
     async def state(self, handle: Handle) -> MetricTrackerRlState:
@@ -269,7 +218,7 @@ class Episodes:
             stored = self._checked(handle, await self._call("take", episode_id))
             play, reply = self._restored(handle, held, stored)
         claimed = Handle(episode_id, claim=stored.generation)
-        return Started(play.data(reply, play.names), claimed, play.player_id)
+        return Started(play.data(reply, play.names), claimed, play.player_id, held)
 
     async def save(self, play: Play) -> bool:
         """Keep the episode of a WebSocket session that was dropped.
@@ -279,7 +228,7 @@ class Episodes:
         episode_id, record = play.episode_id, play.record
         if episode_id is None or record is None:
             return False
-        given = (episode_id, play.transport, _start(record.reset), list(record.actions))
+        given = (episode_id, play.transport, start_text(record.reset), list(record.actions))
         generation = await self._call("create", *given, player=play.player_id, over=False)
         if generation and play.over:
             await self._call("finish", episode_id, generation, COMPLETED)
@@ -354,7 +303,7 @@ class Episodes:
     def _restored(self, handle: Handle, held: Held, stored: StoredEpisode) -> tuple[Play, Reply]:
         """Make an episode again from its record."""
         play = self._new_play("http")
-        reply = play.restore(handle.episode_id, _record(stored), stored.player)
+        reply = play.restore(handle.episode_id, recorded(stored), stored.player)
         held.play, held.generation = play, stored.generation
         held.timeline, held.ended = stored.timeline, stored.ended
         held.request_ids = list(stored.request_ids)
@@ -372,7 +321,7 @@ class Episodes:
 
     def _checked(self, handle: Handle, stored: StoredEpisode | None) -> StoredEpisode:
         life = self._settings.episode_ttl_s
-        if stored is None or not _readable(stored):
+        if stored is None or not readable(stored):
             if handle.player_id:
                 raise UnknownEpisodeError(handle.player_id, life, player=True)
             raise UnknownEpisodeError(handle.episode_id, life)
@@ -390,7 +339,7 @@ class Episodes:
         record = Record(held.play.arguments or {}, tuple(actions[:index]))
         play.restore(handle.episode_id, record)
         reply = play.environment.act_on(frames.loads(actions[index]))
-        return play.data(reply, _names(handle))
+        return play.data(reply, names_for(handle))
 
     async def _call(self, name: str, *arguments: Any, **options: Any) -> Any:
         """One call of the store, in its thread."""
@@ -406,23 +355,3 @@ class Episodes:
                 metrics.STORE.labels(name).observe(time.perf_counter() - started)
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-
-
-def _start(arguments: Mapping[str, Any]) -> bytes:
-    kept = {"format": FORMAT, "reset": dict(arguments), "versions": versions()}
-    return frames.dumps(kept)
-
-
-def _readable(stored: StoredEpisode) -> bool:
-    """Whether playing the record again here gives the episode that was played."""
-    start = frames.loads(stored.start)
-    return start.get("format") == FORMAT and start["versions"] == versions()
-
-
-def _record(stored: StoredEpisode) -> Record:
-    return Record(frames.loads(stored.start)["reset"], stored.actions)
-
-
-def _names(handle: Handle) -> dict[str, Any] | None:
-    """What a reply to a step names: over HTTP the trainer's id, to all others nothing."""
-    return None if handle.player_id or handle.claim else {"episode_id": handle.episode_id}

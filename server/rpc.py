@@ -17,7 +17,8 @@ from starlette.responses import Response
 from metric_tracker_rl.errors import echo
 from server import frames, mcp_tools, metrics
 from server.handles import PLAYER, EpisodeGoneError, EpisodeTooLongError, Handle, role_of
-from server.http_episodes import Episodes, SplitUsedUpError
+from server.held import SplitUsedUpError
+from server.http_episodes import Episodes
 from server.mcp_tools import INVALID_PARAMS, INVALID_REQUEST, RpcError
 from server.sessions import RETRY_AFTER_S
 

@@ -10,7 +10,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import frames, mcp_tools, metrics
 from server.handles import EpisodeGoneError, EpisodeTooLongError, Handle, role_of
-from server.http_episodes import Episodes, SplitUsedUpError
+from server.held import SplitUsedUpError
+from server.http_episodes import Episodes
 from server.mcp_tools import INVALID_PARAMS, PARSE_ERROR, SERVER_ERROR, RpcError
 from server.play import Play
 from server.rpc import handle_for, named_task

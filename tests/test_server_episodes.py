@@ -148,7 +148,7 @@ def episodes_at(path: Path, **more: Any) -> Episodes:
 
 async def test_an_episode_goes_on_at_another_worker_and_after_a_restart(tmp_path: Path) -> None:
     first, second = episodes_at(tmp_path / "s.db"), episodes_at(tmp_path / "s.db")
-    opening, trainer, player_id = await first.reset({"seed": 5})
+    opening, trainer, player_id, _ = await first.reset({"seed": 5})
     assert trainer is not None
     episode_id = trainer.episode_id
     assert opening["metadata"] == {"episode_id": episode_id, "player_id": player_id}
@@ -220,7 +220,7 @@ async def test_an_episode_of_another_version_of_the_engine_is_not_played_on(
     episodes = episodes_at(tmp_path / "s.db")
     episode_id = (await episodes.reset({})).episode_id
     assert episode_id is not None
-    monkeypatch.setattr("server.http_episodes.versions", lambda: {"generator": "other"})
+    monkeypatch.setattr("server.held.versions", lambda: {"generator": "other"})
     with pytest.raises(UnknownEpisodeError):
         await episodes.record(episode_id)
     await episodes.close()
