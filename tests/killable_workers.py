@@ -16,7 +16,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,12 @@ PATIENCE_S = 30.0
 
 
 def nursery(store: str, descriptors: list[int]) -> None:
-    """Fork a worker for each number read from standard input; print its process id."""
+    """Fork a worker for each number read from standard input, in the place of an earlier one.
+
+    Args:
+        store: file of the store.
+        descriptors: listening sockets, by the workers' numbers.
+    """
     import uvicorn
 
     from metric_tracker_rl.episode import build_episode
@@ -41,9 +45,11 @@ def nursery(store: str, descriptors: list[int]) -> None:
     sockets = [socket.socket(fileno=each) for each in descriptors]
     gc.collect()
     gc.freeze()  # a worker collects at its start; it would go through, and copy, all of this
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system forgets the dead
+    running: dict[int, int] = {}
     for line in sys.stdin:
-        worker = os.fork()
+        number = int(line)
+        _end(running.pop(number, None))
+        running[number] = worker = os.fork()
         if worker == 0:
             os.close(0)
             config = uvicorn.Config(
@@ -53,9 +59,18 @@ def nursery(store: str, descriptors: list[int]) -> None:
                 access_log=False,
                 timeout_keep_alive=3600,  # the test may think for long
             )
-            uvicorn.Server(config).run(sockets=[sockets[int(line)]])
+            uvicorn.Server(config).run(sockets=[sockets[number]])
             os._exit(0)
         print(worker, flush=True)
+    for worker in running.values():  # the test is over
+        _end(worker)
+
+
+def _end(worker: int | None) -> None:
+    """As a crash would."""
+    if worker is not None:
+        os.kill(worker, signal.SIGKILL)
+        os.waitpid(worker, 0)
 
 
 class Workers:
@@ -77,23 +92,20 @@ class Workers:
             text=True,
             cwd=Path(__file__).resolve().parent.parent,
         )
-        self._pids = [self._start(number) for number in range(2)]
+        for number in range(2):
+            self._start(number)
         self._http: list[http.client.HTTPConnection | None] = [None, None]
 
-    def _start(self, number: int) -> int:
+    def _start(self, number: int) -> None:
         assert self._nursery.stdin is not None
         assert self._nursery.stdout is not None
         print(number, file=self._nursery.stdin, flush=True)
-        return int(self._nursery.stdout.readline())
+        assert self._nursery.stdout.readline()
 
     def kill(self, number: int) -> None:
         """End a worker as a crash would, and start another in its place."""
-        pid = self._pids[number]
-        os.kill(pid, signal.SIGKILL)
-        while Path(f"/proc/{pid}").exists():
-            time.sleep(0.001)
         self.hang_up(number)
-        self._pids[number] = self._start(number)
+        self._start(number)
 
     def hang_up(self, number: int) -> None:
         """Forget the HTTP connection to a worker."""
@@ -130,9 +142,6 @@ class Workers:
         """End everything that was started."""
         for number in range(2):
             self.hang_up(number)
-        for pid in self._pids:
-            os.kill(pid, signal.SIGKILL)
-        self._nursery.kill()
         self._nursery.communicate()
         for each in self._sockets:
             each.close()
