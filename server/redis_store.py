@@ -10,6 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from server.store import StoredEpisode
@@ -96,6 +97,7 @@ class RedisStore:
         from redis.exceptions import WatchError
 
         head, _ = _keys(episode_id)
+        generation = secrets.token_hex(8)
         with self._redis.pipeline(transaction=True) as batch:
             while True:
                 try:
@@ -103,11 +105,13 @@ class RedisStore:
                     if not batch.exists(head):
                         return None
                     batch.multi()
-                    batch.hset(head, "generation", secrets.token_hex(8))
+                    batch.hset(head, "generation", generation)
                     batch.execute()
                 except WatchError:
                     continue
-                return self._used(episode_id)
+                found = self._used(episode_id)
+                # Another one may have taken it since; its generation is not ours to hold.
+                return found and replace(found, generation=generation)
 
     def _used(self, episode_id: str) -> StoredEpisode | None:
         head, tail = _keys(episode_id)

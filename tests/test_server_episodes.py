@@ -82,6 +82,103 @@ def test_starting_over_forgets_the_actions_and_shuts_out_old_writers(store: Epis
     assert (found.generation, found.start, found.actions) == (new, b"2", ())
 
 
+def test_starting_over_is_counted_and_gives_a_new_player(store: EpisodeStore) -> None:
+    store.create("a", "http", b"{}", [], player="p1")
+    assert store.find("p1") == "a"
+    store.create("a", "http", b"{}", [], player="p2")
+    found = store.load("a")
+    assert found is not None
+    assert (found.timeline, found.player) == (2, "p2")
+    assert store.find("p2") == "a"
+    assert store.find("p3") is None
+    assert store.find("") is None
+
+
+def test_an_episode_that_is_there_is_not_created_again(store: EpisodeStore) -> None:
+    store.create("a", "ws", b"1", [b"x"])
+    assert not store.create("a", "ws", b"2", [], over=False)
+    assert store.create("b", "ws", b"2", [], over=False)
+    found = store.load("a")
+    assert found is not None
+    assert (found.start, found.actions) == (b"1", (b"x",))
+
+
+def test_whoever_takes_an_episode_shuts_out_those_who_had_it(store: EpisodeStore) -> None:
+    old = store.create("a", "http", b"{}", [b"1"])
+    taken = store.take("a")
+    assert taken is not None
+    assert taken.actions == (b"1",)
+    assert not store.append("a", old, 1, b"2", "")
+    assert not store.finish("a", old, "closed")
+    assert store.append("a", taken.generation, 1, b"2", "")
+    assert store.take("b") is None
+    assert store.load("b") is None
+
+
+def test_a_taker_that_was_overtaken_holds_nothing(
+    store: EpisodeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create("a", "http", b"{}", [])
+    if isinstance(store, RedisStore):  # its two steps let another one come between
+        used = store._used
+
+        def overtaken(episode_id: str) -> Any:
+            monkeypatch.undo()
+            store.take(episode_id)
+            return used(episode_id)
+
+        monkeypatch.setattr(store, "_used", overtaken)
+    first = store.take("a")
+    assert first is not None
+    if not isinstance(store, RedisStore):
+        store.take("a")
+    assert not store.append("a", first.generation, 0, b"1", "")
+
+
+def test_a_closed_episode_takes_nothing_more_and_stays_closed(store: EpisodeStore) -> None:
+    generation = store.create("a", "mcp", b"{}", [b"1"])
+    assert store.finish("a", generation, "completed")
+    assert store.count("mcp") == 1
+    assert store.finish("a", generation, "closed")
+    assert store.count("mcp") == 0
+    assert not store.append("a", generation, 1, b"2", "")
+    assert not store.finish("a", generation, "completed")
+    found = store.load("a")
+    assert found is not None
+    assert (found.ended, found.actions) == ("closed", (b"1",))
+    assert store.count("mcp") == 0
+
+
+def test_a_counter_gives_each_number_once(store: EpisodeStore) -> None:
+    assert [store.next("a") for _ in range(3)] == [0, 1, 2]
+    assert store.next("b") == 0
+
+
+def test_a_name_of_a_request_comes_back_as_it_was(store: EpisodeStore) -> None:
+    generation = store.create("a", "http", b"{}", [])
+    store.append("a", generation, 0, b"1", "two\nlines")
+    found = store.load("a")
+    assert found is not None
+    assert found.request_ids == ("two\nlines",)
+
+
+def test_a_file_of_an_earlier_version_is_opened(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "s.db"
+    before = sqlite3.connect(path)
+    before.executescript(
+        "CREATE TABLE episodes (id TEXT PRIMARY KEY, generation TEXT NOT NULL, source TEXT NOT "
+        "NULL, start BLOB NOT NULL, steps INTEGER NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;"
+        "INSERT INTO episodes VALUES ('old', 'g', 'http', X'7B7D', 0, 9e9);"
+    )
+    before.close()
+    store = SqliteStore(str(path), 60, 100, clock)
+    assert store.find("") is None
+    assert store.take("old") is not None
+    store.create("new", "http", b"{}", [], player="p")
+    assert store.find("p") == "new"
+    store.close()
+
+
 def test_a_deleted_episode_is_gone_and_no_longer_counted(store: EpisodeStore) -> None:
     store.create("a", "mcp", b"{}", [])
     store.create("b", "mcp", b"{}", [])
