@@ -30,7 +30,7 @@ from killable_workers import PATIENCE_S, PlainSocket, Workers
 from metric_tracker_rl.driver import call_from, observed
 from metric_tracker_rl.session import EpisodeSession
 
-EXAMPLES = 2000 if os.environ.get("METRIC_TRACKER_FULL") else 25
+EXAMPLES = 2000 if os.environ.get("METRIC_TRACKER_FULL") else 20
 STEPS = 30
 
 ACTIONS: list[dict[str, Any]] = [
