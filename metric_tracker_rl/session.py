@@ -335,12 +335,14 @@ def check_episode_id(episode_id: object) -> str | None:
     """An episode id as requested, or None.
 
     Raises:
-        InvalidValueError: not text, empty, or too long.
+        InvalidValueError: not text, empty, too long, or with half of a surrogate pair.
     """
     if episode_id is None:
         return None
     if isinstance(episode_id, str) and 0 < len(episode_id) <= MAX_EPISODE_ID:
-        return episode_id
+        half = any("\ud800" <= letter <= "\udfff" for letter in episode_id)
+        if not half:
+            return episode_id
     raise InvalidValueError("episode_id", episode_id, f"text of 1 to {MAX_EPISODE_ID} characters")
 
 

@@ -82,6 +82,7 @@ def _add_sessions(made: FastAPI, chosen: Settings) -> None:
     from metric_tracker_rl.episode import build_episode
     from server import metrics, routes
     from server.backends import backend_for
+    from server.handles import role_of
     from server.http_episodes import Episodes
     from server.readiness import Readiness, add_ready_route
     from server.rpc import McpEndpoint
@@ -95,11 +96,12 @@ def _add_sessions(made: FastAPI, chosen: Settings) -> None:
     episodes = Episodes(chosen)
 
     async def open_backend(websocket: Any) -> Any:
-        return await backend_for(websocket.query_params, slots, episodes)
+        role = role_of(websocket.scope)
+        return await backend_for(websocket.query_params, role, slots, episodes)
 
     sockets: dict[str, WebSocketEndpoint | RpcSocket] = {
         "/ws": WebSocketEndpoint(slots, open_backend, chosen.max_message_bytes),
-        "/mcp": RpcSocket(rpc_slots, chosen.max_message_bytes),
+        "/mcp": RpcSocket(rpc_slots, episodes, chosen.max_message_bytes),
     }
     mcp = McpEndpoint(episodes, chosen.max_mcp_sessions)
     # In front, because the framework ends its list with routes that take any first segment.

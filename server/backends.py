@@ -1,16 +1,19 @@
-"""What stands behind a WebSocket: a play of its own, or an episode that HTTP clients share."""
+"""What stands behind a WebSocket: a trainer's own episode, or a player's seat at a stored one."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from metric_tracker_rl.errors import MAX_ECHO
 from metric_tracker_rl.session import ERROR, Reply
 from server import frames, mcp_tools
 from server.episode_store import StoreError
-from server.http_episodes import Episodes, UnknownEpisodeError
+from server.handles import PLAYER, EpisodeGoneError, Handle
+from server.held import Held, Started
+from server.http_episodes import Episodes
 from server.play import Play
 from server.sessions import SessionSlots
 
@@ -18,14 +21,21 @@ HANDOVER_S = 6.0
 """Longest wait for another connection to let go of an episode."""
 
 RESUME = "resume"
+StepNow = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class AttachError(Exception):
-    """What a connection asked to attach to is not there, or not free."""
+    """What a connection asked to attach to is not there, or not for it."""
 
 
 class Backend(Protocol):
-    """What a connection talks to; replies are in the framework's form."""
+    """What a connection talks to; replies are in the framework's form.
+
+    Attributes:
+        step_now: one step without anything to wait for; None where there is.
+    """
+
+    step_now: StepNow | None
 
     @property
     def episode_id(self) -> str | None:
@@ -37,10 +47,6 @@ class Backend(Protocol):
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
         """One step."""
 
-    @property
-    def step_now(self) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
-        """One step without anything to wait for; None where there is."""
-
     async def state(self) -> dict[str, Any]:
         """Public progress."""
 
@@ -51,8 +57,12 @@ class Backend(Protocol):
         """The connection is over; with `keep`, its episode may be resumed."""
 
 
-class LiveBackend:
-    """A play of its own, in memory.
+class TrainerBackend:
+    """An episode of the connection's own.
+
+    One that the server named lives in memory until the connection is dropped: nothing else can
+    reach it before. One that was resumed, or that the client named, is played in the store step
+    by step, and belongs to whoever resumed or started it last.
 
     Args:
         slots: where another connection that plays the same episode is found.
@@ -63,34 +73,43 @@ class LiveBackend:
         self._slots = slots
         self._episodes = episodes
         self._play = Play()
+        self._stored: Handle | None = None
+        self._held: Held | None = None
+        self._task = asyncio.current_task()
+        self.step_now: StepNow | None = self._step_in_memory
 
     @property
     def episode_id(self) -> str | None:
         """See `Backend`."""
-        return self._play.episode_id
+        return self._stored.episode_id if self._stored else self._play.episode_id
 
     async def reset(self, data: dict[str, Any]) -> dict[str, Any]:
         """See `Backend`; with `resume` true, go on with the episode of that id."""
-        if RESUME not in data:
-            return self._play.data(self._play.reset(data), named=True)
-        if data[RESUME] is not True or not isinstance(data.get("episode_id"), str) or len(data) > 2:
-            return self._refused(
-                'To go on with an episode send {"episode_id": its id, "resume": true} and nothing '
-                "else."
-            )
-        return await self._resume(data["episode_id"])
+        if RESUME in data:
+            return await self._resume(data)
+        if data.get("episode_id") is not None:
+            started = await self._episodes.reset(data, "ws")
+            if started.handle is not None:
+                await self._part_others(started.handle.episode_id, "restarted")
+                self._go_on(started)
+            return started.data
+        reply = self._play.reset(data)
+        if reply.status == ERROR:
+            return self._play.data(reply)
+        self._stored, self._held, self.step_now = None, None, self._step_in_memory
+        return self._play.data(reply, self._play.names)
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
         """See `Backend`."""
-        return self.step_now(data)
-
-    def step_now(self, data: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`."""
-        return self._play.data(self._play.step(data))
+        if self._stored is None:
+            return self._step_in_memory(data)
+        return await self._episodes.step(self._stored, data)
 
     async def state(self) -> dict[str, Any]:
         """See `Backend`."""
-        return self._play.environment.state.model_dump()
+        if self._stored is None:
+            return self._play.environment.state.model_dump()
+        return (await self._episodes.state(self._stored)).model_dump()
 
     async def rpc(self, message: dict[str, Any]) -> dict[str, Any]:
         """See `Backend`."""
@@ -98,77 +117,117 @@ class LiveBackend:
 
     async def leave(self, *, keep: bool) -> None:
         """See `Backend`."""
-        if keep:
-            await self._episodes.save(self._play)
+        if self._stored is None:
+            if keep:
+                await self._episodes.save(self._play)
+        elif not keep:
+            with suppress(EpisodeGoneError):  # somebody else has it, or ended it
+                await self._episodes.close_episode(self._stored)
 
-    async def _resume(self, episode_id: str) -> dict[str, Any]:
-        if self._play.episode_id == episode_id:
+    def _step_in_memory(self, data: dict[str, Any]) -> dict[str, Any]:
+        return self._play.data(self._play.step(data))
+
+    def _go_on(self, started: Started) -> None:
+        """Go on with a stored episode."""
+        self._stored, self._held, self.step_now = started.handle, started.held, None
+        self._play = Play()
+
+    async def _resume(self, data: dict[str, Any]) -> dict[str, Any]:
+        episode_id = data.get("episode_id")
+        if data[RESUME] is not True or not isinstance(episode_id, str) or len(data) > 2:
+            return self._refused(
+                'To go on with an episode send {"episode_id": its id, "resume": true} and nothing '
+                "else."
+            )
+        if self._stored is None and self.episode_id == episode_id:
             return self._refused(f"This session plays {episode_id[:MAX_ECHO]!r} already.")
-        other = self._slots.playing(episode_id)
-        if other is not None and other.task is not None:
-            other.end("resumed")
-            await asyncio.wait((other.task,), timeout=HANDOVER_S)
+        await self._part_others(episode_id, "resumed")
         try:
-            self._play, reply = await self._episodes.resume(episode_id)
-        except UnknownEpisodeError as problem:
+            started = await self._episodes.resume(episode_id)
+        except EpisodeGoneError as problem:
             return self._refused(str(problem))
-        return self._play.data(reply, named=True)
+        self._go_on(started)
+        return started.data
+
+    async def _part_others(self, episode_id: str, reason: str) -> None:
+        """End this worker's other connections that play an episode; wait until it is stored."""
+        leaving = []
+        for session in self._slots:
+            task = session.task
+            if session.episode_id == episode_id and task is not None and task is not self._task:
+                session.end(reason)
+                leaving.append(task)
+        if leaving:
+            await asyncio.wait(leaving, timeout=HANDOVER_S)
 
     def _refused(self, problem: str) -> dict[str, Any]:
         return frames.observation_data(Reply(ERROR, problem), self._play.environment.task_id)
 
 
-class StoredBackend:
-    """An episode of the store, shared with HTTP and MCP clients of the same id.
+class PlayerBackend:
+    """A stored episode through its player's handle: steps and progress, and no reset.
 
     Args:
         episodes: the store's episodes.
-        episode_id: which one.
+        handle: the player's.
     """
 
-    def __init__(self, episodes: Episodes, episode_id: str) -> None:
-        self._episodes = episodes
-        self._id = episode_id
+    step_now: StepNow | None = None
+    episode_id = None  # the trainer's, and nothing to be taken over
 
-    @property
-    def episode_id(self) -> str | None:
-        """See `Backend`; never offered for a handover, because nobody owns it."""
-        return None
+    def __init__(self, episodes: Episodes, handle: Handle) -> None:
+        self._episodes = episodes
+        self._handle = handle
 
     async def reset(self, data: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`; the id stays what it is."""
-        _, reply = await self._episodes.reset({**data, "episode_id": self._id}, "mcp")
-        return reply
-
-    step_now = None
+        """See `Backend`; refused."""
+        problem = (
+            "A player cannot reset: the episode is its trainer's. Step until it is over; for "
+            "another episode ask the trainer for another player id."
+        )
+        return frames.observation_data(Reply(ERROR, problem), "")
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
         """See `Backend`."""
-        return await self._episodes.step(self._id, data)
+        return await self._episodes.step(self._handle, data)
 
     async def state(self) -> dict[str, Any]:
         """See `Backend`."""
-        return (await self._episodes.state(self._id)).model_dump()
+        return (await self._episodes.state(self._handle)).model_dump()
 
     async def rpc(self, message: dict[str, Any]) -> dict[str, Any]:
         """See `Backend`."""
         return await mcp_tools.answer(message, self.step)
 
     async def leave(self, *, keep: bool) -> None:
-        """See `Backend`; the store has everything already."""
+        """See `Backend`; the store has everything already, and others may play on."""
 
 
-async def backend_for(query: Mapping[str, str], slots: SessionSlots, episodes: Episodes) -> Backend:
+async def backend_for(
+    query: Mapping[str, str], role: str, slots: SessionSlots, episodes: Episodes
+) -> Backend:
     """What a connection's query parameters ask for.
 
+    Args:
+        query: parameters of the address; `session_id` is a player's handle.
+        role: of whoever connects.
+        slots: sessions of this worker.
+        episodes: the store's episodes.
+
     Raises:
-        AttachError: `session_id` names nothing that lives.
+        AttachError: `session_id` names nothing that can be played, or is missing for a player.
     """
     session_id = query.get("session_id")
     if not session_id:
-        return LiveBackend(slots, episodes)
+        if role == PLAYER:
+            raise AttachError(
+                "With the player's token connect to /ws?session_id=<player_id>: the trainer's "
+                "reset returns the player_id."
+            )
+        return TrainerBackend(slots, episodes)
     try:
-        await episodes.state(session_id)
-    except (UnknownEpisodeError, StoreError) as problem:
+        handle = await episodes.player(session_id)
+        await episodes.state(handle)
+    except (EpisodeGoneError, StoreError) as problem:
         raise AttachError(str(problem)) from None
-    return StoredBackend(episodes, session_id)
+    return PlayerBackend(episodes, handle)

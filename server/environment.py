@@ -18,7 +18,7 @@ from metric_tracker_rl.models import (
     MetricTrackerRlObservation,
     MetricTrackerRlState,
 )
-from metric_tracker_rl.play import DEFAULT_MAX_STEPS
+from metric_tracker_rl.play import DEFAULT_MAX_STEPS, EpisodeView
 from metric_tracker_rl.session import (
     ERROR,
     RESET_ARGUMENTS,
@@ -173,6 +173,11 @@ class MetricTrackerRlEnvironment(
     def episode_id(self) -> str | None:
         """Name of the running episode."""
         return self._episode_id
+
+    @property
+    def view(self) -> EpisodeView | None:
+        """The running episode and its rules of play; None before a reset."""
+        return self._session.view
 
     @property
     def task_id(self) -> str:

@@ -86,16 +86,22 @@ class StoredEpisode:
     """One episode as it is kept.
 
     Attributes:
-        generation: changes whenever the episode is started over.
+        generation: changes whenever the episode is started over or taken over.
         start: JSON text of the reset's arguments and of the engine's versions.
         actions: JSON text of each action, in order.
         request_ids: the client's name for each request, empty where it gave none.
+        player: the player's handle; changes whenever the episode is started over.
+        timeline: how many times the episode was started under its id, from 1.
+        ended: `completed` or `closed`, empty while it may be played.
     """
 
     generation: str
     start: bytes
     actions: tuple[bytes, ...]
     request_ids: tuple[str, ...]
+    player: str = ""
+    timeline: int = 1
+    ended: str = ""
 
 
 class EpisodeStore(Protocol):
@@ -105,9 +111,17 @@ class EpisodeStore(Protocol):
     """
 
     def create(
-        self, episode_id: str, source: str, start: bytes, actions: list[bytes], client: str = ""
+        self,
+        episode_id: str,
+        source: str,
+        start: bytes,
+        actions: list[bytes],
+        *,
+        client: str = "",
+        player: str = "",
+        over: bool = True,
     ) -> str:
-        """Start an episode, or start it over; returns its generation.
+        """Start an episode; returns its generation.
 
         Args:
             episode_id: its name.
@@ -115,13 +129,21 @@ class EpisodeStore(Protocol):
             start: see `StoredEpisode`.
             actions: actions taken so far.
             client: whose share it counts against; empty for a caller without a bound.
+            player: see `StoredEpisode`.
+            over: whether one of that id is started over; if not, it stays and nothing is returned.
 
         Raises:
             StoreFullError: there is no room, or none left for this client.
         """
 
+    def find(self, player: str) -> str | None:
+        """Id of the episode that a player's handle belongs to."""
+
     def load(self, episode_id: str) -> StoredEpisode | None:
         """The episode, its life prolonged; None if unknown or expired."""
+
+    def take(self, episode_id: str) -> StoredEpisode | None:
+        """As `load`, under a new generation: whoever holds the old one can add nothing more."""
 
     def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
@@ -132,14 +154,21 @@ class EpisodeStore(Protocol):
             StoreFullError: there is no room.
         """
 
-    def finish(self, episode_id: str, generation: str) -> None:
-        """Mark an episode as over: it is among the first to make room for others."""
+    def finish(self, episode_id: str, generation: str, ended: str) -> bool:
+        """Mark an episode `completed` or `closed`; False if another writer was first.
+
+        It is among the first to make room for others. A closed one takes no more actions and
+        stays closed.
+        """
+
+    def next(self, counter: str) -> int:
+        """The next number of a counter that all processes share, from 0."""
 
     def delete(self, episode_id: str) -> bool:
         """Forget an episode; False if there was none."""
 
     def count(self, source: str) -> int:
-        """Living episodes of that source."""
+        """Living episodes of that source that nobody closed."""
 
     def check(self) -> None:
         """Write something small, to find out whether writing works."""

@@ -20,9 +20,13 @@ from metric_tracker_rl.funnel import ORDERING_APP
 from metric_tracker_rl.rows import MetricSubmissionRow, PayloadGeneratorMethod
 from metric_tracker_rl.session import ERROR
 from server import frames
+from server.handles import well_formed
 
 PROTOCOL_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 """Versions of MCP that this speaks, newest first; what is used of them has not changed."""
+
+BATCHING = "2025-03-26"
+"""The one version with batches; it has no header that would name it."""
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
 INVALID_PARAMS, INTERNAL_ERROR, SERVER_ERROR = -32602, -32603, -32000
@@ -161,11 +165,22 @@ def read_request(message: Any) -> tuple[str, dict[str, Any], Any]:
         raise RpcError(INVALID_REQUEST, f"method is {echo(method)}; allowed: text.")
     if not (request_id is None or type(request_id) in (int, str)):
         raise RpcError(INVALID_REQUEST, f"id is {echo(request_id)}; allowed: text or an integer.")
+    if isinstance(request_id, str) and not well_formed(request_id):
+        raise RpcError(INVALID_REQUEST, f"id is {echo(request_id)}; allowed: well-formed Unicode.")
     if params is None:
         params = {}
     if not isinstance(params, dict):
         raise RpcError(INVALID_PARAMS, "Params must be an object.")
     return method, params, request_id
+
+
+def wants_answer(message: Any) -> bool:
+    """Whether a message is answered: a notification and a client's own response are not."""
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        return True  # with an error
+    if "method" in message:
+        return "id" in message or not isinstance(message["method"], str)
+    return not ("id" in message and ("result" in message or "error" in message))
 
 
 async def dispatch(method: str, params: Mapping[str, Any], step: Step) -> dict[str, Any]:

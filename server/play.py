@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from metric_tracker_rl.analysis_tools import TOOLS
@@ -15,11 +15,13 @@ from metric_tracker_rl.episode import build_episode
 from metric_tracker_rl.session import ERROR, READY, Reply
 from server import frames, metrics
 from server.environment import MetricTrackerRlEnvironment
+from server.handles import new_episode_id, new_player_id
 
 MAX_RECORD_BYTES = 256 * 1024
 """Actions of a WebSocket session that are kept so that it can be resumed, in bytes."""
 
 SUBMISSION = "submission"
+BREAKDOWN = "reward_breakdown"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Play:
     Attributes:
         transport: `ws`, `http` or `mcp`, for the figures.
         max_record_bytes: where the record stops, and with it the way to resume.
+        player_id: handle of the episode's player.
+        final: what the reply that ended the episode said of its score, once there is one.
     """
 
     transport: str = "ws"
@@ -50,16 +54,25 @@ class Play:
     arguments: dict[str, Any] | None = None
     actions: list[bytes] = field(default_factory=list)
     recorded_bytes: int = 0
+    player_id: str = ""
+    final: Reply | None = None
 
     @property
     def episode_id(self) -> str | None:
         """Name of the running episode."""
         return self.environment.episode_id
 
+    @property
+    def over(self) -> bool:
+        """Whether the episode came to its end."""
+        return self.final is not None
+
     def reset(self, arguments: Mapping[str, Any]) -> Reply:
         """Start an episode. One that cannot be made leaves everything as it was."""
         started = time.perf_counter()
         misses = build_episode.cache_info().misses
+        if arguments.get("episode_id") is None:
+            arguments = {**arguments, "episode_id": new_episode_id()}
         reply = self.environment.begin(arguments)
         if reply.status == ERROR:
             metrics.ERRORS.labels("reset").inc()
@@ -69,6 +82,7 @@ class Play:
         self.arguments = {name: value for name, value in arguments.items() if name != "episode_id"}
         self.actions.clear()
         self.recorded_bytes = 0
+        self.player_id, self.final = new_player_id(), None
         metrics.RESETS.labels(self.transport).observe(time.perf_counter() - started)
         return reply
 
@@ -81,11 +95,13 @@ class Play:
         """
         started = time.perf_counter()
         reply = self.environment.act_on(data)
+        if reply.done:
+            self._note_end(reply)
         self._record(data, text)
         STEP_SECONDS.get(method_of(data), OTHER_SECONDS).observe(time.perf_counter() - started)
         if reply.status == ERROR:
             metrics.ERRORS.labels("step").inc()
-        elif reply.done and "reward_breakdown" in reply.content:
+        elif reply.done and BREAKDOWN in reply.content:
             metrics.SCORES.observe(reply.reward)
         return reply
 
@@ -96,31 +112,49 @@ class Play:
             return None
         return Record(self.arguments, tuple(self.actions))
 
-    def restore(self, episode_id: str, record: Record) -> Reply:
-        """Make a play again; returns what a reset would, under the old name.
+    def restore(self, episode_id: str, record: Record, player_id: str = "") -> Reply:
+        """Make a play again; returns what a reset would, under the old names.
 
         Nothing is counted or recorded twice.
         """
         opening = self.environment.begin({**record.reset, "episode_id": episode_id})
-        self.arguments = dict(record.reset)
-        self.actions = list(record.actions)
-        self.recorded_bytes = sum(map(len, record.actions))
-        last = opening
+        self.arguments, self.player_id, self.final = dict(record.reset), player_id, None
+        self.actions, self.recorded_bytes = list(record.actions), sum(map(len, record.actions))
         for text in record.actions:
-            last = self.environment.act_on(frames.loads(text))
+            self._again(text)
         state = self.environment.state
+        last = self.final or Reply(READY, "")
         return Reply(
-            last.status if last.done else READY,
+            last.status,
             f"Episode resumed after {state.step_count} step(s) of {state.max_steps}.",
             reward=last.reward,
             done=last.done,
             content=opening.content,
         )
 
-    def data(self, reply: Reply, *, named: bool = False) -> dict[str, Any]:
-        """The framework's form of a reply; with the episode's name where asked for."""
-        metadata = {"episode_id": self.episode_id} if named and self.episode_id else None
-        return frames.observation_data(reply, self.environment.task_id, metadata)
+    def follow(self, text: bytes) -> None:
+        """Play an action that somebody else stored."""
+        self._again(text)
+        self.keep(text)
+
+    def _again(self, text: bytes) -> None:
+        reply = self.environment.act_on(frames.loads(text))
+        if reply.done:
+            self._note_end(reply)
+
+    def _note_end(self, reply: Reply) -> None:
+        if self.final is None:
+            graded = {name: reply.content[name] for name in (BREAKDOWN,) if name in reply.content}
+            self.final = replace(reply, content=graded)
+
+    def data(self, reply: Reply, names: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The framework's form of a reply, with the episode's names where they are given."""
+        return frames.observation_data(reply, self.environment.task_id, names)
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What a trainer is told when an episode starts: its id, and its player's."""
+        return {"episode_id": self.episode_id, "player_id": self.player_id}
 
     def _record(self, data: dict[str, Any], text: bytes | None) -> None:
         if self.recorded_bytes <= self.max_record_bytes:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import Body, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from openenv.core.env_server.types import ResetRequest, ResetResponse, StepRequest, StepResponse
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from metric_tracker_rl.models import MetricTrackerRlState
 from metric_tracker_rl.session import MAX_EPISODE_ID
 from server import frames, metrics
 from server.episode_store import StoreError, StoreFullError
-from server.http_episodes import (
-    MAX_REQUEST_ID,
-    Episodes,
+from server.handles import (
+    PLAYER,
+    EpisodeGoneError,
     EpisodeTooLongError,
+    Handle,
     UnknownEpisodeError,
+    role_of,
+    well_formed,
 )
+from server.http_episodes import MAX_REQUEST_ID, Episodes
+from server.outcome import EpisodeRecord
 from server.play import Play
 
 NO_EPISODE = (
@@ -36,27 +40,52 @@ class EpisodeResetResponse(ResetResponse):
     """The first observation, and the id to go on with."""
 
     episode_id: str | None = Field(
-        None, description="send it with POST /step and GET /state; null where the reset failed"
+        None,
+        description="the trainer's id, for POST /step and GET /state; null where the reset failed",
     )
+    player_id: str | None = Field(
+        None, description="handle for a player, with which it can step and nothing else"
+    )
+
+
+def _well_formed(text: str) -> str:
+    if not well_formed(text):
+        raise ValueError("half of a surrogate pair cannot be stored; allowed: well-formed Unicode")
+    return text
+
+
+WellFormed = Annotated[str, AfterValidator(_well_formed)]
 
 
 class EpisodeStepRequest(StepRequest):
     """One step of an episode."""
 
-    episode_id: str | None = Field(
+    episode_id: WellFormed | None = Field(
         None, max_length=MAX_EPISODE_ID, description="the id that POST /reset returned"
     )
-    request_id: str | None = Field(
+    player_id: WellFormed | None = Field(
+        None,
+        max_length=MAX_EPISODE_ID,
+        description="instead of the id: the player's handle that POST /reset returned",
+    )
+    request_id: WellFormed | None = Field(
         None,
         max_length=MAX_REQUEST_ID,
         description="name of this request; sent again, it gets the same reply and no second step",
     )
 
+    @model_validator(mode="after")
+    def _one_handle(self) -> Self:
+        if self.episode_id is not None and self.player_id is not None:
+            raise ValueError("episode_id and player_id were given; allowed: one of them")
+        return self
+
 
 class EpisodeStepResponse(StepResponse):
     """What the step told."""
 
-    episode_id: str | None = Field(None, description="the episode's id")
+    episode_id: str | None = Field(None, description="the id, where the request had one")
+    player_id: str | None = Field(None, description="the player's handle, where it had that")
 
 
 class Problem(BaseModel):
@@ -67,7 +96,9 @@ class Problem(BaseModel):
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "Not JSON, or nested too deeply"},
+    403: {"model": Problem, "description": "Not for a player"},
     404: {"model": Problem, "description": "Unknown or expired episode"},
+    409: {"model": Problem, "description": "The episode was closed"},
     413: {"model": Problem, "description": "Body too long, or episode too long"},
     429: {"model": Problem, "description": "This client's share of the episode store is used up"},
     503: {"model": Problem, "description": "The episode store is full, or cannot be written"},
@@ -90,9 +121,10 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         """Start an episode and get its id; with the id of a running one, start that one over."""
         arguments = body.model_dump(exclude_unset=True)
         frames.check_shape(arguments)
-        episode_id, data = await episodes.reset(arguments)
-        _note(request, episode_id)
-        return _json({**data, "episode_id": episode_id})
+        started = await episodes.reset(arguments)
+        _note(request, started.episode_id)
+        names = {"episode_id": started.episode_id, "player_id": started.player_id or None}
+        return _json({**started.data, **names})
 
     @app.post(
         "/step",
@@ -102,29 +134,36 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         summary="Take one step of an episode",
     )
     async def step(request: Request, body: EpisodeStepRequest) -> Response:
-        """Take one step of the episode of that id, on whichever worker."""
+        """Take one step of the episode of that id or of that player, on whichever worker."""
         frames.check_shape(body.action)
-        if body.episode_id is None:
+        if body.player_id is not None:
+            handle = await episodes.player(body.player_id)
+        elif body.episode_id is None:
             return _json(_without_episode(body.action))
-        _note(request, body.episode_id)
-        data = await episodes.step(body.episode_id, body.action, body.request_id or "")
-        return _json({**data, "episode_id": body.episode_id})
+        elif role_of(request.scope) == PLAYER:
+            raise HTTPException(403, "With the player's token send a player_id, no episode_id.")
+        else:
+            handle = Handle(body.episode_id)
+        _note(request, handle.episode_id)
+        data = await episodes.step(handle, body.action, body.request_id or "")
+        names = {"episode_id": body.episode_id, "player_id": body.player_id}
+        return _json({**data, **names})
 
     @app.get(
         "/state",
-        response_model=MetricTrackerRlState,
+        response_model=EpisodeRecord,
         responses=PROBLEMS,
         tags=["State Management"],
         summary="Progress of an episode",
     )
     async def state(
         request: Request, episode_id: str | None = Query(None, max_length=MAX_EPISODE_ID)
-    ) -> MetricTrackerRlState:
-        """Public progress of the episode of that id; idle without one."""
+    ) -> EpisodeRecord:
+        """Progress of the episode of that id, and its outcome after the end; idle without one."""
         if episode_id is None:
-            return MetricTrackerRlState()
+            return EpisodeRecord()
         _note(request, episode_id)
-        return await episodes.state(episode_id)
+        return await episodes.record(episode_id)
 
 
 def add_metrics_route(app: FastAPI) -> None:
@@ -142,7 +181,8 @@ def add_error_answers(app: FastAPI) -> None:
 
     async def gone(_: Request, problem: Exception) -> Response:
         metrics.ERRORS.labels("unknown_episode").inc()
-        return _json({"detail": str(problem)}, 404)
+        status = 404 if isinstance(problem, UnknownEpisodeError) else 409
+        return _json({"detail": str(problem)}, status)
 
     async def too_long(_: Request, problem: Exception) -> Response:
         metrics.ERRORS.labels("too_big").inc()
@@ -181,7 +221,7 @@ def add_error_answers(app: FastAPI) -> None:
         logger.error("internal error", exc_info=problem, extra={"reference": reference})
         return _json({"detail": f"Internal error; the server's log has it as {reference}."}, 500)
 
-    app.add_exception_handler(UnknownEpisodeError, gone)
+    app.add_exception_handler(EpisodeGoneError, gone)
     app.add_exception_handler(EpisodeTooLongError, too_long)
     app.add_exception_handler(StoreError, not_stored)
     app.add_exception_handler(frames.UnwieldyError, unwieldy)

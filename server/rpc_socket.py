@@ -9,8 +9,12 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import frames, mcp_tools, metrics
-from server.mcp_tools import PARSE_ERROR, SERVER_ERROR, RpcError
+from server.handles import EpisodeGoneError, EpisodeTooLongError, Handle, role_of
+from server.held import SplitUsedUpError
+from server.http_episodes import Episodes
+from server.mcp_tools import INVALID_PARAMS, PARSE_ERROR, SERVER_ERROR, RpcError
 from server.play import Play
+from server.rpc import handle_for, named_task
 from server.sessions import RETRY_AFTER_S, CapacityError, SessionSlots
 from server.websocket import ENDED, ENDINGS, TOO_BIG, TRY_AGAIN_LATER, close, say
 
@@ -20,11 +24,13 @@ class RpcSocket:
 
     Args:
         slots: who may come in.
+        episodes: the store's episodes.
         max_message_bytes: longest message read.
     """
 
-    def __init__(self, slots: SessionSlots, max_message_bytes: int) -> None:
+    def __init__(self, slots: SessionSlots, episodes: Episodes, max_message_bytes: int) -> None:
         self._slots = slots
+        self._episodes = episodes
         self._max_bytes = max_message_bytes
 
     async def serve(self, websocket: WebSocket) -> None:
@@ -40,7 +46,7 @@ class RpcSocket:
             return
         code = 1000
         try:
-            player = Player(websocket.query_params.get("task_id"))
+            player = Player(self._episodes, websocket)
             while True:
                 received = await websocket.receive()
                 if received["type"] == "websocket.disconnect":
@@ -68,31 +74,51 @@ class RpcSocket:
 
 
 class Player:
-    """Plays a task's episode; it starts with the first tool call.
+    """Plays what the address asks for; a fresh task starts with the first tool call.
 
     Args:
-        task_id: the task; None for the default one.
+        episodes: the store's episodes.
+        websocket: whose address it is.
     """
 
-    def __init__(self, task_id: str | None) -> None:
-        self._task_id = task_id
+    def __init__(self, episodes: Episodes, websocket: WebSocket) -> None:
+        self._episodes = episodes
+        self._query = websocket.query_params
+        self._role = role_of(websocket.scope)
+        self._handle: Handle | None = None
         self._play = Play("mcp")
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
-        """One step."""
-        if self._play.episode_id is None:
-            self._play.reset({"task_id": self._task_id} if self._task_id else {})
+        """One step.
+
+        Raises:
+            RpcError: there is nothing to play.
+        """
+        try:
+            if self._handle is None and self._play.episode_id is None:
+                self._handle = await handle_for(self._query, self._role, self._episodes)
+            if self._handle is not None:
+                return await self._episodes.step(self._handle, data)
+            if self._play.episode_id is None:
+                task = named_task(self._query, self._role)
+                reply = self._play.reset(task or await self._episodes.fresh_task())
+                if self._play.episode_id is None:
+                    raise RpcError(INVALID_PARAMS, reply.message)
+        except (EpisodeGoneError, EpisodeTooLongError) as problem:
+            raise RpcError(INVALID_PARAMS, str(problem)) from None
+        except SplitUsedUpError as problem:
+            raise RpcError(SERVER_ERROR, str(problem)) from None
         return self._play.data(self._play.step(data))
 
 
 async def _answer(text: str | bytes, player: Player) -> str | None:
-    """Response to one message, None to a notification."""
+    """Response to one message, None where it wants none."""
     try:
         message = frames.loads(text)
     except ValueError as problem:
         metrics.ERRORS.labels("invalid_json").inc()
         return _text(mcp_tools.failure(RpcError(PARSE_ERROR, f"Parse error: {problem}")))
-    if isinstance(message, dict) and "id" not in message and "method" in message:
+    if not mcp_tools.wants_answer(message):
         return None
     return _text(await mcp_tools.answer(message, player.step))
 

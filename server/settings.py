@@ -71,6 +71,11 @@ SETTINGS: tuple[Setting, ...] = (
         high=100_000,
     ),
     Setting(
+        "mcp_split",
+        "METRIC_TRACKER_MCP_SPLIT",
+        "split whose tasks MCP sessions without an episode play, one after the other and each once",
+    ),
+    Setting(
         "idle_timeout_s",
         "METRIC_TRACKER_IDLE_TIMEOUT_S",
         "seconds after which a silent WebSocket session is ended and its slot freed; 0 for never",
@@ -229,6 +234,7 @@ class Settings:
     workers: int = 1
     max_sessions: int = 1024
     max_mcp_sessions: int = 256
+    mcp_split: str = "train"
     idle_timeout_s: int = 3600
     max_message_bytes: int = 1 << 20
     request_timeout_s: int = 30
@@ -304,6 +310,8 @@ def _read(setting: Setting, text: str, default: Any) -> Any:
         raise InvalidValueError(name, text, f"one of {', '.join(LOG_LEVELS)}")
     if setting.field == "log_level":
         return text.lower()
+    if setting.field == "mcp_split":
+        return _split(name, text)
     if setting.field in ("token", "player_token") and (len(text) < MIN_TOKEN or not text.isascii()):
         # The value itself is a secret, even a bad one.
         raise InvalidValueError(name, "…", f"ASCII text of at least {MIN_TOKEN} characters")
@@ -315,6 +323,14 @@ def _origin(name: str, text: str) -> str:
     if origin == "*" or ORIGIN.fullmatch(origin):
         return origin
     raise InvalidValueError(name, text.strip(), "origins such as https://trainer.example, or *")
+
+
+def _split(name: str, text: str) -> str:
+    from metric_tracker_rl.splits import list_splits
+
+    if text not in list_splits():
+        raise InvalidValueError(name, text, f"one of {', '.join(list_splits())}")
+    return text
 
 
 def _integer(name: str, text: str, low: int, high: int) -> int:

@@ -59,59 +59,87 @@ class SqliteStore:
             self._db = self._file.connect()
 
     def create(
-        self, episode_id: str, source: str, start: bytes, actions: list[bytes], client: str = ""
+        self,
+        episode_id: str,
+        source: str,
+        start: bytes,
+        actions: list[bytes],
+        *,
+        client: str = "",
+        player: str = "",
+        over: bool = True,
     ) -> str:
         """See `EpisodeStore`."""
         generation = secrets.token_hex(8)
         size = bytes_of(episode_id, start, *actions)
 
-        def work() -> None:
+        def work() -> str:
             now = self._clock()
+            query = "SELECT timeline FROM episodes WHERE id = ? AND expires > ?"
+            before = self._db.execute(query, (episode_id, now)).fetchone()
+            if before and not over:
+                return ""
             self._db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
             self._room.for_new(self._db, client, size, now)
             self._db.execute(
-                "INSERT INTO episodes "
-                "(id, generation, source, client, start, bytes, steps, finished, expires) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)",
+                "INSERT INTO episodes (id, generation, source, client, player, timeline, start, "
+                "bytes, steps, finished, ended, expires) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?)",
                 (
-                    episode_id,
-                    generation,
-                    source,
-                    client,
-                    start,
-                    size,
-                    len(actions),
-                    now + self._limits.life_s,
+                    *(episode_id, generation, source, client, player),
+                    *(before[0] + 1 if before else 1, start),
+                    *(size, len(actions), now + self._limits.life_s),
                 ),
             )
             self._db.executemany(
                 "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, '')",
                 [(episode_id, n, action) for n, action in enumerate(actions)],
             )
+            return generation
 
         if self._created % PURGE_EVERY == 0:
             self._purge()
         self._created += 1
-        self._write(work)
-        return generation
+        return self._write(work)
+
+    def find(self, player: str) -> str | None:
+        """See `EpisodeStore`."""
+        query = "SELECT id FROM episodes WHERE player = ? AND player <> '' AND expires > ?"
+        asked = (player, self._clock())
+        found = self._write(lambda: self._db.execute(query, asked).fetchone())
+        return None if found is None else str(found[0])
 
     def load(self, episode_id: str) -> StoredEpisode | None:
         """See `EpisodeStore`."""
+        return self._used(episode_id, None)
+
+    def take(self, episode_id: str) -> StoredEpisode | None:
+        """See `EpisodeStore`."""
+        return self._used(episode_id, secrets.token_hex(8))
+
+    def _used(self, episode_id: str, generation: str | None) -> StoredEpisode | None:
+        """The episode, its life prolonged, under a new generation where one is given."""
 
         def work() -> StoredEpisode | None:
             now = self._clock()
             found = self._db.execute(
-                "SELECT generation, start, expires FROM episodes WHERE id = ? AND expires > ?",
+                "SELECT generation, start, player, timeline, ended, expires FROM episodes "
+                "WHERE id = ? AND expires > ?",
                 (episode_id, now),
             ).fetchone()
             if found is None:
                 return None
-            self._prolong(episode_id, found[2], now)
+            self._prolong(episode_id, found[5], now)
+            if generation is not None:
+                query = "UPDATE episodes SET generation = ? WHERE id = ?"
+                self._db.execute(query, (generation, episode_id))
             rows = self._db.execute(
                 "SELECT action, request FROM actions WHERE episode = ? ORDER BY n", (episode_id,)
             ).fetchall()
             actions = tuple(bytes(row[0]) for row in rows)
-            return StoredEpisode(found[0], bytes(found[1]), actions, tuple(row[1] for row in rows))
+            requests = tuple(row[1] for row in rows)
+            now_held = generation or found[0]
+            return StoredEpisode(now_held, bytes(found[1]), actions, requests, *found[2:5])
 
         return self._write(work)
 
@@ -126,7 +154,7 @@ class SqliteStore:
             taken = self._db.execute(
                 "UPDATE episodes SET steps = steps + 1, bytes = bytes + ? "
                 "WHERE id = ? AND generation = ? AND steps = ? AND expires > ? "
-                "RETURNING client, expires",
+                "AND ended <> 'closed' RETURNING client, expires",
                 (size, episode_id, generation, index, now),
             ).fetchone()
             if taken is None:
@@ -141,14 +169,22 @@ class SqliteStore:
 
         return self._write(work)
 
-    def finish(self, episode_id: str, generation: str) -> None:
+    def finish(self, episode_id: str, generation: str, ended: str) -> bool:
         """See `EpisodeStore`."""
-        self._write(
-            lambda: self._db.execute(
-                "UPDATE episodes SET finished = 1 WHERE id = ? AND generation = ?",
-                (episode_id, generation),
-            )
+        query = (
+            "UPDATE episodes SET finished = 1, ended = ? "
+            "WHERE id = ? AND generation = ? AND expires > ? AND ended <> 'closed'"
         )
+        given = (ended, episode_id, generation, self._clock())
+        return self._write(lambda: self._db.execute(query, given).rowcount > 0)
+
+    def next(self, counter: str) -> int:
+        """See `EpisodeStore`."""
+        query = (
+            "INSERT INTO counters (name, next) VALUES (?, 1) "
+            "ON CONFLICT (name) DO UPDATE SET next = next + 1 RETURNING next - 1"
+        )
+        return self._write(lambda: int(self._db.execute(query, (counter,)).fetchone()[0]))
 
     def delete(self, episode_id: str) -> bool:
         """See `EpisodeStore`."""
@@ -157,7 +193,9 @@ class SqliteStore:
 
     def count(self, source: str) -> int:
         """See `EpisodeStore`."""
-        query = "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ?"
+        query = (
+            "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ? AND ended <> 'closed'"
+        )
         asked = (source, self._clock())
         return self._write(lambda: int(self._db.execute(query, asked).fetchone()[0]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of the tables. The default file is named after it, so that releases
 side by side on one machine do not undo each other's tables."""
 
@@ -18,13 +18,17 @@ SCHEMA = (
         generation TEXT NOT NULL,
         source TEXT NOT NULL,
         client TEXT NOT NULL,
+        player TEXT NOT NULL,
+        timeline INTEGER NOT NULL,
         start BLOB NOT NULL,
         bytes INTEGER NOT NULL,
         steps INTEGER NOT NULL,
         finished INTEGER NOT NULL,
+        ended TEXT NOT NULL,
         expires REAL NOT NULL
     ) WITHOUT ROWID
     """,
+    "CREATE INDEX by_player ON episodes (player)",
     "CREATE INDEX by_source ON episodes (source)",
     "CREATE INDEX by_use ON episodes (finished, expires)",
     "CREATE INDEX by_client ON episodes (client, finished, expires)",
@@ -63,6 +67,7 @@ SCHEMA = (
         DELETE FROM clients WHERE client = OLD.client AND episodes = 0;
     END
     """,
+    "CREATE TABLE counters (name TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE heartbeat (id INTEGER PRIMARY KEY, at REAL NOT NULL)",
 )
 

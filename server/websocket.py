@@ -29,6 +29,7 @@ from metric_tracker_rl.errors import echo, nearest
 from server import frames, metrics
 from server.backends import AttachError, Backend
 from server.episode_store import StoreError
+from server.handles import EpisodeGoneError, EpisodeTooLongError
 from server.sessions import RETRY_AFTER_S, CapacityError, LiveSession, SessionSlots
 
 MESSAGES: dict[str, type[BaseModel]] = {
@@ -42,7 +43,7 @@ GOODBYE_S = 2.0
 """Longest wait for a peer that may be gone."""
 
 TRY_AGAIN_LATER, TOO_BIG, ENDED = 1013, 1009, 4408
-"""Close codes; the last one is ours: the session was ended for its silence."""
+"""Close codes; the last one is ours: the session was ended, and a message said why."""
 
 logger = logging.getLogger("metric_tracker.ws")
 
@@ -79,7 +80,7 @@ class WebSocketEndpoint:
             await _refuse(websocket, full)
             return
         backend = None
-        left = False
+        left = gone = False
         try:
             backend = await self._open(websocket)
             # A task of its own: each wait would else be handed through every layer above.
@@ -91,6 +92,9 @@ class WebSocketEndpoint:
         except AttachError as problem:
             left = True
             await say(websocket, frames.error(str(problem), WSErrorCode.SESSION_ERROR))
+        except EpisodeGoneError as problem:
+            gone = True
+            await say(websocket, frames.error(str(problem), WSErrorCode.SESSION_ERROR))
         except asyncio.CancelledError:
             if not session.ended:
                 raise
@@ -100,7 +104,7 @@ class WebSocketEndpoint:
             self._slots.free(session)
             if backend is not None:
                 await asyncio.shield(backend.leave(keep=not left))
-            await close(websocket, ENDED if session.ended else 1000)
+            await close(websocket, ENDED if session.ended or gone else 1000)
 
     async def _serve(self, websocket: WebSocket, session: LiveSession, backend: Backend) -> None:
         # The bare channels: the wrapper's checks of each message guard against nothing here.
@@ -125,7 +129,7 @@ class WebSocketEndpoint:
             if kind == "step":
                 # Nearly every message is one, and few have anything to wait for.
                 now = backend.step_now
-                reply = now(data) if now is not None else await backend.step(data)
+                reply = now(data) if now else await backend.step(data)
                 return frames.message("observation", reply)
             answer = await self._act(backend, kind, data)
             session.episode_id = backend.episode_id
@@ -141,7 +145,10 @@ class WebSocketEndpoint:
             return frames.error(
                 str(problem), WSErrorCode.CAPACITY_REACHED, retry_after_s=problem.retry_after_s
             )
-        except (Goodbye, WebSocketDisconnect):
+        except EpisodeTooLongError as problem:
+            metrics.ERRORS.labels("too_big").inc()
+            return frames.error(str(problem), WSErrorCode.VALIDATION_ERROR)
+        except (Goodbye, EpisodeGoneError, WebSocketDisconnect):
             raise
         except Exception:
             return _internal_error()
@@ -161,6 +168,7 @@ ENDINGS = {
     "idle": "The session was silent for too long and has ended. Connect again and send a reset "
     'with {"episode_id": …, "resume": true} to go on with its episode.',
     "resumed": "The episode was resumed by another connection.",
+    "restarted": "The episode was started over by another connection.",
 }
 
 

@@ -15,7 +15,8 @@ from metric_tracker_rl.driver import call_from, observed
 from metric_tracker_rl.policies import get_policy
 from metric_tracker_rl.session import EpisodeSession
 from server.app import build_app
-from server.http_episodes import Episodes, EpisodeTooLongError, UnknownEpisodeError
+from server.handles import EpisodeTooLongError, Handle, UnknownEpisodeError
+from server.http_episodes import Episodes
 from server.play import Play
 from server.settings import Settings
 
@@ -28,38 +29,39 @@ def episodes_at(path: Path, **more: Any) -> Episodes:
 
 async def test_an_episode_goes_on_at_another_worker_and_after_a_restart(tmp_path: Path) -> None:
     first, second = episodes_at(tmp_path / "s.db"), episodes_at(tmp_path / "s.db")
-    episode_id, opening = await first.reset({"seed": 5})
-    assert episode_id is not None
-    assert opening["metadata"] == {"episode_id": episode_id}
+    opening, trainer, player_id, _ = await first.reset({"seed": 5})
+    assert trainer is not None
+    episode_id = trainer.episode_id
+    assert opening["metadata"] == {"episode_id": episode_id, "player_id": player_id}
     for worker in (first, second, second, first):
-        reply = await worker.step(episode_id, LIST)
+        reply = await worker.step(Handle(episode_id), LIST)
         assert reply["observation"]["status"] == "analyzed"
     await first.close()
     await second.close()
     third = episodes_at(tmp_path / "s.db")
-    assert (await third.state(episode_id)).step_count == 4
+    assert (await third.record(episode_id)).step_count == 4
     await third.close()
 
 
 async def test_writers_on_two_workers_take_turns_and_none_is_lost(tmp_path: Path) -> None:
     workers = [episodes_at(tmp_path / "s.db") for _ in range(2)]
-    episode_id, _ = await workers[0].reset({"max_steps": 100})
+    episode_id = (await workers[0].reset({"max_steps": 100})).episode_id
     assert episode_id is not None
-    await asyncio.gather(*(workers[n % 2].step(episode_id, LIST) for n in range(40)))
+    await asyncio.gather(*(workers[n % 2].step(Handle(episode_id), LIST) for n in range(40)))
     for worker in workers:
-        assert (await worker.state(episode_id)).step_count == 40
+        assert (await worker.record(episode_id)).step_count == 40
         await worker.close()
 
 
 async def test_a_request_sent_twice_is_one_step_and_gets_one_answer(tmp_path: Path) -> None:
     workers = [episodes_at(tmp_path / "s.db") for _ in range(2)]
-    episode_id, _ = await workers[0].reset({"seed": 5})
+    episode_id = (await workers[0].reset({"seed": 5})).episode_id
     assert episode_id is not None
-    submitted = await workers[0].step(episode_id, {"classifications": []}, "final")
+    submitted = await workers[0].step(Handle(episode_id), {"classifications": []}, "final")
     for worker in workers:
-        assert await worker.step(episode_id, {"classifications": []}, "final") == submitted
+        assert await worker.step(Handle(episode_id), {"classifications": []}, "final") == submitted
     assert submitted["observation"]["status"] == "evaluated"
-    late = await workers[1].step(episode_id, LIST, "another")
+    late = await workers[1].step(Handle(episode_id), LIST, "another")
     assert late["observation"]["status"] == "completed"
     for worker in workers:
         await worker.close()
@@ -70,9 +72,9 @@ async def test_an_episode_that_another_worker_started_over_is_not_played_on(
 ) -> None:
     first, second = episodes_at(tmp_path / "s.db"), episodes_at(tmp_path / "s.db")
     await first.reset({"episode_id": "mine", "seed": 1})
-    await first.step("mine", {"classifications": []})
+    await first.step(Handle("mine"), {"classifications": []})
     await second.reset({"episode_id": "mine", "seed": 2})
-    reply = await first.step("mine", LIST)
+    reply = await first.step(Handle("mine"), LIST)
     session = EpisodeSession()
     session.reset(seed=2)
     expected = observed(session.step(call_from(LIST)))
@@ -84,12 +86,12 @@ async def test_an_episode_that_another_worker_started_over_is_not_played_on(
 async def test_an_unknown_id_and_too_long_an_episode_are_refused(tmp_path: Path) -> None:
     episodes = episodes_at(tmp_path / "s.db", max_episode_bytes=2000)
     with pytest.raises(UnknownEpisodeError, match="nobody"):
-        await episodes.step("nobody", LIST)
-    episode_id, _ = await episodes.reset({})
+        await episodes.step(Handle("nobody"), LIST)
+    episode_id = (await episodes.reset({})).episode_id
     assert episode_id is not None
     with pytest.raises(EpisodeTooLongError, match="2000"):
-        await episodes.step(episode_id, {"analysis_method": "x" * 3000})
-    assert (await episodes.state(episode_id)).step_count == 0
+        await episodes.step(Handle(episode_id), {"analysis_method": "x" * 3000})
+    assert (await episodes.record(episode_id)).step_count == 0
     await episodes.close()
 
 
@@ -97,27 +99,27 @@ async def test_an_episode_of_another_version_of_the_engine_is_not_played_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     episodes = episodes_at(tmp_path / "s.db")
-    episode_id, _ = await episodes.reset({})
+    episode_id = (await episodes.reset({})).episode_id
     assert episode_id is not None
-    monkeypatch.setattr("server.http_episodes.versions", lambda: {"generator": "other"})
+    monkeypatch.setattr("server.held.versions", lambda: {"generator": "other"})
     with pytest.raises(UnknownEpisodeError):
-        await episodes.state(episode_id)
+        await episodes.record(episode_id)
     await episodes.close()
 
 
-async def test_a_dropped_session_never_replaces_an_episode_it_does_not_continue(
+async def test_a_dropped_session_never_replaces_an_episode_that_is_stored(
     tmp_path: Path,
 ) -> None:
     episodes = episodes_at(tmp_path / "s.db")
-    await episodes.reset({"episode_id": "shared", "seed": 1})
-    await episodes.step("shared", LIST)
-    stranger = Play()
-    stranger.reset({"episode_id": "shared", "seed": 2})
-    assert not await episodes.save(stranger)
-    mine, _ = await episodes.resume("shared")
-    mine.step(LIST)
-    assert await episodes.save(mine)
-    assert (await episodes.state("shared")).step_count == 2
+    play = Play()
+    play.reset({"seed": 1, "episode_id": "shared"})
+    assert await episodes.save(play)
+    await episodes.step(Handle("shared"), LIST)
+    assert not await episodes.save(play)
+    play.step(LIST)
+    play.step(LIST)
+    assert not await episodes.save(play)
+    assert (await episodes.record("shared")).step_count == 1
     await episodes.close()
 
 

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from metric_tracker_rl.errors import InvalidValueError
 from server.app import build_app
-from server.gate import PLAYER_ROUTES, Gate
+from server.gate import OPEN_PATHS, PLAYER_ROUTES, Gate
 from server.settings import Settings
 
 TOKEN = "a-token-for-tests-only"
@@ -155,7 +155,9 @@ def test_the_player_s_token_opens_what_a_player_needs_and_nothing_else(guarded: 
     app: Any = guarded.app
     got = {(kind, path): answered(guarded, kind, path, PLAYING) for kind, path in paths(app)}
     denied = {each for each, status in got.items() if status == 403}
-    assert denied == {each for each in got if each not in PLAYER_ROUTES and each[1] not in OPEN_PATHS}
+    assert denied == {
+        each for each in got if each not in PLAYER_ROUTES and each[1] not in OPEN_PATHS
+    }
     assert got["websocket", "/ws"] == got["websocket", "/mcp"] == 101
     assert not {401, 403} & {got["POST", "/step"], got["POST", "/mcp"]}
     assert guarded.get(f"/web?token={PLAYER_TOKEN}").status_code == 401

@@ -160,7 +160,9 @@ def test_a_submission_without_its_argument_submits_nothing(
 ) -> None:
     answer = call(client, "tools/call", session, name=name, arguments=arguments).json()
     assert "required" in answer["error"]["message"]
-    state = client.get("/state", params={"episode_id": session["mcp-session-id"]}).json()
+    with client.websocket_connect(f"/ws?session_id={session['mcp-session-id']}") as socket:
+        socket.send_json({"type": "state"})
+        state = socket.receive_json()["data"]
     assert (state["status"], state["step_count"]) == ("running", 0)
 
 

@@ -148,7 +148,7 @@ def test_the_expired_go_first_then_the_finished_then_the_idle_and_the_running_ne
         clock.now += 1
         generation = store.create(name, "http", b"{}", [])
         if name != "r":
-            store.finish(name, generation)
+            store.finish(name, generation, "completed")
     for name, left in (("1", "ifgr1"), ("2", "igr12"), ("3", "ir123"), ("4", "r1234")):
         with sqlite3.connect(tmp_path / "s.db") as db:
             store.create(name, "http", b"{}", [])
@@ -168,32 +168,32 @@ def test_the_expired_go_first_then_the_finished_then_the_idle_and_the_running_ne
 def test_a_client_displaces_its_own_and_never_a_stranger_s(
     store: EpisodeStore, clock: Clock
 ) -> None:
-    store.create("s", "http", b"{}", [], "stranger")
-    store.finish("s", store.load("s").generation)  # type: ignore[union-attr]
+    store.create("s", "http", b"{}", [], client="stranger")
+    store.finish("s", store.load("s").generation, "completed")  # type: ignore[union-attr]
     clock.now += 1
-    done = store.create("a", "http", b"{}", [], "me")
-    store.create("b", "http", b"{}", [], "me")
+    done = store.create("a", "http", b"{}", [], client="me")
+    store.create("b", "http", b"{}", [], client="me")
     clock.now += 1
-    store.create("c", "http", b"{}", [], "me")
+    store.create("c", "http", b"{}", [], client="me")
     with pytest.raises(StoreFullError, match=r"3 % of it.*3 episodes.* in 14 s") as refused:
-        store.create("d", "http", b"{}", [], "me")
+        store.create("d", "http", b"{}", [], client="me")
     assert (refused.value.retry_after_s, refused.value.own) == (14, True)
-    store.create("c", "http", b"{}", [], "me")  # starting over takes no more room
-    store.finish("a", done)
-    store.create("d", "http", b"{}", [], "me")
+    store.create("c", "http", b"{}", [], client="me")  # starting over takes no more room
+    store.finish("a", done, "completed")
+    store.create("d", "http", b"{}", [], client="me")
     clock.now += 14
-    store.create("e", "http", b"{}", [], "me")
+    store.create("e", "http", b"{}", [], client="me")
     assert living(store, "sabcde") == "scde"
-    store.create("t", "http", b"{}", [], "another")
+    store.create("t", "http", b"{}", [], client="another")
     for name in "12345":  # a caller without a share
         store.create(name, "http", b"{}", [])
     assert living(store, "scdet12345") == "scdet12345"
 
 
 def test_a_finished_episode_can_still_be_read(store: EpisodeStore) -> None:
-    generation = store.create("a", "http", b"{}", [b"1"], "me")
-    store.finish("a", "another generation")
-    store.finish("a", generation)
+    generation = store.create("a", "http", b"{}", [b"1"], client="me")
+    store.finish("a", "another generation", "completed")
+    store.finish("a", generation, "completed")
     found = store.load("a")
     assert found is not None
     assert found.actions == (b"1",)
@@ -202,8 +202,8 @@ def test_a_finished_episode_can_still_be_read(store: EpisodeStore) -> None:
 def test_steps_count_against_a_client_s_share(tmp_path: Path, clock: Clock) -> None:
     limits = StoreLimits(60, size=2 * MIB, client_percent=10)
     store = SqliteStore(str(tmp_path / "s.db"), limits, clock)
-    generation = store.create("a", "http", b"{}", [], "me")
-    other = store.create("b", "http", b"{}", [], "another")
+    generation = store.create("a", "http", b"{}", [], client="me")
+    other = store.create("b", "http", b"{}", [], client="another")
     steps = 0
 
     def play() -> None:
@@ -253,7 +253,7 @@ def test_a_store_never_takes_more_than_its_bytes_and_always_finds_room(
     for number in range(2 * limit // size):
         generation = store.create(f"{number:032}", "http", b"x" * size, [])
         assert store.append(f"{number:032}", generation, 0, b"y" * 200, "")
-        store.finish(f"{number:032}", generation)
+        store.finish(f"{number:032}", generation, "completed")
         clock.now += 1
         most = max(most, on_disk(tmp_path))
     assert limit // 2 < most <= limit
@@ -301,7 +301,7 @@ def test_a_store_larger_than_its_disk_recovers(disk: Disk, clock: Clock) -> None
     for big in range(64):
         generation = store.create(f"big-{big}", "http", b"x" * 1_000_000, [])
         assert store.load(f"big-{big}") is not None
-        store.finish(f"big-{big}", generation)
+        store.finish(f"big-{big}", generation, "completed")
         clock.now += 1
     assert len(created(store, "new", 9000)) > 1000
     store.close()
@@ -594,10 +594,10 @@ def test_a_redis_that_is_full_or_gone_is_unavailable_and_comes_back(problem: Exc
     generation = store.create("a", "http", b"{}", [])
     redis.problem = problem
     calls: list[Any] = [
-        lambda: store.create("b", "http", b"{}", [], "me"),
+        lambda: store.create("b", "http", b"{}", [], client="me"),
         lambda: store.load("a"),
         lambda: store.append("a", generation, 0, b"1", ""),
-        lambda: store.finish("a", generation),
+        lambda: store.finish("a", generation, "completed"),
         lambda: store.delete("a"),
         lambda: store.count("http"),
         store.check,

@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 
 from metric_tracker_rl.cli.server_process import serving
 from server.app import build_app
-from server.http_episodes import Episodes, UnknownEpisodeError
+from server.handles import Handle, UnknownEpisodeError
+from server.http_episodes import Episodes
 from server.play import Play
 from server.settings import Settings
 
@@ -165,17 +166,18 @@ def test_a_readiness_answer_is_kept_for_a_moment(
 
 async def test_a_repeated_request_of_an_episode_that_is_gone_is_unknown(tmp_path: Path) -> None:
     workers = [Episodes(Settings(episode_store=str(tmp_path / "s.db"))) for _ in range(2)]
-    episode_id, _ = await workers[0].reset({"seed": 5})
-    assert episode_id is not None
-    first = await workers[0].step(episode_id, LIST, "one")
-    assert await workers[0].step(episode_id, LIST, "one") == first
-    await workers[1].end(episode_id)
+    handle = (await workers[0].reset({"seed": 5, "episode_id": "mine"})).handle
+    assert handle is not None
+    plain = Handle(handle.episode_id)
+    first = await workers[0].step(plain, LIST, "one")
+    assert await workers[0].step(plain, LIST, "one") == first
+    await workers[1]._call("delete", handle.episode_id)
     with pytest.raises(UnknownEpisodeError):
-        await workers[0].step(episode_id, LIST, "one")
+        await workers[0].step(plain, LIST, "one")
     # Started over elsewhere, it has never heard of that request.
-    await workers[1].reset({"seed": 6, "episode_id": episode_id})
-    assert (await workers[0].step(episode_id, LIST, "one")) != first
-    assert (await workers[1].state(episode_id)).step_count == 1
+    await workers[1].reset({"seed": 6, "episode_id": "mine"})
+    assert (await workers[0].step(plain, LIST, "one")) != first
+    assert (await workers[1].state(plain)).step_count == 1
     for worker in workers:
         await worker.close()
 

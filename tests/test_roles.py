@@ -1,0 +1,374 @@
+"""Two roles: the trainer starts and reads an episode, the player can only play it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from metric_tracker_rl import splits
+from metric_tracker_rl.errors import InvalidValueError
+from server.app import build_app
+from server.settings import Settings, load_settings
+
+LIST = {"analysis_method": "list_dates"}
+HARD = {"task_id": "hard_mixed_multi", "max_submissions": 2}
+SALT = "one salt for tests, of forty characters."
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    with TestClient(build_app(Settings(episode_store="memory"))) as client:
+        yield client
+
+
+def ask(socket: Any, kind: str, data: Any = None) -> dict[str, Any]:
+    socket.send_json({"type": kind} if data is None else {"type": kind, "data": data})
+    return dict(socket.receive_json())
+
+
+def rpc(client: TestClient, method: str, query: str = "", **more: Any) -> httpx.Response:
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": more.pop("params", {})}
+    return client.post(f"/mcp{query}", json=body, headers=more.pop("headers", {}))
+
+
+def attached(client: TestClient, query: str) -> dict[str, str]:
+    return {"mcp-session-id": rpc(client, "initialize", query).headers["mcp-session-id"]}
+
+
+def call(client: TestClient, session: dict[str, str], name: str, **arguments: Any) -> Any:
+    params = {"name": name, "arguments": arguments}
+    return rpc(client, "tools/call", headers=session, params=params).json()["result"]
+
+
+def record(client: TestClient, episode_id: str) -> dict[str, Any]:
+    return dict(client.get("/state", params={"episode_id": episode_id}).json())
+
+
+def as_player(app: Any) -> Any:
+    """The app as the gate opens it to the player's token."""
+
+    async def with_role(scope: Any, receive: Any, send: Any) -> None:
+        scope.setdefault("state", {})["role"] = "player"
+        await app(scope, receive, send)
+
+    return with_role
+
+
+def test_a_reset_gives_the_player_a_handle_that_does_not_tell_the_trainers(
+    client: TestClient,
+) -> None:
+    first = client.post("/reset", json=HARD).json()
+    second = client.post("/reset", json=HARD).json()
+    assert (
+        len({each[name] for each in (first, second) for name in ("episode_id", "player_id")}) == 4
+    )
+    assert len(first["player_id"].removeprefix("pl-")) * 4 >= 128
+    step = client.post("/step", json={"player_id": first["player_id"], "action": LIST})
+    assert step.json()["observation"]["status"] == "analyzed"
+    assert first["episode_id"] not in step.text
+    assert record(client, first["episode_id"])["step_count"] == 1
+    assert record(client, second["episode_id"])["step_count"] == 0
+    with client.websocket_connect("/ws") as socket:
+        names = ask(socket, "reset", HARD)["data"]["metadata"]
+        assert names["player_id"] != names["episode_id"]
+
+
+def test_a_players_handle_neither_resets_nor_resumes_nor_reads_the_record(
+    client: TestClient,
+) -> None:
+    started = client.post("/reset", json=HARD).json()
+    player, episode_id = started["player_id"], started["episode_id"]
+    assert client.get("/state", params={"episode_id": player}).status_code == 404
+    with client.websocket_connect("/ws") as socket:
+        told = ask(socket, "reset", {"episode_id": player, "resume": True})["data"]["observation"]
+        assert told["status"] == "error"
+    client.post("/reset", json={"episode_id": player, "anomaly_count": 0})
+    client.post("/step", json={"player_id": player, "action": LIST})
+    assert record(client, episode_id)["step_count"] == 1
+    with client.websocket_connect(f"/ws?session_id={episode_id}") as socket:
+        assert socket.receive_json()["data"]["code"] == "SESSION_ERROR"
+
+
+def test_an_agent_cannot_replace_the_episode_by_an_easier_one(client: TestClient) -> None:
+    started = client.post("/reset", json=HARD).json()
+    session = attached(client, f"?player_id={started['player_id']}")
+    assert session["mcp-session-id"] != started["episode_id"]
+    own = client.post("/reset", json={"episode_id": session["mcp-session-id"], "anomaly_count": 0})
+    assert own.json()["episode_id"] != started["episode_id"]
+    answer = call(client, session, "submit_solution", rows=[])
+    assert answer["structuredContent"]["reward"] == 0.0
+    assert record(client, started["episode_id"])["submissions"] == 1
+
+
+def test_a_players_websocket_plays_and_is_refused_a_reset(client: TestClient) -> None:
+    started = client.post("/reset", json=HARD).json()
+    with client.websocket_connect(f"/ws?session_id={started['player_id']}") as socket:
+        refused = ask(socket, "reset", {"anomaly_count": 0})["data"]["observation"]
+        assert refused["status"] == "error"
+        assert "trainer" in refused["message"]
+        assert ask(socket, "step", LIST)["data"]["observation"]["status"] == "analyzed"
+        request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+        tool = {**request, "params": {"name": "list_dates"}}
+        assert ask(socket, "mcp", tool)["data"]["result"]["isError"] is False
+        state = ask(socket, "state")["data"]
+        assert (state["step_count"], state["episode_id"]) == (2, None)
+        assert started["episode_id"] not in json.dumps(state)
+        socket.send_json({"type": "close"})
+        assert socket.receive()["type"] == "websocket.close"
+    assert record(client, started["episode_id"])["status"] == "running"
+
+
+def test_deleting_a_players_session_ends_the_playing_and_keeps_the_record(
+    client: TestClient,
+) -> None:
+    started = client.post("/reset", json=HARD).json()
+    session = attached(client, f"?player_id={started['player_id']}")
+    call(client, session, "list_dates")
+    with client.websocket_connect(f"/ws?session_id={started['player_id']}") as socket:
+        assert client.delete("/mcp", headers=session).status_code == 204
+        assert "closed" in ask(socket, "step", LIST)["data"]["message"]
+        assert socket.receive()["code"] == 4408
+    assert client.delete("/mcp", headers=session).status_code == 404
+    assert rpc(client, "tools/list", headers=session).status_code == 404
+    for handle in ("episode_id", "player_id"):
+        body = {handle: started[handle], "action": LIST}
+        assert client.post("/step", json=body).status_code == 409
+    found = record(client, started["episode_id"])
+    assert (found["status"], found["step_count"], found["score"]) == ("closed", 1, 0.0)
+
+
+def test_closing_in_the_frameworks_dialect_keeps_the_record_too(client: TestClient) -> None:
+    started = client.post("/reset", json=HARD).json()
+    params = {"session_id": started["player_id"]}
+    assert rpc(client, "openenv/session/close", params=params).json()["result"]["closed"] is True
+    assert "error" in rpc(client, "openenv/session/close", params=params).json()
+    assert record(client, started["episode_id"])["status"] == "closed"
+
+
+def test_the_trainer_reads_the_outcome_after_the_end_and_nothing_of_it_before(
+    client: TestClient,
+) -> None:
+    started = client.post("/reset", json=HARD).json()
+    client.post("/step", json={"player_id": started["player_id"], "action": {}})
+    before = record(client, started["episode_id"])
+    assert (before["status"], before["submissions"]) == ("running", 1)
+    hidden = ("score", "reward_breakdown", "config_digest")
+    assert [before[name] for name in hidden] == [None, None, None]
+    final = client.post("/step", json={"player_id": started["player_id"], "action": {}}).json()
+    after = record(client, started["episode_id"])
+    assert (after["status"], after["submissions"], after["step_count"]) == ("completed", 2, 2)
+    assert after["score"] == final["reward"]
+    assert after["reward_breakdown"] == final["observation"]["reward_breakdown"]
+
+
+def test_the_outcome_is_the_same_after_a_restart(tmp_path: Any) -> None:
+    settings = Settings(episode_store=str(tmp_path / "s.db"))
+    with TestClient(build_app(settings)) as client:
+        episode_id = client.post("/reset", json={"seed": 3, "anomaly_count": 0}).json()[
+            "episode_id"
+        ]
+        client.post("/step", json={"episode_id": episode_id, "action": {}})
+        before = record(client, episode_id)
+    assert before["score"] == 1.0
+    with TestClient(build_app(settings)) as client:
+        assert record(client, episode_id) == before
+
+
+def test_more_steps_than_allowed_are_an_outcome_of_0_without_a_breakdown(
+    client: TestClient,
+) -> None:
+    episode_id = client.post("/reset", json={"seed": 3, "max_steps": 1}).json()["episode_id"]
+    for _ in range(2):
+        client.post("/step", json={"episode_id": episode_id, "action": LIST})
+    found = record(client, episode_id)
+    assert (found["status"], found["score"], found["reward_breakdown"]) == ("completed", 0.0, None)
+
+
+def digest(client: TestClient, **reset: Any) -> str:
+    episode_id = client.post("/reset", json=reset).json()["episode_id"]
+    for _ in range(5):
+        client.post("/step", json={"episode_id": episode_id, "action": {}})
+    return str(record(client, episode_id)["config_digest"])
+
+
+def test_the_configurations_digest_tells_equal_from_different(client: TestClient) -> None:
+    same = digest(client, task_id="hard_mixed_multi")
+    assert digest(client, task_id="hard_mixed_multi", episode_id="named") == same
+    anomaly = {
+        "method_name": "metric_stddev_shift",
+        "metric_name": "app_opens",
+        "stddev_factor": 5.0,
+    }
+    dates = client.post("/reset", json={"task_id": "hard_mixed_multi"}).json()["observation"]
+    changed = [
+        {"anomaly_count": 3},
+        {"max_steps": 30},
+        {"max_submissions": 2},
+        {"seed": 38},
+        {"anomalies": [{**anomaly, "date": dates["config"]["start_date"]}]},
+    ]
+    found = [digest(client, **{"task_id": "hard_mixed_multi", **each}) for each in changed]
+    assert len({same, *found}) == 1 + len(changed)
+
+
+def test_a_sealed_digest_is_keyed_so_that_no_guess_of_a_seed_can_be_tried(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(splits.SALT_VARIABLE, SALT)
+    config = splits.get_task(splits.SEALED, 3).config
+    sealed = digest(client, split=splits.SEALED, index=3)
+    open_twin = digest(
+        client,
+        seed=config.seed,
+        scenario_family=config.scenario_family,
+        difficulty=config.difficulty,
+        anomaly_density=config.anomaly_density,
+        anomaly_count=config.anomaly_count,
+    )
+    assert sealed != open_twin
+    assert digest(client, split=splits.SEALED, index=3) == sealed
+
+
+def test_starting_over_is_a_new_timeline_with_another_player_and_shows(client: TestClient) -> None:
+    first = client.post("/reset", json={**HARD, "episode_id": "mine"}).json()
+    client.post("/step", json={"player_id": first["player_id"], "action": LIST})
+    assert record(client, "mine")["timeline"] == 1
+    second = client.post("/reset", json={**HARD, "episode_id": "mine"}).json()
+    assert second["player_id"] != first["player_id"]
+    body = {"player_id": first["player_id"], "action": LIST}
+    assert client.post("/step", json=body).status_code == 404
+    found = record(client, "mine")
+    assert (found["timeline"], found["step_count"]) == (2, 0)
+
+
+def test_sessions_without_an_episode_never_get_the_same_task_twice(tmp_path: Any) -> None:
+    settings = Settings(episode_store=str(tmp_path / "s.db"), mcp_split="validation")
+    tasks = []
+    for _ in range(2):  # the numbers outlive the server
+        with TestClient(build_app(settings)) as client:
+            for _ in range(2):
+                tasks.append(call(client, attached(client, ""), "list_dates"))
+            params = rpc(client, "openenv/session/create").json()["result"]
+            answer = rpc(client, "tools/call", params={**params, "name": "list_dates"})
+            tasks.append(answer.json()["result"])
+            with client.websocket_connect("/mcp") as socket:
+                request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+                socket.send_json({**request, "params": {"name": "list_dates"}})
+                tasks.append(socket.receive_json()["result"])
+    names = [task["structuredContent"]["task_id"] for task in tasks]
+    assert names == [f"validation-{index}" for index in range(8)]
+
+
+def test_a_split_that_is_used_up_is_not_started_again(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.http_episodes.num_tasks", lambda _: 1)
+    attached(client, "")
+    for method in ("initialize", "openenv/session/create"):
+        told = rpc(client, method).json()["error"]["message"]
+        assert "METRIC_TRACKER_MCP_SPLIT" in told
+    with client.websocket_connect("/mcp") as socket:
+        request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+        socket.send_json({**request, "params": {"name": "list_dates"}})
+        assert "given out" in socket.receive_json()["error"]["message"]
+
+
+def test_an_unknown_split_is_refused_at_the_start() -> None:
+    with pytest.raises(InvalidValueError, match=r"METRIC_TRACKER_MCP_SPLIT.*train, validation"):
+        load_settings({"METRIC_TRACKER_MCP_SPLIT": "trian"})
+
+
+def test_the_players_token_opens_only_what_a_player_may_do(tmp_path: Any) -> None:
+    settings = Settings(episode_store=str(tmp_path / "s.db"))
+    app = build_app(settings)
+    with TestClient(app) as trainer, TestClient(as_player(app)) as player:
+        started = trainer.post("/reset", json=HARD).json()
+        with player.websocket_connect("/ws") as socket:
+            assert "player_id" in socket.receive_json()["data"]["message"]
+        with player.websocket_connect(f"/ws?session_id={started['player_id']}") as socket:
+            assert ask(socket, "step", LIST)["data"]["observation"]["status"] == "analyzed"
+        refused = player.post("/step", json={"episode_id": started["episode_id"], "action": LIST})
+        assert refused.status_code == 403
+        accepted = player.post("/step", json={"player_id": started["player_id"], "action": LIST})
+        assert accepted.status_code == 200
+        for query in (f"?episode_id={started['episode_id']}", "?task_id=hard_mixed_multi"):
+            assert "trainer's token" in rpc(player, "initialize", query).json()["error"]["message"]
+            assert "mcp-session-id" in rpc(trainer, "initialize", query).headers
+            with player.websocket_connect(f"/mcp{query}") as socket:
+                request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+                socket.send_json({**request, "params": {"name": "list_dates"}})
+                assert "trainer's token" in socket.receive_json()["error"]["message"]
+        assert call(player, attached(player, ""), "list_dates")["isError"] is False
+        assert record(trainer, started["episode_id"])["step_count"] == 2
+
+
+HALF = "\ud800"
+
+
+def test_half_of_a_surrogate_pair_is_refused_in_every_id(client: TestClient) -> None:
+    def post(path: str, body: Any, **headers: str) -> httpx.Response:
+        given = {"content-type": "application/json", **headers}
+        return client.post(path, content=json.dumps(body), headers=given)
+
+    answer = post("/reset", {"episode_id": HALF})
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "episode_id"])
+    for name in ("episode_id", "player_id", "request_id"):
+        body = {"episode_id": "x", **({} if name != "player_id" else {"episode_id": None})}
+        answer = post("/step", {**body, name: HALF, "action": {}})
+        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", name])
+    message = {"jsonrpc": "2.0", "id": HALF, "method": "ping"}
+    assert "well-formed" in post("/mcp", message).json()["error"]["message"]
+    for method in ("tools/call", "openenv/session/close"):
+        params = {"session_id": HALF, "name": "list_dates"}
+        told = post("/mcp", {**message, "id": 1, "method": method, "params": params}).json()
+        assert told["error"]["code"] == -32602
+    with client.websocket_connect("/ws") as socket:
+        for data in ({"episode_id": HALF}, {"episode_id": HALF, "resume": True}):
+            socket.send_text(json.dumps({"type": "reset", "data": data}))
+            assert socket.receive_json()["data"]["observation"]["status"] == "error"
+
+
+def test_a_step_names_the_episode_or_the_player_and_not_both(client: TestClient) -> None:
+    answer = client.post("/step", json={"episode_id": "a", "player_id": "b", "action": {}})
+    assert answer.status_code == 422
+    assert "one of them" in answer.text
+
+
+# What MCP's transport wants.
+
+
+def test_a_batch_is_answered_in_the_version_that_has_batches(client: TestClient) -> None:
+    session = attached(client, "")
+    request = {"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "list_dates"}}
+    batch: list[Any] = [
+        {**request, "id": 1},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 9, "result": {}},
+        {"jsonrpc": "2.0", "id": 2, "method": "initialize"},
+        7,
+        {**request, "id": "three"},
+    ]
+    answers = client.post("/mcp", json=batch, headers=session).json()
+    assert [each["id"] for each in answers] == [1, 2, None, "three"]
+    assert ["result" in each for each in answers] == [True, False, False, True]
+    silent = client.post("/mcp", json=batch[1:3], headers=session)
+    assert (silent.status_code, silent.content) == (202, b"")
+    version = {"mcp-protocol-version": "2025-06-18", **session}
+    assert client.post("/mcp", json=batch, headers=version).json()["error"]["code"] == -32600
+    assert "allowed: 32" in client.post("/mcp", json=[7] * 33, headers=session).text
+    assert client.post("/mcp", json=batch, headers={"mcp-session-id": "gone"}).status_code == 404
+
+
+def test_a_clients_response_is_taken_without_a_word(client: TestClient) -> None:
+    for outcome in ({"result": {}}, {"error": {"code": 1, "message": "no"}}):
+        answer = client.post("/mcp", json={"jsonrpc": "2.0", "id": 5, **outcome})
+        assert (answer.status_code, answer.content) == (202, b"")
+    with client.websocket_connect("/mcp") as socket:
+        socket.send_json({"jsonrpc": "2.0", "id": 5, "result": {}})
+        socket.send_json({"jsonrpc": "2.0", "id": 6, "method": "ping"})
+        assert socket.receive_json()["id"] == 6

@@ -1,0 +1,275 @@
+"""An episode has one timeline: what was played under an id stays played, whatever comes after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from server.app import build_app
+from server.handles import OWN_ID, new_episode_id
+from server.settings import Settings
+
+LIST = {"analysis_method": "list_dates"}
+FLAGGED = {
+    "payload_generators": [
+        {"method_name": "absolute_spike_in_event_count", "threshold_multiplier": 2.0},
+        {"method_name": "rate_drop_from_median", "threshold_multiplier": 2.0},
+    ]
+}
+RESET = {"task_id": "hard_mixed_multi"}
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[list[TestClient]]:
+    """Two workers that share a store."""
+    settings = Settings(episode_store=str(tmp_path / "s.db"))
+    with ExitStack() as stack:
+        yield [stack.enter_context(TestClient(build_app(settings))) for _ in range(2)]
+
+
+def ask(socket: Any, kind: str, data: Any = None) -> dict[str, Any]:
+    socket.send_json({"type": kind} if data is None else {"type": kind, "data": data})
+    return dict(socket.receive_json()["data"])
+
+
+def resume(socket: Any, episode_id: str) -> dict[str, Any]:
+    return ask(socket, "reset", {"episode_id": episode_id, "resume": True})["observation"]
+
+
+def leave(socket: Any) -> None:
+    socket.send_json({"type": "close"})
+    assert socket.receive()["type"] == "websocket.close"
+
+
+def record(client: TestClient, episode_id: str) -> dict[str, Any]:
+    return dict(client.get("/state", params={"episode_id": episode_id}).json())
+
+
+@pytest.mark.parametrize("ending", ["close", "drop"])
+def test_an_episode_resumed_and_graded_stays_graded(workers: list[TestClient], ending: str) -> None:
+    first, second = workers
+    episode_id = first.post("/reset", json=RESET).json()["episode_id"]
+    with second.websocket_connect("/ws") as socket:
+        assert resume(socket, episode_id)["status"] == "ready"
+        final = ask(socket, "step", FLAGGED)
+        assert final["done"] is True
+        if ending == "close":
+            leave(socket)
+    for worker in workers:
+        found = record(worker, episode_id)
+        assert (found["status"], found["step_count"]) == ("completed", 1)
+        assert found["score"] == final["reward"]
+    answer = first.post("/step", json={"episode_id": episode_id, "action": {}})
+    if ending == "close":
+        assert answer.status_code == 409
+    else:
+        assert answer.json()["observation"]["status"] == "completed"
+    for worker in workers:
+        with worker.websocket_connect("/ws") as socket:
+            resume(socket, episode_id)
+            told = ask(socket, "step", {})
+            assert told["observation"]["reward_breakdown"] is None
+    assert record(first, episode_id)["step_count"] == 1
+
+
+def test_a_dropped_websocket_gives_one_submission_however_often_it_is_resumed(
+    workers: list[TestClient],
+) -> None:
+    with workers[0].websocket_connect("/ws") as socket:
+        episode_id = ask(socket, "reset", RESET)["metadata"]["episode_id"]
+        ask(socket, "step", LIST)
+    graded = []
+    for number in range(6):
+        with workers[number % 2].websocket_connect("/ws") as socket:
+            resume(socket, episode_id)
+            told = ask(socket, "step", FLAGGED).get("observation", {})
+            graded.append(bool(told.get("reward_breakdown")))
+            leave(socket)
+    assert graded == [True, *[False] * 5]
+    assert record(workers[0], episode_id)["step_count"] == 2
+
+
+def test_practice_counts_that_were_told_stay_told(workers: list[TestClient]) -> None:
+    body = {**RESET, "max_submissions": 2}
+    episode_id = workers[0].post("/reset", json=body).json()["episode_id"]
+    with workers[1].websocket_connect("/ws") as socket:
+        resume(socket, episode_id)
+        assert ask(socket, "step", {})["observation"]["status"] == "in_progress"
+        leave(socket)
+    assert record(workers[0], episode_id)["submissions"] == 1
+    assert (
+        workers[0].post("/step", json={"episode_id": episode_id, "action": {}}).status_code == 409
+    )
+
+
+def test_a_resume_takes_the_episode_from_a_connection_of_another_worker(
+    workers: list[TestClient],
+) -> None:
+    episode_id = workers[0].post("/reset", json=RESET).json()["episode_id"]
+    with (
+        workers[0].websocket_connect("/ws") as before,
+        workers[1].websocket_connect("/ws") as after,
+    ):
+        resume(before, episode_id)
+        ask(before, "step", LIST)
+        assert "resumed after 1 step" in resume(after, episode_id)["message"]
+        told = ask(before, "step", FLAGGED)
+        assert (told["code"], "resumed by another" in told["message"]) == ("SESSION_ERROR", True)
+        assert before.receive()["code"] == 4408
+        assert ask(after, "state")["step_count"] == 1
+        assert ask(after, "step", FLAGGED)["done"] is True
+
+
+def test_a_connection_that_lost_its_episode_cannot_close_it(workers: list[TestClient]) -> None:
+    episode_id = workers[0].post("/reset", json=RESET).json()["episode_id"]
+    with (
+        workers[0].websocket_connect("/ws") as before,
+        workers[1].websocket_connect("/ws") as after,
+    ):
+        resume(before, episode_id)
+        resume(after, episode_id)
+        leave(before)
+        assert ask(after, "step", LIST)["observation"]["status"] == "analyzed"
+
+
+def test_http_steps_and_a_resumed_connection_are_one_timeline(workers: list[TestClient]) -> None:
+    episode_id = workers[0].post("/reset", json=RESET).json()["episode_id"]
+    with workers[1].websocket_connect("/ws") as socket:
+        resume(socket, episode_id)
+        for number in range(3):
+            ask(socket, "step", LIST)
+            workers[0].post("/step", json={"episode_id": episode_id, "action": LIST})
+            assert ask(socket, "state")["step_count"] == 2 * number + 2
+        workers[0].post("/step", json={"episode_id": episode_id, "action": FLAGGED})
+        assert ask(socket, "step", FLAGGED)["observation"]["status"] == "completed"
+
+
+def test_an_episode_started_over_is_lost_to_the_connection_that_played_it(
+    workers: list[TestClient],
+) -> None:
+    with workers[0].websocket_connect("/ws") as socket:
+        ask(socket, "reset", {**RESET, "episode_id": "mine"})
+        ask(socket, "step", LIST)
+        workers[1].post("/reset", json={**RESET, "episode_id": "mine"})
+        assert "started over" in ask(socket, "step", FLAGGED)["message"]
+    found = record(workers[0], "mine")
+    assert (found["step_count"], found["timeline"]) == (0, 2)
+
+
+def test_two_connections_that_choose_one_name_play_one_episode(
+    workers: list[TestClient],
+) -> None:
+    named = {**RESET, "episode_id": "mine"}
+    with ExitStack() as stack:
+        first, second, third = (
+            stack.enter_context(worker.websocket_connect("/ws"))
+            for worker in (workers[0], workers[1], workers[0])
+        )
+        ask(first, "reset", named)
+        ask(first, "step", LIST)
+        ask(second, "reset", named)
+        assert "started over" in ask(first, "step", LIST)["message"]
+        ask(second, "step", LIST)
+        ask(third, "reset", named)
+        assert "started over" in ask(second, "state")["message"]
+        assert ask(third, "state")["step_count"] == 0
+    assert record(workers[1], "mine")["timeline"] == 3
+
+
+def test_a_connection_may_start_its_own_episode_over(workers: list[TestClient]) -> None:
+    named = {**RESET, "episode_id": "mine"}
+    with workers[0].websocket_connect("/ws") as socket:
+        for timeline in (1, 2):
+            ask(socket, "reset", named)
+            assert ask(socket, "step", LIST)["observation"]["status"] == "analyzed"
+            found = record(workers[1], "mine")
+            assert (found["step_count"], found["timeline"]) == (1, timeline)
+
+
+def test_a_name_of_the_servers_own_cannot_be_chosen_while_it_may_be_played(
+    workers: list[TestClient],
+) -> None:
+    with workers[0].websocket_connect("/ws") as socket:
+        episode_id = ask(socket, "reset", RESET)["metadata"]["episode_id"]
+        ask(socket, "step", LIST)
+        body = {**RESET, "episode_id": episode_id}
+        for worker in workers:
+            answer = worker.post("/reset", json=body).json()
+            assert answer["episode_id"] is None
+            assert "gives out itself" in answer["observation"]["message"]
+        with workers[1].websocket_connect("/ws") as other:
+            assert ask(other, "reset", body)["observation"]["status"] == "error"
+        assert ask(socket, "state")["step_count"] == 1
+    assert record(workers[1], episode_id)["step_count"] == 1
+    assert workers[1].post("/reset", json=body).json()["episode_id"] == episode_id
+    assert record(workers[0], episode_id)["timeline"] == 2
+
+
+def test_ids_of_the_server_are_uuids_that_no_client_would_make() -> None:
+    import uuid
+
+    made = {new_episode_id() for _ in range(200)}
+    assert len(made) == 200
+    for each in made:
+        assert OWN_ID.fullmatch(each)
+        assert str(uuid.UUID(each)) == each
+        assert uuid.UUID(each).variant == uuid.RFC_4122
+    assert not any(OWN_ID.fullmatch(str(make())) for make in (uuid.uuid1, uuid.uuid4))
+
+
+def test_a_resumed_episode_has_room_for_as_much_as_any_stored_one(tmp_path: Path) -> None:
+    settings = Settings(episode_store=str(tmp_path / "s.db"), max_episode_bytes=2000)
+    with TestClient(build_app(settings)) as client:
+        episode_id = client.post("/reset", json=RESET).json()["episode_id"]
+        with client.websocket_connect("/ws") as socket:
+            resume(socket, episode_id)
+            ask(socket, "step", LIST)
+            told = ask(socket, "step", {"analysis_method": "x" * 3000})
+            assert "2000 bytes" in told["message"]
+            assert ask(socket, "step", LIST)["observation"]["status"] == "analyzed"
+        assert record(client, episode_id)["step_count"] == 2
+
+
+def test_a_repeated_request_of_an_episode_that_is_gone_is_not_answered(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(episode_store=str(tmp_path / "s.db"))
+    with TestClient(build_app(settings)) as client:
+
+        def again(episode_id: str, **more: Any) -> int:
+            body = {"episode_id": episode_id, "action": FLAGGED, "request_id": "final", **more}
+            return client.post("/step", json=body).status_code
+
+        expired, closed = (client.post("/reset", json=RESET).json() for _ in range(2))
+        for each in (expired, closed):
+            assert [again(each["episode_id"]) for _ in range(2)] == [200, 200]
+        store = client.app.state.episodes._store  # type: ignore[attr-defined]
+        store._db.execute("UPDATE episodes SET expires = 0 WHERE id = ?", (expired["episode_id"],))
+        assert again(expired["episode_id"]) == 404
+        assert again(expired["episode_id"], request_id="another") == 404
+        headers = {"mcp-session-id": closed["player_id"]}
+        assert client.delete("/mcp", headers=headers).status_code == 204
+        assert again(closed["episode_id"]) == 409
+
+
+def test_a_sealed_episode_is_graded_once(
+    workers: list[TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METRIC_TRACKER_SEALED_SALT", "one salt for tests, of forty characters.")
+    body = {"split": "sealed", "index": 5}
+    episode_id = workers[0].post("/reset", json=body).json()["episode_id"]
+    scores = []
+    for worker in (*workers, *workers):
+        with worker.websocket_connect("/ws") as socket:
+            resume(socket, episode_id)
+            scores.append(ask(socket, "step", FLAGGED)["observation"]["reward_breakdown"])
+    assert [score is not None for score in scores] == [True, False, False, False]
+    found = record(workers[0], episode_id)
+    assert found["reward_breakdown"] == scores[0]
+    assert "submission_issues" not in json.dumps(found)
