@@ -156,8 +156,8 @@ class Episodes:
             assert play is not None
             while True:
                 repeated = bool(request_id) and request_id in held.request_ids
-                if (repeated or play.over) and not fresh:
-                    # Nothing would be stored, so nothing would say that it is gone by now.
+                if (repeated or play.over or held.ended == CLOSED) and not fresh:
+                    # Nothing would be stored, so nothing would say that this is out of date.
                     play, fresh = await self._load(handle, held), True
                     continue
                 if held.ended == CLOSED:

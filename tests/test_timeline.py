@@ -182,6 +182,31 @@ def test_two_connections_that_choose_one_name_play_one_episode(
     assert record(workers[1], "mine")["timeline"] == 3
 
 
+def test_an_episode_closed_and_started_over_is_played_on_every_worker(
+    workers: list[TestClient],
+) -> None:
+    named = {**RESET, "episode_id": "mine"}
+    player = workers[0].post("/reset", json=named).json()["player_id"]
+    workers[0].delete("/mcp", headers={"mcp-session-id": player})
+    assert record(workers[1], "mine")["status"] == "closed"
+    workers[0].post("/reset", json=named)
+    answer = workers[1].post("/step", json={"episode_id": "mine", "action": LIST})
+    assert answer.json()["observation"]["status"] == "analyzed"
+
+
+def test_a_player_who_is_seated_does_not_play_the_next_timeline(
+    workers: list[TestClient],
+) -> None:
+    named = {**RESET, "episode_id": "mine"}
+    player = workers[0].post("/reset", json=named).json()["player_id"]
+    with workers[0].websocket_connect(f"/ws?session_id={player}") as socket:
+        ask(socket, "step", LIST)
+        workers[1].post("/reset", json=named)
+        assert player in ask(socket, "step", FLAGGED)["message"]
+        assert socket.receive()["code"] == 4408
+    assert record(workers[0], "mine")["step_count"] == 0
+
+
 def test_a_connection_may_start_its_own_episode_over(workers: list[TestClient]) -> None:
     named = {**RESET, "episode_id": "mine"}
     with workers[0].websocket_connect("/ws") as socket:
