@@ -22,6 +22,7 @@ from metric_tracker_rl.errors import (
 )
 from metric_tracker_rl.funnel import ORDERING_APP
 from metric_tracker_rl.integrations.players import InProcess, Player, Remote
+from metric_tracker_rl.play import HIDDEN
 from metric_tracker_rl.policies.registry import Action, Observed, Policy
 from metric_tracker_rl.report import MAX_ROWS
 from metric_tracker_rl.rows import MethodSpec, MetricSubmissionRow
@@ -165,9 +166,11 @@ def opening_text(opening: Observed) -> str:
     """What a player is told first: the task, the reporting policy and the episode's frame."""
     config = opening["config"]
     frame = {name: config[name] for name in ("start_date", "end_date", "days", "max_steps")}
+    count = config["anomaly_count"]
+    known = "" if count == HIDDEN else f"The right report has {count} rows. "
     return (
-        f"{opening['instruction']}\n\nEpisode: {_compact(frame)}. The right report has "
-        f"{opening['expected_row_count']} rows. Thresholds: {_compact(config['thresholds'])}."
+        f"{opening['instruction']}\n\nEpisode: {_compact(frame)}. {known}"
+        f"Thresholds: {_compact(config['thresholds'])}."
     )
 
 
