@@ -231,7 +231,8 @@ def _submissions() -> list[MethodSpec]:
     return [
         MethodSpec(
             name=SUBMIT_GENERATOR,
-            description="Submit what row generators find as the final report.",
+            description="Submit what row generators find as the final report. Rows of dates that "
+            "no method has shown you are invalid.",
             parameters=json_schema(PayloadArguments, ORDERING_APP),
         ),
         MethodSpec(
