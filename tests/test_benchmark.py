@@ -212,7 +212,10 @@ def test_the_calendar_is_public_told_by_the_policy_and_empty_on_other_levels() -
     assert told == {"events": []}
 
 
-def test_the_card_is_written_from_results_of_these_versions_only(tmp_path: Path) -> None:
+def test_the_card_is_written_from_results_of_these_versions_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metric_tracker_rl.audit.runner.KNOWN", 12)
     audit, proofs, page = (tmp_path / name for name in ("a.json", "c.jsonl", "card.md"))
     where = ("--setting", "mixed", "--setting", "funnel_break", "--setting", "split:test")
     options = ("--episodes", "2", "--workers", "1", "--difficulty", "easy", *where)

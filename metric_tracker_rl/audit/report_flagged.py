@@ -14,6 +14,6 @@ def report_flagged(_: Observed) -> Play:
 
 
 @exploit("report_unexplained", FLAGGED)
-def report_unexplained(opening: Observed) -> Play:
+def report_unexplained(_: Observed) -> Play:
     """Submits every flagged row that the public calendar does not explain."""
-    yield submit((yield from unexplained_rows(opening)))
+    yield submit((yield from unexplained_rows()))

@@ -266,8 +266,9 @@ def _line(setting: str, level: str, policy: str, played: Sequence[Played]) -> Li
     limit = _ceiling_of(policy)
     if limit is not None and not limit.everywhere and setting != MIXED:
         limit = None
-    # Where nothing is to be found, the empty report is right and worth 1.0.
-    empty = sum(each.expected == 0 for each in played) / len(played)
+    # Where nothing is to be found, the empty report is right, and no exploit for being so.
+    quiet = sum(each.expected == 0 for each in played) / len(played)
+    spared = quiet if limit is not None and limit.mean == NOTHING.mean else 0.0
     return Line(
         policy=policy,
         difficulty=level,
@@ -279,8 +280,8 @@ def _line(setting: str, level: str, policy: str, played: Sequence[Played]) -> Li
         perfect=sum(score >= 1.0 for score in scores) / len(scores),
         calls=sum(each.calls for each in played) / len(played),
         reply_bytes=sum(each.reply_bytes for each in played) / len(played),
-        max_mean=max(limit.mean[level], empty) if limit else None,
-        max_perfect=max(limit.perfect[level], empty) if limit else None,
+        max_mean=max(limit.mean[level], spared) if limit else None,
+        max_perfect=max(limit.perfect[level], spared) if limit else None,
         min_mean=1.0 if policy == "reference" else 0.0,
         by_interval=limit.by_interval if limit else False,
     )

@@ -166,8 +166,8 @@ def opening_text(opening: Observed) -> str:
     """What a player is told first: the task, the reporting policy and the episode's frame."""
     config = opening["config"]
     frame = {name: config[name] for name in ("start_date", "end_date", "days", "max_steps")}
-    count = config["anomaly_count"]
-    known = "" if count == HIDDEN else f"The right report has {count} rows. "
+    hidden = config.get("anomaly_count") == HIDDEN
+    known = "" if hidden else f"The right report has {opening['expected_row_count']} rows. "
     return (
         f"{opening['instruction']}\n\nEpisode: {_compact(frame)}. {known}"
         f"Thresholds: {_compact(config['thresholds'])}."

@@ -22,11 +22,9 @@ def flagged_rows(multiplier: float = 0.0, methods: Sequence[str] = ROW_GENERATOR
     return list(found["generated_rows"])
 
 
-def unexplained_rows(opening: Observed) -> Asking:
-    """Every flagged row that the public calendar, where there is one, does not explain."""
+def unexplained_rows() -> Asking:
+    """Every flagged row that the public calendar does not explain."""
     rows = yield from flagged_rows()
-    if not opening["config"].get("calendar"):
-        return rows
     events = result_of((yield analyse("list_calendar")))["events"]
     known = {(event["date"], name) for event in events for name in event["explains"]}
     names = ((row, RATE_OF_STEP.get(row["entity_name"], row["entity_name"])) for row in rows)

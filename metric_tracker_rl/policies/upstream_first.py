@@ -33,16 +33,16 @@ SUBMISSIONS = 5
 
 
 @policy("upstream_first")
-def upstream_first(opening: Observed) -> Play:
+def upstream_first(_: Observed) -> Play:
     """Submits the most upstream flagged row of each day, leaving out what a calendar explains."""
-    rows = yield from unexplained_rows(opening)
+    rows = yield from unexplained_rows()
     yield submit(list(_first_of_each_day(rows, STEPS_FIRST).values()))
 
 
 @policy("upstream_first_practice", submissions=SUBMISSIONS)
-def upstream_first_practice(opening: Observed) -> Play:
+def upstream_first_practice(_: Observed) -> Play:
     """The same with practice: days with few flagged rows are tried with a count for a rate."""
-    rows = yield from unexplained_rows(opening)
+    rows = yield from unexplained_rows()
     # A traffic-mix shift may share its day, so it takes no place from the day's other rows.
     shifts = [row for row in rows if row["entity_name"] == ORDERING_APP.mix]
     rows = [row for row in rows if row not in shifts]
