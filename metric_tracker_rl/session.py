@@ -130,7 +130,7 @@ class EpisodeSession:
 
         `split` and `index` name a task of a split and leave nothing else to choose but the
         rules of play. `feedback="score"` tells the score at the end and nothing else, so
-        that a second play of the same episode learns nothing from the first; sealed tasks
+        that a second play of the same episode learns little from the first; sealed tasks
         are always played so.
         """
         try:

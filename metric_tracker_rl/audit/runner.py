@@ -15,7 +15,7 @@ from typing import Any
 
 from metric_tracker_rl.audit import EXPLOITS
 from metric_tracker_rl.audit.arena import Arena, Played
-from metric_tracker_rl.audit.registry import NOTHING, ZERO_CALL, Ceiling
+from metric_tracker_rl.audit.registry import NOTHING, Ceiling
 from metric_tracker_rl.config import MIXED, SCENARIO_FAMILIES, require_name
 from metric_tracker_rl.levels import LEVELS
 from metric_tracker_rl.play import EpisodeView
@@ -257,7 +257,7 @@ def _view_of(reset: dict[str, Any]) -> EpisodeView:
 def _ceiling_of(policy: str) -> Ceiling | None:
     if policy in EXPLOITS:
         return EXPLOITS[policy].ceiling
-    return ZERO_CALL if policy == "null" else None
+    return NOTHING if policy == "null" else None
 
 
 def _line(setting: str, level: str, policy: str, played: Sequence[Played]) -> Line:

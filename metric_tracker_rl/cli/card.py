@@ -166,9 +166,10 @@ def _best(lines: Sequence[Line], names: Sequence[str], levels: Sequence[str]) ->
     """For each setting and level the highest mean of some policies, and their ceiling."""
 
     def cell(setting: str, level: str) -> str:
-        found = [x for x in lines if (x["setting"], x["difficulty"]) == (setting, level)]
-        best = max((x for x in found if x["policy"] in names), key=lambda line: line["mean"])
-        return f"{best['mean']:.3f} [{best['max_mean']:.2f}]"
+        here = [x for x in lines if (x["setting"], x["difficulty"]) == (setting, level)]
+        found = [x for x in here if x["policy"] in names]
+        best, most = (max(x[name] for x in found) for name in ("mean", "max_mean"))
+        return f"{best:.3f} [{most:.2f}]"
 
     rows = [[each, *(cell(each, level) for level in levels)] for each in _settings(lines)]
     return _table(["setting", *levels], rows)
