@@ -48,7 +48,7 @@ def draw_chart(path: Path, runs: Sequence[Run], baselines: Mapping[str, float], 
     _axes(pen, font, frame, title)
     blind = max(LABEL_BLIND, key=lambda name: baselines[name])
     lines = (
-        (blind, f"best label-blind: {blind}"),
+        (blind, blind),
         ("upstream_first", "upstream_first"),
         ("reference", "reference policy"),
     )
