@@ -17,7 +17,13 @@ from metric_tracker_rl.anomalies import Cause
 from metric_tracker_rl.config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.driver import play
 from metric_tracker_rl.episode import Episode, episode_from_draw
-from metric_tracker_rl.generator import Draw, apply_causes, generate, guard_violations
+from metric_tracker_rl.generator import (
+    Draw,
+    apply_causes,
+    generate,
+    guard_violations,
+    severity_is_clear,
+)
 from metric_tracker_rl.grader import grade
 from metric_tracker_rl.levels import LEVELS, Level
 from metric_tracker_rl.play import EpisodeView, PlayRules
@@ -65,7 +71,8 @@ class Certificate:
         score: score of the reference policy, playing through the tools.
         steps: steps it took.
         draws: draws the generator needed.
-        guard_violations: deviations inside the guard band of their threshold, anywhere.
+        guard_violations: deviations inside the guard band of their threshold, anywhere, and
+            expected rows too close to a bound between two severities.
         unique: whether the rule answers the planned roots, once each, and every report that
             lacks a row, has one more or differs in a field scores less than 1.0.
         counterfactual: expected rows that are gone when their cause alone is undone, on a
@@ -121,7 +128,8 @@ def certify_one(config: EpisodeConfig) -> Certificate:
         score=outcome.score,
         steps=outcome.steps,
         draws=draw.draws,
-        guard_violations=guard_violations(draw.series),
+        guard_violations=guard_violations(draw.series)
+        + sum(not severity_is_clear(row) for row in draw.labels),
         unique=_is_unique(episode),
         counterfactual=sum(_is_undone(config, draw, cause) for cause in draw.causes),
         rows=tuple(_effect_of(row, config.level) for row in draw.labels),

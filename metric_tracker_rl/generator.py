@@ -29,7 +29,7 @@ from metric_tracker_rl.custom_anomalies import AppliedAnomaly, apply_custom
 from metric_tracker_rl.effects import to_counts
 from metric_tracker_rl.errors import GenerationError
 from metric_tracker_rl.funnel import HOURS
-from metric_tracker_rl.levels import GUARD_BAND, SEVERITY_GUARD
+from metric_tracker_rl.levels import GUARD_BAND, clear_of
 from metric_tracker_rl.planning import causes_of_day, days_and_families, view_of
 from metric_tracker_rl.reporting_policy import SEVERITY_BOUNDS, ReportRow, label
 from metric_tracker_rl.series import (
@@ -122,17 +122,11 @@ def guard_violations(series: DailySeries) -> int:
 
 
 def severity_is_clear(row: ReportRow) -> bool:
-    """Whether a row's size keeps its distance from every severity bound.
-
-    Data-quality sizes are whole numbers that nobody divides; they need no distance.
-    """
-    if row.entity_type == DATA_QUALITY:
-        return True
+    """Whether a row's size keeps its distance from every severity bound."""
     size = abs(row.delta_value)
-    if row.entity_type != HOURLY_MIX:
+    if row.entity_type not in (HOURLY_MIX, DATA_QUALITY):
         size = size / row.baseline_value if row.baseline_value else size
-    bounds = SEVERITY_BOUNDS[row.entity_type]
-    return all(abs(size / bound - 1.0) > SEVERITY_GUARD for bound in bounds)
+    return clear_of(size, SEVERITY_BOUNDS[row.entity_type])
 
 
 def _draw(config: EpisodeConfig, number: int) -> Draw | None:

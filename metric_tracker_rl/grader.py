@@ -86,11 +86,17 @@ def grade(report: Report, expected: Sequence[ReportRow], *, debug: bool = False)
     return Grade(breakdown, tuple(_issues(report, by_key, right, debug)))
 
 
-def counts_only(breakdown: RewardBreakdown) -> RewardBreakdown:
-    """A breakdown with its counts and no score: all that practice submissions are told."""
-    return RewardBreakdown(
-        **{name: value for name, value in breakdown.model_dump().items() if name.endswith("_rows")}
-    )
+def counts_only(breakdown: RewardBreakdown, *, with_expected: bool = True) -> RewardBreakdown:
+    """A breakdown with its counts and no score: all that practice submissions are told.
+
+    Args:
+        breakdown: the full one.
+        with_expected: whether the number of expected rows may be told, and of missing ones.
+    """
+    counts = {name: n for name, n in breakdown.model_dump().items() if name.endswith("_rows")}
+    if not with_expected:
+        counts.update(expected_rows=0, missing_rows=0)
+    return RewardBreakdown(**counts)
 
 
 def values_match(submitted: float, expected: float) -> bool:

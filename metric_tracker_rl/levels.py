@@ -6,6 +6,7 @@ generator: a harder level has noisier clean days and anomalies closer to the thr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metric_tracker_rl.errors import UnknownNameError
@@ -149,6 +150,11 @@ def get_level(name: object) -> Level:
     if isinstance(name, str) and name in LEVELS:
         return LEVELS[name]
     raise UnknownNameError("difficulty", name, LEVELS)
+
+
+def clear_of(size: float, bounds: Sequence[float]) -> bool:
+    """Whether an absolute size keeps the severity guard's distance from every bound."""
+    return all(abs(size / bound - 1.0) > SEVERITY_GUARD for bound in bounds)
 
 
 def severity_of(size: float, bounds: tuple[float, float, float]) -> str:

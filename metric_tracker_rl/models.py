@@ -54,7 +54,9 @@ class MetricTrackerRlAction(Action):
     )
     analysis_args: dict[str, Any] = Field(default_factory=dict, description="its arguments")
     payload_generators: list[PayloadGeneratorMethod] = Field(
-        default_factory=list, description="build the report on the server and submit it"
+        default_factory=list,
+        description="build the report on the server, of dates that an analysis method has shown, "
+        "and submit it",
     )
 
 

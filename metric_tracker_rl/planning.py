@@ -26,6 +26,7 @@ from metric_tracker_rl.series import (
 from metric_tracker_rl.vocabulary import (
     COUNT_DROP,
     COUNT_SPIKE,
+    FUNNEL_BREAK,
     MIX_SHIFT,
     QUALITY_ISSUE,
     RATE_DROP,
@@ -39,6 +40,11 @@ PLAN_BAND = GUARD_BAND + 0.02
 the medians that the others were planned against."""
 SHARED_DAY = 0.3
 """How often a traffic-mix shift in a mixed episode shares its day with another cause."""
+WITHOUT_ECHOES = (FUNNEL_BREAK, QUALITY_ISSUE, MIX_SHIFT)
+"""Families whose own row generator returns their roots and hardly anything else."""
+LARGEST_SHARE_WITHOUT_ECHOES = 1 / 3
+"""Most of a mixed episode's anomalies that may come from them (a single anomaly may be of any
+family): else submitting these three generators would score without any reading."""
 COUNT_FAMILIES = (COUNT_DROP, COUNT_SPIKE)
 RATE_FAMILIES = (RATE_DROP, RATE_SPIKE)
 UNSHARED = (QUALITY_ISSUE, MIX_SHIFT)
@@ -74,9 +80,11 @@ def _family_names(stream: BitStream, config: EpisodeConfig) -> list[str]:
         # One anomaly that surely has echoes, so that reporting whatever is flagged is wrong.
         names = [stream.pick([name for name in FAMILIES if name not in UNSHARED])]
     while len(names) < count:
+        plain = sum(name in WITHOUT_ECHOES for name in names)
+        full = count > 1 and plain >= int(count * LARGEST_SHARE_WITHOUT_ECHOES)
+        allowed = [name for name in FAMILIES if not (full and name in WITHOUT_ECHOES)]
         # No family twice before all are there: a report by kind alone must not do.
-        unused = [name for name in FAMILIES if name not in names]
-        names.append(stream.pick(unused or list(FAMILIES)))
+        names.append(stream.pick([name for name in allowed if name not in names] or allowed))
     # Mix shifts last, so that a day to share exists by then.
     return sorted(names, key=lambda name: name == MIX_SHIFT)
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from metric_tracker_rl.config import require_integer
+from metric_tracker_rl.config import require_integer, require_name
 from metric_tracker_rl.episode import Episode
+from metric_tracker_rl.errors import InvalidValueError
 from metric_tracker_rl.funnel import Funnel
 from metric_tracker_rl.levels import (
     COUNT_SEVERITY,
@@ -26,7 +27,12 @@ PRACTICE_COST = 0.1
 """Share of the score that each submission before the last one costs."""
 
 HIDDEN = "hidden"
-"""What a sealed episode says in the place of its family and density."""
+"""What a task of a split says in the place of its family, density and count."""
+
+FULL_FEEDBACK = "full"
+SCORE_FEEDBACK = "score"
+FEEDBACK = (FULL_FEEDBACK, SCORE_FEEDBACK)
+"""What the end tells: everything about the submitted rows, or the score and nothing else."""
 
 OBJECTIVE = (
     "Find every anomaly of the episode with the analysis methods and submit one report that "
@@ -41,14 +47,21 @@ class PlayRules:
     Attributes:
         max_steps: 1 to 500; one step more ends the episode with score 0.
         max_submissions: 1 to 5; only the last one, or a perfect one, is scored.
+        feedback: "full", or "score" for an end that tells the score and nothing else; then
+            there is no practice either, whose counts would tell more.
     """
 
     max_steps: int = DEFAULT_MAX_STEPS
     max_submissions: int = 1
+    feedback: str = FULL_FEEDBACK
 
     def __post_init__(self) -> None:
         require_integer("max_steps", self.max_steps, 1, MAX_STEPS_LIMIT)
         require_integer("max_submissions", self.max_submissions, 1, MAX_SUBMISSIONS_LIMIT)
+        require_name("feedback", self.feedback, FEEDBACK)
+        if self.feedback == SCORE_FEEDBACK and self.max_submissions > 1:
+            allowed = f"1 with feedback {SCORE_FEEDBACK!r}"
+            raise InvalidValueError("max_submissions", self.max_submissions, allowed)
 
 
 @dataclass(frozen=True)
@@ -57,8 +70,8 @@ class EpisodeView:
 
     episode: Episode
     rules: PlayRules = field(default_factory=PlayRules)
-    sealed: bool = False
-    """Whether family and density are hidden, and feedback stays aggregate."""
+    hidden: bool = False
+    """Whether family, density and count are hidden, as in every task of a split."""
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -70,9 +83,9 @@ class EpisodeView:
         config = self.episode.config
         return {
             "difficulty": config.difficulty,
-            "scenario_family": HIDDEN if self.sealed else config.scenario_family,
-            "anomaly_density": HIDDEN if self.sealed else config.anomaly_density,
-            "anomaly_count": len(self.episode.expected_rows),
+            "scenario_family": HIDDEN if self.hidden else config.scenario_family,
+            "anomaly_density": HIDDEN if self.hidden else config.anomaly_density,
+            "anomaly_count": HIDDEN if self.hidden else len(self.episode.expected_rows),
             "funnel": config.funnel,
             "days": len(self.episode.dates),
             "start_date": self.episode.dates[0],
@@ -82,6 +95,7 @@ class EpisodeView:
             **({"calendar": True} if config.level.decoys else {}),
             "max_steps": self.rules.max_steps,
             "max_submissions": self.rules.max_submissions,
+            "feedback": self.rules.feedback,
             "generator_version": GENERATOR_VERSION,
             "policy_version": config.level.policy_version,
             "grader_version": GRADER_VERSION,

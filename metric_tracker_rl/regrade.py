@@ -34,8 +34,12 @@ class Regraded:
 
     @property
     def episode(self) -> str:
-        """What tells the run's episode from others: its reset, without names."""
-        return repr(sorted((k, repr(v)) for k, v in self.run.reset.items() if k != "episode_id"))
+        """What tells the run's episode from others: its reset, without what plays no part.
+
+        Feedback comes when the play is over, so runs with and without it are of one episode.
+        """
+        apart = ("episode_id", "feedback")
+        return repr(sorted((k, repr(v)) for k, v in self.run.reset.items() if k not in apart))
 
 
 def regrade(run: RecordedRun) -> Regraded:

@@ -17,6 +17,7 @@ from metric_tracker_rl.analysis_tools import (
     TOOLS,
     available_synthetic_generator_methods,
 )
+from metric_tracker_rl.analysis_tools.registry import dates_within
 from metric_tracker_rl.analysis_tools.row_generators import check_generators, run_generators
 from metric_tracker_rl.config import EpisodeConfig
 from metric_tracker_rl.episode import Episode, build_episode
@@ -30,11 +31,15 @@ from metric_tracker_rl.errors import (
 from metric_tracker_rl.grader import counts_only, grade
 from metric_tracker_rl.play import (
     DEFAULT_MAX_STEPS,
+    FULL_FEEDBACK,
     PRACTICE_COST,
+    SCORE_FEEDBACK,
     EpisodeView,
     PlayRules,
 )
-from metric_tracker_rl.report import preview, read_report
+from metric_tracker_rl.report import InvalidRow, Report, preview, read_report
+from metric_tracker_rl.reporting_policy import ReportRow
+from metric_tracker_rl.rows import RewardBreakdown
 from metric_tracker_rl.splits import SEALED, get_task
 from metric_tracker_rl.tasks import DEFAULT_TASK_ID, available_task_specs, resolve_config
 
@@ -97,6 +102,7 @@ class EpisodeSession:
         self.steps = 0
         self.submissions = 0
         self.done = False
+        self._seen: set[str] = set()
 
     @property
     def episode(self) -> Episode | None:
@@ -117,20 +123,29 @@ class EpisodeSession:
         index: int | None = None,
         max_steps: int | None = None,
         max_submissions: int | None = None,
+        feedback: str | None = None,
         **unknown: Any,
     ) -> Reply:
         """Start an episode. A reset that fails leaves the running episode untouched.
 
         `split` and `index` name a task of a split and leave nothing else to choose but the
-        rules of play.
+        rules of play. `feedback="score"` tells the score at the end and nothing else, so
+        that a second play of the same episode learns little from the first; sealed tasks
+        are always played so.
         """
         try:
             if unknown:
                 raise UnknownNameError("reset argument", next(iter(unknown)), RESET_ARGUMENTS)
+            sealed = split == SEALED
+            usual = SCORE_FEEDBACK if sealed else FULL_FEEDBACK
             rules = PlayRules(
                 max_steps=DEFAULT_MAX_STEPS if max_steps is None else max_steps,
                 max_submissions=1 if max_submissions is None else max_submissions,
+                feedback=usual if feedback is None else feedback,
             )
+            if sealed and rules.feedback != SCORE_FEEDBACK:
+                allowed = f"{SCORE_FEEDBACK!r} on a sealed split"
+                raise InvalidValueError("feedback", rules.feedback, allowed)
             chosen: dict[str, Any] = {
                 "task_id": task_id,
                 "seed": seed,
@@ -162,12 +177,9 @@ class EpisodeSession:
             if value is not None:
                 raise InvalidValueError(name, value, "nothing beside split and index")
         task = get_task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
-        sealed = task.split == SEALED
-        if sealed and self.debug:
+        if task.split == SEALED and self.debug:
             raise InvalidValueError("split", split, "no sealed split on a server in debug mode")
-        if sealed and rules.max_submissions > 1:
-            raise InvalidValueError("max_submissions", rules.max_submissions, "1 on a sealed split")
-        view = EpisodeView(build_episode(task.config), rules, sealed=sealed)
+        view = EpisodeView(build_episode(task.config), rules, hidden=True)
         return self.open(task.task_id, view)
 
     def open(self, task_id: str, view: EpisodeView) -> Reply:
@@ -175,6 +187,7 @@ class EpisodeSession:
         self.task_id, self.view = task_id, view
         self.steps = self.submissions = 0
         self.done = False
+        self._seen = set()
         return Reply(
             READY,
             f"Episode ready: {len(view.episode.dates)} days from {view.episode.dates[0]} to "
@@ -204,14 +217,19 @@ class EpisodeSession:
                 f"More than {self.view.rules.max_steps} steps were taken (max_steps): the "
                 "episode ends with score 0 and nothing was graded.",
                 done=True,
-                content={"expected_row_count": len(self.view.episode.expected_rows)},
+                content={"expected_row_count": self._told_count(self.view)},
             )
         try:
             reply = act(self.view, given)
         except MetricTrackerError as problem:
             reply = Reply(ERROR, str(problem))
-        reply.content["expected_row_count"] = len(self.view.episode.expected_rows)
+        reply.content["expected_row_count"] = self._told_count(self.view)
         return self._with_countdown(reply, self.view.rules)
+
+    def _told_count(self, view: EpisodeView) -> int:
+        """Number of expected rows; 0 while it is hidden."""
+        told = not view.hidden or (self.done and view.rules.feedback == FULL_FEEDBACK)
+        return len(view.episode.expected_rows) if told else 0
 
     def _act(self, view: EpisodeView, call: Call) -> Reply:
         name, arguments, rows, generators = call
@@ -239,7 +257,10 @@ class EpisodeSession:
         return self._submit(view, call.classifications)
 
     def _analyse(self, view: EpisodeView, name: str, raw: Mapping[str, Any]) -> Reply:
-        arguments, result = TOOLS.find(name).call(view, raw)
+        tool = TOOLS.find(name)
+        arguments, result = tool.call(view, raw)
+        if tool.shows_data:
+            self._seen.update(dates_within(result))
         content: dict[str, Any] = {
             "analysis_result": {"method": name, "arguments": arguments, "result": result}
         }
@@ -248,44 +269,39 @@ class EpisodeSession:
     def _submit_generated(self, view: EpisodeView, methods: Sequence[Any]) -> Reply:
         check_generators(methods)
         rows, _ = run_generators(view, methods)
-        reply = self._submit(view, rows)
+        seen = [row for row in rows if row.date in self._seen]
+        unseen = [_unseen(row) for row in rows if row.date not in self._seen]
+        reply = self._grade(view, Report(tuple(seen), tuple(unseen)))
         reply.content["generated_rows"] = [row.as_dict() for row in rows]
         return reply
 
     def _submit(self, view: EpisodeView, rows: Sequence[Any]) -> Reply:
-        report = read_report(rows, view.episode)
+        return self._grade(view, read_report(rows, view.episode))
+
+    def _grade(self, view: EpisodeView, report: Report) -> Reply:
         graded = grade(report, view.episode.expected_rows, debug=self.debug)
+        got, allowed = graded.breakdown, view.rules.max_submissions
         self.submissions += 1
-        allowed = view.rules.max_submissions
-        content: dict[str, Any] = {"correct_row_count": graded.breakdown.matched_rows}
         if self.submissions < allowed and graded.score < 1.0:
-            content["reward_breakdown"] = counts_only(graded.breakdown)
-            return Reply(
-                IN_PROGRESS,
-                f"Practice submission {self.submissions} of {allowed}: "
-                f"{graded.breakdown.matched_rows} of {graded.breakdown.expected_rows} expected "
-                "rows matched. Each submission before the last costs "
-                f"{PRACTICE_COST:.0%} of the final score.",
-                content=content,
-            )
+            return _practice(self.submissions, view, got)
         score = round(graded.score * (1.0 - PRACTICE_COST * (self.submissions - 1)), 6)
         self.done = True
-        content["reward_breakdown"] = graded.breakdown.model_copy(update={"total_score": score})
-        if not view.sealed:  # which rows were right would give sealed answers away
-            content.update(
-                submission_preview=preview(report),
-                submission_issues=list(graded.issues),
-                submitted_rows=[row.as_dict() for row in report.rows],
-            )
+        if view.rules.feedback == SCORE_FEEDBACK:
+            told = {"reward_breakdown": RewardBreakdown(total_score=score)}
+            return Reply(EVALUATED, f"Score {score:.4f}.", reward=score, done=True, content=told)
         return Reply(
             EVALUATED,
-            f"Score {score:.4f}: {graded.breakdown.matched_rows} of "
-            f"{graded.breakdown.expected_rows} expected rows matched, "
-            f"{graded.breakdown.extra_rows} extra, {graded.breakdown.duplicate_rows} repeated, "
-            f"{graded.breakdown.invalid_rows} invalid.",
+            f"Score {score:.4f}: {got.matched_rows} of {got.expected_rows} expected rows matched, "
+            f"{got.extra_rows} extra, {got.duplicate_rows} repeated, {got.invalid_rows} invalid.",
             reward=score,
             done=True,
-            content=content,
+            content={
+                "correct_row_count": got.matched_rows,
+                "reward_breakdown": got.model_copy(update={"total_score": score}),
+                "submission_preview": preview(report),
+                "submission_issues": list(graded.issues),
+                "submitted_rows": [row.as_dict() for row in report.rows],
+            },
         )
 
     def _opening(self, view: EpisodeView) -> dict[str, Any]:
@@ -298,7 +314,7 @@ class EpisodeSession:
             "available_synthetic_generator_methods": available_synthetic_generator_methods(),
             "applied_synthetic_generators": list(view.episode.applied),
             "available_tasks": available_task_specs(),
-            "expected_row_count": len(view.episode.expected_rows),
+            "expected_row_count": self._told_count(view),
         }
         if self.debug:
             content["debug"] = debug_content(view.episode)
@@ -312,6 +328,30 @@ class EpisodeSession:
         return Reply(
             reply.status, f"{reply.message} {note}.", reply.reward, reply.done, reply.content
         )
+
+
+def _practice(number: int, view: EpisodeView, got: RewardBreakdown) -> Reply:
+    """What a submission before the last is told: how many rows matched, never which."""
+    of_all = "" if view.hidden else f" of {got.expected_rows} expected"
+    return Reply(
+        IN_PROGRESS,
+        f"Practice submission {number} of {view.rules.max_submissions}: {got.matched_rows}"
+        f"{of_all} rows matched. Each submission before the last costs {PRACTICE_COST:.0%} of "
+        "the final score.",
+        content={
+            "correct_row_count": got.matched_rows,
+            "reward_breakdown": counts_only(got, with_expected=not view.hidden),
+        },
+    )
+
+
+def _unseen(row: ReportRow) -> InvalidRow:
+    """A generated row of a date of which the player has been shown nothing."""
+    message = (
+        f"Nothing of {row.date} has been shown: payload_generators reports on dates that an "
+        "analysis method has shown before."
+    )
+    return InvalidRow("|".join(row.key), message, row.as_dict())
 
 
 def debug_content(episode: Episode) -> dict[str, Any]:

@@ -63,19 +63,14 @@ class SplitTask:
         return {"split": self.split, "index": self.index}
 
     def as_dict(self) -> dict[str, Any]:
-        """What may be told about the task: never a seed, and of a sealed one no family."""
-        told: dict[str, Any] = {
+        """What may be told about the task: never its seed, family or number of anomalies."""
+        return {
             "id": self.task_id,
             "split": self.split,
             "index": self.index,
             "difficulty": self.config.difficulty,
             "reset": self.reset_arguments(),
         }
-        if self.split != SEALED:
-            told["scenario_family"] = self.config.scenario_family
-            told["anomaly_density"] = self.config.anomaly_density
-            told["anomaly_count"] = self.config.anomaly_count
-        return told
 
 
 def list_splits(environ: Mapping[str, str] | None = None) -> list[str]:

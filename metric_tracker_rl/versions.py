@@ -4,11 +4,11 @@ Each one is named in the observation's `config`. A change of behaviour bumps the
 episodes, labels or scores made under different numbers are different things.
 """
 
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 """Bytes of an episode: the bit stream, the funnel's arithmetic, the families' parameters."""
 
 POLICY_VERSION = "1"
 """Labels: which rows the reporting policy asks for, given the data."""
 
-GRADER_VERSION = "1"
-"""Scores: the formula that turns a report into a number."""
+GRADER_VERSION = "2"
+"""Scores: which rows of a report are valid, and the formula that turns it into a number."""

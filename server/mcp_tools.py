@@ -82,7 +82,8 @@ SUBMISSIONS: dict[str, tuple[str, str, type[BaseModel], str]] = {
         "generator_methods",
         "payload_generators",
         GeneratorMethods,
-        "Let row generators build the final report on the server, and submit it.",
+        "Let row generators build the final report on the server, and submit it. Rows of dates "
+        "that no method has shown you are invalid.",
     ),
 }
 """Submission tools: argument, field of the action, model of the arguments, description."""

@@ -24,6 +24,7 @@ from metric_tracker_rl.generator import generate
 from metric_tracker_rl.policies.registry import submit
 from metric_tracker_rl.regrade import pass_hat_k, summaries
 from metric_tracker_rl.session import Call, EpisodeSession
+from metric_tracker_rl.versions import GENERATOR_VERSION, GRADER_VERSION
 
 EXPERT = EpisodeConfig(3, "mixed", "expert", "high", 6)
 
@@ -85,7 +86,8 @@ def test_certificates_are_written_gone_on_with_and_refused_under_other_versions(
     again = run(*command, str(out))
     assert again.exit_code == 0
     assert "25 episodes (10 from the file)" in again.output
-    out.write_text(proofs[0].replace('"generator": "1"', '"generator": "0"') + "\n")
+    ours = f'"generator": "{GENERATOR_VERSION}"'
+    out.write_text(proofs[0].replace(ours, '"generator": "0"') + "\n")
     refused = run(*command, str(out))
     assert refused.exit_code == 2
     assert "versions" in refused.output
@@ -101,7 +103,8 @@ def test_the_small_audit_holds_and_tells_every_policy(tmp_path: Path) -> None:
     # All but the one that listens to the clock.
     names = [name for name in (*BASELINES, *EXPLOITS) if name != "message_timing"]
     policies = [part for name in names for part in ("--policy", name)]
-    options = ("--episodes", "4", "--workers", "1", "--difficulty", "hard", "--out", str(out))
+    where = ("--setting", "mixed", "--difficulty", "hard")
+    options = ("--episodes", "4", "--workers", "1", *where, "--out", str(out))
     found = run("audit", *policies, *options)
     assert found.exit_code == 0, found.output
     lines = json.loads(out.read_text())["lines"]
@@ -112,10 +115,10 @@ def test_the_small_audit_holds_and_tells_every_policy(tmp_path: Path) -> None:
 def test_the_audit_fails_above_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
     cheat = replace(get_exploit("threshold_sweep"), ceiling=NOTHING)
     monkeypatch.setitem(EXPLOITS, "threshold_sweep", cheat)
-    options = ("--episodes", "6", "--workers", "1", "--difficulty", "easy")
+    options = ("--episodes", "6", "--workers", "1", "--difficulty", "easy", "--setting", "mixed")
     found = run("audit", "--policy", "threshold_sweep", *options)
     assert found.exit_code == 1
-    assert "outside: threshold_sweep on easy" in found.output
+    assert "outside: threshold_sweep on easy, mixed" in found.output
 
 
 def test_a_reference_below_one_is_outside_its_limits() -> None:
@@ -209,9 +212,13 @@ def test_the_calendar_is_public_told_by_the_policy_and_empty_on_other_levels() -
     assert told == {"events": []}
 
 
-def test_the_card_is_written_from_results_of_these_versions_only(tmp_path: Path) -> None:
+def test_the_card_is_written_from_results_of_these_versions_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metric_tracker_rl.audit.runner.KNOWN", 12)
     audit, proofs, page = (tmp_path / name for name in ("a.json", "c.jsonl", "card.md"))
-    options = ("--episodes", "2", "--workers", "1", "--difficulty", "easy")
+    where = ("--setting", "mixed", "--setting", "funnel_break", "--setting", "split:test")
+    options = ("--episodes", "2", "--workers", "1", "--difficulty", "easy", *where)
     assert run("audit", *options, "--out", str(audit)).exit_code in (0, 1)  # two are few
     certify = ("certify", "--seeds", "1", "--difficulty", "easy", "--workers", "1")
     assert run(*certify, "--out", str(proofs)).exit_code == 0
@@ -219,10 +226,12 @@ def test_the_card_is_written_from_results_of_these_versions_only(tmp_path: Path)
     assert run(*card).exit_code == 0
     text = page.read_text()
     assert re.search(r"\| reference \| 1\.000", text)
+    assert re.search(r"\| funnel_break \| 0\.000 \[0\.20\] \|", text)  # without a call
+    assert re.search(r"\| `issues` \| easy \| 0\.\d+ \| 1\.000 \| 2\.0 \|", text)
     plots = sorted((tmp_path / "assets").glob("*.png"))
     assert len(plots) == 3
     assert all(plot.read_bytes()[:4] == b"\x89PNG" for plot in plots)
-    audit.write_text(audit.read_text().replace('"grader": "1"', '"grader": "0"'))
+    audit.write_text(audit.read_text().replace(f'"grader": "{GRADER_VERSION}"', '"grader": "0"'))
     assert run(*card).exit_code == 2
 
 

@@ -10,6 +10,7 @@ import os
 import random
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,14 +21,21 @@ from episodes import sample
 import metric_tracker_rl
 from metric_tracker_rl.bitstream import BitStream
 from metric_tracker_rl.config import MIXED, SCENARIO_FAMILIES, EpisodeConfig
-from metric_tracker_rl.generator import Draw, apply_causes, generate, guard_violations
+from metric_tracker_rl.generator import (
+    Draw,
+    apply_causes,
+    generate,
+    guard_violations,
+    severity_is_clear,
+)
 from metric_tracker_rl.levels import GUARD_BAND, LEVELS
-from metric_tracker_rl.reporting_policy import ReportRow, label
+from metric_tracker_rl.reporting_policy import SEVERITY_BOUNDS, ReportRow, label
 from metric_tracker_rl.series import DailySeries
 from metric_tracker_rl.vocabulary import (
     ANOMALY_TYPES,
     COUNT_DROP,
     COUNT_SPIKE,
+    FUNNEL_BREAK,
     MIX_SHIFT,
     QUALITY_ISSUE,
     RATE_DROP,
@@ -97,6 +105,34 @@ def test_no_deviation_lies_within_ten_percent_of_its_threshold() -> None:
         breaks = -steps / draw.series.level.break_threshold
         assert not ((breaks > 0.9) & (breaks < 1.1)).any()
         assert guard_violations(draw.series) == 0
+
+
+def test_no_expected_row_lies_within_one_percent_of_a_severity_bound() -> None:
+    rows = [row for _, draw in sample() for row in draw.labels]
+    assert {row.entity_type for row in rows} == set(SEVERITY_BOUNDS)
+    for row in rows:
+        size = abs(row.delta_value)
+        if row.entity_type in ("event_count", "conversion_rate", "funnel_step"):
+            size /= row.baseline_value
+        for bound in SEVERITY_BOUNDS[row.entity_type]:
+            assert abs(size / bound - 1.0) > 0.01, row
+
+
+@pytest.mark.parametrize("total", [19.9, 20.0, 60.5, 119.0, 121.0])
+def test_a_row_close_to_a_severity_bound_is_not_clear(total: float) -> None:
+    [row, *_] = (row for _, d in sample() for row in d.labels if row.entity_type == "data_quality")
+    assert severity_is_clear(row)
+    assert not severity_is_clear(replace(row, delta_value=total))
+
+
+def test_at_most_a_third_of_a_mixed_episode_is_what_one_generator_finds_alone() -> None:
+    plain = {FUNNEL_BREAK, MIX_SHIFT, QUALITY_ISSUE}
+    most: Counter[int] = Counter()
+    for config, draw in sample(6):
+        if config.scenario_family == MIXED and config.anomaly_count > 1:
+            found = sum(row.anomaly_type in plain for row in draw.labels)
+            most[config.anomaly_count] = max(most[config.anomaly_count], found)
+    assert most == {3: 1, 5: 1, 7: 2}
 
 
 def test_a_deviation_put_inside_the_band_is_counted_as_a_violation() -> None:

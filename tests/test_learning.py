@@ -14,6 +14,7 @@ from metric_tracker_rl.driver import call_from, observed, play
 from metric_tracker_rl.errors import ConfigurationError
 from metric_tracker_rl.learning import Examination, Plan, RowPolicy, Settings, train
 from metric_tracker_rl.learning.experiment import (
+    LABEL_BLIND,
     Point,
     Run,
     baselines,
@@ -57,9 +58,8 @@ def learner():
 def test_the_held_out_score_climbs_from_the_floor_to_far_above_the_best_blind_policy(
     learner, examination
 ):
-    blind = max(
-        score for name, score in baselines(Plan(held_out_tasks=144)).items() if name != "reference"
-    )
+    scores = baselines(Plan(held_out_tasks=144))
+    blind = max(scores[name] for name in LABEL_BLIND)
     assert examination.exploring(RowPolicy.untrained()).mean() < blind
     assert examination.exploring(learner).mean() > 2 * blind
 
@@ -233,6 +233,13 @@ def test_the_command_fails_when_a_run_did_not_learn(tmp_path):
     )
     assert result.exit_code == 1
     assert "is not above the best label-blind" in result.output
+
+
+def test_the_baselines_hold_the_half_policies_with_and_without_practice():
+    scores = baselines(Plan(held_out_tasks=96))
+    blind = max(scores[name] for name in LABEL_BLIND)
+    assert blind < scores["upstream_first"] < scores["upstream_first_practice"] < 1.0
+    assert scores["reference"] == 1.0
 
 
 def test_the_reference_is_the_ceiling_of_the_held_out_split(held_out):

@@ -44,6 +44,36 @@ def test_every_policy_ends_its_episode_and_plays_the_same_again(name: str) -> No
     assert first == again
 
 
+def test_upstream_first_keeps_one_flagged_row_a_day_and_none_that_the_calendar_explains() -> None:
+    session = EpisodeSession()
+    opening = session.reset(seed=3, scenario_family="mixed", difficulty="expert", anomaly_count=6)
+    outcome = play(session, get_policy("upstream_first"), opening)
+    rows = outcome.observation["submitted_rows"]
+    dates = [row["date"] for row in rows]
+    assert len(dates) == len(set(dates))
+    entries = session.episode.draw.calendar  # type: ignore[union-attr]
+    decoys = {session.episode.dates[entry.day] for entry in entries if entry.explains}  # type: ignore[union-attr]
+    assert decoys
+    assert not decoys & set(dates)
+    assert outcome.observation["correct_row_count"] >= 4
+
+
+def test_a_step_stands_before_the_later_counts_it_moves_and_practice_tries_the_count() -> None:
+    lost = {"seed": 1, "scenario_family": "absolute_drop_in_event_count", "anomaly_count": 3}
+    session = EpisodeSession()
+    plain = play(session, get_policy("upstream_first"), session.reset(**lost))
+    session = EpisodeSession()
+    again = play(
+        session, get_policy("upstream_first_practice"), session.reset(**lost, max_submissions=5)
+    )
+    assert plain.score < again.score
+    assert again.observation["correct_row_count"] == 3
+    assert session.submissions > 1
+    for name in ("rate_drop_from_median", "funnel_break"):
+        opening = session.reset(seed=1, scenario_family=name, anomaly_count=3)
+        assert play(session, get_policy("upstream_first"), opening).score == 1.0
+
+
 def test_an_unknown_policy_is_told_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'reference'"):
         get_policy("referense")

@@ -11,7 +11,10 @@ import pytest
 from metric_tracker_rl.driver import call_from, observed
 from metric_tracker_rl.policies import get_policy
 from metric_tracker_rl.recording import RecordingError, RunRecorder, read_runs, replay
+from metric_tracker_rl.regrade import regrade
 from metric_tracker_rl.session import EpisodeSession
+
+SHORT = {"feedback": "score"}
 
 
 def record(path: Path, name: str = "reference", **reset: Any) -> float:
@@ -49,6 +52,16 @@ def test_a_recorded_run_replays_bit_for_bit(recorded: Path) -> None:
     again = list(replay(run))
     assert len(again) == 1 + len(run.steps)
     assert all(same for _, _, same in again)
+
+
+def test_a_run_with_score_feedback_replays_and_is_of_the_same_episode(tmp_path: Path) -> None:
+    path = tmp_path / "two.jsonl"
+    for reset in ({"split": "test", "index": 4}, {"split": "test", "index": 4, **SHORT}):
+        assert record(path, "upstream_first", **reset) == record(path, "upstream_first", **reset)
+    runs = [regrade(run) for run in read_runs(path)]
+    assert all(run.same for run in runs)
+    assert len({run.episode for run in runs}) == 1
+    assert len({run.score for run in runs}) == 1
 
 
 def test_several_runs_share_a_file(recorded: Path) -> None:

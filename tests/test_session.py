@@ -64,6 +64,47 @@ def test_reset_starts_over() -> None:
     assert analyse(session, "list_dates").status == "analyzed"
 
 
+# Feedback.
+
+
+def test_score_feedback_tells_the_score_and_nothing_of_the_rows() -> None:
+    full, short = started(seed=5), started(seed=5, feedback="score")
+    rows = [*half_right(full), {"date": "x"}]
+    told, kept = submit(full, rows), submit(short, rows)
+    assert kept.reward == told.reward
+    assert 0.0 < kept.reward < 1.0
+    assert (kept.status, kept.done) == ("evaluated", True)
+    assert kept.message == f"Score {kept.reward:.4f}."
+    breakdown = kept.content["reward_breakdown"].model_dump()
+    assert {name: value for name, value in breakdown.items() if value} == {
+        "total_score": kept.reward
+    }
+    assert {"submission_issues", "submission_preview", "submitted_rows", "correct_row_count"} <= (
+        told.content.keys() - kept.content.keys()
+    )
+
+
+def test_score_feedback_of_generators_repeats_what_they_built_and_judges_none_of_it() -> None:
+    session = started(seed=5, feedback="score")
+    method = {"method_name": "rate_spike_from_median", "threshold_multiplier": 0.0}
+    analyse(session, "show_raw_data", limit=28)
+    reply = session.step(Call(payload_generators=[method]))
+    assert reply.content.keys() == {"reward_breakdown", "generated_rows", "expected_row_count"}
+
+
+def test_score_feedback_takes_no_practice_whose_counts_would_tell_more() -> None:
+    reply = EpisodeSession().reset(feedback="score", max_submissions=2)
+    assert reply.status == "error"
+    assert "max_submissions is 2; allowed: 1 with feedback 'score'" in reply.message
+
+
+def test_an_unknown_feedback_is_told_the_nearest() -> None:
+    reply = EpisodeSession().reset(feedback="scores")
+    assert reply.status == "error"
+    assert "Did you mean 'score'" in reply.message
+    assert started().view.config["feedback"] == "full"  # type: ignore[union-attr]
+
+
 # Practice.
 
 

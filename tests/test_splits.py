@@ -16,9 +16,11 @@ from metric_tracker_rl.cli import app
 from metric_tracker_rl.config import SCENARIO_FAMILIES
 from metric_tracker_rl.errors import InvalidValueError, UnknownNameError
 from metric_tracker_rl.levels import LEVELS
+from metric_tracker_rl.rows import RewardBreakdown
 from metric_tracker_rl.session import Call, EpisodeSession
 from metric_tracker_rl.splits import SALT_VARIABLE, SEALED, STRATA
 from server.environment import MetricTrackerRlEnvironment
+from server.wire import WireAction
 
 ROOT = Path(__file__).parent.parent
 SALT = "a salt that nobody knows, of some length"
@@ -140,26 +142,68 @@ def sealed_end(session: EpisodeSession) -> dict[str, Any]:
     return session.step(Call(classifications=[*rows, {**rows[0], "date": "1999-01-01"}])).content
 
 
-def test_a_sealed_episode_hides_seed_family_and_density_and_its_feedback_is_aggregate(
-    salted: None,
-) -> None:
-    index = next(i for i in range(200) if splits.get_task(SEALED, i).config.anomaly_count == 3)
-    task, session = splits.get_task(SEALED, index), EpisodeSession()
+def test_a_sealed_episode_is_told_its_score_and_nothing_else(salted: None) -> None:
+    index = _with_rows(SEALED)
+    session = EpisodeSession()
     opening = session.reset(split=SEALED, index=index)
-    assert opening.content["config"]["scenario_family"] == "hidden"
-    assert opening.content["config"]["anomaly_density"] == "hidden"
-    assert str(task.config.seed) not in repr(opening)
+    assert opening.content["config"]["feedback"] == "score"
+    assert str(splits.get_task(SEALED, index).config.seed) not in repr(opening)
     told = sealed_end(session)
-    assert set(told) <= {"reward_breakdown", "correct_row_count", "expected_row_count"}
-    assert told["reward_breakdown"].matched_rows == len(session.episode.expected_rows)  # type: ignore[union-attr]
+    score = told["reward_breakdown"].total_score
+    assert 0.0 < score < 1.0
+    assert told["reward_breakdown"] == RewardBreakdown(total_score=score)
+    assert told["expected_row_count"] == 0
+    assert set(told) == {"reward_breakdown", "expected_row_count"}
     # The same end on a public split tells which rows were wrong.
     public = EpisodeSession()
     public.reset(split="test", index=_with_rows("test"))
-    assert sealed_end(public)["submission_issues"]
+    full = sealed_end(public)
+    assert full["submission_issues"]
+    assert full["expected_row_count"] == 3
+    assert EpisodeSession().reset(split=SEALED, feedback="full").status == "error"
 
 
 def _with_rows(split: str) -> int:
     return next(i for i in range(200) if splits.get_task(split, i).config.anomaly_count == 3)
+
+
+@pytest.mark.parametrize("split", [*PUBLIC, SEALED])
+def test_no_task_of_a_split_tells_its_family_or_count_before_the_end(
+    split: str, salted: None
+) -> None:
+    env = MetricTrackerRlEnvironment(debug=False)
+    practice = {} if split == SEALED else {"max_submissions": 3}
+    configs: dict[str, dict[str, Any]] = {}
+    for index in range(0, 60, 5):
+        task = splits.get_task(split, index)
+        opening = env.reset(**task.reset_arguments(), **practice).model_dump()
+        told = {**opening["config"], "start_date": "", "end_date": ""}
+        assert told == configs.setdefault(task.config.difficulty, told)
+        assert told["scenario_family"] == told["anomaly_density"] == "hidden"
+        replies = [opening, _said(env, {"analysis_method": "task_overview"})]
+        assert replies[1]["analysis_result"]["result"]["config"] == opening["config"]
+        if practice:
+            wrong = {"date": opening["config"]["start_date"]}
+            replies.append(_said(env, {"classifications": [wrong]}))
+            assert "0 rows matched" in replies[-1]["message"]
+            counts = replies[-1]["reward_breakdown"]
+            assert (counts["expected_rows"], counts["missing_rows"]) == (0, 0)
+            assert counts["invalid_rows"] == 1
+        assert [reply["expected_row_count"] for reply in replies] == [0] * len(replies)
+
+
+def _said(env: MetricTrackerRlEnvironment, action: dict[str, Any]) -> dict[str, Any]:
+    return env.step(WireAction.model_validate(action)).model_dump()
+
+
+def test_the_end_of_a_public_task_tells_its_count_and_a_named_task_always_does() -> None:
+    session = EpisodeSession()
+    session.reset(split="test", index=_with_rows("test"))
+    assert session.step(Call()).content["expected_row_count"] == 3
+    opening = session.reset(task_id="medium_mixed_pair")
+    assert opening.content["expected_row_count"] == 3
+    assert opening.content["config"]["scenario_family"] == "mixed"
+    assert opening.content["config"]["anomaly_count"] == 3
 
 
 def test_a_sealed_split_takes_no_practice_and_no_debug_mode(salted: None) -> None:
@@ -186,13 +230,13 @@ def test_the_task_api_serves_the_splits_and_the_manifest_declares_their_counts(
             env.get_task(*wrong)
 
 
-def test_no_task_descriptor_tells_a_seed_and_a_sealed_one_no_family(salted: None) -> None:
+def test_no_task_descriptor_tells_a_seed_or_a_family(salted: None) -> None:
     env = MetricTrackerRlEnvironment(debug=False)
     for split in (*PUBLIC, SEALED):
         told = env.get_task(split, 5)
         assert "seed" not in told
         assert str(splits.get_task(split, 5).config.seed) not in repr(told)
-        assert ("scenario_family" in told) is (split != SEALED)
+        assert set(told) == {"id", "split", "index", "difficulty", "reset"}
         assert env.reset(**told["reset"]).status == "ready"
 
 

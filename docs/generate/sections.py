@@ -255,7 +255,9 @@ def baseline_plot() -> str:
 def breakdown(policy: str, task: str) -> Any:
     """Reward breakdown of a scripted policy on a named task."""
     session = EpisodeSession()
-    outcome = play(session, POLICIES[policy], session.reset(task_id=task))
+    player = POLICIES[policy]
+    opening = session.reset(task_id=task, max_submissions=player.submissions)
+    outcome = play(session, player, opening)
     return outcome.observation["reward_breakdown"]
 
 

@@ -54,7 +54,7 @@ class ToolBox:
             _schema(
                 SUBMIT_GENERATORS,
                 "Submit the rows that these row generators make as your final report and end the "
-                "episode.",
+                "episode. Rows of dates that no method has shown you are invalid.",
                 _object(
                     "generator_methods", generators.get("generator_methods", {"type": "array"})
                 ),

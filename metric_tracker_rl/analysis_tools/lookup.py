@@ -115,14 +115,14 @@ def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> Result:
     }
 
 
-@TOOLS.method(NoArguments)
+@TOOLS.method(NoArguments, shows_data=False)
 def list_calendar(view: EpisodeView, _: NoArguments) -> Result:
     """Publicly known events by date and the daily series each explains; empty on most levels."""
     episode = view.episode
     return {"events": [entry.as_dict(episode.dates) for entry in episode.draw.calendar]}
 
 
-@TOOLS.method(PreviewArguments)
+@TOOLS.method(PreviewArguments, shows_data=False)
 def preview_submission(view: EpisodeView, arguments: PreviewArguments) -> Result:
     """Check the form of report rows: valid, invalid and repeated ones. Says nothing of right."""
     try:

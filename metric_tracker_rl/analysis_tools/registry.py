@@ -34,12 +34,15 @@ class Tool(Generic[A]):
         description: one line, written for agents.
         arguments: typed model of its arguments.
         run: the function; reads the episode, changes nothing, knows no label.
+        shows_data: whether the rows of its result are the episode's data, not what the caller
+            gave or what is known without the data.
     """
 
     name: str
     description: str
     arguments: type[A]
     run: Callable[[EpisodeView, A], Result]
+    shows_data: bool = True
 
     def call(self, view: EpisodeView, raw: object) -> tuple[dict[str, Any], Result]:
         """Validate raw arguments and run.
@@ -76,16 +79,17 @@ class ToolRegistry(Mapping[str, Tool[Any]]):
         self._catalogues.clear()
 
     def method(
-        self, arguments: type[A]
+        self, arguments: type[A], *, shows_data: bool = True
     ) -> Callable[[Callable[[EpisodeView, A], Result]], Callable[[EpisodeView, A], Result]]:
         """Decorator: declare a function as the method of its own name.
 
-        The first line of its docstring is the description that agents read.
+        The first line of its docstring is the description that agents read. For `shows_data`
+        see `Tool`.
         """
 
         def declare(function: Callable[[EpisodeView, A], Result]) -> Any:
             description = (inspect.getdoc(function) or "").split("\n", 1)[0]
-            self.add(Tool(function.__name__, description, arguments, function))
+            self.add(Tool(function.__name__, description, arguments, function, shows_data))
             return function
 
         return declare
@@ -121,6 +125,21 @@ class ToolRegistry(Mapping[str, Tool[Any]]):
                 for tool in self.values()
             )
         return self._catalogues[funnel]
+
+
+def dates_within(result: object) -> Iterator[str]:
+    """Dates of the rows that a method's result holds, at any depth."""
+    if isinstance(result, Mapping):
+        date = result.get("date")
+        if isinstance(date, str):
+            yield date
+        for value in result.values():
+            if isinstance(value, list | Mapping):
+                yield from dates_within(value)
+    elif isinstance(result, list):
+        for each in result:
+            if isinstance(each, Mapping):
+                yield from dates_within(each)
 
 
 TOOLS = ToolRegistry()

@@ -11,10 +11,11 @@ from __future__ import annotations
 from metric_tracker_rl.anomalies.base import Cause, CleanDay, Root
 from metric_tracker_rl.bitstream import BitStream
 from metric_tracker_rl.effects import OverCount
+from metric_tracker_rl.levels import QUALITY_SEVERITY, clear_of
 from metric_tracker_rl.vocabulary import DATA_QUALITY, QUALITY_ISSUE
 
-TOTAL_EXCESS = (8, 180)
-"""Smallest and largest total excess of the day, in events; spans all four severities."""
+TOTAL_EXCESS = tuple(total for total in range(8, 181) if clear_of(total, QUALITY_SEVERITY))
+"""Total excess of the day, in events: every severity, and nothing close to a bound."""
 FAULTY_HOURS = (5, 8)
 """Fewest and most hours with the fault: one stretch of the daytime, when people come."""
 
@@ -30,9 +31,7 @@ class QualityIssue:
         length = fewest + stream.below(most - fewest + 1)
         begin, end = day.funnel.daytime
         first = begin + stream.below(end - begin - length + 1)
-        low, high = TOTAL_EXCESS
-        total = low + stream.below(high - low + 1)
-        each, rest = divmod(total, length)
+        each, rest = divmod(stream.pick(TOTAL_EXCESS), length)
         excess = tuple((first + nth, each + (nth < rest)) for nth in range(length))
         name = day.funnel.quality_checks[stage - 1]
         return Cause(day.index, OverCount(stage, excess), Root(DATA_QUALITY, name, QUALITY_ISSUE))

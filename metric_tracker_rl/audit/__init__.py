@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metric_tracker_rl.audit import (  # noqa: F401 - importing registers them
+    constants,
     extreme_per_day,
     hill_climb,
     malformed,

@@ -25,11 +25,13 @@ class Played:
         score: sum of every reward, whenever it was paid.
         calls: steps taken.
         reply_bytes: bytes of JSON of every reply, the reset's included.
+        expected: rows of the right report; None where nobody has looked.
     """
 
     score: float
     calls: int
     reply_bytes: int
+    expected: int | None = None
 
 
 class Arena:

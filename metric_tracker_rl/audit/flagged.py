@@ -1,31 +1,18 @@
-"""What the label-blind exploits share: flagged rows, and how extreme each one is."""
+"""What the label-blind exploits share: how extreme a flagged row is."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metric_tracker_rl.policies.registry import Action, Observed, analyse, result_of
-from metric_tracker_rl.vocabulary import (
-    CONVERSION_RATE,
-    DATA_QUALITY,
-    EVENT_COUNT,
-    HOURLY_MIX,
-    ROW_GENERATORS,
-)
+from metric_tracker_rl.policies.flagged import Asking, Row, flagged_rows
+from metric_tracker_rl.policies.registry import Observed
+from metric_tracker_rl.vocabulary import CONVERSION_RATE, DATA_QUALITY, EVENT_COUNT, HOURLY_MIX
 
-Row = dict[str, Any]
-Asking = Generator[Action, Observed, list[Row]]
+__all__ = ["Asking", "Row", "extremity", "flagged_rows", "most_extreme"]
 
 IMPOSSIBLE = 100.0
 """How extreme impossible counts are: nothing else is as surely wrong."""
-
-
-def flagged_rows(multiplier: float = 0.0, methods: Sequence[str] = ROW_GENERATORS) -> Asking:
-    """Rows of several generators at one multiplier, by one analysis step."""
-    wanted = [{"method_name": name, "threshold_multiplier": multiplier} for name in methods]
-    found = result_of((yield analyse("payload_generator", generator_methods=wanted)))
-    return list(found["generated_rows"])
 
 
 def extremity(row: Mapping[str, Any], thresholds: Mapping[str, float]) -> float:

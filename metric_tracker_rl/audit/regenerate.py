@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from metric_tracker_rl.audit.registry import NOTHING, exploit
 from metric_tracker_rl.config import EpisodeConfig
 from metric_tracker_rl.episode import build_episode
+from metric_tracker_rl.play import HIDDEN
 from metric_tracker_rl.policies.registry import Observed, Play, submit
 from metric_tracker_rl.tasks import TASKS
 
@@ -15,7 +18,10 @@ GUESSES = (*range(16), *(task.seed for task in TASKS.values()))
 def regenerate_seed(opening: Observed) -> Play:
     """Generates episodes from the visible config and guessed seeds; submits a match's labels."""
     config = opening["config"]
-    rows = []
+    rows: list[dict[str, Any]] = []
+    if config["scenario_family"] == HIDDEN:
+        yield submit(rows)  # there is no configuration to begin with
+        return
     for seed in GUESSES:
         guess = build_episode(
             EpisodeConfig(

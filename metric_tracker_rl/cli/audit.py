@@ -15,39 +15,58 @@ from rich.progress import track
 from rich.table import Table
 
 from metric_tracker_rl.audit import EXPLOITS
-from metric_tracker_rl.audit.runner import BASELINES, Job, Line, jobs, lines, run_job
+from metric_tracker_rl.audit.runner import BASELINES, Job, Line, jobs, lines, run_job, settings
+from metric_tracker_rl.audit.second_play import PLAYERS, play_again
 from metric_tracker_rl.config import require_name
 from metric_tracker_rl.errors import UnknownNameError
 from metric_tracker_rl.levels import LEVELS
 from metric_tracker_rl.recording import versions
 
+MOST_REPEATED = 50
+"""Episodes of each level that are played again and again, for `--out`."""
+
 
 def audit(
-    episodes: Annotated[int, typer.Option(min=1, help="Mixed episodes per level.")] = 200,
+    episodes: Annotated[
+        int, typer.Option(min=1, help="Episodes of each level in each setting.")
+    ] = 200,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these: a family, or split:NAME. Default: all of them."),
+    ] = None,
     difficulty: Annotated[list[str] | None, typer.Option(help="Only these levels.")] = None,
     policy: Annotated[list[str] | None, typer.Option(help="Only these policies.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Write the table as JSON.")] = None,
 ) -> None:
-    """Print mean score, perfect share and 95 % interval of each exploit on each level."""
+    """Print what each exploit earns on every level, family and split."""
     try:
         levels = [require_name("difficulty", each, LEVELS) for each in difficulty or LEVELS]
         names = (*BASELINES, *EXPLOITS)
         chosen = [require_name("policy", each, names) for each in policy or names]
+        where = [require_name("setting", each, settings()) for each in setting or settings()]
     except UnknownNameError as problem:
         raise typer.BadParameter(str(problem)) from None
-    work = jobs(episodes, chosen, levels)
+    work = jobs(episodes, chosen, levels, chosen=where)
     table = _run(work, workers or os.cpu_count() or 1)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        found = {"versions": versions(), "lines": [line.as_dict() for line in table]}
+        found = {
+            "versions": versions(),
+            "lines": [line.as_dict() for line in table],
+            "repeats": [
+                play_again(uses, level, min(episodes, MOST_REPEATED)).as_dict()
+                for uses in PLAYERS
+                for level in levels
+            ],
+        }
         out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    console = Console(width=118)
+    console = Console(width=152)
     console.print(_table(table))
     over = [line for line in table if not line.holds]
     console.print(f"{len(table)} lines, {len(over)} outside their limits.")
     for line in over:
-        console.print(f"outside: {line.policy} on {line.difficulty}: {line}")
+        console.print(f"outside: {line.policy} on {line.difficulty}, {line.setting}: {line}")
     raise typer.Exit(1 if over else 0)
 
 
@@ -61,11 +80,13 @@ def _run(work: list[Job], workers: int) -> list[Line]:
 
 def _table(table: Iterable[Line]) -> Table:
     shown = Table(title="What does not analyse must not earn")
-    for title in ("level", "policy", "mean", "95 %", "max", "perfect", "max ", "calls", "kB"):
-        left = title in ("level", "policy")
+    names = ("setting", "level", "policy")
+    for title in (*names, "mean", "95 %", "max", "perfect", "max ", "calls", "kB"):
+        left = title in names
         shown.add_column(title, justify="left" if left else "right", no_wrap=True)
     for line in table:
         shown.add_row(
+            line.setting,
             line.difficulty,
             line.policy,
             f"{line.mean:.3f}",

@@ -23,6 +23,7 @@ from metric_tracker_rl.errors import (
 )
 from metric_tracker_rl.funnel import ORDERING_APP
 from metric_tracker_rl.integrations.players import InProcess, Player, Remote
+from metric_tracker_rl.play import HIDDEN
 from metric_tracker_rl.policies.registry import Action, Observed, Policy
 from metric_tracker_rl.report import MAX_ROWS
 from metric_tracker_rl.rows import MethodSpec, MetricSubmissionRow
@@ -177,9 +178,11 @@ def opening_text(opening: Observed) -> str:
     """What a player is told first: the task, the reporting policy and the episode's frame."""
     config = opening["config"]
     frame = {name: config[name] for name in ("start_date", "end_date", "days", "max_steps")}
+    hidden = config.get("anomaly_count") == HIDDEN
+    known = "" if hidden else f"The right report has {opening['expected_row_count']} rows. "
     return (
-        f"{opening['instruction']}\n\nEpisode: {_compact(frame)}. The right report has "
-        f"{opening['expected_row_count']} rows. Thresholds: {_compact(config['thresholds'])}."
+        f"{opening['instruction']}\n\nEpisode: {_compact(frame)}. {known}"
+        f"Thresholds: {_compact(config['thresholds'])}."
     )
 
 
@@ -240,7 +243,8 @@ def _submissions() -> list[MethodSpec]:
     return [
         MethodSpec(
             name=SUBMIT_GENERATOR,
-            description="Submit what row generators find as the final report.",
+            description="Submit what row generators find as the final report. Rows of dates that "
+            "no method has shown you are invalid.",
             parameters=json_schema(PayloadArguments, ORDERING_APP),
         ),
         MethodSpec(

@@ -47,7 +47,12 @@ def draw_chart(path: Path, runs: Sequence[Run], baselines: Mapping[str, float], 
     frame = _Frame(max(point.updates for run in runs for point in run.curve))
     _axes(pen, font, frame, title)
     blind = max(LABEL_BLIND, key=lambda name: baselines[name])
-    for name, label in ((blind, f"best label-blind: {blind}"), ("reference", "reference policy")):
+    lines = (
+        (blind, blind),
+        ("upstream_first", "upstream_first"),
+        ("reference", "reference policy"),
+    )
+    for name, label in lines:
         _level(pen, font, frame, baselines[name], f"{label} {baselines[name]:.3f}")
     arms = [name for name in ARMS if any(run.arm == name for run in runs)]
     for place, arm in enumerate(arms):

@@ -22,6 +22,8 @@ TRAIN_SPLIT = "train"
 HELD_OUT_SPLIT = "validation"
 LABEL_BLIND = ("null", "random", "median_filter", "report_all")
 """Scripted policies that never read what a root is."""
+HALF_THE_POLICY = ("upstream_first", "upstream_first_practice")
+"""Scripted policies that apply half of the reporting policy: what a learner should beat."""
 CURRICULUM_STAGES = (0.25, 0.5)
 """Progress from which a curriculum adds the next difficulty."""
 
@@ -157,14 +159,15 @@ def curriculum_of(tasks: Sequence[Row]) -> Lesson:
 
 
 def baselines(plan: Plan) -> dict[str, float]:
-    """Mean held-out score of every label-blind policy, and of the reference."""
+    """Mean held-out score of the scripted policies that a learner is compared with."""
     rows = split_rows(HELD_OUT_SPLIT, count=plan.held_out_tasks)
-    resets = [reset_arguments(row) for row in rows]
-    vector = VectorSession(64)
-    return {
-        name: statistics.fmean(o.score for o in vector.play(get_policy(name), resets))
-        for name in (*LABEL_BLIND, "reference")
-    }
+    vector, scores = VectorSession(64), {}
+    for name in (*LABEL_BLIND, *HALF_THE_POLICY, "reference"):
+        policy = get_policy(name)
+        rules = {"max_submissions": policy.submissions}
+        resets = [{**reset_arguments(row), **rules} for row in rows]
+        scores[name] = statistics.fmean(o.score for o in vector.play(policy, resets))
+    return scores
 
 
 def as_json(plan: Plan, runs: Sequence[Run], scores: Mapping[str, float]) -> dict[str, Any]:

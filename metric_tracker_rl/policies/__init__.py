@@ -13,6 +13,7 @@ from metric_tracker_rl.policies import (  # noqa: F401 - importing registers the
     random_rows,
     reference,
     report_all,
+    upstream_first,
 )
 from metric_tracker_rl.policies.registry import (
     POLICIES,

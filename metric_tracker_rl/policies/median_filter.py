@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from metric_tracker_rl.policies.registry import Observed, Play, policy
+from metric_tracker_rl.policies.flagged import flagged_rows
+from metric_tracker_rl.policies.registry import Observed, Play, policy, submit
 from metric_tracker_rl.vocabulary import MEDIAN_FILTER
 
 MULTIPLIER = 2.0
@@ -11,6 +12,4 @@ MULTIPLIER = 2.0
 @policy("median_filter")
 def median_filter(_: Observed) -> Play:
     """Submits what one median filter at two standard deviations generates."""
-    yield {
-        "payload_generators": [{"method_name": MEDIAN_FILTER, "threshold_multiplier": MULTIPLIER}]
-    }
+    yield submit((yield from flagged_rows(MULTIPLIER, (MEDIAN_FILTER,))))

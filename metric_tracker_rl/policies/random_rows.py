@@ -1,10 +1,11 @@
-"""Random: as many rows as are expected, drawn blindly."""
+"""Random: as many rows as are expected, or three where that is not told, drawn blindly."""
 
 from __future__ import annotations
 
 import random
 from typing import Any
 
+from metric_tracker_rl.play import HIDDEN
 from metric_tracker_rl.policies.registry import (
     Observed,
     Play,
@@ -15,6 +16,9 @@ from metric_tracker_rl.policies.registry import (
 )
 from metric_tracker_rl.vocabulary import ANOMALY_TYPES, DETECTION_METHODS, SEVERITIES
 
+USUAL_COUNT = 3
+"""Rows where the number of expected ones is not told."""
+
 
 @policy("random")
 def random_rows(opening: Observed) -> Play:
@@ -22,7 +26,9 @@ def random_rows(opening: Observed) -> Play:
     dates = result_of((yield analyse("list_dates")))["dates"]
     entities = result_of((yield analyse("list_entities")))["entities"]
     draw = random.Random(dates[0])
-    yield submit([_row(draw, dates, entities) for _ in range(opening["expected_row_count"])])
+    told = opening["config"]["anomaly_count"]
+    count = USUAL_COUNT if told == HIDDEN else told
+    yield submit([_row(draw, dates, entities) for _ in range(count)])
 
 
 def _row(draw: random.Random, dates: list[str], entities: list[dict[str, str]]) -> dict[str, Any]:

@@ -16,18 +16,29 @@ Play = Generator[Action, Observed, None]
 
 @dataclass(frozen=True)
 class Policy:
-    """A scripted policy: a name, one line about it, and its generator function."""
+    """A scripted policy.
+
+    Attributes:
+        name: what commands call it.
+        description: one line about it.
+        play: its generator function.
+        submissions: submissions it makes use of (`max_submissions` of its resets); it gets by
+            with one.
+    """
 
     name: str
     description: str
     play: Callable[[Observed], Play]
+    submissions: int = 1
 
 
 POLICIES: dict[str, Policy] = {}
 """Every scripted policy by name, in the order of declaration."""
 
 
-def policy(name: str) -> Callable[[Callable[[Observed], Play]], Callable[[Observed], Play]]:
+def policy(
+    name: str, *, submissions: int = 1
+) -> Callable[[Callable[[Observed], Play]], Callable[[Observed], Play]]:
     """Decorator: register a generator function as the policy of that name.
 
     The first line of its docstring is the description people read.
@@ -37,7 +48,7 @@ def policy(name: str) -> Callable[[Callable[[Observed], Play]], Callable[[Observ
         if name in POLICIES:
             raise TypeError(f"policy {name!r} is declared twice")
         line = (inspect.getdoc(play) or "").split("\n", 1)[0]
-        POLICIES[name] = Policy(name, line, play)
+        POLICIES[name] = Policy(name, line, play, submissions)
         return play
 
     return register

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from metric_tracker_rl.policies.registry import Observed, Play, policy
-from metric_tracker_rl.vocabulary import ROW_GENERATORS
+from metric_tracker_rl.policies.flagged import flagged_rows
+from metric_tracker_rl.policies.registry import Observed, Play, policy, submit
 
 
 @policy("report_all")
 def report_all(_: Observed) -> Play:
     """Submits every row that any generator flags."""
-    yield {
-        "payload_generators": [
-            {"method_name": name, "threshold_multiplier": 0.0} for name in ROW_GENERATORS
-        ]
-    }
+    yield submit((yield from flagged_rows()))

@@ -209,7 +209,10 @@ def submits_then_goes_on(_: FakeModel, __: Json) -> Reply:
 @script
 def generator(_: FakeModel, __: Json) -> Reply:
     method = {"method_name": "median_filter", "threshold_multiplier": 2.0}
-    return answer(("submit_payload_generator", {"generator_methods": [method]}))
+    return answer(
+        ("payload_generator", {"generator_methods": [method]}),
+        ("submit_payload_generator", {"generator_methods": [method]}),
+    )
 
 
 @script
