@@ -104,7 +104,7 @@ def _retries(name: str, attribute: str, said: str) -> None:
 
 
 _retries("disable_retries", "single", "one try only, to and from it")
-_retries("configure_retry_backoff", "pace", "one more try at most, spaced, to and from it")
+_retries("configure_retry_backoff", "backoff", "one more try at most, spaced, to and from it")
 
 
 @remediation("enable_connection_throttle")

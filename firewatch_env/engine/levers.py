@@ -363,9 +363,11 @@ def _derive_calls(service: Service, e: Effect) -> None:
         call.calls = call.usual_calls * e.calls.get(name, 1.0) * call.ratio
         call.timeout = call.usual_timeout * e.timeouts.get(name, 1.0)
         call.tries = int(call.usual_tries * e.tries.get(name, 1.0))
+        # Ordinary retries wait, a policy that has been changed does not.
+        call.pace = call.backoff or call.tries <= call.usual_tries
         if call.single:
             call.tries = 1
-        elif call.pace and call.tries > 2:
+        elif call.backoff and call.tries > 2:
             call.tries = 2
         if name in e.breakers:
             call.breaker = True

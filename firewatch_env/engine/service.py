@@ -84,7 +84,8 @@ class Call:
         self.timeout = self.usual_timeout = 0.5
         self.tries = self.usual_tries = 1
         self.breaker = False
-        self.pace = False
+        self.pace = True
+        self.backoff = False  # spaced by an action, whatever the settings say
         self.single = False  # retries switched off
         self.weight = BREAKER_COST.get(callee.kind, 0.25 if optional else 0.5)
         self.flow = 0.0
