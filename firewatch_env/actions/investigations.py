@@ -70,12 +70,14 @@ def trace_dependencies(world: World, service: Service, parameters: Mapping[str, 
     }  # fmt: skip
     told = []
     for call in calls:
+        if call.breaker:
+            told.append(f"{call.callee.name} breaker open: answered without it")
+            continue
         late = f"{call.late:.2f}@{call.timeout:.2f}s" if call.late > 0.02 else f"{call.late:.2f}"
         told.append(
             f"{call.callee.name} fail {call.fail:.2f} late {late} lost {call.callee.now.lost:.2f} "
             f"says {_says(call.callee):.2f} lat {latency_ratio(call.callee):.1f}x "
             f"n {calls_ratio(call):.1f}x tries {call.attempts:.1f}"
-            + (" breaker open" if call.breaker else "")
         )
     asked = "; ".join(
         f"{call.caller.name} asks {calls_ratio(call):.1f}x, tries {call.attempts:.1f}"
@@ -130,15 +132,21 @@ def inspect_commit_diff(world: World, service: Service, parameters: Mapping[str,
     return Outcome(f"build {build} | rev {revision}", None, {"build": build, "revision": revision})
 
 
+_THREADS = 20  # threads that one slot of the model stands for
+
+
 def _pools(service: Service) -> dict[str, dict[str, float]]:
     sizes = _by_feature(service, "slots")
-    used = service.now.busy
+    slow = max(latency_ratio(service), 1.0) if service.now.shed == 0 else 1.0
+    # A tenth of the slots is in use on an ordinary day.
+    need = _THREADS * service.usual_slots / 10 * service.now.load / service.usual_load * slow
+    usual = _THREADS * service.usual_slots
     return {
         f: {
-            "size": service.usual_slots * sizes.get(f, 1.0),
-            "usual": service.usual_slots,
-            "busy": min(used * share, service.usual_slots * sizes.get(f, 1.0)),
-            "waiting": service.now.shed * service.now.load * share,
+            "size": usual * sizes.get(f, 1.0),
+            "usual": usual,
+            "busy": min(need * share, usual * sizes.get(f, 1.0)),
+            "waiting": max(need * share - usual * sizes.get(f, 1.0), 0.0),
         }
         for f, share in service.features.items()
     }
@@ -146,14 +154,15 @@ def _pools(service: Service) -> dict[str, dict[str, float]]:
 
 def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     pools = _pools(service)
-    blocked = service.levers.get("blocked", 0.0) * service.usual_slots
-    held = max(service.levers.get(name, 0.0) for name in ("streams", "reconnects"))
+    every = _THREADS * service.usual_slots
+    blocked = service.levers.get("blocked", 0.0) * every
+    held = every * max(service.levers.get(name, 0.0) for name in ("streams", "reconnects"))
     full = sorted(pools, key=lambda f: (-pools[f]["busy"] / (pools[f]["size"] + 1e-9), f))
     told = ", ".join(
         f"{f} {pools[f]['busy']:.0f}/{pools[f]['size']:.0f}" for f in full
     )  # of the pools, the fullest first
-    text = f"blocked {blocked:.0f}, no stream {held * service.usual_slots:.0f}, pools {told}"
-    figures = {"blocked": blocked, "withheld": held * service.usual_slots, "pools": pools}
+    text = f"blocked {blocked:.0f}, no stream {held:.0f}, pools {told}"
+    figures = {"blocked": blocked, "withheld": held, "pools": pools}
     return Outcome(text, None, _rounded(figures))
 
 

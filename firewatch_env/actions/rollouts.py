@@ -34,6 +34,8 @@ def _take_back(world: World, service: Service, which: str, marker: str) -> Outco
     if which in service.rolled:
         return Outcome(f"{service.name}: already on the {which} before; nothing changed", None)
     service.rolled.add(which)
+    for part in service.parts:
+        part.fill = 0.0
     release = service.build if which == "build" else service.revision
     if release is None or world.tick - release.tick > DAY:
         world.set_lever(service, marker, _OLD_FAILS)
