@@ -54,22 +54,27 @@ class Checkpoint:
 
 def impact(untouched: float, played: float, par: float) -> float:
     """Share of the harm avoided that the reference avoids."""
+    if untouched == 0:
+        return 1.0 if played == 0 else 0.0
     if untouched <= par:
         return 0.0
     share = (untouched - played) / (untouched - par)
     return min(max(share, 0.0), 1.0)
 
 
-def closure(declared: bool, clear: bool, over: bool) -> float:
-    """What the end is worth.
+def closure(declared: bool, clear: bool, over: bool, acted: bool) -> float:
+    """What the end is worth; whoever neither changed nor declared anything was not there.
 
     Args:
         declared: the player declared the incident over.
         clear: at that moment no customer was let down and nothing paged.
         over: it stayed so.
+        acted: something was changed.
     """
     if declared:
         return 1.0 if over and clear else 0.4
+    if not acted:
+        return 0.0
     return 0.9 if over else 0.6
 
 
@@ -126,7 +131,7 @@ def grade(
     return Grade(
         impact(untouched, course.total, par),
         precision,
-        closure(declared, clear, course.over),
+        closure(declared, clear, course.over, bool(steps)),
         useless,
         course.over,
     )

@@ -74,8 +74,10 @@ def trace_dependencies(world: World, service: Service, parameters: Mapping[str, 
             told.append(f"{call.callee.name} breaker open: answered without it")
             continue
         late = f"{call.late:.2f}@{call.timeout:.2f}s" if call.late > 0.02 else f"{call.late:.2f}"
+        stale = 1 - call.callee.deg
+        fallback = f" fallback {stale:.2f}" if stale >= 0.005 else ""
         told.append(
-            f"{call.callee.name} fail {call.fail:.2f} late {late} lost {call.callee.now.lost:.2f} "
+            f"{call.callee.name} fail {call.fail:.2f}{fallback} late {late} lost {call.callee.now.lost:.2f} "
             f"says {_says(call.callee):.2f} lat {latency_ratio(call.callee):.1f}x "
             f"n {calls_ratio(call):.1f}x tries {call.attempts:.1f}"
         )
@@ -93,7 +95,11 @@ def _hurts(call: Call) -> float:
     if call.breaker:
         return many * call.weight
     odd = calls_ratio(call) - 1
-    return many * call.fail * weight + (0.001 * odd if odd > 0.2 else 0.0)
+    return (
+        many * call.fail * weight
+        + many * (1 - call.callee.deg)
+        + (0.001 * odd if odd > 0.2 else 0.0)
+    )
 
 
 def _says(service: Service) -> float:

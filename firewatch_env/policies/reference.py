@@ -21,9 +21,11 @@ from firewatch_env.policies.manual import (
 )
 from firewatch_env.policies.seen import Action, Script, Seen, order
 
-_FAILS = 0.02
+_FAILS = 0.006
+_WATCH = 8  # ticks
+_LATEST = 17  # tick by which an easy task had better be declared over
 _CALL = re.compile(
-    r"(?P<name>[a-z-]+) fail (?P<fail>[\d.]+) late (?P<late>[\d.]+)(?:@(?P<timeout>[\d.]+)s)? "
+    r"(?P<name>[a-z-]+) fail (?P<fail>[\d.]+)(?: fallback (?P<fallback>[\d.]+))? late (?P<late>[\d.]+)(?:@(?P<timeout>[\d.]+)s)? "
     r"lost (?P<lost>[\d.]+) says (?P<says>[\d.]+) lat (?P<lat>[\d.]+)x n (?P<n>[\d.]+)x "
     r"tries (?P<tries>[\d.]+)"
 )
@@ -54,12 +56,13 @@ class Worst:
 def reference(seen: Seen) -> Script:
     """Play until it is over; then declare."""
     cured: set[str] = set()
-    for _ in range(8):
-        done = yield from _round(seen, cured)
-        seen, acted = done
+    while True:
+        seen, acted = yield from _round(seen, cured)
         seen = yield from _settle(seen, 5 if acted else 1)
-        if acted and _well(seen):
-            break
+        if _well(seen):
+            seen = yield from _confirm(seen)
+            if _well(seen):
+                break
     yield order("declare_resolved")
 
 
@@ -72,6 +75,15 @@ def _settle(seen: Seen, ticks: int) -> Step:
     for _ in range(ticks):
         if _well(seen):
             return seen
+        seen = yield order("get_metrics_detail", seen.entries[0])
+    return seen
+
+
+def _confirm(seen: Seen) -> Step:
+    """Some faults rest between two spells: watch for a while before saying that it is over."""
+    for _ in range(_WATCH):
+        if not _well(seen) or seen.tick >= _LATEST:
+            break
         seen = yield order("get_metrics_detail", seen.entries[0])
     return seen
 
@@ -100,7 +112,7 @@ def _round(seen: Seen, cured: set[str]) -> Generator[Action, Seen, tuple[Seen, b
         if kind:
             return (yield from _mend_call(seen, worst, kind))
         came, here = worst, worst.name
-    if came is None:
+    if came is None or here.endswith("-queue"):
         return (yield from _pipelines(seen, cured))
     return (yield from _mend(seen, here, came))
 
@@ -123,6 +135,8 @@ def _worst(here: str, text: str) -> Worst | None:
     values = found.groupdict()
     number = {key: float(values[key]) for key in ("fail", "late", "lost", "lat", "n", "tries")}
     worst = Worst(here, values["name"], **number, breaker=False)
+    if float(values["fallback"] or 0) >= _FAILS:
+        return worst
     return worst if worst.fail >= _FAILS or worst.n >= 2 or worst.lat > 4 else None
 
 
@@ -139,9 +153,7 @@ def _edge(worst: Worst) -> str:
     return ""
 
 
-def _mend_call(
-    seen: Seen, worst: Worst, kind: str
-) -> Generator[Action, Seen, tuple[Seen, bool]]:
+def _mend_call(seen: Seen, worst: Worst, kind: str) -> Generator[Action, Seen, tuple[Seen, bool]]:
     if kind == "breaker":
         return (yield order("disable_fallback_mode", worst.caller)), True
     caches = [name for name in seen.graph[worst.caller] if name.endswith("-cache")]
@@ -165,7 +177,7 @@ def _mend_cache(seen: Seen, cache: str) -> Generator[Action, Seen, tuple[Seen, b
     if "keys loaded" in text:
         for _ in range(4):
             seen = yield order("enable_cache_warming", cache)
-            if float(seen.feedback.rpartition(" ")[2]) > 0.85:
+            if seen.burn == 0 or float(seen.feedback.rpartition(" ")[2]) > 0.85:
                 break
         return seen, True
     if "room for keys" in text:
@@ -222,15 +234,15 @@ def _mend(seen: Seen, root: str, came: Worst) -> Generator[Action, Seen, tuple[S
     return (yield from _mend_quiet(seen, root))
 
 
-def _mend_path(
-    seen: Seen, root: str, came: Worst
-) -> Generator[Action, Seen, tuple[Seen, bool]]:
+def _mend_path(seen: Seen, root: str, came: Worst) -> Generator[Action, Seen, tuple[Seen, bool]]:
     seen = yield order("inspect_network_policy", root)
     cure = _figure(seen.feedback, DROPPED)
     if cure:
         return (yield order(cure, root)), True
     seen = yield order("fetch_logs", came.caller)
-    told = re.findall(rf"{root} UNAVAILABLE.*\(by feature: (.*)\)", " ".join(seen.lines(came.caller)))
+    told = re.findall(
+        rf"{root} UNAVAILABLE.*\(by feature: (.*)\)", " ".join(seen.lines(came.caller))
+    )
     features = re.findall(r"([a-z]+) [\d.]+", told[-1]) if told else []
     if features:
         return (yield from _undo(seen, root, features, "path"))

@@ -123,6 +123,7 @@ _LIST: list[Cause] = [
     *_released("skew", "hot", 1.0, 1.5, _SERVING),
     _happens("skew", "hot", 0.4, 0.6, _SERVING),
     _happens("pipeline", "pipeline", 0.1, 0.3, ("job",)),
+    Cause("false_alert", "false", "bots", "circumstance", 0.93, 0.97, _APP),
     Cause("masking", "pipeline", "fallback", "circumstance", 1.0, 1.0, _APP, "callee"),
 ]
 

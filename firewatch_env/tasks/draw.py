@@ -47,7 +47,13 @@ class _Sketch:
 
 
 def draw_task(
-    task_id: str, difficulty: str, seed: int, cause: Cause, identity: str, description: str = ""
+    task_id: str,
+    difficulty: str,
+    seed: int,
+    cause: Cause,
+    identity: str,
+    description: str = "",
+    dual: bool | None = None,
 ) -> Task:
     """Draw a task; whether it is worth playing is for admission to say.
 
@@ -58,6 +64,7 @@ def draw_task(
         cause: what is wrong.
         identity: names the bits that are drawn; the same name gives the same task.
         description: what is told about it.
+        dual: with a second fault or without; None: by the difficulty.
 
     Raises:
         NoPlace: these draws lead to no place that fits.
@@ -67,7 +74,9 @@ def draw_task(
     sketch = _Sketch(place, draw_features(place.services, draws))
     onset = -(16 + draws.below(30))
     _break(sketch, cause, onset, draws)
-    second = _second_fault(sketch, difficulty, onset, draws)
+    if dual is None:
+        dual = difficulty == "hard" and draws.below(3) == 0
+    second = _second_fault(sketch, onset, draws) if dual else ""
     faults = (len(sketch.puts), len(sketch.circumstances))
     _add_duds(sketch, difficulty, onset, draws)
     _add_bystanders(sketch, _BYSTANDERS[difficulty], draws)
@@ -109,6 +118,14 @@ def _break(sketch: _Sketch, cause: Cause, onset: int, draws: BitStream) -> None:
     """Put the fault into the world."""
     root = sketch.place.root
     value = draws.uniform(cause.low, cause.high)
+    if cause.look == "false":
+        # A crowd that is turned away: probes and meters count it, customers are none of it.
+        gone = 4 + draws.below(4)
+        sketch.circumstances += [
+            Circumstance(onset, root, cause.lever, value),
+            Circumstance(gone, root, cause.lever, 0.0),
+        ]
+        return
     channel = ""
     if cause.channel == "callee":
         channel = f".{sketch.place.callee}"
@@ -131,10 +148,8 @@ def _break(sketch: _Sketch, cause: Cause, onset: int, draws: BitStream) -> None:
         ]
 
 
-def _second_fault(sketch: _Sketch, difficulty: str, onset: int, draws: BitStream) -> str:
-    """On hard, half the time: another service of the way fails requests of its own."""
-    if difficulty != "hard" or draws.below(2):
-        return ""
+def _second_fault(sketch: _Sketch, onset: int, draws: BitStream) -> str:
+    """Another service fails requests of its own."""
     others = [
         name
         for name in sketch.place.services
