@@ -25,7 +25,7 @@ from firewatch_env.tasks.book import SPLITS, admitted, named_task, split_task
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Task
 
-_SINGLE = (*FIVE, "circuit_break", "extend_timeout", "rebalance_load")
+_SINGLE = (*FIVE, "circuit_break")
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,8 @@ def trace_dependencies(world: World, service: Service, parameters: Mapping[str, 
         stale = 1 - call.callee.deg
         fallback = f" fallback {stale:.2f}" if stale >= 0.005 else ""
         told.append(
-            f"{call.callee.name} fail {call.fail:.2f}{fallback} late {late} lost {call.callee.now.lost:.2f} "
+            f"{call.callee.name} fail {call.fail:.2f}{fallback} late {late} "
+            f"lost {call.callee.now.lost:.2f} "
             f"says {_says(call.callee):.2f} lat {latency_ratio(call.callee):.1f}x "
             f"n {calls_ratio(call):.1f}x tries {call.attempts:.1f}"
         )

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from firewatch_env.actions.registry import Outcome, remediation
+from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import DAY, World
 
 # What pods carry only as long as they live.
-_FRESH = ("blocked", "backoff", "bad_process", "reconnects", "leak")
+_FRESH = (
+    "blocked", "backoff", "bad_process", "reconnects", "leak", "streams", "leaders", "bad_cache",
+    "pipeline", "stale_instances", "clock",
+)  # fmt: skip
 _OLD_FAILS = 0.08  # of requests, once a build or revision older than a day is taken back
 
 
@@ -26,7 +30,7 @@ def restart_service(world: World, service: Service, parameters: Mapping[str, Any
     """Restart the pods in place, a quarter at a time: fresh memory, threads and back-off."""
     roll(service)
     for name in _FRESH:
-        world.set_lever(service, name, 0.0)
+        world.set_lever(service, name, LEVERS[name].usual)
     return Outcome(f"{service.name}: {service.pods} pods restart in place, 25% away for 2 ticks")
 
 

@@ -32,6 +32,6 @@ class _Key:
 
 @lru_cache(maxsize=1024)
 def _par(key: _Key) -> tuple[Change, ...]:
-    session = Session(lambda arguments: key.task, lambda task: ())
+    session = Session(lambda _: key.task, lambda _: ())
     drive(session, reference)
     return session.changes()

@@ -25,7 +25,8 @@ _FAILS = 0.006
 _WATCH = 8  # ticks
 _LATEST = 17  # tick by which an easy task had better be declared over
 _CALL = re.compile(
-    r"(?P<name>[a-z-]+) fail (?P<fail>[\d.]+)(?: fallback (?P<fallback>[\d.]+))? late (?P<late>[\d.]+)(?:@(?P<timeout>[\d.]+)s)? "
+    r"(?P<name>[a-z-]+) fail (?P<fail>[\d.]+)(?: fallback (?P<fallback>[\d.]+))? "
+    r"late (?P<late>[\d.]+)(?:@(?P<timeout>[\d.]+)s)? "
     r"lost (?P<lost>[\d.]+) says (?P<says>[\d.]+) lat (?P<lat>[\d.]+)x n (?P<n>[\d.]+)x "
     r"tries (?P<tries>[\d.]+)"
 )
@@ -227,7 +228,7 @@ def _mend(seen: Seen, root: str, came: Worst) -> Generator[Action, Seen, tuple[S
         return (yield from _mend_refusal(seen, root))
     if m["shed"] >= _FAILS or m["lat"] > 3:
         if m["cpu"] > 0.9:
-            return (yield from _mend_cpu(seen, root))
+            return (yield from _mend_cpu(seen, root, busy=True))
         return (yield from _mend_slots(seen, root))
     if m["own"] >= _FAILS:
         return (yield from _mend_errors(seen, root))
@@ -286,6 +287,8 @@ def _mend_memory(seen: Seen, root: str) -> Generator[Action, Seen, tuple[Seen, b
 def _mend_pods(seen: Seen, root: str) -> Generator[Action, Seen, tuple[Seen, bool]]:
     seen = yield order("inspect_cluster_topology", root)
     waiting = re.findall(r"wait: ([a-z]+) [\d.]+", seen.feedback)
+    if waiting and waiting[0] == "none":
+        return (yield from _mend_memory(seen, root))
     if waiting and waiting[0] in WAITING:
         return (yield order(WAITING[waiting[0]], root)), True
     if waiting:
@@ -327,7 +330,7 @@ def _mend_errors(seen: Seen, root: str) -> Generator[Action, Seen, tuple[Seen, b
     return (yield from _undo(seen, root, re.findall(r"Exception on ([a-z]+):", text), "errors"))
 
 
-def _mend_cpu(seen: Seen, root: str) -> Generator[Action, Seen, tuple[Seen, bool]]:
+def _mend_cpu(seen: Seen, root: str, *, busy: bool) -> Generator[Action, Seen, tuple[Seen, bool]]:
     seen = yield order("strace_process", root)
     text = seen.feedback
     figures = re.match(r"CPU/req ([\d.]+)x limit ([\d.]+) stolen\(b\) ([\d.]+) logs ([\d.]+)", text)
@@ -340,11 +343,14 @@ def _mend_cpu(seen: Seen, root: str) -> Generator[Action, Seen, tuple[Seen, bool
         return (yield order("increase_cpu_limit", root)), True
     if logs > 0.2:
         return (yield order("set_log_level", root, level="info")), True
-    if each > 1.5:
-        by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)", text)
-        by.sort(key=lambda row: -float(row[1]) / (float(row[2]) + 0.01))
+    by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)", text)
+    if by and float(by[0][1]) > 1.15 * float(by[0][2]):
+        if each > 1.5:
+            by.sort(key=lambda row: -float(row[1]) / (float(row[2]) + 0.01))
         return (yield from _undo(seen, root, [row[0] for row in by], "cpu"))
-    return (yield order("enable_deadline_propagation", root)), True
+    if busy:
+        return (yield order("enable_deadline_propagation", root)), True
+    return (yield from _mend_memory(seen, root))
 
 
 def _mend_slots(seen: Seen, root: str) -> Generator[Action, Seen, tuple[Seen, bool]]:
@@ -359,7 +365,7 @@ def _mend_slots(seen: Seen, root: str) -> Generator[Action, Seen, tuple[Seen, bo
     pools = re.findall(r"([a-z]+) (\d+)/(\d+)", figures[3])
     if pools and int(pools[0][1]) >= int(pools[0][2]):
         return (yield from _undo(seen, root, [pools[0][0]], "slots"))
-    return (yield from _mend_cpu(seen, root))
+    return (yield from _mend_cpu(seen, root, busy=False))
 
 
 def _mend_quiet(seen: Seen, root: str) -> Generator[Action, Seen, tuple[Seen, bool]]:

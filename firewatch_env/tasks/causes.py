@@ -62,6 +62,13 @@ def _released(
     ]
 
 
+def _comes(
+    look: str, lever: str, vehicle: Vehicle, low: float, high: float, kinds: tuple[str, ...]
+) -> Cause:
+    """A lever without channel that a release moved."""
+    return Cause(lever, look, lever, vehicle, low, high, kinds)
+
+
 def _happens(look: str, lever: str, low: float, high: float, kinds: tuple[str, ...]) -> Cause:
     return Cause(lever, look, lever, "circumstance", low, high, kinds)
 
@@ -80,45 +87,45 @@ _LIST: list[Cause] = [
     _happens("errors", "minority", 0.5, 0.8, ("store",)),
     _happens("errors", "leaders", 0.25, 0.5, ("store",)),
     _happens("errors", "bad_keys", 0.25, 0.5, ("store",)),
-    _happens("errors", "canary", 0.15, 0.22, _APP),
-    _happens("errors", "mixed", 0.25, 0.4, _APP),
+    _comes("errors", "canary", "build", 0.15, 0.22, _APP),
+    _comes("errors", "mixed", "build", 0.25, 0.4, _APP),
     *_released("cpu", "cpu", 7.0, 11.0, _ALL),
     *_released("cpu", "cpu", 8.0, 12.0, _SERVING, suffix="_at_times", pulse=True),
-    _happens("cpu", "logging", 2.2, 3.5, _SERVING),
+    _comes("cpu", "logging", "revision", 2.2, 3.5, _SERVING),
     _happens("cpu", "neighbour", 0.75, 0.9, _SERVING),
-    _happens("cpu", "cpu_limit", 0.2, 0.3, _SERVING),
+    _comes("cpu", "cpu_limit", "revision", 0.2, 0.3, _SERVING),
     *_released("slots", "slots", 0.012, 0.018, _SERVING),
     _happens("slots", "blocked", 0.93, 0.96, _SERVING),
     _happens("slots", "streams", 0.93, 0.96, _ALL),
     _happens("slots", "reconnects", 0.93, 0.96, ("store",)),
     *_released("pods", "pods", 1.0, 1.0, _SERVING, suffix="_unready"),
     _happens("pods", "backoff", 0.7, 0.85, _SERVING),
-    _happens("pods", "environment", 0.7, 0.85, _APP),
+    _comes("pods", "environment", "build", 0.7, 0.85, _APP),
     _happens("pods", "cold", 0.7, 0.85, _SERVING),
-    _happens("pods", "probes", 0.7, 0.85, _SERVING),
-    _happens("pods", "rollout", 0.7, 0.85, _APP),
+    _comes("pods", "probes", "revision", 0.7, 0.85, _SERVING),
+    _comes("pods", "rollout", "build", 0.7, 0.85, _APP),
     *_released("refused", "refuse", 0.5, 0.9, _SERVING),
     _happens("refused", "clock", 0.3, 0.6, _SERVING),
-    _happens("refused", "role", 0.3, 0.6, _SERVING),
+    _comes("refused", "role", "revision", 0.3, 0.6, _SERVING),
     *_released("limited", "limit", 0.03, 0.08, _SERVING),
     _happens("limited", "quota", 0.4, 0.7, _SERVING),
     *_released("path", "path", 0.6, 0.9, _SERVING),
     _happens("path", "zone_lost", 0.6, 0.9, _ALL),
-    _happens("path", "denied", 0.3, 0.6, _SERVING),
-    _happens("path", "certificate", 0.3, 0.6, _ALL),
-    _happens("path", "endpoint", 0.3, 0.6, _SERVING),
+    _comes("path", "denied", "revision", 0.3, 0.6, _SERVING),
+    _comes("path", "certificate", "revision", 0.3, 0.6, _ALL),
+    _comes("path", "endpoint", "revision", 0.3, 0.6, _SERVING),
     _happens("path", "stale_instances", 0.3, 0.6, _SERVING),
-    _happens("path", "proxies", 0.3, 0.6, ("proxy",)),
-    _happens("path", "slots_switch", 0.3, 0.6, _SERVING),
+    _comes("path", "proxies", "build", 0.3, 0.6, ("proxy",)),
+    _comes("path", "slots_switch", "build", 0.3, 0.6, _SERVING),
     *_released("deadline", "timeout", 0.004, 0.008, _APP, channel="callee"),
     *_released("fan-out", "calls", 5.0, 8.0, _APP, channel="callee"),
-    _happens("fan-out", "queries", 5.0, 8.0, _APP),
+    _comes("fan-out", "queries", "build", 5.0, 8.0, _APP),
     *_released("storm", "tries", 2.5, 3.0, _APP, channel="callee", trigger=True),
     Cause("metastable", "storm", "tries", "circumstance", 2.5, 3.0, _APP, "callee", False, True),
     Cause("expired", "storm", "orphans", "circumstance", 3.0, 4.0, ("store",), "none", False, True),
     *_released("misses", "hits", 0.0, 0.1, ("cache",)),
     _happens("misses", "cold_cache", 0.2, 0.35, ("cache",)),
-    _happens("misses", "small_cache", 0.2, 0.35, ("cache",)),
+    _comes("misses", "small_cache", "revision", 0.2, 0.35, ("cache",)),
     _happens("errors", "bad_cache", 0.3, 0.5, ("cache",)),
     *_released("skew", "hot", 1.0, 1.5, _SERVING),
     _happens("skew", "hot", 0.4, 0.6, _SERVING),
@@ -148,7 +155,16 @@ KEYS: dict[str, tuple[str, ...]] = {
     "tries": ("tries", "n"),
     "hits": ("ttl", "size"),
     "hot": ("key", "mode"),
-}
+    **dict.fromkeys(
+        ("canary", "mixed", "rollout", "environment", "proxies", "slots_switch", "queries"),
+        ("v", "n", "mode"),
+    ),
+    **dict.fromkeys(
+        ("logging", "endpoint", "role", "denied", "probes", "small_cache", "cpu_limit",
+         "certificate"),
+        ("level", "size", "route"),
+    ),
+}  # fmt: skip
 # How settings read before and after, whatever they do: the figures alone do not tell.
 VALUES = (
     ("2", "5"), ("40", "6"), ("64", "8"), ("1", "4"), ("600", "30"), ("12", "90"), ("3", "2"),

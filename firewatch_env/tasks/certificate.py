@@ -50,7 +50,7 @@ def certify(task: Task, *, thorough: bool = False) -> Certificate:
         return Certificate(("too little harm",), 0.0)
     if "+" in task.label and not _both_matter(task):
         return Certificate(("one of two faults does not matter",), 0.0)
-    session = Session(lambda arguments: task, par)
+    session = Session(lambda _: task, par)
     reply = drive(session, reference)
     score = reply.observation["episode_score"] or 0.0
     if score < _LEAST_SCORE:

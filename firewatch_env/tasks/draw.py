@@ -108,10 +108,12 @@ def _neutral(family: str) -> float:
 def _setting(
     lever: str, before: float, after: float, draws: BitStream,
     pulse: tuple[int, int, int] | None = None,
+    avoid: tuple[str, ...] = (),
 ) -> Setting:  # fmt: skip
     family, _, channel = lever.partition(".")
     old, new = draws.pick(VALUES)
-    return Setting(lever, before, after, f"{channel}.{draws.pick(KEYS[family])}", old, new, pulse)
+    key = draws.pick([key for key in KEYS[family] if key not in avoid])
+    return Setting(lever, before, after, f"{channel or 'all'}.{key}", old, new, pulse)
 
 
 def _break(sketch: _Sketch, cause: Cause, onset: int, draws: BitStream) -> None:
@@ -182,6 +184,30 @@ def _mended(sketch: _Sketch, service: str, taken: set[str], draws: BitStream) ->
     return _setting(f"{family}.{feature}", draws.uniform(low, high), _neutral(family), draws)
 
 
+def _rival(sketch: _Sketch, taken: set[str], draws: BitStream) -> Setting:
+    """The other change of the root: as suspect as the guilty one, and harmless or needed.
+
+    Half the time it touches the same feature, by a setting that cannot do what is seen.
+    """
+    root = sketch.place.root
+    twin = sorted(taken & set(sketch.features[root]))
+    if twin and draws.below(2):
+        guilty = {
+            setting.lever.partition(".")[0]
+            for put in sketch.puts
+            if put.service == root
+            for setting in put.release.settings
+        }
+        avoid = tuple(sorted(key for name in guilty for key in KEYS[name]))
+        fit = [m for m in _MENDED if m[0] not in guilty and set(KEYS[m[0]]) - set(avoid)]
+        family, low, high = draws.pick(fit)
+        before = draws.uniform(low, high)
+        return _setting(f"{family}.{twin[0]}", before, _neutral(family), draws, avoid=avoid)
+    if draws.below(4):
+        return _mended(sketch, root, taken, draws)
+    return _spare(sketch, root, draws)
+
+
 def _add_duds(sketch: _Sketch, difficulty: str, onset: int, draws: BitStream) -> None:
     """Other releases of the day; the root gets both a build and a revision."""
     root = sketch.place.root
@@ -194,14 +220,10 @@ def _add_duds(sketch: _Sketch, difficulty: str, onset: int, draws: BitStream) ->
     done = {(put.service, put.which) for put in sketch.puts}
     for which in ("build", "revision"):
         if (root, which) not in done:
-            maker = _mended(sketch, root, taken, draws) if draws.below(4) else None
-            settings: tuple[Setting, ...] = (
-                maker or _spare(sketch, root, draws),
-                _spare(sketch, root, draws),
-            )
+            settings = _distinct((_rival(sketch, taken, draws), _spare(sketch, root, draws)))
             # As old as the trouble, or younger by a little.
             tick = onset + draws.below(3)
-            sketch.puts.append(Put(root, which, Release(tick, _distinct(settings))))
+            sketch.puts.append(Put(root, which, Release(tick, settings)))
             done.add((root, which))
     others = [name for name in sketch.place.services if name != root]
     for name in draws.shuffled(others)[: _DUDS[difficulty]]:
