@@ -59,6 +59,13 @@ def inspect_consensus_state(
     return Outcome(_told(figures), None, figures)
 
 
+# What pods that are not ready wait for, by the lever that keeps them.
+_WAIT_FOR = {
+    "environment": "variable", "cold": "loading", "probes": "answering", "backoff": "delay",
+    "rollout": "scheduling",
+}  # fmt: skip
+
+
 @investigation("inspect_cluster_topology")
 def inspect_cluster_topology(
     world: World, service: Service, parameters: Mapping[str, Any]
@@ -66,16 +73,16 @@ def inspect_cluster_topology(
     """Pods ready, what the others wait for, zones, and the busiest pod."""
     m = read(service)
     waiting = {
-        name.replace("pods.", ""): round(value, 4)
+        _WAIT_FOR.get(family(name), name.partition(".")[2]): round(value, 4)
         for name, value in sorted(service.levers.items())
-        if family(name) in ("pods", "environment", "cold", "probes", "backoff", "rollout", "image")
+        if family(name) == "pods" or family(name) in _WAIT_FOR
     }
     hot = {
         name.partition(".")[2] or "every key": round(value, 4)
         for name, value in sorted(service.levers.items())
         if family(name) == "hot"
     }
-    zones = _figures(service, lost="zone_lost", lag="zone_lag", minority="minority")
+    zones = _figures(service, lost="zone_lost", lag="zone_lag", no_quorum="minority")
     canary = service.levers.get("canary", 0.0) + service.levers.get("mixed", 0.0)
     text = (
         f"ready {m.ready}/{m.pods}; wait: {_told(waiting) or 'none'}; "

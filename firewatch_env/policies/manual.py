@@ -35,9 +35,9 @@ CONSENSUS = {
 }
 IDENTITY = {"clock": "force_ntp_sync", "role": "grant_rbac_permission"}
 WAITING = {
-    "environment": "inject_missing_env_var",
-    "cold": "pre_warm_service",
-    "probes": "adjust_probe_timing",
-    "backoff": "restart_service",
-    "rollout": "rollback_deployment_rollout",
+    "variable": "inject_missing_env_var",
+    "loading": "pre_warm_service",
+    "answering": "adjust_probe_timing",
+    "delay": "restart_service",
+    "scheduling": "rollback_deployment_rollout",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
@@ -22,6 +22,7 @@ VERSION = "1"  # of what is drawn: raise it whenever a task would change
 SPLITS = ("train", "validation", "test", "sealed")
 DEFAULT = "task_easy_oom_baseline"
 _MOST_ATTEMPTS = 400
+_PATIENCE = 100
 _LEAST_HARM = 0.02  # share of customers, on average over the horizon
 _ARGUMENTS = ("task_id", "difficulty", "seed", "split", "index", "episode_id")
 
@@ -118,9 +119,23 @@ def split_task(split: str, index: int, attempt: int) -> Task:
     return _draw(split, index, difficulty, attempt)
 
 
+def training_tasks(count: int) -> Iterator[Task]:
+    """Tasks beside the splits, for players that learn: drawn alike, without certificates."""
+    for number in range(count):
+        difficulty = tuple(MAX_TICKS)[number % 3]
+        for attempt in range(_MOST_ATTEMPTS):
+            try:
+                yield _draw("training", number, difficulty, attempt)
+            except NoPlace:
+                continue
+            break
+
+
 def _draw(split: str, number: int, difficulty: str, attempt: int) -> Task:
     identity = f"firewatch/{VERSION}/{split}/{number}"
-    draws = BitStream(f"{identity}/{difficulty}/cause")
+    # A cause that finds no place is given up for another after some attempts.
+    again = f"/{attempt // _PATIENCE}" if attempt >= _PATIENCE else ""
+    draws = BitStream(f"{identity}/{difficulty}/cause{again}")
     cause = _pick_cause(draws)
     return draw_task(
         f"{split}_{difficulty}_{number}", difficulty, number, CAUSES[cause], f"{identity}/{attempt}"
@@ -143,7 +158,7 @@ def _first(attempt: Any) -> Task:
             task: Task = attempt(number)
         except NoPlace:
             continue
-        if "false_alert" in task.label or harmful(task):
+        if task.calm or harmful(task):
             return task
     raise BadReset("no world could be drawn for this seed; try another")
 

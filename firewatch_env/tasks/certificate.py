@@ -45,10 +45,9 @@ def certify(task: Task, *, thorough: bool = False) -> Certificate:
     found = _ordinary(task)
     if found:
         return Certificate((found,), 0.0)
-    false = task.label == "false_alert"
-    if not false and not harmful(task):
+    if not task.calm and not harmful(task):
         return Certificate(("too little harm",), 0.0)
-    if "+" in task.label and not _both_matter(task):
+    if task.dual and not _both_matter(task):
         return Certificate(("one of two faults does not matter",), 0.0)
     session = Session(lambda _: task, par)
     reply = drive(session, reference)
@@ -57,7 +56,7 @@ def certify(task: Task, *, thorough: bool = False) -> Certificate:
         return Certificate(("the reference does not solve it",), score)
     failed = []
     start, plan = open_world(task), par(task)
-    if not false:
+    if not task.calm:
         failed += _delays(task, start, plan)
         failed += _order(task, start, plan)
         if thorough:
@@ -70,7 +69,9 @@ def _ordinary(task: Task) -> str:
     world = open_world(task.without_fault())
     if world.harm or replay(world, (), task.horizon).total:
         return "harm without a fault"
-    if not fire(open_world(task), {}) and "slow" not in task.label and "leak" not in task.label:
+    world = open_world(task)
+    grows = any(service.grow > 0.004 for service in world.services)
+    if not fire(world, {}) and not grows:
         return "nothing is to be seen at reset"
     return ""
 

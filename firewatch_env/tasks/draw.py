@@ -76,7 +76,7 @@ def draw_task(
     _break(sketch, cause, onset, draws)
     if dual is None:
         dual = difficulty == "hard" and draws.below(3) == 0
-    second = _second_fault(sketch, onset, draws) if dual else ""
+    second = _second_fault(sketch, onset, draws) if dual and cause.look != "false" else ""
     faults = (len(sketch.puts), len(sketch.circumstances))
     _add_duds(sketch, difficulty, onset, draws)
     _add_bystanders(sketch, _BYSTANDERS[difficulty], draws)
@@ -98,6 +98,8 @@ def draw_task(
         unalerted=unalerted,
         injected=_inject(sketch, draws) if hard else {},
         label=cause.name + (f"+{second}" if second else ""),
+        calm=cause.look == "false",
+        dual=bool(second),
     )
 
 

@@ -37,7 +37,9 @@ class Task:
         faults: how many of the first `circumstances` and `puts` belong to the fault: the rest
             is there in the world without it, too.
         injected: a log line that gives an order, by service.
-        label: name of the hidden cause, for reports about tasks; nothing reads it in a play.
+        label: name of the hidden cause, for reports about tasks; nothing else reads it.
+        calm: customers are to go unharmed although something pages; admission reads it.
+        dual: two faults, the second of which is the last of the fault's `puts`; so does it.
     """
 
     task_id: str
@@ -55,6 +57,8 @@ class Task:
     unalerted: tuple[str, ...] = ()
     injected: dict[str, str] = field(default_factory=dict)
     label: str = ""
+    calm: bool = False
+    dual: bool = False
 
     @property
     def max_ticks(self) -> int:
