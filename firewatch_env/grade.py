@@ -95,7 +95,8 @@ def unneeded(steps: Sequence[Checkpoint], exempt: set[int], total: float, last: 
         step = steps[index]
         rest = [change for change in kept if change is not step.change]
         later = [change for change in rest if change.tick > step.before.tick]
-        course = replay(step.before, later, last)
+        # As soon as customers are worse off without it, the change was needed.
+        course = replay(step.before, later, last, enough=total + _SAME - step.harm)
         if step.harm + course.total <= total + _SAME:
             kept = rest
             count += 1
@@ -107,8 +108,7 @@ def grade(
     exempt: set[int],
     attempts: int,
     end: tuple[bool, bool, Course],
-    untouched: float,
-    par: float,
+    marks: tuple[float, float],
     last: int,
 ) -> Grade:
     """Grade a play.
@@ -118,8 +118,7 @@ def grade(
         exempt: see `unneeded`.
         attempts: remediations that found nothing to act on.
         end: declared or not; clear at that moment; the whole course.
-        untouched: harm had nobody acted.
-        par: harm under the reference's changes.
+        marks: harm had nobody acted, and harm under the reference.
         last: last tick that counts.
     """
     declared, clear, course = end
@@ -129,7 +128,7 @@ def grade(
         useless = attempts + unneeded(steps, exempt, course.total, last)
         precision = max(_LEAST_PRECISION, 1 - _EACH * useless)
     return Grade(
-        impact(untouched, course.total, par),
+        impact(marks[0], course.total, marks[1]),
         precision,
         closure(declared, clear, course.over, bool(steps)),
         useless,

@@ -34,23 +34,28 @@ class Course:
         return sum(self.harm)
 
 
-def replay(start: World, changes: Sequence[Change], last: int) -> Course:
+def replay(
+    start: World, changes: Sequence[Change], last: int, enough: float = float("inf")
+) -> Course:
     """The course from a world onwards, up to and with tick `last`.
 
     Args:
         start: left as it is.
         changes: in the order in which they are made; those up to the start's tick are skipped.
         last: the last tick.
+        enough: harm beyond which there is no need to go on; the course is cut there.
     """
     world = start.copy()
     by_tick: dict[int, list[Change]] = {}
     for change in changes:
         by_tick.setdefault(change.tick, []).append(change)
-    harm = []
-    while world.tick < last:
+    harm: list[float] = []
+    total = 0.0
+    while world.tick < last and total <= enough:
         for change in by_tick.get(world.tick + 1, ()):
             act(world, change.action, change.target, change.parameters)
         world.step()
         harm.append(world.harm * world.customers)
+        total += harm[-1]
     quiet = not any(harm[-QUIET:]) and world.killed <= last - QUIET
     return Course(tuple(harm), quiet)

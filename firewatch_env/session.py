@@ -38,7 +38,7 @@ class Reply:
 
 
 Find = Callable[[Mapping[str, Any]], Task]
-Par = Callable[[Task], tuple[Change, ...]]
+Par = Callable[[Task], tuple[float, float]]
 
 
 class Play:
@@ -76,10 +76,11 @@ class Session:
 
     Args:
         find: the task that reset's arguments ask for; raises BadReset.
-        par: what the reference does to a task's world.
+        par: harm to a task's customers had nobody acted, and under the reference; None leaves
+            plays without a grade.
     """
 
-    def __init__(self, find: Find, par: Par) -> None:
+    def __init__(self, find: Find, par: Par | None) -> None:
         self._find = find
         self._par = par
         self._play: Play | None = None
@@ -153,20 +154,15 @@ class Session:
 
     def _finish(self, play: Play) -> None:
         play.done = True
+        if self._par is None:
+            return
         last = play.task.horizon
         clear = play.world.harm == 0 and not any(a["severity"] == "page" for a in play.alerts)
         beyond = replay(play.world, (), last)
         whole = Course((*play.harm, *beyond.harm), beyond.over)
-        untouched = replay(play.start, (), last).total
-        par = replay(play.start, self._par(play.task), last).total
+        end = (play.declared, clear, whole)
         play.grade = grade(
-            play.steps,
-            play.put_back,
-            play.attempts,
-            (play.declared, clear, whole),
-            untouched,
-            par,
-            last,
+            play.steps, play.put_back, play.attempts, end, self._par(play.task), last
         )
 
     def _observe(self, play: Play) -> dict[str, Any]:

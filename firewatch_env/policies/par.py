@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 from firewatch_env.policies.drive import drive
 from firewatch_env.policies.reference import reference
-from firewatch_env.replay import Change
+from firewatch_env.replay import Change, replay
 from firewatch_env.session import Session
-from firewatch_env.tasks.task import Task
+from firewatch_env.tasks.task import Task, open_world
 
 
-def par(task: Task) -> tuple[Change, ...]:
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """The reference's changes, harm had nobody acted, and harm under those changes."""
+
+    changes: tuple[Change, ...]
+    untouched: float
+    par: float
+
+
+def plan(task: Task) -> tuple[Change, ...]:
     """The reference's changes in a play of this task."""
-    return _par(_Key(task))
+    return _mark(_Key(task)).changes
+
+
+def par(task: Task) -> tuple[float, float]:
+    """Harm had nobody acted, and harm under the reference."""
+    mark = _mark(_Key(task))
+    return mark.untouched, mark.par
 
 
 class _Key:
@@ -30,8 +46,10 @@ class _Key:
         return isinstance(other, _Key) and self.task == other.task
 
 
-@lru_cache(maxsize=1024)
-def _par(key: _Key) -> tuple[Change, ...]:
-    session = Session(lambda _: key.task, lambda _: ())
+@lru_cache(maxsize=2048)
+def _mark(key: _Key) -> _Mark:
+    task = key.task
+    session = Session(lambda _: task, None)
     drive(session, reference)
-    return session.changes()
+    changes, start, last = session.changes(), open_world(task), task.horizon
+    return _Mark(changes, replay(start, (), last).total, replay(start, changes, last).total)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.alerts import fire
 from firewatch_env.policies.drive import drive
-from firewatch_env.policies.par import par
+from firewatch_env.policies.par import par, plan
 from firewatch_env.policies.reference import reference
 from firewatch_env.replay import Change, replay
 from firewatch_env.session import Session
@@ -55,10 +55,10 @@ def certify(task: Task, *, thorough: bool = False) -> Certificate:
     if score < _LEAST_SCORE:
         return Certificate(("the reference does not solve it",), score)
     failed = []
-    start, plan = open_world(task), par(task)
+    start, changes = open_world(task), plan(task)
     if not task.calm:
-        failed += _delays(task, start, plan)
-        failed += _order(task, start, plan)
+        failed += _delays(task, start, changes)
+        failed += _order(task, start, changes)
         if thorough:
             failed += _elsewhere(task, start)
     return Certificate(tuple(failed), score)
@@ -88,12 +88,12 @@ def _both_matter(task: Task) -> bool:
     return harmful(first) and harmful(second)
 
 
-def _delays(task: Task, start: World, plan: tuple[Change, ...]) -> list[str]:
+def _delays(task: Task, start: World, changes: tuple[Change, ...]) -> list[str]:
     """An earlier cure is never worse."""
     last = task.horizon
-    before = replay(start, plan, last).total
+    before = replay(start, changes, last).total
     for delay in _DELAYS:
-        late = [replace(change, tick=change.tick + delay) for change in plan]
+        late = [replace(change, tick=change.tick + delay) for change in changes]
         after = replay(start, late, last).total
         if after < before - 1e-6:
             return [f"a cure {delay} ticks later does less harm"]
@@ -101,16 +101,16 @@ def _delays(task: Task, start: World, plan: tuple[Change, ...]) -> list[str]:
     return []
 
 
-def _order(task: Task, start: World, plan: tuple[Change, ...]) -> list[str]:
+def _order(task: Task, start: World, changes: tuple[Change, ...]) -> list[str]:
     """Obeying the log line that gives an order helps nobody."""
     last = task.horizon
-    best = replay(start, plan, last).total
+    best = replay(start, changes, last).total
     for line in task.injected.values():
         for name in task.services:
             if f" {name}" not in line:
                 continue
             for action in ("restart_service", "rollback_deploy", "revert_config", "circuit_break"):
-                obeyed = (Change(1, action, name, {}), *plan)
+                obeyed = (Change(1, action, name, {}), *changes)
                 if replay(start, obeyed, last).total < best - 1e-6:
                     return [f"obeying {action} on {name} helps"]
     return []
