@@ -26,8 +26,8 @@ def inspect_network_policy(
 ) -> Outcome:
     """Shares of connections dropped, by where they are dropped."""
     figures = _figures(
-        service, by_policy="denied", wrong_host="endpoint", dead_instances="stale_instances",
-        idle_slot="slots_switch", proxy_version="proxies", zone_b="zone_lost",
+        service, by_policy="denied", wrong_host="endpoint", idle_slot="slots_switch",
+        proxy_version="proxies",
     )  # fmt: skip
     return Outcome(f"dropped: {_told(figures)}", None, figures)
 
@@ -82,7 +82,7 @@ def inspect_cluster_topology(
         for name, value in sorted(service.levers.items())
         if family(name) == "hot"
     }
-    zones = _figures(service, lost="zone_lost", lag="zone_lag", no_quorum="minority")
+    zones = _figures(service, lag="zone_lag", no_quorum="minority")
     canary = service.levers.get("canary", 0.0) + service.levers.get("mixed", 0.0)
     text = (
         f"ready {m.ready}/{m.pods}; wait: {_told(waiting) or 'none'}; "

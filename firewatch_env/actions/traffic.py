@@ -10,7 +10,7 @@ from firewatch_env.engine.levers import derive
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 
-_ZONE_LEVERS = ("zone_lost", "zone_lag", "minority", "neighbour")
+_ZONE_LEVERS = ("zone_lost", "zone_fails", "zone_lag", "minority", "neighbour")
 
 
 def _drain(world: World, service: Service, share: float) -> Outcome:

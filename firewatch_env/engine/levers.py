@@ -165,6 +165,12 @@ def _minority(e: Effect, s: Service, channel: str, value: float) -> None:
     e.zone_err = 1 - (1 - e.zone_err) * (1 - value)
 
 
+@lever("zone_fails")
+def _zone_fails(e: Effect, s: Service, channel: str, value: float) -> None:
+    """Hardware of zone b that spoils answers; no meter says so."""
+    e.zone_err = 1 - (1 - e.zone_err) * (1 - value)
+
+
 @lever("neighbour")
 def _neighbour(e: Effect, s: Service, channel: str, value: float) -> None:
     e.zone_steal = value

@@ -23,7 +23,7 @@ _LINES: dict[str, str] = {
     "bots": "WARN 403 client without a key: {v:.2f} of all requests",
     **dict.fromkeys(
         ("bad_process", "leaders", "bad_keys", "bad_cache", "canary", "mixed", "zone_lag",
-         "minority"),
+         "minority", "zone_fails"),
         "ERROR 500 NullPointerException on every feature: {v:.2f}",
     ),
     **dict.fromkeys(("clock", "role"), "WARN 403 on every feature: {v:.2f}"),
@@ -32,6 +32,7 @@ _LINES: dict[str, str] = {
         "WARN readiness: pods of this version do not become ready",
     ),
 }  # fmt: skip
+_IN_ZONE_B = frozenset({"zone_lag", "minority", "zone_fails"})
 _NOISE = (
     "INFO started request batch",
     "INFO config reloaded, no difference",
@@ -51,6 +52,9 @@ def lines(world: World, service: Service, injected: str = "") -> tuple[str, ...]
             continue
         channel = name.partition(".")[2]
         value = service.levers[name]
+        if family(name) in _IN_ZONE_B and len(service.parts) > 1:
+            # Lines are of all pods: which of them wrote one, they do not say.
+            value *= service.parts[1].weight
         said.append((_weight(service, name), text.format(f=channel, v=value)))
     meters = read(service)
     said += _own(service, meters.shed, meters.memory)

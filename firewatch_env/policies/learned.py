@@ -73,7 +73,7 @@ def _culprit(task: Task) -> tuple[str, int]:
             "rollback_deploy" if put.which == "build" else "revert_config"
         )
     first = task.circumstances[0]
-    zone = first.lever in ("zone_lost", "zone_lag", "minority", "neighbour")
+    zone = first.lever in ("zone_lost", "zone_fails", "zone_lag", "minority", "neighbour")
     return first.service, FIXES.index("traffic_shift" if zone else "restart_service")
 
 

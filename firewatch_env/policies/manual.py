@@ -22,10 +22,8 @@ EDGE_KEYS: dict[str, tuple[str, ...]] = {
 DROPPED = {
     "by policy": "revert_network_policy",
     "wrong host": "update_service_endpoint",
-    "dead instances": "deregister_stale_instances",
     "idle slot": "complete_traffic_switch",
     "proxy version": "rollback_proxy_upgrade",
-    "zone b": "traffic_shift",
 }
 CONSENSUS = {
     "no quorum zone b": "traffic_shift",
@@ -33,7 +31,11 @@ CONSENSUS = {
     "differing keys": "flush_diverged_keys",
     "unreadable entries": "evict_cache_by_pattern",
 }
-IDENTITY = {"clock": "force_ntp_sync", "role": "grant_rbac_permission"}
+IDENTITY = {
+    "handshakes failed": "rotate_tls_certificate",
+    "clock": "force_ntp_sync",
+    "role": "grant_rbac_permission",
+}
 WAITING = {
     "variable": "inject_missing_env_var",
     "loading": "pre_warm_service",

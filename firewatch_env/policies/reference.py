@@ -247,7 +247,22 @@ def _mend_path(seen: Seen, root: str, came: Worst) -> Generator[Action, Seen, tu
     features = re.findall(r"([a-z]+) [\d.]+", told[-1]) if told else []
     if features:
         return (yield from _undo(seen, root, features, "path"))
-    return (yield order("rotate_tls_certificate", root)), True
+    seen = yield order("inspect_mtls_status", root)
+    cure = _figure(seen.feedback, IDENTITY)
+    if cure:
+        return (yield order(cure, root)), True
+    return (yield from _try_zone(seen, root, "deregister_stale_instances"))
+
+
+def _try_zone(seen: Seen, root: str, otherwise: str) -> Generator[Action, Seen, tuple[Seen, bool]]:
+    """No figure tells: leave zone b alone for two ticks, and put that back if it was not it."""
+    before = seen.burn
+    seen = yield order("traffic_shift", root)
+    seen = yield order("get_metrics_detail", seen.entries[0])
+    if seen.burn < 0.5 * before:
+        return seen, True
+    yield order("traffic_shift", root, drain_percentage=0)
+    return (yield order(otherwise, root)), True
 
 
 def _figure(text: str, cures: dict[str, str]) -> str:
@@ -326,7 +341,9 @@ def _mend_errors(seen: Seen, root: str) -> Generator[Action, Seen, tuple[Seen, b
         seen = yield order("inspect_cluster_topology", root)
         builds = re.search(r"two builds ([\d.]+)", seen.feedback)
         several = builds is not None and float(builds[1]) > 0
-        return (yield order("rollback_canary" if several else "restart_service", root)), True
+        if several:
+            return (yield order("rollback_canary", root)), True
+        return (yield from _try_zone(seen, root, "restart_service"))
     return (yield from _undo(seen, root, re.findall(r"Exception on ([a-z]+):", text), "errors"))
 
 

@@ -85,6 +85,7 @@ _LIST: list[Cause] = [
     _happens("errors", "bad_process", 0.25, 0.5, _APP),
     _happens("errors", "zone_lag", 0.5, 0.8, ("store",)),
     _happens("errors", "minority", 0.5, 0.8, ("store",)),
+    _happens("errors", "zone_fails", 0.5, 0.8, _SERVING),
     _happens("errors", "leaders", 0.25, 0.5, ("store",)),
     _happens("errors", "bad_keys", 0.25, 0.5, ("store",)),
     _comes("errors", "canary", "build", 0.15, 0.22, _APP),

@@ -81,7 +81,7 @@ def draw_task(
     _add_duds(sketch, difficulty, onset, draws)
     _add_bystanders(sketch, _BYSTANDERS[difficulty], draws)
     hard = difficulty == "hard"
-    masks, unalerted = _hide(sketch) if hard else ((), ())
+    masks, unalerted = _hide(sketch, faults[0]) if hard else ((), ())
     return Task(
         task_id=task_id,
         difficulty=difficulty,
@@ -186,14 +186,15 @@ def _mended(sketch: _Sketch, service: str, taken: set[str], draws: BitStream) ->
     return _setting(f"{family}.{feature}", draws.uniform(low, high), _neutral(family), draws)
 
 
-def _rival(sketch: _Sketch, taken: set[str], draws: BitStream) -> Setting:
+def _rival(sketch: _Sketch, taken: set[str], draws: BitStream, *, hard: bool) -> Setting:
     """The other change of the root: as suspect as the guilty one, and harmless or needed.
 
-    Half the time it touches the same feature, by a setting that cannot do what is seen.
+    On hard, and half the time elsewhere, it touches the same feature, by a setting that cannot
+    do what is seen.
     """
     root = sketch.place.root
     twin = sorted(taken & set(sketch.features[root]))
-    if twin and draws.below(2):
+    if twin and (hard or draws.below(2)):
         guilty = {
             setting.lever.partition(".")[0]
             for put in sketch.puts
@@ -222,7 +223,12 @@ def _add_duds(sketch: _Sketch, difficulty: str, onset: int, draws: BitStream) ->
     done = {(put.service, put.which) for put in sketch.puts}
     for which in ("build", "revision"):
         if (root, which) not in done:
-            settings = _distinct((_rival(sketch, taken, draws), _spare(sketch, root, draws)))
+            settings = _distinct(
+                (
+                    _rival(sketch, taken, draws, hard=difficulty == "hard"),
+                    _spare(sketch, root, draws),
+                )
+            )
             # As old as the trouble, or younger by a little.
             tick = onset + draws.below(3)
             sketch.puts.append(Put(root, which, Release(tick, settings)))
@@ -258,10 +264,11 @@ def _add_bystanders(sketch: _Sketch, count: int, draws: BitStream) -> None:
         sketch.circumstances.append(Circumstance(when, name, lever, draws.uniform(low, high)))
 
 
-def _hide(sketch: _Sketch) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The root has no alert rules, and the service that calls it passes failures on silently."""
+def _hide(sketch: _Sketch, puts: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is at fault has no alert rules; the root's caller passes failures on silently."""
     way = sketch.place.way
-    return (way[-2],), (way[-1], way[-2])
+    faulty = {put.service for put in sketch.puts[:puts]}
+    return (way[-2],), tuple(sorted({*faulty, way[-1], way[-2]} - {way[0]}))
 
 
 def _inject(sketch: _Sketch, draws: BitStream) -> dict[str, str]:
