@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
@@ -24,7 +24,6 @@ DEFAULT = "task_easy_oom_baseline"
 _MOST_ATTEMPTS = 400
 _PATIENCE = 100
 _LEAST_HARM = 0.02  # share of customers, on average over the horizon
-_ARGUMENTS = ("task_id", "difficulty", "seed", "split", "index", "episode_id")
 
 
 @lru_cache(maxsize=1)
@@ -45,10 +44,10 @@ def find(arguments: Mapping[str, Any]) -> Task:
     seed, split = arguments.get("seed"), arguments.get("split")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise BadReset(f"seed must be a whole number, not {seed!r}")
-    if difficulty is not None and difficulty not in MAX_TICKS:
+    if difficulty is not None and not _known(difficulty, MAX_TICKS):
         raise BadReset(_unknown("difficulty", difficulty, list(MAX_TICKS)))
     if task_id:
-        if task_id not in NAMED:
+        if not _known(task_id, NAMED):
             raise BadReset(_unknown("task_id", task_id, list(NAMED)))
         named = NAMED[task_id]
         return named_task(named) if seed in (None, named.seed) else redrawn(named, seed)
@@ -62,6 +61,10 @@ def find(arguments: Mapping[str, Any]) -> Task:
     return _drawn(difficulty or "easy", 0 if seed is None else seed)
 
 
+def _known(value: Any, allowed: Container[str]) -> bool:
+    return isinstance(value, str) and value in allowed
+
+
 def _unknown(what: str, value: Any, allowed: list[str]) -> str:
     near = get_close_matches(value, allowed, 1) if isinstance(value, str) else []
     hint = f", did you mean {near[0]!r}?" if near else ""
@@ -69,7 +72,7 @@ def _unknown(what: str, value: Any, allowed: list[str]) -> str:
 
 
 def _from_split(split: Any, index: Any) -> Task:
-    if split not in SPLITS:
+    if not _known(split, SPLITS):
         raise BadReset(_unknown("split", split, list(SPLITS)))
     size = len(admitted()[split])
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < size:
