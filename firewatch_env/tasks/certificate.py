@@ -71,8 +71,11 @@ def _ordinary(task: Task) -> str:
         return "harm without a fault"
     world = open_world(task)
     grows = any(service.grow > 0.004 for service in world.services)
-    if not fire(world, {}) and not grows:
+    alerts = fire(world, {})
+    if not alerts and not grows:
         return "nothing is to be seen at reset"
+    if task.calm and not any(alert["severity"] == "page" for alert in alerts):
+        return "nothing pages"
     return ""
 
 

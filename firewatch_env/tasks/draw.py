@@ -81,7 +81,7 @@ def draw_task(
     _add_duds(sketch, difficulty, onset, draws)
     _add_bystanders(sketch, _BYSTANDERS[difficulty], draws)
     hard = difficulty == "hard"
-    masks, unalerted = _hide(sketch, faults[0]) if hard else ((), ())
+    masks, unalerted = _hide(sketch, faults[0]) if hard and cause.look != "false" else ((), ())
     return Task(
         task_id=task_id,
         difficulty=difficulty,
