@@ -11,10 +11,7 @@ from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import DAY, World
 
 # What pods carry only as long as they live.
-_FRESH = (
-    "blocked", "backoff", "bad_process", "reconnects", "leak", "streams", "leaders", "bad_cache",
-    "pipeline", "stale_instances", "clock",
-)  # fmt: skip
+_FRESH = ("blocked", "backoff", "bad_process", "reconnects", "leak")
 _OLD_FAILS = 0.08  # of requests, once a build or revision older than a day is taken back
 
 

@@ -51,8 +51,8 @@ def tick(world: World) -> None:
     world.customers = whole
 
 
-def _answer(service: Service, world: World) -> None:
-    """How requests to a service end, given how its callees answered in this tick."""
+def _ask(service: Service) -> tuple[float, float, float]:
+    """How a service's calls go: seconds of waiting, and the shares that are fine and fresh."""
     wait = 0.0
     fine = good = 1.0
     for call in service.calls:
@@ -67,6 +67,7 @@ def _answer(service: Service, world: World) -> None:
         x *= x
         x *= x
         late = x / (1 + x)
+        # What can be mended by trying again, unlike an exception or a refusal.
         again = callee.soft + (1 - callee.soft - callee.hard) * late
         fail = callee.hard + again
         attempts = 1.0
@@ -87,21 +88,33 @@ def _answer(service: Service, world: World) -> None:
             fine *= 1 - share
         if callee.deg < 1:
             good *= 1 - many * (1 - callee.deg)
+    return wait, fine, good
+
+
+def _cpu(service: Service) -> float:
+    """CPU seconds of a request, with work for callers that have given up."""
+    late = 0.0
+    for call in service.callers:
+        if call.late > late:
+            late = call.late
+    return service.cpu * (1 + service.orphans * late)
+
+
+def _answer(service: Service, world: World) -> None:
+    """How requests to a service end, given how its callees answered in this tick."""
+    wait, fine, good = _ask(service)
     load = service.load
-    cpu = service.cpu
-    if service.orphans:
-        late = 0.0
-        for call in service.callers:
-            if call.late > late:
-                late = call.late
-        cpu *= 1 + service.orphans * late
-    passed = soft = err = lat = tail = use = memory = busy = 0.0
-    lost = service.path
+    cpu = _cpu(service) if service.orphans else service.cpu
     limited = 1 - service.limit / load if service.limit and load > service.limit else 0.0
+    lost = service.path
     admitted = load * (1 - lost) * (1 - limited)
-    live = sum([part.weight for part in service.parts if part.down == 0])
-    shed = 0.0
-    for part in service.parts:
+    passed = err = lat = tail = use = memory = busy = shed = 0.0
+    parts = service.parts
+    if len(parts) == 1:
+        live = 0.0 if parts[0].down else 1.0
+    else:
+        live = sum([part.weight for part in parts if part.down == 0])
+    for part in parts:
         if part.down:
             part.down -= 1
             continue
@@ -136,9 +149,8 @@ def _answer(service: Service, world: World) -> None:
         lat += weight * (hold + queued)
         if hold + queued > tail:
             tail = hold + queued
-        lost_here = part.lost
-        lost += weight * lost_here * (1 - service.path)
-        shed += weight * (1 - lost_here) * refused
+        lost += weight * part.lost * (1 - service.path)
+        shed += weight * (1 - part.lost) * refused
         err += weight * part.err
         use += weight * (share if share < 1 else 1.0)
         busy += arriving * (1 - refused) * hold + arriving * queued
@@ -154,22 +166,21 @@ def _answer(service: Service, world: World) -> None:
         shed = 1.0
     if service.kind == "job":
         good *= _keep_up(service, admitted)
-    soft = 1 - (1 - lost) * (1 - shed)
+    kept = (1 - service.refuse) * (1 - limited)
     own = 1 - (1 - service.err) * (1 - err)
-    hard = 1 - (1 - service.refuse) * (1 - limited) * (1 - own) * fine
+    soft = 1 - (1 - lost) * (1 - shed)
     service.soft = soft if soft < 1 else 1.0
-    service.hard = (1 - service.soft) * hard
+    service.hard = (1 - service.soft) * (1 - kept * (1 - own) * fine)
     service.deg = good
     service.lat = lat
     # What full slots shed has asked callees already: were it not counted, a slow callee would
     # be left alone in every other tick.
-    service.passing = (1 - service.path) * (1 - limited) * (1 - service.refuse) * passed
+    service.passing = (1 - service.path) * kept * passed
     below = 0.0 if service.masks else 1 - fine
-    kept = (1 - service.refuse) * (1 - limited)
     service.was = service.now
     service.now = Reading(
         1 - (1 - shed) * (1 - kept * (1 - (1 - own) * (1 - below))),
-        1 - (1 - service.soft) * (1 - service.refuse) * (1 - limited) * (1 - own),
+        1 - (1 - service.soft) * kept * (1 - own),
         service.refuse,
         limited,
         lost,
