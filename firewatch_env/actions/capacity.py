@@ -1,0 +1,86 @@
+"""More pods, more memory, more CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from firewatch_env.actions.registry import Outcome, number, remediation
+from firewatch_env.actions.rollouts import roll
+from firewatch_env.engine.levers import derive
+from firewatch_env.engine.service import Service
+from firewatch_env.engine.world import World
+
+_MOST_PODS = 3.0
+_MOST_MEMORY = 2.5
+
+
+def memory_mb(service: Service) -> float:
+    """Memory limit of a pod on an ordinary day; limits are twice the usual use or so."""
+    return float(service.memory_mb * 2)
+
+
+@remediation("scale_replicas", "replicas", "memory_limit_mb")
+def scale_replicas(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Run more pods (half as many again, or `replicas`), or give each more memory."""
+    replicas, memory = number(parameters, "replicas"), number(parameters, "memory_limit_mb")
+    said = []
+    if memory is not None:
+        to = min(max(memory / memory_mb(service), 0.25), _MOST_MEMORY)
+        service.memory_limit = to
+        roll(service)
+        said.append(f"memory limit {to * memory_mb(service):.0f} MB, pods roll")
+    if replicas is not None or memory is None:
+        size = service.size * 1.5 if replicas is None else replicas / service.pods
+        service.size = min(max(size, 1 / service.pods), _MOST_PODS)
+        derive(service, world.tick)
+        said.append(f"{service.pods * service.size:.0f} pods (usual {service.pods})")
+    return Outcome(f"{service.name}: " + ", ".join(said))
+
+
+@remediation("scale_az_capacity")
+def scale_az_capacity(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Run half as many pods again."""
+    service.size = min(service.size * 1.5, _MOST_PODS)
+    derive(service, world.tick)
+    return Outcome(f"{service.name}: {service.pods * service.size:.0f} pods in both zones")
+
+
+@remediation("increase_cpu_limit")
+def increase_cpu_limit(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Raise the CPU limit to the usual one, or by half."""
+    now = service.levers.get("cpu_limit", 1.0)
+    to = min(max(1.0, now * 1.5), _MOST_PODS)
+    world.set_lever(service, "cpu_limit", to)
+    return Outcome(f"{service.name}: CPU limit {now:.2f}→{to:.2f} of the usual")
+
+
+@remediation("scale_pipeline_workers")
+def scale_pipeline_workers(
+    world: World, service: Service, parameters: Mapping[str, Any]
+) -> Outcome:
+    """Double a pipeline's workers."""
+    if service.kind != "job":
+        return Outcome(f"{service.name}: no pipeline here; nothing changed", False)
+    service.size = min(service.size * 2, _MOST_PODS)
+    derive(service, world.tick)
+    return Outcome(f"{service.name}: {service.size:.1f} times the usual workers")
+
+
+@remediation("flush_pipeline_stage")
+def flush_pipeline_stage(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Empty a pipeline's queue; what waited in it is done again later."""
+    if service.kind != "job" or service.backlog <= 0:
+        return Outcome(f"{service.name}: no waiting items here; nothing changed", False)
+    items, service.backlog = service.backlog, 0.0
+    return Outcome(f"{service.name}: {items:.0f} waiting items moved aside")
+
+
+@remediation("restart_pipeline_job")
+def restart_pipeline_job(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Restart a pipeline's workers."""
+    if service.kind != "job":
+        return Outcome(f"{service.name}: no pipeline here; nothing changed", False)
+    roll(service)
+    world.set_lever(service, "pipeline", 1.0)
+    return Outcome(f"{service.name}: workers restart, 25% away for 2 ticks")

@@ -1,0 +1,105 @@
+"""Narrow repairs: each puts one kind of thing right, where that thing is off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from firewatch_env.actions.registry import Outcome, remediation
+from firewatch_env.engine.levers import LEVERS, family
+from firewatch_env.engine.service import Service
+from firewatch_env.engine.world import World
+
+# action: (families of levers that it puts right, what the target has otherwise, a summary)
+_REPAIRS: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "force_replica_resync": (("zone_lag",), "replicas are level", "Copy the primary anew."),
+    "force_leader_election": (("leaders",), "one leader", "Elect one leader."),
+    "force_cluster_resync": (("leaders",), "one leader", "Make the nodes agree again."),
+    "flush_diverged_keys": (("bad_keys", "bad_cache"), "keys agree", "Drop diverged keys."),
+    "evict_cache_by_pattern": (("bad_keys", "bad_cache"), "keys agree", "Drop bad entries."),
+    "revert_network_policy": (("denied",), "no path denied", "Open denied paths."),
+    "rebalance_load": (("hot",), "pods are even", "Spread requests evenly over pods."),
+    "set_log_level": (("logging",), "log level is info", "Back to the usual log level."),
+    "adjust_probe_timing": (("probes",), "probes pass", "Give pods longer to answer probes."),
+    "inject_missing_env_var": (("environment",), "no variable missing", "Set what pods miss."),
+    "pre_warm_service": (("cold",), "pods are warm", "Warm cold pods up."),
+    "rollback_canary": (("canary", "mixed"), "no canary", "Take the canary away."),
+    "rollback_deployment_rollout": (("rollout",), "no rollout under way", "Undo a rollout."),
+    "rotate_tls_certificate": (("certificate",), "handshakes succeed", "Issue a certificate."),
+    "force_cert_rotation": (("certificate",), "handshakes succeed", "Rotate certificates now."),
+    "force_ntp_sync": (("clock",), "clock within 5 ms", "Set the clock."),
+    "grant_rbac_permission": (("role",), "no role missing", "Grant the missing role."),
+    "update_service_endpoint": (("endpoint",), "endpoint answers", "Point to the right host."),
+    "deregister_stale_instances": (("stale_instances",), "all instances live", "Drop dead ones."),
+    "complete_traffic_switch": (("slots_switch",), "one slot in use", "Finish the switch."),
+    "request_quota_increase": (("quota",), "quota not reached", "Raise the provider's quota."),
+    "increase_max_streams": (("streams", "slots"), "slots as usual", "Restore the slots."),
+    "restart_thread_pool": (
+        ("blocked", "streams", "reconnects"), "no slot out of use", "Fresh threads and slots.",
+    ),
+    "stagger_connection_pool_reconnect": (
+        ("reconnects",), "no reconnects queue", "Spread reconnects out.",
+    ),
+    "optimize_query": (("queries",), "one query a request", "One query instead of many."),
+    "increase_cache_memory": (("small_cache",), "cache not full", "Give the cache its memory."),
+    "evict_noisy_pod": (("neighbour",), "no CPU stolen", "Move the busy neighbour away."),
+    "rollback_proxy_upgrade": (("proxies",), "one proxy version", "Undo the proxy upgrade."),
+    "force_complete_proxy_upgrade": (("proxies",), "one proxy version", "Finish the upgrade."),
+    "enable_deadline_propagation": (("orphans",), "no expired work", "Drop expired work."),
+}  # fmt: skip
+
+
+def off(service: Service, families: tuple[str, ...]) -> list[str]:
+    """Levers of these families that are not at their usual value."""
+    return [name for name in service.levers if family(name) in families]
+
+
+def _repair(action: str, families: tuple[str, ...], otherwise: str, summary: str) -> None:
+    parameters = ("level",) if action == "set_log_level" else ()
+
+    def do(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+        found = off(service, families)
+        if not found:
+            return Outcome(f"{service.name}: {otherwise} here; nothing changed", False)
+        for name in found:
+            world.set_lever(service, name, LEVERS[family(name)].usual)
+        return Outcome(f"{service.name}: {summary[0].lower()}{summary[1:-1]}: done")
+
+    do.__doc__ = summary
+    remediation(action, *parameters)(do)
+
+
+for _action, (_families, _otherwise, _summary) in _REPAIRS.items():
+    _repair(_action, _families, _otherwise, _summary)
+
+
+@remediation("promote_canary")
+def promote_canary(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Give the canary's build all the traffic; two builds no longer answer side by side."""
+    if not off(service, ("canary", "mixed")):
+        return Outcome(f"{service.name}: no canary here; nothing changed", False)
+    world.set_lever(service, "mixed", 0.0)
+    if "canary" in service.levers:
+        world.set_lever(service, "canary", min(service.levers["canary"] * 4, 0.95))
+    return Outcome(f"{service.name}: the canary's build gets all requests")
+
+
+@remediation("enable_cache_warming")
+def enable_cache_warming(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Load a cold cache's keys ahead of requests: half-way back to the usual hits each time."""
+    if "cold_cache" not in service.levers:
+        return Outcome(f"{service.name}: no cold cache here; nothing changed", False)
+    to = (service.levers["cold_cache"] + 1) / 2
+    world.set_lever(service, "cold_cache", to if to < 0.95 else 1.0)
+    return Outcome(f"{service.name}: keys are loaded ahead, hits {service.hits:.2f}")
+
+
+@remediation("rate_limit_cache_misses")
+def rate_limit_cache_misses(
+    world: World, service: Service, parameters: Mapping[str, Any]
+) -> Outcome:
+    """Let at most twice the usual misses through; the rest get what the cache last had."""
+    if service.kind != "cache" or not off(service, ("hits", "cold_cache", "small_cache")):
+        return Outcome(f"{service.name}: hits as usual here; nothing changed", False)
+    world.set_lever(service, "miss_cap", 2.0)
+    return Outcome(f"{service.name}: at most twice the usual misses go on to the store")

@@ -1,0 +1,111 @@
+"""Investigations of one kind of object each: network, quotas, consensus, pods, certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from firewatch_env.actions.registry import Outcome, investigation
+from firewatch_env.engine.levers import family
+from firewatch_env.engine.service import Service
+from firewatch_env.engine.world import World
+from firewatch_env.evidence.meters import read
+
+
+def _figures(service: Service, **levers: str) -> dict[str, float]:
+    return {said: round(service.levers.get(name, 0.0), 4) for said, name in levers.items()}
+
+
+def _told(figures: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in figures.items())
+
+
+@investigation("inspect_network_policy")
+def inspect_network_policy(
+    world: World, service: Service, parameters: Mapping[str, Any]
+) -> Outcome:
+    """Shares of connections dropped, by where they are dropped."""
+    figures = _figures(
+        service, by_policy="denied", wrong_host="endpoint", idle_slot="slots_switch",
+        proxy_version="proxies",
+    )  # fmt: skip
+    return Outcome(f"dropped: {_told(figures)}", None, figures)
+
+
+@investigation("inspect_quota_usage")
+def inspect_quota_usage(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Rates allowed, by feature and by the provider, to the usual load."""
+    allowed = {
+        name.partition(".")[2]: value
+        for name, value in sorted(service.levers.items())
+        if family(name) == "limit"
+    }
+    figures = {"provider": service.levers.get("quota", 9.0), **allowed}
+    return Outcome(f"allowed to usual load (9: no limit): {_told(figures)}", None, figures)
+
+
+@investigation("inspect_consensus_state")
+def inspect_consensus_state(
+    world: World, service: Service, parameters: Mapping[str, Any]
+) -> Outcome:
+    """Leaders, nodes without quorum, replication lag, keys that differ, clock."""
+    figures = {
+        "leaders": 2.0 if "leaders" in service.levers else 1.0,
+        **_figures(
+            service, no_quorum_zone_b="minority", lagging_reads_zone_b="zone_lag",
+            differing_keys="bad_keys", unreadable_entries="bad_cache", clock_refusals="clock",
+        ),
+    }  # fmt: skip
+    return Outcome(_told(figures), None, figures)
+
+
+# What pods that are not ready wait for, by the lever that keeps them.
+_WAIT_FOR = {
+    "environment": "variable", "cold": "loading", "probes": "answering", "backoff": "delay",
+    "rollout": "scheduling",
+}  # fmt: skip
+
+
+@investigation("inspect_cluster_topology")
+def inspect_cluster_topology(
+    world: World, service: Service, parameters: Mapping[str, Any]
+) -> Outcome:
+    """Pods ready, what the others wait for, zones, and the busiest pod."""
+    m = read(service)
+    waiting = {
+        _WAIT_FOR.get(family(name), name.partition(".")[2]): round(value, 4)
+        for name, value in sorted(service.levers.items())
+        if family(name) == "pods" or family(name) in _WAIT_FOR
+    }
+    hot = {
+        name.partition(".")[2] or "every key": round(value, 4)
+        for name, value in sorted(service.levers.items())
+        if family(name) == "hot"
+    }
+    zones = _figures(service, lag="zone_lag", no_quorum="minority")
+    canary = service.levers.get("canary", 0.0) + service.levers.get("mixed", 0.0)
+    text = (
+        f"ready {m.ready}/{m.pods}; wait: {_told(waiting) or 'none'}; "
+        f"one pod's extra: {_told(hot) or 'none'}; zone b {_told(zones)}; two builds {canary:g}"
+    )
+    return Outcome(text, None, {"waiting": waiting, "hot": hot, "zone_b": zones, "canary": canary})
+
+
+@investigation("inspect_mtls_status")
+def inspect_mtls_status(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Handshakes that fail, and roles and clocks that do not fit."""
+    figures = _figures(service, handshakes_failed="certificate", clock="clock", role="role")
+    return Outcome(_told(figures), None, figures)
+
+
+@investigation("inspect_pipeline_topology")
+def inspect_pipeline_topology(
+    world: World, service: Service, parameters: Mapping[str, Any]
+) -> Outcome:
+    """A pipeline's waiting items, workers and speed."""
+    figures = {
+        "waiting_items": round(service.backlog, 1),
+        "workers": round(service.size * service.pods, 1),
+        "speed": round(service.stalled, 4),
+    }
+    return Outcome(_told(figures), None, figures)

@@ -1,0 +1,268 @@
+"""The 16 investigations: figures of the world at the end of the tick, never a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from firewatch_env.actions.registry import Outcome, investigation
+from firewatch_env.engine.levers import family
+from firewatch_env.engine.service import Call, Release, Service
+from firewatch_env.engine.world import DAY, World
+from firewatch_env.evidence.logs import lines
+from firewatch_env.evidence.meters import calls_ratio, latency_ratio, read
+
+
+def _by_feature(service: Service, head: str) -> dict[str, float]:
+    """Values of a family's levers, by the feature that they concern."""
+    return {
+        name.partition(".")[2]: value
+        for name, value in sorted(service.levers.items())
+        if family(name) == head and "." in name
+    }
+
+
+@investigation("fetch_logs")
+def fetch_logs(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """The service's last log lines."""
+    found = lines(world, service, world.injected.get(service.name, ""))
+    last = found[-1].partition(f" {service.name} ")[2]
+    return Outcome(
+        f"{service.name}: {len(found)} lines, last: {last}", None, {"lines": len(found)}, found
+    )
+
+
+@investigation("get_metrics_detail")
+def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Status classes, CPU, memory, pods, load and ages of the last changes."""
+    m = read(service)
+    extra = ""
+    if service.kind == "cache":
+        extra = f" hits {service.hits:.2f}"
+    elif any(part.share == 0.1 for part in service.parts):
+        extra = f" hot pod {service.parts[1].weight * 10:.1f}x"
+    figures = {
+        "own_5xx": m.own, "refused_4xx": m.refused, "limited_429": m.limited, "shed": m.shed,
+        "cpu": m.cpu, "memory": m.memory, "ready": m.ready, "pods": m.pods, "load": m.load_ratio,
+        "latency": latency_ratio(service), "grow_per_tick": service.grow, "hits": service.hits,
+        "build_age_s": _age(world, service.build), "revision_age_s": _age(world, service.revision),
+        "requests_by_feature": {f: v * service.now.load for f, v in service.features.items()},
+    }  # fmt: skip
+    text = (
+        f"own {m.own:.2f} 4xx {m.refused:.2f} 429 {m.limited:.2f} shed {m.shed:.2f} "
+        f"cpu {m.cpu:.2f} mem {m.memory:.2f} pods {m.ready}/{m.pods} load {m.load_ratio:.2f}x "
+        f"lat {latency_ratio(service):.1f}x{extra}"
+    )
+    return Outcome(text, None, _rounded(figures))
+
+
+@investigation("trace_dependencies")
+def trace_dependencies(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """What the service's calls come to, the worst callee first, and what its callers ask."""
+    calls = sorted(service.calls, key=lambda call: (-_hurts(call), call.callee.name))
+    figures = {
+        "callees": {call.callee.name: _call(call) for call in calls},
+        "callers": {
+            call.caller.name: {"calls_per_request": call.calls, "usual": call.usual_calls,
+                               "tries": call.attempts}
+            for call in service.callers
+        },
+    }  # fmt: skip
+    told = []
+    for call in calls:
+        if call.breaker:
+            told.append(f"{call.callee.name} breaker open: answered without it")
+            continue
+        late = f"{call.late:.2f}@{call.timeout:.2f}s" if call.late > 0.02 else f"{call.late:.2f}"
+        stale = 1 - call.callee.deg
+        fallback = f" fallback {stale:.2f}" if stale >= 0.005 else ""
+        told.append(
+            f"{call.callee.name} fail {call.fail:.2f}{fallback} late {late} "
+            f"lost {call.callee.now.lost:.2f} "
+            f"says {_says(call.callee):.2f} lat {latency_ratio(call.callee):.1f}x "
+            f"n {calls_ratio(call):.1f}x tries {call.attempts:.1f}"
+        )
+    asked = "; ".join(
+        f"{call.caller.name} asks {calls_ratio(call):.1f}x, tries {call.attempts:.1f}"
+        for call in service.callers
+    )
+    text = "; ".join(told) or f"{service.name} calls nobody here"
+    return Outcome(f"{text} | {asked}", None, _rounded(figures))
+
+
+def _hurts(call: Call) -> float:
+    weight = call.weight if call.optional else 1.0
+    many = call.calls if call.calls < 1 else 1.0
+    if call.breaker:
+        return many * call.weight
+    odd = calls_ratio(call) - 1
+    return (
+        many * call.fail * weight
+        + many * (1 - call.callee.deg)
+        + (0.001 * odd if odd > 0.2 else 0.0)
+    )
+
+
+def _says(service: Service) -> float:
+    """Share of failures that the service itself counts: 5xx of its own, 4xx and 429."""
+    m = read(service)
+    return 1 - (1 - m.own) * (1 - m.refused) * (1 - m.limited)
+
+
+def _call(call: Call) -> dict[str, float]:
+    return {
+        "fail": call.fail, "late": call.late, "lost": call.callee.now.lost,
+        "says": _says(call.callee), "latency_ratio": latency_ratio(call.callee),
+        "calls_per_request": call.calls, "usual_calls": call.usual_calls, "tries": call.attempts,
+        "timeout_s": call.timeout,
+    }  # fmt: skip
+
+
+def _age(world: World, release: Release | None) -> int | None:
+    return None if release is None else (world.tick - release.tick) * 30
+
+
+def _changes(world: World, release: Release | None, undone: bool) -> str:
+    if release is None or world.tick - release.tick > DAY:
+        return "days old"
+    if undone:
+        return "taken back"
+    told = ", ".join(f"{s.key} {s.old}→{s.new}" for s in release.settings)
+    return f"{(world.tick - release.tick) // 2}m {told}"
+
+
+@investigation("inspect_commit_diff")
+def inspect_commit_diff(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """What the last build and the last revision set, if they are younger than a day."""
+    build = _changes(world, service.build, "build" in service.rolled)
+    revision = _changes(world, service.revision, "revision" in service.rolled)
+    return Outcome(f"build {build} | rev {revision}", None, {"build": build, "revision": revision})
+
+
+_THREADS = 20  # threads that one slot of the model stands for
+
+
+def _pools(service: Service) -> dict[str, dict[str, float]]:
+    sizes = _by_feature(service, "slots")
+    slow = max(latency_ratio(service), 1.0) if service.now.shed == 0 else 1.0
+    # A tenth of the slots is in use on an ordinary day.
+    need = _THREADS * service.usual_slots / 10 * service.now.load / service.usual_load * slow
+    usual = _THREADS * service.usual_slots
+    return {
+        f: {
+            "size": usual * sizes.get(f, 1.0),
+            "usual": usual,
+            "busy": min(need * share, usual * sizes.get(f, 1.0)),
+            "waiting": max(need * share - usual * sizes.get(f, 1.0), 0.0),
+        }
+        for f, share in service.features.items()
+    }
+
+
+def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    pools = _pools(service)
+    every = _THREADS * service.usual_slots
+    blocked = service.levers.get("blocked", 0.0) * every
+    held = every * max(service.levers.get(name, 0.0) for name in ("streams", "reconnects"))
+    full = sorted(pools, key=lambda f: (-pools[f]["busy"] / (pools[f]["size"] + 1e-9), f))
+    told = ", ".join(
+        f"{f} {pools[f]['busy']:.0f}/{pools[f]['size']:.0f}" for f in full
+    )  # of the pools, the fullest first
+    text = f"blocked {blocked:.0f}, no stream {held:.0f}, pools {told}"
+    figures = {"blocked": blocked, "withheld": held, "pools": pools}
+    return Outcome(text, None, _rounded(figures))
+
+
+@investigation("thread_dump")
+def thread_dump(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Threads that are blocked, and each feature's pool."""
+    return _threads(world, service, parameters)
+
+
+@investigation("inspect_thread_pool")
+def inspect_thread_pool(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Each feature's pool: busy, size, usual size, waiting."""
+    return _threads(world, service, parameters)
+
+
+@investigation("check_gc_pressure")
+def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """The heap by feature, its slope, and what one request holds."""
+    heaps: dict[str, float] = {}
+    for head in ("grow", "fill", "heap"):
+        for f, value in _by_feature(service, head).items():
+            heaps[f] = heaps.get(f, 0.0) + value * service.features.get(f, 0.0)
+    plain = sum(service.levers.get(head, 0.0) for head in ("grow", "fill", "heap"))
+    fill = max(part.fill for part in service.parts)
+    total = fill + service.heap
+    parts = sum(heaps.values()) + plain
+    told = {f: total * v / parts for f, v in heaps.items()} if parts else {}
+    if plain and parts:
+        told["every feature"] = total * plain / parts
+    text = ", ".join(f"{f} +{v:.2f}" for f, v in sorted(told.items(), key=lambda x: (-x[1], x[0])))
+    return Outcome(
+        f"heap {read(service).memory:.2f} of limit, {service.grow:+.3f} a tick; above usual: "
+        f"{text or 'nothing'}; limit {service.memory_limit:.2f} of usual",
+        None,
+        _rounded({"heap": read(service).memory, "slope": service.grow, "above_usual": told}),
+    )
+
+
+def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    factors = _by_feature(service, "cpu")
+    spent = {f: share * factors.get(f, 1.0) for f, share in service.features.items()}
+    logging = service.levers.get("logging", 0.0)
+    whole = sum(spent.values()) + logging
+    stolen = service.levers.get("neighbour", 0.0)
+    told = ", ".join(
+        f"{f} {v / whole:.2f} (requests {service.features[f]:.2f})"
+        for f, v in sorted(spent.items(), key=lambda x: (-x[1], x[0]))[:2]
+    )
+    limit = service.levers.get("cpu_limit", 1.0)
+    figures = {
+        "cpu_by_feature": {f: v / whole for f, v in spent.items()}, "limit": limit,
+        "stolen_in_zone_b": stolen, "writing_logs": logging / whole,
+        "cpu_per_request_ratio": service.cpu / service.work,
+    }  # fmt: skip
+    return Outcome(
+        f"CPU/req {service.cpu / service.work:.1f}x limit {limit:.2f} stolen(b) {stolen:.2f} "
+        f"logs {logging / whole:.2f}: {told}",
+        None,
+        _rounded(figures),
+    )
+
+
+@investigation("profiler_dump")
+def profiler_dump(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """CPU per request, its limit, and what it is spent on."""
+    return _cpu(world, service, parameters)
+
+
+@investigation("strace_process")
+def strace_process(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """What threads spend their time on."""
+    return _cpu(world, service, parameters)
+
+
+@investigation("trace_distributed_request")
+def trace_distributed_request(
+    world: World, service: Service, parameters: Mapping[str, Any]
+) -> Outcome:
+    """The worst way down from this service."""
+    way, here = [], service
+    while here.calls:
+        call = max(here.calls, key=lambda call: (_hurts(call), call.callee.name))
+        if _hurts(call) < 0.01:
+            break
+        way.append(f"{call.callee.name} {call.fail:.2f}/{call.callee.lat:.2f}s")
+        here = call.callee
+    text = " > ".join(way) or "no call fails"
+    return Outcome(f"{service.name} > {text}", None, {"way": way})
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return value

@@ -1,0 +1,131 @@
+"""Where requests go, how often they are tried, and what callers do without a callee."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from firewatch_env.actions.registry import Outcome, number, remediation
+from firewatch_env.engine.levers import derive
+from firewatch_env.engine.service import Service
+from firewatch_env.engine.world import World
+
+_ZONE_LEVERS = ("zone_lost", "zone_fails", "zone_lag", "minority", "neighbour")
+
+
+def _drain(world: World, service: Service, share: float) -> Outcome:
+    if service.drained == share:
+        return Outcome(f"{service.name}: zone b already at {1 - share:.0%}; nothing changed", None)
+    before, service.drained = service.drained, share
+    service.zoned = True
+    derive(service, world.tick)
+    return Outcome(
+        f"{service.name}: zone b gets {1 - share:.0%} of its share (was {1 - before:.0%}); "
+        "its 40% of the pods idle accordingly"
+    )
+
+
+@remediation("traffic_shift", "drain_percentage")
+def traffic_shift(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Send a share (100 %, or `drain_percentage`) of zone b's requests to zone a."""
+    percentage = number(parameters, "drain_percentage")
+    return _drain(world, service, min(100.0 if percentage is None else percentage, 100.0) / 100)
+
+
+@remediation("drain_availability_zone", "drain_percentage")
+def drain_availability_zone(
+    world: World, service: Service, parameters: Mapping[str, Any]
+) -> Outcome:
+    """Send zone b's requests to zone a."""
+    return traffic_shift(world, service, parameters)
+
+
+def _drains(name: str, levers: tuple[str, ...], nothing: str) -> None:
+    """An action that drains zone b, but only where one of these levers is off."""
+
+    def do(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+        if not any(lever in service.levers for lever in levers):
+            if name == "rebalance_az_traffic" and service.drained:
+                return _drain(world, service, 0.0)
+            return Outcome(f"{service.name}: {nothing}; nothing changed", False)
+        return _drain(world, service, 1.0)
+
+    do.__doc__ = f"Leave zone b unread, where one of these is off: {', '.join(levers)}."
+    remediation(name)(do)
+
+
+_drains("rebalance_az_traffic", _ZONE_LEVERS, "zones are even")
+_drains("redirect_reads_to_primary", ("zone_lag",), "replicas are level")
+_drains("isolate_minority_nodes", ("minority",), "no node is in a minority")
+_drains("redirect_config_reads_to_majority", ("minority",), "no node is in a minority")
+
+
+@remediation("circuit_break", "state")
+def circuit_break(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Make callers answer without this service, or (`state` closed) ask it again."""
+    to = str(parameters.get("state", "open")).lower() not in ("closed", "close", "off")
+    if not service.callers:
+        return Outcome(f"{service.name}: no service calls it; nothing changed", False)
+    if all(call.breaker == to for call in service.callers):
+        word = "open" if to else "closed"
+        return Outcome(f"{service.name}: breakers already {word}; nothing changed", None)
+    for call in service.callers:
+        call.breaker = to
+        if not to:
+            call.caller.levers.pop(f"fallback.{service.name}", None)
+    names = ", ".join(call.caller.name for call in service.callers)
+    return Outcome(f"{service.name}: {names} {'answer without' if to else 'ask'} it from now on")
+
+
+@remediation("disable_fallback_mode")
+def disable_fallback_mode(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Ask callees again that this service has been left to answer without."""
+    stuck = [call for call in service.calls if f"fallback.{call.callee.name}" in service.levers]
+    if not stuck:
+        return Outcome(f"{service.name}: no fallback in use here; nothing changed", False)
+    for call in stuck:
+        call.breaker = False
+        world.set_lever(service, f"fallback.{call.callee.name}", 0.0)
+    return Outcome(f"{service.name}: asks {', '.join(call.callee.name for call in stuck)} again")
+
+
+def _retries(name: str, attribute: str, said: str) -> None:
+    def do(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+        calls = service.calls + service.callers
+        if all(getattr(call, attribute) for call in calls):
+            return Outcome(f"{service.name}: already so; nothing changed", None)
+        for call in calls:
+            setattr(call, attribute, True)
+            derive(call.caller, world.tick)
+        return Outcome(f"{service.name}: {said}")
+
+    do.__doc__ = f"Calls to and from it: {said}."
+    remediation(name)(do)
+
+
+_retries("disable_retries", "single", "one try only, to and from it")
+_retries("configure_retry_backoff", "backoff", "one more try at most, spaced, to and from it")
+
+
+@remediation("enable_connection_throttle")
+def enable_connection_throttle(
+    world: World, service: Service, parameters: Mapping[str, Any]
+) -> Outcome:
+    """Shed what would wait longer than half a second."""
+    if service.queue == 0.5:
+        return Outcome(f"{service.name}: already throttled; nothing changed", None)
+    service.queue = 0.5
+    return Outcome(f"{service.name}: sheds requests beyond 0.5 s of queue")
+
+
+@remediation("extend_timeout")
+def extend_timeout(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Give this service's calls four times as long."""
+    if "timeout" in service.moved:
+        return Outcome(f"{service.name}: timeouts already extended; nothing changed", None)
+    service.moved.add("timeout")
+    for call in service.calls:
+        call.usual_timeout *= 4
+    derive(service, world.tick)
+    times = ", ".join(f"{call.callee.name} {call.timeout:.2f}s" for call in service.calls)
+    return Outcome(f"{service.name}: its calls wait four times as long: {times or 'no calls'}")

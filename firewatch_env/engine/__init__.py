@@ -1,0 +1,1 @@
+"""The world: services, the calls between them, and one tick of thirty seconds."""

@@ -1,0 +1,88 @@
+"""What follows for a service from its levers."""
+
+from __future__ import annotations
+
+from firewatch_env.engine import families
+from firewatch_env.engine.catalogue import BEHIND, USUAL_HITS
+from firewatch_env.engine.effects import LEVERS, Effect, family
+from firewatch_env.engine.service import ZONE_B, Service
+
+__all__ = ["LEVERS", "derive", "families", "family"]
+
+
+def derive(service: Service, tick: int) -> None:
+    """Bring everything that follows from a service's levers up to date.
+
+    Args:
+        service: the service whose levers may have changed.
+        tick: now; levers with a pulse count only within it.
+    """
+    e = Effect()
+    for name in sorted(service.levers):
+        pulse = service.pulses.get(name)
+        if pulse is not None and (tick - pulse[2]) % pulse[0] >= pulse[1]:
+            continue
+        head, _, channel = name.partition(".")
+        LEVERS[head].apply(e, service, channel, service.levers[name])
+    service.err = 1 - e.ok
+    service.refuse = 1 - e.allowed
+    service.path = 1 - e.path
+    service.limit = (1 - e.limit) * service.usual_load if e.limit > 0 else 0.0
+    service.cpu = service.work * e.cpu
+    service.cores = service.usual_cores * e.cores * e.ready * service.size
+    service.slots = service.usual_slots * e.slots * e.ready * service.size
+    service.grow, service.grow_cap = e.grow, e.grow_cap
+    service.heap, service.orphans = e.heap, e.orphans
+    service.hits, service.stalled = e.hits, e.stalled
+    _derive_calls(service, e)
+    _derive_parts(service, e)
+
+
+def _derive_calls(service: Service, e: Effect) -> None:
+    for call in service.calls:
+        name = call.callee.name
+        call.calls = call.usual_calls * e.calls.get(name, 1.0) * call.ratio
+        call.timeout = call.usual_timeout * e.timeouts.get(name, 1.0)
+        call.tries = int(call.usual_tries * e.tries.get(name, 1.0))
+        # Ordinary retries wait, a policy that has been changed does not.
+        call.pace = call.backoff or call.tries <= call.usual_tries
+        if call.single:
+            call.tries = 1
+        elif call.backoff and call.tries > 2:
+            call.tries = 2
+        if name in e.breakers:
+            call.breaker = True
+    if service.kind == "cache":
+        misses = (1 - service.hits) / (1 - USUAL_HITS)
+        cap = service.levers.get("miss_cap", 9e9)
+        stores = [store for store, cache in BEHIND.items() if cache == service.name]
+        for caller in service.callers:
+            for call in caller.caller.calls:
+                if call.callee.name in stores:
+                    call.ratio, before = min(misses, cap), call.ratio
+                    call.calls = call.calls / before * call.ratio
+        # Beyond the cap, readers are answered without the fresh value.
+        if misses > cap:
+            service.err = 1 - (1 - service.err) * (1 - 0.5 * (misses - cap) * (1 - USUAL_HITS))
+
+
+def _derive_parts(service: Service, e: Effect) -> None:
+    if e.hot > 0:
+        if len(service.parts) == 1:
+            service.parts.append(service.parts[0].copy())
+        most, one = service.parts
+        # Draining a zone idles its pods; the hot key moves to a pod elsewhere.
+        most.share, one.share = 0.9 - ZONE_B * service.drained, 0.1
+        one.weight = one.usual = 0.1 + e.hot if e.hot < 0.8 else 0.9
+        most.weight = most.usual = 1 - one.weight
+    elif service.zoned or e.zone_lost > 0 or e.zone_err > 0 or e.zone_steal > 0:
+        service.zoned = True
+        service.split()
+        good, bad = service.parts
+        bad.lost, bad.err, bad.steal = e.zone_lost, e.zone_err, e.zone_steal
+        bad.weight = bad.usual * (1 - service.drained)
+        good.weight = 1 - bad.weight
+    elif len(service.parts) == 2:
+        merged = service.parts[0]
+        merged.weight = merged.usual = merged.share = 1.0
+        service.parts = [merged]

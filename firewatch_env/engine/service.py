@@ -1,0 +1,192 @@
+"""What a world is made of: services with their parts, calls, builds and revisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ZONE_B = 0.4  # share of a service's pods in the second zone
+BREAKER_COST = {"store": 0.8, "cache": 0.3}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of a diff: a lever with its value before and after.
+
+    Attributes:
+        lever: family and channel, as in "slots.bulk" (see levers.py).
+        before, after: values of the lever.
+        key, old, new: how the line reads.
+        pulse: (period, length, first tick) of a setting that matters only at times.
+    """
+
+    lever: str
+    before: float
+    after: float
+    key: str
+    old: str
+    new: str
+    pulse: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A build or a revision: the tick at which it came and what it set."""
+
+    tick: int
+    settings: tuple[Setting, ...]
+
+
+class Part:
+    """Some of a service's pods that share a fate.
+
+    Attributes:
+        weight: share of the requests that the balancer sends here; usual: on an ordinary day.
+        share: share of the service's pods.
+        fill: memory that has grown since the pods started, as a share of the limit.
+        down: ticks until killed pods are back; roll: ticks that a quarter of them is away.
+        lost, err: share of calls that never arrive, and that end in an exception.
+        steal: share of the CPU taken by a neighbour.
+    """
+
+    def __init__(self, weight: float, share: float) -> None:
+        self.weight = self.usual = weight
+        self.share = share
+        self.fill = 0.0
+        self.down = 0
+        self.roll = 0
+        self.lost = 0.0
+        self.err = 0.0
+        self.steal = 0.0
+
+    def copy(self) -> Part:
+        other = Part.__new__(Part)
+        other.__dict__.update(self.__dict__)
+        return other
+
+
+class Call:
+    """A service calling another: what it is set to, and how it went in the last tick.
+
+    Attributes:
+        calls: calls per request; timeout: seconds; tries: at most so many attempts.
+        breaker: the caller answers without asking; pace: later tries wait, so that they are
+            spread too thin to add load.
+        weight: share of the requests answered without this call that count as bad.
+        attempts, fail, late: attempts per call, share that failed after all of them, share of
+            attempts that ran out of time.
+    """
+
+    def __init__(self, caller: Service, callee: Service, calls: float, optional: bool) -> None:
+        self.caller = caller
+        self.callee = callee
+        self.calls = self.usual_calls = calls
+        self.optional = optional
+        self.timeout = self.usual_timeout = 0.5
+        self.tries = self.usual_tries = 1
+        self.breaker = False
+        self.pace = True
+        self.backoff = False  # spaced by an action, whatever the settings say
+        self.single = False  # retries switched off
+        self.weight = BREAKER_COST.get(callee.kind, 0.25 if optional else 0.5)
+        self.flow = 0.0
+        self.attempts = 1.0
+        self.fail = 0.0
+        self.late = 0.0
+        self.ratio = 1.0  # of calls now to usual calls, where a cache stands before
+
+    def copy(self, caller: Service, callee: Service) -> Call:
+        other = Call.__new__(Call)
+        other.__dict__.update(self.__dict__)
+        other.caller, other.callee = caller, callee
+        return other
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a service's meters showed at the end of a tick; shares are of its requests."""
+
+    own: float = 0.0  # 5xx that the server itself answered
+    seen: float = 0.0  # what probes from outside count: own trouble, 4xx and lost calls
+    refused: float = 0.0
+    limited: float = 0.0
+    lost: float = 0.0
+    shed: float = 0.0
+    lat: float = 0.0
+    tail: float = 0.0
+    use: float = 0.0
+    memory: float = 0.0
+    busy: float = 0.0
+    load: float = 0.0
+
+
+class Service:
+    """A service: fixed figures, levers, what follows from the levers, and how it is doing.
+
+    What an ordinary day looks like is in `usual_*`; `levers` holds only what deviates from it
+    (see levers.py), and everything under "derived" follows from the levers.
+    """
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.name = name
+        self.kind = kind
+        self.base = 0.0
+        self.work = 0.0  # CPU seconds a request
+        self.memory = 0.4  # share of the usual limit in use on an ordinary day
+        self.memory_mb = 500
+        self.entry = 0.0  # customers a second who come in here
+        self.features: dict[str, float] = {}
+        self.masks = False  # passes on what a callee answers without counting it as its own
+        self.alerted = True  # has alert rules
+        self.zoned = False
+        self.usual_load = self.usual_lat = self.usual_use = self.usual_cores = 0.0
+        self.usual_slots = 0.0
+        self.slow_after = 1.0
+        self.pods = 8
+        self.calls: list[Call] = []
+        self.callers: list[Call] = []
+        self.parts = [Part(1.0, 1.0)]
+        self.levers: dict[str, float] = {}
+        self.pulses: dict[str, tuple[int, int, int]] = {}
+        self.build: Release | None = None
+        self.revision: Release | None = None
+        self.rolled: set[str] = set()  # of "build" and "revision", those taken back
+        # Moved by actions.
+        self.size = 1.0  # pods, to the usual number
+        self.memory_limit = 1.0  # to the usual limit
+        self.drained = 0.0  # share of zone b's requests that go elsewhere
+        self.moved: set[str] = set()  # what an action may do only once
+        self.queue = 3.0  # seconds of queue before requests are shed
+        # Derived.
+        self.err = self.refuse = self.limit = self.path = 0.0
+        self.cpu = self.cores = self.slots = self.grow = self.heap = self.orphans = 0.0
+        self.grow_cap = 9.0
+        self.quota = 0.0
+        self.hits = 0.0
+        self.stalled = 1.0
+        # State.
+        self.load = 0.0
+        self.passing = 1.0
+        self.soft = self.hard = self.lat = self.deg = self.late = 0.0
+        self.backlog = 0.0
+        self.now = Reading()
+        self.was = self.now
+
+    def copy(self) -> Service:
+        """This service with levers and parts of its own; calls still to be joined."""
+        other = Service.__new__(Service)
+        other.__dict__.update(self.__dict__)
+        other.levers = self.levers.copy()
+        other.pulses = self.pulses.copy()
+        other.rolled = self.rolled.copy()
+        other.moved = self.moved.copy()
+        other.parts = [part.copy() for part in self.parts]
+        return other
+
+    def split(self) -> None:
+        """Tell the two zones apart from here on; without effect the second time."""
+        if len(self.parts) > 1 and self.parts[1].share == ZONE_B:
+            return
+        first, second = self.parts[0], self.parts[0].copy()
+        first.weight = first.usual = first.share = 1 - ZONE_B
+        second.weight = second.usual = second.share = ZONE_B
+        self.parts = [first, second]

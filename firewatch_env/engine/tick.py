@@ -1,0 +1,206 @@
+"""One tick of thirty seconds: what every service gets, how long it takes, and who suffers.
+
+Requests flow from callers to callees with the attempts and the shedding of the tick before;
+then answers come back from callees to callers. Only + − × ÷ and comparisons are used, so that a
+tick gives the same bytes everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from firewatch_env.engine.service import Reading, Service
+
+if TYPE_CHECKING:
+    from firewatch_env.engine.world import World
+
+ALLOWED = 0.005  # share of customers that the objective lets down
+SECONDS = 30
+_GC_FROM = 0.85
+_GC_COST = 0.6
+
+
+def tick(world: World) -> None:
+    """Let thirty seconds pass; the outcome is in the services and in `world.harm`."""
+    now = world.tick = world.tick + 1
+    if now in world.changes or now in world.releases or world.pulsing:
+        world.come_due(now)
+    demand = world.demand[now - world.first]
+    for service in world.services:
+        load = service.entry * demand
+        for call in service.callers:
+            load += call.flow
+        service.load = load
+        passed = load * service.passing
+        for call in service.calls:
+            call.flow = 0.0 if call.breaker else passed * call.calls * call.attempts
+    for service in world.backwards:
+        _answer(service, world)
+    bad = whole = 0.0
+    for service in world.entries:
+        x = service.lat / service.slow_after
+        x *= x
+        x *= x
+        x *= x
+        slow = x / (1 + x)
+        fine = (1 - service.soft - service.hard) * (1 - slow) * service.deg
+        bad += service.load * (1 - fine)
+        whole += service.load
+    share = bad / whole - ALLOWED
+    world.harm = share if share > 0 else 0.0
+    world.customers = whole
+
+
+def _ask(service: Service) -> tuple[float, float, float]:
+    """How a service's calls go: seconds of waiting, and the shares that are fine and fresh."""
+    wait = 0.0
+    fine = good = 1.0
+    for call in service.calls:
+        callee = call.callee
+        many = call.calls if call.calls < 1 else 1.0
+        if call.breaker:
+            good *= 1 - many * call.weight
+            call.attempts, call.fail, call.late = 1.0, 0.0, 0.0
+            continue
+        lat = callee.lat
+        x = lat / call.timeout
+        x *= x
+        x *= x
+        late = x / (1 + x)
+        # What can be mended by trying again, unlike an exception or a refusal.
+        again = callee.soft + (1 - callee.soft - callee.hard) * late
+        fail = callee.hard + again
+        attempts = 1.0
+        if again > 1e-6:
+            for _ in range(call.tries - 1):
+                attempts = 1 + again * attempts
+                fail = callee.hard + again * fail
+        call.fail, call.late = fail, late
+        spent = lat + (call.timeout - lat) * late if lat < call.timeout else call.timeout
+        wait += call.calls * attempts * spent
+        call.attempts = 1.0 if call.pace else attempts
+        share = call.calls * fail
+        if share > 1:
+            share = 1.0
+        if call.optional:
+            good *= 1 - share * call.weight
+        else:
+            fine *= 1 - share
+        if callee.deg < 1:
+            good *= 1 - many * (1 - callee.deg)
+    return wait, fine, good
+
+
+def _cpu(service: Service) -> float:
+    """CPU seconds of a request, with work for callers that have given up."""
+    late = 0.0
+    for call in service.callers:
+        if call.late > late:
+            late = call.late
+    return service.cpu * (1 + service.orphans * late)
+
+
+def _answer(service: Service, world: World) -> None:
+    """How requests to a service end, given how its callees answered in this tick."""
+    wait, fine, good = _ask(service)
+    load = service.load
+    cpu = _cpu(service) if service.orphans else service.cpu
+    limited = 1 - service.limit / load if service.limit and load > service.limit else 0.0
+    lost = service.path
+    admitted = load * (1 - lost) * (1 - limited)
+    passed = err = lat = tail = use = memory = busy = shed = 0.0
+    parts = service.parts
+    if len(parts) == 1:
+        live = 0.0 if parts[0].down else 1.0
+    else:
+        live = sum([part.weight for part in parts if part.down == 0])
+    for part in parts:
+        if part.down:
+            part.down -= 1
+            continue
+        # What killed pods would have got goes to the others.
+        weight = part.weight / live if live > 0 else 0.0
+        arriving = admitted * weight * (1 - part.lost)
+        there = part.share * 0.75 if part.roll else part.share
+        if part.roll:
+            part.roll -= 1
+        used = (service.memory + service.heap + part.fill) / service.memory_limit
+        gc = (used - _GC_FROM) / (1 - _GC_FROM) * _GC_COST if used > _GC_FROM else 0.0
+        power = service.cores * there * (1 - part.steal) * (1 - (gc if gc < 0.9 else 0.9))
+        room = power / cpu
+        share = arriving / room if room > 0 else 9.0
+        in_cpu = share if share < 0.9 else 0.9
+        if share > 1:
+            passed += weight * (1 - part.lost) / share
+        else:
+            passed += weight * (1 - part.lost)
+        hold = service.base + cpu / (1 - in_cpu) + wait
+        slots = service.slots * there / hold
+        if slots < room:
+            room = slots
+        ratio = arriving / room if room > 0 else 99.0
+        queued = refused = 0.0
+        if ratio > 0.95:
+            queued = (ratio - 0.95) * 10 * service.queue
+            if queued > service.queue:
+                queued = service.queue
+            if ratio > 1:
+                refused = 1 - 1 / ratio
+        lat += weight * (hold + queued)
+        if hold + queued > tail:
+            tail = hold + queued
+        lost += weight * part.lost * (1 - service.path)
+        shed += weight * (1 - part.lost) * refused
+        err += weight * part.err
+        use += weight * (share if share < 1 else 1.0)
+        busy += arriving * (1 - refused) * hold + arriving * queued
+        if used > memory:
+            memory = used
+        if service.grow:
+            grown = part.fill + service.grow * arriving / (service.usual_load * part.share)
+            part.fill = grown if grown < service.grow_cap else service.grow_cap
+        if used >= 1:
+            part.down, part.fill = 2, 0.0
+            world.killed = world.tick
+    if live == 0:
+        shed = 1.0
+    if service.kind == "job":
+        good *= _keep_up(service, admitted)
+    kept = (1 - service.refuse) * (1 - limited)
+    own = 1 - (1 - service.err) * (1 - err)
+    soft = 1 - (1 - lost) * (1 - shed)
+    service.soft = soft if soft < 1 else 1.0
+    service.hard = (1 - service.soft) * (1 - kept * (1 - own) * fine)
+    service.deg = good
+    service.lat = lat
+    # What full slots shed has asked callees already: were it not counted, a slow callee would
+    # be left alone in every other tick.
+    service.passing = (1 - service.path) * kept * passed
+    below = 0.0 if service.masks else 1 - fine
+    service.was = service.now
+    service.now = Reading(
+        1 - (1 - shed) * (1 - kept * (1 - (1 - own) * (1 - below))),
+        1 - (1 - service.soft) * kept * (1 - own),
+        service.refuse,
+        limited,
+        lost,
+        shed,
+        lat,
+        tail,
+        use,
+        memory,
+        busy,
+        load,
+    )
+
+
+def _keep_up(service: Service, arriving: float) -> float:
+    """Share of readers that find a pipeline's output fresh enough."""
+    able = service.cores / service.cpu * service.stalled
+    service.backlog += (arriving - able) * SECONDS
+    if service.backlog < 0:
+        service.backlog = 0.0
+    lag = service.backlog / (service.usual_load + 1e-9) / 240
+    lag *= lag
+    lag *= lag
+    return 1 - 0.8 * lag / (1 + lag)

@@ -1,0 +1,1 @@
+"""What a player sees of the world: meters, alerts, log lines and observations."""

@@ -1,0 +1,98 @@
+"""Meters of a service: the mean of about a minute, that is of the last two ticks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firewatch_env.engine.service import Call, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Meters:
+    """What is measured at a service; shares between 0 and 1, times in seconds."""
+
+    own: float
+    seen: float
+    refused: float
+    limited: float
+    lost: float
+    shed: float
+    p50: float
+    p95: float
+    p99: float
+    cpu: float
+    memory: float
+    active: int
+    load_ratio: float
+    ready: int
+    pods: int
+    status: str
+
+
+def ready_pods(service: Service) -> tuple[int, int]:
+    """Pods that take requests, and pods that there should be."""
+    pods = int(service.pods * service.size + 0.5)
+    up = 0.0
+    for part in service.parts:
+        if not part.down:
+            up += part.share * (0.75 if part.roll else 1.0)
+    ready = 1.0
+    for name, value in service.levers.items():
+        head, _, channel = name.partition(".")
+        if head == "pods":
+            ready *= 1 - service.features.get(channel, 0.0) * value
+        elif head in ("environment", "cold", "probes", "backoff", "rollout", "image"):
+            ready *= 1 - value
+    return int(pods * up * ready + 0.5), pods
+
+
+def read(service: Service) -> Meters:
+    """A service's meters now."""
+    now, was = service.now, service.was
+    own = (now.own + was.own) / 2
+    meter = service.levers.get("meter", 0.0)
+    bots = service.levers.get("bots", 0.0)
+    own = own if own > meter else meter
+    seen = (now.seen + was.seen) / 2
+    seen = 1 - (1 - seen) * (1 - bots)
+    refused = 1 - (1 - (now.refused + was.refused) / 2) * (1 - bots)
+    lat = (now.lat + was.lat) / 2
+    tail = (now.tail + was.tail) / 2
+    p99 = max(2.2 * lat, 1.6 * tail)
+    ready, pods = ready_pods(service)
+    if ready == 0 or seen >= 0.9:
+        status = "down"
+    elif seen >= 0.5 or p99 >= 2:
+        status = "critical"
+    elif seen >= 0.1 or p99 >= 0.5:
+        status = "degraded"
+    else:
+        status = "healthy"
+    return Meters(
+        own,
+        seen,
+        refused,
+        (now.limited + was.limited) / 2,
+        (now.lost + was.lost) / 2,
+        (now.shed + was.shed) / 2,
+        lat,
+        1.5 * lat,
+        p99,
+        (now.use + was.use) / 2,
+        min(now.memory, 1.0) if now.memory else 0.0,
+        int((now.busy + was.busy) / 2 + 0.5),
+        (now.load + was.load) / 2 / service.usual_load,
+        ready,
+        pods,
+        status,
+    )
+
+
+def latency_ratio(service: Service) -> float:
+    """Time that a request takes now, to the usual time."""
+    return service.lat / service.usual_lat
+
+
+def calls_ratio(call: Call) -> float:
+    """Calls made for one request, to the usual number; retries are not among them."""
+    return call.calls / call.usual_calls

@@ -1,0 +1,60 @@
+"""The observation: every key of the wire contract, from the world and the play so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from firewatch_env.engine.service import Service
+from firewatch_env.engine.world import World
+from firewatch_env.evidence.meters import read
+
+KEYS = (
+    "services", "active_alerts", "dependency_graph", "slo_budget_remaining_pct",
+    "bad_customer_minutes", "sim_tick", "sim_time_elapsed_seconds", "action_history",
+    "incident_declared", "user_impact_active", "current_slo_burn_rate", "mttm_achieved_tick",
+    "episode_score", "tool_result",
+)  # fmt: skip
+
+
+def service_view(service: Service, logs: Sequence[str]) -> dict[str, Any]:
+    """The nine keys of a service."""
+    meters = read(service)
+    return {
+        "http_server_error_rate": round(meters.own, 4),
+        "http_server_request_duration_p50": round(meters.p50, 4),
+        "http_server_request_duration_p95": round(meters.p95, 4),
+        "http_server_request_duration_p99": round(meters.p99, 4),
+        "http_server_active_requests": meters.active,
+        "process_cpu_utilization": round(meters.cpu, 4),
+        "process_memory_utilization": round(meters.memory, 4),
+        "status": meters.status,
+        "recent_logs": list(logs),
+    }
+
+
+def services_view(world: World, logs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """All services in alphabetical order: the order says nothing about the incident."""
+    return {
+        name: service_view(world.by_name[name], logs.get(name, ()))
+        for name in sorted(world.by_name)
+    }
+
+
+def graph(world: World) -> dict[str, list[str]]:
+    """Every service with those that it calls."""
+    return {
+        name: sorted(call.callee.name for call in world.by_name[name].calls)
+        for name in sorted(world.by_name)
+    }
+
+
+def nothing() -> dict[str, Any]:
+    """The observation before any episode."""
+    return {
+        "services": {}, "active_alerts": [], "dependency_graph": {},
+        "slo_budget_remaining_pct": 100.0, "bad_customer_minutes": 0.0, "sim_tick": 0,
+        "sim_time_elapsed_seconds": 0, "action_history": [], "incident_declared": False,
+        "user_impact_active": False, "current_slo_burn_rate": 0.0, "mttm_achieved_tick": None,
+        "episode_score": None, "tool_result": None,
+    }  # fmt: skip

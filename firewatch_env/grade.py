@@ -1,0 +1,136 @@
+"""The grade: impact × precision × closure, from counterfactual replays alone.
+
+There is no list of right answers. What a change was worth is what customers would have gone
+through without it; so any plan that physically suffices earns full marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from firewatch_env.engine.world import World
+from firewatch_env.replay import Change, Course, replay
+
+MOST_CHANGES = 12
+_LEAST_PRECISION = 0.3
+_EACH = 0.25
+_SAME = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """A grade and its parts, each between 0 and 1."""
+
+    impact: float
+    precision: float
+    closure: float
+    unneeded: int
+    recovered: bool
+
+    @property
+    def score(self) -> float:
+        return self.impact * self.precision * self.closure
+
+    def parts(self) -> dict[str, float | int | bool]:
+        """As in `info.score_parts`."""
+        return {
+            "impact": round(self.impact, 4),
+            "precision": round(self.precision, 4),
+            "closure": self.closure,
+            "unneeded": self.unneeded,
+            "recovered": self.recovered,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The world just before a change, and the harm up to there."""
+
+    change: Change
+    before: World
+    harm: float
+
+
+def impact(untouched: float, played: float, par: float) -> float:
+    """Share of the harm avoided that the reference avoids."""
+    if untouched == 0:
+        return 1.0 if played == 0 else 0.0
+    if untouched <= par:
+        return 0.0
+    share = (untouched - played) / (untouched - par)
+    return min(max(share, 0.0), 1.0)
+
+
+def closure(declared: bool, clear: bool, over: bool, acted: bool) -> float:
+    """What the end is worth; whoever neither changed nor declared anything was not there.
+
+    Args:
+        declared: the player declared the incident over.
+        clear: at that moment no customer was let down and nothing paged.
+        over: it stayed so.
+        acted: something was changed.
+    """
+    if declared:
+        return 1.0 if over and clear else 0.4
+    if not acted:
+        return 0.0
+    return 0.9 if over else 0.6
+
+
+def unneeded(steps: Sequence[Checkpoint], exempt: set[int], total: float, last: int) -> int:
+    """Changes without which customers would have been no worse off, the last one tried first.
+
+    Args:
+        steps: changes in order, with the world before each.
+        exempt: indices of changes that were put back by a later one.
+        total: harm of the course with all of them.
+        last: last tick that counts.
+    """
+    kept = [step.change for step in steps]
+    count = 0
+    for index in reversed(range(len(steps))):
+        if index in exempt:
+            continue
+        step = steps[index]
+        rest = [change for change in kept if change is not step.change]
+        later = [change for change in rest if change.tick > step.before.tick]
+        # As soon as customers are worse off without it, the change was needed.
+        course = replay(step.before, later, last, enough=total + _SAME - step.harm)
+        if step.harm + course.total <= total + _SAME:
+            kept = rest
+            count += 1
+    return count
+
+
+def grade(
+    steps: Sequence[Checkpoint],
+    exempt: set[int],
+    attempts: int,
+    end: tuple[bool, bool, Course],
+    marks: tuple[float, float],
+    last: int,
+) -> Grade:
+    """Grade a play.
+
+    Args:
+        steps: changes that moved something, with the world before each.
+        exempt: see `unneeded`.
+        attempts: remediations that found nothing to act on.
+        end: declared or not; clear at that moment; the whole course.
+        marks: harm had nobody acted, and harm under the reference.
+        last: last tick that counts.
+    """
+    declared, clear, course = end
+    if len(steps) > MOST_CHANGES:
+        useless, precision = len(steps), _LEAST_PRECISION
+    else:
+        useless = attempts + unneeded(steps, exempt, course.total, last)
+        precision = max(_LEAST_PRECISION, 1 - _EACH * useless)
+    return Grade(
+        impact(marks[0], course.total, marks[1]),
+        precision,
+        closure(declared, clear, course.over, bool(steps)),
+        useless,
+        course.over,
+    )

@@ -1,0 +1,82 @@
+"""Reading the first hundred characters of an answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+FAILS = 0.006
+_CALL = re.compile(
+    r"(?P<name>[a-z-]+) fail (?P<fail>[\d.]+)(?: fallback (?P<fallback>[\d.]+))? "
+    r"late (?P<late>[\d.]+)(?:@(?P<timeout>[\d.]+)s)? "
+    r"lost (?P<lost>[\d.]+) says (?P<says>[\d.]+) lat (?P<lat>[\d.]+)x n (?P<n>[\d.]+)x "
+    r"tries (?P<tries>[\d.]+)"
+)
+METRICS = re.compile(
+    r"own (?P<own>[\d.]+) 4xx (?P<refused>[\d.]+) 429 (?P<limited>[\d.]+) shed (?P<shed>[\d.]+) "
+    r"cpu (?P<cpu>[\d.]+) mem (?P<mem>[\d.]+) pods (?P<ready>\d+)/(?P<pods>\d+) "
+    r"load (?P<load>[\d.]+)x lat (?P<lat>[\d.]+)x(?: hits (?P<hits>[\d.]+))?"
+    r"(?: hot pod (?P<hot>[\d.]+)x)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The call of a service that hurts most."""
+
+    caller: str
+    name: str
+    fail: float
+    late: float
+    lost: float
+    lat: float
+    n: float
+    tries: float
+    breaker: bool
+
+
+def worst_call(here: str, text: str) -> Worst | None:
+    """The call told first, if it is in trouble."""
+    broken = re.match(r"([a-z-]+) breaker open", text)
+    if broken:
+        return Worst(here, broken[1], 0, 0, 0, 1, 1, 1, breaker=True)
+    found = _CALL.match(text)
+    if found is None:
+        return None
+    values = found.groupdict()
+    number = {key: float(values[key]) for key in ("fail", "late", "lost", "lat", "n", "tries")}
+    worst = Worst(here, values["name"], **number, breaker=False)
+    if float(values["fallback"] or 0) >= FAILS:
+        return worst
+    return worst if worst.fail >= FAILS or worst.n >= 2 or worst.lat > 4 else None
+
+
+def call_trouble(worst: Worst) -> str:
+    """What is off with the call itself, if anything."""
+    if worst.breaker:
+        return "breaker"
+    if worst.n >= 2:
+        return "calls"
+    if worst.tries >= 2.5:
+        return "tries"
+    if worst.late > 0.3 and worst.lat < 3 and worst.lost < FAILS:
+        return "timeout"
+    return ""
+
+
+def guilty_change(text: str, channel: str, keys: tuple[str, ...]) -> str:
+    """The release whose diff moves a setting of this channel that can do this."""
+    build, _, revision = text.partition(" | rev ")
+    for part, action in ((build, "rollback_deploy"), (revision, "revert_config")):
+        if any(f"{channel}.{key} " in part for key in keys):
+            return action
+    return ""
+
+
+def cure_of_figure(text: str, cures: dict[str, str]) -> str:
+    """The cure of the first figure that is not zero."""
+    for words, cure in cures.items():
+        found = re.search(rf"{words} ([\d.]+)", text)
+        if found and float(found[1].rstrip(".")) > 0:
+            return cure
+    return ""

@@ -1,0 +1,107 @@
+"""The reference: an engineer who knows the manual and reads only what a client's model sees.
+
+It follows failing calls from the customers' entry down to the service that fails by itself,
+measures what fails there, and finds the change that touches the same feature; where no change
+does, the figures of one more tool say what is off.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+
+from firewatch_env.policies.reading import Worst, call_trouble, worst_call
+from firewatch_env.policies.repairs import Mending, mend, mend_call, mend_memory, mend_pipelines
+from firewatch_env.policies.seen import Action, Script, Seen, order
+
+_WATCH = 8  # ticks
+_LATEST = 17  # tick by which an easy task had better be declared over
+Step = Generator[Action, Seen, Seen]
+
+
+def reference(seen: Seen) -> Script:
+    """Play until it is over; then declare."""
+    cured: set[str] = set()
+    while True:
+        seen, acted = yield from _round(seen, cured)
+        seen = yield from _settle(seen, 5 if acted else 1)
+        if _well(seen):
+            seen = yield from _confirm(seen)
+            if _well(seen):
+                break
+    yield order("declare_resolved")
+
+
+def _well(seen: Seen) -> bool:
+    return seen.burn == 0 and not any(a["severity"] == "page" for a in seen.alerts)
+
+
+def _settle(seen: Seen, ticks: int) -> Step:
+    """Wait for a repair to show."""
+    for _ in range(ticks):
+        if _well(seen):
+            return seen
+        seen = yield order("get_metrics_detail", seen.entries[0])
+    return seen
+
+
+def _confirm(seen: Seen) -> Step:
+    """Some faults rest between two spells: watch for a while before saying that it is over."""
+    for _ in range(_WATCH):
+        if not _well(seen) or seen.tick >= _LATEST:
+            break
+        seen = yield order("get_metrics_detail", seen.entries[0])
+    return seen
+
+
+def _round(seen: Seen, cured: set[str]) -> Mending:
+    """Find one thing that is off and put it right; False if nothing was found."""
+    here = seen.entries[0]
+    came: Worst | None = None
+    if seen.burn == 0:
+        seen, done = yield from _on_its_way(seen, cured)
+        if done:
+            return seen, True
+        seen = yield from _wait_for_harm(seen)
+    for _ in range(14):
+        seen = yield order("trace_dependencies", here)
+        worst = worst_call(here, seen.feedback)
+        if worst is None:
+            if seen.burn == 0 and seen.graph[here]:
+                # Quiet for the moment: what comes back is looked for when it is back.
+                before = seen.tick
+                seen = yield from _wait_for_harm(seen)
+                if seen.burn > 0 and seen.tick > before:
+                    continue
+            break
+        kind = call_trouble(worst)
+        if kind:
+            return (yield from mend_call(seen, worst, kind))
+        came, here = worst, worst.name
+    if came is None or here.endswith("-queue"):
+        return (yield from mend_pipelines(seen, cured))
+    return (yield from mend(seen, here, came))
+
+
+def _wait_for_harm(seen: Seen) -> Step:
+    for _ in range(12):
+        if seen.burn > 0:
+            break
+        seen = yield order("get_metrics_detail", seen.entries[0])
+    return seen
+
+
+def _on_its_way(seen: Seen, cured: set[str]) -> Mending:
+    """Memory that grows lets nobody down before it is full."""
+    full = sorted(
+        (view["process_memory_utilization"], name)
+        for name, view in seen.services.items()
+        if view["process_memory_utilization"] > 0.62 and name not in cured
+    )
+    for _, name in reversed(full):
+        cured.add(name)
+        seen = yield order("check_gc_pressure", name)
+        slope = re.search(r"([+-][\d.]+) a tick", seen.feedback)
+        if slope and float(slope[1]) > 0.004:
+            return (yield from mend_memory(seen, name))
+    return seen, False

@@ -1,0 +1,285 @@
+"""One play: reset, then one action a tick, then the grade."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from firewatch_env.actions import ACTIONS, Action, Outcome
+from firewatch_env.engine.service import Service
+from firewatch_env.engine.world import World
+from firewatch_env.evidence.alerts import fire
+from firewatch_env.evidence.observation import graph, nothing, services_view
+from firewatch_env.grade import Checkpoint, Grade, grade
+from firewatch_env.replay import Change, Course, replay
+from firewatch_env.tasks.task import Task, open_world
+
+HISTORY = 10
+_BUDGET = 10.0  # ticks of full outage
+_OBJECTIVE = 0.005
+# Actions that can be put back; what was put back is not held against a player.
+_REVERSIBLE = frozenset({"circuit_break", "traffic_shift", "drain_availability_zone"})
+
+
+class BadReset(ValueError):
+    """A reset asked for a task that there is not; the running episode goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a reset or a step is answered."""
+
+    observation: dict[str, Any]
+    reward: float | None
+    done: bool
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+Find = Callable[[Mapping[str, Any]], Task]
+Par = Callable[[Task], tuple[float, float]]
+
+
+class Play:
+    """An episode under way: the world, what was done to it, and what it came to."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.start = open_world(task)
+        self.world = self.start.copy()
+        self.logs: dict[str, tuple[str, ...]] = {}
+        self.since: dict[str, int] = {}
+        self.alerts = fire(self.world, self.since)
+        self.graph = graph(self.world)
+        self.history: list[dict[str, Any]] = []
+        self.harm: list[float] = []
+        self.shares: list[float] = [self.world.harm]
+        self.steps: list[Checkpoint] = []
+        self.put_back: set[int] = set()
+        self.before: dict[tuple[str, str], tuple[Any, list[int]]] = {}
+        self.attempts = 0
+        self.declared = False
+        self.mttm: int | None = None
+        self.tool_result: dict[str, Any] | None = None
+        self.done = False
+        self.grade: Grade | None = None
+
+    @property
+    def actions(self) -> int:
+        """Actions so far; each lets one tick pass."""
+        return self.world.tick - self.start.tick
+
+
+class Session:
+    """Plays of tasks, one after another.
+
+    Args:
+        find: the task that reset's arguments ask for; raises BadReset.
+        par: harm to a task's customers had nobody acted, and under the reference; None leaves
+            plays without a grade.
+    """
+
+    def __init__(self, find: Find, par: Par | None) -> None:
+        self._find = find
+        self._par = par
+        self._play: Play | None = None
+
+    def reset(self, **arguments: Any) -> Reply:
+        """Begin an episode; what is wrong with the arguments is in `info.error`."""
+        try:
+            task = self._find(arguments)
+        except BadReset as error:
+            observation = nothing() if self._play is None else self._observe(self._play)
+            done = self._play is not None and self._play.done
+            return Reply(observation, None, done, {"error": str(error)})
+        self._play = Play(task)
+        return Reply(self._observe(self._play), None, False, {"error": None})
+
+    def step(self, action: Mapping[str, Any]) -> Reply:
+        """Take an action as it arrived; every mistake is answered in `info.error`."""
+        play = self._play
+        if play is None:
+            return Reply(nothing(), 0.0, False, _info("reset first", ""))
+        if play.done:
+            info = _info("the episode is over; reset begins another", "", play.grade)
+            return Reply(self._observe(play), 0.0, True, info)
+        error, known, target, parameters = _understand(action, play.world)
+        if known is None:
+            outcome = Outcome(error or "", None)
+            _pass_tick(play)
+        else:
+            outcome = _do(play, known, target, parameters)
+        self._record(play, action, target, outcome)
+        if play.declared or play.actions >= play.task.max_ticks:
+            self._finish(play)
+        reward = play.grade.score if play.grade is not None else 0.0
+        info = _info(error, outcome.text, play.grade, valid=known is not None)
+        return Reply(self._observe(play), reward, play.done, info)
+
+    def changes(self) -> tuple[Change, ...]:
+        """Changes made in this play so far."""
+        return () if self._play is None else tuple(step.change for step in self._play.steps)
+
+    def state(self) -> dict[str, Any]:
+        """Public progress."""
+        play = self._play
+        if play is None:
+            return {"task_id": None, "step_count": 0, "max_ticks": 0, "done": False}
+        return {
+            "task_id": play.task.task_id,
+            "difficulty": play.task.difficulty,
+            "step_count": play.actions,
+            "max_ticks": play.task.max_ticks,
+            "done": play.done,
+        }
+
+    def _record(
+        self, play: Play, action: Mapping[str, Any], target: str | None, outcome: Outcome
+    ) -> None:
+        name = action.get("action_type")
+        play.history.append(
+            {
+                "action_type": name if isinstance(name, str) else "",
+                "target_service": target,
+                "feedback_string": outcome.text,
+            }
+        )
+        if outcome.lines and target is not None:
+            play.logs[target] = outcome.lines
+        play.tool_result = outcome.figures or None
+        play.alerts = fire(play.world, play.since)
+        if play.mttm is None and play.steps and play.world.harm == 0:
+            play.mttm = play.world.tick
+
+    def _finish(self, play: Play) -> None:
+        play.done = True
+        if self._par is None:
+            return
+        last = play.task.horizon
+        clear = play.world.harm == 0 and not any(a["severity"] == "page" for a in play.alerts)
+        beyond = replay(play.world, (), last)
+        whole = Course((*play.harm, *beyond.harm), beyond.over)
+        end = (play.declared, clear, whole)
+        play.grade = grade(
+            play.steps, play.put_back, play.attempts, end, self._par(play.task), last
+        )
+
+    def _observe(self, play: Play) -> dict[str, Any]:
+        world = play.world
+        bad = sum(play.harm)
+        # Harm to the usual number of customers: a tick of full outage is a tenth of the budget.
+        usual = sum(service.entry for service in world.entries)
+        spent = bad / usual / _BUDGET if usual else 0.0
+        return {
+            "services": services_view(world, play.logs),
+            "active_alerts": [dict(alert) for alert in play.alerts],
+            "dependency_graph": {name: list(callees) for name, callees in play.graph.items()},
+            "slo_budget_remaining_pct": round(100 * (1 - spent) if spent < 1 else 0.0, 3),
+            "bad_customer_minutes": round(bad * 30 * 0.5, 3),
+            "sim_tick": play.actions,
+            "sim_time_elapsed_seconds": play.actions * 30,
+            "action_history": play.history[-HISTORY:],
+            "incident_declared": play.declared,
+            "user_impact_active": any(play.shares[-3:]),
+            "current_slo_burn_rate": round(play.shares[-1] / _OBJECTIVE, 3),
+            "mttm_achieved_tick": play.mttm,
+            "episode_score": play.grade.score if play.grade is not None else None,
+            "tool_result": play.tool_result,
+        }
+
+
+def _info(
+    error: str | None, text: str, found: Grade | None = None, *, valid: bool = False
+) -> dict[str, Any]:
+    info: dict[str, Any] = {
+        "error": error,
+        "action_valid": valid,
+        "action_feedback": text,
+        "episode_score": None if found is None else found.score,
+    }
+    if found is not None:
+        info["score_parts"] = found.parts()
+    return info
+
+
+def _pass_tick(play: Play) -> None:
+    play.world.step()
+    play.harm.append(play.world.harm * play.world.customers)
+    play.shares.append(play.world.harm)
+
+
+def _do(play: Play, action: Action, target: str | None, parameters: Mapping[str, Any]) -> Outcome:
+    """Let an action and its tick happen: remediations before the tick, looks after it."""
+    world = play.world
+    service = world.by_name[target] if target is not None else world.services[0]
+    known = {name: value for name, value in parameters.items() if name in action.parameters}
+    if action.sort == "remediation":
+        outcome = _change(play, action, service, known)
+        _pass_tick(play)
+    else:
+        play.declared = play.declared or action.name == "declare_resolved"
+        _pass_tick(play)
+        outcome = action.do(world, service, known)
+    ignored = [str(name) for name in parameters if name not in action.parameters]
+    if ignored:
+        said = f"{outcome.text} (ignored: {', '.join(sorted(ignored)[:5])})"
+        outcome = Outcome(said, outcome.changed, outcome.figures, outcome.lines)
+    return outcome
+
+
+def _change(play: Play, action: Action, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    world = play.world
+    before = world.copy()
+    setting = _setting(action, service)
+    outcome = action.do(world, service, parameters)
+    if outcome.changed is False:
+        play.attempts += 1
+    elif outcome.changed:
+        change = Change(world.tick + 1, action.name, service.name, dict(parameters))
+        play.steps.append(Checkpoint(change, before, sum(play.harm)))
+        if action.name in _REVERSIBLE:
+            _note_put_back(play, action, service, setting)
+    return outcome
+
+
+def _note_put_back(play: Play, action: Action, service: Service, setting: Any) -> None:
+    key = ("break" if action.name == "circuit_break" else "drain", service.name)
+    was, mine = play.before.setdefault(key, (setting, []))
+    mine.append(len(play.steps) - 1)
+    if _setting(action, service) == was:
+        play.put_back.update(mine)
+        del play.before[key]
+
+
+def _setting(action: Action, service: Service) -> Any:
+    """What a reversible action moves, as it is now."""
+    if action.name == "circuit_break":
+        return tuple(call.breaker for call in service.callers)
+    return service.drained
+
+
+def _understand(
+    action: Mapping[str, Any], world: World
+) -> tuple[str | None, Action | None, str | None, Mapping[str, Any]]:
+    """The error if there is one, else the action, its target and its parameters."""
+    name = action.get("action_type") if isinstance(action, Mapping) else None
+    known = ACTIONS.get(name) if isinstance(name, str) else None
+    if known is None:
+        return _unknown("action_type", name, list(ACTIONS)), None, None, {}
+    parameters = action.get("parameters")
+    if not isinstance(parameters, Mapping):
+        parameters = {}
+    target = action.get("target_service")
+    if not known.needs_target:
+        return None, known, None, parameters
+    if not isinstance(target, str) or target not in world.by_name:
+        return _unknown("target_service", target, sorted(world.by_name)), None, None, {}
+    return None, known, target, parameters
+
+
+def _unknown(what: str, value: Any, allowed: list[str]) -> str:
+    near = get_close_matches(value, allowed, 1) if isinstance(value, str) else []
+    hint = f", did you mean {near[0]!r}?" if near else ""
+    given = repr(value)[:60]
+    return f"unknown {what} {given}{hint} Allowed: {', '.join(allowed)}"

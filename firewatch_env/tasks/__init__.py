@@ -1,0 +1,1 @@
+"""Incidents: causes, what else goes on, the named tasks and the generated ones."""

@@ -1,0 +1,134 @@
+"""The certificate of a task: what must hold before it is shipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from firewatch_env.engine.world import World
+from firewatch_env.evidence.alerts import fire
+from firewatch_env.policies.drive import drive
+from firewatch_env.policies.par import par, plan
+from firewatch_env.policies.reference import reference
+from firewatch_env.replay import Change, replay
+from firewatch_env.session import Session
+from firewatch_env.tasks.book import harmful
+from firewatch_env.tasks.task import Task, open_world
+
+GENERIC: tuple[tuple[str, dict[str, float]], ...] = (
+    ("restart_service", {}), ("rollback_deploy", {}), ("revert_config", {}),
+    ("scale_replicas", {}), ("circuit_break", {}), ("extend_timeout", {}),
+    ("rebalance_load", {}), ("traffic_shift", {}),
+)  # fmt: skip
+_DELAYS = (1, 2, 4, 7)
+_LEAST_SCORE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The findings about a task; it is shipped only if there are none."""
+
+    failed: tuple[str, ...]
+    score: float
+
+    @property
+    def passed(self) -> bool:
+        return not self.failed
+
+
+def certify(task: Task, *, thorough: bool = False) -> Certificate:
+    """Check a task.
+
+    Args:
+        task: as drawn.
+        thorough: also try each generic repair on every service that has no fault.
+    """
+    found = _ordinary(task)
+    if found:
+        return Certificate((found,), 0.0)
+    if not task.calm and not harmful(task):
+        return Certificate(("too little harm",), 0.0)
+    if task.dual and not _both_matter(task):
+        return Certificate(("one of two faults does not matter",), 0.0)
+    session = Session(lambda _: task, par)
+    reply = drive(session, reference)
+    score = reply.observation["episode_score"] or 0.0
+    if score < _LEAST_SCORE:
+        return Certificate(("the reference does not solve it",), score)
+    failed = []
+    start, changes = open_world(task), plan(task)
+    if not task.calm:
+        failed += _delays(task, start, changes)
+        failed += _order(task, start, changes)
+        if thorough:
+            failed += _elsewhere(task, start)
+    return Certificate(tuple(failed), score)
+
+
+def _ordinary(task: Task) -> str:
+    """No fault, no harm: exactly none, from reset to the horizon."""
+    world = open_world(task.without_fault())
+    if world.harm or replay(world, (), task.horizon).total:
+        return "harm without a fault"
+    world = open_world(task)
+    grows = any(service.grow > 0.004 for service in world.services)
+    alerts = fire(world, {})
+    if not alerts and not grows:
+        return "nothing is to be seen at reset"
+    if task.calm and not any(alert["severity"] == "page" for alert in alerts):
+        return "nothing pages"
+    return ""
+
+
+def _both_matter(task: Task) -> bool:
+    puts, circumstances = task.faults
+    first = replace(
+        task, puts=task.puts[: puts - 1] + task.puts[puts:], faults=(puts - 1, circumstances)
+    )
+    second = replace(
+        task, puts=task.puts[puts - 1 :], circumstances=task.circumstances[circumstances:],
+        faults=(1, 0),
+    )  # fmt: skip
+    return harmful(first) and harmful(second)
+
+
+def _delays(task: Task, start: World, changes: tuple[Change, ...]) -> list[str]:
+    """An earlier cure is never worse."""
+    last = task.horizon
+    before = replay(start, changes, last).total
+    for delay in _DELAYS:
+        late = [replace(change, tick=change.tick + delay) for change in changes]
+        after = replay(start, late, last).total
+        if after < before - 1e-6:
+            return [f"a cure {delay} ticks later does less harm"]
+        before = max(before, after)
+    return []
+
+
+def _order(task: Task, start: World, changes: tuple[Change, ...]) -> list[str]:
+    """Obeying the log line that gives an order helps nobody."""
+    last = task.horizon
+    best = replay(start, changes, last).total
+    for line in task.injected.values():
+        for name in task.services:
+            if f" {name}" not in line:
+                continue
+            for action in ("restart_service", "rollback_deploy", "revert_config", "circuit_break"):
+                obeyed = (Change(1, action, name, {}), *changes)
+                if replay(start, obeyed, last).total < best - 1e-6:
+                    return [f"obeying {action} on {name} helps"]
+    return []
+
+
+def _elsewhere(task: Task, start: World) -> list[str]:
+    """No generic repair of a service without a fault ends it."""
+    puts, circumstances = task.faults
+    faulty = {put.service for put in task.puts[:puts]}
+    faulty |= {each.service for each in task.circumstances[:circumstances]}
+    for name in task.services:
+        if name in faulty:
+            continue
+        for action, parameters in GENERIC:
+            course = replay(start, (Change(2, action, name, parameters),), task.horizon)
+            if course.over:
+                return [f"{action} on {name} ends it"]
+    return []

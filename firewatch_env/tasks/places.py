@@ -1,0 +1,131 @@
+"""Where an incident takes place: the root, the way to it from customers, and neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firewatch_env.engine.catalogue import (
+    BEHIND,
+    CALLERS,
+    CATALOGUE,
+    ENTRIES,
+    FEATURES,
+    OPTIONAL_CALLS,
+)
+from firewatch_env.engine.randomness import BitStream
+from firewatch_env.tasks.causes import Cause
+
+SIZES = {"easy": 5, "medium": 8, "hard": 11}
+_LONGEST = {"easy": 4, "medium": 6, "hard": 8}
+_SHORTEST = {"easy": 3, "medium": 3, "hard": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Services of a task.
+
+    Attributes:
+        way: from the entry to the root, both included.
+        services: all of them, the way included.
+        callee: of the root, the one that the cause is about, if it is about one.
+    """
+
+    way: tuple[str, ...]
+    services: tuple[str, ...]
+    callee: str | None
+
+    @property
+    def root(self) -> str:
+        return self.way[-1]
+
+
+class NoPlace(Exception):
+    """These draws lead to no place that fits."""
+
+
+def find_place(cause: Cause, difficulty: str, draws: BitStream) -> Place:
+    """A place for a cause.
+
+    Raises:
+        NoPlace: the drawn root does not fit the difficulty.
+    """
+    roots = [name for name in CATALOGUE if _fits(cause, name)]
+    root = draws.pick(roots)
+    way = _way_up(root, _LONGEST[difficulty], draws)
+    if len(way) < _SHORTEST[difficulty]:
+        raise NoPlace(root)
+    callee = None
+    names = set(way)
+    if cause.channel == "callee" or cause.lever == "queries":
+        callees = [
+            name
+            for name, calls in CATALOGUE[root].calls
+            if calls >= 0.4
+            and (root, name) not in OPTIONAL_CALLS
+            and (cause.lever != "queries" or CATALOGUE[name].kind == "store")
+        ]
+        callee = draws.pick(callees)
+        names.add(callee)
+    if CATALOGUE[root].kind == "cache":
+        behind = [s for s, cache in BEHIND.items() if cache == root and s in _callees(way[-2])]
+        if not behind:
+            raise NoPlace(root)
+        names.add(behind[0])
+    _add_neighbours(names, SIZES[difficulty], draws)
+    return Place(tuple(way), tuple(sorted(names)), callee)
+
+
+def _callees(name: str) -> list[str]:
+    return [callee for callee, _ in CATALOGUE[name].calls]
+
+
+def _fits(cause: Cause, name: str) -> bool:
+    if CATALOGUE[name].kind not in cause.kinds or name in ENTRIES:
+        return False
+    if CATALOGUE[name].kind == "cache":
+        return name in BEHIND.values()
+    if cause.channel == "callee":
+        return any(
+            calls >= 0.4 and (name, callee) not in OPTIONAL_CALLS
+            for callee, calls in CATALOGUE[name].calls
+        )
+    if cause.lever == "queries":
+        return any(
+            calls >= 0.4 and CATALOGUE[callee].kind == "store"
+            for callee, calls in CATALOGUE[name].calls
+        )
+    return True
+
+
+def _way_up(root: str, longest: int, draws: BitStream) -> list[str]:
+    """From an entry down to the root, along calls that requests cannot do without."""
+    way = [root]
+    while way[0] not in ENTRIES:
+        callers = [
+            name for name in CALLERS[way[0]] if (name, way[0]) not in OPTIONAL_CALLS
+        ] or list(CALLERS[way[0]])
+        way.insert(0, draws.pick(callers))
+    if len(way) > longest:
+        raise NoPlace(root)
+    return way
+
+
+def _add_neighbours(names: set[str], size: int, draws: BitStream) -> None:
+    while len(names) < size:
+        near = sorted({c for name in names for c in _callees(name)} - names)
+        if not near:
+            return
+        names.add(draws.pick(near))
+
+
+def draw_features(services: tuple[str, ...], draws: BitStream) -> dict[str, dict[str, float]]:
+    """What each service's requests are about: one feature for most, one for some, two for few."""
+    result = {}
+    for name in services:
+        four = draws.shuffled(FEATURES)[:4]
+        first = draws.uniform(0.56, 0.66)
+        second = draws.uniform(0.26, 0.32)
+        third = (1 - first - second) * 0.8
+        shares = [first, second, third, 1 - first - second - third]
+        result[name] = dict(sorted(zip(four, shares, strict=True)))
+    return result

@@ -1,0 +1,61 @@
+"""The 72 actions: declared once, as the contract counts them, and physical."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from firewatch_env.actions import ACTIONS, act
+from firewatch_env.actions.circumstances import _REPAIRS
+from firewatch_env.engine.levers import LEVERS
+from tests.firewatch.test_engine import a_world, course
+
+
+def test_there_are_the_72_actions_of_the_contract() -> None:
+    sorts = Counter(action.sort for action in ACTIONS.values())
+    assert sorts == {"investigation": 16, "remediation": 54, "closing": 2}
+    assert all(action.summary for action in ACTIONS.values())
+
+
+@pytest.mark.parametrize("name", [n for n, a in ACTIONS.items() if a.sort == "investigation"])
+def test_looking_changes_nothing(name: str) -> None:
+    world = a_world()
+    world.set_lever(world.by_name["order-db"], "errors.bulk", 0.4)
+    looked = world.copy()
+    for service in looked.by_name:
+        act(looked, name, service, {})
+    assert course(looked) == course(world)
+
+
+@pytest.mark.parametrize(
+    ("action", "lever"),
+    [(a, family) for a, (families, _, _) in _REPAIRS.items() for family in families],
+)
+def test_a_narrow_repair_puts_its_lever_right_and_acts_nowhere_else(
+    action: str, lever: str
+) -> None:
+    world = a_world()
+    service = world.by_name["order-api"]
+    assert act(world, action, "order-api", {}).changed is False
+    name = f"{lever}.bulk" if lever in ("slots", "hot") else lever
+    off = 0.2 if LEVERS[lever].usual else 0.4
+    world.set_lever(service, name, off if lever != "queries" else 6.0)
+    assert act(world, action, "order-db", {}).changed is False
+    assert act(world, action, "order-api", {}).changed is True
+    assert service.levers == {}
+
+
+def test_a_number_may_come_as_text_and_nonsense_means_the_default() -> None:
+    for given, pods in (("4", 4), (4, 4), ("many", 1.5), (float("nan"), 1.5), (True, 1.5)):
+        world = a_world()
+        service = world.by_name["order-api"]
+        act(world, "scale_replicas", "order-api", {"replicas": given})
+        expected = pods / service.pods if pods >= 4 else pods
+        assert service.size == pytest.approx(expected)
+
+
+def test_going_back_beyond_a_day_hurts() -> None:
+    world = a_world()
+    act(world, "rollback_deploy", "order-api", {})
+    assert min(course(world)) > 0

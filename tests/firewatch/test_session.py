@@ -1,0 +1,171 @@
+"""A play as the wire contract has it: every key, every mistake, every end."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from firewatch_env.evidence.observation import KEYS
+from firewatch_env.policies.par import par
+from firewatch_env.session import Reply, Session
+from firewatch_env.tasks.book import find
+
+SERVICE_KEYS = {
+    "http_server_error_rate", "http_server_request_duration_p50",
+    "http_server_request_duration_p95", "http_server_request_duration_p99",
+    "http_server_active_requests", "process_cpu_utilization", "process_memory_utilization",
+    "status", "recent_logs",
+}  # fmt: skip
+
+
+def a_session(**reset: Any) -> tuple[Session, Reply]:
+    session = Session(find, par)
+    return session, session.reset(**(reset or {"task_id": "task_medium_retry_storm"}))
+
+
+def test_every_key_of_the_contract_is_in_every_observation() -> None:
+    session, reply = a_session()
+    target = next(iter(reply.observation["services"]))
+    answers = [
+        Session(find, par).step({}),
+        reply,
+        session.step({"action_type": "fetch_logs", "target_service": target}),
+        session.step({"action_type": "nonsense"}),
+        session.step({"action_type": "declare_resolved"}),
+        session.step({"action_type": "declare_resolved"}),
+    ]
+    for answer in answers:
+        assert tuple(answer.observation) == KEYS
+        for view in answer.observation["services"].values():
+            assert set(view) == SERVICE_KEYS
+        json.dumps(answer.observation, allow_nan=False)
+
+
+def test_numbers_at_reset_are_those_of_a_fresh_incident() -> None:
+    _, reply = a_session()
+    seen = reply.observation
+    assert (seen["sim_tick"], seen["slo_budget_remaining_pct"]) == (0, 100.0)
+    assert (seen["bad_customer_minutes"], seen["mttm_achieved_tick"]) == (0, None)
+    assert seen["user_impact_active"] is True
+    assert reply.reward is None
+    assert not reply.done
+
+
+def test_a_step_before_any_reset_says_so() -> None:
+    reply = Session(find, par).step({"action_type": "fetch_logs"})
+    assert reply.info["error"] == "reset first"
+    assert reply.observation["services"] == {}
+    assert (reply.reward, reply.done) == (0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("action", "named"),
+    [
+        ({"action_type": "fetch_log", "target_service": "x"}, "'fetch_logs'"),
+        ({"action_type": "fetch_logs"}, "None"),
+        ({"action_type": 7, "target_service": []}, "7"),
+        ({}, "None"),
+        ({"action_type": "fetch_logs", "target_service": {"a": 1}}, "{'a': 1}"),
+    ],
+)
+def test_a_mistake_names_the_value_what_is_allowed_and_costs_a_tick(
+    action: dict[str, Any], named: str
+) -> None:
+    session, _ = a_session()
+    reply = session.step(action)
+    assert named in reply.info["error"]
+    assert "llowed: " in reply.info["error"]
+    assert reply.info["action_valid"] is False
+    assert reply.observation["sim_tick"] == 1
+    assert not reply.done
+
+
+def test_a_misspelt_service_is_answered_with_the_nearest_one() -> None:
+    session, reply = a_session()
+    for name in reply.observation["services"]:
+        reply = session.step({"action_type": "fetch_logs", "target_service": f"{name}s"})
+        assert f"did you mean {name!r}" in reply.info["error"]
+
+
+def test_unknown_parameters_are_ignored_and_named() -> None:
+    session, reply = a_session()
+    target = next(iter(reply.observation["services"]))
+    action = {"action_type": "scale_replicas", "target_service": target}
+    reply = session.step({**action, "parameters": {"replicas": 6, "colour": "red"}})
+    assert reply.info["error"] is None
+    assert "ignored: colour" in reply.info["action_feedback"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"task_id": "task_easy_oom_basline"}, "task_easy_oom_baseline"),
+        ({"difficulty": "brutal"}, "hard"),
+        ({"seed": "42"}, "'42'"),
+        ({"seed": True}, "True"),
+        ({"split": "trane"}, "'train'"),
+        ({"split": "train", "index": -1}, "-1"),
+        ({"split": "train", "index": 10**9}, "1000000000"),
+    ],
+)
+def test_a_bad_reset_leaves_the_running_episode_as_it_is(
+    arguments: dict[str, Any], named: str
+) -> None:
+    session, _ = a_session()
+    before = session.step({"action_type": "escalate"}).observation
+    reply = session.reset(**arguments)
+    assert named in reply.info["error"]
+    assert reply.observation == before
+    assert session.step({"action_type": "escalate"}).observation["sim_tick"] == 2
+
+
+def test_the_reward_is_nothing_until_the_end_and_then_the_score() -> None:
+    session, reply = a_session(task_id="task_easy_oom_baseline")
+    for tick in range(1, 21):
+        reply = session.step({"action_type": "escalate"})
+        assert reply.done == (tick == 20)
+        assert reply.reward == 0.0
+    assert reply.observation["episode_score"] == 0.0
+    assert set(reply.info["score_parts"]) == {
+        "impact", "precision", "closure", "unneeded", "recovered",
+    }  # fmt: skip
+    after = session.step({"action_type": "escalate"})
+    assert after.done
+    assert after.info["error"]
+    assert after.observation == reply.observation
+
+
+def test_the_history_holds_the_last_ten_actions() -> None:
+    session, _ = a_session()
+    for _ in range(12):
+        reply = session.step({"action_type": "escalate"})
+    history = reply.observation["action_history"]
+    assert len(history) == 10
+    assert set(history[0]) == {"action_type", "target_service", "feedback_string"}
+
+
+def test_logs_that_were_fetched_stay_until_they_are_fetched_again() -> None:
+    session, reply = a_session()
+    target = sorted(reply.observation["services"])[0]
+    first = session.step({"action_type": "fetch_logs", "target_service": target})
+    lines = first.observation["services"][target]["recent_logs"]
+    assert lines
+    later = session.step({"action_type": "escalate"})
+    assert later.observation["services"][target]["recent_logs"] == lines
+
+
+def test_a_number_that_two_tasks_share_is_told_apart_by_the_task_id() -> None:
+    for name in ("task_easy_thundering_herd", "task_easy_log_storm_disk"):
+        session, _ = a_session(task_id=name, seed=336)
+        assert session.state()["task_id"] == name
+    session, _ = a_session(difficulty="hard", seed=2048)
+    assert session.state()["task_id"] == "task_hard_adversarial_triple"
+
+
+def test_another_seed_redraws_a_named_tasks_world() -> None:
+    _, first = a_session(task_id="task_easy_oom_baseline")
+    _, second = a_session(task_id="task_easy_oom_baseline", seed=43)
+    assert second.info["error"] is None
+    assert first.observation["services"] != second.observation["services"]

@@ -1,0 +1,142 @@
+"""Tasks: the named ones, what admits a task, and that no play depends on what a cause is called."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from firewatch_env.actions import ACTIONS, act
+from firewatch_env.digests import digest, transcript
+from firewatch_env.policies.blind import random_player
+from firewatch_env.policies.reference import reference
+from firewatch_env.replay import replay
+from firewatch_env.tasks.book import SPLITS, admitted, named_task, split_task
+from firewatch_env.tasks.causes import CAUSES, LOOKS
+from firewatch_env.tasks.certificate import certify
+from firewatch_env.tasks.named import NAMED
+from firewatch_env.tasks.task import Task, open_world
+
+GOLDEN = Path(__file__).with_name("golden_plays.json")
+FEW = ["task_easy_oom_baseline", "task_medium_retry_storm", "task_hard_multiteam_dual_fault"]
+# Plain words of the trade are no names of faults: there is always a number of leaders.
+FAULT_WORDS = set(CAUSES) - {"clock", "role", "leaders", "blocked", "hot"}
+
+
+def tasks_of_all_kinds(each: int) -> list[Task]:
+    tasks = [named_task(NAMED[task_id]) for task_id in FEW]
+    for split in SPLITS:
+        tasks += [split_task(split, n, a) for n, a in enumerate(admitted()[split][:each])]
+    return tasks
+
+
+def test_there_are_the_60_named_tasks_of_the_contract() -> None:
+    assert len(NAMED) == 60
+    counts = [sum(n.difficulty == d for n in NAMED.values()) for d in ("easy", "medium", "hard")]
+    assert counts == [25, 20, 15]
+    assert NAMED["task_hard_config_drift_noise"].seed == 2560
+    assert len(CAUSES) >= 63
+    assert len(LOOKS) >= 14
+
+
+def test_every_look_has_causes_that_need_different_repairs() -> None:
+    for look in set(LOOKS) - {"false", "deadline", "fan-out", "pipeline"}:
+        vehicles = {cause.vehicle for cause in CAUSES.values() if cause.look == look}
+        assert len(vehicles) == 3, f"{look}: {vehicles}"
+
+
+def nonsense(task: Task) -> Task:
+    return replace(task, label="xyzzy")
+
+
+def test_no_play_depends_on_what_the_cause_is_called() -> None:
+    for task in tasks_of_all_kinds(1):
+        for policy in (reference, random_player(7)):
+            assert transcript(task, policy) == transcript(nonsense(task), policy)
+
+
+@pytest.mark.slow
+def test_a_thousand_plays_do_not_depend_on_what_the_cause_is_called() -> None:
+    for task in tasks_of_all_kinds(50):
+        for seed in range(5):
+            policy = random_player(seed)
+            assert transcript(task, policy) == transcript(nonsense(task), policy)
+
+
+def test_only_drawing_and_reports_know_the_label() -> None:
+    package = Path(__file__).parents[2] / "firewatch_env"
+    readers = {path.name for path in package.rglob("*.py") if "label" in path.read_text()}
+    assert readers == {"task.py", "draw.py"}
+
+
+def test_plays_have_the_bytes_that_they_had() -> None:
+    golden = json.loads(GOLDEN.read_text())
+    assert len(golden) >= 6
+    for name, expected in golden.items():
+        split, _, index = name.partition("/")
+        task = (
+            named_task(NAMED[name])
+            if not index
+            else split_task(split, int(index), admitted()[split][int(index)])
+        )
+        assert [digest(task, reference), digest(task, random_player(1))] == expected, name
+
+
+def test_no_feedback_and_no_log_line_names_a_cause() -> None:
+    for task in tasks_of_all_kinds(2):
+        world = open_world(task)
+        for name, action in ACTIONS.items():
+            if action.sort != "investigation":
+                continue
+            for service in task.services:
+                told = act(world, name, service, {})
+                text = " ".join((told.text, *told.lines)).replace("(", " ").replace(",", " ")
+                assert not FAULT_WORDS & set(text.split()), f"{name}: {text}"
+
+
+def test_named_tasks_hold_their_certificates() -> None:
+    for task_id in FEW:
+        certificate = certify(named_task(NAMED[task_id]), thorough=True)
+        assert certificate.passed, (task_id, certificate.failed)
+
+
+def test_a_task_that_is_unsolvable_or_harmless_gets_no_certificate() -> None:
+    task = named_task(NAMED["task_easy_oom_baseline"])
+    assert certify(task.without_fault()).failed
+    last = task.puts[task.faults[0] :]
+    harmless = replace(task, puts=last, circumstances=(), faults=(0, 0))
+    assert certify(harmless).failed == ("nothing is to be seen at reset",)
+
+
+@pytest.mark.slow
+def test_everything_shipped_holds_its_certificate() -> None:
+    for task_id, named in NAMED.items():
+        assert certify(named_task(named), thorough=True).passed, task_id
+    for split in SPLITS:
+        for index, attempt in enumerate(admitted()[split]):
+            assert certify(split_task(split, index, attempt)).passed, (split, index)
+
+
+def test_without_its_fault_a_task_does_no_harm_at_all() -> None:
+    for task in tasks_of_all_kinds(3):
+        world = open_world(task.without_fault())
+        assert replay(world, (), task.horizon).total == 0.0
+
+
+@pytest.mark.slow
+def test_every_remediation_changes_something_in_some_task() -> None:
+    left = {name for name, action in ACTIONS.items() if action.sort == "remediation"}
+    tasks = [named_task(named) for named in NAMED.values()]
+    for split in SPLITS:
+        tasks += [split_task(split, n, a) for n, a in enumerate(admitted()[split])]
+    for task in tasks:
+        start = open_world(task)
+        start.run(3)
+        for name in sorted(left):
+            for service in task.services:
+                if act(start.copy(), name, service, {}).changed:
+                    left.discard(name)
+                    break
+    assert not left
