@@ -11,7 +11,7 @@ from pydantic import Field
 
 from metric_tracker_rl.models import MetricTrackerRlState, RewardBreakdown
 from metric_tracker_rl.play import EpisodeView
-from metric_tracker_rl.splits import sealed_salt
+from metric_tracker_rl.splits import SEALED, sealed_salt
 from server.play import BREAKDOWN, Play
 
 CLOSED = "closed"
@@ -52,25 +52,25 @@ def record_of(play: Play, ended: str, timeline: int) -> EpisodeRecord:
         record.status = CLOSED
     record.score = 0.0 if play.final is None else play.final.reward
     record.reward_breakdown = None if play.final is None else play.final.content.get(BREAKDOWN)
-    record.config_digest = config_digest(view)
+    sealed = (play.arguments or {}).get("split") == SEALED
+    record.config_digest = config_digest(view, sealed=sealed)
     return record
 
 
-def config_digest(view: EpisodeView) -> str:
+def config_digest(view: EpisodeView, *, sealed: bool) -> str:
     """SHA-256 over the configuration and the rules of play.
 
     Of a sealed episode it is keyed with the salt: from a plain digest a seed could be found by
     trying.
     """
-    config, rules = view.episode.config, view.rules
+    config = view.episode.config
     parts = {
         "episode": config.identity,
         "anomalies": [asdict(anomaly) for anomaly in config.anomalies],
         "only_custom": config.only_custom,
-        "max_steps": rules.max_steps,
-        "max_submissions": rules.max_submissions,
+        **asdict(view.rules),
     }
     text = json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()
-    if view.sealed:
+    if sealed:
         return hmac.new(sealed_salt().encode(), text, hashlib.sha256).hexdigest()
     return hashlib.sha256(text).hexdigest()
