@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, await_health, free_port
+from live_server import ROOT, await_health, free_port
 
 PATIENCE_S = 60.0
 """Longest wait for what must happen at some time; no test depends on how soon."""

@@ -101,6 +101,8 @@ class Timeline:
         alive: whether anything can reach it; a play in memory is gone with its connection.
         memory: the connection in whose worker's memory it is; None where it is stored.
         owner: the connection that may go on with it.
+        answers: reply to each named request, and the number of submissions made by then.
+        submission: the number of submissions made by the time of the last reply.
     """
 
     episode_id: str
@@ -111,7 +113,8 @@ class Timeline:
     closed: bool = False
     memory: Connection | None = None
     owner: Connection | None = None
-    answers: dict[str, Told] = field(default_factory=dict)
+    answers: dict[str, tuple[Told, int]] = field(default_factory=dict)
+    submission: int = 0
 
     @property
     def stored(self) -> bool:
@@ -119,11 +122,13 @@ class Timeline:
 
     def play(self, action: dict[str, Any], request: str = "") -> Told:
         if request in self.answers:
-            return self.answers[request]
+            expected, self.submission = self.answers[request]
+            return expected
         over = self.session.done
         expected = told(plain(observed(self.session.step(call_from(action)))))
+        self.submission = self.session.submissions
         if request and not over:
-            self.answers[request] = expected
+            self.answers[request] = expected, self.submission
         return expected
 
     def record(self) -> tuple[Any, ...]:
@@ -254,7 +259,7 @@ class EveryWayToPlay(RuleBasedStateMachine):
         if found.breakdown is None:
             return
         key = (timeline.episode_id, timeline.number)
-        submission = (*key, timeline.session.submissions)
+        submission = (*key, timeline.submission)
         assert self.seen.setdefault(submission, found) == found
         assert len([each for each in self.seen if each[:2] == key]) <= 3
         if found.done:

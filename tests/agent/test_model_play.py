@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import KEY, Play
+from agent_support import KEY, Play
 from fake_model import FakeModel
 
 from metric_tracker_rl.agent.prompts import LAST_ROUND, REMINDER
