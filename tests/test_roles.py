@@ -49,14 +49,12 @@ def record(client: TestClient, episode_id: str) -> dict[str, Any]:
     return dict(client.get("/state", params={"episode_id": episode_id}).json())
 
 
-def as_player(app: Any) -> Any:
-    """The app as the gate opens it to the player's token."""
+TOKENS = {role: f"the {role}'s token, long enough" for role in ("trainer", "player")}
 
-    async def with_role(scope: Any, receive: Any, send: Any) -> None:
-        scope.setdefault("state", {})["role"] = "player"
-        await app(scope, receive, send)
 
-    return with_role
+def holder(app: Any, role: str) -> TestClient:
+    """A client that shows a role's token."""
+    return TestClient(app, headers={"authorization": f"Bearer {TOKENS[role]}"})
 
 
 def test_a_reset_gives_the_player_a_handle_that_does_not_tell_the_trainers(
@@ -284,9 +282,10 @@ def test_an_unknown_split_is_refused_at_the_start() -> None:
 
 
 def test_the_players_token_opens_only_what_a_player_may_do(tmp_path: Any) -> None:
-    settings = Settings(episode_store=str(tmp_path / "s.db"))
+    store = str(tmp_path / "s.db")
+    settings = Settings(episode_store=store, token=TOKENS["trainer"], player_token=TOKENS["player"])
     app = build_app(settings)
-    with TestClient(app) as trainer, TestClient(as_player(app)) as player:
+    with holder(app, "trainer") as trainer, holder(app, "player") as player:
         started = trainer.post("/reset", json=HARD).json()
         with player.websocket_connect("/ws") as socket:
             assert "player_id" in socket.receive_json()["data"]["message"]
