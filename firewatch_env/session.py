@@ -54,7 +54,7 @@ class Play:
         self.graph = graph(self.world)
         self.history: list[dict[str, Any]] = []
         self.harm: list[float] = []
-        self.shares: list[float] = [self.world.harm]
+        self.shares: list[float] = list(self.world.recent)
         self.steps: list[Checkpoint] = []
         self.put_back: set[int] = set()
         self.before: dict[tuple[str, str], tuple[Any, list[int]]] = {}

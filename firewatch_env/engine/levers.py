@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from firewatch_env.engine import families
+from firewatch_env.engine import families  # noqa: F401 - fills the registry
 from firewatch_env.engine.catalogue import BEHIND, USUAL_HITS
 from firewatch_env.engine.effects import LEVERS, Effect, family
 from firewatch_env.engine.service import ZONE_B, Service
 
-__all__ = ["LEVERS", "derive", "families", "family"]
+__all__ = ["LEVERS", "derive", "family"]
 
 
 def derive(service: Service, tick: int) -> None:

@@ -49,6 +49,7 @@ class World:
         self.harm = 0.0
         self.customers = 0.0
         self.killed = first - 1000
+        self.recent: tuple[float, ...] = ()  # harm of the last three ticks before a play
         self.injected: dict[str, str] = {}  # a log line of a service that gives an order
         self._join()
 

@@ -102,4 +102,5 @@ def open_world(task: Task) -> World:
         world.changes.setdefault(max(each.tick, first), []).append(each)
     for _ in range(BEFORE + 1):
         world.step()
+        world.recent = (*world.recent[-2:], world.harm)
     return world

@@ -59,3 +59,13 @@ def test_going_back_beyond_a_day_hurts() -> None:
     world = a_world()
     act(world, "rollback_deploy", "order-api", {})
     assert min(course(world)) > 0
+
+
+def test_no_number_of_replicas_breaks_a_service() -> None:
+    for given, pods in ((0, 1.0), (1e11, 24.0), ("0", 1.0)):
+        world = a_world()
+        service = world.by_name["order-api"]
+        service.pods = 8
+        assert act(world, "scale_replicas", "order-api", {"replicas": given}).changed
+        assert service.size * service.pods == pytest.approx(pods)
+        course(world)

@@ -169,3 +169,24 @@ def test_another_seed_redraws_a_named_tasks_world() -> None:
     _, second = a_session(task_id="task_easy_oom_baseline", seed=43)
     assert second.info["error"] is None
     assert first.observation["services"] != second.observation["services"]
+
+
+def test_impact_is_active_while_any_of_the_last_three_ticks_did_harm() -> None:
+    session, reply = a_session(task_id="task_easy_cronjob_spike")
+    burns = [reply.observation["current_slo_burn_rate"]]
+    for _ in range(14):
+        reply = session.step({"action_type": "escalate"})
+        burns.append(reply.observation["current_slo_burn_rate"])
+        if len(burns) >= 3:
+            assert reply.observation["user_impact_active"] == any(burns[-3:])
+    assert 0 in burns
+    assert any(burns)
+
+
+def test_harm_just_before_reset_counts_as_impact() -> None:
+    for seed in range(40):
+        _, reply = a_session(task_id="task_easy_cronjob_spike", seed=seed)
+        seen = reply.observation
+        if seen["user_impact_active"] and not seen["current_slo_burn_rate"]:
+            return
+    raise AssertionError("no world rests at reset after harm")

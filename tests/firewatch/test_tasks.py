@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,7 +88,7 @@ def test_plays_have_the_bytes_that_they_had() -> None:
 
 
 def test_no_feedback_and_no_log_line_names_a_cause() -> None:
-    for task in tasks_of_all_kinds(2):
+    for task in [*tasks_of_all_kinds(2), *map(named_task, NAMED.values())]:
         world = open_world(task)
         for name, action in ACTIONS.items():
             if action.sort != "investigation":
@@ -102,7 +105,17 @@ def test_named_tasks_hold_their_certificates() -> None:
         assert certificate.passed, (task_id, certificate.failed)
 
 
-def test_a_task_that_is_unsolvable_or_harmless_gets_no_certificate() -> None:
+def test_a_task_that_the_reference_cannot_read_gets_no_certificate() -> None:
+    task = named_task(NAMED["task_medium_configmap_reload"])
+    guilty = task.puts[0]
+    odd = tuple(replace(setting, key="not.told") for setting in guilty.release.settings)
+    hidden = replace(guilty, release=replace(guilty.release, settings=odd))
+    unread = replace(task, puts=(hidden, *task.puts[1:]))
+    assert certify(task).passed
+    assert certify(unread).failed == ("the reference does not solve it",)
+
+
+def test_a_task_without_fault_or_without_signs_gets_no_certificate() -> None:
     task = named_task(NAMED["task_easy_oom_baseline"])
     assert certify(task.without_fault()).failed
     last = task.puts[task.faults[0] :]
@@ -140,3 +153,23 @@ def test_every_remediation_changes_something_in_some_task() -> None:
                     left.discard(name)
                     break
     assert not left
+
+
+def test_another_hash_seed_changes_nothing() -> None:
+    name = "task_hard_multiteam_dual_fault"
+    code = (
+        "from firewatch_env.digests import digest;"
+        "from firewatch_env.policies.blind import random_player;"
+        "from firewatch_env.tasks.book import named_task;"
+        "from firewatch_env.tasks.named import NAMED;"
+        f"print(digest(named_task(NAMED[{name!r}]), random_player(1)))"
+    )
+    for hash_seed in ("1", "2"):
+        told = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert told.strip() == json.loads(GOLDEN.read_text())[name][1]
