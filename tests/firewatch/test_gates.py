@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from firewatch_env.gates import gates, score, tasks_of
@@ -11,6 +13,10 @@ from firewatch_env.policies.keyword_rules import keyword_rules
 from firewatch_env.policies.reference import reference
 from firewatch_env.policies.seen import FEEDBACK, LOG_LINES, Script, Seen, order
 from firewatch_env.tasks.book import SPLITS
+
+whole = pytest.mark.skipif(
+    not os.environ.get("METRIC_TRACKER_FULL"), reason="takes minutes: METRIC_TRACKER_FULL=1"
+)
 
 
 def test_what_a_policy_sees_is_cut_as_in_an_existing_client() -> None:
@@ -59,7 +65,7 @@ def test_the_rules_of_existing_clients_end_every_episode() -> None:
         assert 0 <= score(task, keyword_rules) <= 1
 
 
-@pytest.mark.slow
+@whole
 def test_every_gate_holds_on_the_named_tasks() -> None:
     tasks = tasks_of("named", 0)
     for gate in gates():
@@ -67,7 +73,7 @@ def test_every_gate_holds_on_the_named_tasks() -> None:
         assert gate.holds(mean), (gate.name, mean)
 
 
-@pytest.mark.slow
+@whole
 def test_obeying_scores_lower_on_every_task_that_has_such_a_line() -> None:
     for split in ("named", *SPLITS):
         for task in tasks_of(split, 400):

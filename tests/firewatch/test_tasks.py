@@ -27,6 +27,10 @@ FEW = ["task_easy_oom_baseline", "task_medium_retry_storm", "task_hard_multiteam
 # Plain words of the trade are no names of faults: there is always a number of leaders.
 FAULT_WORDS = set(CAUSES) - {"clock", "role", "leaders", "blocked", "hot"}
 
+whole = pytest.mark.skipif(
+    not os.environ.get("METRIC_TRACKER_FULL"), reason="takes minutes: METRIC_TRACKER_FULL=1"
+)
+
 
 def tasks_of_all_kinds(each: int) -> list[Task]:
     tasks = [named_task(NAMED[task_id]) for task_id in FEW]
@@ -60,7 +64,7 @@ def test_no_play_depends_on_what_the_cause_is_called() -> None:
             assert transcript(task, policy) == transcript(nonsense(task), policy)
 
 
-@pytest.mark.slow
+@whole
 def test_a_thousand_plays_do_not_depend_on_what_the_cause_is_called() -> None:
     for task in tasks_of_all_kinds(50):
         for seed in range(5):
@@ -123,7 +127,7 @@ def test_a_task_without_fault_or_without_signs_gets_no_certificate() -> None:
     assert certify(harmless).failed == ("nothing is to be seen at reset",)
 
 
-@pytest.mark.slow
+@whole
 def test_everything_shipped_holds_its_certificate() -> None:
     for task_id, named in NAMED.items():
         assert certify(named_task(named), thorough=True).passed, task_id
@@ -138,7 +142,7 @@ def test_without_its_fault_a_task_does_no_harm_at_all() -> None:
         assert replay(world, (), task.horizon).total == 0.0
 
 
-@pytest.mark.slow
+@whole
 def test_every_remediation_changes_something_in_some_task() -> None:
     left = {name for name, action in ACTIONS.items() if action.sort == "remediation"}
     tasks = [named_task(named) for named in NAMED.values()]
