@@ -201,6 +201,11 @@ async def test_a_task_is_played_and_every_field_is_read(played: Any, task_id: st
 
 async def test_the_generated_rows_of_one_play_are_the_report_of_the_next(played: Any) -> None:
     await played.reset(task_id=DEFAULT_TASK_ORDER[0])
+    # Rows of dates that nobody looked at are invalid; this shows the dates of all of them.
+    looked = MetricTrackerRlAction(
+        analysis_method="payload_generator", analysis_args={"generator_methods": GENERATORS}
+    )
+    await played.step(looked)
     first = await played.step(generators(GENERATORS))
     rows = [row.model_dump() for row in first.generated_rows]
     await played.reset(task_id=DEFAULT_TASK_ORDER[0])
