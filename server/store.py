@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from server.episode_store import MEMORY, StoredEpisode, StoreLimits, StoreUnavailableError
 from server.store_file import StoreFile
-from server.store_room import PAGE, Room, bytes_of
+from server.store_room import PAGE, Room, bytes_of, disk_full
 from server.store_schema import make_tables
 
 PURGE_EVERY = 256
@@ -248,6 +248,8 @@ class SqliteStore:
             # Full and busy pass; after anything else the connection may be worth nothing.
             self._broken = _code(problem) not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
             logger.warning("episode store unavailable", extra={"reason": str(problem)})
+            if _code(problem) == sqlite3.SQLITE_FULL:
+                raise disk_full() from problem
             raise StoreUnavailableError(
                 "The episode store cannot be written at the moment. Retry in a few seconds."
             ) from problem
@@ -290,8 +292,7 @@ class SqliteStore:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("PRAGMA wal_checkpoint(RESTART)")
             return True
-        if not self._file.reserve.release():
-            return False
+        self._file.reserve.release()
         self._db.execute("PRAGMA wal_checkpoint(RESTART)")
         self._transaction(self._db, lambda: self._room.shed(self._db, self._clock(), SHED_AT_ONCE))
         self._db.execute("PRAGMA wal_checkpoint(RESTART)")

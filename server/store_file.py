@@ -19,7 +19,8 @@ BUSY_S = 30.0
 """Longest wait for other workers' transactions, in seconds."""
 
 RESERVE_SHARE = 16
-MAX_RESERVE = 1 << 20
+MAX_RESERVE = 2 << 20
+"""Room to log the largest message, and the episodes that it displaces, on a full disk."""
 
 Identity = tuple[tuple[int, int] | None, ...]
 
@@ -86,7 +87,8 @@ class StoreFile:
         """
         found = os.statvfs(self._path.parent)
         pending = max(0, size - self._path.stat().st_size)
-        return max(0, found.f_bavail * found.f_frsize - pending)
+        # Bytes that the reserve should have again are not there to grow into.
+        return max(0, found.f_bavail * found.f_frsize - pending - self.reserve.missing())
 
     def _identity(self) -> Identity:
         return tuple(map(_identity, (self._path, self._log, self._index)))
@@ -142,11 +144,15 @@ class Reserve:
             return False
         return True
 
+    def missing(self) -> int:
+        """Bytes that were given up and are not set aside again yet."""
+        return 0 if self._path.exists() else self._size
+
     def restore(self) -> None:
-        """Set the bytes aside again, where that leaves as many to others."""
+        """Set the bytes aside again, where that leaves some to others."""
         try:
             found = os.statvfs(self._path.parent)
-            if self._path.exists() or found.f_bavail * found.f_frsize < 2 * self._size:
+            if self._path.exists() or found.f_bavail * found.f_frsize < self._size * 5 // 4:
                 return
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:

@@ -102,7 +102,7 @@ class Room:
         """
         taken, free = _one(db, "PRAGMA page_count"), _one(db, "PRAGMA freelist_count")
         if self._pages_on_disk(taken) + free < SPARE_PAGES:
-            raise _disk_full()
+            raise disk_full()
 
     def _check_size(self, size: int, share: int) -> None:
         most = min(self._write_bytes, share)
@@ -129,7 +129,7 @@ class Room:
             except StoreFullError:
                 taken = _one(db, "PRAGMA page_count")
                 if self._pages_on_disk(taken) < most - taken:
-                    raise _disk_full() from None
+                    raise disk_full() from None
                 raise
 
     def _pages_left(self, db: sqlite3.Connection, most: int) -> int:
@@ -190,7 +190,8 @@ class Room:
         )
 
 
-def _disk_full() -> StoreUnavailableError:
+def disk_full() -> StoreUnavailableError:
+    """What a client is told while the disk takes nothing more."""
     return StoreUnavailableError(
         f"The disk that the episode store is on is full. Retry in {RETRY_AFTER_S} s."
     )

@@ -54,7 +54,7 @@ def nursery(store: str, descriptors: list[int]) -> None:
             os.close(0)
             config = uvicorn.Config(
                 app,
-                ws="server.protocol:SteadyProtocol",
+                ws="websockets-sansio",
                 log_config=None,
                 access_log=False,
                 timeout_keep_alive=3600,  # the test may think for long

@@ -346,10 +346,10 @@ def test_expired_episodes_make_room_on_a_disk_that_others_keep_full(
 
 
 def test_the_reserve_lets_a_full_disk_s_log_be_written_back(disk: Disk, clock: Clock) -> None:
-    store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=8 * MIB), clock)
-    assert len(created(store, "old", 10)) == 10
+    store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=32 * MIB), clock)
+    assert len(created(store, "old", 40)) == 40
     # All of it is in the log, and the file cannot grow to take it.
-    assert (disk.path / "s.db").stat().st_size < 10 * len(ORDINARY)
+    assert (disk.path / "s.db").stat().st_size < 40 * len(ORDINARY)
     disk.fill()
     clock.now += 3660
     assert len(created(store, "new", 20)) == 20

@@ -62,7 +62,8 @@ def test_a_disk_that_fills_up_is_503_with_a_time_to_retry_and_passes(disk: Disk)
         assert client.get("/health").status_code == 200
         step = client.post("/step", json={"episode_id": running, "action": BIG})
         assert step.status_code == 503
-        session = client.post("/mcp", json=INITIALIZE)
+        while (session := client.post("/mcp", json=INITIALIZE)).status_code == 200:
+            disk.fill()  # each refused write before has made a little room
         assert (session.status_code, session.headers["retry-after"]) == (503, "5")
         assert session.json()["error"]["data"] == {"retry_after_s": 5}
         disk.free()
@@ -122,9 +123,9 @@ def test_a_finished_episode_makes_room_for_its_client_s_next(tmp_path: Path) -> 
 def test_a_websocket_is_told_that_the_store_is_unavailable_and_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     with client_at(path) as client:
-        episode_id = client.post("/reset", json={}).json()["episode_id"]
+        player_id = client.post("/reset", json={}).json()["player_id"]
         step = {"type": "step", "data": LIST}
-        with client.websocket_connect(f"/ws?session_id={episode_id}") as socket:
+        with client.websocket_connect(f"/ws?session_id={player_id}") as socket:
             socket.send_json(step)  # the connection has found its episode by the time it answers
             assert socket.receive_json()["type"] == "observation"
             hidden, garbage = tmp_path / "hidden", tmp_path / "garbage"
@@ -137,7 +138,7 @@ def test_a_websocket_is_told_that_the_store_is_unavailable_and_goes_on(tmp_path:
             assert told["data"]["retry_after_s"] == 5
             assert client.get("/ready").status_code == 503
             # Whoever comes now, or leaves with an episode to keep, is served all the same.
-            with client.websocket_connect(f"/ws?session_id={episode_id}") as late:
+            with client.websocket_connect(f"/ws?session_id={player_id}") as late:
                 assert "store" in late.receive_json()["data"]["message"]
             with client.websocket_connect("/ws") as playing:
                 playing.send_json({"type": "reset"})

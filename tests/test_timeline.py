@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -49,6 +50,15 @@ def leave(socket: Any) -> None:
 
 def record(client: TestClient, episode_id: str) -> dict[str, Any]:
     return dict(client.get("/state", params={"episode_id": episode_id}).json())
+
+
+def await_record(client: TestClient, episode_id: str) -> None:
+    """Wait until an episode is stored."""
+    for _ in range(200):
+        if client.get("/state", params={"episode_id": episode_id}).status_code == 200:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the episode was never stored")
 
 
 @pytest.mark.parametrize("ending", ["close", "drop"])
@@ -231,6 +241,7 @@ def test_a_name_of_the_servers_own_cannot_be_chosen_while_it_may_be_played(
         with workers[1].websocket_connect("/ws") as other:
             assert ask(other, "reset", body)["observation"]["status"] == "error"
         assert ask(socket, "state")["step_count"] == 1
+    await_record(workers[1], episode_id)  # it is stored once its connection is gone
     assert record(workers[1], episode_id)["step_count"] == 1
     assert workers[1].post("/reset", json=body).json()["episode_id"] == episode_id
     assert record(workers[0], episode_id)["timeline"] == 2

@@ -84,6 +84,9 @@ ROW_KEYS = (
 )
 
 
+STEP = "menu_open_to_product_added_to_cart"
+
+
 @pytest.fixture(scope="module")
 def session() -> EpisodeSession:
     """An episode with every kind of anomaly, and steps enough for a whole module."""
@@ -91,14 +94,22 @@ def session() -> EpisodeSession:
 
 
 def busy_session() -> EpisodeSession:
-    """The first mixed episode of seven anomalies with a break, a mix shift and a fault."""
-    wanted = {FUNNEL_BREAK, MIX_SHIFT, QUALITY_ISSUE}
+    """The first mixed episode of seven anomalies with a mix shift, a fault and an added break.
+
+    The generator plans at most two of these three in one episode.
+    """
+    asked = {"scenario_family": MIXED, "difficulty": "hard", "anomaly_count": 7, "max_steps": 500}
     for seed in range(100):
-        session = started(
-            seed=seed, scenario_family=MIXED, difficulty="hard", anomaly_count=7, max_steps=500
-        )
-        if wanted <= {row.anomaly_type for row in running_episode(session).expected_rows}:
-            return session
+        planned = running_episode(started(seed=seed, **asked))
+        if not {MIX_SHIFT, QUALITY_ISSUE} <= {row.anomaly_type for row in planned.expected_rows}:
+            continue
+        taken = {row.date for row in planned.expected_rows}
+        for date in (each for each in planned.dates if each not in taken):
+            fall = {"metric_name": STEP, "date": date, "stddev_factor": 6, "direction": "down"}
+            session = started(seed=seed, **asked, anomalies=[fall])
+            kinds = {row.anomaly_type for row in running_episode(session).expected_rows}
+            if {FUNNEL_BREAK, MIX_SHIFT, QUALITY_ISSUE} <= kinds:
+                return session
     raise AssertionError("no such episode among a hundred")
 
 
@@ -219,7 +230,7 @@ def test_task_overview_tells_policy_thresholds_and_severity_bands(
         "daytime_share_absolute": level.mix_threshold,
     }
     assert told["severity_bands"]["event_count"] == [0.25, 0.35, 0.5]
-    for words in ("Report the root", f"counts {level.count_threshold:.0%} relative", "35%"):
+    for words in ("Report the root", f"counts {level.count_threshold:.0%}, rates", "35%"):
         assert words in told["reporting_policy"]
         assert words in told["instruction"]
     assert (told["date_count"], told["dates"]) == (28, list(episode.dates))

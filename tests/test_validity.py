@@ -309,7 +309,7 @@ def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch
         shown = true_preview(report)
         keys = {row.key for row in opened[-1].expected_rows}
         shown.normalized_rows = [
-            {**each, "severity": "critical"} if row.key in keys else each
+            each.model_copy(update={"severity": "critical"}) if row.key in keys else each
             for row, each in zip(report.rows, shown.normalized_rows, strict=True)
         ]
         return shown

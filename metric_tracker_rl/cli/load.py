@@ -58,7 +58,8 @@ class Session(asyncio.Protocol):
     def __init__(self, path: str, headers: str = "") -> None:
         key = base64.b64encode(os.urandom(16)).decode()
         self._hello = (
-            f"GET {path} HTTP/1.1\r\nHost: load\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
         ).encode()
         self._buffer = bytearray()
