@@ -12,6 +12,7 @@ from conftest import PATIENCE_MS, Visit, WebServer
 from playwright.sync_api import Locator, expect
 from test_web_browser import episode_of, look_for_spikes, type_into
 
+from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.tasks import DEFAULT_TASK_ID
 
 pytestmark = pytest.mark.browser
@@ -115,7 +116,8 @@ def test_no_number_in_any_form_keeps_another_method_from_running(
         "get_funnel_break_rows",
     ):
         choose(mine, method)
-        expect(mine.page.locator(".mt-form input[type=number]:visible").first).to_be_visible()
+        form = TOOLS[method].arguments.__name__.lower()
+        expect(mine.page.locator(f"#mt-form-{form}")).to_be_visible()
         for number in visible_numbers(mine):
             number.fill(value)
             number.blur()
