@@ -30,7 +30,7 @@ from server.web import visitor_gate
 from server.web.uploads import FOLDER_VARIABLE, Uploads, own_folder
 from server.web.visitor_gate import MAX_UNREAD_EACH, VisitorGate
 
-JOINS = int(os.environ.get("METRIC_TRACKER_JOINS") or 1000)
+JOINS = int(os.environ.get("METRIC_TRACKER_JOINS") or 400)
 MOST_MIB = 1000
 
 
