@@ -16,16 +16,16 @@ if TYPE_CHECKING:
         available_synthetic_generator_methods,
     )
     from metric_tracker_rl.client import MetricTrackerRlEnv
-    from metric_tracker_rl.models import MetricTrackerRlAction, MetricTrackerRlObservation
-    from metric_tracker_rl.rows import MetricSubmissionRow
-    from metric_tracker_rl.task_spec import TaskSpec
-    from metric_tracker_rl.tasks import (
+    from metric_tracker_rl.engine.task_spec import TaskSpec
+    from metric_tracker_rl.engine.tasks import (
         DEFAULT_TASK_ID,
         DEFAULT_TASK_ORDER,
         TASKS,
         available_task_specs,
         get_task_spec,
     )
+    from metric_tracker_rl.models import MetricTrackerRlAction, MetricTrackerRlObservation
+    from metric_tracker_rl.rows import MetricSubmissionRow
 
 __version__ = "0.1.0"
 

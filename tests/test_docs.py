@@ -19,9 +19,9 @@ from docs.generate.charts import ticks
 from docs.generate.examples import EXAMPLES, ExampleError, root_of
 from docs.generate.sections import SECTIONS, sample_arguments
 from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.episode import build_episode
-from metric_tracker_rl.play import EpisodeView
-from metric_tracker_rl.tasks import resolve_config
+from metric_tracker_rl.engine.episode import build_episode
+from metric_tracker_rl.engine.rules import EpisodeView
+from metric_tracker_rl.engine.tasks import resolve_config
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "metric_tracker_rl"

@@ -28,7 +28,7 @@ from metric_tracker_rl.models import (
     MetricTrackerRlObservation,
     PayloadGeneratorMethod,
 )
-from server.environment import MetricTrackerRlEnvironment
+from openenv_kit.serving.framework import MetricTrackerRlEnvironment
 
 ROW = """
     date entity_type entity_name anomaly_type detection_method baseline_value observed_value

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import metric_tracker_rl
-from metric_tracker_rl.errors import MetricTrackerError
+from openenv_kit.errors import MetricTrackerError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -96,12 +96,12 @@ def test_importing_the_package_loads_nothing_else() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import metric_tracker_rl.session",
-        "import metric_tracker_rl.policies, metric_tracker_rl.driver",
-        "import metric_tracker_rl.certificate, metric_tracker_rl.recording",
+        "import metric_tracker_rl.engine.session",
+        "import metric_tracker_rl.policies, openenv_kit.play.driver",
+        "import metric_tracker_rl.engine.certificate, openenv_kit.play.recording",
         "from metric_tracker_rl import TASKS, get_task_spec, available_analysis_methods",
-        "from metric_tracker_rl.session import EpisodeSession; EpisodeSession().reset()",
-        "import metric_tracker_rl.cli",
+        "from metric_tracker_rl.engine.session import EpisodeSession; EpisodeSession().reset()",
+        "import openenv_kit.cli",
     ],
 )
 def test_the_engine_loads_no_framework(code: str) -> None:
@@ -117,7 +117,7 @@ def test_the_client_loads_the_framework_and_none_of_the_engine() -> None:
 
 
 def test_the_check_of_what_is_loaded_notices_a_framework() -> None:
-    assert "fastapi" in top_level(loaded_by("import metric_tracker_rl.session, fastapi"))
+    assert "fastapi" in top_level(loaded_by("import metric_tracker_rl.engine.session, fastapi"))
 
 
 # Tasks.

@@ -10,10 +10,10 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from metric_tracker_rl import splits
-from metric_tracker_rl.errors import InvalidValueError
-from server.app import build_app
-from server.settings import Settings, load_settings
+from metric_tracker_rl.engine import splits
+from openenv_kit.errors import InvalidValueError
+from openenv_kit.serving.app import build_app
+from openenv_kit.serving.settings import Settings, load_settings
 
 LIST = {"analysis_method": "list_dates"}
 HARD = {"task_id": "hard_mixed_multi", "max_submissions": 2}
@@ -265,7 +265,7 @@ def test_sessions_without_an_episode_never_get_the_same_task_twice(tmp_path: Any
 def test_a_split_that_is_used_up_is_not_started_again(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.http_episodes.num_tasks", lambda _: 1)
+    monkeypatch.setattr("openenv_kit.serving.http_episodes.num_tasks", lambda _: 1)
     attached(client, "")
     for method in ("initialize", "openenv/session/create"):
         told = rpc(client, method).json()["error"]["message"]

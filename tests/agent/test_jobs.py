@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from metric_tracker_rl.agent.jobs import Job, derived_seed, plan
-from metric_tracker_rl.errors import SettingsError
-from metric_tracker_rl.splits import SALT_VARIABLE, get_task, num_tasks
+from metric_tracker_rl.engine.splits import SALT_VARIABLE, get_task, num_tasks
+from openenv_kit.agent.jobs import Job, derived_seed, plan
+from openenv_kit.errors import SettingsError
 
 
 def test_the_default_is_the_three_named_tasks_with_their_own_seeds() -> None:

@@ -12,11 +12,11 @@ from agent_support import EnvironmentServer, Play
 from fake_model import FakeModel
 from relay import Relay, relay
 
-from metric_tracker_rl.agent.connection import EpisodeConnection
-from metric_tracker_rl.agent.servers import RunningServer
-from metric_tracker_rl.agent.settings import Settings
-from metric_tracker_rl.errors import ServerError
-from metric_tracker_rl.recording import read_runs, replay
+from openenv_kit.agent.connection import EpisodeConnection
+from openenv_kit.agent.servers import RunningServer
+from openenv_kit.agent.settings import Settings
+from openenv_kit.errors import ServerError
+from openenv_kit.play.recording import read_runs, replay
 
 ONE = ("--tasks", "medium_mixed_pair")
 TOKEN = "a-token-of-the-server"

@@ -8,7 +8,7 @@ import pytest
 from agent_support import KEY, Play
 from fake_model import FakeModel
 
-from metric_tracker_rl.agent.prompts import LAST_ROUND, REMINDER
+from openenv_kit.agent.prompts import LAST_ROUND, REMINDER
 
 ONE = ("--tasks", "easy_single_spike")
 
@@ -253,7 +253,7 @@ def test_the_tools_are_the_registry_and_two_ways_to_submit(play: Play, model: Fa
 
 
 def test_prompts_state_the_policy_and_no_label_or_seed(play: Play, model: FakeModel) -> None:
-    from metric_tracker_rl.session import EpisodeSession
+    from metric_tracker_rl.engine.session import EpisodeSession
 
     play(*ONE, model="generator", server=model)
     told = json.dumps(model.requests[0]["messages"])

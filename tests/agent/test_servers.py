@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 from stub_server import stub_server
 
-from metric_tracker_rl.agent import own_servers, servers
-from metric_tracker_rl.agent.own_servers import (
+from openenv_kit.agent import own_servers, servers
+from openenv_kit.agent.own_servers import (
     ContainerServer,
     EmbeddedServer,
     free_port,
     server_environment,
 )
-from metric_tracker_rl.agent.server_probe import is_healthy
-from metric_tracker_rl.agent.servers import RunningServer, choose_server
-from metric_tracker_rl.agent.settings import Settings
-from metric_tracker_rl.errors import ServerError, SettingsError
+from openenv_kit.agent.server_probe import is_healthy
+from openenv_kit.agent.servers import RunningServer, choose_server
+from openenv_kit.agent.settings import Settings
+from openenv_kit.errors import ServerError, SettingsError
 
 STUB = Path(__file__).with_name("stub_server.py")
 

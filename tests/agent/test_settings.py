@@ -8,8 +8,8 @@ import pytest
 from agent_support import Play
 
 import inference
-from metric_tracker_rl.agent.settings import HF_ROUTER, Settings, load_settings, shown_url
-from metric_tracker_rl.errors import SettingsError
+from openenv_kit.agent.settings import HF_ROUTER, Settings, load_settings, shown_url
+from openenv_kit.errors import SettingsError
 
 NO_FILE = Path("there-is-no-such-file")
 
