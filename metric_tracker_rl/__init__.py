@@ -46,19 +46,19 @@ __all__ = [
 ]
 
 _HOME = {
-    "DEFAULT_TASK_ID": "tasks",
-    "DEFAULT_TASK_ORDER": "tasks",
-    "TASKS": "tasks",
+    "DEFAULT_TASK_ID": "engine.tasks",
+    "DEFAULT_TASK_ORDER": "engine.tasks",
+    "TASKS": "engine.tasks",
     "MetricSubmissionRow": "rows",
     "MetricTrackerRlAction": "models",
     "MetricTrackerRlEnv": "client",
     "MetricTrackerRlObservation": "models",
-    "TaskSpec": "task_spec",
+    "TaskSpec": "engine.task_spec",
     "available_analysis_methods": "analysis_tools",
     "available_payload_generation_methods": "analysis_tools",
     "available_synthetic_generator_methods": "analysis_tools",
-    "available_task_specs": "tasks",
-    "get_task_spec": "tasks",
+    "available_task_specs": "engine.tasks",
+    "get_task_spec": "engine.tasks",
 }
 
 

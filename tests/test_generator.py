@@ -40,13 +40,14 @@ from metric_tracker_rl.engine.vocabulary import (
     RATE_DROP,
     RATE_SPIKE,
 )
+from openenv_kit import bitstream
 from openenv_kit.bitstream import BitStream
 
-ENGINE = Path(metric_tracker_rl.__file__).parent
+ENGINE = Path(metric_tracker_rl.__file__).parent / "engine"
 BYTE_MAKERS = sorted(
-    [ENGINE / f"{name}.py" for name in ("bitstream", "calendar", "config", "custom_anomalies")]
-    + [ENGINE / f"{name}.py" for name in ("effects", "funnel", "generator", "levels", "planning")]
-    + [ENGINE / "reporting_policy.py", ENGINE / "series.py", *(ENGINE / "anomalies").glob("*.py")]
+    [Path(bitstream.__file__), *(ENGINE / "generation").rglob("*.py")]
+    + [ENGINE / f"{name}.py" for name in ("config", "funnel", "levels", "reporting_policy")]
+    + [ENGINE / "series.py"]
 )
 """Every module that decides a byte of an episode."""
 

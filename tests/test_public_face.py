@@ -30,10 +30,10 @@ CONTRACT = {
     "available_synthetic_generator_methods",
 }
 FRAMEWORKS = {"openenv", "gradio", "fastapi", "openai", "uvicorn", "plotly"}
-ENGINE = {
-    f"metric_tracker_rl.{name}"
+ENGINE = {"metric_tracker_rl.analysis_tools"} | {
+    f"metric_tracker_rl.engine.{name}"
     for name in (
-        *("generator", "episode", "grader", "session", "analysis_tools", "reporting_policy"),
+        *("generation.generator", "episode", "grader", "session", "reporting_policy"),
         *("tasks", "config", "series"),
     )
 }

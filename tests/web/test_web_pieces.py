@@ -317,7 +317,7 @@ def test_nothing_outside_the_page_imports_gradio_or_plotly() -> None:
     words = ("import gradio", "from gradio", "import plotly", "from plotly")
     found = [
         str(path.relative_to(ROOT))
-        for folder in ("metric_tracker_rl", "server")
+        for folder in ("openenv_kit", "metric_tracker_rl", "server")
         for path in (ROOT / folder).rglob("*.py")
         if any(line.strip().startswith(words) for line in path.read_text().splitlines())
     ]
