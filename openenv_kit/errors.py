@@ -1,6 +1,6 @@
 """Every error this package raises on purpose.
 
-MetricTrackerError
+KitError
 ├── ConfigurationError (a ValueError)
 │   ├── UnknownNameError        a task, family, difficulty, method or entity that does not exist
 │   ├── InvalidValueError       a number, date or list outside what is allowed
@@ -26,11 +26,11 @@ MAX_ECHO = 80
 """Longest echo of a caller's own value inside a message, in characters."""
 
 
-class MetricTrackerError(Exception):
+class KitError(Exception):
     """Base of every error raised on purpose."""
 
 
-class ConfigurationError(MetricTrackerError, ValueError):
+class ConfigurationError(KitError, ValueError):
     """An episode cannot be made from these settings."""
 
 
@@ -57,15 +57,15 @@ class GenerationError(ConfigurationError):
     """No draw of this configuration satisfied the reporting policy."""
 
 
-class ToolArgumentError(MetricTrackerError, ValueError):
+class ToolArgumentError(KitError, ValueError):
     """An analysis method was called with arguments it cannot use."""
 
 
-class ReportError(MetricTrackerError, ValueError):
+class ReportError(KitError, ValueError):
     """A report that cannot be read row by row, so nothing of it was graded."""
 
 
-class AgentError(MetricTrackerError):
+class AgentError(KitError):
     """A run of `inference.py`, or one task of it, cannot go on."""
 
 
@@ -113,3 +113,26 @@ def unknown_name_message(kind: str, value: Any, allowed: Iterable[str]) -> str:
     guess = nearest(value, names)
     hint = f" Did you mean {guess!r}?" if guess else ""
     return f"Unknown {kind} {echo(value)}.{hint} Allowed: {', '.join(names)}."
+
+
+def require_name(kind: str, value: object, allowed: Iterable[str]) -> str:
+    """The value, if it is one of the allowed names.
+
+    Raises:
+        UnknownNameError: it is not; names the nearest match.
+    """
+    names = tuple(allowed)
+    if isinstance(value, str) and value in names:
+        return value
+    raise UnknownNameError(kind, value, names)
+
+
+def require_integer(name: str, value: object, low: int, high: int) -> int:
+    """The value, if it is an integer in [low, high]; a bool is not one.
+
+    Raises:
+        InvalidValueError: it is not.
+    """
+    if type(value) is int and low <= value <= high:
+        return value
+    raise InvalidValueError(name, value, f"an integer from {low} to {high}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import metric_tracker_rl
-from openenv_kit.errors import MetricTrackerError
+from openenv_kit.errors import KitError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -157,4 +157,4 @@ def test_a_task_spec_has_the_contracts_fields_and_cannot_be_changed() -> None:
 def test_an_unknown_task_is_a_value_error_with_the_nearest() -> None:
     with pytest.raises(ValueError, match="Did you mean 'hard_mixed_multi'") as caught:
         metric_tracker_rl.get_task_spec("hard_mixed")
-    assert isinstance(caught.value, MetricTrackerError)
+    assert isinstance(caught.value, KitError)

@@ -15,12 +15,13 @@ from metric_tracker_rl.engine import splits
 from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.session import Call, EpisodeSession
-from metric_tracker_rl.engine.splits import SALT_VARIABLE, SEALED, STRATA
+from metric_tracker_rl.engine.splits import SEALED, STRATA
 from metric_tracker_rl.rows import RewardBreakdown
 from openenv_kit.cli import app
 from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.serving.framework import MetricTrackerRlEnvironment
 from openenv_kit.serving.wire import WireAction
+from openenv_kit.trust.sealing import SALT_VARIABLE
 
 ROOT = Path(__file__).parent.parent
 SALT = "a salt that nobody knows, of some length"

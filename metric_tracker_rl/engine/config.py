@@ -8,7 +8,7 @@ submissions) are not part of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from metric_tracker_rl.engine.vocabulary import (
     GENERATOR_METHODS,
     STDDEV_SHIFT,
 )
-from openenv_kit.errors import InvalidValueError, UnknownNameError
+from openenv_kit.errors import InvalidValueError, require_integer, require_name
 
 MIXED = "mixed"
 SCENARIO_FAMILIES = (*ANOMALY_TYPES, MIXED)
@@ -111,29 +111,6 @@ class EpisodeConfig:
             "funnel": self.funnel,
         }
         return json.dumps(parts, sort_keys=True, separators=(",", ":"))
-
-
-def require_name(kind: str, value: object, allowed: Iterable[str]) -> str:
-    """The value, if it is one of the allowed names.
-
-    Raises:
-        UnknownNameError: it is not; names the nearest match.
-    """
-    names = tuple(allowed)
-    if isinstance(value, str) and value in names:
-        return value
-    raise UnknownNameError(kind, value, names)
-
-
-def require_integer(name: str, value: object, low: int, high: int) -> int:
-    """The value, if it is an integer in [low, high]; a bool is not one.
-
-    Raises:
-        InvalidValueError: it is not.
-    """
-    if type(value) is int and low <= value <= high:
-        return value
-    raise InvalidValueError(name, value, f"an integer from {low} to {high}")
 
 
 def parse_custom_anomalies(raw: object) -> tuple[CustomAnomaly, ...]:

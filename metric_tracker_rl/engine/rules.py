@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from metric_tracker_rl.engine.config import require_integer, require_name
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.funnel import Funnel
 from metric_tracker_rl.engine.levels import (
@@ -18,7 +17,7 @@ from metric_tracker_rl.engine.levels import (
 )
 from metric_tracker_rl.engine.reporting_policy import policy_text
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION
-from openenv_kit.errors import InvalidValueError
+from openenv_kit.errors import InvalidValueError, require_integer, require_name
 
 DEFAULT_MAX_STEPS = 64
 MAX_STEPS_LIMIT = 500

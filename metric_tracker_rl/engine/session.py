@@ -36,7 +36,7 @@ from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, available_task_specs
 from metric_tracker_rl.rows import RewardBreakdown
 from openenv_kit.errors import (
     InvalidValueError,
-    MetricTrackerError,
+    KitError,
     ReportError,
     ToolArgumentError,
     UnknownNameError,
@@ -159,7 +159,7 @@ class EpisodeSession:
                 return self._start_split_task(split, index, chosen, rules)
             name, config = resolve_config(**chosen)
             return self.start(name, config, rules)
-        except MetricTrackerError as problem:
+        except KitError as problem:
             return Reply(ERROR, str(problem), done=self.view is not None and self.done)
 
     def start(self, task_id: str, config: EpisodeConfig, rules: PlayRules) -> Reply:
@@ -221,7 +221,7 @@ class EpisodeSession:
             )
         try:
             reply = act(self.view, given)
-        except MetricTrackerError as problem:
+        except KitError as problem:
             reply = Reply(ERROR, str(problem))
         reply.content["expected_row_count"] = self._told_count(self.view)
         return self._with_countdown(reply, self.view.rules)

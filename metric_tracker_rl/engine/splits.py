@@ -13,25 +13,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from typing import Any
 
-from metric_tracker_rl.engine.config import (
-    SCENARIO_FAMILIES,
-    EpisodeConfig,
-    require_integer,
-    require_name,
-)
+from metric_tracker_rl.engine.config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.levels import LEVELS
-from openenv_kit.errors import InvalidValueError
+from openenv_kit.errors import require_integer, require_name
+from openenv_kit.trust.sealing import has_salt, sealed_salt
 
-SALT_VARIABLE = "METRIC_TRACKER_SEALED_SALT"
-MIN_SALT = 32
-"""Shortest salt, in characters: a commitment to less could be guessed."""
 SEALED = "sealed"
 COUNTS = (0, 1, 2, 3, 4, 5)
 """Planned anomalies of the strata; the zero-anomaly episodes' right report is empty."""
@@ -80,7 +72,7 @@ class SplitTask:
 
 def list_splits(environ: Mapping[str, str] | None = None) -> list[str]:
     """Names of the splits that can be played; the sealed one only where a salt is set."""
-    sealed = bool(_source(environ).get(SALT_VARIABLE))
+    sealed = has_salt(environ)
     return [name for name in _BLOCKS if name != SEALED or sealed]
 
 
@@ -131,19 +123,6 @@ def list_tasks(split: str, environ: Mapping[str, str] | None = None) -> list[Spl
     return get_task_range(split, 0, PREVIEW, environ)
 
 
-def sealed_salt(environ: Mapping[str, str] | None = None) -> str:
-    """The sealed split's salt.
-
-    Raises:
-        InvalidValueError: none is set, or it is too short. Never repeats it.
-    """
-    salt = _source(environ).get(SALT_VARIABLE, "")
-    if len(salt) >= MIN_SALT:
-        return salt
-    given = f"<{len(salt)} characters>" if salt else None
-    raise InvalidValueError(SALT_VARIABLE, given, f"a secret of at least {MIN_SALT} characters")
-
-
 def commitment(environ: Mapping[str, str] | None = None) -> str:
     """SHA-256 over the salt and every sealed task, in hexadecimal.
 
@@ -154,10 +133,6 @@ def commitment(environ: Mapping[str, str] | None = None) -> str:
     for index in range(num_tasks(SEALED)):
         digest.update(get_task(SEALED, index, environ).config.identity.encode())
     return digest.hexdigest()
-
-
-def _source(environ: Mapping[str, str] | None) -> Mapping[str, str]:
-    return os.environ if environ is None else environ
 
 
 def _hash(salt: str, text: str) -> bytes:

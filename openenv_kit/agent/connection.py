@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from openenv.core.generic_client import GenericEnvClient
 from websockets.exceptions import WebSocketException
 
-from metric_tracker_rl.client import MetricTrackerRlEnv
 from openenv_kit.agent.servers import Say, Server
 from openenv_kit.agent.settings import TOKEN_VARIABLE, Settings
+from openenv_kit.environment import Environment
 from openenv_kit.errors import ServerError
 from openenv_kit.play.recording import canonical, digest_of
 
@@ -35,7 +36,7 @@ LONGEST_PAUSE_S = 3.0
 Observation = dict[str, Any]
 
 
-class OneSocketClient(MetricTrackerRlEnv):
+class OneSocketClient(GenericEnvClient):
     """A client whose lost socket is an error.
 
     The framework's client connects anew by itself, to a fresh session that knows of no episode,
@@ -53,6 +54,7 @@ class EpisodeConnection:
     """Plays one episode and survives losses of the connection.
 
     Args:
+        environment: what is played.
         server: where to play.
         settings: timeouts and the number of retries.
         reset: arguments of the reset.
@@ -65,13 +67,19 @@ class EpisodeConnection:
     """
 
     def __init__(
-        self, server: Server, settings: Settings, reset: Mapping[str, Any], say: Say
+        self,
+        environment: Environment,
+        server: Server,
+        settings: Settings,
+        reset: Mapping[str, Any],
+        say: Say,
     ) -> None:
+        self._environment = environment
         self._server = server
         self._settings = settings
         self._reset = dict(reset)
         self._say = say
-        self._client: MetricTrackerRlEnv | None = None
+        self._client: OneSocketClient | None = None
         self._actions: list[dict[str, Any]] = []
         self._digests: list[str] = []
         self.tool_calls = 0
@@ -100,7 +108,8 @@ class EpisodeConnection:
         observation = await self._persist(dict(action))
         self._actions.append(dict(action))
         self._digests.append(digest_of(observation))
-        self.tool_calls += action.get("analysis_method") is not None
+        tools = self._environment.tools
+        self.tool_calls += tools.find(tools.called(action)[0]).reads_only
         self.reply_bytes += len(canonical(observation).encode())
         return observation
 
@@ -145,7 +154,7 @@ class EpisodeConnection:
         self._client = client
         return opening
 
-    async def _begin(self) -> tuple[MetricTrackerRlEnv, Observation]:
+    async def _begin(self) -> tuple[OneSocketClient, Observation]:
         """A client whose episode is reset; a server that is full is asked until it has room."""
         deadline = time.monotonic() + NO_ROOM_WAIT_S
         said = False
@@ -170,7 +179,7 @@ class EpisodeConnection:
                 said = True
             await asyncio.sleep(NO_ROOM_PAUSE_S)
 
-    async def _reach(self) -> MetricTrackerRlEnv:
+    async def _reach(self) -> OneSocketClient:
         """A connected client; waits for a server that is starting, or has no room yet."""
         deadline = time.monotonic() + self._settings.connect_timeout_s
         pause = FIRST_PAUSE_S
@@ -181,6 +190,9 @@ class EpisodeConnection:
                 connect_timeout_s=max(1.0, deadline - time.monotonic()),
                 message_timeout_s=self._settings.message_timeout_s,
                 headers=dict(self._server.headers),
+                # A model thinks for minutes; a ping left unanswered would close a healthy socket.
+                websocket_ping_interval_s=None,
+                websocket_ping_timeout_s=None,
             )
             try:
                 await client.connect()
@@ -207,7 +219,7 @@ class EpisodeConnection:
             )
 
 
-async def _step(client: MetricTrackerRlEnv, action: dict[str, Any]) -> Observation:
+async def _step(client: OneSocketClient, action: dict[str, Any]) -> Observation:
     try:
         return _plain(await client.step(action))
     except RuntimeError as refusal:
@@ -216,14 +228,14 @@ async def _step(client: MetricTrackerRlEnv, action: dict[str, Any]) -> Observati
         raise ServerError(str(refusal)) from refusal
 
 
-async def _close_quietly(client: MetricTrackerRlEnv) -> None:
+async def _close_quietly(client: OneSocketClient) -> None:
     with suppress(*LOST):  # gone already
         await client.close()
 
 
 def _plain(result: Any) -> Observation:
     """The observation as a mapping, with the reward and the end as the step reported them."""
-    return {**result.observation.model_dump(mode="json"), "done": result.done}
+    return {**result.observation, "reward": result.reward, "done": bool(result.done)}
 
 
 def _hint(problem: BaseException) -> str:

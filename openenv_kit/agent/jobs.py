@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from metric_tracker_rl.engine.config import MAX_SEED, require_integer, require_name
-from metric_tracker_rl.engine.splits import SEALED, list_splits, num_tasks
-from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, get_task_spec
-from openenv_kit.errors import ConfigurationError, SettingsError
+from openenv_kit.environment import Environment
+from openenv_kit.errors import (
+    ConfigurationError,
+    SettingsError,
+    UnknownNameError,
+    require_integer,
+)
 
 MAX_EPISODES = 100_000
+MAX_SEED = 2**64 - 1
 _RANGE = re.compile(r"(?P<split>[A-Za-z0-9_.-]+):(?P<start>\d*)-(?P<stop>\d*)")
 
 
@@ -37,12 +41,15 @@ class Job:
         return f"{self.task_id}-e{self.episode}" if self.episode else self.task_id
 
 
-def plan(tasks: str = "", episodes: int = 1, seed: int | None = None) -> list[Job]:
+def plan(
+    environment: Environment, tasks: str = "", episodes: int = 1, seed: int | None = None
+) -> list[Job]:
     """The episodes of a run, in order.
 
     Args:
+        environment: whose tasks.
         tasks: comma-separated ids of named tasks, `split:start-stop` (stop not included, either
-            end may be left out), or a mix; empty for the three default tasks.
+            end may be left out), or a mix; empty for the default tasks.
         episodes: plays of each. The first play of a named task has the task's own seed (or
             `seed`), each further one a seed derived from it. The episodes of a split are fixed:
             each play of one is the same episode.
@@ -57,8 +64,8 @@ def plan(tasks: str = "", episodes: int = 1, seed: int | None = None) -> list[Jo
             require_integer("--seed", seed, 0, MAX_SEED)
         names = [part.strip() for part in tasks.split(",") if part.strip()]
         jobs: list[Job] = []
-        for name in names or DEFAULT_TASK_ORDER:
-            jobs.extend(_expand(name, episodes, seed))
+        for name in names or environment.default_tasks:
+            jobs.extend(_expand(environment, name, episodes, seed))
         _refuse_repeats(jobs)
     except ConfigurationError as problem:
         raise SettingsError(str(problem)) from None
@@ -76,20 +83,24 @@ def _refuse_repeats(jobs: list[Job]) -> None:
         seen.add(job.label)
 
 
-def _expand(name: str, episodes: int, seed: int | None) -> Iterator[Job]:
+def _expand(environment: Environment, name: str, episodes: int, seed: int | None) -> Iterator[Job]:
     found = _RANGE.fullmatch(name)
     if found:
         if seed is not None:
             raise SettingsError(f"--seed was given with {name}, but a split fixes its seeds.")
-        yield from _split_jobs(found, episodes)
+        yield from _split_jobs(environment, found, episodes)
     elif ":" in name:
         raise SettingsError(f"--tasks has {name!r}; allowed: a task id, or split:start-stop.")
     else:
-        yield from _task_jobs(name, episodes, seed)
+        yield from _task_jobs(environment, name, episodes, seed)
 
 
-def _task_jobs(task_id: str, episodes: int, seed: int | None) -> Iterator[Job]:
-    first = get_task_spec(task_id).seed if seed is None else seed
+def _task_jobs(
+    environment: Environment, task_id: str, episodes: int, seed: int | None
+) -> Iterator[Job]:
+    if task_id not in environment.tasks:
+        raise UnknownNameError("task_id", task_id, environment.tasks)
+    first = environment.tasks[task_id]["seed"] if seed is None else seed
     for episode in range(episodes):
         reset: dict[str, Any] = {"task_id": task_id}
         if episode:
@@ -105,10 +116,9 @@ def derived_seed(task_id: str, first: int, episode: int) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def _split_jobs(found: re.Match[str], episodes: int) -> Iterator[Job]:
+def _split_jobs(environment: Environment, found: re.Match[str], episodes: int) -> Iterator[Job]:
     # Whether the sealed split can be played is for the server to say: it holds the salt.
-    split = require_name("split", found["split"], dict.fromkeys((*list_splits(), SEALED)))
-    size = num_tasks(split)
+    split, size = found["split"], environment.splits.size(found["split"])
     start = int(found["start"] or 0)
     stop = int(found["stop"] or size)
     if not 0 <= start < stop <= size:

@@ -68,15 +68,17 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
 
     for note in settings.notes:
         say(note)
-    jobs = plan(settings.tasks, options.episodes, options.seed)
+    environment = options.environment
+    jobs = plan(environment, settings.tasks, options.episodes, options.seed)
     player = choose_player(options, settings)
     say(_who_plays(player, options, settings, len(jobs)))
     server = None
     try:
-        server = await choose_server(settings, say)
+        server = await choose_server(environment, settings, say)
         live = options.concurrency == 1
         lines = Lines(lines_to, live=live, epsilon=settings.score_epsilon, clean=clean)
         run = Run(
+            environment,
             player,
             server,
             settings,
@@ -92,7 +94,7 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
         await player.close()
         if server is not None:
             await server.stop()
-    write_results(summary, options.output, clean)
+    write_results(summary, options.output, clean, environment)
     if options.report is not None:
         write_report(summary, options.report, clean)
     print_table(summary, console, clean)
@@ -109,7 +111,7 @@ def settings_for(options: Options) -> Settings:
     Raises:
         SettingsError: a variable or an option holds something else than it may.
     """
-    settings = load_settings()
+    settings = load_settings(benchmark=options.environment.benchmark)
     base_url = None if options.embedded else options.base_url or settings.base_url
     if base_url:
         check_address("BASE_URL", base_url, ("http", "https", "ws", "wss"))
@@ -131,7 +133,7 @@ def choose_player(options: Options, settings: Settings) -> Player:
         SettingsError: a key without a model, or no key where a model is required.
     """
     if options.policy or (settings.api_key is None and not options.require_llm):
-        return ScriptedPlayer(options.policy or DEFAULT_POLICY)
+        return ScriptedPlayer(options.environment.policies[options.policy or DEFAULT_POLICY])
     if settings.api_key is None:
         raise SettingsError(
             f"--require-llm was given, but no key is set: set one of {', '.join(KEY_VARIABLES)}."

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from openenv_kit.agent.arguments import read_arguments
 from openenv_kit.agent.chat import Answer, ContextFullError, Message, ToolCall
 from openenv_kit.agent.endpoint import Endpoint
-from openenv_kit.agent.prompts import LAST_ROUND, LEFT_OUT, REMINDER, opening_messages
+from openenv_kit.agent.prompts import LEFT_OUT, last_round, opening_messages, reminder
 from openenv_kit.agent.settings import Settings
-from openenv_kit.agent.shorten import compact, reply_text
+from openenv_kit.agent.shorten import advice, compact, shortened
 from openenv_kit.agent.table import MODEL_CALL, Event, Table
-from openenv_kit.agent.tools import ToolBox, read_arguments
+from openenv_kit.environment import ERROR
 from openenv_kit.errors import ToolArgumentError
+from openenv_kit.tools.catalogue import Catalogue
 
 FRESH_REPLIES = (4, 1)
 """Tool replies that are kept whole when a conversation has grown too long, and if it still is."""
@@ -63,13 +65,13 @@ class _Conversation:
     reminded: bool = False
 
     async def run(self) -> None:
-        self.messages = opening_messages(self.table.opening)
-        tools = ToolBox(self.table.opening)
+        environment, tools = self.table.environment, self.table.environment.tools
+        self.messages = opening_messages(environment, self.table.opening)
         rounds = self.settings.max_tool_rounds
         for number in range(1, rounds + 1):
             last = number == rounds or self._budget_nearly_used()
             if last:
-                self.messages.append({"role": "user", "content": LAST_ROUND})
+                self.messages.append({"role": "user", "content": last_round(environment)})
             answer = await self._ask(tools)
             self._remember(answer)
             for call in answer.calls:
@@ -87,9 +89,9 @@ class _Conversation:
                     self.table.note = f"No report was submitted: {remark}, after one reminder."
                     return
                 self.reminded = True
-                self.messages.append({"role": "user", "content": REMINDER})
+                self.messages.append({"role": "user", "content": reminder(environment)})
 
-    async def _ask(self, tools: ToolBox) -> Answer:
+    async def _ask(self, tools: Catalogue) -> Answer:
         """One answer; its time and tokens are kept."""
         began = time.monotonic()
         try:
@@ -103,10 +105,12 @@ class _Conversation:
         self._keep(label, began, note=answer.remark, words=answer.text, calls=count)
         return answer
 
-    async def _ask_with_room(self, tools: ToolBox) -> Answer:
+    async def _ask_with_room(self, tools: Catalogue) -> Answer:
         while True:
             try:
-                return await self.endpoint.ask(self.messages, tools.schemas)
+                return await self.endpoint.ask(
+                    self.messages, [each.as_chat_tool() for each in tools.tools]
+                )
             except ContextFullError:
                 if not self._make_room():
                     raise
@@ -152,7 +156,7 @@ class _Conversation:
             ]
         self.messages.append(message)
 
-    async def _call(self, tools: ToolBox, call: ToolCall, remark: str) -> None:
+    async def _call(self, tools: Catalogue, call: ToolCall, remark: str) -> None:
         arguments: Any = call.arguments
         try:
             arguments = read_arguments(call.name, call.arguments)
@@ -160,10 +164,11 @@ class _Conversation:
         except ToolArgumentError as problem:
             said = f"{problem} Perhaps because {remark}." if remark else str(problem)
             self.table.refuse(call.name, arguments, said)
-            reply = compact({"error": said})
+            reply = compact({"status": ERROR, "message": said})
         else:
             observation = await self.table.act(action)
-            reply = reply_text(call.name, observation, tools.advice(call.name))
+            told = {name: value for name, value in tools.answer(observation).items() if value}
+            reply = shortened(told, advice(tools.find(call.name)))
         self.messages.append({"role": "tool", "tool_call_id": call.id, "content": reply})
 
     def _make_room(self) -> bool:

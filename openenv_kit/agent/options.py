@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metric_tracker_rl.policies import POLICIES, get_policy
-from openenv_kit.errors import UnknownNameError
+from openenv_kit.environment import Environment, environments, get_environment
+from openenv_kit.errors import UnknownNameError, unknown_name_message
 
 DEFAULT_POLICY = "reference"
 DEFAULT_OUTPUT = Path("results.json")
@@ -18,6 +18,7 @@ DEFAULT_OUTPUT = Path("results.json")
 class Options:
     """What was asked for; None where the settings decide."""
 
+    environment: Environment
     tasks: str | None
     episodes: int
     concurrency: int
@@ -34,21 +35,28 @@ class Options:
 
 def parse_options(arguments: Sequence[str] | None = None) -> Options:
     """Options from a command line; exits with 2 on a wrong one, as argparse does."""
+    environment = _environment(arguments)
     parser = argparse.ArgumentParser(
         prog="inference.py",
-        description="Play Metric Tracker RL with a model behind an OpenAI-compatible endpoint, or, "
-        "without a key, with a scripted policy. START, STEP and END lines go to standard output, "
-        "everything else to standard error.",
+        description=f"Play {environment.title} with a model behind an OpenAI-compatible endpoint "
+        "or, without a key, with a scripted policy. START, STEP and END lines go to standard "
+        "output, everything else to standard error.",
         epilog="Exit codes: 0 ran, 1 a task failed to run, 2 bad settings, 130 interrupted. "
         "Variables (also from .env.inference): HF_TOKEN, OPENAI_API_KEY or API_KEY; "
         "API_BASE_URL or OPENAI_BASE_URL; MODEL_NAME or OPENAI_MODEL; BASE_URL; IMAGE_NAME; "
         "TEMPERATURE; MAX_TOKENS; MAX_TOOL_ROUNDS; and those of docs/agent.md.",
     )
     parser.add_argument(
+        "--environment",
+        metavar="NAME",
+        help=f"which environment: {', '.join(environments())} (ENVIRONMENT; default "
+        f"{environment.name})",
+    )
+    parser.add_argument(
         "--tasks",
         metavar="LIST",
         help="comma-separated task ids, or split:start-stop (stop not included), or both; "
-        "default: the three named tasks (MetricTrackerRl_TASK)",
+        f"default: {', '.join(environment.default_tasks)} (MetricTrackerRl_TASK)",
     )
     parser.add_argument(
         "--episodes",
@@ -67,10 +75,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     )
     parser.add_argument(
         "--policy",
-        type=_policy,
+        type=lambda text: _known("policy", text, environment.policies),
         metavar="NAME",
-        help=f"play this scripted policy, key or no key: {', '.join(POLICIES)} (default without a "
-        f"key: {DEFAULT_POLICY})",
+        help="play this scripted policy, key or no key: "
+        f"{', '.join(environment.policies)} (default without a key: {DEFAULT_POLICY})",
     )
     parser.add_argument("--model", metavar="NAME", help="the model (MODEL_NAME)")
     parser.add_argument(
@@ -105,14 +113,23 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         parser.error("--policy and --model exclude each other")
     if chosen.embedded and chosen.base_url:
         parser.error("--embedded and --base-url exclude each other")
-    return Options(**vars(chosen))
+    return Options(**{**vars(chosen), "environment": environment})
 
 
-def _policy(text: str) -> str:
+def _environment(arguments: Sequence[str] | None) -> Environment:
+    """The environment asked for: the other options' choices are its own."""
+    first = argparse.ArgumentParser(prog="inference.py", add_help=False)
+    first.add_argument("--environment")
+    chosen, _ = first.parse_known_args(arguments)
     try:
-        get_policy(text)
+        return get_environment(chosen.environment)
     except UnknownNameError as problem:
-        raise argparse.ArgumentTypeError(str(problem)) from None
+        first.error(str(problem))
+
+
+def _known(kind: str, text: str, allowed: Iterable[str]) -> str:
+    if text not in (names := tuple(allowed)):
+        raise argparse.ArgumentTypeError(unknown_name_message(kind, text, names))
     return text
 
 

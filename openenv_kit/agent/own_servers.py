@@ -14,10 +14,11 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import IO, Any
 
-from metric_tracker_rl.engine.splits import SALT_VARIABLE
 from openenv_kit.agent.server_probe import is_healthy
 from openenv_kit.agent.settings import KEY_VARIABLES
+from openenv_kit.environment import VARIABLE
 from openenv_kit.errors import ServerError
+from openenv_kit.trust.sealing import SALT_VARIABLE
 
 SERVER_PREFIX = "METRIC_TRACKER_"
 SERVER_VARIABLES = ("HOST", "PORT", "WORKERS", "MAX_CONCURRENT_ENVS")
@@ -29,12 +30,17 @@ START_TRIES = 3
 
 
 class EmbeddedServer:
-    """A server in a process of its own, on a free loopback port."""
+    """A server in a process of its own, on a free loopback port.
+
+    Args:
+        environment: name of the environment to serve.
+    """
 
     headers: Mapping[str, str] = MappingProxyType({})
 
-    def __init__(self) -> None:
+    def __init__(self, environment: str) -> None:
         self.url = ""
+        self._environment = environment
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop
@@ -85,7 +91,7 @@ class EmbeddedServer:
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
-            env=server_environment(os.environ),
+            env={**server_environment(os.environ), VARIABLE: self._environment},
             start_new_session=True,  # a Ctrl-C is for the run, which then stops its server
         )
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -1,45 +1,38 @@
-"""What a model is told. The reporting policy is in it; answers and scoring tricks are not."""
+"""What a model is told beside the environment's own words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from openenv_kit.agent.shorten import compact
+from openenv_kit.environment import Environment
 
-SYSTEM = """\
-You are a careful data analyst. You are given weeks of a product funnel's data, which you can \
-see through read-only tools only. Find every row that the reporting policy asks for, and \
-report exactly these: roots, not their echoes.
-
-How to work:
-- Start with task_overview: it states the policy, the thresholds, the severity bands and the \
-fields of a report row.
-- Look at the data with the other tools, several calls in one answer where that helps. Take \
-baselines and observed values from tool replies; never guess or round them.
-- Decide for each date, in the policy's order, which rows it asks for.
-- Then submit once: submit_solution with your rows, or submit_payload_generator if row \
-generators make exactly the right rows. A submission ends the episode. A report without rows is \
-right where nothing is to be reported.
-Answer with tool calls; text alone does nothing."""
-
-REMINDER = (
-    "You have not submitted a report, and text alone does nothing. Call submit_solution (or "
-    "submit_payload_generator) now, or go on with the analysis tools. This is the only reminder."
-)
-LAST_ROUND = (
-    "This is your last answer in this episode: call submit_solution or submit_payload_generator "
-    "now with what you have found. Without a submission the score is 0."
-)
 LEFT_OUT = "[left out to save room; call the tool again if you need it]"
 
 
-def opening_messages(opening: Mapping[str, Any]) -> list[dict[str, Any]]:
+def opening_messages(environment: Environment, opening: Mapping[str, Any]) -> list[dict[str, Any]]:
     """System and first user message of an episode, from the reset's observation."""
-    parts = [opening["instruction"], f"Configuration: {compact(opening['config'])}"]
-    if opening.get("conversion_metric_definitions"):
-        parts.append(f"Conversion rates: {compact(opening['conversion_metric_definitions'])}")
     return [
-        {"role": "system", "content": SYSTEM},
-        {"role": "user", "content": "\n\n".join(parts)},
+        {"role": "system", "content": environment.brief(opening)},
+        {"role": "user", "content": environment.introduction(opening)},
     ]
+
+
+def reminder(environment: Environment) -> str:
+    """To a model that answered with text where a tool call was wanted."""
+    return (
+        "You have not finished, and text alone does nothing. Call "
+        f"{_finishing(environment)} now, or go on with the other tools. This is the only reminder."
+    )
+
+
+def last_round(environment: Environment) -> str:
+    """To a model that has one answer left."""
+    return (
+        f"This is your last answer in this episode: call {_finishing(environment)} now with what "
+        "you have found. Without it the score is 0."
+    )
+
+
+def _finishing(environment: Environment) -> str:
+    return " or ".join(tool.name for tool in environment.tools.tools if tool.finishes)

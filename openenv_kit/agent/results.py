@@ -13,23 +13,22 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from metric_tracker_rl import __version__
 from openenv_kit.agent.outcome import Outcome, RunSummary
 from openenv_kit.agent.secrets import Clean
-from openenv_kit.play.recording import versions
+from openenv_kit.environment import Environment
 
 RESULTS_FORMAT = "metric-tracker-results/1"
 MAX_TABLE_ROWS = 40
 """Tasks shown one by one; the results file holds them all."""
 
 
-def results_of(summary: RunSummary) -> dict[str, Any]:
+def results_of(summary: RunSummary, environment: Environment) -> dict[str, Any]:
     """JSON-ready results."""
     return {
         "format": RESULTS_FORMAT,
         "environment": summary.benchmark,
-        "environment_version": __version__,
-        "versions": versions(),
+        "environment_version": environment.version,
+        "versions": dict(environment.versions),
         "player": summary.player,
         "server": summary.server,
         "average_score": summary.average,
@@ -51,10 +50,10 @@ def results_of(summary: RunSummary) -> dict[str, Any]:
     }
 
 
-def write_results(summary: RunSummary, path: Path, clean: Clean) -> None:
+def write_results(summary: RunSummary, path: Path, clean: Clean, environment: Environment) -> None:
     """Write the results file; its folder is made if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(results_of(summary), indent=2, ensure_ascii=False)
+    text = json.dumps(results_of(summary, environment), indent=2, ensure_ascii=False)
     path.write_text(clean(text) + "\n", encoding="utf-8")
 
 

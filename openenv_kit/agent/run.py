@@ -27,7 +27,8 @@ from openenv_kit.agent.servers import Say, Server
 from openenv_kit.agent.settings import Settings
 from openenv_kit.agent.stdout import Lines
 from openenv_kit.agent.table import Table
-from openenv_kit.errors import MetricTrackerError, ModelError
+from openenv_kit.environment import Environment
+from openenv_kit.errors import KitError, ModelError
 from openenv_kit.play.recording import RunRecorder
 
 
@@ -48,6 +49,7 @@ class Run:
     """One run over some jobs.
 
     Attributes:
+        environment: what is played.
         player: who plays.
         server: where.
         settings: of the run.
@@ -59,6 +61,7 @@ class Run:
         concurrency: episodes at a time.
     """
 
+    environment: Environment
     player: Player
     server: Server
     settings: Settings
@@ -127,12 +130,20 @@ class Run:
         self.outcomes.append(outcome)
         began = time.monotonic()
         block = self.lines.block(job.task_id, self.settings.benchmark, self.player.name)
-        connection = EpisodeConnection(self.server, self.settings, job.reset, self._say(job))
+        connection = EpisodeConnection(
+            self.environment, self.server, self.settings, job.reset, self._say(job)
+        )
         table = None
         try:
             with ExitStack() as files:
                 opening = await connection.open()
-                table = Table(connection, block, opening, self._recorder(job, opening, files))
+                table = Table(
+                    self.environment,
+                    connection,
+                    block,
+                    opening,
+                    self._recorder(job, opening, files),
+                )
                 try:
                     await self.player.play(table)
                 finally:
@@ -140,7 +151,7 @@ class Run:
         except asyncio.CancelledError:
             outcome.status, outcome.error = INTERRUPTED, "Interrupted."
             raise
-        except MetricTrackerError as problem:
+        except KitError as problem:
             outcome.status, outcome.error = FAILED, str(problem)
             self._hopeless |= isinstance(problem, ModelError) and problem.hopeless
         except Exception as problem:  # a fault of ours must not cost the other tasks
@@ -178,10 +189,10 @@ def _score(outcome: Outcome, table: Table) -> None:
     """Fill an outcome from what happened at the table."""
     outcome.rewards, outcome.events = table.rewards, table.events
     outcome.usage, outcome.error = table.usage, table.note
-    breakdown = table.last.get("reward_breakdown")
-    outcome.status = EVALUATED if table.done and breakdown else NOT_SUBMITTED
+    parts = table.environment.score_parts(table.last) if table.done else None
+    outcome.status = EVALUATED if parts else NOT_SUBMITTED
     if outcome.status == EVALUATED:
-        outcome.breakdown = breakdown
+        outcome.breakdown = dict(parts or {})
         outcome.score = float(table.last["reward"] or 0.0)
     elif not outcome.error:
         outcome.error = table.last.get("message", "") if table.done else "No report was submitted."

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from metric_tracker_rl.policies import get_policy
 from openenv_kit.agent.table import Table
+from openenv_kit.play.policies import Policy
 
 
 class ScriptedPlayer:
-    """Plays one of `policies.POLICIES`.
+    """Plays one of an environment's scripted policies."""
 
-    Args:
-        policy: its name.
-
-    Raises:
-        UnknownNameError: there is none of that name.
-    """
-
-    def __init__(self, policy: str) -> None:
-        self._policy = get_policy(policy)
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
         self.name = f"scripted:{self._policy.name}"
 
     async def play(self, table: Table) -> None:

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit, urlunsplit
 from openenv_kit.agent.own_servers import ContainerServer, EmbeddedServer
 from openenv_kit.agent.server_probe import is_healthy, served_name
 from openenv_kit.agent.settings import Settings, shown_url
+from openenv_kit.environment import Environment
 from openenv_kit.errors import ServerError, SettingsError
 
-ENV_NAME = "metric_tracker_rl"
 LOCAL_PORTS = (8000, 7860)
 Say = Callable[[str], None]
 
@@ -58,10 +58,11 @@ class RunningServer:
         """Nor is it ours to stop."""
 
 
-async def choose_server(settings: Settings, say: Say) -> Server:
+async def choose_server(environment: Environment, settings: Settings, say: Say) -> Server:
     """BASE_URL; else a container of IMAGE_NAME; else a server on this machine; else our own.
 
     Args:
+        environment: what is to be played.
         settings: of the run.
         say: told which server it is.
 
@@ -69,16 +70,16 @@ async def choose_server(settings: Settings, say: Say) -> Server:
         SettingsError: BASE_URL serves another environment.
         ServerError: the chosen server cannot be reached or started.
     """
-    server = await _choose(settings, say)
+    server = await _choose(environment, settings, say)
     say(f"Environment: {server.description}")
     return server
 
 
-async def _choose(settings: Settings, say: Say) -> Server:
+async def _choose(environment: Environment, settings: Settings, say: Say) -> Server:
     if settings.base_url:
         token = settings.server_token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        await _check_named(settings.base_url, headers, settings.connect_timeout_s, say)
+        await _check_named(environment, settings, headers, say)
         where = f"{shown_url(settings.base_url)} (BASE_URL)"
         return RunningServer(settings.base_url, where, headers)
     if settings.image_name:
@@ -87,14 +88,17 @@ async def _choose(settings: Settings, say: Say) -> Server:
     if not settings.embedded:
         for port in LOCAL_PORTS:
             url = f"http://127.0.0.1:{port}"
-            if await served_name(url) == ENV_NAME and await is_healthy(url):
+            if await served_name(url) == environment.benchmark and await is_healthy(url):
                 return RunningServer(url, f"running server on {url}")
     say("Starting an environment server of our own …")
-    return await EmbeddedServer().start()
+    return await EmbeddedServer(environment.name).start()
 
 
-async def _check_named(url: str, headers: Mapping[str, str], timeout_s: float, say: Say) -> None:
-    """Wait for the server of BASE_URL, and make sure that it is this environment."""
+async def _check_named(
+    environment: Environment, settings: Settings, headers: Mapping[str, str], say: Say
+) -> None:
+    """Wait for the server of BASE_URL, and make sure that it serves this environment."""
+    url, timeout_s = settings.base_url or "", settings.connect_timeout_s
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
         raise SettingsError(
@@ -114,7 +118,8 @@ async def _check_named(url: str, headers: Mapping[str, str], timeout_s: float, s
             waiting = True
         await asyncio.sleep(0.5)
     name = await served_name(http, headers)
-    if name not in (None, ENV_NAME):
+    if name not in (None, environment.benchmark):
         raise SettingsError(
-            f"BASE_URL is {shown_url(url)}, which serves {name!r}; allowed: a server of {ENV_NAME}."
+            f"BASE_URL is {shown_url(url)}, which serves {name!r}; allowed: a server of "
+            f"{environment.benchmark}."
         )

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from metric_tracker_rl.engine.splits import SALT_VARIABLE
 from openenv_kit.errors import SettingsError, echo
+from openenv_kit.trust.sealing import SALT_VARIABLE
 
 ENV_FILE = ".env.inference"
 KEY_VARIABLES = ("HF_TOKEN", "OPENAI_API_KEY", "API_KEY")
@@ -21,7 +21,6 @@ MODEL_VARIABLES = ("MODEL_NAME", "OPENAI_MODEL")
 HF_ROUTER = "https://router.huggingface.co/v1"
 """Endpoint of a key from HF_TOKEN where none is named; any other key is for OpenAI's own."""
 MAX_TOKENS_LIMIT = 4096
-DEFAULT_BENCHMARK = "metric_tracker_rl"
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Settings:
     image_name: str | None = None
     embedded: bool = False
     tasks: str = ""
-    benchmark: str = DEFAULT_BENCHMARK
+    benchmark: str = ""
     temperature: float = 0.0
     max_tokens: int = MAX_TOKENS_LIMIT
     max_tool_rounds: int = 16
@@ -84,7 +83,9 @@ class Settings:
 
 
 def load_settings(
-    environ: Mapping[str, str] | None = None, env_file: Path | None = None
+    environ: Mapping[str, str] | None = None,
+    env_file: Path | None = None,
+    benchmark: str = "",
 ) -> Settings:
     """Settings from variables; those of the process win over those of the file.
 
@@ -92,6 +93,7 @@ def load_settings(
         environ: variables; None for the process's own.
         env_file: file of further variables, if it is there; None for `.env.inference` in the
             working directory.
+        benchmark: the `env=` of START lines where no variable names another.
 
     Raises:
         SettingsError: a variable holds something else than it may; names it.
@@ -117,7 +119,7 @@ def load_settings(
         server_token=source.text(TOKEN_VARIABLE),
         image_name=source.text("IMAGE_NAME"),
         tasks=source.text("MetricTrackerRl_TASK") or "",
-        benchmark=source.text("MetricTrackerRl_BENCHMARK") or DEFAULT_BENCHMARK,
+        benchmark=source.text("MetricTrackerRl_BENCHMARK") or benchmark,
         temperature=source.number("TEMPERATURE", 0.0, 0.0, 2.0),
         max_tokens=min(max_tokens, MAX_TOKENS_LIMIT),
         max_tool_rounds=source.integer("MAX_TOOL_ROUNDS", 16, 1, 500),

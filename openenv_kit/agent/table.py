@@ -9,12 +9,11 @@ from typing import Any
 
 from openenv_kit.agent.connection import EpisodeConnection, Observation
 from openenv_kit.agent.stdout import Block, action_text
+from openenv_kit.environment import Environment
 from openenv_kit.play.recording import RunRecorder
 
 MODEL_CALL = "model"
 TOOL_CALL = "tool"
-SUBMIT_ROWS = "submit_solution"
-SUBMIT_GENERATORS = "submit_payload_generator"
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,14 @@ class Table:
     """One episode as its player sees it.
 
     Attributes:
+        environment: what is played.
         connection: the episode.
         block: its lines on standard output.
         recorder: its recording, if it is recorded.
         opening: observation of the reset.
     """
 
+    environment: Environment
     connection: EpisodeConnection
     block: Block
     opening: Observation
@@ -98,7 +99,7 @@ class Table:
         observation = await self.connection.step(action)
         took = time.monotonic() - began
         self.last = observation
-        label = action_text(*spoken(action))
+        label = action_text(*self.environment.tools.called(action))
         reward = float(observation["reward"] or 0.0)
         failed = observation["status"] == "error"
         note = observation["message"] if failed else ""
@@ -118,12 +119,3 @@ class Table:
         self.rewards.append(0.0)
         self.events.append(Event(TOOL_CALL, label, now, 0.0, "error", 0.0, problem))
         self.block.step(label, 0.0, False, problem)
-
-
-def spoken(action: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name and arguments of an action, as an agent's tools name them."""
-    if action.get("analysis_method") is not None:
-        return str(action["analysis_method"]), dict(action.get("analysis_args") or {})
-    if action.get("payload_generators"):
-        return SUBMIT_GENERATORS, {"generator_methods": action["payload_generators"]}
-    return SUBMIT_ROWS, {"rows": action.get("classifications", [])}

@@ -14,11 +14,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from metric_tracker_rl.engine.config import require_name
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.second_play import PLAYERS, play_again
-from openenv_kit.errors import UnknownNameError
+from openenv_kit.errors import UnknownNameError, require_name
 from openenv_kit.play.recording import versions
 from openenv_kit.trust.audit import BASELINES, Job, Line, jobs, lines, run_job, settings
 

@@ -17,9 +17,9 @@ from rich.progress import track
 from rich.table import Table
 
 from metric_tracker_rl.engine.certificate import Certificate, certificate_from, certify_many, grid
-from metric_tracker_rl.engine.config import EpisodeConfig, require_name
+from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.levels import LEVELS
-from openenv_kit.errors import UnknownNameError
+from openenv_kit.errors import UnknownNameError, require_name
 from openenv_kit.play.recording import versions
 
 BATCH = 120

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from metric_tracker_rl.engine.splits import SALT_VARIABLE, SEALED, commitment, num_tasks
+from metric_tracker_rl.engine.splits import SEALED, commitment, num_tasks
 from openenv_kit.errors import ConfigurationError
+from openenv_kit.trust.sealing import SALT_VARIABLE
 
 
 def seal(

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from openenv_kit.errors import ConfigurationError, InvalidValueError, MetricTrackerError, ModelError
+from openenv_kit.errors import ConfigurationError, InvalidValueError, KitError, ModelError
 from openenv_kit.page.visitor_client import VisitorClient, endpoint_url
 from openenv_kit.page.watching import MAX_FRAMES, Frame, Playback, open_session
 from openenv_kit.serving.framework import MetricTrackerRlEnvironment
@@ -182,7 +182,7 @@ class ModelPlayback(Playback):
         try:
             await player.play(table)
             self.remark = without_settings(table.note)
-        except MetricTrackerError as problem:
+        except KitError as problem:
             self.remark = without_settings(str(problem))
         finally:
             await player.close()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from openenv_kit.agent.connection import Observation
 from openenv_kit.agent.table import Event, Table
+from openenv_kit.environment import get_environment
 
 LIMIT = re.compile(r"[A-Z]+_[A-Z_]+ \((\d+)\)")
 SETTING = re.compile(r" \([A-Z]+_[A-Z_]+\)")
@@ -42,7 +43,7 @@ class WatchedTable(Table):
     """
 
     def __init__(self, watched: Watched, opening: Observation) -> None:
-        super().__init__(watched, _NoLines(), opening)  # type: ignore[arg-type]
+        super().__init__(get_environment(), watched, _NoLines(), opening)  # type: ignore[arg-type]
         self._watched = watched
 
     def hear(self, answer: Event) -> None:

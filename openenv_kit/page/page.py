@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from openenv_kit.errors import MetricTrackerError
+from openenv_kit.errors import KitError
 from openenv_kit.page.state import Visitor
 
 Act = Callable[..., None]
@@ -110,7 +110,7 @@ class Page:
             try:
                 visitor.problem = ""
                 act(visitor, *values)
-            except MetricTrackerError as problem:
+            except KitError as problem:
                 visitor.problem = str(problem)
             shown = [value for name in show for value in self.views[name].show(visitor)]
         return [visitor, *shown]

@@ -10,7 +10,7 @@ from typing import Any
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.session import ERROR, EpisodeSession
 from metric_tracker_rl.policies import Policy
-from openenv_kit.errors import ConfigurationError, MetricTrackerError
+from openenv_kit.errors import ConfigurationError, KitError
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RecordedRun, RecordingError, read_runs, replay
 from openenv_kit.serving.framework import limit_rules
@@ -131,7 +131,7 @@ def recorded(run: RecordedRun) -> Playback:
         playback = Playback(str(run.player), view, (Frame(*each) for each in replay(run)))
         playback.run_to_end()
     except (TypeError, AttributeError, ValueError) as problem:
-        reason = str(problem) if isinstance(problem, MetricTrackerError) else "no readable action"
+        reason = str(problem) if isinstance(problem, KitError) else "no readable action"
         raise RecordingError(f"The run cannot be played again: {reason}") from None
     playback.go(0)
     return playback

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metric_tracker_rl.engine.config import MAX_SEED, require_integer
+from metric_tracker_rl.engine.config import MAX_SEED
 from metric_tracker_rl.engine.session import RESET_ARGUMENTS
 from metric_tracker_rl.engine.splits import get_task, num_tasks
+from openenv_kit.errors import require_integer
 
 Row = dict[str, Any]
 

@@ -10,9 +10,10 @@ from dataclasses import asdict
 from pydantic import Field
 
 from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.splits import SEALED, sealed_salt
+from metric_tracker_rl.engine.splits import SEALED
 from metric_tracker_rl.models import MetricTrackerRlState, RewardBreakdown
 from openenv_kit.serving.play import BREAKDOWN, Play
+from openenv_kit.trust.sealing import sealed_salt
 
 CLOSED = "closed"
 

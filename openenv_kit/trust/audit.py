@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES, require_name
+from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.splits import get_task, list_splits, num_tasks
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.policies import POLICIES, Policy
+from openenv_kit.errors import require_name
 from openenv_kit.trust.arena import Arena, Played
 from openenv_kit.trust.exploits import NOTHING, Ceiling
 

@@ -15,7 +15,7 @@ NO_FILE = Path("there-is-no-such-file")
 
 
 def load(**variables: str) -> Settings:
-    return load_settings(variables, NO_FILE)
+    return load_settings(variables, NO_FILE, "metric_tracker_rl")
 
 
 def test_without_variables_the_defaults_hold() -> None:
@@ -24,7 +24,7 @@ def test_without_variables_the_defaults_hold() -> None:
     assert settings.max_tool_rounds == 16
     assert settings.max_tokens == 4096
     assert settings.benchmark == "metric_tracker_rl"
-    assert settings == Settings(secrets=settings.secrets)
+    assert settings == Settings(benchmark="metric_tracker_rl", secrets=settings.secrets)
 
 
 @pytest.mark.parametrize(
