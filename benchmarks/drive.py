@@ -1,4 +1,4 @@
-"""Many sessions kept busy, at the least cost: what `metric-tracker bench-serving` measures with."""
+"""Many sessions kept busy, at the least cost: what `python -m benchmarks.serving` measures with."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A trivial environment on the same framework: what a step costs before anyone does any work.
 
-`metric-tracker bench-serving` measures it beside the real one, in one run, because a figure of
+`python -m benchmarks.serving` measures it beside the real one, in one run, because a figure of
 one machine at one hour says little and a ratio travels. It is served twice: by uvicorn with
 nothing set but where to listen, which is what a framework's user gets; and with `--tuned` in
 every way as the real one is, so that what is left is the environment and its handler.

@@ -1,4 +1,4 @@
-"""`metric-tracker bench-serving`: this server beside a trivial one on the same framework."""
+"""`python -m benchmarks.serving`: this server beside a trivial one on the same framework."""
 
 from __future__ import annotations
 
@@ -307,3 +307,7 @@ def _ratio(ours: list[Measurement], theirs: list[Measurement] | None) -> str:
     pairs = zip(ours, theirs or (), strict=False)
     ratios = [one.per_second / other.per_second for one, other in pairs]
     return f"{statistics.median(ratios):.2f}" if ratios else ""
+
+
+if __name__ == "__main__":
+    typer.run(bench_serving)

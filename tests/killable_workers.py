@@ -159,7 +159,8 @@ class PlainSocket:
         self._socket = socket.create_connection((HOST, port), timeout=PATIENCE_S)
         self._buffer = bytearray()
         hello = (
-            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         self._socket.sendall(hello.encode())

@@ -84,7 +84,6 @@ def test_the_wheel_holds_the_package_and_no_tests(built: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     version = PROJECT["project"]["version"]
     assert tops == {
-        "benchmarks",
         "metric_tracker_rl",
         "openenv_kit",
         "server",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typer
 
-from benchmarks.serving import bench_serving
 from openenv_kit.cli.audit import audit
 from openenv_kit.cli.bench import bench
 from openenv_kit.cli.bench_vector import bench_vector
@@ -27,7 +26,6 @@ app = typer.Typer(
 app.command()(certify)
 app.command()(audit)
 app.command()(bench)
-app.command()(bench_serving)
 app.command()(digests)
 app.command()(bench_vector)
 app.command()(learn)
