@@ -86,7 +86,7 @@ def test_the_sealed_split_needs_no_salt_on_the_players_side(
 )
 def test_a_range_or_a_name_that_does_not_exist_is_an_error(tasks: str, words: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        plan(tasks)
+        plan(ENVIRONMENT, tasks)
     assert words in str(caught.value)
 
 
