@@ -57,10 +57,9 @@ def build(page: Page) -> None:
     def wire() -> None:
         # The large charts stay as they are: the page itself moves their mark.
         shown = ["status", "day", "dates"]
-        # Without Gradio's queue a click is one request instead of three.
-        page.on_bridge(page.bridge.pick_day, Visitor.select_day, shown, queue=False)
-        page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=(), queue=False)
-        page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=(), queue=False)
+        page.on_bridge(page.bridge.pick_day, Visitor.select_day, shown)
+        page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=())
+        page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=())
         page.on(
             stage.input,
             _select_stage,

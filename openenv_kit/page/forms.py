@@ -76,7 +76,8 @@ def date_choices(visitor: Visitor) -> list[tuple[str, str]]:
 def _form(model: type[Arguments], funnel: Funnel, visible: bool) -> Form:
     properties = json_schema(model, funnel)["properties"]
     required = {name for name, field in model.model_fields.items() if field.is_required()}
-    with gr.Column(visible=visible, elem_classes="mt-form") as group:
+    name = f"mt-form-{model.__name__.lower()}"
+    with gr.Column(visible=visible, elem_classes="mt-form", elem_id=name) as group:
         if not properties:
             html('<p class="mt-hint">This method takes no arguments.</p>')
         fields = [_field(name, schema, name in required) for name, schema in properties.items()]

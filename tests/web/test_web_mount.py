@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 import httpx
 import pytest
-import websockets
+import websockets.sync.client
 from conftest import WebServer
 
 PLAYGROUND = [
@@ -41,12 +40,9 @@ def test_nothing_is_served_that_the_page_does_not_ask_for(
 
 
 def test_no_socket_shows_what_others_play(web: WebServer) -> None:
-    async def connect() -> None:
-        async with websockets.connect(f"{web.url.replace('http', 'ws')}/ws/ui"):
-            pass
-
-    with pytest.raises(websockets.InvalidStatus):
-        asyncio.run(connect())
+    address = f"{web.url.replace('http', 'ws')}/ws/ui"
+    with pytest.raises(websockets.InvalidStatus), websockets.sync.client.connect(address):
+        pass
 
 
 def test_there_is_one_page_and_no_playground(web: WebServer) -> None:

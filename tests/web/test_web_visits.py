@@ -12,7 +12,12 @@ from conftest import PATIENCE_MS, Visit, WebServer
 from playwright.sync_api import Locator, expect
 from test_web_browser import episode_of, look_for_spikes, type_into
 
+<<<<<<< HEAD
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID
+=======
+from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.tasks import DEFAULT_TASK_ID
+>>>>>>> 8be57a9 (Page: a chosen day goes through the queue, whose route is served and counted; tests that wait for the form of the method)
 
 pytestmark = pytest.mark.browser
 OpenVisit = Callable[..., Visit]
@@ -115,7 +120,8 @@ def test_no_number_in_any_form_keeps_another_method_from_running(
         "get_funnel_break_rows",
     ):
         choose(mine, method)
-        expect(mine.page.locator(".mt-form input[type=number]:visible").first).to_be_visible()
+        form = TOOLS[method].arguments.__name__.lower()
+        expect(mine.page.locator(f"#mt-form-{form}")).to_be_visible()
         for number in visible_numbers(mine):
             number.fill(value)
             number.blur()
