@@ -12,12 +12,8 @@ from conftest import PATIENCE_MS, Visit, WebServer
 from playwright.sync_api import Locator, expect
 from test_web_browser import episode_of, look_for_spikes, type_into
 
-<<<<<<< HEAD
-from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID
-=======
 from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.tasks import DEFAULT_TASK_ID
->>>>>>> 8be57a9 (Page: a chosen day goes through the queue, whose route is served and counted; tests that wait for the form of the method)
+from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID
 
 pytestmark = pytest.mark.browser
 OpenVisit = Callable[..., Visit]
