@@ -168,7 +168,8 @@ def connections(pid: int) -> int:
 
 @pytest.mark.skipif(not SPREADS, reason="only Linux spreads connections over sockets of one port")
 def test_connections_of_one_moment_do_not_all_go_to_the_worker_that_wakes_up_first() -> None:
-    with serving(workers=2) as server, ExitStack() as stack:
+    patient = {"METRIC_TRACKER_REQUEST_TIMEOUT_S": "600"}  # none of them ever sends a request
+    with serving(workers=2, environ=patient) as server, ExitStack() as stack:
         pids = server.pids()
         before = {pid: connections(pid) for pid in pids}
 
