@@ -115,7 +115,7 @@ def test_only_this_machine_s_own_addresses_are_loopback(host: str, expected: boo
 
 PRINTING = """
 import logging.config, sys, threading, traceback, warnings
-from server import logs
+from openenv_kit.serving import logs
 logging.config.dictConfig(logs.configuration("info"))
 logging.config.dictConfig(logs.configuration("info"))
 def fail():

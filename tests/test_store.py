@@ -556,7 +556,9 @@ def test_the_command_does_not_start_several_workers_with_a_memory_each(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("METRIC_TRACKER_EPISODE_STORE", "memory")
-    monkeypatch.setattr("server.app.serve", lambda *_: pytest.fail("the server was started"))
+    monkeypatch.setattr(
+        "openenv_kit.serving.app.serve", lambda *_: pytest.fail("the server was started")
+    )
     with pytest.raises(SystemExit, match="server: METRIC_TRACKER_EPISODE_STORE is 'memory'"):
         main(["--workers", "2"])
 
@@ -643,5 +645,6 @@ def test_a_client_is_an_address_or_a_network_of_ipv6(peer: Any, key: str) -> Non
 
 
 def test_the_stores_do_not_import_each_other_in_a_circle() -> None:
-    code = "import server.redis_store, sys; sys.exit('openenv_kit.serving.store' in sys.modules)"
+    kit = "openenv_kit.serving"
+    code = f"import {kit}.redis_store, sys; sys.exit('{kit}.store' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -34,6 +34,7 @@ from openenv_kit.trust.arena import Arena
 from openenv_kit.trust.audit import Job as AuditJob
 from openenv_kit.trust.audit import find_player, lines, reset_arguments, run_job
 from openenv_kit.trust.exploits import NOTHING
+from openenv_kit.trust.sealing import SALT_VARIABLE
 
 SALT = "one salt for tests, of forty characters."
 STATE_FIELDS = {
@@ -91,7 +92,7 @@ def check_a_practice_submission_costs() -> None:
 
 
 def check_the_salt_decides_the_sealed_tasks() -> None:
-    one, other = ({splits.SALT_VARIABLE: SALT + end} for end in "ab")
+    one, other = ({SALT_VARIABLE: SALT + end} for end in "ab")
     for index in range(20):
         mine = splits.get_task(splits.SEALED, index, one).config
         assert mine.seed != splits.get_task(splits.SEALED, index, other).config.seed
