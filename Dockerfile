@@ -15,6 +15,7 @@ RUN python -m venv --without-pip /opt/venv \
         --no-compile --require-hashes -r requirements-build.lock
 
 COPY pyproject.toml README.md LICENSE inference.py ./
+COPY openenv_kit openenv_kit
 COPY metric_tracker_rl metric_tracker_rl
 COPY server server
 # Without isolation the build backend is the hash-pinned one, not whatever is newest today.

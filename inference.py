@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: command line; None for the process's own.
     """
-    from metric_tracker_rl.agent.main import main as run
+    from openenv_kit.agent.main import main as run
 
     return run(arguments)
 

@@ -1,5 +1,5 @@
 """The name under which verifiers finds the taskset: `vf-eval metric-tracker-verifiers`."""
 
-from metric_tracker_rl.integrations.verifiers import MetricTrackerTaskset
+from openenv_kit.trainers.verifiers import MetricTrackerTaskset
 
 __all__ = ["MetricTrackerTaskset"]

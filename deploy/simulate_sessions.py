@@ -4,7 +4,7 @@ One worker is one core that serves steps in the order they come. Its sessions th
 and wait for the reply; every so often the step is a reset. The simulation finds the fewest
 workers whose 99th percentile stays under a bound, and says what bounds them: CPU, memory or
 slots. The defaults are the figures of docs/serving.md; measure your own machine with
-`metric-tracker bench-serving` and pass them here.
+`python -m benchmarks.serving` and pass them here.
 """
 
 from __future__ import annotations

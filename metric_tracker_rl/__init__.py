@@ -16,16 +16,16 @@ if TYPE_CHECKING:
         available_synthetic_generator_methods,
     )
     from metric_tracker_rl.client import MetricTrackerRlEnv
-    from metric_tracker_rl.models import MetricTrackerRlAction, MetricTrackerRlObservation
-    from metric_tracker_rl.rows import MetricSubmissionRow
-    from metric_tracker_rl.task_spec import TaskSpec
-    from metric_tracker_rl.tasks import (
+    from metric_tracker_rl.engine.task_spec import TaskSpec
+    from metric_tracker_rl.engine.tasks import (
         DEFAULT_TASK_ID,
         DEFAULT_TASK_ORDER,
         TASKS,
         available_task_specs,
         get_task_spec,
     )
+    from metric_tracker_rl.models import MetricTrackerRlAction, MetricTrackerRlObservation
+    from metric_tracker_rl.rows import MetricSubmissionRow
 
 __version__ = "0.1.0"
 
@@ -46,19 +46,19 @@ __all__ = [
 ]
 
 _HOME = {
-    "DEFAULT_TASK_ID": "tasks",
-    "DEFAULT_TASK_ORDER": "tasks",
-    "TASKS": "tasks",
+    "DEFAULT_TASK_ID": "engine.tasks",
+    "DEFAULT_TASK_ORDER": "engine.tasks",
+    "TASKS": "engine.tasks",
     "MetricSubmissionRow": "rows",
     "MetricTrackerRlAction": "models",
     "MetricTrackerRlEnv": "client",
     "MetricTrackerRlObservation": "models",
-    "TaskSpec": "task_spec",
+    "TaskSpec": "engine.task_spec",
     "available_analysis_methods": "analysis_tools",
     "available_payload_generation_methods": "analysis_tools",
     "available_synthetic_generator_methods": "analysis_tools",
-    "available_task_specs": "tasks",
-    "get_task_spec": "tasks",
+    "available_task_specs": "engine.tasks",
+    "get_task_spec": "engine.tasks",
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from openenv.core.env_server.types import Action, Observation, State
 from pydantic import Field
 
+from metric_tracker_rl.engine.task_spec import TaskSpec
 from metric_tracker_rl.rows import (
     AppliedSyntheticGenerator,
     ConversionMetricDefinition,
@@ -19,7 +20,6 @@ from metric_tracker_rl.rows import (
     SubmissionPreview,
     SyntheticAnomalyGenerator,
 )
-from metric_tracker_rl.task_spec import TaskSpec
 
 __all__ = [
     "AppliedSyntheticGenerator",

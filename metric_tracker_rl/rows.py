@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from metric_tracker_rl.vocabulary import (
+from metric_tracker_rl.engine.vocabulary import (
     ANOMALY_TYPES,
     DETECTION_METHODS,
     ENTITY_TYPES,

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from metric_tracker_rl.config import SCENARIO_FAMILIES, EpisodeConfig
-from metric_tracker_rl.episode import Episode, build_episode
-from metric_tracker_rl.funnel import HOURS, ORDERING_APP
-from metric_tracker_rl.generator import Draw, generate
-from metric_tracker_rl.levels import LEVELS, Level
-from metric_tracker_rl.reporting_policy import ReportRow, label
-from metric_tracker_rl.series import DailySeries
-from metric_tracker_rl.session import Call, EpisodeSession, Reply
+from metric_tracker_rl.engine.config import SCENARIO_FAMILIES, EpisodeConfig
+from metric_tracker_rl.engine.episode import Episode, build_episode
+from metric_tracker_rl.engine.funnel import HOURS, ORDERING_APP
+from metric_tracker_rl.engine.generation.generator import Draw, generate
+from metric_tracker_rl.engine.levels import LEVELS, Level
+from metric_tracker_rl.engine.reporting_policy import ReportRow, label
+from metric_tracker_rl.engine.series import DailySeries
+from metric_tracker_rl.engine.session import Call, EpisodeSession, Reply
 
 COUNTS = (0, 1, 3, 5, 7)
 DAYS = 28

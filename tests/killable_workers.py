@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from metric_tracker_rl.cli.load import CLOSE, TEXT, extent, text_frame
+from benchmarks.load import CLOSE, TEXT, extent, text_frame
 
 HOST = "127.0.0.1"
 PATIENCE_S = 30.0
@@ -34,10 +34,10 @@ def nursery(store: str, descriptors: list[int]) -> None:
     """
     import uvicorn
 
-    from metric_tracker_rl.episode import build_episode
-    from metric_tracker_rl.tasks import resolve_config
-    from server.app import build_app
-    from server.settings import Settings
+    from metric_tracker_rl.engine.episode import build_episode
+    from metric_tracker_rl.engine.tasks import resolve_config
+    from openenv_kit.serving.app import build_app
+    from openenv_kit.serving.settings import Settings
 
     app = build_app(Settings(episode_store=store))
     for seed in range(3):

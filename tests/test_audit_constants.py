@@ -6,26 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from metric_tracker_rl.audit import EXPLOITS, constants, runner
-from metric_tracker_rl.audit.constants import best_constants, shown_by
-from metric_tracker_rl.audit.registry import NOTHING, ZERO_CALL
-from metric_tracker_rl.audit.runner import (
-    BASELINES,
-    Job,
-    jobs,
-    lines,
-    reset_arguments,
-    run_job,
-    settings,
-)
-from metric_tracker_rl.audit.second_play import PLAYERS, play_again
-from metric_tracker_rl.config import MIXED, SCENARIO_FAMILIES
-from metric_tracker_rl.driver import play
-from metric_tracker_rl.levels import LEVELS
-from metric_tracker_rl.play import EpisodeView
-from metric_tracker_rl.policies.registry import Policy
-from metric_tracker_rl.session import EpisodeSession
-from metric_tracker_rl.vocabulary import FUNNEL_BREAK, MIX_SHIFT, QUALITY_ISSUE
+from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES
+from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.rules import EpisodeView
+from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.vocabulary import FUNNEL_BREAK, MIX_SHIFT, QUALITY_ISSUE
+from metric_tracker_rl.exploits import EXPLOITS, constants
+from metric_tracker_rl.exploits.constants import best_constants, shown_by
+from metric_tracker_rl.exploits.second_play import PLAYERS, play_again
+from openenv_kit.play.driver import play
+from openenv_kit.play.policies import Policy
+from openenv_kit.trust import audit as runner
+from openenv_kit.trust.audit import BASELINES, Job, jobs, lines, reset_arguments, run_job, settings
+from openenv_kit.trust.exploits import NOTHING, ZERO_CALL
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from episodes import analyse, perfect_report, running_episode, started, submit
 
-from metric_tracker_rl.session import Call, EpisodeSession
+from metric_tracker_rl.engine.session import Call, EpisodeSession
 
 NAN, INFINITY = float("nan"), float("inf")
 

@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from metric_tracker_rl import certificate
-from metric_tracker_rl.anomalies import Cause
-from metric_tracker_rl.audit import EXPLOITS, get_exploit
-from metric_tracker_rl.audit.registry import NOTHING, exploit
-from metric_tracker_rl.audit.runner import BASELINES, Line, interval
-from metric_tracker_rl.certificate import Certificate, certify_one
-from metric_tracker_rl.cli import app
-from metric_tracker_rl.config import EpisodeConfig
-from metric_tracker_rl.errors import UnknownNameError
-from metric_tracker_rl.generator import generate
-from metric_tracker_rl.policies.registry import submit
-from metric_tracker_rl.regrade import pass_hat_k, summaries
-from metric_tracker_rl.session import Call, EpisodeSession
-from metric_tracker_rl.versions import GENERATOR_VERSION, GRADER_VERSION
+from metric_tracker_rl.engine import certificate
+from metric_tracker_rl.engine.certificate import Certificate, certify_one
+from metric_tracker_rl.engine.config import EpisodeConfig
+from metric_tracker_rl.engine.generation.anomalies import Cause
+from metric_tracker_rl.engine.generation.generator import generate
+from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION
+from metric_tracker_rl.exploits import EXPLOITS, get_exploit
+from openenv_kit.cli import app
+from openenv_kit.errors import UnknownNameError
+from openenv_kit.play.policies import submit
+from openenv_kit.play.regrade import pass_hat_k, summaries
+from openenv_kit.trust.audit import BASELINES, Line, interval
+from openenv_kit.trust.exploits import NOTHING, exploit
 
 EXPERT = EpisodeConfig(3, "mixed", "expert", "high", 6)
 
@@ -55,7 +55,7 @@ def test_an_episode_that_breaks_a_promise_gets_no_certificate(
     ):
         assert not broken.holds
     # A generous grader makes reports beside the right one as good.
-    monkeypatch.setattr("metric_tracker_rl.grader.DUPLICATE_PENALTY", (0.0, 0.0))
+    monkeypatch.setattr("metric_tracker_rl.engine.grader.DUPLICATE_PENALTY", (0.0, 0.0))
     assert not certify_one(config).unique
 
 
@@ -160,8 +160,8 @@ def test_pass_hat_k_is_the_share_of_draws_of_k_that_are_all_perfect() -> None:
 
 
 def test_runs_of_different_versions_are_never_in_one_summary() -> None:
-    from metric_tracker_rl.recording import RecordedRun
-    from metric_tracker_rl.regrade import Regraded
+    from openenv_kit.play.recording import RecordedRun
+    from openenv_kit.play.regrade import Regraded
 
     def one(grader: str, score: float) -> Regraded:
         versions = {"generator": "1", "policy": "1", "grader": grader}
@@ -189,8 +189,8 @@ def test_expert_episodes_hold_eight_weeks_and_a_calendar_that_explains_decoys() 
 
 
 def test_without_its_calendar_an_expert_episode_would_be_labelled_otherwise() -> None:
-    from metric_tracker_rl.reporting_policy import label
-    from metric_tracker_rl.series import DailySeries
+    from metric_tracker_rl.engine.reporting_policy import label
+    from metric_tracker_rl.engine.series import DailySeries
 
     draw = generate(EXPERT)
     blind = DailySeries(draw.hourly, EXPERT.funnel_spec, EXPERT.level)
@@ -215,7 +215,7 @@ def test_the_calendar_is_public_told_by_the_policy_and_empty_on_other_levels() -
 def test_the_card_is_written_from_results_of_these_versions_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metric_tracker_rl.audit.runner.KNOWN", 12)
+    monkeypatch.setattr("openenv_kit.trust.audit.KNOWN", 12)
     audit, proofs, page = (tmp_path / name for name in ("a.json", "c.jsonl", "card.md"))
     where = ("--setting", "mixed", "--setting", "funnel_break", "--setting", "split:test")
     options = ("--episodes", "2", "--workers", "1", "--difficulty", "easy", *where)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from episodes import analyse, perfect_report, running_episode, started, submit
 
-from metric_tracker_rl.config import MIXED, EpisodeConfig
-from metric_tracker_rl.generator import Draw, generate
-from metric_tracker_rl.reporting_policy import label
-from metric_tracker_rl.series import DailySeries
-from metric_tracker_rl.session import EpisodeSession
+from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.generation.generator import Draw, generate
+from metric_tracker_rl.engine.reporting_policy import label
+from metric_tracker_rl.engine.series import DailySeries
+from metric_tracker_rl.engine.session import EpisodeSession
 
 ENTRY_FIELDS = ["date", "kind", "title", "explains"]
 

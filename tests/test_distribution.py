@@ -85,6 +85,7 @@ def test_the_wheel_holds_the_package_and_no_tests(built: Path) -> None:
     version = PROJECT["project"]["version"]
     assert tops == {
         "metric_tracker_rl",
+        "openenv_kit",
         "server",
         "inference.py",
         "metric_tracker_verifiers.py",

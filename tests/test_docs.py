@@ -19,9 +19,9 @@ from docs.generate.charts import ticks
 from docs.generate.examples import EXAMPLES, ExampleError, root_of
 from docs.generate.sections import SECTIONS, sample_arguments
 from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.episode import build_episode
-from metric_tracker_rl.play import EpisodeView
-from metric_tracker_rl.tasks import resolve_config
+from metric_tracker_rl.engine.episode import build_episode
+from metric_tracker_rl.engine.rules import EpisodeView
+from metric_tracker_rl.engine.tasks import resolve_config
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "metric_tracker_rl"
@@ -181,9 +181,17 @@ def rows_of_the_picture() -> list[list[str]]:
     return [row["names"].split() for row in ROW.finditer(picture)]
 
 
+FOLDERS = (
+    *("metric_tracker_rl", "metric_tracker_rl/engine", "metric_tracker_rl/engine/generation"),
+    *("openenv_kit", "openenv_kit/play", ""),
+)
+"""Where the picture's modules are, the first one found."""
+
+
 def home_of(name: str) -> Path | None:
-    """File or folder of a module of the package or of the checkout; None if there is none."""
-    for path in (PACKAGE / name, ROOT / name):
+    """File or folder of a module in the picture; None if there is none."""
+    for folder in FOLDERS:
+        path = ROOT / folder / name
         if path.is_dir():
             return path
         if path.with_suffix(".py").is_file():
@@ -192,18 +200,16 @@ def home_of(name: str) -> Path | None:
 
 
 def imports_of(name: str) -> set[str]:
-    """Modules of ours that a module, or any file of a package, imports."""
+    """Last parts, and folders, of what a module, or any file of a package, imports."""
     home = home_of(name)
     assert home is not None
     found = set()
     for file in home.rglob("*.py") if home.is_dir() else [home]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module:
-                first, _, rest = node.module.partition(".")
-                if first == "metric_tracker_rl" and rest:
-                    found.add(rest.split(".")[0])
-                elif first == "server":
-                    found.add("server")
+                first, *rest = node.module.split(".")
+                if first in ("metric_tracker_rl", "openenv_kit"):
+                    found |= {*rest, *(alias.name for alias in node.names)}
     return found - {name}
 
 
@@ -217,7 +223,7 @@ def test_the_architecture_picture_names_modules_that_exist() -> None:
 def test_imports_point_upwards_in_the_architecture_picture() -> None:
     rows = rows_of_the_picture()
     height = {name: nth for nth, row in enumerate(rows) for name in row}
-    assert {"reporting_policy", "session", "server", "inference"} <= set(height)
+    assert {"reporting_policy", "session", "serving", "inference"} <= set(height)
     downward = {
         f"{name} imports {other}"
         for name, nth in height.items()

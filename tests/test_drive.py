@@ -9,8 +9,8 @@ from threading import Timer
 
 import pytest
 
-from metric_tracker_rl.cli.drive import Inbox
-from metric_tracker_rl.cli.load import CLOSE, PING, PONG, TEXT, LoadError
+from benchmarks.drive import Inbox
+from benchmarks.load import CLOSE, PING, PONG, TEXT, LoadError
 
 Pair = tuple[socket.socket, socket.socket]
 

@@ -28,7 +28,7 @@ from metric_tracker_rl.models import (
     MetricTrackerRlObservation,
     PayloadGeneratorMethod,
 )
-from server.environment import MetricTrackerRlEnvironment
+from openenv_kit.serving.framework import MetricTrackerRlEnvironment
 
 ROW = """
     date entity_type entity_name anomaly_type detection_method baseline_value observed_value
@@ -249,5 +249,5 @@ def test_the_client_needs_no_more_of_the_package_than_what_travels() -> None:
         "print(*sorted(name for name in sys.modules if name.startswith('metric_tracker_rl.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    needed = "client models rows task_spec versions vocabulary"
+    needed = "client engine engine.task_spec engine.versions engine.vocabulary models rows"
     assert done.stdout.split() == [f"metric_tracker_rl.{name}" for name in needed.split()]

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metric_tracker_rl.driver import call_from
-from metric_tracker_rl.errors import InvalidValueError, ServerError
-from metric_tracker_rl.integrations.openenv_harness import MetricTrackerSession
-from metric_tracker_rl.integrations.tool_calls import ToolEpisode, action_for
-from metric_tracker_rl.integrations.trl import MetricTrackerEnvironment
-from metric_tracker_rl.session import EpisodeSession
-from metric_tracker_rl.vector import VectorSession
+from metric_tracker_rl.engine.session import EpisodeSession
+from openenv_kit.errors import InvalidValueError, ServerError
+from openenv_kit.play.driver import call_from
+from openenv_kit.play.vector import VectorSession
+from openenv_kit.trainers.openenv_harness import MetricTrackerSession
+from openenv_kit.trainers.tool_calls import ToolEpisode, action_for
+from openenv_kit.trainers.trl import MetricTrackerEnvironment
 
 SEED = 12
 RIGHT = EpisodeSession()

@@ -19,19 +19,18 @@ import pytest
 from episodes import sample
 
 import metric_tracker_rl
-from metric_tracker_rl.bitstream import BitStream
-from metric_tracker_rl.config import MIXED, SCENARIO_FAMILIES, EpisodeConfig
-from metric_tracker_rl.generator import (
+from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES, EpisodeConfig
+from metric_tracker_rl.engine.generation.generator import (
     Draw,
     apply_causes,
     generate,
     guard_violations,
     severity_is_clear,
 )
-from metric_tracker_rl.levels import GUARD_BAND, LEVELS
-from metric_tracker_rl.reporting_policy import SEVERITY_BOUNDS, ReportRow, label
-from metric_tracker_rl.series import DailySeries
-from metric_tracker_rl.vocabulary import (
+from metric_tracker_rl.engine.levels import GUARD_BAND, LEVELS
+from metric_tracker_rl.engine.reporting_policy import SEVERITY_BOUNDS, ReportRow, label
+from metric_tracker_rl.engine.series import DailySeries
+from metric_tracker_rl.engine.vocabulary import (
     ANOMALY_TYPES,
     COUNT_DROP,
     COUNT_SPIKE,
@@ -41,12 +40,14 @@ from metric_tracker_rl.vocabulary import (
     RATE_DROP,
     RATE_SPIKE,
 )
+from openenv_kit import bitstream
+from openenv_kit.bitstream import BitStream
 
-ENGINE = Path(metric_tracker_rl.__file__).parent
+ENGINE = Path(metric_tracker_rl.__file__).parent / "engine"
 BYTE_MAKERS = sorted(
-    [ENGINE / f"{name}.py" for name in ("bitstream", "calendar", "config", "custom_anomalies")]
-    + [ENGINE / f"{name}.py" for name in ("effects", "funnel", "generator", "levels", "planning")]
-    + [ENGINE / "reporting_policy.py", ENGINE / "series.py", *(ENGINE / "anomalies").glob("*.py")]
+    [Path(bitstream.__file__), *(ENGINE / "generation").rglob("*.py")]
+    + [ENGINE / f"{name}.py" for name in ("config", "funnel", "levels", "reporting_policy")]
+    + [ENGINE / "series.py"]
 )
 """Every module that decides a byte of an episode."""
 
@@ -285,7 +286,7 @@ def test_no_clock_and_no_other_source_of_chance_is_read(monkeypatch: pytest.Monk
             patch.setattr(np.random, name, explode)
         patch.setattr(os, "urandom", explode)
         patch.setattr(builtins, "hash", explode)  # of text, it differs from run to run
-        patch.setattr("metric_tracker_rl.generator.dt.date", NoClock)
+        patch.setattr("metric_tracker_rl.engine.generation.generator.dt.date", NoClock)
         after = generate(config)
     assert after.hourly.tobytes() == before.hourly.tobytes()
     assert after.dates == before.dates

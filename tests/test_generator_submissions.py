@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from episodes import analyse, started
 
-from metric_tracker_rl.session import Call, EpisodeSession
-from metric_tracker_rl.vocabulary import QUALITY_ISSUE, ROW_GENERATORS
+from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.vocabulary import QUALITY_ISSUE, ROW_GENERATORS
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from metric_tracker_rl.cli import app
-from metric_tracker_rl.config import SCENARIO_FAMILIES
-from metric_tracker_rl.digests import differences, golden_configurations
-from metric_tracker_rl.levels import LEVELS
+from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
+from metric_tracker_rl.engine.generation.digests import differences, golden_configurations
+from metric_tracker_rl.engine.levels import LEVELS
+from openenv_kit.cli import app
 
 ROOT = Path(__file__).parent.parent
 GOLDEN_FILE = ROOT / "tests" / "golden_digests.json"
@@ -71,7 +71,7 @@ def test_another_generator_version_is_told() -> None:
 
 
 def test_one_event_more_in_one_hour_changes_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
-    from metric_tracker_rl import digests
+    from metric_tracker_rl.engine.generation import digests
 
     true_generate = digests.generate
 
@@ -127,7 +127,7 @@ def in_oldest_environment(*command: str, packages: tuple[str, ...]) -> str:
 
 def test_the_golden_file_holds_on_the_oldest_numpy_allowed() -> None:
     told = in_oldest_environment(
-        "-m", "metric_tracker_rl.digests", str(GOLDEN_FILE), packages=("numpy",)
+        "-m", "metric_tracker_rl.engine.generation.digests", str(GOLDEN_FILE), packages=("numpy",)
     )
     assert re.fullmatch(rf"numpy 1\.26\.\d+: {EPISODES} episodes, 0 differences\n", told)
     assert not np.__version__.startswith("1.26"), "the locked numpy is another one"
@@ -135,10 +135,10 @@ def test_the_golden_file_holds_on_the_oldest_numpy_allowed() -> None:
 
 PLAYS = """
 import json, sys
-from metric_tracker_rl.driver import call_from, observed
+from openenv_kit.play.driver import call_from, observed
 from metric_tracker_rl.policies import POLICIES
-from metric_tracker_rl.recording import digest_of
-from metric_tracker_rl.session import EpisodeSession
+from openenv_kit.play.recording import digest_of
+from metric_tracker_rl.engine.session import EpisodeSession
 
 told = []
 for task in ("easy_single_spike", "medium_mixed_pair", "hard_mixed_multi"):

@@ -11,23 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metric_tracker_rl.config import EpisodeConfig
-from metric_tracker_rl.episode import Episode, build_episode
-from metric_tracker_rl.grader import (
+from metric_tracker_rl.engine.config import EpisodeConfig
+from metric_tracker_rl.engine.episode import Episode, build_episode
+from metric_tracker_rl.engine.grader import (
     DUPLICATE_PENALTY,
     EXTRA_PENALTY,
     INVALID_PENALTY,
     WEIGHTS,
     grade,
 )
-from metric_tracker_rl.report import InvalidRow, Report, read_report
-from metric_tracker_rl.reporting_policy import ReportRow
+from metric_tracker_rl.engine.report import InvalidRow, Report, read_report
+from metric_tracker_rl.engine.reporting_policy import ReportRow
+from metric_tracker_rl.engine.vocabulary import ANOMALY_TYPES, DETECTION_METHODS, SEVERITIES
 from metric_tracker_rl.rows import RewardBreakdown
-from metric_tracker_rl.vocabulary import (
-    ANOMALY_TYPES,
-    DETECTION_METHODS,
-    SEVERITIES,
-)
 
 settings.register_profile("suite", max_examples=60, deadline=None, derandomize=True)
 settings.load_profile("suite")

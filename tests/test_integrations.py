@@ -13,13 +13,13 @@ from documented import blocks_of
 from openai import OpenAI
 from typer.testing import CliRunner
 
-from metric_tracker_rl.cli import app
-from metric_tracker_rl.cli.check_integrations import INTEGRATIONS
-from metric_tracker_rl.errors import ConfigurationError
-from metric_tracker_rl.integrations.scripted_endpoint import MODEL, ScriptedEndpoint
-from metric_tracker_rl.integrations.tool_calls import ToolEpisode, chat_tools, tool_specs
-from metric_tracker_rl.integrations.trl import MetricTrackerEnvironment
-from metric_tracker_rl.split_rows import split_rows
+from openenv_kit.cli import app
+from openenv_kit.cli.check_integrations import INTEGRATIONS
+from openenv_kit.errors import ConfigurationError
+from openenv_kit.play.split_rows import split_rows
+from openenv_kit.trainers.scripted_endpoint import MODEL, ScriptedEndpoint
+from openenv_kit.trainers.tool_calls import ToolEpisode, chat_tools, tool_specs
+from openenv_kit.trainers.trl import MetricTrackerEnvironment
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("trl", "verifiers", "inspect_ai", "nemo_gym", "skyrl_gym", "datasets", "torch")
@@ -104,7 +104,7 @@ def test_rows_of_what_is_no_split_are_refused(arguments, said):
 
 def test_the_engine_and_the_command_load_no_trainer():
     code = (
-        "import sys, metric_tracker_rl.session, metric_tracker_rl.vector, metric_tracker_rl.cli\n"
+        "import sys, metric_tracker_rl.engine.session, openenv_kit.play.vector, openenv_kit.cli\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -147,7 +147,7 @@ def test_a_python_older_than_a_trainer_takes_is_refused(monkeypatch, tmp_path):
 
 
 def test_a_trainers_environment_is_made_anew_with_the_python_that_was_chosen(tmp_path):
-    module = sys.modules["metric_tracker_rl.cli.check_integrations"]
+    module = sys.modules["openenv_kit.cli.check_integrations"]
     chosen = python_of_version(tmp_path, 3, 13, 14)
     assert module._chosen_python(f"nemo_gym={chosen}") == ("nemo_gym", chosen)
     for python, wanted in ((chosen, str(chosen)), (None, ">=3.13.14")):
@@ -159,7 +159,7 @@ def test_a_trainers_environment_is_made_anew_with_the_python_that_was_chosen(tmp
 
 def checks_are_not_run(monkeypatch):
     """So that a wrong option that passes installs nothing."""
-    module = sys.modules["metric_tracker_rl.cli.check_integrations"]
+    module = sys.modules["openenv_kit.cli.check_integrations"]
     monkeypatch.setattr(module, "_check", lambda *_: ("not run", ""))
 
 
@@ -193,7 +193,7 @@ def test_a_trainer_whose_python_is_not_here_is_left_out_of_a_run_of_all_alone(
     monkeypatch, tmp_path
 ):
     # By its name in sys.modules: the package's attribute of that name is the command.
-    module = sys.modules["metric_tracker_rl.cli.check_integrations"]
+    module = sys.modules["openenv_kit.cli.check_integrations"]
     monkeypatch.setattr(module, "_found", lambda _: False)
     monkeypatch.setattr(module, "INTEGRATIONS", {"nemo_gym": INTEGRATIONS["nemo_gym"]})
     place = ["--environments", str(tmp_path)]

@@ -15,15 +15,15 @@ from openenv.core.env_server.serialization import serialize_observation
 from openenv.core.env_server.types import WSObservationResponse, WSStateResponse
 
 from metric_tracker_rl.analysis_tools import TOOLS, Tool
-from metric_tracker_rl.config import EpisodeConfig
-from metric_tracker_rl.episode import Episode, build_episode
-from metric_tracker_rl.play import EpisodeView, PlayRules
-from metric_tracker_rl.reporting_policy import ReportRow
-from metric_tracker_rl.session import EpisodeSession
-from metric_tracker_rl.tasks import TASKS
-from metric_tracker_rl.vocabulary import DETECTION_METHODS
-from server.environment import MetricTrackerRlEnvironment
-from server.wire import WireAction
+from metric_tracker_rl.engine.config import EpisodeConfig
+from metric_tracker_rl.engine.episode import Episode, build_episode
+from metric_tracker_rl.engine.reporting_policy import ReportRow
+from metric_tracker_rl.engine.rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.tasks import TASKS
+from metric_tracker_rl.engine.vocabulary import DETECTION_METHODS
+from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.wire import WireAction
 
 CONFIGS = [
     EpisodeConfig(

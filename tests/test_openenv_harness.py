@@ -9,9 +9,10 @@ from openenv.core.harness import MCPHarnessAdapter, ModelStepResult, SessionMCPB
 from openenv.core.llm_client import LLMResponse
 from typer.testing import CliRunner
 
-from metric_tracker_rl.cli import app
-from metric_tracker_rl.errors import ConfigurationError, ServerError
-from metric_tracker_rl.integrations.openenv_harness import (
+from openenv_kit.cli import app
+from openenv_kit.errors import ConfigurationError, ServerError
+from openenv_kit.play.split_rows import split_rows
+from openenv_kit.trainers.openenv_harness import (
     MetricTrackerSessionFactory,
     build_rollout_func,
     collect,
@@ -21,8 +22,7 @@ from metric_tracker_rl.integrations.openenv_harness import (
     scripted_model_step,
     sft_examples,
 )
-from metric_tracker_rl.integrations.tool_calls import ToolEpisode, chat_tools
-from metric_tracker_rl.split_rows import split_rows
+from openenv_kit.trainers.tool_calls import ToolEpisode, chat_tools
 
 ROWS = split_rows("validation", count=4)
 

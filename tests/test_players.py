@@ -9,13 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from metric_tracker_rl.errors import ConfigurationError, ServerError
-from metric_tracker_rl.integrations import players
-from metric_tracker_rl.integrations.players import Remote
-from metric_tracker_rl.integrations.tool_calls import ToolEpisode, next_call
-from metric_tracker_rl.integrations.trl import BASE_URL_VARIABLE, MetricTrackerEnvironment
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.split_rows import split_rows
+from openenv_kit.errors import ConfigurationError, ServerError
+from openenv_kit.play.split_rows import split_rows
+from openenv_kit.trainers import players
+from openenv_kit.trainers.players import Remote
+from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
+from openenv_kit.trainers.trl import BASE_URL_VARIABLE, MetricTrackerEnvironment
 
 NOWHERE = "http://127.0.0.1:9"
 FRAMEWORK = ("openenv", "websockets", "fastapi", "httpx", "requests")
@@ -49,7 +49,7 @@ def test_one_player_plays_one_episode_after_the_other(server_url):
 def test_playing_on_a_server_needs_nothing_but_the_standard_library(server_url):
     code = (
         "import sys\n"
-        "from metric_tracker_rl.integrations.tool_calls import ToolEpisode\n"
+        "from openenv_kit.trainers.tool_calls import ToolEpisode\n"
         f"episode = ToolEpisode({server_url!r})\n"
         "episode.reset({})\n"
         "episode.call('submit_solution', {'rows': []})\n"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from metric_tracker_rl.certificate import COUNTS, certify_one, grid
-from metric_tracker_rl.config import EpisodeConfig
-from metric_tracker_rl.driver import Outcome, play
-from metric_tracker_rl.errors import UnknownNameError
-from metric_tracker_rl.levels import LEVELS
+from metric_tracker_rl.engine.certificate import COUNTS, certify_one, grid
+from metric_tracker_rl.engine.config import EpisodeConfig
+from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER
 from metric_tracker_rl.policies import POLICIES, get_policy
-from metric_tracker_rl.policies.registry import policy
-from metric_tracker_rl.session import EpisodeSession
-from metric_tracker_rl.tasks import DEFAULT_TASK_ORDER
+from openenv_kit.errors import UnknownNameError
+from openenv_kit.play.driver import Outcome, play
+from openenv_kit.play.policies import policy
 
 
 def played(name: str, task_id: str) -> Outcome:
@@ -95,7 +95,9 @@ def test_a_certificate_holds_for_an_episode_that_is_solved_and_clear() -> None:
 def test_a_certificate_does_not_hold_where_the_policy_falls_short(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("metric_tracker_rl.certificate.get_policy", lambda _: get_policy("null"))
+    monkeypatch.setattr(
+        "metric_tracker_rl.engine.certificate.get_policy", lambda _: get_policy("null")
+    )
     assert not certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5)).holds
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import metric_tracker_rl
-from metric_tracker_rl.errors import MetricTrackerError
+from openenv_kit.errors import KitError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,10 +30,10 @@ CONTRACT = {
     "available_synthetic_generator_methods",
 }
 FRAMEWORKS = {"openenv", "gradio", "fastapi", "openai", "uvicorn", "plotly"}
-ENGINE = {
-    f"metric_tracker_rl.{name}"
+ENGINE = {"metric_tracker_rl.analysis_tools"} | {
+    f"metric_tracker_rl.engine.{name}"
     for name in (
-        *("generator", "episode", "grader", "session", "analysis_tools", "reporting_policy"),
+        *("generation.generator", "episode", "grader", "session", "reporting_policy"),
         *("tasks", "config", "series"),
     )
 }
@@ -96,12 +96,12 @@ def test_importing_the_package_loads_nothing_else() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import metric_tracker_rl.session",
-        "import metric_tracker_rl.policies, metric_tracker_rl.driver",
-        "import metric_tracker_rl.certificate, metric_tracker_rl.recording",
+        "import metric_tracker_rl.engine.session",
+        "import metric_tracker_rl.policies, openenv_kit.play.driver",
+        "import metric_tracker_rl.engine.certificate, openenv_kit.play.recording",
         "from metric_tracker_rl import TASKS, get_task_spec, available_analysis_methods",
-        "from metric_tracker_rl.session import EpisodeSession; EpisodeSession().reset()",
-        "import metric_tracker_rl.cli",
+        "from metric_tracker_rl.engine.session import EpisodeSession; EpisodeSession().reset()",
+        "import openenv_kit.cli",
     ],
 )
 def test_the_engine_loads_no_framework(code: str) -> None:
@@ -117,7 +117,7 @@ def test_the_client_loads_the_framework_and_none_of_the_engine() -> None:
 
 
 def test_the_check_of_what_is_loaded_notices_a_framework() -> None:
-    assert "fastapi" in top_level(loaded_by("import metric_tracker_rl.session, fastapi"))
+    assert "fastapi" in top_level(loaded_by("import metric_tracker_rl.engine.session, fastapi"))
 
 
 # Tasks.
@@ -157,4 +157,4 @@ def test_a_task_spec_has_the_contracts_fields_and_cannot_be_changed() -> None:
 def test_an_unknown_task_is_a_value_error_with_the_nearest() -> None:
     with pytest.raises(ValueError, match="Did you mean 'hard_mixed_multi'") as caught:
         metric_tracker_rl.get_task_spec("hard_mixed")
-    assert isinstance(caught.value, MetricTrackerError)
+    assert isinstance(caught.value, KitError)

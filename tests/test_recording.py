@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.driver import call_from, observed
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.recording import RecordingError, RunRecorder, read_runs, replay
-from metric_tracker_rl.regrade import regrade
-from metric_tracker_rl.session import EpisodeSession
+from openenv_kit.play.driver import call_from, observed
+from openenv_kit.play.recording import RecordingError, RunRecorder, read_runs, replay
+from openenv_kit.play.regrade import regrade
 
 SHORT = {"feedback": "score"}
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from episodes import perfect_report, running_episode, started
 
-from metric_tracker_rl.errors import ReportError, ToolArgumentError
-from metric_tracker_rl.report import preview, read_number, read_report
+from metric_tracker_rl.engine.report import preview, read_number, read_report
 from metric_tracker_rl.rows import MetricSubmissionRow
+from openenv_kit.errors import ReportError, ToolArgumentError
 
 
 @pytest.mark.parametrize(

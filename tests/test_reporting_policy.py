@@ -14,23 +14,23 @@ import numpy as np
 import pytest
 from episodes import NORMAL_DAY, hand_made, labels_of, sample, series_of
 
-from metric_tracker_rl.driver import play
-from metric_tracker_rl.episode import episode_from_draw
-from metric_tracker_rl.funnel import ORDERING_APP
-from metric_tracker_rl.grader import grade
-from metric_tracker_rl.levels import LEVELS, severity_of
-from metric_tracker_rl.play import EpisodeView
-from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.report import Report
-from metric_tracker_rl.reporting_policy import (
+from metric_tracker_rl.engine.episode import episode_from_draw
+from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.grader import grade
+from metric_tracker_rl.engine.levels import LEVELS, severity_of
+from metric_tracker_rl.engine.report import Report
+from metric_tracker_rl.engine.reporting_policy import (
     SEVERITY_BOUNDS,
     findings_of_day,
     label,
     policy_text,
 )
-from metric_tracker_rl.series import DailySeries
-from metric_tracker_rl.session import EpisodeSession
-from metric_tracker_rl.vocabulary import ANOMALY_TYPES, DETECTION_METHODS
+from metric_tracker_rl.engine.rules import EpisodeView
+from metric_tracker_rl.engine.series import DailySeries
+from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.vocabulary import ANOMALY_TYPES, DETECTION_METHODS
+from metric_tracker_rl.policies import get_policy
+from openenv_kit.play.driver import play
 
 RATE_1 = "app_open_to_menu_open"
 RATE_2 = "menu_open_to_product_added_to_cart"

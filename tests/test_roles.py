@@ -10,10 +10,11 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from metric_tracker_rl import splits
-from metric_tracker_rl.errors import InvalidValueError
-from server.app import build_app
-from server.settings import Settings, load_settings
+from metric_tracker_rl.engine import splits
+from openenv_kit.errors import InvalidValueError
+from openenv_kit.serving.app import build_app
+from openenv_kit.serving.settings import Settings, load_settings
+from openenv_kit.trust.sealing import SALT_VARIABLE
 
 LIST = {"analysis_method": "list_dates"}
 HARD = {"task_id": "hard_mixed_multi", "max_submissions": 2}
@@ -217,7 +218,7 @@ def test_the_configurations_digest_tells_equal_from_different(client: TestClient
 def test_a_sealed_digest_is_keyed_so_that_no_guess_of_a_seed_can_be_tried(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(splits.SALT_VARIABLE, SALT)
+    monkeypatch.setenv(SALT_VARIABLE, SALT)
     config = splits.get_task(splits.SEALED, 3).config
     sealed = digest(client, split=splits.SEALED, index=3)
     open_twin = digest(
@@ -265,7 +266,7 @@ def test_sessions_without_an_episode_never_get_the_same_task_twice(tmp_path: Any
 def test_a_split_that_is_used_up_is_not_started_again(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.http_episodes.num_tasks", lambda _: 1)
+    monkeypatch.setattr("openenv_kit.serving.http_episodes.num_tasks", lambda _: 1)
     attached(client, "")
     for method in ("initialize", "openenv/session/create"):
         told = rpc(client, method).json()["error"]["message"]

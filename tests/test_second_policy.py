@@ -17,13 +17,13 @@ import pytest
 import second_policy
 from episodes import sample
 
-from metric_tracker_rl.config import SCENARIO_FAMILIES
-from metric_tracker_rl.driver import play
-from metric_tracker_rl.episode import Episode, episode_from_draw
-from metric_tracker_rl.funnel import ORDERING_APP
-from metric_tracker_rl.levels import LEVELS
+from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
+from metric_tracker_rl.engine.episode import Episode, episode_from_draw
+from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.session import EpisodeSession
+from openenv_kit.play.driver import play
 
 LAST_DIGITS = 2.5e-4
 """A median of two days often ends in a 5, which one rounds up and the other down; a difference

@@ -16,8 +16,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from metric_tracker_rl.models import MetricTrackerRlAction, MetricTrackerRlObservation
 from metric_tracker_rl.rows import RewardBreakdown
-from server.environment import MetricTrackerRlEnvironment
-from server.settings import load_settings
+from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.settings import load_settings
 
 OBSERVATION = """
     task_id status message instruction config conversion_metric_definitions available_methods

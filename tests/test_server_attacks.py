@@ -407,7 +407,7 @@ def test_silent_connections_make_room_for_those_that_ask(tmp_path: Path) -> None
 
 def test_the_soft_limit_of_descriptors_is_raised_to_the_hard_one(tmp_path: Path) -> None:
     script = (
-        "import resource; from server.descriptors import raise_limit;"
+        "import resource; from openenv_kit.serving.descriptors import raise_limit;"
         "print(raise_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     command = f'ulimit -Sn 100; ulimit -Hn 400; exec "{sys.executable}" -c "{script}"'

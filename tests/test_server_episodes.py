@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from metric_tracker_rl.driver import call_from, observed
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.session import EpisodeSession
-from server.app import build_app
-from server.handles import EpisodeTooLongError, Handle, UnknownEpisodeError
-from server.http_episodes import Episodes
-from server.play import Play
-from server.settings import Settings
+from openenv_kit.play.driver import call_from, observed
+from openenv_kit.serving.app import build_app
+from openenv_kit.serving.handles import EpisodeTooLongError, Handle, UnknownEpisodeError
+from openenv_kit.serving.http_episodes import Episodes
+from openenv_kit.serving.play import Play
+from openenv_kit.serving.settings import Settings
 
 LIST = {"analysis_method": "list_dates"}
 
@@ -101,7 +101,7 @@ async def test_an_episode_of_another_version_of_the_engine_is_not_played_on(
     episodes = episodes_at(tmp_path / "s.db")
     episode_id = (await episodes.reset({})).episode_id
     assert episode_id is not None
-    monkeypatch.setattr("server.held.versions", lambda: {"generator": "other"})
+    monkeypatch.setattr("openenv_kit.serving.held.versions", lambda: {"generator": "other"})
     with pytest.raises(UnknownEpisodeError):
         await episodes.record(episode_id)
     await episodes.close()

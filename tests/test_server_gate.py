@@ -14,10 +14,10 @@ from starlette.routing import Mount, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import Receive, Scope, Send
 
-from metric_tracker_rl.errors import InvalidValueError
-from server.app import build_app
-from server.gate import OPEN_PATHS, PLAYER_ROUTES, Gate
-from server.settings import Settings
+from openenv_kit.errors import InvalidValueError
+from openenv_kit.serving.app import build_app
+from openenv_kit.serving.gate import OPEN_PATHS, PLAYER_ROUTES, Gate
+from openenv_kit.serving.settings import Settings
 
 TOKEN = "a-token-for-tests-only"
 PLAYER_TOKEN = "a-token-for-players-only"

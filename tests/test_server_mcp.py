@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 from metric_tracker_rl import available_analysis_methods
 from metric_tracker_rl.policies import get_policy
-from server.app import build_app
-from server.settings import Settings
+from openenv_kit.serving.app import build_app
+from openenv_kit.serving.settings import Settings
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 

@@ -15,13 +15,13 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
-from metric_tracker_rl.errors import InvalidValueError
-from server import metrics
-from server.app import build_app
-from server.environment import MetricTrackerRlEnvironment
-from server.logs import JsonFormatter, NoConnections
-from server.settings import SETTINGS, Settings, is_loopback, load_settings
-from server.settings import settings as process_settings
+from openenv_kit.errors import InvalidValueError
+from openenv_kit.serving import metrics
+from openenv_kit.serving.app import build_app
+from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.logs import JsonFormatter, NoConnections
+from openenv_kit.serving.settings import SETTINGS, Settings, is_loopback, load_settings
+from openenv_kit.serving.settings import settings as process_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -115,7 +115,7 @@ def test_only_this_machine_s_own_addresses_are_loopback(host: str, expected: boo
 
 PRINTING = """
 import logging.config, sys, threading, traceback, warnings
-from server import logs
+from openenv_kit.serving import logs
 logging.config.dictConfig(logs.configuration("info"))
 logging.config.dictConfig(logs.configuration("info"))
 def fail():

@@ -25,18 +25,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from starlette.testclient import TestClient
 
-from metric_tracker_rl.cli.load import LoadError, Session, connect, connect_all, frame, text_frame
-from metric_tracker_rl.cli.server_process import (
-    HOST,
-    ServerProcess,
-    serving,
-)
-from metric_tracker_rl.driver import play
+from benchmarks.load import LoadError, Session, connect, connect_all, frame, text_frame
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.session import EpisodeSession
-from server.app import build_app
-from server.settings import Settings
-from server.workers import SPREADS
+from openenv_kit.cli.server_process import HOST, ServerProcess, serving
+from openenv_kit.play.driver import play
+from openenv_kit.serving.app import build_app
+from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.workers import SPREADS
 
 FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
 SESSIONS, SOAK_ROUNDS = (1000, 10) if FULL else (100, 3)

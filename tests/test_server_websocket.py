@@ -13,12 +13,12 @@ from openenv.core.env_server.types import WSObservationResponse
 from starlette.testclient import TestClient
 
 from metric_tracker_rl import available_analysis_methods
-from server import frames
-from server.app import build_app
-from server.environment import MetricTrackerRlEnvironment
-from server.sessions import CapacityError, SessionSlots
-from server.settings import Settings
-from server.wire import WireAction
+from openenv_kit.serving import frames
+from openenv_kit.serving.app import build_app
+from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.sessions import CapacityError, SessionSlots
+from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.wire import WireAction
 
 START = {"type": "reset", "data": {"task_id": "easy_single_spike"}}
 

@@ -11,16 +11,17 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from metric_tracker_rl import splits
-from metric_tracker_rl.cli import app
-from metric_tracker_rl.config import SCENARIO_FAMILIES
-from metric_tracker_rl.errors import InvalidValueError, UnknownNameError
-from metric_tracker_rl.levels import LEVELS
+from metric_tracker_rl.engine import splits
+from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
+from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.splits import SEALED, STRATA
 from metric_tracker_rl.rows import RewardBreakdown
-from metric_tracker_rl.session import Call, EpisodeSession
-from metric_tracker_rl.splits import SALT_VARIABLE, SEALED, STRATA
-from server.environment import MetricTrackerRlEnvironment
-from server.wire import WireAction
+from openenv_kit.cli import app
+from openenv_kit.errors import InvalidValueError, UnknownNameError
+from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.wire import WireAction
+from openenv_kit.trust.sealing import SALT_VARIABLE
 
 ROOT = Path(__file__).parent.parent
 SALT = "a salt that nobody knows, of some length"

@@ -20,20 +20,20 @@ from full_disk import Disk, small_disk
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
-from server import open_store as opening
-from server.app import main
-from server.clients import client_key
-from server.episode_store import (
+from openenv_kit.serving import open_store as opening
+from openenv_kit.serving.app import main
+from openenv_kit.serving.clients import client_key
+from openenv_kit.serving.episode_store import (
     MEMORY,
     EpisodeStore,
     StoreFullError,
     StoreLimits,
     StoreUnavailableError,
 )
-from server.open_store import open_store
-from server.redis_store import RedisStore
-from server.settings import Settings
-from server.store import SqliteStore
+from openenv_kit.serving.open_store import open_store
+from openenv_kit.serving.redis_store import RedisStore
+from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.store import SqliteStore
 
 MIB = 1 << 20
 ORDINARY = b"x" * 1400
@@ -556,7 +556,9 @@ def test_the_command_does_not_start_several_workers_with_a_memory_each(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("METRIC_TRACKER_EPISODE_STORE", "memory")
-    monkeypatch.setattr("server.app.serve", lambda *_: pytest.fail("the server was started"))
+    monkeypatch.setattr(
+        "openenv_kit.serving.app.serve", lambda *_: pytest.fail("the server was started")
+    )
     with pytest.raises(SystemExit, match="server: METRIC_TRACKER_EPISODE_STORE is 'memory'"):
         main(["--workers", "2"])
 
@@ -643,5 +645,6 @@ def test_a_client_is_an_address_or_a_network_of_ipv6(peer: Any, key: str) -> Non
 
 
 def test_the_stores_do_not_import_each_other_in_a_circle() -> None:
-    code = "import server.redis_store, sys; sys.exit('server.store' in sys.modules)"
+    kit = "openenv_kit.serving"
+    code = f"import {kit}.redis_store, sys; sys.exit('{kit}.store' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

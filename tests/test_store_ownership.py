@@ -9,9 +9,9 @@ from typing import Any
 import fakeredis
 import pytest
 
-from server.episode_store import MEMORY, EpisodeStore, StoreLimits
-from server.redis_store import RedisStore
-from server.store import SqliteStore
+from openenv_kit.serving.episode_store import MEMORY, EpisodeStore, StoreLimits
+from openenv_kit.serving.redis_store import RedisStore
+from openenv_kit.serving.store import SqliteStore
 
 
 @pytest.fixture(params=["sqlite", "memory", "redis"])

@@ -12,12 +12,12 @@ import yaml
 from full_disk import Disk, small_disk
 from starlette.testclient import TestClient
 
-from metric_tracker_rl.cli.server_process import serving
-from server.app import build_app
-from server.handles import Handle, UnknownEpisodeError
-from server.http_episodes import Episodes
-from server.play import Play
-from server.settings import Settings
+from openenv_kit.cli.server_process import serving
+from openenv_kit.serving.app import build_app
+from openenv_kit.serving.handles import Handle, UnknownEpisodeError
+from openenv_kit.serving.http_episodes import Episodes
+from openenv_kit.serving.play import Play
+from openenv_kit.serving.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 MIB = 1 << 20
@@ -35,7 +35,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 @pytest.fixture(autouse=True)
 def always_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer of /ready is given a second time."""
-    monkeypatch.setattr("server.readiness.FRESH_S", 0.0)
+    monkeypatch.setattr("openenv_kit.serving.readiness.FRESH_S", 0.0)
 
 
 def client_at(store: Path | str, address: str = "203.0.113.7", **more: Any) -> TestClient:
@@ -157,7 +157,7 @@ def test_a_readiness_answer_is_kept_for_a_moment(
     async def check(_: Episodes) -> None:
         asked.append("once")
 
-    monkeypatch.setattr("server.readiness.FRESH_S", 3600.0)
+    monkeypatch.setattr("openenv_kit.serving.readiness.FRESH_S", 3600.0)
     monkeypatch.setattr(Episodes, "check", check)
     with client_at(tmp_path / "s.db", token="a-token-long-enough") as client:
         for _ in range(5):

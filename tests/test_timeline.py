@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from server.app import build_app
-from server.handles import OWN_ID, new_episode_id
-from server.settings import Settings
+from openenv_kit.serving.app import build_app
+from openenv_kit.serving.handles import OWN_ID, new_episode_id
+from openenv_kit.serving.settings import Settings
 
 LIST = {"analysis_method": "list_dates"}
 FLAGGED = {

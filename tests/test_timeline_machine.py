@@ -27,8 +27,8 @@ from hypothesis.stateful import (
 )
 from killable_workers import PATIENCE_S, PlainSocket, Workers
 
-from metric_tracker_rl.driver import call_from, observed
-from metric_tracker_rl.session import EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
+from openenv_kit.play.driver import call_from, observed
 
 EXAMPLES = 2000 if os.environ.get("METRIC_TRACKER_FULL") else 20
 STEPS = 30

@@ -5,9 +5,12 @@ import json
 import pytest
 
 from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.driver import play
-from metric_tracker_rl.errors import ConfigurationError, ToolArgumentError
-from metric_tracker_rl.integrations.tool_calls import (
+from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.policies import POLICIES, get_policy
+from openenv_kit.errors import ConfigurationError, ToolArgumentError
+from openenv_kit.play.driver import play
+from openenv_kit.play.split_rows import reset_arguments, split_rows
+from openenv_kit.trainers.tool_calls import (
     ToolEpisode,
     action_for,
     chat_tools,
@@ -16,9 +19,6 @@ from metric_tracker_rl.integrations.tool_calls import (
     tool_call_for,
     tool_specs,
 )
-from metric_tracker_rl.policies import POLICIES, get_policy
-from metric_tracker_rl.session import EpisodeSession
-from metric_tracker_rl.split_rows import reset_arguments, split_rows
 
 
 def play_by_calls(episode, policy, row):

@@ -19,11 +19,16 @@ from metric_tracker_rl import (
 )
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import NoArguments
-from metric_tracker_rl.analysis_tools.registry import Tool, ToolRegistry
-from metric_tracker_rl.config import MIXED, EpisodeConfig
-from metric_tracker_rl.episode import Episode
-from metric_tracker_rl.session import EpisodeSession
-from metric_tracker_rl.vocabulary import FUNNEL_BREAK, MIX_SHIFT, QUALITY_ISSUE, ROW_GENERATORS
+from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.episode import Episode
+from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.vocabulary import (
+    FUNNEL_BREAK,
+    MIX_SHIFT,
+    QUALITY_ISSUE,
+    ROW_GENERATORS,
+)
+from openenv_kit.tools.registry import Tool, ToolRegistry
 
 COUNTS = [
     "app_opens",

@@ -14,26 +14,27 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl import grader, session, splits
-from metric_tracker_rl.audit import EXPLOITS
-from metric_tracker_rl.audit.arena import Arena
-from metric_tracker_rl.audit.probing import rows_within
-from metric_tracker_rl.audit.registry import NOTHING
-from metric_tracker_rl.audit.runner import Job as AuditJob
-from metric_tracker_rl.audit.runner import find_player, lines, reset_arguments, run_job
-from metric_tracker_rl.certificate import certify_one
-from metric_tracker_rl.config import EpisodeConfig
-from metric_tracker_rl.driver import moves, observed
-from metric_tracker_rl.grader import grade
-from metric_tracker_rl.levels import LEVELS
+from metric_tracker_rl.engine import grader, session, splits
+from metric_tracker_rl.engine.certificate import certify_one
+from metric_tracker_rl.engine.config import EpisodeConfig
+from metric_tracker_rl.engine.grader import grade
+from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.report import Report
+from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER
+from metric_tracker_rl.engine.versions import GENERATOR_VERSION
+from metric_tracker_rl.exploits import EXPLOITS
+from metric_tracker_rl.exploits.probing import rows_within
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.recording import RunRecorder
-from metric_tracker_rl.report import Report
-from metric_tracker_rl.session import Call, EpisodeSession
-from metric_tracker_rl.tasks import DEFAULT_TASK_ORDER
-from metric_tracker_rl.versions import GENERATOR_VERSION
-from server.environment import MetricTrackerRlEnvironment
-from server.wire import WireAction
+from openenv_kit.play.driver import moves, observed
+from openenv_kit.play.recording import RunRecorder
+from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.wire import WireAction
+from openenv_kit.trust.arena import Arena
+from openenv_kit.trust.audit import Job as AuditJob
+from openenv_kit.trust.audit import find_player, lines, reset_arguments, run_job
+from openenv_kit.trust.exploits import NOTHING
+from openenv_kit.trust.sealing import SALT_VARIABLE
 
 SALT = "one salt for tests, of forty characters."
 STATE_FIELDS = {
@@ -91,7 +92,7 @@ def check_a_practice_submission_costs() -> None:
 
 
 def check_the_salt_decides_the_sealed_tasks() -> None:
-    one, other = ({splits.SALT_VARIABLE: SALT + end} for end in "ab")
+    one, other = ({SALT_VARIABLE: SALT + end} for end in "ab")
     for index in range(20):
         mine = splits.get_task(splits.SEALED, index, one).config
         assert mine.seed != splits.get_task(splits.SEALED, index, other).config.seed
@@ -231,7 +232,7 @@ def record(policy: str, path: Path) -> None:
 
 
 def replayed(path: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "metric_tracker_rl.cli", "replay", str(path)]
+    command = [sys.executable, "-m", "openenv_kit.cli", "replay", str(path)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from metric_tracker_rl.cli.bench_vector import mixed_resets, side_by_side, single
-from metric_tracker_rl.driver import observed
-from metric_tracker_rl.errors import InvalidValueError
+from metric_tracker_rl.engine.session import Call, EpisodeSession
 from metric_tracker_rl.policies import Policy, get_policy
-from metric_tracker_rl.session import Call, EpisodeSession
-from metric_tracker_rl.vector import VectorSession
+from openenv_kit.cli.bench_vector import mixed_resets, side_by_side, single
+from openenv_kit.errors import InvalidValueError
+from openenv_kit.play.driver import observed
+from openenv_kit.play.vector import VectorSession
 
 
 def test_a_thousand_episodes_side_by_side_give_every_reply_that_single_ones_give():

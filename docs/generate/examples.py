@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from docs.generate.charts import Daily, Hourly, daily_chart, hourly_chart
-from metric_tracker_rl.config import EpisodeConfig
-from metric_tracker_rl.episode import Episode, build_episode
-from metric_tracker_rl.funnel import HOURS
-from metric_tracker_rl.reporting_policy import ReportRow
-from metric_tracker_rl.vocabulary import (
+from metric_tracker_rl.engine.config import EpisodeConfig
+from metric_tracker_rl.engine.episode import Episode, build_episode
+from metric_tracker_rl.engine.funnel import HOURS
+from metric_tracker_rl.engine.reporting_policy import ReportRow
+from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
     COUNT_DROP,
     DATA_QUALITY,

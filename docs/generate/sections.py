@@ -14,9 +14,8 @@ from typing import Any
 from docs.generate.charts import bar_chart
 from docs.generate.examples import EXAMPLES, plot, section, table
 from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.driver import play
-from metric_tracker_rl.funnel import ORDERING_APP
-from metric_tracker_rl.grader import (
+from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.grader import (
     DUPLICATE_PENALTY,
     EXPLOIT_FLOOR,
     EXPLOIT_PENALTY,
@@ -24,14 +23,15 @@ from metric_tracker_rl.grader import (
     INVALID_PENALTY,
     WEIGHTS,
 )
-from metric_tracker_rl.levels import LEVELS
-from metric_tracker_rl.play import severity_bands, thresholds
+from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.reporting_policy import ANOMALY_TYPES_OF
+from metric_tracker_rl.engine.rules import severity_bands, thresholds
+from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.tasks import TASKS
+from metric_tracker_rl.engine.vocabulary import DETECTION_METHODS
 from metric_tracker_rl.policies import POLICIES
-from metric_tracker_rl.reporting_policy import ANOMALY_TYPES_OF
 from metric_tracker_rl.rows import MethodSpec
-from metric_tracker_rl.session import EpisodeSession
-from metric_tracker_rl.tasks import TASKS
-from metric_tracker_rl.vocabulary import DETECTION_METHODS
+from openenv_kit.play.driver import play
 
 Section = Callable[[], str]
 

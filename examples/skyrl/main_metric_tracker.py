@@ -8,7 +8,7 @@ from skyrl.train.entrypoints.main_base import BasePPOExp
 from skyrl.train.utils import validate_cfg
 from skyrl.train.utils.utils import initialize_ray
 
-from metric_tracker_rl.integrations.skyrl import register_environment
+from openenv_kit.trainers.skyrl import register_environment
 
 
 @ray.remote(num_cpus=1)

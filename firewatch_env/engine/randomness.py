@@ -1,5 +1,5 @@
 """The one place that says where random bits come from."""
 
-from metric_tracker_rl.bitstream import BitStream
+from openenv_kit.bitstream import BitStream
 
 __all__ = ["BitStream"]

@@ -20,15 +20,11 @@ from metric_tracker_rl.analysis_tools.arguments import (
     PayloadArguments,
     SeriesRowsArguments,
 )
-from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, Tool
-from metric_tracker_rl.analysis_tools.schema import describe_problems
 from metric_tracker_rl.analysis_tools.statistics import chosen_metrics, metric_column
-from metric_tracker_rl.errors import ToolArgumentError, UnknownNameError, echo
-from metric_tracker_rl.play import EpisodeView
-from metric_tracker_rl.reporting_policy import Finding, ReportRow, row_for
-from metric_tracker_rl.rows import PayloadGeneratorMethod
-from metric_tracker_rl.series import RATE_DECIMALS
-from metric_tracker_rl.vocabulary import (
+from metric_tracker_rl.engine.reporting_policy import Finding, ReportRow, row_for
+from metric_tracker_rl.engine.rules import EpisodeView
+from metric_tracker_rl.engine.series import RATE_DECIMALS
+from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
     COUNT_DROP,
     COUNT_SPIKE,
@@ -43,6 +39,10 @@ from metric_tracker_rl.vocabulary import (
     RATE_DROP,
     RATE_SPIKE,
 )
+from metric_tracker_rl.rows import PayloadGeneratorMethod
+from openenv_kit.errors import ToolArgumentError, UnknownNameError, echo
+from openenv_kit.tools.registry import TOOLS, Result, Tool
+from openenv_kit.tools.schema import describe_problems
 
 
 class Lens(NamedTuple):

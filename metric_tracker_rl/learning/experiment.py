@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from metric_tracker_rl.errors import UnknownNameError
+from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.learning.policy import RowPolicy
 from metric_tracker_rl.learning.training import Examination, Lesson, Reset, Settings, train
-from metric_tracker_rl.levels import LEVELS
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.split_rows import Row, reset_arguments, split_rows
-from metric_tracker_rl.vector import VectorSession
+from openenv_kit.errors import UnknownNameError
+from openenv_kit.play.split_rows import Row, reset_arguments, split_rows
+from openenv_kit.play.vector import VectorSession
 
 TRAIN_SPLIT = "train"
 HELD_OUT_SPLIT = "validation"

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.policies.registry import Action, analyse
-from metric_tracker_rl.vocabulary import ROW_GENERATORS
+from metric_tracker_rl.engine.vocabulary import ROW_GENERATORS
+from openenv_kit.play.policies import Action, analyse
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]

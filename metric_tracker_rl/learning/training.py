@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.config import require_integer
-from metric_tracker_rl.driver import observed
-from metric_tracker_rl.errors import InvalidValueError
+from metric_tracker_rl.engine.session import READY, Reply
 from metric_tracker_rl.learning.features import LOOK, Candidates, Floats, read_candidates
 from metric_tracker_rl.learning.policy import RowPolicy
-from metric_tracker_rl.policies.registry import result_of, submit
-from metric_tracker_rl.session import READY, Reply
-from metric_tracker_rl.vector import VectorSession
+from openenv_kit.errors import InvalidValueError, require_integer
+from openenv_kit.play.driver import observed
+from openenv_kit.play.policies import result_of, submit
+from openenv_kit.play.vector import VectorSession
 
 Reset = Mapping[str, Any]
 Lesson = Callable[[float, np.random.Generator, int], Sequence[Reset]]

@@ -15,13 +15,6 @@ from metric_tracker_rl.policies import (  # noqa: F401 - importing registers the
     report_all,
     upstream_first,
 )
-from metric_tracker_rl.policies.registry import (
-    POLICIES,
-    Action,
-    Observed,
-    Play,
-    Policy,
-    get_policy,
-)
+from openenv_kit.play.policies import POLICIES, Action, Observed, Play, Policy, get_policy
 
 __all__ = ["POLICIES", "Action", "Observed", "Play", "Policy", "get_policy"]

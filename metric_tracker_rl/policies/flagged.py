@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from metric_tracker_rl.funnel import ORDERING_APP
-from metric_tracker_rl.policies.registry import Action, Observed, analyse, result_of
-from metric_tracker_rl.vocabulary import ROW_GENERATORS
+from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.vocabulary import ROW_GENERATORS
+from openenv_kit.play.policies import Action, Observed, analyse, result_of
 
 Row = dict[str, Any]
 Asking = Generator[Action, Observed, list[Row]]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from metric_tracker_rl.engine.vocabulary import MEDIAN_FILTER
 from metric_tracker_rl.policies.flagged import flagged_rows
-from metric_tracker_rl.policies.registry import Observed, Play, policy, submit
-from metric_tracker_rl.vocabulary import MEDIAN_FILTER
+from openenv_kit.play.policies import Observed, Play, policy, submit
 
 MULTIPLIER = 2.0
 

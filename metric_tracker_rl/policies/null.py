@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metric_tracker_rl.policies.registry import Observed, Play, policy, submit
+from openenv_kit.play.policies import Observed, Play, policy, submit
 
 
 @policy("null")

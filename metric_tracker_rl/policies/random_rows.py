@@ -5,16 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from metric_tracker_rl.play import HIDDEN
-from metric_tracker_rl.policies.registry import (
-    Observed,
-    Play,
-    analyse,
-    policy,
-    result_of,
-    submit,
-)
-from metric_tracker_rl.vocabulary import ANOMALY_TYPES, DETECTION_METHODS, SEVERITIES
+from metric_tracker_rl.engine.rules import HIDDEN
+from metric_tracker_rl.engine.vocabulary import ANOMALY_TYPES, DETECTION_METHODS, SEVERITIES
+from openenv_kit.play.policies import Observed, Play, analyse, policy, result_of, submit
 
 USUAL_COUNT = 3
 """Rows where the number of expected ones is not told."""

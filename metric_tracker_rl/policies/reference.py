@@ -10,14 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from metric_tracker_rl.policies.registry import (
-    Observed,
-    Play,
-    analyse,
-    policy,
-    result_of,
-    submit,
-)
+from openenv_kit.play.policies import Observed, Play, analyse, policy, result_of, submit
 
 Row = dict[str, Any]
 STAGES = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metric_tracker_rl.policies.flagged import flagged_rows
-from metric_tracker_rl.policies.registry import Observed, Play, policy, submit
+from openenv_kit.play.policies import Observed, Play, policy, submit
 
 
 @policy("report_all")

@@ -45,7 +45,7 @@ class EnvironmentServer:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "metric_tracker_rl.agent.embedded", str(self.port)],
+            [sys.executable, "-m", "openenv_kit.agent.embedded", str(self.port)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

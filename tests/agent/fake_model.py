@@ -146,7 +146,8 @@ def results_by_call(request: Json) -> dict[str, Any]:
             function = call["function"]
             asked[call["id"]] = key(function["name"], json.loads(function["arguments"]))
         if message["role"] == "tool":
-            found[asked[message["tool_call_id"]]] = json.loads(message["content"])
+            told = json.loads(message["content"])
+            found[asked[message["tool_call_id"]]] = told.get("result", told)
     return found
 
 
@@ -262,7 +263,7 @@ def broken_json(_: FakeModel, request: Json) -> Reply:
             ("rows_for_date", {"day": "monday"}),
             ("", ""),
         )
-    complaints = [each for each in last_results(request) if "error" in each]
+    complaints = [each for each in last_results(request) if each.get("status") == "error"]
     if complaints and len(complaints) != 11:
         return refusal(400, f"expected 11 complaints, got {len(complaints)}")
     return answer(next_call_after_breaking(request))

@@ -12,10 +12,10 @@ import pytest
 from agent_support import Play
 from fake_model import FakeModel
 
-from metric_tracker_rl.agent.html_report import report_html
-from metric_tracker_rl.agent.jobs import Job
-from metric_tracker_rl.agent.outcome import EVALUATED, FAILED, Outcome, RunSummary
-from metric_tracker_rl.agent.table import MODEL_CALL, TOOL_CALL, Event, Usage
+from openenv_kit.agent.html_report import report_html
+from openenv_kit.agent.jobs import Job
+from openenv_kit.agent.outcome import EVALUATED, FAILED, Outcome, RunSummary
+from openenv_kit.agent.table import MODEL_CALL, TOOL_CALL, Event, Usage
 
 ATTACK = "<script>alert('x')</script><img src=http://evil.example/x>"
 

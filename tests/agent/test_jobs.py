@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from metric_tracker_rl.agent.jobs import Job, derived_seed, plan
-from metric_tracker_rl.errors import SettingsError
-from metric_tracker_rl.splits import SALT_VARIABLE, get_task, num_tasks
+from metric_tracker_rl.engine.splits import get_task, num_tasks
+from metric_tracker_rl.environment import ENVIRONMENT
+from openenv_kit.agent.jobs import Job, derived_seed, plan
+from openenv_kit.errors import SettingsError
+from openenv_kit.trust.sealing import SALT_VARIABLE
 
 
 def test_the_default_is_the_three_named_tasks_with_their_own_seeds() -> None:
-    assert plan() == [
+    assert plan(ENVIRONMENT) == [
         Job(name, 0, {"task_id": name})
         for name in ("easy_single_spike", "medium_mixed_pair", "hard_mixed_multi")
     ]
 
 
 def test_further_episodes_have_seeds_of_their_own_that_never_change() -> None:
-    jobs = plan("easy_single_spike", episodes=4)
+    jobs = plan(ENVIRONMENT, "easy_single_spike", episodes=4)
     assert jobs[0].reset == {"task_id": "easy_single_spike"}
     seeds = [job.reset["seed"] for job in jobs[1:]]
     assert len(set(seeds)) == 3
@@ -28,14 +30,16 @@ def test_further_episodes_have_seeds_of_their_own_that_never_change() -> None:
 
 
 def test_a_seed_changes_the_first_episode_and_all_that_follow() -> None:
-    jobs = plan("easy_single_spike", episodes=2, seed=5)
+    jobs = plan(ENVIRONMENT, "easy_single_spike", episodes=2, seed=5)
     assert jobs[0].reset["seed"] == 5
     assert jobs[1].reset["seed"] == derived_seed("easy_single_spike", 5, 1)
-    assert jobs[1].reset["seed"] != plan("easy_single_spike", episodes=2)[1].reset["seed"]
+    assert (
+        jobs[1].reset["seed"] != plan(ENVIRONMENT, "easy_single_spike", episodes=2)[1].reset["seed"]
+    )
 
 
 def test_a_range_of_a_split_leaves_its_stop_out() -> None:
-    assert plan("train:2-4") == [
+    assert plan(ENVIRONMENT, "train:2-4") == [
         Job("train-2", 0, {"split": "train", "index": 2}),
         Job("train-3", 0, {"split": "train", "index": 3}),
     ]
@@ -43,20 +47,22 @@ def test_a_range_of_a_split_leaves_its_stop_out() -> None:
 
 @pytest.mark.parametrize("index", [0, 7, 2303])
 def test_a_job_is_the_splits_own_task(index: int) -> None:
-    (job,) = plan(f"validation:{index}-{index + 1}")
+    (job,) = plan(ENVIRONMENT, f"validation:{index}-{index + 1}")
     task = get_task("validation", index)
     assert (job.task_id, job.reset) == (task.task_id, task.reset_arguments())
 
 
 def test_the_ends_of_a_range_may_be_left_out_and_tasks_mixed_in() -> None:
     size = num_tasks("test")
-    assert len(plan("test:-")) == size
-    names = [job.task_id for job in plan(f"test:{size - 2}-,easy_single_spike,train:-1")]
+    assert len(plan(ENVIRONMENT, "test:-")) == size
+    names = [
+        job.task_id for job in plan(ENVIRONMENT, f"test:{size - 2}-,easy_single_spike,train:-1")
+    ]
     assert names == [f"test-{size - 2}", f"test-{size - 1}", "easy_single_spike", "train-0"]
 
 
 def test_episodes_of_a_split_are_repeated_as_they_are() -> None:
-    jobs = plan("train:0-1", episodes=2)
+    jobs = plan(ENVIRONMENT, "train:0-1", episodes=2)
     assert jobs[0].reset == jobs[1].reset
     assert [job.label for job in jobs] == ["train-0", "train-0-e1"]
 
@@ -65,7 +71,7 @@ def test_the_sealed_split_needs_no_salt_on_the_players_side(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(SALT_VARIABLE, raising=False)
-    assert plan("sealed:1-2") == [Job("sealed-1", 0, {"split": "sealed", "index": 1})]
+    assert plan(ENVIRONMENT, "sealed:1-2") == [Job("sealed-1", 0, {"split": "sealed", "index": 1})]
 
 
 @pytest.mark.parametrize(
@@ -80,15 +86,15 @@ def test_the_sealed_split_needs_no_salt_on_the_players_side(
 )
 def test_a_range_or_a_name_that_does_not_exist_is_an_error(tasks: str, words: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        plan(tasks)
+        plan(ENVIRONMENT, tasks)
     assert words in str(caught.value)
 
 
 def test_a_seed_for_a_split_is_an_error() -> None:
     with pytest.raises(SettingsError, match="a split fixes its seeds"):
-        plan("train:0-1", seed=1)
+        plan(ENVIRONMENT, "train:0-1", seed=1)
 
 
 def test_the_same_task_twice_is_an_error() -> None:
     with pytest.raises(SettingsError, match="'easy_single_spike' twice"):
-        plan("easy_single_spike,easy_single_spike")
+        plan(ENVIRONMENT, "easy_single_spike,easy_single_spike")

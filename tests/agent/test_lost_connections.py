@@ -12,11 +12,12 @@ from agent_support import EnvironmentServer, Play
 from fake_model import FakeModel
 from relay import Relay, relay
 
-from metric_tracker_rl.agent.connection import EpisodeConnection
-from metric_tracker_rl.agent.servers import RunningServer
-from metric_tracker_rl.agent.settings import Settings
-from metric_tracker_rl.errors import ServerError
-from metric_tracker_rl.recording import read_runs, replay
+from metric_tracker_rl.environment import ENVIRONMENT
+from openenv_kit.agent.connection import EpisodeConnection
+from openenv_kit.agent.servers import RunningServer
+from openenv_kit.agent.settings import Settings
+from openenv_kit.errors import ServerError
+from openenv_kit.play.recording import read_runs, replay
 
 ONE = ("--tasks", "medium_mixed_pair")
 TOKEN = "a-token-of-the-server"
@@ -124,7 +125,7 @@ def test_a_socket_that_breaks_too_often_fails_the_task_and_prints_its_end(
 
 async def test_an_episode_that_comes_back_different_is_refused(wire: Relay) -> None:
     server = RunningServer(wire.url, "a server")
-    connection = EpisodeConnection(server, Settings(), {}, lambda _: None)
+    connection = EpisodeConnection(ENVIRONMENT, server, Settings(), {}, lambda _: None)
     await connection.open()
     await connection.step({"analysis_method": "list_dates", "analysis_args": {}})
     connection._digests[1] = "what another version of the server would have said"
@@ -138,7 +139,9 @@ async def test_a_server_that_refuses_the_reset_fails_the_task_with_its_words(
     server_url: str,
 ) -> None:
     server = RunningServer(server_url, "a server")
-    connection = EpisodeConnection(server, Settings(), {"task_id": "no_such"}, lambda _: None)
+    connection = EpisodeConnection(
+        ENVIRONMENT, server, Settings(), {"task_id": "no_such"}, lambda _: None
+    )
     with pytest.raises(ServerError, match="refused the reset: Unknown task_id 'no_such'"):
         await connection.open()
     await connection.close()
@@ -147,7 +150,7 @@ async def test_a_server_that_refuses_the_reset_fails_the_task_with_its_words(
 async def test_no_server_at_all_is_an_error_after_the_time_allowed() -> None:
     server = RunningServer("http://127.0.0.1:9", "a server")
     settings = Settings(connect_timeout_s=0.3)
-    connection = EpisodeConnection(server, settings, {}, lambda _: None)
+    connection = EpisodeConnection(ENVIRONMENT, server, settings, {}, lambda _: None)
     with pytest.raises(ServerError, match="OPENENV_CONNECT_TIMEOUT_S"):
         await connection.open()
 

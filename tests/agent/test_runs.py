@@ -16,7 +16,7 @@ from contract_lines import parse_blocks
 from fake_model import FakeModel
 
 from metric_tracker_rl.policies import POLICIES
-from metric_tracker_rl.recording import read_runs, replay
+from openenv_kit.play.recording import read_runs, replay
 
 TASKS = ["easy_single_spike", "medium_mixed_pair", "hard_mixed_multi"]
 

@@ -13,17 +13,18 @@ from pathlib import Path
 import pytest
 from stub_server import stub_server
 
-from metric_tracker_rl.agent import own_servers, servers
-from metric_tracker_rl.agent.own_servers import (
+from metric_tracker_rl.environment import ENVIRONMENT
+from openenv_kit.agent import own_servers, servers
+from openenv_kit.agent.own_servers import (
     ContainerServer,
     EmbeddedServer,
     free_port,
     server_environment,
 )
-from metric_tracker_rl.agent.server_probe import is_healthy
-from metric_tracker_rl.agent.servers import RunningServer, choose_server
-from metric_tracker_rl.agent.settings import Settings
-from metric_tracker_rl.errors import ServerError, SettingsError
+from openenv_kit.agent.server_probe import is_healthy
+from openenv_kit.agent.servers import RunningServer, choose_server
+from openenv_kit.agent.settings import Settings
+from openenv_kit.errors import ServerError, SettingsError
 
 STUB = Path(__file__).with_name("stub_server.py")
 
@@ -58,7 +59,7 @@ async def test_a_named_server_comes_first_and_is_said() -> None:
     said = Said()
     with stub_server() as stub:
         settings = Settings(base_url=stub.url, image_name="an-image")
-        server = await choose_server(settings, said)
+        server = await choose_server(ENVIRONMENT, settings, said)
     assert isinstance(server, RunningServer)
     assert server.url == stub.url
     assert said == [f"Environment: {stub.url} (BASE_URL)"]
@@ -67,12 +68,12 @@ async def test_a_named_server_comes_first_and_is_said() -> None:
 async def test_a_named_websocket_address_is_checked_over_http() -> None:
     with stub_server() as stub:
         url = stub.url.replace("http", "ws")
-        assert (await choose_server(Settings(base_url=url), Said())).url == url
+        assert (await choose_server(ENVIRONMENT, Settings(base_url=url), Said())).url == url
 
 
 async def test_a_named_server_of_another_environment_is_refused_by_its_name() -> None:
     with stub_server(name="echo_env") as stub, pytest.raises(SettingsError, match="'echo_env'"):
-        await choose_server(Settings(base_url=stub.url), Said())
+        await choose_server(ENVIRONMENT, Settings(base_url=stub.url), Said())
 
 
 async def test_a_named_server_that_does_not_answer_is_an_error_naming_the_setting() -> None:
@@ -81,7 +82,7 @@ async def test_a_named_server_that_does_not_answer_is_an_error_naming_the_settin
     with pytest.raises(
         ServerError, match=r"BASE_URL is http://127\.0\.0\.1:9, but nothing healthy"
     ):
-        await choose_server(settings, said)
+        await choose_server(ENVIRONMENT, settings, said)
     assert said == ["Waiting for http://127.0.0.1:9 …"]
 
 
@@ -90,7 +91,7 @@ async def test_a_local_server_is_used_if_it_is_this_environment(
 ) -> None:
     with stub_server(name="echo_env") as other, stub_server() as ours:
         monkeypatch.setattr(servers, "LOCAL_PORTS", (other.port, ours.port))
-        server = await choose_server(Settings(), Said())
+        server = await choose_server(ENVIRONMENT, Settings(), Said())
     assert server.url == ours.url
     assert isinstance(server, RunningServer)
 
@@ -101,7 +102,7 @@ async def test_without_any_server_one_is_started_and_stopped_by_its_process_id(
     said = Said()
     with stub_server(name="echo_env") as other:
         monkeypatch.setattr(servers, "LOCAL_PORTS", (other.port, 9))
-        server = await choose_server(Settings(), said)
+        server = await choose_server(ENVIRONMENT, Settings(), said)
     assert isinstance(server, EmbeddedServer)
     assert await is_healthy(server.url)
     pid = int(server.description.rsplit(" ", 1)[1].rstrip(")"))
@@ -117,7 +118,7 @@ async def test_embedded_is_chosen_over_a_running_local_server(
 ) -> None:
     with stub_server() as ours:
         monkeypatch.setattr(servers, "LOCAL_PORTS", (ours.port,))
-        server = await choose_server(Settings(embedded=True), Said())
+        server = await choose_server(ENVIRONMENT, Settings(embedded=True), Said())
         try:
             assert server.url != ours.url
         finally:
@@ -127,7 +128,7 @@ async def test_embedded_is_chosen_over_a_running_local_server(
 async def test_an_embedded_server_that_died_is_started_again_on_its_port(
     quick_embedded: None,
 ) -> None:
-    server = await EmbeddedServer().start()
+    server = await EmbeddedServer(ENVIRONMENT.name).start()
     try:
         url, before = server.url, server.description
         os.kill(int(before.rsplit(" ", 1)[1].rstrip(")")), signal.SIGKILL)
@@ -149,7 +150,7 @@ async def test_an_embedded_server_that_cannot_start_is_an_error_with_its_log(
     program = "import sys; sys.exit('no module named imagination')"
     monkeypatch.setattr(own_servers, "server_command", lambda _: [sys.executable, "-c", program])
     with pytest.raises(ServerError, match="no module named imagination"):
-        await EmbeddedServer().start()
+        await EmbeddedServer(ENVIRONMENT.name).start()
 
 
 def test_the_embedded_server_sees_no_key_and_shows_no_answers() -> None:
@@ -205,7 +206,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def test_an_image_is_run_as_a_container_and_removed_after(docker: Path) -> None:
     said = Said()
-    server = await choose_server(Settings(image_name="some/image:1"), said)
+    server = await choose_server(ENVIRONMENT, Settings(image_name="some/image:1"), said)
     assert isinstance(server, ContainerServer)
     assert await is_healthy(server.url)
     await server.stop()
@@ -217,7 +218,7 @@ async def test_an_image_is_run_as_a_container_and_removed_after(docker: Path) ->
 
 async def test_an_image_that_does_not_start_is_an_error_naming_the_setting(docker: Path) -> None:
     with pytest.raises(ServerError, match="IMAGE_NAME is 'broken-image'") as caught:
-        await choose_server(Settings(image_name="broken-image"), Said())
+        await choose_server(ENVIRONMENT, Settings(image_name="broken-image"), Said())
     assert "no such image" in str(caught.value)
 
 
@@ -226,7 +227,7 @@ async def test_no_docker_is_an_error_naming_the_setting(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServerError, match=r"IMAGE_NAME is 'an-image'.*Docker is not available"):
-        await choose_server(Settings(image_name="an-image"), Said())
+        await choose_server(ENVIRONMENT, Settings(image_name="an-image"), Said())
 
 
 def test_a_free_port_can_be_listened_on() -> None:

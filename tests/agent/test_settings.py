@@ -8,14 +8,14 @@ import pytest
 from agent_support import Play
 
 import inference
-from metric_tracker_rl.agent.settings import HF_ROUTER, Settings, load_settings, shown_url
-from metric_tracker_rl.errors import SettingsError
+from openenv_kit.agent.settings import HF_ROUTER, Settings, load_settings, shown_url
+from openenv_kit.errors import SettingsError
 
 NO_FILE = Path("there-is-no-such-file")
 
 
 def load(**variables: str) -> Settings:
-    return load_settings(variables, NO_FILE)
+    return load_settings(variables, NO_FILE, "metric_tracker_rl")
 
 
 def test_without_variables_the_defaults_hold() -> None:
@@ -24,7 +24,7 @@ def test_without_variables_the_defaults_hold() -> None:
     assert settings.max_tool_rounds == 16
     assert settings.max_tokens == 4096
     assert settings.benchmark == "metric_tracker_rl"
-    assert settings == Settings(secrets=settings.secrets)
+    assert settings == Settings(benchmark="metric_tracker_rl", secrets=settings.secrets)
 
 
 @pytest.mark.parametrize(

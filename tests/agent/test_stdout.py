@@ -9,7 +9,7 @@ from contract_lines import parse_blocks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metric_tracker_rl.agent.stdout import MAX_ACTION, Lines, action_text
+from openenv_kit.agent.stdout import MAX_ACTION, Lines, action_text
 
 ANY_TEXT = st.text(max_size=400)
 

@@ -13,12 +13,12 @@ from inspect_ai.log import list_eval_logs, read_eval_log
 from inspect_ai.model import ModelOutput, ModelUsage, get_model
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
-from metric_tracker_rl.driver import play
-from metric_tracker_rl.integrations.inspect_ai import metric_tracker
-from metric_tracker_rl.integrations.scripted_endpoint import MODEL, ScriptedEndpoint
-from metric_tracker_rl.integrations.tool_calls import next_call, tool_specs
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.session import EpisodeSession
+from openenv_kit.play.driver import play
+from openenv_kit.trainers.inspect_ai import metric_tracker
+from openenv_kit.trainers.scripted_endpoint import MODEL, ScriptedEndpoint
+from openenv_kit.trainers.tool_calls import next_call, tool_specs
 
 seen_tools = []
 

@@ -13,15 +13,15 @@ from guides import run_guide
 from nemo_gym.server_utils import ServerClient
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
-from metric_tracker_rl.integrations.nemo_gym import (
+from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.policies import get_policy
+from openenv_kit.trainers.nemo_gym import (
     MetricTrackerConfig,
     MetricTrackerResourcesServer,
     data_rows,
     write_data,
 )
-from metric_tracker_rl.integrations.tool_calls import next_call, tool_specs
-from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.session import EpisodeSession
+from openenv_kit.trainers.tool_calls import next_call, tool_specs
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "nemo_gym" / "metric_tracker"
 RESPONSE = {

@@ -8,16 +8,11 @@ import skyrl_gym
 from guides import run_guide, run_readme
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
-from metric_tracker_rl.errors import ServerError
-from metric_tracker_rl.integrations.skyrl import (
-    ENV_ID,
-    dataset_rows,
-    register_environment,
-    write_dataset,
-)
-from metric_tracker_rl.integrations.tool_calls import next_call, tool_specs
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.session import EpisodeSession
+from openenv_kit.errors import ServerError
+from openenv_kit.trainers.skyrl import ENV_ID, dataset_rows, register_environment, write_dataset
+from openenv_kit.trainers.tool_calls import next_call, tool_specs
 
 register_environment()
 

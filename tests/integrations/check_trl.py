@@ -20,16 +20,12 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils import get_json_schema
 from trl import GRPOConfig, GRPOTrainer
 
-from metric_tracker_rl.driver import play
-from metric_tracker_rl.errors import ServerError
-from metric_tracker_rl.integrations.tool_calls import next_call, tool_specs
-from metric_tracker_rl.integrations.trl import (
-    BASE_URL_VARIABLE,
-    MetricTrackerEnvironment,
-    build_dataset,
-)
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.session import EpisodeSession
+from openenv_kit.errors import ServerError
+from openenv_kit.play.driver import play
+from openenv_kit.trainers.tool_calls import next_call, tool_specs
+from openenv_kit.trainers.trl import BASE_URL_VARIABLE, MetricTrackerEnvironment, build_dataset
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 ANSWER = re.compile(r"<tool_response>\n(.*?)\n</tool_response>", re.DOTALL)

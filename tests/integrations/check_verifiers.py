@@ -10,14 +10,14 @@ import verifiers.v1 as vf
 from guides import run_guide, run_readme
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
-from metric_tracker_rl.integrations.scripted_endpoint import MODEL, ScriptedEndpoint
-from metric_tracker_rl.integrations.tool_calls import tool_specs
-from metric_tracker_rl.integrations.verifiers import (
+from metric_tracker_rl.engine.session import EpisodeSession
+from openenv_kit.trainers.scripted_endpoint import MODEL, ScriptedEndpoint
+from openenv_kit.trainers.tool_calls import tool_specs
+from openenv_kit.trainers.verifiers import (
     MetricTrackerState,
     MetricTrackerToolset,
     MetricTrackerToolsetConfig,
 )
-from metric_tracker_rl.session import EpisodeSession
 
 TASKSET = "metric-tracker-verifiers"
 

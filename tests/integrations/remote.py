@@ -3,7 +3,7 @@
 import os
 import urllib.request
 
-from metric_tracker_rl.cli.check_integrations import SERVER_VARIABLE
+from openenv_kit.cli.check_integrations import SERVER_VARIABLE
 
 NOWHERE = "http://127.0.0.1:9"
 NO_SERVER = r"No server answers at http://127\.0\.0\.1:9 .*Start one with `server --port 9`"

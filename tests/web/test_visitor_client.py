@@ -17,15 +17,20 @@ import httpx
 import pytest
 from hostile import SECRET, Hostile, Names, hostile_server, until
 
-from metric_tracker_rl.agent.chat import Answer
-from metric_tracker_rl.errors import ConfigurationError, InvalidValueError, ModelError
-from server.settings import Settings
-from server.web import model as watched
-from server.web.addresses import addresses_of, is_allowed
-from server.web.model import ModelPlayback, Seats, model_settings
-from server.web.state import Visitor
-from server.web.visitor_client import MAX_ANSWER_BYTES, PassingError, VisitorClient, endpoint_url
-from server.web.visitor_endpoint import VisitorEndpoint
+from openenv_kit.agent.chat import Answer
+from openenv_kit.errors import ConfigurationError, InvalidValueError, ModelError
+from openenv_kit.page import model as watched
+from openenv_kit.page.addresses import addresses_of, is_allowed
+from openenv_kit.page.model import ModelPlayback, Seats, model_settings
+from openenv_kit.page.state import Visitor
+from openenv_kit.page.visitor_client import (
+    MAX_ANSWER_BYTES,
+    PassingError,
+    VisitorClient,
+    endpoint_url,
+)
+from openenv_kit.page.visitor_endpoint import VisitorEndpoint
+from openenv_kit.serving.settings import Settings
 
 KEY = "sk-a-key-that-nobody-else-may-see"
 PUBLIC = "93.184.216.34"
@@ -72,7 +77,7 @@ def ask(url: str, **options: Any) -> Answer:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause before a second try."""
-    monkeypatch.setattr("server.web.visitor_endpoint.RETRY_AFTER_S", 0.0)
+    monkeypatch.setattr("openenv_kit.page.visitor_endpoint.RETRY_AFTER_S", 0.0)
 
 
 @pytest.mark.parametrize("text", PRIVATE)

@@ -23,12 +23,12 @@ from hostile import hostile_server
 from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
 
-from server.app import build_app
-from server.gate import FORM_BYTES
-from server.settings import MAX_RECORDING_BYTES, Settings
-from server.web import visitor_gate
-from server.web.uploads import FOLDER_VARIABLE, Uploads, own_folder
-from server.web.visitor_gate import MAX_UNREAD_EACH, VisitorGate
+from openenv_kit.page import visitor_gate
+from openenv_kit.page.uploads import FOLDER_VARIABLE, Uploads, own_folder
+from openenv_kit.page.visitor_gate import MAX_UNREAD_EACH, VisitorGate
+from openenv_kit.serving.app import build_app
+from openenv_kit.serving.gate import FORM_BYTES
+from openenv_kit.serving.settings import MAX_RECORDING_BYTES, Settings
 
 JOINS = int(os.environ.get("METRIC_TRACKER_JOINS") or 400)
 MOST_MIB = 1000
@@ -206,10 +206,10 @@ def test_what_was_left_behind_is_removed_and_uploads_are_bounded(
             assert uploads.has_room()
             stack.enter_context(uploads.taking())
         assert not uploads.has_room()
-    monkeypatch.setattr("server.web.uploads.MAX_BYTES", 3)
+    monkeypatch.setattr("openenv_kit.page.uploads.MAX_BYTES", 3)
     assert not uploads.has_room()
     monkeypatch.undo()
-    monkeypatch.setattr("server.web.uploads.MAX_FILES", 1)
+    monkeypatch.setattr("openenv_kit.page.uploads.MAX_FILES", 1)
     assert not uploads.has_room()
 
 

@@ -13,12 +13,12 @@ from conftest import Visit, WebServer
 from fake_model import fake_model
 from playwright.sync_api import Route, expect
 
-from metric_tracker_rl.driver import moves, observed
-from metric_tracker_rl.episode import Episode, build_episode
+from metric_tracker_rl.engine.episode import Episode, build_episode
+from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.tasks import resolve_config
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.recording import RunRecorder
-from metric_tracker_rl.session import Call, EpisodeSession
-from metric_tracker_rl.tasks import resolve_config
+from openenv_kit.play.driver import moves, observed
+from openenv_kit.play.recording import RunRecorder
 
 pytestmark = pytest.mark.browser
 OpenVisit = Callable[..., Visit]

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from conftest import WebServer, web_server
 
-from metric_tracker_rl.episode import build_episode
-from metric_tracker_rl.session import debug_content
-from metric_tracker_rl.tasks import DEFAULT_TASK_ID, resolve_config
+from metric_tracker_rl.engine.episode import build_episode
+from metric_tracker_rl.engine.session import debug_content
+from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, resolve_config
 
 
 @pytest.fixture(scope="module")

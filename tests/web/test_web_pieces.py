@@ -15,13 +15,13 @@ import pytest
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import Arguments, Limit
-from metric_tracker_rl.analysis_tools.registry import Tool
-from metric_tracker_rl.errors import ToolArgumentError
-from metric_tracker_rl.tasks import TASKS
-from server.web import builder, charts, forms, investigate, is_on, report
-from server.web.drafts import drafts
-from server.web.episode import custom_anomalies
-from server.web.state import Visitor, rows_from_table
+from metric_tracker_rl.engine.tasks import TASKS
+from openenv_kit.errors import ToolArgumentError
+from openenv_kit.page import builder, charts, forms, investigate, is_on, report
+from openenv_kit.page.drafts import drafts
+from openenv_kit.page.episode import custom_anomalies
+from openenv_kit.page.state import Visitor, rows_from_table
+from openenv_kit.tools.registry import Tool
 
 FLAGGED = "flagged"
 TASK = "hard_mixed_multi"
@@ -289,7 +289,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOADED = """
 import sys
 from server.app import app
-ours = sorted(name for name in sys.modules if name.startswith("server.web."))
+ours = sorted(name for name in sys.modules if name.startswith("openenv_kit.page."))
 print(ours, "plotly" in sys.modules)
 """
 
@@ -304,7 +304,7 @@ def test_the_server_loads_neither_plotly_nor_the_page_when_the_page_is_off() -> 
         text=True,
         check=True,
     )
-    assert done.stdout.strip().splitlines()[-1] == "['server.web.icon'] False"
+    assert done.stdout.strip().splitlines()[-1] == "['openenv_kit.page.icon'] False"
 
 
 def test_the_page_is_on_where_the_framework_would_have_its_own() -> None:
@@ -317,9 +317,9 @@ def test_nothing_outside_the_page_imports_gradio_or_plotly() -> None:
     words = ("import gradio", "from gradio", "import plotly", "from plotly")
     found = [
         str(path.relative_to(ROOT))
-        for folder in ("metric_tracker_rl", "server")
+        for folder in ("openenv_kit", "metric_tracker_rl", "server")
         for path in (ROOT / folder).rglob("*.py")
         if any(line.strip().startswith(words) for line in path.read_text().splitlines())
     ]
     assert found
-    assert [path for path in found if not path.startswith("server/web/")] == []
+    assert [path for path in found if not path.startswith("openenv_kit/page/")] == []

@@ -18,8 +18,8 @@ import pytest
 from conftest import WebServer, web_server
 from gradio_client import Client
 
-from metric_tracker_rl.episode import build_episode
-from metric_tracker_rl.tasks import resolve_config
+from metric_tracker_rl.engine.episode import build_episode
+from metric_tracker_rl.engine.tasks import resolve_config
 
 VISITORS = int(os.environ.get("METRIC_TRACKER_VISITORS") or 4)
 MEMORY_MARGIN = 1.2

@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, expect
 from test_web_browser import episode_of, look_for_spikes, type_into
 
 from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.tasks import DEFAULT_TASK_ID
+from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID
 
 pytestmark = pytest.mark.browser
 OpenVisit = Callable[..., Visit]

@@ -11,10 +11,10 @@ from fake_model import FakeModel, fake_model
 from playwright.sync_api import expect
 
 from metric_tracker_rl.policies import get_policy
-from server.web import scenes
-from server.web.model_table import without_settings
-from server.web.state import Visitor
-from server.web.watching import Frame, scripted
+from openenv_kit.page import scenes
+from openenv_kit.page.model_table import without_settings
+from openenv_kit.page.state import Visitor
+from openenv_kit.page.watching import Frame, scripted
 
 OpenVisit = Callable[..., Visit]
 

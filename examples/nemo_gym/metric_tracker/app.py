@@ -1,6 +1,6 @@
 """NeMo Gym starts this file as the resources server."""
 
-from metric_tracker_rl.integrations.nemo_gym import MetricTrackerResourcesServer
+from openenv_kit.trainers.nemo_gym import MetricTrackerResourcesServer
 
 if __name__ == "__main__":
     MetricTrackerResourcesServer.run_webserver()

@@ -1,0 +1,1 @@
+"""Load drivers and comparisons that are run by hand."""

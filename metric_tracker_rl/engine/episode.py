@@ -1,0 +1,145 @@
+"""A finished, immutable episode: frames, derived series, and the one correct report.
+
+An `Episode` is shared read-only by every session that plays the same configuration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from metric_tracker_rl.engine.config import EpisodeConfig
+from metric_tracker_rl.engine.funnel import HOURS
+from metric_tracker_rl.engine.generation.generator import Draw, generate
+from metric_tracker_rl.engine.reporting_policy import ReportRow
+from metric_tracker_rl.engine.series import DailySeries, Ints
+from openenv_kit.errors import ToolArgumentError, echo, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CACHE_SIZE = 256
+"""Episodes kept in memory per process; one takes roughly 150 kB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """One episode.
+
+    Attributes:
+        config: what it was made from.
+        dates: ISO dates, in order.
+        series: derived daily series, baselines and deviations.
+        expected_rows: the reporting policy's answer on these data.
+        applied: custom anomalies as they were applied, as mappings.
+        draw: how the generator got here, for certificates; never shown to an agent.
+    """
+
+    config: EpisodeConfig
+    dates: tuple[str, ...]
+    series: DailySeries
+    expected_rows: tuple[ReportRow, ...]
+    applied: tuple[dict[str, Any], ...]
+    draw: Draw
+
+    @cached_property
+    def daily(self) -> pd.DataFrame:
+        """Event counts, one row a day (index: date), one column a stage."""
+        import pandas as pd  # a server that nobody asks for frames starts without it
+
+        index = pd.Index(self.dates, name="date")
+        return _frame(self.draw.hourly.sum(axis=1), self.config, index)
+
+    @cached_property
+    def hourly(self) -> pd.DataFrame:
+        """Event counts, one row an hour (index: date and hour), one column a stage.
+
+        A view on the generator's array: no number is stored twice.
+        """
+        import pandas as pd
+
+        index = pd.MultiIndex.from_product([self.dates, range(HOURS)], names=["date", "hour"])
+        stages = self.draw.hourly.shape[2]
+        return _frame(self.draw.hourly.reshape(-1, stages), self.config, index)
+
+    @cached_property
+    def day_of(self) -> dict[str, int]:
+        """Day index by ISO date."""
+        return {date: day for day, date in enumerate(self.dates)}
+
+    @cached_property
+    def counts(self) -> list[list[int]]:
+        """Daily counts as nested lists of ints, (days, stages)."""
+        return self.draw.hourly.sum(axis=1).tolist()
+
+    def hours(self, day: int) -> Ints:
+        """Hourly counts of one day, shape (24, stages); a view, not to be written to."""
+        return self.draw.hourly[day]
+
+    def day_index(self, date: object) -> int:
+        """Index of a date.
+
+        Raises:
+            ToolArgumentError: not a date of this episode; names the range and the nearest.
+        """
+        if isinstance(date, str) and date in self.day_of:
+            return self.day_of[date]
+        guess = nearest(date, self.dates)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        raise ToolArgumentError(
+            f"date {echo(date)} is not in this episode.{hint} Allowed: YYYY-MM-DD from "
+            f"{self.dates[0]} to {self.dates[-1]}."
+        )
+
+
+def episode_from_draw(config: EpisodeConfig, draw: Draw) -> Episode:
+    """The episode around an accepted draw; its arrays become read-only."""
+    draw.hourly.setflags(write=False)
+    return Episode(
+        config=config,
+        dates=draw.dates,
+        series=draw.series,
+        expected_rows=draw.labels,
+        applied=tuple(entry.as_dict() for entry in draw.applied),
+        draw=draw,
+    )
+
+
+class EpisodeCache:
+    """Makes episodes and keeps the last ones used; equal configurations share one object.
+
+    Args:
+        size: episodes kept.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.resize(size)
+
+    def __call__(self, config: EpisodeConfig) -> Episode:
+        """The episode of a configuration.
+
+        Raises:
+            ConfigurationError: see `generate`.
+        """
+        return self._made(config)
+
+    def resize(self, size: int) -> None:
+        """Keep another number of episodes from now on, starting with none."""
+        self._made = lru_cache(maxsize=size)(_make)
+        self.cache_info = self._made.cache_info
+        self.cache_clear = self._made.cache_clear
+
+
+def _make(config: EpisodeConfig) -> Episode:
+    return episode_from_draw(config, generate(config))
+
+
+build_episode = EpisodeCache(CACHE_SIZE)
+"""The episode of a configuration, from memory where it is there."""
+
+
+def _frame(counts: Ints, config: EpisodeConfig, index: pd.Index) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(counts, index=index, columns=list(config.funnel_spec.counts), copy=False)

@@ -1,0 +1,1 @@
+"""From a configuration to accepted data: effects, anomalies, calendar, plan, draw."""

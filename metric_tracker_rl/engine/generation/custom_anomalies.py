@@ -1,0 +1,175 @@
+"""Custom anomalies at reset: a metric set to median ± factor × standard deviation.
+
+A count is set by scaling that stage's record alone; a rate by scaling its numerator's stage
+and every later one. The reporting policy then labels the result like any other data, which
+can be more rows than were set, fewer, or impossible counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from metric_tracker_rl.engine.config import CustomAnomaly
+from metric_tracker_rl.engine.funnel import Funnel
+from metric_tracker_rl.engine.levels import Level
+from metric_tracker_rl.engine.series import RATE_DECIMALS, DailySeries, Ints
+from metric_tracker_rl.engine.vocabulary import (
+    CONVERSION_RATE,
+    COUNT_DROP,
+    COUNT_SPIKE,
+    DETECTION_METHODS,
+    EVENT_COUNT,
+    RATE_DROP,
+    RATE_SPIKE,
+    STDDEV_SHIFT,
+)
+from openenv_kit.errors import InvalidValueError, nearest
+
+FORMULA = "target = median {sign} stddev_factor * std_dev_from_median"
+
+
+@dataclass(frozen=True)
+class AppliedAnomaly:
+    """What was done to one metric on one date.
+
+    Attributes:
+        threshold_value: distance aimed at, stddev_factor × std_dev_from_median.
+        target_value: value aimed at, cut to what the metric can be.
+        actual_value: value reached, after rounding to whole events.
+    """
+
+    method_name: str
+    date: str
+    metric_name: str
+    metric_type: str
+    direction: str
+    anomaly_type: str
+    detection_method: str
+    baseline_value: float
+    pre_applied_value: float
+    std_dev_from_median: float
+    stddev_factor: float
+    threshold_value: float
+    target_value: float
+    actual_value: float
+    formula: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields in the contract's order."""
+        return asdict(self)
+
+
+def apply_custom(
+    hourly: Ints,
+    anomalies: Sequence[CustomAnomaly],
+    dates: Sequence[str],
+    funnel: Funnel,
+    level: Level,
+) -> tuple[Ints, tuple[AppliedAnomaly, ...]]:
+    """Counts after all custom anomalies, in the order given, and what was done.
+
+    Medians and standard deviations are those of the data before any of them.
+
+    Raises:
+        InvalidValueError: a date outside the episode; names the range.
+    """
+    before = DailySeries(hourly, funnel, level)
+    result = hourly.copy()
+    applied = []
+    for anomaly in anomalies:
+        for date in anomaly.dates:
+            day = _day_index(date, dates)
+            for metric in anomaly.metrics:
+                applied.append(_apply_one(result, before, anomaly, day, date, metric))
+    return result, tuple(applied)
+
+
+def _day_index(date: str, dates: Sequence[str]) -> int:
+    if date in dates:
+        return dates.index(date)
+    guess = nearest(date, dates)
+    hint = f" (did you mean {guess}?)" if guess else ""
+    raise InvalidValueError(
+        "anomaly date", date, f"a date from {dates[0]} to {dates[-1]} as YYYY-MM-DD{hint}"
+    )
+
+
+def _apply_one(
+    result: Ints, before: DailySeries, anomaly: CustomAnomaly, day: int, date: str, metric: str
+) -> AppliedAnomaly:
+    """Set one metric on one day of `result`, in place."""
+    funnel = before.funnel
+    column = funnel.metrics.index(metric)
+    is_count = column < len(funnel.counts)
+    current = _value(result[day], funnel, column)
+    median, spread = before.baseline_row[column], before.spreads[column]
+    distance = anomaly.stddev_factor * spread
+    ceiling = float("inf") if is_count else 100.0
+    direction = anomaly.direction
+    if direction == "auto":
+        up = current >= median and median + distance <= ceiling
+        direction = "up" if up or median - distance < 0.0 else "down"
+    sign = 1.0 if direction == "up" else -1.0
+    target = min(max(median + sign * distance, 0.0), ceiling)
+    if is_count:
+        target = float(np.rint(target))
+        result[day, :, column] = _spread_over(result[day, :, column], int(target))
+    else:
+        _set_rate(result[day], funnel, column, target / 100.0)
+    kinds = (COUNT_SPIKE, COUNT_DROP) if is_count else (RATE_SPIKE, RATE_DROP)
+    metric_type = EVENT_COUNT if is_count else CONVERSION_RATE
+    return AppliedAnomaly(
+        method_name=STDDEV_SHIFT,
+        date=date,
+        metric_name=metric,
+        metric_type=metric_type,
+        direction=direction,
+        anomaly_type=kinds[sign < 0],
+        detection_method=DETECTION_METHODS[metric_type],
+        baseline_value=median,
+        pre_applied_value=current,
+        std_dev_from_median=round(spread, RATE_DECIMALS),
+        stddev_factor=anomaly.stddev_factor,
+        threshold_value=round(distance, RATE_DECIMALS),
+        target_value=round(target, RATE_DECIMALS),
+        actual_value=_value(result[day], funnel, column),
+        formula=FORMULA.format(sign="+" if sign > 0 else "-"),
+    )
+
+
+def _value(hours: Ints, funnel: Funnel, column: int) -> float:
+    """Displayed value of one column on a day of hourly counts."""
+    counts = hours.sum(axis=0)
+    if column < len(funnel.counts):
+        return float(counts[column])
+    above, below = funnel.rate_stages[column - len(funnel.counts)]
+    return round(float(counts[above] / max(counts[below], 1)) * 100.0, RATE_DECIMALS)
+
+
+def _set_rate(hours: Ints, funnel: Funnel, column: int, target: float) -> None:
+    """Scale the rate's numerator stage and all later ones so that the day's rate is `target`."""
+    above, below = funnel.rate_stages[column - len(funnel.counts)]
+    counts = hours.sum(axis=0)
+    wanted = float(counts[below]) * target
+    factor = wanted / float(counts[above]) if counts[above] else 0.0
+    for stage in range(above, len(funnel.counts)):
+        total = int(np.rint(float(counts[stage]) * factor))
+        hours[:, stage] = _spread_over(hours[:, stage], total)
+
+
+def _spread_over(column: Ints, total: int) -> Ints:
+    """Scale 24 counts to an exact total: whole parts first, then one event per hour."""
+    have = int(column.sum())
+    if have == 0:
+        weights = np.ones_like(column)
+        have = len(column)
+    else:
+        weights = column
+    scaled = np.array([int(weight) * total // have for weight in weights.tolist()], dtype=np.int64)
+    missing = total - int(scaled.sum())
+    scaled[np.argsort(-weights, kind="stable")[:missing]] += 1
+    return scaled

@@ -1,0 +1,140 @@
+"""Golden digests: the promise that an episode is the same bytes for ever, in a form to check.
+
+Each digest stands for one configuration: SHA-256 over its hourly counts and dates, and over
+its expected rows. The module needs the generator and NumPy alone, so that it runs in an
+environment with another NumPy and nothing else of this project:
+
+    python -m metric_tracker_rl.engine.generation.digests tests/golden_digests.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metric_tracker_rl.engine.config import (
+    MAX_SEED,
+    MIXED,
+    SCENARIO_FAMILIES,
+    CustomAnomaly,
+    EpisodeConfig,
+)
+from metric_tracker_rl.engine.generation.generator import Draw, generate
+from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.versions import GENERATOR_VERSION, POLICY_VERSION
+
+COUNTS = (0, 1, 3, 5, 7)
+"""Anomaly counts that are walked through; none and the most that a level allows among them."""
+
+BASIC_LEVELS = ("easy", "medium", "hard")
+"""Levels that are walked through first; later ones follow, so that no seed moves."""
+
+BIG_SEEDS = (0, 2**31, 2**63, MAX_SEED)
+PARTS = ("data", "labels")
+
+
+def golden_configurations() -> Iterator[EpisodeConfig]:
+    """The configurations that stand for all: every family, level and count, and the corners."""
+    turn = 0
+    for family in SCENARIO_FAMILIES:
+        for difficulty in BASIC_LEVELS:
+            for count in (COUNTS[turn % 5], COUNTS[(turn + 2) % 5]):
+                yield EpisodeConfig(100 + turn, family, difficulty, "low", count)
+            turn += 1
+    for seed in BIG_SEEDS:
+        yield EpisodeConfig(seed, MIXED, "hard", "high", 4)
+    for difficulty in BASIC_LEVELS:
+        yield _with_custom(EpisodeConfig(7, MIXED, difficulty, "medium", 2))
+        yield _with_custom(EpisodeConfig(8, MIXED, difficulty, "medium", 2, only_custom=True))
+    for difficulty in (name for name in LEVELS if name not in BASIC_LEVELS):
+        for turn, family in enumerate(SCENARIO_FAMILIES):
+            yield EpisodeConfig(200 + turn, family, difficulty, "high", COUNTS[turn % 5])
+
+
+def digests_of(config: EpisodeConfig) -> dict[str, str]:
+    """SHA-256 of an episode's dates and hourly counts, and of its expected rows.
+
+    Counts are hashed as little-endian 64-bit integers in the order day, hour, stage; rows as
+    compact JSON, whose floats are Python's shortest exact text.
+    """
+    draw = generate(config)
+    counts = np.ascontiguousarray(draw.hourly).astype("<i8").tobytes()
+    return {
+        "data": hashlib.sha256(",".join(draw.dates).encode() + counts).hexdigest(),
+        "labels": hashlib.sha256(_labels(draw).encode()).hexdigest(),
+    }
+
+
+def golden_table() -> dict[str, Any]:
+    """What the golden file holds, computed afresh."""
+    return {
+        "generator_version": GENERATOR_VERSION,
+        "policy_version": POLICY_VERSION,
+        "episodes": [
+            {"config": _as_json(config), **digests_of(config)} for config in golden_configurations()
+        ],
+    }
+
+
+def differences(golden: dict[str, Any]) -> list[str]:
+    """What the golden file tells otherwise than this machine; empty where all is well."""
+    found = [
+        f"{name} is {golden.get(name)!r} in the file and {value!r} here"
+        for name, value in (
+            ("generator_version", GENERATOR_VERSION),
+            ("policy_version", POLICY_VERSION),
+        )
+        if golden.get(name) != value
+    ]
+    for entry in golden["episodes"]:
+        config = _from_json(entry["config"])
+        made = digests_of(config)
+        found += [f"{part} differ: {config}" for part in PARTS if made[part] != entry[part]]
+    return found
+
+
+def _with_custom(config: EpisodeConfig) -> EpisodeConfig:
+    """The configuration with a count set to the right of its median and a rate to the left."""
+    dates = generate(config).dates
+    count = CustomAnomaly(("menu_opens",), (dates[3],), 4.0, "up")
+    rate = CustomAnomaly(("app_open_to_menu_open",), (dates[9], dates[27]), 6.5, "down")
+    return replace(config, anomalies=(count, rate))
+
+
+def _labels(draw: Draw) -> str:
+    rows = [row.as_dict() for row in draw.labels]
+    return json.dumps(rows, sort_keys=True, separators=(",", ":"))
+
+
+def _as_json(config: EpisodeConfig) -> dict[str, Any]:
+    return asdict(config)
+
+
+def _from_json(fields: dict[str, Any]) -> EpisodeConfig:
+    anomalies = tuple(
+        CustomAnomaly(
+            tuple(each["metrics"]), tuple(each["dates"]), each["stddev_factor"], each["direction"]
+        )
+        for each in fields["anomalies"]
+    )
+    return EpisodeConfig(**{**fields, "anomalies": anomalies})
+
+
+def main() -> int:
+    """Check the golden file named on the command line; 0 where nothing differs."""
+    golden = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    found = differences(golden)
+    print(f"numpy {np.__version__}: {len(golden['episodes'])} episodes, {len(found)} differences")
+    print("\n".join(found), file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Planning: which families fall on which days, and a cause that shows as its planned root.
+
+A family proposes; the proposal is kept only if the public rule, applied to the changed day,
+answers with exactly the planned roots and nothing comes near a threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.generation.anomalies import FAMILIES, Cause, CleanDay
+from metric_tracker_rl.engine.levels import GUARD_BAND
+from metric_tracker_rl.engine.reporting_policy import findings_of_day
+from metric_tracker_rl.engine.series import (
+    Floats,
+    Ints,
+    daily_values,
+    deviations,
+    excess_counts,
+    thresholds,
+)
+from metric_tracker_rl.engine.vocabulary import (
+    COUNT_DROP,
+    COUNT_SPIKE,
+    FUNNEL_BREAK,
+    MIX_SHIFT,
+    QUALITY_ISSUE,
+    RATE_DROP,
+    RATE_SPIKE,
+)
+from openenv_kit.bitstream import BitStream
+
+PLAN_TRIES = 40
+"""Proposals for one cause on one day before its draw is thrown away."""
+PLAN_BAND = GUARD_BAND + 0.02
+"""Guard band while planning: a little wider than the final one, because every anomaly moves
+the medians that the others were planned against."""
+SHARED_DAY = 0.3
+"""How often a traffic-mix shift in a mixed episode shares its day with another cause."""
+WITHOUT_ECHOES = (FUNNEL_BREAK, QUALITY_ISSUE, MIX_SHIFT)
+"""Families whose own row generator returns their roots and hardly anything else."""
+LARGEST_SHARE_WITHOUT_ECHOES = 1 / 3
+"""Most of a mixed episode's anomalies that may come from them (a single anomaly may be of any
+family): else submitting these three generators would score without any reading."""
+COUNT_FAMILIES = (COUNT_DROP, COUNT_SPIKE)
+RATE_FAMILIES = (RATE_DROP, RATE_SPIKE)
+UNSHARED = (QUALITY_ISSUE, MIX_SHIFT)
+
+
+def days_and_families(
+    stream: BitStream, config: EpisodeConfig, free: list[int]
+) -> dict[int, list[str]]:
+    """Families by day: one cause a day, but for a traffic-mix shift that shares one.
+
+    Days with impossible counts are never shared: the policy reports nothing else on them.
+    """
+    days: dict[int, list[str]] = {}
+    for name in _family_names(stream, config):
+        hosts = [day for day, names in days.items() if len(names) == 1 and names[0] not in UNSHARED]
+        shares = name == MIX_SHIFT and config.scenario_family == MIXED and hosts
+        if shares and stream.uniform() < SHARED_DAY:
+            days[stream.pick(hosts)].append(name)
+        else:
+            days[free.pop()] = [name]
+    return days
+
+
+def _family_names(stream: BitStream, config: EpisodeConfig) -> list[str]:
+    """Family of each anomaly; a mixed episode draws them, as its level wants it."""
+    count = config.anomaly_count
+    if config.scenario_family != MIXED:
+        return [config.scenario_family] * count
+    names: list[str] = []
+    if config.level.mixed_needs_both and count >= 2:
+        names = [stream.pick(COUNT_FAMILIES), stream.pick(RATE_FAMILIES)]
+    elif count >= 2:
+        # One anomaly that surely has echoes, so that reporting whatever is flagged is wrong.
+        names = [stream.pick([name for name in FAMILIES if name not in UNSHARED])]
+    while len(names) < count:
+        plain = sum(name in WITHOUT_ECHOES for name in names)
+        full = count > 1 and plain >= int(count * LARGEST_SHARE_WITHOUT_ECHOES)
+        allowed = [name for name in FAMILIES if not (full and name in WITHOUT_ECHOES)]
+        # No family twice before all are there: a report by kind alone must not do.
+        names.append(stream.pick([name for name in allowed if name not in names] or allowed))
+    # Mix shifts last, so that a day to share exists by then.
+    return sorted(names, key=lambda name: name == MIX_SHIFT)
+
+
+def view_of(
+    config: EpisodeConfig, clean: Ints, clean_values: Floats, baselines: Floats, day: int
+) -> CleanDay:
+    """A day of the clean data as the families see it, against the given baselines."""
+    return CleanDay(
+        index=day,
+        hours=clean[day],
+        values=clean_values[day].tolist(),
+        baselines=baselines.tolist(),
+        funnel=config.funnel_spec,
+        level=config.level,
+    )
+
+
+def causes_of_day(
+    stream: BitStream, names: Sequence[str], view: CleanDay
+) -> tuple[Cause, ...] | None:
+    """First proposal for the day's families that the rule answers with their roots."""
+    baselines = np.array(view.baselines)
+    for _ in range(PLAN_TRIES):
+        causes = tuple(FAMILIES[name].plan(stream, view) for name in names)
+        hours = view.hours
+        for cause in causes:
+            hours = cause.effect.apply(hours)
+        one_day = hours[np.newaxis]
+        changes = deviations(daily_values(one_day, view.funnel), baselines)[0].tolist()
+        if _near_threshold(changes, view, PLAN_BAND):
+            continue
+        excess = excess_counts(one_day)[0].tolist()
+        found = findings_of_day(changes, excess, view.funnel, view.level)
+        answered = {(f.entity_type, f.entity_name, f.anomaly_type) for f in found}
+        if answered == {tuple(cause.root) for cause in causes}:
+            return causes
+    return None
+
+
+def _near_threshold(changes: Sequence[float], view: CleanDay, band: float) -> bool:
+    """Whether any deviation of the day lies within `band` of its threshold."""
+    level, stages = view.level, len(view.funnel.counts)
+    limits = thresholds(view.funnel, level).tolist()
+    low, high = 1.0 - band, 1.0 + band
+    near = any(
+        low <= abs(change) / limit <= high for change, limit in zip(changes, limits, strict=True)
+    )
+    steps = changes[stages : 2 * stages - 1]
+    return near or any(low <= -change / level.break_threshold <= high for change in steps)

@@ -1,0 +1,229 @@
+"""The deterministic grader: a report and the right rows in, a score in [0, 1] out.
+
+total = precision × (0.60 recall + 0.12 anomaly_type + 0.10 detection_method + 0.12 values
++ 0.06 severity) − penalties, clipped. Recall and the four field accuracies are averaged over
+the *expected* rows, so a missing row earns nothing anywhere. Laws that tests hold it to: the order
+of rows never matters, nor does the spelling of a number, as text in at most 64 characters; an
+added false row never raises the score; a true row whose key was not reported yet never lowers
+it; a row whose key was reported already, true or not, never raises it; a perfect report scores
+exactly 1.0.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from metric_tracker_rl.engine.report import NUMBER_FIELDS, Report, duplicate_issue, invalid_issue
+from metric_tracker_rl.engine.reporting_policy import ReportRow
+from metric_tracker_rl.rows import RewardBreakdown, SubmissionIssue
+
+WEIGHTS: dict[str, int] = {
+    "recall": 60,
+    "anomaly_type_accuracy": 12,
+    "detection_method_accuracy": 10,
+    "value_accuracy": 12,
+    "severity_accuracy": 6,
+}
+"""Weights in hundredths: integers, so that a perfect report adds up to exactly one."""
+
+VALUE_TOLERANCE = (0.01, 0.02)
+"""A value is right within the larger of this absolute and this relative distance."""
+
+EXTRA_PENALTY = (0.03, 0.5)
+DUPLICATE_PENALTY = (0.04, 0.4)
+INVALID_PENALTY = (0.05, 0.4)
+"""Penalty per row, and the most that kind of row can cost."""
+
+EXPLOIT_PENALTY = 0.15
+"""Taken once when extra rows exceed the larger of `EXPLOIT_FLOOR` and twice the expected."""
+EXPLOIT_FLOOR = 4
+
+SCORE_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A graded report: the breakdown, and remarks for after the episode."""
+
+    breakdown: RewardBreakdown
+    issues: tuple[SubmissionIssue, ...]
+
+    @property
+    def score(self) -> float:
+        """Total score in [0, 1]."""
+        return self.breakdown.total_score
+
+
+@dataclass
+class _Fields:
+    """Field accuracies of one matched row, each in [0, 1]."""
+
+    anomaly_type: float = 1.0
+    detection_method: float = 1.0
+    values: float = 1.0
+    severity: float = 1.0
+
+
+def grade(report: Report, expected: Sequence[ReportRow], *, debug: bool = False) -> Grade:
+    """Grade a report.
+
+    Args:
+        report: what was submitted.
+        expected: the right rows.
+        debug: put expected rows into the issues. Never on in standard play.
+    """
+    by_key: dict[tuple[str, str, str], list[ReportRow]] = defaultdict(list)
+    for row in report.rows:
+        by_key[row.key].append(row)
+    right = {row.key: row for row in expected}
+    fields = {
+        key: _field_accuracy(rows, right[key]) for key, rows in by_key.items() if key in right
+    }
+    extra = len(by_key) - len(fields)
+    breakdown = _score(report, fields, len(expected), len(by_key), extra)
+    return Grade(breakdown, tuple(_issues(report, by_key, right, debug)))
+
+
+def counts_only(breakdown: RewardBreakdown, *, with_expected: bool = True) -> RewardBreakdown:
+    """A breakdown with its counts and no score: all that practice submissions are told.
+
+    Args:
+        breakdown: the full one.
+        with_expected: whether the number of expected rows may be told, and of missing ones.
+    """
+    counts = {name: n for name, n in breakdown.model_dump().items() if name.endswith("_rows")}
+    if not with_expected:
+        counts.update(expected_rows=0, missing_rows=0)
+    return RewardBreakdown(**counts)
+
+
+def values_match(submitted: float, expected: float) -> bool:
+    """Whether a value is right within the tolerance."""
+    absolute, relative = VALUE_TOLERANCE
+    return abs(submitted - expected) <= max(absolute, relative * abs(expected))
+
+
+def _field_accuracy(rows: Sequence[ReportRow], right: ReportRow) -> _Fields:
+    """Accuracy of a matched key; among repeats the worst counts, so hedging never helps."""
+    worst = _Fields()
+    for row in rows:
+        hits = sum(values_match(getattr(row, n), getattr(right, n)) for n in NUMBER_FIELDS)
+        worst.anomaly_type = min(worst.anomaly_type, row.anomaly_type == right.anomaly_type)
+        worst.detection_method = min(
+            worst.detection_method, row.detection_method == right.detection_method
+        )
+        worst.values = min(worst.values, hits / len(NUMBER_FIELDS))
+        worst.severity = min(worst.severity, row.severity == right.severity)
+    return worst
+
+
+def _score(
+    report: Report,
+    fields: dict[tuple[str, str, str], _Fields],
+    expected: int,
+    unique: int,
+    extra: int,
+) -> RewardBreakdown:
+    matched = len(fields)
+    duplicates, invalid = report.duplicates, len(report.invalid)
+
+    def mean(name: str) -> float:
+        return sum(getattr(each, name) for each in fields.values()) / expected if expected else 0.0
+
+    shares = {
+        "recall": matched / expected if expected else 0.0,
+        "anomaly_type_accuracy": mean("anomaly_type"),
+        "detection_method_accuracy": mean("detection_method"),
+        "value_accuracy": mean("values"),
+        "severity_accuracy": mean("severity"),
+    }
+    precision = matched / unique if unique else 0.0
+    penalties = {
+        "extra_row_penalty": _penalty(extra, EXTRA_PENALTY),
+        "duplicate_penalty": _penalty(duplicates, DUPLICATE_PENALTY),
+        "invalid_row_penalty": _penalty(invalid, INVALID_PENALTY),
+        "exploit_penalty": EXPLOIT_PENALTY if extra > max(EXPLOIT_FLOOR, 2 * expected) else 0.0,
+    }
+    if expected:
+        earned = precision * sum(WEIGHTS[name] * share for name, share in shares.items()) / 100
+        total = min(max(earned - sum(penalties.values()), 0.0), 1.0)
+    else:
+        # Nothing to find: the empty report is the whole answer, and shares have no meaning.
+        total = 0.0 if report.submitted else 1.0
+        shares = dict.fromkeys(shares, total)
+        precision = total
+    return RewardBreakdown(
+        precision=round(precision, SCORE_DECIMALS),
+        **{name: round(share, SCORE_DECIMALS) for name, share in shares.items()},
+        **{name: round(penalty, SCORE_DECIMALS) for name, penalty in penalties.items()},
+        total_score=round(total, SCORE_DECIMALS),
+        matched_rows=matched,
+        expected_rows=expected,
+        submitted_rows=report.submitted,
+        valid_submitted_rows=len(report.rows),
+        extra_rows=extra,
+        duplicate_rows=duplicates,
+        invalid_rows=invalid,
+        missing_rows=expected - matched,
+    )
+
+
+def _penalty(rows: int, rate: tuple[float, float]) -> float:
+    each, most = rate
+    return min(each * rows, most)
+
+
+def _issues(
+    report: Report,
+    by_key: dict[tuple[str, str, str], list[ReportRow]],
+    right: dict[tuple[str, str, str], ReportRow],
+    debug: bool,
+) -> list[SubmissionIssue]:
+    """Remarks in plain words. Right values and the keys of missing rows only in debug."""
+    issues = [invalid_issue(row) for row in report.invalid]
+    for key, rows in by_key.items():
+        issues.extend(duplicate_issue(row) for row in rows[1:])
+        answer = right.get(key)
+        for issue_type, message in _remarks(rows, answer):
+            issues.append(
+                SubmissionIssue(
+                    row_key="|".join(key),
+                    issue_type=issue_type,
+                    message=message,
+                    submitted_row=rows[0].as_dict(),
+                    expected_row=answer.as_dict() if debug and answer else None,
+                )
+            )
+    missing = [row for key, row in right.items() if key not in by_key]
+    if missing and not debug:
+        message = f"{len(missing)} expected row(s) were not reported."
+        issues.append(SubmissionIssue(row_key="", issue_type="missing_row", message=message))
+    if debug:
+        issues.extend(
+            SubmissionIssue(
+                row_key="|".join(row.key),
+                issue_type="missing_row",
+                message="This row was not reported.",
+                expected_row=row.as_dict(),
+            )
+            for row in missing
+        )
+    return issues
+
+
+def _remarks(rows: Sequence[ReportRow], right: ReportRow | None) -> list[tuple[str, str]]:
+    if right is None:
+        return [("extra_row", "The reporting policy asks for no such row on this date.")]
+    remarks = [
+        (f"wrong_{name}", f"{name} is not what the reporting policy gives this row.")
+        for name in ("anomaly_type", "detection_method", "severity")
+        if any(getattr(row, name) != getattr(right, name) for row in rows)
+    ]
+    remarks += [
+        (f"wrong_{name}", f"{name} is not what the tools show for this row.")
+        for name in NUMBER_FIELDS
+        if any(not values_match(getattr(row, name), getattr(right, name)) for row in rows)
+    ]
+    return remarks

@@ -1,0 +1,290 @@
+"""The reporting policy, version 1: which rows a correct report holds.
+
+Report the root, not its echoes. The rule reads the displayed daily values and the
+difficulty's thresholds, nothing else; no plan of the generator is ever consulted, so every
+label can be found from the tools and there is exactly one right answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from metric_tracker_rl.engine.funnel import Funnel
+from metric_tracker_rl.engine.levels import (
+    COUNT_SEVERITY,
+    MIX_SEVERITY,
+    QUALITY_SEVERITY,
+    RATE_SEVERITY,
+    Level,
+    severity_of,
+)
+from metric_tracker_rl.engine.series import RATE_DECIMALS, SHARE_DECIMALS, DailySeries
+from metric_tracker_rl.engine.vocabulary import (
+    CONVERSION_RATE,
+    COUNT_DROP,
+    COUNT_SPIKE,
+    DATA_QUALITY,
+    DETECTION_METHODS,
+    EVENT_COUNT,
+    FUNNEL_BREAK,
+    FUNNEL_STEP,
+    HOURLY_MIX,
+    MIX_SHIFT,
+    QUALITY_ISSUE,
+    RATE_DROP,
+    RATE_SPIKE,
+)
+
+SEVERITY_BOUNDS: dict[str, tuple[float, float, float]] = {
+    EVENT_COUNT: COUNT_SEVERITY,
+    CONVERSION_RATE: RATE_SEVERITY,
+    FUNNEL_STEP: RATE_SEVERITY,
+    HOURLY_MIX: MIX_SEVERITY,
+    DATA_QUALITY: QUALITY_SEVERITY,
+}
+
+ANOMALY_TYPES_OF: dict[str, tuple[str, ...]] = {
+    DATA_QUALITY: (QUALITY_ISSUE,),
+    HOURLY_MIX: (MIX_SHIFT,),
+    EVENT_COUNT: (COUNT_DROP, COUNT_SPIKE),
+    CONVERSION_RATE: (RATE_DROP, RATE_SPIKE),
+    FUNNEL_STEP: (FUNNEL_BREAK,),
+}
+"""What a row of each entity type can report; drop or spike by the sign of the deviation."""
+
+POLICY_TEXT = """\
+Report the root of each anomaly, not its echoes. Stages in funnel order are c0 {counts}. \
+Step rates r_k = 100 * c_k / c_(k-1) are, from r_1 on, {steps}. Composite rates are \
+{composites}. Daytime share is the share of a day's {first} in hours {start} to {last}, both \
+included. A denominator of 0 counts as 1. The baseline of a daily series is its \
+median over all days of the episode. The deviation of a count or rate is relative, (observed - \
+baseline) / baseline, or observed itself where the baseline is 0; that of the daytime share is \
+absolute, observed - baseline. A series is flagged on a day when its deviation, up or down, \
+reaches its threshold: counts {count:.0%}, rates {rate:.0%}, daytime share {mix:.2f}; a step \
+rate that drops by {brk:.0%} or more is a funnel break. For each day, in this order: \
+(1) Impossible counts: for each adjacent pair with c_k > c_(k-1) in any hour, one data_quality \
+row named c_k_lte_c_(k-1), baseline 0, observed = the pair's excess, c_k - c_(k-1) summed over \
+the hours where it is positive; if any pair has one, report nothing else for that day. \
+(2) Traffic mix: daytime share flagged: one hourly_mix row. \
+(3) One stage's events lost or doubled: for a stage k that is neither first nor last, c_k \
+flagged, r_k and r_(k+1) flagged with opposite signs, c_(k-1) and c_(k+1) not flagged: one \
+event_count row for c_k; those two rates are its echoes. \
+(4) A step moved: each flagged r_k that is not an echo: a drop of at least {brk:.0%} is one \
+funnel_step row named c_k_from_c_(k-1), anything else one conversion_rate row for r_k; later \
+counts and composites are its echoes. \
+(5) A slow leak: if no r_k is flagged that day, not even as an echo, the flagged composite that \
+spans the fewest stages is one conversion_rate row. \
+(6) Traffic: c0 flagged: one event_count row for it; all later counts are its echoes. \
+anomaly_type and detection_method follow from entity_type: {kinds}. Values are what the tools \
+show, rates in percent to four decimals and the share as a fraction to six; delta_value = \
+observed - baseline. Severity (medium, high, critical from): counts |relative| {count_bands}; \
+rates and breaks |relative| {rate_bands}; daytime share |absolute| {mix_bands}; data_quality by \
+the row's own excess, not the day's total_excess, {quality_bands}; below the first, low."""
+
+
+CALENDAR_TEXT = """ Before rules 2 to 6: list_calendar names what is publicly known; a series \
+that an entry explains counts as not flagged on that entry's date, and an entry that explains \
+nothing changes nothing. No entry silences rule 1."""
+
+
+class Finding(NamedTuple):
+    """One root on one day, before its values are looked up."""
+
+    entity_type: str
+    entity_name: str
+    anomaly_type: str
+    column: int
+    """Column of the daily series, or index of the pair for data quality."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One row of a correct report; rates in percent, the share as a fraction."""
+
+    date: str
+    entity_type: str
+    entity_name: str
+    anomaly_type: str
+    detection_method: str
+    baseline_value: float
+    observed_value: float
+    delta_value: float
+    severity: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What rows are matched on: date, entity type, entity name."""
+        return (self.date, self.entity_type, self.entity_name)
+
+    def as_dict(self) -> dict[str, str | float]:
+        """The nine fields in the contract's order."""
+        return {name: getattr(self, name) for name in ROW_FIELDS}
+
+
+ROW_FIELDS: tuple[str, ...] = tuple(ReportRow.__dataclass_fields__)
+
+
+def policy_text(funnel: Funnel, level: Level) -> str:
+    """The rule in words, with the thresholds in force, as agents are told it."""
+
+    def bands(bounds: tuple[float, float, float]) -> str:
+        return ", ".join(f"{bound:g}" for bound in bounds)
+
+    start, stop = funnel.daytime
+    text = POLICY_TEXT + (CALENDAR_TEXT if level.decoys else "")
+    return text.format(
+        counts=", ".join(
+            name if k == 0 else f"c{k} {name}" for k, name in enumerate(funnel.counts)
+        ),
+        composites=" and ".join(
+            f"{name} = 100 * c{end} / c0"
+            for name, end in zip(funnel.composite_rates, funnel.composite_ends, strict=True)
+        ),
+        steps=", ".join(funnel.step_rates),
+        kinds="; ".join(
+            f"{entity_type}: {' or '.join(types)}, {DETECTION_METHODS[entity_type]}"
+            for entity_type, types in ANOMALY_TYPES_OF.items()
+        ),
+        first=funnel.counts[0],
+        start=start,
+        last=stop - 1,
+        count=level.count_threshold,
+        rate=level.rate_threshold,
+        mix=level.mix_threshold,
+        brk=level.break_threshold,
+        count_bands=bands(COUNT_SEVERITY),
+        rate_bands=bands(RATE_SEVERITY),
+        mix_bands=bands(MIX_SEVERITY),
+        quality_bands=bands(QUALITY_SEVERITY),
+    )
+
+
+def findings_of_day(
+    deviations: Sequence[float], excess: Sequence[int], funnel: Funnel, level: Level
+) -> list[Finding]:
+    """Roots of one day.
+
+    Args:
+        deviations: the day's reportable deviations, in the column order of `DailySeries`.
+        excess: the day's impossible events per adjacent pair.
+        funnel: names.
+        level: thresholds.
+
+    Returns:
+        Findings in the policy's order; empty for a clean day.
+    """
+    impossible = [
+        Finding(DATA_QUALITY, name, QUALITY_ISSUE, pair)
+        for pair, name in enumerate(funnel.quality_checks)
+        if excess[pair] > 0
+    ]
+    if impossible:
+        return impossible
+
+    stages = len(funnel.counts)
+    count_flag = [abs(value) >= level.count_threshold for value in deviations[:stages]]
+    rate_flag = [
+        abs(value) >= level.rate_threshold
+        for value in deviations[stages : stages + len(funnel.rates)]
+    ]
+    found: list[Finding] = []
+
+    if abs(deviations[-1]) >= level.mix_threshold:
+        found.append(Finding(HOURLY_MIX, funnel.mix, MIX_SHIFT, len(funnel.metrics)))
+
+    echoes: set[int] = set()  # step rates, numbered as in the policy: r_1 is the first
+    for k in range(1, stages - 1):
+        into, out_of = deviations[stages + k - 1], deviations[stages + k]
+        if (
+            count_flag[k]
+            and rate_flag[k - 1]
+            and rate_flag[k]
+            and into * out_of < 0
+            and not count_flag[k - 1]
+            and not count_flag[k + 1]
+        ):
+            kind = COUNT_DROP if deviations[k] < 0 else COUNT_SPIKE
+            found.append(Finding(EVENT_COUNT, funnel.counts[k], kind, k))
+            echoes.update((k, k + 1))
+
+    for k, name in enumerate(funnel.step_rates, start=1):
+        column = stages + k - 1
+        if not rate_flag[k - 1] or k in echoes:
+            continue
+        if deviations[column] <= -level.break_threshold:
+            found.append(Finding(FUNNEL_STEP, funnel.steps[k - 1], FUNNEL_BREAK, column))
+        else:
+            kind = RATE_DROP if deviations[column] < 0 else RATE_SPIKE
+            found.append(Finding(CONVERSION_RATE, name, kind, column))
+
+    steps = len(funnel.step_rates)
+    if not any(rate_flag[:steps]):
+        for index, name in enumerate(funnel.composite_rates, start=steps):
+            if rate_flag[index]:
+                column = stages + index
+                kind = RATE_DROP if deviations[column] < 0 else RATE_SPIKE
+                found.append(Finding(CONVERSION_RATE, name, kind, column))
+                break
+
+    if count_flag[0]:
+        kind = COUNT_DROP if deviations[0] < 0 else COUNT_SPIKE
+        found.append(Finding(EVENT_COUNT, funnel.counts[0], kind, 0))
+    return found
+
+
+def days_to_look_at(series: DailySeries) -> list[int]:
+    """Days on which anything is flagged or impossible; every other day has no root."""
+    flagged = (np.abs(series.reportable) >= series.thresholds).any(axis=1)
+    return np.flatnonzero(flagged | series.excess.any(axis=1)).tolist()
+
+
+def row_for(finding: Finding, day: int, date: str, series: DailySeries) -> ReportRow:
+    """The full report row of a finding, with the values that the tools show."""
+    if finding.entity_type == DATA_QUALITY:
+        observed = float(series.excess_rows[day][finding.column])
+        baseline, delta, size = 0.0, observed, observed
+    else:
+        observed = series.rows[day][finding.column]
+        baseline = series.baseline_row[finding.column]
+        delta = shown_delta(observed, baseline, finding.entity_type)
+        size = abs(series.deviation_rows[day][finding.column])
+    return ReportRow(
+        date=date,
+        entity_type=finding.entity_type,
+        entity_name=finding.entity_name,
+        anomaly_type=finding.anomaly_type,
+        detection_method=DETECTION_METHODS[finding.entity_type],
+        baseline_value=baseline,
+        observed_value=observed,
+        delta_value=delta,
+        severity=severity_of(size, SEVERITY_BOUNDS[finding.entity_type]),
+    )
+
+
+def shown_delta(observed: float, baseline: float, entity_type: str) -> float:
+    """Observed − baseline at the precision that both are shown with."""
+    decimals = SHARE_DECIMALS if entity_type == HOURLY_MIX else RATE_DECIMALS
+    return round(observed - baseline, decimals)
+
+
+def label(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
+    """The one correct report on these data.
+
+    Args:
+        series: derived daily series.
+        dates: ISO date of each day.
+
+    Returns:
+        Rows by date, within a day in the policy's order.
+    """
+    rows: list[ReportRow] = []
+    for day in days_to_look_at(series):
+        found = findings_of_day(
+            series.reportable[day].tolist(), series.excess_rows[day], series.funnel, series.level
+        )
+        rows.extend(row_for(finding, day, dates[day], series) for finding in found)
+    return tuple(rows)

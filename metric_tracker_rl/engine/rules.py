@@ -1,0 +1,151 @@
+"""Rules of play, and what a player is told about an episode before playing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from metric_tracker_rl.engine.episode import Episode
+from metric_tracker_rl.engine.funnel import Funnel
+from metric_tracker_rl.engine.levels import (
+    COUNT_SEVERITY,
+    MIX_SEVERITY,
+    QUALITY_SEVERITY,
+    RATE_SEVERITY,
+    Level,
+)
+from metric_tracker_rl.engine.reporting_policy import policy_text
+from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION
+from openenv_kit.errors import InvalidValueError, require_integer, require_name
+
+DEFAULT_MAX_STEPS = 64
+MAX_STEPS_LIMIT = 500
+MAX_SUBMISSIONS_LIMIT = 5
+PRACTICE_COST = 0.1
+"""Share of the score that each submission before the last one costs."""
+
+HIDDEN = "hidden"
+"""What a task of a split says in the place of its family, density and count."""
+
+FULL_FEEDBACK = "full"
+SCORE_FEEDBACK = "score"
+FEEDBACK = (FULL_FEEDBACK, SCORE_FEEDBACK)
+"""What the end tells: everything about the submitted rows, or the score and nothing else."""
+
+OBJECTIVE = (
+    "Find every anomaly of the episode with the analysis methods and submit one report that "
+    "holds exactly the rows the reporting policy asks for."
+)
+
+
+@dataclass(frozen=True)
+class PlayRules:
+    """Limits of one play of an episode; no part of its data.
+
+    Attributes:
+        max_steps: 1 to 500; one step more ends the episode with score 0.
+        max_submissions: 1 to 5; only the last one, or a perfect one, is scored.
+        feedback: "full", or "score" for an end that tells the score and nothing else; then
+            there is no practice either, whose counts would tell more.
+    """
+
+    max_steps: int = DEFAULT_MAX_STEPS
+    max_submissions: int = 1
+    feedback: str = FULL_FEEDBACK
+
+    def __post_init__(self) -> None:
+        require_integer("max_steps", self.max_steps, 1, MAX_STEPS_LIMIT)
+        require_integer("max_submissions", self.max_submissions, 1, MAX_SUBMISSIONS_LIMIT)
+        require_name("feedback", self.feedback, FEEDBACK)
+        if self.feedback == SCORE_FEEDBACK and self.max_submissions > 1:
+            allowed = f"1 with feedback {SCORE_FEEDBACK!r}"
+            raise InvalidValueError("max_submissions", self.max_submissions, allowed)
+
+
+@dataclass(frozen=True)
+class EpisodeView:
+    """What the analysis tools may see: the episode's data, and the rules of play."""
+
+    episode: Episode
+    rules: PlayRules = field(default_factory=PlayRules)
+    hidden: bool = False
+    """Whether family, density and count are hidden, as in every task of a split."""
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The public configuration.
+
+        The seed is not in it: whoever could run code beside the environment would only have
+        to generate the episode again.
+        """
+        config = self.episode.config
+        return {
+            "difficulty": config.difficulty,
+            "scenario_family": HIDDEN if self.hidden else config.scenario_family,
+            "anomaly_density": HIDDEN if self.hidden else config.anomaly_density,
+            "anomaly_count": HIDDEN if self.hidden else len(self.episode.expected_rows),
+            "funnel": config.funnel,
+            "days": len(self.episode.dates),
+            "start_date": self.episode.dates[0],
+            "end_date": self.episode.dates[-1],
+            "thresholds": thresholds(config.level),
+            "severity_bands": severity_bands(),
+            **({"calendar": True} if config.level.decoys else {}),
+            "max_steps": self.rules.max_steps,
+            "max_submissions": self.rules.max_submissions,
+            "feedback": self.rules.feedback,
+            "generator_version": GENERATOR_VERSION,
+            "policy_version": config.level.policy_version,
+            "grader_version": GRADER_VERSION,
+        }
+
+    @cached_property
+    def policy(self) -> str:
+        """The reporting policy in words, with this episode's thresholds."""
+        return policy_text(self.episode.config.funnel_spec, self.episode.config.level)
+
+    @cached_property
+    def instruction(self) -> str:
+        """What the agent is asked to do, and by which rule."""
+        return f"{OBJECTIVE} Reporting policy: {self.policy}"
+
+    @cached_property
+    def definitions(self) -> list[dict[str, str]]:
+        """How each conversion rate is computed."""
+        return rate_definitions(self.episode.config.funnel_spec)
+
+
+def thresholds(level: Level) -> dict[str, float]:
+    """Reporting thresholds of a level, as agents see them."""
+    return {
+        "count_relative": level.count_threshold,
+        "rate_relative": level.rate_threshold,
+        "funnel_break_relative_drop": level.break_threshold,
+        "daytime_share_absolute": level.mix_threshold,
+    }
+
+
+def severity_bands() -> dict[str, list[float]]:
+    """Lower bounds of medium, high and critical, as agents see them."""
+    return {
+        "event_count": list(COUNT_SEVERITY),
+        "conversion_rate": list(RATE_SEVERITY),
+        "funnel_step": list(RATE_SEVERITY),
+        "hourly_mix": list(MIX_SEVERITY),
+        "data_quality": list(QUALITY_SEVERITY),
+    }
+
+
+def rate_definitions(funnel: Funnel) -> list[dict[str, str]]:
+    """Numerator, denominator, description and formula of each conversion rate."""
+    return [
+        {
+            "name": name,
+            "numerator": funnel.counts[above],
+            "denominator": funnel.counts[below],
+            "description": f"{funnel.counts[above]} per 100 {funnel.counts[below]}",
+            "formula": f"100 * {funnel.counts[above]} / {funnel.counts[below]}",
+        }
+        for name, (above, below) in zip(funnel.rates, funnel.rate_stages, strict=True)
+    ]

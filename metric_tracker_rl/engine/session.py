@@ -1,0 +1,397 @@
+"""One play of an episode: reset, steps, submissions, and the rules that end it.
+
+The session is plain Python and knows no transport. Every call returns a `Reply`; whatever a
+caller does wrong comes back as a reply with status `error` that says what is allowed, costs
+a step, and leaves the episode as it was.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
+
+from metric_tracker_rl.analysis_tools import (
+    TOOLS,
+    available_synthetic_generator_methods,
+)
+from metric_tracker_rl.analysis_tools.row_generators import check_generators, run_generators
+from metric_tracker_rl.engine.config import EpisodeConfig
+from metric_tracker_rl.engine.episode import Episode, build_episode
+from metric_tracker_rl.engine.grader import counts_only, grade
+from metric_tracker_rl.engine.report import InvalidRow, Report, preview, read_report
+from metric_tracker_rl.engine.reporting_policy import ReportRow
+from metric_tracker_rl.engine.rules import (
+    DEFAULT_MAX_STEPS,
+    FULL_FEEDBACK,
+    PRACTICE_COST,
+    SCORE_FEEDBACK,
+    EpisodeView,
+    PlayRules,
+)
+from metric_tracker_rl.engine.splits import SEALED, get_task
+from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, available_task_specs, resolve_config
+from metric_tracker_rl.rows import RewardBreakdown
+from openenv_kit.errors import (
+    InvalidValueError,
+    KitError,
+    ReportError,
+    ToolArgumentError,
+    UnknownNameError,
+)
+from openenv_kit.tools.registry import dates_within
+
+T = TypeVar("T")
+
+READY = "ready"
+ANALYZED = "analyzed"
+IN_PROGRESS = "in_progress"
+EVALUATED = "evaluated"
+COMPLETED = "completed"
+ERROR = "error"
+
+MAX_EPISODE_ID = 255
+DEFAULT_SPLIT = "train"
+"""Split of a reset that names an index alone."""
+LAST_STEPS = 3
+"""From this many steps left on, replies say how many."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """What a call tells the player.
+
+    Attributes:
+        status: ready, analyzed, in_progress, evaluated, completed or error.
+        message: one or two sentences.
+        reward: 0.0 until the end, the score on the last step.
+        done: whether the episode is over.
+        content: observation fields that this call filled; all others keep their defaults.
+    """
+
+    status: str
+    message: str
+    reward: float = 0.0
+    done: bool = False
+    content: dict[str, Any] = field(default_factory=dict)
+
+
+class Call(NamedTuple):
+    """One step as a player sends it; exactly one kind of action may be used."""
+
+    analysis_method: str | None = None
+    analysis_args: Mapping[str, Any] = MappingProxyType({})
+    classifications: Sequence[Any] = ()
+    payload_generators: Sequence[Any] = ()
+
+
+class EpisodeSession:
+    """Plays one episode at a time.
+
+    Args:
+        debug: put expected rows and the anomaly schedule into replies. For people who look
+            for a bug in a task; never on where an agent is trained or measured.
+    """
+
+    def __init__(self, *, debug: bool = False) -> None:
+        self.debug = debug
+        self.task_id: str = DEFAULT_TASK_ID
+        self.view: EpisodeView | None = None
+        self.steps = 0
+        self.submissions = 0
+        self.done = False
+        self._seen: set[str] = set()
+
+    @property
+    def episode(self) -> Episode | None:
+        """The running episode, if any."""
+        return self.view.episode if self.view else None
+
+    def reset(
+        self,
+        *,
+        task_id: str | None = None,
+        seed: int | None = None,
+        scenario_family: str | None = None,
+        difficulty: str | None = None,
+        anomaly_density: str | None = None,
+        anomaly_count: int | None = None,
+        anomalies: object = None,
+        split: str | None = None,
+        index: int | None = None,
+        max_steps: int | None = None,
+        max_submissions: int | None = None,
+        feedback: str | None = None,
+        **unknown: Any,
+    ) -> Reply:
+        """Start an episode. A reset that fails leaves the running episode untouched.
+
+        `split` and `index` name a task of a split and leave nothing else to choose but the
+        rules of play. `feedback="score"` tells the score at the end and nothing else, so
+        that a second play of the same episode learns little from the first; sealed tasks
+        are always played so.
+        """
+        try:
+            if unknown:
+                raise UnknownNameError("reset argument", next(iter(unknown)), RESET_ARGUMENTS)
+            sealed = split == SEALED
+            usual = SCORE_FEEDBACK if sealed else FULL_FEEDBACK
+            rules = PlayRules(
+                max_steps=DEFAULT_MAX_STEPS if max_steps is None else max_steps,
+                max_submissions=1 if max_submissions is None else max_submissions,
+                feedback=usual if feedback is None else feedback,
+            )
+            if sealed and rules.feedback != SCORE_FEEDBACK:
+                allowed = f"{SCORE_FEEDBACK!r} on a sealed split"
+                raise InvalidValueError("feedback", rules.feedback, allowed)
+            chosen: dict[str, Any] = {
+                "task_id": task_id,
+                "seed": seed,
+                "scenario_family": scenario_family,
+                "difficulty": difficulty,
+                "anomaly_density": anomaly_density,
+                "anomaly_count": anomaly_count,
+                "anomalies": anomalies,
+            }
+            if split is not None or index is not None:
+                return self._start_split_task(split, index, chosen, rules)
+            name, config = resolve_config(**chosen)
+            return self.start(name, config, rules)
+        except KitError as problem:
+            return Reply(ERROR, str(problem), done=self.view is not None and self.done)
+
+    def start(self, task_id: str, config: EpisodeConfig, rules: PlayRules) -> Reply:
+        """Start the episode of a configuration under rules of play.
+
+        Raises:
+            ConfigurationError: the episode cannot be made.
+        """
+        return self.open(task_id, EpisodeView(build_episode(config), rules))
+
+    def _start_split_task(
+        self, split: Any, index: Any, chosen: Mapping[str, Any], rules: PlayRules
+    ) -> Reply:
+        for name, value in chosen.items():
+            if value is not None:
+                raise InvalidValueError(name, value, "nothing beside split and index")
+        task = get_task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
+        if task.split == SEALED and self.debug:
+            raise InvalidValueError("split", split, "no sealed split on a server in debug mode")
+        view = EpisodeView(build_episode(task.config), rules, hidden=True)
+        return self.open(task.task_id, view)
+
+    def open(self, task_id: str, view: EpisodeView) -> Reply:
+        """Start an episode that is already made."""
+        self.task_id, self.view = task_id, view
+        self.steps = self.submissions = 0
+        self.done = False
+        self._seen = set()
+        return Reply(
+            READY,
+            f"Episode ready: {len(view.episode.dates)} days from {view.episode.dates[0]} to "
+            f"{view.episode.dates[-1]}. Call an analysis method or submit a report.",
+            content=self._opening(view),
+        )
+
+    def step(self, call: Call) -> Reply:
+        """One step. Never raises for anything a player can send."""
+        return self._take(self._act, call)
+
+    def refuse(self, problem: str) -> Reply:
+        """The step of an action that could not even be read; it counts like any other."""
+        return self._take(lambda _, text: Reply(ERROR, text), problem)
+
+    def _take(self, act: Callable[[EpisodeView, T], Reply], given: T) -> Reply:
+        """Count a step, act if the rules allow one more, and turn errors into replies."""
+        if self.view is None:
+            return Reply(ERROR, "No episode is running: call reset first.")
+        if self.done:
+            return Reply(COMPLETED, "The episode is over: call reset for another one.", done=True)
+        self.steps += 1
+        if self.steps > self.view.rules.max_steps:
+            self.done = True
+            return Reply(
+                COMPLETED,
+                f"More than {self.view.rules.max_steps} steps were taken (max_steps): the "
+                "episode ends with score 0 and nothing was graded.",
+                done=True,
+                content={"expected_row_count": self._told_count(self.view)},
+            )
+        try:
+            reply = act(self.view, given)
+        except KitError as problem:
+            reply = Reply(ERROR, str(problem))
+        reply.content["expected_row_count"] = self._told_count(self.view)
+        return self._with_countdown(reply, self.view.rules)
+
+    def _told_count(self, view: EpisodeView) -> int:
+        """Number of expected rows; 0 while it is hidden."""
+        told = not view.hidden or (self.done and view.rules.feedback == FULL_FEEDBACK)
+        return len(view.episode.expected_rows) if told else 0
+
+    def _act(self, view: EpisodeView, call: Call) -> Reply:
+        name, arguments, rows, generators = call
+        if name is not None and not rows and not generators:
+            return self._analyse(view, name, arguments)
+        kinds = [
+            name
+            for name, given in (
+                ("analysis_method", call.analysis_method is not None),
+                ("classifications", len(call.classifications) > 0),
+                ("payload_generators", len(call.payload_generators) > 0),
+            )
+            if given
+        ]
+        if len(kinds) > 1:
+            raise ReportError(
+                f"One action at a time: this one has {' and '.join(kinds)}. Nothing was graded."
+            )
+        if call.analysis_args:
+            raise ToolArgumentError(
+                "analysis_args were given without analysis_method; allowed: both or neither."
+            )
+        if call.payload_generators:
+            return self._submit_generated(view, call.payload_generators)
+        return self._submit(view, call.classifications)
+
+    def _analyse(self, view: EpisodeView, name: str, raw: Mapping[str, Any]) -> Reply:
+        tool = TOOLS.find(name)
+        arguments, result = tool.call(view, raw)
+        if tool.shows_data:
+            self._seen.update(dates_within(result))
+        content: dict[str, Any] = {
+            "analysis_result": {"method": name, "arguments": arguments, "result": result}
+        }
+        return Reply(ANALYZED, f"{name} done.", content=content)
+
+    def _submit_generated(self, view: EpisodeView, methods: Sequence[Any]) -> Reply:
+        check_generators(methods)
+        rows, _ = run_generators(view, methods)
+        seen = [row for row in rows if row.date in self._seen]
+        unseen = [_unseen(row) for row in rows if row.date not in self._seen]
+        reply = self._grade(view, Report(tuple(seen), tuple(unseen)))
+        reply.content["generated_rows"] = [row.as_dict() for row in rows]
+        return reply
+
+    def _submit(self, view: EpisodeView, rows: Sequence[Any]) -> Reply:
+        return self._grade(view, read_report(rows, view.episode))
+
+    def _grade(self, view: EpisodeView, report: Report) -> Reply:
+        graded = grade(report, view.episode.expected_rows, debug=self.debug)
+        got, allowed = graded.breakdown, view.rules.max_submissions
+        self.submissions += 1
+        if self.submissions < allowed and graded.score < 1.0:
+            return _practice(self.submissions, view, got)
+        score = round(graded.score * (1.0 - PRACTICE_COST * (self.submissions - 1)), 6)
+        self.done = True
+        if view.rules.feedback == SCORE_FEEDBACK:
+            told = {"reward_breakdown": RewardBreakdown(total_score=score)}
+            return Reply(EVALUATED, f"Score {score:.4f}.", reward=score, done=True, content=told)
+        return Reply(
+            EVALUATED,
+            f"Score {score:.4f}: {got.matched_rows} of {got.expected_rows} expected rows matched, "
+            f"{got.extra_rows} extra, {got.duplicate_rows} repeated, {got.invalid_rows} invalid.",
+            reward=score,
+            done=True,
+            content={
+                "correct_row_count": got.matched_rows,
+                "reward_breakdown": got.model_copy(update={"total_score": score}),
+                "submission_preview": preview(report),
+                "submission_issues": list(graded.issues),
+                "submitted_rows": [row.as_dict() for row in report.rows],
+            },
+        )
+
+    def _opening(self, view: EpisodeView) -> dict[str, Any]:
+        """The full catalogues, sent once."""
+        content: dict[str, Any] = {
+            "instruction": view.instruction,
+            "config": view.config,
+            "conversion_metric_definitions": view.definitions,
+            "available_methods": list(TOOLS.catalogue(view.episode.config.funnel)),
+            "available_synthetic_generator_methods": available_synthetic_generator_methods(),
+            "applied_synthetic_generators": list(view.episode.applied),
+            "available_tasks": available_task_specs(),
+            "expected_row_count": self._told_count(view),
+        }
+        if self.debug:
+            content["debug"] = debug_content(view.episode)
+        return content
+
+    def _with_countdown(self, reply: Reply, rules: PlayRules) -> Reply:
+        left = rules.max_steps - self.steps
+        if reply.done or left >= LAST_STEPS:
+            return reply
+        note = "No step is left" if left == 0 else f"{left} step(s) left"
+        return Reply(
+            reply.status, f"{reply.message} {note}.", reply.reward, reply.done, reply.content
+        )
+
+
+def _practice(number: int, view: EpisodeView, got: RewardBreakdown) -> Reply:
+    """What a submission before the last is told: how many rows matched, never which."""
+    of_all = "" if view.hidden else f" of {got.expected_rows} expected"
+    return Reply(
+        IN_PROGRESS,
+        f"Practice submission {number} of {view.rules.max_submissions}: {got.matched_rows}"
+        f"{of_all} rows matched. Each submission before the last costs {PRACTICE_COST:.0%} of "
+        "the final score.",
+        content={
+            "correct_row_count": got.matched_rows,
+            "reward_breakdown": counts_only(got, with_expected=not view.hidden),
+        },
+    )
+
+
+def _unseen(row: ReportRow) -> InvalidRow:
+    """A generated row of a date of which the player has been shown nothing."""
+    message = (
+        f"Nothing of {row.date} has been shown: payload_generators reports on dates that an "
+        "analysis method has shown before."
+    )
+    return InvalidRow("|".join(row.key), message, row.as_dict())
+
+
+def debug_content(episode: Episode) -> dict[str, Any]:
+    """The answer and the schedule behind it; for servers started in debug mode only."""
+    return {
+        "expected_rows": [row.as_dict() for row in episode.expected_rows],
+        "anomaly_schedule": [
+            {
+                "date": episode.dates[cause.day],
+                **cause.root._asdict(),
+                "effect": repr(cause.effect),
+            }
+            for cause in episode.draw.causes
+        ],
+        "seed": episode.config.seed,
+        "draws": episode.draw.draws,
+    }
+
+
+def check_episode_id(episode_id: object) -> str | None:
+    """An episode id as requested, or None.
+
+    Raises:
+        InvalidValueError: not text, empty, too long, or with half of a surrogate pair.
+    """
+    if episode_id is None:
+        return None
+    if isinstance(episode_id, str) and 0 < len(episode_id) <= MAX_EPISODE_ID:
+        half = any("\ud800" <= letter <= "\udfff" for letter in episode_id)
+        if not half:
+            return episode_id
+    raise InvalidValueError("episode_id", episode_id, f"text of 1 to {MAX_EPISODE_ID} characters")
+
+
+RESET_ARGUMENTS: tuple[str, ...] = (
+    "episode_id",
+    *(
+        name
+        for name, parameter in inspect.signature(EpisodeSession.reset).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ),
+)
+"""Names that reset takes."""

@@ -1,0 +1,106 @@
+"""Named tasks: a configuration with a name that people can compare results on."""
+
+from __future__ import annotations
+
+from metric_tracker_rl.engine.config import MIXED, EpisodeConfig, parse_custom_anomalies
+from metric_tracker_rl.engine.levels import DENSITIES
+from metric_tracker_rl.engine.rules import OBJECTIVE
+from metric_tracker_rl.engine.task_spec import TaskSpec
+from metric_tracker_rl.engine.vocabulary import RATE_SPIKE
+from openenv_kit.errors import UnknownNameError, require_name
+
+CUSTOM_TASK_ID = "custom"
+"""Task id of an episode that was configured at reset without naming a task."""
+
+
+def _task(task_id: str, difficulty: str, seed: int, family: str, density: str) -> TaskSpec:
+    count = DENSITIES[density]
+    return TaskSpec(
+        task_id=task_id,
+        difficulty=difficulty,
+        seed=seed,
+        scenario_family=family,
+        anomaly_density=density,
+        anomaly_count=count,
+        objective=OBJECTIVE,
+        instruction=(
+            f"Four weeks of product-funnel data hold {count} anomalies ({family}, "
+            f"{difficulty}). Investigate with the analysis methods, then submit one report."
+        ),
+    )
+
+
+TASKS: dict[str, TaskSpec] = {
+    task.task_id: task
+    for task in (
+        _task("easy_single_spike", "easy", 11, RATE_SPIKE, "low"),
+        _task("medium_mixed_pair", "medium", 23, MIXED, "medium"),
+        _task("hard_mixed_multi", "hard", 37, MIXED, "high"),
+    )
+}
+"""Every named task."""
+
+DEFAULT_TASK_ORDER: tuple[str, ...] = (
+    "easy_single_spike",
+    "medium_mixed_pair",
+    "hard_mixed_multi",
+)
+"""The three tasks of a default run, in order."""
+
+DEFAULT_TASK_ID = DEFAULT_TASK_ORDER[0]
+
+
+def get_task_spec(task_id: str) -> TaskSpec:
+    """Task of that id.
+
+    Raises:
+        UnknownNameError: there is none (a ValueError); names the nearest.
+    """
+    if isinstance(task_id, str) and task_id in TASKS:
+        return TASKS[task_id]
+    raise UnknownNameError("task_id", task_id, TASKS)
+
+
+def available_task_specs() -> list[TaskSpec]:
+    """Every named task."""
+    return list(TASKS.values())
+
+
+def resolve_config(
+    task_id: str | None = None,
+    seed: int | None = None,
+    scenario_family: str | None = None,
+    difficulty: str | None = None,
+    anomaly_density: str | None = None,
+    anomaly_count: int | None = None,
+    anomalies: object = None,
+) -> tuple[str, EpisodeConfig]:
+    """Task id and configuration of a reset: a task, with the given values put over it.
+
+    Without a task, an episode that changes more than the seed is called `custom`. Custom
+    anomalies replace the planned ones unless a count is asked for as well; dates and clean
+    data are those of the same reset without them. No seed means the
+    task's own seed, so that a reset without arguments is always the same episode.
+
+    Raises:
+        UnknownNameError, InvalidValueError: see `EpisodeConfig`.
+    """
+    task = get_task_spec(task_id) if task_id is not None else TASKS[DEFAULT_TASK_ID]
+    custom = parse_custom_anomalies(anomalies)
+    changes = (scenario_family, difficulty, anomaly_density, anomaly_count)
+    changed = bool(custom) or any(value is not None for value in changes)
+    density, planned = task.anomaly_density, task.anomaly_count
+    if anomaly_density is not None:
+        density = require_name("anomaly_density", anomaly_density, DENSITIES)
+        planned = DENSITIES[density]
+    config = EpisodeConfig(
+        seed=task.seed if seed is None else seed,
+        scenario_family=task.scenario_family if scenario_family is None else scenario_family,
+        difficulty=task.difficulty if difficulty is None else difficulty,
+        anomaly_density=density,
+        anomaly_count=planned if anomaly_count is None else anomaly_count,
+        anomalies=custom,
+        only_custom=bool(custom) and anomaly_count is None,
+    )
+    name = CUSTOM_TASK_ID if task_id is None and changed else task.task_id
+    return name, config

@@ -1,0 +1,102 @@
+"""Metric Tracker RL as the kit sees it: one object, found by name.
+
+Heavy parts are loaded when they are first asked for: a player in process needs no framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import metric_tracker_rl
+from metric_tracker_rl.engine import splits
+from metric_tracker_rl.engine.session import RESET_ARGUMENTS, EpisodeSession
+from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS
+from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION, POLICY_VERSION
+from metric_tracker_rl.policies import POLICIES
+from metric_tracker_rl.tools import BRIEF, CATALOGUE, introduction
+from openenv_kit.environment import Reply, WireModels
+from openenv_kit.play.policies import Policy
+from openenv_kit.tools.catalogue import Catalogue
+
+
+class MetricTrackerSplits:
+    """The splits of `metric_tracker_rl.engine.splits`."""
+
+    def names(self) -> Sequence[str]:
+        return splits.list_splits()
+
+    def size(self, split: str) -> int:
+        return splits.num_tasks(split)
+
+    def task(self, split: str, index: int) -> splits.SplitTask:
+        return splits.get_task(split, index)
+
+
+class MetricTracker:
+    """The product funnel; see `openenv_kit.environment.Environment`."""
+
+    name = "metric_tracker_rl"
+    benchmark = "metric_tracker_rl"
+    title = "Metric Tracker RL"
+    description = (
+        "Find the anomalies hidden in weeks of product-funnel data with read-only analysis "
+        "tools, and report their roots; a deterministic grader scores the report in [0, 1]."
+    )
+    version = metric_tracker_rl.__version__
+    versions: Mapping[str, str] = {
+        "generator": GENERATOR_VERSION,
+        "policy": POLICY_VERSION,
+        "grader": GRADER_VERSION,
+    }
+    tools: Catalogue = CATALOGUE
+    reset_arguments: Sequence[str] = RESET_ARGUMENTS
+    default_tasks: Sequence[str] = DEFAULT_TASK_ORDER
+    splits = MetricTrackerSplits()
+    policies: Mapping[str, Policy] = POLICIES
+
+    @property
+    def tasks(self) -> Mapping[str, Mapping[str, Any]]:
+        return {name: {"task_id": name, "seed": task.seed} for name, task in TASKS.items()}
+
+    @cached_property
+    def models(self) -> WireModels:
+        from metric_tracker_rl.models import (
+            MetricTrackerRlAction,
+            MetricTrackerRlObservation,
+            MetricTrackerRlState,
+        )
+
+        return WireModels(MetricTrackerRlAction, MetricTrackerRlObservation, MetricTrackerRlState)
+
+    @cached_property
+    def _empty(self) -> dict[str, Any]:
+        """Every field of an observation that says nothing."""
+        empty: dict[str, Any] = self.models.observation().model_dump(exclude={"reward", "done"})
+        return empty
+
+    def brief(self, opening: Mapping[str, Any] | None = None) -> str:
+        return BRIEF
+
+    def introduction(self, opening: Mapping[str, Any]) -> str:
+        return introduction(opening)
+
+    def session(self, *, debug: bool = False) -> EpisodeSession:
+        return EpisodeSession(debug=debug)
+
+    def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        parts: Mapping[str, Any] | None = observation.get("reward_breakdown")
+        return parts if observation.get("done") else None
+
+    def observation(self, reply: Reply, task_id: str) -> dict[str, Any]:
+        return {
+            **self._empty,
+            "task_id": task_id,
+            "status": reply.status,
+            "message": reply.message,
+            **reply.content,
+        }
+
+
+ENVIRONMENT = MetricTracker()

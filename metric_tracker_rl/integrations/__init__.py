@@ -1,6 +1,0 @@
-"""Adapters to trainers and evaluation frameworks, one module each.
-
-Nothing here is imported by the engine, the server or the client, and no module imports a
-trainer that it was not asked for: `metric_tracker_rl.integrations.trl` needs TRL, and so on.
-What they share, a play of one episode by tool calls, needs neither: see `tool_calls`.
-"""

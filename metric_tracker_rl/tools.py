@@ -1,0 +1,125 @@
+"""The tools and the words that every model is given, whatever the door it comes through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
+from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.report import MAX_ROWS
+from metric_tracker_rl.rows import MetricSubmissionRow
+from openenv_kit.environment import ERROR
+from openenv_kit.tools.catalogue import Action, Catalogue, ToolSpec
+from openenv_kit.tools.schema import json_schema
+
+SUBMIT_SOLUTION = "submit_solution"
+SUBMIT_GENERATORS = "submit_payload_generator"
+
+BRIEF = f"""\
+You are a careful product analyst. You are given a product funnel's data, which you can see \
+through read-only tools only. Find every row that the reporting policy asks for, and report \
+exactly these: roots, not their echoes.
+
+How to work:
+- Start with task_overview: it states the policy, the thresholds, the severity bands and the \
+fields of a report row.
+- Look at the data with the other tools, several calls in one answer where that helps. Take \
+baselines and observed values from tool replies; never guess or round them.
+- Decide for each date, in the policy's order, which rows it asks for.
+- Then submit once: {SUBMIT_SOLUTION} with your rows, or {SUBMIT_GENERATORS} if row generators \
+make exactly the right rows. A submission ends the episode and is scored from 0 to 1. A report \
+without rows is right where there is nothing to report.
+Answer with tool calls; text alone does nothing."""
+"""The system prompt. It holds no answer and no scoring trick."""
+
+_FRAME = ("start_date", "end_date", "days", "max_steps", "max_submissions")
+_GRADE = ("reward_breakdown", "submission_issues")
+
+
+def introduction(opening: Mapping[str, Any]) -> str:
+    """The first user message: the task, the reporting policy and the episode's frame."""
+    config = opening["config"]
+    frame = {name: config[name] for name in _FRAME}
+    count = opening.get("expected_row_count")
+    told = f" The right report has {count} rows." if count else ""
+    return (
+        f"{opening['instruction']}\n\nEpisode: {_compact(frame)}.{told} "
+        f"Thresholds: {_compact(config['thresholds'])}."
+    )
+
+
+def called(action: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and arguments of the tool call that an action stands for."""
+    if action.get("analysis_method") is not None:
+        return str(action["analysis_method"]), dict(action.get("analysis_args") or {})
+    if action.get("payload_generators"):
+        return SUBMIT_GENERATORS, {"generator_methods": action["payload_generators"]}
+    return SUBMIT_SOLUTION, {"rows": action.get("classifications", [])}
+
+
+def answer(observation: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model is told of an observation: the message, and the result or the grade."""
+    told: dict[str, Any] = {"status": observation["status"], "message": observation["message"]}
+    if observation["status"] == ERROR:
+        return told
+    analysis = observation.get("analysis_result")
+    if analysis:
+        told["result"] = analysis["result"]
+    told.update({name: observation[name] for name in _GRADE if observation.get(name)})
+    return told
+
+
+def _analysis(name: str) -> Any:
+    def action(arguments: Mapping[str, Any]) -> Action:
+        return {"analysis_method": name, "analysis_args": dict(arguments)}
+
+    return action
+
+
+def _submissions() -> list[ToolSpec]:
+    rows = {
+        "type": "array",
+        "items": json_schema(MetricSubmissionRow, ORDERING_APP),
+        "maxItems": MAX_ROWS,
+        "description": "every row of the report; empty where there is no anomaly",
+    }
+    return [
+        ToolSpec(
+            SUBMIT_SOLUTION,
+            "Submit the final report, row by row. This ends the episode.",
+            {"type": "object", "properties": {"rows": rows}, "required": ["rows"]},
+            lambda arguments: {"classifications": arguments["rows"]},
+            reads_only=False,
+            finishes=True,
+        ),
+        ToolSpec(
+            SUBMIT_GENERATORS,
+            "Submit the rows that row generators make as the final report. This ends the episode. "
+            "Rows of dates that no method has shown you are invalid.",
+            json_schema(PayloadArguments, ORDERING_APP),
+            lambda arguments: {"payload_generators": arguments["generator_methods"]},
+            reads_only=False,
+            finishes=True,
+        ),
+    ]
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+CATALOGUE = Catalogue(
+    tools=(
+        *(
+            ToolSpec(each.name, each.description, each.parameters, _analysis(each.name))
+            for each in TOOLS.catalogue()
+        ),
+        *_submissions(),
+    ),
+    called=called,
+    answer=answer,
+)
+"""Every tool: the analysis methods, and two ways to submit."""

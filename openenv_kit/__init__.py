@@ -1,0 +1,1 @@
+"""What every deterministic tool environment needs: tools, play, trust, serving, agent, trainers."""

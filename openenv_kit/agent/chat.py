@@ -1,0 +1,163 @@
+"""One chat completion: how it is asked for, and how its answer is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from openenv_kit.agent.secrets import Clean
+from openenv_kit.agent.stdout import one_line
+from openenv_kit.errors import ModelError
+
+MAX_QUOTE = 300
+CHARACTERS_PER_TOKEN = 4
+"""For the calls whose tokens the endpoint does not count."""
+
+Message = dict[str, Any]
+
+
+class ContextFullError(ModelError):
+    """The conversation no longer fits into the model's context."""
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One tool call of an answer, its arguments as the model wrote them."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of the model, free of secrets.
+
+    Attributes:
+        text: what it said.
+        calls: its tool calls, in order.
+        prompt_tokens, completion_tokens: as counted, or estimated where `counted` is false.
+        cost: US dollars, where the endpoint tells.
+        remark: why the answer is less than it should be, if it is.
+    """
+
+    text: str
+    calls: tuple[ToolCall, ...]
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    counted: bool = True
+    cost: float | None = None
+    remark: str = ""
+
+
+class ChatRequest:
+    """Requests to one model, in the spelling that it accepts.
+
+    Args:
+        model: its name at the endpoint.
+        max_tokens: of one answer.
+        temperature: left out once the model has refused it.
+    """
+
+    def __init__(self, model: str, max_tokens: int, temperature: float) -> None:
+        self._model = model
+        self._max_tokens = max_tokens
+        self._temperature: float | None = temperature
+        self._limit_name = "max_tokens"
+
+    def body(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """The request for the next answer of a conversation."""
+        request: dict[str, Any] = {
+            "model": self._model,
+            "messages": list(messages),
+            "tools": list(tools),
+            self._limit_name: self._max_tokens,
+        }
+        if self._temperature is not None:
+            request["temperature"] = self._temperature
+        return request
+
+    def adapt(self, status: int, said: str) -> bool:
+        """Learn from a refusal which spelling this model wants; whether to ask again."""
+        if status not in (400, 422):
+            return False
+        said = said.lower()
+        if "max_completion_tokens" in said and self._limit_name == "max_tokens":
+            self._limit_name = "max_completion_tokens"
+            return True
+        if "temperature" in said and self._temperature is not None:
+            self._temperature = None
+            return True
+        return False
+
+
+def read_answer(
+    completion: Any, messages: Sequence[Message], clean: Clean, max_tokens: int
+) -> Answer:
+    """The answer in a chat completion; endpoints send what they like, so little is relied on.
+
+    Args:
+        completion: an object with the attributes of a chat completion.
+        messages: what was asked, for an estimate where no tokens are counted.
+        clean: cuts secrets out of a text.
+        max_tokens: the limit that was asked for.
+    """
+    choices = completion.choices or []
+    usage = getattr(completion, "usage", None)
+    message = getattr(choices[0], "message", None) if choices else None
+    text = clean(str(getattr(message, "content", None) or ""))
+    calls = tuple(
+        _call(number, each, clean)
+        for number, each in enumerate(getattr(message, "tool_calls", None) or [])
+    )
+    prompt = getattr(usage, "prompt_tokens", None)
+    answered = getattr(usage, "completion_tokens", None)
+    counted = isinstance(prompt, int) and isinstance(answered, int)
+    if not counted:
+        prompt = sum(len(str(each)) for each in messages) // CHARACTERS_PER_TOKEN
+        answered = (len(text) + sum(len(c.arguments) for c in calls)) // CHARACTERS_PER_TOKEN
+    cost = getattr(usage, "cost", None)
+    return Answer(
+        text=text,
+        calls=calls,
+        prompt_tokens=int(prompt or 0),
+        completion_tokens=int(answered or 0),
+        counted=counted,
+        cost=float(cost) if isinstance(cost, int | float) else None,
+        remark=_remark(choices, message, clean, max_tokens),
+    )
+
+
+def is_too_long(said: str) -> bool:
+    """Whether an endpoint's words about a refusal mean that the conversation is too long."""
+    lowered = said.lower()
+    return any(
+        words in lowered
+        for words in ("context_length", "context length", "maximum context", "prompt is too long")
+    )
+
+
+def _call(number: int, call: Any, clean: Clean) -> ToolCall:
+    function = getattr(call, "function", None) or getattr(call, "custom", None)
+    arguments = getattr(function, "arguments", None) or getattr(function, "input", None) or ""
+    return ToolCall(
+        str(getattr(call, "id", None) or f"call_{number}"),
+        clean(str(getattr(function, "name", None) or "")),
+        clean(arguments if isinstance(arguments, str) else str(arguments)),
+    )
+
+
+def _remark(choices: Sequence[Any], message: Any, clean: Clean, max_tokens: int) -> str:
+    if not choices or message is None:
+        return "the answer was empty (no choices)"
+    if getattr(message, "refusal", None):
+        return f"the model refused: {one_line(clean(str(message.refusal)), MAX_QUOTE)}"
+    reason = getattr(choices[0], "finish_reason", None)
+    if reason == "length":
+        return f"the answer was cut at MAX_TOKENS ({max_tokens})"
+    if reason == "content_filter":
+        return "the endpoint's content filter stopped the answer"
+    return ""

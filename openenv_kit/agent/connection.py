@@ -1,0 +1,248 @@
+"""One episode over a socket that may break.
+
+Episodes are deterministic: the same reset and the same actions lead to the same state. So a
+lost connection is made again, the actions taken so far are played again, and the player never
+notices, whether it was the socket, a proxy or the server itself that went away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from openenv.core.generic_client import GenericEnvClient
+from websockets.exceptions import WebSocketException
+
+from openenv_kit.agent.servers import Say, Server
+from openenv_kit.agent.settings import TOKEN_VARIABLE, Settings
+from openenv_kit.environment import Environment
+from openenv_kit.errors import ServerError
+from openenv_kit.play.recording import canonical, digest_of
+
+LOST = (OSError, TimeoutError, WebSocketException, EOFError)
+"""What a lost connection raises; ConnectionError is an OSError."""
+NO_ROOM = "CAPACITY_REACHED"
+SESSION_GONE = ("SESSION_ERROR", NO_ROOM)
+"""Codes of errors after which the session is over, while its episode can be played again."""
+NO_ROOM_PAUSE_S = 0.5
+NO_ROOM_WAIT_S = 1800.0
+"""Longest wait for a session; it is mostly this run's own episodes that hold them."""
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 3.0
+
+Observation = dict[str, Any]
+
+
+class OneSocketClient(GenericEnvClient):
+    """A client whose lost socket is an error.
+
+    The framework's client connects anew by itself, to a fresh session that knows of no episode,
+    and the next step would be an error of the player's.
+    """
+
+    async def _ensure_connected(self) -> None:
+        # A socket that is closed but still there fails by itself, after its last frame, which
+        # may say why, is read.
+        if self._ws is None:
+            raise ConnectionResetError("the socket is closed")
+
+
+class EpisodeConnection:
+    """Plays one episode and survives losses of the connection.
+
+    Args:
+        environment: what is played.
+        server: where to play.
+        settings: timeouts and the number of retries.
+        reset: arguments of the reset.
+        say: told about every loss.
+
+    Attributes:
+        tool_calls: analysis steps taken, once each, however often they were replayed.
+        reply_bytes: bytes of the replies to all steps, in canonical form.
+        reconnects: times the connection was lost and made again.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        server: Server,
+        settings: Settings,
+        reset: Mapping[str, Any],
+        say: Say,
+    ) -> None:
+        self._environment = environment
+        self._server = server
+        self._settings = settings
+        self._reset = dict(reset)
+        self._say = say
+        self._client: OneSocketClient | None = None
+        self._actions: list[dict[str, Any]] = []
+        self._digests: list[str] = []
+        self.tool_calls = 0
+        self.reply_bytes = 0
+        self.reconnects = 0
+
+    async def open(self) -> Observation:
+        """Connect and reset.
+
+        Raises:
+            ServerError: no connection, or the server refuses the reset.
+        """
+        opening = await self._persist(None)
+        if opening["status"] == "error":
+            raise ServerError(f"The server refused the reset: {opening['message']}")
+        self._digests.append(digest_of(opening))
+        return opening
+
+    async def step(self, action: Mapping[str, Any]) -> Observation:
+        """One step.
+
+        Raises:
+            ServerError: the connection was lost more often than the settings allow, or the
+                episode came back different.
+        """
+        observation = await self._persist(dict(action))
+        self._actions.append(dict(action))
+        self._digests.append(digest_of(observation))
+        tools = self._environment.tools
+        self.tool_calls += tools.find(tools.called(action)[0]).reads_only
+        self.reply_bytes += len(canonical(observation).encode())
+        return observation
+
+    async def close(self) -> None:
+        """Leave the server."""
+        client, self._client = self._client, None
+        if client is not None:
+            await _close_quietly(client)
+
+    async def _persist(self, action: dict[str, Any] | None) -> Observation:
+        """Take an action (None: the reset), over as many connections as the settings allow."""
+        while True:
+            try:
+                if self._client is None:
+                    opening = await self._connect()
+                    if action is None:
+                        return opening
+                return await self._send(action or {})
+            except LOST as loss:
+                await self.close()
+                if self.reconnects >= self._settings.task_retries:
+                    raise ServerError(
+                        f"The connection to the environment was lost ({_reason(loss)}) and "
+                        f"{self.reconnects} retries are used up (OPENENV_TASK_RETRY_COUNT)."
+                    ) from loss
+                self.reconnects += 1
+                self._say(
+                    f"Lost the environment ({_reason(loss)}); connecting again and replaying "
+                    f"{len(self._actions)} steps …"
+                )
+
+    async def _connect(self) -> Observation:
+        """A connection on which the episode is where it was; returns the reset's reply."""
+        client, opening = await self._begin()
+        try:
+            self._compare(0, opening)
+            for number, action in enumerate(self._actions, start=1):
+                self._compare(number, await _step(client, action))
+        except BaseException:
+            await _close_quietly(client)
+            raise
+        self._client = client
+        return opening
+
+    async def _begin(self) -> tuple[OneSocketClient, Observation]:
+        """A client whose episode is reset; a server that is full is asked until it has room."""
+        deadline = time.monotonic() + NO_ROOM_WAIT_S
+        said = False
+        while True:
+            client = await self._reach()
+            try:
+                return client, _plain(await client.reset(**self._reset))
+            except RuntimeError as refusal:
+                await _close_quietly(client)
+                if NO_ROOM not in str(refusal):
+                    raise ServerError(str(refusal)) from refusal
+                if time.monotonic() > deadline:
+                    raise ServerError(
+                        f"{refusal} No session was free for {NO_ROOM_WAIT_S:g} s: lower "
+                        "--concurrency, or raise the server's MAX_CONCURRENT_ENVS."
+                    ) from refusal
+            except BaseException:
+                await _close_quietly(client)
+                raise
+            if not said:
+                self._say("The environment server is full; waiting for a free session …")
+                said = True
+            await asyncio.sleep(NO_ROOM_PAUSE_S)
+
+    async def _reach(self) -> OneSocketClient:
+        """A connected client; waits for a server that is starting, or has no room yet."""
+        deadline = time.monotonic() + self._settings.connect_timeout_s
+        pause = FIRST_PAUSE_S
+        while True:
+            await self._server.revive()
+            client = OneSocketClient(
+                base_url=self._server.url,
+                connect_timeout_s=max(1.0, deadline - time.monotonic()),
+                message_timeout_s=self._settings.message_timeout_s,
+                headers=dict(self._server.headers),
+                # A model thinks for minutes; a ping left unanswered would close a healthy socket.
+                websocket_ping_interval_s=None,
+                websocket_ping_timeout_s=None,
+            )
+            try:
+                await client.connect()
+                return client
+            except LOST as problem:
+                if time.monotonic() + pause > deadline:
+                    raise ServerError(
+                        f"No connection to {self._server.description} within "
+                        f"{self._settings.connect_timeout_s:g} s (OPENENV_CONNECT_TIMEOUT_S): "
+                        f"{_reason(problem)}{_hint(problem)}"
+                    ) from problem
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def _send(self, action: dict[str, Any]) -> Observation:
+        assert self._client is not None
+        return await _step(self._client, action)
+
+    def _compare(self, number: int, observation: Observation) -> None:
+        if number < len(self._digests) and digest_of(observation) != self._digests[number]:
+            raise ServerError(
+                f"After the connection was lost, the episode came back different at step {number}: "
+                "the server is another version now. Its score would mean nothing."
+            )
+
+
+async def _step(client: OneSocketClient, action: dict[str, Any]) -> Observation:
+    try:
+        return _plain(await client.step(action))
+    except RuntimeError as refusal:
+        if any(code in str(refusal) for code in SESSION_GONE):
+            raise ConnectionResetError(str(refusal)) from refusal
+        raise ServerError(str(refusal)) from refusal
+
+
+async def _close_quietly(client: OneSocketClient) -> None:
+    with suppress(*LOST):  # gone already
+        await client.close()
+
+
+def _plain(result: Any) -> Observation:
+    """The observation as a mapping, with the reward and the end as the step reported them."""
+    return {**result.observation, "reward": result.reward, "done": bool(result.done)}
+
+
+def _hint(problem: BaseException) -> str:
+    """What to do about a refusal to connect, where that is known."""
+    refused = "401" in str(problem) or "403" in str(problem)
+    return f". The server asks for a token: set {TOKEN_VARIABLE}." if refused else ""
+
+
+def _reason(problem: BaseException) -> str:
+    return str(problem) or type(problem).__name__

@@ -1,0 +1,143 @@
+"""The HTML report of a run: one file that needs nothing else and asks the network for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment as Templates
+from jinja2 import PackageLoader, StrictUndefined
+
+from openenv_kit.agent.outcome import Outcome, RunSummary
+from openenv_kit.agent.secrets import Clean
+from openenv_kit.agent.stdout import one_line
+from openenv_kit.agent.table import MODEL_CALL, Event
+
+MAX_DETAILED = 200
+"""Episodes drawn one by one; the table holds them all."""
+TICK_PERCENT = 0.9
+"""Least width of a tool call on the timeline, in percent of it."""
+MAX_NOTE = 300
+STYLE = Path(__file__).with_name("report.css")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One event on the timeline; left edge and width in percent of its length."""
+
+    kind: str
+    left: float
+    width: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The model's answers and the tool calls, from the episode's start to its end in seconds."""
+
+    length: float
+    lanes: Sequence[Sequence[Mark]]
+
+
+def write_report(summary: RunSummary, path: Path, clean: Clean) -> None:
+    """Write the report; its folder is made if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(clean(report_html(summary)), encoding="utf-8")
+
+
+def report_html(summary: RunSummary) -> str:
+    """The whole page."""
+    templates = Templates(
+        loader=PackageLoader("openenv_kit.agent", "."), autoescape=True, undefined=StrictUndefined
+    )
+    detailed = summary.outcomes[:MAX_DETAILED]
+    return templates.get_template("report.html.jinja").render(
+        run=summary,
+        cards=_cards(summary),
+        detailed=[(each, _timeline(each)) for each in detailed],
+        hidden=len(summary.outcomes) - len(detailed),
+        style=STYLE.read_text(encoding="utf-8"),
+        shares=_shares,
+        counts=_counts,
+        steps=_steps,
+    )
+
+
+def _cards(summary: RunSummary) -> list[tuple[str, str]]:
+    cards = [
+        ("average score", f"{summary.average:.4f}"),
+        ("episodes", f"{len(summary.outcomes)} of {summary.planned}"),
+        ("did not run", str(summary.failed)),
+        ("wall time", f"{summary.seconds:.1f} s"),
+    ]
+    if summary.tokens or not summary.player.startswith("scripted:"):
+        cost = "unknown" if summary.cost is None else f"$ {summary.cost:.4f}"
+        cards += [("tokens", f"{summary.tokens:,}"), ("cost", cost)]
+    return cards
+
+
+def _shares(parts: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """The parts of a score that are shares or penalties."""
+    return [(_words(n), v) for n, v in parts.items() if isinstance(v, float)]
+
+
+def _counts(parts: Mapping[str, Any]) -> list[tuple[str, int]]:
+    return [(_words(n), v) for n, v in parts.items() if isinstance(v, int)]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _steps(events: Iterable[Event]) -> Iterator[tuple[int | str, Event, str]]:
+    """Number (nothing for the model's answers), event and note of each line."""
+    step = 0
+    for event in events:
+        model = event.kind == MODEL_CALL
+        step += not model
+        yield "" if model else step, event, one_line(event.note, MAX_NOTE)
+
+
+def _timeline(outcome: Outcome) -> Timeline | None:
+    events = outcome.events
+    if not events:
+        return None
+    length = max(max(each.start_s + each.duration_s for each in events), 1e-6)
+    answers = [each for each in events if each.kind == MODEL_CALL]
+    calls = [each for each in events if each.kind != MODEL_CALL]
+    spans = [(100 * e.start_s / length, 100 * e.duration_s / length) for e in answers]
+    return Timeline(length, (_marks(answers, spans), _marks(calls, _ticks(calls, length))))
+
+
+def _marks(events: Sequence[Event], spans: Sequence[tuple[float, float]]) -> list[Mark]:
+    return [
+        Mark(
+            event.kind if event.status != "error" else "error",
+            left,
+            width,
+            f"{event.label} · {event.duration_s * 1000:.0f} ms",
+        )
+        for event, (left, width) in zip(events, spans, strict=True)
+    ]
+
+
+def _ticks(calls: Sequence[Event], length: float) -> list[tuple[float, float]]:
+    """Left edge and width of each tool call, in percent.
+
+    Calls take a millisecond and come in bunches; each is drawn wide enough to be seen, beside
+    the one before it rather than on it.
+    """
+    least = min(TICK_PERCENT, 100 / max(len(calls), 1))
+    widths = [max(100 * each.duration_s / length, least) for each in calls]
+    lefts: list[float] = []
+    free = 0.0
+    for each, width in zip(calls, widths, strict=True):
+        lefts.append(max(free, 100 * each.start_s / length))
+        free = lefts[-1] + width
+    limit = 100.0
+    for at in range(len(calls) - 1, -1, -1):  # what was pushed past the end comes back
+        lefts[at] = max(min(lefts[at], limit - widths[at]), 0.0)
+        limit = lefts[at]
+    return list(zip(lefts, widths, strict=True))

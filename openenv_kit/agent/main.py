@@ -1,0 +1,172 @@
+"""A whole run: settings, server, player, episodes, results."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout, suppress
+from dataclasses import replace
+from typing import IO
+
+from rich.console import Console
+
+from openenv_kit.agent.html_report import write_report
+from openenv_kit.agent.jobs import plan
+from openenv_kit.agent.options import DEFAULT_POLICY, Options, parse_options
+from openenv_kit.agent.results import print_table, write_results
+from openenv_kit.agent.run import Player, Run
+from openenv_kit.agent.scripted import ScriptedPlayer
+from openenv_kit.agent.secrets import cleaner
+from openenv_kit.agent.servers import choose_server
+from openenv_kit.agent.settings import (
+    KEY_VARIABLES,
+    Settings,
+    check_address,
+    load_settings,
+    password_in,
+    shown_url,
+)
+from openenv_kit.agent.stdout import Lines
+from openenv_kit.errors import AgentError, SettingsError
+
+RAN, TASK_FAILED, BAD_SETTINGS, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; returns the exit code.
+
+    Args:
+        arguments: command line; None for the process's own.
+    """
+    options = parse_options(arguments)
+    console = Console(stderr=True)
+    lines_to = sys.stdout
+    # Standard output belongs to the lines alone, whatever a library prints.
+    with redirect_stdout(sys.stderr):
+        try:
+            return asyncio.run(_run(options, console, lines_to))
+        except SettingsError as problem:
+            console.print(f"inference: {problem}", markup=False, highlight=False, style="red")
+            return BAD_SETTINGS
+        except AgentError as problem:
+            console.print(f"inference: {problem}", markup=False, highlight=False, style="red")
+            return TASK_FAILED
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            console.print("inference: interrupted.", highlight=False)
+            return INTERRUPTED
+
+
+async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
+    _cancel_on_sigterm()
+    settings = settings_for(options)
+    clean = cleaner(settings.secrets)
+
+    def say(text: str) -> None:
+        console.print(clean(text), markup=False, highlight=False, soft_wrap=True)
+
+    for note in settings.notes:
+        say(note)
+    environment = options.environment
+    jobs = plan(environment, settings.tasks, options.episodes, options.seed)
+    player = choose_player(options, settings)
+    say(_who_plays(player, options, settings, len(jobs)))
+    server = None
+    try:
+        server = await choose_server(environment, settings, say)
+        live = options.concurrency == 1
+        lines = Lines(lines_to, live=live, epsilon=settings.score_epsilon, clean=clean)
+        run = Run(
+            environment,
+            player,
+            server,
+            settings,
+            jobs,
+            lines,
+            console,
+            say,
+            record=options.record,
+            concurrency=options.concurrency,
+        )
+        summary = await run.play()
+    finally:
+        await player.close()
+        if server is not None:
+            await server.stop()
+    write_results(summary, options.output, clean, environment)
+    if options.report is not None:
+        write_report(summary, options.report, clean)
+    print_table(summary, console, clean)
+    say(f"Results: {options.output}" + (f", report: {options.report}" if options.report else ""))
+    if summary.interrupted:
+        say("inference: interrupted.")
+        return INTERRUPTED
+    return TASK_FAILED if summary.failed else RAN
+
+
+def settings_for(options: Options) -> Settings:
+    """Settings from the variables, with the options over them.
+
+    Raises:
+        SettingsError: a variable or an option holds something else than it may.
+    """
+    settings = load_settings(benchmark=options.environment.benchmark)
+    base_url = None if options.embedded else options.base_url or settings.base_url
+    if base_url:
+        check_address("BASE_URL", base_url, ("http", "https", "ws", "wss"))
+    return replace(
+        settings,
+        tasks=settings.tasks if options.tasks is None else options.tasks,
+        model=options.model or settings.model,
+        base_url=base_url,
+        image_name=None if options.embedded or options.base_url else settings.image_name,
+        embedded=options.embedded,
+        secrets=(*settings.secrets, password_in(base_url or "")),
+    )
+
+
+def choose_player(options: Options, settings: Settings) -> Player:
+    """A scripted policy without a key or where one is asked for, else the model.
+
+    Raises:
+        SettingsError: a key without a model, or no key where a model is required.
+    """
+    if options.policy or (settings.api_key is None and not options.require_llm):
+        return ScriptedPlayer(options.environment.policies[options.policy or DEFAULT_POLICY])
+    if settings.api_key is None:
+        raise SettingsError(
+            f"--require-llm was given, but no key is set: set one of {', '.join(KEY_VARIABLES)}."
+        )
+    if settings.model is None:
+        raise SettingsError(
+            f"{settings.key_variable} holds a key, but no model is named: set MODEL_NAME (or "
+            "--model), or play a scripted policy with --policy."
+        )
+    from openenv_kit.agent.model_player import ModelPlayer  # loads openai
+
+    return ModelPlayer(settings)
+
+
+def _who_plays(player: Player, options: Options, settings: Settings, episodes: int) -> str:
+    text = f"Player: {player.name}, {episodes} episode{'' if episodes == 1 else 's'}."
+    if options.policy:
+        return text
+    if settings.api_key is None:
+        text += (
+            f" No key is set ({', '.join(KEY_VARIABLES)}), so a scripted policy plays, no model."
+        )
+        if options.model:
+            text += f" --model {options.model} has no effect without a key."
+    else:
+        endpoint = shown_url(settings.api_base_url) if settings.api_base_url else "OpenAI's own"
+        text += f" Endpoint: {endpoint}, key from {settings.key_variable}."
+    return text
+
+
+def _cancel_on_sigterm() -> None:
+    """A SIGTERM ends the run as Ctrl-C does: END lines printed, own server stopped."""
+    task = asyncio.current_task()
+    assert task is not None
+    with suppress(NotImplementedError):  # not on every platform
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

@@ -1,0 +1,191 @@
+"""A model at the table: asks, calls the tools it names, and tells it what came back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from openenv_kit.agent.arguments import read_arguments
+from openenv_kit.agent.chat import Answer, ContextFullError, Message, ToolCall
+from openenv_kit.agent.endpoint import Endpoint
+from openenv_kit.agent.prompts import LEFT_OUT, last_round, opening_messages, reminder
+from openenv_kit.agent.settings import Settings
+from openenv_kit.agent.shorten import advice, compact, shortened
+from openenv_kit.agent.table import MODEL_CALL, Event, Table
+from openenv_kit.environment import ERROR
+from openenv_kit.errors import ToolArgumentError
+from openenv_kit.tools.catalogue import Catalogue
+
+FRESH_REPLIES = (4, 1)
+"""Tool replies that are kept whole when a conversation has grown too long, and if it still is."""
+
+
+class ChatEndpoint(Protocol):
+    """What a model is asked through."""
+
+    model: str
+
+    async def ask(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Answer:
+        """One answer to a conversation."""
+
+    async def close(self) -> None:
+        """Release the connections."""
+
+
+class ModelPlayer:
+    """Plays episodes with a model.
+
+    Args:
+        settings: with a key and a model's name.
+        endpoint: what answers; None for the settings' endpoint through the openai client.
+    """
+
+    def __init__(self, settings: Settings, endpoint: ChatEndpoint | None = None) -> None:
+        self._settings = settings
+        self._endpoint = Endpoint(settings) if endpoint is None else endpoint
+        self.name = self._endpoint.model
+
+    async def play(self, table: Table) -> None:
+        """Play until a report is graded, the model stops, or rounds or tokens run out."""
+        await _Conversation(self._endpoint, self._settings, table).run()
+
+    async def close(self) -> None:
+        """Release the endpoint's connections."""
+        await self._endpoint.close()
+
+
+@dataclass
+class _Conversation:
+    endpoint: ChatEndpoint
+    settings: Settings
+    table: Table
+    messages: list[Message] = field(default_factory=list)
+    reminded: bool = False
+
+    async def run(self) -> None:
+        environment, tools = self.table.environment, self.table.environment.tools
+        self.messages = opening_messages(environment, self.table.opening)
+        rounds = self.settings.max_tool_rounds
+        for number in range(1, rounds + 1):
+            last = number == rounds or self._budget_nearly_used()
+            if last:
+                self.messages.append({"role": "user", "content": last_round(environment)})
+            answer = await self._ask(tools)
+            self._remember(answer)
+            for call in answer.calls:
+                await self._call(tools, call, answer.remark)
+                if self.table.done:
+                    return
+            if last:
+                why = "rounds (MAX_TOOL_ROUNDS)" if number == rounds else "tokens (TOKEN_BUDGET)"
+                also = f" In the end {answer.remark}." if answer.remark else ""
+                self.table.note = f"No report was submitted: no {why} left.{also}"
+                return
+            if not answer.calls:
+                remark = answer.remark or "the model stopped calling tools"
+                if self.reminded:
+                    self.table.note = f"No report was submitted: {remark}, after one reminder."
+                    return
+                self.reminded = True
+                self.messages.append({"role": "user", "content": reminder(environment)})
+
+    async def _ask(self, tools: Catalogue) -> Answer:
+        """One answer; its time and tokens are kept."""
+        began = time.monotonic()
+        try:
+            answer = await self._ask_with_room(tools)
+        except Exception as problem:
+            self._keep("no answer", began, note=str(problem))
+            raise
+        count = len(answer.calls)
+        self._count(answer)
+        label = f"answer with {count} tool call{'' if count == 1 else 's'}"
+        self._keep(label, began, note=answer.remark, words=answer.text, calls=count)
+        return answer
+
+    async def _ask_with_room(self, tools: Catalogue) -> Answer:
+        while True:
+            try:
+                return await self.endpoint.ask(
+                    self.messages, [each.as_chat_tool() for each in tools.tools]
+                )
+            except ContextFullError:
+                if not self._make_room():
+                    raise
+
+    def _keep(self, label: str, began: float, **more: Any) -> None:
+        start = began - self.table.started
+        took = time.monotonic() - began
+        self.table.hear(Event(MODEL_CALL, label, start, took, **more))
+
+    def _count(self, answer: Answer) -> None:
+        usage = self.table.usage
+        usage.calls += 1
+        usage.prompt_tokens += answer.prompt_tokens
+        usage.completion_tokens += answer.completion_tokens
+        usage.uncounted_calls += not answer.counted
+        usage.last_call_tokens = answer.prompt_tokens + answer.completion_tokens
+        cost = answer.cost if answer.cost is not None else self._priced(answer)
+        if cost is not None:
+            usage.cost = (usage.cost or 0.0) + cost
+
+    def _priced(self, answer: Answer) -> float | None:
+        prices = self.settings.input_price, self.settings.output_price
+        if prices[0] is None or prices[1] is None:
+            return None
+        return (answer.prompt_tokens * prices[0] + answer.completion_tokens * prices[1]) / 1_000_000
+
+    def _budget_nearly_used(self) -> bool:
+        """Whether the tokens left are too few for two more calls like the last one."""
+        budget, usage = self.settings.token_budget, self.table.usage
+        return budget > 0 and usage.total + 2 * usage.last_call_tokens > budget
+
+    def _remember(self, answer: Answer) -> None:
+        """Put the answer into the conversation, in a form that every endpoint takes back."""
+        message: Message = {"role": "assistant", "content": answer.text}
+        if answer.calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name or "unnamed", "arguments": _readable(call)},
+                }
+                for call in answer.calls
+            ]
+        self.messages.append(message)
+
+    async def _call(self, tools: Catalogue, call: ToolCall, remark: str) -> None:
+        arguments: Any = call.arguments
+        try:
+            arguments = read_arguments(call.name, call.arguments)
+            action = tools.action(call.name, arguments)
+        except ToolArgumentError as problem:
+            said = f"{problem} Perhaps because {remark}." if remark else str(problem)
+            self.table.refuse(call.name, arguments, said)
+            reply = compact({"status": ERROR, "message": said})
+        else:
+            observation = await self.table.act(action)
+            told = {name: value for name, value in tools.answer(observation).items() if value}
+            reply = shortened(told, advice(tools.find(call.name)))
+        self.messages.append({"role": "tool", "tool_call_id": call.id, "content": reply})
+
+    def _make_room(self) -> bool:
+        """Drop the contents of older tool replies; whether there were any."""
+        replies = [each for each in self.messages if each["role"] == "tool"]
+        for fresh in FRESH_REPLIES:
+            old = [each for each in replies[:-fresh] if each["content"] != LEFT_OUT]
+            for each in old:
+                each["content"] = LEFT_OUT
+            if old:
+                return True
+        return False
+
+
+def _readable(call: ToolCall) -> str:
+    """Arguments for the conversation: some endpoints refuse a history with broken JSON."""
+    try:
+        return compact(read_arguments(call.name, call.arguments))
+    except ToolArgumentError:
+        return "{}"

@@ -1,0 +1,121 @@
+"""Where a player sits: every action goes through here, and is printed, recorded and kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from openenv_kit.agent.connection import EpisodeConnection, Observation
+from openenv_kit.agent.stdout import Block, action_text
+from openenv_kit.environment import Environment
+from openenv_kit.play.recording import RunRecorder
+
+MODEL_CALL = "model"
+TOOL_CALL = "tool"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that took time in an episode.
+
+    Attributes:
+        kind: `model` or `tool`.
+        label: the action as printed, or a word about the model's answer.
+        start_s: seconds since the episode's start.
+        duration_s: seconds it took.
+        status: of the observation; `error` for a call that reached no environment.
+        reward: of the step.
+        note: error or other remark.
+        words: what the model said in its answer.
+        calls: tool calls in its answer.
+    """
+
+    kind: str
+    label: str
+    start_s: float
+    duration_s: float
+    status: str = ""
+    reward: float = 0.0
+    note: str = ""
+    words: str = ""
+    calls: int = 0
+
+
+@dataclass
+class Usage:
+    """Tokens of an episode: counted by the endpoint, estimated for the calls it did not count."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    uncounted_calls: int = 0
+    last_call_tokens: int = 0
+    cost: float | None = None
+
+    @property
+    def total(self) -> int:
+        """Prompt and answer tokens."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass
+class Table:
+    """One episode as its player sees it.
+
+    Attributes:
+        environment: what is played.
+        connection: the episode.
+        block: its lines on standard output.
+        recorder: its recording, if it is recorded.
+        opening: observation of the reset.
+    """
+
+    environment: Environment
+    connection: EpisodeConnection
+    block: Block
+    opening: Observation
+    recorder: RunRecorder | None = None
+    started: float = field(default_factory=time.monotonic)
+    events: list[Event] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    last: Observation = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode is over."""
+        return bool(self.last.get("done"))
+
+    def hear(self, answer: Event) -> None:
+        """Keep an answer of the model, before its calls are made."""
+        self.events.append(answer)
+
+    async def act(self, action: Mapping[str, Any]) -> Observation:
+        """Take one step of the environment."""
+        began = time.monotonic()
+        observation = await self.connection.step(action)
+        took = time.monotonic() - began
+        self.last = observation
+        label = action_text(*self.environment.tools.called(action))
+        reward = float(observation["reward"] or 0.0)
+        failed = observation["status"] == "error"
+        note = observation["message"] if failed else ""
+        self.rewards.append(reward)
+        self.events.append(
+            Event(TOOL_CALL, label, began - self.started, took, observation["status"], reward, note)
+        )
+        if self.recorder is not None:
+            self.recorder.step(action, observation, took)
+        self.block.step(label, reward, self.done, note or None)
+        return observation
+
+    def refuse(self, name: str, arguments: Mapping[str, Any] | str, problem: str) -> None:
+        """A call that could not be made into an action: printed as a step, reward 0."""
+        label = action_text(name, arguments)
+        now = time.monotonic() - self.started
+        self.rewards.append(0.0)
+        self.events.append(Event(TOOL_CALL, label, now, 0.0, "error", 0.0, problem))
+        self.block.step(label, 0.0, False, problem)

@@ -1,0 +1,153 @@
+"""`metric-tracker bench`: speed in process, each figure beside a ratio that travels.
+
+The ratio is to `json.dumps` of a 4 kB object in the same run, so that figures of different
+machines, or of one noisy machine at different hours, can be held against each other.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.engine.episode import build_episode
+from metric_tracker_rl.engine.grader import grade
+from metric_tracker_rl.engine.report import read_report
+from metric_tracker_rl.engine.rules import MAX_STEPS_LIMIT
+from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.policies import get_policy
+from openenv_kit.play.driver import play
+
+ROUNDS = 7
+
+
+def bench(
+    calls: Annotated[int, typer.Option(min=20, help="Calls per measurement.")] = 300,
+    wire: Annotated[bool, typer.Option(help="Measure bytes per reply on the wire too.")] = True,
+) -> None:
+    """Print resets/s, steps/s of each method, grades/s and bytes per reply, on one core."""
+    yardstick = _median_us(lambda: json.dumps(FOUR_KB), calls)
+    table = Table(title=f"One core; json.dumps of a 4 kB object takes {yardstick:.1f} us here")
+    for title in ("what", "us", "per second", "x json.dumps", "bytes on the wire"):
+        table.add_column(title, justify="left" if title == "what" else "right")
+    sizes = _reply_sizes() if wire else {}
+    for name, action in _subjects().items():
+        micros = _median_us(action, calls)
+        size = sizes.get(name)
+        table.add_row(
+            name,
+            f"{micros:.1f}",
+            f"{1e6 / micros:,.0f}",
+            f"{micros / yardstick:.2f}",
+            f"{size:,}" if size else "",
+        )
+    Console(width=100).print(table)
+
+
+FOUR_KB = {f"field_{n:03d}": [n, n / 7, f"value {n}"] for n in range(92)}
+"""An object of about 4 kB of JSON."""
+
+
+def _subjects() -> dict[str, Callable[[], Any]]:
+    """What is measured, by name."""
+    seeds = iter(range(10**6, 2 * 10**6))
+    subjects: dict[str, Callable[[], Any]] = {
+        # A fresh seed each time: nothing comes from the cache.
+        "reset": lambda: EpisodeSession().reset(seed=next(seeds)),
+        "reset (cached episode)": lambda: EpisodeSession().reset(),
+    }
+    for name, arguments in _arguments().items():
+        subjects[name] = _stepper(name, arguments)
+    session = EpisodeSession()
+    session.reset()
+    episode = session.episode
+    assert episode is not None
+    rows = [row.as_dict() for row in episode.expected_rows]
+    subjects["grade"] = lambda: grade(read_report(rows, episode), episode.expected_rows)
+    subjects["episode by reference policy"] = _whole_episode
+    return subjects
+
+
+def _arguments() -> dict[str, dict[str, Any]]:
+    """Arguments to call every analysis method with."""
+    session = EpisodeSession()
+    session.reset()
+    assert session.episode is not None
+    date = session.episode.dates[3]
+    rows = [row.as_dict() for row in session.episode.expected_rows]
+    given: dict[str, dict[str, Any]] = {
+        "compare_rate_to_median": {"date": date, "entity_name": "app_open_to_menu_open"},
+        "compare_count_to_median": {"date": date, "entity_name": "app_opens"},
+        "get_rows_with_abs_diff_from_median_gt": {"threshold": 3.0},
+        "preview_submission": {"rows": rows},
+        "payload_generator": {"generator_methods": [{"method_name": "median_filter"}]},
+    }
+    for name, tool in TOOLS.items():
+        fields = tool.arguments.model_fields
+        if "date" in fields:
+            given.setdefault(name, {"date": date})
+        elif "threshold_multiplier" in fields:
+            given.setdefault(name, {"threshold_multiplier": 2.0})
+    return {name: given.get(name, {}) for name in TOOLS}
+
+
+def _stepper(name: str, arguments: dict[str, Any]) -> Callable[[], Any]:
+    session = EpisodeSession()
+    session.reset(max_steps=MAX_STEPS_LIMIT)
+    call = Call(analysis_method=name, analysis_args=arguments)
+    reply = session.step(call)
+    if reply.status != "analyzed":
+        raise RuntimeError(f"{name}: {reply.message}")
+
+    def step() -> Any:
+        session.steps = 0  # a benchmark outlasts every step limit
+        return session.step(call)
+
+    return step
+
+
+def _whole_episode() -> None:
+    session = EpisodeSession()
+    play(session, get_policy("reference"), session.reset())
+
+
+def _reply_sizes() -> dict[str, int]:
+    """Bytes of each method's reply as the server's WebSocket sends it."""
+    from openenv.core.env_server.serialization import serialize_observation
+    from openenv.core.env_server.types import WSObservationResponse
+
+    from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+    from openenv_kit.serving.wire import WireAction
+
+    def size(observation: Any) -> int:
+        frame = WSObservationResponse(data=serialize_observation(observation))
+        return len(frame.model_dump_json().encode())
+
+    environment = MetricTrackerRlEnvironment(debug=False)
+    sizes = {"reset": size(environment.reset(max_steps=MAX_STEPS_LIMIT))}
+    for name, arguments in _arguments().items():
+        action = WireAction(analysis_method=name, analysis_args=arguments)
+        sizes[name] = size(environment.step(action))
+    return sizes
+
+
+def _median_us(action: Callable[[], Any], calls: int) -> float:
+    """Median over rounds of the mean time of one call, in microseconds."""
+    action()
+    build_episode.cache_clear()
+    action()
+    each = max(calls // ROUNDS, 3)
+    means = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        for _ in range(each):
+            action()
+        means.append((time.perf_counter() - started) / each * 1e6)
+    return statistics.median(means)

@@ -1,0 +1,46 @@
+"""`metric-tracker collect`: scripted runs as supervised fine-tuning data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from openenv_kit.play.split_rows import split_rows
+
+SFT_FILENAME = "sft.jsonl"
+
+
+def collect(
+    out: Annotated[Path, typer.Argument(help="Folder for results.jsonl and sft.jsonl.")],
+    split: Annotated[str, typer.Option(help="Split to play.")] = "train",
+    first: Annotated[int, typer.Option(min=0, help="First task of the split.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 100,
+    policy: Annotated[str, typer.Option(help="Scripted policy that plays.")] = "reference",
+    base_url: Annotated[str | None, typer.Option(help="Server; default: in process.")] = None,
+    minimum_reward: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Lowest score of an SFT example.")
+    ] = 1.0,
+) -> None:
+    """Play a scripted policy and write its episodes, and the good ones as chats with tool calls.
+
+    A run that was stopped goes on where it was when the same command is given again.
+    """
+    from openenv_kit.trainers.openenv_harness import collect_scripted, sft_examples
+
+    console = Console()
+    result = collect_scripted(out, split_rows(split, first, count), policy, base_url)
+    with (out / SFT_FILENAME).open("w", encoding="utf-8") as lines:
+        written = 0
+        for example in sft_examples(out, minimum_reward):
+            lines.write(json.dumps(example) + "\n")
+            written += 1
+    console.print(
+        f"{result.num_collected} episodes collected, {result.num_skipped} were there before, "
+        f"{result.num_failed} failed; mean score {result.avg_reward:.4f}; "
+        f"{written} examples in {out / SFT_FILENAME}."
+    )
+    raise typer.Exit(1 if result.num_failed else 0)

@@ -1,0 +1,204 @@
+"""What an environment provides, and nothing else: two protocols and the values they exchange.
+
+A `Session` is one play: plain Python, no transport. An `Environment` makes sessions and says
+what every front door needs to know about them. The kit imports no environment; it finds them
+by name through the entry-point group `openenv_kit.environments`:
+
+```toml
+[project.entry-points."openenv_kit.environments"]
+my_game = "my_game.environment:ENVIRONMENT"
+```
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol
+
+from openenv_kit.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from openenv_kit.play.policies import Policy
+    from openenv_kit.tools.catalogue import Catalogue
+
+GROUP = "openenv_kit.environments"
+VARIABLE = "ENVIRONMENT"
+DEFAULT = "metric_tracker_rl"
+
+ERROR = "error"
+"""Status of a reply to a call that could not be carried out."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """What a reset or a step answers.
+
+    Attributes:
+        status: a word of the environment's own; `error` where the call was refused.
+        message: one or two sentences, written for the player.
+        reward: of this step; the score on the last one.
+        done: whether the episode is over.
+        content: the observation's fields that this reply fills; the others keep their defaults.
+        graded: whether this reply carries the final score.
+    """
+
+    status: str
+    message: str
+    reward: float = 0.0
+    done: bool = False
+    content: dict[str, Any] = field(default_factory=dict)
+    graded: bool = False
+
+
+class Session(Protocol):
+    """One play. Every call returns; nothing a player sends raises."""
+
+    @property
+    def task_id(self) -> str:
+        """Task of the running episode."""
+
+    def reset(self, **arguments: Any) -> Reply:
+        """Start an episode; one that cannot be made leaves the running one as it was."""
+
+    def step(self, action: Mapping[str, Any]) -> Reply:
+        """One step. The action is read here, as it arrived: there is no other way in."""
+
+    def state(self) -> BaseModel:
+        """Public progress: never a label, a seed or a score in the making."""
+
+
+@dataclass(frozen=True)
+class WireModels:
+    """The typed face of an environment: the framework's types with its own fields.
+
+    Attributes:
+        action, observation, state: pydantic models, as clients and schemas see them.
+    """
+
+    action: type[Any]
+    observation: type[Any]
+    state: type[Any]
+
+
+class SplitTask(Protocol):
+    """One task of a split."""
+
+    @property
+    def task_id(self) -> str:
+        """`<split>-<index>`."""
+
+    def reset_arguments(self) -> dict[str, Any]:
+        """Arguments of the reset that plays it."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """What may be told about the task: never a seed or a label."""
+
+
+class Splits(Protocol):
+    """Tasks by split and position."""
+
+    def names(self) -> Sequence[str]:
+        """Splits that can be played here."""
+
+    def size(self, split: str) -> int:
+        """Number of tasks; raises UnknownNameError."""
+
+    def task(self, split: str, index: int) -> SplitTask:
+        """One task; raises UnknownNameError or InvalidValueError."""
+
+
+class Environment(Protocol):
+    """Everything the kit asks of an environment.
+
+    Attributes:
+        name: what `--environment` and the entry point call it.
+        benchmark: what START lines and the server's metadata call it.
+        title, description: for people.
+        version: of its package.
+    """
+
+    name: str
+    benchmark: str
+    title: str
+    description: str
+    version: str
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """What decides bytes, labels and scores, by name; numbers of different ones never mix."""
+
+    @property
+    def models(self) -> WireModels:
+        """The typed face. A property, so that a player in process loads no framework."""
+
+    @property
+    def tools(self) -> Catalogue:
+        """The one list of tools, for agents, MCP, trainers, the page and the docs."""
+
+    @property
+    def reset_arguments(self) -> Sequence[str]:
+        """Names that a reset takes, `episode_id` among them."""
+
+    @property
+    def tasks(self) -> Mapping[str, Mapping[str, Any]]:
+        """Arguments of the reset of each named task; the default run's tasks come first."""
+
+    @property
+    def default_tasks(self) -> Sequence[str]:
+        """Tasks of a run that names none."""
+
+    @property
+    def splits(self) -> Splits:
+        """Tasks by split."""
+
+    @property
+    def policies(self) -> Mapping[str, Policy]:
+        """Scripted players; `reference` is one of them."""
+
+    def brief(self, opening: Mapping[str, Any] | None = None) -> str:
+        """The one system prompt that every door gives a model."""
+
+    def introduction(self, opening: Mapping[str, Any]) -> str:
+        """The first user message of an episode, from the observation of its reset."""
+
+    def session(self, *, debug: bool = False) -> Session:
+        """A new session; cheap."""
+
+    def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What a final observation's score is made of: shares as floats, counts as integers.
+
+        None where nothing was graded.
+        """
+
+    def observation(self, reply: Reply, task_id: str) -> dict[str, Any]:
+        """Every field of the observation that a reply stands for; values may be models."""
+
+
+@cache
+def environments() -> dict[str, Any]:
+    """Entry points of every environment that is installed, by name, unloaded."""
+    return {each.name: each for each in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
+
+
+@cache
+def get_environment(name: str | None = None) -> Environment:
+    """The environment of that name.
+
+    Args:
+        name: None for what the variable ENVIRONMENT names, or else Metric Tracker RL.
+
+    Raises:
+        UnknownNameError: none of that name is installed; names the nearest.
+    """
+    wanted = name or os.environ.get(VARIABLE) or DEFAULT
+    found = environments()
+    if wanted not in found:
+        raise UnknownNameError("environment", wanted, found)
+    loaded: Environment = found[wanted].load()
+    return loaded

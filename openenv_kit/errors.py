@@ -1,0 +1,138 @@
+"""Every error this package raises on purpose.
+
+KitError
+├── ConfigurationError (a ValueError)
+│   ├── UnknownNameError        a task, family, difficulty, method or entity that does not exist
+│   ├── InvalidValueError       a number, date or list outside what is allowed
+│   └── GenerationError         no draw of this configuration satisfied the reporting policy
+├── ToolArgumentError (a ValueError)   an analysis method was called with wrong arguments
+├── ReportError (a ValueError)         a report that cannot even be read row by row
+└── AgentError                         inference.py cannot go on
+    ├── SettingsError (a ValueError)   a variable or an option holds something it may not
+    ├── ServerError                    the environment server cannot be reached or used
+    └── ModelError                     the model's endpoint cannot be used, or gave up
+
+Messages are written for the agent that caused them: the value given, what is allowed, and
+the nearest match. They never hold a label, a seed, a path or a stack trace.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+MAX_ECHO = 80
+"""Longest echo of a caller's own value inside a message, in characters."""
+
+
+class KitError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class ConfigurationError(KitError, ValueError):
+    """An episode cannot be made from these settings."""
+
+
+class UnknownNameError(ConfigurationError):
+    """A name that is not in the list it was looked up in."""
+
+    def __init__(self, kind: str, value: Any, allowed: Iterable[str]) -> None:
+        self.kind = kind
+        self.value = value
+        self.allowed = tuple(allowed)
+        super().__init__(unknown_name_message(kind, value, self.allowed))
+
+
+class InvalidValueError(ConfigurationError):
+    """A value of the wrong type or outside its range."""
+
+    def __init__(self, name: str, value: Any, allowed: str) -> None:
+        self.name = name
+        self.value = value
+        super().__init__(f"{name} is {echo(value)}; allowed: {allowed}.")
+
+
+class GenerationError(ConfigurationError):
+    """No draw of this configuration satisfied the reporting policy."""
+
+
+class ToolArgumentError(KitError, ValueError):
+    """An analysis method was called with arguments it cannot use."""
+
+
+class ReportError(KitError, ValueError):
+    """A report that cannot be read row by row, so nothing of it was graded."""
+
+
+class AgentError(KitError):
+    """A run of `inference.py`, or one task of it, cannot go on."""
+
+
+class SettingsError(AgentError, ValueError):
+    """A variable or an option of `inference.py` holds something it may not."""
+
+
+class ServerError(AgentError):
+    """The environment server cannot be reached, or does not do what it should."""
+
+
+class ModelError(AgentError):
+    """The model's endpoint cannot be used, or gave up.
+
+    Attributes:
+        hopeless: every further call would fail alike (a key, credits, a model's name).
+    """
+
+    def __init__(self, message: str, *, hopeless: bool = False) -> None:
+        self.hopeless = hopeless
+        super().__init__(message)
+
+
+def echo(value: Any) -> str:
+    """Repr of a caller's value, cut to `MAX_ECHO` characters so that no error is a megaphone."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # e.g. an int of more digits than Python prints
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= MAX_ECHO else f"{text[: MAX_ECHO - 1]}…"
+
+
+def nearest(value: Any, allowed: Iterable[str]) -> str | None:
+    """Closest allowed name, or None where nothing is close enough to be worth a guess."""
+    if not isinstance(value, str) or len(value) > MAX_ECHO:
+        return None
+    folded = {name.lower(): name for name in allowed}
+    found = difflib.get_close_matches(value.strip().lower(), folded, n=1, cutoff=0.55)
+    return folded[found[0]] if found else None
+
+
+def unknown_name_message(kind: str, value: Any, allowed: Iterable[str]) -> str:
+    """One sentence: what was given, the nearest match, and everything allowed."""
+    names = tuple(allowed)
+    guess = nearest(value, names)
+    hint = f" Did you mean {guess!r}?" if guess else ""
+    return f"Unknown {kind} {echo(value)}.{hint} Allowed: {', '.join(names)}."
+
+
+def require_name(kind: str, value: object, allowed: Iterable[str]) -> str:
+    """The value, if it is one of the allowed names.
+
+    Raises:
+        UnknownNameError: it is not; names the nearest match.
+    """
+    names = tuple(allowed)
+    if isinstance(value, str) and value in names:
+        return value
+    raise UnknownNameError(kind, value, names)
+
+
+def require_integer(name: str, value: object, low: int, high: int) -> int:
+    """The value, if it is an integer in [low, high]; a bool is not one.
+
+    Raises:
+        InvalidValueError: it is not.
+    """
+    if type(value) is int and low <= value <= high:
+        return value
+    raise InvalidValueError(name, value, f"an integer from {low} to {high}")

@@ -1,0 +1,290 @@
+"""Charts of an episode: pure functions from its data, a day and findings to plotly figures.
+
+Nothing is marked as an anomaly unless it is among the findings that the caller passes in.
+Every point carries its date as `customdata`, which is how a click on any chart selects a day.
+Text has no colour of its own: the page's style sheet colours it for light and dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date as Date
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from metric_tracker_rl.engine.episode import Episode
+from metric_tracker_rl.engine.funnel import HOURS
+from metric_tracker_rl.engine.vocabulary import CONVERSION_RATE, EVENT_COUNT, FUNNEL_STEP
+
+Findings = Sequence[Mapping[str, Any]]
+
+PALETTE = ("#4c82c3", "#2f9a94", "#6b9c3c", "#bd7d22", "#b8607c", "#8a6fc0")
+ACCENT = "#d9480f"
+MUTED = "rgba(128,134,145,0.9)"
+GRID = "rgba(128,134,145,0.18)"
+WEEKEND = "rgba(128,134,145,0.10)"
+SELECTED = "rgba(76,130,195,0.22)"
+HEAT = ((0.0, "rgba(76,130,195,0.03)"), (1.0, "rgba(76,130,195,1)"))
+"""Only the opacity grows, so that more stands out more on a light page and on a dark one."""
+SATURDAY = 5
+SELECTED_DAY = "selected-day"
+"""Name of the shape that the page moves by itself when another day is selected."""
+
+
+def words(name: str) -> str:
+    """A name of the funnel as people read it."""
+    return name.replace("_", " ")
+
+
+def daily_counts(episode: Episode, day: str, findings: Findings = ()) -> go.Figure:
+    """Daily event counts of every stage."""
+    names = episode.config.funnel_spec.counts
+    figure = _daily(episode, day, names, 0, "%{y:,.0f}")
+    _mark(figure, episode, findings, {EVENT_COUNT: dict(zip(names, names, strict=True))})
+    figure.update_yaxes(tickformat="~s", rangemode="tozero")
+    return figure
+
+
+def conversion_rates(episode: Episode, day: str, findings: Findings = ()) -> go.Figure:
+    """Daily conversion rates in percent; funnel breaks are marked on the step's rate."""
+    funnel = episode.config.funnel_spec
+    figure = _daily(episode, day, funnel.rates, len(funnel.counts), "%{y:.4f} %")
+    places = {
+        CONVERSION_RATE: dict(zip(funnel.rates, funnel.rates, strict=True)),
+        FUNNEL_STEP: dict(zip(funnel.steps, funnel.step_rates, strict=True)),
+    }
+    _mark(figure, episode, findings, places)
+    figure.update_yaxes(ticksuffix=" %", rangemode="tozero")
+    return figure
+
+
+def funnel_shape(episode: Episode, day: str) -> go.Figure:
+    """Event counts of one day beside the medians of the episode, stage by stage."""
+    names = episode.config.funnel_spec.counts
+    stages = len(names)
+    index = episode.day_of[day]
+    labels = [words(name) for name in names]
+    bars = [
+        ("median", episode.series.baseline_row[:stages], MUTED),
+        (_long(day), episode.series.rows[index][:stages], PALETTE[0]),
+    ]
+    figure = go.Figure(
+        [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": name,
+                "x": values,
+                "y": labels,
+                "marker": {"color": colour},
+                "customdata": [day] * stages,
+                "hovertemplate": "%{y}: %{x:,.0f}<extra>" + name + "</extra>",
+            }
+            for name, values, colour in bars
+        ]
+    )
+    _dress(figure, height=300)
+    figure.update_layout(barmode="group", bargap=0.25, hovermode="closest")
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_xaxes(tickformat="~s")
+    return figure
+
+
+def hourly_heat(episode: Episode, day: str, stage: str) -> go.Figure:
+    """Hourly counts of one stage: a line a day, a column an hour."""
+    column = episode.config.funnel_spec.counts.index(stage)
+    labels = [_short(date) for date in episode.dates]
+    figure = go.Figure(
+        {
+            "type": "heatmap",
+            "z": [hours[:, column].tolist() for hours in _hours(episode)],
+            "x": list(range(HOURS)),
+            "y": labels,
+            "customdata": [[date] * HOURS for date in episode.dates],
+            "colorscale": HEAT,
+            "xgap": 1,
+            "ygap": 1,
+            "colorbar": {"thickness": 8, "outlinewidth": 0, "tickformat": "~s", "len": 0.9},
+            "hovertemplate": "%{y}, %{x}:00 to %{x}:59<br>%{z:,} "
+            + words(stage)
+            + "<extra></extra>",
+        }
+    )
+    _dress(figure, height=520)
+    index = episode.day_of[day]
+    figure.add_shape(
+        name=SELECTED_DAY,
+        type="rect",
+        xref="paper",
+        x0=0,
+        x1=1,
+        y0=index - 0.5,
+        y1=index + 0.5,
+        line={"color": ACCENT, "width": 2},
+    )
+    figure.update_layout(hovermode="closest", showlegend=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 10}, dtick=1)
+    figure.update_xaxes(showgrid=False, title="hour of the day", dtick=4)
+    return figure
+
+
+def day_profile(episode: Episode, day: str, stage: str) -> go.Figure:
+    """Hourly counts of one stage on one day against the median hour."""
+    funnel = episode.config.funnel_spec
+    column = funnel.counts.index(stage)
+    stacked = np.stack([hours[:, column] for hours in _hours(episode)])
+    hours = list(range(HOURS))
+    start, stop = funnel.daytime
+    lines = [
+        ("median hour", np.median(stacked, axis=0).tolist(), MUTED, "dot"),
+        (_long(day), stacked[episode.day_of[day]].tolist(), PALETTE[0], "solid"),
+    ]
+    figure = go.Figure(
+        [
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": name,
+                "x": hours,
+                "y": values,
+                "customdata": [day] * HOURS,
+                "line": {"color": colour, "dash": dash, "width": 2},
+                "marker": {"size": 5},
+                "hovertemplate": "%{y:,.0f}<extra>" + name + "</extra>",
+            }
+            for name, values, colour, dash in lines
+        ]
+    )
+    _dress(figure, height=300)
+    figure.add_vrect(x0=start - 0.5, x1=stop - 0.5, fillcolor=WEEKEND, line_width=0, layer="below")
+    figure.add_annotation(
+        x=(start + stop - 1) / 2, y=1, yref="paper", text="daytime", showarrow=False, yanchor="top"
+    )
+    figure.update_xaxes(title="hour of the day", dtick=4)
+    figure.update_yaxes(tickformat="~s", rangemode="tozero")
+    return figure
+
+
+def _daily(
+    episode: Episode, day: str, names: Sequence[str], first: int, template: str
+) -> go.Figure:
+    """One line a metric over the days, weekends shaded, the selected day marked."""
+    figure = go.Figure(
+        [
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": words(name),
+                "x": episode.dates,
+                "y": [row[first + index] for row in episode.series.rows],
+                "customdata": episode.dates,
+                "line": {"color": PALETTE[index], "width": 2},
+                "marker": {"size": 4},
+                "hovertemplate": template,
+            }
+            for index, name in enumerate(names)
+        ]
+    )
+    _dress(figure, height=360)
+    shapes = [_band(date, WEEKEND) for date in episode.dates if _is_weekend(date)]
+    figure.update_layout(shapes=[*shapes, {**_band(day, SELECTED), "name": SELECTED_DAY}])
+    figure.update_xaxes(
+        tickformat="%a<br>%-d %b",
+        tickmode="array",
+        tickvals=[date for date in episode.dates if Date.fromisoformat(date).weekday() == 0],
+        hoverformat="%A %-d %B %Y",
+    )
+    return figure
+
+
+def _mark(
+    figure: go.Figure,
+    episode: Episode,
+    findings: Findings,
+    places: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Rings around the points that tools flagged; `places` maps entities to this chart's lines."""
+    names = episode.config.funnel_spec.metrics
+    shown = [
+        (row, places[row["entity_type"]][row["entity_name"]])
+        for row in findings
+        if row["entity_name"] in places.get(row["entity_type"], {})
+    ]
+    if not shown:
+        return
+    rows = episode.series.rows
+    figure.add_trace(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "flagged",
+            "x": [row["date"] for row, _ in shown],
+            "y": [rows[episode.day_of[row["date"]]][names.index(line)] for row, line in shown],
+            "customdata": [row["date"] for row, _ in shown],
+            "text": [f"{words(row['anomaly_type'])}, {row['severity']}" for row, _ in shown],
+            "hovertemplate": "%{text}<extra>flagged</extra>",
+            "marker": {
+                "size": 13,
+                "color": "rgba(0,0,0,0)",
+                "line": {"color": ACCENT, "width": 2.5},
+            },
+        }
+    )
+
+
+def _dress(figure: go.Figure, height: int) -> None:
+    """What all charts share: no background, quiet grid, legend above, no tool bar."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        colorway=PALETTE,
+        font={"family": "system-ui, sans-serif", "size": 12},
+        hovermode="x unified",
+        hoverlabel={"bgcolor": "#18181b", "font": {"color": "#fafafa"}, "bordercolor": "#18181b"},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        dragmode=False,
+        template="none",
+    )
+    axis = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "automargin": True}
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+
+
+def _band(date: str, colour: str) -> dict[str, Any]:
+    """A full-height band over one day."""
+    middle = Date.fromisoformat(date)
+    return {
+        "type": "rect",
+        "xref": "x",
+        "yref": "paper",
+        "x0": f"{middle - timedelta(days=1)} 12:00",
+        "x1": f"{middle} 12:00",
+        "y0": 0,
+        "y1": 1,
+        "fillcolor": colour,
+        "line": {"width": 0},
+        "layer": "below",
+    }
+
+
+def _hours(episode: Episode) -> list[Any]:
+    return [episode.hours(day) for day in range(len(episode.dates))]
+
+
+def _is_weekend(date: str) -> bool:
+    return Date.fromisoformat(date).weekday() >= SATURDAY
+
+
+def _long(date: str) -> str:
+    day = Date.fromisoformat(date)
+    return f"{day:%A} {day.day} {day:%B}"
+
+
+def _short(date: str) -> str:
+    day = Date.fromisoformat(date)
+    return f"{day:%a} {day.day} {day:%b}"

@@ -1,0 +1,151 @@
+"""Tab Data: the episode as charts; a day chosen in one of them is chosen everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date as Date
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from metric_tracker_rl.engine.funnel import ORDERING_APP
+from openenv_kit.page import charts
+from openenv_kit.page.layout import chart, html
+from openenv_kit.page.markup import day_name, heading, table, text
+from openenv_kit.page.page import Page, View
+from openenv_kit.page.state import Visitor
+
+WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
+SATURDAY = 5
+
+
+def build(page: Page) -> None:
+    """Lay out the tab and wire it."""
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=300, scale=2):
+            html(heading("Days", "Click a day here or in any chart; the whole page follows."))
+            with gr.Row(elem_classes="mt-daynav"):
+                previous = gr.Button("← Previous day", size="sm", min_width=120)
+                following = gr.Button("Next day →", size="sm", min_width=120)
+            calendar = html(elem_id="mt-calendar")
+        with gr.Column(min_width=300, scale=3):
+            day_facts = html(elem_id="mt-day")
+    html(heading("Events per day", "Daily counts by stage. Weekends are shaded."))
+    counts = chart("counts")
+    html(heading("Conversion rates", "Each step in percent, and the two composites."))
+    rates = chart("rates")
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=300):
+            html(heading("Shape of the funnel", "The chosen day beside the median day."))
+            funnel = chart("funnel")
+        with gr.Column(min_width=300):
+            html(heading("Hours of the day", "The chosen day against the median hour."))
+            profile = chart("profile")
+    html(heading("Every hour of every day"))
+    names = [(charts.words(name), name) for name in ORDERING_APP.counts]
+    stage = gr.Dropdown(names, value=names[0][1], label="Stage shown by the hour")
+    heat = chart("heat")
+
+    hourly = View([profile, heat], _hourly)
+    page.views["hourly"] = hourly
+    page.views["day"] = View([calendar, day_facts, funnel, profile], _of_day)
+    page.views["data"] = View(
+        [calendar, day_facts, counts, rates, funnel, stage, *hourly.outputs], _everything
+    )
+
+    def wire() -> None:
+        # The large charts stay as they are: the page itself moves their mark.
+        shown = ["status", "day", "dates"]
+        page.on_bridge(page.bridge.pick_day, Visitor.select_day, shown)
+        page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=())
+        page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=())
+        page.on(
+            stage.input,
+            _select_stage,
+            [stage],
+            ["hourly"],
+            wait_on=[heat],
+            trigger_mode="always_last",
+        )
+
+    page.wiring.append(wire)
+
+
+def _everything(visitor: Visitor) -> Sequence[Any]:
+    episode, day = visitor.view.episode, visitor.day
+    findings = list(visitor.findings.values())
+    return [
+        calendar_html(visitor),
+        day_html(visitor),
+        charts.daily_counts(episode, day, findings),
+        charts.conversion_rates(episode, day, findings),
+        charts.funnel_shape(episode, day),
+        visitor.stage,
+        *_hourly(visitor),
+    ]
+
+
+def _of_day(visitor: Visitor) -> Sequence[Any]:
+    episode, day = visitor.view.episode, visitor.day
+    return [
+        calendar_html(visitor),
+        day_html(visitor),
+        charts.funnel_shape(episode, day),
+        charts.day_profile(episode, day, visitor.stage),
+    ]
+
+
+def _hourly(visitor: Visitor) -> Sequence[Any]:
+    episode, day, stage = visitor.view.episode, visitor.day, visitor.stage
+    return [charts.day_profile(episode, day, stage), charts.hourly_heat(episode, day, stage)]
+
+
+def _move(visitor: Visitor, days: int) -> None:
+    dates = visitor.view.episode.dates
+    at = visitor.view.episode.day_of[visitor.day] + days
+    visitor.select_day(dates[min(max(at, 0), len(dates) - 1)])
+
+
+def _select_stage(visitor: Visitor, stage: str) -> None:
+    if stage in visitor.view.episode.config.funnel_spec.counts:
+        visitor.stage = stage
+
+
+def calendar_html(visitor: Visitor) -> str:
+    """The episode as weeks of buttons; a dot where a tool of the visitor flagged something."""
+    dates = visitor.view.episode.dates
+    flagged = {row["date"] for row in visitor.findings.values()}
+    blank = "<span></span>" * Date.fromisoformat(dates[0]).weekday()
+    head = "".join(f"<b>{name}</b>" for name in WEEKDAYS)
+    days = "".join(_day_button(date, date == visitor.day, date in flagged) for date in dates)
+    return f'<div class="mt-calendar" role="group" aria-label="Days">{head}{blank}{days}</div>'
+
+
+def _day_button(date: str, chosen: bool, flagged: bool) -> str:
+    day = Date.fromisoformat(date)
+    style = " weekend" if day.weekday() >= SATURDAY else ""
+    style += " flagged" if flagged else ""
+    hint = f"{day_name(date)}{', flagged by your tools' if flagged else ''}"
+    return (
+        f'<button type="button" class="mt-day{style}" data-mt="pick_day" data-value="{date}" '
+        f'aria-pressed="{str(chosen).lower()}" aria-label="{hint}" title="{hint}">'
+        f"{day.day}</button>"
+    )
+
+
+def day_html(visitor: Visitor) -> str:
+    """Every daily metric of the chosen day beside its median."""
+    episode = visitor.view.episode
+    series, index = episode.series, episode.day_of[visitor.day]
+    names = [*episode.config.funnel_spec.metrics, "daytime_share"]
+    lines = []
+    for column, name in enumerate(names):
+        value, base = series.rows[index][column], series.baseline_row[column]
+        change = (value - base) / base if base else 0.0
+        lines.append([escape(charts.words(name)), text(value), text(base), f"{change:+.1%}"])
+    day = Date.fromisoformat(visitor.day)
+    title = f"{day:%A} {day.day} {day:%B %Y}"
+    return f'<h3 class="mt-daytitle">{title}</h3>' + table(
+        ["metric", "value", "median", "difference"], lines, numbers=(1, 2, 3)
+    )

@@ -1,0 +1,246 @@
+"""Tab Episode: choose a named task or build an episode, and read its card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
+from metric_tracker_rl.engine.levels import DENSITIES, LEVELS
+from metric_tracker_rl.engine.rules import (
+    DEFAULT_MAX_STEPS,
+    MAX_STEPS_LIMIT,
+    MAX_SUBMISSIONS_LIMIT,
+    EpisodeView,
+)
+from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, TASKS
+from metric_tracker_rl.engine.vocabulary import DIRECTIONS
+from openenv_kit.errors import InvalidValueError
+from openenv_kit.page.layout import fixed, html
+from openenv_kit.page.markup import day_name, facts, heading, note, table, text
+from openenv_kit.page.page import Page, View
+from openenv_kit.page.state import Visitor
+
+EVERYTHING = ("status", "episode", "data", "dates", "result", "log", "report", "score", "watch")
+"""Views of an episode; a new one changes them all."""
+CUSTOM_COLUMNS = ("metric", "date", "stddev_factor", "direction")
+AUTO = "by density"
+ADDED = "added to the planned ones"
+INSTEAD = "instead of the planned ones"
+
+
+def build(page: Page) -> None:
+    """Lay out the tab and wire it."""
+    html(
+        heading(
+            "Choose an episode", "Four or eight weeks of a product funnel with hidden anomalies."
+        )
+    )
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=300):
+            task = gr.Radio(
+                [(_task_label(name), name) for name in TASKS],
+                value=DEFAULT_TASK_ID,
+                label="Named task",
+                elem_classes="mt-tasks",
+            )
+            start = gr.Button("Start this task", variant="primary", elem_id="mt-start")
+            with gr.Accordion("Build your own", open=False, elem_classes="mt-fold"):
+                inputs, build_button = _custom_form()
+        with gr.Column(min_width=300):
+            card = html()
+    page.views["episode"] = View([card], lambda visitor: [card_html(visitor)])
+    shown = [*EVERYTHING, *(["debug"] if page.debug else [])]
+
+    def wire() -> None:
+        page.on(start.click, _start_task, [task], shown, wait_on=[card], opens=True)
+        page.on(build_button.click, _start_custom, inputs, shown, wait_on=[card], opens=True)
+
+    page.wiring.append(wire)
+
+
+def _custom_form() -> tuple[list[Any], gr.Button]:
+    with gr.Row():
+        seed = gr.Textbox("11", label="Seed", info="0 to 2^64 − 1; the same seed, the same data")
+        family = gr.Dropdown(list(SCENARIO_FAMILIES), value="mixed", label="Family")
+    with gr.Row():
+        difficulty = gr.Dropdown(list(LEVELS), value="easy", label="Difficulty")
+        density = gr.Dropdown(list(DENSITIES), value="low", label="Density")
+        most = max(level.max_anomalies for level in LEVELS.values())
+        counts = [AUTO, *(str(number) for number in range(most + 1))]
+        count = gr.Dropdown(counts, value=AUTO, label="Anomalies")
+    with gr.Row():
+        steps = gr.Number(
+            DEFAULT_MAX_STEPS,
+            label="Most steps",
+            info=f"1 to {MAX_STEPS_LIMIT}; empty for {DEFAULT_MAX_STEPS}",
+        )
+        submissions = gr.Number(
+            1, label="Most submissions", info=f"1 to {MAX_SUBMISSIONS_LIMIT}; empty for 1"
+        )
+    html(
+        '<p class="mt-hint">Custom anomalies set a metric to median ± factor × its standard '
+        "deviation on a date. Leave the table empty for planned anomalies only. Directions: "
+        f"{', '.join(DIRECTIONS)}. The seed decides which dates the episode has.</p>"
+    )
+    custom = gr.Dataframe(
+        [[""] * len(CUSTOM_COLUMNS)],
+        headers=list(CUSTOM_COLUMNS),
+        datatype="str",
+        type="array",
+        interactive=True,
+        row_count=1,
+        column_count=fixed(len(CUSTOM_COLUMNS)),
+        label="Custom anomalies",
+        elem_classes="mt-edit",
+        elem_id="mt-custom",
+    )
+    place = gr.Radio([ADDED, INSTEAD], value=ADDED, label="Custom anomalies are")
+    button = gr.Button("Start custom episode", variant="primary", elem_id="mt-start-custom")
+    return [seed, family, difficulty, density, count, steps, submissions, custom, place], button
+
+
+def _start_task(visitor: Visitor, task: str) -> None:
+    visitor.start(task_id=task)
+
+
+def _start_custom(
+    visitor: Visitor,
+    seed: str,
+    family: str,
+    difficulty: str,
+    density: str,
+    count: str,
+    steps: float | None,
+    submissions: float | None,
+    custom: Sequence[Sequence[Any]],
+    place: str,
+) -> None:
+    anomalies = custom_anomalies(custom)
+    planned = None if count == AUTO else _whole("anomaly_count", count)
+    if anomalies and place == INSTEAD:
+        planned = None
+    elif anomalies and planned is None:  # left out, the engine would plan none beside them
+        planned = DENSITIES[density]
+    visitor.start(
+        seed=_whole("seed", seed),
+        scenario_family=family,
+        difficulty=difficulty,
+        anomaly_density=density,
+        anomaly_count=planned,
+        anomalies=anomalies or None,
+        max_steps=steps,
+        max_submissions=submissions,
+    )
+
+
+def custom_anomalies(table: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+    """Reset arguments from the table's lines; wholly empty lines are skipped.
+
+    Raises:
+        InvalidValueError: a factor that is no number.
+    """
+    anomalies = []
+    for cells in table:
+        texts = ["" if cell is None else str(cell).strip() for cell in cells]
+        metric, date, factor, direction = [*texts, *[""] * len(CUSTOM_COLUMNS)][
+            : len(CUSTOM_COLUMNS)
+        ]
+        if not any((metric, date, factor, direction)):
+            continue
+        entry: dict[str, Any] = {"metric_name": metric, "date": date}
+        if factor:
+            entry["stddev_factor"] = _number("stddev_factor", factor)
+        if direction:
+            entry["direction"] = direction
+        anomalies.append(entry)
+    return anomalies
+
+
+def card_html(visitor: Visitor) -> str:
+    """What a player is told about the episode: task, dates, thresholds, policy."""
+    view = visitor.view
+    config = view.config
+    problem = note(visitor.problem, "bad")
+    top = (
+        f'<p class="mt-eyebrow">{escape(visitor.session.task_id)}</p>'
+        f"<h3>{text(config['anomaly_count'])} expected row(s) in {config['days']} days</h3>"
+        f"<p>{day_name(config['start_date'])} to {day_name(config['end_date'])} "
+        f"<code>{config['start_date']} … {config['end_date']}</code></p>"
+    )
+    chosen = facts(
+        {
+            "difficulty": config["difficulty"],
+            "family": config["scenario_family"],
+            "density": config["anomaly_density"],
+            "most steps": config["max_steps"],
+            "most submissions": config["max_submissions"],
+            "generator version": config["generator_version"],
+        }
+    )
+    limits = table(
+        ["deviation from the median", "reported from"],
+        [
+            [escape(name.replace("_", " ")), _limit(name, v)]
+            for name, v in config["thresholds"].items()
+        ],
+        "Reporting thresholds",
+        numbers=(1,),
+    )
+    policy = _policy(view)
+    body = f"{problem}{top}{chosen}{limits}{policy}{_applied(view)}"
+    return f'<section class="mt-card" id="mt-card">{body}</section>'
+
+
+def _policy(view: EpisodeView) -> str:
+    return (
+        "<details><summary>The reporting policy in words</summary>"
+        f"<p>{escape(view.policy)}</p></details>"
+    )
+
+
+def _applied(view: EpisodeView) -> str:
+    """What custom anomalies did to the data; the visitor asked for them, so they may know."""
+    applied = view.episode.applied
+    if not applied:
+        return ""
+    columns = (
+        "date",
+        "metric_name",
+        "direction",
+        "pre_applied_value",
+        "target_value",
+        "actual_value",
+    )
+    return table(
+        columns,
+        [[text(entry[name]) for name in columns] for entry in applied],
+        "Custom anomalies as applied",
+        numbers=(3, 4, 5),
+    )
+
+
+def _limit(name: str, value: float) -> str:
+    return f"{value:.2f}" if name.endswith("absolute") else f"{value:.0%}"
+
+
+def _task_label(name: str) -> str:
+    task = TASKS[name]
+    return f"{name.replace('_', ' ')} · {task.difficulty}, {task.anomaly_count} anomalies"
+
+
+def _whole(name: str, value: object) -> int:
+    digits = str(value).strip()
+    if digits.isascii() and digits.isdigit() and len(digits) <= 20:
+        return int(digits)
+    raise InvalidValueError(name, value, "a whole number from 0")
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise InvalidValueError(name, value, "a number") from None

@@ -1,0 +1,235 @@
+"""Watching a model behind an OpenAI-compatible endpoint play, with the agent that ships here.
+
+The model plays in a thread of its own and waits for the visitor: it is never more than a move
+ahead, so that nobody pays for moves that nobody watches. Its key lives in the settings of this
+play alone and ends with it; replies reach the page with the key cut out of them, and what the
+endpoint says about a failure does not reach it at all. Only so many models play at once, and one
+that nobody watches any more is stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from openenv_kit.errors import ConfigurationError, InvalidValueError, KitError, ModelError
+from openenv_kit.page.visitor_client import VisitorClient, endpoint_url
+from openenv_kit.page.watching import MAX_FRAMES, Frame, Playback, open_session
+from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.settings import settings as server_settings
+from openenv_kit.serving.wire import WireAction
+
+AHEAD = 1
+"""Moves that a model may be ahead of the visitor."""
+POLL_S = 0.05
+TIMEOUT_S = 120.0
+MAX_ROUNDS = 32
+MAX_TEXT = 1024
+"""Longest key and model name, in characters."""
+PATIENCE_S = 600.0
+"""How long a model waits for a visitor who does not look at its next move."""
+
+logger = logging.getLogger("metric_tracker.web")
+
+
+class Seats:
+    """Counts the models that play at once; each of them is a thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    def take(self, most: int) -> None:
+        """Take a seat.
+
+        Raises:
+            ConfigurationError: all are taken.
+        """
+        with self._lock:
+            if self._taken >= most:
+                raise ConfigurationError(
+                    f"{most} model(s) are being watched on this server, the most at once; try "
+                    "again in a few minutes."
+                )
+            self._taken += 1
+
+    def leave(self) -> None:
+        """Give a seat back."""
+        with self._lock:
+            self._taken -= 1
+
+
+SEATS = Seats()
+
+
+class ModelPlayback(Playback):
+    """A model's play; frames arrive when the model has made its move.
+
+    Args:
+        settings: of the agent, with key, endpoint and model.
+        reset: arguments that make the episode.
+
+    Raises:
+        ConfigurationError: the reset makes no episode, or too many models are being watched.
+    """
+
+    def __init__(self, settings: Any, reset: Mapping[str, Any]) -> None:
+        SEATS.take(server_settings().max_watched_models)
+        try:
+            _, view = open_session(reset)
+            self._environment = MetricTrackerRlEnvironment(debug=False)
+            opening = self._environment.reset(**reset).model_dump(mode="json")
+            super().__init__(str(settings.model), view, iter([Frame({}, opening)]))
+            self._settings = settings
+            self._opening = opening
+            self._words = ""
+            self._loop = asyncio.new_event_loop()
+            self._task: asyncio.Task[None] | None = None
+            self._thread = threading.Thread(target=self._play_in_thread, daemon=True)
+            self._thread.start()
+        except BaseException:
+            SEATS.leave()
+            raise
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are moves to come, and the visitor is to be shown them."""
+        return not self.finished and (self.hurried or self.at == len(self.frames) - 1)
+
+    def advance(self) -> None:
+        """Look at the next frame if the model has made it."""
+        if self.at + 1 < len(self.frames):
+            self.at += 1
+
+    def run_to_end(self) -> None:
+        """Let the model play on without waiting for the visitor, who follows its last move."""
+        self.hurried = True
+
+    def go(self, index: int) -> None:
+        """Look at a frame; from then on the model waits for the visitor again."""
+        self.hurried = False
+        super().go(index)
+
+    def close(self) -> None:
+        """Stop the model."""
+        self.finished = True
+        task = self._task
+        if task is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(task.cancel)
+
+    async def step(self, action: Mapping[str, Any]) -> dict[str, Any]:
+        """One step, when the visitor is near enough; what the agent calls its connection."""
+        began = time.monotonic()
+        while not self.hurried and len(self.frames) - 1 - self.at > AHEAD:
+            if time.monotonic() - began > PATIENCE_S:
+                raise ModelError("The model was stopped: nobody looked at its moves any more.")
+            await asyncio.sleep(POLL_S)
+        played = _sendable(action)
+        observation = self._environment.step(WireAction.model_validate(played))
+        answer: dict[str, Any] = observation.model_dump(mode="json")
+        self._append(Frame(played, answer, words=self._take_words()))
+        return answer
+
+    def heard(self, words: str, calls: int) -> None:
+        """Keep what the model said for its next move; shown at once if it makes none."""
+        self._words = words
+        if words and not calls:
+            self._append(Frame({}, {"status": "said"}, words=self._take_words()))
+
+    def refused(self, name: str, arguments: object, problem: str) -> None:
+        """Show a call that could not be made into an action, as the model made it."""
+        call = {"analysis_method": name or "unnamed", "analysis_args": arguments}
+        said = {"status": "error", "message": problem}
+        self._append(Frame(call, said, words=self._take_words()))
+
+    def _append(self, frame: Frame) -> None:
+        if len(self.frames) >= MAX_FRAMES:
+            raise ModelError(f"The model was stopped after {MAX_FRAMES} calls.")
+        self.frames.append(frame)
+
+    def _take_words(self) -> str:
+        """What the model said last, for the first move that it made with it."""
+        words, self._words = self._words, ""
+        return words
+
+    def _play_in_thread(self) -> None:
+        try:
+            asyncio.set_event_loop(self._loop)
+            self._task = self._loop.create_task(self._play())
+            self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            pass
+        except Exception:
+            logger.exception("a watched model's play broke off")
+            self.remark = "The play broke off through a fault of this server, not of the model."
+        finally:
+            self.finished = True
+            self._loop.close()
+            SEATS.leave()
+
+    async def _play(self) -> None:
+        from openenv_kit.agent.model_player import ModelPlayer
+        from openenv_kit.page.model_table import WatchedTable, without_settings
+        from openenv_kit.page.visitor_endpoint import VisitorEndpoint
+
+        player = ModelPlayer(self._settings, VisitorEndpoint(self._settings, self._client()))
+        table = WatchedTable(self, self._opening)
+        try:
+            await player.play(table)
+            self.remark = without_settings(table.note)
+        except KitError as problem:
+            self.remark = without_settings(str(problem))
+        finally:
+            await player.close()
+            self._settings = None
+
+    def _client(self) -> VisitorClient:
+        allow_private = server_settings().private_endpoints
+        return VisitorClient(
+            endpoint_url(self._settings.api_base_url, allow_private=allow_private),
+            self._settings.api_key,
+            timeout_s=self._settings.model_timeout_s,
+            allow_private=allow_private,
+        )
+
+
+def model_settings(url: str, key: str, model: str) -> Any:
+    """The agent's settings for one visitor's endpoint.
+
+    Raises:
+        InvalidValueError: a key or a model is missing, or too long, or the endpoint is none.
+        ModelError: the endpoint's address is a private one.
+    """
+    from openenv_kit.agent.settings import Settings
+
+    key, model = key.strip(), model.strip()
+    if not key:
+        raise InvalidValueError("key", "", "the endpoint's key; any text where it needs none")
+    if not (key.isascii() and key.isprintable() and len(key) <= MAX_TEXT):
+        # Not echoed: it may be a secret, pasted with something else.
+        raise InvalidValueError("key", "…", f"printable ASCII, at most {MAX_TEXT} characters")
+    if not model or len(model) > MAX_TEXT:
+        raise InvalidValueError("model", model, "the model's name as the endpoint knows it")
+    allow_private = server_settings().private_endpoints
+    return Settings(
+        api_key=key,
+        key_variable="the key",
+        api_base_url=str(endpoint_url(url.strip(), allow_private=allow_private)),
+        model=model,
+        max_tool_rounds=MAX_ROUNDS,
+        model_timeout_s=TIMEOUT_S,
+        model_retries=1,
+        secrets=(key,),
+    )
+
+
+def _sendable(action: Mapping[str, Any]) -> dict[str, Any]:
+    """An action without halves of characters (lone surrogates), which no page can be sent."""
+    text = json.dumps(action, ensure_ascii=False).encode("utf-8", "replace")
+    sendable: dict[str, Any] = json.loads(text)
+    return sendable

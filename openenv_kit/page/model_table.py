@@ -1,0 +1,62 @@
+"""The agent's table, for a model that is watched: what it says and calls goes to the page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from openenv_kit.agent.connection import Observation
+from openenv_kit.agent.table import Event, Table
+from openenv_kit.environment import get_environment
+
+LIMIT = re.compile(r"[A-Z]+_[A-Z_]+ \((\d+)\)")
+SETTING = re.compile(r" \([A-Z]+_[A-Z_]+\)")
+
+
+class Watched(Protocol):
+    """What the table tells of a model's play."""
+
+    async def step(self, action: Mapping[str, Any]) -> Observation:
+        """Take one step of the environment."""
+
+    def heard(self, words: str, calls: int) -> None:
+        """The model answered."""
+
+    def refused(self, name: str, arguments: object, problem: str) -> None:
+        """A call could not be made into an action."""
+
+
+class _NoLines:
+    """Nothing is printed."""
+
+    def step(self, label: str, reward: float, done: bool, problem: str | None) -> None:
+        """Print no step."""
+
+
+class WatchedTable(Table):
+    """A table whose player is watched.
+
+    Args:
+        watched: the play on the page; its steps are the environment's.
+        opening: observation of the reset.
+    """
+
+    def __init__(self, watched: Watched, opening: Observation) -> None:
+        super().__init__(get_environment(), watched, _NoLines(), opening)  # type: ignore[arg-type]
+        self._watched = watched
+
+    def hear(self, answer: Event) -> None:
+        """Show what the model said."""
+        super().hear(answer)
+        self._watched.heard(answer.words, answer.calls)
+
+    def refuse(self, name: str, arguments: Mapping[str, Any] | str, problem: str) -> None:
+        """Show the call that was refused."""
+        super().refuse(name, arguments, problem)
+        self._watched.refused(name, arguments, without_settings(problem))
+
+
+def without_settings(text: str) -> str:
+    """A text without the names of settings, which nobody can change on the page."""
+    return SETTING.sub("", LIMIT.sub(r"\1 tokens", text))

@@ -1,0 +1,147 @@
+"""How the tabs are put together: views that show a visitor, and events that change one.
+
+Every handler gets its visitor from the session's state, so no handler can see another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from openenv_kit.errors import KitError
+from openenv_kit.page.state import Visitor
+
+Act = Callable[..., None]
+
+FORGOTTEN = (
+    "This page was left alone for too long, or the server was restarted, and its episode is "
+    "gone. Start another one on the Episode tab, or reload the page."
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """Components that show one side of a visitor's play.
+
+    Attributes:
+        outputs: the components.
+        show: their values, one for each, in the same order.
+    """
+
+    outputs: Sequence[Any]
+    show: Callable[[Visitor], Sequence[Any]]
+
+
+@dataclass
+class Page:
+    """What the tabs share while the page is built.
+
+    Attributes:
+        state: holds each session's visitor.
+        bridge: tells of clicks on charts and on buttons inside tables.
+        debug: whether this server shows answers.
+        views: by name; every tab adds its own.
+        wiring: called once all views are there.
+    """
+
+    state: gr.State
+    bridge: gr.HTML
+    debug: bool
+    views: dict[str, View] = field(default_factory=dict)
+    wiring: list[Callable[[], None]] = field(default_factory=list)
+
+    def on(
+        self,
+        trigger: Callable[..., Any],
+        act: Act,
+        inputs: Sequence[Any] = (),
+        show: Sequence[str] = (),
+        *,
+        wait_on: Sequence[Any] | None = None,
+        api_name: str | None = None,
+        opens: bool = False,
+        **options: Any,
+    ) -> Any:
+        """When the trigger fires, let `act` change the visitor and show some views again.
+
+        Args:
+            trigger: an event of a component, such as `button.click`.
+            act: takes the visitor and the inputs' values; an error of the package it raises
+                becomes the visitor's `problem`.
+            inputs: components whose values `act` takes.
+            show: names of the views that may have changed.
+            wait_on: where the wait shows; None for all outputs, empty for nowhere.
+            api_name: public name for Gradio's own clients; None keeps the event private.
+            opens: whether a visitor without an episode may do this.
+            options: passed on to Gradio.
+        """
+
+        def handle(visitor: Visitor, *values: Any) -> list[Any]:
+            if not (opens or api_name):
+                _expect_episode(visitor)
+            return self._handled(visitor, act, values, show)
+
+        return self._listen(trigger, handle, inputs, show, wait_on, api_name, options)
+
+    def on_bridge(
+        self, trigger: Callable[..., Any], act: Act, show: Sequence[str], **options: Any
+    ) -> Any:
+        """As `on`, for the bridge: `act` takes the visitor and the value of what was clicked.
+
+        Of clicks that come faster than they are answered the last one counts, unless
+        `trigger_mode` says otherwise; Gradio alone would drop all but the first.
+        """
+        options.setdefault("trigger_mode", "always_last")
+
+        def handle(visitor: Visitor, event: gr.EventData) -> list[Any]:
+            _expect_episode(visitor)
+            value = (event._data or {}).get("value")
+            return self._handled(visitor, act, (value,), show)
+
+        return self._listen(trigger, handle, (), show, (), None, options)
+
+    def _handled(
+        self, visitor: Visitor, act: Act, values: Sequence[Any], show: Sequence[str]
+    ) -> list[Any]:
+        with visitor.lock:
+            try:
+                visitor.problem = ""
+                act(visitor, *values)
+            except KitError as problem:
+                visitor.problem = str(problem)
+            shown = [value for name in show for value in self.views[name].show(visitor)]
+        return [visitor, *shown]
+
+    def _listen(
+        self,
+        trigger: Callable[..., Any],
+        handle: Callable[..., Any],
+        inputs: Sequence[Any],
+        show: Sequence[str],
+        wait_on: Sequence[Any] | None,
+        api_name: str | None,
+        options: dict[str, Any],
+    ) -> Any:
+        options.setdefault("concurrency_limit", None)
+        outputs = [self.state, *(out for name in show for out in self.views[name].outputs)]
+        if wait_on is not None:
+            options["show_progress"] = "full" if wait_on else "hidden"
+            if wait_on:
+                options["show_progress_on"] = list(wait_on)
+        return trigger(
+            handle,
+            inputs=[self.state, *inputs],
+            outputs=outputs,
+            api_name=api_name,
+            api_visibility="public" if api_name else "private",
+            **options,
+        )
+
+
+def _expect_episode(visitor: Visitor) -> None:
+    """Stop before a forgotten visitor goes on in an episode that is not theirs."""
+    if visitor.session.view is None:
+        raise gr.Error(FORGOTTEN, duration=None, title="Episode gone", print_exception=False)

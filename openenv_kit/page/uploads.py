@@ -1,0 +1,117 @@
+"""Uploaded recordings: a folder of their own, bounded, and nothing in it gets old.
+
+A recording is deleted once it is read. What is left over, because nobody opened it or the process
+died, is removed before the next upload.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from openenv_kit.errors import echo
+
+FOLDER_VARIABLE = "GRADIO_TEMP_DIR"
+MAX_AGE_S = 600.0
+MAX_BYTES = 64_000_000
+MAX_FILES = 256
+MAX_AT_ONCE = 4
+
+
+class Uploads:
+    """The folder that Gradio writes uploads to.
+
+    Args:
+        folder: is made if it is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._taking = 0
+
+    def has_room(self) -> bool:
+        """Whether one more upload may be taken; removes what is old first."""
+        self.sweep()
+        files = [each for each in self.folder.rglob("*") if each.is_file()]
+        return (
+            self._taking < MAX_AT_ONCE
+            and len(files) < MAX_FILES
+            and sum(_size(each) for each in files) < MAX_BYTES
+        )
+
+    @contextlib.contextmanager
+    def taking(self) -> Iterator[None]:
+        """While an upload is being written."""
+        self._taking += 1
+        try:
+            yield
+        finally:
+            self._taking -= 1
+
+    def sweep(self, max_age_s: float = MAX_AGE_S) -> None:
+        """Remove files that are older, and folders that are empty."""
+        limit = time.time() - max_age_s
+        for each in sorted(self.folder.rglob("*"), reverse=True):
+            # Another worker may have been faster, and a folder may not be empty.
+            with contextlib.suppress(OSError):
+                if each.lstat().st_mtime <= limit:
+                    each.rmdir() if each.is_dir() else each.unlink()
+
+    def holds(self, path: str) -> bool:
+        """Whether a path leads to a file that was uploaded."""
+        try:
+            real = Path(path).resolve()
+            return real.is_file() and real.is_relative_to(self.folder.resolve())
+        except (OSError, ValueError):
+            return False
+
+
+def own_folder() -> Path:
+    """This user's folder for uploads, which Gradio is told to use.
+
+    One folder for all processes of a user, so that a later one removes what a killed one left.
+    Where the owner chose a folder for Gradio it lies inside that one, because all that is in it
+    gets removed.
+    """
+    base = Path(os.environ.get(FOLDER_VARIABLE) or tempfile.gettempdir())
+    folder = base if base.name.startswith(_name()) else base / _name()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if folder.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        # Somebody else's folder of the same name: they could read recordings, or plant files.
+        folder = Path(tempfile.mkdtemp(prefix=f"{_name()}-"))
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    return folder
+
+
+def foreign_file(said: Any, uploads: Uploads) -> str | None:
+    """The first file in a request that is not one of the uploads, shortened for an error.
+
+    Gradio would fetch a file whose path is an address.
+    """
+    rest = [said]
+    while rest:
+        each = rest.pop()
+        if isinstance(each, dict):
+            if "path" in each and "meta" in each and not uploads.holds(str(each["path"])):
+                return echo(each["path"])
+            rest.extend(each.values())
+        elif isinstance(each, list):
+            rest.extend(each)
+    return None
+
+
+def _name() -> str:
+    return f"metric_tracker_uploads_{os.getuid()}"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,334 @@
+"""What requests to the page pass: how much each visitor may cost.
+
+Gradio keeps a session's state for an hour and its unread answers, about half a megabyte each, for
+the next two thousand sessions. Here every session is counted: only so many may exist, only so many
+of their answers may wait to be read, and who left makes room first.
+
+All of it runs on the event loop, so nothing is locked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from openenv_kit.page.uploads import Uploads, foreign_file
+
+WEB = "/web"
+API = "/gradio_api"
+JOIN, DATA, UPLOAD = f"{API}/queue/join", f"{API}/queue/data", f"{API}/upload"
+HEARTBEAT = f"{API}/heartbeat/"
+SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+MAX_UNREAD_EACH = 16
+MAX_UNREAD = 192
+"""Answers of all visitors that wait to be read, or are being made."""
+READ_TIMEOUT_S = 60.0
+"""A visitor who takes longer to receive one answer is not there any more."""
+QUIET_S = 0.1
+"""Gradio hands out the answers that wait for a session without such a pause between them."""
+RETRY_AFTER_S = "10"
+COMPLETED = b'"msg":"process_completed"'
+CLOSED = b'"msg":"close_stream"'
+
+
+@dataclass(eq=False)
+class Seat:
+    """One visitor's place.
+
+    Attributes:
+        unread: answers that were asked for and have not been sent.
+        since: when the oldest of them was asked for, or when the visitor did something last.
+        streams: open connections for answers.
+        open: connections of any kind; a visitor with one is there.
+        leaving: the timer that forgets a visitor who left.
+    """
+
+    unread: int = 0
+    since: float = field(default_factory=time.monotonic)
+    streams: int = 0
+    open: int = 0
+    leaving: asyncio.TimerHandle | None = None
+
+
+class VisitorGate:
+    """Middleware around the app, for paths under /web.
+
+    Args:
+        app: what is behind it.
+        holder: Gradio's states of sessions.
+        uploads: where uploaded recordings lie.
+        max_visitors: sessions at once.
+        grace_s: how long a visitor without a connection is kept, in seconds.
+    """
+
+    def __init__(
+        self, app: ASGIApp, holder: Any, uploads: Uploads, max_visitors: int, grace_s: float
+    ) -> None:
+        self._app = app
+        self._holder = holder
+        # An event that was being handled while its session was forgotten makes a state again.
+        holder.capacity = 2 * max_visitors
+        self._uploads = uploads
+        self._max_visitors = max_visitors
+        self._grace_s = grace_s
+        self._seats: OrderedDict[str, Seat] = OrderedDict()
+        self._unread = 0
+        self._draining: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it here."""
+        path = _page_path(scope)
+        if path is None:
+            await self._app(scope, receive, send)
+        elif path == JOIN:
+            await self._join(scope, receive, send)
+        elif path == DATA or path.startswith(HEARTBEAT):
+            await self._connect(scope, receive, send, path)
+        elif path == UPLOAD:
+            await self._upload(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _read(receive)
+        refusal = _unfit(body, self._uploads)
+        if refusal is None:
+            session = orjson.loads(body)["session_hash"]
+            refusal = await self._make_room(session)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        seat = self._seats[session]
+        seat.since = time.monotonic() if seat.unread == 0 else seat.since
+        seat.unread += 1
+        self._unread += 1
+        status = 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, _again(body, receive), sending)
+        finally:
+            if status != 200:
+                self._read(seat, 1)
+
+    async def _make_room(self, session: str) -> JSONResponse | None:
+        """A seat for the session and room for one more answer; a refusal where there is none."""
+        seat = self._seats.get(session)
+        if seat is not None and seat.unread >= MAX_UNREAD_EACH:
+            return _refusal(429, f"{MAX_UNREAD_EACH} of your answers wait to be read.")
+        while self._unread >= MAX_UNREAD:
+            silent = [s for s, each in self._seats.items() if each.unread and not each.streams]
+            silent = [each for each in silent if each != session]
+            if not silent:
+                return _refusal(503, "The page has too much to do; try again in some seconds.")
+            await self._forget(min(silent, key=lambda each: self._seats[each].since))
+        return await self._seat(session)
+
+    async def _seat(self, session: str) -> JSONResponse | None:
+        """Give a session its seat, a new one where it has none; a refusal where all are taken."""
+        while session not in self._seats and len(self._seats) >= self._max_visitors:
+            gone = next((name for name, each in self._seats.items() if not each.open), None)
+            if gone is None:
+                return _refusal(
+                    503, f"The page has {self._max_visitors} visitors, the most at once."
+                )
+            await self._forget(gone)
+        self._seats.setdefault(session, Seat())
+        self._seats.move_to_end(session)
+        return None
+
+    async def _connect(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
+        """An open connection: for answers, or to show that the visitor is there."""
+        session = path.removeprefix(HEARTBEAT) if path != DATA else _session_in_query(scope)
+        if not SESSION.fullmatch(session):
+            await _refusal(400, "The session's name is not one that the page makes.")(
+                scope, receive, send
+            )
+            return
+        refusal = await self._seat(session)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        seat = self._seats[session]
+        seat.open += 1
+        seat.streams += path == DATA
+        if seat.leaving is not None:
+            seat.leaving.cancel()
+            seat.leaving = None
+
+        async def sending(message: Message) -> None:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                await send(message)
+            body = message.get("body", b"")
+            self._read(seat, seat.unread if CLOSED in body else body.count(COMPLETED))
+
+        try:
+            await self._app(scope, receive, sending)
+        except (TimeoutError, ClientDisconnect):
+            self._forget_later(session)
+        finally:
+            seat.open -= 1
+            seat.streams -= path == DATA
+            if not seat.open and self._seats.get(session) is seat:
+                self._leave(session, seat)
+
+    def _leave(self, session: str, seat: Seat) -> None:
+        """Forget a visitor a while after the last connection ended, unless they come back."""
+
+        def forget() -> None:
+            if self._seats.get(session) is seat and not seat.open:
+                self._forget_later(session)
+
+        seat.leaving = asyncio.get_running_loop().call_later(self._grace_s, forget)
+
+    def _forget_later(self, session: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._forget(session))
+        self._draining.add(task)
+        task.add_done_callback(self._draining.discard)
+
+    async def _forget(self, session: str) -> None:
+        """Free everything that is kept for a session."""
+        seat = self._seats.pop(session, None)
+        if seat is None:
+            return
+        if seat.leaving is not None:
+            seat.leaving.cancel()
+        if seat.unread:
+            await self._drain(session)
+        self._read(seat, seat.unread)
+        if session not in self._seats:
+            self._holder.delete_state(session)
+            self._holder.session_data.pop(session, None)
+            self._holder.time_last_used.pop(session, None)
+
+    async def _drain(self, session: str) -> None:
+        """Drop what waits for a session: events that were not begun, answers that were not read.
+
+        Gradio drops the events of a page that is gone when it is next asked for answers, and the
+        answers when the page goes while it waits for one more.
+        """
+        await self._ask_for_answers(session, gone=True)
+        await self._ask_for_answers(session, gone=False)
+
+    async def _ask_for_answers(self, session: str, *, gone: bool) -> None:
+        path = f"{WEB}{DATA}"
+        scope: Scope = {
+            "type": "http",
+            # From 2.4 on it is Gradio alone that asks whether the page is gone.
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": f"session_hash={session}".encode(),
+            "root_path": "",
+            "headers": [(b"host", b"localhost")],
+            "client": None,
+            "server": None,
+        }
+        sent = 0
+
+        async def receive() -> Message:
+            if not gone:
+                await asyncio.Event().wait()
+            return {"type": "http.disconnect"}
+
+        async def send(_: Message) -> None:
+            nonlocal sent
+            sent += 1
+
+        task = asyncio.ensure_future(self._app(scope, receive, send))
+        seen, began = 0, time.monotonic()
+        # It may take long until Gradio begins to answer; then what waits comes without a pause.
+        while not task.done() and (sent == 0 or sent != seen):
+            seen = sent
+            await asyncio.wait([task], timeout=QUIET_S)
+            if time.monotonic() - began > READ_TIMEOUT_S:
+                break
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # Gradio's for a session that it knows no more; there is none to drop
+
+    def _read(self, seat: Seat, answers: int) -> None:
+        read = min(answers, seat.unread)
+        seat.unread -= read
+        self._unread -= read
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._uploads.has_room():
+            refusal = _refusal(503, "Too many recordings are being opened; try again in a minute.")
+            await refusal(scope, receive, send)
+            return
+        with self._uploads.taking():
+            await self._app(scope, receive, send)
+
+
+def _page_path(scope: Scope) -> str | None:
+    """The path below /web, or None for a request to something else."""
+    if scope["type"] != "http":
+        return None
+    path: str = scope["path"].removeprefix(scope.get("root_path", "").rstrip("/"))
+    if path != WEB and not path.startswith(f"{WEB}/"):
+        return None
+    return path.removeprefix(WEB)
+
+
+def _session_in_query(scope: Scope) -> str:
+    return dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("session_hash", "")
+
+
+async def _read(receive: Receive) -> bytes:
+    """A body; the gate in front bounds its length."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """The body once more, then whatever comes."""
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receiving() -> Message:
+        return next(messages, None) or await receive()
+
+    return receiving
+
+
+def _unfit(body: bytes, uploads: Uploads) -> JSONResponse | None:
+    """The refusal of a body that the page would not send."""
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _refusal(400, "The body is not JSON.")
+    session = said.get("session_hash") if isinstance(said, dict) else None
+    if not isinstance(session, str) or not SESSION.fullmatch(session):
+        return _refusal(400, "The body names no session, or not one that the page makes.")
+    file = foreign_file(said, uploads)
+    if file is not None:
+        return _refusal(400, f"{file!r} was not uploaded to this page.")
+    return None
+
+
+def _refusal(status: int, detail: str) -> JSONResponse:
+    headers = {"retry-after": RETRY_AFTER_S} if status in (429, 503) else None
+    return JSONResponse({"detail": detail}, status, headers)

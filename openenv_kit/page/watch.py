@@ -1,0 +1,208 @@
+"""Tab Watch: see a scripted policy, a model or a recorded run play, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from metric_tracker_rl.engine.tasks import TASKS
+from metric_tracker_rl.policies import POLICIES, get_policy
+from openenv_kit.errors import ConfigurationError
+from openenv_kit.page import scenes
+from openenv_kit.page.layout import chart, html
+from openenv_kit.page.markup import heading, hint
+from openenv_kit.page.model import ModelPlayback, model_settings
+from openenv_kit.page.page import Page, View
+from openenv_kit.page.state import Visitor
+from openenv_kit.page.watching import Playback, recorded, runs_of, scripted
+
+SAME_EPISODE = "my episode"
+TICK_S = 0.7
+"""Pause between two steps while a player plays on its own."""
+
+
+def build(page: Page) -> None:
+    """Lay out the tab and wire it."""
+    html(heading("Watch somebody play", "They play an episode of their own; yours stays as it is."))
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=280, scale=1), gr.Tabs(elem_classes="mt-sources"):
+            with gr.Tab("Policy"):
+                policy = gr.Radio(
+                    [(f"{each.name}: {each.description}", name) for name, each in POLICIES.items()],
+                    value="reference",
+                    label="Scripted policy",
+                    elem_classes="mt-tasks",
+                )
+                episodes = [("The episode I am in", SAME_EPISODE), *((t, t) for t in TASKS)]
+                episode = gr.Dropdown(episodes, value=SAME_EPISODE, label="Episode")
+                seat = gr.Button("Watch", variant="primary", elem_id="mt-seat")
+            with gr.Tab("Model"):
+                url = gr.Textbox(
+                    "https://router.huggingface.co/v1", label="OpenAI-compatible endpoint"
+                )
+                model = gr.Textbox(label="Model", placeholder="name as the endpoint knows it")
+                key = gr.Textbox(
+                    label="Key",
+                    type="password",
+                    elem_id="mt-key",
+                    info="Kept for this visit only, never logged; leave empty to use it again",
+                )
+                arena = gr.Dropdown(episodes, value=SAME_EPISODE, label="Episode")
+                with gr.Row(elem_classes="mt-actions"):
+                    ask = gr.Button("Watch", variant="primary", elem_id="mt-ask")
+                    forget = gr.Button("Forget the key", elem_id="mt-forget")
+            with gr.Tab("Recording"):
+                html(
+                    hint(
+                        "A .jsonl file that `inference.py --record` wrote. It is played again here "
+                        "and compared with the recording; the file is not kept."
+                    )
+                )
+                upload = gr.UploadButton(
+                    "Open a recorded run", file_types=[".jsonl"], elem_id="mt-upload"
+                )
+                which = gr.Dropdown([], label="Run in the file", visible=False)
+        with gr.Column(min_width=300, scale=2, elem_classes="mt-watch"):
+            with gr.Row(elem_classes="mt-actions"):
+                back = gr.Button("← Back", size="sm", min_width=80, elem_id="mt-back")
+                step = gr.Button("Step →", size="sm", min_width=80, elem_id="mt-step")
+                play = gr.Button("Play", size="sm", min_width=80, elem_id="mt-play")
+                end = gr.Button("To the end", size="sm", min_width=100, elem_id="mt-end")
+            scrub = gr.Slider(0, 1, 0, step=1, label="Step", visible=False, elem_id="mt-scrub")
+            scene = html(elem_id="mt-scene")
+            counts = chart("watched-counts", visible=False)
+            rates = chart("watched-rates", visible=False)
+            frames = html(elem_id="mt-frames")
+    timer = gr.Timer(TICK_S, active=False)
+
+    page.views["watch"] = View([scene, frames, scrub, play, timer, counts, rates], scenes.show)
+    # The field is emptied once the key is taken, so that it is in no page and in no copy of one.
+    page.views["key"] = View([key], lambda _: [""])
+    page.views["runs"] = View([which], _run_choice)
+
+    def wire() -> None:
+        watch = ["watch"]
+        page.on(seat.click, _seat, [policy, episode], watch, wait_on=[scene])
+        asked = [url, key, model, arena]
+        page.on(ask.click, _seat_model, asked, ["watch", "key"], wait_on=[scene])
+        page.on(forget.click, _forget_key, (), ["status", "watch", "key"], wait_on=())
+        page.on(step.click, _step, (), watch, wait_on=())
+        page.on(back.click, _back, (), watch, wait_on=())
+        page.on(play.click, _toggle, (), watch, wait_on=())
+        page.on(end.click, _to_end, (), watch, wait_on=[scene])
+        page.on(timer.tick, _tick, (), watch, wait_on=(), trigger_mode="once")
+        page.on(scrub.input, _scrub, [scrub], watch, wait_on=(), trigger_mode="always_last")
+        page.on(upload.upload, _load, [upload], ["runs", "watch"], wait_on=[scene])
+        page.on(
+            which.input, _choose_run, [which], watch, wait_on=[scene], trigger_mode="always_last"
+        )
+        page.on_bridge(page.bridge.pick_frame, _jump, watch)
+
+    page.wiring.append(wire)
+
+
+def _seat(visitor: Visitor, policy: str, episode: str) -> None:
+    visitor.view  # noqa: B018 - makes sure that there is an episode
+    visitor.watch(scripted(get_policy(policy), _reset_of(visitor, episode)))
+
+
+def _seat_model(visitor: Visitor, url: str, key: str, model: str, episode: str) -> None:
+    """Watch a model; the key is kept for this visit, and for nothing else."""
+    visitor.view  # noqa: B018
+    url = (url or "").strip()
+    settings = model_settings(url, visitor.key_for(url, (key or "").strip()), model or "")
+    visitor.watch(ModelPlayback(settings, _reset_of(visitor, episode)))
+    visitor.playing = True
+
+
+def _forget_key(visitor: Visitor) -> None:
+    visitor.forget_key()
+    visitor.watch(None)
+    visitor.note = "The key is forgotten."
+
+
+def _reset_of(visitor: Visitor, episode: str) -> dict[str, Any]:
+    return dict(visitor.reset) if episode == SAME_EPISODE else {"task_id": episode}
+
+
+def _step(visitor: Visitor) -> None:
+    visitor.playing = False
+    _advance(visitor)
+
+
+def _advance(visitor: Visitor) -> None:
+    playback = _playback(visitor)
+    playback.advance()
+    if playback.finished and playback.at == len(playback.frames) - 1:
+        visitor.playing = False
+
+
+def _back(visitor: Visitor) -> None:
+    visitor.playing = False
+    playback = _playback(visitor)
+    playback.go(playback.at - 1)
+
+
+def _toggle(visitor: Visitor) -> None:
+    _playback(visitor)
+    visitor.playing = not visitor.playing
+
+
+def _tick(visitor: Visitor) -> None:
+    if visitor.playback and visitor.playback.hurried:
+        visitor.playback.catch_up()
+    elif visitor.playing:
+        _advance(visitor)
+
+
+def _to_end(visitor: Visitor) -> None:
+    visitor.playing = False
+    playback = _playback(visitor)
+    playback.run_to_end()
+    playback.catch_up()
+
+
+def _scrub(visitor: Visitor, at: float) -> None:
+    if visitor.playback:
+        visitor.playing = False
+        visitor.playback.go(int(at))
+
+
+def _jump(visitor: Visitor, at: object) -> None:
+    if str(at).isdigit():
+        _scrub(visitor, int(str(at)))
+
+
+def _load(visitor: Visitor, path: str | None) -> None:
+    if path is None:
+        return
+    visitor.runs = runs_of(Path(path))
+    visitor.watch(recorded(visitor.runs[0]))
+
+
+def _choose_run(visitor: Visitor, at: int) -> None:
+    if isinstance(at, int) and 0 <= at < len(visitor.runs):
+        visitor.watch(recorded(visitor.runs[at]))
+
+
+def _playback(visitor: Visitor) -> Playback:
+    if visitor.playback is None:
+        raise ConfigurationError(
+            "Nobody is playing yet: choose a policy and press Watch, or open a recorded run."
+        )
+    return visitor.playback
+
+
+def _run_choice(visitor: Visitor) -> list[Any]:
+    runs = visitor.runs
+    choices = [
+        (f"{at + 1}. {run.player}: {_episode_of(run.reset)}", at) for at, run in enumerate(runs)
+    ]
+    return [gr.update(choices=choices, value=0 if runs else None, visible=len(runs) > 1)]
+
+
+def _episode_of(reset: Mapping[str, Any]) -> str:
+    return str(reset.get("task_id") or f"seed {reset.get('seed', 'of the default task')}")

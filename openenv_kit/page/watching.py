@@ -1,0 +1,166 @@
+"""Watching somebody else play: a list of frames that grows as the player moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metric_tracker_rl.engine.rules import EpisodeView
+from metric_tracker_rl.engine.session import ERROR, EpisodeSession
+from metric_tracker_rl.policies import Policy
+from openenv_kit.errors import ConfigurationError, KitError
+from openenv_kit.play.driver import moves, observed
+from openenv_kit.play.recording import RecordedRun, RecordingError, read_runs, replay
+from openenv_kit.serving.framework import limit_rules
+from openenv_kit.serving.settings import MAX_RECORDING_BYTES
+
+MAX_FRAMES = 600
+"""More than an episode may have steps."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One moment of a play.
+
+    Attributes:
+        action: what the player did; empty for the reset.
+        observation: what was answered.
+        same: for a recorded run, whether the answer is the one that was recorded.
+        words: what the model said with it, or instead of doing anything.
+    """
+
+    action: Mapping[str, Any]
+    observation: Mapping[str, Any]
+    same: bool | None = None
+    words: str = ""
+
+
+class Playback:
+    """Frames of one play, and where the visitor is in them.
+
+    Args:
+        player: who plays, for people.
+        view: the episode that is played.
+        source: gives the frames, the reset's first; asked for one at a time.
+    """
+
+    def __init__(self, player: str, view: EpisodeView, source: Iterator[Frame]) -> None:
+        self.player = player
+        self.view = view
+        self.frames: list[Frame] = []
+        self.at = 0
+        self.finished = False
+        self.hurried = False
+        self.remark = ""
+        self._source = source
+        Playback.advance(self)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the player is thinking; scripted players and recordings never are."""
+        return False
+
+    @property
+    def frame(self) -> Frame:
+        """The frame that is looked at."""
+        return self.frames[self.at]
+
+    def advance(self) -> None:
+        """Look at the next frame; the player moves if it is not there yet."""
+        if self.at + 1 < len(self.frames):
+            self.at += 1
+            return
+        if self.finished:
+            return
+        frame = next(self._source, None)
+        if frame is None or len(self.frames) >= MAX_FRAMES:
+            self.finished = True
+            return
+        self.frames.append(frame)
+        self.at = len(self.frames) - 1
+        self.finished = bool(frame.observation.get("done"))
+
+    def catch_up(self) -> None:
+        """Look at the last frame there is."""
+        self.at = len(self.frames) - 1
+
+    def go(self, index: int) -> None:
+        """Look at a frame that is already there; beyond either end means that end."""
+        self.at = min(max(index, 0), len(self.frames) - 1)
+
+    def run_to_end(self) -> None:
+        """Let the player finish."""
+        while not self.finished:
+            self.advance()
+
+    def close(self) -> None:
+        """Nobody watches any more."""
+        self.finished = True
+
+
+def scripted(policy: Policy, reset: Mapping[str, Any]) -> Playback:
+    """A scripted policy on the episode that a reset makes, in a session of its own.
+
+    Raises:
+        ConfigurationError: the reset makes no episode.
+    """
+    reset = dict(reset)
+    limit_rules(reset)
+    session, view = open_session(reset)
+
+    def frames() -> Iterator[Frame]:
+        reply = session.reset(**reset)
+        yield Frame({}, observed(reply))
+        for action, answer in moves(session, policy, reply):
+            yield Frame(action, observed(answer))
+
+    return Playback(policy.name, view, frames())
+
+
+def recorded(run: RecordedRun) -> Playback:
+    """A recorded run, played again and held against the recording.
+
+    Raises:
+        RecordingError: the run's reset makes no episode, or a step is no action.
+    """
+    try:
+        limit_rules(dict(run.reset))
+        _, view = open_session({k: v for k, v in run.reset.items() if k != "episode_id"})
+        playback = Playback(str(run.player), view, (Frame(*each) for each in replay(run)))
+        playback.run_to_end()
+    except (TypeError, AttributeError, ValueError) as problem:
+        reason = str(problem) if isinstance(problem, KitError) else "no readable action"
+        raise RecordingError(f"The run cannot be played again: {reason}") from None
+    playback.go(0)
+    return playback
+
+
+def runs_of(path: Path) -> list[RecordedRun]:
+    """The runs of an uploaded file, which is deleted as soon as it is read.
+
+    Raises:
+        RecordingError: too large, or not a recording; says which line.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_RECORDING_BYTES:
+            raise RecordingError(f"The file has {size:,} bytes; allowed: {MAX_RECORDING_BYTES:,}.")
+        runs = read_runs(path)
+    except UnicodeDecodeError:
+        raise RecordingError("The file is not text in UTF-8.") from None
+    finally:
+        path.unlink(missing_ok=True)
+    if not runs:
+        raise RecordingError("The file holds no run.")
+    return runs
+
+
+def open_session(reset: Mapping[str, Any]) -> tuple[EpisodeSession, EpisodeView]:
+    """A session of its own; never in debug, because a player must not be told the answers."""
+    session = EpisodeSession()
+    reply = session.reset(**reset)
+    if reply.status == ERROR or session.view is None:
+        raise ConfigurationError(reply.message)
+    return session, session.view

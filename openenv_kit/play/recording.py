@@ -1,0 +1,222 @@
+"""Recorded runs: JSON Lines that replay bit for bit, because episodes are deterministic.
+
+One line an event. A file may hold several runs, one after the other:
+
+```
+{"event": "start", "format": "metric-tracker-run/1", "player": …, "reset": {…}, "versions": {…},
+ "digest": …}
+{"event": "step", "n": 1, "action": {…}, "status": …, "reward": 0.0, "done": false,
+ "digest": …, "bytes": 812, "elapsed_s": 0.004}
+{"event": "end", "score": 1.0, "steps": 9}
+```
+
+`reset` holds the arguments that make the episode again; a digest is the SHA-256 of what the
+reply said, so a replay elsewhere can be held against the original without storing replies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION, POLICY_VERSION
+from openenv_kit.errors import ConfigurationError
+from openenv_kit.play.driver import call_from, observed
+
+FORMAT = "metric-tracker-run/1"
+_UNSTABLE = ("task_id", "metadata")  # names of the play, not of the episode
+
+
+class RecordingError(ConfigurationError):
+    """A file that is not a recorded run, or one of another format."""
+
+
+def versions() -> dict[str, str]:
+    """The version numbers a run was made under."""
+    return {
+        "generator": GENERATOR_VERSION,
+        "policy": POLICY_VERSION,
+        "grader": GRADER_VERSION,
+    }
+
+
+@dataclass(frozen=True)
+class RecordedStep:
+    """One step of a recorded run."""
+
+    action: dict[str, Any]
+    status: str
+    reward: float
+    done: bool
+    digest: str
+    bytes: int = 0
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """One recorded run: what makes its episode, and what was done in it."""
+
+    player: str
+    reset: dict[str, Any]
+    versions: dict[str, str]
+    digest: str
+    steps: tuple[RecordedStep, ...] = ()
+    score: float | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class RunRecorder:
+    """Writes one run as it is played.
+
+    Args:
+        stream: text stream to write to.
+        player: name of the policy or model; never a key.
+        reset: the reset's arguments.
+        opening: the observation of the reset, as a mapping.
+        extra: anything else worth keeping in the first line.
+    """
+
+    def __init__(
+        self,
+        stream: IO[str],
+        player: str,
+        reset: Mapping[str, Any],
+        opening: Mapping[str, Any],
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._stream = stream
+        self._steps = 0
+        self._write(
+            event="start",
+            format=FORMAT,
+            player=player,
+            reset=dict(reset),
+            versions=versions(),
+            digest=digest_of(opening),
+            extra=dict(extra or {}),
+        )
+
+    def step(
+        self, action: Mapping[str, Any], observation: Mapping[str, Any], elapsed_s: float = 0.0
+    ) -> None:
+        """Record an action and what was answered."""
+        self._steps += 1
+        self._write(
+            event="step",
+            n=self._steps,
+            action=dict(action),
+            status=observation.get("status", ""),
+            reward=observation.get("reward") or 0.0,
+            done=bool(observation.get("done")),
+            digest=digest_of(observation),
+            bytes=len(canonical(observation).encode()),
+            elapsed_s=round(elapsed_s, 6),
+        )
+
+    def end(self, score: float) -> None:
+        """Record the final score."""
+        self._write(event="end", score=score, steps=self._steps)
+
+    def _write(self, **event: Any) -> None:
+        self._stream.write(json.dumps(event, separators=(",", ":")) + "\n")
+        self._stream.flush()
+
+
+def canonical(observation: Mapping[str, Any]) -> str:
+    """Compact JSON of everything an observation says; empty fields say nothing."""
+    said = {
+        name: _plain(value)
+        for name, value in observation.items()
+        if name not in _UNSTABLE and _plain(value)
+    }
+    return json.dumps(said, sort_keys=True, separators=(",", ":"))
+
+
+def digest_of(observation: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical form, in hexadecimal."""
+    return hashlib.sha256(canonical(observation).encode()).hexdigest()
+
+
+def read_runs(path: Path | str) -> list[RecordedRun]:
+    """All runs of a file.
+
+    Raises:
+        RecordingError: not a recording, or one of another format; names the line.
+    """
+    runs: list[RecordedRun] = []
+    for number, event in _events(Path(path)):
+        kind = event.get("event")
+        try:
+            if kind == "start":
+                if event["format"] != FORMAT:
+                    raise RecordingError(
+                        f"line {number}: format {event['format']!r}; allowed: {FORMAT!r}."
+                    )
+                runs.append(
+                    RecordedRun(
+                        event["player"],
+                        event["reset"],
+                        event["versions"],
+                        event["digest"],
+                        extra=event.get("extra", {}),
+                    )
+                )
+            elif kind == "step":
+                runs[-1] = _with(runs[-1], event)
+            elif kind == "end":
+                runs[-1] = RecordedRun(**{**vars(runs[-1]), "score": event["score"]})
+            else:
+                raise RecordingError(f"line {number}: unknown event {kind!r}.")
+        except (KeyError, IndexError, TypeError):
+            raise RecordingError(f"line {number}: not a line of a recorded run.") from None
+    return runs
+
+
+def replay(run: RecordedRun) -> Iterator[tuple[dict[str, Any], dict[str, Any], bool]]:
+    """Play a run again in process.
+
+    Yields:
+        (action, observation, same) of the reset (with an empty action) and of each step;
+        `same` says whether the reply's digest is the recorded one.
+    """
+    session = EpisodeSession()
+    reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
+    opening = observed(session.reset(**reset))
+    yield {}, opening, digest_of(opening) == run.digest
+    for step in run.steps:
+        answer = observed(session.step(call_from(step.action)))
+        yield step.action, answer, digest_of(answer) == step.digest
+
+
+def _with(run: RecordedRun, event: Mapping[str, Any]) -> RecordedRun:
+    names = RecordedStep.__dataclass_fields__
+    step = RecordedStep(**{name: event[name] for name in names})
+    return RecordedRun(**{**vars(run), "steps": (*run.steps, step)})
+
+
+def _events(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                event = json.loads(line)
+            except json.JSONDecodeError:
+                raise RecordingError(f"line {number}: not JSON.") from None
+            if not isinstance(event, dict):
+                raise RecordingError(f"line {number}: not a JSON object.")
+            yield number, event
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value

@@ -1,0 +1,126 @@
+"""Recorded runs graded again by the grader of today, and what many runs of a player come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import comb, fsum
+
+from openenv_kit.play.recording import RecordedRun, RecordingError, replay, versions
+
+PASS_POWERS = (1, 4, 8)
+"""Values of k that pass^k is reported for."""
+
+
+@dataclass(frozen=True)
+class Regraded:
+    """One recorded run, played again.
+
+    Attributes:
+        run: the recording.
+        score: score of the same actions under the grader of today.
+        same: whether every reply is the recorded one, byte for byte.
+        first_difference: number of the first step whose reply differs; 0 is the reset.
+        tool_calls: analysis steps.
+        reply_bytes: bytes of all replies to steps, in canonical form.
+    """
+
+    run: RecordedRun
+    score: float
+    same: bool
+    first_difference: int | None
+    tool_calls: int
+    reply_bytes: int
+
+    @property
+    def episode(self) -> str:
+        """What tells the run's episode from others: its reset, without what plays no part.
+
+        Feedback comes when the play is over, so runs with and without it are of one episode.
+        """
+        apart = ("episode_id", "feedback")
+        return repr(sorted((k, repr(v)) for k, v in self.run.reset.items() if k not in apart))
+
+
+def regrade(run: RecordedRun) -> Regraded:
+    """Play a recorded run again and grade it anew.
+
+    Raises:
+        RecordingError: it was made under another generator or policy, so its episode does
+            not exist any more and no score of it would mean anything.
+    """
+    now = versions()
+    for name in ("generator", "policy"):
+        if run.versions.get(name) != now[name]:
+            raise RecordingError(
+                f"The run was made under {name} version {run.versions.get(name)!r}; "
+                f"this is {now[name]!r}. Replay it with the release that recorded it."
+            )
+    score, difference, calls = 0.0, None, 0
+    for number, (action, observation, same) in enumerate(replay(run)):
+        if not same and difference is None:
+            difference = number
+        score = max(score, observation.get("reward") or 0.0)
+        calls += action.get("analysis_method") is not None
+    total = sum(step.bytes for step in run.steps)
+    return Regraded(run, score, difference is None, difference, calls, total)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a player's runs come to under one set of versions.
+
+    Attributes:
+        runs, episodes: how many runs, over how many different episodes.
+        mean: mean score.
+        passes: by k, the chance that k runs of an episode are all perfect; None where no
+            episode has k runs.
+        tool_calls, reply_bytes: means over runs.
+    """
+
+    player: str
+    versions: tuple[tuple[str, str], ...]
+    runs: int
+    episodes: int
+    mean: float
+    passes: tuple[tuple[int, float | None], ...]
+    tool_calls: float
+    reply_bytes: float
+
+
+def summaries(regraded: Iterable[Regraded]) -> list[Summary]:
+    """One summary per player and set of versions; versions are never mixed."""
+    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[Regraded]] = {}
+    for each in regraded:
+        key = (each.run.player, tuple(sorted(each.run.versions.items())))
+        groups.setdefault(key, []).append(each)
+    return [_summary(player, made_with, group) for (player, made_with), group in groups.items()]
+
+
+def pass_hat_k(perfect: Sequence[bool], k: int) -> float | None:
+    """Unbiased estimate of the chance that k runs are all perfect; None with fewer than k."""
+    if not 1 <= k <= len(perfect):
+        return None
+    return comb(sum(perfect), k) / comb(len(perfect), k)
+
+
+def _summary(
+    player: str, made_with: tuple[tuple[str, str], ...], group: Sequence[Regraded]
+) -> Summary:
+    episodes: dict[str, list[bool]] = {}
+    for each in group:
+        episodes.setdefault(each.episode, []).append(each.score == 1.0)
+    passes: list[tuple[int, float | None]] = []
+    for k in PASS_POWERS:
+        known = [p for runs in episodes.values() if (p := pass_hat_k(runs, k)) is not None]
+        passes.append((k, fsum(known) / len(known) if known else None))
+    return Summary(
+        player=player,
+        versions=made_with,
+        runs=len(group),
+        episodes=len(episodes),
+        mean=fsum(each.score for each in group) / len(group),
+        passes=tuple(passes),
+        tool_calls=sum(each.tool_calls for each in group) / len(group),
+        reply_bytes=sum(each.reply_bytes for each in group) / len(group),
+    )

@@ -1,0 +1,220 @@
+"""What a connection may cost: time to send a request, replies left unread, descriptors.
+
+`Connection` stands between asyncio and uvicorn's protocols. It uses only what asyncio's protocols
+and transports promise, so it works with any uvicorn and any of its HTTP and WebSocket parsers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from openenv_kit.serving import metrics
+
+STATE_KEY = "connection"
+"""Where a scope's `state` holds the connection that it came in on."""
+
+CHUNK = 4096
+"""Bytes handed to a parser at once: thousands of tiny frames must not hold up everybody else."""
+
+
+class Connections:
+    """The connections of one worker.
+
+    Args:
+        limit: connections at once; at the limit, the one that has waited longest without a
+            request makes room for a new one.
+        timeout_s: seconds for a request's headers, and for a client to read on while replies
+            wait for it.
+    """
+
+    def __init__(self, limit: int, timeout_s: float) -> None:
+        self.limit = limit
+        self.timeout_s = timeout_s
+        self.open: set[Connection] = set()
+        self.waiting: dict[Connection, None] = {}
+
+    def add(self, connection: Connection) -> None:
+        """A connection was opened."""
+        self.open.add(connection)
+        if len(self.open) > self.limit:
+            metrics.ERRORS.labels("connections").inc()
+            next(iter(self.waiting), connection).abort()
+
+    def remove(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self.open.discard(connection)
+        self.waiting.pop(connection, None)
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection, with uvicorn's protocol inside.
+
+    Args:
+        connections: those of this worker.
+        config, server_state, app_state, _loop: what uvicorn gives every protocol.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        config: Any,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        make: Any = AutoHTTPProtocol
+        state = {**app_state, STATE_KEY: self}
+        self.inner: Any = make(config, server_state, state, _loop)
+        self._connections = connections
+        self._loop = _loop or asyncio.get_running_loop()
+        self._transport: Any = None
+        self._requests = 0
+        self._timer: asyncio.TimerHandle | None = None  # no request yet
+        self._stall: asyncio.TimerHandle | None = None  # replies left unread
+        self._held: list[bytes] = []  # read, but not wanted by the parser yet
+        self._delivery: asyncio.Handle | None = None
+        self._inner_paused = self._reading_paused = False
+
+    # What the application reports.
+
+    def request_started(self) -> None:
+        """A request's headers are complete, and it is being answered."""
+        self._requests += 1
+        self._connections.waiting.pop(self, None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def request_ended(self) -> None:
+        """A request was answered, or a WebSocket was closed."""
+        self._requests -= 1
+        if not self._requests and self in self._connections.open:
+            self._await_request()
+
+    def abort(self) -> None:
+        """Close without a word, discarding what was not sent."""
+        self._connections.remove(self)
+        self._transport.abort()
+
+    # What asyncio reports.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self.inner.connection_made(_Transport(transport, self))
+        self._connections.add(self)
+        if not self._transport.is_closing():
+            self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.remove(self)
+        for handle in (self._timer, self._stall, self._delivery):
+            if handle is not None:
+                handle.cancel()
+        self._held.clear()
+        self.inner.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._inner_paused or self._held or self._stall is not None or len(data) > CHUNK:
+            self._held += [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
+            self._pause_reading()
+            self._deliver_soon()
+        else:
+            self.inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self.inner.eof_received()
+
+    def pause_writing(self) -> None:
+        unread = self._transport.get_write_buffer_size()
+        self._stall = self._loop.call_later(self._connections.timeout_s, self._stalled, unread)
+        self.inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        self.inner.resume_writing()
+        self._deliver_soon()
+
+    # What the protocol inside asks of its transport.
+
+    def pause(self) -> None:
+        """The parser wants no more for now.
+
+        Reading itself pauses only when more arrives: uvicorn pauses after every WebSocket
+        message and resumes when it was taken, which would be two system calls for each step of
+        a client that waits for its replies anyway.
+        """
+        self._inner_paused = True
+
+    def resume(self) -> None:
+        """The parser wants more."""
+        self._inner_paused = False
+        self._deliver_soon()
+
+    def _deliver_soon(self) -> None:
+        if self._held and self._delivery is None:
+            self._delivery = self._loop.call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        self._delivery = None
+        if self._inner_paused or self._stall is not None or self._transport.is_closing():
+            return
+        self.inner.data_received(self._held.pop(0))
+        if self._held:
+            self._deliver_soon()
+        elif self._reading_paused:
+            self._reading_paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _await_request(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._connections.waiting[self] = None
+        self._timer = self._loop.call_later(self._connections.timeout_s, self._silent)
+
+    def _silent(self, unread_before: int | None = None) -> None:
+        """No request came. While the last reply is still being read, there is more time."""
+        unread = self._transport.get_write_buffer_size()
+        if unread and (unread_before is None or unread < unread_before):
+            self._timer = self._loop.call_later(self._connections.timeout_s, self._silent, unread)
+            return
+        metrics.ERRORS.labels("request_timeout").inc()
+        self.abort()
+
+    def _stalled(self, unread_before: int) -> None:
+        """Nothing was read since the last look: give up. A slow reader gets more time."""
+        unread = self._transport.get_write_buffer_size()
+        if unread >= unread_before:
+            metrics.ERRORS.labels("unread").inc()
+            self.abort()
+            return
+        self._stall = self._loop.call_later(self._connections.timeout_s, self._stalled, unread)
+
+
+class _Transport:
+    """The transport as the protocol inside sees it: reading and protocol changes go by us."""
+
+    def __init__(self, transport: Any, connection: Connection) -> None:
+        self._transport = transport
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.pause_reading = connection.pause
+        self.resume_reading = connection.resume
+        self._connection = connection
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """The HTTP protocol hands over to the WebSocket one."""
+        self._connection.inner = protocol
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

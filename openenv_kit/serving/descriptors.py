@@ -1,0 +1,77 @@
+"""How many descriptors this process may open, and how many sessions fit into them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import replace
+
+from openenv_kit.serving.settings import Settings
+
+ENOUGH = 1 << 20
+"""Descriptors at which nothing needs to be cut, and as which no limit at all counts."""
+
+OWN = 64
+"""Descriptors for the store, the log, threads, and files of the page."""
+
+MAX_BACKLOG = 2048
+
+logger = logging.getLogger("metric_tracker.server")
+
+
+def raise_limit() -> int:
+    """Raise the soft limit of open descriptors as far as the hard one allows.
+
+    Returns:
+        The limit from now on.
+    """
+    if sys.platform == "win32":
+        return ENOUGH  # there is no such limit
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):  # macOS has a lower limit that it does not tell
+            return soft
+        return wanted
+    return ENOUGH if soft == resource.RLIM_INFINITY else min(soft, ENOUGH)
+
+
+def backlog(limit: int) -> int:
+    """Connections that may be accepted in one go, before any of them can be refused."""
+    return max(16, min(MAX_BACKLOG, limit // 16))
+
+
+def max_connections(limit: int) -> int:
+    """Connections at once that leave the process what else it needs."""
+    return max(8, limit - OWN - backlog(limit))
+
+
+def fitted(chosen: Settings, limit: int) -> Settings:
+    """Settings whose sessions fit into a number of descriptors, with some left for HTTP.
+
+    Without these a client past the capacity could not even be told so.
+
+    Args:
+        chosen: what was asked for.
+        limit: descriptors that the process may open.
+    """
+    asked = chosen.max_sessions + chosen.max_mcp_sessions
+    room = max(2, max_connections(limit) - max(4, limit // 16))
+    if asked <= room:
+        return chosen
+    sessions = max(1, room * chosen.max_sessions // asked)
+    cut = replace(chosen, max_sessions=sessions, max_mcp_sessions=max(1, room - sessions))
+    logger.warning(
+        "capacity cut to %d sessions and %d MCP sessions: the process may open only %d descriptors "
+        "(ulimit -n); MAX_CONCURRENT_ENVS is %d, METRIC_TRACKER_MAX_MCP_SESSIONS %d",
+        cut.max_sessions,
+        cut.max_mcp_sessions,
+        limit,
+        chosen.max_sessions,
+        chosen.max_mcp_sessions,
+    )
+    return cut

@@ -1,0 +1,152 @@
+"""Replies as they travel: the framework's message format, written straight from the engine.
+
+The framework builds a model, dumps it, wraps the dump in a second model and dumps that. Here
+the same JSON is written once; a test holds the two against each other for every kind of reply.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+from metric_tracker_rl.engine.session import Reply
+from metric_tracker_rl.models import MetricTrackerRlObservation
+
+EMPTY = MetricTrackerRlObservation().model_dump(exclude={"reward", "done"})
+"""Every field of an observation that says nothing."""
+
+
+MAX_DEPTH = 64
+"""Levels of a message; a report's rows need five."""
+
+MAX_MEMBERS = 1000
+"""Members of one object; a report's row has nine."""
+
+MAX_COMMAS = 20_000
+"""Commas of a message, which bound its values; the longest report, 1,000 rows, has 9,000."""
+
+
+def observation_data(
+    reply: Reply, task_id: str, metadata: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The framework's form of an observation: `observation`, `reward`, `done`, `metadata`.
+
+    Values may still be models; `dumps` writes them.
+    """
+    observation = {
+        **EMPTY,
+        "task_id": task_id,
+        "status": reply.status,
+        "message": reply.message,
+        **reply.content,
+    }
+    data = {"observation": observation, "reward": reply.reward, "done": reply.done}
+    if metadata:
+        observation["metadata"] = data["metadata"] = metadata
+    return data
+
+
+def message(kind: str, data: dict[str, Any]) -> str:
+    """Text of one WebSocket message."""
+    return dumps({"type": kind, "data": data}).decode()
+
+
+def error(text: str, code: str, **more: Any) -> str:
+    """Text of an error message."""
+    return message("error", {"message": text, "code": code, **more})
+
+
+def dumps(value: Any) -> bytes:
+    """Compact JSON of anything a reply can hold."""
+    try:
+        return orjson.dumps(value, default=_plain)
+    except (TypeError, ValueError):
+        # Integers past 64 bits and lone surrogates, echoed from a caller; rare, and no hurry.
+        return json.dumps(value, default=_plain, separators=(",", ":")).encode()
+
+
+def loads(text: str | bytes) -> Any:
+    """Value of a JSON text.
+
+    Raises:
+        ValueError: not JSON.
+        UnwieldyError: nested too deeply, or too many values.
+    """
+    commas = text.count(",") if isinstance(text, str) else text.count(b",")
+    if commas > MAX_COMMAS:
+        raise TooManyValuesError
+    try:
+        value = orjson.loads(text)
+    except ValueError:
+        # What only the standard library takes (NaN, lone surrogates) has always been taken here.
+        try:
+            value = json.loads(text)
+        except RecursionError:
+            raise TooDeepError from None
+    if commas >= MAX_MEMBERS or _openings(text) > MAX_DEPTH:
+        check_shape(value)
+    return value
+
+
+class UnwieldyError(ValueError):
+    """JSON of a shape that would take too long to look through."""
+
+
+class TooDeepError(UnwieldyError):
+    """JSON that nests deeper than anything we read, and than some writers can write."""
+
+    def __init__(self) -> None:
+        super().__init__(f"nested too deeply; allowed: {MAX_DEPTH} levels")
+
+
+class TooManyMembersError(UnwieldyError):
+    """An object of more members than anything we read has; each would get an error of its own."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"an object with {count} members; allowed: {MAX_MEMBERS}")
+
+
+class TooManyValuesError(UnwieldyError):
+    """JSON of more values than anything we read has."""
+
+    def __init__(self) -> None:
+        super().__init__(f"too many values; allowed: {MAX_COMMAS} commas")
+
+
+def check_shape(value: Any) -> None:
+    """Look through nested lists and objects.
+
+    Raises:
+        TooDeepError: there are more than `MAX_DEPTH` levels.
+        TooManyMembersError: an object has more than `MAX_MEMBERS` members.
+    """
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        below: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                if len(each) > MAX_MEMBERS:
+                    raise TooManyMembersError(len(each))
+                below += each.values()
+            elif isinstance(each, list):
+                below += each
+        if not below:
+            return
+        level = below
+    raise TooDeepError
+
+
+def _openings(text: str | bytes) -> int:
+    """A bound on the levels of a text."""
+    if isinstance(text, str):
+        return text.count("{") + text.count("[")
+    return text.count(b"{") + text.count(b"[")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return vars(value)  # as model_dump(), but whoever writes it goes on into nested models
+    raise TypeError(type(value).__name__)

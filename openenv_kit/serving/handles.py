@@ -1,0 +1,104 @@
+"""Who may do what with an episode: the trainer by its id, a player by a handle of its own.
+
+A trainer's `episode_id` starts, resumes and reads an episode. A `player_id` can only play it.
+Neither tells the other.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from openenv_kit.errors import echo
+
+TRAINER, PLAYER = "trainer", "player"
+"""Roles; the gate puts one into a request's state where tokens are set."""
+
+OWN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I)
+"""Ids that this server gives out: UUIDs of the version for private use, which no client makes."""
+
+
+def new_episode_id() -> str:
+    """A name for an episode that nobody named, 122 random bits."""
+    drawn = secrets.token_hex(16)
+    variant = "89ab"[int(drawn[16], 16) % 4]
+    third, fourth = f"8{drawn[13:16]}", f"{variant}{drawn[17:20]}"
+    return f"{drawn[:8]}-{drawn[8:12]}-{third}-{fourth}-{drawn[20:]}"
+
+
+def new_player_id() -> str:
+    """A handle for the player of an episode, 128 random bits."""
+    return f"pl-{secrets.token_hex(16)}"
+
+
+def role_of(scope: Mapping[str, Any]) -> str:
+    """Role of a request or a connection; without tokens everybody is a trainer."""
+    return str((scope.get("state") or {}).get("role", TRAINER))
+
+
+def well_formed(text: str) -> bool:
+    """Whether a text has no half of a surrogate pair, which nothing can store."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Handle:
+    """What a caller holds of a stored episode.
+
+    Attributes:
+        episode_id: which one.
+        player_id: of a player; must still be the episode's.
+        claim: generation under which a connection took the episode; must still be the episode's.
+    """
+
+    episode_id: str
+    player_id: str = ""
+    claim: str = ""
+
+
+class EpisodeGoneError(LookupError):
+    """The caller cannot play the episode, or not any longer.
+
+    Subclasses:
+        UnknownEpisodeError: no episode of that id is stored.
+        EpisodeClosedError: it was closed, and nothing can be added.
+        TakenOverError: another connection resumed it or started it over.
+    """
+
+
+class UnknownEpisodeError(EpisodeGoneError):
+    """No episode of that id is stored."""
+
+    def __init__(self, given: str, ttl_s: float, *, player: bool = False) -> None:
+        shown = given if len(given) <= 80 else f"{given[:79]}…"
+        what = f"No episode for the player id {echo(shown)}" if player else f"No episode {shown!r}"
+        super().__init__(
+            f"{what}: the id is unknown, or the episode was not used for {ttl_s:g} s "
+            "and is gone. Start one with POST /reset."
+        )
+
+
+class EpisodeClosedError(EpisodeGoneError):
+    """It was closed, and nothing can be added."""
+
+    def __init__(self, handle: Handle) -> None:
+        given = echo(handle.player_id or handle.episode_id)
+        super().__init__(f"The episode of {given} was closed: no further step can be taken.")
+
+
+class TakenOverError(EpisodeGoneError):
+    """Another connection resumed the episode, or it was started over."""
+
+    def __init__(self) -> None:
+        super().__init__("The episode was resumed by another connection, or started over.")
+
+
+class EpisodeTooLongError(ValueError):
+    """The actions of an episode take more room than it has."""

@@ -1,0 +1,100 @@
+"""What is stored of an episode, and what a worker holds of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from metric_tracker_rl.engine.splits import num_tasks
+from openenv_kit.play.recording import versions
+from openenv_kit.serving import frames
+from openenv_kit.serving.episode_store import StoredEpisode
+from openenv_kit.serving.handles import Handle
+from openenv_kit.serving.play import Play, Record
+
+FORMAT = 2
+"""Of what is stored; an episode of another one is unknown."""
+COMPLETED = "completed"
+NOT_YOURS = (
+    "episode_id is {!r}, a name that this server gives out itself, and no episode of that name is "
+    "stored; allowed: a name of your own, the id of a stored episode, or none for a new one."
+)
+
+
+class SplitUsedUpError(LookupError):
+    """Every task of the split for MCP sessions was given out."""
+
+    def __init__(self, split: str) -> None:
+        super().__init__(
+            f"All {num_tasks(split)} tasks of the split {split!r} were given out, and none is "
+            "played twice. Reset an episode and attach with ?player_id=, or let the server's "
+            "METRIC_TRACKER_MCP_SPLIT name another split."
+        )
+
+
+@dataclass(eq=False)
+class Held:
+    """An episode that this worker has made.
+
+    It may be behind the store, which refuses an action in the wrong place.
+    """
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    play: Play | None = None
+    generation: str = ""
+    timeline: int = 1
+    ended: str = ""
+    request_ids: list[str] = field(default_factory=list)
+
+    def serves(self, handle: Handle) -> bool:
+        """Whether this is, as far as is known here, the episode that a handle is for."""
+        return (
+            self.play is not None
+            and handle.claim in ("", self.generation)
+            and handle.player_id in ("", self.play.player_id)
+        )
+
+
+class Started(NamedTuple):
+    """An episode that was started or resumed.
+
+    Attributes:
+        data: the reply in the framework's form.
+        handle: of whoever started it, with a claim; None where the arguments were refused.
+        player_id: handle for a player.
+        held: the episode itself; stays made as long as somebody keeps this.
+    """
+
+    data: dict[str, Any]
+    handle: Handle | None = None
+    player_id: str = ""
+    held: Held | None = None
+
+    @property
+    def episode_id(self) -> str | None:
+        """Its id; None where the arguments were refused."""
+        return self.handle.episode_id if self.handle else None
+
+
+def start_text(arguments: Mapping[str, Any]) -> bytes:
+    """What is stored of a reset."""
+    kept = {"format": FORMAT, "reset": dict(arguments), "versions": versions()}
+    return frames.dumps(kept)
+
+
+def readable(stored: StoredEpisode) -> bool:
+    """Whether playing the record again here gives the episode that was played."""
+    start = frames.loads(stored.start)
+    return start.get("format") == FORMAT and start["versions"] == versions()
+
+
+def recorded(stored: StoredEpisode) -> Record:
+    """What makes the play again."""
+    return Record(frames.loads(stored.start)["reset"], stored.actions)
+
+
+def names_for(handle: Handle) -> dict[str, Any] | None:
+    """What a reply to a step names: over HTTP the trainer's id, to all others nothing."""
+    return None if handle.player_id or handle.claim else {"episode_id": handle.episode_id}

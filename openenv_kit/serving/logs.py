@@ -1,0 +1,138 @@
+"""Structured logs: one JSON object a line, on standard error, also from those who print there.
+
+Nothing here logs a query string, a header, a message's content or an observation, so neither
+keys nor labels can get in.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+import threading
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+EXTRA = (
+    "request_id",
+    "episode_id",
+    "method",
+    "path",
+    "status",
+    "ms",
+    "reason",
+    "reference",
+    "store",
+    "sessions",
+    "token",
+)
+"""Fields that a log call may add; anything else is dropped."""
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes a record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        told: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name in EXTRA:
+            if (value := getattr(record, name, None)) is not None:
+                told[name] = value
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        elif trace := getattr(record, "printed_traceback", None):
+            told["exception"] = trace
+        return json.dumps(told, default=str)
+
+
+class Handler(logging.StreamHandler[TextIO]):
+    """Writes to standard error, and takes over what others print to it."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.__stderr__)
+        if not isinstance(sys.stderr, PrintedLines):
+            sys.stderr = PrintedLines()
+
+
+class PrintedLines(io.TextIOBase):
+    """Logs what is printed to it: a line each, and a traceback as one.
+
+    Gradio prints the tracebacks of its handlers, and whatever ends a thread is printed too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._threads = threading.local()
+        self._logger = logging.getLogger("stderr")
+
+    def write(self, text: str) -> int:
+        """Take a piece of text; complete lines are logged."""
+        mine = self._threads.__dict__
+        if mine.get("logging"):  # logging itself failed, and says so here
+            return sys.__stderr__.write(text) if sys.__stderr__ else len(text)
+        *lines, mine["rest"] = (mine.get("rest", "") + text).split("\n")
+        for line in lines:
+            self._take(line.rstrip(), mine)
+        return len(text)
+
+    def _take(self, line: str, mine: dict[str, Any]) -> None:
+        trace: list[str] = mine.setdefault("trace", [])
+        if trace or line.startswith("Traceback (most recent call last)"):
+            trace.append(line)
+            if line.startswith((" ", "Traceback")) or not line:
+                return  # the line that names the error ends a traceback
+            mine["trace"] = []
+            self._log(line, mine, "\n".join(trace))
+        elif line:
+            self._log(line, mine)
+
+    def _log(self, message: str, mine: dict[str, Any], trace: str | None = None) -> None:
+        mine["logging"] = True
+        try:
+            level = logging.WARNING if trace is None else logging.ERROR
+            self._logger.log(level, "%s", message, extra={"printed_traceback": trace})
+        finally:
+            mine["logging"] = False
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        """The descriptor of standard error, for faulthandler and child processes."""
+        return sys.__stderr__.fileno() if sys.__stderr__ else super().fileno()
+
+
+class NoConnections(logging.Filter):
+    """Drops the server's line for each WebSocket: it would show the query string."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record stays."""
+        return '"WebSocket %s"' not in str(record.msg)
+
+
+def configuration(level: str) -> dict[str, Any]:
+    """Logging for the server and for everything it uses."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": "openenv_kit.serving.logs.JsonFormatter"}},
+        "filters": {"no_connections": {"()": "openenv_kit.serving.logs.NoConnections"}},
+        "handlers": {
+            "stderr": {
+                "()": "openenv_kit.serving.logs.Handler",
+                "formatter": "json",
+                "filters": ["no_connections"],
+            }
+        },
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
+        "loggers": {
+            "metric_tracker": {"level": level.upper()},
+            "uvicorn": {"level": "INFO"},
+        },
+    }

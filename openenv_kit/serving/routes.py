@@ -1,0 +1,256 @@
+"""The HTTP routes that play episodes by id, and /metrics."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Annotated, Any, Self
+
+from fastapi import Body, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from openenv.core.env_server.types import ResetRequest, ResetResponse, StepRequest, StepResponse
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from metric_tracker_rl.engine.session import MAX_EPISODE_ID
+from openenv_kit.serving import frames, metrics
+from openenv_kit.serving.episode_store import StoreError, StoreFullError
+from openenv_kit.serving.handles import (
+    PLAYER,
+    EpisodeGoneError,
+    EpisodeTooLongError,
+    Handle,
+    UnknownEpisodeError,
+    role_of,
+    well_formed,
+)
+from openenv_kit.serving.http_episodes import MAX_REQUEST_ID, Episodes
+from openenv_kit.serving.outcome import EpisodeRecord
+from openenv_kit.serving.play import Play
+
+NO_EPISODE = (
+    " Over HTTP an episode has a name: POST /reset returns its episode_id, and POST /step and "
+    "GET /state go on with it when they are sent that id."
+)
+logger = logging.getLogger("metric_tracker.http")
+
+
+class EpisodeResetResponse(ResetResponse):
+    """The first observation, and the id to go on with."""
+
+    episode_id: str | None = Field(
+        None,
+        description="the trainer's id, for POST /step and GET /state; null where the reset failed",
+    )
+    player_id: str | None = Field(
+        None, description="handle for a player, with which it can step and nothing else"
+    )
+
+
+def _well_formed(text: str) -> str:
+    if not well_formed(text):
+        raise ValueError("half of a surrogate pair cannot be stored; allowed: well-formed Unicode")
+    return text
+
+
+WellFormed = Annotated[str, AfterValidator(_well_formed)]
+
+
+class EpisodeStepRequest(StepRequest):
+    """One step of an episode."""
+
+    episode_id: WellFormed | None = Field(
+        None, max_length=MAX_EPISODE_ID, description="the id that POST /reset returned"
+    )
+    player_id: WellFormed | None = Field(
+        None,
+        max_length=MAX_EPISODE_ID,
+        description="instead of the id: the player's handle that POST /reset returned",
+    )
+    request_id: WellFormed | None = Field(
+        None,
+        max_length=MAX_REQUEST_ID,
+        description="name of this request; sent again, it gets the same reply and no second step",
+    )
+
+    @model_validator(mode="after")
+    def _one_handle(self) -> Self:
+        if self.episode_id is not None and self.player_id is not None:
+            raise ValueError("episode_id and player_id were given; allowed: one of them")
+        return self
+
+
+class EpisodeStepResponse(StepResponse):
+    """What the step told."""
+
+    episode_id: str | None = Field(None, description="the id, where the request had one")
+    player_id: str | None = Field(None, description="the player's handle, where it had that")
+
+
+class Problem(BaseModel):
+    """What went wrong."""
+
+    detail: str
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "Not JSON, or nested too deeply"},
+    403: {"model": Problem, "description": "Not for a player"},
+    404: {"model": Problem, "description": "Unknown or expired episode"},
+    409: {"model": Problem, "description": "The episode was closed"},
+    413: {"model": Problem, "description": "Body too long, or episode too long"},
+    429: {"model": Problem, "description": "This client's share of the episode store is used up"},
+    503: {"model": Problem, "description": "The episode store is full, or cannot be written"},
+}
+
+
+def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
+    """POST /reset, POST /step and GET /state over a store of episodes."""
+
+    @app.post(
+        "/reset",
+        response_model=EpisodeResetResponse,
+        responses=PROBLEMS,
+        tags=["Environment Control"],
+        summary="Start an episode",
+    )
+    async def reset(
+        request: Request, body: Annotated[ResetRequest, Body(default_factory=ResetRequest)]
+    ) -> Response:
+        """Start an episode and get its id; with the id of a running one, start that one over."""
+        arguments = body.model_dump(exclude_unset=True)
+        frames.check_shape(arguments)
+        started = await episodes.reset(arguments)
+        _note(request, started.episode_id)
+        names = {"episode_id": started.episode_id, "player_id": started.player_id or None}
+        return _json({**started.data, **names})
+
+    @app.post(
+        "/step",
+        response_model=EpisodeStepResponse,
+        responses=PROBLEMS,
+        tags=["Environment Control"],
+        summary="Take one step of an episode",
+    )
+    async def step(request: Request, body: EpisodeStepRequest) -> Response:
+        """Take one step of the episode of that id or of that player, on whichever worker."""
+        frames.check_shape(body.action)
+        if body.player_id is not None:
+            handle = await episodes.player(body.player_id)
+        elif body.episode_id is None:
+            return _json(_without_episode(body.action))
+        elif role_of(request.scope) == PLAYER:
+            raise HTTPException(403, "With the player's token send a player_id, no episode_id.")
+        else:
+            handle = Handle(body.episode_id)
+        _note(request, handle.episode_id)
+        data = await episodes.step(handle, body.action, body.request_id or "")
+        names = {"episode_id": body.episode_id, "player_id": body.player_id}
+        return _json({**data, **names})
+
+    @app.get(
+        "/state",
+        response_model=EpisodeRecord,
+        responses=PROBLEMS,
+        tags=["State Management"],
+        summary="Progress of an episode",
+    )
+    async def state(
+        request: Request, episode_id: str | None = Query(None, max_length=MAX_EPISODE_ID)
+    ) -> EpisodeRecord:
+        """Progress of the episode of that id, and its outcome after the end; idle without one."""
+        if episode_id is None:
+            return EpisodeRecord()
+        _note(request, episode_id)
+        return await episodes.record(episode_id)
+
+
+def add_metrics_route(app: FastAPI) -> None:
+    """GET /metrics."""
+
+    @app.get("/metrics", include_in_schema=False)
+    async def figures() -> Response:
+        """Figures for Prometheus."""
+        body, content_type = metrics.exposition()
+        return Response(body, media_type=content_type)
+
+
+def add_error_answers(app: FastAPI) -> None:
+    """Errors as `{"detail": …}`, without a trace, a path or an echo of the whole input."""
+
+    async def gone(_: Request, problem: Exception) -> Response:
+        metrics.ERRORS.labels("unknown_episode").inc()
+        status = 404 if isinstance(problem, UnknownEpisodeError) else 409
+        return _json({"detail": str(problem)}, status)
+
+    async def too_long(_: Request, problem: Exception) -> Response:
+        metrics.ERRORS.labels("too_big").inc()
+        return _json({"detail": str(problem)}, 413)
+
+    async def not_stored(_: Request, problem: Exception) -> Response:
+        assert isinstance(problem, StoreError)
+        metrics.ERRORS.labels("store").inc()
+        return _json({"detail": str(problem)}, *store_refusal(problem))
+
+    async def unwieldy(_: Request, problem: Exception) -> Response:
+        metrics.ERRORS.labels("invalid_request").inc()
+        return _json({"detail": f"Cannot read the body: {problem}."}, 400)
+
+    async def invalid(_: Request, problem: Exception) -> Response:
+        assert isinstance(problem, RequestValidationError)
+        metrics.ERRORS.labels("invalid_request").inc()
+        told = [
+            {"type": each["type"], "loc": each["loc"], "msg": each["msg"]}
+            for each in problem.errors()
+        ]
+        return _json({"detail": told}, 422)
+
+    async def refused(_: Request, problem: Exception) -> Response:
+        assert isinstance(problem, HTTPException)
+        return Response(
+            frames.dumps({"detail": problem.detail}),
+            problem.status_code,
+            problem.headers,
+            media_type="application/json",
+        )
+
+    async def internal(_: Request, problem: Exception) -> Response:
+        reference = uuid.uuid4().hex[:12]
+        metrics.ERRORS.labels("internal").inc()
+        logger.error("internal error", exc_info=problem, extra={"reference": reference})
+        return _json({"detail": f"Internal error; the server's log has it as {reference}."}, 500)
+
+    app.add_exception_handler(EpisodeGoneError, gone)
+    app.add_exception_handler(EpisodeTooLongError, too_long)
+    app.add_exception_handler(StoreError, not_stored)
+    app.add_exception_handler(frames.UnwieldyError, unwieldy)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(Exception, internal)
+
+
+def store_refusal(problem: StoreError) -> tuple[int, dict[str, str]]:
+    """Status and headers of the answer to a request that the episode store refused."""
+    if problem.retry_after_s is None:
+        return 413, {}
+    own = isinstance(problem, StoreFullError) and problem.own
+    return 429 if own else 503, {"retry-after": str(problem.retry_after_s)}
+
+
+def _without_episode(action: dict[str, Any]) -> dict[str, Any]:
+    """The observation of a step that belongs to no episode: an error that says what to do."""
+    play = Play("http")
+    reply = play.environment.act_on(action)
+    data = play.data(reply)
+    data["observation"]["message"] += NO_EPISODE
+    return data
+
+
+def _note(request: Request, episode_id: str | None) -> None:
+    """Let the log line of this request name the episode."""
+    request.scope["state"]["notes"]["episode_id"] = episode_id
+
+
+def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(frames.dumps(body), status, headers, media_type="application/json")

@@ -1,0 +1,245 @@
+"""The `/mcp` route: streamable HTTP for any MCP client, and the framework's own dialect.
+
+An MCP session is the player of a stored episode, and its id is the player's handle: any worker
+can answer, also after a restart, and a session costs no memory of its own. Responses are plain
+JSON, which the transport allows; there is nothing to stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from openenv.core.env_server.mcp_types import JsonRpcErrorCode
+from starlette.requests import Request
+from starlette.responses import Response
+
+from openenv_kit.errors import echo
+from openenv_kit.serving import frames, mcp_tools, metrics
+from openenv_kit.serving.episode_store import StoreError
+from openenv_kit.serving.handles import (
+    PLAYER,
+    EpisodeGoneError,
+    EpisodeTooLongError,
+    Handle,
+    role_of,
+)
+from openenv_kit.serving.held import SplitUsedUpError
+from openenv_kit.serving.http_episodes import Episodes
+from openenv_kit.serving.mcp_tools import INVALID_PARAMS, INVALID_REQUEST, RpcError
+from openenv_kit.serving.routes import store_refusal
+from openenv_kit.serving.sessions import RETRY_AFTER_S
+
+SESSION_HEADER = "mcp-session-id"
+VERSION_HEADER = "mcp-protocol-version"
+SOURCE = "mcp"
+MAX_BATCH = 32
+"""Most messages of a batch: each may have an answer of many kilobytes."""
+
+UNINITIALISED = (
+    "No session: send initialize first and its Mcp-Session-Id header with every later request."
+)
+
+
+class Answered(NamedTuple):
+    """Answer to one message, and what of the HTTP response it decides."""
+
+    body: dict[str, Any]
+    status: int = 200
+    headers: dict[str, str] | None = None
+
+
+class McpEndpoint:
+    """Serves POST, GET and DELETE on `/mcp`.
+
+    Args:
+        episodes: the store's episodes.
+        limit: sessions opened here at once.
+    """
+
+    def __init__(self, episodes: Episodes, limit: int) -> None:
+        self._episodes = episodes
+        self._limit = limit
+
+    async def post(self, request: Request) -> Response:
+        """One JSON-RPC message, or a batch of them in the version that has batches."""
+        version = request.headers.get(VERSION_HEADER)
+        if version is not None and version not in mcp_tools.PROTOCOL_VERSIONS:
+            allowed = ", ".join(mcp_tools.PROTOCOL_VERSIONS)
+            told = f"MCP-Protocol-Version is {echo(version)}; allowed: {allowed}."
+            return _json(mcp_tools.failure(RpcError(INVALID_REQUEST, told)), 400)
+        try:
+            message = frames.loads(await request.body())
+        except ValueError:
+            problem = RpcError(int(JsonRpcErrorCode.PARSE_ERROR), "Parse error")
+            return _json(mcp_tools.failure(problem))
+        if isinstance(message, list) and message and version in (None, mcp_tools.BATCHING):
+            return await self._answer_batch(request, message)
+        answered = await self._answer(request, message)
+        return Response(status_code=202) if answered is None else _json(*answered)
+
+    async def delete(self, request: Request) -> Response:
+        """End a session: nothing more can be played, and the trainer can read the outcome."""
+        session_id = request.headers.get(SESSION_HEADER)
+        if session_id is None:
+            return _json(mcp_tools.failure(RpcError(INVALID_PARAMS, UNINITIALISED)), 400)
+        try:
+            await self._close(session_id)
+        except EpisodeGoneError:
+            return Response(status_code=404)
+        return Response(status_code=204)
+
+    async def _answer_batch(self, request: Request, messages: list[Any]) -> Response:
+        """Answers to a batch, in its order; its messages are acted on one after the other."""
+        if len(messages) > MAX_BATCH:
+            told = f"The batch has {len(messages)} messages; allowed: {MAX_BATCH}."
+            return _json(mcp_tools.failure(RpcError(INVALID_REQUEST, told)))
+        answered = []
+        for message in messages:
+            if isinstance(message, dict) and message.get("method") == "initialize":
+                problem = RpcError(INVALID_REQUEST, "initialize may not be part of a batch.")
+                answered.append(Answered(mcp_tools.failure(problem, _id_of(message))))
+            elif (answer := await self._answer(request, message)) is not None:
+                answered.append(answer)
+        if not answered:
+            return Response(status_code=202)
+        status = max(answer.status for answer in answered)
+        return _json([answer.body for answer in answered], status)
+
+    async def _answer(self, request: Request, message: Any) -> Answered | None:
+        """Answer to one message, None where it wants none."""
+        if not mcp_tools.wants_answer(message):
+            return None
+        request_id, status = None, 200
+        try:
+            method, params, request_id = mcp_tools.read_request(message)
+            return await self._act(request, method, params, request_id)
+        except RpcError as told:
+            problem = told
+        except EpisodeGoneError as gone:
+            problem = RpcError(INVALID_PARAMS, str(gone))
+            # Streamable HTTP wants 404 for a session that is gone; the framework's dialect, which
+            # names it in the parameters, an error that travels as any other.
+            status = 404 if SESSION_HEADER in request.headers else 200
+        except EpisodeTooLongError as too_long:
+            problem = RpcError(INVALID_PARAMS, str(too_long))
+        except SplitUsedUpError as used_up:
+            problem = RpcError(mcp_tools.SERVER_ERROR, str(used_up))
+        except StoreError as refused:
+            metrics.ERRORS.labels("store").inc()
+            later = {"retry_after_s": refused.retry_after_s}
+            problem = RpcError(mcp_tools.SERVER_ERROR, str(refused), later)
+            return Answered(mcp_tools.failure(problem, request_id), *store_refusal(refused))
+        metrics.ERRORS.labels("mcp").inc()
+        return Answered(mcp_tools.failure(problem, request_id), status)
+
+    async def _act(
+        self, request: Request, method: str, params: dict[str, Any], request_id: Any
+    ) -> Answered:
+        if method == "initialize":
+            session_id = await self._open(request)
+            told = mcp_tools.result(mcp_tools.initialize(params), request_id)
+            return Answered(told, headers={SESSION_HEADER: session_id})
+        if method == "openenv/session/create":
+            told = {"session_id": await self._create(None)}
+            return Answered(mcp_tools.result(told, request_id))
+        if method == "openenv/session/close":
+            return Answered(mcp_tools.result(await self._close_named(params), request_id))
+        session = request.headers.get(SESSION_HEADER) or params.get("session_id")
+
+        async def step(data: dict[str, Any]) -> dict[str, Any]:
+            if not isinstance(session, str):
+                raise RpcError(INVALID_PARAMS, UNINITIALISED)
+            return await self._episodes.step(await self._episodes.player(session), data)
+
+        if SESSION_HEADER in request.headers and method != "tools/call":
+            # 404 for a session that is gone
+            await self._episodes.state(await self._episodes.player(str(session)))
+        told = await mcp_tools.dispatch(method, params, step)
+        return Answered(mcp_tools.result(told, request_id))
+
+    async def _open(self, request: Request) -> str:
+        """A session for a client: on a trainer's episode, or on one that nobody played before."""
+        role = role_of(request.scope)
+        handle = await handle_for(request.query_params, role, self._episodes)
+        if handle is not None:
+            await self._episodes.state(handle)
+            return handle.player_id
+        return await self._create(named_task(request.query_params, role))
+
+    async def _create(self, task: dict[str, Any] | None) -> str:
+        """The player of a new episode, of that task or of one that nobody played before."""
+        active = await self._episodes.count(SOURCE)
+        if active >= self._limit:
+            metrics.ERRORS.labels("capacity").inc()
+            raise RpcError(
+                mcp_tools.SERVER_ERROR,
+                f"All {self._limit} sessions of /mcp are in use ({active} active). Retry in "
+                f"{RETRY_AFTER_S} s.",
+                {
+                    "active_sessions": active,
+                    "max_sessions": self._limit,
+                    "retry_after_s": RETRY_AFTER_S,
+                },
+            )
+        started = await self._episodes.reset(task or await self._episodes.fresh_task(), SOURCE)
+        if started.handle is None:
+            raise RpcError(INVALID_PARAMS, started.data["observation"]["message"])
+        return started.player_id
+
+    async def _close(self, player_id: str) -> None:
+        await self._episodes.close_episode(await self._episodes.player(player_id))
+
+    async def _close_named(self, params: dict[str, Any]) -> dict[str, Any]:
+        session_id = params.get("session_id")
+        if not session_id or not isinstance(session_id, str):
+            raise RpcError(INVALID_PARAMS, "The parameter 'session_id' is required.")
+        try:
+            await self._close(session_id)
+        except EpisodeGoneError:
+            told = f"Unknown session_id: {echo(session_id)}"
+            raise RpcError(INVALID_PARAMS, told) from None
+        return {"session_id": session_id, "closed": True}
+
+
+async def handle_for(query: Mapping[str, str], role: str, episodes: Episodes) -> Handle | None:
+    """The player of the episode that an address names; None where it names none.
+
+    Raises:
+        RpcError: it names an episode by the trainer's id, and the caller is a player.
+        EpisodeGoneError: there is no such episode.
+    """
+    if player_id := query.get("player_id"):
+        return await episodes.player(player_id)
+    if episode_id := query.get("episode_id"):
+        _trainers_only(role, "episode_id", "?player_id=, which the trainer's reset returns")
+        return await episodes.player(await episodes.player_of(episode_id))
+    return None
+
+
+def named_task(query: Mapping[str, str], role: str) -> dict[str, Any] | None:
+    """Reset arguments of the task that an address names; None where it names none.
+
+    Raises:
+        RpcError: the caller is a player, who could play a named task again and again.
+    """
+    task_id = query.get("task_id")
+    if not task_id:
+        return None
+    _trainers_only(role, "task_id", "no task_id, for a task that nobody played before")
+    return {"task_id": task_id}
+
+
+def _trainers_only(role: str, name: str, allowed: str) -> None:
+    if role == PLAYER:
+        told = f"?{name}= needs the trainer's token; allowed with the player's: {allowed}."
+        raise RpcError(INVALID_PARAMS, told)
+
+
+def _id_of(message: dict[str, Any]) -> Any:
+    given = message.get("id")
+    return given if type(given) in (int, str) else None
+
+
+def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(frames.dumps(body), status, headers, media_type="application/json")

@@ -1,0 +1,127 @@
+"""WebSocket sessions: who is here, who may come in, and who has been silent for too long."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+from openenv_kit.serving import metrics
+
+RETRY_AFTER_S = 5
+"""What a client is told to wait when no slot is free."""
+
+logger = logging.getLogger("metric_tracker.sessions")
+
+
+class CapacityError(Exception):
+    """Every slot is taken."""
+
+    def __init__(self, active: int, limit: int) -> None:
+        self.active = active
+        self.limit = limit
+        super().__init__(
+            f"All {limit} sessions of this worker are in use ({active} active). "
+            f"Retry in {RETRY_AFTER_S} s."
+        )
+
+
+@dataclass(eq=False)
+class LiveSession:
+    """One open WebSocket session.
+
+    Attributes:
+        task: the task that serves it; cancelled to end it from outside.
+        episode_id: name of its running episode.
+        last_active: clock of its last message, in seconds (monotonic).
+        ended: why it was ended from outside, or empty.
+    """
+
+    task: asyncio.Task[object] | None = None
+    episode_id: str | None = None
+    last_active: float = field(default_factory=time.monotonic)
+    ended: str = ""
+
+    def end(self, reason: str) -> None:
+        """End it; its task says goodbye if anybody still listens."""
+        self.ended = reason
+        if self.task is not None:
+            self.task.cancel()
+
+
+class SessionSlots:
+    """The sessions of one worker.
+
+    Args:
+        limit: sessions at once.
+        idle_timeout_s: seconds of silence after which a session is ended; 0 for never.
+    """
+
+    def __init__(self, limit: int, idle_timeout_s: float) -> None:
+        self.limit = limit
+        self.idle_timeout_s = idle_timeout_s
+        self._live: set[LiveSession] = set()
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[LiveSession]:
+        return iter(tuple(self._live))
+
+    def take(self) -> LiveSession:
+        """A slot for the calling task.
+
+        Raises:
+            CapacityError: none is free.
+        """
+        if len(self._live) >= self.limit:
+            metrics.ERRORS.labels("capacity").inc()
+            raise CapacityError(len(self._live), self.limit)
+        session = LiveSession(task=asyncio.current_task())
+        self._live.add(session)
+        metrics.SESSIONS.inc()
+        return session
+
+    def free(self, session: LiveSession) -> None:
+        """Give a slot back; a second time changes nothing."""
+        if session in self._live:
+            self._live.remove(session)
+            metrics.SESSIONS.dec()
+
+    def playing(self, episode_id: str) -> LiveSession | None:
+        """The session that plays an episode, if any does."""
+        return next((each for each in self._live if each.episode_id == episode_id), None)
+
+    def end_idle(self, now: float | None = None) -> int:
+        """End every session that has been silent for too long.
+
+        The slot is freed here and now: a peer that is gone never answers the goodbye.
+        """
+        if not self.idle_timeout_s:
+            return 0
+        moment = time.monotonic() if now is None else now
+        idle = [s for s in self._live if moment - s.last_active > self.idle_timeout_s]
+        for session in idle:
+            self.free(session)
+            session.end("idle")
+            logger.info("session ended", extra={"reason": "idle", "episode_id": session.episode_id})
+        return len(idle)
+
+    @contextlib.asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Look for idle sessions as long as the block runs."""
+        watcher = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watcher
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(min(max(self.idle_timeout_s / 4, 0.05), 5.0))
+            self.end_idle()

@@ -1,0 +1,325 @@
+"""Episodes in one SQLite file, shared by all workers of a machine."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from openenv_kit.serving.episode_store import (
+    MEMORY,
+    StoredEpisode,
+    StoreLimits,
+    StoreUnavailableError,
+)
+from openenv_kit.serving.store_file import StoreFile
+from openenv_kit.serving.store_room import PAGE, Room, bytes_of, disk_full
+from openenv_kit.serving.store_schema import make_tables
+
+PURGE_EVERY = 256
+"""Episodes created between two looks for expired ones; so many are forgotten at a time."""
+
+ATTEMPTS = 3
+"""Tries of one transaction: the file may be replaced under it, or the disk full."""
+
+SHED_AT_ONCE = 16
+"""Episodes given up at a time when the disk itself is full."""
+
+logger = logging.getLogger("metric_tracker.store")
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """Episodes in one SQLite file; see `openenv_kit.serving.episode_store.EpisodeStore`.
+
+    Args:
+        path: the file; `memory` for none.
+        limits: what it may hold.
+        clock: seconds since the epoch.
+
+    Raises:
+        OSError, sqlite3.Error: the file cannot be opened or made.
+    """
+
+    def __init__(
+        self, path: str, limits: StoreLimits, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._created = 0
+        self._broken = False
+        if path == MEMORY:
+            self._file = None
+            self._room = Room(limits, None)
+            self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._prepare(self._db)
+        else:
+            self._file = StoreFile(path, limits.size, self._prepare)
+            self._room = Room(limits, self._file.free_bytes)
+            self._db = self._file.connect()
+
+    def create(
+        self,
+        episode_id: str,
+        source: str,
+        start: bytes,
+        actions: list[bytes],
+        *,
+        client: str = "",
+        player: str = "",
+        over: bool = True,
+    ) -> str:
+        """See `EpisodeStore`."""
+        generation = secrets.token_hex(8)
+        size = bytes_of(episode_id, start, *actions)
+
+        def work() -> str:
+            now = self._clock()
+            query = "SELECT timeline FROM episodes WHERE id = ? AND expires > ?"
+            before = self._db.execute(query, (episode_id, now)).fetchone()
+            if before and not over:
+                return ""
+            self._db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
+            self._room.for_new(self._db, client, size, now)
+            self._db.execute(
+                "INSERT INTO episodes (id, generation, source, client, player, timeline, start, "
+                "bytes, steps, finished, ended, expires) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?)",
+                (
+                    *(episode_id, generation, source, client, player),
+                    *(before[0] + 1 if before else 1, start),
+                    *(size, len(actions), now + self._limits.life_s),
+                ),
+            )
+            self._db.executemany(
+                "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, '')",
+                [(episode_id, n, action) for n, action in enumerate(actions)],
+            )
+            return generation
+
+        if self._created % PURGE_EVERY == 0:
+            self._purge()
+        self._created += 1
+        return self._write(work)
+
+    def find(self, player: str) -> str | None:
+        """See `EpisodeStore`."""
+        query = "SELECT id FROM episodes WHERE player = ? AND player <> '' AND expires > ?"
+        asked = (player, self._clock())
+        found = self._write(lambda: self._db.execute(query, asked).fetchone())
+        return None if found is None else str(found[0])
+
+    def load(self, episode_id: str) -> StoredEpisode | None:
+        """See `EpisodeStore`."""
+        return self._used(episode_id, None)
+
+    def take(self, episode_id: str) -> StoredEpisode | None:
+        """See `EpisodeStore`."""
+        return self._used(episode_id, secrets.token_hex(8))
+
+    def _used(self, episode_id: str, generation: str | None) -> StoredEpisode | None:
+        """The episode, its life prolonged, under a new generation where one is given."""
+
+        def work() -> StoredEpisode | None:
+            now = self._clock()
+            found = self._db.execute(
+                "SELECT generation, start, player, timeline, ended, expires FROM episodes "
+                "WHERE id = ? AND expires > ?",
+                (episode_id, now),
+            ).fetchone()
+            if found is None:
+                return None
+            self._prolong(episode_id, found[5], now)
+            if generation is not None:
+                query = "UPDATE episodes SET generation = ? WHERE id = ?"
+                self._db.execute(query, (generation, episode_id))
+            rows = self._db.execute(
+                "SELECT action, request FROM actions WHERE episode = ? ORDER BY n", (episode_id,)
+            ).fetchall()
+            actions = tuple(bytes(row[0]) for row in rows)
+            requests = tuple(row[1] for row in rows)
+            now_held = generation or found[0]
+            return StoredEpisode(now_held, bytes(found[1]), actions, requests, *found[2:5])
+
+        return self._write(work)
+
+    def append(
+        self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
+    ) -> bool:
+        """See `EpisodeStore`."""
+        size = bytes_of(episode_id, action, request_id.encode())
+
+        def work() -> bool:
+            now = self._clock()
+            taken = self._db.execute(
+                "UPDATE episodes SET steps = steps + 1, bytes = bytes + ? "
+                "WHERE id = ? AND generation = ? AND steps = ? AND expires > ? "
+                "AND ended <> 'closed' RETURNING client, expires",
+                (size, episode_id, generation, index, now),
+            ).fetchone()
+            if taken is None:
+                return False
+            self._prolong(episode_id, taken[1], now)
+            self._room.for_step(self._db, episode_id, taken[0], size, now)
+            self._db.execute(
+                "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, ?)",
+                (episode_id, index, action, request_id),
+            )
+            return True
+
+        return self._write(work)
+
+    def finish(self, episode_id: str, generation: str, ended: str) -> bool:
+        """See `EpisodeStore`."""
+        query = (
+            "UPDATE episodes SET finished = 1, ended = ? "
+            "WHERE id = ? AND generation = ? AND expires > ? AND ended <> 'closed'"
+        )
+        given = (ended, episode_id, generation, self._clock())
+        return self._write(lambda: self._db.execute(query, given).rowcount > 0)
+
+    def next(self, counter: str) -> int:
+        """See `EpisodeStore`."""
+        query = (
+            "INSERT INTO counters (name, next) VALUES (?, 1) "
+            "ON CONFLICT (name) DO UPDATE SET next = next + 1 RETURNING next - 1"
+        )
+        return self._write(lambda: int(self._db.execute(query, (counter,)).fetchone()[0]))
+
+    def delete(self, episode_id: str) -> bool:
+        """See `EpisodeStore`."""
+        query = "DELETE FROM episodes WHERE id = ?"
+        return self._write(lambda: self._db.execute(query, (episode_id,)).rowcount > 0)
+
+    def count(self, source: str) -> int:
+        """See `EpisodeStore`."""
+        query = (
+            "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ? AND ended <> 'closed'"
+        )
+        asked = (source, self._clock())
+        return self._write(lambda: int(self._db.execute(query, asked).fetchone()[0]))
+
+    def check(self) -> None:
+        """See `EpisodeStore`."""
+        query = "INSERT OR REPLACE INTO heartbeat (id, at) VALUES (1, ?)"
+
+        def work() -> None:
+            self._db.execute(query, (self._clock(),))
+            self._room.check_disk(self._db)
+
+        self._write(work)
+        if self._file is not None:
+            self._file.reserve.restore()
+
+    def close(self) -> None:
+        """See `EpisodeStore`."""
+        self._db.close()
+
+    def _purge(self) -> None:
+        self._write(lambda: self._room.purge(self._db, self._clock(), PURGE_EVERY))
+        if self._file is not None:
+            self._file.reserve.restore()
+
+    def _prolong(self, episode_id: str, expires: float, now: float) -> None:
+        """Let an episode live on from now; seldom enough that most steps need not write it."""
+        if expires < now + self._limits.ttl_s:
+            query = "UPDATE episodes SET expires = ? WHERE id = ?"
+            self._db.execute(query, (now + self._limits.life_s, episode_id))
+
+    def _write(self, work: Callable[[], T]) -> T:
+        """Do work in a transaction of the file that all workers use.
+
+        Raises:
+            StoreError: it could not be done, and nothing was.
+        """
+        try:
+            for attempt in range(ATTEMPTS):
+                self._follow()
+                try:
+                    result = self._transaction(self._db, work)
+                except sqlite3.Error as problem:
+                    if not self._make_space(problem, attempt):
+                        raise
+                    continue
+                if self._file is None or self._file.is_current():
+                    return result
+                # Written to a file that nobody else can see any more: once more, to the new one.
+        except (OSError, sqlite3.Error) as problem:
+            # Full and busy pass; after anything else the connection may be worth nothing.
+            self._broken = _code(problem) not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
+            logger.warning("episode store unavailable", extra={"reason": str(problem)})
+            if _code(problem) == sqlite3.SQLITE_FULL:
+                raise disk_full() from problem
+            raise StoreUnavailableError(
+                "The episode store cannot be written at the moment. Retry in a few seconds."
+            ) from problem
+        raise StoreUnavailableError("The episode store was replaced again and again.")
+
+    def _follow(self) -> None:
+        """Open the file anew where another one has taken its place."""
+        if self._file is None or (not self._broken and self._file.is_current()):
+            return
+        logger.warning("episode store reopened: its file was deleted, replaced or damaged")
+        self._db = self._file.connect(self._db)
+        self._broken = False
+
+    def _transaction(self, db: sqlite3.Connection, work: Callable[[], T]) -> T:
+        """A transaction that holds the only right to write, so nothing read in it goes stale."""
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            result = work()
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:  # some errors have rolled it back already
+                db.execute("ROLLBACK")
+            raise
+        if self._file is not None and self._file.log_size() > 2 * self._room.log_pages * PAGE:
+            # What was done is done: an error here must not have it done once more.
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return result
+
+    def _make_space(self, problem: sqlite3.Error, attempt: int) -> bool:
+        """After a write that the disk had no space for: whether it is worth trying again.
+
+        Forgetting an episode takes space in the log first, and the log cannot be written back
+        while the file cannot grow. The reserve is what makes both possible.
+        """
+        if self._file is None or _code(problem) != sqlite3.SQLITE_FULL:
+            return False
+        if attempt == 0:
+            # Written back, the log starts again in the space that it has.
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+            return True
+        self._file.reserve.release()
+        self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+        self._transaction(self._db, lambda: self._room.shed(self._db, self._clock(), SHED_AT_ONCE))
+        self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+        return True
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        """Pragmas and tables of a new connection."""
+        # The log outlives a killed process; only a power cut could take the last writes.
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA foreign_keys = ON")
+        # Overwriting what is deleted would take as much log as it had bytes.
+        db.execute("PRAGMA secure_delete = OFF")
+        db.execute("PRAGMA temp_store = MEMORY")
+        db.execute(f"PRAGMA wal_autocheckpoint = {self._room.log_pages}")
+        db.execute(f"PRAGMA journal_size_limit = {self._room.log_pages * PAGE}")
+        db.execute(f"PRAGMA max_page_count = {self._room.file_pages + SHED_AT_ONCE}")
+
+        self._transaction(db, lambda: make_tables(db))
+
+
+def _code(problem: BaseException) -> int | None:
+    """SQLite's primary result code."""
+    code = getattr(problem, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF

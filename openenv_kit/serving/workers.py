@@ -1,0 +1,148 @@
+"""Serving an app with uvicorn, in one process or in several that share a port."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import inspect
+import logging
+import logging.config
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from openenv_kit.serving import descriptors
+from openenv_kit.serving.settings import Settings, is_loopback
+
+PING_INTERVAL_S = 30.0
+PING_TIMEOUT_S = 900.0
+"""A client that thinks for minutes may answer no ping; only one gone for good is dropped."""
+
+WORKER_TIMEOUT_S = 60
+"""A worker that starts on a busy machine is silent for a while; only one that hangs is replaced."""
+
+SPREADS = sys.platform == "linux"
+"""Whether the system spreads connections over several sockets that listen on one port."""
+
+Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
+
+logger = logging.getLogger("metric_tracker.server")
+
+
+class PortSocket(socket.socket):
+    """A bound socket that becomes another one on the same port when it is sent to a process.
+
+    Workers that share one listening socket leave its whole queue to whoever wakes up first: of
+    64 sessions opened at once one worker may get them all. With a socket of its own for each
+    worker the system spreads connections evenly.
+    """
+
+    @classmethod
+    def bound(cls, family: int, address: tuple[Any, ...]) -> PortSocket:
+        """A new socket, bound but not listening.
+
+        Raises:
+            OSError: the address is not free, or not ours.
+        """
+        made = cls(family=family)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind(address)
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PortSocket.bound, (int(self.family), self.getsockname())
+
+
+def serve(app: Any, chosen: Settings) -> None:
+    """Run an app until stopped.
+
+    Args:
+        app: the ASGI app; with several workers its import string.
+        chosen: where to listen, how many workers, how much to log.
+    """
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    from openenv_kit.serving import logs, metrics
+    from openenv_kit.serving.connections import Connection, Connections
+
+    log_config = logs.configuration(chosen.log_level)
+    logging.config.dictConfig(log_config)
+    if not chosen.token and not is_loopback(chosen.host):
+        logger.warning(
+            "listening on %s without a token: whoever reaches this address can play and reset; "
+            "set METRIC_TRACKER_TOKEN, or HOST=127.0.0.1",
+            chosen.host or "all addresses",
+        )
+    limit = descriptors.raise_limit()
+    connections = Connections(descriptors.max_connections(limit), chosen.request_timeout_s)
+    options: dict[str, Any] = {
+        "host": chosen.host,
+        "port": chosen.port,
+        "workers": chosen.workers,
+        "access_log": False,
+        "log_config": log_config,
+        "backlog": descriptors.backlog(limit),
+        "http": functools.partial(Connection, connections),
+        "ws": "websockets-sansio",
+        "ws_max_size": chosen.max_message_bytes,
+        "ws_ping_interval": PING_INTERVAL_S,
+        "ws_ping_timeout": PING_TIMEOUT_S,
+        # Deflate would cost a session more memory than everything else it has.
+        "ws_per_message_deflate": False,
+        "timeout_graceful_shutdown": 10,
+        "timeout_worker_healthcheck": WORKER_TIMEOUT_S,
+    }
+    with metrics.shared_folder(chosen.workers):
+        if chosen.workers == 1 or not SPREADS:
+            uvicorn.run(app, **options)
+            return
+        config = uvicorn.Config(app, **options)
+        # uvicorn's own socket finds out whether the port is free: two of ours would share it.
+        with config.bind_socket() as theirs:
+            family, address = theirs.family, theirs.getsockname()
+        with PortSocket.bound(family, address) as held:
+            supervisor: Any = Multiprocess
+            if "target" in inspect.signature(supervisor).parameters:  # uvicorn before 0.53
+                supervisor = functools.partial(supervisor, target=uvicorn.Server(config).run)
+            supervisor(config, sockets=[held]).run()
+
+
+def unwatched(lifespan: Lifespan) -> Lifespan:
+    """A lifespan that takes everything imported so far out of the garbage collector's sight.
+
+    All of it stays until the end: no collection need ever look at it again.
+    """
+
+    @asynccontextmanager
+    async def living(app: Any) -> AsyncIterator[Any]:
+        end_with_parent()
+        gc.collect()
+        gc.freeze()
+        async with lifespan(app) as state:
+            yield state
+
+    return living
+
+
+def end_with_parent() -> None:
+    """In a worker: stop when the process that started it is gone, killed ones included.
+
+    Otherwise the worker would keep the port, with nobody left to stop it.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent-watch", daemon=True).start()

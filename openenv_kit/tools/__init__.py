@@ -1,0 +1,1 @@
+"""Typed tools: their registry, argument schemas and the catalogue that models are given."""

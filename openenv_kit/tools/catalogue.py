@@ -1,0 +1,132 @@
+"""The tools of an environment as every door offers them, and what a call of one means.
+
+A tool is declared once, by its environment. The model player, MCP, each trainer, the page and
+the documentation read this list; none of them describes a tool in words of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from openenv_kit.errors import ToolArgumentError, echo, nearest, unknown_name_message
+
+Action = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """One tool.
+
+    Attributes:
+        name: what a model calls it by.
+        description: one line, written for models.
+        parameters: JSON Schema of its arguments, an object without references.
+        reads_only: whether a call leaves the episode as it was.
+        finishes: whether a call hands in the result and ends the episode.
+        action: the action of a call with these arguments.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    action: Callable[[Mapping[str, Any]], Action]
+    reads_only: bool = True
+    finishes: bool = False
+
+    def as_chat_tool(self) -> dict[str, Any]:
+        """The form that chat endpoints and chat templates take."""
+        function = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": dict(self.parameters),
+        }
+        return {"type": "function", "function": function}
+
+    def as_mcp_tool(self) -> dict[str, Any]:
+        """The form that MCP lists."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "inputSchema": dict(self.parameters),
+            "annotations": {"readOnlyHint": self.reads_only, "openWorldHint": False},
+        }
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Every tool of an environment, in the order models see them.
+
+    Attributes:
+        tools: the tools.
+        called: name and arguments of the call that an action stands for; inverse of `action`.
+        answer: what a model is told of an observation, JSON-ready.
+    """
+
+    tools: Sequence[ToolSpec]
+    called: Callable[[Mapping[str, Any]], tuple[str, dict[str, Any]]]
+    answer: Callable[[Mapping[str, Any]], dict[str, Any]]
+
+    @property
+    def names(self) -> list[str]:
+        """Every tool's name."""
+        return [tool.name for tool in self.tools]
+
+    def find(self, name: object) -> ToolSpec:
+        """The tool of that name.
+
+        Raises:
+            ToolArgumentError: there is none; names the nearest.
+        """
+        for tool in self.tools:
+            if tool.name == name:
+                return tool
+        raise ToolArgumentError(unknown_name_message("tool", name, self.names))
+
+    def action(self, name: object, arguments: object) -> Action:
+        """The action of a tool call.
+
+        What the arguments hold is for the environment to judge. Only a call that acts is held
+        against its schema here: an argument left out must not become an empty report.
+
+        Raises:
+            ToolArgumentError: no such tool, arguments that are not an object, or a call that acts
+                without what it needs.
+        """
+        tool = self.find(name)
+        if not isinstance(arguments, Mapping):
+            raise ToolArgumentError(
+                f"arguments of {tool.name} are {echo(arguments)}; allowed: an object."
+            )
+        if not tool.reads_only:
+            _check(tool, arguments)
+        return tool.action(arguments)
+
+
+def _check(tool: ToolSpec, arguments: Mapping[str, Any]) -> None:
+    properties = tool.parameters.get("properties", {})
+    for name in arguments:
+        if name not in properties:
+            guess = nearest(name, properties)
+            hint = f" (did you mean {guess!r}?)" if guess else ""
+            allowed = ", ".join(properties) or "none"
+            raise ToolArgumentError(
+                f"{tool.name}: unknown argument {echo(name)}; allowed: {allowed}{hint}. "
+                "Nothing was submitted."
+            )
+    for name in tool.parameters.get("required", ()):
+        given = arguments.get(name)
+        wants_list = properties[name].get("type") == "array"
+        too_few = wants_list and isinstance(given, list) and len(given) < _fewest(properties[name])
+        if name not in arguments or (wants_list and not isinstance(given, list)) or too_few:
+            allowed = "a list" if wants_list else "a value"
+            if too_few:
+                allowed = f"a list of at least {_fewest(properties[name])}"
+            raise ToolArgumentError(
+                f"{tool.name}: {name} is {echo(given)}; allowed: {allowed}. Nothing was submitted."
+            )
+
+
+def _fewest(schema: Mapping[str, Any]) -> int:
+    return int(schema.get("minItems", 0))

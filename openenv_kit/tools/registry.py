@@ -1,0 +1,146 @@
+"""One registry of analysis methods: name, description, argument model, function.
+
+Everything that knows a method reads it from here: the observation's catalogue, the OpenAI
+tool schemas, argument validation, the documentation and the user interface.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from metric_tracker_rl.analysis_tools.arguments import Arguments
+from metric_tracker_rl.engine.config import FUNNELS
+from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.rules import EpisodeView
+from metric_tracker_rl.rows import MethodSpec
+from openenv_kit.errors import ToolArgumentError, UnknownNameError, echo
+from openenv_kit.tools.schema import describe_problems, json_schema
+
+A = TypeVar("A", bound=Arguments)
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tool(Generic[A]):
+    """One analysis method.
+
+    Attributes:
+        name: what agents call it by.
+        description: one line, written for agents.
+        arguments: typed model of its arguments.
+        run: the function; reads the episode, changes nothing, knows no label.
+        shows_data: whether the rows of its result are the episode's data, not what the caller
+            gave or what is known without the data.
+    """
+
+    name: str
+    description: str
+    arguments: type[A]
+    run: Callable[[EpisodeView, A], Result]
+    shows_data: bool = True
+
+    def call(self, view: EpisodeView, raw: object) -> tuple[dict[str, Any], Result]:
+        """Validate raw arguments and run.
+
+        Returns:
+            The arguments as given, and the result.
+
+        Raises:
+            ToolArgumentError: wrong arguments; says which, what is allowed and the nearest.
+        """
+        if not isinstance(raw, Mapping):
+            raise ToolArgumentError(
+                f"analysis_args of {self.name} is {echo(raw)}; allowed: an object."
+            )
+        try:
+            arguments = self.arguments.model_validate(raw)
+        except ValidationError as error:
+            raise ToolArgumentError(describe_problems(self.name, self.arguments, error)) from None
+        return dict(raw), self.run(view, arguments)
+
+
+class ToolRegistry(Mapping[str, Tool[Any]]):
+    """Analysis methods by name, in the order they were declared."""
+
+    def __init__(self) -> None:
+        self._tools: dict[str, Tool[Any]] = {}
+        self._catalogues: dict[str, tuple[MethodSpec, ...]] = {}
+
+    def add(self, tool: Tool[Any]) -> None:
+        """Register a tool; a second one of the same name is a mistake."""
+        if tool.name in self._tools:
+            raise TypeError(f"analysis method {tool.name!r} is declared twice")
+        self._tools[tool.name] = tool
+        self._catalogues.clear()
+
+    def method(
+        self, arguments: type[A], *, shows_data: bool = True
+    ) -> Callable[[Callable[[EpisodeView, A], Result]], Callable[[EpisodeView, A], Result]]:
+        """Decorator: declare a function as the method of its own name.
+
+        The first line of its docstring is the description that agents read. For `shows_data`
+        see `Tool`.
+        """
+
+        def declare(function: Callable[[EpisodeView, A], Result]) -> Any:
+            description = (inspect.getdoc(function) or "").split("\n", 1)[0]
+            self.add(Tool(function.__name__, description, arguments, function, shows_data))
+            return function
+
+        return declare
+
+    def find(self, name: object) -> Tool[Any]:
+        """Tool of that name.
+
+        Raises:
+            UnknownNameError: there is none; names the nearest.
+        """
+        if isinstance(name, str) and name in self._tools:
+            return self._tools[name]
+        raise UnknownNameError("analysis_method", name, self._tools)
+
+    def __getitem__(self, name: str) -> Tool[Any]:
+        return self._tools[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tools)
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+    def catalogue(self, funnel: str = ORDERING_APP.name) -> tuple[MethodSpec, ...]:
+        """Name, description and JSON Schema of every method, for one funnel's names."""
+        if funnel not in self._catalogues:
+            self._catalogues[funnel] = tuple(
+                MethodSpec(
+                    name=tool.name,
+                    description=tool.description,
+                    parameters=json_schema(tool.arguments, FUNNELS[funnel]),
+                )
+                for tool in self.values()
+            )
+        return self._catalogues[funnel]
+
+
+def dates_within(result: object) -> Iterator[str]:
+    """Dates of the rows that a method's result holds, at any depth."""
+    if isinstance(result, Mapping):
+        date = result.get("date")
+        if isinstance(date, str):
+            yield date
+        for value in result.values():
+            if isinstance(value, list | Mapping):
+                yield from dates_within(value)
+    elif isinstance(result, list):
+        for each in result:
+            if isinstance(each, Mapping):
+                yield from dates_within(each)
+
+
+TOOLS = ToolRegistry()
+"""Every analysis method."""

@@ -1,0 +1,246 @@
+"""OpenEnv's own harness: sessions, a rollout function for trainers, and collected SFT data.
+
+```python
+from openenv_kit.trainers.openenv_harness import collect_scripted
+from openenv_kit.play.split_rows import split_rows
+
+collect_scripted("runs", split_rows("train", count=100), policy="reference")
+```
+
+`runs/results.jsonl` then holds one episode a line, in the framework's own format; `sft_examples`
+turns it into chats with tool calls.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from openenv.core.env_server.mcp_types import Tool
+from openenv.core.harness import (
+    HarnessRunLimits,
+    MCPHarnessAdapter,
+    ModelStep,
+    ModelStepResult,
+    ResourceSession,
+    ResourceSessionFactory,
+    ToolResult,
+    VerifyResult,
+    build_harness_rollout_func,
+)
+from openenv.core.harness.collect import (
+    RESULTS_FILENAME,
+    CollectResult,
+    CollectRunner,
+    EpisodeRecord,
+    RolloutSerializer,
+)
+from openenv.core.llm_client import LLMResponse, ToolCall
+
+from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
+from metric_tracker_rl.policies import get_policy
+from openenv_kit.errors import InvalidValueError
+from openenv_kit.trainers.tool_calls import (
+    SYSTEM_PROMPT,
+    ToolEpisode,
+    chat_tools,
+    next_call,
+    tool_specs,
+)
+
+LIMITS = HarnessRunLimits(max_turns=DEFAULT_MAX_STEPS)
+"""As many turns as an episode has steps by default."""
+
+Message = dict[str, Any]
+
+
+class MetricTrackerSession(ResourceSession):
+    """One episode, played by tool calls.
+
+    Args:
+        row: a dataset row with reset arguments.
+        base_url: server to play on; None plays in this process.
+    """
+
+    def __init__(self, row: Mapping[str, Any], base_url: str | None = None) -> None:
+        self._episode = ToolEpisode(base_url)
+        try:
+            self._opening = self._episode.reset(row)
+        except Exception:
+            self._episode.close()
+            raise
+
+    def initial_messages(self) -> list[Message]:
+        return [
+            {"role": "system", "content": SYSTEM_PROMPT},
+            {"role": "user", "content": self._opening},
+        ]
+
+    def list_tools(self) -> list[Tool]:
+        return [
+            Tool(name=spec.name, description=spec.description, input_schema=spec.parameters)
+            for spec in tool_specs()
+        ]
+
+    def call_tool(self, name: str, arguments: dict[str, Any]) -> ToolResult:
+        answer = self._episode.call(name, arguments)
+        return ToolResult(
+            data=answer, done=self._episode.done, metadata={"reward": self._episode.reward}
+        )
+
+    def verify(self, transcript: list[Message], final_state: Any | None = None) -> VerifyResult:
+        """The environment's own reward; an episode that was left unfinished has 0."""
+        return VerifyResult(
+            env_reward=self._episode.reward,
+            done=self._episode.done,
+            metrics={"tool_calls": self._episode.calls, "submitted": self._episode.done},
+        )
+
+    def close(self) -> None:
+        self._episode.close()
+
+
+class MetricTrackerSessionFactory(ResourceSessionFactory[MetricTrackerSession]):
+    """Makes a session for each task.
+
+    A task is a row of reset arguments, a row as JSON text, a task id, a chat whose last
+    message holds one of these, or None for the default task.
+
+    Args:
+        base_url: server to play on; None plays in this process.
+    """
+
+    def __init__(self, base_url: str | None = None) -> None:
+        self._base_url = base_url
+
+    def create(
+        self, task: Any = None, seed: int | None = None, episode_id: str | None = None
+    ) -> MetricTrackerSession:
+        row = dict(row_of(task))
+        if seed is not None:
+            row["seed"] = seed
+        return MetricTrackerSession(row, self._base_url)
+
+
+def row_of(task: Any) -> Mapping[str, Any]:
+    """The dataset row that a task stands for; see `MetricTrackerSessionFactory`.
+
+    Raises:
+        InvalidValueError: it stands for none.
+    """
+    if task is None:
+        return {}
+    if isinstance(task, Mapping):
+        return task
+    if isinstance(task, str):
+        text = task.strip()
+        return json.loads(text) if text.startswith("{") else {"task_id": text}
+    if isinstance(task, Sequence) and task and isinstance(task[-1], Mapping):
+        return row_of(task[-1].get("content"))
+    raise InvalidValueError(
+        "task", task, "a row, its JSON, a task id, a chat that ends so, or None"
+    )
+
+
+def prompt_of(row: Mapping[str, Any]) -> list[Message]:
+    """A chat that stands for a row, for datasets whose trainer hands back the prompt alone."""
+    return [{"role": "user", "content": json.dumps(dict(row), sort_keys=True)}]
+
+
+def build_rollout_func(
+    model_step_builder: Callable[[Any, ResourceSession], ModelStep],
+    base_url: str | None = None,
+    limits: HarnessRunLimits = LIMITS,
+) -> Callable[[list[Any], Any], dict[str, list[Any]]]:
+    """A rollout function as trainers take it: prompts in; tokens and `env_reward` out.
+
+    Args:
+        model_step_builder: makes the function that samples one turn of the trainer's model.
+        base_url: server to play on; None plays in this process.
+        limits: turns and tool calls of an episode.
+    """
+    return build_harness_rollout_func(
+        session_factory=MetricTrackerSessionFactory(base_url),
+        harness_adapter=MCPHarnessAdapter(),
+        model_step_builder=model_step_builder,
+        limits=limits,
+    )
+
+
+def scripted_model_step(policy: str = "reference") -> ModelStep:
+    """A scripted policy in a model's place: reads the chat, makes the next tool call."""
+    player = get_policy(policy)
+
+    def step(messages: list[Message], *_: Any, **__: Any) -> ModelStepResult:
+        answers = [message["content"] for message in messages if message["role"] == "tool"]
+        call = next_call(player, answers)
+        if call is None:
+            return ModelStepResult(LLMResponse("Done."))
+        name, arguments = call
+        return ModelStepResult(LLMResponse("", [ToolCall(f"call_{len(answers)}", name, arguments)]))
+
+    return step
+
+
+def collect(
+    out: Path | str,
+    rows: Sequence[Mapping[str, Any]],
+    model_step: ModelStep,
+    *,
+    player: str,
+    base_url: str | None = None,
+    keep: Callable[[EpisodeRecord], bool] | None = None,
+    limits: HarnessRunLimits = LIMITS,
+) -> CollectResult:
+    """Play each row's episode and append it to `out`; a second call goes on where it stopped.
+
+    Args:
+        out: folder for `results.jsonl` and `metadata.json`.
+        rows: one episode each.
+        model_step: samples one turn; see `scripted_model_step`, or the framework's
+            `build_model_step` for any model behind an endpoint.
+        player: name of who plays, for the metadata.
+        base_url: server to play on; None plays in this process.
+        keep: which episodes to write; None for all.
+        limits: turns and tool calls of an episode.
+    """
+    serializer = RolloutSerializer(out)
+    serializer.write_metadata({"environment": "metric_tracker_rl", "player": player})
+    runner = CollectRunner(
+        session_factory=MetricTrackerSessionFactory(base_url),
+        harness_adapter=MCPHarnessAdapter(),
+        serializer=serializer,
+        tasks=rows,
+        limits=limits,
+    )
+    return runner.run(model_step=model_step, num_episodes=len(rows), should_keep=keep)
+
+
+def collect_scripted(
+    out: Path | str,
+    rows: Sequence[Mapping[str, Any]],
+    policy: str = "reference",
+    base_url: str | None = None,
+) -> CollectResult:
+    """Collect a scripted policy's runs; see `collect`."""
+    step = scripted_model_step(policy)
+    return collect(out, rows, step, player=f"scripted:{policy}", base_url=base_url)
+
+
+def sft_examples(results: Path | str, minimum_reward: float = 1.0) -> Iterator[dict[str, Any]]:
+    """Supervised examples from collected episodes: `messages` with tool calls, and `tools`.
+
+    Args:
+        results: a folder written by `collect`, or its `results.jsonl`.
+        minimum_reward: episodes below this score are left out.
+    """
+    path = Path(results)
+    path = path / RESULTS_FILENAME if path.is_dir() else path
+    tools = chat_tools()
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            episode = json.loads(line)
+            if episode["reward"] >= minimum_reward:
+                yield {"messages": episode["messages"], "tools": tools}

@@ -1,0 +1,205 @@
+"""Where an adapter plays its episodes: in this process, or on a server.
+
+The server is talked to over plain HTTP with the standard library alone: no trainer brings the
+server's framework along, and some cannot be installed beside it. An HTTP episode takes no
+session of the server and outlives a lost connection, a restart and a change of worker.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import SplitResult, urlsplit
+
+from metric_tracker_rl.engine.session import ERROR, EpisodeSession
+from openenv_kit.errors import InvalidValueError, ServerError
+from openenv_kit.play.driver import call_from, observed
+from openenv_kit.play.policies import Action, Observed
+
+TOKEN_VARIABLE = "METRIC_TRACKER_TOKEN"
+"""Holds the bearer token of a server that wants one."""
+CONNECT_TIMEOUT_S = 10.0
+REPLY_TIMEOUT_S = 60.0
+FIRST_PAUSE_S = 0.2
+PATIENCE_S = 30.0
+"""How long a server that has answered before may be away."""
+SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
+"""By scheme of an address: the one spoken; clients of the framework take all four."""
+REFUSED_REQUEST = (400, 413, 422)
+"""A step that the server did not take: too long, too deep, or not what a step is."""
+AWAY = (502, 503, 504)
+"""Said by what stands before a server that is not there."""
+
+
+class Player(Protocol):
+    """Where an episode is played."""
+
+    def reset(self, arguments: Mapping[str, Any]) -> Observed:
+        """Start an episode; the observation of the reset."""
+
+    def step(self, action: Action) -> Observed:
+        """One step; its observation."""
+
+    def close(self) -> None:
+        """Let go of what the player holds."""
+
+
+class InProcess:
+    """Plays against a session of its own, without a server."""
+
+    def __init__(self) -> None:
+        self._session = EpisodeSession()
+
+    def reset(self, arguments: Mapping[str, Any]) -> Observed:
+        return observed(self._session.reset(**arguments))
+
+    def step(self, action: Action) -> Observed:
+        return observed(self._session.step(call_from(action)))
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class Remote:
+    """Plays on a server; connects with the first reset, and again whenever it has to.
+
+    Args:
+        base_url: http(s) or ws(s) address of the server.
+        token: its bearer token; None for what METRIC_TRACKER_TOKEN holds, if anything.
+
+    Raises:
+        InvalidValueError: `base_url` is no such address.
+    """
+
+    def __init__(self, base_url: str, token: str | None = None) -> None:
+        parts = _parts(base_url)
+        scheme = SCHEMES[parts.scheme]
+        secure = scheme == "https"
+        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        self._connection = kind(parts.hostname or "", parts.port, timeout=CONNECT_TIMEOUT_S)
+        self._prefix = parts.path.rstrip("/")
+        self._address = f"{scheme}://{parts.netloc.rpartition('@')[2]}{self._prefix}"
+        self._port = self._connection.port
+        token = token or os.environ.get(TOKEN_VARIABLE)
+        self._headers = {"content-type": "application/json"}
+        if token:
+            self._headers["authorization"] = f"Bearer {token}"
+        self._reached = False
+        self._episode_id = ""
+        self._steps = 0
+
+    def reset(self, arguments: Mapping[str, Any]) -> Observed:
+        """Start an episode on the server.
+
+        Raises:
+            ServerError: there is no server, or it is not one of ours, or it wants a token.
+        """
+        status, reply = self._post("/reset", dict(arguments))
+        if status != 200 or "observation" not in reply:
+            raise self._unusable("/reset", status, reply)
+        opening = _observation(reply)
+        if opening["status"] != ERROR:  # a refused reset leaves the running episode as it is
+            self._episode_id, self._steps = reply.get("episode_id") or "", 0
+        return opening
+
+    def step(self, action: Action) -> Observed:
+        """One step of the episode.
+
+        Raises:
+            ServerError: the server stayed away, or no longer knows the episode.
+        """
+        self._steps += 1
+        # The same name on every try: a step whose answer was lost is not made twice.
+        name = str(self._steps)
+        body = {"episode_id": self._episode_id, "action": action, "request_id": name}
+        status, reply = self._post("/step", body)
+        if status in REFUSED_REQUEST:
+            told = {"status": ERROR, "message": _detail(reply)}
+            return {**told, "reward": 0.0, "done": False}
+        if status != 200 or "observation" not in reply:
+            raise self._unusable("/step", status, reply)
+        observation = _observation(reply)
+        if observation["done"]:
+            self.close()  # a trainer may hold many players that have nothing to do
+        return observation
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Status and body of the answer, after as many tries as a known server is worth."""
+        data = json.dumps(body).encode()
+        deadline = time.monotonic() + (PATIENCE_S if self._reached else 0.0)
+        pause = 0.0  # a connection that was idle for a while is often just closed
+        while True:
+            try:
+                status, raw = self._try(path, data)
+                if status not in AWAY:
+                    break
+                problem: Exception | str = f"{status} {http.client.responses[status]}"
+            except (OSError, http.client.HTTPException) as lost:
+                self._connection.close()
+                problem = lost
+            if time.monotonic() + pause >= deadline:
+                raise self._unreachable(problem)
+            time.sleep(pause)
+            pause = max(FIRST_PAUSE_S, 2 * pause)
+        self._reached = True
+        try:
+            reply = json.loads(raw)
+        except ValueError:
+            reply = {}
+        return status, reply if isinstance(reply, dict) else {}
+
+    def _try(self, path: str, data: bytes) -> tuple[int, bytes]:
+        connection = self._connection
+        if connection.sock is None:
+            connection.connect()
+            opened: Any = connection.sock  # typed as never there
+            opened.settimeout(REPLY_TIMEOUT_S)
+        connection.request("POST", self._prefix + path, data, self._headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+
+    def _unreachable(self, problem: Exception | str) -> ServerError:
+        reason = str(problem) or type(problem).__name__
+        return ServerError(
+            f"No server answers at {self._address} ({reason}). Start one with "
+            f"`server --port {self._port}`, or leave base_url out to play in this process."
+        )
+
+    def _unusable(self, path: str, status: int, reply: Mapping[str, Any]) -> ServerError:
+        self.close()
+        said = f"{self._address} answered {path} with {status}"
+        detail = _detail(reply)
+        if status in (401, 403):
+            return ServerError(f"{said}: {detail} Set {TOKEN_VARIABLE} to the server's token.")
+        if (status == 404 and path == "/reset") or not detail:
+            return ServerError(f"{said}: it is no Metric Tracker RL server.")
+        return ServerError(f"{said}: {detail}")
+
+
+def _parts(base_url: str) -> SplitResult:
+    """The address in its parts, its port read once."""
+    try:
+        parts = urlsplit(base_url)
+        usable = parts.scheme in SCHEMES and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number
+        usable = None
+    if not usable:
+        allowed = "an address such as http://127.0.0.1:8000"
+        raise InvalidValueError("base_url", base_url, allowed)
+    return parts
+
+
+def _observation(reply: Mapping[str, Any]) -> dict[str, Any]:
+    return {**reply["observation"], "reward": reply.get("reward"), "done": bool(reply.get("done"))}
+
+
+def _detail(reply: Mapping[str, Any]) -> str:
+    """What an error says of itself."""
+    return str(reply.get("detail") or reply.get("error") or "")

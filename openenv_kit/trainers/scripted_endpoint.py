@@ -1,0 +1,139 @@
+"""A chat-completions endpoint that a scripted policy answers: try any wiring without a model.
+
+```python
+with ScriptedEndpoint("reference") as endpoint:
+    print(endpoint.base_url)  # give this to anything that talks to a chat endpoint
+```
+
+It listens on loopback, needs no key and keeps no state: the next tool call follows from the
+tool answers in the chat, as a model's would.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+from metric_tracker_rl.policies import get_policy
+from openenv_kit.trainers.tool_calls import next_call
+
+MODEL = "scripted"
+ROUTE = "/chat/completions"
+
+
+class ScriptedEndpoint:
+    """Serves one scripted policy while the context lasts.
+
+    Args:
+        policy: name of the policy.
+
+    Attributes:
+        requests: chats answered so far.
+    """
+
+    def __init__(self, policy: str = "reference") -> None:
+        player = get_policy(policy)
+        self.requests = 0
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                if not self.path.endswith(ROUTE):
+                    self.send_error(404, f"only {ROUTE} is served")
+                    return
+                length = int(self.headers.get("content-length", 0))
+                request = json.loads(self.rfile.read(length))
+                endpoint.requests += 1
+                call = next_call(player, tool_answers(request["messages"]))
+                answer = completion(call, endpoint.requests)
+                kind, body = "application/json", json.dumps(answer)
+                if request.get("stream"):
+                    kind, body = "text/event-stream", as_events(answer)
+                self.send_response(200)
+                self.send_header("content-type", kind)
+                self.send_header("content-length", str(len(body.encode())))
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_: Any) -> None:
+                """Nothing is logged."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    @property
+    def base_url(self) -> str:
+        """What clients take as their base URL."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def __enter__(self) -> ScriptedEndpoint:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def tool_answers(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Texts of the tool messages of a chat, in order, whether plain or in parts."""
+    return [_text(each["content"]) for each in messages if each["role"] == "tool"]
+
+
+def completion(call: tuple[str, dict[str, Any]] | None, number: int) -> dict[str, Any]:
+    """A chat completion with one tool call, or a last word where there is none."""
+    message: dict[str, Any] = {"role": "assistant", "content": "Done."}
+    if call is not None:
+        name, arguments = call
+        function = {"name": name, "arguments": json.dumps(arguments)}
+        made = {"id": f"call_{number}", "type": "function", "function": function}
+        message = {"role": "assistant", "content": "", "tool_calls": [made]}
+    return {
+        "id": f"chatcmpl-{number}",
+        "object": "chat.completion",
+        "created": 0,
+        "model": MODEL,
+        "choices": [
+            {
+                "index": 0,
+                "message": message,
+                "finish_reason": "stop" if call is None else "tool_calls",
+            }
+        ],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    }
+
+
+def as_events(answer: Mapping[str, Any]) -> str:
+    """The same completion as server-sent events, for clients that ask for a stream."""
+    (choice,) = answer["choices"]
+    delta = dict(choice["message"])
+    if "tool_calls" in delta:
+        delta["tool_calls"] = [{"index": 0, **call} for call in delta["tool_calls"]]
+    head = {**answer, "object": "chat.completion.chunk", "usage": None}
+    said = {"index": 0, "delta": delta, "finish_reason": None}
+    end = {"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}
+    chunks = [
+        {**head, "choices": [said]},
+        {**head, "choices": [end]},
+        {**head, "choices": [], "usage": answer["usage"]},
+    ]
+    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
+    return "".join([*lines, "data: [DONE]\n\n"])
+
+
+def _text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    assert isinstance(content, list)
+    return "".join(part.get("text", "") for part in content)

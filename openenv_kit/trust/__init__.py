@@ -1,0 +1,1 @@
+"""Audit runs, exploits and sealing: what shows that a score means something."""

@@ -1,0 +1,38 @@
+"""The secret behind sealed splits.
+
+A sealed split's tasks are drawn with a key that only its server holds, so public code cannot make
+them again; what is published is a commitment to them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from openenv_kit.errors import InvalidValueError
+
+SALT_VARIABLE = "METRIC_TRACKER_SEALED_SALT"
+MIN_SALT = 32
+"""Shortest salt, in characters: a commitment to a shorter one could be guessed."""
+
+
+def has_salt(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether any salt is set."""
+    return bool(_source(environ).get(SALT_VARIABLE))
+
+
+def sealed_salt(environ: Mapping[str, str] | None = None) -> str:
+    """The salt.
+
+    Raises:
+        InvalidValueError: none is set, or it is too short. Never repeats it.
+    """
+    salt = _source(environ).get(SALT_VARIABLE, "")
+    if len(salt) >= MIN_SALT:
+        return salt
+    given = f"<{len(salt)} characters>" if salt else None
+    raise InvalidValueError(SALT_VARIABLE, given, f"a secret of at least {MIN_SALT} characters")
+
+
+def _source(environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    return os.environ if environ is None else environ
