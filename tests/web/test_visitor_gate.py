@@ -30,7 +30,7 @@ from openenv_kit.serving.app import build_app
 from openenv_kit.serving.gate import FORM_BYTES
 from openenv_kit.serving.settings import MAX_RECORDING_BYTES, Settings
 
-JOINS = int(os.environ.get("METRIC_TRACKER_JOINS") or 400)
+JOINS = int(os.environ.get("METRIC_TRACKER_JOINS") or 300)
 MOST_MIB = 1000
 
 
