@@ -45,7 +45,6 @@ class Reply:
         reward: of this step; the score on the last one.
         done: whether the episode is over.
         content: the observation's fields that this reply fills; the others keep their defaults.
-        graded: whether this reply carries the final score.
     """
 
     status: str
@@ -53,7 +52,6 @@ class Reply:
     reward: float = 0.0
     done: bool = False
     content: dict[str, Any] = field(default_factory=dict)
-    graded: bool = False
 
 
 class Session(Protocol):

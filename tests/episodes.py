@@ -15,7 +15,8 @@ from metric_tracker_rl.engine.generation.generator import Draw, generate
 from metric_tracker_rl.engine.levels import LEVELS, Level
 from metric_tracker_rl.engine.reporting_policy import ReportRow, label
 from metric_tracker_rl.engine.series import DailySeries
-from metric_tracker_rl.engine.session import Call, EpisodeSession, Reply
+from metric_tracker_rl.engine.session import Call, EpisodeSession
+from openenv_kit.environment import Reply
 
 COUNTS = (0, 1, 3, 5, 7)
 DAYS = 28

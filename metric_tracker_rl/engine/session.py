@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -34,6 +33,7 @@ from metric_tracker_rl.engine.rules import (
 from metric_tracker_rl.engine.splits import SEALED, get_task
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, available_task_specs, resolve_config
 from metric_tracker_rl.rows import RewardBreakdown
+from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import (
     InvalidValueError,
     KitError,
@@ -50,32 +50,12 @@ ANALYZED = "analyzed"
 IN_PROGRESS = "in_progress"
 EVALUATED = "evaluated"
 COMPLETED = "completed"
-ERROR = "error"
 
 MAX_EPISODE_ID = 255
 DEFAULT_SPLIT = "train"
 """Split of a reset that names an index alone."""
 LAST_STEPS = 3
 """From this many steps left on, replies say how many."""
-
-
-@dataclass(slots=True)
-class Reply:
-    """What a call tells the player.
-
-    Attributes:
-        status: ready, analyzed, in_progress, evaluated, completed or error.
-        message: one or two sentences.
-        reward: 0.0 until the end, the score on the last step.
-        done: whether the episode is over.
-        content: observation fields that this call filled; all others keep their defaults.
-    """
-
-    status: str
-    message: str
-    reward: float = 0.0
-    done: bool = False
-    content: dict[str, Any] = field(default_factory=dict)
 
 
 class Call(NamedTuple):

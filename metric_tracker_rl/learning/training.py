@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.session import READY, Reply
+from metric_tracker_rl.engine.session import READY
 from metric_tracker_rl.learning.features import LOOK, Candidates, Floats, read_candidates
 from metric_tracker_rl.learning.policy import RowPolicy
+from openenv_kit.environment import Reply
 from openenv_kit.errors import InvalidValueError, require_integer
 from openenv_kit.play.driver import observed
 from openenv_kit.play.policies import result_of, submit

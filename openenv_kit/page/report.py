@@ -12,8 +12,8 @@ from metric_tracker_rl.analysis_tools import row_generators
 from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
-from metric_tracker_rl.engine.session import Reply
 from metric_tracker_rl.rows import SCORE_PENALTIES, SCORE_SHARES, RewardBreakdown, SubmissionIssue
+from openenv_kit.environment import Reply
 from openenv_kit.page.layout import fixed, html
 from openenv_kit.page.markup import bar, day_name, heading, hint, note, table, text
 from openenv_kit.page.page import Page, View

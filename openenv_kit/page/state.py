@@ -11,9 +11,10 @@ from typing import Any
 from metric_tracker_rl.engine.report import preview, read_report
 from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
 from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.session import ERROR, Call, EpisodeSession, Reply
+from metric_tracker_rl.engine.session import Call, EpisodeSession
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID
 from metric_tracker_rl.rows import SubmissionPreview
+from openenv_kit.environment import ERROR, Reply
 from openenv_kit.page.drafts import drafts
 from openenv_kit.page.watching import Playback
 from openenv_kit.play.driver import observed

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.session import ERROR, EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import Policy
+from openenv_kit.environment import ERROR
 from openenv_kit.errors import ConfigurationError, KitError
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RecordedRun, RecordingError, read_runs, replay

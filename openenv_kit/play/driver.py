@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from metric_tracker_rl.engine.session import Call, EpisodeSession, Reply
+from metric_tracker_rl.engine.session import Call, EpisodeSession
 from metric_tracker_rl.policies import Action, Observed, Policy
+from openenv_kit.environment import Reply
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.session import ERROR, Call, EpisodeSession, Reply
+from metric_tracker_rl.engine.session import Call, EpisodeSession
 from metric_tracker_rl.policies import Action, Play, Policy
+from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.play.driver import Outcome, call_from, observed
 

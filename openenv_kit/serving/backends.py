@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
-from metric_tracker_rl.engine.session import ERROR, Reply
+from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import MAX_ECHO
 from openenv_kit.serving import frames, mcp_tools
 from openenv_kit.serving.episode_store import StoreError

@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from metric_tracker_rl.engine.session import Reply
 from metric_tracker_rl.models import MetricTrackerRlObservation
+from openenv_kit.environment import Reply
 
 EMPTY = MetricTrackerRlObservation().model_dump(exclude={"reward", "done"})
 """Every field of an observation that says nothing."""

@@ -13,20 +13,14 @@ from openenv.core.env_server.types import EnvironmentMetadata
 import metric_tracker_rl
 from metric_tracker_rl.engine import splits
 from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS, EpisodeView
-from metric_tracker_rl.engine.session import (
-    ERROR,
-    RESET_ARGUMENTS,
-    Call,
-    EpisodeSession,
-    Reply,
-    check_episode_id,
-)
+from metric_tracker_rl.engine.session import RESET_ARGUMENTS, Call, EpisodeSession, check_episode_id
 from metric_tracker_rl.models import (
     MetricTrackerRlAction,
     MetricTrackerRlObservation,
     MetricTrackerRlState,
 )
 from metric_tracker_rl.rubrics import ReportRubric
+from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import ConfigurationError, InvalidValueError, UnknownNameError
 from openenv_kit.serving.settings import settings
 from openenv_kit.serving.wire import WireAction

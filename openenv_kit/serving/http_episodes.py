@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from weakref import WeakValueDictionary
 
-from metric_tracker_rl.engine.session import ERROR, Reply
 from metric_tracker_rl.engine.splits import num_tasks
 from metric_tracker_rl.models import MetricTrackerRlState
+from openenv_kit.environment import ERROR, Reply
 from openenv_kit.serving import clients, frames, metrics
 from openenv_kit.serving.episode_store import MEMORY, EpisodeStore, StoredEpisode, StoreError
 from openenv_kit.serving.handles import (

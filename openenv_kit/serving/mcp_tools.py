@@ -15,8 +15,8 @@ from pydantic import BaseModel
 import metric_tracker_rl
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.funnel import ORDERING_APP
-from metric_tracker_rl.engine.session import ERROR
 from metric_tracker_rl.rows import MetricSubmissionRow, PayloadGeneratorMethod
+from openenv_kit.environment import ERROR
 from openenv_kit.errors import echo, unknown_name_message
 from openenv_kit.serving import frames
 from openenv_kit.serving.handles import well_formed

@@ -12,7 +12,8 @@ from typing import Any
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.episode import build_episode
-from metric_tracker_rl.engine.session import ERROR, READY, Reply
+from metric_tracker_rl.engine.session import READY
+from openenv_kit.environment import ERROR, Reply
 from openenv_kit.serving import frames, metrics
 from openenv_kit.serving.framework import MetricTrackerRlEnvironment
 from openenv_kit.serving.handles import new_episode_id, new_player_id

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from metric_tracker_rl.engine.session import ERROR, EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
+from openenv_kit.environment import ERROR
 from openenv_kit.errors import InvalidValueError, ServerError
 from openenv_kit.play.driver import call_from, observed
 from openenv_kit.play.policies import Action, Observed

@@ -16,8 +16,9 @@ from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.report import MAX_ROWS
 from metric_tracker_rl.engine.rules import HIDDEN
-from metric_tracker_rl.engine.session import COMPLETED, ERROR
+from metric_tracker_rl.engine.session import COMPLETED
 from metric_tracker_rl.rows import MethodSpec, MetricSubmissionRow
+from openenv_kit.environment import ERROR
 from openenv_kit.errors import (
     InvalidValueError,
     ServerError,
