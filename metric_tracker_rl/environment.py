@@ -11,6 +11,7 @@ from typing import Any
 
 import metric_tracker_rl
 from metric_tracker_rl.engine import splits
+from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.session import RESET_ARGUMENTS, EpisodeSession
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION, POLICY_VERSION
@@ -19,6 +20,7 @@ from metric_tracker_rl.tools import BRIEF, CATALOGUE, introduction
 from openenv_kit.environment import Reply, WireModels
 from openenv_kit.play.policies import Policy
 from openenv_kit.tools.catalogue import Catalogue
+from openenv_kit.trust.exploits import Exploit
 
 
 class MetricTrackerSplits:
@@ -53,12 +55,19 @@ class MetricTracker:
     tools: Catalogue = CATALOGUE
     reset_arguments: Sequence[str] = RESET_ARGUMENTS
     default_tasks: Sequence[str] = DEFAULT_TASK_ORDER
+    rules: Mapping[str, int] = {"max_steps": DEFAULT_MAX_STEPS, "max_submissions": 1}
     splits = MetricTrackerSplits()
     policies: Mapping[str, Policy] = POLICIES
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
         return {name: {"task_id": name, "seed": task.seed} for name, task in TASKS.items()}
+
+    @property
+    def exploits(self) -> Mapping[str, Exploit]:
+        from metric_tracker_rl.exploits import EXPLOITS
+
+        return EXPLOITS
 
     @cached_property
     def models(self) -> WireModels:
@@ -67,8 +76,11 @@ class MetricTracker:
             MetricTrackerRlObservation,
             MetricTrackerRlState,
         )
+        from metric_tracker_rl.rubrics import ReportRubric
 
-        return WireModels(MetricTrackerRlAction, MetricTrackerRlObservation, MetricTrackerRlState)
+        return WireModels(
+            MetricTrackerRlAction, MetricTrackerRlObservation, MetricTrackerRlState, ReportRubric
+        )
 
     @cached_property
     def _empty(self) -> dict[str, Any]:

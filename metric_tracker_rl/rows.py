@@ -205,6 +205,17 @@ SCORE_PENALTIES = (
 """Fields of a breakdown that are taken off."""
 
 
+class Progress(BaseModel):
+    """How far an episode is; nothing of what it hides."""
+
+    step_count: int = 0
+    task_id: str | None = None
+    status: str = "idle"
+    max_steps: int = 0
+    submissions: int = 0
+    max_submissions: int = 0
+
+
 class RewardBreakdown(Record):
     """Score of a report and the counts behind it; all shares in [0, 1]."""
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from openenv_kit.play.policies import Policy
     from openenv_kit.tools.catalogue import Catalogue
+    from openenv_kit.trust.exploits import Exploit
 
 GROUP = "openenv_kit.environments"
 VARIABLE = "ENVIRONMENT"
@@ -61,6 +62,10 @@ class Session(Protocol):
     def task_id(self) -> str:
         """Task of the running episode."""
 
+    @property
+    def done(self) -> bool:
+        """Whether an episode was started and is over."""
+
     def reset(self, **arguments: Any) -> Reply:
         """Start an episode; one that cannot be made leaves the running one as it was."""
 
@@ -68,7 +73,14 @@ class Session(Protocol):
         """One step. The action is read here, as it arrived: there is no other way in."""
 
     def state(self) -> BaseModel:
-        """Public progress: never a label, a seed or a score in the making."""
+        """Public progress: never a label, a seed or a score in the making.
+
+        Fields are those of the environment's state model without the episode's id, among them
+        `step_count`, `task_id`, `max_steps` and `status` (idle, running or completed).
+        """
+
+    def identity(self) -> Mapping[str, Any]:
+        """What makes the episode: configuration and rules of play, JSON-ready. Never shown."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +89,13 @@ class WireModels:
 
     Attributes:
         action, observation, state: pydantic models, as clients and schemas see them.
+        rubric: the grader as a tree of the framework's rubrics, if there is one.
     """
 
     action: type[Any]
     observation: type[Any]
     state: type[Any]
+    rubric: type[Any] | None = None
 
 
 class SplitTask(Protocol):
@@ -144,6 +158,13 @@ class Environment(Protocol):
         """Names that a reset takes, `episode_id` among them."""
 
     @property
+    def rules(self) -> Mapping[str, int]:
+        """Reset arguments that are limits of the play, with their defaults: `max_steps` and such.
+
+        A server may lower them.
+        """
+
+    @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
         """Arguments of the reset of each named task; the default run's tasks come first."""
 
@@ -158,6 +179,10 @@ class Environment(Protocol):
     @property
     def policies(self) -> Mapping[str, Policy]:
         """Scripted players; `reference` is one of them."""
+
+    @property
+    def exploits(self) -> Mapping[str, Exploit]:
+        """Adversarial players, each with the ceiling it must stay under."""
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         """The one system prompt that every door gives a model."""

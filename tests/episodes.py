@@ -15,7 +15,7 @@ from metric_tracker_rl.engine.generation.generator import Draw, generate
 from metric_tracker_rl.engine.levels import LEVELS, Level
 from metric_tracker_rl.engine.reporting_policy import ReportRow, label
 from metric_tracker_rl.engine.series import DailySeries
-from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
 from openenv_kit.environment import Reply
 
 COUNTS = (0, 1, 3, 5, 7)
@@ -90,9 +90,9 @@ def perfect_report(session: EpisodeSession) -> list[dict[str, Any]]:
 
 def analyse(session: EpisodeSession, method: Any, **arguments: Any) -> Reply:
     """One analysis step."""
-    return session.step(Call(analysis_method=method, analysis_args=arguments))
+    return session.step({"analysis_method": method, "analysis_args": arguments})
 
 
 def submit(session: EpisodeSession, rows: list[Any]) -> Reply:
     """One submission."""
-    return session.step(Call(classifications=rows))
+    return session.step({"classifications": rows})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from episodes import analyse, perfect_report, running_episode, started, submit
 
-from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -78,7 +78,7 @@ def test_a_reset_that_cannot_be_made_says_what_can(
         ("LIST_DATES", "Did you mean 'list_dates'?"),
         ("zzzzzzzz", "Unknown analysis_method 'zzzzzzzz'. Allowed: "),
         ("", "Unknown analysis_method ''. Allowed: "),
-        (17, "Unknown analysis_method 17. Allowed: "),
+        (17, "action: analysis_method is 17: input should be a valid string"),
     ],
 )
 def test_an_unknown_method_is_told_the_nearest(
@@ -198,7 +198,7 @@ def test_a_payloads_multiplier_is_checked_before_anything_is_graded(
     session: EpisodeSession, multiplier: Any, told: str
 ) -> None:
     method = {"method_name": "median_filter", "threshold_multiplier": multiplier}
-    assert told in refused(session.step(Call(payload_generators=[method])))
+    assert told in refused(session.step({"payload_generators": [method]}))
     assert session.submissions == 0
 
 
@@ -218,7 +218,7 @@ def test_a_payloads_multiplier_is_checked_before_anything_is_graded(
 def test_a_payloads_method_that_cannot_be_read_says_why(
     session: EpisodeSession, method: Any, told: str
 ) -> None:
-    assert told in refused(session.step(Call(payload_generators=[method])))
+    assert told in refused(session.step({"payload_generators": [method]}))
     tool = analyse(session, "payload_generator", generator_methods=[method])
     assert told in refused(tool)
 
@@ -230,7 +230,7 @@ def test_a_boolean_multiplier_is_no_number_in_the_tool_either(session: EpisodeSe
 
 
 def test_a_payloads_unknown_method_is_told_the_nearest(session: EpisodeSession) -> None:
-    reply = session.step(Call(payload_generators=[{"method_name": "median_filer"}]))
+    reply = session.step({"payload_generators": [{"method_name": "median_filer"}]})
     assert "Unknown method_name 'median_filer'. Did you mean 'median_filter'?" in refused(reply)
 
 
@@ -248,12 +248,12 @@ def test_an_unknown_argument_is_told_the_nearest(session: EpisodeSession) -> Non
 
 @pytest.mark.parametrize("raw", [[], "date", 7, None])
 def test_arguments_that_are_no_object_are_refused(session: EpisodeSession, raw: Any) -> None:
-    reply = session.step(Call(analysis_method="list_dates", analysis_args=raw))
-    assert f"analysis_args of list_dates is {raw!r}; allowed: an object." in refused(reply)
+    reply = session.step({"analysis_method": "list_dates", "analysis_args": raw})
+    assert f"action: analysis_args is {raw!r}: input should be" in refused(reply)
 
 
 def test_arguments_without_a_method_are_refused(session: EpisodeSession) -> None:
-    reply = session.step(Call(analysis_args={"date": "2022-01-01"}))
+    reply = session.step({"analysis_args": {"date": "2022-01-01"}})
     assert "analysis_args were given without analysis_method" in refused(reply)
 
 
@@ -263,9 +263,18 @@ def test_two_kinds_of_action_at_once_are_refused_and_nothing_is_graded(
     rows = perfect_report(session)
     method = {"method_name": "median_filter"}
     for call, kinds in (
-        (Call("list_dates", {}, rows), "analysis_method and classifications"),
-        (Call("list_dates", {}, (), [method]), "analysis_method and payload_generators"),
-        (Call(None, {}, rows, [method]), "classifications and payload_generators"),
+        (
+            {"analysis_method": "list_dates", "classifications": rows},
+            "analysis_method and classifications",
+        ),
+        (
+            {"analysis_method": "list_dates", "payload_generators": [method]},
+            "analysis_method and payload_generators",
+        ),
+        (
+            {"classifications": rows, "payload_generators": [method]},
+            "classifications and payload_generators",
+        ),
     ):
         message = refused(session.step(call))
         assert f"One action at a time: this one has {kinds}. Nothing was graded." in message

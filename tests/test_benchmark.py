@@ -16,7 +16,7 @@ from metric_tracker_rl.engine.certificate import Certificate, certify_one
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.generation.anomalies import Cause
 from metric_tracker_rl.engine.generation.generator import generate
-from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION
 from metric_tracker_rl.exploits import EXPLOITS, get_exploit
 from openenv_kit.cli import app
@@ -202,13 +202,13 @@ def test_the_calendar_is_public_told_by_the_policy_and_empty_on_other_levels() -
     opening = session.reset(difficulty="expert", anomaly_count=3, scenario_family="mixed")
     assert "list_calendar" in opening.content["instruction"]
     assert opening.content["config"]["policy_version"] == "1+calendar"
-    told = session.step(Call(analysis_method="list_calendar")).content["analysis_result"]["result"]
+    told = session.step({"analysis_method": "list_calendar"}).content["analysis_result"]["result"]
     assert len(told["events"]) == 5
     assert set(told["events"][0]) == {"date", "kind", "title", "explains"}
     plain = session.reset(task_id="hard_mixed_multi")
     assert "list_calendar" not in plain.content["instruction"]
     assert plain.content["config"]["policy_version"] == "1"
-    told = session.step(Call(analysis_method="list_calendar")).content["analysis_result"]["result"]
+    told = session.step({"analysis_method": "list_calendar"}).content["analysis_result"]["result"]
     assert told == {"events": []}
 
 

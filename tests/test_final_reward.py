@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from metric_tracker_rl.engine.session import EpisodeSession
 from openenv_kit.errors import InvalidValueError, ServerError
-from openenv_kit.play.driver import call_from
 from openenv_kit.play.vector import VectorSession
 from openenv_kit.trainers.openenv_harness import MetricTrackerSession
 from openenv_kit.trainers.tool_calls import ToolEpisode, action_for
@@ -119,7 +118,7 @@ def final_rewards(events: Sequence[str], rules: dict[str, int]) -> list[float]:
     rewards, final = [], None
     for event in events:
         try:
-            reply = session.step(call_from(action_for(*CALLS[event])))
+            reply = session.step(action_for(*CALLS[event]))
         except ValueError:  # a call that makes no sense is no step
             pass
         else:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from episodes import analyse, started
 
-from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.vocabulary import QUALITY_ISSUE, ROW_GENERATORS
 
 
@@ -31,7 +31,7 @@ from metric_tracker_rl.engine.vocabulary import QUALITY_ISSUE, ROW_GENERATORS
 def test_a_generator_of_the_wrong_shape_is_an_error_and_nothing_is_graded(method: Any) -> None:
     session = EpisodeSession()
     session.reset()
-    reply = session.step(Call(payload_generators=[method]))
+    reply = session.step({"payload_generators": [method]})
     assert reply.status == "error"
     assert not reply.done
     assert "reward_breakdown" not in reply.content
@@ -41,7 +41,7 @@ def test_a_generator_of_the_wrong_shape_is_an_error_and_nothing_is_graded(method
 def test_a_generator_of_the_right_shape_is_graded() -> None:
     session = EpisodeSession()
     session.reset()
-    reply = session.step(Call(payload_generators=[{"method_name": "median_filter"}]))
+    reply = session.step({"payload_generators": [{"method_name": "median_filter"}]})
     assert reply.status == "evaluated"
     assert reply.done
 
@@ -52,7 +52,7 @@ EVERYTHING = [{"method_name": name, "threshold_multiplier": 0.0} for name in ROW
 @pytest.mark.parametrize("family", [QUALITY_ISSUE, "funnel_break", "mixed"])
 def test_generated_rows_of_dates_that_nothing_was_shown_of_are_invalid(family: str) -> None:
     session = started(scenario_family=family, anomaly_count=3)
-    reply = session.step(Call(payload_generators=EVERYTHING))
+    reply = session.step({"payload_generators": EVERYTHING})
     generated = reply.content["generated_rows"]
     assert generated
     assert (reply.done, reply.reward) == (True, 0.0)
@@ -65,7 +65,7 @@ def test_generated_rows_count_on_the_dates_that_were_shown_and_on_no_others() ->
     seen = session.episode.expected_rows[0]  # type: ignore[union-attr]
     analyse(session, "rows_for_date", date=seen.date)
     reply = session.step(
-        Call(payload_generators=[{"method_name": QUALITY_ISSUE, "threshold_multiplier": 0.0}])
+        {"payload_generators": [{"method_name": QUALITY_ISSUE, "threshold_multiplier": 0.0}]}
     )
     assert reply.content["submitted_rows"] == [seen.as_dict()]
     assert reply.content["reward_breakdown"].matched_rows == 1
@@ -87,7 +87,7 @@ def test_a_call_that_shows_no_day_is_no_look(method: str, arguments: dict[str, A
         rows = session.episode.expected_rows  # type: ignore[union-attr]
         arguments = {"rows": [row.as_dict() for row in rows]}
     assert analyse(session, method, **arguments).status == "analyzed"
-    reply = session.step(Call(payload_generators=EVERYTHING))
+    reply = session.step({"payload_generators": EVERYTHING})
     assert reply.content["correct_row_count"] == 0
 
 
@@ -104,7 +104,7 @@ def test_a_call_that_shows_the_days_is_a_look(method: str, arguments: dict[str, 
     session = started(scenario_family=QUALITY_ISSUE, anomaly_count=3)
     analyse(session, method, **arguments)
     generator = {"method_name": QUALITY_ISSUE, "threshold_multiplier": 0.0}
-    assert session.step(Call(payload_generators=[generator])).reward == 1.0
+    assert session.step({"payload_generators": [generator]}).reward == 1.0
 
 
 def test_a_look_at_one_episode_is_none_at_the_next() -> None:
@@ -112,4 +112,4 @@ def test_a_look_at_one_episode_is_none_at_the_next() -> None:
     analyse(session, "show_raw_data", limit=28)
     session.reset(scenario_family=QUALITY_ISSUE, anomaly_count=3)
     generator = {"method_name": QUALITY_ISSUE, "threshold_multiplier": 0.0}
-    assert session.step(Call(payload_generators=[generator])).reward == 0.0
+    assert session.step({"payload_generators": [generator]}).reward == 0.0

@@ -135,7 +135,7 @@ def test_the_golden_file_holds_on_the_oldest_numpy_allowed() -> None:
 
 PLAYS = """
 import json, sys
-from openenv_kit.play.driver import call_from, observed
+from openenv_kit.play.driver import observed
 from metric_tracker_rl.policies import POLICIES
 from openenv_kit.play.recording import digest_of
 from metric_tracker_rl.engine.session import EpisodeSession
@@ -149,7 +149,7 @@ for task in ("easy_single_spike", "medium_mixed_pair", "hard_mixed_multi"):
         action = next(moves)
         while not seen["done"]:
             told.append(digest_of(seen))
-            seen = observed(session.step(call_from(action)))
+            seen = observed(session.step(action))
             if not seen["done"]:
                 action = moves.send(seen)
         told.append([digest_of(seen), seen["reward"]])

@@ -24,7 +24,7 @@ from metric_tracker_rl.policies import get_policy
 from openenv_kit.cli import app
 from openenv_kit.cli.learn import verdicts
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.play.driver import call_from, observed, play
+from openenv_kit.play.driver import observed, play
 from openenv_kit.play.policies import result_of
 from openenv_kit.play.split_rows import reset_arguments, split_rows
 from openenv_kit.play.vector import VectorSession
@@ -126,7 +126,7 @@ def test_candidates_hold_every_expected_row_and_rows_that_are_none():
     extra = 0
     for row in split_rows("validation", count=36):
         session.reset(**reset_arguments(row))
-        results = [result_of(observed(session.step(call_from(action)))) for action in LOOK]
+        results = [result_of(observed(session.step(action))) for action in LOOK]
         rows = read_candidates(*results).rows
         assert session.episode is not None
         expected = [row.as_dict() for row in session.episode.expected_rows]

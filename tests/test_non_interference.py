@@ -23,7 +23,6 @@ from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import TASKS
 from metric_tracker_rl.engine.vocabulary import DETECTION_METHODS
 from openenv_kit.serving.framework import MetricTrackerRlEnvironment
-from openenv_kit.serving.wire import WireAction
 
 CONFIGS = [
     EpisodeConfig(
@@ -101,9 +100,9 @@ def frames_of(config: EpisodeConfig, episode: Episode, actions: list[dict[str, A
     send(environment._observation(session.open("task", EpisodeView(episode, PlayRules(500)))))
     for action in actions:
         session.steps = min(session.steps, 400)  # more steps than an episode has
-        send(environment.step(WireAction.model_validate(action)))
+        send(environment.step(action))
     rows = [row.as_dict() for row in build_episode(config).expected_rows]
-    send(environment.step(WireAction.model_validate({"classifications": rows})))
+    send(environment.step({"classifications": rows}))
     return sent
 
 
@@ -202,7 +201,7 @@ def test_practice_tells_no_more_than_the_counts_of_its_rows() -> None:
         rules = PlayRules(max_submissions=3)
         environment._session.open("task", EpisodeView(each, rules))
         row = each.expected_rows[0].as_dict()  # one right row, whichever that is
-        observation = environment.step(WireAction.model_validate({"classifications": [row]}))
+        observation = environment.step({"classifications": [row]})
         frame = WSObservationResponse(data=serialize_observation(observation))
         sent.append(frame.model_dump_json())
     assert sent[0] == sent[1]

@@ -10,7 +10,7 @@ import pytest
 
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.play.driver import call_from, observed
+from openenv_kit.play.driver import observed
 from openenv_kit.play.recording import RecordingError, RunRecorder, read_runs, replay
 from openenv_kit.play.regrade import regrade
 
@@ -26,7 +26,7 @@ def record(path: Path, name: str = "reference", **reset: Any) -> float:
         moves = get_policy(name).play(seen)
         action = next(moves)
         while True:
-            seen = observed(session.step(call_from(action)))
+            seen = observed(session.step(action))
             recorder.step(action, seen)
             if seen["done"]:
                 break

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.play.driver import call_from, observed
+from openenv_kit.play.driver import observed
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.handles import EpisodeTooLongError, Handle, UnknownEpisodeError
 from openenv_kit.serving.http_episodes import Episodes
@@ -77,7 +77,7 @@ async def test_an_episode_that_another_worker_started_over_is_not_played_on(
     reply = await first.step(Handle("mine"), LIST)
     session = EpisodeSession()
     session.reset(seed=2)
-    expected = observed(session.step(call_from(LIST)))
+    expected = observed(session.step(LIST))
     assert reply["observation"]["analysis_result"] == expected["analysis_result"]
     await first.close()
     await second.close()

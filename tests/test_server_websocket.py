@@ -18,7 +18,6 @@ from openenv_kit.serving.app import build_app
 from openenv_kit.serving.framework import MetricTrackerRlEnvironment
 from openenv_kit.serving.sessions import CapacityError, SessionSlots
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.wire import WireAction
 
 START = {"type": "reset", "data": {"task_id": "easy_single_spike"}}
 
@@ -86,7 +85,7 @@ def test_every_reply_is_what_the_framework_would_have_sent(client: TestClient) -
         expected = [opening]
         got = [ask(socket, {"type": "reset", "data": reset})]
         for action in actions:
-            expected.append(environment.step(WireAction.model_validate(action)))
+            expected.append(environment.step(action))
             got.append(ask(socket, {"type": "step", "data": action}))
     # A server has names that an environment knows nothing of.
     assert got[0]["data"]["metadata"].pop("player_id").startswith("pl-")

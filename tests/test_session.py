@@ -8,7 +8,7 @@ import pytest
 from episodes import analyse, perfect_report, running_episode, started, submit
 
 from metric_tracker_rl.engine.config import MAX_SEED
-from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
 
 
 def half_right(session: EpisodeSession) -> list[dict[str, Any]]:
@@ -42,9 +42,9 @@ def test_every_reward_before_the_end_is_zero_so_that_sum_and_last_agree() -> Non
 
 def test_the_empty_action_submits_the_empty_report() -> None:
     session = started()
-    reply = session.step(Call())
+    reply = session.step({})
     assert (reply.status, reply.reward, reply.done) == ("evaluated", 0.0, True)
-    assert started(anomaly_count=0).step(Call()).reward == 1.0
+    assert started(anomaly_count=0).step({}).reward == 1.0
 
 
 def test_after_the_end_every_step_is_completed_and_free() -> None:
@@ -88,7 +88,7 @@ def test_score_feedback_of_generators_repeats_what_they_built_and_judges_none_of
     session = started(seed=5, feedback="score")
     method = {"method_name": "rate_spike_from_median", "threshold_multiplier": 0.0}
     analyse(session, "show_raw_data", limit=28)
-    reply = session.step(Call(payload_generators=[method]))
+    reply = session.step({"payload_generators": [method]})
     assert reply.content.keys() == {"reward_breakdown", "generated_rows", "expected_row_count"}
 
 
@@ -140,7 +140,7 @@ def test_a_perfect_submission_ends_the_episode_at_once() -> None:
 
 def test_an_unreadable_report_is_no_submission() -> None:
     session = started(max_submissions=2)
-    reply = session.step(Call(classifications="rows"))
+    reply = session.step({"classifications": "rows"})
     assert (reply.status, session.submissions, session.done) == ("error", 0, False)
 
 
@@ -184,7 +184,7 @@ def test_the_last_steps_are_counted_down() -> None:
 def test_an_error_costs_a_step() -> None:
     session = started()
     analyse(session, "no_such_method")
-    session.refuse("unreadable")
+    session.step({"analysis_methd": "list_dates"})
     assert session.steps == 2
 
 
@@ -272,7 +272,7 @@ def test_a_payload_of_generators_is_built_and_graded_as_one_submission() -> None
     method = {"method_name": "median_filter", "threshold_multiplier": 0.5}
     rows = analyse(session, "payload_generator", generator_methods=[method])
     generated = rows.content["analysis_result"]["result"]["generated_rows"]
-    reply = session.step(Call(payload_generators=[method]))
+    reply = session.step({"payload_generators": [method]})
     assert (reply.status, reply.done) == ("evaluated", True)
     assert reply.content["generated_rows"] == reply.content["submitted_rows"] == generated
     assert reply.content["correct_row_count"] == 3

@@ -14,13 +14,12 @@ from typer.testing import CliRunner
 from metric_tracker_rl.engine import splits
 from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
 from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.splits import SEALED, STRATA
 from metric_tracker_rl.rows import RewardBreakdown
 from openenv_kit.cli import app
 from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.serving.framework import MetricTrackerRlEnvironment
-from openenv_kit.serving.wire import WireAction
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
 ROOT = Path(__file__).parent.parent
@@ -140,7 +139,7 @@ def test_the_commitment_is_checked_with_the_salt_and_fails_with_another(
 def sealed_end(session: EpisodeSession) -> dict[str, Any]:
     assert session.episode is not None
     rows = [row.as_dict() for row in session.episode.expected_rows]
-    return session.step(Call(classifications=[*rows, {**rows[0], "date": "1999-01-01"}])).content
+    return session.step({"classifications": [*rows, {**rows[0], "date": "1999-01-01"}]}).content
 
 
 def test_a_sealed_episode_is_told_its_score_and_nothing_else(salted: None) -> None:
@@ -194,13 +193,13 @@ def test_no_task_of_a_split_tells_its_family_or_count_before_the_end(
 
 
 def _said(env: MetricTrackerRlEnvironment, action: dict[str, Any]) -> dict[str, Any]:
-    return env.step(WireAction.model_validate(action)).model_dump()
+    return env.step(action).model_dump()
 
 
 def test_the_end_of_a_public_task_tells_its_count_and_a_named_task_always_does() -> None:
     session = EpisodeSession()
     session.reset(split="test", index=_with_rows("test"))
-    assert session.step(Call()).content["expected_row_count"] == 3
+    assert session.step({}).content["expected_row_count"] == 3
     opening = session.reset(task_id="medium_mixed_pair")
     assert opening.content["expected_row_count"] == 3
     assert opening.content["config"]["scenario_family"] == "mixed"

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 from killable_workers import PATIENCE_S, PlainSocket, Workers
 
 from metric_tracker_rl.engine.session import EpisodeSession
-from openenv_kit.play.driver import call_from, observed
+from openenv_kit.play.driver import observed
 
 EXAMPLES = 2000 if os.environ.get("METRIC_TRACKER_FULL") else 20
 STEPS = 30
@@ -125,7 +125,7 @@ class Timeline:
             expected, self.submission = self.answers[request]
             return expected
         over = self.session.done
-        expected = told(plain(observed(self.session.step(call_from(action)))))
+        expected = told(plain(observed(self.session.step(action))))
         self.submission = self.session.submissions
         if request and not over:
             self.answers[request] = expected, self.submission

@@ -19,6 +19,7 @@ from metric_tracker_rl import (
 )
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import NoArguments
+from metric_tracker_rl.analysis_tools.registry import Tool, ToolRegistry
 from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.session import EpisodeSession
@@ -28,7 +29,6 @@ from metric_tracker_rl.engine.vocabulary import (
     QUALITY_ISSUE,
     ROW_GENERATORS,
 )
-from openenv_kit.tools.registry import Tool, ToolRegistry
 
 COUNTS = [
     "app_opens",

@@ -20,7 +20,7 @@ from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.grader import grade
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.report import Report
-from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION
 from metric_tracker_rl.exploits import EXPLOITS
@@ -29,7 +29,6 @@ from metric_tracker_rl.policies import get_policy
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RunRecorder
 from openenv_kit.serving.framework import MetricTrackerRlEnvironment
-from openenv_kit.serving.wire import WireAction
 from openenv_kit.trust.arena import Arena
 from openenv_kit.trust.audit import Job as AuditJob
 from openenv_kit.trust.audit import find_player, lines, reset_arguments, run_job
@@ -49,7 +48,7 @@ def environment(**reset: Any) -> tuple[MetricTrackerRlEnvironment, dict[str, Any
 
 
 def step(env: MetricTrackerRlEnvironment, action: dict[str, Any]) -> dict[str, Any]:
-    return env.step(WireAction.model_validate(action)).model_dump()
+    return env.step(action).model_dump()
 
 
 def right_rows(env: MetricTrackerRlEnvironment) -> list[dict[str, Any]]:
@@ -325,9 +324,9 @@ def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch
 def test_a_step_after_the_end_that_pays_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     true_step = EpisodeSession.step
 
-    def forgetting(self: EpisodeSession, call: Call) -> Any:
+    def forgetting(self: EpisodeSession, action: Any) -> Any:
         self.done = False
-        return true_step(self, call)
+        return true_step(self, action)
 
     player = EXPLOITS["after_the_end"].policy
     assert all(Arena().play(player, reset_arguments("hard", n)).score == 0.0 for n in range(6))

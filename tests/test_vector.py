@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import Policy, get_policy
 from openenv_kit.cli.bench_vector import mixed_resets, side_by_side, single
 from openenv_kit.errors import InvalidValueError
@@ -34,7 +34,7 @@ def test_lanes_with_equal_arguments_share_one_episode_and_no_progress():
     first, second, third = vector.sessions
     assert first.episode is second.episode
     assert first.episode is not third.episode
-    vector.step([Call("list_dates"), None, None])
+    vector.step([{"analysis_method": "list_dates"}, None, None])
     assert [session.steps for session in vector.sessions] == [1, 0, 0]
 
 
@@ -52,7 +52,9 @@ def test_rewards_and_dones_are_those_of_the_replies():
     rows = [row.as_dict() for row in _expected({"seed": 9})]
     vector = VectorSession(3)
     vector.reset([{"seed": 9}] * 3)
-    batch = vector.step([{"classifications": rows}, Call("list_dates"), {"classifications": []}])
+    batch = vector.step(
+        [{"classifications": rows}, {"analysis_method": "list_dates"}, {"classifications": []}]
+    )
     np.testing.assert_array_equal(batch.rewards, [1.0, 0.0, 0.0])
     np.testing.assert_array_equal(batch.dones, [True, False, True])
 
@@ -91,7 +93,7 @@ def test_a_step_needs_an_entry_for_each_lane():
     vector = VectorSession(2)
     vector.reset([{}, {}])
     with pytest.raises(InvalidValueError, match="one entry for each of the 2 lanes"):
-        vector.step([Call("list_dates")])
+        vector.step([{"analysis_method": "list_dates"}])
     with pytest.raises(InvalidValueError, match="length of resets is 3"):
         vector.reset([{}, {}, {}])
 
@@ -101,7 +103,7 @@ def test_a_step_of_a_finished_lane_says_so_like_a_single_session():
     vector.reset([{}])
     session.reset()
     for _ in range(2):
-        batch, reply = vector.step([Call()]), session.step(Call())
+        batch, reply = vector.step([{}]), session.step({})
         assert batch.replies[0] is not None
         assert observed(batch.replies[0]) == observed(reply)
     assert reply.status == "completed"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 from metric_tracker_rl.analysis_tools import compare, lookup, row_generators, statistics
+from metric_tracker_rl.analysis_tools.registry import TOOLS, Tool, ToolRegistry
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.vocabulary import DIRECTIONS, STDDEV_SHIFT
 from metric_tracker_rl.rows import MethodSpec, PayloadGeneratorMethod, SyntheticAnomalyGenerator
-from openenv_kit.tools.registry import TOOLS, Tool, ToolRegistry
 from openenv_kit.tools.schema import json_schema
 
 __all__ = [

@@ -13,6 +13,7 @@ from metric_tracker_rl.analysis_tools.arguments import (
     SuspiciousArguments,
 )
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
+from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.levels import QUALITY_SEVERITY, RATE_SEVERITY, severity_of
 from metric_tracker_rl.engine.reporting_policy import SEVERITY_BOUNDS, shown_delta
@@ -31,7 +32,6 @@ from metric_tracker_rl.engine.vocabulary import (
     RATE_SPIKE,
 )
 from openenv_kit.errors import ToolArgumentError, unknown_name_message
-from openenv_kit.tools.registry import TOOLS, Result
 
 IMPOSSIBLE_SCORE = 2.0
 """Suspicion that impossible counts alone give a date."""

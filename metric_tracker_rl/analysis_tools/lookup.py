@@ -11,6 +11,7 @@ from metric_tracker_rl.analysis_tools.arguments import (
     PreviewArguments,
     RawDataArguments,
 )
+from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
 from metric_tracker_rl.engine.funnel import HOURS
 from metric_tracker_rl.engine.levels import MIX_SEVERITY, severity_of
 from metric_tracker_rl.engine.report import NAME_FIELDS, NUMBER_FIELDS, preview, read_report
@@ -18,7 +19,6 @@ from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS, shown_delta
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.vocabulary import HOURLY_MIX, MIX_SHIFT
 from openenv_kit.errors import ReportError, ToolArgumentError
-from openenv_kit.tools.registry import TOOLS, Result
 
 THRESHOLD_SEARCH_SPACE = {
     "threshold_multiplier": {"min": 0.5, "max": 5.0, "step": 0.25, "default": 2.0}

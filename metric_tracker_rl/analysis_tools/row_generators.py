@@ -20,6 +20,7 @@ from metric_tracker_rl.analysis_tools.arguments import (
     PayloadArguments,
     SeriesRowsArguments,
 )
+from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, Tool
 from metric_tracker_rl.analysis_tools.statistics import chosen_metrics, metric_column
 from metric_tracker_rl.engine.reporting_policy import Finding, ReportRow, row_for
 from metric_tracker_rl.engine.rules import EpisodeView
@@ -41,7 +42,6 @@ from metric_tracker_rl.engine.vocabulary import (
 )
 from metric_tracker_rl.rows import PayloadGeneratorMethod
 from openenv_kit.errors import ToolArgumentError, UnknownNameError, echo
-from openenv_kit.tools.registry import TOOLS, Result, Tool
 from openenv_kit.tools.schema import describe_problems
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from metric_tracker_rl.analysis_tools.arguments import DifferenceArguments, MetricArguments
+from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
 from metric_tracker_rl.engine.reporting_policy import shown_delta
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.series import RATE_DECIMALS
 from metric_tracker_rl.engine.vocabulary import CONVERSION_RATE, EVENT_COUNT
 from openenv_kit.errors import ToolArgumentError, unknown_name_message
-from openenv_kit.tools.registry import TOOLS, Result
 
 
 @TOOLS.method(MetricArguments)

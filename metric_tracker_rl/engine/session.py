@@ -8,15 +8,17 @@ a step, and leaves the episode as it was.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from metric_tracker_rl.analysis_tools import (
     TOOLS,
     available_synthetic_generator_methods,
 )
+from metric_tracker_rl.analysis_tools.registry import dates_within
 from metric_tracker_rl.analysis_tools.row_generators import check_generators, run_generators
+from metric_tracker_rl.engine.action import Call, read_action
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode, build_episode
 from metric_tracker_rl.engine.grader import counts_only, grade
@@ -32,7 +34,7 @@ from metric_tracker_rl.engine.rules import (
 )
 from metric_tracker_rl.engine.splits import SEALED, get_task
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, available_task_specs, resolve_config
-from metric_tracker_rl.rows import RewardBreakdown
+from metric_tracker_rl.rows import Progress, RewardBreakdown
 from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import (
     InvalidValueError,
@@ -41,9 +43,6 @@ from openenv_kit.errors import (
     ToolArgumentError,
     UnknownNameError,
 )
-from openenv_kit.tools.registry import dates_within
-
-T = TypeVar("T")
 
 READY = "ready"
 ANALYZED = "analyzed"
@@ -56,15 +55,6 @@ DEFAULT_SPLIT = "train"
 """Split of a reset that names an index alone."""
 LAST_STEPS = 3
 """From this many steps left on, replies say how many."""
-
-
-class Call(NamedTuple):
-    """One step as a player sends it; exactly one kind of action may be used."""
-
-    analysis_method: str | None = None
-    analysis_args: Mapping[str, Any] = MappingProxyType({})
-    classifications: Sequence[Any] = ()
-    payload_generators: Sequence[Any] = ()
 
 
 class EpisodeSession:
@@ -175,16 +165,40 @@ class EpisodeSession:
             content=self._opening(view),
         )
 
-    def step(self, call: Call) -> Reply:
-        """One step. Never raises for anything a player can send."""
-        return self._take(self._act, call)
+    def state(self) -> Progress:
+        """Public progress: never a label, a seed or a score in the making."""
+        if self.view is None:
+            return Progress()
+        return Progress(
+            step_count=self.steps,
+            task_id=self.task_id,
+            status="completed" if self.done else "running",
+            max_steps=self.view.rules.max_steps,
+            submissions=self.submissions,
+            max_submissions=self.view.rules.max_submissions,
+        )
 
-    def refuse(self, problem: str) -> Reply:
-        """The step of an action that could not even be read; it counts like any other."""
-        return self._take(lambda _, text: Reply(ERROR, text), problem)
+    def identity(self) -> dict[str, Any]:
+        """Configuration and rules of play, JSON-ready; it holds the seed and is never shown.
 
-    def _take(self, act: Callable[[EpisodeView, T], Reply], given: T) -> Reply:
-        """Count a step, act if the rules allow one more, and turn errors into replies."""
+        Empty before a reset.
+        """
+        if self.view is None:
+            return {}
+        config = self.view.episode.config
+        return {
+            "episode": config.identity,
+            "anomalies": [asdict(anomaly) for anomaly in config.anomalies],
+            "only_custom": config.only_custom,
+            **asdict(self.view.rules),
+        }
+
+    def step(self, action: Mapping[str, Any]) -> Reply:
+        """One step. Never raises for anything a player can send; each one counts.
+
+        Args:
+            action: as it arrived; fields are those of `MetricTrackerRlAction`.
+        """
         if self.view is None:
             return Reply(ERROR, "No episode is running: call reset first.")
         if self.done:
@@ -200,7 +214,7 @@ class EpisodeSession:
                 content={"expected_row_count": self._told_count(self.view)},
             )
         try:
-            reply = act(self.view, given)
+            reply = self._act(self.view, read_action(action))
         except KitError as problem:
             reply = Reply(ERROR, str(problem))
         reply.content["expected_row_count"] = self._told_count(self.view)

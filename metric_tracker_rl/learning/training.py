@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.session import READY
+from metric_tracker_rl.engine.session import READY, EpisodeSession
 from metric_tracker_rl.learning.features import LOOK, Candidates, Floats, read_candidates
 from metric_tracker_rl.learning.policy import RowPolicy
 from openenv_kit.environment import Reply
@@ -136,7 +136,11 @@ class Examination:
         self._vector = VectorSession(len(resets))
         self._candidates = _look(self._vector, resets, rollouts=1)
         # Kept, so that no measurement has to make the episodes again.
-        self._views = [session.view for session in self._vector.sessions]
+        self._plays = [
+            (session, session.view)
+            for session in self._vector.sessions
+            if isinstance(session, EpisodeSession) and session.view is not None
+        ]
 
     def exploring(self, policy: RowPolicy) -> Floats:
         """Score of each episode as the policy plays in training, coins included."""
@@ -150,8 +154,7 @@ class Examination:
         )
 
     def _score(self, keeps: Sequence[NDArray[np.bool_]]) -> Floats:
-        for session, view in zip(self._vector.sessions, self._views, strict=True):
-            assert view is not None
+        for session, view in self._plays:
             session.open(session.task_id, view)
         return _scores(self._vector, self._candidates, keeps)[:, 0]
 

@@ -21,7 +21,7 @@ from metric_tracker_rl.engine.episode import build_episode
 from metric_tracker_rl.engine.grader import grade
 from metric_tracker_rl.engine.report import read_report
 from metric_tracker_rl.engine.rules import MAX_STEPS_LIMIT
-from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.play.driver import play
 
@@ -101,7 +101,7 @@ def _arguments() -> dict[str, dict[str, Any]]:
 def _stepper(name: str, arguments: dict[str, Any]) -> Callable[[], Any]:
     session = EpisodeSession()
     session.reset(max_steps=MAX_STEPS_LIMIT)
-    call = Call(analysis_method=name, analysis_args=arguments)
+    call = {"analysis_method": name, "analysis_args": arguments}
     reply = session.step(call)
     if reply.status != "analyzed":
         raise RuntimeError(f"{name}: {reply.message}")
@@ -124,7 +124,6 @@ def _reply_sizes() -> dict[str, int]:
     from openenv.core.env_server.types import WSObservationResponse
 
     from openenv_kit.serving.framework import MetricTrackerRlEnvironment
-    from openenv_kit.serving.wire import WireAction
 
     def size(observation: Any) -> int:
         frame = WSObservationResponse(data=serialize_observation(observation))
@@ -133,7 +132,7 @@ def _reply_sizes() -> dict[str, int]:
     environment = MetricTrackerRlEnvironment(debug=False)
     sizes = {"reset": size(environment.reset(max_steps=MAX_STEPS_LIMIT))}
     for name, arguments in _arguments().items():
-        action = WireAction(analysis_method=name, analysis_args=arguments)
+        action = {"analysis_method": name, "analysis_args": arguments}
         sizes[name] = size(environment.step(action))
     return sizes
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from metric_tracker_rl.engine.certificate import grid
 from metric_tracker_rl.engine.episode import build_episode
-from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import Observed, Play, Policy, get_policy
 from openenv_kit.play.driver import play
 from openenv_kit.play.recording import digest_of
@@ -132,7 +132,9 @@ def _steps_alone(resets: Sequence[Reset], lanes: int, rounds: int = 60) -> int:
     vector = VectorSession(lanes)
     batch = vector.reset([resets[lane % GROUP] for lane in range(lanes)])
     dates = [reply.content["config"]["start_date"] for reply in batch.replies if reply]
-    calls = [Call("rows_for_date", {"date": date}) for date in dates]
+    calls = [
+        {"analysis_method": "rows_for_date", "analysis_args": {"date": date}} for date in dates
+    ]
     for _ in range(rounds):
         vector.step(calls)
     return rounds * lanes

@@ -22,7 +22,6 @@ from openenv_kit.page.visitor_client import VisitorClient, endpoint_url
 from openenv_kit.page.watching import MAX_FRAMES, Frame, Playback, open_session
 from openenv_kit.serving.framework import MetricTrackerRlEnvironment
 from openenv_kit.serving.settings import settings as server_settings
-from openenv_kit.serving.wire import WireAction
 
 AHEAD = 1
 """Moves that a model may be ahead of the visitor."""
@@ -130,7 +129,7 @@ class ModelPlayback(Playback):
                 raise ModelError("The model was stopped: nobody looked at its moves any more.")
             await asyncio.sleep(POLL_S)
         played = _sendable(action)
-        observation = self._environment.step(WireAction.model_validate(played))
+        observation = self._environment.step(played)
         answer: dict[str, Any] = observation.model_dump(mode="json")
         self._append(Frame(played, answer, words=self._take_words()))
         return answer

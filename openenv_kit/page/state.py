@@ -11,7 +11,7 @@ from typing import Any
 from metric_tracker_rl.engine.report import preview, read_report
 from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
 from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID
 from metric_tracker_rl.rows import SubmissionPreview
 from openenv_kit.environment import ERROR, Reply
@@ -127,7 +127,7 @@ class Visitor:
         self.view  # noqa: B018 - makes sure that there is an episode
         shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         reply = self._step(
-            f"{method}({shown})", Call(analysis_method=method, analysis_args=arguments)
+            f"{method}({shown})", {"analysis_method": method, "analysis_args": dict(arguments)}
         )
         self.result = reply.content.get("analysis_result")
         self.offers = []
@@ -141,12 +141,12 @@ class Visitor:
         """Submit the report as it stands."""
         self.view  # noqa: B018
         text = f"submit {len(self.rows)} row(s)"
-        return self._step(text, Call(classifications=self.rows))
+        return self._step(text, {"classifications": self.rows})
 
-    def _step(self, text: str, call: Call) -> Reply:
+    def _step(self, text: str, action: Mapping[str, Any]) -> Reply:
         over = self.session.done
         begun = time.perf_counter()
-        reply = self.reply = self.session.step(call)
+        reply = self.reply = self.session.step(action)
         if over:
             self.problem = OVER
             return reply

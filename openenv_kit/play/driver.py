@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from metric_tracker_rl.engine.session import Call, EpisodeSession
-from metric_tracker_rl.policies import Action, Observed, Policy
-from openenv_kit.environment import Reply
+from openenv_kit.environment import Reply, Session
+from openenv_kit.play.policies import Action, Observed, Policy
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Outcome:
     observation: Observed
 
 
-def play(session: EpisodeSession, policy: Policy, reply: Reply) -> Outcome:
+def play(session: Session, policy: Policy, reply: Reply) -> Outcome:
     """Play a policy to its end.
 
     Args:
@@ -42,7 +41,7 @@ def play(session: EpisodeSession, policy: Policy, reply: Reply) -> Outcome:
     return Outcome(last.reward, steps, last.status, observed(last))
 
 
-def moves(session: EpisodeSession, policy: Policy, reply: Reply) -> Iterator[tuple[Action, Reply]]:
+def moves(session: Session, policy: Policy, reply: Reply) -> Iterator[tuple[Action, Reply]]:
     """Play a policy one step at a time.
 
     Yields:
@@ -52,7 +51,7 @@ def moves(session: EpisodeSession, policy: Policy, reply: Reply) -> Iterator[tup
     try:
         action = next(player)
         while True:
-            reply = session.step(call_from(action))
+            reply = session.step(action)
             yield action, reply
             if reply.done:
                 return
@@ -61,11 +60,6 @@ def moves(session: EpisodeSession, policy: Policy, reply: Reply) -> Iterator[tup
         return
     finally:
         player.close()
-
-
-def call_from(action: Action) -> Call:
-    """The session's call for an action as policies and clients write it."""
-    return Call(**action)
 
 
 def observed(reply: Reply) -> dict[str, Any]:

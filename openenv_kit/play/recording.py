@@ -23,10 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION, POLICY_VERSION
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.play.driver import call_from, observed
+from openenv_kit.play.driver import observed
 
 FORMAT = "metric-tracker-run/1"
 _UNSTABLE = ("task_id", "metadata")  # names of the play, not of the episode
@@ -38,11 +37,7 @@ class RecordingError(ConfigurationError):
 
 def versions() -> dict[str, str]:
     """The version numbers a run was made under."""
-    return {
-        "generator": GENERATOR_VERSION,
-        "policy": POLICY_VERSION,
-        "grader": GRADER_VERSION,
-    }
+    return dict(get_environment().versions)
 
 
 @dataclass(frozen=True)
@@ -185,12 +180,12 @@ def replay(run: RecordedRun) -> Iterator[tuple[dict[str, Any], dict[str, Any], b
         (action, observation, same) of the reset (with an empty action) and of each step;
         `same` says whether the reply's digest is the recorded one.
     """
-    session = EpisodeSession()
+    session = get_environment().session()
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
     opening = observed(session.reset(**reset))
     yield {}, opening, digest_of(opening) == run.digest
     for step in run.steps:
-        answer = observed(session.step(call_from(step.action)))
+        answer = observed(session.step(step.action))
         yield step.action, answer, digest_of(answer) == step.digest
 
 

@@ -3,15 +3,15 @@
 ```python
 vector = VectorSession(256)
 vector.reset([{"seed": seed} for seed in range(256)])
-batch = vector.step([Call(analysis_method="list_dates")] * 256)
+batch = vector.step([{"analysis_method": "list_dates"}] * 256)
 batch.rewards, batch.dones  # arrays of shape (256,)
 vector.scores  # shape (256,): the score of each lane whose episode is over
 ```
 
-Every lane is an `EpisodeSession`, so a lane's replies are what a session of its own would
-give, by construction; what is shared is the episode, which is immutable: lanes that ask for
-the same configuration, as the rollouts of one group do, generate it once, however many
-lanes there are. One process runs one vector; more cores are more processes.
+Every lane is a session, so a lane's replies are what a session of its own would give, by
+construction. What sessions share is up to the environment: in Metric Tracker RL the episode,
+which is immutable, so lanes that ask for the same configuration, as the rollouts of one group
+do, generate it once. One process runs one vector; more cores are more processes.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.session import Call, EpisodeSession
-from metric_tracker_rl.policies import Action, Play, Policy
-from openenv_kit.environment import ERROR, Reply
+from openenv_kit.environment import ERROR, Environment, Reply, get_environment
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.play.driver import Outcome, call_from, observed
+from openenv_kit.play.driver import Outcome, observed
+from openenv_kit.play.policies import Action, Play, Policy
 
 MAX_LANES = 65_536
 
@@ -56,15 +55,18 @@ class VectorSession:
 
     Args:
         lanes: how many, 1 to 65,536.
+        environment: what they play; None for the environment that ENVIRONMENT names.
 
     Raises:
         InvalidValueError: `lanes` is not such a number.
     """
 
-    def __init__(self, lanes: int) -> None:
+    def __init__(self, lanes: int, environment: Environment | None = None) -> None:
         if type(lanes) is not int or not 1 <= lanes <= MAX_LANES:
             raise InvalidValueError("lanes", lanes, f"an integer from 1 to {MAX_LANES}")
-        self.sessions = tuple(EpisodeSession() for _ in range(lanes))
+        made = environment or get_environment()
+        self._started = [False] * lanes
+        self.sessions = tuple(made.session() for _ in range(lanes))
         self._scored = np.zeros(lanes, dtype=bool)
         self._scores = np.zeros(lanes)
 
@@ -74,7 +76,12 @@ class VectorSession:
     @property
     def dones(self) -> NDArray[np.bool_]:
         """Which lanes have no running episode, shape (lanes,)."""
-        return np.array([each.done or each.view is None for each in self.sessions])
+        return np.array(
+            [
+                each.done or not started
+                for each, started in zip(self.sessions, self._started, strict=True)
+            ]
+        )
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -88,29 +95,30 @@ class VectorSession:
     def reset(self, resets: Sequence[Reset | None]) -> Batch:
         """Start an episode in every lane that is given arguments; None leaves a lane alone.
 
-        Lanes with equal arguments share one episode object. A lane whose arguments are wrong
-        answers with status `error` and keeps what it was playing, like a single session.
+        A lane whose arguments are wrong answers with status `error` and keeps what it was
+        playing, like a single session.
 
         Raises:
             InvalidValueError: not one entry for each lane.
         """
         self._check_length("resets", resets)
-        opened: dict[str, EpisodeSession] = {}
-        return self._gather(
-            None if arguments is None else _open(session, arguments, opened)
-            for session, arguments in zip(self.sessions, resets, strict=True)
-        )
+        replies: list[Reply | None] = [None] * len(resets)
+        for lane, arguments in enumerate(resets):
+            if arguments is not None:
+                reply = replies[lane] = self.sessions[lane].reset(**arguments)
+                self._started[lane] |= reply.status != ERROR
+        return self._gather(replies)
 
-    def step(self, calls: Sequence[Call | Action | None]) -> Batch:
-        """One step in every lane that is given a call or an action; None leaves it alone.
+    def step(self, actions: Sequence[Action | None]) -> Batch:
+        """One step in every lane that is given an action; None leaves it alone.
 
         Raises:
             InvalidValueError: not one entry for each lane.
         """
-        self._check_length("calls", calls)
+        self._check_length("actions", actions)
         return self._gather(
-            None if call is None else session.step(_as_call(call))
-            for session, call in zip(self.sessions, calls, strict=True)
+            None if action is None else session.step(action)
+            for session, action in zip(self.sessions, actions, strict=True)
         )
 
     def play(self, policy: Policy, resets: Iterable[Reset]) -> list[Outcome]:
@@ -211,19 +219,3 @@ class _LanePlay:
         self._outcomes[self._number[lane]] = Outcome(
             reply.reward, self._steps[lane], reply.status, observed(reply)
         )
-
-
-def _open(session: EpisodeSession, arguments: Reset, opened: dict[str, EpisodeSession]) -> Reply:
-    """Reset a lane, from the episode of a lane that was given the same arguments if any was."""
-    key = repr(sorted(arguments.items()))
-    twin = opened.get(key)
-    if twin is not None and twin.view is not None:
-        return session.open(twin.task_id, twin.view)
-    reply = session.reset(**arguments)
-    if reply.status != ERROR:
-        opened[key] = session
-    return reply
-
-
-def _as_call(call: Call | Action) -> Call:
-    return call if isinstance(call, Call) else call_from(call)

@@ -36,7 +36,11 @@ def build_app(chosen: Settings) -> FastAPI:
     """
     from openenv.core.env_server import create_fastapi_app
 
-    from metric_tracker_rl.models import MetricTrackerRlObservation, MetricTrackerRlState
+    from metric_tracker_rl.models import (
+        MetricTrackerRlAction,
+        MetricTrackerRlObservation,
+        MetricTrackerRlState,
+    )
     from openenv_kit.page import guard_page, is_on
     from openenv_kit.page.icon import add_icon
     from openenv_kit.serving import descriptors, routes
@@ -44,12 +48,11 @@ def build_app(chosen: Settings) -> FastAPI:
     from openenv_kit.serving.clients import ClientKeys
     from openenv_kit.serving.framework import ENV_NAME, MetricTrackerRlEnvironment
     from openenv_kit.serving.gate import Gate
-    from openenv_kit.serving.wire import WireAction
 
     chosen = descriptors.fitted(chosen, descriptors.raise_limit())
     made: FastAPI = create_fastapi_app(
         MetricTrackerRlEnvironment,
-        WireAction,
+        MetricTrackerRlAction,
         MetricTrackerRlObservation,
         env_name=ENV_NAME,
         max_concurrent_envs=chosen.max_sessions,

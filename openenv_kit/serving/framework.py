@@ -13,7 +13,7 @@ from openenv.core.env_server.types import EnvironmentMetadata
 import metric_tracker_rl
 from metric_tracker_rl.engine import splits
 from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS, EpisodeView
-from metric_tracker_rl.engine.session import RESET_ARGUMENTS, Call, EpisodeSession, check_episode_id
+from metric_tracker_rl.engine.session import RESET_ARGUMENTS, EpisodeSession, check_episode_id
 from metric_tracker_rl.models import (
     MetricTrackerRlAction,
     MetricTrackerRlObservation,
@@ -23,7 +23,6 @@ from metric_tracker_rl.rubrics import ReportRubric
 from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import ConfigurationError, InvalidValueError, UnknownNameError
 from openenv_kit.serving.settings import settings
-from openenv_kit.serving.wire import WireAction
 
 T = TypeVar("T")
 
@@ -32,8 +31,6 @@ DESCRIPTION = (
     "Find the anomalies hidden in weeks of product-funnel data with read-only analysis "
     "tools, and report their roots; a deterministic grader scores the report in [0, 1]."
 )
-ANALYSIS_FIELDS = frozenset(("analysis_method", "analysis_args"))
-NO_ARGUMENTS: dict[str, Any] = {}
 
 
 class MetricTrackerRlEnvironment(
@@ -106,27 +103,26 @@ class MetricTrackerRlEnvironment(
 
     def step(
         self,
-        action: MetricTrackerRlAction,
+        action: MetricTrackerRlAction | Mapping[str, Any],
         timeout_s: float | None = None,
         **kwargs: Any,
     ) -> MetricTrackerRlObservation:
-        """One analysis step or one submission."""
-        return self._observation(self.act(action))
+        """One analysis step or one submission.
 
-    def act(self, action: MetricTrackerRlAction) -> Reply:
+        Args:
+            action: an action, or anything else as it arrived; what is wrong with it is the
+                observation's message.
+            timeout_s: the framework's; steps take less than a millisecond.
+            kwargs: the framework's; unused.
+        """
+        data = dict(action) if isinstance(action, MetricTrackerRlAction) else action
+        return self._observation(self._judged(action, self.act_on(data)))
+
+    def act_on(self, data: Mapping[str, Any]) -> Reply:
         """As `step`, in the engine's terms."""
-        if isinstance(action, WireAction) and action.problem:
-            return self._session.refuse(action.problem)
-        return self._judged(action, self._session.step(call_of(action)))
+        return self._session.step(data)
 
-    def act_on(self, data: dict[str, Any]) -> Reply:
-        """As `act`, for an action as it arrived."""
-        call = analysis_call(data)
-        if call is None:
-            return self.act(WireAction.model_validate(data))
-        return self._session.step(call)
-
-    def _judged(self, action: MetricTrackerRlAction, reply: Reply) -> Reply:
+    def _judged(self, action: Any, reply: Reply) -> Reply:
         """The reply, its reward read by the rubric where something was graded for good."""
         if not reply.done or "reward_breakdown" not in reply.content:
             return reply
@@ -134,7 +130,10 @@ class MetricTrackerRlEnvironment(
         return dataclasses.replace(reply, reward=reward)
 
     async def step_async(
-        self, action: MetricTrackerRlAction, timeout_s: float | None = None, **kwargs: Any
+        self,
+        action: MetricTrackerRlAction | Mapping[str, Any],
+        timeout_s: float | None = None,
+        **kwargs: Any,
     ) -> MetricTrackerRlObservation:
         """As `step`, without leaving the event loop."""
         return self.step(action, timeout_s, **kwargs)
@@ -168,6 +167,10 @@ class MetricTrackerRlEnvironment(
         """Name of the running episode."""
         return self._episode_id
 
+    def identity(self) -> Mapping[str, Any]:
+        """What makes the running episode; empty before a reset, and never shown."""
+        return self._session.identity()
+
     @property
     def view(self) -> EpisodeView | None:
         """The running episode and its rules of play; None before a reset."""
@@ -181,18 +184,9 @@ class MetricTrackerRlEnvironment(
     @property
     def state(self) -> MetricTrackerRlState:
         """Public progress: the episode's id, steps and submissions."""
-        session = self._session
-        if session.view is None:
-            return MetricTrackerRlState()
-        return MetricTrackerRlState(
-            episode_id=self._episode_id,
-            step_count=session.steps,
-            task_id=session.task_id,
-            status="completed" if session.done else "running",
-            max_steps=session.view.rules.max_steps,
-            submissions=session.submissions,
-            max_submissions=session.view.rules.max_submissions,
-        )
+        progress = self._session.state().model_dump()
+        running = None if self._session.view is None else self._episode_id
+        return MetricTrackerRlState(episode_id=running, **progress)
 
     def get_metadata(self) -> EnvironmentMetadata:
         """Name, description and version."""
@@ -224,27 +218,6 @@ def _looked_up(find: Callable[[], T]) -> T:
         return find()
     except ConfigurationError as problem:
         raise IndexError(str(problem)) from None
-
-
-def call_of(action: MetricTrackerRlAction) -> Call:
-    """The engine's view of an action."""
-    return Call(
-        analysis_method=action.analysis_method,
-        analysis_args=action.analysis_args,
-        classifications=action.classifications,
-        payload_generators=action.payload_generators,
-    )
-
-
-def analysis_call(data: dict[str, Any]) -> Call | None:
-    """The call of an action that is an analysis step and nothing else; None for any other.
-
-    Most steps are one, and what the models would say of it is known at a glance.
-    """
-    name, arguments = data.get("analysis_method"), data.get("analysis_args", NO_ARGUMENTS)
-    if type(name) is str and type(arguments) is dict and data.keys() <= ANALYSIS_FIELDS:
-        return Call(analysis_method=name, analysis_args=arguments)
-    return None
 
 
 def limit_rules(arguments: dict[str, Any]) -> None:

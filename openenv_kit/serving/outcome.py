@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field
 
-from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.splits import SEALED
 from metric_tracker_rl.models import MetricTrackerRlState, RewardBreakdown
 from openenv_kit.serving.play import BREAKDOWN, Play
@@ -45,33 +45,25 @@ def record_of(play: Play, ended: str, timeline: int) -> EpisodeRecord:
         timeline: how many times it was started.
     """
     record = EpisodeRecord(**play.environment.state.model_dump(), timeline=timeline)
-    view = play.environment.view
-    over = play.over or ended == CLOSED
-    if not over or view is None:
+    identity = play.environment.identity()
+    if not (play.over or ended == CLOSED) or not identity:
         return record
     if not play.over:
         record.status = CLOSED
     record.score = 0.0 if play.final is None else play.final.reward
     record.reward_breakdown = None if play.final is None else play.final.content.get(BREAKDOWN)
     sealed = (play.arguments or {}).get("split") == SEALED
-    record.config_digest = config_digest(view, sealed=sealed)
+    record.config_digest = config_digest(identity, sealed=sealed)
     return record
 
 
-def config_digest(view: EpisodeView, *, sealed: bool) -> str:
+def config_digest(identity: Mapping[str, Any], *, sealed: bool) -> str:
     """SHA-256 over the configuration and the rules of play.
 
     Of a sealed episode it is keyed with the salt: from a plain digest a seed could be found by
     trying.
     """
-    config = view.episode.config
-    parts = {
-        "episode": config.identity,
-        "anomalies": [asdict(anomaly) for anomaly in config.anomalies],
-        "only_custom": config.only_custom,
-        **asdict(view.rules),
-    }
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()
     if sealed:
         return hmac.new(sealed_salt().encode(), text, hashlib.sha256).hexdigest()
     return hashlib.sha256(text).hexdigest()

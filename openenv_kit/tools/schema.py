@@ -7,18 +7,23 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from metric_tracker_rl.engine.funnel import Funnel
 from openenv_kit.errors import echo, nearest
 
 MAX_PROBLEMS = 3
 """Problems named in one message; the rest is counted."""
 
 
-def json_schema(model: type[BaseModel], funnel: Funnel) -> dict[str, Any]:
-    """JSON Schema of an argument model: self-contained, without titles, names as enums."""
+def json_schema(model: type[BaseModel], vocabulary: object = None) -> dict[str, Any]:
+    """JSON Schema of an argument model: self-contained, without titles, names as enums.
+
+    Args:
+        model: the model; a field marked `{"names": "metrics"}` takes the names that the
+            vocabulary's attribute `metrics` lists.
+        vocabulary: holds lists of names; may be None where no field is marked.
+    """
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
-    tidy = _tidy(schema, definitions, funnel)
+    tidy = _tidy(schema, definitions, vocabulary)
     tidy.pop("description", None)
     tidy.setdefault("properties", {})
     return tidy
@@ -65,22 +70,22 @@ def _choices(problem: Any) -> list[str]:
     return str(problem.get("ctx", {}).get("expected", "")).replace(" or ", ", ").split("'")[1::2]
 
 
-def _tidy(node: Any, definitions: dict[str, Any], funnel: Funnel) -> Any:
+def _tidy(node: Any, definitions: dict[str, Any], vocabulary: object) -> Any:
     if isinstance(node, list):
-        return [_tidy(each, definitions, funnel) for each in node]
+        return [_tidy(each, definitions, vocabulary) for each in node]
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
-        return _tidy(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions, funnel)
+        return _tidy(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions, vocabulary)
     out = {
-        key: {name: _tidy(value, definitions, funnel) for name, value in each.items()}
+        key: {name: _tidy(value, definitions, vocabulary) for name, value in each.items()}
         if key == "properties"
-        else _tidy(each, definitions, funnel)
+        else _tidy(each, definitions, vocabulary)
         for key, each in node.items()
         if key not in ("title", "names", "additionalProperties")
     }
     if "names" in node:
-        _list_names(out, list(getattr(funnel, node["names"])))
+        _list_names(out, list(getattr(vocabulary, node["names"])))
     return out
 
 

@@ -15,10 +15,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from metric_tracker_rl.engine.session import EpisodeSession
-from openenv_kit.environment import ERROR
+from openenv_kit.environment import ERROR, get_environment
 from openenv_kit.errors import InvalidValueError, ServerError
-from openenv_kit.play.driver import call_from, observed
+from openenv_kit.play.driver import observed
 from openenv_kit.play.policies import Action, Observed
 
 TOKEN_VARIABLE = "METRIC_TRACKER_TOKEN"
@@ -53,13 +52,13 @@ class InProcess:
     """Plays against a session of its own, without a server."""
 
     def __init__(self) -> None:
-        self._session = EpisodeSession()
+        self._session = get_environment().session()
 
     def reset(self, arguments: Mapping[str, Any]) -> Observed:
         return observed(self._session.reset(**arguments))
 
     def step(self, action: Action) -> Observed:
-        return observed(self._session.step(call_from(action)))
+        return observed(self._session.step(action))
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -39,10 +39,8 @@ class Arena:
 
     def __init__(self) -> None:
         from openenv_kit.serving.framework import MetricTrackerRlEnvironment
-        from openenv_kit.serving.wire import WireAction
 
         self._make = partial(MetricTrackerRlEnvironment, debug=False)
-        self._action = WireAction
         self.environment = self._make()
         self._second: Any = None
         self._bytes = 0
@@ -79,13 +77,13 @@ class Arena:
             return self.environment.state.model_dump()
         if "elsewhere" in asked:
             return self._elsewhere(asked["elsewhere"])
-        return self._seen(self.environment.step(self._action.model_validate(asked)))
+        return self._seen(self.environment.step(asked))
 
     def _elsewhere(self, asked: Mapping[str, Any]) -> Observed:
         if "reset" in asked:
             self._second = self._make()
             return dict(self._second.reset(**asked["reset"]).model_dump())
-        return dict(self._second.step(self._action.model_validate(asked["action"])).model_dump())
+        return dict(self._second.step(asked["action"]).model_dump())
 
     def _seen(self, observation: Any) -> dict[str, Any]:
         told = observation.model_dump()

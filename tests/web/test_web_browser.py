@@ -14,7 +14,7 @@ from fake_model import fake_model
 from playwright.sync_api import Route, expect
 
 from metric_tracker_rl.engine.episode import Episode, build_episode
-from metric_tracker_rl.engine.session import Call, EpisodeSession
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import resolve_config
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.play.driver import moves, observed
@@ -33,7 +33,7 @@ def rows_of(method: str) -> list[dict[str, Any]]:
     """Rows that a generator finds in the default task at its default threshold."""
     session = EpisodeSession()
     session.reset()
-    reply = session.step(Call(analysis_method=method, analysis_args={"threshold_multiplier": 2}))
+    reply = session.step({"analysis_method": method, "analysis_args": {"threshold_multiplier": 2}})
     rows: list[dict[str, Any]] = reply.content["analysis_result"]["result"]["generated_rows"]
     return rows
 

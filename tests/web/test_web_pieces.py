@@ -15,13 +15,13 @@ import pytest
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import Arguments, Limit
+from metric_tracker_rl.analysis_tools.registry import Tool
 from metric_tracker_rl.engine.tasks import TASKS
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.page import builder, charts, forms, investigate, is_on, report
 from openenv_kit.page.drafts import drafts
 from openenv_kit.page.episode import custom_anomalies
 from openenv_kit.page.state import Visitor, rows_from_table
-from openenv_kit.tools.registry import Tool
 
 FLAGGED = "flagged"
 TASK = "hard_mixed_multi"

@@ -1,0 +1,65 @@
+"""One step as a player sends it, read from anything at all.
+
+An action that cannot be read is answered like any other mistake: with an error that says what
+is allowed. A bad row is no such mistake; it is graded as invalid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from openenv_kit.errors import ToolArgumentError, echo
+from openenv_kit.tools.schema import describe_problems
+
+ANALYSIS_FIELDS = frozenset(("analysis_method", "analysis_args"))
+NO_ARGUMENTS: Mapping[str, Any] = MappingProxyType({})
+
+
+class Call(NamedTuple):
+    """One step; exactly one kind of action may be used."""
+
+    analysis_method: str | None = None
+    analysis_args: Mapping[str, Any] = NO_ARGUMENTS
+    classifications: Sequence[Any] = ()
+    payload_generators: Sequence[Any] = ()
+
+
+class ActionFields(BaseModel):
+    """The fields of an action; rows and generators are read where they are used."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    classifications: list[Any] = Field(default_factory=list)
+    analysis_method: str | None = None
+    analysis_args: dict[str, Any] = Field(default_factory=dict)
+    payload_generators: list[Any] = Field(default_factory=list)
+
+
+def read_action(action: object) -> Call:
+    """The call that an action stands for.
+
+    Raises:
+        ToolArgumentError: it is no action; says which field is wrong and what is allowed.
+    """
+    if not isinstance(action, Mapping):
+        raise ToolArgumentError(f"action is {echo(action)}; allowed: an object.")
+    # Most steps are an analysis and nothing else, which takes no model to see.
+    name, arguments = action.get("analysis_method"), action.get("analysis_args", NO_ARGUMENTS)
+    plain = type(arguments) is dict or arguments is NO_ARGUMENTS
+    if type(name) is str and plain and action.keys() <= ANALYSIS_FIELDS:
+        return Call(name, arguments)
+    try:
+        fields = ActionFields.model_validate(action)
+    except ValidationError as error:
+        raise ToolArgumentError(describe_problems("action", ActionFields, error)) from None
+    return Call(
+        fields.analysis_method,
+        fields.analysis_args,
+        fields.classifications,
+        fields.payload_generators,
+    )
