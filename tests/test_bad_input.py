@@ -78,7 +78,6 @@ def test_a_reset_that_cannot_be_made_says_what_can(
         ("LIST_DATES", "Did you mean 'list_dates'?"),
         ("zzzzzzzz", "Unknown analysis_method 'zzzzzzzz'. Allowed: "),
         ("", "Unknown analysis_method ''. Allowed: "),
-        (17, "action: analysis_method is 17: input should be a valid string"),
     ],
 )
 def test_an_unknown_method_is_told_the_nearest(
@@ -87,6 +86,11 @@ def test_an_unknown_method_is_told_the_nearest(
     message = refused(analyse(session, method))
     assert told in message
     assert "task_overview" in message
+
+
+def test_a_method_that_is_no_text_is_refused(session: EpisodeSession) -> None:
+    told = "action: analysis_method is 17: input should be a valid string"
+    assert told in refused(session.step({"analysis_method": 17}))
 
 
 @pytest.mark.parametrize(

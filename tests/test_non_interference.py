@@ -140,10 +140,11 @@ def leak_through_a_tool(monkeypatch: pytest.MonkeyPatch) -> None:
 def leak_through_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = EpisodeSession.step
 
-    def leaky(self: EpisodeSession, call: Any) -> Any:
-        reply = honest(self, call)
+    def leaky(self: EpisodeSession, action: Any) -> Any:
+        reply = honest(self, action)
         assert self.episode is not None
-        hit = call.analysis_args.get("date") in {r.date for r in self.episode.expected_rows}
+        asked = action.get("analysis_args", {}).get("date")
+        hit = asked in {row.date for row in self.episode.expected_rows}
         return dataclasses.replace(reply, message=reply.message + " Warm." * hit)
 
     monkeypatch.setattr(EpisodeSession, "step", leaky)
