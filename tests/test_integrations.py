@@ -15,13 +15,15 @@ from typer.testing import CliRunner
 
 from openenv_kit.cli import app
 from openenv_kit.cli.check_integrations import INTEGRATIONS
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.play.split_rows import split_rows
 from openenv_kit.trainers.scripted_endpoint import MODEL, ScriptedEndpoint
-from openenv_kit.trainers.tool_calls import ToolEpisode, chat_tools, tool_specs
-from openenv_kit.trainers.trl import MetricTrackerEnvironment
+from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.trl import environment_class
 
 ROOT = Path(__file__).resolve().parent.parent
+TOOLS = get_environment("metric_tracker_rl").tools
 HEAVY = ("trl", "verifiers", "inspect_ai", "nemo_gym", "skyrl_gym", "datasets", "torch")
 
 
@@ -46,7 +48,9 @@ def test_a_chat_client_plays_an_episode_to_the_reference_policys_score(stream):
 
 def _one_call(client, messages, stream):
     if not stream:
-        reply = client.chat.completions.create(model=MODEL, messages=messages, tools=chat_tools())
+        reply = client.chat.completions.create(
+            model=MODEL, messages=messages, tools=TOOLS.chat_tools
+        )
         (made,) = reply.choices[0].message.tool_calls
         return {"id": made.id, "name": made.function.name, "arguments": made.function.arguments}
     chunks = client.chat.completions.create(model=MODEL, messages=messages, stream=True)
@@ -63,21 +67,20 @@ def test_the_endpoint_serves_nothing_else():
 
 
 def test_the_trl_class_has_a_method_for_each_tool_and_no_other_public_one():
+    made = environment_class()
     public = {
-        name
-        for name, _ in inspect.getmembers(MetricTrackerEnvironment, inspect.isfunction)
-        if not name.startswith("_")
+        name for name, _ in inspect.getmembers(made, inspect.isfunction) if not name.startswith("_")
     }
-    assert public == {"reset", "get_reward", *(spec.name for spec in tool_specs())}
-    for spec in tool_specs():
-        method = getattr(MetricTrackerEnvironment, spec.name)
+    assert public == {"reset", "get_reward", *TOOLS.names}
+    for spec in TOOLS.tools:
+        method = getattr(made, spec.name)
         parameters = list(inspect.signature(method).parameters)[1:]
         assert set(parameters) == set(spec.parameters["properties"])
         assert all(f"    {name}: " in method.__doc__ for name in parameters)
 
 
 def test_the_trl_class_plays_and_scores_only_what_was_submitted():
-    environment = MetricTrackerEnvironment()
+    environment = environment_class()()
     environment.reset(prompt=[], split="validation", index=0, level="easy", task="validation-0")
     assert "2" in json.loads(environment.list_dates())["result"]["dates"][0]
     assert environment.get_reward() == 0.0
