@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse
@@ -29,14 +29,6 @@ from openenv_kit.trainers.tool_calls import ToolEpisode
 
 VERIFIED_SESSIONS = 4096
 """Verified sessions whose result is kept, so that verifying again returns the same."""
-
-
-class Result(NamedTuple):
-    """What verify returns for an episode."""
-
-    reward: float
-    submitted: bool
-    tool_calls: int
 
 
 class EpisodeServerConfig(BaseResourcesServerConfig):
@@ -80,7 +72,7 @@ class EpisodeServer(SimpleResourcesServer):
     ray_enabled = False
     config: EpisodeServerConfig
     _episodes: dict[str, ToolEpisode] = PrivateAttr(default_factory=dict)
-    _results: dict[str, Result] = PrivateAttr(default_factory=dict)
+    _results: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
 
     def setup_webserver(self) -> FastAPI:
         """The framework's endpoints, and one for each tool."""
@@ -109,11 +101,9 @@ class EpisodeServer(SimpleResourcesServer):
         if result is None:
             # Nothing was measured, which is not the same as a score of 0.
             reason = "the session was never seeded, or its environment server was lost"
-            told = {"mask_sample": True, "failure_reason": reason}
-            return VerifyResponse(
-                **{**body.model_dump(), **told}, reward=0.0, submitted=False, tool_calls=0
-            )
-        return VerifyResponse(**body.model_dump(), **result._asdict())
+            result = {"reward": 0.0, "submitted": False, "tool_calls": 0}
+            result |= {"mask_sample": True, "failure_reason": reason}
+        return VerifyResponse(**{**body.model_dump(), **result})
 
     def _add_tool(self, app: FastAPI, name: str) -> None:
         async def answer(request: Request) -> PlainTextResponse:
@@ -131,22 +121,26 @@ class EpisodeServer(SimpleResourcesServer):
 
         app.post(f"/{name}")(answer)
 
-    def _finish(self, key: str) -> Result | None:
+    def _finish(self, key: str) -> dict[str, Any] | None:
         """End the session's episode and keep its result; None if there is no episode."""
-        episode = self._episodes.get(key)
+        episode = self._close(key)
         if episode is None:
             return None
-        self._close(key)
-        result = Result(episode.reward, episode.done, episode.calls)
+        result = {
+            "reward": episode.reward,
+            "submitted": episode.done,
+            "tool_calls": episode.calls,
+        }
         self._results[key] = result
         while len(self._results) > VERIFIED_SESSIONS:
             del self._results[next(iter(self._results))]
         return result
 
-    def _close(self, key: str) -> None:
+    def _close(self, key: str) -> ToolEpisode | None:
         episode = self._episodes.pop(key, None)
         if episode is not None:
             episode.close()
+        return episode
 
 
 def data_rows(

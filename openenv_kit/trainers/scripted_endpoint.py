@@ -15,7 +15,6 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
 
 from openenv_kit.environment import get_environment
@@ -79,12 +78,7 @@ class ScriptedEndpoint:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -92,29 +86,29 @@ class ScriptedEndpoint:
 
 def tool_answers(messages: Sequence[Mapping[str, Any]]) -> list[str]:
     """Texts of the tool messages of a chat, in order, whether plain or in parts."""
-    return [_text(each["content"]) for each in messages if each["role"] == "tool"]
+    contents = [each["content"] for each in messages if each["role"] == "tool"]
+    return [
+        each if isinstance(each, str) else "".join(part.get("text", "") for part in each)
+        for each in contents
+    ]
 
 
 def completion(call: ToolUse | None, number: int) -> dict[str, Any]:
     """A chat completion with the tool call, or with a closing word if there is none."""
     message: dict[str, Any] = {"role": "assistant", "content": "Done."}
+    reason = "stop"
     if call is not None:
         name, arguments = call
         function = {"name": name, "arguments": json.dumps(arguments)}
         made = {"id": f"call_{number}", "type": "function", "function": function}
         message = {"role": "assistant", "content": "", "tool_calls": [made]}
+        reason = "tool_calls"
     return {
         "id": f"chatcmpl-{number}",
         "object": "chat.completion",
         "created": 0,
         "model": MODEL,
-        "choices": [
-            {
-                "index": 0,
-                "message": message,
-                "finish_reason": "stop" if call is None else "tool_calls",
-            }
-        ],
+        "choices": [{"index": 0, "message": message, "finish_reason": reason}],
         "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
     }
 
@@ -135,10 +129,3 @@ def as_events(answer: Mapping[str, Any]) -> str:
     ]
     lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
     return "".join([*lines, "data: [DONE]\n\n"])
-
-
-def _text(content: object) -> str:
-    if isinstance(content, str):
-        return content
-    assert isinstance(content, list)
-    return "".join(part.get("text", "") for part in content)
