@@ -22,7 +22,6 @@ UNFINISHED = {"cli", "page", "play", "serving", "trainers", "trust"}
 TOO_LONG = {
     "metric_tracker_rl.analysis_tools.row_generators",
     "metric_tracker_rl.engine.session",
-    "openenv_kit.page.visitor_gate",
     "openenv_kit.serving.http_episodes",
     "openenv_kit.serving.settings",
 }
