@@ -198,7 +198,7 @@ def find_generator(name: object) -> RowGenerator:
     """Generator by its own name or by its analysis method's name.
 
     Raises:
-        ToolArgumentError: there is none; names the nearest.
+        ToolArgumentError: no such generator; names the nearest.
     """
     if isinstance(name, str):
         short = name.removeprefix("get_").removesuffix("_rows")
