@@ -17,7 +17,7 @@ from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION, POLICY_VERSION
 from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.tools import BRIEF, CATALOGUE, introduction
-from openenv_kit.environment import Reply, WireModels
+from openenv_kit.environment import Environment, WireModels
 from openenv_kit.play.policies import Policy
 from openenv_kit.tools.catalogue import Catalogue
 from openenv_kit.trust.exploits import Exploit
@@ -36,11 +36,10 @@ class MetricTrackerSplits:
         return splits.get_task(split, index)
 
 
-class MetricTracker:
+class MetricTracker(Environment):
     """The product funnel; see `openenv_kit.environment.Environment`."""
 
     name = "metric_tracker_rl"
-    benchmark = "metric_tracker_rl"
     title = "Metric Tracker RL"
     description = (
         "Find the anomalies hidden in weeks of product-funnel data with read-only analysis "
@@ -82,12 +81,6 @@ class MetricTracker:
             MetricTrackerRlAction, MetricTrackerRlObservation, MetricTrackerRlState, ReportRubric
         )
 
-    @cached_property
-    def _empty(self) -> dict[str, Any]:
-        """Every field of an observation that says nothing."""
-        empty: dict[str, Any] = self.models.observation().model_dump(exclude={"reward", "done"})
-        return empty
-
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         return BRIEF
 
@@ -100,15 +93,6 @@ class MetricTracker:
     def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         parts: Mapping[str, Any] | None = observation.get("reward_breakdown")
         return parts if observation.get("done") else None
-
-    def observation(self, reply: Reply, task_id: str) -> dict[str, Any]:
-        return {
-            **self._empty,
-            "task_id": task_id,
-            "status": reply.status,
-            "message": reply.message,
-            **reply.content,
-        }
 
 
 ENVIRONMENT = MetricTracker()
