@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         open_store(changed)[0].close()
     except StoreUnavailableError as problem:
         raise SystemExit(f"server: {problem}") from None
-    serve("server.app:app", changed)
+    serve("openenv_kit.serving.app:app", changed)
 
 
 if __name__ == "__main__":
