@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
+
+from metric_tracker_rl.environment import ENVIRONMENT
+from openenv_kit.play.driver import observed
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("openenv_kit", "metric_tracker_rl", "firewatch_env", "server", "benchmarks")
@@ -17,7 +24,7 @@ TRANSPORT = (
     *("fastapi", "starlette", "uvicorn", "httpx", "websockets", "http", "socket"),
     *("openenv", "gradio", "plotly", "openai", "openenv_kit.serving", "openenv_kit.page"),
 )
-UNFINISHED = {"page", "play", "serving", "trainers"}
+UNFINISHED = {"page", "serving"}
 """Rooms of the kit that still import the first environment. The list only shrinks."""
 TOO_LONG = {
     "metric_tracker_rl.engine.session",
@@ -162,3 +169,85 @@ def cycle(arrows: dict[str, set[str]]) -> list[str]:
 def test_a_file_fits_a_reader() -> None:
     lengths = {name: len(p.read_text().splitlines()) for name, p in modules(*PACKAGES).items()}
     assert {name for name, lines in lengths.items() if lines > MOST_LINES} == TOO_LONG
+
+
+FUNCTION = ("name", "description", "parameters")
+Told = tuple[str, str | None, list[dict[str, Any]]]
+"""System prompt, first user message and tools, as a model gets them."""
+
+
+def told_by_inference(server_url: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Told:
+    """What a local OpenAI-compatible endpoint is sent by a whole run of inference.py."""
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "agent"))
+    from fake_model import fake_model
+
+    import inference
+
+    monkeypatch.chdir(folder)
+    with fake_model() as model:
+        monkeypatch.setenv("API_KEY", "none")
+        monkeypatch.setenv("API_BASE_URL", model.url)
+        monkeypatch.setenv("MODEL_NAME", "submits-then-goes-on")
+        assert inference.main(["--base-url", server_url, "--tasks", "easy_single_spike"]) == 0
+        request = model.requests[0]
+    system, user = (message["content"] for message in request["messages"])
+    return system, user, [tool["function"] for tool in request["tools"]]
+
+
+def told_by_harness() -> Told:
+    from openenv_kit.trainers.openenv_harness import ToolSessionFactory
+
+    session = ToolSessionFactory().create("easy_single_spike")
+    system, user = (message["content"] for message in session.initial_messages())
+    offered = [(tool.name, tool.description, tool.input_schema) for tool in session.list_tools()]
+    return system, user, [dict(zip(FUNCTION, each, strict=True)) for each in offered]
+
+
+def told_by_trl() -> Told:
+    """TRL's dataset, which brings the brief, needs a library; its check compares that."""
+    from openenv_kit.trainers.trl import environment_class
+
+    made = environment_class()()
+    user = made.reset(task_id="easy_single_spike")
+    offered = []
+    for name in ENVIRONMENT.tools.names:
+        signature = inspect.signature(getattr(made, name))
+        properties = {
+            each.name: TypeAdapter(each.annotation).json_schema()
+            for each in signature.parameters.values()
+        }
+        required = [
+            each.name for each in signature.parameters.values() if each.default is each.empty
+        ]
+        parameters = {"type": "object", "properties": properties}
+        description = getattr(made, name).__doc__.partition("\n")[0]
+        offered.append(
+            {
+                "name": name,
+                "description": description,
+                "parameters": {**parameters, **({"required": required} if required else {})},
+            }
+        )
+    return ENVIRONMENT.brief(), user, offered
+
+
+def told_by_nemo_gym() -> Told:
+    """The example data in this repository; the task is another one, so no user message."""
+    path = ROOT / "examples" / "nemo_gym" / "metric_tracker" / "data" / "example.jsonl"
+    given = json.loads(path.read_text().partition("\n")[0])["responses_create_params"]
+    system, _ = (message["content"] for message in given["input"])
+    return system, None, [{name: tool[name] for name in FUNCTION} for tool in given["tools"]]
+
+
+@pytest.mark.parametrize("door", ["inference", "harness", "trl", "nemo_gym"])
+def test_every_door_gives_a_model_the_same_words_and_tools(
+    door: str, server_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if door == "inference":
+        system, user, tools = told_by_inference(server_url, monkeypatch, tmp_path)
+    else:
+        system, user, tools = globals()[f"told_by_{door}"]()
+    opening = observed(ENVIRONMENT.session().reset(task_id="easy_single_spike"))
+    assert system == ENVIRONMENT.brief(opening)
+    assert user in (ENVIRONMENT.introduction(opening), None)
+    assert tools == [tool["function"] for tool in ENVIRONMENT.tools.chat_tools]

@@ -1,4 +1,4 @@
-"""What a model is told beside the environment's own words."""
+"""What a model is told beside the environment's own words, and how long replies may be."""
 
 from __future__ import annotations
 
@@ -6,8 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from openenv_kit.environment import Environment
+from openenv_kit.tools.catalogue import ToolSpec, compact
 
+MAX_REPLY = 10_000
+"""Longest reply to one tool call, in characters; longer ones are shortened."""
 LEFT_OUT = "[left out to save room; call the tool again if you need it]"
+_LESS = {
+    "offset": "a higher offset",
+    "limit": "a smaller limit",
+    "dates": "only a few dates",
+    "metric_names": "fewer metric_names",
+    "threshold_multiplier": "a higher threshold_multiplier",
+    "generator_methods": "fewer generator_methods",
+    "threshold": "a higher threshold",
+    "rows": "fewer rows",
+}
+"""Arguments that make a reply smaller, in any environment whose tools have them."""
 
 
 def opening_messages(environment: Environment, opening: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -19,10 +33,11 @@ def opening_messages(environment: Environment, opening: Mapping[str, Any]) -> li
 
 
 def reminder(environment: Environment) -> str:
-    """To a model that answered with text where a tool call was wanted."""
+    """To a model that answered with text instead of a tool call."""
     return (
         "You have not finished, and text alone does nothing. Call "
-        f"{_finishing(environment)} now, or go on with the other tools. This is the only reminder."
+        f"{_finishing(environment)} now, or continue with the other tools. This is the only "
+        "reminder."
     )
 
 
@@ -32,6 +47,40 @@ def last_round(environment: Environment) -> str:
         f"This is your last answer in this episode: call {_finishing(environment)} now with what "
         "you have found. Without it the score is 0."
     )
+
+
+def shortened(told: Mapping[str, Any], tool: ToolSpec, limit: int = MAX_REPLY) -> str:
+    """An answer as JSON; if it is too long, the longest list of its result is shortened."""
+    text = compact(told)
+    if len(text) <= limit:
+        return text
+    known = tool.parameters.get("properties", {})
+    ways = " or ".join(words for argument, words in _LESS.items() if argument in known)
+    advice = f"Call it again for less at a time: {ways}." if ways else ""
+    result = told.get("result")
+    lists: dict[str, list[Any]] = {}
+    if isinstance(result, Mapping):
+        lists = {name: value for name, value in result.items() if isinstance(value, list)}
+    if lists:
+        longest = max(lists, key=lambda name: len(compact(lists[name])))
+        fits, too_many = 0, len(lists[longest])
+        while too_many - fits > 1:
+            kept = (fits + too_many) // 2
+            if len(compact(_cut(told, longest, kept, len(text), advice))) <= limit:
+                fits = kept
+            else:
+                too_many = kept
+        if fits:
+            return compact(_cut(told, longest, fits, len(text), advice))
+    note = f" … [cut at {limit} of {len(text)} characters. {advice}]"
+    return text[: limit - len(note)] + note
+
+
+def _cut(told: Mapping[str, Any], name: str, kept: int, length: int, advice: str) -> dict[str, Any]:
+    items = told["result"][name]
+    note = f"{name}: {kept} of {len(items)} shown; the whole reply has {length} characters."
+    result = {**told["result"], name: items[:kept]}
+    return {"truncated": f"{note} {advice}".strip(), **told, "result": result}
 
 
 def _finishing(environment: Environment) -> str:

@@ -27,7 +27,7 @@ def collect(
 ) -> None:
     """Play a scripted policy and write its episodes, and the good ones as chats with tool calls.
 
-    A run that was stopped goes on where it was when the same command is given again.
+    Run the same command again to resume a run that was stopped.
     """
     from openenv_kit.trainers.openenv_harness import collect_scripted, sft_examples
 
