@@ -11,6 +11,7 @@ from typing import Any
 
 import metric_tracker_rl
 from metric_tracker_rl.engine import splits
+from metric_tracker_rl.engine.episode import EpisodeCache, build_episode
 from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.session import RESET_ARGUMENTS, EpisodeSession
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS
@@ -57,6 +58,7 @@ class MetricTracker:
     default_tasks: Sequence[str] = DEFAULT_TASK_ORDER
     rules: Mapping[str, int] = {"max_steps": DEFAULT_MAX_STEPS, "max_submissions": 1}
     splits = MetricTrackerSplits()
+    cache: EpisodeCache = build_episode
     policies: Mapping[str, Policy] = POLICIES
 
     @property

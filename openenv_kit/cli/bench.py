@@ -123,13 +123,13 @@ def _reply_sizes() -> dict[str, int]:
     from openenv.core.env_server.serialization import serialize_observation
     from openenv.core.env_server.types import WSObservationResponse
 
-    from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+    from openenv_kit.serving.framework import FrameworkEnvironment
 
     def size(observation: Any) -> int:
         frame = WSObservationResponse(data=serialize_observation(observation))
         return len(frame.model_dump_json().encode())
 
-    environment = MetricTrackerRlEnvironment(debug=False)
+    environment = FrameworkEnvironment(debug=False)
     sizes = {"reset": size(environment.reset(max_steps=MAX_STEPS_LIMIT))}
     for name, arguments in _arguments().items():
         action = {"analysis_method": name, "analysis_args": arguments}

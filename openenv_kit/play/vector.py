@@ -217,5 +217,5 @@ class _LanePlay:
         if moves is not None:
             moves.close()
         self._outcomes[self._number[lane]] = Outcome(
-            reply.reward, self._steps[lane], reply.status, observed(reply)
+            reply.reward or 0.0, self._steps[lane], reply.status, observed(reply)
         )

@@ -13,7 +13,6 @@ from openenv_kit.serving.handles import EpisodeGoneError, EpisodeTooLongError, H
 from openenv_kit.serving.held import SplitUsedUpError
 from openenv_kit.serving.http_episodes import Episodes
 from openenv_kit.serving.mcp_tools import INVALID_PARAMS, PARSE_ERROR, SERVER_ERROR, RpcError
-from openenv_kit.serving.play import Play
 from openenv_kit.serving.rpc import handle_for, named_task
 from openenv_kit.serving.sessions import RETRY_AFTER_S, CapacityError, SessionSlots
 from openenv_kit.serving.websocket import ENDED, ENDINGS, TOO_BIG, TRY_AGAIN_LATER, close, say
@@ -86,7 +85,7 @@ class Player:
         self._query = websocket.query_params
         self._role = role_of(websocket.scope)
         self._handle: Handle | None = None
-        self._play = Play("mcp")
+        self._play = episodes.play("mcp")
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
         """One step.
@@ -108,7 +107,7 @@ class Player:
             raise RpcError(INVALID_PARAMS, str(problem)) from None
         except SplitUsedUpError as problem:
             raise RpcError(SERVER_ERROR, str(problem)) from None
-        return self._play.data(self._play.step(data))
+        return self._play.step(data)
 
 
 async def _answer(text: str | bytes, player: Player) -> str | None:

@@ -130,7 +130,7 @@ class WebSocketEndpoint:
                 # Nearly every message is one, and few have anything to wait for.
                 now = backend.step_now
                 reply = now(data) if now else await backend.step(data)
-                return frames.message("observation", reply)
+                return frames.observation(reply)
             answer = await self._act(backend, kind, data)
             session.episode_id = backend.episode_id
         except RefusedError as problem:
@@ -156,7 +156,7 @@ class WebSocketEndpoint:
 
     async def _act(self, backend: Backend, kind: str, data: dict[str, Any]) -> str:
         if kind == "reset":
-            return frames.message("observation", await backend.reset(data))
+            return frames.observation(await backend.reset(data))
         if kind == "state":
             return frames.message("state", await backend.state())
         if kind == "mcp":

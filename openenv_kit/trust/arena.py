@@ -38,9 +38,9 @@ class Arena:
     """One environment and, for those who ask, a second session beside it."""
 
     def __init__(self) -> None:
-        from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+        from openenv_kit.serving.framework import FrameworkEnvironment
 
-        self._make = partial(MetricTrackerRlEnvironment, debug=False)
+        self._make = partial(FrameworkEnvironment, debug=False)
         self.environment = self._make()
         self._second: Any = None
         self._bytes = 0
