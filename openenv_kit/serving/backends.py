@@ -112,7 +112,7 @@ class TrainerBackend:
 
     async def rpc(self, message: dict[str, Any]) -> dict[str, Any]:
         """See `Backend`."""
-        return await mcp_tools.answer(message, self.step)
+        return await mcp_tools.answer(self._episodes.environment, message, self.step)
 
     async def leave(self, *, keep: bool) -> None:
         """See `Backend`."""
@@ -193,7 +193,7 @@ class PlayerBackend:
 
     async def rpc(self, message: dict[str, Any]) -> dict[str, Any]:
         """See `Backend`."""
-        return await mcp_tools.answer(message, self.step)
+        return await mcp_tools.answer(self._episodes.environment, message, self.step)
 
     async def leave(self, *, keep: bool) -> None:
         """See `Backend`; the store has everything already, and others may play on."""

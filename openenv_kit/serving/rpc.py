@@ -138,7 +138,9 @@ class McpEndpoint:
     ) -> Answered:
         if method == "initialize":
             session_id = await self._open(request)
-            told = mcp_tools.result(mcp_tools.initialize(params), request_id)
+            told = mcp_tools.result(
+                mcp_tools.initialize(self._episodes.environment, params), request_id
+            )
             return Answered(told, headers={SESSION_HEADER: session_id})
         if method == "openenv/session/create":
             told = {"session_id": await self._create(None)}
@@ -155,7 +157,7 @@ class McpEndpoint:
         if SESSION_HEADER in request.headers and method != "tools/call":
             # 404 for a session that is gone
             await self._episodes.state(await self._episodes.player(str(session)))
-        told = await mcp_tools.dispatch(method, params, step)
+        told = await mcp_tools.dispatch(self._episodes.environment, method, params, step)
         return Answered(mcp_tools.result(told, request_id))
 
     async def _open(self, request: Request) -> str:

@@ -81,6 +81,7 @@ class Player:
     """
 
     def __init__(self, episodes: Episodes, websocket: WebSocket) -> None:
+        self.environment = episodes.environment
         self._episodes = episodes
         self._query = websocket.query_params
         self._role = role_of(websocket.scope)
@@ -119,7 +120,7 @@ async def _answer(text: str | bytes, player: Player) -> str | None:
         return _text(mcp_tools.failure(RpcError(PARSE_ERROR, f"Parse error: {problem}")))
     if not mcp_tools.wants_answer(message):
         return None
-    return _text(await mcp_tools.answer(message, player.step))
+    return _text(await mcp_tools.answer(player.environment, message, player.step))
 
 
 def _text(response: dict[str, Any]) -> str:
