@@ -84,14 +84,13 @@ def _add_sessions(made: FastAPI, chosen: Settings, environment: Environment) -> 
     from starlette.routing import WebSocketRoute
 
     from openenv_kit.serving import metrics, routes
-    from openenv_kit.serving.backends import backend_for
-    from openenv_kit.serving.handles import role_of
     from openenv_kit.serving.http_episodes import Episodes
     from openenv_kit.serving.readiness import Readiness, add_ready_route
     from openenv_kit.serving.rpc import McpEndpoint
-    from openenv_kit.serving.rpc_socket import RpcSocket
+    from openenv_kit.serving.rpc_socket import RpcDialect
     from openenv_kit.serving.sessions import SessionSlots
-    from openenv_kit.serving.websocket import WebSocketEndpoint
+    from openenv_kit.serving.sockets import SocketEndpoint
+    from openenv_kit.serving.websocket import EnvironmentDialect
 
     if environment.cache is not None:
         environment.cache.resize(chosen.episode_cache)
@@ -99,18 +98,15 @@ def _add_sessions(made: FastAPI, chosen: Settings, environment: Environment) -> 
     rpc_slots = SessionSlots(chosen.max_mcp_sessions, chosen.idle_timeout_s)
     episodes = Episodes(chosen, environment)
 
-    async def open_backend(websocket: Any) -> Any:
-        role = role_of(websocket.scope)
-        return await backend_for(websocket.query_params, role, slots, episodes)
-
-    sockets: dict[str, WebSocketEndpoint | RpcSocket] = {
-        "/ws": WebSocketEndpoint(slots, open_backend, chosen.max_message_bytes),
-        "/mcp": RpcSocket(rpc_slots, episodes, chosen.max_message_bytes),
+    dialect, most = EnvironmentDialect(slots, episodes), chosen.max_message_bytes
+    sockets = {
+        "/ws": SocketEndpoint(slots, dialect, most),
+        "/mcp": SocketEndpoint(rpc_slots, RpcDialect(episodes), most),
     }
     mcp = McpEndpoint(episodes, chosen.max_mcp_sessions)
     # In front, because the framework ends its list with routes that take any first segment.
     made.router.routes[:0] = [
-        *(WebSocketRoute(path, each.serve) for path, each in sockets.items()),
+        *(WebSocketRoute(path, endpoint) for path, endpoint in sockets.items()),
         APIRoute("/mcp", mcp.post, methods=["POST"], tags=["MCP"], response_model=None),
         APIRoute("/mcp", mcp.delete, methods=["DELETE"], tags=["MCP"], response_model=None),
     ]

@@ -15,16 +15,13 @@ from openenv_kit.serving.handles import PLAYER, EpisodeGoneError, Handle
 from openenv_kit.serving.held import Held, Started
 from openenv_kit.serving.http_episodes import Episodes
 from openenv_kit.serving.sessions import SessionSlots
+from openenv_kit.serving.sockets import AttachError
 
 HANDOVER_S = 6.0
 """Longest wait for another connection to let go of an episode."""
 
 RESUME = "resume"
 StepNow = Callable[..., dict[str, Any]]
-
-
-class AttachError(Exception):
-    """What a connection asked to attach to is not there, or not for it."""
 
 
 class Backend(Protocol):
@@ -79,7 +76,6 @@ class TrainerBackend:
 
     @property
     def episode_id(self) -> str | None:
-        """See `Backend`."""
         return self._stored.episode_id if self._stored else self._play.episode_id
 
     async def reset(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -99,23 +95,19 @@ class TrainerBackend:
         return self._play.data(reply, self._play.names)
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`."""
         if self._stored is None:
             return self._play.step(data)
         return await self._episodes.step(self._stored, data)
 
     async def state(self) -> dict[str, Any]:
-        """See `Backend`."""
         if self._stored is None:
             return self._play.state().model_dump()
         return (await self._episodes.state(self._stored)).model_dump()
 
     async def rpc(self, message: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`."""
         return await mcp_tools.answer(self._episodes.environment, message, self.step)
 
     async def leave(self, *, keep: bool) -> None:
-        """See `Backend`."""
         if self._stored is None:
             if keep:
                 await self._episodes.save(self._play)
@@ -176,7 +168,6 @@ class PlayerBackend:
         self._handle = handle
 
     async def reset(self, data: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`; refused."""
         problem = (
             "A player cannot reset: the episode is its trainer's. Step until it is over; for "
             "another episode ask the trainer for another player id."
@@ -184,15 +175,12 @@ class PlayerBackend:
         return frames.reply_data(self._episodes.environment, Reply(ERROR, problem), "")
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`."""
         return await self._episodes.step(self._handle, data)
 
     async def state(self) -> dict[str, Any]:
-        """See `Backend`."""
         return (await self._episodes.state(self._handle)).model_dump()
 
     async def rpc(self, message: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`."""
         return await mcp_tools.answer(self._episodes.environment, message, self.step)
 
     async def leave(self, *, keep: bool) -> None:

@@ -27,11 +27,25 @@ Step = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class RpcError(Exception):
-    """A JSON-RPC error to answer with."""
+    """A JSON-RPC error to answer with.
 
-    def __init__(self, code: int, message: str, data: Any = None) -> None:
-        self.code = code
-        self.data = data
+    Attributes:
+        code, data: of the error; its message is the exception's.
+        kind: what went wrong, for the figures.
+        status, headers: of the response where it travels over HTTP.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        data: Any = None,
+        kind: str = "mcp",
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.code, self.data, self.kind = code, data, kind
+        self.status, self.headers = status, headers
         super().__init__(message)
 
 
