@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import metric_tracker_rl
+from metric_tracker_rl.engine.episode import EpisodeCache, build_episode
 from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.session import RESET_ARGUMENTS, EpisodeSession
 from metric_tracker_rl.engine.splits import SPLITS
@@ -52,6 +53,7 @@ class MetricTracker(Environment):
         name: f"metric_tracker_rl.commands.{name}:{name}"
         for name in ("bench", "card", "digests", "learn")
     }
+    cache: EpisodeCache = build_episode
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:

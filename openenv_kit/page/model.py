@@ -20,7 +20,7 @@ from typing import Any
 from openenv_kit.errors import ConfigurationError, InvalidValueError, KitError, ModelError
 from openenv_kit.page.visitor_client import VisitorClient, endpoint_url
 from openenv_kit.page.watching import MAX_FRAMES, Frame, Playback, open_session
-from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.framework import FrameworkEnvironment
 from openenv_kit.serving.settings import settings as server_settings
 
 AHEAD = 1
@@ -81,7 +81,7 @@ class ModelPlayback(Playback):
         SEATS.take(server_settings().max_watched_models)
         try:
             _, view = open_session(reset)
-            self._environment = MetricTrackerRlEnvironment(debug=False)
+            self._environment = FrameworkEnvironment(debug=False)
             opening = self._environment.reset(**reset).model_dump(mode="json")
             super().__init__(str(settings.model), view, iter([Frame({}, opening)]))
             self._settings = settings
