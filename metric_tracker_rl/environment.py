@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import metric_tracker_rl
 from metric_tracker_rl.engine import splits
@@ -21,6 +21,9 @@ from openenv_kit.environment import Reply, WireModels
 from openenv_kit.play.policies import Policy
 from openenv_kit.tools.catalogue import Catalogue
 from openenv_kit.trust.exploits import Exploit
+
+if TYPE_CHECKING:
+    from openenv_kit.page.scenes import Scenes
 
 
 class MetricTrackerSplits:
@@ -81,6 +84,13 @@ class MetricTracker:
         return WireModels(
             MetricTrackerRlAction, MetricTrackerRlObservation, MetricTrackerRlState, ReportRubric
         )
+
+    @cached_property
+    def page(self) -> Scenes:
+        """Scenes of the debugger at /web."""
+        from metric_tracker_rl.page.scenes import FunnelScenes
+
+        return FunnelScenes(self)
 
     @cached_property
     def _empty(self) -> dict[str, Any]:
