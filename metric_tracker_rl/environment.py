@@ -23,6 +23,7 @@ from openenv_kit.play.policies import Policies
 from openenv_kit.tools.catalogue import Catalogue
 
 if TYPE_CHECKING:
+    from openenv_kit.page.scenes import Scenes
     from openenv_kit.trust.audit import AuditPlan
     from openenv_kit.trust.certify import Certifier
     from openenv_kit.trust.exploits import Exploits
@@ -89,6 +90,13 @@ class MetricTracker(Environment):
         return WireModels(
             MetricTrackerRlAction, MetricTrackerRlObservation, MetricTrackerRlState, ReportRubric
         )
+
+    @cached_property
+    def page(self) -> Scenes:
+        """Scenes of the debugger at /web."""
+        from metric_tracker_rl.page.scenes import FunnelScenes
+
+        return FunnelScenes(self)
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         return BRIEF
