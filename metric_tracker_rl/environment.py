@@ -7,33 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import metric_tracker_rl
-from metric_tracker_rl.engine import splits
+from metric_tracker_rl.engine.episode import EpisodeCache, build_episode
 from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.session import RESET_ARGUMENTS, EpisodeSession
+from metric_tracker_rl.engine.splits import SPLITS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION, POLICY_VERSION
 from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.tools import BRIEF, CATALOGUE, introduction
 from openenv_kit.environment import Environment, WireModels
-from openenv_kit.play.policies import Policy
+from openenv_kit.play.policies import Policies
 from openenv_kit.tools.catalogue import Catalogue
-from openenv_kit.trust.exploits import Exploit
 
-
-class MetricTrackerSplits:
-    """The splits of `metric_tracker_rl.engine.splits`."""
-
-    def names(self) -> Sequence[str]:
-        return splits.list_splits()
-
-    def size(self, split: str) -> int:
-        return splits.num_tasks(split)
-
-    def task(self, split: str, index: int) -> splits.SplitTask:
-        return splits.get_task(split, index)
+if TYPE_CHECKING:
+    from openenv_kit.page.scenes import Scenes
+    from openenv_kit.trust.audit import AuditPlan
+    from openenv_kit.trust.certify import Certifier
+    from openenv_kit.trust.exploits import Exploits
 
 
 class MetricTracker(Environment):
@@ -55,18 +48,35 @@ class MetricTracker(Environment):
     reset_arguments: Sequence[str] = RESET_ARGUMENTS
     default_tasks: Sequence[str] = DEFAULT_TASK_ORDER
     rules: Mapping[str, int] = {"max_steps": DEFAULT_MAX_STEPS, "max_submissions": 1}
-    splits = MetricTrackerSplits()
-    policies: Mapping[str, Policy] = POLICIES
+    splits = SPLITS
+    policies: Policies = POLICIES
+    commands: Mapping[str, str] = {
+        name: f"metric_tracker_rl.commands.{name}:{name}"
+        for name in ("bench", "card", "digests", "learn")
+    }
+    cache: EpisodeCache = build_episode
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
         return {name: {"task_id": name, "seed": task.seed} for name, task in TASKS.items()}
 
     @property
-    def exploits(self) -> Mapping[str, Exploit]:
+    def exploits(self) -> Exploits:
         from metric_tracker_rl.exploits import EXPLOITS
 
         return EXPLOITS
+
+    @property
+    def audit(self) -> AuditPlan:
+        from metric_tracker_rl.audit import PLAN
+
+        return PLAN
+
+    @property
+    def certifier(self) -> Certifier:
+        from metric_tracker_rl.certifier import MetricTrackerCertifier
+
+        return MetricTrackerCertifier()
 
     @cached_property
     def models(self) -> WireModels:
@@ -80,6 +90,13 @@ class MetricTracker(Environment):
         return WireModels(
             MetricTrackerRlAction, MetricTrackerRlObservation, MetricTrackerRlState, ReportRubric
         )
+
+    @cached_property
+    def page(self) -> Scenes:
+        """Scenes of the debugger at /web."""
+        from metric_tracker_rl.page.scenes import FunnelScenes
+
+        return FunnelScenes(self)
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         return BRIEF

@@ -44,16 +44,18 @@ class Reply:
     Attributes:
         status: a word of the environment's own; `error` where the call was refused.
         message: one or two sentences, written for the player.
-        reward: of this step; the score on the last one.
+        reward: of this step; the score on the last one. None where a reset has none to tell.
         done: whether the episode is over.
         content: the observation's fields that this reply fills; the others keep their defaults.
+        info: what is told beside the observation: `info` over HTTP, `metadata` on a WebSocket.
     """
 
     status: str
     message: str
-    reward: float = 0.0
+    reward: float | None = 0.0
     done: bool = False
     content: dict[str, Any] = field(default_factory=dict)
+    info: dict[str, Any] | None = None
 
 
 class Session(Protocol):
@@ -126,6 +128,16 @@ class Splits(Protocol):
         """One task; raises UnknownNameError or InvalidValueError."""
 
 
+class Cache(Protocol):
+    """Episodes that an environment keeps in memory, shared by all sessions of a process."""
+
+    def resize(self, size: int) -> None:
+        """Keep so many episodes from now on, starting with none."""
+
+    def misses(self) -> int:
+        """How many episodes had to be made so far."""
+
+
 class Environment(Protocol):
     """Everything the kit asks of an environment. A subclass inherits what has a default.
 
@@ -196,6 +208,10 @@ class Environment(Protocol):
     def exploits(self) -> Mapping[str, Exploit]:
         """Adversarial players, each with the ceiling it must stay under; by default none."""
         return {}
+
+    @property
+    def cache(self) -> Cache | None:
+        """Episodes kept in memory; None where making one again is cheap."""
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         """The one system prompt that every door gives a model."""

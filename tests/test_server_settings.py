@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving import metrics
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.framework import FrameworkEnvironment
 from openenv_kit.serving.logs import JsonFormatter, NoConnections
 from openenv_kit.serving.settings import SETTINGS, Settings, is_loopback, load_settings
 from openenv_kit.serving.settings import settings as process_settings
@@ -161,7 +161,7 @@ def test_the_server_s_limits_hold_against_what_a_reset_asks_for(
     monkeypatch.setenv("METRIC_TRACKER_MAX_SUBMISSIONS", "2")
     process_settings.cache_clear()
     try:
-        environment = MetricTrackerRlEnvironment()
+        environment = FrameworkEnvironment()
         for arguments in ({"max_steps": 11}, {"max_submissions": 3}):
             assert environment.reset(**arguments).status == "error"
         assert environment.reset(max_steps=10, max_submissions=2).status == "ready"

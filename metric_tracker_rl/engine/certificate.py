@@ -1,7 +1,7 @@
 """Certificates: proof, per episode, that it is fair.
 
-The unit of work is one configuration; `certify_one` is a pure function of it, so any engine
-of parallel work can run it anywhere.
+The unit of work is one configuration; `certify_one` is a pure function of it, so it can run
+anywhere, in any order.
 """
 
 from __future__ import annotations
@@ -134,11 +134,6 @@ def certify_one(config: EpisodeConfig) -> Certificate:
         counterfactual=sum(_is_undone(config, draw, cause) for cause in draw.causes),
         rows=tuple(_effect_of(row, config.level) for row in draw.labels),
     )
-
-
-def certify_many(configs: Sequence[EpisodeConfig]) -> list[Certificate]:
-    """Certify a batch, in order."""
-    return [certify_one(config) for config in configs]
 
 
 def grid(

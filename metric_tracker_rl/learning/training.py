@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from metric_tracker_rl.engine.session import READY, EpisodeSession
 from metric_tracker_rl.learning.features import LOOK, Candidates, Floats, read_candidates
 from metric_tracker_rl.learning.policy import RowPolicy
+from metric_tracker_rl.policies.base import result_of, submit
 from openenv_kit.environment import Reply
 from openenv_kit.errors import InvalidValueError, require_integer
 from openenv_kit.play.driver import observed
-from openenv_kit.play.policies import result_of, submit
 from openenv_kit.play.vector import VectorSession
 
 Reset = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""The agent's table, for a model that is watched: what it says and calls goes to the page."""
+"""The agent's table for a watched model: passes what the model says and calls on to the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SETTING = re.compile(r" \([A-Z]+_[A-Z_]+\)")
 
 
 class Watched(Protocol):
-    """What the table tells of a model's play."""
+    """What the table reports a model's play to."""
 
     async def step(self, action: Mapping[str, Any]) -> Observation:
         """Take one step of the environment."""
@@ -28,17 +28,17 @@ class Watched(Protocol):
 
 
 class _NoLines:
-    """Nothing is printed."""
+    """Takes the place of the lines on standard output; prints nothing."""
 
     def step(self, label: str, reward: float, done: bool, problem: str | None) -> None:
-        """Print no step."""
+        """Do nothing."""
 
 
 class WatchedTable(Table):
     """A table whose player is watched.
 
     Args:
-        watched: the play on the page; its steps are the environment's.
+        watched: the play on the page; takes the steps.
         opening: observation of the reset.
     """
 
@@ -58,5 +58,5 @@ class WatchedTable(Table):
 
 
 def without_settings(text: str) -> str:
-    """A text without the names of settings, which nobody can change on the page."""
+    """A text without names of settings, which nobody can change from the page."""
     return SETTING.sub("", LIMIT.sub(r"\1 tokens", text))

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from openenv_kit.errors import KitError
 from openenv_kit.page.state import Visitor
 
-Act = Callable[..., None]
+if TYPE_CHECKING:
+    from openenv_kit.page.scenes import Scenes
+
+Act = Callable[..., Any]
+"""Changes a visitor; what it returns is not used."""
 
 FORGOTTEN = (
     "This page was left alone for too long, or the server was restarted, and its episode is "
@@ -32,7 +36,7 @@ class View:
     """
 
     outputs: Sequence[Any]
-    show: Callable[[Visitor], Sequence[Any]]
+    show: Callable[[Any], Sequence[Any]]
 
 
 @dataclass
@@ -40,13 +44,15 @@ class Page:
     """What the tabs share while the page is built.
 
     Attributes:
+        scenes: the environment's.
         state: holds each session's visitor.
-        bridge: tells of clicks on charts and on buttons inside tables.
+        bridge: reports clicks on charts and on buttons inside tables.
         debug: whether this server shows answers.
         views: by name; every tab adds its own.
-        wiring: called once all views are there.
+        wiring: called once all views exist.
     """
 
+    scenes: Scenes
     state: gr.State
     bridge: gr.HTML
     debug: bool
@@ -73,7 +79,7 @@ class Page:
                 becomes the visitor's `problem`.
             inputs: components whose values `act` takes.
             show: names of the views that may have changed.
-            wait_on: where the wait shows; None for all outputs, empty for nowhere.
+            wait_on: components that show the wait; None for all outputs, empty for none.
             api_name: public name for Gradio's own clients; None keeps the event private.
             opens: whether a visitor without an episode may do this.
             options: passed on to Gradio.
@@ -142,6 +148,6 @@ class Page:
 
 
 def _expect_episode(visitor: Visitor) -> None:
-    """Stop before a forgotten visitor goes on in an episode that is not theirs."""
-    if visitor.session.view is None:
+    """Stop a visitor who was forgotten from going on in an episode that is not theirs."""
+    if not visitor.started:
         raise gr.Error(FORGOTTEN, duration=None, title="Episode gone", print_exception=False)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
 
 DEFAULT_HOST = "127.0.0.1"
@@ -326,10 +327,9 @@ def _origin(name: str, text: str) -> str:
 
 
 def _split(name: str, text: str) -> str:
-    from metric_tracker_rl.engine.splits import list_splits
-
-    if text not in list_splits():
-        raise InvalidValueError(name, text, f"one of {', '.join(list_splits())}")
+    names = get_environment().splits.names()
+    if text not in names:
+        raise InvalidValueError(name, text, f"one of {', '.join(names)}")
     return text
 
 

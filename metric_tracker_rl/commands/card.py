@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
+from metric_tracker_rl.audit import PLAN
+from metric_tracker_rl.commands.card_plots import draw_plots
 from metric_tracker_rl.engine.config import MIXED
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.splits import num_tasks
+from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS
-from openenv_kit.cli.card_plots import draw_plots
-from openenv_kit.play.recording import versions
-from openenv_kit.trust.audit import BASELINES
-from openenv_kit.trust.exploits import ZERO_CALL as CEILING_WITHOUT_CALLS
+from metric_tracker_rl.exploits.base import ZERO_CALL as CEILING_WITHOUT_CALLS
 
 Line = dict[str, Any]
 
@@ -87,8 +87,10 @@ def card(
         ]
     except (json.JSONDecodeError, KeyError, TypeError) as problem:
         raise typer.BadParameter(f"not results of audit and certify: {problem!r}") from None
-    if any(each != versions() for each in made_with):
-        raise typer.BadParameter(f"results of other versions than {versions()}; measure again")
+    if any(each != ENVIRONMENT.versions for each in made_with):
+        raise typer.BadParameter(
+            f"results of other versions than {ENVIRONMENT.versions}; measure again"
+        )
     assets = out.parent / "assets"
     assets.mkdir(parents=True, exist_ok=True)
     draw_plots([line for line in lines if line["setting"] == MIXED], assets)
@@ -102,13 +104,13 @@ def _page(
 ) -> str:
     lines = [line for line in every if line["setting"] == MIXED]
     free = [name for name, each in EXPLOITS.items() if each.ceiling is CEILING_WITHOUT_CALLS]
-    told = ", ".join(f"{name} {version}" for name, version in versions().items())
+    told = ", ".join(f"{name} {version}" for name, version in ENVIRONMENT.versions.items())
     levels = [name for name in LEVELS if any(line["difficulty"] == name for line in lines)]
-    exploits = list(dict.fromkeys(x["policy"] for x in lines if x["policy"] not in BASELINES))
+    exploits = list(dict.fromkeys(x["policy"] for x in lines if x["policy"] not in PLAN.baselines))
     parts = [
         HEAD.format(versions=told, episodes=lines[0]["episodes"]),
         "## Baselines and levels\n\nMean score, with its 95 % interval.\n",
-        _scores(lines, BASELINES, levels),
+        _scores(lines, PLAN.baselines, levels),
         "\n![Mean score of baselines and of the best label-blind exploit, by level]"
         "(assets/benchmark-levels.png)\n",
         "## Exploits under their ceilings\n\nMean score / share of perfect episodes; in brackets "
@@ -126,7 +128,7 @@ def _page(
         _repeats(repeats),
         "\n" + REMEDY.format(train=num_tasks("train")),
         "## Score against cost\n\nMean tool calls and kB of replies per episode.\n",
-        _costs(lines, (*BASELINES, *exploits), levels),
+        _costs(lines, (*PLAN.baselines, *exploits), levels),
         "\n![Score against bytes read](assets/benchmark-cost.png)\n",
         "## Certificates\n",
         _certificates(proofs),

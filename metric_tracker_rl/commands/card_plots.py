@@ -8,8 +8,8 @@ from typing import Any
 
 import typer
 
+from metric_tracker_rl.audit import PLAN
 from metric_tracker_rl.engine.levels import LEVELS
-from openenv_kit.trust.audit import BASELINES
 
 Line = dict[str, Any]
 INK, MUTED = "#1f2937", "#9ca3af"
@@ -36,7 +36,7 @@ def draw_plots(lines: Sequence[Line], folder: Path) -> None:
 def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
     """Levels and exploits, in order."""
     levels = [name for name in LEVELS if any(line["difficulty"] == name for line in lines)]
-    exploits = list(dict.fromkeys(x["policy"] for x in lines if x["policy"] not in BASELINES))
+    exploits = list(dict.fromkeys(x["policy"] for x in lines if x["policy"] not in PLAN.baselines))
     return levels, exploits
 
 
@@ -49,7 +49,7 @@ def _levels(plt: Any, lines: Sequence[Line]) -> Any:
         for level in levels
     ]
     shown = [("best exploit", best)] + [
-        (name, [x for x in lines if x["policy"] == name]) for name in BASELINES
+        (name, [x for x in lines if x["policy"] == name]) for name in PLAN.baselines
     ]
     width = 0.8 / len(shown)
     for number, (name, found) in enumerate(shown):

@@ -10,11 +10,11 @@ from typing import Any
 import gradio as gr
 
 from metric_tracker_rl.engine.funnel import ORDERING_APP
-from openenv_kit.page import charts
+from metric_tracker_rl.page import charts
+from metric_tracker_rl.page.state import FunnelVisitor
 from openenv_kit.page.layout import chart, html
-from openenv_kit.page.markup import day_name, heading, table, text
+from openenv_kit.page.markup import day_name, heading, table, text, words
 from openenv_kit.page.page import Page, View
-from openenv_kit.page.state import Visitor
 
 WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 SATURDAY = 5
@@ -43,7 +43,7 @@ def build(page: Page) -> None:
             html(heading("Hours of the day", "The chosen day against the median hour."))
             profile = chart("profile")
     html(heading("Every hour of every day"))
-    names = [(charts.words(name), name) for name in ORDERING_APP.counts]
+    names = [(words(name), name) for name in ORDERING_APP.counts]
     stage = gr.Dropdown(names, value=names[0][1], label="Stage shown by the hour")
     heat = chart("heat")
 
@@ -56,8 +56,8 @@ def build(page: Page) -> None:
 
     def wire() -> None:
         # The large charts stay as they are: the page itself moves their mark.
-        shown = ["status", "day", "dates"]
-        page.on_bridge(page.bridge.pick_day, Visitor.select_day, shown)
+        shown = ["status", "day", "forms"]
+        page.on_bridge(page.bridge.pick_day, FunnelVisitor.select_day, shown)
         page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=())
         page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=())
         page.on(
@@ -72,7 +72,7 @@ def build(page: Page) -> None:
     page.wiring.append(wire)
 
 
-def _everything(visitor: Visitor) -> Sequence[Any]:
+def _everything(visitor: FunnelVisitor) -> Sequence[Any]:
     episode, day = visitor.view.episode, visitor.day
     findings = list(visitor.findings.values())
     return [
@@ -86,7 +86,7 @@ def _everything(visitor: Visitor) -> Sequence[Any]:
     ]
 
 
-def _of_day(visitor: Visitor) -> Sequence[Any]:
+def _of_day(visitor: FunnelVisitor) -> Sequence[Any]:
     episode, day = visitor.view.episode, visitor.day
     return [
         calendar_html(visitor),
@@ -96,23 +96,23 @@ def _of_day(visitor: Visitor) -> Sequence[Any]:
     ]
 
 
-def _hourly(visitor: Visitor) -> Sequence[Any]:
+def _hourly(visitor: FunnelVisitor) -> Sequence[Any]:
     episode, day, stage = visitor.view.episode, visitor.day, visitor.stage
     return [charts.day_profile(episode, day, stage), charts.hourly_heat(episode, day, stage)]
 
 
-def _move(visitor: Visitor, days: int) -> None:
+def _move(visitor: FunnelVisitor, days: int) -> None:
     dates = visitor.view.episode.dates
     at = visitor.view.episode.day_of[visitor.day] + days
     visitor.select_day(dates[min(max(at, 0), len(dates) - 1)])
 
 
-def _select_stage(visitor: Visitor, stage: str) -> None:
+def _select_stage(visitor: FunnelVisitor, stage: str) -> None:
     if stage in visitor.view.episode.config.funnel_spec.counts:
         visitor.stage = stage
 
 
-def calendar_html(visitor: Visitor) -> str:
+def calendar_html(visitor: FunnelVisitor) -> str:
     """The episode as weeks of buttons; a dot where a tool of the visitor flagged something."""
     dates = visitor.view.episode.dates
     flagged = {row["date"] for row in visitor.findings.values()}
@@ -134,7 +134,7 @@ def _day_button(date: str, chosen: bool, flagged: bool) -> str:
     )
 
 
-def day_html(visitor: Visitor) -> str:
+def day_html(visitor: FunnelVisitor) -> str:
     """Every daily metric of the chosen day beside its median."""
     episode = visitor.view.episode
     series, index = episode.series, episode.day_of[visitor.day]
@@ -143,7 +143,7 @@ def day_html(visitor: Visitor) -> str:
     for column, name in enumerate(names):
         value, base = series.rows[index][column], series.baseline_row[column]
         change = (value - base) / base if base else 0.0
-        lines.append([escape(charts.words(name)), text(value), text(base), f"{change:+.1%}"])
+        lines.append([escape(words(name)), text(value), text(base), f"{change:+.1%}"])
     day = Date.fromisoformat(visitor.day)
     title = f"{day:%A} {day.day} {day:%B %Y}"
     return f'<h3 class="mt-daytitle">{title}</h3>' + table(

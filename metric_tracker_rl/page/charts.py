@@ -18,6 +18,7 @@ import plotly.graph_objects as go
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.funnel import HOURS
 from metric_tracker_rl.engine.vocabulary import CONVERSION_RATE, EVENT_COUNT, FUNNEL_STEP
+from openenv_kit.page.markup import words
 
 Findings = Sequence[Mapping[str, Any]]
 
@@ -32,11 +33,6 @@ HEAT = ((0.0, "rgba(76,130,195,0.03)"), (1.0, "rgba(76,130,195,1)"))
 SATURDAY = 5
 SELECTED_DAY = "selected-day"
 """Name of the shape that the page moves by itself when another day is selected."""
-
-
-def words(name: str) -> str:
-    """A name of the funnel as people read it."""
-    return name.replace("_", " ")
 
 
 def daily_counts(episode: Episode, day: str, findings: Findings = ()) -> go.Figure:
