@@ -51,7 +51,7 @@ class MetricTracker:
     policies: Policies = POLICIES
     commands: Mapping[str, str] = {
         name: f"metric_tracker_rl.commands.{name}:{name}"
-        for name in ("bench", "card", "digests", "learn")
+        for name in ("bench", "card", "digests", "episode", "learn")
     }
 
     @property

@@ -17,6 +17,7 @@ from metric_tracker_rl.engine.splits import num_tasks
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.base import ZERO_CALL as CEILING_WITHOUT_CALLS
+from openenv_kit.cli.common import installed
 
 Line = dict[str, Any]
 
@@ -77,6 +78,7 @@ def card(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("docs/benchmark.md"),
 ) -> None:
     """Write the benchmark card and its plots."""
+    installed("matplotlib", needed_for="the card")
     try:
         measured = [json.loads(file.read_text(encoding="utf-8")) for file in audit]
         lines: list[Line] = [line for each in measured for line in each["lines"]]

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from metric_tracker_rl.audit import PLAN
 from metric_tracker_rl.engine.levels import LEVELS
 
@@ -19,10 +17,8 @@ DPI = 140
 
 def draw_plots(lines: Sequence[Line], folder: Path) -> None:
     """Write the three plots."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise typer.BadParameter("the plots need matplotlib: uv sync --group dev") from None
+    import matplotlib
+
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
