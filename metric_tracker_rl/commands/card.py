@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from metric_tracker_rl.audit import PLAN
+from metric_tracker_rl.audit import BASELINES
 from metric_tracker_rl.commands.card_plots import draw_plots
 from metric_tracker_rl.engine.config import MIXED
 from metric_tracker_rl.engine.levels import LEVELS
@@ -108,11 +108,11 @@ def _page(
     free = [name for name, each in EXPLOITS.items() if each.ceiling is CEILING_WITHOUT_CALLS]
     told = ", ".join(f"{name} {version}" for name, version in ENVIRONMENT.versions.items())
     levels = [name for name in LEVELS if any(line["difficulty"] == name for line in lines)]
-    exploits = list(dict.fromkeys(x["policy"] for x in lines if x["policy"] not in PLAN.baselines))
+    exploits = list(dict.fromkeys(x["policy"] for x in lines if x["policy"] not in BASELINES))
     parts = [
         HEAD.format(versions=told, episodes=lines[0]["episodes"]),
         "## Baselines and levels\n\nMean score, with its 95 % interval.\n",
-        _scores(lines, PLAN.baselines, levels),
+        _scores(lines, BASELINES, levels),
         "\n![Mean score of baselines and of the best label-blind exploit, by level]"
         "(assets/benchmark-levels.png)\n",
         "## Exploits under their ceilings\n\nMean score / share of perfect episodes; in brackets "
@@ -130,7 +130,7 @@ def _page(
         _repeats(repeats),
         "\n" + REMEDY.format(train=num_tasks("train")),
         "## Score against cost\n\nMean tool calls and kB of replies per episode.\n",
-        _costs(lines, (*PLAN.baselines, *exploits), levels),
+        _costs(lines, (*BASELINES, *exploits), levels),
         "\n![Score against bytes read](assets/benchmark-cost.png)\n",
         "## Certificates\n",
         _certificates(proofs),
