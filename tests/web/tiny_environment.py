@@ -59,7 +59,9 @@ class TinySession:
             if name == "answer":
                 self.progress.status = "completed"
                 right = arguments.get("number") == self.number
-                return Reply("over", "Graded.", float(right), True, {"grade": {"right": right}})
+                return Reply(
+                    "over", "Graded.", float(right), True, {"grade": {"right": float(right)}}
+                )
             if name == "list_numbers":
                 most = require_integer("most", arguments.get("most", 9), 0, 9)
                 told: Any = [{"number": each, "even": each % 2 == 0} for each in range(most)]
