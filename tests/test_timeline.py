@@ -285,7 +285,7 @@ def test_a_repeated_request_of_an_episode_that_is_gone_is_not_answered(
         expired, closed = (client.post("/reset", json=RESET).json() for _ in range(2))
         for each in (expired, closed):
             assert [again(each["episode_id"]) for _ in range(2)] == [200, 200]
-        store = client.app.state.episodes._store  # type: ignore[attr-defined]
+        store = client.app.state.episodes.store._store  # type: ignore[attr-defined]
         store._db.execute("UPDATE episodes SET expires = 0 WHERE id = ?", (expired["episode_id"],))
         assert again(expired["episode_id"]) == 404
         assert again(expired["episode_id"], request_id="another") == 404
