@@ -229,11 +229,9 @@ class Settings(BaseSettings):
     )
 
     @classmethod
-    def settings_customise_sources(
-        cls, _: Any, init_settings: Any, *__: Any, **___: Any
-    ) -> tuple[Any, ...]:
+    def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[Any, ...]:
         """Only arguments: an app that is built from settings has these and no others."""
-        return (init_settings,)
+        return (sources["init_settings"],)
 
     @field_validator("player_token")
     @classmethod
