@@ -162,7 +162,7 @@ class McpEndpoint:
 
     async def _create(self, task: dict[str, Any] | None) -> str:
         """The player of a new episode, of that task or of one that nobody played before."""
-        active = await self._episodes.count(SOURCE)
+        active = await self._episodes.store.call("count", SOURCE)
         if active >= self._limit:
             metrics.ERRORS.labels("capacity").inc()
             raise RpcError(
@@ -231,7 +231,7 @@ async def handle_for(query: Mapping[str, str], role: str, episodes: Episodes) ->
         return await episodes.player(player_id)
     if episode_id := query.get("episode_id"):
         _trainers_only(role, "episode_id", "?player_id=, which the trainer's reset returns")
-        return await episodes.player(await episodes.player_of(episode_id))
+        return await episodes.player_of(episode_id)
     return None
 
 
