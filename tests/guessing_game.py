@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from openenv_kit.environment import Reply, environments, get_environment
+from openenv_kit.environment import Environment, Reply, environments, get_environment
 from openenv_kit.play.policies import Policy
 from openenv_kit.tools.catalogue import Catalogue, ToolSpec
 
@@ -57,12 +57,14 @@ class GuessingTask:
     as_dict = reset_arguments
 
 
-class GuessingGame:
-    name = benchmark = NAME
+class GuessingGame(Environment):
+    name = NAME
     title, description = "Guessing game", "Find a digit."
     rules: ClassVar = {"max_steps": 12}
     reset_arguments = ("index",)
-    splits = SimpleNamespace(size=lambda _: 10, task=lambda _, index: GuessingTask(index))
+    splits = SimpleNamespace(
+        names=lambda: ["train"], size=lambda _: 10, task=lambda _, index: GuessingTask(index)
+    )
     policies: ClassVar = {"reference": Policy("reference", "Halves what is left.", binary_search)}
     session = GuessingSession
     tools = Catalogue(
@@ -88,9 +90,6 @@ class GuessingGame:
 
     def brief(self, opening=None):
         return "You find digits."
-
-    def introduction(self, opening):
-        return opening["message"]
 
 
 @pytest.fixture

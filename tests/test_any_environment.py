@@ -6,7 +6,9 @@ import json
 import pytest
 from guessing_game import guessing_game  # noqa: F401 - a fixture
 
-from openenv_kit.errors import ConfigurationError
+from openenv_kit.agent.plan import plan
+from openenv_kit.environment import get_environment
+from openenv_kit.errors import ConfigurationError, SettingsError
 from openenv_kit.play.split_rows import split_rows
 from openenv_kit.trainers.openenv_harness import (
     build_rollout_func,
@@ -60,6 +62,15 @@ def test_the_harness_rolls_it_out_and_collects_it(tmp_path):
     assert example["messages"][0]["content"] == "You find digits."
     assert [tool["function"]["name"] for tool in example["tools"]] == ["compare", "guess"]
     assert NAME in (tmp_path / "metadata.json").read_text()
+
+
+def test_tasks_that_fix_their_seed_are_planned_and_repeated_as_they_are():
+    environment = get_environment(NAME)
+    planned = plan(environment, "", 2)
+    assert [each.label for each in planned[:3]] == ["train-0", "train-0-e1", "train-1"]
+    assert [each.reset for each in planned[:3]] == [{"index": 0}, {"index": 0}, {"index": 1}]
+    with pytest.raises(SettingsError, match="'train-0' fixes its seed"):
+        plan(environment, "train-0", 1, seed=3)
 
 
 def test_an_action_without_its_arguments_is_not_made():

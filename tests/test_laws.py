@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import TypeAdapter
 
@@ -166,34 +168,49 @@ Told = tuple[str, str | None, list[dict[str, Any]]]
 """System prompt, first user message and tools, as a model gets them."""
 
 
-def told_by_inference(server_url: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Told:
+def told_by_inference(server_url: str) -> Told:
     """What a local OpenAI-compatible endpoint is sent by a whole run of inference.py."""
-    monkeypatch.syspath_prepend(str(ROOT / "tests" / "agent"))
-    from fake_model import fake_model
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
+        patch.syspath_prepend(str(ROOT / "tests" / "agent"))
+        from fake_model import fake_model
 
-    import inference
+        import inference
 
-    monkeypatch.chdir(folder)
-    with fake_model() as model:
-        monkeypatch.setenv("API_KEY", "none")
-        monkeypatch.setenv("API_BASE_URL", model.url)
-        monkeypatch.setenv("MODEL_NAME", "submits-then-goes-on")
-        assert inference.main(["--base-url", server_url, "--tasks", "easy_single_spike"]) == 0
-        request = model.requests[0]
+        patch.chdir(folder)
+        with fake_model() as model:
+            patch.setenv("API_KEY", "none")
+            patch.setenv("API_BASE_URL", model.url)
+            patch.setenv("MODEL_NAME", "submits-then-goes-on")
+            assert inference.main(["--base-url", server_url, "--tasks", "easy_single_spike"]) == 0
+            request = model.requests[0]
     system, user = (message["content"] for message in request["messages"])
     return system, user, [tool["function"] for tool in request["tools"]]
 
 
-def told_by_harness() -> Told:
+def told_by_mcp(server_url: str) -> Told:
+    """Tools and instructions over plain JSON-RPC; there, the reset stays with the trainer."""
+
+    def ask(method: str) -> Any:
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {}}
+        return httpx.post(f"{server_url}/mcp", json=request).json()["result"]
+
+    offered = [
+        (each["name"], each["description"], each["inputSchema"])
+        for each in ask("tools/list")["tools"]
+    ]
+    return ask("initialize")["instructions"], None, as_functions(offered)
+
+
+def told_by_harness(_: str) -> Told:
     from openenv_kit.trainers.openenv_harness import ToolSessionFactory
 
     session = ToolSessionFactory().create("easy_single_spike")
     system, user = (message["content"] for message in session.initial_messages())
     offered = [(tool.name, tool.description, tool.input_schema) for tool in session.list_tools()]
-    return system, user, [dict(zip(FUNCTION, each, strict=True)) for each in offered]
+    return system, user, as_functions(offered)
 
 
-def told_by_trl() -> Told:
+def told_by_trl(_: str) -> Told:
     """TRL's dataset, which brings the brief, needs a library; its check compares that."""
     from openenv_kit.trainers.trl import environment_class
 
@@ -201,42 +218,38 @@ def told_by_trl() -> Told:
     user = made.reset(task_id="easy_single_spike")
     offered = []
     for name in ENVIRONMENT.tools.names:
-        signature = inspect.signature(getattr(made, name))
-        properties = {
-            each.name: TypeAdapter(each.annotation).json_schema()
-            for each in signature.parameters.values()
-        }
-        required = [
-            each.name for each in signature.parameters.values() if each.default is each.empty
-        ]
-        parameters = {"type": "object", "properties": properties}
+        taken = inspect.signature(getattr(made, name)).parameters.values()
+        properties = {each.name: TypeAdapter(each.annotation).json_schema() for each in taken}
+        required = [each.name for each in taken if each.default is each.empty]
+        schema = {"type": "object", "properties": properties}
         description = getattr(made, name).__doc__.partition("\n")[0]
         offered.append(
-            {
-                "name": name,
-                "description": description,
-                "parameters": {**parameters, **({"required": required} if required else {})},
-            }
+            (name, description, {**schema, **({"required": required} if required else {})})
         )
-    return ENVIRONMENT.brief(), user, offered
+    return ENVIRONMENT.brief(), user, as_functions(offered)
 
 
-def told_by_nemo_gym() -> Told:
+def told_by_nemo_gym(_: str) -> Told:
     """The example data in this repository; the task is another one, so no user message."""
     path = ROOT / "examples" / "nemo_gym" / "metric_tracker" / "data" / "example.jsonl"
     given = json.loads(path.read_text().partition("\n")[0])["responses_create_params"]
-    system, _ = (message["content"] for message in given["input"])
+    system, _user = (message["content"] for message in given["input"])
     return system, None, [{name: tool[name] for name in FUNCTION} for tool in given["tools"]]
 
 
-@pytest.mark.parametrize("door", ["inference", "harness", "trl", "nemo_gym"])
+def as_functions(offered: Iterable[tuple[str, str, Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(FUNCTION, each, strict=True)) for each in offered]
+
+
+DOORS = (told_by_inference, told_by_mcp, told_by_harness, told_by_trl, told_by_nemo_gym)
+"""verifiers, Inspect AI and SkyRL are held to the same in tests/integrations."""
+
+
+@pytest.mark.parametrize("told_by", DOORS)
 def test_every_door_gives_a_model_the_same_words_and_tools(
-    door: str, server_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    told_by: Callable[[str], Told], server_url: str
 ) -> None:
-    if door == "inference":
-        system, user, tools = told_by_inference(server_url, monkeypatch, tmp_path)
-    else:
-        system, user, tools = globals()[f"told_by_{door}"]()
+    system, user, tools = told_by(server_url)
     opening = observed(ENVIRONMENT.session().reset(task_id="easy_single_spike"))
     assert system == ENVIRONMENT.brief(opening)
     assert user in (ENVIRONMENT.introduction(opening), None)

@@ -74,11 +74,8 @@ class EpisodeConnection:
         reset: Mapping[str, Any],
         say: Say,
     ) -> None:
-        self._environment = environment
-        self._server = server
-        self._settings = settings
-        self._reset = dict(reset)
-        self._say = say
+        self._environment, self._server, self._settings = environment, server, settings
+        self._reset, self._say = dict(reset), say
         self._client: OneSocketClient | None = None
         self._actions: list[dict[str, Any]] = []
         self._digests: list[str] = []
@@ -127,7 +124,8 @@ class EpisodeConnection:
                     opening = await self._connect()
                     if action is None:
                         return opening
-                return await self._send(action or {})
+                assert self._client is not None
+                return await _step(self._client, action or {})
             except LOST as loss:
                 await self.close()
                 if self.reconnects >= self._settings.task_retries:
@@ -162,8 +160,10 @@ class EpisodeConnection:
             client = await self._reach()
             try:
                 return client, _plain(await client.reset(**self._reset))
-            except RuntimeError as refusal:
+            except BaseException as refusal:
                 await _close_quietly(client)
+                if not isinstance(refusal, RuntimeError):
+                    raise
                 if NO_ROOM not in str(refusal):
                     raise ServerError(str(refusal)) from refusal
                 if time.monotonic() > deadline:
@@ -171,9 +171,6 @@ class EpisodeConnection:
                         f"{refusal} No session was free for {NO_ROOM_WAIT_S:g} s: lower "
                         "--concurrency, or raise the server's MAX_CONCURRENT_ENVS."
                     ) from refusal
-            except BaseException:
-                await _close_quietly(client)
-                raise
             if not said:
                 self._say("The environment server is full; waiting for a free session …")
                 said = True
@@ -206,10 +203,6 @@ class EpisodeConnection:
                     ) from problem
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
-
-    async def _send(self, action: dict[str, Any]) -> Observation:
-        assert self._client is not None
-        return await _step(self._client, action)
 
     def _compare(self, number: int, observation: Observation) -> None:
         if number < len(self._digests) and digest_of(observation) != self._digests[number]:

@@ -46,8 +46,8 @@ def plan(
         tasks: comma-separated ids of named tasks, `split:start-stop` (stop not included, either
             end may be omitted), or a mix; empty for the default tasks.
         episodes: plays of each. The first play of a named task has the task's own seed (or
-            `seed`), each further one a seed derived from it. Every play of a split's task is
-            the same episode.
+            `seed`), each further one a seed derived from it. A task that fixes its seed, as those
+            of splits do, is the same episode in every play.
         seed: seed of the first play of each named task.
 
     Raises:
@@ -89,11 +89,13 @@ def _expand(
 def _of_task(
     environment: Environment, task_id: str, episodes: int, seed: int | None
 ) -> Iterator[PlannedEpisode]:
-    require_name("task_id", task_id, environment.tasks)
-    first = environment.tasks[task_id]["seed"] if seed is None else seed
+    given = environment.tasks[require_name("task_id", task_id, environment.tasks)]
+    if seed is not None and "seed" not in given:
+        raise SettingsError(f"--seed was given, but the task {task_id!r} fixes its seed.")
+    first = given.get("seed") if seed is None else seed
     for episode in range(episodes):
-        reset: dict[str, Any] = {"task_id": task_id}
-        if episode:
+        reset: dict[str, Any] = {"task_id": task_id} if "task_id" in given else dict(given)
+        if episode and first is not None:
             reset["seed"] = derived_seed(task_id, first, episode)
         elif seed is not None:
             reset["seed"] = seed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,26 +62,21 @@ def shortened(told: Mapping[str, Any], tool: ToolSpec, limit: int = MAX_REPLY) -
     lists: dict[str, list[Any]] = {}
     if isinstance(result, Mapping):
         lists = {name: value for name, value in result.items() if isinstance(value, list)}
-    if lists:
-        longest = max(lists, key=lambda name: len(compact(lists[name])))
-        fits, too_many = 0, len(lists[longest])
-        while too_many - fits > 1:
-            kept = (fits + too_many) // 2
-            if len(compact(_cut(told, longest, kept, len(text), advice))) <= limit:
-                fits = kept
-            else:
-                too_many = kept
-        if fits:
-            return compact(_cut(told, longest, fits, len(text), advice))
+    if isinstance(result, Mapping) and lists:
+        name = max(lists, key=lambda each: len(compact(lists[each])))
+        items = lists[name]
+
+        def first(count: int) -> str:
+            note = f"{name}: {count} of {len(items)} shown; the whole reply has {len(text)} "
+            note += f"characters. {advice}"
+            cut = {**result, name: items[:count]}
+            return compact({"truncated": note.strip(), **told, "result": cut})
+
+        fits = bisect_right(range(len(items)), limit, key=lambda count: len(first(count))) - 1
+        if fits > 0:
+            return first(fits)
     note = f" … [cut at {limit} of {len(text)} characters. {advice}]"
     return text[: limit - len(note)] + note
-
-
-def _cut(told: Mapping[str, Any], name: str, kept: int, length: int, advice: str) -> dict[str, Any]:
-    items = told["result"][name]
-    note = f"{name}: {kept} of {len(items)} shown; the whole reply has {length} characters."
-    result = {**told["result"], name: items[:kept]}
-    return {"truncated": f"{note} {advice}".strip(), **told, "result": result}
 
 
 def _finishing(environment: Environment) -> str:
