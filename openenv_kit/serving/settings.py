@@ -86,7 +86,7 @@ def _set(
     default: Any, meaning: str, low: int | None = None, high: int | None = None, scope: str = ""
 ) -> Any:
     """One setting: default, one line for the documentation, range of a number, and scope."""
-    more = {"scope": scope or "server"}
+    more: dict[str, Any] = {"scope": scope or "server"}
     return Field(default, description=meaning, ge=low, le=high, json_schema_extra=more)
 
 
