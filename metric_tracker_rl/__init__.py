@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         available_task_specs,
         get_task_spec,
     )
+    from metric_tracker_rl.frames import result_frame
     from metric_tracker_rl.models import MetricTrackerRlAction, MetricTrackerRlObservation
     from metric_tracker_rl.rows import MetricSubmissionRow
 
@@ -43,6 +44,7 @@ __all__ = [
     "available_synthetic_generator_methods",
     "available_task_specs",
     "get_task_spec",
+    "result_frame",
 ]
 
 _HOME = {
@@ -59,6 +61,7 @@ _HOME = {
     "available_synthetic_generator_methods": "analysis_tools",
     "available_task_specs": "engine.tasks",
     "get_task_spec": "engine.tasks",
+    "result_frame": "frames",
 }
 
 

@@ -6,7 +6,7 @@ In the splits neither family nor count is shown.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,8 +16,16 @@ from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.splits import get_task, list_splits, num_tasks
 from openenv_kit.errors import require_name
-from openenv_kit.trust.audit import SPLIT
+from openenv_kit.trust.audit import SPLIT, Audit
 
+BASELINES = (
+    "reference",
+    "upstream_first_practice",
+    "upstream_first",
+    "median_filter",
+    "random",
+    "null",
+)
 COUNTS = (2, 3, 4, 5)
 """Anomalies of the audited episodes, in turn; all of them have something to find."""
 KNOWN = 400
@@ -29,18 +37,11 @@ MOST_REPEATED = 50
 """Episodes of each level that are played again and again, for `--out`."""
 
 
-class MetricTrackerAudit:
-    """What the audit plays; see `openenv_kit.trust.audit.AuditPlan`."""
+class MetricTrackerAudit(Audit):
+    """Levels, settings and episodes of this environment's audit."""
 
     levels = tuple(LEVELS)
-    baselines = (
-        "reference",
-        "upstream_first_practice",
-        "upstream_first",
-        "median_filter",
-        "random",
-        "null",
-    )
+    baselines = BASELINES
 
     @property
     def settings(self) -> Sequence[str]:
@@ -53,8 +54,9 @@ class MetricTrackerAudit:
         return FIRST_KNOWN
 
     def reset_arguments(
-        self, level: str, number: int, submissions: int = 1, setting: str = MIXED
+        self, level: str, number: int, submissions: int = 1, setting: str | None = None
     ) -> dict[str, Any]:
+        setting = setting or MIXED
         rules = {"max_steps": 128, "max_submissions": submissions}
         if setting.startswith(SPLIT):
             split = setting.removeprefix(SPLIT)
@@ -68,20 +70,23 @@ class MetricTrackerAudit:
         }
 
     def known(self, setting: str, level: str) -> Sequence[EpisodeView]:
-        return _known(setting, level)
+        return _known(self, setting, level)
 
-    def expected(self, reset: dict[str, Any]) -> int:
+    def expected(self, reset: Mapping[str, Any]) -> int:
         return len(_view_of(reset).episode.expected_rows)
 
     def more(self, levels: Sequence[str], episodes: int) -> dict[str, Any]:
         from metric_tracker_rl.exploits.second_play import PLAYERS, play_again
 
         count = min(episodes, MOST_REPEATED)
-        repeats = [play_again(uses, level, count).as_dict() for uses in PLAYERS for level in levels]
+        repeats = [
+            play_again(
+                uses, level, [self.reset_arguments(level, n) for n in range(count)]
+            ).as_dict()
+            for uses in PLAYERS
+            for level in levels
+        ]
         return {"repeats": repeats}
-
-
-PLAN = MetricTrackerAudit()
 
 
 def audit_seed(difficulty: str, number: int) -> int:
@@ -101,14 +106,14 @@ def _tasks_of(split: str, level: str) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=2)
-def _known(setting: str, level: str) -> tuple[EpisodeView, ...]:
+def _known(audit: MetricTrackerAudit, setting: str, level: str) -> tuple[EpisodeView, ...]:
     """Episodes of the setting that are never played; for every split, of the train split."""
     source = SPLIT + KNOWN_SPLIT if setting.startswith(SPLIT) else setting
     numbers = range(FIRST_KNOWN, FIRST_KNOWN + KNOWN)
-    return tuple(_view_of(PLAN.reset_arguments(level, n, setting=source)) for n in numbers)
+    return tuple(_view_of(audit.reset_arguments(level, n, setting=source)) for n in numbers)
 
 
-def _view_of(reset: dict[str, Any]) -> EpisodeView:
+def _view_of(reset: Mapping[str, Any]) -> EpisodeView:
     session = EpisodeSession()
     reply = session.reset(**reset)
     if session.view is None:

@@ -24,7 +24,7 @@ from openenv_kit.tools.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from openenv_kit.page.scenes import Scenes
-    from openenv_kit.trust.audit import AuditPlan
+    from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
     from openenv_kit.trust.exploits import Exploits
 
@@ -52,7 +52,7 @@ class MetricTracker(Environment):
     policies: Policies = POLICIES
     commands: Mapping[str, str] = {
         name: f"metric_tracker_rl.commands.{name}:{name}"
-        for name in ("bench", "card", "digests", "learn")
+        for name in ("bench", "card", "digests", "episode", "learn")
     }
     cache: EpisodeCache = build_episode
 
@@ -66,17 +66,17 @@ class MetricTracker(Environment):
 
         return EXPLOITS
 
-    @property
-    def audit(self) -> AuditPlan:
-        from metric_tracker_rl.audit import PLAN
+    @cached_property
+    def audit(self) -> Audit:
+        from metric_tracker_rl.audit import MetricTrackerAudit
 
-        return PLAN
+        return MetricTrackerAudit(self)
 
     @property
     def certifier(self) -> Certifier:
-        from metric_tracker_rl.certifier import MetricTrackerCertifier
+        from metric_tracker_rl.engine import certificate
 
-        return MetricTrackerCertifier()
+        return certificate
 
     @cached_property
     def models(self) -> WireModels:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from metric_tracker_rl import audit
-from metric_tracker_rl.audit import PLAN
 from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.rules import EpisodeView
@@ -20,9 +19,9 @@ from metric_tracker_rl.exploits.constants import best_constants, shown_by
 from metric_tracker_rl.exploits.second_play import PLAYERS, play_again
 from openenv_kit.play.driver import play
 from openenv_kit.play.policies import Policy
-from openenv_kit.trust.audit import Audit, Job, run_job
+from openenv_kit.trust.audit import Job, run_job
 
-AUDIT = Audit(ENVIRONMENT)
+AUDIT = ENVIRONMENT.audit
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +35,7 @@ def few_known_episodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def views(setting: str, level: str, count: int) -> list[EpisodeView]:
     session, found = EpisodeSession(), []
     for number in range(count):
-        session.reset(**PLAN.reset_arguments(level, number, setting=setting))
+        session.reset(**AUDIT.reset_arguments(level, number, setting=setting))
         assert session.view is not None
         found.append(session.view)
     return found
@@ -60,7 +59,7 @@ def test_the_searched_score_is_the_graders_own(setting: str) -> None:
     session = EpisodeSession()
     played = [
         play(
-            session, policy, session.reset(**PLAN.reset_arguments("hard", number, setting=setting))
+            session, policy, session.reset(**AUDIT.reset_arguments("hard", number, setting=setting))
         )
         for number in range(24)
     ]
@@ -88,21 +87,21 @@ def test_without_a_call_a_constant_earns_no_more_than_the_empty_report(setting: 
 
 
 def test_the_audit_covers_every_family_level_and_split() -> None:
-    assert set(PLAN.settings) >= {
+    assert set(AUDIT.settings) >= {
         *SCENARIO_FAMILIES,
         "split:train",
         "split:validation",
         "split:test",
     }
-    work = AUDIT.jobs(20, settings=PLAN.settings)
-    for setting in PLAN.settings:
+    work = AUDIT.jobs(20, settings=AUDIT.settings)
+    for setting in AUDIT.settings:
         for level in LEVELS:
             there = {
                 job.policy for job in work if (job.setting, job.difficulty) == (setting, level)
             }
-            assert there >= {*PLAN.baselines, "constant", "visible_family"}
+            assert there >= {*AUDIT.baselines, "constant", "visible_family"}
             assert there >= {name for name, each in EXPLOITS.items() if each.ceiling is NOTHING}
-    assert {job.policy for job in work if job.setting == MIXED} == {*PLAN.baselines, *EXPLOITS}
+    assert {job.policy for job in work if job.setting == MIXED} == {*AUDIT.baselines, *EXPLOITS}
 
 
 def test_in_a_split_the_empty_report_may_earn_what_it_is_right_for() -> None:
@@ -112,7 +111,8 @@ def test_in_a_split_the_empty_report_may_earn_what_it_is_right_for() -> None:
 
 
 def test_remarks_sell_the_answer_at_once_counts_in_several_plays_and_the_score_in_more() -> None:
-    issues, counts, score = (play_again(uses, "easy", 6) for uses in PLAYERS)
+    resets = [AUDIT.reset_arguments("easy", number) for number in range(6)]
+    issues, counts, score = (play_again(uses, "easy", resets) for uses in PLAYERS)
     assert (issues.second, issues.plays) == (1.0, 2.0)
     assert issues.first < 0.2
     assert 2.0 < counts.plays <= score.plays

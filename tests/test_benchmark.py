@@ -102,7 +102,7 @@ def test_an_unknown_engine_or_level_is_told_with_the_nearest() -> None:
 def test_the_small_audit_holds_and_tells_every_policy(tmp_path: Path) -> None:
     out = tmp_path / "audit.json"
     # All but the one that listens to the clock.
-    names = [name for name in (*plan.PLAN.baselines, *EXPLOITS) if name != "message_timing"]
+    names = [name for name in (*plan.BASELINES, *EXPLOITS) if name != "message_timing"]
     policies = [part for name in names for part in ("--policy", name)]
     where = ("--setting", "mixed", "--difficulty", "hard")
     options = ("--episodes", "4", "--workers", "1", *where, "--out", str(out))

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.audit import PLAN
 from metric_tracker_rl.engine import grader, session, splits
 from metric_tracker_rl.engine.certificate import certify_one
 from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
@@ -33,12 +32,12 @@ from openenv_kit.play.recording import RunRecorder
 from openenv_kit.serving.framework import FrameworkEnvironment
 from openenv_kit.trust import splits as hashed
 from openenv_kit.trust.arena import Arena
-from openenv_kit.trust.audit import Audit, run_job
 from openenv_kit.trust.audit import Job as AuditJob
+from openenv_kit.trust.audit import run_job
 from openenv_kit.trust.exploits import NOTHING
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
-AUDIT = Audit(ENVIRONMENT)
+AUDIT = ENVIRONMENT.audit
 SALT = "one salt for tests, of forty characters."
 STATE_FIELDS = {
     *("episode_id", "step_count", "task_id", "status"),
@@ -56,7 +55,7 @@ def step(env: FrameworkEnvironment, action: dict[str, Any]) -> dict[str, Any]:
 
 
 def right_rows(env: FrameworkEnvironment) -> list[dict[str, Any]]:
-    episode = env._session.episode
+    episode = env.session.episode
     assert episode is not None
     return [row.as_dict() for row in episode.expected_rows]
 
@@ -68,7 +67,7 @@ def raw(env: FrameworkEnvironment) -> dict[str, Any]:
 
 def earned(policy: str, level: str, number: int = 0) -> float:
     player = AUDIT.player(policy)
-    reset = PLAN.reset_arguments(level, number, player.submissions)
+    reset = AUDIT.reset_arguments(level, number, player.submissions)
     return Arena(ENVIRONMENT).play(player, reset).score
 
 

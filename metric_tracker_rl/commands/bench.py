@@ -1,7 +1,7 @@
-"""`metric-tracker bench`: speed in process, each figure beside a ratio that travels.
+"""`metric-tracker bench`: speed in process, each figure with a ratio that other machines share.
 
 The ratio is to `json.dumps` of a 4 kB object in the same run, so that figures of different
-machines, or of one noisy machine at different hours, can be held against each other.
+machines, or of one noisy machine at different hours, can be compared.
 """
 
 from __future__ import annotations

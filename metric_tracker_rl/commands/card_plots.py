@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from metric_tracker_rl.audit import PLAN
+from metric_tracker_rl.audit import BASELINES
 from metric_tracker_rl.engine.levels import LEVELS
 
 Line = dict[str, Any]
@@ -19,10 +17,8 @@ DPI = 140
 
 def draw_plots(lines: Sequence[Line], folder: Path) -> None:
     """Write the three plots."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise typer.BadParameter("the plots need matplotlib: uv sync --group dev") from None
+    import matplotlib
+
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
@@ -36,7 +32,7 @@ def draw_plots(lines: Sequence[Line], folder: Path) -> None:
 def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
     """Levels and exploits, in order."""
     levels = [name for name in LEVELS if any(line["difficulty"] == name for line in lines)]
-    exploits = list(dict.fromkeys(x["policy"] for x in lines if x["policy"] not in PLAN.baselines))
+    exploits = list(dict.fromkeys(x["policy"] for x in lines if x["policy"] not in BASELINES))
     return levels, exploits
 
 
@@ -49,7 +45,7 @@ def _levels(plt: Any, lines: Sequence[Line]) -> Any:
         for level in levels
     ]
     shown = [("best exploit", best)] + [
-        (name, [x for x in lines if x["policy"] == name]) for name in PLAN.baselines
+        (name, [x for x in lines if x["policy"] == name]) for name in BASELINES
     ]
     width = 0.8 / len(shown)
     for number, (name, found) in enumerate(shown):

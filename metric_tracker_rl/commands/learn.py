@@ -23,7 +23,7 @@ from metric_tracker_rl.learning.experiment import (
     run_plan,
 )
 from metric_tracker_rl.learning.training import Settings
-from openenv_kit.cli.common import Workers, table_of
+from openenv_kit.cli.common import Workers, installed, table_of
 
 COLUMNS = ("player", "seed", "start", "quarter", "half", "end", "decided", "hard")
 FLAT = 0.1
@@ -43,6 +43,8 @@ def learn(
     ] = None,
 ) -> None:
     """Train a small policy by policy gradient; show that it learns and its control does not."""
+    if out is not None:
+        installed("matplotlib", needed_for="--out")
     console, status = Console(width=100), Console(stderr=True)
     plan = Plan(
         seeds=tuple(range(seeds)),

@@ -6,22 +6,8 @@ from itertools import product
 
 from metric_tracker_rl.engine.config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.levels import LEVELS
-from openenv_kit.trust.splits import SEALED, HashedSplits, HashedTask
-
-__all__ = [
-    "COUNTS",
-    "PREVIEW",
-    "SEALED",
-    "SPLITS",
-    "STRATA",
-    "SplitTask",
-    "commitment",
-    "get_task",
-    "get_task_range",
-    "list_splits",
-    "list_tasks",
-    "num_tasks",
-]
+from openenv_kit.trust.splits import SEALED as SEALED  # part of this module's interface
+from openenv_kit.trust.splits import HashedSplits, HashedTask
 
 COUNTS = (0, 1, 2, 3, 4, 5)
 """Planned anomalies of the strata; the zero-anomaly episodes' right report is empty."""

@@ -2,7 +2,7 @@
 
 REINFORCE with a leave-one-out baseline: each update plays a batch of episodes, several
 rollouts of each, and raises the log-probability of what a rollout reported by how much its
-score beat the mean of its siblings. The learner is told scores and tool results, no more.
+score beat the mean of its siblings. The learner sees scores and tool results, and nothing else.
 """
 
 from __future__ import annotations

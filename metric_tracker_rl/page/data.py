@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date as Date
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -14,10 +15,18 @@ from metric_tracker_rl.page import charts
 from metric_tracker_rl.page.state import FunnelVisitor
 from openenv_kit.page.layout import chart, html
 from openenv_kit.page.markup import day_name, heading, table, text, words
-from openenv_kit.page.page import Page, View
+from openenv_kit.page.page import Page, View, expect_episode
 
 WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 SATURDAY = 5
+FRAMES = ("daily", "hourly")
+SAVE = """([name, text]) => {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([text], { type: 'text/csv' }));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}"""
 
 
 def build(page: Page) -> None:
@@ -29,6 +38,8 @@ def build(page: Page) -> None:
                 previous = gr.Button("← Previous day", size="sm", min_width=120)
                 following = gr.Button("Next day →", size="sm", min_width=120)
             calendar = html(elem_id="mt-calendar")
+            with gr.Row(elem_classes="mt-actions"):
+                _downloads(page)
         with gr.Column(min_width=300, scale=3):
             day_facts = html(elem_id="mt-day")
     html(heading("Events per day", "Daily counts by stage. Weekends are shaded."))
@@ -53,23 +64,42 @@ def build(page: Page) -> None:
     page.views["data"] = View(
         [calendar, day_facts, counts, rates, funnel, stage, *hourly.outputs], _everything
     )
+    # The large charts stay as they are: the page itself moves their mark.
+    shown = ["status", "day", "forms"]
+    page.on_bridge(page.bridge.pick_day, FunnelVisitor.select_day, shown)
+    page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=())
+    page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=())
+    page.on(
+        stage.input,
+        _select_stage,
+        [stage],
+        ["hourly"],
+        wait_on=[heat],
+        trigger_mode="always_last",
+    )
 
-    def wire() -> None:
-        # The large charts stay as they are: the page itself moves their mark.
-        shown = ["status", "day", "forms"]
-        page.on_bridge(page.bridge.pick_day, FunnelVisitor.select_day, shown)
-        page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=())
-        page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=())
-        page.on(
-            stage.input,
-            _select_stage,
-            [stage],
-            ["hourly"],
-            wait_on=[heat],
-            trigger_mode="always_last",
-        )
 
-    page.wiring.append(wire)
+def _downloads(page: Page) -> None:
+    """Buttons that save the episode's frames; a file is made when it is asked for."""
+    file = gr.JSON(visible=False)
+    for name in FRAMES:
+        button = gr.Button(f"{name.title()} counts as CSV", size="sm", elem_id=f"mt-csv-{name}")
+        button.click(
+            partial(csv_file, name),
+            page.state,
+            file,
+            api_visibility="private",
+            show_progress="hidden",
+            concurrency_limit=None,
+        ).then(None, file, js=SAVE, api_visibility="private")
+
+
+def csv_file(name: str, visitor: FunnelVisitor) -> list[str]:
+    """Name and text of the file that holds `Episode.daily` or `Episode.hourly`."""
+    expect_episode(visitor)
+    with visitor.lock:
+        text: str = getattr(visitor.view.episode, name).to_csv()
+        return [f"{visitor.session.task_id}-{name}.csv", text]
 
 
 def _everything(visitor: FunnelVisitor) -> Sequence[Any]:

@@ -54,12 +54,8 @@ def build(page: Page) -> None:
             card = html()
     page.views["episode"] = View([card], lambda visitor: [card_html(visitor)])
     shown = [*EVERYTHING, *(["debug"] if page.debug else [])]
-
-    def wire() -> None:
-        page.on(start.click, _start_task, [task], shown, wait_on=[card], opens=True)
-        page.on(build_button.click, _start_custom, inputs, shown, wait_on=[card], opens=True)
-
-    page.wiring.append(wire)
+    page.on(start.click, _start_task, [task], shown, wait_on=[card], opens=True)
+    page.on(build_button.click, _start_custom, inputs, shown, wait_on=[card], opens=True)
 
 
 def _custom_form() -> tuple[list[Any], gr.Button]:

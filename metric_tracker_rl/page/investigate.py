@@ -26,30 +26,24 @@ def build(page: Page) -> None:
     """Lay out the tab and wire it."""
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300, scale=2):
-            wire_bench = build_bench(
-                page, METHODS, label="Analysis method", first=FIRST, make=make_field
-            )
+            call = build_bench(page, METHODS, label="Analysis method", first=FIRST, make=make_field)
         with gr.Column(min_width=300, scale=3):
             html(heading("Answer"))
             add_all = gr.Button("Add to report", visible=False, elem_id="mt-add-all")
             answer = html(elem_id="mt-answer")
             raw = json_view()
     page.views["result"] = View([answer, add_all, raw], _result)
-
-    def wire() -> None:
-        wire_bench(["status", "result", "log", "data", "forms", "score"], [answer])
-        after = ["status", "result", "report"]
-        page.on(add_all.click, lambda v: _add(v, range(len(v.offers))), (), after, wait_on=())
-        # Every click counts, and one after the other, so that the last answer shows them all.
-        page.on_bridge(
-            page.bridge.pick_row,
-            lambda v, at: _add(v, [at]),
-            after,
-            trigger_mode="multiple",
-            concurrency_limit=1,
-        )
-
-    page.wiring.append(wire)
+    call(["status", "result", "log", "data", "forms", "score"], [answer])
+    after = ["status", "result", "report"]
+    page.on(add_all.click, lambda v: _add(v, range(len(v.offers))), (), after, wait_on=())
+    # Every click counts, and one after the other, so that the last answer shows them all.
+    page.on_bridge(
+        page.bridge.pick_row,
+        lambda v, at: _add(v, [at]),
+        after,
+        trigger_mode="multiple",
+        concurrency_limit=1,
+    )
 
 
 def _add(visitor: FunnelVisitor, places: Sequence[Any]) -> None:

@@ -54,23 +54,17 @@ def build(page: Page) -> None:
     page.views["check"] = View([check], lambda visitor: [check_html(visitor)])
     page.views["report"] = View([rows, check], lambda v: [_table(v), check_html(v)])
     page.views["score"] = View([score], lambda visitor: [score_html(visitor)])
-
-    def wire() -> None:
-        page.on(
-            rows.input, _edit, [rows], ["status", "check"], wait_on=(), trigger_mode="always_last"
-        )
-        page.on(clear.click, _clear, (), ["status", "report", "result"], wait_on=())
-        page.on(
-            build_button.click,
-            _generate,
-            generators,
-            ["status", "result", "log", "report", "data", "score"],
-            wait_on=[check],
-        )
-        shown = ["status", "log", "report", "score"]
-        page.on(submit.click, FunnelVisitor.submit, (), shown, wait_on=[score])
-
-    page.wiring.append(wire)
+    page.on(rows.input, _edit, [rows], ["status", "check"], wait_on=(), trigger_mode="always_last")
+    page.on(clear.click, _clear, (), ["status", "report", "result"], wait_on=())
+    page.on(
+        build_button.click,
+        _generate,
+        generators,
+        ["status", "result", "log", "report", "data", "score"],
+        wait_on=[check],
+    )
+    shown = ["status", "log", "report", "score"]
+    page.on(submit.click, FunnelVisitor.submit, (), shown, wait_on=[score])
 
 
 def _generator_form() -> tuple[list[Any], gr.Button]:

@@ -15,7 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from openenv_kit.cli.common import EnvironmentName, Workers, chosen_environment, mistakes_told
-from openenv_kit.trust.audit import Audit, Job, Line, run_job
+from openenv_kit.trust.audit import Audit, Job, Line, audit_of, run_job
 
 
 def audit(
@@ -34,9 +34,9 @@ def audit(
 ) -> None:
     """Print what each exploit earns on every level, family and split."""
     chosen = chosen_environment(environment)
-    audited = Audit(chosen)
+    audited = audit_of(chosen)
     with mistakes_told():
-        settings = setting or audited.plan.settings
+        settings = setting or audited.settings
         work = audited.jobs(episodes, policy, difficulty, settings)
     lines = _run(audited, work, workers or os.cpu_count() or 1)
     if out:
@@ -44,7 +44,7 @@ def audit(
         found = {
             "versions": dict(chosen.versions),
             "lines": [line.as_dict() for line in lines],
-            **audited.plan.more(difficulty or audited.plan.levels, episodes),
+            **audited.more(difficulty or audited.levels, episodes),
         }
         out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     console = Console(width=152)

@@ -54,8 +54,8 @@ def certify(
             for each in difficulty or certifier.levels
         ]
         known = file.known() if file else {}
-    units = certifier.units(range(first, first + seeds), levels)
-    missing = [unit for unit in units if certifier.identity(unit) not in known]
+    units = list(certifier.grid(range(first, first + seeds), difficulties=levels))
+    missing = [unit for unit in units if unit.identity not in known]
     batches = [missing[at : at + BATCH] for at in range(0, len(missing), BATCH)]
     cores = workers or os.cpu_count() or 1
     started = time.perf_counter()
@@ -68,9 +68,9 @@ def certify(
             for each in batch
         )
         for each in file.written(made) if file else made:
-            known[certifier.identity(each.config)] = each
+            known[each.config.identity] = each
     elapsed = time.perf_counter() - started
-    certificates = [known[certifier.identity(unit)] for unit in units]
+    certificates = [known[unit.identity] for unit in units]
     console = Console(width=110)
     title = "Every episode: solved by the reference policy through the tools"
     console.print(table_of(title, *certifier.table(certificates), names=2))

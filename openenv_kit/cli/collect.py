@@ -39,7 +39,7 @@ def collect(
             lines.write(json.dumps(example) + "\n")
             written += 1
     console.print(
-        f"{result.num_collected} episodes collected, {result.num_skipped} were there before, "
+        f"{result.num_collected} episodes collected, {result.num_skipped} were already there, "
         f"{result.num_failed} failed; mean score {result.avg_reward:.4f}; "
         f"{written} examples in {out / SFT_FILENAME}."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -32,6 +33,16 @@ def chosen_environment(name: str | None) -> Environment:
     """The environment of that name; a usage error where there is none."""
     with mistakes_told():
         return get_environment(name)
+
+
+def installed(package: str, needed_for: str = "") -> bool:
+    """Whether a package is installed; a usage error where something needs it and it is not."""
+    found = find_spec(package) is not None
+    if needed_for and not found:
+        raise typer.BadParameter(
+            f"{needed_for} needs {package}, which is not installed: uv pip install {package}"
+        )
+    return found
 
 
 def table_of(

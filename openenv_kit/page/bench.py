@@ -36,7 +36,7 @@ def build_bench(
         make: makes inputs of the environment's own.
 
     Returns:
-        Wires the button, given the views to show and where to show the wait.
+        Makes the button work, given the views to show and where to show the wait.
     """
     by_name = {tool.name: tool for tool in tools}
     first = first or tools[0].name
@@ -66,11 +66,11 @@ def build_bench(
         form, own = _own(forms, name, values)
         visitor.call(name, form.arguments(own, visitor) if form else {})
 
-    def wire(show: Sequence[str], wait_on: Sequence[Any]) -> None:
+    def call(show: Sequence[str], wait_on: Sequence[Any]) -> None:
         inputs = [method, *(field.component for field in fields)]
         page.on(run.click, ask, inputs, show, wait_on=wait_on)
 
-    return wire
+    return call
 
 
 def json_view() -> gr.Code:

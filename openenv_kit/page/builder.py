@@ -26,14 +26,12 @@ def build_page(scenes: Scenes, show_answers: bool) -> gr.Blocks:
         show_answers: whether this server shows answers; without it, no handler reads one.
     """
     with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as blocks:
-        page = lay_out(scenes, show_answers)
-        arrive = Visitor.ensure_episode
-        page.on(blocks.load, arrive, (), list(page.views), wait_on=(), opens=True)
+        lay_out(scenes, show_answers, blocks)
     return blocks
 
 
-def lay_out(scenes: Scenes, show_answers: bool) -> Page:
-    """Header, status line and tabs, wired; inside the blocks that are being built."""
+def lay_out(scenes: Scenes, show_answers: bool, blocks: gr.Blocks) -> Page:
+    """Header, status line, tabs and events, inside the blocks that are being built."""
     bridge = html(
         f"<style>{scenes.asset('style.css')}</style>{header_html(scenes)}",
         js_on_load=scenes.asset("bridge.js"),
@@ -49,8 +47,9 @@ def lay_out(scenes: Scenes, show_answers: bool) -> Page:
             with gr.Tab(name, id=name.lower()):
                 build(page)
     scripting.build(page)
-    for wire in page.wiring:
-        wire()
+    page.on(blocks.load, Visitor.ensure_episode, (), list(page.views), wait_on=(), opens=True)
+    for add_event in page.events:
+        add_event()
     return page
 
 

@@ -15,6 +15,7 @@ from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.bench import build_bench, json_view, shortened
 from openenv_kit.page.layout import html
 from openenv_kit.page.markup import heading, hint, note, words
+from openenv_kit.page.moves import score_bar
 from openenv_kit.page.page import Page, View
 from openenv_kit.page.results import told_html
 from openenv_kit.page.state import Visitor
@@ -40,9 +41,7 @@ def build_episode(page: Page) -> None:
     def begin(visitor: Visitor, *values: Any) -> None:
         visitor.start(**reset_of(environment, *values))
 
-    page.wiring.append(
-        lambda: page.on(start.click, begin, inputs, EVERYTHING, wait_on=[card], opens=True)
-    )
+    page.on(start.click, begin, inputs, EVERYTHING, wait_on=[card], opens=True)
 
 
 def _choices(environment: Environment) -> list[Any]:
@@ -51,7 +50,11 @@ def _choices(environment: Environment) -> list[Any]:
     with gr.Row(visible=bool(splits)):
         sizes = ", ".join(f"{name} {environment.splits.size(name):,}" for name in splits)
         split = gr.Dropdown(
-            [NO_SPLIT, *splits], value=NO_SPLIT, label="Or a split", info=f"Tasks: {sizes}"
+            [NO_SPLIT, *splits],
+            value=NO_SPLIT,
+            label="Or a split",
+            info=f"Tasks: {sizes}",
+            elem_id="mt-split",
         )
         index = gr.Number(0, precision=0, label="Task of the split", info="from 0")
     rules = [
@@ -106,14 +109,13 @@ def build_play(page: Page) -> None:
     """Tab Play: every tool with a form, its answer, and the log."""
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300, scale=2):
-            wire = build_bench(page, page.scenes.environment.tools.tools, label="Tool")
+            call = build_bench(page, page.scenes.environment.tools.tools, label="Tool")
         with gr.Column(min_width=300, scale=3):
             html(heading("Answer"))
             answer = html(elem_id="mt-answer")
             raw = json_view()
     page.views["result"] = View([answer, raw], lambda visitor: _result(page, visitor))
-    shown = ["status", "result", "log", "forms"]
-    page.wiring.append(lambda: wire(shown, [answer]))
+    call(["status", "result", "log", "forms"], [answer])
 
 
 def _result(page: Page, visitor: Visitor) -> Sequence[Any]:
@@ -122,7 +124,5 @@ def _result(page: Page, visitor: Visitor) -> Sequence[Any]:
         return [note(visitor.problem, "bad") or empty, ""]
     seen, scenes = observed(visitor.reply), page.scenes
     told = json.dumps(scenes.answer(seen), indent=1, ensure_ascii=False)
-    return [
-        note(visitor.reply.message) + scenes.answer_html(seen) + scenes.outcome_html(seen),
-        shortened(told),
-    ]
+    answer = score_bar(seen) + scenes.outcome_html(seen) + scenes.answer_html(seen)
+    return [note(visitor.reply.message) + answer, shortened(told)]

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from openenv_kit.agent.connection import Observation
 from openenv_kit.agent.table import Event, Table
 from openenv_kit.environment import get_environment
 
+if TYPE_CHECKING:
+    from openenv_kit.page.model import ModelPlayback
+
 LIMIT = re.compile(r"[A-Z]+_[A-Z_]+ \((\d+)\)")
 SETTING = re.compile(r" \([A-Z]+_[A-Z_]+\)")
-
-
-class Watched(Protocol):
-    """What the table reports a model's play to."""
-
-    async def step(self, action: Mapping[str, Any]) -> Observation:
-        """Take one step of the environment."""
-
-    def heard(self, words: str, calls: int) -> None:
-        """The model answered."""
-
-    def refused(self, name: str, arguments: object, problem: str) -> None:
-        """A call could not be made into an action."""
 
 
 class _NoLines:
@@ -42,7 +32,7 @@ class WatchedTable(Table):
         opening: observation of the reset.
     """
 
-    def __init__(self, watched: Watched, opening: Observation) -> None:
+    def __init__(self, watched: ModelPlayback, opening: Observation) -> None:
         super().__init__(get_environment(), watched, _NoLines(), opening)  # type: ignore[arg-type]
         self._watched = watched
 

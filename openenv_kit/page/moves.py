@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -74,10 +74,13 @@ def _answer(scenes: Scenes, frame: Frame) -> str:
     seen = frame.observation
     answer = "" if frame.refused else scenes.answer_html(seen)
     folded = f"<details open><summary>Answer</summary>{answer}</details>" if answer else ""
-    if seen.get("done"):
-        score = float(seen.get("reward") or 0.0)
-        folded += bar("score", score, f"{score:.4f}")
-    return folded + scenes.outcome_html(seen)
+    return folded + score_bar(seen) + scenes.outcome_html(seen)
+
+
+def score_bar(observation: Mapping[str, Any]) -> str:
+    """The score, once the episode is over."""
+    score = float(observation.get("reward") or 0.0)
+    return bar("score", score, f"{score:.4f}") if observation.get("done") else ""
 
 
 def frames_html(scenes: Scenes, playback: Playback) -> str:

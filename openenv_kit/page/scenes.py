@@ -23,7 +23,7 @@ from pydantic_core import to_jsonable_python
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import echo
 from openenv_kit.page import generic, watch
-from openenv_kit.page.markup import facts
+from openenv_kit.page.markup import bar, facts, words
 from openenv_kit.page.page import Page
 from openenv_kit.page.results import told_html
 from openenv_kit.page.state import Visitor
@@ -89,8 +89,10 @@ class Scenes:
 
     def outcome_html(self, observation: Mapping[str, Any]) -> str:
         """What a final observation's score is made of."""
-        parts = self.environment.score_parts(to_jsonable_python(observation))
-        return facts(dict(parts)) if parts else ""
+        parts = self.environment.score_parts(to_jsonable_python(observation)) or {}
+        bars = [bar(words(n), v, f"{v:.2f}") for n, v in parts.items() if isinstance(v, float)]
+        counts = {name: value for name, value in parts.items() if not isinstance(value, float)}
+        return "".join(bars) + (facts(counts) if counts else "")
 
     def board(self) -> Sequence[Any]:
         """Further components of the Watch tab, such as charts; laid out below the move."""

@@ -24,14 +24,10 @@ def build(page: Page) -> None:
         value, tool, answer = gr.JSON(), gr.Textbox(), gr.Textbox()
         buttons = {name: gr.Button(name) for name in ("start", "ask", *more)}
     page.views["answer"] = View([answer], lambda visitor: [visitor.problem or _last(visitor)])
-
-    def wire() -> None:
-        acts: dict[str, Act] = {"start": _start, "ask": _ask, **more}
-        for name, act in acts.items():
-            inputs = [tool, value] if name == "ask" else [value]
-            page.on(buttons[name].click, act, inputs, ["answer"], api_name=name)
-
-    page.wiring.append(wire)
+    acts: dict[str, Act] = {"start": _start, "ask": _ask, **more}
+    for name, act in acts.items():
+        inputs = [tool, value] if name == "ask" else [value]
+        page.on(buttons[name].click, act, inputs, ["answer"], api_name=name)
 
 
 def _start(visitor: Visitor, reset: Any) -> None:

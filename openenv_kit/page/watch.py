@@ -84,26 +84,20 @@ def build(page: Page) -> None:
     # The field is emptied once the key is taken, so that no page and no copy of one holds it.
     page.views["key"] = View([key], lambda _: [""])
     page.views["runs"] = View([which], _run_choice)
-
-    def wire() -> None:
-        watch = ["watch"]
-        page.on(watch_policy.click, _watch_policy, [policy, episode], watch, wait_on=[scene])
-        asked = [url, key, model, arena]
-        page.on(watch_model.click, _watch_model, asked, ["watch", "key"], wait_on=[scene])
-        page.on(forget.click, _forget_key, (), ["status", "watch", "key"], wait_on=())
-        page.on(step.click, _step, (), watch, wait_on=())
-        page.on(back.click, _back, (), watch, wait_on=())
-        page.on(play.click, _toggle, (), watch, wait_on=())
-        page.on(end.click, _to_end, (), watch, wait_on=[scene])
-        page.on(timer.tick, _tick, (), watch, wait_on=(), trigger_mode="once")
-        page.on(scrub.input, _scrub, [scrub], watch, wait_on=(), trigger_mode="always_last")
-        page.on(upload.upload, _load, [upload], ["runs", "watch"], wait_on=[scene])
-        page.on(
-            which.input, _choose_run, [which], watch, wait_on=[scene], trigger_mode="always_last"
-        )
-        page.on_bridge(page.bridge.pick_frame, _jump, watch)
-
-    page.wiring.append(wire)
+    watch = ["watch"]
+    page.on(watch_policy.click, _watch_policy, [policy, episode], watch, wait_on=[scene])
+    asked = [url, key, model, arena]
+    page.on(watch_model.click, _watch_model, asked, ["watch", "key"], wait_on=[scene])
+    page.on(forget.click, _forget_key, (), ["status", "watch", "key"], wait_on=())
+    page.on(step.click, _step, (), watch, wait_on=())
+    page.on(back.click, _back, (), watch, wait_on=())
+    page.on(play.click, _toggle, (), watch, wait_on=())
+    page.on(end.click, _to_end, (), watch, wait_on=[scene])
+    page.on(timer.tick, _tick, (), watch, wait_on=(), trigger_mode="once")
+    page.on(scrub.input, _scrub, [scrub], watch, wait_on=(), trigger_mode="always_last")
+    page.on(upload.upload, _load, [upload], ["runs", "watch"], wait_on=[scene])
+    page.on(which.input, _choose_run, [which], watch, wait_on=[scene], trigger_mode="always_last")
+    page.on_bridge(page.bridge.pick_frame, _jump, watch)
 
 
 def _watch_policy(visitor: Visitor, policy: str, episode: str) -> None:

@@ -1,6 +1,6 @@
 """Recorded runs: JSON Lines that replay bit for bit, because episodes are deterministic.
 
-One line an event. A file may hold several runs, one after the other:
+One line per event. A file may hold several runs, one after the other:
 
 ```
 {"event": "start", "format": "metric-tracker-run/1", "player": …, "reset": {…}, "versions": {…},
@@ -11,7 +11,7 @@ One line an event. A file may hold several runs, one after the other:
 ```
 
 `reset` holds the arguments that make the episode again; a digest is the SHA-256 of what the
-reply said, so a replay elsewhere can be held against the original without storing replies.
+reply said, so a replay elsewhere can be compared with the original without storing replies.
 """
 
 from __future__ import annotations

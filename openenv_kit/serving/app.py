@@ -1,20 +1,18 @@
 """The ASGI app, and the `server` command that serves it.
 
-The app is made when it is first asked for, so that the command's parent process, which only
-starts workers, loads nothing heavy.
+Whatever is heavy is imported as the app is built: the command's parent process only starts workers.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from openenv_kit.environment import get_environment
+from openenv_kit.environment import DEFAULT, VARIABLE, get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.serving.episode_store import StoreUnavailableError
 from openenv_kit.serving.open_store import open_store
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from openenv_kit.environment import Environment
-
-    app: FastAPI
 
 OUR_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state")
 """Routes of the framework that ours replace; all others stay as it made them."""
@@ -149,11 +145,10 @@ def _allow_origins(made: FastAPI, chosen: Settings) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """The app, on first use."""
+    """The app, on first use: `openenv_kit.serving.app:app` for any ASGI server."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    made = build_app(settings())
-    globals()["app"] = made
+    made = globals()["app"] = build_app(settings())
     return made
 
 
@@ -172,17 +167,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=main.__doc__.split("\n", 1)[0] if main.__doc__ else None,
         epilog="All other settings are environment variables; docs/serving.md lists them.",
     )
+    usual = os.environ.get(VARIABLE) or DEFAULT
+    parser.add_argument("--environment", default=usual, help=f"what to serve ({VARIABLE})")
     parser.add_argument("--host", default=chosen.host, help="address to listen on (HOST)")
     parser.add_argument("--port", type=int, default=chosen.port, help="port (PORT)")
     parser.add_argument(
         "--workers", type=int, default=chosen.workers, help="worker processes (WORKERS)"
     )
     given = parser.parse_args(arguments)
+    try:
+        get_environment(given.environment)
+        os.environ[VARIABLE] = given.environment
+    except ConfigurationError as problem:
+        parser.error(str(problem))
     if not 1 <= given.workers <= 64:
         parser.error(f"--workers is {given.workers}; allowed: an integer from 1 to 64")
     if not 0 <= given.port <= 65535:
         parser.error(f"--port is {given.port}; allowed: an integer from 0 to 65535")
-    changed = dataclasses.replace(chosen, host=given.host, port=given.port, workers=given.workers)
+    places = {"host": given.host, "port": given.port, "workers": given.workers}
+    changed = chosen.model_copy(update=places)
     os.environ["HOST"] = given.host  # the app, also in a worker, asks whether that is loopback
     try:
         # Before any worker starts: each would end with the same trace, and be started again.

@@ -47,6 +47,8 @@ PLAYS_KEPT = 512
 
 MAX_REQUEST_ID = 255
 
+Json = dict[str, Any]
+
 
 class Episodes:
     """The episodes of a store.
@@ -80,17 +82,17 @@ class Episodes:
         ours = isinstance(given, str) and OWN_ID.fullmatch(given)
         if ours and await self.store.call("load", given) is None:
             # It may be played on a WebSocket, which stores nothing until it is dropped.
-            return Started(play.data(Reply(ERROR, NOT_YOURS.format(given))))
+            problem = NOT_YOURS.format(given)
+            return Started(play.data(Reply(ERROR, problem)), problem=problem)
         reply = play.reset(arguments)
         if reply.status == ERROR or play.episode_id is None:
-            return Started(play.data(reply))
+            return Started(play.data(reply), problem=reply.message)
         episode_id = play.episode_id
         held = self._hold(episode_id)
         async with held.lock:
             start = start_text(self.environment, play.arguments or {})
-            held.generation = await self._create(
-                episode_id, source, start, [], player=play.player_id
-            )
+            named = (episode_id, source, start)
+            held.generation = await self._create(*named, [], player=play.player_id)
             held.play, held.request_ids, held.ended = play, [], ""
             handle = Handle(episode_id, claim=held.generation)
         return Started(play.data(reply, play.names), handle, play.player_id, held)
@@ -106,17 +108,15 @@ class Episodes:
             raise UnknownEpisodeError(player_id, self._settings.episode_ttl_s, player=True)
         return Handle(found, player_id)
 
-    async def player_of(self, episode_id: str) -> str:
-        """The player's handle of an episode.
+    async def player_of(self, episode_id: str) -> Handle:
+        """The handle of an episode's player.
 
         Raises:
             UnknownEpisodeError: no such episode.
         """
-        return (await self._stored(Handle(episode_id))).player
+        return Handle(episode_id, (await self._stored(Handle(episode_id))).player)
 
-    async def step(
-        self, handle: Handle, data: dict[str, Any], request_id: str = ""
-    ) -> dict[str, Any]:
+    async def step(self, handle: Handle, data: Json, request_id: str = "") -> Json:
         """One step, in the framework's form.
 
         Args:
@@ -126,7 +126,8 @@ class Episodes:
                 gets the first one's reply, and is no second step.
 
         Raises:
-            EpisodeGoneError, EpisodeTooLongError: see there.
+            EpisodeGoneError: it cannot be played, or not any longer.
+            EpisodeTooLongError: its actions take more room than it has.
         """
         text = frames.dumps(data)
         held = self._hold(handle.episode_id)
@@ -233,7 +234,7 @@ class Episodes:
             if await self.store.call("finish", handle.episode_id, stored.generation, CLOSED):
                 return
 
-    async def fresh_task(self) -> dict[str, Any]:
+    async def fresh_task(self) -> Json:
         """Reset arguments of a task that no MCP session of this store had before.
 
         Raises:
@@ -245,10 +246,6 @@ class Episodes:
         if index >= size:
             raise SplitUsedUpError(split, size)
         return self.environment.splits.task(split, index).reset_arguments()
-
-    async def count(self, source: str) -> int:
-        """Living episodes of that source that nobody closed."""
-        return int(await self.store.call("count", source))
 
     async def close(self) -> None:
         """Close the store."""
@@ -311,7 +308,7 @@ class Episodes:
             raise TakenOverError
         return stored
 
-    def _again(self, handle: Handle, held: Held, index: int) -> dict[str, Any]:
+    def _again(self, handle: Handle, held: Held, index: int) -> Json:
         """The reply to an earlier action."""
         assert held.play is not None
         play = self._new_play("http")

@@ -105,10 +105,8 @@ class Catalogue:
         """
         tool = self.find(name)
         if not isinstance(arguments, Mapping):
-            raise ToolArgumentError(
-                f"arguments of {tool.name} are {echo(arguments)}; allowed: an object. "
-                f"{_undone(tool)}"
-            )
+            given = f"arguments of {tool.name} are {echo(arguments)}"
+            raise ToolArgumentError(f"{given}; allowed: an object.{_undone(tool)}")
         if not tool.reads_only:
             _check(tool, arguments)
         return tool.action(arguments)
@@ -120,7 +118,9 @@ def compact(value: Any) -> str:
 
 
 def _undone(tool: ToolSpec) -> str:
-    return "Nothing was submitted." if tool.finishes else "Nothing was done."
+    if tool.reads_only:
+        return ""
+    return " Nothing was submitted." if tool.finishes else " Nothing was done."
 
 
 def _check(tool: ToolSpec, arguments: Mapping[str, Any]) -> None:
@@ -131,7 +131,7 @@ def _check(tool: ToolSpec, arguments: Mapping[str, Any]) -> None:
             hint = f" (did you mean {guess!r}?)" if guess else ""
             allowed = ", ".join(properties) or "none"
             raise ToolArgumentError(
-                f"{tool.name}: unknown argument {echo(name)}; allowed: {allowed}{hint}. "
+                f"{tool.name}: unknown argument {echo(name)}; allowed: {allowed}{hint}."
                 f"{_undone(tool)}"
             )
     for name in tool.parameters.get("required", ()):
@@ -143,7 +143,7 @@ def _check(tool: ToolSpec, arguments: Mapping[str, Any]) -> None:
             if too_few:
                 allowed = f"a list of at least {_fewest(properties[name])}"
             raise ToolArgumentError(
-                f"{tool.name}: {name} is {echo(given)}; allowed: {allowed}. {_undone(tool)}"
+                f"{tool.name}: {name} is {echo(given)}; allowed: {allowed}.{_undone(tool)}"
             )
 
 

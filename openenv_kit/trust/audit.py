@@ -1,14 +1,14 @@
 """The audit: every exploit over many episodes, against its ceiling.
 
-An environment that says nothing about it is audited on its splits. One with an `audit` of its
-own says which settings and levels there are: a setting is where the episodes are drawn from,
-such as a family or a split, and the first one is where every policy plays in full.
+An environment is audited on its splits, unless it has an `audit` of its own. A setting is where
+the episodes are drawn from, such as a family or a split; in the first one, every policy plays in
+full.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,84 +26,6 @@ SPLIT = "split:"
 """Prefix of the settings that are splits."""
 Z = 1.96
 """Standard deviations of a 95 % interval."""
-
-
-class AuditPlan(Protocol):
-    """What an environment's audit plays.
-
-    Attributes:
-        settings: where episodes are drawn from; the main setting comes first.
-        levels: names of levels.
-        baselines: scripted policies played beside the exploits.
-    """
-
-    @property
-    def settings(self) -> Sequence[str]: ...
-    @property
-    def levels(self) -> Sequence[str]: ...
-    @property
-    def baselines(self) -> Sequence[str]: ...
-
-    def size(self, setting: str, level: str) -> int:
-        """Number of episodes that a setting has of a level."""
-
-    def reset_arguments(
-        self, level: str, number: int, submissions: int = 1, setting: str = ...
-    ) -> dict[str, Any]:
-        """Arguments of the reset of an episode; `number` counts from 0."""
-
-    def known(self, setting: str, level: str) -> Sequence[Any]:
-        """Episodes that an exploit may learn from: none of those that are played."""
-
-    def expected(self, reset: dict[str, Any]) -> int | None:
-        """Size of an episode's right answer; None where it is not known."""
-
-    def more(self, levels: Sequence[str], episodes: int) -> dict[str, Any]:
-        """What the file of results holds beside the table, JSON-ready."""
-
-
-@runtime_checkable
-class Audited(Protocol):
-    """An environment that plans its own audit."""
-
-    @property
-    def audit(self) -> AuditPlan:
-        """The plan."""
-
-
-@dataclass(frozen=True)
-class SplitsPlan:
-    """The audit of an environment that has no plan of its own: every split, on one level."""
-
-    environment: Environment
-    levels: tuple[str, ...] = ("all",)
-
-    @property
-    def settings(self) -> Sequence[str]:
-        return [SPLIT + name for name in self.environment.splits.names()]
-
-    @property
-    def baselines(self) -> Sequence[str]:
-        return list(self.environment.policies)
-
-    def size(self, setting: str, level: str) -> int:
-        return self.environment.splits.size(setting.removeprefix(SPLIT))
-
-    def reset_arguments(
-        self, level: str, number: int, submissions: int = 1, setting: str = ""
-    ) -> dict[str, Any]:
-        split = (setting or self.settings[0]).removeprefix(SPLIT)
-        practice = {"max_submissions": submissions} if submissions > 1 else {}
-        return {**self.environment.splits.task(split, number).reset_arguments(), **practice}
-
-    def known(self, setting: str, level: str) -> Sequence[Any]:
-        return ()
-
-    def expected(self, reset: dict[str, Any]) -> int | None:
-        return None
-
-    def more(self, levels: Sequence[str], episodes: int) -> dict[str, Any]:
-        return {}
 
 
 @dataclass(frozen=True)
@@ -162,17 +84,52 @@ class Line:
 
 
 class Audit:
-    """The audit of one environment.
+    """The audit of an environment: on its splits, all on one level, unless a subclass says more.
 
     Args:
-        environment: what to audit; None for the one that ENVIRONMENT names.
+        environment: what to audit.
     """
 
-    def __init__(self, environment: Environment | None = None) -> None:
-        self.environment = made = environment or get_environment()
-        self.plan: AuditPlan = made.audit if isinstance(made, Audited) else SplitsPlan(made)
-        self.main = self.plan.settings[0]
-        self.names = (*self.plan.baselines, *made.exploits)
+    levels: Sequence[str] = ("all",)
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.main = self.settings[0]
+        self.names = (*self.baselines, *environment.exploits)
+
+    @property
+    def settings(self) -> Sequence[str]:
+        """Where episodes are drawn from; the main setting comes first."""
+        return [SPLIT + name for name in self.environment.splits.names()]
+
+    @property
+    def baselines(self) -> Sequence[str]:
+        """Scripted policies played beside the exploits."""
+        return list(self.environment.policies)
+
+    def size(self, setting: str, level: str) -> int:
+        """Number of episodes that a setting has of a level."""
+        return self.environment.splits.size(setting.removeprefix(SPLIT))
+
+    def reset_arguments(
+        self, level: str, number: int, submissions: int = 1, setting: str | None = None
+    ) -> dict[str, Any]:
+        """Arguments of the reset of an episode; `number` counts from 0."""
+        split = (setting or self.main).removeprefix(SPLIT)
+        practice = {"max_submissions": submissions} if submissions > 1 else {}
+        return {**self.environment.splits.task(split, number).reset_arguments(), **practice}
+
+    def known(self, setting: str, level: str) -> Sequence[Any]:
+        """Episodes that an exploit may learn from: none of those that are played."""
+        return ()
+
+    def expected(self, reset: Mapping[str, Any]) -> int | None:
+        """Size of an episode's right answer; None where it is not known."""
+        return None
+
+    def more(self, levels: Sequence[str], episodes: int) -> Mapping[str, Any]:
+        """What the file of results holds beside the table, JSON-ready."""
+        return {}
 
     def jobs(
         self,
@@ -199,8 +156,8 @@ class Audit:
         named = (
             [require_name(kind, name, allowed) for name in given]
             for kind, given, allowed in (
-                ("setting", settings or [self.main], self.plan.settings),
-                ("difficulty", levels or self.plan.levels, self.plan.levels),
+                ("setting", settings or [self.main], self.settings),
+                ("difficulty", levels or self.levels, self.levels),
                 ("policy", policies or self.names, self.names),
             )
         )
@@ -208,7 +165,7 @@ class Audit:
         work = []
         for setting in chosen:
             for level in on:
-                size = min(episodes, self.plan.size(setting, level))
+                size = min(episodes, self.size(setting, level))
                 for name in players:
                     stop = self._episodes_of(name, setting, size)
                     work += [
@@ -224,15 +181,14 @@ class Audit:
         """Play one unit of work."""
         policy, exploit = self.player(job.policy), self._exploit(job.policy)
         resets = [
-            self.plan.reset_arguments(job.difficulty, number, policy.submissions, job.setting)
+            self.reset_arguments(job.difficulty, number, policy.submissions, job.setting)
             for number in range(job.first, job.stop)
         ]
         if exploit is not None and exploit.fit is not None:
-            policy = exploit.fitted(self.plan.known(job.setting, job.difficulty))
+            policy = exploit.fitted(self.known(job.setting, job.difficulty))
         arena = Arena(self.environment)
         return [
-            replace(arena.play(policy, reset), expected=self.plan.expected(reset))
-            for reset in resets
+            replace(arena.play(policy, reset), expected=self.expected(reset)) for reset in resets
         ]
 
     def player(self, name: str) -> Policy:
@@ -245,7 +201,7 @@ class Audit:
         groups: dict[tuple[str, str, str], list[Played]] = {}
         for job, played in results:
             groups.setdefault((job.setting, job.difficulty, job.policy), []).extend(played)
-        orders = [list(each) for each in (self.plan.settings, self.plan.levels, self.names)]
+        orders = [list(each) for each in (self.settings, self.levels, self.names)]
         ordered = sorted(
             groups,
             key=lambda key: [order.index(name) for order, name in zip(orders, key, strict=True)],
@@ -253,7 +209,7 @@ class Audit:
         return [self._line(*key, groups[key]) for key in ordered]
 
     def _exploit(self, name: str) -> Exploit | None:
-        return None if name in self.plan.baselines else self.environment.exploits[name]
+        return None if name in self.baselines else self.environment.exploits[name]
 
     def _episodes_of(self, name: str, setting: str, size: int) -> int:
         """Episodes that a policy plays in a setting, of the most that it could."""
@@ -295,9 +251,23 @@ class Audit:
         )
 
 
+@runtime_checkable
+class Audited(Protocol):
+    """An environment with an audit of its own."""
+
+    @property
+    def audit(self) -> Audit:
+        """That audit."""
+
+
+def audit_of(environment: Environment) -> Audit:
+    """The environment's own audit, or the one on its splits."""
+    return environment.audit if isinstance(environment, Audited) else Audit(environment)
+
+
 def run_job(job: Job) -> tuple[Job, list[Played]]:
     """Play one unit of work; a pure function of it, so that any engine can run it."""
-    return job, Audit(get_environment(job.environment)).run(job)
+    return job, audit_of(get_environment(job.environment)).run(job)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -22,38 +22,24 @@ BATCH = 120
 Batches = Sequence[Sequence[Any]]
 
 
-class Certificate(Protocol):
-    """What was found out about one episode."""
-
-    @property
-    def config(self) -> Any:
-        """The unit of work that it is about."""
-
-    @property
-    def holds(self) -> bool:
-        """Whether the episode is proven fair."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready; `Certifier.read` reads it again."""
-
-
 class Certifier(Protocol):
-    """How an environment certifies its episodes."""
+    """How an environment certifies its episodes; a module with these functions is one.
+
+    A unit of work is a configuration with an `identity`; its certificate has the attributes
+    `config` and `holds` (whether the episode is proven fair) and a method `as_dict`.
+    """
 
     @property
     def levels(self) -> Sequence[str]:
         """Names of levels."""
 
-    def units(self, seeds: range, levels: Sequence[str]) -> Sequence[Any]:
+    def grid(self, seeds: range, *, difficulties: Sequence[str]) -> Iterable[Any]:
         """Units of work, picklable: one for each episode to be certified."""
 
-    def identity(self, unit: Any) -> str:
-        """Text that stands for a unit in a file of certificates."""
-
-    def certify(self, unit: Any) -> Any:
+    def certify_one(self, config: Any) -> Any:
         """The certificate of a unit; a pure function of it."""
 
-    def read(self, told: dict[str, Any]) -> Any:
+    def certificate_from(self, told: dict[str, Any]) -> Any:
         """A certificate from its JSON form.
 
         Raises:
@@ -64,7 +50,7 @@ class Certifier(Protocol):
         """Titles and rows of a table of many certificates; the first two columns are names."""
 
     def summary(self, certificates: Sequence[Any]) -> str:
-        """One sentence about many certificates, without a full stop."""
+        """A few words about many certificates, without a full stop."""
 
 
 @runtime_checkable
@@ -102,7 +88,7 @@ class CertificateFile:
             try:
                 told = json.loads(line)
                 made_with = told.pop("versions")
-                each = self._certifier.read(told)
+                each = self._certifier.certificate_from(told)
             except json.JSONDecodeError:
                 continue  # the line that an interrupted run was writing
             except (KeyError, TypeError, ValueError, AttributeError):
@@ -112,7 +98,7 @@ class CertificateFile:
                     f"{place}: made under versions {made_with}, these are {self._versions}; "
                     "name another file."
                 )
-            found[self._certifier.identity(each.config)] = each
+            found[each.config.identity] = each
         return found
 
     def written(self, certificates: Iterable[Any]) -> Iterator[Any]:
@@ -131,7 +117,7 @@ def certify_batch(environment: str, units: Sequence[Any]) -> list[Any]:
     found = get_environment(environment)
     if not isinstance(found, Certified):
         raise ConfigurationError(f"{environment} has no certificates.")
-    return [found.certifier.certify(unit) for unit in units]
+    return [found.certifier.certify_one(unit) for unit in units]
 
 
 def certified(

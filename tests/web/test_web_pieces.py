@@ -249,8 +249,8 @@ def test_custom_anomalies_are_read_from_the_table() -> None:
 
 def everything_shown(visitor: FunnelVisitor, show_answers: bool) -> str:
     """All that any handler of the page could send about a visitor, without white space."""
-    with gr.Blocks():
-        page = builder.lay_out(scenes_of(), show_answers)
+    with gr.Blocks() as blocks:
+        page = builder.lay_out(scenes_of(), show_answers, blocks)
     values = [value for view in page.views.values() for value in view.show(visitor)]
     texts = [
         v.to_json() if hasattr(v, "to_json") else v if isinstance(v, str) else repr(v)
