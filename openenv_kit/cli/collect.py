@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from openenv_kit.cli.common import EnvironmentName, chosen_environment
 from openenv_kit.play.split_rows import split_rows
 
 SFT_FILENAME = "sft.jsonl"
@@ -24,6 +25,7 @@ def collect(
     minimum_reward: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Lowest score of an SFT example.")
     ] = 1.0,
+    environment: EnvironmentName = None,
 ) -> None:
     """Play a scripted policy and write its episodes, and the good ones as chats with tool calls.
 
@@ -32,10 +34,12 @@ def collect(
     from openenv_kit.trainers.openenv_harness import collect_scripted, sft_examples
 
     console = Console()
-    result = collect_scripted(out, split_rows(split, first, count), policy, base_url)
+    played = chosen_environment(environment).name
+    rows = split_rows(split, first, count, played)
+    result = collect_scripted(out, rows, policy, base_url, played)
     with (out / SFT_FILENAME).open("w", encoding="utf-8") as lines:
         written = 0
-        for example in sft_examples(out, minimum_reward):
+        for example in sft_examples(out, minimum_reward, played):
             lines.write(json.dumps(example) + "\n")
             written += 1
     console.print(
