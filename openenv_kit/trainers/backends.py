@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from openenv_kit.agent.settings import TOKEN_VARIABLE
@@ -34,29 +34,18 @@ AWAY = (502, 503, 504)
 """Statuses from a proxy whose server is down."""
 
 
-class Backend(Protocol):
-    """Where an episode is played."""
-
-    def reset(self, arguments: Mapping[str, Any]) -> Observed:
-        """Start an episode; returns the observation of the reset."""
-
-    def step(self, action: Action) -> Observed:
-        """One step; returns its observation."""
-
-    def close(self) -> None:
-        """Release what the backend holds."""
-
-
 class InProcess:
-    """Plays against a session of its own, without a server."""
+    """Plays against its own session, without a server."""
 
     def __init__(self, environment: Environment) -> None:
         self._session = environment.session()
 
     def reset(self, arguments: Mapping[str, Any]) -> Observed:
+        """Start an episode; returns the observation of the reset."""
         return observed(self._session.reset(**arguments))
 
     def step(self, action: Action) -> Observed:
+        """One step; returns its observation."""
         return observed(self._session.step(action))
 
     def close(self) -> None:

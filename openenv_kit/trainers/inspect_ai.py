@@ -61,14 +61,14 @@ def episodes(
     ]
     return Task(
         dataset=MemoryDataset(samples, name=f"{found.name}_{split}"),
-        solver=play(base_url, found.name),
+        solver=play_episode(base_url, found.name),
         scorer=report_score(),
         message_limit=message_limit or 32 + 2 * found.rules["max_steps"],
     )
 
 
 @solver
-def play(base_url: str | None = None, environment: str | None = None) -> Solver:
+def play_episode(base_url: str | None = None, environment: str | None = None) -> Solver:
     """Starts the sample's episode and lets the model call its tools until it submits.
 
     Args:

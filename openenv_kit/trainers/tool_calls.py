@@ -15,7 +15,7 @@ from openenv_kit.environment import ERROR, get_environment
 from openenv_kit.errors import InvalidValueError, ServerError, ToolArgumentError, require_name
 from openenv_kit.play.split_rows import reset_arguments
 from openenv_kit.tools.catalogue import compact
-from openenv_kit.trainers.backends import Backend, InProcess, Remote
+from openenv_kit.trainers.backends import InProcess, Remote
 
 OVER = {"status": "completed", "message": "The episode is over; this call changed nothing."}
 """The answer to a call after the end."""
@@ -46,7 +46,7 @@ class ToolEpisode:
 
     def __init__(self, base_url: str | None = None, environment: str | None = None) -> None:
         self.environment = get_environment(environment)
-        self._backend: Backend = (
+        self._backend: InProcess | Remote = (
             Remote(base_url, title=self.environment.title)
             if base_url
             else InProcess(self.environment)
