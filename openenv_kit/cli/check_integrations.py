@@ -18,7 +18,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from openenv_kit.cli.server_process import serving
 from openenv_kit.errors import ConfigurationError, InvalidValueError, UnknownNameError
 
 ENGINE = ("numpy", "pandas", "pydantic", "rich", "typer")
@@ -95,6 +94,9 @@ def check_integrations(
     A trainer whose Python is not available is skipped, or fails the run if it was asked for by
     name. A server for the checks is started on loopback.
     """
+    # Checks import this module where the server's requirements are not installed.
+    from openenv_kit.cli.server_process import serving
+
     console = Console()
     try:
         for name in names or ():
