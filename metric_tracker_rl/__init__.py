@@ -1,7 +1,7 @@
 """Metric Tracker RL: an environment for agents that find anomalies in product funnels.
 
-Public names are loaded when they are first used, so that whoever wants only the engine, or
-only the client, pays for no more. The engine needs no framework; the client needs no engine.
+Public names are loaded when they are first used, so that those who want only the engine, or
+only the client, pay for nothing else. The engine needs no framework; the client needs no engine.
 """
 
 from __future__ import annotations

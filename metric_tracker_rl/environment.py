@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import metric_tracker_rl
+from metric_tracker_rl.engine.episode import EpisodeCache, build_episode
 from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.session import RESET_ARGUMENTS, EpisodeSession
 from metric_tracker_rl.engine.splits import SPLITS
@@ -17,21 +18,21 @@ from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION, POLICY_VERSION
 from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.tools import BRIEF, CATALOGUE, introduction
-from openenv_kit.environment import Reply, WireModels
+from openenv_kit.environment import Environment, WireModels
 from openenv_kit.play.policies import Policies
 from openenv_kit.tools.catalogue import Catalogue
 
 if TYPE_CHECKING:
+    from openenv_kit.page.scenes import Scenes
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
     from openenv_kit.trust.exploits import Exploits
 
 
-class MetricTracker:
+class MetricTracker(Environment):
     """The product funnel; see `openenv_kit.environment.Environment`."""
 
     name = "metric_tracker_rl"
-    benchmark = "metric_tracker_rl"
     title = "Metric Tracker RL"
     description = (
         "Find the anomalies hidden in weeks of product-funnel data with read-only analysis "
@@ -53,6 +54,7 @@ class MetricTracker:
         name: f"metric_tracker_rl.commands.{name}:{name}"
         for name in ("bench", "card", "digests", "episode", "learn")
     }
+    cache: EpisodeCache = build_episode
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
@@ -90,10 +92,11 @@ class MetricTracker:
         )
 
     @cached_property
-    def _empty(self) -> dict[str, Any]:
-        """Every field of an observation that says nothing."""
-        empty: dict[str, Any] = self.models.observation().model_dump(exclude={"reward", "done"})
-        return empty
+    def page(self) -> Scenes:
+        """Scenes of the debugger at /web."""
+        from metric_tracker_rl.page.scenes import FunnelScenes
+
+        return FunnelScenes(self)
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         return BRIEF
@@ -107,15 +110,6 @@ class MetricTracker:
     def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         parts: Mapping[str, Any] | None = observation.get("reward_breakdown")
         return parts if observation.get("done") else None
-
-    def observation(self, reply: Reply, task_id: str) -> dict[str, Any]:
-        return {
-            **self._empty,
-            "task_id": task_id,
-            "status": reply.status,
-            "message": reply.message,
-            **reply.content,
-        }
 
 
 ENVIRONMENT = MetricTracker()

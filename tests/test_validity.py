@@ -29,7 +29,7 @@ from metric_tracker_rl.exploits.probing import rows_within
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RunRecorder
-from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.framework import FrameworkEnvironment
 from openenv_kit.trust import splits as hashed
 from openenv_kit.trust.arena import Arena
 from openenv_kit.trust.audit import Job as AuditJob
@@ -45,22 +45,22 @@ STATE_FIELDS = {
 }
 
 
-def environment(**reset: Any) -> tuple[MetricTrackerRlEnvironment, dict[str, Any]]:
-    env = MetricTrackerRlEnvironment(debug=False)
+def environment(**reset: Any) -> tuple[FrameworkEnvironment, dict[str, Any]]:
+    env = FrameworkEnvironment(debug=False)
     return env, env.reset(**reset).model_dump()
 
 
-def step(env: MetricTrackerRlEnvironment, action: dict[str, Any]) -> dict[str, Any]:
+def step(env: FrameworkEnvironment, action: dict[str, Any]) -> dict[str, Any]:
     return env.step(action).model_dump()
 
 
-def right_rows(env: MetricTrackerRlEnvironment) -> list[dict[str, Any]]:
-    episode = env._session.episode
+def right_rows(env: FrameworkEnvironment) -> list[dict[str, Any]]:
+    episode = env.session.episode
     assert episode is not None
     return [row.as_dict() for row in episode.expected_rows]
 
 
-def raw(env: MetricTrackerRlEnvironment) -> dict[str, Any]:
+def raw(env: FrameworkEnvironment) -> dict[str, Any]:
     action = {"analysis_method": "show_raw_data", "analysis_args": {"limit": 60}}
     return step(env, action)["analysis_result"]
 
@@ -269,15 +269,15 @@ def broken(check: Callable[[], None]) -> None:
 
 
 def test_a_label_in_the_state_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    true_state = MetricTrackerRlEnvironment.state.fget  # type: ignore[attr-defined]
+    true_state = FrameworkEnvironment.state.fget  # type: ignore[attr-defined]
 
-    def leaking(env: MetricTrackerRlEnvironment) -> Any:
+    def leaking(env: FrameworkEnvironment) -> Any:
         state = true_state(env)
         state.status = right_rows(env)[0]["date"]
         return state
 
     check_state_and_opening_are_silent()
-    monkeypatch.setattr(MetricTrackerRlEnvironment, "state", property(leaking))
+    monkeypatch.setattr(FrameworkEnvironment, "state", property(leaking))
     broken(check_state_and_opening_are_silent)
 
 

@@ -135,6 +135,10 @@ class EpisodeCache:
         self.cache_info = self._made.cache_info
         self.cache_clear = self._made.cache_clear
 
+    def misses(self) -> int:
+        """How many episodes had to be made since the last resize."""
+        return self.cache_info().misses
+
 
 def _make(config: EpisodeConfig) -> Episode:
     return episode_from_draw(config, generate(config))

@@ -1,94 +1,24 @@
-// Runs once, in the page's header component: `element`, `trigger` and `props` are Gradio's.
-// Passes clicks on buttons inside tables, and on charts, to Python as events of that component,
-// and moves the mark of the selected day in the large charts without asking the server.
-const EVENTS = ['pick_day', 'pick_row', 'pick_frame'];
-const MARKED = '#mt-counts, #mt-rates, #mt-heat';
-
-function band(chart, day) {
-  const rows = chart.data[0].customdata;
-  if (Array.isArray(rows[0])) {
-    const at = rows.findIndex((row) => row[0] === day);
-    return { y0: at - 0.5, y1: at + 0.5 };
-  }
-  const noonBefore = new Date(Date.parse(`${day}T00:00Z`) - 12 * 3600 * 1000).toISOString();
-  return { x0: `${noonBefore.slice(0, 10)} 12:00`, x1: `${day} 12:00` };
-}
-
-function mark(chart, day) {
-  const shapes = (chart.layout && chart.layout.shapes) || [];
-  const at = shapes.findIndex((shape) => shape.name === 'selected-day');
-  if (at < 0 || !day) return;
-  const moved = Object.entries(band(chart, day)).filter(([side, to]) => shapes[at][side] !== to);
-  const change = Object.fromEntries(moved.map(([side, to]) => [`shapes[${at}].${side}`, to]));
-  if (moved.length) window.Plotly.relayout(chart, change);
-}
-
-function markAll(day) {
-  document.querySelectorAll(MARKED).forEach((place) => {
-    place.querySelectorAll('.js-plotly-plot').forEach((chart) => mark(chart, day));
-  });
-}
-
-function pick(day) {
-  markAll(day);
-  trigger('pick_day', { value: day });
-}
+// Runs once, in the page's header component: `trigger` is Gradio's. Passes clicks on buttons inside
+// HTML to Python as events of that component; their names are listed in EVENTS, because Gradio
+// offers an event only where its name is quoted here.
+const EVENTS = ['pick_frame'];
 
 document.addEventListener('click', (event) => {
-  if (event.target.closest('#mt-submit')) submitted = true;
   const button = event.target.closest('[data-mt]');
   if (!button) return;
   const { mt, value } = button.dataset;
   if (mt === 'theme') document.body.classList.toggle('dark');
-  else if (mt === 'pick_day') pick(value);
   else if (EVENTS.includes(mt)) trigger(mt, { value });
 });
-
-// Gradio draws charts of a hidden tab with no width; they are fitted once they have one.
-const fit = new ResizeObserver((entries) => {
-  for (const entry of entries) {
-    if (entry.contentRect.width && window.Plotly) window.Plotly.Plots.resize(entry.target);
-  }
-});
-
-function listen(chart) {
-  if (chart.dataset.mtHeard || !chart.on) return;
-  chart.dataset.mtHeard = 'yes';
-  fit.observe(chart);
-  chart.on('plotly_click', (event) => {
-    const date = event.points[0].customdata;
-    if (date && chart.closest('.mt-watch') === null) pick(String(date));
-  });
-}
 
 // What is scrolled to must not end up below the status line, which stays at the top.
 const room = new ResizeObserver(([{ target }]) => {
   document.documentElement.style.scrollPaddingTop = `${target.offsetHeight + 12}px`;
 });
 let status = null;
-function followStatus() {
+new MutationObserver(() => {
   const found = document.getElementById('mt-status');
   if (!found || found === status) return;
   status = found;
   room.observe(found);
-}
-
-let submitted = false;
-function showScore() {
-  const score = document.querySelector('#mt-score .mt-outcome');
-  if (!submitted || !score) return;
-  submitted = false;
-  score.scrollIntoView();
-}
-
-let shown = '';
-new MutationObserver(() => {
-  const fresh = document.querySelectorAll('.js-plotly-plot:not([data-mt-heard])');
-  fresh.forEach(listen);
-  const chosen = document.querySelector('.mt-day[aria-pressed=true]');
-  const day = chosen ? chosen.dataset.value : '';
-  if (day && (day !== shown || fresh.length)) markAll(day);
-  shown = day;
-  followStatus();
-  showScore();
 }).observe(document.body, { childList: true, subtree: true });

@@ -1,80 +1,66 @@
-"""The page as a whole: header, status line, tabs, and what happens when visitors come and go."""
+"""The page as a whole: header, status line, tabs, and what happens when visitors arrive."""
 
 from __future__ import annotations
 
 import os
 from html import escape
-from pathlib import Path
 
 import gradio as gr
 
-import metric_tracker_rl
-from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID
-from openenv_kit.page import data, debug, episode, investigate, report, scripting, watch
+from openenv_kit.page import scripting
 from openenv_kit.page.layout import html
-from openenv_kit.page.markup import day_name
 from openenv_kit.page.page import Page, View
+from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
 from openenv_kit.serving.settings import settings
 
-TITLE = "Metric Tracker RL"
-HERE = Path(__file__).parent
 IDLE_S = 3600
 """A visitor who does nothing for this long is forgotten."""
 
 
-def build_page(show_answers: bool, title: str = TITLE) -> gr.Blocks:
+def build_page(scenes: Scenes, show_answers: bool) -> gr.Blocks:
     """The debugger as Gradio blocks.
 
     Args:
-        show_answers: whether the page has the Debug tab; without it, no handler reads an answer.
-        title: title of the browser tab.
+        scenes: the environment's.
+        show_answers: whether this server shows answers; without it, no handler reads one.
     """
-    with gr.Blocks(title=title, analytics_enabled=False) as blocks:
-        page = lay_out(show_answers)
-        page.on(blocks.load, _arrive, (), list(page.views), wait_on=(), opens=True)
+    with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as blocks:
+        lay_out(scenes, show_answers, blocks)
     return blocks
 
 
-def lay_out(show_answers: bool) -> Page:
-    """Header, status line and tabs, wired; inside the blocks that are being built."""
+def lay_out(scenes: Scenes, show_answers: bool, blocks: gr.Blocks) -> Page:
+    """Header, status line, tabs and events, inside the blocks that are being built."""
     bridge = html(
-        f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>{header_html()}",
-        js_on_load=(HERE / "bridge.js").read_text(encoding="utf-8"),
+        f"<style>{scenes.asset('style.css')}</style>{header_html(scenes)}",
+        js_on_load=scenes.asset("bridge.js"),
         elem_id="mt-header",
     )
     status = html(elem_id="mt-status")
-    visitor = Visitor(debug=show_answers)
+    visitor = scenes.visitor(debug=show_answers)
     state = gr.State(visitor, time_to_live=IDLE_S, delete_callback=Visitor.clear)
-    page = Page(state, bridge, show_answers)
-    page.views["status"] = View([status], lambda visitor: [status_html(visitor)])
-    tabs = {
-        "Episode": episode.build,
-        "Data": data.build,
-        "Investigate": investigate.build,
-        "Report": report.build,
-        "Watch": watch.build,
-        **({"Debug": debug.build} if show_answers else {}),
-    }
+    page = Page(scenes, state, bridge, show_answers)
+    page.views["status"] = View([status], lambda visitor: [status_html(scenes, visitor)])
     with gr.Tabs(elem_id="mt-tabs"):
-        for name, build in tabs.items():
+        for name, build in scenes.tabs(debug=show_answers).items():
             with gr.Tab(name, id=name.lower()):
                 build(page)
     scripting.build(page)
-    for wire in page.wiring:
-        wire()
+    page.on(blocks.load, Visitor.ensure_episode, (), list(page.views), wait_on=(), opens=True)
+    for add_event in page.events:
+        add_event()
     return page
 
 
-def header_html() -> str:
+def header_html(scenes: Scenes) -> str:
     """Name, one sentence, links."""
     source = source_url()
     link = f'<a href="{escape(source)}" target="_blank" rel="noopener">Source</a>' if source else ""
     return (
         '<header class="mt-head"><div><p class="mt-eyebrow">OpenEnv environment · version '
-        f"{metric_tracker_rl.__version__}</p><h1>Metric Tracker RL</h1>"
-        "<p>Play an episode as an agent would: look at the funnel, ask the tools, report the "
-        "roots of what went wrong, and see how the grader reads your report.</p></div>"
+        f"{escape(scenes.environment.version)}</p><h1>{escape(scenes.environment.title)}</h1>"
+        f"<p>{escape(scenes.lead)}</p></div>"
         f'<nav aria-label="Links"><a href="/docs" target="_blank" rel="noopener">API docs</a>{link}'
         '<button type="button" class="mt-btn link" data-mt="theme">Light / dark</button>'
         "</nav></header>"
@@ -90,26 +76,15 @@ def source_url() -> str:
     return f"https://huggingface.co/spaces/{space}/tree/main" if space else ""
 
 
-def status_html(visitor: Visitor) -> str:
-    """One line that always says where one is: task, day, steps, and the last thing said."""
-    session, view = visitor.session, visitor.view
-    ended = " · over" if session.done else ""
-    facts = (
-        f"<b>{escape(session.task_id)}</b><span>{day_name(visitor.day)}</span>"
-        f"<span>{session.steps} of {view.rules.max_steps} steps</span>"
-        f"<span>{len(visitor.rows)} row(s) in the report{ended}</span>"
-    )
+def status_html(scenes: Scenes, visitor: Visitor) -> str:
+    """One line that always shows the task, the steps taken, and the last message."""
+    facts = "".join(f"<span>{escape(each)}</span>" for each in scenes.status(visitor))
     said = visitor.problem or visitor.note
     kind = "bad" if visitor.problem else ""
     return (
-        f'<div class="mt-status"><div>{facts}</div>'
+        f'<div class="mt-status"><div><b>{escape(visitor.session.task_id)}</b>{facts}</div>'
         f'<p class="{kind}" role="status" aria-live="polite">{escape(said)}</p></div>'
     )
-
-
-def _arrive(visitor: Visitor) -> None:
-    if visitor.session.view is None:
-        visitor.start(task_id=DEFAULT_TASK_ID)
 
 
 def use_local_fonts() -> None:

@@ -1,31 +1,28 @@
-"""Input forms made from the analysis methods' own argument models.
+"""Input forms made from the JSON Schemas of tools.
 
-Methods that share a model share its form. A new method, or a new argument, shows up without a
-line here; only the kind of input is chosen by the shape of the field's JSON Schema.
+Tools with the same schema share a form. A new tool, or a new argument, needs no line here; the
+kind of input is chosen by the shape of the argument's schema.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.analysis_tools.arguments import Arguments
-from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
-from metric_tracker_rl.engine.funnel import ORDERING_APP, Funnel
 from openenv_kit.errors import ToolArgumentError, echo
 from openenv_kit.page.layout import html
-from openenv_kit.page.markup import day_name
+from openenv_kit.page.markup import words
 from openenv_kit.page.state import Visitor
-from openenv_kit.tools.schema import json_schema
+from openenv_kit.tools.catalogue import ToolSpec
 
-Schema = dict[str, Any]
+Schema = Mapping[str, Any]
+Read = Callable[[Any, Any], Any]
+"""Turns an input's value into the argument, given the visitor; `OMIT` where it is not sent."""
 OMIT = object()
-"""What a field reads as when it is left empty: the argument is not sent."""
 
 
 @dataclass(frozen=True)
@@ -33,116 +30,122 @@ class Field:
     """One argument: its input, and how the input's value becomes the argument.
 
     Attributes:
-        of_date: whether its choices are the episode's dates.
-        single: whether it holds one date, which follows the selected day.
+        update: what the input becomes when a visitor's play has moved on; None for no change.
     """
 
     name: str
     component: Any
-    read: Callable[[Any, Visitor], Any]
-    of_date: bool = False
-    single: bool = False
+    read: Read
+    update: Callable[[Any], Any] | None = None
+
+
+MakeField = Callable[[str, Schema, dict[str, Any]], Field | None]
+"""Makes an input of the environment's own from an argument's name, schema and the options that
+all inputs take (`label`, `info`); None where the plain one will do."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """The inputs of one argument model, inside a group that can be shown or hidden."""
+    """The inputs of some tools that take the same arguments, in a group that can be hidden."""
 
-    model: type[Arguments]
+    tools: tuple[str, ...]
     group: gr.Column
     fields: Sequence[Field]
 
     def arguments(self, values: Sequence[Any], visitor: Visitor) -> dict[str, Any]:
-        """The arguments to call a method with, from the inputs' values.
+        """The arguments of a call, from the inputs' values.
 
         Raises:
-            ToolArgumentError: text where JSON or a number is wanted.
+            ToolArgumentError: an input that takes JSON holds something else.
         """
         read = {f.name: f.read(v, visitor) for f, v in zip(self.fields, values, strict=True)}
         return {name: value for name, value in read.items() if value is not OMIT}
 
 
-def build_forms(first: str, funnel: Funnel = ORDERING_APP) -> list[Form]:
-    """One form for each argument model of the registry; only the method `first`'s is visible."""
-    models = list(dict.fromkeys(tool.arguments for tool in TOOLS.values()))
-    return [_form(model, funnel, TOOLS[first].arguments is model) for model in models]
+def build_forms(
+    tools: Sequence[ToolSpec], first: str, make: MakeField = lambda *_: None
+) -> list[Form]:
+    """One form for every schema; only that of the tool `first` is visible."""
+    groups: dict[str, list[ToolSpec]] = {}
+    for tool in tools:
+        groups.setdefault(json.dumps(tool.parameters, sort_keys=True), []).append(tool)
+    return [_form(group, first, make) for group in groups.values()]
 
 
-def date_choices(visitor: Visitor) -> list[tuple[str, str]]:
-    """The episode's dates as choices, weekday first."""
-    return [(f"{day_name(date)} · {date}", date) for date in visitor.view.episode.dates]
+def _form(tools: Sequence[ToolSpec], first: str, make: MakeField) -> Form:
+    names = tuple(tool.name for tool in tools)
+    schema = tools[0].parameters
+    required = schema.get("required", ())
+    with gr.Column(
+        visible=first in names, elem_classes="mt-form", elem_id=f"mt-form-{names[0]}"
+    ) as group:
+        if not schema.get("properties"):
+            html('<p class="mt-hint">No arguments.</p>')
+        fields = [
+            _field(name, each, name in required, make)
+            for name, each in schema.get("properties", {}).items()
+        ]
+    return Form(names, group, fields)
 
 
-def _form(model: type[Arguments], funnel: Funnel, visible: bool) -> Form:
-    properties = json_schema(model, funnel)["properties"]
-    required = {name for name, field in model.model_fields.items() if field.is_required()}
-    name = f"mt-form-{model.__name__.lower()}"
-    with gr.Column(visible=visible, elem_classes="mt-form", elem_id=name) as group:
-        if not properties:
-            html('<p class="mt-hint">This method takes no arguments.</p>')
-        fields = [_field(name, schema, name in required) for name, schema in properties.items()]
-    return Form(model, group, fields)
-
-
-def _field(name: str, schema: Schema, required: bool) -> Field:
+def _field(name: str, schema: Schema, required: bool, make: MakeField) -> Field:
     plain: Schema = next((o for o in schema.get("anyOf", []) if o.get("type") != "null"), {})
     schema = {**plain, **schema}
-    label = name.replace("_", " ") + ("" if required else " (optional)")
+    label = words(name) + ("" if required else " (optional)")
     shared: dict[str, Any] = {"label": label, "info": schema.get("description")}
-    kind = schema.get("type")
-    if name in ("date", "dates"):
-        return _date(name, kind == "array", shared)
+    kind, items = schema.get("type"), schema.get("items", {})
+    own = make(name, schema, shared)
+    if own is not None:
+        return own
     if "enum" in schema:
         default = schema.get("default", schema["enum"][0] if required else None)
         choices = schema["enum"] if required or default else ["", *schema["enum"]]
-        return Field(name, gr.Dropdown(choices, value=default, **shared), _text)
+        return Field(name, gr.Dropdown(choices, value=default, **shared), as_given)
     if kind in ("integer", "number"):
-        return Field(name, _number_input(name, schema, shared), _number(kind))
-    if kind == "array" and "enum" in schema.get("items", {}):
-        choice = gr.Dropdown(schema["items"]["enum"], multiselect=True, **shared)
-        return Field(name, choice, lambda value, _: list(value) if value else OMIT)
-    if kind == "array" and name == "rows":
-        html('<p class="mt-hint">Looks at the rows on the Report tab as they stand.</p>')
-        hidden = gr.Textbox(visible=False)
-        return Field(name, hidden, lambda _, visitor: [dict(row) for row in visitor.rows])
-    if kind == "array":
-        example = [_example(schema.get("items", {}))]
-        box = gr.Code(json.dumps(example, indent=1), language="json", label=f"{label}, as JSON")
-        return Field(name, box, _json(name))
-    return Field(name, gr.Textbox(**shared), _text)
+        value = schema.get("default", schema.get("minimum", 0) if required else None)
+        return Field(name, number_input(value, schema, shared), number(kind))
+    if kind == "boolean":
+        given = schema.get("default", False if required else None)
+        choices = [("yes", True), ("no", False), *([] if required else [("", None)])]
+        return Field(name, gr.Dropdown(choices, value=given, **shared), as_given)
+    if kind == "array" and "enum" in items:
+        return Field(name, gr.Dropdown(items["enum"], multiselect=True, **shared), as_list)
+    if kind in ("array", "object") or not kind:
+        example = json.dumps([_example(items)] if kind == "array" else _example(schema), indent=1)
+        typed = example if required else ""
+        code = gr.Code(typed, language="json", label=f"{label}, as JSON")
+        return Field(name, code, _json(name))
+    return Field(name, gr.Textbox(**shared), as_given)
 
 
-def _date(name: str, several: bool, shared: dict[str, Any]) -> Field:
-    if several:
-        choice = gr.Dropdown([], multiselect=True, **shared)
-        return Field(name, choice, lambda value, _: list(value) if value else OMIT, of_date=True)
-    # Typed dates are let through, so that the engine can say what is wrong with one.
-    choice = gr.Dropdown([], allow_custom_value=True, **shared)
-    return Field(name, choice, _text, of_date=True, single=True)
+def number_input(
+    value: float | None, schema: Schema, shared: Mapping[str, Any], step: float = 1
+) -> gr.Number:
+    """An input for a number.
 
-
-def _number_input(name: str, schema: Schema, shared: dict[str, Any]) -> gr.Number:
-    """A field for a number.
-
-    Its bounds are told and not enforced here: Gradio sends every form with every call, and
-    refuses them all for one value out of bounds. The engine refuses that value alone, by name.
+    Its bounds are shown and not enforced: Gradio sends every form with every call, and would
+    refuse them all for one value out of bounds. The environment refuses that value alone, by name.
     """
-    space = THRESHOLD_SEARCH_SPACE.get(name, {})
     low, high = schema.get("minimum"), schema.get("maximum")
-    value = schema.get("default", space.get("default", low or 0))
     bounds = [f"at least {low:g}"] if low is not None else []
     bounds += [f"at most {high:g}"] if high is not None else []
-    told = [shared["info"]] if shared["info"] else []
-    return gr.Number(
-        value, step=space.get("step", 1), **{**shared, "info": "; ".join([*told, *bounds])}
-    )
+    info = "; ".join([*([shared["info"]] if shared["info"] else []), *bounds])
+    return gr.Number(value, step=step, **{**shared, "info": info})
 
 
-def _text(value: Any, _: Visitor) -> Any:
+def as_given(value: Any, _: Visitor) -> Any:
+    """The value; an empty one is not sent."""
     return OMIT if value is None or value == "" else value
 
 
-def _number(kind: str) -> Callable[[Any, Visitor], Any]:
+def as_list(value: Any, _: Visitor) -> Any:
+    """A list of what was chosen; an empty one is not sent."""
+    return list(value) if value else OMIT
+
+
+def number(kind: str) -> Read:
+    """Reads a number; whole ones as integers where the argument is one."""
+
     def read(value: Any, _: Visitor) -> Any:
         if value is None:
             return OMIT
@@ -151,18 +154,22 @@ def _number(kind: str) -> Callable[[Any, Visitor], Any]:
     return read
 
 
-def _json(name: str) -> Callable[[Any, Visitor], Any]:
+def _json(name: str) -> Read:
     def read(value: Any, _: Visitor) -> Any:
+        if not value:
+            return OMIT
         try:
-            return json.loads(value or "null")
+            return json.loads(value)
         except (ValueError, RecursionError):
             raise ToolArgumentError(f"{name} is {echo(value)}; allowed: JSON.") from None
 
     return read
 
 
-def _example(schema: Schema) -> dict[str, Any]:
-    """A smallest example of an object: its required fields and its numbers."""
+def _example(schema: Schema) -> Any:
+    """A smallest example: for an object its required fields and its numbers."""
+    if schema.get("type", "object") != "object":
+        return schema["enum"][0] if "enum" in schema else schema.get("default", "")
     return {
         name: each["enum"][0] if "enum" in each else each.get("default")
         for name, each in schema.get("properties", {}).items()

@@ -27,6 +27,11 @@ def text(value: object) -> str:
     return escape(json.dumps(value, default=str))
 
 
+def words(name: str) -> str:
+    """A name as people read it."""
+    return name.replace("_", " ")
+
+
 def day_name(date: str) -> str:
     """`2026-03-03` as `Tue 3 Mar`; other text as it is."""
     try:
@@ -53,7 +58,7 @@ def table(
 ) -> str:
     """A table of ready HTML cells; `numbers` are the columns that are set flush right."""
     head = "".join(
-        f'<th scope="col"{_right(index, numbers)}>{escape(name.replace("_", " "))}</th>'
+        f'<th scope="col"{_right(index, numbers)}>{escape(words(name))}</th>'
         for index, name in enumerate(columns)
     )
     body = "".join(
@@ -75,7 +80,7 @@ def facts(pairs: Mapping[str, Any]) -> str:
     """Names and values, one pair a line."""
     lines = "".join(
         f'<div class="{"wide" if isinstance(value, list | tuple) else ""}">'
-        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{text(value)}</dd></div>"
+        f"<dt>{escape(words(name))}</dt><dd>{text(value)}</dd></div>"
         for name, value in pairs.items()
     )
     return f'<dl class="mt-facts">{lines}</dl>'

@@ -1,10 +1,10 @@
-"""Watching a model behind an OpenAI-compatible endpoint play, with the agent that ships here.
+"""Watching a model behind an OpenAI-compatible endpoint, played by the kit's own agent.
 
 The model plays in a thread of its own and waits for the visitor: it is never more than a move
-ahead, so that nobody pays for moves that nobody watches. Its key lives in the settings of this
-play alone and ends with it; replies reach the page with the key cut out of them, and what the
-endpoint says about a failure does not reach it at all. Only so many models play at once, and one
-that nobody watches any more is stopped.
+ahead, so that nobody pays for moves that nobody watches. Its key is kept in the settings of this
+play and dropped with them; it is cut out of replies before they reach the page, and the endpoint's
+own words about a failure never reach it. The number of models playing at once is limited, and a
+model that nobody watches any more is stopped.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
+from openenv_kit.environment import ERROR, Reply, Session, get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError, KitError, ModelError
 from openenv_kit.page.visitor_client import VisitorClient, endpoint_url
 from openenv_kit.page.watching import MAX_FRAMES, Frame, Playback, open_session
-from openenv_kit.serving.framework import MetricTrackerRlEnvironment
 from openenv_kit.serving.settings import settings as server_settings
 
 AHEAD = 1
@@ -44,10 +46,10 @@ class Seats:
         self._taken = 0
 
     def take(self, most: int) -> None:
-        """Take a seat.
+        """Count one more model.
 
         Raises:
-            ConfigurationError: all are taken.
+            ConfigurationError: `most` are playing already.
         """
         with self._lock:
             if self._taken >= most:
@@ -58,7 +60,7 @@ class Seats:
             self._taken += 1
 
     def leave(self) -> None:
-        """Give a seat back."""
+        """Count one model less."""
         with self._lock:
             self._taken -= 1
 
@@ -80,10 +82,9 @@ class ModelPlayback(Playback):
     def __init__(self, settings: Any, reset: Mapping[str, Any]) -> None:
         SEATS.take(server_settings().max_watched_models)
         try:
-            _, view = open_session(reset)
-            self._environment = MetricTrackerRlEnvironment(debug=False)
-            opening = self._environment.reset(**reset).model_dump(mode="json")
-            super().__init__(str(settings.model), view, iter([Frame({}, opening)]))
+            session, reply = open_session(reset)
+            opening = _observation(session, reply)
+            super().__init__(str(settings.model), session, iter([Frame({}, opening)]))
             self._settings = settings
             self._opening = opening
             self._words = ""
@@ -97,7 +98,7 @@ class ModelPlayback(Playback):
 
     @property
     def waiting(self) -> bool:
-        """Whether there are moves to come, and the visitor is to be shown them."""
+        """Whether moves are still to come that the visitor should be shown."""
         return not self.finished and (self.hurried or self.at == len(self.frames) - 1)
 
     def advance(self) -> None:
@@ -106,7 +107,7 @@ class ModelPlayback(Playback):
             self.at += 1
 
     def run_to_end(self) -> None:
-        """Let the model play on without waiting for the visitor, who follows its last move."""
+        """Let the model play on without waiting for the visitor, who is shown its last move."""
         self.hurried = True
 
     def go(self, index: int) -> None:
@@ -122,15 +123,14 @@ class ModelPlayback(Playback):
             self._loop.call_soon_threadsafe(task.cancel)
 
     async def step(self, action: Mapping[str, Any]) -> dict[str, Any]:
-        """One step, when the visitor is near enough; what the agent calls its connection."""
+        """One step of the agent, taken once the visitor has caught up."""
         began = time.monotonic()
         while not self.hurried and len(self.frames) - 1 - self.at > AHEAD:
             if time.monotonic() - began > PATIENCE_S:
                 raise ModelError("The model was stopped: nobody looked at its moves any more.")
             await asyncio.sleep(POLL_S)
         played = _sendable(action)
-        observation = self._environment.step(played)
-        answer: dict[str, Any] = observation.model_dump(mode="json")
+        answer = _observation(self.session, self.session.step(played))
         self._append(Frame(played, answer, words=self._take_words()))
         return answer
 
@@ -142,9 +142,9 @@ class ModelPlayback(Playback):
 
     def refused(self, name: str, arguments: object, problem: str) -> None:
         """Show a call that could not be made into an action, as the model made it."""
-        call = {"analysis_method": name or "unnamed", "analysis_args": arguments}
-        said = {"status": "error", "message": problem}
-        self._append(Frame(call, said, words=self._take_words()))
+        said = {"status": ERROR, "message": problem}
+        call = (name or "unnamed", arguments)
+        self._append(Frame({}, said, words=self._take_words(), refused=call))
 
     def _append(self, frame: Frame) -> None:
         if len(self.frames) >= MAX_FRAMES:
@@ -201,10 +201,10 @@ def model_settings(url: str, key: str, model: str) -> Any:
     """The agent's settings for one visitor's endpoint.
 
     Raises:
-        InvalidValueError: a key or a model is missing, or too long, or the endpoint is none.
-        ModelError: the endpoint's address is a private one.
+        InvalidValueError: a missing or overlong key or model, or an endpoint that is not a URL.
+        ModelError: the endpoint has a private address.
     """
-    from openenv_kit.agent.settings import Settings
+    from openenv_kit.agent.settings import AgentSettings
 
     key, model = key.strip(), model.strip()
     if not key:
@@ -215,7 +215,7 @@ def model_settings(url: str, key: str, model: str) -> Any:
     if not model or len(model) > MAX_TEXT:
         raise InvalidValueError("model", model, "the model's name as the endpoint knows it")
     allow_private = server_settings().private_endpoints
-    return Settings(
+    return AgentSettings(
         api_key=key,
         key_variable="the key",
         api_base_url=str(endpoint_url(url.strip(), allow_private=allow_private)),
@@ -225,6 +225,15 @@ def model_settings(url: str, key: str, model: str) -> Any:
         model_retries=1,
         secrets=(key,),
     )
+
+
+def _observation(session: Session, reply: Reply) -> dict[str, Any]:
+    """A reply as a client would receive it."""
+    full = get_environment().observation(reply, session.task_id)
+    received: dict[str, Any] = to_jsonable_python(
+        {**full, "reward": reply.reward, "done": reply.done}
+    )
+    return received
 
 
 def _sendable(action: Mapping[str, Any]) -> dict[str, Any]:

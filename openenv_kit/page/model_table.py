@@ -1,48 +1,38 @@
-"""The agent's table, for a model that is watched: what it says and calls goes to the page."""
+"""The agent's table for a watched model: passes what the model says and calls on to the page."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from openenv_kit.agent.connection import Observation
 from openenv_kit.agent.table import Event, Table
 from openenv_kit.environment import get_environment
 
+if TYPE_CHECKING:
+    from openenv_kit.page.model import ModelPlayback
+
 LIMIT = re.compile(r"[A-Z]+_[A-Z_]+ \((\d+)\)")
 SETTING = re.compile(r" \([A-Z]+_[A-Z_]+\)")
 
 
-class Watched(Protocol):
-    """What the table tells of a model's play."""
-
-    async def step(self, action: Mapping[str, Any]) -> Observation:
-        """Take one step of the environment."""
-
-    def heard(self, words: str, calls: int) -> None:
-        """The model answered."""
-
-    def refused(self, name: str, arguments: object, problem: str) -> None:
-        """A call could not be made into an action."""
-
-
 class _NoLines:
-    """Nothing is printed."""
+    """Takes the place of the lines on standard output; prints nothing."""
 
     def step(self, label: str, reward: float, done: bool, problem: str | None) -> None:
-        """Print no step."""
+        """Do nothing."""
 
 
 class WatchedTable(Table):
     """A table whose player is watched.
 
     Args:
-        watched: the play on the page; its steps are the environment's.
+        watched: the play on the page; takes the steps.
         opening: observation of the reset.
     """
 
-    def __init__(self, watched: Watched, opening: Observation) -> None:
+    def __init__(self, watched: ModelPlayback, opening: Observation) -> None:
         super().__init__(get_environment(), watched, _NoLines(), opening)  # type: ignore[arg-type]
         self._watched = watched
 
@@ -58,5 +48,5 @@ class WatchedTable(Table):
 
 
 def without_settings(text: str) -> str:
-    """A text without the names of settings, which nobody can change on the page."""
+    """A text without names of settings, which nobody can change from the page."""
     return SETTING.sub("", LIMIT.sub(r"\1 tokens", text))

@@ -1,4 +1,4 @@
-"""The page mounted at /web: its own title and share card, and no route that it does not need.
+"""The page mounted at /web: under the environment's title, with no route that it does not need.
 
 The framework's own web interface is left out on purpose: its Playground plays one episode that
 all visitors share, through routes that no session limit counts.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from html import escape
 
 import gradio as gr
 from fastapi import FastAPI, Request
@@ -18,13 +19,10 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openenv_kit.page import PAGE
-from openenv_kit.page.builder import TITLE, build_page, use_local_fonts
+from openenv_kit.page.builder import build_page, use_local_fonts
+from openenv_kit.page.scenes import Scenes, scenes_of
 from openenv_kit.page.uploads import own_folder
 
-DESCRIPTION = (
-    "Investigate a product funnel, report its anomalies, and see how each row is graded: "
-    "an OpenEnv environment to play in the browser."
-)
 SERVED = frozenset(
     (
         *("/config", "/theme.css", "/gradio_api/info", "/gradio_api/startup-events"),
@@ -37,22 +35,22 @@ SERVED_BELOW = ("/assets/", "/static/", "/gradio_api/heartbeat/")
 
 Gradio has more: figures about all visitors, a proxy, an editor for the page, histories of runs.
 """
-HEAD = f'''
+HEAD = """
 <meta charset="utf-8" />
-<title>{TITLE}</title>
-<meta name="description" content="{DESCRIPTION}" />
+<title>{title}</title>
+<meta name="description" content="{card}" />
 <meta property="og:type" content="website" />
-<meta property="og:site_name" content="{TITLE}" />
-<meta property="og:title" content="{TITLE}" />
-<meta property="og:description" content="{DESCRIPTION}" />
+<meta property="og:site_name" content="{title}" />
+<meta property="og:title" content="{title}" />
+<meta property="og:description" content="{card}" />
 <meta name="twitter:card" content="summary" />
-'''
+"""
 CARD = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*/>\s*')
 MANIFEST = re.compile(rb'<link rel="manifest"[^>]*/>\s*')
 
 
 def add_page(app: FastAPI, debug: bool) -> None:
-    """Mount the debugger, and lead there from / and from /web.
+    """Mount the debugger, and redirect to it from / and from /web.
 
     Args:
         app: the server's app.
@@ -69,15 +67,16 @@ def add_page(app: FastAPI, debug: bool) -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     own_folder()
     use_local_fonts()
+    scenes = scenes_of()
     gr.mount_gradio_app(
         app,
-        build_page(debug),
+        build_page(scenes, debug),
         path=PAGE,
         theme=OPENENV_GRADIO_THEME,
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
-        app_kwargs={"middleware": [Middleware(PageOnly)]},
+        app_kwargs={"middleware": [Middleware(PageOnly, head=head_of(scenes))]},
     )
 
 
@@ -86,10 +85,12 @@ class PageOnly:
 
     Args:
         app: Gradio's app.
+        head: tags that take the place of Gradio's.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, head: bytes) -> None:
         self._app = app
+        self._head = head
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the page, what it asks for, and nothing else."""
@@ -98,7 +99,7 @@ class PageOnly:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path == "/":
-            await self._app(scope, receive, _OwnHead(send).send)
+            await self._app(scope, receive, _OwnHead(send, self._head).send)
         elif path in SERVED or path.startswith(SERVED_BELOW):
             await self._app(scope, receive, send)
         else:
@@ -106,18 +107,19 @@ class PageOnly:
 
 
 class _OwnHead:
-    """Puts the project's title and share card in the place of Gradio's.
+    """Replaces Gradio's title and share card.
 
     Crawlers read the first tag of a name, and Gradio's template brings its own.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, head: bytes) -> None:
         self._send = send
+        self._head = head
         self._start: Message = {}
         self._body = b""
 
     async def send(self, message: Message) -> None:
-        """Hold the page back until it is whole."""
+        """Hold the page back until it is complete."""
         if message["type"] == "http.response.start":
             self._start = message
             return
@@ -127,7 +129,7 @@ class _OwnHead:
         self._body += message.get("body", b"")
         if message.get("more_body"):
             return
-        body = own_head(self._body)
+        body = own_head(self._body, self._head)
         headers = MutableHeaders(raw=list(self._start["headers"]))
         if self._body:  # the answer to HEAD has a length and no body
             headers["content-length"] = str(len(body))
@@ -135,7 +137,12 @@ class _OwnHead:
         await self._send({"type": "http.response.body", "body": body})
 
 
-def own_head(page: bytes) -> bytes:
-    """The page with this project's title, description and share card."""
+def head_of(scenes: Scenes) -> bytes:
+    """Title, description and share card of an environment."""
+    return HEAD.format(title=escape(scenes.environment.title), card=escape(scenes.card)).encode()
+
+
+def own_head(page: bytes, head: bytes) -> bytes:
+    """The page with `head` in place of its own title, description and share card."""
     page = MANIFEST.sub(b"", CARD.sub(b"", page))
-    return page.replace(b"<head>", b"<head>" + HEAD.encode(), 1)
+    return page.replace(b"<head>", b"<head>" + head, 1)

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from openenv_kit.errors import KitError
 from openenv_kit.page.state import Visitor
 
-Act = Callable[..., None]
+if TYPE_CHECKING:
+    from openenv_kit.page.scenes import Scenes
+
+Act = Callable[..., Any]
+"""Changes a visitor; what it returns is not used."""
 
 FORGOTTEN = (
     "This page was left alone for too long, or the server was restarted, and its episode is "
@@ -32,7 +36,7 @@ class View:
     """
 
     outputs: Sequence[Any]
-    show: Callable[[Visitor], Sequence[Any]]
+    show: Callable[[Any], Sequence[Any]]
 
 
 @dataclass
@@ -40,18 +44,20 @@ class Page:
     """What the tabs share while the page is built.
 
     Attributes:
+        scenes: the environment's.
         state: holds each session's visitor.
-        bridge: tells of clicks on charts and on buttons inside tables.
+        bridge: reports clicks on charts and on buttons inside tables.
         debug: whether this server shows answers.
         views: by name; every tab adds its own.
-        wiring: called once all views are there.
+        events: added once all views exist.
     """
 
+    scenes: Scenes
     state: gr.State
     bridge: gr.HTML
     debug: bool
     views: dict[str, View] = field(default_factory=dict)
-    wiring: list[Callable[[], None]] = field(default_factory=list)
+    events: list[Callable[[], Any]] = field(default_factory=list)
 
     def on(
         self,
@@ -64,7 +70,7 @@ class Page:
         api_name: str | None = None,
         opens: bool = False,
         **options: Any,
-    ) -> Any:
+    ) -> None:
         """When the trigger fires, let `act` change the visitor and show some views again.
 
         Args:
@@ -73,7 +79,7 @@ class Page:
                 becomes the visitor's `problem`.
             inputs: components whose values `act` takes.
             show: names of the views that may have changed.
-            wait_on: where the wait shows; None for all outputs, empty for nowhere.
+            wait_on: components that show the wait; None for all outputs, empty for none.
             api_name: public name for Gradio's own clients; None keeps the event private.
             opens: whether a visitor without an episode may do this.
             options: passed on to Gradio.
@@ -81,14 +87,14 @@ class Page:
 
         def handle(visitor: Visitor, *values: Any) -> list[Any]:
             if not (opens or api_name):
-                _expect_episode(visitor)
+                expect_episode(visitor)
             return self._handled(visitor, act, values, show)
 
-        return self._listen(trigger, handle, inputs, show, wait_on, api_name, options)
+        self._listen(trigger, handle, inputs, show, wait_on, api_name, options)
 
     def on_bridge(
         self, trigger: Callable[..., Any], act: Act, show: Sequence[str], **options: Any
-    ) -> Any:
+    ) -> None:
         """As `on`, for the bridge: `act` takes the visitor and the value of what was clicked.
 
         Of clicks that come faster than they are answered the last one counts, unless
@@ -97,11 +103,11 @@ class Page:
         options.setdefault("trigger_mode", "always_last")
 
         def handle(visitor: Visitor, event: gr.EventData) -> list[Any]:
-            _expect_episode(visitor)
+            expect_episode(visitor)
             value = (event._data or {}).get("value")
             return self._handled(visitor, act, (value,), show)
 
-        return self._listen(trigger, handle, (), show, (), None, options)
+        self._listen(trigger, handle, (), show, (), None, options)
 
     def _handled(
         self, visitor: Visitor, act: Act, values: Sequence[Any], show: Sequence[str]
@@ -124,24 +130,29 @@ class Page:
         wait_on: Sequence[Any] | None,
         api_name: str | None,
         options: dict[str, Any],
-    ) -> Any:
+    ) -> None:
         options.setdefault("concurrency_limit", None)
-        outputs = [self.state, *(out for name in show for out in self.views[name].outputs)]
         if wait_on is not None:
             options["show_progress"] = "full" if wait_on else "hidden"
             if wait_on:
                 options["show_progress_on"] = list(wait_on)
-        return trigger(
-            handle,
-            inputs=[self.state, *inputs],
-            outputs=outputs,
-            api_name=api_name,
-            api_visibility="public" if api_name else "private",
-            **options,
+        self.events.append(
+            lambda: trigger(
+                handle,
+                inputs=[self.state, *inputs],
+                outputs=[self.state, *(o for name in show for o in self.views[name].outputs)],
+                api_name=api_name,
+                api_visibility="public" if api_name else "private",
+                **options,
+            )
         )
 
 
-def _expect_episode(visitor: Visitor) -> None:
-    """Stop before a forgotten visitor goes on in an episode that is not theirs."""
-    if visitor.session.view is None:
+def expect_episode(visitor: Visitor) -> None:
+    """Stop a visitor who was forgotten from going on in an episode that is not theirs.
+
+    Raises:
+        gr.Error: no episode was started.
+    """
+    if not visitor.started:
         raise gr.Error(FORGOTTEN, duration=None, title="Episode gone", print_exception=False)

@@ -1,49 +1,79 @@
-"""A tool's result as tables and facts, with what one click can do about each line."""
+"""A tool's result as tables and facts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from html import escape
 from typing import Any
 
-from openenv_kit.page.markup import MAX_TABLE_ROWS, button, day_name, facts, note, table, text
+from openenv_kit.page.markup import MAX_TABLE_ROWS, facts, note, table, text, words
+
+LONG_TEXT = 120
+"""Characters from which a text gets a paragraph of its own."""
 
 Rows = Sequence[Mapping[str, Any]]
+Cell = Callable[[str, Any], str]
+"""HTML of a value in a table, given the name of its column."""
 
 
-def result_html(result: Mapping[str, Any], leave_out: Sequence[str] = ()) -> str:
-    """Everything a result says that reads better as a table; the rest is in its JSON.
+def plain_cell(_: str, value: Any) -> str:
+    """The value as people read it."""
+    return text(value)
+
+
+def result_html(
+    result: Mapping[str, Any], leave_out: Sequence[str] = (), cell: Cell = plain_cell
+) -> str:
+    """Everything in a result that reads better as a table; the rest is in its JSON.
 
     Args:
         result: what a tool returned.
         leave_out: keys that are shown elsewhere.
+        cell: writes the cells of tables with rows.
     """
     plain = {name: value for name, value in result.items() if _is_plain(value)}
     parts = [facts(plain)] if plain else []
     for name, value in result.items():
         if name not in leave_out:
-            parts.extend(_part(name, value))
+            parts.extend(_part(name, value, partial(rows_table, cell=cell)))
     return "".join(parts) or note("The result is empty.")
 
 
-def _part(name: str, value: Any) -> list[str]:
+def told_html(told: Mapping[str, Any]) -> str:
+    """What a tool told: long texts with their line breaks, then the rest as `result_html`."""
+    long = [name for name, value in told.items() if isinstance(value, str) and _is_long(value)]
+    texts = [
+        f"<p>{escape(words(name))}</p><blockquote>{escape(told[name])}</blockquote>"
+        for name in long
+    ]
+    rest = {name: value for name, value in told.items() if name not in long}
+    return "".join(texts) + (result_html(rest) if rest or not texts else "")
+
+
+def _is_long(value: str) -> bool:
+    return len(value) > LONG_TEXT or "\n" in value
+
+
+def _part(name: str, value: Any, rows: Callable[[Rows, str], str]) -> list[str]:
     if isinstance(value, Mapping):
-        return [_nested(name, value)]
+        return [_nested(name, value, rows)]
     if _is_rows(value):
-        return [rows_table(value, name)]
+        return [rows(value, name)]
     if isinstance(value, list | tuple) and value and not _is_plain(value):
         return [table([name], [[text(each)] for each in value[:MAX_TABLE_ROWS]])]
     return []
 
 
-def _nested(name: str, value: Mapping[str, Any]) -> str:
+def _nested(name: str, value: Mapping[str, Any], rows: Callable[[Rows, str], str]) -> str:
     """A mapping inside a result: name and value, one a line, then any rows it holds."""
     lines = [[text(key), text(each)] for key, each in value.items() if not _is_rows(each)]
-    inner = "".join(rows_table(each, key) for key, each in value.items() if _is_rows(each))
+    inner = "".join(rows(each, key) for key, each in value.items() if _is_rows(each))
     return table([name, "value"], lines, numbers=(1,)) + inner
 
 
-def rows_table(rows: Rows, caption: str) -> str:
-    """Lines of one shape; a date selects its day, and lists inside a line are shown below it."""
+def rows_table(rows: Rows, caption: str, cell: Cell = plain_cell) -> str:
+    """A table of rows; lists inside a row get a table of their own below."""
     columns = list(dict.fromkeys(key for row in rows for key in row if not _is_rows(row[key])))
     numbers = [
         index
@@ -53,26 +83,20 @@ def rows_table(rows: Rows, caption: str) -> str:
     shown = rows[:MAX_TABLE_ROWS]
     html = table(
         columns,
-        [[_cell(column, row.get(column)) for column in columns] for row in shown],
-        f"{caption.replace('_', ' ')} ({len(rows)})",
+        [[cell(column, row.get(column)) for column in columns] for row in shown],
+        f"{words(caption)} ({len(rows)})",
         numbers,
     )
     if len(rows) > len(shown):
         html += note(f"{len(rows) - len(shown)} more in the JSON.")
     for row in shown:
-        head = next((str(row[key]) for key in ("metric_name", "entity_name") if key in row), "")
+        head = next((str(row[key]) for key in row if key.endswith("name")), "")
         html += "".join(
-            rows_table(value, f"{head} {key}".strip())
+            rows_table(value, f"{head} {key}".strip(), cell)
             for key, value in row.items()
             if _is_rows(value)
         )
     return html
-
-
-def _cell(column: str, value: Any) -> str:
-    if column == "date" and isinstance(value, str):
-        return button("pick_day", value, day_name(value), style="link", hint=f"Select {value}")
-    return text(value)
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,127 +1,118 @@
-"""What the Watch tab shows of a play: the move, its answer, the charts, all moves so far."""
+"""What an environment brings to the page; what it does not bring is filled in here.
+
+An environment with scenes of its own has a property `page` that returns an instance of a subclass
+of `Scenes`. It is a property, so that a server without the page loads none of it:
+
+```python
+@property
+def page(self) -> Scenes:
+    from my_game.page import MyScenes
+
+    return MyScenes(self)
+```
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from html import escape
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
 
-import gradio as gr
+from pydantic_core import to_jsonable_python
 
-from openenv_kit.page import charts
-from openenv_kit.page.drafts import drafts
-from openenv_kit.page.markup import bar, button, hint, note, text
-from openenv_kit.page.results import result_html, rows_table
+from openenv_kit.environment import Environment, get_environment
+from openenv_kit.errors import echo
+from openenv_kit.page import generic, watch
+from openenv_kit.page.markup import bar, facts, words
+from openenv_kit.page.page import Page
+from openenv_kit.page.results import told_html
 from openenv_kit.page.state import Visitor
-from openenv_kit.page.watching import Frame, Playback
+from openenv_kit.page.watching import Playback, call_text
+
+Build = Callable[[Page], None]
+"""Lays out a tab, adds its views to the page and its events to the wiring."""
 
 
-def show(visitor: Visitor) -> Sequence[Any]:
-    """Values of the tab's components, in the order of `watch.build`."""
-    playback = visitor.playback
-    hidden = gr.update(visible=False)
-    if playback is None:
-        empty = note(visitor.problem, "bad") or hint("Nobody is playing yet.")
-        return [empty, "", hidden, "Play", gr.update(active=False), hidden, hidden]
-    # Asked before the frames are counted: a player in another thread adds frames, then finishes.
-    more_to_come = visitor.playing or playback.waiting
-    if playback.hurried:
-        playback.catch_up()
-    last = len(playback.frames) - 1
-    episode, findings = playback.view.episode, _findings(playback)
-    day = _day(playback) or episode.dates[0]
-    return [
-        (note(visitor.problem, "bad") if visitor.problem else "") + scene_html(playback),
-        frames_html(playback),
-        gr.update(maximum=max(last, 1), value=playback.at, visible=last > 0),
-        "Pause" if visitor.playing else "Play",
-        gr.update(active=more_to_come),
-        gr.update(value=charts.daily_counts(episode, day, findings), visible=True),
-        gr.update(value=charts.conversion_rates(episode, day, findings), visible=True),
-    ]
+class Scenes:
+    """The generic view of any environment, and what a view of one's own may replace.
+
+    Args:
+        environment: what is played.
+
+    Attributes:
+        visitor: class of the page's visitors.
+        lead: sentence under the title.
+        card: description in the preview of a shared link.
+        folder: with a `style.css` and a `bridge.js` that are added to the page's; None for none.
+    """
+
+    visitor: type[Visitor] = Visitor
+    folder: Path | None = None
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.lead = self.card = environment.description
+
+    def tabs(self, *, debug: bool) -> Mapping[str, Build]:
+        """Tabs by name, from left to right.
+
+        Args:
+            debug: whether this server shows answers.
+        """
+        return {"Episode": generic.build_episode, "Play": generic.build_play, "Watch": watch.build}
+
+    def endpoints(self) -> Mapping[str, Callable[..., Any]]:
+        """Further endpoints for Gradio's clients; each takes the visitor and a JSON value."""
+        return {}
+
+    def status(self, visitor: Any) -> Sequence[str]:
+        """What the status line says between the task's name and the last message."""
+        at, ended = visitor.progress, " · over" if visitor.session.done else ""
+        return [f"{at['step_count']} of {at['max_steps']} steps{ended}"]
+
+    def describe(self, action: Mapping[str, Any]) -> str:
+        """An action in one line; a recording may hold anything, so nothing is taken for granted."""
+        try:
+            return call_text(*self.environment.tools.called(action))
+        except (TypeError, ValueError, AttributeError, LookupError):
+            return echo(action)
+
+    def answer(self, observation: Mapping[str, Any]) -> dict[str, Any]:
+        """What a model would be told of an observation, JSON-ready."""
+        told: dict[str, Any] = to_jsonable_python(self.environment.tools.answer(observation))
+        return told
+
+    def answer_html(self, observation: Mapping[str, Any]) -> str:
+        """A reply, without its status and message."""
+        told = {k: v for k, v in self.answer(observation).items() if k not in ("status", "message")}
+        return told_html(told) if told else ""
+
+    def outcome_html(self, observation: Mapping[str, Any]) -> str:
+        """What a final observation's score is made of."""
+        parts = self.environment.score_parts(to_jsonable_python(observation)) or {}
+        bars = [bar(words(n), v, f"{v:.2f}") for n, v in parts.items() if isinstance(v, float)]
+        counts = {name: value for name, value in parts.items() if not isinstance(value, float)}
+        return "".join(bars) + (facts(counts) if counts else "")
+
+    def board(self) -> Sequence[Any]:
+        """Further components of the Watch tab, such as charts; laid out below the move."""
+        return []
+
+    def show_board(self, playback: Playback | None) -> Sequence[Any]:
+        """Values of the board's components, for a play or for none."""
+        return []
+
+    def asset(self, name: str) -> str:
+        """Text of `style.css` or `bridge.js`: the page's, then the environment's."""
+        folders = [Path(__file__).parent, *([self.folder] if self.folder else [])]
+        return "\n".join((each / name).read_text(encoding="utf-8") for each in folders)
 
 
-def _findings(playback: Playback) -> list[dict[str, Any]]:
-    """What the player's tools have flagged, and what it reported, up to the frame looked at."""
-    rows: list[dict[str, Any]] = []
-    for frame in playback.frames[: playback.at + 1]:
-        answered = frame.observation.get("analysis_result")
-        if answered:
-            rows.extend(drafts(playback.view, answered["result"]))
-        rows.extend(frame.observation.get("submitted_rows") or ())
-    return rows
+def scenes_of(environment: Environment | None = None) -> Scenes:
+    """An environment's scenes, or the generic ones.
 
-
-def _day(playback: Playback) -> str | None:
-    """The day that the player last looked at."""
-    for frame in reversed(playback.frames[: playback.at + 1]):
-        arguments = frame.action.get("analysis_args")
-        date = arguments.get("date") if isinstance(arguments, Mapping) else None
-        if isinstance(date, str) and date in playback.view.episode.day_of:
-            return date
-    return None
-
-
-def scene_html(playback: Playback) -> str:
-    """The move that is looked at: what was done, what came back."""
-    frame, last = playback.frame, len(playback.frames) - 1
-    more = "" if playback.finished else "+"
-    words = f"<blockquote>{escape(frame.words)}</blockquote>" if frame.words else ""
-    top = (
-        f'<p class="mt-eyebrow">{escape(playback.player)} · step {playback.at} of {last}{more}</p>'
-        f"<h3><code>{escape(describe(frame))}</code></h3>"
-        f"{words}<p>{text(str(frame.observation.get('message', '')))}</p>"
-    )
-    if playback.waiting:
-        top += note("The model is thinking …")
-    elif playback.remark and playback.at == last:
-        top += note(playback.remark, "bad")
-    if frame.same is not None:
-        top += (
-            note("The answer is the recorded one.", "good")
-            if frame.same
-            else note("The answer differs from the recorded one.", "bad")
-        )
-    return f'<section class="mt-card">{top}{_answer(frame)}</section>'
-
-
-def describe(frame: Frame) -> str:
-    """An action in one line."""
-    action = frame.action
-    if not action:
-        return "an answer without a tool call" if frame.words else "reset"
-    if action.get("analysis_method"):
-        arguments = action.get("analysis_args") or {}
-        if not isinstance(arguments, Mapping):
-            return f"{action['analysis_method']}({arguments})"
-        inner = ", ".join(f"{name}={json.dumps(value)}" for name, value in arguments.items())
-        return f"{action['analysis_method']}({inner})"
-    if action.get("payload_generators"):
-        return f"submit what {len(action['payload_generators'])} generator(s) find"
-    return f"submit {len(action.get('classifications') or [])} row(s)"
-
-
-def _answer(frame: Frame) -> str:
-    seen = frame.observation
-    parts = []
-    if seen.get("analysis_result"):
-        answer = result_html(seen["analysis_result"]["result"])
-        parts.append(f"<details open><summary>Answer</summary>{answer}</details>")
-    if seen.get("done"):
-        score = float(seen.get("reward") or 0.0)
-        parts.append(bar("score", score, f"{score:.4f}"))
-    if seen.get("submitted_rows"):
-        parts.append(rows_table(seen["submitted_rows"], "submitted rows"))
-    return "".join(parts)
-
-
-def frames_html(playback: Playback) -> str:
-    """Every move so far; each is a button that goes back to it."""
-    lines = "".join(
-        f'<li class="{"now" if at == playback.at else ""}">'
-        + button("pick_frame", at, f"{at}. {describe(frame)}"[:120], style="link")
-        + f"<small>{escape(str(frame.observation.get('status', '')))}</small></li>"
-        for at, frame in enumerate(playback.frames)
-    )
-    return f'<ol class="mt-frames">{lines}</ol>'
+    Args:
+        environment: None for the one that is served.
+    """
+    chosen = environment or get_environment()
+    return cast(Scenes | None, getattr(chosen, "page", None)) or Scenes(chosen)

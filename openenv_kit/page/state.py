@@ -1,41 +1,31 @@
-"""One visitor of the page: an episode of their own, what they did in it, what they found."""
+"""One visitor of the page: an episode of their own, what they did in it, whom they watch."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from metric_tracker_rl.engine.report import preview, read_report
-from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
-from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID
-from metric_tracker_rl.rows import SubmissionPreview
-from openenv_kit.environment import ERROR, Reply
-from openenv_kit.page.drafts import drafts
-from openenv_kit.page.watching import Playback
+from openenv_kit.environment import ERROR, Reply, get_environment
+from openenv_kit.page.watching import Playback, call_text, limited
 from openenv_kit.play.driver import observed
 from openenv_kit.play.recording import RecordedRun, canonical
-from openenv_kit.serving.framework import limit_rules
-
-Row = dict[str, Any]
-Key = tuple[str, str, str]
 
 OVER = "This episode is over. Start another one on the Episode tab."
 
 MAX_LOG = 500
-"""Calls kept in the running log, as many as an episode may have steps."""
+"""Calls kept in the log."""
 
 
 @dataclass(frozen=True)
 class LoggedCall:
-    """One step as the running log shows it.
+    """One step as the log shows it.
 
     Attributes:
-        call: method and arguments, or what was submitted.
+        number: of the step, from 1.
+        call: the tool and its arguments, or what was submitted.
         status: status of the reply.
         message: the reply's sentence.
         elapsed_s: time the step took on the server.
@@ -51,10 +41,21 @@ class LoggedCall:
 
 
 class Visitor:
-    """Everything the page knows about one visitor; nothing of it is shared.
+    """Everything the page knows about one visitor; visitors share nothing.
 
     Args:
         debug: whether this server shows answers.
+
+    Attributes:
+        started: whether an episode was started.
+        reset: arguments of the running episode's reset.
+        opening: reply to that reset.
+        reply: the last reply.
+        note, problem: what the status line says; a problem goes first.
+        log: steps of the running episode, oldest first.
+        playback: whom they watch, if anybody.
+        playing: whether the watched player moves on its own.
+        runs: of the recording they opened last.
     """
 
     def __init__(self, *, debug: bool = False) -> None:
@@ -66,100 +67,86 @@ class Visitor:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Visitor:
         """A new visitor: Gradio copies the initial value of a state for each session."""
-        return Visitor(debug=self.debug)
+        return type(self)(debug=self.debug)
 
     def clear(self) -> None:
         """Forget everything; also how a visitor who left is freed."""
         self.watch(None)
-        self.session = EpisodeSession(debug=self.debug)
+        self.session = get_environment().session(debug=self.debug)
+        self.started = False
         self.note = ""
         self.problem = ""
         self.reset: dict[str, Any] = {}
+        self.opening: Reply | None = None
         self.reply: Reply | None = None
         self.forget_key()
         self.runs: list[RecordedRun] = []
-        self._forget_play()
+        self.forget_play()
 
-    def _forget_play(self) -> None:
-        self.day = ""
-        self.stage = ""
+    def forget_play(self) -> None:
+        """Forget what belongs to one episode."""
         self.log: list[LoggedCall] = []
-        self.findings: dict[Key, Row] = {}
-        self.rows: list[Row] = []
-        self.result: dict[str, Any] | None = None
-        self.offers: list[Row] = []
-        self.final: Reply | None = None
 
     @property
-    def view(self) -> EpisodeView:
-        """The running episode; a visitor without one is given the default task."""
-        if self.session.view is None:
-            self.start(task_id=DEFAULT_TASK_ID)
-        assert self.session.view is not None
-        return self.session.view
+    def progress(self) -> dict[str, Any]:
+        """Public progress of the session: `step_count`, `max_steps`, `task_id`, `status`."""
+        return self.session.state().model_dump()
+
+    def ensure_episode(self) -> None:
+        """Start the environment's first task unless an episode was started."""
+        if not self.started:
+            environment = get_environment()
+            self.start(**environment.tasks[environment.default_tasks[0]])
 
     def start(self, **reset: Any) -> Reply:
-        """Reset; a bad one leaves the running episode as it is and sets `problem`.
+        """Start an episode; a reset that fails leaves the running one and sets `problem`.
 
         Raises:
-            InvalidValueError: more steps or submissions than this server allows.
+            InvalidValueError: more than this server allows, of steps for example.
         """
-        limit_rules(reset)
-        reply = self.reply = self.session.reset(**reset)
+        reset = limited(reset)
+        reply = self.session.reset(**reset)
         if reply.status == ERROR:
-            self.problem = reply.message
+            self.reply, self.problem = reply, reply.message
             return reply
+        self.forget_play()
+        self.opening = self.reply = reply
+        self.reset, self.started = reset, True
         self.problem, self.note = "", reply.message
-        self.reset = dict(reset)
-        self._forget_play()
-        episode = self.view.episode
-        self.day = episode.dates[0]
-        self.stage = episode.config.funnel_spec.counts[0]
         return reply
 
-    def select_day(self, date: object) -> None:
-        """Make a date the selected one; anything that is not a date of the episode is ignored."""
-        if date in self.view.episode.day_of:
-            self.day = str(date)
+    def action(self, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The action of a tool call.
 
-    def analyse(self, method: str, arguments: Mapping[str, Any]) -> Reply:
-        """Run one analysis method as a step of the episode."""
-        self.view  # noqa: B018 - makes sure that there is an episode
-        shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-        reply = self._step(
-            f"{method}({shown})", {"analysis_method": method, "analysis_args": dict(arguments)}
-        )
-        self.result = reply.content.get("analysis_result")
-        self.offers = []
-        if self.result:
-            self.offers = drafts(self.view, self.result["result"])
-            self.findings.update({key_of(row): row for row in self.offers})
-            self.select_day(arguments.get("date"))
-        return reply
+        Raises:
+            ToolArgumentError: see `Catalogue.action`.
+        """
+        return get_environment().tools.action(tool, arguments)
 
-    def submit(self) -> Reply:
-        """Submit the report as it stands."""
-        self.view  # noqa: B018
-        text = f"submit {len(self.rows)} row(s)"
-        return self._step(text, {"classifications": self.rows})
+    def call(self, tool: str, arguments: Mapping[str, Any]) -> Reply:
+        """Call a tool, as one step of the episode.
 
-    def _step(self, text: str, action: Mapping[str, Any]) -> Reply:
+        Raises:
+            ToolArgumentError: a call that cannot be made into an action; it costs no step.
+        """
+        self.ensure_episode()
+        return self.step(call_text(tool, arguments), self.action(tool, arguments))
+
+    def step(self, text: str, action: Mapping[str, Any]) -> Reply:
+        """Take one step and log it as `text`; after the end it only sets `problem`."""
         over = self.session.done
         begun = time.perf_counter()
         reply = self.reply = self.session.step(action)
+        elapsed = time.perf_counter() - begun
         if over:
             self.problem = OVER
             return reply
-        elapsed = time.perf_counter() - begun
         size = len(canonical(observed(reply)))
-        entry = LoggedCall(self.session.steps, text, reply.status, reply.message, elapsed, size)
+        number = self.progress["step_count"]
+        entry = LoggedCall(number, text, reply.status, reply.message, elapsed, size)
         self.log = [*self.log, entry][-MAX_LOG:]
         self.note = reply.message
-        graded = "reward_breakdown" in reply.content
-        if graded or reply.done:
-            self.final = reply
-        ended = reply.done and not graded
-        self.problem = reply.message if reply.status == ERROR or ended else ""
+        self.problem = reply.message if reply.status == ERROR else ""
         return reply
 
     def key_for(self, endpoint: str, entered: str) -> str:
@@ -177,34 +164,8 @@ class Visitor:
         self._key = self._key_endpoint = ""
 
     def watch(self, playback: Playback | None) -> None:
-        """Watch another play; whoever played before stops."""
+        """Watch another play; the one watched before is stopped."""
         if self.playback is not None:
             self.playback.close()
         self.playback = playback
         self.playing = False
-
-    def add_rows(self, rows: Sequence[Row]) -> int:
-        """Add rows whose place in the report is still free; returns how many were added."""
-        taken = {key_of(row) for row in self.rows}
-        fresh = {key_of(row): dict(row) for row in rows if key_of(row) not in taken}
-        self.rows = [*self.rows, *fresh.values()]
-        return len(fresh)
-
-    def preview(self) -> SubmissionPreview:
-        """What a reader makes of the report as it stands; costs no step."""
-        return preview(read_report(self.rows, self.view.episode))
-
-
-def key_of(row: Mapping[str, Any]) -> Key:
-    """What report rows are matched on."""
-    return (str(row.get("date")), str(row.get("entity_type")), str(row.get("entity_name")))
-
-
-def rows_from_table(table: Sequence[Sequence[Any]]) -> list[Row]:
-    """Report rows from the cells of an edited table; wholly empty lines are no rows."""
-    rows = []
-    for cells in table:
-        values = ["" if cell is None else str(cell).strip() for cell in cells]
-        if any(values):
-            rows.append(dict(zip(ROW_FIELDS, values, strict=False)))
-    return rows

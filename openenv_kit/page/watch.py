@@ -8,11 +8,10 @@ from typing import Any
 
 import gradio as gr
 
-from metric_tracker_rl.engine.tasks import TASKS
-from metric_tracker_rl.policies import POLICIES, get_policy
-from openenv_kit.errors import ConfigurationError
-from openenv_kit.page import scenes
-from openenv_kit.page.layout import chart, html
+from openenv_kit.environment import get_environment
+from openenv_kit.errors import ConfigurationError, require_name
+from openenv_kit.page import moves
+from openenv_kit.page.layout import html
 from openenv_kit.page.markup import heading, hint
 from openenv_kit.page.model import ModelPlayback, model_settings
 from openenv_kit.page.page import Page, View
@@ -26,19 +25,21 @@ TICK_S = 0.7
 
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
+    environment = page.scenes.environment
+    policies = environment.policies
+    episodes = [("The episode I am in", SAME_EPISODE), *((t, t) for t in environment.tasks)]
     html(heading("Watch somebody play", "They play an episode of their own; yours stays as it is."))
     with gr.Row(equal_height=False):
         with gr.Column(min_width=280, scale=1), gr.Tabs(elem_classes="mt-sources"):
             with gr.Tab("Policy"):
                 policy = gr.Radio(
-                    [(f"{each.name}: {each.description}", name) for name, each in POLICIES.items()],
+                    [(f"{p.name}: {p.description}", name) for name, p in policies.items()],
                     value="reference",
                     label="Scripted policy",
                     elem_classes="mt-tasks",
                 )
-                episodes = [("The episode I am in", SAME_EPISODE), *((t, t) for t in TASKS)]
                 episode = gr.Dropdown(episodes, value=SAME_EPISODE, label="Episode")
-                seat = gr.Button("Watch", variant="primary", elem_id="mt-seat")
+                watch_policy = gr.Button("Watch", variant="primary", elem_id="mt-watch-policy")
             with gr.Tab("Model"):
                 url = gr.Textbox(
                     "https://router.huggingface.co/v1", label="OpenAI-compatible endpoint"
@@ -52,7 +53,7 @@ def build(page: Page) -> None:
                 )
                 arena = gr.Dropdown(episodes, value=SAME_EPISODE, label="Episode")
                 with gr.Row(elem_classes="mt-actions"):
-                    ask = gr.Button("Watch", variant="primary", elem_id="mt-ask")
+                    watch_model = gr.Button("Watch", variant="primary", elem_id="mt-watch-model")
                     forget = gr.Button("Forget the key", elem_id="mt-forget")
             with gr.Tab("Recording"):
                 html(
@@ -73,45 +74,40 @@ def build(page: Page) -> None:
                 end = gr.Button("To the end", size="sm", min_width=100, elem_id="mt-end")
             scrub = gr.Slider(0, 1, 0, step=1, label="Step", visible=False, elem_id="mt-scrub")
             scene = html(elem_id="mt-scene")
-            counts = chart("watched-counts", visible=False)
-            rates = chart("watched-rates", visible=False)
+            board = page.scenes.board()
             frames = html(elem_id="mt-frames")
     timer = gr.Timer(TICK_S, active=False)
 
-    page.views["watch"] = View([scene, frames, scrub, play, timer, counts, rates], scenes.show)
-    # The field is emptied once the key is taken, so that it is in no page and in no copy of one.
+    page.views["watch"] = View(
+        [scene, frames, scrub, play, timer, *board], lambda v: moves.show(page.scenes, v)
+    )
+    # The field is emptied once the key is taken, so that no page and no copy of one holds it.
     page.views["key"] = View([key], lambda _: [""])
     page.views["runs"] = View([which], _run_choice)
-
-    def wire() -> None:
-        watch = ["watch"]
-        page.on(seat.click, _seat, [policy, episode], watch, wait_on=[scene])
-        asked = [url, key, model, arena]
-        page.on(ask.click, _seat_model, asked, ["watch", "key"], wait_on=[scene])
-        page.on(forget.click, _forget_key, (), ["status", "watch", "key"], wait_on=())
-        page.on(step.click, _step, (), watch, wait_on=())
-        page.on(back.click, _back, (), watch, wait_on=())
-        page.on(play.click, _toggle, (), watch, wait_on=())
-        page.on(end.click, _to_end, (), watch, wait_on=[scene])
-        page.on(timer.tick, _tick, (), watch, wait_on=(), trigger_mode="once")
-        page.on(scrub.input, _scrub, [scrub], watch, wait_on=(), trigger_mode="always_last")
-        page.on(upload.upload, _load, [upload], ["runs", "watch"], wait_on=[scene])
-        page.on(
-            which.input, _choose_run, [which], watch, wait_on=[scene], trigger_mode="always_last"
-        )
-        page.on_bridge(page.bridge.pick_frame, _jump, watch)
-
-    page.wiring.append(wire)
+    watch = ["watch"]
+    page.on(watch_policy.click, _watch_policy, [policy, episode], watch, wait_on=[scene])
+    asked = [url, key, model, arena]
+    page.on(watch_model.click, _watch_model, asked, ["watch", "key"], wait_on=[scene])
+    page.on(forget.click, _forget_key, (), ["status", "watch", "key"], wait_on=())
+    page.on(step.click, _step, (), watch, wait_on=())
+    page.on(back.click, _back, (), watch, wait_on=())
+    page.on(play.click, _toggle, (), watch, wait_on=())
+    page.on(end.click, _to_end, (), watch, wait_on=[scene])
+    page.on(timer.tick, _tick, (), watch, wait_on=(), trigger_mode="once")
+    page.on(scrub.input, _scrub, [scrub], watch, wait_on=(), trigger_mode="always_last")
+    page.on(upload.upload, _load, [upload], ["runs", "watch"], wait_on=[scene])
+    page.on(which.input, _choose_run, [which], watch, wait_on=[scene], trigger_mode="always_last")
+    page.on_bridge(page.bridge.pick_frame, _jump, watch)
 
 
-def _seat(visitor: Visitor, policy: str, episode: str) -> None:
-    visitor.view  # noqa: B018 - makes sure that there is an episode
-    visitor.watch(scripted(get_policy(policy), _reset_of(visitor, episode)))
+def _watch_policy(visitor: Visitor, policy: str, episode: str) -> None:
+    policies = get_environment().policies
+    chosen = policies[require_name("policy", policy, policies)]
+    visitor.watch(scripted(chosen, _reset_of(visitor, episode)))
 
 
-def _seat_model(visitor: Visitor, url: str, key: str, model: str, episode: str) -> None:
+def _watch_model(visitor: Visitor, url: str, key: str, model: str, episode: str) -> None:
     """Watch a model; the key is kept for this visit, and for nothing else."""
-    visitor.view  # noqa: B018
     url = (url or "").strip()
     settings = model_settings(url, visitor.key_for(url, (key or "").strip()), model or "")
     visitor.watch(ModelPlayback(settings, _reset_of(visitor, episode)))
@@ -125,7 +121,10 @@ def _forget_key(visitor: Visitor) -> None:
 
 
 def _reset_of(visitor: Visitor, episode: str) -> dict[str, Any]:
-    return dict(visitor.reset) if episode == SAME_EPISODE else {"task_id": episode}
+    visitor.ensure_episode()
+    if episode == SAME_EPISODE:
+        return dict(visitor.reset)
+    return dict(get_environment().tasks.get(episode, {"task_id": episode}))
 
 
 def _step(visitor: Visitor) -> None:

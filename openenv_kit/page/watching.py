@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.policies import Policy
-from openenv_kit.environment import ERROR
+from openenv_kit.environment import ERROR, Reply, Session, get_environment
 from openenv_kit.errors import ConfigurationError, KitError
 from openenv_kit.play.driver import moves, observed
+from openenv_kit.play.policies import Policy
 from openenv_kit.play.recording import RecordedRun, RecordingError, read_runs, replay
 from openenv_kit.serving.framework import limit_rules
 from openenv_kit.serving.settings import MAX_RECORDING_BYTES
@@ -26,16 +25,18 @@ class Frame:
     """One moment of a play.
 
     Attributes:
-        action: what the player did; empty for the reset.
-        observation: what was answered.
-        same: for a recorded run, whether the answer is the one that was recorded.
-        words: what the model said with it, or instead of doing anything.
+        action: what the player did; empty for the reset, and for a call that was refused.
+        observation: the reply to it.
+        same: for a recorded run, whether the reply is the recorded one.
+        words: what the model said with it, or instead of making a call.
+        refused: name and arguments of a call that could not be made into an action.
     """
 
     action: Mapping[str, Any]
     observation: Mapping[str, Any]
     same: bool | None = None
     words: str = ""
+    refused: tuple[str, Any] | None = None
 
 
 class Playback:
@@ -43,13 +44,13 @@ class Playback:
 
     Args:
         player: who plays, for people.
-        view: the episode that is played.
+        session: plays the same episode; read by scenes that draw its data.
         source: gives the frames, the reset's first; asked for one at a time.
     """
 
-    def __init__(self, player: str, view: EpisodeView, source: Iterator[Frame]) -> None:
+    def __init__(self, player: str, session: Session, source: Iterator[Frame]) -> None:
         self.player = player
-        self.view = view
+        self.session = session
         self.frames: list[Frame] = []
         self.at = 0
         self.finished = False
@@ -107,32 +108,28 @@ def scripted(policy: Policy, reset: Mapping[str, Any]) -> Playback:
     Raises:
         ConfigurationError: the reset makes no episode.
     """
-    reset = dict(reset)
-    limit_rules(reset)
-    session, view = open_session(reset)
+    session, opening = open_session(reset)
 
     def frames() -> Iterator[Frame]:
-        reply = session.reset(**reset)
-        yield Frame({}, observed(reply))
-        for action, answer in moves(session, policy, reply):
-            yield Frame(action, observed(answer))
+        yield Frame({}, observed(opening))
+        for action, reply in moves(session, policy, opening):
+            yield Frame(action, observed(reply))
 
-    return Playback(policy.name, view, frames())
+    return Playback(policy.name, session, frames())
 
 
 def recorded(run: RecordedRun) -> Playback:
-    """A recorded run, played again and held against the recording.
+    """A recorded run, played again and compared with the recording.
 
     Raises:
-        RecordingError: the run's reset makes no episode, or a step is no action.
+        RecordingError: the run's reset makes no episode, or a step is not an action.
     """
     try:
-        limit_rules(dict(run.reset))
-        _, view = open_session({k: v for k, v in run.reset.items() if k != "episode_id"})
-        playback = Playback(str(run.player), view, (Frame(*each) for each in replay(run)))
+        session, _ = open_session({k: v for k, v in run.reset.items() if k != "episode_id"})
+        playback = Playback(str(run.player), session, (Frame(*each) for each in replay(run)))
         playback.run_to_end()
     except (TypeError, AttributeError, ValueError) as problem:
-        reason = str(problem) if isinstance(problem, KitError) else "no readable action"
+        reason = str(problem) if isinstance(problem, KitError) else "an action is unreadable"
         raise RecordingError(f"The run cannot be played again: {reason}") from None
     playback.go(0)
     return playback
@@ -158,10 +155,36 @@ def runs_of(path: Path) -> list[RecordedRun]:
     return runs
 
 
-def open_session(reset: Mapping[str, Any]) -> tuple[EpisodeSession, EpisodeView]:
-    """A session of its own; never in debug, because a player must not be told the answers."""
-    session = EpisodeSession()
-    reply = session.reset(**reset)
-    if reply.status == ERROR or session.view is None:
+def limited(reset: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a reset, within this server's limits.
+
+    Raises:
+        InvalidValueError: more than this server allows, of steps for example.
+    """
+    arguments = dict(reset)
+    limit_rules(arguments)
+    return arguments
+
+
+def open_session(reset: Mapping[str, Any]) -> tuple[Session, Reply]:
+    """A session of its own and its opening; never in debug, so that no player sees the answers.
+
+    Raises:
+        ConfigurationError: the reset makes no episode.
+    """
+    session = get_environment().session()
+    reply = session.reset(**limited(reset))
+    if reply.status == ERROR:
         raise ConfigurationError(reply.message)
-    return session, session.view
+    return session, reply
+
+
+def call_text(name: str, arguments: object) -> str:
+    """A tool call in one line; arguments that are not an object are shown as they came."""
+    if not isinstance(arguments, Mapping):
+        return f"{name}({arguments})"
+    return f"{name}({', '.join(f'{key}={_json(value)}' for key, value in arguments.items())})"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, default=str)

@@ -14,18 +14,14 @@ from openenv_kit.serving.episode_store import StoreError
 from openenv_kit.serving.handles import PLAYER, EpisodeGoneError, Handle
 from openenv_kit.serving.held import Held, Started
 from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.play import Play
 from openenv_kit.serving.sessions import SessionSlots
+from openenv_kit.serving.sockets import AttachError
 
 HANDOVER_S = 6.0
 """Longest wait for another connection to let go of an episode."""
 
 RESUME = "resume"
-StepNow = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-class AttachError(Exception):
-    """What a connection asked to attach to is not there, or not for it."""
+StepNow = Callable[..., dict[str, Any]]
 
 
 class Backend(Protocol):
@@ -72,15 +68,14 @@ class TrainerBackend:
     def __init__(self, slots: SessionSlots, episodes: Episodes) -> None:
         self._slots = slots
         self._episodes = episodes
-        self._play = Play()
+        self._play = episodes.play("ws")
         self._stored: Handle | None = None
         self._held: Held | None = None
         self._task = asyncio.current_task()
-        self.step_now: StepNow | None = self._step_in_memory
+        self.step_now: StepNow | None = self._play.step
 
     @property
     def episode_id(self) -> str | None:
-        """See `Backend`."""
         return self._stored.episode_id if self._stored else self._play.episode_id
 
     async def reset(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -96,27 +91,23 @@ class TrainerBackend:
         reply = self._play.reset(data)
         if reply.status == ERROR:
             return self._play.data(reply)
-        self._stored, self._held, self.step_now = None, None, self._step_in_memory
+        self._stored, self._held, self.step_now = None, None, self._play.step
         return self._play.data(reply, self._play.names)
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`."""
         if self._stored is None:
-            return self._step_in_memory(data)
+            return self._play.step(data)
         return await self._episodes.step(self._stored, data)
 
     async def state(self) -> dict[str, Any]:
-        """See `Backend`."""
         if self._stored is None:
-            return self._play.environment.state.model_dump()
+            return self._play.state().model_dump()
         return (await self._episodes.state(self._stored)).model_dump()
 
     async def rpc(self, message: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`."""
-        return await mcp_tools.answer(message, self.step)
+        return await mcp_tools.answer(self._episodes.environment, message, self.step)
 
     async def leave(self, *, keep: bool) -> None:
-        """See `Backend`."""
         if self._stored is None:
             if keep:
                 await self._episodes.save(self._play)
@@ -124,13 +115,10 @@ class TrainerBackend:
             with suppress(EpisodeGoneError):  # somebody else has it, or ended it
                 await self._episodes.close_episode(self._stored)
 
-    def _step_in_memory(self, data: dict[str, Any]) -> dict[str, Any]:
-        return self._play.data(self._play.step(data))
-
     def _go_on(self, started: Started) -> None:
         """Go on with a stored episode."""
         self._stored, self._held, self.step_now = started.handle, started.held, None
-        self._play = Play()
+        self._play = self._episodes.play("ws")
 
     async def _resume(self, data: dict[str, Any]) -> dict[str, Any]:
         episode_id = data.get("episode_id")
@@ -161,7 +149,7 @@ class TrainerBackend:
             await asyncio.wait(leaving, timeout=HANDOVER_S)
 
     def _refused(self, problem: str) -> dict[str, Any]:
-        return frames.observation_data(Reply(ERROR, problem), self._play.environment.task_id)
+        return self._play.data(Reply(ERROR, problem))
 
 
 class PlayerBackend:
@@ -180,24 +168,20 @@ class PlayerBackend:
         self._handle = handle
 
     async def reset(self, data: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`; refused."""
         problem = (
             "A player cannot reset: the episode is its trainer's. Step until it is over; for "
             "another episode ask the trainer for another player id."
         )
-        return frames.observation_data(Reply(ERROR, problem), "")
+        return frames.reply_data(self._episodes.environment, Reply(ERROR, problem), "")
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`."""
         return await self._episodes.step(self._handle, data)
 
     async def state(self) -> dict[str, Any]:
-        """See `Backend`."""
         return (await self._episodes.state(self._handle)).model_dump()
 
     async def rpc(self, message: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`."""
-        return await mcp_tools.answer(message, self.step)
+        return await mcp_tools.answer(self._episodes.environment, message, self.step)
 
     async def leave(self, *, keep: bool) -> None:
         """See `Backend`; the store has everything already, and others may play on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
 from fastapi import Body, FastAPI, Query, Request
@@ -13,10 +14,10 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from metric_tracker_rl.engine.session import MAX_EPISODE_ID
 from openenv_kit.serving import frames, metrics
 from openenv_kit.serving.episode_store import StoreError, StoreFullError
 from openenv_kit.serving.handles import (
+    MAX_EPISODE_ID,
     PLAYER,
     EpisodeGoneError,
     EpisodeTooLongError,
@@ -26,8 +27,6 @@ from openenv_kit.serving.handles import (
     well_formed,
 )
 from openenv_kit.serving.http_episodes import MAX_REQUEST_ID, Episodes
-from openenv_kit.serving.outcome import EpisodeRecord
-from openenv_kit.serving.play import Play
 
 NO_EPISODE = (
     " Over HTTP an episode has a name: POST /reset returns its episode_id, and POST /step and "
@@ -107,6 +106,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
     """POST /reset, POST /step and GET /state over a store of episodes."""
+    record: Any = episodes.record_model
 
     @app.post(
         "/reset",
@@ -139,7 +139,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         if body.player_id is not None:
             handle = await episodes.player(body.player_id)
         elif body.episode_id is None:
-            return _json(_without_episode(body.action))
+            return _json(_without_episode(episodes, body.action))
         elif role_of(request.scope) == PLAYER:
             raise HTTPException(403, "With the player's token send a player_id, no episode_id.")
         else:
@@ -151,17 +151,17 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
 
     @app.get(
         "/state",
-        response_model=EpisodeRecord,
+        response_model=record,
         responses=PROBLEMS,
         tags=["State Management"],
         summary="Progress of an episode",
     )
     async def state(
         request: Request, episode_id: str | None = Query(None, max_length=MAX_EPISODE_ID)
-    ) -> EpisodeRecord:
+    ) -> Any:
         """Progress of the episode of that id, and its outcome after the end; idle without one."""
         if episode_id is None:
-            return EpisodeRecord()
+            return record()
         _note(request, episode_id)
         return await episodes.record(episode_id)
 
@@ -238,13 +238,11 @@ def store_refusal(problem: StoreError) -> tuple[int, dict[str, str]]:
     return 429 if own else 503, {"retry-after": str(problem.retry_after_s)}
 
 
-def _without_episode(action: dict[str, Any]) -> dict[str, Any]:
+def _without_episode(episodes: Episodes, action: dict[str, Any]) -> dict[str, Any]:
     """The observation of a step that belongs to no episode: an error that says what to do."""
-    play = Play("http")
-    reply = play.environment.act_on(action)
-    data = play.data(reply)
-    data["observation"]["message"] += NO_EPISODE
-    return data
+    play = episodes.play("http")
+    reply = play.session.step(action)
+    return play.data(replace(reply, message=reply.message + NO_EPISODE))
 
 
 def _note(request: Request, episode_id: str | None) -> None:

@@ -7,7 +7,8 @@ JSON, which the transport allows; there is nothing to stream.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from openenv.core.env_server.mcp_types import JsonRpcErrorCode
@@ -110,35 +111,27 @@ class McpEndpoint:
         """Answer to one message, None where it wants none."""
         if not mcp_tools.wants_answer(message):
             return None
-        request_id, status = None, 200
+        request_id = None
+        # Streamable HTTP wants 404 for a session that is gone; the framework's dialect, which
+        # names it in the parameters, an error that travels as any other.
+        gone = 404 if SESSION_HEADER in request.headers else 200
         try:
-            method, params, request_id = mcp_tools.read_request(message)
-            return await self._act(request, method, params, request_id)
-        except RpcError as told:
-            problem = told
-        except EpisodeGoneError as gone:
-            problem = RpcError(INVALID_PARAMS, str(gone))
-            # Streamable HTTP wants 404 for a session that is gone; the framework's dialect, which
-            # names it in the parameters, an error that travels as any other.
-            status = 404 if SESSION_HEADER in request.headers else 200
-        except EpisodeTooLongError as too_long:
-            problem = RpcError(INVALID_PARAMS, str(too_long))
-        except SplitUsedUpError as used_up:
-            problem = RpcError(mcp_tools.SERVER_ERROR, str(used_up))
-        except StoreError as refused:
-            metrics.ERRORS.labels("store").inc()
-            later = {"retry_after_s": refused.retry_after_s}
-            problem = RpcError(mcp_tools.SERVER_ERROR, str(refused), later)
-            return Answered(mcp_tools.failure(problem, request_id), *store_refusal(refused))
-        metrics.ERRORS.labels("mcp").inc()
-        return Answered(mcp_tools.failure(problem, request_id), status)
+            with rpc_errors(gone):
+                method, params, request_id = mcp_tools.read_request(message)
+                return await self._act(request, method, params, request_id)
+        except RpcError as problem:
+            metrics.ERRORS.labels(problem.kind).inc()
+            told = mcp_tools.failure(problem, request_id)
+            return Answered(told, problem.status, problem.headers)
 
     async def _act(
         self, request: Request, method: str, params: dict[str, Any], request_id: Any
     ) -> Answered:
         if method == "initialize":
             session_id = await self._open(request)
-            told = mcp_tools.result(mcp_tools.initialize(params), request_id)
+            told = mcp_tools.result(
+                mcp_tools.initialize(self._episodes.environment, params), request_id
+            )
             return Answered(told, headers={SESSION_HEADER: session_id})
         if method == "openenv/session/create":
             told = {"session_id": await self._create(None)}
@@ -155,7 +148,7 @@ class McpEndpoint:
         if SESSION_HEADER in request.headers and method != "tools/call":
             # 404 for a session that is gone
             await self._episodes.state(await self._episodes.player(str(session)))
-        told = await mcp_tools.dispatch(method, params, step)
+        told = await mcp_tools.dispatch(self._episodes.environment, method, params, step)
         return Answered(mcp_tools.result(told, request_id))
 
     async def _open(self, request: Request) -> str:
@@ -169,7 +162,7 @@ class McpEndpoint:
 
     async def _create(self, task: dict[str, Any] | None) -> str:
         """The player of a new episode, of that task or of one that nobody played before."""
-        active = await self._episodes.count(SOURCE)
+        active = await self._episodes.store.call("count", SOURCE)
         if active >= self._limit:
             metrics.ERRORS.labels("capacity").inc()
             raise RpcError(
@@ -202,6 +195,31 @@ class McpEndpoint:
         return {"session_id": session_id, "closed": True}
 
 
+@contextmanager
+def rpc_errors(gone: int = 200) -> Iterator[None]:
+    """What is wrong with an episode or its store, as errors of JSON-RPC.
+
+    Args:
+        gone: HTTP status where the episode cannot be played any longer.
+
+    Raises:
+        RpcError: something is.
+    """
+    try:
+        yield
+    except EpisodeGoneError as problem:
+        raise RpcError(INVALID_PARAMS, str(problem), status=gone) from None
+    except EpisodeTooLongError as problem:
+        raise RpcError(INVALID_PARAMS, str(problem)) from None
+    except SplitUsedUpError as problem:
+        raise RpcError(mcp_tools.SERVER_ERROR, str(problem)) from None
+    except StoreError as problem:
+        later = {"retry_after_s": problem.retry_after_s}
+        status, headers = store_refusal(problem)
+        code = mcp_tools.SERVER_ERROR
+        raise RpcError(code, str(problem), later, "store", status, headers) from None
+
+
 async def handle_for(query: Mapping[str, str], role: str, episodes: Episodes) -> Handle | None:
     """The player of the episode that an address names; None where it names none.
 
@@ -213,7 +231,7 @@ async def handle_for(query: Mapping[str, str], role: str, episodes: Episodes) ->
         return await episodes.player(player_id)
     if episode_id := query.get("episode_id"):
         _trainers_only(role, "episode_id", "?player_id=, which the trainer's reset returns")
-        return await episodes.player(await episodes.player_of(episode_id))
+        return await episodes.player_of(episode_id)
     return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from live_server import free_port
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +25,7 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
+SERVER = ("-m", "server.app", "--host", "127.0.0.1", "--port")
 PATIENCE_MS = 30_000
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -36,12 +37,6 @@ class WebServer:
     url: str
     pid: int
     log: Path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def await_page(url: str, server: subprocess.Popen[bytes]) -> None:
@@ -57,14 +52,14 @@ def await_page(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def web_server(log: Path, **variables: str) -> Iterator[WebServer]:
-    """A server on loopback, stopped at the end."""
+def web_server(log: Path, *program: str, **variables: str) -> Iterator[WebServer]:
+    """A server on loopback, stopped at the end; another `program` is given the port."""
     port = free_port()
     environ = {k: v for k, v in os.environ.items() if k != "METRIC_TRACKER_DEBUG"}
     environ |= {"ENABLE_WEB_INTERFACE": "true", "METRIC_TRACKER_SOURCE_URL": "https://example.org/"}
     with log.open("wb") as out:
         server = subprocess.Popen(
-            [sys.executable, "-m", "server.app", "--host", "127.0.0.1", "--port", str(port)],
+            [sys.executable, *(program or SERVER), str(port)],
             cwd=ROOT,
             env=environ | variables,
             stdin=subprocess.DEVNULL,
@@ -155,15 +150,17 @@ def visit(browser: Browser, web: WebServer) -> Iterator[Callable[..., Visit]]:
     """Opens visits; at the end, none of them may have seen an error."""
     opened: list[Visit] = []
 
-    def open_visit(width: int = 1280, **options: Any) -> Visit:
+    def open_visit(
+        width: int = 1280, url: str = web.url, told: str = "easy_single_spike", **options: Any
+    ) -> Visit:
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         new = Visit(page)
         opened.append(new)
         listen(page, new)
-        page.goto(f"{web.url}/web/")
-        new.sees("#mt-card", "easy_single_spike")
+        page.goto(f"{url}/web/")
+        new.sees("#mt-card", told)
         return new
 
     yield open_visit

@@ -291,7 +291,7 @@ def test_a_changed_recording_and_a_file_that_is_none_are_told(
 def test_a_policy_is_watched_step_by_step_and_alone(visit: OpenVisit) -> None:
     mine = visit()
     mine.tab("Watch")
-    mine.page.click("#mt-seat")
+    mine.page.click("#mt-watch-policy")
     mine.sees("#mt-scene", "reset")
     mine.page.click("#mt-step")
     mine.sees("#mt-scene", "task_overview()")
@@ -315,7 +315,7 @@ def test_a_model_is_watched_and_its_key_stays_hidden(visit: OpenVisit, web: WebS
         # A tab that has just been opened may set its initial values after the first keys.
         address.fill(model.url)
         expect(address).to_have_value(model.url)
-        mine.page.click("#mt-ask")
+        mine.page.click("#mt-watch-model")
         mine.sees("#mt-scene", "good · step")
         mine.page.click("#mt-end")
         mine.sees("#mt-scene", "1.0000")

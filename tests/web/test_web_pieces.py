@@ -15,26 +15,31 @@ import pytest
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import Arguments, Limit
-from metric_tracker_rl.analysis_tools.registry import Tool
 from metric_tracker_rl.engine.tasks import TASKS
+from metric_tracker_rl.page import charts, report
+from metric_tracker_rl.page.drafts import drafts
+from metric_tracker_rl.page.episode import custom_anomalies
+from metric_tracker_rl.page.fields import make_field
+from metric_tracker_rl.page.investigate import METHODS
+from metric_tracker_rl.page.state import FunnelVisitor, rows_from_table
 from openenv_kit.errors import ToolArgumentError
-from openenv_kit.page import builder, charts, forms, investigate, is_on, report
-from openenv_kit.page.drafts import drafts
-from openenv_kit.page.episode import custom_anomalies
-from openenv_kit.page.state import Visitor, rows_from_table
+from openenv_kit.page import bench, builder, forms, is_on
+from openenv_kit.page.scenes import scenes_of
+from openenv_kit.tools.catalogue import ToolSpec
+from openenv_kit.tools.schema import json_schema
 
 FLAGGED = "flagged"
 TASK = "hard_mixed_multi"
 
 
 @pytest.fixture
-def visitor() -> Visitor:
-    new = Visitor()
+def visitor() -> FunnelVisitor:
+    new = FunnelVisitor()
     new.start(task_id=TASK)
     return new
 
 
-def expected(visitor: Visitor) -> list[dict[str, Any]]:
+def expected(visitor: FunnelVisitor) -> list[dict[str, Any]]:
     return [row.as_dict() for row in visitor.view.episode.expected_rows]
 
 
@@ -42,7 +47,7 @@ def names(figure: Any) -> list[str]:
     return [trace.name for trace in figure.data]
 
 
-def test_the_daily_chart_holds_every_count_of_every_day(visitor: Visitor) -> None:
+def test_the_daily_chart_holds_every_count_of_every_day(visitor: FunnelVisitor) -> None:
     episode = visitor.view.episode
     figure = charts.daily_counts(episode, visitor.day)
     for trace, stage in zip(figure.data, episode.config.funnel_spec.counts, strict=True):
@@ -50,7 +55,7 @@ def test_the_daily_chart_holds_every_count_of_every_day(visitor: Visitor) -> Non
         assert list(trace.customdata) == list(episode.dates)
 
 
-def test_the_rate_chart_holds_what_the_tools_show(visitor: Visitor) -> None:
+def test_the_rate_chart_holds_what_the_tools_show(visitor: FunnelVisitor) -> None:
     episode = visitor.view.episode
     figure = charts.conversion_rates(episode, visitor.day)
     stages = len(episode.config.funnel_spec.counts)
@@ -58,15 +63,15 @@ def test_the_rate_chart_holds_what_the_tools_show(visitor: Visitor) -> None:
     assert shown == [[row[stages + at] for row in episode.series.rows] for at in range(len(shown))]
 
 
-def test_no_chart_marks_anything_before_a_tool_flagged_it(visitor: Visitor) -> None:
+def test_no_chart_marks_anything_before_a_tool_flagged_it(visitor: FunnelVisitor) -> None:
     episode = visitor.view.episode
     for draw in (charts.daily_counts, charts.conversion_rates):
         assert FLAGGED not in names(draw(episode, visitor.day, list(visitor.findings.values())))
 
 
-def test_points_are_marked_once_a_tool_flagged_them(visitor: Visitor) -> None:
+def test_points_are_marked_once_a_tool_flagged_them(visitor: FunnelVisitor) -> None:
     generators = [{"method_name": name} for name in report.row_generators.GENERATORS]
-    visitor.analyse("payload_generator", {"generator_methods": generators})
+    visitor.call("payload_generator", {"generator_methods": generators})
     findings = list(visitor.findings.values())
     marked = {
         str(date)
@@ -79,7 +84,7 @@ def test_points_are_marked_once_a_tool_flagged_them(visitor: Visitor) -> None:
     assert marked == {row["date"] for row in findings if row["entity_type"] in kinds} != set()
 
 
-def test_weekends_are_shaded_and_the_selected_day_is_marked(visitor: Visitor) -> None:
+def test_weekends_are_shaded_and_the_selected_day_is_marked(visitor: FunnelVisitor) -> None:
     episode = visitor.view.episode
     shapes = charts.daily_counts(episode, visitor.day).layout.shapes
     colours = [shape.fillcolor for shape in shapes]
@@ -88,7 +93,7 @@ def test_weekends_are_shaded_and_the_selected_day_is_marked(visitor: Visitor) ->
     assert shapes[-1].x1 == f"{visitor.day} 12:00"
 
 
-def test_the_hourly_charts_hold_the_hours_of_the_stage(visitor: Visitor) -> None:
+def test_the_hourly_charts_hold_the_hours_of_the_stage(visitor: FunnelVisitor) -> None:
     episode, day = visitor.view.episode, visitor.view.episode.dates[5]
     heat = charts.hourly_heat(episode, day, "orders_placed").data[0]
     assert list(heat.z[5]) == episode.hourly.loc[day]["orders_placed"].tolist()
@@ -98,7 +103,7 @@ def test_the_hourly_charts_hold_the_hours_of_the_stage(visitor: Visitor) -> None
     assert list(funnel.x) == episode.daily.loc[day].tolist()
 
 
-def test_every_expected_row_is_offered_by_the_tool_that_shows_it(visitor: Visitor) -> None:
+def test_every_expected_row_is_offered_by_the_tool_that_shows_it(visitor: FunnelVisitor) -> None:
     takes_name = ("compare_rate_to_median", "compare_count_to_median")
     for task in TASKS:
         visitor.start(task_id=task)
@@ -106,23 +111,23 @@ def test_every_expected_row_is_offered_by_the_tool_that_shows_it(visitor: Visito
             arguments = {"date": row["date"]}
             if row["detection_method"] in takes_name:
                 arguments["entity_name"] = row["entity_name"]
-            visitor.analyse(row["detection_method"], arguments)
+            visitor.call(row["detection_method"], arguments)
             assert row in visitor.offers
 
 
-def test_what_a_tool_calls_normal_is_not_offered(visitor: Visitor) -> None:
+def test_what_a_tool_calls_normal_is_not_offered(visitor: FunnelVisitor) -> None:
     busy = {row["date"] for row in expected(visitor)}
     quiet = next(date for date in visitor.view.episode.dates if date not in busy)
-    visitor.analyse("compare_count_to_median", {"date": quiet, "entity_name": "app_opens"})
+    visitor.call("compare_count_to_median", {"date": quiet, "entity_name": "app_opens"})
     assert visitor.result is not None
     assert visitor.result["result"]["anomaly_type"] == "normal"
     assert visitor.offers == []
     assert visitor.findings == {}
 
 
-def test_a_day_far_from_the_median_is_offered_with_the_tools_values(visitor: Visitor) -> None:
+def test_a_day_far_from_the_median_is_offered_with_the_tools_values(visitor: FunnelVisitor) -> None:
     arguments = {"metric_name": "app_opens", "threshold": 1.0}
-    visitor.analyse("get_rows_with_abs_diff_from_median_gt", arguments)
+    visitor.call("get_rows_with_abs_diff_from_median_gt", arguments)
     assert visitor.result is not None
     listed = visitor.result["result"]["results"][0]["rows"]
     offered = [(row["date"], row["observed_value"]) for row in visitor.offers]
@@ -130,23 +135,30 @@ def test_a_day_far_from_the_median_is_offered_with_the_tools_values(visitor: Vis
     assert drafts(visitor.view, {"results": []}) == []
 
 
-def test_each_argument_model_has_one_form_with_every_argument() -> None:
+def form_of(method: str) -> forms.Form:
+    """The form of an analysis method, visible."""
     with gr.Blocks():
-        built = forms.build_forms("list_dates")
-    shown = {form.model: [field.name for field in form.fields] for form in built}
-    assert shown == {tool.arguments: list(tool.arguments.model_fields) for tool in TOOLS.values()}
-    assert len(shown) == len(built)
+        built = forms.build_forms(METHODS, method, make_field)
+    (form,) = [form for form in built if method in form.tools]
+    return form
 
 
-def test_a_new_tool_gets_its_form_without_a_line_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_method_has_a_form_with_every_argument_and_shares_it_where_it_can() -> None:
+    with gr.Blocks():
+        built = forms.build_forms(METHODS, "list_dates", make_field)
+    shown = {name: [field.name for field in form.fields] for form in built for name in form.tools}
+    assert shown == {name: list(tool.arguments.model_fields) for name, tool in TOOLS.items()}
+    assert len(built) == len({tool.arguments for tool in TOOLS.values()})
+
+
+def test_a_new_tool_gets_its_form_without_a_line_here() -> None:
     class NewArguments(Arguments):
         limit: Limit = 3
 
-    new = Tool("brand_new", "", NewArguments, lambda *_: {})
-    monkeypatch.setattr(forms, "TOOLS", {**TOOLS, "brand_new": new})
+    new = ToolSpec("brand_new", "", json_schema(NewArguments), lambda _: {})
     with gr.Blocks():
-        built = forms.build_forms("brand_new")
-    (form,) = [form for form in built if form.model is NewArguments]
+        built = forms.build_forms([*METHODS, new], "brand_new", make_field)
+    (form,) = [form for form in built if "brand_new" in form.tools]
     (field,) = form.fields
     assert isinstance(field.component, gr.Number)
     assert (field.component.value, form.group.visible) == (3, True)
@@ -154,25 +166,23 @@ def test_a_new_tool_gets_its_form_without_a_line_here(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("method", TOOLS)
-def test_every_method_runs_from_its_forms_first_values(visitor: Visitor, method: str) -> None:
-    with gr.Blocks():
-        built = forms.build_forms(method)
-    (form,) = [form for form in built if form.model is TOOLS[method].arguments]
-    values = [visitor.day if field.single else field.component.value for field in form.fields]
-    reply = visitor.analyse(method, form.arguments(values, visitor))
+def test_every_method_runs_from_its_forms_first_values(visitor: FunnelVisitor, method: str) -> None:
+    form = form_of(method)
+    assert form.group.visible
+    values = [
+        visitor.day if field.name == "date" else field.component.value for field in form.fields
+    ]
+    reply = visitor.call(method, form.arguments(values, visitor))
     assert reply.status == "analyzed", reply.message
-    assert investigate.log_html(visitor).count("<li") == 1
+    assert bench.log_html(visitor).count("<li") == 1
 
 
-def test_text_that_is_no_json_is_named(visitor: Visitor) -> None:
-    with gr.Blocks():
-        built = forms.build_forms("payload_generator")
-    (form,) = [f for f in built if f.model is TOOLS["payload_generator"].arguments]
+def test_text_that_is_not_json_is_named(visitor: FunnelVisitor) -> None:
     with pytest.raises(ToolArgumentError, match=r"generator_methods is '\[oops'; allowed: JSON"):
-        form.arguments(["[oops"], visitor)
+        form_of("payload_generator").arguments(["[oops"], visitor)
 
 
-def test_a_copy_of_a_visitor_is_a_new_visitor(visitor: Visitor) -> None:
+def test_a_copy_of_a_visitor_is_a_new_visitor(visitor: FunnelVisitor) -> None:
     visitor.add_rows(expected(visitor))
     copied = copy.deepcopy(visitor)
     assert copied.rows == []
@@ -180,31 +190,31 @@ def test_a_copy_of_a_visitor_is_a_new_visitor(visitor: Visitor) -> None:
     assert copied.session.view is None
 
 
-def test_a_visitor_who_left_keeps_nothing(visitor: Visitor) -> None:
+def test_a_visitor_who_left_keeps_nothing(visitor: FunnelVisitor) -> None:
     visitor.key_for("https://example.org/v1", "a key")
-    visitor.analyse("list_dates", {})
+    visitor.call("list_dates", {})
     visitor.clear()
     assert visitor.key_for("https://example.org/v1", "") == ""
     assert (visitor.log, visitor.rows, visitor.session.view) == ([], [], None)
 
 
-def test_a_bad_reset_is_told_and_leaves_the_episode(visitor: Visitor) -> None:
+def test_a_bad_reset_is_told_and_leaves_the_episode(visitor: FunnelVisitor) -> None:
     before = visitor.view
     visitor.start(scenario_family="rate_drop")
     assert "Did you mean 'rate_drop_from_median'" in visitor.problem
     assert visitor.view is before
 
 
-def test_the_log_tells_what_each_call_cost(visitor: Visitor) -> None:
-    visitor.analyse("list_dates", {})
-    visitor.analyse("rows_for_date", {"date": "2000-01-01"})
-    html = investigate.log_html(visitor)
+def test_the_log_tells_what_each_call_cost(visitor: FunnelVisitor) -> None:
+    visitor.call("list_dates", {})
+    visitor.call("rows_for_date", {"date": "2000-01-01"})
+    html = bench.log_html(visitor)
     assert "2 of 64 steps" in html
     assert [entry.status for entry in visitor.log] == ["analyzed", "error"]
     assert f"{visitor.log[0].size:,} characters" in html
 
 
-def test_the_report_is_validated_without_costing_a_step(visitor: Visitor) -> None:
+def test_the_report_is_validated_without_costing_a_step(visitor: FunnelVisitor) -> None:
     row = expected(visitor)[0]
     visitor.rows = rows_from_table([[*list(row.values())[:-1], "hgih"], [""] * 9])
     html = report.check_html(visitor)
@@ -215,12 +225,12 @@ def test_the_report_is_validated_without_costing_a_step(visitor: Visitor) -> Non
     assert "1 well formed, 0 not, 0 repeated" in report.check_html(visitor)
 
 
-def test_nothing_typed_by_a_visitor_becomes_markup(visitor: Visitor) -> None:
+def test_nothing_typed_by_a_visitor_becomes_markup(visitor: FunnelVisitor) -> None:
     evil = "<img src=x onerror=alert(1)>"
     visitor.rows = rows_from_table([[evil] * 9])
-    visitor.analyse(evil, {evil: evil})
-    shown = [report.check_html(visitor), investigate.log_html(visitor)]
-    shown += [builder.status_html(visitor)]
+    visitor.call(evil, {evil: evil})
+    shown = [report.check_html(visitor), bench.log_html(visitor)]
+    shown += [builder.status_html(scenes_of(), visitor)]
     assert [html for html in shown if "<img" in html] == []
 
 
@@ -237,10 +247,10 @@ def test_custom_anomalies_are_read_from_the_table() -> None:
     ]
 
 
-def everything_shown(visitor: Visitor, show_answers: bool) -> str:
+def everything_shown(visitor: FunnelVisitor, show_answers: bool) -> str:
     """All that any handler of the page could send about a visitor, without white space."""
-    with gr.Blocks():
-        page = builder.lay_out(show_answers)
+    with gr.Blocks() as blocks:
+        page = builder.lay_out(scenes_of(), show_answers, blocks)
     values = [value for view in page.views.values() for value in view.show(visitor)]
     texts = [
         v.to_json() if hasattr(v, "to_json") else v if isinstance(v, str) else repr(v)
@@ -249,7 +259,7 @@ def everything_shown(visitor: Visitor, show_answers: bool) -> str:
     return "".join("\n".join(texts).split())
 
 
-def answers(visitor: Visitor) -> list[str]:
+def answers(visitor: FunnelVisitor) -> list[str]:
     """Texts that give the answer away, without white space."""
     causes = [json.dumps(repr(cause.effect)) for cause in visitor.view.episode.draw.causes]
     rows = [json.dumps(row) for row in expected(visitor)]
@@ -259,7 +269,7 @@ def answers(visitor: Visitor) -> list[str]:
 @pytest.mark.parametrize("submits", [False, True])
 def test_no_view_holds_an_answer_unless_in_debug(submits: bool) -> None:
     for debug in (False, True):
-        visitor = Visitor(debug=debug)
+        visitor = FunnelVisitor(debug=debug)
         visitor.start(task_id=TASK)
         if submits:
             visitor.submit()
@@ -269,7 +279,7 @@ def test_no_view_holds_an_answer_unless_in_debug(submits: bool) -> None:
 
 def test_the_debug_tab_is_there_in_debug_only() -> None:
     def labels(show_answers: bool) -> list[str]:
-        blocks = builder.build_page(show_answers)
+        blocks = builder.build_page(scenes_of(), show_answers)
         return [block.label for block in blocks.blocks.values() if isinstance(block, gr.Tab)]
 
     assert "Debug" not in labels(False)
@@ -277,7 +287,7 @@ def test_the_debug_tab_is_there_in_debug_only() -> None:
 
 
 def test_only_three_endpoints_are_public() -> None:
-    fns = builder.build_page(False).fns.values()
+    fns = builder.build_page(scenes_of(), False).fns.values()
     assert sorted(fn.api_name for fn in fns if fn.api_visibility == "public") == [
         "ask",
         "start",
@@ -289,7 +299,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LOADED = """
 import sys
 from server.app import app
-ours = sorted(name for name in sys.modules if name.startswith("openenv_kit.page."))
+rooms = ("openenv_kit.page.", "metric_tracker_rl.page")
+ours = sorted(name for name in sys.modules if name.startswith(rooms))
 print(ours, "plotly" in sys.modules)
 """
 
@@ -322,4 +333,5 @@ def test_nothing_outside_the_page_imports_gradio_or_plotly() -> None:
         if any(line.strip().startswith(words) for line in path.read_text().splitlines())
     ]
     assert found
-    assert [path for path in found if not path.startswith("openenv_kit/page/")] == []
+    rooms = ("openenv_kit/page/", "metric_tracker_rl/page/")
+    assert [path for path in found if not path.startswith(rooms)] == []

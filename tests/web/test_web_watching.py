@@ -11,9 +11,9 @@ from fake_model import FakeModel, fake_model
 from playwright.sync_api import expect
 
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.page import scenes
 from openenv_kit.page.model_table import without_settings
-from openenv_kit.page.state import Visitor
+from openenv_kit.page.moves import show
+from openenv_kit.page.scenes import scenes_of
 from openenv_kit.page.watching import Frame, scripted
 
 OpenVisit = Callable[..., Visit]
@@ -30,7 +30,7 @@ def watch_model(mine: Visit, model: FakeModel, name: str) -> None:
     # A tab that has just been opened may set its initial values after the first keys.
     address.fill(model.url)
     expect(address).to_have_value(model.url)
-    mine.page.click("#mt-ask")
+    mine.page.click("#mt-watch-model")
     mine.sees("#mt-scene", f"{name} · step")
     mine.page.click("#mt-end")
 
@@ -98,7 +98,7 @@ def test_names_of_settings_and_nothing_else_are_left_out(note: str, told: str) -
     "arguments", [["2024-01-01"], '{"date": ', {"date": ["2024-01-01"]}, {"date": {}}, None, 7]
 )
 def test_no_arguments_of_a_watched_call_break_the_page(arguments: Any) -> None:
-    visitor = Visitor()
+    visitor = scenes_of().visitor()
     visitor.start()
     playback = scripted(get_policy("null"), {})
     said = {"status": "error", "message": "no"}
@@ -107,4 +107,4 @@ def test_no_arguments_of_a_watched_call_break_the_page(arguments: Any) -> None:
     )
     playback.catch_up()
     visitor.watch(playback)
-    assert "rows_for_date(" in scenes.show(visitor)[0]
+    assert "rows_for_date(" in show(scenes_of(), visitor)[0]

@@ -12,12 +12,12 @@ from metric_tracker_rl.analysis_tools import row_generators
 from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
+from metric_tracker_rl.page.state import FunnelVisitor, key_of, rows_from_table
 from metric_tracker_rl.rows import SCORE_PENALTIES, SCORE_SHARES, RewardBreakdown, SubmissionIssue
 from openenv_kit.environment import Reply
 from openenv_kit.page.layout import fixed, html
-from openenv_kit.page.markup import bar, day_name, heading, hint, note, table, text
+from openenv_kit.page.markup import bar, day_name, heading, hint, note, table, text, words
 from openenv_kit.page.page import Page, View
-from openenv_kit.page.state import Visitor, key_of, rows_from_table
 
 
 def build(page: Page) -> None:
@@ -54,23 +54,17 @@ def build(page: Page) -> None:
     page.views["check"] = View([check], lambda visitor: [check_html(visitor)])
     page.views["report"] = View([rows, check], lambda v: [_table(v), check_html(v)])
     page.views["score"] = View([score], lambda visitor: [score_html(visitor)])
-
-    def wire() -> None:
-        page.on(
-            rows.input, _edit, [rows], ["status", "check"], wait_on=(), trigger_mode="always_last"
-        )
-        page.on(clear.click, _clear, (), ["status", "report", "result"], wait_on=())
-        page.on(
-            build_button.click,
-            _generate,
-            generators,
-            ["status", "result", "log", "report", "data", "score"],
-            wait_on=[check],
-        )
-        shown = ["status", "log", "report", "score"]
-        page.on(submit.click, lambda v: _submit(v), (), shown, wait_on=[score])
-
-    page.wiring.append(wire)
+    page.on(rows.input, _edit, [rows], ["status", "check"], wait_on=(), trigger_mode="always_last")
+    page.on(clear.click, _clear, (), ["status", "report", "result"], wait_on=())
+    page.on(
+        build_button.click,
+        _generate,
+        generators,
+        ["status", "result", "log", "report", "data", "score"],
+        wait_on=[check],
+    )
+    shown = ["status", "log", "report", "score"]
+    page.on(submit.click, FunnelVisitor.submit, (), shown, wait_on=[score])
 
 
 def _generator_form() -> tuple[list[Any], gr.Button]:
@@ -93,19 +87,19 @@ def _generator_form() -> tuple[list[Any], gr.Button]:
     return [methods, metrics, multiplier], button
 
 
-def _edit(visitor: Visitor, cells: Sequence[Sequence[Any]]) -> None:
-    visitor.view  # noqa: B018 - makes sure that there is an episode
+def _edit(visitor: FunnelVisitor, cells: Sequence[Sequence[Any]]) -> None:
+    visitor.ensure_episode()
     visitor.rows = rows_from_table(cells)
 
 
-def _clear(visitor: Visitor) -> None:
+def _clear(visitor: FunnelVisitor) -> None:
     visitor.rows = []
     also = "" if visitor.session.done else " It can be submitted like that."
     visitor.note = f"The report is empty.{also}"
 
 
 def _generate(
-    visitor: Visitor, methods: Sequence[str], metrics: Sequence[str], multiplier: float
+    visitor: FunnelVisitor, methods: Sequence[str], metrics: Sequence[str], multiplier: float
 ) -> None:
     """One step of the episode: `payload_generator`, whose rows go into the report."""
     names = row_generators.GENERATORS
@@ -118,17 +112,13 @@ def _generate(
         for name in methods or ()
         if name in names
     ]
-    visitor.analyse("payload_generator", {"generator_methods": chosen})
+    visitor.call("payload_generator", {"generator_methods": chosen})
     if visitor.result:
         added = visitor.add_rows(visitor.offers)
         visitor.note = f"{len(visitor.offers)} row(s) generated, {added} new in the report."
 
 
-def _submit(visitor: Visitor) -> None:
-    visitor.submit()
-
-
-def _table(visitor: Visitor) -> list[list[str]]:
+def _table(visitor: FunnelVisitor) -> list[list[str]]:
     empty = [""] * len(ROW_FIELDS)
     return [[_cell(row.get(name, "")) for name in ROW_FIELDS] for row in visitor.rows] or [empty]
 
@@ -137,7 +127,7 @@ def _cell(value: object) -> str:
     return str(value) if isinstance(value, str) else f"{value!r}"
 
 
-def check_html(visitor: Visitor) -> str:
+def check_html(visitor: FunnelVisitor) -> str:
     """Form of the report as typed; knows nothing of right or wrong."""
     seen = visitor.preview()
     if not visitor.rows:
@@ -150,7 +140,7 @@ def check_html(visitor: Visitor) -> str:
     return note(summary, "good" if good else "bad") + _remarks(seen.issues)
 
 
-def score_html(visitor: Visitor) -> str:
+def score_html(visitor: FunnelVisitor) -> str:
     """The score with its parts, what was wrong in words, and the verdict row by row."""
     final = visitor.final
     return f'<section class="mt-outcome">{_outcome(final)}</section>' if final else ""
@@ -182,9 +172,9 @@ def _outcome(final: Reply) -> str:
 
 
 def _bars(got: RewardBreakdown) -> str:
-    shares = [bar(_words(name), got[name], f"{got[name]:.2f}") for name in SCORE_SHARES]
+    shares = [bar(words(name), got[name], f"{got[name]:.2f}") for name in SCORE_SHARES]
     penalties = [
-        bar(_words(name), got[name], f"−{got[name]:.2f}", "penalty")
+        bar(words(name), got[name], f"−{got[name]:.2f}", "penalty")
         for name in SCORE_PENALTIES
         if got[name]
     ]
@@ -206,14 +196,14 @@ def rows_html(rows: Sequence[dict[str, Any]], issues: Sequence[SubmissionIssue])
     lines = []
     for row in rows:
         wrong = [i.issue_type for i in issues if i.row_key == "|".join(key_of(row))]
-        verdict = ", ".join(_words(name) for name in dict.fromkeys(wrong)) or "right"
+        verdict = ", ".join(words(name) for name in dict.fromkeys(wrong)) or "right"
         style = "good" if not wrong else "bad"
         lines.append(
             [
                 f'<span class="mt-verdict {style}">{escape(verdict)}</span>',
                 escape(day_name(row["date"])),
-                text(_words(row["entity_name"])),
-                text(_words(row["anomaly_type"])),
+                text(words(row["entity_name"])),
+                text(words(row["anomaly_type"])),
                 text(row["observed_value"]),
                 text(row["severity"]),
             ]
@@ -225,7 +215,3 @@ def rows_html(rows: Sequence[dict[str, Any]], issues: Sequence[SubmissionIssue])
 def _where(row_key: str) -> str:
     date, _, entity = row_key.partition("|")
     return f"{day_name(date)}, {entity.rpartition('|')[2]}:" if entity else ""
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date as Date
+from functools import partial
 from html import escape
 from typing import Any
 
 import gradio as gr
 
 from metric_tracker_rl.engine.funnel import ORDERING_APP
-from openenv_kit.page import charts
+from metric_tracker_rl.page import charts
+from metric_tracker_rl.page.state import FunnelVisitor
 from openenv_kit.page.layout import chart, html
-from openenv_kit.page.markup import day_name, heading, table, text
-from openenv_kit.page.page import Page, View
-from openenv_kit.page.state import Visitor
+from openenv_kit.page.markup import day_name, heading, table, text, words
+from openenv_kit.page.page import Page, View, expect_episode
 
 WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 SATURDAY = 5
+FRAMES = ("daily", "hourly")
+SAVE = """([name, text]) => {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([text], { type: 'text/csv' }));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}"""
 
 
 def build(page: Page) -> None:
@@ -29,6 +38,8 @@ def build(page: Page) -> None:
                 previous = gr.Button("← Previous day", size="sm", min_width=120)
                 following = gr.Button("Next day →", size="sm", min_width=120)
             calendar = html(elem_id="mt-calendar")
+            with gr.Row(elem_classes="mt-actions"):
+                _downloads(page)
         with gr.Column(min_width=300, scale=3):
             day_facts = html(elem_id="mt-day")
     html(heading("Events per day", "Daily counts by stage. Weekends are shaded."))
@@ -43,7 +54,7 @@ def build(page: Page) -> None:
             html(heading("Hours of the day", "The chosen day against the median hour."))
             profile = chart("profile")
     html(heading("Every hour of every day"))
-    names = [(charts.words(name), name) for name in ORDERING_APP.counts]
+    names = [(words(name), name) for name in ORDERING_APP.counts]
     stage = gr.Dropdown(names, value=names[0][1], label="Stage shown by the hour")
     heat = chart("heat")
 
@@ -53,26 +64,45 @@ def build(page: Page) -> None:
     page.views["data"] = View(
         [calendar, day_facts, counts, rates, funnel, stage, *hourly.outputs], _everything
     )
-
-    def wire() -> None:
-        # The large charts stay as they are: the page itself moves their mark.
-        shown = ["status", "day", "dates"]
-        page.on_bridge(page.bridge.pick_day, Visitor.select_day, shown)
-        page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=())
-        page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=())
-        page.on(
-            stage.input,
-            _select_stage,
-            [stage],
-            ["hourly"],
-            wait_on=[heat],
-            trigger_mode="always_last",
-        )
-
-    page.wiring.append(wire)
+    # The large charts stay as they are: the page itself moves their mark.
+    shown = ["status", "day", "forms"]
+    page.on_bridge(page.bridge.pick_day, FunnelVisitor.select_day, shown)
+    page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=())
+    page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=())
+    page.on(
+        stage.input,
+        _select_stage,
+        [stage],
+        ["hourly"],
+        wait_on=[heat],
+        trigger_mode="always_last",
+    )
 
 
-def _everything(visitor: Visitor) -> Sequence[Any]:
+def _downloads(page: Page) -> None:
+    """Buttons that save the episode's frames; a file is made when it is asked for."""
+    file = gr.JSON(visible=False)
+    for name in FRAMES:
+        button = gr.Button(f"{name.title()} counts as CSV", size="sm", elem_id=f"mt-csv-{name}")
+        button.click(
+            partial(csv_file, name),
+            page.state,
+            file,
+            api_visibility="private",
+            show_progress="hidden",
+            concurrency_limit=None,
+        ).then(None, file, js=SAVE, api_visibility="private")
+
+
+def csv_file(name: str, visitor: FunnelVisitor) -> list[str]:
+    """Name and text of the file that holds `Episode.daily` or `Episode.hourly`."""
+    expect_episode(visitor)
+    with visitor.lock:
+        text: str = getattr(visitor.view.episode, name).to_csv()
+        return [f"{visitor.session.task_id}-{name}.csv", text]
+
+
+def _everything(visitor: FunnelVisitor) -> Sequence[Any]:
     episode, day = visitor.view.episode, visitor.day
     findings = list(visitor.findings.values())
     return [
@@ -86,7 +116,7 @@ def _everything(visitor: Visitor) -> Sequence[Any]:
     ]
 
 
-def _of_day(visitor: Visitor) -> Sequence[Any]:
+def _of_day(visitor: FunnelVisitor) -> Sequence[Any]:
     episode, day = visitor.view.episode, visitor.day
     return [
         calendar_html(visitor),
@@ -96,23 +126,23 @@ def _of_day(visitor: Visitor) -> Sequence[Any]:
     ]
 
 
-def _hourly(visitor: Visitor) -> Sequence[Any]:
+def _hourly(visitor: FunnelVisitor) -> Sequence[Any]:
     episode, day, stage = visitor.view.episode, visitor.day, visitor.stage
     return [charts.day_profile(episode, day, stage), charts.hourly_heat(episode, day, stage)]
 
 
-def _move(visitor: Visitor, days: int) -> None:
+def _move(visitor: FunnelVisitor, days: int) -> None:
     dates = visitor.view.episode.dates
     at = visitor.view.episode.day_of[visitor.day] + days
     visitor.select_day(dates[min(max(at, 0), len(dates) - 1)])
 
 
-def _select_stage(visitor: Visitor, stage: str) -> None:
+def _select_stage(visitor: FunnelVisitor, stage: str) -> None:
     if stage in visitor.view.episode.config.funnel_spec.counts:
         visitor.stage = stage
 
 
-def calendar_html(visitor: Visitor) -> str:
+def calendar_html(visitor: FunnelVisitor) -> str:
     """The episode as weeks of buttons; a dot where a tool of the visitor flagged something."""
     dates = visitor.view.episode.dates
     flagged = {row["date"] for row in visitor.findings.values()}
@@ -134,7 +164,7 @@ def _day_button(date: str, chosen: bool, flagged: bool) -> str:
     )
 
 
-def day_html(visitor: Visitor) -> str:
+def day_html(visitor: FunnelVisitor) -> str:
     """Every daily metric of the chosen day beside its median."""
     episode = visitor.view.episode
     series, index = episode.series, episode.day_of[visitor.day]
@@ -143,7 +173,7 @@ def day_html(visitor: Visitor) -> str:
     for column, name in enumerate(names):
         value, base = series.rows[index][column], series.baseline_row[column]
         change = (value - base) / base if base else 0.0
-        lines.append([escape(charts.words(name)), text(value), text(base), f"{change:+.1%}"])
+        lines.append([escape(words(name)), text(value), text(base), f"{change:+.1%}"])
     day = Date.fromisoformat(visitor.day)
     title = f"{day:%A} {day.day} {day:%B %Y}"
     return f'<h3 class="mt-daytitle">{title}</h3>' + table(

@@ -18,6 +18,7 @@ import plotly.graph_objects as go
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.funnel import HOURS
 from metric_tracker_rl.engine.vocabulary import CONVERSION_RATE, EVENT_COUNT, FUNNEL_STEP
+from openenv_kit.page.markup import day_name, words
 
 Findings = Sequence[Mapping[str, Any]]
 
@@ -32,11 +33,6 @@ HEAT = ((0.0, "rgba(76,130,195,0.03)"), (1.0, "rgba(76,130,195,1)"))
 SATURDAY = 5
 SELECTED_DAY = "selected-day"
 """Name of the shape that the page moves by itself when another day is selected."""
-
-
-def words(name: str) -> str:
-    """A name of the funnel as people read it."""
-    return name.replace("_", " ")
 
 
 def daily_counts(episode: Episode, day: str, findings: Findings = ()) -> go.Figure:
@@ -63,30 +59,20 @@ def conversion_rates(episode: Episode, day: str, findings: Findings = ()) -> go.
 
 def funnel_shape(episode: Episode, day: str) -> go.Figure:
     """Event counts of one day beside the medians of the episode, stage by stage."""
-    names = episode.config.funnel_spec.counts
-    stages = len(names)
-    index = episode.day_of[day]
-    labels = [words(name) for name in names]
+    stages = [words(name) for name in episode.config.funnel_spec.counts]
     bars = [
-        ("median", episode.series.baseline_row[:stages], MUTED),
-        (_long(day), episode.series.rows[index][:stages], PALETTE[0]),
+        ("median", episode.series.baseline_row, MUTED),
+        (_long(day), episode.series.rows[episode.day_of[day]], PALETTE[0]),
     ]
-    figure = go.Figure(
-        [
-            {
-                "type": "bar",
-                "orientation": "h",
-                "name": name,
-                "x": values,
-                "y": labels,
-                "marker": {"color": colour},
-                "customdata": [day] * stages,
-                "hovertemplate": "%{y}: %{x:,.0f}<extra>" + name + "</extra>",
-            }
-            for name, values, colour in bars
-        ]
-    )
-    _dress(figure, height=300)
+    traces = [
+        {
+            **{"type": "bar", "orientation": "h", "name": name, "marker": {"color": colour}},
+            **{"x": values[: len(stages)], "y": stages, "customdata": [day] * len(stages)},
+            "hovertemplate": "%{y}: %{x:,.0f}<extra>" + name + "</extra>",
+        }
+        for name, values, colour in bars
+    ]
+    figure = _figure(traces, height=300)
     figure.update_layout(barmode="group", bargap=0.25, hovermode="closest")
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(tickformat="~s")
@@ -95,35 +81,19 @@ def funnel_shape(episode: Episode, day: str) -> go.Figure:
 
 def hourly_heat(episode: Episode, day: str, stage: str) -> go.Figure:
     """Hourly counts of one stage: a line a day, a column an hour."""
-    column = episode.config.funnel_spec.counts.index(stage)
-    labels = [_short(date) for date in episode.dates]
-    figure = go.Figure(
-        {
-            "type": "heatmap",
-            "z": [hours[:, column].tolist() for hours in _hours(episode)],
-            "x": list(range(HOURS)),
-            "y": labels,
-            "customdata": [[date] * HOURS for date in episode.dates],
-            "colorscale": HEAT,
-            "xgap": 1,
-            "ygap": 1,
-            "colorbar": {"thickness": 8, "outlinewidth": 0, "tickformat": "~s", "len": 0.9},
-            "hovertemplate": "%{y}, %{x}:00 to %{x}:59<br>%{z:,} "
-            + words(stage)
-            + "<extra></extra>",
-        }
-    )
-    _dress(figure, height=520)
+    told = f"%{{y}}, %{{x}}:00 to %{{x}}:59<br>%{{z:,}} {words(stage)}<extra></extra>"
+    heat = {
+        **{"type": "heatmap", "z": _hours(episode, stage).tolist(), "x": list(range(HOURS))},
+        "y": [day_name(date) for date in episode.dates],
+        "customdata": [[date] * HOURS for date in episode.dates],
+        **{"colorscale": HEAT, "xgap": 1, "ygap": 1, "hovertemplate": told},
+        "colorbar": {"thickness": 8, "outlinewidth": 0, "tickformat": "~s", "len": 0.9},
+    }
+    figure = _figure([heat], height=520)
     index = episode.day_of[day]
     figure.add_shape(
-        name=SELECTED_DAY,
-        type="rect",
-        xref="paper",
-        x0=0,
-        x1=1,
-        y0=index - 0.5,
-        y1=index + 0.5,
-        line={"color": ACCENT, "width": 2},
+        **{"name": SELECTED_DAY, "type": "rect", "line": {"color": ACCENT, "width": 2}},
+        **{"xref": "paper", "x0": 0, "x1": 1, "y0": index - 0.5, "y1": index + 0.5},
     )
     figure.update_layout(hovermode="closest", showlegend=False)
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 10}, dtick=1)
@@ -133,32 +103,23 @@ def hourly_heat(episode: Episode, day: str, stage: str) -> go.Figure:
 
 def day_profile(episode: Episode, day: str, stage: str) -> go.Figure:
     """Hourly counts of one stage on one day against the median hour."""
-    funnel = episode.config.funnel_spec
-    column = funnel.counts.index(stage)
-    stacked = np.stack([hours[:, column] for hours in _hours(episode)])
+    counts = _hours(episode, stage)
     hours = list(range(HOURS))
-    start, stop = funnel.daytime
+    start, stop = episode.config.funnel_spec.daytime
     lines = [
-        ("median hour", np.median(stacked, axis=0).tolist(), MUTED, "dot"),
-        (_long(day), stacked[episode.day_of[day]].tolist(), PALETTE[0], "solid"),
+        ("median hour", np.median(counts, axis=0), MUTED, "dot"),
+        (_long(day), counts[episode.day_of[day]], PALETTE[0], "solid"),
     ]
-    figure = go.Figure(
-        [
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": name,
-                "x": hours,
-                "y": values,
-                "customdata": [day] * HOURS,
-                "line": {"color": colour, "dash": dash, "width": 2},
-                "marker": {"size": 5},
-                "hovertemplate": "%{y:,.0f}<extra>" + name + "</extra>",
-            }
-            for name, values, colour, dash in lines
-        ]
-    )
-    _dress(figure, height=300)
+    traces = [
+        {
+            **{"type": "scatter", "mode": "lines+markers", "marker": {"size": 5}, "name": name},
+            **{"x": hours, "y": values.tolist(), "customdata": [day] * HOURS},
+            "line": {"color": colour, "dash": dash, "width": 2},
+            "hovertemplate": "%{y:,.0f}<extra>" + name + "</extra>",
+        }
+        for name, values, colour, dash in lines
+    ]
+    figure = _figure(traces, height=300)
     figure.add_vrect(x0=start - 0.5, x1=stop - 0.5, fillcolor=WEEKEND, line_width=0, layer="below")
     figure.add_annotation(
         x=(start + stop - 1) / 2, y=1, yref="paper", text="daytime", showarrow=False, yanchor="top"
@@ -172,23 +133,17 @@ def _daily(
     episode: Episode, day: str, names: Sequence[str], first: int, template: str
 ) -> go.Figure:
     """One line a metric over the days, weekends shaded, the selected day marked."""
-    figure = go.Figure(
-        [
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": words(name),
-                "x": episode.dates,
-                "y": [row[first + index] for row in episode.series.rows],
-                "customdata": episode.dates,
-                "line": {"color": PALETTE[index], "width": 2},
-                "marker": {"size": 4},
-                "hovertemplate": template,
-            }
-            for index, name in enumerate(names)
-        ]
-    )
-    _dress(figure, height=360)
+    traces = [
+        {
+            **{"type": "scatter", "mode": "lines+markers", "marker": {"size": 4}},
+            **{"name": words(name), "x": episode.dates, "customdata": episode.dates},
+            "y": [row[first + index] for row in episode.series.rows],
+            "line": {"color": PALETTE[index], "width": 2},
+            "hovertemplate": template,
+        }
+        for index, name in enumerate(names)
+    ]
+    figure = _figure(traces, height=360)
     shapes = [_band(date, WEEKEND) for date in episode.dates if _is_weekend(date)]
     figure.update_layout(shapes=[*shapes, {**_band(day, SELECTED), "name": SELECTED_DAY}])
     figure.update_xaxes(
@@ -215,28 +170,24 @@ def _mark(
     ]
     if not shown:
         return
-    rows = episode.series.rows
+    rows, dates = episode.series.rows, [row["date"] for row, _ in shown]
+    values = [rows[episode.day_of[row["date"]]][names.index(line)] for row, line in shown]
+    ring = {"size": 13, "color": "rgba(0,0,0,0)", "line": {"color": ACCENT, "width": 2.5}}
     figure.add_trace(
         {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "flagged",
-            "x": [row["date"] for row, _ in shown],
-            "y": [rows[episode.day_of[row["date"]]][names.index(line)] for row, line in shown],
-            "customdata": [row["date"] for row, _ in shown],
+            **{"type": "scatter", "mode": "markers", "name": "flagged", "marker": ring},
+            "x": dates,
+            "y": values,
+            "customdata": dates,
             "text": [f"{words(row['anomaly_type'])}, {row['severity']}" for row, _ in shown],
             "hovertemplate": "%{text}<extra>flagged</extra>",
-            "marker": {
-                "size": 13,
-                "color": "rgba(0,0,0,0)",
-                "line": {"color": ACCENT, "width": 2.5},
-            },
         }
     )
 
 
-def _dress(figure: go.Figure, height: int) -> None:
+def _figure(traces: list[dict[str, Any]], height: int) -> go.Figure:
     """What all charts share: no background, quiet grid, legend above, no tool bar."""
+    figure = go.Figure(traces)
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
@@ -253,27 +204,23 @@ def _dress(figure: go.Figure, height: int) -> None:
     axis = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "automargin": True}
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
+    return figure
 
 
 def _band(date: str, colour: str) -> dict[str, Any]:
     """A full-height band over one day."""
     middle = Date.fromisoformat(date)
     return {
-        "type": "rect",
-        "xref": "x",
-        "yref": "paper",
-        "x0": f"{middle - timedelta(days=1)} 12:00",
-        "x1": f"{middle} 12:00",
-        "y0": 0,
-        "y1": 1,
-        "fillcolor": colour,
-        "line": {"width": 0},
-        "layer": "below",
+        **{"type": "rect", "xref": "x", "x0": f"{middle - timedelta(days=1)} 12:00"},
+        **{"yref": "paper", "x1": f"{middle} 12:00", "y0": 0, "y1": 1},
+        **{"fillcolor": colour, "line": {"width": 0}, "layer": "below"},
     }
 
 
-def _hours(episode: Episode) -> list[Any]:
-    return [episode.hours(day) for day in range(len(episode.dates))]
+def _hours(episode: Episode, stage: str) -> Any:
+    """Counts of one stage, shape (days, hours)."""
+    column = episode.config.funnel_spec.counts.index(stage)
+    return np.stack([episode.hours(day)[:, column] for day in range(len(episode.dates))])
 
 
 def _is_weekend(date: str) -> bool:
@@ -283,8 +230,3 @@ def _is_weekend(date: str) -> bool:
 def _long(date: str) -> str:
     day = Date.fromisoformat(date)
     return f"{day:%A} {day.day} {day:%B}"
-
-
-def _short(date: str) -> str:
-    day = Date.fromisoformat(date)
-    return f"{day:%a} {day.day} {day:%b}"

@@ -18,13 +18,13 @@ from metric_tracker_rl.engine.rules import (
 )
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, TASKS
 from metric_tracker_rl.engine.vocabulary import DIRECTIONS
+from metric_tracker_rl.page.state import FunnelVisitor
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.layout import fixed, html
-from openenv_kit.page.markup import day_name, facts, heading, note, table, text
+from openenv_kit.page.markup import day_name, facts, heading, note, table, text, words
 from openenv_kit.page.page import Page, View
-from openenv_kit.page.state import Visitor
 
-EVERYTHING = ("status", "episode", "data", "dates", "result", "log", "report", "score", "watch")
+EVERYTHING = ("status", "episode", "data", "forms", "result", "log", "report", "score", "watch")
 """Views of an episode; a new one changes them all."""
 CUSTOM_COLUMNS = ("metric", "date", "stddev_factor", "direction")
 AUTO = "by density"
@@ -54,12 +54,8 @@ def build(page: Page) -> None:
             card = html()
     page.views["episode"] = View([card], lambda visitor: [card_html(visitor)])
     shown = [*EVERYTHING, *(["debug"] if page.debug else [])]
-
-    def wire() -> None:
-        page.on(start.click, _start_task, [task], shown, wait_on=[card], opens=True)
-        page.on(build_button.click, _start_custom, inputs, shown, wait_on=[card], opens=True)
-
-    page.wiring.append(wire)
+    page.on(start.click, _start_task, [task], shown, wait_on=[card], opens=True)
+    page.on(build_button.click, _start_custom, inputs, shown, wait_on=[card], opens=True)
 
 
 def _custom_form() -> tuple[list[Any], gr.Button]:
@@ -103,12 +99,12 @@ def _custom_form() -> tuple[list[Any], gr.Button]:
     return [seed, family, difficulty, density, count, steps, submissions, custom, place], button
 
 
-def _start_task(visitor: Visitor, task: str) -> None:
+def _start_task(visitor: FunnelVisitor, task: str) -> None:
     visitor.start(task_id=task)
 
 
 def _start_custom(
-    visitor: Visitor,
+    visitor: FunnelVisitor,
     seed: str,
     family: str,
     difficulty: str,
@@ -160,7 +156,7 @@ def custom_anomalies(table: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
     return anomalies
 
 
-def card_html(visitor: Visitor) -> str:
+def card_html(visitor: FunnelVisitor) -> str:
     """What a player is told about the episode: task, dates, thresholds, policy."""
     view = visitor.view
     config = view.config
@@ -183,10 +179,7 @@ def card_html(visitor: Visitor) -> str:
     )
     limits = table(
         ["deviation from the median", "reported from"],
-        [
-            [escape(name.replace("_", " ")), _limit(name, v)]
-            for name, v in config["thresholds"].items()
-        ],
+        [[escape(words(name)), _limit(name, v)] for name, v in config["thresholds"].items()],
         "Reporting thresholds",
         numbers=(1,),
     )
@@ -229,7 +222,7 @@ def _limit(name: str, value: float) -> str:
 
 def _task_label(name: str) -> str:
     task = TASKS[name]
-    return f"{name.replace('_', ' ')} · {task.difficulty}, {task.anomaly_count} anomalies"
+    return f"{words(name)} · {task.difficulty}, {task.anomaly_count} anomalies"
 
 
 def _whole(name: str, value: object) -> int:

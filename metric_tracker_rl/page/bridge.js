@@ -1,0 +1,76 @@
+// Added to the page's own script: clicks on charts select a day, and the mark of the selected day
+// moves in the large charts without asking the server.
+EVENTS.push('pick_row');
+const MARKED = '#mt-counts, #mt-rates, #mt-heat';
+
+function band(chart, day) {
+  const rows = chart.data[0].customdata;
+  if (Array.isArray(rows[0])) {
+    const at = rows.findIndex((row) => row[0] === day);
+    return { y0: at - 0.5, y1: at + 0.5 };
+  }
+  const noonBefore = new Date(Date.parse(`${day}T00:00Z`) - 12 * 3600 * 1000).toISOString();
+  return { x0: `${noonBefore.slice(0, 10)} 12:00`, x1: `${day} 12:00` };
+}
+
+function mark(chart, day) {
+  const shapes = (chart.layout && chart.layout.shapes) || [];
+  const at = shapes.findIndex((shape) => shape.name === 'selected-day');
+  if (at < 0 || !day) return;
+  const moved = Object.entries(band(chart, day)).filter(([side, to]) => shapes[at][side] !== to);
+  const change = Object.fromEntries(moved.map(([side, to]) => [`shapes[${at}].${side}`, to]));
+  if (moved.length) window.Plotly.relayout(chart, change);
+}
+
+function markAll(day) {
+  document.querySelectorAll(MARKED).forEach((place) => {
+    place.querySelectorAll('.js-plotly-plot').forEach((chart) => mark(chart, day));
+  });
+}
+
+function pick(day) {
+  markAll(day);
+  trigger('pick_day', { value: day });
+}
+
+document.addEventListener('click', (event) => {
+  if (event.target.closest('#mt-submit')) submitted = true;
+  const button = event.target.closest('[data-mt=pick_day]');
+  if (button) pick(button.dataset.value);
+});
+
+// Gradio draws charts of a hidden tab with no width; they are fitted once they have one.
+const fit = new ResizeObserver((entries) => {
+  for (const entry of entries) {
+    if (entry.contentRect.width && window.Plotly) window.Plotly.Plots.resize(entry.target);
+  }
+});
+
+function listen(chart) {
+  if (chart.dataset.mtHeard || !chart.on) return;
+  chart.dataset.mtHeard = 'yes';
+  fit.observe(chart);
+  chart.on('plotly_click', (event) => {
+    const date = event.points[0].customdata;
+    if (date && chart.closest('.mt-watch') === null) pick(String(date));
+  });
+}
+
+let submitted = false;
+function showScore() {
+  const score = document.querySelector('#mt-score .mt-outcome');
+  if (!submitted || !score) return;
+  submitted = false;
+  score.scrollIntoView();
+}
+
+let shown = '';
+new MutationObserver(() => {
+  const fresh = document.querySelectorAll('.js-plotly-plot:not([data-mt-heard])');
+  fresh.forEach(listen);
+  const chosen = document.querySelector('.mt-day[aria-pressed=true]');
+  const day = chosen ? chosen.dataset.value : '';
+  if (day && (day !== shown || fresh.length)) markAll(day);
+  shown = day;
+  showScore();
+}).observe(document.body, { childList: true, subtree: true });

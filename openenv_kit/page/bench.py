@@ -1,0 +1,120 @@
+"""Calling tools by hand: a form for each, and the log of what the calls cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+
+from openenv_kit.page.forms import Form, MakeField, build_forms
+from openenv_kit.page.layout import html
+from openenv_kit.page.markup import heading, hint, note, text
+from openenv_kit.page.page import Page, View
+from openenv_kit.page.state import Visitor
+from openenv_kit.tools.catalogue import ToolSpec
+
+MAX_JSON = 60_000
+"""Characters of JSON shown; an answer without a bound would make the page crawl."""
+
+
+def build_bench(
+    page: Page,
+    tools: Sequence[ToolSpec],
+    *,
+    label: str,
+    first: str = "",
+    make: MakeField = lambda *_: None,
+) -> Callable[..., None]:
+    """Lay out the choice of a tool, its form, the button that calls it, and the log.
+
+    Args:
+        page: gets the views `log` and `forms`.
+        tools: the tools offered.
+        label: of the choice.
+        first: the tool chosen to begin with; empty for the first of them.
+        make: makes inputs of the environment's own.
+
+    Returns:
+        Makes the button work, given the views to show and where to show the wait.
+    """
+    by_name = {tool.name: tool for tool in tools}
+    first = first or tools[0].name
+    html(heading("Ask", "Each call is one step of the episode."))
+    method = gr.Dropdown(list(by_name), value=first, label=label, elem_id="mt-method")
+    about = html(_about(by_name, first))
+    forms = build_forms(tools, first, make)
+    run = gr.Button("Run", variant="primary", elem_id="mt-run")
+    log = html(elem_id="mt-log")
+    fields = [field for form in forms for field in form.fields]
+    following = [field for field in fields if field.update]
+    page.views["log"] = View([log], lambda visitor: [log_html(visitor)])
+    page.views["forms"] = View(
+        [field.component for field in following],
+        lambda visitor: [field.update(visitor) for field in following if field.update],
+    )
+    method.change(
+        lambda name: [_about(by_name, name), *_visible(forms, name)],
+        inputs=method,
+        outputs=[about, *(form.group for form in forms)],
+        api_visibility="private",
+        show_progress="hidden",
+        concurrency_limit=None,
+    )
+
+    def ask(visitor: Visitor, name: str, *values: Any) -> None:
+        form, own = _own(forms, name, values)
+        visitor.call(name, form.arguments(own, visitor) if form else {})
+
+    def call(show: Sequence[str], wait_on: Sequence[Any]) -> None:
+        inputs = [method, *(field.component for field in fields)]
+        page.on(run.click, ask, inputs, show, wait_on=wait_on)
+
+    return call
+
+
+def json_view() -> gr.Code:
+    """The fold in which an answer's JSON is shown; `shortened` keeps it readable."""
+    with gr.Accordion("JSON, as an agent reads it", open=False, elem_classes="mt-fold"):
+        return gr.Code(language="json", interactive=False, show_label=False, max_lines=30)
+
+
+def shortened(full: str) -> str:
+    """JSON cut to what a page can show."""
+    more = len(full) - MAX_JSON
+    return f"{full[:MAX_JSON]}\n… {more:,} more characters" if more > 0 else full
+
+
+def log_html(visitor: Visitor) -> str:
+    """The calls of this episode, newest first, with what each cost."""
+    if not visitor.log:
+        return heading("Log") + hint("No step taken yet.")
+    spent = sum(entry.size for entry in visitor.log)
+    lines = "".join(
+        f'<li class="{entry.status}"><b>{entry.number}</b><div><code>{text(entry.call)}</code>'
+        f"<small>{text(entry.message)}</small>"
+        f"<small>{entry.elapsed_s * 1000:.1f} ms · {entry.size:,} characters</small></div></li>"
+        for entry in reversed(visitor.log)
+    )
+    at = visitor.progress
+    below = f"{at['step_count']} of {at['max_steps']} steps, {spent:,} characters read."
+    return heading("Log", below) + f'<ol class="mt-log">{lines}</ol>'
+
+
+def _own(forms: Sequence[Form], name: str, values: Sequence[Any]) -> tuple[Form | None, list[Any]]:
+    """The form of a tool, and its part of all forms' values."""
+    start = 0
+    for form in forms:
+        stop = start + len(form.fields)
+        if name in form.tools:
+            return form, list(values[start:stop])
+        start = stop
+    return None, []
+
+
+def _about(tools: Mapping[str, ToolSpec], name: str) -> str:
+    return note(tools[name].description) if name in tools else ""
+
+
+def _visible(forms: Sequence[Form], name: str) -> list[Any]:
+    return [gr.update(visible=name in form.tools) for form in forms]
