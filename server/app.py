@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from openenv_kit.serving import app as serving
 from openenv_kit.serving.app import build_app, main
-from openenv_kit.serving.settings import settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -19,8 +19,7 @@ def __getattr__(name: str) -> Any:
     """The app, made when it is first asked for."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    made = globals()["app"] = build_app(settings())
-    return made
+    return serving.app
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def episodes_at(path: Path, **more: Any) -> Episodes:
 
 async def test_an_episode_goes_on_at_another_worker_and_after_a_restart(tmp_path: Path) -> None:
     first, second = episodes_at(tmp_path / "s.db"), episodes_at(tmp_path / "s.db")
-    opening, trainer, player_id, _ = await first.reset({"seed": 5})
+    opening, trainer, player_id, *_ = await first.reset({"seed": 5})
     assert trainer is not None
     episode_id = trainer.episode_id
     assert opening["metadata"] == {"episode_id": episode_id, "player_id": player_id}

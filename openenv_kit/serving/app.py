@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from openenv_kit.environment import DEFAULT, VARIABLE, environments, get_environment
-from openenv_kit.errors import ConfigurationError, require_name
+from openenv_kit.environment import DEFAULT, VARIABLE, get_environment
+from openenv_kit.errors import ConfigurationError
 from openenv_kit.serving.episode_store import StoreUnavailableError
 from openenv_kit.serving.open_store import open_store
-from openenv_kit.serving.settings import Settings, load_settings
+from openenv_kit.serving.settings import Settings, load_settings, settings
 from openenv_kit.serving.workers import serve, unwatched
 
 if TYPE_CHECKING:
@@ -144,6 +144,14 @@ def _allow_origins(made: FastAPI, chosen: Settings) -> None:
     )
 
 
+def __getattr__(name: str) -> Any:
+    """The app, on first use: `openenv_kit.serving.app:app` for any ASGI server."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    made = globals()["app"] = build_app(settings())
+    return made
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve the environment until stopped.
 
@@ -168,7 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     try:
-        os.environ[VARIABLE] = require_name("environment", given.environment, environments())
+        get_environment(given.environment)
+        os.environ[VARIABLE] = given.environment
     except ConfigurationError as problem:
         parser.error(str(problem))
     if not 1 <= given.workers <= 64:

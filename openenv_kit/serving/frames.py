@@ -7,10 +7,12 @@ the same JSON is written once; a test holds the two against each other for every
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from openenv_kit.environment import Environment, Reply
 
@@ -62,6 +64,11 @@ def message(kind: str, data: dict[str, Any]) -> str:
 def error(text: str, code: str, **more: Any) -> str:
     """Text of an error message."""
     return message("error", {"message": text, "code": code, **more})
+
+
+def response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An HTTP response with a JSON body."""
+    return Response(dumps(body), status, headers, media_type="application/json")
 
 
 def dumps(value: Any) -> bytes:

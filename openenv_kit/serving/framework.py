@@ -84,12 +84,6 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
         self._episode_id = episode_id or str(uuid.uuid4())
         return self._observation(reply, {"episode_id": self._episode_id})
 
-    async def reset_async(
-        self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any
-    ) -> Any:
-        """As `reset`, without leaving the event loop."""
-        return self.reset(seed=seed, episode_id=episode_id, **kwargs)
-
     def step(self, action: Any, timeout_s: float | None = None, **kwargs: Any) -> Any:
         """One step.
 
@@ -104,10 +98,6 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
         if graded and self.rubric is not None:
             reply = replace(reply, reward=self._apply_rubric(action, self._observation(reply)))
         return self._observation(reply)
-
-    async def step_async(self, action: Any, timeout_s: float | None = None, **kwargs: Any) -> Any:
-        """As `step`, without leaving the event loop."""
-        return self.step(action, timeout_s, **kwargs)
 
     def list_splits(self) -> list[dict[str, str]]:
         """Splits that can be played here; the sealed one is a test split."""

@@ -70,12 +70,14 @@ class Started(NamedTuple):
         handle: of whoever started it, with a claim; None where the arguments were refused.
         player_id: handle for a player.
         held: the episode itself; stays made as long as somebody keeps this.
+        problem: why the arguments were refused.
     """
 
     data: dict[str, Any]
     handle: Handle | None = None
     player_id: str = ""
     held: Held | None = None
+    problem: str = ""
 
     @property
     def episode_id(self) -> str | None:

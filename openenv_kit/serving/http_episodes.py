@@ -82,10 +82,11 @@ class Episodes:
         ours = isinstance(given, str) and OWN_ID.fullmatch(given)
         if ours and await self.store.call("load", given) is None:
             # It may be played on a WebSocket, which stores nothing until it is dropped.
-            return Started(play.data(Reply(ERROR, NOT_YOURS.format(given))))
+            problem = NOT_YOURS.format(given)
+            return Started(play.data(Reply(ERROR, problem)), problem=problem)
         reply = play.reset(arguments)
         if reply.status == ERROR or play.episode_id is None:
-            return Started(play.data(reply))
+            return Started(play.data(reply), problem=reply.message)
         episode_id = play.episode_id
         held = self._hold(episode_id)
         async with held.lock:

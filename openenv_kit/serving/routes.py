@@ -124,7 +124,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         started = await episodes.reset(arguments)
         _note(request, started.episode_id)
         names = {"episode_id": started.episode_id, "player_id": started.player_id or None}
-        return _json({**started.data, **names})
+        return frames.response({**started.data, **names})
 
     @app.post(
         "/step",
@@ -139,7 +139,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         if body.player_id is not None:
             handle = await episodes.player(body.player_id)
         elif body.episode_id is None:
-            return _json(_without_episode(episodes, body.action))
+            return frames.response(_without_episode(episodes, body.action))
         elif role_of(request.scope) == PLAYER:
             raise HTTPException(403, "With the player's token send a player_id, no episode_id.")
         else:
@@ -147,7 +147,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         _note(request, handle.episode_id)
         data = await episodes.step(handle, body.action, body.request_id or "")
         names = {"episode_id": body.episode_id, "player_id": body.player_id}
-        return _json({**data, **names})
+        return frames.response({**data, **names})
 
     @app.get(
         "/state",
@@ -179,55 +179,48 @@ def add_metrics_route(app: FastAPI) -> None:
 def add_error_answers(app: FastAPI) -> None:
     """Errors as `{"detail": …}`, without a trace, a path or an echo of the whole input."""
 
-    async def gone(_: Request, problem: Exception) -> Response:
-        metrics.ERRORS.labels("unknown_episode").inc()
-        status = 404 if isinstance(problem, UnknownEpisodeError) else 409
-        return _json({"detail": str(problem)}, status)
+    def detail(kind: str, status: int, text: str = "{}") -> Any:
+        async def answer(_: Request, problem: Exception) -> Response:
+            metrics.ERRORS.labels(kind).inc()
+            return frames.response({"detail": text.format(problem)}, status)
 
-    async def too_long(_: Request, problem: Exception) -> Response:
-        metrics.ERRORS.labels("too_big").inc()
-        return _json({"detail": str(problem)}, 413)
+        return answer
 
     async def not_stored(_: Request, problem: Exception) -> Response:
         assert isinstance(problem, StoreError)
         metrics.ERRORS.labels("store").inc()
-        return _json({"detail": str(problem)}, *store_refusal(problem))
-
-    async def unwieldy(_: Request, problem: Exception) -> Response:
-        metrics.ERRORS.labels("invalid_request").inc()
-        return _json({"detail": f"Cannot read the body: {problem}."}, 400)
+        return frames.response({"detail": str(problem)}, *store_refusal(problem))
 
     async def invalid(_: Request, problem: Exception) -> Response:
         assert isinstance(problem, RequestValidationError)
         metrics.ERRORS.labels("invalid_request").inc()
-        told = [
-            {"type": each["type"], "loc": each["loc"], "msg": each["msg"]}
-            for each in problem.errors()
-        ]
-        return _json({"detail": told}, 422)
+        errors = problem.errors()
+        told = [{name: each[name] for name in ("type", "loc", "msg")} for each in errors]
+        return frames.response({"detail": told}, 422)
 
     async def refused(_: Request, problem: Exception) -> Response:
         assert isinstance(problem, HTTPException)
-        return Response(
-            frames.dumps({"detail": problem.detail}),
-            problem.status_code,
-            problem.headers,
-            media_type="application/json",
-        )
+        told = {"detail": problem.detail}
+        return frames.response(told, problem.status_code, problem.headers)
 
     async def internal(_: Request, problem: Exception) -> Response:
         reference = uuid.uuid4().hex[:12]
         metrics.ERRORS.labels("internal").inc()
         logger.error("internal error", exc_info=problem, extra={"reference": reference})
-        return _json({"detail": f"Internal error; the server's log has it as {reference}."}, 500)
+        told = f"Internal error; the server's log has it as {reference}."
+        return frames.response({"detail": told}, 500)
 
-    app.add_exception_handler(EpisodeGoneError, gone)
-    app.add_exception_handler(EpisodeTooLongError, too_long)
-    app.add_exception_handler(StoreError, not_stored)
-    app.add_exception_handler(frames.UnwieldyError, unwieldy)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, refused)
-    app.add_exception_handler(Exception, internal)
+    for kind, handler in {
+        UnknownEpisodeError: detail("unknown_episode", 404),
+        EpisodeGoneError: detail("unknown_episode", 409),
+        EpisodeTooLongError: detail("too_big", 413),
+        frames.UnwieldyError: detail("invalid_request", 400, "Cannot read the body: {}."),
+        StoreError: not_stored,
+        RequestValidationError: invalid,
+        HTTPException: refused,
+        Exception: internal,
+    }.items():
+        app.add_exception_handler(kind, handler)
 
 
 def store_refusal(problem: StoreError) -> tuple[int, dict[str, str]]:
@@ -248,7 +241,3 @@ def _without_episode(episodes: Episodes, action: dict[str, Any]) -> dict[str, An
 def _note(request: Request, episode_id: str | None) -> None:
     """Let the log line of this request name the episode."""
     request.scope["state"]["notes"]["episode_id"] = episode_id
-
-
-def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(frames.dumps(body), status, headers, media_type="application/json")

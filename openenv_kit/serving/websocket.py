@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from openenv_kit.errors import echo, nearest
 from openenv_kit.serving import frames, metrics
-from openenv_kit.serving.backends import Backend, backend_for
+from openenv_kit.serving.backends import PlayerBackend, backend_for
 from openenv_kit.serving.episode_store import StoreError
 from openenv_kit.serving.handles import EpisodeGoneError, EpisodeTooLongError, role_of
 from openenv_kit.serving.http_episodes import Episodes
@@ -71,7 +71,7 @@ class EnvironmentTalk:
         backend: what they are for.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: PlayerBackend) -> None:
         self._backend = backend
         self.leave = backend.leave
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from live_server import free_port
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Error, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "agent"))  # for its fake model
@@ -84,7 +84,21 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    """A server in debug mode, with lower limits on what an episode may ask for."""
+    log = tmp_path_factory.mktemp("small") / "server.log"
+    variables = {
+        "METRIC_TRACKER_DEBUG": "true",
+        "METRIC_TRACKER_MAX_STEPS": "20",
+        "METRIC_TRACKER_MAX_SUBMISSIONS": "2",
+        "GRADIO_TEMP_DIR": str(log.parent),
+    }
+    with web_server(log, **variables) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[BrowserContext]:
     if not CHROMIUM.exists():
         message = f"no Chromium at {CHROMIUM}"
         if os.environ.get("METRIC_TRACKER_REQUIRE_BROWSER"):
@@ -92,13 +106,15 @@ def browser() -> Iterator[Browser]:
         pytest.skip(message)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
+        # One context for all visits: the page's scripts are fetched and compiled once. A visitor is
+        # a page, not a context; Gradio gives each a session of its own.
+        yield chromium.new_context()
         chromium.close()
 
 
 @dataclass
 class Visit:
-    """A browser context of its own on the page; remembers what went wrong in it."""
+    """A visitor's page in the browser; remembers what went wrong in it."""
 
     page: Page
     problems: list[str] = field(default_factory=list)
@@ -146,15 +162,19 @@ def listen(page: Page, visit: Visit) -> None:
 
 
 @pytest.fixture
-def visit(browser: Browser, web: WebServer) -> Iterator[Callable[..., Visit]]:
+def visit(browser: BrowserContext, web: WebServer) -> Iterator[Callable[..., Visit]]:
     """Opens visits; at the end, none of them may have seen an error."""
     opened: list[Visit] = []
 
     def open_visit(
-        width: int = 1280, url: str = web.url, told: str = "easy_single_spike", **options: Any
+        width: int = 1280,
+        color_scheme: Literal["light", "dark"] = "light",
+        url: str = web.url,
+        told: str = "easy_single_spike",
     ) -> Visit:
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        page = context.new_page()
+        page = browser.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=color_scheme)
         page.set_default_timeout(PATIENCE_MS)
         new = Visit(page)
         opened.append(new)
@@ -166,7 +186,7 @@ def visit(browser: Browser, web: WebServer) -> Iterator[Callable[..., Visit]]:
     yield open_visit
     for each in opened:
         try:
-            each.page.context.close()
+            each.page.close()
         except Error as problem:
             each.problems.append(str(problem))
     assert [each.problems for each in opened] == [[] for _ in opened]

@@ -221,19 +221,6 @@ def test_the_folder_is_this_users_alone_and_inside_the_one_that_was_chosen(
     assert own_folder() != mine, "a folder that others can write to is not used"
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A page with few seats and lower limits on what an episode may ask for."""
-    log = tmp_path_factory.mktemp("small") / "server.log"
-    limits = {
-        "METRIC_TRACKER_MAX_STEPS": "20",
-        "METRIC_TRACKER_MAX_SUBMISSIONS": "2",
-        "GRADIO_TEMP_DIR": str(log.parent),
-    }
-    with web_server(log, **limits) as server:
-        yield server
-
-
 UNUSED = [
     *("file=/etc/passwd", "file/etc/passwd", "proxy=http://127.0.0.1:1/", "run/start", "api/start"),
     *("call/start", "call/v2/start", "stream/x", "component_server", "process_recording"),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from conftest import Visit, WebServer
 from fake_model import fake_model
@@ -323,6 +324,21 @@ def test_a_model_is_watched_and_its_key_stays_hidden(visit: OpenVisit, web: WebS
     assert key not in mine.page.content()
     expect(mine.page.locator("#mt-key input")).to_have_value("")
     assert key not in web.log.read_text()
+
+
+@pytest.mark.parametrize(("name", "index"), [("daily", "date"), ("hourly", ["date", "hour"])])
+def test_the_data_are_saved_as_the_frames_that_analysts_know(
+    visit: OpenVisit, tmp_path: Path, name: str, index: Any
+) -> None:
+    mine, path = visit(), tmp_path / "saved.csv"
+    mine.start("medium_mixed_pair")
+    mine.tab("Data")
+    with mine.page.expect_download() as download:
+        mine.page.click(f"#mt-csv-{name}")
+    assert download.value.suggested_filename == f"medium_mixed_pair-{name}.csv"
+    download.value.save_as(path)
+    frame = getattr(episode_of(task_id="medium_mixed_pair"), name)
+    pd.testing.assert_frame_equal(pd.read_csv(path, index_col=index), frame)
 
 
 def test_the_page_works_by_keyboard(visit: OpenVisit) -> None:

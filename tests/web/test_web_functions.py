@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import pytest
-from conftest import WebServer, web_server
+from conftest import WebServer
 
 from metric_tracker_rl.engine.episode import build_episode
 from metric_tracker_rl.engine.session import debug_content
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, resolve_config
-
-
-@pytest.fixture(scope="module")
-def debugging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    """The same server, started in debug mode."""
-    log = tmp_path_factory.mktemp("debugging") / "server.log"
-    with web_server(log, METRIC_TRACKER_DEBUG="true") as server:
-        yield server
 
 
 def everything_told(server: WebServer) -> tuple[str, int]:
@@ -65,6 +55,6 @@ def test_no_function_called_by_its_index_tells_the_answer(web: WebServer) -> Non
     assert [secret for secret in secrets() if secret in told] == []
 
 
-def test_in_debug_the_same_calls_do_tell_it(debugging: WebServer) -> None:
-    told, _ = everything_told(debugging)
+def test_in_debug_the_same_calls_do_tell_it(small: WebServer) -> None:
+    told, _ = everything_told(small)
     assert [secret for secret in secrets() if secret not in told] == []

@@ -81,11 +81,11 @@ def test_a_task_of_a_split_is_solved_with_forms_alone(mine: Visit) -> None:
     expect(page.locator("#mt-answer tbody tr")).to_have_count(2)
     mine.choose("#mt-method", "look")
     mine.choose("#mt-form-look", "above")
-    number = page.locator("#mt-form-look input[type=number]")
-    number.fill("12")
+    digit = page.locator("#mt-form-look input[type=number]")
+    digit.fill("12")
     page.click("#mt-run")
-    mine.sees("#mt-answer", "number is 12; allowed: an integer from 0 to 9")
-    number.fill("3")
+    mine.sees("#mt-answer", "digit is 12; allowed: an integer from 0 to 9")
+    digit.fill("3")
     page.click("#mt-run")
     mine.sees("#mt-answer", "yes")
     mine.choose("#mt-method", "answer")
@@ -94,7 +94,7 @@ def test_a_task_of_a_split_is_solved_with_forms_alone(mine: Visit) -> None:
     mine.sees("#mt-answer", "1.0000")
     mine.sees("#mt-status", "4 of 7 steps · over")
     log = mine.text("#mt-log")
-    for call in ("list_numbers(most=2)", 'look(side="above", number=3)', "answer(number=4)"):
+    for call in ("list_numbers(most=2)", 'look(side="above", digit=3)', "answer(digit=4)"):
         assert call in log
 
 
@@ -107,18 +107,18 @@ def test_a_policy_a_model_and_a_recording_are_watched(
     page.click("#mt-watch-policy")
     mine.sees("#mt-scene", "step 0 of")
     page.click("#mt-end")
-    mine.sees("#mt-scene", "answer(number=3)")
+    mine.sees("#mt-scene", "answer(digit=3)")
     mine.sees("#mt-scene", "1.0000")
     mine.tab("Recording")
     record(path, tiny)
     with page.expect_file_chooser() as chooser:
         page.click("#mt-upload")
     chooser.value.set_files(path)
-    mine.sees("#mt-scene", "step 0 of 4")
+    mine.sees("#mt-scene", "step 0 of 5")
     page.click("#mt-end")
-    mine.sees("#mt-scene", "answer(number=2)")
+    mine.sees("#mt-scene", "answer(digit=2)")
     mine.sees("#mt-scene", "The answer is the recorded one.")
-    calls = iter([("look", {"side": "left", "number": 1}), ("find", {}), ("answer", {"number": 3})])
+    calls = iter([("look", {"side": "left", "digit": 1}), ("find", {}), ("answer", {"digit": 3})])
     monkeypatch.setitem(SCRIPTS, "tiny", lambda *_: answer(next(calls)))
     with fake_model() as model:
         mine.tab("Model")
@@ -144,7 +144,7 @@ def test_a_program_starts_and_asks(tiny_server: WebServer) -> None:
     try:
         opening = json.loads(client.predict({"number": 5}, api_name="/start"))
         assert opening["story"] == tiny_environment.STORY
-        final = json.loads(client.predict("answer", {"number": 5}, api_name="/ask"))
+        final = json.loads(client.predict("answer", {"digit": 5}, api_name="/ask"))
         assert (final["reward"], final["done"]) == (1.0, True)
     finally:
         client.close()

@@ -58,7 +58,7 @@ class TinySession:
         try:
             if name == "answer":
                 self.progress.status = "completed"
-                right = arguments.get("number") == self.number
+                right = arguments.get("digit") == self.number
                 return Reply(
                     "over", "Graded.", float(right), True, {"grade": {"right": float(right)}}
                 )
@@ -67,8 +67,8 @@ class TinySession:
                 told: Any = [{"number": each, "even": each % 2 == 0} for each in range(most)]
             else:
                 side = require_name("side", arguments.get("side"), SIDES)
-                number = require_integer("number", arguments.get("number"), 0, 9)
-                told = self.number < number if side == "below" else self.number > number
+                digit = require_integer("digit", arguments.get("digit"), 0, 9)
+                told = self.number < digit if side == "below" else self.number > digit
         except ValueError as problem:
             return Reply(ERROR, str(problem))
         return Reply("told", f"{name} done.", content={"told": told})
@@ -91,12 +91,12 @@ def tool(name: str, description: str, properties: dict[str, Any], **options: boo
     return ToolSpec(name, description, parameters, action, **options)
 
 
-NUMBER = {"type": "integer", "minimum": 0, "maximum": 9, "description": "a digit"}
+DIGIT = {"type": "integer", "minimum": 0, "maximum": 9, "description": "a digit"}
 TOOLS = Catalogue(
     tools=(
-        tool("look", "Compare.", {"side": {"type": "string", "enum": [*SIDES]}, "number": NUMBER}),
-        tool("list_numbers", "List numbers.", {"most": {**NUMBER, "default": 2}}),
-        tool("answer", "Answer.", {"number": NUMBER}, reads_only=False, finishes=True),
+        tool("look", "Compare.", {"side": {"type": "string", "enum": [*SIDES]}, "digit": DIGIT}),
+        tool("list_numbers", "List numbers.", {"most": {**DIGIT, "default": 2}}),
+        tool("answer", "Answer.", {"digit": DIGIT}, reads_only=False, finishes=True),
     ),
     called=called,
     answer=lambda seen: {k: seen[k] for k in ("status", "message", "told", "grade") if k in seen},
@@ -104,10 +104,10 @@ TOOLS = Catalogue(
 
 
 def reference(_: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for number in range(10):
-        seen = yield {"tool": "look", "arguments": {"side": "below", "number": number}}
+    for digit in range(10):
+        seen = yield {"tool": "look", "arguments": {"side": "below", "digit": digit}}
         if seen["told"]:
-            yield {"tool": "answer", "arguments": {"number": number - 1}}
+            yield {"tool": "answer", "arguments": {"digit": digit - 1}}
 
 
 class Task:
@@ -195,7 +195,7 @@ def serve(port: int) -> None:
     add_icon(app)
     add_page(app, debug=False)
     guard_page(app, settings())
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1)
 
 
 if __name__ == "__main__":
