@@ -176,7 +176,8 @@ def _mark(
     figure.add_trace(
         {
             **{"type": "scatter", "mode": "markers", "name": "flagged", "marker": ring},
-            **{"x": dates, "y": values, "customdata": dates},
+            **{"x": dates, "customdata": dates},
+            "y": values,
             "text": [f"{words(row['anomaly_type'])}, {row['severity']}" for row, _ in shown],
             "hovertemplate": "%{text}<extra>flagged</extra>",
         }

@@ -10,9 +10,8 @@ from typing import Any
 import gradio as gr
 import pytest
 import tiny_environment
-from conftest import Visit, WebServer, web_server
+from conftest import Visit, WebServer, page_client, web_server
 from fake_model import SCRIPTS, answer, fake_model
-from gradio_client import Client
 from playwright.sync_api import expect
 from tiny_environment import Tiny
 
@@ -140,14 +139,11 @@ def test_a_policy_a_model_and_a_recording_are_watched(
 
 
 def test_a_program_starts_and_asks(tiny_server: WebServer) -> None:
-    client = Client(f"{tiny_server.url}/web/", verbose=False)
-    try:
+    with page_client(tiny_server.url) as client:
         opening = json.loads(client.predict({"number": 5}, api_name="/start"))
         assert opening["story"] == tiny_environment.STORY
         final = json.loads(client.predict("answer", {"digit": 5}, api_name="/ask"))
         assert (final["reward"], final["done"]) == (1.0, True)
-    finally:
-        client.close()
 
 
 def test_an_environment_without_scenes_gets_the_generic_ones(tiny: Tiny) -> None:
