@@ -67,6 +67,8 @@ def test_a_task_of_a_split_is_solved_with_forms_alone(mine: Visit) -> None:
     page = mine.page
     assert page.title() == "Tiny"
     mine.sees("#mt-card blockquote", "Find it, <b>then</b> answer.")
+    page.click("#mt-start")
+    mine.sees("#mt-status", "0 of 9 steps")
     mine.choose("#mt-split", "train")
     page.get_by_label("Task of the split").fill("4")
     page.get_by_label("max steps").fill("7")
@@ -163,7 +165,8 @@ def test_a_reset_is_read_from_the_form(tiny: Tiny) -> None:
         return generic.reset_of(tiny, *given)  # type: ignore[arg-type]
 
     named = generic.NO_SPLIT
-    assert read("seven", named, 0, "", None) == {"task_id": "seven", "number": 7}
+    for untouched in (None, 9):
+        assert read("seven", named, 0, "", untouched) == {"task_id": "seven", "number": 7}
     assert read("seven", "train", 2, "", 5) == {"task_id": "train-2", "number": 2, "max_steps": 5}
     assert read("three", named, 0, '{"number": 9}', None) == {"task_id": "three", "number": 9}
     for further in ("[", "[1]"):
