@@ -14,10 +14,10 @@ RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/build/bin/python install \
         --no-compile --require-hashes -r requirements-build.lock
 
-COPY pyproject.toml README.md LICENSE inference.py ./
+COPY pyproject.toml README.md LICENSE ./
 COPY openenv_kit openenv_kit
 COPY metric_tracker_rl metric_tracker_rl
-COPY server server
+COPY firewatch_env firewatch_env
 # Without isolation the build backend is the hash-pinned one, not whatever is newest today.
 RUN /opt/build/bin/hatchling build -t wheel -d /tmp/dist \
     && python -m pip --python /opt/venv/bin/python install \

@@ -1,5 +1,5 @@
 """The name under which verifiers finds the taskset: `vf-eval metric-tracker-verifiers`."""
 
-from openenv_kit.trainers.verifiers import MetricTrackerTaskset
+from openenv_kit.trainers.verifiers import EpisodeTaskset
 
-__all__ = ["MetricTrackerTaskset"]
+__all__ = ["EpisodeTaskset"]

@@ -1,7 +1,7 @@
 """Metric Tracker RL: an environment for agents that find anomalies in product funnels.
 
-Public names are loaded when they are first used, so that whoever wants only the engine, or
-only the client, pays for no more. The engine needs no framework; the client needs no engine.
+Public names are loaded when they are first used, so that those who want only the engine, or
+only the client, pay for nothing else. The engine needs no framework; the client needs no engine.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         available_task_specs,
         get_task_spec,
     )
+    from metric_tracker_rl.frames import result_frame
     from metric_tracker_rl.models import MetricTrackerRlAction, MetricTrackerRlObservation
     from metric_tracker_rl.rows import MetricSubmissionRow
 
@@ -43,6 +44,7 @@ __all__ = [
     "available_synthetic_generator_methods",
     "available_task_specs",
     "get_task_spec",
+    "result_frame",
 ]
 
 _HOME = {
@@ -59,6 +61,7 @@ _HOME = {
     "available_synthetic_generator_methods": "analysis_tools",
     "available_task_specs": "engine.tasks",
     "get_task_spec": "engine.tasks",
+    "result_frame": "frames",
 }
 
 

@@ -10,40 +10,29 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import metric_tracker_rl
-from metric_tracker_rl.engine import splits
+from metric_tracker_rl.engine.episode import EpisodeCache, build_episode
 from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.session import RESET_ARGUMENTS, EpisodeSession
+from metric_tracker_rl.engine.splits import SPLITS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION, POLICY_VERSION
 from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.tools import BRIEF, CATALOGUE, introduction
-from openenv_kit.environment import Reply, WireModels
-from openenv_kit.play.policies import Policy
+from openenv_kit.environment import Environment, WireModels
+from openenv_kit.play.policies import Policies
 from openenv_kit.tools.catalogue import Catalogue
-from openenv_kit.trust.exploits import Exploit
 
 if TYPE_CHECKING:
     from openenv_kit.page.scenes import Scenes
+    from openenv_kit.trust.audit import Audit
+    from openenv_kit.trust.certify import Certifier
+    from openenv_kit.trust.exploits import Exploits
 
 
-class MetricTrackerSplits:
-    """The splits of `metric_tracker_rl.engine.splits`."""
-
-    def names(self) -> Sequence[str]:
-        return splits.list_splits()
-
-    def size(self, split: str) -> int:
-        return splits.num_tasks(split)
-
-    def task(self, split: str, index: int) -> splits.SplitTask:
-        return splits.get_task(split, index)
-
-
-class MetricTracker:
+class MetricTracker(Environment):
     """The product funnel; see `openenv_kit.environment.Environment`."""
 
     name = "metric_tracker_rl"
-    benchmark = "metric_tracker_rl"
     title = "Metric Tracker RL"
     description = (
         "Find the anomalies hidden in weeks of product-funnel data with read-only analysis "
@@ -59,18 +48,35 @@ class MetricTracker:
     reset_arguments: Sequence[str] = RESET_ARGUMENTS
     default_tasks: Sequence[str] = DEFAULT_TASK_ORDER
     rules: Mapping[str, int] = {"max_steps": DEFAULT_MAX_STEPS, "max_submissions": 1}
-    splits = MetricTrackerSplits()
-    policies: Mapping[str, Policy] = POLICIES
+    splits = SPLITS
+    policies: Policies = POLICIES
+    commands: Mapping[str, str] = {
+        name: f"metric_tracker_rl.commands.{name}:{name}"
+        for name in ("bench", "card", "digests", "episode", "learn")
+    }
+    cache: EpisodeCache = build_episode
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
         return {name: {"task_id": name, "seed": task.seed} for name, task in TASKS.items()}
 
     @property
-    def exploits(self) -> Mapping[str, Exploit]:
+    def exploits(self) -> Exploits:
         from metric_tracker_rl.exploits import EXPLOITS
 
         return EXPLOITS
+
+    @cached_property
+    def audit(self) -> Audit:
+        from metric_tracker_rl.audit import MetricTrackerAudit
+
+        return MetricTrackerAudit(self)
+
+    @property
+    def certifier(self) -> Certifier:
+        from metric_tracker_rl.engine import certificate
+
+        return certificate
 
     @cached_property
     def models(self) -> WireModels:
@@ -92,12 +98,6 @@ class MetricTracker:
 
         return FunnelScenes(self)
 
-    @cached_property
-    def _empty(self) -> dict[str, Any]:
-        """Every field of an observation that says nothing."""
-        empty: dict[str, Any] = self.models.observation().model_dump(exclude={"reward", "done"})
-        return empty
-
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         return BRIEF
 
@@ -110,15 +110,6 @@ class MetricTracker:
     def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         parts: Mapping[str, Any] | None = observation.get("reward_breakdown")
         return parts if observation.get("done") else None
-
-    def observation(self, reply: Reply, task_id: str) -> dict[str, Any]:
-        return {
-            **self._empty,
-            "task_id": task_id,
-            "status": reply.status,
-            "message": reply.message,
-            **reply.content,
-        }
 
 
 ENVIRONMENT = MetricTracker()

@@ -1,7 +1,7 @@
 """The grader as a tree of the framework's rubrics.
 
 The score is computed once, by the engine; the tree reads the breakdown, so that
-`named_rubrics()` shows each component's last score to whoever inspects the environment.
+`named_rubrics()` shows each component's last score to anyone who inspects the environment.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.report import MAX_ROWS
 from metric_tracker_rl.rows import MetricSubmissionRow
 from openenv_kit.environment import ERROR
-from openenv_kit.tools.catalogue import Action, Catalogue, ToolSpec
+from openenv_kit.tools.catalogue import Action, Catalogue, ToolSpec, compact
 from openenv_kit.tools.schema import json_schema
 
 SUBMIT_SOLUTION = "submit_solution"
@@ -46,8 +45,8 @@ def introduction(opening: Mapping[str, Any]) -> str:
     count = opening.get("expected_row_count")
     told = f" The right report has {count} rows." if count else ""
     return (
-        f"{opening['instruction']}\n\nEpisode: {_compact(frame)}.{told} "
-        f"Thresholds: {_compact(config['thresholds'])}."
+        f"{opening['instruction']}\n\nEpisode: {compact(frame)}.{told} "
+        f"Thresholds: {compact(config['thresholds'])}."
     )
 
 
@@ -70,6 +69,14 @@ def answer(observation: Mapping[str, Any]) -> dict[str, Any]:
         told["result"] = analysis["result"]
     told.update({name: observation[name] for name in _GRADE if observation.get(name)})
     return told
+
+
+def observed(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The observation behind an answer, as far as scripted policies read it."""
+    seen = dict(answer)
+    if "result" in seen:
+        seen["analysis_result"] = {"result": seen.pop("result")}
+    return seen
 
 
 def _analysis(name: str) -> Any:
@@ -107,10 +114,6 @@ def _submissions() -> list[ToolSpec]:
     ]
 
 
-def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
-
-
 CATALOGUE = Catalogue(
     tools=(
         *(
@@ -121,5 +124,6 @@ CATALOGUE = Catalogue(
     ),
     called=called,
     answer=answer,
+    observed=observed,
 )
 """Every tool: the analysis methods, and two ways to submit."""

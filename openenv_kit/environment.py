@@ -16,10 +16,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
-from openenv_kit.errors import UnknownNameError
+from openenv_kit.errors import InvalidValueError, UnknownNameError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -43,16 +44,18 @@ class Reply:
     Attributes:
         status: a word of the environment's own; `error` where the call was refused.
         message: one or two sentences, written for the player.
-        reward: of this step; the score on the last one.
+        reward: of this step; the score on the last one. None where a reset has none to tell.
         done: whether the episode is over.
         content: the observation's fields that this reply fills; the others keep their defaults.
+        info: what is told beside the observation: `info` over HTTP, `metadata` on a WebSocket.
     """
 
     status: str
     message: str
-    reward: float = 0.0
+    reward: float | None = 0.0
     done: bool = False
     content: dict[str, Any] = field(default_factory=dict)
+    info: dict[str, Any] | None = None
 
 
 class Session(Protocol):
@@ -125,21 +128,38 @@ class Splits(Protocol):
         """One task; raises UnknownNameError or InvalidValueError."""
 
 
+class Cache(Protocol):
+    """Episodes that an environment keeps in memory, shared by all sessions of a process."""
+
+    def resize(self, size: int) -> None:
+        """Keep so many episodes from now on, starting with none."""
+
+    def misses(self) -> int:
+        """How many episodes had to be made so far."""
+
+
 class Environment(Protocol):
-    """Everything the kit asks of an environment.
+    """Everything the kit asks of an environment. A subclass inherits what has a default.
 
     Attributes:
         name: what `--environment` and the entry point call it.
-        benchmark: what START lines and the server's metadata call it.
-        title, description: for people.
+        description: one sentence for people.
         version: of its package.
     """
 
     name: str
-    benchmark: str
-    title: str
     description: str
     version: str
+
+    @property
+    def benchmark(self) -> str:
+        """What START lines and the server's metadata call it; by default its name."""
+        return self.name
+
+    @property
+    def title(self) -> str:
+        """What people call it; by default its name."""
+        return self.name
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -166,11 +186,15 @@ class Environment(Protocol):
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
-        """Arguments of the reset of each named task; the default run's tasks come first."""
+        """Arguments of the reset of each named task; by default three of the first split."""
+        first = self.splits.names()[0]
+        tasks = (self.splits.task(first, index) for index in range(3))
+        return {task.task_id: task.reset_arguments() for task in tasks}
 
     @property
     def default_tasks(self) -> Sequence[str]:
-        """Tasks of a run that names none."""
+        """Tasks of a run that names none; by default every named one."""
+        return list(self.tasks)
 
     @property
     def splits(self) -> Splits:
@@ -182,13 +206,19 @@ class Environment(Protocol):
 
     @property
     def exploits(self) -> Mapping[str, Exploit]:
-        """Adversarial players, each with the ceiling it must stay under."""
+        """Adversarial players, each with the ceiling it must stay under; by default none."""
+        return {}
+
+    @property
+    def cache(self) -> Cache | None:
+        """Episodes kept in memory; None where making one again is cheap."""
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         """The one system prompt that every door gives a model."""
 
     def introduction(self, opening: Mapping[str, Any]) -> str:
-        """The first user message of an episode, from the observation of its reset."""
+        """The first user message of an episode; by default the message of its reset."""
+        return str(opening["message"])
 
     def session(self, *, debug: bool = False) -> Session:
         """A new session; cheap."""
@@ -196,11 +226,26 @@ class Environment(Protocol):
     def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """What a final observation's score is made of: shares as floats, counts as integers.
 
-        None where nothing was graded.
+        None where nothing was graded, and by default.
         """
+        return None
 
     def observation(self, reply: Reply, task_id: str) -> dict[str, Any]:
         """Every field of the observation that a reply stands for; values may be models."""
+        return {
+            **_empty(self.models),
+            "task_id": task_id,
+            "status": reply.status,
+            "message": reply.message,
+            **reply.content,
+        }
+
+
+@cache
+def _empty(models: WireModels) -> dict[str, Any]:
+    """Every field of an observation that says nothing."""
+    empty: dict[str, Any] = models.observation().model_dump(exclude={"reward", "done"})
+    return empty
 
 
 @cache
@@ -214,14 +259,28 @@ def get_environment(name: str | None = None) -> Environment:
     """The environment of that name.
 
     Args:
-        name: None for what the variable ENVIRONMENT names, or else Metric Tracker RL.
+        name: of an installed one, or `module:attribute` of one that is being written; None for
+            what the variable ENVIRONMENT names, or else Metric Tracker RL.
 
     Raises:
         UnknownNameError: none of that name is installed; names the nearest.
+        InvalidValueError: there is no such module, or no such attribute in it.
     """
     wanted = name or os.environ.get(VARIABLE) or DEFAULT
     found = environments()
+    if ":" in wanted:
+        return _from_module(wanted)
     if wanted not in found:
         raise UnknownNameError("environment", wanted, found)
     loaded: Environment = found[wanted].load()
+    return loaded
+
+
+def _from_module(wanted: str) -> Environment:
+    module, _, attribute = wanted.partition(":")
+    try:
+        loaded: Environment = getattr(import_module(module), attribute)
+    except (ImportError, ValueError, AttributeError) as problem:
+        allowed = f"module:attribute of an environment ({problem})"
+        raise InvalidValueError("environment", wanted, allowed) from None
     return loaded

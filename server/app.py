@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from openenv_kit.serving import app as serving
 from openenv_kit.serving.app import build_app, main
 
 if TYPE_CHECKING:
@@ -18,10 +19,7 @@ def __getattr__(name: str) -> Any:
     """The app, made when it is first asked for."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from openenv_kit.serving import app as made
-
-    globals()["app"] = made.app
-    return made.app
+    return serving.app
 
 
 if __name__ == "__main__":

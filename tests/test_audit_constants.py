@@ -6,33 +6,36 @@ from collections.abc import Iterator
 
 import pytest
 
+from metric_tracker_rl import audit
 from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.vocabulary import FUNNEL_BREAK, MIX_SHIFT, QUALITY_ISSUE
+from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS, constants
+from metric_tracker_rl.exploits.base import NOTHING, ZERO_CALL
 from metric_tracker_rl.exploits.constants import best_constants, shown_by
 from metric_tracker_rl.exploits.second_play import PLAYERS, play_again
 from openenv_kit.play.driver import play
 from openenv_kit.play.policies import Policy
-from openenv_kit.trust import audit as runner
-from openenv_kit.trust.audit import BASELINES, Job, jobs, lines, reset_arguments, run_job, settings
-from openenv_kit.trust.exploits import NOTHING, ZERO_CALL
+from openenv_kit.trust.audit import Job, run_job
+
+AUDIT = ENVIRONMENT.audit
 
 
 @pytest.fixture(autouse=True)
 def few_known_episodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(runner, "KNOWN", 24)
-    runner._known_episodes.cache_clear()
+    monkeypatch.setattr(audit, "KNOWN", 24)
+    audit._known.cache_clear()
     yield
-    runner._known_episodes.cache_clear()
+    audit._known.cache_clear()
 
 
 def views(setting: str, level: str, count: int) -> list[EpisodeView]:
     session, found = EpisodeSession(), []
     for number in range(count):
-        session.reset(**reset_arguments(level, number, setting=setting))
+        session.reset(**AUDIT.reset_arguments(level, number, setting=setting))
         assert session.view is not None
         found.append(session.view)
     return found
@@ -43,7 +46,7 @@ def test_the_search_finds_the_generator_that_is_the_whole_answer(family: str) ->
     for (shown, _), methods in best_constants(views(family, "easy", 8)).items():
         assert shown == family
         assert family in {method["method_name"] for method in methods}
-    line = lines([run_job(Job("constant_after_a_look", "easy", 0, 8, family))])[0]
+    line = AUDIT.lines([run_job(Job("constant_after_a_look", "easy", 0, 8, family))])[0]
     assert line.mean == 1.0
 
 
@@ -55,7 +58,9 @@ def test_the_searched_score_is_the_graders_own(setting: str) -> None:
     policy = Policy("tried", "", lambda opening: constants.constant_after_a_look(opening, best))
     session = EpisodeSession()
     played = [
-        play(session, policy, session.reset(**reset_arguments("hard", number, setting=setting)))
+        play(
+            session, policy, session.reset(**AUDIT.reset_arguments("hard", number, setting=setting))
+        )
         for number in range(24)
     ]
     expected = 0.0
@@ -71,7 +76,9 @@ def test_the_searched_score_is_the_graders_own(setting: str) -> None:
 def test_without_a_call_a_constant_earns_no_more_than_the_empty_report(setting: str) -> None:
     free = [name for name, each in EXPLOITS.items() if each.ceiling is ZERO_CALL]
     assert set(free) == {"constant", "visible_family"}
-    [floor, *found] = lines(run_job(Job(name, "easy", 0, 12, setting)) for name in ("null", *free))
+    [floor, *found] = AUDIT.lines(
+        run_job(Job(name, "easy", 0, 12, setting)) for name in ("null", *free)
+    )
     assert floor.policy == "null"
     for line in found:
         assert line.calls == 1.0
@@ -80,26 +87,32 @@ def test_without_a_call_a_constant_earns_no_more_than_the_empty_report(setting: 
 
 
 def test_the_audit_covers_every_family_level_and_split() -> None:
-    assert set(settings()) >= {*SCENARIO_FAMILIES, "split:train", "split:validation", "split:test"}
-    work = jobs(20, chosen=settings())
-    for setting in settings():
+    assert set(AUDIT.settings) >= {
+        *SCENARIO_FAMILIES,
+        "split:train",
+        "split:validation",
+        "split:test",
+    }
+    work = AUDIT.jobs(20, settings=AUDIT.settings)
+    for setting in AUDIT.settings:
         for level in LEVELS:
             there = {
                 job.policy for job in work if (job.setting, job.difficulty) == (setting, level)
             }
-            assert there >= {*BASELINES, "constant", "visible_family"}
+            assert there >= {*AUDIT.baselines, "constant", "visible_family"}
             assert there >= {name for name, each in EXPLOITS.items() if each.ceiling is NOTHING}
-    assert {job.policy for job in work if job.setting == MIXED} == {*BASELINES, *EXPLOITS}
+    assert {job.policy for job in work if job.setting == MIXED} == {*AUDIT.baselines, *EXPLOITS}
 
 
 def test_in_a_split_the_empty_report_may_earn_what_it_is_right_for() -> None:
-    [line] = lines([run_job(Job("odd_numbers", "easy", 0, 12, "split:test"))])
+    [line] = AUDIT.lines([run_job(Job("odd_numbers", "easy", 0, 12, "split:test"))])
     assert line.max_mean == line.mean > 0.0
     assert line.holds
 
 
 def test_remarks_sell_the_answer_at_once_counts_in_several_plays_and_the_score_in_more() -> None:
-    issues, counts, score = (play_again(uses, "easy", 6) for uses in PLAYERS)
+    resets = [AUDIT.reset_arguments("easy", number) for number in range(6)]
+    issues, counts, score = (play_again(uses, "easy", resets) for uses in PLAYERS)
     assert (issues.second, issues.plays) == (1.0, 2.0)
     assert issues.first < 0.2
     assert 2.0 < counts.plays <= score.plays

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from metric_tracker_rl import audit as plan
 from metric_tracker_rl.engine import certificate
 from metric_tracker_rl.engine.certificate import Certificate, certify_one
 from metric_tracker_rl.engine.config import EpisodeConfig
@@ -19,12 +20,12 @@ from metric_tracker_rl.engine.generation.generator import generate
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION
 from metric_tracker_rl.exploits import EXPLOITS, get_exploit
+from metric_tracker_rl.exploits.base import NOTHING, exploit
+from metric_tracker_rl.policies.base import submit
 from openenv_kit.cli import app
 from openenv_kit.errors import UnknownNameError
-from openenv_kit.play.policies import submit
 from openenv_kit.play.regrade import pass_hat_k, summaries
-from openenv_kit.trust.audit import BASELINES, Line, interval
-from openenv_kit.trust.exploits import NOTHING, exploit
+from openenv_kit.trust.audit import Line, interval
 
 EXPERT = EpisodeConfig(3, "mixed", "expert", "high", 6)
 
@@ -101,7 +102,7 @@ def test_an_unknown_engine_or_level_is_told_with_the_nearest() -> None:
 def test_the_small_audit_holds_and_tells_every_policy(tmp_path: Path) -> None:
     out = tmp_path / "audit.json"
     # All but the one that listens to the clock.
-    names = [name for name in (*BASELINES, *EXPLOITS) if name != "message_timing"]
+    names = [name for name in (*plan.BASELINES, *EXPLOITS) if name != "message_timing"]
     policies = [part for name in names for part in ("--policy", name)]
     where = ("--setting", "mixed", "--difficulty", "hard")
     options = ("--episodes", "4", "--workers", "1", *where, "--out", str(out))
@@ -215,7 +216,7 @@ def test_the_calendar_is_public_told_by_the_policy_and_empty_on_other_levels() -
 def test_the_card_is_written_from_results_of_these_versions_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("openenv_kit.trust.audit.KNOWN", 12)
+    monkeypatch.setattr(plan, "KNOWN", 12)
     audit, proofs, page = (tmp_path / name for name in ("a.json", "c.jsonl", "card.md"))
     where = ("--setting", "mixed", "--setting", "funnel_break", "--setting", "split:test")
     options = ("--episodes", "2", "--workers", "1", "--difficulty", "easy", *where)

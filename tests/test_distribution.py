@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import time
 import tomllib
@@ -86,12 +87,11 @@ def test_the_wheel_holds_the_package_and_no_tests(built: Path) -> None:
     assert tops == {
         "metric_tracker_rl",
         "openenv_kit",
-        "server",
-        "inference.py",
+        "firewatch_env",
         "metric_tracker_verifiers.py",
         f"openenv_metric_tracker_rl-{version}.dist-info",
     }
-    assert "metric_tracker_rl/py.typed" in names
+    assert {"metric_tracker_rl/py.typed", "firewatch_env/tasks/admitted.json"} <= names
     assert [name for name in names if name.endswith(".pyc")] == []
 
 
@@ -115,6 +115,57 @@ def test_a_wheel_made_from_the_sdist_is_the_same_wheel(built: Path, tmp_path: Pa
         assert {n: one.read(n) for n in one.namelist()} == {
             n: other.read(n) for n in other.namelist()
         }
+
+
+def neighbour(folder: Path) -> Path:
+    """A wheel of another environment, laid out as the framework's template does: a `server`."""
+    info, wheel = "neighbour-1.0.dist-info", folder / "neighbour-1.0-py3-none-any.whl"
+    files = {
+        "server/__init__.py": "",
+        "server/app.py": "OWNER = 'neighbour'\n",
+        "inference.py": "OWNER = 'neighbour'\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: neighbour\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\n"
+        "Tag: py3-none-any\n",
+    }
+    record = f"{info}/RECORD"
+    files[record] = "".join(f"{name},,\n" for name in (*files, record))
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return wheel
+
+
+@pytest.mark.parametrize("ours_first", [True, False], ids=["ours first", "ours last"])
+def test_two_environments_that_bring_a_server_install_side_by_side(
+    built: Path, tmp_path: Path, ours_first: bool
+) -> None:
+    wheels = [only(built, "*.whl"), neighbour(tmp_path)]
+    assert not names_in_wheel(wheels[0]) & names_in_wheel(wheels[1])
+    uv("venv", "--python", sys.executable, tmp_path / "env", cwd=tmp_path)
+    python = tmp_path / "env" / "bin" / "python"
+    for wheel in wheels if ours_first else reversed(wheels):
+        uv("pip", "install", "--offline", "--no-deps", "--python", python, wheel, cwd=tmp_path)
+    # Dependencies come from this very environment, but not the checkout that it is linked to.
+    packages = only(tmp_path / "env" / "lib", "python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    def told(*command: str | Path) -> str:
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    whose = "import inference, server.app as s; print(inference.OWNER, s.OWNER)"
+    assert told(python, "-c", whose) == "neighbour neighbour\n"
+    app = "import openenv_kit.serving.app as a; print(a.__file__, type(a.app).__name__)"
+    assert told(python, "-c", app) == f"{packages}/openenv_kit/serving/app.py FastAPI\n"
+    for program in ("server", "metric-tracker-inference", "metric-tracker"):
+        assert "--help" in told(python.with_name(program), "--help")
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +234,7 @@ def health(server: subprocess.Popen[bytes], url: str) -> None:
 def test_the_installed_environment_knows_nothing_of_the_checkout(
     installed: Path, tmp_path: Path
 ) -> None:
-    where = "import metric_tracker_rl, server, inference, sys; print(*sys.path, server.__file__)"
+    where = "import firewatch_env, metric_tracker_rl as m, sys; print(*sys.path, m.__file__)"
     done = subprocess.run(
         [installed / "python", "-c", where],
         cwd=tmp_path,

@@ -28,7 +28,7 @@ from metric_tracker_rl.models import (
     MetricTrackerRlObservation,
     PayloadGeneratorMethod,
 )
-from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.framework import FrameworkEnvironment
 
 ROW = """
     date entity_type entity_name anomaly_type detection_method baseline_value observed_value
@@ -135,7 +135,7 @@ class InProcess:
     """The environment itself, stepped without a server."""
 
     def __init__(self) -> None:
-        self.env = MetricTrackerRlEnvironment(debug=False)
+        self.env = FrameworkEnvironment(debug=False)
 
     async def reset(self, **arguments: Any) -> MetricTrackerRlObservation:
         return self.env.reset(**arguments)

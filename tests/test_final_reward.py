@@ -13,18 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.errors import InvalidValueError, ServerError
 from openenv_kit.play.vector import VectorSession
-from openenv_kit.trainers.openenv_harness import MetricTrackerSession
-from openenv_kit.trainers.tool_calls import ToolEpisode, action_for
-from openenv_kit.trainers.trl import MetricTrackerEnvironment
+from openenv_kit.trainers.openenv_harness import ToolSession
+from openenv_kit.trainers.tool_calls import ToolEpisode, ToolUse
+from openenv_kit.trainers.trl import environment_class
 
 SEED = 12
 RIGHT = EpisodeSession()
 RIGHT.reset(seed=SEED)
 ROWS = [row.as_dict() for row in RIGHT.episode.expected_rows]  # type: ignore[union-attr]
 
-ToolUse = tuple[str, dict[str, Any]]
 CALLS: dict[str, ToolUse] = {
     "look": ("list_dates", {}),
     "look wrongly": ("rows_for_date", {"date": "yesterday"}),
@@ -66,7 +66,7 @@ class Calls:
 
 class Trl:
     def __init__(self, row: dict[str, Any]) -> None:
-        self.environment = MetricTrackerEnvironment()
+        self.environment = environment_class()()
         self.environment.reset(**row)
 
     def call(self, use: ToolUse) -> object:
@@ -79,7 +79,7 @@ class Trl:
 
 class Harness:
     def __init__(self, row: dict[str, Any]) -> None:
-        self.session = MetricTrackerSession(row)
+        self.session = ToolSession(row)
 
     def call(self, use: ToolUse) -> object:
         return self.session.call_tool(*use)
@@ -97,7 +97,7 @@ class Lane:
 
     def call(self, use: ToolUse) -> object:
         try:
-            action = action_for(*use)
+            action = ENVIRONMENT.tools.action(*use)
         except ValueError:
             return None
         return self.vector.step([None, action, None])
@@ -118,7 +118,7 @@ def final_rewards(events: Sequence[str], rules: dict[str, int]) -> list[float]:
     rewards, final = [], None
     for event in events:
         try:
-            reply = session.step(action_for(*CALLS[event]))
+            reply = session.step(ENVIRONMENT.tools.action(*CALLS[event]))
         except ValueError:  # a call that makes no sense is no step
             pass
         else:
@@ -180,19 +180,19 @@ class Gone:
 
 
 def test_a_server_that_forgets_a_finished_episode_takes_no_reward_away() -> None:
-    environment = MetricTrackerEnvironment()
+    environment = environment_class()()
     environment.reset(seed=SEED)
     environment._episode.call(*CALLS["submit everything"])
-    environment._episode._player = Gone()  # type: ignore[assignment]
+    environment._episode._backend = Gone()  # type: ignore[assignment]
     told = json.loads(environment._episode.call(*CALLS["look"]))
     assert told["status"] == "completed"
     assert environment.get_reward() == 1.0
 
 
 def test_a_server_lost_before_the_end_is_still_no_measurement() -> None:
-    environment = MetricTrackerEnvironment()
+    environment = environment_class()()
     environment.reset(seed=SEED)
-    environment._episode._player = Gone()  # type: ignore[assignment]
+    environment._episode._backend = Gone()  # type: ignore[assignment]
     for _ in range(2):
         with pytest.raises(ServerError):
             environment._episode.call(*CALLS["submit everything"])

@@ -15,13 +15,15 @@ from typer.testing import CliRunner
 
 from openenv_kit.cli import app
 from openenv_kit.cli.check_integrations import INTEGRATIONS
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.play.split_rows import split_rows
 from openenv_kit.trainers.scripted_endpoint import MODEL, ScriptedEndpoint
-from openenv_kit.trainers.tool_calls import ToolEpisode, chat_tools, tool_specs
-from openenv_kit.trainers.trl import MetricTrackerEnvironment
+from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.trl import environment_class
 
 ROOT = Path(__file__).resolve().parent.parent
+TOOLS = get_environment("metric_tracker_rl").tools
 HEAVY = ("trl", "verifiers", "inspect_ai", "nemo_gym", "skyrl_gym", "datasets", "torch")
 
 
@@ -46,7 +48,9 @@ def test_a_chat_client_plays_an_episode_to_the_reference_policys_score(stream):
 
 def _one_call(client, messages, stream):
     if not stream:
-        reply = client.chat.completions.create(model=MODEL, messages=messages, tools=chat_tools())
+        reply = client.chat.completions.create(
+            model=MODEL, messages=messages, tools=TOOLS.chat_tools
+        )
         (made,) = reply.choices[0].message.tool_calls
         return {"id": made.id, "name": made.function.name, "arguments": made.function.arguments}
     chunks = client.chat.completions.create(model=MODEL, messages=messages, stream=True)
@@ -63,21 +67,20 @@ def test_the_endpoint_serves_nothing_else():
 
 
 def test_the_trl_class_has_a_method_for_each_tool_and_no_other_public_one():
+    made = environment_class()
     public = {
-        name
-        for name, _ in inspect.getmembers(MetricTrackerEnvironment, inspect.isfunction)
-        if not name.startswith("_")
+        name for name, _ in inspect.getmembers(made, inspect.isfunction) if not name.startswith("_")
     }
-    assert public == {"reset", "get_reward", *(spec.name for spec in tool_specs())}
-    for spec in tool_specs():
-        method = getattr(MetricTrackerEnvironment, spec.name)
+    assert public == {"reset", "get_reward", *TOOLS.names}
+    for spec in TOOLS.tools:
+        method = getattr(made, spec.name)
         parameters = list(inspect.signature(method).parameters)[1:]
         assert set(parameters) == set(spec.parameters["properties"])
         assert all(f"    {name}: " in method.__doc__ for name in parameters)
 
 
 def test_the_trl_class_plays_and_scores_only_what_was_submitted():
-    environment = MetricTrackerEnvironment()
+    environment = environment_class()()
     environment.reset(prompt=[], split="validation", index=0, level="easy", task="validation-0")
     assert "2" in json.loads(environment.list_dates())["result"]["dates"][0]
     assert environment.get_reward() == 0.0
@@ -189,16 +192,14 @@ def test_a_trainers_own_environment_is_made_and_its_check_passes_there(tmp_path)
     assert "passed" in result.output
 
 
-def test_a_trainer_whose_python_is_not_here_is_left_out_of_a_run_of_all_alone(
-    monkeypatch, tmp_path
-):
+def test_a_trainer_without_its_python_is_skipped_unless_asked_for_by_name(monkeypatch, tmp_path):
     # By its name in sys.modules: the package's attribute of that name is the command.
     module = sys.modules["openenv_kit.cli.check_integrations"]
     monkeypatch.setattr(module, "_found", lambda _: False)
     monkeypatch.setattr(module, "INTEGRATIONS", {"nemo_gym": INTEGRATIONS["nemo_gym"]})
     place = ["--environments", str(tmp_path)]
     everything = CliRunner().invoke(app, ["check-integrations", *place])
-    assert (everything.exit_code, "left out" in everything.output) == (0, True)
+    assert (everything.exit_code, "skipped" in everything.output) == (0, True)
     by_name = CliRunner().invoke(app, ["check-integrations", "nemo_gym", *place])
-    assert (by_name.exit_code, "left out" in by_name.output) == (1, True)
+    assert (by_name.exit_code, "skipped" in by_name.output) == (1, True)
     assert list(tmp_path.iterdir()) == []

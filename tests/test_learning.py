@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from metric_tracker_rl.commands.learn import verdicts
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.learning import Examination, Plan, RowPolicy, Settings, train
 from metric_tracker_rl.learning.experiment import (
@@ -21,11 +22,10 @@ from metric_tracker_rl.learning.experiment import (
 from metric_tracker_rl.learning.features import LOOK, Candidates, read_candidates
 from metric_tracker_rl.learning.training import _gradient, _of_others
 from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.policies.base import result_of
 from openenv_kit.cli import app
-from openenv_kit.cli.learn import verdicts
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.play.driver import observed, play
-from openenv_kit.play.policies import result_of
 from openenv_kit.play.split_rows import reset_arguments, split_rows
 from openenv_kit.play.vector import VectorSession
 

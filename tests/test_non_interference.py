@@ -22,7 +22,7 @@ from metric_tracker_rl.engine.rules import EpisodeView, PlayRules
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import TASKS
 from metric_tracker_rl.engine.vocabulary import DETECTION_METHODS
-from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.framework import FrameworkEnvironment
 
 CONFIGS = [
     EpisodeConfig(
@@ -87,7 +87,7 @@ def actions_on(episode: Episode) -> list[dict[str, Any]]:
 
 def frames_of(config: EpisodeConfig, episode: Episode, actions: list[dict[str, Any]]) -> Frames:
     """What the server sends: reset, then each step and the state after it, then a submission."""
-    environment = MetricTrackerRlEnvironment(debug=False)
+    environment = FrameworkEnvironment(debug=False)
     sent: Frames = []
 
     def send(observation: Any) -> None:
@@ -95,7 +95,7 @@ def frames_of(config: EpisodeConfig, episode: Episode, actions: list[dict[str, A
         sent.append(frame.model_dump_json())
         sent.append(WSStateResponse(data=environment.state.model_dump()).model_dump_json())
 
-    session = environment._session
+    session = environment.session
     environment._episode_id = "same"
     send(environment._observation(session.open("task", EpisodeView(episode, PlayRules(500)))))
     for action in actions:
@@ -162,15 +162,15 @@ def leak_through_the_opening(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def leak_through_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = MetricTrackerRlEnvironment.state.fget
+    honest = FrameworkEnvironment.state.fget
     assert honest is not None
 
-    def leaky(self: MetricTrackerRlEnvironment) -> Any:
-        episode = self._session.episode
+    def leaky(self: FrameworkEnvironment) -> Any:
+        episode = self.session.episode
         assert episode is not None
         return honest(self).model_copy(update={"task_id": episode.expected_rows[0].date})
 
-    monkeypatch.setattr(MetricTrackerRlEnvironment, "state", property(leaky))
+    monkeypatch.setattr(FrameworkEnvironment, "state", property(leaky))
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,9 @@ def test_practice_tells_no_more_than_the_counts_of_its_rows() -> None:
     swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
     sent = []
     for each in (episode, swapped):
-        environment = MetricTrackerRlEnvironment(debug=False)
+        environment = FrameworkEnvironment(debug=False)
         rules = PlayRules(max_submissions=3)
-        environment._session.open("task", EpisodeView(each, rules))
+        environment.session.open("task", EpisodeView(each, rules))
         row = each.expected_rows[0].as_dict()  # one right row, whichever that is
         observation = environment.step({"classifications": [row]})
         frame = WSObservationResponse(data=serialize_observation(observation))

@@ -10,10 +10,11 @@ from openenv.core.llm_client import LLMResponse
 from typer.testing import CliRunner
 
 from openenv_kit.cli import app
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.play.split_rows import split_rows
 from openenv_kit.trainers.openenv_harness import (
-    MetricTrackerSessionFactory,
+    ToolSessionFactory,
     build_rollout_func,
     collect,
     collect_scripted,
@@ -22,8 +23,9 @@ from openenv_kit.trainers.openenv_harness import (
     scripted_model_step,
     sft_examples,
 )
-from openenv_kit.trainers.tool_calls import ToolEpisode, chat_tools
+from openenv_kit.trainers.tool_calls import ToolEpisode
 
+TOOLS = get_environment("metric_tracker_rl").tools
 ROWS = split_rows("validation", count=4)
 
 
@@ -74,7 +76,7 @@ def test_a_model_that_submits_nothing_is_rewarded_nothing():
 
 
 def test_a_session_speaks_the_frameworks_mcp_bridge():
-    session = MetricTrackerSessionFactory().create({"seed": 2})
+    session = ToolSessionFactory().create({"seed": 2})
     bridge = SessionMCPBridge(session)
 
     def ask(method, **params):
@@ -83,7 +85,7 @@ def test_a_session_speaks_the_frameworks_mcp_bridge():
         )
 
     tools = ask("tools/list")["result"]["tools"]
-    assert [tool["name"] for tool in tools] == [tool["function"]["name"] for tool in chat_tools()]
+    assert [tool["name"] for tool in tools] == TOOLS.names
     told = ask("tools/call", name="list_dates", arguments={})["result"]
     assert len(json.loads(told["data"])["result"]["dates"]) == 28
     wrong = ask("tools/call", name="list_date", arguments={})["result"]
@@ -111,7 +113,7 @@ def test_a_task_that_stands_for_nothing_is_refused(task):
 
 
 def test_the_factorys_seed_goes_over_the_rows():
-    factory = MetricTrackerSessionFactory()
+    factory = ToolSessionFactory()
     one, other, same = (
         factory.create(task, seed).call_tool("show_raw_data", {}).data
         for task, seed in (({"seed": 3}, None), ({"seed": 3}, 4), ({"seed": 4}, None))
@@ -125,7 +127,7 @@ def test_collected_runs_are_chats_with_tool_calls_that_play_again_to_the_same_sc
     examples = list(sft_examples(tmp_path))
     assert len(examples) == 4
     for row, example in zip(ROWS, examples, strict=True):
-        assert example["tools"] == chat_tools()
+        assert example["tools"] == TOOLS.chat_tools
         assert [m["role"] for m in example["messages"][:3]] == ["system", "user", "assistant"]
         episode = ToolEpisode()
         assert episode.reset(row) == example["messages"][1]["content"]
@@ -151,7 +153,7 @@ def test_low_scores_stay_out_of_sft_data_but_in_the_collection(tmp_path):
 
 
 def test_the_harness_stops_at_its_limit_of_turns():
-    factory, step = MetricTrackerSessionFactory(), scripted_model_step()
+    factory, step = ToolSessionFactory(), scripted_model_step()
     from openenv.core.harness import HarnessRunLimits
 
     session = factory.create(ROWS[0])

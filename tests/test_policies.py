@@ -10,9 +10,9 @@ from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER
 from metric_tracker_rl.policies import POLICIES, get_policy
+from metric_tracker_rl.policies.base import policy
 from openenv_kit.errors import UnknownNameError
 from openenv_kit.play.driver import Outcome, play
-from openenv_kit.play.policies import policy
 
 
 def played(name: str, task_id: str) -> Outcome:

@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from metric_tracker_rl.engine import splits
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings, load_settings
@@ -266,7 +267,7 @@ def test_sessions_without_an_episode_never_get_the_same_task_twice(tmp_path: Any
 def test_a_split_that_is_used_up_is_not_started_again(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("openenv_kit.serving.http_episodes.num_tasks", lambda _: 1)
+    monkeypatch.setattr(type(get_environment().splits), "size", lambda *_: 1)
     attached(client, "")
     for method in ("initialize", "openenv/session/create"):
         told = rpc(client, method).json()["error"]["message"]

@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from metric_tracker_rl.models import MetricTrackerRlAction, MetricTrackerRlObservation
 from metric_tracker_rl.rows import RewardBreakdown
-from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.framework import FrameworkEnvironment
 from openenv_kit.serving.settings import load_settings
 
 OBSERVATION = """
@@ -277,7 +277,7 @@ def test_a_bad_row_is_shown_safely_when_the_episode_is_over(talk: Talk) -> None:
 
 
 def test_rubrics_show_each_components_last_score() -> None:
-    environment = MetricTrackerRlEnvironment(debug=False)
+    environment = FrameworkEnvironment(debug=False)
     environment.reset(task_id="easy_single_spike")
     wrong = [{**FULL_MARKS[0], "severity": "low"}, {"date": "x"}]
     observation = environment.step(MetricTrackerRlAction.model_construct(classifications=wrong))
@@ -297,7 +297,7 @@ def test_rubrics_show_each_components_last_score() -> None:
 
 
 def test_the_sync_and_the_async_step_agree() -> None:
-    environments = MetricTrackerRlEnvironment(debug=False), MetricTrackerRlEnvironment(debug=False)
+    environments = FrameworkEnvironment(debug=False), FrameworkEnvironment(debug=False)
     actions = [
         MetricTrackerRlAction(analysis_method="task_overview"),
         MetricTrackerRlAction(analysis_method="nope"),

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
+from openenv_kit.environment import get_environment
 from openenv_kit.play.driver import observed
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.handles import EpisodeTooLongError, Handle, UnknownEpisodeError
@@ -29,7 +30,7 @@ def episodes_at(path: Path, **more: Any) -> Episodes:
 
 async def test_an_episode_goes_on_at_another_worker_and_after_a_restart(tmp_path: Path) -> None:
     first, second = episodes_at(tmp_path / "s.db"), episodes_at(tmp_path / "s.db")
-    opening, trainer, player_id, _ = await first.reset({"seed": 5})
+    opening, trainer, player_id, *_ = await first.reset({"seed": 5})
     assert trainer is not None
     episode_id = trainer.episode_id
     assert opening["metadata"] == {"episode_id": episode_id, "player_id": player_id}
@@ -101,7 +102,7 @@ async def test_an_episode_of_another_version_of_the_engine_is_not_played_on(
     episodes = episodes_at(tmp_path / "s.db")
     episode_id = (await episodes.reset({})).episode_id
     assert episode_id is not None
-    monkeypatch.setattr("openenv_kit.serving.held.versions", lambda: {"generator": "other"})
+    monkeypatch.setattr(get_environment(), "versions", {"generator": "other"})
     with pytest.raises(UnknownEpisodeError):
         await episodes.record(episode_id)
     await episodes.close()

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.routing import Mount, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import Receive, Scope, Send
 
-from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.gate import OPEN_PATHS, PLAYER_ROUTES, Gate
 from openenv_kit.serving.settings import Settings
@@ -206,7 +206,7 @@ async def test_without_a_player_s_token_an_empty_one_opens_nothing() -> None:
     "tokens", [{"player_token": TOKEN}, {"player_token": TOKEN, "token": TOKEN}]
 )
 def test_a_player_s_token_needs_another_one_for_the_trainer(tokens: dict[str, str]) -> None:
-    with pytest.raises(InvalidValueError, match="METRIC_TRACKER_PLAYER_TOKEN") as refused:
+    with pytest.raises(ValidationError, match="player_token") as refused:
         Settings(**tokens)
     assert TOKEN not in str(refused.value)
 

@@ -159,7 +159,8 @@ def test_a_submission_without_its_argument_submits_nothing(
     client: TestClient, session: dict[str, str], name: str, arguments: dict[str, Any]
 ) -> None:
     answer = call(client, "tools/call", session, name=name, arguments=arguments).json()
-    assert "required" in answer["error"]["message"]
+    assert f"{name}: " in answer["error"]["message"]
+    assert "Nothing was submitted." in answer["error"]["message"]
     with client.websocket_connect(f"/ws?session_id={session['mcp-session-id']}") as socket:
         socket.send_json({"type": "state"})
         state = socket.receive_json()["data"]

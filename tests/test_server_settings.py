@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,23 +16,28 @@ from starlette.testclient import TestClient
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving import metrics
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.framework import FrameworkEnvironment
 from openenv_kit.serving.logs import JsonFormatter, NoConnections
-from openenv_kit.serving.settings import SETTINGS, Settings, is_loopback, load_settings
+from openenv_kit.serving.settings import Settings, is_loopback, load_settings, range_of
 from openenv_kit.serving.settings import settings as process_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+FIELDS = Settings.model_fields
+NUMBERS = {name: field for name, field in FIELDS.items() if range_of(field) != (None, None)}
+
+
 def table() -> str:
     """The table of docs/serving.md as the settings have it."""
-    defaults = Settings()
     lines = ["| variable | default | range | for | meaning |", "|---|---|---|---|---|"]
-    for each in SETTINGS:
-        default = getattr(defaults, each.field)
-        shown = "" if default in ("", ()) else f"`{str(default).lower()}`"
-        limits = "" if each.low is None else f"{each.low} to {each.high}"
-        lines.append(f"| `{each.variable}` | {shown} | {limits} | {each.scope} | {each.meaning} |")
+    for field in FIELDS.values():
+        shown = "" if field.default in ("", ()) else f"`{str(field.default).lower()}`"
+        low, high = range_of(field)
+        limits = "" if low is None else f"{low} to {high}"
+        scope = field.json_schema_extra["scope"]  # type: ignore[index,call-overload]
+        told = (f"`{field.validation_alias}`", shown, limits, scope, field.description)
+        lines.append(f"| {' | '.join(map(str, told))} |")
     return "\n".join(lines)
 
 
@@ -42,19 +45,27 @@ def test_the_documentation_lists_every_setting_as_it_is() -> None:
     assert table() in (ROOT / "docs" / "serving.md").read_text()
 
 
-def test_every_field_is_a_setting_and_every_setting_a_field() -> None:
-    fields = {each.name for each in dataclasses.fields(Settings)}
-    assert fields == {each.field for each in SETTINGS}
+def test_every_whole_number_has_a_range() -> None:
+    assert set(NUMBERS) == {name for name, field in FIELDS.items() if field.annotation is int}
+    assert len(NUMBERS) == 18
 
 
-@pytest.mark.parametrize("setting", [each for each in SETTINGS if each.low is not None])
-def test_a_number_is_taken_within_its_range_and_refused_outside(setting: Any) -> None:
-    for value in (setting.low, setting.high):
-        read = load_settings({setting.variable: str(value)})
-        assert getattr(read, setting.field) == value
-    for wrong in (str(setting.low - 1), str(setting.high + 1), "many", "1e3"):
-        with pytest.raises(InvalidValueError, match=setting.variable):
-            load_settings({setting.variable: wrong})
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_is_taken_within_its_range_and_refused_outside(name: str) -> None:
+    variable, (low, high) = str(NUMBERS[name].validation_alias), range_of(NUMBERS[name])
+    assert low is not None
+    assert high is not None
+    for value in (low, high):
+        assert getattr(load_settings({variable: str(value)}), name) == value
+    allowed = f"{variable} is .*; allowed: an integer from {low} to {high}"
+    for wrong in (str(low - 1), str(high + 1), "many", "1e3"):
+        with pytest.raises(InvalidValueError, match=allowed):
+            load_settings({variable: wrong})
+
+
+def test_a_constructor_reads_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "9")
+    assert (Settings().port, load_settings().port) == (8000, 9)
 
 
 def test_a_token_that_is_too_short_is_refused_without_being_repeated() -> None:
@@ -161,7 +172,7 @@ def test_the_server_s_limits_hold_against_what_a_reset_asks_for(
     monkeypatch.setenv("METRIC_TRACKER_MAX_SUBMISSIONS", "2")
     process_settings.cache_clear()
     try:
-        environment = MetricTrackerRlEnvironment()
+        environment = FrameworkEnvironment()
         for arguments in ({"max_steps": 11}, {"max_submissions": 3}):
             assert environment.reset(**arguments).status == "error"
         assert environment.reset(max_steps=10, max_submissions=2).status == "ready"
@@ -258,7 +269,7 @@ def test_the_manifests_name_only_settings_that_exist_and_run_restricted() -> Non
     pod = manifests["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     named = {each["name"] for each in container["env"]}
-    assert named <= {each.variable for each in SETTINGS}
+    assert named <= {field.validation_alias for field in FIELDS.values()}
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True

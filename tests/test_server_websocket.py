@@ -13,9 +13,10 @@ from openenv.core.env_server.types import WSObservationResponse
 from starlette.testclient import TestClient
 
 from metric_tracker_rl import available_analysis_methods
+from metric_tracker_rl.engine.session import EpisodeSession
 from openenv_kit.serving import frames
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.framework import FrameworkEnvironment
 from openenv_kit.serving.sessions import CapacityError, SessionSlots
 from openenv_kit.serving.settings import Settings
 
@@ -63,7 +64,7 @@ ROW = {
 
 def test_every_reply_is_what_the_framework_would_have_sent(client: TestClient) -> None:
     """Each kind of reply, byte for byte in its meaning, against the framework's own writer."""
-    environment = MetricTrackerRlEnvironment(debug=False)
+    environment = FrameworkEnvironment(debug=False)
     reset = {"task_id": "hard_mixed_multi", "episode_id": "twin", "max_submissions": 2}
     opening = environment.reset(**reset)
     date = opening.config["start_date"]
@@ -151,7 +152,7 @@ def test_a_failure_of_ours_tells_a_reference_and_nothing_else(
 
     with client.websocket_connect("/ws") as socket:
         ask(socket, START)
-        monkeypatch.setattr(MetricTrackerRlEnvironment, "act_on", broken)
+        monkeypatch.setattr(EpisodeSession, "step", broken)
         with caplog.at_level("ERROR", logger="metric_tracker.ws"):
             told = ask(socket, {"type": "step", "data": {}})
         assert told["data"]["code"] == "EXECUTION_ERROR"

@@ -19,7 +19,7 @@ from metric_tracker_rl.engine.splits import SEALED, STRATA
 from metric_tracker_rl.rows import RewardBreakdown
 from openenv_kit.cli import app
 from openenv_kit.errors import InvalidValueError, UnknownNameError
-from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.framework import FrameworkEnvironment
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
 ROOT = Path(__file__).parent.parent
@@ -171,7 +171,7 @@ def _with_rows(split: str) -> int:
 def test_no_task_of_a_split_tells_its_family_or_count_before_the_end(
     split: str, salted: None
 ) -> None:
-    env = MetricTrackerRlEnvironment(debug=False)
+    env = FrameworkEnvironment(debug=False)
     practice = {} if split == SEALED else {"max_submissions": 3}
     configs: dict[str, dict[str, Any]] = {}
     for index in range(0, 60, 5):
@@ -192,7 +192,7 @@ def test_no_task_of_a_split_tells_its_family_or_count_before_the_end(
         assert [reply["expected_row_count"] for reply in replies] == [0] * len(replies)
 
 
-def _said(env: MetricTrackerRlEnvironment, action: dict[str, Any]) -> dict[str, Any]:
+def _said(env: FrameworkEnvironment, action: dict[str, Any]) -> dict[str, Any]:
     return env.step(action).model_dump()
 
 
@@ -216,7 +216,7 @@ def test_the_task_api_serves_the_splits_and_the_manifest_declares_their_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(SALT_VARIABLE, raising=False)
-    env = MetricTrackerRlEnvironment(debug=False)
+    env = FrameworkEnvironment(debug=False)
     capabilities = yaml.safe_load((ROOT / "openenv.yaml").read_text())["validation"]["capabilities"]
     assert capabilities["task_api"] is True
     assert capabilities["declared_task_count"] == {
@@ -231,7 +231,7 @@ def test_the_task_api_serves_the_splits_and_the_manifest_declares_their_counts(
 
 
 def test_no_task_descriptor_tells_a_seed_or_a_family(salted: None) -> None:
-    env = MetricTrackerRlEnvironment(debug=False)
+    env = FrameworkEnvironment(debug=False)
     for split in (*PUBLIC, SEALED):
         told = env.get_task(split, 5)
         assert "seed" not in told

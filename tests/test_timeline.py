@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -285,8 +286,9 @@ def test_a_repeated_request_of_an_episode_that_is_gone_is_not_answered(
         expired, closed = (client.post("/reset", json=RESET).json() for _ in range(2))
         for each in (expired, closed):
             assert [again(each["episode_id"]) for _ in range(2)] == [200, 200]
-        store = client.app.state.episodes._store  # type: ignore[attr-defined]
-        store._db.execute("UPDATE episodes SET expires = 0 WHERE id = ?", (expired["episode_id"],))
+        with sqlite3.connect(tmp_path / "s.db") as store:
+            store.execute("UPDATE episodes SET expires = 0 WHERE id = ?", (expired["episode_id"],))
+        store.close()
         assert again(expired["episode_id"]) == 404
         assert again(expired["episode_id"], request_id="another") == 404
         headers = {"mcp-session-id": closed["player_id"]}

@@ -4,21 +4,15 @@ import json
 
 import pytest
 
-from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import POLICIES, get_policy
 from openenv_kit.errors import ConfigurationError, ToolArgumentError
 from openenv_kit.play.driver import play
 from openenv_kit.play.split_rows import reset_arguments, split_rows
-from openenv_kit.trainers.tool_calls import (
-    ToolEpisode,
-    action_for,
-    chat_tools,
-    next_call,
-    read_answer,
-    tool_call_for,
-    tool_specs,
-)
+from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
+
+TOOLS = ENVIRONMENT.tools
 
 
 def play_by_calls(episode, policy, row):
@@ -33,20 +27,11 @@ def play_by_calls(episode, policy, row):
 
 @pytest.mark.parametrize("name", [name for name in POLICIES if name != "random"])
 def test_tool_calls_score_what_the_policy_scores_in_a_session(name):
-    policy, episode, session = get_policy(name), ToolEpisode(), EpisodeSession()
+    episode, session = ToolEpisode(), EpisodeSession()
     for row in split_rows("validation", count=6):
-        play_by_calls(episode, policy, row)
-        outcome = play(session, policy, session.reset(**reset_arguments(row)))
+        play_by_calls(episode, name, row)
+        outcome = play(session, get_policy(name), session.reset(**reset_arguments(row)))
         assert (episode.reward, episode.calls) == (outcome.score, outcome.steps)
-
-
-def test_the_tools_are_the_registry_and_two_ways_to_submit():
-    names = [spec.name for spec in tool_specs()]
-    assert names == [*TOOLS, "submit_payload_generator", "submit_solution"]
-    assert [tool["function"]["name"] for tool in chat_tools()] == names
-    for tool in chat_tools():
-        assert tool["function"]["parameters"]["type"] == "object"
-        assert tool["function"]["description"]
 
 
 @pytest.mark.parametrize(
@@ -59,26 +44,27 @@ def test_the_tools_are_the_registry_and_two_ways_to_submit():
     ],
 )
 def test_every_action_is_a_tool_call_and_back(action):
-    assert action_for(*tool_call_for(action)) == action
+    assert TOOLS.action(*TOOLS.called(action)) == action
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
         ("submit_solutoin", {"rows": []}, "Did you mean 'submit_solution'"),
-        ("submit_solution", {"row": []}, "the list 'rows'"),
-        ("submit_solution", {"rows": "none"}, "the list 'rows'"),
-        ("submit_solution", {"rows": [], "sure": True}, "and nothing else"),
+        ("submit_solution", {"row": []}, "did you mean 'rows'"),
+        ("submit_solution", {"rows": "none"}, "allowed: a list"),
+        ("submit_solution", {"rows": [], "sure": True}, "unknown argument 'sure'"),
         ("submit_solution", None, "Nothing was submitted"),
-        ("submit_payload_generator", {"rows": []}, "the list 'generator_methods'"),
+        ("submit_payload_generator", {"rows": []}, "allowed: generator_methods"),
+        ("submit_payload_generator", {"generator_methods": []}, "at least 1"),
     ],
 )
 def test_a_call_that_makes_no_sense_is_answered_in_words_and_submits_nothing(name, arguments, said):
     with pytest.raises(ToolArgumentError, match=said):
-        action_for(name, arguments)
+        TOOLS.action(name, arguments)
     episode = ToolEpisode()
     episode.reset({})
-    answer = read_answer(episode.call(name, arguments))
+    answer = json.loads(episode.call(name, arguments))
     assert answer["status"] == "error"
     assert said in answer["message"]
     assert not episode.done
@@ -96,7 +82,7 @@ def test_a_refused_reset_says_why():
 
 def test_an_answer_is_one_line_of_json_that_never_tells_a_label_before_the_end():
     episode = ToolEpisode()
-    answers = play_by_calls(episode, get_policy("reference"), {"seed": 12})
+    answers = play_by_calls(episode, "reference", {"seed": 12})
     for answer in answers[:-1]:
         assert "\n" not in answer
         assert set(json.loads(answer)) <= {"status", "message", "result"}
@@ -104,5 +90,10 @@ def test_an_answer_is_one_line_of_json_that_never_tells_a_label_before_the_end()
 
 
 def test_a_policy_that_has_finished_makes_no_further_call():
-    assert next_call(get_policy("null"), []) == ("submit_solution", {"rows": []})
-    assert next_call(get_policy("null"), ['{"status":"evaluated","message":""}']) is None
+    assert next_call("null", []) == ("submit_solution", {"rows": []})
+    assert next_call("null", ['{"status":"evaluated","message":""}']) is None
+
+
+def test_a_policy_that_does_not_exist_is_refused_with_the_nearest():
+    with pytest.raises(ConfigurationError, match="Did you mean 'reference'"):
+        next_call("referense", [])

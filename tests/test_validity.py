@@ -16,25 +16,28 @@ import pytest
 
 from metric_tracker_rl.engine import grader, session, splits
 from metric_tracker_rl.engine.certificate import certify_one
-from metric_tracker_rl.engine.config import EpisodeConfig
+from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.grader import grade
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.report import Report
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION
+from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.probing import rows_within
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RunRecorder
-from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.framework import FrameworkEnvironment
+from openenv_kit.trust import splits as hashed
 from openenv_kit.trust.arena import Arena
 from openenv_kit.trust.audit import Job as AuditJob
-from openenv_kit.trust.audit import find_player, lines, reset_arguments, run_job
+from openenv_kit.trust.audit import run_job
 from openenv_kit.trust.exploits import NOTHING
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
+AUDIT = ENVIRONMENT.audit
 SALT = "one salt for tests, of forty characters."
 STATE_FIELDS = {
     *("episode_id", "step_count", "task_id", "status"),
@@ -42,30 +45,33 @@ STATE_FIELDS = {
 }
 
 
-def environment(**reset: Any) -> tuple[MetricTrackerRlEnvironment, dict[str, Any]]:
-    env = MetricTrackerRlEnvironment(debug=False)
+def environment(**reset: Any) -> tuple[FrameworkEnvironment, dict[str, Any]]:
+    env = FrameworkEnvironment(debug=False)
     return env, env.reset(**reset).model_dump()
 
 
-def step(env: MetricTrackerRlEnvironment, action: dict[str, Any]) -> dict[str, Any]:
+def step(env: FrameworkEnvironment, action: dict[str, Any]) -> dict[str, Any]:
     return env.step(action).model_dump()
 
 
-def right_rows(env: MetricTrackerRlEnvironment) -> list[dict[str, Any]]:
-    episode = env._session.episode
+def right_rows(env: FrameworkEnvironment) -> list[dict[str, Any]]:
+    episode = env.session.episode
     assert episode is not None
     return [row.as_dict() for row in episode.expected_rows]
 
 
-def raw(env: MetricTrackerRlEnvironment) -> dict[str, Any]:
+def raw(env: FrameworkEnvironment) -> dict[str, Any]:
     action = {"analysis_method": "show_raw_data", "analysis_args": {"limit": 60}}
     return step(env, action)["analysis_result"]
 
 
-@cache
-def score(policy: str, level: str, number: int = 0) -> float:
-    player = find_player(policy)
-    return Arena().play(player, reset_arguments(level, number, player.submissions)).score
+def earned(policy: str, level: str, number: int = 0) -> float:
+    player = AUDIT.player(policy)
+    reset = AUDIT.reset_arguments(level, number, player.submissions)
+    return Arena(ENVIRONMENT).play(player, reset).score
+
+
+score = cache(earned)
 
 
 def check_state_and_opening_are_silent() -> None:
@@ -137,7 +143,7 @@ def test_oracle_containment() -> None:
 
 def test_oracle_max() -> None:
     for task in DEFAULT_TASK_ORDER:
-        assert Arena().play(get_policy("reference"), {"task_id": task}).score == 1.0
+        assert Arena(ENVIRONMENT).play(get_policy("reference"), {"task_id": task}).score == 1.0
     assert all(score("reference", level, n) == 1.0 for level in LEVELS for n in range(4))
 
 
@@ -180,11 +186,11 @@ def test_adversarial_floor(name: str) -> None:
 
 def test_gameability_gap() -> None:
     work = [
-        AuditJob(name, level, 0, 12)
+        AuditJob(name, level, 0, 12, MIXED)
         for name in ("report_flagged", "threshold_sweep", "extreme_per_day", "one_per_family")
         for level in LEVELS
     ]
-    table = lines(run_job(job) for job in work)
+    table = AUDIT.lines(run_job(job) for job in work)
     assert len(table) == 16
     assert all(line.max_mean is not None for line in table)
     assert [(line.policy, line.difficulty, line.mean) for line in table if line.mean > 0.5] == []
@@ -263,15 +269,15 @@ def broken(check: Callable[[], None]) -> None:
 
 
 def test_a_label_in_the_state_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    true_state = MetricTrackerRlEnvironment.state.fget  # type: ignore[attr-defined]
+    true_state = FrameworkEnvironment.state.fget  # type: ignore[attr-defined]
 
-    def leaking(env: MetricTrackerRlEnvironment) -> Any:
+    def leaking(env: FrameworkEnvironment) -> Any:
         state = true_state(env)
         state.status = right_rows(env)[0]["date"]
         return state
 
     check_state_and_opening_are_silent()
-    monkeypatch.setattr(MetricTrackerRlEnvironment, "state", property(leaking))
+    monkeypatch.setattr(FrameworkEnvironment, "state", property(leaking))
     broken(check_state_and_opening_are_silent)
 
 
@@ -289,8 +295,8 @@ def test_a_second_submission_at_full_score_is_seen(monkeypatch: pytest.MonkeyPat
 
 def test_an_ignored_salt_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     check_the_salt_decides_the_sealed_tasks()
-    true_hash = splits._hash
-    monkeypatch.setattr(splits, "_hash", lambda _, text: true_hash("", text))
+    true_hash = hashed._hash
+    monkeypatch.setattr(hashed, "_hash", lambda domain, _, text: true_hash(domain, "", text))
     broken(check_the_salt_decides_the_sealed_tasks)
 
 
@@ -314,11 +320,10 @@ def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch
         ]
         return shown
 
-    player = EXPLOITS["preview_oracle"].policy
-    assert Arena().play(player, reset_arguments("easy", 0)).score == 0.0
+    assert earned("preview_oracle", "easy") == 0.0
     monkeypatch.setattr(EpisodeSession, "open", opening)
     monkeypatch.setattr(lookup, "preview", telling)
-    assert Arena().play(player, reset_arguments("easy", 0)).score > 0.5
+    assert earned("preview_oracle", "easy") > 0.5
 
 
 def test_a_step_after_the_end_that_pays_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,7 +333,6 @@ def test_a_step_after_the_end_that_pays_is_seen(monkeypatch: pytest.MonkeyPatch)
         self.done = False
         return true_step(self, action)
 
-    player = EXPLOITS["after_the_end"].policy
-    assert all(Arena().play(player, reset_arguments("hard", n)).score == 0.0 for n in range(6))
+    assert all(earned("after_the_end", "hard", n) == 0.0 for n in range(6))
     monkeypatch.setattr(EpisodeSession, "step", forgetting)
-    assert any(Arena().play(player, reset_arguments("hard", n)).score > 0.0 for n in range(6))
+    assert any(earned("after_the_end", "hard", n) > 0.0 for n in range(6))

@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 
 from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import Policy, get_policy
-from openenv_kit.cli.bench_vector import mixed_resets, side_by_side, single
+from openenv_kit.cli.bench_vector import side_by_side, single, split_resets
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.play.driver import observed
 from openenv_kit.play.vector import VectorSession
 
 
 def test_a_thousand_episodes_side_by_side_give_every_reply_that_single_ones_give():
-    resets, policy = mixed_resets(1000), get_policy("reference")
-    alone, together = single(resets, policy), side_by_side(resets, policy, lanes=192)
+    resets, policy = split_resets(ENVIRONMENT, 0, 1000), get_policy("reference")
+    alone = single(ENVIRONMENT, resets, policy)
+    together = side_by_side(VectorSession(192, ENVIRONMENT), resets, policy)
     assert len({tuple(digests) for digests in alone}) == 1000, "every episode is another one"
     assert together == alone
 

@@ -9,6 +9,7 @@ from firewatch_env.policies.drive import drive
 from firewatch_env.policies.reference import reference
 from firewatch_env.replay import Change, replay
 from firewatch_env.session import Session
+from firewatch_env.tasks.marks import shipped_mark
 from firewatch_env.tasks.task import Task, open_world
 
 
@@ -27,7 +28,12 @@ def plan(task: Task) -> tuple[Change, ...]:
 
 
 def par(task: Task) -> tuple[float, float]:
-    """Harm had nobody acted, and harm under the reference."""
+    """Harm had nobody acted, and harm under the reference; looked up for shipped tasks."""
+    return shipped_mark(task) or computed_par(task)
+
+
+def computed_par(task: Task) -> tuple[float, float]:
+    """The same, by playing the reference."""
     mark = _mark(_Key(task))
     return mark.untouched, mark.par
 

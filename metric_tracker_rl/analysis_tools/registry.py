@@ -98,7 +98,7 @@ class ToolRegistry(Mapping[str, Tool[Any]]):
         """Tool of that name.
 
         Raises:
-            UnknownNameError: there is none; names the nearest.
+            UnknownNameError: no such method; names the nearest.
         """
         if isinstance(name, str) and name in self._tools:
             return self._tools[name]

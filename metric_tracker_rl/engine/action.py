@@ -1,7 +1,7 @@
 """One step as a player sends it, read from anything at all.
 
-An action that cannot be read is answered like any other mistake: with an error that says what
-is allowed. A bad row is no such mistake; it is graded as invalid.
+An action that cannot be read is answered like any other mistake, with an error that says what is
+allowed. A bad row does not spoil its action: it is graded as invalid.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def read_action(action: object) -> Call:
     """The call that an action stands for.
 
     Raises:
-        ToolArgumentError: it is no action; says which field is wrong and what is allowed.
+        ToolArgumentError: not an action; says which field is wrong and what is allowed.
     """
     if not isinstance(action, Mapping):
         raise ToolArgumentError(f"action is {echo(action)}; allowed: an object.")
-    # Most steps are an analysis and nothing else, which takes no model to see.
+    # Most steps are a plain analysis call, and need no model to be recognised.
     name, arguments = action.get("analysis_method"), action.get("analysis_args", NO_ARGUMENTS)
     plain = type(arguments) is dict or arguments is NO_ARGUMENTS
     if type(name) is str and plain and action.keys() <= ANALYSIS_FIELDS:

@@ -1,11 +1,12 @@
 """Certificates: proof, per episode, that it is fair.
 
-The unit of work is one configuration; `certify_one` is a pure function of it, so any engine
-of parallel work can run it anywhere.
+The unit of work is one configuration; `certify_one` is a pure function of it, so it can run
+anywhere, in any order.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -41,6 +42,7 @@ from metric_tracker_rl.engine.vocabulary import (
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.play.driver import play
 
+levels = tuple(LEVELS)
 COUNTS = (1, 3, 5)
 ZERO_FAMILY = "mixed"
 """Family whose zero-anomaly episodes are certified; with no anomaly, families look alike."""
@@ -109,7 +111,7 @@ def certificate_from(told: dict[str, Any]) -> Certificate:
     """A certificate from its JSON form.
 
     Raises:
-        KeyError, TypeError: it is none.
+        KeyError, TypeError: it is not one.
     """
     config = EpisodeConfig(**{**told["config"], "anomalies": ()})
     rows = tuple(RowEffect(**each) for each in told["rows"])
@@ -136,9 +138,37 @@ def certify_one(config: EpisodeConfig) -> Certificate:
     )
 
 
-def certify_many(configs: Sequence[EpisodeConfig]) -> list[Certificate]:
-    """Certify a batch, in order."""
-    return [certify_one(config) for config in configs]
+def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Titles and rows of a table of many certificates, by level and family."""
+    groups: dict[tuple[int, str], list[Certificate]] = defaultdict(list)
+    for each in certificates:
+        place = levels.index(each.config.difficulty)
+        groups[place, each.config.scenario_family].append(each)
+    titles = ("level", "family", "episodes", "1.0", "unique", "guard", "undone", "margin")
+    rows = [
+        (
+            levels[place],
+            family,
+            str(len(group)),
+            str(sum(each.score == 1.0 for each in group)),
+            str(sum(each.unique for each in group)),
+            str(sum(each.guard_violations for each in group)),
+            f"{_undone(group)}/{_rows(group)}",
+            f"{min(each.smallest_margin for each in group):.3f}",
+            f"{_draws(group):.3f}",
+        )
+        for (place, family), group in sorted(groups.items())
+    ]
+    return (*titles, "draws"), list(rows)
+
+
+def summary(certificates: Sequence[Certificate]) -> str:
+    """Rows undone, smallest margin and draws of many certificates, in words."""
+    smallest = min(each.smallest_margin for each in certificates)
+    return (
+        f"{_undone(certificates)} of {_rows(certificates)} rows undone with their cause; "
+        f"smallest margin {smallest:.3f} x threshold; mean draws {_draws(certificates):.4f}"
+    )
 
 
 def grid(
@@ -153,6 +183,18 @@ def grid(
             yield EpisodeConfig(
                 seed=seed, scenario_family=family, difficulty=difficulty, anomaly_count=count
             )
+
+
+def _undone(certificates: Sequence[Certificate]) -> int:
+    return sum(each.counterfactual for each in certificates)
+
+
+def _rows(certificates: Sequence[Certificate]) -> int:
+    return sum(len(each.rows) for each in certificates)
+
+
+def _draws(certificates: Sequence[Certificate]) -> float:
+    return sum(each.draws for each in certificates) / len(certificates)
 
 
 def _is_unique(episode: Episode) -> bool:

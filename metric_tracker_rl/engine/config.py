@@ -98,8 +98,8 @@ class EpisodeConfig:
     def identity(self) -> str:
         """Canonical text of everything that is drawn, and the generator's version.
 
-        Custom anomalies draw nothing and are no part of it: else the dates on which they are
-        wanted would change as soon as they were asked for.
+        Custom anomalies draw nothing and are left out: otherwise asking for one on a date would
+        change that date's data.
         """
         parts = {
             "generator": GENERATOR_VERSION,

@@ -45,7 +45,11 @@ class Episode:
 
     @cached_property
     def daily(self) -> pd.DataFrame:
-        """Event counts, one row a day (index: date), one column a stage."""
+        """Event counts by day.
+
+        Index `date`: ISO text, one row for each day, in order. Columns: the funnel's stages from
+        the first to the last, int64. Made once and shared: copy it to change it.
+        """
         import pandas as pd  # a server that nobody asks for frames starts without it
 
         index = pd.Index(self.dates, name="date")
@@ -53,9 +57,10 @@ class Episode:
 
     @cached_property
     def hourly(self) -> pd.DataFrame:
-        """Event counts, one row an hour (index: date and hour), one column a stage.
+        """Event counts by hour.
 
-        A view on the generator's array: no number is stored twice.
+        Index `date` (ISO text) and `hour` (0 to 23), one row for each hour, in order. Columns: the
+        funnel's stages, int64. A read-only view on the generator's array: copy it to change it.
         """
         import pandas as pd
 
@@ -129,6 +134,10 @@ class EpisodeCache:
         self._made = lru_cache(maxsize=size)(_make)
         self.cache_info = self._made.cache_info
         self.cache_clear = self._made.cache_clear
+
+    def misses(self) -> int:
+        """How many episodes had to be made since the last resize."""
+        return self.cache_info().misses
 
 
 def _make(config: EpisodeConfig) -> Episode:

@@ -145,7 +145,7 @@ def get_level(name: object) -> Level:
     """Level of that name.
 
     Raises:
-        UnknownNameError: there is none.
+        UnknownNameError: no such level.
     """
     if isinstance(name, str) and name in LEVELS:
         return LEVELS[name]

@@ -147,7 +147,7 @@ def read_number(name: str, value: object) -> float:
     """A finite number from an int, a float or plain decimal text; never from a bool.
 
     Raises:
-        ToolArgumentError: it is none of these, or a text longer than `MAX_NUMBER_TEXT`.
+        ToolArgumentError: none of these, or a text longer than `MAX_NUMBER_TEXT`.
     """
     number: float | None = None
     if isinstance(value, str):

@@ -76,7 +76,7 @@ class EpisodeView:
     def config(self) -> dict[str, Any]:
         """The public configuration.
 
-        The seed is not in it: whoever could run code beside the environment would only have
+        The seed is not in it: anyone who can run code next to the environment would only have
         to generate the episode again.
         """
         config = self.episode.config

@@ -50,7 +50,6 @@ IN_PROGRESS = "in_progress"
 EVALUATED = "evaluated"
 COMPLETED = "completed"
 
-MAX_EPISODE_ID = 255
 DEFAULT_SPLIT = "train"
 """Split of a reset that names an index alone."""
 LAST_STEPS = 3
@@ -363,21 +362,6 @@ def debug_content(episode: Episode) -> dict[str, Any]:
         "seed": episode.config.seed,
         "draws": episode.draw.draws,
     }
-
-
-def check_episode_id(episode_id: object) -> str | None:
-    """An episode id as requested, or None.
-
-    Raises:
-        InvalidValueError: not text, empty, too long, or with half of a surrogate pair.
-    """
-    if episode_id is None:
-        return None
-    if isinstance(episode_id, str) and 0 < len(episode_id) <= MAX_EPISODE_ID:
-        half = any("\ud800" <= letter <= "\udfff" for letter in episode_id)
-        if not half:
-            return episode_id
-    raise InvalidValueError("episode_id", episode_id, f"text of 1 to {MAX_EPISODE_ID} characters")
 
 
 RESET_ARGUMENTS: tuple[str, ...] = (

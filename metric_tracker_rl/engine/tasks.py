@@ -54,7 +54,7 @@ def get_task_spec(task_id: str) -> TaskSpec:
     """Task of that id.
 
     Raises:
-        UnknownNameError: there is none (a ValueError); names the nearest.
+        UnknownNameError: no such task (a ValueError); names the nearest.
     """
     if isinstance(task_id, str) and task_id in TASKS:
         return TASKS[task_id]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.vocabulary import ROW_GENERATORS
-from openenv_kit.play.policies import Action, analyse
+from metric_tracker_rl.policies.base import Action, analyse
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]

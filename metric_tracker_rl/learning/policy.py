@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.learning.features import LOOK, Candidates, Floats, Row, read_candidates
-from openenv_kit.play.policies import Observed, Play, Policy, result_of, submit
+from metric_tracker_rl.policies.base import Observed, Play, Policy, result_of, submit
 
 ENTITIES = len(ORDERING_APP.entities)
 RELUCTANCE = 3.0

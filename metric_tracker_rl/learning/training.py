@@ -2,7 +2,7 @@
 
 REINFORCE with a leave-one-out baseline: each update plays a batch of episodes, several
 rollouts of each, and raises the log-probability of what a rollout reported by how much its
-score beat the mean of its siblings. The learner is told scores and tool results, no more.
+score beat the mean of its siblings. The learner sees scores and tool results, and nothing else.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from metric_tracker_rl.engine.session import READY, EpisodeSession
 from metric_tracker_rl.learning.features import LOOK, Candidates, Floats, read_candidates
 from metric_tracker_rl.learning.policy import RowPolicy
+from metric_tracker_rl.policies.base import result_of, submit
 from openenv_kit.environment import Reply
 from openenv_kit.errors import InvalidValueError, require_integer
 from openenv_kit.play.driver import observed
-from openenv_kit.play.policies import result_of, submit
 from openenv_kit.play.vector import VectorSession
 
 Reset = Mapping[str, Any]

@@ -32,7 +32,7 @@ HEAT = ((0.0, "rgba(76,130,195,0.03)"), (1.0, "rgba(76,130,195,1)"))
 """Only the opacity grows, so that more stands out more on a light page and on a dark one."""
 SATURDAY = 5
 SELECTED_DAY = "selected-day"
-"""Name of the shape that the page's own script moves when another day is selected."""
+"""Name of the shape that the page moves by itself when another day is selected."""
 
 
 def daily_counts(episode: Episode, day: str, findings: Findings = ()) -> go.Figure:
@@ -176,8 +176,9 @@ def _mark(
     figure.add_trace(
         {
             **{"type": "scatter", "mode": "markers", "name": "flagged", "marker": ring},
-            **{"x": dates, "customdata": dates},
+            "x": dates,
             "y": values,
+            "customdata": dates,
             "text": [f"{words(row['anomaly_type'])}, {row['severity']}" for row, _ in shown],
             "hovertemplate": "%{text}<extra>flagged</extra>",
         }

@@ -15,6 +15,8 @@ from metric_tracker_rl.policies import (  # noqa: F401 - importing registers the
     report_all,
     upstream_first,
 )
-from openenv_kit.play.policies import POLICIES, Action, Observed, Play, Policy, get_policy
+from metric_tracker_rl.policies.base import POLICIES, Action, Observed, Play, Policy
+
+get_policy = POLICIES.find
 
 __all__ = ["POLICIES", "Action", "Observed", "Play", "Policy", "get_policy"]

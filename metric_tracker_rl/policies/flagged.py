@@ -7,7 +7,7 @@ from typing import Any
 
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.vocabulary import ROW_GENERATORS
-from openenv_kit.play.policies import Action, Observed, analyse, result_of
+from metric_tracker_rl.policies.base import Action, Observed, analyse, result_of
 
 Row = dict[str, Any]
 Asking = Generator[Action, Observed, list[Row]]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from metric_tracker_rl.engine.vocabulary import MEDIAN_FILTER
+from metric_tracker_rl.policies.base import Observed, Play, policy, submit
 from metric_tracker_rl.policies.flagged import flagged_rows
-from openenv_kit.play.policies import Observed, Play, policy, submit
 
 MULTIPLIER = 2.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openenv_kit.play.policies import Observed, Play, policy, submit
+from metric_tracker_rl.policies.base import Observed, Play, policy, submit
 
 
 @policy("null")

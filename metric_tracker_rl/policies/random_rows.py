@@ -7,7 +7,7 @@ from typing import Any
 
 from metric_tracker_rl.engine.rules import HIDDEN
 from metric_tracker_rl.engine.vocabulary import ANOMALY_TYPES, DETECTION_METHODS, SEVERITIES
-from openenv_kit.play.policies import Observed, Play, analyse, policy, result_of, submit
+from metric_tracker_rl.policies.base import Observed, Play, analyse, policy, result_of, submit
 
 USUAL_COUNT = 3
 """Rows where the number of expected ones is not told."""

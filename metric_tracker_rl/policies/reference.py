@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from openenv_kit.play.policies import Observed, Play, analyse, policy, result_of, submit
+from metric_tracker_rl.policies.base import Observed, Play, analyse, policy, result_of, submit
 
 Row = dict[str, Any]
 STAGES = (

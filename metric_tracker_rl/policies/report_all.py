@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from metric_tracker_rl.policies.base import Observed, Play, policy, submit
 from metric_tracker_rl.policies.flagged import flagged_rows
-from openenv_kit.play.policies import Observed, Play, policy, submit
 
 
 @policy("report_all")

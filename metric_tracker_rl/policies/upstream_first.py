@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import chain
 
 from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.policies.base import Observed, Play, policy, submit
 from metric_tracker_rl.policies.flagged import Row, unexplained_rows
-from openenv_kit.play.policies import Observed, Play, policy, submit
 
 _STEPS = tuple(zip(ORDERING_APP.steps, ORDERING_APP.step_rates, strict=True))
 _FIRST, *_LATER = ORDERING_APP.counts

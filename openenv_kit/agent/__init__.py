@@ -1,6 +1,6 @@
 """What `inference.py` is made of.
 
-settings → jobs → servers → connection → players (scripted, model) → outcome → results.
-Everything here talks to the environment over the public WebSocket client alone, so whatever it
-can do, an agent elsewhere can do.
+settings → plan → servers → connection → table → players (scripted, model) → results.
+It talks to the environment through the public WebSocket client alone, so an agent elsewhere can
+do whatever it does.
 """

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from openenv_kit.agent.secrets import Clean
 from openenv_kit.agent.stdout import one_line
-from openenv_kit.errors import ModelError
+from openenv_kit.errors import ModelError, ToolArgumentError, echo
 
 MAX_QUOTE = 300
 CHARACTERS_PER_TOKEN = 4
-"""For the calls whose tokens the endpoint does not count."""
+"""Estimate for calls whose tokens the endpoint does not count."""
 
 Message = dict[str, Any]
 
@@ -29,6 +30,25 @@ class ToolCall:
     name: str
     arguments: str
 
+    def read(self) -> dict[str, Any]:
+        """The arguments; no text means none.
+
+        Raises:
+            ToolArgumentError: not a JSON object; says where it breaks.
+        """
+        try:
+            found = json.loads(self.arguments) if self.arguments.strip() else {}
+        except (ValueError, RecursionError) as problem:
+            raise ToolArgumentError(
+                f"{self.name}: the arguments are not JSON ({problem}); allowed: one JSON object. "
+                "Nothing was run."
+            ) from None
+        if not isinstance(found, dict):
+            raise ToolArgumentError(
+                f"{self.name}: the arguments are {echo(found)}; allowed: one JSON object."
+            )
+        return found
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -38,8 +58,8 @@ class Answer:
         text: what it said.
         calls: its tool calls, in order.
         prompt_tokens, completion_tokens: as counted, or estimated where `counted` is false.
-        cost: US dollars, where the endpoint tells.
-        remark: why the answer is less than it should be, if it is.
+        cost: US dollars, if the endpoint reports it.
+        remark: what is wrong with the answer, if anything.
     """
 
     text: str
@@ -52,7 +72,7 @@ class Answer:
 
 
 class ChatRequest:
-    """Requests to one model, in the spelling that it accepts.
+    """Requests to one model, with the parameter names that it accepts.
 
     Args:
         model: its name at the endpoint.
@@ -81,7 +101,7 @@ class ChatRequest:
         return request
 
     def adapt(self, status: int, said: str) -> bool:
-        """Learn from a refusal which spelling this model wants; whether to ask again."""
+        """Learn from a refusal which parameters the model accepts; whether to ask again."""
         if status not in (400, 422):
             return False
         said = said.lower()
@@ -97,12 +117,12 @@ class ChatRequest:
 def read_answer(
     completion: Any, messages: Sequence[Message], clean: Clean, max_tokens: int
 ) -> Answer:
-    """The answer in a chat completion; endpoints send what they like, so little is relied on.
+    """The answer in a chat completion; tolerates what endpoints leave out.
 
     Args:
         completion: an object with the attributes of a chat completion.
-        messages: what was asked, for an estimate where no tokens are counted.
-        clean: cuts secrets out of a text.
+        messages: the request's, to estimate tokens that the endpoint does not count.
+        clean: removes secrets from a text.
         max_tokens: the limit that was asked for.
     """
     choices = completion.choices or []
@@ -132,7 +152,7 @@ def read_answer(
 
 
 def is_too_long(said: str) -> bool:
-    """Whether an endpoint's words about a refusal mean that the conversation is too long."""
+    """Whether an endpoint's refusal means that the conversation is too long."""
     lowered = said.lower()
     return any(
         words in lowered

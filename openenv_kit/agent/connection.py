@@ -1,8 +1,8 @@
 """One episode over a socket that may break.
 
-Episodes are deterministic: the same reset and the same actions lead to the same state. So a
-lost connection is made again, the actions taken so far are played again, and the player never
-notices, whether it was the socket, a proxy or the server itself that went away.
+Episodes are deterministic: the same reset and the same actions lead to the same state. So after
+a loss, whether of the socket, a proxy or the server itself, the episode is replayed over a new
+connection, and the player never notices.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from openenv.core.generic_client import GenericEnvClient
 from websockets.exceptions import WebSocketException
 
 from openenv_kit.agent.servers import Say, Server
-from openenv_kit.agent.settings import TOKEN_VARIABLE, Settings
-from openenv_kit.environment import Environment
+from openenv_kit.agent.settings import TOKEN_VARIABLE, AgentSettings
+from openenv_kit.environment import ERROR, Environment
 from openenv_kit.errors import ServerError
 from openenv_kit.play.recording import canonical, digest_of
 
 LOST = (OSError, TimeoutError, WebSocketException, EOFError)
-"""What a lost connection raises; ConnectionError is an OSError."""
+"""What a lost connection raises."""
 NO_ROOM = "CAPACITY_REACHED"
 SESSION_GONE = ("SESSION_ERROR", NO_ROOM)
-"""Codes of errors after which the session is over, while its episode can be played again."""
+"""Codes of errors that end the session; its episode can be replayed in another."""
 NO_ROOM_PAUSE_S = 0.5
 NO_ROOM_WAIT_S = 1800.0
-"""Longest wait for a session; it is mostly this run's own episodes that hold them."""
+"""Longest wait for a session; most are held by this run's own episodes."""
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 3.0
 
@@ -39,13 +39,13 @@ Observation = dict[str, Any]
 class OneSocketClient(GenericEnvClient):
     """A client whose lost socket is an error.
 
-    The framework's client connects anew by itself, to a fresh session that knows of no episode,
-    and the next step would be an error of the player's.
+    The framework's client reconnects by itself, to a new session without an episode, and the
+    next step would fail as if the player had made a mistake.
     """
 
     async def _ensure_connected(self) -> None:
-        # A socket that is closed but still there fails by itself, after its last frame, which
-        # may say why, is read.
+        # A closed socket that is still there fails by itself, once its last frame is read, which
+        # may say why.
         if self._ws is None:
             raise ConnectionResetError("the socket is closed")
 
@@ -61,24 +61,21 @@ class EpisodeConnection:
         say: told about every loss.
 
     Attributes:
-        tool_calls: analysis steps taken, once each, however often they were replayed.
+        tool_calls: steps that only read, without replays.
         reply_bytes: bytes of the replies to all steps, in canonical form.
-        reconnects: times the connection was lost and made again.
+        reconnects: times the connection was lost and restored.
     """
 
     def __init__(
         self,
         environment: Environment,
         server: Server,
-        settings: Settings,
+        settings: AgentSettings,
         reset: Mapping[str, Any],
         say: Say,
     ) -> None:
-        self._environment = environment
-        self._server = server
-        self._settings = settings
-        self._reset = dict(reset)
-        self._say = say
+        self._environment, self._server, self._settings = environment, server, settings
+        self._reset, self._say = dict(reset), say
         self._client: OneSocketClient | None = None
         self._actions: list[dict[str, Any]] = []
         self._digests: list[str] = []
@@ -90,10 +87,10 @@ class EpisodeConnection:
         """Connect and reset.
 
         Raises:
-            ServerError: no connection, or the server refuses the reset.
+            ServerError: no connection, or the server refused the reset.
         """
         opening = await self._persist(None)
-        if opening["status"] == "error":
+        if opening["status"] == ERROR:
             raise ServerError(f"The server refused the reset: {opening['message']}")
         self._digests.append(digest_of(opening))
         return opening
@@ -103,7 +100,7 @@ class EpisodeConnection:
 
         Raises:
             ServerError: the connection was lost more often than the settings allow, or the
-                episode came back different.
+                replayed episode differed.
         """
         observation = await self._persist(dict(action))
         self._actions.append(dict(action))
@@ -114,20 +111,21 @@ class EpisodeConnection:
         return observation
 
     async def close(self) -> None:
-        """Leave the server."""
+        """Close the connection."""
         client, self._client = self._client, None
         if client is not None:
             await _close_quietly(client)
 
     async def _persist(self, action: dict[str, Any] | None) -> Observation:
-        """Take an action (None: the reset), over as many connections as the settings allow."""
+        """Take an action (None: reset), over as many connections as the settings allow."""
         while True:
             try:
                 if self._client is None:
                     opening = await self._connect()
                     if action is None:
                         return opening
-                return await self._send(action or {})
+                assert self._client is not None
+                return await _step(self._client, action or {})
             except LOST as loss:
                 await self.close()
                 if self.reconnects >= self._settings.task_retries:
@@ -142,7 +140,7 @@ class EpisodeConnection:
                 )
 
     async def _connect(self) -> Observation:
-        """A connection on which the episode is where it was; returns the reset's reply."""
+        """Connect and replay the episode so far; returns the reset's reply."""
         client, opening = await self._begin()
         try:
             self._compare(0, opening)
@@ -155,15 +153,17 @@ class EpisodeConnection:
         return opening
 
     async def _begin(self) -> tuple[OneSocketClient, Observation]:
-        """A client whose episode is reset; a server that is full is asked until it has room."""
+        """A client whose episode is reset; a full server is asked until it has room."""
         deadline = time.monotonic() + NO_ROOM_WAIT_S
         said = False
         while True:
             client = await self._reach()
             try:
                 return client, _plain(await client.reset(**self._reset))
-            except RuntimeError as refusal:
+            except BaseException as refusal:
                 await _close_quietly(client)
+                if not isinstance(refusal, RuntimeError):
+                    raise
                 if NO_ROOM not in str(refusal):
                     raise ServerError(str(refusal)) from refusal
                 if time.monotonic() > deadline:
@@ -171,16 +171,13 @@ class EpisodeConnection:
                         f"{refusal} No session was free for {NO_ROOM_WAIT_S:g} s: lower "
                         "--concurrency, or raise the server's MAX_CONCURRENT_ENVS."
                     ) from refusal
-            except BaseException:
-                await _close_quietly(client)
-                raise
             if not said:
                 self._say("The environment server is full; waiting for a free session …")
                 said = True
             await asyncio.sleep(NO_ROOM_PAUSE_S)
 
     async def _reach(self) -> OneSocketClient:
-        """A connected client; waits for a server that is starting, or has no room yet."""
+        """A connected client; waits for a server that is starting or full."""
         deadline = time.monotonic() + self._settings.connect_timeout_s
         pause = FIRST_PAUSE_S
         while True:
@@ -190,7 +187,7 @@ class EpisodeConnection:
                 connect_timeout_s=max(1.0, deadline - time.monotonic()),
                 message_timeout_s=self._settings.message_timeout_s,
                 headers=dict(self._server.headers),
-                # A model thinks for minutes; a ping left unanswered would close a healthy socket.
+                # Models think for minutes; an unanswered ping would close a healthy socket.
                 websocket_ping_interval_s=None,
                 websocket_ping_timeout_s=None,
             )
@@ -207,15 +204,11 @@ class EpisodeConnection:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    async def _send(self, action: dict[str, Any]) -> Observation:
-        assert self._client is not None
-        return await _step(self._client, action)
-
     def _compare(self, number: int, observation: Observation) -> None:
         if number < len(self._digests) and digest_of(observation) != self._digests[number]:
             raise ServerError(
-                f"After the connection was lost, the episode came back different at step {number}: "
-                "the server is another version now. Its score would mean nothing."
+                f"After the connection was lost, the replayed episode differed at step {number}: "
+                "the server now runs another version, and the score would mean nothing."
             )
 
 
@@ -239,7 +232,7 @@ def _plain(result: Any) -> Observation:
 
 
 def _hint(problem: BaseException) -> str:
-    """What to do about a refusal to connect, where that is known."""
+    """What to do about a refused connection, if that is known."""
     refused = "401" in str(problem) or "403" in str(problem)
     return f". The server asks for a token: set {TOKEN_VARIABLE}." if refused else ""
 

@@ -1,7 +1,7 @@
-"""One OpenAI-compatible endpoint: asking it, and saying in plain words what went wrong.
+"""One OpenAI-compatible endpoint: asking it, and explaining what went wrong.
 
-What may pass (408, 409, 429, 5xx, a timeout, a lost connection) is tried again by the openai
-client itself, with backoff; what cannot pass is a `ModelError` that names the setting to change.
+The openai client itself retries, with backoff, what may be temporary (408, 409, 429, 5xx, a
+timeout, a lost connection); anything else is a `ModelError` that names the setting to change.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from openenv_kit.agent.chat import (
     read_answer,
 )
 from openenv_kit.agent.secrets import cleaner
-from openenv_kit.agent.settings import Settings, shown_url
+from openenv_kit.agent.settings import AgentSettings, shown_url
 from openenv_kit.agent.stdout import one_line
 from openenv_kit.errors import ModelError
 
@@ -36,7 +36,7 @@ class Endpoint:
         settings: with a key and a model's name.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings
         self._clean = cleaner(settings.secrets)
         self.model = settings.model or ""
@@ -53,7 +53,7 @@ class Endpoint:
 
         Raises:
             ContextFullError: the conversation is too long for the model.
-            ModelError: no answer is to be had; names the setting to change.
+            ModelError: the endpoint gave no answer; names the setting to change.
         """
         unreadable = 0
         while True:
@@ -75,7 +75,7 @@ class Endpoint:
                     f"No connection to {self._where} ({self._clean(_cause(error))}), "
                     f"{self._tries}: check API_BASE_URL."
                 ) from None
-            except (openai.APIError, ValueError) as error:  # a body that is no JSON
+            except (openai.APIError, ValueError) as error:  # a body that is not JSON
                 problem = self._clean(str(error))
             else:
                 if isinstance(completion, ChatCompletion):
@@ -103,42 +103,36 @@ class Endpoint:
     def _status_error(self, error: openai.APIStatusError) -> ModelError:
         code, key = error.status_code, self._settings.key_variable or "API_KEY"
         said = one_line(self._clean(_said(error)), MAX_QUOTE)
-        if code == 401:  # some quote parts of the key here, so the endpoint is not quoted
-            return ModelError(f"{self._where} refused the key (401): check {key}.", hopeless=True)
-        if code == 402 or "insufficient_quota" in said:
-            return ModelError(
-                f"{self._where} wants credits ({code}): {said} Add credits, or set {key} and "
-                "API_BASE_URL for another endpoint.",
-                hopeless=True,
-            )
-        if code == 403:
-            return ModelError(
-                f"{self._where} forbids {self.model} (403): {said} Check MODEL_NAME (--model) and "
-                f"{key}.",
-                hopeless=True,
-            )
-        if code == 404:
-            return ModelError(
-                f"{self._where} knows no {self.model} (404): {said} Check MODEL_NAME (--model) and "
-                "API_BASE_URL.",
-                hopeless=True,
-            )
         if code == 413 or (code == 400 and is_too_long(said)):
             return ContextFullError(
                 f"The conversation is too long for {self.model} ({code}): {said} Choose a "
                 "MODEL_NAME with more context, or lower MAX_TOOL_ROUNDS."
             )
-        if code in (400, 422):
-            return ModelError(
-                f"{self._where} refused the request ({code}): {said} Check that MODEL_NAME "
-                f"({self.model}) supports tool calls."
-            )
-        if code == 429:
-            return ModelError(
-                f"{self._where} limits the rate (429), {self._tries}: {said} Lower --concurrency, "
-                "or raise MODEL_RETRIES."
-            )
-        return ModelError(f"{self._where} failed ({code}), {self._tries}: {said}")
+        model = f"{self.model} ({code}): {said} Check MODEL_NAME (--model) and"
+        credits = (
+            f"wants credits ({code}): {said} Add credits, or set {key} and API_BASE_URL for "
+            "another endpoint."
+        )
+        hopeless = {
+            # Some quote parts of the key here, so the endpoint is not quoted.
+            401: f"refused the key (401): check {key}.",
+            402: credits,
+            403: f"forbids {model} {key}.",
+            404: f"knows no {model} API_BASE_URL.",
+        }
+        if code != 401 and "insufficient_quota" in said:
+            hopeless[code] = credits
+        refused = (
+            f"refused the request ({code}): {said} Check that MODEL_NAME ({self.model}) supports "
+            "tool calls."
+        )
+        limited = (
+            f"limits the rate (429), {self._tries}: {said} Lower --concurrency, or raise "
+            "MODEL_RETRIES."
+        )
+        reasons = {400: refused, 422: refused, 429: limited, **hopeless}
+        reason = reasons.get(code, f"failed ({code}), {self._tries}: {said}")
+        return ModelError(f"{self._where} {reason}", hopeless=code in hopeless)
 
 
 def _said(error: openai.APIStatusError) -> str:

@@ -1,4 +1,4 @@
-"""The HTML report of a run: one file that needs nothing else and asks the network for nothing."""
+"""The HTML report of a run: one file that loads nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
 
-from openenv_kit.agent.outcome import Outcome, RunSummary
+from openenv_kit.agent.results import EpisodeResult, RunResult
 from openenv_kit.agent.secrets import Clean
 from openenv_kit.agent.stdout import one_line
 from openenv_kit.agent.table import MODEL_CALL, Event
@@ -41,23 +41,23 @@ class Timeline:
     lanes: Sequence[Sequence[Mark]]
 
 
-def write_report(summary: RunSummary, path: Path, clean: Clean) -> None:
+def write_report(result: RunResult, path: Path, clean: Clean) -> None:
     """Write the report; its folder is made if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(clean(report_html(summary)), encoding="utf-8")
+    path.write_text(clean(report_html(result)), encoding="utf-8")
 
 
-def report_html(summary: RunSummary) -> str:
+def report_html(result: RunResult) -> str:
     """The whole page."""
     templates = Templates(
         loader=PackageLoader("openenv_kit.agent", "."), autoescape=True, undefined=StrictUndefined
     )
-    detailed = summary.outcomes[:MAX_DETAILED]
+    detailed = result.episodes[:MAX_DETAILED]
     return templates.get_template("report.html.jinja").render(
-        run=summary,
-        cards=_cards(summary),
+        run=result,
+        cards=_cards(result),
         detailed=[(each, _timeline(each)) for each in detailed],
-        hidden=len(summary.outcomes) - len(detailed),
+        hidden=len(result.episodes) - len(detailed),
         style=STYLE.read_text(encoding="utf-8"),
         shares=_shares,
         counts=_counts,
@@ -65,16 +65,16 @@ def report_html(summary: RunSummary) -> str:
     )
 
 
-def _cards(summary: RunSummary) -> list[tuple[str, str]]:
+def _cards(result: RunResult) -> list[tuple[str, str]]:
     cards = [
-        ("average score", f"{summary.average:.4f}"),
-        ("episodes", f"{len(summary.outcomes)} of {summary.planned}"),
-        ("did not run", str(summary.failed)),
-        ("wall time", f"{summary.seconds:.1f} s"),
+        ("average score", f"{result.average:.4f}"),
+        ("episodes", f"{len(result.episodes)} of {result.planned}"),
+        ("did not run", str(result.failed)),
+        ("wall time", f"{result.seconds:.1f} s"),
     ]
-    if summary.tokens or not summary.player.startswith("scripted:"):
-        cost = "unknown" if summary.cost is None else f"$ {summary.cost:.4f}"
-        cards += [("tokens", f"{summary.tokens:,}"), ("cost", cost)]
+    if result.tokens or not result.player.startswith("scripted:"):
+        cost = "unknown" if result.cost is None else f"$ {result.cost:.4f}"
+        cards += [("tokens", f"{result.tokens:,}"), ("cost", cost)]
     return cards
 
 
@@ -100,8 +100,8 @@ def _steps(events: Iterable[Event]) -> Iterator[tuple[int | str, Event, str]]:
         yield "" if model else step, event, one_line(event.note, MAX_NOTE)
 
 
-def _timeline(outcome: Outcome) -> Timeline | None:
-    events = outcome.events
+def _timeline(episode: EpisodeResult) -> Timeline | None:
+    events = episode.events
     if not events:
         return None
     length = max(max(each.start_s + each.duration_s for each in events), 1e-6)

@@ -7,22 +7,21 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
-from dataclasses import replace
 from typing import IO
 
 from rich.console import Console
 
 from openenv_kit.agent.html_report import write_report
-from openenv_kit.agent.jobs import plan
 from openenv_kit.agent.options import DEFAULT_POLICY, Options, parse_options
+from openenv_kit.agent.plan import plan
+from openenv_kit.agent.players import Player, ScriptedPlayer
 from openenv_kit.agent.results import print_table, write_results
-from openenv_kit.agent.run import Player, Run
-from openenv_kit.agent.scripted import ScriptedPlayer
+from openenv_kit.agent.run import EpisodeRunner
 from openenv_kit.agent.secrets import cleaner
-from openenv_kit.agent.servers import choose_server
+from openenv_kit.agent.servers import SCHEMES, choose_server
 from openenv_kit.agent.settings import (
     KEY_VARIABLES,
-    Settings,
+    AgentSettings,
     check_address,
     load_settings,
     password_in,
@@ -35,24 +34,17 @@ RAN, TASK_FAILED, BAD_SETTINGS, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit code.
-
-    Args:
-        arguments: command line; None for the process's own.
-    """
+    """Run a command line (None: the process's own); returns the exit code."""
     options = parse_options(arguments)
     console = Console(stderr=True)
     lines_to = sys.stdout
-    # Standard output belongs to the lines alone, whatever a library prints.
+    # Only the lines may go to standard output, whatever a library prints.
     with redirect_stdout(sys.stderr):
         try:
             return asyncio.run(_run(options, console, lines_to))
-        except SettingsError as problem:
-            console.print(f"inference: {problem}", markup=False, highlight=False, style="red")
-            return BAD_SETTINGS
         except AgentError as problem:
             console.print(f"inference: {problem}", markup=False, highlight=False, style="red")
-            return TASK_FAILED
+            return BAD_SETTINGS if isinstance(problem, SettingsError) else TASK_FAILED
         except (KeyboardInterrupt, asyncio.CancelledError):
             console.print("inference: interrupted.", highlight=False)
             return INTERRUPTED
@@ -69,68 +61,57 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
     for note in settings.notes:
         say(note)
     environment = options.environment
-    jobs = plan(environment, settings.tasks, options.episodes, options.seed)
+    planned = plan(environment, settings.tasks, options.episodes, options.seed)
     player = choose_player(options, settings)
-    say(_who_plays(player, options, settings, len(jobs)))
+    say(_who_plays(player, options, settings, len(planned)))
     server = None
     try:
         server = await choose_server(environment, settings, say)
         live = options.concurrency == 1
         lines = Lines(lines_to, live=live, epsilon=settings.score_epsilon, clean=clean)
-        run = Run(
-            environment,
-            player,
-            server,
-            settings,
-            jobs,
-            lines,
-            console,
-            say,
-            record=options.record,
-            concurrency=options.concurrency,
-        )
-        summary = await run.play()
+        playing = (environment, player, server, settings, planned, lines, console, say)
+        result = await EpisodeRunner(*playing, options.record, options.concurrency).run()
     finally:
         await player.close()
         if server is not None:
             await server.stop()
-    write_results(summary, options.output, clean, environment)
+    write_results(result, options.output, clean, environment)
     if options.report is not None:
-        write_report(summary, options.report, clean)
-    print_table(summary, console, clean)
+        write_report(result, options.report, clean)
+    print_table(result, console, clean)
     say(f"Results: {options.output}" + (f", report: {options.report}" if options.report else ""))
-    if summary.interrupted:
+    if result.interrupted:
         say("inference: interrupted.")
         return INTERRUPTED
-    return TASK_FAILED if summary.failed else RAN
+    return TASK_FAILED if result.failed else RAN
 
 
-def settings_for(options: Options) -> Settings:
+def settings_for(options: Options) -> AgentSettings:
     """Settings from the variables, with the options over them.
 
     Raises:
-        SettingsError: a variable or an option holds something else than it may.
+        SettingsError: a variable or an option holds a value that is not allowed.
     """
     settings = load_settings(benchmark=options.environment.benchmark)
     base_url = None if options.embedded else options.base_url or settings.base_url
     if base_url:
-        check_address("BASE_URL", base_url, ("http", "https", "ws", "wss"))
-    return replace(
-        settings,
-        tasks=settings.tasks if options.tasks is None else options.tasks,
-        model=options.model or settings.model,
-        base_url=base_url,
-        image_name=None if options.embedded or options.base_url else settings.image_name,
-        embedded=options.embedded,
-        secrets=(*settings.secrets, password_in(base_url or "")),
-    )
+        check_address("BASE_URL", base_url, SCHEMES)
+    over = {
+        "tasks": settings.tasks if options.tasks is None else options.tasks,
+        "model": options.model or settings.model,
+        "base_url": base_url,
+        "image_name": None if options.embedded or options.base_url else settings.image_name,
+        "embedded": options.embedded,
+        "secrets": (*settings.secrets, password_in(base_url or "")),
+    }
+    return settings.model_copy(update=over)
 
 
-def choose_player(options: Options, settings: Settings) -> Player:
-    """A scripted policy without a key or where one is asked for, else the model.
+def choose_player(options: Options, settings: AgentSettings) -> Player:
+    """A scripted policy if there is no key or one was asked for, else the model.
 
     Raises:
-        SettingsError: a key without a model, or no key where a model is required.
+        SettingsError: a key without a model, or no key although a model is required.
     """
     if options.policy or (settings.api_key is None and not options.require_llm):
         return ScriptedPlayer(options.environment.policies[options.policy or DEFAULT_POLICY])
@@ -148,13 +129,14 @@ def choose_player(options: Options, settings: Settings) -> Player:
     return ModelPlayer(settings)
 
 
-def _who_plays(player: Player, options: Options, settings: Settings, episodes: int) -> str:
+def _who_plays(player: Player, options: Options, settings: AgentSettings, episodes: int) -> str:
     text = f"Player: {player.name}, {episodes} episode{'' if episodes == 1 else 's'}."
     if options.policy:
         return text
     if settings.api_key is None:
         text += (
-            f" No key is set ({', '.join(KEY_VARIABLES)}), so a scripted policy plays, no model."
+            f" No key is set ({', '.join(KEY_VARIABLES)}), so a scripted policy plays instead of a "
+            "model."
         )
         if options.model:
             text += f" --model {options.model} has no effect without a key."

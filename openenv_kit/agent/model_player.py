@@ -1,4 +1,4 @@
-"""A model at the table: asks, calls the tools it names, and tells it what came back."""
+"""A model as a player: asks it, makes its tool calls, and returns their answers to it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from openenv_kit.agent.arguments import read_arguments
 from openenv_kit.agent.chat import Answer, ContextFullError, Message, ToolCall
 from openenv_kit.agent.endpoint import Endpoint
-from openenv_kit.agent.prompts import LEFT_OUT, last_round, opening_messages, reminder
-from openenv_kit.agent.settings import Settings
-from openenv_kit.agent.shorten import advice, compact, shortened
+from openenv_kit.agent.prompts import LEFT_OUT, last_round, opening_messages, reminder, shortened
+from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.table import MODEL_CALL, Event, Table
 from openenv_kit.environment import ERROR
 from openenv_kit.errors import ToolArgumentError
-from openenv_kit.tools.catalogue import Catalogue
+from openenv_kit.tools.catalogue import compact
 
 FRESH_REPLIES = (4, 1)
-"""Tool replies that are kept whole when a conversation has grown too long, and if it still is."""
+"""Newest tool replies that are kept when a conversation grows too long; fewer if it still is."""
 
 
 class ChatEndpoint(Protocol):
@@ -39,10 +37,10 @@ class ModelPlayer:
 
     Args:
         settings: with a key and a model's name.
-        endpoint: what answers; None for the settings' endpoint through the openai client.
+        endpoint: the model; None for the settings' endpoint through the openai client.
     """
 
-    def __init__(self, settings: Settings, endpoint: ChatEndpoint | None = None) -> None:
+    def __init__(self, settings: AgentSettings, endpoint: ChatEndpoint | None = None) -> None:
         self._settings = settings
         self._endpoint = Endpoint(settings) if endpoint is None else endpoint
         self.name = self._endpoint.model
@@ -59,23 +57,23 @@ class ModelPlayer:
 @dataclass
 class _Conversation:
     endpoint: ChatEndpoint
-    settings: Settings
+    settings: AgentSettings
     table: Table
     messages: list[Message] = field(default_factory=list)
     reminded: bool = False
 
     async def run(self) -> None:
-        environment, tools = self.table.environment, self.table.environment.tools
+        environment = self.table.environment
         self.messages = opening_messages(environment, self.table.opening)
         rounds = self.settings.max_tool_rounds
         for number in range(1, rounds + 1):
             last = number == rounds or self._budget_nearly_used()
             if last:
                 self.messages.append({"role": "user", "content": last_round(environment)})
-            answer = await self._ask(tools)
+            answer = await self._ask()
             self._remember(answer)
             for call in answer.calls:
-                await self._call(tools, call, answer.remark)
+                await self._call(call, answer.remark)
                 if self.table.done:
                     return
             if last:
@@ -91,29 +89,23 @@ class _Conversation:
                 self.reminded = True
                 self.messages.append({"role": "user", "content": reminder(environment)})
 
-    async def _ask(self, tools: Catalogue) -> Answer:
+    async def _ask(self) -> Answer:
         """One answer; its time and tokens are kept."""
         began = time.monotonic()
-        try:
-            answer = await self._ask_with_room(tools)
-        except Exception as problem:
-            self._keep("no answer", began, note=str(problem))
-            raise
+        tools = self.table.environment.tools.chat_tools
+        while True:
+            try:
+                answer = await self.endpoint.ask(self.messages, tools)
+                break
+            except Exception as problem:
+                if not (isinstance(problem, ContextFullError) and self._make_room()):
+                    self._keep("no answer", began, note=str(problem))
+                    raise
         count = len(answer.calls)
         self._count(answer)
         label = f"answer with {count} tool call{'' if count == 1 else 's'}"
         self._keep(label, began, note=answer.remark, words=answer.text, calls=count)
         return answer
-
-    async def _ask_with_room(self, tools: Catalogue) -> Answer:
-        while True:
-            try:
-                return await self.endpoint.ask(
-                    self.messages, [each.as_chat_tool() for each in tools.tools]
-                )
-            except ContextFullError:
-                if not self._make_room():
-                    raise
 
     def _keep(self, label: str, began: float, **more: Any) -> None:
         start = began - self.table.started
@@ -143,7 +135,7 @@ class _Conversation:
         return budget > 0 and usage.total + 2 * usage.last_call_tokens > budget
 
     def _remember(self, answer: Answer) -> None:
-        """Put the answer into the conversation, in a form that every endpoint takes back."""
+        """Append the answer to the conversation, in a form that every endpoint accepts."""
         message: Message = {"role": "assistant", "content": answer.text}
         if answer.calls:
             message["tool_calls"] = [
@@ -156,10 +148,11 @@ class _Conversation:
             ]
         self.messages.append(message)
 
-    async def _call(self, tools: Catalogue, call: ToolCall, remark: str) -> None:
+    async def _call(self, call: ToolCall, remark: str) -> None:
+        tools = self.table.environment.tools
         arguments: Any = call.arguments
         try:
-            arguments = read_arguments(call.name, call.arguments)
+            arguments = call.read()
             action = tools.action(call.name, arguments)
         except ToolArgumentError as problem:
             said = f"{problem} Perhaps because {remark}." if remark else str(problem)
@@ -167,8 +160,7 @@ class _Conversation:
             reply = compact({"status": ERROR, "message": said})
         else:
             observation = await self.table.act(action)
-            told = {name: value for name, value in tools.answer(observation).items() if value}
-            reply = shortened(told, advice(tools.find(call.name)))
+            reply = shortened(tools.answer(observation), tools.find(call.name))
         self.messages.append({"role": "tool", "tool_call_id": call.id, "content": reply})
 
     def _make_room(self) -> bool:
@@ -186,6 +178,6 @@ class _Conversation:
 def _readable(call: ToolCall) -> str:
     """Arguments for the conversation: some endpoints refuse a history with broken JSON."""
     try:
-        return compact(read_arguments(call.name, call.arguments))
+        return compact(call.read())
     except ToolArgumentError:
         return "{}"

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from openenv_kit.environment import Environment, environments, get_environment
-from openenv_kit.errors import UnknownNameError, unknown_name_message
+from openenv_kit.errors import UnknownNameError, require_name
 
 DEFAULT_POLICY = "reference"
 DEFAULT_OUTPUT = Path("results.json")
+EXCLUSIVE = (("require_llm", "policy"), ("policy", "model"), ("embedded", "base_url"))
 
 
-@dataclass(frozen=True)
-class Options:
-    """What was asked for; None where the settings decide."""
+class Options(argparse.Namespace):
+    """What was asked for; None leaves the choice to the settings."""
 
     environment: Environment
     tasks: str | None
@@ -46,19 +45,20 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         "API_BASE_URL or OPENAI_BASE_URL; MODEL_NAME or OPENAI_MODEL; BASE_URL; IMAGE_NAME; "
         "TEMPERATURE; MAX_TOKENS; MAX_TOOL_ROUNDS; and those of docs/agent.md.",
     )
-    parser.add_argument(
+    add = parser.add_argument
+    names = ", ".join(environments())
+    add(
         "--environment",
         metavar="NAME",
-        help=f"which environment: {', '.join(environments())} (ENVIRONMENT; default "
-        f"{environment.name})",
+        help=f"what to play: {names} (ENVIRONMENT; default {environment.name})",
     )
-    parser.add_argument(
+    add(
         "--tasks",
         metavar="LIST",
         help="comma-separated task ids, or split:start-stop (stop not included), or both; "
         f"default: {', '.join(environment.default_tasks)} (MetricTrackerRl_TASK)",
     )
-    parser.add_argument(
+    add(
         "--episodes",
         type=_positive,
         default=1,
@@ -66,58 +66,52 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         help="plays of each task: the first with the task's own seed, the others with seeds "
         "derived from it; a split's episodes are repeated as they are (default 1)",
     )
-    parser.add_argument(
+    add(
         "--concurrency",
         type=_positive,
         default=1,
         metavar="N",
         help="episodes at a time (default 1)",
     )
-    parser.add_argument(
+    add(
         "--policy",
-        type=lambda text: _known("policy", text, environment.policies),
         metavar="NAME",
-        help="play this scripted policy, key or no key: "
+        help="play this scripted policy, even if a key is set: "
         f"{', '.join(environment.policies)} (default without a key: {DEFAULT_POLICY})",
     )
-    parser.add_argument("--model", metavar="NAME", help="the model (MODEL_NAME)")
-    parser.add_argument(
-        "--require-llm", action="store_true", help="no key is an error, never a scripted run"
-    )
-    parser.add_argument(
-        "--seed", type=int, metavar="N", help="seed of the first play of each named task"
-    )
-    parser.add_argument("--base-url", metavar="URL", help="environment server to use (BASE_URL)")
-    parser.add_argument(
+    add("--model", metavar="NAME", help="the model (MODEL_NAME)")
+    add("--require-llm", action="store_true", help="fail without a key; never play a policy")
+    add("--seed", type=int, metavar="N", help="seed of the first play of each named task")
+    add("--base-url", metavar="URL", help="environment server to use (BASE_URL)")
+    add(
         "--embedded",
         action="store_true",
         help="start an environment server for this run, whatever else is configured or running",
     )
-    parser.add_argument(
-        "--record", type=Path, metavar="DIR", help="record each episode as DIR/<task>.jsonl"
-    )
-    parser.add_argument(
+    add("--record", type=Path, metavar="DIR", help="record each episode as DIR/<task>.jsonl")
+    add(
         "--output",
         type=Path,
         default=DEFAULT_OUTPUT,
         metavar="FILE",
         help=f"results as JSON (default {DEFAULT_OUTPUT})",
     )
-    parser.add_argument(
-        "--report", type=Path, metavar="FILE", help="also write a self-contained HTML report"
-    )
-    chosen = parser.parse_args(arguments)
-    if chosen.require_llm and chosen.policy:
-        parser.error("--require-llm and --policy exclude each other")
-    if chosen.policy and chosen.model:
-        parser.error("--policy and --model exclude each other")
-    if chosen.embedded and chosen.base_url:
-        parser.error("--embedded and --base-url exclude each other")
-    return Options(**{**vars(chosen), "environment": environment})
+    add("--report", type=Path, metavar="FILE", help="also write a self-contained HTML report")
+    chosen = parser.parse_args(arguments, Options())
+    for one, other in EXCLUSIVE:
+        if getattr(chosen, one) and getattr(chosen, other):
+            parser.error(f"--{one} and --{other} exclude each other".replace("_", "-"))
+    try:
+        if chosen.policy:
+            require_name("policy", chosen.policy, environment.policies)
+    except UnknownNameError as problem:
+        parser.error(f"argument --policy: {problem}")
+    chosen.environment = environment
+    return chosen
 
 
 def _environment(arguments: Sequence[str] | None) -> Environment:
-    """The environment asked for: the other options' choices are its own."""
+    """The environment asked for; the other options' choices depend on it."""
     first = argparse.ArgumentParser(prog="inference.py", add_help=False)
     first.add_argument("--environment")
     chosen, _ = first.parse_known_args(arguments)
@@ -125,12 +119,6 @@ def _environment(arguments: Sequence[str] | None) -> Environment:
         return get_environment(chosen.environment)
     except UnknownNameError as problem:
         first.error(str(problem))
-
-
-def _known(kind: str, text: str, allowed: Iterable[str]) -> str:
-    if text not in (names := tuple(allowed)):
-        raise argparse.ArgumentTypeError(unknown_name_message(kind, text, names))
-    return text
 
 
 def _positive(text: str) -> int:

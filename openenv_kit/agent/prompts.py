@@ -1,13 +1,28 @@
-"""What a model is told beside the environment's own words."""
+"""What a model is told beside the environment's own words, and how long replies may be."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
 from openenv_kit.environment import Environment
+from openenv_kit.tools.catalogue import ToolSpec, compact
 
+MAX_REPLY = 10_000
+"""Longest reply to one tool call, in characters; longer ones are shortened."""
 LEFT_OUT = "[left out to save room; call the tool again if you need it]"
+_LESS = {
+    "offset": "a higher offset",
+    "limit": "a smaller limit",
+    "dates": "only a few dates",
+    "metric_names": "fewer metric_names",
+    "threshold_multiplier": "a higher threshold_multiplier",
+    "generator_methods": "fewer generator_methods",
+    "threshold": "a higher threshold",
+    "rows": "fewer rows",
+}
+"""Arguments that make a reply smaller, in any environment whose tools have them."""
 
 
 def opening_messages(environment: Environment, opening: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -19,10 +34,11 @@ def opening_messages(environment: Environment, opening: Mapping[str, Any]) -> li
 
 
 def reminder(environment: Environment) -> str:
-    """To a model that answered with text where a tool call was wanted."""
+    """To a model that answered with text instead of a tool call."""
     return (
         "You have not finished, and text alone does nothing. Call "
-        f"{_finishing(environment)} now, or go on with the other tools. This is the only reminder."
+        f"{_finishing(environment)} now, or continue with the other tools. This is the only "
+        "reminder."
     )
 
 
@@ -32,6 +48,35 @@ def last_round(environment: Environment) -> str:
         f"This is your last answer in this episode: call {_finishing(environment)} now with what "
         "you have found. Without it the score is 0."
     )
+
+
+def shortened(told: Mapping[str, Any], tool: ToolSpec, limit: int = MAX_REPLY) -> str:
+    """An answer as JSON; if it is too long, the longest list of its result is shortened."""
+    text = compact(told)
+    if len(text) <= limit:
+        return text
+    known = tool.parameters.get("properties", {})
+    ways = " or ".join(words for argument, words in _LESS.items() if argument in known)
+    advice = f"Call it again for less at a time: {ways}." if ways else ""
+    result = told.get("result")
+    lists: dict[str, list[Any]] = {}
+    if isinstance(result, Mapping):
+        lists = {name: value for name, value in result.items() if isinstance(value, list)}
+    if isinstance(result, Mapping) and lists:
+        name = max(lists, key=lambda each: len(compact(lists[each])))
+        items = lists[name]
+
+        def first(count: int) -> str:
+            note = f"{name}: {count} of {len(items)} shown; the whole reply has {len(text)} "
+            note += f"characters. {advice}"
+            cut = {**result, name: items[:count]}
+            return compact({"truncated": note.strip(), **told, "result": cut})
+
+        fits = bisect_right(range(len(items)), limit, key=lambda count: len(first(count))) - 1
+        if fits > 0:
+            return first(fits)
+    note = f" … [cut at {limit} of {len(text)} characters. {advice}]"
+    return text[: limit - len(note)] + note
 
 
 def _finishing(environment: Environment) -> str:

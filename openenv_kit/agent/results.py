@@ -1,4 +1,4 @@
-"""The results file, and the table that people see."""
+"""What a run came to: a result per episode and of the whole, as a file and as a table."""
 
 from __future__ import annotations
 
@@ -6,90 +6,203 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import stdev
 from typing import Any
 
+from rich import table
 from rich.console import Console
-from rich.table import Table
 
-from openenv_kit.agent.outcome import Outcome, RunSummary
+from openenv_kit.agent.plan import PlannedEpisode
 from openenv_kit.agent.secrets import Clean
+from openenv_kit.agent.table import Event, Usage
 from openenv_kit.environment import Environment
 
 RESULTS_FORMAT = "metric-tracker-results/1"
+EVALUATED = "evaluated"
+NOT_SUBMITTED = "not_submitted"
+FAILED = "failed"
+INTERRUPTED = "interrupted"
+SUCCESS_SCORE = 0.5
+"""Lowest score that an END line calls a success."""
 MAX_TABLE_ROWS = 40
 """Tasks shown one by one; the results file holds them all."""
 
 
-def results_of(summary: RunSummary, environment: Environment) -> dict[str, Any]:
-    """JSON-ready results."""
-    return {
-        "format": RESULTS_FORMAT,
-        "environment": summary.benchmark,
-        "environment_version": environment.version,
-        "versions": dict(environment.versions),
-        "player": summary.player,
-        "server": summary.server,
-        "average_score": summary.average,
-        "episodes_planned": summary.planned,
-        "episodes_not_run": summary.failed,
-        "interrupted": summary.interrupted,
-        "seconds": round(summary.seconds, 3),
-        "tokens": summary.tokens,
-        "cost_usd": summary.cost,
-        "by_task": {
-            task: {
-                "episodes": len(group),
-                "mean_score": sum(each.score for each in group) / len(group),
-                "successes": sum(each.success for each in group),
-            }
-            for task, group in summary.by_task().items()
-        },
-        "tasks": [each.as_dict() for each in summary.outcomes],
-    }
+@dataclass
+class EpisodeResult:
+    """How one episode went.
+
+    Attributes:
+        planned: which episode.
+        status: evaluated, not_submitted, failed or interrupted.
+        score: in [0, 1]; 0 unless a report was graded.
+        steps: STEP lines printed.
+        seconds: wall time.
+        rewards: of the steps.
+        breakdown: the grader's, if a report was graded.
+        error: why it failed, or a remark on how it ended.
+        reconnects: times the connection was lost and restored.
+        tool_calls: steps that only read.
+        reply_bytes: bytes of the replies to all steps, in canonical form.
+    """
+
+    planned: PlannedEpisode
+    status: str = FAILED
+    score: float = 0.0
+    steps: int = 0
+    seconds: float = 0.0
+    rewards: list[float] = field(default_factory=list)
+    breakdown: dict[str, Any] | None = None
+    error: str = ""
+    reconnects: int = 0
+    tool_calls: int = 0
+    reply_bytes: int = 0
+    usage: Usage = field(default_factory=Usage)
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def success(self) -> bool:
+        """Whether a report was graded with at least `SUCCESS_SCORE`."""
+        return self.status == EVALUATED and self.score >= SUCCESS_SCORE
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready, without the events."""
+        same = "status success score steps rewards reconnects tool_calls reply_bytes"
+        return {
+            **vars(self.planned),
+            **{name: getattr(self, name) for name in same.split()},
+            "seconds": round(self.seconds, 3),
+            "reward_breakdown": self.breakdown,
+            "error": self.error or None,
+            "model_calls": self.usage.calls,
+            "prompt_tokens": self.usage.prompt_tokens,
+            "completion_tokens": self.usage.completion_tokens,
+            "uncounted_calls": self.usage.uncounted_calls,
+            "cost_usd": self.usage.cost,
+        }
 
 
-def write_results(summary: RunSummary, path: Path, clean: Clean, environment: Environment) -> None:
-    """Write the results file; its folder is made if it is missing."""
+@dataclass
+class RunResult:
+    """How a whole run went.
+
+    Attributes:
+        player: `scripted:<policy>`, or the model's name.
+        benchmark: name of the environment as printed.
+        server: one line about the environment server.
+        episodes: those that were started, in the order planned.
+        planned: how many were asked for.
+        seconds: wall time.
+        interrupted: whether it was stopped before its end.
+    """
+
+    player: str
+    benchmark: str
+    server: str
+    episodes: Sequence[EpisodeResult]
+    planned: int
+    seconds: float
+    interrupted: bool = False
+
+    def by_task(self) -> dict[str, list[EpisodeResult]]:
+        """The episodes of each task, in order."""
+        found: dict[str, list[EpisodeResult]] = {}
+        for each in self.episodes:
+            found.setdefault(each.planned.task_id, []).append(each)
+        return found
+
+    @property
+    def average(self) -> float:
+        """Mean score of the episodes that were started."""
+        return sum(each.score for each in self.episodes) / max(len(self.episodes), 1)
+
+    @property
+    def failed(self) -> int:
+        """Episodes that did not run, or were never started."""
+        ran = sum(each.status in (EVALUATED, NOT_SUBMITTED) for each in self.episodes)
+        return self.planned - ran
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars, as far as known."""
+        known = [each.usage.cost for each in self.episodes if each.usage.cost is not None]
+        return sum(known) if known else None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all episodes."""
+        return sum(each.usage.total for each in self.episodes)
+
+    def as_dict(self, environment: Environment) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "format": RESULTS_FORMAT,
+            "environment": self.benchmark,
+            "environment_version": environment.version,
+            "versions": dict(environment.versions),
+            "player": self.player,
+            "server": self.server,
+            "average_score": self.average,
+            "episodes_planned": self.planned,
+            "episodes_not_run": self.failed,
+            "interrupted": self.interrupted,
+            "seconds": round(self.seconds, 3),
+            "tokens": self.tokens,
+            "cost_usd": self.cost,
+            "by_task": {
+                task: {
+                    "episodes": len(group),
+                    "mean_score": sum(each.score for each in group) / len(group),
+                    "successes": sum(each.success for each in group),
+                }
+                for task, group in self.by_task().items()
+            },
+            "tasks": [each.as_dict() for each in self.episodes],
+        }
+
+
+def write_results(result: RunResult, path: Path, clean: Clean, environment: Environment) -> None:
+    """Write the results file; its folder is created if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(results_of(summary, environment), indent=2, ensure_ascii=False)
+    text = json.dumps(result.as_dict(environment), indent=2, ensure_ascii=False)
     path.write_text(clean(text) + "\n", encoding="utf-8")
 
 
-def print_table(summary: RunSummary, console: Console, clean: Clean) -> None:
+def print_table(result: RunResult, console: Console, clean: Clean) -> None:
     """Score, steps and seconds per task, the average, and what went wrong."""
-    table = Table(title=f"{summary.player} on {summary.benchmark}")
-    with_tokens = summary.tokens > 0
+    shown = table.Table(title=f"{result.player} on {result.benchmark}")
+    with_tokens = result.tokens > 0
     for title in ("task", "plays", "status", "score", "steps", "seconds", "tokens"):
         if title != "tokens" or with_tokens:
             left = title in ("task", "status")
-            table.add_column(title, justify="left" if left else "right", no_wrap=title == "task")
-    groups = summary.by_task()
+            shown.add_column(title, justify="left" if left else "right", no_wrap=title == "task")
+    groups = result.by_task()
     for task, group in list(groups.items())[:MAX_TABLE_ROWS]:
-        table.add_row(*_row(task, group, with_tokens))
+        shown.add_row(*_row(task, group, with_tokens))
     if len(groups) > MAX_TABLE_ROWS:
-        table.add_row(f"… and {len(groups) - MAX_TABLE_ROWS} more")
-    table.add_section()
-    table.add_row(*_row("average", summary.outcomes, with_tokens))
-    console.print(table)
-    if summary.cost is not None:
-        console.print(f"Cost: {summary.cost:.4f} US dollars.", highlight=False)
-    unplayed = summary.planned - len(summary.outcomes)
+        shown.add_row(f"… and {len(groups) - MAX_TABLE_ROWS} more")
+    shown.add_section()
+    shown.add_row(*_row("average", result.episodes, with_tokens))
+    console.print(shown)
+    if result.cost is not None:
+        console.print(f"Cost: {result.cost:.4f} US dollars.", highlight=False)
+    unplayed = result.planned - len(result.episodes)
     if unplayed:
         console.print(f"{unplayed} episode(s) were not started.", highlight=False)
-    for each in [each for each in summary.outcomes if each.error][:MAX_TABLE_ROWS]:
-        text = clean(f"{each.job.label}: {each.error}")
+    for each in [each for each in result.episodes if each.error][:MAX_TABLE_ROWS]:
+        text = clean(f"{each.planned.label}: {each.error}")
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _row(name: str, group: Sequence[Outcome], with_tokens: bool) -> list[str]:
+def _row(name: str, group: Sequence[EpisodeResult], with_tokens: bool) -> list[str]:
     """One line of the table: means over some episodes."""
     count = max(len(group), 1)
     statuses = Counter(each.status for each in group)
     scores = [each.score for each in group]
-    spread = len({each.job.task_id for each in group}) == 1 and count > 1
-    error = f" ± {stdev(scores) / math.sqrt(count):.3f}" if spread else ""
+    repeated = len({each.planned.task_id for each in group}) == 1 and count > 1
+    error = f" ± {stdev(scores) / math.sqrt(count):.3f}" if repeated else ""
     row = [
         name,
         str(len(group)),

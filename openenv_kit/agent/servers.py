@@ -1,65 +1,200 @@
-"""Which environment server a run plays against."""
+"""Which environment server a run plays against, and the servers that a run starts itself."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
-from typing import Protocol
+from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from openenv_kit.agent.own_servers import ContainerServer, EmbeddedServer
-from openenv_kit.agent.server_probe import is_healthy, served_name
-from openenv_kit.agent.settings import Settings, shown_url
-from openenv_kit.environment import Environment
+import httpx
+
+from openenv_kit.agent.settings import KEY_VARIABLES, AgentSettings, check_address, shown_url
+from openenv_kit.environment import VARIABLE, Environment
 from openenv_kit.errors import ServerError, SettingsError
+from openenv_kit.trust.sealing import SALT_VARIABLE
 
 LOCAL_PORTS = (8000, 7860)
+SCHEMES = ("http", "https", "ws", "wss")
+SERVER_PREFIX = "METRIC_TRACKER_"
+SERVER_VARIABLES = ("HOST", "PORT", "WORKERS", "MAX_CONCURRENT_ENVS")
+START_TIMEOUT_S = 180.0
+"""Longest wait for the embedded server; loading the framework takes seconds, more on a busy
+machine."""
+STOP_TIMEOUT_S = 15.0
+START_TRIES = 3
+"""Another process may take the free port first."""
 Say = Callable[[str], None]
 
 
-class Server(Protocol):
-    """A server to play against."""
+class Server:
+    """A server to play against; this class stands for one that somebody else runs.
 
-    url: str
-    headers: Mapping[str, str]
+    Attributes:
+        url: its address.
+        description: one line for people.
+        headers: sent with every request.
+    """
 
-    @property
-    def description(self) -> str:
-        """One line for people."""
+    def __init__(
+        self,
+        url: str = "",
+        description: str = "",
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.url, self.description, self.headers = url, description, headers
 
     async def revive(self) -> None:
-        """Start again what this run started and what has died; nothing otherwise."""
+        """Restart what this run started, if it has died."""
 
     async def stop(self) -> None:
         """Stop what this run started."""
 
 
-class RunningServer:
-    """A server that somebody else runs."""
+class EmbeddedServer(Server):
+    """A server in a process of its own, on a free loopback port.
 
-    def __init__(
-        self, url: str, description: str, headers: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
-        self.url = url
-        self.headers = headers
-        self._description = description
+    Args:
+        environment: name of the environment to serve.
+    """
 
-    @property
-    def description(self) -> str:
-        """One line for people."""
-        return self._description
+    def __init__(self, environment: str) -> None:
+        super().__init__()
+        self._environment = environment
+        self._port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop
+        self._reviving = asyncio.Lock()
+
+    async def start(self) -> EmbeddedServer:
+        """Start the process and wait until it answers.
+
+        Raises:
+            ServerError: it did not start; quotes the end of its log.
+        """
+        for tries_left in reversed(range(START_TRIES)):
+            try:
+                await self._start(free_port())
+                break
+            except BaseException as problem:
+                self._end_process()
+                if not (tries_left and isinstance(problem, ServerError)):
+                    self._log.close()
+                    raise
+        return self
 
     async def revive(self) -> None:
-        """Somebody else's server is somebody else's to start."""
+        """Restart the process on the same port, if it has died."""
+        async with self._reviving:
+            if self._process is not None and self._process.poll() is not None:
+                self._end_process()
+                await self._start(self._port)
 
     async def stop(self) -> None:
-        """Nor is it ours to stop."""
+        """End the process."""
+        self._end_process()
+        self._log.close()
+
+    async def _start(self, port: int) -> None:
+        self._port, self.url = port, f"http://127.0.0.1:{port}"
+        self._process = subprocess.Popen(
+            server_command(port),
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=self._log,
+            env={**server_environment(os.environ), VARIABLE: self._environment},
+            start_new_session=True,  # a Ctrl-C is for the run, which then stops its server
+        )
+        self.description = f"own server on {self.url} (process {self._process.pid})"
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while self._process.poll() is None:
+            if await is_healthy(self.url):
+                return
+            if time.monotonic() > deadline:
+                raise ServerError(
+                    f"The embedded server did not answer within {START_TIMEOUT_S:.0f} s:\n"
+                    f"{self._log_tail()}"
+                )
+            await asyncio.sleep(0.1)
+        raise ServerError(f"The embedded server did not start:\n{self._log_tail()}")
+
+    def _end_process(self) -> None:
+        """Blocking on purpose: a cancelled run still has to wait for its server's end."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+
+    def _log_tail(self, lines: int = 15) -> str:
+        self._log.seek(0)
+        return "\n".join(self._log.read().decode(errors="replace").splitlines()[-lines:])
 
 
-async def choose_server(environment: Environment, settings: Settings, say: Say) -> Server:
-    """BASE_URL; else a container of IMAGE_NAME; else a server on this machine; else our own.
+class ContainerServer(Server):
+    """A container from an image, through the framework's own provider; restarted by nobody."""
+
+    def __init__(self, image: str, wait_timeout_s: float) -> None:
+        super().__init__()
+        self._image = image
+        self._wait_timeout_s = wait_timeout_s
+        self._provider: Any = None
+
+    async def start(self) -> ContainerServer:
+        """Start the container and wait until it answers.
+
+        Raises:
+            ServerError: it did not start.
+        """
+        from openenv.core.containers.runtime import LocalDockerProvider
+
+        try:
+            self._provider = await asyncio.to_thread(LocalDockerProvider)
+            start = asyncio.ensure_future(
+                asyncio.to_thread(self._provider.start_container, self._image)
+            )
+            try:
+                self.url = await asyncio.shield(start)
+            except asyncio.CancelledError:
+                await start  # the thread cannot be stopped, and what it started has to be
+                raise
+            self.description = f"container of {self._image} on {self.url}"
+            await asyncio.to_thread(self._provider.wait_for_ready, self.url, self._wait_timeout_s)
+        except BaseException as problem:
+            await self.stop()
+            if not isinstance(problem, (RuntimeError, TimeoutError, OSError)):
+                raise
+            raise ServerError(
+                f"IMAGE_NAME is {self._image!r}, but its container did not start: {problem} "
+                "Unset IMAGE_NAME to play without a container, or raise "
+                "OPENENV_DOCKER_WAIT_TIMEOUT_S."
+            ) from None
+        return self
+
+    async def stop(self) -> None:
+        """Stop and remove the container."""
+        if self._provider is not None:
+            with suppress(Exception):
+                self._provider.stop_container()
+            self._provider = None
+
+
+async def choose_server(environment: Environment, settings: AgentSettings, say: Say) -> Server:
+    """BASE_URL; else a container of IMAGE_NAME; else a server on this machine; else a new one.
 
     Args:
         environment: what is to be played.
@@ -67,7 +202,7 @@ async def choose_server(environment: Environment, settings: Settings, say: Say) 
         say: told which server it is.
 
     Raises:
-        SettingsError: BASE_URL serves another environment.
+        SettingsError: BASE_URL is not an address, or serves another environment.
         ServerError: the chosen server cannot be reached or started.
     """
     server = await _choose(environment, settings, say)
@@ -75,13 +210,9 @@ async def choose_server(environment: Environment, settings: Settings, say: Say) 
     return server
 
 
-async def _choose(environment: Environment, settings: Settings, say: Say) -> Server:
+async def _choose(environment: Environment, settings: AgentSettings, say: Say) -> Server:
     if settings.base_url:
-        token = settings.server_token
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        await _check_named(environment, settings, headers, say)
-        where = f"{shown_url(settings.base_url)} (BASE_URL)"
-        return RunningServer(settings.base_url, where, headers)
+        return await _named(settings.base_url, environment, settings, say)
     if settings.image_name:
         say(f"Starting a container of {settings.image_name} (IMAGE_NAME) …")
         return await ContainerServer(settings.image_name, settings.docker_wait_timeout_s).start()
@@ -89,37 +220,85 @@ async def _choose(environment: Environment, settings: Settings, say: Say) -> Ser
         for port in LOCAL_PORTS:
             url = f"http://127.0.0.1:{port}"
             if await served_name(url) == environment.benchmark and await is_healthy(url):
-                return RunningServer(url, f"running server on {url}")
-    say("Starting an environment server of our own …")
+                return Server(url, f"running server on {url}")
+    say("Starting an environment server for this run …")
     return await EmbeddedServer(environment.name).start()
 
 
-async def _check_named(
-    environment: Environment, settings: Settings, headers: Mapping[str, str], say: Say
-) -> None:
-    """Wait for the server of BASE_URL, and make sure that it serves this environment."""
-    url, timeout_s = settings.base_url or "", settings.connect_timeout_s
+async def _named(url: str, environment: Environment, settings: AgentSettings, say: Say) -> Server:
+    """The server of BASE_URL, once it is healthy."""
+    check_address("BASE_URL", url, SCHEMES)
+    shown, timeout_s, token = shown_url(url), settings.connect_timeout_s, settings.server_token
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
-        raise SettingsError(
-            f"BASE_URL is {shown_url(url)!r}; allowed: an http(s) or ws(s) address."
-        )
     http = urlunsplit(parts._replace(scheme=parts.scheme.replace("ws", "http")))
-    deadline = time.monotonic() + timeout_s
-    waiting = False
+    deadline, waiting = time.monotonic() + timeout_s, False
     while not await is_healthy(http):
         if time.monotonic() > deadline:
             raise ServerError(
-                f"BASE_URL is {shown_url(url)}, but nothing healthy answered there within "
-                f"{timeout_s:g} s (OPENENV_CONNECT_TIMEOUT_S)."
+                f"BASE_URL is {shown}, but nothing healthy answered there within {timeout_s:g} s "
+                "(OPENENV_CONNECT_TIMEOUT_S)."
             )
         if not waiting:
-            say(f"Waiting for {shown_url(url)} …")
+            say(f"Waiting for {shown} …")
             waiting = True
         await asyncio.sleep(0.5)
     name = await served_name(http, headers)
     if name not in (None, environment.benchmark):
         raise SettingsError(
-            f"BASE_URL is {shown_url(url)}, which serves {name!r}; allowed: a server of "
+            f"BASE_URL is {shown}, which serves {name!r}; allowed: a server of "
             f"{environment.benchmark}."
         )
+    return Server(url, f"{shown} (BASE_URL)", headers)
+
+
+async def is_healthy(url: str) -> bool:
+    """Whether a server answers /health there."""
+    return await _get(url, "/health") is not None
+
+
+async def served_name(url: str, headers: Mapping[str, str] | None = None) -> str | None:
+    """Name in the server's /metadata, or None."""
+    name = (await _get(url, "/metadata", headers) or {}).get("name")
+    return name if isinstance(name, str) else None
+
+
+async def _get(
+    url: str, path: str, headers: Mapping[str, str] | None = None
+) -> dict[str, Any] | None:
+    """JSON object at an address; None if there is none, for whatever reason."""
+    local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    try:
+        async with httpx.AsyncClient(timeout=5.0, trust_env=not local) as client:
+            reply = await client.get(url.rstrip("/") + path, headers=headers)
+            found = reply.raise_for_status().json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def server_command(port: int) -> list[str]:
+    """Command line of the embedded server."""
+    return [sys.executable, "-m", "openenv_kit.agent.embedded", str(port)]
+
+
+def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables of the embedded server: no keys, and the server's own defaults.
+
+    Settings of a deployed server (a token, a debug switch, fewer sessions) must not change what
+    is measured; only the sealed split's salt is passed on.
+    """
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name == SALT_VARIABLE
+        or not (name in KEY_VARIABLES or name in SERVER_VARIABLES or name.startswith(SERVER_PREFIX))
+    }
+    return {**kept, "ENABLE_WEB_INTERFACE": "false", "METRIC_TRACKER_EPISODE_STORE": "memory"}
+
+
+def free_port() -> int:
+    """A loopback port that is not in use."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Where a player sits: every action goes through here, and is printed, recorded and kept."""
+"""A player's seat: every action goes through here to be printed, recorded and kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from openenv_kit.agent.connection import EpisodeConnection, Observation
 from openenv_kit.agent.stdout import Block, action_text
-from openenv_kit.environment import Environment
+from openenv_kit.environment import ERROR, Environment
 from openenv_kit.play.recording import RunRecorder
 
 MODEL_CALL = "model"
@@ -22,7 +22,7 @@ class Event:
 
     Attributes:
         kind: `model` or `tool`.
-        label: the action as printed, or a word about the model's answer.
+        label: the action as printed, or a summary of the model's answer.
         start_s: seconds since the episode's start.
         duration_s: seconds it took.
         status: of the observation; `error` for a call that reached no environment.
@@ -45,7 +45,7 @@ class Event:
 
 @dataclass
 class Usage:
-    """Tokens of an episode: counted by the endpoint, estimated for the calls it did not count."""
+    """Tokens of an episode: the endpoint's counts, or estimates for calls it did not count."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -101,7 +101,7 @@ class Table:
         self.last = observation
         label = action_text(*self.environment.tools.called(action))
         reward = float(observation["reward"] or 0.0)
-        failed = observation["status"] == "error"
+        failed = observation["status"] == ERROR
         note = observation["message"] if failed else ""
         self.rewards.append(reward)
         self.events.append(
@@ -113,9 +113,9 @@ class Table:
         return observation
 
     def refuse(self, name: str, arguments: Mapping[str, Any] | str, problem: str) -> None:
-        """A call that could not be made into an action: printed as a step, reward 0."""
+        """Print a call that is not an action as a step with reward 0."""
         label = action_text(name, arguments)
         now = time.monotonic() - self.started
         self.rewards.append(0.0)
-        self.events.append(Event(TOOL_CALL, label, now, 0.0, "error", 0.0, problem))
+        self.events.append(Event(TOOL_CALL, label, now, 0.0, ERROR, 0.0, problem))
         self.block.step(label, 0.0, False, problem)

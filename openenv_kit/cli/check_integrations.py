@@ -1,4 +1,4 @@
-"""`metric-tracker check-integrations`: each trainer plays, in an environment of its own."""
+"""`metric-tracker check-integrations`: each trainer plays, in its own virtual environment."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from openenv_kit.cli.server_process import serving
 from openenv_kit.errors import ConfigurationError, InvalidValueError, UnknownNameError
 
 ENGINE = ("numpy", "pandas", "pydantic", "rich", "typer")
-"""What the engine and the adapters need; the server's own requirements stay out, because some
-trainers want other versions of them."""
+"""What the engine and the adapters need. The server's requirements are left out, because some
+trainers need other versions of them."""
 TESTING = ("pytest", "pytest-asyncio")
 SERVER_VARIABLE = "METRIC_TRACKER_CHECK_SERVER"
-"""Tells a check the address of the server to play on."""
+"""Holds the address of the server that checks play on."""
 SERVER_SETTINGS = {
     "METRIC_TRACKER_EPISODE_STORE": "memory",
     "METRIC_TRACKER_DEBUG": "false",
     "METRIC_TRACKER_TOKEN": "",
     "ENABLE_WEB_INTERFACE": "false",
 }
-LEFT_OUT = "left out"
-"""A trainer that wants a Python which is not here, in a run that did not ask for it by name."""
+SKIPPED = "skipped"
+"""Result of a trainer whose Python is not available, unless it was asked for by name."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Integration:
     Attributes:
         name: identifier; its check is `tests/integrations/check_<name>.py`.
         requirements: what to install.
-        first: installed before, by pip itself: a build of a library that others would replace
-            by a much larger one.
-        python: oldest Python it takes; None for this one's version.
+        first: installed first, by pip itself: a build of a library that the requirements would
+            otherwise replace by a much larger one.
+        python: oldest Python it supports; None for this one's version.
         environ: variables of its check.
     """
 
@@ -79,21 +79,21 @@ def check_integrations(
         list[str] | None, typer.Argument(help=f"Of {', '.join(INTEGRATIONS)}. Default: all.")
     ] = None,
     environments: Annotated[
-        Path, typer.Option(help="Folder for the environments, kept for the next time.")
+        Path, typer.Option(help="Folder for the virtual environments; they are reused.")
     ] = Path(".integrations"),
     checkout: Annotated[Path, typer.Option(help="Checkout of this project.")] = Path(),
     python: Annotated[
         list[str] | None,
         typer.Option(
             metavar="TRAINER=PATH",
-            help="Python to make a trainer's environment with, anew; may be given for several.",
+            help="Recreate a trainer's environment with this Python; may be repeated.",
         ),
     ] = None,
 ) -> None:
-    """Make an environment for each trainer with uv, install it, and run its check there.
+    """Create a virtual environment for each trainer with uv, and run the trainer's check in it.
 
-    A trainer that needs a Python which is not here is left out of a run of all, and said so;
-    asked for by name, it fails the run. A server is started for the checks, on loopback.
+    A trainer whose Python is not available is skipped, or fails the run if it was asked for by
+    name. A server for the checks is started on loopback.
     """
     console = Console()
     try:
@@ -102,12 +102,12 @@ def check_integrations(
         pythons = dict(_chosen_python(text) for text in python or ())
     except ConfigurationError as problem:
         raise typer.BadParameter(str(problem)) from None
-    table = Table(title="Trainers, each in an environment of its own")
+    table = Table(title="Trainers, each in its own environment")
     for title in ("trainer", "result", "seconds"):
         table.add_column(title)
     failed = False
     with ExitStack() as stack:
-        # Started by the first check that runs, and not at all where all are left out.
+        # Started by the first check that runs, and not at all if all are skipped.
         server = cache(lambda: stack.enter_context(serving(environ=SERVER_SETTINGS)).url)
         for name in names or INTEGRATIONS:
             started = time.perf_counter()
@@ -115,8 +115,8 @@ def check_integrations(
             with Console(stderr=True).status(f"{name}: installing and checking"):
                 result, output = _check(INTEGRATIONS[name], place, server)
             table.add_row(name, result, f"{time.perf_counter() - started:.0f}")
-            left_out = result.startswith(LEFT_OUT) and not names
-            if not result.endswith("passed") and not left_out:
+            skipped = result.startswith(SKIPPED) and not names
+            if not result.endswith("passed") and not skipped:
                 failed = True
                 console.print(output, markup=False, highlight=False)
     console.print(table)
@@ -130,7 +130,7 @@ class Place:
     Attributes:
         environments: folder of all environments.
         checkout: this project.
-        python: interpreter that was asked for, or None.
+        python: the interpreter asked for, or None.
     """
 
     environments: Path
@@ -148,7 +148,7 @@ def _chosen_python(text: str) -> tuple[str, Path]:
     """Trainer and interpreter of an option `TRAINER=PATH`.
 
     Raises:
-        ConfigurationError: no such trainer, or no Python that it takes.
+        ConfigurationError: no such trainer, or not a Python that it supports.
     """
     name, _, given = text.partition("=")
     oldest = _integration(name).python or (3, 11)
@@ -174,7 +174,7 @@ def _check(integration: Integration, place: Place, server: Callable[[], str]) ->
     if integration.python and not place.python and not python.exists():
         wanted = f">={_dotted(integration.python)}"
         if not _found(wanted):
-            return f"{LEFT_OUT}: no Python {wanted} here", ""
+            return f"{SKIPPED}: no Python {wanted} found", ""
     for command in _setup(integration, folder, python, place):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -195,7 +195,7 @@ def _check(integration: Integration, place: Place, server: Callable[[], str]) ->
 
 
 def _found(python: str) -> bool:
-    """Whether uv finds such a Python, or can fetch one."""
+    """Whether uv finds such a Python or can install one."""
     command = ["uv", "python", "find", "--no-project", python]
     if subprocess.run(command, capture_output=True, check=False).returncode == 0:
         return True

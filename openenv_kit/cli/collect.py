@@ -27,7 +27,7 @@ def collect(
 ) -> None:
     """Play a scripted policy and write its episodes, and the good ones as chats with tool calls.
 
-    A run that was stopped goes on where it was when the same command is given again.
+    Run the same command again to resume a run that was stopped.
     """
     from openenv_kit.trainers.openenv_harness import collect_scripted, sft_examples
 
@@ -39,7 +39,7 @@ def collect(
             lines.write(json.dumps(example) + "\n")
             written += 1
     console.print(
-        f"{result.num_collected} episodes collected, {result.num_skipped} were there before, "
+        f"{result.num_collected} episodes collected, {result.num_skipped} were already there, "
         f"{result.num_failed} failed; mean score {result.avg_reward:.4f}; "
         f"{written} examples in {out / SFT_FILENAME}."
     )

@@ -11,39 +11,34 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from openenv_kit.play.recording import RecordingError, read_runs, versions
-from openenv_kit.play.regrade import PASS_POWERS, Regraded, Summary, regrade, summaries
+from openenv_kit.cli.common import EnvironmentName, chosen_environment, mistakes_told, table_of
+from openenv_kit.play.recording import read_runs, versions
+from openenv_kit.play.regrade import Regraded, Summary, regrade, summaries
 
 MAX_LISTED = 40
 
 
 def replay(
     files: Annotated[list[Path], typer.Argument(help="Recordings, JSON Lines.", exists=True)],
+    environment: EnvironmentName = None,
 ) -> None:
     """Replay recorded runs in this process; fails if a reply or a score is not the recorded one."""
-    done: list[Regraded] = []
-    try:
+    chosen = chosen_environment(environment)
+    status = Console(stderr=True)
+    with mistakes_told():
         runs = [run for file in files for run in read_runs(file)]
-        for run in track(runs, "Replaying", console=Console(stderr=True)):
-            done.append(regrade(run))
-    except (RecordingError, OSError) as problem:
-        raise typer.BadParameter(str(problem)) from None
+        done = [regrade(run, chosen) for run in track(runs, "Replaying", console=status)]
     if not done:
-        raise typer.BadParameter("there is no run in these files")
+        raise typer.BadParameter("these files hold no run")
     console = Console(width=118)
     console.print(_runs(done))
     for summary in summaries(done):
         console.print(_summary(summary))
-    changed = [each for each in done if _differs(each)]
+    # A newer grader may well answer otherwise; that is what regrading is for.
+    same_grader = [each for each in done if each.run.versions == versions(chosen)]
+    changed = [each for each in same_grader if not each.same or each.score != each.run.score]
     console.print(f"{len(done)} runs, {len(changed)} that differ from their recording.")
     raise typer.Exit(1 if changed else 0)
-
-
-def _differs(each: Regraded) -> bool:
-    """Whether a run that was graded by this very grader came out otherwise."""
-    if each.run.versions != versions():
-        return False  # a newer grader may well answer otherwise; that is what regrading is for
-    return not each.same or each.score != each.run.score
 
 
 def _runs(done: Sequence[Regraded]) -> Table:
@@ -69,16 +64,16 @@ def _runs(done: Sequence[Regraded]) -> Table:
 
 def _summary(summary: Summary) -> Table:
     made_with = ", ".join(f"{name} {version}" for name, version in summary.versions)
-    table = Table(title=f"{summary.player} ({made_with})")
-    names = ["pass@1" if k == 1 else f"pass^{k}" for k in PASS_POWERS]
-    for title in ("runs", "episodes", "mean score", *names, "calls", "bytes"):
-        table.add_column(title, justify="right")
-    table.add_row(
-        str(summary.runs),
-        str(summary.episodes),
-        f"{summary.mean:.4f}",
-        *("-" if value is None else f"{value:.3f}" for _, value in summary.passes),
-        f"{summary.tool_calls:.1f}",
-        f"{summary.reply_bytes:,.0f}",
-    )
-    return table
+    columns = {
+        "runs": str(summary.runs),
+        "episodes": str(summary.episodes),
+        "mean score": f"{summary.mean:.4f}",
+        **{
+            "pass@1" if k == 1 else f"pass^{k}": "-" if value is None else f"{value:.3f}"
+            for k, value in summary.passes
+        },
+        "calls": f"{summary.tool_calls:.1f}",
+        "bytes": f"{summary.reply_bytes:,.0f}",
+    }
+    title = f"{summary.player} ({made_with})"
+    return table_of(title, list(columns), [list(columns.values())], names=0)

@@ -7,25 +7,29 @@ from typing import Annotated
 
 import typer
 
-from metric_tracker_rl.engine.splits import SEALED, commitment, num_tasks
-from openenv_kit.errors import ConfigurationError
+from openenv_kit.cli.common import EnvironmentName, chosen_environment, mistakes_told
 from openenv_kit.trust.sealing import SALT_VARIABLE
+from openenv_kit.trust.splits import SEALED, HashedSplits
 
 
 def seal(
     check: Annotated[
-        str, typer.Option(help="A published commitment to hold the salt against.")
+        str, typer.Option(help="A published commitment to compare with the salt's.")
     ] = "",
+    environment: EnvironmentName = None,
 ) -> None:
     """Print the commitment to the sealed split of the salt in METRIC_TRACKER_SEALED_SALT."""
-    try:
-        made = commitment()
-    except ConfigurationError as problem:
-        raise typer.BadParameter(str(problem)) from None
+    chosen = chosen_environment(environment)
+    splits = chosen.splits
+    if not isinstance(splits, HashedSplits):
+        raise typer.BadParameter(f"{chosen.name} has no sealed split")
+    with mistakes_told():
+        made = splits.commitment()
     if not check:
         typer.echo(made)
         return
     holds = hmac.compare_digest(made, check.strip().lower())
     verdict = "matches" if holds else "does NOT match"
-    typer.echo(f"The salt in {SALT_VARIABLE} {verdict} the commitment ({num_tasks(SEALED)} tasks).")
+    size = splits.size(SEALED)
+    typer.echo(f"The salt in {SALT_VARIABLE} {verdict} the commitment ({size} tasks).")
     raise typer.Exit(0 if holds else 1)

@@ -1,4 +1,4 @@
-"""A server of our own to measure: started on a free port, watched from outside, ended by pid."""
+"""A server to measure: started on a free port, watched from outside, ended by its process id."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import httpx
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 120.0
@@ -38,7 +38,12 @@ class ServerProcess:
     process: subprocess.Popen[bytes]
     port: int
     log: Path
-    healthy_s: float
+    healthy_s: float = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
 
     @property
     def url(self) -> str:
@@ -82,7 +87,7 @@ class ServerProcess:
 
     def stop(self) -> None:
         """End it as an operator would, and wait."""
-        if self.process.poll() is None:
+        if self.running:
             self.process.terminate()
             try:
                 self.process.wait(STOP_TIMEOUT_S)
@@ -118,28 +123,9 @@ def serving(
     Raises:
         ServerStartError: see there.
     """
-    server = start(echo=echo, tuned=tuned, workers=workers, environ=environ, port=port)
-    try:
-        yield server
-    finally:
-        server.stop()
-        server.log.unlink(missing_ok=True)
-
-
-def start(
-    *,
-    echo: bool = False,
-    tuned: bool = False,
-    workers: int = 1,
-    environ: Mapping[str, str] | None = None,
-    port: int | None = None,
-) -> ServerProcess:
-    """As `serving`, for a caller that ends it itself."""
     chosen = port or free_port()
-    handle, name = tempfile.mkstemp(prefix="metric-tracker-server-", suffix=".log")
     command = [sys.executable, "-m", *_command(chosen, workers, echo=echo, tuned=tuned)]
-    started = time.perf_counter()
-    with os.fdopen(handle, "wb") as log:
+    with tempfile.NamedTemporaryFile(prefix="metric-tracker-server-", suffix=".log") as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -147,19 +133,12 @@ def start(
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environ or {})},
         )
-    while time.perf_counter() - started < START_TIMEOUT_S and process.poll() is None:
-        if _healthy(chosen):
-            server = ServerProcess(process, chosen, Path(name), time.perf_counter() - started)
-            if workers > 1:
-                _await_workers(server, workers)
-            return server
-        time.sleep(0.02)
-    if process.poll() is None:
-        process.kill()
-        process.wait()
-    output = Path(name).read_text(errors="replace")[-2000:]
-    Path(name).unlink(missing_ok=True)
-    raise ServerStartError(f"The server did not become healthy on port {chosen}:\n{output}")
+        server = ServerProcess(process, chosen, Path(log.name))
+        try:
+            server.healthy_s = _await(server, workers)
+            yield server
+        finally:
+            server.stop()
 
 
 def _command(port: int, workers: int, *, echo: bool, tuned: bool) -> list[str]:
@@ -168,21 +147,20 @@ def _command(port: int, workers: int, *, echo: bool, tuned: bool) -> list[str]:
     return ["server.app", "--host", HOST, "--port", str(port), "--workers", str(workers)]
 
 
-def _await_workers(server: ServerProcess, count: int) -> None:
-    """Wait until every worker serves; the first one answers for all before that."""
-    deadline = time.perf_counter() + START_TIMEOUT_S
-    while time.perf_counter() < deadline:
-        with urllib.request.urlopen(f"{server.url}/metrics", timeout=5) as answer:
-            if f"metric_tracker_workers {count}.0" in answer.read().decode():
-                return
-        time.sleep(0.1)
-    server.kill()
-    raise ServerStartError(f"not all of {count} workers came up in {START_TIMEOUT_S:g} s")
-
-
-def _healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+def _await(server: ServerProcess, workers: int) -> float:
+    """Wait until every worker serves, the first of which answers alone; seconds to /health."""
+    started, healthy_s = time.perf_counter(), 0.0
+    while (now := time.perf_counter() - started) < START_TIMEOUT_S and server.running:
+        with contextlib.suppress(httpx.HTTPError):
+            if not healthy_s:
+                httpx.get(f"{server.url}/health", timeout=5).raise_for_status()
+                healthy_s = now
+            if workers == 1:
+                return healthy_s
+            figures = httpx.get(f"{server.url}/metrics", timeout=5).text
+            if f"metric_tracker_workers {workers}.0" in figures:
+                return healthy_s
+        time.sleep(0.02)
+    server.stop()
+    told = server.log.read_text(errors="replace")[-2000:]
+    raise ServerStartError(f"The server and its {workers} worker(s) did not come up:\n{told}")

@@ -204,7 +204,7 @@ def model_settings(url: str, key: str, model: str) -> Any:
         InvalidValueError: a missing or overlong key or model, or an endpoint that is not a URL.
         ModelError: the endpoint has a private address.
     """
-    from openenv_kit.agent.settings import Settings
+    from openenv_kit.agent.settings import AgentSettings
 
     key, model = key.strip(), model.strip()
     if not key:
@@ -215,7 +215,7 @@ def model_settings(url: str, key: str, model: str) -> Any:
     if not model or len(model) > MAX_TEXT:
         raise InvalidValueError("model", model, "the model's name as the endpoint knows it")
     allow_private = server_settings().private_endpoints
-    return Settings(
+    return AgentSettings(
         api_key=key,
         key_variable="the key",
         api_base_url=str(endpoint_url(url.strip(), allow_private=allow_private)),

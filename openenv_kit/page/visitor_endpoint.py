@@ -21,7 +21,7 @@ from openenv_kit.agent.chat import (
     read_answer,
 )
 from openenv_kit.agent.secrets import cleaner
-from openenv_kit.agent.settings import Settings
+from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.errors import ModelError
 from openenv_kit.page.visitor_client import PassingError, Reply, VisitorClient
 
@@ -47,7 +47,7 @@ class VisitorEndpoint:
         client: connects to the endpoint.
     """
 
-    def __init__(self, settings: Settings, client: VisitorClient) -> None:
+    def __init__(self, settings: AgentSettings, client: VisitorClient) -> None:
         self._settings = settings
         self._client = client
         self._cut = cleaner(settings.secrets)

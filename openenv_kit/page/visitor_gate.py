@@ -35,8 +35,6 @@ MAX_UNREAD = 192
 """Answers of all visitors that wait to be read, or are being made."""
 READ_TIMEOUT_S = 60.0
 """A visitor who takes longer to receive one answer is not there any more."""
-QUIET_S = 0.1
-"""Gradio hands out the answers that wait for a session without such a pause between them."""
 RETRY_AFTER_S = "10"
 COMPLETED = b'"msg":"process_completed"'
 CLOSED = b'"msg":"close_stream"'
@@ -219,52 +217,28 @@ class VisitorGate:
     async def _drain(self, session: str) -> None:
         """Drop what waits for a session: events that were not begun, answers that were not read.
 
-        Gradio drops the events of a page that is gone when it is next asked for answers, and the
-        answers when the page goes while it waits for one more.
+        Gradio drops both when a request for the answers is cancelled while it is served.
         """
-        await self._ask_for_answers(session, gone=True)
-        await self._ask_for_answers(session, gone=False)
-
-    async def _ask_for_answers(self, session: str, *, gone: bool) -> None:
-        path = f"{WEB}{DATA}"
-        scope: Scope = {
-            "type": "http",
-            # From 2.4 on it is Gradio alone that asks whether the page is gone.
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": f"session_hash={session}".encode(),
-            "root_path": "",
-            "headers": [(b"host", b"localhost")],
-            "client": None,
-            "server": None,
-        }
-        sent = 0
+        serving = asyncio.Event()
 
         async def receive() -> Message:
-            if not gone:
-                await asyncio.Event().wait()
-            return {"type": "http.disconnect"}
+            await asyncio.Event().wait()
+            raise AssertionError("unreachable")
 
         async def send(_: Message) -> None:
-            nonlocal sent
-            sent += 1
+            serving.set()
 
-        task = asyncio.ensure_future(self._app(scope, receive, send))
-        seen, began = 0, time.monotonic()
-        # It may take long until Gradio begins to answer; then what waits comes without a pause.
-        while not task.done() and (sent == 0 or sent != seen):
-            seen = sent
-            await asyncio.wait([task], timeout=QUIET_S)
-            if time.monotonic() - began > READ_TIMEOUT_S:
-                break
+        task = asyncio.ensure_future(self._app(_request_for_answers(session), receive, send))
+        started = asyncio.ensure_future(serving.wait())
+        await asyncio.wait(
+            [task, started], timeout=READ_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        await asyncio.sleep(0)
+        started.cancel()
         task.cancel()
         await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # Gradio's for a session that it knows no more; there is none to drop
+            task.exception()  # Gradio's for a session that it does not know: nothing to drop
 
     def _read(self, seat: Seat, answers: int) -> None:
         read = min(answers, seat.unread)
@@ -288,6 +262,25 @@ def _page_path(scope: Scope) -> str | None:
     if path != WEB and not path.startswith(f"{WEB}/"):
         return None
     return path.removeprefix(WEB)
+
+
+def _request_for_answers(session: str) -> Scope:
+    path = f"{WEB}{DATA}"
+    return {
+        "type": "http",
+        # From 2.4 on it is Gradio alone that asks whether the page is gone.
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": f"session_hash={session}".encode(),
+        "root_path": "",
+        "headers": [(b"host", b"localhost")],
+        "client": None,
+        "server": None,
+    }
 
 
 def _session_in_query(scope: Scope) -> str:

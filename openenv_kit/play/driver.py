@@ -38,7 +38,7 @@ def play(session: Session, policy: Policy, reply: Reply) -> Outcome:
     steps, last = 0, reply
     for _, answer in moves(session, policy, reply):
         steps, last = steps + 1, answer
-    return Outcome(last.reward, steps, last.status, observed(last))
+    return Outcome(last.reward or 0.0, steps, last.status, observed(last))
 
 
 def moves(session: Session, policy: Policy, reply: Reply) -> Iterator[tuple[Action, Reply]]:

@@ -1,17 +1,61 @@
-"""The registry of scripted policies, and the words they speak in."""
+"""Scripted policies: what one is, and the registry in which an environment keeps its own."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from openenv_kit.errors import UnknownNameError
 
 Action = dict[str, Any]
 Observed = Mapping[str, Any]
 Play = Generator[Action, Observed, None]
+PlayFunction = TypeVar("PlayFunction", bound=Callable[..., Play])
+
+
+class Named(Protocol):
+    """Anything that has a name."""
+
+    @property
+    def name(self) -> str:
+        """What commands call it."""
+
+
+Entry = TypeVar("Entry", bound=Named)
+
+
+class Registry(dict[str, Entry]):
+    """Entries by name, in the order of declaration. Each environment has its own.
+
+    Args:
+        kind: what error messages call an entry.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry under its name.
+
+        Raises:
+            TypeError: the name is taken.
+        """
+        if entry.name in self:
+            raise TypeError(f"{self.kind} {entry.name!r} is declared twice")
+        self[entry.name] = entry
+
+    def find(self, name: str) -> Entry:
+        """The entry of that name.
+
+        Raises:
+            UnknownNameError: there is none; names the nearest.
+        """
+        if name in self:
+            return self[name]
+        raise UnknownNameError(self.kind, name, self)
 
 
 @dataclass(frozen=True)
@@ -22,8 +66,8 @@ class Policy:
         name: what commands call it.
         description: one line about it.
         play: its generator function.
-        submissions: submissions it makes use of (`max_submissions` of its resets); it gets by
-            with one.
+        submissions: how many submissions it can use (`max_submissions` of its resets); one is
+            enough to play.
     """
 
     name: str
@@ -31,50 +75,26 @@ class Policy:
     play: Callable[[Observed], Play]
     submissions: int = 1
 
-
-POLICIES: dict[str, Policy] = {}
-"""Every scripted policy by name, in the order of declaration."""
-
-
-def policy(
-    name: str, *, submissions: int = 1
-) -> Callable[[Callable[[Observed], Play]], Callable[[Observed], Play]]:
-    """Decorator: register a generator function as the policy of that name.
-
-    The first line of its docstring is the description people read.
-    """
-
-    def register(play: Callable[[Observed], Play]) -> Callable[[Observed], Play]:
-        if name in POLICIES:
-            raise TypeError(f"policy {name!r} is declared twice")
+    @classmethod
+    def of(cls, name: str, play: Callable[..., Play], submissions: int = 1) -> Policy:
+        """The policy of a generator function; its docstring's first line describes it."""
         line = (inspect.getdoc(play) or "").split("\n", 1)[0]
-        POLICIES[name] = Policy(name, line, play, submissions)
-        return play
-
-    return register
+        return cls(name, line, play, submissions)
 
 
-def get_policy(name: str) -> Policy:
-    """Policy of that name.
+class Policies(Registry[Policy]):
+    """The scripted policies of an environment."""
 
-    Raises:
-        UnknownNameError: there is none; names the nearest.
-    """
-    if name in POLICIES:
-        return POLICIES[name]
-    raise UnknownNameError("policy", name, POLICIES)
+    def __init__(self) -> None:
+        super().__init__("policy")
 
+    def register(
+        self, name: str, *, submissions: int = 1
+    ) -> Callable[[PlayFunction], PlayFunction]:
+        """Decorator: add a generator function as the policy of that name."""
 
-def analyse(method: str, **arguments: Any) -> Action:
-    """The action that runs one analysis method."""
-    return {"analysis_method": method, "analysis_args": arguments}
+        def add(play: PlayFunction) -> PlayFunction:
+            self.add(Policy.of(name, play, submissions))
+            return play
 
-
-def submit(rows: list[dict[str, Any]]) -> Action:
-    """The action that submits a report."""
-    return {"classifications": rows}
-
-
-def result_of(observation: Observed) -> Any:
-    """Result of the analysis method that an observation answers."""
-    return observation["analysis_result"]["result"]
+        return add

@@ -1,6 +1,6 @@
 """Recorded runs: JSON Lines that replay bit for bit, because episodes are deterministic.
 
-One line an event. A file may hold several runs, one after the other:
+One line per event. A file may hold several runs, one after the other:
 
 ```
 {"event": "start", "format": "metric-tracker-run/1", "player": …, "reset": {…}, "versions": {…},
@@ -11,7 +11,7 @@ One line an event. A file may hold several runs, one after the other:
 ```
 
 `reset` holds the arguments that make the episode again; a digest is the SHA-256 of what the
-reply said, so a replay elsewhere can be held against the original without storing replies.
+reply said, so a replay elsewhere can be compared with the original without storing replies.
 """
 
 from __future__ import annotations
@@ -19,25 +19,29 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from openenv_kit.environment import get_environment
+from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.play.driver import observed
 
 FORMAT = "metric-tracker-run/1"
-_UNSTABLE = ("task_id", "metadata")  # names of the play, not of the episode
+_UNSTABLE = ("task_id", "metadata")  # of one play, not of its episode
 
 
 class RecordingError(ConfigurationError):
     """A file that is not a recorded run, or one of another format."""
 
 
-def versions() -> dict[str, str]:
-    """The version numbers a run was made under."""
-    return dict(get_environment().versions)
+def versions(environment: Environment | None = None) -> dict[str, str]:
+    """The version numbers that a run of an environment is made under.
+
+    Args:
+        environment: None for the one that the variable ENVIRONMENT names.
+    """
+    return dict((environment or get_environment()).versions)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class RunRecorder:
         reset: the reset's arguments.
         opening: the observation of the reset, as a mapping.
         extra: anything else worth keeping in the first line.
+        environment: what is played; None for the one that ENVIRONMENT names.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class RunRecorder:
         reset: Mapping[str, Any],
         opening: Mapping[str, Any],
         extra: Mapping[str, Any] | None = None,
+        environment: Environment | None = None,
     ) -> None:
         self._stream = stream
         self._steps = 0
@@ -92,7 +98,7 @@ class RunRecorder:
             format=FORMAT,
             player=player,
             reset=dict(reset),
-            versions=versions(),
+            versions=versions(environment),
             digest=digest_of(opening),
             extra=dict(extra or {}),
         )
@@ -126,9 +132,9 @@ class RunRecorder:
 def canonical(observation: Mapping[str, Any]) -> str:
     """Compact JSON of everything an observation says; empty fields say nothing."""
     said = {
-        name: _plain(value)
+        name: plain(value)
         for name, value in observation.items()
-        if name not in _UNSTABLE and _plain(value)
+        if name not in _UNSTABLE and plain(value)
     }
     return json.dumps(said, sort_keys=True, separators=(",", ":"))
 
@@ -165,7 +171,7 @@ def read_runs(path: Path | str) -> list[RecordedRun]:
             elif kind == "step":
                 runs[-1] = _with(runs[-1], event)
             elif kind == "end":
-                runs[-1] = RecordedRun(**{**vars(runs[-1]), "score": event["score"]})
+                runs[-1] = replace(runs[-1], score=event["score"])
             else:
                 raise RecordingError(f"line {number}: unknown event {kind!r}.")
         except (KeyError, IndexError, TypeError):
@@ -173,14 +179,20 @@ def read_runs(path: Path | str) -> list[RecordedRun]:
     return runs
 
 
-def replay(run: RecordedRun) -> Iterator[tuple[dict[str, Any], dict[str, Any], bool]]:
+def replay(
+    run: RecordedRun, environment: Environment | None = None
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], bool]]:
     """Play a run again in process.
+
+    Args:
+        run: what was recorded.
+        environment: what it was recorded in; None for the one that ENVIRONMENT names.
 
     Yields:
         (action, observation, same) of the reset (with an empty action) and of each step;
         `same` says whether the reply's digest is the recorded one.
     """
-    session = get_environment().session()
+    session = (environment or get_environment()).session()
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
     opening = observed(session.reset(**reset))
     yield {}, opening, digest_of(opening) == run.digest
@@ -192,7 +204,7 @@ def replay(run: RecordedRun) -> Iterator[tuple[dict[str, Any], dict[str, Any], b
 def _with(run: RecordedRun, event: Mapping[str, Any]) -> RecordedRun:
     names = RecordedStep.__dataclass_fields__
     step = RecordedStep(**{name: event[name] for name in names})
-    return RecordedRun(**{**vars(run), "steps": (*run.steps, step)})
+    return replace(run, steps=(*run.steps, step))
 
 
 def _events(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -209,9 +221,10 @@ def _events(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, event
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of an observation with its models as mappings."""
     if hasattr(value, "model_dump"):
         return value.model_dump()
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return value

@@ -1,4 +1,4 @@
-"""Recorded runs graded again by the grader of today, and what many runs of a player come to."""
+"""Recorded runs graded again by today's grader, and summaries of a player's runs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import comb, fsum
 
-from openenv_kit.play.recording import RecordedRun, RecordingError, replay, versions
+from openenv_kit.environment import Environment, get_environment
+from openenv_kit.play.recording import RecordedRun, RecordingError, replay
 
+GRADER = "grader"
+"""The one version under which a recorded run may differ from today's."""
 PASS_POWERS = (1, 4, 8)
 """Values of k that pass^k is reported for."""
 
@@ -34,44 +37,49 @@ class Regraded:
 
     @property
     def episode(self) -> str:
-        """What tells the run's episode from others: its reset, without what plays no part.
+        """Which episode was played: the reset's arguments, without those that make no difference.
 
-        Feedback comes when the play is over, so runs with and without it are of one episode.
+        Feedback comes after the play, so runs with and without it are of the same episode.
         """
         apart = ("episode_id", "feedback")
         return repr(sorted((k, repr(v)) for k, v in self.run.reset.items() if k not in apart))
 
 
-def regrade(run: RecordedRun) -> Regraded:
+def regrade(run: RecordedRun, environment: Environment | None = None) -> Regraded:
     """Play a recorded run again and grade it anew.
 
+    Args:
+        run: what was recorded.
+        environment: what it was recorded in; None for the one that ENVIRONMENT names.
+
     Raises:
-        RecordingError: it was made under another generator or policy, so its episode does
-            not exist any more and no score of it would mean anything.
+        RecordingError: it was made under another version of anything but the grader, so its
+            episode no longer exists and a score would mean nothing.
     """
-    now = versions()
-    for name in ("generator", "policy"):
-        if run.versions.get(name) != now[name]:
+    chosen = environment or get_environment()
+    for name, now in chosen.versions.items():
+        if name != GRADER and run.versions.get(name) != now:
             raise RecordingError(
                 f"The run was made under {name} version {run.versions.get(name)!r}; "
-                f"this is {now[name]!r}. Replay it with the release that recorded it."
+                f"this is {now!r}. Replay it with the release that recorded it."
             )
+    analyses = {tool.name for tool in chosen.tools.tools if tool.reads_only}
     score, difference, calls = 0.0, None, 0
-    for number, (action, observation, same) in enumerate(replay(run)):
+    for number, (action, observation, same) in enumerate(replay(run, chosen)):
         if not same and difference is None:
             difference = number
         score = max(score, observation.get("reward") or 0.0)
-        calls += action.get("analysis_method") is not None
+        calls += bool(action) and chosen.tools.called(action)[0] in analyses
     total = sum(step.bytes for step in run.steps)
     return Regraded(run, score, difference is None, difference, calls, total)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a player's runs come to under one set of versions.
+    """A player's runs under one set of versions.
 
     Attributes:
-        runs, episodes: how many runs, over how many different episodes.
+        runs, episodes: number of runs, and of different episodes among them.
         mean: mean score.
         passes: by k, the chance that k runs of an episode are all perfect; None where no
             episode has k runs.

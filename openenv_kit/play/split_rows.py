@@ -2,45 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from metric_tracker_rl.engine.config import MAX_SEED
-from metric_tracker_rl.engine.session import RESET_ARGUMENTS
-from metric_tracker_rl.engine.splits import get_task, num_tasks
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_integer
 
 Row = dict[str, Any]
 
 
-def split_rows(split: str, first: int = 0, count: int | None = None) -> list[Row]:
+def split_rows(
+    split: str, first: int = 0, count: int | None = None, environment: str | None = None
+) -> list[Row]:
     """Rows of a split's tasks, in order.
 
     Args:
         split: name of the split.
         first: index of the first task.
-        count: how many; None for all that follow. Fewer come back where the split ends.
+        count: how many; None for all that follow. Fewer are returned where the split ends.
+        environment: whose split; None for what ENVIRONMENT names.
 
     Returns:
-        For each task `task` (its name), `level` (its difficulty) and the arguments of its
-        reset; never a seed or a label.
+        For each task `task` (its name), `level` (its difficulty, if the environment tells it)
+        and the arguments of its reset; never a seed or a label.
 
     Raises:
-        UnknownNameError: there is no such split; names the nearest.
-        InvalidValueError: `first` or `count` is no position or number, or a sealed split is
-            asked for without its salt.
+        UnknownNameError: there is no such environment or split; names the nearest.
+        InvalidValueError: `first` or `count` is out of range, or the split is sealed and its
+            salt is not set.
     """
-    size = num_tasks(split)
+    splits = get_environment(environment).splits
+    size = splits.size(split)
     require_integer("first", first, 0, size - 1)
     if count is not None:
-        size = min(size, first + require_integer("count", count, 1, MAX_SEED))
-    tasks = (get_task(split, index) for index in range(first, size))
-    return [
-        {"task": task.task_id, "level": task.config.difficulty, **task.reset_arguments()}
-        for task in tasks
-    ]
+        size = min(size, first + require_integer("count", count, 1, sys.maxsize))
+    rows = []
+    for index in range(first, size):
+        task = splits.task(split, index)
+        level = task.as_dict().get("difficulty")
+        told = {"task": task.task_id} if level is None else {"task": task.task_id, "level": level}
+        rows.append({**told, **task.reset_arguments()})
+    return rows
 
 
-def reset_arguments(row: Mapping[str, Any]) -> Row:
-    """The reset arguments in a dataset row; a column without a value is not one."""
-    return {name: row[name] for name in RESET_ARGUMENTS if row.get(name) is not None}
+def reset_arguments(row: Mapping[str, Any], environment: str | None = None) -> Row:
+    """The reset arguments in a dataset row; columns without a value are left out."""
+    names = get_environment(environment).reset_arguments
+    return {name: row[name] for name in names if row.get(name) is not None}
+
+
+def write_rows(path: Path | str, rows: Iterable[Row]) -> int:
+    """Write rows as JSON Lines; returns how many."""
+    lines = [json.dumps(row) + "\n" for row in rows]
+    Path(path).write_text("".join(lines), encoding="utf-8")
+    return len(lines)

@@ -1,4 +1,4 @@
-"""Many episodes advanced together, in process, for people who need millions of steps.
+"""Many episodes advanced together, in process, for training runs of millions of steps.
 
 ```python
 vector = VectorSession(256)
@@ -16,7 +16,7 @@ do, generate it once. One process runs one vector; more cores are more processes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.play.driver import Outcome, observed
-from openenv_kit.play.policies import Action, Play, Policy
+from openenv_kit.play.driver import Outcome, moves, observed
+from openenv_kit.play.policies import Action, Policy
 
 MAX_LANES = 65_536
 
@@ -87,8 +87,7 @@ class VectorSession:
     def scores(self) -> NDArray[np.float64]:
         """Score of each lane's finished episode, shape (lanes,); 0.0 while it is running.
 
-        It stands until the lane is reset: stepping a lane past its end earns nothing and
-        takes nothing away.
+        It is kept until the lane is reset: stepping past the end of an episode changes nothing.
         """
         return self._scores.copy()
 
@@ -134,7 +133,33 @@ class VectorSession:
         Raises:
             InvalidValueError: a reset was refused; says why.
         """
-        return _LanePlay(self, policy, resets).run()
+        queue, outcomes = enumerate(resets), dict[int, Outcome]()
+        lanes = [self._lane(lane, policy, queue, outcomes) for lane in range(len(self))]
+        while lanes:
+            lanes = [lane for lane in lanes if next(lane, False)]
+        return [outcomes[number] for number in sorted(outcomes)]
+
+    def _lane(
+        self,
+        lane: int,
+        policy: Policy,
+        queue: Iterator[tuple[int, Reset]],
+        outcomes: dict[int, Outcome],
+    ) -> Iterator[bool]:
+        """Plays episodes from the queue; yields after each step, so that lanes take turns."""
+        session = self.sessions[lane]
+        for number, reset in queue:
+            opening = session.reset(**reset)
+            if opening.status == ERROR:
+                raise InvalidValueError("reset", dict(reset), f"a valid reset ({opening.message})")
+            self._started[lane] = True
+            last, steps = opening, 0
+            for _, reply in moves(session, policy, opening):
+                last, steps = reply, steps + 1
+                yield True
+            self._scored[lane] = last.done
+            self._scores[lane] = last.reward or 0.0 if last.done else 0.0
+            outcomes[number] = Outcome(last.reward or 0.0, steps, last.status, observed(last))
 
     def _check_length(self, name: str, given: Sequence[Any]) -> None:
         if len(given) != len(self.sessions):
@@ -143,79 +168,8 @@ class VectorSession:
 
     def _gather(self, answers: Iterable[Reply | None]) -> Batch:
         replies = tuple(answers)
-        rewards = np.array([0.0 if reply is None else reply.reward for reply in replies])
+        rewards = np.array([reply.reward or 0.0 if reply else 0.0 for reply in replies])
         dones = self.dones
         self._scores = np.where(dones, np.where(self._scored, self._scores, rewards), 0.0)
         self._scored = dones
         return Batch(replies, rewards, dones)
-
-
-class _LanePlay:
-    """The bookkeeping of `VectorSession.play`: which episode each lane is playing."""
-
-    def __init__(self, vector: VectorSession, policy: Policy, resets: Iterable[Reset]) -> None:
-        self._vector, self._policy = vector, policy
-        self._queue = enumerate(resets)
-        self._moves: list[Play | None] = [None] * len(vector)
-        self._number = [0] * len(vector)
-        self._steps = [0] * len(vector)
-        self._outcomes: dict[int, Outcome] = {}
-
-    def run(self) -> list[Outcome]:
-        actions: list[Action | None] = [None] * len(self._vector)
-        try:
-            self._refill(actions)
-            while any(action is not None for action in actions):
-                batch = self._vector.step(actions)
-                for lane, reply in enumerate(batch.replies):
-                    if reply is not None:
-                        actions[lane] = self._answer(lane, reply)
-                self._refill(actions)
-        finally:
-            for moves in self._moves:
-                if moves is not None:
-                    moves.close()
-        return [self._outcomes[number] for number in sorted(self._outcomes)]
-
-    def _refill(self, actions: list[Action | None]) -> None:
-        """Give every idle lane the next episode, and all of them one reset together."""
-        resets: list[Reset | None] = [None] * len(actions)
-        for lane, action in enumerate(actions):
-            if action is None:
-                self._number[lane], resets[lane] = next(self._queue, (-1, None))
-        if not any(reset is not None for reset in resets):
-            return
-        for lane, reply in enumerate(self._vector.reset(resets).replies):
-            if reply is None:
-                continue
-            if reply.status == ERROR:
-                given = dict(resets[lane] or {})
-                raise InvalidValueError("reset", given, f"what a reset takes ({reply.message})")
-            self._steps[lane] = 0
-            self._moves[lane] = self._policy.play(observed(reply))
-            actions[lane] = self._advance(lane, reply, next)
-
-    def _answer(self, lane: int, reply: Reply) -> Action | None:
-        self._steps[lane] += 1
-        if reply.done:
-            self._finish(lane, reply)
-            return None
-        return self._advance(lane, reply, lambda moves: moves.send(observed(reply)))
-
-    def _advance(self, lane: int, reply: Reply, move: Callable[[Play], Action]) -> Action | None:
-        """The lane's next action; a policy that has none left ends its play there."""
-        moves = self._moves[lane]
-        assert moves is not None
-        try:
-            return move(moves)
-        except StopIteration:
-            self._finish(lane, reply)
-            return None
-
-    def _finish(self, lane: int, reply: Reply) -> None:
-        moves, self._moves[lane] = self._moves[lane], None
-        if moves is not None:
-            moves.close()
-        self._outcomes[self._number[lane]] = Outcome(
-            reply.reward, self._steps[lane], reply.status, observed(reply)
-        )

@@ -1,18 +1,18 @@
 """The ASGI app, and the `server` command that serves it.
 
-The app is made when it is first asked for, so that the command's parent process, which only
-starts workers, loads nothing heavy.
+Whatever is heavy is imported as the app is built: the command's parent process only starts workers.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from openenv_kit.environment import DEFAULT, VARIABLE, get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.serving.episode_store import StoreUnavailableError
 from openenv_kit.serving.open_store import open_store
@@ -22,46 +22,43 @@ from openenv_kit.serving.workers import serve, unwatched
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    app: FastAPI
+    from openenv_kit.environment import Environment
 
 OUR_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state")
 """Routes of the framework that ours replace; all others stay as it made them."""
 
 
-def build_app(chosen: Settings) -> FastAPI:
+def build_app(chosen: Settings, environment: Environment | None = None) -> FastAPI:
     """The app: the framework's, with our sessions, episodes, limits and figures.
 
     Args:
-        chosen: the settings; what single environments read comes from the process's own.
+        chosen: the settings.
+        environment: what is served; None for the one that ENVIRONMENT names.
     """
     from openenv.core.env_server import create_fastapi_app
 
-    from metric_tracker_rl.models import (
-        MetricTrackerRlAction,
-        MetricTrackerRlObservation,
-        MetricTrackerRlState,
-    )
     from openenv_kit.page import guard_page, is_on
     from openenv_kit.page.icon import add_icon
     from openenv_kit.serving import descriptors, routes
     from openenv_kit.serving.access_log import AccessLog
     from openenv_kit.serving.clients import ClientKeys
-    from openenv_kit.serving.framework import ENV_NAME, MetricTrackerRlEnvironment
+    from openenv_kit.serving.framework import FrameworkEnvironment
     from openenv_kit.serving.gate import Gate
 
     chosen = descriptors.fitted(chosen, descriptors.raise_limit())
+    served = environment or get_environment()
     made: FastAPI = create_fastapi_app(
-        MetricTrackerRlEnvironment,
-        MetricTrackerRlAction,
-        MetricTrackerRlObservation,
-        env_name=ENV_NAME,
+        partial(FrameworkEnvironment, served, chosen),
+        served.models.action,
+        served.models.observation,
+        env_name=served.name,
         max_concurrent_envs=chosen.max_sessions,
-        state_cls=MetricTrackerRlState,
+        state_cls=served.models.state,
     )
     kept = [each for each in made.router.routes if getattr(each, "path", "") not in OUR_PATHS]
     made.router.routes[:] = kept
     add_icon(made)
-    _add_sessions(made, chosen)
+    _add_sessions(made, chosen, served)
     if is_on():
         from openenv_kit.page.mount import add_page
 
@@ -77,39 +74,35 @@ def build_app(chosen: Settings) -> FastAPI:
     return made
 
 
-def _add_sessions(made: FastAPI, chosen: Settings) -> None:
+def _add_sessions(made: FastAPI, chosen: Settings, environment: Environment) -> None:
     """Routes that play, and what they share, for as long as the app runs."""
     from fastapi.routing import APIRoute
     from starlette.routing import WebSocketRoute
 
-    from metric_tracker_rl.engine.episode import build_episode
     from openenv_kit.serving import metrics, routes
-    from openenv_kit.serving.backends import backend_for
-    from openenv_kit.serving.handles import role_of
     from openenv_kit.serving.http_episodes import Episodes
     from openenv_kit.serving.readiness import Readiness, add_ready_route
     from openenv_kit.serving.rpc import McpEndpoint
-    from openenv_kit.serving.rpc_socket import RpcSocket
+    from openenv_kit.serving.rpc_socket import RpcDialect
     from openenv_kit.serving.sessions import SessionSlots
-    from openenv_kit.serving.websocket import WebSocketEndpoint
+    from openenv_kit.serving.sockets import SocketEndpoint
+    from openenv_kit.serving.websocket import EnvironmentDialect
 
-    build_episode.resize(chosen.episode_cache)
+    if environment.cache is not None:
+        environment.cache.resize(chosen.episode_cache)
     slots = SessionSlots(chosen.max_sessions, chosen.idle_timeout_s)
     rpc_slots = SessionSlots(chosen.max_mcp_sessions, chosen.idle_timeout_s)
-    episodes = Episodes(chosen)
+    episodes = Episodes(chosen, environment)
 
-    async def open_backend(websocket: Any) -> Any:
-        role = role_of(websocket.scope)
-        return await backend_for(websocket.query_params, role, slots, episodes)
-
-    sockets: dict[str, WebSocketEndpoint | RpcSocket] = {
-        "/ws": WebSocketEndpoint(slots, open_backend, chosen.max_message_bytes),
-        "/mcp": RpcSocket(rpc_slots, episodes, chosen.max_message_bytes),
+    dialect, most = EnvironmentDialect(slots, episodes), chosen.max_message_bytes
+    sockets = {
+        "/ws": SocketEndpoint(slots, dialect, most),
+        "/mcp": SocketEndpoint(rpc_slots, RpcDialect(episodes), most),
     }
     mcp = McpEndpoint(episodes, chosen.max_mcp_sessions)
     # In front, because the framework ends its list with routes that take any first segment.
     made.router.routes[:0] = [
-        *(WebSocketRoute(path, each.serve) for path, each in sockets.items()),
+        *(WebSocketRoute(path, endpoint) for path, endpoint in sockets.items()),
         APIRoute("/mcp", mcp.post, methods=["POST"], tags=["MCP"], response_model=None),
         APIRoute("/mcp", mcp.delete, methods=["DELETE"], tags=["MCP"], response_model=None),
     ]
@@ -122,7 +115,7 @@ def _add_sessions(made: FastAPI, chosen: Settings) -> None:
     @unwatched
     @asynccontextmanager
     async def lifespan(running: Any) -> AsyncIterator[Any]:
-        await episodes.open()
+        await episodes.store.open()
         metrics.WORKERS.set(1)
         metrics.SESSION_LIMIT.set(chosen.max_sessions)
         async with theirs(running) as state, slots.watched(), rpc_slots.watched():
@@ -152,11 +145,10 @@ def _allow_origins(made: FastAPI, chosen: Settings) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """The app, on first use."""
+    """The app, on first use: `openenv_kit.serving.app:app` for any ASGI server."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    made = build_app(settings())
-    globals()["app"] = made
+    made = globals()["app"] = build_app(settings())
     return made
 
 
@@ -175,24 +167,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=main.__doc__.split("\n", 1)[0] if main.__doc__ else None,
         epilog="All other settings are environment variables; docs/serving.md lists them.",
     )
+    usual = os.environ.get(VARIABLE) or DEFAULT
+    parser.add_argument("--environment", default=usual, help=f"what to serve ({VARIABLE})")
     parser.add_argument("--host", default=chosen.host, help="address to listen on (HOST)")
     parser.add_argument("--port", type=int, default=chosen.port, help="port (PORT)")
     parser.add_argument(
         "--workers", type=int, default=chosen.workers, help="worker processes (WORKERS)"
     )
     given = parser.parse_args(arguments)
+    try:
+        get_environment(given.environment)
+        os.environ[VARIABLE] = given.environment
+    except ConfigurationError as problem:
+        parser.error(str(problem))
     if not 1 <= given.workers <= 64:
         parser.error(f"--workers is {given.workers}; allowed: an integer from 1 to 64")
     if not 0 <= given.port <= 65535:
         parser.error(f"--port is {given.port}; allowed: an integer from 0 to 65535")
-    changed = dataclasses.replace(chosen, host=given.host, port=given.port, workers=given.workers)
+    places = {"host": given.host, "port": given.port, "workers": given.workers}
+    changed = chosen.model_copy(update=places)
     os.environ["HOST"] = given.host  # the app, also in a worker, asks whether that is loopback
     try:
         # Before any worker starts: each would end with the same trace, and be started again.
         open_store(changed)[0].close()
     except StoreUnavailableError as problem:
         raise SystemExit(f"server: {problem}") from None
-    serve("server.app:app", changed)
+    serve("openenv_kit.serving.app:app", changed)
 
 
 if __name__ == "__main__":

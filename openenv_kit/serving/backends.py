@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import MAX_ECHO
@@ -14,50 +14,68 @@ from openenv_kit.serving.episode_store import StoreError
 from openenv_kit.serving.handles import PLAYER, EpisodeGoneError, Handle
 from openenv_kit.serving.held import Held, Started
 from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.play import Play
 from openenv_kit.serving.sessions import SessionSlots
+from openenv_kit.serving.sockets import AttachError
 
 HANDOVER_S = 6.0
 """Longest wait for another connection to let go of an episode."""
 
 RESUME = "resume"
-StepNow = Callable[[dict[str, Any]], dict[str, Any]]
+StepNow = Callable[..., dict[str, Any]]
 
 
-class AttachError(Exception):
-    """What a connection asked to attach to is not there, or not for it."""
+class PlayerBackend:
+    """A stored episode through its player's handle: steps and progress, and no reset.
 
+    Replies are in the framework's form.
 
-class Backend(Protocol):
-    """What a connection talks to; replies are in the framework's form.
+    Args:
+        episodes: the store's episodes.
+        handle: which episode, and by what right; None before there is one.
 
     Attributes:
         step_now: one step without anything to wait for; None where there is.
     """
 
-    step_now: StepNow | None
+    step_now: StepNow | None = None
+
+    def __init__(self, episodes: Episodes, handle: Handle | None = None) -> None:
+        self._episodes = episodes
+        self._handle = handle
 
     @property
     def episode_id(self) -> str | None:
-        """Name of the running episode."""
+        """Name of the running episode, where another connection may take it over."""
+        return None
 
     async def reset(self, data: dict[str, Any]) -> dict[str, Any]:
         """Start an episode."""
+        problem = (
+            "A player cannot reset: the episode is its trainer's. Step until it is over; for "
+            "another episode ask the trainer for another player id."
+        )
+        return frames.reply_data(self._episodes.environment, Reply(ERROR, problem), "")
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
         """One step."""
+        assert self._handle is not None
+        return await self._episodes.step(self._handle, data)
 
     async def state(self) -> dict[str, Any]:
         """Public progress."""
+        assert self._handle is not None
+        state: dict[str, Any] = (await self._episodes.state(self._handle)).model_dump()
+        return state
 
     async def rpc(self, message: dict[str, Any]) -> dict[str, Any]:
         """Answer one JSON-RPC message."""
+        return await mcp_tools.answer(self._episodes.environment, message, self.step)
 
     async def leave(self, *, keep: bool) -> None:
         """The connection is over; with `keep`, its episode may be resumed."""
 
 
-class TrainerBackend:
+class TrainerBackend(PlayerBackend):
     """An episode of the connection's own.
 
     One that the server named lives in memory until the connection is dropped: nothing else can
@@ -70,21 +88,19 @@ class TrainerBackend:
     """
 
     def __init__(self, slots: SessionSlots, episodes: Episodes) -> None:
+        super().__init__(episodes)
         self._slots = slots
-        self._episodes = episodes
-        self._play = Play()
-        self._stored: Handle | None = None
+        self._play = episodes.play("ws")
         self._held: Held | None = None
         self._task = asyncio.current_task()
-        self.step_now: StepNow | None = self._step_in_memory
+        self.step_now = self._play.step
 
     @property
     def episode_id(self) -> str | None:
-        """See `Backend`."""
-        return self._stored.episode_id if self._stored else self._play.episode_id
+        return self._handle.episode_id if self._handle else self._play.episode_id
 
     async def reset(self, data: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`; with `resume` true, go on with the episode of that id."""
+        """Start an episode, or with `resume` true go on with the one of that id."""
         if RESUME in data:
             return await self._resume(data)
         if data.get("episode_id") is not None:
@@ -96,41 +112,27 @@ class TrainerBackend:
         reply = self._play.reset(data)
         if reply.status == ERROR:
             return self._play.data(reply)
-        self._stored, self._held, self.step_now = None, None, self._step_in_memory
+        self._handle, self._held, self.step_now = None, None, self._play.step
         return self._play.data(reply, self._play.names)
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`."""
-        if self._stored is None:
-            return self._step_in_memory(data)
-        return await self._episodes.step(self._stored, data)
+        return await super().step(data) if self._handle else self._play.step(data)
 
     async def state(self) -> dict[str, Any]:
-        """See `Backend`."""
-        if self._stored is None:
-            return self._play.environment.state.model_dump()
-        return (await self._episodes.state(self._stored)).model_dump()
-
-    async def rpc(self, message: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`."""
-        return await mcp_tools.answer(message, self.step)
+        return await super().state() if self._handle else self._play.state().model_dump()
 
     async def leave(self, *, keep: bool) -> None:
-        """See `Backend`."""
-        if self._stored is None:
+        if self._handle is None:
             if keep:
                 await self._episodes.save(self._play)
         elif not keep:
             with suppress(EpisodeGoneError):  # somebody else has it, or ended it
-                await self._episodes.close_episode(self._stored)
-
-    def _step_in_memory(self, data: dict[str, Any]) -> dict[str, Any]:
-        return self._play.data(self._play.step(data))
+                await self._episodes.close_episode(self._handle)
 
     def _go_on(self, started: Started) -> None:
         """Go on with a stored episode."""
-        self._stored, self._held, self.step_now = started.handle, started.held, None
-        self._play = Play()
+        self._handle, self._held, self.step_now = started.handle, started.held, None
+        self._play = self._episodes.play("ws")
 
     async def _resume(self, data: dict[str, Any]) -> dict[str, Any]:
         episode_id = data.get("episode_id")
@@ -139,7 +141,7 @@ class TrainerBackend:
                 'To go on with an episode send {"episode_id": its id, "resume": true} and nothing '
                 "else."
             )
-        if self._stored is None and self.episode_id == episode_id:
+        if self._handle is None and self.episode_id == episode_id:
             return self._refused(f"This session plays {episode_id[:MAX_ECHO]!r} already.")
         await self._part_others(episode_id, "resumed")
         try:
@@ -161,51 +163,12 @@ class TrainerBackend:
             await asyncio.wait(leaving, timeout=HANDOVER_S)
 
     def _refused(self, problem: str) -> dict[str, Any]:
-        return frames.observation_data(Reply(ERROR, problem), self._play.environment.task_id)
-
-
-class PlayerBackend:
-    """A stored episode through its player's handle: steps and progress, and no reset.
-
-    Args:
-        episodes: the store's episodes.
-        handle: the player's.
-    """
-
-    step_now: StepNow | None = None
-    episode_id = None  # the trainer's, and nothing to be taken over
-
-    def __init__(self, episodes: Episodes, handle: Handle) -> None:
-        self._episodes = episodes
-        self._handle = handle
-
-    async def reset(self, data: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`; refused."""
-        problem = (
-            "A player cannot reset: the episode is its trainer's. Step until it is over; for "
-            "another episode ask the trainer for another player id."
-        )
-        return frames.observation_data(Reply(ERROR, problem), "")
-
-    async def step(self, data: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`."""
-        return await self._episodes.step(self._handle, data)
-
-    async def state(self) -> dict[str, Any]:
-        """See `Backend`."""
-        return (await self._episodes.state(self._handle)).model_dump()
-
-    async def rpc(self, message: dict[str, Any]) -> dict[str, Any]:
-        """See `Backend`."""
-        return await mcp_tools.answer(message, self.step)
-
-    async def leave(self, *, keep: bool) -> None:
-        """See `Backend`; the store has everything already, and others may play on."""
+        return self._play.data(Reply(ERROR, problem))
 
 
 async def backend_for(
     query: Mapping[str, str], role: str, slots: SessionSlots, episodes: Episodes
-) -> Backend:
+) -> PlayerBackend:
     """What a connection's query parameters ask for.
 
     Args:

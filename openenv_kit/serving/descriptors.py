@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import replace
 
 from openenv_kit.serving.settings import Settings
 
@@ -64,7 +63,8 @@ def fitted(chosen: Settings, limit: int) -> Settings:
     if asked <= room:
         return chosen
     sessions = max(1, room * chosen.max_sessions // asked)
-    cut = replace(chosen, max_sessions=sessions, max_mcp_sessions=max(1, room - sessions))
+    fitting = {"max_sessions": sessions, "max_mcp_sessions": max(1, room - sessions)}
+    cut = chosen.model_copy(update=fitting)
     logger.warning(
         "capacity cut to %d sessions and %d MCP sessions: the process may open only %d descriptors "
         "(ulimit -n); MAX_CONCURRENT_ENVS is %d, METRIC_TRACKER_MAX_MCP_SESSIONS %d",

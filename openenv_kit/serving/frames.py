@@ -1,4 +1,4 @@
-"""Replies as they travel: the framework's message format, written straight from the engine.
+"""Replies as they travel: the framework's message format, written straight from a session's reply.
 
 The framework builds a model, dumps it, wraps the dump in a second model and dumps that. Here
 the same JSON is written once; a test holds the two against each other for every kind of reply.
@@ -7,17 +7,14 @@ the same JSON is written once; a test holds the two against each other for every
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 from pydantic import BaseModel
+from starlette.responses import Response
 
-from metric_tracker_rl.models import MetricTrackerRlObservation
-from openenv_kit.environment import Reply
-
-EMPTY = MetricTrackerRlObservation().model_dump(exclude={"reward", "done"})
-"""Every field of an observation that says nothing."""
-
+from openenv_kit.environment import Environment, Reply
 
 MAX_DEPTH = 64
 """Levels of a message; a report's rows need five."""
@@ -29,24 +26,34 @@ MAX_COMMAS = 20_000
 """Commas of a message, which bound its values; the longest report, 1,000 rows, has 9,000."""
 
 
-def observation_data(
-    reply: Reply, task_id: str, metadata: dict[str, Any] | None = None
+def reply_data(
+    environment: Environment, reply: Reply, task_id: str, names: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The framework's form of an observation: `observation`, `reward`, `done`, `metadata`.
+    """The framework's form of a reply: `observation`, `reward`, `done`; `metadata` and `info`.
 
     Values may still be models; `dumps` writes them.
+
+    Args:
+        environment: whose reply it is.
+        reply: what a reset or a step answered.
+        task_id: the running episode's.
+        names: of the episode, which travel as metadata.
     """
-    observation = {
-        **EMPTY,
-        "task_id": task_id,
-        "status": reply.status,
-        "message": reply.message,
-        **reply.content,
-    }
+    observation = environment.observation(reply, task_id)
     data = {"observation": observation, "reward": reply.reward, "done": reply.done}
-    if metadata:
-        observation["metadata"] = data["metadata"] = metadata
+    if names:
+        observation["metadata"] = data["metadata"] = names
+    if reply.info is not None:
+        data["info"] = reply.info
     return data
+
+
+def observation(data: dict[str, Any]) -> str:
+    """Text of an observation message, in which `info` travels as metadata."""
+    if "info" in data:
+        info = data.pop("info")
+        data["metadata"] = {**data.get("metadata", {}), **info}
+    return dumps({"type": "observation", "data": data}).decode()
 
 
 def message(kind: str, data: dict[str, Any]) -> str:
@@ -57,6 +64,11 @@ def message(kind: str, data: dict[str, Any]) -> str:
 def error(text: str, code: str, **more: Any) -> str:
     """Text of an error message."""
     return message("error", {"message": text, "code": code, **more})
+
+
+def response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An HTTP response with a JSON body."""
+    return Response(dumps(body), status, headers, media_type="application/json")
 
 
 def dumps(value: Any) -> bytes:
@@ -86,7 +98,8 @@ def loads(text: str | bytes) -> Any:
             value = json.loads(text)
         except RecursionError:
             raise TooDeepError from None
-    if commas >= MAX_MEMBERS or _openings(text) > MAX_DEPTH:
+    opened = text.count("{") + text.count("[") if isinstance(text, str) else MAX_DEPTH + 1
+    if commas >= MAX_MEMBERS or opened > MAX_DEPTH:
         check_shape(value)
     return value
 
@@ -137,13 +150,6 @@ def check_shape(value: Any) -> None:
             return
         level = below
     raise TooDeepError
-
-
-def _openings(text: str | bytes) -> int:
-    """A bound on the levels of a text."""
-    if isinstance(text, str):
-        return text.count("{") + text.count("[")
-    return text.count(b"{") + text.count(b"[")
 
 
 def _plain(value: Any) -> Any:

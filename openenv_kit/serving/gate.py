@@ -184,8 +184,7 @@ def _refused(problem: BodyError) -> Response:
 
 
 def _refusal(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    body = frames.dumps({"detail": detail})
-    return Response(body, status, headers, media_type="application/json")
+    return frames.response({"detail": detail}, status, headers)
 
 
 async def _deny_websocket(scope: Scope, receive: Receive, send: Send, denial: Response) -> None:

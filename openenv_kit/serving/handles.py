@@ -12,13 +12,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from openenv_kit.errors import echo
+from openenv_kit.errors import InvalidValueError, echo
 
 TRAINER, PLAYER = "trainer", "player"
 """Roles; the gate puts one into a request's state where tokens are set."""
 
 OWN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I)
 """Ids that this server gives out: UUIDs of the version for private use, which no client makes."""
+
+
+MAX_EPISODE_ID = 255
+"""Longest name of an episode, in characters."""
+
+
+def check_episode_id(given: object) -> None:
+    """Hold a requested episode id against what can be stored; None asks for a new one.
+
+    Raises:
+        InvalidValueError: not text, empty, too long, or with half of a surrogate pair.
+    """
+    if given is None:
+        return
+    if isinstance(given, str) and 0 < len(given) <= MAX_EPISODE_ID and well_formed(given):
+        return
+    raise InvalidValueError("episode_id", given, f"text of 1 to {MAX_EPISODE_ID} characters")
 
 
 def new_episode_id() -> str:

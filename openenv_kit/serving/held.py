@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from metric_tracker_rl.engine.splits import num_tasks
-from openenv_kit.play.recording import versions
+from openenv_kit.environment import Environment
 from openenv_kit.serving import frames
 from openenv_kit.serving.episode_store import StoredEpisode
 from openenv_kit.serving.handles import Handle
@@ -26,9 +25,9 @@ NOT_YOURS = (
 class SplitUsedUpError(LookupError):
     """Every task of the split for MCP sessions was given out."""
 
-    def __init__(self, split: str) -> None:
+    def __init__(self, split: str, size: int) -> None:
         super().__init__(
-            f"All {num_tasks(split)} tasks of the split {split!r} were given out, and none is "
+            f"All {size} tasks of the split {split!r} were given out, and none is "
             "played twice. Reset an episode and attach with ?player_id=, or let the server's "
             "METRIC_TRACKER_MCP_SPLIT name another split."
         )
@@ -48,6 +47,12 @@ class Held:
     ended: str = ""
     request_ids: list[str] = field(default_factory=list)
 
+    def now(self, play: Play, stored: StoredEpisode) -> None:
+        """Hold a play that is where the store is."""
+        self.play, self.generation = play, stored.generation
+        self.timeline, self.ended = stored.timeline, stored.ended
+        self.request_ids = list(stored.request_ids)
+
     def serves(self, handle: Handle) -> bool:
         """Whether this is, as far as is known here, the episode that a handle is for."""
         return (
@@ -65,12 +70,14 @@ class Started(NamedTuple):
         handle: of whoever started it, with a claim; None where the arguments were refused.
         player_id: handle for a player.
         held: the episode itself; stays made as long as somebody keeps this.
+        problem: why the arguments were refused.
     """
 
     data: dict[str, Any]
     handle: Handle | None = None
     player_id: str = ""
     held: Held | None = None
+    problem: str = ""
 
     @property
     def episode_id(self) -> str | None:
@@ -78,16 +85,16 @@ class Started(NamedTuple):
         return self.handle.episode_id if self.handle else None
 
 
-def start_text(arguments: Mapping[str, Any]) -> bytes:
+def start_text(environment: Environment, arguments: Mapping[str, Any]) -> bytes:
     """What is stored of a reset."""
-    kept = {"format": FORMAT, "reset": dict(arguments), "versions": versions()}
-    return frames.dumps(kept)
+    versions = dict(environment.versions)
+    return frames.dumps({"format": FORMAT, "reset": dict(arguments), "versions": versions})
 
 
-def readable(stored: StoredEpisode) -> bool:
+def readable(environment: Environment, stored: StoredEpisode) -> bool:
     """Whether playing the record again here gives the episode that was played."""
     start = frames.loads(stored.start)
-    return start.get("format") == FORMAT and start["versions"] == versions()
+    return start.get("format") == FORMAT and start["versions"] == dict(environment.versions)
 
 
 def recorded(stored: StoredEpisode) -> Record:

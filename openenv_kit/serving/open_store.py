@@ -1,14 +1,20 @@
-"""Which episode store a setting names, and where memory may stand in for one."""
+"""Which episode store a setting names, where memory may stand in for one, and calling it."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import multiprocessing
 import os
 import sqlite3
 import stat
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+from openenv_kit.serving import metrics
 from openenv_kit.serving.episode_store import (
     MEMORY,
     EpisodeStore,
@@ -18,6 +24,8 @@ from openenv_kit.serving.episode_store import (
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store import SqliteStore
 from openenv_kit.serving.store_schema import SCHEMA_VERSION
+
+logger = logging.getLogger("metric_tracker.episodes")
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
@@ -84,3 +92,59 @@ def private_folder() -> Path:
     if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
         raise PermissionError(f"{folder} is not ours alone")
     return folder
+
+
+class StoreThread:
+    """The store that the settings name, called in a thread of its own.
+
+    Args:
+        chosen: the settings.
+    """
+
+    def __init__(self, chosen: Settings) -> None:
+        self._chosen = chosen
+        self._store: EpisodeStore | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._opening = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Open the store, in the one thread that calls it.
+
+        Raises:
+            StoreUnavailableError: what the setting names cannot be opened.
+        """
+        async with self._opening:
+            if self._store is not None:
+                return
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="episode-store")
+            self._store, where, reason = await asyncio.get_running_loop().run_in_executor(
+                self._thread, open_store, self._chosen
+            )
+        logger.info("episode store opened", extra={"store": where})
+        if reason:
+            logger.warning(
+                "episodes are kept in memory and end with this process",
+                extra={"store": MEMORY, "reason": reason},
+            )
+
+    async def call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """Call a method of the store; see `EpisodeStore`."""
+        if self._store is None:
+            await self.open()
+        method = getattr(self._store, name)
+
+        def timed() -> Any:
+            started = time.perf_counter()
+            try:
+                return method(*arguments, **options)
+            finally:
+                metrics.STORE.labels(name).observe(time.perf_counter() - started)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, timed)
+
+    async def close(self) -> None:
+        """Close the store and end its thread."""
+        if self._store is not None and self._thread is not None:
+            await self.call("close")
+            self._thread.shutdown()
+            self._store = self._thread = None

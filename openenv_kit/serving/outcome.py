@@ -8,53 +8,66 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, create_model
 
-from metric_tracker_rl.engine.splits import SEALED
-from metric_tracker_rl.models import MetricTrackerRlState, RewardBreakdown
-from openenv_kit.serving.play import BREAKDOWN, Play
-from openenv_kit.trust.sealing import sealed_salt
+from openenv_kit.serving.play import Play
+from openenv_kit.trust.sealing import SEALED, sealed_salt
 
 CLOSED = "closed"
+DOC = """An episode as its trainer sees it.
+
+The last three fields stay null until the end; a sealed episode shows no more than its last reply
+did.
+"""
 
 
-class EpisodeRecord(MetricTrackerRlState):
-    """An episode as its trainer sees it.
+def record_model(state: type[Any]) -> type[Any]:
+    """An environment's state model with the outcome beside it."""
 
-    The last three fields stay null until the end; a sealed episode shows no more than its last
-    reply did.
-    """
+    def told(kind: Any, default: Any, description: str) -> Any:
+        return kind, Field(default, description=description)
 
-    status: str = Field("idle", description="idle, running, completed or closed (left unfinished)")
-    timeline: int = Field(0, description="how many times the episode was started under its id")
-    score: float | None = Field(None, description="final score; 0 where nothing was graded")
-    reward_breakdown: RewardBreakdown | None = Field(
-        None, description="parts of the final score; null where nothing was graded"
+    return create_model(
+        "EpisodeRecord",
+        __base__=state,
+        __doc__=DOC,
+        status=told(str, "idle", "idle, running, completed or closed (left unfinished)"),
+        timeline=told(int, 0, "how many times the episode was started under its id"),
+        score=told(float | None, None, "final score; 0 where nothing was graded"),
+        reward_breakdown=told(
+            dict[str, float | int] | None,
+            None,
+            "parts of the final score; null where nothing was graded",
+        ),
+        config_digest=told(
+            str | None,
+            None,
+            "the same for the same configuration and rules of play, in hexadecimal",
+        ),
     )
-    config_digest: str | None = Field(
-        None, description="the same for the same configuration and rules of play, in hexadecimal"
-    )
 
 
-def record_of(play: Play, ended: str, timeline: int) -> EpisodeRecord:
+def record_of(model: type[Any], play: Play, ended: str, timeline: int) -> Any:
     """The trainer's view of a play.
 
     Args:
+        model: see `record_model`.
         play: where the episode stands.
         ended: `closed` where it was closed.
         timeline: how many times it was started.
     """
-    record = EpisodeRecord(**play.environment.state.model_dump(), timeline=timeline)
-    identity = play.environment.identity()
-    if not (play.over or ended == CLOSED) or not identity:
-        return record
-    if not play.over:
-        record.status = CLOSED
-    record.score = 0.0 if play.final is None else play.final.reward
-    record.reward_breakdown = None if play.final is None else play.final.content.get(BREAKDOWN)
-    sealed = (play.arguments or {}).get("split") == SEALED
-    record.config_digest = config_digest(identity, sealed=sealed)
-    return record
+    fields = {**play.state().model_dump(), "timeline": timeline}
+    identity = play.session.identity()
+    if identity and (play.final or ended == CLOSED):
+        if play.final is None:
+            fields["status"] = CLOSED
+        sealed = (play.arguments or {}).get("split") == SEALED
+        fields |= {
+            "score": play.final.reward if play.final else 0.0,
+            "reward_breakdown": play.parts,
+            "config_digest": config_digest(identity, sealed=sealed),
+        }
+    return model(**fields)
 
 
 def config_digest(identity: Mapping[str, Any], *, sealed: bool) -> str:

@@ -1,6 +1,6 @@
-"""A play: one environment together with the record that makes it again.
+"""A play: one session of an environment, and the record that makes it again.
 
-Episodes are deterministic, so a configuration and the actions since are all there is to keep.
+Episodes are deterministic, so the reset's arguments and the actions since are all there is to keep.
 """
 
 from __future__ import annotations
@@ -8,21 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
-from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.engine.episode import build_episode
-from metric_tracker_rl.engine.session import READY
-from openenv_kit.environment import ERROR, Reply
+from openenv_kit.environment import ERROR, Environment, Reply, Session, get_environment
+from openenv_kit.play.driver import observed
 from openenv_kit.serving import frames, metrics
-from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+from openenv_kit.serving.framework import begin
 from openenv_kit.serving.handles import new_episode_id, new_player_id
+from openenv_kit.serving.settings import Settings, settings
 
 MAX_RECORD_BYTES = 256 * 1024
 """Actions of a WebSocket session that are kept so that it can be resumed, in bytes."""
-
-SUBMISSION = "submission"
-BREAKDOWN = "reward_breakdown"
 
 
 @dataclass(frozen=True)
@@ -40,71 +37,82 @@ class Record:
 
 @dataclass
 class Play:
-    """One environment and its record.
+    """One session and its record.
 
     Attributes:
         transport: `ws`, `http` or `mcp`, for the figures.
         max_record_bytes: where the record stops, and with it the way to resume.
+        environment, limits: what is played, on a server of which settings.
+        episode_id: name of the running episode.
         player_id: handle of the episode's player.
-        final: what the reply that ended the episode said of its score, once there is one.
+        final: the reply that ended the episode, without its content, once there is one.
+        parts: what the final score is made of; None where nothing was graded.
     """
 
     transport: str = "ws"
     max_record_bytes: int = MAX_RECORD_BYTES
-    environment: MetricTrackerRlEnvironment = field(default_factory=MetricTrackerRlEnvironment)
+    environment: Environment = field(default_factory=get_environment)
+    limits: Settings = field(default_factory=settings)
+    episode_id: str | None = None
+    player_id: str = ""
     arguments: dict[str, Any] | None = None
     actions: list[bytes] = field(default_factory=list)
     recorded_bytes: int = 0
-    player_id: str = ""
     final: Reply | None = None
+    parts: dict[str, Any] | None = None
 
-    @property
-    def episode_id(self) -> str | None:
-        """Name of the running episode."""
-        return self.environment.episode_id
-
-    @property
-    def over(self) -> bool:
-        """Whether the episode came to its end."""
-        return self.final is not None
+    def __post_init__(self) -> None:
+        self.session: Session = self.environment.session(debug=self.limits.debug)
+        self._timers = _timers(tuple(self.environment.tools.names))
 
     def reset(self, arguments: Mapping[str, Any]) -> Reply:
         """Start an episode. One that cannot be made leaves everything as it was."""
         started = time.perf_counter()
-        misses = build_episode.cache_info().misses
-        if arguments.get("episode_id") is None:
-            arguments = {**arguments, "episode_id": new_episode_id()}
-        reply = self.environment.begin(arguments)
+        cached = self.environment.cache
+        misses = cached.misses() if cached else 0
+        reply = begin(self.environment, self.session, arguments, self.limits)
         if reply.status == ERROR:
             metrics.ERRORS.labels("reset").inc()
             return reply
-        missed = build_episode.cache_info().misses > misses
-        metrics.CACHE.labels("miss" if missed else "hit").inc()
-        self.arguments = {name: value for name, value in arguments.items() if name != "episode_id"}
-        self.actions.clear()
-        self.recorded_bytes = 0
-        self.player_id, self.final = new_player_id(), None
+        if cached:
+            metrics.CACHE.labels("miss" if cached.misses() > misses else "hit").inc()
+        self._opened(arguments.get("episode_id") or new_episode_id(), arguments, new_player_id())
         metrics.RESETS.labels(self.transport).observe(time.perf_counter() - started)
         return reply
 
-    def step(self, data: dict[str, Any], text: bytes | None = None) -> Reply:
-        """One step.
+    def step(
+        self,
+        action: dict[str, Any],
+        text: bytes | None = None,
+        names: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """One step, in the framework's form.
 
         Args:
-            data: the action as it arrived.
+            action: as it arrived.
             text: its JSON, where that is at hand.
+            names: see `data`.
         """
         started = time.perf_counter()
-        reply = self.environment.act_on(data)
-        if reply.done:
-            self._note_end(reply)
-        self._record(data, text)
-        STEP_SECONDS.get(method_of(data), OTHER_SECONDS).observe(time.perf_counter() - started)
+        reply = self.session.step(action)
+        if self.recorded_bytes <= self.max_record_bytes:
+            self.keep(frames.dumps(action) if text is None else text)
+        if reply.done and self.final is None:
+            self._end(reply)
+            if self.parts is not None:
+                metrics.SCORES.observe(reply.reward or 0.0)
         if reply.status == ERROR:
             metrics.ERRORS.labels("step").inc()
-        elif reply.done and BREAKDOWN in reply.content:
-            metrics.SCORES.observe(reply.reward)
-        return reply
+            timer = REFUSED
+        else:
+            timer = self._timers.get(self.environment.tools.called(action)[0], REFUSED)
+        timer.observe(time.perf_counter() - started)
+        return frames.reply_data(self.environment, reply, self.session.task_id, names)
+
+    def state(self) -> Any:
+        """Public progress, with the episode's id."""
+        progress = self.session.state().model_dump()
+        return self.environment.models.state(episode_id=self.episode_id, **progress)
 
     @property
     def record(self) -> Record | None:
@@ -118,64 +126,58 @@ class Play:
 
         Nothing is counted or recorded twice.
         """
-        opening = self.environment.begin({**record.reset, "episode_id": episode_id})
-        self.arguments, self.player_id, self.final = dict(record.reset), player_id, None
-        self.actions, self.recorded_bytes = list(record.actions), sum(map(len, record.actions))
+        opening = begin(self.environment, self.session, record.reset, self.limits)
+        self._opened(episode_id, record.reset, player_id)
         for text in record.actions:
-            self._again(text)
-        state = self.environment.state
-        last = self.final or Reply(READY, "")
-        return Reply(
-            last.status,
-            f"Episode resumed after {state.step_count} step(s) of {state.max_steps}.",
-            reward=last.reward,
-            done=last.done,
-            content=opening.content,
-        )
+            self.follow(text)
+        state, last = self.state(), self.final or opening
+        message = f"Episode resumed after {state.step_count} step(s) of {state.max_steps}."
+        return replace(opening, **_ending(last), message=message)
 
     def follow(self, text: bytes) -> None:
-        """Play an action that somebody else stored."""
-        self._again(text)
+        """Play an action that is stored already."""
+        reply = self.session.step(frames.loads(text))
+        if reply.done and self.final is None:
+            self._end(reply)
         self.keep(text)
 
-    def _again(self, text: bytes) -> None:
-        reply = self.environment.act_on(frames.loads(text))
-        if reply.done:
-            self._note_end(reply)
-
-    def _note_end(self, reply: Reply) -> None:
-        if self.final is None:
-            graded = {name: reply.content[name] for name in (BREAKDOWN,) if name in reply.content}
-            self.final = replace(reply, content=graded)
+    def keep(self, text: bytes) -> None:
+        """Add an action that was played to the record."""
+        self.recorded_bytes += len(text)
+        if self.recorded_bytes > self.max_record_bytes:
+            self.actions.clear()  # half a record is worth nothing
+        else:
+            self.actions.append(text)
 
     def data(self, reply: Reply, names: dict[str, Any] | None = None) -> dict[str, Any]:
         """The framework's form of a reply, with the episode's names where they are given."""
-        return frames.observation_data(reply, self.environment.task_id, names)
+        return frames.reply_data(self.environment, reply, self.session.task_id, names)
 
     @property
     def names(self) -> dict[str, Any]:
         """What a trainer is told when an episode starts: its id, and its player's."""
         return {"episode_id": self.episode_id, "player_id": self.player_id}
 
-    def _record(self, data: dict[str, Any], text: bytes | None) -> None:
-        if self.recorded_bytes <= self.max_record_bytes:
-            self.keep(frames.dumps(data) if text is None else text)
+    def _opened(self, episode_id: str, arguments: Mapping[str, Any], player_id: str) -> None:
+        self.episode_id, self.player_id = episode_id, player_id
+        self.arguments = {name: value for name, value in arguments.items() if name != "episode_id"}
+        self.actions, self.recorded_bytes = [], 0
+        self.final = self.parts = None
 
-    def keep(self, written: bytes) -> None:
-        """Add an action that was played to the record."""
-        self.recorded_bytes += len(written)
-        if self.recorded_bytes > self.max_record_bytes:
-            self.actions.clear()  # half a record is worth nothing
-        else:
-            self.actions.append(written)
-
-
-def method_of(data: Mapping[str, Any]) -> str:
-    """Analysis method of an action; an action without one submits."""
-    name = data.get("analysis_method")
-    return name if isinstance(name, str) else SUBMISSION
+    def _end(self, reply: Reply) -> None:
+        parts = self.environment.score_parts(observed(reply))
+        self.parts = None if parts is None else dict(parts)
+        self.final = replace(reply, content={})
 
 
-# Looked up once: a label's child costs more to find than a step to measure.
-STEP_SECONDS = {name: metrics.STEPS.labels(name) for name in (*TOOLS, SUBMISSION)}
-OTHER_SECONDS = metrics.STEPS.labels("unknown")
+def _ending(reply: Reply) -> dict[str, Any]:
+    return {"status": reply.status, "reward": reply.reward, "done": reply.done}
+
+
+REFUSED = metrics.STEPS.labels("refused")
+
+
+@cache
+def _timers(tools: tuple[str, ...]) -> dict[str, Any]:
+    """A figure for each tool, looked up once: finding one takes longer than a step to measure."""
+    return {name: metrics.STEPS.labels(name) for name in tools}

@@ -44,7 +44,7 @@ class Readiness:
         if time.monotonic() - self._asked >= FRESH_S:
             self._asked = time.monotonic()
             try:
-                await self._episodes.check()
+                await self._episodes.store.call("check")
                 self._problem = None
             except StoreError as problem:
                 self._problem = problem

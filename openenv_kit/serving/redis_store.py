@@ -80,7 +80,6 @@ class RedisStore:
         player: str = "",
         over: bool = True,
     ) -> str:
-        """See `EpisodeStore`."""
         generation = secrets.token_hex(8)
         head, tail = _keys(episode_id)
         fields = {"generation": generation, "source": source, "client": client, "start": start}
@@ -108,18 +107,15 @@ class RedisStore:
             return str(self._redis_write(work, head))
 
     def find(self, player: str) -> str | None:
-        """See `EpisodeStore`."""
         with _reported():
             found = self._redis.get(_player_key(player)) if player else None
         return None if found is None else str(found.decode())
 
     def load(self, episode_id: str) -> StoredEpisode | None:
-        """See `EpisodeStore`."""
         with _reported():
             return self._used(episode_id)
 
     def take(self, episode_id: str) -> StoredEpisode | None:
-        """See `EpisodeStore`."""
         head, _ = _keys(episode_id)
         generation = secrets.token_hex(8)
 
@@ -165,7 +161,6 @@ class RedisStore:
     def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
     ) -> bool:
-        """See `EpisodeStore`."""
         head, tail = _keys(episode_id)
 
         def work(batch: Any) -> bool:
@@ -185,7 +180,6 @@ class RedisStore:
             return bool(self._redis_write(work, head, tail))
 
     def finish(self, episode_id: str, generation: str, ended: str) -> bool:
-        """See `EpisodeStore`."""
         head, _ = _keys(episode_id)
 
         def work(batch: Any) -> bool:
@@ -204,12 +198,10 @@ class RedisStore:
             return bool(self._redis_write(work, head))
 
     def next(self, counter: str) -> int:
-        """See `EpisodeStore`."""
         with _reported():
             return int(self._redis.incr(f"{PREFIX}counter:{counter}")) - 1
 
     def delete(self, episode_id: str) -> bool:
-        """See `EpisodeStore`."""
         head, tail = _keys(episode_id)
         with _reported():
             source, client = self._redis.hmget(head, "source", "client")
@@ -219,18 +211,15 @@ class RedisStore:
             return bool(self._redis.delete(head, tail))
 
     def count(self, source: str) -> int:
-        """See `EpisodeStore`."""
         with _reported():
             self._redis.zremrangebyscore(_living(source), "-inf", self._clock())
             return int(self._redis.zcard(_living(source)))
 
     def check(self) -> None:
-        """See `EpisodeStore`."""
         with _reported():
             self._redis.set(f"{PREFIX}heartbeat", self._clock(), ex=self._ttl)
 
     def close(self) -> None:
-        """See `EpisodeStore`."""
         self._redis.close()
 
     def _make_room(self, client: str, episode_id: str) -> None:

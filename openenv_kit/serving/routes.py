@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
 from fastapi import Body, FastAPI, Query, Request
@@ -13,10 +14,10 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from metric_tracker_rl.engine.session import MAX_EPISODE_ID
 from openenv_kit.serving import frames, metrics
 from openenv_kit.serving.episode_store import StoreError, StoreFullError
 from openenv_kit.serving.handles import (
+    MAX_EPISODE_ID,
     PLAYER,
     EpisodeGoneError,
     EpisodeTooLongError,
@@ -26,8 +27,6 @@ from openenv_kit.serving.handles import (
     well_formed,
 )
 from openenv_kit.serving.http_episodes import MAX_REQUEST_ID, Episodes
-from openenv_kit.serving.outcome import EpisodeRecord
-from openenv_kit.serving.play import Play
 
 NO_EPISODE = (
     " Over HTTP an episode has a name: POST /reset returns its episode_id, and POST /step and "
@@ -107,6 +106,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
     """POST /reset, POST /step and GET /state over a store of episodes."""
+    record: Any = episodes.record_model
 
     @app.post(
         "/reset",
@@ -124,7 +124,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         started = await episodes.reset(arguments)
         _note(request, started.episode_id)
         names = {"episode_id": started.episode_id, "player_id": started.player_id or None}
-        return _json({**started.data, **names})
+        return frames.response({**started.data, **names})
 
     @app.post(
         "/step",
@@ -139,7 +139,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         if body.player_id is not None:
             handle = await episodes.player(body.player_id)
         elif body.episode_id is None:
-            return _json(_without_episode(body.action))
+            return frames.response(_without_episode(episodes, body.action))
         elif role_of(request.scope) == PLAYER:
             raise HTTPException(403, "With the player's token send a player_id, no episode_id.")
         else:
@@ -147,21 +147,21 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         _note(request, handle.episode_id)
         data = await episodes.step(handle, body.action, body.request_id or "")
         names = {"episode_id": body.episode_id, "player_id": body.player_id}
-        return _json({**data, **names})
+        return frames.response({**data, **names})
 
     @app.get(
         "/state",
-        response_model=EpisodeRecord,
+        response_model=record,
         responses=PROBLEMS,
         tags=["State Management"],
         summary="Progress of an episode",
     )
     async def state(
         request: Request, episode_id: str | None = Query(None, max_length=MAX_EPISODE_ID)
-    ) -> EpisodeRecord:
+    ) -> Any:
         """Progress of the episode of that id, and its outcome after the end; idle without one."""
         if episode_id is None:
-            return EpisodeRecord()
+            return record()
         _note(request, episode_id)
         return await episodes.record(episode_id)
 
@@ -179,55 +179,48 @@ def add_metrics_route(app: FastAPI) -> None:
 def add_error_answers(app: FastAPI) -> None:
     """Errors as `{"detail": …}`, without a trace, a path or an echo of the whole input."""
 
-    async def gone(_: Request, problem: Exception) -> Response:
-        metrics.ERRORS.labels("unknown_episode").inc()
-        status = 404 if isinstance(problem, UnknownEpisodeError) else 409
-        return _json({"detail": str(problem)}, status)
+    def detail(kind: str, status: int, text: str = "{}") -> Any:
+        async def answer(_: Request, problem: Exception) -> Response:
+            metrics.ERRORS.labels(kind).inc()
+            return frames.response({"detail": text.format(problem)}, status)
 
-    async def too_long(_: Request, problem: Exception) -> Response:
-        metrics.ERRORS.labels("too_big").inc()
-        return _json({"detail": str(problem)}, 413)
+        return answer
 
     async def not_stored(_: Request, problem: Exception) -> Response:
         assert isinstance(problem, StoreError)
         metrics.ERRORS.labels("store").inc()
-        return _json({"detail": str(problem)}, *store_refusal(problem))
-
-    async def unwieldy(_: Request, problem: Exception) -> Response:
-        metrics.ERRORS.labels("invalid_request").inc()
-        return _json({"detail": f"Cannot read the body: {problem}."}, 400)
+        return frames.response({"detail": str(problem)}, *store_refusal(problem))
 
     async def invalid(_: Request, problem: Exception) -> Response:
         assert isinstance(problem, RequestValidationError)
         metrics.ERRORS.labels("invalid_request").inc()
-        told = [
-            {"type": each["type"], "loc": each["loc"], "msg": each["msg"]}
-            for each in problem.errors()
-        ]
-        return _json({"detail": told}, 422)
+        errors = problem.errors()
+        told = [{name: each[name] for name in ("type", "loc", "msg")} for each in errors]
+        return frames.response({"detail": told}, 422)
 
     async def refused(_: Request, problem: Exception) -> Response:
         assert isinstance(problem, HTTPException)
-        return Response(
-            frames.dumps({"detail": problem.detail}),
-            problem.status_code,
-            problem.headers,
-            media_type="application/json",
-        )
+        told = {"detail": problem.detail}
+        return frames.response(told, problem.status_code, problem.headers)
 
     async def internal(_: Request, problem: Exception) -> Response:
         reference = uuid.uuid4().hex[:12]
         metrics.ERRORS.labels("internal").inc()
         logger.error("internal error", exc_info=problem, extra={"reference": reference})
-        return _json({"detail": f"Internal error; the server's log has it as {reference}."}, 500)
+        told = f"Internal error; the server's log has it as {reference}."
+        return frames.response({"detail": told}, 500)
 
-    app.add_exception_handler(EpisodeGoneError, gone)
-    app.add_exception_handler(EpisodeTooLongError, too_long)
-    app.add_exception_handler(StoreError, not_stored)
-    app.add_exception_handler(frames.UnwieldyError, unwieldy)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, refused)
-    app.add_exception_handler(Exception, internal)
+    for kind, handler in {
+        UnknownEpisodeError: detail("unknown_episode", 404),
+        EpisodeGoneError: detail("unknown_episode", 409),
+        EpisodeTooLongError: detail("too_big", 413),
+        frames.UnwieldyError: detail("invalid_request", 400, "Cannot read the body: {}."),
+        StoreError: not_stored,
+        RequestValidationError: invalid,
+        HTTPException: refused,
+        Exception: internal,
+    }.items():
+        app.add_exception_handler(kind, handler)
 
 
 def store_refusal(problem: StoreError) -> tuple[int, dict[str, str]]:
@@ -238,19 +231,13 @@ def store_refusal(problem: StoreError) -> tuple[int, dict[str, str]]:
     return 429 if own else 503, {"retry-after": str(problem.retry_after_s)}
 
 
-def _without_episode(action: dict[str, Any]) -> dict[str, Any]:
+def _without_episode(episodes: Episodes, action: dict[str, Any]) -> dict[str, Any]:
     """The observation of a step that belongs to no episode: an error that says what to do."""
-    play = Play("http")
-    reply = play.environment.act_on(action)
-    data = play.data(reply)
-    data["observation"]["message"] += NO_EPISODE
-    return data
+    play = episodes.play("http")
+    reply = play.session.step(action)
+    return play.data(replace(reply, message=reply.message + NO_EPISODE))
 
 
 def _note(request: Request, episode_id: str | None) -> None:
     """Let the log line of this request name the episode."""
     request.scope["state"]["notes"]["episode_id"] = episode_id
-
-
-def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(frames.dumps(body), status, headers, media_type="application/json")

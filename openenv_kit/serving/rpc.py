@@ -7,10 +7,10 @@ JSON, which the transport allows; there is nothing to stream.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from openenv.core.env_server.mcp_types import JsonRpcErrorCode
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,7 +26,13 @@ from openenv_kit.serving.handles import (
 )
 from openenv_kit.serving.held import SplitUsedUpError
 from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.mcp_tools import INVALID_PARAMS, INVALID_REQUEST, RpcError
+from openenv_kit.serving.mcp_tools import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    SERVER_ERROR,
+    RpcError,
+)
 from openenv_kit.serving.routes import store_refusal
 from openenv_kit.serving.sessions import RETRY_AFTER_S
 
@@ -67,22 +73,22 @@ class McpEndpoint:
         if version is not None and version not in mcp_tools.PROTOCOL_VERSIONS:
             allowed = ", ".join(mcp_tools.PROTOCOL_VERSIONS)
             told = f"MCP-Protocol-Version is {echo(version)}; allowed: {allowed}."
-            return _json(mcp_tools.failure(RpcError(INVALID_REQUEST, told)), 400)
+            return frames.response(mcp_tools.failure(RpcError(INVALID_REQUEST, told)), 400)
         try:
             message = frames.loads(await request.body())
         except ValueError:
-            problem = RpcError(int(JsonRpcErrorCode.PARSE_ERROR), "Parse error")
-            return _json(mcp_tools.failure(problem))
+            problem = RpcError(PARSE_ERROR, "Parse error")
+            return frames.response(mcp_tools.failure(problem))
         if isinstance(message, list) and message and version in (None, mcp_tools.BATCHING):
             return await self._answer_batch(request, message)
         answered = await self._answer(request, message)
-        return Response(status_code=202) if answered is None else _json(*answered)
+        return Response(status_code=202) if answered is None else frames.response(*answered)
 
     async def delete(self, request: Request) -> Response:
         """End a session: nothing more can be played, and the trainer can read the outcome."""
         session_id = request.headers.get(SESSION_HEADER)
         if session_id is None:
-            return _json(mcp_tools.failure(RpcError(INVALID_PARAMS, UNINITIALISED)), 400)
+            return frames.response(mcp_tools.failure(RpcError(INVALID_PARAMS, UNINITIALISED)), 400)
         try:
             await self._close(session_id)
         except EpisodeGoneError:
@@ -93,7 +99,7 @@ class McpEndpoint:
         """Answers to a batch, in its order; its messages are acted on one after the other."""
         if len(messages) > MAX_BATCH:
             told = f"The batch has {len(messages)} messages; allowed: {MAX_BATCH}."
-            return _json(mcp_tools.failure(RpcError(INVALID_REQUEST, told)))
+            return frames.response(mcp_tools.failure(RpcError(INVALID_REQUEST, told)))
         answered = []
         for message in messages:
             if isinstance(message, dict) and message.get("method") == "initialize":
@@ -104,47 +110,37 @@ class McpEndpoint:
         if not answered:
             return Response(status_code=202)
         status = max(answer.status for answer in answered)
-        return _json([answer.body for answer in answered], status)
+        return frames.response([answer.body for answer in answered], status)
 
     async def _answer(self, request: Request, message: Any) -> Answered | None:
         """Answer to one message, None where it wants none."""
         if not mcp_tools.wants_answer(message):
             return None
-        request_id, status = None, 200
+        request_id = None
+        # Streamable HTTP wants 404 for a session that is gone; the framework's dialect, which
+        # names it in the parameters, an error that travels as any other.
+        gone = 404 if SESSION_HEADER in request.headers else 200
         try:
-            method, params, request_id = mcp_tools.read_request(message)
-            return await self._act(request, method, params, request_id)
-        except RpcError as told:
-            problem = told
-        except EpisodeGoneError as gone:
-            problem = RpcError(INVALID_PARAMS, str(gone))
-            # Streamable HTTP wants 404 for a session that is gone; the framework's dialect, which
-            # names it in the parameters, an error that travels as any other.
-            status = 404 if SESSION_HEADER in request.headers else 200
-        except EpisodeTooLongError as too_long:
-            problem = RpcError(INVALID_PARAMS, str(too_long))
-        except SplitUsedUpError as used_up:
-            problem = RpcError(mcp_tools.SERVER_ERROR, str(used_up))
-        except StoreError as refused:
-            metrics.ERRORS.labels("store").inc()
-            later = {"retry_after_s": refused.retry_after_s}
-            problem = RpcError(mcp_tools.SERVER_ERROR, str(refused), later)
-            return Answered(mcp_tools.failure(problem, request_id), *store_refusal(refused))
-        metrics.ERRORS.labels("mcp").inc()
-        return Answered(mcp_tools.failure(problem, request_id), status)
+            with rpc_errors(gone):
+                method, params, request_id = mcp_tools.read_request(message)
+                told, headers = await self._act(request, method, params)
+                return Answered(mcp_tools.result(told, request_id), headers=headers)
+        except RpcError as problem:
+            metrics.ERRORS.labels(problem.kind).inc()
+            told = mcp_tools.failure(problem, request_id)
+            return Answered(told, problem.status, problem.headers)
 
     async def _act(
-        self, request: Request, method: str, params: dict[str, Any], request_id: Any
-    ) -> Answered:
+        self, request: Request, method: str, params: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, str] | None]:
+        environment = self._episodes.environment
         if method == "initialize":
             session_id = await self._open(request)
-            told = mcp_tools.result(mcp_tools.initialize(params), request_id)
-            return Answered(told, headers={SESSION_HEADER: session_id})
+            return mcp_tools.initialize(environment, params), {SESSION_HEADER: session_id}
         if method == "openenv/session/create":
-            told = {"session_id": await self._create(None)}
-            return Answered(mcp_tools.result(told, request_id))
+            return {"session_id": await self._create(None)}, None
         if method == "openenv/session/close":
-            return Answered(mcp_tools.result(await self._close_named(params), request_id))
+            return await self._close_named(params), None
         session = request.headers.get(SESSION_HEADER) or params.get("session_id")
 
         async def step(data: dict[str, Any]) -> dict[str, Any]:
@@ -155,8 +151,7 @@ class McpEndpoint:
         if SESSION_HEADER in request.headers and method != "tools/call":
             # 404 for a session that is gone
             await self._episodes.state(await self._episodes.player(str(session)))
-        told = await mcp_tools.dispatch(method, params, step)
-        return Answered(mcp_tools.result(told, request_id))
+        return await mcp_tools.dispatch(environment, method, params, step), None
 
     async def _open(self, request: Request) -> str:
         """A session for a client: on a trainer's episode, or on one that nobody played before."""
@@ -169,22 +164,19 @@ class McpEndpoint:
 
     async def _create(self, task: dict[str, Any] | None) -> str:
         """The player of a new episode, of that task or of one that nobody played before."""
-        active = await self._episodes.count(SOURCE)
+        active = await self._episodes.store.call("count", SOURCE)
         if active >= self._limit:
             metrics.ERRORS.labels("capacity").inc()
+            told = {"active_sessions": active, "max_sessions": self._limit}
             raise RpcError(
-                mcp_tools.SERVER_ERROR,
+                SERVER_ERROR,
                 f"All {self._limit} sessions of /mcp are in use ({active} active). Retry in "
                 f"{RETRY_AFTER_S} s.",
-                {
-                    "active_sessions": active,
-                    "max_sessions": self._limit,
-                    "retry_after_s": RETRY_AFTER_S,
-                },
+                {**told, "retry_after_s": RETRY_AFTER_S},
             )
         started = await self._episodes.reset(task or await self._episodes.fresh_task(), SOURCE)
         if started.handle is None:
-            raise RpcError(INVALID_PARAMS, started.data["observation"]["message"])
+            raise RpcError(INVALID_PARAMS, started.problem)
         return started.player_id
 
     async def _close(self, player_id: str) -> None:
@@ -202,6 +194,31 @@ class McpEndpoint:
         return {"session_id": session_id, "closed": True}
 
 
+@contextmanager
+def rpc_errors(gone: int = 200) -> Iterator[None]:
+    """What is wrong with an episode or its store, as errors of JSON-RPC.
+
+    Args:
+        gone: HTTP status where the episode cannot be played any longer.
+
+    Raises:
+        RpcError: something is.
+    """
+    try:
+        yield
+    except EpisodeGoneError as problem:
+        raise RpcError(INVALID_PARAMS, str(problem), status=gone) from None
+    except EpisodeTooLongError as problem:
+        raise RpcError(INVALID_PARAMS, str(problem)) from None
+    except SplitUsedUpError as problem:
+        raise RpcError(SERVER_ERROR, str(problem)) from None
+    except StoreError as problem:
+        later = {"retry_after_s": problem.retry_after_s}
+        status, headers = store_refusal(problem)
+        code = SERVER_ERROR
+        raise RpcError(code, str(problem), later, "store", status, headers) from None
+
+
 async def handle_for(query: Mapping[str, str], role: str, episodes: Episodes) -> Handle | None:
     """The player of the episode that an address names; None where it names none.
 
@@ -213,7 +230,7 @@ async def handle_for(query: Mapping[str, str], role: str, episodes: Episodes) ->
         return await episodes.player(player_id)
     if episode_id := query.get("episode_id"):
         _trainers_only(role, "episode_id", "?player_id=, which the trainer's reset returns")
-        return await episodes.player(await episodes.player_of(episode_id))
+        return await episodes.player_of(episode_id)
     return None
 
 
@@ -239,7 +256,3 @@ def _trainers_only(role: str, name: str, allowed: str) -> None:
 def _id_of(message: dict[str, Any]) -> Any:
     given = message.get("id")
     return given if type(given) in (int, str) else None
-
-
-def _json(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(frames.dumps(body), status, headers, media_type="application/json")

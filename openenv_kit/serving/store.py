@@ -74,7 +74,6 @@ class SqliteStore:
         player: str = "",
         over: bool = True,
     ) -> str:
-        """See `EpisodeStore`."""
         generation = secrets.token_hex(8)
         size = bytes_of(episode_id, start, *actions)
 
@@ -108,18 +107,15 @@ class SqliteStore:
         return self._write(work)
 
     def find(self, player: str) -> str | None:
-        """See `EpisodeStore`."""
         query = "SELECT id FROM episodes WHERE player = ? AND player <> '' AND expires > ?"
         asked = (player, self._clock())
         found = self._write(lambda: self._db.execute(query, asked).fetchone())
         return None if found is None else str(found[0])
 
     def load(self, episode_id: str) -> StoredEpisode | None:
-        """See `EpisodeStore`."""
         return self._used(episode_id, None)
 
     def take(self, episode_id: str) -> StoredEpisode | None:
-        """See `EpisodeStore`."""
         return self._used(episode_id, secrets.token_hex(8))
 
     def _used(self, episode_id: str, generation: str | None) -> StoredEpisode | None:
@@ -151,7 +147,6 @@ class SqliteStore:
     def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
     ) -> bool:
-        """See `EpisodeStore`."""
         size = bytes_of(episode_id, action, request_id.encode())
 
         def work() -> bool:
@@ -175,7 +170,6 @@ class SqliteStore:
         return self._write(work)
 
     def finish(self, episode_id: str, generation: str, ended: str) -> bool:
-        """See `EpisodeStore`."""
         query = (
             "UPDATE episodes SET finished = 1, ended = ? "
             "WHERE id = ? AND generation = ? AND expires > ? AND ended <> 'closed'"
@@ -184,7 +178,6 @@ class SqliteStore:
         return self._write(lambda: self._db.execute(query, given).rowcount > 0)
 
     def next(self, counter: str) -> int:
-        """See `EpisodeStore`."""
         query = (
             "INSERT INTO counters (name, next) VALUES (?, 1) "
             "ON CONFLICT (name) DO UPDATE SET next = next + 1 RETURNING next - 1"
@@ -192,12 +185,10 @@ class SqliteStore:
         return self._write(lambda: int(self._db.execute(query, (counter,)).fetchone()[0]))
 
     def delete(self, episode_id: str) -> bool:
-        """See `EpisodeStore`."""
         query = "DELETE FROM episodes WHERE id = ?"
         return self._write(lambda: self._db.execute(query, (episode_id,)).rowcount > 0)
 
     def count(self, source: str) -> int:
-        """See `EpisodeStore`."""
         query = (
             "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ? AND ended <> 'closed'"
         )
@@ -205,7 +196,6 @@ class SqliteStore:
         return self._write(lambda: int(self._db.execute(query, asked).fetchone()[0]))
 
     def check(self) -> None:
-        """See `EpisodeStore`."""
         query = "INSERT OR REPLACE INTO heartbeat (id, at) VALUES (1, ?)"
 
         def work() -> None:
@@ -217,7 +207,6 @@ class SqliteStore:
             self._file.reserve.restore()
 
     def close(self) -> None:
-        """See `EpisodeStore`."""
         self._db.close()
 
     def _purge(self) -> None:

@@ -6,6 +6,7 @@ the documentation read this list; none of them describes a tool in words of its 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,17 +62,25 @@ class Catalogue:
     Attributes:
         tools: the tools.
         called: name and arguments of the call that an action stands for; inverse of `action`.
-        answer: what a model is told of an observation, JSON-ready.
+        answer: what a model is told of an observation; values may be pydantic models.
+        observed: what scripted policies read of an observation, from its answer alone; inverse
+            of `answer`, for policies that stand in for a model. By default the answer itself.
     """
 
     tools: Sequence[ToolSpec]
     called: Callable[[Mapping[str, Any]], tuple[str, dict[str, Any]]]
     answer: Callable[[Mapping[str, Any]], dict[str, Any]]
+    observed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
 
     @property
     def names(self) -> list[str]:
         """Every tool's name."""
         return [tool.name for tool in self.tools]
+
+    @property
+    def chat_tools(self) -> list[dict[str, Any]]:
+        """Every tool in the form that chat endpoints and chat templates take."""
+        return [tool.as_chat_tool() for tool in self.tools]
 
     def find(self, name: object) -> ToolSpec:
         """The tool of that name.
@@ -87,8 +96,8 @@ class Catalogue:
     def action(self, name: object, arguments: object) -> Action:
         """The action of a tool call.
 
-        What the arguments hold is for the environment to judge. Only a call that acts is held
-        against its schema here: an argument left out must not become an empty report.
+        The environment judges what the arguments hold. Only calls that act are checked against
+        their schema here, because an argument left out must not become an empty report.
 
         Raises:
             ToolArgumentError: no such tool, arguments that are not an object, or a call that acts
@@ -96,12 +105,22 @@ class Catalogue:
         """
         tool = self.find(name)
         if not isinstance(arguments, Mapping):
-            raise ToolArgumentError(
-                f"arguments of {tool.name} are {echo(arguments)}; allowed: an object."
-            )
+            given = f"arguments of {tool.name} are {echo(arguments)}"
+            raise ToolArgumentError(f"{given}; allowed: an object.{_undone(tool)}")
         if not tool.reads_only:
             _check(tool, arguments)
         return tool.action(arguments)
+
+
+def compact(value: Any) -> str:
+    """One line of ASCII JSON without spaces; pydantic models become objects."""
+    return json.dumps(value, separators=(",", ":"), default=lambda model: model.model_dump())
+
+
+def _undone(tool: ToolSpec) -> str:
+    if tool.reads_only:
+        return ""
+    return " Nothing was submitted." if tool.finishes else " Nothing was done."
 
 
 def _check(tool: ToolSpec, arguments: Mapping[str, Any]) -> None:
@@ -112,8 +131,8 @@ def _check(tool: ToolSpec, arguments: Mapping[str, Any]) -> None:
             hint = f" (did you mean {guess!r}?)" if guess else ""
             allowed = ", ".join(properties) or "none"
             raise ToolArgumentError(
-                f"{tool.name}: unknown argument {echo(name)}; allowed: {allowed}{hint}. "
-                "Nothing was submitted."
+                f"{tool.name}: unknown argument {echo(name)}; allowed: {allowed}{hint}."
+                f"{_undone(tool)}"
             )
     for name in tool.parameters.get("required", ()):
         given = arguments.get(name)
@@ -124,7 +143,7 @@ def _check(tool: ToolSpec, arguments: Mapping[str, Any]) -> None:
             if too_few:
                 allowed = f"a list of at least {_fewest(properties[name])}"
             raise ToolArgumentError(
-                f"{tool.name}: {name} is {echo(given)}; allowed: {allowed}. Nothing was submitted."
+                f"{tool.name}: {name} is {echo(given)}; allowed: {allowed}.{_undone(tool)}"
             )
 
 

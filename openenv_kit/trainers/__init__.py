@@ -1,6 +1,6 @@
-"""Adapters to trainers and evaluation frameworks, one module each.
+"""Adapters to trainers and evaluation frameworks, one module each, for every environment.
 
-Nothing here is imported by the engine, the server or the client, and no module imports a
-trainer that it was not asked for: `openenv_kit.trainers.trl` needs TRL, and so on.
-What they share, a play of one episode by tool calls, needs neither: see `tool_calls`.
+Each module imports its own trainer and no other: `openenv_kit.trainers.verifiers` needs
+verifiers, and so on. What they share, an episode played by tool calls, needs none: see
+`tool_calls`.
 """

@@ -1,8 +1,11 @@
 """Inspect AI: a task whose solver gives a model the environment's tools, and its scorer.
 
 ```
-inspect eval metric_tracker_rl/metric_tracker -T split=validation -T count=20 --model MODEL
+inspect eval openenv_kit/episodes -T environment=NAME -T split=validation -T count=20 --model MODEL
 ```
+
+Environments may offer the task under a name of their own; Metric Tracker RL's is
+`metric_tracker_rl/metric_tracker`.
 """
 
 from __future__ import annotations
@@ -11,63 +14,74 @@ from typing import Any
 
 from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import ChatMessageSystem
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
-from inspect_ai.solver import Generate, Solver, TaskState, solver, system_message
+from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.tool import Tool, ToolDef, ToolParams
 
-from metric_tracker_rl.rows import MethodSpec
+from openenv_kit.environment import get_environment
 from openenv_kit.play.split_rows import reset_arguments, split_rows
-from openenv_kit.trainers.signatures import dress
-from openenv_kit.trainers.tool_calls import SYSTEM_PROMPT, ToolEpisode, tool_specs
+from openenv_kit.tools.catalogue import ToolSpec
+from openenv_kit.trainers.signatures import dress, given
+from openenv_kit.trainers.tool_calls import ToolEpisode
 
 SCORE, SUBMITTED, CALLS = "score", "submitted", "tool_calls"
-"""What a sample's store is told of its episode."""
+"""What a sample's store holds about its episode."""
 
 
 @task
-def metric_tracker(
+def episodes(
+    environment: str | None = None,
     split: str = "validation",
     first: int = 0,
     count: int | None = None,
     base_url: str | None = None,
-    message_limit: int = 160,
+    message_limit: int | None = None,
 ) -> Task:
-    """Find and report the anomalies of product-funnel episodes.
+    """Episodes of a split, each scored by the environment.
 
     Args:
+        environment: name of what is played; None for what ENVIRONMENT names.
         split: split the episodes come from.
         first: index of the first task.
         count: how many; None for all that follow.
         base_url: server to play on; None plays in this process.
-        message_limit: most messages of a sample; an episode has 64 steps, two messages each.
+        message_limit: most messages of a sample; None for enough to use every step of an
+            episode, at two messages a step.
     """
-    rows = split_rows(split, first, count)
+    found = get_environment(environment)
     samples = [
         # The prompt comes from the episode itself, when the solver starts it.
-        Sample(input=row["task"], id=row["task"], metadata={"reset": reset_arguments(row)})
-        for row in rows
+        Sample(
+            input=row["task"],
+            id=row["task"],
+            metadata={"reset": reset_arguments(row, found.name)},
+        )
+        for row in split_rows(split, first, count, found.name)
     ]
     return Task(
-        dataset=MemoryDataset(samples, name=f"metric_tracker_{split}"),
-        solver=[system_message(SYSTEM_PROMPT), investigate(base_url)],
+        dataset=MemoryDataset(samples, name=f"{found.name}_{split}"),
+        solver=play(base_url, found.name),
         scorer=report_score(),
-        message_limit=message_limit,
+        message_limit=message_limit or 32 + 2 * found.rules["max_steps"],
     )
 
 
 @solver
-def investigate(base_url: str | None = None) -> Solver:
+def play(base_url: str | None = None, environment: str | None = None) -> Solver:
     """Starts the sample's episode and lets the model call its tools until it submits.
 
     Args:
         base_url: server to play on; None plays in this process.
+        environment: name of what is played; None for what ENVIRONMENT names.
     """
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        episode = ToolEpisode(base_url)
+        episode = ToolEpisode(base_url, environment)
         try:
             state.user_prompt.text = episode.reset(state.metadata["reset"])
-            state.tools = [_tool(spec, episode, state) for spec in tool_specs()]
+            state.messages.insert(0, ChatMessageSystem(content=episode.brief))
+            state.tools = [_tool(each, episode, state) for each in episode.environment.tools.tools]
             return await generate(state, tool_calls="loop")
         finally:
             episode.close()
@@ -77,7 +91,7 @@ def investigate(base_url: str | None = None) -> Solver:
 
 @scorer(metrics=[mean(), stderr()])
 def report_score() -> Scorer:
-    """The environment's own score of the report, 0 where none was submitted."""
+    """The environment's own score, 0 if nothing was submitted."""
 
     async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001
         submitted = state.store.get(SUBMITTED, False)
@@ -90,20 +104,20 @@ def report_score() -> Scorer:
     return score
 
 
-def _tool(spec: MethodSpec, episode: ToolEpisode, state: TaskState) -> Tool:
+def _tool(tool: ToolSpec, episode: ToolEpisode, state: TaskState) -> Tool:
     async def call(**arguments: Any) -> str:
-        answer = episode.call(spec.name, arguments)
+        answer = episode.call(tool.name, given(tool, arguments))
         state.store.set(SCORE, episode.reward)
         state.store.set(SUBMITTED, episode.done)
         state.store.set(CALLS, episode.calls)
         state.completed = episode.done
         return answer
 
-    dress(call, spec)
+    dress(call, tool)
     return ToolDef(
         call,
-        name=spec.name,
-        description=spec.description,
-        parameters=ToolParams.model_validate(spec.parameters),
-        max_output=0,  # an answer cut short would no longer be what the environment said
+        name=tool.name,
+        description=tool.description,
+        parameters=ToolParams.model_validate(tool.parameters),
+        max_output=0,  # a shortened answer would not be the environment's words
     ).as_tool()

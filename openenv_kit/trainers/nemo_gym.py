@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse
@@ -23,33 +22,28 @@ from nemo_gym.base_resources_server import (
 from nemo_gym.server_utils import SESSION_ID_KEY
 from pydantic import ConfigDict, PrivateAttr
 
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import ServerError
 from openenv_kit.play.split_rows import reset_arguments, split_rows
-from openenv_kit.trainers.tool_calls import SYSTEM_PROMPT, ToolEpisode, tool_specs
+from openenv_kit.trainers.tool_calls import ToolEpisode
 
 VERIFIED_SESSIONS = 4096
-"""Verified sessions whose outcome is kept, so that verifying again says the same."""
+"""Verified sessions whose result is kept, so that verifying again returns the same."""
 
 
-class Outcome(NamedTuple):
-    """What verify says of an episode."""
-
-    reward: float
-    submitted: bool
-    tool_calls: int
-
-
-class MetricTrackerConfig(BaseResourcesServerConfig):
+class EpisodeServerConfig(BaseResourcesServerConfig):
     """Settings in the YAML file.
 
     Attributes:
+        environment: name of what is played; None for what ENVIRONMENT names.
         base_url: environment server to play on; None plays in this server's process.
     """
 
+    environment: str | None = None
     base_url: str | None = None
 
 
-class MetricTrackerSeedSession(BaseSeedSessionRequest):
+class SeedRequest(BaseSeedSessionRequest):
     """A data row; `reset` holds the arguments of its reset."""
 
     model_config = ConfigDict(extra="allow")
@@ -57,13 +51,13 @@ class MetricTrackerSeedSession(BaseSeedSessionRequest):
     reset: dict[str, Any]
 
 
-class MetricTrackerVerify(BaseVerifyRequest):
-    """A data row with the model's response; other columns travel through."""
+class VerifyRequest(BaseVerifyRequest):
+    """A data row with the model's response; other columns are passed through."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class MetricTrackerVerified(BaseVerifyResponse):
+class VerifyResponse(BaseVerifyResponse):
     """The reward, beside the row's own columns."""
 
     model_config = ConfigDict(extra="allow")
@@ -72,29 +66,27 @@ class MetricTrackerVerified(BaseVerifyResponse):
     tool_calls: int
 
 
-class MetricTrackerResourcesServer(SimpleResourcesServer):
+class EpisodeServer(SimpleResourcesServer):
     """Holds an episode for each session and answers its tool calls."""
 
     ray_enabled = False
-    config: MetricTrackerConfig
+    config: EpisodeServerConfig
     _episodes: dict[str, ToolEpisode] = PrivateAttr(default_factory=dict)
-    _outcomes: dict[str, Outcome] = PrivateAttr(default_factory=dict)
+    _results: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
 
     def setup_webserver(self) -> FastAPI:
         """The framework's endpoints, and one for each tool."""
         app: FastAPI = super().setup_webserver()
-        for spec in tool_specs():
-            self._add_tool(app, spec.name)
+        for name in get_environment(self.config.environment).tools.names:
+            self._add_tool(app, name)
         return app
 
-    async def seed_session(
-        self, request: Request, body: MetricTrackerSeedSession
-    ) -> BaseSeedSessionResponse:
+    async def seed_session(self, request: Request, body: SeedRequest) -> BaseSeedSessionResponse:
         """Start the row's episode; a session that starts again gets a new one."""
         key = request.session[SESSION_ID_KEY]
         self._close(key)
-        self._outcomes.pop(key, None)
-        episode = ToolEpisode(self.config.base_url)
+        self._results.pop(key, None)
+        episode = ToolEpisode(self.config.base_url, self.config.environment)
         try:
             episode.reset(body.reset)
         except ServerError as problem:
@@ -102,18 +94,16 @@ class MetricTrackerResourcesServer(SimpleResourcesServer):
         self._episodes[key] = episode
         return BaseSeedSessionResponse()
 
-    async def verify(self, request: Request, body: MetricTrackerVerify) -> MetricTrackerVerified:
-        """The environment's own score of the report, 0 where none was submitted."""
+    async def verify(self, request: Request, body: VerifyRequest) -> VerifyResponse:
+        """The environment's own score, 0 if nothing was submitted."""
         key = request.session[SESSION_ID_KEY]
-        outcome = self._outcomes.get(key) or self._finish(key)
-        if outcome is None:
+        result = self._results.get(key) or self._finish(key)
+        if result is None:
             # Nothing was measured, which is not the same as a score of 0.
             reason = "the session was never seeded, or its environment server was lost"
-            told = {"mask_sample": True, "failure_reason": reason}
-            return MetricTrackerVerified(
-                **{**body.model_dump(), **told}, reward=0.0, submitted=False, tool_calls=0
-            )
-        return MetricTrackerVerified(**body.model_dump(), **outcome._asdict())
+            result = {"reward": 0.0, "submitted": False, "tool_calls": 0}
+            result |= {"mask_sample": True, "failure_reason": reason}
+        return VerifyResponse(**{**body.model_dump(), **result})
 
     def _add_tool(self, app: FastAPI, name: str) -> None:
         async def answer(request: Request) -> PlainTextResponse:
@@ -125,65 +115,55 @@ class MetricTrackerResourcesServer(SimpleResourcesServer):
             try:
                 return PlainTextResponse(episode.call(name, json.loads(raw or b"{}")))
             except ServerError as problem:
-                # Without its episode the rollout is masked: what it would get is no measurement.
+                # Without its episode the rollout is masked: nothing was measured.
                 self._close(key)
                 raise HTTPException(502, str(problem)) from None
 
         app.post(f"/{name}")(answer)
 
-    def _finish(self, key: str) -> Outcome | None:
-        """End the session's episode and keep how it went; None where there is no episode."""
-        episode = self._episodes.get(key)
+    def _finish(self, key: str) -> dict[str, Any] | None:
+        """End the session's episode and keep its result; None if there is no episode."""
+        episode = self._close(key)
         if episode is None:
             return None
-        self._close(key)
-        outcome = Outcome(episode.reward, episode.done, episode.calls)
-        self._outcomes[key] = outcome
-        while len(self._outcomes) > VERIFIED_SESSIONS:
-            del self._outcomes[next(iter(self._outcomes))]
-        return outcome
+        result = {
+            "reward": episode.reward,
+            "submitted": episode.done,
+            "tool_calls": episode.calls,
+        }
+        self._results[key] = result
+        while len(self._results) > VERIFIED_SESSIONS:
+            del self._results[next(iter(self._results))]
+        return result
 
-    def _close(self, key: str) -> None:
+    def _close(self, key: str) -> ToolEpisode | None:
         episode = self._episodes.pop(key, None)
         if episode is not None:
             episode.close()
+        return episode
 
 
-def data_rows(split: str, first: int = 0, count: int | None = None) -> Iterator[dict[str, Any]]:
-    """A split as NeMo Gym's data rows: the first messages, the tools, and the reset.
+def data_rows(
+    split: str, first: int = 0, count: int | None = None, environment: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """NeMo Gym's data rows: the first messages, the tools, and the reset; see `split_rows`.
 
-    Args:
-        split: name of the split.
-        first: index of the first task.
-        count: how many; None for all that follow.
+    `openenv_kit.play.split_rows.write_rows` writes them as NeMo Gym reads them.
     """
+    episode = ToolEpisode(environment=environment)
     tools = [
-        {
-            "type": "function",
-            "name": spec.name,
-            "description": spec.description,
-            "parameters": spec.parameters,
-            "strict": False,  # strict schemas know no optional arguments
-        }
-        for spec in tool_specs()
+        # Strict schemas know no optional arguments.
+        {"type": "function", **tool["function"], "strict": False}
+        for tool in episode.environment.tools.chat_tools
     ]
-    for row in split_rows(split, first, count):
+    for row in split_rows(split, first, count, environment):
+        opening = episode.reset(row)
         messages = [
-            {"role": "developer", "content": SYSTEM_PROMPT},
-            {"role": "user", "content": ToolEpisode().reset(row)},
+            {"role": "developer", "content": episode.brief},
+            {"role": "user", "content": opening},
         ]
         yield {
             "responses_create_params": {"input": messages, "tools": tools},
             "task": row["task"],
-            "reset": reset_arguments(row),
+            "reset": reset_arguments(row, environment),
         }
-
-
-def write_data(path: Path | str, split: str, first: int = 0, count: int | None = None) -> int:
-    """Write `data_rows` as JSON Lines; returns how many."""
-    written = 0
-    with Path(path).open("w", encoding="utf-8") as lines:
-        for row in data_rows(split, first, count):
-            lines.write(json.dumps(row) + "\n")
-            written += 1
-    return written

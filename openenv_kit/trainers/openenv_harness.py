@@ -1,4 +1,4 @@
-"""OpenEnv's own harness: sessions, a rollout function for trainers, and collected SFT data.
+"""OpenEnv's own harness: sessions, a rollout function for trainers, and data for fine-tuning.
 
 ```python
 from openenv_kit.trainers.openenv_harness import collect_scripted
@@ -7,8 +7,8 @@ from openenv_kit.play.split_rows import split_rows
 collect_scripted("runs", split_rows("train", count=100), policy="reference")
 ```
 
-`runs/results.jsonl` then holds one episode a line, in the framework's own format; `sft_examples`
-turns it into chats with tool calls.
+`runs/results.jsonl` then holds one episode per line, in the framework's own format;
+`sft_examples` turns it into chats with tool calls.
 """
 
 from __future__ import annotations
@@ -39,33 +39,29 @@ from openenv.core.harness.collect import (
 )
 from openenv.core.llm_client import LLMResponse, ToolCall
 
-from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
-from metric_tracker_rl.policies import get_policy
-from openenv_kit.errors import InvalidValueError
-from openenv_kit.trainers.tool_calls import (
-    SYSTEM_PROMPT,
-    ToolEpisode,
-    chat_tools,
-    next_call,
-    tool_specs,
-)
-
-LIMITS = HarnessRunLimits(max_turns=DEFAULT_MAX_STEPS)
-"""As many turns as an episode has steps by default."""
+from openenv_kit.environment import get_environment
+from openenv_kit.errors import InvalidValueError, require_name
+from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
 
 Message = dict[str, Any]
 
 
-class MetricTrackerSession(ResourceSession):
+class ToolSession(ResourceSession):
     """One episode, played by tool calls.
 
     Args:
         row: a dataset row with reset arguments.
         base_url: server to play on; None plays in this process.
+        environment: name of what is played; None for what ENVIRONMENT names.
     """
 
-    def __init__(self, row: Mapping[str, Any], base_url: str | None = None) -> None:
-        self._episode = ToolEpisode(base_url)
+    def __init__(
+        self,
+        row: Mapping[str, Any],
+        base_url: str | None = None,
+        environment: str | None = None,
+    ) -> None:
+        self._episode = ToolEpisode(base_url, environment)
         try:
             self._opening = self._episode.reset(row)
         except Exception:
@@ -74,14 +70,14 @@ class MetricTrackerSession(ResourceSession):
 
     def initial_messages(self) -> list[Message]:
         return [
-            {"role": "system", "content": SYSTEM_PROMPT},
+            {"role": "system", "content": self._episode.brief},
             {"role": "user", "content": self._opening},
         ]
 
     def list_tools(self) -> list[Tool]:
         return [
-            Tool(name=spec.name, description=spec.description, input_schema=spec.parameters)
-            for spec in tool_specs()
+            Tool(name=each.name, description=each.description, input_schema=dict(each.parameters))
+            for each in self._episode.environment.tools.tools
         ]
 
     def call_tool(self, name: str, arguments: dict[str, Any]) -> ToolResult:
@@ -91,7 +87,7 @@ class MetricTrackerSession(ResourceSession):
         )
 
     def verify(self, transcript: list[Message], final_state: Any | None = None) -> VerifyResult:
-        """The environment's own reward; an episode that was left unfinished has 0."""
+        """The environment's own reward; 0 for an unfinished episode."""
         return VerifyResult(
             env_reward=self._episode.reward,
             done=self._episode.done,
@@ -102,7 +98,7 @@ class MetricTrackerSession(ResourceSession):
         self._episode.close()
 
 
-class MetricTrackerSessionFactory(ResourceSessionFactory[MetricTrackerSession]):
+class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
     """Makes a session for each task.
 
     A task is a row of reset arguments, a row as JSON text, a task id, a chat whose last
@@ -110,22 +106,24 @@ class MetricTrackerSessionFactory(ResourceSessionFactory[MetricTrackerSession]):
 
     Args:
         base_url: server to play on; None plays in this process.
+        environment: name of what is played; None for what ENVIRONMENT names.
     """
 
-    def __init__(self, base_url: str | None = None) -> None:
+    def __init__(self, base_url: str | None = None, environment: str | None = None) -> None:
         self._base_url = base_url
+        self._environment = environment
 
     def create(
         self, task: Any = None, seed: int | None = None, episode_id: str | None = None
-    ) -> MetricTrackerSession:
+    ) -> ToolSession:
         row = dict(row_of(task))
         if seed is not None:
             row["seed"] = seed
-        return MetricTrackerSession(row, self._base_url)
+        return ToolSession(row, self._base_url, self._environment)
 
 
 def row_of(task: Any) -> Mapping[str, Any]:
-    """The dataset row that a task stands for; see `MetricTrackerSessionFactory`.
+    """The dataset row that a task stands for; see `ToolSessionFactory`.
 
     Raises:
         InvalidValueError: it stands for none.
@@ -145,37 +143,44 @@ def row_of(task: Any) -> Mapping[str, Any]:
 
 
 def prompt_of(row: Mapping[str, Any]) -> list[Message]:
-    """A chat that stands for a row, for datasets whose trainer hands back the prompt alone."""
+    """A chat that stands for a row, for trainers that pass on nothing but the prompt."""
     return [{"role": "user", "content": json.dumps(dict(row), sort_keys=True)}]
+
+
+def limits_for(environment: str | None = None) -> HarnessRunLimits:
+    """As many turns as an episode has steps by default."""
+    return HarnessRunLimits(max_turns=get_environment(environment).rules["max_steps"])
 
 
 def build_rollout_func(
     model_step_builder: Callable[[Any, ResourceSession], ModelStep],
     base_url: str | None = None,
-    limits: HarnessRunLimits = LIMITS,
+    limits: HarnessRunLimits | None = None,
+    environment: str | None = None,
 ) -> Callable[[list[Any], Any], dict[str, list[Any]]]:
     """A rollout function as trainers take it: prompts in; tokens and `env_reward` out.
 
     Args:
         model_step_builder: makes the function that samples one turn of the trainer's model.
         base_url: server to play on; None plays in this process.
-        limits: turns and tool calls of an episode.
+        limits: turns and tool calls of an episode; None for `limits_for` the environment.
+        environment: name of what is played; None for what ENVIRONMENT names.
     """
     return build_harness_rollout_func(
-        session_factory=MetricTrackerSessionFactory(base_url),
+        session_factory=ToolSessionFactory(base_url, environment),
         harness_adapter=MCPHarnessAdapter(),
         model_step_builder=model_step_builder,
-        limits=limits,
+        limits=limits or limits_for(environment),
     )
 
 
-def scripted_model_step(policy: str = "reference") -> ModelStep:
-    """A scripted policy in a model's place: reads the chat, makes the next tool call."""
-    player = get_policy(policy)
+def scripted_model_step(policy: str = "reference", environment: str | None = None) -> ModelStep:
+    """A scripted policy as a model: reads the chat, makes the next tool call."""
+    require_name("policy", policy, get_environment(environment).policies)
 
     def step(messages: list[Message], *_: Any, **__: Any) -> ModelStepResult:
         answers = [message["content"] for message in messages if message["role"] == "tool"]
-        call = next_call(player, answers)
+        call = next_call(policy, answers, environment)
         if call is None:
             return ModelStepResult(LLMResponse("Done."))
         name, arguments = call
@@ -192,9 +197,10 @@ def collect(
     player: str,
     base_url: str | None = None,
     keep: Callable[[EpisodeRecord], bool] | None = None,
-    limits: HarnessRunLimits = LIMITS,
+    limits: HarnessRunLimits | None = None,
+    environment: str | None = None,
 ) -> CollectResult:
-    """Play each row's episode and append it to `out`; a second call goes on where it stopped.
+    """Play each row's episode and append it to `out`; a second call resumes the first.
 
     Args:
         out: folder for `results.jsonl` and `metadata.json`.
@@ -204,16 +210,18 @@ def collect(
         player: name of who plays, for the metadata.
         base_url: server to play on; None plays in this process.
         keep: which episodes to write; None for all.
-        limits: turns and tool calls of an episode.
+        limits: turns and tool calls of an episode; None for `limits_for` the environment.
+        environment: name of what is played; None for what ENVIRONMENT names.
     """
     serializer = RolloutSerializer(out)
-    serializer.write_metadata({"environment": "metric_tracker_rl", "player": player})
+    played = get_environment(environment).name
+    serializer.write_metadata({"environment": played, "player": player})
     runner = CollectRunner(
-        session_factory=MetricTrackerSessionFactory(base_url),
+        session_factory=ToolSessionFactory(base_url, environment),
         harness_adapter=MCPHarnessAdapter(),
         serializer=serializer,
         tasks=rows,
-        limits=limits,
+        limits=limits or limits_for(environment),
     )
     return runner.run(model_step=model_step, num_episodes=len(rows), should_keep=keep)
 
@@ -223,22 +231,32 @@ def collect_scripted(
     rows: Sequence[Mapping[str, Any]],
     policy: str = "reference",
     base_url: str | None = None,
+    environment: str | None = None,
 ) -> CollectResult:
     """Collect a scripted policy's runs; see `collect`."""
-    step = scripted_model_step(policy)
-    return collect(out, rows, step, player=f"scripted:{policy}", base_url=base_url)
+    return collect(
+        out,
+        rows,
+        scripted_model_step(policy, environment),
+        player=f"scripted:{policy}",
+        base_url=base_url,
+        environment=environment,
+    )
 
 
-def sft_examples(results: Path | str, minimum_reward: float = 1.0) -> Iterator[dict[str, Any]]:
+def sft_examples(
+    results: Path | str, minimum_reward: float = 1.0, environment: str | None = None
+) -> Iterator[dict[str, Any]]:
     """Supervised examples from collected episodes: `messages` with tool calls, and `tools`.
 
     Args:
         results: a folder written by `collect`, or its `results.jsonl`.
         minimum_reward: episodes below this score are left out.
+        environment: whose tools; None for what ENVIRONMENT names.
     """
     path = Path(results)
     path = path / RESULTS_FILENAME if path.is_dir() else path
-    tools = chat_tools()
+    tools = get_environment(environment).tools.chat_tools
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             episode = json.loads(line)

@@ -1,12 +1,12 @@
-"""A chat-completions endpoint that a scripted policy answers: try any wiring without a model.
+"""A chat-completions endpoint answered by a scripted policy, to try a set-up without a model.
 
 ```python
 with ScriptedEndpoint("reference") as endpoint:
     print(endpoint.base_url)  # give this to anything that talks to a chat endpoint
 ```
 
-It listens on loopback, needs no key and keeps no state: the next tool call follows from the
-tool answers in the chat, as a model's would.
+It listens on loopback, needs no key and keeps no state: like a model, it derives the next tool
+call from the answers in the chat.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
 
-from metric_tracker_rl.policies import get_policy
-from openenv_kit.trainers.tool_calls import next_call
+from openenv_kit.environment import get_environment
+from openenv_kit.errors import require_name
+from openenv_kit.trainers.tool_calls import ToolUse, next_call
 
 MODEL = "scripted"
 ROUTE = "/chat/completions"
@@ -30,13 +30,17 @@ class ScriptedEndpoint:
 
     Args:
         policy: name of the policy.
+        environment: whose policy; None for what ENVIRONMENT names.
 
     Attributes:
         requests: chats answered so far.
+
+    Raises:
+        UnknownNameError: there is no such policy; names the nearest.
     """
 
-    def __init__(self, policy: str = "reference") -> None:
-        player = get_policy(policy)
+    def __init__(self, policy: str = "reference", environment: str | None = None) -> None:
+        require_name("policy", policy, get_environment(environment).policies)
         self.requests = 0
         endpoint = self
 
@@ -48,7 +52,7 @@ class ScriptedEndpoint:
                 length = int(self.headers.get("content-length", 0))
                 request = json.loads(self.rfile.read(length))
                 endpoint.requests += 1
-                call = next_call(player, tool_answers(request["messages"]))
+                call = next_call(policy, tool_answers(request["messages"]), environment)
                 answer = completion(call, endpoint.requests)
                 kind, body = "application/json", json.dumps(answer)
                 if request.get("stream"):
@@ -60,26 +64,21 @@ class ScriptedEndpoint:
                 self.wfile.write(body.encode())
 
             def log_message(self, *_: Any) -> None:
-                """Nothing is logged."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property
     def base_url(self) -> str:
-        """What clients take as their base URL."""
+        """Base URL for clients."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> ScriptedEndpoint:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -87,29 +86,29 @@ class ScriptedEndpoint:
 
 def tool_answers(messages: Sequence[Mapping[str, Any]]) -> list[str]:
     """Texts of the tool messages of a chat, in order, whether plain or in parts."""
-    return [_text(each["content"]) for each in messages if each["role"] == "tool"]
+    contents = [each["content"] for each in messages if each["role"] == "tool"]
+    return [
+        each if isinstance(each, str) else "".join(part.get("text", "") for part in each)
+        for each in contents
+    ]
 
 
-def completion(call: tuple[str, dict[str, Any]] | None, number: int) -> dict[str, Any]:
-    """A chat completion with one tool call, or a last word where there is none."""
+def completion(call: ToolUse | None, number: int) -> dict[str, Any]:
+    """A chat completion with the tool call, or with a closing word if there is none."""
     message: dict[str, Any] = {"role": "assistant", "content": "Done."}
+    reason = "stop"
     if call is not None:
         name, arguments = call
         function = {"name": name, "arguments": json.dumps(arguments)}
         made = {"id": f"call_{number}", "type": "function", "function": function}
         message = {"role": "assistant", "content": "", "tool_calls": [made]}
+        reason = "tool_calls"
     return {
         "id": f"chatcmpl-{number}",
         "object": "chat.completion",
         "created": 0,
         "model": MODEL,
-        "choices": [
-            {
-                "index": 0,
-                "message": message,
-                "finish_reason": "stop" if call is None else "tool_calls",
-            }
-        ],
+        "choices": [{"index": 0, "message": message, "finish_reason": reason}],
         "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
     }
 
@@ -130,10 +129,3 @@ def as_events(answer: Mapping[str, Any]) -> str:
     ]
     lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
     return "".join([*lines, "data: [DONE]\n\n"])
-
-
-def _text(content: object) -> str:
-    if isinstance(content, str):
-        return content
-    assert isinstance(content, list)
-    return "".join(part.get("text", "") for part in content)

@@ -1,19 +1,10 @@
-"""TRL: an environment class for `GRPOTrainer(environment_factory=…)`, and its dataset.
+"""TRL: environment classes for `GRPOTrainer(environment_factory=…)`, and their datasets.
 
 ```python
-from trl import GRPOConfig, GRPOTrainer
-from openenv_kit.trainers.trl import MetricTrackerEnvironment, build_dataset
-
-trainer = GRPOTrainer(
-    model="Qwen/Qwen3-0.6B",
-    train_dataset=build_dataset("train"),
-    environment_factory=MetricTrackerEnvironment,
-    args=GRPOConfig(max_completion_length=16384, max_tool_calling_iterations=64),
-)
-trainer.train()
+GRPOTrainer(train_dataset=build_dataset("train"), environment_factory=environment_class(), …)
 ```
 
-The class needs no TRL; only `build_dataset` needs the datasets package.
+The classes do not need TRL; only `build_dataset` needs the datasets package.
 """
 
 from __future__ import annotations
@@ -22,24 +13,24 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from metric_tracker_rl.rows import MethodSpec
+from openenv_kit.environment import get_environment
 from openenv_kit.play.split_rows import split_rows
+from openenv_kit.tools.catalogue import ToolSpec
 from openenv_kit.trainers.signatures import dress
-from openenv_kit.trainers.tool_calls import SYSTEM_PROMPT, ToolEpisode, tool_specs
+from openenv_kit.trainers.tool_calls import ToolEpisode
 
 if TYPE_CHECKING:
     import datasets
 
 BASE_URL_VARIABLE = "METRIC_TRACKER_BASE_URL"
-"""Names a server to play on; unset, episodes are played in the trainer's process."""
+"""Names a server to play on; if unset, episodes are played in the trainer's process."""
 
 
-class MetricTrackerEnvironment:
-    """One episode after the other, as TRL plays them.
+class ToolEnvironment:
+    """One episode after another, as TRL plays them; see `environment_class`."""
 
-    TRL makes every public method but `reset` and `get_reward` a tool; those methods are made
-    from the registry of analysis methods, one for each, and two submit the report.
-    """
+    environment: str
+    """Name of what is played."""
 
     def __init__(self, base_url: str | None = None) -> None:
         """TRL calls this without arguments.
@@ -48,10 +39,10 @@ class MetricTrackerEnvironment:
             base_url: server to play on; None for what METRIC_TRACKER_BASE_URL names, or else
                 this process.
         """
-        self._episode = ToolEpisode(base_url or os.environ.get(BASE_URL_VARIABLE))
+        self._episode = ToolEpisode(base_url or os.environ.get(BASE_URL_VARIABLE), self.environment)
 
     def reset(self, **row: Any) -> str:
-        """Start the episode of a dataset row; TRL puts the answer behind the row's prompt.
+        """Start the episode of a dataset row; TRL appends the answer to the row's prompt.
 
         Raises:
             InvalidValueError: the row asks for an episode that does not exist.
@@ -59,40 +50,47 @@ class MetricTrackerEnvironment:
         return self._episode.reset(row)
 
     def get_reward(self) -> float:
-        """The report's score in [0, 1]; 0 where none was submitted.
+        """The score in [0, 1]; 0 if nothing was submitted.
 
         Raises:
-            ServerError: the server was lost, so that nothing was measured. TRL tells the model
-                of a tool's error and goes on, so it has to be said here again.
+            ServerError: the server was lost, so that nothing was measured. TRL shows a tool's
+                error to the model and continues, so it is raised here again.
         """
         if self._episode.lost and not self._episode.done:
             raise self._episode.lost
         return self._episode.reward
 
 
-def build_dataset(split: str, first: int = 0, count: int | None = None) -> datasets.Dataset:
-    """A split as a dataset: `prompt`, and the reset's arguments as columns.
+def environment_class(environment: str | None = None) -> type[ToolEnvironment]:
+    """A class whose public methods, but for `reset` and `get_reward`, are the tools.
 
     Args:
-        split: name of the split.
-        first: index of the first task.
-        count: how many; None for all that follow.
+        environment: name of what is played; None for what ENVIRONMENT names.
     """
+    found = get_environment(environment)
+    members: dict[str, Any] = {tool.name: _method(tool) for tool in found.tools.tools}
+    title = "".join(word.title() for word in found.name.split("_"))
+    members |= {"environment": found.name, "__doc__": found.description, "__module__": __name__}
+    return type(f"{title}Environment", (ToolEnvironment,), members)
+
+
+def build_dataset(
+    split: str, first: int = 0, count: int | None = None, environment: str | None = None
+) -> datasets.Dataset:
+    """A dataset of `prompt` and the columns of `split_rows`, whose arguments it takes."""
     from datasets import Dataset
 
-    prompt = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": ""}]
-    return Dataset.from_list([{"prompt": prompt, **row} for row in split_rows(split, first, count)])
+    brief = get_environment(environment).brief()
+    prompt = [{"role": "system", "content": brief}, {"role": "user", "content": ""}]
+    rows = split_rows(split, first, count, environment)
+    return Dataset.from_list([{"prompt": prompt, **row} for row in rows])
 
 
-def _tool_method(spec: MethodSpec) -> Callable[..., str]:
-    """A method with the signature and the Google docstring that TRL reads a schema from."""
+def _method(tool: ToolSpec) -> Callable[..., str]:
+    """A method with the signature and the docstring that TRL reads a schema from."""
 
-    def method(self: MetricTrackerEnvironment, **arguments: Any) -> str:
-        return self._episode.call(spec.name, arguments)
+    def method(self: ToolEnvironment, **arguments: Any) -> str:
+        return self._episode.call(tool.name, arguments)
 
-    dress(method, spec, bound=True)
+    dress(method, tool, bound=True)
     return method
-
-
-for _spec in tool_specs():
-    setattr(MetricTrackerEnvironment, _spec.name, _tool_method(_spec))

@@ -1,67 +1,69 @@
 """verifiers: a taskset whose tasks are played with the environment's tools.
 
 ```
-vf-eval metric-tracker --env.taskset.split validation -n 20 -m MODEL
+vf-eval metric-tracker-verifiers --env.taskset.split validation -n 20 -m MODEL
 ```
 
-Each rollout gets a tool server of its own, which holds the episode; the score travels back in
-the rollout's state, and is the task's reward.
+Each rollout gets its own tool server, which holds the episode; the score returns in the
+rollout's state and becomes the task's reward.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import verifiers.v1 as vf
 
-from metric_tracker_rl.rows import MethodSpec
+from openenv_kit.environment import ERROR, get_environment
 from openenv_kit.errors import ServerError
 from openenv_kit.play.split_rows import reset_arguments, split_rows
-from openenv_kit.trainers.signatures import dress
-from openenv_kit.trainers.tool_calls import SYSTEM_PROMPT, ToolEpisode, tool_specs
+from openenv_kit.tools.catalogue import ToolSpec, compact
+from openenv_kit.trainers.signatures import dress, given
+from openenv_kit.trainers.tool_calls import ToolEpisode
 
-__all__ = ["MetricTrackerTaskset"]
+__all__ = ["EpisodeTaskset"]
 
 
-class MetricTrackerState(vf.State):
-    """What the tool server tells the rollout: never more than the player is told."""
+class EpisodeState(vf.State):
+    """What the tool server reports to the rollout: never more than the player sees."""
 
     score: float = 0.0
     submitted: bool = False
     tool_calls: int = 0
     lost: str = ""
-    """Why the environment server could not be played on; empty where it could."""
+    """Why the environment server could not be used; empty if it could."""
 
 
-class MetricTrackerData(vf.TaskData):
+class EpisodeData(vf.TaskData):
     """One task: the arguments of its reset."""
 
     reset: dict[str, Any]
 
 
-class MetricTrackerToolsetConfig(vf.ToolsetConfig):
-    """Where tools run.
+class EpisodeToolsetConfig(vf.ToolsetConfig):
+    """What is played, and where.
 
     Attributes:
+        environment: name of the environment; None for what ENVIRONMENT names.
         base_url: server to play on; None plays in the tool server's own process.
     """
 
+    environment: str | None = None
     base_url: str | None = None
 
 
-class MetricTrackerToolset(vf.Toolset[MetricTrackerToolsetConfig, MetricTrackerState]):
+class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
     """The tools of one episode."""
 
     TOOL_PREFIX = None
 
     async def setup_task(self, task: Any) -> None:
         """Start the task's episode."""
-        self._episode = ToolEpisode(self.config.base_url)
-        # Raised here, it would end this process, and verifiers waits minutes for its port.
+        self._episode = ToolEpisode(self.config.base_url, self.config.environment)
+        # Raised here, it would end this process, and verifiers would wait minutes for its port.
         self._lost = ""
         try:
             self._episode.reset(task.reset)
@@ -69,22 +71,22 @@ class MetricTrackerToolset(vf.Toolset[MetricTrackerToolsetConfig, MetricTrackerS
             self._lost = str(problem)
 
     def register(self, mcp: Any) -> None:
-        """Offer every tool of the registry and the two ways to submit."""
+        """Offer every tool."""
         turn = asyncio.Lock()
-        for spec in tool_specs():
-            function = _in_turn(turn, self._with_state(self._tool(spec)))
-            mcp.add_tool(function, name=spec.name, description=spec.description)
+        for tool in get_environment(self.config.environment).tools.tools:
+            function = _in_turn(turn, self._with_state(self._tool(tool)))
+            mcp.add_tool(function, name=tool.name, description=tool.description)
 
-    def _tool(self, spec: MethodSpec) -> Callable[..., str]:
+    def _tool(self, tool: ToolSpec) -> Callable[..., str]:
         def call(**arguments: Any) -> str:
-            answer = self._call(spec.name, arguments)
+            answer = self._call(tool.name, given(tool, arguments))
             self.state.lost = self._lost
             self.state.score = self._episode.reward
             self.state.submitted = self._episode.done
             self.state.tool_calls = self._episode.calls
             return answer
 
-        dress(call, spec)
+        dress(call, tool)
         return call
 
     def _call(self, name: str, arguments: dict[str, Any]) -> str:
@@ -93,14 +95,14 @@ class MetricTrackerToolset(vf.Toolset[MetricTrackerToolsetConfig, MetricTrackerS
                 return self._episode.call(name, arguments)
             except ServerError as problem:
                 self._lost = str(problem)
-        return json.dumps({"status": "error", "message": self._lost})
+        return compact({"status": ERROR, "message": self._lost})
 
 
 def _in_turn(turn: asyncio.Lock, call: Callable[..., Awaitable[str]]) -> Callable[..., Any]:
     """A call that waits for its turn.
 
-    Each call writes the rollout's whole state back when it ends. Of two at once, the one that
-    began before the report could write last, and with it a score of 0 over the report's.
+    Each call writes the rollout's whole state when it ends. Of two at once, the one that began
+    before the report could write last, and overwrite the report's score with 0.
     """
 
     @functools.wraps(call)
@@ -111,27 +113,27 @@ def _in_turn(turn: asyncio.Lock, call: Callable[..., Awaitable[str]]) -> Callabl
     return in_turn
 
 
-class MetricTrackerTaskConfig(vf.TaskConfig):
+class EpisodeTaskConfig(vf.TaskConfig):
     """Knobs under `--env.taskset.task.*`."""
 
-    tools: MetricTrackerToolsetConfig = MetricTrackerToolsetConfig()
+    tools: EpisodeToolsetConfig = EpisodeToolsetConfig()
 
 
-class MetricTrackerTask(vf.Task[MetricTrackerData, MetricTrackerState, MetricTrackerTaskConfig]):
+class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
     """One episode and its score."""
 
     @classmethod
-    def toolsets(cls, config: MetricTrackerTaskConfig) -> list[vf.Toolset]:
-        return [MetricTrackerToolset(config.tools)]
+    def toolsets(cls, config: EpisodeTaskConfig) -> list[vf.Toolset]:
+        return [EpisodeToolset(config.tools)]
 
     @vf.stop
     async def report_submitted(self, trace: vf.Trace) -> bool:
-        """The report ends the episode, and so does the loss of its server."""
+        """The report ends the rollout, and so does the loss of the server."""
         return bool(trace.state.submitted or trace.state.lost)
 
     @vf.reward(weight=1.0)
     async def report_score(self, trace: vf.Trace) -> float:
-        """The environment's own score of the report, 0 where none was submitted.
+        """The environment's own score, 0 if nothing was submitted.
 
         Raises:
             ToolsetError: the environment server was lost, so that nothing was measured.
@@ -146,7 +148,7 @@ class MetricTrackerTask(vf.Task[MetricTrackerData, MetricTrackerState, MetricTra
         return float(trace.state.tool_calls)
 
 
-class MetricTrackerConfig(vf.TasksetConfig):
+class EpisodeTasksetConfig(vf.TasksetConfig):
     """Knobs under `--env.taskset.*`.
 
     Attributes:
@@ -158,22 +160,25 @@ class MetricTrackerConfig(vf.TasksetConfig):
     split: str = "train"
     first: int = 0
     count: int | None = None
-    task: MetricTrackerTaskConfig = MetricTrackerTaskConfig()
+    task: EpisodeTaskConfig = EpisodeTaskConfig()
 
 
-class MetricTrackerTaskset(vf.Taskset[MetricTrackerTask, MetricTrackerConfig]):
+class EpisodeTaskset(vf.Taskset[EpisodeTask, EpisodeTasksetConfig]):
     """A split's tasks."""
 
-    def load(self) -> Iterator[MetricTrackerTask]:
-        for row in split_rows(self.config.split, self.config.first, self.config.count):
-            data = MetricTrackerData(
+    def load(self) -> Iterator[EpisodeTask]:
+        environment = self.config.task.tools.environment
+        episode = ToolEpisode(environment=environment)
+        rows = split_rows(self.config.split, self.config.first, self.config.count, environment)
+        for row in rows:
+            data = EpisodeData(
                 name=row["task"],
-                prompt=ToolEpisode().reset(row),
-                system_prompt=SYSTEM_PROMPT,
-                reset=reset_arguments(row),
+                prompt=episode.reset(row),
+                system_prompt=episode.brief,
+                reset=reset_arguments(row, environment),
             )
-            yield MetricTrackerTask(data, self.config.task)
+            yield EpisodeTask(data, self.config.task)
 
 
 if __name__ == "__main__":
-    MetricTrackerToolset.run()
+    EpisodeToolset.run()

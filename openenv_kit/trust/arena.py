@@ -1,20 +1,18 @@
-"""Where the audit plays: the environment that the server serves, with its state and its wire.
-
-The server's package is imported when it is needed: the engine itself does without.
-"""
+"""Where the audit plays: a session of the environment, its state, and what clients are told."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
+from openenv_kit.environment import ERROR, Environment, Reply, Session
 from openenv_kit.play.policies import Action, Observed, Policy
+from openenv_kit.play.recording import plain
 
 MAX_AFTER_END = 10
-"""Steps that a policy may go on after the episode's end."""
+"""Most steps that a policy may take after the end of its episode."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Played:
         score: sum of every reward, whenever it was paid.
         calls: steps taken.
         reply_bytes: bytes of JSON of every reply, the reset's included.
-        expected: rows of the right report; None where nobody has looked.
+        expected: size of the right answer; None where it is not known.
     """
 
     score: float
@@ -35,62 +33,57 @@ class Played:
 
 
 class Arena:
-    """One environment and, for those who ask, a second session beside it."""
+    """One session and, for policies that ask for it, a second one beside it."""
 
-    def __init__(self) -> None:
-        from openenv_kit.serving.framework import MetricTrackerRlEnvironment
-
-        self._make = partial(MetricTrackerRlEnvironment, debug=False)
-        self.environment = self._make()
-        self._second: Any = None
-        self._bytes = 0
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._session = environment.session()
+        self._second = environment.session()
 
     def play(self, policy: Policy, reset: Mapping[str, Any]) -> Played:
-        """Play a policy to its end, and beyond the episode's if it goes on.
+        """Play a policy to its end, even if that comes after the episode's.
 
         Raises:
             RuntimeError: the reset was refused.
         """
-        self._bytes = 0
-        opening = self.environment.reset(**reset)
-        if opening.status == "error":
+        opening = self._session.reset(**reset)
+        if opening.status == ERROR:
             raise RuntimeError(opening.message)
-        player = policy.play(self._seen(opening))
-        score, calls, late = 0.0, 0, 0
+        told = self._told(self._session, opening)
+        player = policy.play(told)
+        score, calls, late, size = 0.0, 0, 0, _size(told)
         try:
             asked = next(player)
             while late < MAX_AFTER_END:
-                reply = self._answer(asked)
-                if not _special(asked):
-                    calls += 1
-                    score += reply.get("reward") or 0.0
-                    late += bool(reply.get("done"))
-                asked = player.send(reply)
+                if "state" in asked:
+                    asked = player.send(self._session.state().model_dump())
+                elif "elsewhere" in asked:
+                    asked = player.send(self._elsewhere(asked["elsewhere"]))
+                else:
+                    told = self._told(self._session, self._session.step(asked))
+                    calls, size = calls + 1, size + _size(told)
+                    score += told["reward"] or 0.0
+                    late += bool(told["done"])
+                    asked = player.send(told)
         except StopIteration:
             pass
         finally:
             player.close()
-        return Played(score, calls, self._bytes)
+        return Played(score, calls, size)
 
-    def _answer(self, asked: Action) -> Observed:
-        if "state" in asked:
-            return self.environment.state.model_dump()
-        if "elsewhere" in asked:
-            return self._elsewhere(asked["elsewhere"])
-        return self._seen(self.environment.step(asked))
-
-    def _elsewhere(self, asked: Mapping[str, Any]) -> Observed:
+    def _elsewhere(self, asked: Mapping[str, Action]) -> Observed:
         if "reset" in asked:
-            self._second = self._make()
-            return dict(self._second.reset(**asked["reset"]).model_dump())
-        return dict(self._second.step(asked["action"]).model_dump())
+            return self._told(self._second, self._second.reset(**asked["reset"]))
+        return self._told(self._second, self._second.step(asked["action"]))
 
-    def _seen(self, observation: Any) -> dict[str, Any]:
-        told = observation.model_dump()
-        said = {name: value for name, value in told.items() if value}
-        self._bytes += len(json.dumps(said, default=str).encode())
-        return dict(told)
+    def _told(self, session: Session, reply: Reply) -> dict[str, Any]:
+        """A reply with every field of the observation, as a client gets it."""
+        fields = self._environment.observation(reply, session.task_id)
+        told = {name: plain(value) for name, value in fields.items()}
+        return {"done": reply.done, "reward": reply.reward, **told}
 
 
-def _special(asked: Action) -> bool:
-    return "state" in asked or "elsewhere" in asked
+def _size(told: Mapping[str, Any]) -> int:
+    """Bytes of JSON of what an observation says; empty fields say nothing."""
+    said = {name: value for name, value in told.items() if value}
+    return len(json.dumps(said, default=str).encode())

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 
 from openenv_kit.errors import InvalidValueError
 
+SEALED = "sealed"
+"""Name of the split."""
+
 SALT_VARIABLE = "METRIC_TRACKER_SEALED_SALT"
 MIN_SALT = 32
 """Shortest salt, in characters: a commitment to a shorter one could be guessed."""

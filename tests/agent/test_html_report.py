@@ -13,8 +13,8 @@ from agent_support import Play
 from fake_model import FakeModel
 
 from openenv_kit.agent.html_report import report_html
-from openenv_kit.agent.jobs import Job
-from openenv_kit.agent.outcome import EVALUATED, FAILED, Outcome, RunSummary
+from openenv_kit.agent.plan import PlannedEpisode
+from openenv_kit.agent.results import EVALUATED, FAILED, EpisodeResult, RunResult
 from openenv_kit.agent.table import MODEL_CALL, TOOL_CALL, Event, Usage
 
 ATTACK = "<script>alert('x')</script><img src=http://evil.example/x>"
@@ -44,13 +44,13 @@ def read(html: str) -> Tags:
     return tags
 
 
-def summary(*outcomes: Outcome) -> RunSummary:
-    return RunSummary(f"model {ATTACK}", "bench", f"server {ATTACK}", outcomes, len(outcomes), 1.5)
+def run_of(*episodes: EpisodeResult) -> RunResult:
+    return RunResult(f"model {ATTACK}", "bench", f"server {ATTACK}", episodes, len(episodes), 1.5)
 
 
 def test_what_a_model_wrote_stays_text() -> None:
-    outcome = Outcome(
-        Job("easy_single_spike", 0, {}),
+    episode = EpisodeResult(
+        PlannedEpisode("easy_single_spike", 0, {}),
         status=FAILED,
         error=ATTACK,
         events=[
@@ -58,7 +58,7 @@ def test_what_a_model_wrote_stays_text() -> None:
             Event(TOOL_CALL, f"tool({ATTACK})", 0.2, 0.1, "error", 0.0, ATTACK),
         ],
     )
-    html = report_html(summary(outcome))
+    html = report_html(run_of(episode))
     tags = read(html)
     assert "script" not in tags.names
     assert "img" not in tags.names
@@ -66,8 +66,8 @@ def test_what_a_model_wrote_stays_text() -> None:
 
 
 def test_the_page_names_no_address_but_its_own_anchors() -> None:
-    outcome = Outcome(Job("easy_single_spike", 0, {}), status=EVALUATED, score=1.0)
-    html = report_html(summary(outcome))
+    episode = EpisodeResult(PlannedEpisode("easy_single_spike", 0, {}), status=EVALUATED, score=1.0)
+    html = report_html(run_of(episode))
     assert read(html).addresses == ["#episode-0"]
     assert "default-src 'none'" in html
     assert "url(" not in html
@@ -76,10 +76,12 @@ def test_the_page_names_no_address_but_its_own_anchors() -> None:
 
 def test_an_episode_that_never_began_and_one_that_took_no_time_are_drawn() -> None:
     html = report_html(
-        summary(
-            Outcome(Job("a", 0, {})),
-            Outcome(Job("b", 0, {}), events=[Event(TOOL_CALL, "x({})", 0.0, 0.0)]),
-            Outcome(Job("c", 0, {}), usage=Usage(calls=2, prompt_tokens=10, cost=0.5)),
+        run_of(
+            EpisodeResult(PlannedEpisode("a", 0, {})),
+            EpisodeResult(PlannedEpisode("b", 0, {}), events=[Event(TOOL_CALL, "x({})", 0.0, 0.0)]),
+            EpisodeResult(
+                PlannedEpisode("c", 0, {}), usage=Usage(calls=2, prompt_tokens=10, cost=0.5)
+            ),
         )
     )
     read(html)
@@ -108,7 +110,9 @@ def test_a_run_writes_its_table_breakdown_timeline_and_cost(
 def test_calls_at_the_same_moment_are_drawn_side_by_side_and_inside_the_axis() -> None:
     events = [Event(MODEL_CALL, "answer", 0.0, 1.0)]
     events += [Event(TOOL_CALL, f"call{n}({{}})", 1.0, 0.001) for n in range(200)]
-    html = report_html(summary(Outcome(Job("a", 0, {}), status=EVALUATED, events=events)))
+    html = report_html(
+        run_of(EpisodeResult(PlannedEpisode("a", 0, {}), status=EVALUATED, events=events))
+    )
     found = re.findall(r'<i class="tool" style="left:([\d.]+)%;width:([\d.]+)%"', html)
     marks = [(float(left), float(width)) for left, width in found]
     assert len(marks) == 200

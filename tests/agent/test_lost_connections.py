@@ -14,8 +14,8 @@ from relay import Relay, relay
 
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.agent.connection import EpisodeConnection
-from openenv_kit.agent.servers import RunningServer
-from openenv_kit.agent.settings import Settings
+from openenv_kit.agent.servers import Server
+from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.errors import ServerError
 from openenv_kit.play.recording import read_runs, replay
 
@@ -124,13 +124,13 @@ def test_a_socket_that_breaks_too_often_fails_the_task_and_prints_its_end(
 
 
 async def test_an_episode_that_comes_back_different_is_refused(wire: Relay) -> None:
-    server = RunningServer(wire.url, "a server")
-    connection = EpisodeConnection(ENVIRONMENT, server, Settings(), {}, lambda _: None)
+    server = Server(wire.url, "a server")
+    connection = EpisodeConnection(ENVIRONMENT, server, AgentSettings(), {}, lambda _: None)
     await connection.open()
     await connection.step({"analysis_method": "list_dates", "analysis_args": {}})
     connection._digests[1] = "what another version of the server would have said"
     wire.cut()
-    with pytest.raises(ServerError, match="came back different at step 1"):
+    with pytest.raises(ServerError, match="the replayed episode differed at step 1"):
         await connection.step({"analysis_method": "list_dates", "analysis_args": {}})
     await connection.close()
 
@@ -138,9 +138,9 @@ async def test_an_episode_that_comes_back_different_is_refused(wire: Relay) -> N
 async def test_a_server_that_refuses_the_reset_fails_the_task_with_its_words(
     server_url: str,
 ) -> None:
-    server = RunningServer(server_url, "a server")
+    server = Server(server_url, "a server")
     connection = EpisodeConnection(
-        ENVIRONMENT, server, Settings(), {"task_id": "no_such"}, lambda _: None
+        ENVIRONMENT, server, AgentSettings(), {"task_id": "no_such"}, lambda _: None
     )
     with pytest.raises(ServerError, match="refused the reset: Unknown task_id 'no_such'"):
         await connection.open()
@@ -148,8 +148,8 @@ async def test_a_server_that_refuses_the_reset_fails_the_task_with_its_words(
 
 
 async def test_no_server_at_all_is_an_error_after_the_time_allowed() -> None:
-    server = RunningServer("http://127.0.0.1:9", "a server")
-    settings = Settings(connect_timeout_s=0.3)
+    server = Server("http://127.0.0.1:9", "a server")
+    settings = AgentSettings(connect_timeout_s=0.3)
     connection = EpisodeConnection(ENVIRONMENT, server, settings, {}, lambda _: None)
     with pytest.raises(ServerError, match="OPENENV_CONNECT_TIMEOUT_S"):
         await connection.open()

@@ -14,16 +14,17 @@ import pytest
 from stub_server import stub_server
 
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.agent import own_servers, servers
-from openenv_kit.agent.own_servers import (
+from openenv_kit.agent import servers
+from openenv_kit.agent.servers import (
     ContainerServer,
     EmbeddedServer,
+    Server,
+    choose_server,
     free_port,
+    is_healthy,
     server_environment,
 )
-from openenv_kit.agent.server_probe import is_healthy
-from openenv_kit.agent.servers import RunningServer, choose_server
-from openenv_kit.agent.settings import Settings
+from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.errors import ServerError, SettingsError
 
 STUB = Path(__file__).with_name("stub_server.py")
@@ -38,7 +39,7 @@ class Said(list[str]):
 def quick_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded server's process is the stub, which starts in a blink."""
     monkeypatch.setattr(
-        own_servers, "server_command", lambda port: [sys.executable, str(STUB), str(port)]
+        servers, "server_command", lambda port: [sys.executable, str(STUB), str(port)]
     )
 
 
@@ -58,9 +59,9 @@ def alive(pid: int) -> bool:
 async def test_a_named_server_comes_first_and_is_said() -> None:
     said = Said()
     with stub_server() as stub:
-        settings = Settings(base_url=stub.url, image_name="an-image")
+        settings = AgentSettings(base_url=stub.url, image_name="an-image")
         server = await choose_server(ENVIRONMENT, settings, said)
-    assert isinstance(server, RunningServer)
+    assert type(server) is Server
     assert server.url == stub.url
     assert said == [f"Environment: {stub.url} (BASE_URL)"]
 
@@ -68,17 +69,17 @@ async def test_a_named_server_comes_first_and_is_said() -> None:
 async def test_a_named_websocket_address_is_checked_over_http() -> None:
     with stub_server() as stub:
         url = stub.url.replace("http", "ws")
-        assert (await choose_server(ENVIRONMENT, Settings(base_url=url), Said())).url == url
+        assert (await choose_server(ENVIRONMENT, AgentSettings(base_url=url), Said())).url == url
 
 
 async def test_a_named_server_of_another_environment_is_refused_by_its_name() -> None:
     with stub_server(name="echo_env") as stub, pytest.raises(SettingsError, match="'echo_env'"):
-        await choose_server(ENVIRONMENT, Settings(base_url=stub.url), Said())
+        await choose_server(ENVIRONMENT, AgentSettings(base_url=stub.url), Said())
 
 
 async def test_a_named_server_that_does_not_answer_is_an_error_naming_the_setting() -> None:
     said = Said()
-    settings = Settings(base_url="http://127.0.0.1:9", connect_timeout_s=0.2)
+    settings = AgentSettings(base_url="http://127.0.0.1:9", connect_timeout_s=0.2)
     with pytest.raises(
         ServerError, match=r"BASE_URL is http://127\.0\.0\.1:9, but nothing healthy"
     ):
@@ -91,9 +92,9 @@ async def test_a_local_server_is_used_if_it_is_this_environment(
 ) -> None:
     with stub_server(name="echo_env") as other, stub_server() as ours:
         monkeypatch.setattr(servers, "LOCAL_PORTS", (other.port, ours.port))
-        server = await choose_server(ENVIRONMENT, Settings(), Said())
+        server = await choose_server(ENVIRONMENT, AgentSettings(), Said())
     assert server.url == ours.url
-    assert isinstance(server, RunningServer)
+    assert type(server) is Server
 
 
 async def test_without_any_server_one_is_started_and_stopped_by_its_process_id(
@@ -102,7 +103,7 @@ async def test_without_any_server_one_is_started_and_stopped_by_its_process_id(
     said = Said()
     with stub_server(name="echo_env") as other:
         monkeypatch.setattr(servers, "LOCAL_PORTS", (other.port, 9))
-        server = await choose_server(ENVIRONMENT, Settings(), said)
+        server = await choose_server(ENVIRONMENT, AgentSettings(), said)
     assert isinstance(server, EmbeddedServer)
     assert await is_healthy(server.url)
     pid = int(server.description.rsplit(" ", 1)[1].rstrip(")"))
@@ -118,7 +119,7 @@ async def test_embedded_is_chosen_over_a_running_local_server(
 ) -> None:
     with stub_server() as ours:
         monkeypatch.setattr(servers, "LOCAL_PORTS", (ours.port,))
-        server = await choose_server(ENVIRONMENT, Settings(embedded=True), Said())
+        server = await choose_server(ENVIRONMENT, AgentSettings(embedded=True), Said())
         try:
             assert server.url != ours.url
         finally:
@@ -148,7 +149,7 @@ async def test_an_embedded_server_that_cannot_start_is_an_error_with_its_log(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     program = "import sys; sys.exit('no module named imagination')"
-    monkeypatch.setattr(own_servers, "server_command", lambda _: [sys.executable, "-c", program])
+    monkeypatch.setattr(servers, "server_command", lambda _: [sys.executable, "-c", program])
     with pytest.raises(ServerError, match="no module named imagination"):
         await EmbeddedServer(ENVIRONMENT.name).start()
 
@@ -206,7 +207,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def test_an_image_is_run_as_a_container_and_removed_after(docker: Path) -> None:
     said = Said()
-    server = await choose_server(ENVIRONMENT, Settings(image_name="some/image:1"), said)
+    server = await choose_server(ENVIRONMENT, AgentSettings(image_name="some/image:1"), said)
     assert isinstance(server, ContainerServer)
     assert await is_healthy(server.url)
     await server.stop()
@@ -218,7 +219,7 @@ async def test_an_image_is_run_as_a_container_and_removed_after(docker: Path) ->
 
 async def test_an_image_that_does_not_start_is_an_error_naming_the_setting(docker: Path) -> None:
     with pytest.raises(ServerError, match="IMAGE_NAME is 'broken-image'") as caught:
-        await choose_server(ENVIRONMENT, Settings(image_name="broken-image"), Said())
+        await choose_server(ENVIRONMENT, AgentSettings(image_name="broken-image"), Said())
     assert "no such image" in str(caught.value)
 
 
@@ -227,7 +228,7 @@ async def test_no_docker_is_an_error_naming_the_setting(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServerError, match=r"IMAGE_NAME is 'an-image'.*Docker is not available"):
-        await choose_server(ENVIRONMENT, Settings(image_name="an-image"), Said())
+        await choose_server(ENVIRONMENT, AgentSettings(image_name="an-image"), Said())
 
 
 def test_a_free_port_can_be_listened_on() -> None:

@@ -8,13 +8,13 @@ import pytest
 from agent_support import Play
 
 import inference
-from openenv_kit.agent.settings import HF_ROUTER, Settings, load_settings, shown_url
+from openenv_kit.agent.settings import HF_ROUTER, AgentSettings, load_settings, shown_url
 from openenv_kit.errors import SettingsError
 
 NO_FILE = Path("there-is-no-such-file")
 
 
-def load(**variables: str) -> Settings:
+def load(**variables: str) -> AgentSettings:
     return load_settings(variables, NO_FILE, "metric_tracker_rl")
 
 
@@ -24,7 +24,7 @@ def test_without_variables_the_defaults_hold() -> None:
     assert settings.max_tool_rounds == 16
     assert settings.max_tokens == 4096
     assert settings.benchmark == "metric_tracker_rl"
-    assert settings == Settings(benchmark="metric_tracker_rl", secrets=settings.secrets)
+    assert settings == AgentSettings(benchmark="metric_tracker_rl", secrets=settings.secrets)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_every_other_variable_is_read() -> None:
         OPENENV_TASK_RETRY_COUNT="6",
         OPENENV_SCORE_EPSILON="0.05",
     )
-    assert settings == Settings(
+    assert settings == AgentSettings(
         image_name="image",
         base_url="http://c",
         tasks="easy_single_spike",

@@ -14,11 +14,13 @@ import pytest
 from firewatch_env.actions import ACTIONS, act
 from firewatch_env.digests import digest, transcript
 from firewatch_env.policies.blind import random_player
+from firewatch_env.policies.par import computed_par, par
 from firewatch_env.policies.reference import reference
 from firewatch_env.replay import replay
-from firewatch_env.tasks.book import SPLITS, admitted, named_task, split_task
+from firewatch_env.tasks.book import SPLITS, admitted, find, named_task, split_task
 from firewatch_env.tasks.causes import CAUSES, LOOKS
 from firewatch_env.tasks.certificate import certify
+from firewatch_env.tasks.marks import shipped_mark, shipped_tasks
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Task, open_world
 
@@ -177,3 +179,16 @@ def test_another_hash_seed_changes_nothing() -> None:
             check=True,
         ).stdout
         assert told.strip() == json.loads(GOLDEN.read_text())[name][1]
+
+
+def test_every_shipped_task_has_its_marks_and_they_are_those_of_the_reference() -> None:
+    tasks = list(shipped_tasks())
+    assert all(shipped_mark(task) is not None for task in tasks)
+    for task in tasks[::97]:
+        assert shipped_mark(task) == computed_par(task), task.task_id
+
+
+def test_a_task_drawn_otherwise_is_marked_by_playing_the_reference() -> None:
+    task = find({"difficulty": "easy", "seed": 987})
+    assert shipped_mark(task) is None
+    assert par(task) == computed_par(task)

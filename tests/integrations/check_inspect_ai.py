@@ -14,23 +14,23 @@ from inspect_ai.model import ModelOutput, ModelUsage, get_model
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.play.driver import play
-from openenv_kit.trainers.inspect_ai import metric_tracker
+from openenv_kit.play.driver import observed, play
+from openenv_kit.trainers.inspect_ai import episodes
 from openenv_kit.trainers.scripted_endpoint import MODEL, ScriptedEndpoint
-from openenv_kit.trainers.tool_calls import next_call, tool_specs
+from openenv_kit.trainers.tool_calls import next_call
 
 seen_tools = []
 
 
 def scripted(policy):
     """Inspect's mock model, saying what a policy would call next."""
-    player = get_policy(policy) if policy else None
 
     def answer(messages, tools, tool_choice, config):
         seen_tools.append(tools)
         answers = [message.text for message in messages if message.role == "tool"]
-        call = next_call(player, answers) if player else None
+        call = next_call(policy, answers) if policy else None
         if call is None:
             output = ModelOutput.from_content("mockllm/model", "Done.")
         else:
@@ -43,7 +43,7 @@ def scripted(policy):
 
 def run(model, tmp_path, count=3, status="success", **arguments):
     (log,) = inspect_eval(
-        metric_tracker(split="validation", count=count, **arguments),
+        episodes(split="validation", count=count, **arguments),
         model=model,
         display="none",
         log_dir=str(tmp_path),
@@ -114,12 +114,21 @@ def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tmp_path):
 def test_the_model_is_offered_the_registrys_schemas(tmp_path):
     seen_tools.clear()
     run(scripted("null"), tmp_path, count=1)
-    offered = {tool.name: tool for tool in seen_tools[0]}
-    assert set(offered) == {spec.name for spec in tool_specs()}
-    for spec in tool_specs():
-        given = offered[spec.name].parameters
-        assert set(given.properties) == set(spec.parameters["properties"])
-        assert set(given.required) == set(spec.parameters.get("required", []))
+    assert [tool.name for tool in seen_tools[0]] == ENVIRONMENT.tools.names
+    for offered, tool in zip(seen_tools[0], ENVIRONMENT.tools.tools, strict=True):
+        assert offered.description == tool.description
+        given = offered.parameters
+        assert set(given.properties) == set(tool.parameters["properties"])
+        assert set(given.required) == set(tool.parameters.get("required", []))
+
+
+def test_the_model_reads_the_environments_own_words(tmp_path):
+    log = run(scripted("null"), tmp_path, count=1)
+    system, user, *_ = log.samples[0].messages
+    session = EpisodeSession()
+    opening = observed(session.reset(**log.samples[0].metadata["reset"]))
+    assert (system.role, system.text) == ("system", ENVIRONMENT.brief(opening))
+    assert (user.role, user.text) == ("user", ENVIRONMENT.introduction(opening))
 
 
 def test_samples_hold_no_label(tmp_path):
@@ -166,4 +175,4 @@ def test_the_readmes_example_runs_as_it_stands(tmp_path, capsys, monkeypatch):
 
 def test_an_unknown_split_is_refused():
     with pytest.raises(Exception, match=r"(?i)split|trian"):
-        metric_tracker(split="trian")
+        episodes(split="trian")

@@ -14,14 +14,14 @@ from nemo_gym.server_utils import ServerClient
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.environment import ENVIRONMENT
+from openenv_kit.play.split_rows import write_rows
 from openenv_kit.trainers.nemo_gym import (
-    MetricTrackerConfig,
-    MetricTrackerResourcesServer,
+    EpisodeServer,
+    EpisodeServerConfig,
     data_rows,
-    write_data,
 )
-from openenv_kit.trainers.tool_calls import next_call, tool_specs
+from openenv_kit.trainers.tool_calls import next_call
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "nemo_gym" / "metric_tracker"
 RESPONSE = {
@@ -44,8 +44,8 @@ def client():
 
 def web_application(**settings):
     place = {"host": "127.0.0.1", "port": 8080, "entrypoint": "", "name": "metric_tracker"}
-    config = MetricTrackerConfig(**place, **settings)
-    server = MetricTrackerResourcesServer(config=config, server_client=MagicMock(spec=ServerClient))
+    config = EpisodeServerConfig(**place, **settings)
+    server = EpisodeServer(config=config, server_client=MagicMock(spec=ServerClient))
     return server.setup_webserver()
 
 
@@ -53,7 +53,7 @@ def play(client, policy, row):
     """What NeMo Gym's simple agent does with a row: seed, call tools, verify."""
     assert client.post("/seed_session", json=row).status_code == 200
     answers = []
-    while (call := next_call(get_policy(policy), answers)) is not None:
+    while (call := next_call(policy, answers)) is not None:
         name, arguments = call
         answers.append(client.post(f"/{name}", json=arguments).text)
     reply = client.post("/verify", json={**row, "response": RESPONSE})
@@ -134,10 +134,12 @@ def test_where_no_server_is_seeding_fails_and_says_how_to_start_one():
 
 
 def test_data_rows_name_every_tool_as_the_responses_interface_wants_it(tmp_path):
-    assert write_data(tmp_path / "example.jsonl", "train", count=2) == 2
+    assert write_rows(tmp_path / "example.jsonl", data_rows("train", count=2)) == 2
     for line in (tmp_path / "example.jsonl").read_text().splitlines():
-        tools = json.loads(line)["responses_create_params"]["tools"]
-        assert [tool["name"] for tool in tools] == [spec.name for spec in tool_specs()]
+        given = json.loads(line)["responses_create_params"]
+        for offered, tool in zip(given["tools"], ENVIRONMENT.tools.chat_tools, strict=True):
+            assert offered == {"type": "function", "strict": False, **tool["function"]}
+        assert given["input"][0]["content"] == ENVIRONMENT.brief()
 
 
 def test_the_example_configuration_names_the_server_and_its_data():

@@ -9,12 +9,13 @@ from guides import run_guide, run_readme
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.errors import ServerError
-from openenv_kit.trainers.skyrl import ENV_ID, dataset_rows, register_environment, write_dataset
-from openenv_kit.trainers.tool_calls import next_call, tool_specs
+from openenv_kit.play.split_rows import write_rows
+from openenv_kit.trainers.skyrl import dataset_rows, register_environment
+from openenv_kit.trainers.tool_calls import next_call
 
-register_environment()
+ENV_ID = register_environment()
 
 
 def say(call):
@@ -31,7 +32,7 @@ def play(policy, row, base_url=None, **extras):
     env.init(row["prompt"])
     answers, rewards, done = [], [], False
     while not done:
-        output = env.step(say(next_call(get_policy(policy), answers)))
+        output = env.step(say(next_call(policy, answers)))
         rewards.append(output["reward"])
         done = output["done"]
         for message in output["observations"]:
@@ -52,7 +53,10 @@ def test_the_environment_gives_the_reference_policys_score_on_the_last_turn_alon
 
 def test_the_prompt_names_every_tool_and_the_opening_comes_behind_it():
     (row,) = dataset_rows("validation", count=1)
-    assert all(f'"name": "{spec.name}"' in row["prompt"][0]["content"] for spec in tool_specs())
+    system = row["prompt"][0]["content"]
+    assert system.startswith(ENVIRONMENT.brief())
+    offered = system.partition("<tools>\n")[2].partition("\n</tools>")[0].splitlines()
+    assert [json.loads(line) for line in offered] == ENVIRONMENT.tools.chat_tools
     env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
     prompt, _ = env.init(row["prompt"])
     assert prompt[-1]["content"].startswith("Find every anomaly")
@@ -74,7 +78,7 @@ def test_a_call_that_is_no_json_object_is_answered_in_words(words):
     env.init(row["prompt"])
     output = env.step(f"<tool_call>{words}</tool_call>")
     assert not output["done"]
-    assert "The tool call is no JSON" in output["observations"][0]["content"]
+    assert "The tool call cannot be read" in output["observations"][0]["content"]
 
 
 def test_a_call_cut_off_by_the_stop_string_is_still_a_call():
@@ -117,7 +121,7 @@ def test_no_later_turn_changes_the_first_final_reward(seed):
 
 
 def test_the_dataset_is_json_lines(tmp_path):
-    assert write_dataset(tmp_path / "train.jsonl", "train", count=4) == 4
+    assert write_rows(tmp_path / "train.jsonl", dataset_rows("train", count=4)) == 4
     lines = (tmp_path / "train.jsonl").read_text().splitlines()
     assert [json.loads(line)["env_class"] for line in lines] == [ENV_ID] * 4
 
@@ -131,7 +135,7 @@ def test_the_reference_policys_score_comes_from_a_server_too():
 
 
 def test_the_environment_may_be_registered_again():
-    register_environment()
+    assert register_environment() == ENV_ID
     assert skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": "{}"}).max_turns == 64
 
 

@@ -21,12 +21,14 @@ from transformers.utils import get_json_schema
 from trl import GRPOConfig, GRPOTrainer
 
 from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.errors import ServerError
 from openenv_kit.play.driver import play
-from openenv_kit.trainers.tool_calls import next_call, tool_specs
-from openenv_kit.trainers.trl import BASE_URL_VARIABLE, MetricTrackerEnvironment, build_dataset
+from openenv_kit.trainers.tool_calls import next_call
+from openenv_kit.trainers.trl import BASE_URL_VARIABLE, build_dataset, environment_class
 
+Environment = environment_class()
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 ANSWER = re.compile(r"<tool_response>\n(.*?)\n</tool_response>", re.DOTALL)
 PLACES = 32_768
@@ -43,7 +45,7 @@ class ScriptedTransformer(Qwen3ForCausalLM):
         for row in input_ids:
             text = self.tokenizer.decode(row, skip_special_tokens=False)
             answers = ANSWER.findall(text)
-            call = next_call(get_policy(self.policy), answers)
+            call = next_call(self.policy, answers)
             words = "Done." if call is None else _as_text(call)
             said.append(self.tokenizer.encode(words + "<|im_end|>", add_special_tokens=False))
         longest = max(map(len, said))
@@ -62,8 +64,8 @@ def tokenizer():
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
-    corpus = [json.dumps([spec.model_dump() for spec in tool_specs()])]
-    environment = MetricTrackerEnvironment()
+    corpus = [json.dumps(ENVIRONMENT.tools.chat_tools)]
+    environment = Environment()
     corpus += [environment.reset(), environment.task_overview()]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
@@ -106,7 +108,7 @@ def one_update(tokenizer, policy, folder, index=0):
         model=tiny(tokenizer, policy),
         processing_class=tokenizer,
         train_dataset=build_dataset("train", first=index, count=1),
-        environment_factory=MetricTrackerEnvironment,
+        environment_factory=Environment,
         args=GRPOConfig(
             output_dir=str(folder),
             per_device_train_batch_size=2,
@@ -135,7 +137,7 @@ def test_the_trainer_gets_the_reference_policys_score_through_its_own_tool_loop(
 ):
     trainer, log, _ = one_update(tokenizer, "reference", tmp_path)
     assert log["reward"] == 1.0
-    assert log["rewards/MetricTrackerEnvironment/mean"] == 1.0
+    assert log["rewards/MetricTrackerRlEnvironment/mean"] == 1.0
     assert log["tools/failure_frequency"] == 0.0
     assert [each._episode.done for each in trainer.environments] == [True, True]
     assert min(each._episode.calls for each in trainer.environments) >= 3
@@ -158,12 +160,12 @@ def score_of(policy, index):
 
 def test_an_update_moves_the_weights_when_rollouts_differ(tokenizer, tmp_path):
     flip = iter([1.0, 0.0] * 8)
-    original = MetricTrackerEnvironment.get_reward
-    MetricTrackerEnvironment.get_reward = lambda _: next(flip)
+    original = Environment.get_reward
+    Environment.get_reward = lambda _: next(flip)
     try:
         trainer, log, before = one_update(tokenizer, "null", tmp_path)
     finally:
-        MetricTrackerEnvironment.get_reward = original
+        Environment.get_reward = original
     assert log["reward_std"] > 0
     moved = [
         name
@@ -218,14 +220,14 @@ def saved_model(tokenizer, folder):
 
 
 def test_every_tool_has_the_schema_of_the_registry():
-    environment = MetricTrackerEnvironment()
+    environment = Environment()
     public = {
         name
-        for name, _ in inspect.getmembers(MetricTrackerEnvironment, inspect.isfunction)
+        for name, _ in inspect.getmembers(Environment, inspect.isfunction)
         if not name.startswith("_")
     } - {"reset", "get_reward"}
-    assert public == {spec.name for spec in tool_specs()}
-    for spec in tool_specs():
+    assert public == set(ENVIRONMENT.tools.names)
+    for spec in ENVIRONMENT.tools.tools:
         made = get_json_schema(getattr(environment, spec.name))["function"]
         assert made["description"] == spec.description
         declared, given = spec.parameters, made["parameters"]
@@ -247,7 +249,7 @@ def _names(field):
 
 def test_the_constructor_takes_nothing_and_reset_takes_a_dataset_row():
     row = build_dataset("validation", count=3)[2]
-    environment = MetricTrackerEnvironment()
+    environment = Environment()
     assert environment.reset(**row).startswith("Find every anomaly")
     assert environment.get_reward() == 0.0
     with pytest.raises(ValueError, match="Did you mean 'easy'"):
@@ -257,7 +259,9 @@ def test_the_constructor_takes_nothing_and_reset_takes_a_dataset_row():
 def test_the_dataset_holds_a_chat_and_the_resets_arguments():
     rows = build_dataset("train", first=2, count=5)
     assert len(rows) == 5
-    assert [message["role"] for message in rows[0]["prompt"]] == ["system", "user"]
+    system, user = rows[0]["prompt"]
+    assert (system["role"], user["role"]) == ("system", "user")
+    assert system["content"] == ENVIRONMENT.brief()
     assert {"task", "level", "split", "index"} <= set(rows.column_names)
     assert "seed" not in rows.column_names
 

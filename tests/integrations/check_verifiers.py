@@ -11,12 +11,12 @@ from guides import run_guide, run_readme
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.trainers.scripted_endpoint import MODEL, ScriptedEndpoint
-from openenv_kit.trainers.tool_calls import tool_specs
 from openenv_kit.trainers.verifiers import (
-    MetricTrackerState,
-    MetricTrackerToolset,
-    MetricTrackerToolsetConfig,
+    EpisodeState,
+    EpisodeToolset,
+    EpisodeToolsetConfig,
 )
 
 TASKSET = "metric-tracker-verifiers"
@@ -98,12 +98,12 @@ def test_a_policy_that_reports_nothing_gets_nothing():
     assert (episode.errors, trace.reward, trace.metrics["tool_calls"]) == ([], 0.0, 1.0)
 
 
-class SlowChannel(MetricTrackerToolset):
+class SlowChannel(EpisodeToolset):
     """The toolset with a state channel that takes any number of turns of the event loop."""
 
     def begin(self, seed):
         self.chance = random.Random(seed)
-        self.stored = MetricTrackerState()
+        self.stored = EpisodeState()
         self.offered = {}
 
     def add_tool(self, function, name, description):
@@ -132,7 +132,7 @@ def test_no_parallel_or_later_call_takes_the_first_final_score_away(seed):
     turn = [report, *[look] * 4, ("rows_for_date", {"date": "yesterday"})]
 
     async def play():
-        toolset = SlowChannel(MetricTrackerToolsetConfig())
+        toolset = SlowChannel(EpisodeToolsetConfig())
         toolset.begin(seed)
         toolset.chance.shuffle(turn)
         await toolset.setup_task(SimpleNamespace(reset={"split": "validation", "index": 0}))
@@ -151,7 +151,16 @@ def test_the_model_is_offered_every_tool():
     (episode,) = rollouts("null", count=1)
     (trace,) = episode.traces
     (node,) = [node for node in trace.nodes if node.tools]
-    assert {tool.name for tool in node.tools} == {spec.name for spec in tool_specs()}
+    offered = {tool.name: tool for tool in node.tools}
+    assert set(offered) == set(ENVIRONMENT.tools.names)
+    for tool in ENVIRONMENT.tools.tools:
+        assert offered[tool.name].description == tool.description
+        given, declared = offered[tool.name].parameters, tool.parameters
+        assert given.get("required", []) == declared.get("required", [])
+        assert given["properties"].keys() == declared["properties"].keys()
+        for name, field in declared["properties"].items():
+            assert field.items() <= given["properties"][name].items(), (tool.name, name)
+    assert trace.task.data.system_prompt == ENVIRONMENT.brief()
 
 
 def test_an_unknown_split_is_refused_with_the_splits_there_are():

@@ -1,6 +1,6 @@
 """NeMo Gym starts this file as the resources server."""
 
-from openenv_kit.trainers.nemo_gym import MetricTrackerResourcesServer
+from openenv_kit.trainers.nemo_gym import EpisodeServer
 
 if __name__ == "__main__":
-    MetricTrackerResourcesServer.run_webserver()
+    EpisodeServer.run_webserver()

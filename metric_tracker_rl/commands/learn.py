@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from metric_tracker_rl.learning.experiment import (
     ARMS,
@@ -24,7 +23,9 @@ from metric_tracker_rl.learning.experiment import (
     run_plan,
 )
 from metric_tracker_rl.learning.training import Settings
+from openenv_kit.cli.common import Workers, installed, table_of
 
+COLUMNS = ("player", "seed", "start", "quarter", "half", "end", "decided", "hard")
 FLAT = 0.1
 """A shuffled run that gains less than this, and stays below the best label-blind policy's
 score plus this, has learnt nothing."""
@@ -36,12 +37,14 @@ def learn(
     arm: Annotated[
         list[str] | None, typer.Option(help=f"Arms to run: {', '.join(ARMS)}. Default: all.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")] = 0,
+    workers: Workers = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for learning-curve.png and learning-curve.json.")
     ] = None,
 ) -> None:
     """Train a small policy by policy gradient; show that it learns and its control does not."""
+    if out is not None:
+        installed("matplotlib", needed_for="--out")
     console, status = Console(width=100), Console(stderr=True)
     plan = Plan(
         seeds=tuple(range(seeds)),
@@ -55,7 +58,7 @@ def learn(
         track(run_plan(plan, workers or os.cpu_count() or 1), "Training", total, console=status)
     )
     runs.sort(key=lambda run: (plan.arms.index(run.arm), run.seed))
-    console.print(_table(runs, scores))
+    console.print(table_of("Mean score on the held-out split", COLUMNS, _rows(runs, scores)))
     took = time.perf_counter() - started
     console.print(
         f"{total} runs of {updates} updates, {plan.settings.episodes} episodes × "
@@ -84,23 +87,19 @@ def verdicts(runs: Sequence[Run], scores: Mapping[str, float]) -> list[str]:
     return failures
 
 
-def _table(runs: Sequence[Run], scores: Mapping[str, float]) -> Table:
-    table = Table(title="Mean score on the held-out split")
-    for title in ("player", "seed", "start", "quarter", "half", "end", "decided", "hard"):
-        table.add_column(title, justify="left" if title == "player" else "right")
+def _rows(runs: Sequence[Run], scores: Mapping[str, float]) -> Iterator[Sequence[str]]:
     for name, score in scores.items():
-        table.add_row(name, "", "", "", "", f"{score:.3f}")
+        yield (name, "", "", "", "", f"{score:.3f}")
     for run in runs:
         curve = run.curve
         marks = (curve[0], curve[len(curve) // 4], curve[len(curve) // 2], curve[-1])
-        table.add_row(
+        yield (
             run.arm,
             str(run.seed),
             *(f"{mark.score:.3f}" for mark in marks),
             f"{curve[-1].decided:.3f}",
             f"{curve[-1].by_difficulty.get('hard', float('nan')):.3f}",
         )
-    return table
 
 
 def _write(out: Path, plan: Plan, runs: Sequence[Run], scores: Mapping[str, float]) -> None:

@@ -1,7 +1,7 @@
-"""`metric-tracker bench`: speed in process, each figure beside a ratio that travels.
+"""`metric-tracker bench`: speed in process, each figure with a ratio that other machines share.
 
 The ratio is to `json.dumps` of a 4 kB object in the same run, so that figures of different
-machines, or of one noisy machine at different hours, can be held against each other.
+machines, or of one noisy machine at different hours, can be compared.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.episode import build_episode
@@ -23,6 +22,8 @@ from metric_tracker_rl.engine.report import read_report
 from metric_tracker_rl.engine.rules import MAX_STEPS_LIMIT
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
+from openenv_kit.cli.common import table_of
+from openenv_kit.environment import Reply
 from openenv_kit.play.driver import play
 
 ROUNDS = 7
@@ -34,21 +35,16 @@ def bench(
 ) -> None:
     """Print resets/s, steps/s of each method, grades/s and bytes per reply, on one core."""
     yardstick = _median_us(lambda: json.dumps(FOUR_KB), calls)
-    table = Table(title=f"One core; json.dumps of a 4 kB object takes {yardstick:.1f} us here")
-    for title in ("what", "us", "per second", "x json.dumps", "bytes on the wire"):
-        table.add_column(title, justify="left" if title == "what" else "right")
     sizes = _reply_sizes() if wire else {}
+    rows = []
     for name, action in _subjects().items():
         micros = _median_us(action, calls)
-        size = sizes.get(name)
-        table.add_row(
-            name,
-            f"{micros:.1f}",
-            f"{1e6 / micros:,.0f}",
-            f"{micros / yardstick:.2f}",
-            f"{size:,}" if size else "",
-        )
-    Console(width=100).print(table)
+        size = f"{sizes[name]:,}" if name in sizes else ""
+        rate, ratio = f"{1e6 / micros:,.0f}", f"{micros / yardstick:.2f}"
+        rows.append((name, f"{micros:.1f}", rate, ratio, size))
+    title = f"One core; json.dumps of a 4 kB object takes {yardstick:.1f} us here"
+    columns = ("what", "us", "per second", "x json.dumps", "bytes on the wire")
+    Console(width=100).print(table_of(title, columns, rows))
 
 
 FOUR_KB = {f"field_{n:03d}": [n, n / 7, f"value {n}"] for n in range(92)}
@@ -123,17 +119,19 @@ def _reply_sizes() -> dict[str, int]:
     from openenv.core.env_server.serialization import serialize_observation
     from openenv.core.env_server.types import WSObservationResponse
 
-    from openenv_kit.serving.framework import MetricTrackerRlEnvironment
+    from metric_tracker_rl.environment import ENVIRONMENT
 
-    def size(observation: Any) -> int:
-        frame = WSObservationResponse(data=serialize_observation(observation))
+    session = ENVIRONMENT.session()
+
+    def size(reply: Reply) -> int:
+        fields = ENVIRONMENT.observation(reply, session.task_id)
+        told = ENVIRONMENT.models.observation(**fields, reward=reply.reward, done=reply.done)
+        frame = WSObservationResponse(data=serialize_observation(told))
         return len(frame.model_dump_json().encode())
 
-    environment = MetricTrackerRlEnvironment(debug=False)
-    sizes = {"reset": size(environment.reset(max_steps=MAX_STEPS_LIMIT))}
+    sizes = {"reset": size(session.reset(max_steps=MAX_STEPS_LIMIT))}
     for name, arguments in _arguments().items():
-        action = {"analysis_method": name, "analysis_args": arguments}
-        sizes[name] = size(environment.step(action))
+        sizes[name] = size(session.step({"analysis_method": name, "analysis_args": arguments}))
     return sizes
 
 

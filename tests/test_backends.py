@@ -9,13 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from metric_tracker_rl.policies import get_policy
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.play.split_rows import split_rows
-from openenv_kit.trainers import players
-from openenv_kit.trainers.players import Remote
+from openenv_kit.trainers import backends
+from openenv_kit.trainers.backends import Remote
 from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
-from openenv_kit.trainers.trl import BASE_URL_VARIABLE, MetricTrackerEnvironment
+from openenv_kit.trainers.trl import BASE_URL_VARIABLE, environment_class
 
 NOWHERE = "http://127.0.0.1:9"
 FRAMEWORK = ("openenv", "websockets", "fastapi", "httpx", "requests")
@@ -26,7 +25,7 @@ def transcript(base_url, policy, row):
     episode, answers = ToolEpisode(base_url), []
     opening = episode.reset(row)
     while not episode.done:
-        answers.append(episode.call(*next_call(get_policy(policy), answers)))
+        answers.append(episode.call(*next_call(policy, answers)))
     return opening, answers, episode.reward
 
 
@@ -38,7 +37,7 @@ def test_an_episode_on_a_server_is_told_word_for_word_as_in_process(server_url, 
         assert policy != "reference" or remote[-1] == 1.0
 
 
-def test_one_player_plays_one_episode_after_the_other(server_url):
+def test_one_backend_plays_one_episode_after_the_other(server_url):
     episode = ToolEpisode(server_url)
     for row in split_rows("validation", count=2):
         assert episode.reset(row) == ToolEpisode().reset(row)
@@ -146,17 +145,17 @@ class StubServer:
 
 
 def stepped(stub, **options):
-    """A player on a stub, after a reset and one step."""
-    player = Remote(stub.url, **options)
-    player.reset({"seed": 1})
-    observation = player.step({"analysis_method": "list_dates"})
-    player.close()
+    """What a step on a stub returns."""
+    backend = Remote(stub.url, **options)
+    backend.reset({"seed": 1})
+    observation = backend.step({"analysis_method": "list_dates"})
+    backend.close()
     return observation
 
 
 @pytest.mark.parametrize("between", [[], [HANG_UP], [HANG_UP, {"status": 503, "body": {}}]])
 def test_a_step_whose_answer_was_lost_is_asked_for_again_under_the_same_name(monkeypatch, between):
-    monkeypatch.setattr(players, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(backends, "FIRST_PAUSE_S", 0.0)
     with StubServer(OPENING, *between, STEPPED) as stub:
         assert stepped(stub) == {"status": "analyzed", "reward": 0.25, "done": False}
     (opening, *steps) = stub.asked
@@ -169,21 +168,21 @@ def test_a_step_whose_answer_was_lost_is_asked_for_again_under_the_same_name(mon
 
 def test_two_steps_have_two_names():
     with StubServer(OPENING, STEPPED, STEPPED) as stub:
-        player = Remote(stub.url)
-        player.reset({})
-        player.step({})
-        player.step({})
-        player.close()
+        backend = Remote(stub.url)
+        backend.reset({})
+        backend.step({})
+        backend.step({})
+        backend.close()
     assert len({body["request_id"] for _, body, _ in stub.asked[1:]}) == 2
 
 
 def test_a_server_that_stays_away_is_an_error_and_no_score_of_zero(monkeypatch):
-    monkeypatch.setattr(players, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(backends, "PATIENCE_S", 0.0)
     opening = {"status": "ready", "instruction": "", "expected_row_count": 0, "config": FRAME}
     told = {**OPENING, "body": {**OPENING["body"], "observation": opening}}
     with StubServer(told, HANG_UP, STEPPED) as stub:
         monkeypatch.setenv(BASE_URL_VARIABLE, stub.url)
-        environment = MetricTrackerEnvironment()
+        environment = environment_class()()
         environment.reset()
         assert environment.get_reward() == 0.0
         with pytest.raises(ServerError, match=re.escape(stub.url)):
@@ -194,7 +193,14 @@ def test_a_server_that_stays_away_is_an_error_and_no_score_of_zero(monkeypatch):
         environment._episode.close()
 
 
-FRAME = {"start_date": "", "end_date": "", "days": 28, "max_steps": 64, "thresholds": {}}
+FRAME = {
+    "start_date": "",
+    "end_date": "",
+    "days": 28,
+    "max_steps": 64,
+    "max_submissions": 1,
+    "thresholds": {},
+}
 
 
 def test_the_token_travels_with_every_request(monkeypatch):
@@ -210,16 +216,16 @@ def test_the_token_travels_with_every_request(monkeypatch):
     ("status", "body", "said"),
     [
         (401, {"detail": "This server needs a token."}, "a token. Set METRIC_TRACKER_TOKEN"),
-        (404, {"detail": "Not Found"}, "it is no Metric Tracker RL server"),
-        (200, {"hello": "world"}, "it is no Metric Tracker RL server"),
-        (200, ["hello"], "it is no Metric Tracker RL server"),
+        (404, {"detail": "Not Found"}, "it is not a Metric Tracker RL server"),
+        (200, {"hello": "world"}, "it is not a Metric Tracker RL server"),
+        (200, ["hello"], "it is not a Metric Tracker RL server"),
         (500, {"detail": "Internal error; see 12ab."}, "with 500: Internal error; see 12ab."),
     ],
 )
 def test_a_server_that_cannot_be_used_says_why(status, body, said):
     with StubServer({"status": status, "body": body}) as stub:
         with pytest.raises(ServerError, match=re.escape(said)) as refusal:
-            Remote(stub.url).reset({})
+            Remote(stub.url, title="Metric Tracker RL").reset({})
         assert stub.url in str(refusal.value)
 
 

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import typer
-
+from metric_tracker_rl.audit import BASELINES
 from metric_tracker_rl.engine.levels import LEVELS
-from openenv_kit.trust.audit import BASELINES
 
 Line = dict[str, Any]
 INK, MUTED = "#1f2937", "#9ca3af"
@@ -19,10 +17,8 @@ DPI = 140
 
 def draw_plots(lines: Sequence[Line], folder: Path) -> None:
     """Write the three plots."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise typer.BadParameter("the plots need matplotlib: uv sync --group dev") from None
+    import matplotlib
+
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 

@@ -1,8 +1,8 @@
 """Where an adapter plays its episodes: in this process, or on a server.
 
-The server is talked to over plain HTTP with the standard library alone: no trainer brings the
-server's framework along, and some cannot be installed beside it. An HTTP episode takes no
-session of the server and outlives a lost connection, a restart and a change of worker.
+Servers are talked to over plain HTTP with the standard library alone: no trainer brings the
+server's framework along, and some cannot be installed beside it. An HTTP episode takes none of
+the server's sessions and outlives lost connections, restarts and changes of worker.
 """
 
 from __future__ import annotations
@@ -15,44 +15,43 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from openenv_kit.environment import ERROR, get_environment
+from openenv_kit.agent.settings import TOKEN_VARIABLE
+from openenv_kit.environment import ERROR, Environment
 from openenv_kit.errors import InvalidValueError, ServerError
 from openenv_kit.play.driver import observed
 from openenv_kit.play.policies import Action, Observed
 
-TOKEN_VARIABLE = "METRIC_TRACKER_TOKEN"
-"""Holds the bearer token of a server that wants one."""
 CONNECT_TIMEOUT_S = 10.0
 REPLY_TIMEOUT_S = 60.0
 FIRST_PAUSE_S = 0.2
 PATIENCE_S = 30.0
-"""How long a server that has answered before may be away."""
+"""How long a server that has answered before may be unreachable."""
 SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
-"""By scheme of an address: the one spoken; clients of the framework take all four."""
+"""What is spoken, by an address's scheme; the framework's clients take all four."""
 REFUSED_REQUEST = (400, 413, 422)
-"""A step that the server did not take: too long, too deep, or not what a step is."""
+"""Statuses of a refused step: too long, too deeply nested, or malformed."""
 AWAY = (502, 503, 504)
-"""Said by what stands before a server that is not there."""
+"""Statuses from a proxy whose server is down."""
 
 
-class Player(Protocol):
+class Backend(Protocol):
     """Where an episode is played."""
 
     def reset(self, arguments: Mapping[str, Any]) -> Observed:
-        """Start an episode; the observation of the reset."""
+        """Start an episode; returns the observation of the reset."""
 
     def step(self, action: Action) -> Observed:
-        """One step; its observation."""
+        """One step; returns its observation."""
 
     def close(self) -> None:
-        """Let go of what the player holds."""
+        """Release what the backend holds."""
 
 
 class InProcess:
     """Plays against a session of its own, without a server."""
 
-    def __init__(self) -> None:
-        self._session = get_environment().session()
+    def __init__(self, environment: Environment) -> None:
+        self._session = environment.session()
 
     def reset(self, arguments: Mapping[str, Any]) -> Observed:
         return observed(self._session.reset(**arguments))
@@ -61,7 +60,7 @@ class InProcess:
         return observed(self._session.step(action))
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""
 
 
 class Remote:
@@ -70,12 +69,13 @@ class Remote:
     Args:
         base_url: http(s) or ws(s) address of the server.
         token: its bearer token; None for what METRIC_TRACKER_TOKEN holds, if anything.
+        title: what errors call the environment.
 
     Raises:
-        InvalidValueError: `base_url` is no such address.
+        InvalidValueError: `base_url` is not such an address.
     """
 
-    def __init__(self, base_url: str, token: str | None = None) -> None:
+    def __init__(self, base_url: str, token: str | None = None, title: str = "") -> None:
         parts = _parts(base_url)
         scheme = SCHEMES[parts.scheme]
         secure = scheme == "https"
@@ -88,6 +88,7 @@ class Remote:
         self._headers = {"content-type": "application/json"}
         if token:
             self._headers["authorization"] = f"Bearer {token}"
+        self._title = title or "usable"
         self._reached = False
         self._episode_id = ""
         self._steps = 0
@@ -96,7 +97,7 @@ class Remote:
         """Start an episode on the server.
 
         Raises:
-            ServerError: there is no server, or it is not one of ours, or it wants a token.
+            ServerError: there is no server, it serves something else, or it wants a token.
         """
         status, reply = self._post("/reset", dict(arguments))
         if status != 200 or "observation" not in reply:
@@ -110,7 +111,7 @@ class Remote:
         """One step of the episode.
 
         Raises:
-            ServerError: the server stayed away, or no longer knows the episode.
+            ServerError: the server stayed unreachable, or no longer knows the episode.
         """
         self._steps += 1
         # The same name on every try: a step whose answer was lost is not made twice.
@@ -124,17 +125,17 @@ class Remote:
             raise self._unusable("/step", status, reply)
         observation = _observation(reply)
         if observation["done"]:
-            self.close()  # a trainer may hold many players that have nothing to do
+            self.close()  # a trainer may hold many idle backends
         return observation
 
     def close(self) -> None:
         self._connection.close()
 
     def _post(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Status and body of the answer, after as many tries as a known server is worth."""
+        """Status and body of the answer; a server that has answered before is tried again."""
         data = json.dumps(body).encode()
         deadline = time.monotonic() + (PATIENCE_S if self._reached else 0.0)
-        pause = 0.0  # a connection that was idle for a while is often just closed
+        pause = 0.0  # an idle connection has often just been closed
         while True:
             try:
                 status, raw = self._try(path, data)
@@ -179,7 +180,7 @@ class Remote:
         if status in (401, 403):
             return ServerError(f"{said}: {detail} Set {TOKEN_VARIABLE} to the server's token.")
         if (status == 404 and path == "/reset") or not detail:
-            return ServerError(f"{said}: it is no Metric Tracker RL server.")
+            return ServerError(f"{said}: it is not a {self._title} server.")
         return ServerError(f"{said}: {detail}")
 
 
@@ -188,7 +189,7 @@ def _parts(base_url: str) -> SplitResult:
     try:
         parts = urlsplit(base_url)
         usable = parts.scheme in SCHEMES and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is no number
+    except ValueError:  # a port that is not a number
         usable = None
     if not usable:
         allowed = "an address such as http://127.0.0.1:8000"
@@ -201,5 +202,5 @@ def _observation(reply: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _detail(reply: Mapping[str, Any]) -> str:
-    """What an error says of itself."""
+    """The server's own words about an error."""
     return str(reply.get("detail") or reply.get("error") or "")

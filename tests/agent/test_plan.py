@@ -6,14 +6,14 @@ import pytest
 
 from metric_tracker_rl.engine.splits import get_task, num_tasks
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.agent.jobs import Job, derived_seed, plan
+from openenv_kit.agent.plan import PlannedEpisode, derived_seed, plan
 from openenv_kit.errors import SettingsError
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
 
 def test_the_default_is_the_three_named_tasks_with_their_own_seeds() -> None:
     assert plan(ENVIRONMENT) == [
-        Job(name, 0, {"task_id": name})
+        PlannedEpisode(name, 0, {"task_id": name})
         for name in ("easy_single_spike", "medium_mixed_pair", "hard_mixed_multi")
     ]
 
@@ -40,8 +40,8 @@ def test_a_seed_changes_the_first_episode_and_all_that_follow() -> None:
 
 def test_a_range_of_a_split_leaves_its_stop_out() -> None:
     assert plan(ENVIRONMENT, "train:2-4") == [
-        Job("train-2", 0, {"split": "train", "index": 2}),
-        Job("train-3", 0, {"split": "train", "index": 3}),
+        PlannedEpisode("train-2", 0, {"split": "train", "index": 2}),
+        PlannedEpisode("train-3", 0, {"split": "train", "index": 3}),
     ]
 
 
@@ -71,7 +71,9 @@ def test_the_sealed_split_needs_no_salt_on_the_players_side(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(SALT_VARIABLE, raising=False)
-    assert plan(ENVIRONMENT, "sealed:1-2") == [Job("sealed-1", 0, {"split": "sealed", "index": 1})]
+    assert plan(ENVIRONMENT, "sealed:1-2") == [
+        PlannedEpisode("sealed-1", 0, {"split": "sealed", "index": 1})
+    ]
 
 
 @pytest.mark.parametrize(

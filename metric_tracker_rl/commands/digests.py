@@ -1,4 +1,4 @@
-"""`metric-tracker digests`: hold the generator against its golden file, or write the file."""
+"""`metric-tracker digests`: compare the generator with its golden file, or write the file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def digests(
         golden = json.loads(file.read_text(encoding="utf-8"))
         found = differences(golden)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise typer.BadParameter(f"{file} is no golden file: {problem}") from None
+        raise typer.BadParameter(f"{file} is not a golden file: {problem}") from None
     for each in found:
         typer.echo(each, err=True)
     typer.echo(f"{len(golden['episodes'])} episodes, {len(found)} differences")

@@ -1,0 +1,121 @@
+"""The audit's plan: mixed episodes with a visible count, single families, then splits.
+
+In the splits neither family nor count is shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES
+from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.rules import EpisodeView
+from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.splits import get_task, list_splits, num_tasks
+from openenv_kit.errors import require_name
+from openenv_kit.trust.audit import SPLIT, Audit
+
+BASELINES = (
+    "reference",
+    "upstream_first_practice",
+    "upstream_first",
+    "median_filter",
+    "random",
+    "null",
+)
+COUNTS = (2, 3, 4, 5)
+"""Anomalies of the audited episodes, in turn; all of them have something to find."""
+KNOWN = 400
+"""Episodes of a setting and level that an exploit may learn from before it plays."""
+FIRST_KNOWN = 4000
+"""Number of the first of them: beyond all that are played."""
+KNOWN_SPLIT = "train"
+MOST_REPEATED = 50
+"""Episodes of each level that are played again and again, for `--out`."""
+
+
+class MetricTrackerAudit(Audit):
+    """Levels, settings and episodes of this environment's audit."""
+
+    levels = tuple(LEVELS)
+    baselines = BASELINES
+
+    @property
+    def settings(self) -> Sequence[str]:
+        families = [name for name in SCENARIO_FAMILIES if name != MIXED]
+        return [MIXED, *families, *(SPLIT + name for name in list_splits())]
+
+    def size(self, setting: str, level: str) -> int:
+        if setting.startswith(SPLIT):
+            return min(len(_tasks_of(setting.removeprefix(SPLIT), level)), FIRST_KNOWN)
+        return FIRST_KNOWN
+
+    def reset_arguments(
+        self, level: str, number: int, submissions: int = 1, setting: str | None = None
+    ) -> dict[str, Any]:
+        setting = setting or MIXED
+        rules = {"max_steps": 128, "max_submissions": submissions}
+        if setting.startswith(SPLIT):
+            split = setting.removeprefix(SPLIT)
+            return {"split": split, "index": _tasks_of(split, level)[number], **rules}
+        return {
+            "seed": audit_seed(level, number),
+            "scenario_family": require_name("setting", setting, SCENARIO_FAMILIES),
+            "difficulty": level,
+            "anomaly_count": COUNTS[number % len(COUNTS)],
+            **rules,
+        }
+
+    def known(self, setting: str, level: str) -> Sequence[EpisodeView]:
+        return _known(self, setting, level)
+
+    def expected(self, reset: Mapping[str, Any]) -> int:
+        return len(_view_of(reset).episode.expected_rows)
+
+    def more(self, levels: Sequence[str], episodes: int) -> dict[str, Any]:
+        from metric_tracker_rl.exploits.second_play import PLAYERS, play_again
+
+        count = min(episodes, MOST_REPEATED)
+        repeats = [
+            play_again(
+                uses, level, [self.reset_arguments(level, n) for n in range(count)]
+            ).as_dict()
+            for uses in PLAYERS
+            for level in levels
+        ]
+        return {"repeats": repeats}
+
+
+def audit_seed(difficulty: str, number: int) -> int:
+    """Seed of an audited episode: a hash, so that nobody guesses it by counting."""
+    text = f"metric-tracker-audit/1|{difficulty}|{number}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+@lru_cache
+def _tasks_of(split: str, level: str) -> tuple[int, ...]:
+    """Positions of a split's tasks of one level."""
+    return tuple(
+        index
+        for index in range(num_tasks(split))
+        if get_task(split, index).config.difficulty == level
+    )
+
+
+@lru_cache(maxsize=2)
+def _known(audit: MetricTrackerAudit, setting: str, level: str) -> tuple[EpisodeView, ...]:
+    """Episodes of the setting that are never played; for every split, of the train split."""
+    source = SPLIT + KNOWN_SPLIT if setting.startswith(SPLIT) else setting
+    numbers = range(FIRST_KNOWN, FIRST_KNOWN + KNOWN)
+    return tuple(_view_of(audit.reset_arguments(level, n, setting=source)) for n in numbers)
+
+
+def _view_of(reset: Mapping[str, Any]) -> EpisodeView:
+    session = EpisodeSession()
+    reply = session.reset(**reset)
+    if session.view is None:
+        raise RuntimeError(reply.message)
+    return session.view

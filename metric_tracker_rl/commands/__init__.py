@@ -1,0 +1,1 @@
+"""Commands that only this environment has; the kit adds them to `metric-tracker`."""

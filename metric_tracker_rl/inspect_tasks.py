@@ -1,0 +1,18 @@
+"""The name under which Inspect AI finds this environment: `metric_tracker_rl/metric_tracker`."""
+
+from typing import Any
+
+from inspect_ai import Task, task
+
+from openenv_kit.trainers.inspect_ai import episodes
+
+
+@task
+def metric_tracker(split: str = "validation", **arguments: Any) -> Task:
+    """Find and report the anomalies of product-funnel episodes.
+
+    Args:
+        split: split the episodes come from.
+        **arguments: others of `openenv_kit.trainers.inspect_ai.episodes`.
+    """
+    return episodes("metric_tracker_rl", split, **arguments)

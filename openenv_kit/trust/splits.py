@@ -1,0 +1,165 @@
+"""Train, validation and test splits by hash, and a sealed one that public code cannot regenerate.
+
+A task is a position in a split; its seed is a hash of the split's name and the position. The
+highest bits of a seed name the split, so no two splits share an episode, by construction. Every
+block of consecutive tasks holds each stratum once, in an order of its own.
+
+```python
+SPLITS = HashedSplits(
+    "my-game/1",
+    blocks={"train": 100, "test": 10},
+    strata=[{"level": 1}, {"level": 2}],
+    make=lambda seed, stratum: {"seed": seed, **stratum},
+)
+SPLITS.task("test", 3).config  # {"seed": …, "level": …}
+```
+
+A sealed split's hashes are keyed with a secret from the server's environment. Its commitment can
+be published before anybody plays and checked when the secret is revealed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+
+from openenv_kit.errors import require_integer, require_name
+from openenv_kit.trust.sealing import has_salt, sealed_salt
+
+SEALED = "sealed"
+"""Name of the split whose tasks are drawn with the secret."""
+
+Config = TypeVar("Config")
+Stratum = TypeVar("Stratum")
+Environ = Mapping[str, str] | None
+"""Where to look for the secret; None for the process's own environment."""
+
+
+@dataclass(frozen=True)
+class HashedTask(Generic[Config]):
+    """One task of a split.
+
+    Attributes:
+        split: name of the split.
+        index: position in it, from 0.
+        config: what its episode is made from; that of a sealed task stays on the server.
+        shown: what may be told about the task beside its position.
+    """
+
+    split: str
+    index: int
+    config: Config
+    shown: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def task_id(self) -> str:
+        """`<split>-<index>`."""
+        return f"{self.split}-{self.index}"
+
+    def reset_arguments(self) -> dict[str, Any]:
+        """Arguments of the reset that plays this task."""
+        return {"split": self.split, "index": self.index}
+
+    def as_dict(self) -> dict[str, Any]:
+        """What may be told about the task: never its seed or its answer."""
+        return {
+            "id": self.task_id,
+            **self.reset_arguments(),
+            **self.shown,
+            "reset": self.reset_arguments(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class HashedSplits(Generic[Config, Stratum]):
+    """The splits of an environment.
+
+    Attributes:
+        domain: text that every hash begins with; another one makes other tasks.
+        blocks: for each split, its number of blocks. At most four splits, because two bits of a
+            seed name the split; their order is part of every seed.
+        strata: what each block holds once; a split has `blocks × len(strata)` tasks.
+        make: the configuration of a seed (0 to 2⁶⁴ − 1) and a stratum.
+        shown: what `as_dict` tells of a configuration.
+        identity: text that stands for a configuration in the commitment.
+    """
+
+    domain: str
+    blocks: Mapping[str, int]
+    strata: Sequence[Stratum]
+    make: Callable[[int, Stratum], Config]
+    shown: Callable[[Config], Mapping[str, Any]] = lambda _: {}
+    identity: Callable[[Config], str] = repr
+
+    def __post_init__(self) -> None:
+        require_integer("number of splits", len(self.blocks), 1, 4)
+        require_integer("number of strata", len(self.strata), 1, 2**32)
+
+    def names(self, environ: Environ = None) -> list[str]:
+        """Splits that can be played; the sealed one only where its secret is set."""
+        return [name for name in self.blocks if name != SEALED or has_salt(environ)]
+
+    def size(self, split: str) -> int:
+        """Number of tasks of a split.
+
+        Raises:
+            UnknownNameError: there is no such split; names the nearest.
+        """
+        return self.blocks[require_name("split", split, self.blocks)] * len(self.strata)
+
+    def task(self, split: str, index: int, environ: Environ = None) -> HashedTask[Config]:
+        """Task of a split by its position.
+
+        Raises:
+            UnknownNameError: there is no such split.
+            InvalidValueError: no such position, or a sealed task without a proper secret.
+        """
+        require_integer("index", index, 0, self.size(split) - 1)
+        salt = sealed_salt(environ) if split == SEALED else ""
+        block, place = divmod(index, len(self.strata))
+        stratum = self.strata[_order(self.domain, split, block, len(self.strata), salt)[place]]
+        low = int.from_bytes(_hash(self.domain, salt, f"seed|{split}|{index}")[:8], "big") >> 2
+        config = self.make((list(self.blocks).index(split) << 62) | low, stratum)
+        return HashedTask(split, index, config, self.shown(config))
+
+    def tasks(
+        self,
+        split: str,
+        start: int | None = None,
+        stop: int | None = None,
+        environ: Environ = None,
+    ) -> list[HashedTask[Config]]:
+        """Tasks of a split between two positions, with Python's slice rules."""
+        return [self.task(split, index, environ) for index in range(self.size(split))[start:stop]]
+
+    def commitment(self, environ: Environ = None) -> str:
+        """SHA-256 over the secret and every sealed task, in hexadecimal.
+
+        It tells nothing about the tasks; with the secret revealed, anybody can compute it again
+        and see that the tasks were fixed when it was published.
+
+        Raises:
+            UnknownNameError: no split is sealed.
+            InvalidValueError: no proper secret is set.
+        """
+        size = self.size(SEALED)
+        digest = hashlib.sha256(f"{self.domain}|commitment|{sealed_salt(environ)}".encode())
+        for index in range(size):
+            digest.update(self.identity(self.task(SEALED, index, environ).config).encode())
+        return digest.hexdigest()
+
+
+def _hash(domain: str, salt: str, text: str) -> bytes:
+    """Keyed hash; the key of public splits is empty."""
+    return hmac.new(salt.encode(), f"{domain}|{text}".encode(), hashlib.sha256).digest()
+
+
+@lru_cache(maxsize=64)
+def _order(domain: str, split: str, block: int, strata: int, salt: str) -> tuple[int, ...]:
+    """Order of the strata within a block."""
+    keys = [_hash(domain, salt, f"order|{split}|{block}|{number}") for number in range(strata)]
+    return tuple(sorted(range(strata), key=keys.__getitem__))
