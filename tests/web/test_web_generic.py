@@ -42,7 +42,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
     monkeypatch.setattr(kit, "environments", tiny_environment.installed)
     monkeypatch.setenv(kit.VARIABLE, "tiny")
     kit.get_environment.cache_clear()
-    yield kit.get_environment()  # type: ignore[misc]
+    yield kit.get_environment()
     kit.get_environment.cache_clear()
 
 
@@ -162,7 +162,7 @@ def test_no_action_of_a_recording_breaks_the_page(tiny: Tiny, action: dict[str, 
 
 def test_a_reset_is_read_from_the_form(tiny: Tiny) -> None:
     def read(*given: Any) -> dict[str, Any]:
-        return generic.reset_of(tiny, *given)  # type: ignore[arg-type]
+        return generic.reset_of(tiny, *given)
 
     named = generic.NO_SPLIT
     for untouched in (None, 9):
