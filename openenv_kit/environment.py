@@ -24,6 +24,7 @@ from openenv_kit.errors import UnknownNameError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from openenv_kit.page.scenes import Scenes
     from openenv_kit.play.policies import Policy
     from openenv_kit.tools.catalogue import Catalogue
     from openenv_kit.trust.exploits import Exploit
@@ -211,6 +212,11 @@ class Environment(Protocol):
     @property
     def cache(self) -> Cache | None:
         """Episodes kept in memory; None where making one again is cheap."""
+
+    @property
+    def page(self) -> Scenes | None:
+        """Its own part of the debugger at /web, loaded only there; by default the generic one."""
+        return None
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         """The one system prompt that every door gives a model."""

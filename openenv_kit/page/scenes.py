@@ -1,7 +1,7 @@
 """What an environment brings to the page; what it does not bring is filled in here.
 
-An environment with scenes of its own has a property `page` that returns an instance of a subclass
-of `Scenes`. It is a property, so that a server without the page loads none of it:
+An environment's property `page` returns an instance of a subclass of `Scenes`. It is a property, so
+that a server without the page loads none of it:
 
 ```python
 @property
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic_core import to_jsonable_python
 
@@ -115,4 +115,4 @@ def scenes_of(environment: Environment | None = None) -> Scenes:
         environment: None for the one that is served.
     """
     chosen = environment or get_environment()
-    return cast(Scenes | None, getattr(chosen, "page", None)) or Scenes(chosen)
+    return chosen.page or Scenes(chosen)
