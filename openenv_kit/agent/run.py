@@ -35,19 +35,10 @@ from openenv_kit.play.recording import RunRecorder
 
 @dataclass
 class EpisodeRunner:
-    """Plays episodes.
+    """Plays the planned episodes, some at a time.
 
-    Attributes:
-        environment: what is played.
-        player: who plays.
-        server: where.
-        settings: of the run.
-        planned: the episodes.
-        lines: standard output.
-        console: standard error.
-        say: prints a line there, free of secrets.
-        record: folder of the recordings, if any.
-        concurrency: episodes at a time.
+    Lines go to standard output; the console is standard error, where `say` prints a line free of
+    secrets. `record` is the folder of the recordings, if any.
     """
 
     environment: Environment
