@@ -211,7 +211,8 @@ class Environment(Protocol):
 
     @property
     def cache(self) -> Cache | None:
-        """Episodes kept in memory; None where making one again is cheap."""
+        """Episodes kept in memory; None, the default, where making one again is cheap."""
+        return None
 
     @property
     def page(self) -> Scenes | None:
