@@ -1,8 +1,9 @@
-"""The HTTP routes that play episodes by id, and /metrics."""
+"""The HTTP routes that play episodes by id, /ready and /metrics."""
 
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from dataclasses import replace
 from typing import Annotated, Any, Self
@@ -32,6 +33,9 @@ NO_EPISODE = (
     " Over HTTP an episode has a name: POST /reset returns its episode_id, and POST /step and "
     "GET /state go on with it when they are sent that id."
 )
+FRESH_S = 1.0
+"""Seconds for which /ready gives the same answer: anybody may ask, and asking writes."""
+
 logger = logging.getLogger("metric_tracker.http")
 
 
@@ -85,6 +89,13 @@ class EpisodeStepResponse(StepResponse):
 
     episode_id: str | None = Field(None, description="the id, where the request had one")
     player_id: str | None = Field(None, description="the player's handle, where it had that")
+
+
+class Ready(BaseModel):
+    """Whether requests can be served."""
+
+    status: str
+    detail: str = ""
 
 
 class Problem(BaseModel):
@@ -164,6 +175,38 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
             return record()
         _note(request, episode_id)
         return await episodes.record(episode_id)
+
+
+def add_ready_route(app: FastAPI, episodes: Episodes) -> None:
+    """GET /ready: whether this worker can serve, apart from whether it is alive (GET /health).
+
+    A worker is ready while its episode store takes writes. A store that is full of running
+    episodes is ready: those go on, and only resets are refused.
+    """
+    asked = -FRESH_S
+    problem: StoreError | None = None
+
+    @app.get(
+        "/ready",
+        response_model=Ready,
+        responses={503: {"model": Ready, "description": "Requests cannot be served at present"}},
+        tags=["Health"],
+        summary="Whether requests can be served",
+    )
+    async def ready() -> Response:
+        """200 while episodes can be stored; 503, with Retry-After, while they cannot."""
+        nonlocal asked, problem
+        if time.monotonic() - asked >= FRESH_S:
+            asked = time.monotonic()
+            try:
+                await episodes.store.call("check")
+                problem = None
+            except StoreError as found:
+                problem = found
+        if problem is None:
+            return frames.response({"status": "ready", "detail": ""})
+        headers = {"retry-after": str(problem.retry_after_s)}
+        return frames.response({"status": "unavailable", "detail": str(problem)}, 503, headers)
 
 
 def add_metrics_route(app: FastAPI) -> None:
