@@ -30,7 +30,7 @@ from openenv_kit.page.state import Visitor
 from openenv_kit.page.watching import Playback, call_text
 
 Build = Callable[[Page], None]
-"""Lays out a tab, adds its views to the page and its events to the wiring."""
+"""Lays out a tab, and adds its views and events to the page."""
 
 
 class Scenes:
