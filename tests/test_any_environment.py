@@ -5,8 +5,10 @@ import json
 
 import pytest
 from guessing_game import guessing_game  # noqa: F401 - a fixture
+from typer.testing import CliRunner
 
 from openenv_kit.agent.plan import plan
+from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, SettingsError
 from openenv_kit.play.split_rows import split_rows
@@ -62,6 +64,14 @@ def test_the_harness_rolls_it_out_and_collects_it(tmp_path):
     assert example["messages"][0]["content"] == "You find digits."
     assert [tool["function"]["name"] for tool in example["tools"]] == ["compare", "guess"]
     assert NAME in (tmp_path / "metadata.json").read_text()
+
+
+def test_the_command_collects_it(tmp_path):
+    arguments = ["collect", str(tmp_path), "--count", "2", "--environment", NAME]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    (first, _) = (tmp_path / "sft.jsonl").read_text().splitlines()
+    assert json.loads(first)["messages"][0]["content"] == "You find digits."
 
 
 def test_tasks_that_fix_their_seed_are_planned_and_repeated_as_they_are():

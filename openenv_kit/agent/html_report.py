@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
@@ -14,6 +12,7 @@ from openenv_kit.agent.results import EpisodeResult, RunResult
 from openenv_kit.agent.secrets import Clean
 from openenv_kit.agent.stdout import one_line
 from openenv_kit.agent.table import MODEL_CALL, Event
+from openenv_kit.environment import ERROR
 
 MAX_DETAILED = 200
 """Episodes drawn one by one; the table holds them all."""
@@ -22,27 +21,12 @@ TICK_PERCENT = 0.9
 MAX_NOTE = 300
 STYLE = Path(__file__).with_name("report.css")
 
-
-@dataclass(frozen=True)
-class Mark:
-    """One event on the timeline; left edge and width in percent of its length."""
-
-    kind: str
-    left: float
-    width: float
-    title: str
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """The model's answers and the tool calls, from the episode's start to its end in seconds."""
-
-    length: float
-    lanes: Sequence[Sequence[Mark]]
+Mark = tuple[str, float, float, str]
+"""Kind of an event, its left edge and width in percent of the timeline, and its title."""
 
 
 def write_report(result: RunResult, path: Path, clean: Clean) -> None:
-    """Write the report; its folder is made if it is missing."""
+    """Write the report; its folder is created if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(clean(report_html(result)), encoding="utf-8")
 
@@ -59,8 +43,6 @@ def report_html(result: RunResult) -> str:
         detailed=[(each, _timeline(each)) for each in detailed],
         hidden=len(result.episodes) - len(detailed),
         style=STYLE.read_text(encoding="utf-8"),
-        shares=_shares,
-        counts=_counts,
         steps=_steps,
     )
 
@@ -78,19 +60,6 @@ def _cards(result: RunResult) -> list[tuple[str, str]]:
     return cards
 
 
-def _shares(parts: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """The parts of a score that are shares or penalties."""
-    return [(_words(n), v) for n, v in parts.items() if isinstance(v, float)]
-
-
-def _counts(parts: Mapping[str, Any]) -> list[tuple[str, int]]:
-    return [(_words(n), v) for n, v in parts.items() if isinstance(v, int)]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
 def _steps(events: Iterable[Event]) -> Iterator[tuple[int | str, Event, str]]:
     """Number (nothing for the model's answers), event and note of each line."""
     step = 0
@@ -100,7 +69,8 @@ def _steps(events: Iterable[Event]) -> Iterator[tuple[int | str, Event, str]]:
         yield "" if model else step, event, one_line(event.note, MAX_NOTE)
 
 
-def _timeline(episode: EpisodeResult) -> Timeline | None:
+def _timeline(episode: EpisodeResult) -> tuple[float, list[list[Mark]]] | None:
+    """Length in seconds; lanes of the model's answers and of the tool calls."""
     events = episode.events
     if not events:
         return None
@@ -108,26 +78,22 @@ def _timeline(episode: EpisodeResult) -> Timeline | None:
     answers = [each for each in events if each.kind == MODEL_CALL]
     calls = [each for each in events if each.kind != MODEL_CALL]
     spans = [(100 * e.start_s / length, 100 * e.duration_s / length) for e in answers]
-    return Timeline(length, (_marks(answers, spans), _marks(calls, _ticks(calls, length))))
+    return length, [_marks(answers, spans), _marks(calls, _ticks(calls, length))]
 
 
 def _marks(events: Sequence[Event], spans: Sequence[tuple[float, float]]) -> list[Mark]:
-    return [
-        Mark(
-            event.kind if event.status != "error" else "error",
-            left,
-            width,
-            f"{event.label} · {event.duration_s * 1000:.0f} ms",
-        )
-        for event, (left, width) in zip(events, spans, strict=True)
-    ]
+    marks = []
+    for event, (left, width) in zip(events, spans, strict=True):
+        kind = ERROR if event.status == ERROR else event.kind
+        marks.append((kind, left, width, f"{event.label} · {event.duration_s * 1000:.0f} ms"))
+    return marks
 
 
 def _ticks(calls: Sequence[Event], length: float) -> list[tuple[float, float]]:
     """Left edge and width of each tool call, in percent.
 
-    Calls take a millisecond and come in bunches; each is drawn wide enough to be seen, beside
-    the one before it rather than on it.
+    Calls take a millisecond and come in groups; each is drawn wide enough to be seen, and beside
+    the one before it.
     """
     least = min(TICK_PERCENT, 100 / max(len(calls), 1))
     widths = [max(100 * each.duration_s / length, least) for each in calls]

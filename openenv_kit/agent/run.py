@@ -35,19 +35,10 @@ from openenv_kit.play.recording import RunRecorder
 
 @dataclass
 class EpisodeRunner:
-    """Plays episodes.
+    """Plays the planned episodes, some at a time.
 
-    Attributes:
-        environment: what is played.
-        player: who plays.
-        server: where.
-        settings: of the run.
-        planned: the episodes.
-        lines: standard output.
-        console: standard error.
-        say: prints a line there, free of secrets.
-        record: folder of the recordings, if any.
-        concurrency: episodes at a time.
+    Lines go to standard output; the console is standard error, where `say` prints a line free of
+    secrets. `record` is the folder of the recordings, if any.
     """
 
     environment: Environment
@@ -162,7 +153,9 @@ class EpisodeRunner:
         self.record.mkdir(parents=True, exist_ok=True)
         path = self.record / f"{planned.label}.jsonl"
         stream = files.enter_context(path.open("w", encoding="utf-8"))
-        return RunRecorder(stream, self.player.name, planned.reset, opening)
+        return RunRecorder(
+            stream, self.player.name, planned.reset, opening, environment=self.environment
+        )
 
 
 def _fill(result: EpisodeResult, table: Table) -> None:
@@ -170,8 +163,8 @@ def _fill(result: EpisodeResult, table: Table) -> None:
     result.rewards, result.events = table.rewards, table.events
     result.usage, result.error = table.usage, table.note
     parts = table.environment.score_parts(table.last) if table.done else None
-    result.status = EVALUATED if parts else NOT_SUBMITTED
-    if parts:
+    result.status = NOT_SUBMITTED if parts is None else EVALUATED
+    if parts is not None:
         result.breakdown = dict(parts)
         result.score = float(table.last["reward"] or 0.0)
     elif not result.error:

@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from openenv_kit.cli.common import EnvironmentName, mistakes_told
+from openenv_kit.environment import get_environment
+from openenv_kit.errors import require_name
 from openenv_kit.play.split_rows import split_rows
 
 SFT_FILENAME = "sft.jsonl"
@@ -24,6 +27,7 @@ def collect(
     minimum_reward: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Lowest score of an SFT example.")
     ] = 1.0,
+    environment: EnvironmentName = None,
 ) -> None:
     """Play a scripted policy and write its episodes, and the good ones as chats with tool calls.
 
@@ -32,10 +36,14 @@ def collect(
     from openenv_kit.trainers.openenv_harness import collect_scripted, sft_examples
 
     console = Console()
-    result = collect_scripted(out, split_rows(split, first, count), policy, base_url)
+    with mistakes_told():
+        chosen = get_environment(environment)
+        require_name("policy", policy, chosen.policies)
+        rows = split_rows(split, first, count, environment)
+    result = collect_scripted(out, rows, policy, base_url, environment)
     with (out / SFT_FILENAME).open("w", encoding="utf-8") as lines:
         written = 0
-        for example in sft_examples(out, minimum_reward):
+        for example in sft_examples(out, minimum_reward, environment):
             lines.write(json.dumps(example) + "\n")
             written += 1
     console.print(

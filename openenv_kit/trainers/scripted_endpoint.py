@@ -119,13 +119,7 @@ def as_events(answer: Mapping[str, Any]) -> str:
     delta = dict(choice["message"])
     if "tool_calls" in delta:
         delta["tool_calls"] = [{"index": 0, **call} for call in delta["tool_calls"]]
-    head = {**answer, "object": "chat.completion.chunk", "usage": None}
-    said = {"index": 0, "delta": delta, "finish_reason": None}
-    end = {"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}
-    chunks = [
-        {**head, "choices": [said]},
-        {**head, "choices": [end]},
-        {**head, "choices": [], "usage": answer["usage"]},
-    ]
-    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
-    return "".join([*lines, "data: [DONE]\n\n"])
+    said = {"index": 0, "delta": delta, "finish_reason": choice["finish_reason"]}
+    head = {**answer, "object": "chat.completion.chunk"}
+    chunks = [{**head, "choices": [said], "usage": None}, {**head, "choices": []}]
+    return "".join(f"data: {each}\n\n" for each in [*map(json.dumps, chunks), "[DONE]"])
