@@ -30,7 +30,7 @@ from openenv_kit.page.state import Visitor
 from openenv_kit.page.watching import Playback, call_text
 
 Build = Callable[[Page], None]
-"""Lays out a tab, adds its views to the page and its events to the wiring."""
+"""Lays out a tab, and adds its views and events to the page."""
 
 
 class Scenes:
@@ -84,7 +84,8 @@ class Scenes:
 
     def answer_html(self, observation: Mapping[str, Any]) -> str:
         """A reply, without its status and message."""
-        told = {k: v for k, v in self.answer(observation).items() if k not in ("status", "message")}
+        said = self.answer(observation).items()
+        told = {k: v for k, v in said if k not in ("status", "message") and v is not None}
         return told_html(told) if told else ""
 
     def outcome_html(self, observation: Mapping[str, Any]) -> str:
