@@ -156,5 +156,5 @@ def check_shape(value: Any) -> None:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
-        return vars(value)  # as model_dump(), but whoever writes it goes on into nested models
+        return vars(value)  # like model_dump(), but nested models are left to the writer
     raise TypeError(type(value).__name__)

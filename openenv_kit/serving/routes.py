@@ -40,7 +40,7 @@ logger = logging.getLogger("metric_tracker.http")
 
 
 class EpisodeResetResponse(ResetResponse):
-    """The first observation, and the id to go on with."""
+    """The first observation, and the ids to continue with."""
 
     episode_id: str | None = Field(
         None,
@@ -85,7 +85,7 @@ class EpisodeStepRequest(StepRequest):
 
 
 class EpisodeStepResponse(StepResponse):
-    """What the step told."""
+    """The reply to a step."""
 
     episode_id: str | None = Field(None, description="the id, where the request had one")
     player_id: str | None = Field(None, description="the player's handle, where it had that")
@@ -275,12 +275,12 @@ def store_refusal(problem: StoreError) -> tuple[int, dict[str, str]]:
 
 
 def _without_episode(episodes: Episodes, action: dict[str, Any]) -> dict[str, Any]:
-    """The observation of a step that belongs to no episode: an error that says what to do."""
+    """The reply to a step without an id: an error that says how to get one."""
     play = episodes.play("http")
     reply = play.session.step(action)
     return play.data(replace(reply, message=reply.message + NO_EPISODE))
 
 
 def _note(request: Request, episode_id: str | None) -> None:
-    """Let the log line of this request name the episode."""
+    """Add the episode to this request's log line."""
     request.scope["state"]["notes"]["episode_id"] = episode_id
