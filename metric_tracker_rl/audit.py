@@ -14,7 +14,7 @@ from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.splits import get_task, list_splits, num_tasks
+from metric_tracker_rl.engine.splits import SPLITS
 from openenv_kit.errors import require_name
 from openenv_kit.trust.audit import SPLIT, Audit
 
@@ -46,7 +46,7 @@ class MetricTrackerAudit(Audit):
     @property
     def settings(self) -> Sequence[str]:
         families = [name for name in SCENARIO_FAMILIES if name != MIXED]
-        return [MIXED, *families, *(SPLIT + name for name in list_splits())]
+        return [MIXED, *families, *(SPLIT + name for name in SPLITS.names())]
 
     def size(self, setting: str, level: str) -> int:
         if setting.startswith(SPLIT):
@@ -100,8 +100,8 @@ def _tasks_of(split: str, level: str) -> tuple[int, ...]:
     """Positions of a split's tasks of one level."""
     return tuple(
         index
-        for index in range(num_tasks(split))
-        if get_task(split, index).config.difficulty == level
+        for index in range(SPLITS.size(split))
+        if SPLITS.task(split, index).config.difficulty == level
     )
 
 

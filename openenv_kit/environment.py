@@ -16,15 +16,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
-from openenv_kit.errors import InvalidValueError, UnknownNameError
+from openenv_kit.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from openenv_kit.page.scenes import Scenes
     from openenv_kit.play.policies import Policy
     from openenv_kit.tools.catalogue import Catalogue
     from openenv_kit.trust.exploits import Exploit
@@ -211,7 +211,13 @@ class Environment(Protocol):
 
     @property
     def cache(self) -> Cache | None:
-        """Episodes kept in memory; None where making one again is cheap."""
+        """Episodes kept in memory; None, the default, where making one again is cheap."""
+        return None
+
+    @property
+    def page(self) -> Scenes | None:
+        """Its own part of the debugger at /web, loaded only there; by default the generic one."""
+        return None
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         """The one system prompt that every door gives a model."""
@@ -226,9 +232,9 @@ class Environment(Protocol):
     def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """What a final observation's score is made of: shares as floats, counts as integers.
 
-        None where nothing was graded, and by default.
+        None where nothing was graded. By default every episode is graded at its end, in one piece.
         """
-        return None
+        return {} if observation.get("done") else None
 
     def observation(self, reply: Reply, task_id: str) -> dict[str, Any]:
         """Every field of the observation that a reply stands for; values may be models."""
@@ -259,28 +265,14 @@ def get_environment(name: str | None = None) -> Environment:
     """The environment of that name.
 
     Args:
-        name: of an installed one, or `module:attribute` of one that is being written; None for
-            what the variable ENVIRONMENT names, or else Metric Tracker RL.
+        name: None for what the variable ENVIRONMENT names, or else Metric Tracker RL.
 
     Raises:
         UnknownNameError: none of that name is installed; names the nearest.
-        InvalidValueError: there is no such module, or no such attribute in it.
     """
     wanted = name or os.environ.get(VARIABLE) or DEFAULT
     found = environments()
-    if ":" in wanted:
-        return _from_module(wanted)
     if wanted not in found:
         raise UnknownNameError("environment", wanted, found)
     loaded: Environment = found[wanted].load()
-    return loaded
-
-
-def _from_module(wanted: str) -> Environment:
-    module, _, attribute = wanted.partition(":")
-    try:
-        loaded: Environment = getattr(import_module(module), attribute)
-    except (ImportError, ValueError, AttributeError) as problem:
-        allowed = f"module:attribute of an environment ({problem})"
-        raise InvalidValueError("environment", wanted, allowed) from None
     return loaded

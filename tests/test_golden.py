@@ -31,7 +31,7 @@ DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["
 
 def oldest(package: str) -> str:
     """Requirement for the oldest minor version that the project allows of a package."""
-    [spec] = [each for each in DEPENDENCIES if each.startswith(package)]
+    [spec] = [each for each in DEPENDENCIES if each.startswith(f"{package}>=")]
     found = re.search(r">=(\d+\.\d+)", spec)
     assert found is not None
     return f"{package}=={found.group(1)}.*"

@@ -220,7 +220,7 @@ def test_a_sealed_digest_is_keyed_so_that_no_guess_of_a_seed_can_be_tried(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(SALT_VARIABLE, SALT)
-    config = splits.get_task(splits.SEALED, 3).config
+    config = splits.SPLITS.task(splits.SEALED, 3).config
     sealed = digest(client, split=splits.SEALED, index=3)
     open_twin = digest(
         client,

@@ -35,8 +35,9 @@ def table() -> str:
         shown = "" if field.default in ("", ()) else f"`{str(field.default).lower()}`"
         low, high = range_of(field)
         limits = "" if low is None else f"{low} to {high}"
-        scope = field.json_schema_extra["scope"]  # type: ignore[index,call-overload]
-        told = (f"`{field.validation_alias}`", shown, limits, scope, field.description)
+        scope = (field.json_schema_extra or {}).get("scope", "server")  # type: ignore[union-attr]
+        meaning = " ".join((field.description or "").split())
+        told = (f"`{field.validation_alias}`", shown, limits, scope, meaning)
         lines.append(f"| {' | '.join(map(str, told))} |")
     return "\n".join(lines)
 

@@ -15,11 +15,12 @@ from metric_tracker_rl.engine import splits
 from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.splits import SEALED, STRATA
+from metric_tracker_rl.engine.splits import SEALED, SPLITS, STRATA
 from metric_tracker_rl.rows import RewardBreakdown
 from openenv_kit.cli import app
 from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.serving.framework import FrameworkEnvironment
+from openenv_kit.trust import splits as hashed
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
 ROOT = Path(__file__).parent.parent
@@ -33,12 +34,12 @@ def salted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def seeds(split: str, count: int = 2304, **environ: str) -> set[int]:
-    return {splits.get_task(split, i, environ or None).config.seed for i in range(count)}
+    return {SPLITS.task(split, i, environ or None).config.seed for i in range(count)}
 
 
 def test_there_are_thousands_of_tasks_in_every_split() -> None:
-    assert splits.list_splits({}) == list(PUBLIC)
-    assert all(splits.num_tasks(split) >= 2000 for split in (*PUBLIC, SEALED))
+    assert SPLITS.names({}) == list(PUBLIC)
+    assert all(SPLITS.size(split) >= 2000 for split in (*PUBLIC, SEALED))
 
 
 def test_no_two_splits_share_a_seed_and_no_split_repeats_one(salted: None) -> None:
@@ -52,7 +53,7 @@ def test_no_two_splits_share_a_seed_and_no_split_repeats_one(salted: None) -> No
 def test_every_block_holds_every_stratum_once_and_zero_anomaly_episodes_are_among_them() -> None:
     for block in (0, 11):
         first = block * len(STRATA)
-        tasks = splits.get_task_range("test", first, first + len(STRATA))
+        tasks = [SPLITS.task("test", first + place) for place in range(len(STRATA))]
         strata = [
             (t.config.scenario_family, t.config.difficulty, t.config.anomaly_count) for t in tasks
         ]
@@ -65,7 +66,7 @@ def test_every_block_holds_every_stratum_once_and_zero_anomaly_episodes_are_amon
 def test_blocks_and_splits_have_orders_of_their_own() -> None:
     def order(split: str, block: int) -> list[int]:
         start = block * len(STRATA)
-        return [t.config.anomaly_count for t in splits.get_task_range(split, start, start + 50)]
+        return [SPLITS.task(split, start + n).config.anomaly_count for n in range(50)]
 
     assert order("train", 0) != order("train", 1)
     assert order("train", 0) != order("test", 0)
@@ -73,15 +74,15 @@ def test_blocks_and_splits_have_orders_of_their_own() -> None:
 
 def test_a_wrong_split_or_position_is_told_with_what_is_allowed() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'validation'"):
-        splits.get_task("validaton", 0)
+        SPLITS.task("validaton", 0)
     with pytest.raises(InvalidValueError, match="from 0 to 2303"):
-        splits.get_task("test", 2304)
+        SPLITS.task("test", 2304)
     with pytest.raises(InvalidValueError, match="index"):
-        splits.get_task("test", True)
+        SPLITS.task("test", True)
 
 
 def test_a_reset_by_split_and_index_plays_that_task() -> None:
-    task = splits.get_task("test", 17)
+    task = SPLITS.task("test", 17)
     session = EpisodeSession()
     assert session.reset(**task.reset_arguments()).status == "ready"
     assert session.task_id == "test-17"
@@ -109,9 +110,9 @@ def test_a_reset_that_mixes_a_split_with_anything_else_is_refused(arguments: Any
 
 def test_the_sealed_split_needs_a_salt_of_some_length() -> None:
     with pytest.raises(InvalidValueError, match="at least 32"):
-        splits.get_task(SEALED, 0, {})
+        SPLITS.task(SEALED, 0, {})
     with pytest.raises(InvalidValueError) as caught:
-        splits.get_task(SEALED, 0, {SALT_VARIABLE: "short secret"})
+        SPLITS.task(SEALED, 0, {SALT_VARIABLE: "short secret"})
     assert "short secret" not in str(caught.value)
 
 
@@ -147,7 +148,7 @@ def test_a_sealed_episode_is_told_its_score_and_nothing_else(salted: None) -> No
     session = EpisodeSession()
     opening = session.reset(split=SEALED, index=index)
     assert opening.content["config"]["feedback"] == "score"
-    assert str(splits.get_task(SEALED, index).config.seed) not in repr(opening)
+    assert str(SPLITS.task(SEALED, index).config.seed) not in repr(opening)
     told = sealed_end(session)
     score = told["reward_breakdown"].total_score
     assert 0.0 < score < 1.0
@@ -164,7 +165,7 @@ def test_a_sealed_episode_is_told_its_score_and_nothing_else(salted: None) -> No
 
 
 def _with_rows(split: str) -> int:
-    return next(i for i in range(200) if splits.get_task(split, i).config.anomaly_count == 3)
+    return next(i for i in range(200) if SPLITS.task(split, i).config.anomaly_count == 3)
 
 
 @pytest.mark.parametrize("split", [*PUBLIC, SEALED])
@@ -175,7 +176,7 @@ def test_no_task_of_a_split_tells_its_family_or_count_before_the_end(
     practice = {} if split == SEALED else {"max_submissions": 3}
     configs: dict[str, dict[str, Any]] = {}
     for index in range(0, 60, 5):
-        task = splits.get_task(split, index)
+        task = SPLITS.task(split, index)
         opening = env.reset(**task.reset_arguments(), **practice).model_dump()
         told = {**opening["config"], "start_date": "", "end_date": ""}
         assert told == configs.setdefault(task.config.difficulty, told)
@@ -235,12 +236,13 @@ def test_no_task_descriptor_tells_a_seed_or_a_family(salted: None) -> None:
     for split in (*PUBLIC, SEALED):
         told = env.get_task(split, 5)
         assert "seed" not in told
-        assert str(splits.get_task(split, 5).config.seed) not in repr(told)
+        assert str(SPLITS.task(split, 5).config.seed) not in repr(told)
         assert set(told) == {"id", "split", "index", "difficulty", "reset"}
         assert env.reset(**told["reset"]).status == "ready"
 
 
-def test_the_splits_module_reads_no_clock_and_draws_nothing() -> None:
-    tree = ast.parse(Path(splits.__file__).read_text())
-    names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    assert not names & {"time", "random", "datetime", "secrets"}
+def test_the_modules_of_splits_read_no_clock_and_draw_nothing() -> None:
+    for module in (splits, hashed):
+        tree = ast.parse(Path(module.__file__).read_text())
+        names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+        assert not names & {"time", "random", "datetime", "secrets"}

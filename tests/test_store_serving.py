@@ -36,7 +36,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 @pytest.fixture(autouse=True)
 def always_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer of /ready is given a second time."""
-    monkeypatch.setattr("openenv_kit.serving.readiness.FRESH_S", 0.0)
+    monkeypatch.setattr("openenv_kit.serving.routes.FRESH_S", 0.0)
 
 
 def client_at(store: Path | str, address: str = "203.0.113.7", **more: Any) -> TestClient:
@@ -158,7 +158,7 @@ def test_a_readiness_answer_is_kept_for_a_moment(
     async def call(_: StoreThread, name: str) -> None:
         asked.append(name)
 
-    monkeypatch.setattr("openenv_kit.serving.readiness.FRESH_S", 3600.0)
+    monkeypatch.setattr("openenv_kit.serving.routes.FRESH_S", 3600.0)
     monkeypatch.setattr(StoreThread, "call", call)
     with client_at(tmp_path / "s.db", token="a-token-long-enough") as client:
         for _ in range(5):

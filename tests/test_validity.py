@@ -99,8 +99,8 @@ def check_a_practice_submission_costs() -> None:
 def check_the_salt_decides_the_sealed_tasks() -> None:
     one, other = ({SALT_VARIABLE: SALT + end} for end in "ab")
     for index in range(20):
-        mine = splits.get_task(splits.SEALED, index, one).config
-        assert mine.seed != splits.get_task(splits.SEALED, index, other).config.seed
+        mine = splits.SPLITS.task(splits.SEALED, index, one).config
+        assert mine.seed != splits.SPLITS.task(splits.SEALED, index, other).config.seed
 
 
 def test_seed_control() -> None:

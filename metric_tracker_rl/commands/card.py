@@ -14,7 +14,7 @@ from metric_tracker_rl.audit import BASELINES
 from metric_tracker_rl.commands.card_plots import draw_plots
 from metric_tracker_rl.engine.config import MIXED
 from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.splits import num_tasks
+from metric_tracker_rl.engine.splits import SPLITS
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.base import ZERO_CALL as CEILING_WITHOUT_CALLS
@@ -83,7 +83,7 @@ def _page(
         episodes=mixed["episodes"].iloc[0],
         policies=", ".join(f"`{name}`" for name in free),
         players=", ".join(f"`{name}`" for name in AFTER_A_LOOK),
-        train=num_tasks("train"),
+        train=SPLITS.size("train"),
         **cards,
     )
 

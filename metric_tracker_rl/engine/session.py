@@ -32,7 +32,7 @@ from metric_tracker_rl.engine.rules import (
     EpisodeView,
     PlayRules,
 )
-from metric_tracker_rl.engine.splits import SEALED, get_task
+from metric_tracker_rl.engine.splits import SEALED, SPLITS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, available_task_specs, resolve_config
 from metric_tracker_rl.rows import Progress, RewardBreakdown
 from openenv_kit.environment import ERROR, Reply
@@ -145,7 +145,7 @@ class EpisodeSession:
         for name, value in chosen.items():
             if value is not None:
                 raise InvalidValueError(name, value, "nothing beside split and index")
-        task = get_task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
+        task = SPLITS.task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
         if task.split == SEALED and self.debug:
             raise InvalidValueError("split", split, "no sealed split on a server in debug mode")
         view = EpisodeView(build_episode(task.config), rules, hidden=True)

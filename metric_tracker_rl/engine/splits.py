@@ -7,18 +7,14 @@ from itertools import product
 from metric_tracker_rl.engine.config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.levels import LEVELS
 from openenv_kit.trust.splits import SEALED as SEALED  # part of this module's interface
-from openenv_kit.trust.splits import HashedSplits, HashedTask
+from openenv_kit.trust.splits import HashedSplits
 
 COUNTS = (0, 1, 2, 3, 4, 5)
 """Planned anomalies of the strata; the zero-anomaly episodes' right report is empty."""
-PREVIEW = 100
-"""Tasks that `list_tasks` returns; `num_tasks` tells how many there are."""
 
 Stratum = tuple[str, str, int]
 STRATA: tuple[Stratum, ...] = tuple(product(SCENARIO_FAMILIES, LEVELS, COUNTS))
 """(family, difficulty, count) of every stratum."""
-
-SplitTask = HashedTask[EpisodeConfig]
 
 
 def _config(seed: int, stratum: Stratum) -> EpisodeConfig:
@@ -40,11 +36,3 @@ SPLITS: HashedSplits[EpisodeConfig, Stratum] = HashedSplits(
     shown=lambda config: {"difficulty": config.difficulty},
     identity=lambda config: config.identity,
 )
-
-list_splits, num_tasks, get_task = SPLITS.names, SPLITS.size, SPLITS.task
-get_task_range, commitment = SPLITS.tasks, SPLITS.commitment
-
-
-def list_tasks(split: str) -> list[SplitTask]:
-    """The first `PREVIEW` tasks of a split."""
-    return get_task_range(split, 0, PREVIEW)

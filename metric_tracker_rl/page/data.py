@@ -1,4 +1,4 @@
-"""Tab Data: the episode as charts; a day chosen in one of them is chosen everywhere."""
+"""Tab Data: the episode as charts; a day selected in one of them is selected everywhere."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def build(page: Page) -> None:
 
 
 def _downloads(page: Page) -> None:
-    """Buttons that save the episode's frames; a file is made when it is asked for."""
+    """Buttons that save the episode's frames; each file is made on demand."""
     file = gr.JSON(visible=False)
     for name in FRAMES:
         button = gr.Button(f"{name.title()} counts as CSV", size="sm", elem_id=f"mt-csv-{name}")

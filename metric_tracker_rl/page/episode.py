@@ -103,18 +103,9 @@ def _start_task(visitor: FunnelVisitor, task: str) -> None:
     visitor.start(task_id=task)
 
 
-def _start_custom(
-    visitor: FunnelVisitor,
-    seed: str,
-    family: str,
-    difficulty: str,
-    density: str,
-    count: str,
-    steps: float | None,
-    submissions: float | None,
-    custom: Sequence[Sequence[Any]],
-    place: str,
-) -> None:
+def _start_custom(visitor: FunnelVisitor, *values: Any) -> None:
+    """Start the episode of the form's values, in the order of `_custom_form`."""
+    seed, family, difficulty, density, count, steps, submissions, custom, place = values
     anomalies = custom_anomalies(custom)
     planned = None if count == AUTO else _whole("anomaly_count", count)
     if anomalies and place == INSTEAD:
@@ -134,17 +125,15 @@ def _start_custom(
 
 
 def custom_anomalies(table: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
-    """Reset arguments from the table's lines; wholly empty lines are skipped.
+    """Reset arguments from the table's lines; empty lines are skipped.
 
     Raises:
-        InvalidValueError: a factor that is no number.
+        InvalidValueError: a factor that is not a number.
     """
     anomalies = []
     for cells in table:
         texts = ["" if cell is None else str(cell).strip() for cell in cells]
-        metric, date, factor, direction = [*texts, *[""] * len(CUSTOM_COLUMNS)][
-            : len(CUSTOM_COLUMNS)
-        ]
+        metric, date, factor, direction = (*texts, "", "", "", "")[: len(CUSTOM_COLUMNS)]
         if not any((metric, date, factor, direction)):
             continue
         entry: dict[str, Any] = {"metric_name": metric, "date": date}
@@ -196,18 +185,12 @@ def _policy(view: EpisodeView) -> str:
 
 
 def _applied(view: EpisodeView) -> str:
-    """What custom anomalies did to the data; the visitor asked for them, so they may know."""
+    """What custom anomalies did to the data, which their author may know."""
     applied = view.episode.applied
     if not applied:
         return ""
-    columns = (
-        "date",
-        "metric_name",
-        "direction",
-        "pre_applied_value",
-        "target_value",
-        "actual_value",
-    )
+    measured = ("pre_applied_value", "target_value", "actual_value")
+    columns = ("date", "metric_name", "direction", *measured)
     return table(
         columns,
         [[text(entry[name]) for name in columns] for entry in applied],

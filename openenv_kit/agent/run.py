@@ -153,7 +153,9 @@ class EpisodeRunner:
         self.record.mkdir(parents=True, exist_ok=True)
         path = self.record / f"{planned.label}.jsonl"
         stream = files.enter_context(path.open("w", encoding="utf-8"))
-        return RunRecorder(stream, self.player.name, planned.reset, opening)
+        return RunRecorder(
+            stream, self.player.name, planned.reset, opening, environment=self.environment
+        )
 
 
 def _fill(result: EpisodeResult, table: Table) -> None:
@@ -161,8 +163,8 @@ def _fill(result: EpisodeResult, table: Table) -> None:
     result.rewards, result.events = table.rewards, table.events
     result.usage, result.error = table.usage, table.note
     parts = table.environment.score_parts(table.last) if table.done else None
-    result.status = EVALUATED if parts else NOT_SUBMITTED
-    if parts:
+    result.status = NOT_SUBMITTED if parts is None else EVALUATED
+    if parts is not None:
         result.breakdown = dict(parts)
         result.score = float(table.last["reward"] or 0.0)
     elif not result.error:

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from openenv_kit.cli.common import EnvironmentName, chosen_environment
+from openenv_kit.cli.common import EnvironmentName, mistakes_told
+from openenv_kit.environment import get_environment
+from openenv_kit.errors import require_name
 from openenv_kit.play.split_rows import split_rows
 
 SFT_FILENAME = "sft.jsonl"
@@ -34,12 +36,14 @@ def collect(
     from openenv_kit.trainers.openenv_harness import collect_scripted, sft_examples
 
     console = Console()
-    played = chosen_environment(environment).name
-    rows = split_rows(split, first, count, played)
-    result = collect_scripted(out, rows, policy, base_url, played)
+    with mistakes_told():
+        chosen = get_environment(environment)
+        require_name("policy", policy, chosen.policies)
+        rows = split_rows(split, first, count, environment)
+    result = collect_scripted(out, rows, policy, base_url, environment)
     with (out / SFT_FILENAME).open("w", encoding="utf-8") as lines:
         written = 0
-        for example in sft_examples(out, minimum_reward, played):
+        for example in sft_examples(out, minimum_reward, environment):
             lines.write(json.dumps(example) + "\n")
             written += 1
     console.print(

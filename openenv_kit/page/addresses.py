@@ -15,8 +15,8 @@ GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 METADATA = frozenset(
     ipaddress.ip_address(each)
-    # AWS over IPv6, Alibaba, Oracle, and Azure's host, whose address counts as a public one. The
-    # others are link-local.
+    # AWS over IPv6, Alibaba, Oracle, and Azure, whose address counts as public; those of other
+    # clouds are link-local.
     for each in ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")
 )
 PRIVATE = tuple(
@@ -26,7 +26,7 @@ PRIVATE = tuple(
         *("::1/128", "fc00::/7"),
     )
 )
-"""What the owner may open: this machine, and the networks that people build behind a router."""
+"""Networks that the server's owner may allow: this machine, and those behind a router."""
 
 
 def addresses_of(
@@ -44,8 +44,8 @@ def addresses_of(
         lookup: finds the addresses.
 
     Returns:
-        At least one address; nothing at all where a single one of the host's is not allowed.
-        An unknown host gives the same, so that nobody can probe the names of a private network.
+        The addresses; empty if a single one of them is not allowed, and, so that nobody can
+        probe the names of a private network, if the host is unknown.
     """
     try:
         found = lookup(host, port, type=socket.SOCK_STREAM)

@@ -58,7 +58,7 @@ def _choices(environment: Environment) -> list[Any]:
         )
         index = gr.Number(0, precision=0, label="Task of the split", info="from 0")
     rules = [
-        gr.Number(None, precision=0, label=words(name), info=f"empty for {default}")
+        gr.Number(default, label=words(name), info=f"empty for {default}")
         for name, default in environment.rules.items()
     ]
     names = ", ".join(name for name in environment.reset_arguments if name != "episode_id")
@@ -85,8 +85,9 @@ def reset_of(
         chosen = environment.splits.task(split, int(index or 0)).reset_arguments()
     else:
         chosen = dict(environment.tasks.get(task, {"task_id": task}))
-    limits = zip(environment.rules, rules, strict=True)
-    return {**chosen, **{name: most for name, most in limits if most is not None}, **further}
+    limits = zip(environment.rules.items(), rules, strict=True)
+    changed = {name: most for (name, usual), most in limits if most not in (None, usual)}
+    return {**chosen, **changed, **further}
 
 
 def _card_html(page: Page, visitor: Visitor) -> str:

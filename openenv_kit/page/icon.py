@@ -1,4 +1,4 @@
-"""The page's icon, which every browser asks for by itself."""
+"""The page's icon, which every browser requests."""
 
 from __future__ import annotations
 

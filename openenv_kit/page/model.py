@@ -237,7 +237,7 @@ def _observation(session: Session, reply: Reply) -> dict[str, Any]:
 
 
 def _sendable(action: Mapping[str, Any]) -> dict[str, Any]:
-    """An action without halves of characters (lone surrogates), which no page can be sent."""
+    """An action without lone surrogates, which no page can be sent."""
     text = json.dumps(action, ensure_ascii=False).encode("utf-8", "replace")
     sendable: dict[str, Any] = json.loads(text)
     return sendable

@@ -41,7 +41,7 @@ def result_html(
 
 
 def told_html(told: Mapping[str, Any]) -> str:
-    """What a tool told: long texts with their line breaks, then the rest as `result_html`."""
+    """An answer: long texts with their line breaks, then the rest as `result_html`."""
     long = [name for name, value in told.items() if isinstance(value, str) and _is_long(value)]
     texts = [
         f"<p>{escape(words(name))}</p><blockquote>{escape(told[name])}</blockquote>"

@@ -1,7 +1,7 @@
 """What an environment brings to the page; what it does not bring is filled in here.
 
-An environment with scenes of its own has a property `page` that returns an instance of a subclass
-of `Scenes`. It is a property, so that a server without the page loads none of it:
+An environment's property `page` returns an instance of a subclass of `Scenes`. It is a property, so
+that a server without the page loads none of it:
 
 ```python
 @property
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic_core import to_jsonable_python
 
@@ -30,7 +30,7 @@ from openenv_kit.page.state import Visitor
 from openenv_kit.page.watching import Playback, call_text
 
 Build = Callable[[Page], None]
-"""Lays out a tab, adds its views to the page and its events to the wiring."""
+"""Lays out a tab, and adds its views and events to the page."""
 
 
 class Scenes:
@@ -84,7 +84,8 @@ class Scenes:
 
     def answer_html(self, observation: Mapping[str, Any]) -> str:
         """A reply, without its status and message."""
-        told = {k: v for k, v in self.answer(observation).items() if k not in ("status", "message")}
+        said = self.answer(observation).items()
+        told = {k: v for k, v in said if k not in ("status", "message") and v is not None}
         return told_html(told) if told else ""
 
     def outcome_html(self, observation: Mapping[str, Any]) -> str:
@@ -115,4 +116,4 @@ def scenes_of(environment: Environment | None = None) -> Scenes:
         environment: None for the one that is served.
     """
     chosen = environment or get_environment()
-    return cast(Scenes | None, getattr(chosen, "page", None)) or Scenes(chosen)
+    return chosen.page or Scenes(chosen)

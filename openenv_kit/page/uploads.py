@@ -1,6 +1,6 @@
-"""Uploaded recordings: a folder of their own, bounded, and nothing in it gets old.
+"""Uploaded recordings: a folder of their own, of bounded size, emptied of old files.
 
-A recording is deleted once it is read. What is left over, because nobody opened it or the process
+A recording is deleted once it is read. One left over, because it was never opened or the process
 died, is removed before the next upload.
 """
 
@@ -27,7 +27,7 @@ class Uploads:
     """The folder that Gradio writes uploads to.
 
     Args:
-        folder: is made if it is not there.
+        folder: must exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,7 +35,7 @@ class Uploads:
         self._taking = 0
 
     def has_room(self) -> bool:
-        """Whether one more upload may be taken; removes what is old first."""
+        """Whether one more upload may be taken, once old files are removed."""
         self.sweep()
         files = [each for each in self.folder.rglob("*") if each.is_file()]
         return (
@@ -54,16 +54,16 @@ class Uploads:
             self._taking -= 1
 
     def sweep(self, max_age_s: float = MAX_AGE_S) -> None:
-        """Remove files that are older, and folders that are empty."""
+        """Remove older files, and empty folders."""
         limit = time.time() - max_age_s
         for each in sorted(self.folder.rglob("*"), reverse=True):
-            # Another worker may have been faster, and a folder may not be empty.
+            # Another worker may have been faster, and a folder need not be empty.
             with contextlib.suppress(OSError):
                 if each.lstat().st_mtime <= limit:
                     each.rmdir() if each.is_dir() else each.unlink()
 
     def holds(self, path: str) -> bool:
-        """Whether a path leads to a file that was uploaded."""
+        """Whether a path leads to an uploaded file."""
         try:
             real = Path(path).resolve()
             return real.is_file() and real.is_relative_to(self.folder.resolve())
@@ -72,10 +72,10 @@ class Uploads:
 
 
 def own_folder() -> Path:
-    """This user's folder for uploads, which Gradio is told to use.
+    """This user's folder for uploads; makes it, and points Gradio to it.
 
     One folder for all processes of a user, so that a later one removes what a killed one left.
-    Where the owner chose a folder for Gradio it lies inside that one, because all that is in it
+    It lies inside the folder that the owner chose for Gradio, if any, because everything in it
     gets removed.
     """
     base = Path(os.environ.get(FOLDER_VARIABLE) or tempfile.gettempdir())
@@ -83,7 +83,7 @@ def own_folder() -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if folder.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        # Somebody else's folder of the same name: they could read recordings, or plant files.
+        # Another user's folder of that name: they could read recordings, or plant files.
         folder = Path(tempfile.mkdtemp(prefix=f"{_name()}-"))
     os.environ[FOLDER_VARIABLE] = str(folder)
     return folder

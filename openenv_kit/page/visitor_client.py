@@ -2,10 +2,9 @@
 
 A visitor must not reach through this server what they cannot reach themselves, nor cost it more
 than a bounded answer. So this client connects to an address that was checked, follows no redirect,
-uses no proxy and no cookie, sends its own headers and no others, and reads a bounded number of
-bytes, never compressed, within a bounded time. safehttpx was not used: it sends only GETs, drops
-timeouts, reads answers of any size, and takes a host that has one public address among private
-ones.
+uses no proxy and no cookie, sends its own headers only, and reads a bounded number of bytes, never
+compressed, within a bounded time. safehttpx was not used: it sends only GETs, drops timeouts, reads
+answers of any size, and accepts a host with one public address among private ones.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ ALLOW_PRIVATE = "METRIC_TRACKER_PRIVATE_ENDPOINTS"
 
 
 class PassingError(ModelError):
-    """A failure that may pass: worth one more try."""
+    """A temporary failure, worth one more try."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class VisitorClient:
                 f"The endpoint did not answer within {self._timeout_s:g} s."
             ) from None
         except (httpx.TransportError, httpx.InvalidURL):
-            # Not quoted: it may hold words of whoever answered.
+            # Not quoted: it may hold text from the host that answered.
             raise PassingError("No connection to the endpoint, or it was lost.") from None
 
     async def close(self) -> None:
@@ -101,7 +100,7 @@ class VisitorClient:
         await self._transport.aclose()
 
     def _find(self) -> list[str]:
-        # Blocks this model's own thread and event loop: a lookup in a pool could outlive its play.
+        # Blocks only this model's own thread; a lookup in a pool could outlive the play.
         host = self._base.raw_host.decode("ascii")
         port = self._base.port or (443 if self._base.scheme == "https" else 80)
         found = addresses_of(host, port, allow_private=self._allow_private, lookup=self._lookup)
@@ -110,7 +109,7 @@ class VisitorClient:
         return found
 
     async def _post_to_first(self, path: str, body: bytes) -> Reply:
-        """Post to the first address that can be connected to; the others are forgotten."""
+        """Post to the first address that accepts a connection; the others are forgotten."""
         for address in self._addresses[:-1]:
             try:
                 reply = await self._post_to(address, path, body)
@@ -152,12 +151,13 @@ async def _bounded(response: httpx.Response) -> bytes:
 
 
 def endpoint_url(text: str, *, allow_private: bool) -> httpx.URL:
-    """The base address that a visitor typed, if it may be asked.
+    """The base address that a visitor typed, if requests may go there.
 
     Addresses written as numbers are checked here; names when they are looked up.
 
     Raises:
-        InvalidValueError: no http(s) address, one with a password, or a private one.
+        InvalidValueError: not an http(s) address, or one with a user name.
+        ModelError: an address that is not allowed.
     """
     wanted = "an address such as https://router.huggingface.co/v1"
     try:
@@ -176,9 +176,9 @@ def endpoint_url(text: str, *, allow_private: bool) -> httpx.URL:
 
 
 def not_allowed(host: str, allow_private: bool) -> str:
-    """Why a host is not asked; the same for one that is unknown and one that is private."""
+    """Why a host gets no request; the same for an unknown one and a private one."""
     if allow_private:
-        return f"{host!r} is unknown, or has an address that is never asked."
+        return f"{host!r} is unknown, or has an address that is never allowed."
     return (
         f"{host!r} is unknown or not a public address. Whoever runs this server can allow private "
         f"addresses with {ALLOW_PRIVATE}=true."

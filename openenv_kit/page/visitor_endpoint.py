@@ -1,7 +1,7 @@
-"""A visitor's model endpoint: asked as the agent asks its own, never quoted when it fails.
+"""A visitor's model endpoint: used as the agent uses its own, but never quoted when it fails.
 
-What an endpoint says about a failure could be a page of somebody else's network, so the visitor
-is told its status and what to do about it, in our words.
+What an endpoint says about a failure could be a page of a private network, so the visitor gets its
+status and what to do about it, in our words.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class VisitorEndpoint:
 
         Raises:
             ContextFullError: the conversation is too long for the model.
-            ModelError: no answer is to be had; says why in words of our own.
+            ModelError: the endpoint gave no answer; says why in our own words.
         """
         while True:
             reply = await self._post(json.dumps(self._request.body(messages, tools)).encode())
@@ -74,7 +74,7 @@ class VisitorEndpoint:
         await self._client.close()
 
     async def _post(self, body: bytes) -> Reply:
-        """The endpoint's reply; what may pass is tried again, as often as the settings say."""
+        """The endpoint's reply; temporary failures are retried as often as the settings say."""
         for _ in range(self._settings.model_retries):
             try:
                 reply = await self._client.post("/chat/completions", body)
@@ -101,7 +101,7 @@ class VisitorEndpoint:
         return answer
 
     def _clean(self, text: str) -> str:
-        """A text without the key, and without halves of characters, which no page can be sent."""
+        """A text without the key, and without lone surrogates, which no page can be sent."""
         return self._cut(text).encode("utf-8", "replace").decode("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Watching somebody else play: a list of frames that grows as the player moves."""
+"""Watching another player: a list of frames that grows as the player moves."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Frame:
 
 
 class Playback:
-    """Frames of one play, and where the visitor is in them.
+    """The frames of one play, and the one the visitor looks at.
 
     Args:
         player: who plays, for people.
@@ -66,11 +66,11 @@ class Playback:
 
     @property
     def frame(self) -> Frame:
-        """The frame that is looked at."""
+        """The frame looked at."""
         return self.frames[self.at]
 
     def advance(self) -> None:
-        """Look at the next frame; the player moves if it is not there yet."""
+        """Look at the next frame; the player moves if there is none yet."""
         if self.at + 1 < len(self.frames):
             self.at += 1
             return
@@ -85,11 +85,11 @@ class Playback:
         self.finished = bool(frame.observation.get("done"))
 
     def catch_up(self) -> None:
-        """Look at the last frame there is."""
+        """Look at the last frame."""
         self.at = len(self.frames) - 1
 
     def go(self, index: int) -> None:
-        """Look at a frame that is already there; beyond either end means that end."""
+        """Look at a frame by its index; one beyond either end means that end."""
         self.at = min(max(index, 0), len(self.frames) - 1)
 
     def run_to_end(self) -> None:
@@ -98,7 +98,7 @@ class Playback:
             self.advance()
 
     def close(self) -> None:
-        """Nobody watches any more."""
+        """Stop the play: nobody watches any more."""
         self.finished = True
 
 

@@ -39,7 +39,7 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        # There is none where something else than our own server runs the app.
+        # None where another server runs the app.
         connection: Connection | None = state.get(STATE_KEY)
         if connection is not None:
             connection.request_started()

@@ -81,7 +81,6 @@ def _add_sessions(made: FastAPI, chosen: Settings, environment: Environment) -> 
 
     from openenv_kit.serving import metrics, routes
     from openenv_kit.serving.http_episodes import Episodes
-    from openenv_kit.serving.readiness import Readiness, add_ready_route
     from openenv_kit.serving.rpc import McpEndpoint
     from openenv_kit.serving.rpc_socket import RpcDialect
     from openenv_kit.serving.sessions import SessionSlots
@@ -107,7 +106,7 @@ def _add_sessions(made: FastAPI, chosen: Settings, environment: Environment) -> 
         APIRoute("/mcp", mcp.delete, methods=["DELETE"], tags=["MCP"], response_model=None),
     ]
     routes.add_episode_routes(made, episodes)
-    add_ready_route(made, Readiness(episodes))
+    routes.add_ready_route(made, episodes)
     made.state.slots, made.state.rpc_slots, made.state.episodes = slots, rpc_slots, episodes
 
     theirs = made.router.lifespan_context

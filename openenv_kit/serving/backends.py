@@ -1,4 +1,4 @@
-"""What stands behind a WebSocket: a trainer's own episode, or a player's seat at a stored one."""
+"""What a WebSocket plays: an episode of its own, or a stored one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from openenv_kit.serving.sessions import SessionSlots
 from openenv_kit.serving.sockets import AttachError
 
 HANDOVER_S = 6.0
-"""Longest wait for another connection to let go of an episode."""
+"""Longest wait, in seconds, for another connection to release an episode."""
 
 RESUME = "resume"
 StepNow = Callable[..., dict[str, Any]]
@@ -78,7 +78,7 @@ class PlayerBackend:
 class TrainerBackend(PlayerBackend):
     """An episode of the connection's own.
 
-    One that the server named lives in memory until the connection is dropped: nothing else can
+    One that the server named stays in memory until the connection is dropped: nothing else can
     reach it before. One that was resumed, or that the client named, is played in the store step
     by step, and belongs to whoever resumed or started it last.
 
@@ -90,7 +90,7 @@ class TrainerBackend(PlayerBackend):
     def __init__(self, slots: SessionSlots, episodes: Episodes) -> None:
         super().__init__(episodes)
         self._slots = slots
-        self._play = episodes.play("ws")
+        self._play = episodes.play("ws", stored=False)
         self._held: Held | None = None
         self._task = asyncio.current_task()
         self.step_now = self._play.step
@@ -100,7 +100,7 @@ class TrainerBackend(PlayerBackend):
         return self._handle.episode_id if self._handle else self._play.episode_id
 
     async def reset(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Start an episode, or with `resume` true go on with the one of that id."""
+        """Start an episode, or with `resume` true continue the one of that id."""
         if RESUME in data:
             return await self._resume(data)
         if data.get("episode_id") is not None:
@@ -130,9 +130,9 @@ class TrainerBackend(PlayerBackend):
                 await self._episodes.close_episode(self._handle)
 
     def _go_on(self, started: Started) -> None:
-        """Go on with a stored episode."""
+        """Continue with a stored episode."""
         self._handle, self._held, self.step_now = started.handle, started.held, None
-        self._play = self._episodes.play("ws")
+        self._play = self._episodes.play("ws", stored=False)
 
     async def _resume(self, data: dict[str, Any]) -> dict[str, Any]:
         episode_id = data.get("episode_id")

@@ -52,7 +52,7 @@ def max_connections(limit: int) -> int:
 def fitted(chosen: Settings, limit: int) -> Settings:
     """Settings whose sessions fit into a number of descriptors, with some left for HTTP.
 
-    Without these a client past the capacity could not even be told so.
+    Without those a client past the capacity could not even be refused.
 
     Args:
         chosen: what was asked for.

@@ -1,11 +1,11 @@
-"""What every episode store does, what it may hold, and how it says no.
+"""The interface of an episode store, its limits, and its errors.
 
 StoreError
 ├── StoreFullError          a limit of ours is reached, and nothing may be displaced
 └── StoreUnavailableError   the disk, the file or Redis does not take the write right now
 
-A store keeps the reset's arguments and the actions since. Whoever wants the episode plays them
-again, so any worker can go on where another stopped, also after a crash.
+A store keeps the reset's arguments and the actions since. Playing them again restores the episode,
+so any worker can continue where another stopped, even after a crash.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Protocol
 
 MEMORY = "memory"
 RETRY_AFTER_S = 5
-"""What a client is told to wait while the store cannot be used, in seconds."""
+"""Seconds after which to retry while the store cannot be used."""
 
 
 class StoreError(Exception):
-    """The store refuses; nothing was changed, and the same request may be sent again.
+    """The store refused a call and changed nothing; the same request may be sent again.
 
     Attributes:
         retry_after_s: seconds after which it is worth trying; None where it never is.
@@ -43,7 +43,7 @@ class StoreFullError(StoreError):
 
 
 class StoreUnavailableError(StoreError):
-    """What the episodes are kept on cannot be read or written at the moment."""
+    """The storage behind the episodes cannot be read or written at the moment."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class StoredEpisode:
 
 
 class EpisodeStore(Protocol):
-    """What a store can do. Called from one thread; other processes use the same store.
+    """An episode store. Called from one thread; other processes may use the same store.
 
     Every method may raise `StoreUnavailableError`.
     """
@@ -171,7 +171,7 @@ class EpisodeStore(Protocol):
         """Living episodes of that source that nobody closed."""
 
     def check(self) -> None:
-        """Write something small, to find out whether writing works."""
+        """Write something small, to check that writing works."""
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""

@@ -14,7 +14,7 @@ import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from openenv_kit.environment import Environment, Reply
+from openenv_kit.environment import ERROR, Environment, Reply
 
 MAX_DEPTH = 64
 """Levels of a message; a report's rows need five."""
@@ -45,6 +45,8 @@ def reply_data(
         observation["metadata"] = data["metadata"] = names
     if reply.info is not None:
         data["info"] = reply.info
+    elif reply.status == ERROR and "message" not in observation:
+        data["info"] = {"error": reply.message}  # refused by the server, with no other place for it
     return data
 
 
@@ -154,5 +156,5 @@ def check_shape(value: Any) -> None:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
-        return vars(value)  # as model_dump(), but whoever writes it goes on into nested models
+        return vars(value)  # like model_dump(), but nested models are left to the writer
     raise TypeError(type(value).__name__)

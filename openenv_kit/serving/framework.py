@@ -126,7 +126,7 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
     @property
     def state(self) -> Any:
         """Public progress, with the episode's id."""
-        progress = self.session.state().model_dump()
+        progress = self.session.state().model_dump(exclude={"episode_id"})
         return self._environment.models.state(episode_id=self._episode_id, **progress)
 
     def get_metadata(self) -> EnvironmentMetadata:

@@ -1,7 +1,7 @@
-"""Who may do what with an episode: the trainer by its id, a player by a handle of its own.
+"""Handles of an episode: the trainer's id, and a player's handle.
 
-A trainer's `episode_id` starts, resumes and reads an episode. A `player_id` can only play it.
-Neither tells the other.
+A trainer's `episode_id` starts, resumes and reads an episode; a `player_id` can only play it.
+Neither can be derived from the other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stored episodes: what HTTP and MCP clients play, and WebSockets that resumed or named one.
+"""Stored episodes: played over HTTP and MCP, and on WebSockets that resumed or named one.
 
 An episode has one timeline, and the store has it. Whatever an episode of the store is played
 through, an action is stored before it is played, in the place of the next one and no other.
@@ -25,6 +25,7 @@ from openenv_kit.serving.handles import (
     well_formed,
 )
 from openenv_kit.serving.held import (
+    CLOSED,
     COMPLETED,
     NOT_YOURS,
     Held,
@@ -32,11 +33,12 @@ from openenv_kit.serving.held import (
     Started,
     names_for,
     readable,
+    record_model,
+    record_of,
     recorded,
     start_text,
 )
 from openenv_kit.serving.open_store import StoreThread
-from openenv_kit.serving.outcome import CLOSED, record_model, record_of
 from openenv_kit.serving.play import MAX_RECORD_BYTES, Play, Record
 from openenv_kit.serving.settings import Settings
 
@@ -71,13 +73,14 @@ class Episodes:
         self._held: WeakValueDictionary[str, Held] = WeakValueDictionary()
         self._recent: OrderedDict[str, Held] = OrderedDict()
 
-    def play(self, transport: str, max_record_bytes: int = MAX_RECORD_BYTES) -> Play:
-        """A new play of this server's environment."""
-        return Play(transport, max_record_bytes, self.environment, self._settings)
+    def play(self, transport: str, *, stored: bool = True) -> Play:
+        """A new play of this server's environment; what is not stored may have fewer actions."""
+        room = self._settings.max_episode_bytes if stored else MAX_RECORD_BYTES
+        return Play(transport, room, self.environment, self._settings)
 
     async def reset(self, arguments: Mapping[str, Any], source: str = "http") -> Started:
         """Start an episode, or start one over: a new timeline with a new player."""
-        play = self._new_play(source)
+        play = self.play(source)
         given = arguments.get("episode_id")
         ours = isinstance(given, str) and OWN_ID.fullmatch(given)
         if ours and await self.store.call("load", given) is None:
@@ -123,7 +126,7 @@ class Episodes:
             handle: which episode, and by what right.
             data: the action.
             request_id: the client's name for this request; a second request of the same name
-                gets the first one's reply, and is no second step.
+                gets the first one's reply, and is not a second step.
 
         Raises:
             EpisodeGoneError: it cannot be played, or not any longer.
@@ -186,7 +189,7 @@ class Episodes:
             return record_of(self.record_model, play, held.ended, held.timeline)
 
     async def resume(self, episode_id: str) -> Started:
-        """Take an episode over: no connection that held it before can go on with it.
+        """Take an episode over: connections that held it before can no longer play it.
 
         Raises:
             UnknownEpisodeError, EpisodeClosedError: see there.
@@ -252,9 +255,6 @@ class Episodes:
         await self.store.close()
         self._recent.clear()
 
-    def _new_play(self, transport: str) -> Play:
-        return self.play(transport, self._settings.max_episode_bytes)
-
     def _hold(self, episode_id: str) -> Held:
         held = self._held.get(episode_id)
         if held is None:
@@ -266,7 +266,7 @@ class Episodes:
         return held
 
     async def _load(self, handle: Handle, held: Held) -> Play:
-        """Bring what this worker holds to where the store is."""
+        """Bring what this worker holds up to date with the store."""
         try:
             stored = await self._stored(handle)
         except UnknownEpisodeError:
@@ -282,7 +282,7 @@ class Episodes:
 
     def _restored(self, handle: Handle, held: Held, stored: StoredEpisode) -> tuple[Play, Reply]:
         """Make an episode again from its record."""
-        play = self._new_play("http")
+        play = self.play("http")
         reply = play.restore(handle.episode_id, recorded(stored), stored.player)
         held.now(play, stored)
         return play, reply
@@ -311,8 +311,7 @@ class Episodes:
     def _again(self, handle: Handle, held: Held, index: int) -> Json:
         """The reply to an earlier action."""
         assert held.play is not None
-        play = self._new_play("http")
-        actions = held.play.actions
+        play, actions = self.play("http"), held.play.actions
         record = Record(held.play.arguments or {}, tuple(actions[:index]))
         play.restore(handle.episode_id, record)
         reply = play.session.step(frames.loads(actions[index]))

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, on standard error, also from those who print there.
+"""Structured logs: one JSON object a line on standard error, whatever prints there included.
 
 Nothing here logs a query string, a header, a message's content or an observation, so neither
 keys nor labels can get in.

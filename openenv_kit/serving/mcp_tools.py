@@ -92,7 +92,7 @@ def read_request(message: Any) -> tuple[str, dict[str, Any], Any]:
     """Method, parameters and id of a JSON-RPC message; the id is None for a notification.
 
     Raises:
-        RpcError: it is none.
+        RpcError: the message is not a valid request.
     """
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         raise RpcError(INVALID_REQUEST, 'A request is an object with "jsonrpc": "2.0".')

@@ -1,6 +1,6 @@
-"""Figures for Prometheus.
+"""Metrics for Prometheus.
 
-With several workers each writes its figures into a shared folder, and whichever worker answers
+With several workers, each writes its metrics into a shared folder, and the worker that answers
 /metrics adds them up.
 """
 
@@ -78,7 +78,7 @@ STORE = Histogram(
 
 
 def exposition() -> tuple[bytes, str]:
-    """All figures, and their content type."""
+    """All metrics, and their content type."""
     folder = os.environ.get(FOLDER)
     if not folder:
         return generate_latest(REGISTRY), CONTENT_TYPE_LATEST

@@ -111,7 +111,7 @@ class Play:
 
     def state(self) -> Any:
         """Public progress, with the episode's id."""
-        progress = self.session.state().model_dump()
+        progress = self.session.state().model_dump(exclude={"episode_id"})
         return self.environment.models.state(episode_id=self.episode_id, **progress)
 
     @property

@@ -1,8 +1,9 @@
-"""The HTTP routes that play episodes by id, and /metrics."""
+"""The HTTP routes that play episodes by id, /ready and /metrics."""
 
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from dataclasses import replace
 from typing import Annotated, Any, Self
@@ -32,11 +33,14 @@ NO_EPISODE = (
     " Over HTTP an episode has a name: POST /reset returns its episode_id, and POST /step and "
     "GET /state go on with it when they are sent that id."
 )
+FRESH_S = 1.0
+"""Seconds for which /ready gives the same answer: anybody may ask, and asking writes."""
+
 logger = logging.getLogger("metric_tracker.http")
 
 
 class EpisodeResetResponse(ResetResponse):
-    """The first observation, and the id to go on with."""
+    """The first observation, and the ids to continue with."""
 
     episode_id: str | None = Field(
         None,
@@ -81,10 +85,17 @@ class EpisodeStepRequest(StepRequest):
 
 
 class EpisodeStepResponse(StepResponse):
-    """What the step told."""
+    """The reply to a step."""
 
     episode_id: str | None = Field(None, description="the id, where the request had one")
     player_id: str | None = Field(None, description="the player's handle, where it had that")
+
+
+class Ready(BaseModel):
+    """Whether requests can be served."""
+
+    status: str
+    detail: str = ""
 
 
 class Problem(BaseModel):
@@ -166,6 +177,38 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         return await episodes.record(episode_id)
 
 
+def add_ready_route(app: FastAPI, episodes: Episodes) -> None:
+    """GET /ready: whether this worker can serve, apart from whether it is alive (GET /health).
+
+    A worker is ready while its episode store takes writes. A store that is full of running
+    episodes is ready: those go on, and only resets are refused.
+    """
+    asked = -FRESH_S
+    problem: StoreError | None = None
+
+    @app.get(
+        "/ready",
+        response_model=Ready,
+        responses={503: {"model": Ready, "description": "Requests cannot be served at present"}},
+        tags=["Health"],
+        summary="Whether requests can be served",
+    )
+    async def ready() -> Response:
+        """200 while episodes can be stored; 503, with Retry-After, while they cannot."""
+        nonlocal asked, problem
+        if time.monotonic() - asked >= FRESH_S:
+            asked = time.monotonic()
+            try:
+                await episodes.store.call("check")
+                problem = None
+            except StoreError as found:
+                problem = found
+        if problem is None:
+            return frames.response({"status": "ready", "detail": ""})
+        headers = {"retry-after": str(problem.retry_after_s)}
+        return frames.response({"status": "unavailable", "detail": str(problem)}, 503, headers)
+
+
 def add_metrics_route(app: FastAPI) -> None:
     """GET /metrics."""
 
@@ -232,12 +275,12 @@ def store_refusal(problem: StoreError) -> tuple[int, dict[str, str]]:
 
 
 def _without_episode(episodes: Episodes, action: dict[str, Any]) -> dict[str, Any]:
-    """The observation of a step that belongs to no episode: an error that says what to do."""
+    """The reply to a step without an id: an error that says how to get one."""
     play = episodes.play("http")
     reply = play.session.step(action)
     return play.data(replace(reply, message=reply.message + NO_EPISODE))
 
 
 def _note(request: Request, episode_id: str | None) -> None:
-    """Let the log line of this request name the episode."""
+    """Add the episode to this request's log line."""
     request.scope["state"]["notes"]["episode_id"] = episode_id

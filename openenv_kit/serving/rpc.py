@@ -48,7 +48,7 @@ UNINITIALISED = (
 
 
 class Answered(NamedTuple):
-    """Answer to one message, and what of the HTTP response it decides."""
+    """The answer to one message, with its HTTP status and headers."""
 
     body: dict[str, Any]
     status: int = 200
@@ -149,7 +149,7 @@ class McpEndpoint:
             return await self._episodes.step(await self._episodes.player(session), data)
 
         if SESSION_HEADER in request.headers and method != "tools/call":
-            # 404 for a session that is gone
+            # Answers 404 where the session is gone.
             await self._episodes.state(await self._episodes.player(str(session)))
         return await mcp_tools.dispatch(environment, method, params, step), None
 
@@ -196,13 +196,13 @@ class McpEndpoint:
 
 @contextmanager
 def rpc_errors(gone: int = 200) -> Iterator[None]:
-    """What is wrong with an episode or its store, as errors of JSON-RPC.
+    """Turn errors of episodes and of their store into errors of JSON-RPC.
 
     Args:
         gone: HTTP status where the episode cannot be played any longer.
 
     Raises:
-        RpcError: something is.
+        RpcError: in the place of any of them.
     """
     try:
         yield

@@ -48,7 +48,7 @@ class RpcTalk:
         self._query = websocket.query_params
         self._role = role_of(websocket.scope)
         self._handle: Handle | None = None
-        self._play = episodes.play("mcp")
+        self._play = episodes.play("mcp", stored=False)
 
     async def answer(self, session: LiveSession, text: str | bytes) -> str | None:
         """Response to one message, None where it wants none."""

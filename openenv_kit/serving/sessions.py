@@ -1,4 +1,4 @@
-"""WebSocket sessions: who is here, who may come in, and who has been silent for too long."""
+"""WebSocket sessions: the slots of a worker, and how idle ones are freed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from openenv_kit.serving import metrics
 
 RETRY_AFTER_S = 5
-"""What a client is told to wait when no slot is free."""
+"""Seconds after which a refused client should retry."""
 
 logger = logging.getLogger("metric_tracker.sessions")
 
@@ -46,7 +46,7 @@ class LiveSession:
     ended: str = ""
 
     def end(self, reason: str) -> None:
-        """End it; its task says goodbye if anybody still listens."""
+        """End the session; its task sends a last message if the peer still reads."""
         self.ended = reason
         if self.task is not None:
             self.task.cancel()
@@ -72,7 +72,7 @@ class SessionSlots:
         return iter(tuple(self._live))
 
     def take(self) -> LiveSession:
-        """A slot for the calling task.
+        """Take a slot for the calling task.
 
         Raises:
             CapacityError: none is free.
@@ -86,7 +86,7 @@ class SessionSlots:
         return session
 
     def free(self, session: LiveSession) -> None:
-        """Give a slot back; a second time changes nothing."""
+        """Give a slot back; safe to call twice."""
         if session in self._live:
             self._live.remove(session)
             metrics.SESSIONS.dec()
@@ -96,9 +96,9 @@ class SessionSlots:
         return next((each for each in self._live if each.episode_id == episode_id), None)
 
     def end_idle(self, now: float | None = None) -> int:
-        """End every session that has been silent for too long.
+        """End every session that has been silent for too long; returns how many.
 
-        The slot is freed here and now: a peer that is gone never answers the goodbye.
+        Slots are freed at once: a peer that is gone would never answer the closing handshake.
         """
         if not self.idle_timeout_s:
             return 0
@@ -112,7 +112,7 @@ class SessionSlots:
 
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Look for idle sessions as long as the block runs."""
+        """End idle sessions while the block runs."""
         watcher = asyncio.create_task(self._watch())
         try:
             yield

@@ -79,15 +79,12 @@ VARIABLES = {
     "workers": "WORKERS",
     "max_sessions": "MAX_CONCURRENT_ENVS",
 }
-"""Variables that are not METRIC_TRACKER_ and the field's name."""
+"""Variables that are not called METRIC_TRACKER_ and the field's name."""
 
 
-def _set(
-    default: Any, meaning: str, low: int | None = None, high: int | None = None, scope: str = ""
-) -> Any:
-    """One setting: default, one line for the documentation, range of a number, and scope."""
-    more: dict[str, Any] = {"scope": scope or "server"}
-    return Field(default, description=meaning, ge=low, le=high, json_schema_extra=more)
+def _set(default: int, low: int, high: int, scope: str = "server") -> Any:
+    """A whole number from `low` to `high`."""
+    return Field(default, ge=low, le=high, json_schema_extra={"scope": scope})
 
 
 def _variable(field: str) -> str:
@@ -101,132 +98,75 @@ class Settings(BaseSettings):
         frozen=True,
         alias_generator=AliasGenerator(validation_alias=_variable),
         populate_by_name=True,
+        use_attribute_docstrings=True,
         validate_default=False,
         hide_input_in_errors=True,
         str_strip_whitespace=True,
     )
 
-    host: str = _set("127.0.0.1", "address to listen on; the image sets `0.0.0.0`, all of them")
-    port: int = _set(8000, "port to listen on", 1, 65535)
-    workers: int = _set(1, "worker processes", 1, 64)
-    max_sessions: int = _set(
-        1024,
-        "WebSocket sessions at once; one more is told how many there are and when to retry",
-        1,
-        100_000,
-        scope=WORKER,
-    )
-    max_mcp_sessions: int = _set(
-        256, "sessions opened through /mcp at once; WebSocket sessions do not count", 1, 100_000
-    )
-    mcp_split: Split = _set(
-        "train",
-        "split whose tasks MCP sessions without an episode play, one after the other and each once",
-    )
-    idle_timeout_s: int = _set(
-        3600,
-        "seconds after which a silent WebSocket session is ended and its slot freed; 0 for never",
-        0,
-        604_800,
-        scope=WORKER,
-    )
-    max_message_bytes: int = _set(
-        1 << 20, "longest WebSocket message or request body", 1024, 67_108_864
-    )
-    request_timeout_s: int = _set(
-        30,
-        "seconds for a request's headers, and as many for its body; also how long a client may "
-        "leave replies unread",
-        1,
-        3600,
-    )
-    max_steps: int = _set(500, "most steps that a reset may ask for", 1, 500)
-    max_submissions: int = _set(5, "most submissions that a reset may ask for", 1, 5)
-    episode_cache: int = _set(
-        256,
-        "generated episodes kept in memory and shared by sessions, about 150 kB each",
-        1,
-        100_000,
-        scope=WORKER,
-    )
-    episode_store: str = _set(
-        "",
-        "where HTTP and MCP episodes are kept: a file for SQLite, a redis:// address, or `memory` "
-        "(one worker, gone with it); empty for a file in the temporary folder",
-    )
-    episode_ttl_s: int = _set(
-        3600, "seconds that a stored episode lives after its last use", 1, 2_592_000
-    )
-    max_stored_episodes: int = _set(
-        100_000,
-        "stored episodes at once; finished and idle ones make room for others",
-        1,
-        10_000_000,
-    )
-    max_store_bytes: int = _set(
-        32 << 20,
-        "most bytes that the SQLite store takes on disk, its log included; has to fit its volume",
-        1 << 20,
-        512 << 20,
-    )
-    client_store_percent: int = _set(
-        25,
-        "share of the store, in percent, that one client address may hold; without effect where a "
-        "token is set",
-        1,
-        100,
-    )
-    max_episode_bytes: int = _set(
-        4 << 20, "most bytes of stored actions in one episode", 1024, 67_108_864
-    )
-    token: Secret = _set(
-        "",
-        f"bearer token that every route but /health and /ready needs, at least {MIN_TOKEN} "
-        "characters; empty for none",
-    )
-    player_token: Secret = _set(
-        "",
-        "second bearer token, for agents: opens POST /step, /mcp and the WebSocket /ws only; "
-        "needs METRIC_TRACKER_TOKEN and differs from it",
-    )
-    allowed_origins: Origins = _set(
-        (),
-        "origins whose pages may call, comma-separated, besides the server's own page; `*` for any",
-    )
-    log_level: LogLevel = _set("info", "one of debug, info, warning, error")
-    visitor_grace_s: int = _set(
-        600,
-        "seconds that the web page keeps a visitor whose connection ended; phones come back",
-        0,
-        86_400,
-        scope=WORKER,
-    )
-    max_visitors: int = _set(
-        256,
-        "visitors of the web page at once; one more takes the place of somebody who left, or is "
-        "told to come back",
-        1,
-        10_000,
-        scope=WORKER,
-    )
-    max_watched_models: int = _set(
-        16,
-        "models that visitors of the web page watch at once; each is a thread",
-        0,
-        1000,
-        scope=WORKER,
-    )
-    private_endpoints: bool = _set(
-        False,
-        "let visitors of the web page name a model on this machine or in a private network; never "
-        "where strangers can open the page",
-    )
-    source_url: str = _set(
-        "", "where the web page's Source link leads; empty for the files of the Space it runs on"
-    )
-    debug: bool = _set(
-        False, "show the answers in replies; never where agents are trained or measured"
-    )
+    host: str = "127.0.0.1"
+    """address to listen on; the image sets `0.0.0.0`, all of them"""
+    port: int = _set(8000, 1, 65535)
+    """port to listen on"""
+    workers: int = _set(1, 1, 64)
+    """worker processes"""
+    max_sessions: int = _set(1024, 1, 100_000, WORKER)
+    """WebSocket sessions at once; one more is told how many there are and when to retry"""
+    max_mcp_sessions: int = _set(256, 1, 100_000)
+    """sessions opened through /mcp at once; WebSocket sessions do not count"""
+    mcp_split: Split = "train"
+    """split whose tasks MCP sessions without an episode play, one after the other and each once"""
+    idle_timeout_s: int = _set(3600, 0, 604_800, WORKER)
+    """seconds after which a silent WebSocket session is ended and its slot freed; 0 for never"""
+    max_message_bytes: int = _set(1 << 20, 1024, 67_108_864)
+    """longest WebSocket message or request body"""
+    request_timeout_s: int = _set(30, 1, 3600)
+    """seconds for a request's headers, and as many for its body; also how long a client may leave
+    replies unread"""
+    max_steps: int = _set(500, 1, 500)
+    """most steps that a reset may ask for"""
+    max_submissions: int = _set(5, 1, 5)
+    """most submissions that a reset may ask for"""
+    episode_cache: int = _set(256, 1, 100_000, WORKER)
+    """generated episodes kept in memory and shared by sessions, about 150 kB each"""
+    episode_store: str = ""
+    """where HTTP and MCP episodes are kept: a file for SQLite, a redis:// address, or `memory`
+    (one worker, gone with it); empty for a file in the temporary folder"""
+    episode_ttl_s: int = _set(3600, 1, 2_592_000)
+    """seconds that a stored episode lives after its last use"""
+    max_stored_episodes: int = _set(100_000, 1, 10_000_000)
+    """stored episodes at once; finished and idle ones make room for others"""
+    max_store_bytes: int = _set(32 << 20, 1 << 20, 512 << 20)
+    """most bytes that the SQLite store takes on disk, its log included; has to fit its volume"""
+    client_store_percent: int = _set(25, 1, 100)
+    """share of the store, in percent, that one client address may hold; without effect where a
+    token is set"""
+    max_episode_bytes: int = _set(4 << 20, 1024, 67_108_864)
+    """most bytes of stored actions in one episode"""
+    token: Secret = ""
+    """bearer token that every route but /health and /ready needs, at least 16 characters; empty
+    for none"""
+    player_token: Secret = ""
+    """second bearer token, for agents: opens POST /step, /mcp and the WebSocket /ws only; needs
+    METRIC_TRACKER_TOKEN and differs from it"""
+    allowed_origins: Origins = ()
+    """origins whose pages may call, comma-separated, besides the server's own page; `*` for any"""
+    log_level: LogLevel = "info"
+    """one of debug, info, warning, error"""
+    visitor_grace_s: int = _set(600, 0, 86_400, WORKER)
+    """seconds that the web page keeps a visitor whose connection ended; phones come back"""
+    max_visitors: int = _set(256, 1, 10_000, WORKER)
+    """visitors of the web page at once; one more takes the place of somebody who left, or is told
+    to come back"""
+    max_watched_models: int = _set(16, 0, 1000, WORKER)
+    """models that visitors of the web page watch at once; each is a thread"""
+    private_endpoints: bool = False
+    """let visitors of the web page name a model on this machine or in a private network; never
+    where strangers can open the page"""
+    source_url: str = ""
+    """where the web page's Source link leads; empty for the files of the Space it runs on"""
+    debug: bool = False
+    """show the answers in replies; never where agents are trained or measured"""
 
     @classmethod
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from openenv_kit.serving.episode_store import (
     MEMORY,
@@ -108,9 +108,8 @@ class SqliteStore:
 
     def find(self, player: str) -> str | None:
         query = "SELECT id FROM episodes WHERE player = ? AND player <> '' AND expires > ?"
-        asked = (player, self._clock())
-        found = self._write(lambda: self._db.execute(query, asked).fetchone())
-        return None if found is None else str(found[0])
+        found: str | None = self._one(query, player, self._clock())
+        return found
 
     def load(self, episode_id: str) -> StoredEpisode | None:
         return self._used(episode_id, None)
@@ -172,28 +171,26 @@ class SqliteStore:
     def finish(self, episode_id: str, generation: str, ended: str) -> bool:
         query = (
             "UPDATE episodes SET finished = 1, ended = ? "
-            "WHERE id = ? AND generation = ? AND expires > ? AND ended <> 'closed'"
+            "WHERE id = ? AND generation = ? AND expires > ? AND ended <> 'closed' RETURNING id"
         )
-        given = (ended, episode_id, generation, self._clock())
-        return self._write(lambda: self._db.execute(query, given).rowcount > 0)
+        return self._one(query, ended, episode_id, generation, self._clock()) is not None
 
     def next(self, counter: str) -> int:
         query = (
             "INSERT INTO counters (name, next) VALUES (?, 1) "
             "ON CONFLICT (name) DO UPDATE SET next = next + 1 RETURNING next - 1"
         )
-        return self._write(lambda: int(self._db.execute(query, (counter,)).fetchone()[0]))
+        return int(self._one(query, counter))
 
     def delete(self, episode_id: str) -> bool:
-        query = "DELETE FROM episodes WHERE id = ?"
-        return self._write(lambda: self._db.execute(query, (episode_id,)).rowcount > 0)
+        query = "DELETE FROM episodes WHERE id = ? RETURNING id"
+        return self._one(query, episode_id) is not None
 
     def count(self, source: str) -> int:
         query = (
             "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ? AND ended <> 'closed'"
         )
-        asked = (source, self._clock())
-        return self._write(lambda: int(self._db.execute(query, asked).fetchone()[0]))
+        return int(self._one(query, source, self._clock()))
 
     def check(self) -> None:
         query = "INSERT OR REPLACE INTO heartbeat (id, at) VALUES (1, ?)"
@@ -219,6 +216,15 @@ class SqliteStore:
         if expires < now + self._limits.ttl_s:
             query = "UPDATE episodes SET expires = ? WHERE id = ?"
             self._db.execute(query, (now + self._limits.life_s, episode_id))
+
+    def _one(self, query: str, *values: Any) -> Any:
+        """First column of the first row that a statement returns; None without one."""
+
+        def work() -> Any:
+            rows = self._db.execute(query, values).fetchall()
+            return rows[0][0] if rows else None
+
+        return self._write(work)
 
     def _write(self, work: Callable[[], T]) -> T:
         """Do work in a transaction of the file that all workers use.

@@ -1,7 +1,7 @@
 """The files of a SQLite store: opened by one process at a time, watched, and never split.
 
 SQLite keeps a log and an index next to its file and finds both by name. When somebody deletes or
-replaces the file under running workers, two of them must not go on with different files, and none
+replaces the file under running workers, two of them must not use different files, and none
 may read the old log into the new file. So every worker looks before and after each transaction
 whether its files are still the ones on disk, and opens them anew, under a lock, if they are not.
 """

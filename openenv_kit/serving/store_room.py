@@ -1,8 +1,8 @@
-"""Who makes room in a SQLite store: whom a new episode displaces, and whom never.
+"""Eviction in a SQLite store: which episodes make room for a new one, and which never do.
 
 First what has expired; then the finished, the longest unused first; then the idle, likewise. A
 client that has used up its own share displaces only its own. A running episode is never
-displaced: the newcomer is refused and told when to come back.
+displaced: the new one is refused, with the time to retry.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ class Room:
 
 
 def disk_full() -> StoreUnavailableError:
-    """What a client is told while the disk takes nothing more."""
+    """The refusal while the disk is full."""
     return StoreUnavailableError(
         f"The disk that the episode store is on is full. Retry in {RETRY_AFTER_S} s."
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import Any, Protocol, runtime_checkable
 
 from openenv_kit.environment import Environment, get_environment
@@ -153,28 +154,17 @@ class Audit:
         Raises:
             UnknownNameError: there is no such policy, level or setting; names the nearest.
         """
-        named = (
-            [require_name(kind, name, allowed) for name in given]
-            for kind, given, allowed in (
-                ("setting", settings or [self.main], self.settings),
-                ("difficulty", levels or self.levels, self.levels),
-                ("policy", policies or self.names, self.names),
-            )
-        )
-        chosen, on, players = named
-        work = []
-        for setting in chosen:
-            for level in on:
-                size = min(episodes, self.size(setting, level))
-                for name in players:
-                    stop = self._episodes_of(name, setting, size)
-                    work += [
-                        Job(
-                            *(name, level, first, min(first + batch, stop), setting),
-                            self.environment.name,
-                        )
-                        for first in range(0, stop, batch)
-                    ]
+        chosen = [require_name("setting", each, self.settings) for each in settings or [self.main]]
+        on = [require_name("difficulty", each, self.levels) for each in levels or self.levels]
+        players = [require_name("policy", each, self.names) for each in policies or self.names]
+        here, work = self.environment.name, []
+        for setting, level, name in product(chosen, on, players):
+            size = min(episodes, self.size(setting, level))
+            stop = self._episodes_of(name, setting, size)
+            work += [
+                Job(name, level, first, min(first + batch, stop), setting, here)
+                for first in range(0, stop, batch)
+            ]
         return work
 
     def run(self, job: Job) -> list[Played]:

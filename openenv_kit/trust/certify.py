@@ -63,7 +63,7 @@ class Certified(Protocol):
 
 
 class CertificateFile:
-    """Certificates as JSON lines, one an episode; an interrupted run is resumed from them.
+    """Certificates as JSON lines, one per episode; an interrupted run is resumed from them.
 
     Args:
         path: the file; it may not exist yet.

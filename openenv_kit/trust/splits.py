@@ -126,16 +126,6 @@ class HashedSplits(Generic[Config, Stratum]):
         config = self.make((list(self.blocks).index(split) << 62) | low, stratum)
         return HashedTask(split, index, config, self.shown(config))
 
-    def tasks(
-        self,
-        split: str,
-        start: int | None = None,
-        stop: int | None = None,
-        environ: Environ = None,
-    ) -> list[HashedTask[Config]]:
-        """Tasks of a split between two positions, with Python's slice rules."""
-        return [self.task(split, index, environ) for index in range(self.size(split))[start:stop]]
-
     def commitment(self, environ: Environ = None) -> str:
         """SHA-256 over the secret and every sealed task, in hexadecimal.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metric_tracker_rl.engine.splits import get_task, num_tasks
+from metric_tracker_rl.engine.splits import SPLITS
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.agent.plan import PlannedEpisode, derived_seed, plan
 from openenv_kit.errors import SettingsError
@@ -48,12 +48,12 @@ def test_a_range_of_a_split_leaves_its_stop_out() -> None:
 @pytest.mark.parametrize("index", [0, 7, 2303])
 def test_a_job_is_the_splits_own_task(index: int) -> None:
     (job,) = plan(ENVIRONMENT, f"validation:{index}-{index + 1}")
-    task = get_task("validation", index)
+    task = SPLITS.task("validation", index)
     assert (job.task_id, job.reset) == (task.task_id, task.reset_arguments())
 
 
 def test_the_ends_of_a_range_may_be_left_out_and_tasks_mixed_in() -> None:
-    size = num_tasks("test")
+    size = SPLITS.size("test")
     assert len(plan(ENVIRONMENT, "test:-")) == size
     names = [
         job.task_id for job in plan(ENVIRONMENT, f"test:{size - 2}-,easy_single_spike,train:-1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -14,11 +15,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from gradio_client import Client
 from live_server import free_port
 from playwright.sync_api import BrowserContext, Error, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "agent"))  # for its fake model
+
+# Gradio's client would report every use to a server of others, over a connection that it keeps.
+os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -110,6 +115,25 @@ def browser() -> Iterator[BrowserContext]:
         # a page, not a context; Gradio gives each a session of its own.
         yield chromium.new_context()
         chromium.close()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _leaks_are_told_here() -> Iterator[None]:
+    """What a module leaves open is an error of that module, not of whatever runs later."""
+    yield
+    gc.collect()
+
+
+@contextmanager
+def page_client(url: str) -> Iterator[Client]:
+    """Gradio's client on the page, closed with its threads; the one that says that it is there ends
+    with the next sign of life from the server."""
+    client = Client(f"{url}/web/", verbose=False, analytics_enabled=False)
+    try:
+        yield client
+    finally:
+        client.close()
+        client.executor.shutdown()
 
 
 @dataclass

@@ -404,6 +404,7 @@ def test_halves_of_characters_never_reach_the_page(hostile: Hostile, private: No
     play = watch(hostile.url("surrogate"))
     assert until(lambda: len(play.frames) > 2)
     play.close()
+    assert until(lambda: not play._thread.is_alive())
     for frame in play.frames:
         json.dumps([frame.action, frame.observation], ensure_ascii=False).encode()
     assert play.frames[1].action["analysis_args"] == {"date": "?"}

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import ROOT, WebServer, web_server
+from conftest import ROOT, WebServer, page_client, web_server
 from hostile import hostile_server
 from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
@@ -279,10 +279,7 @@ def test_a_recording_may_be_as_large_as_promised_and_no_larger(small: WebServer)
 
 
 def test_the_page_holds_to_the_servers_limits(small: WebServer) -> None:
-    from gradio_client import Client
-
-    client = Client(f"{small.url}/web/", verbose=False)
-    try:
+    with page_client(small.url) as client:
         for name, asked, most in (("max_steps", 21, 20), ("max_submissions", 3, 2)):
             told = client.predict({"seed": 1, name: asked}, api_name="/start")
             assert (
@@ -290,8 +287,6 @@ def test_the_page_holds_to_the_servers_limits(small: WebServer) -> None:
             )
         opening = json.loads(client.predict({"seed": 1}, api_name="/start"))
         assert opening["config"]["max_steps"] == 20
-    finally:
-        client.close()
 
 
 @contextlib.asynccontextmanager

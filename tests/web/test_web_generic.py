@@ -10,9 +10,8 @@ from typing import Any
 import gradio as gr
 import pytest
 import tiny_environment
-from conftest import Visit, WebServer, web_server
+from conftest import Visit, WebServer, page_client, web_server
 from fake_model import SCRIPTS, answer, fake_model
-from gradio_client import Client
 from playwright.sync_api import expect
 from tiny_environment import Tiny
 
@@ -43,7 +42,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
     monkeypatch.setattr(kit, "environments", tiny_environment.installed)
     monkeypatch.setenv(kit.VARIABLE, "tiny")
     kit.get_environment.cache_clear()
-    yield kit.get_environment()  # type: ignore[misc]
+    yield kit.get_environment()
     kit.get_environment.cache_clear()
 
 
@@ -68,6 +67,8 @@ def test_a_task_of_a_split_is_solved_with_forms_alone(mine: Visit) -> None:
     page = mine.page
     assert page.title() == "Tiny"
     mine.sees("#mt-card blockquote", "Find it, <b>then</b> answer.")
+    page.click("#mt-start")
+    mine.sees("#mt-status", "0 of 9 steps")
     mine.choose("#mt-split", "train")
     page.get_by_label("Task of the split").fill("4")
     page.get_by_label("max steps").fill("7")
@@ -140,14 +141,11 @@ def test_a_policy_a_model_and_a_recording_are_watched(
 
 
 def test_a_program_starts_and_asks(tiny_server: WebServer) -> None:
-    client = Client(f"{tiny_server.url}/web/", verbose=False)
-    try:
+    with page_client(tiny_server.url) as client:
         opening = json.loads(client.predict({"number": 5}, api_name="/start"))
         assert opening["story"] == tiny_environment.STORY
         final = json.loads(client.predict("answer", {"digit": 5}, api_name="/ask"))
         assert (final["reward"], final["done"]) == (1.0, True)
-    finally:
-        client.close()
 
 
 def test_an_environment_without_scenes_gets_the_generic_ones(tiny: Tiny) -> None:
@@ -164,10 +162,11 @@ def test_no_action_of_a_recording_breaks_the_page(tiny: Tiny, action: dict[str, 
 
 def test_a_reset_is_read_from_the_form(tiny: Tiny) -> None:
     def read(*given: Any) -> dict[str, Any]:
-        return generic.reset_of(tiny, *given)  # type: ignore[arg-type]
+        return generic.reset_of(tiny, *given)
 
     named = generic.NO_SPLIT
-    assert read("seven", named, 0, "", None) == {"task_id": "seven", "number": 7}
+    for untouched in (None, 9):
+        assert read("seven", named, 0, "", untouched) == {"task_id": "seven", "number": 7}
     assert read("seven", "train", 2, "", 5) == {"task_id": "train-2", "number": 2, "max_steps": 5}
     assert read("three", named, 0, '{"number": 9}', None) == {"task_id": "three", "number": 9}
     for further in ("[", "[1]"):

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import WebServer, web_server
-from gradio_client import Client
+from conftest import WebServer, page_client, web_server
 
 from metric_tracker_rl.engine.episode import build_episode
 from metric_tracker_rl.engine.tasks import resolve_config
@@ -43,13 +42,11 @@ def visit(url: str, number: int, all_there: threading.Barrier) -> list[str]:
     """Play the episode of one's own seed; returns everything that was not one's own."""
     reset = {"seed": number, "scenario_family": "mixed", "difficulty": "easy"}
     episode = build_episode(resolve_config(**reset)[1])
-    client = Client(f"{url}/web/", verbose=False)
-    strange: list[str] = []
+    with page_client(url) as client:
 
-    def answer(endpoint: str, *values: Any) -> dict[str, Any]:
-        return json.loads(client.predict(*values, api_name=endpoint))
+        def answer(endpoint: str, *values: Any) -> dict[str, Any]:
+            return json.loads(client.predict(*values, api_name=endpoint))
 
-    try:
         all_there.wait(timeout=120)
         opening = answer("/start", reset)
         all_there.wait(timeout=120)
@@ -64,10 +61,7 @@ def visit(url: str, number: int, all_there: threading.Barrier) -> list[str]:
             "data": [row["app_opens"] for row in raw] == episode.daily["app_opens"].tolist(),
             "score": final["reward"] == 1.0,
         }
-        strange = [name for name, right in checks.items() if not right]
-    finally:
-        client.close()
-    return strange
+    return [name for name, right in checks.items() if not right]
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from /proc")

@@ -133,10 +133,10 @@ class Splits:
         return Task(require_integer("index", index, 0, 9))
 
 
-class Tiny:
+class Tiny(kit.Environment):
     """See `openenv_kit.environment.Environment`."""
 
-    name = benchmark = "tiny"
+    name = "tiny"
     title = "Tiny"
     description = "Find the hidden number."
     version = "0.0.1"
@@ -150,8 +150,7 @@ class Tiny:
     }
     default_tasks = ("three",)
     splits = Splits()
-    policies: Mapping[str, Policy] = {"reference": Policy("reference", "Looks.", reference)}  # type: ignore[arg-type]
-    exploits: Mapping[str, Any] = {}
+    policies: Mapping[str, Policy] = {"reference": Policy("reference", "Looks.", reference)}
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         return "You look for a number."
@@ -190,7 +189,7 @@ def serve(port: int) -> None:
     from openenv_kit.page.mount import add_page
     from openenv_kit.serving.settings import settings
 
-    kit.environments = installed  # type: ignore[assignment]
+    kit.environments = installed
     app = FastAPI()
     add_icon(app)
     add_page(app, debug=False)

@@ -1,0 +1,187 @@
+"""FirewatchEnv as the kit sees it: one object, found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel
+
+from firewatch_env import __version__
+from firewatch_env.policies.registry import POLICIES
+from firewatch_env.session import Reply as Answer
+from firewatch_env.session import Session
+from firewatch_env.tasks.book import SPLITS, VERSION, admitted, find
+from firewatch_env.tasks.named import NAMED
+from firewatch_env.tools import BRIEF, CATALOGUE, introduction
+from openenv_kit.environment import ERROR, Environment, Reply, WireModels
+from openenv_kit.errors import require_integer, require_name
+from openenv_kit.play.policies import Policy
+
+RESET_ARGUMENTS = ("episode_id", "task_id", "difficulty", "seed", "split", "index")
+RUNNING, COMPLETED = "running", "completed"
+PUBLIC_SPLITS = tuple(name for name in SPLITS if name != "sealed")
+
+
+class Progress(BaseModel):
+    """How far an incident is."""
+
+    step_count: int = 0
+    task_id: str | None = None
+    difficulty: str | None = None
+    status: str = "idle"
+    max_steps: int = 0
+
+
+class FirewatchSession:
+    """One play, in the kit's terms."""
+
+    def __init__(self) -> None:
+        from firewatch_env.policies.par import par
+
+        self._session = Session(find, par)
+        self._reset: dict[str, Any] = {}
+
+    @property
+    def task_id(self) -> str:
+        """Task of the running episode."""
+        return str(self._session.state()["task_id"] or "")
+
+    @property
+    def done(self) -> bool:
+        """Whether an episode was started and is over."""
+        return bool(self._session.state()["done"])
+
+    def reset(self, **arguments: Any) -> Reply:
+        """Start an incident; wrong arguments leave the running one as it was."""
+        given = {name: value for name, value in arguments.items() if value is not None}
+        answer = self._session.reset(**given)
+        if answer.info["error"]:
+            return _reply(answer, answer.info["error"])
+        self._reset = given
+        ticks = self._session.state()["max_ticks"]
+        return _reply(answer, f"Incident under way: {ticks} ticks of 30 seconds, one a step.")
+
+    def step(self, action: Mapping[str, Any]) -> Reply:
+        """One action, one tick."""
+        answer = self._session.step(action)
+        return _reply(answer, answer.info["error"] or answer.info["action_feedback"])
+
+    def state(self) -> Progress:
+        """Public progress."""
+        told = self._session.state()
+        if told["task_id"] is None:
+            return Progress()
+        return Progress(
+            step_count=told["step_count"],
+            task_id=told["task_id"],
+            difficulty=told["difficulty"],
+            status=COMPLETED if told["done"] else RUNNING,
+            max_steps=told["max_ticks"],
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What makes the incident."""
+        return {"version": VERSION, "reset": self._reset} if self.task_id else {}
+
+
+def _reply(answer: Answer, message: str) -> Reply:
+    status = ERROR if answer.info["error"] else COMPLETED if answer.done else RUNNING
+    return Reply(
+        status, message, answer.reward, answer.done, dict(answer.observation), dict(answer.info)
+    )
+
+
+@dataclass(frozen=True)
+class FirewatchTask:
+    """One task of a split."""
+
+    split: str
+    index: int
+
+    @property
+    def task_id(self) -> str:
+        """`<split>-<index>`."""
+        return f"{self.split}-{self.index}"
+
+    def reset_arguments(self) -> dict[str, Any]:
+        """Arguments of the reset that plays it."""
+        return {"split": self.split, "index": self.index}
+
+    def as_dict(self) -> dict[str, Any]:
+        """What may be told about the task."""
+        return {"id": self.task_id, **self.reset_arguments(), "reset": self.reset_arguments()}
+
+
+class FirewatchSplits:
+    """The public splits of generated tasks."""
+
+    def names(self) -> Sequence[str]:
+        """Splits that can be played."""
+        return PUBLIC_SPLITS
+
+    def size(self, split: str) -> int:
+        """Number of tasks; raises UnknownNameError."""
+        return len(admitted()[require_name("split", split, PUBLIC_SPLITS)])
+
+    def task(self, split: str, index: int) -> FirewatchTask:
+        """One task; raises UnknownNameError or InvalidValueError."""
+        return FirewatchTask(split, require_integer("index", index, 0, self.size(split) - 1))
+
+
+class Firewatch(Environment):
+    """Incidents in a service graph; see `openenv_kit.environment.Environment`."""
+
+    name = "firewatch"
+    benchmark = "firewatch-env"
+    title = "FirewatchEnv"
+    description = (
+        "An on-call engineer's job: services of a call graph fail; investigate with logs, metrics "
+        "and traces, repair, and declare the incident over before customers lose patience."
+    )
+    version = __version__
+    versions: Mapping[str, str] = {"tasks": VERSION}
+    tools = CATALOGUE
+    reset_arguments: Sequence[str] = RESET_ARGUMENTS
+    rules: Mapping[str, int] = {}
+    splits = FirewatchSplits()
+    policies: Mapping[str, Policy] = POLICIES
+    default_tasks: Sequence[str] = (
+        "task_easy_oom_baseline",
+        "task_medium_cascade_memleak",
+        "task_hard_config_drift_noise",
+    )
+
+    @property
+    def tasks(self) -> Mapping[str, Mapping[str, Any]]:
+        """The 60 named tasks."""
+        return {name: {"task_id": name, "seed": named.seed} for name, named in NAMED.items()}
+
+    @cached_property
+    def models(self) -> WireModels:
+        """The typed face."""
+        from firewatch_env.models import FirewatchAction, FirewatchObservation, FirewatchState
+
+        return WireModels(FirewatchAction, FirewatchObservation, FirewatchState)
+
+    def brief(self, opening: Mapping[str, Any] | None = None) -> str:
+        """The system prompt: how to work, and the manual."""
+        return BRIEF
+
+    def introduction(self, opening: Mapping[str, Any]) -> str:
+        """The situation at reset."""
+        return introduction(opening)
+
+    def session(self, *, debug: bool = False) -> FirewatchSession:
+        """A new session; there is no debug mode."""
+        return FirewatchSession()
+
+    def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Impact, precision and closure, and what they were made from."""
+        parts: Mapping[str, Any] | None = (observation.get("metadata") or {}).get("score_parts")
+        return parts
+
+
+ENVIRONMENT = Firewatch()

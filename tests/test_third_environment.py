@@ -1,0 +1,176 @@
+"""Law 4: an environment of one short file gets every door of the kit."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from live_server import ROOT, await_health, free_port
+from typer.testing import CliRunner
+from websockets.sync.client import connect
+
+from openenv_kit.cli import app
+from openenv_kit.environment import DEFAULT, Environment, environments, get_environment
+from openenv_kit.errors import UnknownNameError
+from openenv_kit.play.driver import moves, observed, play
+from openenv_kit.play.recording import RunRecorder, read_runs, replay
+from openenv_kit.play.vector import VectorSession
+from openenv_kit.trainers.scripted_endpoint import ScriptedEndpoint
+from openenv_kit.trainers.trl import environment_class
+from openenv_kit.trust.arena import Arena
+
+NAME = "pipe_leak"
+FILE = ROOT / "examples" / NAME / f"{NAME}.py"
+TASK = {"split": "test", "index": 3}
+
+
+@pytest.fixture(scope="module")
+def pipe() -> Environment:
+    return get_environment(NAME)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "server.app", "--environment", NAME, "--port", str(port)]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        await_health(address, server)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def leak_of(pipe: Environment) -> int:
+    """The answer, from a play by the reference in process."""
+    session = pipe.session()
+    opening = session.reset(**TASK)
+    return [move for move, _ in moves(session, pipe.policies["reference"], opening)][-1]["segment"]
+
+
+def test_it_is_one_file_of_less_than_150_lines_and_a_line_that_names_it() -> None:
+    assert len(FILE.read_text().splitlines()) < 150
+    assert f'{NAME} = "{NAME}:ENVIRONMENT"' in FILE.with_name("pyproject.toml").read_text()
+
+
+def test_it_is_found_by_name_and_a_wrong_name_is_told_the_nearest() -> None:
+    assert {NAME, DEFAULT} <= set(environments())
+    with pytest.raises(UnknownNameError, match="Did you mean 'pipe_leak'"):
+        get_environment("pipe_leek")
+
+
+def test_a_websocket_plays_it(url: str, pipe: Environment) -> None:
+    with connect(url.replace("http", "ws") + "/ws") as socket:
+
+        def ask(kind: str, data: Any = None) -> Any:
+            socket.send(json.dumps({"type": kind} | ({"data": data} if data else {})))
+            return json.loads(socket.recv())["data"]
+
+        assert ask("reset", TASK)["observation"]["status"] == "ready"
+        told = ask("step", {"tool": "gauge", "segment": 99})
+        assert "segment is 99" in told["observation"]["message"]
+        assert ask("state")["step_count"] == 1
+        last = ask("step", {"tool": "report", "segment": leak_of(pipe)})
+    assert (last["reward"], last["done"]) == (1.0, True)
+
+
+def test_http_plays_it_and_a_wrong_argument_is_told(url: str, pipe: Environment) -> None:
+    with httpx.Client(base_url=url) as client:
+        refused = client.post("/reset", json={"sed": 1}).json()["observation"]
+        assert refused["status"] == "error"
+        assert "Did you mean 'seed'" in refused["message"]
+        episode = client.post("/reset", json=TASK).json()["episode_id"]
+        report = {"tool": "report", "segment": leak_of(pipe)}
+        last = client.post("/step", json={"episode_id": episode, "action": report}).json()
+        assert last["reward"] == 1.0
+        outcome = client.get("/state", params={"episode_id": episode}).json()
+        assert (outcome["status"], outcome["score"]) == ("completed", 1.0)
+        assert client.get("/metadata").json()["name"] == NAME
+        schema = client.get("/schema").json()["action"]
+        assert set(schema["properties"]) >= {"tool", "segment"}
+
+
+def test_mcp_lists_its_tools_and_plays_it(url: str) -> None:
+    with httpx.Client(base_url=url) as client:
+
+        def ask(method: str, **params: Any) -> httpx.Response:
+            body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            return client.post("/mcp", json=body)
+
+        opened = ask("initialize", protocolVersion="2025-06-18")
+        client.headers["mcp-session-id"] = opened.headers["mcp-session-id"]
+        assert "water main" in opened.json()["result"]["instructions"]
+        tools = [tool["name"] for tool in ask("tools/list").json()["result"]["tools"]]
+        assert tools == ["gauge", "listen", "report"]
+        arguments = {"segment": 5}
+        told = ask("tools/call", name="gauge", arguments=arguments).json()["result"]
+        assert told["structuredContent"]["message"].startswith("gauge at 5: ")
+
+
+def test_the_model_player_plays_it_through_a_chat_endpoint(url: str, tmp_path: Path) -> None:
+    with ScriptedEndpoint("reference", NAME) as endpoint:
+        environ = {
+            **{"PATH": "", "API_KEY": "none", "API_BASE_URL": endpoint.base_url},
+            **{"MODEL_NAME": "scripted", "BASE_URL": url},
+        }
+        ran = subprocess.run(
+            [sys.executable, ROOT / "inference.py", "--environment", NAME, "--tasks", "test:0-2"],
+            **{"cwd": tmp_path, "env": environ, "capture_output": True, "text": True},
+            timeout=300,
+        )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count(f"env={NAME} model=scripted") == 2
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert [each["score"] for each in results["tasks"]] == [1.0, 1.0]
+
+
+def test_a_recording_of_it_replays(pipe: Environment, tmp_path: Path) -> None:
+    session, stream = pipe.session(), io.StringIO()
+    opening = session.reset(**TASK)
+    recorder = RunRecorder(stream, "reference", TASK, observed(opening), environment=pipe)
+    score = 0.0
+    for action, reply in moves(session, pipe.policies["reference"], opening):
+        recorder.step(action, observed(reply))
+        score = reply.reward or 0.0
+    recorder.end(score)
+    file = tmp_path / "run.jsonl"
+    file.write_text(stream.getvalue())
+    (run,) = read_runs(file)
+    assert all(same for _, _, same in replay(run, pipe))
+    ran = CliRunner().invoke(app, ["replay", str(file), "--environment", NAME])
+    assert ran.exit_code == 0, ran.output
+
+
+def test_many_episodes_of_it_advance_together(pipe: Environment) -> None:
+    resets = [{"split": "train", "index": index} for index in range(6)]
+    outcomes = VectorSession(4, pipe).play(pipe.policies["reference"], resets)
+    assert [outcome.score for outcome in outcomes] == [1.0] * 6
+
+
+def test_the_audit_plays_it(pipe: Environment) -> None:
+    assert Arena(pipe).play(pipe.policies["reference"], TASK).score == 1.0
+    ran = CliRunner().invoke(app, ["audit", "--environment", NAME, "--episodes", "20"])
+    assert ran.exit_code == 0, ran.output
+    assert "reference" in ran.output
+
+
+def test_trl_gets_a_class_with_its_tools() -> None:
+    kind = environment_class(NAME)
+    player = kind()
+    assert "leaks in one" in player.reset(**TASK)
+    assert "gauge at 3" in player.gauge(segment=3)  # type: ignore[attr-defined]
+    assert player.get_reward() == 0.0
+
+
+def test_a_play_in_process_needs_no_server(pipe: Environment) -> None:
+    session = pipe.session()
+    assert play(session, pipe.policies["reference"], session.reset(seed=4)).score == 1.0
