@@ -22,26 +22,9 @@ class BodyError(HTTPException):
         super().__init__(status, detail, {"connection": "close"})
 
 
-class TooBigError(BodyError):
-    """A body longer than allowed."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__("too_big", 413, f"A request body may have {limit} bytes.")
-
-
-class TooSlowError(BodyError):
-    """A body that did not arrive in time."""
-
-    def __init__(self, limit_s: float) -> None:
-        super().__init__("too_slow", 408, f"A request body must arrive within {limit_s:g} seconds.")
-
-
-class TooManyValuesError(BodyError):
-    """A body of more JSON values than anything we read has."""
-
-    def __init__(self) -> None:
-        problem = frames.TooManyValuesError()
-        super().__init__("too_many_values", 413, f"The body has {problem}.")
+def too_big(limit: int) -> BodyError:
+    """The refusal of a body longer than allowed."""
+    return BodyError("too_big", 413, f"A request body may have {limit} bytes.")
 
 
 def limited(receive: Receive, max_bytes: int, timeout_s: float, *, is_json: bool) -> Receive:
@@ -66,16 +49,18 @@ def limited(receive: Receive, max_bytes: int, timeout_s: float, *, is_json: bool
             async with asyncio.timeout_at(deadline):
                 message = await receive()
         except TimeoutError:
-            raise TooSlowError(timeout_s) from None
+            told = f"A request body must arrive within {timeout_s:g} seconds."
+            raise BodyError("too_slow", 408, told) from None
         complete = not message.get("more_body", False)
         piece = message.get("body", b"")
         size += len(piece)
         if size > max_bytes:
-            raise TooBigError(max_bytes)
+            raise too_big(max_bytes)
         if is_json:
             commas += piece.count(b",")
             if commas > frames.MAX_COMMAS:
-                raise TooManyValuesError
+                told = f"The body has {frames.TOO_MANY_VALUES}."
+                raise BodyError("too_many_values", 413, told)
         return message
 
     return receiving

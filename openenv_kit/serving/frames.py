@@ -91,7 +91,7 @@ def loads(text: str | bytes) -> Any:
     """
     commas = text.count(",") if isinstance(text, str) else text.count(b",")
     if commas > MAX_COMMAS:
-        raise TooManyValuesError
+        raise UnwieldyError(TOO_MANY_VALUES)
     try:
         value = orjson.loads(text)
     except ValueError:
@@ -99,7 +99,7 @@ def loads(text: str | bytes) -> Any:
         try:
             value = json.loads(text)
         except RecursionError:
-            raise TooDeepError from None
+            raise UnwieldyError(TOO_DEEP) from None
     opened = text.count("{") + text.count("[") if isinstance(text, str) else MAX_DEPTH + 1
     if commas >= MAX_MEMBERS or opened > MAX_DEPTH:
         check_shape(value)
@@ -107,36 +107,18 @@ def loads(text: str | bytes) -> Any:
 
 
 class UnwieldyError(ValueError):
-    """JSON of a shape that would take too long to look through."""
+    """JSON of a shape that would take too long to look through, or that some cannot write."""
 
 
-class TooDeepError(UnwieldyError):
-    """JSON that nests deeper than anything we read, and than some writers can write."""
-
-    def __init__(self) -> None:
-        super().__init__(f"nested too deeply; allowed: {MAX_DEPTH} levels")
-
-
-class TooManyMembersError(UnwieldyError):
-    """An object of more members than anything we read has; each would get an error of its own."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(f"an object with {count} members; allowed: {MAX_MEMBERS}")
-
-
-class TooManyValuesError(UnwieldyError):
-    """JSON of more values than anything we read has."""
-
-    def __init__(self) -> None:
-        super().__init__(f"too many values; allowed: {MAX_COMMAS} commas")
+TOO_DEEP = f"nested too deeply; allowed: {MAX_DEPTH} levels"
+TOO_MANY_VALUES = f"too many values; allowed: {MAX_COMMAS} commas"
 
 
 def check_shape(value: Any) -> None:
     """Look through nested lists and objects.
 
     Raises:
-        TooDeepError: there are more than `MAX_DEPTH` levels.
-        TooManyMembersError: an object has more than `MAX_MEMBERS` members.
+        UnwieldyError: more than `MAX_DEPTH` levels, or an object of more than `MAX_MEMBERS`.
     """
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH + 1):
@@ -144,14 +126,16 @@ def check_shape(value: Any) -> None:
         for each in level:
             if isinstance(each, dict):
                 if len(each) > MAX_MEMBERS:
-                    raise TooManyMembersError(len(each))
+                    raise UnwieldyError(
+                        f"an object with {len(each)} members; allowed: {MAX_MEMBERS}"
+                    )
                 below += each.values()
             elif isinstance(each, list):
                 below += each
         if not below:
             return
         level = below
-    raise TooDeepError
+    raise UnwieldyError(TOO_DEEP)
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from openenv_kit.serving import frames, metrics
-from openenv_kit.serving.body import BodyError, TooBigError, limited
+from openenv_kit.serving.body import BodyError, limited, too_big
 from openenv_kit.serving.origins import Origins
 from openenv_kit.serving.settings import MAX_RECORDING_BYTES, Settings
 
@@ -115,7 +115,7 @@ class Gate:
         length = headers.get("content-length", "")
         limit = self._limit(scope)
         if length.isascii() and length.isdigit() and int(length[:12]) > limit:
-            return _refused(TooBigError(limit))
+            return _refused(too_big(limit))
         return None
 
     def _limit(self, scope: Scope) -> int:
