@@ -54,10 +54,7 @@ def introduction(opening: Mapping[str, Any]) -> str:
     )
     called = {callee for callees in opening["dependency_graph"].values() for callee in callees}
     entries = [name for name in opening["dependency_graph"] if name not in called]
-    return (
-        f"Customers come in at {', '.join(entries)}. Calls: {graph}.\n"
-        f"{_situation(opening)}"
-    )
+    return f"Customers come in at {', '.join(entries)}. Calls: {graph}.\n{_situation(opening)}"
 
 
 def answer(observation: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,9 +28,11 @@ UV = os.environ.get("UV") or shutil.which("uv")
 
 PINNED = ("--build-constraint", ROOT / "requirements-build.lock", "--require-hashes")
 
-pytestmark = pytest.mark.skipif(
-    UV is None and not os.environ.get("CI"), reason="uv is not installed"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.network,
+    pytest.mark.skipif(UV is None and not os.environ.get("CI"), reason="uv is not installed"),
+]
 
 
 def uv(*arguments: str | Path, cwd: Path) -> None:

@@ -23,6 +23,8 @@ from pathlib import Path
 import pytest
 from documented import PYTHON, SHELL, Block, PageError, blocks_of, commands_of, inline_commands
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     str(path.relative_to(ROOT))

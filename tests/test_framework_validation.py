@@ -26,10 +26,13 @@ from validation_subject import LocalProcessProvider, can_unshare
 
 ROOT = Path(__file__).resolve().parent.parent
 
-pytestmark = pytest.mark.filterwarnings(
-    # The framework's collector opens its connection in a way that websockets means to change.
-    r"ignore:.*connect:DeprecationWarning:openenv"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        # The framework's collector opens its connection in a way that websockets means to change.
+        r"ignore:.*connect:DeprecationWarning:openenv"
+    ),
+]
 
 RUNTIME_CHECKS = (
     "runtime.startup",

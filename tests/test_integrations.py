@@ -22,6 +22,8 @@ from openenv_kit.trainers.scripted_endpoint import MODEL, ScriptedEndpoint
 from openenv_kit.trainers.tool_calls import ToolEpisode
 from openenv_kit.trainers.trl import environment_class
 
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = get_environment("metric_tracker_rl").tools
 HEAVY = ("trl", "verifiers", "inspect_ai", "nemo_gym", "skyrl_gym", "datasets", "torch")

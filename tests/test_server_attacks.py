@@ -25,6 +25,8 @@ from typing import Any
 import pytest
 from live_server import ROOT, await_health, free_port
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 60.0
 """Longest wait for what must happen at some time; no test depends on how soon."""
 

@@ -34,6 +34,8 @@ from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.workers import SPREADS
 
+pytestmark = pytest.mark.slow
+
 FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
 SESSIONS, SOAK_ROUNDS = (1000, 10) if FULL else (100, 3)
 CRASHED_EPISODES = 200 if FULL else 20

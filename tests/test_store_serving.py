@@ -20,6 +20,8 @@ from openenv_kit.serving.open_store import StoreThread
 from openenv_kit.serving.play import Play
 from openenv_kit.serving.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 MIB = 1 << 20
 LIST = {"analysis_method": "list_dates"}

@@ -17,6 +17,8 @@ from openenv_kit.agent.plan import PlannedEpisode
 from openenv_kit.agent.results import EVALUATED, FAILED, EpisodeResult, RunResult
 from openenv_kit.agent.table import MODEL_CALL, TOOL_CALL, Event, Usage
 
+pytestmark = pytest.mark.slow
+
 ATTACK = "<script>alert('x')</script><img src=http://evil.example/x>"
 
 

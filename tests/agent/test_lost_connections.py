@@ -19,6 +19,8 @@ from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.errors import ServerError
 from openenv_kit.play.recording import read_runs, replay
 
+pytestmark = pytest.mark.slow
+
 ONE = ("--tasks", "medium_mixed_pair")
 TOKEN = "a-token-of-the-server"
 

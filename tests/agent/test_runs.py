@@ -18,6 +18,8 @@ from fake_model import FakeModel
 from metric_tracker_rl.policies import POLICIES
 from openenv_kit.play.recording import read_runs, replay
 
+pytestmark = pytest.mark.slow
+
 TASKS = ["easy_single_spike", "medium_mixed_pair", "hard_mixed_multi"]
 
 

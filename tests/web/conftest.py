@@ -102,7 +102,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop must not outlive its tests
 def browser() -> Iterator[BrowserContext]:
     if not CHROMIUM.exists():
         message = f"no Chromium at {CHROMIUM}"

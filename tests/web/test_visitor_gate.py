@@ -30,6 +30,8 @@ from openenv_kit.serving.app import build_app
 from openenv_kit.serving.gate import FORM_BYTES
 from openenv_kit.serving.settings import MAX_RECORDING_BYTES, Settings
 
+pytestmark = pytest.mark.slow
+
 JOINS = int(os.environ.get("METRIC_TRACKER_JOINS") or 0)
 MOST_MIB = 1000
 

@@ -21,7 +21,7 @@ from metric_tracker_rl.policies import get_policy
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RunRecorder
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 OpenVisit = Callable[..., Visit]
 TABS = ("Episode", "Data", "Investigate", "Report", "Watch")
 

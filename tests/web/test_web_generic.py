@@ -24,6 +24,8 @@ from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RunRecorder
 from openenv_kit.tools.catalogue import ToolSpec
 
+pytestmark = pytest.mark.slow
+
 OpenVisit = Callable[..., Visit]
 
 

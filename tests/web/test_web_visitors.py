@@ -20,6 +20,8 @@ from conftest import WebServer, page_client, web_server
 from metric_tracker_rl.engine.episode import build_episode
 from metric_tracker_rl.engine.tasks import resolve_config
 
+pytestmark = pytest.mark.slow
+
 VISITORS = int(os.environ.get("METRIC_TRACKER_VISITORS") or 4)
 MEMORY_MARGIN = 1.2
 

@@ -15,7 +15,7 @@ from test_web_browser import episode_of, look_for_spikes, type_into
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 OpenVisit = Callable[..., Visit]
 READABLE = 4.5
 """Least contrast of text with what is behind it (WCAG 2, level AA)."""

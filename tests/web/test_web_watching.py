@@ -16,6 +16,8 @@ from openenv_kit.page.moves import show
 from openenv_kit.page.scenes import scenes_of
 from openenv_kit.page.watching import Frame, scripted
 
+pytestmark = pytest.mark.slow
+
 OpenVisit = Callable[..., Visit]
 
 
