@@ -95,7 +95,7 @@ def frames_of(config: EpisodeConfig, episode: Episode, actions: list[dict[str, A
         sent.append(frame.model_dump_json())
         sent.append(WSStateResponse(data=environment.state.model_dump()).model_dump_json())
 
-    session = environment._session
+    session = environment.session
     environment._episode_id = "same"
     send(environment._observation(session.open("task", EpisodeView(episode, PlayRules(500)))))
     for action in actions:
@@ -166,7 +166,7 @@ def leak_through_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
     assert honest is not None
 
     def leaky(self: FrameworkEnvironment) -> Any:
-        episode = self._session.episode
+        episode = self.session.episode
         assert episode is not None
         return honest(self).model_copy(update={"task_id": episode.expected_rows[0].date})
 
@@ -200,7 +200,7 @@ def test_practice_tells_no_more_than_the_counts_of_its_rows() -> None:
     for each in (episode, swapped):
         environment = FrameworkEnvironment(debug=False)
         rules = PlayRules(max_submissions=3)
-        environment._session.open("task", EpisodeView(each, rules))
+        environment.session.open("task", EpisodeView(each, rules))
         row = each.expected_rows[0].as_dict()  # one right row, whichever that is
         observation = environment.step({"classifications": [row]})
         frame = WSObservationResponse(data=serialize_observation(observation))
