@@ -86,7 +86,7 @@ class Session(Protocol):
         """What makes the episode: configuration and rules of play, JSON-ready. Never shown."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WireModels:
     """The typed face of an environment: the framework's types with its own fields.
 

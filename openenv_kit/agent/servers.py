@@ -29,6 +29,8 @@ SERVER_VARIABLES = ("HOST", "PORT", "WORKERS", "MAX_CONCURRENT_ENVS")
 START_TIMEOUT_S = 180.0
 """Longest wait for the embedded server; loading the framework takes seconds, more on a busy
 machine."""
+ENDING_S = 0.5
+"""Longest time from a process's last answer to its end, where that was its end."""
 STOP_TIMEOUT_S = 15.0
 START_TRIES = 3
 """Another process may take the free port first."""
@@ -94,9 +96,18 @@ class EmbeddedServer(Server):
     async def revive(self) -> None:
         """Restart the process on the same port, if it has died."""
         async with self._reviving:
-            if self._process is not None and self._process.poll() is not None:
+            if self._process is not None and await self._died(self._process):
                 self._end_process()
                 await self._start(self._port)
+
+    @staticmethod
+    async def _died(process: subprocess.Popen[bytes]) -> bool:
+        """Whether a process has ended; one that was killed closes its port before it ends."""
+        try:
+            await asyncio.to_thread(process.wait, ENDING_S)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     async def stop(self) -> None:
         """End the process."""

@@ -328,7 +328,7 @@ async def test_gradio_keeps_nothing_of_a_session_that_is_forgotten(
             assert joined.status_code == 200
         queue, holder = page.gradio.get_blocks()._queue, page.gradio.state_holder
         for _ in range(600):
-            if not queue.event_ids_to_events:
+            if not len(queue) and not any(queue.active_jobs):
                 break
             await asyncio.sleep(0.1)
         assert set(holder.session_data) == {"one", "two"}
