@@ -37,7 +37,7 @@ PLAIN_SERVER = "uv run server --port 8000"
 TIME_LIMIT_S = 240.0
 LEFT_OUT = (".git", ".venv", "*_cache", "__pycache__", "results*.json", "runs", "site", "dist")
 
-NOT_HERE = {"uv run pytest": "this test is a part of it"}
+NOT_HERE = {"uv run pytest -n 2": "this test is a part of it"}
 """Commands that no page has to mark, with the reason."""
 
 
