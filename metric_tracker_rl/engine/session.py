@@ -21,9 +21,14 @@ from metric_tracker_rl.analysis_tools.row_generators import check_generators, ru
 from metric_tracker_rl.engine.action import Call, read_action
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode, build_episode
-from metric_tracker_rl.engine.grader import counts_only, grade
-from metric_tracker_rl.engine.report import InvalidRow, Report, preview, read_report
-from metric_tracker_rl.engine.reporting_policy import ReportRow
+from metric_tracker_rl.engine.grader import grade
+from metric_tracker_rl.engine.replies import (
+    debug_content,
+    final_reply,
+    practice_reply,
+    unseen_row,
+)
+from metric_tracker_rl.engine.report import Report, read_report
 from metric_tracker_rl.engine.rules import (
     DEFAULT_MAX_STEPS,
     FULL_FEEDBACK,
@@ -34,7 +39,7 @@ from metric_tracker_rl.engine.rules import (
 )
 from metric_tracker_rl.engine.splits import SEALED, SPLITS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, available_task_specs, resolve_config
-from metric_tracker_rl.rows import Progress, RewardBreakdown
+from metric_tracker_rl.rows import Progress
 from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import (
     InvalidValueError,
@@ -46,8 +51,6 @@ from openenv_kit.errors import (
 
 READY = "ready"
 ANALYZED = "analyzed"
-IN_PROGRESS = "in_progress"
-EVALUATED = "evaluated"
 COMPLETED = "completed"
 
 DEFAULT_SPLIT = "train"
@@ -263,7 +266,7 @@ class EpisodeSession:
         check_generators(methods)
         rows, _ = run_generators(view, methods)
         seen = [row for row in rows if row.date in self._seen]
-        unseen = [_unseen(row) for row in rows if row.date not in self._seen]
+        unseen = [unseen_row(row) for row in rows if row.date not in self._seen]
         reply = self._grade(view, Report(tuple(seen), tuple(unseen)))
         reply.content["generated_rows"] = [row.as_dict() for row in rows]
         return reply
@@ -276,26 +279,10 @@ class EpisodeSession:
         got, allowed = graded.breakdown, view.rules.max_submissions
         self.submissions += 1
         if self.submissions < allowed and graded.score < 1.0:
-            return _practice(self.submissions, view, got)
+            return practice_reply(self.submissions, view, got)
         score = round(graded.score * (1.0 - PRACTICE_COST * (self.submissions - 1)), 6)
         self.done = True
-        if view.rules.feedback == SCORE_FEEDBACK:
-            told = {"reward_breakdown": RewardBreakdown(total_score=score)}
-            return Reply(EVALUATED, f"Score {score:.4f}.", reward=score, done=True, content=told)
-        return Reply(
-            EVALUATED,
-            f"Score {score:.4f}: {got.matched_rows} of {got.expected_rows} expected rows matched, "
-            f"{got.extra_rows} extra, {got.duplicate_rows} repeated, {got.invalid_rows} invalid.",
-            reward=score,
-            done=True,
-            content={
-                "correct_row_count": got.matched_rows,
-                "reward_breakdown": got.model_copy(update={"total_score": score}),
-                "submission_preview": preview(report),
-                "submission_issues": list(graded.issues),
-                "submitted_rows": [row.as_dict() for row in report.rows],
-            },
-        )
+        return final_reply(view, report, graded, score)
 
     def _opening(self, view: EpisodeView) -> dict[str, Any]:
         """The full catalogues, sent once."""
@@ -321,47 +308,6 @@ class EpisodeSession:
         return Reply(
             reply.status, f"{reply.message} {note}.", reply.reward, reply.done, reply.content
         )
-
-
-def _practice(number: int, view: EpisodeView, got: RewardBreakdown) -> Reply:
-    """What a submission before the last is told: how many rows matched, never which."""
-    of_all = "" if view.hidden else f" of {got.expected_rows} expected"
-    return Reply(
-        IN_PROGRESS,
-        f"Practice submission {number} of {view.rules.max_submissions}: {got.matched_rows}"
-        f"{of_all} rows matched. Each submission before the last costs {PRACTICE_COST:.0%} of "
-        "the final score.",
-        content={
-            "correct_row_count": got.matched_rows,
-            "reward_breakdown": counts_only(got, with_expected=not view.hidden),
-        },
-    )
-
-
-def _unseen(row: ReportRow) -> InvalidRow:
-    """A generated row of a date of which the player has been shown nothing."""
-    message = (
-        f"Nothing of {row.date} has been shown: payload_generators reports on dates that an "
-        "analysis method has shown before."
-    )
-    return InvalidRow("|".join(row.key), message, row.as_dict())
-
-
-def debug_content(episode: Episode) -> dict[str, Any]:
-    """The answer and the schedule behind it; for servers started in debug mode only."""
-    return {
-        "expected_rows": [row.as_dict() for row in episode.expected_rows],
-        "anomaly_schedule": [
-            {
-                "date": episode.dates[cause.day],
-                **cause.root._asdict(),
-                "effect": repr(cause.effect),
-            }
-            for cause in episode.draw.causes
-        ],
-        "seed": episode.config.seed,
-        "draws": episode.draw.draws,
-    }
 
 
 RESET_ARGUMENTS: tuple[str, ...] = (

@@ -6,7 +6,7 @@ import json
 
 import gradio as gr
 
-from metric_tracker_rl.engine.session import debug_content
+from metric_tracker_rl.engine.replies import debug_content
 from metric_tracker_rl.page.cells import cell
 from metric_tracker_rl.page.state import FunnelVisitor
 from openenv_kit.page.layout import html

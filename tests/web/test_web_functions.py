@@ -10,7 +10,7 @@ import pytest
 from conftest import WebServer
 
 from metric_tracker_rl.engine.episode import build_episode
-from metric_tracker_rl.engine.session import debug_content
+from metric_tracker_rl.engine.replies import debug_content
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, resolve_config
 
 pytestmark = pytest.mark.slow

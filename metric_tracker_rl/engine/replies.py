@@ -1,0 +1,79 @@
+"""What a player is told when a report was graded, and what debug mode adds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metric_tracker_rl.engine.episode import Episode
+from metric_tracker_rl.engine.grader import Grade, counts_only
+from metric_tracker_rl.engine.report import InvalidRow, Report, preview
+from metric_tracker_rl.engine.reporting_policy import ReportRow
+from metric_tracker_rl.engine.rules import PRACTICE_COST, SCORE_FEEDBACK, EpisodeView
+from metric_tracker_rl.rows import RewardBreakdown
+from openenv_kit.environment import Reply
+
+IN_PROGRESS = "in_progress"
+EVALUATED = "evaluated"
+
+
+def final_reply(view: EpisodeView, report: Report, graded: Grade, score: float) -> Reply:
+    """What the last submission is told: the score, and with full feedback what it is made of."""
+    got = graded.breakdown
+    if view.rules.feedback == SCORE_FEEDBACK:
+        told = {"reward_breakdown": RewardBreakdown(total_score=score)}
+        return Reply(EVALUATED, f"Score {score:.4f}.", reward=score, done=True, content=told)
+    return Reply(
+        EVALUATED,
+        f"Score {score:.4f}: {got.matched_rows} of {got.expected_rows} expected rows matched, "
+        f"{got.extra_rows} extra, {got.duplicate_rows} repeated, {got.invalid_rows} invalid.",
+        reward=score,
+        done=True,
+        content={
+            "correct_row_count": got.matched_rows,
+            "reward_breakdown": got.model_copy(update={"total_score": score}),
+            "submission_preview": preview(report),
+            "submission_issues": list(graded.issues),
+            "submitted_rows": [row.as_dict() for row in report.rows],
+        },
+    )
+
+
+def practice_reply(number: int, view: EpisodeView, got: RewardBreakdown) -> Reply:
+    """What a submission before the last is told: how many rows matched, never which."""
+    of_all = "" if view.hidden else f" of {got.expected_rows} expected"
+    return Reply(
+        IN_PROGRESS,
+        f"Practice submission {number} of {view.rules.max_submissions}: {got.matched_rows}"
+        f"{of_all} rows matched. Each submission before the last costs {PRACTICE_COST:.0%} of "
+        "the final score.",
+        content={
+            "correct_row_count": got.matched_rows,
+            "reward_breakdown": counts_only(got, with_expected=not view.hidden),
+        },
+    )
+
+
+def unseen_row(row: ReportRow) -> InvalidRow:
+    """A generated row of a date of which the player has been shown nothing."""
+    message = (
+        f"Nothing of {row.date} has been shown: payload_generators reports on dates that an "
+        "analysis method has shown before."
+    )
+    return InvalidRow("|".join(row.key), message, row.as_dict())
+
+
+def debug_content(episode: Episode) -> dict[str, Any]:
+    """The answer and the schedule behind it; for servers started in debug mode only."""
+    return {
+        "expected_rows": [row.as_dict() for row in episode.expected_rows],
+        "anomaly_schedule": [
+            {
+                "date": episode.dates[cause.day],
+                **cause.root._asdict(),
+                "effect": repr(cause.effect),
+            }
+            for cause in episode.draw.causes
+        ],
+        "seed": episode.config.seed,
+        "draws": episode.draw.draws,
+    }
