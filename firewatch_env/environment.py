@@ -146,6 +146,7 @@ class Firewatch(Environment):
     tools = CATALOGUE
     reset_arguments: Sequence[str] = RESET_ARGUMENTS
     rules: Mapping[str, int] = {}
+    anonymous = True  # existing clients send no episode id
     splits = FirewatchSplits()
     policies: Mapping[str, Policy] = POLICIES
     default_tasks: Sequence[str] = (

@@ -219,6 +219,11 @@ class Environment(Protocol):
         """Its own part of the debugger at /web, loaded only there; by default the generic one."""
         return None
 
+    @property
+    def anonymous(self) -> bool:
+        """Whether plain HTTP clients may play without an episode id, one episode each."""
+        return False
+
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         """The one system prompt that every door gives a model."""
 

@@ -48,6 +48,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return site, done.stderr
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(built: tuple[Path, str]) -> None:
     assert "WARNING" not in built[1]
 

@@ -243,6 +243,7 @@ def test_the_provider_of_containers_is_where_clients_import_it_from() -> None:
     assert LocalDockerProvider.__name__ == "LocalDockerProvider"
 
 
+@pytest.mark.slow
 def test_the_client_needs_no_more_of_the_package_than_what_travels() -> None:
     code = (
         "import sys, metric_tracker_rl.client\n"

@@ -125,6 +125,8 @@ def in_oldest_environment(*command: str, packages: tuple[str, ...]) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.network
 def test_the_golden_file_holds_on_the_oldest_numpy_allowed() -> None:
     told = in_oldest_environment(
         "-m", "metric_tracker_rl.engine.generation.digests", str(GOLDEN_FILE), packages=("numpy",)
@@ -159,6 +161,8 @@ print(json.dumps(told))
 """
 
 
+@pytest.mark.slow
+@pytest.mark.network
 def test_every_reply_is_the_same_on_the_oldest_packages_the_engine_needs() -> None:
     here = subprocess.run(
         [sys.executable, "-c", PLAYS], cwd=ROOT, capture_output=True, text=True, check=True

@@ -215,6 +215,7 @@ def near(colours, wanted):
     )
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_curve_as_a_picture_and_as_numbers(tmp_path):
     arguments = ["learn", "--seeds", "2", "--updates", "4", "--arm", "shuffled", "--workers", "1"]
     result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
@@ -227,6 +228,7 @@ def test_the_command_writes_the_curve_as_a_picture_and_as_numbers(tmp_path):
     assert not near(colours, (37, 99, 235)), "an arm that did not run has none"
 
 
+@pytest.mark.slow
 def test_the_command_fails_when_a_run_did_not_learn(tmp_path):
     result = CliRunner().invoke(
         app, ["learn", "--seeds", "1", "--updates", "1", "--arm", "plain", "--workers", "1"]

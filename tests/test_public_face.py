@@ -108,6 +108,7 @@ def test_the_engine_loads_no_framework(code: str) -> None:
     assert not top_level(loaded_by(code)) & FRAMEWORKS
 
 
+@pytest.mark.slow
 def test_the_client_loads_the_framework_and_none_of_the_engine() -> None:
     modules = loaded_by(
         "from metric_tracker_rl import MetricTrackerRlAction, MetricTrackerRlEnv, TaskSpec"

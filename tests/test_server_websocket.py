@@ -221,6 +221,7 @@ def test_a_resume_that_names_no_episode_says_what_to_send(
         assert "resume" in told["message"]
 
 
+@pytest.mark.slow
 def test_a_second_connection_takes_the_episode_over_from_one_that_hangs(
     client: TestClient,
 ) -> None:

@@ -26,6 +26,8 @@ from openenv_kit.trainers.scripted_endpoint import ScriptedEndpoint
 from openenv_kit.trainers.trl import environment_class
 from openenv_kit.trust.arena import Arena
 
+pytestmark = pytest.mark.slow
+
 NAME = "pipe_leak"
 FILE = ROOT / "examples" / NAME / f"{NAME}.py"
 TASK = {"split": "test", "index": 3}

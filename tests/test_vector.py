@@ -12,6 +12,7 @@ from openenv_kit.play.driver import observed
 from openenv_kit.play.vector import VectorSession
 
 
+@pytest.mark.slow
 def test_a_thousand_episodes_side_by_side_give_every_reply_that_single_ones_give():
     resets, policy = split_resets(ENVIRONMENT, 0, 1000), get_policy("reference")
     alone = single(ENVIRONMENT, resets, policy)

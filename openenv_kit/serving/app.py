@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from openenv_kit.environment import DEFAULT, VARIABLE, get_environment
 from openenv_kit.errors import ConfigurationError
+from openenv_kit.serving.anonymous import new_secret
 from openenv_kit.serving.episode_store import StoreUnavailableError
 from openenv_kit.serving.open_store import open_store
 from openenv_kit.serving.settings import Settings, load_settings, settings
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from openenv_kit.environment import Environment
 
+ANONYMOUS_SECRET = "METRIC_TRACKER_ANONYMOUS_SECRET"
+"""Handed from a server to its workers; made anew at every start."""
 OUR_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state")
 """Routes of the framework that ours replace; all others stay as it made them."""
 
@@ -41,6 +44,7 @@ def build_app(chosen: Settings, environment: Environment | None = None) -> FastA
     from openenv_kit.page.icon import add_icon
     from openenv_kit.serving import descriptors, routes
     from openenv_kit.serving.access_log import AccessLog
+    from openenv_kit.serving.anonymous import AnonymousEpisodes
     from openenv_kit.serving.clients import ClientKeys
     from openenv_kit.serving.framework import FrameworkEnvironment
     from openenv_kit.serving.gate import Gate
@@ -66,6 +70,9 @@ def build_app(chosen: Settings, environment: Environment | None = None) -> FastA
     routes.add_metrics_route(made)
     routes.add_error_answers(made)
     guard_page(made, chosen)
+    if served.anonymous:
+        secret = os.environ.setdefault(ANONYMOUS_SECRET, new_secret())  # the workers' too
+        made.add_middleware(AnonymousEpisodes, secret=secret)
     made.add_middleware(ClientKeys, trusted=bool(chosen.token))
     made.add_middleware(Gate, settings=chosen)
     if chosen.allowed_origins:
@@ -174,6 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--workers", type=int, default=chosen.workers, help="worker processes (WORKERS)"
     )
     given = parser.parse_args(arguments)
+    os.environ.setdefault(ANONYMOUS_SECRET, new_secret())
     try:
         get_environment(given.environment)
         os.environ[VARIABLE] = given.environment

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from openenv_kit.serving import frames, metrics
+from openenv_kit.serving.anonymous import SCOPE_KEY
 from openenv_kit.serving.episode_store import StoreError, StoreFullError
 from openenv_kit.serving.handles import (
     MAX_EPISODE_ID,
@@ -131,6 +132,8 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
     ) -> Response:
         """Start an episode and get its id; with the id of a running one, start that one over."""
         arguments = body.model_dump(exclude_unset=True)
+        if anonymous := request.scope.get(SCOPE_KEY):
+            arguments.setdefault("episode_id", anonymous)
         frames.check_shape(arguments)
         started = await episodes.reset(arguments)
         _note(request, started.episode_id)
@@ -149,14 +152,19 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         frames.check_shape(body.action)
         if body.player_id is not None:
             handle = await episodes.player(body.player_id)
-        elif body.episode_id is None:
+        elif body.episode_id is None and not request.scope.get(SCOPE_KEY):
             return frames.response(_without_episode(episodes, body.action))
         elif role_of(request.scope) == PLAYER:
             raise HTTPException(403, "With the player's token send a player_id, no episode_id.")
         else:
-            handle = Handle(body.episode_id)
+            handle = Handle(body.episode_id or request.scope[SCOPE_KEY])
         _note(request, handle.episode_id)
-        data = await episodes.step(handle, body.action, body.request_id or "")
+        try:
+            data = await episodes.step(handle, body.action, body.request_id or "")
+        except UnknownEpisodeError:
+            if handle.episode_id != request.scope.get(SCOPE_KEY):
+                raise
+            data = _without_episode(episodes, body.action)
         names = {"episode_id": body.episode_id, "player_id": body.player_id}
         return frames.response({**data, **names})
 
@@ -171,10 +179,16 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         request: Request, episode_id: str | None = Query(None, max_length=MAX_EPISODE_ID)
     ) -> Any:
         """Progress of the episode of that id, and its outcome after the end; idle without one."""
-        if episode_id is None:
+        named = episode_id or request.scope.get(SCOPE_KEY)
+        if named is None:
             return record()
-        _note(request, episode_id)
-        return await episodes.record(episode_id)
+        _note(request, named)
+        try:
+            return await episodes.record(named)
+        except UnknownEpisodeError:
+            if episode_id is not None:
+                raise
+            return record()
 
 
 def add_ready_route(app: FastAPI, episodes: Episodes) -> None:

@@ -9,6 +9,8 @@ import pytest
 import websockets.sync.client
 from conftest import WebServer
 
+pytestmark = pytest.mark.slow
+
 PLAYGROUND = [
     ("POST", "/web/reset"),
     ("POST", "/web/step"),

@@ -305,6 +305,7 @@ print(ours, "plotly" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_the_server_loads_neither_plotly_nor_the_page_when_the_page_is_off() -> None:
     environ = {k: v for k, v in os.environ.items() if k != "ENABLE_WEB_INTERFACE"}
     done = subprocess.run(

@@ -1,0 +1,120 @@
+"""Existing clients: plain HTTP, no episode id, many on one host, and every mistake forgiven."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from live_server import ROOT, await_health, free_port
+
+from firewatch_env.tasks.named import NAMED
+from firewatch_env.tasks.task import MAX_TICKS
+
+pytestmark = pytest.mark.slow
+CLIENT = Path(__file__).with_name("old_client.py")
+END = re.compile(r"\[END\] success=(true|false) steps=\d+ score=(\d\.\d\d) rewards=[\d.,]+")
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "server.app", "--environment", "firewatch"]
+    places = ["--port", str(port), "--workers", "2"]
+    server = subprocess.Popen([*command, *places], cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        await_health(address, server)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def start(url: str, *tasks: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, CLIENT, url, *tasks], stdout=subprocess.PIPE, text=True
+    )
+
+
+def post(url: str, body: Any) -> Any:
+    request = urllib.request.Request(
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_a_client_without_an_id_plays_its_three_tasks(url: str) -> None:
+    client = start(url)
+    out, _ = client.communicate(timeout=120)
+    assert client.returncode == 0
+    assert [line.split()[0] for line in out.splitlines() if line[:5] != "[STEP"] == [
+        "[START]", "[END]",
+    ] * 3  # fmt: skip
+    assert all(END.fullmatch(line) for line in out.splitlines() if line.startswith("[END]"))
+
+
+def test_three_copies_at_once_write_the_same_lines(url: str) -> None:
+    copies = [start(f"{url}/as/copy-{number}") for number in range(3)]
+    told = [copy.communicate(timeout=120)[0] for copy in copies]
+    assert [copy.returncode for copy in copies] == [0, 0, 0]
+    assert told[0] == told[1] == told[2]
+    assert told[0].count("[STEP]") > 10
+
+
+def test_all_sixty_tasks_are_played(url: str) -> None:
+    tasks = [
+        f"{each.task_id}:{each.difficulty}:{each.seed}:{MAX_TICKS[each.difficulty]}"
+        for each in NAMED.values()
+    ]
+    client = start(f"{url}/as/all", *tasks)
+    out, _ = client.communicate(timeout=300)
+    scores = [float(END.fullmatch(line)[2]) for line in out.splitlines() if line[:4] == "[END"]  # type: ignore[index]
+    assert len(scores) == 60
+    assert sum(scores) / 60 < 0.7, "simple rules must not solve it"
+
+
+def test_every_mistake_is_answered_200_and_the_episode_goes_on(url: str) -> None:
+    base = f"{url}/as/mistaken"
+    early = post(f"{base}/step", {"action": {"action_type": "fetch_logs"}})
+    assert "reset first" in early["info"]["error"]
+    assert (early["done"], early["observation"]["services"]) == (False, {})
+    opened = post(f"{base}/reset", {"difficulty": "easy", "seed": 42})
+    assert (opened["reward"], opened["done"]) == (None, False)
+    for number, action in enumerate(
+        (
+            {"action_type": "reboot"},
+            {"action_type": "restart_service"},
+            {"action_type": "restart_service", "target_service": "nothing"},
+            {"action_type": 7, "target_service": [], "parameters": "no"},
+            {},
+        ),
+        start=1,
+    ):
+        told = post(f"{base}/step", {"action": action})
+        assert told["info"]["error"], action
+        assert told["observation"]["sim_tick"] == number
+    refused = post(f"{base}/reset", {"difficulty": "impossible"})
+    assert "impossible" in refused["info"]["error"]
+    last = post(f"{base}/step", {"action": {"action_type": "declare_resolved"}})
+    assert (last["done"], last["info"]["error"]) == (True, None)
+    assert isinstance(last["observation"]["episode_score"], int | float)
+    after = post(f"{base}/step", {"action": {"action_type": "declare_resolved"}})
+    assert after["done"]
+    assert after["info"]["error"]
+
+
+def test_callers_do_not_see_each_other_and_an_id_cannot_be_guessed(url: str) -> None:
+    one = post(f"{url}/as/one/reset", {"difficulty": "easy", "seed": 42})
+    two = post(f"{url}/as/two/reset", {"difficulty": "hard", "seed": 512})
+    assert one["episode_id"] != two["episode_id"]
+    with urllib.request.urlopen(f"{url}/as/one/state", timeout=30) as answer:
+        assert json.load(answer)["task_id"] == "task_easy_oom_baseline"
+    assert re.fullmatch(r"anonymous-[0-9a-f]{32}", one["episode_id"])
