@@ -89,9 +89,8 @@ class FirewatchSession:
 
 def _reply(answer: Answer, message: str) -> Reply:
     status = ERROR if answer.info["error"] else COMPLETED if answer.done else RUNNING
-    return Reply(
-        status, message, answer.reward, answer.done, dict(answer.observation), dict(answer.info)
-    )
+    content = {**answer.observation, "score_parts": answer.info.get("score_parts")}
+    return Reply(status, message, answer.reward, answer.done, content, dict(answer.info))
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ class Firewatch(Environment):
 
     def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Impact, precision and closure, and what they were made from."""
-        parts: Mapping[str, Any] | None = (observation.get("metadata") or {}).get("score_parts")
+        parts: Mapping[str, Any] | None = observation.get("score_parts")
         return parts
 
 

@@ -51,6 +51,9 @@ class FirewatchObservation(Observation):
         None, description="first tick without harm after a change"
     )
     episode_score: float | None = Field(None, description="null until the end")
+    score_parts: dict[str, Any] | None = Field(
+        None, description="what the score is made of; null until the end"
+    )
     tool_result: dict[str, Any] | None = Field(None, description="figures of an investigation")
 
 
