@@ -129,5 +129,10 @@ def _spec(declared: Declared) -> ToolSpec:
     )
 
 
-CATALOGUE = Catalogue(tuple(map(_spec, ACTIONS.values())), called=called, answer=answer)
-"""The 72 actions."""
+SORTS = ("investigation", "remediation", "closing")
+CATALOGUE = Catalogue(
+    tuple(map(_spec, sorted(ACTIONS.values(), key=lambda each: SORTS.index(each.sort)))),
+    called=called,
+    answer=answer,
+)
+"""The 72 actions: those that look, those that change something, and the two that close."""
