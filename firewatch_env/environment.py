@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +18,7 @@ from firewatch_env.tools import BRIEF, CATALOGUE, introduction
 from openenv_kit.environment import ERROR, Environment, Reply, WireModels
 from openenv_kit.errors import require_integer, require_name
 from openenv_kit.play.policies import Policy
+from openenv_kit.trust.splits import HashedTask
 
 RESET_ARGUMENTS = ("episode_id", "task_id", "difficulty", "seed", "split", "index")
 RUNNING, COMPLETED = "running", "completed"
@@ -93,27 +93,6 @@ def _reply(answer: Answer, message: str) -> Reply:
     return Reply(status, message, answer.reward, answer.done, content, dict(answer.info))
 
 
-@dataclass(frozen=True)
-class FirewatchTask:
-    """One task of a split."""
-
-    split: str
-    index: int
-
-    @property
-    def task_id(self) -> str:
-        """`<split>-<index>`."""
-        return f"{self.split}-{self.index}"
-
-    def reset_arguments(self) -> dict[str, Any]:
-        """Arguments of the reset that plays it."""
-        return {"split": self.split, "index": self.index}
-
-    def as_dict(self) -> dict[str, Any]:
-        """What may be told about the task."""
-        return {"id": self.task_id, **self.reset_arguments(), "reset": self.reset_arguments()}
-
-
 class FirewatchSplits:
     """The public splits of generated tasks."""
 
@@ -125,9 +104,9 @@ class FirewatchSplits:
         """Number of tasks; raises UnknownNameError."""
         return len(admitted()[require_name("split", split, PUBLIC_SPLITS)])
 
-    def task(self, split: str, index: int) -> FirewatchTask:
+    def task(self, split: str, index: int) -> HashedTask[None]:
         """One task; raises UnknownNameError or InvalidValueError."""
-        return FirewatchTask(split, require_integer("index", index, 0, self.size(split) - 1))
+        return HashedTask(split, require_integer("index", index, 0, self.size(split) - 1), None)
 
 
 class Firewatch(Environment):
