@@ -9,7 +9,6 @@ every way as the real one is, so that what is left is the environment and its ha
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import Any
 
 import uvicorn
@@ -93,6 +92,6 @@ if __name__ == "__main__":
     host, port, *flags = sys.argv[1:]
     if "--tuned" in flags:
         app.router.lifespan_context = unwatched(app.router.lifespan_context)
-        serve(app, replace(load_settings({}), host=host, port=int(port)))
+        serve(app, load_settings({}).model_copy(update={"host": host, "port": int(port)}))
     else:
         uvicorn.run(app, host=host, port=int(port))

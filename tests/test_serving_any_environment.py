@@ -11,7 +11,7 @@ from openenv.core.env_server.types import Action, Observation, State
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from openenv_kit.environment import ERROR, Reply, WireModels, get_environment
+from openenv_kit.environment import ERROR, Environment, Reply, WireModels, get_environment
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.tools.catalogue import Catalogue, ToolSpec
@@ -103,7 +103,7 @@ class OneSplit:
         return OneTask()
 
 
-class GuessingEnvironment:
+class GuessingEnvironment(Environment):
     name = benchmark = "guessing"
     title = description = "Guess a number."
     version = "1.2.3"
