@@ -99,6 +99,7 @@ def test_an_unknown_engine_or_level_is_told_with_the_nearest() -> None:
     assert run("audit", "--difficulty", "exprt").exit_code == 2
 
 
+@pytest.mark.slow
 def test_the_small_audit_holds_and_tells_every_policy(tmp_path: Path) -> None:
     out = tmp_path / "audit.json"
     # All but the one that listens to the clock.
@@ -213,6 +214,7 @@ def test_the_calendar_is_public_told_by_the_policy_and_empty_on_other_levels() -
     assert told == {"events": []}
 
 
+@pytest.mark.slow
 def test_the_card_is_written_from_results_of_these_versions_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def test_the_site_builds_without_a_warning(built: tuple[Path, str]) -> None:
     assert "WARNING" not in built[1]
 
 
+@pytest.mark.slow
 def test_every_page_is_in_the_navigation(built: tuple[Path, str]) -> None:
     site, _ = built
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}

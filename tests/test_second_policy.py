@@ -122,6 +122,7 @@ def test_both_agree_on_natural_episodes() -> None:
     compare(natural(range(8)))
 
 
+@pytest.mark.slow
 def test_both_agree_on_custom_anomalies() -> None:
     compare(custom(range(200)))
 

@@ -184,6 +184,7 @@ def test_adversarial_floor(name: str) -> None:
     assert [score(name, level, n) for level in LEVELS for n in range(2)] == [0.0] * 8
 
 
+@pytest.mark.slow
 def test_gameability_gap() -> None:
     work = [
         AuditJob(name, level, 0, 12, MIXED)
@@ -241,6 +242,7 @@ def replayed(path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_replayability(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
     record("reference", path)

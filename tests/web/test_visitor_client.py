@@ -269,6 +269,7 @@ def test_a_long_answer_costs_no_memory(hostile: Hostile, deed: str, told: str) -
     assert grown < 64 * MAX_ANSWER_BYTES  # 200 MB inflated would be 800 of these
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_drips_bytes_runs_out_of_time(hostile: Hostile, impatient: None) -> None:
     with pytest.raises(PassingError, match="did not answer within 1 s"):
         ask(hostile.url("drip"), timeout_s=1.0)
