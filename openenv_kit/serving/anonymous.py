@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import re
 import secrets
 
@@ -19,6 +20,8 @@ from openenv_kit.serving.gate import route_path
 
 NAMED = re.compile(r"/as/(?P<name>[A-Za-z0-9_.~-]{1,64})(?P<path>/(?:health|reset|step|state))")
 SCOPE_KEY = "anonymous_id"
+SECRET_VARIABLE = "METRIC_TRACKER_ANONYMOUS_SECRET"
+"""Handed from a server to its workers; made anew at every start."""
 
 
 class AnonymousEpisodes:
@@ -26,12 +29,11 @@ class AnonymousEpisodes:
 
     Args:
         app: what is behind it.
-        secret: shared by all workers, so that nobody can guess another caller's id.
     """
 
-    def __init__(self, app: ASGIApp, secret: str) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._secret = secret.encode()
+        self._secret = shared_secret().encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Note the caller's episode, and take a name off the path."""
@@ -46,6 +48,12 @@ class AnonymousEpisodes:
         await self._app(scope, receive, send)
 
 
-def new_secret() -> str:
-    """A secret for a server that is being started."""
-    return secrets.token_hex(32)
+def anonymous_id(scope: Scope) -> str | None:
+    """The caller's own episode; None where the environment has no anonymous episodes."""
+    found: str | None = scope.get(SCOPE_KEY)
+    return found
+
+
+def shared_secret() -> str:
+    """What keeps others from guessing a caller's id; the same in this process and its children."""
+    return os.environ.setdefault(SECRET_VARIABLE, secrets.token_hex(32))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from openenv_kit.environment import DEFAULT, VARIABLE, get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.serving.anonymous import new_secret
+from openenv_kit.serving.anonymous import shared_secret
 from openenv_kit.serving.episode_store import StoreUnavailableError
 from openenv_kit.serving.open_store import open_store
 from openenv_kit.serving.settings import Settings, load_settings, settings
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from openenv_kit.environment import Environment
 
-ANONYMOUS_SECRET = "METRIC_TRACKER_ANONYMOUS_SECRET"
-"""Handed from a server to its workers; made anew at every start."""
 OUR_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state")
 """Routes of the framework that ours replace; all others stay as it made them."""
 
@@ -71,8 +69,7 @@ def build_app(chosen: Settings, environment: Environment | None = None) -> FastA
     routes.add_error_answers(made)
     guard_page(made, chosen)
     if served.anonymous:
-        secret = os.environ.setdefault(ANONYMOUS_SECRET, new_secret())  # the workers' too
-        made.add_middleware(AnonymousEpisodes, secret=secret)
+        made.add_middleware(AnonymousEpisodes)
     made.add_middleware(ClientKeys, trusted=bool(chosen.token))
     made.add_middleware(Gate, settings=chosen)
     if chosen.allowed_origins:
@@ -181,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--workers", type=int, default=chosen.workers, help="worker processes (WORKERS)"
     )
     given = parser.parse_args(arguments)
-    os.environ.setdefault(ANONYMOUS_SECRET, new_secret())
+    shared_secret()  # before there are workers, who inherit it
     try:
         get_environment(given.environment)
         os.environ[VARIABLE] = given.environment

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from openenv_kit.serving import frames, metrics
-from openenv_kit.serving.anonymous import SCOPE_KEY
+from openenv_kit.serving.anonymous import anonymous_id
 from openenv_kit.serving.episode_store import StoreError, StoreFullError
 from openenv_kit.serving.handles import (
     MAX_EPISODE_ID,
@@ -132,8 +132,8 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
     ) -> Response:
         """Start an episode and get its id; with the id of a running one, start that one over."""
         arguments = body.model_dump(exclude_unset=True)
-        if anonymous := request.scope.get(SCOPE_KEY):
-            arguments.setdefault("episode_id", anonymous)
+        if arguments.get("episode_id") is None and (anonymous := anonymous_id(request.scope)):
+            arguments["episode_id"] = anonymous
         frames.check_shape(arguments)
         started = await episodes.reset(arguments)
         _note(request, started.episode_id)
@@ -150,19 +150,21 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
     async def step(request: Request, body: EpisodeStepRequest) -> Response:
         """Take one step of the episode of that id or of that player, on whichever worker."""
         frames.check_shape(body.action)
+        anonymous = anonymous_id(request.scope)
+        named = body.episode_id or anonymous
         if body.player_id is not None:
             handle = await episodes.player(body.player_id)
-        elif body.episode_id is None and not request.scope.get(SCOPE_KEY):
+        elif named is None:
             return frames.response(_without_episode(episodes, body.action))
         elif role_of(request.scope) == PLAYER:
             raise HTTPException(403, "With the player's token send a player_id, no episode_id.")
         else:
-            handle = Handle(body.episode_id or request.scope[SCOPE_KEY])
+            handle = Handle(named)
         _note(request, handle.episode_id)
         try:
             data = await episodes.step(handle, body.action, body.request_id or "")
         except UnknownEpisodeError:
-            if handle.episode_id != request.scope.get(SCOPE_KEY):
+            if handle.episode_id != anonymous:
                 raise
             data = _without_episode(episodes, body.action)
         names = {"episode_id": body.episode_id, "player_id": body.player_id}
@@ -179,7 +181,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         request: Request, episode_id: str | None = Query(None, max_length=MAX_EPISODE_ID)
     ) -> Any:
         """Progress of the episode of that id, and its outcome after the end; idle without one."""
-        named = episode_id or request.scope.get(SCOPE_KEY)
+        named = episode_id or anonymous_id(request.scope)
         if named is None:
             return record()
         _note(request, named)

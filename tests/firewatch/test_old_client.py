@@ -118,3 +118,11 @@ def test_callers_do_not_see_each_other_and_an_id_cannot_be_guessed(url: str) -> 
     with urllib.request.urlopen(f"{url}/as/one/state", timeout=30) as answer:
         assert json.load(answer)["task_id"] == "task_easy_oom_baseline"
     assert re.fullmatch(r"anonymous-[0-9a-f]{32}", one["episode_id"])
+
+
+def test_an_id_that_is_null_is_no_id(url: str) -> None:
+    base = f"{url}/as/null"
+    post(f"{base}/reset", {"episode_id": None, "difficulty": "easy", "seed": 42})
+    told = post(f"{base}/step", {"episode_id": None, "action": {"action_type": "escalate"}})
+    assert told["info"]["error"] is None
+    assert told["observation"]["sim_tick"] == 1
