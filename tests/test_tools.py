@@ -19,7 +19,7 @@ from metric_tracker_rl import (
 )
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import NoArguments
-from metric_tracker_rl.analysis_tools.registry import Tool, ToolRegistry
+from metric_tracker_rl.analysis_tools.registry import Tool, ToolRegistry, dates_within
 from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.session import EpisodeSession
@@ -551,6 +551,22 @@ def test_analysis_changes_nothing(session: EpisodeSession, episode: Episode) -> 
     )
     with pytest.raises(ValueError, match="read-only"):
         episode.draw.hourly[0, 0, 0] = 1
+
+
+@pytest.mark.parametrize("method", [name for name, tool in TOOLS.items() if tool.shows_data])
+def test_the_dates_of_a_result_are_those_of_its_rows_at_any_depth(
+    session: EpisodeSession, episode: Episode, method: str
+) -> None:
+    def dates(value: Any) -> set[str]:
+        if isinstance(value, list):
+            return set().union(*map(dates, value))
+        if not isinstance(value, dict):
+            return set()
+        own = {value["date"]} if "date" in value else set()
+        return own.union(*map(dates, value.values()))
+
+    found = result(session, method, **arguments_for(method, episode))
+    assert dates_within(found) == dates(found)
 
 
 def test_a_typical_reply_is_compact() -> None:

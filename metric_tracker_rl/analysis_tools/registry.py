@@ -127,19 +127,20 @@ class ToolRegistry(Mapping[str, Tool[Any]]):
         return self._catalogues[funnel]
 
 
-def dates_within(result: object) -> Iterator[str]:
-    """Dates of the rows that a method's result holds, at any depth."""
-    if isinstance(result, Mapping):
-        date = result.get("date")
-        if isinstance(date, str):
-            yield date
-        for value in result.values():
-            if isinstance(value, list | Mapping):
-                yield from dates_within(value)
-    elif isinstance(result, list):
-        for each in result:
-            if isinstance(each, Mapping):
-                yield from dates_within(each)
+def dates_within(result: Result) -> set[str]:
+    """Dates of the rows that a method's result holds, at any depth.
+
+    The rows of a list are alike, so the first one tells whether the others are worth a look.
+    """
+    found = {result["date"]} if "date" in result else set()
+    for rows in result.values():
+        if type(rows) is not list or not rows or type(rows[0]) is not dict:
+            continue
+        if "date" in rows[0]:
+            found.update([row["date"] for row in rows])
+        elif any(type(value) is list for value in rows[0].values()):
+            found.update(*map(dates_within, rows))
+    return found
 
 
 TOOLS = ToolRegistry()
