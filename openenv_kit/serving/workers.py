@@ -27,6 +27,9 @@ PING_TIMEOUT_S = 900.0
 WORKER_TIMEOUT_S = 60
 """A worker that starts on a busy machine is silent for a while; only one that hangs is replaced."""
 
+SANS_IO = "websockets-sansio"
+"""uvicorn's cheapest WebSocket protocol."""
+
 SPREADS = sys.platform == "linux"
 """Whether the system spreads connections over several sockets that listen on one port."""
 
@@ -68,6 +71,7 @@ def serve(app: Any, chosen: Settings) -> None:
         chosen: where to listen, how many workers, how much to log.
     """
     import uvicorn
+    from uvicorn.config import WS_PROTOCOLS
     from uvicorn.supervisors import Multiprocess
 
     from openenv_kit.serving import logs, metrics
@@ -91,15 +95,16 @@ def serve(app: Any, chosen: Settings) -> None:
         "log_config": log_config,
         "backlog": descriptors.backlog(limit),
         "http": functools.partial(Connection, connections),
-        "ws": "websockets-sansio",
+        "ws": SANS_IO if SANS_IO in WS_PROTOCOLS else "websockets",  # uvicorn before 0.35
         "ws_max_size": chosen.max_message_bytes,
         "ws_ping_interval": PING_INTERVAL_S,
         "ws_ping_timeout": PING_TIMEOUT_S,
         # Deflate would cost a session more memory than everything else it has.
         "ws_per_message_deflate": False,
         "timeout_graceful_shutdown": 10,
-        "timeout_worker_healthcheck": WORKER_TIMEOUT_S,
     }
+    if "timeout_worker_healthcheck" in inspect.signature(uvicorn.Config).parameters:  # from 0.37 on
+        options["timeout_worker_healthcheck"] = WORKER_TIMEOUT_S
     with metrics.shared_folder(chosen.workers):
         if chosen.workers == 1 or not SPREADS:
             uvicorn.run(app, **options)
