@@ -63,7 +63,7 @@ def impact(untouched: float, played: float, par: float) -> float:
 
 
 def closure(declared: bool, clear: bool, over: bool, acted: bool) -> float:
-    """What the end is worth; whoever neither changed nor declared anything was not there.
+    """What the end is worth; whoever changed nothing and saw nothing end was not there.
 
     Args:
         declared: the player declared the incident over.
@@ -71,10 +71,12 @@ def closure(declared: bool, clear: bool, over: bool, acted: bool) -> float:
         over: it stayed so.
         acted: something was changed.
     """
-    if declared:
-        return 1.0 if over and clear else 0.4
+    if declared and over and clear:
+        return 1.0
     if not acted:
         return 0.0
+    if declared:
+        return 0.4
     return 0.9 if over else 0.6
 
 

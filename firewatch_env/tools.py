@@ -34,12 +34,20 @@ to do is nobody's order.
 - A change reads "feature.key old→new". What a key can do: heap grows or is full: keep, size, \
 cap, ttl; exceptions: mode, v; CPU per request: level, mode; pool full: cap, n; pods not ready: \
 init, v; refused: scope, v; over its rate: rate, n; calls lost: route, v; cache hits: ttl, size; \
-one pod hot: key, mode; on a callee: late: wait, n; more calls: size, n; more tries: tries, n. \
-Most recent changes are harmless.
+one pod hot: key, mode; on a callee: late: wait, n; more calls: size, n; more tries: tries, n; on \
+"all": v, n, mode, level, size, route. Most recent changes are harmless, and undoing one that \
+mended something brings that back.
+- A build "in b" runs in zone b only: what it does ends when traffic leaves that zone \
+(traffic_shift; drain_percentage 0 puts it back, and what is put back counts as no change).
+- check_gc_pressure says for each feature what it holds above usual, (+x) how much it grows in a \
+tick, and "to +y" where that ends by itself; a heap does harm from 0.85 of its limit.
+- Pods wait: variable inject_missing_env_var, loading pre_warm_service, answering \
+adjust_probe_timing, delay restart_service, scheduling rollback_deployment_rollout.
 - Change only what is wrong: a change that did not help costs, an early repair pays, and a build \
 older than a day should not be rolled back.
 - When customers are well again and stay well, declare_resolved. Some faults rest before they \
-come back. An alert may be false; then declare without a change.
+come back, leave something behind when undone, or do harm only later. An alert may be false; then \
+declare without a change.
 
 The score, from 0 to 1, is impact × precision × closure: how much harm you prevented, how few \
 changes were not needed, and whether the incident was over when you declared it."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from firewatch_env.actions.registry import Outcome, investigation
-from firewatch_env.engine.levers import family
+from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.meters import read
@@ -36,8 +36,8 @@ def inspect_network_policy(
 def inspect_quota_usage(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Rates allowed, by feature and by the provider, to the usual load."""
     allowed = {
-        name.partition(".")[2]: value
-        for name, value in sorted(service.levers.items())
+        name.partition(".")[2]: felt(service, name)
+        for name in sorted(service.levers)
         if family(name) == "limit"
     }
     figures = {"provider": service.levers.get("quota", 9.0), **allowed}
@@ -73,13 +73,13 @@ def inspect_cluster_topology(
     """Pods ready, what the others wait for, zones, and the busiest pod."""
     m = read(service)
     waiting = {
-        _WAIT_FOR.get(family(name), name.partition(".")[2]): round(value, 4)
-        for name, value in sorted(service.levers.items())
+        _WAIT_FOR.get(family(name), name.partition(".")[2]): round(felt(service, name), 4)
+        for name in sorted(service.levers)
         if family(name) == "pods" or family(name) in _WAIT_FOR
     }
     hot = {
-        name.partition(".")[2] or "every key": round(value, 4)
-        for name, value in sorted(service.levers.items())
+        name.partition(".")[2] or "every key": round(felt(service, name), 4)
+        for name in sorted(service.levers)
         if family(name) == "hot"
     }
     zones = _figures(service, lag="zone_lag", no_quorum="minority")

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from firewatch_env.actions.registry import Outcome, investigation
-from firewatch_env.engine.levers import family
+from firewatch_env.engine.families import SETTLES
+from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.service import Call, Release, Service
 from firewatch_env.engine.world import DAY, World
 from firewatch_env.evidence.logs import lines
@@ -16,8 +17,8 @@ from firewatch_env.evidence.meters import calls_ratio, latency_ratio, read
 def _by_feature(service: Service, head: str) -> dict[str, float]:
     """Values of a family's levers, by the feature that they concern."""
     return {
-        name.partition(".")[2]: value
-        for name, value in sorted(service.levers.items())
+        name.partition(".")[2]: felt(service, name)
+        for name in sorted(service.levers)
         if family(name) == head and "." in name
     }
 
@@ -128,7 +129,8 @@ def _changes(world: World, release: Release | None, undone: bool) -> str:
     if undone:
         return "taken back"
     told = ", ".join(f"{s.key} {s.old}→{s.new}" for s in release.settings)
-    return f"{(world.tick - release.tick) // 2}m {told}"
+    where = "in b " if release.staged else ""
+    return f"{(world.tick - release.tick) // 2}m {where}{told}"
 
 
 @investigation("inspect_commit_diff")
@@ -185,26 +187,37 @@ def inspect_thread_pool(world: World, service: Service, parameters: Mapping[str,
     return _threads(world, service, parameters)
 
 
+def _rate(rate: float, top: float | None) -> str:
+    """Growth in a tick, and up to where, if it ends."""
+    return f" (+{rate:.3f}" + (f" to +{top:.2f})" if top is not None else ")")
+
+
 @investigation("check_gc_pressure")
 def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """The heap by feature, its slope, and what one request holds."""
-    heaps: dict[str, float] = {}
-    for head in ("grow", "fill", "heap"):
-        for f, value in _by_feature(service, head).items():
-            heaps[f] = heaps.get(f, 0.0) + value * service.features.get(f, 0.0)
-    plain = sum(service.levers.get(head, 0.0) for head in ("grow", "fill", "heap"))
-    fill = max(part.fill for part in service.parts)
-    total = fill + service.heap
-    parts = sum(heaps.values()) + plain
-    told = {f: total * v / parts for f, v in heaps.items()} if parts else {}
-    if plain and parts:
-        told["every feature"] = total * plain / parts
-    text = ", ".join(f"{f} +{v:.2f}" for f, v in sorted(told.items(), key=lambda x: (-x[1], x[0])))
+    rates = {f: v * service.features[f] for f, v in _by_feature(service, "grow").items()}
+    tops: dict[str, float] = {}
+    for head, ticks in (("fill", 5), ("settle", SETTLES)):
+        for f, v in _by_feature(service, head).items():
+            tops[f] = v * service.features[f]
+            rates[f] = rates.get(f, 0.0) + tops[f] / ticks
+    if "fill" in service.levers:
+        tops["every feature"] = service.levers["fill"]
+        rates["every feature"] = service.levers["fill"] / 5
+    told = {f: v * service.features[f] for f, v in _by_feature(service, "heap").items()}
+    fill, whole = max(part.fill for part in service.parts), sum(rates.values())
+    for f, rate in rates.items():
+        told[f] = told.get(f, 0.0) + (fill * rate / whole if whole else 0.0)
+    text = ", ".join(
+        f"{f} +{v:.2f}" + (_rate(rates[f], tops.get(f)) if rates.get(f, 0.0) >= 0.0005 else "")
+        for f, v in sorted(told.items(), key=lambda x: (-rates.get(x[0], 0.0), -x[1], x[0]))
+    )
+    slope = service.grow if fill < service.grow_cap - 1e-9 else 0.0
     return Outcome(
-        f"heap {read(service).memory:.2f} of limit, {service.grow:+.3f} a tick; above usual: "
+        f"heap {read(service).memory:.2f} of limit, {slope:+.3f} a tick; above usual: "
         f"{text or 'nothing'}; limit {service.memory_limit:.2f} of usual",
         None,
-        _rounded({"heap": read(service).memory, "slope": service.grow, "above_usual": told}),
+        _rounded({"heap": read(service).memory, "slope": slope, "above_usual": told}),
     )
 
 

@@ -42,6 +42,7 @@ def _take_back(world: World, service: Service, which: str, marker: str) -> Outco
         world.set_lever(service, marker, _OLD_FAILS)
         return Outcome(f"{service.name}: back on a {which} older than a day, now the one in force")
     for setting in release.settings:
+        service.staged.discard(setting.lever)
         world.set_lever(service, setting.lever, setting.before)
         service.pulses.pop(setting.lever, None)
     world.refresh(service)

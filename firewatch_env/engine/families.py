@@ -5,6 +5,8 @@ from __future__ import annotations
 from firewatch_env.engine.effects import Effect, lever, share
 from firewatch_env.engine.service import Service
 
+SETTLES = 20  # ticks
+
 # Requests that fail or are refused.
 
 
@@ -190,6 +192,13 @@ def _leak(e: Effect, s: Service, channel: str, value: float) -> None:
 def _fill(e: Effect, s: Service, channel: str, value: float) -> None:
     """Memory that builds up within some ticks of a start, and then no more."""
     e.grow += share(s, channel) * value / 5
+    e.grow_cap = share(s, channel) * value
+
+
+@lever("settle")
+def _settle(e: Effect, s: Service, channel: str, value: float) -> None:
+    """Memory that builds up slowly after a start, and then no more."""
+    e.grow += share(s, channel) * value / SETTLES
     e.grow_cap = share(s, channel) * value
 
 

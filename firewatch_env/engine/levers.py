@@ -7,7 +7,20 @@ from firewatch_env.engine.catalogue import BEHIND, USUAL_HITS
 from firewatch_env.engine.effects import LEVERS, Effect, family
 from firewatch_env.engine.service import ZONE_B, Service
 
-__all__ = ["LEVERS", "derive", "family"]
+__all__ = ["LEVERS", "derive", "family", "felt"]
+
+
+def felt(service: Service, name: str) -> float:
+    """A lever's value as the whole service feels it.
+
+    What only zone b's pods have off counts by the share of the requests that go there: the
+    balancer evens out what that costs the two zones.
+    """
+    value = service.levers[name]
+    if name not in service.staged:
+        return value
+    usual = LEVERS[family(name)].usual
+    return usual + (value - usual) * ZONE_B * (1 - service.drained)
 
 
 def derive(service: Service, tick: int) -> None:
@@ -23,7 +36,7 @@ def derive(service: Service, tick: int) -> None:
         if pulse is not None and (tick - pulse[2]) % pulse[0] >= pulse[1]:
             continue
         head, _, channel = name.partition(".")
-        LEVERS[head].apply(e, service, channel, service.levers[name])
+        LEVERS[head].apply(e, service, channel, felt(service, name))
     service.err = 1 - e.ok
     service.refuse = 1 - e.allowed
     service.path = 1 - e.path

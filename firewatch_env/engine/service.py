@@ -30,10 +30,15 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A build or a revision: the tick at which it came and what it set."""
+    """A build or a revision: the tick at which it came and what it set.
+
+    Attributes:
+        staged: a build that only zone b runs so far.
+    """
 
     tick: int
     settings: tuple[Setting, ...]
+    staged: bool = False
 
 
 class Part:
@@ -146,6 +151,7 @@ class Service:
         self.callers: list[Call] = []
         self.parts = [Part(1.0, 1.0)]
         self.levers: dict[str, float] = {}
+        self.staged: set[str] = set()  # levers that only zone b's pods have off
         self.pulses: dict[str, tuple[int, int, int]] = {}
         self.build: Release | None = None
         self.revision: Release | None = None
@@ -176,6 +182,7 @@ class Service:
         other = Service.__new__(Service)
         other.__dict__.update(self.__dict__)
         other.levers = self.levers.copy()
+        other.staged = self.staged.copy()
         other.pulses = self.pulses.copy()
         other.rolled = self.rolled.copy()
         other.moved = self.moved.copy()

@@ -96,6 +96,7 @@ class World:
         if value == LEVERS[family(name)].usual:
             service.levers.pop(name, None)
             service.pulses.pop(name, None)
+            service.staged.discard(name)
         else:
             service.levers[name] = value
         self.refresh(service)
@@ -123,6 +124,8 @@ class World:
         for setting in release.settings:
             if setting.pulse is not None:
                 service.pulses[setting.lever] = setting.pulse
+            if release.staged:
+                service.staged.add(setting.lever)
             self.set_lever(service, setting.lever, setting.after)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firewatch_env.engine.levers import family
+from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.meters import read, ready_pods
@@ -19,8 +19,8 @@ _LINES: dict[str, str] = {
     "cold_cache": "INFO keys loaded since the start: {v:.2f} of usual",
     "small_cache": "INFO room for keys: {v:.2f} of usual",
     "logging": "INFO request body follows",
-    "meter": "INFO metrics exporter: counter not reset since its restart",
-    "bots": "WARN 403 client without a key: {v:.2f} of all requests",
+    "meter": "ERROR 500 NullPointerException on {f}: {v:.2f} of its requests",
+    "bots": "WARN 403 on {f}: {v:.2f} of its requests",
     **dict.fromkeys(
         ("bad_process", "leaders", "bad_keys", "bad_cache", "canary", "mixed", "zone_lag",
          "minority", "zone_fails"),
@@ -51,7 +51,7 @@ def lines(world: World, service: Service, injected: str = "") -> tuple[str, ...]
         if text is None or not _shows(service, name):
             continue
         channel = name.partition(".")[2]
-        value = service.levers[name]
+        value = felt(service, name)
         if family(name) in _IN_ZONE_B and len(service.parts) > 1:
             # Lines are of all pods: which of them wrote one, they do not say.
             value *= service.parts[1].weight
@@ -80,7 +80,7 @@ def _shows(service: Service, name: str) -> bool:
 
 def _weight(service: Service, name: str) -> float:
     channel = name.partition(".")[2]
-    value = service.levers[name]
+    value = felt(service, name)
     return (service.features.get(channel, 1.0) if channel else 1.0) * (value if value < 1 else 1.0)
 
 
@@ -115,8 +115,8 @@ def _callees(service: Service) -> list[tuple[float, str]]:
                 text = f"WARN {name} DEADLINE after {call.timeout:.2f}s: {call.late:.2f}"
             elif lost > 0.02:
                 by = ", ".join(
-                    f"{key[5:]} {value:.2f}"
-                    for key, value in sorted(call.callee.levers.items())
+                    f"{key[5:]} {felt(call.callee, key):.2f}"
+                    for key in sorted(call.callee.levers)
                     if family(key) == "path" and call.callee.features.get(key[5:], 0.0) > 0
                 )
                 text = f"WARN {name} UNAVAILABLE, connection refused: {lost:.2f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.service import Call, Service
 
 
@@ -37,7 +38,8 @@ def ready_pods(service: Service) -> tuple[int, int]:
         if not part.down:
             up += part.share * (0.75 if part.roll else 1.0)
     ready = 1.0
-    for name, value in service.levers.items():
+    for name in service.levers:
+        value = felt(service, name)
         head, _, channel = name.partition(".")
         if head == "pods":
             ready *= 1 - service.features.get(channel, 0.0) * value
@@ -46,12 +48,17 @@ def ready_pods(service: Service) -> tuple[int, int]:
     return int(pods * up * ready + 0.5), pods
 
 
+def _beside(service: Service, head: str) -> float:
+    """Share that a meter counts although no customer is concerned."""
+    return max((v for name, v in service.levers.items() if family(name) == head), default=0.0)
+
+
 def read(service: Service) -> Meters:
     """A service's meters now."""
     now, was = service.now, service.was
     own = (now.own + was.own) / 2
-    meter = service.levers.get("meter", 0.0)
-    bots = service.levers.get("bots", 0.0)
+    meter = _beside(service, "meter")
+    bots = _beside(service, "bots")
     own = own if own > meter else meter
     seen = (now.seen + was.seen) / 2
     seen = 1 - (1 - seen) * (1 - bots)

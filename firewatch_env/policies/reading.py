@@ -64,13 +64,14 @@ def call_trouble(worst: Worst) -> str:
     return ""
 
 
-def guilty_change(text: str, channel: str, keys: tuple[str, ...]) -> str:
-    """The release whose diff moves a setting of this channel that can do this."""
+def suspects(text: str, channel: str, keys: tuple[str, ...]) -> list[str]:
+    """Undoing which releases undoes a setting of this channel that can do this."""
     build, _, revision = text.partition(" | rev ")
-    for part, action in ((build, "rollback_deploy"), (revision, "revert_config")):
-        if any(f"{channel}.{key} " in part for key in keys):
-            return action
-    return ""
+    return [
+        action
+        for part, action in ((build, "rollback_deploy"), (revision, "revert_config"))
+        if any(f"{channel}.{key} " in part for key in keys)
+    ]
 
 
 def cure_of_figure(text: str, cures: dict[str, str]) -> str:

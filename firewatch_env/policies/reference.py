@@ -7,11 +7,17 @@ does, the figures of one more tool say what is off.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator
 
 from firewatch_env.policies.reading import Worst, call_trouble, worst_call
-from firewatch_env.policies.repairs import Mending, mend, mend_call, mend_memory, mend_pipelines
+from firewatch_env.policies.repairs import (
+    Mending,
+    fills_up,
+    mend,
+    mend_call,
+    mend_pipelines,
+    mend_read_memory,
+)
 from firewatch_env.policies.seen import Action, Script, Seen, order
 
 _WATCH = 8  # ticks
@@ -22,14 +28,18 @@ Step = Generator[Action, Seen, Seen]
 def reference(seen: Seen) -> Script:
     """Play until it is over; then declare."""
     cured: set[str] = set()
+    usual = {name: view["process_memory_utilization"] for name, view in seen.services.items()}
     while True:
-        seen, acted = yield from _round(seen, cured)
+        seen, acted = yield from _round(seen, cured, usual)
         seen = yield from _settle(seen, 5 if acted else 1)
-        if _well(seen):
+        watched = False
+        while _well(seen):
+            seen, found = yield from _on_its_way(seen, cured, usual)
+            if watched and not found and _well(seen):
+                yield order("declare_resolved")
+                return
             seen = yield from _confirm(seen)
-            if _well(seen):
-                break
-    yield order("declare_resolved")
+            watched = True
 
 
 def _well(seen: Seen) -> bool:
@@ -54,12 +64,12 @@ def _confirm(seen: Seen) -> Step:
     return seen
 
 
-def _round(seen: Seen, cured: set[str]) -> Mending:
+def _round(seen: Seen, cured: set[str], usual: dict[str, float]) -> Mending:
     """Find one thing that is off and put it right; False if nothing was found."""
     here = seen.entries[0]
     came: Worst | None = None
     if seen.burn == 0:
-        seen, done = yield from _on_its_way(seen, cured)
+        seen, done = yield from _on_its_way(seen, cured, usual)
         if done:
             return seen, True
         seen = yield from _wait_for_harm(seen)
@@ -91,17 +101,26 @@ def _wait_for_harm(seen: Seen) -> Step:
     return seen
 
 
-def _on_its_way(seen: Seen, cured: set[str]) -> Mending:
-    """Memory that grows lets nobody down before it is full."""
+def _on_its_way(seen: Seen, cured: set[str], usual: dict[str, float]) -> Mending:
+    """Memory that grows lets nobody down before it is full.
+
+    Args:
+        seen: the last reply.
+        cured: services whose heap has been looked at.
+        usual: memory in use at first, by service.
+    """
     full = sorted(
         (view["process_memory_utilization"], name)
         for name, view in seen.services.items()
-        if view["process_memory_utilization"] > 0.62 and name not in cured
+        if name not in cured
+        and (
+            view["process_memory_utilization"] > 0.62
+            or view["process_memory_utilization"] > usual[name] + 0.03
+        )
     )
     for _, name in reversed(full):
         cured.add(name)
         seen = yield order("check_gc_pressure", name)
-        slope = re.search(r"([+-][\d.]+) a tick", seen.feedback)
-        if slope and float(slope[1]) > 0.004:
-            return (yield from mend_memory(seen, name))
+        if fills_up(seen):
+            return (yield from mend_read_memory(seen, name))
     return seen, False

@@ -13,7 +13,7 @@ from firewatch_env.policies.manual import (
     IDENTITY,
     WAITING,
 )
-from firewatch_env.policies.reading import FAILS, METRICS, Worst, cure_of_figure, guilty_change
+from firewatch_env.policies.reading import FAILS, METRICS, Worst, cure_of_figure, suspects
 from firewatch_env.policies.seen import Action, Seen, order
 
 Mending = Generator[Action, Seen, tuple[Seen, bool]]
@@ -31,9 +31,11 @@ def mend_call(seen: Seen, worst: Worst, kind: str) -> Mending:
             if found and found["hits"] and float(found["hits"]) < 0.85:
                 return (yield from _mend_cache(seen, cache))
     seen = yield order("inspect_commit_diff", worst.caller)
-    change = guilty_change(seen.feedback, worst.name, EDGE_KEYS[kind])
-    if change:
-        return (yield order(change, worst.caller)), True
+    changes = suspects(seen.feedback, worst.name, EDGE_KEYS[kind])
+    if len(changes) == 2:
+        return (yield from _try_zone(seen, worst.caller, changes[1]))
+    if changes:
+        return (yield order(changes[0], worst.caller)), True
     seen = yield order("optimize_query" if kind == "calls" else "disable_retries", worst.caller)
     return seen, True
 
@@ -54,12 +56,21 @@ def _mend_cache(seen: Seen, cache: str) -> Mending:
 
 
 def _undo(seen: Seen, root: str, features: list[str], family: str) -> Mending:
-    """Undo the release that touches one of these features; False if none does."""
+    """Undo the release that touches one of these features; False if none does.
+
+    Where two do, only an experiment tells which: the build runs in zone b alone.
+    """
+    if not features:
+        return seen, False
     seen = yield order("inspect_commit_diff", root)
     for feature in features:
-        change = guilty_change(seen.feedback, feature, FEATURE_KEYS[family])
-        if change:
-            return (yield order(change, root)), True
+        changes = suspects(seen.feedback, feature, FEATURE_KEYS[family])
+        if len(changes) == 2 and family == "grow":
+            return (yield from _try_zone_for_growth(root))
+        if len(changes) == 2:
+            return (yield from _try_zone(seen, root, changes[1]))
+        if changes:
+            return (yield order(changes[0], root)), True
     return seen, False
 
 
@@ -127,6 +138,22 @@ def _try_zone(seen: Seen, root: str, otherwise: str) -> Mending:
     return (yield order(otherwise, root)), True
 
 
+def _try_zone_for_growth(root: str) -> Mending:
+    """Does the heap still grow once traffic has left the zone that alone runs the build?"""
+    before = _slope((yield order("check_gc_pressure", root)))
+    yield order("traffic_shift", root)
+    after = _slope((yield order("check_gc_pressure", root)))
+    yield order("traffic_shift", root, drain_percentage=0)
+    change = "rollback_deploy" if after < 0.5 * before else "revert_config"
+    return (yield order(change, root)), True
+
+
+def _slope(seen: Seen) -> float:
+    """Growth of a heap in a tick, as a share of its limit."""
+    found = re.search(r"([+-][\d.]+) a tick", seen.feedback)
+    return float(found[1]) if found else 0.0
+
+
 def _mend_skew(seen: Seen, root: str) -> Mending:
     seen = yield order("inspect_cluster_topology", root)
     features = re.findall(r"extra: ([a-z]+) [\d.]+", seen.feedback)
@@ -140,15 +167,33 @@ def _mend_skew(seen: Seen, root: str) -> Mending:
 def mend_memory(seen: Seen, root: str) -> Mending:
     """Undo what fills the heap, or give it room, or fresh pods."""
     seen = yield order("check_gc_pressure", root)
-    features = re.findall(r"([a-z]+(?: feature)?) \+\d", seen.feedback.partition("usual: ")[2])
+    return (yield from mend_read_memory(seen, root))
+
+
+def fills_up(seen: Seen) -> bool:
+    """Whether the heap just read grows, and not only to a level that does no harm."""
+    if _slope(seen) <= 0.004:
+        return False
+    heap = re.search(r"heap ([\d.]+)", seen.feedback)
+    top = re.search(r"\+([\d.]+) \(\+[\d.]+ to \+([\d.]+)\)", seen.feedback)
+    if heap is None or top is None:
+        return True
+    return float(heap[1]) - float(top[1]) + float(top[2]) > 0.87
+
+
+def mend_read_memory(seen: Seen, root: str) -> Mending:
+    """The same, where the heap has just been read."""
+    told = seen.feedback.partition("usual: ")[2]
+    growing = re.findall(r"([a-z]+(?: feature)?) \+[\d.]+ \(\+", told)
+    features = growing or re.findall(r"([a-z]+(?: feature)?) \+\d", told)
     if "every feature" in features:
         return (yield order("scale_replicas", root, memory_limit_mb=1e6)), True
-    slope = re.search(r"([+-][\d.]+) a tick", seen.feedback)
+    slope = _slope(seen)
     if features:
         seen, done = yield from _undo(seen, root, features[:1], "grow")
         if done:
             return seen, True
-    if slope and float(slope[1]) > 0:
+    if slope > 0:
         return (yield order("restart_service", root)), True
     return seen, False
 
@@ -186,7 +231,8 @@ def _mend_refusal(seen: Seen, root: str) -> Mending:
 def _mend_errors(seen: Seen, root: str) -> Mending:
     seen = yield order("fetch_logs", root)
     text = " ".join(seen.lines(root))
-    if "Exception on every feature" in text:
+    seen, done = yield from _undo(seen, root, re.findall(r"Exception on ([a-z]+):", text), "errors")
+    if not done and "Exception on every feature" in text:
         seen = yield order("inspect_consensus_state", root)
         cure = "force_leader_election" if "leaders 2" in seen.feedback else ""
         cure = cure or cure_of_figure(seen.feedback, CONSENSUS)
@@ -198,7 +244,7 @@ def _mend_errors(seen: Seen, root: str) -> Mending:
         if several:
             return (yield order("rollback_canary", root)), True
         return (yield from _try_zone(seen, root, "restart_service"))
-    return (yield from _undo(seen, root, re.findall(r"Exception on ([a-z]+):", text), "errors"))
+    return seen, done
 
 
 def _mend_cpu(seen: Seen, root: str, *, busy: bool) -> Mending:

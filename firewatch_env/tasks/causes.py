@@ -141,9 +141,9 @@ LOOKS = tuple(dict.fromkeys(cause.look for cause in CAUSES.values()))
 # What the last part of a setting's name may be, by the family that it moves: a manual that says
 # what a setting can do. Most names serve several families.
 KEYS: dict[str, tuple[str, ...]] = {
-    "fill": ("keep", "size"),
-    "heap": ("keep", "cap"),
-    "grow": ("keep", "ttl"),
+    "fill": ("keep", "size", "cap", "ttl"),
+    "heap": ("keep", "size", "cap", "ttl"),
+    "grow": ("keep", "size", "cap", "ttl"),
     "errors": ("mode", "v"),
     "cpu": ("level", "mode"),
     "slots": ("cap", "n"),
@@ -166,6 +166,19 @@ KEYS: dict[str, tuple[str, ...]] = {
         ("level", "size", "route"),
     ),
 }  # fmt: skip
+# Families of which a build in one zone alone does enough harm to be the fault.
+STAGED = ("errors", "refuse", "path", "cpu", "grow", "calls", "hits")
+# What a fault leaves behind when it is undone, by its family and the kind of its service: a lever
+# and its range. Wrong entries stay in a store, a cache that was emptied is cold.
+LEFT_BEHIND: dict[tuple[str, str], tuple[str, float, float]] = {
+    ("pods", "app"): ("backoff", 0.7, 0.85),
+    ("pods", "store"): ("backoff", 0.7, 0.85),
+    ("limit", "app"): ("bad_process", 0.15, 0.3),
+    ("timeout", "app"): ("bad_process", 0.15, 0.3),
+    ("slots", "store"): ("reconnects", 0.93, 0.96),
+    ("fill", "app"): ("bad_process", 0.15, 0.3),
+    ("hot", "store"): ("bad_keys", 0.15, 0.3),
+}
 # How settings read before and after, whatever they do: the figures alone do not tell.
 VALUES = (
     ("2", "5"), ("40", "6"), ("64", "8"), ("1", "4"), ("600", "30"), ("12", "90"), ("3", "2"),

@@ -47,7 +47,7 @@ def certify(task: Task, *, thorough: bool = False) -> Certificate:
         return Certificate((found,), 0.0)
     if not task.calm and not harmful(task):
         return Certificate(("too little harm",), 0.0)
-    if task.dual and not _both_matter(task):
+    if not _each_matters(task):
         return Certificate(("one of two faults does not matter",), 0.0)
     session = Session(lambda _: task, par)
     reply = drive(session, reference)
@@ -70,7 +70,7 @@ def _ordinary(task: Task) -> str:
     if world.harm or replay(world, (), task.horizon).total:
         return "harm without a fault"
     world = open_world(task)
-    grows = any(service.grow > 0.004 for service in world.services)
+    grows = any(service.grow > 0.004 and service.grow_cap > 0.4 for service in world.services)
     alerts = fire(world, {})
     if not alerts and not grows:
         return "nothing is to be seen at reset"
@@ -79,16 +79,26 @@ def _ordinary(task: Task) -> str:
     return ""
 
 
-def _both_matter(task: Task) -> bool:
+def _each_matters(task: Task) -> bool:
+    """Each of two faults does harm alone, and so does what the first leaves behind."""
     puts, circumstances = task.faults
-    first = replace(
-        task, puts=task.puts[: puts - 1] + task.puts[puts:], faults=(puts - 1, circumstances)
-    )
-    second = replace(
-        task, puts=task.puts[puts - 1 :], circumstances=task.circumstances[circumstances:],
-        faults=(1, 0),
-    )  # fmt: skip
-    return harmful(first) and harmful(second)
+    first = puts - 1 if task.dual else puts
+    left = task.circumstances[:circumstances]
+    parts = []
+    if task.dual:
+        rest = task.puts[:first] + task.puts[puts:]
+        parts.append(replace(task, puts=rest, faults=(first, circumstances)))
+        others = task.circumstances[circumstances:]
+        parts.append(replace(task, puts=task.puts[first:], circumstances=others, faults=(1, 0)))
+    if first and left and not any(each.lever == "cpu_limit" for each in left):
+        parts.append(replace(task, puts=task.puts[first:], faults=(puts - first, circumstances)))
+    return all(_matters(part) for part in parts)
+
+
+def _matters(task: Task) -> bool:
+    """Whether customers are let down, early or towards the end, if nobody acts."""
+    course = replay(open_world(task), (), task.horizon)
+    return course.total > 0 and (not course.over or harmful(task))
 
 
 def _delays(task: Task, start: World, changes: tuple[Change, ...]) -> list[str]:

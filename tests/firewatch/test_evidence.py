@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from firewatch_env.actions import ACTIONS, act
+from firewatch_env.engine.levers import LEVERS
+from firewatch_env.engine.service import Release, Setting
 from firewatch_env.engine.world import Circumstance, World
 from firewatch_env.evidence.alerts import fire
 from firewatch_env.evidence.observation import services_view
@@ -51,6 +55,65 @@ def test_two_causes_look_alike_until_a_zone_is_drained() -> None:
         act(world, "traffic_shift", root, {})
     assert course(zone, 4)[-1] == 0.0
     assert course(everywhere, 4)[-1] > 0.0
+
+
+def staged_and_everywhere(family: str, value: float, part: float) -> list[World]:
+    """The same share of requests concerned: by a build in zone b, and by a revision everywhere."""
+    worlds = []
+    for after, staged in ((value, True), (part, False)):
+        world = a_world()
+        lever = f"{family}.bulk"
+        made = Setting(lever, LEVERS[family].usual, after, "bulk.v", "1", "4")
+        which = "build" if staged else "revision"
+        world.release(world.by_name["order-api"], which, Release(world.tick, (made,), staged))
+        world.run(4)
+        worlds.append(world)
+    return worlds
+
+
+@pytest.mark.parametrize(
+    ("family", "value", "part"),
+    [("errors", 0.75, 0.3), ("refuse", 0.75, 0.3), ("path", 0.75, 0.3), ("cpu", 11.0, 5.0)],
+)
+def test_a_build_in_one_zone_looks_as_a_revision_everywhere_until_the_zone_is_drained(
+    family: str, value: float, part: float
+) -> None:
+    worlds = staged_and_everywhere(family, value, part)
+    for name in ("fetch_logs", "trace_dependencies", "strace_process", "inspect_cluster_topology"):
+        staged, everywhere = (act(world, name, "order-api", {}) for world in worlds)
+        assert (staged.text, staged.lines) == (everywhere.text, everywhere.lines)
+    assert services_view(worlds[0], {}) == services_view(worlds[1], {})
+    for world in worlds:
+        act(world, "traffic_shift", "order-api", {})
+    assert course(worlds[0], 6)[-1] == 0.0
+    assert course(worlds[1], 6)[-1] > 0.0
+
+
+def test_a_diff_says_which_build_runs_in_one_zone_only() -> None:
+    staged, everywhere = staged_and_everywhere("errors", 0.75, 0.3)
+    assert "build 2m in b bulk.v 1→4" in act(staged, "inspect_commit_diff", "order-api", {}).text
+    assert "rev 2m bulk.v 1→4" in act(everywhere, "inspect_commit_diff", "order-api", {}).text
+
+
+def test_what_concerns_no_customer_is_told_in_a_culprits_words() -> None:
+    for decoy, fault in (("bots", "refuse"), ("meter", "errors")):
+        told = []
+        for lever in (decoy, fault):
+            world = a_world()
+            world.set_lever(world.by_name["order-api"], f"{lever}.bulk", 0.4)
+            world.run(3)
+            told.append(act(world, "fetch_logs", "order-api", {}).lines)
+        assert told[0] == told[1]
+
+
+def test_a_heap_is_told_by_feature_and_only_what_grows_has_a_slope() -> None:
+    world = a_world()
+    service = world.by_name["order-api"]
+    world.set_lever(service, "heap.bulk", 0.4)
+    world.set_lever(service, "grow.quote", 0.05)
+    world.run(4)
+    text = act(world, "check_gc_pressure", "order-api", {}).text
+    assert "quote +0.06 (+0.015), bulk +0.24;" in text
 
 
 def test_no_tool_says_whether_calls_are_lost_in_one_zone_or_everywhere() -> None:

@@ -84,12 +84,17 @@ def test_repeating_ones_own_change_is_free() -> None:
     assert play(script).info["score_parts"]["unneeded"] == 0
 
 
-def test_declaring_too_early_costs_more_than_half() -> None:
+@pytest.mark.parametrize(("changes", "expected"), [(0, 0.0), (1, 0.4)])
+def test_declaring_too_early_costs_more_than_half_and_everything_without_a_change(
+    changes: int, expected: float
+) -> None:
     def script(seen: Seen) -> Script:
+        for _ in range(changes):
+            yield order("restart_service", seen.entries[0])
         yield order("declare_resolved")
 
     reply = play(script)
-    assert reply.info["score_parts"]["closure"] == 0.4
+    assert reply.info["score_parts"]["closure"] == expected
     assert reply.observation["episode_score"] == 0
 
 
@@ -104,7 +109,7 @@ def test_a_false_alarm_is_best_left_alone_until_it_is_known_to_be_one() -> None:
         while True:
             yield order("escalate")
 
-    assert play(at_once, task_id).observation["episode_score"] == pytest.approx(0.4)
+    assert play(at_once, task_id).observation["episode_score"] == 0.0
     assert play(never, task_id).observation["episode_score"] == 0.0
 
 
@@ -127,7 +132,8 @@ def test_impact(harms: tuple[float, float, float], expected: float) -> None:
 @pytest.mark.parametrize(
     ("state", "expected"),
     [((True, True, True, True), 1.0), ((True, False, True, True), 0.4),
-     ((True, True, False, True), 0.4), ((False, True, True, True), 0.9),
+     ((True, True, False, True), 0.4), ((True, True, True, False), 1.0),
+     ((True, False, True, False), 0.0), ((False, True, True, True), 0.9),
      ((False, True, False, True), 0.6), ((False, True, True, False), 0.0)],
 )  # fmt: skip
 def test_closure(state: tuple[bool, bool, bool, bool], expected: float) -> None:

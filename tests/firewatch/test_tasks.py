@@ -14,11 +14,12 @@ import pytest
 from firewatch_env.actions import ACTIONS, act
 from firewatch_env.digests import digest, transcript
 from firewatch_env.policies.blind import random_player
-from firewatch_env.policies.par import computed_par, par
+from firewatch_env.policies.manual import EDGE_KEYS, FEATURE_KEYS
+from firewatch_env.policies.par import computed_par, par, plan
 from firewatch_env.policies.reference import reference
-from firewatch_env.replay import replay
+from firewatch_env.replay import Change, replay
 from firewatch_env.tasks.book import SPLITS, admitted, find, named_task, split_task
-from firewatch_env.tasks.causes import CAUSES, LOOKS
+from firewatch_env.tasks.causes import CAUSES, LOOKS, STAGED
 from firewatch_env.tasks.certificate import certify
 from firewatch_env.tasks.marks import shipped_mark, shipped_tasks
 from firewatch_env.tasks.named import NAMED
@@ -136,6 +137,65 @@ def test_everything_shipped_holds_its_certificate() -> None:
     for split in SPLITS:
         for index, attempt in enumerate(admitted()[split]):
             assert certify(split_task(split, index, attempt)).passed, (split, index)
+
+
+def test_releases_look_alike_whether_they_are_at_fault_or_not() -> None:
+    sizes: dict[bool, list[int]] = {True: [], False: []}
+    for task in map(named_task, NAMED.values()):
+        for number, put in enumerate(task.puts):
+            keys = [setting.key for setting in put.release.settings]
+            sizes[number < task.faults[0]].append(len(keys))
+            assert len(set(keys)) == len(keys), (task.task_id, keys)
+            assert keys == sorted(keys)
+    guilty, other = (sum(sizes[at]) / len(sizes[at]) for at in (True, False))
+    assert guilty == pytest.approx(other, abs=0.15)
+
+
+def test_what_is_at_fault_has_no_alert_beyond_easy() -> None:
+    for task in map(named_task, NAMED.values()):
+        faulty = {put.service for put in task.puts[: task.faults[0]]} - {task.entry}
+        if task.difficulty != "easy":
+            assert faulty <= set(task.unalerted), task.task_id
+
+
+def cured_but_for_the_last(task: Task) -> list[Change]:
+    """What the reference does, without what it does to the second fault's service."""
+    second = task.puts[task.faults[0] - 1].service
+    return [change for change in plan(task) if change.target != second]
+
+
+def test_a_second_fault_may_do_its_harm_after_the_first_is_cured() -> None:
+    later = 0
+    for split in SPLITS:
+        for index, attempt in enumerate(admitted()[split][:30]):
+            task = split_task(split, index, attempt)
+            if task.dual and task.label.partition("+")[2].startswith("grow"):
+                ignored = replay(open_world(task), cured_but_for_the_last(task), task.horizon)
+                assert ignored.total > par(task)[1], task.task_id
+                later += not ignored.over
+    assert later >= 10
+
+
+def test_two_changes_fit_what_is_seen_in_much_of_what_is_not_easy() -> None:
+    twins = guilty_releases = 0
+    for index, attempt in enumerate(admitted()["validation"][:90]):
+        task = split_task("validation", index, attempt)
+        guilty = task.puts[0] if task.faults[0] else None
+        if task.difficulty == "easy" or guilty is None:
+            continue
+        guilty_releases += 1
+        for setting in guilty.release.settings:
+            family, _, channel = setting.lever.partition(".")
+            keys = {**FEATURE_KEYS, **EDGE_KEYS}.get(family, ())
+            twins += any(
+                f"{channel}.{key}" == other.key
+                for put in task.puts
+                if put.service == guilty.service and put.which != guilty.which
+                for other in put.release.settings
+                for key in keys
+                if family in STAGED
+            )
+    assert twins >= 0.4 * guilty_releases
 
 
 def test_without_its_fault_a_task_does_no_harm_at_all() -> None:
