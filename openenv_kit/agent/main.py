@@ -18,7 +18,7 @@ from openenv_kit.agent.players import Player, ScriptedPlayer
 from openenv_kit.agent.results import print_table, write_results
 from openenv_kit.agent.run import EpisodeRunner
 from openenv_kit.agent.secrets import cleaner
-from openenv_kit.agent.servers import SCHEMES, choose_server
+from openenv_kit.agent.servers import choose_server
 from openenv_kit.agent.settings import (
     KEY_VARIABLES,
     AgentSettings,
@@ -95,7 +95,7 @@ def settings_for(options: Options) -> AgentSettings:
     settings = load_settings(benchmark=options.environment.benchmark)
     base_url = None if options.embedded else options.base_url or settings.base_url
     if base_url:
-        check_address("BASE_URL", base_url, SCHEMES)
+        check_address("BASE_URL", base_url, ("http", "https", "ws", "wss"))
     over = {
         "tasks": settings.tasks if options.tasks is None else options.tasks,
         "model": options.model or settings.model,

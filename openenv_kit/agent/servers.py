@@ -11,19 +11,18 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from openenv_kit.agent.settings import KEY_VARIABLES, AgentSettings, check_address, shown_url
+from openenv_kit.agent.settings import KEY_VARIABLES, AgentSettings, shown_url
 from openenv_kit.environment import VARIABLE, Environment
 from openenv_kit.errors import ServerError, SettingsError
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
 LOCAL_PORTS = (8000, 7860)
-SCHEMES = ("http", "https", "ws", "wss")
 SERVER_PREFIX = "METRIC_TRACKER_"
 SERVER_VARIABLES = ("HOST", "PORT", "WORKERS", "MAX_CONCURRENT_ENVS")
 START_TIMEOUT_S = 180.0
@@ -37,6 +36,7 @@ START_TRIES = 3
 Say = Callable[[str], None]
 
 
+@dataclass
 class Server:
     """A server to play against; this class stands for one that somebody else runs.
 
@@ -46,13 +46,9 @@ class Server:
         headers: sent with every request.
     """
 
-    def __init__(
-        self,
-        url: str = "",
-        description: str = "",
-        headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        self.url, self.description, self.headers = url, description, headers
+    url: str = ""
+    description: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     async def revive(self) -> None:
         """Restart what this run started, if it has died."""
@@ -70,8 +66,7 @@ class EmbeddedServer(Server):
 
     def __init__(self, environment: str) -> None:
         super().__init__()
-        self._environment = environment
-        self._port = 0
+        self._environment, self._port = environment, 0
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop
         self._reviving = asyncio.Lock()
@@ -96,18 +91,13 @@ class EmbeddedServer(Server):
     async def revive(self) -> None:
         """Restart the process on the same port, if it has died."""
         async with self._reviving:
-            if self._process is not None and await self._died(self._process):
+            if self._process is None:
+                return
+            # One that was killed closes its port before it ends.
+            with suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._process.wait, ENDING_S)
                 self._end_process()
                 await self._start(self._port)
-
-    @staticmethod
-    async def _died(process: subprocess.Popen[bytes]) -> bool:
-        """Whether a process has ended; one that was killed closes its port before it ends."""
-        try:
-            await asyncio.to_thread(process.wait, ENDING_S)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
 
     async def stop(self) -> None:
         """End the process."""
@@ -161,8 +151,7 @@ class ContainerServer(Server):
 
     def __init__(self, image: str, wait_timeout_s: float) -> None:
         super().__init__()
-        self._image = image
-        self._wait_timeout_s = wait_timeout_s
+        self._image, self._wait_timeout_s = image, wait_timeout_s
         self._provider: Any = None
 
     async def start(self) -> ContainerServer:
@@ -207,13 +196,8 @@ class ContainerServer(Server):
 async def choose_server(environment: Environment, settings: AgentSettings, say: Say) -> Server:
     """BASE_URL; else a container of IMAGE_NAME; else a server on this machine; else a new one.
 
-    Args:
-        environment: what is to be played.
-        settings: of the run.
-        say: told which server it is.
-
     Raises:
-        SettingsError: BASE_URL is not an address, or serves another environment.
+        SettingsError: BASE_URL serves another environment.
         ServerError: the chosen server cannot be reached or started.
     """
     server = await _choose(environment, settings, say)
@@ -238,7 +222,6 @@ async def _choose(environment: Environment, settings: AgentSettings, say: Say) -
 
 async def _named(url: str, environment: Environment, settings: AgentSettings, say: Say) -> Server:
     """The server of BASE_URL, once it is healthy."""
-    check_address("BASE_URL", url, SCHEMES)
     shown, timeout_s, token = shown_url(url), settings.connect_timeout_s, settings.server_token
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     parts = urlsplit(url)
