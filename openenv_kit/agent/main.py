@@ -14,9 +14,8 @@ from rich.console import Console
 from openenv_kit.agent.html_report import write_report
 from openenv_kit.agent.options import DEFAULT_POLICY, Options, parse_options
 from openenv_kit.agent.plan import plan
-from openenv_kit.agent.players import Player, ScriptedPlayer
 from openenv_kit.agent.results import print_table, write_results
-from openenv_kit.agent.run import EpisodeRunner
+from openenv_kit.agent.run import EpisodeRunner, Player, ScriptedPlayer
 from openenv_kit.agent.secrets import cleaner
 from openenv_kit.agent.servers import choose_server
 from openenv_kit.agent.settings import (
@@ -51,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
-    _cancel_on_sigterm()
+    # A SIGTERM ends the run as Ctrl-C does: END lines printed, own server stopped.
+    if task := asyncio.current_task():
+        with suppress(NotImplementedError):  # not on every platform
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     settings = settings_for(options)
     clean = cleaner(settings.secrets)
 
@@ -144,11 +146,3 @@ def _who_plays(player: Player, options: Options, settings: AgentSettings, episod
         endpoint = shown_url(settings.api_base_url) if settings.api_base_url else "OpenAI's own"
         text += f" Endpoint: {endpoint}, key from {settings.key_variable}."
     return text
-
-
-def _cancel_on_sigterm() -> None:
-    """A SIGTERM ends the run as Ctrl-C does: END lines printed, own server stopped."""
-    task = asyncio.current_task()
-    assert task is not None
-    with suppress(NotImplementedError):  # not on every platform
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

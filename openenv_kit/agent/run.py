@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from openenv_kit.agent.connection import EpisodeConnection
 from openenv_kit.agent.plan import PlannedEpisode
-from openenv_kit.agent.players import Player
 from openenv_kit.agent.results import (
     EVALUATED,
     FAILED,
@@ -30,7 +29,41 @@ from openenv_kit.agent.stdout import Lines
 from openenv_kit.agent.table import Table
 from openenv_kit.environment import Environment
 from openenv_kit.errors import KitError, ModelError
+from openenv_kit.play.policies import Policy
 from openenv_kit.play.recording import RunRecorder
+
+
+class Player(Protocol):
+    """Who plays."""
+
+    name: str
+
+    async def play(self, table: Table) -> None:
+        """Play one episode; several may be played at a time."""
+
+    async def close(self) -> None:
+        """Release what the player holds."""
+
+
+class ScriptedPlayer:
+    """Plays one of an environment's scripted policies."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.name = f"scripted:{policy.name}"
+
+    async def play(self, table: Table) -> None:
+        """Play until the policy or the episode ends."""
+        with closing(self._policy.play(table.opening)) as moves, suppress(StopIteration):
+            action = next(moves)
+            while True:
+                observation = await table.act(action)
+                if table.done:
+                    return
+                action = moves.send(observation)
+
+    async def close(self) -> None:
+        """Nothing to release."""
 
 
 @dataclass
@@ -122,6 +155,7 @@ class EpisodeRunner:
                 opening = await connection.open()
                 recorder = self._recorder(planned, opening, files)
                 table = Table(self.environment, connection, block, opening, recorder)
+                result.events, result.usage = table.events, table.usage
                 try:
                     await self.player.play(table)
                 finally:
@@ -140,7 +174,6 @@ class EpisodeRunner:
             result.reconnects = connection.reconnects
             result.tool_calls = connection.tool_calls
             result.reply_bytes = connection.reply_bytes
-            result.steps = block.steps
             block.end(result.success, result.score)
             await connection.close()
         return result
@@ -159,9 +192,8 @@ class EpisodeRunner:
 
 
 def _fill(result: EpisodeResult, table: Table) -> None:
-    """Fill a result from what happened at the table."""
-    result.rewards, result.events = table.rewards, table.events
-    result.usage, result.error = table.usage, table.note
+    """Fill a result from how the play at the table ended."""
+    result.error = table.note
     parts = table.environment.score_parts(table.last) if table.done else None
     result.status = NOT_SUBMITTED if parts is None else EVALUATED
     if parts is not None:

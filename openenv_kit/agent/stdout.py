@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import IO, Any
+
+from openenv_kit.agent.secrets import Clean
 
 MAX_ACTION = 220
 """Longest action of a STEP line, in characters."""
@@ -52,18 +54,11 @@ class Lines:
     """
 
     def __init__(
-        self,
-        stream: IO[str],
-        *,
-        live: bool = True,
-        epsilon: float = LOWEST,
-        clean: Callable[[str], str] = str,
+        self, stream: IO[str], *, live: bool = True, epsilon: float = LOWEST, clean: Clean = str
     ) -> None:
-        self._stream = stream
-        self._clean = clean
-        self.cut_off = False
-        self._live = live
+        self._stream, self._live, self._clean = stream, live, clean
         self._lowest = max(LOWEST, epsilon)
+        self.cut_off = False
 
     def number(self, value: float) -> str:
         """A reward or score with two decimals, clamped."""
@@ -96,17 +91,13 @@ class Block:
         self._ended = False
         self._add(start)
 
-    @property
-    def steps(self) -> int:
-        """STEP lines so far."""
-        return len(self._rewards)
-
     def step(self, action: str, reward: float, done: bool, error: str | None = None) -> None:
         """One STEP line."""
         self._rewards.append(reward)
+        number = len(self._rewards)
         said = one_line(error, MAX_ERROR) if error else ""
         self._add(
-            f"[STEP] step={self.steps} action={one_line(action, MAX_ACTION)} "
+            f"[STEP] step={number} action={one_line(action, MAX_ACTION)} "
             f"reward={self._lines.number(reward)} done={_bool(done)} error={said or 'null'}"
         )
 
@@ -117,7 +108,7 @@ class Block:
         self._ended = True
         rewards = ",".join(self._lines.number(each) for each in self._rewards)
         self._add(
-            f"[END] success={_bool(success)} steps={self.steps} "
+            f"[END] success={_bool(success)} steps={len(self._rewards)} "
             f"score={self._lines.number(score)} rewards={rewards}",
             last=True,
         )
