@@ -25,7 +25,7 @@ SPLITS: HashedSplits[dict[str, int], int] = HashedSplits(
     make=lambda seed, level: {"seed": seed, "level": level},
 )
 POLICIES, EXPLOITS = Policies(), Exploits()
-SALTED = {SALT_VARIABLE: "a secret of more than thirty-two characters"}
+SALT = "a secret of more than thirty-two characters"
 
 
 @POLICIES.register("reference")
@@ -144,15 +144,20 @@ def test_hashed_splits_hold_every_stratum_once_a_block_and_never_share_a_seed() 
     }
 
 
-def test_a_sealed_split_needs_its_secret_and_commits_to_it() -> None:
-    assert SPLITS.names({}) == ["train", "test"]
-    assert SPLITS.names(SALTED) == ["train", "test", SEALED]
+def test_a_sealed_split_needs_its_secret_and_commits_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(SALT_VARIABLE, raising=False)
+    assert SPLITS.names() == ["train", "test"]
     with pytest.raises(InvalidValueError, match="at least 32"):
-        SPLITS.commitment({})
-    other = {SALT_VARIABLE: SALTED[SALT_VARIABLE] + "!"}
-    assert SPLITS.commitment(SALTED) != SPLITS.commitment(other)
+        SPLITS.commitment()
+    monkeypatch.setenv(SALT_VARIABLE, SALT)
+    assert SPLITS.names() == ["train", "test", SEALED]
+    committed = SPLITS.commitment()
+    monkeypatch.setenv(SALT_VARIABLE, f"{SALT}!")
+    assert SPLITS.commitment() != committed
     open_splits = HashedSplits("guess/1", {"train": 1}, LEVELS, lambda seed, _: seed)
     with pytest.raises(UnknownNameError, match="'sealed'"):
-        open_splits.commitment(SALTED)
+        open_splits.commitment()
     with pytest.raises(InvalidValueError, match="number of splits"):
         HashedSplits("guess/1", dict.fromkeys("abcde", 1), LEVELS, lambda seed, _: seed)

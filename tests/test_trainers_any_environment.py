@@ -14,7 +14,7 @@ from openenv_kit.errors import ConfigurationError, SettingsError
 from openenv_kit.play.split_rows import split_rows
 from openenv_kit.trainers.openenv_harness import (
     build_rollout_func,
-    collect_scripted,
+    collect,
     prompt_of,
     scripted_model_step,
     sft_examples,
@@ -59,7 +59,7 @@ def test_the_harness_rolls_it_out_and_collects_it(tmp_path):
     step = scripted_model_step(environment=NAME)
     rollout = build_rollout_func(lambda *_: step, environment=NAME)
     assert rollout([prompt_of(row) for row in rows[:2]], None)["env_reward"] == [1.0, 1.0]
-    assert collect_scripted(tmp_path, rows, environment=NAME).avg_reward == 1.0
+    assert collect(tmp_path, rows, environment=NAME).avg_reward == 1.0
     example, *_ = sft_examples(tmp_path, environment=NAME)
     assert example["messages"][0]["content"] == "You find digits."
     assert [tool["function"]["name"] for tool in example["tools"]] == ["compare", "guess"]

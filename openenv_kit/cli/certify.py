@@ -24,8 +24,8 @@ from openenv_kit.trust.certify import (
     ENGINES,
     PROCESSES,
     CertificateFile,
-    Certified,
     certified,
+    certifier_of,
 )
 
 
@@ -43,11 +43,9 @@ def certify(
 ) -> None:
     """Prove episodes of every family, level and count solvable, unique, clear and caused."""
     chosen = chosen_environment(environment)
-    if not isinstance(chosen, Certified):
-        raise typer.BadParameter(f"{chosen.name} has no certificates")
-    certifier = chosen.certifier
-    file = CertificateFile(out, chosen, certifier) if out else None
     with mistakes_told():
+        certifier = certifier_of(chosen)
+        file = CertificateFile(out, chosen) if out else None
         require_name("engine", engine, ENGINES)
         levels = [
             require_name("difficulty", each, certifier.levels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,19 +27,18 @@ class Outcome:
     status: str
     observation: Observed
 
+    @classmethod
+    def of(cls, last: Reply, steps: int) -> Outcome:
+        """The outcome of a play that ended with this reply."""
+        return cls(last.reward or 0.0, steps, last.status, observed(last))
+
 
 def play(session: Session, policy: Policy, reply: Reply) -> Outcome:
-    """Play a policy to its end.
-
-    Args:
-        session: a session with a running episode.
-        policy: who plays.
-        reply: the reply to the reset.
-    """
+    """Play a policy to its end, in a session whose reset was answered with `reply`."""
     steps, last = 0, reply
     for _, answer in moves(session, policy, reply):
         steps, last = steps + 1, answer
-    return Outcome(last.reward or 0.0, steps, last.status, observed(last))
+    return Outcome.of(last, steps)
 
 
 def moves(session: Session, policy: Policy, reply: Reply) -> Iterator[tuple[Action, Reply]]:
@@ -47,8 +47,7 @@ def moves(session: Session, policy: Policy, reply: Reply) -> Iterator[tuple[Acti
     Yields:
         Each action with the session's reply, until the episode or the policy ends.
     """
-    player = policy.play(observed(reply))
-    try:
+    with closing(policy.play(observed(reply))) as player, suppress(StopIteration):
         action = next(player)
         while True:
             reply = session.step(action)
@@ -56,10 +55,6 @@ def moves(session: Session, policy: Policy, reply: Reply) -> Iterator[tuple[Acti
             if reply.done:
                 return
             action = player.send(observed(reply))
-    except StopIteration:
-        return
-    finally:
-        player.close()
 
 
 def observed(reply: Reply) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from openenv_kit.errors import UnknownNameError
+from openenv_kit.errors import require_name
 
 Action = dict[str, Any]
 Observed = Mapping[str, Any]
@@ -27,15 +27,10 @@ Entry = TypeVar("Entry", bound=Named)
 
 
 class Registry(dict[str, Entry]):
-    """Entries by name, in the order of declaration. Each environment has its own.
+    """Entries by name, in the order of declaration. Each environment has its own."""
 
-    Args:
-        kind: what error messages call an entry.
-    """
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.kind = kind
+    kind = "entry"
+    """What error messages call an entry."""
 
     def add(self, entry: Entry) -> None:
         """Add an entry under its name.
@@ -48,14 +43,8 @@ class Registry(dict[str, Entry]):
         self[entry.name] = entry
 
     def find(self, name: str) -> Entry:
-        """The entry of that name.
-
-        Raises:
-            UnknownNameError: there is none; names the nearest.
-        """
-        if name in self:
-            return self[name]
-        raise UnknownNameError(self.kind, name, self)
+        """The entry of that name; raises UnknownNameError, which names the nearest."""
+        return self[require_name(self.kind, name, self)]
 
 
 @dataclass(frozen=True)
@@ -85,8 +74,7 @@ class Policy:
 class Policies(Registry[Policy]):
     """The scripted policies of an environment."""
 
-    def __init__(self) -> None:
-        super().__init__("policy")
+    kind = "policy"
 
     def register(
         self, name: str, *, submissions: int = 1

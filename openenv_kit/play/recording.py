@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,15 +35,6 @@ class RecordingError(ConfigurationError):
     """A file that is not a recorded run, or one of another format."""
 
 
-def versions(environment: Environment | None = None) -> dict[str, str]:
-    """The version numbers that a run of an environment is made under.
-
-    Args:
-        environment: None for the one that the variable ENVIRONMENT names.
-    """
-    return dict((environment or get_environment()).versions)
-
-
 @dataclass(frozen=True)
 class RecordedStep:
     """One step of a recorded run."""
@@ -57,6 +48,9 @@ class RecordedStep:
     elapsed_s: float = 0.0
 
 
+STEP_FIELDS = fields(RecordedStep)
+
+
 @dataclass(frozen=True)
 class RecordedRun:
     """One recorded run: what makes its episode, and what was done in it."""
@@ -67,7 +61,6 @@ class RecordedRun:
     digest: str
     steps: tuple[RecordedStep, ...] = ()
     score: float | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 class RunRecorder:
@@ -78,7 +71,6 @@ class RunRecorder:
         player: name of the policy or model; never a key.
         reset: the reset's arguments.
         opening: the observation of the reset, as a mapping.
-        extra: anything else worth keeping in the first line.
         environment: what is played; None for the one that ENVIRONMENT names.
     """
 
@@ -88,19 +80,16 @@ class RunRecorder:
         player: str,
         reset: Mapping[str, Any],
         opening: Mapping[str, Any],
-        extra: Mapping[str, Any] | None = None,
         environment: Environment | None = None,
     ) -> None:
-        self._stream = stream
-        self._steps = 0
+        self._stream, self._steps = stream, 0
         self._write(
             event="start",
             format=FORMAT,
             player=player,
             reset=dict(reset),
-            versions=versions(environment),
+            versions=dict((environment or get_environment()).versions),
             digest=digest_of(opening),
-            extra=dict(extra or {}),
         )
 
     def step(
@@ -159,17 +148,11 @@ def read_runs(path: Path | str) -> list[RecordedRun]:
                     raise RecordingError(
                         f"line {number}: format {event['format']!r}; allowed: {FORMAT!r}."
                     )
-                runs.append(
-                    RecordedRun(
-                        event["player"],
-                        event["reset"],
-                        event["versions"],
-                        event["digest"],
-                        extra=event.get("extra", {}),
-                    )
-                )
+                told = (event[name] for name in ("player", "reset", "versions", "digest"))
+                runs.append(RecordedRun(*told))
             elif kind == "step":
-                runs[-1] = _with(runs[-1], event)
+                step = RecordedStep(**{each.name: event[each.name] for each in STEP_FIELDS})
+                runs[-1] = replace(runs[-1], steps=(*runs[-1].steps, step))
             elif kind == "end":
                 runs[-1] = replace(runs[-1], score=event["score"])
             else:
@@ -182,11 +165,7 @@ def read_runs(path: Path | str) -> list[RecordedRun]:
 def replay(
     run: RecordedRun, environment: Environment | None = None
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any], bool]]:
-    """Play a run again in process.
-
-    Args:
-        run: what was recorded.
-        environment: what it was recorded in; None for the one that ENVIRONMENT names.
+    """Play a run again in process, in the environment that it was recorded in.
 
     Yields:
         (action, observation, same) of the reset (with an empty action) and of each step;
@@ -199,12 +178,6 @@ def replay(
     for step in run.steps:
         answer = observed(session.step(step.action))
         yield step.action, answer, digest_of(answer) == step.digest
-
-
-def _with(run: RecordedRun, event: Mapping[str, Any]) -> RecordedRun:
-    names = RecordedStep.__dataclass_fields__
-    step = RecordedStep(**{name: event[name] for name in names})
-    return replace(run, steps=(*run.steps, step))
 
 
 def _events(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -14,6 +14,9 @@ GRADER = "grader"
 PASS_POWERS = (1, 4, 8)
 """Values of k that pass^k is reported for."""
 
+Versions = tuple[tuple[str, str], ...]
+"""Names and numbers of versions, sorted."""
+
 
 @dataclass(frozen=True)
 class Regraded:
@@ -48,10 +51,6 @@ class Regraded:
 def regrade(run: RecordedRun, environment: Environment | None = None) -> Regraded:
     """Play a recorded run again and grade it anew.
 
-    Args:
-        run: what was recorded.
-        environment: what it was recorded in; None for the one that ENVIRONMENT names.
-
     Raises:
         RecordingError: it was made under another version of anything but the grader, so its
             episode no longer exists and a score would mean nothing.
@@ -68,7 +67,7 @@ def regrade(run: RecordedRun, environment: Environment | None = None) -> Regrade
     for number, (action, observation, same) in enumerate(replay(run, chosen)):
         if not same and difference is None:
             difference = number
-        score = max(score, observation.get("reward") or 0.0)
+        score = max(score, observation["reward"] or 0.0)
         calls += bool(action) and chosen.tools.called(action)[0] in analyses
     total = sum(step.bytes for step in run.steps)
     return Regraded(run, score, difference is None, difference, calls, total)
@@ -87,7 +86,7 @@ class Summary:
     """
 
     player: str
-    versions: tuple[tuple[str, str], ...]
+    versions: Versions
     runs: int
     episodes: int
     mean: float
@@ -98,11 +97,11 @@ class Summary:
 
 def summaries(regraded: Iterable[Regraded]) -> list[Summary]:
     """One summary per player and set of versions; versions are never mixed."""
-    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[Regraded]] = {}
+    groups: dict[tuple[str, Versions], list[Regraded]] = {}
     for each in regraded:
         key = (each.run.player, tuple(sorted(each.run.versions.items())))
         groups.setdefault(key, []).append(each)
-    return [_summary(player, made_with, group) for (player, made_with), group in groups.items()]
+    return [_summary(*key, group) for key, group in groups.items()]
 
 
 def pass_hat_k(perfect: Sequence[bool], k: int) -> float | None:
@@ -112,9 +111,7 @@ def pass_hat_k(perfect: Sequence[bool], k: int) -> float | None:
     return comb(sum(perfect), k) / comb(len(perfect), k)
 
 
-def _summary(
-    player: str, made_with: tuple[tuple[str, str], ...], group: Sequence[Regraded]
-) -> Summary:
+def _summary(player: str, versions: Versions, group: Sequence[Regraded]) -> Summary:
     episodes: dict[str, list[bool]] = {}
     for each in group:
         episodes.setdefault(each.episode, []).append(each.score == 1.0)
@@ -124,7 +121,7 @@ def _summary(
         passes.append((k, fsum(known) / len(known) if known else None))
     return Summary(
         player=player,
-        versions=made_with,
+        versions=versions,
         runs=len(group),
         episodes=len(episodes),
         mean=fsum(each.score for each in group) / len(group),

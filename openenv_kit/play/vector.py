@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
-from openenv_kit.errors import InvalidValueError
-from openenv_kit.play.driver import Outcome, moves, observed
+from openenv_kit.errors import InvalidValueError, require_integer
+from openenv_kit.play.driver import Outcome, moves
 from openenv_kit.play.policies import Action, Policy
 
 MAX_LANES = 65_536
@@ -51,22 +51,17 @@ class Batch:
 
 
 class VectorSession:
-    """N episodes side by side.
-
-    Args:
-        lanes: how many, 1 to 65,536.
-        environment: what they play; None for the environment that ENVIRONMENT names.
+    """N episodes side by side, 1 to 65,536.
 
     Raises:
         InvalidValueError: `lanes` is not such a number.
     """
 
     def __init__(self, lanes: int, environment: Environment | None = None) -> None:
-        if type(lanes) is not int or not 1 <= lanes <= MAX_LANES:
-            raise InvalidValueError("lanes", lanes, f"an integer from 1 to {MAX_LANES}")
         made = environment or get_environment()
+        count = require_integer("lanes", lanes, 1, MAX_LANES)
+        self.sessions = tuple(made.session() for _ in range(count))
         self._started = [False] * lanes
-        self.sessions = tuple(made.session() for _ in range(lanes))
         self._scored = np.zeros(lanes, dtype=bool)
         self._scores = np.zeros(lanes)
 
@@ -76,12 +71,8 @@ class VectorSession:
     @property
     def dones(self) -> NDArray[np.bool_]:
         """Which lanes have no running episode, shape (lanes,)."""
-        return np.array(
-            [
-                each.done or not started
-                for each, started in zip(self.sessions, self._started, strict=True)
-            ]
-        )
+        lanes = zip(self.sessions, self._started, strict=True)
+        return np.array([session.done or not started for session, started in lanes])
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -123,10 +114,6 @@ class VectorSession:
     def play(self, policy: Policy, resets: Iterable[Reset]) -> list[Outcome]:
         """Play a policy over any number of episodes, refilling lanes as they finish.
 
-        Args:
-            policy: who plays, one player for each episode.
-            resets: arguments of each episode's reset; may be longer than the vector.
-
         Returns:
             One outcome for each reset, in the order of `resets`.
 
@@ -157,9 +144,9 @@ class VectorSession:
             for _, reply in moves(session, policy, opening):
                 last, steps = reply, steps + 1
                 yield True
+            outcomes[number] = Outcome.of(last, steps)
             self._scored[lane] = last.done
-            self._scores[lane] = last.reward or 0.0 if last.done else 0.0
-            outcomes[number] = Outcome(last.reward or 0.0, steps, last.status, observed(last))
+            self._scores[lane] = outcomes[number].score if last.done else 0.0
 
     def _check_length(self, name: str, given: Sequence[Any]) -> None:
         if len(given) != len(self.sessions):

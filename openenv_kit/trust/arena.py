@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from openenv_kit.environment import ERROR, Environment, Reply, Session
-from openenv_kit.play.policies import Action, Observed, Policy
+from openenv_kit.play.policies import Action, Policy
 from openenv_kit.play.recording import plain
 
 MAX_AFTER_END = 10
@@ -50,28 +51,23 @@ class Arena:
         if opening.status == ERROR:
             raise RuntimeError(opening.message)
         told = self._told(self._session, opening)
-        player = policy.play(told)
         score, calls, late, size = 0.0, 0, 0, _size(told)
-        try:
+        with closing(policy.play(told)) as player, suppress(StopIteration):
             asked = next(player)
             while late < MAX_AFTER_END:
                 if "state" in asked:
-                    asked = player.send(self._session.state().model_dump())
+                    told = self._session.state().model_dump()
                 elif "elsewhere" in asked:
-                    asked = player.send(self._elsewhere(asked["elsewhere"]))
+                    told = self._elsewhere(asked["elsewhere"])
                 else:
                     told = self._told(self._session, self._session.step(asked))
                     calls, size = calls + 1, size + _size(told)
                     score += told["reward"] or 0.0
                     late += bool(told["done"])
-                    asked = player.send(told)
-        except StopIteration:
-            pass
-        finally:
-            player.close()
+                asked = player.send(told)
         return Played(score, calls, size)
 
-    def _elsewhere(self, asked: Mapping[str, Action]) -> Observed:
+    def _elsewhere(self, asked: Mapping[str, Action]) -> dict[str, Any]:
         if "reset" in asked:
             return self._told(self._second, self._second.reset(**asked["reset"]))
         return self._told(self._second, self._second.step(asked["action"]))

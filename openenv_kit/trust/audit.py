@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
@@ -85,11 +85,7 @@ class Line:
 
 
 class Audit:
-    """The audit of an environment: on its splits, all on one level, unless a subclass says more.
-
-    Args:
-        environment: what to audit.
-    """
+    """The audit of an environment: on its splits, all on one level, unless a subclass says more."""
 
     levels: Sequence[str] = ("all",)
 
@@ -157,14 +153,12 @@ class Audit:
         chosen = [require_name("setting", each, self.settings) for each in settings or [self.main]]
         on = [require_name("difficulty", each, self.levels) for each in levels or self.levels]
         players = [require_name("policy", each, self.names) for each in policies or self.names]
-        here, work = self.environment.name, []
+        work = []
         for setting, level, name in product(chosen, on, players):
-            size = min(episodes, self.size(setting, level))
-            stop = self._episodes_of(name, setting, size)
-            work += [
-                Job(name, level, first, min(first + batch, stop), setting, here)
-                for first in range(0, stop, batch)
-            ]
+            stop = self._episodes_of(name, setting, min(episodes, self.size(setting, level)))
+            for first in range(0, stop, batch):
+                last = min(first + batch, stop)
+                work.append(Job(name, level, first, last, setting, self.environment.name))
         return work
 
     def run(self, job: Job) -> list[Played]:
@@ -191,12 +185,8 @@ class Audit:
         groups: dict[tuple[str, str, str], list[Played]] = {}
         for job, played in results:
             groups.setdefault((job.setting, job.difficulty, job.policy), []).extend(played)
-        orders = [list(each) for each in (self.settings, self.levels, self.names)]
-        ordered = sorted(
-            groups,
-            key=lambda key: [order.index(name) for order, name in zip(orders, key, strict=True)],
-        )
-        return [self._line(*key, groups[key]) for key in ordered]
+        ordered = product(self.settings, self.levels, self.names)
+        return [self._line(*key, groups[key]) for key in ordered if key in groups]
 
     def _exploit(self, name: str) -> Exploit | None:
         return None if name in self.baselines else self.environment.exploits[name]
@@ -217,23 +207,24 @@ class Audit:
 
     def _line(self, setting: str, level: str, policy: str, played: Sequence[Played]) -> Line:
         scores = [each.score for each in played]
+        count = len(played)
         mean, low, high = interval(scores)
         ceiling = self._ceiling_of(policy, setting)
         most, often = ceiling.at(level) if ceiling else (None, None)
         if ceiling is NOTHING:
             # Where nothing is to be found, the empty answer is right, and no exploit for being so.
-            most = often = sum(each.expected == 0 for each in played) / len(played)
+            most = often = sum(each.expected == 0 for each in played) / count
         return Line(
             policy=policy,
             difficulty=level,
             setting=setting,
-            episodes=len(played),
+            episodes=count,
             mean=mean,
             low=low,
             high=high,
-            perfect=sum(score >= 1.0 for score in scores) / len(scores),
-            calls=sum(each.calls for each in played) / len(played),
-            reply_bytes=sum(each.reply_bytes for each in played) / len(played),
+            perfect=sum(score >= 1.0 for score in scores) / count,
+            calls=sum(each.calls for each in played) / count,
+            reply_bytes=sum(each.reply_bytes for each in played) / count,
             max_mean=most,
             max_perfect=often,
             min_mean=1.0 if policy == REFERENCE else 0.0,
@@ -241,18 +232,9 @@ class Audit:
         )
 
 
-@runtime_checkable
-class Audited(Protocol):
-    """An environment with an audit of its own."""
-
-    @property
-    def audit(self) -> Audit:
-        """That audit."""
-
-
 def audit_of(environment: Environment) -> Audit:
     """The environment's own audit, or the one on its splits."""
-    return environment.audit if isinstance(environment, Audited) else Audit(environment)
+    return environment.audit or Audit(environment)
 
 
 def run_job(job: Job) -> tuple[Job, list[Played]]:
