@@ -97,10 +97,13 @@ def check_a_practice_submission_costs() -> None:
 
 
 def check_the_salt_decides_the_sealed_tasks() -> None:
-    one, other = ({SALT_VARIABLE: SALT + end} for end in "ab")
-    for index in range(20):
-        mine = splits.SPLITS.task(splits.SEALED, index, one).config
-        assert mine.seed != splits.SPLITS.task(splits.SEALED, index, other).config.seed
+    seeds = []
+    for end in "ab":
+        with pytest.MonkeyPatch.context() as variables:
+            variables.setenv(SALT_VARIABLE, SALT + end)
+            tasks = [splits.SPLITS.task(splits.SEALED, index) for index in range(20)]
+        seeds.append([task.config.seed for task in tasks])
+    assert all(one != other for one, other in zip(*seeds, strict=True))
 
 
 def test_seed_control() -> None:

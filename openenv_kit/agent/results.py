@@ -35,15 +35,11 @@ class EpisodeResult:
     """How one episode went.
 
     Attributes:
-        planned: which episode.
-        status: evaluated, not_submitted, failed or interrupted.
         score: in [0, 1]; 0 unless a report was graded.
         seconds: wall time.
         breakdown: the grader's, if a report was graded.
         error: why it failed, or a remark on how it ended.
-        reconnects: times the connection was lost and restored.
-        tool_calls: steps that only read.
-        reply_bytes: bytes of the replies to all steps, in canonical form.
+        reconnects, tool_calls, reply_bytes: see `EpisodeConnection`.
     """
 
     planned: PlannedEpisode

@@ -18,18 +18,15 @@ TOOL_CALL = "tool"
 
 @dataclass(frozen=True)
 class Event:
-    """Something that took time in an episode.
+    """An answer of the model or a tool call: something that took time in an episode.
 
     Attributes:
         kind: `model` or `tool`.
-        label: the action as printed, or a summary of the model's answer.
+        label: the action as printed, or a summary of the answer.
         start_s: seconds since the episode's start.
-        duration_s: seconds it took.
         status: of the observation; `error` for a call that reached no environment.
-        reward: of the step.
         note: error or other remark.
-        words: what the model said in its answer.
-        calls: tool calls in its answer.
+        words, calls: what the model said in its answer, and how many tool calls it made.
     """
 
     kind: str
@@ -65,13 +62,8 @@ class Table:
     """One episode as its player sees it.
 
     Attributes:
-        environment: what is played.
-        connection: the episode.
         block: its lines on standard output.
-        opening: observation of the reset.
-        recorder: its recording, if it is recorded.
-        events: what took time so far.
-        last: observation of the last step.
+        opening, last: observations of the reset and of the last step.
         note: why the player stopped before the end, if it did.
     """
 
