@@ -78,15 +78,13 @@ def _timeline(episode: EpisodeResult) -> tuple[float, list[list[Mark]]] | None:
     answers = [each for each in events if each.kind == MODEL_CALL]
     calls = [each for each in events if each.kind != MODEL_CALL]
     spans = [(100 * e.start_s / length, 100 * e.duration_s / length) for e in answers]
-    return length, [_marks(answers, spans), _marks(calls, _ticks(calls, length))]
+    lanes = (zip(answers, spans, strict=True), zip(calls, _ticks(calls, length), strict=True))
+    return length, [[_mark(event, *span) for event, span in lane] for lane in lanes]
 
 
-def _marks(events: Sequence[Event], spans: Sequence[tuple[float, float]]) -> list[Mark]:
-    marks = []
-    for event, (left, width) in zip(events, spans, strict=True):
-        kind = ERROR if event.status == ERROR else event.kind
-        marks.append((kind, left, width, f"{event.label} · {event.duration_s * 1000:.0f} ms"))
-    return marks
+def _mark(event: Event, left: float, width: float) -> Mark:
+    kind = ERROR if event.status == ERROR else event.kind
+    return kind, left, width, f"{event.label} · {event.duration_s * 1000:.0f} ms"
 
 
 def _ticks(calls: Sequence[Event], length: float) -> list[tuple[float, float]]:

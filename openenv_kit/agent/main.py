@@ -71,8 +71,8 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
         server = await choose_server(environment, settings, say)
         live = options.concurrency == 1
         lines = Lines(lines_to, live=live, epsilon=settings.score_epsilon, clean=clean)
-        playing = (environment, player, server, settings, planned, lines, console, say)
-        result = await EpisodeRunner(*playing, options.record, options.concurrency).run()
+        playing = EpisodeRunner(options, settings, player, server, planned, lines, console, say)
+        result = await playing.run()
     finally:
         await player.close()
         if server is not None:

@@ -7,13 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from openenv_kit.agent.connection import EpisodeConnection
+from openenv_kit.agent.options import Options
 from openenv_kit.agent.plan import PlannedEpisode
 from openenv_kit.agent.results import (
     EVALUATED,
@@ -27,7 +27,6 @@ from openenv_kit.agent.servers import Say, Server
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.stdout import Lines
 from openenv_kit.agent.table import Table
-from openenv_kit.environment import Environment
 from openenv_kit.errors import KitError, ModelError
 from openenv_kit.play.policies import Policy
 from openenv_kit.play.recording import RunRecorder
@@ -71,19 +70,17 @@ class EpisodeRunner:
     """Plays the planned episodes, some at a time.
 
     Lines go to standard output; the console is standard error, where `say` prints a line free of
-    secrets. `record` is the folder of the recordings, if any.
+    secrets.
     """
 
-    environment: Environment
+    options: Options
+    settings: AgentSettings
     player: Player
     server: Server
-    settings: AgentSettings
     planned: Sequence[PlannedEpisode]
     lines: Lines
     console: Console
     say: Say
-    record: Path | None = None
-    concurrency: int = 1
     results: list[EpisodeResult] = field(default_factory=list)
     _hopeless: bool = False
 
@@ -108,11 +105,11 @@ class EpisodeRunner:
 
     async def _play_all(self) -> None:
         progress = Progress(
-            TextColumn("{task.description}"),
+            "{task.description}",
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("mean score {task.fields[score]}"),
+            "mean score {task.fields[score]}",
             console=self.console,
             transient=True,
         )
@@ -134,7 +131,7 @@ class EpisodeRunner:
                     progress.update(bar, advance=1, score=f"{mean:.3f}")
 
             async with asyncio.TaskGroup() as workers:
-                for _ in range(min(self.concurrency, len(self.planned))):
+                for _ in range(min(self.options.concurrency, len(self.planned))):
                     workers.create_task(worker())
 
     async def _play(self, planned: PlannedEpisode) -> EpisodeResult:
@@ -143,18 +140,17 @@ class EpisodeRunner:
         self.results.append(result)
         began = time.monotonic()
         block = self.lines.block(planned.task_id, self.settings.benchmark, self.player.name)
-        connection = EpisodeConnection(
-            self.environment,
-            self.server,
-            self.settings,
-            planned.reset,
-            lambda text: self.say(f"{planned.label}: {text}"),
-        )
+        environment = self.options.environment
+
+        def say(text: str) -> None:
+            self.say(f"{planned.label}: {text}")
+
+        connection = EpisodeConnection(environment, self.server, self.settings, planned.reset, say)
         try:
             with ExitStack() as files:
                 opening = await connection.open()
                 recorder = self._recorder(planned, opening, files)
-                table = Table(self.environment, connection, block, opening, recorder)
+                table = Table(environment, connection, block, opening, recorder)
                 result.events, result.usage = table.events, table.usage
                 try:
                     await self.player.play(table)
@@ -181,14 +177,13 @@ class EpisodeRunner:
     def _recorder(
         self, planned: PlannedEpisode, opening: Mapping[str, Any], files: ExitStack
     ) -> RunRecorder | None:
-        if self.record is None:
+        folder, environment = self.options.record, self.options.environment
+        if folder is None:
             return None
-        self.record.mkdir(parents=True, exist_ok=True)
-        path = self.record / f"{planned.label}.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{planned.label}.jsonl"
         stream = files.enter_context(path.open("w", encoding="utf-8"))
-        return RunRecorder(
-            stream, self.player.name, planned.reset, opening, environment=self.environment
-        )
+        return RunRecorder(stream, self.player.name, planned.reset, opening, environment)
 
 
 def _fill(result: EpisodeResult, table: Table) -> None:
