@@ -13,14 +13,7 @@ from openenv_kit.play.policies import Action, Observed, Policy
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a play ended.
-
-    Attributes:
-        score: reward of the last step, in [0, 1].
-        steps: steps taken.
-        status: status of the last reply.
-        observation: content of the last reply.
-    """
+    """How a play ended: the reward of its last step in [0, 1], and what that was answered."""
 
     score: float
     steps: int
@@ -42,11 +35,7 @@ def play(session: Session, policy: Policy, reply: Reply) -> Outcome:
 
 
 def moves(session: Session, policy: Policy, reply: Reply) -> Iterator[tuple[Action, Reply]]:
-    """Play a policy one step at a time.
-
-    Yields:
-        Each action with the session's reply, until the episode or the policy ends.
-    """
+    """Each action of a policy with the session's reply, until the episode or the policy ends."""
     with closing(policy.play(observed(reply))) as player, suppress(StopIteration):
         action = next(player)
         while True:

@@ -49,14 +49,9 @@ class Registry(dict[str, Entry]):
 
 @dataclass(frozen=True)
 class Policy:
-    """A scripted policy.
+    """A scripted policy: its name, one line about it, and its generator function.
 
-    Attributes:
-        name: what commands call it.
-        description: one line about it.
-        play: its generator function.
-        submissions: how many submissions it can use (`max_submissions` of its resets); one is
-            enough to play.
+    `submissions` is how many it can use (`max_submissions` of its resets); one is enough to play.
     """
 
     name: str

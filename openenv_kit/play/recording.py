@@ -70,7 +70,7 @@ class RunRecorder:
         stream: text stream to write to.
         player: name of the policy or model; never a key.
         reset: the reset's arguments.
-        opening: the observation of the reset, as a mapping.
+        opening: what the reset was answered.
         environment: what is played; None for the one that ENVIRONMENT names.
     """
 
@@ -167,9 +167,8 @@ def replay(
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any], bool]]:
     """Play a run again in process, in the environment that it was recorded in.
 
-    Yields:
-        (action, observation, same) of the reset (with an empty action) and of each step;
-        `same` says whether the reply's digest is the recorded one.
+    Yields (action, observation, same) of the reset, whose action is empty, and of each step;
+    `same` says whether the reply's digest is the recorded one.
     """
     session = (environment or get_environment()).session()
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}

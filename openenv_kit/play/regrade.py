@@ -23,20 +23,23 @@ class Regraded:
     """One recorded run, played again.
 
     Attributes:
-        run: the recording.
         score: score of the same actions under the grader of today.
-        same: whether every reply is the recorded one, byte for byte.
-        first_difference: number of the first step whose reply differs; 0 is the reset.
+        first_difference: number of the first step whose reply differs from the recorded one in
+            any byte; 0 is the reset.
         tool_calls: analysis steps.
         reply_bytes: bytes of all replies to steps, in canonical form.
     """
 
     run: RecordedRun
     score: float
-    same: bool
     first_difference: int | None
     tool_calls: int
     reply_bytes: int
+
+    @property
+    def same(self) -> bool:
+        """Whether every reply is the recorded one."""
+        return self.first_difference is None
 
     @property
     def episode(self) -> str:
@@ -70,7 +73,7 @@ def regrade(run: RecordedRun, environment: Environment | None = None) -> Regrade
         score = max(score, observation["reward"] or 0.0)
         calls += bool(action) and chosen.tools.called(action)[0] in analyses
     total = sum(step.bytes for step in run.steps)
-    return Regraded(run, score, difference is None, difference, calls, total)
+    return Regraded(run, score, difference, calls, total)
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,14 @@ def split_rows(
 ) -> list[Row]:
     """Rows of a split's tasks, in order.
 
+    A row holds `task` (its name), `level` (its difficulty, if the environment tells it) and the
+    arguments of its reset; never a seed or a label.
+
     Args:
         split: name of the split.
         first: index of the first task.
         count: how many; None for all that follow. Fewer are returned where the split ends.
         environment: whose split; None for what ENVIRONMENT names.
-
-    Returns:
-        For each task `task` (its name), `level` (its difficulty, if the environment tells it)
-        and the arguments of its reset; never a seed or a label.
 
     Raises:
         UnknownNameError: there is no such environment or split; names the nearest.

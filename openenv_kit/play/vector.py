@@ -8,10 +8,9 @@ batch.rewards, batch.dones  # arrays of shape (256,)
 vector.scores  # shape (256,): the score of each lane whose episode is over
 ```
 
-Every lane is a session, so a lane's replies are what a session of its own would give, by
-construction. What sessions share is up to the environment: in Metric Tracker RL the episode,
-which is immutable, so lanes that ask for the same configuration, as the rollouts of one group
-do, generate it once. One process runs one vector; more cores are more processes.
+Every lane is a session, so its replies are what a session of its own would give. What sessions
+share is up to the environment: in Metric Tracker RL the episode, which is immutable, so lanes that
+ask for the same one generate it once. One process runs one vector; more cores are more processes.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ MAX_LANES = 65_536
 
 Reset = Mapping[str, Any]
 """Arguments of one lane's reset."""
+Queue = Iterator[tuple[int, Reset]]
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,7 @@ class VectorSession:
         """Start an episode in every lane that is given arguments; None leaves a lane alone.
 
         A lane whose arguments are wrong answers with status `error` and keeps what it was
-        playing, like a single session.
-
-        Raises:
-            InvalidValueError: not one entry for each lane.
+        playing. Raises InvalidValueError where there is not one entry for each lane.
         """
         self._check_length("resets", resets)
         replies: list[Reply | None] = [None] * len(resets)
@@ -100,11 +97,7 @@ class VectorSession:
         return self._gather(replies)
 
     def step(self, actions: Sequence[Action | None]) -> Batch:
-        """One step in every lane that is given an action; None leaves it alone.
-
-        Raises:
-            InvalidValueError: not one entry for each lane.
-        """
+        """One step in every lane that is given an action; None leaves it alone."""
         self._check_length("actions", actions)
         return self._gather(
             None if action is None else session.step(action)
@@ -114,11 +107,7 @@ class VectorSession:
     def play(self, policy: Policy, resets: Iterable[Reset]) -> list[Outcome]:
         """Play a policy over any number of episodes, refilling lanes as they finish.
 
-        Returns:
-            One outcome for each reset, in the order of `resets`.
-
-        Raises:
-            InvalidValueError: a reset was refused; says why.
+        Outcomes are in the order of `resets`. Raises InvalidValueError where a reset is refused.
         """
         queue, outcomes = enumerate(resets), dict[int, Outcome]()
         lanes = [self._lane(lane, policy, queue, outcomes) for lane in range(len(self))]
@@ -127,11 +116,7 @@ class VectorSession:
         return [outcomes[number] for number in sorted(outcomes)]
 
     def _lane(
-        self,
-        lane: int,
-        policy: Policy,
-        queue: Iterator[tuple[int, Reset]],
-        outcomes: dict[int, Outcome],
+        self, lane: int, policy: Policy, queue: Queue, outcomes: dict[int, Outcome]
     ) -> Iterator[bool]:
         """Plays episodes from the queue; yields after each step, so that lanes take turns."""
         session = self.sessions[lane]

@@ -1,14 +1,7 @@
 """OpenEnv's own harness: sessions, a rollout function for trainers, and data for fine-tuning.
 
-```python
-from openenv_kit.trainers.openenv_harness import collect
-from openenv_kit.play.split_rows import split_rows
-
-collect("runs", split_rows("train", count=100), player="reference")
-```
-
-`runs/results.jsonl` then holds one episode per line, in the framework's own format;
-`sft_examples` turns it into chats with tool calls.
+`collect` writes one episode per line, in the framework's own format; `sft_examples` turns them
+into chats with tool calls.
 """
 
 from __future__ import annotations

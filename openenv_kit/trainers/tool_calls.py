@@ -32,7 +32,6 @@ class ToolEpisode:
     or reaches the server, which may have forgotten the episode by then.
 
     Attributes:
-        environment: what is played.
         brief: the system prompt; empty before the first reset.
         reward: 0.0 until the episode is over, then its score in [0, 1].
         done: whether the episode is over.

@@ -22,7 +22,6 @@ class Played:
 
     Attributes:
         score: sum of every reward, whenever it was paid.
-        calls: steps taken.
         reply_bytes: bytes of JSON of every reply, the reset's included.
         expected: size of the right answer; None where it is not known.
     """

@@ -46,14 +46,12 @@ class Line:
     """One line of the table: a policy in a setting on a level.
 
     Attributes:
-        mean: mean score.
-        low, high: 95 % interval of the mean.
+        mean, low, high: mean score and its 95 % interval.
         perfect: share of episodes with a score of 1.0.
         calls, reply_bytes: mean cost of an episode.
         max_mean, max_perfect: ceiling; None where there is none.
-        by_interval: whether the interval's lower end, not the mean, is held to the ceiling.
         min_mean: floor, for the reference policy.
-        setting: where the episodes are drawn from.
+        by_interval: whether the interval's lower end, not the mean, is held to the ceiling.
     """
 
     policy: str

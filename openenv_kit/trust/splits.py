@@ -37,11 +37,9 @@ Stratum = TypeVar("Stratum")
 
 @dataclass(frozen=True)
 class HashedTask(Generic[Config]):
-    """One task of a split.
+    """One task of a split, by its position from 0.
 
     Attributes:
-        split: name of the split.
-        index: position in it, from 0.
         config: what its episode is made from; that of a sealed task stays on the server.
         shown: what may be told about the task beside its position.
     """
