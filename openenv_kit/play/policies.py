@@ -27,10 +27,11 @@ Entry = TypeVar("Entry", bound=Named)
 
 
 class Registry(dict[str, Entry]):
-    """Entries by name, in the order of declaration. Each environment has its own."""
+    """Entries by name, in the order of declaration; `kind` is what errors call one of them."""
 
-    kind = "entry"
-    """What error messages call an entry."""
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
 
     def add(self, entry: Entry) -> None:
         """Add an entry under its name.
@@ -69,7 +70,8 @@ class Policy:
 class Policies(Registry[Policy]):
     """The scripted policies of an environment."""
 
-    kind = "policy"
+    def __init__(self) -> None:
+        super().__init__("policy")
 
     def register(
         self, name: str, *, submissions: int = 1

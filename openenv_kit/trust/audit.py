@@ -7,10 +7,11 @@ full.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
+from math import sqrt
+from statistics import fmean, stdev
 from typing import Any
 
 from openenv_kit.environment import Environment, get_environment
@@ -242,10 +243,6 @@ def run_job(job: Job) -> tuple[Job, list[Played]]:
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Mean and its 95 % interval by the normal approximation, within [0, 1]."""
-    count = len(values)
-    mean = math.fsum(values) / count
-    if count < 2:
-        return mean, mean, mean
-    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
-    half = Z * math.sqrt(variance / count)
+    mean, count = fmean(values), len(values)
+    half = Z * stdev(values) / sqrt(count) if count > 1 else 0.0
     return mean, max(mean - half, 0.0), min(mean + half, 1.0)
