@@ -66,7 +66,7 @@ def raw(env: FrameworkEnvironment) -> dict[str, Any]:
 
 
 def earned(policy: str, level: str, number: int = 0) -> float:
-    player = AUDIT.player(policy)
+    player = AUDIT.player(policy).policy
     reset = AUDIT.reset_arguments(level, number, player.submissions)
     return Arena(ENVIRONMENT).play(player, reset).score
 

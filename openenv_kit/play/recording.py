@@ -140,9 +140,13 @@ def read_runs(path: Path | str) -> list[RecordedRun]:
         RecordingError: not a recording, or one of another format; names the line.
     """
     runs: list[RecordedRun] = []
-    for number, event in _events(Path(path)):
-        kind = event.get("event")
+    lines = Path(path).read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
+            event = json.loads(line)
+            kind = event.get("event")
             if kind == "start":
                 if event["format"] != FORMAT:
                     raise RecordingError(
@@ -157,6 +161,10 @@ def read_runs(path: Path | str) -> list[RecordedRun]:
                 runs[-1] = replace(runs[-1], score=event["score"])
             else:
                 raise RecordingError(f"line {number}: unknown event {kind!r}.")
+        except json.JSONDecodeError:
+            raise RecordingError(f"line {number}: not JSON.") from None
+        except AttributeError:
+            raise RecordingError(f"line {number}: not a JSON object.") from None
         except (KeyError, IndexError, TypeError):
             raise RecordingError(f"line {number}: not a line of a recorded run.") from None
     return runs
@@ -177,20 +185,6 @@ def replay(
     for step in run.steps:
         answer = observed(session.step(step.action))
         yield step.action, answer, digest_of(answer) == step.digest
-
-
-def _events(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                event = json.loads(line)
-            except json.JSONDecodeError:
-                raise RecordingError(f"line {number}: not JSON.") from None
-            if not isinstance(event, dict):
-                raise RecordingError(f"line {number}: not a JSON object.")
-            yield number, event
 
 
 def plain(value: Any) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import comb, fsum
+from math import comb
+from statistics import fmean
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.play.recording import RecordedRun, RecordingError, replay
@@ -121,14 +122,14 @@ def _summary(player: str, versions: Versions, group: Sequence[Regraded]) -> Summ
     passes: list[tuple[int, float | None]] = []
     for k in PASS_POWERS:
         known = [p for runs in episodes.values() if (p := pass_hat_k(runs, k)) is not None]
-        passes.append((k, fsum(known) / len(known) if known else None))
+        passes.append((k, fmean(known) if known else None))
     return Summary(
         player=player,
         versions=versions,
         runs=len(group),
         episodes=len(episodes),
-        mean=fsum(each.score for each in group) / len(group),
+        mean=fmean(each.score for each in group),
         passes=tuple(passes),
-        tool_calls=sum(each.tool_calls for each in group) / len(group),
-        reply_bytes=sum(each.reply_bytes for each in group) / len(group),
+        tool_calls=fmean(each.tool_calls for each in group),
+        reply_bytes=fmean(each.reply_bytes for each in group),
     )

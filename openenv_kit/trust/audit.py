@@ -7,8 +7,9 @@ full.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import product
 from math import sqrt
 from statistics import fmean, stdev
@@ -16,9 +17,9 @@ from typing import Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.play.policies import Policy
+from openenv_kit.play.policies import Play
 from openenv_kit.trust.arena import Arena, Played
-from openenv_kit.trust.exploits import NOTHING, Ceiling, Exploit
+from openenv_kit.trust.exploits import NOTHING, UNLIMITED, Exploit
 
 REFERENCE, IDLE = "reference", "null"
 """The policy that must earn everything, and the one that must earn nothing."""
@@ -162,22 +163,25 @@ class Audit:
 
     def run(self, job: Job) -> list[Played]:
         """Play one unit of work."""
-        policy, exploit = self.player(job.policy), self._exploit(job.policy)
-        resets = [
-            self.reset_arguments(job.difficulty, number, policy.submissions, job.setting)
-            for number in range(job.first, job.stop)
-        ]
-        if exploit is not None and exploit.fit is not None:
-            policy = exploit.fitted(self.known(job.setting, job.difficulty))
-        arena = Arena(self.environment)
-        return [
-            replace(arena.play(policy, reset), expected=self.expected(reset)) for reset in resets
-        ]
+        exploit, arena = self.player(job.policy), Arena(self.environment)
+        policy = exploit.policy
+        if exploit.fit is not None:
+            play: Callable[..., Play] = policy.play
+            best = exploit.fit(self.known(job.setting, job.difficulty))
+            policy = replace(policy, play=partial(play, best=best))
+        played = []
+        for number in range(job.first, job.stop):
+            level, submissions = job.difficulty, policy.submissions
+            reset = self.reset_arguments(level, number, submissions, job.setting)
+            played.append(replace(arena.play(policy, reset), expected=self.expected(reset)))
+        return played
 
-    def player(self, name: str) -> Policy:
-        """The baseline or exploit of that name."""
-        exploit = self._exploit(name)
-        return exploit.policy if exploit else self.environment.policies[name]
+    def player(self, name: str) -> Exploit:
+        """The exploit of that name, or a baseline, which has no ceiling but where it is idle."""
+        if name not in self.baselines:
+            return self.environment.exploits[name]
+        ceiling = NOTHING if name == IDLE else UNLIMITED
+        return Exploit(self.environment.policies[name], ceiling, everywhere=True)
 
     def lines(self, results: Iterable[tuple[Job, list[Played]]]) -> list[Line]:
         """The table's lines, from the results in any order."""
@@ -187,47 +191,39 @@ class Audit:
         ordered = product(self.settings, self.levels, self.names)
         return [self._line(*key, groups[key]) for key in ordered if key in groups]
 
-    def _exploit(self, name: str) -> Exploit | None:
-        return None if name in self.baselines else self.environment.exploits[name]
-
     def _episodes_of(self, name: str, setting: str, size: int) -> int:
         """Episodes that a policy plays in a setting, of the most that it could."""
-        exploit = self._exploit(name)
-        if setting == self.main or exploit is None or exploit.everywhere:
+        exploit = self.player(name)
+        if setting == self.main or exploit.everywhere:
             return size
         # Any leak shows in a few episodes: what must earn nothing has no mean to be estimated.
         return max(size // LEAK_SHARE, 1) if exploit.ceiling is NOTHING else 0
 
-    def _ceiling_of(self, name: str, setting: str) -> Ceiling | None:
-        exploit = self._exploit(name)
-        if exploit is None:
-            return NOTHING if name == IDLE else None
-        return exploit.ceiling if exploit.ceiling.everywhere or setting == self.main else None
-
     def _line(self, setting: str, level: str, policy: str, played: Sequence[Played]) -> Line:
         scores = [each.score for each in played]
-        count = len(played)
         mean, low, high = interval(scores)
-        ceiling = self._ceiling_of(policy, setting)
-        most, often = ceiling.at(level) if ceiling else (None, None)
+        ceiling = self.player(policy).ceiling
+        if not ceiling.everywhere and setting != self.main:
+            ceiling = UNLIMITED
+        most, often = ceiling.at(level)
         if ceiling is NOTHING:
             # Where nothing is to be found, the empty answer is right, and no exploit for being so.
-            most = often = sum(each.expected == 0 for each in played) / count
+            most = often = fmean(each.expected == 0 for each in played)
         return Line(
             policy=policy,
             difficulty=level,
             setting=setting,
-            episodes=count,
+            episodes=len(played),
             mean=mean,
             low=low,
             high=high,
-            perfect=sum(score >= 1.0 for score in scores) / count,
-            calls=sum(each.calls for each in played) / count,
-            reply_bytes=sum(each.reply_bytes for each in played) / count,
+            perfect=fmean(score >= 1.0 for score in scores),
+            calls=fmean(each.calls for each in played),
+            reply_bytes=fmean(each.reply_bytes for each in played),
             max_mean=most,
             max_perfect=often,
             min_mean=1.0 if policy == REFERENCE else 0.0,
-            by_interval=ceiling.by_interval if ceiling else False,
+            by_interval=ceiling.by_interval,
         )
 
 
