@@ -52,11 +52,9 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer of the model, free of secrets.
+    """What the model said and its tool calls, free of secrets.
 
     Attributes:
-        text: what it said.
-        calls: its tool calls, in order.
         prompt_tokens, completion_tokens: as counted, or estimated where `counted` is false.
         cost: US dollars, if the endpoint reports it.
         remark: what is wrong with the answer, if anything.

@@ -89,11 +89,7 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
 
 
 def settings_for(options: Options) -> AgentSettings:
-    """Settings from the variables, with the options over them.
-
-    Raises:
-        SettingsError: a variable or an option holds a value that is not allowed.
-    """
+    """Settings from the variables, with the options over them; a SettingsError if one is wrong."""
     settings = load_settings(benchmark=options.environment.benchmark)
     base_url = None if options.embedded else options.base_url or settings.base_url
     if base_url:

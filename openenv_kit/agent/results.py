@@ -92,11 +92,9 @@ class RunResult:
 
     Attributes:
         player: `scripted:<policy>`, or the model's name.
-        benchmark: name of the environment as printed.
-        server: one line about the environment server.
+        benchmark, server: name of the environment as printed, and one line about its server.
         episodes: those that were started, in the order planned.
         planned: how many were asked for.
-        seconds: wall time.
     """
 
     player: str

@@ -38,12 +38,9 @@ Say = Callable[[str], None]
 
 @dataclass
 class Server:
-    """A server to play against; this class stands for one that somebody else runs.
+    """A server to play against, described in one line; this class is one that somebody else runs.
 
-    Attributes:
-        url: its address.
-        description: one line for people.
-        headers: sent with every request.
+    `headers` are sent with every request.
     """
 
     url: str = ""
@@ -58,11 +55,7 @@ class Server:
 
 
 class EmbeddedServer(Server):
-    """A server in a process of its own, on a free loopback port.
-
-    Args:
-        environment: name of the environment to serve.
-    """
+    """A server of the environment of that name: a process of its own, on a free loopback port."""
 
     def __init__(self, environment: str) -> None:
         super().__init__()
@@ -155,11 +148,7 @@ class ContainerServer(Server):
         self._provider: Any = None
 
     async def start(self) -> ContainerServer:
-        """Start the container and wait until it answers.
-
-        Raises:
-            ServerError: it did not start.
-        """
+        """Start the container and wait until it answers; a ServerError where it does not."""
         from openenv.core.containers.runtime import LocalDockerProvider
 
         try:

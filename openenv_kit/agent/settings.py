@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -82,15 +81,11 @@ FIELDS = {
 """Each variable's field."""
 
 
-def load_settings(
-    environ: Mapping[str, str] | None = None, env_file: Path | None = None, benchmark: str = ""
-) -> AgentSettings:
-    """Settings from variables; those of the process win over those of the file.
+def load_settings(environ: Mapping[str, str] | None = None, benchmark: str = "") -> AgentSettings:
+    """Settings from variables; those of the process win over those of `.env.inference`.
 
     Args:
         environ: variables; None for the process's own. Empty ones count as not set.
-        env_file: optional file of further variables; None for `.env.inference` in the working
-            directory.
         benchmark: the `env=` of START lines, unless a variable names another.
 
     Raises:
@@ -98,7 +93,7 @@ def load_settings(
     """
     from dotenv import dotenv_values  # not installed where a trainer reads TOKEN_VARIABLE
 
-    source = {**dotenv_values(env_file or ENV_FILE), **(os.environ if environ is None else environ)}
+    source = {**dotenv_values(ENV_FILE), **(os.environ if environ is None else environ)}
     given = {name: text.strip() for name, text in source.items() if text and text.strip()}
     # Fields are also known by their own names, which are no variables.
     known = {name: text for name, text in given.items() if name in FIELDS}
@@ -135,11 +130,7 @@ def _allowed(variable: str) -> str:
 
 
 def check_address(name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:
-    """Make sure that a setting holds an address.
-
-    Raises:
-        SettingsError: it does not.
-    """
+    """Raise a SettingsError unless a setting holds an address."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
