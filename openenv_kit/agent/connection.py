@@ -106,7 +106,8 @@ class EpisodeConnection:
         """Close the connection."""
         client, self._client = self._client, None
         if client is not None:
-            await _close_quietly(client)
+            with suppress(*LOST):  # gone already
+                await client.close()
 
     async def _persist(self, action: dict[str, Any] | None) -> Observation:
         """Take an action (None: reset), over as many connections as the settings allow."""
@@ -116,8 +117,7 @@ class EpisodeConnection:
                     opening = await self._connect()
                     if action is None:
                         return opening
-                assert self._client is not None
-                return await _step(self._client, action or {})
+                return await self._step(action or {})
             except LOST as loss:
                 await self.close()
                 if self.reconnects >= self.settings.task_retries:
@@ -133,29 +133,21 @@ class EpisodeConnection:
 
     async def _connect(self) -> Observation:
         """Connect and replay the episode so far; returns the reset's reply."""
-        client, opening = await self._begin()
-        try:
-            self._compare(0, opening)
-            for number, action in enumerate(self._actions, start=1):
-                self._compare(number, await _step(client, action))
-        except BaseException:
-            await _close_quietly(client)
-            raise
-        self._client = client
+        opening = await self._begin()
+        self._compare(0, opening)
+        for number, action in enumerate(self._actions, start=1):
+            self._compare(number, await self._step(action))
         return opening
 
-    async def _begin(self) -> tuple[OneSocketClient, Observation]:
-        """A client whose episode is reset; a full server is asked until it has room."""
+    async def _begin(self) -> Observation:
+        """Connect and reset; a full server is asked until it has room."""
         deadline = time.monotonic() + NO_ROOM_WAIT_S
         said = False
         while True:
-            client = await self._reach()
+            self._client = await self._reach()
             try:
-                return client, _plain(await client.reset(**self.reset))
-            except BaseException as refusal:
-                await _close_quietly(client)
-                if not isinstance(refusal, RuntimeError):
-                    raise
+                return _plain(await self._client.reset(**self.reset))
+            except RuntimeError as refusal:
                 if NO_ROOM not in str(refusal):
                     raise ServerError(str(refusal)) from refusal
                 if time.monotonic() > deadline:
@@ -163,6 +155,7 @@ class EpisodeConnection:
                         f"{refusal} No session was free for {NO_ROOM_WAIT_S:g} s: lower "
                         "--concurrency, or raise the server's MAX_CONCURRENT_ENVS."
                     ) from refusal
+            await self.close()
             if not said:
                 self.say("The environment server is full; waiting for a free session …")
                 said = True
@@ -198,26 +191,21 @@ class EpisodeConnection:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
+    async def _step(self, action: dict[str, Any]) -> Observation:
+        assert self._client is not None
+        try:
+            return _plain(await self._client.step(action))
+        except RuntimeError as refusal:
+            if any(code in str(refusal) for code in SESSION_GONE):
+                raise ConnectionResetError(str(refusal)) from refusal
+            raise ServerError(str(refusal)) from refusal
+
     def _compare(self, number: int, observation: Observation) -> None:
         if number < len(self._digests) and digest_of(observation) != self._digests[number]:
             raise ServerError(
                 f"After the connection was lost, the replayed episode differed at step {number}: "
                 "the server now runs another version, and the score would mean nothing."
             )
-
-
-async def _step(client: OneSocketClient, action: dict[str, Any]) -> Observation:
-    try:
-        return _plain(await client.step(action))
-    except RuntimeError as refusal:
-        if any(code in str(refusal) for code in SESSION_GONE):
-            raise ConnectionResetError(str(refusal)) from refusal
-        raise ServerError(str(refusal)) from refusal
-
-
-async def _close_quietly(client: OneSocketClient) -> None:
-    with suppress(*LOST):  # gone already
-        await client.close()
 
 
 def _plain(result: Any) -> Observation:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from openenv_kit.agent.chat import Answer, ContextFullError, Message, ToolCall
 from openenv_kit.agent.endpoint import Endpoint
-from openenv_kit.agent.prompts import LEFT_OUT, last_round, opening_messages, reminder, shortened
+from openenv_kit.agent.prompts import LEFT_OUT, last_round, reminder, shortened
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.table import MODEL_CALL, Event, Table
 from openenv_kit.environment import ERROR
@@ -58,13 +58,14 @@ class _Conversation:
     reminded: bool = False
 
     async def run(self) -> None:
-        environment = self.table.environment
-        self.messages = opening_messages(environment, self.table.opening)
+        environment, opening = self.table.environment, self.table.opening
+        self._say("system", environment.brief(opening))
+        self._say("user", environment.introduction(opening))
         rounds = self.settings.max_tool_rounds
         for number in range(1, rounds + 1):
             last = number == rounds or self._budget_nearly_used()
             if last:
-                self.messages.append({"role": "user", "content": last_round(environment)})
+                self._say("user", last_round(environment))
             answer = await self._ask()
             self._remember(answer)
             for call in answer.calls:
@@ -82,7 +83,10 @@ class _Conversation:
                     self.table.note = f"No report was submitted: {remark}, after one reminder."
                     return
                 self.reminded = True
-                self.messages.append({"role": "user", "content": reminder(environment)})
+                self._say("user", reminder(environment))
+
+    def _say(self, role: str, content: str) -> None:
+        self.messages.append({"role": role, "content": content})
 
     async def _ask(self) -> Answer:
         """One answer; its time and tokens are kept."""

@@ -25,14 +25,6 @@ _LESS = {
 """Arguments that make a reply smaller, in any environment whose tools have them."""
 
 
-def opening_messages(environment: Environment, opening: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """System and first user message of an episode, from the reset's observation."""
-    return [
-        {"role": "system", "content": environment.brief(opening)},
-        {"role": "user", "content": environment.introduction(opening)},
-    ]
-
-
 def reminder(environment: Environment) -> str:
     """To a model that answered with text instead of a tool call."""
     return (

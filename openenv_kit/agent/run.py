@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing, nullcontext, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -112,9 +112,10 @@ class EpisodeRunner:
             "mean score {task.fields[score]}",
             console=self.console,
             transient=True,
+            disable=not self.console.is_terminal,
         )
         waiting = iter(self.planned)
-        with progress if self.console.is_terminal else nullcontext():
+        with progress:
             bar = progress.add_task("Playing", total=len(self.planned), score="-")
 
             async def worker() -> None:

@@ -126,13 +126,11 @@ class EmbeddedServer(Server):
         if process is None:
             return
         process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
+        with process:  # in the end its standard input is closed, and it is waited for
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
     def _log_tail(self, lines: int = 15) -> str:
         self._log.seek(0)

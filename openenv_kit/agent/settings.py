@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
@@ -129,14 +129,19 @@ def _allowed(variable: str) -> str:
     return f"{'an integer' if field.annotation is int else 'a number'} from {low} to {high}"
 
 
-def check_address(name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:
-    """Raise a SettingsError unless a setting holds an address."""
+def address(url: str, schemes: Collection[str]) -> SplitResult | None:
+    """An address of one of these schemes in its parts; None for what is none."""
     try:
         parts = urlsplit(url)
-        good = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        good = False
-    if not good:
+        usable = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:  # such as a port that is not a number
+        return None
+    return parts if usable else None
+
+
+def check_address(name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:
+    """Raise a SettingsError unless a setting holds an address."""
+    if address(url, schemes) is None:
         allowed = f"an address that starts with {' or '.join(f'{each}://' for each in schemes)}"
         raise SettingsError(f"{name} is {echo(shown_url(url))}; allowed: {allowed}.")
 

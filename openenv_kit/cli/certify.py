@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -60,11 +61,7 @@ def certify(
     with mistakes_told():
         done = certified(chosen.name, batches, cores, engine)
         status = Console(stderr=True)
-        made = (
-            each
-            for batch in track(done, "Certifying", len(batches), console=status)
-            for each in batch
-        )
+        made = chain.from_iterable(track(done, "Certifying", len(batches), console=status))
         for each in file.written(made) if file else made:
             known[each.config.identity] = each
     elapsed = time.perf_counter() - started

@@ -13,9 +13,8 @@ import os
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
-from openenv_kit.agent.settings import TOKEN_VARIABLE
+from openenv_kit.agent.settings import TOKEN_VARIABLE, address
 from openenv_kit.environment import ERROR, Environment
 from openenv_kit.errors import InvalidValueError, ServerError
 from openenv_kit.play.driver import observed
@@ -63,7 +62,10 @@ class Remote:
     """
 
     def __init__(self, base_url: str, token: str | None = None, title: str = "usable") -> None:
-        parts = _parts(base_url)
+        parts = address(base_url, SCHEMES)
+        if parts is None:
+            allowed = "an address such as http://127.0.0.1:8000"
+            raise InvalidValueError("base_url", base_url, allowed)
         scheme = SCHEMES[parts.scheme]
         kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
         self._connection = kinds[scheme](
@@ -164,19 +166,6 @@ class Remote:
         elif (status == 404 and path == "/reset") or not detail:
             detail = f"it is not a {self._title} server."
         raise ServerError(said + detail)
-
-
-def _parts(base_url: str) -> SplitResult:
-    """The address in its parts, its port read once."""
-    try:
-        parts = urlsplit(base_url)
-        usable = parts.scheme in SCHEMES and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is not a number
-        usable = None
-    if not usable:
-        allowed = "an address such as http://127.0.0.1:8000"
-        raise InvalidValueError("base_url", base_url, allowed)
-    return parts
 
 
 def _detail(reply: Mapping[str, Any]) -> str:
