@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks.drive import drive
 from benchmarks.load import Session, connect_all, frame
-from openenv_kit.cli.server_process import HOST, ServerProcess, serving
+from benchmarks.server_process import HOST, ServerProcess, serving
 
 RESET_EVERY = 450
 """Steps between two resets of a session: an episode ends after 500 at most."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from openenv_kit.page.scenes import Scenes
     from openenv_kit.play.policies import Policy
     from openenv_kit.tools.catalogue import Catalogue
+    from openenv_kit.trust.audit import Audit
+    from openenv_kit.trust.certify import Certifier
     from openenv_kit.trust.exploits import Exploit
 
 GROUP = "openenv_kit.environments"
@@ -207,6 +209,21 @@ class Environment(Protocol):
     @property
     def exploits(self) -> Mapping[str, Exploit]:
         """Adversarial players, each with the ceiling it must stay under; by default none."""
+        return {}
+
+    @property
+    def audit(self) -> Audit | None:
+        """How its exploits are audited; None, the default, for an audit on its splits."""
+        return None
+
+    @property
+    def certifier(self) -> Certifier | None:
+        """How its episodes are proven fair; None, the default, where they are not."""
+        return None
+
+    @property
+    def commands(self) -> Mapping[str, str]:
+        """Commands of its own: by name, where each one's function is, as `module:function`."""
         return {}
 
     @property

@@ -168,7 +168,7 @@ def test_runs_of_different_versions_are_never_in_one_summary() -> None:
     def one(grader: str, score: float) -> Regraded:
         versions = {"generator": "1", "policy": "1", "grader": grader}
         run = RecordedRun("player", {"seed": 4}, versions, "", score=score)
-        return Regraded(run, score, True, None, 3, 900)
+        return Regraded(run, score, None, 3, 900)
 
     found = summaries([one("1", 1.0), one("2", 0.0), one("1", 0.0)])
     assert [(each.runs, each.mean) for each in found] == [(2, 0.5), (1, 0.0)]

@@ -156,8 +156,7 @@ def test_a_trainers_environment_is_made_anew_with_the_python_that_was_chosen(tmp
     chosen = python_of_version(tmp_path, 3, 13, 14)
     assert module._chosen_python(f"nemo_gym={chosen}") == ("nemo_gym", chosen)
     for python, wanted in ((chosen, str(chosen)), (None, ">=3.13.14")):
-        place = module.Place(tmp_path, ROOT, python)
-        made, *_ = module._setup(INTEGRATIONS["nemo_gym"], tmp_path / "n", tmp_path / "no", place)
+        made, *_ = module._setup(INTEGRATIONS["nemo_gym"], tmp_path / "n", ROOT, python)
         assert made[made.index("--python") + 1] == wanted
         assert "--clear" in made
 

@@ -17,7 +17,6 @@ from openenv_kit.trainers.openenv_harness import (
     ToolSessionFactory,
     build_rollout_func,
     collect,
-    collect_scripted,
     prompt_of,
     row_of,
     scripted_model_step,
@@ -45,7 +44,7 @@ def test_rollouts_and_collections_play_on_a_server_too(server_url, tmp_path):
     before = episodes_served(server_url)
     rollout = build_rollout_func(lambda *_: scripted_model_step(), base_url=server_url)
     assert rollout([prompt_of(row) for row in ROWS[:2]], None)["env_reward"] == [1.0] * 2
-    assert collect_scripted(tmp_path, ROWS[:2], base_url=server_url).avg_reward == 1.0
+    assert collect(tmp_path, ROWS[:2], base_url=server_url).avg_reward == 1.0
     assert episodes_served(server_url) == before + 4
 
 
@@ -55,7 +54,7 @@ def test_where_no_server_is_rollouts_and_collections_say_how_to_start_one(tmp_pa
     rollout = build_rollout_func(lambda *_: scripted_model_step(), base_url=nowhere)
     with pytest.raises(ServerError, match=said):
         rollout([prompt_of(ROWS[0])], None)
-    result = collect_scripted(tmp_path, ROWS[:1], base_url=nowhere)
+    result = collect(tmp_path, ROWS[:1], base_url=nowhere)
     assert (result.num_collected, result.num_failed) == (0, 1)
     assert re.search(said, " ".join(capsys.readouterr().out.split()))
 
@@ -122,7 +121,7 @@ def test_the_factorys_seed_goes_over_the_rows():
 
 
 def test_collected_runs_are_chats_with_tool_calls_that_play_again_to_the_same_score(tmp_path):
-    result = collect_scripted(tmp_path, ROWS)
+    result = collect(tmp_path, ROWS)
     assert (result.num_collected, result.avg_reward) == (4, 1.0)
     examples = list(sft_examples(tmp_path))
     assert len(examples) == 4
@@ -140,8 +139,8 @@ def test_collected_runs_are_chats_with_tool_calls_that_play_again_to_the_same_sc
 
 
 def test_collection_goes_on_where_it_stopped(tmp_path):
-    collect_scripted(tmp_path, ROWS[:2])
-    result = collect_scripted(tmp_path, ROWS)
+    collect(tmp_path, ROWS[:2])
+    result = collect(tmp_path, ROWS)
     assert (result.num_skipped, result.num_collected) == (2, 2)
 
 

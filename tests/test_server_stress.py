@@ -26,9 +26,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from starlette.testclient import TestClient
 
 from benchmarks.load import LoadError, Session, connect, connect_all, frame, text_frame
+from benchmarks.server_process import HOST, ServerProcess, serving
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.cli.server_process import HOST, ServerProcess, serving
 from openenv_kit.play.driver import play
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings

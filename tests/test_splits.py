@@ -33,12 +33,12 @@ def salted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SALT_VARIABLE, SALT)
 
 
-def seeds(split: str, count: int = 2304, **environ: str) -> set[int]:
-    return {SPLITS.task(split, i, environ or None).config.seed for i in range(count)}
+def seeds(split: str, count: int = 2304) -> set[int]:
+    return {SPLITS.task(split, index).config.seed for index in range(count)}
 
 
 def test_there_are_thousands_of_tasks_in_every_split() -> None:
-    assert SPLITS.names({}) == list(PUBLIC)
+    assert SPLITS.names() == list(PUBLIC)
     assert all(SPLITS.size(split) >= 2000 for split in (*PUBLIC, SEALED))
 
 
@@ -108,18 +108,23 @@ def test_a_reset_that_mixes_a_split_with_anything_else_is_refused(arguments: Any
     assert session.view is None
 
 
-def test_the_sealed_split_needs_a_salt_of_some_length() -> None:
+def test_the_sealed_split_needs_a_salt_of_some_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SALT_VARIABLE, raising=False)
     with pytest.raises(InvalidValueError, match="at least 32"):
-        SPLITS.task(SEALED, 0, {})
+        SPLITS.task(SEALED, 0)
+    monkeypatch.setenv(SALT_VARIABLE, "short secret")
     with pytest.raises(InvalidValueError) as caught:
-        SPLITS.task(SEALED, 0, {SALT_VARIABLE: "short secret"})
+        SPLITS.task(SEALED, 0)
     assert "short secret" not in str(caught.value)
 
 
-def test_another_salt_makes_other_sealed_tasks_and_leaves_the_public_ones() -> None:
-    one, other = {SALT_VARIABLE: SALT}, {SALT_VARIABLE: SALT + "!"}
-    assert not seeds(SEALED, 200, **one) & seeds(SEALED, 200, **other)
-    assert seeds("test", 200, **one) == seeds("test", 200, **other)
+def test_another_salt_makes_other_sealed_tasks_and_leaves_the_public_ones(
+    monkeypatch: pytest.MonkeyPatch, salted: None
+) -> None:
+    sealed, public = seeds(SEALED, 200), seeds("test", 200)
+    monkeypatch.setenv(SALT_VARIABLE, SALT + "!")
+    assert not sealed & seeds(SEALED, 200)
+    assert public == seeds("test", 200)
 
 
 def test_the_commitment_is_checked_with_the_salt_and_fails_with_another(

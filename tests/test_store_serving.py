@@ -12,7 +12,7 @@ import yaml
 from full_disk import Disk, small_disk
 from starlette.testclient import TestClient
 
-from openenv_kit.cli.server_process import serving
+from benchmarks.server_process import serving
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.handles import Handle, UnknownEpisodeError
 from openenv_kit.serving.http_episodes import Episodes

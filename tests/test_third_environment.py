@@ -24,7 +24,7 @@ from openenv_kit.play.recording import RunRecorder, read_runs, replay
 from openenv_kit.play.vector import VectorSession
 from openenv_kit.trainers.scripted_endpoint import ScriptedEndpoint
 from openenv_kit.trainers.trl import environment_class
-from openenv_kit.trust.arena import Arena
+from openenv_kit.trust.audit import Arena
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,6 @@ import inspect
 import json
 
 import pytest
-from guessing_game import guessing_game  # noqa: F401 - a fixture
 from typer.testing import CliRunner
 
 from openenv_kit.agent.plan import plan
@@ -14,7 +13,7 @@ from openenv_kit.errors import ConfigurationError, SettingsError
 from openenv_kit.play.split_rows import split_rows
 from openenv_kit.trainers.openenv_harness import (
     build_rollout_func,
-    collect_scripted,
+    collect,
     prompt_of,
     scripted_model_step,
     sft_examples,
@@ -23,46 +22,48 @@ from openenv_kit.trainers.scripted_endpoint import ScriptedEndpoint
 from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
 from openenv_kit.trainers.trl import environment_class
 
-pytestmark = pytest.mark.usefixtures("guessing_game")
-NAME = "guessing_game"
+NAME = "pipe_leak"
+BRIEF = get_environment(NAME).brief()
+ROWS = split_rows("train", count=10, environment=NAME)
 
 
 def test_a_scripted_policy_plays_it_by_tool_calls():
     episode = ToolEpisode(environment=NAME)
-    for row in split_rows("train", environment=NAME):
+    for row in ROWS:
         answers = []
-        assert episode.reset(row) == "Find the digit."
+        assert episode.reset(row).startswith("A main of 64 segments")
         while (call := next_call("reference", answers, NAME)) is not None:
             answers.append(episode.call(*call))
         assert (episode.reward, episode.done) == (1.0, True)
-    assert episode.brief == "You find digits."
+    assert episode.brief == BRIEF
 
 
 def test_its_rows_hold_what_its_reset_takes():
-    assert split_rows("train", 3, 1, NAME) == [{"task": "train-3", "index": 3}]
+    assert ROWS[3] == {"task": "train-3", "split": "train", "index": 3}
 
 
 def test_the_trl_class_has_its_tools_and_is_called_after_it():
     made = environment_class(NAME)
-    assert made.__name__ == "GuessingGameEnvironment"
+    assert made.__name__ == "PipeLeakEnvironment"
     environment = made()
-    environment.reset(index=7, task="train-7", prompt=[])
-    assert json.loads(environment.compare(number=7))["larger"] is False
-    environment.guess(number=7)
+    environment.reset(split="train", index=7, task="train-7", prompt=[])
+    answers = []
+    while (call := next_call("reference", answers, NAME)) is not None:
+        answers.append(getattr(environment, call[0])(**call[1]))
     assert environment.get_reward() == 1.0
-    assert list(inspect.signature(environment.guess).parameters) == ["number"]
+    assert list(inspect.signature(environment.report).parameters) == ["segment"]
     assert not hasattr(made, "list_dates")
 
 
 def test_the_harness_rolls_it_out_and_collects_it(tmp_path):
-    rows = split_rows("train", environment=NAME)
     step = scripted_model_step(environment=NAME)
     rollout = build_rollout_func(lambda *_: step, environment=NAME)
-    assert rollout([prompt_of(row) for row in rows[:2]], None)["env_reward"] == [1.0, 1.0]
-    assert collect_scripted(tmp_path, rows, environment=NAME).avg_reward == 1.0
+    assert rollout([prompt_of(row) for row in ROWS[:2]], None)["env_reward"] == [1.0, 1.0]
+    assert collect(tmp_path, ROWS, environment=NAME).avg_reward == 1.0
     example, *_ = sft_examples(tmp_path, environment=NAME)
-    assert example["messages"][0]["content"] == "You find digits."
-    assert [tool["function"]["name"] for tool in example["tools"]] == ["compare", "guess"]
+    assert example["messages"][0]["content"] == BRIEF
+    names = [tool["function"]["name"] for tool in example["tools"]]
+    assert names == ["gauge", "listen", "report"]
     assert NAME in (tmp_path / "metadata.json").read_text()
 
 
@@ -71,22 +72,22 @@ def test_the_command_collects_it(tmp_path):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     (first, _) = (tmp_path / "sft.jsonl").read_text().splitlines()
-    assert json.loads(first)["messages"][0]["content"] == "You find digits."
+    assert json.loads(first)["messages"][0]["content"] == BRIEF
 
 
 def test_tasks_that_fix_their_seed_are_planned_and_repeated_as_they_are():
     environment = get_environment(NAME)
     planned = plan(environment, "", 2)
     assert [each.label for each in planned[:3]] == ["train-0", "train-0-e1", "train-1"]
-    assert [each.reset for each in planned[:3]] == [{"index": 0}, {"index": 0}, {"index": 1}]
+    assert [each.reset["index"] for each in planned[:3]] == [0, 0, 1]
     with pytest.raises(SettingsError, match="'train-0' fixes its seed"):
         plan(environment, "train-0", 1, seed=3)
 
 
 def test_an_action_without_its_arguments_is_not_made():
     episode = ToolEpisode(environment=NAME)
-    episode.reset({"index": 1})
-    assert "Nothing was submitted" in episode.call("guess", {})
+    episode.reset({"seed": 1})
+    assert "Nothing was submitted" in episode.call("report", {})
     assert not episode.done
 
 

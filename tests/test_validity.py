@@ -31,9 +31,8 @@ from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RunRecorder
 from openenv_kit.serving.framework import FrameworkEnvironment
 from openenv_kit.trust import splits as hashed
-from openenv_kit.trust.arena import Arena
+from openenv_kit.trust.audit import Arena, run_job
 from openenv_kit.trust.audit import Job as AuditJob
-from openenv_kit.trust.audit import run_job
 from openenv_kit.trust.exploits import NOTHING
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
@@ -66,7 +65,7 @@ def raw(env: FrameworkEnvironment) -> dict[str, Any]:
 
 
 def earned(policy: str, level: str, number: int = 0) -> float:
-    player = AUDIT.player(policy)
+    player = AUDIT.player(policy).policy
     reset = AUDIT.reset_arguments(level, number, player.submissions)
     return Arena(ENVIRONMENT).play(player, reset).score
 
@@ -97,10 +96,13 @@ def check_a_practice_submission_costs() -> None:
 
 
 def check_the_salt_decides_the_sealed_tasks() -> None:
-    one, other = ({SALT_VARIABLE: SALT + end} for end in "ab")
-    for index in range(20):
-        mine = splits.SPLITS.task(splits.SEALED, index, one).config
-        assert mine.seed != splits.SPLITS.task(splits.SEALED, index, other).config.seed
+    seeds = []
+    for end in "ab":
+        with pytest.MonkeyPatch.context() as variables:
+            variables.setenv(SALT_VARIABLE, SALT + end)
+            tasks = [splits.SPLITS.task(splits.SEALED, index) for index in range(20)]
+        seeds.append([task.config.seed for task in tasks])
+    assert all(one != other for one, other in zip(*seeds, strict=True))
 
 
 def test_seed_control() -> None:

@@ -52,11 +52,9 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer of the model, free of secrets.
+    """What the model said and its tool calls, free of secrets.
 
     Attributes:
-        text: what it said.
-        calls: its tool calls, in order.
         prompt_tokens, completion_tokens: as counted, or estimated where `counted` is false.
         cost: US dollars, if the endpoint reports it.
         remark: what is wrong with the answer, if anything.
@@ -72,46 +70,26 @@ class Answer:
 
 
 class ChatRequest:
-    """Requests to one model, with the parameter names that it accepts.
-
-    Args:
-        model: its name at the endpoint.
-        max_tokens: of one answer.
-        temperature: left out once the model has refused it.
-    """
+    """Requests to one model, with the parameters that it accepts."""
 
     def __init__(self, model: str, max_tokens: int, temperature: float) -> None:
-        self._model = model
-        self._max_tokens = max_tokens
-        self._temperature: float | None = temperature
-        self._limit_name = "max_tokens"
+        self._options = {"model": model, "max_tokens": max_tokens, "temperature": temperature}
 
     def body(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
     ) -> dict[str, Any]:
         """The request for the next answer of a conversation."""
-        request: dict[str, Any] = {
-            "model": self._model,
-            "messages": list(messages),
-            "tools": list(tools),
-            self._limit_name: self._max_tokens,
-        }
-        if self._temperature is not None:
-            request["temperature"] = self._temperature
-        return request
+        return {**self._options, "messages": list(messages), "tools": list(tools)}
 
     def adapt(self, status: int, said: str) -> bool:
         """Learn from a refusal which parameters the model accepts; whether to ask again."""
+        options, said = self._options, said.lower()
         if status not in (400, 422):
             return False
-        said = said.lower()
-        if "max_completion_tokens" in said and self._limit_name == "max_tokens":
-            self._limit_name = "max_completion_tokens"
+        if "max_completion_tokens" in said and "max_tokens" in options:
+            options["max_completion_tokens"] = options.pop("max_tokens")
             return True
-        if "temperature" in said and self._temperature is not None:
-            self._temperature = None
-            return True
-        return False
+        return "temperature" in said and options.pop("temperature", None) is not None
 
 
 def read_answer(
@@ -125,14 +103,11 @@ def read_answer(
         clean: removes secrets from a text.
         max_tokens: the limit that was asked for.
     """
-    choices = completion.choices or []
-    usage = getattr(completion, "usage", None)
-    message = getattr(choices[0], "message", None) if choices else None
+    choice = completion.choices[0] if completion.choices else None
+    message, usage = getattr(choice, "message", None), getattr(completion, "usage", None)
     text = clean(str(getattr(message, "content", None) or ""))
-    calls = tuple(
-        _call(number, each, clean)
-        for number, each in enumerate(getattr(message, "tool_calls", None) or [])
-    )
+    made = enumerate(getattr(message, "tool_calls", None) or [])
+    calls = tuple(_call(number, each, clean) for number, each in made)
     prompt = getattr(usage, "prompt_tokens", None)
     answered = getattr(usage, "completion_tokens", None)
     counted = isinstance(prompt, int) and isinstance(answered, int)
@@ -140,24 +115,15 @@ def read_answer(
         prompt = sum(len(str(each)) for each in messages) // CHARACTERS_PER_TOKEN
         answered = (len(text) + sum(len(c.arguments) for c in calls)) // CHARACTERS_PER_TOKEN
     cost = getattr(usage, "cost", None)
-    return Answer(
-        text=text,
-        calls=calls,
-        prompt_tokens=int(prompt or 0),
-        completion_tokens=int(answered or 0),
-        counted=counted,
-        cost=float(cost) if isinstance(cost, int | float) else None,
-        remark=_remark(choices, message, clean, max_tokens),
-    )
+    cost = float(cost) if isinstance(cost, int | float) else None
+    remark = _remark(choice, message, clean, max_tokens)
+    return Answer(text, calls, int(prompt or 0), int(answered or 0), counted, cost, remark)
 
 
 def is_too_long(said: str) -> bool:
     """Whether an endpoint's refusal means that the conversation is too long."""
-    lowered = said.lower()
-    return any(
-        words in lowered
-        for words in ("context_length", "context length", "maximum context", "prompt is too long")
-    )
+    signs = ("context_length", "context length", "maximum context", "prompt is too long")
+    return any(sign in said.lower() for sign in signs)
 
 
 def _call(number: int, call: Any, clean: Clean) -> ToolCall:
@@ -170,14 +136,13 @@ def _call(number: int, call: Any, clean: Clean) -> ToolCall:
     )
 
 
-def _remark(choices: Sequence[Any], message: Any, clean: Clean, max_tokens: int) -> str:
-    if not choices or message is None:
+def _remark(choice: Any, message: Any, clean: Clean, max_tokens: int) -> str:
+    if message is None:
         return "the answer was empty (no choices)"
     if getattr(message, "refusal", None):
         return f"the model refused: {one_line(clean(str(message.refusal)), MAX_QUOTE)}"
-    reason = getattr(choices[0], "finish_reason", None)
-    if reason == "length":
-        return f"the answer was cut at MAX_TOKENS ({max_tokens})"
-    if reason == "content_filter":
-        return "the endpoint's content filter stopped the answer"
-    return ""
+    reasons = {
+        "length": f"the answer was cut at MAX_TOKENS ({max_tokens})",
+        "content_filter": "the endpoint's content filter stopped the answer",
+    }
+    return reasons.get(str(getattr(choice, "finish_reason", None)), "")

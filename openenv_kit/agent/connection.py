@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from openenv.core.generic_client import GenericEnvClient
@@ -50,38 +51,29 @@ class OneSocketClient(GenericEnvClient):
             raise ConnectionResetError("the socket is closed")
 
 
+@dataclass
 class EpisodeConnection:
     """Plays one episode and survives losses of the connection.
 
-    Args:
-        environment: what is played.
-        server: where to play.
-        settings: timeouts and the number of retries.
+    Attributes:
         reset: arguments of the reset.
         say: told about every loss.
-
-    Attributes:
         tool_calls: steps that only read, without replays.
         reply_bytes: bytes of the replies to all steps, in canonical form.
         reconnects: times the connection was lost and restored.
     """
 
-    def __init__(
-        self,
-        environment: Environment,
-        server: Server,
-        settings: AgentSettings,
-        reset: Mapping[str, Any],
-        say: Say,
-    ) -> None:
-        self._environment, self._server, self._settings = environment, server, settings
-        self._reset, self._say = dict(reset), say
-        self._client: OneSocketClient | None = None
-        self._actions: list[dict[str, Any]] = []
-        self._digests: list[str] = []
-        self.tool_calls = 0
-        self.reply_bytes = 0
-        self.reconnects = 0
+    environment: Environment
+    server: Server
+    settings: AgentSettings
+    reset: Mapping[str, Any]
+    say: Say
+    tool_calls: int = 0
+    reply_bytes: int = 0
+    reconnects: int = 0
+    _client: OneSocketClient | None = None
+    _actions: list[dict[str, Any]] = field(default_factory=list)
+    _digests: list[str] = field(default_factory=list)
 
     async def open(self) -> Observation:
         """Connect and reset.
@@ -105,7 +97,7 @@ class EpisodeConnection:
         observation = await self._persist(dict(action))
         self._actions.append(dict(action))
         self._digests.append(digest_of(observation))
-        tools = self._environment.tools
+        tools = self.environment.tools
         self.tool_calls += tools.find(tools.called(action)[0]).reads_only
         self.reply_bytes += len(canonical(observation).encode())
         return observation
@@ -114,7 +106,8 @@ class EpisodeConnection:
         """Close the connection."""
         client, self._client = self._client, None
         if client is not None:
-            await _close_quietly(client)
+            with suppress(*LOST):  # gone already
+                await client.close()
 
     async def _persist(self, action: dict[str, Any] | None) -> Observation:
         """Take an action (None: reset), over as many connections as the settings allow."""
@@ -124,46 +117,37 @@ class EpisodeConnection:
                     opening = await self._connect()
                     if action is None:
                         return opening
-                assert self._client is not None
-                return await _step(self._client, action or {})
+                return await self._step(action or {})
             except LOST as loss:
                 await self.close()
-                if self.reconnects >= self._settings.task_retries:
+                if self.reconnects >= self.settings.task_retries:
                     raise ServerError(
                         f"The connection to the environment was lost ({_reason(loss)}) and "
                         f"{self.reconnects} retries are used up (OPENENV_TASK_RETRY_COUNT)."
                     ) from loss
                 self.reconnects += 1
-                self._say(
+                self.say(
                     f"Lost the environment ({_reason(loss)}); connecting again and replaying "
                     f"{len(self._actions)} steps …"
                 )
 
     async def _connect(self) -> Observation:
         """Connect and replay the episode so far; returns the reset's reply."""
-        client, opening = await self._begin()
-        try:
-            self._compare(0, opening)
-            for number, action in enumerate(self._actions, start=1):
-                self._compare(number, await _step(client, action))
-        except BaseException:
-            await _close_quietly(client)
-            raise
-        self._client = client
+        opening = await self._begin()
+        self._compare(0, opening)
+        for number, action in enumerate(self._actions, start=1):
+            self._compare(number, await self._step(action))
         return opening
 
-    async def _begin(self) -> tuple[OneSocketClient, Observation]:
-        """A client whose episode is reset; a full server is asked until it has room."""
+    async def _begin(self) -> Observation:
+        """Connect and reset; a full server is asked until it has room."""
         deadline = time.monotonic() + NO_ROOM_WAIT_S
         said = False
         while True:
-            client = await self._reach()
+            self._client = await self._reach()
             try:
-                return client, _plain(await client.reset(**self._reset))
-            except BaseException as refusal:
-                await _close_quietly(client)
-                if not isinstance(refusal, RuntimeError):
-                    raise
+                return _plain(await self._client.reset(**self.reset))
+            except RuntimeError as refusal:
                 if NO_ROOM not in str(refusal):
                     raise ServerError(str(refusal)) from refusal
                 if time.monotonic() > deadline:
@@ -171,22 +155,23 @@ class EpisodeConnection:
                         f"{refusal} No session was free for {NO_ROOM_WAIT_S:g} s: lower "
                         "--concurrency, or raise the server's MAX_CONCURRENT_ENVS."
                     ) from refusal
+            await self.close()
             if not said:
-                self._say("The environment server is full; waiting for a free session …")
+                self.say("The environment server is full; waiting for a free session …")
                 said = True
             await asyncio.sleep(NO_ROOM_PAUSE_S)
 
     async def _reach(self) -> OneSocketClient:
         """A connected client; waits for a server that is starting or full."""
-        deadline = time.monotonic() + self._settings.connect_timeout_s
+        deadline = time.monotonic() + self.settings.connect_timeout_s
         pause = FIRST_PAUSE_S
         while True:
-            await self._server.revive()
+            await self.server.revive()
             client = OneSocketClient(
-                base_url=self._server.url,
+                base_url=self.server.url,
                 connect_timeout_s=max(1.0, deadline - time.monotonic()),
-                message_timeout_s=self._settings.message_timeout_s,
-                headers=dict(self._server.headers),
+                message_timeout_s=self.settings.message_timeout_s,
+                headers=dict(self.server.headers),
                 # Models think for minutes; an unanswered ping would close a healthy socket.
                 websocket_ping_interval_s=None,
                 websocket_ping_timeout_s=None,
@@ -196,13 +181,24 @@ class EpisodeConnection:
                 return client
             except LOST as problem:
                 if time.monotonic() + pause > deadline:
+                    refused = "401" in str(problem) or "403" in str(problem)
+                    hint = f". The server asks for a token: set {TOKEN_VARIABLE}."
                     raise ServerError(
-                        f"No connection to {self._server.description} within "
-                        f"{self._settings.connect_timeout_s:g} s (OPENENV_CONNECT_TIMEOUT_S): "
-                        f"{_reason(problem)}{_hint(problem)}"
+                        f"No connection to {self.server.description} within "
+                        f"{self.settings.connect_timeout_s:g} s (OPENENV_CONNECT_TIMEOUT_S): "
+                        f"{_reason(problem)}{hint if refused else ''}"
                     ) from problem
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def _step(self, action: dict[str, Any]) -> Observation:
+        assert self._client is not None
+        try:
+            return _plain(await self._client.step(action))
+        except RuntimeError as refusal:
+            if any(code in str(refusal) for code in SESSION_GONE):
+                raise ConnectionResetError(str(refusal)) from refusal
+            raise ServerError(str(refusal)) from refusal
 
     def _compare(self, number: int, observation: Observation) -> None:
         if number < len(self._digests) and digest_of(observation) != self._digests[number]:
@@ -212,29 +208,9 @@ class EpisodeConnection:
             )
 
 
-async def _step(client: OneSocketClient, action: dict[str, Any]) -> Observation:
-    try:
-        return _plain(await client.step(action))
-    except RuntimeError as refusal:
-        if any(code in str(refusal) for code in SESSION_GONE):
-            raise ConnectionResetError(str(refusal)) from refusal
-        raise ServerError(str(refusal)) from refusal
-
-
-async def _close_quietly(client: OneSocketClient) -> None:
-    with suppress(*LOST):  # gone already
-        await client.close()
-
-
 def _plain(result: Any) -> Observation:
     """The observation as a mapping, with the reward and the end as the step reported them."""
     return {**result.observation, "reward": result.reward, "done": bool(result.done)}
-
-
-def _hint(problem: BaseException) -> str:
-    """What to do about a refused connection, if that is known."""
-    refused = "401" in str(problem) or "403" in str(problem)
-    return f". The server asks for a token: set {TOKEN_VARIABLE}." if refused else ""
 
 
 def _reason(problem: BaseException) -> str:

@@ -27,14 +27,12 @@ from openenv_kit.agent.stdout import one_line
 from openenv_kit.errors import ModelError
 
 UNREADABLE_TRIES = 2
+HOPELESS = (401, 402, 403, 404)
+"""Statuses that every further call would get too."""
 
 
 class Endpoint:
-    """A model behind an endpoint.
-
-    Args:
-        settings: with a key and a model's name.
-    """
+    """A model behind the endpoint of the settings, which hold a key and the model's name."""
 
     def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings
@@ -108,31 +106,22 @@ class Endpoint:
                 f"The conversation is too long for {self.model} ({code}): {said} Choose a "
                 "MODEL_NAME with more context, or lower MAX_TOOL_ROUNDS."
             )
-        model = f"{self.model} ({code}): {said} Check MODEL_NAME (--model) and"
-        credits = (
-            f"wants credits ({code}): {said} Add credits, or set {key} and API_BASE_URL for "
-            "another endpoint."
-        )
-        hopeless = {
+        tried = f"{said} Check MODEL_NAME (--model) and"
+        reasons = {
+            400: f"refused the request ({code}): {said} Check that MODEL_NAME ({self.model}) "
+            "supports tool calls.",
             # Some quote parts of the key here, so the endpoint is not quoted.
             401: f"refused the key (401): check {key}.",
-            402: credits,
-            403: f"forbids {model} {key}.",
-            404: f"knows no {model} API_BASE_URL.",
+            402: f"wants credits ({code}): {said} Add credits, or set {key} and API_BASE_URL for "
+            "another endpoint.",
+            403: f"forbids {self.model} ({code}): {tried} {key}.",
+            404: f"knows no {self.model} ({code}): {tried} API_BASE_URL.",
+            429: f"limits the rate (429), {self._tries}: {said} Lower --concurrency, or raise "
+            "MODEL_RETRIES.",
         }
-        if code != 401 and "insufficient_quota" in said:
-            hopeless[code] = credits
-        refused = (
-            f"refused the request ({code}): {said} Check that MODEL_NAME ({self.model}) supports "
-            "tool calls."
-        )
-        limited = (
-            f"limits the rate (429), {self._tries}: {said} Lower --concurrency, or raise "
-            "MODEL_RETRIES."
-        )
-        reasons = {400: refused, 422: refused, 429: limited, **hopeless}
-        reason = reasons.get(code, f"failed ({code}), {self._tries}: {said}")
-        return ModelError(f"{self._where} {reason}", hopeless=code in hopeless)
+        case = 402 if code != 401 and "insufficient_quota" in said else 400 if code == 422 else code
+        reason = reasons.get(case, f"failed ({code}), {self._tries}: {said}")
+        return ModelError(f"{self._where} {reason}", hopeless=case in HOPELESS)
 
 
 def _said(error: openai.APIStatusError) -> str:

@@ -14,11 +14,10 @@ from rich.console import Console
 from openenv_kit.agent.html_report import write_report
 from openenv_kit.agent.options import DEFAULT_POLICY, Options, parse_options
 from openenv_kit.agent.plan import plan
-from openenv_kit.agent.players import Player, ScriptedPlayer
 from openenv_kit.agent.results import print_table, write_results
-from openenv_kit.agent.run import EpisodeRunner
+from openenv_kit.agent.run import EpisodeRunner, Player, ScriptedPlayer
 from openenv_kit.agent.secrets import cleaner
-from openenv_kit.agent.servers import SCHEMES, choose_server
+from openenv_kit.agent.servers import choose_server
 from openenv_kit.agent.settings import (
     KEY_VARIABLES,
     AgentSettings,
@@ -51,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
-    _cancel_on_sigterm()
+    # A SIGTERM ends the run as Ctrl-C does: END lines printed, own server stopped.
+    if task := asyncio.current_task():
+        with suppress(NotImplementedError):  # not on every platform
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     settings = settings_for(options)
     clean = cleaner(settings.secrets)
 
@@ -69,8 +71,8 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
         server = await choose_server(environment, settings, say)
         live = options.concurrency == 1
         lines = Lines(lines_to, live=live, epsilon=settings.score_epsilon, clean=clean)
-        playing = (environment, player, server, settings, planned, lines, console, say)
-        result = await EpisodeRunner(*playing, options.record, options.concurrency).run()
+        playing = EpisodeRunner(options, settings, player, server, planned, lines, console, say)
+        result = await playing.run()
     finally:
         await player.close()
         if server is not None:
@@ -87,15 +89,11 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
 
 
 def settings_for(options: Options) -> AgentSettings:
-    """Settings from the variables, with the options over them.
-
-    Raises:
-        SettingsError: a variable or an option holds a value that is not allowed.
-    """
+    """Settings from the variables, with the options over them; a SettingsError if one is wrong."""
     settings = load_settings(benchmark=options.environment.benchmark)
     base_url = None if options.embedded else options.base_url or settings.base_url
     if base_url:
-        check_address("BASE_URL", base_url, SCHEMES)
+        check_address("BASE_URL", base_url, ("http", "https", "ws", "wss"))
     over = {
         "tasks": settings.tasks if options.tasks is None else options.tasks,
         "model": options.model or settings.model,
@@ -144,11 +142,3 @@ def _who_plays(player: Player, options: Options, settings: AgentSettings, episod
         endpoint = shown_url(settings.api_base_url) if settings.api_base_url else "OpenAI's own"
         text += f" Endpoint: {endpoint}, key from {settings.key_variable}."
     return text
-
-
-def _cancel_on_sigterm() -> None:
-    """A SIGTERM ends the run as Ctrl-C does: END lines printed, own server stopped."""
-    task = asyncio.current_task()
-    assert task is not None
-    with suppress(NotImplementedError):  # not on every platform
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

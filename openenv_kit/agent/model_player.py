@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from openenv_kit.agent.chat import Answer, ContextFullError, Message, ToolCall
 from openenv_kit.agent.endpoint import Endpoint
-from openenv_kit.agent.prompts import LEFT_OUT, last_round, opening_messages, reminder, shortened
+from openenv_kit.agent.prompts import LEFT_OUT, last_round, reminder, shortened
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.table import MODEL_CALL, Event, Table
 from openenv_kit.environment import ERROR
@@ -33,12 +33,7 @@ class ChatEndpoint(Protocol):
 
 
 class ModelPlayer:
-    """Plays episodes with a model.
-
-    Args:
-        settings: with a key and a model's name.
-        endpoint: the model; None for the settings' endpoint through the openai client.
-    """
+    """Plays episodes with a model, by default the settings' through the openai client."""
 
     def __init__(self, settings: AgentSettings, endpoint: ChatEndpoint | None = None) -> None:
         self._settings = settings
@@ -63,13 +58,14 @@ class _Conversation:
     reminded: bool = False
 
     async def run(self) -> None:
-        environment = self.table.environment
-        self.messages = opening_messages(environment, self.table.opening)
+        environment, opening = self.table.environment, self.table.opening
+        self._say("system", environment.brief(opening))
+        self._say("user", environment.introduction(opening))
         rounds = self.settings.max_tool_rounds
         for number in range(1, rounds + 1):
             last = number == rounds or self._budget_nearly_used()
             if last:
-                self.messages.append({"role": "user", "content": last_round(environment)})
+                self._say("user", last_round(environment))
             answer = await self._ask()
             self._remember(answer)
             for call in answer.calls:
@@ -87,7 +83,10 @@ class _Conversation:
                     self.table.note = f"No report was submitted: {remark}, after one reminder."
                     return
                 self.reminded = True
-                self.messages.append({"role": "user", "content": reminder(environment)})
+                self._say("user", reminder(environment))
+
+    def _say(self, role: str, content: str) -> None:
+        self.messages.append({"role": role, "content": content})
 
     async def _ask(self) -> Answer:
         """One answer; its time and tokens are kept."""
@@ -101,8 +100,8 @@ class _Conversation:
                 if not (isinstance(problem, ContextFullError) and self._make_room()):
                     self._keep("no answer", began, note=str(problem))
                     raise
-        count = len(answer.calls)
         self._count(answer)
+        count = len(answer.calls)
         label = f"answer with {count} tool call{'' if count == 1 else 's'}"
         self._keep(label, began, note=answer.remark, words=answer.text, calls=count)
         return answer
@@ -119,15 +118,11 @@ class _Conversation:
         usage.completion_tokens += answer.completion_tokens
         usage.uncounted_calls += not answer.counted
         usage.last_call_tokens = answer.prompt_tokens + answer.completion_tokens
-        cost = answer.cost if answer.cost is not None else self._priced(answer)
+        cost, asked, said = answer.cost, self.settings.input_price, self.settings.output_price
+        if cost is None and asked is not None and said is not None:
+            cost = (answer.prompt_tokens * asked + answer.completion_tokens * said) / 1_000_000
         if cost is not None:
             usage.cost = (usage.cost or 0.0) + cost
-
-    def _priced(self, answer: Answer) -> float | None:
-        prices = self.settings.input_price, self.settings.output_price
-        if prices[0] is None or prices[1] is None:
-            return None
-        return (answer.prompt_tokens * prices[0] + answer.completion_tokens * prices[1]) / 1_000_000
 
     def _budget_nearly_used(self) -> bool:
         """Whether the tokens left are too few for two more calls like the last one."""
@@ -137,15 +132,10 @@ class _Conversation:
     def _remember(self, answer: Answer) -> None:
         """Append the answer to the conversation, in a form that every endpoint accepts."""
         message: Message = {"role": "assistant", "content": answer.text}
-        if answer.calls:
-            message["tool_calls"] = [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {"name": call.name or "unnamed", "arguments": _readable(call)},
-                }
-                for call in answer.calls
-            ]
+        for call in answer.calls:
+            function = {"name": call.name or "unnamed", "arguments": _readable(call)}
+            made = {"id": call.id, "type": "function", "function": function}
+            message.setdefault("tool_calls", []).append(made)
         self.messages.append(message)
 
     async def _call(self, call: ToolCall, remark: str) -> None:

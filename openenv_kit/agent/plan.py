@@ -18,13 +18,7 @@ _RANGE = re.compile(r"(?P<split>[A-Za-z0-9_.-]+):(?P<start>\d*)-(?P<stop>\d*)")
 
 @dataclass(frozen=True)
 class PlannedEpisode:
-    """One episode to play.
-
-    Attributes:
-        task_id: name of the task, as printed.
-        episode: 0 for the first play of the task, 1 for its second, and so on.
-        reset: arguments of the reset.
-    """
+    """One episode to play; `episode` is 0 for the first play of the task, 1 for its second."""
 
     task_id: str
     episode: int

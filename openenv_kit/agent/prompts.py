@@ -25,14 +25,6 @@ _LESS = {
 """Arguments that make a reply smaller, in any environment whose tools have them."""
 
 
-def opening_messages(environment: Environment, opening: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """System and first user message of an episode, from the reset's observation."""
-    return [
-        {"role": "system", "content": environment.brief(opening)},
-        {"role": "user", "content": environment.introduction(opening)},
-    ]
-
-
 def reminder(environment: Environment) -> str:
     """To a model that answered with text instead of a tool call."""
     return (
@@ -58,11 +50,10 @@ def shortened(told: Mapping[str, Any], tool: ToolSpec, limit: int = MAX_REPLY) -
     known = tool.parameters.get("properties", {})
     ways = " or ".join(words for argument, words in _LESS.items() if argument in known)
     advice = f"Call it again for less at a time: {ways}." if ways else ""
-    result = told.get("result")
-    lists: dict[str, list[Any]] = {}
-    if isinstance(result, Mapping):
-        lists = {name: value for name, value in result.items() if isinstance(value, list)}
-    if isinstance(result, Mapping) and lists:
+    found = told.get("result")
+    result = found if isinstance(found, Mapping) else {}
+    lists = {name: value for name, value in result.items() if isinstance(value, list)}
+    if lists:
         name = max(lists, key=lambda each: len(compact(lists[each])))
         items = lists[name]
 

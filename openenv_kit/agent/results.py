@@ -16,7 +16,7 @@ from rich.console import Console
 
 from openenv_kit.agent.plan import PlannedEpisode
 from openenv_kit.agent.secrets import Clean
-from openenv_kit.agent.table import Event, Usage
+from openenv_kit.agent.table import TOOL_CALL, Event, Usage
 from openenv_kit.environment import Environment
 
 RESULTS_FORMAT = "metric-tracker-results/1"
@@ -35,25 +35,17 @@ class EpisodeResult:
     """How one episode went.
 
     Attributes:
-        planned: which episode.
-        status: evaluated, not_submitted, failed or interrupted.
         score: in [0, 1]; 0 unless a report was graded.
-        steps: STEP lines printed.
         seconds: wall time.
-        rewards: of the steps.
         breakdown: the grader's, if a report was graded.
         error: why it failed, or a remark on how it ended.
-        reconnects: times the connection was lost and restored.
-        tool_calls: steps that only read.
-        reply_bytes: bytes of the replies to all steps, in canonical form.
+        reconnects, tool_calls, reply_bytes: see `EpisodeConnection`.
     """
 
     planned: PlannedEpisode
     status: str = FAILED
     score: float = 0.0
-    steps: int = 0
     seconds: float = 0.0
-    rewards: list[float] = field(default_factory=list)
     breakdown: dict[str, Any] | None = None
     error: str = ""
     reconnects: int = 0
@@ -66,6 +58,16 @@ class EpisodeResult:
     def success(self) -> bool:
         """Whether a report was graded with at least `SUCCESS_SCORE`."""
         return self.status == EVALUATED and self.score >= SUCCESS_SCORE
+
+    @property
+    def rewards(self) -> list[float]:
+        """Of each step."""
+        return [each.reward for each in self.events if each.kind == TOOL_CALL]
+
+    @property
+    def steps(self) -> int:
+        """STEP lines printed."""
+        return len(self.rewards)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, without the events."""
@@ -90,12 +92,9 @@ class RunResult:
 
     Attributes:
         player: `scripted:<policy>`, or the model's name.
-        benchmark: name of the environment as printed.
-        server: one line about the environment server.
+        benchmark, server: name of the environment as printed, and one line about its server.
         episodes: those that were started, in the order planned.
         planned: how many were asked for.
-        seconds: wall time.
-        interrupted: whether it was stopped before its end.
     """
 
     player: str
@@ -172,19 +171,19 @@ def write_results(result: RunResult, path: Path, clean: Clean, environment: Envi
 
 def print_table(result: RunResult, console: Console, clean: Clean) -> None:
     """Score, steps and seconds per task, the average, and what went wrong."""
+    titles = ("task", "plays", "status", "score", "steps", "seconds", "tokens")
+    columns = titles if result.tokens else titles[:-1]
     shown = table.Table(title=f"{result.player} on {result.benchmark}")
-    with_tokens = result.tokens > 0
-    for title in ("task", "plays", "status", "score", "steps", "seconds", "tokens"):
-        if title != "tokens" or with_tokens:
-            left = title in ("task", "status")
-            shown.add_column(title, justify="left" if left else "right", no_wrap=title == "task")
+    for title in columns:
+        left = title in ("task", "status")
+        shown.add_column(title, justify="left" if left else "right", no_wrap=title == "task")
     groups = result.by_task()
     for task, group in list(groups.items())[:MAX_TABLE_ROWS]:
-        shown.add_row(*_row(task, group, with_tokens))
+        shown.add_row(*_row(task, group)[: len(columns)])
     if len(groups) > MAX_TABLE_ROWS:
         shown.add_row(f"… and {len(groups) - MAX_TABLE_ROWS} more")
     shown.add_section()
-    shown.add_row(*_row("average", result.episodes, with_tokens))
+    shown.add_row(*_row("average", result.episodes)[: len(columns)])
     console.print(shown)
     if result.cost is not None:
         console.print(f"Cost: {result.cost:.4f} US dollars.", highlight=False)
@@ -196,21 +195,19 @@ def print_table(result: RunResult, console: Console, clean: Clean) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _row(name: str, group: Sequence[EpisodeResult], with_tokens: bool) -> list[str]:
+def _row(name: str, group: Sequence[EpisodeResult]) -> list[str]:
     """One line of the table: means over some episodes."""
     count = max(len(group), 1)
     statuses = Counter(each.status for each in group)
     scores = [each.score for each in group]
     repeated = len({each.planned.task_id for each in group}) == 1 and count > 1
     error = f" ± {stdev(scores) / math.sqrt(count):.3f}" if repeated else ""
-    row = [
+    return [
         name,
         str(len(group)),
         ", ".join(s if n == count else f"{n} {s}" for s, n in statuses.items()),
         f"{sum(scores) / count:.4f}{error}",
         f"{sum(each.steps for each in group) / count:.1f}",
         f"{sum(each.seconds for each in group) / count:.2f}",
+        f"{sum(each.usage.total for each in group) / count:,.0f}",
     ]
-    if with_tokens:
-        row.append(f"{sum(each.usage.total for each in group) / count:,.0f}")
-    return row

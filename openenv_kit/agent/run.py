@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from openenv_kit.agent.connection import EpisodeConnection
+from openenv_kit.agent.options import Options
 from openenv_kit.agent.plan import PlannedEpisode
-from openenv_kit.agent.players import Player
 from openenv_kit.agent.results import (
     EVALUATED,
     FAILED,
@@ -28,9 +27,42 @@ from openenv_kit.agent.servers import Say, Server
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.stdout import Lines
 from openenv_kit.agent.table import Table
-from openenv_kit.environment import Environment
 from openenv_kit.errors import KitError, ModelError
+from openenv_kit.play.policies import Policy
 from openenv_kit.play.recording import RunRecorder
+
+
+class Player(Protocol):
+    """Who plays."""
+
+    name: str
+
+    async def play(self, table: Table) -> None:
+        """Play one episode; several may be played at a time."""
+
+    async def close(self) -> None:
+        """Release what the player holds."""
+
+
+class ScriptedPlayer:
+    """Plays one of an environment's scripted policies."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.name = f"scripted:{policy.name}"
+
+    async def play(self, table: Table) -> None:
+        """Play until the policy or the episode ends."""
+        with closing(self._policy.play(table.opening)) as moves, suppress(StopIteration):
+            action = next(moves)
+            while True:
+                observation = await table.act(action)
+                if table.done:
+                    return
+                action = moves.send(observation)
+
+    async def close(self) -> None:
+        """Nothing to release."""
 
 
 @dataclass
@@ -38,19 +70,17 @@ class EpisodeRunner:
     """Plays the planned episodes, some at a time.
 
     Lines go to standard output; the console is standard error, where `say` prints a line free of
-    secrets. `record` is the folder of the recordings, if any.
+    secrets.
     """
 
-    environment: Environment
+    options: Options
+    settings: AgentSettings
     player: Player
     server: Server
-    settings: AgentSettings
     planned: Sequence[PlannedEpisode]
     lines: Lines
     console: Console
     say: Say
-    record: Path | None = None
-    concurrency: int = 1
     results: list[EpisodeResult] = field(default_factory=list)
     _hopeless: bool = False
 
@@ -75,16 +105,17 @@ class EpisodeRunner:
 
     async def _play_all(self) -> None:
         progress = Progress(
-            TextColumn("{task.description}"),
+            "{task.description}",
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("mean score {task.fields[score]}"),
+            "mean score {task.fields[score]}",
             console=self.console,
             transient=True,
+            disable=not self.console.is_terminal,
         )
         waiting = iter(self.planned)
-        with progress if self.console.is_terminal else nullcontext():
+        with progress:
             bar = progress.add_task("Playing", total=len(self.planned), score="-")
 
             async def worker() -> None:
@@ -101,7 +132,7 @@ class EpisodeRunner:
                     progress.update(bar, advance=1, score=f"{mean:.3f}")
 
             async with asyncio.TaskGroup() as workers:
-                for _ in range(min(self.concurrency, len(self.planned))):
+                for _ in range(min(self.options.concurrency, len(self.planned))):
                     workers.create_task(worker())
 
     async def _play(self, planned: PlannedEpisode) -> EpisodeResult:
@@ -110,18 +141,18 @@ class EpisodeRunner:
         self.results.append(result)
         began = time.monotonic()
         block = self.lines.block(planned.task_id, self.settings.benchmark, self.player.name)
-        connection = EpisodeConnection(
-            self.environment,
-            self.server,
-            self.settings,
-            planned.reset,
-            lambda text: self.say(f"{planned.label}: {text}"),
-        )
+        environment = self.options.environment
+
+        def say(text: str) -> None:
+            self.say(f"{planned.label}: {text}")
+
+        connection = EpisodeConnection(environment, self.server, self.settings, planned.reset, say)
         try:
             with ExitStack() as files:
                 opening = await connection.open()
                 recorder = self._recorder(planned, opening, files)
-                table = Table(self.environment, connection, block, opening, recorder)
+                table = Table(environment, connection, block, opening, recorder)
+                result.events, result.usage = table.events, table.usage
                 try:
                     await self.player.play(table)
                 finally:
@@ -140,7 +171,6 @@ class EpisodeRunner:
             result.reconnects = connection.reconnects
             result.tool_calls = connection.tool_calls
             result.reply_bytes = connection.reply_bytes
-            result.steps = block.steps
             block.end(result.success, result.score)
             await connection.close()
         return result
@@ -148,20 +178,18 @@ class EpisodeRunner:
     def _recorder(
         self, planned: PlannedEpisode, opening: Mapping[str, Any], files: ExitStack
     ) -> RunRecorder | None:
-        if self.record is None:
+        folder, environment = self.options.record, self.options.environment
+        if folder is None:
             return None
-        self.record.mkdir(parents=True, exist_ok=True)
-        path = self.record / f"{planned.label}.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{planned.label}.jsonl"
         stream = files.enter_context(path.open("w", encoding="utf-8"))
-        return RunRecorder(
-            stream, self.player.name, planned.reset, opening, environment=self.environment
-        )
+        return RunRecorder(stream, self.player.name, planned.reset, opening, environment)
 
 
 def _fill(result: EpisodeResult, table: Table) -> None:
-    """Fill a result from what happened at the table."""
-    result.rewards, result.events = table.rewards, table.events
-    result.usage, result.error = table.usage, table.note
+    """Fill a result from how the play at the table ended."""
+    result.error = table.note
     parts = table.environment.score_parts(table.last) if table.done else None
     result.status = NOT_SUBMITTED if parts is None else EVALUATED
     if parts is not None:

@@ -11,19 +11,18 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from openenv_kit.agent.settings import KEY_VARIABLES, AgentSettings, check_address, shown_url
+from openenv_kit.agent.settings import KEY_VARIABLES, AgentSettings, shown_url
 from openenv_kit.environment import VARIABLE, Environment
 from openenv_kit.errors import ServerError, SettingsError
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
 LOCAL_PORTS = (8000, 7860)
-SCHEMES = ("http", "https", "ws", "wss")
 SERVER_PREFIX = "METRIC_TRACKER_"
 SERVER_VARIABLES = ("HOST", "PORT", "WORKERS", "MAX_CONCURRENT_ENVS")
 START_TIMEOUT_S = 180.0
@@ -37,22 +36,16 @@ START_TRIES = 3
 Say = Callable[[str], None]
 
 
+@dataclass
 class Server:
-    """A server to play against; this class stands for one that somebody else runs.
+    """A server to play against, described in one line; this class is one that somebody else runs.
 
-    Attributes:
-        url: its address.
-        description: one line for people.
-        headers: sent with every request.
+    `headers` are sent with every request.
     """
 
-    def __init__(
-        self,
-        url: str = "",
-        description: str = "",
-        headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        self.url, self.description, self.headers = url, description, headers
+    url: str = ""
+    description: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     async def revive(self) -> None:
         """Restart what this run started, if it has died."""
@@ -62,16 +55,11 @@ class Server:
 
 
 class EmbeddedServer(Server):
-    """A server in a process of its own, on a free loopback port.
-
-    Args:
-        environment: name of the environment to serve.
-    """
+    """A server of the environment of that name: a process of its own, on a free loopback port."""
 
     def __init__(self, environment: str) -> None:
         super().__init__()
-        self._environment = environment
-        self._port = 0
+        self._environment, self._port = environment, 0
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop
         self._reviving = asyncio.Lock()
@@ -96,18 +84,13 @@ class EmbeddedServer(Server):
     async def revive(self) -> None:
         """Restart the process on the same port, if it has died."""
         async with self._reviving:
-            if self._process is not None and await self._died(self._process):
+            if self._process is None:
+                return
+            # One that was killed closes its port before it ends.
+            with suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._process.wait, ENDING_S)
                 self._end_process()
                 await self._start(self._port)
-
-    @staticmethod
-    async def _died(process: subprocess.Popen[bytes]) -> bool:
-        """Whether a process has ended; one that was killed closes its port before it ends."""
-        try:
-            await asyncio.to_thread(process.wait, ENDING_S)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
 
     async def stop(self) -> None:
         """End the process."""
@@ -143,13 +126,11 @@ class EmbeddedServer(Server):
         if process is None:
             return
         process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
+        with process:  # in the end its standard input is closed, and it is waited for
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
     def _log_tail(self, lines: int = 15) -> str:
         self._log.seek(0)
@@ -161,16 +142,11 @@ class ContainerServer(Server):
 
     def __init__(self, image: str, wait_timeout_s: float) -> None:
         super().__init__()
-        self._image = image
-        self._wait_timeout_s = wait_timeout_s
+        self._image, self._wait_timeout_s = image, wait_timeout_s
         self._provider: Any = None
 
     async def start(self) -> ContainerServer:
-        """Start the container and wait until it answers.
-
-        Raises:
-            ServerError: it did not start.
-        """
+        """Start the container and wait until it answers; a ServerError where it does not."""
         from openenv.core.containers.runtime import LocalDockerProvider
 
         try:
@@ -207,13 +183,8 @@ class ContainerServer(Server):
 async def choose_server(environment: Environment, settings: AgentSettings, say: Say) -> Server:
     """BASE_URL; else a container of IMAGE_NAME; else a server on this machine; else a new one.
 
-    Args:
-        environment: what is to be played.
-        settings: of the run.
-        say: told which server it is.
-
     Raises:
-        SettingsError: BASE_URL is not an address, or serves another environment.
+        SettingsError: BASE_URL serves another environment.
         ServerError: the chosen server cannot be reached or started.
     """
     server = await _choose(environment, settings, say)
@@ -238,7 +209,6 @@ async def _choose(environment: Environment, settings: AgentSettings, say: Say) -
 
 async def _named(url: str, environment: Environment, settings: AgentSettings, say: Say) -> Server:
     """The server of BASE_URL, once it is healthy."""
-    check_address("BASE_URL", url, SCHEMES)
     shown, timeout_s, token = shown_url(url), settings.connect_timeout_s, settings.server_token
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     parts = urlsplit(url)

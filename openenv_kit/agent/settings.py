@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Collection, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,30 +33,12 @@ def _from(*variables: str, default: Any = None, **options: Any) -> Any:
 class AgentSettings(BaseModel):
     """Everything that variables decide.
 
+    Times are in seconds, prices in US dollars per million tokens; None stands for what is not set.
+    docs/agent.md says what each variable is for.
+
     Attributes:
-        api_key: key of the model's endpoint; None plays a scripted policy.
         key_variable: the variable the key came from.
-        api_base_url: the model's endpoint; None for the openai client's own.
-        model: the model's name.
-        base_url: environment server to use.
-        server_token: bearer token of the server at `base_url`, if it asks for one.
-        image_name: container image to start a server from.
         embedded: start a server for this run without looking for a running one.
-        tasks: as `plan.plan` takes them.
-        benchmark: the `env=` of START lines.
-        temperature: of the model.
-        max_tokens: of one answer of the model.
-        max_tool_rounds: answers of the model per episode.
-        token_budget: tokens per episode, prompts included; 0 for no limit.
-        model_timeout_s: longest wait for one answer of the model, in seconds.
-        model_retries: retries after a failure that may be temporary (429, 5xx, a timeout).
-        input_price: US dollars per million prompt tokens; None if unknown.
-        output_price: US dollars per million answer tokens.
-        connect_timeout_s: longest wait for the environment server, in seconds.
-        message_timeout_s: longest wait for one of its replies.
-        docker_wait_timeout_s: longest wait for a container.
-        task_retries: times a task's lost connection is restored.
-        score_epsilon: printed scores are clamped to [epsilon, 1 − epsilon].
         secrets: every key and password among them; never printed or written.
         notes: what was changed while reading them, for people.
     """
@@ -91,25 +72,31 @@ class AgentSettings(BaseModel):
     notes: tuple[str, ...] = ()
 
 
-def load_settings(
-    environ: Mapping[str, str] | None = None, env_file: Path | None = None, benchmark: str = ""
-) -> AgentSettings:
-    """Settings from variables; those of the process win over those of the file.
+FIELDS = {
+    variable: field
+    for field in AgentSettings.model_fields.values()
+    if isinstance(field.validation_alias, AliasChoices)
+    for variable in map(str, field.validation_alias.choices)
+}
+"""Each variable's field."""
+
+
+def load_settings(environ: Mapping[str, str] | None = None, benchmark: str = "") -> AgentSettings:
+    """Settings from variables; those of the process win over those of `.env.inference`.
 
     Args:
         environ: variables; None for the process's own. Empty ones count as not set.
-        env_file: optional file of further variables; None for `.env.inference` in the working
-            directory.
         benchmark: the `env=` of START lines, unless a variable names another.
 
     Raises:
         SettingsError: a variable holds a value that is not allowed; names it.
     """
-    path = Path(ENV_FILE) if env_file is None else env_file
-    source = {**_file_variables(path), **(os.environ if environ is None else environ)}
-    given = {name: text.strip() for name, text in source.items() if text.strip()}
+    from dotenv import dotenv_values  # not installed where a trainer reads TOKEN_VARIABLE
+
+    source = {**dotenv_values(ENV_FILE), **(os.environ if environ is None else environ)}
+    given = {name: text.strip() for name, text in source.items() if text and text.strip()}
     # Fields are also known by their own names, which are no variables.
-    known = {name: text for name, text in given.items() if _field(name)}
+    known = {name: text for name, text in given.items() if name in FIELDS}
     try:
         settings = AgentSettings.model_validate(known)
     except ValidationError as error:
@@ -117,7 +104,7 @@ def load_settings(
         raise SettingsError(f"{name} is {echo(known[name])}; allowed: {_allowed(name)}.") from None
     key_variable = next((name for name in KEY_VARIABLES if name in given), None)
     api_base_url = settings.api_base_url or (HF_ROUTER if key_variable == "HF_TOKEN" else None)
-    if api_base_url is not None:
+    if api_base_url:
         check_address("API_BASE_URL", api_base_url)
     notes: tuple[str, ...] = ()
     if settings.max_tokens > MAX_TOKENS_LIMIT:
@@ -136,41 +123,25 @@ def load_settings(
     return settings.model_copy(update=found)
 
 
-def _file_variables(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    from dotenv import dotenv_values
-
-    return {name: value for name, value in dotenv_values(path).items() if value is not None}
-
-
-def _field(variable: str) -> Any:
-    """The field that is read from a variable, or None."""
-    for field in AgentSettings.model_fields.values():
-        aliases = field.validation_alias
-        if isinstance(aliases, AliasChoices) and variable in aliases.choices:
-            return field
-    return None
-
-
 def _allowed(variable: str) -> str:
-    field = _field(variable)
+    field = FIELDS[variable]
     low, high = (getattr(each, name) for each in field.metadata for name in each.__slots__)
     return f"{'an integer' if field.annotation is int else 'a number'} from {low} to {high}"
 
 
-def check_address(name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:
-    """Make sure that a setting holds an address.
-
-    Raises:
-        SettingsError: it does not.
-    """
+def address(url: str, schemes: Collection[str]) -> SplitResult | None:
+    """An address of one of these schemes in its parts; None for what is none."""
     try:
         parts = urlsplit(url)
-        good = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        good = False
-    if not good:
+        usable = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:  # such as a port that is not a number
+        return None
+    return parts if usable else None
+
+
+def check_address(name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:
+    """Raise a SettingsError unless a setting holds an address."""
+    if address(url, schemes) is None:
         allowed = f"an address that starts with {' or '.join(f'{each}://' for each in schemes)}"
         raise SettingsError(f"{name} is {echo(shown_url(url))}; allowed: {allowed}.")
 

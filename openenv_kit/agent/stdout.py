@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import IO, Any
+
+from openenv_kit.agent.secrets import Clean
 
 MAX_ACTION = 220
 """Longest action of a STEP line, in characters."""
@@ -41,33 +44,27 @@ def action_text(name: str, arguments: Mapping[str, Any] | str) -> str:
     return one_line(f"{called}({arguments})", MAX_ACTION)
 
 
+@dataclass
 class Lines:
-    """Writes blocks.
+    """Writes blocks to a stream, which is the process's standard output.
 
-    Args:
-        stream: where to; the process's standard output.
+    Attributes:
         live: write each line at once; only right while no two tasks run at the same time.
         epsilon: scores are clamped to [epsilon, 1 − epsilon]; less than 0.01 cannot be shown.
         clean: cuts secrets out.
+        cut_off: whether the reader has left.
     """
 
-    def __init__(
-        self,
-        stream: IO[str],
-        *,
-        live: bool = True,
-        epsilon: float = LOWEST,
-        clean: Callable[[str], str] = str,
-    ) -> None:
-        self._stream = stream
-        self._clean = clean
-        self.cut_off = False
-        self._live = live
-        self._lowest = max(LOWEST, epsilon)
+    stream: IO[str]
+    live: bool = True
+    epsilon: float = LOWEST
+    clean: Clean = str
+    cut_off: bool = False
 
     def number(self, value: float) -> str:
         """A reward or score with two decimals, clamped."""
-        return f"{min(max(value, self._lowest), 1.0 - self._lowest):.2f}"
+        lowest = max(LOWEST, self.epsilon)
+        return f"{min(max(value, lowest), 1.0 - lowest):.2f}"
 
     def block(self, task: str, benchmark: str, model: str) -> Block:
         """A new block; writes its START line."""
@@ -75,13 +72,13 @@ class Lines:
 
     def write(self, lines: list[str], *, last: bool) -> list[str]:
         """Write what may be written now; returns the lines that have to wait."""
-        if not (self._live or last):
+        if not (self.live or last):
             return lines
         if not self.cut_off:
             try:
-                self._stream.write(self._clean("".join(f"{line}\n" for line in lines)))
-                self._stream.flush()
-            except BrokenPipeError:  # the reader has left; results are still worth having
+                self.stream.write(self.clean("".join(f"{line}\n" for line in lines)))
+                self.stream.flush()
+            except BrokenPipeError:  # results are still worth having
                 self.cut_off = True
         return []
 
@@ -93,31 +90,23 @@ class Block:
         self._lines = lines
         self._rewards: list[float] = []
         self._waiting: list[str] = []
-        self._ended = False
         self._add(start)
-
-    @property
-    def steps(self) -> int:
-        """STEP lines so far."""
-        return len(self._rewards)
 
     def step(self, action: str, reward: float, done: bool, error: str | None = None) -> None:
         """One STEP line."""
         self._rewards.append(reward)
+        number = len(self._rewards)
         said = one_line(error, MAX_ERROR) if error else ""
         self._add(
-            f"[STEP] step={self.steps} action={one_line(action, MAX_ACTION)} "
+            f"[STEP] step={number} action={one_line(action, MAX_ACTION)} "
             f"reward={self._lines.number(reward)} done={_bool(done)} error={said or 'null'}"
         )
 
     def end(self, success: bool, score: float) -> None:
-        """The END line; a second call does nothing."""
-        if self._ended:
-            return
-        self._ended = True
+        """The END line."""
         rewards = ",".join(self._lines.number(each) for each in self._rewards)
         self._add(
-            f"[END] success={_bool(success)} steps={self.steps} "
+            f"[END] success={_bool(success)} steps={len(self._rewards)} "
             f"score={self._lines.number(score)} rewards={rewards}",
             last=True,
         )

@@ -18,18 +18,15 @@ TOOL_CALL = "tool"
 
 @dataclass(frozen=True)
 class Event:
-    """Something that took time in an episode.
+    """An answer of the model or a tool call: something that took time in an episode.
 
     Attributes:
         kind: `model` or `tool`.
-        label: the action as printed, or a summary of the model's answer.
+        label: the action as printed, or a summary of the answer.
         start_s: seconds since the episode's start.
-        duration_s: seconds it took.
         status: of the observation; `error` for a call that reached no environment.
-        reward: of the step.
         note: error or other remark.
-        words: what the model said in its answer.
-        calls: tool calls in its answer.
+        words, calls: what the model said in its answer, and how many tool calls it made.
     """
 
     kind: str
@@ -65,11 +62,9 @@ class Table:
     """One episode as its player sees it.
 
     Attributes:
-        environment: what is played.
-        connection: the episode.
         block: its lines on standard output.
-        recorder: its recording, if it is recorded.
-        opening: observation of the reset.
+        opening, last: observations of the reset and of the last step.
+        note: why the player stopped before the end, if it did.
     """
 
     environment: Environment
@@ -79,7 +74,6 @@ class Table:
     recorder: RunRecorder | None = None
     started: float = field(default_factory=time.monotonic)
     events: list[Event] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     last: Observation = field(default_factory=dict)
     note: str = ""
@@ -96,17 +90,13 @@ class Table:
     async def act(self, action: Mapping[str, Any]) -> Observation:
         """Take one step of the environment."""
         began = time.monotonic()
-        observation = await self.connection.step(action)
+        self.last = observation = await self.connection.step(action)
         took = time.monotonic() - began
-        self.last = observation
         label = action_text(*self.environment.tools.called(action))
-        reward = float(observation["reward"] or 0.0)
-        failed = observation["status"] == ERROR
-        note = observation["message"] if failed else ""
-        self.rewards.append(reward)
-        self.events.append(
-            Event(TOOL_CALL, label, began - self.started, took, observation["status"], reward, note)
-        )
+        status, reward = observation["status"], float(observation["reward"] or 0.0)
+        note = observation["message"] if status == ERROR else ""
+        start = began - self.started
+        self.events.append(Event(TOOL_CALL, label, start, took, status, reward, note))
         if self.recorder is not None:
             self.recorder.step(action, observation, took)
         self.block.step(label, reward, self.done, note or None)
@@ -116,6 +106,5 @@ class Table:
         """Print a call that is not an action as a step with reward 0."""
         label = action_text(name, arguments)
         now = time.monotonic() - self.started
-        self.rewards.append(0.0)
         self.events.append(Event(TOOL_CALL, label, now, 0.0, ERROR, 0.0, problem))
         self.block.step(label, 0.0, False, problem)

@@ -1,13 +1,12 @@
 """The `metric-tracker` command: one file for each sub-command, and those of the environment.
 
-An environment adds commands of its own with an attribute `commands`: by name, where each one's
-function is, as `module:function`. They are imported when they are run or listed.
+An environment's own `commands` are imported when they are run.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
@@ -22,29 +21,15 @@ from openenv_kit.cli.replay import replay
 from openenv_kit.cli.seal import seal
 
 
-@runtime_checkable
-class HasCommands(Protocol):
-    """An environment with commands of its own."""
-
-    @property
-    def commands(self) -> dict[str, str]:
-        """Where each one's function is, by name: `module:function`."""
-
-
-def _commands() -> dict[str, str]:
-    environment = chosen_environment(None)
-    return environment.commands if isinstance(environment, HasCommands) else {}
-
-
 class Commands(TyperGroup):
     """The kit's commands, then those of the environment that ENVIRONMENT names."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *_commands()]
+        return [*super().list_commands(ctx), *chosen_environment(None).commands]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         found = super().get_command(ctx, cmd_name)
-        place = None if found else _commands().get(cmd_name)
+        place = None if found else chosen_environment(None).commands.get(cmd_name)
         if place is None:
             return found
         module, _, function = place.partition(":")

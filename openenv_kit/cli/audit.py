@@ -15,7 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from openenv_kit.cli.common import EnvironmentName, Workers, chosen_environment, mistakes_told
-from openenv_kit.trust.audit import Audit, Job, Line, audit_of, run_job
+from openenv_kit.trust.audit import Line, audit_of, run_job
 
 
 def audit(
@@ -38,7 +38,11 @@ def audit(
     with mistakes_told():
         settings = setting or audited.settings
         work = audited.jobs(episodes, policy, difficulty, settings)
-    lines = _run(audited, work, workers or os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        running = [pool.submit(run_job, job) for job in work]
+        status = Console(stderr=True)
+        done = track(as_completed(running), "Auditing", len(running), console=status)
+        lines = audited.lines(job.result() for job in done)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         found = {
@@ -54,14 +58,6 @@ def audit(
     for line in over:
         console.print(f"outside: {line.policy} on {line.difficulty}, {line.setting}: {line}")
     raise typer.Exit(1 if over else 0)
-
-
-def _run(audited: Audit, work: list[Job], workers: int) -> list[Line]:
-    with ProcessPoolExecutor(workers) as pool:
-        running = [pool.submit(run_job, job) for job in work]
-        console = Console(stderr=True)
-        done = track(as_completed(running), "Auditing", len(running), console=console)
-        return audited.lines(job.result() for job in done)
 
 
 def _table(lines: Sequence[Line]) -> Table:

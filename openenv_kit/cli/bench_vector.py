@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
 from itertools import chain
 from typing import Annotated, Any
 
@@ -79,19 +81,16 @@ def side_by_side(vector: VectorSession, resets: Sequence[Reset], policy: Policy)
     def listen(opening: Observed) -> Play:
         digests = [digest_of(opening)]
         heard.append(digests)
-        player = policy.play(opening)
-        try:
+        with closing(policy.play(opening)) as player, suppress(StopIteration):
             action = next(player)
             while True:
                 observation = yield action
                 digests.append(digest_of(observation))
                 action = player.send(observation)
-        except StopIteration:
-            return
 
-    listening = Policy(policy.name, policy.description, listen)
-    for number, outcome in enumerate(vector.play(listening, resets)):
-        heard[number].append(digest_of(outcome.observation))
+    outcomes = vector.play(replace(policy, play=listen), resets)
+    for digests, outcome in zip(heard, outcomes, strict=True):
+        digests.append(digest_of(outcome.observation))
     return heard
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -24,8 +25,8 @@ from openenv_kit.trust.certify import (
     ENGINES,
     PROCESSES,
     CertificateFile,
-    Certified,
     certified,
+    certifier_of,
 )
 
 
@@ -43,11 +44,9 @@ def certify(
 ) -> None:
     """Prove episodes of every family, level and count solvable, unique, clear and caused."""
     chosen = chosen_environment(environment)
-    if not isinstance(chosen, Certified):
-        raise typer.BadParameter(f"{chosen.name} has no certificates")
-    certifier = chosen.certifier
-    file = CertificateFile(out, chosen, certifier) if out else None
     with mistakes_told():
+        certifier = certifier_of(chosen)
+        file = CertificateFile(out, chosen) if out else None
         require_name("engine", engine, ENGINES)
         levels = [
             require_name("difficulty", each, certifier.levels)
@@ -62,11 +61,7 @@ def certify(
     with mistakes_told():
         done = certified(chosen.name, batches, cores, engine)
         status = Console(stderr=True)
-        made = (
-            each
-            for batch in track(done, "Certifying", len(batches), console=status)
-            for each in batch
-        )
+        made = chain.from_iterable(track(done, "Certifying", len(batches), console=status))
         for each in file.written(made) if file else made:
             known[each.config.identity] = each
     elapsed = time.perf_counter() - started

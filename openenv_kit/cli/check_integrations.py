@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -12,13 +13,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from openenv_kit.errors import ConfigurationError, InvalidValueError, UnknownNameError
+from openenv_kit.cli.common import mistakes_told, table_of
+from openenv_kit.environment import get_environment
+from openenv_kit.errors import InvalidValueError, require_name
 
 ENGINE = ("numpy", "pandas", "pydantic", "rich", "typer")
 """What the engine and the adapters need. The server's requirements are left out, because some
@@ -26,12 +28,6 @@ trainers need other versions of them."""
 TESTING = ("pytest", "pytest-asyncio")
 SERVER_VARIABLE = "METRIC_TRACKER_CHECK_SERVER"
 """Holds the address of the server that checks play on."""
-SERVER_SETTINGS = {
-    "METRIC_TRACKER_EPISODE_STORE": "memory",
-    "METRIC_TRACKER_DEBUG": "false",
-    "METRIC_TRACKER_TOKEN": "",
-    "ENABLE_WEB_INTERFACE": "false",
-}
 SKIPPED = "skipped"
 """Result of a trainer whose Python is not available, unless it was asked for by name."""
 
@@ -54,6 +50,11 @@ class Integration:
     first: tuple[str, ...] = ()
     python: tuple[int, ...] | None = None
     environ: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def wanted(self) -> str:
+        """The Python to make its environment with, as uv takes it."""
+        return f">={_dotted(self.python)}" if self.python else _dotted(sys.version_info[:2])
 
 
 INTEGRATIONS: dict[str, Integration] = {
@@ -94,56 +95,39 @@ def check_integrations(
     A trainer whose Python is not available is skipped, or fails the run if it was asked for by
     name. A server for the checks is started on loopback.
     """
-    # Checks import this module where the server's requirements are not installed.
-    from openenv_kit.cli.server_process import serving
-
     console = Console()
-    try:
-        for name in names or ():
-            _integration(name)
+    with mistakes_told():
+        chosen = [require_name("integration", name, INTEGRATIONS) for name in names or INTEGRATIONS]
         pythons = dict(_chosen_python(text) for text in python or ())
-    except ConfigurationError as problem:
-        raise typer.BadParameter(str(problem)) from None
-    table = Table(title="Trainers, each in its own environment")
-    for title in ("trainer", "result", "seconds"):
-        table.add_column(title)
-    failed = False
+    rows, failed = [], False
     with ExitStack() as stack:
         # Started by the first check that runs, and not at all if all are skipped.
-        server = cache(lambda: stack.enter_context(serving(environ=SERVER_SETTINGS)).url)
-        for name in names or INTEGRATIONS:
+        server = cache(lambda: _server(stack))
+        for name in chosen:
             started = time.perf_counter()
-            place = Place(environments.resolve(), checkout.resolve(), pythons.get(name))
+            folder = environments.resolve() / name
             with Console(stderr=True).status(f"{name}: installing and checking"):
-                result, output = _check(INTEGRATIONS[name], place, server)
-            table.add_row(name, result, f"{time.perf_counter() - started:.0f}")
+                result, output = _check(
+                    INTEGRATIONS[name], folder, checkout.resolve(), pythons.get(name), server
+                )
+            rows.append((name, result, f"{time.perf_counter() - started:.0f}"))
             skipped = result.startswith(SKIPPED) and not names
             if not result.endswith("passed") and not skipped:
                 failed = True
                 console.print(output, markup=False, highlight=False)
-    console.print(table)
+    titles = ("trainer", "result", "seconds")
+    console.print(table_of("Trainers, each in its own environment", titles, rows, names=3))
     raise typer.Exit(1 if failed else 0)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a check runs.
+def _server(stack: ExitStack) -> str:
+    """Address of a server of its own, which is stopped with the stack."""
+    # Checks import this module where the server's requirements are not installed.
+    from openenv_kit.agent.servers import EmbeddedServer
 
-    Attributes:
-        environments: folder of all environments.
-        checkout: this project.
-        python: the interpreter asked for, or None.
-    """
-
-    environments: Path
-    checkout: Path
-    python: Path | None
-
-
-def _integration(name: str) -> Integration:
-    if name not in INTEGRATIONS:
-        raise UnknownNameError("integration", name, INTEGRATIONS)
-    return INTEGRATIONS[name]
+    server = asyncio.run(EmbeddedServer(get_environment().name).start())
+    stack.callback(lambda: asyncio.run(server.stop()))
+    return server.url
 
 
 def _chosen_python(text: str) -> tuple[str, Path]:
@@ -153,14 +137,11 @@ def _chosen_python(text: str) -> tuple[str, Path]:
         ConfigurationError: no such trainer, or not a Python that it supports.
     """
     name, _, given = text.partition("=")
-    oldest = _integration(name).python or (3, 11)
-    wanted = f"a Python {_dotted(oldest)} or newer, as {name}=PATH"
+    oldest = INTEGRATIONS[require_name("integration", name, INTEGRATIONS)].python or (3, 11)
     found = shutil.which(given)
-    if found is None:
-        raise InvalidValueError("--python", text, wanted)
-    command = [found, "-c", "import sys; print(*sys.version_info[:3])"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode or tuple(map(int, done.stdout.split())) < oldest:
+    done = _run([found, "-c", "import sys; print(*sys.version_info[:3])"]) if found else None
+    if not found or not done or done.returncode or tuple(map(int, done.stdout.split())) < oldest:
+        wanted = f"a Python {_dotted(oldest)} or newer, as {name}=PATH"
         raise InvalidValueError("--python", text, wanted)
     return name, Path(found).absolute()
 
@@ -169,54 +150,56 @@ def _dotted(version: Sequence[int]) -> str:
     return ".".join(map(str, version))
 
 
-def _check(integration: Integration, place: Place, server: Callable[[], str]) -> tuple[str, str]:
+def _run(command: Sequence[str | Path], **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, **more)
+
+
+def _check(
+    integration: Integration,
+    folder: Path,
+    checkout: Path,
+    chosen: Path | None,
+    server: Callable[[], str],
+) -> tuple[str, str]:
     """Result in a few words, and everything that was printed."""
-    folder = place.environments / integration.name
     python = folder / "bin" / "python"
-    if integration.python and not place.python and not python.exists():
-        wanted = f">={_dotted(integration.python)}"
-        if not _found(wanted):
-            return f"{SKIPPED}: no Python {wanted} found", ""
-    for command in _setup(integration, folder, python, place):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if integration.python and not chosen and not python.exists() and not _found(integration.wanted):
+        return f"{SKIPPED}: no Python {integration.wanted} found", ""
+    for command in _setup(integration, folder, checkout, chosen):
+        done = _run(command)
         if done.returncode:
             return "not installed", done.stdout + done.stderr
-    check = place.checkout / "tests" / "integrations" / f"check_{integration.name}.py"
-    done = subprocess.run(
+    check = checkout / "tests" / "integrations" / f"check_{integration.name}.py"
+    done = _run(
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, check],
         cwd=check.parent,
         env={**os.environ, **integration.environ, SERVER_VARIABLE: server()},
-        capture_output=True,
-        text=True,
-        check=False,
     )
     last = (done.stdout.strip().splitlines() or ["nothing was printed"])[-1]
     # pytest's exit code 5 is a check that ran no test.
-    result = f"{last.split(' in ')[0].split(',')[0]}" if done.returncode == 0 else "failed"
+    result = last.split(" in ")[0].split(",")[0] if done.returncode == 0 else "failed"
     return result, done.stdout + done.stderr
 
 
 def _found(python: str) -> bool:
     """Whether uv finds such a Python or can install one."""
-    command = ["uv", "python", "find", "--no-project", python]
-    if subprocess.run(command, capture_output=True, check=False).returncode == 0:
-        return True
-    install = ["uv", "python", "install", python]
-    return subprocess.run(install, capture_output=True, check=False).returncode == 0
+    commands = (["find", "--no-project", python], ["install", python])
+    return any(_run(["uv", "python", *each]).returncode == 0 for each in commands)
 
 
-def _setup(integration: Integration, folder: Path, python: Path, place: Place) -> list[list[str]]:
-    wanted = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if integration.python:
-        wanted = f">={_dotted(integration.python)}"
+def _setup(
+    integration: Integration, folder: Path, checkout: Path, chosen: Path | None
+) -> list[list[str]]:
+    """Commands that make the trainer's environment, or bring it up to date."""
+    python = folder / "bin" / "python"
     install = ["uv", "pip", "install", "--quiet", "--python", str(python)]
     commands = []
-    if place.python or not python.exists():
-        made_with = ["--python", str(place.python or wanted)]
+    if chosen or not python.exists():
+        made_with = ["--python", str(chosen or integration.wanted)]
         commands.append(["uv", "venv", "--quiet", "--seed", "--clear", *made_with, str(folder)])
     if integration.first:
         commands.append([str(python), "-m", "pip", "install", "--quiet", *integration.first])
     commands.append([*install, *integration.requirements, *ENGINE, *TESTING])
     # Not editable: plug-ins are found by what is installed.
-    commands.append([*install, "--no-deps", "--reinstall", str(place.checkout)])
+    commands.append([*install, "--no-deps", "--reinstall", str(checkout)])
     return commands

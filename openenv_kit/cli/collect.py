@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,7 @@ from rich.console import Console
 from openenv_kit.cli.common import EnvironmentName, mistakes_told
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.play.split_rows import split_rows
+from openenv_kit.play.split_rows import split_rows, write_rows
 
 SFT_FILENAME = "sft.jsonl"
 
@@ -33,19 +32,16 @@ def collect(
 
     Run the same command again to resume a run that was stopped.
     """
-    from openenv_kit.trainers.openenv_harness import collect_scripted, sft_examples
+    from openenv_kit.trainers.openenv_harness import collect as play_rows
+    from openenv_kit.trainers.openenv_harness import sft_examples
 
     console = Console()
     with mistakes_told():
         chosen = get_environment(environment)
         require_name("policy", policy, chosen.policies)
         rows = split_rows(split, first, count, environment)
-    result = collect_scripted(out, rows, policy, base_url, environment)
-    with (out / SFT_FILENAME).open("w", encoding="utf-8") as lines:
-        written = 0
-        for example in sft_examples(out, minimum_reward, environment):
-            lines.write(json.dumps(example) + "\n")
-            written += 1
+    result = play_rows(out, rows, player=policy, base_url=base_url, environment=environment)
+    written = write_rows(out / SFT_FILENAME, sft_examples(out, minimum_reward, environment))
     console.print(
         f"{result.num_collected} episodes collected, {result.num_skipped} were already there, "
         f"{result.num_failed} failed; mean score {result.avg_reward:.4f}; "

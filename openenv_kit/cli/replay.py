@@ -12,7 +12,7 @@ from rich.progress import track
 from rich.table import Table
 
 from openenv_kit.cli.common import EnvironmentName, chosen_environment, mistakes_told, table_of
-from openenv_kit.play.recording import read_runs, versions
+from openenv_kit.play.recording import read_runs
 from openenv_kit.play.regrade import Regraded, Summary, regrade, summaries
 
 MAX_LISTED = 40
@@ -35,7 +35,7 @@ def replay(
     for summary in summaries(done):
         console.print(_summary(summary))
     # A newer grader may well answer otherwise; that is what regrading is for.
-    same_grader = [each for each in done if each.run.versions == versions(chosen)]
+    same_grader = [each for each in done if each.run.versions == dict(chosen.versions)]
     changed = [each for each in same_grader if not each.same or each.score != each.run.score]
     console.print(f"{len(done)} runs, {len(changed)} that differ from their recording.")
     raise typer.Exit(1 if changed else 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,43 +13,30 @@ from openenv_kit.play.policies import Action, Observed, Policy
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a play ended.
-
-    Attributes:
-        score: reward of the last step, in [0, 1].
-        steps: steps taken.
-        status: status of the last reply.
-        observation: content of the last reply.
-    """
+    """How a play ended: the reward of its last step in [0, 1], and what that was answered."""
 
     score: float
     steps: int
     status: str
     observation: Observed
 
+    @classmethod
+    def of(cls, last: Reply, steps: int) -> Outcome:
+        """The outcome of a play that ended with this reply."""
+        return cls(last.reward or 0.0, steps, last.status, observed(last))
+
 
 def play(session: Session, policy: Policy, reply: Reply) -> Outcome:
-    """Play a policy to its end.
-
-    Args:
-        session: a session with a running episode.
-        policy: who plays.
-        reply: the reply to the reset.
-    """
+    """Play a policy to its end, in a session whose reset was answered with `reply`."""
     steps, last = 0, reply
     for _, answer in moves(session, policy, reply):
         steps, last = steps + 1, answer
-    return Outcome(last.reward or 0.0, steps, last.status, observed(last))
+    return Outcome.of(last, steps)
 
 
 def moves(session: Session, policy: Policy, reply: Reply) -> Iterator[tuple[Action, Reply]]:
-    """Play a policy one step at a time.
-
-    Yields:
-        Each action with the session's reply, until the episode or the policy ends.
-    """
-    player = policy.play(observed(reply))
-    try:
+    """Each action of a policy with the session's reply, until the episode or the policy ends."""
+    with closing(policy.play(observed(reply))) as player, suppress(StopIteration):
         action = next(player)
         while True:
             reply = session.step(action)
@@ -56,10 +44,6 @@ def moves(session: Session, policy: Policy, reply: Reply) -> Iterator[tuple[Acti
             if reply.done:
                 return
             action = player.send(observed(reply))
-    except StopIteration:
-        return
-    finally:
-        player.close()
 
 
 def observed(reply: Reply) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from openenv_kit.errors import UnknownNameError
+from openenv_kit.errors import require_name
 
 Action = dict[str, Any]
 Observed = Mapping[str, Any]
@@ -27,11 +27,7 @@ Entry = TypeVar("Entry", bound=Named)
 
 
 class Registry(dict[str, Entry]):
-    """Entries by name, in the order of declaration. Each environment has its own.
-
-    Args:
-        kind: what error messages call an entry.
-    """
+    """Entries by name, in the order of declaration; `kind` is what errors call one of them."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -48,26 +44,15 @@ class Registry(dict[str, Entry]):
         self[entry.name] = entry
 
     def find(self, name: str) -> Entry:
-        """The entry of that name.
-
-        Raises:
-            UnknownNameError: there is none; names the nearest.
-        """
-        if name in self:
-            return self[name]
-        raise UnknownNameError(self.kind, name, self)
+        """The entry of that name; raises UnknownNameError, which names the nearest."""
+        return self[require_name(self.kind, name, self)]
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A scripted policy.
+    """A scripted policy: its name, one line about it, and its generator function.
 
-    Attributes:
-        name: what commands call it.
-        description: one line about it.
-        play: its generator function.
-        submissions: how many submissions it can use (`max_submissions` of its resets); one is
-            enough to play.
+    `submissions` is how many it can use (`max_submissions` of its resets); one is enough to play.
     """
 
     name: str

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,15 +35,6 @@ class RecordingError(ConfigurationError):
     """A file that is not a recorded run, or one of another format."""
 
 
-def versions(environment: Environment | None = None) -> dict[str, str]:
-    """The version numbers that a run of an environment is made under.
-
-    Args:
-        environment: None for the one that the variable ENVIRONMENT names.
-    """
-    return dict((environment or get_environment()).versions)
-
-
 @dataclass(frozen=True)
 class RecordedStep:
     """One step of a recorded run."""
@@ -57,6 +48,9 @@ class RecordedStep:
     elapsed_s: float = 0.0
 
 
+STEP_FIELDS = fields(RecordedStep)
+
+
 @dataclass(frozen=True)
 class RecordedRun:
     """One recorded run: what makes its episode, and what was done in it."""
@@ -67,7 +61,6 @@ class RecordedRun:
     digest: str
     steps: tuple[RecordedStep, ...] = ()
     score: float | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 class RunRecorder:
@@ -77,8 +70,7 @@ class RunRecorder:
         stream: text stream to write to.
         player: name of the policy or model; never a key.
         reset: the reset's arguments.
-        opening: the observation of the reset, as a mapping.
-        extra: anything else worth keeping in the first line.
+        opening: what the reset was answered.
         environment: what is played; None for the one that ENVIRONMENT names.
     """
 
@@ -88,19 +80,16 @@ class RunRecorder:
         player: str,
         reset: Mapping[str, Any],
         opening: Mapping[str, Any],
-        extra: Mapping[str, Any] | None = None,
         environment: Environment | None = None,
     ) -> None:
-        self._stream = stream
-        self._steps = 0
+        self._stream, self._steps = stream, 0
         self._write(
             event="start",
             format=FORMAT,
             player=player,
             reset=dict(reset),
-            versions=versions(environment),
+            versions=dict((environment or get_environment()).versions),
             digest=digest_of(opening),
-            extra=dict(extra or {}),
         )
 
     def step(
@@ -151,29 +140,31 @@ def read_runs(path: Path | str) -> list[RecordedRun]:
         RecordingError: not a recording, or one of another format; names the line.
     """
     runs: list[RecordedRun] = []
-    for number, event in _events(Path(path)):
-        kind = event.get("event")
+    lines = Path(path).read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
+            event = json.loads(line)
+            kind = event.get("event")
             if kind == "start":
                 if event["format"] != FORMAT:
                     raise RecordingError(
                         f"line {number}: format {event['format']!r}; allowed: {FORMAT!r}."
                     )
-                runs.append(
-                    RecordedRun(
-                        event["player"],
-                        event["reset"],
-                        event["versions"],
-                        event["digest"],
-                        extra=event.get("extra", {}),
-                    )
-                )
+                told = (event[name] for name in ("player", "reset", "versions", "digest"))
+                runs.append(RecordedRun(*told))
             elif kind == "step":
-                runs[-1] = _with(runs[-1], event)
+                step = RecordedStep(**{each.name: event[each.name] for each in STEP_FIELDS})
+                runs[-1] = replace(runs[-1], steps=(*runs[-1].steps, step))
             elif kind == "end":
                 runs[-1] = replace(runs[-1], score=event["score"])
             else:
                 raise RecordingError(f"line {number}: unknown event {kind!r}.")
+        except json.JSONDecodeError:
+            raise RecordingError(f"line {number}: not JSON.") from None
+        except AttributeError:
+            raise RecordingError(f"line {number}: not a JSON object.") from None
         except (KeyError, IndexError, TypeError):
             raise RecordingError(f"line {number}: not a line of a recorded run.") from None
     return runs
@@ -182,15 +173,10 @@ def read_runs(path: Path | str) -> list[RecordedRun]:
 def replay(
     run: RecordedRun, environment: Environment | None = None
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any], bool]]:
-    """Play a run again in process.
+    """Play a run again in process, in the environment that it was recorded in.
 
-    Args:
-        run: what was recorded.
-        environment: what it was recorded in; None for the one that ENVIRONMENT names.
-
-    Yields:
-        (action, observation, same) of the reset (with an empty action) and of each step;
-        `same` says whether the reply's digest is the recorded one.
+    Yields (action, observation, same) of the reset, whose action is empty, and of each step;
+    `same` says whether the reply's digest is the recorded one.
     """
     session = (environment or get_environment()).session()
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
@@ -199,26 +185,6 @@ def replay(
     for step in run.steps:
         answer = observed(session.step(step.action))
         yield step.action, answer, digest_of(answer) == step.digest
-
-
-def _with(run: RecordedRun, event: Mapping[str, Any]) -> RecordedRun:
-    names = RecordedStep.__dataclass_fields__
-    step = RecordedStep(**{name: event[name] for name in names})
-    return replace(run, steps=(*run.steps, step))
-
-
-def _events(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                event = json.loads(line)
-            except json.JSONDecodeError:
-                raise RecordingError(f"line {number}: not JSON.") from None
-            if not isinstance(event, dict):
-                raise RecordingError(f"line {number}: not a JSON object.")
-            yield number, event
 
 
 def plain(value: Any) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import comb, fsum
+from math import comb
+from statistics import fmean
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.play.recording import RecordedRun, RecordingError, replay
@@ -14,26 +15,32 @@ GRADER = "grader"
 PASS_POWERS = (1, 4, 8)
 """Values of k that pass^k is reported for."""
 
+Versions = tuple[tuple[str, str], ...]
+"""Names and numbers of versions, sorted."""
+
 
 @dataclass(frozen=True)
 class Regraded:
     """One recorded run, played again.
 
     Attributes:
-        run: the recording.
         score: score of the same actions under the grader of today.
-        same: whether every reply is the recorded one, byte for byte.
-        first_difference: number of the first step whose reply differs; 0 is the reset.
+        first_difference: number of the first step whose reply differs from the recorded one in
+            any byte; 0 is the reset.
         tool_calls: analysis steps.
         reply_bytes: bytes of all replies to steps, in canonical form.
     """
 
     run: RecordedRun
     score: float
-    same: bool
     first_difference: int | None
     tool_calls: int
     reply_bytes: int
+
+    @property
+    def same(self) -> bool:
+        """Whether every reply is the recorded one."""
+        return self.first_difference is None
 
     @property
     def episode(self) -> str:
@@ -47,10 +54,6 @@ class Regraded:
 
 def regrade(run: RecordedRun, environment: Environment | None = None) -> Regraded:
     """Play a recorded run again and grade it anew.
-
-    Args:
-        run: what was recorded.
-        environment: what it was recorded in; None for the one that ENVIRONMENT names.
 
     Raises:
         RecordingError: it was made under another version of anything but the grader, so its
@@ -68,10 +71,10 @@ def regrade(run: RecordedRun, environment: Environment | None = None) -> Regrade
     for number, (action, observation, same) in enumerate(replay(run, chosen)):
         if not same and difference is None:
             difference = number
-        score = max(score, observation.get("reward") or 0.0)
+        score = max(score, observation["reward"] or 0.0)
         calls += bool(action) and chosen.tools.called(action)[0] in analyses
     total = sum(step.bytes for step in run.steps)
-    return Regraded(run, score, difference is None, difference, calls, total)
+    return Regraded(run, score, difference, calls, total)
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Summary:
     """
 
     player: str
-    versions: tuple[tuple[str, str], ...]
+    versions: Versions
     runs: int
     episodes: int
     mean: float
@@ -98,11 +101,11 @@ class Summary:
 
 def summaries(regraded: Iterable[Regraded]) -> list[Summary]:
     """One summary per player and set of versions; versions are never mixed."""
-    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[Regraded]] = {}
+    groups: dict[tuple[str, Versions], list[Regraded]] = {}
     for each in regraded:
         key = (each.run.player, tuple(sorted(each.run.versions.items())))
         groups.setdefault(key, []).append(each)
-    return [_summary(player, made_with, group) for (player, made_with), group in groups.items()]
+    return [_summary(*key, group) for key, group in groups.items()]
 
 
 def pass_hat_k(perfect: Sequence[bool], k: int) -> float | None:
@@ -112,23 +115,21 @@ def pass_hat_k(perfect: Sequence[bool], k: int) -> float | None:
     return comb(sum(perfect), k) / comb(len(perfect), k)
 
 
-def _summary(
-    player: str, made_with: tuple[tuple[str, str], ...], group: Sequence[Regraded]
-) -> Summary:
+def _summary(player: str, versions: Versions, group: Sequence[Regraded]) -> Summary:
     episodes: dict[str, list[bool]] = {}
     for each in group:
         episodes.setdefault(each.episode, []).append(each.score == 1.0)
     passes: list[tuple[int, float | None]] = []
     for k in PASS_POWERS:
         known = [p for runs in episodes.values() if (p := pass_hat_k(runs, k)) is not None]
-        passes.append((k, fsum(known) / len(known) if known else None))
+        passes.append((k, fmean(known) if known else None))
     return Summary(
         player=player,
-        versions=made_with,
+        versions=versions,
         runs=len(group),
         episodes=len(episodes),
-        mean=fsum(each.score for each in group) / len(group),
+        mean=fmean(each.score for each in group),
         passes=tuple(passes),
-        tool_calls=sum(each.tool_calls for each in group) / len(group),
-        reply_bytes=sum(each.reply_bytes for each in group) / len(group),
+        tool_calls=fmean(each.tool_calls for each in group),
+        reply_bytes=fmean(each.reply_bytes for each in group),
     )

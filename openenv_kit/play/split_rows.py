@@ -19,15 +19,14 @@ def split_rows(
 ) -> list[Row]:
     """Rows of a split's tasks, in order.
 
+    A row holds `task` (its name), `level` (its difficulty, if the environment tells it) and the
+    arguments of its reset; never a seed or a label.
+
     Args:
         split: name of the split.
         first: index of the first task.
         count: how many; None for all that follow. Fewer are returned where the split ends.
         environment: whose split; None for what ENVIRONMENT names.
-
-    Returns:
-        For each task `task` (its name), `level` (its difficulty, if the environment tells it)
-        and the arguments of its reset; never a seed or a label.
 
     Raises:
         UnknownNameError: there is no such environment or split; names the nearest.
@@ -43,8 +42,8 @@ def split_rows(
     for index in range(first, size):
         task = splits.task(split, index)
         level = task.as_dict().get("difficulty")
-        told = {"task": task.task_id} if level is None else {"task": task.task_id, "level": level}
-        rows.append({**told, **task.reset_arguments()})
+        told = {} if level is None else {"level": level}
+        rows.append({"task": task.task_id, **told, **task.reset_arguments()})
     return rows
 
 
@@ -56,6 +55,9 @@ def reset_arguments(row: Mapping[str, Any], environment: str | None = None) -> R
 
 def write_rows(path: Path | str, rows: Iterable[Row]) -> int:
     """Write rows as JSON Lines; returns how many."""
-    lines = [json.dumps(row) + "\n" for row in rows]
-    Path(path).write_text("".join(lines), encoding="utf-8")
-    return len(lines)
+    written = 0
+    with Path(path).open("w", encoding="utf-8") as lines:
+        for row in rows:
+            lines.write(json.dumps(row) + "\n")
+            written += 1
+    return written

@@ -8,10 +8,9 @@ batch.rewards, batch.dones  # arrays of shape (256,)
 vector.scores  # shape (256,): the score of each lane whose episode is over
 ```
 
-Every lane is a session, so a lane's replies are what a session of its own would give, by
-construction. What sessions share is up to the environment: in Metric Tracker RL the episode,
-which is immutable, so lanes that ask for the same configuration, as the rollouts of one group
-do, generate it once. One process runs one vector; more cores are more processes.
+Every lane is a session, so its replies are what a session of its own would give. What sessions
+share is up to the environment: in Metric Tracker RL the episode, which is immutable, so lanes that
+ask for the same one generate it once. One process runs one vector; more cores are more processes.
 """
 
 from __future__ import annotations
@@ -24,14 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
-from openenv_kit.errors import InvalidValueError
-from openenv_kit.play.driver import Outcome, moves, observed
+from openenv_kit.errors import InvalidValueError, require_integer
+from openenv_kit.play.driver import Outcome, moves
 from openenv_kit.play.policies import Action, Policy
 
 MAX_LANES = 65_536
 
 Reset = Mapping[str, Any]
 """Arguments of one lane's reset."""
+Queue = Iterator[tuple[int, Reset]]
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,17 @@ class Batch:
 
 
 class VectorSession:
-    """N episodes side by side.
-
-    Args:
-        lanes: how many, 1 to 65,536.
-        environment: what they play; None for the environment that ENVIRONMENT names.
+    """N episodes side by side, 1 to 65,536.
 
     Raises:
         InvalidValueError: `lanes` is not such a number.
     """
 
     def __init__(self, lanes: int, environment: Environment | None = None) -> None:
-        if type(lanes) is not int or not 1 <= lanes <= MAX_LANES:
-            raise InvalidValueError("lanes", lanes, f"an integer from 1 to {MAX_LANES}")
         made = environment or get_environment()
+        count = require_integer("lanes", lanes, 1, MAX_LANES)
+        self.sessions = tuple(made.session() for _ in range(count))
         self._started = [False] * lanes
-        self.sessions = tuple(made.session() for _ in range(lanes))
         self._scored = np.zeros(lanes, dtype=bool)
         self._scores = np.zeros(lanes)
 
@@ -76,12 +71,8 @@ class VectorSession:
     @property
     def dones(self) -> NDArray[np.bool_]:
         """Which lanes have no running episode, shape (lanes,)."""
-        return np.array(
-            [
-                each.done or not started
-                for each, started in zip(self.sessions, self._started, strict=True)
-            ]
-        )
+        lanes = zip(self.sessions, self._started, strict=True)
+        return np.array([session.done or not started for session, started in lanes])
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -95,10 +86,7 @@ class VectorSession:
         """Start an episode in every lane that is given arguments; None leaves a lane alone.
 
         A lane whose arguments are wrong answers with status `error` and keeps what it was
-        playing, like a single session.
-
-        Raises:
-            InvalidValueError: not one entry for each lane.
+        playing. Raises InvalidValueError where there is not one entry for each lane.
         """
         self._check_length("resets", resets)
         replies: list[Reply | None] = [None] * len(resets)
@@ -109,11 +97,7 @@ class VectorSession:
         return self._gather(replies)
 
     def step(self, actions: Sequence[Action | None]) -> Batch:
-        """One step in every lane that is given an action; None leaves it alone.
-
-        Raises:
-            InvalidValueError: not one entry for each lane.
-        """
+        """One step in every lane that is given an action; None leaves it alone."""
         self._check_length("actions", actions)
         return self._gather(
             None if action is None else session.step(action)
@@ -123,15 +107,7 @@ class VectorSession:
     def play(self, policy: Policy, resets: Iterable[Reset]) -> list[Outcome]:
         """Play a policy over any number of episodes, refilling lanes as they finish.
 
-        Args:
-            policy: who plays, one player for each episode.
-            resets: arguments of each episode's reset; may be longer than the vector.
-
-        Returns:
-            One outcome for each reset, in the order of `resets`.
-
-        Raises:
-            InvalidValueError: a reset was refused; says why.
+        Outcomes are in the order of `resets`. Raises InvalidValueError where a reset is refused.
         """
         queue, outcomes = enumerate(resets), dict[int, Outcome]()
         lanes = [self._lane(lane, policy, queue, outcomes) for lane in range(len(self))]
@@ -140,11 +116,7 @@ class VectorSession:
         return [outcomes[number] for number in sorted(outcomes)]
 
     def _lane(
-        self,
-        lane: int,
-        policy: Policy,
-        queue: Iterator[tuple[int, Reset]],
-        outcomes: dict[int, Outcome],
+        self, lane: int, policy: Policy, queue: Queue, outcomes: dict[int, Outcome]
     ) -> Iterator[bool]:
         """Plays episodes from the queue; yields after each step, so that lanes take turns."""
         session = self.sessions[lane]
@@ -157,9 +129,9 @@ class VectorSession:
             for _, reply in moves(session, policy, opening):
                 last, steps = reply, steps + 1
                 yield True
+            outcomes[number] = Outcome.of(last, steps)
             self._scored[lane] = last.done
-            self._scores[lane] = last.reward or 0.0 if last.done else 0.0
-            outcomes[number] = Outcome(last.reward or 0.0, steps, last.status, observed(last))
+            self._scores[lane] = outcomes[number].score if last.done else 0.0
 
     def _check_length(self, name: str, given: Sequence[Any]) -> None:
         if len(given) != len(self.sessions):

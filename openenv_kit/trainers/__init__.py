@@ -3,4 +3,8 @@
 Each module imports its own trainer and no other: `openenv_kit.trainers.verifiers` needs
 verifiers, and so on. What they share, an episode played by tool calls, needs none: see
 `tool_calls`.
+
+Everywhere in them, `environment` is the name of what is played, None for what the variable
+ENVIRONMENT names; `base_url` is a server to play on, None for this process; and `split`, `first`
+and `count` choose tasks as `openenv_kit.play.split_rows.split_rows` does.
 """

@@ -13,9 +13,8 @@ import os
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
-from openenv_kit.agent.settings import TOKEN_VARIABLE
+from openenv_kit.agent.settings import TOKEN_VARIABLE, address
 from openenv_kit.environment import ERROR, Environment
 from openenv_kit.errors import InvalidValueError, ServerError
 from openenv_kit.play.driver import observed
@@ -41,11 +40,9 @@ class InProcess:
         self._session = environment.session()
 
     def reset(self, arguments: Mapping[str, Any]) -> Observed:
-        """Start an episode; returns the observation of the reset."""
         return observed(self._session.reset(**arguments))
 
     def step(self, action: Action) -> Observed:
-        """One step; returns its observation."""
         return observed(self._session.step(action))
 
     def close(self) -> None:
@@ -64,23 +61,24 @@ class Remote:
         InvalidValueError: `base_url` is not such an address.
     """
 
-    def __init__(self, base_url: str, token: str | None = None, title: str = "") -> None:
-        parts = _parts(base_url)
+    def __init__(self, base_url: str, token: str | None = None, title: str = "usable") -> None:
+        parts = address(base_url, SCHEMES)
+        if parts is None:
+            allowed = "an address such as http://127.0.0.1:8000"
+            raise InvalidValueError("base_url", base_url, allowed)
         scheme = SCHEMES[parts.scheme]
-        secure = scheme == "https"
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        self._connection = kind(parts.hostname or "", parts.port, timeout=CONNECT_TIMEOUT_S)
+        kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+        self._connection = kinds[scheme](
+            parts.hostname or "", parts.port, timeout=CONNECT_TIMEOUT_S
+        )
         self._prefix = parts.path.rstrip("/")
         self._address = f"{scheme}://{parts.netloc.rpartition('@')[2]}{self._prefix}"
-        self._port = self._connection.port
-        token = token or os.environ.get(TOKEN_VARIABLE)
         self._headers = {"content-type": "application/json"}
-        if token:
+        if token := token or os.environ.get(TOKEN_VARIABLE):
             self._headers["authorization"] = f"Bearer {token}"
-        self._title = title or "usable"
+        self._title = title
         self._reached = False
-        self._episode_id = ""
-        self._steps = 0
+        self._episode_id, self._steps = "", 0
 
     def reset(self, arguments: Mapping[str, Any]) -> Observed:
         """Start an episode on the server.
@@ -89,9 +87,7 @@ class Remote:
             ServerError: there is no server, it serves something else, or it wants a token.
         """
         status, reply = self._post("/reset", dict(arguments))
-        if status != 200 or "observation" not in reply:
-            raise self._unusable("/reset", status, reply)
-        opening = _observation(reply)
+        opening = self._observation("/reset", status, reply)
         if opening["status"] != ERROR:  # a refused reset leaves the running episode as it is
             self._episode_id, self._steps = reply.get("episode_id") or "", 0
         return opening
@@ -104,20 +100,18 @@ class Remote:
         """
         self._steps += 1
         # The same name on every try: a step whose answer was lost is not made twice.
-        name = str(self._steps)
-        body = {"episode_id": self._episode_id, "action": action, "request_id": name}
-        status, reply = self._post("/step", body)
+        asked = {"episode_id": self._episode_id, "request_id": str(self._steps)}
+        status, reply = self._post("/step", {**asked, "action": action})
         if status in REFUSED_REQUEST:
             told = {"status": ERROR, "message": _detail(reply)}
             return {**told, "reward": 0.0, "done": False}
-        if status != 200 or "observation" not in reply:
-            raise self._unusable("/step", status, reply)
-        observation = _observation(reply)
+        observation = self._observation("/step", status, reply)
         if observation["done"]:
             self.close()  # a trainer may hold many idle backends
         return observation
 
     def close(self) -> None:
+        """Close the connection."""
         self._connection.close()
 
     def _post(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -135,7 +129,12 @@ class Remote:
                 self._connection.close()
                 problem = lost
             if time.monotonic() + pause >= deadline:
-                raise self._unreachable(problem)
+                raise ServerError(
+                    f"No server answers at {self._address} "
+                    f"({str(problem) or type(problem).__name__}). Start one with "
+                    f"`server --port {self._connection.port}`, or leave base_url out to play in "
+                    "this process."
+                )
             time.sleep(pause)
             pause = max(FIRST_PAUSE_S, 2 * pause)
         self._reached = True
@@ -155,39 +154,18 @@ class Remote:
         response = connection.getresponse()
         return response.status, response.read()
 
-    def _unreachable(self, problem: Exception | str) -> ServerError:
-        reason = str(problem) or type(problem).__name__
-        return ServerError(
-            f"No server answers at {self._address} ({reason}). Start one with "
-            f"`server --port {self._port}`, or leave base_url out to play in this process."
-        )
-
-    def _unusable(self, path: str, status: int, reply: Mapping[str, Any]) -> ServerError:
+    def _observation(self, path: str, status: int, reply: Mapping[str, Any]) -> dict[str, Any]:
+        """The observation of a reply, with its reward and whether it is the last."""
+        if status == 200 and "observation" in reply:
+            told = {"reward": reply.get("reward"), "done": bool(reply.get("done"))}
+            return {**reply["observation"], **told}
         self.close()
-        said = f"{self._address} answered {path} with {status}"
-        detail = _detail(reply)
+        said, detail = f"{self._address} answered {path} with {status}: ", _detail(reply)
         if status in (401, 403):
-            return ServerError(f"{said}: {detail} Set {TOKEN_VARIABLE} to the server's token.")
-        if (status == 404 and path == "/reset") or not detail:
-            return ServerError(f"{said}: it is not a {self._title} server.")
-        return ServerError(f"{said}: {detail}")
-
-
-def _parts(base_url: str) -> SplitResult:
-    """The address in its parts, its port read once."""
-    try:
-        parts = urlsplit(base_url)
-        usable = parts.scheme in SCHEMES and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is not a number
-        usable = None
-    if not usable:
-        allowed = "an address such as http://127.0.0.1:8000"
-        raise InvalidValueError("base_url", base_url, allowed)
-    return parts
-
-
-def _observation(reply: Mapping[str, Any]) -> dict[str, Any]:
-    return {**reply["observation"], "reward": reply.get("reward"), "done": bool(reply.get("done"))}
+            detail += f" Set {TOKEN_VARIABLE} to the server's token."
+        elif (status == 404 and path == "/reset") or not detail:
+            detail = f"it is not a {self._title} server."
+        raise ServerError(said + detail)
 
 
 def _detail(reply: Mapping[str, Any]) -> str:

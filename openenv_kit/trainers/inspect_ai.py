@@ -40,23 +40,13 @@ def episodes(
 ) -> Task:
     """Episodes of a split, each scored by the environment.
 
-    Args:
-        environment: name of what is played; None for what ENVIRONMENT names.
-        split: split the episodes come from.
-        first: index of the first task.
-        count: how many; None for all that follow.
-        base_url: server to play on; None plays in this process.
-        message_limit: most messages of a sample; None for enough to use every step of an
-            episode, at two messages a step.
+    `message_limit` is the most messages of a sample; None for enough to use every step of an
+    episode, at two messages a step.
     """
     found = get_environment(environment)
     samples = [
         # The prompt comes from the episode itself, when the solver starts it.
-        Sample(
-            input=row["task"],
-            id=row["task"],
-            metadata={"reset": reset_arguments(row, found.name)},
-        )
+        Sample(row["task"], id=row["task"], metadata={"reset": reset_arguments(row, found.name)})
         for row in split_rows(split, first, count, found.name)
     ]
     return Task(
@@ -69,12 +59,7 @@ def episodes(
 
 @solver
 def play_episode(base_url: str | None = None, environment: str | None = None) -> Solver:
-    """Starts the sample's episode and lets the model call its tools until it submits.
-
-    Args:
-        base_url: server to play on; None plays in this process.
-        environment: name of what is played; None for what ENVIRONMENT names.
-    """
+    """Starts the sample's episode and lets the model call its tools until it submits."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         episode = ToolEpisode(base_url, environment)

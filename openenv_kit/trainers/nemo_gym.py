@@ -32,12 +32,7 @@ VERIFIED_SESSIONS = 4096
 
 
 class EpisodeServerConfig(BaseResourcesServerConfig):
-    """Settings in the YAML file.
-
-    Attributes:
-        environment: name of what is played; None for what ENVIRONMENT names.
-        base_url: environment server to play on; None plays in this server's process.
-    """
+    """Settings in the YAML file: what is played, and on which environment server."""
 
     environment: str | None = None
     base_url: str | None = None
@@ -126,12 +121,8 @@ class EpisodeServer(SimpleResourcesServer):
         episode = self._close(key)
         if episode is None:
             return None
-        result = {
-            "reward": episode.reward,
-            "submitted": episode.done,
-            "tool_calls": episode.calls,
-        }
-        self._results[key] = result
+        told = {"reward": episode.reward, "submitted": episode.done, "tool_calls": episode.calls}
+        result = self._results[key] = told
         while len(self._results) > VERIFIED_SESSIONS:
             del self._results[next(iter(self._results))]
         return result

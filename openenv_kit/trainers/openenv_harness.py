@@ -1,14 +1,7 @@
 """OpenEnv's own harness: sessions, a rollout function for trainers, and data for fine-tuning.
 
-```python
-from openenv_kit.trainers.openenv_harness import collect_scripted
-from openenv_kit.play.split_rows import split_rows
-
-collect_scripted("runs", split_rows("train", count=100), policy="reference")
-```
-
-`runs/results.jsonl` then holds one episode per line, in the framework's own format;
-`sft_examples` turns it into chats with tool calls.
+`collect` writes one episode per line, in the framework's own format; `sft_examples` turns them
+into chats with tool calls.
 """
 
 from __future__ import annotations
@@ -47,19 +40,10 @@ Message = dict[str, Any]
 
 
 class ToolSession(ResourceSession):
-    """One episode, played by tool calls.
-
-    Args:
-        row: a dataset row with reset arguments.
-        base_url: server to play on; None plays in this process.
-        environment: name of what is played; None for what ENVIRONMENT names.
-    """
+    """The episode of a dataset row, played by tool calls."""
 
     def __init__(
-        self,
-        row: Mapping[str, Any],
-        base_url: str | None = None,
-        environment: str | None = None,
+        self, row: Mapping[str, Any], base_url: str | None = None, environment: str | None = None
     ) -> None:
         self._episode = ToolEpisode(base_url, environment)
         try:
@@ -81,10 +65,8 @@ class ToolSession(ResourceSession):
         ]
 
     def call_tool(self, name: str, arguments: dict[str, Any]) -> ToolResult:
-        answer = self._episode.call(name, arguments)
-        return ToolResult(
-            data=answer, done=self._episode.done, metadata={"reward": self._episode.reward}
-        )
+        answer, played = self._episode.call(name, arguments), self._episode
+        return ToolResult(data=answer, done=played.done, metadata={"reward": played.reward})
 
     def verify(self, transcript: list[Message], final_state: Any | None = None) -> VerifyResult:
         """The environment's own reward; 0 for an unfinished episode."""
@@ -103,15 +85,10 @@ class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
 
     A task is a row of reset arguments, a row as JSON text, a task id, a chat whose last
     message holds one of these, or None for the default task.
-
-    Args:
-        base_url: server to play on; None plays in this process.
-        environment: name of what is played; None for what ENVIRONMENT names.
     """
 
     def __init__(self, base_url: str | None = None, environment: str | None = None) -> None:
-        self._base_url = base_url
-        self._environment = environment
+        self._base_url, self._environment = base_url, environment
 
     def create(
         self, task: Any = None, seed: int | None = None, episode_id: str | None = None
@@ -160,11 +137,8 @@ def build_rollout_func(
 ) -> Callable[[list[Any], Any], dict[str, list[Any]]]:
     """A rollout function as trainers take it: prompts in; tokens and `env_reward` out.
 
-    Args:
-        model_step_builder: makes the function that samples one turn of the trainer's model.
-        base_url: server to play on; None plays in this process.
-        limits: turns and tool calls of an episode; None for `limits_for` the environment.
-        environment: name of what is played; None for what ENVIRONMENT names.
+    `model_step_builder` makes the function that samples one turn of the trainer's model; `limits`
+    are of an episode, None for `limits_for` the environment.
     """
     return build_harness_rollout_func(
         session_factory=ToolSessionFactory(base_url, environment),
@@ -192,9 +166,9 @@ def scripted_model_step(policy: str = "reference", environment: str | None = Non
 def collect(
     out: Path | str,
     rows: Sequence[Mapping[str, Any]],
-    model_step: ModelStep,
+    model_step: ModelStep | None = None,
     *,
-    player: str,
+    player: str = "reference",
     base_url: str | None = None,
     keep: Callable[[EpisodeRecord], bool] | None = None,
     limits: HarnessRunLimits | None = None,
@@ -205,14 +179,16 @@ def collect(
     Args:
         out: folder for `results.jsonl` and `metadata.json`.
         rows: one episode each.
-        model_step: samples one turn; see `scripted_model_step`, or the framework's
-            `build_model_step` for any model behind an endpoint.
+        model_step: samples one turn, as the framework's `build_model_step` does for any model
+            behind an endpoint; None for the scripted policy that `player` names.
         player: name of who plays, for the metadata.
         base_url: server to play on; None plays in this process.
         keep: which episodes to write; None for all.
         limits: turns and tool calls of an episode; None for `limits_for` the environment.
-        environment: name of what is played; None for what ENVIRONMENT names.
+        environment: name of what is played.
     """
+    if model_step is None:
+        model_step, player = scripted_model_step(player, environment), f"scripted:{player}"
     serializer = RolloutSerializer(out)
     played = get_environment(environment).name
     serializer.write_metadata({"environment": played, "player": player})
@@ -226,33 +202,13 @@ def collect(
     return runner.run(model_step=model_step, num_episodes=len(rows), should_keep=keep)
 
 
-def collect_scripted(
-    out: Path | str,
-    rows: Sequence[Mapping[str, Any]],
-    policy: str = "reference",
-    base_url: str | None = None,
-    environment: str | None = None,
-) -> CollectResult:
-    """Collect a scripted policy's runs; see `collect`."""
-    return collect(
-        out,
-        rows,
-        scripted_model_step(policy, environment),
-        player=f"scripted:{policy}",
-        base_url=base_url,
-        environment=environment,
-    )
-
-
 def sft_examples(
     results: Path | str, minimum_reward: float = 1.0, environment: str | None = None
 ) -> Iterator[dict[str, Any]]:
     """Supervised examples from collected episodes: `messages` with tool calls, and `tools`.
 
-    Args:
-        results: a folder written by `collect`, or its `results.jsonl`.
-        minimum_reward: episodes below this score are left out.
-        environment: whose tools; None for what ENVIRONMENT names.
+    `results` is a folder written by `collect`, or its `results.jsonl`; episodes with a score below
+    `minimum_reward` are left out.
     """
     path = Path(results)
     path = path / RESULTS_FILENAME if path.is_dir() else path

@@ -28,10 +28,6 @@ ROUTE = "/chat/completions"
 class ScriptedEndpoint:
     """Serves one scripted policy while the context lasts.
 
-    Args:
-        policy: name of the policy.
-        environment: whose policy; None for what ENVIRONMENT names.
-
     Attributes:
         requests: chats answered so far.
 

@@ -29,32 +29,23 @@ _EMPTY: dict[str, Any] = {"array": [], "object": {}}
 def dress(function: Callable[..., Any], tool: ToolSpec, *, bound: bool = False) -> None:
     """Give a function that takes any keywords the name, signature and docstring of a tool.
 
-    Args:
-        function: takes the tool's arguments as keywords.
-        tool: the tool.
-        bound: whether the function is a method, which takes `self` first.
+    `bound` says that it is a method, which takes `self` first.
     """
-    fields = tool.parameters.get("properties", {})
-    parameters = [
-        Parameter(
-            name,
-            Parameter.POSITIONAL_OR_KEYWORD,
-            annotation=Annotated[_hint(field), WithJsonSchema(field)],
-            default=_default(tool, name),
-        )
-        for name, field in fields.items()
-    ]
+    fields, required = tool.parameters.get("properties", {}), tool.parameters.get("required", ())
     # Python wants arguments without a default first.
-    parameters.sort(key=lambda each: each.default is not Parameter.empty)
-    own = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)] if bound else []
-    helps = [f"    {each.name}: {_help(each.name, fields[each.name])}" for each in parameters]
+    names = sorted(fields, key=lambda name: name not in required)
+    hints = {name: Annotated[_hint(fields[name]), WithJsonSchema(fields[name])] for name in names}
+    parameters = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)] if bound else []
+    for name, hint in hints.items():
+        default = Parameter.empty if name in required else _default(fields[name])
+        kind = Parameter.POSITIONAL_OR_KEYWORD
+        parameters.append(Parameter(name, kind, default=default, annotation=hint))
+    helps = [f"    {name}: {_help(name, fields[name])}" for name in names]
     lines = [tool.description, "", *(["Args:", *helps, ""] if helps else [])]
     function.__doc__ = "\n".join([*lines, "Returns:", "    The answer as one line of JSON."])
     function.__name__ = function.__qualname__ = tool.name
-    function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [*own, *parameters], return_annotation=str
-    )
-    hints = {each.name: each.annotation for each in parameters}
+    signature = inspect.Signature(parameters, return_annotation=str)
+    function.__signature__ = signature  # type: ignore[attr-defined]
     function.__annotations__ = {**hints, "return": str}
 
 
@@ -68,10 +59,7 @@ def given(tool: ToolSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _default(tool: ToolSpec, name: str) -> Any:
-    field = tool.parameters["properties"][name]
-    if name in tool.parameters.get("required", ()):
-        return Parameter.empty
+def _default(field: Mapping[str, Any]) -> Any:
     return field.get("default", _EMPTY.get(field.get("type", "")))
 
 

@@ -39,7 +39,7 @@ class TextEpisode(BaseTextEnv):
         env_config: SkyRL's section for this environment; `base_url` names a server to play on.
         extras: the dataset row's other columns; `reset` holds the reset's arguments as JSON,
             `max_turns` is SkyRL's own.
-        environment: name of what is played; None for what ENVIRONMENT names.
+        environment: name of what is played.
     """
 
     def __init__(
@@ -109,14 +109,7 @@ class TextEpisode(BaseTextEnv):
 
 
 def register_environment(environment: str | None = None) -> str:
-    """Register an environment with `skyrl_gym` under its own name, unless it is already.
-
-    Args:
-        environment: its name; None for what ENVIRONMENT names.
-
-    Returns:
-        The name, which is SkyRL's `env_class`.
-    """
+    """Register an environment with `skyrl_gym`, unless it is; returns its name, the `env_class`."""
     name = get_environment(environment).name
     if name not in registry:
         point = f"{__name__}:{TextEpisode.__name__}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from typing import Any
 
 from openenv_kit.environment import ERROR, get_environment
@@ -30,12 +31,7 @@ class ToolEpisode:
     The first final reward stands: once the episode is over, no further call changes `reward`
     or reaches the server, which may have forgotten the episode by then.
 
-    Args:
-        base_url: server to play on; None plays in this process.
-        environment: name of what is played; None for what ENVIRONMENT names.
-
     Attributes:
-        environment: what is played.
         brief: the system prompt; empty before the first reset.
         reward: 0.0 until the episode is over, then its score in [0, 1].
         done: whether the episode is over.
@@ -46,11 +42,8 @@ class ToolEpisode:
 
     def __init__(self, base_url: str | None = None, environment: str | None = None) -> None:
         self.environment = get_environment(environment)
-        self._backend: InProcess | Remote = (
-            Remote(base_url, title=self.environment.title)
-            if base_url
-            else InProcess(self.environment)
-        )
+        remote = Remote(base_url, title=self.environment.title) if base_url else None
+        self._backend = remote or InProcess(self.environment)
         self.brief = ""
         self.reward = 0.0
         self.done = False
@@ -61,8 +54,7 @@ class ToolEpisode:
     def reset(self, row: Mapping[str, Any]) -> str:
         """Start the episode of a dataset row; returns the first user message.
 
-        Args:
-            row: reset arguments; empty columns, and those that are not arguments, are ignored.
+        Columns of the row that are empty, or not arguments of a reset, are ignored.
 
         Raises:
             InvalidValueError: the reset was refused; says why.
@@ -113,27 +105,17 @@ def next_call(
 ) -> ToolUse | None:
     """The tool call that a scripted policy makes next: a stand-in for a model.
 
-    Stateless, as models are: the policy is played again from the start each time.
-
-    Args:
-        policy: its name.
-        answers: what its calls were answered with, in order.
-        environment: whose policy; None for what ENVIRONMENT names.
-
-    Returns:
-        The call, or None if the policy has finished.
+    Stateless, as models are: the policy is played again from the start each time, with what its
+    calls were answered. None if it has finished.
 
     Raises:
         UnknownNameError: there is no such policy; names the nearest.
     """
     found = get_environment(environment)
-    moves = found.policies[require_name("policy", policy, found.policies)].play({})
-    try:
+    player = found.policies[require_name("policy", policy, found.policies)]
+    with closing(player.play({})) as moves, suppress(StopIteration):
         action = next(moves)
         for answer in answers:
             action = moves.send(found.tools.observed(json.loads(answer)))
-    except StopIteration:
-        return None
-    finally:
-        moves.close()
-    return found.tools.called(action)
+        return found.tools.called(action)
+    return None

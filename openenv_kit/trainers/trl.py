@@ -33,12 +33,7 @@ class ToolEnvironment:
     """Name of what is played."""
 
     def __init__(self, base_url: str | None = None) -> None:
-        """TRL calls this without arguments.
-
-        Args:
-            base_url: server to play on; None for what METRIC_TRACKER_BASE_URL names, or else
-                this process.
-        """
+        """TRL calls this without arguments: METRIC_TRACKER_BASE_URL may name the server."""
         self._episode = ToolEpisode(base_url or os.environ.get(BASE_URL_VARIABLE), self.environment)
 
     def reset(self, **row: Any) -> str:
@@ -62,11 +57,7 @@ class ToolEnvironment:
 
 
 def environment_class(environment: str | None = None) -> type[ToolEnvironment]:
-    """A class whose public methods, but for `reset` and `get_reward`, are the tools.
-
-    Args:
-        environment: name of what is played; None for what ENVIRONMENT names.
-    """
+    """A class whose public methods, but for `reset` and `get_reward`, are the tools."""
     found = get_environment(environment)
     members: dict[str, Any] = {tool.name: _method(tool) for tool in found.tools.tools}
     title = "".join(word.title() for word in found.name.split("_"))

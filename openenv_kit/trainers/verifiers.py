@@ -44,12 +44,7 @@ class EpisodeData(vf.TaskData):
 
 
 class EpisodeToolsetConfig(vf.ToolsetConfig):
-    """What is played, and where.
-
-    Attributes:
-        environment: name of the environment; None for what ENVIRONMENT names.
-        base_url: server to play on; None plays in the tool server's own process.
-    """
+    """What is played, and where: without a `base_url` in the tool server's own process."""
 
     environment: str | None = None
     base_url: str | None = None
@@ -149,13 +144,7 @@ class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
 
 
 class EpisodeTasksetConfig(vf.TasksetConfig):
-    """Knobs under `--env.taskset.*`.
-
-    Attributes:
-        split: split the tasks come from.
-        first: index of the first task.
-        count: how many tasks; None for all that follow.
-    """
+    """Knobs under `--env.taskset.*`."""
 
     split: str = "train"
     first: int = 0

@@ -7,17 +7,21 @@ full.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import product
-from typing import Any, Protocol, runtime_checkable
+from math import sqrt
+from statistics import fmean, stdev
+from typing import Any
 
-from openenv_kit.environment import Environment, get_environment
+from openenv_kit.environment import ERROR, Environment, Reply, Session, get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.play.policies import Policy
-from openenv_kit.trust.arena import Arena, Played
-from openenv_kit.trust.exploits import NOTHING, Ceiling, Exploit
+from openenv_kit.play.policies import Action, Play, Policy
+from openenv_kit.play.recording import plain
+from openenv_kit.trust.exploits import NOTHING, UNLIMITED, Exploit
 
 REFERENCE, IDLE = "reference", "null"
 """The policy that must earn everything, and the one that must earn nothing."""
@@ -27,6 +31,76 @@ SPLIT = "split:"
 """Prefix of the settings that are splits."""
 Z = 1.96
 """Standard deviations of a 95 % interval."""
+MAX_AFTER_END = 10
+"""Most steps that a policy may take after the end of its episode."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """What one play came to.
+
+    Attributes:
+        score: sum of every reward, whenever it was paid.
+        reply_bytes: bytes of JSON of every reply, the reset's included.
+        expected: size of the right answer; None where it is not known.
+    """
+
+    score: float
+    calls: int
+    reply_bytes: int
+    expected: int | None = None
+
+
+class Arena:
+    """One session and, for policies that ask for it, a second one beside it."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._session = environment.session()
+        self._second = environment.session()
+
+    def play(self, policy: Policy, reset: Mapping[str, Any]) -> Played:
+        """Play a policy to its end, even if that comes after the episode's.
+
+        Raises:
+            RuntimeError: the reset was refused.
+        """
+        opening = self._session.reset(**reset)
+        if opening.status == ERROR:
+            raise RuntimeError(opening.message)
+        told = self._told(self._session, opening)
+        score, calls, late, size = 0.0, 0, 0, _size(told)
+        with closing(policy.play(told)) as player, suppress(StopIteration):
+            asked = next(player)
+            while late < MAX_AFTER_END:
+                if "state" in asked:
+                    told = self._session.state().model_dump()
+                elif "elsewhere" in asked:
+                    told = self._elsewhere(asked["elsewhere"])
+                else:
+                    told = self._told(self._session, self._session.step(asked))
+                    calls, size = calls + 1, size + _size(told)
+                    score += told["reward"] or 0.0
+                    late += bool(told["done"])
+                asked = player.send(told)
+        return Played(score, calls, size)
+
+    def _elsewhere(self, asked: Mapping[str, Action]) -> dict[str, Any]:
+        if "reset" in asked:
+            return self._told(self._second, self._second.reset(**asked["reset"]))
+        return self._told(self._second, self._second.step(asked["action"]))
+
+    def _told(self, session: Session, reply: Reply) -> dict[str, Any]:
+        """A reply with every field of the observation, as a client gets it."""
+        fields = self._environment.observation(reply, session.task_id)
+        told = {name: plain(value) for name, value in fields.items()}
+        return {"done": reply.done, "reward": reply.reward, **told}
+
+
+def _size(told: Mapping[str, Any]) -> int:
+    """Bytes of JSON of what an observation says; empty fields say nothing."""
+    said = {name: value for name, value in told.items() if value}
+    return len(json.dumps(said, default=str).encode())
 
 
 @dataclass(frozen=True)
@@ -46,14 +120,12 @@ class Line:
     """One line of the table: a policy in a setting on a level.
 
     Attributes:
-        mean: mean score.
-        low, high: 95 % interval of the mean.
+        mean, low, high: mean score and its 95 % interval.
         perfect: share of episodes with a score of 1.0.
         calls, reply_bytes: mean cost of an episode.
         max_mean, max_perfect: ceiling; None where there is none.
-        by_interval: whether the interval's lower end, not the mean, is held to the ceiling.
         min_mean: floor, for the reference policy.
-        setting: where the episodes are drawn from.
+        by_interval: whether the interval's lower end, not the mean, is held to the ceiling.
     """
 
     policy: str
@@ -85,11 +157,7 @@ class Line:
 
 
 class Audit:
-    """The audit of an environment: on its splits, all on one level, unless a subclass says more.
-
-    Args:
-        environment: what to audit.
-    """
+    """The audit of an environment: on its splits, all on one level, unless a subclass says more."""
 
     levels: Sequence[str] = ("all",)
 
@@ -157,72 +225,62 @@ class Audit:
         chosen = [require_name("setting", each, self.settings) for each in settings or [self.main]]
         on = [require_name("difficulty", each, self.levels) for each in levels or self.levels]
         players = [require_name("policy", each, self.names) for each in policies or self.names]
-        here, work = self.environment.name, []
+        work = []
         for setting, level, name in product(chosen, on, players):
-            size = min(episodes, self.size(setting, level))
-            stop = self._episodes_of(name, setting, size)
-            work += [
-                Job(name, level, first, min(first + batch, stop), setting, here)
-                for first in range(0, stop, batch)
-            ]
+            stop = self._episodes_of(name, setting, min(episodes, self.size(setting, level)))
+            for first in range(0, stop, batch):
+                last = min(first + batch, stop)
+                work.append(Job(name, level, first, last, setting, self.environment.name))
         return work
 
     def run(self, job: Job) -> list[Played]:
         """Play one unit of work."""
-        policy, exploit = self.player(job.policy), self._exploit(job.policy)
-        resets = [
-            self.reset_arguments(job.difficulty, number, policy.submissions, job.setting)
-            for number in range(job.first, job.stop)
-        ]
-        if exploit is not None and exploit.fit is not None:
-            policy = exploit.fitted(self.known(job.setting, job.difficulty))
-        arena = Arena(self.environment)
-        return [
-            replace(arena.play(policy, reset), expected=self.expected(reset)) for reset in resets
-        ]
+        exploit, arena = self.player(job.policy), Arena(self.environment)
+        policy = exploit.policy
+        if exploit.fit is not None:
+            play: Callable[..., Play] = policy.play
+            best = exploit.fit(self.known(job.setting, job.difficulty))
+            policy = replace(policy, play=partial(play, best=best))
+        played = []
+        for number in range(job.first, job.stop):
+            level, submissions = job.difficulty, policy.submissions
+            reset = self.reset_arguments(level, number, submissions, job.setting)
+            played.append(replace(arena.play(policy, reset), expected=self.expected(reset)))
+        return played
 
-    def player(self, name: str) -> Policy:
-        """The baseline or exploit of that name."""
-        exploit = self._exploit(name)
-        return exploit.policy if exploit else self.environment.policies[name]
+    def player(self, name: str) -> Exploit:
+        """The exploit of that name, or a baseline, which has no ceiling but where it is idle."""
+        if name not in self.baselines:
+            return self.environment.exploits[name]
+        ceiling = NOTHING if name == IDLE else UNLIMITED
+        return Exploit(self.environment.policies[name], ceiling, everywhere=True)
 
     def lines(self, results: Iterable[tuple[Job, list[Played]]]) -> list[Line]:
         """The table's lines, from the results in any order."""
         groups: dict[tuple[str, str, str], list[Played]] = {}
         for job, played in results:
             groups.setdefault((job.setting, job.difficulty, job.policy), []).extend(played)
-        orders = [list(each) for each in (self.settings, self.levels, self.names)]
-        ordered = sorted(
-            groups,
-            key=lambda key: [order.index(name) for order, name in zip(orders, key, strict=True)],
-        )
-        return [self._line(*key, groups[key]) for key in ordered]
-
-    def _exploit(self, name: str) -> Exploit | None:
-        return None if name in self.baselines else self.environment.exploits[name]
+        ordered = product(self.settings, self.levels, self.names)
+        return [self._line(*key, groups[key]) for key in ordered if key in groups]
 
     def _episodes_of(self, name: str, setting: str, size: int) -> int:
         """Episodes that a policy plays in a setting, of the most that it could."""
-        exploit = self._exploit(name)
-        if setting == self.main or exploit is None or exploit.everywhere:
+        exploit = self.player(name)
+        if setting == self.main or exploit.everywhere:
             return size
         # Any leak shows in a few episodes: what must earn nothing has no mean to be estimated.
         return max(size // LEAK_SHARE, 1) if exploit.ceiling is NOTHING else 0
 
-    def _ceiling_of(self, name: str, setting: str) -> Ceiling | None:
-        exploit = self._exploit(name)
-        if exploit is None:
-            return NOTHING if name == IDLE else None
-        return exploit.ceiling if exploit.ceiling.everywhere or setting == self.main else None
-
     def _line(self, setting: str, level: str, policy: str, played: Sequence[Played]) -> Line:
         scores = [each.score for each in played]
         mean, low, high = interval(scores)
-        ceiling = self._ceiling_of(policy, setting)
-        most, often = ceiling.at(level) if ceiling else (None, None)
+        ceiling = self.player(policy).ceiling
+        if not ceiling.everywhere and setting != self.main:
+            ceiling = UNLIMITED
+        most, often = ceiling.at(level)
         if ceiling is NOTHING:
             # Where nothing is to be found, the empty answer is right, and no exploit for being so.
-            most = often = sum(each.expected == 0 for each in played) / len(played)
+            most = often = fmean(each.expected == 0 for each in played)
         return Line(
             policy=policy,
             difficulty=level,
@@ -231,28 +289,19 @@ class Audit:
             mean=mean,
             low=low,
             high=high,
-            perfect=sum(score >= 1.0 for score in scores) / len(scores),
-            calls=sum(each.calls for each in played) / len(played),
-            reply_bytes=sum(each.reply_bytes for each in played) / len(played),
+            perfect=fmean(score >= 1.0 for score in scores),
+            calls=fmean(each.calls for each in played),
+            reply_bytes=fmean(each.reply_bytes for each in played),
             max_mean=most,
             max_perfect=often,
             min_mean=1.0 if policy == REFERENCE else 0.0,
-            by_interval=ceiling.by_interval if ceiling else False,
+            by_interval=ceiling.by_interval,
         )
-
-
-@runtime_checkable
-class Audited(Protocol):
-    """An environment with an audit of its own."""
-
-    @property
-    def audit(self) -> Audit:
-        """That audit."""
 
 
 def audit_of(environment: Environment) -> Audit:
     """The environment's own audit, or the one on its splits."""
-    return environment.audit if isinstance(environment, Audited) else Audit(environment)
+    return environment.audit or Audit(environment)
 
 
 def run_job(job: Job) -> tuple[Job, list[Played]]:
@@ -262,10 +311,6 @@ def run_job(job: Job) -> tuple[Job, list[Played]]:
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Mean and its 95 % interval by the normal approximation, within [0, 1]."""
-    count = len(values)
-    mean = math.fsum(values) / count
-    if count < 2:
-        return mean, mean, mean
-    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
-    half = Z * math.sqrt(variance / count)
+    mean, count = fmean(values), len(values)
+    half = Z * stdev(values) / sqrt(count) if count > 1 else 0.0
     return mean, max(mean - half, 0.0), min(mean + half, 1.0)

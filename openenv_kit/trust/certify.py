@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError
@@ -53,26 +53,14 @@ class Certifier(Protocol):
         """A few words about many certificates, without a full stop."""
 
 
-@runtime_checkable
-class Certified(Protocol):
-    """An environment whose episodes can be certified."""
-
-    @property
-    def certifier(self) -> Certifier:
-        """How."""
-
-
 class CertificateFile:
     """Certificates as JSON lines, one per episode; an interrupted run is resumed from them.
 
-    Args:
-        path: the file; it may not exist yet.
-        environment: what is certified.
-        certifier: reads its certificates.
+    The file may not exist yet.
     """
 
-    def __init__(self, path: Path, environment: Environment, certifier: Certifier) -> None:
-        self._path, self._certifier = path, certifier
+    def __init__(self, path: Path, environment: Environment) -> None:
+        self._path, self._certifier = path, certifier_of(environment)
         self._versions = dict(environment.versions)
 
     def known(self) -> dict[str, Any]:
@@ -112,12 +100,17 @@ class CertificateFile:
                 yield each
 
 
+def certifier_of(environment: Environment) -> Certifier:
+    """The environment's certifier; a ConfigurationError where it has none."""
+    if environment.certifier is None:
+        raise ConfigurationError(f"{environment.name} has no certificates.")
+    return environment.certifier
+
+
 def certify_batch(environment: str, units: Sequence[Any]) -> list[Any]:
     """Certificates of a batch, in order."""
-    found = get_environment(environment)
-    if not isinstance(found, Certified):
-        raise ConfigurationError(f"{environment} has no certificates.")
-    return [found.certifier.certify_one(unit) for unit in units]
+    certifier = certifier_of(get_environment(environment))
+    return [certifier.certify_one(unit) for unit in units]
 
 
 def certified(

@@ -7,7 +7,6 @@ them again; what is published is a commitment to them.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
 from openenv_kit.errors import InvalidValueError
 
@@ -19,23 +18,19 @@ MIN_SALT = 32
 """Shortest salt, in characters: a commitment to a shorter one could be guessed."""
 
 
-def has_salt(environ: Mapping[str, str] | None = None) -> bool:
+def has_salt() -> bool:
     """Whether any salt is set."""
-    return bool(_source(environ).get(SALT_VARIABLE))
+    return bool(os.environ.get(SALT_VARIABLE))
 
 
-def sealed_salt(environ: Mapping[str, str] | None = None) -> str:
+def sealed_salt() -> str:
     """The salt.
 
     Raises:
         InvalidValueError: none is set, or it is too short. Never repeats it.
     """
-    salt = _source(environ).get(SALT_VARIABLE, "")
+    salt = os.environ.get(SALT_VARIABLE, "")
     if len(salt) >= MIN_SALT:
         return salt
     given = f"<{len(salt)} characters>" if salt else None
     raise InvalidValueError(SALT_VARIABLE, given, f"a secret of at least {MIN_SALT} characters")
-
-
-def _source(environ: Mapping[str, str] | None) -> Mapping[str, str]:
-    return os.environ if environ is None else environ

@@ -28,24 +28,18 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from openenv_kit.errors import require_integer, require_name
+from openenv_kit.trust.sealing import SEALED as SEALED  # part of this module's interface
 from openenv_kit.trust.sealing import has_salt, sealed_salt
-
-SEALED = "sealed"
-"""Name of the split whose tasks are drawn with the secret."""
 
 Config = TypeVar("Config")
 Stratum = TypeVar("Stratum")
-Environ = Mapping[str, str] | None
-"""Where to look for the secret; None for the process's own environment."""
 
 
 @dataclass(frozen=True)
 class HashedTask(Generic[Config]):
-    """One task of a split.
+    """One task of a split, by its position from 0.
 
     Attributes:
-        split: name of the split.
-        index: position in it, from 0.
         config: what its episode is made from; that of a sealed task stays on the server.
         shown: what may be told about the task beside its position.
     """
@@ -66,12 +60,8 @@ class HashedTask(Generic[Config]):
 
     def as_dict(self) -> dict[str, Any]:
         """What may be told about the task: never its seed or its answer."""
-        return {
-            "id": self.task_id,
-            **self.reset_arguments(),
-            **self.shown,
-            "reset": self.reset_arguments(),
-        }
+        reset = self.reset_arguments()
+        return {"id": self.task_id, **reset, **self.shown, "reset": reset}
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +89,9 @@ class HashedSplits(Generic[Config, Stratum]):
         require_integer("number of splits", len(self.blocks), 1, 4)
         require_integer("number of strata", len(self.strata), 1, 2**32)
 
-    def names(self, environ: Environ = None) -> list[str]:
+    def names(self) -> list[str]:
         """Splits that can be played; the sealed one only where its secret is set."""
-        return [name for name in self.blocks if name != SEALED or has_salt(environ)]
+        return [name for name in self.blocks if name != SEALED or has_salt()]
 
     def size(self, split: str) -> int:
         """Number of tasks of a split.
@@ -111,7 +101,7 @@ class HashedSplits(Generic[Config, Stratum]):
         """
         return self.blocks[require_name("split", split, self.blocks)] * len(self.strata)
 
-    def task(self, split: str, index: int, environ: Environ = None) -> HashedTask[Config]:
+    def task(self, split: str, index: int) -> HashedTask[Config]:
         """Task of a split by its position.
 
         Raises:
@@ -119,27 +109,24 @@ class HashedSplits(Generic[Config, Stratum]):
             InvalidValueError: no such position, or a sealed task without a proper secret.
         """
         require_integer("index", index, 0, self.size(split) - 1)
-        salt = sealed_salt(environ) if split == SEALED else ""
+        salt = sealed_salt() if split == SEALED else ""
         block, place = divmod(index, len(self.strata))
         stratum = self.strata[_order(self.domain, split, block, len(self.strata), salt)[place]]
         low = int.from_bytes(_hash(self.domain, salt, f"seed|{split}|{index}")[:8], "big") >> 2
         config = self.make((list(self.blocks).index(split) << 62) | low, stratum)
         return HashedTask(split, index, config, self.shown(config))
 
-    def commitment(self, environ: Environ = None) -> str:
-        """SHA-256 over the secret and every sealed task, in hexadecimal.
-
-        It tells nothing about the tasks; with the secret revealed, anybody can compute it again
-        and see that the tasks were fixed when it was published.
+    def commitment(self) -> str:
+        """SHA-256 over the secret and every sealed task, in hexadecimal; it tells nothing of them.
 
         Raises:
             UnknownNameError: no split is sealed.
             InvalidValueError: no proper secret is set.
         """
         size = self.size(SEALED)
-        digest = hashlib.sha256(f"{self.domain}|commitment|{sealed_salt(environ)}".encode())
+        digest = hashlib.sha256(f"{self.domain}|commitment|{sealed_salt()}".encode())
         for index in range(size):
-            digest.update(self.identity(self.task(SEALED, index, environ).config).encode())
+            digest.update(self.identity(self.task(SEALED, index).config).encode())
         return digest.hexdigest()
 
 

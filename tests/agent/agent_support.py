@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,19 +14,8 @@ from typing import Any
 
 from contract_lines import Block
 
-VARIABLES = (
-    *("HF_TOKEN", "OPENAI_API_KEY", "API_KEY", "API_BASE_URL", "OPENAI_BASE_URL"),
-    *("MODEL_NAME", "OPENAI_MODEL", "BASE_URL", "IMAGE_NAME", "TEMPERATURE", "MAX_TOKENS"),
-    *("MetricTrackerRl_TASK", "MetricTrackerRl_BENCHMARK", "MAX_TOOL_ROUNDS", "TOKEN_BUDGET"),
-    *("OPENENV_CONNECT_TIMEOUT_S", "OPENENV_MESSAGE_TIMEOUT_S", "OPENENV_TASK_RETRY_COUNT"),
-    *("OPENENV_DOCKER_WAIT_TIMEOUT_S", "OPENENV_SCORE_EPSILON", "MODEL_TIMEOUT_S"),
-    *(
-        "METRIC_TRACKER_TOKEN",
-        "MODEL_RETRIES",
-        "INPUT_PRICE_PER_MILLION",
-        "OUTPUT_PRICE_PER_MILLION",
-    ),
-)
+from openenv_kit.agent.servers import free_port
+
 KEY = "sk-a-key-that-nobody-may-see-0123456789"
 
 
@@ -36,9 +24,7 @@ class EnvironmentServer:
 
     def __init__(self, **variables: str) -> None:
         self.variables = variables
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self.start()

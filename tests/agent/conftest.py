@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from agent_support import KEY, VARIABLES, Play, Ran
+from agent_support import KEY, Play, Ran
 from contract_lines import parse_blocks
 from fake_model import FakeModel, fake_model
 
 import inference
+from openenv_kit.agent.settings import FIELDS
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def model() -> Iterator[FakeModel]:
 
 @pytest.fixture(autouse=True)
 def clean_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in VARIABLES:
+    for name in FIELDS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 

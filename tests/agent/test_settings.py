@@ -11,11 +11,9 @@ import inference
 from openenv_kit.agent.settings import HF_ROUTER, AgentSettings, load_settings, shown_url
 from openenv_kit.errors import SettingsError
 
-NO_FILE = Path("there-is-no-such-file")
-
 
 def load(**variables: str) -> AgentSettings:
-    return load_settings(variables, NO_FILE, "metric_tracker_rl")
+    return load_settings(variables, "metric_tracker_rl")
 
 
 def test_without_variables_the_defaults_hold() -> None:
@@ -127,15 +125,11 @@ def test_a_wrong_value_is_an_error_that_names_the_variable_and_what_is_allowed(
 
 
 def test_the_file_of_variables_is_read_and_the_process_wins(tmp_path: Path) -> None:
-    file = tmp_path / ".env.inference"
-    file.write_text("# a comment\nexport MODEL_NAME='from file'\nTEMPERATURE=0.5\nAPI_KEY=key-f\n")
-    settings = load_settings({"TEMPERATURE": "0.25"}, file)
+    (tmp_path / ".env.inference").write_text(
+        "# a comment\nexport MODEL_NAME='from file'\nTEMPERATURE=0.5\nAPI_KEY=key-f\n"
+    )
+    settings = load_settings({"TEMPERATURE": "0.25"})
     assert (settings.model, settings.temperature, settings.api_key) == ("from file", 0.25, "key-f")
-
-
-def test_the_file_in_the_working_directory_is_the_default(tmp_path: Path) -> None:
-    (tmp_path / ".env.inference").write_text("MAX_TOOL_ROUNDS=7\n")
-    assert load_settings({}).max_tool_rounds == 7
 
 
 def test_neither_keys_nor_passwords_are_in_the_settings_text() -> None:

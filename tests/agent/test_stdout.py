@@ -59,14 +59,6 @@ def test_an_end_without_steps_has_no_rewards() -> None:
     assert printed(out).endswith("[END] success=false steps=0 score=0.01 rewards=\n")
 
 
-def test_a_second_end_is_not_printed() -> None:
-    out = io.StringIO()
-    block = Lines(out).block("t", "e", "m")
-    block.end(False, 0.0)
-    block.end(True, 1.0)
-    assert printed(out).count("[END]") == 1
-
-
 def test_a_long_action_is_cut_to_220_characters() -> None:
     text = action_text("submit_solution", {"rows": ["x" * 1000]})
     assert len(text) == MAX_ACTION == 220
