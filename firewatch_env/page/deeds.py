@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,13 +37,11 @@ class Group:
     run: gr.Button
 
 
-def build(page: Page, show: Sequence[str], wait_on: Sequence[Any]) -> None:
+def build(page: Page) -> Callable[[Sequence[str], Sequence[Any]], None]:
     """Lay out the choice of a service and a tab for each group; adds the view `target`.
 
-    Args:
-        page: the page.
-        show: views that an action may change.
-        wait_on: components that show the wait for an action.
+    Returns:
+        Makes the buttons work, given the views to show and where to show the wait.
     """
     service = gr.Dropdown(
         [], label="Service", info="or click one in the graph", elem_id="fw-service"
@@ -57,11 +55,17 @@ def build(page: Page, show: Sequence[str], wait_on: Sequence[Any]) -> None:
         wait_on=(),
         trigger_mode="always_last",
     )
+    groups = []
     with gr.Tabs(elem_classes="mt-sources"):
         for name in GROUPS:
             with gr.Tab(name.title(), id=f"fw-{name}"):
-                group = _lay_out(name)
+                groups.append(_lay_out(name))
+
+    def wire(show: Sequence[str], wait_on: Sequence[Any]) -> None:
+        for group in groups:
             _wire(page, group, service, show, wait_on)
+
+    return wire
 
 
 def _target(visitor: FirewatchVisitor) -> list[Any]:

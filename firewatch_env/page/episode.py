@@ -13,7 +13,7 @@ from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import MAX_TICKS
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.layout import html
-from openenv_kit.page.markup import facts, heading, note, words
+from openenv_kit.page.markup import heading, note, words
 from openenv_kit.page.page import Page, View
 
 EVERYTHING = (
@@ -92,16 +92,11 @@ def card_html(page: Page, visitor: FirewatchVisitor) -> str:
         return note(visitor.problem, "bad")
     content: Mapping[str, Any] = reply.content
     at = visitor.progress
-    numbers = {
-        "difficulty": at["difficulty"],
-        "ticks": at["max_steps"],
-        "services": len(content["services"]),
-        "alerts": len(content["active_alerts"]),
-    }
+    size = f"{len(content['services'])} services, {at['max_steps']} ticks"
     return (
         f'<section class="mt-card" id="mt-card">{note(visitor.problem, "bad")}'
         f'<p class="mt-eyebrow">{escape(visitor.session.task_id)}</p>'
-        f"<h3>{escape(environment.title)}</h3><p>{escape(reply.message)}</p>{facts(numbers)}"
+        f"<h3>{escape(str(at['difficulty']).title())}: {size}</h3>"
         f"<blockquote>{escape(environment.introduction(content))}</blockquote>"
         "<p>The <b>Incident</b> tab shows it live.</p>"
         "<details><summary>What a model is told first</summary>"

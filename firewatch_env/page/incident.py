@@ -31,8 +31,9 @@ def build(page: Page) -> None:
             graph = chart("graph")
         with gr.Column(min_width=300, scale=2):
             html(heading("Act", "Every action lets one tick of 30 seconds pass."))
+            wire = deeds.build(page)
+            # Below the forms, so that an answer's length does not move the buttons.
             answer = html(elem_id="mt-answer")
-            deeds.build(page, LIVE, [answer])
             raw = json_view()
     html(heading("Metrics", "Over ticks, one line a service; each column has one scale."))
     services = html(elem_id="fw-services")
@@ -60,6 +61,7 @@ def build(page: Page) -> None:
     page.views["timeline"] = View([alerts, budget, moves], _timeline)
     page.views["result"] = View([answer, raw], lambda visitor: _result(page, visitor))
     page.views["score"] = View([score, harm], lambda visitor: scored(visitor))
+    wire(LIVE, [answer])
     page.on_bridge(page.bridge.pick_service, FirewatchVisitor.select, ["looked_at"])
 
 
@@ -68,7 +70,7 @@ def _looked_at(visitor: FirewatchVisitor) -> Sequence[Any]:
     below = "Dotted: ticks in which something was changed."
     return [
         charts.service_graph(story),
-        panels.services_html(story),
+        panels.services_html(story, choose=True),
         heading(story.service, below),
         charts.service_metrics(story),
         panels.logs_html(story),

@@ -7,7 +7,7 @@ from html import escape
 from typing import NamedTuple
 
 from firewatch_env.page.charts import DURATION
-from firewatch_env.page.story import Firing, Move, Story
+from firewatch_env.page.story import GROUPS, Firing, Move, Story
 from openenv_kit.page.markup import button, heading, hint, table, text
 
 SPARK = (72, 20)
@@ -30,6 +30,8 @@ class Column(NamedTuple):
     top: float | None
 
 
+FEWEST = 10
+"""Ticks over which a small curve is wide, until more have passed."""
 COLUMNS = (
     Column("own errors, %", "http_server_error_rate", 100, 1, 1.0),
     Column("p99, s", f"{DURATION}p99", 1, 3, None),
@@ -58,16 +60,23 @@ def headline_html(story: Story) -> str:
     return f'<dl class="fw-headline">{cells}</dl>'
 
 
-def services_html(story: Story) -> str:
-    """Every service, from the entry to the leaves, with its metrics over ticks as small curves."""
-    rows = [_service_row(story, name) for name in story.services]
+def services_html(story: Story, *, choose: bool = False) -> str:
+    """Every service, from the entry to the leaves, with its metrics over ticks as small curves.
+
+    Args:
+        story: the play.
+        choose: whether a click on a name chooses the service to look at.
+    """
+    rows = [_service_row(story, name, choose) for name in story.services]
     titles = ["service", *(column.title for column in COLUMNS)]
     return table(titles, rows, numbers=range(1, len(titles)))
 
 
-def _service_row(story: Story, name: str) -> list[str]:
+def _service_row(story: Story, name: str, choose: bool) -> list[str]:
     status = story.now["services"][name]["status"]
-    label = button("pick_service", name, name, style="link", hint=f"Look at {name}")
+    label = f"<span>{escape(name)}</span>"
+    if choose:
+        label = button("pick_service", name, name, style="link", hint=f"Look at {name}")
     mark = ' aria-current="true"' if name == story.service else ""
     head = f'<div class="fw-service"{mark}>{label}<i class="fw-chip {status}">{status}</i></div>'
     return [head, *(_cell(story, name, column) for column in COLUMNS)]
@@ -77,12 +86,13 @@ def _cell(story: Story, name: str, column: Column) -> str:
     told = story.series(name, column.key)
     most = column.top or max(max(story.series(each, column.key)) for each in story.services)
     now = f"{told[-1] * column.factor:,.{column.decimals}f}"
-    return f"{_spark(told, most, story.max_ticks)}<span>{now}</span>"
+    return f"{_spark(told, most)}<span>{now}</span>"
 
 
-def _spark(values: Sequence[float], most: float, ticks: int) -> str:
-    """A curve from tick 0 to the last possible one, its last point marked."""
+def _spark(values: Sequence[float], most: float) -> str:
+    """A curve from tick 0 to now, its last point marked."""
     width, height = SPARK
+    ticks = max(len(values) - 1, FEWEST)
     points = [
         (width * at / ticks, height - (height - 4) * min(value / (most or 1), 1) - 2)
         for at, value in enumerate(values)
@@ -111,10 +121,7 @@ def alerts_html(story: Story) -> str:
         f'<b style="left:{100 * tick / ticks:.2f}%">{tick}</b>'
         for tick in range(0, ticks + 1, step)
     )
-    legend = "".join(
-        f'<span><i class="fw-dot {name}"></i>{word}</span>'
-        for name, word in (("look", "look"), ("mitigate", "mitigate"), ("repair", "repair"))
-    )
+    legend = "".join(f'<span><i class="fw-dot {name}"></i>{name}</span>' for name in GROUPS)
     return (
         f'<div class="fw-legend">{legend}</div><ol class="fw-line">'
         f'<li><p>What was done</p><div class="fw-track">{dots}{_cursor(now, ticks)}</div></li>'
@@ -145,6 +152,11 @@ def logs_html(story: Story) -> str:
     lines = story.now["services"][story.service]["recent_logs"]
     if not lines:
         return hint(f"No logs of {story.service} fetched yet: fetch_logs costs a tick.")
+    return lines_html(lines)
+
+
+def lines_html(lines: Sequence[str]) -> str:
+    """Log lines, errors and warnings in their colours."""
     rows = "".join(f'<li class="{_level(line)}">{escape(line)}</li>' for line in lines)
     return f'<ol class="fw-logs" tabindex="0" aria-label="Log lines">{rows}</ol>'
 

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from firewatch_env.page import charts, episode, incident, panels
-from firewatch_env.page.score import courses_of, score_html
+from firewatch_env.page.score import PLAYER, courses_of, score_html
 from firewatch_env.page.state import FirewatchVisitor
 from firewatch_env.page.story import Story, action_text
 from openenv_kit.environment import Environment
@@ -55,12 +55,11 @@ class FirewatchScenes(Scenes):
 
     def answer_html(self, observation: Mapping[str, Any]) -> str:
         told = self.answer(observation)
-        lines = told.get("log_lines", [])
-        figures = told.get("figures") or {}
-        # The count of fetched lines says nothing beside the lines themselves.
-        shown = {"log_lines": "\n".join(lines)} if lines else dict(figures)
+        if told.get("log_lines"):
+            return panels.lines_html(told["log_lines"])
+        shown = dict(told.get("figures") or {})
         plain = {k: v for k, v in shown.items() if v is None or isinstance(v, int | float)}
-        rest = {k: v for k, v in shown.items() if k not in plain}
+        rest = {k: _rows(v) for k, v in shown.items() if k not in plain}
         return (facts(plain) if plain else "") + (told_html(rest) if rest else "")
 
     def outcome_html(self, observation: Mapping[str, Any]) -> str:
@@ -82,11 +81,10 @@ class FirewatchScenes(Scenes):
         if playback is None or story is None:
             return ["", "", hidden, hidden, hidden, ""]
         found = courses_of(playback.session, story)
-        player = playback.player
         return [
             panels.headline_html(story),
-            score_html(story, found, player),
-            gr.update(value=charts.harm(found, player), visible=True) if found else hidden,
+            score_html(story, found, PLAYER),
+            gr.update(value=charts.harm(found, PLAYER), visible=True) if found else hidden,
             gr.update(value=charts.service_graph(story), visible=True),
             gr.update(value=charts.budget(story), visible=True),
             panels.alerts_html(story) + panels.services_html(story),
@@ -101,3 +99,12 @@ def _story(playback: Playback) -> Story | None:
     acted_on = next((str(name) for name in reversed(targets) if name), "")
     story = Story(frames, most, acted_on)
     return story if story.seen else None
+
+
+def _rows(figures: Any) -> Any:
+    """Figures by name and by key as rows, which read better than objects inside a table."""
+    if not isinstance(figures, Mapping) or not figures:
+        return figures
+    if not all(isinstance(each, Mapping) for each in figures.values()):
+        return figures
+    return [{"name": name, **each} for name, each in figures.items()]

@@ -7,17 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from firewatch_env.grade import MOST_CHANGES
-from firewatch_env.page.story import Story
+from firewatch_env.page.story import CHANGING, Story
 from firewatch_env.policies.par import plan
 from firewatch_env.replay import QUIET, Change, replay
 from firewatch_env.session import Session
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.task import Task, open_world
 from openenv_kit.environment import Session as Played
-from openenv_kit.page.markup import bar, facts, heading
+from openenv_kit.page.markup import bar, facts, heading, hint
 
 MINUTES = 30 * 0.5
 """Bad customer-minutes of one customer let down a second for a tick, as observations count."""
+
+CURVES = (
+    "Harm in each tick, from the replays that the score is made of. After the dashed line the "
+    "incident goes on without anybody."
+)
+PLAYER = "this play"
+"""What a play that the visitor only watches is called."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ def score_html(story: Story, found: Courses | None, player: str) -> str:
     return (
         f'<section class="mt-outcome">{heading("Score", "impact × precision × closure")}'
         f'<div class="fw-score{perfect}"><strong>{score:.4f}</strong><p>= {product}</p></div>'
-        f'<div class="fw-factors">{blocks}</div></section>'
+        f'<div class="fw-factors">{blocks}</div>{hint(CURVES)}</section>'
     )
 
 
@@ -101,10 +108,10 @@ def _impact(found: Courses, player: str) -> str:
     nobody, played, par = (sum(each) for each in (found.nobody, found.played, found.reference))
     avoidable, avoided = nobody - par, nobody - played
     said = (
-        f"Of {avoidable:,.0f} bad customer-minutes that the reference avoids, {player} avoided "
-        f"{avoided:,.0f}."
+        f"The reference spares customers {avoidable:,.0f} bad minutes, {player} spared them "
+        f"{avoided:,.0f}; impact is the share, at most 1."
         if avoidable > 0
-        else "No customer would have been let down had nobody acted: there was nothing to avoid."
+        else "No customer would have been let down had nobody acted: there was nothing to spare."
     )
     numbers = {
         "had nobody acted": f"{nobody:,.1f}",
@@ -115,7 +122,7 @@ def _impact(found: Courses, player: str) -> str:
 
 
 def _precision(story: Story, parts: Mapping[str, Any]) -> str:
-    tried = sum(m.group in ("mitigate", "repair") and not m.refused for m in story.moves)
+    tried = sum(m.group in CHANGING and not m.refused for m in story.moves)
     useless = parts["unneeded"]
     if not tried:
         said = "Nothing was changed, so no change was unneeded."

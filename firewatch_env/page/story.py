@@ -36,6 +36,8 @@ def names_of(group: str) -> list[str]:
 
 GROUP_OF = {name: group for group in GROUPS for name in names_of(group)}
 """The group of every action."""
+CHANGING = ("mitigate", "repair")
+"""Groups whose actions move something, or try to."""
 
 
 @dataclass(frozen=True)
