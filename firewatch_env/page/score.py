@@ -107,12 +107,14 @@ def score_html(story: Story, found: Courses | None, player: str) -> str:
 def _impact(found: Courses, player: str) -> str:
     nobody, played, par = (sum(each) for each in (found.nobody, found.played, found.reference))
     avoidable, avoided = nobody - par, nobody - played
-    said = (
-        f"The reference spares customers {avoidable:,.0f} bad minutes, {player} spared them "
-        f"{avoided:,.0f}; impact is the share, at most 1."
-        if avoidable > 0
-        else "No customer would have been let down had nobody acted: there was nothing to spare."
-    )
+    if avoidable <= 0:
+        said = "No customer would have been let down had nobody acted: there was nothing to spare."
+    else:
+        own = f"spared them {avoided:,.0f}" if avoided >= 0 else f"cost them {-avoided:,.0f} more"
+        said = (
+            f"The reference spares customers {avoidable:,.0f} bad minutes, {player} {own}; impact "
+            "is the share, between 0 and 1."
+        )
     numbers = {
         "had nobody acted": f"{nobody:,.1f}",
         player: f"{played:,.1f}",
@@ -131,8 +133,8 @@ def _precision(story: Story, parts: Mapping[str, Any]) -> str:
     else:
         said = (
             "An unneeded change is one without which customers would have been no worse off, or "
-            "that found nothing to act on. Each costs a quarter, down to 0.3; more than "
-            f"{MOST_CHANGES} changes are 0.3 at once."
+            "that found nothing to act on; repeats of one's own are free. Each costs a quarter, "
+            f"down to 0.3; more than {MOST_CHANGES} changes are 0.3 at once."
         )
     return f"<p>{said}</p>" + facts({"changes and attempts": tried, "unneeded": useless})
 

@@ -32,6 +32,7 @@ from openenv_kit.play.driver import moves, observed
 DEADLOCK = "task_easy_thread_deadlock"
 FALSE_ALERT = "task_medium_canary_false_alert"
 DUAL = "task_hard_multiteam_dual_fault"
+SHARED = "task_hard_dual_fault_shared_cascade"
 DECLARE: dict[str, Any] = {}
 
 
@@ -319,6 +320,7 @@ def told_score(policy: str, task: str) -> str:
         ("declare_at_once", DEADLOCK, ["0.0000", "Nothing was changed", "let down again after"]),
         ("null", DEADLOCK, ["0.0000", "as if nobody had been there"]),
         ("spray", DEADLOCK, ["An unneeded change is one without which"]),
+        ("keyword_rules", SHARED, ["cost them", "It was not over, and nobody declared it so."]),
         ("declare_at_once", FALSE_ALERT, ["0.4000", "nothing to spare", "something still paged"]),
         ("reference", FALSE_ALERT, ["1.0000", "there was nothing to spare", "and it was"]),
     ],
