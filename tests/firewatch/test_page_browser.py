@@ -21,6 +21,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 OpenVisit = Callable[..., Visit]
 FIRST = "task_easy_oom_baseline"
 DEADLOCK = "task_easy_thread_deadlock"
+CUT_OFF = """[...document.querySelectorAll('#mt-tabs :is(div, p, li, dl, dd, section, button)')]
+  .filter((each) => each.checkVisibility() && !each.closest('.mt-scroll, .mt-chart, .cm-editor'))
+  .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
+  .map((each) => each.outerHTML.slice(0, 200))"""
+"""What is cut off at the right: the page clips instead of scrolling sideways."""
 
 browser, visit = web_tests.browser, web_tests.visit
 
@@ -236,6 +241,7 @@ def test_a_phone_shows_every_tab_without_scrolling_sideways(
     for tab in ("Episode", "Incident", "Watch"):
         mine.tab(tab)
         assert mine.page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert mine.page.evaluate(CUT_OFF) == [], tab
     mine.tab("Incident")
     for chart in ("graph", "detail", "budget", "harm"):
         drawn = mine.page.locator(f"#mt-{chart} .main-svg").first.bounding_box()
