@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -19,6 +19,9 @@ from openenv_kit.environment import ERROR, Environment, Reply, WireModels
 from openenv_kit.errors import require_integer, require_name
 from openenv_kit.play.policies import Policy
 from openenv_kit.trust.splits import HashedTask
+
+if TYPE_CHECKING:
+    from openenv_kit.page.scenes import Scenes
 
 RESET_ARGUMENTS = ("episode_id", "task_id", "difficulty", "seed", "split", "index")
 RUNNING, COMPLETED = "running", "completed"
@@ -144,6 +147,13 @@ class Firewatch(Environment):
         from firewatch_env.models import FirewatchAction, FirewatchObservation, FirewatchState
 
         return WireModels(FirewatchAction, FirewatchObservation, FirewatchState)
+
+    @property
+    def page(self) -> Scenes:
+        """The page at /web."""
+        from firewatch_env.page.scenes import FirewatchScenes
+
+        return FirewatchScenes(self)
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         """The system prompt: how to work, and the manual."""

@@ -1,0 +1,251 @@
+"""The page in a real Chromium, driven by clicks and keys against a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+from web import conftest as web_tests
+from web.conftest import Visit, WebServer, web_server
+
+from firewatch_env.environment import ENVIRONMENT
+from firewatch_env.page.story import GROUP_OF
+from openenv_kit.play.driver import moves, observed
+from openenv_kit.play.recording import RunRecorder
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+OpenVisit = Callable[..., Visit]
+FIRST = "task_easy_oom_baseline"
+DEADLOCK = "task_easy_thread_deadlock"
+CUT_OFF = """[...document.querySelectorAll('#mt-tabs :is(div, p, li, dl, dd, section, button)')]
+  .filter((each) => each.checkVisibility() && !each.closest('.mt-scroll, .mt-chart, .cm-editor'))
+  .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
+  .map((each) => each.outerHTML.slice(0, 200))"""
+"""What is cut off at the right: the page clips instead of scrolling sideways."""
+
+browser, visit = web_tests.browser, web_tests.visit
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    """A server of this environment's page; its models run on loopback."""
+    log = tmp_path_factory.mktemp("firewatch") / "server.log"
+    variables = {"ENVIRONMENT": "firewatch", "METRIC_TRACKER_PRIVATE_ENDPOINTS": "true"}
+    with web_server(log, **variables) as server:
+        yield server
+
+
+@pytest.fixture
+def open_visit(visit: OpenVisit) -> OpenVisit:
+    return lambda **options: visit(told=FIRST, **options)
+
+
+def start(mine: Visit, task: str) -> None:
+    mine.choose("#fw-task", task.removeprefix("task_").replace("_", " ").replace(" ", ": ", 1))
+    mine.page.click("#mt-start")
+    mine.sees("#mt-card", task)
+    mine.tab("Incident")
+    expect(mine.page.locator("#mt-graph .js-plotly-plot")).to_be_visible()
+
+
+def act(mine: Visit, action: Mapping[str, Any], tick: int) -> None:
+    """Take an action by clicks, and wait for the tick to pass."""
+    name, target = action["action_type"], action.get("target_service")
+    group = GROUP_OF[name]
+    mine.tab(group.title())
+    chosen = mine.page.locator(f"#fw-{group}-action input").first
+    if chosen.input_value() != name:
+        mine.choose(f"#fw-{group}-action", name)
+    if target and mine.page.locator("#fw-service input").first.input_value() != target:
+        mine.choose("#fw-service", target)
+        expect(mine.page.locator("#fw-services [aria-current]")).to_contain_text(target)
+    for parameter, value in action.get("parameters", {}).items():
+        label = f"{parameter.replace('_', ' ')} (optional)"
+        field = mine.page.get_by_label(label).locator("visible=true")
+        expect(field).to_have_value("")
+        if isinstance(value, str):
+            field.click()
+            mine.page.get_by_role("option", name=value, exact=True).first.click()
+        else:
+            field.fill(f"{value:.0f}")
+            field.press("Tab")
+    mine.page.click(f"#fw-{group}-run")
+    mine.sees("#fw-headline dd", f"{tick} of")
+
+
+def reference(task: str) -> list[Mapping[str, Any]]:
+    session = ENVIRONMENT.session()
+    opening = session.reset(task_id=task)
+    return [action for action, _ in moves(session, ENVIRONMENT.policies["reference"], opening)]
+
+
+@pytest.mark.parametrize("task", ["task_easy_log_debug_disk", FIRST])
+def test_an_incident_is_solved_by_clicks_alone(open_visit: OpenVisit, task: str) -> None:
+    mine = open_visit(width=1400)
+    start(mine, task)
+    deeds = reference(task)
+    for tick, action in enumerate(deeds, start=1):
+        assert mine.page.locator("#fw-score .mt-outcome").count() == 0
+        expect(mine.page.locator("#mt-harm")).to_be_hidden()
+        act(mine, action, tick)
+    mine.sees(".fw-score", "1.0000")
+    mine.sees("#fw-score", "No change was unneeded")
+    mine.sees("#fw-score", "Declared over, and it was")
+    mine.sees("#mt-status", f"tick {len(deeds)} of 20 · over")
+    names = mine.page.locator("#mt-harm .legendtext")
+    expect(names).to_have_text(["nobody acted", "reference", "you"])
+    expect(mine.page.locator("#fw-moves li")).to_have_count(len(deeds))
+    expect(mine.page.locator("#fw-score .mt-outcome")).to_be_in_viewport()
+
+
+def test_parameters_are_filled_in_where_an_action_takes_them(open_visit: OpenVisit) -> None:
+    mine = open_visit()
+    start(mine, FIRST)
+    more = {"action_type": "scale_replicas", "target_service": "profile-db"}
+    act(mine, {**more, "parameters": {"replicas": 16}}, 1)
+    mine.sees("#fw-moves", "scale_replicas profile-db replicas=16")
+    mine.sees("#mt-answer", "16 pods (usual 8)")
+    broken = {"action_type": "circuit_break", "target_service": "profile-db"}
+    act(mine, {**broken, "parameters": {"state": "closed"}}, 2)
+    mine.sees("#mt-answer", "breakers already closed")
+    act(mine, {"action_type": "escalate"}, 3)
+    mine.sees("#fw-moves li", "escalated")
+
+
+def test_a_service_is_chosen_in_the_graph_and_in_the_table(open_visit: OpenVisit) -> None:
+    mine = open_visit()
+    start(mine, DEADLOCK)
+    service = mine.page.locator("#fw-service input").first
+    expect(service).to_have_value("mobile-gateway")
+    label = mine.page.locator("#mt-graph .textpoint", has_text="recommend-")
+    expect(label).to_be_visible()
+    box = label.bounding_box()
+    assert box is not None
+    # A service's name stands to the right of its mark.
+    mine.page.mouse.click(box["x"] - 12, box["y"] + box["height"] / 2)
+    expect(service).to_have_value("recommend-api")
+    mine.sees("#fw-detail", "recommend-api")
+    mine.page.get_by_role("button", name="Look at session-cache").focus()
+    mine.page.keyboard.press("Enter")
+    expect(service).to_have_value("session-cache")
+    mine.sees("#fw-logs", "No logs of session-cache fetched yet")
+    mine.sees("#mt-status", "tick 0 of 20")
+
+
+def test_a_drawn_incident_is_started_and_a_bad_seed_is_explained(open_visit: OpenVisit) -> None:
+    mine = open_visit()
+    seed = mine.page.get_by_label("Seed (optional)")
+    seed.fill("many")
+    seed.press("Tab")
+    mine.page.click("#mt-start")
+    mine.sees("#mt-status", "seed is 'many'; allowed: a whole number")
+    mine.page.get_by_role("button", name="One of a split").click()
+    mine.page.get_by_label("Place in the split").fill("5")
+    mine.page.get_by_label("Place in the split").press("Tab")
+    mine.page.click("#fw-start-split")
+    mine.sees("#mt-card", "train_hard_5")
+    mine.sees("#mt-status", "tick 0 of 40")
+
+
+def test_after_the_end_an_action_is_refused_in_words(open_visit: OpenVisit) -> None:
+    mine = open_visit()
+    start(mine, DEADLOCK)
+    act(mine, {"action_type": "declare_resolved"}, 1)
+    mine.sees(".fw-score", "0.0000")
+    mine.tab("Look")
+    mine.page.click("#fw-look-run")
+    mine.sees("#mt-status", "This episode is over.")
+    mine.tab("Episode")
+    start(mine, DEADLOCK)
+    assert mine.page.locator("#fw-score .mt-outcome").count() == 0
+    expect(mine.page.locator("#mt-harm")).to_be_hidden()
+
+
+def test_a_policy_a_model_and_a_recording_are_watched(
+    open_visit: OpenVisit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fake_model import SCRIPTS, answer, fake_model
+
+    mine, path = open_visit(), tmp_path / "run.jsonl"
+    mine.tab("Watch")
+    mine.page.click("#mt-watch-policy")
+    mine.sees("#mt-scene", "step 0 of")
+    mine.page.click("#mt-step")
+    mine.sees("#mt-scene", "trace_dependencies mobile-gateway")
+    mine.sees("#fw-watched", "1 of 20")
+    assert mine.page.locator("#fw-watched-score .mt-outcome").count() == 0
+    mine.page.click("#mt-end")
+    mine.sees("#fw-watched-score .fw-score", "1.0000")
+    expect(mine.page.locator("#mt-watched-harm .legendtext")).to_have_count(3)
+    mine.sees("#mt-status", "tick 0 of 20")
+    mine.tab("Recording")
+    record(path)
+    with mine.page.expect_file_chooser() as chooser:
+        mine.page.click("#mt-upload")
+    chooser.value.set_files(path)
+    mine.sees("#mt-scene", "step 0 of")
+    mine.page.click("#mt-end")
+    mine.sees("#mt-scene", "The answer is the recorded one.")
+    mine.sees("#fw-watched-score", "Declared over, and it was")
+    calls = iter(
+        [
+            ("fetch_logs", {"target_service": "profile-db"}),
+            ("fetch_lags", {}),
+            ("restart_service", {"target_service": "profile-db"}),
+            ("declare_resolved", {}),
+        ]
+    )
+    monkeypatch.setitem(SCRIPTS, "on-call", lambda *_: answer(next(calls)))
+    with fake_model() as model:
+        mine.tab("Model")
+        address = mine.page.get_by_label("OpenAI-compatible endpoint")
+        mine.page.get_by_label("Model", exact=True).fill("on-call")
+        mine.page.locator("#mt-key input").fill("sk-some-key")
+        address.fill(model.url)
+        expect(address).to_have_value(model.url)
+        mine.page.click("#mt-watch-model")
+        mine.sees("#mt-scene", "on-call · step")
+        mine.page.click("#mt-end")
+        mine.sees("#fw-watched-score", "Score")
+    mine.page.locator("#mt-frames button", has_text="fetch_lags").click()
+    mine.sees("#mt-scene", "Unknown tool 'fetch_lags'")
+    mine.sees("#fw-watched", "1 of 20")
+
+
+def record(path: Path) -> None:
+    """A recorded run of the reference policy."""
+    session, reset = ENVIRONMENT.session(), {"task_id": DEADLOCK}
+    opening = session.reset(**reset)
+    with path.open("w") as stream:
+        recorder = RunRecorder(
+            stream, "reference", reset, json.loads(json.dumps(observed(opening)))
+        )
+        for action, reply in moves(session, ENVIRONMENT.policies["reference"], opening):
+            recorder.step(action, observed(reply))
+        recorder.end(reply.reward)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_every_tab_without_scrolling_sideways(
+    open_visit: OpenVisit, scheme: str
+) -> None:
+    mine = open_visit(width=390, color_scheme=scheme)
+    start(mine, "task_hard_metastable_failure")
+    act(mine, {"action_type": "fetch_logs", "target_service": "checkout-api"}, 1)
+    act(mine, {"action_type": "declare_resolved"}, 2)
+    mine.sees(".fw-score", "0.0000")
+    for tab in ("Episode", "Incident", "Watch"):
+        mine.tab(tab)
+        assert mine.page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert mine.page.evaluate(CUT_OFF) == [], tab
+    mine.tab("Incident")
+    for chart in ("graph", "detail", "budget", "harm"):
+        drawn = mine.page.locator(f"#mt-{chart} .main-svg").first.bounding_box()
+        assert drawn is not None
+        assert 300 < drawn["width"] <= 390, chart
+    dark = mine.page.evaluate("document.body.classList.contains('dark')")
+    assert dark is (scheme == "dark")
