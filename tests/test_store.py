@@ -63,7 +63,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[EpisodeStore]:
     limits = StoreLimits(60, 100, client_percent=3)
     if request.param == "redis":
-        made: EpisodeStore = RedisStore("", limits, client=fakeredis.FakeRedis(), clock=clock)
+        made: EpisodeStore = RedisStore(fakeredis.FakeRedis(decode_responses=True), limits, clock)
     else:
         path = str(tmp_path / "s.db") if request.param == "sqlite" else MEMORY
         made = SqliteStore(path, limits, clock)
@@ -108,15 +108,13 @@ def test_starting_over_forgets_the_actions_and_shuts_out_old_writers(store: Epis
     assert (found.generation, found.start, found.actions) == (new, b"2", ())
 
 
-def test_a_deleted_episode_is_gone_and_no_longer_counted(store: EpisodeStore) -> None:
+def test_episodes_are_counted_by_their_source(store: EpisodeStore) -> None:
     store.create("a", "mcp", b"{}", [])
     store.create("b", "mcp", b"{}", [])
     store.create("c", "http", b"{}", [])
-    assert store.count("mcp") == 2
-    assert store.delete("a")
-    assert not store.delete("a")
-    assert store.load("a") is None
-    assert (store.count("mcp"), store.count("http")) == (1, 1)
+    assert (store.count("mcp"), store.count("http")) == (2, 1)
+    store.create("a", "http", b"{}", [])  # started over through another door
+    assert (store.count("mcp"), store.count("http")) == (1, 2)
 
 
 def test_an_unused_episode_expires_and_a_used_one_does_not(tmp_path: Path, clock: Clock) -> None:
@@ -591,8 +589,8 @@ class BrokenRedis(fakeredis.FakeRedis):
     "problem", [OutOfMemoryError("OOM command not allowed"), RedisConnectionError("gone")]
 )
 def test_a_redis_that_is_full_or_gone_is_unavailable_and_comes_back(problem: Exception) -> None:
-    redis = BrokenRedis()
-    store = RedisStore("", StoreLimits(60), client=redis)
+    redis = BrokenRedis(decode_responses=True)
+    store = RedisStore(redis, StoreLimits(60))
     generation = store.create("a", "http", b"{}", [])
     redis.problem = problem
     calls: list[Any] = [
@@ -600,7 +598,6 @@ def test_a_redis_that_is_full_or_gone_is_unavailable_and_comes_back(problem: Exc
         lambda: store.load("a"),
         lambda: store.append("a", generation, 0, b"1", ""),
         lambda: store.finish("a", generation, "completed"),
-        lambda: store.delete("a"),
         lambda: store.count("http"),
         store.check,
     ]
@@ -613,14 +610,15 @@ def test_a_redis_that_is_full_or_gone_is_unavailable_and_comes_back(problem: Exc
     assert store.append("a", generation, 0, b"1", "")
 
 
-def test_an_episode_whose_actions_redis_has_displaced_is_gone() -> None:
-    redis = fakeredis.FakeRedis()
-    store = RedisStore("", StoreLimits(60), client=redis)
+def test_an_episode_that_redis_has_displaced_is_gone() -> None:
+    redis = fakeredis.FakeRedis(decode_responses=True)
+    store = RedisStore(redis, StoreLimits(60))
     generation = store.create("a", "http", b"{}", [])
     assert store.append("a", generation, 0, b"1", "")
-    (tail,) = redis.scan_iter("*actions*")
-    redis.delete(tail)
+    (key,) = redis.scan_iter("*episode*")  # its start and its actions go together
+    redis.delete(key)
     assert store.load("a") is None
+    assert store.load("a", take=True) is None
     assert not store.append("a", generation, 0, b"1", "")
     assert not store.append("a", generation, 1, b"1", "")
 

@@ -10,12 +10,18 @@ so any worker can continue where another stopped, even after a crash.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
 MEMORY = "memory"
+COMPLETED, CLOSED = "completed", "closed"
+"""How an episode ended: it was played to its end, or left and closed for good."""
+
 RETRY_AFTER_S = 5
 """Seconds after which to retry while the store cannot be used."""
+
+logger = logging.getLogger("metric_tracker.store")
 
 
 class StoreError(Exception):
@@ -44,6 +50,31 @@ class StoreFullError(StoreError):
 
 class StoreUnavailableError(StoreError):
     """The storage behind the episodes cannot be read or written at the moment."""
+
+
+def unavailable(problem: Exception) -> StoreUnavailableError:
+    """The refusal while the storage cannot be used; the log has the reason."""
+    logger.warning("episode store unavailable", extra={"reason": str(problem)})
+    return StoreUnavailableError(
+        "The episode store cannot be written at the moment. Retry in a few seconds."
+    )
+
+
+def share_used_up(limits: StoreLimits, wait: int, size: int | None = None) -> StoreFullError:
+    """The refusal of a client whose running episodes take up its share.
+
+    Args:
+        limits: of the store.
+        wait: seconds until one of them counts as idle.
+        size: bytes of the share, where bytes are counted.
+    """
+    most = f"{limits.client_episodes} episodes" + (f" or {size} bytes" if size else "")
+    return StoreFullError(
+        f"Your running episodes take up your share of the episode store: {limits.client_percent} % "
+        f"of it, which is {most}. Finish one, or retry in {wait} s.",
+        wait,
+        own=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -139,11 +170,11 @@ class EpisodeStore(Protocol):
     def find(self, player: str) -> str | None:
         """Id of the episode that a player's handle belongs to."""
 
-    def load(self, episode_id: str) -> StoredEpisode | None:
-        """The episode, its life prolonged; None if unknown or expired."""
+    def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
+        """The episode, its life prolonged; None if unknown or expired.
 
-    def take(self, episode_id: str) -> StoredEpisode | None:
-        """As `load`, under a new generation: whoever holds the old one can add nothing more."""
+        With `take` it gets a new generation: whoever holds the old one can add nothing more.
+        """
 
     def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
@@ -163,9 +194,6 @@ class EpisodeStore(Protocol):
 
     def next(self, counter: str) -> int:
         """The next number of a counter that all processes share, from 0."""
-
-    def delete(self, episode_id: str) -> bool:
-        """Forget an episode; False if there was none."""
 
     def count(self, source: str) -> int:
         """Living episodes of that source that nobody closed."""

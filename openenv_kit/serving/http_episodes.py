@@ -199,7 +199,7 @@ class Episodes:
             raise EpisodeClosedError(handle)
         held = self._hold(episode_id)
         async with held.lock:
-            stored = self._checked(handle, await self.store.call("take", episode_id))
+            stored = self._checked(handle, await self.store.call("load", episode_id, take=True))
             play, reply = self._restored(handle, held, stored)
         claimed = Handle(episode_id, claim=stored.generation)
         return Started(play.data(reply, play.names), claimed, play.player_id, held)

@@ -12,7 +12,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 BUSY_S = 30.0
@@ -51,10 +51,10 @@ class StoreFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._locked():
             self._remove_leftovers()
+            self._seen = None
             # Closed only now: SQLite then sees that the file was moved, and leaves the names alone.
             if old is not None:
                 old.close()
-            self._seen = None
             # Opened by one thread and used by the store's own; never by two at once.
             made = sqlite3.connect(
                 self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
@@ -136,13 +136,10 @@ class Reserve:
         self._path = path
         self._size = size
 
-    def release(self) -> bool:
-        """Give the bytes back to the file system; False if there were none."""
-        try:
+    def release(self) -> None:
+        """Give the bytes back to the file system."""
+        with suppress(OSError):
             self._path.unlink()
-        except OSError:
-            return False
-        return True
 
     def missing(self) -> int:
         """Bytes that were given up and are not set aside again yet."""
@@ -154,11 +151,7 @@ class Reserve:
             found = os.statvfs(self._path.parent)
             if self._path.exists() or found.f_bavail * found.f_frsize < self._size * 5 // 4:
                 return
-            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(handle, b"\0" * self._size)
-            finally:
-                os.close(handle)
+            self._path.write_bytes(bytes(self._size))
         except OSError:
             self.release()
 
