@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from openenv_kit.errors import echo
-from openenv_kit.serving import frames, mcp_tools, metrics
+from openenv_kit.serving import frames, mcp_tools
 from openenv_kit.serving.episode_store import StoreError
 from openenv_kit.serving.handles import (
     PLAYER,
@@ -31,10 +31,11 @@ from openenv_kit.serving.mcp_tools import (
     INVALID_REQUEST,
     PARSE_ERROR,
     SERVER_ERROR,
+    Answered,
     RpcError,
 )
 from openenv_kit.serving.routes import store_refusal
-from openenv_kit.serving.sessions import RETRY_AFTER_S
+from openenv_kit.serving.sessions import CapacityError
 
 SESSION_HEADER = "mcp-session-id"
 VERSION_HEADER = "mcp-protocol-version"
@@ -45,14 +46,6 @@ MAX_BATCH = 32
 UNINITIALISED = (
     "No session: send initialize first and its Mcp-Session-Id header with every later request."
 )
-
-
-class Answered(NamedTuple):
-    """The answer to one message, with its HTTP status and headers."""
-
-    body: dict[str, Any]
-    status: int = 200
-    headers: dict[str, str] | None = None
 
 
 class McpEndpoint:
@@ -116,31 +109,24 @@ class McpEndpoint:
         """Answer to one message, None where it wants none."""
         if not mcp_tools.wants_answer(message):
             return None
-        request_id = None
-        # Streamable HTTP wants 404 for a session that is gone; the framework's dialect, which
-        # names it in the parameters, an error that travels as any other.
-        gone = 404 if SESSION_HEADER in request.headers else 200
-        try:
-            with rpc_errors(gone):
-                method, params, request_id = mcp_tools.read_request(message)
-                told, headers = await self._act(request, method, params)
-                return Answered(mcp_tools.result(told, request_id), headers=headers)
-        except RpcError as problem:
-            metrics.ERRORS.labels(problem.kind).inc()
-            told = mcp_tools.failure(problem, request_id)
-            return Answered(told, problem.status, problem.headers)
+        opened: dict[str, str] = {}
 
-    async def _act(
-        self, request: Request, method: str, params: dict[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, str] | None]:
-        environment = self._episodes.environment
-        if method == "initialize":
-            session_id = await self._open(request)
-            return mcp_tools.initialize(environment, params), {SESSION_HEADER: session_id}
+        async def act(method: str, params: dict[str, Any]) -> dict[str, Any]:
+            # Streamable HTTP wants 404 for a session that is gone; the framework's dialect, which
+            # names it in the parameters, an error that travels as any other.
+            with rpc_errors(404 if SESSION_HEADER in request.headers else 200):
+                if method == "initialize":
+                    opened[SESSION_HEADER] = await self._open(request)
+                return await self._act(request, method, params)
+
+        answered = await mcp_tools.answer(message, act)
+        return answered._replace(headers=opened) if opened else answered
+
+    async def _act(self, request: Request, method: str, params: dict[str, Any]) -> dict[str, Any]:
         if method == "openenv/session/create":
-            return {"session_id": await self._create(None)}, None
+            return {"session_id": await self._create(None)}
         if method == "openenv/session/close":
-            return await self._close_named(params), None
+            return await self._close_named(params)
         session = request.headers.get(SESSION_HEADER) or params.get("session_id")
 
         async def step(data: dict[str, Any]) -> dict[str, Any]:
@@ -148,10 +134,10 @@ class McpEndpoint:
                 raise RpcError(INVALID_PARAMS, UNINITIALISED)
             return await self._episodes.step(await self._episodes.player(session), data)
 
-        if SESSION_HEADER in request.headers and method != "tools/call":
+        if SESSION_HEADER in request.headers and method not in ("initialize", "tools/call"):
             # Answers 404 where the session is gone.
             await self._episodes.state(await self._episodes.player(str(session)))
-        return await mcp_tools.dispatch(environment, method, params, step), None
+        return await mcp_tools.dispatcher(self._episodes.environment, step)(method, params)
 
     async def _open(self, request: Request) -> str:
         """A session for a client: on a trainer's episode, or on one that nobody played before."""
@@ -166,14 +152,7 @@ class McpEndpoint:
         """The player of a new episode, of that task or of one that nobody played before."""
         active = await self._episodes.store.call("count", SOURCE)
         if active >= self._limit:
-            metrics.ERRORS.labels("capacity").inc()
-            told = {"active_sessions": active, "max_sessions": self._limit}
-            raise RpcError(
-                SERVER_ERROR,
-                f"All {self._limit} sessions of /mcp are in use ({active} active). Retry in "
-                f"{RETRY_AFTER_S} s.",
-                {**told, "retry_after_s": RETRY_AFTER_S},
-            )
+            raise CapacityError(active, self._limit, "/mcp")
         started = await self._episodes.reset(task or await self._episodes.fresh_task(), SOURCE)
         if started.handle is None:
             raise RpcError(INVALID_PARAMS, started.problem)
@@ -212,11 +191,13 @@ def rpc_errors(gone: int = 200) -> Iterator[None]:
         raise RpcError(INVALID_PARAMS, str(problem)) from None
     except SplitUsedUpError as problem:
         raise RpcError(SERVER_ERROR, str(problem)) from None
+    except CapacityError as problem:
+        raise RpcError(SERVER_ERROR, str(problem), problem.told) from None
     except StoreError as problem:
         later = {"retry_after_s": problem.retry_after_s}
         status, headers = store_refusal(problem)
-        code = SERVER_ERROR
-        raise RpcError(code, str(problem), later, "store", status, headers) from None
+        told = str(problem)
+        raise RpcError(SERVER_ERROR, told, later, "store", status, headers) from None
 
 
 async def handle_for(query: Mapping[str, str], role: str, episodes: Episodes) -> Handle | None:

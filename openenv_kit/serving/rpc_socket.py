@@ -49,6 +49,7 @@ class RpcTalk:
         self._role = role_of(websocket.scope)
         self._handle: Handle | None = None
         self._play = episodes.play("mcp", stored=False)
+        self._dispatch = mcp_tools.dispatcher(episodes.environment, self._step)
 
     async def answer(self, session: LiveSession, text: str | bytes) -> str | None:
         """Response to one message, None where it wants none."""
@@ -59,7 +60,7 @@ class RpcTalk:
             return _text(mcp_tools.failure(RpcError(PARSE_ERROR, f"Parse error: {problem}")))
         if not mcp_tools.wants_answer(message):
             return None
-        return _text(await mcp_tools.answer(self._episodes.environment, message, self._step))
+        return _text((await mcp_tools.answer(message, self._dispatch)).body)
 
     async def leave(self, *, keep: bool) -> None:
         """Nothing is kept: an episode of the store is there already."""

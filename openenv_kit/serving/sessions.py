@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from openenv_kit.serving import metrics
 
@@ -18,13 +19,18 @@ logger = logging.getLogger("metric_tracker.sessions")
 
 
 class CapacityError(Exception):
-    """Every slot is taken."""
+    """Every slot is taken.
 
-    def __init__(self, active: int, limit: int) -> None:
-        self.active = active
-        self.limit = limit
+    Attributes:
+        told: what a client is told besides the message.
+    """
+
+    def __init__(self, active: int, limit: int, where: str = "this worker") -> None:
+        metrics.ERRORS.labels("capacity").inc()
+        counts = {"active_sessions": active, "max_sessions": limit}
+        self.told: dict[str, Any] = {**counts, "retry_after_s": RETRY_AFTER_S}
         super().__init__(
-            f"All {limit} sessions of this worker are in use ({active} active). "
+            f"All {limit} sessions of {where} are in use ({active} active). "
             f"Retry in {RETRY_AFTER_S} s."
         )
 
@@ -65,9 +71,6 @@ class SessionSlots:
         self.idle_timeout_s = idle_timeout_s
         self._live: set[LiveSession] = set()
 
-    def __len__(self) -> int:
-        return len(self._live)
-
     def __iter__(self) -> Iterator[LiveSession]:
         return iter(tuple(self._live))
 
@@ -78,7 +81,6 @@ class SessionSlots:
             CapacityError: none is free.
         """
         if len(self._live) >= self.limit:
-            metrics.ERRORS.labels("capacity").inc()
             raise CapacityError(len(self._live), self.limit)
         session = LiveSession(task=asyncio.current_task())
         self._live.add(session)
@@ -91,37 +93,30 @@ class SessionSlots:
             self._live.remove(session)
             metrics.SESSIONS.dec()
 
-    def playing(self, episode_id: str) -> LiveSession | None:
-        """The session that plays an episode, if any does."""
-        return next((each for each in self._live if each.episode_id == episode_id), None)
-
-    def end_idle(self, now: float | None = None) -> int:
+    def end_idle(self, now: float) -> int:
         """End every session that has been silent for too long; returns how many.
 
         Slots are freed at once: a peer that is gone would never answer the closing handshake.
         """
-        if not self.idle_timeout_s:
-            return 0
-        moment = time.monotonic() if now is None else now
-        idle = [s for s in self._live if moment - s.last_active > self.idle_timeout_s]
+        longest = self.idle_timeout_s or float("inf")
+        idle = [each for each in self if now - each.last_active > longest]
         for session in idle:
             self.free(session)
             session.end("idle")
             logger.info("session ended", extra={"reason": "idle", "episode_id": session.episode_id})
         return len(idle)
 
-    @contextlib.asynccontextmanager
+    @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
         """End idle sessions while the block runs."""
-        watcher = asyncio.create_task(self._watch())
+
+        async def watch() -> None:
+            while True:
+                await asyncio.sleep(min(max(self.idle_timeout_s / 4, 0.05), 5.0))
+                self.end_idle(time.monotonic())
+
+        watcher = asyncio.create_task(watch())
         try:
             yield
         finally:
             watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watcher
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(min(max(self.idle_timeout_s / 4, 0.05), 5.0))
-            self.end_idle()

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from openenv_kit.serving import metrics
 from openenv_kit.serving.handles import EpisodeGoneError
-from openenv_kit.serving.sessions import RETRY_AFTER_S, CapacityError, LiveSession, SessionSlots
+from openenv_kit.serving.sessions import CapacityError, LiveSession, SessionSlots
 
 GOODBYE_S = 2.0
 """Longest wait for a peer that may be gone."""
@@ -89,9 +89,7 @@ class SocketEndpoint:
         try:
             session = self._slots.take()
         except CapacityError as full:
-            told = {"active_sessions": full.active, "max_sessions": full.limit}
-            code = WSErrorCode.CAPACITY_REACHED
-            text = self._dialect.error(str(full), code, **told, retry_after_s=RETRY_AFTER_S)
+            text = self._dialect.error(str(full), WSErrorCode.CAPACITY_REACHED, **full.told)
             await _within(websocket.send_text(text))
             await _within(websocket.close(TRY_AGAIN_LATER))
             return
