@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
 from openenv_kit.serving import clients, frames
-from openenv_kit.serving.episode_store import StoredEpisode, StoreError
+from openenv_kit.serving.episode_store import CLOSED, COMPLETED, StoredEpisode, StoreError
 from openenv_kit.serving.handles import (
     OWN_ID,
     EpisodeClosedError,
@@ -25,21 +25,17 @@ from openenv_kit.serving.handles import (
     well_formed,
 )
 from openenv_kit.serving.held import (
-    CLOSED,
-    COMPLETED,
     NOT_YOURS,
     Held,
     SplitUsedUpError,
     Started,
-    names_for,
     readable,
     record_model,
     record_of,
-    recorded,
     start_text,
 )
 from openenv_kit.serving.open_store import StoreThread
-from openenv_kit.serving.play import MAX_RECORD_BYTES, Play, Record
+from openenv_kit.serving.play import MAX_RECORD_BYTES, Play
 from openenv_kit.serving.settings import Settings
 
 logger = logging.getLogger("metric_tracker.episodes")
@@ -93,9 +89,7 @@ class Episodes:
         episode_id = play.episode_id
         held = self._hold(episode_id)
         async with held.lock:
-            start = start_text(self.environment, play.arguments or {})
-            named = (episode_id, source, start)
-            held.generation = await self._create(*named, [], player=play.player_id)
+            held.generation = await self._create(play, episode_id)
             held.play, held.request_ids, held.ended = play, [], ""
             handle = Handle(episode_id, claim=held.generation)
         return Started(play.data(reply, play.names), handle, play.player_id, held)
@@ -149,7 +143,7 @@ class Episodes:
                 if repeated:
                     return self._again(handle, held, held.request_ids.index(request_id))
                 if play.final:
-                    return play.data(play.session.step(data), names_for(handle))
+                    return play.data(play.session.step(data), handle.names)
                 if play.recorded_bytes + len(text) > play.max_record_bytes:
                     raise EpisodeTooLongError(
                         f"The actions of an episode may have {play.max_record_bytes} bytes in all."
@@ -157,7 +151,7 @@ class Episodes:
                 where = (handle.episode_id, held.generation)
                 if await self.store.call("append", *where, len(play.actions), text, request_id):
                     held.request_ids.append(request_id)
-                    answer = play.step(data, text, names_for(handle))
+                    answer = play.step(data, text, handle.names)
                     if answer["done"]:
                         await self._complete(*where)
                     return answer
@@ -199,7 +193,7 @@ class Episodes:
             raise EpisodeClosedError(handle)
         held = self._hold(episode_id)
         async with held.lock:
-            stored = self._checked(handle, await self.store.call("load", episode_id, take=True))
+            stored = await self._stored(handle, take=True)
             play, reply = self._restored(handle, held, stored)
         claimed = Handle(episode_id, claim=stored.generation)
         return Started(play.data(reply, play.names), claimed, play.player_id, held)
@@ -209,19 +203,15 @@ class Episodes:
 
         One of the same name stays as it is.
         """
-        episode_id, record = play.episode_id, play.record
-        if episode_id is None or record is None:
+        if play.episode_id is None or not play.resumable:
             return False
-        given = (episode_id, play.transport, start_text(self.environment, record.reset))
         try:
-            generation = await self._create(
-                *given, list(record.actions), player=play.player_id, over=False
-            )
+            generation = await self._create(play, play.episode_id, over=False)
         except StoreError as problem:
             logger.warning("a dropped session was not kept", extra={"reason": str(problem)})
             return False
         if generation and play.final:
-            await self._complete(episode_id, generation)
+            await self._complete(play.episode_id, generation)
         return bool(generation)
 
     async def close_episode(self, handle: Handle) -> None:
@@ -283,27 +273,26 @@ class Episodes:
     def _restored(self, handle: Handle, held: Held, stored: StoredEpisode) -> tuple[Play, Reply]:
         """Make an episode again from its record."""
         play = self.play("http")
-        reply = play.restore(handle.episode_id, recorded(stored), stored.player)
+        arguments = frames.loads(stored.start)["reset"]
+        reply = play.restore(handle.episode_id, arguments, stored.actions, stored.player)
         held.now(play, stored)
         return play, reply
 
-    async def _stored(self, handle: Handle) -> StoredEpisode:
-        """The episode as it is stored.
+    async def _stored(self, handle: Handle, *, take: bool = False) -> StoredEpisode:
+        """The episode as it is stored; with `take`, from now on nobody else's.
 
         Raises:
             UnknownEpisodeError: it is not, or not for this handle.
             TakenOverError: another connection has it now.
         """
-        named = handle.episode_id
-        stored = await self.store.call("load", named) if well_formed(named) else None
-        return self._checked(handle, stored)
-
-    def _checked(self, handle: Handle, stored: StoredEpisode | None) -> StoredEpisode:
-        player_id = handle.player_id
+        named, player_id = handle.episode_id, handle.player_id
+        stored: StoredEpisode | None = None
+        if well_formed(named):
+            stored = await self.store.call("load", named, take=take)
         known = stored is not None and readable(self.environment, stored)
         if stored is None or not known or (player_id and player_id != stored.player):
-            given, life = player_id or handle.episode_id, self._settings.episode_ttl_s
-            raise UnknownEpisodeError(given, life, player=bool(player_id))
+            life = self._settings.episode_ttl_s
+            raise UnknownEpisodeError(player_id or named, life, player=bool(player_id))
         if handle.claim and handle.claim != stored.generation:
             raise TakenOverError
         return stored
@@ -312,14 +301,16 @@ class Episodes:
         """The reply to an earlier action."""
         assert held.play is not None
         play, actions = self.play("http"), held.play.actions
-        record = Record(held.play.arguments or {}, tuple(actions[:index]))
-        play.restore(handle.episode_id, record)
+        play.restore(handle.episode_id, held.play.arguments, actions[:index])
         reply = play.session.step(frames.loads(actions[index]))
-        return play.data(reply, names_for(handle))
+        return play.data(reply, handle.names)
 
-    async def _create(self, *what: Any, **options: Any) -> str:
-        """Store an episode on the account of the client that is being served."""
-        return str(await self.store.call("create", *what, client=clients.CURRENT.get(), **options))
+    async def _create(self, play: Play, episode_id: str, *, over: bool = True) -> str:
+        """Store a play on the account of the client that is being served."""
+        start = start_text(self.environment, play.arguments)
+        stored = (episode_id, play.transport, start, list(play.actions))
+        whose = {"client": clients.CURRENT.get(), "player": play.player_id}
+        return str(await self.store.call("create", *stored, **whose, over=over))
 
     async def _complete(self, episode_id: str, generation: str) -> None:
         """Let an episode that is over make room for others; its reply goes out in any case."""
