@@ -7,6 +7,8 @@ and transports promise, so it works with any uvicorn and any of its HTTP and Web
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -78,21 +80,20 @@ class Connection(asyncio.Protocol):
         self._delivery: asyncio.Handle | None = None
         self._inner_paused = self._reading_paused = False
 
-    # What the application reports.
-
-    def request_started(self) -> None:
-        """A request's headers are complete, and it is being answered."""
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """While the block runs, a request is answered or a WebSocket is open."""
         self._requests += 1
         self._connections.waiting.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def request_ended(self) -> None:
-        """A request was answered, or a WebSocket was closed."""
-        self._requests -= 1
-        if not self._requests and self in self._connections.open:
-            self._await_request()
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            if not self._requests and self in self._connections.open:
+                self._await_request()
 
     def abort(self) -> None:
         """Close without a word, discarding what was not sent."""
@@ -119,7 +120,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._inner_paused or self._held or self._stall is not None or len(data) > CHUNK:
             self._held += [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
-            self._pause_reading()
+            if not self._reading_paused:
+                self._reading_paused = True
+                self._transport.pause_reading()
             self._deliver_soon()
         else:
             self.inner.data_received(data)
@@ -170,11 +173,6 @@ class Connection(asyncio.Protocol):
             self._reading_paused = False
             if not self._transport.is_closing():
                 self._transport.resume_reading()
-
-    def _pause_reading(self) -> None:
-        if not self._reading_paused:
-            self._reading_paused = True
-            self._transport.pause_reading()
 
     def _await_request(self) -> None:
         if self._timer is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
+import resource
 
 from openenv_kit.serving.settings import Settings
 
@@ -24,19 +24,14 @@ def raise_limit() -> int:
     Returns:
         The limit from now on.
     """
-    if sys.platform == "win32":
-        return ENOUGH  # there is no such limit
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    given, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, most = (ENOUGH if n == resource.RLIM_INFINITY else min(n, ENOUGH) for n in (given, hard))
+    if soft < most:
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         except (OSError, ValueError):  # macOS has a lower limit that it does not tell
             return soft
-        return wanted
-    return ENOUGH if soft == resource.RLIM_INFINITY else min(soft, ENOUGH)
+    return most
 
 
 def backlog(limit: int) -> int:

@@ -58,11 +58,7 @@ class Dialect(Protocol):
     too_big: str
 
     async def open(self, websocket: WebSocket) -> Talk:
-        """Begin to talk on a connection.
-
-        Raises:
-            AttachError: what it asks for is not there, or not for it.
-        """
+        """Begin to talk; an AttachError says that there is nothing to talk about."""
 
     def error(self, text: str, code: str, **told: Any) -> str:
         """Text of a message that says what is wrong."""
