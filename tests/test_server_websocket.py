@@ -17,8 +17,8 @@ from metric_tracker_rl.engine.session import EpisodeSession
 from openenv_kit.serving import frames
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.framework import FrameworkEnvironment
-from openenv_kit.serving.sessions import CapacityError, SessionSlots
 from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.sockets import CapacityError, SessionSlots
 
 START = {"type": "reset", "data": {"task_id": "easy_single_spike"}}
 

@@ -25,11 +25,7 @@ logger = logging.getLogger("metric_tracker.http")
 
 
 class AccessLog:
-    """Middleware around the whole app.
-
-    Args:
-        app: what is behind it.
-    """
+    """Middleware around the whole app."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

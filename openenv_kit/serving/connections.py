@@ -52,12 +52,7 @@ class Connections:
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection, with uvicorn's protocol inside.
-
-    Args:
-        connections: those of this worker.
-        config, server_state, app_state, _loop: what uvicorn gives every protocol.
-    """
+    """One client's connection, with uvicorn's protocol inside."""
 
     def __init__(
         self,

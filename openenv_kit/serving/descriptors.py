@@ -19,11 +19,7 @@ logger = logging.getLogger("metric_tracker.server")
 
 
 def raise_limit() -> int:
-    """Raise the soft limit of open descriptors as far as the hard one allows.
-
-    Returns:
-        The limit from now on.
-    """
+    """Raise the soft limit of open descriptors as far as the hard one allows; returns the limit."""
     given, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft, most = (ENOUGH if n == resource.RLIM_INFINITY else min(n, ENOUGH) for n in (given, hard))
     if soft < most:
@@ -45,13 +41,9 @@ def max_connections(limit: int) -> int:
 
 
 def fitted(chosen: Settings, limit: int) -> Settings:
-    """Settings whose sessions fit into a number of descriptors, with some left for HTTP.
+    """Settings whose sessions fit into so many descriptors, with some left for HTTP.
 
     Without those a client past the capacity could not even be refused.
-
-    Args:
-        chosen: what was asked for.
-        limit: descriptors that the process may open.
     """
     asked = chosen.max_sessions + chosen.max_mcp_sessions
     room = max(2, max_connections(limit) - max(4, limit // 16))

@@ -61,13 +61,7 @@ def unavailable(problem: Exception) -> StoreUnavailableError:
 
 
 def share_used_up(limits: StoreLimits, wait: int, size: int | None = None) -> StoreFullError:
-    """The refusal of a client whose running episodes take up its share.
-
-    Args:
-        limits: of the store.
-        wait: seconds until one of them counts as idle.
-        size: bytes of the share, where bytes are counted.
-    """
+    """The refusal of a client whose running episodes take up its share; bytes where they count."""
     most = f"{limits.client_episodes} episodes" + (f" or {size} bytes" if size else "")
     return StoreFullError(
         f"Your running episodes take up your share of the episode store: {limits.client_percent} % "
@@ -179,11 +173,7 @@ class EpisodeStore(Protocol):
     def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
     ) -> bool:
-        """Add the action of that index; False if another writer was first, or it is gone.
-
-        Raises:
-            StoreFullError: there is no room.
-        """
+        """Add the action of that index; False if another writer was first, or it is gone."""
 
     def finish(self, episode_id: str, generation: str, ended: str) -> bool:
         """Mark an episode `completed` or `closed`; False if another writer was first.

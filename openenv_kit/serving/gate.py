@@ -60,12 +60,7 @@ class BodyError(HTTPException):
 
 
 class Gate:
-    """Middleware around all routes; it leaves the caller's role in the scope's state.
-
-    Args:
-        app: what is behind it.
-        settings: tokens, origins and sizes.
-    """
+    """Middleware around all routes; it leaves the caller's role in the scope's state."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app

@@ -27,11 +27,7 @@ MAX_EPISODE_ID = 255
 
 
 def check_episode_id(given: object) -> None:
-    """Hold a requested episode id against what can be stored; None asks for a new one.
-
-    Raises:
-        InvalidValueError: not text, empty, too long, or with half of a surrogate pair.
-    """
+    """Refuse an id that cannot be stored by an InvalidValueError; None asks for a new one."""
     if given is None:
         return
     if isinstance(given, str) and 0 < len(given) <= MAX_EPISODE_ID and well_formed(given):

@@ -129,14 +129,7 @@ def record_model(state: type[Any]) -> type[Any]:
 
 
 def record_of(model: type[Any], play: Play, ended: str, timeline: int) -> Any:
-    """The trainer's view of a play.
-
-    Args:
-        model: see `record_model`.
-        play: where the episode stands.
-        ended: `closed` where it was closed.
-        timeline: how many times it was started.
-    """
+    """The trainer's view of a play that `ended` so, and was started `timeline` times."""
     fields = {**play.state().model_dump(), "timeline": timeline}
     identity = play.session.identity()
     if identity and (play.final or ended == CLOSED):

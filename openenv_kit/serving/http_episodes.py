@@ -49,15 +49,11 @@ Json = dict[str, Any]
 
 
 class Episodes:
-    """The episodes of a store.
+    """The episodes of a store. What cannot be played, or not any longer, is an EpisodeGoneError.
 
     Writers of one episode take turns: in one worker by a lock, among workers by the store,
     which takes the action number n only once. An action is stored before it is played, so what
     was answered is never lost.
-
-    Args:
-        settings: where they are kept, and limits.
-        environment: what is played; None for the one that ENVIRONMENT names.
     """
 
     def __init__(self, settings: Settings, environment: Environment | None = None) -> None:
@@ -95,22 +91,14 @@ class Episodes:
         return Started(play.data(reply, play.names), handle, play.player_id, held)
 
     async def player(self, player_id: str) -> Handle:
-        """The handle of a player.
-
-        Raises:
-            UnknownEpisodeError: no episode has this player.
-        """
+        """The handle of a player; an UnknownEpisodeError where no episode has this player."""
         found = await self.store.call("find", player_id) if well_formed(player_id) else None
         if found is None:
             raise UnknownEpisodeError(player_id, self._settings.episode_ttl_s, player=True)
         return Handle(found, player_id)
 
     async def player_of(self, episode_id: str) -> Handle:
-        """The handle of an episode's player.
-
-        Raises:
-            UnknownEpisodeError: no such episode.
-        """
+        """The handle of an episode's player."""
         return Handle(episode_id, (await self._stored(Handle(episode_id))).player)
 
     async def step(self, handle: Handle, data: Json, request_id: str = "") -> Json:
@@ -158,11 +146,7 @@ class Episodes:
                 play, fresh = await self._load(handle, held), True
 
     async def state(self, handle: Handle) -> Any:
-        """Progress of an episode that is played; a player is not told the trainer's id.
-
-        Raises:
-            EpisodeGoneError: see there.
-        """
+        """Progress of an episode that is played; a player is not told the trainer's id."""
         held = self._hold(handle.episode_id)
         async with held.lock:
             play = await self._load(handle, held)
@@ -172,22 +156,14 @@ class Episodes:
         return state.model_copy(update={"episode_id": None}) if handle.player_id else state
 
     async def record(self, episode_id: str) -> Any:
-        """An episode as its trainer sees it, after the end with its outcome.
-
-        Raises:
-            UnknownEpisodeError: see there.
-        """
+        """An episode as its trainer sees it, after the end with its outcome."""
         held = self._hold(episode_id)
         async with held.lock:
             play = await self._load(Handle(episode_id), held)
             return record_of(self.record_model, play, held.ended, held.timeline)
 
     async def resume(self, episode_id: str) -> Started:
-        """Take an episode over: connections that held it before can no longer play it.
-
-        Raises:
-            UnknownEpisodeError, EpisodeClosedError: see there.
-        """
+        """Take an episode over: connections that held it before can no longer play it."""
         handle = Handle(episode_id)
         if (await self._stored(handle)).ended == CLOSED:
             raise EpisodeClosedError(handle)
@@ -199,10 +175,7 @@ class Episodes:
         return Started(play.data(reply, play.names), claimed, play.player_id, held)
 
     async def save(self, play: Play) -> bool:
-        """Keep the episode of a WebSocket session that was dropped.
-
-        One of the same name stays as it is.
-        """
+        """Keep the episode of a dropped WebSocket session; one of the same name stays as it is."""
         if play.episode_id is None or not play.resumable:
             return False
         try:
@@ -215,11 +188,7 @@ class Episodes:
         return bool(generation)
 
     async def close_episode(self, handle: Handle) -> None:
-        """End the playing of an episode. Its record stays.
-
-        Raises:
-            EpisodeGoneError: see there; also where it was closed before.
-        """
+        """End the playing of an episode. Its record stays."""
         while True:
             stored = await self._stored(handle)
             if stored.ended == CLOSED:
@@ -228,11 +197,7 @@ class Episodes:
                 return
 
     async def fresh_task(self) -> Json:
-        """Reset arguments of a task that no MCP session of this store had before.
-
-        Raises:
-            SplitUsedUpError: there is none left.
-        """
+        """Reset arguments of a task that no MCP session of this store had before."""
         split = self._settings.mcp_split
         index = await self.store.call("next", f"split:{split}")
         size = self.environment.splits.size(split)

@@ -62,11 +62,7 @@ class Answered(NamedTuple):
 async def _call_tool(
     environment: Environment, params: Mapping[str, Any], step: Step
 ) -> dict[str, Any]:
-    """Run `tools/call`; a tool that fails is a result that says so, as MCP wants it.
-
-    Raises:
-        RpcError: no such tool, or arguments that it cannot be called with.
-    """
+    """Run `tools/call`; a tool that fails is a result that says so, as MCP wants it."""
     try:
         action = environment.tools.action(params.get("name"), params.get("arguments") or {})
     except ToolArgumentError as problem:
@@ -98,11 +94,7 @@ def _initialize(environment: Environment, params: Mapping[str, Any]) -> dict[str
 
 
 def _read_request(message: Any) -> tuple[str, dict[str, Any], Any]:
-    """Method, parameters and id of a JSON-RPC message; the id is None for a notification.
-
-    Raises:
-        RpcError: the message is not a valid request.
-    """
+    """Method, parameters and id of a JSON-RPC message; the id is None for a notification."""
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         raise RpcError(INVALID_REQUEST, 'A request is an object with "jsonrpc": "2.0".')
     method, params, request_id = message.get("method"), message.get("params"), message.get("id")

@@ -22,7 +22,7 @@ from openenv_kit.serving.episode_store import (
 )
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store import SqliteStore
-from openenv_kit.serving.store_schema import SCHEMA_VERSION
+from openenv_kit.serving.store_file import SCHEMA_VERSION
 
 logger = logging.getLogger("metric_tracker.episodes")
 
@@ -86,11 +86,7 @@ def _redis(address: str, limits: StoreLimits) -> EpisodeStore:
 
 
 def private_folder() -> Path:
-    """A folder under the temporary one that belongs to us alone.
-
-    Raises:
-        OSError: it cannot be made, or somebody else made it first.
-    """
+    """A folder under the temporary one that belongs to us alone; an OSError if there is none."""
     folder = Path(tempfile.gettempdir()) / f"metric-tracker-rl-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
@@ -100,11 +96,7 @@ def private_folder() -> Path:
 
 
 class StoreThread:
-    """The store that the settings name, called in a thread of its own.
-
-    Args:
-        chosen: the settings.
-    """
+    """The store that the settings name, called in a thread of its own."""
 
     def __init__(self, chosen: Settings) -> None:
         self._chosen = chosen
@@ -112,11 +104,7 @@ class StoreThread:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="episode-store")
 
     async def open(self) -> None:
-        """Open the store, unless it is open; a call does so too.
-
-        Raises:
-            StoreUnavailableError: what the setting names cannot be opened.
-        """
+        """Open the store, unless it is open; a call does so too."""
         await self._run(self._opened)
 
     async def call(self, name: str, *arguments: Any, **options: Any) -> Any:

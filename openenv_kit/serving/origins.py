@@ -25,11 +25,7 @@ OWN_NAME = "SPACE_HOST"
 
 
 class Origins:
-    """Decides whether a request's `Host` and `Origin` are acceptable.
-
-    Args:
-        settings: token, host and allowed origins.
-    """
+    """Decides whether a request's `Host` and `Origin` are acceptable."""
 
     def __init__(self, settings: Settings) -> None:
         self._any = ANY in settings.allowed_origins

@@ -76,13 +76,7 @@ class Play:
         text: bytes | None = None,
         names: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """One step, in the framework's form.
-
-        Args:
-            action: as it arrived.
-            text: its JSON, where that is at hand.
-            names: see `data`.
-        """
+        """One step, in the framework's form; `text` is the action's JSON, where that is at hand."""
         started = time.perf_counter()
         reply = self.session.step(action)
         if self.recorded_bytes <= self.max_record_bytes:

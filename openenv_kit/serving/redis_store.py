@@ -43,16 +43,7 @@ def _reported() -> Iterator[None]:
 
 
 class RedisStore:
-    """Episodes in one Redis database; see `openenv_kit.serving.episode_store.EpisodeStore`.
-
-    Args:
-        redis: a client that decodes responses.
-        limits: what it may hold; bytes are Redis' own matter.
-        clock: seconds since the epoch.
-
-    Raises:
-        StoreUnavailableError: no Redis answers there.
-    """
+    """Episodes in one Redis database, by a client that decodes; see `EpisodeStore`."""
 
     @_reported()
     def __init__(

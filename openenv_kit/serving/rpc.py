@@ -1,4 +1,4 @@
-"""The `/mcp` route: streamable HTTP for any MCP client, and the framework's own dialect.
+"""The `/mcp` routes: streamable HTTP for any MCP client, the framework's dialect, its WebSocket.
 
 An MCP session is the player of a stored episode, and its id is the player's handle: any worker
 can answer, also after a restart, and a session costs no memory of its own. Responses are plain
@@ -13,9 +13,10 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.websockets import WebSocket
 
 from openenv_kit.errors import echo
-from openenv_kit.serving import frames, mcp_tools
+from openenv_kit.serving import frames, mcp_tools, metrics
 from openenv_kit.serving.episode_store import StoreError
 from openenv_kit.serving.handles import (
     PLAYER,
@@ -35,7 +36,7 @@ from openenv_kit.serving.mcp_tools import (
     RpcError,
 )
 from openenv_kit.serving.routes import store_refusal
-from openenv_kit.serving.sessions import CapacityError
+from openenv_kit.serving.sockets import CapacityError, LiveSession
 
 SESSION_HEADER = "mcp-session-id"
 VERSION_HEADER = "mcp-protocol-version"
@@ -49,12 +50,7 @@ UNINITIALISED = (
 
 
 class McpEndpoint:
-    """Serves POST, GET and DELETE on `/mcp`.
-
-    Args:
-        episodes: the store's episodes.
-        limit: sessions opened here at once.
-    """
+    """Serves POST, GET and DELETE on `/mcp`, with so many sessions opened here at once."""
 
     def __init__(self, episodes: Episodes, limit: int) -> None:
         self._episodes = episodes
@@ -173,15 +169,72 @@ class McpEndpoint:
         return {"session_id": session_id, "closed": True}
 
 
+class RpcDialect:
+    """JSON-RPC."""
+
+    too_big = ""
+
+    def __init__(self, episodes: Episodes) -> None:
+        self._episodes = episodes
+
+    async def open(self, websocket: WebSocket) -> RpcTalk:
+        """See `Dialect`."""
+        return RpcTalk(self._episodes, websocket)
+
+    def error(self, text: str, code: str, **told: Any) -> str:
+        """See `Dialect`; a code of JSON-RPC stands for all of the framework's."""
+        return _text(mcp_tools.failure(RpcError(SERVER_ERROR, text, told or None)))
+
+
+class RpcTalk:
+    """Plays what the address asks for; a fresh task starts with the first tool call."""
+
+    def __init__(self, episodes: Episodes, websocket: WebSocket) -> None:
+        self._episodes = episodes
+        self._query = websocket.query_params
+        self._role = role_of(websocket.scope)
+        self._handle: Handle | None = None
+        self._play = episodes.play("mcp", stored=False)
+        self._dispatch = mcp_tools.dispatcher(episodes.environment, self._step)
+
+    async def answer(self, session: LiveSession, text: str | bytes) -> str | None:
+        """Response to one message, None where it wants none."""
+        try:
+            message = frames.loads(text)
+        except ValueError as problem:
+            metrics.ERRORS.labels("invalid_json").inc()
+            return _text(mcp_tools.failure(RpcError(PARSE_ERROR, f"Parse error: {problem}")))
+        if not mcp_tools.wants_answer(message):
+            return None
+        return _text((await mcp_tools.answer(message, self._dispatch)).body)
+
+    async def leave(self, *, keep: bool) -> None:
+        """Nothing is kept: an episode of the store is there already."""
+
+    async def _step(self, data: dict[str, Any]) -> dict[str, Any]:
+        """One step; an RpcError where there is nothing to play."""
+        with rpc_errors():
+            if self._handle is None and self._play.episode_id is None:
+                self._handle = await handle_for(self._query, self._role, self._episodes)
+            if self._handle is not None:
+                return await self._episodes.step(self._handle, data)
+            if self._play.episode_id is None:
+                task = named_task(self._query, self._role)
+                reply = self._play.reset(task or await self._episodes.fresh_task())
+                if self._play.episode_id is None:
+                    raise RpcError(INVALID_PARAMS, reply.message)
+        return self._play.step(data)
+
+
+def _text(response: dict[str, Any]) -> str:
+    return frames.dumps(response).decode()
+
+
 @contextmanager
 def rpc_errors(gone: int = 200) -> Iterator[None]:
-    """Turn errors of episodes and of their store into errors of JSON-RPC.
+    """Turn errors of episodes and of their store into RpcErrors.
 
-    Args:
-        gone: HTTP status where the episode cannot be played any longer.
-
-    Raises:
-        RpcError: in the place of any of them.
+    One that cannot be played any longer has the HTTP status `gone`.
     """
     try:
         yield
@@ -201,12 +254,7 @@ def rpc_errors(gone: int = 200) -> Iterator[None]:
 
 
 async def handle_for(query: Mapping[str, str], role: str, episodes: Episodes) -> Handle | None:
-    """The player of the episode that an address names; None where it names none.
-
-    Raises:
-        RpcError: it names an episode by the trainer's id, and the caller is a player.
-        EpisodeGoneError: there is no such episode.
-    """
+    """The player of the episode that an address names; None where it names none."""
     if player_id := query.get("player_id"):
         return await episodes.player(player_id)
     if episode_id := query.get("episode_id"):
@@ -216,11 +264,7 @@ async def handle_for(query: Mapping[str, str], role: str, episodes: Episodes) ->
 
 
 def named_task(query: Mapping[str, str], role: str) -> dict[str, Any] | None:
-    """Reset arguments of the task that an address names; None where it names none.
-
-    Raises:
-        RpcError: the caller is a player, who could play a named task again and again.
-    """
+    """Reset arguments of the task that an address names; None where it names none."""
     task_id = query.get("task_id")
     if not task_id:
         return None

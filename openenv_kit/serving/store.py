@@ -17,9 +17,8 @@ from openenv_kit.serving.episode_store import (
     StoreUnavailableError,
     unavailable,
 )
-from openenv_kit.serving.store_file import StoreFile
+from openenv_kit.serving.store_file import StoreFile, make_tables
 from openenv_kit.serving.store_room import PAGE, Room, bytes_of, disk_full
-from openenv_kit.serving.store_schema import make_tables
 
 PURGE_EVERY = 256
 """Episodes created between two looks for expired ones; so many are forgotten at a time."""
@@ -36,16 +35,7 @@ T = TypeVar("T")
 
 
 class SqliteStore:
-    """Episodes in one SQLite file; see `openenv_kit.serving.episode_store.EpisodeStore`.
-
-    Args:
-        path: the file; `memory` for none.
-        limits: what it may hold.
-        clock: seconds since the epoch.
-
-    Raises:
-        OSError, sqlite3.Error: the file cannot be opened or made.
-    """
+    """Episodes in one SQLite file, or in the `memory` of this process; see `EpisodeStore`."""
 
     def __init__(
         self, path: str, limits: StoreLimits, clock: Callable[[], float] = time.time
@@ -211,11 +201,7 @@ class SqliteStore:
         return self._write(work)
 
     def _write(self, work: Callable[[], T]) -> T:
-        """Do work in a transaction of the file that all workers use.
-
-        Raises:
-            StoreError: it could not be done, and nothing was.
-        """
+        """Do work in a transaction; where it raises a StoreError, nothing was done."""
         try:
             for attempt in range(ATTEMPTS):
                 self._follow()

@@ -38,12 +38,7 @@ ROW_BYTES = 64
 class Room:
     """The space of one store. All methods but the constructor are called in a transaction.
 
-    Args:
-        db: the store.
-        limits: what it may hold.
-        clock: seconds since the epoch.
-        free_bytes: bytes that the file system has left next to a file of so many; None where
-            there is no file.
+    `free_bytes` tells what the file system has left next to a file of so many bytes.
     """
 
     def __init__(
@@ -102,11 +97,7 @@ class Room:
         )
 
     def forget(self, client: str = "", spared: str = "") -> bool:
-        """Forget the episode, of that client or of all, that is the next to make room.
-
-        Returns:
-            Whether there was one; False if all are running.
-        """
+        """Forget the episode, of that client or of all, that is next; False if all are running."""
         now = self._clock()
         idle = now + self._limits.life_s - self._limits.idle_s
         whose, named = _of(client)
@@ -122,11 +113,7 @@ class Room:
         return False
 
     def check_disk(self) -> None:
-        """Make sure that the disk has space for a step.
-
-        Raises:
-            StoreUnavailableError: it has not.
-        """
+        """Refuse, as a full disk, one that has no space for a step."""
         _, free, on_disk = self._pages()
         if on_disk + free < SPARE_PAGES:
             raise disk_full()

@@ -37,8 +37,7 @@ from openenv_kit.serving.handles import (
 )
 from openenv_kit.serving.held import Held, Started
 from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.sessions import LiveSession, SessionSlots
-from openenv_kit.serving.sockets import AttachError, Goodbye
+from openenv_kit.serving.sockets import AttachError, Goodbye, LiveSession, SessionSlots
 
 MESSAGES: dict[str, type[BaseModel]] = {
     "reset": WSResetMessage,
@@ -57,12 +56,7 @@ logger = logging.getLogger("metric_tracker.ws")
 
 
 class EnvironmentDialect:
-    """The framework's messages: reset, step, state, close and mcp.
-
-    Args:
-        slots: sessions of this worker.
-        episodes: the store's episodes.
-    """
+    """The framework's messages: reset, step, state, close and mcp."""
 
     too_big = "A message may have {} bytes; the session ends."
     error = staticmethod(frames.error)
@@ -91,10 +85,6 @@ class EnvironmentDialect:
 
 class PlayerTalk:
     """A connection that plays a stored episode through its player's handle, and never resets.
-
-    Args:
-        episodes: the store's episodes.
-        handle: which episode, and by what right; None before there is one.
 
     Attributes:
         step_now: one step without anything to wait for; None where there is.
@@ -182,10 +172,6 @@ class TrainerTalk(PlayerTalk):
     One that the server named stays in memory until the connection is dropped: nothing else can
     reach it before. One that was resumed, or that the client named, is played in the store step
     by step, and belongs to whoever resumed or started it last.
-
-    Args:
-        slots: where another connection that plays the same episode is found.
-        episodes: where dropped episodes go, and come from.
     """
 
     def __init__(self, slots: SessionSlots, episodes: Episodes) -> None:
@@ -268,12 +254,7 @@ class TrainerTalk(PlayerTalk):
 
 
 class RefusedError(Exception):
-    """A message that cannot be acted on; says why.
-
-    Attributes:
-        kind: what is wrong with it, for the figures.
-        code: the framework's.
-    """
+    """A message that cannot be acted on: its kind for the figures, the framework's code, why."""
 
     def __init__(self, kind: str, code: str, problem: str) -> None:
         self.kind, self.code = kind, code
@@ -281,13 +262,9 @@ class RefusedError(Exception):
 
 
 def read_message(text: str | bytes) -> tuple[str, dict[str, Any]]:
-    """Type and data of a message.
+    """Type and data of a message; a RefusedError or ValidationError says what is wrong with it.
 
     The framework's model is used only for a message of an unusual shape.
-
-    Raises:
-        RefusedError: not JSON, not an object, or of an unknown type.
-        ValidationError: not what its type asks for.
     """
     try:
         message = frames.loads(text)

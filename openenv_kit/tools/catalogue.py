@@ -83,11 +83,7 @@ class Catalogue:
         return [tool.as_chat_tool() for tool in self.tools]
 
     def find(self, name: object) -> ToolSpec:
-        """The tool of that name.
-
-        Raises:
-            ToolArgumentError: there is none; names the nearest.
-        """
+        """The tool of that name; a ToolArgumentError names the nearest where there is none."""
         for tool in self.tools:
             if tool.name == name:
                 return tool
@@ -135,17 +131,12 @@ def _check(tool: ToolSpec, arguments: Mapping[str, Any]) -> None:
                 f"{_undone(tool)}"
             )
     for name in tool.parameters.get("required", ()):
-        given = arguments.get(name)
-        wants_list = properties[name].get("type") == "array"
-        too_few = wants_list and isinstance(given, list) and len(given) < _fewest(properties[name])
-        if name not in arguments or (wants_list and not isinstance(given, list)) or too_few:
-            allowed = "a list" if wants_list else "a value"
-            if too_few:
-                allowed = f"a list of at least {_fewest(properties[name])}"
+        given, fits, allowed = arguments.get(name), name in arguments, "a value"
+        if properties[name].get("type") == "array":
+            fewest = properties[name].get("minItems", 0)
+            fits = isinstance(given, list) and len(given) >= fewest
+            allowed = f"a list of at least {fewest}" if isinstance(given, list) else "a list"
+        if not fits:
             raise ToolArgumentError(
                 f"{tool.name}: {name} is {echo(given)}; allowed: {allowed}.{_undone(tool)}"
             )
-
-
-def _fewest(schema: Mapping[str, Any]) -> int:
-    return int(schema.get("minItems", 0))
