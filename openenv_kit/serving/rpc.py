@@ -7,11 +7,11 @@ JSON, which the transport allows; there is nothing to stream.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
@@ -47,6 +47,12 @@ MAX_BATCH = 32
 UNINITIALISED = (
     "No session: send initialize first and its Mcp-Session-Id header with every later request."
 )
+
+TRAINERS_ONLY = {
+    "episode_id": "?player_id=, which the trainer's reset returns",
+    "task_id": "no task_id, for a task that nobody played before",
+}
+"""Parameters of an address that need the trainer's token, and what a player has instead."""
 
 
 class McpEndpoint:
@@ -93,7 +99,9 @@ class McpEndpoint:
         for message in messages:
             if isinstance(message, dict) and message.get("method") == "initialize":
                 problem = RpcError(INVALID_REQUEST, "initialize may not be part of a batch.")
-                answered.append(Answered(mcp_tools.failure(problem, _id_of(message))))
+                given = message.get("id")
+                request_id = given if type(given) in (int, str) else None
+                answered.append(Answered(mcp_tools.failure(problem, request_id)))
             elif (answer := await self._answer(request, message)) is not None:
                 answered.append(answer)
         if not answered:
@@ -120,7 +128,7 @@ class McpEndpoint:
 
     async def _act(self, request: Request, method: str, params: dict[str, Any]) -> dict[str, Any]:
         if method == "openenv/session/create":
-            return {"session_id": await self._create(None)}
+            return {"session_id": await self._create({})}
         if method == "openenv/session/close":
             return await self._close_named(params)
         session = request.headers.get(SESSION_HEADER) or params.get("session_id")
@@ -137,14 +145,13 @@ class McpEndpoint:
 
     async def _open(self, request: Request) -> str:
         """A session for a client: on a trainer's episode, or on one that nobody played before."""
-        role = role_of(request.scope)
-        handle = await handle_for(request.query_params, role, self._episodes)
-        if handle is not None:
-            await self._episodes.state(handle)
-            return handle.player_id
-        return await self._create(named_task(request.query_params, role))
+        asked = await _asked_for(request, self._episodes)
+        if isinstance(asked, Handle):
+            await self._episodes.state(asked)
+            return asked.player_id
+        return await self._create(asked)
 
-    async def _create(self, task: dict[str, Any] | None) -> str:
+    async def _create(self, task: dict[str, Any]) -> str:
         """The player of a new episode, of that task or of one that nobody played before."""
         active = await self._episodes.store.call("count", SOURCE)
         if active >= self._limit:
@@ -191,8 +198,7 @@ class RpcTalk:
 
     def __init__(self, episodes: Episodes, websocket: WebSocket) -> None:
         self._episodes = episodes
-        self._query = websocket.query_params
-        self._role = role_of(websocket.scope)
+        self._websocket = websocket
         self._handle: Handle | None = None
         self._play = episodes.play("mcp", stored=False)
         self._dispatch = mcp_tools.dispatcher(episodes.environment, self._step)
@@ -215,14 +221,15 @@ class RpcTalk:
         """One step; an RpcError where there is nothing to play."""
         with rpc_errors():
             if self._handle is None and self._play.episode_id is None:
-                self._handle = await handle_for(self._query, self._role, self._episodes)
+                asked = await _asked_for(self._websocket, self._episodes)
+                if isinstance(asked, Handle):
+                    self._handle = asked
+                else:
+                    reply = self._play.reset(asked or await self._episodes.fresh_task())
+                    if self._play.episode_id is None:
+                        raise RpcError(INVALID_PARAMS, reply.message)
             if self._handle is not None:
                 return await self._episodes.step(self._handle, data)
-            if self._play.episode_id is None:
-                task = named_task(self._query, self._role)
-                reply = self._play.reset(task or await self._episodes.fresh_task())
-                if self._play.episode_id is None:
-                    raise RpcError(INVALID_PARAMS, reply.message)
         return self._play.step(data)
 
 
@@ -242,10 +249,8 @@ def rpc_errors(gone: int = 200) -> Iterator[None]:
         raise RpcError(INVALID_PARAMS, str(problem), status=gone) from None
     except EpisodeTooLongError as problem:
         raise RpcError(INVALID_PARAMS, str(problem)) from None
-    except SplitUsedUpError as problem:
-        raise RpcError(SERVER_ERROR, str(problem)) from None
-    except CapacityError as problem:
-        raise RpcError(SERVER_ERROR, str(problem), problem.told) from None
+    except (SplitUsedUpError, CapacityError) as problem:
+        raise RpcError(SERVER_ERROR, str(problem), getattr(problem, "told", None)) from None
     except StoreError as problem:
         later = {"retry_after_s": problem.retry_after_s}
         status, headers = store_refusal(problem)
@@ -253,31 +258,20 @@ def rpc_errors(gone: int = 200) -> Iterator[None]:
         raise RpcError(SERVER_ERROR, told, later, "store", status, headers) from None
 
 
-async def handle_for(query: Mapping[str, str], role: str, episodes: Episodes) -> Handle | None:
-    """The player of the episode that an address names; None where it names none."""
+async def _asked_for(connection: HTTPConnection, episodes: Episodes) -> Handle | dict[str, Any]:
+    """What an address asks for: the player of an episode, or the reset arguments of a task.
+
+    Without arguments a task that nobody played before is meant; only a trainer may play a named
+    one again and again.
+    """
+    query = connection.query_params
     if player_id := query.get("player_id"):
         return await episodes.player(player_id)
+    for name, allowed in TRAINERS_ONLY.items():
+        if query.get(name) and role_of(connection.scope) == PLAYER:
+            told = f"?{name}= needs the trainer's token; allowed with the player's: {allowed}."
+            raise RpcError(INVALID_PARAMS, told)
     if episode_id := query.get("episode_id"):
-        _trainers_only(role, "episode_id", "?player_id=, which the trainer's reset returns")
         return await episodes.player_of(episode_id)
-    return None
-
-
-def named_task(query: Mapping[str, str], role: str) -> dict[str, Any] | None:
-    """Reset arguments of the task that an address names; None where it names none."""
     task_id = query.get("task_id")
-    if not task_id:
-        return None
-    _trainers_only(role, "task_id", "no task_id, for a task that nobody played before")
-    return {"task_id": task_id}
-
-
-def _trainers_only(role: str, name: str, allowed: str) -> None:
-    if role == PLAYER:
-        told = f"?{name}= needs the trainer's token; allowed with the player's: {allowed}."
-        raise RpcError(INVALID_PARAMS, told)
-
-
-def _id_of(message: dict[str, Any]) -> Any:
-    given = message.get("id")
-    return given if type(given) in (int, str) else None
+    return {"task_id": task_id} if task_id else {}

@@ -127,12 +127,8 @@ class SessionSlots:
             watcher.cancel()
 
 
-class AttachError(Exception):
-    """What a connection asked to attach to is not there, or not for it."""
-
-
 class Goodbye(Exception):
-    """The client said `close`."""
+    """The connection ends: the client said `close`, or asked for what is not there for it."""
 
 
 class Talk(Protocol):
@@ -155,7 +151,7 @@ class Dialect(Protocol):
     too_big: str
 
     async def open(self, websocket: WebSocket) -> Talk:
-        """Begin to talk; an AttachError says that there is nothing to talk about."""
+        """Begin to talk; a Goodbye says that there is nothing to talk about."""
 
     def error(self, text: str, code: str, **told: Any) -> str:
         """Text of a message that says what is wrong."""
@@ -188,12 +184,10 @@ class SocketEndpoint:
             code = await asyncio.create_task(self._serve(receive, send, session, talk))
             if code == TOO_BIG:
                 said = self._dialect.too_big.format(self._max_bytes)
-        except Goodbye:
-            keep = False
+        except Goodbye as goodbye:
+            keep, said = False, str(goodbye)
         except WebSocketDisconnect:
             pass
-        except AttachError as problem:
-            keep, said = False, str(problem)
         except EpisodeGoneError as problem:
             said, code = str(problem), ENDED
         except asyncio.CancelledError:

@@ -8,7 +8,8 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from openenv_kit.serving.episode_store import (
     MEMORY,
@@ -31,7 +32,20 @@ SHED_AT_ONCE = 16
 
 logger = logging.getLogger("metric_tracker.store")
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _written(
+    method: Callable[Concatenate[SqliteStore, P], T],
+) -> Callable[Concatenate[SqliteStore, P], T]:
+    """Make a method one transaction, tried again where that helps; see `SqliteStore._write`."""
+
+    @wraps(method)
+    def written(store: SqliteStore, /, *arguments: P.args, **options: P.kwargs) -> T:
+        return store._write(lambda: method(store, *arguments, **options))
+
+    return written
 
 
 class SqliteStore:
@@ -51,6 +65,7 @@ class SqliteStore:
         else:
             self._db = self._file.connect()
 
+    @_written
     def create(
         self,
         episode_id: str,
@@ -62,92 +77,81 @@ class SqliteStore:
         player: str = "",
         over: bool = True,
     ) -> str:
-        generation = secrets.token_hex(8)
-        size = bytes_of(episode_id, start, *actions)
-
-        def work() -> str:
-            now = self._clock()
-            query = "SELECT timeline FROM episodes WHERE id = ? AND expires > ?"
-            before = self._db.execute(query, (episode_id, now)).fetchone()
-            if before and not over:
-                return ""
-            self._db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
-            self._room.make(client, size)
-            self._db.execute(
-                "INSERT INTO episodes (id, generation, source, client, player, timeline, start, "
-                "bytes, steps, finished, ended, expires) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?)",
-                (
-                    *(episode_id, generation, source, client, player),
-                    *(before[0] + 1 if before else 1, start),
-                    *(size, len(actions), now + self._limits.life_s),
-                ),
-            )
-            self._db.executemany(
-                "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, '')",
-                [(episode_id, n, action) for n, action in enumerate(actions)],
-            )
-            return generation
-
         if self._created % PURGE_EVERY == 0:
-            self._write(lambda: self._room.purge(PURGE_EVERY))
+            self._room.purge(PURGE_EVERY)
             self._restore_reserve()
         self._created += 1
-        return self._write(work)
+        now = self._clock()
+        query = "SELECT timeline FROM episodes WHERE id = ? AND expires > ?"
+        timeline = self._one(query, episode_id, now) or 0
+        if timeline and not over:
+            return ""
+        generation, size = secrets.token_hex(8), bytes_of(episode_id, start, *actions)
+        self._db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
+        self._room.make(client, size)
+        self._db.execute(
+            "INSERT INTO episodes (id, generation, source, client, player, timeline, start, "
+            "bytes, steps, finished, ended, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?)",
+            (
+                *(episode_id, generation, source, client, player, timeline + 1, start),
+                *(size, len(actions), now + self._limits.life_s),
+            ),
+        )
+        self._db.executemany(
+            "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, '')",
+            [(episode_id, n, action) for n, action in enumerate(actions)],
+        )
+        return generation
 
+    @_written
     def find(self, player: str) -> str | None:
         query = "SELECT id FROM episodes WHERE player = ? AND player <> '' AND expires > ?"
         found: str | None = self._one(query, player, self._clock())
         return found
 
+    @_written
     def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
-        def work() -> StoredEpisode | None:
-            now = self._clock()
-            found = self._db.execute(
-                "SELECT generation, start, player, timeline, ended, expires FROM episodes "
-                "WHERE id = ? AND expires > ?",
-                (episode_id, now),
-            ).fetchone()
-            if found is None:
-                return None
-            self._prolong(episode_id, found[5], now)
-            generation = found[0]
-            if take:
-                generation = secrets.token_hex(8)
-                query = "UPDATE episodes SET generation = ? WHERE id = ?"
-                self._db.execute(query, (generation, episode_id))
-            query = "SELECT action, request FROM actions WHERE episode = ? ORDER BY n"
-            rows = self._db.execute(query, (episode_id,)).fetchall()
-            actions, requests = zip(*rows, strict=True) if rows else ((), ())
-            return StoredEpisode(generation, found[1], actions, requests, *found[2:5])
+        now = self._clock()
+        found = self._db.execute(
+            "SELECT generation, start, player, timeline, ended, expires FROM episodes "
+            "WHERE id = ? AND expires > ?",
+            (episode_id, now),
+        ).fetchone()
+        if found is None:
+            return None
+        self._prolong(episode_id, found[5], now)
+        generation = found[0]
+        if take:
+            generation = secrets.token_hex(8)
+            query = "UPDATE episodes SET generation = ? WHERE id = ?"
+            self._db.execute(query, (generation, episode_id))
+        query = "SELECT action, request FROM actions WHERE episode = ? ORDER BY n"
+        rows = self._db.execute(query, (episode_id,)).fetchall()
+        actions, requests = zip(*rows, strict=True) if rows else ((), ())
+        return StoredEpisode(generation, found[1], actions, requests, *found[2:5])
 
-        return self._write(work)
-
+    @_written
     def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
     ) -> bool:
-        size = bytes_of(episode_id, action, request_id.encode())
+        size, now = bytes_of(episode_id, action, request_id.encode()), self._clock()
+        taken = self._db.execute(
+            "UPDATE episodes SET steps = steps + 1, bytes = bytes + ? "
+            "WHERE id = ? AND generation = ? AND steps = ? AND expires > ? "
+            "AND ended <> 'closed' RETURNING client, expires",
+            (size, episode_id, generation, index, now),
+        ).fetchone()
+        if taken is None:
+            return False
+        self._prolong(episode_id, taken[1], now)
+        self._room.make(taken[0], size, episode_id)
+        self._db.execute(
+            "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, ?)",
+            (episode_id, index, action, request_id),
+        )
+        return True
 
-        def work() -> bool:
-            now = self._clock()
-            taken = self._db.execute(
-                "UPDATE episodes SET steps = steps + 1, bytes = bytes + ? "
-                "WHERE id = ? AND generation = ? AND steps = ? AND expires > ? "
-                "AND ended <> 'closed' RETURNING client, expires",
-                (size, episode_id, generation, index, now),
-            ).fetchone()
-            if taken is None:
-                return False
-            self._prolong(episode_id, taken[1], now)
-            self._room.make(taken[0], size, episode_id)
-            self._db.execute(
-                "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, ?)",
-                (episode_id, index, action, request_id),
-            )
-            return True
-
-        return self._write(work)
-
+    @_written
     def finish(self, episode_id: str, generation: str, ended: str) -> bool:
         query = (
             "UPDATE episodes SET finished = 1, ended = ? "
@@ -155,6 +159,7 @@ class SqliteStore:
         )
         return self._one(query, ended, episode_id, generation, self._clock()) is not None
 
+    @_written
     def next(self, counter: str) -> int:
         query = (
             "INSERT INTO counters (name, next) VALUES (?, 1) "
@@ -162,20 +167,18 @@ class SqliteStore:
         )
         return int(self._one(query, counter))
 
+    @_written
     def count(self, source: str) -> int:
         query = (
             "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ? AND ended <> 'closed'"
         )
         return int(self._one(query, source, self._clock()))
 
+    @_written
     def check(self) -> None:
         query = "INSERT OR REPLACE INTO heartbeat (id, at) VALUES (1, ?)"
-
-        def work() -> None:
-            self._db.execute(query, (self._clock(),))
-            self._room.check_disk()
-
-        self._write(work)
+        self._db.execute(query, (self._clock(),))
+        self._room.check_disk()
         self._restore_reserve()
 
     def close(self) -> None:
@@ -193,12 +196,8 @@ class SqliteStore:
 
     def _one(self, query: str, *values: Any) -> Any:
         """First column of the first row that a statement returns; None without one."""
-
-        def work() -> Any:
-            rows = self._db.execute(query, values).fetchall()
-            return rows[0][0] if rows else None
-
-        return self._write(work)
+        rows = self._db.execute(query, values).fetchall()
+        return rows[0][0] if rows else None
 
     def _write(self, work: Callable[[], T]) -> T:
         """Do work in a transaction; where it raises a StoreError, nothing was done."""

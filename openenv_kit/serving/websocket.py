@@ -37,7 +37,7 @@ from openenv_kit.serving.handles import (
 )
 from openenv_kit.serving.held import Held, Started
 from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.sockets import AttachError, Goodbye, LiveSession, SessionSlots
+from openenv_kit.serving.sockets import Goodbye, LiveSession, SessionSlots
 
 MESSAGES: dict[str, type[BaseModel]] = {
     "reset": WSResetMessage,
@@ -70,7 +70,7 @@ class EnvironmentDialect:
         session_id = websocket.query_params.get("session_id")
         if not session_id:
             if role_of(websocket.scope) == PLAYER:
-                raise AttachError(
+                raise Goodbye(
                     "With the player's token connect to /ws?session_id=<player_id>: the trainer's "
                     "reset returns the player_id."
                 )
@@ -79,7 +79,7 @@ class EnvironmentDialect:
             handle = await self._episodes.player(session_id)
             await self._episodes.state(handle)
         except (EpisodeGoneError, StoreError) as problem:
-            raise AttachError(str(problem)) from None
+            raise Goodbye(str(problem)) from None
         return PlayerTalk(self._episodes, handle)
 
 
