@@ -46,6 +46,8 @@ class Handler(logging.StreamHandler[TextIO]):
 
     def __init__(self) -> None:
         super().__init__(sys.__stderr__)
+        self.setFormatter(JsonFormatter())
+        self.addFilter(is_no_connection)
         if not isinstance(sys.stderr, PrintedLines):
             sys.stderr = PrintedLines()
 
@@ -100,12 +102,9 @@ class PrintedLines(io.TextIOBase):
         return sys.__stderr__.fileno() if sys.__stderr__ else super().fileno()
 
 
-class NoConnections(logging.Filter):
+def is_no_connection(record: logging.LogRecord) -> bool:
     """Drops the server's line for each WebSocket: it would show the query string."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record stays."""
-        return '"WebSocket %s"' not in str(record.msg)
+    return '"WebSocket %s"' not in str(record.msg)
 
 
 def configuration(level: str) -> dict[str, Any]:
@@ -113,18 +112,7 @@ def configuration(level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": {"()": "openenv_kit.serving.logs.JsonFormatter"}},
-        "filters": {"no_connections": {"()": "openenv_kit.serving.logs.NoConnections"}},
-        "handlers": {
-            "stderr": {
-                "()": "openenv_kit.serving.logs.Handler",
-                "formatter": "json",
-                "filters": ["no_connections"],
-            }
-        },
+        "handlers": {"stderr": {"()": "openenv_kit.serving.logs.Handler"}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {
-            "metric_tracker": {"level": level.upper()},
-            "uvicorn": {"level": "INFO"},
-        },
+        "loggers": {"metric_tracker": {"level": level.upper()}, "uvicorn": {"level": "INFO"}},
     }

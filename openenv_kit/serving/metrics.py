@@ -77,12 +77,11 @@ STORE = Histogram(
 
 def exposition() -> tuple[bytes, str]:
     """All metrics, and their content type."""
-    folder = os.environ.get(FOLDER)
-    if not folder:
-        return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
-    _forget_dead(Path(folder))
-    registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry = REGISTRY
+    if folder := os.environ.get(FOLDER):
+        _forget_dead(Path(folder))
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
 

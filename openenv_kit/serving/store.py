@@ -276,9 +276,7 @@ class SqliteStore:
             f"max_page_count = {self._room.file_pages + SHED_AT_ONCE}",
         ):
             db.execute(f"PRAGMA {pragma}")
-        with db:
-            db.execute("BEGIN IMMEDIATE")
-            make_tables(db)
+        make_tables(db)
 
 
 def _code(problem: BaseException) -> int | None:
