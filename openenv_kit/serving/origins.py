@@ -71,10 +71,8 @@ class Origins:
             page = _address(urlsplit(origin).netloc)
         except ValueError:
             return False
-        if not page:
-            return False
-        if page in self._names:
-            return True
+        if not page or page in self._names:
+            return bool(page)
         if page == host:
             known = self._is_ours(host) or _name(host) == here or _is_ip(host)
             return known or not self._suspicious

@@ -36,7 +36,7 @@ from openenv_kit.serving.mcp_tools import (
     RpcError,
 )
 from openenv_kit.serving.routes import store_refusal
-from openenv_kit.serving.sockets import CapacityError, LiveSession
+from openenv_kit.serving.sockets import CapacityError, LiveSession, Talk
 
 SESSION_HEADER = "mcp-session-id"
 VERSION_HEADER = "mcp-protocol-version"
@@ -193,7 +193,7 @@ class RpcDialect:
         return _text(mcp_tools.failure(RpcError(SERVER_ERROR, text, told or None)))
 
 
-class RpcTalk:
+class RpcTalk(Talk):
     """Plays what the address asks for; a fresh task starts with the first tool call."""
 
     def __init__(self, episodes: Episodes, websocket: WebSocket) -> None:
@@ -213,9 +213,6 @@ class RpcTalk:
         if not mcp_tools.wants_answer(message):
             return None
         return _text((await mcp_tools.answer(message, self._dispatch)).body)
-
-    async def leave(self, *, keep: bool) -> None:
-        """Nothing is kept: an episode of the store is there already."""
 
     async def _step(self, data: dict[str, Any]) -> dict[str, Any]:
         """One step; an RpcError where there is nothing to play."""

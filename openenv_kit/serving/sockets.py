@@ -139,16 +139,14 @@ class Talk(Protocol):
 
     async def leave(self, *, keep: bool) -> None:
         """The connection is over; with `keep`, its episode may be resumed."""
+        return
 
 
 class Dialect(Protocol):
-    """How a route talks.
-
-    Attributes:
-        too_big: what is said of a message longer than so many bytes; empty for nothing.
-    """
+    """How a route talks."""
 
     too_big: str
+    """What is said of a message longer than so many bytes; empty for nothing."""
 
     async def open(self, websocket: WebSocket) -> Talk:
         """Begin to talk; a Goodbye says that there is nothing to talk about."""

@@ -37,7 +37,7 @@ from openenv_kit.serving.handles import (
 )
 from openenv_kit.serving.held import Held, Started
 from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.sockets import Goodbye, LiveSession, SessionSlots
+from openenv_kit.serving.sockets import Goodbye, LiveSession, SessionSlots, Talk
 
 MESSAGES: dict[str, type[BaseModel]] = {
     "reset": WSResetMessage,
@@ -83,14 +83,11 @@ class EnvironmentDialect:
         return PlayerTalk(self._episodes, handle)
 
 
-class PlayerTalk:
-    """A connection that plays a stored episode through its player's handle, and never resets.
-
-    Attributes:
-        step_now: one step without anything to wait for; None where there is.
-    """
+class PlayerTalk(Talk):
+    """A connection that plays a stored episode through its player's handle, and never resets."""
 
     step_now: Callable[..., dict[str, Any]] | None = None
+    """One step without anything to wait for; None where there is."""
 
     def __init__(self, episodes: Episodes, handle: Handle | None = None) -> None:
         self._episodes = episodes
@@ -161,9 +158,6 @@ class PlayerTalk:
         assert self._handle is not None
         state: dict[str, Any] = (await self._episodes.state(self._handle)).model_dump()
         return state
-
-    async def leave(self, *, keep: bool) -> None:
-        """The connection is over; with `keep`, its episode may be resumed."""
 
 
 class TrainerTalk(PlayerTalk):
