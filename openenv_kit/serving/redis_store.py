@@ -46,13 +46,10 @@ class RedisStore:
     """Episodes in one Redis database, by a client that decodes; see `EpisodeStore`."""
 
     @_reported()
-    def __init__(
-        self, redis: Any, limits: StoreLimits, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, redis: Any, limits: StoreLimits) -> None:
         self._redis = redis
         self._limits = limits
         self._ttl = max(1, round(limits.ttl_s))
-        self._clock = clock
         redis.ping()
 
     @_reported()
@@ -148,7 +145,7 @@ class RedisStore:
             if ended == CLOSED:
                 batch.zrem(_key("living", head["source"]), episode_id)
             # Before every running one, in the order in which they ended.
-            batch.zadd(_key("client", head["client"]), {episode_id: -1 / self._clock()}, xx=True)
+            batch.zadd(_key("client", head["client"]), {episode_id: -1 / time.time()}, xx=True)
             return True
 
         return bool(self._change(episode_id, work))
@@ -159,19 +156,19 @@ class RedisStore:
 
     @_reported()
     def count(self, source: str) -> int:
-        self._redis.zremrangebyscore(_key("living", source), "-inf", self._clock())
+        self._redis.zremrangebyscore(_key("living", source), "-inf", time.time())
         return int(self._redis.zcard(_key("living", source)))
 
     @_reported()
     def check(self) -> None:
-        self._redis.set(f"{PREFIX}heartbeat", self._clock(), ex=self._ttl)
+        self._redis.set(f"{PREFIX}heartbeat", time.time(), ex=self._ttl)
 
     def close(self) -> None:
         self._redis.close()
 
     def _make_room(self, client: str, episode_id: str) -> None:
         """Displace the client's own episodes where it has as many as it may; see `store_room`."""
-        limits, held, now = self._limits, _key("client", client), self._clock()
+        limits, held, now = self._limits, _key("client", client), time.time()
         self._redis.zremrangebyscore(held, 0, now)
         while True:
             again = self._redis.zscore(held, episode_id) is not None
@@ -203,7 +200,7 @@ class RedisStore:
 
     def _prolong(self, batch: Any, episode_id: str, head: Mapping[str, Any]) -> None:
         source, client, player = head["source"], head["client"], head["player"]
-        expires = self._clock() + self._ttl
+        expires = time.time() + self._ttl
         batch.expire(_key("episode", episode_id), self._ttl)
         if player:
             batch.set(_key("player", player), episode_id, ex=self._ttl)

@@ -51,11 +51,8 @@ def _written(
 class SqliteStore:
     """Episodes in one SQLite file, or in the `memory` of this process; see `EpisodeStore`."""
 
-    def __init__(
-        self, path: str, limits: StoreLimits, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, path: str, limits: StoreLimits) -> None:
         self._limits = limits
-        self._clock = clock
         self._created = 0
         self._broken = False
         self._file = None if path == MEMORY else StoreFile(path, limits.size, self._prepare)
@@ -81,7 +78,7 @@ class SqliteStore:
             self._room.purge(PURGE_EVERY)
             self._restore_reserve()
         self._created += 1
-        now = self._clock()
+        now = time.time()
         query = "SELECT timeline FROM episodes WHERE id = ? AND expires > ?"
         timeline = self._one(query, episode_id, now) or 0
         if timeline and not over:
@@ -106,12 +103,12 @@ class SqliteStore:
     @_written
     def find(self, player: str) -> str | None:
         query = "SELECT id FROM episodes WHERE player = ? AND player <> '' AND expires > ?"
-        found: str | None = self._one(query, player, self._clock())
+        found: str | None = self._one(query, player, time.time())
         return found
 
     @_written
     def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
-        now = self._clock()
+        now = time.time()
         found = self._db.execute(
             "SELECT generation, start, player, timeline, ended, expires FROM episodes "
             "WHERE id = ? AND expires > ?",
@@ -134,7 +131,7 @@ class SqliteStore:
     def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
     ) -> bool:
-        size, now = bytes_of(episode_id, action, request_id.encode()), self._clock()
+        size, now = bytes_of(episode_id, action, request_id.encode()), time.time()
         taken = self._db.execute(
             "UPDATE episodes SET steps = steps + 1, bytes = bytes + ? "
             "WHERE id = ? AND generation = ? AND steps = ? AND expires > ? "
@@ -157,7 +154,7 @@ class SqliteStore:
             "UPDATE episodes SET finished = 1, ended = ? "
             "WHERE id = ? AND generation = ? AND expires > ? AND ended <> 'closed' RETURNING id"
         )
-        return self._one(query, ended, episode_id, generation, self._clock()) is not None
+        return self._one(query, ended, episode_id, generation, time.time()) is not None
 
     @_written
     def next(self, counter: str) -> int:
@@ -172,12 +169,12 @@ class SqliteStore:
         query = (
             "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ? AND ended <> 'closed'"
         )
-        return int(self._one(query, source, self._clock()))
+        return int(self._one(query, source, time.time()))
 
     @_written
     def check(self) -> None:
         query = "INSERT OR REPLACE INTO heartbeat (id, at) VALUES (1, ?)"
-        self._db.execute(query, (self._clock(),))
+        self._db.execute(query, (time.time(),))
         self._room.check_disk()
         self._restore_reserve()
 
@@ -262,7 +259,7 @@ class SqliteStore:
     def _prepare(self, db: sqlite3.Connection) -> None:
         """Pragmas and tables of a new connection."""
         free_bytes = self._file.free_bytes if self._file else None
-        self._room = Room(db, self._limits, self._clock, free_bytes)
+        self._room = Room(db, self._limits, free_bytes)
         for pragma in (
             # The log outlives a killed process; only a power cut could take the last writes.
             "journal_mode = WAL",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import time
 from collections.abc import Callable
 
 from openenv_kit.serving.episode_store import (
@@ -45,12 +46,10 @@ class Room:
         self,
         db: sqlite3.Connection,
         limits: StoreLimits,
-        clock: Callable[[], float],
         free_bytes: Callable[[int], int] | None,
     ) -> None:
         self._db = db
         self._limits = limits
-        self._clock = clock
         self._free_bytes = free_bytes
         self.file_pages = max(32, int(limits.size * FILE_SHARE) // PAGE)
         self.log_pages = max(16, min(1000, int(limits.size * LOG_SHARE) // PAGE))
@@ -93,12 +92,12 @@ class Room:
         self._db.execute(
             "DELETE FROM episodes WHERE id IN (SELECT id FROM episodes "
             "WHERE finished IN (0, 1) AND expires <= ? LIMIT ?)",
-            (self._clock(), most),
+            (time.time(), most),
         )
 
     def forget(self, client: str = "", spared: str = "") -> bool:
         """Forget the episode, of that client or of all, that is next; False if all are running."""
-        now = self._clock()
+        now = time.time()
         idle = now + self._limits.life_s - self._limits.idle_s
         whose, named = _of(client)
         for finished, latest in ((0, now), (1, math.inf), (0, idle)):
@@ -143,7 +142,7 @@ class Room:
         first = self._db.execute(query, named).fetchone()[0]
         wait = RETRY_AFTER_S
         if first is not None:
-            wait = max(1, math.ceil(first - limits.life_s + limits.idle_s - self._clock()))
+            wait = max(1, math.ceil(first - limits.life_s + limits.idle_s - time.time()))
         if client:
             return share_used_up(limits, wait, self._client_bytes)
         return StoreFullError(
