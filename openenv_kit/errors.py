@@ -111,7 +111,7 @@ def unknown_name_message(kind: str, value: Any, allowed: Iterable[str]) -> str:
 
 
 def require_name(kind: str, value: object, allowed: Iterable[str]) -> str:
-    """The value, if it is one of the allowed names; else an UnknownNameError with the nearest."""
+    """The value if it is an allowed name; otherwise an UnknownNameError, with the nearest one."""
     names = tuple(allowed)
     if isinstance(value, str) and value in names:
         return value
@@ -119,7 +119,7 @@ def require_name(kind: str, value: object, allowed: Iterable[str]) -> str:
 
 
 def require_integer(name: str, value: object, low: int, high: int) -> int:
-    """The value, if it is an integer in [low, high] and no bool; else an InvalidValueError."""
+    """The value if it is an integer in [low, high] and no bool; otherwise an InvalidValueError."""
     if type(value) is int and low <= value <= high:
         return value
     raise InvalidValueError(name, value, f"an integer from {low} to {high}")

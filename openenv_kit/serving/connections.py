@@ -80,9 +80,7 @@ class Connection(asyncio.Protocol):
         """While the block runs, a request is answered or a WebSocket is open."""
         self._requests += 1
         self._connections.waiting.pop(self, None)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        _cancel(self._timer)
         try:
             yield
         finally:
@@ -106,9 +104,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.remove(self)
-        for handle in (self._timer, self._stall, self._delivery):
-            if handle is not None:
-                handle.cancel()
+        _cancel(self._timer, self._stall, self._delivery)
         self._held.clear()
         self.inner.connection_lost(exc)
 
@@ -131,9 +127,8 @@ class Connection(asyncio.Protocol):
         self.inner.pause_writing()
 
     def resume_writing(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
+        _cancel(self._stall)
+        self._stall = None
         self.inner.resume_writing()
         self._deliver_soon()
 
@@ -170,8 +165,7 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
 
     def _await_request(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        _cancel(self._timer)
         self._connections.waiting[self] = None
         self._timer = self._loop.call_later(self._connections.timeout_s, self._silent)
 
@@ -192,6 +186,12 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._stall = self._loop.call_later(self._connections.timeout_s, self._stalled, unread)
+
+
+def _cancel(*handles: asyncio.Handle | None) -> None:
+    for handle in handles:
+        if handle is not None:
+            handle.cancel()
 
 
 class _Transport:

@@ -61,7 +61,10 @@ def unavailable(problem: Exception) -> StoreUnavailableError:
 
 
 def share_used_up(limits: StoreLimits, wait: int, size: int | None = None) -> StoreFullError:
-    """The refusal of a client whose running episodes take up its share; bytes where they count."""
+    """The refusal of a client whose running episodes take up its share for `wait` seconds more.
+
+    `size` is the share in bytes, for a store that counts them.
+    """
     most = f"{limits.client_episodes} episodes" + (f" or {size} bytes" if size else "")
     return StoreFullError(
         f"Your running episodes take up your share of the episode store: {limits.client_percent} % "
@@ -146,19 +149,10 @@ class EpisodeStore(Protocol):
         player: str = "",
         over: bool = True,
     ) -> str:
-        """Start an episode; returns its generation.
+        """Start an episode; returns its generation, or nothing where `over` is False and it exists.
 
-        Args:
-            episode_id: its name.
-            source: the transport that opened it.
-            start: see `StoredEpisode`.
-            actions: actions taken so far.
-            client: whose share it counts against; empty for a caller without a bound.
-            player: see `StoredEpisode`.
-            over: whether one of that id is started over; if not, it stays and nothing is returned.
-
-        Raises:
-            StoreFullError: there is no room, or none left for this client.
+        `source` is the transport that opened it, and `client` the one whose share it counts
+        against, empty for a caller without a bound. A StoreFullError says that there is no room.
         """
 
     def find(self, player: str) -> str | None:

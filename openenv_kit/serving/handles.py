@@ -27,7 +27,7 @@ MAX_EPISODE_ID = 255
 
 
 def check_episode_id(given: object) -> None:
-    """Refuse an id that cannot be stored by an InvalidValueError; None asks for a new one."""
+    """Raise an InvalidValueError for an id that cannot be stored; None asks for a new one."""
     if given is None:
         return
     if isinstance(given, str) and 0 < len(given) <= MAX_EPISODE_ID and well_formed(given):

@@ -129,7 +129,7 @@ def record_model(state: type[Any]) -> type[Any]:
 
 
 def record_of(model: type[Any], play: Play, ended: str, timeline: int) -> Any:
-    """The trainer's view of a play that `ended` so, and was started `timeline` times."""
+    """The trainer's view of a play that was started `timeline` times; `ended` is as stored."""
     fields = {**play.state().model_dump(), "timeline": timeline}
     identity = play.session.identity()
     if identity and (play.final or ended == CLOSED):

@@ -103,7 +103,7 @@ class PrintedLines(io.TextIOBase):
 
 
 def is_no_connection(record: logging.LogRecord) -> bool:
-    """Drops the server's line for each WebSocket: it would show the query string."""
+    """False for the server's line about a WebSocket, which would show the query string."""
     return '"WebSocket %s"' not in str(record.msg)
 
 

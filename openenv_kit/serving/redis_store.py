@@ -43,7 +43,7 @@ def _reported() -> Iterator[None]:
 
 
 class RedisStore:
-    """Episodes in one Redis database, by a client that decodes; see `EpisodeStore`."""
+    """Episodes in one Redis database, through a client that decodes responses."""
 
     @_reported()
     def __init__(self, redis: Any, limits: StoreLimits) -> None:

@@ -56,7 +56,7 @@ TRAINERS_ONLY = {
 
 
 class McpEndpoint:
-    """Serves POST, GET and DELETE on `/mcp`, with so many sessions opened here at once."""
+    """Serves POST and DELETE on `/mcp`; at most `limit` sessions are open here at once."""
 
     def __init__(self, episodes: Episodes, limit: int) -> None:
         self._episodes = episodes

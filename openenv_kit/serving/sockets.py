@@ -1,4 +1,4 @@
-"""One loop for every WebSocket route: slots, limits, and how a connection ends, idle ones too."""
+"""One loop for every WebSocket route: slots, limits, idle sessions, how a connection ends."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class LiveSession:
 
 
 class SessionSlots:
-    """The sessions of one worker; one ends after so many seconds of silence, 0 for never."""
+    """The sessions of one worker; each ends after so many seconds of silence, 0 for never."""
 
     def __init__(self, limit: int, idle_timeout_s: float) -> None:
         self.limit = limit

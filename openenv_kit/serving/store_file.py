@@ -133,7 +133,7 @@ class StoreFile:
             return 0
 
     def free_bytes(self, size: int) -> int:
-        """Bytes that the file system has left beside a file of `size`, its log written back."""
+        """Bytes that the file system has left once the file has `size`, its log written back."""
         found = os.statvfs(self._path.parent)
         pending = max(0, size - self._path.stat().st_size)
         # Bytes that the reserve should have again are not there to grow into.
@@ -209,7 +209,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def make_tables(db: sqlite3.Connection) -> None:
-    """Tables of the present schema, in a file of ours; the episodes of another release go."""
+    """Make the tables, dropping those of another release; another program's file is refused."""
     if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
         return
     query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"

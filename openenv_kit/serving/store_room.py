@@ -43,10 +43,7 @@ class Room:
     """
 
     def __init__(
-        self,
-        db: sqlite3.Connection,
-        limits: StoreLimits,
-        free_bytes: Callable[[int], int] | None,
+        self, db: sqlite3.Connection, limits: StoreLimits, free_bytes: Callable[[int], int] | None
     ) -> None:
         self._db = db
         self._limits = limits
@@ -96,7 +93,7 @@ class Room:
         )
 
     def forget(self, client: str = "", spared: str = "") -> bool:
-        """Forget the episode, of that client or of all, that is next; False if all are running."""
+        """Forget the next episode to go, of that client or of all; False if all are running."""
         now = time.time()
         idle = now + self._limits.life_s - self._limits.idle_s
         whose, named = _of(client)
@@ -112,7 +109,7 @@ class Room:
         return False
 
     def check_disk(self) -> None:
-        """Refuse, as a full disk, one that has no space for a step."""
+        """Raise a StoreUnavailableError where the disk has no space for a step."""
         _, free, on_disk = self._pages()
         if on_disk + free < SPARE_PAGES:
             raise disk_full()

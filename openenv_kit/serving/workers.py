@@ -57,7 +57,7 @@ class PortSocket(socket.socket):
 
 
 def serve(app: Any, chosen: Settings) -> None:
-    """Run an app, with several workers named by its import string, until stopped."""
+    """Run an app until stopped; with several workers it is given by its import string."""
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 

@@ -36,14 +36,17 @@ class ToolSpec:
     reads_only: bool = True
     finishes: bool = False
 
+    @property
+    def undone(self) -> str:
+        """What is said of a call that was refused; nothing of one that only reads."""
+        if self.reads_only:
+            return ""
+        return " Nothing was submitted." if self.finishes else " Nothing was done."
+
     def as_chat_tool(self) -> dict[str, Any]:
         """The form that chat endpoints and chat templates take."""
-        function = {
-            "name": self.name,
-            "description": self.description,
-            "parameters": dict(self.parameters),
-        }
-        return {"type": "function", "function": function}
+        function = {"name": self.name, "description": self.description}
+        return {"type": "function", "function": {**function, "parameters": dict(self.parameters)}}
 
     def as_mcp_tool(self) -> dict[str, Any]:
         """The form that MCP lists."""
@@ -102,7 +105,7 @@ class Catalogue:
         tool = self.find(name)
         if not isinstance(arguments, Mapping):
             given = f"arguments of {tool.name} are {echo(arguments)}"
-            raise ToolArgumentError(f"{given}; allowed: an object.{_undone(tool)}")
+            raise ToolArgumentError(f"{given}; allowed: an object.{tool.undone}")
         if not tool.reads_only:
             _check(tool, arguments)
         return tool.action(arguments)
@@ -111,12 +114,6 @@ class Catalogue:
 def compact(value: Any) -> str:
     """One line of ASCII JSON without spaces; pydantic models become objects."""
     return json.dumps(value, separators=(",", ":"), default=lambda model: model.model_dump())
-
-
-def _undone(tool: ToolSpec) -> str:
-    if tool.reads_only:
-        return ""
-    return " Nothing was submitted." if tool.finishes else " Nothing was done."
 
 
 def _check(tool: ToolSpec, arguments: Mapping[str, Any]) -> None:
@@ -128,7 +125,7 @@ def _check(tool: ToolSpec, arguments: Mapping[str, Any]) -> None:
             allowed = ", ".join(properties) or "none"
             raise ToolArgumentError(
                 f"{tool.name}: unknown argument {echo(name)}; allowed: {allowed}{hint}."
-                f"{_undone(tool)}"
+                f"{tool.undone}"
             )
     for name in tool.parameters.get("required", ()):
         given, fits, allowed = arguments.get(name), name in arguments, "a value"
@@ -138,5 +135,5 @@ def _check(tool: ToolSpec, arguments: Mapping[str, Any]) -> None:
             allowed = f"a list of at least {fewest}" if isinstance(given, list) else "a list"
         if not fits:
             raise ToolArgumentError(
-                f"{tool.name}: {name} is {echo(given)}; allowed: {allowed}.{_undone(tool)}"
+                f"{tool.name}: {name} is {echo(given)}; allowed: {allowed}.{tool.undone}"
             )
