@@ -38,18 +38,13 @@ class UnknownNameError(ConfigurationError):
     """A name that is not in the list it was looked up in."""
 
     def __init__(self, kind: str, value: Any, allowed: Iterable[str]) -> None:
-        self.kind = kind
-        self.value = value
-        self.allowed = tuple(allowed)
-        super().__init__(unknown_name_message(kind, value, self.allowed))
+        super().__init__(unknown_name_message(kind, value, allowed))
 
 
 class InvalidValueError(ConfigurationError):
     """A value of the wrong type or outside its range."""
 
     def __init__(self, name: str, value: Any, allowed: str) -> None:
-        self.name = name
-        self.value = value
         super().__init__(f"{name} is {echo(value)}; allowed: {allowed}.")
 
 
@@ -116,11 +111,7 @@ def unknown_name_message(kind: str, value: Any, allowed: Iterable[str]) -> str:
 
 
 def require_name(kind: str, value: object, allowed: Iterable[str]) -> str:
-    """The value, if it is one of the allowed names.
-
-    Raises:
-        UnknownNameError: it is not; names the nearest match.
-    """
+    """The value if it is an allowed name; otherwise an UnknownNameError, with the nearest one."""
     names = tuple(allowed)
     if isinstance(value, str) and value in names:
         return value
@@ -128,11 +119,7 @@ def require_name(kind: str, value: object, allowed: Iterable[str]) -> str:
 
 
 def require_integer(name: str, value: object, low: int, high: int) -> int:
-    """The value, if it is an integer in [low, high]; a bool is not one.
-
-    Raises:
-        InvalidValueError: it is not.
-    """
+    """The value if it is an integer in [low, high] and no bool; otherwise an InvalidValueError."""
     if type(value) is int and low <= value <= high:
         return value
     raise InvalidValueError(name, value, f"an integer from {low} to {high}")

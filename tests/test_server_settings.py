@@ -17,7 +17,7 @@ from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving import metrics
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.framework import FrameworkEnvironment
-from openenv_kit.serving.logs import JsonFormatter, NoConnections
+from openenv_kit.serving.logs import JsonFormatter, is_no_connection
 from openenv_kit.serving.settings import Settings, is_loopback, load_settings, range_of
 from openenv_kit.serving.settings import settings as process_settings
 
@@ -209,7 +209,7 @@ def test_a_log_line_is_json_and_holds_neither_message_nor_token(
 def test_the_server_s_line_about_a_connection_is_dropped_for_its_query() -> None:
     line = logging.LogRecord("uvicorn.error", 20, "", 0, '%s - "WebSocket %s" [accepted]', (), None)
     other = logging.LogRecord("uvicorn.error", 20, "", 0, "Started", (), None)
-    assert [NoConnections().filter(each) for each in (line, other)] == [False, True]
+    assert [is_no_connection(each) for each in (line, other)] == [False, True]
 
 
 def count(name: str, **labels: str) -> float:

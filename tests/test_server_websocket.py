@@ -17,8 +17,8 @@ from metric_tracker_rl.engine.session import EpisodeSession
 from openenv_kit.serving import frames
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.framework import FrameworkEnvironment
-from openenv_kit.serving.sessions import CapacityError, SessionSlots
 from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.sockets import CapacityError, SessionSlots
 
 START = {"type": "reset", "data": {"task_id": "easy_single_spike"}}
 
@@ -254,10 +254,10 @@ async def test_an_idle_session_is_ended_and_its_slot_is_free_at_once() -> None:
         slots.take()
     assert slots.end_idle(session.last_active + 9.9) == 0
     assert slots.end_idle(session.last_active + 10.1) == 1
-    assert len(slots) == 0
+    assert not list(slots)
     assert await task == "idle"
     slots.free(session)
-    assert len(slots) == 0
+    assert not list(slots)
 
 
 def test_a_silent_client_is_told_that_its_session_ended_and_how_to_go_on() -> None:

@@ -49,8 +49,10 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("time.time", clock)
+    return clock
 
 
 @pytest.fixture
@@ -63,10 +65,10 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[EpisodeStore]:
     limits = StoreLimits(60, 100, client_percent=3)
     if request.param == "redis":
-        made: EpisodeStore = RedisStore("", limits, client=fakeredis.FakeRedis(), clock=clock)
+        made: EpisodeStore = RedisStore(fakeredis.FakeRedis(decode_responses=True), limits)
     else:
         path = str(tmp_path / "s.db") if request.param == "sqlite" else MEMORY
-        made = SqliteStore(path, limits, clock)
+        made = SqliteStore(path, limits)
     yield made
     made.close()
 
@@ -108,19 +110,17 @@ def test_starting_over_forgets_the_actions_and_shuts_out_old_writers(store: Epis
     assert (found.generation, found.start, found.actions) == (new, b"2", ())
 
 
-def test_a_deleted_episode_is_gone_and_no_longer_counted(store: EpisodeStore) -> None:
+def test_episodes_are_counted_by_their_source(store: EpisodeStore) -> None:
     store.create("a", "mcp", b"{}", [])
     store.create("b", "mcp", b"{}", [])
     store.create("c", "http", b"{}", [])
-    assert store.count("mcp") == 2
-    assert store.delete("a")
-    assert not store.delete("a")
-    assert store.load("a") is None
-    assert (store.count("mcp"), store.count("http")) == (1, 1)
+    assert (store.count("mcp"), store.count("http")) == (2, 1)
+    store.create("a", "http", b"{}", [])  # started over through another door
+    assert (store.count("mcp"), store.count("http")) == (1, 2)
 
 
 def test_an_unused_episode_expires_and_a_used_one_does_not(tmp_path: Path, clock: Clock) -> None:
-    store = SqliteStore(str(tmp_path / "s.db"), StoreLimits(60), clock)
+    store = SqliteStore(str(tmp_path / "s.db"), StoreLimits(60))
     generation = store.create("used", "http", b"{}", [])
     store.create("unused", "http", b"{}", [])
     clock.now += 40
@@ -139,7 +139,7 @@ def test_an_unused_episode_expires_and_a_used_one_does_not(tmp_path: Path, clock
 def test_the_expired_go_first_then_the_finished_then_the_idle_and_the_running_never(
     tmp_path: Path, clock: Clock
 ) -> None:
-    store = SqliteStore(str(tmp_path / "s.db"), StoreLimits(60, 5), clock)
+    store = SqliteStore(str(tmp_path / "s.db"), StoreLimits(60, 5))
     store.create("e", "http", b"{}", [])
     clock.now += 30
     store.create("i", "http", b"{}", [b"1", b"2"])
@@ -201,7 +201,7 @@ def test_a_finished_episode_can_still_be_read(store: EpisodeStore) -> None:
 
 def test_steps_count_against_a_client_s_share(tmp_path: Path, clock: Clock) -> None:
     limits = StoreLimits(60, size=2 * MIB, client_percent=10)
-    store = SqliteStore(str(tmp_path / "s.db"), limits, clock)
+    store = SqliteStore(str(tmp_path / "s.db"), limits)
     generation = store.create("a", "http", b"{}", [], client="me")
     other = store.create("b", "http", b"{}", [], client="another")
     steps = 0
@@ -248,7 +248,7 @@ def test_a_store_never_takes_more_than_its_bytes_and_always_finds_room(
     tmp_path: Path, clock: Clock, size: int
 ) -> None:
     limit = 4 * MIB
-    store = SqliteStore(str(tmp_path / "s.db"), StoreLimits(3600, size=limit), clock)
+    store = SqliteStore(str(tmp_path / "s.db"), StoreLimits(3600, size=limit))
     most = 0
     for number in range(2 * limit // size):
         generation = store.create(f"{number:032}", "http", b"x" * size, [])
@@ -264,7 +264,7 @@ def test_a_store_never_takes_more_than_its_bytes_and_always_finds_room(
 
 
 def test_a_store_full_of_running_episodes_lets_them_go_on(tmp_path: Path, clock: Clock) -> None:
-    store = SqliteStore(str(tmp_path / "s.db"), StoreLimits(3600, size=2 * MIB), clock)
+    store = SqliteStore(str(tmp_path / "s.db"), StoreLimits(3600, size=2 * MIB))
     running: list[str] = []
 
     def fill() -> None:
@@ -293,7 +293,7 @@ def created(store: SqliteStore, name: str, most: int) -> list[str]:
 
 def test_a_store_larger_than_its_disk_recovers(disk: Disk, clock: Clock) -> None:
     """7,388 ordinary episodes, or 64 of 1 MB, had filled 16 MiB for good."""
-    store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=64 * MIB), clock)
+    store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=64 * MIB))
     assert 1000 < len(created(store, "old", 9000)) < 9000
     with pytest.raises(StoreUnavailableError, match="disk"):
         store.create("big", "http", b"x" * 1_000_000, [])
@@ -311,7 +311,7 @@ def test_a_store_larger_than_its_disk_recovers(disk: Disk, clock: Clock) -> None
 def test_a_disk_that_others_filled_is_unavailable_until_it_has_space_again(
     disk: Disk, clock: Clock
 ) -> None:
-    store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=8 * MIB), clock)
+    store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=8 * MIB))
     running = created(store, "old", 500)
     assert len(running) == 500
     disk.fill()
@@ -334,7 +334,7 @@ def test_a_disk_that_others_filled_is_unavailable_until_it_has_space_again(
 def test_expired_episodes_make_room_on_a_disk_that_others_keep_full(
     disk: Disk, clock: Clock
 ) -> None:
-    store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=8 * MIB), clock)
+    store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=8 * MIB))
     assert len(created(store, "old", 500)) == 500
     disk.fill()
     clock.now += 3660
@@ -346,7 +346,7 @@ def test_expired_episodes_make_room_on_a_disk_that_others_keep_full(
 
 
 def test_the_reserve_lets_a_full_disk_s_log_be_written_back(disk: Disk, clock: Clock) -> None:
-    store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=32 * MIB), clock)
+    store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=32 * MIB))
     assert len(created(store, "old", 40)) == 40
     # All of it is in the log, and the file cannot grow to take it.
     assert (disk.path / "s.db").stat().st_size < 40 * len(ORDINARY)
@@ -591,8 +591,8 @@ class BrokenRedis(fakeredis.FakeRedis):
     "problem", [OutOfMemoryError("OOM command not allowed"), RedisConnectionError("gone")]
 )
 def test_a_redis_that_is_full_or_gone_is_unavailable_and_comes_back(problem: Exception) -> None:
-    redis = BrokenRedis()
-    store = RedisStore("", StoreLimits(60), client=redis)
+    redis = BrokenRedis(decode_responses=True)
+    store = RedisStore(redis, StoreLimits(60))
     generation = store.create("a", "http", b"{}", [])
     redis.problem = problem
     calls: list[Any] = [
@@ -600,7 +600,6 @@ def test_a_redis_that_is_full_or_gone_is_unavailable_and_comes_back(problem: Exc
         lambda: store.load("a"),
         lambda: store.append("a", generation, 0, b"1", ""),
         lambda: store.finish("a", generation, "completed"),
-        lambda: store.delete("a"),
         lambda: store.count("http"),
         store.check,
     ]
@@ -613,14 +612,15 @@ def test_a_redis_that_is_full_or_gone_is_unavailable_and_comes_back(problem: Exc
     assert store.append("a", generation, 0, b"1", "")
 
 
-def test_an_episode_whose_actions_redis_has_displaced_is_gone() -> None:
-    redis = fakeredis.FakeRedis()
-    store = RedisStore("", StoreLimits(60), client=redis)
+def test_an_episode_that_redis_has_displaced_is_gone() -> None:
+    redis = fakeredis.FakeRedis(decode_responses=True)
+    store = RedisStore(redis, StoreLimits(60))
     generation = store.create("a", "http", b"{}", [])
     assert store.append("a", generation, 0, b"1", "")
-    (tail,) = redis.scan_iter("*actions*")
-    redis.delete(tail)
+    (key,) = redis.scan_iter("*episode*")  # its start and its actions go together
+    redis.delete(key)
     assert store.load("a") is None
+    assert store.load("a", take=True) is None
     assert not store.append("a", generation, 0, b"1", "")
     assert not store.append("a", generation, 1, b"1", "")
 

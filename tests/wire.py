@@ -604,13 +604,13 @@ def written(log: list[list[Any]]) -> str:
 
 def build(**settings: Any) -> Any:
     """The app of this checkout."""
-    from openenv_kit.serving import backends
+    from openenv_kit.serving import websocket
     from openenv_kit.serving.app import build_app
     from openenv_kit.serving.settings import Settings
 
     # The test client's connections never end by themselves, so waiting for one takes the whole
     # time; here every episode that changes hands is in the store already.
-    backends.HANDOVER_S = 0.05
+    websocket.HANDOVER_S = 0.05
     return build_app(Settings(**settings))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from contextlib import nullcontext
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -24,11 +25,7 @@ logger = logging.getLogger("metric_tracker.http")
 
 
 class AccessLog:
-    """Middleware around the whole app.
-
-    Args:
-        app: what is behind it.
-    """
+    """Middleware around the whole app."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -38,35 +35,25 @@ class AccessLog:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        state = scope.setdefault("state", {})
         # None where another server runs the app.
-        connection: Connection | None = state.get(STATE_KEY)
-        if connection is not None:
-            connection.request_started()
-        try:
-            if scope["type"] == "websocket":
-                await self._app(scope, receive, send)
-            else:
-                await self._log(scope, receive, send, state)
-        finally:
-            if connection is not None:
-                connection.request_ended()
+        connection: Connection | None = scope.setdefault("state", {}).get(STATE_KEY)
+        served = self._app if scope["type"] == "websocket" else self._logged
+        with connection.request() if connection is not None else nullcontext():
+            await served(scope, receive, send)
 
-    async def _log(self, scope: Scope, receive: Receive, send: Send, state: dict[str, Any]) -> None:
+    async def _logged(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         request_id = _request_id(Headers(scope=scope))
         notes: dict[str, Any] = {}
-        state["notes"] = notes
+        scope["state"]["notes"] = notes
         status = 500
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    (b"x-request-id", request_id.encode("latin-1")),
-                ]
+                named = (b"x-request-id", request_id.encode("latin-1"))
+                message["headers"] = [*message.get("headers", ()), named]
             await send(message)
 
         try:
@@ -75,19 +62,10 @@ class AccessLog:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "other")
             metrics.REQUESTS.labels(route, str(status)).observe(seconds)
-            quiet = route_path(scope) in QUIET_PATHS
-            logger.log(
-                logging.DEBUG if quiet else logging.INFO,
-                "request",
-                extra={
-                    "request_id": request_id,
-                    "method": scope["method"],
-                    "path": scope["path"],
-                    "status": status,
-                    "ms": round(seconds * 1000, 3),
-                    **notes,
-                },
-            )
+            level = logging.DEBUG if route_path(scope) in QUIET_PATHS else logging.INFO
+            told = {"request_id": request_id, "method": scope["method"], "path": scope["path"]}
+            told |= {"status": status, "ms": round(seconds * 1000, 3), **notes}
+            logger.log(level, "request", extra=told)
 
 
 def _request_id(headers: Headers) -> str:

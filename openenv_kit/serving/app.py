@@ -85,10 +85,8 @@ def _add_sessions(made: FastAPI, chosen: Settings, environment: Environment) -> 
 
     from openenv_kit.serving import metrics, routes
     from openenv_kit.serving.http_episodes import Episodes
-    from openenv_kit.serving.rpc import McpEndpoint
-    from openenv_kit.serving.rpc_socket import RpcDialect
-    from openenv_kit.serving.sessions import SessionSlots
-    from openenv_kit.serving.sockets import SocketEndpoint
+    from openenv_kit.serving.rpc import McpEndpoint, RpcDialect
+    from openenv_kit.serving.sockets import SessionSlots, SocketEndpoint
     from openenv_kit.serving.websocket import EnvironmentDialect
 
     if environment.cache is not None:

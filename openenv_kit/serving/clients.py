@@ -22,12 +22,7 @@ CURRENT: ContextVar[str] = ContextVar("client", default=TRUSTED)
 
 
 class ClientKeys:
-    """Middleware that notes the client of each request and connection.
-
-    Args:
-        app: what is behind it.
-        trusted: whether callers have shown a token.
-    """
+    """Middleware that notes the client of each request; one that showed a token is `TRUSTED`."""
 
     def __init__(self, app: ASGIApp, trusted: bool) -> None:
         self._app = app
@@ -41,14 +36,9 @@ class ClientKeys:
 
 
 def client_key(peer: tuple[str, int] | None) -> str:
-    """The client that an address stands for.
+    """The client of a peer: its IPv4 address, or the first 64 bits of an IPv6 one.
 
-    Args:
-        peer: host and port.
-
-    Returns:
-        An IPv4 address, or the first 64 bits of an IPv6 one: whoever has one of these addresses
-        usually has all of them.
+    Whoever has one address of such a network usually has all of them.
     """
     if not peer or not peer[0]:
         return UNKNOWN

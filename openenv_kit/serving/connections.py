@@ -7,6 +7,8 @@ and transports promise, so it works with any uvicorn and any of its HTTP and Web
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -50,12 +52,7 @@ class Connections:
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection, with uvicorn's protocol inside.
-
-    Args:
-        connections: those of this worker.
-        config, server_state, app_state, _loop: what uvicorn gives every protocol.
-    """
+    """One client's connection, with uvicorn's protocol inside."""
 
     def __init__(
         self,
@@ -78,21 +75,18 @@ class Connection(asyncio.Protocol):
         self._delivery: asyncio.Handle | None = None
         self._inner_paused = self._reading_paused = False
 
-    # What the application reports.
-
-    def request_started(self) -> None:
-        """A request's headers are complete, and it is being answered."""
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """While the block runs, a request is answered or a WebSocket is open."""
         self._requests += 1
         self._connections.waiting.pop(self, None)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def request_ended(self) -> None:
-        """A request was answered, or a WebSocket was closed."""
-        self._requests -= 1
-        if not self._requests and self in self._connections.open:
-            self._await_request()
+        _cancel(self._timer)
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            if not self._requests and self in self._connections.open:
+                self._await_request()
 
     def abort(self) -> None:
         """Close without a word, discarding what was not sent."""
@@ -110,16 +104,16 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.remove(self)
-        for handle in (self._timer, self._stall, self._delivery):
-            if handle is not None:
-                handle.cancel()
+        _cancel(self._timer, self._stall, self._delivery)
         self._held.clear()
         self.inner.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._inner_paused or self._held or self._stall is not None or len(data) > CHUNK:
             self._held += [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
-            self._pause_reading()
+            if not self._reading_paused:
+                self._reading_paused = True
+                self._transport.pause_reading()
             self._deliver_soon()
         else:
             self.inner.data_received(data)
@@ -133,9 +127,8 @@ class Connection(asyncio.Protocol):
         self.inner.pause_writing()
 
     def resume_writing(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
+        _cancel(self._stall)
+        self._stall = None
         self.inner.resume_writing()
         self._deliver_soon()
 
@@ -171,14 +164,8 @@ class Connection(asyncio.Protocol):
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 
-    def _pause_reading(self) -> None:
-        if not self._reading_paused:
-            self._reading_paused = True
-            self._transport.pause_reading()
-
     def _await_request(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        _cancel(self._timer)
         self._connections.waiting[self] = None
         self._timer = self._loop.call_later(self._connections.timeout_s, self._silent)
 
@@ -199,6 +186,12 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._stall = self._loop.call_later(self._connections.timeout_s, self._stalled, unread)
+
+
+def _cancel(*handles: asyncio.Handle | None) -> None:
+    for handle in handles:
+        if handle is not None:
+            handle.cancel()
 
 
 class _Transport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
+import resource
 
 from openenv_kit.serving.settings import Settings
 
@@ -19,24 +19,15 @@ logger = logging.getLogger("metric_tracker.server")
 
 
 def raise_limit() -> int:
-    """Raise the soft limit of open descriptors as far as the hard one allows.
-
-    Returns:
-        The limit from now on.
-    """
-    if sys.platform == "win32":
-        return ENOUGH  # there is no such limit
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    """Raise the soft limit of open descriptors as far as the hard one allows; returns the limit."""
+    given, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, most = (ENOUGH if n == resource.RLIM_INFINITY else min(n, ENOUGH) for n in (given, hard))
+    if soft < most:
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         except (OSError, ValueError):  # macOS has a lower limit that it does not tell
             return soft
-        return wanted
-    return ENOUGH if soft == resource.RLIM_INFINITY else min(soft, ENOUGH)
+    return most
 
 
 def backlog(limit: int) -> int:
@@ -50,13 +41,9 @@ def max_connections(limit: int) -> int:
 
 
 def fitted(chosen: Settings, limit: int) -> Settings:
-    """Settings whose sessions fit into a number of descriptors, with some left for HTTP.
+    """Settings whose sessions fit into so many descriptors, with some left for HTTP.
 
     Without those a client past the capacity could not even be refused.
-
-    Args:
-        chosen: what was asked for.
-        limit: descriptors that the process may open.
     """
     asked = chosen.max_sessions + chosen.max_mcp_sessions
     room = max(2, max_connections(limit) - max(4, limit // 16))

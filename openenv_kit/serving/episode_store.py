@@ -10,12 +10,18 @@ so any worker can continue where another stopped, even after a crash.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
 MEMORY = "memory"
+COMPLETED, CLOSED = "completed", "closed"
+"""How an episode ended: it was played to its end, or left and closed for good."""
+
 RETRY_AFTER_S = 5
 """Seconds after which to retry while the store cannot be used."""
+
+logger = logging.getLogger("metric_tracker.store")
 
 
 class StoreError(Exception):
@@ -44,6 +50,28 @@ class StoreFullError(StoreError):
 
 class StoreUnavailableError(StoreError):
     """The storage behind the episodes cannot be read or written at the moment."""
+
+
+def unavailable(problem: Exception) -> StoreUnavailableError:
+    """The refusal while the storage cannot be used; the log has the reason."""
+    logger.warning("episode store unavailable", extra={"reason": str(problem)})
+    return StoreUnavailableError(
+        "The episode store cannot be written at the moment. Retry in a few seconds."
+    )
+
+
+def share_used_up(limits: StoreLimits, wait: int, size: int | None = None) -> StoreFullError:
+    """The refusal of a client whose running episodes take up its share for `wait` seconds more.
+
+    `size` is the share in bytes, for a store that counts them.
+    """
+    most = f"{limits.client_episodes} episodes" + (f" or {size} bytes" if size else "")
+    return StoreFullError(
+        f"Your running episodes take up your share of the episode store: {limits.client_percent} % "
+        f"of it, which is {most}. Finish one, or retry in {wait} s.",
+        wait,
+        own=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -121,38 +149,25 @@ class EpisodeStore(Protocol):
         player: str = "",
         over: bool = True,
     ) -> str:
-        """Start an episode; returns its generation.
+        """Start an episode; returns its generation, or nothing where `over` is False and it exists.
 
-        Args:
-            episode_id: its name.
-            source: the transport that opened it.
-            start: see `StoredEpisode`.
-            actions: actions taken so far.
-            client: whose share it counts against; empty for a caller without a bound.
-            player: see `StoredEpisode`.
-            over: whether one of that id is started over; if not, it stays and nothing is returned.
-
-        Raises:
-            StoreFullError: there is no room, or none left for this client.
+        `source` is the transport that opened it, and `client` the one whose share it counts
+        against, empty for a caller without a bound. A StoreFullError says that there is no room.
         """
 
     def find(self, player: str) -> str | None:
         """Id of the episode that a player's handle belongs to."""
 
-    def load(self, episode_id: str) -> StoredEpisode | None:
-        """The episode, its life prolonged; None if unknown or expired."""
+    def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
+        """The episode, its life prolonged; None if unknown or expired.
 
-    def take(self, episode_id: str) -> StoredEpisode | None:
-        """As `load`, under a new generation: whoever holds the old one can add nothing more."""
+        With `take` it gets a new generation: whoever holds the old one can add nothing more.
+        """
 
     def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
     ) -> bool:
-        """Add the action of that index; False if another writer was first, or it is gone.
-
-        Raises:
-            StoreFullError: there is no room.
-        """
+        """Add the action of that index; False if another writer was first, or it is gone."""
 
     def finish(self, episode_id: str, generation: str, ended: str) -> bool:
         """Mark an episode `completed` or `closed`; False if another writer was first.
@@ -163,9 +178,6 @@ class EpisodeStore(Protocol):
 
     def next(self, counter: str) -> int:
         """The next number of a counter that all processes share, from 0."""
-
-    def delete(self, episode_id: str) -> bool:
-        """Forget an episode; False if there was none."""
 
     def count(self, source: str) -> int:
         """Living episodes of that source that nobody closed."""

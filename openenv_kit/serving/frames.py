@@ -31,13 +31,7 @@ def reply_data(
 ) -> dict[str, Any]:
     """The framework's form of a reply: `observation`, `reward`, `done`; `metadata` and `info`.
 
-    Values may still be models; `dumps` writes them.
-
-    Args:
-        environment: whose reply it is.
-        reply: what a reset or a step answered.
-        task_id: the running episode's.
-        names: of the episode, which travel as metadata.
+    Values may still be models, which `dumps` writes. The episode's names travel as metadata.
     """
     observation = environment.observation(reply, task_id)
     data = {"observation": observation, "reward": reply.reward, "done": reply.done}
@@ -83,12 +77,7 @@ def dumps(value: Any) -> bytes:
 
 
 def loads(text: str | bytes) -> Any:
-    """Value of a JSON text.
-
-    Raises:
-        ValueError: not JSON.
-        UnwieldyError: nested too deeply, or too many values.
-    """
+    """Value of a JSON text; a ValueError for any other text, and for one of an unwieldy shape."""
     commas = text.count(",") if isinstance(text, str) else text.count(b",")
     if commas > MAX_COMMAS:
         raise UnwieldyError(TOO_MANY_VALUES)
@@ -115,11 +104,7 @@ TOO_MANY_VALUES = f"too many values; allowed: {MAX_COMMAS} commas"
 
 
 def check_shape(value: Any) -> None:
-    """Look through nested lists and objects.
-
-    Raises:
-        UnwieldyError: more than `MAX_DEPTH` levels, or an object of more than `MAX_MEMBERS`.
-    """
+    """Refuse more than `MAX_DEPTH` levels, and objects of more than `MAX_MEMBERS`."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH + 1):
         below: list[Any] = []

@@ -1,29 +1,27 @@
-"""Who may do what: origin, token, role, and a body's size.
+"""Who may do what: origin, token, role, and what a request's body may be.
 
 Plain ASGI, and for a WebSocket nothing after its handshake: messages go by untouched.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from typing import Literal
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from openenv_kit.serving import frames, metrics
-from openenv_kit.serving.body import BodyError, limited, too_big
 from openenv_kit.serving.origins import Origins
 from openenv_kit.serving.settings import MAX_RECORDING_BYTES, Settings
 
 Role = Literal["trainer", "player"]
-
-ROLE_KEY = "role"
-"""Where a scope's `state` holds the caller's role."""
 
 OPEN_PATHS = ("/health", "/ready")
 """Paths that need no token: a load balancer has none."""
@@ -40,18 +38,29 @@ PLAYER_ROUTES = (
 
 WEB = "/web"
 COOKIE = "metric_tracker_web"
-UPLOAD = f"{WEB}/gradio_api/upload"
 FORM_BYTES = 64 * 1024
 """What a form adds around an uploaded file, at most."""
 
 
-class Gate:
-    """Middleware around all routes; it leaves the caller's role in the scope's state.
+class BodyError(HTTPException):
+    """A body that is refused while it is read.
 
-    Args:
-        app: what is behind it.
-        settings: tokens, origins and sizes.
+    Of the framework's own kind, because whoever reads the body turns any other into a 400. The
+    rest of the body is never read, so the connection ends with the answer.
     """
+
+    def __init__(self, kind: str, status: int, detail: str) -> None:
+        metrics.ERRORS.labels(kind).inc()
+        super().__init__(status, detail, {"connection": "close"})
+
+    @property
+    def response(self) -> Response:
+        """The answer."""
+        return frames.response({"detail": self.detail}, self.status_code, self.headers)
+
+
+class Gate:
+    """Middleware around all routes; it leaves the caller's role in the scope's state."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
@@ -73,41 +82,35 @@ class Gate:
             if denial is None:
                 await self._app(scope, receive, send)
             else:
-                await _deny_websocket(scope, receive, send, denial)
+                await _deny_websocket(WebSocket(scope, receive, send), denial)
             return
+        if denial is None:
+            try:
+                await self._app(scope, self._limited(scope, receive), send)
+            except BodyError as problem:
+                denial = problem.response
         if denial is not None:
             await denial(scope, receive, send)
-            return
-        page = route_path(scope).startswith(f"{WEB}/")  # its uploads are no messages
-        body = limited(receive, self._limit(scope), self._timeout_s, is_json=not page)
-        try:
-            await self._app(scope, body, send)
-        except BodyError as problem:
-            await _refused(problem)(scope, receive, send)
 
     def _denial(self, scope: Scope, headers: Headers) -> Response | None:
         """Answer to a request that may not pass, None for one that may."""
         problem = self._origins.refusal(scope, headers)
         if problem is not None:
-            metrics.ERRORS.labels("origin").inc()
-            return _refusal(403, problem)
+            return _refusal("origin", 403, problem)
         role = self._role(headers)
         path = route_path(scope)
-        scope.setdefault("state", {})[ROLE_KEY] = role or "player"
+        scope.setdefault("state", {})["role"] = role or "player"
         if role is None and path not in OPEN_PATHS:
-            ticket = self._new_ticket(scope)
-            if ticket is not None:
-                return ticket
-            metrics.ERRORS.labels("token").inc()
-            return _refusal(
+            return self._new_ticket(scope) or _refusal(
+                "token",
                 401,
                 "This server needs a token: send the header Authorization: Bearer <token>.",
                 {"www-authenticate": "Bearer"},
             )
         method = scope.get("method", "websocket")
         if role == "player" and (method, path) not in PLAYER_ROUTES and path not in OPEN_PATHS:
-            metrics.ERRORS.labels("role").inc()
             return _refusal(
+                "role",
                 403,
                 "The player token may only POST /step, use /mcp and open the WebSocket /ws; "
                 "this needs the trainer's token.",
@@ -115,14 +118,46 @@ class Gate:
         length = headers.get("content-length", "")
         limit = self._limit(scope)
         if length.isascii() and length.isdigit() and int(length[:12]) > limit:
-            return _refused(too_big(limit))
+            return _too_big(limit).response
         return None
 
     def _limit(self, scope: Scope) -> int:
         """Longest body of a request, in bytes."""
-        if route_path(scope) == UPLOAD:
+        if route_path(scope) == f"{WEB}/gradio_api/upload":
             return max(self._max_bytes, MAX_RECORDING_BYTES + FORM_BYTES)
         return self._max_bytes
+
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        """The channel of a request, on which reading a body stops at its limits."""
+        max_bytes, timeout_s = self._limit(scope), self._timeout_s
+        page = route_path(scope).startswith(f"{WEB}/")  # its uploads are no messages
+        size = commas = 0
+        complete = False
+        deadline: float | None = None
+
+        async def receiving() -> Message:
+            nonlocal size, commas, complete, deadline
+            if complete:
+                return await receive()
+            deadline = deadline or asyncio.get_running_loop().time() + timeout_s
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                told = f"A request body must arrive within {timeout_s:g} seconds."
+                raise BodyError("too_slow", 408, told) from None
+            complete = not message.get("more_body", False)
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > max_bytes:
+                raise _too_big(max_bytes)
+            commas += 0 if page else piece.count(b",")
+            if commas > frames.MAX_COMMAS:
+                told = f"The body has {frames.TOO_MANY_VALUES}."
+                raise BodyError("too_many_values", 413, told)
+            return message
+
+        return receiving
 
     def _role(self, headers: Headers) -> Role | None:
         """What the caller may be; None for one without a valid token where one is needed."""
@@ -151,10 +186,7 @@ class Gate:
 
     def _new_ticket(self, scope: Scope) -> Response | None:
         """For a browser that opens `/web?token=…`: the same page, with a cookie for the token."""
-        if scope["type"] != "http" or scope["method"] != "GET":
-            return None
-        path = route_path(scope)
-        if path != WEB and not path.startswith(f"{WEB}/"):
+        if scope.get("method") != "GET" or not f"{route_path(scope)}/".startswith(f"{WEB}/"):
             return None
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         given = query.pop("token", "")
@@ -162,13 +194,8 @@ class Gate:
             return None
         location = scope["path"] + (f"?{urlencode(query)}" if query else "")
         response = RedirectResponse(location, 303)
-        response.set_cookie(
-            COOKIE,
-            self._ticket,
-            httponly=True,
-            samesite="lax",
-            secure=scope.get("scheme") == "https",
-        )
+        secure = scope.get("scheme") == "https"
+        response.set_cookie(COOKIE, self._ticket, httponly=True, samesite="lax", secure=secure)
         return response
 
 
@@ -179,19 +206,21 @@ def route_path(scope: Scope) -> str:
     return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
 
 
-def _refused(problem: BodyError) -> Response:
-    return _refusal(problem.status_code, problem.detail, dict(problem.headers or {}))
+def _too_big(limit: int) -> BodyError:
+    return BodyError("too_big", 413, f"A request body may have {limit} bytes.")
 
 
-def _refusal(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+def _refusal(
+    kind: str, status: int, detail: str, headers: dict[str, str] | None = None
+) -> Response:
+    metrics.ERRORS.labels(kind).inc()
     return frames.response({"detail": detail}, status, headers)
 
 
-async def _deny_websocket(scope: Scope, receive: Receive, send: Send, denial: Response) -> None:
+async def _deny_websocket(websocket: WebSocket, denial: Response) -> None:
     """Refuse a handshake with the same answer, where the server can carry one."""
-    websocket = WebSocket(scope, receive, send)
     await websocket.receive()
-    if "websocket.http.response" in scope.get("extensions", {}):
+    if "websocket.http.response" in websocket.scope.get("extensions", {}):
         await websocket.send_denial_response(denial)
     else:
         await websocket.close(1008)

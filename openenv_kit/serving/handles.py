@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,11 +27,7 @@ MAX_EPISODE_ID = 255
 
 
 def check_episode_id(given: object) -> None:
-    """Hold a requested episode id against what can be stored; None asks for a new one.
-
-    Raises:
-        InvalidValueError: not text, empty, too long, or with half of a surrogate pair.
-    """
+    """Raise an InvalidValueError for an id that cannot be stored; None asks for a new one."""
     if given is None:
         return
     if isinstance(given, str) and 0 < len(given) <= MAX_EPISODE_ID and well_formed(given):
@@ -40,10 +37,8 @@ def check_episode_id(given: object) -> None:
 
 def new_episode_id() -> str:
     """A name for an episode that nobody named, 122 random bits."""
-    drawn = secrets.token_hex(16)
-    variant = "89ab"[int(drawn[16], 16) % 4]
-    third, fourth = f"8{drawn[13:16]}", f"{variant}{drawn[17:20]}"
-    return f"{drawn[:8]}-{drawn[8:12]}-{third}-{fourth}-{drawn[20:]}"
+    drawn = str(uuid.uuid4())
+    return f"{drawn[:14]}8{drawn[15:]}"
 
 
 def new_player_id() -> str:
@@ -79,15 +74,14 @@ class Handle:
     player_id: str = ""
     claim: str = ""
 
+    @property
+    def names(self) -> dict[str, Any] | None:
+        """What a reply to a step names: over HTTP the trainer's id, to all others nothing."""
+        return None if self.player_id or self.claim else {"episode_id": self.episode_id}
+
 
 class EpisodeGoneError(LookupError):
-    """The caller cannot play the episode, or not any longer.
-
-    Subclasses:
-        UnknownEpisodeError: no episode of that id is stored.
-        EpisodeClosedError: it was closed, and nothing can be added.
-        TakenOverError: another connection resumed it or started it over.
-    """
+    """The caller cannot play the episode, or not any longer; its subclasses say why."""
 
 
 class UnknownEpisodeError(EpisodeGoneError):

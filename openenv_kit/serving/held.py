@@ -8,26 +8,20 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from inspect import getdoc
 from typing import Any, NamedTuple
 
-from pydantic import Field, create_model
+from pydantic import BaseModel, Field, create_model
 
 from openenv_kit.environment import Environment
 from openenv_kit.serving import frames
-from openenv_kit.serving.episode_store import StoredEpisode
+from openenv_kit.serving.episode_store import CLOSED, StoredEpisode
 from openenv_kit.serving.handles import Handle
-from openenv_kit.serving.play import Play, Record
+from openenv_kit.serving.play import Play
 from openenv_kit.trust.sealing import SEALED, sealed_salt
 
 FORMAT = 2
 """Of what is stored; an episode of another one is unknown."""
-COMPLETED = "completed"
-CLOSED = "closed"
-DOC = """An episode as its trainer sees it.
-
-The last three fields stay null until the end; a sealed episode shows no more than its last reply
-did.
-"""
 NOT_YOURS = (
     "episode_id is {!r}, a name that this server gives out itself, and no episode of that name is "
     "stored; allowed: a name of your own, the id of a stored episode, or none for a new one."
@@ -109,57 +103,39 @@ def readable(environment: Environment, stored: StoredEpisode) -> bool:
     return start.get("format") == FORMAT and start["versions"] == dict(environment.versions)
 
 
-def recorded(stored: StoredEpisode) -> Record:
-    """What makes the play again."""
-    return Record(frames.loads(stored.start)["reset"], stored.actions)
+class Outcome(BaseModel):
+    """An episode as its trainer sees it.
 
+    The last three fields stay null until the end; a sealed episode shows no more than its last
+    reply did.
+    """
 
-def names_for(handle: Handle) -> dict[str, Any] | None:
-    """What a reply to a step names: over HTTP the trainer's id, to all others nothing."""
-    return None if handle.player_id or handle.claim else {"episode_id": handle.episode_id}
+    status: str = Field("idle", description="idle, running, completed or closed (left unfinished)")
+    timeline: int = Field(0, description="how many times the episode was started under its id")
+    score: float | None = Field(None, description="final score; 0 where nothing was graded")
+    reward_breakdown: dict[str, float | int] | None = Field(
+        None, description="parts of the final score; null where nothing was graded"
+    )
+    config_digest: str | None = Field(
+        None,
+        description="the same for the same configuration and rules of play, in hexadecimal",
+    )
 
 
 def record_model(state: type[Any]) -> type[Any]:
     """An environment's state model with the outcome beside it."""
-
-    def told(kind: Any, default: Any, description: str) -> Any:
-        return kind, Field(default, description=description)
-
-    return create_model(
-        "EpisodeRecord",
-        __base__=state,
-        __doc__=DOC,
-        status=told(str, "idle", "idle, running, completed or closed (left unfinished)"),
-        timeline=told(int, 0, "how many times the episode was started under its id"),
-        score=told(float | None, None, "final score; 0 where nothing was graded"),
-        reward_breakdown=told(
-            dict[str, float | int] | None,
-            None,
-            "parts of the final score; null where nothing was graded",
-        ),
-        config_digest=told(
-            str | None,
-            None,
-            "the same for the same configuration and rules of play, in hexadecimal",
-        ),
-    )
+    both: Any = (Outcome, state)
+    return create_model("EpisodeRecord", __base__=both, __doc__=getdoc(Outcome))
 
 
 def record_of(model: type[Any], play: Play, ended: str, timeline: int) -> Any:
-    """The trainer's view of a play.
-
-    Args:
-        model: see `record_model`.
-        play: where the episode stands.
-        ended: `closed` where it was closed.
-        timeline: how many times it was started.
-    """
+    """The trainer's view of a play that was started `timeline` times; `ended` is as stored."""
     fields = {**play.state().model_dump(), "timeline": timeline}
     identity = play.session.identity()
     if identity and (play.final or ended == CLOSED):
         if play.final is None:
             fields["status"] = CLOSED
-        sealed = (play.arguments or {}).get("split") == SEALED
+        sealed = play.arguments.get("split") == SEALED
         fields |= {
             "score": play.final.reward if play.final else 0.0,
             "reward_breakdown": play.parts,

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
 from openenv_kit.serving import clients, frames
-from openenv_kit.serving.episode_store import StoredEpisode, StoreError
+from openenv_kit.serving.episode_store import CLOSED, COMPLETED, StoredEpisode, StoreError
 from openenv_kit.serving.handles import (
     OWN_ID,
     EpisodeClosedError,
@@ -25,21 +25,17 @@ from openenv_kit.serving.handles import (
     well_formed,
 )
 from openenv_kit.serving.held import (
-    CLOSED,
-    COMPLETED,
     NOT_YOURS,
     Held,
     SplitUsedUpError,
     Started,
-    names_for,
     readable,
     record_model,
     record_of,
-    recorded,
     start_text,
 )
 from openenv_kit.serving.open_store import StoreThread
-from openenv_kit.serving.play import MAX_RECORD_BYTES, Play, Record
+from openenv_kit.serving.play import MAX_RECORD_BYTES, Play
 from openenv_kit.serving.settings import Settings
 
 logger = logging.getLogger("metric_tracker.episodes")
@@ -53,15 +49,11 @@ Json = dict[str, Any]
 
 
 class Episodes:
-    """The episodes of a store.
+    """The episodes of a store. What cannot be played, or not any longer, is an EpisodeGoneError.
 
     Writers of one episode take turns: in one worker by a lock, among workers by the store,
     which takes the action number n only once. An action is stored before it is played, so what
     was answered is never lost.
-
-    Args:
-        settings: where they are kept, and limits.
-        environment: what is played; None for the one that ENVIRONMENT names.
     """
 
     def __init__(self, settings: Settings, environment: Environment | None = None) -> None:
@@ -93,30 +85,20 @@ class Episodes:
         episode_id = play.episode_id
         held = self._hold(episode_id)
         async with held.lock:
-            start = start_text(self.environment, play.arguments or {})
-            named = (episode_id, source, start)
-            held.generation = await self._create(*named, [], player=play.player_id)
+            held.generation = await self._create(play, episode_id)
             held.play, held.request_ids, held.ended = play, [], ""
             handle = Handle(episode_id, claim=held.generation)
         return Started(play.data(reply, play.names), handle, play.player_id, held)
 
     async def player(self, player_id: str) -> Handle:
-        """The handle of a player.
-
-        Raises:
-            UnknownEpisodeError: no episode has this player.
-        """
+        """The handle of a player; an UnknownEpisodeError where no episode has this player."""
         found = await self.store.call("find", player_id) if well_formed(player_id) else None
         if found is None:
             raise UnknownEpisodeError(player_id, self._settings.episode_ttl_s, player=True)
         return Handle(found, player_id)
 
     async def player_of(self, episode_id: str) -> Handle:
-        """The handle of an episode's player.
-
-        Raises:
-            UnknownEpisodeError: no such episode.
-        """
+        """The handle of an episode's player."""
         return Handle(episode_id, (await self._stored(Handle(episode_id))).player)
 
     async def step(self, handle: Handle, data: Json, request_id: str = "") -> Json:
@@ -149,7 +131,7 @@ class Episodes:
                 if repeated:
                     return self._again(handle, held, held.request_ids.index(request_id))
                 if play.final:
-                    return play.data(play.session.step(data), names_for(handle))
+                    return play.data(play.session.step(data), handle.names)
                 if play.recorded_bytes + len(text) > play.max_record_bytes:
                     raise EpisodeTooLongError(
                         f"The actions of an episode may have {play.max_record_bytes} bytes in all."
@@ -157,18 +139,14 @@ class Episodes:
                 where = (handle.episode_id, held.generation)
                 if await self.store.call("append", *where, len(play.actions), text, request_id):
                     held.request_ids.append(request_id)
-                    answer = play.step(data, text, names_for(handle))
+                    answer = play.step(data, text, handle.names)
                     if answer["done"]:
                         await self._complete(*where)
                     return answer
                 play, fresh = await self._load(handle, held), True
 
     async def state(self, handle: Handle) -> Any:
-        """Progress of an episode that is played; a player is not told the trainer's id.
-
-        Raises:
-            EpisodeGoneError: see there.
-        """
+        """Progress of an episode that is played; a player is not told the trainer's id."""
         held = self._hold(handle.episode_id)
         async with held.lock:
             play = await self._load(handle, held)
@@ -178,58 +156,39 @@ class Episodes:
         return state.model_copy(update={"episode_id": None}) if handle.player_id else state
 
     async def record(self, episode_id: str) -> Any:
-        """An episode as its trainer sees it, after the end with its outcome.
-
-        Raises:
-            UnknownEpisodeError: see there.
-        """
+        """An episode as its trainer sees it, after the end with its outcome."""
         held = self._hold(episode_id)
         async with held.lock:
             play = await self._load(Handle(episode_id), held)
             return record_of(self.record_model, play, held.ended, held.timeline)
 
     async def resume(self, episode_id: str) -> Started:
-        """Take an episode over: connections that held it before can no longer play it.
-
-        Raises:
-            UnknownEpisodeError, EpisodeClosedError: see there.
-        """
+        """Take an episode over: connections that held it before can no longer play it."""
         handle = Handle(episode_id)
         if (await self._stored(handle)).ended == CLOSED:
             raise EpisodeClosedError(handle)
         held = self._hold(episode_id)
         async with held.lock:
-            stored = self._checked(handle, await self.store.call("take", episode_id))
+            stored = await self._stored(handle, take=True)
             play, reply = self._restored(handle, held, stored)
         claimed = Handle(episode_id, claim=stored.generation)
         return Started(play.data(reply, play.names), claimed, play.player_id, held)
 
     async def save(self, play: Play) -> bool:
-        """Keep the episode of a WebSocket session that was dropped.
-
-        One of the same name stays as it is.
-        """
-        episode_id, record = play.episode_id, play.record
-        if episode_id is None or record is None:
+        """Keep the episode of a dropped WebSocket session; one of the same name stays as it is."""
+        if play.episode_id is None or not play.resumable:
             return False
-        given = (episode_id, play.transport, start_text(self.environment, record.reset))
         try:
-            generation = await self._create(
-                *given, list(record.actions), player=play.player_id, over=False
-            )
+            generation = await self._create(play, play.episode_id, over=False)
         except StoreError as problem:
             logger.warning("a dropped session was not kept", extra={"reason": str(problem)})
             return False
         if generation and play.final:
-            await self._complete(episode_id, generation)
+            await self._complete(play.episode_id, generation)
         return bool(generation)
 
     async def close_episode(self, handle: Handle) -> None:
-        """End the playing of an episode. Its record stays.
-
-        Raises:
-            EpisodeGoneError: see there; also where it was closed before.
-        """
+        """End the playing of an episode. Its record stays."""
         while True:
             stored = await self._stored(handle)
             if stored.ended == CLOSED:
@@ -238,11 +197,7 @@ class Episodes:
                 return
 
     async def fresh_task(self) -> Json:
-        """Reset arguments of a task that no MCP session of this store had before.
-
-        Raises:
-            SplitUsedUpError: there is none left.
-        """
+        """Reset arguments of a task that no MCP session of this store had before."""
         split = self._settings.mcp_split
         index = await self.store.call("next", f"split:{split}")
         size = self.environment.splits.size(split)
@@ -283,27 +238,26 @@ class Episodes:
     def _restored(self, handle: Handle, held: Held, stored: StoredEpisode) -> tuple[Play, Reply]:
         """Make an episode again from its record."""
         play = self.play("http")
-        reply = play.restore(handle.episode_id, recorded(stored), stored.player)
+        arguments = frames.loads(stored.start)["reset"]
+        reply = play.restore(handle.episode_id, arguments, stored.actions, stored.player)
         held.now(play, stored)
         return play, reply
 
-    async def _stored(self, handle: Handle) -> StoredEpisode:
-        """The episode as it is stored.
+    async def _stored(self, handle: Handle, *, take: bool = False) -> StoredEpisode:
+        """The episode as it is stored; with `take`, from now on nobody else's.
 
         Raises:
             UnknownEpisodeError: it is not, or not for this handle.
             TakenOverError: another connection has it now.
         """
-        named = handle.episode_id
-        stored = await self.store.call("load", named) if well_formed(named) else None
-        return self._checked(handle, stored)
-
-    def _checked(self, handle: Handle, stored: StoredEpisode | None) -> StoredEpisode:
-        player_id = handle.player_id
+        named, player_id = handle.episode_id, handle.player_id
+        stored: StoredEpisode | None = None
+        if well_formed(named):
+            stored = await self.store.call("load", named, take=take)
         known = stored is not None and readable(self.environment, stored)
         if stored is None or not known or (player_id and player_id != stored.player):
-            given, life = player_id or handle.episode_id, self._settings.episode_ttl_s
-            raise UnknownEpisodeError(given, life, player=bool(player_id))
+            life = self._settings.episode_ttl_s
+            raise UnknownEpisodeError(player_id or named, life, player=bool(player_id))
         if handle.claim and handle.claim != stored.generation:
             raise TakenOverError
         return stored
@@ -312,14 +266,16 @@ class Episodes:
         """The reply to an earlier action."""
         assert held.play is not None
         play, actions = self.play("http"), held.play.actions
-        record = Record(held.play.arguments or {}, tuple(actions[:index]))
-        play.restore(handle.episode_id, record)
+        play.restore(handle.episode_id, held.play.arguments, actions[:index])
         reply = play.session.step(frames.loads(actions[index]))
-        return play.data(reply, names_for(handle))
+        return play.data(reply, handle.names)
 
-    async def _create(self, *what: Any, **options: Any) -> str:
-        """Store an episode on the account of the client that is being served."""
-        return str(await self.store.call("create", *what, client=clients.CURRENT.get(), **options))
+    async def _create(self, play: Play, episode_id: str, *, over: bool = True) -> str:
+        """Store a play on the account of the client that is being served."""
+        start = start_text(self.environment, play.arguments)
+        stored = (episode_id, play.transport, start, list(play.actions))
+        whose = {"client": clients.CURRENT.get(), "player": play.player_id}
+        return str(await self.store.call("create", *stored, **whose, over=over))
 
     async def _complete(self, episode_id: str, generation: str) -> None:
         """Let an episode that is over make room for others; its reply goes out in any case."""

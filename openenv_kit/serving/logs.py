@@ -15,17 +15,8 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 EXTRA = (
-    "request_id",
-    "episode_id",
-    "method",
-    "path",
-    "status",
-    "ms",
-    "reason",
-    "reference",
-    "store",
-    "sessions",
-    "token",
+    *("request_id", "episode_id", "method", "path", "status", "ms"),
+    *("reason", "reference", "store"),
 )
 """Fields that a log call may add; anything else is dropped."""
 
@@ -41,13 +32,12 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        for name in EXTRA:
-            if (value := getattr(record, name, None)) is not None:
-                told[name] = value
+        fields = {name: getattr(record, name, None) for name in EXTRA}
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        elif trace := getattr(record, "printed_traceback", None):
-            told["exception"] = trace
+            fields["exception"] = self.formatException(record.exc_info)
+        else:
+            fields["exception"] = getattr(record, "printed_traceback", None)
+        told |= {name: value for name, value in fields.items() if value is not None}
         return json.dumps(told, default=str)
 
 
@@ -56,8 +46,17 @@ class Handler(logging.StreamHandler[TextIO]):
 
     def __init__(self) -> None:
         super().__init__(sys.__stderr__)
+        self.setFormatter(JsonFormatter())
+        self.addFilter(is_no_connection)
         if not isinstance(sys.stderr, PrintedLines):
             sys.stderr = PrintedLines()
+
+
+class _Printed(threading.local):
+    """What a thread has printed and not ended yet: a line, a traceback."""
+
+    rest = trace = ""
+    is_logged = False
 
 
 class PrintedLines(io.TextIOBase):
@@ -68,37 +67,32 @@ class PrintedLines(io.TextIOBase):
 
     def __init__(self) -> None:
         super().__init__()
-        self._threads = threading.local()
+        self._mine = _Printed()
         self._logger = logging.getLogger("stderr")
 
     def write(self, text: str) -> int:
         """Take a piece of text; complete lines are logged."""
-        mine = self._threads.__dict__
-        if mine.get("logging"):  # logging itself failed, and says so here
+        if self._mine.is_logged:  # logging itself failed, and says so here
             return sys.__stderr__.write(text) if sys.__stderr__ else len(text)
-        *lines, mine["rest"] = (mine.get("rest", "") + text).split("\n")
+        *lines, self._mine.rest = (self._mine.rest + text).split("\n")
         for line in lines:
-            self._take(line.rstrip(), mine)
+            self._take(line.rstrip())
         return len(text)
 
-    def _take(self, line: str, mine: dict[str, Any]) -> None:
-        trace: list[str] = mine.setdefault("trace", [])
-        if trace or line.startswith("Traceback (most recent call last)"):
-            trace.append(line)
+    def _take(self, line: str) -> None:
+        mine, level, trace = self._mine, logging.WARNING, None
+        if mine.trace or line.startswith("Traceback (most recent call last)"):
+            mine.trace += f"{line}\n"
             if line.startswith((" ", "Traceback")) or not line:
-                return  # the line that names the error ends a traceback
-            mine["trace"] = []
-            self._log(line, mine, "\n".join(trace))
-        elif line:
-            self._log(line, mine)
-
-    def _log(self, message: str, mine: dict[str, Any], trace: str | None = None) -> None:
-        mine["logging"] = True
-        try:
-            level = logging.WARNING if trace is None else logging.ERROR
-            self._logger.log(level, "%s", message, extra={"printed_traceback": trace})
-        finally:
-            mine["logging"] = False
+                return
+            # The line that names the error ends a traceback.
+            level, trace, mine.trace = logging.ERROR, mine.trace.rstrip(), ""
+        if line:
+            mine.is_logged = True
+            try:
+                self._logger.log(level, "%s", line, extra={"printed_traceback": trace})
+            finally:
+                mine.is_logged = False
 
     def writable(self) -> bool:
         return True
@@ -108,12 +102,9 @@ class PrintedLines(io.TextIOBase):
         return sys.__stderr__.fileno() if sys.__stderr__ else super().fileno()
 
 
-class NoConnections(logging.Filter):
-    """Drops the server's line for each WebSocket: it would show the query string."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record stays."""
-        return '"WebSocket %s"' not in str(record.msg)
+def is_no_connection(record: logging.LogRecord) -> bool:
+    """False for the server's line about a WebSocket, which would show the query string."""
+    return '"WebSocket %s"' not in str(record.msg)
 
 
 def configuration(level: str) -> dict[str, Any]:
@@ -121,18 +112,7 @@ def configuration(level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": {"()": "openenv_kit.serving.logs.JsonFormatter"}},
-        "filters": {"no_connections": {"()": "openenv_kit.serving.logs.NoConnections"}},
-        "handlers": {
-            "stderr": {
-                "()": "openenv_kit.serving.logs.Handler",
-                "formatter": "json",
-                "filters": ["no_connections"],
-            }
-        },
+        "handlers": {"stderr": {"()": "openenv_kit.serving.logs.Handler"}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {
-            "metric_tracker": {"level": level.upper()},
-            "uvicorn": {"level": "INFO"},
-        },
+        "loggers": {"metric_tracker": {"level": level.upper()}, "uvicorn": {"level": "INFO"}},
     }

@@ -7,11 +7,11 @@ dialect on POST /mcp, the framework's WebSocket /mcp, and `mcp` messages on /ws.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from openenv_kit.environment import ERROR, Environment
 from openenv_kit.errors import ToolArgumentError, echo
-from openenv_kit.serving import frames
+from openenv_kit.serving import frames, metrics
 from openenv_kit.serving.handles import well_formed
 
 PROTOCOL_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -21,9 +21,11 @@ BATCHING = "2025-03-26"
 """The one version with batches; it has no header that would name it."""
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
-INVALID_PARAMS, INTERNAL_ERROR, SERVER_ERROR = -32602, -32603, -32000
+INVALID_PARAMS, SERVER_ERROR = -32602, -32000
 
 Step = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+Dispatch = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Takes a request's method and parameters, and gives its result."""
 
 
 class RpcError(Exception):
@@ -49,14 +51,18 @@ class RpcError(Exception):
         super().__init__(message)
 
 
-async def call_tool(
+class Answered(NamedTuple):
+    """The answer to one message, with its HTTP status and headers."""
+
+    body: dict[str, Any]
+    status: int = 200
+    headers: dict[str, str] | None = None
+
+
+async def _call_tool(
     environment: Environment, params: Mapping[str, Any], step: Step
 ) -> dict[str, Any]:
-    """Run `tools/call`; a tool that fails is a result that says so, as MCP wants it.
-
-    Raises:
-        RpcError: no such tool, or arguments that it cannot be called with.
-    """
+    """Run `tools/call`; a tool that fails is a result that says so, as MCP wants it."""
     try:
         action = environment.tools.action(params.get("name"), params.get("arguments") or {})
     except ToolArgumentError as problem:
@@ -77,8 +83,7 @@ async def call_tool(
     }
 
 
-def initialize(environment: Environment, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer to `initialize`."""
+def _initialize(environment: Environment, params: Mapping[str, Any]) -> dict[str, Any]:
     asked = params.get("protocolVersion")
     return {
         "protocolVersion": asked if asked in PROTOCOL_VERSIONS else PROTOCOL_VERSIONS[0],
@@ -88,12 +93,8 @@ def initialize(environment: Environment, params: Mapping[str, Any]) -> dict[str,
     }
 
 
-def read_request(message: Any) -> tuple[str, dict[str, Any], Any]:
-    """Method, parameters and id of a JSON-RPC message; the id is None for a notification.
-
-    Raises:
-        RpcError: the message is not a valid request.
-    """
+def _read_request(message: Any) -> tuple[str, dict[str, Any], Any]:
+    """Method, parameters and id of a JSON-RPC message; the id is None for a notification."""
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         raise RpcError(INVALID_REQUEST, 'A request is an object with "jsonrpc": "2.0".')
     method, params, request_id = message.get("method"), message.get("params"), message.get("id")
@@ -119,38 +120,33 @@ def wants_answer(message: Any) -> bool:
     return not ("id" in message and ("result" in message or "error" in message))
 
 
-async def dispatch(
-    environment: Environment, method: str, params: Mapping[str, Any], step: Step
-) -> dict[str, Any]:
-    """Result of a request that needs no session of its own.
+def dispatcher(environment: Environment, step: Step) -> Dispatch:
+    """What answers the requests that need no session of their own; tools call `step`."""
 
-    Raises:
-        RpcError: unknown method, or wrong parameters.
-    """
-    if method == "initialize":
-        return initialize(environment, params)
-    if method == "ping":
-        return {}
-    if method == "tools/list":
-        return {"tools": [tool.as_mcp_tool() for tool in environment.tools.tools]}
-    if method == "tools/call":
-        return await call_tool(environment, params, step)
-    raise RpcError(METHOD_NOT_FOUND, f"Method not found: {echo(method)}.")
+    async def dispatch(method: str, params: dict[str, Any]) -> dict[str, Any]:
+        if method == "initialize":
+            return _initialize(environment, params)
+        if method == "ping":
+            return {}
+        if method == "tools/list":
+            return {"tools": [tool.as_mcp_tool() for tool in environment.tools.tools]}
+        if method == "tools/call":
+            return await _call_tool(environment, params, step)
+        raise RpcError(METHOD_NOT_FOUND, f"Method not found: {echo(method)}.")
+
+    return dispatch
 
 
-async def answer(environment: Environment, message: Any, step: Step) -> dict[str, Any]:
-    """Response to one message on a connection that is itself the session."""
+async def answer(message: Any, dispatch: Dispatch) -> Answered:
+    """Answer to one message; a wrong message, and whatever `dispatch` refuses, is an error."""
     request_id = None
     try:
-        method, params, request_id = read_request(message)
-        return result(await dispatch(environment, method, params, step), request_id)
+        method, params, request_id = _read_request(message)
+        result = await dispatch(method, params)
+        return Answered({"jsonrpc": "2.0", "id": request_id, "result": result})
     except RpcError as problem:
-        return failure(problem, request_id)
-
-
-def result(value: Any, request_id: Any) -> dict[str, Any]:
-    """A response that says what was asked for."""
-    return {"jsonrpc": "2.0", "id": request_id, "result": value}
+        metrics.ERRORS.labels(problem.kind).inc()
+        return Answered(failure(problem, request_id), problem.status, problem.headers)
 
 
 def failure(problem: RpcError, request_id: Any = None) -> dict[str, Any]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,13 +33,13 @@ def shared_folder(workers: int) -> Iterator[None]:
     if workers == 1 or os.environ.get(FOLDER):
         yield
         return
-    folder = tempfile.mkdtemp(prefix="metric-tracker-metrics-")
-    os.environ[FOLDER] = folder
-    try:
-        yield
-    finally:
-        os.environ.pop(FOLDER, None)
-        shutil.rmtree(folder, ignore_errors=True)
+    prefix = "metric-tracker-metrics-"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
+        os.environ[FOLDER] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop(FOLDER, None)
 
 
 BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
@@ -79,28 +77,20 @@ STORE = Histogram(
 
 def exposition() -> tuple[bytes, str]:
     """All metrics, and their content type."""
-    folder = os.environ.get(FOLDER)
-    if not folder:
-        return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
-    _forget_dead(Path(folder))
-    registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry = REGISTRY
+    if folder := os.environ.get(FOLDER):
+        _forget_dead(Path(folder))
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 def _forget_dead(folder: Path) -> None:
     """Drop the live figures of workers that are gone: a killed one cannot do it itself."""
     for path in folder.glob("gauge_live*_*.db"):
-        found = re.search(r"_(\d+)\.db$", path.name)
-        if found and not _alive(int(found[1])):
+        try:
+            os.kill(int(path.stem.rpartition("_")[2]), 0)
+        except ProcessLookupError:
             path.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        except PermissionError:
+            pass  # somebody else's, and alive

@@ -9,7 +9,6 @@ import os
 import sqlite3
 import stat
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from openenv_kit.serving.episode_store import (
 )
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store import SqliteStore
-from openenv_kit.serving.store_schema import SCHEMA_VERSION
+from openenv_kit.serving.store_file import SCHEMA_VERSION
 
 logger = logging.getLogger("metric_tracker.episodes")
 
@@ -49,23 +48,21 @@ def open_store(chosen: Settings) -> tuple[EpisodeStore, str, str]:
         chosen.max_store_bytes,
         chosen.client_store_percent,
     )
+    # Other processes may serve the same port: this one says so, or is a child of one.
+    several = chosen.workers > 1 or multiprocessing.parent_process() is not None
     address = chosen.episode_store
     if address.startswith(REDIS_SCHEMES):
-        from openenv_kit.serving.redis_store import RedisStore
-
-        return RedisStore(address, limits), "redis", ""
-    if address == MEMORY:
-        if several_workers(chosen):
-            raise StoreUnavailableError(
-                "METRIC_TRACKER_EPISODE_STORE is 'memory', which each worker has for itself, and "
-                "there are several workers; allowed: a file, a redis:// address, or one worker."
-            )
-        return SqliteStore(MEMORY, limits), MEMORY, ""
+        return _redis(address, limits), "redis", ""
+    if address == MEMORY and several:
+        raise StoreUnavailableError(
+            "METRIC_TRACKER_EPISODE_STORE is 'memory', which each worker has for itself, and "
+            "there are several workers; allowed: a file, a redis:// address, or one worker."
+        )
     try:
         path = address or str(private_folder() / f"episodes-{SCHEMA_VERSION}.sqlite3")
         return SqliteStore(path, limits), path, ""
     except (OSError, sqlite3.Error) as problem:
-        if address or several_workers(chosen):
+        if address or several:
             where = repr(address) if address else "the temporary folder"
             raise StoreUnavailableError(
                 f"The episode store in {where} cannot be opened ({problem}). Set "
@@ -75,17 +72,21 @@ def open_store(chosen: Settings) -> tuple[EpisodeStore, str, str]:
         return SqliteStore(MEMORY, limits), MEMORY, str(problem)
 
 
-def several_workers(chosen: Settings) -> bool:
-    """Whether other processes may serve the same port: this one says so, or is a child of one."""
-    return chosen.workers > 1 or multiprocessing.parent_process() is not None
+def _redis(address: str, limits: StoreLimits) -> EpisodeStore:
+    try:
+        import redis
+
+        from openenv_kit.serving.redis_store import RedisStore
+    except ImportError:
+        raise StoreUnavailableError(
+            "METRIC_TRACKER_EPISODE_STORE is a Redis address, but the `redis` extra is not "
+            "installed."
+        ) from None
+    return RedisStore(redis.Redis.from_url(address, decode_responses=True), limits)
 
 
 def private_folder() -> Path:
-    """A folder under the temporary one that belongs to us alone.
-
-    Raises:
-        OSError: it cannot be made, or somebody else made it first.
-    """
+    """A folder under the temporary one that belongs to us alone; an OSError if there is none."""
     folder = Path(tempfile.gettempdir()) / f"metric-tracker-rl-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
@@ -95,56 +96,43 @@ def private_folder() -> Path:
 
 
 class StoreThread:
-    """The store that the settings name, called in a thread of its own.
-
-    Args:
-        chosen: the settings.
-    """
+    """The store that the settings name, called in a thread of its own."""
 
     def __init__(self, chosen: Settings) -> None:
         self._chosen = chosen
         self._store: EpisodeStore | None = None
-        self._thread: ThreadPoolExecutor | None = None
-        self._opening = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="episode-store")
 
     async def open(self) -> None:
-        """Open the store, in the one thread that calls it.
-
-        Raises:
-            StoreUnavailableError: what the setting names cannot be opened.
-        """
-        async with self._opening:
-            if self._store is not None:
-                return
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="episode-store")
-            self._store, where, reason = await asyncio.get_running_loop().run_in_executor(
-                self._thread, open_store, self._chosen
-            )
-        logger.info("episode store opened", extra={"store": where})
-        if reason:
-            logger.warning(
-                "episodes are kept in memory and end with this process",
-                extra={"store": MEMORY, "reason": reason},
-            )
+        """Open the store, unless it is open; a call does so too."""
+        await self._run(self._opened)
 
     async def call(self, name: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of the store; see `EpisodeStore`."""
-        if self._store is None:
-            await self.open()
-        method = getattr(self._store, name)
 
         def timed() -> Any:
-            started = time.perf_counter()
-            try:
+            method = getattr(self._opened(), name)
+            with metrics.STORE.labels(name).time():
                 return method(*arguments, **options)
-            finally:
-                metrics.STORE.labels(name).observe(time.perf_counter() - started)
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, timed)
+        return await self._run(timed)
 
     async def close(self) -> None:
-        """Close the store and end its thread."""
-        if self._store is not None and self._thread is not None:
+        """Close the store. A later call would open it again."""
+        if self._store is not None:
             await self.call("close")
-            self._thread.shutdown()
-            self._store = self._thread = None
+            self._store = None
+
+    def _opened(self) -> EpisodeStore:
+        if self._store is None:
+            self._store, where, reason = open_store(self._chosen)
+            logger.info("episode store opened", extra={"store": where})
+            if reason:
+                logger.warning(
+                    "episodes are kept in memory and end with this process",
+                    extra={"store": MEMORY, "reason": reason},
+                )
+        return self._store
+
+    async def _run(self, work: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

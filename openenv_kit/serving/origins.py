@@ -25,11 +25,7 @@ OWN_NAME = "SPACE_HOST"
 
 
 class Origins:
-    """Decides whether a request's `Host` and `Origin` are acceptable.
-
-    Args:
-        settings: token, host and allowed origins.
-    """
+    """Decides whether a request's `Host` and `Origin` are acceptable."""
 
     def __init__(self, settings: Settings) -> None:
         self._any = ANY in settings.allowed_origins
@@ -75,10 +71,8 @@ class Origins:
             page = _address(urlsplit(origin).netloc)
         except ValueError:
             return False
-        if not page:
-            return False
-        if page in self._names:
-            return True
+        if not page or page in self._names:
+            return bool(page)
         if page == host:
             known = self._is_ours(host) or _name(host) == here or _is_ip(host)
             return known or not self._suspicious

@@ -6,7 +6,7 @@ Episodes are deterministic, so the reset's arguments and the actions since are a
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -22,19 +22,6 @@ MAX_RECORD_BYTES = 256 * 1024
 """Actions of a WebSocket session that are kept so that it can be resumed, in bytes."""
 
 
-@dataclass(frozen=True)
-class Record:
-    """What makes a play again.
-
-    Attributes:
-        reset: arguments of the reset, without the episode's id.
-        actions: JSON text of each action since, in order.
-    """
-
-    reset: dict[str, Any]
-    actions: tuple[bytes, ...] = ()
-
-
 @dataclass
 class Play:
     """One session and its record.
@@ -45,6 +32,9 @@ class Play:
         environment, limits: what is played, on a server of which settings.
         episode_id: name of the running episode.
         player_id: handle of the episode's player.
+        arguments: of the reset, without the episode's id.
+        actions: JSON text of each action since, in order; with the arguments, this is the record
+            that makes the play again.
         final: the reply that ended the episode, without its content, once there is one.
         parts: what the final score is made of; None where nothing was graded.
     """
@@ -55,7 +45,7 @@ class Play:
     limits: Settings = field(default_factory=settings)
     episode_id: str | None = None
     player_id: str = ""
-    arguments: dict[str, Any] | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
     actions: list[bytes] = field(default_factory=list)
     recorded_bytes: int = 0
     final: Reply | None = None
@@ -86,13 +76,7 @@ class Play:
         text: bytes | None = None,
         names: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """One step, in the framework's form.
-
-        Args:
-            action: as it arrived.
-            text: its JSON, where that is at hand.
-            names: see `data`.
-        """
+        """One step, in the framework's form; `text` is the action's JSON, where that is at hand."""
         started = time.perf_counter()
         reply = self.session.step(action)
         if self.recorded_bytes <= self.max_record_bytes:
@@ -115,24 +99,30 @@ class Play:
         return self.environment.models.state(episode_id=self.episode_id, **progress)
 
     @property
-    def record(self) -> Record | None:
-        """What makes this play again; None before a reset, or where it grew too long."""
-        if self.arguments is None or self.recorded_bytes > self.max_record_bytes:
-            return None
-        return Record(self.arguments, tuple(self.actions))
+    def resumable(self) -> bool:
+        """Whether the record makes this play again: there was a reset, and it is not too long."""
+        return self.episode_id is not None and self.recorded_bytes <= self.max_record_bytes
 
-    def restore(self, episode_id: str, record: Record, player_id: str = "") -> Reply:
+    def restore(
+        self,
+        episode_id: str,
+        arguments: Mapping[str, Any],
+        actions: Sequence[bytes],
+        player_id: str = "",
+    ) -> Reply:
         """Make a play again; returns what a reset would, under the old names.
 
         Nothing is counted or recorded twice.
         """
-        opening = begin(self.environment, self.session, record.reset, self.limits)
-        self._opened(episode_id, record.reset, player_id)
-        for text in record.actions:
+        opening = begin(self.environment, self.session, arguments, self.limits)
+        self._opened(episode_id, arguments, player_id)
+        for text in actions:
             self.follow(text)
         state, last = self.state(), self.final or opening
         message = f"Episode resumed after {state.step_count} step(s) of {state.max_steps}."
-        return replace(opening, **_ending(last), message=message)
+        return replace(
+            opening, status=last.status, reward=last.reward, done=last.done, message=message
+        )
 
     def follow(self, text: bytes) -> None:
         """Play an action that is stored already."""
@@ -168,10 +158,6 @@ class Play:
         parts = self.environment.score_parts(observed(reply))
         self.parts = None if parts is None else dict(parts)
         self.final = replace(reply, content={})
-
-
-def _ending(reply: Reply) -> dict[str, Any]:
-    return {"status": reply.status, "reward": reply.reward, "done": reply.done}
 
 
 REFUSED = metrics.STEPS.labels("refused")

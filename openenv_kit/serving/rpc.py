@@ -1,4 +1,4 @@
-"""The `/mcp` route: streamable HTTP for any MCP client, and the framework's own dialect.
+"""The `/mcp` routes: streamable HTTP for any MCP client, the framework's dialect, its WebSocket.
 
 An MCP session is the player of a stored episode, and its id is the player's handle: any worker
 can answer, also after a restart, and a session costs no memory of its own. Responses are plain
@@ -7,12 +7,13 @@ JSON, which the transport allows; there is nothing to stream.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.websockets import WebSocket
 
 from openenv_kit.errors import echo
 from openenv_kit.serving import frames, mcp_tools, metrics
@@ -31,10 +32,11 @@ from openenv_kit.serving.mcp_tools import (
     INVALID_REQUEST,
     PARSE_ERROR,
     SERVER_ERROR,
+    Answered,
     RpcError,
 )
 from openenv_kit.serving.routes import store_refusal
-from openenv_kit.serving.sessions import RETRY_AFTER_S
+from openenv_kit.serving.sockets import CapacityError, LiveSession, Talk
 
 SESSION_HEADER = "mcp-session-id"
 VERSION_HEADER = "mcp-protocol-version"
@@ -46,22 +48,15 @@ UNINITIALISED = (
     "No session: send initialize first and its Mcp-Session-Id header with every later request."
 )
 
-
-class Answered(NamedTuple):
-    """The answer to one message, with its HTTP status and headers."""
-
-    body: dict[str, Any]
-    status: int = 200
-    headers: dict[str, str] | None = None
+TRAINERS_ONLY = {
+    "episode_id": "?player_id=, which the trainer's reset returns",
+    "task_id": "no task_id, for a task that nobody played before",
+}
+"""Parameters of an address that need the trainer's token, and what a player has instead."""
 
 
 class McpEndpoint:
-    """Serves POST, GET and DELETE on `/mcp`.
-
-    Args:
-        episodes: the store's episodes.
-        limit: sessions opened here at once.
-    """
+    """Serves POST and DELETE on `/mcp`; at most `limit` sessions are open here at once."""
 
     def __init__(self, episodes: Episodes, limit: int) -> None:
         self._episodes = episodes
@@ -104,7 +99,9 @@ class McpEndpoint:
         for message in messages:
             if isinstance(message, dict) and message.get("method") == "initialize":
                 problem = RpcError(INVALID_REQUEST, "initialize may not be part of a batch.")
-                answered.append(Answered(mcp_tools.failure(problem, _id_of(message))))
+                given = message.get("id")
+                request_id = given if type(given) in (int, str) else None
+                answered.append(Answered(mcp_tools.failure(problem, request_id)))
             elif (answer := await self._answer(request, message)) is not None:
                 answered.append(answer)
         if not answered:
@@ -116,31 +113,24 @@ class McpEndpoint:
         """Answer to one message, None where it wants none."""
         if not mcp_tools.wants_answer(message):
             return None
-        request_id = None
-        # Streamable HTTP wants 404 for a session that is gone; the framework's dialect, which
-        # names it in the parameters, an error that travels as any other.
-        gone = 404 if SESSION_HEADER in request.headers else 200
-        try:
-            with rpc_errors(gone):
-                method, params, request_id = mcp_tools.read_request(message)
-                told, headers = await self._act(request, method, params)
-                return Answered(mcp_tools.result(told, request_id), headers=headers)
-        except RpcError as problem:
-            metrics.ERRORS.labels(problem.kind).inc()
-            told = mcp_tools.failure(problem, request_id)
-            return Answered(told, problem.status, problem.headers)
+        opened: dict[str, str] = {}
 
-    async def _act(
-        self, request: Request, method: str, params: dict[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, str] | None]:
-        environment = self._episodes.environment
-        if method == "initialize":
-            session_id = await self._open(request)
-            return mcp_tools.initialize(environment, params), {SESSION_HEADER: session_id}
+        async def act(method: str, params: dict[str, Any]) -> dict[str, Any]:
+            # Streamable HTTP wants 404 for a session that is gone; the framework's dialect, which
+            # names it in the parameters, an error that travels as any other.
+            with rpc_errors(404 if SESSION_HEADER in request.headers else 200):
+                if method == "initialize":
+                    opened[SESSION_HEADER] = await self._open(request)
+                return await self._act(request, method, params)
+
+        answered = await mcp_tools.answer(message, act)
+        return answered._replace(headers=opened) if opened else answered
+
+    async def _act(self, request: Request, method: str, params: dict[str, Any]) -> dict[str, Any]:
         if method == "openenv/session/create":
-            return {"session_id": await self._create(None)}, None
+            return {"session_id": await self._create({})}
         if method == "openenv/session/close":
-            return await self._close_named(params), None
+            return await self._close_named(params)
         session = request.headers.get(SESSION_HEADER) or params.get("session_id")
 
         async def step(data: dict[str, Any]) -> dict[str, Any]:
@@ -148,32 +138,24 @@ class McpEndpoint:
                 raise RpcError(INVALID_PARAMS, UNINITIALISED)
             return await self._episodes.step(await self._episodes.player(session), data)
 
-        if SESSION_HEADER in request.headers and method != "tools/call":
+        if SESSION_HEADER in request.headers and method not in ("initialize", "tools/call"):
             # Answers 404 where the session is gone.
             await self._episodes.state(await self._episodes.player(str(session)))
-        return await mcp_tools.dispatch(environment, method, params, step), None
+        return await mcp_tools.dispatcher(self._episodes.environment, step)(method, params)
 
     async def _open(self, request: Request) -> str:
         """A session for a client: on a trainer's episode, or on one that nobody played before."""
-        role = role_of(request.scope)
-        handle = await handle_for(request.query_params, role, self._episodes)
-        if handle is not None:
-            await self._episodes.state(handle)
-            return handle.player_id
-        return await self._create(named_task(request.query_params, role))
+        asked = await _asked_for(request, self._episodes)
+        if isinstance(asked, Handle):
+            await self._episodes.state(asked)
+            return asked.player_id
+        return await self._create(asked)
 
-    async def _create(self, task: dict[str, Any] | None) -> str:
+    async def _create(self, task: dict[str, Any]) -> str:
         """The player of a new episode, of that task or of one that nobody played before."""
         active = await self._episodes.store.call("count", SOURCE)
         if active >= self._limit:
-            metrics.ERRORS.labels("capacity").inc()
-            told = {"active_sessions": active, "max_sessions": self._limit}
-            raise RpcError(
-                SERVER_ERROR,
-                f"All {self._limit} sessions of /mcp are in use ({active} active). Retry in "
-                f"{RETRY_AFTER_S} s.",
-                {**told, "retry_after_s": RETRY_AFTER_S},
-            )
+            raise CapacityError(active, self._limit, "/mcp")
         started = await self._episodes.reset(task or await self._episodes.fresh_task(), SOURCE)
         if started.handle is None:
             raise RpcError(INVALID_PARAMS, started.problem)
@@ -194,15 +176,69 @@ class McpEndpoint:
         return {"session_id": session_id, "closed": True}
 
 
+class RpcDialect:
+    """JSON-RPC."""
+
+    too_big = ""
+
+    def __init__(self, episodes: Episodes) -> None:
+        self._episodes = episodes
+
+    async def open(self, websocket: WebSocket) -> RpcTalk:
+        """See `Dialect`."""
+        return RpcTalk(self._episodes, websocket)
+
+    def error(self, text: str, code: str, **told: Any) -> str:
+        """See `Dialect`; a code of JSON-RPC stands for all of the framework's."""
+        return _text(mcp_tools.failure(RpcError(SERVER_ERROR, text, told or None)))
+
+
+class RpcTalk(Talk):
+    """Plays what the address asks for; a fresh task starts with the first tool call."""
+
+    def __init__(self, episodes: Episodes, websocket: WebSocket) -> None:
+        self._episodes = episodes
+        self._websocket = websocket
+        self._handle: Handle | None = None
+        self._play = episodes.play("mcp", stored=False)
+        self._dispatch = mcp_tools.dispatcher(episodes.environment, self._step)
+
+    async def answer(self, session: LiveSession, text: str | bytes) -> str | None:
+        """Response to one message, None where it wants none."""
+        try:
+            message = frames.loads(text)
+        except ValueError as problem:
+            metrics.ERRORS.labels("invalid_json").inc()
+            return _text(mcp_tools.failure(RpcError(PARSE_ERROR, f"Parse error: {problem}")))
+        if not mcp_tools.wants_answer(message):
+            return None
+        return _text((await mcp_tools.answer(message, self._dispatch)).body)
+
+    async def _step(self, data: dict[str, Any]) -> dict[str, Any]:
+        """One step; an RpcError where there is nothing to play."""
+        with rpc_errors():
+            if self._handle is None and self._play.episode_id is None:
+                asked = await _asked_for(self._websocket, self._episodes)
+                if isinstance(asked, Handle):
+                    self._handle = asked
+                else:
+                    reply = self._play.reset(asked or await self._episodes.fresh_task())
+                    if self._play.episode_id is None:
+                        raise RpcError(INVALID_PARAMS, reply.message)
+            if self._handle is not None:
+                return await self._episodes.step(self._handle, data)
+        return self._play.step(data)
+
+
+def _text(response: dict[str, Any]) -> str:
+    return frames.dumps(response).decode()
+
+
 @contextmanager
 def rpc_errors(gone: int = 200) -> Iterator[None]:
-    """Turn errors of episodes and of their store into errors of JSON-RPC.
+    """Turn errors of episodes and of their store into RpcErrors.
 
-    Args:
-        gone: HTTP status where the episode cannot be played any longer.
-
-    Raises:
-        RpcError: in the place of any of them.
+    One that cannot be played any longer has the HTTP status `gone`.
     """
     try:
         yield
@@ -210,49 +246,29 @@ def rpc_errors(gone: int = 200) -> Iterator[None]:
         raise RpcError(INVALID_PARAMS, str(problem), status=gone) from None
     except EpisodeTooLongError as problem:
         raise RpcError(INVALID_PARAMS, str(problem)) from None
-    except SplitUsedUpError as problem:
-        raise RpcError(SERVER_ERROR, str(problem)) from None
+    except (SplitUsedUpError, CapacityError) as problem:
+        raise RpcError(SERVER_ERROR, str(problem), getattr(problem, "told", None)) from None
     except StoreError as problem:
         later = {"retry_after_s": problem.retry_after_s}
         status, headers = store_refusal(problem)
-        code = SERVER_ERROR
-        raise RpcError(code, str(problem), later, "store", status, headers) from None
+        told = str(problem)
+        raise RpcError(SERVER_ERROR, told, later, "store", status, headers) from None
 
 
-async def handle_for(query: Mapping[str, str], role: str, episodes: Episodes) -> Handle | None:
-    """The player of the episode that an address names; None where it names none.
+async def _asked_for(connection: HTTPConnection, episodes: Episodes) -> Handle | dict[str, Any]:
+    """What an address asks for: the player of an episode, or the reset arguments of a task.
 
-    Raises:
-        RpcError: it names an episode by the trainer's id, and the caller is a player.
-        EpisodeGoneError: there is no such episode.
+    Without arguments a task that nobody played before is meant; only a trainer may play a named
+    one again and again.
     """
+    query = connection.query_params
     if player_id := query.get("player_id"):
         return await episodes.player(player_id)
+    for name, allowed in TRAINERS_ONLY.items():
+        if query.get(name) and role_of(connection.scope) == PLAYER:
+            told = f"?{name}= needs the trainer's token; allowed with the player's: {allowed}."
+            raise RpcError(INVALID_PARAMS, told)
     if episode_id := query.get("episode_id"):
-        _trainers_only(role, "episode_id", "?player_id=, which the trainer's reset returns")
         return await episodes.player_of(episode_id)
-    return None
-
-
-def named_task(query: Mapping[str, str], role: str) -> dict[str, Any] | None:
-    """Reset arguments of the task that an address names; None where it names none.
-
-    Raises:
-        RpcError: the caller is a player, who could play a named task again and again.
-    """
     task_id = query.get("task_id")
-    if not task_id:
-        return None
-    _trainers_only(role, "task_id", "no task_id, for a task that nobody played before")
-    return {"task_id": task_id}
-
-
-def _trainers_only(role: str, name: str, allowed: str) -> None:
-    if role == PLAYER:
-        told = f"?{name}= needs the trainer's token; allowed with the player's: {allowed}."
-        raise RpcError(INVALID_PARAMS, told)
-
-
-def _id_of(message: dict[str, Any]) -> Any:
-    given = message.get("id")
-    return given if type(given) in (int, str) else None
+    return {"task_id": task_id} if task_id else {}

@@ -1,11 +1,13 @@
-"""One loop for every WebSocket route: slots, limits, and how a connection ends."""
+"""One loop for every WebSocket route: slots, limits, idle sessions, how a connection ends."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from openenv.core.env_server.types import WSErrorCode
@@ -14,7 +16,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from openenv_kit.serving import metrics
 from openenv_kit.serving.handles import EpisodeGoneError
-from openenv_kit.serving.sessions import RETRY_AFTER_S, CapacityError, LiveSession, SessionSlots
 
 GOODBYE_S = 2.0
 """Longest wait for a peer that may be gone."""
@@ -29,13 +30,105 @@ ENDINGS = {
     "restarted": "The episode was started over by another connection.",
 }
 
+RETRY_AFTER_S = 5
+"""Seconds after which a refused client should retry."""
 
-class AttachError(Exception):
-    """What a connection asked to attach to is not there, or not for it."""
+logger = logging.getLogger("metric_tracker.sessions")
+
+
+class CapacityError(Exception):
+    """Every slot is taken; `told` is what a client learns besides the message."""
+
+    def __init__(self, active: int, limit: int, where: str = "this worker") -> None:
+        metrics.ERRORS.labels("capacity").inc()
+        counts = {"active_sessions": active, "max_sessions": limit}
+        self.told: dict[str, Any] = {**counts, "retry_after_s": RETRY_AFTER_S}
+        super().__init__(
+            f"All {limit} sessions of {where} are in use ({active} active). "
+            f"Retry in {RETRY_AFTER_S} s."
+        )
+
+
+@dataclass(eq=False)
+class LiveSession:
+    """One open WebSocket session.
+
+    Attributes:
+        task: the task that serves it; cancelled to end it from outside.
+        episode_id: name of its running episode.
+        last_active: clock of its last message, in seconds (monotonic).
+        ended: why it was ended from outside, or empty.
+    """
+
+    task: asyncio.Task[object] | None = None
+    episode_id: str | None = None
+    last_active: float = field(default_factory=time.monotonic)
+    ended: str = ""
+
+    def end(self, reason: str) -> None:
+        """End the session; its task sends a last message if the peer still reads."""
+        self.ended = reason
+        if self.task is not None:
+            self.task.cancel()
+
+
+class SessionSlots:
+    """The sessions of one worker; each ends after so many seconds of silence, 0 for never."""
+
+    def __init__(self, limit: int, idle_timeout_s: float) -> None:
+        self.limit = limit
+        self.idle_timeout_s = idle_timeout_s
+        self._live: set[LiveSession] = set()
+
+    def __iter__(self) -> Iterator[LiveSession]:
+        return iter(tuple(self._live))
+
+    def take(self) -> LiveSession:
+        """Take a slot for the calling task; a CapacityError where none is free."""
+        if len(self._live) >= self.limit:
+            raise CapacityError(len(self._live), self.limit)
+        session = LiveSession(task=asyncio.current_task())
+        self._live.add(session)
+        metrics.SESSIONS.inc()
+        return session
+
+    def free(self, session: LiveSession) -> None:
+        """Give a slot back; safe to call twice."""
+        if session in self._live:
+            self._live.remove(session)
+            metrics.SESSIONS.dec()
+
+    def end_idle(self, now: float) -> int:
+        """End every session that has been silent for too long; returns how many.
+
+        Slots are freed at once: a peer that is gone would never answer the closing handshake.
+        """
+        longest = self.idle_timeout_s or float("inf")
+        idle = [each for each in self if now - each.last_active > longest]
+        for session in idle:
+            self.free(session)
+            session.end("idle")
+            logger.info("session ended", extra={"reason": "idle", "episode_id": session.episode_id})
+        return len(idle)
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """End idle sessions while the block runs."""
+
+        async def watch() -> None:
+            while True:
+                await asyncio.sleep(min(max(self.idle_timeout_s / 4, 0.05), 5.0))
+                self.end_idle(time.monotonic())
+
+        watcher = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watcher.cancel()
 
 
 class Goodbye(Exception):
-    """The client said `close`."""
+    """The connection ends: the client said `close`, or asked for what is not there for it."""
 
 
 class Talk(Protocol):
@@ -46,36 +139,24 @@ class Talk(Protocol):
 
     async def leave(self, *, keep: bool) -> None:
         """The connection is over; with `keep`, its episode may be resumed."""
+        return
 
 
 class Dialect(Protocol):
-    """How a route talks.
-
-    Attributes:
-        too_big: what is said of a message longer than so many bytes; empty for nothing.
-    """
+    """How a route talks."""
 
     too_big: str
+    """What is said of a message longer than so many bytes; empty for nothing."""
 
     async def open(self, websocket: WebSocket) -> Talk:
-        """Begin to talk on a connection.
-
-        Raises:
-            AttachError: what it asks for is not there, or not for it.
-        """
+        """Begin to talk; a Goodbye says that there is nothing to talk about."""
 
     def error(self, text: str, code: str, **told: Any) -> str:
         """Text of a message that says what is wrong."""
 
 
 class SocketEndpoint:
-    """An ASGI app that serves one WebSocket route.
-
-    Args:
-        slots: who may come in.
-        dialect: how it talks.
-        max_message_bytes: longest message read.
-    """
+    """An ASGI app that serves one WebSocket route."""
 
     def __init__(self, slots: SessionSlots, dialect: Dialect, max_message_bytes: int) -> None:
         self._slots = slots
@@ -89,9 +170,7 @@ class SocketEndpoint:
         try:
             session = self._slots.take()
         except CapacityError as full:
-            told = {"active_sessions": full.active, "max_sessions": full.limit}
-            code = WSErrorCode.CAPACITY_REACHED
-            text = self._dialect.error(str(full), code, **told, retry_after_s=RETRY_AFTER_S)
+            text = self._dialect.error(str(full), WSErrorCode.CAPACITY_REACHED, **full.told)
             await _within(websocket.send_text(text))
             await _within(websocket.close(TRY_AGAIN_LATER))
             return
@@ -103,12 +182,10 @@ class SocketEndpoint:
             code = await asyncio.create_task(self._serve(receive, send, session, talk))
             if code == TOO_BIG:
                 said = self._dialect.too_big.format(self._max_bytes)
-        except Goodbye:
-            keep = False
+        except Goodbye as goodbye:
+            keep, said = False, str(goodbye)
         except WebSocketDisconnect:
             pass
-        except AttachError as problem:
-            keep, said = False, str(problem)
         except EpisodeGoneError as problem:
             said, code = str(problem), ENDED
         except asyncio.CancelledError:
@@ -145,6 +222,6 @@ class SocketEndpoint:
 
 async def _within(sending: Awaitable[None]) -> None:
     """Send to a peer that may be gone."""
-    with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+    with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
         async with asyncio.timeout(GOODBYE_S):
             await sending

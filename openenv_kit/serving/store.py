@@ -8,17 +8,18 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from openenv_kit.serving.episode_store import (
     MEMORY,
     StoredEpisode,
     StoreLimits,
     StoreUnavailableError,
+    unavailable,
 )
-from openenv_kit.serving.store_file import StoreFile
+from openenv_kit.serving.store_file import StoreFile, make_tables
 from openenv_kit.serving.store_room import PAGE, Room, bytes_of, disk_full
-from openenv_kit.serving.store_schema import make_tables
 
 PURGE_EVERY = 256
 """Episodes created between two looks for expired ones; so many are forgotten at a time."""
@@ -31,38 +32,37 @@ SHED_AT_ONCE = 16
 
 logger = logging.getLogger("metric_tracker.store")
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def _written(
+    method: Callable[Concatenate[SqliteStore, P], T],
+) -> Callable[Concatenate[SqliteStore, P], T]:
+    """Make a method one transaction, tried again where that helps; see `SqliteStore._write`."""
+
+    @wraps(method)
+    def written(store: SqliteStore, /, *arguments: P.args, **options: P.kwargs) -> T:
+        return store._write(lambda: method(store, *arguments, **options))
+
+    return written
+
+
 class SqliteStore:
-    """Episodes in one SQLite file; see `openenv_kit.serving.episode_store.EpisodeStore`.
+    """Episodes in one SQLite file, or in the `memory` of this process; see `EpisodeStore`."""
 
-    Args:
-        path: the file; `memory` for none.
-        limits: what it may hold.
-        clock: seconds since the epoch.
-
-    Raises:
-        OSError, sqlite3.Error: the file cannot be opened or made.
-    """
-
-    def __init__(
-        self, path: str, limits: StoreLimits, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, path: str, limits: StoreLimits) -> None:
         self._limits = limits
-        self._clock = clock
         self._created = 0
         self._broken = False
-        if path == MEMORY:
-            self._file = None
-            self._room = Room(limits, None)
+        self._file = None if path == MEMORY else StoreFile(path, limits.size, self._prepare)
+        if self._file is None:
             self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             self._prepare(self._db)
         else:
-            self._file = StoreFile(path, limits.size, self._prepare)
-            self._room = Room(limits, self._file.free_bytes)
             self._db = self._file.connect()
 
+    @_written
     def create(
         self,
         episode_id: str,
@@ -74,107 +74,89 @@ class SqliteStore:
         player: str = "",
         over: bool = True,
     ) -> str:
-        generation = secrets.token_hex(8)
-        size = bytes_of(episode_id, start, *actions)
-
-        def work() -> str:
-            now = self._clock()
-            query = "SELECT timeline FROM episodes WHERE id = ? AND expires > ?"
-            before = self._db.execute(query, (episode_id, now)).fetchone()
-            if before and not over:
-                return ""
-            self._db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
-            self._room.for_new(self._db, client, size, now)
-            self._db.execute(
-                "INSERT INTO episodes (id, generation, source, client, player, timeline, start, "
-                "bytes, steps, finished, ended, expires) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?)",
-                (
-                    *(episode_id, generation, source, client, player),
-                    *(before[0] + 1 if before else 1, start),
-                    *(size, len(actions), now + self._limits.life_s),
-                ),
-            )
-            self._db.executemany(
-                "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, '')",
-                [(episode_id, n, action) for n, action in enumerate(actions)],
-            )
-            return generation
-
         if self._created % PURGE_EVERY == 0:
-            self._purge()
+            self._room.purge(PURGE_EVERY)
+            self._restore_reserve()
         self._created += 1
-        return self._write(work)
+        now = time.time()
+        query = "SELECT timeline FROM episodes WHERE id = ? AND expires > ?"
+        timeline = self._one(query, episode_id, now) or 0
+        if timeline and not over:
+            return ""
+        generation, size = secrets.token_hex(8), bytes_of(episode_id, start, *actions)
+        self._db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
+        self._room.make(client, size)
+        self._db.execute(
+            "INSERT INTO episodes (id, generation, source, client, player, timeline, start, "
+            "bytes, steps, finished, ended, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?)",
+            (
+                *(episode_id, generation, source, client, player, timeline + 1, start),
+                *(size, len(actions), now + self._limits.life_s),
+            ),
+        )
+        self._db.executemany(
+            "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, '')",
+            [(episode_id, n, action) for n, action in enumerate(actions)],
+        )
+        return generation
 
+    @_written
     def find(self, player: str) -> str | None:
         query = "SELECT id FROM episodes WHERE player = ? AND player <> '' AND expires > ?"
-        found: str | None = self._one(query, player, self._clock())
+        found: str | None = self._one(query, player, time.time())
         return found
 
-    def load(self, episode_id: str) -> StoredEpisode | None:
-        return self._used(episode_id, None)
+    @_written
+    def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
+        now = time.time()
+        found = self._db.execute(
+            "SELECT generation, start, player, timeline, ended, expires FROM episodes "
+            "WHERE id = ? AND expires > ?",
+            (episode_id, now),
+        ).fetchone()
+        if found is None:
+            return None
+        self._prolong(episode_id, found[5], now)
+        generation = found[0]
+        if take:
+            generation = secrets.token_hex(8)
+            query = "UPDATE episodes SET generation = ? WHERE id = ?"
+            self._db.execute(query, (generation, episode_id))
+        query = "SELECT action, request FROM actions WHERE episode = ? ORDER BY n"
+        rows = self._db.execute(query, (episode_id,)).fetchall()
+        actions, requests = zip(*rows, strict=True) if rows else ((), ())
+        return StoredEpisode(generation, found[1], actions, requests, *found[2:5])
 
-    def take(self, episode_id: str) -> StoredEpisode | None:
-        return self._used(episode_id, secrets.token_hex(8))
-
-    def _used(self, episode_id: str, generation: str | None) -> StoredEpisode | None:
-        """The episode, its life prolonged, under a new generation where one is given."""
-
-        def work() -> StoredEpisode | None:
-            now = self._clock()
-            found = self._db.execute(
-                "SELECT generation, start, player, timeline, ended, expires FROM episodes "
-                "WHERE id = ? AND expires > ?",
-                (episode_id, now),
-            ).fetchone()
-            if found is None:
-                return None
-            self._prolong(episode_id, found[5], now)
-            if generation is not None:
-                query = "UPDATE episodes SET generation = ? WHERE id = ?"
-                self._db.execute(query, (generation, episode_id))
-            rows = self._db.execute(
-                "SELECT action, request FROM actions WHERE episode = ? ORDER BY n", (episode_id,)
-            ).fetchall()
-            actions = tuple(bytes(row[0]) for row in rows)
-            requests = tuple(row[1] for row in rows)
-            now_held = generation or found[0]
-            return StoredEpisode(now_held, bytes(found[1]), actions, requests, *found[2:5])
-
-        return self._write(work)
-
+    @_written
     def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
     ) -> bool:
-        size = bytes_of(episode_id, action, request_id.encode())
+        size, now = bytes_of(episode_id, action, request_id.encode()), time.time()
+        taken = self._db.execute(
+            "UPDATE episodes SET steps = steps + 1, bytes = bytes + ? "
+            "WHERE id = ? AND generation = ? AND steps = ? AND expires > ? "
+            "AND ended <> 'closed' RETURNING client, expires",
+            (size, episode_id, generation, index, now),
+        ).fetchone()
+        if taken is None:
+            return False
+        self._prolong(episode_id, taken[1], now)
+        self._room.make(taken[0], size, episode_id)
+        self._db.execute(
+            "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, ?)",
+            (episode_id, index, action, request_id),
+        )
+        return True
 
-        def work() -> bool:
-            now = self._clock()
-            taken = self._db.execute(
-                "UPDATE episodes SET steps = steps + 1, bytes = bytes + ? "
-                "WHERE id = ? AND generation = ? AND steps = ? AND expires > ? "
-                "AND ended <> 'closed' RETURNING client, expires",
-                (size, episode_id, generation, index, now),
-            ).fetchone()
-            if taken is None:
-                return False
-            self._prolong(episode_id, taken[1], now)
-            self._room.for_step(self._db, episode_id, taken[0], size, now)
-            self._db.execute(
-                "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, ?)",
-                (episode_id, index, action, request_id),
-            )
-            return True
-
-        return self._write(work)
-
+    @_written
     def finish(self, episode_id: str, generation: str, ended: str) -> bool:
         query = (
             "UPDATE episodes SET finished = 1, ended = ? "
             "WHERE id = ? AND generation = ? AND expires > ? AND ended <> 'closed' RETURNING id"
         )
-        return self._one(query, ended, episode_id, generation, self._clock()) is not None
+        return self._one(query, ended, episode_id, generation, time.time()) is not None
 
+    @_written
     def next(self, counter: str) -> int:
         query = (
             "INSERT INTO counters (name, next) VALUES (?, 1) "
@@ -182,32 +164,24 @@ class SqliteStore:
         )
         return int(self._one(query, counter))
 
-    def delete(self, episode_id: str) -> bool:
-        query = "DELETE FROM episodes WHERE id = ? RETURNING id"
-        return self._one(query, episode_id) is not None
-
+    @_written
     def count(self, source: str) -> int:
         query = (
             "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ? AND ended <> 'closed'"
         )
-        return int(self._one(query, source, self._clock()))
+        return int(self._one(query, source, time.time()))
 
+    @_written
     def check(self) -> None:
         query = "INSERT OR REPLACE INTO heartbeat (id, at) VALUES (1, ?)"
-
-        def work() -> None:
-            self._db.execute(query, (self._clock(),))
-            self._room.check_disk(self._db)
-
-        self._write(work)
-        if self._file is not None:
-            self._file.reserve.restore()
+        self._db.execute(query, (time.time(),))
+        self._room.check_disk()
+        self._restore_reserve()
 
     def close(self) -> None:
         self._db.close()
 
-    def _purge(self) -> None:
-        self._write(lambda: self._room.purge(self._db, self._clock(), PURGE_EVERY))
+    def _restore_reserve(self) -> None:
         if self._file is not None:
             self._file.reserve.restore()
 
@@ -219,24 +193,16 @@ class SqliteStore:
 
     def _one(self, query: str, *values: Any) -> Any:
         """First column of the first row that a statement returns; None without one."""
-
-        def work() -> Any:
-            rows = self._db.execute(query, values).fetchall()
-            return rows[0][0] if rows else None
-
-        return self._write(work)
+        rows = self._db.execute(query, values).fetchall()
+        return rows[0][0] if rows else None
 
     def _write(self, work: Callable[[], T]) -> T:
-        """Do work in a transaction of the file that all workers use.
-
-        Raises:
-            StoreError: it could not be done, and nothing was.
-        """
+        """Do work in a transaction; where it raises a StoreError, nothing was done."""
         try:
             for attempt in range(ATTEMPTS):
                 self._follow()
                 try:
-                    result = self._transaction(self._db, work)
+                    result = self._transaction(work)
                 except sqlite3.Error as problem:
                     if not self._make_space(problem, attempt):
                         raise
@@ -247,12 +213,8 @@ class SqliteStore:
         except (OSError, sqlite3.Error) as problem:
             # Full and busy pass; after anything else the connection may be worth nothing.
             self._broken = _code(problem) not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
-            logger.warning("episode store unavailable", extra={"reason": str(problem)})
-            if _code(problem) == sqlite3.SQLITE_FULL:
-                raise disk_full() from problem
-            raise StoreUnavailableError(
-                "The episode store cannot be written at the moment. Retry in a few seconds."
-            ) from problem
+            refusal = unavailable(problem)
+            raise (disk_full() if _code(problem) == sqlite3.SQLITE_FULL else refusal) from problem
         raise StoreUnavailableError("The episode store was replaced again and again.")
 
     def _follow(self) -> None:
@@ -263,16 +225,11 @@ class SqliteStore:
         self._db = self._file.connect(self._db)
         self._broken = False
 
-    def _transaction(self, db: sqlite3.Connection, work: Callable[[], T]) -> T:
+    def _transaction(self, work: Callable[[], T]) -> T:
         """A transaction that holds the only right to write, so nothing read in it goes stale."""
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._db as db:  # which commits, or rolls back
+            db.execute("BEGIN IMMEDIATE")
             result = work()
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:  # some errors have rolled it back already
-                db.execute("ROLLBACK")
-            raise
         if self._file is not None and self._file.log_size() > 2 * self._room.log_pages * PAGE:
             # What was done is done: an error here must not have it done once more.
             with contextlib.suppress(sqlite3.Error):
@@ -287,31 +244,36 @@ class SqliteStore:
         """
         if self._file is None or _code(problem) != sqlite3.SQLITE_FULL:
             return False
+        # Written back, the log starts again in the space that it has.
+        restart = "PRAGMA wal_checkpoint(RESTART)"
         if attempt == 0:
-            # Written back, the log starts again in the space that it has.
             with contextlib.suppress(sqlite3.Error):
-                self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+                self._db.execute(restart)
             return True
         self._file.reserve.release()
-        self._db.execute("PRAGMA wal_checkpoint(RESTART)")
-        self._transaction(self._db, lambda: self._room.shed(self._db, self._clock(), SHED_AT_ONCE))
-        self._db.execute("PRAGMA wal_checkpoint(RESTART)")
+        self._db.execute(restart)
+        self._transaction(lambda: all(self._room.forget() for _ in range(SHED_AT_ONCE)))
+        self._db.execute(restart)
         return True
 
     def _prepare(self, db: sqlite3.Connection) -> None:
         """Pragmas and tables of a new connection."""
-        # The log outlives a killed process; only a power cut could take the last writes.
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA foreign_keys = ON")
-        # Overwriting what is deleted would take as much log as it had bytes.
-        db.execute("PRAGMA secure_delete = OFF")
-        db.execute("PRAGMA temp_store = MEMORY")
-        db.execute(f"PRAGMA wal_autocheckpoint = {self._room.log_pages}")
-        db.execute(f"PRAGMA journal_size_limit = {self._room.log_pages * PAGE}")
-        db.execute(f"PRAGMA max_page_count = {self._room.file_pages + SHED_AT_ONCE}")
-
-        self._transaction(db, lambda: make_tables(db))
+        free_bytes = self._file.free_bytes if self._file else None
+        self._room = Room(db, self._limits, free_bytes)
+        for pragma in (
+            # The log outlives a killed process; only a power cut could take the last writes.
+            "journal_mode = WAL",
+            "synchronous = NORMAL",
+            "foreign_keys = ON",
+            # Overwriting what is deleted would take as much log as it had bytes.
+            "secure_delete = OFF",
+            "temp_store = MEMORY",
+            f"wal_autocheckpoint = {self._room.log_pages}",
+            f"journal_size_limit = {self._room.log_pages * PAGE}",
+            f"max_page_count = {self._room.file_pages + SHED_AT_ONCE}",
+        ):
+            db.execute(f"PRAGMA {pragma}")
+        make_tables(db)
 
 
 def _code(problem: BaseException) -> int | None:

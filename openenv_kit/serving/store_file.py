@@ -1,4 +1,4 @@
-"""The files of a SQLite store: opened by one process at a time, watched, and never split.
+"""The files and tables of a SQLite store: opened by one process at a time, and never split.
 
 SQLite keeps a log and an index next to its file and finds both by name. When somebody deletes or
 replaces the file under running workers, two of them must not use different files, and none
@@ -12,7 +12,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 BUSY_S = 30.0
@@ -23,6 +23,63 @@ MAX_RESERVE = 2 << 20
 """Room to log the largest message, and the episodes that it displaces, on a full disk."""
 
 Identity = tuple[tuple[int, int] | None, ...]
+
+SCHEMA_VERSION = 3
+"""Raised with every change of the tables. The default file is named after it, so that releases
+side by side on one machine do not undo each other's tables."""
+
+APPLICATION_ID = 0x4D545253
+"""Marks a file as ours."""
+
+SCHEMA = f"""
+CREATE TABLE episodes (
+    id TEXT PRIMARY KEY,
+    generation TEXT NOT NULL,
+    source TEXT NOT NULL,
+    client TEXT NOT NULL,
+    player TEXT NOT NULL,
+    timeline INTEGER NOT NULL,
+    start BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    steps INTEGER NOT NULL,
+    finished INTEGER NOT NULL,
+    ended TEXT NOT NULL,
+    expires REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX by_player ON episodes (player);
+CREATE INDEX by_source ON episodes (source);
+CREATE INDEX by_use ON episodes (finished, expires);
+CREATE INDEX by_client ON episodes (client, finished, expires);
+CREATE TABLE actions (
+    episode TEXT NOT NULL REFERENCES episodes (id) ON DELETE CASCADE,
+    n INTEGER NOT NULL,
+    action BLOB NOT NULL,
+    request TEXT NOT NULL,
+    PRIMARY KEY (episode, n)
+) WITHOUT ROWID;
+-- Sums by client, kept by triggers: counting at each reset would take longer the more there are.
+CREATE TABLE clients (
+    client TEXT PRIMARY KEY,
+    episodes INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER came AFTER INSERT ON episodes BEGIN
+    INSERT INTO clients VALUES (NEW.client, 1, NEW.bytes) ON CONFLICT (client)
+    DO UPDATE SET episodes = episodes + 1, bytes = bytes + NEW.bytes;
+END;
+CREATE TRIGGER grew AFTER UPDATE OF bytes ON episodes BEGIN
+    UPDATE clients SET bytes = bytes + NEW.bytes - OLD.bytes WHERE client = NEW.client;
+END;
+CREATE TRIGGER went AFTER DELETE ON episodes BEGIN
+    UPDATE clients SET episodes = episodes - 1, bytes = bytes - OLD.bytes
+    WHERE client = OLD.client;
+    DELETE FROM clients WHERE client = OLD.client AND episodes = 0;
+END;
+CREATE TABLE counters (name TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE heartbeat (id INTEGER PRIMARY KEY, at REAL NOT NULL);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
 
 
 class StoreFile:
@@ -43,18 +100,14 @@ class StoreFile:
         self.reserve = Reserve(Path(f"{path}-reserve"), min(MAX_RESERVE, size // RESERVE_SHARE))
 
     def connect(self, old: sqlite3.Connection | None = None) -> sqlite3.Connection:
-        """A connection to the file as it is now; the old one is closed.
-
-        Raises:
-            OSError, sqlite3.Error: it cannot be opened or made.
-        """
+        """A connection to the file as it is now; the old one is closed."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._locked():
             self._remove_leftovers()
+            self._seen = None
             # Closed only now: SQLite then sees that the file was moved, and leaves the names alone.
             if old is not None:
                 old.close()
-            self._seen = None
             # Opened by one thread and used by the store's own; never by two at once.
             made = sqlite3.connect(
                 self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
@@ -80,11 +133,7 @@ class StoreFile:
             return 0
 
     def free_bytes(self, size: int) -> int:
-        """Bytes that the file system has left.
-
-        Args:
-            size: bytes of the file once the log is written back; they are spoken for.
-        """
+        """Bytes that the file system has left once the file has `size`, its log written back."""
         found = os.statvfs(self._path.parent)
         pending = max(0, size - self._path.stat().st_size)
         # Bytes that the reserve should have again are not there to grow into.
@@ -125,24 +174,16 @@ class StoreFile:
 
 
 class Reserve:
-    """Bytes set aside on disk. Deleting episodes needs space too: this is given up for it.
-
-    Args:
-        path: the file that holds them.
-        size: how many.
-    """
+    """Bytes set aside on disk. Deleting episodes needs space too: this is given up for it."""
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
         self._size = size
 
-    def release(self) -> bool:
-        """Give the bytes back to the file system; False if there were none."""
-        try:
+    def release(self) -> None:
+        """Give the bytes back to the file system."""
+        with suppress(OSError):
             self._path.unlink()
-        except OSError:
-            return False
-        return True
 
     def missing(self) -> int:
         """Bytes that were given up and are not set aside again yet."""
@@ -154,11 +195,7 @@ class Reserve:
             found = os.statvfs(self._path.parent)
             if self._path.exists() or found.f_bavail * found.f_frsize < self._size * 5 // 4:
                 return
-            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(handle, b"\0" * self._size)
-            finally:
-                os.close(handle)
+            self._path.write_bytes(bytes(self._size))
         except OSError:
             self.release()
 
@@ -169,3 +206,16 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
+
+
+def make_tables(db: sqlite3.Connection) -> None:
+    """Make the tables, dropping those of another release; another program's file is refused."""
+    if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
+        return
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    found = {name for (name,) in db.execute(query).fetchall()}
+    ours = db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    if not ours and found - {"episodes", "actions"}:  # the first release set no id
+        raise sqlite3.DatabaseError("the file is the database of another program")
+    old = "".join(f"DROP TABLE {name};" for name in found)
+    db.executescript(f"BEGIN IMMEDIATE; {old} {SCHEMA} COMMIT;")

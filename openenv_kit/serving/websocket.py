@@ -6,8 +6,11 @@ is JSON but not an object, and has no limits.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from openenv.core.env_server.mcp_types import WSMCPMessage
@@ -21,14 +24,20 @@ from openenv.core.env_server.types import (
 from pydantic import BaseModel, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from openenv_kit.errors import echo, nearest
-from openenv_kit.serving import frames, metrics
-from openenv_kit.serving.backends import PlayerBackend, backend_for
+from openenv_kit.environment import ERROR, Reply
+from openenv_kit.errors import MAX_ECHO, unknown_name_message
+from openenv_kit.serving import frames, mcp_tools, metrics
 from openenv_kit.serving.episode_store import StoreError
-from openenv_kit.serving.handles import EpisodeGoneError, EpisodeTooLongError, role_of
+from openenv_kit.serving.handles import (
+    PLAYER,
+    EpisodeGoneError,
+    EpisodeTooLongError,
+    Handle,
+    role_of,
+)
+from openenv_kit.serving.held import Held, Started
 from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.sessions import LiveSession, SessionSlots
-from openenv_kit.serving.sockets import Goodbye
+from openenv_kit.serving.sockets import Goodbye, LiveSession, SessionSlots, Talk
 
 MESSAGES: dict[str, type[BaseModel]] = {
     "reset": WSResetMessage,
@@ -37,134 +46,238 @@ MESSAGES: dict[str, type[BaseModel]] = {
     "close": WSCloseMessage,
     "mcp": WSMCPMessage,
 }
+
+HANDOVER_S = 6.0
+"""Longest wait, in seconds, for another connection to release an episode."""
+
+RESUME = "resume"
+
 logger = logging.getLogger("metric_tracker.ws")
 
 
 class EnvironmentDialect:
-    """The framework's messages: reset, step, state, close and mcp.
-
-    Args:
-        slots: sessions of this worker.
-        episodes: the store's episodes.
-    """
+    """The framework's messages: reset, step, state, close and mcp."""
 
     too_big = "A message may have {} bytes; the session ends."
+    error = staticmethod(frames.error)
 
     def __init__(self, slots: SessionSlots, episodes: Episodes) -> None:
         self._slots = slots
         self._episodes = episodes
 
-    async def open(self, websocket: WebSocket) -> EnvironmentTalk:
-        """See `Dialect`."""
-        query, role = websocket.query_params, role_of(websocket.scope)
-        return EnvironmentTalk(await backend_for(query, role, self._slots, self._episodes))
+    async def open(self, websocket: WebSocket) -> PlayerTalk:
+        """See `Dialect`; `session_id` in the address is a player's handle."""
+        session_id = websocket.query_params.get("session_id")
+        if not session_id:
+            if role_of(websocket.scope) == PLAYER:
+                raise Goodbye(
+                    "With the player's token connect to /ws?session_id=<player_id>: the trainer's "
+                    "reset returns the player_id."
+                )
+            return TrainerTalk(self._slots, self._episodes)
+        try:
+            handle = await self._episodes.player(session_id)
+            await self._episodes.state(handle)
+        except (EpisodeGoneError, StoreError) as problem:
+            raise Goodbye(str(problem)) from None
+        return PlayerTalk(self._episodes, handle)
 
-    def error(self, text: str, code: str, **told: Any) -> str:
-        """See `Dialect`."""
-        return frames.error(text, code, **told)
 
+class PlayerTalk(Talk):
+    """A connection that plays a stored episode through its player's handle, and never resets."""
 
-class EnvironmentTalk:
-    """One connection's messages.
+    step_now: Callable[..., dict[str, Any]] | None = None
+    """One step without anything to wait for; None where there is."""
 
-    Args:
-        backend: what they are for.
-    """
-
-    def __init__(self, backend: PlayerBackend) -> None:
-        self._backend = backend
-        self.leave = backend.leave
+    def __init__(self, episodes: Episodes, handle: Handle | None = None) -> None:
+        self._episodes = episodes
+        self._handle = handle
 
     async def answer(self, session: LiveSession, text: str | bytes) -> str:
         """Reply to one message; whatever goes wrong is a reply too."""
-        backend = self._backend
         try:
             kind, data = read_message(text)
             if kind == "step":
                 # Nearly every message is one, and few have anything to wait for.
-                now = backend.step_now
-                return frames.observation(now(data) if now else await backend.step(data))
+                now = self.step_now
+                return frames.observation(now(data) if now else await self.step(data))
             answer = await self._act(kind, data)
-            session.episode_id = backend.episode_id
+            session.episode_id = self.episode_id
             return answer
         except RefusedError as problem:
-            metrics.ERRORS.labels(problem.kind).inc()
-            return problem.answer
+            return _refusal(problem.kind, str(problem), problem.code)
         except ValidationError as problem:
-            metrics.ERRORS.labels("invalid_message").inc()
             errors = problem.errors(include_url=False, include_input=False, include_context=False)
-            return frames.error("Invalid message", WSErrorCode.VALIDATION_ERROR, errors=errors)
+            invalid = WSErrorCode.VALIDATION_ERROR
+            return _refusal("invalid_message", "Invalid message", invalid, errors=errors)
         except StoreError as problem:
-            metrics.ERRORS.labels("store").inc()
-            wait = problem.retry_after_s
-            return frames.error(str(problem), WSErrorCode.CAPACITY_REACHED, retry_after_s=wait)
+            wait, code = problem.retry_after_s, WSErrorCode.CAPACITY_REACHED
+            return _refusal("store", str(problem), code, retry_after_s=wait)
         except EpisodeTooLongError as problem:
-            metrics.ERRORS.labels("too_big").inc()
-            return frames.error(str(problem), WSErrorCode.VALIDATION_ERROR)
+            return _refusal("too_big", str(problem), WSErrorCode.VALIDATION_ERROR)
         except (Goodbye, EpisodeGoneError, WebSocketDisconnect):
             raise
         except Exception:
             # Our own mistake: the client gets a number to find it by, and nothing else.
             reference = uuid.uuid4().hex[:12]
-            metrics.ERRORS.labels("internal").inc()
             logger.exception("internal error", extra={"reference": reference})
             told = f"Internal error; the server's log has it as {reference}."
-            return frames.error(told, WSErrorCode.EXECUTION_ERROR)
+            return _refusal("internal", told, WSErrorCode.EXECUTION_ERROR)
 
     async def _act(self, kind: str, data: dict[str, Any]) -> str:
         if kind == "reset":
-            return frames.observation(await self._backend.reset(data))
+            return frames.observation(await self.reset(data))
         if kind == "state":
-            return frames.message("state", await self._backend.state())
+            return frames.message("state", await self.state())
         if kind == "mcp":
-            return frames.message("mcp", await self._backend.rpc(data))
+            environment = self._episodes.environment
+            answered = await mcp_tools.answer(data, mcp_tools.dispatcher(environment, self.step))
+            return frames.message("mcp", answered.body)
         raise Goodbye
+
+    @property
+    def episode_id(self) -> str | None:
+        """Name of the running episode, where another connection may take it over."""
+        return None
+
+    async def reset(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Start an episode."""
+        problem = (
+            "A player cannot reset: the episode is its trainer's. Step until it is over; for "
+            "another episode ask the trainer for another player id."
+        )
+        return frames.reply_data(self._episodes.environment, Reply(ERROR, problem), "")
+
+    async def step(self, data: dict[str, Any]) -> dict[str, Any]:
+        """One step."""
+        assert self._handle is not None
+        return await self._episodes.step(self._handle, data)
+
+    async def state(self) -> dict[str, Any]:
+        """Public progress."""
+        assert self._handle is not None
+        state: dict[str, Any] = (await self._episodes.state(self._handle)).model_dump()
+        return state
+
+
+class TrainerTalk(PlayerTalk):
+    """A connection that plays an episode of its own.
+
+    One that the server named stays in memory until the connection is dropped: nothing else can
+    reach it before. One that was resumed, or that the client named, is played in the store step
+    by step, and belongs to whoever resumed or started it last.
+    """
+
+    def __init__(self, slots: SessionSlots, episodes: Episodes) -> None:
+        super().__init__(episodes)
+        self._slots = slots
+        self._play = episodes.play("ws", stored=False)
+        self._held: Held | None = None
+        self._task = asyncio.current_task()
+        self.step_now = self._play.step
+
+    @property
+    def episode_id(self) -> str | None:
+        return self._handle.episode_id if self._handle else self._play.episode_id
+
+    async def reset(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Start an episode, or with `resume` true continue the one of that id."""
+        if RESUME in data:
+            return await self._resume(data)
+        if data.get("episode_id") is not None:
+            started = await self._episodes.reset(data, "ws")
+            if started.handle is not None:
+                await self._part_others(started.handle.episode_id, "restarted")
+                self._go_on(started)
+            return started.data
+        reply = self._play.reset(data)
+        if reply.status == ERROR:
+            return self._play.data(reply)
+        self._handle, self._held, self.step_now = None, None, self._play.step
+        return self._play.data(reply, self._play.names)
+
+    async def step(self, data: dict[str, Any]) -> dict[str, Any]:
+        return await super().step(data) if self._handle else self._play.step(data)
+
+    async def state(self) -> dict[str, Any]:
+        return await super().state() if self._handle else self._play.state().model_dump()
+
+    async def leave(self, *, keep: bool) -> None:
+        if self._handle is None:
+            if keep:
+                await self._episodes.save(self._play)
+        elif not keep:
+            with suppress(EpisodeGoneError):  # somebody else has it, or ended it
+                await self._episodes.close_episode(self._handle)
+
+    def _go_on(self, started: Started) -> None:
+        """Continue with a stored episode."""
+        self._handle, self._held, self.step_now = started.handle, started.held, None
+        self._play = self._episodes.play("ws", stored=False)
+
+    async def _resume(self, data: dict[str, Any]) -> dict[str, Any]:
+        episode_id = data.get("episode_id")
+        if data[RESUME] is not True or not isinstance(episode_id, str) or len(data) > 2:
+            return self._refused(
+                'To go on with an episode send {"episode_id": its id, "resume": true} and nothing '
+                "else."
+            )
+        if self._handle is None and self.episode_id == episode_id:
+            return self._refused(f"This session plays {episode_id[:MAX_ECHO]!r} already.")
+        await self._part_others(episode_id, "resumed")
+        try:
+            started = await self._episodes.resume(episode_id)
+        except EpisodeGoneError as problem:
+            return self._refused(str(problem))
+        self._go_on(started)
+        return started.data
+
+    async def _part_others(self, episode_id: str, reason: str) -> None:
+        """End this worker's other connections that play an episode; wait until it is stored."""
+        leaving = []
+        for session in self._slots:
+            task = session.task
+            if session.episode_id == episode_id and task is not None and task is not self._task:
+                session.end(reason)
+                leaving.append(task)
+        if leaving:
+            await asyncio.wait(leaving, timeout=HANDOVER_S)
+
+    def _refused(self, problem: str) -> dict[str, Any]:
+        return self._play.data(Reply(ERROR, problem))
 
 
 class RefusedError(Exception):
-    """A message that cannot be acted on.
+    """A message that cannot be acted on: its kind for the figures, the framework's code, why."""
 
-    Attributes:
-        kind: what is wrong with it, for the figures.
-        answer: text of the error message that says so.
-    """
-
-    def __init__(self, kind: str, answer: str) -> None:
-        self.kind = kind
-        self.answer = answer
-        super().__init__(kind)
+    def __init__(self, kind: str, code: str, problem: str) -> None:
+        self.kind, self.code = kind, code
+        super().__init__(problem)
 
 
 def read_message(text: str | bytes) -> tuple[str, dict[str, Any]]:
-    """Type and data of a message.
+    """Type and data of a message; a RefusedError or ValidationError says what is wrong with it.
 
     The framework's model is used only for a message of an unusual shape.
-
-    Raises:
-        RefusedError: not JSON, not an object, or of an unknown type.
-        ValidationError: not what its type asks for.
     """
     try:
         message = frames.loads(text)
     except ValueError as problem:
-        refusal = frames.error(f"Invalid JSON: {problem}", WSErrorCode.INVALID_JSON)
-        raise RefusedError("invalid_json", refusal) from None
+        told = f"Invalid JSON: {problem}"
+        raise RefusedError("invalid_json", WSErrorCode.INVALID_JSON, told) from None
     if not isinstance(message, dict):
-        refusal = frames.error(
-            f"A message is a JSON object; this one is {type(message).__name__}.",
-            WSErrorCode.INVALID_JSON,
-        )
-        raise RefusedError("invalid_json", refusal)
+        told = f"A message is a JSON object; this one is {type(message).__name__}."
+        raise RefusedError("invalid_json", WSErrorCode.INVALID_JSON, told)
     kind = message.get("type", "")
     if not isinstance(kind, str) or kind not in MESSAGES:
-        guess = nearest(kind, MESSAGES)
-        hint = f" Did you mean {guess!r}?" if guess else ""
-        refusal = frames.error(
-            f"Unknown message type: {echo(kind)}.{hint} Allowed: {', '.join(MESSAGES)}.",
-            WSErrorCode.UNKNOWN_TYPE,
-        )
-        raise RefusedError("unknown_type", refusal)
+        told = unknown_name_message("message type:", kind, MESSAGES)
+        raise RefusedError("unknown_type", WSErrorCode.UNKNOWN_TYPE, told)
     data = message.get("data")
     if type(data) is dict and len(message) == 2 and kind in ("step", "reset", "mcp"):
         return kind, data
     return kind, getattr(MESSAGES[kind](**message), "data", {})
+
+
+def _refusal(kind: str, text: str, code: str, **more: Any) -> str:
+    metrics.ERRORS.labels(kind).inc()
+    return frames.error(text, code, **more)

@@ -48,11 +48,7 @@ class PortSocket(socket.socket):
 
     @classmethod
     def bound(cls, family: int, address: tuple[Any, ...]) -> PortSocket:
-        """A new socket, bound but not listening.
-
-        Raises:
-            OSError: the address is not free, or not ours.
-        """
+        """A new socket, bound but not listening; an OSError where the address cannot be had."""
         made = cls(family=family)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -64,12 +60,7 @@ class PortSocket(socket.socket):
 
 
 def serve(app: Any, chosen: Settings) -> None:
-    """Run an app until stopped.
-
-    Args:
-        app: the ASGI app; with several workers its import string.
-        chosen: where to listen, how many workers, how much to log.
-    """
+    """Run an app until stopped; with several workers it is given by its import string."""
     import uvicorn
     from uvicorn.config import WS_PROTOCOLS
     from uvicorn.supervisors import Multiprocess

@@ -36,14 +36,17 @@ class ToolSpec:
     reads_only: bool = True
     finishes: bool = False
 
+    @property
+    def undone(self) -> str:
+        """What is said of a call that was refused; nothing of one that only reads."""
+        if self.reads_only:
+            return ""
+        return " Nothing was submitted." if self.finishes else " Nothing was done."
+
     def as_chat_tool(self) -> dict[str, Any]:
         """The form that chat endpoints and chat templates take."""
-        function = {
-            "name": self.name,
-            "description": self.description,
-            "parameters": dict(self.parameters),
-        }
-        return {"type": "function", "function": function}
+        function = {"name": self.name, "description": self.description}
+        return {"type": "function", "function": {**function, "parameters": dict(self.parameters)}}
 
     def as_mcp_tool(self) -> dict[str, Any]:
         """The form that MCP lists."""
@@ -83,11 +86,7 @@ class Catalogue:
         return [tool.as_chat_tool() for tool in self.tools]
 
     def find(self, name: object) -> ToolSpec:
-        """The tool of that name.
-
-        Raises:
-            ToolArgumentError: there is none; names the nearest.
-        """
+        """The tool of that name; a ToolArgumentError names the nearest where there is none."""
         for tool in self.tools:
             if tool.name == name:
                 return tool
@@ -106,7 +105,7 @@ class Catalogue:
         tool = self.find(name)
         if not isinstance(arguments, Mapping):
             given = f"arguments of {tool.name} are {echo(arguments)}"
-            raise ToolArgumentError(f"{given}; allowed: an object.{_undone(tool)}")
+            raise ToolArgumentError(f"{given}; allowed: an object.{tool.undone}")
         if not tool.reads_only:
             _check(tool, arguments)
         return tool.action(arguments)
@@ -115,12 +114,6 @@ class Catalogue:
 def compact(value: Any) -> str:
     """One line of ASCII JSON without spaces; pydantic models become objects."""
     return json.dumps(value, separators=(",", ":"), default=lambda model: model.model_dump())
-
-
-def _undone(tool: ToolSpec) -> str:
-    if tool.reads_only:
-        return ""
-    return " Nothing was submitted." if tool.finishes else " Nothing was done."
 
 
 def _check(tool: ToolSpec, arguments: Mapping[str, Any]) -> None:
@@ -132,20 +125,15 @@ def _check(tool: ToolSpec, arguments: Mapping[str, Any]) -> None:
             allowed = ", ".join(properties) or "none"
             raise ToolArgumentError(
                 f"{tool.name}: unknown argument {echo(name)}; allowed: {allowed}{hint}."
-                f"{_undone(tool)}"
+                f"{tool.undone}"
             )
     for name in tool.parameters.get("required", ()):
-        given = arguments.get(name)
-        wants_list = properties[name].get("type") == "array"
-        too_few = wants_list and isinstance(given, list) and len(given) < _fewest(properties[name])
-        if name not in arguments or (wants_list and not isinstance(given, list)) or too_few:
-            allowed = "a list" if wants_list else "a value"
-            if too_few:
-                allowed = f"a list of at least {_fewest(properties[name])}"
+        given, fits, allowed = arguments.get(name), name in arguments, "a value"
+        if properties[name].get("type") == "array":
+            fewest = properties[name].get("minItems", 0)
+            fits = isinstance(given, list) and len(given) >= fewest
+            allowed = f"a list of at least {fewest}" if isinstance(given, list) else "a list"
+        if not fits:
             raise ToolArgumentError(
-                f"{tool.name}: {name} is {echo(given)}; allowed: {allowed}.{_undone(tool)}"
+                f"{tool.name}: {name} is {echo(given)}; allowed: {allowed}.{tool.undone}"
             )
-
-
-def _fewest(schema: Mapping[str, Any]) -> int:
-    return int(schema.get("minItems", 0))
