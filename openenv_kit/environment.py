@@ -265,6 +265,15 @@ def environments() -> dict[str, Any]:
     return {each.name: each for each in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
 
 
+def siblings(name: str) -> Sequence[str]:
+    """Names of the other environments that the same distribution installs; none for an unknown."""
+    found = environments()
+    home = found[name].dist if name in found else None
+    if home is None:
+        return ()
+    return [n for n, each in found.items() if n != name and each.dist.name == home.name]
+
+
 @cache
 def get_environment(name: str | None = None) -> Environment:
     """The environment of that name.

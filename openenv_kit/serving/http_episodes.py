@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
 from openenv_kit.serving import clients, frames
+from openenv_kit.serving.environment_store import EnvironmentStore
 from openenv_kit.serving.episode_store import StoredEpisode, StoreError
 from openenv_kit.serving.handles import (
     OWN_ID,
@@ -48,26 +49,30 @@ PLAYS_KEPT = 512
 """Episodes that a worker keeps made; any other is made again from the store."""
 
 MAX_REQUEST_ID = 255
-
 Json = dict[str, Any]
 
 
 class Episodes:
-    """The episodes of a store.
+    """An environment's episodes of a store.
 
     Writers of one episode take turns: in one worker by a lock, among workers by the store,
-    which takes the action number n only once. An action is stored before it is played, so what
-    was answered is never lost.
+    which takes the action number n only once. So what was answered is never lost.
 
     Args:
         settings: where they are kept, and limits.
         environment: what is played; None for the one that ENVIRONMENT names.
+        store: None for one of its own.
     """
 
-    def __init__(self, settings: Settings, environment: Environment | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Environment | None = None,
+        store: StoreThread | None = None,
+    ) -> None:
         self.environment = environment or get_environment()
         self.record_model = record_model(self.environment.models.state)
-        self.store = StoreThread(settings)
+        self.store = EnvironmentStore(store or StoreThread(settings), self.environment.name)
         self._settings = settings
         # An episode stays as long as it is among the last used, or somebody holds on to it.
         self._held: WeakValueDictionary[str, Held] = WeakValueDictionary()
@@ -244,9 +249,8 @@ class Episodes:
             SplitUsedUpError: there is none left.
         """
         split = self._settings.mcp_split
-        index = await self.store.call("next", f"split:{split}")
         size = self.environment.splits.size(split)
-        if index >= size:
+        if (index := await self.store.call("next", f"split:{split}")) >= size:
             raise SplitUsedUpError(split, size)
         return self.environment.splits.task(split, index).reset_arguments()
 
@@ -256,9 +260,7 @@ class Episodes:
         self._recent.clear()
 
     def _hold(self, episode_id: str) -> Held:
-        held = self._held.get(episode_id)
-        if held is None:
-            held = self._held[episode_id] = Held()
+        held = self._held.setdefault(episode_id, Held())
         self._recent[episode_id] = held
         self._recent.move_to_end(episode_id)
         while len(self._recent) > PLAYS_KEPT:
@@ -312,8 +314,7 @@ class Episodes:
         """The reply to an earlier action."""
         assert held.play is not None
         play, actions = self.play("http"), held.play.actions
-        record = Record(held.play.arguments or {}, tuple(actions[:index]))
-        play.restore(handle.episode_id, record)
+        play.restore(handle.episode_id, Record(held.play.arguments or {}, tuple(actions[:index])))
         reply = play.session.step(frames.loads(actions[index]))
         return play.data(reply, names_for(handle))
 
