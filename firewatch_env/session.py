@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 from firewatch_env.actions import ACTIONS, Action, Outcome
@@ -15,6 +14,7 @@ from firewatch_env.evidence.observation import graph, nothing, services_view
 from firewatch_env.grade import Checkpoint, Grade, grade
 from firewatch_env.replay import Change, Course, replay
 from firewatch_env.tasks.task import Task, open_world
+from openenv_kit.errors import unknown_name_message
 
 HISTORY = 10
 _BUDGET = 10.0  # ticks of full outage
@@ -266,7 +266,7 @@ def _understand(
     name = action.get("action_type") if isinstance(action, Mapping) else None
     known = ACTIONS.get(name) if isinstance(name, str) else None
     if known is None:
-        return _unknown("action_type", name, list(ACTIONS)), None, None, {}
+        return unknown_name_message("action_type", name, ACTIONS), None, None, {}
     parameters = action.get("parameters")
     if not isinstance(parameters, Mapping):
         parameters = {}
@@ -274,12 +274,10 @@ def _understand(
     if not known.needs_target:
         return None, known, None, parameters
     if not isinstance(target, str) or target not in world.by_name:
-        return _unknown("target_service", target, sorted(world.by_name)), None, None, {}
+        return (
+            unknown_name_message("target_service", target, sorted(world.by_name)),
+            None,
+            None,
+            {},
+        )
     return None, known, target, parameters
-
-
-def _unknown(what: str, value: Any, allowed: list[str]) -> str:
-    near = get_close_matches(value, allowed, 1) if isinstance(value, str) else []
-    hint = f", did you mean {near[0]!r}?" if near else ""
-    given = repr(value)[:60]
-    return f"unknown {what} {given}{hint} Allowed: {', '.join(allowed)}"

@@ -33,6 +33,9 @@ GROUP = "openenv_kit.environments"
 VARIABLE = "ENVIRONMENT"
 DEFAULT = "metric_tracker_rl"
 
+MOST_STEPS = 500
+"""Longest play of an environment that says nothing of its length."""
+
 ERROR = "error"
 """Status of a reply to a call that could not be carried out."""
 
@@ -185,6 +188,11 @@ class Environment(Protocol):
         """
 
     @property
+    def most_steps(self) -> int:
+        """Steps of the longest episode; a trainer ends a play after so many turns."""
+        return self.rules.get("max_steps", MOST_STEPS)
+
+    @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
         """Arguments of the reset of each named task; by default three of the first split."""
         first = self.splits.names()[0]
@@ -230,6 +238,15 @@ class Environment(Protocol):
     def introduction(self, opening: Mapping[str, Any]) -> str:
         """The first user message of an episode; by default the message of its reset."""
         return str(opening["message"])
+
+    def told(self, introduction: str, answer: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """What scripted policies read of what a model is told; for policies that stand in for one.
+
+        Args:
+            introduction: the first user message, or text that it is a part of.
+            answer: to the last tool call; None before the first one.
+        """
+        return {} if answer is None else self.tools.observed(answer)
 
     def session(self, *, debug: bool = False) -> Session:
         """A new session; cheap."""

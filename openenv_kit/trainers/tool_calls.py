@@ -109,7 +109,10 @@ class ToolEpisode:
 
 
 def next_call(
-    policy: str, answers: Sequence[str], environment: str | None = None
+    policy: str,
+    answers: Sequence[str],
+    environment: str | None = None,
+    introduction: str = "",
 ) -> ToolUse | None:
     """The tool call that a scripted policy makes next: a stand-in for a model.
 
@@ -119,6 +122,7 @@ def next_call(
         policy: its name.
         answers: what its calls were answered with, in order.
         environment: whose policy; None for what ENVIRONMENT names.
+        introduction: the first user message, for policies that read it.
 
     Returns:
         The call, or None if the policy has finished.
@@ -127,11 +131,12 @@ def next_call(
         UnknownNameError: there is no such policy; names the nearest.
     """
     found = get_environment(environment)
-    moves = found.policies[require_name("policy", policy, found.policies)].play({})
+    chosen = found.policies[require_name("policy", policy, found.policies)]
+    moves = chosen.play(found.told(introduction, None))
     try:
         action = next(moves)
         for answer in answers:
-            action = moves.send(found.tools.observed(json.loads(answer)))
+            action = moves.send(found.told(introduction, json.loads(answer)))
     except StopIteration:
         return None
     finally:
