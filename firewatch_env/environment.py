@@ -130,7 +130,7 @@ class Firewatch(Environment):
     tools = CATALOGUE
     reset_arguments: Sequence[str] = RESET_ARGUMENTS
     rules: Mapping[str, int] = {}
-    most_steps = max(MAX_TICKS.values())
+    most_steps = model_rounds = max(MAX_TICKS.values())
     anonymous = True  # existing clients send no episode id
     splits = FirewatchSplits()
     policies: Mapping[str, Policy] = POLICIES

@@ -36,6 +36,9 @@ DEFAULT = "metric_tracker_rl"
 MOST_STEPS = 500
 """Longest play of an environment that says nothing of its length."""
 
+MODEL_ROUNDS = 16
+"""Answers that are enough for most investigations."""
+
 ERROR = "error"
 """Status of a reply to a call that could not be carried out."""
 
@@ -191,6 +194,11 @@ class Environment(Protocol):
     def most_steps(self) -> int:
         """Steps of the longest episode; a trainer ends a play after so many turns."""
         return self.rules.get("max_steps", MOST_STEPS)
+
+    @property
+    def model_rounds(self) -> int:
+        """Answers that a model has for an episode, where MAX_TOOL_ROUNDS is not set."""
+        return MODEL_ROUNDS
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:

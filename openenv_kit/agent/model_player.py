@@ -66,6 +66,8 @@ class _Conversation:
         environment = self.table.environment
         self.messages = opening_messages(environment, self.table.opening)
         rounds = self.settings.max_tool_rounds
+        if "max_tool_rounds" not in self.settings.model_fields_set:
+            rounds = environment.model_rounds
         for number in range(1, rounds + 1):
             last = number == rounds or self._budget_nearly_used()
             if last:
