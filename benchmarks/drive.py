@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from benchmarks.load import PING, PONG, TEXT, LoadError, Session, extent, text_frame
 
@@ -44,7 +45,7 @@ def drive(
 
     Args:
         sessions: open sessions with nothing under way.
-        messages: an endless iterator of frames for each session, by its number.
+        messages: an iterator of frames for each session, by its number; it may be endless.
         seconds: how long new frames are sent.
 
     Returns:
@@ -59,7 +60,7 @@ def drive(
     with selectors.DefaultSelector() as selector, ExitStack() as stack:
         for number, session in enumerate(sessions):
             bare = stack.enter_context(session.take_socket())
-            player = Player(bare, messages(number).__next__)
+            player = Player(bare, partial(next, messages(number), b""))
             selector.register(player.socket, selectors.EVENT_READ, player)
         started = clock()
         deadline = started + seconds
@@ -80,9 +81,9 @@ def drive(
                 if inbox.holds_error():
                     tally.errors += 1
                     tally.first_error = tally.first_error or inbox.excerpt()
-                if now < deadline:
+                if now < deadline and (following := player.next_frame()):
                     player.sent = now
-                    player.socket.send(player.next_frame())
+                    player.socket.send(following)
                 else:
                     selector.unregister(player.socket)
         elapsed = clock() - started

@@ -14,6 +14,8 @@ from firewatch_env.session import Reply as Answer
 from firewatch_env.session import Session
 from firewatch_env.tasks.book import SPLITS, VERSION, admitted, find
 from firewatch_env.tasks.named import NAMED
+from firewatch_env.tasks.task import MAX_TICKS
+from firewatch_env.told import told
 from firewatch_env.tools import BRIEF, CATALOGUE, introduction
 from openenv_kit.environment import ERROR, Environment, Reply, WireModels
 from openenv_kit.errors import require_integer, require_name
@@ -22,6 +24,8 @@ from openenv_kit.trust.splits import HashedTask
 
 if TYPE_CHECKING:
     from openenv_kit.page.scenes import Scenes
+    from openenv_kit.trust.audit import Audit
+    from openenv_kit.trust.exploits import Exploit
 
 RESET_ARGUMENTS = ("episode_id", "task_id", "difficulty", "seed", "split", "index")
 RUNNING, COMPLETED = "running", "completed"
@@ -127,6 +131,7 @@ class Firewatch(Environment):
     tools = CATALOGUE
     reset_arguments: Sequence[str] = RESET_ARGUMENTS
     rules: Mapping[str, int] = {}
+    most_steps = model_rounds = max(MAX_TICKS.values())
     anonymous = True  # existing clients send no episode id
     splits = FirewatchSplits()
     policies: Mapping[str, Policy] = POLICIES
@@ -140,6 +145,20 @@ class Firewatch(Environment):
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
         """The 60 named tasks."""
         return {name: {"task_id": name, "seed": named.seed} for name, named in NAMED.items()}
+
+    @property
+    def exploits(self) -> Mapping[str, Exploit]:
+        """Blind players, and one that obeys log lines."""
+        from firewatch_env.exploits import EXPLOITS
+
+        return EXPLOITS
+
+    @property
+    def audit(self) -> Audit:
+        """On the named tasks and the splits."""
+        from firewatch_env.exploits import FirewatchAudit
+
+        return FirewatchAudit(self)
 
     @cached_property
     def models(self) -> WireModels:
@@ -162,6 +181,10 @@ class Firewatch(Environment):
     def introduction(self, opening: Mapping[str, Any]) -> str:
         """The situation at reset."""
         return introduction(opening)
+
+    def told(self, introduction: str, answer: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """The observation, as far as a model is told of it."""
+        return told(introduction, answer)
 
     def session(self, *, debug: bool = False) -> FirewatchSession:
         """A new session; there is no debug mode."""

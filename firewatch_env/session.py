@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 from firewatch_env.actions import ACTIONS, Action, Outcome
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.alerts import fire
+from firewatch_env.evidence.meters import read_all
 from firewatch_env.evidence.observation import graph, nothing, services_view
 from firewatch_env.grade import Checkpoint, Grade, grade
 from firewatch_env.replay import Change, Course, replay
 from firewatch_env.tasks.task import Task, open_world
+from openenv_kit.errors import unknown_name_message
 
 HISTORY = 10
 _BUDGET = 10.0  # ticks of full outage
@@ -50,7 +51,8 @@ class Play:
         self.world = self.start.copy()
         self.logs: dict[str, tuple[str, ...]] = {}
         self.since: dict[str, int] = {}
-        self.alerts = fire(self.world, self.since)
+        self.meters = read_all(self.world)
+        self.alerts = fire(self.world, self.since, self.meters)
         self.graph = graph(self.world)
         self.history: list[dict[str, Any]] = []
         self.harm: list[float] = []
@@ -148,7 +150,8 @@ class Session:
         if outcome.lines and target is not None:
             play.logs[target] = outcome.lines
         play.tool_result = outcome.figures or None
-        play.alerts = fire(play.world, play.since)
+        play.meters = read_all(play.world)
+        play.alerts = fire(play.world, play.since, play.meters)
         if play.mttm is None and play.steps and play.world.harm == 0:
             play.mttm = play.world.tick
 
@@ -172,7 +175,7 @@ class Session:
         usual = sum(service.entry for service in world.entries)
         spent = bad / usual / _BUDGET if usual else 0.0
         return {
-            "services": services_view(world, play.logs),
+            "services": services_view(world, play.logs, play.meters),
             "active_alerts": [dict(alert) for alert in play.alerts],
             "dependency_graph": {name: list(callees) for name, callees in play.graph.items()},
             "slo_budget_remaining_pct": round(100 * (1 - spent) if spent < 1 else 0.0, 3),
@@ -266,7 +269,7 @@ def _understand(
     name = action.get("action_type") if isinstance(action, Mapping) else None
     known = ACTIONS.get(name) if isinstance(name, str) else None
     if known is None:
-        return _unknown("action_type", name, list(ACTIONS)), None, None, {}
+        return unknown_name_message("action_type", name, ACTIONS), None, None, {}
     parameters = action.get("parameters")
     if not isinstance(parameters, Mapping):
         parameters = {}
@@ -274,12 +277,10 @@ def _understand(
     if not known.needs_target:
         return None, known, None, parameters
     if not isinstance(target, str) or target not in world.by_name:
-        return _unknown("target_service", target, sorted(world.by_name)), None, None, {}
+        return (
+            unknown_name_message("target_service", target, sorted(world.by_name)),
+            None,
+            None,
+            {},
+        )
     return None, known, target, parameters
-
-
-def _unknown(what: str, value: Any, allowed: list[str]) -> str:
-    near = get_close_matches(value, allowed, 1) if isinstance(value, str) else []
-    hint = f", did you mean {near[0]!r}?" if near else ""
-    given = repr(value)[:60]
-    return f"unknown {what} {given}{hint} Allowed: {', '.join(allowed)}"

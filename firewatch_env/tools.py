@@ -18,6 +18,9 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "drain_percentage": {"type": "number", "description": "0 to 100"},
     "level": {"type": "string", "description": "log level"},
 }
+FULL = 0.6
+"""Share of its memory limit from which a service is named; existing clients see it of each."""
+
 TARGET = {"type": "string", "description": "name of a service"}
 
 BRIEF = """\
@@ -97,10 +100,15 @@ def _situation(observation: Mapping[str, Any]) -> str:
         for name, view in observation["services"].items()
         if view["status"] != "healthy"
     )
+    full = ", ".join(
+        f"{name} {view['process_memory_utilization']:.3f}"
+        for name, view in observation["services"].items()
+        if view["process_memory_utilization"] > FULL
+    )
     return (
         f"Tick {observation['sim_tick']}, burn rate {observation['current_slo_burn_rate']}, "
         f"budget {observation['slo_budget_remaining_pct']} %. Alerts: {alerts or 'none'}. "
-        f"Not healthy: {unwell or 'none'}."
+        f"Not healthy: {unwell or 'none'}. Memory: {full or 'none'} above {FULL}."
     )
 
 

@@ -35,6 +35,12 @@ GROUP = "openenv_kit.environments"
 VARIABLE = "ENVIRONMENT"
 DEFAULT = "metric_tracker_rl"
 
+MOST_STEPS = 500
+"""Longest play of an environment that says nothing of its length."""
+
+MODEL_ROUNDS = 16
+"""Answers that are enough for most investigations."""
+
 ERROR = "error"
 """Status of a reply to a call that could not be carried out."""
 
@@ -187,6 +193,16 @@ class Environment(Protocol):
         """
 
     @property
+    def most_steps(self) -> int:
+        """Steps of the longest episode; a trainer ends a play after so many turns."""
+        return self.rules.get("max_steps", MOST_STEPS)
+
+    @property
+    def model_rounds(self) -> int:
+        """Answers that a model has for an episode, where MAX_TOOL_ROUNDS is not set."""
+        return MODEL_ROUNDS
+
+    @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
         """Arguments of the reset of each named task; by default three of the first split."""
         first = self.splits.names()[0]
@@ -248,6 +264,15 @@ class Environment(Protocol):
         """The first user message of an episode; by default the message of its reset."""
         return str(opening["message"])
 
+    def told(self, introduction: str, answer: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """What scripted policies read of what a model is told; for policies that stand in for one.
+
+        Args:
+            introduction: the first user message, or text that it is a part of.
+            answer: to the last tool call; None before the first one.
+        """
+        return {} if answer is None else self.tools.observed(answer)
+
     def session(self, *, debug: bool = False) -> Session:
         """A new session; cheap."""
 
@@ -280,6 +305,15 @@ def _empty(models: WireModels) -> dict[str, Any]:
 def environments() -> dict[str, Any]:
     """Entry points of every environment that is installed, by name, unloaded."""
     return {each.name: each for each in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
+
+
+def siblings(name: str) -> Sequence[str]:
+    """Names of the other environments that the same distribution installs; none for an unknown."""
+    found = environments()
+    home = found[name].dist if name in found else None
+    if home is None:
+        return ()
+    return [n for n, each in found.items() if n != name and each.dist.name == home.name]
 
 
 @cache

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from socket import create_connection
 from typing import Any
@@ -27,8 +28,7 @@ from starlette.testclient import TestClient
 
 from benchmarks.load import LoadError, Session, connect, connect_all, frame, text_frame
 from benchmarks.server_process import HOST, ServerProcess, serving
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.policies import get_policy
+from openenv_kit.environment import get_environment
 from openenv_kit.play.driver import play
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
@@ -42,6 +42,41 @@ CRASHED_EPISODES = 200 if FULL else 20
 MALFORMED = 20_000 if FULL else 1_000
 START = {"type": "reset", "data": {"task_id": "easy_single_spike"}}
 LIST = {"type": "step", "data": {"analysis_method": "list_dates"}}
+
+
+@dataclass(frozen=True)
+class Served:
+    """An environment of the server, and a well-formed play of it.
+
+    Attributes:
+        name: of the environment.
+        at: where it is below the server's address.
+        start, step: messages of a reset and of a step.
+        players: policies whose scores differ.
+    """
+
+    name: str
+    at: str
+    start: dict[str, Any]
+    step: dict[str, Any]
+    players: tuple[str, ...]
+
+    def reset(self, seed: int) -> dict[str, Any]:
+        """Arguments of a reset, by a number."""
+        if self.name == "firewatch":
+            return {"split": "test", "index": seed}
+        return {"seed": seed, "difficulty": "hard", "anomaly_count": 2 + seed % 3}
+
+
+FUNNEL = Served("metric_tracker_rl", "", START, LIST, ("reference", "median_filter", "random"))
+FIREWATCH = Served(
+    "firewatch",
+    "/firewatch",
+    {"type": "reset", "data": {"task_id": "task_easy_oom_baseline"}},
+    {"type": "step", "data": {"action_type": "escalate"}},
+    ("reference", "spray", "keyword_rules"),
+)
+BOTH = pytest.mark.parametrize("served", [FUNNEL, FIREWATCH], ids=lambda served: served.name)
 
 
 def figures(server: ServerProcess) -> dict[str, float]:
@@ -88,20 +123,20 @@ class HttpPlayer:
     Players differ, so that their scores do: what is lost or played twice shows.
     """
 
-    PLAYERS = ("reference", "median_filter", "random")
-
-    def __init__(self, client: httpx.Client, seed: int) -> None:
-        self.client = client
-        self.reset = {"seed": seed, "difficulty": "hard", "anomaly_count": 2 + seed % 3}
+    def __init__(self, client: httpx.Client, served: Served, seed: int) -> None:
+        self.client, self.served = client, served
+        self.environment = get_environment(served.name)
+        self.reset = served.reset(seed)
         self.answer = self.ask("/reset", self.reset)
         self.episode_id = self.answer["episode_id"]
-        self.policy = get_policy(self.PLAYERS[seed % len(self.PLAYERS)])
+        self.policy = self.environment.policies[served.players[seed % len(served.players)]]
         self.moves = self.policy.play(self.answer["observation"])
         self.action: Any = next(self.moves)
         self.steps = 0
 
     def ask(self, path: str, body: Any) -> dict[str, Any]:
-        answer = self.client.post(path, json=json.loads(json.dumps(body, default=dict)))
+        told = json.loads(json.dumps(body, default=dict))
+        answer = self.client.post(f"{self.served.at}{path}", json=told)
         answer.raise_for_status()
         return dict(answer.json())
 
@@ -120,12 +155,13 @@ class HttpPlayer:
 
     def undisturbed(self) -> tuple[float, int]:
         """Score and steps of the same play in process, where nothing crashes."""
-        session = EpisodeSession()
+        session = self.environment.session()
         outcome = play(session, self.policy, session.reset(**self.reset))
         return outcome.score, outcome.steps
 
 
-def test_every_http_episode_survives_a_killed_server(tmp_path: Path) -> None:
+@BOTH
+def test_every_http_episode_survives_a_killed_server(tmp_path: Path, served: Served) -> None:
     environ = {
         "METRIC_TRACKER_EPISODE_STORE": str(tmp_path / "episodes.db"),
         "METRIC_TRACKER_LOG_LEVEL": "warning",
@@ -134,9 +170,9 @@ def test_every_http_episode_survives_a_killed_server(tmp_path: Path) -> None:
         serving(environ=environ) as server,
         httpx.Client(base_url=server.url, timeout=60) as client,
     ):
-        players = [HttpPlayer(client, seed) for seed in range(CRASHED_EPISODES)]
-        for player in players:
-            for _ in range(player.reset["seed"] % 3):
+        players = [HttpPlayer(client, served, seed) for seed in range(CRASHED_EPISODES)]
+        for seed, player in enumerate(players):
+            for _ in range(seed % 3):
                 player.step()
         with ThreadPoolExecutor(8) as pool:
             # Killed while steps are under way, so that some are stored and never answered.
@@ -154,7 +190,8 @@ def test_every_http_episode_survives_a_killed_server(tmp_path: Path) -> None:
         with serving(environ=environ, port=server.port):
             for player in players:
                 assert (player.finish(), player.steps) == player.undisturbed()
-                state = client.get("/state", params={"episode_id": player.episode_id}).json()
+                named = {"episode_id": player.episode_id}
+                state = client.get(f"{served.at}/state", params=named).json()
                 assert state["status"] == "completed"
                 assert state["step_count"] == player.steps
         scores = {float(player.answer["reward"]) for player in players}
@@ -278,6 +315,19 @@ def nonsense(rng: random.Random) -> bytes:
             }
         ).encode(),
         json.dumps({"type": "reset", "data": {"anomalies": [junk(rng)]}}).encode(),
+        json.dumps({"type": "step", "data": {"action_type": junk(rng)}}).encode(),
+        json.dumps(
+            {
+                "type": "step",
+                "data": {
+                    "action_type": rng.choice(["scale_replicas", "traffic_shift", "fetch_logs"]),
+                    "target_service": junk(rng),
+                    "parameters": junk(rng),
+                },
+            }
+        ).encode(),
+        b'{"type":"step","data":{"action_type":"set_log_level","target_service":"\\ud800"}}',
+        json.dumps({"type": "reset", "data": {"split": junk(rng), "index": junk(rng)}}).encode(),
         rng.randbytes(rng.randint(0, 60)).decode("utf-8", "ignore").encode(),
         b'{"type":"step","data":{"analysis_args":{"threshold":NaN},"analysis_method":'
         b'"get_rows_with_abs_diff_from_median_gt"}}',
@@ -297,12 +347,13 @@ def junk(rng: random.Random) -> Any:
     )  # fmt: skip
 
 
-async def survives(port: int, seed: int, count: int) -> None:
+async def survives(port: int, served: Served, seed: int, count: int) -> None:
     """One session that talks nonsense beside one that does not; each answers its own."""
     rng = random.Random(seed)
-    wild, calm = await connect(HOST, port), await connect(HOST, port)
-    opening = await calm.ask(START)
-    expected = await calm.ask(LIST)
+    path = f"{served.at}/ws"
+    wild, calm = await connect(HOST, port, path), await connect(HOST, port, path)
+    opening = await calm.ask(served.start)
+    expected = await calm.ask(served.step)
     for number in range(count):
         opcode = 0x2 if number % 7 == 0 else 0x1
         answer = await wild.ask_frame(text_frame(nonsense(rng), opcode))
@@ -310,8 +361,8 @@ async def survives(port: int, seed: int, count: int) -> None:
         assert "Traceback" not in json.dumps(answer)
         assert answer["data"].get("code") != "EXECUTION_ERROR", answer
         if number % 10 == 9:
-            assert (await wild.ask(START))["data"]["observation"]["status"] == "ready"
-            assert await wild.ask(LIST) == expected
+            assert (await wild.ask(served.start))["data"]["observation"]["status"] != "error"
+            assert await wild.ask(served.step) == expected
     calm_again = await calm.ask({"type": "state"})
     assert calm_again["data"]["step_count"] == 1
     assert opening["data"]["metadata"]["episode_id"] == calm_again["data"]["episode_id"]
@@ -319,11 +370,14 @@ async def survives(port: int, seed: int, count: int) -> None:
     calm.leave()
 
 
-def test_malformed_frames_end_neither_session_nor_server(server: ServerProcess) -> None:
+@BOTH
+def test_malformed_frames_end_neither_session_nor_server(
+    server: ServerProcess, served: Served
+) -> None:
     async def all_of_them() -> None:
         streams = 10
         await asyncio.gather(
-            *(survives(server.port, seed, MALFORMED // streams) for seed in range(streams))
+            *(survives(server.port, served, n, MALFORMED // streams) for n in range(streams))
         )
 
     asyncio.run(all_of_them())
@@ -369,21 +423,33 @@ def test_a_session_over_the_limit_is_refused_and_takes_no_slot(server: ServerPro
 
 APP = build_app(Settings(episode_store="memory"))
 schema = schemathesis.openapi.from_asgi("/openapi.json", APP)
+INCIDENTS = build_app(Settings(episode_store="memory"), get_environment("firewatch"))
+incident_schema = schemathesis.openapi.from_asgi("/openapi.json", INCIDENTS)
 CHECKS = [
     schemathesis.checks.CHECKS.get_one(name)
     for name in ("not_a_server_error", "response_schema_conformance", "content_type_conformance")
 ]
 
 
-@schema.parametrize()
-@settings(
+EXAMPLES = settings(
     max_examples=100 if FULL else 8,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,
 )
+
+
+@schema.parametrize()
+@EXAMPLES
 @pytest.mark.filterwarnings("ignore")
 def test_no_request_that_the_schema_allows_breaks_a_route(case: Any) -> None:
+    case.call_and_validate(checks=CHECKS)
+
+
+@incident_schema.parametrize()
+@EXAMPLES
+@pytest.mark.filterwarnings("ignore")
+def test_nor_does_one_break_a_route_of_firewatch(case: Any) -> None:
     case.call_and_validate(checks=CHECKS)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.meters import Meters, read
+from firewatch_env.evidence.meters import Meters, read_all
 
 _RANK = {"page": 0, "critical": 1, "warning": 2}
 # alertname, meter, threshold, severity, how it reads
@@ -21,15 +21,18 @@ _RULES: tuple[tuple[str, str, float, str, str], ...] = (
 CUSTOMERS = 0.02
 
 
-def fire(world: World, since: dict[str, int]) -> list[dict[str, Any]]:
+def fire(
+    world: World, since: dict[str, int], meters: Mapping[str, Meters] | None = None
+) -> list[dict[str, Any]]:
     """Alerts active now, worst first.
 
     Args:
         world: the world at the end of a tick.
         since: tick at which each active alert fired; brought up to date.
+        meters: of every service now; None to read them.
     """
     active = []
-    for found in _found(world):
+    for found in _found(world, meters or read_all(world)):
         since.setdefault(found["alert_id"], world.tick)
         found["fired_at_tick"] = since[found["alert_id"]]
         active.append(found)
@@ -42,9 +45,8 @@ def fire(world: World, since: dict[str, int]) -> list[dict[str, Any]]:
     return active
 
 
-def _found(world: World) -> Iterator[dict[str, Any]]:
+def _found(world: World, meters: Mapping[str, Meters]) -> Iterator[dict[str, Any]]:
     for service in world.services:
-        meters = read(service)
         if service.entry:
             let_down = world.harm + 0.005 if world.harm else 0.0
             if let_down >= CUSTOMERS:
@@ -54,7 +56,7 @@ def _found(world: World) -> Iterator[dict[str, Any]]:
                     "customer_error_ratio", let_down, CUSTOMERS,
                 )  # fmt: skip
         if service.alerted:
-            yield from _by_rule(service.name, meters)
+            yield from _by_rule(service.name, meters[service.name])
 
 
 def _by_rule(name: str, meters: Meters) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.service import Call, Service
+from firewatch_env.engine.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,11 @@ def read(service: Service) -> Meters:
         pods,
         status,
     )
+
+
+def read_all(world: World) -> dict[str, Meters]:
+    """Every service's meters now, for the alerts and the observation of one tick."""
+    return {service.name: read(service) for service in world.services}
 
 
 def latency_ratio(service: Service) -> float:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.meters import read
+from firewatch_env.evidence.meters import Meters, read_all
 
 KEYS = (
     "services", "active_alerts", "dependency_graph", "slo_budget_remaining_pct",
@@ -17,9 +16,8 @@ KEYS = (
 )  # fmt: skip
 
 
-def service_view(service: Service, logs: Sequence[str]) -> dict[str, Any]:
+def service_view(meters: Meters, logs: Sequence[str]) -> dict[str, Any]:
     """The nine keys of a service."""
-    meters = read(service)
     return {
         "http_server_error_rate": round(meters.own, 4),
         "http_server_request_duration_p50": round(meters.p50, 4),
@@ -33,12 +31,12 @@ def service_view(service: Service, logs: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def services_view(world: World, logs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def services_view(
+    world: World, logs: Mapping[str, Sequence[str]], meters: Mapping[str, Meters] | None = None
+) -> dict[str, Any]:
     """All services in alphabetical order: the order says nothing about the incident."""
-    return {
-        name: service_view(world.by_name[name], logs.get(name, ()))
-        for name in sorted(world.by_name)
-    }
+    now = meters or read_all(world)
+    return {name: service_view(now[name], logs.get(name, ())) for name in sorted(now)}
 
 
 def graph(world: World) -> dict[str, list[str]]:

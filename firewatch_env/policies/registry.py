@@ -20,7 +20,7 @@ POLICIES = Policies()
 """Every scripted player; `reference` solves every named task."""
 
 
-def _script(policy: Callable[[Seen], Script]) -> Callable[[Observed], Play]:
+def kit_play(policy: Callable[[Seen], Script]) -> Callable[[Observed], Play]:
     """A player in the kit's terms: it is sent observations as they travel."""
 
     def play(opening: Observed) -> Play:
@@ -44,4 +44,4 @@ for _name, _policy, _told in (
     ("declare_at_once", declare_at_once, "Says that it is over without a look."),
     ("null", null, "Looks at the same meters until time is up."),
 ):
-    POLICIES.add(Policy(_name, _told, _script(_policy)))
+    POLICIES.add(Policy(_name, _told, kit_play(_policy)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterator, Mapping
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -17,6 +16,7 @@ from firewatch_env.tasks.draw import draw_task
 from firewatch_env.tasks.named import NAMED, Named
 from firewatch_env.tasks.places import NoPlace
 from firewatch_env.tasks.task import MAX_TICKS, Task, open_world
+from openenv_kit.errors import echo, unknown_name_message
 
 VERSION = "2"  # of what is drawn: raise it whenever a task would change
 SPLITS = ("train", "validation", "test", "sealed")
@@ -43,12 +43,12 @@ def find(arguments: Mapping[str, Any]) -> Task:
     task_id, difficulty = arguments.get("task_id"), arguments.get("difficulty")
     seed, split = arguments.get("seed"), arguments.get("split")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        raise BadReset(f"seed must be a whole number, not {seed!r}")
+        raise BadReset(f"seed is {echo(seed)}; allowed: a whole number.")
     if difficulty is not None and not _known(difficulty, MAX_TICKS):
-        raise BadReset(_unknown("difficulty", difficulty, list(MAX_TICKS)))
+        raise BadReset(unknown_name_message("difficulty", difficulty, MAX_TICKS))
     if task_id:
         if not _known(task_id, NAMED):
-            raise BadReset(_unknown("task_id", task_id, list(NAMED)))
+            raise BadReset(unknown_name_message("task_id", task_id, NAMED))
         named = NAMED[task_id]
         return named_task(named) if seed in (None, named.seed) else redrawn(named, seed)
     if split is not None:
@@ -65,20 +65,12 @@ def _known(value: Any, allowed: Container[str]) -> bool:
     return isinstance(value, str) and value in allowed
 
 
-def _unknown(what: str, value: Any, allowed: list[str]) -> str:
-    near = get_close_matches(value, allowed, 1) if isinstance(value, str) else []
-    hint = f", did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {value!r:.60}{hint}; allowed: {', '.join(allowed)}"
-
-
 def _from_split(split: Any, index: Any) -> Task:
     if not _known(split, SPLITS):
-        raise BadReset(_unknown("split", split, list(SPLITS)))
+        raise BadReset(unknown_name_message("split", split, SPLITS))
     size = len(admitted()[split])
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < size:
-        raise BadReset(
-            f"index {index!r:.60} is not in split {split!r}: allowed are 0 to {size - 1}"
-        )
+        raise BadReset(f"index is {echo(index)}; allowed in {split}: 0 to {size - 1}.")
     return split_task(split, index, admitted()[split][index])
 
 

@@ -62,6 +62,8 @@ class _Conversation:
         self._say("system", environment.brief(opening))
         self._say("user", environment.introduction(opening))
         rounds = self.settings.max_tool_rounds
+        if "max_tool_rounds" not in self.settings.model_fields_set:
+            rounds = environment.model_rounds
         for number in range(1, rounds + 1):
             last = number == rounds or self._budget_nearly_used()
             if last:

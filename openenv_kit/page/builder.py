@@ -38,7 +38,7 @@ def lay_out(scenes: Scenes, show_answers: bool, blocks: gr.Blocks) -> Page:
         elem_id="mt-header",
     )
     status = html(elem_id="mt-status")
-    visitor = scenes.visitor(debug=show_answers)
+    visitor = scenes.visitor(scenes.environment, debug=show_answers)
     state = gr.State(visitor, time_to_live=IDLE_S, delete_callback=Visitor.clear)
     page = Page(scenes, state, bridge, show_answers)
     page.views["status"] = View([status], lambda visitor: [status_html(scenes, visitor)])

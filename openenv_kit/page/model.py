@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from openenv_kit.environment import ERROR, Reply, Session, get_environment
+from openenv_kit.environment import ERROR, Environment, Reply, Session, get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError, KitError, ModelError
 from openenv_kit.page.visitor_client import VisitorClient, endpoint_url
 from openenv_kit.page.watching import MAX_FRAMES, Frame, Playback, open_session
@@ -74,16 +74,20 @@ class ModelPlayback(Playback):
     Args:
         settings: of the agent, with key, endpoint and model.
         reset: arguments that make the episode.
+        environment: what is played; None for the one that ENVIRONMENT names.
 
     Raises:
         ConfigurationError: the reset makes no episode, or too many models are being watched.
     """
 
-    def __init__(self, settings: Any, reset: Mapping[str, Any]) -> None:
+    def __init__(
+        self, settings: Any, reset: Mapping[str, Any], environment: Environment | None = None
+    ) -> None:
         SEATS.take(server_settings().max_watched_models)
         try:
-            session, reply = open_session(reset)
-            opening = _observation(session, reply)
+            self.environment = environment or get_environment()
+            session, reply = open_session(reset, self.environment)
+            opening = _observation(self.environment, session, reply)
             super().__init__(str(settings.model), session, iter([Frame({}, opening)]))
             self._settings = settings
             self._opening = opening
@@ -130,7 +134,7 @@ class ModelPlayback(Playback):
                 raise ModelError("The model was stopped: nobody looked at its moves any more.")
             await asyncio.sleep(POLL_S)
         played = _sendable(action)
-        answer = _observation(self.session, self.session.step(played))
+        answer = _observation(self.environment, self.session, self.session.step(played))
         self._append(Frame(played, answer, words=self._take_words()))
         return answer
 
@@ -227,9 +231,9 @@ def model_settings(url: str, key: str, model: str) -> Any:
     )
 
 
-def _observation(session: Session, reply: Reply) -> dict[str, Any]:
+def _observation(environment: Environment, session: Session, reply: Reply) -> dict[str, Any]:
     """A reply as a client would receive it."""
-    full = get_environment().observation(reply, session.task_id)
+    full = environment.observation(reply, session.task_id)
     received: dict[str, Any] = to_jsonable_python(
         {**full, "reward": reply.reward, "done": reply.done}
     )

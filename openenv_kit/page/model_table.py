@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from openenv_kit.agent.connection import Observation
 from openenv_kit.agent.table import Event, Table
-from openenv_kit.environment import get_environment
 
 if TYPE_CHECKING:
     from openenv_kit.page.model import ModelPlayback
@@ -33,7 +32,7 @@ class WatchedTable(Table):
     """
 
     def __init__(self, watched: ModelPlayback, opening: Observation) -> None:
-        super().__init__(get_environment(), watched, _NoLines(), opening)  # type: ignore[arg-type]
+        super().__init__(watched.environment, watched, _NoLines(), opening)  # type: ignore[arg-type]
         self._watched = watched
 
     def hear(self, answer: Event) -> None:

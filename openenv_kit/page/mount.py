@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from openenv_kit.environment import Environment
 from openenv_kit.page import PAGE
 from openenv_kit.page.builder import build_page, use_local_fonts
 from openenv_kit.page.scenes import Scenes, scenes_of
@@ -49,12 +50,13 @@ CARD = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*/>\s*')
 MANIFEST = re.compile(rb'<link rel="manifest"[^>]*/>\s*')
 
 
-def add_page(app: FastAPI, debug: bool) -> None:
+def add_page(app: FastAPI, debug: bool, environment: Environment | None = None) -> None:
     """Mount the debugger, and redirect to it from / and from /web.
 
     Args:
         app: the server's app.
         debug: whether the page may show the answers.
+        environment: what is shown; None for the one that ENVIRONMENT names.
     """
 
     def lead(request: Request) -> RedirectResponse:
@@ -67,7 +69,7 @@ def add_page(app: FastAPI, debug: bool) -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     own_folder()
     use_local_fonts()
-    scenes = scenes_of()
+    scenes = scenes_of(environment)
     gr.mount_gradio_app(
         app,
         build_page(scenes, debug),

@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, require_name
 from openenv_kit.page import moves
 from openenv_kit.page.layout import html
@@ -101,16 +100,16 @@ def build(page: Page) -> None:
 
 
 def _watch_policy(visitor: Visitor, policy: str, episode: str) -> None:
-    policies = get_environment().policies
+    policies = visitor.environment.policies
     chosen = policies[require_name("policy", policy, policies)]
-    visitor.watch(scripted(chosen, _reset_of(visitor, episode)))
+    visitor.watch(scripted(chosen, _reset_of(visitor, episode), visitor.environment))
 
 
 def _watch_model(visitor: Visitor, url: str, key: str, model: str, episode: str) -> None:
     """Watch a model; the key is kept for this visit, and for nothing else."""
     url = (url or "").strip()
     settings = model_settings(url, visitor.key_for(url, (key or "").strip()), model or "")
-    visitor.watch(ModelPlayback(settings, _reset_of(visitor, episode)))
+    visitor.watch(ModelPlayback(settings, _reset_of(visitor, episode), visitor.environment))
     visitor.playing = True
 
 
@@ -124,7 +123,7 @@ def _reset_of(visitor: Visitor, episode: str) -> dict[str, Any]:
     visitor.ensure_episode()
     if episode == SAME_EPISODE:
         return dict(visitor.reset)
-    return dict(get_environment().tasks.get(episode, {"task_id": episode}))
+    return dict(visitor.environment.tasks.get(episode, {"task_id": episode}))
 
 
 def _step(visitor: Visitor) -> None:
@@ -179,12 +178,12 @@ def _load(visitor: Visitor, path: str | None) -> None:
     if path is None:
         return
     visitor.runs = runs_of(Path(path))
-    visitor.watch(recorded(visitor.runs[0]))
+    visitor.watch(recorded(visitor.runs[0], visitor.environment))
 
 
 def _choose_run(visitor: Visitor, at: int) -> None:
     if isinstance(at, int) and 0 <= at < len(visitor.runs):
-        visitor.watch(recorded(visitor.runs[at]))
+        visitor.watch(recorded(visitor.runs[at], visitor.environment))
 
 
 def _playback(visitor: Visitor) -> Playback:

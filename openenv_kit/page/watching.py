@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openenv_kit.environment import ERROR, Reply, Session, get_environment
+from openenv_kit.environment import ERROR, Environment, Reply, Session, get_environment
 from openenv_kit.errors import ConfigurationError, KitError
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.policies import Policy
@@ -102,13 +102,15 @@ class Playback:
         self.finished = True
 
 
-def scripted(policy: Policy, reset: Mapping[str, Any]) -> Playback:
+def scripted(
+    policy: Policy, reset: Mapping[str, Any], environment: Environment | None = None
+) -> Playback:
     """A scripted policy on the episode that a reset makes, in a session of its own.
 
     Raises:
         ConfigurationError: the reset makes no episode.
     """
-    session, opening = open_session(reset)
+    session, opening = open_session(reset, environment)
 
     def frames() -> Iterator[Frame]:
         yield Frame({}, observed(opening))
@@ -118,15 +120,17 @@ def scripted(policy: Policy, reset: Mapping[str, Any]) -> Playback:
     return Playback(policy.name, session, frames())
 
 
-def recorded(run: RecordedRun) -> Playback:
+def recorded(run: RecordedRun, environment: Environment | None = None) -> Playback:
     """A recorded run, played again and compared with the recording.
 
     Raises:
         RecordingError: the run's reset makes no episode, or a step is not an action.
     """
     try:
-        session, _ = open_session({k: v for k, v in run.reset.items() if k != "episode_id"})
-        playback = Playback(str(run.player), session, (Frame(*each) for each in replay(run)))
+        reset = {k: v for k, v in run.reset.items() if k != "episode_id"}
+        session, _ = open_session(reset, environment)
+        frames = (Frame(*each) for each in replay(run, environment))
+        playback = Playback(str(run.player), session, frames)
         playback.run_to_end()
     except (TypeError, AttributeError, ValueError) as problem:
         reason = str(problem) if isinstance(problem, KitError) else "an action is unreadable"
@@ -155,25 +159,28 @@ def runs_of(path: Path) -> list[RecordedRun]:
     return runs
 
 
-def limited(reset: Mapping[str, Any]) -> dict[str, Any]:
+def limited(reset: Mapping[str, Any], environment: Environment | None = None) -> dict[str, Any]:
     """Arguments of a reset, within this server's limits.
 
     Raises:
         InvalidValueError: more than this server allows, of steps for example.
     """
     arguments = dict(reset)
-    limit_rules(arguments)
+    limit_rules(arguments, environment)
     return arguments
 
 
-def open_session(reset: Mapping[str, Any]) -> tuple[Session, Reply]:
+def open_session(
+    reset: Mapping[str, Any], environment: Environment | None = None
+) -> tuple[Session, Reply]:
     """A session of its own and its opening; never in debug, so that no player sees the answers.
 
     Raises:
         ConfigurationError: the reset makes no episode.
     """
-    session = get_environment().session()
-    reply = session.reset(**limited(reset))
+    chosen = environment or get_environment()
+    session = chosen.session()
+    reply = session.reset(**limited(reset, chosen))
     if reply.status == ERROR:
         raise ConfigurationError(reply.message)
     return session, reply

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,31 +24,63 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from openenv_kit.environment import Environment
+    from openenv_kit.serving.mounts import Shared
 
 OUR_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state")
 """Routes of the framework that ours replace; all others stay as it made them."""
 
 
-def build_app(chosen: Settings, environment: Environment | None = None) -> FastAPI:
+def build_app(
+    chosen: Settings,
+    environment: Environment | None = None,
+    others: Sequence[Environment] = (),
+) -> FastAPI:
     """The app: the framework's, with our sessions, episodes, limits and figures.
 
     Args:
         chosen: the settings.
-        environment: what is served; None for the one that ENVIRONMENT names.
+        environment: what is served at the root; None for the one that ENVIRONMENT names.
+        others: what else is served, each below its name.
     """
+    from openenv_kit.serving import descriptors, metrics
+    from openenv_kit.serving.mounts import Shared, mount
+
+    chosen = descriptors.fitted(chosen, descriptors.raise_limit())
+    shared = Shared.of(chosen)
+    served = environment or get_environment()
+    made = _app_of(served, chosen, shared)
+    apps = {each.name: _app_of(each, chosen, shared) for each in others}
+    if apps:
+        mount(made, served.name, apps)
+    own = [(each, each.router.lifespan_context) for each in (made, *apps.values())]
+
+    @unwatched
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[Any]:
+        await shared.store.open()
+        metrics.WORKERS.set(1)
+        metrics.SESSION_LIMIT.set(chosen.max_sessions)
+        async with AsyncExitStack() as stack:
+            states = [await stack.enter_async_context(starting(app)) for app, starting in own]
+            yield states[0]
+
+    made.router.lifespan_context = lifespan
+    return made
+
+
+def _app_of(served: Environment, chosen: Settings, shared: Shared) -> FastAPI:
+    """An environment's app, behind a gate of its own."""
     from openenv.core.env_server import create_fastapi_app
 
     from openenv_kit.page import guard_page, is_on
     from openenv_kit.page.icon import add_icon
-    from openenv_kit.serving import descriptors, routes
+    from openenv_kit.serving import routes
     from openenv_kit.serving.access_log import AccessLog
     from openenv_kit.serving.anonymous import AnonymousEpisodes
     from openenv_kit.serving.clients import ClientKeys
     from openenv_kit.serving.framework import FrameworkEnvironment
     from openenv_kit.serving.gate import Gate
 
-    chosen = descriptors.fitted(chosen, descriptors.raise_limit())
-    served = environment or get_environment()
     made: FastAPI = create_fastapi_app(
         partial(FrameworkEnvironment, served, chosen),
         served.models.action,
@@ -60,11 +92,11 @@ def build_app(chosen: Settings, environment: Environment | None = None) -> FastA
     kept = [each for each in made.router.routes if getattr(each, "path", "") not in OUR_PATHS]
     made.router.routes[:] = kept
     add_icon(made)
-    _add_sessions(made, chosen, served)
+    _add_sessions(made, chosen, served, shared)
     if is_on():
         from openenv_kit.page.mount import add_page
 
-        add_page(made, chosen.debug)
+        add_page(made, chosen.debug, served)
     routes.add_metrics_route(made)
     routes.add_error_answers(made)
     guard_page(made, chosen)
@@ -78,12 +110,14 @@ def build_app(chosen: Settings, environment: Environment | None = None) -> FastA
     return made
 
 
-def _add_sessions(made: FastAPI, chosen: Settings, environment: Environment) -> None:
-    """Routes that play, and what they share, for as long as the app runs."""
+def _add_sessions(
+    made: FastAPI, chosen: Settings, environment: Environment, shared: Shared
+) -> None:
+    """Routes that play, and what they need for as long as the app runs."""
     from fastapi.routing import APIRoute
     from starlette.routing import WebSocketRoute
 
-    from openenv_kit.serving import metrics, routes
+    from openenv_kit.serving import routes
     from openenv_kit.serving.http_episodes import Episodes
     from openenv_kit.serving.rpc import McpEndpoint, RpcDialect
     from openenv_kit.serving.sockets import SessionSlots, SocketEndpoint
@@ -91,9 +125,10 @@ def _add_sessions(made: FastAPI, chosen: Settings, environment: Environment) -> 
 
     if environment.cache is not None:
         environment.cache.resize(chosen.episode_cache)
-    slots = SessionSlots(chosen.max_sessions, chosen.idle_timeout_s)
-    rpc_slots = SessionSlots(chosen.max_mcp_sessions, chosen.idle_timeout_s)
-    episodes = Episodes(chosen, environment)
+    idle_s = chosen.idle_timeout_s
+    slots = SessionSlots(chosen.max_sessions, idle_s, shared.slots)
+    rpc_slots = SessionSlots(chosen.max_mcp_sessions, idle_s, shared.rpc_slots)
+    episodes = Episodes(chosen, environment, shared.store)
 
     dialect, most = EnvironmentDialect(slots, episodes), chosen.max_message_bytes
     sockets = {
@@ -113,12 +148,8 @@ def _add_sessions(made: FastAPI, chosen: Settings, environment: Environment) -> 
 
     theirs = made.router.lifespan_context
 
-    @unwatched
     @asynccontextmanager
     async def lifespan(running: Any) -> AsyncIterator[Any]:
-        await episodes.store.open()
-        metrics.WORKERS.set(1)
-        metrics.SESSION_LIMIT.set(chosen.max_sessions)
         async with theirs(running) as state, slots.watched(), rpc_slots.watched():
             yield state
         await episodes.close()
@@ -149,12 +180,15 @@ def __getattr__(name: str) -> Any:
     """The app, on first use: `openenv_kit.serving.app:app` for any ASGI server."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    made = globals()["app"] = build_app(settings())
+    from openenv_kit.serving.mounts import mounted_beside
+
+    root = get_environment()
+    made = globals()["app"] = build_app(settings(), root, mounted_beside(root, settings()))
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve the environment until stopped.
+    """Serve an environment, and others below their names, until stopped.
 
     Args:
         arguments: command line; None for the process's own.
@@ -169,17 +203,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         epilog="All other settings are environment variables; docs/serving.md lists them.",
     )
     usual = os.environ.get(VARIABLE) or DEFAULT
-    parser.add_argument("--environment", default=usual, help=f"what to serve ({VARIABLE})")
+    parser.add_argument(
+        "--environment", default=usual, help=f"what to serve at the root ({VARIABLE})"
+    )
+    parser.add_argument(
+        "--also",
+        default=chosen.also_serve,
+        metavar="NAMES",
+        help="what to serve below its name, as /NAME/ws: names separated by commas; all for every "
+        "other environment of the same distribution, none for none (ALSO_SERVE)",
+    )
     parser.add_argument("--host", default=chosen.host, help="address to listen on (HOST)")
     parser.add_argument("--port", type=int, default=chosen.port, help="port (PORT)")
     parser.add_argument(
         "--workers", type=int, default=chosen.workers, help="worker processes (WORKERS)"
     )
     given = parser.parse_args(arguments)
+    from openenv_kit.serving.mounts import mounted_beside
+
     shared_secret()  # before there are workers, who inherit it
     try:
-        get_environment(given.environment)
-        os.environ[VARIABLE] = given.environment
+        root = get_environment(given.environment)
+        os.environ |= {VARIABLE: given.environment, "ALSO_SERVE": given.also}
+        changed = load_settings()
+        mounted_beside(root, changed)
     except ConfigurationError as problem:
         parser.error(str(problem))
     if not 1 <= given.workers <= 64:
@@ -187,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not 0 <= given.port <= 65535:
         parser.error(f"--port is {given.port}; allowed: an integer from 0 to 65535")
     places = {"host": given.host, "port": given.port, "workers": given.workers}
-    changed = chosen.model_copy(update=places)
+    changed = changed.model_copy(update=places)
     os.environ["HOST"] = given.host  # the app, also in a worker, asks whether that is loopback
     try:
         # Before any worker starts: each would end with the same trace, and be started again.

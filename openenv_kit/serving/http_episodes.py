@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
 from openenv_kit.serving import clients, frames
+from openenv_kit.serving.environment_store import EnvironmentStore
 from openenv_kit.serving.episode_store import CLOSED, COMPLETED, StoredEpisode, StoreError
 from openenv_kit.serving.handles import (
     OWN_ID,
@@ -44,22 +45,28 @@ PLAYS_KEPT = 512
 """Episodes that a worker keeps made; any other is made again from the store."""
 
 MAX_REQUEST_ID = 255
-
 Json = dict[str, Any]
 
 
 class Episodes:
-    """The episodes of a store. What cannot be played, or not any longer, is an EpisodeGoneError.
+    """An environment's episodes of a store, which is one of its own unless one is given.
+
+    What cannot be played, or not any longer, is an EpisodeGoneError.
 
     Writers of one episode take turns: in one worker by a lock, among workers by the store,
     which takes the action number n only once. An action is stored before it is played, so what
     was answered is never lost.
     """
 
-    def __init__(self, settings: Settings, environment: Environment | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Environment | None = None,
+        store: StoreThread | None = None,
+    ) -> None:
         self.environment = environment or get_environment()
         self.record_model = record_model(self.environment.models.state)
-        self.store = StoreThread(settings)
+        self.store = EnvironmentStore(store or StoreThread(settings), self.environment.name)
         self._settings = settings
         # An episode stays as long as it is among the last used, or somebody holds on to it.
         self._held: WeakValueDictionary[str, Held] = WeakValueDictionary()
@@ -199,9 +206,8 @@ class Episodes:
     async def fresh_task(self) -> Json:
         """Reset arguments of a task that no MCP session of this store had before."""
         split = self._settings.mcp_split
-        index = await self.store.call("next", f"split:{split}")
         size = self.environment.splits.size(split)
-        if index >= size:
+        if (index := await self.store.call("next", f"split:{split}")) >= size:
             raise SplitUsedUpError(split, size)
         return self.environment.splits.task(split, index).reset_arguments()
 
@@ -211,9 +217,7 @@ class Episodes:
         self._recent.clear()
 
     def _hold(self, episode_id: str) -> Held:
-        held = self._held.get(episode_id)
-        if held is None:
-            held = self._held[episode_id] = Held()
+        held = self._held.setdefault(episode_id, Held())
         self._recent[episode_id] = held
         self._recent.move_to_end(episode_id)
         while len(self._recent) > PLAYS_KEPT:

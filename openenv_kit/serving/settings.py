@@ -24,8 +24,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
-from openenv_kit.environment import get_environment
-from openenv_kit.errors import InvalidValueError
+from openenv_kit.environment import environments, get_environment
+from openenv_kit.errors import InvalidValueError, UnknownNameError
 
 MIN_TOKEN = 16
 """Shortest bearer token, in characters; a shorter one could be found by trying."""
@@ -34,6 +34,9 @@ MAX_RECORDING_BYTES = 5_000_000
 """Largest recording that the web page opens."""
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#@\[\]\s]+|\[[0-9a-f:.]+\](:\d+)?)")
 """Scheme, host and perhaps a port, as a browser sends them."""
+
+ALL, NONE = "all", "none"
+"""Words that ALSO_SERVE takes instead of names."""
 
 SWITCH = "one of 1, true, yes, on, 0, false, no, off"
 
@@ -49,6 +52,18 @@ def _split(name: str) -> str:
     if name not in names:
         raise ValueError(f"one of {', '.join(names)}")
     return name
+
+
+def _others(text: str) -> str:
+    names = [each.strip() for each in text.split(",") if each.strip()]
+    if names in ([ALL], [NONE]):
+        return names[0]
+    found = environments()
+    for name in names:
+        if name not in found:
+            problem = UnknownNameError("environment", name, found)
+            raise ValueError(f"{ALL}, {NONE}, or names of environments. {problem}")
+    return ",".join(names)
 
 
 def _origins(given: Any) -> Any:
@@ -68,6 +83,7 @@ Secret = Annotated[str, AfterValidator(_token), Field(repr=False)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
 Split = Annotated[str, AfterValidator(_split)]
+Others = Annotated[str, AfterValidator(_others)]
 
 
 WORKER = "worker"
@@ -77,6 +93,7 @@ VARIABLES = {
     "host": "HOST",
     "port": "PORT",
     "workers": "WORKERS",
+    "also_serve": "ALSO_SERVE",
     "max_sessions": "MAX_CONCURRENT_ENVS",
 }
 """Variables that are not called METRIC_TRACKER_ and the field's name."""
@@ -110,6 +127,9 @@ class Settings(BaseSettings):
     """port to listen on"""
     workers: int = _set(1, 1, 64)
     """worker processes"""
+    also_serve: Others = ALL
+    """environments to mount below their names, comma-separated; `all` for the others of the same
+    distribution, `none` for none"""
     max_sessions: int = _set(1024, 1, 100_000, WORKER)
     """WebSocket sessions at once; one more is told how many there are and when to retry"""
     max_mcp_sessions: int = _set(256, 1, 100_000)

@@ -73,22 +73,32 @@ class LiveSession:
 
 
 class SessionSlots:
-    """The sessions of one worker; each ends after so many seconds of silence, 0 for never."""
+    """An environment's sessions in one worker.
 
-    def __init__(self, limit: int, idle_timeout_s: float) -> None:
+    Args:
+        limit: sessions at once.
+        idle_timeout_s: seconds of silence after which a session is ended; 0 for never.
+        beside: of another environment that the worker serves; the limit is for both together.
+    """
+
+    def __init__(
+        self, limit: int, idle_timeout_s: float, beside: SessionSlots | None = None
+    ) -> None:
         self.limit = limit
         self.idle_timeout_s = idle_timeout_s
         self._live: set[LiveSession] = set()
+        self._taken: set[LiveSession] = set() if beside is None else beside._taken
 
     def __iter__(self) -> Iterator[LiveSession]:
         return iter(tuple(self._live))
 
     def take(self) -> LiveSession:
         """Take a slot for the calling task; a CapacityError where none is free."""
-        if len(self._live) >= self.limit:
-            raise CapacityError(len(self._live), self.limit)
+        if len(self._taken) >= self.limit:
+            raise CapacityError(len(self._taken), self.limit)
         session = LiveSession(task=asyncio.current_task())
         self._live.add(session)
+        self._taken.add(session)
         metrics.SESSIONS.inc()
         return session
 
@@ -96,6 +106,7 @@ class SessionSlots:
         """Give a slot back; safe to call twice."""
         if session in self._live:
             self._live.remove(session)
+            self._taken.remove(session)
             metrics.SESSIONS.dec()
 
     def end_idle(self, now: float) -> int:

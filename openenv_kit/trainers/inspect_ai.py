@@ -53,7 +53,7 @@ def episodes(
         dataset=MemoryDataset(samples, name=f"{found.name}_{split}"),
         solver=play_episode(base_url, found.name),
         scorer=report_score(),
-        message_limit=message_limit or 32 + 2 * found.rules["max_steps"],
+        message_limit=message_limit or 32 + 2 * found.most_steps,
     )
 
 

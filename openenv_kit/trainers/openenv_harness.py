@@ -34,6 +34,7 @@ from openenv.core.llm_client import LLMResponse, ToolCall
 
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, require_name
+from openenv_kit.trainers.scripted_endpoint import texts
 from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
 
 Message = dict[str, Any]
@@ -126,7 +127,7 @@ def prompt_of(row: Mapping[str, Any]) -> list[Message]:
 
 def limits_for(environment: str | None = None) -> HarnessRunLimits:
     """As many turns as an episode has steps by default."""
-    return HarnessRunLimits(max_turns=get_environment(environment).rules["max_steps"])
+    return HarnessRunLimits(max_turns=get_environment(environment).most_steps)
 
 
 def build_rollout_func(
@@ -153,8 +154,8 @@ def scripted_model_step(policy: str = "reference", environment: str | None = Non
     require_name("policy", policy, get_environment(environment).policies)
 
     def step(messages: list[Message], *_: Any, **__: Any) -> ModelStepResult:
-        answers = [message["content"] for message in messages if message["role"] == "tool"]
-        call = next_call(policy, answers, environment)
+        answers = texts(messages, "tool")
+        call = next_call(policy, answers, environment, "\n".join(texts(messages, "user")))
         if call is None:
             return ModelStepResult(LLMResponse("Done."))
         name, arguments = call

@@ -48,7 +48,9 @@ class ScriptedEndpoint:
                 length = int(self.headers.get("content-length", 0))
                 request = json.loads(self.rfile.read(length))
                 endpoint.requests += 1
-                call = next_call(policy, tool_answers(request["messages"]), environment)
+                messages = request["messages"]
+                told = "\n".join(texts(messages, "user"))
+                call = next_call(policy, texts(messages, "tool"), environment, told)
                 answer = completion(call, endpoint.requests)
                 kind, body = "application/json", json.dumps(answer)
                 if request.get("stream"):
@@ -80,9 +82,9 @@ class ScriptedEndpoint:
         self._thread.join()
 
 
-def tool_answers(messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Texts of the tool messages of a chat, in order, whether plain or in parts."""
-    contents = [each["content"] for each in messages if each["role"] == "tool"]
+def texts(messages: Sequence[Mapping[str, Any]], role: str) -> list[str]:
+    """Texts of a role's messages of a chat, in order, whether plain or in parts."""
+    contents = [each["content"] for each in messages if each["role"] == role]
     return [
         each if isinstance(each, str) else "".join(part.get("text", "") for part in each)
         for each in contents

@@ -51,7 +51,7 @@ class TextEpisode(BaseTextEnv):
         super().__init__()
         row = dict(extras or {})
         self._episode = ToolEpisode((env_config or {}).get("base_url"), environment)
-        steps = self._episode.environment.rules["max_steps"]
+        steps = self._episode.environment.most_steps
         self.max_turns = int(row.get("max_turns", steps))
         self._reset = json.loads(row["reset"])
         self._over = False

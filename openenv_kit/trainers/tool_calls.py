@@ -101,21 +101,25 @@ class ToolEpisode:
 
 
 def next_call(
-    policy: str, answers: Sequence[str], environment: str | None = None
+    policy: str,
+    answers: Sequence[str],
+    environment: str | None = None,
+    introduction: str = "",
 ) -> ToolUse | None:
     """The tool call that a scripted policy makes next: a stand-in for a model.
 
     Stateless, as models are: the policy is played again from the start each time, with what its
-    calls were answered. None if it has finished.
+    calls were answered, and with the first user message where it reads that. None if it has
+    finished.
 
     Raises:
         UnknownNameError: there is no such policy; names the nearest.
     """
     found = get_environment(environment)
     player = found.policies[require_name("policy", policy, found.policies)]
-    with closing(player.play({})) as moves, suppress(StopIteration):
+    with closing(player.play(found.told(introduction, None))) as moves, suppress(StopIteration):
         action = next(moves)
         for answer in answers:
-            action = moves.send(found.tools.observed(json.loads(answer)))
+            action = moves.send(found.told(introduction, json.loads(answer)))
         return found.tools.called(action)
     return None

@@ -95,11 +95,11 @@ def test_a_mistake_is_answered_in_info_and_the_episode_goes_on(client: TestClien
         return client.post("/step", json=body).json()
 
     told = step(action_type="fetch_log", target_service="web-gateway")
-    assert "did you mean 'fetch_logs'" in told["info"]["error"]
+    assert "Did you mean 'fetch_logs'" in told["info"]["error"]
     assert told["observation"]["sim_tick"] == 1
     assert "target_service" in step(action_type="fetch_logs")["info"]["error"]
     refused = client.post("/reset", json={"task_id": "task_easy_oom"}).json()
-    assert "did you mean 'task_easy_oom_baseline'" in refused["info"]["error"]
+    assert "Did you mean 'task_easy_oom_baseline'" in refused["info"]["error"]
 
 
 def test_a_websocket_tells_info_as_metadata(client: TestClient) -> None:

@@ -86,7 +86,7 @@ def test_a_misspelt_service_is_answered_with_the_nearest_one() -> None:
     session, reply = a_session()
     for name in reply.observation["services"]:
         reply = session.step({"action_type": "fetch_logs", "target_service": f"{name}s"})
-        assert f"did you mean {name!r}" in reply.info["error"]
+        assert f"Did you mean {name!r}" in reply.info["error"]
 
 
 def test_unknown_parameters_are_ignored_and_named() -> None:

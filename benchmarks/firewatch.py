@@ -1,0 +1,198 @@
+"""`python -m benchmarks.firewatch`: what Firewatch costs, against what it may cost, in one run."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.drive import drive
+from benchmarks.load import connect_all, frame
+from benchmarks.server_process import HOST, ServerProcess, serving
+from firewatch_env.environment import ENVIRONMENT
+from firewatch_env.policies.par import par
+from firewatch_env.session import Session
+from firewatch_env.tasks.book import admitted, find, split_task
+from firewatch_env.tasks.task import open_world
+from openenv_kit.play.driver import moves
+
+SESSIONS = 256
+SERVICES = 8
+STEPS = 18
+"""Steps of a session under load: an easy incident has 20 ticks, and its end is measured apart."""
+LOOKS = ("get_metrics_detail", "trace_dependencies", "fetch_logs", "thread_dump")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table.
+
+    Attributes:
+        what: what was measured.
+        value: median of the rounds.
+        bound: what it may be at most, or must be at least.
+        unit: of both.
+        least: whether the bound is the least.
+    """
+
+    what: str
+    value: float
+    bound: float
+    unit: str
+    least: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether the figure is within its bound."""
+        return self.value >= self.bound if self.least else self.value <= self.bound
+
+
+def bench_firewatch(
+    rounds: Annotated[int, typer.Option(min=1, help="Times each thing is measured.")] = 5,
+    tasks: Annotated[int, typer.Option(min=1, max=130, help="Incidents of a round.")] = 30,
+) -> None:
+    """Print ticks a second, reset, grading and a served step, each beside its bound.
+
+    What runs in this process is measured in CPU time of one core, which a busy machine bends least.
+    The servers take turns, and their steps are compared as a ratio.
+    """
+    found = [
+        Figure(
+            f"engine, {SERVICES} services",
+            statistics.median(ticks_per_second() for _ in range(rounds)),
+            20_000,
+            "ticks/s",
+            least=True,
+        )
+    ]
+    resets, grades = zip(*(play_costs(number, tasks) for number in range(rounds)), strict=True)
+    found.append(Figure("reset", statistics.median(resets), 5, "ms"))
+    found.append(Figure("grading", statistics.median(grades), 15, "ms"))
+    limits = {"ENVIRONMENT": ENVIRONMENT.name, "ALSO_SERVE": "none", "METRIC_TRACKER_TOKEN": ""}
+    with ExitStack() as stack:
+        echo = stack.enter_context(serving(echo=True))
+        ours = stack.enter_context(serving(environ=limits))
+        pairs = [(_served(ours, _steps), _served(echo, _echoes)) for _ in range(rounds)]
+    ratio = statistics.median(one.seconds / other.seconds for one, other in pairs)
+    found.append(Figure("served step / echo, time", ratio, 2.5, "x"))
+    ratio = statistics.median(one.cpu_s / other.cpu_s for one, other in pairs)
+    found.append(Figure("served step / echo, CPU time", ratio, 2.5, "x"))
+    failed = sum(one.errors for one, _ in pairs)
+    found.append(Figure(f"errors, {SESSIONS} sessions at once", failed, 0, ""))
+    console = Console(width=100)
+    table = Table(title=f"Firewatch, medians of {rounds} rounds")
+    for title in ("what", "figure", "bound", "holds"):
+        table.add_column(title, justify="left" if title == "what" else "right")
+    for each in found:
+        sign = "≥" if each.least else "≤"
+        value, bound = (f"{number:,.4g} {each.unit}" for number in (each.value, each.bound))
+        table.add_row(each.what, value, f"{sign} {bound}", "yes" if each.holds else "NO")
+    console.print(table)
+    raise typer.Exit(0 if all(each.holds for each in found) else 1)
+
+
+def ticks_per_second(ticks: int = 4000) -> float:
+    """Ticks of an unattended world a second of one core, started over every 40 ticks."""
+    attempts = enumerate(admitted()["train"])
+    drawn = (split_task("train", index, attempt) for index, attempt in attempts)
+    start = open_world(next(task for task in drawn if len(task.services) == SERVICES))
+    worlds = [start.copy() for _ in range(ticks // 40)]
+    began = time.process_time()
+    for world in worlds:
+        for _ in range(40):
+            world.step()
+    return 40 * len(worlds) / (time.process_time() - began)
+
+
+def play_costs(number: int, tasks: int) -> tuple[float, float]:
+    """CPU milliseconds of a reset and of a grading, the median over tasks of a split.
+
+    Args:
+        number: of the round; each has tasks of its own, so that nothing comes from a cache.
+        tasks: how many.
+    """
+    resets, grades = [], []
+    size = ENVIRONMENT.splits.size("train")
+    for index in range(number * tasks, (number + 1) * tasks):
+        where = {"split": "train", "index": index % size}
+        session = ENVIRONMENT.session()
+        began = time.process_time()
+        opening = session.reset(**where)
+        resets.append(time.process_time() - began)
+        actions = [a for a, _ in moves(session, ENVIRONMENT.policies["reference"], opening)]
+        graded, plain = (_end(where, actions, grader) for grader in (par, None))
+        grades.append(graded - plain)
+    return 1000 * statistics.median(resets), 1000 * statistics.median(grades)
+
+
+def _end(where: dict[str, Any], actions: list[dict[str, Any]], grader: Any) -> float:
+    """CPU seconds of the step that ends an incident, with a grader or without."""
+    session = Session(find, grader)
+    session.reset(**where)
+    for action in actions[:-1]:
+        session.step(action)
+    began = time.process_time()
+    session.step(actions[-1])
+    return time.process_time() - began
+
+
+Frames = Callable[[int, dict[str, Any]], Iterator[bytes]]
+
+
+def _steps(number: int, reply: dict[str, Any]) -> Iterator[bytes]:
+    """A session's looks at one service after the other."""
+    names = sorted(reply["data"]["observation"]["services"])
+    for step in range(STEPS):
+        action = {
+            "action_type": LOOKS[(number + step) % len(LOOKS)],
+            "target_service": names[(number + step) % len(names)],
+        }
+        yield frame({"type": "step", "data": action})
+
+
+def _echoes(number: int, reply: dict[str, Any]) -> Iterator[bytes]:
+    del number, reply
+    for _ in range(STEPS):
+        yield frame({"type": "step", "data": {"message": "x" * 60}})
+
+
+class Served(NamedTuple):
+    """Seconds and CPU seconds of a step while all sessions are busy, and errors."""
+
+    seconds: float
+    cpu_s: float
+    errors: int
+
+
+def _served(server: ServerProcess, frames: Frames) -> Served:
+    async def measured() -> Served:
+        sessions = await connect_all(HOST, server.port, SESSIONS)
+        openings = []
+        for number, session in enumerate(sessions):
+            data: dict[str, Any] = {}
+            if frames is _steps:
+                data = {"split": "train", "index": number}
+            openings.append(await session.ask({"type": "reset", "data": data}))
+        cpu = server.cpu_s()
+        tally, elapsed = drive(sessions, lambda n: frames(n, openings[n]), 60.0)
+        used = server.cpu_s() - cpu
+        for session in sessions:
+            session.leave()
+        await asyncio.sleep(0.2)
+        count = len(tally.latencies)
+        missing = SESSIONS * STEPS - count
+        return Served(elapsed / count, used / count, tally.errors + missing)
+
+    return asyncio.run(measured())
+
+
+if __name__ == "__main__":
+    typer.run(bench_firewatch)

@@ -1,0 +1,79 @@
+"""What the typed WebSocket clients of all environments have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from openenv.core.client_types import StepResult
+from openenv.core.env_client import EnvClient
+from openenv.core.env_server.types import Action, Observation, State
+
+ActionT = TypeVar("ActionT", bound=Action)
+ObservationT = TypeVar("ObservationT", bound=Observation)
+StateT = TypeVar("StateT", bound=State)
+
+DEFAULT_BASE_URL = "http://127.0.0.1:8000"
+
+
+class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, ObservationT, StateT]):
+    """One session with a server.
+
+    Args:
+        base_url: http(s) or ws(s) address of the server, or of an environment below its name; may
+            be left out with a provider.
+        connect_timeout_s: longest wait for the connection, in seconds.
+        message_timeout_s: longest wait for one reply, in seconds.
+        provider: starts and stops a container or process to talk to.
+        options: anything else the framework's client takes, such as `headers` or `mode`.
+
+    The client sends no keepalive pings unless `websocket_ping_interval_s` asks for them: an
+    agent thinks for minutes between two steps, and a ping that goes unanswered while its
+    event loop is busy would close a healthy socket.
+
+    Attributes:
+        observation_type, state_type: models that replies are read into.
+        default_base_url: address where neither one nor a provider is given.
+    """
+
+    observation_type: ClassVar[type[Any]]
+    state_type: ClassVar[type[Any]]
+    default_base_url: ClassVar[str] = DEFAULT_BASE_URL
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        connect_timeout_s: float = 10.0,
+        message_timeout_s: float = 60.0,
+        provider: Any = None,
+        **options: Any,
+    ) -> None:
+        options.setdefault("websocket_ping_interval_s", None)
+        options.setdefault("websocket_ping_timeout_s", None)
+        if base_url is None and provider is None:
+            base_url = self.default_base_url
+        super().__init__(
+            base_url=base_url,
+            connect_timeout_s=connect_timeout_s,
+            message_timeout_s=message_timeout_s,
+            provider=provider,
+            **options,
+        )
+
+    def _step_payload(self, action: ActionT | Mapping[str, Any]) -> dict[str, Any]:
+        """Payload of an action; a mapping travels as it is, so that the server judges it."""
+        if isinstance(action, Mapping):
+            return dict(action)
+        payload: dict[str, Any] = action.model_dump(exclude_defaults=True)
+        return payload
+
+    def _parse_result(self, payload: dict[str, Any]) -> StepResult[ObservationT]:
+        reward, done = payload.get("reward"), bool(payload.get("done", False))
+        metadata = payload.get("metadata")
+        fields = {**payload.get("observation", {}), "reward": reward, "done": done}
+        observation = self.observation_type.model_validate(fields)
+        return StepResult(observation=observation, reward=reward, done=done, metadata=metadata)
+
+    def _parse_state(self, payload: dict[str, Any]) -> StateT:
+        state: StateT = self.state_type.model_validate(payload)
+        return state

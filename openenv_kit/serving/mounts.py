@@ -1,0 +1,133 @@
+"""Several environments in one process: one at the root, each other one below its name.
+
+Each has an app of its own, with the same settings; they share the episode store and the slots.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from openenv_kit.environment import Environment, get_environment, siblings
+from openenv_kit.errors import InvalidValueError
+from openenv_kit.serving.gate import route_path
+from openenv_kit.serving.open_store import StoreThread
+from openenv_kit.serving.settings import ALL, NONE, Settings
+from openenv_kit.serving.sockets import SessionSlots
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+NAME = re.compile(r"[A-Za-z0-9_-]+")
+"""What a name must be to stand in an address as it is."""
+
+TAKEN = frozenset(
+    (
+        *("ws", "mcp", "reset", "step", "state", "as", "health", "ready", "metrics", "web"),
+        *("harness", "schema", "metadata", "list_environments", "docs", "redoc"),
+    )
+)
+"""First segments of the root's own paths."""
+
+TASK_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"))
+"""Routes of the framework's task API, which has the environment's name in front anyway."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the environments of a worker have in common.
+
+    Attributes:
+        store: where the episodes of all are.
+        slots, rpc_slots: whose limits are for all together.
+    """
+
+    store: StoreThread
+    slots: SessionSlots
+    rpc_slots: SessionSlots
+
+    @classmethod
+    def of(cls, chosen: Settings) -> Self:
+        """What the settings ask for."""
+        idle_s = chosen.idle_timeout_s
+        slots = SessionSlots(chosen.max_sessions, idle_s)
+        return cls(StoreThread(chosen), slots, SessionSlots(chosen.max_mcp_sessions, idle_s))
+
+
+def mounted_beside(root: Environment, chosen: Settings) -> Sequence[Environment]:
+    """The environments that the settings mount beside the one at the root.
+
+    Args:
+        root: the one at the root; naming it again changes nothing.
+        chosen: the settings.
+
+    Raises:
+        InvalidValueError: a name that cannot stand in an address, or a split for MCP sessions
+            that one of the environments does not have.
+    """
+    asked = chosen.also_serve
+    named = () if asked == NONE else dict.fromkeys(asked.split(","))
+    names = siblings(root.name) if asked == ALL else named
+    others = [get_environment(name) for name in names if name != root.name]
+    for other in others:
+        if other.name in TAKEN or not NAME.fullmatch(other.name):
+            allowed = "names of letters, digits, - and _ that are not the root's own paths"
+            raise InvalidValueError("ALSO_SERVE", other.name, allowed)
+        splits = other.splits.names()
+        if chosen.mcp_split not in splits:
+            allowed = f"a split of every environment; {other.name} has {', '.join(splits)}"
+            raise InvalidValueError("METRIC_TRACKER_MCP_SPLIT", chosen.mcp_split, allowed)
+    return others
+
+
+class Mounts:
+    """Middleware that hands what is below a name to that environment's app.
+
+    It stands in front of everything else, and the app below a name is a whole one: it is behind
+    its own gate, and its address is a prefix like that of a proxy.
+
+    Args:
+        app: the one at the root.
+        apps: the others, by name.
+    """
+
+    def __init__(self, app: ASGIApp, apps: Mapping[str, ASGIApp]) -> None:
+        self._app = app
+        self._apps = apps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Find the app by the first segment of the path."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        path = route_path(scope)
+        name, _, rest = path.removeprefix("/").partition("/")
+        app = self._apps.get(name)
+        if app is None:
+            await self._app(scope, receive, send)
+            return
+        if rest not in TASK_PATHS:
+            root = scope.get("root_path", "")
+            scope = {**scope, "root_path": f"{root}/{name}", "path": f"{root}{path}"}
+        await app(scope, receive, send)
+
+
+def mount(root: FastAPI, name: str, apps: Mapping[str, ASGIApp]) -> None:
+    """Serve other environments' apps below their names.
+
+    Args:
+        root: the app of the environment at the root.
+        name: of that environment.
+        apps: the others, by name.
+    """
+    from fastapi.routing import APIRoute
+
+    names = [name, *apps]
+    # In front of the framework's own route, which knows of one environment.
+    listed = APIRoute("/list_environments", lambda: names, tags=["Task API"])
+    root.router.routes.insert(0, listed)
+    root.add_middleware(Mounts, apps=apps)
