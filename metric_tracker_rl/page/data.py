@@ -67,8 +67,8 @@ def build(page: Page) -> None:
     # The large charts stay as they are: the page itself moves their mark.
     shown = ["status", "day", "forms"]
     page.on_bridge(page.bridge.pick_day, FunnelVisitor.select_day, shown)
-    page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=())
-    page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=())
+    page.on(previous.click, lambda v: _move(v, -1), (), shown)
+    page.on(following.click, lambda v: _move(v, +1), (), shown)
     page.on(
         stage.input,
         _select_stage,

@@ -35,7 +35,7 @@ def build(page: Page) -> None:
     page.views["result"] = View([answer, add_all, raw], _result)
     call(["status", "result", "log", "data", "forms", "score"], [answer])
     after = ["status", "result", "report"]
-    page.on(add_all.click, lambda v: _add(v, range(len(v.offers))), (), after, wait_on=())
+    page.on(add_all.click, lambda v: _add(v, range(len(v.offers))), (), after)
     # Every click counts, and one after the other, so that the last answer shows them all.
     page.on_bridge(
         page.bridge.pick_row,

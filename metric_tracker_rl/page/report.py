@@ -54,8 +54,8 @@ def build(page: Page) -> None:
     page.views["check"] = View([check], lambda visitor: [check_html(visitor)])
     page.views["report"] = View([rows, check], lambda v: [_table(v), check_html(v)])
     page.views["score"] = View([score], lambda visitor: [score_html(visitor)])
-    page.on(rows.input, _edit, [rows], ["status", "check"], wait_on=(), trigger_mode="always_last")
-    page.on(clear.click, _clear, (), ["status", "report", "result"], wait_on=())
+    page.on(rows.input, _edit, [rows], ["status", "check"], trigger_mode="always_last")
+    page.on(clear.click, _clear, (), ["status", "report", "result"])
     page.on(
         build_button.click,
         _generate,

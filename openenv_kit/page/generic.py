@@ -15,10 +15,10 @@ from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.bench import build_bench, json_view, shortened
 from openenv_kit.page.layout import html
 from openenv_kit.page.markup import heading, hint, note, words
-from openenv_kit.page.moves import score_bar
 from openenv_kit.page.page import Page, View
 from openenv_kit.page.results import told_html
 from openenv_kit.page.state import Visitor
+from openenv_kit.page.watch import score_bar
 from openenv_kit.play.driver import observed
 
 EVERYTHING = ("status", "episode", "result", "log", "forms", "watch")

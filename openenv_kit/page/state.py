@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from openenv_kit.environment import ERROR, Reply, get_environment
-from openenv_kit.page.watching import Playback, call_text, limited
+from openenv_kit.environment import ERROR, Environment, Reply, get_environment
+from openenv_kit.page.watching import Playback, call_text
 from openenv_kit.play.driver import observed
 from openenv_kit.play.recording import RecordedRun, canonical
+from openenv_kit.serving.framework import begin
+from openenv_kit.serving.settings import settings
 
 OVER = "This episode is over. Start another one on the Episode tab."
 
@@ -44,6 +46,7 @@ class Visitor:
     """Everything the page knows about one visitor; visitors share nothing.
 
     Args:
+        environment: what is played; None for the one that ENVIRONMENT names.
         debug: whether this server shows answers.
 
     Attributes:
@@ -58,7 +61,8 @@ class Visitor:
         runs: of the recording they opened last.
     """
 
-    def __init__(self, *, debug: bool = False) -> None:
+    def __init__(self, environment: Environment | None = None, *, debug: bool = False) -> None:
+        self.environment = environment or get_environment()
         self.debug = debug
         self.lock = threading.RLock()
         self.playback: Playback | None = None
@@ -67,15 +71,14 @@ class Visitor:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Visitor:
         """A new visitor: Gradio copies the initial value of a state for each session."""
-        return type(self)(debug=self.debug)
+        return type(self)(self.environment, debug=self.debug)
 
     def clear(self) -> None:
         """Forget everything; also how a visitor who left is freed."""
         self.watch(None)
-        self.session = get_environment().session(debug=self.debug)
+        self.session = self.environment.session(debug=self.debug)
         self.started = False
-        self.note = ""
-        self.problem = ""
+        self.note = self.problem = ""
         self.reset: dict[str, Any] = {}
         self.opening: Reply | None = None
         self.reply: Reply | None = None
@@ -95,17 +98,12 @@ class Visitor:
     def ensure_episode(self) -> None:
         """Start the environment's first task unless an episode was started."""
         if not self.started:
-            environment = get_environment()
-            self.start(**environment.tasks[environment.default_tasks[0]])
+            first = self.environment.default_tasks[0]
+            self.start(**self.environment.tasks[first])
 
     def start(self, **reset: Any) -> Reply:
-        """Start an episode; a reset that fails leaves the running one and sets `problem`.
-
-        Raises:
-            InvalidValueError: more than this server allows, of steps for example.
-        """
-        reset = limited(reset)
-        reply = self.session.reset(**reset)
+        """Start an episode; a reset that fails leaves the running one and sets `problem`."""
+        reply = begin(self.environment, self.session, reset, settings())
         if reply.status == ERROR:
             self.reply, self.problem = reply, reply.message
             return reply
@@ -121,7 +119,7 @@ class Visitor:
         Raises:
             ToolArgumentError: see `Catalogue.action`.
         """
-        return get_environment().tools.action(tool, arguments)
+        return self.environment.tools.action(tool, arguments)
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> Reply:
         """Call a tool, as one step of the episode.

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, require_name
-from openenv_kit.page import moves
 from openenv_kit.page.layout import html
-from openenv_kit.page.markup import heading, hint
+from openenv_kit.page.markup import bar, button, heading, hint, note, text
 from openenv_kit.page.model import ModelPlayback, model_settings
 from openenv_kit.page.page import Page, View
 from openenv_kit.page.state import Visitor
-from openenv_kit.page.watching import Playback, recorded, runs_of, scripted
+from openenv_kit.page.watching import Frame, Playback, call_text, recorded, runs_of, scripted
+
+if TYPE_CHECKING:
+    from openenv_kit.page.scenes import Scenes
 
 SAME_EPISODE = "my episode"
 TICK_S = 0.7
@@ -79,7 +81,7 @@ def build(page: Page) -> None:
     timer = gr.Timer(TICK_S, active=False)
 
     page.views["watch"] = View(
-        [scene, frames, scrub, play, timer, *board], lambda v: moves.show(page.scenes, v)
+        [scene, frames, scrub, play, timer, *board], lambda v: show(page.scenes, v)
     )
     # The field is emptied once the key is taken, so that no page and no copy of one holds it.
     page.views["key"] = View([key], lambda _: [""])
@@ -88,29 +90,29 @@ def build(page: Page) -> None:
     page.on(watch_policy.click, _watch_policy, [policy, episode], watch, wait_on=[scene])
     asked = [url, key, model, arena]
     page.on(watch_model.click, _watch_model, asked, ["watch", "key"], wait_on=[scene])
-    page.on(forget.click, _forget_key, (), ["status", "watch", "key"], wait_on=())
-    page.on(step.click, _step, (), watch, wait_on=())
-    page.on(back.click, _back, (), watch, wait_on=())
-    page.on(play.click, _toggle, (), watch, wait_on=())
+    page.on(forget.click, _forget_key, (), ["status", "watch", "key"])
+    page.on(step.click, _step, (), watch)
+    page.on(back.click, _back, (), watch)
+    page.on(play.click, _toggle, (), watch)
     page.on(end.click, _to_end, (), watch, wait_on=[scene])
-    page.on(timer.tick, _tick, (), watch, wait_on=(), trigger_mode="once")
-    page.on(scrub.input, _scrub, [scrub], watch, wait_on=(), trigger_mode="always_last")
+    page.on(timer.tick, _tick, (), watch, trigger_mode="once")
+    page.on(scrub.input, _scrub, [scrub], watch, trigger_mode="always_last")
     page.on(upload.upload, _load, [upload], ["runs", "watch"], wait_on=[scene])
     page.on(which.input, _choose_run, [which], watch, wait_on=[scene], trigger_mode="always_last")
     page.on_bridge(page.bridge.pick_frame, _jump, watch)
 
 
 def _watch_policy(visitor: Visitor, policy: str, episode: str) -> None:
-    policies = get_environment().policies
+    policies = visitor.environment.policies
     chosen = policies[require_name("policy", policy, policies)]
-    visitor.watch(scripted(chosen, _reset_of(visitor, episode)))
+    visitor.watch(scripted(chosen, _reset_of(visitor, episode), visitor.environment))
 
 
 def _watch_model(visitor: Visitor, url: str, key: str, model: str, episode: str) -> None:
     """Watch a model; the key is kept for this visit, and for nothing else."""
     url = (url or "").strip()
     settings = model_settings(url, visitor.key_for(url, (key or "").strip()), model or "")
-    visitor.watch(ModelPlayback(settings, _reset_of(visitor, episode)))
+    visitor.watch(ModelPlayback(settings, _reset_of(visitor, episode), visitor.environment))
     visitor.playing = True
 
 
@@ -124,7 +126,7 @@ def _reset_of(visitor: Visitor, episode: str) -> dict[str, Any]:
     visitor.ensure_episode()
     if episode == SAME_EPISODE:
         return dict(visitor.reset)
-    return dict(get_environment().tasks.get(episode, {"task_id": episode}))
+    return dict(visitor.environment.tasks.get(episode, {"task_id": episode}))
 
 
 def _step(visitor: Visitor) -> None:
@@ -179,12 +181,12 @@ def _load(visitor: Visitor, path: str | None) -> None:
     if path is None:
         return
     visitor.runs = runs_of(Path(path))
-    visitor.watch(recorded(visitor.runs[0]))
+    visitor.watch(recorded(visitor.runs[0], visitor.environment))
 
 
 def _choose_run(visitor: Visitor, at: int) -> None:
     if isinstance(at, int) and 0 <= at < len(visitor.runs):
-        visitor.watch(recorded(visitor.runs[at]))
+        visitor.watch(recorded(visitor.runs[at], visitor.environment))
 
 
 def _playback(visitor: Visitor) -> Playback:
@@ -205,3 +207,81 @@ def _run_choice(visitor: Visitor) -> list[Any]:
 
 def _episode_of(reset: Mapping[str, Any]) -> str:
     return str(reset.get("task_id") or f"seed {reset.get('seed', 'of the default task')}")
+
+
+def show(scenes: Scenes, visitor: Visitor) -> Sequence[Any]:
+    """Values of the tab's components, in the order of `watch.build`."""
+    playback = visitor.playback
+    if playback is None:
+        empty = note(visitor.problem, "bad") or hint("Nobody is playing yet.")
+        idle = gr.update(active=False)
+        return [empty, "", gr.update(visible=False), "Play", idle, *scenes.show_board(None)]
+    # Asked before the frames are counted: a player in another thread adds frames, then finishes.
+    more_to_come = visitor.playing or playback.waiting
+    if playback.hurried:
+        playback.catch_up()
+    last = len(playback.frames) - 1
+    return [
+        note(visitor.problem, "bad") + scene_html(scenes, playback),
+        frames_html(scenes, playback),
+        gr.update(maximum=max(last, 1), value=playback.at, visible=last > 0),
+        "Pause" if visitor.playing else "Play",
+        gr.update(active=more_to_come),
+        *scenes.show_board(playback),
+    ]
+
+
+def scene_html(scenes: Scenes, playback: Playback) -> str:
+    """The move looked at: what was done, and the reply."""
+    frame, last = playback.frame, len(playback.frames) - 1
+    more = "" if playback.finished else "+"
+    words = f"<blockquote>{escape(frame.words)}</blockquote>" if frame.words else ""
+    top = (
+        f'<p class="mt-eyebrow">{escape(playback.player)} · step {playback.at} of {last}{more}</p>'
+        f"<h3><code>{escape(describe(scenes, frame))}</code></h3>"
+        f"{words}<p>{text(str(frame.observation.get('message', '')))}</p>"
+    )
+    if playback.waiting:
+        top += note("The model is thinking …")
+    elif playback.remark and playback.at == last:
+        top += note(playback.remark, "bad")
+    if frame.same is not None:
+        top += (
+            note("The answer is the recorded one.", "good")
+            if frame.same
+            else note("The answer differs from the recorded one.", "bad")
+        )
+    return f'<section class="mt-card">{top}{_answer(scenes, frame)}</section>'
+
+
+def describe(scenes: Scenes, frame: Frame) -> str:
+    """A move in one line."""
+    if frame.refused:
+        return call_text(*frame.refused)
+    if not frame.action:
+        return "an answer without a tool call" if frame.words else "reset"
+    return scenes.describe(frame.action)
+
+
+def _answer(scenes: Scenes, frame: Frame) -> str:
+    seen = frame.observation
+    answer = "" if frame.refused else scenes.answer_html(seen)
+    folded = f"<details open><summary>Answer</summary>{answer}</details>" if answer else ""
+    return folded + score_bar(seen) + scenes.outcome_html(seen)
+
+
+def score_bar(observation: Mapping[str, Any]) -> str:
+    """The score, once the episode is over."""
+    score = float(observation.get("reward") or 0.0)
+    return bar("score", score, f"{score:.4f}") if observation.get("done") else ""
+
+
+def frames_html(scenes: Scenes, playback: Playback) -> str:
+    """Every move so far; each is a button that goes back to it."""
+    lines = "".join(
+        f'<li class="{"now" if at == playback.at else ""}">'
+        + button("pick_frame", at, f"{at}. {describe(scenes, frame)}"[:120], style="link")
+        + f"<small>{escape(str(frame.observation.get('status', '')))}</small></li>"
+        for at, frame in enumerate(playback.frames)
+    )
+    return f'<ol class="mt-frames">{lines}</ol>'

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openenv_kit.environment import ERROR, Reply, Session, get_environment
+from openenv_kit.environment import ERROR, Environment, Reply, Session, get_environment
 from openenv_kit.errors import ConfigurationError, KitError
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.policies import Policy
 from openenv_kit.play.recording import RecordedRun, RecordingError, read_runs, replay
-from openenv_kit.serving.framework import limit_rules
-from openenv_kit.serving.settings import MAX_RECORDING_BYTES
+from openenv_kit.serving.framework import begin
+from openenv_kit.serving.settings import MAX_RECORDING_BYTES, settings
 
 MAX_FRAMES = 600
 """More than an episode may have steps."""
@@ -42,11 +42,20 @@ class Frame:
 class Playback:
     """The frames of one play, and the one the visitor looks at.
 
+    Attributes:
+        at: index of the frame looked at.
+        finished: whether the player will make no more moves.
+        hurried: whether the visitor asked for the end.
+        waiting: whether the player is thinking; scripted players and recordings never are.
+        remark: how the play ended, if there is more to say than its last frame shows.
+
     Args:
         player: who plays, for people.
         session: plays the same episode; read by scenes that draw its data.
         source: gives the frames, the reset's first; asked for one at a time.
     """
+
+    waiting = False
 
     def __init__(self, player: str, session: Session, source: Iterator[Frame]) -> None:
         self.player = player
@@ -58,11 +67,6 @@ class Playback:
         self.remark = ""
         self._source = source
         Playback.advance(self)
-
-    @property
-    def waiting(self) -> bool:
-        """Whether the player is thinking; scripted players and recordings never are."""
-        return False
 
     @property
     def frame(self) -> Frame:
@@ -102,13 +106,15 @@ class Playback:
         self.finished = True
 
 
-def scripted(policy: Policy, reset: Mapping[str, Any]) -> Playback:
+def scripted(
+    policy: Policy, reset: Mapping[str, Any], environment: Environment | None = None
+) -> Playback:
     """A scripted policy on the episode that a reset makes, in a session of its own.
 
     Raises:
         ConfigurationError: the reset makes no episode.
     """
-    session, opening = open_session(reset)
+    session, opening = open_session(reset, environment)
 
     def frames() -> Iterator[Frame]:
         yield Frame({}, observed(opening))
@@ -118,15 +124,17 @@ def scripted(policy: Policy, reset: Mapping[str, Any]) -> Playback:
     return Playback(policy.name, session, frames())
 
 
-def recorded(run: RecordedRun) -> Playback:
+def recorded(run: RecordedRun, environment: Environment | None = None) -> Playback:
     """A recorded run, played again and compared with the recording.
 
     Raises:
         RecordingError: the run's reset makes no episode, or a step is not an action.
     """
     try:
-        session, _ = open_session({k: v for k, v in run.reset.items() if k != "episode_id"})
-        playback = Playback(str(run.player), session, (Frame(*each) for each in replay(run)))
+        reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
+        session, _ = open_session(reset, environment)
+        frames = (Frame(*each) for each in replay(run, environment))
+        playback = Playback(str(run.player), session, frames)
         playback.run_to_end()
     except (TypeError, AttributeError, ValueError) as problem:
         reason = str(problem) if isinstance(problem, KitError) else "an action is unreadable"
@@ -155,25 +163,17 @@ def runs_of(path: Path) -> list[RecordedRun]:
     return runs
 
 
-def limited(reset: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of a reset, within this server's limits.
-
-    Raises:
-        InvalidValueError: more than this server allows, of steps for example.
-    """
-    arguments = dict(reset)
-    limit_rules(arguments)
-    return arguments
-
-
-def open_session(reset: Mapping[str, Any]) -> tuple[Session, Reply]:
+def open_session(
+    reset: Mapping[str, Any], environment: Environment | None = None
+) -> tuple[Session, Reply]:
     """A session of its own and its opening; never in debug, so that no player sees the answers.
 
     Raises:
-        ConfigurationError: the reset makes no episode.
+        ConfigurationError: the reset makes no episode, or one beyond this server's limits.
     """
-    session = get_environment().session()
-    reply = session.reset(**limited(reset))
+    chosen = environment or get_environment()
+    session = chosen.session()
+    reply = begin(chosen, session, reset, settings())
     if reply.status == ERROR:
         raise ConfigurationError(reply.message)
     return session, reply
@@ -183,8 +183,5 @@ def call_text(name: str, arguments: object) -> str:
     """A tool call in one line; arguments that are not an object are shown as they came."""
     if not isinstance(arguments, Mapping):
         return f"{name}({arguments})"
-    return f"{name}({', '.join(f'{key}={_json(value)}' for key, value in arguments.items())})"
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, default=str)
+    told = (f"{key}={json.dumps(value, default=str)}" for key, value in arguments.items())
+    return f"{name}({', '.join(told)})"

@@ -38,8 +38,7 @@ def build_app(chosen: Settings, environment: Environment | None = None) -> FastA
     """
     from openenv.core.env_server import create_fastapi_app
 
-    from openenv_kit.page import guard_page, is_on
-    from openenv_kit.page.icon import add_icon
+    from openenv_kit.page import add_icon, guard_page, is_on
     from openenv_kit.serving import descriptors, routes
     from openenv_kit.serving.access_log import AccessLog
     from openenv_kit.serving.anonymous import AnonymousEpisodes

@@ -9,6 +9,7 @@ import resource
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from openenv_kit.agent.chat import Answer
 from openenv_kit.errors import ConfigurationError, InvalidValueError, ModelError
 from openenv_kit.page import model as watched
 from openenv_kit.page.addresses import addresses_of, is_allowed
-from openenv_kit.page.model import ModelPlayback, Seats, model_settings
+from openenv_kit.page.model import ModelPlayback, model_settings
 from openenv_kit.page.state import Visitor
 from openenv_kit.page.visitor_client import (
     MAX_ANSWER_BYTES,
@@ -378,7 +379,8 @@ def watch(url: str) -> ModelPlayback:
 def test_models_that_are_watched_are_bounded_and_seats_come_back(
     hostile: Hostile, private: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watched, "SEATS", Seats())
+    two = threading.BoundedSemaphore(2)
+    monkeypatch.setattr(watched, "seats", lambda: two)
     plays = [watch(hostile.url("drip")) for _ in range(2)]
     with pytest.raises(ConfigurationError, match=r"2 model\(s\) are being watched"):
         watch(hostile.url("drip"))

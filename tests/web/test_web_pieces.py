@@ -316,7 +316,7 @@ def test_the_server_loads_neither_plotly_nor_the_page_when_the_page_is_off() -> 
         text=True,
         check=True,
     )
-    assert done.stdout.strip().splitlines()[-1] == "['openenv_kit.page.icon'] False"
+    assert done.stdout.strip().splitlines()[-1] == "[] False"
 
 
 def test_the_page_is_on_where_the_framework_would_have_its_own() -> None:
