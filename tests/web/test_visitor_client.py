@@ -169,7 +169,7 @@ def test_a_name_is_looked_up_once_and_its_second_answer_changes_nothing(hostile:
             replies = [await asking.post("/x", b"{}") for _ in range(2)]
         finally:
             await asking.close()
-        return [each.status for each in replies]
+        return [each.status_code for each in replies]
 
     assert asyncio.run(twice()) == [200, 200]
     assert names.asked == ["rebound.test"]
@@ -189,7 +189,7 @@ def test_the_next_address_is_tried_where_one_cannot_be_connected_to(hostile: Hos
     async def twice() -> None:
         asking = client(hostile.url("secret", "two.test"), lookup=names)
         for _ in range(2):
-            assert (await asking.post("/x", b"{}")).status == 200
+            assert (await asking.post("/x", b"{}")).status_code == 200
         await asking.close()
 
     asyncio.run(twice())
@@ -335,7 +335,7 @@ def test_the_certificate_is_checked_against_the_name(
         async def post(host: str) -> int:
             asking = client(f"https://{host}:{port}/v1", lookup=names)
             try:
-                return (await asking.post("/x", b"{}")).status
+                return (await asking.post("/x", b"{}")).status_code
             finally:
                 await asking.close()
 
