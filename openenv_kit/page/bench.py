@@ -70,9 +70,9 @@ def build_bench(
     return call
 
 
-def json_view() -> gr.Code:
+def json_view(title: str = "JSON, as an agent reads it") -> gr.Code:
     """The fold in which an answer's JSON is shown; `shortened` keeps it readable."""
-    with gr.Accordion("JSON, as an agent reads it", open=False, elem_classes="mt-fold"):
+    with gr.Accordion(title, open=False, elem_classes="mt-fold"):
         return gr.Code(language="json", interactive=False, show_label=False, max_lines=30)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -96,10 +97,10 @@ def build(page: Page) -> None:
     page.on(play.click, _toggle, (), watch)
     page.on(end.click, _to_end, (), watch, wait_on=[scene])
     page.on(timer.tick, _tick, (), watch, trigger_mode="once")
-    page.on(scrub.input, _scrub, [scrub], watch, trigger_mode="always_last")
+    page.on(scrub.input, _go, [scrub], watch, trigger_mode="always_last")
     page.on(upload.upload, _load, [upload], ["runs", "watch"], wait_on=[scene])
     page.on(which.input, _choose_run, [which], watch, wait_on=[scene], trigger_mode="always_last")
-    page.on_bridge(page.bridge.pick_frame, _jump, watch)
+    page.on_bridge(page.bridge.pick_frame, _go, watch)
 
 
 def _watch_policy(visitor: Visitor, policy: str, episode: str) -> None:
@@ -129,11 +130,6 @@ def _reset_of(visitor: Visitor, episode: str) -> dict[str, Any]:
     return dict(visitor.environment.tasks.get(episode, {"task_id": episode}))
 
 
-def _step(visitor: Visitor) -> None:
-    visitor.playing = False
-    _advance(visitor)
-
-
 def _advance(visitor: Visitor) -> None:
     playback = _playback(visitor)
     playback.advance()
@@ -141,10 +137,13 @@ def _advance(visitor: Visitor) -> None:
         visitor.playing = False
 
 
-def _back(visitor: Visitor) -> None:
+def _step(visitor: Visitor) -> None:
     visitor.playing = False
-    playback = _playback(visitor)
-    playback.go(playback.at - 1)
+    _advance(visitor)
+
+
+def _back(visitor: Visitor) -> None:
+    _go(visitor, _playback(visitor).at - 1)
 
 
 def _toggle(visitor: Visitor) -> None:
@@ -166,22 +165,19 @@ def _to_end(visitor: Visitor) -> None:
     playback.catch_up()
 
 
-def _scrub(visitor: Visitor, at: float) -> None:
-    if visitor.playback:
-        visitor.playing = False
-        visitor.playback.go(int(at))
-
-
-def _jump(visitor: Visitor, at: object) -> None:
-    if str(at).isdigit():
-        _scrub(visitor, int(str(at)))
+def _go(visitor: Visitor, at: Any) -> None:
+    """Look at a move, by its index from the slider or as text from the list."""
+    with contextlib.suppress(TypeError, ValueError, OverflowError):  # a call past the page
+        index = int(at)
+        if visitor.playback:
+            visitor.playing = False
+            visitor.playback.go(index)
 
 
 def _load(visitor: Visitor, path: str | None) -> None:
-    if path is None:
-        return
-    visitor.runs = runs_of(Path(path))
-    visitor.watch(recorded(visitor.runs[0], visitor.environment))
+    if path is not None:
+        visitor.runs = runs_of(Path(path))
+        _choose_run(visitor, 0)
 
 
 def _choose_run(visitor: Visitor, at: int) -> None:
@@ -198,15 +194,12 @@ def _playback(visitor: Visitor) -> Playback:
 
 
 def _run_choice(visitor: Visitor) -> list[Any]:
-    runs = visitor.runs
-    choices = [
-        (f"{at + 1}. {run.player}: {_episode_of(run.reset)}", at) for at, run in enumerate(runs)
-    ]
-    return [gr.update(choices=choices, value=0 if runs else None, visible=len(runs) > 1)]
-
-
-def _episode_of(reset: Mapping[str, Any]) -> str:
-    return str(reset.get("task_id") or f"seed {reset.get('seed', 'of the default task')}")
+    choices = []
+    for at, run in enumerate(visitor.runs):
+        episode = run.reset.get("task_id") or f"seed {run.reset.get('seed', 'of the default task')}"
+        choices.append((f"{at + 1}. {run.player}: {episode}", at))
+    first = 0 if choices else None
+    return [gr.update(choices=choices, value=first, visible=len(choices) > 1)]
 
 
 def show(scenes: Scenes, visitor: Visitor) -> Sequence[Any]:
@@ -246,12 +239,13 @@ def scene_html(scenes: Scenes, playback: Playback) -> str:
     elif playback.remark and playback.at == last:
         top += note(playback.remark, "bad")
     if frame.same is not None:
-        top += (
-            note("The answer is the recorded one.", "good")
-            if frame.same
-            else note("The answer differs from the recorded one.", "bad")
-        )
-    return f'<section class="mt-card">{top}{_answer(scenes, frame)}</section>'
+        told = "is" if frame.same else "differs from"
+        top += note(f"The answer {told} the recorded one.", "good" if frame.same else "bad")
+    seen = frame.observation
+    answer = "" if frame.refused else scenes.answer_html(seen)
+    if answer:
+        top += f"<details open><summary>Answer</summary>{answer}</details>"
+    return f'<section class="mt-card">{top}{score_bar(seen)}{scenes.outcome_html(seen)}</section>'
 
 
 def describe(scenes: Scenes, frame: Frame) -> str:
@@ -261,13 +255,6 @@ def describe(scenes: Scenes, frame: Frame) -> str:
     if not frame.action:
         return "an answer without a tool call" if frame.words else "reset"
     return scenes.describe(frame.action)
-
-
-def _answer(scenes: Scenes, frame: Frame) -> str:
-    seen = frame.observation
-    answer = "" if frame.refused else scenes.answer_html(seen)
-    folded = f"<details open><summary>Answer</summary>{answer}</details>" if answer else ""
-    return folded + score_bar(seen) + scenes.outcome_html(seen)
 
 
 def score_bar(observation: Mapping[str, Any]) -> str:

@@ -42,17 +42,17 @@ class Frame:
 class Playback:
     """The frames of one play, and the one the visitor looks at.
 
+    Args:
+        player: who plays, for people.
+        session: plays the same episode; read by scenes that draw its data.
+        source: gives the frames, the reset's first; asked for one at a time.
+
     Attributes:
         at: index of the frame looked at.
         finished: whether the player will make no more moves.
         hurried: whether the visitor asked for the end.
         waiting: whether the player is thinking; scripted players and recordings never are.
         remark: how the play ended, if there is more to say than its last frame shows.
-
-    Args:
-        player: who plays, for people.
-        session: plays the same episode; read by scenes that draw its data.
-        source: gives the frames, the reset's first; asked for one at a time.
     """
 
     waiting = False
@@ -61,7 +61,7 @@ class Playback:
         self.player = player
         self.session = session
         self.frames: list[Frame] = []
-        self.at = 0
+        self.at = -1
         self.finished = False
         self.hurried = False
         self.remark = ""
@@ -75,18 +75,11 @@ class Playback:
 
     def advance(self) -> None:
         """Look at the next frame; the player moves if there is none yet."""
-        if self.at + 1 < len(self.frames):
-            self.at += 1
-            return
-        if self.finished:
-            return
-        frame = next(self._source, None)
-        if frame is None or len(self.frames) >= MAX_FRAMES:
-            self.finished = True
-            return
-        self.frames.append(frame)
-        self.at = len(self.frames) - 1
-        self.finished = bool(frame.observation.get("done"))
+        if self.at + 1 == len(self.frames) and not self.finished:
+            frame = next(self._source, None) if len(self.frames) < MAX_FRAMES else None
+            self.finished = frame is None or bool(frame.observation.get("done"))
+            self.frames += [frame] if frame else []
+        self.at = min(self.at + 1, len(self.frames) - 1)
 
     def catch_up(self) -> None:
         """Look at the last frame."""
