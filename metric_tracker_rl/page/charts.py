@@ -27,6 +27,7 @@ ACCENT = "#d9480f"
 MUTED = "rgba(128,134,145,0.9)"
 DARK = "#18181b"
 GRID = "rgba(128,134,145,0.18)"
+RING = {"size": 13, "color": "rgba(0,0,0,0)", "line": {"color": ACCENT, "width": 2.5}}
 WEEKEND = "rgba(128,134,145,0.10)"
 SELECTED = "rgba(76,130,195,0.22)"
 HEAT = ((0.0, "rgba(76,130,195,0.03)"), (1.0, "rgba(76,130,195,1)"))
@@ -39,20 +40,13 @@ SELECTED_DAY = "selected-day"
 def daily_counts(episode: Episode, day: str, findings: Findings = ()) -> go.Figure:
     """Daily event counts of every stage."""
     names = episode.config.funnel_spec.counts
-    figure = _daily(episode, day, names, "%{y:,.0f}")
-    _mark(figure, episode, findings, {EVENT_COUNT: dict(zip(names, names, strict=True))})
+    figure = _daily(episode, day, names, findings, "%{y:,.0f}")
     return figure.update_yaxes(tickformat="~s", rangemode="tozero")
 
 
 def conversion_rates(episode: Episode, day: str, findings: Findings = ()) -> go.Figure:
     """Daily conversion rates in percent; funnel breaks are marked on the step's rate."""
-    funnel = episode.config.funnel_spec
-    figure = _daily(episode, day, funnel.rates, "%{y:.4f} %")
-    places = {
-        CONVERSION_RATE: dict(zip(funnel.rates, funnel.rates, strict=True)),
-        FUNNEL_STEP: dict(zip(funnel.steps, funnel.step_rates, strict=True)),
-    }
-    _mark(figure, episode, findings, places)
+    figure = _daily(episode, day, episode.config.funnel_spec.rates, findings, "%{y:.4f} %")
     return figure.update_yaxes(ticksuffix=" %", rangemode="tozero")
 
 
@@ -124,8 +118,10 @@ def day_profile(episode: Episode, day: str, stage: str) -> go.Figure:
     return figure.update_yaxes(tickformat="~s", rangemode="tozero")
 
 
-def _daily(episode: Episode, day: str, names: Sequence[str], template: str) -> go.Figure:
-    """One line a metric over the days, weekends shaded, the selected day marked."""
+def _daily(
+    episode: Episode, day: str, names: Sequence[str], findings: Findings, template: str
+) -> go.Figure:
+    """One line a metric over the days; weekends, the selected day and findings are marked."""
     dates, first = episode.dates, episode.config.funnel_spec.metrics.index(names[0])
     columns = list(zip(*episode.series.rows, strict=True))[first:]
     traces = [
@@ -135,41 +131,35 @@ def _daily(episode: Episode, day: str, names: Sequence[str], template: str) -> g
     weekday = {date: Date.fromisoformat(date).weekday() for date in dates}
     shapes = [_band(date, WEEKEND) for date in dates if weekday[date] >= SATURDAY]
     selected = {**_band(day, SELECTED), "name": SELECTED_DAY}
-    return _figure(traces, 360, shapes=[*shapes, selected]).update_xaxes(
+    figure = _figure(traces, 360, shapes=[*shapes, selected]).update_xaxes(
         tickformat="%a<br>%-d %b",
         tickmode="array",
         tickvals=[date for date in dates if weekday[date] == 0],
         hoverformat="%A %-d %B %Y",
     )
+    lines = dict(zip(names, columns, strict=False))
+    flagged = [(row, lines[name]) for row in findings if (name := _metric(episode, row)) in lines]
+    if flagged:
+        found = [row["date"] for row, _ in flagged]
+        figure.add_scatter(
+            mode="markers",
+            name="flagged",
+            x=found,
+            y=[values[episode.day_of[row["date"]]] for row, values in flagged],
+            customdata=found,
+            marker=RING,
+            text=[f"{words(row['anomaly_type'])}, {row['severity']}" for row, _ in flagged],
+            hovertemplate="%{text}<extra>flagged</extra>",
+        )
+    return figure
 
 
-def _mark(
-    figure: go.Figure,
-    episode: Episode,
-    findings: Findings,
-    places: Mapping[str, Mapping[str, str]],
-) -> None:
-    """Rings around the points that tools flagged; `places` maps entities to this chart's lines."""
-    names = episode.config.funnel_spec.metrics
-    shown = [
-        (row, places[row["entity_type"]][row["entity_name"]])
-        for row in findings
-        if row["entity_name"] in places.get(row["entity_type"], {})
-    ]
-    if not shown:
-        return
-    rows, dates = episode.series.rows, [row["date"] for row, _ in shown]
-    ring = {"size": 13, "color": "rgba(0,0,0,0)", "line": {"color": ACCENT, "width": 2.5}}
-    figure.add_scatter(
-        mode="markers",
-        name="flagged",
-        x=dates,
-        y=[rows[episode.day_of[row["date"]]][names.index(line)] for row, line in shown],
-        customdata=dates,
-        marker=ring,
-        text=[f"{words(row['anomaly_type'])}, {row['severity']}" for row, _ in shown],
-        hovertemplate="%{text}<extra>flagged</extra>",
-    )
+def _metric(episode: Episode, finding: Mapping[str, Any]) -> str:
+    """The metric on whose line a finding is marked; the mix and bad data have no line."""
+    funnel, name = episode.config.funnel_spec, str(finding["entity_name"])
+    if finding["entity_type"] == FUNNEL_STEP:
+        return dict(zip(funnel.steps, funnel.step_rates, strict=True)).get(name, "")
+    return name if finding["entity_type"] in (EVENT_COUNT, CONVERSION_RATE) else ""
 
 
 def _line(

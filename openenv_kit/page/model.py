@@ -130,20 +130,19 @@ class ModelPlayback(Playback):
         text = json.dumps(action, ensure_ascii=False).encode("utf-8", "replace")
         played: dict[str, Any] = json.loads(text)
         answer = self._observation(self.session, self.session.step(played))
-        self._append(Frame(played, answer, words=self._take_words()))
+        self._append(played, answer)
         return answer
 
     def heard(self, words: str, calls: int) -> None:
         """Keep what the model said for its next move; shown at once if it makes none."""
         self._words = words
         if words and not calls:
-            self._append(Frame({}, {"status": "said"}, words=self._take_words()))
+            self._append({}, {"status": "said"})
 
     def refused(self, name: str, arguments: object, problem: str) -> None:
         """Show a call that could not be made into an action, as the model made it."""
-        said = {"status": ERROR, "message": problem}
         call = (name or "unnamed", arguments)
-        self._append(Frame({}, said, words=self._take_words(), refused=call))
+        self._append({}, {"status": ERROR, "message": problem}, call)
 
     def _observation(self, session: Session, reply: Reply) -> dict[str, Any]:
         """A reply as a client would receive it."""
@@ -153,15 +152,17 @@ class ModelPlayback(Playback):
         )
         return received
 
-    def _append(self, frame: Frame) -> None:
+    def _append(
+        self,
+        action: Mapping[str, Any],
+        answer: Mapping[str, Any],
+        refused: tuple[str, object] | None = None,
+    ) -> None:
+        """Add a frame, with what the model said last if this is its first move since."""
         if len(self.frames) >= MAX_FRAMES:
             raise ModelError(f"The model was stopped after {MAX_FRAMES} calls.")
-        self.frames.append(frame)
-
-    def _take_words(self) -> str:
-        """What the model said last, for the first move that it made with it."""
         words, self._words = self._words, ""
-        return words
+        self.frames.append(Frame(action, answer, words=words, refused=refused))
 
     def _play_in_thread(self) -> None:
         try:
@@ -203,17 +204,12 @@ class ModelPlayback(Playback):
 class _NoLines:
     """Takes the place of the lines on standard output; prints nothing."""
 
-    def step(self, label: str, reward: float, done: bool, problem: str | None) -> None:
+    def step(self, *_: object) -> None:
         """Do nothing."""
 
 
 class WatchedTable(Table):
-    """The agent's table, which passes what the model says and calls on to the page.
-
-    Args:
-        watched: the play on the page; takes the steps.
-        opening: observation of the reset.
-    """
+    """The agent's table, which passes what the model says and calls on to the page."""
 
     def __init__(self, watched: ModelPlayback, opening: Observation) -> None:
         super().__init__(watched.environment, watched, _NoLines(), opening)  # type: ignore[arg-type]

@@ -28,8 +28,7 @@ class LoggedCall:
     Attributes:
         number: of the step, from 1.
         call: the tool and its arguments, or what was submitted.
-        status: status of the reply.
-        message: the reply's sentence.
+        status, message: of the reply.
         elapsed_s: time the step took on the server.
         size: length of the reply in characters, which is what an agent would have to read.
     """
@@ -114,11 +113,7 @@ class Visitor:
         return reply
 
     def action(self, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The action of a tool call.
-
-        Raises:
-            ToolArgumentError: see `Catalogue.action`.
-        """
+        """The action of a tool call; raises as `Catalogue.action` does."""
         return self.environment.tools.action(tool, arguments)
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> Reply:
@@ -139,8 +134,7 @@ class Visitor:
         if over:
             self.problem = OVER
             return reply
-        size = len(canonical(observed(reply)))
-        number = self.progress["step_count"]
+        number, size = self.progress["step_count"], len(canonical(observed(reply)))
         entry = LoggedCall(number, text, reply.status, reply.message, elapsed, size)
         self.log = [*self.log, entry][-MAX_LOG:]
         self.note = reply.message
