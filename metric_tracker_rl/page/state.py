@@ -68,8 +68,8 @@ class FunnelVisitor(Visitor):
 
     def select_day(self, date: object) -> None:
         """Make a date the selected one; anything that is not a date of the episode is ignored."""
-        if date in self.view.episode.day_of:
-            self.day = str(date)
+        if isinstance(date, str) and date in self.view.episode.day_of:
+            self.day = date
 
     def action(self, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The action of an analysis method; the engine answers for unknown ones."""
