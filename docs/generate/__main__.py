@@ -1,13 +1,20 @@
-"""`uv run python -m docs.generate [--check]`."""
+"""`uv run python -m docs.generate [--check]`: writes the docs' pictures, tables and tool reference.
+
+With `--check` it writes nothing and says what is out of step.
+"""
 
 from __future__ import annotations
 
 import argparse
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from docs.generate.charts import carried_digest, digest, save
 from docs.generate.sections import ASSETS, SECTIONS
+from openenv_kit.errors import require_name
 
 DOCS = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(
@@ -15,38 +22,32 @@ BLOCK = re.compile(
 )
 
 
-class UnknownSectionError(KeyError):
-    """A page asks for a section that nobody writes."""
-
-
 def filled(page: str) -> str:
     """A page with its generated parts as they have to be now.
 
     Raises:
-        UnknownSectionError: it asks for an unknown part; names all there are.
+        UnknownNameError: it asks for an unknown part; names all there are.
     """
 
     def fill(match: re.Match[str]) -> str:
-        name = match["name"]
-        if name not in SECTIONS:
-            raise UnknownSectionError(f"{name!r}; there are {', '.join(SECTIONS)}")
-        return f"{match['start']}\n{SECTIONS[name]()}\n\n{match['end']}"
+        write = SECTIONS[require_name("section", match["name"], SECTIONS)]
+        return f"{match['start']}\n{write()}\n\n{match['end']}"
 
     return BLOCK.sub(fill, page)
 
 
-def wanted(docs: Path = DOCS) -> dict[Path, str]:
-    """Text of every page with generated parts, and of every plot, as they have to be now."""
-    pages = {path: path.read_text() for path in sorted(docs.glob("*.md"))}
-    texts = {path: filled(text) for path, text in pages.items() if BLOCK.search(text)}
-    return texts | {docs / "assets" / name: draw() for name, draw in ASSETS.items()}
-
-
-def out_of_step(docs: Path = DOCS) -> list[Path]:
-    """Files that are not what the code would write."""
-    return [
-        path for path, text in wanted(docs).items() if not path.exists() or path.read_text() != text
-    ]
+def out_of_step(docs: Path = DOCS) -> dict[Path, Callable[[], object]]:
+    """Files that are not what the code would write, each with what writes it."""
+    stale: dict[Path, Callable[[], object]] = {}
+    for path in sorted(docs.glob("*.md")):
+        page = path.read_text()
+        if (text := filled(page)) != page:
+            stale[path] = partial(path.write_text, text)
+    for name, draw in ASSETS.items():
+        path, figure = docs / "assets" / name, draw()
+        if carried_digest(path) != digest(figure):
+            stale[path] = partial(save, figure, path)
+    return stale
 
 
 def main() -> int:
@@ -55,10 +56,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
     stale = out_of_step()
-    for path in stale:
+    for path, write in stale.items():
         if not check:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(wanted()[path])
+            write()
         print(f"{'out of step' if check else 'wrote'}: {path.relative_to(DOCS.parent)}")
     return 1 if check and stale else 0
 

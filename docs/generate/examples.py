@@ -6,8 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-from docs.generate.charts import Daily, Hourly, daily_chart, hourly_chart
+import numpy as np
+from matplotlib import style
+from matplotlib.figure import Figure
+
+from docs.generate.charts import BAND, ECHO, LINE, MUTED, ROOT, STYLE, add_legend, sheet
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode, build_episode
 from metric_tracker_rl.engine.funnel import HOURS
@@ -123,16 +128,19 @@ def root_of(example: Example) -> tuple[Episode, ReportRow]:
     raise ExampleError(f"{example.name}: no seed below {SEEDS.stop} has the root {example.entity}")
 
 
-def plot(example: Example) -> str:
-    """SVG of an example."""
+@style.context(STYLE)
+def plot(example: Example) -> Figure:
+    """The picture of an example: daily series, or the hours of its day."""
     episode, root = root_of(example)
-    title = f"{root.anomaly_type} on {root.date}"
+    figure = sheet(len(example.shown) or 1)
+    for axes, name in zip(figure.axes, example.shown, strict=False):
+        _draw_days(axes, episode, root, name)
     if root.entity_type == DATA_QUALITY:
-        return hourly_chart(_impossible_hours(episode, root, title))
-    if root.entity_type == HOURLY_MIX:
-        return hourly_chart(_mix(episode, root, title))
-    panels = [_panel(episode, root, name) for name in example.shown]
-    return daily_chart(title, episode.dates, panels)
+        _draw_impossible_hours(figure.axes[0], episode, root)
+    elif root.entity_type == HOURLY_MIX:
+        _draw_mix(figure.axes[0], episode, root)
+    add_legend(figure)
+    return figure
 
 
 def section(example: Example) -> str:
@@ -146,7 +154,7 @@ def section(example: Example) -> str:
     return "\n\n".join(
         [
             f"`{reset}`, {root.date}:",
-            f"![{root.anomaly_type} on {root.date}](assets/{example.name}.svg)",
+            f"![{root.anomaly_type} on {root.date}](assets/{example.name}.png)",
             *_day_table(episode, root),
             "The report:",
             f"```json\n{json.dumps(root.as_dict(), indent=2)}\n```",
@@ -154,21 +162,22 @@ def section(example: Example) -> str:
     )
 
 
-def _panel(episode: Episode, root: ReportRow, name: str) -> Daily:
+def _draw_days(axes: Any, episode: Episode, root: ReportRow, name: str) -> None:
+    """A daily series, its median, the band around it that is not flagged, and the flagged day."""
     series, funnel = episode.series, episode.config.funnel_spec
-    column = funnel.metrics.index(name)
-    day = episode.day_of[root.date]
-    marks = {}
-    if abs(series.deviation_rows[day][column]) >= series.thresholds[column]:
-        marks[day] = "root" if column == _root_column(episode, root) else "echo"
-    base = series.baseline_row[column]
-    return Daily(
-        name=name if column < len(funnel.counts) else f"{name} (%)",
-        values=[row[column] for row in series.rows],
-        baseline=base,
-        threshold=base * float(series.thresholds[column]),
-        marks=marks,
-    )
+    column, day = funnel.metrics.index(name), episode.day_of[root.date]
+    values = [row[column] for row in series.rows]
+    base, limit = series.baseline_row[column], float(series.thresholds[column])
+    axes.plot(values, color=LINE, label="daily value")
+    axes.axhline(base, color=MUTED, linestyle="--", linewidth=1, label="median")
+    axes.axhspan(base * (1 - limit), base * (1 + limit), color=BAND, label="not flagged")
+    if abs(series.deviation_rows[day][column]) >= limit:
+        if column == _root_column(episode, root):
+            axes.plot(day, values[day], "o", color=ROOT, label="flagged: the root")
+        else:
+            axes.plot(day, values[day], "o", color=ECHO, mfc="white", label="flagged: an echo")
+    axes.set_title(name if column < len(funnel.counts) else f"{name} (%)")
+    axes.set_xticks(range(0, len(values), 7), episode.dates[::7])
 
 
 def _root_column(episode: Episode, root: ReportRow) -> int:
@@ -178,29 +187,32 @@ def _root_column(episode: Episode, root: ReportRow) -> int:
     return funnel.metrics.index(root.entity_name)
 
 
-def _mix(episode: Episode, root: ReportRow, title: str) -> Hourly:
+def _draw_mix(axes: Any, episode: Episode, root: ReportRow) -> None:
+    """The first stage's hours of the day against the median hours."""
     opens = episode.draw.hourly[:, :, 0]
-    middle = len(episode.dates) // 2
-    usual = [sorted(hours)[middle] for hours in opens.T.tolist()]
-    return Hourly(
-        title=f"{title}: app_opens by hour",
-        first=("median hour of the episode", usual),
-        second=(root.date, opens[episode.day_of[root.date]].tolist()),
-        shaded=episode.config.funnel_spec.daytime,
-    )
+    start, stop = episode.config.funnel_spec.daytime
+    axes.axvspan(start - 0.5, stop - 0.5, color=BAND, label="daytime")
+    axes.plot(np.median(opens, axis=0), color=MUTED, label="median hour of the episode")
+    axes.plot(opens[episode.day_of[root.date]], color=LINE, label=root.date)
+    _name_hours(axes, root, "app_opens by hour")
 
 
-def _impossible_hours(episode: Episode, root: ReportRow, title: str) -> Hourly:
+def _draw_impossible_hours(axes: Any, episode: Episode, root: ReportRow) -> None:
+    """Two adjacent stages of the day, and the hours in which the later one has more events."""
     funnel = episode.config.funnel_spec
     pair = funnel.quality_checks.index(root.entity_name)
-    hours = episode.hours(episode.day_of[root.date])
-    above, below = hours[:, pair].tolist(), hours[:, pair + 1].tolist()
-    return Hourly(
-        title=f"{title}: two adjacent stages by hour",
-        first=(funnel.counts[pair], above),
-        second=(funnel.counts[pair + 1], below),
-        marked=[hour for hour in range(HOURS) if below[hour] > above[hour]],
-    )
+    above, below = episode.hours(episode.day_of[root.date])[:, pair : pair + 2].T
+    (marked,) = np.nonzero(below > above)
+    axes.plot(above, color=MUTED, label=funnel.counts[pair])
+    axes.plot(below, color=LINE, label=funnel.counts[pair + 1])
+    axes.plot(marked, below[marked], "o", color=ROOT, label="impossible hour")
+    _name_hours(axes, root, "two adjacent stages by hour")
+
+
+def _name_hours(axes: Any, root: ReportRow, shown: str) -> None:
+    axes.set_title(f"{root.anomaly_type} on {root.date}: {shown}")
+    axes.set_ylim(bottom=0)
+    axes.set_xticks(range(0, HOURS, 3), [f"{hour}:00" for hour in range(0, HOURS, 3)])
 
 
 def _day_table(episode: Episode, root: ReportRow) -> list[str]:

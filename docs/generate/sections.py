@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
+
+from matplotlib.figure import Figure
 
 from docs.generate.charts import bar_chart
 from docs.generate.examples import EXAMPLES, plot, section, table
@@ -79,19 +81,13 @@ def _argument_table(spec: MethodSpec) -> str:
     if not properties:
         return "No arguments."
     required = spec.parameters.get("required", [])
-    rows = [
-        [
-            f"`{name}`",
-            _type(field),
-            "required" if name in required else f"`{json.dumps(field.get('default'))}`",
-            field.get("description", ""),
-        ]
-        for name, field in properties.items()
-    ]
-    rows = [
-        [name, kind, "`[]`" if kind.startswith("list") and default == "`null`" else default, what]
-        for name, kind, default, what in rows
-    ]
+    rows = []
+    for name, field in properties.items():
+        kind, default = _type(field), json.dumps(field.get("default"))
+        if kind.startswith("list") and default == "null":
+            default = "[]"
+        told = "required" if name in required else f"`{default}`"
+        rows.append([f"`{name}`", kind, told, field.get("description", "")])
     return table(["argument", "type", "default", "meaning"], rows)
 
 
@@ -244,21 +240,21 @@ def baseline_table() -> str:
     return table(header, rows, "llrrrrr")
 
 
-def baseline_plot() -> str:
-    """SVG of the same scores."""
+def baseline_plot() -> Figure:
+    """The same scores as bars."""
     bars = {
         name: [float(breakdown(name, task)["total_score"]) for task in TASKS] for name in POLICIES
     }
     return bar_chart("Score of the scripted policies on the named tasks", list(TASKS), bars)
 
 
+@cache
 def breakdown(policy: str, task: str) -> Any:
     """Reward breakdown of a scripted policy on a named task."""
     session = EpisodeSession()
     player = POLICIES[policy]
     opening = session.reset(task_id=task, max_submissions=player.submissions)
-    outcome = play(session, player, opening)
-    return outcome.observation["reward_breakdown"]
+    return play(session, player, opening).observation["reward_breakdown"]
 
 
 SECTIONS: dict[str, Section] = {
@@ -275,7 +271,7 @@ SECTIONS: dict[str, Section] = {
     **{name: partial(section, each) for name, each in EXAMPLES.items()},
 }
 
-ASSETS: dict[str, Section] = {
-    "baselines.svg": baseline_plot,
-    **{f"{name}.svg": partial(plot, each) for name, each in EXAMPLES.items()},
+ASSETS: dict[str, Callable[[], Figure]] = {
+    "baselines.png": baseline_plot,
+    **{f"{name}.png": partial(plot, each) for name, each in EXAMPLES.items()},
 }

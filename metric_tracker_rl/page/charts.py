@@ -25,7 +25,9 @@ Findings = Sequence[Mapping[str, Any]]
 PALETTE = ("#4c82c3", "#2f9a94", "#6b9c3c", "#bd7d22", "#b8607c", "#8a6fc0")
 ACCENT = "#d9480f"
 MUTED = "rgba(128,134,145,0.9)"
+DARK = "#18181b"
 GRID = "rgba(128,134,145,0.18)"
+RING = {"size": 13, "color": "rgba(0,0,0,0)", "line": {"color": ACCENT, "width": 2.5}}
 WEEKEND = "rgba(128,134,145,0.10)"
 SELECTED = "rgba(76,130,195,0.22)"
 HEAT = ((0.0, "rgba(76,130,195,0.03)"), (1.0, "rgba(76,130,195,1)"))
@@ -38,23 +40,14 @@ SELECTED_DAY = "selected-day"
 def daily_counts(episode: Episode, day: str, findings: Findings = ()) -> go.Figure:
     """Daily event counts of every stage."""
     names = episode.config.funnel_spec.counts
-    figure = _daily(episode, day, names, 0, "%{y:,.0f}")
-    _mark(figure, episode, findings, {EVENT_COUNT: dict(zip(names, names, strict=True))})
-    figure.update_yaxes(tickformat="~s", rangemode="tozero")
-    return figure
+    figure = _daily(episode, day, names, findings, "%{y:,.0f}")
+    return figure.update_yaxes(tickformat="~s", rangemode="tozero")
 
 
 def conversion_rates(episode: Episode, day: str, findings: Findings = ()) -> go.Figure:
     """Daily conversion rates in percent; funnel breaks are marked on the step's rate."""
-    funnel = episode.config.funnel_spec
-    figure = _daily(episode, day, funnel.rates, len(funnel.counts), "%{y:.4f} %")
-    places = {
-        CONVERSION_RATE: dict(zip(funnel.rates, funnel.rates, strict=True)),
-        FUNNEL_STEP: dict(zip(funnel.steps, funnel.step_rates, strict=True)),
-    }
-    _mark(figure, episode, findings, places)
-    figure.update_yaxes(ticksuffix=" %", rangemode="tozero")
-    return figure
+    figure = _daily(episode, day, episode.config.funnel_spec.rates, findings, "%{y:.4f} %")
+    return figure.update_yaxes(ticksuffix=" %", rangemode="tozero")
 
 
 def funnel_shape(episode: Episode, day: str) -> go.Figure:
@@ -65,155 +58,152 @@ def funnel_shape(episode: Episode, day: str) -> go.Figure:
         (_long(day), episode.series.rows[episode.day_of[day]], PALETTE[0]),
     ]
     traces = [
-        {
-            **{"type": "bar", "orientation": "h", "name": name, "marker": {"color": colour}},
-            **{"x": values[: len(stages)], "y": stages, "customdata": [day] * len(stages)},
-            "hovertemplate": "%{y}: %{x:,.0f}<extra>" + name + "</extra>",
-        }
+        go.Bar(
+            orientation="h",
+            name=name,
+            x=values[: len(stages)],
+            y=stages,
+            customdata=[day] * len(stages),
+            marker={"color": colour},
+            hovertemplate="%{y}: %{x:,.0f}<extra>" + name + "</extra>",
+        )
         for name, values, colour in bars
     ]
-    figure = _figure(traces, height=300)
-    figure.update_layout(barmode="group", bargap=0.25, hovermode="closest")
+    figure = _figure(traces, 300, barmode="group", bargap=0.25, hovermode="closest")
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    figure.update_xaxes(tickformat="~s")
-    return figure
+    return figure.update_xaxes(tickformat="~s")
 
 
 def hourly_heat(episode: Episode, day: str, stage: str) -> go.Figure:
     """Hourly counts of one stage: a line a day, a column an hour."""
-    told = f"%{{y}}, %{{x}}:00 to %{{x}}:59<br>%{{z:,}} {words(stage)}<extra></extra>"
-    heat = {
-        **{"type": "heatmap", "z": _hours(episode, stage).tolist(), "x": list(range(HOURS))},
-        "y": [day_name(date) for date in episode.dates],
-        "customdata": [[date] * HOURS for date in episode.dates],
-        **{"colorscale": HEAT, "xgap": 1, "ygap": 1, "hovertemplate": told},
-        "colorbar": {"thickness": 8, "outlinewidth": 0, "tickformat": "~s", "len": 0.9},
-    }
-    figure = _figure([heat], height=520)
-    index = episode.day_of[day]
-    figure.add_shape(
-        **{"name": SELECTED_DAY, "type": "rect", "line": {"color": ACCENT, "width": 2}},
-        **{"xref": "paper", "x0": 0, "x1": 1, "y0": index - 0.5, "y1": index + 0.5},
+    heat = go.Heatmap(
+        x=list(range(HOURS)),
+        y=[day_name(date) for date in episode.dates],
+        z=_hours(episode, stage).tolist(),
+        customdata=[[date] * HOURS for date in episode.dates],
+        colorscale=HEAT,
+        xgap=1,
+        ygap=1,
+        hovertemplate=f"%{{y}}, %{{x}}:00 to %{{x}}:59<br>%{{z:,}} {words(stage)}<extra></extra>",
+        colorbar={"thickness": 8, "outlinewidth": 0, "tickformat": "~s", "len": 0.9},
     )
-    figure.update_layout(hovermode="closest", showlegend=False)
+    index, rim = episode.day_of[day], {"color": ACCENT, "width": 2}
+    chosen = {"name": SELECTED_DAY, "type": "rect", "xref": "paper", "x0": 0, "x1": 1, "line": rim}
+    shapes = [{**chosen, "y0": index - 0.5, "y1": index + 0.5}]
+    figure = _figure([heat], 520, hovermode="closest", showlegend=False, shapes=shapes)
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 10}, dtick=1)
-    figure.update_xaxes(showgrid=False, title="hour of the day", dtick=4)
-    return figure
+    return figure.update_xaxes(showgrid=False, title="hour of the day", dtick=4)
 
 
 def day_profile(episode: Episode, day: str, stage: str) -> go.Figure:
     """Hourly counts of one stage on one day against the median hour."""
-    counts = _hours(episode, stage)
-    hours = list(range(HOURS))
+    counts, hours = _hours(episode, stage), list(range(HOURS))
     start, stop = episode.config.funnel_spec.daytime
     lines = [
-        ("median hour", np.median(counts, axis=0), MUTED, "dot"),
-        (_long(day), counts[episode.day_of[day]], PALETTE[0], "solid"),
+        ("median hour", np.median(counts, axis=0), {"color": MUTED, "dash": "dot"}),
+        (_long(day), counts[episode.day_of[day]], {"color": PALETTE[0], "dash": "solid"}),
     ]
     traces = [
-        {
-            **{"type": "scatter", "mode": "lines+markers", "marker": {"size": 5}, "name": name},
-            **{"x": hours, "y": values.tolist(), "customdata": [day] * HOURS},
-            "line": {"color": colour, "dash": dash, "width": 2},
-            "hovertemplate": "%{y:,.0f}<extra>" + name + "</extra>",
-        }
-        for name, values, colour, dash in lines
+        _line(name, hours, values.tolist(), [day] * HOURS, line, marker={"size": 5})
+        for name, values, line in lines
     ]
-    figure = _figure(traces, height=300)
+    for trace in traces:
+        trace.hovertemplate = "%{y:,.0f}<extra>" + trace.name + "</extra>"
+    figure = _figure(traces, 300)
     figure.add_vrect(x0=start - 0.5, x1=stop - 0.5, fillcolor=WEEKEND, line_width=0, layer="below")
     figure.add_annotation(
         x=(start + stop - 1) / 2, y=1, yref="paper", text="daytime", showarrow=False, yanchor="top"
     )
     figure.update_xaxes(title="hour of the day", dtick=4)
-    figure.update_yaxes(tickformat="~s", rangemode="tozero")
-    return figure
+    return figure.update_yaxes(tickformat="~s", rangemode="tozero")
 
 
 def _daily(
-    episode: Episode, day: str, names: Sequence[str], first: int, template: str
+    episode: Episode, day: str, names: Sequence[str], findings: Findings, template: str
 ) -> go.Figure:
-    """One line a metric over the days, weekends shaded, the selected day marked."""
+    """One line a metric over the days; weekends, the selected day and findings are marked."""
+    dates, first = episode.dates, episode.config.funnel_spec.metrics.index(names[0])
+    columns = list(zip(*episode.series.rows, strict=True))[first:]
     traces = [
-        {
-            **{"type": "scatter", "mode": "lines+markers", "marker": {"size": 4}},
-            **{"name": words(name), "x": episode.dates, "customdata": episode.dates},
-            "y": [row[first + index] for row in episode.series.rows],
-            "line": {"color": PALETTE[index], "width": 2},
-            "hovertemplate": template,
-        }
-        for index, name in enumerate(names)
+        _line(words(name), dates, values, dates, {"color": colour}, hovertemplate=template)
+        for name, values, colour in zip(names, columns, PALETTE, strict=False)
     ]
-    figure = _figure(traces, height=360)
-    shapes = [_band(date, WEEKEND) for date in episode.dates if _is_weekend(date)]
-    figure.update_layout(shapes=[*shapes, {**_band(day, SELECTED), "name": SELECTED_DAY}])
-    figure.update_xaxes(
+    weekday = {date: Date.fromisoformat(date).weekday() for date in dates}
+    shapes = [_band(date, WEEKEND) for date in dates if weekday[date] >= SATURDAY]
+    selected = {**_band(day, SELECTED), "name": SELECTED_DAY}
+    figure = _figure(traces, 360, shapes=[*shapes, selected]).update_xaxes(
         tickformat="%a<br>%-d %b",
         tickmode="array",
-        tickvals=[date for date in episode.dates if Date.fromisoformat(date).weekday() == 0],
+        tickvals=[date for date in dates if weekday[date] == 0],
         hoverformat="%A %-d %B %Y",
     )
+    lines = dict(zip(names, columns, strict=False))
+    flagged = [(row, lines[name]) for row in findings if (name := _metric(episode, row)) in lines]
+    if flagged:
+        found = [row["date"] for row, _ in flagged]
+        figure.add_scatter(
+            mode="markers",
+            name="flagged",
+            x=found,
+            y=[values[episode.day_of[row["date"]]] for row, values in flagged],
+            customdata=found,
+            marker=RING,
+            text=[f"{words(row['anomaly_type'])}, {row['severity']}" for row, _ in flagged],
+            hovertemplate="%{text}<extra>flagged</extra>",
+        )
     return figure
 
 
-def _mark(
-    figure: go.Figure,
-    episode: Episode,
-    findings: Findings,
-    places: Mapping[str, Mapping[str, str]],
-) -> None:
-    """Rings around the points that tools flagged; `places` maps entities to this chart's lines."""
-    names = episode.config.funnel_spec.metrics
-    shown = [
-        (row, places[row["entity_type"]][row["entity_name"]])
-        for row in findings
-        if row["entity_name"] in places.get(row["entity_type"], {})
-    ]
-    if not shown:
-        return
-    rows, dates = episode.series.rows, [row["date"] for row, _ in shown]
-    values = [rows[episode.day_of[row["date"]]][names.index(line)] for row, line in shown]
-    ring = {"size": 13, "color": "rgba(0,0,0,0)", "line": {"color": ACCENT, "width": 2.5}}
-    figure.add_trace(
-        {
-            **{"type": "scatter", "mode": "markers", "name": "flagged", "marker": ring},
-            "x": dates,
-            "y": values,
-            "customdata": dates,
-            "text": [f"{words(row['anomaly_type'])}, {row['severity']}" for row, _ in shown],
-            "hovertemplate": "%{text}<extra>flagged</extra>",
-        }
-    )
+def _metric(episode: Episode, finding: Mapping[str, Any]) -> str:
+    """The metric on whose line a finding is marked; the mix and bad data have no line."""
+    funnel, name = episode.config.funnel_spec, str(finding["entity_name"])
+    if finding["entity_type"] == FUNNEL_STEP:
+        return dict(zip(funnel.steps, funnel.step_rates, strict=True)).get(name, "")
+    return name if finding["entity_type"] in (EVENT_COUNT, CONVERSION_RATE) else ""
 
 
-def _figure(traces: list[dict[str, Any]], height: int) -> go.Figure:
+def _line(
+    name: str, x: Sequence[Any], y: Sequence[float], dates: Sequence[str], line: Any, **more: Any
+) -> go.Scatter:
+    style = {"mode": "lines+markers", "marker": {"size": 4}, "line": {**line, "width": 2}}
+    return go.Scatter(name=name, x=x, y=y, customdata=dates, **{**style, **more})
+
+
+def _figure(traces: Sequence[Any], height: int, **layout: Any) -> go.Figure:
     """What all charts share: no background, quiet grid, legend above, no tool bar."""
-    figure = go.Figure(traces)
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        colorway=PALETTE,
-        font={"family": "system-ui, sans-serif", "size": 12},
-        hovermode="x unified",
-        hoverlabel={"bgcolor": "#18181b", "font": {"color": "#fafafa"}, "bordercolor": "#18181b"},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        dragmode=False,
-        template="none",
-    )
     axis = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "automargin": True}
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(**axis)
-    return figure
+    shared = {
+        "height": height,
+        "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "colorway": PALETTE,
+        "font": {"family": "system-ui, sans-serif", "size": 12},
+        "hovermode": "x unified",
+        "hoverlabel": {"bgcolor": DARK, "font": {"color": "#fafafa"}, "bordercolor": DARK},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "dragmode": False,
+        "template": "none",
+        "xaxis": axis,
+        "yaxis": axis,
+    }
+    return go.Figure(traces, {**shared, **layout})
 
 
 def _band(date: str, colour: str) -> dict[str, Any]:
     """A full-height band over one day."""
     middle = Date.fromisoformat(date)
     return {
-        **{"type": "rect", "xref": "x", "x0": f"{middle - timedelta(days=1)} 12:00"},
-        **{"yref": "paper", "x1": f"{middle} 12:00", "y0": 0, "y1": 1},
-        **{"fillcolor": colour, "line": {"width": 0}, "layer": "below"},
+        "type": "rect",
+        "xref": "x",
+        "x0": f"{middle - timedelta(days=1)} 12:00",
+        "x1": f"{middle} 12:00",
+        "yref": "paper",
+        "y0": 0,
+        "y1": 1,
+        "fillcolor": colour,
+        "line": {"width": 0},
+        "layer": "below",
     }
 
 
@@ -221,10 +211,6 @@ def _hours(episode: Episode, stage: str) -> Any:
     """Counts of one stage, shape (days, hours)."""
     column = episode.config.funnel_spec.counts.index(stage)
     return np.stack([episode.hours(day)[:, column] for day in range(len(episode.dates))])
-
-
-def _is_weekend(date: str) -> bool:
-    return Date.fromisoformat(date).weekday() >= SATURDAY
 
 
 def _long(date: str) -> str:

@@ -15,7 +15,7 @@ from metric_tracker_rl.page import charts
 from metric_tracker_rl.page.state import FunnelVisitor
 from openenv_kit.page.layout import chart, html
 from openenv_kit.page.markup import day_name, heading, table, text, words
-from openenv_kit.page.page import Page, View, expect_episode
+from openenv_kit.page.page import QUIET, Page, View, expect_episode
 
 WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 SATURDAY = 5
@@ -58,25 +58,18 @@ def build(page: Page) -> None:
     stage = gr.Dropdown(names, value=names[0][1], label="Stage shown by the hour")
     heat = chart("heat")
 
-    hourly = View([profile, heat], _hourly)
-    page.views["hourly"] = hourly
+    page.views["hourly"] = View([profile, heat], _hourly)
     page.views["day"] = View([calendar, day_facts, funnel, profile], _of_day)
     page.views["data"] = View(
-        [calendar, day_facts, counts, rates, funnel, stage, *hourly.outputs], _everything
+        [calendar, day_facts, counts, rates, funnel, stage, profile, heat], _everything
     )
     # The large charts stay as they are: the page itself moves their mark.
     shown = ["status", "day", "forms"]
     page.on_bridge(page.bridge.pick_day, FunnelVisitor.select_day, shown)
-    page.on(previous.click, lambda v: _move(v, -1), (), shown, wait_on=())
-    page.on(following.click, lambda v: _move(v, +1), (), shown, wait_on=())
-    page.on(
-        stage.input,
-        _select_stage,
-        [stage],
-        ["hourly"],
-        wait_on=[heat],
-        trigger_mode="always_last",
-    )
+    page.on(previous.click, lambda v: _move(v, -1), (), shown)
+    page.on(following.click, lambda v: _move(v, +1), (), shown)
+    last: dict[str, Any] = {"trigger_mode": "always_last"}
+    page.on(stage.input, _select_stage, [stage], ["hourly"], wait_on=[heat], **last)
 
 
 def _downloads(page: Page) -> None:
@@ -84,14 +77,8 @@ def _downloads(page: Page) -> None:
     file = gr.JSON(visible=False)
     for name in FRAMES:
         button = gr.Button(f"{name.title()} counts as CSV", size="sm", elem_id=f"mt-csv-{name}")
-        button.click(
-            partial(csv_file, name),
-            page.state,
-            file,
-            api_visibility="private",
-            show_progress="hidden",
-            concurrency_limit=None,
-        ).then(None, file, js=SAVE, api_visibility="private")
+        made = button.click(partial(csv_file, name), page.state, file, **QUIET)
+        made.then(None, file, js=SAVE, api_visibility="private")
 
 
 def csv_file(name: str, visitor: FunnelVisitor) -> list[str]:
@@ -104,26 +91,18 @@ def csv_file(name: str, visitor: FunnelVisitor) -> list[str]:
 
 def _everything(visitor: FunnelVisitor) -> Sequence[Any]:
     episode, day = visitor.view.episode, visitor.day
+    days, told, funnel, profile = _of_day(visitor)
     findings = list(visitor.findings.values())
-    return [
-        calendar_html(visitor),
-        day_html(visitor),
-        charts.daily_counts(episode, day, findings),
-        charts.conversion_rates(episode, day, findings),
-        charts.funnel_shape(episode, day),
-        visitor.stage,
-        *_hourly(visitor),
-    ]
+    counts = charts.daily_counts(episode, day, findings)
+    rates = charts.conversion_rates(episode, day, findings)
+    heat = charts.hourly_heat(episode, day, visitor.stage)
+    return [days, told, counts, rates, funnel, visitor.stage, profile, heat]
 
 
 def _of_day(visitor: FunnelVisitor) -> Sequence[Any]:
     episode, day = visitor.view.episode, visitor.day
-    return [
-        calendar_html(visitor),
-        day_html(visitor),
-        charts.funnel_shape(episode, day),
-        charts.day_profile(episode, day, visitor.stage),
-    ]
+    profile = charts.day_profile(episode, day, visitor.stage)
+    return [calendar_html(visitor), day_html(visitor), charts.funnel_shape(episode, day), profile]
 
 
 def _hourly(visitor: FunnelVisitor) -> Sequence[Any]:
@@ -132,9 +111,9 @@ def _hourly(visitor: FunnelVisitor) -> Sequence[Any]:
 
 
 def _move(visitor: FunnelVisitor, days: int) -> None:
-    dates = visitor.view.episode.dates
-    at = visitor.view.episode.day_of[visitor.day] + days
-    visitor.select_day(dates[min(max(at, 0), len(dates) - 1)])
+    episode = visitor.view.episode
+    at = min(max(episode.day_of[visitor.day] + days, 0), len(episode.dates) - 1)
+    visitor.select_day(episode.dates[at])
 
 
 def _select_stage(visitor: FunnelVisitor, stage: str) -> None:

@@ -18,10 +18,10 @@ from metric_tracker_rl.engine.rules import (
 )
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, TASKS
 from metric_tracker_rl.engine.vocabulary import DIRECTIONS
-from metric_tracker_rl.page.state import FunnelVisitor
+from metric_tracker_rl.page.state import FunnelVisitor, rows_from_table
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.page.layout import fixed, html
-from openenv_kit.page.markup import day_name, facts, heading, note, table, text, words
+from openenv_kit.page.layout import editable, html
+from openenv_kit.page.markup import day_name, facts, heading, hint, note, table, text, words
 from openenv_kit.page.page import Page, View
 
 EVERYTHING = ("status", "episode", "data", "forms", "result", "log", "report", "score", "watch")
@@ -34,18 +34,16 @@ INSTEAD = "instead of the planned ones"
 
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
-    html(
-        heading(
-            "Choose an episode", "Four or eight weeks of a product funnel with hidden anomalies."
-        )
-    )
+    weeks = "Four or eight weeks of a product funnel with hidden anomalies."
+    html(heading("Choose an episode", weeks))
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
-            task = gr.Radio(
-                [(_task_label(name), name) for name in TASKS],
-                value=DEFAULT_TASK_ID,
-                label="Named task",
-                elem_classes="mt-tasks",
+            labels = [
+                (f"{words(name)} · {task.difficulty}, {task.anomaly_count} anomalies", name)
+                for name, task in TASKS.items()
+            ]
+            chosen = gr.Radio(
+                labels, value=DEFAULT_TASK_ID, label="Named task", elem_classes="mt-tasks"
             )
             start = gr.Button("Start this task", variant="primary", elem_id="mt-start")
             with gr.Accordion("Build your own", open=False, elem_classes="mt-fold"):
@@ -54,7 +52,7 @@ def build(page: Page) -> None:
             card = html()
     page.views["episode"] = View([card], lambda visitor: [card_html(visitor)])
     shown = [*EVERYTHING, *(["debug"] if page.debug else [])]
-    page.on(start.click, _start_task, [task], shown, wait_on=[card], opens=True)
+    page.on(start.click, _start_task, [chosen], shown, wait_on=[card], opens=True)
     page.on(build_button.click, _start_custom, inputs, shown, wait_on=[card], opens=True)
 
 
@@ -78,22 +76,13 @@ def _custom_form() -> tuple[list[Any], gr.Button]:
             1, label="Most submissions", info=f"1 to {MAX_SUBMISSIONS_LIMIT}; empty for 1"
         )
     html(
-        '<p class="mt-hint">Custom anomalies set a metric to median ± factor × its standard '
-        "deviation on a date. Leave the table empty for planned anomalies only. Directions: "
-        f"{', '.join(DIRECTIONS)}. The seed decides which dates the episode has.</p>"
+        hint(
+            "Custom anomalies set a metric to median ± factor × its standard deviation on a date. "
+            "Leave the table empty for planned anomalies only. Directions: "
+            f"{', '.join(DIRECTIONS)}. The seed decides which dates the episode has."
+        )
     )
-    custom = gr.Dataframe(
-        [[""] * len(CUSTOM_COLUMNS)],
-        headers=list(CUSTOM_COLUMNS),
-        datatype="str",
-        type="array",
-        interactive=True,
-        row_count=1,
-        column_count=fixed(len(CUSTOM_COLUMNS)),
-        label="Custom anomalies",
-        elem_classes="mt-edit",
-        elem_id="mt-custom",
-    )
+    custom = editable(CUSTOM_COLUMNS, label="Custom anomalies", elem_id="mt-custom")
     place = gr.Radio([ADDED, INSTEAD], value=ADDED, label="Custom anomalies are")
     button = gr.Button("Start custom episode", variant="primary", elem_id="mt-start-custom")
     return [seed, family, difficulty, density, count, steps, submissions, custom, place], button
@@ -131,81 +120,54 @@ def custom_anomalies(table: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
         InvalidValueError: a factor that is not a number.
     """
     anomalies = []
-    for cells in table:
-        texts = ["" if cell is None else str(cell).strip() for cell in cells]
-        metric, date, factor, direction = (*texts, "", "", "", "")[: len(CUSTOM_COLUMNS)]
-        if not any((metric, date, factor, direction)):
-            continue
-        entry: dict[str, Any] = {"metric_name": metric, "date": date}
+    for row in rows_from_table(CUSTOM_COLUMNS, table):
+        metric, date, factor, direction = (row.get(name, "") for name in CUSTOM_COLUMNS)
+        anomaly: dict[str, Any] = {"metric_name": metric, "date": date}
         if factor:
-            entry["stddev_factor"] = _number("stddev_factor", factor)
+            anomaly["stddev_factor"] = _number("stddev_factor", factor)
         if direction:
-            entry["direction"] = direction
-        anomalies.append(entry)
+            anomaly["direction"] = direction
+        anomalies.append(anomaly)
     return anomalies
 
 
 def card_html(visitor: FunnelVisitor) -> str:
     """What a player is told about the episode: task, dates, thresholds, policy."""
-    view = visitor.view
-    config = view.config
-    problem = note(visitor.problem, "bad")
-    top = (
+    view, config = visitor.view, visitor.view.config
+    named = {
+        "difficulty": "difficulty",
+        "family": "scenario_family",
+        "density": "anomaly_density",
+        "most steps": "max_steps",
+        "most submissions": "max_submissions",
+        "generator version": "generator_version",
+    }
+    limits = [
+        [words(name), f"{least:.2f}" if name.endswith("absolute") else f"{least:.0%}"]
+        for name, least in config["thresholds"].items()
+    ]
+    columns = ["deviation from the median", "reported from"]
+    return (
+        f'<section class="mt-card" id="mt-card">{note(visitor.problem, "bad")}'
         f'<p class="mt-eyebrow">{escape(visitor.session.task_id)}</p>'
         f"<h3>{text(config['anomaly_count'])} expected row(s) in {config['days']} days</h3>"
         f"<p>{day_name(config['start_date'])} to {day_name(config['end_date'])} "
         f"<code>{config['start_date']} … {config['end_date']}</code></p>"
-    )
-    chosen = facts(
-        {
-            "difficulty": config["difficulty"],
-            "family": config["scenario_family"],
-            "density": config["anomaly_density"],
-            "most steps": config["max_steps"],
-            "most submissions": config["max_submissions"],
-            "generator version": config["generator_version"],
-        }
-    )
-    limits = table(
-        ["deviation from the median", "reported from"],
-        [[escape(words(name)), _limit(name, v)] for name, v in config["thresholds"].items()],
-        "Reporting thresholds",
-        numbers=(1,),
-    )
-    policy = _policy(view)
-    body = f"{problem}{top}{chosen}{limits}{policy}{_applied(view)}"
-    return f'<section class="mt-card" id="mt-card">{body}</section>'
-
-
-def _policy(view: EpisodeView) -> str:
-    return (
+        f"{facts({label: config[name] for label, name in named.items()})}"
+        f"{table(columns, limits, 'Reporting thresholds', numbers=(1,))}"
         "<details><summary>The reporting policy in words</summary>"
-        f"<p>{escape(view.policy)}</p></details>"
+        f"<p>{escape(view.policy)}</p></details>{_applied(view)}</section>"
     )
 
 
 def _applied(view: EpisodeView) -> str:
     """What custom anomalies did to the data, which their author may know."""
-    applied = view.episode.applied
-    if not applied:
+    if not view.episode.applied:
         return ""
     measured = ("pre_applied_value", "target_value", "actual_value")
     columns = ("date", "metric_name", "direction", *measured)
-    return table(
-        columns,
-        [[text(entry[name]) for name in columns] for entry in applied],
-        "Custom anomalies as applied",
-        numbers=(3, 4, 5),
-    )
-
-
-def _limit(name: str, value: float) -> str:
-    return f"{value:.2f}" if name.endswith("absolute") else f"{value:.0%}"
-
-
-def _task_label(name: str) -> str:
-    task = TASKS[name]
-    return f"{words(name)} · {task.difficulty}, {task.anomaly_count} anomalies"
+    lines = [[text(entry[name]) for name in columns] for entry in view.episode.applied]
+    return table(columns, lines, "Custom anomalies as applied", numbers=(3, 4, 5))
 
 
 def _whole(name: str, value: object) -> int:

@@ -1,4 +1,7 @@
-"""Tab Investigate: every analysis method with a form, its result, and the log."""
+"""Tab Investigate: every analysis method with a form, its result, and the log.
+
+Some inputs follow the episode: its dates, and the report's rows.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from typing import Any
 
 import gradio as gr
 
-from metric_tracker_rl.page.cells import cell, day_button
-from metric_tracker_rl.page.fields import make_field
+from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
 from metric_tracker_rl.page.state import FunnelVisitor, key_of
 from metric_tracker_rl.tools import CATALOGUE
 from openenv_kit.page.bench import build_bench, json_view, shortened
+from openenv_kit.page.forms import Field, Schema, as_given, as_list, number, number_input
 from openenv_kit.page.layout import html
-from openenv_kit.page.markup import button, heading, hint, note, table, text, words
+from openenv_kit.page.markup import button, day_name, heading, hint, note, table, text, words
 from openenv_kit.page.page import Page, View
 from openenv_kit.page.results import result_html
 
@@ -35,15 +38,45 @@ def build(page: Page) -> None:
     page.views["result"] = View([answer, add_all, raw], _result)
     call(["status", "result", "log", "data", "forms", "score"], [answer])
     after = ["status", "result", "report"]
-    page.on(add_all.click, lambda v: _add(v, range(len(v.offers))), (), after, wait_on=())
+    page.on(add_all.click, lambda v: _add(v, range(len(v.offers))), (), after)
     # Every click counts, and one after the other, so that the last answer shows them all.
-    page.on_bridge(
-        page.bridge.pick_row,
-        lambda v, at: _add(v, [at]),
-        after,
-        trigger_mode="multiple",
-        concurrency_limit=1,
-    )
+    one_by_one = {"trigger_mode": "multiple", "concurrency_limit": 1}
+    page.on_bridge(page.bridge.pick_row, lambda v, at: _add(v, [at]), after, **one_by_one)
+
+
+def make_field(name: str, schema: Schema, shared: dict[str, Any]) -> Field | None:
+    """The input of one argument; see `openenv_kit.page.forms.MakeField`."""
+    if name == "dates":
+        choice = gr.Dropdown([], multiselect=True, **shared)
+        return Field(name, choice, as_list, lambda v: gr.update(choices=_dates(v), value=[]))
+    if name == "date":
+        # Typed dates are let through, so that the engine can say what is wrong with one.
+        choice = gr.Dropdown([], allow_custom_value=True, **shared)
+        return Field(name, choice, as_given, lambda v: gr.update(choices=_dates(v), value=v.day))
+    if name == "rows":
+        html(hint("Looks at the rows on the Report tab as they stand."))
+        hidden = gr.Textbox(visible=False)
+        return Field(name, hidden, lambda _, visitor: [dict(row) for row in visitor.rows])
+    if name in THRESHOLD_SEARCH_SPACE:
+        space = THRESHOLD_SEARCH_SPACE[name]
+        value = schema.get("default", space["default"])
+        typed = number_input(value, schema, shared, space["step"])
+        return Field(name, typed, number(str(schema["type"])))
+    return None
+
+
+def _dates(visitor: FunnelVisitor) -> list[tuple[str, str]]:
+    """The episode's dates as choices, weekday first."""
+    return [(f"{day_name(date)} · {date}", date) for date in visitor.view.episode.dates]
+
+
+def cell(column: str, value: Any) -> str:
+    """HTML of a value in a result's table; a date is a button that selects the day."""
+    return _day_button(value) if column == "date" and isinstance(value, str) else text(value)
+
+
+def _day_button(date: str) -> str:
+    return button("pick_day", date, day_name(date), style="link", hint=f"Select {date}")
 
 
 def _add(visitor: FunnelVisitor, places: Sequence[Any]) -> None:
@@ -51,25 +84,20 @@ def _add(visitor: FunnelVisitor, places: Sequence[Any]) -> None:
     wanted = [int(place) for place in places if str(place).isdigit()]
     rows = [visitor.offers[at] for at in wanted if at < len(visitor.offers)]
     added = visitor.add_rows(rows)
-    known = len(rows) - added
-    also = f"; {known} already there" if known else ""
+    also = f"; {len(rows) - added} already there" if len(rows) > added else ""
     visitor.note = f"{added} row(s) added to the report{also}."
 
 
 def _result(visitor: FunnelVisitor) -> Sequence[Any]:
     if visitor.result is None:
-        empty = note(visitor.problem, "bad") or hint(
-            "Nothing asked yet. Choose a method and run it."
-        )
-        return [empty, gr.update(visible=False), ""]
-    result = visitor.result["result"]
-    taken = {key_of(row) for row in visitor.rows}
+        empty = hint("Nothing asked yet. Choose a method and run it.")
+        return [note(visitor.problem, "bad") or empty, gr.update(visible=False), ""]
+    result, taken = visitor.result["result"], visitor.keys
     free = sum(key_of(row) not in taken for row in visitor.offers)
     left_out = ["generated_rows"] if visitor.offers else []
-    label = f"Add all {free} row(s) to the report"
     return [
         offers_html(visitor) + result_html(result, left_out, cell),
-        gr.update(visible=free > 0, value=label),
+        gr.update(visible=free > 0, value=f"Add all {free} row(s) to the report"),
         shortened(json.dumps(result, indent=1)),
     ]
 
@@ -78,23 +106,13 @@ def offers_html(visitor: FunnelVisitor) -> str:
     """The rows a result points to, each with a button that puts it in the report."""
     if not visitor.offers:
         return ""
-    taken = {key_of(row) for row in visitor.rows}
     lines = []
     for at, row in enumerate(visitor.offers):
-        there = key_of(row) in taken
-        name = f"Add {row['entity_name']} on {row['date']}"
-        lines.append(
-            [
-                '<span class="mt-in">in report</span>'
-                if there
-                else button("pick_row", at, "Add", hint=name),
-                day_button(row["date"]),
-                text(words(row["entity_name"])),
-                text(words(row["anomaly_type"])),
-                text(row["observed_value"]),
-                text(row["baseline_value"]),
-                text(row["severity"]),
-            ]
-        )
+        add = '<span class="mt-in">in report</span>'
+        if key_of(row) not in visitor.keys:
+            add = button("pick_row", at, "Add", hint=f"Add {row['entity_name']} on {row['date']}")
+        names = [text(words(row[name])) for name in ("entity_name", "anomaly_type")]
+        values = [text(row[name]) for name in ("observed_value", "baseline_value", "severity")]
+        lines.append([add, _day_button(row["date"]), *names, *values])
     columns = ["report", "date", "entity", "anomaly", "observed", "median", "severity"]
     return table(columns, lines, f"Rows you could report ({len(lines)})", numbers=(4, 5))

@@ -1,7 +1,8 @@
-"""Tab Report: collect rows, edit them, see them validated, submit, read the score."""
+"""Tab Report: collect rows, edit them, see them validated, submit, read the score; tab Debug."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -11,37 +12,35 @@ import gradio as gr
 from metric_tracker_rl.analysis_tools import row_generators
 from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
 from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.replies import debug_content
 from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
+from metric_tracker_rl.page.investigate import cell
 from metric_tracker_rl.page.state import FunnelVisitor, key_of, rows_from_table
 from metric_tracker_rl.rows import SCORE_PENALTIES, SCORE_SHARES, RewardBreakdown, SubmissionIssue
 from openenv_kit.environment import Reply
-from openenv_kit.page.layout import fixed, html
-from openenv_kit.page.markup import bar, day_name, heading, hint, note, table, text, words
+from openenv_kit.page.bench import json_view
+from openenv_kit.page.layout import editable, html
+from openenv_kit.page.markup import bar, day_name, facts, heading, hint, note, table, text, words
 from openenv_kit.page.page import Page, View
+from openenv_kit.page.results import rows_table
+
+WARNING = (
+    "This server was started in debug mode: anybody who can reach it sees the answers. "
+    "Never train or measure an agent against it."
+)
 
 
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
-    html(
-        heading(
-            "Your report",
-            "Add rows from an answer, or double-click a cell and type. "
-            "A right click on a cell adds and removes rows.",
-        )
+    how = (
+        "Add rows from an answer, or double-click a cell and type. "
+        "A right click on a cell adds and removes rows."
     )
-    rows = gr.Dataframe(
-        headers=list(ROW_FIELDS),
-        datatype="str",
-        type="array",
-        interactive=True,
-        row_count=1,
-        column_count=fixed(len(ROW_FIELDS)),
-        # On a narrow screen the table scrolls instead of breaking words.
-        column_widths=[f"{max(110, 10 * len(name) + 24)}px" for name in ROW_FIELDS],
-        show_label=False,
-        wrap=True,
-        elem_classes="mt-edit",
-        elem_id="mt-rows",
+    html(heading("Your report", how))
+    # On a narrow screen the table scrolls instead of breaking words.
+    widths = [f"{max(110, 10 * len(name) + 24)}px" for name in ROW_FIELDS]
+    rows = editable(
+        ROW_FIELDS, column_widths=widths, show_label=False, wrap=True, elem_id="mt-rows"
     )
     check = html(elem_id="mt-check")
     with gr.Row(elem_classes="mt-actions"):
@@ -54,8 +53,8 @@ def build(page: Page) -> None:
     page.views["check"] = View([check], lambda visitor: [check_html(visitor)])
     page.views["report"] = View([rows, check], lambda v: [_table(v), check_html(v)])
     page.views["score"] = View([score], lambda visitor: [score_html(visitor)])
-    page.on(rows.input, _edit, [rows], ["status", "check"], wait_on=(), trigger_mode="always_last")
-    page.on(clear.click, _clear, (), ["status", "report", "result"], wait_on=())
+    page.on(rows.input, _edit, [rows], ["status", "check"], trigger_mode="always_last")
+    page.on(clear.click, _clear, (), ["status", "report", "result"])
     page.on(
         build_button.click,
         _generate,
@@ -89,7 +88,7 @@ def _generator_form() -> tuple[list[Any], gr.Button]:
 
 def _edit(visitor: FunnelVisitor, cells: Sequence[Sequence[Any]]) -> None:
     visitor.ensure_episode()
-    visitor.rows = rows_from_table(cells)
+    visitor.rows = rows_from_table(ROW_FIELDS, cells)
 
 
 def _clear(visitor: FunnelVisitor) -> None:
@@ -102,16 +101,13 @@ def _generate(
     visitor: FunnelVisitor, methods: Sequence[str], metrics: Sequence[str], multiplier: float
 ) -> None:
     """One step of the episode: `payload_generator`, whose rows go into the report."""
-    names = row_generators.GENERATORS
-    chosen = [
-        {
-            "method_name": name,
-            "threshold_multiplier": multiplier,
-            **({"metric_names": list(metrics)} if metrics and names[name].takes_metrics else {}),
-        }
-        for name in methods or ()
-        if name in names
-    ]
+    chosen = []
+    for name in methods or ():
+        if name in row_generators.GENERATORS:
+            method = {"method_name": name, "threshold_multiplier": multiplier}
+            if metrics and row_generators.GENERATORS[name].takes_metrics:
+                method["metric_names"] = list(metrics)
+            chosen.append(method)
     visitor.call("payload_generator", {"generator_methods": chosen})
     if visitor.result:
         added = visitor.add_rows(visitor.offers)
@@ -119,12 +115,8 @@ def _generate(
 
 
 def _table(visitor: FunnelVisitor) -> list[list[str]]:
-    empty = [""] * len(ROW_FIELDS)
-    return [[_cell(row.get(name, "")) for name in ROW_FIELDS] for row in visitor.rows] or [empty]
-
-
-def _cell(value: object) -> str:
-    return str(value) if isinstance(value, str) else f"{value!r}"
+    cells = ([row.get(name, "") for name in ROW_FIELDS] for row in visitor.rows or [{}])
+    return [[each if isinstance(each, str) else repr(each) for each in row] for row in cells]
 
 
 def check_html(visitor: FunnelVisitor) -> str:
@@ -132,18 +124,19 @@ def check_html(visitor: FunnelVisitor) -> str:
     seen = visitor.preview()
     if not visitor.rows:
         return hint("No rows yet. The right report of an episode without anomalies is empty.")
-    total = len(visitor.rows)
-    summary = f"{total} row(s): {seen.valid_rows} well formed, {seen.invalid_rows} not, " + (
+    summary = (
+        f"{len(visitor.rows)} row(s): {seen.valid_rows} well formed, {seen.invalid_rows} not, "
         f"{seen.duplicate_rows} repeated."
     )
-    good = not seen.invalid_rows and not seen.duplicate_rows
-    return note(summary, "good" if good else "bad") + _remarks(seen.issues)
+    bad = seen.invalid_rows or seen.duplicate_rows
+    return note(summary, "bad" if bad else "good") + _remarks(seen.issues)
 
 
 def score_html(visitor: FunnelVisitor) -> str:
     """The score with its parts, what was wrong in words, and the verdict row by row."""
-    final = visitor.final
-    return f'<section class="mt-outcome">{_outcome(final)}</section>' if final else ""
+    if visitor.final is None:
+        return ""
+    return f'<section class="mt-outcome">{_outcome(visitor.final)}</section>'
 
 
 def _outcome(final: Reply) -> str:
@@ -154,38 +147,32 @@ def _outcome(final: Reply) -> str:
     if not final.done:
         return heading("Practice submission") + note(final.message)
     issues: list[SubmissionIssue] = final.content.get("submission_issues", [])
-    perfect = " perfect" if got.total_score >= 1.0 else ""
-    counts = (
-        f"{got.matched_rows} of {got.expected_rows} expected row(s) found, "
-        f"{got.missing_rows} missing, {got.extra_rows} extra, {got.duplicate_rows} repeated, "
-        f"{got.invalid_rows} not readable."
-    )
     wrong = _remarks(issues)
+    bars = [bar(words(name), got[name], f"{got[name]:.2f}") for name in SCORE_SHARES]
+    bars += [
+        bar(words(name), got[name], f"−{got[name]:.2f}", "penalty")
+        for name in SCORE_PENALTIES
+        if got[name]
+    ]
     return (
         heading("Score")
-        + f'<div class="mt-score{perfect}"><strong>{got.total_score:.4f}</strong>'
-        + f"<p>{counts}</p></div>"
-        + f'<div class="mt-bars">{_bars(got)}</div>'
+        + f'<div class="mt-score{" perfect" if got.total_score >= 1.0 else ""}">'
+        + f"<strong>{got.total_score:.4f}</strong>"
+        + f"<p>{got.matched_rows} of {got.expected_rows} expected row(s) found, "
+        + f"{got.missing_rows} missing, {got.extra_rows} extra, {got.duplicate_rows} repeated, "
+        + f"{got.invalid_rows} not readable.</p></div>"
+        + f'<div class="mt-bars">{"".join(bars)}</div>'
         + (f"<h3>What was wrong</h3>{wrong}" if wrong else note("Nothing was wrong.", "good"))
         + rows_html(final.content.get("submitted_rows", []), issues)
     )
 
 
-def _bars(got: RewardBreakdown) -> str:
-    shares = [bar(words(name), got[name], f"{got[name]:.2f}") for name in SCORE_SHARES]
-    penalties = [
-        bar(words(name), got[name], f"−{got[name]:.2f}", "penalty")
-        for name in SCORE_PENALTIES
-        if got[name]
-    ]
-    return "".join([*shares, *penalties])
-
-
 def _remarks(issues: Sequence[SubmissionIssue]) -> str:
-    lines = "".join(
-        f"<li><b>{escape(_where(issue.row_key))}</b> {escape(issue.message)}</li>"
-        for issue in issues
-    )
+    lines = ""
+    for issue in issues:
+        date, _, entity = issue.row_key.partition("|")
+        where = f"{day_name(date)}, {entity.rpartition('|')[2]}:" if entity else ""
+        lines += f"<li><b>{escape(where)}</b> {escape(issue.message)}</li>"
     return f'<ul class="mt-issues">{lines}</ul>' if lines else ""
 
 
@@ -197,21 +184,35 @@ def rows_html(rows: Sequence[dict[str, Any]], issues: Sequence[SubmissionIssue])
     for row in rows:
         wrong = [i.issue_type for i in issues if i.row_key == "|".join(key_of(row))]
         verdict = ", ".join(words(name) for name in dict.fromkeys(wrong)) or "right"
-        style = "good" if not wrong else "bad"
+        style = "bad" if wrong else "good"
         lines.append(
             [
                 f'<span class="mt-verdict {style}">{escape(verdict)}</span>',
                 escape(day_name(row["date"])),
-                text(words(row["entity_name"])),
-                text(words(row["anomaly_type"])),
-                text(row["observed_value"]),
-                text(row["severity"]),
+                *(text(words(row[name])) for name in ("entity_name", "anomaly_type")),
+                *(text(row[name]) for name in ("observed_value", "severity")),
             ]
         )
     columns = ["verdict", "date", "entity", "anomaly", "observed", "severity"]
     return table(columns, lines, "Row by row", numbers=(4,))
 
 
-def _where(row_key: str) -> str:
-    date, _, entity = row_key.partition("|")
-    return f"{day_name(date)}, {entity.rpartition('|')[2]}:" if entity else ""
+def build_debug(page: Page) -> None:
+    """Lay out tab Debug, on servers in debug mode: the answer and the plan behind it."""
+    html(note(WARNING, "bad"))
+    answer = html(elem_id="mt-debug")
+    raw = json_view("JSON")
+
+    def show(visitor: FunnelVisitor) -> list[str]:
+        content = debug_content(visitor.view.episode)
+        plain = {name: value for name, value in content.items() if not isinstance(value, list)}
+        return [
+            heading("Expected rows", "What the grader holds a report against.")
+            + rows_table(content["expected_rows"], "expected rows", cell)
+            + heading("Anomaly schedule", "The causes that the generator planned.")
+            + rows_table(content["anomaly_schedule"], "causes", cell)
+            + facts(plain),
+            json.dumps(content, indent=1),
+        ]
+
+    page.views["debug"] = View([answer, raw], show)

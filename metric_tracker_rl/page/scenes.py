@@ -9,10 +9,8 @@ from typing import Any
 import gradio as gr
 
 from metric_tracker_rl.page import charts, data, episode, investigate, report
-from metric_tracker_rl.page import debug as show_answers
-from metric_tracker_rl.page.cells import cell
-from metric_tracker_rl.page.drafts import drafts
-from metric_tracker_rl.page.state import FunnelVisitor, view_of
+from metric_tracker_rl.page.investigate import cell
+from metric_tracker_rl.page.state import FunnelVisitor, drafts, view_of
 from openenv_kit.environment import Environment
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page import watch
@@ -41,15 +39,9 @@ class FunnelScenes(Scenes):
         )
 
     def tabs(self, *, debug: bool) -> Mapping[str, Build]:
-        answers = {"Debug": show_answers.build} if debug else {}
-        return {
-            "Episode": episode.build,
-            "Data": data.build,
-            "Investigate": investigate.build,
-            "Report": report.build,
-            "Watch": watch.build,
-            **answers,
-        }
+        own = {"Episode": episode, "Data": data, "Investigate": investigate, "Report": report}
+        tabs = {name: tab.build for name, tab in own.items()} | {"Watch": watch.build}
+        return {**tabs, "Debug": report.build_debug} if debug else tabs
 
     def endpoints(self) -> Mapping[str, Callable[..., Any]]:
         return {"submit": _submit}

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.engine.report import preview, read_report
-from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
+from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS, Finding, row_for
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.page.drafts import drafts
+from metric_tracker_rl.engine.vocabulary import (
+    CONVERSION_RATE,
+    COUNT_DROP,
+    COUNT_SPIKE,
+    EVENT_COUNT,
+    HOURLY_MIX,
+    MIX_SHIFT,
+    RATE_DROP,
+    RATE_SPIKE,
+)
 from metric_tracker_rl.rows import SubmissionPreview
 from openenv_kit.environment import Reply, Session
 from openenv_kit.page.state import Visitor
@@ -34,8 +44,7 @@ class FunnelVisitor(Visitor):
     def forget_play(self) -> None:
         """Forget what belongs to one episode."""
         super().forget_play()
-        self.day = ""
-        self.stage = ""
+        self.day = self.stage = ""
         self.findings: dict[Key, Row] = {}
         self.rows: list[Row] = []
         self.result: dict[str, Any] | None = None
@@ -59,8 +68,8 @@ class FunnelVisitor(Visitor):
 
     def select_day(self, date: object) -> None:
         """Make a date the selected one; anything that is not a date of the episode is ignored."""
-        if date in self.view.episode.day_of:
-            self.day = str(date)
+        if isinstance(date, str) and date in self.view.episode.day_of:
+            self.day = date
 
     def action(self, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The action of an analysis method; the engine answers for unknown ones."""
@@ -86,16 +95,20 @@ class FunnelVisitor(Visitor):
         """As the kit's; keeps a graded reply, and the one that ends the episode."""
         over = self.session.done
         reply = super().step(text, action)
-        graded = "reward_breakdown" in reply.content
-        if not over and (graded or reply.done):
+        if not over and "reward_breakdown" in reply.content:
             self.final = reply
-            if not graded:
-                self.problem = reply.message
+        elif not over and reply.done:
+            self.final, self.problem = reply, reply.message
         return reply
+
+    @property
+    def keys(self) -> set[Key]:
+        """What the rows of the report are matched on."""
+        return {key_of(row) for row in self.rows}
 
     def add_rows(self, rows: Sequence[Row]) -> int:
         """Add rows whose place in the report is still free; returns how many were added."""
-        taken = {key_of(row) for row in self.rows}
+        taken = self.keys
         fresh = {key_of(row): dict(row) for row in rows if key_of(row) not in taken}
         self.rows = [*self.rows, *fresh.values()]
         return len(fresh)
@@ -117,11 +130,57 @@ def key_of(row: Mapping[str, Any]) -> Key:
     return (str(row.get("date")), str(row.get("entity_type")), str(row.get("entity_name")))
 
 
-def rows_from_table(table: Sequence[Sequence[Any]]) -> list[Row]:
-    """Report rows from the cells of an edited table; empty lines are skipped."""
-    rows = []
-    for cells in table:
-        values = ["" if cell is None else str(cell).strip() for cell in cells]
-        if any(values):
-            rows.append(dict(zip(ROW_FIELDS, values, strict=False)))
-    return rows
+def rows_from_table(names: Sequence[str], table: Sequence[Sequence[Any]]) -> list[Row]:
+    """The lines of an edited table as mappings of texts; empty lines are skipped."""
+    lines = ([str("" if cell is None else cell).strip() for cell in cells] for cells in table)
+    return [dict(zip(names, line, strict=False)) for line in lines if any(line)]
+
+
+def drafts(view: EpisodeView, result: Mapping[str, Any]) -> list[Row]:
+    """Every report row that a tool's result points to, each once, in the result's order.
+
+    A row is offered for what the tool itself calls an anomaly. The values are the tool's own;
+    nothing is asked of the labels.
+    """
+    found: dict[Key, Row] = {}
+    for row in (_draft(view, fields) for fields in _mappings(result, {})):
+        if row:
+            found.setdefault(key_of(row), row)
+    return list(found.values())
+
+
+def _draft(view: EpisodeView, fields: Mapping[str, Any]) -> Row | None:
+    """The report row that one line of a result stands for, or None where it stands for none."""
+    funnel = view.episode.config.funnel_spec
+    if fields.get("anomaly_type", NORMAL) != NORMAL:
+        if all(name in fields for name in ROW_FIELDS):
+            return {name: fields[name] for name in ROW_FIELDS}
+        if "daytime_share" in fields:
+            return _row(view, fields["date"], HOURLY_MIX, MIX_SHIFT, len(funnel.metrics))
+    change = fields.get("difference")
+    if not change or "metric_name" not in fields or "date" not in fields:
+        return None
+    # A day on which a metric lies away from its median, by the sign of the difference.
+    column = funnel.metrics.index(fields["metric_name"])
+    if column < len(funnel.counts):
+        anomaly = COUNT_SPIKE if change > 0 else COUNT_DROP
+        return _row(view, fields["date"], EVENT_COUNT, anomaly, column)
+    anomaly = RATE_SPIKE if change > 0 else RATE_DROP
+    return _row(view, fields["date"], CONVERSION_RATE, anomaly, column)
+
+
+def _row(view: EpisodeView, date: str, kind: str, anomaly: str, column: int) -> Row:
+    episode, funnel = view.episode, view.episode.config.funnel_spec
+    finding = Finding(kind, [*funnel.metrics, funnel.mix][column], anomaly, column)
+    return row_for(finding, episode.day_index(date), date, episode.series).as_dict()
+
+
+def _mappings(node: Mapping[str, Any], above: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each mapping of a result, with the plain fields of everything around it."""
+    plain = {k: v for k, v in node.items() if not isinstance(v, Mapping | list | tuple)}
+    here = {**above, **plain}
+    yield here
+    for value in node.values():
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(each, Mapping):
+                yield from _mappings(each, here)

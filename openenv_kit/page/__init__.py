@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from starlette.responses import FileResponse
 from starlette.routing import Mount
 
 if TYPE_CHECKING:
@@ -18,18 +20,22 @@ if TYPE_CHECKING:
     from openenv_kit.serving.settings import Settings
 
 PAGE = "/web"
+ICON = Path(__file__).with_name("icon.svg")
 ON = ("true", "1", "yes")
 """Values of `ENABLE_WEB_INTERFACE` that the framework takes as on."""
 
 
-def is_on(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether this server shows the page.
+def is_on(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this server shows the page, by `ENABLE_WEB_INTERFACE`."""
+    return environ.get("ENABLE_WEB_INTERFACE", "false").lower() in ON
 
-    Args:
-        environ: where `ENABLE_WEB_INTERFACE` is looked up; None for the process's own.
-    """
-    source = os.environ if environ is None else environ
-    return source.get("ENABLE_WEB_INTERFACE", "false").lower() in ON
+
+def add_icon(app: FastAPI) -> None:
+    """Serve the icon where every browser looks for it, with the page or without."""
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    def icon() -> FileResponse:
+        return FileResponse(ICON, headers={"Cache-Control": "max-age=86400"})
 
 
 def guard_page(made: FastAPI, chosen: Settings) -> None:

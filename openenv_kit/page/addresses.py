@@ -37,15 +37,9 @@ def addresses_of(
     Looked up once: the caller connects to what is returned, so that a second answer of the name
     server changes nothing. Numbers in any spelling (decimal, octal, hexadecimal) are names here.
 
-    Args:
-        host: a name or an address.
-        port: that will be connected to.
-        allow_private: whether loopback and private networks are allowed.
-        lookup: finds the addresses.
-
     Returns:
-        The addresses; empty if a single one of them is not allowed, and, so that nobody can
-        probe the names of a private network, if the host is unknown.
+        None at all if a single one is not allowed, and, so that nobody can probe the names of a
+        private network, if the host is unknown.
     """
     try:
         found = lookup(host, port, type=socket.SOCK_STREAM)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
 
-from openenv_kit.page.forms import Form, MakeField, build_forms
+from openenv_kit.page.forms import MakeField, build_forms
 from openenv_kit.page.layout import html
 from openenv_kit.page.markup import heading, hint, note, text
-from openenv_kit.page.page import Page, View
+from openenv_kit.page.page import QUIET, Page, View
 from openenv_kit.page.state import Visitor
 from openenv_kit.tools.catalogue import ToolSpec
 
@@ -38,44 +38,41 @@ def build_bench(
     Returns:
         Makes the button work, given the views to show and where to show the wait.
     """
-    by_name = {tool.name: tool for tool in tools}
+    about = {tool.name: note(tool.description) for tool in tools}
     first = first or tools[0].name
     html(heading("Ask", "Each call is one step of the episode."))
-    method = gr.Dropdown(list(by_name), value=first, label=label, elem_id="mt-method")
-    about = html(_about(by_name, first))
+    method = gr.Dropdown(list(about), value=first, label=label, elem_id="mt-method")
+    described = html(about[first])
     forms = build_forms(tools, first, make)
     run = gr.Button("Run", variant="primary", elem_id="mt-run")
     log = html(elem_id="mt-log")
     fields = [field for form in forms for field in form.fields]
-    following = [field for field in fields if field.update]
+    following = {field.component: field.update for field in fields if field.update}
     page.views["log"] = View([log], lambda visitor: [log_html(visitor)])
     page.views["forms"] = View(
-        [field.component for field in following],
-        lambda visitor: [field.update(visitor) for field in following if field.update],
-    )
-    method.change(
-        lambda name: [_about(by_name, name), *_visible(forms, name)],
-        inputs=method,
-        outputs=[about, *(form.group for form in forms)],
-        api_visibility="private",
-        show_progress="hidden",
-        concurrency_limit=None,
+        list(following), lambda visitor: [update(visitor) for update in following.values()]
     )
 
+    def choose(name: str) -> list[Any]:
+        return [about.get(name, ""), *(gr.update(visible=name in form.tools) for form in forms)]
+
     def ask(visitor: Visitor, name: str, *values: Any) -> None:
-        form, own = _own(forms, name, values)
+        given = dict(zip(fields, values, strict=True))
+        form = next((each for each in forms if name in each.tools), None)
+        own = [given[field] for field in form.fields] if form else []
         visitor.call(name, form.arguments(own, visitor) if form else {})
 
     def call(show: Sequence[str], wait_on: Sequence[Any]) -> None:
         inputs = [method, *(field.component for field in fields)]
         page.on(run.click, ask, inputs, show, wait_on=wait_on)
 
+    method.change(choose, method, [described, *(form.group for form in forms)], **QUIET)
     return call
 
 
-def json_view() -> gr.Code:
+def json_view(title: str = "JSON, as an agent reads it") -> gr.Code:
     """The fold in which an answer's JSON is shown; `shortened` keeps it readable."""
-    with gr.Accordion("JSON, as an agent reads it", open=False, elem_classes="mt-fold"):
+    with gr.Accordion(title, open=False, elem_classes="mt-fold"):
         return gr.Code(language="json", interactive=False, show_label=False, max_lines=30)
 
 
@@ -99,22 +96,3 @@ def log_html(visitor: Visitor) -> str:
     at = visitor.progress
     below = f"{at['step_count']} of {at['max_steps']} steps, {spent:,} characters read."
     return heading("Log", below) + f'<ol class="mt-log">{lines}</ol>'
-
-
-def _own(forms: Sequence[Form], name: str, values: Sequence[Any]) -> tuple[Form | None, list[Any]]:
-    """The form of a tool, and its part of all forms' values."""
-    start = 0
-    for form in forms:
-        stop = start + len(form.fields)
-        if name in form.tools:
-            return form, list(values[start:stop])
-        start = stop
-    return None, []
-
-
-def _about(tools: Mapping[str, ToolSpec], name: str) -> str:
-    return note(tools[name].description) if name in tools else ""
-
-
-def _visible(forms: Sequence[Form], name: str) -> list[Any]:
-    return [gr.update(visible=name in form.tools) for form in forms]

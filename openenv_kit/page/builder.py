@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from html import escape
+from typing import Any
 
 import gradio as gr
 
-from openenv_kit.page import scripting
+from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.layout import html
-from openenv_kit.page.page import Page, View
+from openenv_kit.page.page import Act, Page, View
 from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
+from openenv_kit.play.driver import observed
+from openenv_kit.play.recording import canonical
 from openenv_kit.serving.settings import settings
 
 IDLE_S = 3600
@@ -38,19 +41,52 @@ def lay_out(scenes: Scenes, show_answers: bool, blocks: gr.Blocks) -> Page:
         elem_id="mt-header",
     )
     status = html(elem_id="mt-status")
-    visitor = scenes.visitor(scenes.environment, debug=show_answers)
-    state = gr.State(visitor, time_to_live=IDLE_S, delete_callback=Visitor.clear)
+    first = scenes.visitor(scenes.environment, debug=show_answers)
+    state = gr.State(first, time_to_live=IDLE_S, delete_callback=Visitor.clear)
     page = Page(scenes, state, bridge, show_answers)
     page.views["status"] = View([status], lambda visitor: [status_html(scenes, visitor)])
     with gr.Tabs(elem_id="mt-tabs"):
         for name, build in scenes.tabs(debug=show_answers).items():
             with gr.Tab(name, id=name.lower()):
                 build(page)
-    scripting.build(page)
-    page.on(blocks.load, Visitor.ensure_episode, (), list(page.views), wait_on=(), opens=True)
+    _add_endpoints(page)
+    page.on(blocks.load, Visitor.ensure_episode, (), list(page.views), opens=True)
     for add_event in page.events:
         add_event()
     return page
+
+
+def _add_endpoints(page: Page) -> None:
+    """The page's few public endpoints: `/start`, `/ask`, and the environment's own.
+
+    They are for Gradio's clients, and act on the caller's own visitor, as the buttons do. Programs
+    that play are better served by the environment's own client.
+    """
+    acts: dict[str, Act] = {"start": _start, "ask": _ask, **page.scenes.endpoints()}
+    with gr.Column(visible=False):
+        value, tool, answer = gr.JSON(), gr.Textbox(), gr.Textbox()
+        buttons = {name: gr.Button(name) for name in acts}
+    page.views["answer"] = View([answer], lambda visitor: [visitor.problem or _last(visitor)])
+    for name, act in acts.items():
+        inputs = [tool, value] if name == "ask" else [value]
+        page.on(buttons[name].click, act, inputs, ["answer"], api_name=name)
+
+
+def _start(visitor: Visitor, reset: Any) -> None:
+    if not isinstance(reset, dict):
+        raise InvalidValueError("reset arguments", reset, "an object")
+    visitor.start(**{str(name): value for name, value in reset.items()})
+
+
+def _ask(visitor: Visitor, tool: str, arguments: Any) -> None:
+    if not isinstance(arguments, dict | None):
+        raise InvalidValueError("arguments", arguments, "an object")
+    visitor.call(tool, arguments or {})
+
+
+def _last(visitor: Visitor) -> str:
+    """The last reply as canonical JSON."""
+    return canonical(observed(visitor.reply)) if visitor.reply else ""
 
 
 def header_html(scenes: Scenes) -> str:
@@ -85,12 +121,3 @@ def status_html(scenes: Scenes, visitor: Visitor) -> str:
         f'<div class="mt-status"><div><b>{escape(visitor.session.task_id)}</b>{facts}</div>'
         f'<p class="{kind}" role="status" aria-live="polite">{escape(said)}</p></div>'
     )
-
-
-def use_local_fonts() -> None:
-    """Take web fonts out of the framework's theme: the page asks no server but its own."""
-    from openenv.core.env_server.gradio_theme import OPENENV_GRADIO_THEME
-
-    OPENENV_GRADIO_THEME.font = "system-ui, sans-serif"
-    OPENENV_GRADIO_THEME.font_mono = "ui-monospace, monospace"
-    OPENENV_GRADIO_THEME._stylesheets = []

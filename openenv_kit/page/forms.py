@@ -15,7 +15,7 @@ import gradio as gr
 
 from openenv_kit.errors import ToolArgumentError, echo
 from openenv_kit.page.layout import html
-from openenv_kit.page.markup import words
+from openenv_kit.page.markup import hint, words
 from openenv_kit.page.state import Visitor
 from openenv_kit.tools.catalogue import ToolSpec
 
@@ -66,25 +66,21 @@ def build_forms(
     tools: Sequence[ToolSpec], first: str, make: MakeField = lambda *_: None
 ) -> list[Form]:
     """One form for every schema; only that of the tool `first` is visible."""
-    groups: dict[str, list[ToolSpec]] = {}
+    names: dict[str, list[str]] = {}
     for tool in tools:
-        groups.setdefault(json.dumps(tool.parameters, sort_keys=True), []).append(tool)
-    return [_form(group, first, make) for group in groups.values()]
+        names.setdefault(json.dumps(tool.parameters, sort_keys=True), []).append(tool.name)
+    by_name = {tool.name: tool.parameters for tool in tools}
+    return [_form(tuple(each), by_name[each[0]], first, make) for each in names.values()]
 
 
-def _form(tools: Sequence[ToolSpec], first: str, make: MakeField) -> Form:
-    names = tuple(tool.name for tool in tools)
-    schema = tools[0].parameters
-    required = schema.get("required", ())
+def _form(names: tuple[str, ...], schema: Schema, first: str, make: MakeField) -> Form:
+    properties, required = schema.get("properties", {}), schema.get("required", ())
     with gr.Column(
         visible=first in names, elem_classes="mt-form", elem_id=f"mt-form-{names[0]}"
     ) as group:
-        if not schema.get("properties"):
-            html('<p class="mt-hint">No arguments.</p>')
-        fields = [
-            _field(name, each, name in required, make)
-            for name, each in schema.get("properties", {}).items()
-        ]
+        if not properties:
+            html(hint("No arguments."))
+        fields = [_field(name, each, name in required, make) for name, each in properties.items()]
     return Form(names, group, fields)
 
 
@@ -93,28 +89,29 @@ def _field(name: str, schema: Schema, required: bool, make: MakeField) -> Field:
     schema = {**plain, **schema}
     label = words(name) + ("" if required else " (optional)")
     shared: dict[str, Any] = {"label": label, "info": schema.get("description")}
-    kind, items = schema.get("type"), schema.get("items", {})
+    kind, items, default = schema.get("type"), schema.get("items", {}), schema.get("default")
     own = make(name, schema, shared)
     if own is not None:
         return own
     if "enum" in schema:
-        default = schema.get("default", schema["enum"][0] if required else None)
+        if required and "default" not in schema:
+            default = schema["enum"][0]
         choices = schema["enum"] if required or default else ["", *schema["enum"]]
         return Field(name, gr.Dropdown(choices, value=default, **shared), as_given)
     if kind in ("integer", "number"):
-        value = schema.get("default", schema.get("minimum", 0) if required else None)
-        return Field(name, number_input(value, schema, shared), number(kind))
+        if required and "default" not in schema:
+            default = schema.get("minimum", 0)
+        return Field(name, number_input(default, schema, shared), number(kind))
     if kind == "boolean":
-        given = schema.get("default", False if required else None)
         choices = [("yes", True), ("no", False), *([] if required else [("", None)])]
+        given = schema.get("default", False if required else None)
         return Field(name, gr.Dropdown(choices, value=given, **shared), as_given)
     if kind == "array" and "enum" in items:
         return Field(name, gr.Dropdown(items["enum"], multiselect=True, **shared), as_list)
     if kind in ("array", "object") or not kind:
-        example = json.dumps([_example(items)] if kind == "array" else _example(schema), indent=1)
-        typed = example if required else ""
-        code = gr.Code(typed, language="json", label=f"{label}, as JSON")
-        return Field(name, code, _json(name))
+        example = [_example(items)] if kind == "array" else _example(schema)
+        typed = json.dumps(example, indent=1) if required else ""
+        return Field(name, gr.Code(typed, language="json", label=f"{label}, as JSON"), _json(name))
     return Field(name, gr.Textbox(**shared), as_given)
 
 
@@ -126,10 +123,9 @@ def number_input(
     Its bounds are shown and not enforced: Gradio sends every form with every call, and would
     refuse them all for one value out of bounds. The environment refuses that value alone, by name.
     """
-    low, high = schema.get("minimum"), schema.get("maximum")
-    bounds = [f"at least {low:g}"] if low is not None else []
-    bounds += [f"at most {high:g}"] if high is not None else []
-    info = "; ".join([*([shared["info"]] if shared["info"] else []), *bounds])
+    bounds = {"at least": schema.get("minimum"), "at most": schema.get("maximum")}
+    told = [f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None]
+    info = "; ".join([*([shared["info"]] if shared["info"] else []), *told])
     return gr.Number(value, step=step, **{**shared, "info": info})
 
 
@@ -156,10 +152,8 @@ def number(kind: str) -> Read:
 
 def _json(name: str) -> Read:
     def read(value: Any, _: Visitor) -> Any:
-        if not value:
-            return OMIT
         try:
-            return json.loads(value)
+            return json.loads(value) if value else OMIT
         except (ValueError, RecursionError):
             raise ToolArgumentError(f"{name} is {echo(value)}; allowed: JSON.") from None
 

@@ -15,10 +15,10 @@ from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.bench import build_bench, json_view, shortened
 from openenv_kit.page.layout import html
 from openenv_kit.page.markup import heading, hint, note, words
-from openenv_kit.page.moves import score_bar
 from openenv_kit.page.page import Page, View
 from openenv_kit.page.results import told_html
 from openenv_kit.page.state import Visitor
+from openenv_kit.page.watch import score_bar
 from openenv_kit.play.driver import observed
 
 EVERYTHING = ("status", "episode", "result", "log", "forms", "watch")
@@ -45,12 +45,13 @@ def build_episode(page: Page) -> None:
 
 
 def _choices(environment: Environment) -> list[Any]:
-    tasks, splits = list(environment.tasks), list(environment.splits.names())
-    task = gr.Dropdown(tasks, value=environment.default_tasks[0], label="Named task")
-    with gr.Row(visible=bool(splits)):
-        sizes = ", ".join(f"{name} {environment.splits.size(name):,}" for name in splits)
+    """Inputs in the order in which `reset_of` takes their values."""
+    first, splits = environment.default_tasks[0], environment.splits
+    task = gr.Dropdown(list(environment.tasks), value=first, label="Named task")
+    with gr.Row(visible=bool(splits.names())):
+        sizes = ", ".join(f"{name} {splits.size(name):,}" for name in splits.names())
         split = gr.Dropdown(
-            [NO_SPLIT, *splits],
+            [NO_SPLIT, *splits.names()],
             value=NO_SPLIT,
             label="Or a split",
             info=f"Tasks: {sizes}",
@@ -81,10 +82,9 @@ def reset_of(
         further = None
     if not isinstance(further, dict):
         raise InvalidValueError("further reset arguments", more, "a JSON object")
+    chosen = environment.tasks.get(task, {"task_id": task})
     if split != NO_SPLIT:
         chosen = environment.splits.task(split, int(index or 0)).reset_arguments()
-    else:
-        chosen = dict(environment.tasks.get(task, {"task_id": task}))
     limits = zip(environment.rules.items(), rules, strict=True)
     changed = {name: most for (name, usual), most in limits if most not in (None, usual)}
     return {**chosen, **changed, **further}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -24,9 +25,21 @@ def chart(name: str, **options: Any) -> gr.Plot:
     )
 
 
-def fixed(columns: int) -> Any:
-    """Column count of an editable table whose menus offer no columns to add or delete.
+def editable(columns: Sequence[str], **options: Any) -> gr.Dataframe:
+    """A table of texts to type in, one empty line to begin with.
 
-    Gradio passes such a pair on to its table as it is; its own `column_limits` does nothing yet.
+    Its menus offer no columns to add or delete: Gradio passes the pair of their number and "fixed"
+    on to its table as it is; its own `column_limits` does nothing yet.
     """
-    return columns, "fixed"
+    fixed: Any = (len(columns), "fixed")
+    return gr.Dataframe(
+        [[""] * len(columns)],
+        headers=list(columns),
+        datatype="str",
+        type="array",
+        interactive=True,
+        row_count=1,
+        column_count=fixed,
+        elem_classes="mt-edit",
+        **options,
+    )

@@ -57,16 +57,13 @@ def table(
     numbers: Sequence[int] = (),
 ) -> str:
     """A table of ready HTML cells; `numbers` are the columns that are set flush right."""
+    right = [' class="num"' if at in numbers else "" for at in range(len(columns))]
     head = "".join(
-        f'<th scope="col"{_right(index, numbers)}>{escape(words(name))}</th>'
-        for index, name in enumerate(columns)
+        f'<th scope="col"{style}>{escape(words(name))}</th>'
+        for style, name in zip(right, columns, strict=True)
     )
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{_right(i, numbers)}>{cell}</td>" for i, cell in enumerate(row))
-        + "</tr>"
-        for row in rows
-    )
+    cells = ((f"<td{s}>{c}</td>" for s, c in zip(right, row, strict=True)) for row in rows)
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     name = escape(caption) or "table"
     return (
@@ -110,7 +107,3 @@ def bar(label: str, share: float, value: str, kind: str = "") -> str:
         f'<i aria-hidden="true"><b style="width:{width:.1f}%"></b></i>'
         f"<em>{escape(value)}</em></div>"
     )
-
-
-def _right(index: int, numbers: Sequence[int]) -> str:
-    return ' class="num"' if index in numbers else ""

@@ -12,16 +12,22 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import threading
 import time
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from openenv_kit.agent.connection import Observation
+from openenv_kit.agent.settings import AgentSettings
+from openenv_kit.agent.table import Event, Table
 from openenv_kit.environment import ERROR, Environment, Reply, Session, get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError, KitError, ModelError
 from openenv_kit.page.visitor_client import VisitorClient, endpoint_url
+from openenv_kit.page.visitor_endpoint import VisitorEndpoint
 from openenv_kit.page.watching import MAX_FRAMES, Frame, Playback, open_session
 from openenv_kit.serving.settings import settings as server_settings
 
@@ -35,37 +41,16 @@ MAX_TEXT = 1024
 PATIENCE_S = 600.0
 """How long a model waits for a visitor who does not look at its next move."""
 
+LIMIT = re.compile(r"[A-Z]+_[A-Z_]+ \((\d+)\)")
+SETTING = re.compile(r" \([A-Z]+_[A-Z_]+\)")
+
 logger = logging.getLogger("metric_tracker.web")
 
 
-class Seats:
-    """Counts the models that play at once; each of them is a thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._taken = 0
-
-    def take(self, most: int) -> None:
-        """Count one more model.
-
-        Raises:
-            ConfigurationError: `most` are playing already.
-        """
-        with self._lock:
-            if self._taken >= most:
-                raise ConfigurationError(
-                    f"{most} model(s) are being watched on this server, the most at once; try "
-                    "again in a few minutes."
-                )
-            self._taken += 1
-
-    def leave(self) -> None:
-        """Count one model less."""
-        with self._lock:
-            self._taken -= 1
-
-
-SEATS = Seats()
+@cache
+def seats() -> threading.BoundedSemaphore:
+    """One for each model that may play at once; each of them is a thread."""
+    return threading.BoundedSemaphore(server_settings().max_watched_models)
 
 
 class ModelPlayback(Playback):
@@ -81,13 +66,21 @@ class ModelPlayback(Playback):
     """
 
     def __init__(
-        self, settings: Any, reset: Mapping[str, Any], environment: Environment | None = None
+        self,
+        settings: AgentSettings,
+        reset: Mapping[str, Any],
+        environment: Environment | None = None,
     ) -> None:
-        SEATS.take(server_settings().max_watched_models)
+        self._seats = seats()
+        if not self._seats.acquire(blocking=False):
+            raise ConfigurationError(
+                f"{server_settings().max_watched_models} model(s) are being watched on this "
+                "server, the most at once; try again in a few minutes."
+            )
         try:
             self.environment = environment or get_environment()
             session, reply = open_session(reset, self.environment)
-            opening = _observation(self.environment, session, reply)
+            opening = self._observation(session, reply)
             super().__init__(str(settings.model), session, iter([Frame({}, opening)]))
             self._settings = settings
             self._opening = opening
@@ -97,11 +90,11 @@ class ModelPlayback(Playback):
             self._thread = threading.Thread(target=self._play_in_thread, daemon=True)
             self._thread.start()
         except BaseException:
-            SEATS.leave()
+            self._seats.release()
             raise
 
     @property
-    def waiting(self) -> bool:
+    def waiting(self) -> bool:  # type: ignore[override]
         """Whether moves are still to come that the visitor should be shown."""
         return not self.finished and (self.hurried or self.at == len(self.frames) - 1)
 
@@ -133,32 +126,43 @@ class ModelPlayback(Playback):
             if time.monotonic() - began > PATIENCE_S:
                 raise ModelError("The model was stopped: nobody looked at its moves any more.")
             await asyncio.sleep(POLL_S)
-        played = _sendable(action)
-        answer = _observation(self.environment, self.session, self.session.step(played))
-        self._append(Frame(played, answer, words=self._take_words()))
+        # Without lone surrogates, which no page can be sent.
+        text = json.dumps(action, ensure_ascii=False).encode("utf-8", "replace")
+        played: dict[str, Any] = json.loads(text)
+        answer = self._observation(self.session, self.session.step(played))
+        self._append(played, answer)
         return answer
 
     def heard(self, words: str, calls: int) -> None:
         """Keep what the model said for its next move; shown at once if it makes none."""
         self._words = words
         if words and not calls:
-            self._append(Frame({}, {"status": "said"}, words=self._take_words()))
+            self._append({}, {"status": "said"})
 
     def refused(self, name: str, arguments: object, problem: str) -> None:
         """Show a call that could not be made into an action, as the model made it."""
-        said = {"status": ERROR, "message": problem}
         call = (name or "unnamed", arguments)
-        self._append(Frame({}, said, words=self._take_words(), refused=call))
+        self._append({}, {"status": ERROR, "message": problem}, call)
 
-    def _append(self, frame: Frame) -> None:
+    def _observation(self, session: Session, reply: Reply) -> dict[str, Any]:
+        """A reply as a client would receive it."""
+        full = self.environment.observation(reply, session.task_id)
+        received: dict[str, Any] = to_jsonable_python(
+            {**full, "reward": reply.reward, "done": reply.done}
+        )
+        return received
+
+    def _append(
+        self,
+        action: Mapping[str, Any],
+        answer: Mapping[str, Any],
+        refused: tuple[str, object] | None = None,
+    ) -> None:
+        """Add a frame, with what the model said last if this is its first move since."""
         if len(self.frames) >= MAX_FRAMES:
             raise ModelError(f"The model was stopped after {MAX_FRAMES} calls.")
-        self.frames.append(frame)
-
-    def _take_words(self) -> str:
-        """What the model said last, for the first move that it made with it."""
         words, self._words = self._words, ""
-        return words
+        self.frames.append(Frame(action, answer, words=words, refused=refused))
 
     def _play_in_thread(self) -> None:
         try:
@@ -173,14 +177,19 @@ class ModelPlayback(Playback):
         finally:
             self.finished = True
             self._loop.close()
-            SEATS.leave()
+            self._seats.release()
 
     async def _play(self) -> None:
-        from openenv_kit.agent.model_player import ModelPlayer
-        from openenv_kit.page.model_table import WatchedTable, without_settings
-        from openenv_kit.page.visitor_endpoint import VisitorEndpoint
+        from openenv_kit.agent.model_player import ModelPlayer  # loads openai
 
-        player = ModelPlayer(self._settings, VisitorEndpoint(self._settings, self._client()))
+        settings, allow_private = self._settings, server_settings().private_endpoints
+        client = VisitorClient(
+            endpoint_url(str(settings.api_base_url), allow_private=allow_private),
+            str(settings.api_key),
+            timeout_s=settings.model_timeout_s,
+            allow_private=allow_private,
+        )
+        player = ModelPlayer(settings, VisitorEndpoint(settings, client))
         table = WatchedTable(self, self._opening)
         try:
             await player.play(table)
@@ -189,27 +198,46 @@ class ModelPlayback(Playback):
             self.remark = without_settings(str(problem))
         finally:
             await player.close()
-            self._settings = None
-
-    def _client(self) -> VisitorClient:
-        allow_private = server_settings().private_endpoints
-        return VisitorClient(
-            endpoint_url(self._settings.api_base_url, allow_private=allow_private),
-            self._settings.api_key,
-            timeout_s=self._settings.model_timeout_s,
-            allow_private=allow_private,
-        )
+            del self._settings
 
 
-def model_settings(url: str, key: str, model: str) -> Any:
+class _NoLines:
+    """Takes the place of the lines on standard output; prints nothing."""
+
+    def step(self, *_: object) -> None:
+        """Do nothing."""
+
+
+class WatchedTable(Table):
+    """The agent's table, which passes what the model says and calls on to the page."""
+
+    def __init__(self, watched: ModelPlayback, opening: Observation) -> None:
+        super().__init__(watched.environment, watched, _NoLines(), opening)  # type: ignore[arg-type]
+        self._watched = watched
+
+    def hear(self, answer: Event) -> None:
+        """Show what the model said."""
+        super().hear(answer)
+        self._watched.heard(answer.words, answer.calls)
+
+    def refuse(self, name: str, arguments: Mapping[str, Any] | str, problem: str) -> None:
+        """Show the call that was refused."""
+        super().refuse(name, arguments, problem)
+        self._watched.refused(name, arguments, without_settings(problem))
+
+
+def without_settings(text: str) -> str:
+    """A text without names of settings, which nobody can change from the page."""
+    return SETTING.sub("", LIMIT.sub(r"\1 tokens", text))
+
+
+def model_settings(url: str, key: str, model: str) -> AgentSettings:
     """The agent's settings for one visitor's endpoint.
 
     Raises:
         InvalidValueError: a missing or overlong key or model, or an endpoint that is not a URL.
         ModelError: the endpoint has a private address.
     """
-    from openenv_kit.agent.settings import AgentSettings
-
     key, model = key.strip(), model.strip()
     if not key:
         raise InvalidValueError("key", "", "the endpoint's key; any text where it needs none")
@@ -229,19 +257,3 @@ def model_settings(url: str, key: str, model: str) -> Any:
         model_retries=1,
         secrets=(key,),
     )
-
-
-def _observation(environment: Environment, session: Session, reply: Reply) -> dict[str, Any]:
-    """A reply as a client would receive it."""
-    full = environment.observation(reply, session.task_id)
-    received: dict[str, Any] = to_jsonable_python(
-        {**full, "reward": reply.reward, "done": reply.done}
-    )
-    return received
-
-
-def _sendable(action: Mapping[str, Any]) -> dict[str, Any]:
-    """An action without lone surrogates, which no page can be sent."""
-    text = json.dumps(action, ensure_ascii=False).encode("utf-8", "replace")
-    sendable: dict[str, Any] = json.loads(text)
-    return sendable

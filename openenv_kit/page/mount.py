@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openenv_kit.environment import Environment
 from openenv_kit.page import PAGE
-from openenv_kit.page.builder import build_page, use_local_fonts
+from openenv_kit.page.builder import build_page
 from openenv_kit.page.scenes import Scenes, scenes_of
 from openenv_kit.page.uploads import own_folder
 
@@ -68,18 +68,25 @@ def add_page(app: FastAPI, debug: bool, environment: Environment | None = None) 
     # The page asks no server but its own; Gradio reads this while a page is built.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     own_folder()
-    use_local_fonts()
     scenes = scenes_of(environment)
     gr.mount_gradio_app(
         app,
         build_page(scenes, debug),
         path=PAGE,
-        theme=OPENENV_GRADIO_THEME,
+        theme=local_theme(),
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
         app_kwargs={"middleware": [Middleware(PageOnly, head=head_of(scenes))]},
     )
+
+
+def local_theme() -> gr.themes.ThemeClass:
+    """The framework's theme without its web fonts: the page asks no server but its own."""
+    theirs = OPENENV_GRADIO_THEME.to_dict()["theme"]
+    fonts = {"font": "system-ui, sans-serif", "font_mono": "ui-monospace, monospace"}
+    kept = {name: value for name, value in theirs.items() if not name.startswith("_")}
+    return gr.themes.ThemeClass.from_dict({"theme": kept | fonts})
 
 
 class PageOnly:
@@ -101,42 +108,32 @@ class PageOnly:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path == "/":
-            await self._app(scope, receive, _OwnHead(send, self._head).send)
+            await self._app(scope, receive, self._with_own_head(send))
         elif path in SERVED or path.startswith(SERVED_BELOW):
             await self._app(scope, receive, send)
         else:
             await PlainTextResponse("Not found", 404)(scope, receive, send)
 
+    def _with_own_head(self, send: Send) -> Send:
+        """Holds the page back until it is complete, and sends it under its own name."""
+        start: Message = {}
+        page = b""
 
-class _OwnHead:
-    """Replaces Gradio's title and share card.
+        async def sending(message: Message) -> None:
+            nonlocal start, page
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            page += message.get("body", b"")
+            if message["type"] != "http.response.body" or message.get("more_body"):
+                return
+            body = own_head(page, self._head)
+            if page:  # the answer to HEAD has a length and no body
+                MutableHeaders(scope=start)["content-length"] = str(len(body))
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
 
-    Crawlers read the first tag of a name, and Gradio's template brings its own.
-    """
-
-    def __init__(self, send: Send, head: bytes) -> None:
-        self._send = send
-        self._head = head
-        self._start: Message = {}
-        self._body = b""
-
-    async def send(self, message: Message) -> None:
-        """Hold the page back until it is complete."""
-        if message["type"] == "http.response.start":
-            self._start = message
-            return
-        if message["type"] != "http.response.body":
-            await self._send(message)
-            return
-        self._body += message.get("body", b"")
-        if message.get("more_body"):
-            return
-        body = own_head(self._body, self._head)
-        headers = MutableHeaders(raw=list(self._start["headers"]))
-        if self._body:  # the answer to HEAD has a length and no body
-            headers["content-length"] = str(len(body))
-        await self._send({**self._start, "headers": headers.raw})
-        await self._send({"type": "http.response.body", "body": body})
+        return sending
 
 
 def head_of(scenes: Scenes) -> bytes:
@@ -145,6 +142,9 @@ def head_of(scenes: Scenes) -> bytes:
 
 
 def own_head(page: bytes, head: bytes) -> bytes:
-    """The page with `head` in place of its own title, description and share card."""
+    """The page with `head` in place of Gradio's title, description and share card.
+
+    Crawlers read the first tag of a name, and Gradio's template brings its own.
+    """
     page = MANIFEST.sub(b"", CARD.sub(b"", page))
     return page.replace(b"<head>", b"<head>" + head, 1)

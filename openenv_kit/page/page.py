@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 Act = Callable[..., Any]
 """Changes a visitor; what it returns is not used."""
 
+QUIET: dict[str, Any] = {
+    "api_visibility": "private",
+    "show_progress": "hidden",
+    "concurrency_limit": None,
+}
+"""Options of an event that is nobody's business: not in the API, no wait shown, never queued."""
 FORGOTTEN = (
     "This page was left alone for too long, or the server was restarted, and its episode is "
     "gone. Start another one on the Episode tab, or reload the page."
@@ -66,7 +72,7 @@ class Page:
         inputs: Sequence[Any] = (),
         show: Sequence[str] = (),
         *,
-        wait_on: Sequence[Any] | None = None,
+        wait_on: Sequence[Any] = (),
         api_name: str | None = None,
         opens: bool = False,
         **options: Any,
@@ -79,7 +85,7 @@ class Page:
                 becomes the visitor's `problem`.
             inputs: components whose values `act` takes.
             show: names of the views that may have changed.
-            wait_on: components that show the wait; None for all outputs, empty for none.
+            wait_on: components that show the wait.
             api_name: public name for Gradio's own clients; None keeps the event private.
             opens: whether a visitor without an episode may do this.
             options: passed on to Gradio.
@@ -90,7 +96,11 @@ class Page:
                 expect_episode(visitor)
             return self._handled(visitor, act, values, show)
 
-        self._listen(trigger, handle, inputs, show, wait_on, api_name, options)
+        if wait_on:
+            options |= {"show_progress": "full", "show_progress_on": list(wait_on)}
+        if api_name:
+            options |= {"api_name": api_name, "api_visibility": "public"}
+        self._listen(trigger, handle, inputs, show, options)
 
     def on_bridge(
         self, trigger: Callable[..., Any], act: Act, show: Sequence[str], **options: Any
@@ -100,14 +110,16 @@ class Page:
         Of clicks that come faster than they are answered the last one counts, unless
         `trigger_mode` says otherwise; Gradio alone would drop all but the first.
         """
-        options.setdefault("trigger_mode", "always_last")
 
         def handle(visitor: Visitor, event: gr.EventData) -> list[Any]:
             expect_episode(visitor)
-            value = (event._data or {}).get("value")
+            try:
+                value = event.value
+            except (AttributeError, TypeError):  # not a click, but a call past the page
+                value = None
             return self._handled(visitor, act, (value,), show)
 
-        self._listen(trigger, handle, (), show, (), None, options)
+        self._listen(trigger, handle, (), show, {"trigger_mode": "always_last", **options})
 
     def _handled(
         self, visitor: Visitor, act: Act, values: Sequence[Any], show: Sequence[str]
@@ -118,8 +130,7 @@ class Page:
                 act(visitor, *values)
             except KitError as problem:
                 visitor.problem = str(problem)
-            shown = [value for name in show for value in self.views[name].show(visitor)]
-        return [visitor, *shown]
+            return [visitor, *(v for name in show for v in self.views[name].show(visitor))]
 
     def _listen(
         self,
@@ -127,25 +138,13 @@ class Page:
         handle: Callable[..., Any],
         inputs: Sequence[Any],
         show: Sequence[str],
-        wait_on: Sequence[Any] | None,
-        api_name: str | None,
         options: dict[str, Any],
     ) -> None:
-        options.setdefault("concurrency_limit", None)
-        if wait_on is not None:
-            options["show_progress"] = "full" if wait_on else "hidden"
-            if wait_on:
-                options["show_progress_on"] = list(wait_on)
-        self.events.append(
-            lambda: trigger(
-                handle,
-                inputs=[self.state, *inputs],
-                outputs=[self.state, *(o for name in show for o in self.views[name].outputs)],
-                api_name=api_name,
-                api_visibility="public" if api_name else "private",
-                **options,
-            )
-        )
+        def listen() -> None:
+            changed = [each for name in show for each in self.views[name].outputs]
+            trigger(handle, [self.state, *inputs], [self.state, *changed], **{**QUIET, **options})
+
+        self.events.append(listen)
 
 
 def expect_episode(visitor: Visitor) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from html import escape
 from typing import Any
 
@@ -33,43 +32,35 @@ def result_html(
         cell: writes the cells of tables with rows.
     """
     plain = {name: value for name, value in result.items() if _is_plain(value)}
-    parts = [facts(plain)] if plain else []
+    html = facts(plain) if plain else ""
     for name, value in result.items():
-        if name not in leave_out:
-            parts.extend(_part(name, value, partial(rows_table, cell=cell)))
-    return "".join(parts) or note("The result is empty.")
+        if name in leave_out:
+            continue
+        if isinstance(value, Mapping):  # name and value, one a line, then any rows it holds
+            inner = {key: each for key, each in value.items() if _is_rows(each)}
+            lines = [[text(k), text(each)] for k, each in value.items() if k not in inner]
+            html += table([name, "value"], lines, numbers=(1,))
+            html += "".join(rows_table(each, key, cell) for key, each in inner.items())
+        elif _is_rows(value):
+            html += rows_table(value, name, cell)
+        elif not _is_plain(value):
+            html += table([name], [[text(each)] for each in value[:MAX_TABLE_ROWS]])
+    return html or note("The result is empty.")
 
 
 def told_html(told: Mapping[str, Any]) -> str:
     """An answer: long texts with their line breaks, then the rest as `result_html`."""
-    long = [name for name, value in told.items() if isinstance(value, str) and _is_long(value)]
+    long = {
+        name: value
+        for name, value in told.items()
+        if isinstance(value, str) and (len(value) > LONG_TEXT or "\n" in value)
+    }
     texts = [
-        f"<p>{escape(words(name))}</p><blockquote>{escape(told[name])}</blockquote>"
-        for name in long
+        f"<p>{escape(words(name))}</p><blockquote>{escape(value)}</blockquote>"
+        for name, value in long.items()
     ]
     rest = {name: value for name, value in told.items() if name not in long}
     return "".join(texts) + (result_html(rest) if rest or not texts else "")
-
-
-def _is_long(value: str) -> bool:
-    return len(value) > LONG_TEXT or "\n" in value
-
-
-def _part(name: str, value: Any, rows: Callable[[Rows, str], str]) -> list[str]:
-    if isinstance(value, Mapping):
-        return [_nested(name, value, rows)]
-    if _is_rows(value):
-        return [rows(value, name)]
-    if isinstance(value, list | tuple) and value and not _is_plain(value):
-        return [table([name], [[text(each)] for each in value[:MAX_TABLE_ROWS]])]
-    return []
-
-
-def _nested(name: str, value: Mapping[str, Any], rows: Callable[[Rows, str], str]) -> str:
-    """A mapping inside a result: name and value, one a line, then any rows it holds."""
-    lines = [[text(key), text(each)] for key, each in value.items() if not _is_rows(each)]
-    inner = "".join(rows(each, key) for key, each in value.items() if _is_rows(each))
-    return table([name, "value"], lines, numbers=(1,)) + inner
 
 
 def rows_table(rows: Rows, caption: str, cell: Cell = plain_cell) -> str:
@@ -81,21 +72,14 @@ def rows_table(rows: Rows, caption: str, cell: Cell = plain_cell) -> str:
         if all(isinstance(row.get(column, 0), int | float) for row in rows)
     ]
     shown = rows[:MAX_TABLE_ROWS]
-    html = table(
-        columns,
-        [[cell(column, row.get(column)) for column in columns] for row in shown],
-        f"{words(caption)} ({len(rows)})",
-        numbers,
-    )
+    lines = [[cell(column, row.get(column)) for column in columns] for row in shown]
+    html = table(columns, lines, f"{words(caption)} ({len(rows)})", numbers)
     if len(rows) > len(shown):
         html += note(f"{len(rows) - len(shown)} more in the JSON.")
     for row in shown:
         head = next((str(row[key]) for key in row if key.endswith("name")), "")
-        html += "".join(
-            rows_table(value, f"{head} {key}".strip(), cell)
-            for key, value in row.items()
-            if _is_rows(value)
-        )
+        inner = {key: value for key, value in row.items() if _is_rows(value)}
+        html += "".join(rows_table(v, f"{head} {key}".strip(), cell) for key, v in inner.items())
     return html
 
 

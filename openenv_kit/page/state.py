@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
-from openenv_kit.page.watching import Playback, call_text, limited
+from openenv_kit.page.watching import Playback, call_text
 from openenv_kit.play.driver import observed
 from openenv_kit.play.recording import RecordedRun, canonical
+from openenv_kit.serving.framework import begin
+from openenv_kit.serving.settings import settings
 
 OVER = "This episode is over. Start another one on the Episode tab."
 
@@ -26,8 +28,7 @@ class LoggedCall:
     Attributes:
         number: of the step, from 1.
         call: the tool and its arguments, or what was submitted.
-        status: status of the reply.
-        message: the reply's sentence.
+        status, message: of the reply.
         elapsed_s: time the step took on the server.
         size: length of the reply in characters, which is what an agent would have to read.
     """
@@ -76,8 +77,7 @@ class Visitor:
         self.watch(None)
         self.session = self.environment.session(debug=self.debug)
         self.started = False
-        self.note = ""
-        self.problem = ""
+        self.note = self.problem = ""
         self.reset: dict[str, Any] = {}
         self.opening: Reply | None = None
         self.reply: Reply | None = None
@@ -101,13 +101,8 @@ class Visitor:
             self.start(**self.environment.tasks[first])
 
     def start(self, **reset: Any) -> Reply:
-        """Start an episode; a reset that fails leaves the running one and sets `problem`.
-
-        Raises:
-            InvalidValueError: more than this server allows, of steps for example.
-        """
-        reset = limited(reset, self.environment)
-        reply = self.session.reset(**reset)
+        """Start an episode; a reset that fails leaves the running one and sets `problem`."""
+        reply = begin(self.environment, self.session, reset, settings())
         if reply.status == ERROR:
             self.reply, self.problem = reply, reply.message
             return reply
@@ -118,11 +113,7 @@ class Visitor:
         return reply
 
     def action(self, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The action of a tool call.
-
-        Raises:
-            ToolArgumentError: see `Catalogue.action`.
-        """
+        """The action of a tool call; raises as `Catalogue.action` does."""
         return self.environment.tools.action(tool, arguments)
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> Reply:
@@ -143,8 +134,7 @@ class Visitor:
         if over:
             self.problem = OVER
             return reply
-        size = len(canonical(observed(reply)))
-        number = self.progress["step_count"]
+        number, size = self.progress["step_count"], len(canonical(observed(reply)))
         entry = LoggedCall(number, text, reply.status, reply.message, elapsed, size)
         self.log = [*self.log, entry][-MAX_LOG:]
         self.note = reply.message

@@ -35,14 +35,17 @@ class Uploads:
         self._taking = 0
 
     def has_room(self) -> bool:
-        """Whether one more upload may be taken, once old files are removed."""
-        self.sweep()
-        files = [each for each in self.folder.rglob("*") if each.is_file()]
-        return (
-            self._taking < MAX_AT_ONCE
-            and len(files) < MAX_FILES
-            and sum(_size(each) for each in files) < MAX_BYTES
-        )
+        """Whether one more upload may be taken, once old files and empty folders are removed."""
+        oldest, sizes = time.time() - MAX_AGE_S, []
+        for each in sorted(self.folder.rglob("*"), reverse=True):
+            # Another worker may have been faster, and a folder need not be empty.
+            with contextlib.suppress(OSError):
+                found = each.lstat()
+                if found.st_mtime <= oldest:
+                    each.rmdir() if each.is_dir() else each.unlink()
+                elif each.is_file():
+                    sizes.append(found.st_size)
+        return self._taking < MAX_AT_ONCE and len(sizes) < MAX_FILES and sum(sizes) < MAX_BYTES
 
     @contextlib.contextmanager
     def taking(self) -> Iterator[None]:
@@ -52,15 +55,6 @@ class Uploads:
             yield
         finally:
             self._taking -= 1
-
-    def sweep(self, max_age_s: float = MAX_AGE_S) -> None:
-        """Remove older files, and empty folders."""
-        limit = time.time() - max_age_s
-        for each in sorted(self.folder.rglob("*"), reverse=True):
-            # Another worker may have been faster, and a folder need not be empty.
-            with contextlib.suppress(OSError):
-                if each.lstat().st_mtime <= limit:
-                    each.rmdir() if each.is_dir() else each.unlink()
 
     def holds(self, path: str) -> bool:
         """Whether a path leads to an uploaded file."""
@@ -78,13 +72,14 @@ def own_folder() -> Path:
     It lies inside the folder that the owner chose for Gradio, if any, because everything in it
     gets removed.
     """
+    name = f"metric_tracker_uploads_{os.getuid()}"
     base = Path(os.environ.get(FOLDER_VARIABLE) or tempfile.gettempdir())
-    folder = base if base.name.startswith(_name()) else base / _name()
+    folder = base if base.name.startswith(name) else base / name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if folder.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
         # Another user's folder of that name: they could read recordings, or plant files.
-        folder = Path(tempfile.mkdtemp(prefix=f"{_name()}-"))
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
     os.environ[FOLDER_VARIABLE] = str(folder)
     return folder
 
@@ -104,14 +99,3 @@ def foreign_file(said: Any, uploads: Uploads) -> str | None:
         elif isinstance(each, list):
             rest.extend(each)
     return None
-
-
-def _name() -> str:
-    return f"metric_tracker_uploads_{os.getuid()}"
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

@@ -10,8 +10,8 @@ answers of any size, and accepts a host with one public address among private on
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from dataclasses import dataclass
 
 import httpx
 
@@ -28,14 +28,6 @@ ALLOW_PRIVATE = "METRIC_TRACKER_PRIVATE_ENDPOINTS"
 
 class PassingError(ModelError):
     """A temporary failure, worth one more try."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What an endpoint answered: status and at most `MAX_ANSWER_BYTES` of body."""
-
-    status: int
-    body: bytes
 
 
 class VisitorClient:
@@ -75,15 +67,21 @@ class VisitorClient:
             "User-Agent": "metric-tracker-rl",
         }
 
-    async def post(self, path: str, body: bytes) -> Reply:
-        """Post JSON to a path below the base address.
+    async def post(self, path: str, body: bytes) -> httpx.Response:
+        """Post JSON to a path below the base address; of the answer, its status and its body.
 
         Raises:
             PassingError: no connection, or no answer in time.
             ModelError: the host is not allowed, or its answer is too long or compressed.
         """
         if not self._addresses:
-            self._addresses = self._find()
+            # Blocks only this model's own thread; a lookup in a pool could outlive the play.
+            host = self._base.raw_host.decode("ascii")
+            port = self._base.port or (443 if self._base.scheme == "https" else 80)
+            private = self._allow_private
+            self._addresses = addresses_of(host, port, allow_private=private, lookup=self._lookup)
+        if not self._addresses:
+            raise ModelError(not_allowed(self._base.host, self._allow_private))
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._post_to_first(path, body)
@@ -99,16 +97,7 @@ class VisitorClient:
         """Release the connection."""
         await self._transport.aclose()
 
-    def _find(self) -> list[str]:
-        # Blocks only this model's own thread; a lookup in a pool could outlive the play.
-        host = self._base.raw_host.decode("ascii")
-        port = self._base.port or (443 if self._base.scheme == "https" else 80)
-        found = addresses_of(host, port, allow_private=self._allow_private, lookup=self._lookup)
-        if not found:
-            raise ModelError(not_allowed(self._base.host, self._allow_private))
-        return found
-
-    async def _post_to_first(self, path: str, body: bytes) -> Reply:
+    async def _post_to_first(self, path: str, body: bytes) -> httpx.Response:
         """Post to the first address that accepts a connection; the others are forgotten."""
         for address in self._addresses[:-1]:
             try:
@@ -119,8 +108,7 @@ class VisitorClient:
             return reply
         return await self._post_to(self._addresses[-1], path, body)
 
-    async def _post_to(self, address: str, path: str, body: bytes) -> Reply:
-        within = httpx.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S)
+    async def _post_to(self, address: str, path: str, body: bytes) -> httpx.Response:
         request = httpx.Request(
             "POST",
             self._base.copy_with(host=address, path=self._base.path.rstrip("/") + path),
@@ -129,25 +117,23 @@ class VisitorClient:
             # The certificate is checked against the host's name, not against its address.
             extensions={
                 "sni_hostname": self._base.raw_host.decode("ascii"),
-                "timeout": within.as_dict(),
+                "timeout": httpx.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S).as_dict(),
             },
         )
         response = await self._transport.handle_async_request(request)
         try:
-            return Reply(response.status_code, await _bounded(response))
+            if response.headers.get("content-encoding", "").strip().lower() not in PLAIN:
+                raise ModelError("The endpoint compresses its answers though it was asked not to.")
+            answer = bytearray()
+            async for chunk in response.aiter_raw():
+                answer += chunk
+                if len(answer) > MAX_ANSWER_BYTES:
+                    raise ModelError(
+                        f"The endpoint's answer is longer than {MAX_ANSWER_BYTES:,} bytes."
+                    )
+            return httpx.Response(response.status_code, content=bytes(answer))
         finally:
             await response.aclose()
-
-
-async def _bounded(response: httpx.Response) -> bytes:
-    if response.headers.get("content-encoding", "").strip().lower() not in PLAIN:
-        raise ModelError("The endpoint compresses its answers though it was asked not to.")
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise ModelError(f"The endpoint's answer is longer than {MAX_ANSWER_BYTES:,} bytes.")
-    return bytes(body)
 
 
 def endpoint_url(text: str, *, allow_private: bool) -> httpx.URL:
@@ -160,10 +146,9 @@ def endpoint_url(text: str, *, allow_private: bool) -> httpx.URL:
         ModelError: an address that is not allowed.
     """
     wanted = "an address such as https://router.huggingface.co/v1"
-    try:
-        url = httpx.URL(text) if len(text) <= MAX_URL else httpx.URL("")
-    except (httpx.InvalidURL, UnicodeError, ValueError):
-        url = httpx.URL("")
+    url = httpx.URL("")
+    with contextlib.suppress(httpx.InvalidURL, UnicodeError, ValueError):
+        url = httpx.URL(text if len(text) <= MAX_URL else "")
     port = 1 if url.port is None else url.port
     if url.scheme not in ("http", "https") or not url.host or not 0 < port < 65_536:
         raise InvalidValueError("endpoint", text, wanted)

@@ -7,10 +7,13 @@ status and what to do about it, in our words.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
+
+import httpx
 
 from openenv_kit.agent.chat import (
     Answer,
@@ -23,7 +26,7 @@ from openenv_kit.agent.chat import (
 from openenv_kit.agent.secrets import cleaner
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.errors import ModelError
-from openenv_kit.page.visitor_client import PassingError, Reply, VisitorClient
+from openenv_kit.page.visitor_client import PassingError, VisitorClient
 
 RETRY_AFTER_S = 1.0
 MAX_CALLS = 32
@@ -63,32 +66,28 @@ class VisitorEndpoint:
         """
         while True:
             reply = await self._post(json.dumps(self._request.body(messages, tools)).encode())
-            if reply.status == 200:
-                return self._read(reply, messages)
-            said = reply.body.decode("utf-8", "replace")
-            if not self._request.adapt(reply.status, said):
-                raise _refusal(reply.status, said)
+            if reply.status_code == 200:
+                return self._read(reply.content, messages)
+            if not self._request.adapt(reply.status_code, reply.text):
+                raise _refusal(reply.status_code, reply.text)
 
     async def close(self) -> None:
         """Release the connection."""
         await self._client.close()
 
-    async def _post(self, body: bytes) -> Reply:
+    async def _post(self, body: bytes) -> httpx.Response:
         """The endpoint's reply; temporary failures are retried as often as the settings say."""
         for _ in range(self._settings.model_retries):
-            try:
+            with contextlib.suppress(PassingError):
                 reply = await self._client.post("/chat/completions", body)
-            except PassingError:
-                pass
-            else:
-                if reply.status not in (408, 409, 429) and reply.status < 500:
+                if reply.status_code not in (408, 409, 429) and reply.status_code < 500:
                     return reply
             await asyncio.sleep(RETRY_AFTER_S)
         return await self._client.post("/chat/completions", body)
 
-    def _read(self, reply: Reply, messages: Sequence[Message]) -> Answer:
+    def _read(self, body: bytes, messages: Sequence[Message]) -> Answer:
         try:
-            completion = json.loads(reply.body, object_hook=lambda each: SimpleNamespace(**each))
+            completion = json.loads(body, object_hook=lambda each: SimpleNamespace(**each))
             answer = read_answer(completion, messages, self._clean, self._settings.max_tokens)
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
             raise ModelError(

@@ -15,16 +15,17 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
 
 import orjson
+from starlette.datastructures import QueryParams
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from openenv_kit.page import PAGE
 from openenv_kit.page.uploads import Uploads, foreign_file
 
-WEB = "/web"
 API = "/gradio_api"
 JOIN, DATA, UPLOAD = f"{API}/queue/join", f"{API}/queue/data", f"{API}/upload"
 HEARTBEAT = f"{API}/heartbeat/"
@@ -59,6 +60,14 @@ class Seat:
     leaving: asyncio.TimerHandle | None = None
 
 
+class Refusal(HTTPException):
+    """A request that is answered here; `detail` says why. Busy ones may be tried again."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        later = {"retry-after": RETRY_AFTER_S} if status in (429, 503) else None
+        super().__init__(status, detail, later)
+
+
 class VisitorGate:
     """Middleware around the app, for paths under /web.
 
@@ -87,27 +96,24 @@ class VisitorGate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
         path = _page_path(scope)
-        if path is None:
-            await self._app(scope, receive, send)
-        elif path == JOIN:
-            await self._join(scope, receive, send)
+        serve: ASGIApp = self._app
+        if path == JOIN:
+            serve = self._join
         elif path == DATA or path.startswith(HEARTBEAT):
-            await self._connect(scope, receive, send, path)
+            serve = self._connect
         elif path == UPLOAD:
-            await self._upload(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+            serve = self._upload
+        try:
+            await serve(scope, receive, send)
+        except Refusal as refusal:
+            answer = JSONResponse({"detail": refusal.detail}, refusal.status_code, refusal.headers)
+            await answer(scope, receive, send)
 
     async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a visitor ask for one more answer."""
         body = await _read(receive)
-        refusal = _unfit(body, self._uploads)
-        if refusal is None:
-            session = orjson.loads(body)["session_hash"]
-            refusal = await self._make_room(session)
-        if refusal is not None:
-            await refusal(scope, receive, send)
-            return
-        seat = self._seats[session]
+        session = _session_of(body, self._uploads)
+        seat = await self._make_room(session)
         seat.since = time.monotonic() if seat.unread == 0 else seat.since
         seat.unread += 1
         self._unread += 1
@@ -124,50 +130,47 @@ class VisitorGate:
             if status != 200:
                 self._read(seat, 1)
 
-    async def _make_room(self, session: str) -> JSONResponse | None:
-        """A seat for the session and room for one more answer; a refusal where there is none."""
+    async def _make_room(self, session: str) -> Seat:
+        """The session's seat, with room for one more answer."""
         seat = self._seats.get(session)
         if seat is not None and seat.unread >= MAX_UNREAD_EACH:
-            return _refusal(429, f"{MAX_UNREAD_EACH} of your answers wait to be read.")
+            raise Refusal(429, f"{MAX_UNREAD_EACH} of your answers wait to be read.")
         while self._unread >= MAX_UNREAD:
-            silent = [s for s, each in self._seats.items() if each.unread and not each.streams]
-            silent = [each for each in silent if each != session]
+            silent = [
+                name
+                for name, each in self._seats.items()
+                if each.unread and not each.streams and name != session
+            ]
             if not silent:
-                return _refusal(503, "The page has too much to do; try again in some seconds.")
+                raise Refusal(503, "The page has too much to do; try again in some seconds.")
             await self._forget(min(silent, key=lambda each: self._seats[each].since))
         return await self._seat(session)
 
-    async def _seat(self, session: str) -> JSONResponse | None:
-        """Give a session its seat, a new one where it has none; a refusal where all are taken."""
+    async def _seat(self, session: str) -> Seat:
+        """The session's seat, a new one where it has none."""
         while session not in self._seats and len(self._seats) >= self._max_visitors:
             gone = next((name for name, each in self._seats.items() if not each.open), None)
             if gone is None:
-                return _refusal(
-                    503, f"The page has {self._max_visitors} visitors, the most at once."
-                )
+                raise Refusal(503, f"The page has {self._max_visitors} visitors, the most at once.")
             await self._forget(gone)
-        self._seats.setdefault(session, Seat())
+        seat = self._seats.setdefault(session, Seat())
         self._seats.move_to_end(session)
-        return None
+        return seat
 
-    async def _connect(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
+    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An open connection: for answers, or to show that the visitor is there."""
-        session = path.removeprefix(HEARTBEAT) if path != DATA else _session_in_query(scope)
+        path = _page_path(scope)
+        streams = path == DATA
+        session = path.removeprefix(HEARTBEAT)
+        if streams:
+            session = QueryParams(scope["query_string"]).get("session_hash", "")
         if not SESSION.fullmatch(session):
-            await _refusal(400, "The session's name is not one that the page makes.")(
-                scope, receive, send
-            )
-            return
-        refusal = await self._seat(session)
-        if refusal is not None:
-            await refusal(scope, receive, send)
-            return
-        seat = self._seats[session]
+            raise Refusal(400, "The session's name is not one that the page makes.")
+        seat = await self._seat(session)
         seat.open += 1
-        seat.streams += path == DATA
+        seat.streams += streams
         if seat.leaving is not None:
             seat.leaving.cancel()
-            seat.leaving = None
 
         async def sending(message: Message) -> None:
             async with asyncio.timeout(READ_TIMEOUT_S):
@@ -181,18 +184,11 @@ class VisitorGate:
             self._forget_later(session)
         finally:
             seat.open -= 1
-            seat.streams -= path == DATA
+            seat.streams -= streams
             if not seat.open and self._seats.get(session) is seat:
-                self._leave(session, seat)
-
-    def _leave(self, session: str, seat: Seat) -> None:
-        """Forget a visitor a while after the last connection ended, unless they come back."""
-
-        def forget() -> None:
-            if self._seats.get(session) is seat and not seat.open:
-                self._forget_later(session)
-
-        seat.leaving = asyncio.get_running_loop().call_later(self._grace_s, forget)
+                # Unless they come back.
+                loop = asyncio.get_running_loop()
+                seat.leaving = loop.call_later(self._grace_s, self._forget_later, session)
 
     def _forget_later(self, session: str) -> None:
         task = asyncio.get_running_loop().create_task(self._forget(session))
@@ -228,7 +224,16 @@ class VisitorGate:
         async def send(_: Message) -> None:
             serving.set()
 
-        task = asyncio.ensure_future(self._app(_request_for_answers(session), receive, send))
+        request = {
+            "type": "http",
+            # From 2.4 on it is Gradio alone that asks whether the page is gone.
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "method": "GET",
+            "path": f"{PAGE}{DATA}",
+            "query_string": f"session_hash={session}".encode(),
+            "headers": [(b"host", b"localhost")],
+        }
+        task = asyncio.ensure_future(self._app(request, receive, send))
         started = asyncio.ensure_future(serving.wait())
         await asyncio.wait(
             [task, started], timeout=READ_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
@@ -247,44 +252,17 @@ class VisitorGate:
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._uploads.has_room():
-            refusal = _refusal(503, "Too many recordings are being opened; try again in a minute.")
-            await refusal(scope, receive, send)
-            return
+            raise Refusal(503, "Too many recordings are being opened; try again in a minute.")
         with self._uploads.taking():
             await self._app(scope, receive, send)
 
 
-def _page_path(scope: Scope) -> str | None:
-    """The path below /web, or None for a request to something else."""
+def _page_path(scope: Scope) -> str:
+    """The path below /web, empty for a request to something else."""
     if scope["type"] != "http":
-        return None
+        return ""
     path: str = scope["path"].removeprefix(scope.get("root_path", "").rstrip("/"))
-    if path != WEB and not path.startswith(f"{WEB}/"):
-        return None
-    return path.removeprefix(WEB)
-
-
-def _request_for_answers(session: str) -> Scope:
-    path = f"{WEB}{DATA}"
-    return {
-        "type": "http",
-        # From 2.4 on it is Gradio alone that asks whether the page is gone.
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": f"session_hash={session}".encode(),
-        "root_path": "",
-        "headers": [(b"host", b"localhost")],
-        "client": None,
-        "server": None,
-    }
-
-
-def _session_in_query(scope: Scope) -> str:
-    return dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("session_hash", "")
+    return path.removeprefix(PAGE) if path.startswith(f"{PAGE}/") else ""
 
 
 async def _read(receive: Receive) -> bytes:
@@ -299,29 +277,24 @@ async def _read(receive: Receive) -> bytes:
 
 def _again(body: bytes, receive: Receive) -> Receive:
     """The body once more, then whatever comes."""
-    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receiving() -> Message:
-        return next(messages, None) or await receive()
+        return first.pop() if first else await receive()
 
     return receiving
 
 
-def _unfit(body: bytes, uploads: Uploads) -> JSONResponse | None:
-    """The refusal of a body that the page would not send."""
+def _session_of(body: bytes, uploads: Uploads) -> str:
+    """The session that a body names; refuses one that the page would not send."""
     try:
         said = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _refusal(400, "The body is not JSON.")
+        raise Refusal(400, "The body is not JSON.") from None
     session = said.get("session_hash") if isinstance(said, dict) else None
     if not isinstance(session, str) or not SESSION.fullmatch(session):
-        return _refusal(400, "The body names no session, or not one that the page makes.")
+        raise Refusal(400, "The body names no session, or not one that the page makes.")
     file = foreign_file(said, uploads)
     if file is not None:
-        return _refusal(400, f"{file!r} was not uploaded to this page.")
-    return None
-
-
-def _refusal(status: int, detail: str) -> JSONResponse:
-    headers = {"retry-after": RETRY_AFTER_S} if status in (429, 503) else None
-    return JSONResponse({"detail": detail}, status, headers)
+        raise Refusal(400, f"{file!r} was not uploaded to this page.")
+    return session

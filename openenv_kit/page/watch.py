@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from openenv_kit.errors import ConfigurationError, require_name
-from openenv_kit.page import moves
 from openenv_kit.page.layout import html
-from openenv_kit.page.markup import heading, hint
+from openenv_kit.page.markup import bar, button, heading, hint, note, text
 from openenv_kit.page.model import ModelPlayback, model_settings
 from openenv_kit.page.page import Page, View
 from openenv_kit.page.state import Visitor
-from openenv_kit.page.watching import Playback, recorded, runs_of, scripted
+from openenv_kit.page.watching import Frame, Playback, call_text, recorded, runs_of, scripted
+
+if TYPE_CHECKING:
+    from openenv_kit.page.scenes import Scenes
 
 SAME_EPISODE = "my episode"
 TICK_S = 0.7
@@ -78,7 +82,7 @@ def build(page: Page) -> None:
     timer = gr.Timer(TICK_S, active=False)
 
     page.views["watch"] = View(
-        [scene, frames, scrub, play, timer, *board], lambda v: moves.show(page.scenes, v)
+        [scene, frames, scrub, play, timer, *board], lambda v: show(page.scenes, v)
     )
     # The field is emptied once the key is taken, so that no page and no copy of one holds it.
     page.views["key"] = View([key], lambda _: [""])
@@ -87,16 +91,16 @@ def build(page: Page) -> None:
     page.on(watch_policy.click, _watch_policy, [policy, episode], watch, wait_on=[scene])
     asked = [url, key, model, arena]
     page.on(watch_model.click, _watch_model, asked, ["watch", "key"], wait_on=[scene])
-    page.on(forget.click, _forget_key, (), ["status", "watch", "key"], wait_on=())
-    page.on(step.click, _step, (), watch, wait_on=())
-    page.on(back.click, _back, (), watch, wait_on=())
-    page.on(play.click, _toggle, (), watch, wait_on=())
+    page.on(forget.click, _forget_key, (), ["status", "watch", "key"])
+    page.on(step.click, _step, (), watch)
+    page.on(back.click, _back, (), watch)
+    page.on(play.click, _toggle, (), watch)
     page.on(end.click, _to_end, (), watch, wait_on=[scene])
-    page.on(timer.tick, _tick, (), watch, wait_on=(), trigger_mode="once")
-    page.on(scrub.input, _scrub, [scrub], watch, wait_on=(), trigger_mode="always_last")
+    page.on(timer.tick, _tick, (), watch, trigger_mode="once")
+    page.on(scrub.input, _go, [scrub], watch, trigger_mode="always_last")
     page.on(upload.upload, _load, [upload], ["runs", "watch"], wait_on=[scene])
     page.on(which.input, _choose_run, [which], watch, wait_on=[scene], trigger_mode="always_last")
-    page.on_bridge(page.bridge.pick_frame, _jump, watch)
+    page.on_bridge(page.bridge.pick_frame, _go, watch)
 
 
 def _watch_policy(visitor: Visitor, policy: str, episode: str) -> None:
@@ -126,11 +130,6 @@ def _reset_of(visitor: Visitor, episode: str) -> dict[str, Any]:
     return dict(visitor.environment.tasks.get(episode, {"task_id": episode}))
 
 
-def _step(visitor: Visitor) -> None:
-    visitor.playing = False
-    _advance(visitor)
-
-
 def _advance(visitor: Visitor) -> None:
     playback = _playback(visitor)
     playback.advance()
@@ -138,10 +137,13 @@ def _advance(visitor: Visitor) -> None:
         visitor.playing = False
 
 
-def _back(visitor: Visitor) -> None:
+def _step(visitor: Visitor) -> None:
     visitor.playing = False
-    playback = _playback(visitor)
-    playback.go(playback.at - 1)
+    _advance(visitor)
+
+
+def _back(visitor: Visitor) -> None:
+    _go(visitor, _playback(visitor).at - 1)
 
 
 def _toggle(visitor: Visitor) -> None:
@@ -163,22 +165,19 @@ def _to_end(visitor: Visitor) -> None:
     playback.catch_up()
 
 
-def _scrub(visitor: Visitor, at: float) -> None:
-    if visitor.playback:
-        visitor.playing = False
-        visitor.playback.go(int(at))
-
-
-def _jump(visitor: Visitor, at: object) -> None:
-    if str(at).isdigit():
-        _scrub(visitor, int(str(at)))
+def _go(visitor: Visitor, at: Any) -> None:
+    """Look at a move, by its index from the slider or as text from the list."""
+    with contextlib.suppress(TypeError, ValueError, OverflowError):  # a call past the page
+        index = int(at)
+        if visitor.playback:
+            visitor.playing = False
+            visitor.playback.go(index)
 
 
 def _load(visitor: Visitor, path: str | None) -> None:
-    if path is None:
-        return
-    visitor.runs = runs_of(Path(path))
-    visitor.watch(recorded(visitor.runs[0], visitor.environment))
+    if path is not None:
+        visitor.runs = runs_of(Path(path))
+        _choose_run(visitor, 0)
 
 
 def _choose_run(visitor: Visitor, at: int) -> None:
@@ -195,12 +194,81 @@ def _playback(visitor: Visitor) -> Playback:
 
 
 def _run_choice(visitor: Visitor) -> list[Any]:
-    runs = visitor.runs
-    choices = [
-        (f"{at + 1}. {run.player}: {_episode_of(run.reset)}", at) for at, run in enumerate(runs)
+    choices = []
+    for at, run in enumerate(visitor.runs):
+        episode = run.reset.get("task_id") or f"seed {run.reset.get('seed', 'of the default task')}"
+        choices.append((f"{at + 1}. {run.player}: {episode}", at))
+    first = 0 if choices else None
+    return [gr.update(choices=choices, value=first, visible=len(choices) > 1)]
+
+
+def show(scenes: Scenes, visitor: Visitor) -> Sequence[Any]:
+    """Values of the tab's components, in the order of `watch.build`."""
+    playback = visitor.playback
+    if playback is None:
+        empty = note(visitor.problem, "bad") or hint("Nobody is playing yet.")
+        idle = gr.update(active=False)
+        return [empty, "", gr.update(visible=False), "Play", idle, *scenes.show_board(None)]
+    # Asked before the frames are counted: a player in another thread adds frames, then finishes.
+    more_to_come = visitor.playing or playback.waiting
+    if playback.hurried:
+        playback.catch_up()
+    last = len(playback.frames) - 1
+    return [
+        note(visitor.problem, "bad") + scene_html(scenes, playback),
+        frames_html(scenes, playback),
+        gr.update(maximum=max(last, 1), value=playback.at, visible=last > 0),
+        "Pause" if visitor.playing else "Play",
+        gr.update(active=more_to_come),
+        *scenes.show_board(playback),
     ]
-    return [gr.update(choices=choices, value=0 if runs else None, visible=len(runs) > 1)]
 
 
-def _episode_of(reset: Mapping[str, Any]) -> str:
-    return str(reset.get("task_id") or f"seed {reset.get('seed', 'of the default task')}")
+def scene_html(scenes: Scenes, playback: Playback) -> str:
+    """The move looked at: what was done, and the reply."""
+    frame, last = playback.frame, len(playback.frames) - 1
+    more = "" if playback.finished else "+"
+    words = f"<blockquote>{escape(frame.words)}</blockquote>" if frame.words else ""
+    top = (
+        f'<p class="mt-eyebrow">{escape(playback.player)} · step {playback.at} of {last}{more}</p>'
+        f"<h3><code>{escape(describe(scenes, frame))}</code></h3>"
+        f"{words}<p>{text(str(frame.observation.get('message', '')))}</p>"
+    )
+    if playback.waiting:
+        top += note("The model is thinking …")
+    elif playback.remark and playback.at == last:
+        top += note(playback.remark, "bad")
+    if frame.same is not None:
+        told = "is" if frame.same else "differs from"
+        top += note(f"The answer {told} the recorded one.", "good" if frame.same else "bad")
+    seen = frame.observation
+    answer = "" if frame.refused else scenes.answer_html(seen)
+    if answer:
+        top += f"<details open><summary>Answer</summary>{answer}</details>"
+    return f'<section class="mt-card">{top}{score_bar(seen)}{scenes.outcome_html(seen)}</section>'
+
+
+def describe(scenes: Scenes, frame: Frame) -> str:
+    """A move in one line."""
+    if frame.refused:
+        return call_text(*frame.refused)
+    if not frame.action:
+        return "an answer without a tool call" if frame.words else "reset"
+    return scenes.describe(frame.action)
+
+
+def score_bar(observation: Mapping[str, Any]) -> str:
+    """The score, once the episode is over."""
+    score = float(observation.get("reward") or 0.0)
+    return bar("score", score, f"{score:.4f}") if observation.get("done") else ""
+
+
+def frames_html(scenes: Scenes, playback: Playback) -> str:
+    """Every move so far; each is a button that goes back to it."""
+    lines = "".join(
+        f'<li class="{"now" if at == playback.at else ""}">'
+        + button("pick_frame", at, f"{at}. {describe(scenes, frame)}"[:120], style="link")
+        + f"<small>{escape(str(frame.observation.get('status', '')))}</small></li>"
+        for at, frame in enumerate(playback.frames)
+    )
+    return f'<ol class="mt-frames">{lines}</ol>'

@@ -13,8 +13,8 @@ from openenv_kit.errors import ConfigurationError, KitError
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.policies import Policy
 from openenv_kit.play.recording import RecordedRun, RecordingError, read_runs, replay
-from openenv_kit.serving.framework import limit_rules
-from openenv_kit.serving.settings import MAX_RECORDING_BYTES
+from openenv_kit.serving.framework import begin
+from openenv_kit.serving.settings import MAX_RECORDING_BYTES, settings
 
 MAX_FRAMES = 600
 """More than an episode may have steps."""
@@ -46,23 +46,27 @@ class Playback:
         player: who plays, for people.
         session: plays the same episode; read by scenes that draw its data.
         source: gives the frames, the reset's first; asked for one at a time.
+
+    Attributes:
+        at: index of the frame looked at.
+        finished: whether the player will make no more moves.
+        hurried: whether the visitor asked for the end.
+        waiting: whether the player is thinking; scripted players and recordings never are.
+        remark: how the play ended, if there is more to say than its last frame shows.
     """
+
+    waiting = False
 
     def __init__(self, player: str, session: Session, source: Iterator[Frame]) -> None:
         self.player = player
         self.session = session
         self.frames: list[Frame] = []
-        self.at = 0
+        self.at = -1
         self.finished = False
         self.hurried = False
         self.remark = ""
         self._source = source
         Playback.advance(self)
-
-    @property
-    def waiting(self) -> bool:
-        """Whether the player is thinking; scripted players and recordings never are."""
-        return False
 
     @property
     def frame(self) -> Frame:
@@ -71,18 +75,11 @@ class Playback:
 
     def advance(self) -> None:
         """Look at the next frame; the player moves if there is none yet."""
-        if self.at + 1 < len(self.frames):
-            self.at += 1
-            return
-        if self.finished:
-            return
-        frame = next(self._source, None)
-        if frame is None or len(self.frames) >= MAX_FRAMES:
-            self.finished = True
-            return
-        self.frames.append(frame)
-        self.at = len(self.frames) - 1
-        self.finished = bool(frame.observation.get("done"))
+        if self.at + 1 == len(self.frames) and not self.finished:
+            frame = next(self._source, None) if len(self.frames) < MAX_FRAMES else None
+            self.finished = frame is None or bool(frame.observation.get("done"))
+            self.frames += [frame] if frame else []
+        self.at = min(self.at + 1, len(self.frames) - 1)
 
     def catch_up(self) -> None:
         """Look at the last frame."""
@@ -127,7 +124,7 @@ def recorded(run: RecordedRun, environment: Environment | None = None) -> Playba
         RecordingError: the run's reset makes no episode, or a step is not an action.
     """
     try:
-        reset = {k: v for k, v in run.reset.items() if k != "episode_id"}
+        reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
         session, _ = open_session(reset, environment)
         frames = (Frame(*each) for each in replay(run, environment))
         playback = Playback(str(run.player), session, frames)
@@ -159,28 +156,17 @@ def runs_of(path: Path) -> list[RecordedRun]:
     return runs
 
 
-def limited(reset: Mapping[str, Any], environment: Environment | None = None) -> dict[str, Any]:
-    """Arguments of a reset, within this server's limits.
-
-    Raises:
-        InvalidValueError: more than this server allows, of steps for example.
-    """
-    arguments = dict(reset)
-    limit_rules(arguments, environment)
-    return arguments
-
-
 def open_session(
     reset: Mapping[str, Any], environment: Environment | None = None
 ) -> tuple[Session, Reply]:
     """A session of its own and its opening; never in debug, so that no player sees the answers.
 
     Raises:
-        ConfigurationError: the reset makes no episode.
+        ConfigurationError: the reset makes no episode, or one beyond this server's limits.
     """
     chosen = environment or get_environment()
     session = chosen.session()
-    reply = session.reset(**limited(reset, chosen))
+    reply = begin(chosen, session, reset, settings())
     if reply.status == ERROR:
         raise ConfigurationError(reply.message)
     return session, reply
@@ -190,8 +176,5 @@ def call_text(name: str, arguments: object) -> str:
     """A tool call in one line; arguments that are not an object are shown as they came."""
     if not isinstance(arguments, Mapping):
         return f"{name}({arguments})"
-    return f"{name}({', '.join(f'{key}={_json(value)}' for key, value in arguments.items())})"
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, default=str)
+    told = (f"{key}={json.dumps(value, default=str)}" for key, value in arguments.items())
+    return f"{name}({', '.join(told)})"

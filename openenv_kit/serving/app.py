@@ -72,8 +72,7 @@ def _app_of(served: Environment, chosen: Settings, shared: Shared) -> FastAPI:
     """An environment's app, behind a gate of its own."""
     from openenv.core.env_server import create_fastapi_app
 
-    from openenv_kit.page import guard_page, is_on
-    from openenv_kit.page.icon import add_icon
+    from openenv_kit.page import add_icon, guard_page, is_on
     from openenv_kit.serving import routes
     from openenv_kit.serving.access_log import AccessLog
     from openenv_kit.serving.anonymous import AnonymousEpisodes

@@ -9,6 +9,7 @@ import resource
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from openenv_kit.agent.chat import Answer
 from openenv_kit.errors import ConfigurationError, InvalidValueError, ModelError
 from openenv_kit.page import model as watched
 from openenv_kit.page.addresses import addresses_of, is_allowed
-from openenv_kit.page.model import ModelPlayback, Seats, model_settings
+from openenv_kit.page.model import ModelPlayback, model_settings
 from openenv_kit.page.state import Visitor
 from openenv_kit.page.visitor_client import (
     MAX_ANSWER_BYTES,
@@ -168,7 +169,7 @@ def test_a_name_is_looked_up_once_and_its_second_answer_changes_nothing(hostile:
             replies = [await asking.post("/x", b"{}") for _ in range(2)]
         finally:
             await asking.close()
-        return [each.status for each in replies]
+        return [each.status_code for each in replies]
 
     assert asyncio.run(twice()) == [200, 200]
     assert names.asked == ["rebound.test"]
@@ -188,7 +189,7 @@ def test_the_next_address_is_tried_where_one_cannot_be_connected_to(hostile: Hos
     async def twice() -> None:
         asking = client(hostile.url("secret", "two.test"), lookup=names)
         for _ in range(2):
-            assert (await asking.post("/x", b"{}")).status == 200
+            assert (await asking.post("/x", b"{}")).status_code == 200
         await asking.close()
 
     asyncio.run(twice())
@@ -334,7 +335,7 @@ def test_the_certificate_is_checked_against_the_name(
         async def post(host: str) -> int:
             asking = client(f"https://{host}:{port}/v1", lookup=names)
             try:
-                return (await asking.post("/x", b"{}")).status
+                return (await asking.post("/x", b"{}")).status_code
             finally:
                 await asking.close()
 
@@ -378,7 +379,8 @@ def watch(url: str) -> ModelPlayback:
 def test_models_that_are_watched_are_bounded_and_seats_come_back(
     hostile: Hostile, private: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watched, "SEATS", Seats())
+    two = threading.BoundedSemaphore(2)
+    monkeypatch.setattr(watched, "seats", lambda: two)
     plays = [watch(hostile.url("drip")) for _ in range(2)]
     with pytest.raises(ConfigurationError, match=r"2 model\(s\) are being watched"):
         watch(hostile.url("drip"))

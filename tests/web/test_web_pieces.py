@@ -15,13 +15,12 @@ import pytest
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import Arguments, Limit
+from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
 from metric_tracker_rl.engine.tasks import TASKS
 from metric_tracker_rl.page import charts, report
-from metric_tracker_rl.page.drafts import drafts
 from metric_tracker_rl.page.episode import custom_anomalies
-from metric_tracker_rl.page.fields import make_field
-from metric_tracker_rl.page.investigate import METHODS
-from metric_tracker_rl.page.state import FunnelVisitor, rows_from_table
+from metric_tracker_rl.page.investigate import METHODS, make_field
+from metric_tracker_rl.page.state import FunnelVisitor, drafts, rows_from_table
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.page import bench, builder, forms, is_on
 from openenv_kit.page.scenes import scenes_of
@@ -216,7 +215,7 @@ def test_the_log_tells_what_each_call_cost(visitor: FunnelVisitor) -> None:
 
 def test_the_report_is_validated_without_costing_a_step(visitor: FunnelVisitor) -> None:
     row = expected(visitor)[0]
-    visitor.rows = rows_from_table([[*list(row.values())[:-1], "hgih"], [""] * 9])
+    visitor.rows = rows_from_table(ROW_FIELDS, [[*list(row.values())[:-1], "hgih"], [""] * 9])
     html = report.check_html(visitor)
     assert "0 well formed, 1 not" in html
     assert "Did you mean &#x27;high&#x27;" in html
@@ -227,7 +226,7 @@ def test_the_report_is_validated_without_costing_a_step(visitor: FunnelVisitor) 
 
 def test_nothing_typed_by_a_visitor_becomes_markup(visitor: FunnelVisitor) -> None:
     evil = "<img src=x onerror=alert(1)>"
-    visitor.rows = rows_from_table([[evil] * 9])
+    visitor.rows = rows_from_table(ROW_FIELDS, [[evil] * 9])
     visitor.call(evil, {evil: evil})
     shown = [report.check_html(visitor), bench.log_html(visitor)]
     shown += [builder.status_html(scenes_of(), visitor)]
@@ -235,7 +234,7 @@ def test_nothing_typed_by_a_visitor_becomes_markup(visitor: FunnelVisitor) -> No
 
 
 def test_custom_anomalies_are_read_from_the_table() -> None:
-    table = [["app_opens", "2024-01-01", "4", "up"], ["", "", "", ""], ["m", "d", "", ""]]
+    table = [["app_opens", "2024-01-01", "4", "up"], ["", "", "", ""], ["m", "d", None, ""]]
     assert custom_anomalies(table) == [
         {
             "metric_name": "app_opens",
@@ -286,6 +285,18 @@ def test_the_debug_tab_is_there_in_debug_only() -> None:
     assert "Debug" in labels(True)
 
 
+@pytest.mark.parametrize("sent", [None, {}, {"index": 0}, {"value": ["2024-01-01"]}, {"value": 3}])
+def test_a_click_that_names_no_day_changes_nothing(visitor: FunnelVisitor, sent: Any) -> None:
+    fns = builder.build_page(scenes_of(), False).fns.values()
+    (pick,) = [fn.fn for fn in fns if any(event == "pick_day" for _, event in fn.targets)]
+    assert pick is not None
+    first, other = visitor.view.episode.dates[:2]
+    pick(visitor, gr.EventData(None, sent))
+    assert visitor.day == first
+    pick(visitor, gr.EventData(None, {"value": other}))
+    assert visitor.day == other
+
+
 def test_only_three_endpoints_are_public() -> None:
     fns = builder.build_page(scenes_of(), False).fns.values()
     assert sorted(fn.api_name for fn in fns if fn.api_visibility == "public") == [
@@ -316,7 +327,7 @@ def test_the_server_loads_neither_plotly_nor_the_page_when_the_page_is_off() -> 
         text=True,
         check=True,
     )
-    assert done.stdout.strip().splitlines()[-1] == "['openenv_kit.page.icon'] False"
+    assert done.stdout.strip().splitlines()[-1] == "[] False"
 
 
 def test_the_page_is_on_where_the_framework_would_have_its_own() -> None:

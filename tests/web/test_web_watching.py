@@ -11,9 +11,9 @@ from fake_model import FakeModel, fake_model
 from playwright.sync_api import expect
 
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.page.model_table import without_settings
-from openenv_kit.page.moves import show
+from openenv_kit.page.model import without_settings
 from openenv_kit.page.scenes import scenes_of
+from openenv_kit.page.watch import show
 from openenv_kit.page.watching import Frame, scripted
 
 pytestmark = pytest.mark.slow

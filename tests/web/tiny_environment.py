@@ -184,8 +184,7 @@ def serve(port: int) -> None:
     import uvicorn
     from fastapi import FastAPI
 
-    from openenv_kit.page import guard_page
-    from openenv_kit.page.icon import add_icon
+    from openenv_kit.page import add_icon, guard_page
     from openenv_kit.page.mount import add_page
     from openenv_kit.serving.settings import settings
 
