@@ -8,13 +8,7 @@ from typing import Any
 
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.funnel import Funnel
-from metric_tracker_rl.engine.levels import (
-    COUNT_SEVERITY,
-    MIX_SEVERITY,
-    QUALITY_SEVERITY,
-    RATE_SEVERITY,
-    Level,
-)
+from metric_tracker_rl.engine.levels import SEVERITY_BOUNDS, Level
 from metric_tracker_rl.engine.reporting_policy import policy_text
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
@@ -128,13 +122,7 @@ def thresholds(level: Level) -> dict[str, float]:
 
 def severity_bands() -> dict[str, list[float]]:
     """Lower bounds of medium, high and critical, as agents see them."""
-    return {
-        "event_count": list(COUNT_SEVERITY),
-        "conversion_rate": list(RATE_SEVERITY),
-        "funnel_step": list(RATE_SEVERITY),
-        "hourly_mix": list(MIX_SEVERITY),
-        "data_quality": list(QUALITY_SEVERITY),
-    }
+    return {kind: list(bounds) for kind, bounds in SEVERITY_BOUNDS.items()}
 
 
 def rate_definitions(funnel: Funnel) -> list[dict[str, str]]:

@@ -28,8 +28,8 @@ from metric_tracker_rl.engine.generation.calendar import (
 from metric_tracker_rl.engine.generation.custom_anomalies import AppliedAnomaly, apply_custom
 from metric_tracker_rl.engine.generation.effects import to_counts
 from metric_tracker_rl.engine.generation.planning import causes_of_day, days_and_families, view_of
-from metric_tracker_rl.engine.levels import GUARD_BAND, clear_of
-from metric_tracker_rl.engine.reporting_policy import SEVERITY_BOUNDS, ReportRow, label
+from metric_tracker_rl.engine.levels import GUARD_BAND, SEVERITY_BOUNDS, clear_of
+from metric_tracker_rl.engine.reporting_policy import ReportRow, label
 from metric_tracker_rl.engine.series import (
     DailySeries,
     Floats,

@@ -128,7 +128,7 @@ def causes_of_day(
 def _near_threshold(changes: Sequence[float], view: CleanDay, band: float) -> bool:
     """Whether any deviation of the day lies within `band` of its threshold."""
     level, stages = view.level, len(view.funnel.counts)
-    limits = thresholds(view.funnel, level).tolist()
+    limits = thresholds(view.funnel, level)
     low, high = 1.0 - band, 1.0 + band
     near = any(
         low <= abs(change) / limit <= high for change, limit in zip(changes, limits, strict=True)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from metric_tracker_rl.engine.generation.anomalies.base import Cause, CleanDay, Root
 from metric_tracker_rl.engine.generation.effects import OverCount
-from metric_tracker_rl.engine.levels import QUALITY_SEVERITY, clear_of
+from metric_tracker_rl.engine.levels import SEVERITY_BOUNDS, clear_of
 from metric_tracker_rl.engine.vocabulary import DATA_QUALITY, QUALITY_ISSUE
 from openenv_kit.bitstream import BitStream
 
-TOTAL_EXCESS = tuple(total for total in range(8, 181) if clear_of(total, QUALITY_SEVERITY))
+TOTAL_EXCESS = tuple(n for n in range(8, 181) if clear_of(n, SEVERITY_BOUNDS[DATA_QUALITY]))
 """Total excess of the day, in events: every severity, and nothing close to a bound."""
 FAULTY_HOURS = (5, 8)
 """Fewest and most hours with the fault: one stretch of the daytime, when people come."""
