@@ -109,7 +109,7 @@ def causes_of_day(
     """First proposal for the day's families that the rule answers with their roots."""
     baselines = np.array(view.baselines)
     for _ in range(PLAN_TRIES):
-        causes = tuple(FAMILIES[name].plan(stream, view) for name in names)
+        causes = tuple(FAMILIES[name](stream, view) for name in names)
         hours = view.hours
         for cause in causes:
             hours = cause.effect.apply(hours)
