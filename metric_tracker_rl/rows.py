@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from metric_tracker_rl.engine.versions import GRADER_VERSION, POLICY_VERSION
 from metric_tracker_rl.engine.vocabulary import (
     ANOMALY_TYPES,
     DETECTION_METHODS,
@@ -118,6 +119,22 @@ class MethodSpec(Record):
     name: str
     description: str
     parameters: dict[str, Any]
+
+
+class TaskSpec(Record):
+    """One named task: its configuration, and what the agent is told."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task_id: str
+    difficulty: str
+    instruction: str
+    objective: str
+    seed: int
+    scenario_family: str
+    anomaly_density: str
+    anomaly_count: int
+    grader_name: str = f"reporting_policy_v{POLICY_VERSION}_grader_v{GRADER_VERSION}"
 
 
 class ConversionMetricDefinition(Record):

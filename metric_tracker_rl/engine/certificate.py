@@ -229,7 +229,7 @@ def _is_undone(config: EpisodeConfig, draw: Draw, cause: Cause) -> bool:
     """Whether undoing one cause takes its row away and leaves nothing of it on its day."""
     others = [each for each in draw.causes if each is not cause]
     hourly = apply_causes(draw.clean, others)
-    series = DailySeries(hourly, config.funnel_spec, config.level, draw.explained)
+    series = DailySeries(hourly, config.funnel_spec, config.level, draw.series.explained)
     rows = {(r.date, r.entity_type, r.entity_name) for r in label(series, draw.dates)}
     gone = (draw.dates[cause.day], *cause.root[:2]) not in rows
     if any(each.day == cause.day for each in others):

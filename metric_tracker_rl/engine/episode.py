@@ -101,14 +101,7 @@ class Episode:
 def episode_from_draw(config: EpisodeConfig, draw: Draw) -> Episode:
     """The episode around an accepted draw; its arrays become read-only."""
     draw.hourly.setflags(write=False)
-    return Episode(
-        config=config,
-        dates=draw.dates,
-        series=draw.series,
-        expected_rows=draw.labels,
-        applied=tuple(entry.as_dict() for entry in draw.applied),
-        draw=draw,
-    )
+    return Episode(config, draw.dates, draw.series, draw.labels, draw.applied, draw)
 
 
 class EpisodeCache:

@@ -166,6 +166,21 @@ def thresholds(funnel: Funnel, level: Level) -> list[float]:
     return [level.count_threshold] * counts + [level.rate_threshold] * rates + [level.mix_threshold]
 
 
+def near_thresholds(
+    deviations: Floats, funnel: Funnel, level: Level, band: float
+) -> NDArray[np.bool_]:
+    """Which deviations lie within a relative band of their threshold.
+
+    Returns:
+        Shape (days, columns + steps): step rates have a second threshold, for breaks.
+    """
+    stages = len(funnel.counts)
+    drops = -deviations[:, stages : 2 * stages - 1] / level.break_threshold
+    ratios = np.abs(deviations) / thresholds(funnel, level)
+    every = np.concatenate([ratios, drops], axis=1)
+    return (every >= 1.0 - band) & (every <= 1.0 + band)
+
+
 def excess_counts(hourly: Ints) -> Ints:
     """Events above the possible per day and adjacent pair, shape (days, stages - 1)."""
     surplus = hourly[:, :, 1:] - hourly[:, :, :-1]

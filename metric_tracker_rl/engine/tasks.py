@@ -5,8 +5,8 @@ from __future__ import annotations
 from metric_tracker_rl.engine.config import MIXED, EpisodeConfig, parse_custom_anomalies
 from metric_tracker_rl.engine.levels import DENSITIES
 from metric_tracker_rl.engine.rules import OBJECTIVE
-from metric_tracker_rl.engine.task_spec import TaskSpec
 from metric_tracker_rl.engine.vocabulary import RATE_SPIKE
+from metric_tracker_rl.rows import TaskSpec
 from openenv_kit.errors import UnknownNameError, require_name
 
 CUSTOM_TASK_ID = "custom"

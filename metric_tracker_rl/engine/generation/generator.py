@@ -11,13 +11,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.funnel import HOURS
-from metric_tracker_rl.engine.generation.anomalies import Cause
+from metric_tracker_rl.engine.generation.anomalies import Cause, CleanDay
 from metric_tracker_rl.engine.generation.calendar import (
     CalendarEntry,
     apply_calendar,
@@ -25,9 +26,9 @@ from metric_tracker_rl.engine.generation.calendar import (
     empty_entry,
     explained_mask,
 )
-from metric_tracker_rl.engine.generation.custom_anomalies import AppliedAnomaly, apply_custom
+from metric_tracker_rl.engine.generation.custom_anomalies import apply_custom
 from metric_tracker_rl.engine.generation.effects import to_counts
-from metric_tracker_rl.engine.generation.planning import causes_of_day, days_and_families, view_of
+from metric_tracker_rl.engine.generation.planning import causes_of_day, days_and_families
 from metric_tracker_rl.engine.levels import GUARD_BAND, SEVERITY_BOUNDS, clear_of
 from metric_tracker_rl.engine.reporting_policy import ReportRow, label
 from metric_tracker_rl.engine.series import (
@@ -37,6 +38,7 @@ from metric_tracker_rl.engine.series import (
     daily_values,
     deviations,
     medians,
+    near_thresholds,
 )
 from metric_tracker_rl.engine.vocabulary import DATA_QUALITY, HOURLY_MIX
 from openenv_kit.bitstream import BitStream
@@ -73,16 +75,11 @@ class Draw:
     clean: Ints
     hourly: Ints
     causes: tuple[Cause, ...]
-    applied: tuple[AppliedAnomaly, ...]
+    applied: tuple[dict[str, Any], ...]
     series: DailySeries
     labels: tuple[ReportRow, ...]
     draws: int
     calendar: tuple[CalendarEntry, ...] = ()
-
-    @property
-    def explained(self) -> NDArray[np.bool_] | None:
-        """Which (day, column) the calendar explains."""
-        return self.series.explained
 
 
 def generate(config: EpisodeConfig) -> Draw:
@@ -152,7 +149,8 @@ def _draw(config: EpisodeConfig, number: int) -> Draw | None:
     unsettled = set(days)
     for _ in range(SETTLE_ROUNDS):
         for day in sorted(unsettled):
-            view = view_of(config, clean, clean_values, baselines, day)
+            values = clean_values[day].tolist()
+            view = CleanDay(day, clean[day], values, baselines.tolist(), funnel, level)
             causes = causes_of_day(stream, days[day], view)
             if causes is None:
                 return None
@@ -165,8 +163,7 @@ def _draw(config: EpisodeConfig, number: int) -> Draw | None:
         if not unsettled:
             if level.decoys and _stirs_without_cause(clean_values, series, days):
                 return None
-            done = (series, labels, number + 1, calendar)
-            return Draw(dates, clean, hourly, in_order, (), *done)
+            return Draw(dates, clean, hourly, in_order, (), series, labels, number + 1, calendar)
         if not unsettled <= set(planned):
             return None  # a day without a cause looks like one: only other data can help
         baselines = series.baselines
@@ -182,14 +179,10 @@ def _with_custom(draw: Draw, config: EpisodeConfig) -> Draw:
     causes = () if config.only_custom else draw.causes
     before = draw.clean if config.only_custom else draw.hourly
     hourly, applied = apply_custom(before, config.anomalies, draw.dates, funnel, level)
-    series = DailySeries(hourly, funnel, level, draw.explained)
+    series = DailySeries(hourly, funnel, level, draw.series.explained)
+    labels = label(series, draw.dates)
     return replace(
-        draw,
-        hourly=hourly,
-        causes=causes,
-        applied=applied,
-        series=series,
-        labels=label(series, draw.dates),
+        draw, hourly=hourly, causes=causes, applied=applied, series=series, labels=labels
     )
 
 
@@ -254,9 +247,5 @@ def _clean_counts(stream: BitStream, config: EpisodeConfig, start: dt.date) -> I
 
 
 def _guarded(series: DailySeries) -> NDArray[np.bool_]:
-    """Which deviations lie inside a guard band; step rates have a second one, for breaks."""
-    stages = len(series.funnel.counts)
-    drops = -series.reportable[:, stages : 2 * stages - 1] / series.level.break_threshold
-    ratios = np.abs(series.reportable) / series.thresholds
-    every = np.concatenate([ratios, drops], axis=1)
-    return (every >= 1.0 - GUARD_BAND) & (every <= 1.0 + GUARD_BAND)
+    """Which deviations lie inside a guard band, as `near_thresholds` tells it."""
+    return near_thresholds(series.reportable, series.funnel, series.level, GUARD_BAND)

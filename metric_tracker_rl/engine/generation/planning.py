@@ -15,12 +15,10 @@ from metric_tracker_rl.engine.generation.anomalies import FAMILIES, Cause, Clean
 from metric_tracker_rl.engine.levels import GUARD_BAND
 from metric_tracker_rl.engine.reporting_policy import findings_of_day
 from metric_tracker_rl.engine.series import (
-    Floats,
-    Ints,
     daily_values,
     deviations,
     excess_counts,
-    thresholds,
+    near_thresholds,
 )
 from metric_tracker_rl.engine.vocabulary import (
     COUNT_DROP,
@@ -89,20 +87,6 @@ def _family_names(stream: BitStream, config: EpisodeConfig) -> list[str]:
     return sorted(names, key=lambda name: name == MIX_SHIFT)
 
 
-def view_of(
-    config: EpisodeConfig, clean: Ints, clean_values: Floats, baselines: Floats, day: int
-) -> CleanDay:
-    """A day of the clean data as the families see it, against the given baselines."""
-    return CleanDay(
-        index=day,
-        hours=clean[day],
-        values=clean_values[day].tolist(),
-        baselines=baselines.tolist(),
-        funnel=config.funnel_spec,
-        level=config.level,
-    )
-
-
 def causes_of_day(
     stream: BitStream, names: Sequence[str], view: CleanDay
 ) -> tuple[Cause, ...] | None:
@@ -114,24 +98,12 @@ def causes_of_day(
         for cause in causes:
             hours = cause.effect.apply(hours)
         one_day = hours[np.newaxis]
-        changes = deviations(daily_values(one_day, view.funnel), baselines)[0].tolist()
-        if _near_threshold(changes, view, PLAN_BAND):
+        changes = deviations(daily_values(one_day, view.funnel), baselines)
+        if near_thresholds(changes, view.funnel, view.level, PLAN_BAND).any():
             continue
         excess = excess_counts(one_day)[0].tolist()
-        found = findings_of_day(changes, excess, view.funnel, view.level)
+        found = findings_of_day(changes[0].tolist(), excess, view.funnel, view.level)
         answered = {(f.entity_type, f.entity_name, f.anomaly_type) for f in found}
         if answered == {tuple(cause.root) for cause in causes}:
             return causes
     return None
-
-
-def _near_threshold(changes: Sequence[float], view: CleanDay, band: float) -> bool:
-    """Whether any deviation of the day lies within `band` of its threshold."""
-    level, stages = view.level, len(view.funnel.counts)
-    limits = thresholds(view.funnel, level)
-    low, high = 1.0 - band, 1.0 + band
-    near = any(
-        low <= abs(change) / limit <= high for change, limit in zip(changes, limits, strict=True)
-    )
-    steps = changes[stages : 2 * stages - 1]
-    return near or any(low <= -change / level.break_threshold <= high for change in steps)
