@@ -19,7 +19,7 @@ from metric_tracker_rl.engine.vocabulary import (
     HOURLY_MIX,
     SEVERITIES,
 )
-from openenv_kit.errors import UnknownNameError
+from openenv_kit.errors import require_name
 
 GUARD_BAND = 0.10
 """No accepted deviation lies within this relative distance of its threshold."""
@@ -159,9 +159,7 @@ def get_level(name: object) -> Level:
     Raises:
         UnknownNameError: no such level.
     """
-    if isinstance(name, str) and name in LEVELS:
-        return LEVELS[name]
-    raise UnknownNameError("difficulty", name, LEVELS)
+    return LEVELS[require_name("difficulty", name, LEVELS)]
 
 
 def clear_of(size: float, bounds: Sequence[float]) -> bool:

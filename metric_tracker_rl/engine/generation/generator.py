@@ -120,10 +120,13 @@ def guard_violations(series: DailySeries) -> int:
 
 def severity_is_clear(row: ReportRow) -> bool:
     """Whether a row's size keeps its distance from every severity bound."""
-    size = abs(row.delta_value)
-    if row.entity_type not in (HOURLY_MIX, DATA_QUALITY):
-        size = size / row.baseline_value if row.baseline_value else size
-    return clear_of(size, SEVERITY_BOUNDS[row.entity_type])
+    return clear_of(relative_size(row), SEVERITY_BOUNDS[row.entity_type])
+
+
+def relative_size(row: ReportRow) -> float:
+    """Size of a row's deviation as thresholds measure it: relative, but for share and excess."""
+    relative = row.entity_type not in (HOURLY_MIX, DATA_QUALITY) and row.baseline_value
+    return abs(row.delta_value) / (row.baseline_value if relative else 1.0)
 
 
 def _draw(config: EpisodeConfig, number: int) -> Draw | None:
