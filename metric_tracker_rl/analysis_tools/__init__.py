@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
 
 from metric_tracker_rl.analysis_tools import compare, lookup, row_generators, statistics
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Tool, ToolRegistry
@@ -32,32 +35,28 @@ def available_analysis_methods() -> list[MethodSpec]:
 
 def available_payload_generation_methods() -> list[MethodSpec]:
     """Name, description and parameters of every row generator a payload can be built with."""
-    return list(_payload_methods())
+    each = row_generators.GENERATORS.values()
+    return _specs(PayloadGeneratorMethod, **{one.name: one.description for one in each})
 
 
 def available_synthetic_generator_methods() -> list[MethodSpec]:
     """Name, description and parameters of every way to set a custom anomaly at reset."""
-    return list(_synthetic_methods())
+    description = (
+        "Sets a metric to median ± stddev_factor × standard deviation from the median on the "
+        f"given dates; direction is {', '.join(DIRECTIONS)}."
+    )
+    return _specs(SyntheticAnomalyGenerator, **{STDDEV_SHIFT: description})
+
+
+def _specs(model: type[BaseModel], **descriptions: str) -> list[MethodSpec]:
+    """Catalogue entries of methods with the same parameters."""
+    schema = _schema(model)
+    return [
+        MethodSpec(name=name, description=description, parameters=schema)
+        for name, description in descriptions.items()
+    ]
 
 
 @cache
-def _payload_methods() -> tuple[MethodSpec, ...]:
-    schema = json_schema(PayloadGeneratorMethod, ORDERING_APP)
-    return tuple(
-        MethodSpec(name=each.name, description=each.description, parameters=schema)
-        for each in row_generators.GENERATORS.values()
-    )
-
-
-@cache
-def _synthetic_methods() -> tuple[MethodSpec, ...]:
-    return (
-        MethodSpec(
-            name=STDDEV_SHIFT,
-            description=(
-                "Sets a metric to median ± stddev_factor × standard deviation from the median "
-                f"on the given dates; direction is {', '.join(DIRECTIONS)}."
-            ),
-            parameters=json_schema(SyntheticAnomalyGenerator, ORDERING_APP),
-        ),
-    )
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return json_schema(model, ORDERING_APP)

@@ -27,6 +27,10 @@ STEPS = (
     "order_placed_to_payment_successful",
 )
 MIX = "app_opens:daytime_share"
+FIELDS = (
+    *("entity_type", "entity_name", "anomaly_type", "detection_method"),
+    *("baseline_value", "observed_value", "delta_value", "severity"),
+)
 COMPOSITES = ("app_open_to_order_placed", "app_open_to_payment_successful")
 
 
@@ -95,13 +99,11 @@ def _funnel_rows(
             "severity": _severity(abs(change[name]), bands[entity_type]),
         }
 
-    def count_row(name: str) -> Row:
+    def metric_row(name: str) -> Row:
         way = "drop" if change[name] < 0 else "spike"
-        anomaly = f"absolute_{way}_in_event_count"
-        return row(name, "event_count", name, anomaly, "compare_count_to_median")
-
-    def rate_row(name: str) -> Row:
-        way = "drop" if change[name] < 0 else "spike"
+        if name in STAGES:
+            anomaly = f"absolute_{way}_in_event_count"
+            return row(name, "event_count", name, anomaly, "compare_count_to_median")
         anomaly = f"rate_{way}_from_median"
         return row(name, "conversion_rate", name, anomaly, "compare_rate_to_median")
 
@@ -113,7 +115,7 @@ def _funnel_rows(
         opposite = change[into] * change[out_of] < 0
         alone = flagged(stage) and not flagged(above) and not flagged(below)
         if alone and opposite and flagged(into) and flagged(out_of):
-            rows.append(count_row(stage))
+            rows.append(metric_row(stage))
             explained |= {into, out_of}
     for index, step in enumerate(STEPS):
         if not flagged(step) or step in explained:
@@ -122,11 +124,11 @@ def _funnel_rows(
             name = f"{STAGES[index + 1]}_from_{STAGES[index]}"
             rows.append(row(step, "funnel_step", name, "funnel_break", "detect_funnel_break"))
         else:
-            rows.append(rate_row(step))
+            rows.append(metric_row(step))
     if not any(flagged(step) for step in STEPS):
-        rows.extend([rate_row(name) for name in COMPOSITES if flagged(name)][:1])
+        rows.extend([metric_row(name) for name in COMPOSITES if flagged(name)][:1])
     if flagged(STAGES[0]):
-        rows.append(count_row(STAGES[0]))
+        rows.append(metric_row(STAGES[0]))
     return rows
 
 
@@ -146,17 +148,7 @@ def _mix_row(date: str, summary: Mapping[str, Any], bands: list[float]) -> Row:
 
 
 def _quality_rows(date: str, issues: list[Mapping[str, Any]]) -> list[Row]:
-    wanted = (
-        "entity_type",
-        "entity_name",
-        "anomaly_type",
-        "detection_method",
-        "baseline_value",
-        "observed_value",
-        "delta_value",
-        "severity",
-    )
-    return [{"date": date, **{name: issue[name] for name in wanted}} for issue in issues]
+    return [{"date": date, **{name: issue[name] for name in FIELDS}} for issue in issues]
 
 
 def _severity(size: float, bands: list[float]) -> str:
