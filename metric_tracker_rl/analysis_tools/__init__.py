@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -36,7 +35,7 @@ def available_analysis_methods() -> list[MethodSpec]:
 def available_payload_generation_methods() -> list[MethodSpec]:
     """Name, description and parameters of every row generator a payload can be built with."""
     each = row_generators.GENERATORS.values()
-    return _specs(PayloadGeneratorMethod, **{one.name: one.description for one in each})
+    return list(_specs(PayloadGeneratorMethod, **{one.name: one.description for one in each}))
 
 
 def available_synthetic_generator_methods() -> list[MethodSpec]:
@@ -45,18 +44,14 @@ def available_synthetic_generator_methods() -> list[MethodSpec]:
         "Sets a metric to median ± stddev_factor × standard deviation from the median on the "
         f"given dates; direction is {', '.join(DIRECTIONS)}."
     )
-    return _specs(SyntheticAnomalyGenerator, **{STDDEV_SHIFT: description})
-
-
-def _specs(model: type[BaseModel], **descriptions: str) -> list[MethodSpec]:
-    """Catalogue entries of methods with the same parameters."""
-    schema = _schema(model)
-    return [
-        MethodSpec(name=name, description=description, parameters=schema)
-        for name, description in descriptions.items()
-    ]
+    return list(_specs(SyntheticAnomalyGenerator, **{STDDEV_SHIFT: description}))
 
 
 @cache
-def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    return json_schema(model, ORDERING_APP)
+def _specs(model: type[BaseModel], **descriptions: str) -> tuple[MethodSpec, ...]:
+    """Catalogue entries of methods with the same parameters."""
+    schema = json_schema(model, ORDERING_APP)
+    return tuple(
+        MethodSpec(name=name, description=description, parameters=schema)
+        for name, description in descriptions.items()
+    )

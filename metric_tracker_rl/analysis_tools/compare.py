@@ -16,6 +16,7 @@ from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.levels import SEVERITY_BOUNDS, severity_of
+from metric_tracker_rl.engine.report import require_listed
 from metric_tracker_rl.engine.reporting_policy import ANOMALY_TYPES_OF, shown_delta
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.series import DailySeries
@@ -28,7 +29,6 @@ from metric_tracker_rl.engine.vocabulary import (
     FUNNEL_STEP,
     QUALITY_ISSUE,
 )
-from openenv_kit.errors import ToolArgumentError, unknown_name_message
 
 IMPOSSIBLE_SCORE = 2.0
 """Suspicion that impossible counts alone give a date."""
@@ -145,9 +145,7 @@ def _by_suspicion(episode: Episode) -> list[Result]:
 
 def _compare(view: EpisodeView, kind: str, date: str, name: str) -> Result:
     series, funnel = view.episode.series, view.episode.config.funnel_spec
-    if (kind, name) not in funnel.columns:
-        names = funnel.entity_names[kind]
-        raise ToolArgumentError(unknown_name_message("entity_name", name, names))
+    require_listed("entity_name", name, funnel.entity_names[kind])
     day, column = view.episode.day_index(date), funnel.columns[kind, name]
     change = series.deviation_rows[day][column]
     flagged = abs(change) >= series.thresholds[column]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from metric_tracker_rl.analysis_tools.arguments import DifferenceArguments, MetricArguments
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
+from metric_tracker_rl.engine.report import require_listed
 from metric_tracker_rl.engine.reporting_policy import shown_delta
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.series import RATE_DECIMALS
 from metric_tracker_rl.engine.vocabulary import CONVERSION_RATE, EVENT_COUNT
-from openenv_kit.errors import ToolArgumentError, unknown_name_message
 
 
 @TOOLS.method(MetricArguments)
@@ -24,14 +24,13 @@ def get_metric_median(view: EpisodeView, arguments: MetricArguments) -> Result:
 def get_metric_std_dev_from_median(view: EpisodeView, arguments: MetricArguments) -> Result:
     """Standard deviation from the median, sqrt(mean((value - median)^2)), of each metric."""
     chosen = chosen_metrics(view, arguments.metric_name, arguments.metric_names)
-    results = []
-    for name in chosen:
-        entry = _median(view, name)
-        size = entry.pop("sample_size")
-        spread = view.episode.series.spreads[metric_column(view, name)]
-        results.append(
-            {**entry, "std_dev_from_median": round(spread, RATE_DECIMALS), "sample_size": size}
+    spreads = view.episode.series.spreads
+    results = [
+        _median(
+            view, name, std_dev_from_median=round(spreads[metric_column(view, name)], RATE_DECIMALS)
         )
+        for name in chosen
+    ]
     return {"metric_names": chosen, "results": results}
 
 
@@ -78,8 +77,7 @@ def chosen_metrics(
     names = allowed if allowed is not None else view.episode.config.funnel_spec.metrics
     wanted = list(dict.fromkeys([*([one] if one is not None else []), *several]))
     for name in wanted:
-        if name not in names:
-            raise ToolArgumentError(unknown_name_message("metric", name, names))
+        require_listed("metric", name, names)
     return wanted or list(names)
 
 
@@ -88,12 +86,12 @@ def metric_column(view: EpisodeView, name: str) -> int:
     return view.episode.config.funnel_spec.metrics.index(name)
 
 
-def _median(view: EpisodeView, name: str) -> Result:
-    column = metric_column(view, name)
-    is_count = column < len(view.episode.config.funnel_spec.counts)
+def _median(view: EpisodeView, name: str, **more: float) -> Result:
+    is_count = name in view.episode.config.funnel_spec.counts
     return {
         "metric_name": name,
         "metric_type": EVENT_COUNT if is_count else CONVERSION_RATE,
-        "median_value": view.episode.series.baseline_row[column],
+        "median_value": view.episode.series.baseline_row[metric_column(view, name)],
+        **more,
         "sample_size": len(view.episode.dates),
     }

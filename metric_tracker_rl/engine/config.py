@@ -135,13 +135,8 @@ def parse_custom_anomalies(raw: object) -> tuple[CustomAnomaly, ...]:
 
 
 _CUSTOM_FIELDS = (
-    "method_name",
-    "metric_name",
-    "metric_names",
-    "date",
-    "dates",
-    "stddev_factor",
-    "direction",
+    *("method_name", "metric_name", "metric_names"),
+    *("date", "dates", "stddev_factor", "direction"),
 )
 
 

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metric_tracker_rl.engine.report import NUMBER_FIELDS, Report, duplicate_issue, invalid_issue
+from metric_tracker_rl.engine.report import NUMBER_FIELDS, Report, duplicate_issue
 from metric_tracker_rl.engine.reporting_policy import ReportRow
 from metric_tracker_rl.rows import RewardBreakdown, SubmissionIssue
 
@@ -154,7 +154,7 @@ def _issues(
     debug: bool,
 ) -> list[SubmissionIssue]:
     """Remarks in plain words. Right values and the keys of missing rows only in debug."""
-    issues = [invalid_issue(row) for row in report.invalid]
+    issues = list(report.invalid)
     for key, rows in by_key.items():
         issues.extend(duplicate_issue(row) for row in rows[1:])
         answer = right.get(key)

@@ -21,13 +21,12 @@ from metric_tracker_rl.engine.funnel import HOURS
 from metric_tracker_rl.engine.generation.anomalies import Cause, CleanDay
 from metric_tracker_rl.engine.generation.calendar import (
     CalendarEntry,
-    apply_calendar,
     draw_calendar,
     empty_entry,
     explained_mask,
 )
 from metric_tracker_rl.engine.generation.custom_anomalies import apply_custom
-from metric_tracker_rl.engine.generation.effects import to_counts
+from metric_tracker_rl.engine.generation.effects import Effect, to_counts
 from metric_tracker_rl.engine.generation.planning import causes_of_day, days_and_families
 from metric_tracker_rl.engine.levels import GUARD_BAND, SEVERITY_BOUNDS, clear_of
 from metric_tracker_rl.engine.reporting_policy import ReportRow, label
@@ -102,10 +101,7 @@ def generate(config: EpisodeConfig) -> Draw:
 
 def apply_causes(clean: Ints, causes: Sequence[Cause]) -> Ints:
     """Finished counts: each cause applied to its day, in the order given."""
-    hourly = clean.copy()
-    for cause in causes:
-        hourly[cause.day] = cause.effect.apply(hourly[cause.day])
-    return hourly
+    return _applied(clean, [(cause.day, cause.effect) for cause in causes])
 
 
 def dates_of(start: dt.date, days: int) -> tuple[str, ...]:
@@ -138,7 +134,8 @@ def _draw(config: EpisodeConfig, number: int) -> Draw | None:
     calendar: tuple[CalendarEntry, ...] = ()
     if level.decoys:
         calendar, free = draw_calendar(stream, funnel, level)
-        clean = apply_calendar(clean, calendar)
+        effects = [(entry.day, effect) for entry in calendar for effect in entry.effects]
+        clean = _applied(clean, effects)
     else:
         free = stream.shuffled(range(level.days))
     explained = explained_mask(calendar, funnel, level)
@@ -247,6 +244,14 @@ def _clean_counts(stream: BitStream, config: EpisodeConfig, start: dt.date) -> I
         drawn = to_counts(above * rate + spread * noise[step + 1])
         counts[:, :, step + 1] = np.minimum(drawn, above)
     return counts
+
+
+def _applied(clean: Ints, effects: Iterable[tuple[int, Effect]]) -> Ints:
+    """A copy of the counts after each effect on its day."""
+    hourly = clean.copy()
+    for day, effect in effects:
+        hourly[day] = effect.apply(hourly[day])
+    return hourly
 
 
 def _guarded(series: DailySeries) -> NDArray[np.bool_]:
