@@ -141,7 +141,7 @@ def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequ
         groups[place, each.config.scenario_family].append(each)
     rows: list[Sequence[str]] = []
     for (place, family), group in sorted(groups.items()):
-        undone, of, smallest, draws = _totals(group)
+        undone, of, smallest, draws = totals(group)
         counted = (
             len(group),
             sum(each.score == 1.0 for each in group),
@@ -156,14 +156,14 @@ def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequ
 
 def summary(certificates: Sequence[Certificate]) -> str:
     """Rows undone, smallest margin and draws of many certificates, in words."""
-    undone, of, smallest, draws = _totals(certificates)
+    undone, of, smallest, draws = totals(certificates)
     return (
         f"{undone} of {of} rows undone with their cause; "
         f"smallest margin {smallest:.3f} x threshold; mean draws {draws:.4f}"
     )
 
 
-def _totals(certificates: Sequence[Certificate]) -> tuple[int, int, float, float]:
+def totals(certificates: Sequence[Certificate]) -> tuple[int, int, float, float]:
     """Rows undone, rows, smallest margin and mean draws."""
     return (
         sum(each.counterfactual for each in certificates),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from metric_tracker_rl.engine.versions import POLICY_VERSION
 from metric_tracker_rl.engine.vocabulary import (
@@ -45,16 +46,15 @@ class Level:
 
     Attributes:
         name: identifier at reset.
-        count_threshold, rate_threshold: relative deviations that are flagged.
+        count_threshold, rate_threshold, break_threshold: relative deviations that are flagged.
         mix_threshold: absolute deviation of the daytime share that is flagged.
         sampling_noise: factor on the binomial sampling noise of every hour.
         traffic_noise, rate_noise: standard deviation of a day's relative level and step rates.
         shape_noise: standard deviation of a day's relative shift between day and night.
         separation: anomalies are drawn between these multiples of their threshold.
-        days: length of an episode.
-        break_threshold: relative fall of a step rate that is a funnel break.
         mixed_needs_both: whether a `mixed` episode of two or more anomalies surely holds a
             count anomaly and a rate anomaly.
+        days: length of an episode.
         max_anomalies: most anomalies an episode may be asked for.
         weekday_factors: seven factors, Monday first, in the place of the funnel's own.
         decoys: days that deviate for a reason the public calendar gives; 0 for no calendar.
@@ -63,18 +63,18 @@ class Level:
     name: str
     count_threshold: float
     rate_threshold: float
+    break_threshold: float
     mix_threshold: float
     sampling_noise: float
     traffic_noise: float
     rate_noise: float
     shape_noise: float
     separation: tuple[float, float]
-    days: int = 28
-    break_threshold: float = 0.35
-    mixed_needs_both: bool = False
-    max_anomalies: int = 7
-    weekday_factors: tuple[float, ...] | None = None
-    decoys: int = 0
+    mixed_needs_both: bool
+    days: int
+    max_anomalies: int
+    weekday_factors: tuple[float, ...] | None
+    decoys: int
 
     @cached_property
     def thresholds(self) -> dict[str, float]:
@@ -93,60 +93,26 @@ class Level:
         return f"{POLICY_VERSION}+calendar" if self.decoys else POLICY_VERSION
 
 
+_NAMES = ("easy", "medium", "hard", "expert")
+_LEVELS: dict[str, tuple[Any, ...]] = {
+    "count_threshold": (0.30, 0.25, 0.20, 0.25),
+    "rate_threshold": (0.20, 0.15, 0.10, 0.10),
+    "break_threshold": (0.35, 0.35, 0.35, 0.35),
+    "mix_threshold": (0.08, 0.06, 0.04, 0.04),
+    "sampling_noise": (0.6, 0.8, 1.0, 1.2),
+    "traffic_noise": (0.008, 0.012, 0.016, 0.016),
+    "rate_noise": (0.004, 0.006, 0.008, 0.006),
+    "shape_noise": (0.004, 0.006, 0.008, 0.008),
+    "separation": ((1.30, 2.00), (1.20, 1.75), (1.13, 1.50), (1.13, 1.40)),
+    "mixed_needs_both": (True, True, False, False),
+    "days": (28, 28, 28, 56),
+    "max_anomalies": (7, 7, 7, 12),
+    "weekday_factors": (None, None, None, (0.94, 0.96, 0.98, 1.0, 1.06, 1.11, 1.08)),
+    "decoys": (0, 0, 0, 4),
+}
 LEVELS: dict[str, Level] = {
-    level.name: level
-    for level in (
-        Level(
-            name="easy",
-            count_threshold=0.30,
-            rate_threshold=0.20,
-            mix_threshold=0.08,
-            sampling_noise=0.6,
-            traffic_noise=0.008,
-            rate_noise=0.004,
-            shape_noise=0.004,
-            separation=(1.30, 2.00),
-            mixed_needs_both=True,
-        ),
-        Level(
-            name="medium",
-            count_threshold=0.25,
-            rate_threshold=0.15,
-            mix_threshold=0.06,
-            sampling_noise=0.8,
-            traffic_noise=0.012,
-            rate_noise=0.006,
-            shape_noise=0.006,
-            separation=(1.20, 1.75),
-            mixed_needs_both=True,
-        ),
-        Level(
-            name="hard",
-            count_threshold=0.20,
-            rate_threshold=0.10,
-            mix_threshold=0.04,
-            sampling_noise=1.0,
-            traffic_noise=0.016,
-            rate_noise=0.008,
-            shape_noise=0.008,
-            separation=(1.13, 1.50),
-        ),
-        Level(
-            name="expert",
-            days=56,
-            count_threshold=0.25,
-            rate_threshold=0.10,
-            mix_threshold=0.04,
-            sampling_noise=1.2,
-            traffic_noise=0.016,
-            rate_noise=0.006,
-            shape_noise=0.008,
-            separation=(1.13, 1.40),
-            max_anomalies=12,
-            weekday_factors=(0.94, 0.96, 0.98, 1.0, 1.06, 1.11, 1.08),
-            decoys=4,
-        ),
-    )
+    name: Level(name, **{field: values[place] for field, values in _LEVELS.items()})
+    for place, name in enumerate(_NAMES)
 }
 
 DENSITIES: dict[str, int] = {"low": 2, "medium": 3, "high": 4}

@@ -28,7 +28,7 @@ STEPS = (
 )
 MIX = "app_opens:daytime_share"
 FIELDS = (
-    *("entity_type", "entity_name", "anomaly_type", "detection_method"),
+    *("date", "entity_type", "entity_name", "anomaly_type", "detection_method"),
     *("baseline_value", "observed_value", "delta_value", "severity"),
 )
 COMPOSITES = ("app_open_to_order_placed", "app_open_to_payment_successful")
@@ -86,18 +86,10 @@ def _funnel_rows(
         kind = "count_relative" if name in STAGES else "rate_relative"
         return name not in known and abs(change[name]) >= limits[kind]
 
-    def row(name: str, entity_type: str, entity_name: str, anomaly: str, method: str) -> Row:
-        return {
-            "date": date,
-            "entity_type": entity_type,
-            "entity_name": entity_name,
-            "anomaly_type": anomaly,
-            "detection_method": method,
-            "baseline_value": medians[name],
-            "observed_value": values[name],
-            "delta_value": round(values[name] - medians[name], 4),
-            "severity": _severity(abs(change[name]), bands[entity_type]),
-        }
+    def row(name: str, *words: str) -> Row:
+        delta = round(values[name] - medians[name], 4)
+        severity = _severity(abs(change[name]), bands[words[0]])
+        return _row(date, *words, medians[name], values[name], delta, severity)
 
     def metric_row(name: str) -> Row:
         way = "drop" if change[name] < 0 else "spike"
@@ -134,21 +126,17 @@ def _funnel_rows(
 
 def _mix_row(date: str, summary: Mapping[str, Any], bands: list[float]) -> Row:
     share, usual = summary["daytime_share"], summary["baseline_daytime_share"]
-    return {
-        "date": date,
-        "entity_type": "hourly_mix",
-        "entity_name": MIX,
-        "anomaly_type": "hourly_traffic_mix_shift",
-        "detection_method": "hourly_rows_for_date",
-        "baseline_value": usual,
-        "observed_value": share,
-        "delta_value": round(share - usual, 6),
-        "severity": _severity(abs(share - usual), bands),
-    }
+    words = ("hourly_mix", MIX, "hourly_traffic_mix_shift", "hourly_rows_for_date")
+    severity = _severity(abs(share - usual), bands)
+    return _row(date, *words, usual, share, round(share - usual, 6), severity)
 
 
 def _quality_rows(date: str, issues: list[Mapping[str, Any]]) -> list[Row]:
-    return [{"date": date, **{name: issue[name] for name in FIELDS}} for issue in issues]
+    return [_row(date, *(issue[name] for name in FIELDS[1:])) for issue in issues]
+
+
+def _row(*values: Any) -> Row:
+    return dict(zip(FIELDS, values, strict=True))
 
 
 def _severity(size: float, bands: list[float]) -> str:
