@@ -203,25 +203,6 @@ class SubmissionPreview(Record):
     normalized_rows: list[MetricSubmissionRow] = Field(default_factory=list)
 
 
-SCORE_SHARES = (
-    "precision",
-    "recall",
-    "anomaly_type_accuracy",
-    "detection_method_accuracy",
-    "value_accuracy",
-    "severity_accuracy",
-)
-"""Fields of a breakdown that are shares of what could be earned."""
-
-SCORE_PENALTIES = (
-    "extra_row_penalty",
-    "duplicate_penalty",
-    "invalid_row_penalty",
-    "exploit_penalty",
-)
-"""Fields of a breakdown that are taken off."""
-
-
 class Progress(BaseModel):
     """How far an episode is; nothing of what it hides."""
 
@@ -255,3 +236,12 @@ class RewardBreakdown(Record):
     duplicate_rows: int = 0
     invalid_rows: int = 0
     missing_rows: int = 0
+
+
+SCORE_PENALTIES = tuple(name for name in RewardBreakdown.model_fields if name.endswith("_penalty"))
+"""Fields of a breakdown that are taken off."""
+SCORE_SHARES = (
+    *("precision", "recall"),
+    *(name for name in RewardBreakdown.model_fields if name.endswith("_accuracy")),
+)
+"""Fields of a breakdown that are shares of what could be earned."""

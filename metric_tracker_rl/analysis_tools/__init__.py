@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-from pydantic import BaseModel
-
 from metric_tracker_rl.analysis_tools import compare, lookup, row_generators, statistics
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Tool, ToolRegistry
 from metric_tracker_rl.engine.funnel import ORDERING_APP
@@ -34,24 +32,28 @@ def available_analysis_methods() -> list[MethodSpec]:
 
 def available_payload_generation_methods() -> list[MethodSpec]:
     """Name, description and parameters of every row generator a payload can be built with."""
-    each = row_generators.GENERATORS.values()
-    return list(_specs(PayloadGeneratorMethod, **{one.name: one.description for one in each}))
+    return list(_payload_methods())
 
 
 def available_synthetic_generator_methods() -> list[MethodSpec]:
     """Name, description and parameters of every way to set a custom anomaly at reset."""
+    return list(_synthetic_methods())
+
+
+@cache
+def _payload_methods() -> tuple[MethodSpec, ...]:
+    schema = json_schema(PayloadGeneratorMethod, ORDERING_APP)
+    return tuple(
+        MethodSpec(name=each.name, description=each.description, parameters=schema)
+        for each in row_generators.GENERATORS.values()
+    )
+
+
+@cache
+def _synthetic_methods() -> tuple[MethodSpec, ...]:
     description = (
         "Sets a metric to median ± stddev_factor × standard deviation from the median on the "
         f"given dates; direction is {', '.join(DIRECTIONS)}."
     )
-    return list(_specs(SyntheticAnomalyGenerator, **{STDDEV_SHIFT: description}))
-
-
-@cache
-def _specs(model: type[BaseModel], **descriptions: str) -> tuple[MethodSpec, ...]:
-    """Catalogue entries of methods with the same parameters."""
-    schema = json_schema(model, ORDERING_APP)
-    return tuple(
-        MethodSpec(name=name, description=description, parameters=schema)
-        for name, description in descriptions.items()
-    )
+    schema = json_schema(SyntheticAnomalyGenerator, ORDERING_APP)
+    return (MethodSpec(name=STDDEV_SHIFT, description=description, parameters=schema),)

@@ -74,7 +74,7 @@ def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> Resu
     """Adjacent stages of which the later has more events than the earlier in some hour."""
     episode, funnel = view.episode, view.episode.config.funnel_spec
     day = episode.day_index(arguments.date)
-    excess = episode.series.excess[day].tolist()
+    excess = episode.series.excess_rows[day]
     issues = [
         {
             "entity_type": DATA_QUALITY,

@@ -100,12 +100,9 @@ def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> Result:
     chosen = range(total)[arguments.offset : arguments.offset + arguments.limit]
     rows: list[dict[str, Any]] = []
     for index in chosen:
-        if hourly:
-            day, hour = divmod(index, HOURS)
-            values = episode.hours(day)[hour].tolist()
-            head: dict[str, Any] = {"date": episode.dates[day], "hour": hour}
-        else:
-            values, head = episode.counts[index], {"date": episode.dates[index]}
+        day, hour = divmod(index, HOURS) if hourly else (index, 0)
+        values = episode.hours(day)[hour].tolist() if hourly else episode.counts[day]
+        head = {"date": episode.dates[day], **({"hour": hour} if hourly else {})}
         rows.append({**head, **dict(zip(counts, values, strict=True))})
     return {
         "granularity": arguments.granularity,

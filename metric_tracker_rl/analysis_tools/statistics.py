@@ -87,11 +87,12 @@ def metric_column(view: EpisodeView, name: str) -> int:
 
 
 def _median(view: EpisodeView, name: str, **more: float) -> Result:
-    is_count = name in view.episode.config.funnel_spec.counts
+    column = metric_column(view, name)
+    is_count = column < len(view.episode.config.funnel_spec.counts)
     return {
         "metric_name": name,
         "metric_type": EVENT_COUNT if is_count else CONVERSION_RATE,
-        "median_value": view.episode.series.baseline_row[metric_column(view, name)],
+        "median_value": view.episode.series.baseline_row[column],
         **more,
         "sample_size": len(view.episode.dates),
     }

@@ -20,7 +20,6 @@ from metric_tracker_rl.engine.vocabulary import (
     HOURLY_MIX,
     SEVERITIES,
 )
-from openenv_kit.errors import require_name
 
 GUARD_BAND = 0.10
 """No accepted deviation lies within this relative distance of its threshold."""
@@ -117,15 +116,6 @@ LEVELS: dict[str, Level] = {
 
 DENSITIES: dict[str, int] = {"low": 2, "medium": 3, "high": 4}
 """Number of anomalies an `anomaly_density` stands for, where no count is given."""
-
-
-def get_level(name: object) -> Level:
-    """Level of that name.
-
-    Raises:
-        UnknownNameError: no such level.
-    """
-    return LEVELS[require_name("difficulty", name, LEVELS)]
 
 
 def clear_of(size: float, bounds: Sequence[float]) -> bool:

@@ -266,7 +266,7 @@ def label(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
     for day in days_to_look_at(series):
         found = findings_of_day(
             series.reportable[day].tolist(),
-            series.excess[day].tolist(),
+            series.excess_rows[day],
             series.funnel,
             series.level,
         )

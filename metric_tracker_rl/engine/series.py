@@ -79,6 +79,11 @@ class DailySeries:
         return np.concatenate([self.values, self.excess], axis=1).tolist()
 
     @cached_property
+    def excess_rows(self) -> list[list[int]]:
+        """`excess` by day and pair."""
+        return self.excess.tolist()
+
+    @cached_property
     def baseline_row(self) -> list[float]:
         """`baselines`, then a 0 for each pair."""
         return [*self.baselines.tolist(), *([0.0] * self.excess.shape[1])]
@@ -164,21 +169,6 @@ def thresholds(funnel: Funnel, level: Level) -> list[float]:
     """Reporting threshold of each column, up to the share."""
     counts, rates = len(funnel.counts), len(funnel.rates)
     return [level.count_threshold] * counts + [level.rate_threshold] * rates + [level.mix_threshold]
-
-
-def near_thresholds(
-    deviations: Floats, funnel: Funnel, level: Level, band: float
-) -> NDArray[np.bool_]:
-    """Which deviations lie within a relative band of their threshold.
-
-    Returns:
-        Shape (days, columns + steps): step rates have a second threshold, for breaks.
-    """
-    stages = len(funnel.counts)
-    drops = -deviations[:, stages : 2 * stages - 1] / level.break_threshold
-    ratios = np.abs(deviations) / thresholds(funnel, level)
-    every = np.concatenate([ratios, drops], axis=1)
-    return (every >= 1.0 - band) & (every <= 1.0 + band)
 
 
 def excess_counts(hourly: Ints) -> Ints:

@@ -37,7 +37,6 @@ from metric_tracker_rl.engine.series import (
     daily_values,
     deviations,
     medians,
-    near_thresholds,
 )
 from metric_tracker_rl.engine.vocabulary import DATA_QUALITY, HOURLY_MIX
 from openenv_kit.bitstream import BitStream
@@ -255,5 +254,9 @@ def _applied(clean: Ints, effects: Iterable[tuple[int, Effect]]) -> Ints:
 
 
 def _guarded(series: DailySeries) -> NDArray[np.bool_]:
-    """Which deviations lie inside a guard band, as `near_thresholds` tells it."""
-    return near_thresholds(series.reportable, series.funnel, series.level, GUARD_BAND)
+    """Which deviations lie inside a guard band; step rates have a second one, for breaks."""
+    stages = len(series.funnel.counts)
+    drops = -series.reportable[:, stages : 2 * stages - 1] / series.level.break_threshold
+    ratios = np.abs(series.reportable) / series.thresholds
+    every = np.concatenate([ratios, drops], axis=1)
+    return (every >= 1.0 - GUARD_BAND) & (every <= 1.0 + GUARD_BAND)

@@ -18,7 +18,7 @@ from metric_tracker_rl.engine.series import (
     daily_values,
     deviations,
     excess_counts,
-    near_thresholds,
+    thresholds,
 )
 from metric_tracker_rl.engine.vocabulary import (
     COUNT_DROP,
@@ -98,12 +98,24 @@ def causes_of_day(
         for cause in causes:
             hours = cause.effect.apply(hours)
         one_day = hours[np.newaxis]
-        changes = deviations(daily_values(one_day, view.funnel), baselines)
-        if near_thresholds(changes, view.funnel, view.level, PLAN_BAND).any():
+        changes = deviations(daily_values(one_day, view.funnel), baselines)[0].tolist()
+        if _near_threshold(changes, view, PLAN_BAND):
             continue
         excess = excess_counts(one_day)[0].tolist()
-        found = findings_of_day(changes[0].tolist(), excess, view.funnel, view.level)
+        found = findings_of_day(changes, excess, view.funnel, view.level)
         answered = {(f.entity_type, f.entity_name, f.anomaly_type) for f in found}
         if answered == {tuple(cause.root) for cause in causes}:
             return causes
     return None
+
+
+def _near_threshold(changes: Sequence[float], view: CleanDay, band: float) -> bool:
+    """Whether any deviation of the day lies within `band` of its threshold."""
+    level, stages = view.level, len(view.funnel.counts)
+    low, high = 1.0 - band, 1.0 + band
+    limits = thresholds(view.funnel, level)
+    near = any(
+        low <= abs(each) / limit <= high for each, limit in zip(changes, limits, strict=True)
+    )
+    steps = changes[stages : 2 * stages - 1]
+    return near or any(low <= -each / level.break_threshold <= high for each in steps)
