@@ -16,7 +16,6 @@ from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.levels import SEVERITY_BOUNDS, severity_of
-from metric_tracker_rl.engine.report import require_listed
 from metric_tracker_rl.engine.reporting_policy import ANOMALY_TYPES_OF, shown_delta
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.series import DailySeries
@@ -29,6 +28,7 @@ from metric_tracker_rl.engine.vocabulary import (
     FUNNEL_STEP,
     QUALITY_ISSUE,
 )
+from openenv_kit.errors import ToolArgumentError, unknown_name_message
 
 IMPOSSIBLE_SCORE = 2.0
 """Suspicion that impossible counts alone give a date."""
@@ -78,7 +78,7 @@ def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> Resu
     issues = [
         {
             "entity_type": DATA_QUALITY,
-            "entity_name": name,
+            "entity_name": funnel.quality_checks[pair],
             "baseline_value": 0.0,
             "observed_value": float(surplus),
             "delta_value": float(surplus),
@@ -91,7 +91,7 @@ def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> Resu
                 if row[pair + 1] > row[pair]
             ],
         }
-        for pair, (name, surplus) in enumerate(zip(funnel.quality_checks, excess, strict=True))
+        for pair, surplus in enumerate(excess)
         if surplus
     ]
     return {
@@ -145,8 +145,12 @@ def _by_suspicion(episode: Episode) -> list[Result]:
 
 def _compare(view: EpisodeView, kind: str, date: str, name: str) -> Result:
     series, funnel = view.episode.series, view.episode.config.funnel_spec
-    require_listed("entity_name", name, funnel.entity_names[kind])
-    day, column = view.episode.day_index(date), funnel.columns[kind, name]
+    column = funnel.columns.get((kind, name))
+    if column is None:
+        raise ToolArgumentError(
+            unknown_name_message("entity_name", name, funnel.entity_names[kind])
+        )
+    day = view.episode.day_index(date)
     change = series.deviation_rows[day][column]
     flagged = abs(change) >= series.thresholds[column]
     return {

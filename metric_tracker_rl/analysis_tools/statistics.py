@@ -24,13 +24,14 @@ def get_metric_median(view: EpisodeView, arguments: MetricArguments) -> Result:
 def get_metric_std_dev_from_median(view: EpisodeView, arguments: MetricArguments) -> Result:
     """Standard deviation from the median, sqrt(mean((value - median)^2)), of each metric."""
     chosen = chosen_metrics(view, arguments.metric_name, arguments.metric_names)
-    spreads = view.episode.series.spreads
-    results = [
-        _median(
-            view, name, std_dev_from_median=round(spreads[metric_column(view, name)], RATE_DECIMALS)
+    results = []
+    for name in chosen:
+        entry = _median(view, name)
+        size = entry.pop("sample_size")
+        spread = view.episode.series.spreads[metric_column(view, name)]
+        results.append(
+            {**entry, "std_dev_from_median": round(spread, RATE_DECIMALS), "sample_size": size}
         )
-        for name in chosen
-    ]
     return {"metric_names": chosen, "results": results}
 
 
@@ -86,13 +87,12 @@ def metric_column(view: EpisodeView, name: str) -> int:
     return view.episode.config.funnel_spec.metrics.index(name)
 
 
-def _median(view: EpisodeView, name: str, **more: float) -> Result:
+def _median(view: EpisodeView, name: str) -> Result:
     column = metric_column(view, name)
     is_count = column < len(view.episode.config.funnel_spec.counts)
     return {
         "metric_name": name,
         "metric_type": EVENT_COUNT if is_count else CONVERSION_RATE,
         "median_value": view.episode.series.baseline_row[column],
-        **more,
         "sample_size": len(view.episode.dates),
     }

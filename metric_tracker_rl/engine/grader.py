@@ -98,15 +98,14 @@ def _accuracies(rows: Sequence[ReportRow], right: ReportRow) -> dict[str, float]
 
     So hedging never helps.
     """
-    named = {
-        f"{name}_accuracy": float(all(getattr(row, name) == getattr(right, name) for row in rows))
-        for name in WORD_FIELDS
-    }
-    hits = [
-        sum(values_match(getattr(row, name), getattr(right, name)) for name in NUMBER_FIELDS)
-        for row in rows
-    ]
-    return {"recall": 1.0, "value_accuracy": min(hits) / len(NUMBER_FIELDS), **named}
+    worst = dict.fromkeys(WEIGHTS, 1.0)
+    for row in rows:
+        for name in WORD_FIELDS:
+            if getattr(row, name) != getattr(right, name):
+                worst[f"{name}_accuracy"] = 0.0
+        hits = sum(values_match(getattr(row, n), getattr(right, n)) for n in NUMBER_FIELDS)
+        worst["value_accuracy"] = min(worst["value_accuracy"], hits / len(NUMBER_FIELDS))
+    return worst
 
 
 def _score(

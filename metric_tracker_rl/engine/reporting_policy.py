@@ -47,6 +47,16 @@ ANOMALY_TYPES_OF: dict[str, tuple[str | None, str | None]] = {
 """What a row of each entity type reports of a value below its baseline and of one above;
 None where such a value is not reported."""
 
+
+def types_of(entity_type: str) -> tuple[str, ...]:
+    """Anomaly types that a row of an entity type can have."""
+    return tuple(dict.fromkeys(each for each in ANOMALY_TYPES_OF[entity_type] if each))
+
+
+KINDS_TEXT = "; ".join(
+    f"{kind}: {' or '.join(types_of(kind))}, {DETECTION_METHODS[kind]}" for kind in ANOMALY_TYPES_OF
+)
+
 POLICY_TEXT = """\
 Report the root of each anomaly, not its echoes. Stages in funnel order are c0 {counts}. \
 Step rates r_k = 100 * c_k / c_(k-1) are, from r_1 on, {steps}. Composite rates are \
@@ -136,10 +146,7 @@ def policy_text(funnel: Funnel, level: Level) -> str:
             for name, end in zip(funnel.composite_rates, funnel.composite_ends, strict=True)
         ),
         steps=", ".join(funnel.step_rates),
-        kinds="; ".join(
-            f"{kind}: {' or '.join(types_of(kind))}, {DETECTION_METHODS[kind]}"
-            for kind in ANOMALY_TYPES_OF
-        ),
+        kinds=KINDS_TEXT,
         first=funnel.counts[0],
         start=start,
         last=stop - 1,
@@ -152,11 +159,6 @@ def policy_text(funnel: Funnel, level: Level) -> str:
         mix_bands=bands(HOURLY_MIX),
         quality_bands=bands(DATA_QUALITY),
     )
-
-
-def types_of(entity_type: str) -> tuple[str, ...]:
-    """Anomaly types that a row of an entity type can have."""
-    return tuple(dict.fromkeys(each for each in ANOMALY_TYPES_OF[entity_type] if each))
 
 
 def findings_of_day(
