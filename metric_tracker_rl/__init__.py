@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         available_synthetic_generator_methods,
     )
     from metric_tracker_rl.client import MetricTrackerRlEnv
-    from metric_tracker_rl.engine.task_spec import TaskSpec
     from metric_tracker_rl.engine.tasks import (
         DEFAULT_TASK_ID,
         DEFAULT_TASK_ORDER,
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     )
     from metric_tracker_rl.frames import result_frame
     from metric_tracker_rl.models import MetricTrackerRlAction, MetricTrackerRlObservation
-    from metric_tracker_rl.rows import MetricSubmissionRow
+    from metric_tracker_rl.rows import MetricSubmissionRow, TaskSpec
 
 __version__ = "0.1.0"
 
@@ -55,7 +54,7 @@ _HOME = {
     "MetricTrackerRlAction": "models",
     "MetricTrackerRlEnv": "client",
     "MetricTrackerRlObservation": "models",
-    "TaskSpec": "engine.task_spec",
+    "TaskSpec": "rows",
     "available_analysis_methods": "analysis_tools",
     "available_payload_generation_methods": "analysis_tools",
     "available_synthetic_generator_methods": "analysis_tools",

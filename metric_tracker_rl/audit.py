@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -19,12 +20,8 @@ from openenv_kit.errors import require_name
 from openenv_kit.trust.audit import SPLIT, Audit
 
 BASELINES = (
-    "reference",
-    "upstream_first_practice",
-    "upstream_first",
-    "median_filter",
-    "random",
-    "null",
+    *("reference", "upstream_first_practice", "upstream_first"),
+    *("median_filter", "random", "null"),
 )
 COUNTS = (2, 3, 4, 5)
 """Anomalies of the audited episodes, in turn; all of them have something to find."""
@@ -70,7 +67,8 @@ class MetricTrackerAudit(Audit):
         }
 
     def known(self, setting: str, level: str) -> Sequence[EpisodeView]:
-        return _known(self, setting, level)
+        """Episodes of the setting that are never played; for every split, of the train split."""
+        return _known(self, SPLIT + KNOWN_SPLIT if setting.startswith(SPLIT) else setting, level)
 
     def expected(self, reset: Mapping[str, Any]) -> int:
         return len(_view_of(reset).episode.expected_rows)
@@ -79,14 +77,9 @@ class MetricTrackerAudit(Audit):
         from metric_tracker_rl.exploits.second_play import PLAYERS, play_again
 
         count = min(episodes, MOST_REPEATED)
-        repeats = [
-            play_again(
-                uses, level, [self.reset_arguments(level, n) for n in range(count)]
-            ).as_dict()
-            for uses in PLAYERS
-            for level in levels
-        ]
-        return {"repeats": repeats}
+        resets = {level: [self.reset_arguments(level, n) for n in range(count)] for level in levels}
+        played = [play_again(uses, level, resets[level]) for uses in PLAYERS for level in levels]
+        return {"repeats": [asdict(each) for each in played]}
 
 
 def audit_seed(difficulty: str, number: int) -> int:
@@ -107,10 +100,8 @@ def _tasks_of(split: str, level: str) -> tuple[int, ...]:
 
 @lru_cache(maxsize=2)
 def _known(audit: MetricTrackerAudit, setting: str, level: str) -> tuple[EpisodeView, ...]:
-    """Episodes of the setting that are never played; for every split, of the train split."""
-    source = SPLIT + KNOWN_SPLIT if setting.startswith(SPLIT) else setting
     numbers = range(FIRST_KNOWN, FIRST_KNOWN + KNOWN)
-    return tuple(_view_of(audit.reset_arguments(level, n, setting=source)) for n in numbers)
+    return tuple(_view_of(audit.reset_arguments(level, n, setting=setting)) for n in numbers)
 
 
 def _view_of(reset: Mapping[str, Any]) -> EpisodeView:

@@ -7,7 +7,6 @@ from typing import Any
 from openenv.core.env_server.types import Action, Observation, State
 from pydantic import Field
 
-from metric_tracker_rl.engine.task_spec import TaskSpec
 from metric_tracker_rl.rows import (
     AppliedSyntheticGenerator,
     ConversionMetricDefinition,
@@ -19,6 +18,7 @@ from metric_tracker_rl.rows import (
     SubmissionIssue,
     SubmissionPreview,
     SyntheticAnomalyGenerator,
+    TaskSpec,
 )
 
 __all__ = [

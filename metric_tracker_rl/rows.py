@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from metric_tracker_rl.engine.versions import GRADER_VERSION, POLICY_VERSION
 from metric_tracker_rl.engine.vocabulary import (
     ANOMALY_TYPES,
     DETECTION_METHODS,
@@ -120,6 +121,22 @@ class MethodSpec(Record):
     parameters: dict[str, Any]
 
 
+class TaskSpec(Record):
+    """One named task: its configuration, and what the agent is told."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task_id: str
+    difficulty: str
+    instruction: str
+    objective: str
+    seed: int
+    scenario_family: str
+    anomaly_density: str
+    anomaly_count: int
+    grader_name: str = f"reporting_policy_v{POLICY_VERSION}_grader_v{GRADER_VERSION}"
+
+
 class ConversionMetricDefinition(Record):
     """How one conversion rate is computed from two daily event counts."""
 
@@ -186,25 +203,6 @@ class SubmissionPreview(Record):
     normalized_rows: list[MetricSubmissionRow] = Field(default_factory=list)
 
 
-SCORE_SHARES = (
-    "precision",
-    "recall",
-    "anomaly_type_accuracy",
-    "detection_method_accuracy",
-    "value_accuracy",
-    "severity_accuracy",
-)
-"""Fields of a breakdown that are shares of what could be earned."""
-
-SCORE_PENALTIES = (
-    "extra_row_penalty",
-    "duplicate_penalty",
-    "invalid_row_penalty",
-    "exploit_penalty",
-)
-"""Fields of a breakdown that are taken off."""
-
-
 class Progress(BaseModel):
     """How far an episode is; nothing of what it hides."""
 
@@ -238,3 +236,12 @@ class RewardBreakdown(Record):
     duplicate_rows: int = 0
     invalid_rows: int = 0
     missing_rows: int = 0
+
+
+SCORE_PENALTIES = tuple(name for name in RewardBreakdown.model_fields if name.endswith("_penalty"))
+"""Fields of a breakdown that are taken off."""
+SCORE_SHARES = (
+    *("precision", "recall"),
+    *(name for name in RewardBreakdown.model_fields if name.endswith("_accuracy")),
+)
+"""Fields of a breakdown that are shares of what could be earned."""

@@ -73,7 +73,9 @@ def planned(draw: Draw) -> set[tuple[str, str, str, str]]:
 def relabelled(draw: Draw, config: EpisodeConfig, kept: list[Any]) -> tuple[ReportRow, ...]:
     """The policy's answer on the same clean data with only some of the causes."""
     hourly = apply_causes(draw.clean, kept)
-    return label(DailySeries(hourly, config.funnel_spec, config.level, draw.explained), draw.dates)
+    return label(
+        DailySeries(hourly, config.funnel_spec, config.level, draw.series.explained), draw.dates
+    )
 
 
 def test_the_rules_answer_is_exactly_the_planned_roots() -> None:

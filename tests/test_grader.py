@@ -20,7 +20,7 @@ from metric_tracker_rl.engine.grader import (
     WEIGHTS,
     grade,
 )
-from metric_tracker_rl.engine.report import InvalidRow, Report, read_report
+from metric_tracker_rl.engine.report import Report, invalid_row, read_report
 from metric_tracker_rl.engine.reporting_policy import ReportRow
 from metric_tracker_rl.engine.vocabulary import ANOMALY_TYPES, DETECTION_METHODS, SEVERITIES
 from metric_tracker_rl.rows import RewardBreakdown
@@ -28,7 +28,7 @@ from metric_tracker_rl.rows import RewardBreakdown
 settings.register_profile("suite", max_examples=60, deadline=None, derandomize=True)
 settings.load_profile("suite")
 
-INVALID = InvalidRow("?", "unreadable", {})
+INVALID = invalid_row("?", "unreadable", {})
 
 
 @cache

@@ -134,7 +134,7 @@ def leak_through_a_tool(monkeypatch: pytest.MonkeyPatch) -> None:
 
     honest = TOOLS["list_dates"]
     tool: Tool[Any] = dataclasses.replace(honest, run=leaky)
-    monkeypatch.setitem(TOOLS._tools, "list_dates", tool)
+    monkeypatch.setitem(TOOLS, "list_dates", tool)
 
 
 def leak_through_a_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from metric_tracker_rl.engine.grader import (
     WEIGHTS,
 )
 from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.reporting_policy import ANOMALY_TYPES_OF
+from metric_tracker_rl.engine.reporting_policy import ANOMALY_TYPES_OF, types_of
 from metric_tracker_rl.engine.rules import severity_bands, thresholds
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import TASKS
@@ -149,8 +149,12 @@ def severity_table() -> str:
 def row_kind_table() -> str:
     """Anomaly types and detection method of each entity type."""
     rows = [
-        [f"`{kind}`", " or ".join(f"`{each}`" for each in types), f"`{DETECTION_METHODS[kind]}`"]
-        for kind, types in ANOMALY_TYPES_OF.items()
+        [
+            f"`{kind}`",
+            " or ".join(f"`{each}`" for each in types_of(kind)),
+            f"`{DETECTION_METHODS[kind]}`",
+        ]
+        for kind in ANOMALY_TYPES_OF
     ]
     return table(["`entity_type`", "`anomaly_type`", "`detection_method`"], rows, "lll")
 

@@ -51,13 +51,9 @@ def _payload_methods() -> tuple[MethodSpec, ...]:
 
 @cache
 def _synthetic_methods() -> tuple[MethodSpec, ...]:
-    return (
-        MethodSpec(
-            name=STDDEV_SHIFT,
-            description=(
-                "Sets a metric to median ± stddev_factor × standard deviation from the median "
-                f"on the given dates; direction is {', '.join(DIRECTIONS)}."
-            ),
-            parameters=json_schema(SyntheticAnomalyGenerator, ORDERING_APP),
-        ),
+    description = (
+        "Sets a metric to median ± stddev_factor × standard deviation from the median on the "
+        f"given dates; direction is {', '.join(DIRECTIONS)}."
     )
+    schema = json_schema(SyntheticAnomalyGenerator, ORDERING_APP)
+    return (MethodSpec(name=STDDEV_SHIFT, description=description, parameters=schema),)

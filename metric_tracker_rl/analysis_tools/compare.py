@@ -15,21 +15,18 @@ from metric_tracker_rl.analysis_tools.arguments import (
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
 from metric_tracker_rl.engine.episode import Episode
-from metric_tracker_rl.engine.levels import QUALITY_SEVERITY, RATE_SEVERITY, severity_of
-from metric_tracker_rl.engine.reporting_policy import SEVERITY_BOUNDS, shown_delta
+from metric_tracker_rl.engine.levels import SEVERITY_BOUNDS, severity_of
+from metric_tracker_rl.engine.reporting_policy import ANOMALY_TYPES_OF, shown_delta
 from metric_tracker_rl.engine.rules import EpisodeView
+from metric_tracker_rl.engine.series import DailySeries
 from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
-    COUNT_DROP,
-    COUNT_SPIKE,
     DATA_QUALITY,
     DETECTION_METHODS,
     EVENT_COUNT,
     FUNNEL_BREAK,
     FUNNEL_STEP,
     QUALITY_ISSUE,
-    RATE_DROP,
-    RATE_SPIKE,
 )
 from openenv_kit.errors import ToolArgumentError, unknown_name_message
 
@@ -40,18 +37,13 @@ IMPOSSIBLE_SCORE = 2.0
 @TOOLS.method(RateArguments)
 def compare_rate_to_median(view: EpisodeView, arguments: RateArguments) -> Result:
     """One conversion rate (percent) on one date against its median; normal below threshold."""
-    names = view.episode.config.funnel_spec.rates
-    column = len(view.episode.config.funnel_spec.counts) + _index(names, arguments.entity_name)
-    kinds = (RATE_DROP, RATE_SPIKE)
-    return _compare(view, arguments.date, arguments.entity_name, CONVERSION_RATE, column, kinds)
+    return _compare(view, CONVERSION_RATE, arguments.date, arguments.entity_name)
 
 
 @TOOLS.method(CountArguments)
 def compare_count_to_median(view: EpisodeView, arguments: CountArguments) -> Result:
     """One event count on one date against its median; normal below threshold."""
-    column = _index(view.episode.config.funnel_spec.counts, arguments.entity_name)
-    kinds = (COUNT_DROP, COUNT_SPIKE)
-    return _compare(view, arguments.date, arguments.entity_name, EVENT_COUNT, column, kinds)
+    return _compare(view, EVENT_COUNT, arguments.date, arguments.entity_name)
 
 
 @TOOLS.method(DateArguments)
@@ -60,22 +52,18 @@ def detect_funnel_break(view: EpisodeView, arguments: DateArguments) -> Result:
     series, funnel = view.episode.series, view.episode.config.funnel_spec
     day = view.episode.day_index(arguments.date)
     candidates = []
-    for index, name in enumerate(funnel.steps):
-        column = len(funnel.counts) + index
+    for name in funnel.steps:
+        column = funnel.columns[FUNNEL_STEP, name]
         change = series.deviation_rows[day][column]
         if change <= -series.level.break_threshold:
-            observed, baseline = series.rows[day][column], series.baseline_row[column]
             candidates.append(
                 {
                     "entity_type": FUNNEL_STEP,
                     "entity_name": name,
-                    "baseline_value": baseline,
-                    "observed_value": observed,
-                    "delta_value": shown_delta(observed, baseline, FUNNEL_STEP),
-                    "relative_deviation": round(change, 6),
+                    **_values(series, FUNNEL_STEP, day, column),
                     "anomaly_type": FUNNEL_BREAK,
                     "detection_method": DETECTION_METHODS[FUNNEL_STEP],
-                    "severity": severity_of(-change, RATE_SEVERITY),
+                    "severity": severity_of(-change, SEVERITY_BOUNDS[FUNNEL_STEP]),
                 }
             )
     return {"found": True, "date": arguments.date, "candidates": candidates}
@@ -87,27 +75,25 @@ def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> Resu
     episode, funnel = view.episode, view.episode.config.funnel_spec
     day = episode.day_index(arguments.date)
     excess = episode.series.excess_rows[day]
-    issues = []
-    for pair, name in enumerate(funnel.quality_checks):
-        if not excess[pair]:
-            continue
-        issues.append(
-            {
-                "entity_type": DATA_QUALITY,
-                "entity_name": name,
-                "baseline_value": 0.0,
-                "observed_value": float(excess[pair]),
-                "delta_value": float(excess[pair]),
-                "anomaly_type": QUALITY_ISSUE,
-                "detection_method": DETECTION_METHODS[DATA_QUALITY],
-                "severity": severity_of(excess[pair], QUALITY_SEVERITY),
-                "hours": [
-                    {"hour": hour, "excess": row[pair + 1] - row[pair]}
-                    for hour, row in enumerate(episode.hours(day).tolist())
-                    if row[pair + 1] > row[pair]
-                ],
-            }
-        )
+    issues = [
+        {
+            "entity_type": DATA_QUALITY,
+            "entity_name": funnel.quality_checks[pair],
+            "baseline_value": 0.0,
+            "observed_value": float(surplus),
+            "delta_value": float(surplus),
+            "anomaly_type": QUALITY_ISSUE,
+            "detection_method": DETECTION_METHODS[DATA_QUALITY],
+            "severity": severity_of(surplus, SEVERITY_BOUNDS[DATA_QUALITY]),
+            "hours": [
+                {"hour": hour, "excess": row[pair + 1] - row[pair]}
+                for hour, row in enumerate(episode.hours(day).tolist())
+                if row[pair + 1] > row[pair]
+            ],
+        }
+        for pair, surplus in enumerate(excess)
+        if surplus
+    ]
     return {
         "found": True,
         "date": arguments.date,
@@ -140,40 +126,31 @@ def _by_suspicion(episode: Episode) -> list[Result]:
     sizes = np.abs(series.deviations)
     stages = len(funnel.counts)
     steps = series.deviations[:, stages : stages + len(funnel.step_rates)]
-    breaks = (steps <= -series.level.break_threshold).sum(axis=1).tolist()
     impossible = (series.excess > 0).sum(axis=1)
     scores = (sizes / series.thresholds).max(axis=1)
     scores = np.where(impossible > 0, np.maximum(scores, IMPOSSIBLE_SCORE), scores)
-    counts = sizes[:, :stages].max(axis=1).tolist()
-    rates = sizes[:, stages:-1].max(axis=1).tolist()
-    mix = sizes[:, -1].tolist()
-    issues, score = impossible.tolist(), scores.tolist()
+    measured = {
+        "suspicion_score": scores.tolist(),
+        "max_rate_delta": (100.0 * sizes[:, stages:-1].max(axis=1)).tolist(),
+        "max_count_delta_pct": (100.0 * sizes[:, :stages].max(axis=1)).tolist(),
+        "hourly_mix_delta_pct": (100.0 * sizes[:, -1]).tolist(),
+        "funnel_candidate_count": (steps <= -series.level.break_threshold).sum(axis=1).tolist(),
+        "impossible_issue_count": impossible.tolist(),
+    }
     return [
-        {
-            "date": episode.dates[day],
-            "suspicion_score": round(score[day], 4),
-            "max_rate_delta": round(100.0 * rates[day], 4),
-            "max_count_delta_pct": round(100.0 * counts[day], 4),
-            "hourly_mix_delta_pct": round(100.0 * mix[day], 4),
-            "funnel_candidate_count": breaks[day],
-            "impossible_issue_count": issues[day],
-        }
+        {"date": episode.dates[day], **{name: round(of[day], 4) for name, of in measured.items()}}
         for day in np.argsort(-scores, kind="stable").tolist()
     ]
 
 
-def _index(names: tuple[str, ...], name: str) -> int:
-    if name not in names:
-        raise ToolArgumentError(unknown_name_message("entity_name", name, names))
-    return names.index(name)
-
-
-def _compare(
-    view: EpisodeView, date: str, name: str, kind: str, column: int, types: tuple[str, str]
-) -> Result:
-    series = view.episode.series
+def _compare(view: EpisodeView, kind: str, date: str, name: str) -> Result:
+    series, funnel = view.episode.series, view.episode.config.funnel_spec
+    column = funnel.columns.get((kind, name))
+    if column is None:
+        raise ToolArgumentError(
+            unknown_name_message("entity_name", name, funnel.entity_names[kind])
+        )
     day = view.episode.day_index(date)
-    observed, baseline = series.rows[day][column], series.baseline_row[column]
     change = series.deviation_rows[day][column]
     flagged = abs(change) >= series.thresholds[column]
     return {
@@ -182,10 +159,17 @@ def _compare(
         "entity_type": kind,
         "entity_name": name,
         "detection_method": DETECTION_METHODS[kind],
+        **_values(series, kind, day, column),
+        "anomaly_type": ANOMALY_TYPES_OF[kind][change > 0] if flagged else NORMAL,
+        "severity": severity_of(abs(change), SEVERITY_BOUNDS[kind]),
+    }
+
+
+def _values(series: DailySeries, kind: str, day: int, column: int) -> Result:
+    observed, baseline = series.rows[day][column], series.baseline_row[column]
+    return {
         "baseline_value": baseline,
         "observed_value": observed,
         "delta_value": shown_delta(observed, baseline, kind),
-        "relative_deviation": round(change, 6),
-        "anomaly_type": types[change > 0] if flagged else NORMAL,
-        "severity": severity_of(abs(change), SEVERITY_BOUNDS[kind]),
+        "relative_deviation": round(series.deviation_rows[day][column], 6),
     }

@@ -13,7 +13,7 @@ from metric_tracker_rl.analysis_tools.arguments import (
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
 from metric_tracker_rl.engine.funnel import HOURS
-from metric_tracker_rl.engine.levels import MIX_SEVERITY, severity_of
+from metric_tracker_rl.engine.levels import SEVERITY_BOUNDS, severity_of
 from metric_tracker_rl.engine.report import NAME_FIELDS, NUMBER_FIELDS, preview, read_report
 from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS, shown_delta
 from metric_tracker_rl.engine.rules import EpisodeView
@@ -63,12 +63,12 @@ def rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
     """Event counts and conversion rates (percent) of one date."""
     episode, funnel = view.episode, view.episode.config.funnel_spec
     day = episode.day_index(arguments.date)
-    stages = len(funnel.counts)
+    rates = episode.series.rows[day][len(funnel.counts) : len(funnel.metrics)]
     return {
         "found": True,
         "date": arguments.date,
         "daily_metrics": dict(zip(funnel.counts, episode.counts[day], strict=True)),
-        "derived_rates": dict(zip(funnel.rates, episode.series.rows[day][stages:-1], strict=True)),
+        "derived_rates": dict(zip(funnel.rates, rates, strict=True)),
     }
 
 
@@ -100,12 +100,9 @@ def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> Result:
     chosen = range(total)[arguments.offset : arguments.offset + arguments.limit]
     rows: list[dict[str, Any]] = []
     for index in chosen:
-        if hourly:
-            day, hour = divmod(index, HOURS)
-            values = episode.hours(day)[hour].tolist()
-            head: dict[str, Any] = {"date": episode.dates[day], "hour": hour}
-        else:
-            values, head = episode.counts[index], {"date": episode.dates[index]}
+        day, hour = divmod(index, HOURS) if hourly else (index, 0)
+        values = episode.hours(day)[hour].tolist() if hourly else episode.counts[day]
+        head = {"date": episode.dates[day], **({"hour": hour} if hourly else {})}
         rows.append({**head, **dict(zip(counts, values, strict=True))})
     return {
         "granularity": arguments.granularity,
@@ -152,12 +149,13 @@ def _entities(view: EpisodeView) -> list[dict[str, str]]:
 
 def _share_summary(view: EpisodeView, day: int) -> Result:
     series = view.episode.series
-    share, usual = series.rows[day][-1], series.baseline_row[-1]
-    size = abs(series.deviation_rows[day][-1])
+    column = series.share_column
+    share, usual = series.rows[day][column], series.baseline_row[column]
+    size = abs(series.deviation_rows[day][column])
     return {
         "daytime_share": share,
         "baseline_daytime_share": usual,
         "delta_value": shown_delta(share, usual, HOURLY_MIX),
         "anomaly_type": MIX_SHIFT if size >= series.level.mix_threshold else NORMAL,
-        "severity": severity_of(size, MIX_SEVERITY),
+        "severity": severity_of(size, SEVERITY_BOUNDS[HOURLY_MIX]),
     }

@@ -7,7 +7,7 @@ tool schemas, argument validation, the documentation and the user interface.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -18,7 +18,8 @@ from metric_tracker_rl.engine.config import FUNNELS
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.rows import MethodSpec
-from openenv_kit.errors import ToolArgumentError, UnknownNameError, echo
+from openenv_kit.errors import ToolArgumentError, echo
+from openenv_kit.play.policies import Registry
 from openenv_kit.tools.schema import describe_problems, json_schema
 
 A = TypeVar("A", bound=Arguments)
@@ -54,9 +55,8 @@ class Tool(Generic[A]):
             ToolArgumentError: wrong arguments; says which, what is allowed and the nearest.
         """
         if not isinstance(raw, Mapping):
-            raise ToolArgumentError(
-                f"analysis_args of {self.name} is {echo(raw)}; allowed: an object."
-            )
+            given = f"analysis_args of {self.name} is {echo(raw)}"
+            raise ToolArgumentError(f"{given}; allowed: an object.")
         try:
             arguments = self.arguments.model_validate(raw)
         except ValidationError as error:
@@ -64,19 +64,12 @@ class Tool(Generic[A]):
         return dict(raw), self.run(view, arguments)
 
 
-class ToolRegistry(Mapping[str, Tool[Any]]):
+class ToolRegistry(Registry[Tool[Any]]):
     """Analysis methods by name, in the order they were declared."""
 
     def __init__(self) -> None:
-        self._tools: dict[str, Tool[Any]] = {}
-        self._catalogues: dict[str, tuple[MethodSpec, ...]] = {}
-
-    def add(self, tool: Tool[Any]) -> None:
-        """Register a tool; a second one of the same name is a mistake."""
-        if tool.name in self._tools:
-            raise TypeError(f"analysis method {tool.name!r} is declared twice")
-        self._tools[tool.name] = tool
-        self._catalogues.clear()
+        super().__init__("analysis_method")
+        self._catalogues: dict[tuple[str, int], tuple[MethodSpec, ...]] = {}
 
     def method(
         self, arguments: type[A], *, shows_data: bool = True
@@ -94,29 +87,11 @@ class ToolRegistry(Mapping[str, Tool[Any]]):
 
         return declare
 
-    def find(self, name: object) -> Tool[Any]:
-        """Tool of that name.
-
-        Raises:
-            UnknownNameError: no such method; names the nearest.
-        """
-        if isinstance(name, str) and name in self._tools:
-            return self._tools[name]
-        raise UnknownNameError("analysis_method", name, self._tools)
-
-    def __getitem__(self, name: str) -> Tool[Any]:
-        return self._tools[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tools)
-
-    def __len__(self) -> int:
-        return len(self._tools)
-
     def catalogue(self, funnel: str = ORDERING_APP.name) -> tuple[MethodSpec, ...]:
         """Name, description and JSON Schema of every method, for one funnel's names."""
-        if funnel not in self._catalogues:
-            self._catalogues[funnel] = tuple(
+        made = funnel, len(self)  # methods are only ever added
+        if made not in self._catalogues:
+            self._catalogues[made] = tuple(
                 MethodSpec(
                     name=tool.name,
                     description=tool.description,
@@ -124,7 +99,7 @@ class ToolRegistry(Mapping[str, Tool[Any]]):
                 )
                 for tool in self.values()
             )
-        return self._catalogues[funnel]
+        return self._catalogues[made]
 
 
 def dates_within(result: Result) -> set[str]:

@@ -8,6 +8,8 @@ applies the reporting policy's order, so their rows hold echoes beside roots.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,24 +21,108 @@ from metric_tracker_rl.analysis_tools.arguments import (
     PayloadArguments,
     SeriesRowsArguments,
 )
-from metric_tracker_rl.analysis_tools.filters import (
-    GENERATORS,
-    Lens,
-    RowGenerator,
-    find_generator,
-    tool_name,
-)
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, Tool
 from metric_tracker_rl.analysis_tools.statistics import chosen_metrics
-from metric_tracker_rl.engine.reporting_policy import Finding, ReportRow, row_for
+from metric_tracker_rl.engine.reporting_policy import (
+    ANOMALY_TYPES_OF,
+    Finding,
+    ReportRow,
+    row_for,
+    types_of,
+)
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.series import RATE_DECIMALS
-from metric_tracker_rl.engine.vocabulary import DATA_QUALITY
+from metric_tracker_rl.engine.vocabulary import (
+    CONVERSION_RATE,
+    COUNT_DROP,
+    COUNT_SPIKE,
+    ENTITY_TYPES,
+    EVENT_COUNT,
+    FUNNEL_BREAK,
+    MEDIAN_FILTER,
+    MIX_SHIFT,
+    QUALITY_ISSUE,
+    RATE_DROP,
+    RATE_SPIKE,
+)
 from metric_tracker_rl.rows import PayloadGeneratorMethod
-from openenv_kit.errors import ToolArgumentError, echo
+from openenv_kit.errors import ToolArgumentError, UnknownNameError, echo
 from openenv_kit.tools.schema import describe_problems
 
-__all__ = ["GENERATORS", "check_generators", "payload_generator", "run_generators"]
+
+@dataclass(frozen=True)
+class RowGenerator:
+    """One filter, over every series whose rows can report one of its anomaly types.
+
+    Attributes:
+        name: method name; the analysis method is `get_<name>_rows`.
+        description: one line, written for agents.
+        reports: anomaly types of its rows.
+    """
+
+    name: str
+    description: str
+    reports: tuple[str, ...]
+
+    @cached_property
+    def entity_types(self) -> tuple[str, ...]:
+        """Entity types of its rows."""
+        return tuple(kind for kind in ENTITY_TYPES if set(types_of(kind)) & set(self.reports))
+
+    @cached_property
+    def takes_metrics(self) -> bool:
+        """Whether it can be limited to some metrics."""
+        return set(self.entity_types) <= {EVENT_COUNT, CONVERSION_RATE}
+
+    def entities(self, view: EpisodeView) -> dict[str, str]:
+        """Entity type by entity name of the series it looks at."""
+        names = view.episode.config.funnel_spec.entity_names
+        return {name: kind for kind in self.entity_types for name in names[kind]}
+
+
+GENERATORS: dict[str, RowGenerator] = {
+    name: RowGenerator(name, description, reports)
+    for name, description, reports in (
+        (
+            MEDIAN_FILTER,
+            "Rows of any count or rate far from its median, in either direction.",
+            (RATE_DROP, RATE_SPIKE, COUNT_DROP, COUNT_SPIKE),
+        ),
+        (RATE_DROP, "Rows of conversion rates far below their median.", (RATE_DROP,)),
+        (RATE_SPIKE, "Rows of conversion rates far above their median.", (RATE_SPIKE,)),
+        (COUNT_DROP, "Rows of event counts far below their median.", (COUNT_DROP,)),
+        (COUNT_SPIKE, "Rows of event counts far above their median.", (COUNT_SPIKE,)),
+        (
+            FUNNEL_BREAK,
+            "Rows of funnel steps whose rate fell by at least the break threshold.",
+            (FUNNEL_BREAK,),
+        ),
+        (MIX_SHIFT, "Rows of dates whose daytime share is far from its median.", (MIX_SHIFT,)),
+        (
+            QUALITY_ISSUE,
+            "Rows of adjacent stages with impossible counts in some hour.",
+            (QUALITY_ISSUE,),
+        ),
+    )
+}
+
+
+def tool_name(generator: str) -> str:
+    """Name of the analysis method that runs a generator."""
+    return f"get_{generator}_rows"
+
+
+def find_generator(name: object) -> RowGenerator:
+    """Generator by its own name or by its analysis method's name.
+
+    Raises:
+        ToolArgumentError: no such generator; names the nearest.
+    """
+    if isinstance(name, str):
+        short = name.removeprefix("get_").removesuffix("_rows")
+        if short in GENERATORS and name in (short, tool_name(short)):
+            return GENERATORS[short]
+    raise ToolArgumentError(str(UnknownNameError("method_name", name, GENERATORS)))
 
 
 def check_generators(methods: Sequence[Any]) -> None:
@@ -111,60 +197,45 @@ def _run(
 ) -> tuple[list[ReportRow], list[Result]]:
     if not generator.takes_metrics and (metric is not None or metrics):
         raise ToolArgumentError(f"{generator.name} looks at one fixed series; it takes no metric.")
-    names = chosen_metrics(view, metric, metrics, generator.metrics(view))
+    entities = generator.entities(view)
+    names = chosen_metrics(view, metric, metrics, tuple(entities))
     wanted = {view.episode.day_index(date) for date in dates} or range(len(view.episode.dates))
     rows: list[tuple[int, ReportRow]] = []
     details = []
-    for lens in generator.lenses(view, names):
-        found = list(_matches(view, lens, multiplier))
+    for name in names:
+        found = _matches(view, generator, entities[name], name, multiplier)
         kept = [(day, row) for day, row in found if day in wanted]
         rows.extend(kept)
-        details.append(_detail(view, lens, multiplier, len(kept)))
+        details.append(_detail(view, entities[name], name, multiplier, len(kept)))
     return [row for _, row in sorted(rows, key=lambda pair: pair[0])], details
 
 
-def _matches(view: EpisodeView, lens: Lens, multiplier: float) -> Iterator[tuple[int, ReportRow]]:
-    series, dates = view.episode.series, view.episode.dates
-    limit = multiplier * _spread(view, lens)
-    days, differences, sizes = _changes(view, lens)
-    for day in days:
-        difference = differences[day]
-        kind = lens.falling if difference < 0 else lens.rising
+def _matches(
+    view: EpisodeView, generator: RowGenerator, kind: str, name: str, multiplier: float
+) -> Iterator[tuple[int, ReportRow]]:
+    """Day and row of every match in one series."""
+    config, series, dates = view.episode.config, view.episode.series, view.episode.dates
+    column = config.funnel_spec.columns[kind, name]
+    differences, sizes = series.difference_columns[column], series.deviation_sizes[column]
+    limit, threshold = multiplier * series.spreads[column], config.level.thresholds[kind]
+    for day in series.far_days[column]:
+        anomaly = ANOMALY_TYPES_OF[kind][differences[day] > 0]
         # A funnel break has a threshold of its own, above that of its rate.
-        if kind is None or sizes[day] < lens.threshold or abs(difference) <= limit:
-            continue
-        finding = Finding(lens.entity_type, lens.entity_name, kind, lens.column)
-        yield day, row_for(finding, day, dates[day], series)
+        far = sizes[day] >= threshold and abs(differences[day]) > limit
+        if far and anomaly is not None and anomaly in generator.reports:
+            yield day, row_for(Finding(kind, name, anomaly, column), day, dates[day], series)
 
 
-def _changes(
-    view: EpisodeView, lens: Lens
-) -> tuple[Sequence[int], Sequence[float], Sequence[float]]:
-    """Days to look at; value minus baseline and the size that thresholds are for, by day."""
-    series, column = view.episode.series, lens.column
-    if lens.entity_type == DATA_QUALITY:
-        excess = series.excess_columns[column]
-        return series.excess_days[column], excess, excess
-    differences = series.difference_columns[column]
-    return series.far_days[column], differences, series.deviation_sizes[column]
-
-
-def _spread(view: EpisodeView, lens: Lens) -> float:
-    series = view.episode.series
-    if lens.entity_type == DATA_QUALITY:
-        return series.excess_spreads[lens.column]
-    return series.spreads[lens.column]
-
-
-def _detail(view: EpisodeView, lens: Lens, multiplier: float, matches: int) -> Result:
-    quality = lens.entity_type == DATA_QUALITY
-    spread = _spread(view, lens)
+def _detail(view: EpisodeView, kind: str, name: str, multiplier: float, matches: int) -> Result:
+    config, series = view.episode.config, view.episode.series
+    column = config.funnel_spec.columns[kind, name]
+    spread = series.spreads[column]
     return {
-        "entity_name": lens.entity_name,
-        "median_value": 0.0 if quality else view.episode.series.baseline_row[lens.column],
+        "entity_name": name,
+        "median_value": series.baseline_row[column],
         "std_dev_from_median": round(spread, RATE_DECIMALS + 2),
         "threshold_value": round(multiplier * spread, RATE_DECIMALS + 2),
-        "reporting_threshold": lens.threshold,
+        "reporting_threshold": config.level.thresholds[kind],
         "match_count": matches,
     }
 

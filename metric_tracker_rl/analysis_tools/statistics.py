@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from metric_tracker_rl.analysis_tools.arguments import DifferenceArguments, MetricArguments
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
+from metric_tracker_rl.engine.report import require_listed
 from metric_tracker_rl.engine.reporting_policy import shown_delta
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.series import RATE_DECIMALS
 from metric_tracker_rl.engine.vocabulary import CONVERSION_RATE, EVENT_COUNT
-from openenv_kit.errors import ToolArgumentError, unknown_name_message
 
 
 @TOOLS.method(MetricArguments)
@@ -78,8 +78,7 @@ def chosen_metrics(
     names = allowed if allowed is not None else view.episode.config.funnel_spec.metrics
     wanted = list(dict.fromkeys([*([one] if one is not None else []), *several]))
     for name in wanted:
-        if name not in names:
-            raise ToolArgumentError(unknown_name_message("metric", name, names))
+        require_listed("metric", name, names)
     return wanted or list(names)
 
 

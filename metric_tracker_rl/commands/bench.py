@@ -1,7 +1,7 @@
 """`metric-tracker bench`: speed in process, each figure with a ratio that other machines share.
 
-The ratio is to `json.dumps` of a 4 kB object in the same run, so that figures of different
-machines, or of one noisy machine at different hours, can be compared.
+The ratio is to `json.dumps` of a 4 kB object, timed in turn with what is measured, so that figures
+of different machines, or of one noisy machine at different hours, can be compared.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import typer
 from rich.console import Console
 
 from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.engine.episode import build_episode
+from metric_tracker_rl.engine.episode import Episode, build_episode
 from metric_tracker_rl.engine.grader import grade
 from metric_tracker_rl.engine.report import read_report
 from metric_tracker_rl.engine.rules import MAX_STEPS_LIMIT
 from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.tasks import resolve_config
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.cli.common import table_of
 from openenv_kit.environment import Reply
@@ -34,15 +35,15 @@ def bench(
     wire: Annotated[bool, typer.Option(help="Measure bytes per reply on the wire too.")] = True,
 ) -> None:
     """Print resets/s, steps/s of each method, grades/s and bytes per reply, on one core."""
-    yardstick = _median_us(lambda: json.dumps(FOUR_KB), calls)
     sizes = _reply_sizes() if wire else {}
-    rows = []
+    rows, yardsticks = [], []
     for name, action in _subjects().items():
-        micros = _median_us(action, calls)
+        micros, yardstick, ratio = _medians(action, calls)
+        yardsticks.append(yardstick)
         size = f"{sizes[name]:,}" if name in sizes else ""
-        rate, ratio = f"{1e6 / micros:,.0f}", f"{micros / yardstick:.2f}"
-        rows.append((name, f"{micros:.1f}", rate, ratio, size))
-    title = f"One core; json.dumps of a 4 kB object takes {yardstick:.1f} us here"
+        rows.append((name, f"{micros:.1f}", f"{1e6 / micros:,.0f}", f"{ratio:.2f}", size))
+    usual = statistics.median(yardsticks)
+    title = f"One core; json.dumps of a 4 kB object takes {usual:.1f} us here"
     columns = ("what", "us", "per second", "x json.dumps", "bytes on the wire")
     Console(width=100).print(table_of(title, columns, rows))
 
@@ -61,23 +62,22 @@ def _subjects() -> dict[str, Callable[[], Any]]:
     }
     for name, arguments in _arguments().items():
         subjects[name] = _stepper(name, arguments)
-    session = EpisodeSession()
-    session.reset()
-    episode = session.episode
-    assert episode is not None
+    episode = _default_episode()
     rows = [row.as_dict() for row in episode.expected_rows]
     subjects["grade"] = lambda: grade(read_report(rows, episode), episode.expected_rows)
     subjects["episode by reference policy"] = _whole_episode
     return subjects
 
 
+def _default_episode() -> Episode:
+    return build_episode(resolve_config()[1])
+
+
 def _arguments() -> dict[str, dict[str, Any]]:
     """Arguments to call every analysis method with."""
-    session = EpisodeSession()
-    session.reset()
-    assert session.episode is not None
-    date = session.episode.dates[3]
-    rows = [row.as_dict() for row in session.episode.expected_rows]
+    episode = _default_episode()
+    date = episode.dates[3]
+    rows = [row.as_dict() for row in episode.expected_rows]
     given: dict[str, dict[str, Any]] = {
         "compare_rate_to_median": {"date": date, "entity_name": "app_open_to_menu_open"},
         "compare_count_to_median": {"date": date, "entity_name": "app_opens"},
@@ -135,16 +135,26 @@ def _reply_sizes() -> dict[str, int]:
     return sizes
 
 
-def _median_us(action: Callable[[], Any], calls: int) -> float:
-    """Median over rounds of the mean time of one call, in microseconds."""
+def _medians(action: Callable[[], Any], calls: int) -> tuple[float, float, float]:
+    """Medians over rounds: mean time of a call, of the yardstick's, in microseconds; their ratio.
+
+    Each round times both, one right after the other, so that noise which lasts bends both alike.
+    """
     action()
     build_episode.cache_clear()
     action()
     each = max(calls // ROUNDS, 3)
-    means = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        for _ in range(each):
-            action()
-        means.append((time.perf_counter() - started) / each * 1e6)
-    return statistics.median(means)
+    rounds = [(_mean_us(action, each), _mean_us(_yardstick, each)) for _ in range(ROUNDS)]
+    micros, yardstick = (statistics.median(column) for column in zip(*rounds, strict=True))
+    return micros, yardstick, statistics.median(one / other for one, other in rounds)
+
+
+def _mean_us(action: Callable[[], Any], calls: int) -> float:
+    started = time.perf_counter()
+    for _ in range(calls):
+        action()
+    return (time.perf_counter() - started) / calls * 1e6
+
+
+def _yardstick() -> None:
+    json.dumps(FOUR_KB)

@@ -12,6 +12,7 @@ import typer
 
 from metric_tracker_rl.audit import BASELINES
 from metric_tracker_rl.commands.card_plots import draw_plots
+from metric_tracker_rl.engine.certificate import Certificate, certificate_from, totals
 from metric_tracker_rl.engine.config import MIXED
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.splits import SPLITS
@@ -37,17 +38,15 @@ def card(
     try:
         measured = [json.loads(file.read_text(encoding="utf-8")) for file in audit]
         lines: list[Line] = [line for each in measured for line in each["lines"]]
-        proofs = [json.loads(each) for each in certificates.read_text().splitlines() if each]
-        made_with = [
-            *(each["versions"] for each in measured),
-            *(proof["versions"] for proof in proofs),
-        ]
+        told = [json.loads(each) for each in certificates.read_text().splitlines() if each]
+        made_with = [each.pop("versions") for each in (*measured, *told)]
     except (json.JSONDecodeError, KeyError, TypeError) as problem:
         raise typer.BadParameter(f"not results of audit and certify: {problem!r}") from None
     if any(each != ENVIRONMENT.versions for each in made_with):
         raise typer.BadParameter(
             f"results of other versions than {ENVIRONMENT.versions}; measure again"
         )
+    proofs = [certificate_from(each) for each in told]
     assets = out.parent / "assets"
     assets.mkdir(parents=True, exist_ok=True)
     draw_plots([line for line in lines if line["setting"] == MIXED], assets)
@@ -56,9 +55,7 @@ def card(
     typer.echo(f"{out} and its plots written from {len(lines)} lines, {len(proofs)} certificates")
 
 
-def _page(
-    lines: Sequence[Line], proofs: Sequence[dict[str, Any]], repeats: Sequence[dict[str, Any]]
-) -> str:
+def _page(lines: Sequence[Line], proofs: Sequence[Certificate], repeats: Sequence[Line]) -> str:
     every = pd.DataFrame(lines)
     mixed = every[every["setting"] == MIXED]
     exploits = [name for name in mixed["policy"].unique() if name not in BASELINES]
@@ -121,34 +118,29 @@ def _looks(lines: pd.DataFrame) -> pd.DataFrame:
     return means.reindex(order).rename("means").reset_index()
 
 
-def _repeats(repeats: Sequence[dict[str, Any]]) -> str:
+def _repeats(repeats: Sequence[Line]) -> str:
     cells = "`{uses}`|{difficulty}|{first:.3f}|{second:.3f}|{plays:.1f}"
     head = ["uses", "level", "first play", "second play", "plays to 1.0"]
     return _table(head, [cells.format(**each).split("|") for each in repeats])
 
 
-def _certificates(proofs: Sequence[dict[str, Any]]) -> str:
+def _certificates(proofs: Sequence[Certificate]) -> str:
     head = ["level", "episodes", "solved", "unique", "guard", "rows undone", "margin", "draws"]
     rows = []
     for level in LEVELS:
-        group = [each for each in proofs if each["config"]["difficulty"] == level]
-        if not group:
-            continue
-        margins = [r["margin"] for each in group for r in each["rows"] if r["margin"] is not None]
-        undone, expected = (
-            sum(each["counterfactual"] for each in group),
-            sum(len(each["rows"]) for each in group),
-        )
-        rows.append(
-            [
-                level,
-                f"{len(group):,}",
-                f"{sum(each['score'] == 1.0 for each in group) / len(group):.1%}",
-                f"{sum(each['unique'] for each in group) / len(group):.1%}",
-                str(sum(each["guard_violations"] for each in group)),
-                f"{undone:,} of {expected:,}",
-                f"{min(margins):.3f}",
-                f"{sum(each['draws'] for each in group) / len(group):.3f}",
-            ]
-        )
+        group = [each for each in proofs if each.config.difficulty == level]
+        if group:
+            undone, expected, margin, draws = totals(group)
+            rows.append(
+                [
+                    level,
+                    f"{len(group):,}",
+                    f"{sum(each.score == 1.0 for each in group) / len(group):.1%}",
+                    f"{sum(each.unique for each in group) / len(group):.1%}",
+                    str(sum(each.guard_violations for each in group)),
+                    f"{undone:,} of {expected:,}",
+                    f"{margin:.3f}",
+                    f"{draws:.3f}",
+                ]
+            )
     return _table(head, rows)

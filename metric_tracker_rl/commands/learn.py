@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,6 @@ from metric_tracker_rl.learning.experiment import (
     LABEL_BLIND,
     Plan,
     Run,
-    as_json,
     baselines,
     run_plan,
 )
@@ -46,11 +46,7 @@ def learn(
     if out is not None:
         installed("matplotlib", needed_for="--out")
     console, status = Console(width=100), Console(stderr=True)
-    plan = Plan(
-        seeds=tuple(range(seeds)),
-        arms=tuple(arm or ARMS),
-        settings=Settings(updates=updates),
-    )
+    plan = Plan(tuple(range(seeds)), tuple(arm or ARMS), Settings(updates=updates))
     started = time.perf_counter()
     scores = baselines(plan)
     total = len(plan.seeds) * len(plan.arms)
@@ -67,8 +63,7 @@ def learn(
     if out is not None:
         _write(out, plan, runs, scores)
         console.print(f"Written to {out}.")
-    failures = verdicts(runs, scores)
-    for failure in failures:
+    for failure in (failures := verdicts(runs, scores)):
         console.print(f"[red]{failure}[/red]")
     raise typer.Exit(1 if failures else 0)
 
@@ -106,7 +101,8 @@ def _write(out: Path, plan: Plan, runs: Sequence[Run], scores: Mapping[str, floa
     from metric_tracker_rl.learning.chart import draw_chart
 
     out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(as_json(plan, runs, scores), indent=1)
+    told = {"plan": asdict(plan), "baselines": scores, "runs": [asdict(run) for run in runs]}
+    text = json.dumps(told, indent=1)
     (out / "learning-curve.json").write_text(text + "\n", encoding="utf-8")
     title = f"Mean score on held-out episodes; band: worst to best of {len(plan.seeds)} seeds"
     draw_chart(out / "learning-curve.png", runs, scores, title)

@@ -22,6 +22,7 @@ from metric_tracker_rl.engine.generation.generator import (
     apply_causes,
     generate,
     guard_violations,
+    relative_size,
     severity_is_clear,
 )
 from metric_tracker_rl.engine.grader import grade
@@ -32,13 +33,7 @@ from metric_tracker_rl.engine.rules import EpisodeView, PlayRules
 from metric_tracker_rl.engine.series import DailySeries
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import CUSTOM_TASK_ID
-from metric_tracker_rl.engine.vocabulary import (
-    CONVERSION_RATE,
-    DATA_QUALITY,
-    EVENT_COUNT,
-    FUNNEL_STEP,
-    HOURLY_MIX,
-)
+from metric_tracker_rl.engine.vocabulary import EVENT_COUNT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.play.driver import play
 
@@ -144,30 +139,37 @@ def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequ
     for each in certificates:
         place = levels.index(each.config.difficulty)
         groups[place, each.config.scenario_family].append(each)
-    titles = ("level", "family", "episodes", "1.0", "unique", "guard", "undone", "margin")
-    rows = [
-        (
-            levels[place],
-            family,
-            str(len(group)),
-            str(sum(each.score == 1.0 for each in group)),
-            str(sum(each.unique for each in group)),
-            str(sum(each.guard_violations for each in group)),
-            f"{_undone(group)}/{_rows(group)}",
-            f"{min(each.smallest_margin for each in group):.3f}",
-            f"{_draws(group):.3f}",
+    rows: list[Sequence[str]] = []
+    for (place, family), group in sorted(groups.items()):
+        undone, of, smallest, draws = totals(group)
+        counted = (
+            len(group),
+            sum(each.score == 1.0 for each in group),
+            sum(each.unique for each in group),
+            sum(each.guard_violations for each in group),
         )
-        for (place, family), group in sorted(groups.items())
-    ]
-    return (*titles, "draws"), list(rows)
+        measured = (f"{undone}/{of}", f"{smallest:.3f}", f"{draws:.3f}")
+        rows.append((levels[place], family, *map(str, counted), *measured))
+    titles = ("level", "family", "episodes", "1.0", "unique", "guard", "undone", "margin", "draws")
+    return titles, rows
 
 
 def summary(certificates: Sequence[Certificate]) -> str:
     """Rows undone, smallest margin and draws of many certificates, in words."""
-    smallest = min(each.smallest_margin for each in certificates)
+    undone, of, smallest, draws = totals(certificates)
     return (
-        f"{_undone(certificates)} of {_rows(certificates)} rows undone with their cause; "
-        f"smallest margin {smallest:.3f} x threshold; mean draws {_draws(certificates):.4f}"
+        f"{undone} of {of} rows undone with their cause; "
+        f"smallest margin {smallest:.3f} x threshold; mean draws {draws:.4f}"
+    )
+
+
+def totals(certificates: Sequence[Certificate]) -> tuple[int, int, float, float]:
+    """Rows undone, rows, smallest margin and mean draws."""
+    return (
+        sum(each.counterfactual for each in certificates),
+        sum(len(each.rows) for each in certificates),
+        min(each.smallest_margin for each in certificates),
+        sum(each.draws for each in certificates) / len(certificates),
     )
 
 
@@ -183,18 +185,6 @@ def grid(
             yield EpisodeConfig(
                 seed=seed, scenario_family=family, difficulty=difficulty, anomaly_count=count
             )
-
-
-def _undone(certificates: Sequence[Certificate]) -> int:
-    return sum(each.counterfactual for each in certificates)
-
-
-def _rows(certificates: Sequence[Certificate]) -> int:
-    return sum(len(each.rows) for each in certificates)
-
-
-def _draws(certificates: Sequence[Certificate]) -> float:
-    return sum(each.draws for each in certificates) / len(certificates)
 
 
 def _is_unique(episode: Episode) -> bool:
@@ -229,7 +219,7 @@ def _is_undone(config: EpisodeConfig, draw: Draw, cause: Cause) -> bool:
     """Whether undoing one cause takes its row away and leaves nothing of it on its day."""
     others = [each for each in draw.causes if each is not cause]
     hourly = apply_causes(draw.clean, others)
-    series = DailySeries(hourly, config.funnel_spec, config.level, draw.explained)
+    series = DailySeries(hourly, config.funnel_spec, config.level, draw.series.explained)
     rows = {(r.date, r.entity_type, r.entity_name) for r in label(series, draw.dates)}
     gone = (draw.dates[cause.day], *cause.root[:2]) not in rows
     if any(each.day == cause.day for each in others):
@@ -239,16 +229,6 @@ def _is_undone(config: EpisodeConfig, draw: Draw, cause: Cause) -> bool:
 
 
 def _effect_of(row: ReportRow, level: Level) -> RowEffect:
-    thresholds = {
-        EVENT_COUNT: level.count_threshold,
-        CONVERSION_RATE: level.rate_threshold,
-        FUNNEL_STEP: level.break_threshold,
-        HOURLY_MIX: level.mix_threshold,
-        DATA_QUALITY: 0.0,
-    }
-    size = abs(row.delta_value)
-    if row.entity_type not in (HOURLY_MIX, DATA_QUALITY):
-        size = size / row.baseline_value
-    limit = thresholds[row.entity_type]
+    size, limit = relative_size(row), level.thresholds[row.entity_type]
     margin = round(size / limit, 4) if limit else None
     return RowEffect("|".join(row.key), round(size, 6), limit, margin)

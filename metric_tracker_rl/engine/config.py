@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metric_tracker_rl.engine.funnel import ORDERING_APP, Funnel
-from metric_tracker_rl.engine.levels import DENSITIES, Level, get_level
+from metric_tracker_rl.engine.levels import DENSITIES, LEVELS, Level
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION
 from metric_tracker_rl.engine.vocabulary import (
     ANOMALY_TYPES,
@@ -76,9 +76,9 @@ class EpisodeConfig:
     def __post_init__(self) -> None:
         require_integer("seed", self.seed, 0, MAX_SEED)
         require_name("scenario_family", self.scenario_family, SCENARIO_FAMILIES)
-        level = get_level(self.difficulty)
+        require_name("difficulty", self.difficulty, LEVELS)
         require_name("anomaly_density", self.anomaly_density, DENSITIES)
-        require_integer("anomaly_count", self.anomaly_count, 0, level.max_anomalies)
+        require_integer("anomaly_count", self.anomaly_count, 0, self.level.max_anomalies)
         require_name("funnel", self.funnel, FUNNELS)
         for anomaly in self.anomalies:
             for metric in anomaly.metrics:
@@ -87,7 +87,7 @@ class EpisodeConfig:
     @property
     def level(self) -> Level:
         """The difficulty's thresholds and noise."""
-        return get_level(self.difficulty)
+        return LEVELS[self.difficulty]
 
     @property
     def funnel_spec(self) -> Funnel:
@@ -135,13 +135,8 @@ def parse_custom_anomalies(raw: object) -> tuple[CustomAnomaly, ...]:
 
 
 _CUSTOM_FIELDS = (
-    "method_name",
-    "metric_name",
-    "metric_names",
-    "date",
-    "dates",
-    "stddev_factor",
-    "direction",
+    *("method_name", "metric_name", "metric_names"),
+    *("date", "dates", "stddev_factor", "direction"),
 )
 
 

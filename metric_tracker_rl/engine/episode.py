@@ -53,7 +53,8 @@ class Episode:
         import pandas as pd  # a server that nobody asks for frames starts without it
 
         index = pd.Index(self.dates, name="date")
-        return _frame(self.draw.hourly.sum(axis=1), self.config, index)
+        columns = list(self.config.funnel_spec.counts)
+        return pd.DataFrame(self.draw.hourly.sum(axis=1), index, columns)
 
     @cached_property
     def hourly(self) -> pd.DataFrame:
@@ -65,8 +66,8 @@ class Episode:
         import pandas as pd
 
         index = pd.MultiIndex.from_product([self.dates, range(HOURS)], names=["date", "hour"])
-        stages = self.draw.hourly.shape[2]
-        return _frame(self.draw.hourly.reshape(-1, stages), self.config, index)
+        columns = list(self.config.funnel_spec.counts)
+        return pd.DataFrame(self.draw.hourly.reshape(-1, len(columns)), index, columns, copy=False)
 
     @cached_property
     def day_of(self) -> dict[str, int]:
@@ -101,14 +102,7 @@ class Episode:
 def episode_from_draw(config: EpisodeConfig, draw: Draw) -> Episode:
     """The episode around an accepted draw; its arrays become read-only."""
     draw.hourly.setflags(write=False)
-    return Episode(
-        config=config,
-        dates=draw.dates,
-        series=draw.series,
-        expected_rows=draw.labels,
-        applied=tuple(entry.as_dict() for entry in draw.applied),
-        draw=draw,
-    )
+    return Episode(config, draw.dates, draw.series, draw.labels, draw.applied, draw)
 
 
 class EpisodeCache:
@@ -146,9 +140,3 @@ def _make(config: EpisodeConfig) -> Episode:
 
 build_episode = EpisodeCache(CACHE_SIZE)
 """The episode of a configuration, from memory where it is there."""
-
-
-def _frame(counts: Ints, config: EpisodeConfig, index: pd.Index) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(counts, index=index, columns=list(config.funnel_spec.counts), copy=False)

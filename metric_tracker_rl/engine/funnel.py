@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
 
 from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
     DATA_QUALITY,
-    ENTITY_TYPES,
     EVENT_COUNT,
     FUNNEL_STEP,
     HOURLY_MIX,
@@ -21,8 +22,7 @@ from metric_tracker_rl.engine.vocabulary import (
 HOURS = 24
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """One stage: the name of its daily count, and the event in the singular."""
 
     name: str
@@ -64,8 +64,7 @@ class Funnel:
     @cached_property
     def step_rates(self) -> tuple[str, ...]:
         """Names of the adjacent conversion rates; entry k-1 leads into stage k."""
-        pairs = zip(self.stages, self.stages[1:], strict=False)
-        return tuple(f"{above.event}_to_{below.event}" for above, below in pairs)
+        return tuple(f"{above.event}_to_{below.event}" for above, below in pairwise(self.stages))
 
     @cached_property
     def composite_rates(self) -> tuple[str, ...]:
@@ -86,14 +85,12 @@ class Funnel:
     @cached_property
     def steps(self) -> tuple[str, ...]:
         """Names of the funnel steps, one per stage after the first."""
-        pairs = zip(self.counts, self.counts[1:], strict=False)
-        return tuple(f"{below}_from_{above}" for above, below in pairs)
+        return tuple(f"{below}_from_{above}" for above, below in pairwise(self.counts))
 
     @cached_property
     def quality_checks(self) -> tuple[str, ...]:
         """Names of the data-quality pairs, one per stage after the first."""
-        pairs = zip(self.counts, self.counts[1:], strict=False)
-        return tuple(f"{below}_lte_{above}" for above, below in pairs)
+        return tuple(f"{below}_lte_{above}" for above, below in pairwise(self.counts))
 
     @cached_property
     def mix(self) -> str:
@@ -107,22 +104,36 @@ class Funnel:
         return adjacent + tuple((end, 0) for end in self.composite_ends)
 
     @cached_property
-    def entities(self) -> tuple[tuple[str, str], ...]:
-        """Every (entity_type, entity_name) a report may name."""
-        return (
-            *((EVENT_COUNT, name) for name in self.counts),
-            *((CONVERSION_RATE, name) for name in self.rates),
-            *((FUNNEL_STEP, name) for name in self.steps),
-            (HOURLY_MIX, self.mix),
-            *((DATA_QUALITY, name) for name in self.quality_checks),
-        )
-
-    @cached_property
     def entity_names(self) -> dict[str, tuple[str, ...]]:
         """Entity names by entity type."""
         return {
-            kind: tuple(name for other, name in self.entities if other == kind)
-            for kind in ENTITY_TYPES
+            EVENT_COUNT: self.counts,
+            CONVERSION_RATE: self.rates,
+            FUNNEL_STEP: self.steps,
+            HOURLY_MIX: (self.mix,),
+            DATA_QUALITY: self.quality_checks,
+        }
+
+    @cached_property
+    def entities(self) -> tuple[tuple[str, str], ...]:
+        """Every (entity_type, entity_name) a report may name."""
+        return tuple((kind, name) for kind, names in self.entity_names.items() for name in names)
+
+    @cached_property
+    def columns(self) -> dict[tuple[str, str], int]:
+        """Column of each entity in a `DailySeries`; a funnel step shares that of its rate."""
+        stages, share = len(self.counts), len(self.metrics)
+        first = {
+            EVENT_COUNT: 0,
+            CONVERSION_RATE: stages,
+            FUNNEL_STEP: stages,
+            HOURLY_MIX: share,
+            DATA_QUALITY: share + 1,
+        }
+        return {
+            (kind, name): first[kind] + place
+            for kind, names in self.entity_names.items()
+            for place, name in enumerate(names)
         }
 
 

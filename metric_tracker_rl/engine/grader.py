@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metric_tracker_rl.engine.report import NUMBER_FIELDS, Report, duplicate_issue, invalid_issue
+from metric_tracker_rl.engine.report import NUMBER_FIELDS, Report, duplicate_issue
 from metric_tracker_rl.engine.reporting_policy import ReportRow
 from metric_tracker_rl.rows import RewardBreakdown, SubmissionIssue
 
@@ -41,6 +41,7 @@ EXPLOIT_PENALTY = 0.15
 EXPLOIT_FLOOR = 4
 
 SCORE_DECIMALS = 6
+WORD_FIELDS = ("anomaly_type", "detection_method", "severity")
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,6 @@ class Grade:
         return self.breakdown.total_score
 
 
-@dataclass
-class _Fields:
-    """Field accuracies of one matched row, each in [0, 1]."""
-
-    anomaly_type: float = 1.0
-    detection_method: float = 1.0
-    values: float = 1.0
-    severity: float = 1.0
-
-
 def grade(report: Report, expected: Sequence[ReportRow], *, debug: bool = False) -> Grade:
     """Grade a report.
 
@@ -78,11 +69,8 @@ def grade(report: Report, expected: Sequence[ReportRow], *, debug: bool = False)
     for row in report.rows:
         by_key[row.key].append(row)
     right = {row.key: row for row in expected}
-    fields = {
-        key: _field_accuracy(rows, right[key]) for key, rows in by_key.items() if key in right
-    }
-    extra = len(by_key) - len(fields)
-    breakdown = _score(report, fields, len(expected), len(by_key), extra)
+    matched = [_accuracies(rows, right[key]) for key, rows in by_key.items() if key in right]
+    breakdown = _score(report, matched, len(expected), len(by_key))
     return Grade(breakdown, tuple(_issues(report, by_key, right, debug)))
 
 
@@ -105,41 +93,26 @@ def values_match(submitted: float, expected: float) -> bool:
     return abs(submitted - expected) <= max(absolute, relative * abs(expected))
 
 
-def _field_accuracy(rows: Sequence[ReportRow], right: ReportRow) -> _Fields:
-    """Accuracy of a matched key; among repeats the worst counts, so hedging never helps."""
-    worst = _Fields()
+def _accuracies(rows: Sequence[ReportRow], right: ReportRow) -> dict[str, float]:
+    """What a matched key earns of each weight; among repeats the worst counts.
+
+    So hedging never helps.
+    """
+    worst = dict.fromkeys(WEIGHTS, 1.0)
     for row in rows:
+        for name in WORD_FIELDS:
+            if getattr(row, name) != getattr(right, name):
+                worst[f"{name}_accuracy"] = 0.0
         hits = sum(values_match(getattr(row, n), getattr(right, n)) for n in NUMBER_FIELDS)
-        worst.anomaly_type = min(worst.anomaly_type, row.anomaly_type == right.anomaly_type)
-        worst.detection_method = min(
-            worst.detection_method, row.detection_method == right.detection_method
-        )
-        worst.values = min(worst.values, hits / len(NUMBER_FIELDS))
-        worst.severity = min(worst.severity, row.severity == right.severity)
+        worst["value_accuracy"] = min(worst["value_accuracy"], hits / len(NUMBER_FIELDS))
     return worst
 
 
 def _score(
-    report: Report,
-    fields: dict[tuple[str, str, str], _Fields],
-    expected: int,
-    unique: int,
-    extra: int,
+    report: Report, matched: Sequence[dict[str, float]], expected: int, unique: int
 ) -> RewardBreakdown:
-    matched = len(fields)
-    duplicates, invalid = report.duplicates, len(report.invalid)
-
-    def mean(name: str) -> float:
-        return sum(getattr(each, name) for each in fields.values()) / expected if expected else 0.0
-
-    shares = {
-        "recall": matched / expected if expected else 0.0,
-        "anomaly_type_accuracy": mean("anomaly_type"),
-        "detection_method_accuracy": mean("detection_method"),
-        "value_accuracy": mean("values"),
-        "severity_accuracy": mean("severity"),
-    }
-    precision = matched / unique if unique else 0.0
+    extra, duplicates, invalid = unique - len(matched), report.duplicates, len(report.invalid)
+    precision = len(matched) / unique if unique else 0.0
     penalties = {
         "extra_row_penalty": _penalty(extra, EXTRA_PENALTY),
         "duplicate_penalty": _penalty(duplicates, DUPLICATE_PENALTY),
@@ -147,26 +120,24 @@ def _score(
         "exploit_penalty": EXPLOIT_PENALTY if extra > max(EXPLOIT_FLOOR, 2 * expected) else 0.0,
     }
     if expected:
+        shares = {name: sum(each[name] for each in matched) / expected for name in WEIGHTS}
         earned = precision * sum(WEIGHTS[name] * share for name, share in shares.items()) / 100
         total = min(max(earned - sum(penalties.values()), 0.0), 1.0)
     else:
         # Nothing to find: the empty report is the whole answer, and shares have no meaning.
-        total = 0.0 if report.submitted else 1.0
-        shares = dict.fromkeys(shares, total)
-        precision = total
+        precision = total = 0.0 if report.submitted else 1.0
+        shares = dict.fromkeys(WEIGHTS, total)
+    parts = {"precision": precision, **shares, **penalties, "total_score": total}
     return RewardBreakdown(
-        precision=round(precision, SCORE_DECIMALS),
-        **{name: round(share, SCORE_DECIMALS) for name, share in shares.items()},
-        **{name: round(penalty, SCORE_DECIMALS) for name, penalty in penalties.items()},
-        total_score=round(total, SCORE_DECIMALS),
-        matched_rows=matched,
+        **{name: round(part, SCORE_DECIMALS) for name, part in parts.items()},
+        matched_rows=len(matched),
         expected_rows=expected,
         submitted_rows=report.submitted,
         valid_submitted_rows=len(report.rows),
         extra_rows=extra,
         duplicate_rows=duplicates,
         invalid_rows=invalid,
-        missing_rows=expected - matched,
+        missing_rows=expected - len(matched),
     )
 
 
@@ -182,7 +153,7 @@ def _issues(
     debug: bool,
 ) -> list[SubmissionIssue]:
     """Remarks in plain words. Right values and the keys of missing rows only in debug."""
-    issues = [invalid_issue(row) for row in report.invalid]
+    issues = list(report.invalid)
     for key, rows in by_key.items():
         issues.extend(duplicate_issue(row) for row in rows[1:])
         answer = right.get(key)
@@ -199,18 +170,16 @@ def _issues(
     missing = [row for key, row in right.items() if key not in by_key]
     if missing and not debug:
         message = f"{len(missing)} expected row(s) were not reported."
-        issues.append(SubmissionIssue(row_key="", issue_type="missing_row", message=message))
-    if debug:
-        issues.extend(
-            SubmissionIssue(
-                row_key="|".join(row.key),
-                issue_type="missing_row",
-                message="This row was not reported.",
-                expected_row=row.as_dict(),
-            )
-            for row in missing
+        return [*issues, SubmissionIssue(row_key="", issue_type="missing_row", message=message)]
+    return issues + [
+        SubmissionIssue(
+            row_key="|".join(row.key),
+            issue_type="missing_row",
+            message="This row was not reported.",
+            expected_row=row.as_dict(),
         )
-    return issues
+        for row in missing
+    ]
 
 
 def _remarks(rows: Sequence[ReportRow], right: ReportRow | None) -> list[tuple[str, str]]:
@@ -218,7 +187,7 @@ def _remarks(rows: Sequence[ReportRow], right: ReportRow | None) -> list[tuple[s
         return [("extra_row", "The reporting policy asks for no such row on this date.")]
     remarks = [
         (f"wrong_{name}", f"{name} is not what the reporting policy gives this row.")
-        for name in ("anomaly_type", "detection_method", "severity")
+        for name in WORD_FIELDS
         if any(getattr(row, name) != getattr(right, name) for row in rows)
     ]
     remarks += [

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from metric_tracker_rl.engine.versions import POLICY_VERSION
-from metric_tracker_rl.engine.vocabulary import SEVERITIES
-from openenv_kit.errors import UnknownNameError
+from metric_tracker_rl.engine.vocabulary import (
+    CONVERSION_RATE,
+    DATA_QUALITY,
+    EVENT_COUNT,
+    FUNNEL_STEP,
+    HOURLY_MIX,
+    SEVERITIES,
+)
 
 GUARD_BAND = 0.10
 """No accepted deviation lies within this relative distance of its threshold."""
@@ -20,14 +28,15 @@ SEVERITY_GUARD = 0.01
 """No expected row lies within this relative distance of a severity bound, so that the order
 in which an agent divides and subtracts cannot decide a severity."""
 
-COUNT_SEVERITY = (0.25, 0.35, 0.50)
-"""Lower bounds of medium, high and critical: |relative deviation| of an event count."""
-RATE_SEVERITY = (0.18, 0.30, 0.45)
-"""The same for conversion rates and funnel steps."""
-MIX_SEVERITY = (0.06, 0.10, 0.15)
-"""The same for the daytime share, as an absolute deviation of the share."""
-QUALITY_SEVERITY = (20.0, 60.0, 120.0)
-"""The same for impossible counts, as the day's total excess of the pair, in events."""
+SEVERITY_BOUNDS: dict[str, tuple[float, float, float]] = {
+    EVENT_COUNT: (0.25, 0.35, 0.50),
+    CONVERSION_RATE: (0.18, 0.30, 0.45),
+    FUNNEL_STEP: (0.18, 0.30, 0.45),
+    HOURLY_MIX: (0.06, 0.10, 0.15),
+    DATA_QUALITY: (20.0, 60.0, 120.0),
+}
+"""Lower bounds of medium, high and critical: of a relative deviation, of the daytime share an
+absolute one, of impossible counts the day's total excess of the pair, in events."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,6 @@ class Level:
 
     Attributes:
         name: identifier at reset.
-        days: length of an episode.
         count_threshold, rate_threshold, break_threshold: relative deviations that are flagged.
         mix_threshold: absolute deviation of the daytime share that is flagged.
         sampling_noise: factor on the binomial sampling noise of every hour.
@@ -45,13 +53,13 @@ class Level:
         separation: anomalies are drawn between these multiples of their threshold.
         mixed_needs_both: whether a `mixed` episode of two or more anomalies surely holds a
             count anomaly and a rate anomaly.
+        days: length of an episode.
         max_anomalies: most anomalies an episode may be asked for.
         weekday_factors: seven factors, Monday first, in the place of the funnel's own.
         decoys: days that deviate for a reason the public calendar gives; 0 for no calendar.
     """
 
     name: str
-    days: int
     count_threshold: float
     rate_threshold: float
     break_threshold: float
@@ -62,9 +70,21 @@ class Level:
     shape_noise: float
     separation: tuple[float, float]
     mixed_needs_both: bool
-    max_anomalies: int = 7
-    weekday_factors: tuple[float, ...] | None = None
-    decoys: int = 0
+    days: int
+    max_anomalies: int
+    weekday_factors: tuple[float, ...] | None
+    decoys: int
+
+    @cached_property
+    def thresholds(self) -> dict[str, float]:
+        """Reporting threshold of each entity type; any impossible count is past its own."""
+        return {
+            EVENT_COUNT: self.count_threshold,
+            CONVERSION_RATE: self.rate_threshold,
+            FUNNEL_STEP: self.break_threshold,
+            HOURLY_MIX: self.mix_threshold,
+            DATA_QUALITY: 0.0,
+        }
 
     @property
     def policy_version(self) -> str:
@@ -72,84 +92,30 @@ class Level:
         return f"{POLICY_VERSION}+calendar" if self.decoys else POLICY_VERSION
 
 
+_NAMES = ("easy", "medium", "hard", "expert")
+_LEVELS: dict[str, tuple[Any, ...]] = {
+    "count_threshold": (0.30, 0.25, 0.20, 0.25),
+    "rate_threshold": (0.20, 0.15, 0.10, 0.10),
+    "break_threshold": (0.35, 0.35, 0.35, 0.35),
+    "mix_threshold": (0.08, 0.06, 0.04, 0.04),
+    "sampling_noise": (0.6, 0.8, 1.0, 1.2),
+    "traffic_noise": (0.008, 0.012, 0.016, 0.016),
+    "rate_noise": (0.004, 0.006, 0.008, 0.006),
+    "shape_noise": (0.004, 0.006, 0.008, 0.008),
+    "separation": ((1.30, 2.00), (1.20, 1.75), (1.13, 1.50), (1.13, 1.40)),
+    "mixed_needs_both": (True, True, False, False),
+    "days": (28, 28, 28, 56),
+    "max_anomalies": (7, 7, 7, 12),
+    "weekday_factors": (None, None, None, (0.94, 0.96, 0.98, 1.0, 1.06, 1.11, 1.08)),
+    "decoys": (0, 0, 0, 4),
+}
 LEVELS: dict[str, Level] = {
-    level.name: level
-    for level in (
-        Level(
-            name="easy",
-            days=28,
-            count_threshold=0.30,
-            rate_threshold=0.20,
-            break_threshold=0.35,
-            mix_threshold=0.08,
-            sampling_noise=0.6,
-            traffic_noise=0.008,
-            rate_noise=0.004,
-            shape_noise=0.004,
-            separation=(1.30, 2.00),
-            mixed_needs_both=True,
-        ),
-        Level(
-            name="medium",
-            days=28,
-            count_threshold=0.25,
-            rate_threshold=0.15,
-            break_threshold=0.35,
-            mix_threshold=0.06,
-            sampling_noise=0.8,
-            traffic_noise=0.012,
-            rate_noise=0.006,
-            shape_noise=0.006,
-            separation=(1.20, 1.75),
-            mixed_needs_both=True,
-        ),
-        Level(
-            name="hard",
-            days=28,
-            count_threshold=0.20,
-            rate_threshold=0.10,
-            break_threshold=0.35,
-            mix_threshold=0.04,
-            sampling_noise=1.0,
-            traffic_noise=0.016,
-            rate_noise=0.008,
-            shape_noise=0.008,
-            separation=(1.13, 1.50),
-            mixed_needs_both=False,
-        ),
-        Level(
-            name="expert",
-            days=56,
-            count_threshold=0.25,
-            rate_threshold=0.10,
-            break_threshold=0.35,
-            mix_threshold=0.04,
-            sampling_noise=1.2,
-            traffic_noise=0.016,
-            rate_noise=0.006,
-            shape_noise=0.008,
-            separation=(1.13, 1.40),
-            mixed_needs_both=False,
-            max_anomalies=12,
-            weekday_factors=(0.94, 0.96, 0.98, 1.0, 1.06, 1.11, 1.08),
-            decoys=4,
-        ),
-    )
+    name: Level(name, **{field: values[place] for field, values in _LEVELS.items()})
+    for place, name in enumerate(_NAMES)
 }
 
 DENSITIES: dict[str, int] = {"low": 2, "medium": 3, "high": 4}
 """Number of anomalies an `anomaly_density` stands for, where no count is given."""
-
-
-def get_level(name: object) -> Level:
-    """Level of that name.
-
-    Raises:
-        UnknownNameError: no such level.
-    """
-    if isinstance(name, str) and name in LEVELS:
-        return LEVELS[name]
-    raise UnknownNameError("difficulty", name, LEVELS)
 
 
 def clear_of(size: float, bounds: Sequence[float]) -> bool:
@@ -157,7 +123,6 @@ def clear_of(size: float, bounds: Sequence[float]) -> bool:
     return all(abs(size / bound - 1.0) > SEVERITY_GUARD for bound in bounds)
 
 
-def severity_of(size: float, bounds: tuple[float, float, float]) -> str:
+def severity_of(size: float, bounds: Sequence[float]) -> str:
     """Severity of an absolute size: the last band whose lower bound it reaches."""
-    reached = sum(size >= bound for bound in bounds)
-    return SEVERITIES[reached]
+    return SEVERITIES[sum(size >= bound for bound in bounds)]

@@ -6,10 +6,10 @@ from typing import Any
 
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.grader import Grade, counts_only
-from metric_tracker_rl.engine.report import InvalidRow, Report, preview
+from metric_tracker_rl.engine.report import Report, invalid_row, preview
 from metric_tracker_rl.engine.reporting_policy import ReportRow
 from metric_tracker_rl.engine.rules import PRACTICE_COST, SCORE_FEEDBACK, EpisodeView
-from metric_tracker_rl.rows import RewardBreakdown
+from metric_tracker_rl.rows import RewardBreakdown, SubmissionIssue
 from openenv_kit.environment import Reply
 
 IN_PROGRESS = "in_progress"
@@ -53,13 +53,13 @@ def practice_reply(number: int, view: EpisodeView, got: RewardBreakdown) -> Repl
     )
 
 
-def unseen_row(row: ReportRow) -> InvalidRow:
+def unseen_row(row: ReportRow) -> SubmissionIssue:
     """A generated row of a date of which the player has been shown nothing."""
     message = (
         f"Nothing of {row.date} has been shown: payload_generators reports on dates that an "
         "analysis method has shown before."
     )
-    return InvalidRow("|".join(row.key), message, row.as_dict())
+    return invalid_row("|".join(row.key), message, row.as_dict())
 
 
 def debug_content(episode: Episode) -> dict[str, Any]:

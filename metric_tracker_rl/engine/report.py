@@ -41,30 +41,16 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
 
 @dataclass(frozen=True)
-class InvalidRow:
-    """A row that cannot be read, with the reason."""
-
-    key: str
-    message: str
-    raw: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Report:
     """A submitted report after reading.
 
     Attributes:
         rows: every valid row in the order given, repeats included.
-        invalid: every invalid row.
+        invalid: a remark on every invalid row.
     """
 
     rows: tuple[ReportRow, ...]
-    invalid: tuple[InvalidRow, ...]
-
-    @property
-    def keys(self) -> set[tuple[str, str, str]]:
-        """Distinct keys of the valid rows."""
-        return {row.key for row in self.rows}
+    invalid: tuple[SubmissionIssue, ...]
 
     @property
     def submitted(self) -> int:
@@ -74,7 +60,7 @@ class Report:
     @property
     def duplicates(self) -> int:
         """Valid rows beyond the first of each key."""
-        return len(self.rows) - len(self.keys)
+        return len(self.rows) - len({row.key for row in self.rows})
 
 
 def read_report(rows: object, episode: Episode) -> Report:
@@ -90,27 +76,23 @@ def read_report(rows: object, episode: Episode) -> Report:
     if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
         raise ReportError(f"rows is {echo(rows)}; allowed: a list of rows. Nothing was graded.")
     if len(rows) > MAX_ROWS:
-        raise ReportError(
-            f"The report has {len(rows)} rows; allowed: at most {MAX_ROWS}. Nothing was graded."
-        )
+        too_many = f"The report has {len(rows)} rows; allowed: at most {MAX_ROWS}."
+        raise ReportError(f"{too_many} Nothing was graded.")
     valid: list[ReportRow] = []
-    invalid: list[InvalidRow] = []
+    invalid: list[SubmissionIssue] = []
     for raw in rows:
-        if isinstance(raw, ReportRow):
-            valid.append(raw)
-            continue
         fields = raw.model_dump() if hasattr(raw, "model_dump") else raw
         try:
             valid.append(_read_row(fields, episode))
         except ToolArgumentError as problem:
             shown = _shown(fields)
-            invalid.append(InvalidRow(_loose_key(shown), str(problem), shown))
+            invalid.append(invalid_row(_loose_key(shown), str(problem), shown))
     return Report(tuple(valid), tuple(invalid))
 
 
 def preview(report: Report) -> SubmissionPreview:
     """Counts, issues and normalised rows of a report, without any judgement."""
-    issues = [invalid_issue(row) for row in report.invalid]
+    issues = list(report.invalid)
     seen: set[tuple[str, str, str]] = set()
     for row in report.rows:
         if row.key in seen:
@@ -126,10 +108,10 @@ def preview(report: Report) -> SubmissionPreview:
     )
 
 
-def invalid_issue(row: InvalidRow) -> SubmissionIssue:
-    """The remark on a row that could not be read."""
+def invalid_row(key: str, message: str, row: dict[str, Any]) -> SubmissionIssue:
+    """The remark on a row that cannot be read, with the reason."""
     return SubmissionIssue(
-        row_key=row.key, issue_type="invalid_row", message=row.message, submitted_row=row.raw
+        row_key=key, issue_type="invalid_row", message=message, submitted_row=row
     )
 
 
@@ -165,25 +147,28 @@ def read_number(name: str, value: object) -> float:
 
 def _read_row(fields: object, episode: Episode) -> ReportRow:
     if not isinstance(fields, Mapping):
-        raise ToolArgumentError(
-            f"The row is {echo(fields)}; allowed: an object with {', '.join(ROW_FIELDS)}."
-        )
+        allowed = f"an object with {', '.join(ROW_FIELDS)}"
+        raise ToolArgumentError(f"The row is {echo(fields)}; allowed: {allowed}.")
     for name in fields:
-        if name not in ROW_FIELDS:
-            raise ToolArgumentError(unknown_name_message("row field", name, ROW_FIELDS))
+        require_listed("row field", name, ROW_FIELDS)
     missing = [name for name in ROW_FIELDS if name not in fields]
     if missing:
         raise ToolArgumentError(f"The row lacks {', '.join(missing)}.")
     episode.day_index(fields["date"])
-    for name, allowed in NAME_FIELDS.items():
-        _require(name, fields[name], allowed)
+    for name, names in NAME_FIELDS.items():
+        require_listed(name, fields[name], names)
     names = episode.config.funnel_spec.entity_names[fields["entity_type"]]
-    _require("entity_name", fields["entity_name"], names)
+    require_listed("entity_name", fields["entity_name"], names)
     numbers = {name: read_number(name, fields[name]) for name in NUMBER_FIELDS}
     return ReportRow(**{**fields, **numbers})
 
 
-def _require(kind: str, value: object, allowed: Sequence[str]) -> None:
+def require_listed(kind: str, value: object, allowed: Sequence[str]) -> None:
+    """Make sure that a value is one of the allowed names.
+
+    Raises:
+        ToolArgumentError: it is not; names the nearest.
+    """
     if not isinstance(value, str) or value not in allowed:
         raise ToolArgumentError(unknown_name_message(kind, value, allowed))
 

@@ -14,15 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from metric_tracker_rl.engine.funnel import Funnel
-from metric_tracker_rl.engine.levels import (
-    COUNT_SEVERITY,
-    MIX_SEVERITY,
-    QUALITY_SEVERITY,
-    RATE_SEVERITY,
-    Level,
-    severity_of,
+from metric_tracker_rl.engine.levels import SEVERITY_BOUNDS, Level, severity_of
+from metric_tracker_rl.engine.series import (
+    RATE_DECIMALS,
+    SHARE_DECIMALS,
+    DailySeries,
+    thresholds,
 )
-from metric_tracker_rl.engine.series import RATE_DECIMALS, SHARE_DECIMALS, DailySeries
 from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
     COUNT_DROP,
@@ -39,22 +37,25 @@ from metric_tracker_rl.engine.vocabulary import (
     RATE_SPIKE,
 )
 
-SEVERITY_BOUNDS: dict[str, tuple[float, float, float]] = {
-    EVENT_COUNT: COUNT_SEVERITY,
-    CONVERSION_RATE: RATE_SEVERITY,
-    FUNNEL_STEP: RATE_SEVERITY,
-    HOURLY_MIX: MIX_SEVERITY,
-    DATA_QUALITY: QUALITY_SEVERITY,
-}
-
-ANOMALY_TYPES_OF: dict[str, tuple[str, ...]] = {
-    DATA_QUALITY: (QUALITY_ISSUE,),
-    HOURLY_MIX: (MIX_SHIFT,),
+ANOMALY_TYPES_OF: dict[str, tuple[str | None, str | None]] = {
+    DATA_QUALITY: (None, QUALITY_ISSUE),
+    HOURLY_MIX: (MIX_SHIFT, MIX_SHIFT),
     EVENT_COUNT: (COUNT_DROP, COUNT_SPIKE),
     CONVERSION_RATE: (RATE_DROP, RATE_SPIKE),
-    FUNNEL_STEP: (FUNNEL_BREAK,),
+    FUNNEL_STEP: (FUNNEL_BREAK, None),
 }
-"""What a row of each entity type can report; drop or spike by the sign of the deviation."""
+"""What a row of each entity type reports of a value below its baseline and of one above;
+None where such a value is not reported."""
+
+
+def types_of(entity_type: str) -> tuple[str, ...]:
+    """Anomaly types that a row of an entity type can have."""
+    return tuple(dict.fromkeys(each for each in ANOMALY_TYPES_OF[entity_type] if each))
+
+
+KINDS_TEXT = "; ".join(
+    f"{kind}: {' or '.join(types_of(kind))}, {DETECTION_METHODS[kind]}" for kind in ANOMALY_TYPES_OF
+)
 
 POLICY_TEXT = """\
 Report the root of each anomaly, not its echoes. Stages in funnel order are c0 {counts}. \
@@ -98,7 +99,7 @@ class Finding(NamedTuple):
     entity_name: str
     anomaly_type: str
     column: int
-    """Column of the daily series, or index of the pair for data quality."""
+    """Column of the daily series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,8 @@ ROW_FIELDS: tuple[str, ...] = tuple(ReportRow.__dataclass_fields__)
 def policy_text(funnel: Funnel, level: Level) -> str:
     """The rule in words, with the thresholds in force, as agents are told it."""
 
-    def bands(bounds: tuple[float, float, float]) -> str:
-        return ", ".join(f"{bound:g}" for bound in bounds)
+    def bands(entity_type: str) -> str:
+        return ", ".join(f"{bound:g}" for bound in SEVERITY_BOUNDS[entity_type])
 
     start, stop = funnel.daytime
     text = POLICY_TEXT + (CALENDAR_TEXT if level.decoys else "")
@@ -145,10 +146,7 @@ def policy_text(funnel: Funnel, level: Level) -> str:
             for name, end in zip(funnel.composite_rates, funnel.composite_ends, strict=True)
         ),
         steps=", ".join(funnel.step_rates),
-        kinds="; ".join(
-            f"{entity_type}: {' or '.join(types)}, {DETECTION_METHODS[entity_type]}"
-            for entity_type, types in ANOMALY_TYPES_OF.items()
-        ),
+        kinds=KINDS_TEXT,
         first=funnel.counts[0],
         start=start,
         last=stop - 1,
@@ -156,15 +154,15 @@ def policy_text(funnel: Funnel, level: Level) -> str:
         rate=level.rate_threshold,
         mix=level.mix_threshold,
         brk=level.break_threshold,
-        count_bands=bands(COUNT_SEVERITY),
-        rate_bands=bands(RATE_SEVERITY),
-        mix_bands=bands(MIX_SEVERITY),
-        quality_bands=bands(QUALITY_SEVERITY),
+        count_bands=bands(EVENT_COUNT),
+        rate_bands=bands(CONVERSION_RATE),
+        mix_bands=bands(HOURLY_MIX),
+        quality_bands=bands(DATA_QUALITY),
     )
 
 
 def findings_of_day(
-    deviations: Sequence[float], excess: Sequence[int], funnel: Funnel, level: Level
+    deviations: Sequence[float], excess: Sequence[float], funnel: Funnel, level: Level
 ) -> list[Finding]:
     """Roots of one day.
 
@@ -178,61 +176,52 @@ def findings_of_day(
         Findings in the policy's order; empty for a clean day.
     """
     impossible = [
-        Finding(DATA_QUALITY, name, QUALITY_ISSUE, pair)
-        for pair, name in enumerate(funnel.quality_checks)
-        if excess[pair] > 0
+        Finding(DATA_QUALITY, name, QUALITY_ISSUE, funnel.columns[DATA_QUALITY, name])
+        for name, surplus in zip(funnel.quality_checks, excess, strict=True)
+        if surplus > 0
     ]
     if impossible:
         return impossible
 
-    stages = len(funnel.counts)
-    count_flag = [abs(value) >= level.count_threshold for value in deviations[:stages]]
-    rate_flag = [
-        abs(value) >= level.rate_threshold
-        for value in deviations[stages : stages + len(funnel.rates)]
+    flagged = [
+        abs(value) >= limit
+        for value, limit in zip(deviations, thresholds(funnel, level), strict=True)
     ]
     found: list[Finding] = []
 
-    if abs(deviations[-1]) >= level.mix_threshold:
-        found.append(Finding(HOURLY_MIX, funnel.mix, MIX_SHIFT, len(funnel.metrics)))
+    def report(entity_type: str, name: str, column: int) -> None:
+        kind = ANOMALY_TYPES_OF[entity_type][deviations[column] > 0]
+        if kind is not None:
+            found.append(Finding(entity_type, name, kind, column))
 
-    echoes: set[int] = set()  # step rates, numbered as in the policy: r_1 is the first
+    share, stages = len(funnel.metrics), len(funnel.counts)
+    if flagged[share]:
+        report(HOURLY_MIX, funnel.mix, share)
+
+    echoes: set[int] = set()  # columns of step rates
     for k in range(1, stages - 1):
-        into, out_of = deviations[stages + k - 1], deviations[stages + k]
-        if (
-            count_flag[k]
-            and rate_flag[k - 1]
-            and rate_flag[k]
-            and into * out_of < 0
-            and not count_flag[k - 1]
-            and not count_flag[k + 1]
-        ):
-            kind = COUNT_DROP if deviations[k] < 0 else COUNT_SPIKE
-            found.append(Finding(EVENT_COUNT, funnel.counts[k], kind, k))
-            echoes.update((k, k + 1))
+        into, out_of = stages + k - 1, stages + k
+        alone = flagged[k] and not flagged[k - 1] and not flagged[k + 1]
+        opposite = deviations[into] * deviations[out_of] < 0
+        if alone and opposite and flagged[into] and flagged[out_of]:
+            report(EVENT_COUNT, funnel.counts[k], k)
+            echoes.update((into, out_of))
 
-    for k, name in enumerate(funnel.step_rates, start=1):
-        column = stages + k - 1
-        if not rate_flag[k - 1] or k in echoes:
-            continue
-        if deviations[column] <= -level.break_threshold:
-            found.append(Finding(FUNNEL_STEP, funnel.steps[k - 1], FUNNEL_BREAK, column))
-        else:
-            kind = RATE_DROP if deviations[column] < 0 else RATE_SPIKE
-            found.append(Finding(CONVERSION_RATE, name, kind, column))
+    steps = range(stages, stages + len(funnel.steps))
+    for column in steps:
+        if flagged[column] and column not in echoes:
+            if deviations[column] <= -level.break_threshold:
+                report(FUNNEL_STEP, funnel.steps[column - stages], column)
+            else:
+                report(CONVERSION_RATE, funnel.metrics[column], column)
 
-    steps = len(funnel.step_rates)
-    if not any(rate_flag[:steps]):
-        for index, name in enumerate(funnel.composite_rates, start=steps):
-            if rate_flag[index]:
-                column = stages + index
-                kind = RATE_DROP if deviations[column] < 0 else RATE_SPIKE
-                found.append(Finding(CONVERSION_RATE, name, kind, column))
-                break
+    if not any(flagged[column] for column in steps):
+        leak = next((column for column in range(steps.stop, share) if flagged[column]), None)
+        if leak is not None:
+            report(CONVERSION_RATE, funnel.metrics[leak], leak)
 
-    if count_flag[0]:
-        kind = COUNT_DROP if deviations[0] < 0 else COUNT_SPIKE
-        found.append(Finding(EVENT_COUNT, funnel.counts[0], kind, 0))
+    if flagged[0]:
+        report(EVENT_COUNT, funnel.counts[0], 0)
     return found
 
 
@@ -244,24 +233,18 @@ def days_to_look_at(series: DailySeries) -> list[int]:
 
 def row_for(finding: Finding, day: int, date: str, series: DailySeries) -> ReportRow:
     """The full report row of a finding, with the values that the tools show."""
-    if finding.entity_type == DATA_QUALITY:
-        observed = float(series.excess_rows[day][finding.column])
-        baseline, delta, size = 0.0, observed, observed
-    else:
-        observed = series.rows[day][finding.column]
-        baseline = series.baseline_row[finding.column]
-        delta = shown_delta(observed, baseline, finding.entity_type)
-        size = abs(series.deviation_rows[day][finding.column])
+    entity_type, entity_name, anomaly_type, column = finding
+    observed, baseline = series.rows[day][column], series.baseline_row[column]
     return ReportRow(
-        date=date,
-        entity_type=finding.entity_type,
-        entity_name=finding.entity_name,
-        anomaly_type=finding.anomaly_type,
-        detection_method=DETECTION_METHODS[finding.entity_type],
-        baseline_value=baseline,
-        observed_value=observed,
-        delta_value=delta,
-        severity=severity_of(size, SEVERITY_BOUNDS[finding.entity_type]),
+        date,
+        entity_type,
+        entity_name,
+        anomaly_type,
+        DETECTION_METHODS[entity_type],
+        baseline,
+        observed,
+        shown_delta(observed, baseline, entity_type),
+        severity_of(abs(series.deviation_rows[day][column]), SEVERITY_BOUNDS[entity_type]),
     )
 
 
@@ -284,7 +267,10 @@ def label(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
     rows: list[ReportRow] = []
     for day in days_to_look_at(series):
         found = findings_of_day(
-            series.reportable[day].tolist(), series.excess_rows[day], series.funnel, series.level
+            series.reportable[day].tolist(),
+            series.excess_rows[day],
+            series.funnel,
+            series.level,
         )
         rows.extend(row_for(finding, day, dates[day], series) for finding in found)
     return tuple(rows)

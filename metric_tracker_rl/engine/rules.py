@@ -8,15 +8,15 @@ from typing import Any
 
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.funnel import Funnel
-from metric_tracker_rl.engine.levels import (
-    COUNT_SEVERITY,
-    MIX_SEVERITY,
-    QUALITY_SEVERITY,
-    RATE_SEVERITY,
-    Level,
-)
+from metric_tracker_rl.engine.levels import SEVERITY_BOUNDS, Level
 from metric_tracker_rl.engine.reporting_policy import policy_text
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION
+from metric_tracker_rl.engine.vocabulary import (
+    CONVERSION_RATE,
+    EVENT_COUNT,
+    FUNNEL_STEP,
+    HOURLY_MIX,
+)
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
 
 DEFAULT_MAX_STEPS = 64
@@ -32,6 +32,14 @@ FULL_FEEDBACK = "full"
 SCORE_FEEDBACK = "score"
 FEEDBACK = (FULL_FEEDBACK, SCORE_FEEDBACK)
 """What the end tells: everything about the submitted rows, or the score and nothing else."""
+
+THRESHOLD_NAMES = {
+    EVENT_COUNT: "count_relative",
+    CONVERSION_RATE: "rate_relative",
+    FUNNEL_STEP: "funnel_break_relative_drop",
+    HOURLY_MIX: "daytime_share_absolute",
+}
+"""What agents are told each entity type's threshold as."""
 
 OBJECTIVE = (
     "Find every anomaly of the episode with the analysis methods and submit one report that "
@@ -118,23 +126,12 @@ class EpisodeView:
 
 def thresholds(level: Level) -> dict[str, float]:
     """Reporting thresholds of a level, as agents see them."""
-    return {
-        "count_relative": level.count_threshold,
-        "rate_relative": level.rate_threshold,
-        "funnel_break_relative_drop": level.break_threshold,
-        "daytime_share_absolute": level.mix_threshold,
-    }
+    return {name: level.thresholds[kind] for kind, name in THRESHOLD_NAMES.items()}
 
 
 def severity_bands() -> dict[str, list[float]]:
     """Lower bounds of medium, high and critical, as agents see them."""
-    return {
-        "event_count": list(COUNT_SEVERITY),
-        "conversion_rate": list(RATE_SEVERITY),
-        "funnel_step": list(RATE_SEVERITY),
-        "hourly_mix": list(MIX_SEVERITY),
-        "data_quality": list(QUALITY_SEVERITY),
-    }
+    return {kind: list(bounds) for kind, bounds in SEVERITY_BOUNDS.items()}
 
 
 def rate_definitions(funnel: Funnel) -> list[dict[str, str]]:

@@ -9,25 +9,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from metric_tracker_rl.analysis_tools import (
-    TOOLS,
-    available_synthetic_generator_methods,
-)
+from metric_tracker_rl.analysis_tools import TOOLS, available_synthetic_generator_methods
 from metric_tracker_rl.analysis_tools.registry import dates_within
 from metric_tracker_rl.analysis_tools.row_generators import check_generators, run_generators
 from metric_tracker_rl.engine.action import Call, read_action
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode, build_episode
 from metric_tracker_rl.engine.grader import grade
-from metric_tracker_rl.engine.replies import (
-    debug_content,
-    final_reply,
-    practice_reply,
-    unseen_row,
-)
+from metric_tracker_rl.engine.replies import debug_content, final_reply, practice_reply, unseen_row
 from metric_tracker_rl.engine.report import Report, read_report
 from metric_tracker_rl.engine.rules import (
     DEFAULT_MAX_STEPS,
@@ -53,6 +45,8 @@ READY = "ready"
 ANALYZED = "analyzed"
 COMPLETED = "completed"
 
+KINDS = ("analysis_method", "classifications", "payload_generators")
+"""Fields of an action, of which one may be used at a time."""
 DEFAULT_SPLIT = "train"
 """Split of a reset that names an index alone."""
 LAST_STEPS = 3
@@ -105,6 +99,15 @@ class EpisodeSession:
         that a second play of the same episode learns little from the first; sealed tasks
         are always played so.
         """
+        chosen: dict[str, Any] = {
+            "task_id": task_id,
+            "seed": seed,
+            "scenario_family": scenario_family,
+            "difficulty": difficulty,
+            "anomaly_density": anomaly_density,
+            "anomaly_count": anomaly_count,
+            "anomalies": anomalies,
+        }
         try:
             if unknown:
                 raise UnknownNameError("reset argument", next(iter(unknown)), RESET_ARGUMENTS)
@@ -118,41 +121,25 @@ class EpisodeSession:
             if sealed and rules.feedback != SCORE_FEEDBACK:
                 allowed = f"{SCORE_FEEDBACK!r} on a sealed split"
                 raise InvalidValueError("feedback", rules.feedback, allowed)
-            chosen: dict[str, Any] = {
-                "task_id": task_id,
-                "seed": seed,
-                "scenario_family": scenario_family,
-                "difficulty": difficulty,
-                "anomaly_density": anomaly_density,
-                "anomaly_count": anomaly_count,
-                "anomalies": anomalies,
-            }
-            if split is not None or index is not None:
-                return self._start_split_task(split, index, chosen, rules)
-            name, config = resolve_config(**chosen)
-            return self.start(name, config, rules)
+            in_split = split is not None or index is not None
+            name, config = (
+                self._split_task(split, index, chosen) if in_split else resolve_config(**chosen)
+            )
+            return self.open(name, EpisodeView(build_episode(config), rules, hidden=in_split))
         except KitError as problem:
             return Reply(ERROR, str(problem), done=self.view is not None and self.done)
 
-    def start(self, task_id: str, config: EpisodeConfig, rules: PlayRules) -> Reply:
-        """Start the episode of a configuration under rules of play.
-
-        Raises:
-            ConfigurationError: the episode cannot be made.
-        """
-        return self.open(task_id, EpisodeView(build_episode(config), rules))
-
-    def _start_split_task(
-        self, split: Any, index: Any, chosen: Mapping[str, Any], rules: PlayRules
-    ) -> Reply:
+    def _split_task(
+        self, split: str | None, index: int | None, chosen: Mapping[str, Any]
+    ) -> tuple[str, EpisodeConfig]:
+        """Name and configuration of a task of a split."""
         for name, value in chosen.items():
             if value is not None:
                 raise InvalidValueError(name, value, "nothing beside split and index")
         task = SPLITS.task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
         if task.split == SEALED and self.debug:
             raise InvalidValueError("split", split, "no sealed split on a server in debug mode")
-        view = EpisodeView(build_episode(task.config), rules, hidden=True)
-        return self.open(task.task_id, view)
+        return task.task_id, task.config
 
     def open(self, task_id: str, view: EpisodeView) -> Reply:
         """Start an episode that is already made."""
@@ -231,48 +218,35 @@ class EpisodeSession:
         name, arguments, rows, generators = call
         if name is not None and not rows and not generators:
             return self._analyse(view, name, arguments)
-        kinds = [
-            name
-            for name, given in (
-                ("analysis_method", call.analysis_method is not None),
-                ("classifications", len(call.classifications) > 0),
-                ("payload_generators", len(call.payload_generators) > 0),
-            )
-            if given
-        ]
+        kinds = [kind for kind in KINDS if getattr(call, kind) not in (None, (), [])]
         if len(kinds) > 1:
             raise ReportError(
                 f"One action at a time: this one has {' and '.join(kinds)}. Nothing was graded."
             )
-        if call.analysis_args:
+        if arguments:
             raise ToolArgumentError(
                 "analysis_args were given without analysis_method; allowed: both or neither."
             )
-        if call.payload_generators:
-            return self._submit_generated(view, call.payload_generators)
-        return self._submit(view, call.classifications)
+        if generators:
+            return self._submit_generated(view, generators)
+        return self._grade(view, read_report(rows, view.episode))
 
     def _analyse(self, view: EpisodeView, name: str, raw: Mapping[str, Any]) -> Reply:
         tool = TOOLS.find(name)
         arguments, result = tool.call(view, raw)
         if tool.shows_data:
             self._seen.update(dates_within(result))
-        content: dict[str, Any] = {
-            "analysis_result": {"method": name, "arguments": arguments, "result": result}
-        }
-        return Reply(ANALYZED, f"{name} done.", content=content)
+        told = {"method": name, "arguments": arguments, "result": result}
+        return Reply(ANALYZED, f"{name} done.", content={"analysis_result": told})
 
     def _submit_generated(self, view: EpisodeView, methods: Sequence[Any]) -> Reply:
         check_generators(methods)
         rows, _ = run_generators(view, methods)
-        seen = [row for row in rows if row.date in self._seen]
-        unseen = [unseen_row(row) for row in rows if row.date not in self._seen]
-        reply = self._grade(view, Report(tuple(seen), tuple(unseen)))
+        seen = tuple(row for row in rows if row.date in self._seen)
+        unseen = tuple(unseen_row(row) for row in rows if row.date not in self._seen)
+        reply = self._grade(view, Report(seen, unseen))
         reply.content["generated_rows"] = [row.as_dict() for row in rows]
         return reply
-
-    def _submit(self, view: EpisodeView, rows: Sequence[Any]) -> Reply:
-        return self._grade(view, read_report(rows, view.episode))
 
     def _grade(self, view: EpisodeView, report: Report) -> Reply:
         graded = grade(report, view.episode.expected_rows, debug=self.debug)
@@ -286,7 +260,7 @@ class EpisodeSession:
 
     def _opening(self, view: EpisodeView) -> dict[str, Any]:
         """The full catalogues, sent once."""
-        content: dict[str, Any] = {
+        content = {
             "instruction": view.instruction,
             "config": view.config,
             "conversion_metric_definitions": view.definitions,
@@ -305,9 +279,7 @@ class EpisodeSession:
         if reply.done or left >= LAST_STEPS:
             return reply
         note = "No step is left" if left == 0 else f"{left} step(s) left"
-        return Reply(
-            reply.status, f"{reply.message} {note}.", reply.reward, reply.done, reply.content
-        )
+        return replace(reply, message=f"{reply.message} {note}.")
 
 
 RESET_ARGUMENTS: tuple[str, ...] = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from metric_tracker_rl.engine.config import MIXED, EpisodeConfig, parse_custom_anomalies
 from metric_tracker_rl.engine.levels import DENSITIES
 from metric_tracker_rl.engine.rules import OBJECTIVE
-from metric_tracker_rl.engine.task_spec import TaskSpec
 from metric_tracker_rl.engine.vocabulary import RATE_SPIKE
-from openenv_kit.errors import UnknownNameError, require_name
+from metric_tracker_rl.rows import TaskSpec
+from openenv_kit.errors import require_name
 
 CUSTOM_TASK_ID = "custom"
 """Task id of an episode that was configured at reset without naming a task."""
@@ -40,11 +40,7 @@ TASKS: dict[str, TaskSpec] = {
 }
 """Every named task."""
 
-DEFAULT_TASK_ORDER: tuple[str, ...] = (
-    "easy_single_spike",
-    "medium_mixed_pair",
-    "hard_mixed_multi",
-)
+DEFAULT_TASK_ORDER: tuple[str, ...] = tuple(TASKS)[:3]
 """The three tasks of a default run, in order."""
 
 DEFAULT_TASK_ID = DEFAULT_TASK_ORDER[0]
@@ -56,9 +52,7 @@ def get_task_spec(task_id: str) -> TaskSpec:
     Raises:
         UnknownNameError: no such task (a ValueError); names the nearest.
     """
-    if isinstance(task_id, str) and task_id in TASKS:
-        return TASKS[task_id]
-    raise UnknownNameError("task_id", task_id, TASKS)
+    return TASKS[require_name("task_id", task_id, TASKS)]
 
 
 def available_task_specs() -> list[TaskSpec]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.learning.policy import RowPolicy
 from metric_tracker_rl.learning.training import Examination, Lesson, Reset, Settings, train
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.errors import UnknownNameError
-from openenv_kit.play.split_rows import Row, reset_arguments, split_rows
+from openenv_kit.errors import require_name
+from openenv_kit.play import split_rows as kit
+from openenv_kit.play.split_rows import Row
 from openenv_kit.play.vector import VectorSession
 
 TRAIN_SPLIT = "train"
@@ -33,25 +34,20 @@ class Arm:
     """One way of training.
 
     Attributes:
-        name: identifier.
         label: what the chart calls it.
         curriculum: whether difficulties come in one after the other.
         shuffled: whether rewards are dealt to the wrong episodes.
     """
 
-    name: str
     label: str
     curriculum: bool = False
     shuffled: bool = False
 
 
 ARMS: dict[str, Arm] = {
-    arm.name: arm
-    for arm in (
-        Arm("plain", "all difficulties at once"),
-        Arm("curriculum", "easy, then medium, then hard", curriculum=True),
-        Arm("shuffled", "reward shuffled between episodes", shuffled=True),
-    )
+    "plain": Arm("all difficulties at once"),
+    "curriculum": Arm("easy, then medium, then hard", curriculum=True),
+    "shuffled": Arm("reward shuffled between episodes", shuffled=True),
 }
 
 
@@ -102,8 +98,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name in self.arms:
-            if name not in ARMS:
-                raise UnknownNameError("arm", name, ARMS)
+            require_name("arm", name, ARMS)
 
 
 def run_plan(plan: Plan, workers: int) -> Iterator[Run]:
@@ -121,9 +116,9 @@ def run_plan(plan: Plan, workers: int) -> Iterator[Run]:
 def run_one(plan: Plan, arm: str, seed: int) -> Run:
     """One run: train on the train split, measure on the held-out split."""
     settings = replace(plan.settings, shuffled=ARMS[arm].shuffled)
-    tasks = split_rows(TRAIN_SPLIT, count=plan.train_tasks)
-    held_out = split_rows(HELD_OUT_SPLIT, count=plan.held_out_tasks)
-    examination = Examination([reset_arguments(row) for row in held_out])
+    tasks = _rows(TRAIN_SPLIT, plan.train_tasks)
+    held_out = _rows(HELD_OUT_SPLIT, plan.held_out_tasks)
+    examination = Examination([_reset(row) for row in held_out])
     policy = RowPolicy.untrained()
     lesson = curriculum_of(tasks) if ARMS[arm].curriculum else mixture_of(tasks)
     every = max(settings.updates // plan.points, 1)
@@ -138,7 +133,7 @@ def mixture_of(tasks: Sequence[Row]) -> Lesson:
     """No curriculum: every task is as likely at any time."""
 
     def lesson(_: float, rng: np.random.Generator, count: int) -> list[Reset]:
-        return [reset_arguments(tasks[index]) for index in rng.integers(0, len(tasks), count)]
+        return [_reset(tasks[index]) for index in rng.integers(0, len(tasks), count)]
 
     return lesson
 
@@ -149,30 +144,29 @@ def curriculum_of(tasks: Sequence[Row]) -> Lesson:
 
     def lesson(progress: float, rng: np.random.Generator, count: int) -> list[Reset]:
         known = levels[: 1 + sum(progress >= start for start in CURRICULUM_STAGES)]
-        chosen: list[Reset] = []
-        for level in rng.integers(0, len(known), count):
-            pool = known[level]
-            chosen.append(reset_arguments(pool[int(rng.integers(0, len(pool)))]))
-        return chosen
+        pools = [known[level] for level in rng.integers(0, len(known), count)]
+        return [_reset(pool[int(rng.integers(0, len(pool)))]) for pool in pools]
 
     return lesson
 
 
 def baselines(plan: Plan) -> dict[str, float]:
     """Mean held-out score of the scripted policies that a learner is compared with."""
-    rows = split_rows(HELD_OUT_SPLIT, count=plan.held_out_tasks)
-    vector, scores = VectorSession(64), {}
-    for name in (*LABEL_BLIND, *HALF_THE_POLICY, "reference"):
-        policy = get_policy(name)
+    resets = [_reset(row) for row in _rows(HELD_OUT_SPLIT, plan.held_out_tasks)]
+    vector, scores = VectorSession(64, ENVIRONMENT), {}
+    for policy in map(get_policy, (*LABEL_BLIND, *HALF_THE_POLICY, "reference")):
         rules = {"max_submissions": policy.submissions}
-        resets = [{**reset_arguments(row), **rules} for row in rows]
-        scores[name] = statistics.fmean(o.score for o in vector.play(policy, resets))
+        outcomes = vector.play(policy, [{**reset, **rules} for reset in resets])
+        scores[policy.name] = statistics.fmean(outcome.score for outcome in outcomes)
     return scores
 
 
-def as_json(plan: Plan, runs: Sequence[Run], scores: Mapping[str, float]) -> dict[str, Any]:
-    """Everything measured, ready for `json.dump`."""
-    return {"plan": asdict(plan), "baselines": dict(scores), "runs": [asdict(run) for run in runs]}
+def _rows(split: str, count: int) -> list[Row]:
+    return kit.split_rows(split, count=count, environment=ENVIRONMENT.name)
+
+
+def _reset(row: Row) -> Reset:
+    return kit.reset_arguments(row, ENVIRONMENT.name)
 
 
 def _measure(

@@ -7,6 +7,7 @@ them a report should keep is what there is to learn.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,15 +66,9 @@ def read_candidates(overview: Mapping[str, Any], generated: Mapping[str, Any]) -
     entity = np.array(
         [index[row["entity_type"], row["entity_name"]] for row in rows], dtype=np.int64
     )
-    flags: dict[str, Floats] = {}
+    flags: dict[str, Floats] = defaultdict(lambda: np.eye(1, 1 + 2 * entities)[0])
     for row, number in zip(rows, entity.tolist(), strict=True):
-        day = flags.setdefault(row["date"], _unflagged(entities))
+        day = flags[row["date"]]
         day[1 + number + (entities if row["delta_value"] < 0 else 0)] = 1.0
     context = np.array([flags[row["date"]] for row in rows]).reshape(len(rows), 1 + 2 * entities)
     return Candidates(tuple(rows), entity, context, entities)
-
-
-def _unflagged(entities: int) -> Floats:
-    day = np.zeros(1 + 2 * entities)
-    day[0] = 1.0
-    return day

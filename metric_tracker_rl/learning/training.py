@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.session import READY, EpisodeSession
+from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.learning.features import LOOK, Candidates, Floats, read_candidates
 from metric_tracker_rl.learning.policy import RowPolicy
 from metric_tracker_rl.policies.base import result_of, submit
-from openenv_kit.environment import Reply
 from openenv_kit.errors import InvalidValueError, require_integer
 from openenv_kit.play.driver import observed
 from openenv_kit.play.vector import VectorSession
@@ -64,7 +64,7 @@ def train(
     Yields:
         The number of updates done, after each one.
     """
-    vector = VectorSession(settings.episodes * settings.rollouts)
+    vector = VectorSession(settings.episodes * settings.rollouts, ENVIRONMENT)
     for update in range(settings.updates):
         chosen = lesson(update / settings.updates, rng, settings.episodes)
         candidates = _look(vector, chosen, settings.rollouts)
@@ -79,7 +79,10 @@ def train(
 def _look(vector: VectorSession, resets: Sequence[Reset], rollouts: int) -> list[Candidates]:
     """Start every rollout's episode, and look at each episode once, in its first lane."""
     batch = vector.reset([reset for reset in resets for _ in range(rollouts)])
-    _require(batch.replies, READY)
+    for reply in batch.replies:
+        if reply is not None and reply.status != READY:
+            allowed = f"what a reset takes ({reply.message})"
+            raise InvalidValueError("reset", reply.status, allowed)
     first = [lane % rollouts == 0 for lane in range(len(vector))]
     results = []
     for action in LOOK:
@@ -133,7 +136,7 @@ class Examination:
 
     def __init__(self, resets: Sequence[Reset], seed: int = 0) -> None:
         self._seed = seed
-        self._vector = VectorSession(len(resets))
+        self._vector = VectorSession(len(resets), ENVIRONMENT)
         self._candidates = _look(self._vector, resets, rollouts=1)
         # Kept, so that no measurement has to make the episodes again.
         self._plays = [
@@ -157,9 +160,3 @@ class Examination:
         for session, view in self._plays:
             session.open(session.task_id, view)
         return _scores(self._vector, self._candidates, keeps)[:, 0]
-
-
-def _require(replies: Sequence[Reply | None], status: str) -> None:
-    for reply in replies:
-        if reply is not None and reply.status != status:
-            raise InvalidValueError("reset", reply.status, f"what a reset takes ({reply.message})")

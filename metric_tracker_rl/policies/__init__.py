@@ -8,11 +8,8 @@ step by step in the user interface, and can know nothing that an agent is not to
 from __future__ import annotations
 
 from metric_tracker_rl.policies import (  # noqa: F401 - importing registers them
-    median_filter,
-    null,
-    random_rows,
+    blind,
     reference,
-    report_all,
     upstream_first,
 )
 from metric_tracker_rl.policies.base import POLICIES, Action, Observed, Play, Policy

@@ -1,22 +1,22 @@
-"""What every policy of this environment is written with: its registry and its actions."""
+"""What every policy of this environment is written with: registry, actions, flagged rows.
+
+Flagged rows, roots and echoes alike, are what label-blind players start from.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from typing import Any
 
+from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.vocabulary import ROW_GENERATORS
 from openenv_kit.play.policies import Action, Observed, Play, Policies, Policy
 
-__all__ = [
-    "POLICIES",
-    "Action",
-    "Observed",
-    "Play",
-    "Policy",
-    "analyse",
-    "policy",
-    "result_of",
-    "submit",
-]
+__all__ = ["POLICIES", "Action", "Observed", "Play", "Policy"]
+
+Row = dict[str, Any]
+Asking = Generator[Action, Observed, list[Row]]
+"""A part of a play that ends with rows."""
 
 POLICIES = Policies()
 """Every scripted policy by name, in the order of declaration."""
@@ -37,3 +37,20 @@ def submit(rows: list[dict[str, Any]]) -> Action:
 def result_of(observation: Observed) -> Any:
     """Result of the analysis method that an observation answers."""
     return observation["analysis_result"]["result"]
+
+
+def flagged_rows(multiplier: float = 0.0, methods: Sequence[str] = ROW_GENERATORS) -> Asking:
+    """Rows of several generators at one multiplier, by one analysis step."""
+    wanted = [{"method_name": name, "threshold_multiplier": multiplier} for name in methods]
+    found = result_of((yield analyse("payload_generator", generator_methods=wanted)))
+    return list(found["generated_rows"])
+
+
+def unexplained_rows() -> Asking:
+    """Every flagged row that the public calendar does not explain."""
+    rows = yield from flagged_rows()
+    events = result_of((yield analyse("list_calendar")))["events"]
+    known = {(event["date"], name) for event in events for name in event["explains"]}
+    rate_of = dict(zip(ORDERING_APP.steps, ORDERING_APP.step_rates, strict=True))
+    names = ((row, rate_of.get(row["entity_name"], row["entity_name"])) for row in rows)
+    return [row for row, name in names if (row["date"], name) not in known]

@@ -27,6 +27,10 @@ STEPS = (
     "order_placed_to_payment_successful",
 )
 MIX = "app_opens:daytime_share"
+FIELDS = (
+    *("date", "entity_type", "entity_name", "anomaly_type", "detection_method"),
+    *("baseline_value", "observed_value", "delta_value", "severity"),
+)
 COMPOSITES = ("app_open_to_order_placed", "app_open_to_payment_successful")
 
 
@@ -82,26 +86,16 @@ def _funnel_rows(
         kind = "count_relative" if name in STAGES else "rate_relative"
         return name not in known and abs(change[name]) >= limits[kind]
 
-    def row(name: str, entity_type: str, entity_name: str, anomaly: str, method: str) -> Row:
-        return {
-            "date": date,
-            "entity_type": entity_type,
-            "entity_name": entity_name,
-            "anomaly_type": anomaly,
-            "detection_method": method,
-            "baseline_value": medians[name],
-            "observed_value": values[name],
-            "delta_value": round(values[name] - medians[name], 4),
-            "severity": _severity(abs(change[name]), bands[entity_type]),
-        }
+    def row(name: str, *words: str) -> Row:
+        delta = round(values[name] - medians[name], 4)
+        severity = _severity(abs(change[name]), bands[words[0]])
+        return _row(date, *words, medians[name], values[name], delta, severity)
 
-    def count_row(name: str) -> Row:
+    def metric_row(name: str) -> Row:
         way = "drop" if change[name] < 0 else "spike"
-        anomaly = f"absolute_{way}_in_event_count"
-        return row(name, "event_count", name, anomaly, "compare_count_to_median")
-
-    def rate_row(name: str) -> Row:
-        way = "drop" if change[name] < 0 else "spike"
+        if name in STAGES:
+            anomaly = f"absolute_{way}_in_event_count"
+            return row(name, "event_count", name, anomaly, "compare_count_to_median")
         anomaly = f"rate_{way}_from_median"
         return row(name, "conversion_rate", name, anomaly, "compare_rate_to_median")
 
@@ -113,7 +107,7 @@ def _funnel_rows(
         opposite = change[into] * change[out_of] < 0
         alone = flagged(stage) and not flagged(above) and not flagged(below)
         if alone and opposite and flagged(into) and flagged(out_of):
-            rows.append(count_row(stage))
+            rows.append(metric_row(stage))
             explained |= {into, out_of}
     for index, step in enumerate(STEPS):
         if not flagged(step) or step in explained:
@@ -122,41 +116,27 @@ def _funnel_rows(
             name = f"{STAGES[index + 1]}_from_{STAGES[index]}"
             rows.append(row(step, "funnel_step", name, "funnel_break", "detect_funnel_break"))
         else:
-            rows.append(rate_row(step))
+            rows.append(metric_row(step))
     if not any(flagged(step) for step in STEPS):
-        rows.extend([rate_row(name) for name in COMPOSITES if flagged(name)][:1])
+        rows.extend([metric_row(name) for name in COMPOSITES if flagged(name)][:1])
     if flagged(STAGES[0]):
-        rows.append(count_row(STAGES[0]))
+        rows.append(metric_row(STAGES[0]))
     return rows
 
 
 def _mix_row(date: str, summary: Mapping[str, Any], bands: list[float]) -> Row:
     share, usual = summary["daytime_share"], summary["baseline_daytime_share"]
-    return {
-        "date": date,
-        "entity_type": "hourly_mix",
-        "entity_name": MIX,
-        "anomaly_type": "hourly_traffic_mix_shift",
-        "detection_method": "hourly_rows_for_date",
-        "baseline_value": usual,
-        "observed_value": share,
-        "delta_value": round(share - usual, 6),
-        "severity": _severity(abs(share - usual), bands),
-    }
+    words = ("hourly_mix", MIX, "hourly_traffic_mix_shift", "hourly_rows_for_date")
+    severity = _severity(abs(share - usual), bands)
+    return _row(date, *words, usual, share, round(share - usual, 6), severity)
 
 
 def _quality_rows(date: str, issues: list[Mapping[str, Any]]) -> list[Row]:
-    wanted = (
-        "entity_type",
-        "entity_name",
-        "anomaly_type",
-        "detection_method",
-        "baseline_value",
-        "observed_value",
-        "delta_value",
-        "severity",
-    )
-    return [{"date": date, **{name: issue[name] for name in wanted}} for issue in issues]
+    return [_row(date, *(issue[name] for name in FIELDS[1:])) for issue in issues]
+
+
+def _row(*values: Any) -> Row:
+    return dict(zip(FIELDS, values, strict=True))
 
 
 def _severity(size: float, bands: list[float]) -> str:

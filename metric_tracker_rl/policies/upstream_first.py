@@ -1,4 +1,7 @@
-"""Upstream first: half of the reporting policy, and so the baseline that readers must beat."""
+"""Policies that start from flagged rows: all of them, or the most upstream one of each day.
+
+The latter is half of the reporting policy, and so the baseline that readers must beat.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,15 @@ from collections.abc import Sequence
 from itertools import chain
 
 from metric_tracker_rl.engine.funnel import ORDERING_APP
-from metric_tracker_rl.policies.base import Observed, Play, policy, submit
-from metric_tracker_rl.policies.flagged import Row, unexplained_rows
+from metric_tracker_rl.policies.base import (
+    Observed,
+    Play,
+    Row,
+    flagged_rows,
+    policy,
+    submit,
+    unexplained_rows,
+)
 
 _STEPS = tuple(zip(ORDERING_APP.steps, ORDERING_APP.step_rates, strict=True))
 _FIRST, *_LATER = ORDERING_APP.counts
@@ -30,6 +40,12 @@ STAGES_FIRST: tuple[str, ...] = (
 )
 """The same stage by stage: a count stands before the step into its stage."""
 SUBMISSIONS = 5
+
+
+@policy("report_all")
+def report_all(_: Observed) -> Play:
+    """Submits every row that any generator flags."""
+    yield submit((yield from flagged_rows()))
 
 
 @policy("upstream_first")

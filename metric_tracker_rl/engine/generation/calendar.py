@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.funnel import HOURS, Funnel
-from metric_tracker_rl.engine.generation.effects import Effect, LateHours, StepRates, Traffic
+from metric_tracker_rl.engine.generation.effects import DayShape, Effect, StepRates, Traffic
 from metric_tracker_rl.engine.levels import Level
-from metric_tracker_rl.engine.series import Ints
 from openenv_kit.bitstream import BitStream
 
 HOLIDAY = "holiday"
@@ -79,15 +78,6 @@ def empty_entry(stream: BitStream, days: Sequence[int]) -> CalendarEntry:
     return CalendarEntry(stream.pick(days), RELEASE, "Release: texts and translations", ())
 
 
-def apply_calendar(clean: Ints, entries: Sequence[CalendarEntry]) -> Ints:
-    """Counts with every decoy in them."""
-    hourly = clean.copy()
-    for entry in entries:
-        for effect in entry.effects:
-            hourly[entry.day] = effect.apply(hourly[entry.day])
-    return hourly
-
-
 def explained_mask(
     entries: Sequence[CalendarEntry], funnel: Funnel, level: Level
 ) -> NDArray[np.bool_] | None:
@@ -133,6 +123,6 @@ def _release(stream: BitStream, funnel: Funnel, level: Level, day: int) -> Calen
 def _late_data(stream: BitStream, funnel: Funnel, day: int) -> CalendarEntry:
     low, high = LATE_FROM
     first = low + stream.below(high - low + 1)
-    effect = LateHours(first, HOURS, stream.uniform(*LATE_SHARE))
+    effect = DayShape((first, HOURS), stream.uniform(*LATE_SHARE))
     title = f"Events from hour {first} on are still arriving"
     return CalendarEntry(day, LATE_DATA, title, (*funnel.counts, funnel.mix), (effect,))

@@ -8,7 +8,6 @@ can be more rows than were set, fewer, or impossible counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,51 +15,15 @@ import numpy as np
 from metric_tracker_rl.engine.config import CustomAnomaly
 from metric_tracker_rl.engine.funnel import Funnel
 from metric_tracker_rl.engine.levels import Level
+from metric_tracker_rl.engine.reporting_policy import ANOMALY_TYPES_OF
 from metric_tracker_rl.engine.series import RATE_DECIMALS, DailySeries, Ints
 from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
-    COUNT_DROP,
-    COUNT_SPIKE,
     DETECTION_METHODS,
     EVENT_COUNT,
-    RATE_DROP,
-    RATE_SPIKE,
     STDDEV_SHIFT,
 )
 from openenv_kit.errors import InvalidValueError, nearest
-
-FORMULA = "target = median {sign} stddev_factor * std_dev_from_median"
-
-
-@dataclass(frozen=True)
-class AppliedAnomaly:
-    """What was done to one metric on one date.
-
-    Attributes:
-        threshold_value: distance aimed at, stddev_factor × std_dev_from_median.
-        target_value: value aimed at, cut to what the metric can be.
-        actual_value: value reached, after rounding to whole events.
-    """
-
-    method_name: str
-    date: str
-    metric_name: str
-    metric_type: str
-    direction: str
-    anomaly_type: str
-    detection_method: str
-    baseline_value: float
-    pre_applied_value: float
-    std_dev_from_median: float
-    stddev_factor: float
-    threshold_value: float
-    target_value: float
-    actual_value: float
-    formula: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields in the contract's order."""
-        return asdict(self)
 
 
 def apply_custom(
@@ -69,8 +32,10 @@ def apply_custom(
     dates: Sequence[str],
     funnel: Funnel,
     level: Level,
-) -> tuple[Ints, tuple[AppliedAnomaly, ...]]:
+) -> tuple[Ints, tuple[dict[str, Any], ...]]:
     """Counts after all custom anomalies, in the order given, and what was done.
+
+    What was done is told in the fields of `AppliedSyntheticGenerator`, in their order.
 
     Medians and standard deviations are those of the data before any of them.
 
@@ -100,11 +65,11 @@ def _day_index(date: str, dates: Sequence[str]) -> int:
 
 def _apply_one(
     result: Ints, before: DailySeries, anomaly: CustomAnomaly, day: int, date: str, metric: str
-) -> AppliedAnomaly:
+) -> dict[str, Any]:
     """Set one metric on one day of `result`, in place."""
     funnel = before.funnel
     column = funnel.metrics.index(metric)
-    is_count = column < len(funnel.counts)
+    is_count = metric in funnel.counts
     current = _value(result[day], funnel, column)
     median, spread = before.baseline_row[column], before.spreads[column]
     distance = anomaly.stddev_factor * spread
@@ -120,25 +85,24 @@ def _apply_one(
         result[day, :, column] = _spread_over(result[day, :, column], int(target))
     else:
         _set_rate(result[day], funnel, column, target / 100.0)
-    kinds = (COUNT_SPIKE, COUNT_DROP) if is_count else (RATE_SPIKE, RATE_DROP)
     metric_type = EVENT_COUNT if is_count else CONVERSION_RATE
-    return AppliedAnomaly(
-        method_name=STDDEV_SHIFT,
-        date=date,
-        metric_name=metric,
-        metric_type=metric_type,
-        direction=direction,
-        anomaly_type=kinds[sign < 0],
-        detection_method=DETECTION_METHODS[metric_type],
-        baseline_value=median,
-        pre_applied_value=current,
-        std_dev_from_median=round(spread, RATE_DECIMALS),
-        stddev_factor=anomaly.stddev_factor,
-        threshold_value=round(distance, RATE_DECIMALS),
-        target_value=round(target, RATE_DECIMALS),
-        actual_value=_value(result[day], funnel, column),
-        formula=FORMULA.format(sign="+" if sign > 0 else "-"),
-    )
+    return {
+        "method_name": STDDEV_SHIFT,
+        "date": date,
+        "metric_name": metric,
+        "metric_type": metric_type,
+        "direction": direction,
+        "anomaly_type": ANOMALY_TYPES_OF[metric_type][sign > 0],
+        "detection_method": DETECTION_METHODS[metric_type],
+        "baseline_value": median,
+        "pre_applied_value": current,
+        "std_dev_from_median": round(spread, RATE_DECIMALS),
+        "stddev_factor": anomaly.stddev_factor,
+        "threshold_value": round(distance, RATE_DECIMALS),
+        "target_value": round(target, RATE_DECIMALS),
+        "actual_value": _value(result[day], funnel, column),
+        "formula": f"target = median {'-+'[sign > 0]} stddev_factor * std_dev_from_median",
+    }
 
 
 def _value(hours: Ints, funnel: Funnel, column: int) -> float:
@@ -164,11 +128,8 @@ def _set_rate(hours: Ints, funnel: Funnel, column: int, target: float) -> None:
 def _spread_over(column: Ints, total: int) -> Ints:
     """Scale 24 counts to an exact total: whole parts first, then one event per hour."""
     have = int(column.sum())
-    if have == 0:
-        weights = np.ones_like(column)
-        have = len(column)
-    else:
-        weights = column
+    weights = column if have else np.ones_like(column)
+    have = have or len(column)
     scaled = np.array([int(weight) * total // have for weight in weights.tolist()], dtype=np.int64)
     missing = total - int(scaled.sum())
     scaled[np.argsort(-weights, kind="stable")[:missing]] += 1

@@ -26,7 +26,7 @@ from metric_tracker_rl.engine.config import (
     CustomAnomaly,
     EpisodeConfig,
 )
-from metric_tracker_rl.engine.generation.generator import Draw, generate
+from metric_tracker_rl.engine.generation.generator import generate
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, POLICY_VERSION
 
@@ -37,7 +37,7 @@ BASIC_LEVELS = ("easy", "medium", "hard")
 """Levels that are walked through first; later ones follow, so that no seed moves."""
 
 BIG_SEEDS = (0, 2**31, 2**63, MAX_SEED)
-PARTS = ("data", "labels")
+VERSIONS = {"generator_version": GENERATOR_VERSION, "policy_version": POLICY_VERSION}
 
 
 def golden_configurations() -> Iterator[EpisodeConfig]:
@@ -66,37 +66,33 @@ def digests_of(config: EpisodeConfig) -> dict[str, str]:
     """
     draw = generate(config)
     counts = np.ascontiguousarray(draw.hourly).astype("<i8").tobytes()
+    rows = [row.as_dict() for row in draw.labels]
+    labels = json.dumps(rows, sort_keys=True, separators=(",", ":"))
     return {
         "data": hashlib.sha256(",".join(draw.dates).encode() + counts).hexdigest(),
-        "labels": hashlib.sha256(_labels(draw).encode()).hexdigest(),
+        "labels": hashlib.sha256(labels.encode()).hexdigest(),
     }
 
 
 def golden_table() -> dict[str, Any]:
     """What the golden file holds, computed afresh."""
-    return {
-        "generator_version": GENERATOR_VERSION,
-        "policy_version": POLICY_VERSION,
-        "episodes": [
-            {"config": _as_json(config), **digests_of(config)} for config in golden_configurations()
-        ],
-    }
+    episodes = [
+        {"config": asdict(config), **digests_of(config)} for config in golden_configurations()
+    ]
+    return {**VERSIONS, "episodes": episodes}
 
 
 def differences(golden: dict[str, Any]) -> list[str]:
     """What the golden file tells otherwise than this machine; empty where all is well."""
     found = [
         f"{name} is {golden.get(name)!r} in the file and {value!r} here"
-        for name, value in (
-            ("generator_version", GENERATOR_VERSION),
-            ("policy_version", POLICY_VERSION),
-        )
+        for name, value in VERSIONS.items()
         if golden.get(name) != value
     ]
     for entry in golden["episodes"]:
-        config = _from_json(entry["config"])
+        config = _config_from(entry["config"])
         made = digests_of(config)
-        found += [f"{part} differ: {config}" for part in PARTS if made[part] != entry[part]]
+        found += [f"{part} differ: {config}" for part in made if made[part] != entry[part]]
     return found
 
 
@@ -108,20 +104,9 @@ def _with_custom(config: EpisodeConfig) -> EpisodeConfig:
     return replace(config, anomalies=(count, rate))
 
 
-def _labels(draw: Draw) -> str:
-    rows = [row.as_dict() for row in draw.labels]
-    return json.dumps(rows, sort_keys=True, separators=(",", ":"))
-
-
-def _as_json(config: EpisodeConfig) -> dict[str, Any]:
-    return asdict(config)
-
-
-def _from_json(fields: dict[str, Any]) -> EpisodeConfig:
+def _config_from(fields: dict[str, Any]) -> EpisodeConfig:
     anomalies = tuple(
-        CustomAnomaly(
-            tuple(each["metrics"]), tuple(each["dates"]), each["stddev_factor"], each["direction"]
-        )
+        CustomAnomaly(**{**each, "metrics": tuple(each["metrics"]), "dates": tuple(each["dates"])})
         for each in fields["anomalies"]
     )
     return EpisodeConfig(**{**fields, "anomalies": anomalies})

@@ -76,11 +76,16 @@ class StageEvents:
 
 @dataclass(frozen=True)
 class DayShape:
-    """Traffic moved between day and night; hourly conversion stays as it was."""
+    """Traffic of a stretch of the day and of its other hours scaled; conversion stays.
+
+    Attributes:
+        daytime: first hour of the stretch, and the first hour after.
+        day_factor, night_factor: factors within it and outside.
+    """
 
     daytime: tuple[int, int]
     day_factor: float
-    night_factor: float
+    night_factor: float = 1.0
 
     def apply(self, hours: Ints) -> Ints:
         start, stop = self.daytime
@@ -106,25 +111,6 @@ class OverCount:
         for hour, surplus in self.excess:
             changed[hour, self.stage] = hours[hour, self.stage - 1] + surplus
         return changed
-
-
-@dataclass(frozen=True)
-class LateHours:
-    """Some hours' events have only in part arrived.
-
-    Attributes:
-        first, stop: first hour, and the first hour after.
-        share: share of the events that is there.
-    """
-
-    first: int
-    stop: int
-    share: float
-
-    def apply(self, hours: Ints) -> Ints:
-        scale = np.ones((len(hours), 1))
-        scale[self.first : self.stop] = self.share
-        return _clipped(to_counts(hours * scale))
 
 
 def _clipped(hours: Ints) -> Ints:

@@ -11,25 +11,25 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.funnel import HOURS
-from metric_tracker_rl.engine.generation.anomalies import Cause
+from metric_tracker_rl.engine.generation.anomalies import Cause, CleanDay
 from metric_tracker_rl.engine.generation.calendar import (
     CalendarEntry,
-    apply_calendar,
     draw_calendar,
     empty_entry,
     explained_mask,
 )
-from metric_tracker_rl.engine.generation.custom_anomalies import AppliedAnomaly, apply_custom
-from metric_tracker_rl.engine.generation.effects import to_counts
-from metric_tracker_rl.engine.generation.planning import causes_of_day, days_and_families, view_of
-from metric_tracker_rl.engine.levels import GUARD_BAND, clear_of
-from metric_tracker_rl.engine.reporting_policy import SEVERITY_BOUNDS, ReportRow, label
+from metric_tracker_rl.engine.generation.custom_anomalies import apply_custom
+from metric_tracker_rl.engine.generation.effects import Effect, to_counts
+from metric_tracker_rl.engine.generation.planning import causes_of_day, days_and_families
+from metric_tracker_rl.engine.levels import GUARD_BAND, SEVERITY_BOUNDS, clear_of
+from metric_tracker_rl.engine.reporting_policy import ReportRow, label
 from metric_tracker_rl.engine.series import (
     DailySeries,
     Floats,
@@ -73,16 +73,11 @@ class Draw:
     clean: Ints
     hourly: Ints
     causes: tuple[Cause, ...]
-    applied: tuple[AppliedAnomaly, ...]
+    applied: tuple[dict[str, Any], ...]
     series: DailySeries
     labels: tuple[ReportRow, ...]
     draws: int
     calendar: tuple[CalendarEntry, ...] = ()
-
-    @property
-    def explained(self) -> NDArray[np.bool_] | None:
-        """Which (day, column) the calendar explains."""
-        return self.series.explained
 
 
 def generate(config: EpisodeConfig) -> Draw:
@@ -105,10 +100,7 @@ def generate(config: EpisodeConfig) -> Draw:
 
 def apply_causes(clean: Ints, causes: Sequence[Cause]) -> Ints:
     """Finished counts: each cause applied to its day, in the order given."""
-    hourly = clean.copy()
-    for cause in causes:
-        hourly[cause.day] = cause.effect.apply(hourly[cause.day])
-    return hourly
+    return _applied(clean, [(cause.day, cause.effect) for cause in causes])
 
 
 def dates_of(start: dt.date, days: int) -> tuple[str, ...]:
@@ -123,10 +115,13 @@ def guard_violations(series: DailySeries) -> int:
 
 def severity_is_clear(row: ReportRow) -> bool:
     """Whether a row's size keeps its distance from every severity bound."""
-    size = abs(row.delta_value)
-    if row.entity_type not in (HOURLY_MIX, DATA_QUALITY):
-        size = size / row.baseline_value if row.baseline_value else size
-    return clear_of(size, SEVERITY_BOUNDS[row.entity_type])
+    return clear_of(relative_size(row), SEVERITY_BOUNDS[row.entity_type])
+
+
+def relative_size(row: ReportRow) -> float:
+    """Size of a row's deviation as thresholds measure it: relative, but for share and excess."""
+    relative = row.entity_type not in (HOURLY_MIX, DATA_QUALITY) and row.baseline_value
+    return abs(row.delta_value) / (row.baseline_value if relative else 1.0)
 
 
 def _draw(config: EpisodeConfig, number: int) -> Draw | None:
@@ -138,7 +133,8 @@ def _draw(config: EpisodeConfig, number: int) -> Draw | None:
     calendar: tuple[CalendarEntry, ...] = ()
     if level.decoys:
         calendar, free = draw_calendar(stream, funnel, level)
-        clean = apply_calendar(clean, calendar)
+        effects = [(entry.day, effect) for entry in calendar for effect in entry.effects]
+        clean = _applied(clean, effects)
     else:
         free = stream.shuffled(range(level.days))
     explained = explained_mask(calendar, funnel, level)
@@ -152,7 +148,8 @@ def _draw(config: EpisodeConfig, number: int) -> Draw | None:
     unsettled = set(days)
     for _ in range(SETTLE_ROUNDS):
         for day in sorted(unsettled):
-            view = view_of(config, clean, clean_values, baselines, day)
+            values = clean_values[day].tolist()
+            view = CleanDay(day, clean[day], values, baselines.tolist(), funnel, level)
             causes = causes_of_day(stream, days[day], view)
             if causes is None:
                 return None
@@ -165,8 +162,7 @@ def _draw(config: EpisodeConfig, number: int) -> Draw | None:
         if not unsettled:
             if level.decoys and _stirs_without_cause(clean_values, series, days):
                 return None
-            done = (series, labels, number + 1, calendar)
-            return Draw(dates, clean, hourly, in_order, (), *done)
+            return Draw(dates, clean, hourly, in_order, (), series, labels, number + 1, calendar)
         if not unsettled <= set(planned):
             return None  # a day without a cause looks like one: only other data can help
         baselines = series.baselines
@@ -182,14 +178,10 @@ def _with_custom(draw: Draw, config: EpisodeConfig) -> Draw:
     causes = () if config.only_custom else draw.causes
     before = draw.clean if config.only_custom else draw.hourly
     hourly, applied = apply_custom(before, config.anomalies, draw.dates, funnel, level)
-    series = DailySeries(hourly, funnel, level, draw.explained)
+    series = DailySeries(hourly, funnel, level, draw.series.explained)
+    labels = label(series, draw.dates)
     return replace(
-        draw,
-        hourly=hourly,
-        causes=causes,
-        applied=applied,
-        series=series,
-        labels=label(series, draw.dates),
+        draw, hourly=hourly, causes=causes, applied=applied, series=series, labels=labels
     )
 
 
@@ -251,6 +243,14 @@ def _clean_counts(stream: BitStream, config: EpisodeConfig, start: dt.date) -> I
         drawn = to_counts(above * rate + spread * noise[step + 1])
         counts[:, :, step + 1] = np.minimum(drawn, above)
     return counts
+
+
+def _applied(clean: Ints, effects: Iterable[tuple[int, Effect]]) -> Ints:
+    """A copy of the counts after each effect on its day."""
+    hourly = clean.copy()
+    for day, effect in effects:
+        hourly[day] = effect.apply(hourly[day])
+    return hourly
 
 
 def _guarded(series: DailySeries) -> NDArray[np.bool_]:

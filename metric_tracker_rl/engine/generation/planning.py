@@ -15,8 +15,6 @@ from metric_tracker_rl.engine.generation.anomalies import FAMILIES, Cause, Clean
 from metric_tracker_rl.engine.levels import GUARD_BAND
 from metric_tracker_rl.engine.reporting_policy import findings_of_day
 from metric_tracker_rl.engine.series import (
-    Floats,
-    Ints,
     daily_values,
     deviations,
     excess_counts,
@@ -89,27 +87,13 @@ def _family_names(stream: BitStream, config: EpisodeConfig) -> list[str]:
     return sorted(names, key=lambda name: name == MIX_SHIFT)
 
 
-def view_of(
-    config: EpisodeConfig, clean: Ints, clean_values: Floats, baselines: Floats, day: int
-) -> CleanDay:
-    """A day of the clean data as the families see it, against the given baselines."""
-    return CleanDay(
-        index=day,
-        hours=clean[day],
-        values=clean_values[day].tolist(),
-        baselines=baselines.tolist(),
-        funnel=config.funnel_spec,
-        level=config.level,
-    )
-
-
 def causes_of_day(
     stream: BitStream, names: Sequence[str], view: CleanDay
 ) -> tuple[Cause, ...] | None:
     """First proposal for the day's families that the rule answers with their roots."""
     baselines = np.array(view.baselines)
     for _ in range(PLAN_TRIES):
-        causes = tuple(FAMILIES[name].plan(stream, view) for name in names)
+        causes = tuple(FAMILIES[name](stream, view) for name in names)
         hours = view.hours
         for cause in causes:
             hours = cause.effect.apply(hours)
@@ -128,10 +112,10 @@ def causes_of_day(
 def _near_threshold(changes: Sequence[float], view: CleanDay, band: float) -> bool:
     """Whether any deviation of the day lies within `band` of its threshold."""
     level, stages = view.level, len(view.funnel.counts)
-    limits = thresholds(view.funnel, level).tolist()
     low, high = 1.0 - band, 1.0 + band
+    limits = thresholds(view.funnel, level)
     near = any(
-        low <= abs(change) / limit <= high for change, limit in zip(changes, limits, strict=True)
+        low <= abs(each) / limit <= high for each, limit in zip(changes, limits, strict=True)
     )
     steps = changes[stages : 2 * stages - 1]
-    return near or any(low <= -change / level.break_threshold <= high for change in steps)
+    return near or any(low <= -each / level.break_threshold <= high for each in steps)

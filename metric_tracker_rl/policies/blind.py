@@ -1,16 +1,42 @@
-"""Random: as many rows as are expected, or three where that is not told, drawn blindly."""
+"""Policies that read nothing of the data: one filter, the empty report, and chance."""
 
 from __future__ import annotations
 
 import random
-from typing import Any
+from collections.abc import Sequence
 
 from metric_tracker_rl.engine.rules import HIDDEN
-from metric_tracker_rl.engine.vocabulary import ANOMALY_TYPES, DETECTION_METHODS, SEVERITIES
-from metric_tracker_rl.policies.base import Observed, Play, analyse, policy, result_of, submit
+from metric_tracker_rl.engine.vocabulary import (
+    ANOMALY_TYPES,
+    DETECTION_METHODS,
+    MEDIAN_FILTER,
+    SEVERITIES,
+)
+from metric_tracker_rl.policies.base import (
+    Observed,
+    Play,
+    Row,
+    analyse,
+    flagged_rows,
+    policy,
+    result_of,
+    submit,
+)
 
 USUAL_COUNT = 3
-"""Rows where the number of expected ones is not told."""
+"""Random rows where the number of expected ones is not told."""
+
+
+@policy("median_filter")
+def median_filter(_: Observed) -> Play:
+    """Submits what one median filter at two standard deviations generates."""
+    yield submit((yield from flagged_rows(2.0, (MEDIAN_FILTER,))))
+
+
+@policy("null")
+def null(_: Observed) -> Play:
+    """Submits the empty report at once."""
+    yield submit([])
 
 
 @policy("random")
@@ -24,7 +50,7 @@ def random_rows(opening: Observed) -> Play:
     yield submit([_row(draw, dates, entities) for _ in range(count)])
 
 
-def _row(draw: random.Random, dates: list[str], entities: list[dict[str, str]]) -> dict[str, Any]:
+def _row(draw: random.Random, dates: Sequence[str], entities: Sequence[Row]) -> Row:
     entity = draw.choice(entities)
     baseline, observed = draw.uniform(1, 100), draw.uniform(1, 100)
     return {
