@@ -127,7 +127,8 @@ class HttpPlayer:
         self.client, self.served = client, served
         self.environment = get_environment(served.name)
         self.reset = served.reset(seed)
-        self.answer = self.ask("/reset", self.reset)
+        # Named, because a client without an id has one episode where these are anonymous.
+        self.answer = self.ask("/reset", {**self.reset, "episode_id": f"player-{seed}"})
         self.episode_id = self.answer["episode_id"]
         self.policy = self.environment.policies[served.players[seed % len(served.players)]]
         self.moves = self.policy.play(self.answer["observation"])
