@@ -265,12 +265,7 @@ class Environment(Protocol):
         return str(opening["message"])
 
     def told(self, introduction: str, answer: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """What scripted policies read of what a model is told; for policies that stand in for one.
-
-        Args:
-            introduction: the first user message, or text that it is a part of.
-            answer: to the last tool call; None before the first one.
-        """
+        """What a policy reads that stands in for a model: its first message and the last answer."""
         return {} if answer is None else self.tools.observed(answer)
 
     def session(self, *, debug: bool = False) -> Session:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from openenv_kit.environment import DEFAULT
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.handles import OWN_ID, new_episode_id
 from openenv_kit.serving.settings import Settings
@@ -287,7 +288,8 @@ def test_a_repeated_request_of_an_episode_that_is_gone_is_not_answered(
         for each in (expired, closed):
             assert [again(each["episode_id"]) for _ in range(2)] == [200, 200]
         with sqlite3.connect(tmp_path / "s.db") as store:
-            store.execute("UPDATE episodes SET expires = 0 WHERE id = ?", (expired["episode_id"],))
+            stored = f"{DEFAULT}/{expired['episode_id']}"
+            store.execute("UPDATE episodes SET expires = 0 WHERE id = ?", (stored,))
         store.close()
         assert again(expired["episode_id"]) == 404
         assert again(expired["episode_id"], request_id="another") == 404
