@@ -5,7 +5,7 @@ from __future__ import annotations
 from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.meters import read, ready_pods
+from firewatch_env.evidence.meters import read
 
 # What a lever that is off makes a service write; {f} is the feature, {v} the share of its requests.
 _LINES: dict[str, str] = {
@@ -94,8 +94,8 @@ def _own(service: Service, shed: float, memory: float) -> list[tuple[float, str]
                 (shed, f"WARN 503 HikariPool: no connection, timed out after 3000ms: {shed:.2f}")
             )
     if any(part.down for part in service.parts):
-        ready, pods = ready_pods(service)
-        said.append((0.9, f"ERROR OOMKilled, exit code 137; {ready} of {pods} pods left"))
+        now = read(service)
+        said.append((0.9, f"ERROR OOMKilled, exit code 137; {now.ready} of {now.pods} pods left"))
     elif memory > 0.85:
         said.append((0.3, f"WARN heap {memory:.2f} of the memory limit, collector busy"))
     if service.kind == "job" and service.backlog > 60 * service.usual_load:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from firewatch_env.engine.levers import family, felt
+from firewatch_env.engine.levers import felt
 from firewatch_env.engine.service import Call, Service
 from firewatch_env.engine.world import World
 
 
-@dataclass(frozen=True, slots=True)
-class Meters:
+_PODS = frozenset(("environment", "cold", "probes", "backoff", "rollout", "image"))
+"""Families of levers that keep pods from being ready, whatever they are used for."""
+
+
+class Meters(NamedTuple):
     """What is measured at a service; shares between 0 and 1, times in seconds."""
 
     own: float
@@ -31,35 +34,29 @@ class Meters:
     status: str
 
 
-def ready_pods(service: Service) -> tuple[int, int]:
-    """Pods that take requests, and pods that there should be."""
+def read(service: Service) -> Meters:
+    """A service's meters now."""
+    now, was = service.now, service.was
+    # A meter counts more than customers are concerned by: what no customer sees, and bots.
+    meter = bots = 0.0
+    ready_share = 1.0
+    for name, value in service.levers.items():
+        head, _, channel = name.partition(".")
+        if head == "pods":
+            ready_share *= 1 - service.features.get(channel, 0.0) * felt(service, name)
+        elif head in _PODS:
+            ready_share *= 1 - felt(service, name)
+        elif head == "meter":
+            meter = max(meter, value)
+        elif head == "bots":
+            bots = max(bots, value)
     pods = int(service.pods * service.size + 0.5)
     up = 0.0
     for part in service.parts:
         if not part.down:
             up += part.share * (0.75 if part.roll else 1.0)
-    ready = 1.0
-    for name in service.levers:
-        value = felt(service, name)
-        head, _, channel = name.partition(".")
-        if head == "pods":
-            ready *= 1 - service.features.get(channel, 0.0) * value
-        elif head in ("environment", "cold", "probes", "backoff", "rollout", "image"):
-            ready *= 1 - value
-    return int(pods * up * ready + 0.5), pods
-
-
-def _beside(service: Service, head: str) -> float:
-    """Share that a meter counts although no customer is concerned."""
-    return max((v for name, v in service.levers.items() if family(name) == head), default=0.0)
-
-
-def read(service: Service) -> Meters:
-    """A service's meters now."""
-    now, was = service.now, service.was
+    ready = int(pods * up * ready_share + 0.5)
     own = (now.own + was.own) / 2
-    meter = _beside(service, "meter")
-    bots = _beside(service, "bots")
     own = own if own > meter else meter
     seen = (now.seen + was.seen) / 2
     seen = 1 - (1 - seen) * (1 - bots)
@@ -67,7 +64,6 @@ def read(service: Service) -> Meters:
     lat = (now.lat + was.lat) / 2
     tail = (now.tail + was.tail) / 2
     p99 = max(2.2 * lat, 1.6 * tail)
-    ready, pods = ready_pods(service)
     if ready == 0 or seen >= 0.9:
         status = "down"
     elif seen >= 0.5 or p99 >= 2:
