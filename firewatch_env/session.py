@@ -270,9 +270,11 @@ def _understand(
     known = ACTIONS.get(name) if isinstance(name, str) else None
     if known is None:
         return unknown_name_message("action_type", name, ACTIONS), None, None, {}
-    parameters = action.get("parameters")
-    if not isinstance(parameters, Mapping):
-        parameters = {}
+    given = action.get("parameters")
+    # Many clients write a parameter beside the target; silence would look like a repair.
+    parameters = {name: action[name] for name in known.parameters if name in action}
+    if isinstance(given, Mapping):
+        parameters |= given
     target = action.get("target_service")
     if not known.needs_target:
         return None, known, None, parameters

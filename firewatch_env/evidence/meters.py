@@ -8,7 +8,6 @@ from firewatch_env.engine.levers import felt
 from firewatch_env.engine.service import Call, Service
 from firewatch_env.engine.world import World
 
-
 _PODS = frozenset(("environment", "cold", "probes", "backoff", "rollout", "image"))
 """Families of levers that keep pods from being ready, whatever they are used for."""
 

@@ -89,6 +89,20 @@ def test_a_misspelt_service_is_answered_with_the_nearest_one() -> None:
         assert f"Did you mean {name!r}" in reply.info["error"]
 
 
+def test_a_parameter_beside_the_target_counts_and_parameters_come_first() -> None:
+    def feedback(**more: Any) -> str:
+        session, reply = a_session()
+        target = next(iter(reply.observation["services"]))
+        action = {"action_type": "scale_replicas", "target_service": target}
+        return str(session.step({**action, **more}).info["action_feedback"])
+
+    nested = feedback(parameters={"replicas": 12})
+    assert "12" in nested
+    assert feedback(replicas=12) == nested
+    assert feedback(replicas=3, parameters={"replicas": 12}) == nested
+    assert feedback() != nested
+
+
 def test_unknown_parameters_are_ignored_and_named() -> None:
     session, reply = a_session()
     target = next(iter(reply.observation["services"]))
