@@ -15,7 +15,9 @@ _ZONE_LEVERS = ("zone_lost", "zone_fails", "zone_lag", "minority", "neighbour")
 
 def _drain(world: World, service: Service, share: float) -> Outcome:
     if service.drained == share:
-        return Outcome(f"{service.name}: zone b already at {1 - share:.0%}; nothing changed", None)
+        return Outcome(
+            f"{service.name}: zone b gets {1 - share:.0%} already; nothing changed", None
+        )
     before, service.drained = service.drained, share
     service.zoned = True
     derive(service, world.tick)
