@@ -57,6 +57,7 @@ class Explained:
         clear: whether traffic and mix shift are well told apart.
         left: largest |z| that is left in it.
         weakest: smallest |z|, and smallest |x| in units of tau, of a segment on one of its days.
+        people: fewest people who enter the step in a segment on one of its days.
         shown: largest |z| of everybody or of a single value, on one of its days or over the run.
     """
 
@@ -70,6 +71,7 @@ class Explained:
     clear: bool
     left: float
     weakest: tuple[float, float]
+    people: float
     shown: float
 
 
@@ -191,6 +193,7 @@ class Channel:
         factors = tuple(self._factor(cell, days) for cell in cells)
         return Explained(
             *(self.number, first, stop, cells, factors, mix, margin, clear, left, weakest),
+            float(np.min(self.people[list(cells), days])),
             self._shown(days),
         )
 

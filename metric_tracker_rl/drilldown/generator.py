@@ -44,6 +44,8 @@ CLEAR_TAU = 2.05
 """Least |x| of a root in its segment, each day, in units of tau."""
 MARGIN = 64.0
 """Least lead in gain over the next explanation."""
+FEWEST_PEOPLE = 1030.0
+"""People who enter the step in a root's segment, each day; the promise is 400."""
 HIDDEN = 3.0
 """A hidden root stays below this |z| in every single-value slice and in the total."""
 
@@ -135,6 +137,8 @@ def rejected(
     for run in answer.runs:
         if run.weakest[0] < CLEAR or run.weakest[1] < CLEAR_TAU:
             return "a root is faint"
+        if run.people < FEWEST_PEOPLE:
+            return "few people"
         if run.margin < MARGIN:
             return "a near tie"
         if not run.clear:
