@@ -25,10 +25,8 @@ ENTRIES = 56
 """Length of every log."""
 LAG = 2
 """An answering entry is at most so many days older than the root."""
-DOCUMENTED = 0.5
+DOCUMENTED = 0.35
 """Chance that a root or phantom has the right entry."""
-WIDER = 0.4
-"""Chance that the right entry's scope is one value wider than the segment."""
 NEAR = 7
 """Days around an undocumented root in which no entry shares two of its values."""
 UNATTRIBUTED = "unattributed"
@@ -120,9 +118,7 @@ def _entries(
     cube: Cube, domain: Domain, component: str, cell: int, first: int, stream: BitStream
 ) -> list[Entry]:
     """The right entry of a root or phantom, and a near miss."""
-    scope = cell
-    if stream.uniform() < WIDER:
-        scope = _widened(cube, cell, stream)
+    scope = _widened(cube, cell, stream)
     right = Entry(max(first - stream.below(LAG + 1), 0), component, scope)
     turn = stream.below(4)
     if turn == 0:
@@ -136,7 +132,7 @@ def _entries(
         if near.day <= first:
             return [right]
     else:
-        near = Entry(right.day, component, _sibling(cube, cell, stream))
+        near = Entry(right.day, component, _sibling(cube, scope, stream))
     return [right, near]
 
 
@@ -150,11 +146,11 @@ def _fixed(cube: Cube, cell: int) -> dict[int, int]:
 
 
 def _widened(cube: Cube, cell: int, stream: BitStream) -> int:
-    """The scope with one value less."""
+    """A scope that keeps some of a segment's values, never all: changes reach more than break."""
     fixed = _fixed(cube, cell)
-    if fixed:
-        fixed.pop(stream.pick(sorted(fixed)))
-    return cube.cell_of(fixed)
+    kept = stream.below(max(len(fixed), 1))
+    names = stream.shuffled(sorted(fixed))[:kept]
+    return cube.cell_of({axis: fixed[axis] for axis in names})
 
 
 def _sibling(cube: Cube, cell: int, stream: BitStream) -> int:
