@@ -18,6 +18,8 @@ from metric_tracker_rl.drilldown.baselines import HIGHEST_RATE, LOWEST_RATE, Bas
 from metric_tracker_rl.drilldown.config import DAYS
 from metric_tracker_rl.drilldown.cube import MOST_FIXED, Bools, Cube, Floats
 
+RIVALS = 5
+"""Next explanations of a run that acceptance tries; a certificate tries all."""
 BEST_CELLS = 120
 """Cells of largest gain among which a pair is looked for."""
 
@@ -155,14 +157,14 @@ class Channel:
         large = self.judged(weight, self.people[:, days]).all(axis=1)
         large &= self.cube.fixed <= MOST_FIXED
         gain = np.where(large, extra * extra / np.maximum(total, 1e-9), -1.0)
-        mixed, clear = self._mixes(total, extra)
+        mixed, clear = self.mixes(total, extra)
         rest = extra[self.cube.everybody] - extra
         others = np.maximum(total[self.cube.everybody] - total, 1e-9)
         ruled = np.where(mixed & large, gain + rest * rest / others, gain)
         best = int(np.argmax(ruled))
         if ruled[best] <= 0.0:
             return None
-        left = self._left(days, [best], bool(mixed[best]))
+        left = self.left(days, [best], bool(mixed[best]))
         if left is not None:
             ruled_best = float(ruled[best])
             ruled[best] = -1.0
@@ -170,10 +172,28 @@ class Channel:
             found = ((best,), bool(mixed[best]), margin, bool(clear[best]))
             return self._explained(first, stop, *found, left)
         pair, margin = self._best_pair(gain)
-        left = self._left(days, pair, False) if pair else None
+        left = self.left(days, pair, False) if pair else None
         if left is None:
             return None
         return self._explained(first, stop, tuple(pair), False, margin, True, left)
+
+    def rivals(self, found: Explained) -> bool:
+        """Whether a single segment of nearly as much gain explains a run as well."""
+        days = slice(found.first, found.stop)
+        total, extra = _over_days(self.weight[:, days]), _over_days(self.surplus[:, days])
+        gain = extra * extra / np.maximum(total, 1e-9)
+        gain[list(found.cells)] = -1.0
+        gain[self.cube.fixed > MOST_FIXED] = -1.0
+        mixed, _ = self.mixes(total, extra)
+        nearest = np.argsort(-gain, kind="stable")[:RIVALS].tolist()
+        return any(self.left(days, [cell], bool(mixed[cell])) is not None for cell in nearest)
+
+    def explaining(self, first: int, stop: int) -> list[int]:
+        """Every segment that explains a run alone, as the kind that the rule makes it."""
+        days = slice(first, stop)
+        mixed, _ = self.mixes(_over_days(self.weight[:, days]), _over_days(self.surplus[:, days]))
+        cells = self.cube.candidates.tolist()
+        return [c for c in cells if self.left(days, [c], bool(mixed[c])) is not None]
 
     def _explained(
         self,
@@ -210,7 +230,7 @@ class Channel:
         extra = _over_days(self.surplus[cell : cell + 1, days])
         return 1.0 + float(extra[0] / total[0])
 
-    def _mixes(self, total: Floats, extra: Floats) -> tuple[Bools, Bools]:
+    def mixes(self, total: Floats, extra: Floats) -> tuple[Bools, Bools]:
         """For each cell, whether everybody else moved against it, and whether that is clear."""
         if self.number:
             return np.zeros(len(total), dtype=bool), np.ones(len(total), dtype=bool)
@@ -239,7 +259,7 @@ class Channel:
         sums[one, other] = -1.0
         return sorted((int(order[one]), int(order[other]))), best - float(np.max(sums))
 
-    def _left(self, days: slice, cells: Sequence[int], mix: bool) -> float | None:
+    def left(self, days: slice, cells: Sequence[int], mix: bool) -> float | None:
         """Largest |z| left with these cells' changes taken out; None where something moved."""
         factor = np.ones((self.cube.leaves, days.stop - days.start))
         for cell in cells:

@@ -68,11 +68,13 @@ class Answer:
         roots: sorted.
         runs: the explanations behind them.
         quiet: largest |z| outside all runs.
+        channels: every channel under its baseline.
     """
 
     roots: tuple[Root, ...]
     runs: tuple[Explained, ...]
     quiet: float
+    channels: tuple[Channel, ...]
 
 
 def people_of(cube: Cube, stages: Floats) -> list[Floats | None]:
@@ -89,9 +91,10 @@ def answer_under(
     constants: Constants = STANDARD,
 ) -> Answer | None:
     """The answer under one baseline, or None where some run has no explanation."""
-    runs, quiet = [], 0.0
+    runs, quiet, channels = [], 0.0, []
     for number in range(CHANNELS):
         channel = Channel(cube, number, stages, baseline, people[number], constants)
+        channels.append(channel)
         moved: Bools = np.any(
             channel.moved(channel.weight, channel.surplus, channel.people), axis=0
         )
@@ -103,7 +106,7 @@ def answer_under(
         calm = ~moved
         sums = channel.weight[:, calm], channel.surplus[:, calm], channel.people[:, calm]
         quiet = max(quiet, channel.largest(*sums))
-    return Answer(roots_of(runs), tuple(runs), quiet)
+    return Answer(roots_of(runs), tuple(runs), quiet, tuple(channels))
 
 
 def roots_of(runs: Sequence[Explained]) -> tuple[Root, ...]:

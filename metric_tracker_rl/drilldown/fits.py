@@ -19,6 +19,8 @@ OWN = 9.5
 """Standard deviations that a root shows in its own segment, each day."""
 APART = 8.0
 """Standard deviations that any other segment in its place leaves or takes in wrongly."""
+LEAVES = 6.8
+"""Standard deviations that are left in its segment, over the run, with any other taken out."""
 SHOWS = 6.0
 """Standard deviations that it shows in weekly sums over some pair of values."""
 SCAN = 6.0
@@ -70,6 +72,7 @@ class Fits:
         self.first, self.stop = first, stop = days
         side = min(channel, 1)
         self.floor2 = STANDARD.floor[side] * STANDARD.floor[side]
+        self.tau = STANDARD.tau[side]
         self.weekly2 = WEEKLY_FLOOR[side] * WEEKLY_FLOOR[side]
         weekdays = [day % 7 for day in range(first, stop)]
         self.by_weekday = weights
@@ -112,8 +115,15 @@ class Fits:
         apart = np.maximum(self.least[cell] - shared, self.least - shared)
         apart[cell] = self.least[cell]
         smallest = float(np.min(apart[self.cube.candidates]))
+        inside = np.where(met >= 0, self.run[met], 0.0)
+        alike = inside * inside / (self.run[cell] * self.run)
+        alike[cell] = 0.0
+        left = 1.0 - float(np.max(alike[self.cube.candidates]))
+        noise = float(np.sqrt(SPARE / self.run[cell] + self.floor2))
         return max(
-            float(self.need[cell]), APART * float(np.sqrt(SPARE / max(smallest, 1.0) + self.floor2))
+            float(self.need[cell]),
+            APART * float(np.sqrt(SPARE / max(smallest, 1.0) + self.floor2)),
+            max(LEAVES * noise, 1.1 * self.tau) / max(left, 1e-3),
         )
 
     def shows_beside(self, cell: int, other: int, size: float) -> bool:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from metric_tracker_rl.drilldown.baselines import by_stage, median_of_weekday, pooled
 from metric_tracker_rl.drilldown.causes import Cause, Planner, applied
 from metric_tracker_rl.drilldown.change_log import Entry, draw_log
+from metric_tracker_rl.drilldown.channel import Explained
 from metric_tracker_rl.drilldown.clean import Clean, draw_clean, sample
 from metric_tracker_rl.drilldown.config import DAYS, DrillConfig
 from metric_tracker_rl.drilldown.cube import Cube, Floats, cube_of
@@ -64,7 +65,7 @@ class Draw:
         log: the change log.
         causes: what was planned.
         clean: the model behind it, for certificates.
-        answer: the explanations of the answer.
+        runs: the explanations of the answer.
         draws: how many draws this took.
     """
 
@@ -74,7 +75,7 @@ class Draw:
     log: tuple[Entry, ...]
     causes: tuple[Cause, ...]
     clean: Clean
-    answer: Answer
+    runs: tuple[Explained, ...]
     draws: int
 
 
@@ -115,6 +116,8 @@ def attempt_draw(config: DrillConfig, attempt: int) -> Draw | str:
         return reason or ""
     if not all(shows_in_weeks(cube, stages, root) for root in planned):
         return "faint in weeks"
+    if any(answer.channels[run.channel].rivals(run) for run in answer.runs):
+        return "another explanation"
     log = draw_log(config.domain, planner, planned, stream)
     counts.setflags(write=False)
     return Draw(
@@ -124,7 +127,7 @@ def attempt_draw(config: DrillConfig, attempt: int) -> Draw | str:
         log=log,
         causes=tuple(causes),
         clean=clean,
-        answer=answer,
+        runs=answer.runs,
         draws=attempt + 1,
     )
 

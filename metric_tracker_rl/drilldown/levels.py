@@ -94,7 +94,7 @@ LEVELS: dict[str, Level] = {
             hidden=0.0,
             together=0.0,
             causes=(0, 1, 1, 2, 2, 2),
-            budget=24_000,
+            budget=16_000,
         ),
         Level(
             name="drill",
@@ -111,7 +111,7 @@ LEVELS: dict[str, Level] = {
             hidden=0.5,
             together=0.5,
             causes=(0, 1, 2, 2, 3, 3),
-            budget=24_000,
+            budget=16_000,
         ),
         Level(
             name="drill_hard",
@@ -128,7 +128,7 @@ LEVELS: dict[str, Level] = {
             hidden=1.0,
             together=0.5,
             causes=(0, 1, 2, 3, 3, 4),
-            budget=24_000,
+            budget=18_000,
         ),
     )
 }

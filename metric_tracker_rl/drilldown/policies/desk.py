@@ -14,15 +14,28 @@ from typing import Any, TypeVar
 import numpy as np
 
 from metric_tracker_rl.drilldown.cube import Cube, Floats, cube_of
+from openenv_kit.errors import KitError
 from openenv_kit.play.policies import Action, Observed
 
 T = TypeVar("T")
+
+
+class RefusedError(KitError):
+    """A tool call was refused: its reply would have been larger than what is left."""
+
+
 Asking = Generator[Action, Observed, T]
 
 
 def ask(tool: str, **arguments: Any) -> Asking[Any]:
-    """The result of one tool call."""
+    """The result of one tool call.
+
+    Raises:
+        RefusedError: the call was refused.
+    """
     seen = yield {"analysis_method": tool, "analysis_args": arguments}
+    if "analysis_result" not in seen:
+        raise RefusedError(seen["message"])
     return seen["analysis_result"]["result"]
 
 

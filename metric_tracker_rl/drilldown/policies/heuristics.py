@@ -22,8 +22,14 @@ from metric_tracker_rl.drilldown.policies.scan import Rows, Scan
 from metric_tracker_rl.drilldown.report import MAX_ROWS, read_report
 from openenv_kit.bitstream import BitStream
 
-ONE_THING, LOG_LED, LOG_ONLY, PARTIAL = (0.15, 0.05), (0.15, 0.05), (0.05, 0.0), (0.40, 0.10)
-"""Largest mean score, and largest share of perfect episodes, on levels that hide causes."""
+LOG_ONLY, LOG_LED, ONE_THING = (0.05, 0.0), (0.18, 0.05), (0.15, 0.05)
+PARTIAL = (0.45, 0.12)
+CORRECT_BUT_FOR_PAIRS = (0.55, 0.15)
+"""Largest mean score, and largest share of perfect episodes, on levels that hide causes.
+
+Partial ones are no exploits: they are given perfect statistics, and lack only that two segments
+may move in one run and that two steps may have one root.
+"""
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,7 @@ def moved_singles(scan: Scan) -> Rows:
     ]
 
 
-@_heuristic(ONE_THING)
+@_heuristic(PARTIAL)
 def largest_change(scan: Scan) -> Rows:
     """Per run, the segment of largest relative change."""
     rows: Rows = []
@@ -186,7 +192,7 @@ def global_medians(scan: Scan) -> Rows:
     return [scan.row_of(root) for root in answer.roots] if answer else []
 
 
-@_heuristic(PARTIAL)
+@_heuristic(ONE_THING)
 def largest_contribution(scan: Scan) -> Rows:
     """Per run, the segment that adds most to the change."""
     rows: Rows = []
@@ -196,7 +202,7 @@ def largest_contribution(scan: Scan) -> Rows:
     return rows
 
 
-@_heuristic(PARTIAL)
+@_heuristic(ONE_THING)
 def greedy_from_singles(scan: Scan) -> Rows:
     """Drills from every run that a single value shows to what stands out most, and again."""
     singles = scan.cube.fixed <= 1
@@ -209,13 +215,13 @@ def greedy_from_runs(scan: Scan) -> Rows:
     return [scan.row(*run, _drilled(scan, *run)) for run in scan.runs()]
 
 
-@_heuristic(PARTIAL)
+@_heuristic(CORRECT_BUT_FOR_PAIRS)
 def largest_z(scan: Scan) -> Rows:
     """Per run, the segment of largest |z|."""
     return [scan.row(*run, int(np.argmax(scan.z(*run)))) for run in scan.runs()]
 
 
-@_heuristic(PARTIAL)
+@_heuristic(CORRECT_BUT_FOR_PAIRS)
 def largest_gain(scan: Scan) -> Rows:
     """Per run, the segment of largest gain."""
     rows: Rows = []

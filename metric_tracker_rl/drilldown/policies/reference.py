@@ -8,13 +8,14 @@ is taken out of the weekly picture until nothing is left in it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from metric_tracker_rl.drilldown.cube import Floats
-from metric_tracker_rl.drilldown.policies.desk import Asking, Desk, ask, submit
+from metric_tracker_rl.drilldown.policies.desk import Asking, Desk, RefusedError, ask, submit
 from metric_tracker_rl.drilldown.policies.table import Finding, Table
 from openenv_kit.play.policies import Observed, Play
 
@@ -25,6 +26,8 @@ DAILY_FLOOR = (0.012, 0.005)
 SURE = (0.10, 0.07)
 """Change that a root shows in its own segment on each of its days: traffic, rates."""
 LONGEST = 7
+QUIET = 2
+"""Days that are promised to lie between two runs of one channel."""
 MOST_LOOKS = 14
 """Looks at a pair's days, for each channel."""
 MOST_TABLES = 3
@@ -37,8 +40,9 @@ def drill_reference(opening: Observed) -> Play:
     entries = (yield from ask("change_log"))["entries"]
     yield from desk.read_weeks()
     analyst = Analyst(desk)
-    for channel in range(len(desk.stages)):
-        yield from analyst.work(channel)
+    with suppress(RefusedError):  # a spent budget ends the search, not the play
+        for channel in range(len(desk.stages)):
+            yield from analyst.work(channel)
     yield submit(list(analyst.rows(entries)))
 
 
@@ -110,9 +114,17 @@ class Analyst:
     def days_of(self, cell: int, channel: int, week: int) -> Asking[range]:
         """The run that stands out most in a pair's days, in a week."""
         change, noise = yield from self.daily(cell, channel)
+        taken = {
+            day
+            for found in self.findings
+            if found.channel == channel
+            for day in range(found.days.start - QUIET, found.days.stop + QUIET)
+        }
         score, best = 0.0, range(7 * week, 7 * week + 7)
         for first in range(max(0, 7 * week - LONGEST + 1), 7 * week + 7):
             for stop in range(max(first, 7 * week) + 1, min(first + LONGEST, len(change)) + 1):
+                if taken & set(range(first, stop)):
+                    break
                 weight = 1.0 / (noise[first:stop] * noise[first:stop])
                 total = abs(float((change[first:stop] * weight).sum()))
                 here = total / float(np.sqrt(weight.sum()))
