@@ -337,7 +337,7 @@ def test_no_heuristic_earns_more_than_it_may() -> None:
         for number, causes in enumerate((1, 2, 3))
     ]
     episodes = [build_episode(config) for config in configs]
+    slack = 0.15  # 24 episodes: chance alone moves a mean of scores near a half by so much
     for heuristic in HEURISTICS.values():
         scores = [heuristic.grade(episode).score for episode in episodes]
-        slack = 0.12  # 24 episodes; the audit holds the ceiling itself on many
         assert sum(scores) / len(scores) <= heuristic.ceiling[0] + slack, heuristic.name

@@ -67,7 +67,7 @@ class Analyst:
             if abs(z[cell, week]) < FLAG:
                 return
             days = yield from self.days_of(cell, channel, week)
-            if any(len(set(days) & set(seen)) * 2 > len(days) for seen in looked):
+            if days is None or any(len(set(days) & set(seen)) * 2 > len(days) for seen in looked):
                 dismissed[cell, week] = True
                 continue
             weeks = np.flatnonzero(suspects.any(axis=0)).tolist()
@@ -111,8 +111,8 @@ class Analyst:
             out = out / out[cube.everybody]
         return np.asarray(out)
 
-    def days_of(self, cell: int, channel: int, week: int) -> Asking[range]:
-        """The run that stands out most in a pair's days, in a week."""
+    def days_of(self, cell: int, channel: int, week: int) -> Asking[range | None]:
+        """The run that stands out most in a pair's days, in a week; None where all are taken."""
         change, noise = yield from self.daily(cell, channel)
         taken = {
             day
@@ -120,7 +120,8 @@ class Analyst:
             if found.channel == channel
             for day in range(found.days.start - QUIET, found.days.stop + QUIET)
         }
-        score, best = 0.0, range(7 * week, 7 * week + 7)
+        score = 0.0
+        best: range | None = None
         for first in range(max(0, 7 * week - LONGEST + 1), 7 * week + 7):
             for stop in range(max(first, 7 * week) + 1, min(first + LONGEST, len(change)) + 1):
                 if taken & set(range(first, stop)):

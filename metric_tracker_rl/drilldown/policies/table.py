@@ -12,7 +12,8 @@ PEOPLE = 400.0
 """Promised number of people a day in a root's segment."""
 FLOOR = (0.025, 0.007)
 LEAST = (0.10, 0.05)
-Z = 6.0
+Z, LEFT = 6.0, 7.0
+"""Standard deviations of a change, and of what may be left of one by an estimate of its size."""
 COUNTER = 0.05
 BEST = 120
 
@@ -89,11 +90,11 @@ class Table:
         sums = self.cube.sums(both[:, :, None])[:, :, 0]
         return np.maximum(sums[0], 1e-9), sums[1]
 
-    def moved(self, weight: Floats, surplus: Floats) -> bool:
-        """Whether some segment that is large enough changed."""
+    def moved(self, weight: Floats, surplus: Floats, z: float = Z) -> bool:
+        """Whether some segment that is large enough changed by so many standard deviations."""
         change = np.abs(surplus / weight)
         noise = np.sqrt(self.spare / weight + self.floor * self.floor)
-        far = (change >= Z * noise) & (change >= self.least) & (noise <= 0.12) & self.large
+        far = (change >= z * noise) & (change >= self.least) & (noise <= 0.12) & self.large
         return bool(far.any())
 
     def explain(self) -> Finding | None:
@@ -101,12 +102,22 @@ class Table:
         if not self.moved(self.weight, self.surplus):
             return None
         able = self.large & (self.cube.fixed <= 3)
-        gain = np.where(able, self.surplus * self.surplus / self.weight, -1.0)
+        likely = self.surplus * self.surplus / self.weight
+        # A day's common noise gives wide segments a large gain; the second look discounts it.
+        discount = 1.0 + self.floor * self.floor * self.weight
+        for gain in (likely, likely / discount):
+            found = self._best(np.where(able, gain, -1.0))
+            if found is not None:
+                return found
+        return None
+
+    def _best(self, gain: Floats) -> Finding | None:
+        """The first of the best single segments, or else pairs, that explains the run."""
         mixes = self._mixes()
         everybody = self.cube.everybody
         others = self.surplus[everybody] - self.surplus
         rest = np.maximum(self.weight[everybody] - self.weight, 1e-9)
-        ruled = np.where(mixes & able, gain + others * others / rest, gain)
+        ruled = np.where(mixes & (gain > 0.0), gain + others * others / rest, gain)
         for cell in np.argsort(-ruled, kind="stable")[:3].tolist():
             found = self._finding((cell,), bool(mixes[cell]))
             if self._explains(found):
@@ -130,7 +141,7 @@ class Table:
     def _explains(self, found: Finding) -> bool:
         if min(found.factors) <= 0.05:
             return False
-        return not self.moved(*self._sums(found.by_leaf(self.cube)))
+        return not self.moved(*self._sums(found.by_leaf(self.cube)), z=LEFT)
 
     def _mixes(self) -> Bools:
         """For each cell, whether everybody else moves against it."""
