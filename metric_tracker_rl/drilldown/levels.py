@@ -94,7 +94,7 @@ LEVELS: dict[str, Level] = {
             hidden=0.0,
             together=0.0,
             causes=(0, 1, 1, 2, 2, 2),
-            budget=16_000,
+            budget=20_000,
         ),
         Level(
             name="drill",
@@ -111,7 +111,7 @@ LEVELS: dict[str, Level] = {
             hidden=0.5,
             together=0.5,
             causes=(0, 1, 2, 2, 3, 3),
-            budget=16_000,
+            budget=17_000,
         ),
         Level(
             name="drill_hard",
