@@ -1,8 +1,9 @@
 """From a configuration to counts that the definition answers in one way.
 
 A draw makes a clean model, plans causes, samples the counts and asks the definition, which sees
-the counts alone. It is accepted only if the answer is the plan under medians and again under the
-pooled baselines of the second round, and if every number keeps clear of what decides it. Labels
+the counts alone. It is accepted only if the answer is the plan under medians, under the pooled
+baselines of the second round and under medians of the other weeks, if no segment of nearly as much
+gain explains a run as well, and if every number keeps clear of what decides it. Labels
 come from the definition, never from the plan.
 """
 
@@ -15,7 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.drilldown.baselines import by_stage, median_of_weekday, pooled
+from metric_tracker_rl.drilldown.baselines import (
+    by_stage,
+    median_of_others,
+    median_of_weekday,
+    pooled,
+)
 from metric_tracker_rl.drilldown.causes import Cause, Planner, applied
 from metric_tracker_rl.drilldown.change_log import Entry, draw_log
 from metric_tracker_rl.drilldown.channel import Explained
@@ -116,6 +122,9 @@ def attempt_draw(config: DrillConfig, attempt: int) -> Draw | str:
         return reason or ""
     if not all(shows_in_weeks(cube, stages, root) for root in planned):
         return "faint in weeks"
+    third = answer_under(cube, stages, people, median_of_others(stages))
+    if third is None or third.roots != planned:
+        return "baselines disagree"
     if any(answer.channels[run.channel].rivals(run) for run in answer.runs):
         return "another explanation"
     log = draw_log(config.domain, planner, planned, stream)

@@ -15,7 +15,6 @@ from metric_tracker_rl.drilldown.baselines import global_median
 from metric_tracker_rl.drilldown.channel import Channel, runs_of
 from metric_tracker_rl.drilldown.definition import CHANNELS, Root
 from metric_tracker_rl.drilldown.domains import TRACKING
-from metric_tracker_rl.drilldown.episode import Episode
 from metric_tracker_rl.drilldown.grade import Grade, grade
 from metric_tracker_rl.drilldown.levels import LOSS, RATE, TRAFFIC
 from metric_tracker_rl.drilldown.policies.scan import Rows, Scan
@@ -49,9 +48,10 @@ class Heuristic:
     rows: Callable[[Scan], Rows]
     ceiling: tuple[float, float]
 
-    def grade(self, episode: Episode) -> Grade:
+    def grade(self, scan: Scan) -> Grade:
         """The grade of its report."""
-        report = read_report(self.rows(Scan(episode))[:MAX_ROWS], episode)
+        episode = scan.episode
+        report = read_report(self.rows(scan)[:MAX_ROWS], episode)
         return grade(report, episode.expected_rows, episode.dates, episode.domain)
 
 
