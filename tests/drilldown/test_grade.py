@@ -128,3 +128,14 @@ def test_flaws_cost_what_the_formula_says() -> None:
     dim = next(d for d in ORDERING_APP.dims if d.name == row.segment[0][0])
     jaccard = 1.0 / len(dim.values)
     assert abs(score([wider, *others]) - (1.0 - lost * (1.0 - 0.5 * jaccard))) < 1e-6
+
+
+def test_surplus_rows_cost_what_the_formula_says() -> None:
+    root = 1.0 / len(RIGHT)
+    row = RIGHT[0]
+    free = next(date for date in DATES if not any(date >= r.date_from for r in RIGHT))
+    nowhere = ReportRow(row.kind, row.stage, row.segment, free, free, row.change)
+    wider = ReportRow(row.kind, row.stage, (), row.date_from, row.date_to, row.change)
+    for surplus, cost in ((nowhere, 1.0), (wider, 0.5), (row, 1.0)):
+        assert abs(score([*RIGHT, surplus]) - (1.0 - cost * root)) < 1e-6
+    assert abs(score(list(RIGHT), invalid=1) - (1.0 - root)) < 1e-6
