@@ -1,0 +1,270 @@
+"""Planning: what is to happen to whom and when, so that it can be found and only in one way.
+
+A cause is planned on the expected weights of a weekday, without a look at the sampled counts; its
+size is drawn between the bounds of `fits`. What does not work out on the sample is rejected later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from metric_tracker_rl.drilldown.clean import Clean
+from metric_tracker_rl.drilldown.config import DAYS
+from metric_tracker_rl.drilldown.cube import Cube, Floats, Ints
+from metric_tracker_rl.drilldown.definition import LONGEST_RUN, Root
+from metric_tracker_rl.drilldown.fits import Fits
+from metric_tracker_rl.drilldown.levels import (
+    CANCEL,
+    CANCEL_TRAFFIC,
+    DOUBLE,
+    LOSS,
+    MIX,
+    RATE,
+    TRAFFIC,
+    Level,
+)
+from openenv_kit.bitstream import BitStream
+
+HIGHEST = 0.97
+"""Highest rate that a cause may lead to."""
+TRIES = 24
+PARTNERS = 10
+PHANTOMS = 9
+"""Segments that the change log may use on each of six channels."""
+DOWN = 0.6
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One change of one channel.
+
+    Attributes:
+        channel: 0 for traffic, else the step into that stage.
+        cell: whose traffic or rate it is.
+        first, stop: first day, and the day after the last.
+        factor: on traffic or rate.
+        against: whether everybody else moves so that total traffic stands still.
+    """
+
+    channel: int
+    cell: int
+    first: int
+    stop: int
+    factor: float
+    against: bool = False
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One planned cause, with the roots that the definition must find for it."""
+
+    family: str
+    hidden: bool
+    effects: tuple[Effect, ...]
+    roots: tuple[Root, ...]
+
+
+def applied(cube: Cube, clean: Clean, causes: Sequence[Cause]) -> tuple[Floats, Floats]:
+    """Traffic and rates of the clean model with causes in it."""
+    traffic, rates = clean.traffic.copy(), clean.rates.copy()
+    for effect in (effect for cause in causes for effect in cause.effects):
+        days, members = slice(effect.first, effect.stop), cube.member[effect.cell]
+        if effect.channel:
+            changed = np.minimum(rates[effect.channel - 1][members, days] * effect.factor, 0.985)
+            rates[effect.channel - 1][members, days] = changed
+            continue
+        if effect.against:
+            sums = cube.sums(traffic[None, :, days])[0]
+            share = sums[effect.cell] / sums[cube.everybody]
+            others = 1.0 - (effect.factor - 1.0) * share / (1.0 - share)
+            traffic[~members, days] *= others
+        traffic[members, days] *= effect.factor
+    return traffic, rates
+
+
+class Planner:
+    """Plans the causes of one draw.
+
+    Args:
+        cube: geometry.
+        clean: the draw's clean model.
+        level: what is allowed.
+        stream: all choices are drawn from it.
+    """
+
+    def __init__(self, cube: Cube, clean: Clean, level: Level, stream: BitStream) -> None:
+        self.cube, self.clean, self.level, self.stream = cube, clean, level, stream
+        entering, weights = clean.weekly_traffic, [clean.weekly_traffic]
+        people = [clean.weekly_traffic]
+        for rates in clean.weekly_rates:
+            people.append(entering)
+            weights.append(entering * rates / (1.0 - rates))
+            entering = entering * rates
+        sums = cube.sums(np.stack(weights + people)).transpose(0, 2, 1)
+        both = np.ascontiguousarray(sums)  # (channels, weekdays, cells): reduced over weekdays
+        self.weights, self.people = both[:5], both[5:]
+        self.causes: list[Cause] = []
+
+    def plan(self, number: int) -> list[Cause] | None:
+        """So many causes, or None where one of them does not fit."""
+        hidden = int(np.ceil(number * self.level.hidden))
+        for turn in range(number):
+            cause = self.cause(hidden=turn < hidden)
+            if cause is None:
+                return None
+            self.causes.append(cause)
+        return self.causes
+
+    def cause(self, *, hidden: bool) -> Cause | None:
+        """One more cause on free days, or None after `TRIES` tries."""
+        families = [each for each in self.level.families if not (hidden and each == MIX)]
+        for turn in range(TRIES):
+            if turn % 8 == 0:
+                family = self.stream.pick(families)
+            first, stop = self._days()
+            channels = self._channels(family)
+            if not all(self._free(channel, first, stop) for channel in channels):
+                continue
+            effects = self._effects(family, channels, first, stop, hidden)
+            if effects:
+                return Cause(family, hidden, effects, _roots(family, effects))
+        return None
+
+    def phantoms(self) -> list[tuple[int, list[int]]]:
+        """Channels, each with cells that something could have been planned for but was not."""
+        found = []
+        for channel in (*range(5), 1 + self.stream.below(4)):
+            length = 1 + self.stream.below(LONGEST_RUN)
+            first = self.stream.below(DAYS - length + 1)
+            family = RATE if channel else TRAFFIC
+            hidden = self.level.hidden > 0.0
+            fits = self._fits(channel, (first, first + length), family, hidden)
+            cells = [self._pick(fits.candidates()) for _ in range(PHANTOMS)]
+            found.append((channel, [each for each in cells if each is not None]))
+        return [each for each in found if each[1]]
+
+    def _fits(self, channel: int, days: tuple[int, int], family: str, hidden: bool) -> Fits:
+        weights, people = self.weights[channel], self.people[channel]
+        return Fits(
+            *(self.cube, self.level, weights, people, days),
+            channel=channel,
+            family=family,
+            hidden=hidden,
+        )
+
+    def _days(self) -> tuple[int, int]:
+        if self.causes and self.stream.uniform() < self.level.together:
+            effect = self.stream.pick(self.causes).effects[0]
+            return effect.first, effect.stop
+        length = 1 + self.stream.below(LONGEST_RUN)
+        first = self.stream.below(DAYS - length + 1)
+        return first, first + length
+
+    def _channels(self, family: str) -> tuple[int, ...]:
+        if family in (TRAFFIC, MIX, CANCEL_TRAFFIC):
+            return (0,)
+        if family in (LOSS, DOUBLE):
+            step = 1 + self.stream.below(3)
+            return step, step + 1
+        return (1 + self.stream.below(4),)
+
+    def _free(self, channel: int, first: int, stop: int) -> bool:
+        """Whether no cause of the channel is nearer than two quiet days."""
+        return all(
+            effect.channel != channel or first >= effect.stop + 2 or stop + 2 <= effect.first
+            for cause in self.causes
+            for effect in cause.effects
+        )
+
+    def _effects(
+        self, family: str, channels: Sequence[int], first: int, stop: int, hidden: bool
+    ) -> tuple[Effect, ...]:
+        """Effects of a family on these days; empty where none fits."""
+        fits = [self._fits(channel, (first, stop), family, hidden) for channel in channels]
+        allowed = fits[0].candidates()
+        if len(fits) > 1:
+            allowed = np.intersect1d(allowed, fits[1].candidates())
+        cell = self._pick(allowed)
+        if cell is None:
+            return ()
+        low = max(fit.low(cell) for fit in fits)
+        high = min(fit.high[cell] for fit in fits)
+        if family == LOSS:  # the step after it rises by more than this one falls
+            high = min(fits[0].high[cell], fits[1].high[cell] / (1.0 + fits[1].high[cell]))
+        if low > high:
+            return ()
+        size = low + (high - low) * self.stream.uniform()
+        if family == LOSS:
+            effects = [
+                Effect(channels[0], cell, first, stop, 1.0 - size),
+                Effect(channels[1], cell, first, stop, 1.0 / (1.0 - size)),
+            ]
+        elif family == DOUBLE:
+            other = low + (high - low) * self.stream.uniform()
+            effects = [
+                Effect(channels[0], cell, first, stop, 1.0 - size),
+                Effect(channels[1], cell, first, stop, 1.0 - other),
+            ]
+        else:
+            change = -size if self.stream.uniform() < DOWN else size
+            effects = [Effect(channels[0], cell, first, stop, 1.0 + change, family == MIX)]
+            if family in (CANCEL, CANCEL_TRAFFIC):
+                partner = self._partner(fits[0], channels[0], cell, change)
+                if partner is None:
+                    return ()
+                effects.append(partner)
+        return tuple(effects) if all(map(self._possible, effects)) else ()
+
+    def _pick(self, allowed: Ints) -> int | None:
+        """A candidate: first how many values it fixes, then which."""
+        if not len(allowed):
+            return None
+        counts = self.cube.fixed[allowed]
+        fixed = self.stream.pick(sorted(set(counts.tolist())))
+        return int(self.stream.pick(allowed[counts == fixed].tolist()))
+
+    def _partner(self, fits: Fits, channel: int, cell: int, change: float) -> Effect | None:
+        """The opposite change of a disjoint segment that lets the total stand still."""
+        ratio = fits.run[cell] / fits.run
+        size = abs(change) * ratio
+        able = (self.cube.meet[cell] < 0) & (size >= fits.need) & (size <= fits.high)
+        for _ in range(PARTNERS):
+            other = self._pick(np.flatnonzero(able & fits.sized))
+            if other is None:
+                return None
+            able[other] = False
+            shows = fits.shows_beside(cell, other, abs(change)) and fits.shows_beside(
+                other, cell, float(size[other])
+            )
+            if shows and fits.low(other) <= size[other]:
+                factor = 1.0 - change * float(ratio[other])
+                return Effect(channel, other, fits.first, fits.stop, factor)
+        return None
+
+    def _possible(self, effect: Effect) -> bool:
+        """Whether a rate stays a rate."""
+        if not effect.channel or effect.factor <= 1.0:
+            return True
+        members = self.cube.member[effect.cell]
+        days = slice(effect.first, effect.stop)
+        rates = self.clean.rates[effect.channel - 1][members, days]
+        return float(np.max(rates)) * effect.factor <= HIGHEST
+
+
+def _roots(family: str, effects: Sequence[Effect]) -> tuple[Root, ...]:
+    if family == LOSS:
+        effects = effects[:1]
+    kinds = {MIX: MIX, LOSS: LOSS}
+    return tuple(
+        Root(
+            e.channel,
+            e.first,
+            e.stop - 1,
+            e.cell,
+            kinds.get(family, RATE if e.channel else TRAFFIC),
+        )
+        for e in effects
+    )

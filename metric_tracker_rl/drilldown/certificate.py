@@ -1,0 +1,236 @@
+"""Certificates: proof, per drill-down episode, that it is fair.
+
+The unit of work is one configuration; `certify_one` is a pure function of it. It checks what
+acceptance does not: that no other explanation exists, that each root is due to its cause alone,
+that four sound detectors agree, that the constants do not matter, and that the reference plays the
+episode to 1.0 within its budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from typing import Any
+
+from metric_tracker_rl.drilldown.baselines import (
+    Baseline,
+    by_stage,
+    median_of_others,
+    median_of_weekday,
+    pooled,
+    running_median,
+)
+from metric_tracker_rl.drilldown.causes import applied
+from metric_tracker_rl.drilldown.channel import STANDARD, Channel, Constants
+from metric_tracker_rl.drilldown.clean import sample
+from metric_tracker_rl.drilldown.config import DrillConfig
+from metric_tracker_rl.drilldown.cube import Cube, Floats
+from metric_tracker_rl.drilldown.definition import (
+    Root,
+    answer_under,
+    people_of,
+    settle,
+    touched_by,
+)
+from metric_tracker_rl.drilldown.domains import DOMAINS
+from metric_tracker_rl.drilldown.episode import episode_from_draw
+from metric_tracker_rl.drilldown.generator import Draw, generate
+from metric_tracker_rl.drilldown.levels import LEVELS
+from metric_tracker_rl.drilldown.policies.reference import drill_reference
+from metric_tracker_rl.drilldown.session import DrillRules, DrillSession
+from openenv_kit.play.driver import play
+from openenv_kit.play.policies import Policy
+
+levels = tuple(LEVELS)
+REFERENCE = Policy.of("drill_reference", drill_reference)
+DETECTORS: dict[str, Callable[[Floats], Baseline]] = {
+    "median_of_weekday": median_of_weekday,
+    "median_of_others": median_of_others,
+    "running_median": running_median,
+}
+"""Baselines that need no answer first; the definition itself is the fourth."""
+
+
+def variations() -> dict[str, Constants]:
+    """The fourteen other sets of constants under which the answer must be the same."""
+    tau, floor = STANDARD.tau, STANDARD.floor
+    return {
+        **{f"z {z}": replace(STANDARD, z=z) for z in (5.5, 7.0, 8.0)},
+        **{f"tau x {f}": replace(STANDARD, tau=(tau[0] * f, tau[1] * f)) for f in (0.7, 1.4, 2.0)},
+        **{
+            f"floor x {f}": replace(STANDARD, floor=(floor[0] * f, floor[1] * f))
+            for f in (0.7, 1.4)
+        },
+        **{f"people {n:.0f}": replace(STANDARD, people=n) for n in (200.0, 300.0, 600.0, 1000.0)},
+        **{f"mix {m}": replace(STANDARD, mix=m) for m in (0.03, 0.065)},
+    }
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was found out about one episode.
+
+    Attributes:
+        config: what it was made from.
+        score, steps, numbers: of the reference, and how much of the budget it read.
+        draws: draws the generator needed.
+        roots: how many there are.
+        hidden: how many of them lie in runs that no single value and no total shows at 3 σ.
+        unique: whether no other single segment explains any run.
+        caused: causes whose taking back leaves exactly the others' roots.
+        causes: planned causes.
+        quiet: whether nothing is found with all causes taken back.
+        dissent: sound detectors that find something else.
+        moved_by: variations of the constants that change the answer.
+    """
+
+    config: DrillConfig
+    score: float
+    steps: int
+    numbers: int
+    draws: int
+    roots: int
+    hidden: int
+    unique: bool
+    caused: int
+    causes: int
+    quiet: bool
+    dissent: tuple[str, ...]
+    moved_by: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether the episode is proven solvable, unique and caused, and detectors agree."""
+        found = self.score == 1.0 and self.numbers <= self.config.level.budget
+        return (
+            found
+            and self.unique
+            and self.caused == self.causes
+            and self.quiet
+            and (not self.dissent)
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready; `certificate_from` reads it again."""
+        return asdict(self)
+
+
+def certificate_from(told: dict[str, Any]) -> Certificate:
+    """A certificate from its JSON form.
+
+    Raises:
+        KeyError, TypeError: it is not one.
+    """
+    lists = {name: tuple(told[name]) for name in ("dissent", "moved_by")}
+    return Certificate(**{**told, **lists, "config": DrillConfig(**told["config"])})
+
+
+def certify_one(config: DrillConfig) -> Certificate:
+    """Certify one episode, generated afresh."""
+    draw = generate(config)
+    episode = episode_from_draw(config, draw)
+    cube, stages = episode.cube, by_stage(draw.counts)
+    people = people_of(cube, stages)
+    session = DrillSession()
+    opening = session.start("certificate", episode, DrillRules())
+    outcome = play(session, REFERENCE, opening)
+    shown = {(run.channel, run.first): run.shown for run in draw.runs}
+    return Certificate(
+        config=config,
+        score=outcome.score,
+        steps=outcome.steps,
+        numbers=session.read,
+        draws=draw.draws,
+        roots=len(draw.roots),
+        hidden=sum(shown[root.stage, root.first] < 3.0 for root in draw.roots),
+        unique=_is_unique(cube, stages, people, draw),
+        caused=sum(_is_undone(cube, draw, number) for number in range(len(draw.causes))),
+        causes=len(draw.causes),
+        quiet=_found(cube, draw, ()) == (),
+        dissent=tuple(_dissent(cube, stages, people, draw.roots)),
+        moved_by=tuple(_moved_by(cube, stages, people, draw.roots)),
+    )
+
+
+def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Titles and rows of a table of many certificates, by level and product."""
+    titles = ("level", "product", "episodes", "1.0", "unique", "undone", "agree", "constants")
+    rows: list[Sequence[str]] = []
+    for level, name in product(LEVELS, DOMAINS):
+        group = [
+            c for c in certificates if (c.config.difficulty, c.config.product) == (level, name)
+        ]
+        if group:
+            rows.append(
+                (
+                    *(level, name, str(len(group))),
+                    str(sum(c.score == 1.0 for c in group)),
+                    str(sum(c.unique for c in group)),
+                    f"{sum(c.caused for c in group)}/{sum(c.causes for c in group)}",
+                    str(sum(not c.dissent for c in group)),
+                    str(sum(not c.moved_by for c in group)),
+                    f"{sum(c.draws for c in group) / len(group):.2f}",
+                )
+            )
+    return (*titles, "draws"), rows
+
+
+def summary(certificates: Sequence[Certificate]) -> str:
+    """Roots, hidden roots and the largest use of the budget, in words."""
+    roots, hidden = (sum(getattr(c, name) for c in certificates) for name in ("roots", "hidden"))
+    most = max(c.numbers for c in certificates)
+    return f"{roots} roots, {hidden} of them hidden; the reference read at most {most} numbers"
+
+
+def grid(seeds: Iterable[int], *, difficulties: Sequence[str] = levels) -> Iterator[DrillConfig]:
+    """Configurations of every level, product and number of causes that the level has."""
+    for seed, level, name in product(seeds, difficulties, DOMAINS):
+        for causes in sorted(set(LEVELS[level].causes)):
+            yield DrillConfig(seed, level, name, causes)
+
+
+def _is_unique(cube: Cube, stages: Floats, people: Sequence[Floats | None], draw: Draw) -> bool:
+    """Whether no other single segment explains a run, and none at all one of two segments."""
+    baseline = pooled(stages, touched_by(cube, draw.roots))
+    for run in draw.runs:
+        channel = Channel(cube, run.channel, stages, baseline, people[run.channel], STANDARD)
+        alone = list(run.cells) if len(run.cells) == 1 else []
+        if channel.explaining(run.first, run.stop) != alone:
+            return False
+    return True
+
+
+def _found(cube: Cube, draw: Draw, causes: Sequence[Any]) -> tuple[Root, ...] | None:
+    """The definition's answer with only some of the causes, under the same noise."""
+    counts = sample(draw.clean, *applied(cube, draw.clean, causes))
+    settled = settle(cube, by_stage(counts))
+    return None if settled is None else settled.last.roots
+
+
+def _is_undone(cube: Cube, draw: Draw, number: int) -> bool:
+    """Whether taking back one cause leaves exactly the roots of the others."""
+    others = [*draw.causes[:number], *draw.causes[number + 1 :]]
+    return _found(cube, draw, others) == tuple(sorted(r for each in others for r in each.roots))
+
+
+def _dissent(
+    cube: Cube, stages: Floats, people: Sequence[Floats | None], roots: tuple[Root, ...]
+) -> Iterator[str]:
+    """Sound detectors whose full search finds something else."""
+    for name, baseline in DETECTORS.items():
+        answer = answer_under(cube, stages, people, baseline(stages))
+        if answer is None or answer.roots != roots:
+            yield name
+    settled = settle(cube, stages, people=people)
+    if settled is None or settled.last.roots != roots:
+        yield "fixed_point"
+
+
+def _moved_by(
+    cube: Cube, stages: Floats, people: Sequence[Floats | None], roots: tuple[Root, ...]
+) -> Iterator[str]:
+    for name, constants in variations().items():
+        settled = settle(cube, stages, constants, people)
+        if settled is None or settled.last.roots != roots:
+            yield name

@@ -1,0 +1,175 @@
+"""Which segments a cause fits on some days of a channel, and in what size.
+
+All bounds come from expected weights by weekday, for all cells at once: what a cause needs to be
+certain on every day, against every other segment, and in weekly sums over pairs of values; and
+what a hidden cause may not exceed, so that single-value slices do not show it.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from metric_tracker_rl.drilldown.channel import STANDARD
+from metric_tracker_rl.drilldown.cube import Cube, Floats, Ints
+from metric_tracker_rl.drilldown.levels import LOSS, MIX, Level
+
+OWN = 9.5
+"""Standard deviations that a root shows in its own segment, each day."""
+APART = 8.0
+"""Standard deviations that any other segment in its place leaves or takes in wrongly."""
+LEAVES = 6.8
+"""Standard deviations that are left in its segment, over the run, with any other taken out."""
+SHOWS = 6.0
+"""Standard deviations that it shows in weekly sums over some pair of values."""
+SCAN = 6.0
+"""The same in a single value, each day, on levels that hide nothing."""
+HIDES = 1.75
+"""Most that a hidden root is planned to show in a single value; 3 are allowed on the sample."""
+SPARE = 1.3
+"""Factor on the variance of expected counts, which other causes may lower."""
+WEEKLY_FLOOR = (0.004, 0.002)
+"""Relative noise of weekly sums: share of traffic, steps."""
+FEWEST_PEOPLE = 1150.0
+"""People who enter the step in a root's segment, each day."""
+COUNTER_MOVE = 0.085
+"""Least change of everybody else in a mix shift."""
+LARGEST_SHARE = 0.42
+"""Largest share of traffic that a mix shift's segment has."""
+
+
+class Fits:
+    """Which segments a cause of one family fits on some days of a channel, and in what size.
+
+    Args:
+        cube: geometry.
+        level: what is allowed.
+        weights, people: expected weight, and people who enter the step, by weekday and cell.
+        days: first day, and the day after the last.
+        channel, family, hidden: of the cause.
+
+    Attributes:
+        need: least size that is certain, by cell.
+        high: largest size that is allowed, by cell.
+        sized: which cells fix as many values, and hold as many people, as is wanted.
+        run: expected weight over the run, by cell.
+    """
+
+    def __init__(
+        self,
+        cube: Cube,
+        level: Level,
+        weights: Floats,
+        people: Floats,
+        days: tuple[int, int],
+        *,
+        channel: int,
+        family: str,
+        hidden: bool,
+    ) -> None:
+        self.cube, self.level, self.family = cube, level, family
+        self.first, self.stop = first, stop = days
+        side = min(channel, 1)
+        self.floor2 = STANDARD.floor[side] * STANDARD.floor[side]
+        self.tau = STANDARD.tau[side]
+        self.weekly2 = WEEKLY_FLOOR[side] * WEEKLY_FLOOR[side]
+        weekdays = [day % 7 for day in range(first, stop)]
+        self.by_weekday = weights
+        self.days = self.by_weekday[weekdays]
+        self.least = self.days.min(axis=0)
+        self.run = _sum(self.days)
+        self.week = _sum(self.by_weekday)
+        self.low_size, high = self._sizes(channel)
+        entering = people[weekdays].min(axis=0)
+        low_fixed, high_fixed = self.level.fixed
+        if family == MIX:
+            low_fixed, high_fixed = 1, 2
+        fixed = self.cube.fixed
+        self.sized = (fixed >= low_fixed) & (fixed <= high_fixed) & (entering >= FEWEST_PEOPLE)
+        own = OWN * np.sqrt(SPARE / self.least + self.floor2)
+        self.need = np.maximum(np.maximum(own, self.low_size), self._shown())
+        self.high = np.full(self.cube.cells, high)
+        if hidden:
+            self.high = np.minimum(self.high, self._single(HIDES, np.minimum))
+        elif not self.level.hidden:
+            self.need = np.maximum(self.need, self._single(SCAN, np.maximum))
+        if family == MIX:
+            share = self.run / self.run[self.cube.everybody]
+            self.need = np.maximum(self.need, COUNTER_MOVE * (1.0 - share) / share)
+            self.sized = self.sized & (share < LARGEST_SHARE)
+
+    def _sizes(self, channel: int) -> tuple[float, float]:
+        level = self.level
+        usual = level.rate if channel else level.traffic
+        return {MIX: level.mix, LOSS: level.loss}.get(self.family, usual)
+
+    def candidates(self) -> Ints:
+        """Cells that some size fits."""
+        return np.flatnonzero(self.sized & (self.need <= self.high))
+
+    def low(self, cell: int) -> float:
+        """Least size at which no other segment could take this one's place."""
+        met = self.cube.meet[cell]
+        shared = np.where(met >= 0, self.least[met], 0.0)
+        apart = np.maximum(self.least[cell] - shared, self.least - shared)
+        apart[cell] = self.least[cell]
+        smallest = float(np.min(apart[self.cube.candidates]))
+        inside = np.where(met >= 0, self.run[met], 0.0)
+        alike = inside * inside / (self.run[cell] * self.run)
+        alike[cell] = 0.0
+        left = 1.0 - float(np.max(alike[self.cube.candidates]))
+        noise = float(np.sqrt(SPARE / self.run[cell] + self.floor2))
+        return max(
+            float(self.need[cell]),
+            APART * float(np.sqrt(SPARE / max(smallest, 1.0) + self.floor2)),
+            max(LEAVES * noise, 1.1 * self.tau) / max(left, 1e-3),
+        )
+
+    def shows_beside(self, cell: int, other: int, size: float) -> bool:
+        """Whether a size shows in weekly sums of a pair of values that holds nothing of another."""
+        pairs = self.cube.pairs[cell]
+        clear = pairs[self.cube.meet[pairs, other] < 0]
+        return bool(len(clear)) and size >= self._weekly(cell, clear)
+
+    def _weekly(self, cell: int, pairs: Ints) -> float:
+        """Least size of a cell's change that weekly sums of one of these cells show."""
+        noise = np.sqrt(SPARE / self.week[pairs] + self.weekly2) * self.week[pairs]
+        return float(np.min(SHOWS * noise) / np.max(self._in_weeks()[:, cell]))
+
+    def _shown(self) -> Floats:
+        """The same for every cell and its own pairs of values."""
+        pairs = self.cube.pairs
+        noise = np.sqrt(SPARE / self.week + self.weekly2) * self.week
+        most = np.max(self._in_weeks(), axis=0)
+        least = np.minimum.reduce([noise[pairs[:, place]] for place in range(pairs.shape[1])])
+        return np.asarray(SHOWS * least / most)
+
+    def _in_weeks(self) -> Floats:
+        """Weight of the run's days in each week that it touches, by cell."""
+        cut = [self.first, *range(self.first // 7 * 7 + 7, self.stop, 7), self.stop]
+        parts = [
+            _sum(self.days[one - self.first : other - self.first]) for one, other in pairwise(cut)
+        ]
+        return np.stack(parts)
+
+    def _single(self, times: float, choose: np.ufunc) -> Floats:
+        """Size at which a cell's change is so many standard deviations of its single values.
+
+        Args:
+            times: standard deviations.
+            choose: minimum for the size that none shows on any day; maximum for the size that
+                some single value shows on all days.
+        """
+        noise = times * np.sqrt(1.0 / self.days + self.floor2) * self.days
+        singles = self.cube.singles
+        by_value = [choose.reduce(noise[:, value] / self.days) for value in singles.T]
+        return np.asarray(np.minimum.reduce(by_value))
+
+
+def _sum(values: Floats) -> Floats:
+    """Sum over rows, in order."""
+    total = values[0].copy()
+    for row in values[1:]:
+        total += row
+    return total

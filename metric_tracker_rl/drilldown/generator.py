@@ -1,0 +1,202 @@
+"""From a configuration to counts that the definition answers in one way.
+
+A draw makes a clean model, plans causes, samples the counts and asks the definition, which sees
+the counts alone. It is accepted only if the answer is the plan under medians, under the pooled
+baselines of the second round and under medians of the other weeks, if no segment of nearly as much
+gain explains a run as well, and if every number keeps clear of what decides it. Labels
+come from the definition, never from the plan.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metric_tracker_rl.drilldown.baselines import (
+    by_stage,
+    median_of_others,
+    median_of_weekday,
+    pooled,
+)
+from metric_tracker_rl.drilldown.causes import Cause, Planner, applied
+from metric_tracker_rl.drilldown.change_log import Entry, draw_log
+from metric_tracker_rl.drilldown.channel import Explained
+from metric_tracker_rl.drilldown.clean import Clean, draw_clean, sample
+from metric_tracker_rl.drilldown.config import DAYS, DrillConfig
+from metric_tracker_rl.drilldown.cube import Cube, Floats, cube_of
+from metric_tracker_rl.drilldown.definition import (
+    Answer,
+    Root,
+    answer_under,
+    people_of,
+    touched_by,
+)
+from metric_tracker_rl.drilldown.fits import WEEKLY_FLOOR
+from metric_tracker_rl.drilldown.levels import MIX
+from openenv_kit.bitstream import BitStream
+from openenv_kit.errors import GenerationError
+
+MAX_DRAWS = 200
+FIRST_DATE = dt.date(2023, 1, 1)
+DATE_SPAN = 700
+"""Episodes start within this many days of `FIRST_DATE`; no clock is ever read."""
+QUIET = 5.25
+"""Largest |z| that may be left unexplained."""
+CLEAR = 8.3
+"""Least |z| of a root in its segment, each day."""
+CLEAR_TAU = 2.05
+"""Least |x| of a root in its segment, each day, in units of tau."""
+MARGIN = 64.0
+"""Least lead in gain over the next explanation."""
+FEWEST_PEOPLE = 1030.0
+"""People who enter the step in a root's segment, each day; the promise is 400."""
+WEEKLY = 4.7
+"""Least |z| of a root in weekly sums over some pair of its values, where a search begins."""
+HIDDEN = 3.0
+"""A hidden root stays below this |z| in every single-value slice and in the total."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One accepted draw.
+
+    Attributes:
+        dates: ISO date of each day.
+        counts: shape (leaves, stages, days), read-only.
+        roots: the definition's answer.
+        log: the change log.
+        causes: what was planned.
+        clean: the model behind it, for certificates.
+        runs: the explanations of the answer.
+        draws: how many draws this took.
+    """
+
+    dates: tuple[str, ...]
+    counts: NDArray[np.int32]
+    roots: tuple[Root, ...]
+    log: tuple[Entry, ...]
+    causes: tuple[Cause, ...]
+    clean: Clean
+    runs: tuple[Explained, ...]
+    draws: int
+
+
+def generate(config: DrillConfig) -> Draw:
+    """The first draw of a configuration that is accepted.
+
+    Raises:
+        GenerationError: none of `MAX_DRAWS` was.
+    """
+    for attempt in range(MAX_DRAWS):
+        drawn = attempt_draw(config, attempt)
+        if isinstance(drawn, Draw):
+            return drawn
+    raise GenerationError(f"no draw in {MAX_DRAWS} was accepted for {config}.")
+
+
+def attempt_draw(config: DrillConfig, attempt: int) -> Draw | str:
+    """One draw, or why it was rejected."""
+    cube = cube_of(config.domain.shape)
+    stream = BitStream(config.identity, attempt)
+    first = FIRST_DATE + dt.timedelta(days=stream.below(DATE_SPAN))
+    clean = draw_clean(stream, config.domain, config.level.noise, first.weekday())
+    planner = Planner(cube, clean, config.level, stream)
+    causes = planner.plan(config.causes)
+    if causes is None:
+        return "no room for a cause"
+    counts = sample(clean, *applied(cube, clean, causes))
+    stages = by_stage(counts)
+    people = people_of(cube, stages)
+    planned = tuple(sorted(root for cause in causes for root in cause.roots))
+    answer = answer_under(cube, stages, people, median_of_weekday(stages))
+    reason = rejected(answer, planned, causes)
+    if reason is None:  # the definition's second round, which must be its last
+        baseline = pooled(stages, touched_by(cube, planned))
+        answer = answer_under(cube, stages, people, baseline)
+        reason = rejected(answer, planned, causes)
+    if answer is None or reason is not None:
+        return reason or ""
+    if not all(shows_in_weeks(cube, stages, root) for root in planned):
+        return "faint in weeks"
+    third = answer_under(cube, stages, people, median_of_others(stages))
+    if third is None or third.roots != planned:
+        return "baselines disagree"
+    if any(answer.channels[run.channel].rivals(run) for run in answer.runs):
+        return "another explanation"
+    log = draw_log(config.domain, planner, planned, stream)
+    counts.setflags(write=False)
+    return Draw(
+        dates=tuple((first + dt.timedelta(days=day)).isoformat() for day in range(DAYS)),
+        counts=counts,
+        roots=answer.roots,
+        log=log,
+        causes=tuple(causes),
+        clean=clean,
+        runs=answer.runs,
+        draws=attempt + 1,
+    )
+
+
+def rejected(
+    answer: Answer | None, planned: tuple[Root, ...], causes: Sequence[Cause]
+) -> str | None:
+    """Why an answer under one baseline is not accepted, or None where it is."""
+    if answer is None:
+        return "no explanation"
+    if answer.roots != planned:
+        return "not the plan"
+    if max([answer.quiet, *(run.left for run in answer.runs)]) > QUIET:
+        return "something nearly moved"
+    for run in answer.runs:
+        if run.weakest[0] < CLEAR or run.weakest[1] < CLEAR_TAU:
+            return "a root is faint"
+        if run.people < FEWEST_PEOPLE:
+            return "few people"
+        if run.margin < MARGIN:
+            return "a near tie"
+        if not run.clear:
+            return "traffic or mix"
+    if _shows(answer, causes):
+        return "a hidden root shows"
+    return None
+
+
+def shows_in_weeks(cube: Cube, stages: Floats, root: Root) -> bool:
+    """Whether a root shows in weekly sums over some pair of its values, on each of its channels."""
+    touched = sorted({day // 7 for day in range(root.first, root.last + 1)})
+    for channel in root.channels:
+        best = 0.0
+        for pair in sorted(set(cube.pairs[root.cell].tolist())):
+            members = cube.member[pair]
+            into = _by_week(stages[channel][members])
+            below = _by_week(stages[channel - 1][members] if channel else stages[0])
+            value = into / np.maximum(below, 1.0)
+            ordered = np.sort(value)
+            usual = (ordered[3] + ordered[4]) / 2.0
+            floor = WEEKLY_FLOOR[min(channel, 1)]
+            spread = ((1.0 - usual) if channel else 1.0) / np.maximum(into, 1.0) + floor * floor
+            z = np.abs(value / usual - 1.0) / np.sqrt(spread)
+            best = max(best, float(np.max(z[touched])))
+        if best < WEEKLY:
+            return False
+    return True
+
+
+def _by_week(counts: Floats) -> Floats:
+    """Sums by week of whole numbers, which no order of summation changes."""
+    return np.asarray(counts.sum(axis=0).reshape(-1, 7).sum(axis=1))
+
+
+def _shows(answer: Answer, causes: Sequence[Cause]) -> bool:
+    """Whether a run of a hidden cause shows in single-value slices."""
+    hidden = {
+        (effect.channel, effect.first)
+        for cause in causes
+        if cause.hidden and cause.family != MIX
+        for effect in cause.effects
+    }
+    return any((run.channel, run.first) in hidden and run.shown >= HIDDEN for run in answer.runs)

@@ -1,0 +1,143 @@
+"""Difficulty levels of the drill-down tier, declared in one table.
+
+A level decides how noisy the data are, how large causes are and where they show. The definition
+of the answer and the grade are the same on all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from openenv_kit.errors import require_name
+
+RATE = "rate_change"
+TRAFFIC = "traffic_change"
+MIX = "mix_shift"
+LOSS = "tracking_loss"
+KINDS = (RATE, TRAFFIC, MIX, LOSS)
+"""Kinds of a root."""
+
+CANCEL = "cancel"
+"""A family of two roots: opposite rate changes of disjoint segments, the total stands still."""
+CANCEL_TRAFFIC = "cancel_traffic"
+"""The same with traffic: looks like a mix shift, but only two segments move."""
+DOUBLE = "double"
+"""A family of two roots: one segment loses on two steps in a row; looks like a tracking loss."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise of clean data.
+
+    Attributes:
+        visits: lowest and highest mean number of visits a day.
+        traffic, traffic_value: standard deviation of a day's traffic: common to all, and of each
+            value of the noisy dimension.
+        rate, rate_value: the same for step rates.
+    """
+
+    visits: tuple[float, float]
+    traffic: float
+    traffic_value: float
+    rate: float
+    rate_value: float
+
+
+L2 = Noise((1.5e6, 1.9e6), 0.012, 0.006, 0.0025, 0.002)
+L3 = Noise((0.8e6, 1.0e6), 0.014, 0.008, 0.003, 0.0025)
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level.
+
+    Attributes:
+        name: identifier at reset.
+        noise: noise of clean data.
+        families: causes are drawn from these, all equally likely.
+        fixed: fewest and most values that a root's segment fixes (a mix shift may fix one).
+        sizes: smallest and largest relative change of rates, traffic, the segment of a mix shift,
+            and lost events.
+        hidden: share of causes, rounded up, that single-value slices must not show. A mix shift
+            is never one of them: everybody else moves against it, which every slice shows.
+        together: chance that a later cause shares the days of an earlier one on another step.
+        causes: numbers of planned causes, one for each of the six strata of a product.
+        budget: most numbers that a player may read.
+    """
+
+    name: str
+    noise: Noise
+    families: tuple[str, ...]
+    fixed: tuple[int, int]
+    rate: tuple[float, float]
+    traffic: tuple[float, float]
+    mix: tuple[float, float]
+    loss: tuple[float, float]
+    hidden: float
+    together: float
+    causes: tuple[int, ...]
+    budget: int
+
+
+LEVELS: dict[str, Level] = {
+    level.name: level
+    for level in (
+        Level(
+            name="drill_easy",
+            noise=L2,
+            families=(RATE, TRAFFIC, LOSS),
+            fixed=(1, 2),
+            rate=(0.125, 0.40),
+            traffic=(0.26, 0.50),
+            mix=(0.45, 0.60),
+            loss=(0.15, 0.40),
+            hidden=0.0,
+            together=0.0,
+            causes=(0, 1, 1, 2, 2, 2),
+            budget=20_000,
+        ),
+        Level(
+            name="drill",
+            noise=L3,
+            families=(
+                *(RATE, TRAFFIC, MIX, DOUBLE, CANCEL, CANCEL, CANCEL_TRAFFIC, CANCEL_TRAFFIC),
+                *(LOSS, LOSS, LOSS, LOSS),
+            ),
+            fixed=(2, 3),
+            rate=(0.125, 0.25),
+            traffic=(0.26, 0.35),
+            mix=(0.45, 0.60),
+            loss=(0.14, 0.35),
+            hidden=0.5,
+            together=0.5,
+            causes=(0, 1, 2, 2, 3, 3),
+            budget=17_000,
+        ),
+        Level(
+            name="drill_hard",
+            noise=L3,
+            families=(
+                *(RATE, TRAFFIC, DOUBLE, CANCEL, CANCEL, CANCEL_TRAFFIC, CANCEL_TRAFFIC),
+                *(LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
+            ),
+            fixed=(2, 3),
+            rate=(0.125, 0.25),
+            traffic=(0.26, 0.35),
+            mix=(0.45, 0.60),
+            loss=(0.14, 0.35),
+            hidden=1.0,
+            together=0.5,
+            causes=(0, 1, 2, 3, 3, 4),
+            budget=18_000,
+        ),
+    )
+}
+
+
+def get_level(name: object) -> Level:
+    """Level of that name.
+
+    Raises:
+        UnknownNameError: there is none; names the nearest.
+    """
+    return LEVELS[require_name("difficulty", name, LEVELS)]

@@ -1,0 +1,256 @@
+"""One play of a drill-down episode: reset, steps, the budget, and the report that ends it.
+
+The session is plain Python and knows no transport. Whatever a caller does wrong comes back as a
+reply with status `error`, costs a step and nothing of the budget, and leaves the episode as it was.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from metric_tracker_rl.drilldown.arguments import NoArguments
+from metric_tracker_rl.drilldown.config import DrillConfig
+from metric_tracker_rl.drilldown.episode import Episode, build_episode
+from metric_tracker_rl.drilldown.grade import Grade, grade
+from metric_tracker_rl.drilldown.report import Report, read_report
+from metric_tracker_rl.drilldown.tasks import (
+    DEFAULT_TASK_ID,
+    SEALED,
+    SPLITS,
+    resolve_config,
+)
+from metric_tracker_rl.drilldown.tools import SUBMIT, TOOLS, find_tool, overview
+from metric_tracker_rl.engine.action import read_action
+from metric_tracker_rl.rows import Progress
+from openenv_kit.environment import ERROR, Reply
+from openenv_kit.errors import (
+    InvalidValueError,
+    KitError,
+    ReportError,
+    UnknownNameError,
+    require_integer,
+    require_name,
+)
+
+READY, ANALYZED, EVALUATED, COMPLETED = "ready", "analyzed", "evaluated", "completed"
+DEFAULT_MAX_STEPS = 200
+MAX_STEPS_LIMIT = 500
+DEFAULT_SPLIT = "train"
+SCORE_FEEDBACK, FULL_FEEDBACK = FEEDBACK = ("score", "full")
+
+
+@dataclass(frozen=True)
+class DrillRules:
+    """Rules of play.
+
+    Attributes:
+        max_steps: 1 to 500; one step more ends the episode with score 0.
+        feedback: "score" for an end that tells the score and nothing else, or "full".
+    """
+
+    max_steps: int = DEFAULT_MAX_STEPS
+    feedback: str = SCORE_FEEDBACK
+
+    def __post_init__(self) -> None:
+        require_integer("max_steps", self.max_steps, 1, MAX_STEPS_LIMIT)
+        require_name("feedback", self.feedback, FEEDBACK)
+
+
+class DrillSession:
+    """Plays one episode at a time."""
+
+    def __init__(self) -> None:
+        self.task_id = DEFAULT_TASK_ID
+        self.episode: Episode | None = None
+        self.rules = DrillRules()
+        self.steps = self.read = 0
+        self.done = False
+
+    def reset(
+        self,
+        *,
+        task_id: str | None = None,
+        seed: int | None = None,
+        difficulty: str | None = None,
+        product: str | None = None,
+        causes: int | None = None,
+        split: str | None = None,
+        index: int | None = None,
+        max_steps: int | None = None,
+        feedback: str | None = None,
+        **unknown: Any,
+    ) -> Reply:
+        """Start an episode. A reset that fails leaves the running episode untouched.
+
+        `split` and `index` name a task of a split and leave nothing else to choose but the rules
+        of play.
+        """
+        try:
+            if unknown:
+                raise UnknownNameError("reset argument", next(iter(unknown)), RESET_ARGUMENTS)
+            rules = DrillRules(
+                DEFAULT_MAX_STEPS if max_steps is None else max_steps,
+                SCORE_FEEDBACK if feedback is None else feedback,
+            )
+            chosen = {
+                "task_id": task_id,
+                "seed": seed,
+                "difficulty": difficulty,
+                "product": product,
+                "causes": causes,
+            }
+            if split is None and index is None:
+                return self.open(*resolve_config(**chosen), rules)  # type: ignore[arg-type]
+            for name, value in chosen.items():
+                if value is not None:
+                    raise InvalidValueError(name, value, "nothing beside split and index")
+            if split == SEALED and rules.feedback != SCORE_FEEDBACK:
+                allowed = f"{SCORE_FEEDBACK!r} on a sealed split"
+                raise InvalidValueError("feedback", rules.feedback, allowed)
+            place = 0 if index is None else index
+            task = SPLITS.task(DEFAULT_SPLIT if split is None else split, place)
+            return self.open(task.task_id, task.config, rules)
+        except KitError as problem:
+            return Reply(ERROR, str(problem), done=self.episode is not None and self.done)
+
+    def open(self, task_id: str, config: DrillConfig, rules: DrillRules) -> Reply:
+        """Start the episode of a configuration.
+
+        Raises:
+            GenerationError: the episode cannot be made.
+        """
+        return self.start(task_id, build_episode(config), rules)
+
+    def start(self, task_id: str, episode: Episode, rules: DrillRules) -> Reply:
+        """Start an episode that is already made."""
+        self.episode, self.task_id, self.rules = episode, task_id, rules
+        self.steps = self.read = 0
+        self.done = False
+        return Reply(
+            READY,
+            f"Episode ready: {len(episode.dates)} days of {episode.domain.name} from "
+            f"{episode.dates[0]} to {episode.dates[-1]}. Call a tool, then {SUBMIT} once.",
+            content={
+                "overview": overview(episode, NoArguments()),
+                "available_methods": [tool.told() for tool in TOOLS.values()],
+                **self._left(episode),
+            },
+        )
+
+    def state(self) -> Progress:
+        """Public progress: never a label, a seed or a score in the making."""
+        if self.episode is None:
+            return Progress()
+        return Progress(
+            step_count=self.steps,
+            task_id=self.task_id,
+            status="completed" if self.done else "running",
+            max_steps=self.rules.max_steps,
+            submissions=int(self.done and self.steps <= self.rules.max_steps),
+            max_submissions=1,
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Configuration and rules of play; it holds the seed and is never shown."""
+        if self.episode is None:
+            return {}
+        return {
+            "episode": self.episode.config.identity,
+            "max_steps": self.rules.max_steps,
+            "feedback": self.rules.feedback,
+        }
+
+    def step(self, action: Mapping[str, Any]) -> Reply:
+        """One step. Never raises for anything a player can send; each one counts.
+
+        Args:
+            action: as it arrived: `analysis_method` with `analysis_args`, or `classifications`,
+                which are the rows of a report.
+        """
+        if self.episode is None:
+            return Reply(ERROR, "No episode is running: call reset first.")
+        if self.done:
+            return Reply(COMPLETED, "The episode is over: call reset for another one.", done=True)
+        self.steps += 1
+        if self.steps > self.rules.max_steps:
+            self.done = True
+            return Reply(
+                COMPLETED,
+                f"More than {self.rules.max_steps} steps were taken (max_steps): the episode "
+                "ends with score 0 and nothing was graded.",
+                done=True,
+            )
+        try:
+            reply = self._act(self.episode, action)
+        except KitError as problem:
+            reply = Reply(ERROR, str(problem))
+        reply.content.update(self._left(self.episode))
+        return reply
+
+    def _act(self, episode: Episode, action: Mapping[str, Any]) -> Reply:
+        call = read_action(action)
+        if call.payload_generators:
+            raise ReportError("Row generators are not offered on this tier. Nothing was graded.")
+        if call.analysis_method is None:
+            if call.analysis_args:
+                raise ReportError("analysis_args were given without analysis_method.")
+            return self._submit(episode, read_report(call.classifications, episode))
+        if call.classifications:
+            raise ReportError("One action at a time: a tool call or a report.")
+        tool = find_tool(call.analysis_method)
+        if tool.name == SUBMIT:
+            return self._submit(episode, read_report(tool.read(call.analysis_args).rows, episode))
+        left = episode.config.level.budget - self.read
+        result, size = tool.call(episode, call.analysis_args, left)
+        self.read += size
+        told = {"method": tool.name, "arguments": dict(call.analysis_args), "result": result}
+        return Reply(ANALYZED, f"{tool.name} done.", content={"analysis_result": told})
+
+    def _submit(self, episode: Episode, report: Report) -> Reply:
+        graded = grade(report, episode.expected_rows, episode.dates, episode.domain)
+        self.done = True
+        told: dict[str, Any] = {"total_score": graded.score}
+        if self.rules.feedback == FULL_FEEDBACK:
+            told.update(breakdown(graded, report))
+        content = {"reward_breakdown": told}
+        return Reply(EVALUATED, f"Score {graded.score:.4f}.", graded.score, True, content)
+
+    def _left(self, episode: Episode) -> dict[str, int]:
+        """What is left of the budget and of the steps."""
+        return {
+            "numbers_left": episode.config.level.budget - self.read,
+            "calls_left": max(self.rules.max_steps - self.steps, 0),
+        }
+
+
+def breakdown(graded: Grade, report: Report) -> dict[str, Any]:
+    """What a grade is made of; told after the end with full feedback only."""
+    return {
+        "matched": graded.matched,
+        "cost": graded.cost,
+        "expected_rows": len(graded.credits),
+        "submitted_rows": report.submitted,
+        "invalid_rows": len(report.invalid),
+        "roots": [
+            {
+                "root": each.root.as_dict(),
+                "credit": each.credit,
+                "row": each.row.as_dict() if each.row else None,
+            }
+            for each in graded.credits
+        ],
+    }
+
+
+RESET_ARGUMENTS: tuple[str, ...] = (
+    "episode_id",
+    *(
+        name
+        for name, parameter in inspect.signature(DrillSession.reset).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ),
+)
+"""Names that reset takes."""

@@ -1,0 +1,80 @@
+"""Named tasks of the drill-down tier, one for each level and product, and its splits.
+
+Every block of a split holds each level and product six times: with each of the level's numbers of
+planned causes, one of them none. The number is never told.
+"""
+
+from __future__ import annotations
+
+from itertools import product as combinations
+
+from metric_tracker_rl.drilldown.config import DrillConfig
+from metric_tracker_rl.drilldown.domains import DOMAINS
+from metric_tracker_rl.drilldown.levels import LEVELS
+from openenv_kit.errors import require_name
+from openenv_kit.trust.splits import SEALED as SEALED  # part of this module's interface
+from openenv_kit.trust.splits import HashedSplits
+
+CUSTOM_TASK_ID = "drill_custom"
+"""Task id of an episode that was configured at reset without naming a task."""
+
+TASKS: dict[str, DrillConfig] = {
+    f"{level}_{product}": DrillConfig(
+        seed=101 + 10 * number + place, difficulty=level, product=product, causes=2
+    )
+    for number, level in enumerate(LEVELS)
+    for place, product in enumerate(DOMAINS)
+}
+"""Every named task."""
+
+DEFAULT_TASK_ID = next(iter(TASKS))
+
+Stratum = tuple[str, str, int]
+STRATA: tuple[Stratum, ...] = tuple(
+    (level, product, causes)
+    for level, product in combinations(LEVELS, DOMAINS)
+    for causes in LEVELS[level].causes
+)
+"""(level, product, planned causes) of every stratum."""
+
+
+def _config(seed: int, stratum: Stratum) -> DrillConfig:
+    level, product, causes = stratum
+    return DrillConfig(seed=seed, difficulty=level, product=product, causes=causes)
+
+
+SPLITS: HashedSplits[DrillConfig, Stratum] = HashedSplits(
+    domain="metric-tracker-drill-split/1",
+    blocks={"train": 100, "validation": 12, "test": 12, SEALED: 12},
+    strata=STRATA,
+    make=_config,
+    shown=lambda config: {"difficulty": config.difficulty, "product": config.product},
+    identity=lambda config: config.identity,
+)
+"""The tier's splits."""
+
+
+def resolve_config(
+    task_id: str | None = None,
+    seed: int | None = None,
+    difficulty: str | None = None,
+    product: str | None = None,
+    causes: int | None = None,
+) -> tuple[str, DrillConfig]:
+    """Task id and configuration of a reset: a task, with the given values put over it.
+
+    Without a task, an episode that changes more than the seed is called `drill_custom`.
+
+    Raises:
+        UnknownNameError, InvalidValueError: see `DrillConfig`.
+    """
+    name = DEFAULT_TASK_ID if task_id is None else require_name("task_id", task_id, TASKS)
+    task = TASKS[name]
+    changed = any(value is not None for value in (difficulty, product, causes))
+    config = DrillConfig(
+        seed=task.seed if seed is None else seed,
+        difficulty=task.difficulty if difficulty is None else difficulty,
+        product=task.product if product is None else product,
+        causes=task.causes if causes is None else causes,
+    )
+    return (CUSTOM_TASK_ID if task_id is None and changed else name), config

@@ -1,0 +1,231 @@
+"""The tools of the drill-down tier, each declared once with its typed arguments.
+
+All of them only read. None computes a deviation from a threshold or flags anything. A tool that
+shows counts is paid for by the number of numbers in its reply, which is known before it runs.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from pydantic import ValidationError
+
+from metric_tracker_rl.drilldown import words
+from metric_tracker_rl.drilldown.arguments import (
+    Arguments,
+    CompareArguments,
+    NoArguments,
+    PerMilleArguments,
+    ReportArguments,
+    SliceArguments,
+)
+from metric_tracker_rl.drilldown.baselines import sorted_weeks
+from metric_tracker_rl.drilldown.cube import segment_of
+from metric_tracker_rl.drilldown.domains import TRACKING
+from metric_tracker_rl.drilldown.episode import Episode
+from metric_tracker_rl.drilldown.queries import (
+    Selection,
+    compare_size,
+    run_compare,
+    run_slice,
+    slice_periods,
+    slice_size,
+    told_periods,
+)
+from metric_tracker_rl.drilldown.report import preview, read_report
+from openenv_kit.errors import InvalidValueError, ToolArgumentError, UnknownNameError, echo
+from openenv_kit.tools.schema import describe_problems, json_schema
+
+MOST_NUMBERS = 1_200
+"""Most numbers in one reply."""
+EASY = "drill_easy"
+SUBMIT = "submit_report"
+
+A = TypeVar("A", bound=Arguments)
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tool(Generic[A]):
+    """One tool.
+
+    Attributes:
+        name: what agents call it by.
+        description: one line, written for agents.
+        arguments: typed model of its arguments.
+        run: reads the episode, changes nothing, knows no label.
+        size: how many numbers the reply would hold; they are taken from the budget.
+    """
+
+    name: str
+    description: str
+    arguments: type[A]
+    run: Callable[[Episode, A], Result]
+    size: Callable[[Episode, A], int]
+
+    def read(self, raw: object) -> A:
+        """Validated arguments.
+
+        Raises:
+            ToolArgumentError: says what is wrong, what is allowed and the nearest match.
+        """
+        if not isinstance(raw, Mapping):
+            raise ToolArgumentError(f"arguments of {self.name} is {echo(raw)}; allowed: an object.")
+        try:
+            return self.arguments.model_validate(raw)
+        except ValidationError as error:
+            raise ToolArgumentError(describe_problems(self.name, self.arguments, error)) from None
+
+    def call(self, episode: Episode, raw: object, left: int) -> tuple[Result, int]:
+        """Run the tool.
+
+        Args:
+            episode: what it reads.
+            raw: arguments as they arrived.
+            left: numbers that may still be read.
+
+        Returns:
+            The result, and how many numbers it holds.
+
+        Raises:
+            KitError: wrong arguments, or a reply that is too large; nothing was read.
+        """
+        arguments = self.read(raw)
+        size = self.size(episode, arguments)
+        if size > MOST_NUMBERS or size > left:
+            raise ToolArgumentError(
+                f"{self.name} would return {size:,} numbers; allowed: {MOST_NUMBERS:,} in one "
+                f"reply, and {left:,} are left in all. Nothing was read."
+            )
+        return self.run(episode, arguments), size
+
+    def told(self) -> Result:
+        """Name, description and JSON Schema."""
+        parameters = json_schema(self.arguments)
+        return {"name": self.name, "description": self.description, "parameters": parameters}
+
+
+TOOLS: dict[str, Tool[Any]] = {}
+"""Every tool by name, in the order agents see them."""
+
+
+def _tool(
+    arguments: type[A], size: Callable[[Episode, A], int] = lambda _episode, _arguments: 0
+) -> Callable[[Callable[[Episode, A], Result]], Callable[[Episode, A], Result]]:
+    """Declare a function as the tool of its name; its docstring's first line describes it."""
+
+    def declare(function: Callable[[Episode, A], Result]) -> Callable[[Episode, A], Result]:
+        name = function.__name__.rstrip("_")
+        line = (inspect.getdoc(function) or "").split("\n", 1)[0]
+        TOOLS[name] = Tool(name, line, arguments, function, size)
+        return function
+
+    return declare
+
+
+def find_tool(name: object) -> Tool[Any]:
+    """Tool of that name.
+
+    Raises:
+        UnknownNameError: there is none; names the nearest.
+    """
+    if isinstance(name, str) and name in TOOLS:
+        return TOOLS[name]
+    raise UnknownNameError("tool", name, TOOLS)
+
+
+@_tool(NoArguments)
+def overview(episode: Episode, _: NoArguments) -> Result:
+    """Dimensions, stages, dates, the definition of a root, the row format and the budget. Free."""
+    domain, level = episode.domain, episode.config.level
+    return {
+        "task": words.TASK,
+        "definition": words.DEFINITION,
+        "grading": words.GRADING,
+        "product": domain.name,
+        "difficulty": level.name,
+        "dimensions": {dim.name: list(dim.names) for dim in domain.dims},
+        "stages": list(domain.stages),
+        "components": {
+            **dict(zip(domain.stages, domain.components, strict=True)),
+            "tracking_loss": TRACKING,
+        },
+        "first_date": episode.dates[0],
+        "last_date": episode.dates[-1],
+        "first_weekday": f"{dt.date.fromisoformat(episode.dates[0]):%A}",
+        "budget": {"numbers": level.budget, "numbers_in_one_reply": MOST_NUMBERS},
+        "row_format": dict(words.ROW_FORMAT),
+        "per_mille_slices": level.name == EASY,
+    }
+
+
+@_tool(PerMilleArguments, slice_size)
+def slice_(episode: Episode, asked: PerMilleArguments) -> Result:
+    """Counts by segment, stage and day or week. Costs one for each number in the reply."""
+    if asked.form == "counts":
+        return run_slice(episode, asked)
+    if episode.config.level.name != EASY:
+        raise InvalidValueError("form", asked.form, f"counts on {episode.config.level.name}")
+    if asked.every != "day":
+        raise InvalidValueError("every", asked.every, "day with form per_mille_of_usual")
+    return _per_mille(episode, asked)
+
+
+def _per_mille(episode: Episode, asked: SliceArguments) -> Result:
+    """Change against the same weekday's median: of traffic, and of the rates into later stages."""
+    every = asked.model_copy(update={"stages": []})
+    counts = Selection.read(episode, every).sums(episode).transpose(1, 0, 2).astype(np.float64)
+    values = counts.copy()
+    values[1:] /= np.maximum(counts[:-1], 1.0)
+    ordered = sorted_weeks(values)
+    usual = np.maximum(np.tile((ordered[3] + ordered[4]) / 2.0, 8), 1e-9)
+    changes = np.rint(1000.0 * (values / usual - 1.0)).astype(np.int64)
+    selection, periods = Selection.read(episode, asked), slice_periods(episode, asked)
+    days = [each.start for each in periods]
+    rows = [
+        [*label, episode.domain.stages[stage], changes[stage, row, days].tolist()]
+        for row, label in enumerate(selection.labels(episode))
+        for stage in selection.stages
+    ]
+    told = told_periods(episode, asked, periods)
+    told["columns"][-1] = "per mille: first stage traffic, later stages the rate into them"
+    return {**told, "rows": rows}
+
+
+@_tool(CompareArguments, compare_size)
+def compare(episode: Episode, asked: CompareArguments) -> Result:
+    """Sums over some days beside sums over others, by segment. Costs one for each number."""
+    return run_compare(episode, asked)
+
+
+@_tool(NoArguments)
+def change_log(episode: Episode, _: NoArguments) -> Result:
+    """Every entry of the change log: id, date, component and scope. Free."""
+    return {
+        "entries": [
+            {
+                "id": entry.id,
+                "date": episode.dates[entry.day],
+                "component": entry.component,
+                "scope": segment_of(episode.domain, entry.cell),
+            }
+            for entry in episode.log
+        ]
+    }
+
+
+@_tool(ReportArguments)
+def preview_report(episode: Episode, asked: ReportArguments) -> Result:
+    """How a report would be read: form only, nothing about what is right. Free."""
+    return preview(read_report(asked.rows, episode))
+
+
+@_tool(ReportArguments)
+def submit_report(episode: Episode, asked: ReportArguments) -> Result:
+    """Hand in the report, which ends the episode; no rows where nothing is to report."""
+    return preview(read_report(asked.rows, episode))

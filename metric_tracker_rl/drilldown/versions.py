@@ -1,0 +1,10 @@
+"""Version numbers of the drill-down tier, apart from those of the funnel tiers."""
+
+GENERATOR_VERSION = "1"
+"""Bytes of an episode: domains, clean model, planning, acceptance and change log."""
+
+DEFINITION_VERSION = "1"
+"""Labels: which roots the definition finds in given counts."""
+
+GRADER_VERSION = "1"
+"""Scores: which rows are valid, and the formula that turns a report into a number."""

@@ -1,0 +1,66 @@
+"""Certificates of the drill-down tier: they hold, and they notice what would break them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from metric_tracker_rl.drilldown import certificate
+from metric_tracker_rl.drilldown.baselines import global_median
+from metric_tracker_rl.drilldown.certificate import (
+    certificate_from,
+    certify_one,
+    grid,
+    summary,
+    table,
+    variations,
+)
+from metric_tracker_rl.drilldown.config import DrillConfig
+from metric_tracker_rl.drilldown.domains import DOMAINS
+from metric_tracker_rl.drilldown.levels import LEVELS
+from metric_tracker_rl.drilldown.policies import POLICIES
+
+SOME = [
+    DrillConfig(81, "drill_easy", "ordering_app", 2),
+    DrillConfig(82, "drill", "saas_trial", 2),
+    DrillConfig(83, "drill_hard", "marketplace_checkout", 2),
+    DrillConfig(84, "drill_hard", "video_streaming", 0),
+]
+
+
+@pytest.mark.parametrize("config", SOME, ids=lambda c: f"{c.difficulty}-{c.product}")
+def test_a_certificate_holds_and_is_read_again(config: DrillConfig) -> None:
+    made = certify_one(config)
+    assert made.holds
+    assert made.moved_by == ()
+    assert made.config.difficulty != "drill_hard" or made.hidden == made.roots
+    assert certificate_from(json.loads(json.dumps(made.as_dict()))) == made
+    titles, [row] = table([made])
+    assert len(titles) == len(row)
+    assert summary([made]).startswith(f"{made.roots} roots")
+
+
+def test_what_would_break_a_certificate_breaks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = certify_one(SOME[0])
+    for change in (
+        {"score": 0.99},
+        {"numbers": 10**6},
+        {"unique": False},
+        {"caused": made.causes - 1},
+        {"quiet": False},
+        {"dissent": ("somebody",)},
+    ):
+        assert not replace(made, **change).holds
+    monkeypatch.setitem(certificate.DETECTORS, "global_median", global_median)
+    assert certify_one(SOME[0]).dissent == ("global_median",)
+    monkeypatch.setattr(certificate, "REFERENCE", POLICIES["drill_null"])
+    assert certify_one(SOME[0]).score == 0.0
+
+
+def test_there_are_fourteen_variations_and_every_product_is_certified() -> None:
+    assert len(variations()) == 14
+    made = list(grid(range(1)))
+    assert {(c.difficulty, c.product) for c in made} == {(a, b) for a in LEVELS for b in DOMAINS}
+    assert {c.causes for c in made if c.difficulty == "drill_hard"} == {0, 1, 2, 3, 4}

@@ -1,0 +1,195 @@
+"""The drill-down engine: geometry, baselines, the definition, acceptance and the change log."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+from metric_tracker_rl.drilldown import baselines, generator
+from metric_tracker_rl.drilldown.baselines import by_stage
+from metric_tracker_rl.drilldown.causes import Cause, Effect, applied
+from metric_tracker_rl.drilldown.change_log import ENTRIES, UNATTRIBUTED, Entry, change_of
+from metric_tracker_rl.drilldown.clean import draw_clean, sample
+from metric_tracker_rl.drilldown.config import DrillConfig
+from metric_tracker_rl.drilldown.cube import cube_of, segment_of
+from metric_tracker_rl.drilldown.definition import Root, settle
+from metric_tracker_rl.drilldown.domains import DOMAINS, ORDERING_APP
+from metric_tracker_rl.drilldown.generator import Draw, attempt_draw, generate
+from metric_tracker_rl.drilldown.levels import L3, LEVELS, LOSS, MIX, RATE, TRAFFIC
+from openenv_kit.bitstream import BitStream
+from openenv_kit.errors import InvalidValueError, UnknownNameError
+
+CONFIGS = [
+    DrillConfig(700 + number, level, name, causes)
+    for number, (level, name, causes) in enumerate(product(LEVELS, DOMAINS, (1, 2)))
+]
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_cell_sums_are_the_sums_of_their_leaves(name: str) -> None:
+    cube = cube_of(DOMAINS[name].shape)
+    leaves = np.arange(cube.leaves * 3, dtype=np.float64).reshape(1, cube.leaves, 3)
+    sums = cube.sums(leaves)[0]
+    for cell in range(0, cube.cells, 7):
+        assert (sums[cell] == leaves[0][cube.member[cell]].sum(axis=0)).all()
+
+
+def test_two_cells_meet_in_the_cell_of_their_common_leaves() -> None:
+    cube = cube_of(ORDERING_APP.shape)
+    for one, other in product(range(0, cube.cells, 13), repeat=2):
+        common = cube.member[one] & cube.member[other]
+        met = int(cube.meet[one, other])
+        assert (met < 0) == (not common.any())
+        assert met < 0 or (cube.member[met] == common).all()
+
+
+def test_the_network_sorts_everything_that_zeros_and_ones_can_be() -> None:
+    columns = np.array(list(product((0.0, 1.0), repeat=8)))
+    values = np.zeros((1, len(columns), 56))
+    values[0, :, ::7] = columns
+    lanes = baselines.sorted_weeks(values)
+    got = np.stack([lane[0, :, 0] for lane in lanes], axis=1)
+    assert (got == np.sort(columns, axis=1)).all()
+
+
+def test_the_median_of_the_others_leaves_the_day_itself_out() -> None:
+    stages = np.ones((5, 1, 56))
+    stages[0, 0, ::7] = [10, 20, 30, 40, 50, 60, 70, 80]
+    found = baselines.median_of_others(stages).traffic[0, ::7]
+    assert found.tolist() == [50, 50, 50, 50, 40, 40, 40, 40]
+
+
+def test_pooled_baselines_leave_touched_days_out() -> None:
+    stages = np.ones((5, 1, 56))
+    stages[0, 0, 0] = 1000.0
+    touched = np.zeros((5, 1, 56), dtype=bool)
+    touched[0, 0, 0] = True
+    assert baselines.pooled(stages).traffic[0, 7] > 100.0
+    assert baselines.pooled(stages, touched).traffic[0, 7] == 1.0
+    assert baselines.pooled(stages, touched).traffic[0, 0] == 1.0
+
+
+def answer_to(*effects: Effect) -> tuple[Root, ...] | None:
+    cube = cube_of(ORDERING_APP.shape)
+    clean = draw_clean(BitStream("a clean episode"), ORDERING_APP, L3, 2)
+    counts = sample(clean, *applied(cube, clean, [Cause("test", False, effects, ())]))
+    settled = settle(cube, by_stage(counts))
+    return settled.last.roots if settled else None
+
+
+IOS_UK = cube_of(ORDERING_APP.shape).cell_of({0: 0, 1: 1})
+ANDROID_US = cube_of(ORDERING_APP.shape).cell_of({0: 1, 1: 0})
+SOCIAL = cube_of(ORDERING_APP.shape).cell_of({3: 2})
+
+
+def test_a_calm_episode_has_no_root() -> None:
+    assert answer_to() == ()
+
+
+def test_each_kind_is_found_as_what_it_is() -> None:
+    assert answer_to(Effect(2, IOS_UK, 20, 23, 0.8)) == (Root(2, 20, 22, IOS_UK, RATE),)
+    assert answer_to(Effect(0, IOS_UK, 20, 23, 0.6)) == (Root(0, 20, 22, IOS_UK, TRAFFIC),)
+    shift = Effect(0, SOCIAL, 30, 34, 1.5, against=True)
+    assert answer_to(shift) == (Root(0, 30, 33, SOCIAL, MIX),)
+    lost = (Effect(2, IOS_UK, 9, 12, 0.75), Effect(3, IOS_UK, 9, 12, 1 / 0.75))
+    assert answer_to(*lost) == (Root(2, 9, 11, IOS_UK, LOSS),)
+
+
+def test_two_falls_in_a_row_are_no_tracking_loss() -> None:
+    both = (Effect(2, IOS_UK, 9, 12, 0.75), Effect(3, IOS_UK, 9, 12, 0.75))
+    assert answer_to(*both) == (Root(2, 9, 11, IOS_UK, RATE), Root(3, 9, 11, IOS_UK, RATE))
+
+
+def test_two_segments_that_cancel_are_two_roots() -> None:
+    pair = (Effect(2, IOS_UK, 40, 44, 0.75), Effect(2, ANDROID_US, 40, 44, 1.2))
+    found = answer_to(*pair)
+    assert found == tuple(sorted(Root(2, 40, 43, cell, RATE) for cell in (IOS_UK, ANDROID_US)))
+
+
+def test_traffic_of_one_segment_changes_no_rate() -> None:
+    """Composition: rates of wider segments move, but no part's rate does."""
+    assert answer_to(Effect(0, SOCIAL, 30, 34, 1.6)) == (Root(0, 30, 33, SOCIAL, TRAFFIC),)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.difficulty}-{c.product}-{c.causes}")
+def test_an_accepted_episode_is_its_plan_and_nothing_else(config: DrillConfig) -> None:
+    draw = generate(config)
+    planned = tuple(sorted(root for cause in draw.causes for root in cause.roots))
+    settled = settle(cube_of(config.domain.shape), by_stage(draw.counts))
+    assert settled is not None
+    assert draw.roots == settled.last.roots == settled.first.roots == planned
+    assert len(draw.causes) == config.causes
+
+
+@pytest.mark.parametrize("config", [c for c in CONFIGS if c.difficulty == "drill_hard"])
+def test_no_hard_root_shows_in_a_single_value(config: DrillConfig) -> None:
+    assert all(run.shown < 3.0 for run in generate(config).runs)
+
+
+def test_half_the_causes_of_drill_are_hidden() -> None:
+    for config in (c for c in CONFIGS if c.difficulty == "drill"):
+        draw = generate(config)
+        hidden = {(e.channel, e.first) for c in draw.causes if c.hidden for e in c.effects}
+        assert 2 * sum(cause.hidden for cause in draw.causes) >= len(draw.causes)
+        assert all(run.shown < 3.0 for run in draw.runs if (run.channel, run.first) in hidden)
+
+
+def test_a_draw_whose_plan_is_not_the_answer_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    def undone(cube, clean, causes):  # type: ignore[no-untyped-def]
+        return applied(cube, clean, [])
+
+    config = CONFIGS[0]
+    assert isinstance(attempt_draw(config, generate(config).draws - 1), Draw)
+    monkeypatch.setattr(generator, "applied", undone)
+    assert attempt_draw(config, 0) == "not the plan"
+
+
+def test_the_log_is_as_long_without_roots_as_with_four_causes() -> None:
+    for causes in (0, 4):
+        log = generate(DrillConfig(5, "drill_hard", "video_streaming", causes)).log
+        assert len(log) == ENTRIES
+        assert [entry.day for entry in log] == sorted(entry.day for entry in log)
+        assert len({entry.id for entry in log}) == ENTRIES
+
+
+def test_an_entry_answers_a_root_only_by_the_public_rule() -> None:
+    cube = cube_of(ORDERING_APP.shape)
+    root = Root(2, 20, 22, IOS_UK, RATE)
+    wide, other = cube.cell_of({0: 0}), cube.cell_of({0: 1})
+
+    def answer(*entries: Entry) -> str:
+        return change_of(cube, ORDERING_APP, root, entries)
+
+    assert answer(Entry(18, "cart", wide, 4)) == "chg-04"
+    assert answer(Entry(17, "cart", wide, 4)) == UNATTRIBUTED
+    assert answer(Entry(21, "cart", wide, 4)) == UNATTRIBUTED
+    assert answer(Entry(20, "menu", wide, 4)) == UNATTRIBUTED
+    assert answer(Entry(20, "cart", other, 4)) == UNATTRIBUTED
+    narrow = cube.cell_of({0: 0, 1: 1, 2: 0})
+    assert answer(Entry(20, "cart", narrow, 4)) == UNATTRIBUTED
+    latest = (Entry(19, "cart", wide, 1), Entry(20, "cart", wide, 2), Entry(20, "cart", IOS_UK, 3))
+    assert answer(*latest) == "chg-02"
+
+
+def test_a_product_with_a_wrong_field_names_it() -> None:
+    with pytest.raises(InvalidValueError, match=r"base rate is 1\.2"):
+        replace(ORDERING_APP, base_rates=(0.5, 1.2, 0.5, 0.5))
+    with pytest.raises(InvalidValueError, match="number of stages is 4"):
+        replace(ORDERING_APP, stages=ORDERING_APP.stages[:4])
+    with pytest.raises(InvalidValueError, match="names that differ"):
+        replace(ORDERING_APP, components=("a", "a", "b", "c", "d"))
+
+
+def test_a_configuration_names_what_is_wrong() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'saas_trial'"):
+        DrillConfig(1, product="sas_trial")
+    with pytest.raises(InvalidValueError, match="causes is 5"):
+        DrillConfig(1, causes=5)
+
+
+def test_segments_are_told_by_name() -> None:
+    assert segment_of(ORDERING_APP, IOS_UK) == {"platform": "ios", "country": "uk"}
+    assert segment_of(ORDERING_APP, cube_of(ORDERING_APP.shape).everybody) == {}
