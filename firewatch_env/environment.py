@@ -12,7 +12,7 @@ from firewatch_env import __version__
 from firewatch_env.policies.registry import POLICIES
 from firewatch_env.session import Reply as Answer
 from firewatch_env.session import Session
-from firewatch_env.tasks.book import SPLITS, VERSION, admitted, find
+from firewatch_env.tasks.book import PUBLIC_SPLITS, VERSION, admitted, arguments_of, find
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import MAX_TICKS
 from firewatch_env.told import told
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 RESET_ARGUMENTS = ("episode_id", "task_id", "difficulty", "seed", "split", "index")
 RUNNING, COMPLETED = "running", "completed"
-PUBLIC_SPLITS = tuple(name for name in SPLITS if name != "sealed")
 
 
 class Progress(BaseModel):
@@ -49,7 +48,6 @@ class FirewatchSession:
         from firewatch_env.policies.par import par
 
         self._session = Session(find, par)
-        self._reset: dict[str, Any] = {}
 
     @property
     def task_id(self) -> str:
@@ -67,7 +65,6 @@ class FirewatchSession:
         answer = self._session.reset(**given)
         if answer.info["error"]:
             return _reply(answer, answer.info["error"])
-        self._reset = given
         ticks = self._session.state()["max_ticks"]
         return _reply(answer, f"Incident under way: {ticks} ticks of 30 seconds, one a step.")
 
@@ -91,7 +88,8 @@ class FirewatchSession:
 
     def identity(self) -> dict[str, Any]:
         """What makes the incident."""
-        return {"version": VERSION, "reset": self._reset} if self.task_id else {}
+        task = self._session.task
+        return {} if task is None else {"version": VERSION, "reset": arguments_of(task)}
 
 
 def _reply(answer: Answer, message: str) -> Reply:

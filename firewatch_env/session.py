@@ -119,6 +119,11 @@ class Session:
         info = _info(error, outcome.text, play.grade, valid=known is not None)
         return Reply(self._observe(play), reward, play.done, info)
 
+    @property
+    def task(self) -> Task | None:
+        """The task of the running episode, with everything hidden in it."""
+        return None if self._play is None else self._play.task
+
     def changes(self) -> tuple[Change, ...]:
         """Changes made in this play so far."""
         return () if self._play is None else tuple(step.change for step in self._play.steps)
