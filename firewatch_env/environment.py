@@ -18,7 +18,7 @@ from firewatch_env.tasks.task import MAX_TICKS
 from firewatch_env.told import told
 from firewatch_env.tools import BRIEF, CATALOGUE, introduction
 from openenv_kit.environment import ERROR, Environment, Reply, WireModels
-from openenv_kit.errors import require_integer, require_name
+from openenv_kit.errors import require_integer, require_name, unknown_name_message
 from openenv_kit.play.policies import Policy
 from openenv_kit.trust.splits import HashedTask
 
@@ -62,6 +62,9 @@ class FirewatchSession:
     def reset(self, **arguments: Any) -> Reply:
         """Start an incident; wrong arguments leave the running one as it was."""
         given = {name: value for name, value in arguments.items() if value is not None}
+        if unknown := [name for name in given if name not in RESET_ARGUMENTS]:
+            problem = unknown_name_message("reset argument", unknown[0], RESET_ARGUMENTS)
+            return Reply(ERROR, problem, None, self.done, info={"error": problem})
         answer = self._session.reset(**given)
         if answer.info["error"]:
             return _reply(answer, answer.info["error"])

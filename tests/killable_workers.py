@@ -36,9 +36,11 @@ def nursery(store: str, name: str, descriptors: list[int]) -> None:
     import uvicorn
     from games import GAMES
 
+    from openenv_kit.serving.anonymous import shared_secret
     from openenv_kit.serving.app import build_app
     from openenv_kit.serving.settings import Settings
 
+    shared_secret()  # made here, as a server does, so that all workers have the same
     game = GAMES[name]
     app = build_app(Settings(episode_store=store), game.environment)
     for seed in range(3):  # what these need is kept in memory from now on
