@@ -12,13 +12,13 @@ from firewatch_env import __version__
 from firewatch_env.policies.registry import POLICIES
 from firewatch_env.session import Reply as Answer
 from firewatch_env.session import Session
-from firewatch_env.tasks.book import SPLITS, VERSION, admitted, find
+from firewatch_env.tasks.book import PUBLIC_SPLITS, VERSION, admitted, arguments_of, find
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import MAX_TICKS
 from firewatch_env.told import told
 from firewatch_env.tools import BRIEF, CATALOGUE, introduction
 from openenv_kit.environment import ERROR, Environment, Reply, WireModels
-from openenv_kit.errors import require_integer, require_name
+from openenv_kit.errors import require_integer, require_name, unknown_name_message
 from openenv_kit.play.policies import Policy
 from openenv_kit.trust.splits import HashedTask
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 RESET_ARGUMENTS = ("episode_id", "task_id", "difficulty", "seed", "split", "index")
 RUNNING, COMPLETED = "running", "completed"
-PUBLIC_SPLITS = tuple(name for name in SPLITS if name != "sealed")
 
 
 class Progress(BaseModel):
@@ -49,7 +48,6 @@ class FirewatchSession:
         from firewatch_env.policies.par import par
 
         self._session = Session(find, par)
-        self._reset: dict[str, Any] = {}
 
     @property
     def task_id(self) -> str:
@@ -64,10 +62,12 @@ class FirewatchSession:
     def reset(self, **arguments: Any) -> Reply:
         """Start an incident; wrong arguments leave the running one as it was."""
         given = {name: value for name, value in arguments.items() if value is not None}
+        if unknown := [name for name in given if name not in RESET_ARGUMENTS]:
+            problem = unknown_name_message("reset argument", unknown[0], RESET_ARGUMENTS)
+            return Reply(ERROR, problem, None, self.done, info={"error": problem})
         answer = self._session.reset(**given)
         if answer.info["error"]:
             return _reply(answer, answer.info["error"])
-        self._reset = given
         ticks = self._session.state()["max_ticks"]
         return _reply(answer, f"Incident under way: {ticks} ticks of 30 seconds, one a step.")
 
@@ -91,7 +91,8 @@ class FirewatchSession:
 
     def identity(self) -> dict[str, Any]:
         """What makes the incident."""
-        return {"version": VERSION, "reset": self._reset} if self.task_id else {}
+        task = self._session.task
+        return {} if task is None else {"version": VERSION, "reset": arguments_of(task)}
 
 
 def _reply(answer: Answer, message: str) -> Reply:

@@ -15,7 +15,7 @@ from firewatch_env.evidence.observation import graph, nothing, services_view
 from firewatch_env.grade import Checkpoint, Grade, grade
 from firewatch_env.replay import Change, Course, replay
 from firewatch_env.tasks.task import Task, open_world
-from openenv_kit.errors import unknown_name_message
+from openenv_kit.errors import MAX_ECHO, echo, unknown_name_message
 
 HISTORY = 10
 _BUDGET = 10.0  # ticks of full outage
@@ -119,6 +119,11 @@ class Session:
         info = _info(error, outcome.text, play.grade, valid=known is not None)
         return Reply(self._observe(play), reward, play.done, info)
 
+    @property
+    def task(self) -> Task | None:
+        """The task of the running episode, with everything hidden in it."""
+        return None if self._play is None else self._play.task
+
     def changes(self) -> tuple[Change, ...]:
         """Changes made in this play so far."""
         return () if self._play is None else tuple(step.change for step in self._play.steps)
@@ -139,10 +144,10 @@ class Session:
     def _record(
         self, play: Play, action: Mapping[str, Any], target: str | None, outcome: Outcome
     ) -> None:
-        name = action.get("action_type")
+        name = action.get("action_type") if isinstance(action, Mapping) else None
         play.history.append(
             {
-                "action_type": name if isinstance(name, str) else "",
+                "action_type": name[:MAX_ECHO] if isinstance(name, str) else "",
                 "target_service": target,
                 "feedback_string": outcome.text,
             }
@@ -224,7 +229,7 @@ def _do(play: Play, action: Action, target: str | None, parameters: Mapping[str,
         play.declared = play.declared or action.name == "declare_resolved"
         _pass_tick(play)
         outcome = action.do(world, service, known)
-    ignored = [str(name) for name in parameters if name not in action.parameters]
+    ignored = [str(name)[:MAX_ECHO] for name in parameters if name not in action.parameters]
     if ignored:
         said = f"{outcome.text} (ignored: {', '.join(sorted(ignored)[:5])})"
         outcome = Outcome(said, outcome.changed, outcome.figures, outcome.lines)
@@ -263,10 +268,12 @@ def _setting(action: Action, service: Service) -> Any:
 
 
 def _understand(
-    action: Mapping[str, Any], world: World
+    action: Any, world: World
 ) -> tuple[str | None, Action | None, str | None, Mapping[str, Any]]:
     """The error if there is one, else the action, its target and its parameters."""
-    name = action.get("action_type") if isinstance(action, Mapping) else None
+    if not isinstance(action, Mapping):
+        return f"action is {echo(action)}; allowed: an object.", None, None, {}
+    name = action.get("action_type")
     known = ACTIONS.get(name) if isinstance(name, str) else None
     if known is None:
         return unknown_name_message("action_type", name, ACTIONS), None, None, {}

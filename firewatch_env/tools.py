@@ -16,7 +16,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "memory_limit_mb": {"type": "number", "description": "at most 2.5 times the present limit"},
     "state": {"type": "string", "enum": ["open", "closed"]},
     "drain_percentage": {"type": "number", "description": "0 to 100"},
-    "level": {"type": "string", "description": "log level"},
+    "level": {
+        "type": "string",
+        "description": "info, warning or error; debug and trace change nothing",
+    },
 }
 FULL = 0.6
 """Share of its memory limit from which a service is named; existing clients see it of each."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from games import GAMES, Game
 from live_server import ROOT, await_health, free_port
 
 
@@ -17,6 +18,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Longest files first: two workers that share the files then end at about the same time."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
+
+
+@pytest.fixture(params=GAMES.values(), ids=GAMES)
+def game(request: pytest.FixtureRequest) -> Game:
+    """Each environment in turn."""
+    found: Game = request.param
+    return found
 
 
 @pytest.fixture(scope="session")

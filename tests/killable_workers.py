@@ -25,23 +25,28 @@ HOST = "127.0.0.1"
 PATIENCE_S = 30.0
 
 
-def nursery(store: str, descriptors: list[int]) -> None:
+def nursery(store: str, name: str, descriptors: list[int]) -> None:
     """Fork a worker for each number read from standard input, in the place of an earlier one.
 
     Args:
         store: file of the store.
+        name: of the environment.
         descriptors: listening sockets, by the workers' numbers.
     """
     import uvicorn
+    from games import GAMES
 
-    from metric_tracker_rl.engine.episode import build_episode
-    from metric_tracker_rl.engine.tasks import resolve_config
+    from openenv_kit.serving.anonymous import shared_secret
     from openenv_kit.serving.app import build_app
     from openenv_kit.serving.settings import Settings
 
-    app = build_app(Settings(episode_store=store))
-    for seed in range(3):
-        build_episode(resolve_config(task_id="easy_single_spike", seed=seed)[1])
+    shared_secret()  # made here, as a server does, so that all workers have the same
+    game = GAMES[name]
+    app = build_app(Settings(episode_store=store), game.environment)
+    for seed in range(3):  # what these need is kept in memory from now on
+        session = game.environment.session()
+        session.reset(**game.short, seed=seed)
+        session.step(game.final.action)
     sockets = [socket.socket(fileno=each) for each in descriptors]
     gc.collect()
     gc.freeze()  # a worker collects at its start; it would go through, and copy, all of this
@@ -78,14 +83,15 @@ class Workers:
 
     Args:
         store: file of the store.
+        name: of the environment that they serve.
     """
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, name: str) -> None:
         self._sockets = [socket.create_server((HOST, 0), backlog=128) for _ in range(2)]
         descriptors = [each.fileno() for each in self._sockets]
         self.ports = [each.getsockname()[1] for each in self._sockets]
         self._nursery = subprocess.Popen(
-            [sys.executable, __file__, str(store), *map(str, descriptors)],
+            [sys.executable, __file__, str(store), name, *map(str, descriptors)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=descriptors,
@@ -212,4 +218,4 @@ class PlainSocket:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        nursery(sys.argv[1], [int(each) for each in sys.argv[2:]])
+        nursery(*sys.argv[1:3], [int(each) for each in sys.argv[3:]])

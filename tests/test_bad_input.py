@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from episodes import analyse, perfect_report, running_episode, started, submit
+from games import FIREWATCH, FUNNEL, GAMES, Game
 
 from metric_tracker_rl.engine.session import EpisodeSession
+from openenv_kit.environment import Session
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -22,20 +24,31 @@ def session() -> Iterator[EpisodeSession]:
     assert (reply.status, reply.reward) == ("evaluated", 1.0)
 
 
+@pytest.fixture
+def playing(game: Game) -> Iterator[Session]:
+    """A running episode of each environment, that must still be playable to a score afterwards."""
+    session = game.environment.session()
+    reset, actions = game.solved
+    assert session.reset(**reset).status == game.opened
+    yield session
+    replies = [session.step(action) for action in actions]
+    assert replies[-1].done
+    assert (replies[-1].reward or 0.0) >= 0.5
+
+
 def refused(reply: Any) -> str:
-    """The message of an error that changed nothing."""
-    assert (reply.status, reply.reward, reply.done) == ("error", 0.0, False)
-    assert "analysis_result" not in reply.content
-    assert "reward_breakdown" not in reply.content
+    """The message of an error that told nothing else."""
+    assert (reply.status, reply.reward or 0.0, reply.done) == ("error", 0.0, False)
+    told = ("analysis_result", "tool_result", "reward_breakdown", "score_parts")
+    assert not any(reply.content.get(name) for name in told)
     return str(reply.message)
 
 
 # Resets.
 
 
-@pytest.mark.parametrize(
-    ("bad", "told"),
-    [
+BAD_RESETS = {
+    FUNNEL.name: [
         ({"task_id": "easy_spike"}, "Unknown task_id 'easy_spike'. Did you mean 'easy_single_spi"),
         ({"task_id": 7}, "Unknown task_id 7. Allowed: easy_single_spike, medium_mixed_pair"),
         ({"scenario_family": "rate_drop"}, "Did you mean 'rate_drop_from_median'?"),
@@ -60,12 +73,93 @@ def refused(reply: Any) -> str:
         ({"anomalies": [3]}, "anomaly is 3; allowed: an object"),
         ({"anomalies": [{}] * 51}, "number of anomalies is 51; allowed: at most 50"),
     ],
-    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+    FIREWATCH.name: [
+        ({"task_id": "task_easy_oom_basline"}, "Did you mean 'task_easy_oom_baseline'?"),
+        ({"task_id": 7}, "Unknown task_id 7. Allowed: task_easy_oom_baseline, task_easy_pool"),
+        ({"difficulty": "brutal"}, "Unknown difficulty 'brutal'. Allowed: easy, medium, hard."),
+        ({"difficulty": []}, "Unknown difficulty []. Allowed: easy"),
+        ({"seed": "42"}, "seed is '42'; allowed: a whole number."),
+        ({"seed": True}, "seed is True; allowed: a whole number."),
+        ({"seed": NAN}, "seed is nan; allowed: a whole number."),
+        ({"split": "trane"}, "Unknown split 'trane'. Did you mean 'train'?"),
+        ({"split": "sealed"}, "Unknown split 'sealed'. Allowed: train, validation, test."),
+        ({"split": "train", "index": -1}, "index is -1; allowed in train: 0 to "),
+        ({"split": "train", "index": 10**9}, "index is 1000000000; allowed in train: 0 to "),
+        ({"split": "train", "index": 2.0}, "index is 2.0; allowed in train: 0 to "),
+        ({"task": "easy"}, "Unknown reset argument 'task'. Did you mean 'task_id'?"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("game", "bad", "told"),
+    [(GAMES[name], *row) for name, rows in BAD_RESETS.items() for row in rows],
+    ids=lambda value: value.name if isinstance(value, Game) else str(value)[:40],
 )
 def test_a_reset_that_cannot_be_made_says_what_can(
-    session: EpisodeSession, bad: dict[str, Any], told: str
+    playing: Session, game: Game, bad: dict[str, Any], told: str
 ) -> None:
-    assert told in refused(session.reset(**bad))
+    before = playing.state()
+    assert told in refused(playing.reset(**bad))
+    assert playing.state() == before
+
+
+# Actions as a whole.
+
+
+@pytest.mark.parametrize(
+    ("game", "action", "told"),
+    [
+        *(
+            (game, raw, f"action is {raw!r}; allowed: an object.")
+            for game in GAMES.values()
+            for raw in ([], None, 7, "text")
+        ),
+        (FUNNEL, {"analysis_method": "list_date"}, "Did you mean 'list_dates'?"),
+        (FUNNEL, {"analysis_method": 17}, "analysis_method is 17: input should be a valid string"),
+        (FIREWATCH, {"action_type": "fetch_log"}, "Did you mean 'fetch_logs'?"),
+        (FIREWATCH, {"action_type": 17}, "Unknown action_type 17. Allowed: "),
+        (FIREWATCH, {}, "Unknown action_type None. Allowed: "),
+        (FIREWATCH, {"action_type": "fetch_logs"}, "Unknown target_service None. Allowed: "),
+        (FIREWATCH, {"action_type": "fetch_logs", "target_service": {"a": 1}}, "{'a': 1}"),
+        (FIREWATCH, {"action_type": "fetch_logs", "target_service": "auth-apis"}, "'auth-api'?"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Game) else str(value)[:40],
+)
+def test_an_action_that_cannot_be_read_says_what_can(
+    playing: Session, game: Game, action: Any, told: str
+) -> None:
+    assert told in refused(playing.step(action))
+
+
+SHOUT = "x" * 100_000
+LOUD: dict[str, list[dict[str, Any]]] = {
+    FUNNEL.name: [
+        {"analysis_method": SHOUT},
+        {"analysis_method": "rows_for_date", "analysis_args": {"date": SHOUT}},
+        {"analysis_method": "list_dates", "analysis_args": {SHOUT: 1}},
+    ],
+    FIREWATCH.name: [
+        {"action_type": SHOUT},
+        {"action_type": "fetch_logs", "target_service": SHOUT},
+        {"action_type": "set_log_level", "target_service": "auth-api", "parameters": {SHOUT: 1}},
+        {
+            "action_type": "set_log_level",
+            "target_service": "auth-api",
+            "parameters": {"level": SHOUT},
+        },
+    ],
+}
+
+
+def test_no_reply_is_a_megaphone(playing: Session, game: Game) -> None:
+    for reply in (
+        *map(playing.step, LOUD[game.name]),
+        playing.reset(task_id=SHOUT),
+        playing.reset(**{SHOUT: 1}),
+    ):
+        assert len(reply.message) < 2_000
+        assert SHOUT[:200] not in str(reply)
 
 
 # Methods and entities.
@@ -86,11 +180,6 @@ def test_an_unknown_method_is_told_the_nearest(
     message = refused(analyse(session, method))
     assert told in message
     assert "task_overview" in message
-
-
-def test_a_method_that_is_no_text_is_refused(session: EpisodeSession) -> None:
-    told = "action: analysis_method is 17: input should be a valid string"
-    assert told in refused(session.step({"analysis_method": 17}))
 
 
 @pytest.mark.parametrize(
@@ -347,15 +436,3 @@ def test_a_row_without_a_field_names_the_field() -> None:
     del row["severity"]
     [issue, *_] = submit(session, [row]).content["submission_issues"]
     assert issue.message == "The row lacks severity."
-
-
-def test_no_message_is_a_megaphone(session: EpisodeSession) -> None:
-    shout = "x" * 100_000
-    for reply in (
-        analyse(session, shout),
-        analyse(session, "rows_for_date", date=shout),
-        analyse(session, "list_dates", **{shout: 1}),
-        session.reset(task_id=shout),
-        session.reset(**{shout: 1}),
-    ):
-        assert len(refused(reply)) < 2_000

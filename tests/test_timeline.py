@@ -11,29 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from games import Game, only_the_first
 from starlette.testclient import TestClient
 
-from openenv_kit.environment import DEFAULT
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.handles import OWN_ID, new_episode_id
 from openenv_kit.serving.settings import Settings
 
-LIST = {"analysis_method": "list_dates"}
-FLAGGED = {
-    "payload_generators": [
-        {"method_name": "absolute_spike_in_event_count", "threshold_multiplier": 2.0},
-        {"method_name": "rate_drop_from_median", "threshold_multiplier": 2.0},
-    ]
-}
-RESET = {"task_id": "hard_mixed_multi"}
-
 
 @pytest.fixture
-def workers(tmp_path: Path) -> Iterator[list[TestClient]]:
+def workers(game: Game, tmp_path: Path) -> Iterator[list[TestClient]]:
     """Two workers that share a store."""
-    settings = Settings(episode_store=str(tmp_path / "s.db"))
+    apps = [app_of(game, tmp_path) for _ in range(2)]
     with ExitStack() as stack:
-        yield [stack.enter_context(TestClient(build_app(settings))) for _ in range(2)]
+        yield [stack.enter_context(TestClient(app)) for app in apps]
+
+
+def app_of(game: Game, folder: Path, **more: Any) -> Any:
+    chosen = Settings(episode_store=str(folder / "s.db"), **more)
+    return build_app(chosen, game.environment)
 
 
 def ask(socket: Any, kind: str, data: Any = None) -> dict[str, Any]:
@@ -64,12 +60,14 @@ def await_record(client: TestClient, episode_id: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ["close", "drop"])
-def test_an_episode_resumed_and_graded_stays_graded(workers: list[TestClient], ending: str) -> None:
+def test_an_episode_resumed_and_graded_stays_graded(
+    game: Game, workers: list[TestClient], ending: str
+) -> None:
     first, second = workers
-    episode_id = first.post("/reset", json=RESET).json()["episode_id"]
+    episode_id = first.post("/reset", json=game.opening).json()["episode_id"]
     with second.websocket_connect("/ws") as socket:
-        assert resume(socket, episode_id)["status"] == "ready"
-        final = ask(socket, "step", FLAGGED)
+        assert resume(socket, episode_id)["status"] == game.opened
+        final = ask(socket, "step", game.final.action)
         assert final["done"] is True
         if ending == "close":
             leave(socket)
@@ -81,34 +79,36 @@ def test_an_episode_resumed_and_graded_stays_graded(workers: list[TestClient], e
     if ending == "close":
         assert answer.status_code == 409
     else:
-        assert answer.json()["observation"]["status"] == "completed"
+        assert answer.json()["done"] is True
     for worker in workers:
         with worker.websocket_connect("/ws") as socket:
             resume(socket, episode_id)
-            told = ask(socket, "step", {})
-            assert told["observation"]["reward_breakdown"] is None
+            told = game.parts(ask(socket, "step", {}))
+            # Over and over the same, or nothing.
+            assert told in (None, game.parts(final))
     assert record(first, episode_id)["step_count"] == 1
 
 
 def test_a_dropped_websocket_gives_one_submission_however_often_it_is_resumed(
+    game: Game,
     workers: list[TestClient],
 ) -> None:
     with workers[0].websocket_connect("/ws") as socket:
-        episode_id = ask(socket, "reset", RESET)["metadata"]["episode_id"]
-        ask(socket, "step", LIST)
+        episode_id = ask(socket, "reset", game.opening)["metadata"]["episode_id"]
+        ask(socket, "step", game.look.action)
     graded = []
     for number in range(6):
         with workers[number % 2].websocket_connect("/ws") as socket:
             resume(socket, episode_id)
-            told = ask(socket, "step", FLAGGED).get("observation", {})
-            graded.append(bool(told.get("reward_breakdown")))
+            graded.append(bool(game.parts(ask(socket, "step", game.final.action))))
             leave(socket)
     assert graded == [True, *[False] * 5]
     assert record(workers[0], episode_id)["step_count"] == 2
 
 
-def test_practice_counts_that_were_told_stay_told(workers: list[TestClient]) -> None:
-    body = {**RESET, "max_submissions": 2}
+@only_the_first
+def test_practice_counts_that_were_told_stay_told(game: Game, workers: list[TestClient]) -> None:
+    body = {**game.opening, "max_submissions": 2}
     episode_id = workers[0].post("/reset", json=body).json()["episode_id"]
     with workers[1].websocket_connect("/ws") as socket:
         resume(socket, episode_id)
@@ -121,25 +121,28 @@ def test_practice_counts_that_were_told_stay_told(workers: list[TestClient]) -> 
 
 
 def test_a_resume_takes_the_episode_from_a_connection_of_another_worker(
+    game: Game,
     workers: list[TestClient],
 ) -> None:
-    episode_id = workers[0].post("/reset", json=RESET).json()["episode_id"]
+    episode_id = workers[0].post("/reset", json=game.opening).json()["episode_id"]
     with (
         workers[0].websocket_connect("/ws") as before,
         workers[1].websocket_connect("/ws") as after,
     ):
         resume(before, episode_id)
-        ask(before, "step", LIST)
+        ask(before, "step", game.look.action)
         assert "resumed after 1 step" in resume(after, episode_id)["message"]
-        told = ask(before, "step", FLAGGED)
+        told = ask(before, "step", game.final.action)
         assert (told["code"], "resumed by another" in told["message"]) == ("SESSION_ERROR", True)
         assert before.receive()["code"] == 4408
         assert ask(after, "state")["step_count"] == 1
-        assert ask(after, "step", FLAGGED)["done"] is True
+        assert ask(after, "step", game.final.action)["done"] is True
 
 
-def test_a_connection_that_lost_its_episode_cannot_close_it(workers: list[TestClient]) -> None:
-    episode_id = workers[0].post("/reset", json=RESET).json()["episode_id"]
+def test_a_connection_that_lost_its_episode_cannot_close_it(
+    game: Game, workers: list[TestClient]
+) -> None:
+    episode_id = workers[0].post("/reset", json=game.opening).json()["episode_id"]
     with (
         workers[0].websocket_connect("/ws") as before,
         workers[1].websocket_connect("/ws") as after,
@@ -147,47 +150,51 @@ def test_a_connection_that_lost_its_episode_cannot_close_it(workers: list[TestCl
         resume(before, episode_id)
         resume(after, episode_id)
         leave(before)
-        assert ask(after, "step", LIST)["observation"]["status"] == "analyzed"
+        assert ask(after, "step", game.look.action)["observation"]["status"] == game.looked
 
 
-def test_http_steps_and_a_resumed_connection_are_one_timeline(workers: list[TestClient]) -> None:
-    episode_id = workers[0].post("/reset", json=RESET).json()["episode_id"]
+def test_http_steps_and_a_resumed_connection_are_one_timeline(
+    game: Game, workers: list[TestClient]
+) -> None:
+    episode_id = workers[0].post("/reset", json=game.opening).json()["episode_id"]
     with workers[1].websocket_connect("/ws") as socket:
         resume(socket, episode_id)
         for number in range(3):
-            ask(socket, "step", LIST)
-            workers[0].post("/step", json={"episode_id": episode_id, "action": LIST})
+            ask(socket, "step", game.look.action)
+            workers[0].post("/step", json={"episode_id": episode_id, "action": game.look.action})
             assert ask(socket, "state")["step_count"] == 2 * number + 2
-        workers[0].post("/step", json={"episode_id": episode_id, "action": FLAGGED})
-        assert ask(socket, "step", FLAGGED)["observation"]["status"] == "completed"
+        workers[0].post("/step", json={"episode_id": episode_id, "action": game.final.action})
+        assert ask(socket, "step", game.final.action)["done"] is True
 
 
 def test_an_episode_started_over_is_lost_to_the_connection_that_played_it(
+    game: Game,
     workers: list[TestClient],
 ) -> None:
     with workers[0].websocket_connect("/ws") as socket:
-        ask(socket, "reset", {**RESET, "episode_id": "mine"})
-        ask(socket, "step", LIST)
-        workers[1].post("/reset", json={**RESET, "episode_id": "mine"})
-        assert "started over" in ask(socket, "step", FLAGGED)["message"]
+        ask(socket, "reset", {**game.opening, "episode_id": "mine"})
+        ask(socket, "step", game.look.action)
+        workers[1].post("/reset", json={**game.opening, "episode_id": "mine"})
+        assert "started over" in ask(socket, "step", game.final.action)["message"]
     found = record(workers[0], "mine")
     assert (found["step_count"], found["timeline"]) == (0, 2)
 
 
 def test_two_connections_that_choose_one_name_play_one_episode(
+    game: Game,
     workers: list[TestClient],
 ) -> None:
-    named = {**RESET, "episode_id": "mine"}
+    named = {**game.opening, "episode_id": "mine"}
     with ExitStack() as stack:
         first, second, third = (
             stack.enter_context(worker.websocket_connect("/ws"))
             for worker in (workers[0], workers[1], workers[0])
         )
         ask(first, "reset", named)
-        ask(first, "step", LIST)
+        ask(first, "step", game.look.action)
         ask(second, "reset", named)
-        assert "started over" in ask(first, "step", LIST)["message"]
-        ask(second, "step", LIST)
+        assert "started over" in ask(first, "step", game.look.action)["message"]
+        ask(second, "step", game.look.action)
         ask(third, "reset", named)
         assert "started over" in ask(second, "state")["message"]
         assert ask(third, "state")["step_count"] == 0
@@ -195,47 +202,50 @@ def test_two_connections_that_choose_one_name_play_one_episode(
 
 
 def test_an_episode_closed_and_started_over_is_played_on_every_worker(
+    game: Game,
     workers: list[TestClient],
 ) -> None:
-    named = {**RESET, "episode_id": "mine"}
+    named = {**game.opening, "episode_id": "mine"}
     player = workers[0].post("/reset", json=named).json()["player_id"]
     workers[0].delete("/mcp", headers={"mcp-session-id": player})
     assert record(workers[1], "mine")["status"] == "closed"
     workers[0].post("/reset", json=named)
-    answer = workers[1].post("/step", json={"episode_id": "mine", "action": LIST})
-    assert answer.json()["observation"]["status"] == "analyzed"
+    answer = workers[1].post("/step", json={"episode_id": "mine", "action": game.look.action})
+    assert answer.json()["observation"]["status"] == game.looked
 
 
 def test_a_player_who_is_seated_does_not_play_the_next_timeline(
+    game: Game,
     workers: list[TestClient],
 ) -> None:
-    named = {**RESET, "episode_id": "mine"}
+    named = {**game.opening, "episode_id": "mine"}
     player = workers[0].post("/reset", json=named).json()["player_id"]
     with workers[0].websocket_connect(f"/ws?session_id={player}") as socket:
-        ask(socket, "step", LIST)
+        ask(socket, "step", game.look.action)
         workers[1].post("/reset", json=named)
-        assert player in ask(socket, "step", FLAGGED)["message"]
+        assert player in ask(socket, "step", game.final.action)["message"]
         assert socket.receive()["code"] == 4408
     assert record(workers[0], "mine")["step_count"] == 0
 
 
-def test_a_connection_may_start_its_own_episode_over(workers: list[TestClient]) -> None:
-    named = {**RESET, "episode_id": "mine"}
+def test_a_connection_may_start_its_own_episode_over(game: Game, workers: list[TestClient]) -> None:
+    named = {**game.opening, "episode_id": "mine"}
     with workers[0].websocket_connect("/ws") as socket:
         for timeline in (1, 2):
             ask(socket, "reset", named)
-            assert ask(socket, "step", LIST)["observation"]["status"] == "analyzed"
+            assert ask(socket, "step", game.look.action)["observation"]["status"] == game.looked
             found = record(workers[1], "mine")
             assert (found["step_count"], found["timeline"]) == (1, timeline)
 
 
 def test_a_name_of_the_servers_own_cannot_be_chosen_while_it_may_be_played(
+    game: Game,
     workers: list[TestClient],
 ) -> None:
     with workers[0].websocket_connect("/ws") as socket:
-        episode_id = ask(socket, "reset", RESET)["metadata"]["episode_id"]
-        ask(socket, "step", LIST)
-        body = {**RESET, "episode_id": episode_id}
+        episode_id = ask(socket, "reset", game.opening)["metadata"]["episode_id"]
+        ask(socket, "step", game.look.action)
+        body = {**game.opening, "episode_id": episode_id}
         for worker in workers:
             answer = worker.post("/reset", json=body).json()
             assert answer["episode_id"] is None
@@ -261,34 +271,41 @@ def test_ids_of_the_server_are_uuids_that_no_client_would_make() -> None:
     assert not any(OWN_ID.fullmatch(str(make())) for make in (uuid.uuid1, uuid.uuid4))
 
 
-def test_a_resumed_episode_has_room_for_as_much_as_any_stored_one(tmp_path: Path) -> None:
-    settings = Settings(episode_store=str(tmp_path / "s.db"), max_episode_bytes=2000)
-    with TestClient(build_app(settings)) as client:
-        episode_id = client.post("/reset", json=RESET).json()["episode_id"]
+def test_a_resumed_episode_has_room_for_as_much_as_any_stored_one(
+    game: Game, tmp_path: Path
+) -> None:
+    with TestClient(app_of(game, tmp_path, max_episode_bytes=2000)) as client:
+        episode_id = client.post("/reset", json=game.opening).json()["episode_id"]
         with client.websocket_connect("/ws") as socket:
             resume(socket, episode_id)
-            ask(socket, "step", LIST)
-            told = ask(socket, "step", {"analysis_method": "x" * 3000})
+            ask(socket, "step", game.look.action)
+            told = ask(socket, "step", {**game.look.action, "note": "x" * 3000})
             assert "2000 bytes" in told["message"]
-            assert ask(socket, "step", LIST)["observation"]["status"] == "analyzed"
+            assert ask(socket, "step", game.look.action)["observation"]["status"] == game.looked
         assert record(client, episode_id)["step_count"] == 2
 
 
 def test_a_repeated_request_of_an_episode_that_is_gone_is_not_answered(
+    game: Game,
     tmp_path: Path,
 ) -> None:
-    settings = Settings(episode_store=str(tmp_path / "s.db"))
-    with TestClient(build_app(settings)) as client:
+    with TestClient(app_of(game, tmp_path)) as client:
 
         def again(episode_id: str, **more: Any) -> int:
-            body = {"episode_id": episode_id, "action": FLAGGED, "request_id": "final", **more}
+            body = {
+                "episode_id": episode_id,
+                "action": game.final.action,
+                "request_id": "final",
+                **more,
+            }
             return client.post("/step", json=body).status_code
 
-        expired, closed = (client.post("/reset", json=RESET).json() for _ in range(2))
+        resets = (client.post(game.fresh_reset(), json=game.opening) for _ in range(2))
+        expired, closed = (each.json() for each in resets)
         for each in (expired, closed):
             assert [again(each["episode_id"]) for _ in range(2)] == [200, 200]
         with sqlite3.connect(tmp_path / "s.db") as store:
-            stored = f"{DEFAULT}/{expired['episode_id']}"
+            stored = f"{game.name}/{expired['episode_id']}"
             store.execute("UPDATE episodes SET expires = 0 WHERE id = ?", (stored,))
         store.close()
         assert again(expired["episode_id"]) == 404
@@ -298,8 +315,9 @@ def test_a_repeated_request_of_an_episode_that_is_gone_is_not_answered(
         assert again(closed["episode_id"]) == 409
 
 
+@only_the_first
 def test_a_sealed_episode_is_graded_once(
-    workers: list[TestClient], monkeypatch: pytest.MonkeyPatch
+    game: Game, workers: list[TestClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("METRIC_TRACKER_SEALED_SALT", "one salt for tests, of forty characters.")
     body = {"split": "sealed", "index": 5}
@@ -308,7 +326,7 @@ def test_a_sealed_episode_is_graded_once(
     for worker in (*workers, *workers):
         with worker.websocket_connect("/ws") as socket:
             resume(socket, episode_id)
-            scores.append(ask(socket, "step", FLAGGED)["observation"]["reward_breakdown"])
+            scores.append(ask(socket, "step", game.final.action)["observation"]["reward_breakdown"])
     assert [score is not None for score in scores] == [True, False, False, False]
     found = record(workers[0], episode_id)
     assert found["reward_breakdown"] == scores[0]

@@ -11,10 +11,13 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from games import Game
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -26,34 +29,21 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from killable_workers import PATIENCE_S, PlainSocket, Workers
+from pydantic import BaseModel
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from openenv_kit.environment import Session
 from openenv_kit.play.driver import observed
+from openenv_kit.serving.handles import OWN_ID
 
 EXAMPLES = 2000 if os.environ.get("METRIC_TRACKER_FULL") else 20
 STEPS = 30
 
-ACTIONS: list[dict[str, Any]] = [
-    {"analysis_method": "list_dates"},
-    {"analysis_method": "no_such_method"},
-    {"classifications": []},
-    {"payload_generators": [{"method_name": "median_filter", "threshold_multiplier": 2.0}]},
-]
-TOOLS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-    ("list_dates", {}, ACTIONS[0]),
-    ("submit_solution", {"rows": []}, ACTIONS[2]),
-    (
-        "submit_payload_generator",
-        {"generator_methods": ACTIONS[3]["payload_generators"]},
-        ACTIONS[3],
-    ),
-]
-WORKERS: list[Workers] = []
 NUMBERS = itertools.count()
 
 workers = st.integers(0, 1)
 picks = st.integers(0, 5)
-moves = st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=3)
+which_action = st.integers(0, 3)
+moves = st.lists(which_action, min_size=1, max_size=3)
 anything_started = precondition(lambda self: self.timelines)
 anybody_there = precondition(lambda self: self.connections)
 resets = st.fixed_dictionaries(
@@ -62,14 +52,14 @@ resets = st.fixed_dictionaries(
         "max_steps": st.integers(2, 6),
         "max_submissions": st.integers(1, 3),
     }
-).map(lambda given: {"task_id": "easy_single_spike", **given})
+)
 
 
-@pytest.fixture(scope="module")
-def _workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    WORKERS[:] = [Workers(tmp_path_factory.mktemp("store") / "episodes.db")]
-    yield
-    WORKERS.pop().stop()
+@pytest.fixture
+def workers_of_game(game: Game, tmp_path: Path) -> Iterator[Workers]:
+    workers = Workers(tmp_path / "episodes.db", game.name)
+    yield workers
+    workers.stop()
 
 
 @dataclass
@@ -83,19 +73,19 @@ class Told:
     breakdown: Any
 
 
-def told(observation: Any, reward: Any = None, done: Any = None) -> Told:
+def told(game: Game, observation: Any, reward: Any = None, done: Any = None) -> Told:
     return Told(
         observation["status"],
         observation.get("message", ""),
         float(observation.get("reward", reward) or 0.0),
         bool(observation.get("done", done)),
-        observation.get("reward_breakdown"),
+        observation.get(game.breakdown),
     )
 
 
 @dataclass(eq=False)
 class Timeline:
-    """One episode as it must be: the engine's own session, and what is known of its handles.
+    """One episode as it must be: a session of its own, and what is known of its handles.
 
     Attributes:
         alive: whether anything can reach it; a play in memory is gone with its connection.
@@ -108,7 +98,8 @@ class Timeline:
     episode_id: str
     player_id: str
     number: int
-    session: EpisodeSession
+    game: Game
+    session: Session
     alive: bool = True
     closed: bool = False
     memory: Connection | None = None
@@ -125,22 +116,25 @@ class Timeline:
             expected, self.submission = self.answers[request]
             return expected
         over = self.session.done
-        expected = told(plain(observed(self.session.step(action))))
-        self.submission = self.session.submissions
+        expected = told(self.game, plain(self.game, observed(self.session.step(action))))
+        self.submission = getattr(self.session.state(), "submissions", 0)
         if request and not over:
             self.answers[request] = expected, self.submission
         return expected
 
-    def record(self) -> tuple[Any, ...]:
-        done = self.session.done
-        status = "completed" if done else "closed" if self.closed else "running"
-        return status, self.session.steps, self.session.submissions, self.number
+    def record(self) -> dict[str, Any]:
+        """What the trainer reads of it, before the end and after."""
+        known = self.session.state().model_dump(mode="json")
+        status = "closed" if self.closed and not self.session.done else known["status"]
+        return {**known, "status": status, "timeline": self.number}
 
 
-def plain(observation: Any) -> Any:
+def plain(game: Game, observation: Any) -> Any:
     """As it arrives over a wire."""
-    breakdown = observation.get("reward_breakdown")
-    return {**observation, "reward_breakdown": breakdown and breakdown.model_dump()}
+    breakdown = observation.get(game.breakdown)
+    if isinstance(breakdown, BaseModel):
+        breakdown = breakdown.model_dump()
+    return {**observation, game.breakdown: breakdown}
 
 
 @dataclass(eq=False)
@@ -160,11 +154,15 @@ class Connection:
 
 
 class EveryWayToPlay(RuleBasedStateMachine):
-    """Plays, and holds every reply against a session of the engine that nobody else touches."""
+    """Plays, and holds every reply against a session in process that nobody else touches."""
+
+    def __init__(self, game: Game, workers: Workers) -> None:
+        super().__init__()
+        self.game, self.workers = game, workers
+        self.actions = [*(each.action for each in game.calls), game.refused]
 
     @initialize()
     def begin(self) -> None:
-        self.workers = WORKERS[0]
         self.prefix = f"machine-{os.getpid()}-{next(NUMBERS)}"
         self.timelines: dict[str, Timeline] = {}
         self.old_players: list[str] = ["pl-never"]
@@ -172,6 +170,7 @@ class EveryWayToPlay(RuleBasedStateMachine):
         self.seen: dict[tuple[str, int, int], Any] = {}
         self.finals: dict[tuple[str, int], int] = {}
         self.highest: dict[tuple[str, int], int] = {}
+        self.anonymous = ""
         self.turn = 0
 
     # What there is to choose from.
@@ -203,9 +202,9 @@ class EveryWayToPlay(RuleBasedStateMachine):
             number = before.number + 1 if before.stored else 1
             before.owner = None
         assert player_id not in self.old_players
-        session = EpisodeSession()
+        session = self.game.environment.session()
         session.reset(**arguments)
-        made = Timeline(episode_id, player_id, number, session, owner=owner)
+        made = Timeline(episode_id, player_id, number, self.game, session, owner=owner)
         self.timelines[episode_id] = made
         return made
 
@@ -260,28 +259,40 @@ class EveryWayToPlay(RuleBasedStateMachine):
             return
         key = (timeline.episode_id, timeline.number)
         submission = (*key, timeline.submission)
-        assert self.seen.setdefault(submission, found) == found
+        assert self.seen.setdefault(submission, found.breakdown) == found.breakdown
         assert len([each for each in self.seen if each[:2] == key]) <= 3
         if found.done:
-            assert self.finals.setdefault(key, timeline.session.steps) == timeline.session.steps
+            steps = timeline.session.state().step_count
+            assert self.finals.setdefault(key, steps) == steps
+
+    def reset_arguments(self, drawn: Any) -> Any:
+        """A reset of what was drawn, as far as the environment knows of it."""
+        known = self.game.environment.reset_arguments
+        return {**self.game.short, **{name: drawn[name] for name in drawn if name in known}}
 
     # Trainers: resets, over HTTP and over WebSockets.
 
     @rule(worker=workers, arguments=resets, name=st.sampled_from([None, "a", "b"]))
     def reset_over_http(self, worker: int, arguments: Any, name: str | None) -> None:
+        arguments, path = self.reset_arguments(arguments), "/reset"
         given = {} if name is None else {"episode_id": f"{self.prefix}-{name}"}
-        status, answer = self.workers.ask(worker, "POST", "/reset", {**arguments, **given})
-        assert (status, answer["observation"]["status"]) == (200, "ready")
-        self.started(answer, arguments, None)
+        anonymous = name is None and self.game.environment.anonymous
+        if anonymous:
+            path = f"/as/{self.prefix}/reset"
+        status, answer = self.workers.ask(worker, "POST", path, {**arguments, **given})
+        assert (status, answer["observation"]["status"]) == (200, self.game.opened)
+        made = self.started(answer, arguments, None)
+        if anonymous:
+            assert self.anonymous in ("", made.episode_id)
+            self.anonymous = made.episode_id
 
     @anything_started
     @rule(worker=workers, arguments=resets, pick=picks)
     def start_over_over_http(self, worker: int, arguments: Any, pick: int) -> None:
-        timeline = self.chosen(pick)
+        timeline, arguments = self.chosen(pick), self.reset_arguments(arguments)
         body = {**arguments, "episode_id": timeline.episode_id}
         _, answer = self.workers.ask(worker, "POST", "/reset", body)
-        ours = not timeline.episode_id.startswith(self.prefix)
-        if ours and not timeline.stored:
+        if OWN_ID.fullmatch(timeline.episode_id) and not timeline.stored:
             assert answer["observation"]["status"] == "error"
             assert answer["episode_id"] is None
         else:
@@ -291,10 +302,10 @@ class EveryWayToPlay(RuleBasedStateMachine):
     def reset_over_websocket(self, slot: int, arguments: Any, name: str | None) -> None:
         if self.hung_up(slot):
             return
-        connection = self.connection(slot)
+        connection, arguments = self.connection(slot), self.reset_arguments(arguments)
         given = {} if name is None else {"episode_id": f"{self.prefix}-{name}"}
         answer = connection.socket.ask({"type": "reset", "data": {**arguments, **given}})["data"]
-        assert answer["observation"]["status"] == "ready"
+        assert answer["observation"]["status"] == self.game.opened
         self.forsake(connection)
         if name is not None:
             self.end_others(given["episode_id"], connection)
@@ -320,8 +331,9 @@ class EveryWayToPlay(RuleBasedStateMachine):
             assert observation["status"] == "error"
             return
         self.forsake(connection)
-        steps, most = timeline.session.steps, answer["observation"]["config"]["max_steps"]
-        assert f"resumed after {steps} step(s) of {most}" in observation["message"]
+        known = timeline.session.state()
+        progress = f"resumed after {known.step_count} step(s) of {known.max_steps}"
+        assert progress in observation["message"]
         assert answer["metadata"]["player_id"] == timeline.player_id
         timeline.owner, connection.timeline = connection, timeline
 
@@ -333,16 +345,16 @@ class EveryWayToPlay(RuleBasedStateMachine):
         slot = self.slot_in_use(pick)
         if self.hung_up(slot):
             return
-        for action in given:
+        for which in given:
             if slot in self.connections:
-                self.step_at(slot, action, rpc)
+                self.step_at(slot, which, rpc)
 
-    def step_at(self, slot: int, action: Any, rpc: bool) -> None:
-        connection = self.connections[slot]
+    def step_at(self, slot: int, which: int, rpc: bool) -> None:
+        connection, action = self.connections[slot], self.actions[which]
         if rpc:
-            name, arguments, action = TOOLS[ACTIONS.index(action) % len(TOOLS)]
-            params = {"name": name, "arguments": arguments}
-            request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+            call = self.game.calls[which % len(self.game.calls)]
+            action = call.action
+            request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call.params}
             answer = connection.socket.ask({"type": "mcp", "data": request})
         else:
             answer = connection.socket.ask({"type": "step", "data": action})
@@ -351,9 +363,9 @@ class EveryWayToPlay(RuleBasedStateMachine):
             return
         data = answer["data"]
         if rpc:
-            found = told(data["result"]["structuredContent"])
+            found = told(self.game, data["result"]["structuredContent"])
         else:
-            found = told(data["observation"], data["reward"], data["done"])
+            found = told(self.game, data["observation"], data["reward"], data["done"])
         if connection.timeline is None:
             assert found.status == "error"
         else:
@@ -371,54 +383,54 @@ class EveryWayToPlay(RuleBasedStateMachine):
     def step_over_http(
         self, worker: int, pick: int, given: Any, player: bool, request: str, killed: bool
     ) -> None:
-        for action in given:
-            self.step_by_handle(worker, pick, action, player, request, killed)
+        for which in given:
+            self.step_by_handle(worker, pick, self.actions[which], player, request, killed)
             killed = False
 
     def step_by_handle(
         self, worker: int, pick: int, action: Any, player: bool, request: str, killed: bool
     ) -> None:
         timeline = self.chosen(pick)
-        handle = (
-            {"player_id": timeline.player_id} if player else {"episode_id": timeline.episode_id}
-        )
+        handle, path = {"episode_id": timeline.episode_id}, "/step"
+        if player:
+            handle = {"player_id": timeline.player_id}
+        elif timeline.episode_id == self.anonymous:
+            handle, path = {}, f"/as/{self.prefix}/step"
         body = {**handle, "action": action, "request_id": request or None}
         if killed and request:
             # Nobody knows whether it was taken; the same name says so.
-            self.workers.send(worker, "POST", "/step", body)
+            self.workers.send(worker, "POST", path, body)
             self.kill(worker)
-        status, answer = self.workers.ask(worker, "POST", "/step", body)
+        status, answer = self.workers.ask(worker, "POST", path, body)
         if not timeline.stored:
             assert status == 404
         elif timeline.closed:
             assert status == 409
         else:
             assert status == 200, answer
-            found = told(answer["observation"], answer["reward"], answer["done"])
+            found = told(self.game, answer["observation"], answer["reward"], answer["done"])
             self.check(timeline, found, timeline.play(action, request))
 
     @anything_started
-    @rule(worker=workers, pick=picks, tool=st.sampled_from(TOOLS))
-    def step_over_mcp(self, worker: int, pick: int, tool: Any) -> None:
-        timeline = self.chosen(pick)
-        name, arguments, action = tool
-        params = {"name": name, "arguments": arguments}
-        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    @rule(worker=workers, pick=picks, which=st.integers(0, 2))
+    def step_over_mcp(self, worker: int, pick: int, which: int) -> None:
+        timeline, call = self.chosen(pick), self.game.calls[which]
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call.params}
         session = {"mcp-session-id": timeline.player_id}
         status, answer = self.workers.ask(worker, "POST", "/mcp", body, **session)
         if not timeline.stored or timeline.closed:
             assert status == 404
             return
-        found = told(answer["result"]["structuredContent"])
-        self.check(timeline, found, timeline.play(action))
+        found = told(self.game, answer["result"]["structuredContent"])
+        self.check(timeline, found, timeline.play(call.action))
 
     @precondition(lambda self: len(self.old_players) > 1)
-    @rule(worker=workers, which=picks, action=st.sampled_from(ACTIONS))
+    @rule(worker=workers, pick=picks, which=which_action)
     def step_with_the_handle_of_an_earlier_timeline(
-        self, worker: int, which: int, action: Any
+        self, worker: int, pick: int, which: int
     ) -> None:
-        player_id = self.old_players[which % len(self.old_players)]
-        body = {"player_id": player_id, "action": action}
+        player_id = self.old_players[pick % len(self.old_players)]
+        body = {"player_id": player_id, "action": self.actions[which]}
         assert self.workers.ask(worker, "POST", "/step", body)[0] == 404
         assert self.workers.ask(worker, "DELETE", "/mcp", **{"mcp-session-id": player_id})[0] == 404
 
@@ -436,7 +448,7 @@ class EveryWayToPlay(RuleBasedStateMachine):
             socket.drop()
             return
         self.connections[slot] = Connection(worker, socket, timeline, player_id=timeline.player_id)
-        refused = socket.ask({"type": "reset", "data": {"anomaly_count": 0}})
+        refused = socket.ask({"type": "reset", "data": self.game.short})
         assert refused["data"]["observation"]["status"] == "error"
 
     # Ends.
@@ -510,8 +522,8 @@ class EveryWayToPlay(RuleBasedStateMachine):
         assert (status == 200) == timeline.stored, (timeline.episode_id, found)
         if not timeline.stored:
             return
-        names = ("status", "step_count", "submissions", "timeline")
-        assert tuple(found[name] for name in names) == timeline.record()
+        expected = timeline.record()
+        assert {name: found[name] for name in expected} == expected
         key = (timeline.episode_id, found["timeline"])
         assert found["step_count"] >= self.highest.get(key, 0)
         self.highest[key] = found["step_count"]
@@ -527,10 +539,9 @@ class EveryWayToPlay(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_workers")
-def test_no_way_to_play_gives_a_second_chance() -> None:
+def test_no_way_to_play_gives_a_second_chance(game: Game, workers_of_game: Workers) -> None:
     run_state_machine_as_test(
-        EveryWayToPlay,
+        partial(EveryWayToPlay, game, workers_of_game),
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,

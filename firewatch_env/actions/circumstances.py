@@ -47,6 +47,7 @@ _REPAIRS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "force_complete_proxy_upgrade": (("proxies",), "one proxy version", "Finish the upgrade."),
     "enable_deadline_propagation": (("orphans",), "no expired work", "Drop expired work."),
 }  # fmt: skip
+_LEVELS_THAT_FLOOD = ("debug", "trace")
 
 
 def off(service: Service, families: tuple[str, ...]) -> list[str]:
@@ -58,6 +59,9 @@ def _repair(action: str, families: tuple[str, ...], otherwise: str, summary: str
     parameters = ("level",) if action == "set_log_level" else ()
 
     def do(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+        level = str(parameters.get("level", "")).strip().lower()
+        if level in _LEVELS_THAT_FLOOD:
+            return Outcome(f"{service.name}: {level} logging is no repair; nothing changed", False)
         found = off(service, families)
         if not found:
             return Outcome(f"{service.name}: {otherwise} here; nothing changed", False)

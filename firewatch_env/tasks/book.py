@@ -20,6 +20,8 @@ from openenv_kit.errors import echo, unknown_name_message
 
 VERSION = "2"  # of what is drawn: raise it whenever a task would change
 SPLITS = ("train", "validation", "test", "sealed")
+PUBLIC_SPLITS = SPLITS[:-1]
+"""Splits that can be played; the sealed one is only measured on."""
 DEFAULT = "task_easy_oom_baseline"
 _MOST_ATTEMPTS = 400
 _PATIENCE = 100
@@ -61,13 +63,23 @@ def find(arguments: Mapping[str, Any]) -> Task:
     return _drawn(difficulty or "easy", 0 if seed is None else seed)
 
 
+def arguments_of(task: Task) -> dict[str, Any]:
+    """The reset's arguments that make a task, the same whichever others it was asked for with."""
+    if task.task_id in NAMED:
+        return {"task_id": task.task_id, "seed": task.seed}
+    split, _, _ = task.task_id.partition("_")
+    if split in PUBLIC_SPLITS:
+        return {"split": split, "index": task.seed}
+    return {"difficulty": task.difficulty, "seed": task.seed}
+
+
 def _known(value: Any, allowed: Container[str]) -> bool:
     return isinstance(value, str) and value in allowed
 
 
 def _from_split(split: Any, index: Any) -> Task:
-    if not _known(split, SPLITS):
-        raise BadReset(unknown_name_message("split", split, SPLITS))
+    if not _known(split, PUBLIC_SPLITS):
+        raise BadReset(unknown_name_message("split", split, PUBLIC_SPLITS))
     size = len(admitted()[split])
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < size:
         raise BadReset(f"index is {echo(index)}; allowed in {split}: 0 to {size - 1}.")

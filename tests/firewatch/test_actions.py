@@ -46,6 +46,17 @@ def test_a_narrow_repair_puts_its_lever_right_and_acts_nowhere_else(
     assert service.levers == {}
 
 
+def test_a_log_level_that_floods_ends_no_flood() -> None:
+    world = a_world()
+    service = world.by_name["order-api"]
+    world.set_lever(service, "logging", 0.4)
+    for level in ("debug", " TRACE "):
+        assert act(world, "set_log_level", "order-api", {"level": level}).changed is False
+        assert service.levers
+    assert act(world, "set_log_level", "order-api", {"level": "error"}).changed is True
+    assert service.levers == {}
+
+
 def test_a_number_may_come_as_text_and_nonsense_means_the_default() -> None:
     for given, pods in (("4", 4), (4, 4), ("many", 1.5), (float("nan"), 1.5), (True, 1.5)):
         world = a_world()

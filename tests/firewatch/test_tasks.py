@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from firewatch_env.policies.manual import EDGE_KEYS, FEATURE_KEYS
 from firewatch_env.policies.par import computed_par, par, plan
 from firewatch_env.policies.reference import reference
 from firewatch_env.replay import Change, replay
-from firewatch_env.tasks.book import SPLITS, admitted, find, named_task, split_task
+from firewatch_env.tasks.book import SPLITS, admitted, arguments_of, find, named_task, split_task
 from firewatch_env.tasks.causes import CAUSES, LOOKS, STAGED
 from firewatch_env.tasks.certificate import certify
 from firewatch_env.tasks.marks import shipped_mark, shipped_tasks
@@ -33,6 +34,21 @@ FAULT_WORDS = set(CAUSES) - {"clock", "role", "leaders", "blocked", "hot"}
 whole = pytest.mark.skipif(
     not os.environ.get("METRIC_TRACKER_FULL"), reason="takes minutes: METRIC_TRACKER_FULL=1"
 )
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"seed": 42},
+        {"task_id": "task_easy_oom_baseline", "seed": 43},
+        {"difficulty": "hard", "seed": 5},
+        {"split": "validation", "index": 4},
+    ],
+)
+def test_a_task_is_found_again_by_its_own_arguments(asked: dict[str, Any]) -> None:
+    task = find(asked)
+    assert find(arguments_of(task)) == task
 
 
 def tasks_of_all_kinds(each: int) -> list[Task]:
