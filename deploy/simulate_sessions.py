@@ -72,8 +72,8 @@ def workers_needed(total: int, think_s: float, given: argparse.Namespace) -> tup
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--step-us", type=float, default=66, help="CPU per step")
-    parser.add_argument("--reset-us", type=float, default=1310, help="CPU per reset")
+    parser.add_argument("--step-us", type=float, default=98, help="CPU per step")
+    parser.add_argument("--reset-us", type=float, default=1263, help="CPU per reset")
     parser.add_argument("--session-kb", type=float, default=60, help="memory per session")
     parser.add_argument("--worker-mb", type=float, default=200, help="memory of an idle worker")
     parser.add_argument("--slots", type=int, default=1024, help="MAX_CONCURRENT_ENVS")
