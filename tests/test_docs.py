@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import matplotlib
@@ -206,6 +206,7 @@ def home_of(name: str) -> Path | None:
     return None
 
 
+@cache
 def imports_of(name: str) -> set[str]:
     """Dotted paths of what a module, or any file of a package, imports, and of their folders."""
     home = home_of(name)

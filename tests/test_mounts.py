@@ -252,6 +252,7 @@ def test_every_first_segment_of_the_root_s_paths_is_taken(
     assert plain <= TAKEN, plain - TAKEN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

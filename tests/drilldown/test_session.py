@@ -262,6 +262,7 @@ VALUES = JSON | st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from([*TOOLS, "nothing"]), st.dictionaries(NAMES, VALUES, max_size=4) | JSON)
 def test_no_arguments_raise_or_overspend(tool: str, arguments: Any) -> None:
@@ -330,6 +331,7 @@ def test_the_reference_reports_nothing_where_nothing_is() -> None:
     assert play(session, REFERENCE, opening).score == 1.0
 
 
+@pytest.mark.slow
 def test_no_heuristic_earns_more_than_it_may() -> None:
     configs = [
         DrillConfig(60 + number, level, name, causes)
