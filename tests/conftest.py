@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from games import GAMES, Game
-from live_server import ROOT, await_health, free_port
+from live_server import served
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,21 +35,9 @@ def server_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server_url(server_log: Path) -> Iterator[str]:
     """Address of a server that runs as a process of its own for the whole session."""
-    port = free_port()
     quiet = {name: value for name, value in os.environ.items() if name != "METRIC_TRACKER_DEBUG"}
-    with server_log.open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "server.app", "--host", "127.0.0.1", "--port", str(port)],
-            cwd=ROOT,
-            env=quiet,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            await_health(url, server)
-            yield url
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
+    with (
+        server_log.open("wb") as log,
+        served(env=quiet, stdout=log, stderr=subprocess.STDOUT) as url,
+    ):
+        yield url

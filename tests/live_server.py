@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTUP_S = 120.0
@@ -32,3 +36,19 @@ def await_health(url: str, server: subprocess.Popen[bytes]) -> None:
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.1)
     raise RuntimeError(f"the server did not answer within {STARTUP_S:g} s")
+
+
+@contextmanager
+def served(*arguments: str, **process: Any) -> Iterator[str]:
+    """Address of a server with these arguments, a process of its own while the block runs."""
+    port = free_port()
+    command = [sys.executable, "-m", "server.app", "--host", "127.0.0.1", "--port", str(port)]
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **process}
+    server = subprocess.Popen([*command, *arguments], cwd=ROOT, **options)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        await_health(url, server)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(timeout=30)

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from live_server import ROOT, await_health, free_port
+from live_server import ROOT, served
 from typer.testing import CliRunner
 from websockets.sync.client import connect
 
@@ -40,16 +40,8 @@ def pipe() -> Environment:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "server.app", "--environment", NAME, "--port", str(port)]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        await_health(address, server)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
+    with served("--environment", NAME) as url:
+        yield url
 
 
 def leak_of(pipe: Environment) -> int:

@@ -7,20 +7,17 @@ tool schemas, argument validation, the documentation and the user interface.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
-
-from pydantic import ValidationError
 
 from metric_tracker_rl.analysis_tools.arguments import Arguments
 from metric_tracker_rl.engine.config import FUNNELS
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.rows import MethodSpec
-from openenv_kit.errors import ToolArgumentError, echo
 from openenv_kit.play.policies import Registry
-from openenv_kit.tools.schema import describe_problems, json_schema
+from openenv_kit.tools.schema import json_schema, read_arguments
 
 A = TypeVar("A", bound=Arguments)
 Result = dict[str, Any]
@@ -45,7 +42,7 @@ class Tool(Generic[A]):
     run: Callable[[EpisodeView, A], Result]
     shows_data: bool = True
 
-    def call(self, view: EpisodeView, raw: object) -> tuple[dict[str, Any], Result]:
+    def call(self, view: EpisodeView, raw: Any) -> tuple[dict[str, Any], Result]:
         """Validate raw arguments and run.
 
         Returns:
@@ -54,13 +51,7 @@ class Tool(Generic[A]):
         Raises:
             ToolArgumentError: wrong arguments; says which, what is allowed and the nearest.
         """
-        if not isinstance(raw, Mapping):
-            given = f"analysis_args of {self.name} is {echo(raw)}"
-            raise ToolArgumentError(f"{given}; allowed: an object.")
-        try:
-            arguments = self.arguments.model_validate(raw)
-        except ValidationError as error:
-            raise ToolArgumentError(describe_problems(self.name, self.arguments, error)) from None
+        arguments = read_arguments(self.name, self.arguments, raw, "analysis_args")
         return dict(raw), self.run(view, arguments)
 
 

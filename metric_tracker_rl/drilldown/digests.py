@@ -14,7 +14,6 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from metric_tracker_rl.drilldown.episode import episode_from_draw
 from metric_tracker_rl.drilldown.generator import Draw, generate
 from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.versions import DEFINITION_VERSION, GENERATOR_VERSION
+from metric_tracker_rl.engine.generation.digests import check_file
 
 PARTS = ("data", "labels", "log", "floats")
 BIG_SEEDS = (0, 2**31, 2**63, MAX_SEED)
@@ -91,14 +91,5 @@ def _floats(draw: Draw) -> str:
     return ",".join(number.hex() for number in numbers)
 
 
-def main() -> int:
-    """Check the golden file named on the command line; 0 where nothing differs."""
-    golden = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    found = differences(golden)
-    print(f"numpy {np.__version__}: {len(golden['episodes'])} episodes, {len(found)} differences")
-    print("\n".join(found), file=sys.stderr)
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(check_file(differences))

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from pydantic import ValidationError
 
 from metric_tracker_rl.drilldown import words
 from metric_tracker_rl.drilldown.arguments import (
@@ -38,8 +37,8 @@ from metric_tracker_rl.drilldown.queries import (
     told_periods,
 )
 from metric_tracker_rl.drilldown.report import preview, read_report
-from openenv_kit.errors import InvalidValueError, ToolArgumentError, UnknownNameError, echo
-from openenv_kit.tools.schema import describe_problems, json_schema
+from openenv_kit.errors import InvalidValueError, ToolArgumentError, UnknownNameError
+from openenv_kit.tools.schema import json_schema, read_arguments
 
 MOST_NUMBERS = 1_200
 """Most numbers in one reply."""
@@ -74,12 +73,7 @@ class Tool(Generic[A]):
         Raises:
             ToolArgumentError: says what is wrong, what is allowed and the nearest match.
         """
-        if not isinstance(raw, Mapping):
-            raise ToolArgumentError(f"arguments of {self.name} is {echo(raw)}; allowed: an object.")
-        try:
-            return self.arguments.model_validate(raw)
-        except ValidationError as error:
-            raise ToolArgumentError(describe_problems(self.name, self.arguments, error)) from None
+        return read_arguments(self.name, self.arguments, raw, "arguments")
 
     def call(self, episode: Episode, raw: object, left: int) -> tuple[Result, int]:
         """Run the tool.

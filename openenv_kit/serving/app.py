@@ -63,6 +63,9 @@ def build_app(
         async with AsyncExitStack() as stack:
             states = [await stack.enter_async_context(starting(app)) for app, starting in own]
             yield states[0]
+        # All have ended: none can use, and so open again, the store that they share.
+        for app, _ in own:
+            await app.state.episodes.close()
 
     made.router.lifespan_context = lifespan
     return made
@@ -151,7 +154,6 @@ def _add_sessions(
     async def lifespan(running: Any) -> AsyncIterator[Any]:
         async with theirs(running) as state, slots.watched(), rpc_slots.watched():
             yield state
-        await episodes.close()
 
     made.router.lifespan_context = lifespan
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from openenv_kit.serving.open_store import StoreThread
 
-NAMED = frozenset(("create", "load", "take", "append", "finish", "delete", "next"))
+NAMED = frozenset(("create", "load", "append", "finish", "next"))
 """Methods whose first argument is an episode's id or a counter's name."""
 
 
@@ -23,10 +23,6 @@ class EnvironmentStore:
     def __init__(self, store: StoreThread, name: str) -> None:
         self._store = store
         self._prefix = f"{name}/"
-
-    async def open(self) -> None:
-        """Open the store; see `StoreThread.open`."""
-        await self._store.open()
 
     async def call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of the store; see `EpisodeStore`."""

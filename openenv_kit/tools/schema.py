@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from openenv_kit.errors import echo, nearest
+from openenv_kit.errors import ToolArgumentError, echo, nearest
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 MAX_PROBLEMS = 3
 """Problems named in one message; the rest is counted."""
@@ -27,6 +29,26 @@ def json_schema(model: type[BaseModel], vocabulary: object = None) -> dict[str, 
     tidy.pop("description", None)
     tidy.setdefault("properties", {})
     return tidy
+
+
+def read_arguments(name: str, model: type[ModelT], raw: object, called: str) -> ModelT:
+    """A tool's arguments, validated.
+
+    Args:
+        name: of the tool.
+        model: of its arguments.
+        raw: as they arrived.
+        called: what the field that they arrived in is called.
+
+    Raises:
+        ToolArgumentError: says which is wrong, what is allowed and the nearest.
+    """
+    if not isinstance(raw, Mapping):
+        raise ToolArgumentError(f"{called} of {name} is {echo(raw)}; allowed: an object.")
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise ToolArgumentError(describe_problems(name, model, error)) from None
 
 
 def describe_problems(method: str, model: type[BaseModel], error: ValidationError) -> str:

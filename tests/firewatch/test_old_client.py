@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_server import ROOT, await_health, free_port
+from live_server import served
 
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import MAX_TICKS
@@ -24,17 +24,8 @@ END = re.compile(r"\[END\] success=(true|false) steps=\d+ score=(\d\.\d\d) rewar
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "server.app", "--environment", "firewatch"]
-    places = ["--port", str(port), "--workers", "2"]
-    server = subprocess.Popen([*command, *places], cwd=ROOT, stdout=subprocess.DEVNULL)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        await_health(address, server)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
+    with served("--environment", "firewatch", "--workers", "2") as url:
+        yield url
 
 
 def start(url: str, *tasks: str) -> subprocess.Popen[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ def _config_from(fields: dict[str, Any]) -> EpisodeConfig:
     return EpisodeConfig(**{**fields, "anomalies": anomalies})
 
 
-def main() -> int:
+def check_file(differences: Callable[[dict[str, Any]], list[str]]) -> int:
     """Check the golden file named on the command line; 0 where nothing differs."""
     golden = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     found = differences(golden)
@@ -122,4 +122,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(check_file(differences))
