@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from oldest_packages import in_oldest_environment
 from typer.testing import CliRunner
 
 from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
@@ -26,15 +24,6 @@ ROOT = Path(__file__).parent.parent
 GOLDEN_FILE = ROOT / "tests" / "golden_digests.json"
 GOLDEN: dict[str, Any] = json.loads(GOLDEN_FILE.read_text())
 EPISODES = len(GOLDEN["episodes"])
-DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-
-
-def oldest(package: str) -> str:
-    """Requirement for the oldest minor version that the project allows of a package."""
-    [spec] = [each for each in DEPENDENCIES if each.startswith(f"{package}>=")]
-    found = re.search(r">=(\d+\.\d+)", spec)
-    assert found is not None
-    return f"{package}=={found.group(1)}.*"
 
 
 def test_every_golden_episode_has_its_bytes_and_labels() -> None:
@@ -102,27 +91,6 @@ def test_the_command_fails_on_a_file_that_differs_or_is_none(tmp_path: Any) -> N
     assert CliRunner().invoke(app, ["digests", str(written)]).exit_code == 1
     written.write_text("[]")
     assert CliRunner().invoke(app, ["digests", str(written)]).exit_code == 2
-
-
-def in_oldest_environment(*command: str, packages: tuple[str, ...]) -> str:
-    """Output of a Python command under the oldest allowed packages and nothing else."""
-    uv = shutil.which("uv")
-    if uv is None:
-        pytest.skip("uv, which makes the other environment, is not installed")
-    python = f"3.{min(sys.version_info.minor, 12)}"  # the last that the oldest NumPy knows
-    wanted = [part for package in packages for part in ("--with", oldest(package))]
-    clean = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-    run = subprocess.run(
-        [uv, "run", "--quiet", "--no-project", "--python", python, *wanted, "python", *command],
-        cwd=ROOT,
-        env=clean,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout
 
 
 @pytest.mark.slow

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from oldest_packages import in_oldest_environment
 
 from metric_tracker_rl.drilldown import digests
 from metric_tracker_rl.drilldown.domains import DOMAINS
@@ -54,21 +52,11 @@ def test_another_version_is_told() -> None:
 @pytest.mark.slow
 @pytest.mark.network
 def test_the_golden_file_holds_on_the_oldest_numpy_allowed() -> None:
-    uv = shutil.which("uv")
-    if uv is None:
-        pytest.skip("uv, which makes the other environment, is not installed")
-    clean = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-    wanted = ("--with", "numpy==1.26.*", "--with", "pydantic==2.10.*")
-    module = ("python", "-m", "metric_tracker_rl.drilldown.digests", str(GOLDEN_FILE))
-    run = subprocess.run(
-        [uv, "run", "--quiet", "--no-project", "--python", "3.11", *wanted, *module],
-        cwd=ROOT,
-        env=clean,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+    told = in_oldest_environment(
+        "-m",
+        "metric_tracker_rl.drilldown.digests",
+        str(GOLDEN_FILE),
+        packages=("numpy", "pydantic"),
     )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert re.fullmatch(rf"numpy 1\.26\.\d+: {EPISODES} episodes, 0 differences\n", run.stdout)
+    assert re.fullmatch(rf"numpy 1\.26\.\d+: {EPISODES} episodes, 0 differences\n", told)
     assert not np.__version__.startswith("1.26"), "the locked numpy is another one"
