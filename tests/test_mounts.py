@@ -230,6 +230,21 @@ def test_an_unknown_environment_is_refused_with_the_nearest_name() -> None:
         load_settings({"ALSO_SERVE": "firewach"})
 
 
+@pytest.mark.parametrize("path", ["reset", "step", "mcp", "as/alice/reset"])
+def test_an_address_below_an_unknown_name_is_told_what_is_served(
+    served: tuple[TestClient, dict[str, str]], path: str
+) -> None:
+    client, prefixes = served
+    root, *others = prefixes
+    answer = client.post(f"/firewach/{path}", json={})
+    assert answer.status_code == 404
+    told = answer.json()["detail"]
+    assert "Unknown environment 'firewach'." in told
+    assert f"{root} is served at the root" in told
+    assert all(name in told for name in others)
+    assert ("Did you mean 'firewatch'?" in told) == (FIREWATCH in others)
+
+
 def test_a_split_that_one_of_them_lacks_is_refused() -> None:
     chosen = Settings(mcp_split="validation", also_serve=PIPE)
     with pytest.raises(InvalidValueError, match="pipe_leak has train, test"):

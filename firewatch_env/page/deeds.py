@@ -11,8 +11,7 @@ import gradio as gr
 from firewatch_env.page.state import FirewatchVisitor
 from firewatch_env.page.story import GROUPS, names_of
 from firewatch_env.tools import CATALOGUE
-from openenv_kit.errors import InvalidValueError
-from openenv_kit.page.forms import OMIT, Field, Form, Read, Schema, as_given, build_forms
+from openenv_kit.page.forms import Field, Form, Schema, as_given, build_forms
 from openenv_kit.page.layout import html
 from openenv_kit.page.markup import hint, note
 from openenv_kit.page.page import Page, View
@@ -103,27 +102,11 @@ def _untargeted(tool: ToolSpec) -> ToolSpec | None:
     return replace(tool, parameters={"type": "object", "properties": others}) if others else None
 
 
-def _make_field(name: str, schema: Schema, shared: dict[str, Any]) -> Field | None:
+def _make_field(name: str, _: Schema, shared: dict[str, Any]) -> Field | None:
     """The input of one parameter; see `openenv_kit.page.forms.MakeField`."""
     if name == "level":
         return Field(name, gr.Dropdown(["", *LEVELS], value="", **shared), as_given)
-    if schema.get("type") == "number":
-        # Gradio's input for numbers shows and sends 0 where it was left empty.
-        return Field(name, gr.Textbox(**shared), _number(name))
     return None
-
-
-def _number(name: str) -> Read:
-    def read(value: Any, _: Any) -> Any:
-        if not (value or "").strip():
-            return OMIT
-        try:
-            given = float(value)
-        except ValueError:
-            raise InvalidValueError(name, value, "a number, or nothing") from None
-        return int(given) if given.is_integer() else given
-
-    return read
 
 
 def _wire(

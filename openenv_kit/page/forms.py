@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from openenv_kit.errors import ToolArgumentError, echo
+from openenv_kit.errors import InvalidValueError, ToolArgumentError, echo
 from openenv_kit.page.layout import html
 from openenv_kit.page.markup import hint, words
 from openenv_kit.page.state import Visitor
@@ -101,6 +101,8 @@ def _field(name: str, schema: Schema, required: bool, make: MakeField) -> Field:
     if kind in ("integer", "number"):
         if required and "default" not in schema:
             default = schema.get("minimum", 0)
+        if default is None:
+            return Field(name, gr.Textbox(**_bounded(schema, shared)), _typed_number(name, kind))
         return Field(name, number_input(default, schema, shared), number(kind))
     if kind == "boolean":
         choices = [("yes", True), ("no", False), *([] if required else [("", None)])]
@@ -123,10 +125,14 @@ def number_input(
     Its bounds are shown and not enforced: Gradio sends every form with every call, and would
     refuse them all for one value out of bounds. The environment refuses that value alone, by name.
     """
+    return gr.Number(value, step=step, **_bounded(schema, shared))
+
+
+def _bounded(schema: Schema, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that all inputs take, with a number's bounds in the help text."""
     bounds = {"at least": schema.get("minimum"), "at most": schema.get("maximum")}
     told = [f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None]
-    info = "; ".join([*([shared["info"]] if shared["info"] else []), *told])
-    return gr.Number(value, step=step, **{**shared, "info": info})
+    return {**shared, "info": "; ".join([*filter(None, [shared.get("info")]), *told])}
 
 
 def as_given(value: Any, _: Visitor) -> Any:
@@ -146,6 +152,20 @@ def number(kind: str) -> Read:
         if value is None:
             return OMIT
         return int(value) if kind == "integer" and float(value).is_integer() else value
+
+    return read
+
+
+def _typed_number(name: str, kind: str) -> Read:
+    """Reads a number from a line of text: Gradio's own input sends 0 where it was left empty."""
+
+    def read(value: Any, visitor: Visitor) -> Any:
+        if not (value or "").strip():
+            return OMIT
+        try:
+            return number(kind)(float(value), visitor)
+        except ValueError:
+            raise InvalidValueError(name, value, "a number, or nothing") from None
 
     return read
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Self
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openenv_kit.environment import Environment, get_environment, siblings
-from openenv_kit.errors import InvalidValueError
+from openenv_kit.errors import InvalidValueError, unknown_name_message
+from openenv_kit.serving import frames
 from openenv_kit.serving.gate import route_path
 from openenv_kit.serving.open_store import StoreThread
 from openenv_kit.serving.settings import ALL, NONE, Settings
@@ -32,6 +33,9 @@ TAKEN = frozenset(
     )
 )
 """First segments of the root's own paths."""
+
+DOORS = frozenset(("reset", "step", "state", "ws", "mcp", "web", "as"))
+"""First segments below an environment's name that a client may ask for by a wrong name."""
 
 TASK_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"))
 """Routes of the framework's task API, which has the environment's name in front anyway."""
@@ -92,11 +96,13 @@ class Mounts:
 
     Args:
         app: the one at the root.
+        root: name of its environment.
         apps: the others, by name.
     """
 
-    def __init__(self, app: ASGIApp, apps: Mapping[str, ASGIApp]) -> None:
+    def __init__(self, app: ASGIApp, root: str, apps: Mapping[str, ASGIApp]) -> None:
         self._app = app
+        self._root = root
         self._apps = apps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,12 +114,19 @@ class Mounts:
         name, _, rest = path.removeprefix("/").partition("/")
         app = self._apps.get(name)
         if app is None:
-            await self._app(scope, receive, send)
+            unknown = name not in TAKEN and rest.partition("/")[0] in DOORS
+            answer = self._unknown(name) if unknown and scope["type"] == "http" else self._app
+            await answer(scope, receive, send)
             return
         if rest not in TASK_PATHS:
             root = scope.get("root_path", "")
             scope = {**scope, "root_path": f"{root}/{name}", "path": f"{root}{path}"}
         await app(scope, receive, send)
+
+    def _unknown(self, name: str) -> ASGIApp:
+        """The answer to a request below a name that nothing is mounted at."""
+        told = unknown_name_message("environment", name, self._apps)
+        return frames.response({"detail": f"{told} {self._root} is served at the root."}, 404)
 
 
 def mount(root: FastAPI, name: str, apps: Mapping[str, ASGIApp]) -> None:
@@ -130,4 +143,4 @@ def mount(root: FastAPI, name: str, apps: Mapping[str, ASGIApp]) -> None:
     # In front of the framework's own route, which knows of one environment.
     listed = APIRoute("/list_environments", lambda: names, tags=["Task API"])
     root.router.routes.insert(0, listed)
-    root.add_middleware(Mounts, apps=apps)
+    root.add_middleware(Mounts, root=name, apps=apps)

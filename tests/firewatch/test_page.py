@@ -15,7 +15,7 @@ import openenv_kit.environment as kit
 from firewatch_env.actions import ACTIONS
 from firewatch_env.environment import ENVIRONMENT
 from firewatch_env.grade import impact
-from firewatch_env.page import charts, deeds, episode, incident, panels, score, story
+from firewatch_env.page import charts, episode, incident, panels, score, story
 from firewatch_env.page.scenes import FirewatchScenes
 from firewatch_env.page.state import FirewatchVisitor
 from firewatch_env.page.story import GROUPS, Story, action_text
@@ -23,7 +23,6 @@ from firewatch_env.policies.par import par
 from firewatch_env.tasks.book import find
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.builder import lay_out
-from openenv_kit.page.forms import OMIT
 from openenv_kit.page.page import Page
 from openenv_kit.page.scenes import scenes_of
 from openenv_kit.page.watching import Frame, scripted
@@ -382,18 +381,6 @@ def test_an_incident_is_started_from_the_form(visitor: FirewatchVisitor) -> None
     card = episode.card_html(page, visitor)
     assert "Medium: 8 services, 30 ticks" in card
     assert "You are the engineer on call" in card
-
-
-def test_an_empty_number_is_not_sent_and_another_text_is_refused(
-    visitor: FirewatchVisitor,
-) -> None:
-    with gr.Blocks():
-        field = deeds._make_field("replicas", {"type": "number"}, {})
-    assert field is not None
-    assert [field.read(given, visitor) for given in (None, "", " ")] == [OMIT] * 3
-    assert field.read(" 7.5 ", visitor) == 7.5
-    with pytest.raises(InvalidValueError, match="replicas is 'all'; allowed: a number, or noth"):
-        field.read("all", visitor)
 
 
 def test_figures_by_key_are_a_table_and_log_lines_are_lines(visitor: FirewatchVisitor) -> None:

@@ -181,9 +181,9 @@ def test_a_reset_is_read_from_the_form(tiny: Tiny) -> None:
 SCHEMAS: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "text": ({"type": "string"}, "some", "some"),
     "no_text": ({"type": "string"}, "", forms.OMIT),
-    "whole": ({"type": "integer"}, 2.0, 2),
-    "share": ({"type": "number"}, 0.5, 0.5),
-    "nothing": ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, None, forms.OMIT),
+    "whole": ({"type": "integer"}, " 2 ", 2),
+    "share": ({"type": "number"}, "0.5", 0.5),
+    "nothing": ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, " ", forms.OMIT),
     "choice": ({"enum": ["a", "b"]}, "b", "b"),
     "several": ({"type": "array", "items": {"enum": ["a", "b"]}}, ["a"], ["a"]),
     "none_of_several": ({"type": "array", "items": {"enum": ["a"]}}, [], forms.OMIT),
@@ -204,6 +204,15 @@ def test_an_input_of_every_kind_gives_the_argument_that_was_meant(name: str) -> 
     assert form.arguments([typed], Visitor()) == expected
     optional = [form.fields[0].component.value]
     assert form.arguments(optional, Visitor()) == {}, "an optional argument is sent as untouched"
+
+
+def test_a_text_that_is_no_number_is_refused_by_name() -> None:
+    schema = {"type": "object", "properties": {"most": {"type": "integer", "maximum": 9}}}
+    with gr.Blocks():
+        (form,) = forms.build_forms([ToolSpec("act", "", schema, dict)], "act")
+    assert form.fields[0].component.info == "at most 9"
+    with pytest.raises(InvalidValueError, match="most is 'all'; allowed: a number, or nothing"):
+        form.arguments(["all"], Visitor())
 
 
 def test_a_call_that_is_not_an_action_costs_no_step(tiny: Tiny) -> None:
