@@ -191,6 +191,9 @@ class Firewatch(Environment):
         """A new session; there is no debug mode."""
         return FirewatchSession()
 
+    def groups(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+        return {"level": find(reset).difficulty}
+
     def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Impact, precision and closure, and what they were made from."""
         parts: Mapping[str, Any] | None = observation.get("score_parts")

@@ -5,6 +5,7 @@ Heavy parts are loaded when they are first asked for: a player in process needs 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,8 @@ import metric_tracker_rl
 from metric_tracker_rl.engine.episode import EpisodeCache, build_episode
 from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.session import RESET_ARGUMENTS, EpisodeSession
-from metric_tracker_rl.engine.splits import SPLITS
-from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS
+from metric_tracker_rl.engine.splits import SEALED, SPLITS
+from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS, resolve_config
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION, POLICY_VERSION
 from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.tools import BRIEF, CATALOGUE, introduction
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
     from openenv_kit.trust.exploits import Exploits
+
+CONFIGURED = tuple(inspect.signature(resolve_config).parameters)
+"""Reset arguments that decide which episode is made."""
 
 
 class MetricTracker(Environment):
@@ -106,6 +110,16 @@ class MetricTracker(Environment):
 
     def session(self, *, debug: bool = False) -> EpisodeSession:
         return EpisodeSession(debug=debug)
+
+    def groups(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+        split = reset.get("split")
+        if split == SEALED:
+            return {}
+        if split is not None:
+            config = SPLITS.task(split, reset.get("index", 0)).config
+        else:
+            config = resolve_config(**{k: v for k, v in reset.items() if k in CONFIGURED})[1]
+        return {"level": config.difficulty, "family": config.scenario_family}
 
     def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         parts: Mapping[str, Any] | None = observation.get("reward_breakdown")

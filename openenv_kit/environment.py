@@ -187,10 +187,7 @@ class Environment(Protocol):
 
     @property
     def rules(self) -> Mapping[str, int]:
-        """Reset arguments that are limits of the play, with their defaults: `max_steps` and such.
-
-        A server may lower them.
-        """
+        """Reset arguments that limit the play, with their defaults; a server may lower them."""
 
     @property
     def most_steps(self) -> int:
@@ -277,6 +274,10 @@ class Environment(Protocol):
         None where nothing was graded. By default every episode is graded at its end, in one piece.
         """
         return {} if observation.get("done") else None
+
+    def groups(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+        """What results are told by, such as `{"level": "hard"}`, of an episode's reset."""
+        return {}
 
     def observation(self, reply: Reply, task_id: str) -> dict[str, Any]:
         """Every field of the observation that a reply stands for; values may be models."""

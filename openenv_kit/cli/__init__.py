@@ -17,6 +17,7 @@ from openenv_kit.cli.certify import certify
 from openenv_kit.cli.check_integrations import check_integrations
 from openenv_kit.cli.collect import collect
 from openenv_kit.cli.common import chosen_environment
+from openenv_kit.cli.compare import compare
 from openenv_kit.cli.replay import replay
 from openenv_kit.cli.seal import seal
 
@@ -46,7 +47,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (certify, audit, bench_vector, replay, seal, collect, check_integrations):
+for command in (certify, audit, bench_vector, replay, compare, seal, collect, check_integrations):
     app.command()(command)
 
 

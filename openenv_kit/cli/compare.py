@@ -1,0 +1,133 @@
+"""`metric-tracker compare`: players side by side, as a table and as a page to share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from openenv_kit.cli.common import EnvironmentName, chosen_environment, mistakes_told, table_of
+
+if TYPE_CHECKING:
+    from openenv_kit.results.page import Comparison
+    from openenv_kit.results.statistics import Summary
+
+WIDTH = 160
+"""Columns of the tables: a player has eleven figures."""
+
+
+def compare(
+    results: Annotated[
+        list[str],
+        typer.Argument(
+            help="Results of inference.py, recordings, or folders of recordings; NAME=PATH shows "
+            "the player under that name."
+        ),
+    ],
+    environment: EnvironmentName = None,
+    split: Annotated[
+        str, typer.Option(help="Compare the plays of this split only; 'named tasks' for those.")
+    ] = "",
+    page: Annotated[Path | None, typer.Option(help="Write a page that loads nothing else.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+) -> None:
+    """Compare players on the same tasks: means with intervals, pass rates, cost, differences."""
+    from openenv_kit.results.page import compared, write_page
+    from openenv_kit.results.plays import of_one_split, read_players
+
+    chosen = chosen_environment(environment)
+    with mistakes_told():
+        files = [_named(each) for each in results]
+        players, of = of_one_split(read_players(files, chosen), split)
+    told = compared(players, of, chosen)
+    console = Console(width=WIDTH)
+    console.print(_summaries(told))
+    for kind, groups in told.groups.items():
+        rows = [
+            [name, *("-" if one is None else _mean(one) for one in each)]
+            for name, each in groups.items()
+        ]
+        console.print(table_of(f"Mean score by {kind}", [kind, *_names(told)], rows))
+    if told.paired:
+        rows = [
+            [
+                each.first,
+                each.second,
+                str(each.tasks),
+                "-" if each.mean is None else f"{each.mean:+.4f}",
+                "-" if each.interval is None else "{:+.4f} to {:+.4f}".format(*each.interval),
+            ]
+            for each in told.paired
+        ]
+        titles = ["first", "second", "episodes", "first - second", "95 % interval"]
+        console.print(table_of("Same episodes", titles, rows, names=2))
+    if told.frontier:
+        console.print(f"No player scores higher for less: {', '.join(told.frontier)}.")
+    with mistakes_told():
+        if page is not None:
+            write_page(told, page)
+            console.print(f"Page: {page}")
+        if out is not None:
+            out.write_text(json.dumps(_as_dict(told), indent=1) + "\n", encoding="utf-8")
+
+
+def _named(given: str) -> tuple[str, Path]:
+    """Name and path of an argument; the name is empty where there is none."""
+    name, found, rest = given.partition("=")
+    path = Path(rest if found and not Path(given).exists() else given)
+    if not path.exists():
+        raise typer.BadParameter(f"{str(path)!r} does not exist")
+    return (name if path != Path(given) else ""), path
+
+
+def _summaries(told: Comparison) -> object:
+    passes = ["pass@1" if k == 1 else f"pass^{k}" for k, _ in told.summaries[0].passes]
+    titles = ["player", "mean score", "95 % interval", *passes, "episodes", "plays", "errors"]
+    rows = [
+        [
+            each.name,
+            "-" if each.mean is None else f"{each.mean:.4f}",
+            "-" if each.interval is None else "{:.3f} to {:.3f}".format(*each.interval),
+            *("-" if value is None else f"{value:.3f}" for _, value in each.passes),
+            *(str(n) for n in (each.tasks, each.plays, each.errors)),
+            "-" if each.tool_calls is None else f"{each.tool_calls:.1f}",
+            "-" if each.tokens is None else f"{each.tokens:,.0f}",
+            "-" if each.cost is None else f"{each.cost:.4f}",
+            "-" if each.seconds is None else f"{each.seconds:.2f}",
+        ]
+        for each in told.summaries
+    ]
+    titles += ["calls", "tokens", "cost, $", "seconds"]
+    return table_of(f"{told.title}, {told.split}", titles, rows)
+
+
+def _names(told: Comparison) -> Sequence[str]:
+    return [each.name for each in told.summaries]
+
+
+def _mean(one: Summary) -> str:
+    errors = f", {one.errors} errors" if one.errors else ""
+    return f"{'-' if one.mean is None else format(one.mean, '.4f')} ({one.tasks}{errors})"
+
+
+def _as_dict(told: Comparison) -> dict[str, object]:
+    """JSON-ready, without the plays."""
+    return {
+        "split": told.split,
+        "versions": told.versions,
+        "players": [asdict(each) for each in told.summaries],
+        "groups": {
+            kind: {
+                name: [None if one is None else asdict(one) for one in each]
+                for name, each in groups.items()
+            }
+            for kind, groups in told.groups.items()
+        },
+        "paired": [asdict(each) for each in told.paired],
+        "frontier": told.frontier,
+    }

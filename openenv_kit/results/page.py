@@ -1,0 +1,171 @@
+"""A comparison as one page that loads nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from statistics import fmean
+
+from jinja2 import Environment as Templates
+from jinja2 import PackageLoader, StrictUndefined
+
+from openenv_kit.agent.html_report import STYLE
+from openenv_kit.environment import Environment
+from openenv_kit.results.plays import Play, Player
+from openenv_kit.results.statistics import Difference, Summary, difference, frontier, summary
+
+MAX_ROWS = 1000
+"""Episodes in the matrix; means and intervals are of all of them."""
+MAX_TRACES = 400
+WIDTH, HEIGHT, MARGIN = 640, 300, 48
+"""Of the picture of cost and score, in pixels."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Players on the tasks of one split.
+
+    Attributes:
+        groups: by what plays are grouped (such as level) and then by group: a summary of each
+            player, in the order of the players; None where one has no play there.
+        paired: every two players on their common episodes.
+        frontier: see `statistics.frontier`.
+    """
+
+    title: str
+    split: str
+    versions: Mapping[str, str]
+    players: Sequence[Player]
+    summaries: Sequence[Summary]
+    groups: Mapping[str, Mapping[str, Sequence[Summary | None]]]
+    paired: Sequence[Difference]
+    frontier: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An episode's plays by one player: mean score, errors, and the traces that tell more."""
+
+    score: float | None
+    errors: int
+    traces: Sequence[int]
+
+
+def compared(players: Sequence[Player], split: str, environment: Environment) -> Comparison:
+    """Everything there is to say about some players' plays of one split.
+
+    Which level an episode had is known only of this release's own versions.
+    """
+    summaries = [summary(player) for player in players]
+    versions = dict(players[0].versions)
+    current = versions == dict(environment.versions)
+    return Comparison(
+        title=environment.title,
+        split=split,
+        versions=versions,
+        players=players,
+        summaries=summaries,
+        groups=_groups(players, environment) if current else {},
+        paired=[difference(*two) for two in combinations(players, 2)],
+        frontier=frontier(summaries),
+    )
+
+
+def write_page(comparison: Comparison, path: Path) -> None:
+    """Write the page; its folder is created if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page_html(comparison), encoding="utf-8")
+
+
+def page_html(comparison: Comparison) -> str:
+    """The whole page."""
+    templates = Templates(
+        loader=PackageLoader("openenv_kit.results", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    rows, traces = _matrix(comparison.players)
+    return templates.get_template("page.html.jinja").render(
+        told=comparison,
+        rows=rows[:MAX_ROWS],
+        hidden=max(len(rows) - MAX_ROWS, 0),
+        traces=traces,
+        points=list(_points(comparison)),
+        size=(WIDTH, HEIGHT, MARGIN),
+        style=STYLE.read_text(encoding="utf-8"),
+    )
+
+
+def _groups(
+    players: Sequence[Player], environment: Environment
+) -> dict[str, dict[str, list[Summary | None]]]:
+    """Summaries by each thing that the environment groups episodes by."""
+    found: dict[str, dict[str, list[list[Play]]]] = {}
+    for number, player in enumerate(players):
+        for play in player.plays:
+            for kind, name in environment.groups(play.reset).items():
+                group = found.setdefault(kind, {}).setdefault(name, [[] for _ in players])
+                group[number].append(play)
+    return {
+        kind: {
+            name: [
+                summary(Player(player.name, player.source, player.versions, plays))
+                if plays
+                else None
+                for player, plays in zip(players, each, strict=True)
+            ]
+            for name, each in sorted(names.items())
+        }
+        for kind, names in found.items()
+    }
+
+
+def _matrix(
+    players: Sequence[Player],
+) -> tuple[list[tuple[str, list[Cell | None]]], list[tuple[str, Play]]]:
+    """A row for each episode, with a cell for each player; and the traces, in their order."""
+    episodes: dict[str, str] = {}
+    by_player: list[dict[str, list[Play]]] = []
+    for player in players:
+        mine: dict[str, list[Play]] = {}
+        for play in player.plays:
+            episodes.setdefault(play.episode, play.task)
+            mine.setdefault(play.episode, []).append(play)
+        by_player.append(mine)
+    traces: list[tuple[str, Play]] = []
+    rows = []
+    for episode, task in episodes.items():
+        cells: list[Cell | None] = []
+        for player, mine in zip(players, by_player, strict=True):
+            plays = mine.get(episode)
+            numbers = []
+            for play in plays or ():
+                if play.trace and len(traces) < MAX_TRACES:
+                    numbers.append(len(traces))
+                    traces.append((player.name, play))
+            cells.append(_cell(plays, numbers) if plays else None)
+        rows.append((task, cells))
+    return rows, traces
+
+
+def _cell(plays: Sequence[Play], traces: Sequence[int]) -> Cell:
+    scores = [play.score for play in plays if play.score is not None]
+    return Cell(fmean(scores) if scores else None, len(plays) - len(scores), traces)
+
+
+def _points(comparison: Comparison) -> Iterator[tuple[str, float, float, bool]]:
+    """Name, place (x, y) in the picture and whether nobody beats it, of each player with a cost."""
+    priced = [
+        (each.name, each.cost, each.mean)
+        for each in comparison.summaries
+        if each.cost is not None and each.mean is not None
+    ]
+    most = max((cost for _, cost, _ in priced), default=0.0) or 1.0
+    for name, cost, mean in priced:
+        x = MARGIN + (WIDTH - 2 * MARGIN) * cost / most
+        y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * mean
+        yield name, x, y, name in comparison.frontier

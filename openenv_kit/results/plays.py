@@ -1,0 +1,236 @@
+"""Plays read from result files and from recorded runs, in one form.
+
+A play that ended by an error has no score. It is counted beside the others and never as a 0: a
+server that was lost says nothing about the player.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from openenv_kit.agent.results import EVALUATED, NOT_SUBMITTED, RESULTS_FORMAT
+from openenv_kit.environment import Environment
+from openenv_kit.errors import ConfigurationError, unknown_name_message
+from openenv_kit.play.recording import RecordedRun, RecordingError, read_runs
+
+NAMED = "named tasks"
+"""Stands for the split of a play that names its task, or sets an episode up itself."""
+
+NO_DIFFERENCE = ("episode_id", "feedback")
+"""Reset arguments that leave the episode as it is; feedback comes after the play."""
+
+
+class MixedResultsError(ConfigurationError):
+    """Plays that cannot be compared: other versions, another split, another environment."""
+
+
+@dataclass(frozen=True)
+class Play:
+    """One play.
+
+    Attributes:
+        task: what people call the task.
+        reset: arguments that make the episode; plays with the same are of the same episode.
+        score: in [0, 1]; None where the play ended by an error.
+        status: how it ended.
+        tool_calls: steps, the last one included.
+        tokens, cost: of the model, in tokens and US dollars; None where nobody counted.
+        seconds: wall time; None where it was not measured.
+        trace: each action with its reward, in order; empty where only the score is known.
+    """
+
+    task: str
+    reset: Mapping[str, Any]
+    score: float | None
+    status: str
+    tool_calls: int
+    tokens: int | None = None
+    cost: float | None = None
+    seconds: float | None = None
+    trace: Sequence[tuple[str, float]] = ()
+
+    @property
+    def split(self) -> str:
+        """Split of the task, or `NAMED`."""
+        return str(self.reset["split"]) if "split" in self.reset else NAMED
+
+    @property
+    def episode(self) -> str:
+        """The same for plays of the same episode, and different for others."""
+        kept = {name: value for name, value in self.reset.items() if name not in NO_DIFFERENCE}
+        return json.dumps(kept, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Player:
+    """Everything that one player played.
+
+    Attributes:
+        source: the files, for messages.
+        versions: under which it was played.
+    """
+
+    name: str
+    source: str
+    versions: Mapping[str, str]
+    plays: Sequence[Play]
+
+    @property
+    def scored(self) -> list[Play]:
+        """Plays that ended with a score."""
+        return [play for play in self.plays if play.score is not None]
+
+
+def read_players(files: Iterable[tuple[str, Path]], environment: Environment) -> list[Player]:
+    """Players of some files, in their order; files of the same player are put together.
+
+    Args:
+        files: at least one, each with the name under which to show its player; an empty one stands
+            for the name in the file, and a folder for the recordings in it.
+        environment: what was played.
+
+    Raises:
+        MixedResultsError: a file of another environment, or files of different versions.
+        RecordingError: neither results of `inference.py` nor a recording.
+    """
+    found: dict[str, Player] = {}
+    for name, path in files:
+        inside = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+        if not inside:
+            raise RecordingError(f"{path} holds no recording; allowed: a folder of .jsonl files.")
+        for each in inside:
+            for player in _of_file(each, environment):
+                shown = name or player.name
+                before = found.get(shown)
+                if before is None:
+                    found[shown] = Player(shown, player.source, player.versions, player.plays)
+                else:
+                    _check_versions(player, before.versions, before.source)
+                    plays = (*before.plays, *player.plays)
+                    found[shown] = Player(shown, before.source, before.versions, plays)
+    first, *others = found.values()
+    for player in others:
+        _check_versions(player, first.versions, first.source)
+    return [first, *others]
+
+
+def of_one_split(players: Sequence[Player], split: str = "") -> tuple[list[Player], str]:
+    """The plays of one split, and its name.
+
+    Args:
+        players: who played.
+        split: which one; empty where all plays are of the same.
+
+    Raises:
+        MixedResultsError: plays of several splits and none was chosen, or of none that was.
+    """
+    there = dict.fromkeys(play.split for player in players for play in player.plays)
+    if not split:
+        if len(there) != 1:
+            where = "; ".join(f"{each.name} has {_splits_of(each)}" for each in players)
+            raise MixedResultsError(
+                f"The plays are of {len(there)} splits ({where}), and scores of different splits "
+                f"do not compare. Choose one with --split: {', '.join(there)}."
+            )
+        split = next(iter(there))
+    if split not in there:
+        raise MixedResultsError(unknown_name_message("split", split, there))
+    kept = []
+    for player in players:
+        plays = [play for play in player.plays if play.split == split]
+        if not plays:
+            raise MixedResultsError(f"{player.name} has no play of the split {split!r}.")
+        kept.append(Player(player.name, player.source, player.versions, plays))
+    return kept, split
+
+
+def _of_file(path: Path, environment: Environment) -> list[Player]:
+    text = path.read_text(encoding="utf-8")
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        found = None  # several lines: a recording
+    if isinstance(found, Mapping) and found.get("format") == RESULTS_FORMAT:
+        return [_of_results(found, path, environment)]
+    try:
+        runs = read_runs(path)
+    except RecordingError as problem:
+        allowed = "results of inference.py, or a recording"
+        raise RecordingError(f"{path}: {problem} Allowed: {allowed}.") from None
+    if not runs:
+        raise RecordingError(f"{path} holds no play.")
+    players: dict[str, Player] = {}
+    for run in runs:
+        before = players.get(run.player)
+        plays = (*(before.plays if before else ()), _of_run(run, environment))
+        if before is not None and before.versions != run.versions:
+            other = Player(run.player, str(path), run.versions, plays)
+            _check_versions(other, before.versions, str(path))
+        players[run.player] = Player(run.player, str(path), run.versions, plays)
+    return list(players.values())
+
+
+def _of_results(found: Mapping[str, Any], path: Path, environment: Environment) -> Player:
+    if found["environment"] != environment.benchmark:
+        raise MixedResultsError(
+            f"{path} is of the environment {found['environment']!r}; this compares results of "
+            f"{environment.benchmark!r}. Choose with --environment."
+        )
+    plays = [_of_task(each) for each in found["tasks"]]
+    return Player(found["player"], str(path), found["versions"], plays)
+
+
+def _of_task(found: Mapping[str, Any]) -> Play:
+    ran = found["status"] in (EVALUATED, NOT_SUBMITTED)
+    # A scripted policy has no tokens; a model whose calls told none has an unknown number.
+    counted = found["model_calls"] and not found["uncounted_calls"]
+    tokens = found["prompt_tokens"] + found["completion_tokens"] if counted else None
+    return Play(
+        task=found["task_id"],
+        reset=found["reset"],
+        score=found["score"] if ran else None,
+        status=found["status"],
+        tool_calls=found["steps"],
+        tokens=tokens,
+        cost=found["cost_usd"],
+        seconds=found["seconds"],
+    )
+
+
+def _of_run(run: RecordedRun, environment: Environment) -> Play:
+    named = run.reset.get("task_id")
+    if named is None and "split" in run.reset:
+        named = f"{run.reset['split']}-{run.reset.get('index', 0)}"
+    trace = []
+    for step in run.steps:
+        tool, arguments = environment.tools.called(step.action)
+        told = ", ".join(f"{name}={json.dumps(value)}" for name, value in arguments.items())
+        trace.append((f"{tool}({told})", step.reward))
+    return Play(
+        task=str(named or "custom"),
+        reset=run.reset,
+        score=run.score,
+        status="interrupted" if run.score is None else EVALUATED,
+        tool_calls=len(run.steps),
+        seconds=sum(step.elapsed_s for step in run.steps),
+        trace=trace,
+    )
+
+
+def _check_versions(player: Player, others: Mapping[str, str], where: str) -> None:
+    """Raise a MixedResultsError where a player's plays are of other versions."""
+    for name in {**player.versions, **others}:
+        mine, theirs = player.versions.get(name), others.get(name)
+        if mine != theirs:
+            raise MixedResultsError(
+                f"{player.source} was played under {name} version {mine!r} and {where} has "
+                f"{theirs!r}; scores of different versions do not compare."
+            )
+
+
+def _splits_of(player: Player) -> str:
+    return " and ".join(dict.fromkeys(play.split for play in player.plays))

@@ -1,0 +1,140 @@
+"""What plays come to: means with intervals, pass rates, paired differences, the frontier.
+
+Intervals are 95 % percentile intervals of a bootstrap over tasks: a task's plays stay together,
+because they are not independent of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+import numpy.typing as npt
+
+from openenv_kit.play.regrade import PASS_POWERS, pass_hat_k
+from openenv_kit.results.plays import Play, Player
+
+RESAMPLES = 10_000
+SEED = 20_250_101
+"""Of the bootstrap: the same plays give the same interval."""
+LEVEL = 0.95
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What one player's plays come to.
+
+    Attributes:
+        plays, errors, tasks: numbers of plays with a score, of those that ended by an error, and
+            of different episodes with a score.
+        mean: mean over episodes of the mean score of each; None without a score.
+        interval: of the mean; None with fewer than two episodes.
+        passes: by k, the chance that k plays of an episode all score 1.0; None where no episode
+            was played k times. With k = 1 this is the share of exact reports.
+        tool_calls: mean.
+        tokens, cost, seconds: means of a play; None where some play does not tell.
+    """
+
+    name: str
+    plays: int
+    errors: int
+    tasks: int
+    mean: float | None
+    interval: Interval | None
+    passes: Sequence[tuple[int, float | None]]
+    tool_calls: float | None
+    tokens: float | None
+    cost: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two players on the episodes that both have a score for.
+
+    Attributes:
+        mean: of the first one's score minus the second one's; None without a common episode.
+        interval: of that; None with fewer than two.
+    """
+
+    first: str
+    second: str
+    tasks: int
+    mean: float | None
+    interval: Interval | None
+
+
+def summary(player: Player) -> Summary:
+    """What a player's plays come to."""
+    scored = player.scored
+    by_task = scores_by_episode(scored)
+    passes = []
+    for k in PASS_POWERS:
+        exact = ([score == 1.0 for score in scores] for scores in by_task.values())
+        known = [p for each in exact if (p := pass_hat_k(each, k)) is not None]
+        passes.append((k, fmean(known) if known else None))
+    means = [fmean(scores) for scores in by_task.values()]
+    return Summary(
+        name=player.name,
+        plays=len(scored),
+        errors=len(player.plays) - len(scored),
+        tasks=len(by_task),
+        mean=fmean(means) if means else None,
+        interval=interval(means),
+        passes=passes,
+        tool_calls=_mean(scored, lambda play: play.tool_calls),
+        tokens=_mean(scored, lambda play: play.tokens),
+        cost=_mean(scored, lambda play: play.cost),
+        seconds=_mean(scored, lambda play: play.seconds),
+    )
+
+
+def difference(first: Player, second: Player) -> Difference:
+    """How much better the first player is, episode by episode."""
+    mine, theirs = scores_by_episode(first.scored), scores_by_episode(second.scored)
+    both = [fmean(mine[each]) - fmean(theirs[each]) for each in mine if each in theirs]
+    mean = fmean(both) if both else None
+    return Difference(first.name, second.name, len(both), mean, interval(both))
+
+
+def scores_by_episode(plays: Iterable[Play]) -> dict[str, list[float]]:
+    """Scores of each episode, in the order played."""
+    found: dict[str, list[float]] = {}
+    for play in plays:
+        if play.score is not None:
+            found.setdefault(play.episode, []).append(play.score)
+    return found
+
+
+def interval(values: Sequence[float]) -> Interval | None:
+    """Interval of the mean of independent values; None with fewer than two."""
+    if len(values) < 2:
+        return None
+    drawn: npt.NDArray[np.float64] = np.empty(RESAMPLES)
+    given, random = np.asarray(values), np.random.default_rng(SEED)
+    for place in range(RESAMPLES):
+        drawn[place] = given[random.integers(0, len(given), len(given))].mean()
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def frontier(summaries: Iterable[Summary]) -> list[str]:
+    """Players that nobody beats at their cost: each further one costs more and scores higher."""
+    priced = [each for each in summaries if each.cost is not None and each.mean is not None]
+    best, names = -1.0, []
+    for each in sorted(priced, key=lambda one: (one.cost, -(one.mean or 0.0))):
+        if each.mean is not None and each.mean > best:
+            best = each.mean
+            names.append(each.name)
+    return names
+
+
+def _mean(plays: Sequence[Play], value: Callable[[Play], float | None]) -> float | None:
+    """Mean of what every play tells."""
+    told = [value(play) for play in plays]
+    known = [each for each in told if each is not None]
+    return fmean(known) if known and len(known) == len(told) else None

@@ -1,0 +1,257 @@
+"""`metric-tracker compare`: its figures against a second computation, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from openenv_kit.cli import app
+from openenv_kit.environment import get_environment
+from openenv_kit.play.driver import moves, observed
+from openenv_kit.play.recording import RunRecorder
+from openenv_kit.results.page import compared, page_html
+from openenv_kit.results.plays import NAMED, Play, Player, of_one_split, read_players
+from openenv_kit.results.statistics import frontier, interval, summary
+
+FUNNEL = get_environment("metric_tracker_rl")
+EPISODES = 300
+
+
+def record(path: Path, policy: str, episodes: Sequence[int]) -> None:
+    """Play a policy on the validation split and record it."""
+    with path.open("w", encoding="utf-8") as stream:
+        for index in episodes:
+            reset = {"split": "validation", "index": index}
+            session = FUNNEL.session()
+            opening = session.reset(**reset)
+            recorder = RunRecorder(stream, policy, reset, observed(opening), FUNNEL)
+            for action, answer in moves(session, FUNNEL.policies[policy], opening):
+                recorder.step(action, observed(answer))
+            recorder.end(answer.reward or 0.0)
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["compare", *map(str, arguments)])
+
+
+def play(score: float | None, **others: Any) -> Play:
+    named = {"task_id": "easy_single_spike"}
+    told = {"task": "a", "reset": named, "status": "", "tool_calls": 1, **others}
+    return Play(score=score, **told)
+
+
+def player(name: str, *plays: Play) -> Player:
+    return Player(name, f"{name}.json", FUNNEL.versions, plays)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two scripted players, the same episodes each."""
+    folder = tmp_path_factory.mktemp("recordings")
+    paths = [folder / "median_filter.jsonl", folder / "upstream_first.jsonl"]
+    for path in paths:
+        record(path, path.stem, range(EPISODES))
+    return paths
+
+
+def scores_of(path: Path) -> list[float]:
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    return [event["score"] for event in events if event["event"] == "end"]
+
+
+def normal_interval(values: Sequence[float]) -> tuple[float, float]:
+    half = 1.96 * statistics.stdev(values) / math.sqrt(len(values))
+    return statistics.fmean(values) - half, statistics.fmean(values) + half
+
+
+@pytest.mark.slow
+def test_the_figures_are_those_of_a_second_computation(
+    recordings: list[Path], tmp_path: Path
+) -> None:
+    out, page = tmp_path / "figures.json", tmp_path / "page.html"
+    done = run(*recordings, "--environment", FUNNEL.name, "--out", out, "--page", page)
+    assert done.exit_code == 0, done.output
+    told = json.loads(out.read_text())
+    scores = [scores_of(path) for path in recordings]
+    for mine, one, path in zip(told["players"], scores, recordings, strict=True):
+        assert (mine["name"], mine["plays"], mine["errors"]) == (path.stem, EPISODES, 0)
+        assert mine["mean"] == pytest.approx(sum(one) / EPISODES)
+        assert dict(mine["passes"])[1] == pytest.approx(one.count(1.0) / EPISODES)
+        low, high = normal_interval(one)
+        assert mine["interval"] == pytest.approx([low, high], abs=0.1 * (high - low))
+        assert f"{mine['mean']:.4f}" in done.output
+        assert f"{mine['mean']:.4f}" in page.read_text()
+    (paired,) = told["paired"]
+    apart = [a - b for a, b in zip(*scores, strict=True)]
+    low, high = normal_interval(apart)
+    assert paired["mean"] == pytest.approx(statistics.fmean(apart))
+    assert paired["interval"] == pytest.approx([low, high], abs=0.1 * (high - low))
+    for kind in ("level", "family"):
+        for number in (0, 1):
+            groups = [each[number] for each in told["groups"][kind].values()]
+            weighted = sum(each["mean"] * each["tasks"] for each in groups)
+            assert weighted / EPISODES == pytest.approx(told["players"][number]["mean"])
+
+
+def test_a_play_that_ended_by_an_error_is_counted_and_is_no_zero() -> None:
+    plays = [
+        play(1.0),
+        play(None, status="failed"),
+        play(0.5, reset={"task_id": "hard_mixed_multi"}),
+    ]
+    told = summary(player("some", *plays))
+    assert (told.plays, told.errors, told.tasks, told.mean) == (2, 1, 2, 0.75)
+    none = summary(player("none", play(None)))
+    assert (none.plays, none.errors, none.mean, none.interval) == (0, 1, None, None)
+    html = page_html(compared([player("some", *plays), player("none", play(None))], NAMED, FUNNEL))
+    assert "1 error" in html
+
+
+def test_plays_of_one_episode_stay_together() -> None:
+    feedback = {"task_id": "easy_single_spike", "feedback": "score"}
+    plays = [play(1.0), play(1.0), play(1.0, reset=feedback), play(0.0)]
+    told = summary(player("some", *plays, play(0.0, reset={"task_id": "hard_mixed_multi"})))
+    assert told.tasks == 2
+    assert told.mean == pytest.approx(0.375)
+    assert dict(told.passes) == {1: pytest.approx(0.375), 4: 0.0, 8: None}
+    assert summary(player("one", *plays)).interval is None
+
+
+def test_the_same_plays_give_the_same_interval_whatever_came_before() -> None:
+    assert interval([0.1, 0.9, 0.4]) == interval([0.1, 0.9, 0.4])
+    assert interval([0.5, 0.5]) == (0.5, 0.5)
+
+
+def test_the_frontier_holds_whoever_nobody_beats_for_less() -> None:
+    def priced(name: str, cost: float | None, score: float) -> Player:
+        return player(name, play(score, cost=cost))
+
+    players = [
+        priced("dear", 0.9, 0.7),
+        priced("cheap", 0.1, 0.3),
+        priced("beaten", 0.2, 0.3),
+        priced("best", 0.5, 0.8),
+        priced("free", None, 1.0),
+    ]
+    assert frontier(summary(each) for each in players) == ["cheap", "best"]
+
+
+def test_what_only_some_plays_tell_has_no_mean() -> None:
+    told = summary(player("some", play(1.0, tokens=100, cost=0.1), play(1.0, cost=0.3)))
+    assert told.tokens is None
+    assert told.cost == pytest.approx(0.2)
+
+
+def results(**changed: Any) -> dict[str, Any]:
+    """Results as inference.py writes them, of one failed play and one that was graded."""
+    graded = {
+        "task_id": "easy_single_spike",
+        "reset": {"task_id": "easy_single_spike"},
+        "status": "evaluated",
+        "score": 0.25,
+        "steps": 3,
+        "model_calls": 2,
+        "prompt_tokens": 100,
+        "completion_tokens": 20,
+        "uncounted_calls": 0,
+        "cost_usd": 0.01,
+        "seconds": 1.5,
+    }
+    failed = {**graded, "status": "failed", "score": 0.0}
+    return {
+        "format": "metric-tracker-results/1",
+        "environment": FUNNEL.benchmark,
+        "versions": dict(FUNNEL.versions),
+        "player": "some model",
+        "tasks": [graded, failed],
+        **changed,
+    }
+
+
+def written(path: Path, told: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(told, indent=2))
+    return path
+
+
+def test_results_and_recordings_are_read_and_renamed(tmp_path: Path) -> None:
+    one = written(tmp_path / "one.json", results())
+    (tmp_path / "folder").mkdir()
+    for index in (0, 1):
+        record(tmp_path / "folder" / f"{index}.jsonl", "null", [index])
+    found = read_players([("", one), ("mine", one), ("", tmp_path / "folder")], FUNNEL)
+    assert [each.name for each in found] == ["some model", "mine", "null"]
+    (graded, failed) = found[0].plays
+    assert (graded.score, graded.tokens, graded.cost, graded.seconds) == (0.25, 120, 0.01, 1.5)
+    assert failed.score is None
+    assert [each.task for each in found[2].plays] == ["validation-0", "validation-1"]
+    assert found[2].plays[0].trace
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        ({"versions": {**FUNNEL.versions, "generator": "1"}}, "generator version '1'"),
+        ({"versions": {"tasks": "2"}}, "tasks version '2'"),
+        ({"environment": "firewatch-env"}, "environment 'firewatch-env'"),
+    ],
+)
+def test_other_versions_and_environments_are_refused_by_name(
+    tmp_path: Path, others: dict[str, Any], told: str
+) -> None:
+    right = written(tmp_path / "right.json", results())
+    wrong = written(tmp_path / "wrong.json", results(player="other", **others))
+    done = run(right, wrong, "--environment", FUNNEL.name)
+    assert done.exit_code == 2
+    said = " ".join(done.output.replace("│", " ").split())
+    assert told in said
+    assert "wrong.json" in said.replace(" ", "")
+
+
+def test_plays_of_an_older_release_are_compared_but_not_grouped(tmp_path: Path) -> None:
+    old = {**FUNNEL.versions, "generator": "1"}
+    path = written(tmp_path / "old.json", results(versions=old))
+    told = compared(read_players([("", path), ("again", path)], FUNNEL), NAMED, FUNNEL)
+    assert told.versions == old
+    assert told.groups == {}
+
+
+def test_splits_are_not_mixed() -> None:
+    test = {"split": "test", "index": 0}
+    players = [player("one", play(1.0)), player("two", play(1.0), play(1.0, reset=test))]
+    with pytest.raises(ValueError, match=r"two has named tasks and test.*--split"):
+        of_one_split(players)
+    kept, split = of_one_split(players, NAMED)
+    assert (split, [len(each.plays) for each in kept]) == (NAMED, [1, 1])
+    with pytest.raises(ValueError, match="one has no play of the split 'test'"):
+        of_one_split(players, "test")
+    with pytest.raises(ValueError, match="Did you mean 'test'"):
+        of_one_split(players, "tets")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{}", "not a line of a recorded run"),
+        ("", "holds no play"),
+        ('{"event": "start", "format": "other/1"}', "other/1"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"other\.json") as problem:
+        read_players([("", path)], FUNNEL)
+    assert told in str(problem.value) or "unknown event" in str(problem.value)
+
+
+def test_a_path_that_does_not_exist_is_named() -> None:
+    done = run("no/such.json")
+    assert done.exit_code == 2
+    assert "no/such.json" in done.output

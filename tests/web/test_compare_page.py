@@ -1,0 +1,42 @@
+"""The page of `metric-tracker compare`, opened in a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext
+
+from openenv_kit.environment import get_environment
+from openenv_kit.results.page import compared, write_page
+from openenv_kit.results.plays import read_players
+
+BY_HAND = Path(__file__).parents[2] / "docs" / "assets" / "firewatch-by-hand.jsonl"
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_it_loads_nothing_fits_and_its_links_open_the_plays(
+    browser: BrowserContext, tmp_path: Path, width: int
+) -> None:
+    firewatch = get_environment("firewatch")
+    players = read_players([("", BY_HAND), ("again", BY_HAND)], firewatch)
+    path = tmp_path / "page.html"
+    write_page(compared(players, "validation", firewatch), path)
+    page = browser.new_page()
+    page.set_viewport_size({"width": width, "height": 900})
+    told: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("request", lambda asked: told.append(asked.url))
+    page.goto(path.as_uri())
+    assert [each for each in told if not each.startswith(("file:", "data:"))] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#players tbody tr").count() == 2
+    link = page.locator("#episodes a").nth(3)
+    link.click()
+    named = link.get_attribute("href")
+    assert named == page.evaluate("location.hash") == "#trace-3"
+    page.locator(f"{named} summary").click()
+    assert page.locator(f"{named} code").first.is_visible()
+    page.close()
