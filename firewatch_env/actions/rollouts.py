@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, remediation
+from firewatch_env.actions.registry import Outcome, flag, remediation
 from firewatch_env.engine.levers import LEVERS, family
 from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Release, Service
@@ -75,12 +75,12 @@ def _bring_back(world: World, service: Service, which: str, marker: str) -> Outc
 @remediation("rollback_deploy", "undo")
 def rollback_deploy(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Go back to the build before, pod by pod; or (`undo` true) to the newer one again."""
-    do = _bring_back if parameters.get("undo") is True else _take_back
+    do = _bring_back if flag(parameters, "undo") else _take_back
     return do(world, service, "build", "stale_build")
 
 
 @remediation("revert_config", "undo")
 def revert_config(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Go back to the configuration before, pod by pod; or (`undo` true) to the newer one again."""
-    do = _bring_back if parameters.get("undo") is True else _take_back
+    do = _bring_back if flag(parameters, "undo") else _take_back
     return do(world, service, "revision", "stale_revision")

@@ -112,7 +112,7 @@ def test_a_change_that_was_undone_can_be_brought_back() -> None:
     act(world, "revert_config", "order-api", {})
     assert course(world, EASE)[-1] == 0.0
     assert act(world, "revert_config", "order-api", {}).changed is None
-    assert act(world, "revert_config", "order-api", {"undo": True}).changed is True
+    assert act(world, "revert_config", "order-api", {"undo": "True"}).changed is True
     assert course(world, EASE)[-1] == pytest.approx(harm, rel=0.05)
     assert act(world, "revert_config", "order-api", {"undo": True}).changed is None
 
