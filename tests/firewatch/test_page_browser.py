@@ -160,7 +160,7 @@ def test_after_the_end_an_action_is_refused_in_words(open_visit: OpenVisit) -> N
     mine.sees("#mt-status", "This episode is over.")
     mine.tab("Episode")
     start(mine, DEADLOCK)
-    assert mine.page.locator("#fw-score .mt-outcome").count() == 0
+    expect(mine.page.locator("#fw-score .mt-outcome")).to_have_count(0)
     expect(mine.page.locator("#mt-harm")).to_be_hidden()
 
 
