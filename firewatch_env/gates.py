@@ -15,6 +15,7 @@ from firewatch_env.policies.blind import (
     spray,
     undo,
 )
+from firewatch_env.policies.careful import CAREFUL
 from firewatch_env.policies.drive import Policy, drive
 from firewatch_env.policies.keyword_rules import keyword_rules
 from firewatch_env.policies.learned import Learned, learned_player, train
@@ -26,21 +27,29 @@ from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Task
 
 _TRAINING = 1000  # tasks, none of which is in a split
+_CAREFUL_BOUNDS = {"medium": 0.75, "hard": 0.60}
 _SINGLE = (*FIVE, "circuit_break")
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A line of the table: a player, and the mean score that it may at most (or must) reach."""
+    """A line of the table: a player, and the mean score that it may at most (or must) reach.
+
+    Attributes:
+        only: the difficulty of the tasks that count; all of them without one.
+    """
 
     name: str
     policies: tuple[Policy, ...]
     bound: float
     least: bool = False
+    only: str = ""
 
     def mean(self, tasks: Iterable[Task]) -> float:
-        """The best mean score of these players over the tasks."""
-        tasks = list(tasks)
+        """The best mean score of these players over the tasks; 0 over none."""
+        tasks = [task for task in tasks if self.only in ("", task.difficulty)]
+        if not tasks:
+            return 0.0
         return max(sum(score(task, p) for task in tasks) / len(tasks) for p in self.policies)
 
     def holds(self, mean: float) -> bool:
@@ -69,6 +78,11 @@ def gates(model: Learned | None = None) -> list[Gate]:
         Gate("declare at once", (declare_at_once,), 0.01),
         Gate("random", (random_player(),), 0.05),
         *_learned(model),
+        *(
+            Gate(f"{name}, {difficulty}", (policy,), bound, only=difficulty)
+            for name, policy in CAREFUL.items()
+            for difficulty, bound in _CAREFUL_BOUNDS.items()
+        ),
         Gate("keyword rules of existing clients", (keyword_rules,), 0.70),
         Gate("five blind fixes, best place", sprays, 0.20),
         Gate("five blind fixes, stop when well", patient, 0.20),

@@ -52,14 +52,25 @@ class Checkpoint:
     harm: float
 
 
-def impact(untouched: float, played: float, par: float) -> float:
-    """Share of the harm avoided that the reference avoids."""
+def impact(untouched: float, played: float, par: float, power: int) -> float:
+    """Share of the harm avoided that the reference avoids, raised to a power.
+
+    Args:
+        untouched: harm had nobody acted.
+        played: harm as it was played.
+        par: harm under the reference.
+        power: at least 1; with a higher one, the harm of each tick costs more.
+    """
     if untouched == 0:
         return 1.0 if played == 0 else 0.0
     if untouched <= par:
         return 0.0
     share = (untouched - played) / (untouched - par)
-    return min(max(share, 0.0), 1.0)
+    share = min(max(share, 0.0), 1.0)
+    result = 1.0
+    for _ in range(power):
+        result *= share
+    return result
 
 
 def closure(declared: bool, clear: bool, over: bool, acted: bool) -> float:
@@ -85,7 +96,7 @@ def unneeded(steps: Sequence[Checkpoint], exempt: set[int], total: float, last: 
 
     Args:
         steps: changes in order, with the world before each.
-        exempt: indices of changes that were put back by a later one.
+        exempt: indices of changes that put an earlier one back.
         total: harm of the course with all of them.
         last: last tick that counts.
     """
@@ -112,6 +123,7 @@ def grade(
     end: tuple[bool, bool, Course],
     marks: tuple[float, float],
     last: int,
+    power: int,
 ) -> Grade:
     """Grade a play.
 
@@ -122,6 +134,7 @@ def grade(
         end: declared or not; clear at that moment; the whole course.
         marks: harm had nobody acted, and harm under the reference.
         last: last tick that counts.
+        power: see `impact`.
     """
     declared, clear, course = end
     if len(steps) > MOST_CHANGES:
@@ -130,7 +143,7 @@ def grade(
         useless = attempts + unneeded(steps, exempt, course.total, last)
         precision = max(_LEAST_PRECISION, 1 - _EACH * useless)
     return Grade(
-        impact(marks[0], course.total, marks[1]),
+        impact(marks[0], course.total, marks[1], power),
         precision,
         closure(declared, clear, course.over, bool(steps)),
         useless,

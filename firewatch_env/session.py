@@ -20,8 +20,12 @@ from openenv_kit.errors import MAX_ECHO, echo, unknown_name_message
 HISTORY = 10
 _BUDGET = 10.0  # ticks of full outage
 _OBJECTIVE = 0.005
-# Actions that can be put back; what was put back is not held against a player.
-_REVERSIBLE = frozenset({"circuit_break", "traffic_shift", "drain_availability_zone"})
+# Actions that can be put back, and what they move.
+# The action that does so is not counted itself; what it takes back is, if it helped nobody.
+_REVERSIBLE = {
+    "circuit_break": "break", "traffic_shift": "drain", "drain_availability_zone": "drain",
+    "rollback_deploy": "build", "revert_config": "revision",
+}  # fmt: skip
 
 
 class BadReset(ValueError):
@@ -59,7 +63,7 @@ class Play:
         self.shares: list[float] = list(self.world.recent)
         self.steps: list[Checkpoint] = []
         self.put_back: set[int] = set()
-        self.before: dict[tuple[str, str], tuple[Any, list[int]]] = {}
+        self.before: dict[tuple[str, str], Any] = {}
         self.attempts = 0
         self.declared = False
         self.mttm: int | None = None
@@ -169,9 +173,8 @@ class Session:
         beyond = replay(play.world, (), last)
         whole = Course((*play.harm, *beyond.harm), beyond.over)
         end = (play.declared, clear, whole)
-        play.grade = grade(
-            play.steps, play.put_back, play.attempts, end, self._par(play.task), last
-        )
+        marks, power = self._par(play.task), play.task.power
+        play.grade = grade(play.steps, play.put_back, play.attempts, end, marks, last, power)
 
     def _observe(self, play: Play) -> dict[str, Any]:
         world = play.world
@@ -252,19 +255,19 @@ def _change(play: Play, action: Action, service: Service, parameters: Mapping[st
 
 
 def _note_put_back(play: Play, action: Action, service: Service, setting: Any) -> None:
-    key = ("break" if action.name == "circuit_break" else "drain", service.name)
-    was, mine = play.before.setdefault(key, (setting, []))
-    mine.append(len(play.steps) - 1)
+    key = (_REVERSIBLE[action.name], service.name)
+    was = play.before.setdefault(key, setting)
     if _setting(action, service) == was:
-        play.put_back.update(mine)
+        play.put_back.add(len(play.steps) - 1)
         del play.before[key]
 
 
 def _setting(action: Action, service: Service) -> Any:
     """What a reversible action moves, as it is now."""
-    if action.name == "circuit_break":
+    what = _REVERSIBLE.get(action.name)
+    if what == "break":
         return tuple(call.breaker for call in service.callers)
-    return service.drained
+    return service.drained if what == "drain" else what in service.rolled
 
 
 def _understand(

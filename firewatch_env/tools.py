@@ -16,6 +16,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "memory_limit_mb": {"type": "number", "description": "at most 2.5 times the present limit"},
     "state": {"type": "string", "enum": ["open", "closed"]},
     "drain_percentage": {"type": "number", "description": "0 to 100"},
+    "undo": {"type": "boolean", "description": "bring the newer one out again"},
     "level": {
         "type": "string",
         "description": "info, warning or error; debug and trace change nothing",
@@ -41,16 +42,25 @@ to do is nobody's order.
 cap, ttl; exceptions: mode, v; CPU per request: level, mode; pool full: cap, n; pods not ready: \
 init, v; refused: scope, v; over its rate: rate, n; calls lost: route, v; cache hits: ttl, size; \
 one pod hot: key, mode; on a callee: late: wait, n; more calls: size, n; more tries: tries, n; on \
-"all": v, n, mode, level, size, route. Most recent changes are harmless, and undoing one that \
-mended something brings that back.
-- A build "in b" runs in zone b only: what it does ends when traffic leaves that zone \
-(traffic_shift; drain_percentage 0 puts it back, and what is put back counts as no change).
-- check_gc_pressure says for each feature what it holds above usual, (+x) how much it grows in a \
-tick, and "to +y" where that ends by itself; a heap does harm from 0.85 of its limit.
+"all": v, n, mode, level, size, route. Whether a value went up or down means nothing. Most recent \
+changes are harmless, and undoing one that mended something brings that back.
+- A build "in b" runs on zone b's pods only. How many of the requests zone b gets rises and falls \
+(inspect_cluster_topology: "b gets", the latest tick first), and so does how many need another \
+setting.
+- A repair, or a change that is undone, reaches the pods over 4 ticks. rollback_deploy and \
+revert_config with undo bring the newer one back.
+- traffic_shift takes 2 ticks, cuts the connections that it moves, and ends after 20 ticks; \
+drain_percentage 0 ends it sooner and cuts them again. rebalance_az_traffic leaves zone b for good \
+where its machines or its network are at fault.
+- check_gc_pressure says for each feature what it holds above usual and (+x) how much it grows in \
+a tick at present; a heap that settles grows less and less. A heap does harm from 0.85 of its limit.
+- In figures, n is calls per request to the usual, tries is attempts per call, lat is latency to \
+the usual. A service's error rate counts its own 5xx; its status is what probes from outside see, \
+4xx and lost calls included.
 - Pods wait: variable inject_missing_env_var, loading pre_warm_service, answering \
 adjust_probe_timing, delay restart_service, scheduling rollback_deployment_rollout.
-- Change only what is wrong: a change that did not help costs, an early repair pays, and a build \
-older than a day should not be rolled back.
+- Change only what is wrong: a change that did not help costs, also when it is put back, an early \
+repair pays, and a build older than a day should not be rolled back.
 - When customers are well again and stay well, declare_resolved. Some faults rest before they \
 come back, leave something behind when undone, or do harm only later. An alert may be false; then \
 declare without a change.

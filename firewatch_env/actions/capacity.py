@@ -51,7 +51,7 @@ def increase_cpu_limit(world: World, service: Service, parameters: Mapping[str, 
     """Raise the CPU limit to the usual one, or by half."""
     now = service.levers.get("cpu_limit", 1.0)
     to = min(max(1.0, now * 1.5), _MOST_PODS)
-    world.set_lever(service, "cpu_limit", to)
+    world.ease(service, "cpu_limit", to)
     return Outcome(f"{service.name}: CPU limit {now:.2f}→{to:.2f} of the usual")
 
 
@@ -82,5 +82,5 @@ def restart_pipeline_job(world: World, service: Service, parameters: Mapping[str
     if service.kind != "job":
         return Outcome(f"{service.name}: no pipeline here; nothing changed", False)
     roll(service)
-    world.set_lever(service, "pipeline", 1.0)
+    world.ease(service, "pipeline", 1.0)
     return Outcome(f"{service.name}: workers restart, 25% away for 2 ticks")

@@ -7,6 +7,7 @@ from typing import Any
 
 from firewatch_env.actions.registry import Outcome, remediation
 from firewatch_env.engine.levers import LEVERS, family
+from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 
@@ -65,9 +66,13 @@ def _repair(action: str, families: tuple[str, ...], otherwise: str, summary: str
         found = off(service, families)
         if not found:
             return Outcome(f"{service.name}: {otherwise} here; nothing changed", False)
+        if all(name in service.easing for name in found):
+            return Outcome(f"{service.name}: under way already; nothing changed", None)
         for name in found:
-            world.set_lever(service, name, LEVERS[family(name)].usual)
-        return Outcome(f"{service.name}: {summary[0].lower()}{summary[1:-1]}: done")
+            world.ease(service, name, LEVERS[family(name)].usual)
+        return Outcome(
+            f"{service.name}: {summary[0].lower()}{summary[1:-1]}: under way, {EASE} ticks"
+        )
 
     do.__doc__ = summary
     remediation(action, *parameters)(do)

@@ -7,6 +7,7 @@ from typing import Any
 
 from firewatch_env.actions.registry import Outcome, investigation
 from firewatch_env.engine.levers import family, felt
+from firewatch_env.engine.motion import zone_share
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.meters import read
@@ -24,12 +25,15 @@ def _told(figures: Mapping[str, Any]) -> str:
 def inspect_network_policy(
     world: World, service: Service, parameters: Mapping[str, Any]
 ) -> Outcome:
-    """Shares of connections dropped, by where they are dropped."""
+    """Share of calls that never arrive, and shares dropped by where they are dropped."""
     figures = _figures(
         service, by_policy="denied", wrong_host="endpoint", idle_slot="slots_switch",
         proxy_version="proxies",
     )  # fmt: skip
-    return Outcome(f"dropped: {_told(figures)}", None, figures)
+    lost = round(service.now.lost, 2)
+    return Outcome(
+        f"calls lost {lost:g}, of which {_told(figures)}", None, {"lost": lost, **figures}
+    )
 
 
 @investigation("inspect_quota_usage")
@@ -59,6 +63,7 @@ def inspect_consensus_state(
     return Outcome(_told(figures), None, figures)
 
 
+_TICKS_BACK = 7
 # What pods that are not ready wait for, by the lever that keeps them.
 _WAIT_FOR = {
     "environment": "variable", "cold": "loading", "probes": "answering", "backoff": "delay",
@@ -70,7 +75,7 @@ _WAIT_FOR = {
 def inspect_cluster_topology(
     world: World, service: Service, parameters: Mapping[str, Any]
 ) -> Outcome:
-    """Pods ready, what the others wait for, zones, and the busiest pod."""
+    """Pods ready, what the others wait for, the hottest pod, and zone b's share, latest first."""
     m = read(service)
     waiting = {
         _WAIT_FOR.get(family(name), name.partition(".")[2]): round(felt(service, name), 4)
@@ -82,13 +87,15 @@ def inspect_cluster_topology(
         for name in sorted(service.levers)
         if family(name) == "hot"
     }
-    zones = _figures(service, lag="zone_lag", no_quorum="minority")
     canary = service.levers.get("canary", 0.0) + service.levers.get("mixed", 0.0)
+    zone = [round(zone_share(service, world.tick - back), 2) for back in range(_TICKS_BACK)]
     text = (
-        f"ready {m.ready}/{m.pods}; wait: {_told(waiting) or 'none'}; "
-        f"one pod's extra: {_told(hot) or 'none'}; zone b {_told(zones)}; two builds {canary:g}"
+        f"ready {m.ready}/{m.pods}; wait: {_told(waiting) or 'none'}; hot: {_told(hot) or 'none'}; "
+        f"b gets {' '.join(f'{each:.2f}' for each in zone)}; two builds {canary:g}"
     )
-    return Outcome(text, None, {"waiting": waiting, "hot": hot, "zone_b": zones, "canary": canary})
+    return Outcome(
+        text, None, {"waiting": waiting, "hot": hot, "zone_b_gets": zone, "canary": canary}
+    )
 
 
 @investigation("inspect_mtls_status")

@@ -187,34 +187,28 @@ def inspect_thread_pool(world: World, service: Service, parameters: Mapping[str,
     return _threads(world, service, parameters)
 
 
-def _rate(rate: float, top: float | None) -> str:
-    """Growth in a tick, and up to where, if it ends."""
-    return f" (+{rate:.3f}" + (f" to +{top:.2f})" if top is not None else ")")
-
-
 @investigation("check_gc_pressure")
 def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """The heap by feature, its slope, and what one request holds."""
-    rates = {f: v * service.features[f] for f, v in _by_feature(service, "grow").items()}
-    tops: dict[str, float] = {}
-    for head, ticks in (("fill", 5), ("settle", SETTLES)):
+    fill = max(part.fill for part in service.parts)
+    left = 1 - fill / service.grow_cap if service.settles else 1.0
+    rates: dict[str, float] = {}
+    for head, ticks in (("grow", 1), ("fill", 5), ("settle", SETTLES)):
         for f, v in _by_feature(service, head).items():
-            tops[f] = v * service.features[f]
-            rates[f] = rates.get(f, 0.0) + tops[f] / ticks
+            rates[f] = rates.get(f, 0.0) + v * service.features[f] / ticks * left
     if "fill" in service.levers:
-        tops["every feature"] = service.levers["fill"]
         rates["every feature"] = service.levers["fill"] / 5
     told = {f: v * service.features[f] for f, v in _by_feature(service, "heap").items()}
-    fill, whole = max(part.fill for part in service.parts), sum(rates.values())
+    whole = sum(rates.values())
     for f, rate in rates.items():
         told[f] = told.get(f, 0.0) + (fill * rate / whole if whole else 0.0)
     text = ", ".join(
-        f"{f} +{v:.2f}" + (_rate(rates[f], tops.get(f)) if rates.get(f, 0.0) >= 0.0005 else "")
+        f"{f} +{v:.2f}" + (f" (+{rates[f]:.4f})" if rates.get(f, 0.0) >= 0.0005 else "")
         for f, v in sorted(told.items(), key=lambda x: (-rates.get(x[0], 0.0), -x[1], x[0]))
     )
-    slope = service.grow if fill < service.grow_cap - 1e-9 else 0.0
+    slope = service.grow * left if fill < service.grow_cap - 1e-9 else 0.0
     return Outcome(
-        f"heap {read(service).memory:.2f} of limit, {slope:+.3f} a tick; above usual: "
+        f"heap {read(service).memory:.2f} of limit, {slope:+.4f} a tick; above usual: "
         f"{text or 'nothing'}; limit {service.memory_limit:.2f} of usual",
         None,
         _rounded({"heap": read(service).memory, "slope": slope, "above_usual": told}),
@@ -238,7 +232,7 @@ def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outco
         "cpu_per_request_ratio": service.cpu / service.work,
     }  # fmt: skip
     return Outcome(
-        f"CPU/req {service.cpu / service.work:.1f}x limit {limit:.2f} stolen(b) {stolen:.2f} "
+        f"CPU/req {service.cpu / service.work:.2f}x limit {limit:.2f} stolen(b) {stolen:.2f} "
         f"logs {logging / whole:.2f}: {told}",
         None,
         _rounded(figures),
@@ -261,16 +255,28 @@ def strace_process(world: World, service: Service, parameters: Mapping[str, Any]
 def trace_distributed_request(
     world: World, service: Service, parameters: Mapping[str, Any]
 ) -> Outcome:
-    """The worst way down from this service."""
+    """The worst way down from this service: the share of calls that fail, and what is odd."""
     way, here = [], service
     while here.calls:
-        call = max(here.calls, key=lambda call: (_hurts(call), call.callee.name))
-        if _hurts(call) < 0.01:
+        call = min(here.calls, key=lambda call: (-_hurts(call), call.callee.name))
+        if _hurts(call) < 0.006:
             break
-        way.append(f"{call.callee.name} {call.fail:.2f}/{call.callee.lat:.2f}s")
+        way.append(f"{call.callee.name} {call.fail:.2f}{_odd(call)}")
         here = call.callee
-    text = " > ".join(way) or "no call fails"
-    return Outcome(f"{service.name} > {text}", None, {"way": way})
+    return Outcome(" > ".join(way) or "no call fails", None, {"way": way})
+
+
+def _odd(call: Call) -> str:
+    """What is unusual about how a call is made, if anything."""
+    if call.breaker:
+        return " not asked"
+    if calls_ratio(call) >= 2:
+        return f" n {calls_ratio(call):.1f}x"
+    if call.attempts >= 2.5:
+        return f" tries {call.attempts:.1f}"
+    if call.late > 0.3 and latency_ratio(call.callee) < 3 and call.callee.now.lost < 0.006:
+        return f" late {call.late:.2f}"
+    return ""
 
 
 def _rounded(value: Any) -> Any:

@@ -104,3 +104,8 @@ def number(parameters: Mapping[str, Any], name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value < 1e12 else None
+
+
+def flag(parameters: Mapping[str, Any], name: str) -> bool:
+    """Whether a parameter is true, or the text "true"."""
+    return str(parameters.get(name, "")).strip().lower() == "true"

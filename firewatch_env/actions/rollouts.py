@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, remediation
-from firewatch_env.engine.levers import LEVERS
-from firewatch_env.engine.service import Service
+from firewatch_env.actions.registry import Outcome, flag, remediation
+from firewatch_env.engine.levers import LEVERS, family
+from firewatch_env.engine.motion import EASE
+from firewatch_env.engine.service import Release, Service
 from firewatch_env.engine.world import DAY, World
 
 # What pods carry only as long as they live.
@@ -19,7 +20,7 @@ def roll(service: Service) -> None:
     """Replace the pods in place, a quarter at a time: fresh memory, two ticks of less room."""
     for part in service.parts:
         part.roll = 2
-        part.fill = 0.0
+        part.renew = EASE
 
 
 @remediation("restart_service")
@@ -27,8 +28,14 @@ def restart_service(world: World, service: Service, parameters: Mapping[str, Any
     """Restart the pods in place, a quarter at a time: fresh memory, threads and back-off."""
     roll(service)
     for name in _FRESH:
-        world.set_lever(service, name, LEVERS[name].usual)
-    return Outcome(f"{service.name}: {service.pods} pods restart in place, 25% away for 2 ticks")
+        world.ease(service, name, LEVERS[name].usual)
+    return Outcome(
+        f"{service.name}: {service.pods} pods restart in place, a quarter at a time, {EASE} ticks"
+    )
+
+
+def _release(service: Service, which: str) -> Release | None:
+    return service.build if which == "build" else service.revision
 
 
 def _take_back(world: World, service: Service, which: str, marker: str) -> Outcome:
@@ -36,27 +43,44 @@ def _take_back(world: World, service: Service, which: str, marker: str) -> Outco
         return Outcome(f"{service.name}: already on the {which} before; nothing changed", None)
     service.rolled.add(which)
     for part in service.parts:
-        part.fill = 0.0
-    release = service.build if which == "build" else service.revision
+        part.renew = EASE
+    release = _release(service, which)
     if release is None or world.tick - release.tick > DAY:
-        world.set_lever(service, marker, _OLD_FAILS)
-        return Outcome(f"{service.name}: back on a {which} older than a day, now the one in force")
+        world.ease(service, marker, _OLD_FAILS)
+        return Outcome(f"{service.name}: a {which} older than a day goes out, within {EASE} ticks")
     for setting in release.settings:
-        service.staged.discard(setting.lever)
-        world.set_lever(service, setting.lever, setting.before)
-        service.pulses.pop(setting.lever, None)
-    world.refresh(service)
+        if setting.before != LEVERS[family(setting.lever)].usual:
+            service.staged.discard(setting.lever)
+        world.ease(service, setting.lever, setting.before)
     back = "; ".join(f"{each.key} {each.new}→{each.old}" for each in release.settings)
-    return Outcome(f"{service.name}: {which} before is out: {back}")
+    return Outcome(f"{service.name}: {which} before goes out within {EASE} ticks: {back}")
 
 
-@remediation("rollback_deploy")
+def _bring_back(world: World, service: Service, which: str, marker: str) -> Outcome:
+    if which not in service.rolled:
+        return Outcome(f"{service.name}: the newest {which} is out; nothing changed", None)
+    service.rolled.discard(which)
+    for part in service.parts:
+        part.renew = EASE
+    release = _release(service, which)
+    if release is None or world.tick - release.tick > DAY:
+        world.ease(service, marker, LEVERS[marker].usual)
+    else:
+        world.remember(service, release)
+        for setting in release.settings:
+            world.ease(service, setting.lever, setting.after)
+    return Outcome(f"{service.name}: the newer {which} goes out again within {EASE} ticks")
+
+
+@remediation("rollback_deploy", "undo")
 def rollback_deploy(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Go back to the build before; new pods first, so that no capacity is lost."""
-    return _take_back(world, service, "build", "stale_build")
+    """Go back to the build before, pod by pod; or (`undo` true) to the newer one again."""
+    do = _bring_back if flag(parameters, "undo") else _take_back
+    return do(world, service, "build", "stale_build")
 
 
-@remediation("revert_config")
+@remediation("revert_config", "undo")
 def revert_config(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Go back to the configuration revision before; new pods first."""
-    return _take_back(world, service, "revision", "stale_revision")
+    """Go back to the configuration before, pod by pod; or (`undo` true) to the newer one again."""
+    do = _bring_back if flag(parameters, "undo") else _take_back
+    return do(world, service, "revision", "stale_revision")

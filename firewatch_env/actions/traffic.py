@@ -7,29 +7,33 @@ from typing import Any
 
 from firewatch_env.actions.registry import Outcome, number, remediation
 from firewatch_env.engine.levers import derive
+from firewatch_env.engine.motion import LASTS, drained_at
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 
 _ZONE_LEVERS = ("zone_lost", "zone_fails", "zone_lag", "minority", "neighbour")
 
 
-def _drain(world: World, service: Service, share: float) -> Outcome:
-    if service.drained == share:
+def _drain(world: World, service: Service, share: float, *, for_good: bool = False) -> Outcome:
+    before = drained_at(service, world.tick)
+    if service.drained == share and (before > 0) == (share > 0):
         return Outcome(
             f"{service.name}: zone b gets {1 - share:.0%} already; nothing changed", None
         )
-    before, service.drained = service.drained, share
+    ends = None if for_good or not share else world.tick + LASTS
+    service.drain = (before, share, world.tick, ends)
     service.zoned = True
-    derive(service, world.tick)
+    world.refresh(service)
+    until = "" if ends is None else f" for {LASTS} ticks"
     return Outcome(
-        f"{service.name}: zone b gets {1 - share:.0%} of its share (was {1 - before:.0%}); "
-        "its 40% of the pods idle accordingly"
+        f"{service.name}: zone b gets {1 - share:.0%} of its share{until} (was {1 - before:.0%}); "
+        "connections that move are cut"
     )
 
 
 @remediation("traffic_shift", "drain_percentage")
 def traffic_shift(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Send a share (100 %, or `drain_percentage`) of zone b's requests to zone a."""
+    """Send a share (100 %, or `drain_percentage`) of zone b's requests to zone a for a while."""
     percentage = number(parameters, "drain_percentage")
     return _drain(world, service, min(100.0 if percentage is None else percentage, 100.0) / 100)
 
@@ -38,7 +42,7 @@ def traffic_shift(world: World, service: Service, parameters: Mapping[str, Any])
 def drain_availability_zone(
     world: World, service: Service, parameters: Mapping[str, Any]
 ) -> Outcome:
-    """Send zone b's requests to zone a."""
+    """Send zone b's requests to zone a for a while."""
     return traffic_shift(world, service, parameters)
 
 
@@ -50,9 +54,9 @@ def _drains(name: str, levers: tuple[str, ...], nothing: str) -> None:
             if name == "rebalance_az_traffic" and service.drained:
                 return _drain(world, service, 0.0)
             return Outcome(f"{service.name}: {nothing}; nothing changed", False)
-        return _drain(world, service, 1.0)
+        return _drain(world, service, 1.0, for_good=True)
 
-    do.__doc__ = f"Leave zone b unread, where one of these is off: {', '.join(levers)}."
+    do.__doc__ = f"Leave zone b unread for good, where one of these is off: {', '.join(levers)}."
     remediation(name)(do)
 
 

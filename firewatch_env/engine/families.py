@@ -5,7 +5,7 @@ from __future__ import annotations
 from firewatch_env.engine.effects import Effect, lever, share
 from firewatch_env.engine.service import Service
 
-SETTLES = 20  # ticks
+SETTLES = 10  # ticks in which most of what a settling heap will hold is there
 
 # Requests that fail or are refused.
 
@@ -197,9 +197,10 @@ def _fill(e: Effect, s: Service, channel: str, value: float) -> None:
 
 @lever("settle")
 def _settle(e: Effect, s: Service, channel: str, value: float) -> None:
-    """Memory that builds up slowly after a start, and then no more."""
+    """Memory that builds up after a start, ever more slowly."""
     e.grow += share(s, channel) * value / SETTLES
     e.grow_cap = share(s, channel) * value
+    e.settles = True
 
 
 @lever("heap")
@@ -221,7 +222,8 @@ def _unnoticed(name: str) -> None:
         """Read by the evidence only."""
 
 
-for _name in ("meter", "bots"):
+UNNOTICED = ("meter", "bots")
+for _name in UNNOTICED:
     _unnoticed(_name)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from firewatch_env.engine import families  # noqa: F401 - fills the registry
 from firewatch_env.engine.catalogue import BEHIND, USUAL_HITS
 from firewatch_env.engine.effects import LEVERS, Effect, family
-from firewatch_env.engine.service import ZONE_B, Service
+from firewatch_env.engine.families import UNNOTICED
+from firewatch_env.engine.motion import EASE, ZONE_B, cut, drained_at, factor, zone_share
+from firewatch_env.engine.service import Service
 
-__all__ = ["LEVERS", "derive", "family", "felt"]
+__all__ = ["LEVERS", "derive", "family", "felt", "forget", "moves"]
 
 
 def felt(service: Service, name: str) -> float:
@@ -17,10 +18,48 @@ def felt(service: Service, name: str) -> float:
     balancer evens out what that costs the two zones.
     """
     value = service.levers[name]
-    if name not in service.staged:
+    if name in service.easing:
+        to, since = service.easing[name]
+        value += (to - value) * (service.clock - since) / EASE
+    if name in service.staged:
+        part = zone_share(service, service.clock)
+    elif name in service.waves:
+        part = factor(service.waves[name], service.clock)
+    else:
         return value
     usual = LEVERS[family(name)].usual
-    return usual + (value - usual) * ZONE_B * (1 - service.drained)
+    return usual + (value - usual) * part
+
+
+def moves(service: Service) -> bool:
+    """Whether what follows from the service's levers changes with time alone."""
+    return bool(
+        service.pulses
+        or service.staged
+        or service.easing
+        or service.zoned
+        or any(family(name) not in UNNOTICED for name in service.waves)
+    )
+
+
+def _arrive(service: Service) -> None:
+    """Levers that are where they were going are so for good."""
+    for name, (to, since) in tuple(service.easing.items()):
+        if service.clock - since >= EASE:
+            del service.easing[name]
+            if to == LEVERS[family(name)].usual:
+                forget(service, name)
+            else:
+                service.levers[name] = to
+
+
+def forget(service: Service, name: str) -> None:
+    """A lever at its usual value is off no longer, nor is anything remembered of it."""
+    service.levers.pop(name, None)
+    service.pulses.pop(name, None)
+    service.waves.pop(name, None)
+    service.easing.pop(name, None)
+    service.staged.discard(name)
 
 
 def derive(service: Service, tick: int) -> None:
@@ -30,6 +69,9 @@ def derive(service: Service, tick: int) -> None:
         service: the service whose levers may have changed.
         tick: now; levers with a pulse count only within it.
     """
+    service.clock = tick
+    if service.easing:
+        _arrive(service)
     e = Effect()
     for name in sorted(service.levers):
         pulse = service.pulses.get(name)
@@ -37,7 +79,7 @@ def derive(service: Service, tick: int) -> None:
             continue
         head, _, channel = name.partition(".")
         LEVERS[head].apply(e, service, channel, felt(service, name))
-    service.err = 1 - e.ok
+    service.err = 1 - e.ok * (1 - cut(service, tick))
     service.refuse = 1 - e.allowed
     service.path = 1 - e.path
     service.limit = (1 - e.limit) * service.usual_load if e.limit > 0 else 0.0
@@ -45,6 +87,7 @@ def derive(service: Service, tick: int) -> None:
     service.cores = service.usual_cores * e.cores * e.ready * service.size
     service.slots = service.usual_slots * e.slots * e.ready * service.size
     service.grow, service.grow_cap = e.grow, e.grow_cap
+    service.settles = e.settles and e.grow_cap > 0
     service.heap, service.orphans = e.heap, e.orphans
     service.hits, service.stalled = e.hits, e.stalled
     _derive_calls(service, e)
@@ -85,7 +128,7 @@ def _derive_parts(service: Service, e: Effect) -> None:
             service.parts.append(service.parts[0].copy())
         most, one = service.parts
         # Draining a zone idles its pods; the hot key moves to a pod elsewhere.
-        most.share, one.share = 0.9 - ZONE_B * service.drained, 0.1
+        most.share, one.share = 0.9 - ZONE_B * drained_at(service, service.clock), 0.1
         one.weight = one.usual = 0.1 + e.hot if e.hot < 0.8 else 0.9
         most.weight = most.usual = 1 - one.weight
     elif service.zoned or e.zone_lost > 0 or e.zone_err > 0 or e.zone_steal > 0:
@@ -93,7 +136,7 @@ def _derive_parts(service: Service, e: Effect) -> None:
         service.split()
         good, bad = service.parts
         bad.lost, bad.err, bad.steal = e.zone_lost, e.zone_err, e.zone_steal
-        bad.weight = bad.usual * (1 - service.drained)
+        bad.weight = zone_share(service, service.clock)
         good.weight = 1 - bad.weight
     elif len(service.parts) == 2:
         merged = service.parts[0]

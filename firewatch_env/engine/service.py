@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ZONE_B = 0.4  # share of a service's pods in the second zone
+from firewatch_env.engine.motion import ZONE_B, Wave
+
 BREAKER_COST = {"store": 0.8, "cache": 0.3}
 
 
@@ -17,6 +18,7 @@ class Setting:
         before, after: values of the lever.
         key, old, new: how the line reads.
         pulse: (period, length, first tick) of a setting that matters only at times.
+        wave: of the use of a setting that some requests need more often at times.
     """
 
     lever: str
@@ -26,6 +28,7 @@ class Setting:
     old: str
     new: str
     pulse: tuple[int, int, int] | None = None
+    wave: Wave | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ class Part:
         weight: share of the requests that the balancer sends here; usual: on an ordinary day.
         share: share of the service's pods.
         fill: memory that has grown since the pods started, as a share of the limit.
-        down: ticks until killed pods are back; roll: ticks that a quarter of them is away.
+        down: ticks until killed pods are back; roll: ticks that a quarter of them is away;
+            renew: ticks until all of them have been replaced.
         lost, err: share of calls that never arrive, and that end in an exception.
         steal: share of the CPU taken by a neighbour.
     """
@@ -59,6 +63,7 @@ class Part:
         self.fill = 0.0
         self.down = 0
         self.roll = 0
+        self.renew = 0
         self.lost = 0.0
         self.err = 0.0
         self.steal = 0.0
@@ -153,19 +158,25 @@ class Service:
         self.levers: dict[str, float] = {}
         self.staged: set[str] = set()  # levers that only zone b's pods have off
         self.pulses: dict[str, tuple[int, int, int]] = {}
+        self.waves: dict[str, Wave] = {}  # of levers whose use comes and goes
+        self.wave: Wave = (12, 0)  # of zone b's share of the requests
+        self.easing: dict[str, tuple[float, int]] = {}  # levers on their way: to where, since when
+        self.clock = 0  # the tick that levers were last looked at
         self.build: Release | None = None
         self.revision: Release | None = None
         self.rolled: set[str] = set()  # of "build" and "revision", those taken back
         # Moved by actions.
         self.size = 1.0  # pods, to the usual number
         self.memory_limit = 1.0  # to the usual limit
-        self.drained = 0.0  # share of zone b's requests that go elsewhere
+        # Share of zone b's requests that go elsewhere: before, now, since when, until when.
+        self.drain: tuple[float, float, int, int | None] | None = None
         self.moved: set[str] = set()  # what an action may do only once
         self.queue = 3.0  # seconds of queue before requests are shed
         # Derived.
         self.err = self.refuse = self.limit = self.path = 0.0
         self.cpu = self.cores = self.slots = self.grow = self.heap = self.orphans = 0.0
         self.grow_cap = 9.0
+        self.settles = False
         self.quota = 0.0
         self.hits = 0.0
         self.stalled = 1.0
@@ -177,6 +188,11 @@ class Service:
         self.now = Reading()
         self.was = self.now
 
+    @property
+    def drained(self) -> float:
+        """Share of zone b's requests that an action last asked to go elsewhere."""
+        return 0.0 if self.drain is None else self.drain[1]
+
     def copy(self) -> Service:
         """This service with levers and parts of its own; calls still to be joined."""
         other = Service.__new__(Service)
@@ -184,6 +200,8 @@ class Service:
         other.levers = self.levers.copy()
         other.staged = self.staged.copy()
         other.pulses = self.pulses.copy()
+        other.waves = self.waves.copy()
+        other.easing = self.easing.copy()
         other.rolled = self.rolled.copy()
         other.moved = self.moved.copy()
         other.parts = [part.copy() for part in self.parts]

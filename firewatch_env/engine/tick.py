@@ -23,10 +23,11 @@ _GC_COST = 0.6
 def tick(world: World) -> None:
     """Let thirty seconds pass; the outcome is in the services and in `world.harm`."""
     now = world.tick = world.tick + 1
-    if now in world.changes or now in world.releases or world.pulsing:
+    if now in world.changes or now in world.releases or world.moving:
         world.come_due(now)
     demand = world.demand[now - world.first]
     for service in world.services:
+        service.clock = now
         load = service.entry * demand
         for call in service.callers:
             load += call.flow
@@ -124,6 +125,9 @@ def _answer(service: Service, world: World) -> None:
         there = part.share * 0.75 if part.roll else part.share
         if part.roll:
             part.roll -= 1
+        if part.renew:
+            part.fill *= (part.renew - 1) / part.renew
+            part.renew -= 1
         used = (service.memory + service.heap + part.fill) / service.memory_limit
         gc = (used - _GC_FROM) / (1 - _GC_FROM) * _GC_COST if used > _GC_FROM else 0.0
         power = service.cores * there * (1 - part.steal) * (1 - (gc if gc < 0.9 else 0.9))
@@ -157,13 +161,17 @@ def _answer(service: Service, world: World) -> None:
         if used > memory:
             memory = used
         if service.grow:
-            grown = part.fill + service.grow * arriving / (service.usual_load * part.share)
+            grown = service.grow * arriving / (service.usual_load * part.share)
+            if service.settles:
+                grown *= 1 - part.fill / service.grow_cap
+            grown += part.fill
             part.fill = grown if grown < service.grow_cap else service.grow_cap
         if used >= 1:
             part.down, part.fill = 2, 0.0
             world.killed = world.tick
     if live == 0:
-        shed = 1.0
+        # Nothing reports any more: meters stay at what they showed last.
+        shed, memory, use = 1.0, service.now.memory, service.now.use
     if service.kind == "job":
         good *= _keep_up(service, admitted)
     kept = (1 - service.refuse) * (1 - limited)

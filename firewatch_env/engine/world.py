@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from firewatch_env.engine.catalogue import BEHIND, CATALOGUE, OPTIONAL_CALLS, ordered
-from firewatch_env.engine.levers import LEVERS, derive, family
+from firewatch_env.engine.levers import LEVERS, derive, family, forget, moves
+from firewatch_env.engine.motion import EASE, Wave
 from firewatch_env.engine.randomness import BitStream
 from firewatch_env.engine.service import Call, Release, Service
 from firewatch_env.engine.tick import tick
@@ -25,6 +26,7 @@ class Circumstance:
     lever: str
     value: float
     pulse: tuple[int, int, int] | None = None
+    wave: Wave | None = None
 
 
 class World:
@@ -57,7 +59,7 @@ class World:
         self.by_name = {service.name: service for service in self.services}
         self.backwards = self.services[::-1]
         self.entries = [service for service in self.services if service.entry > 0]
-        self.pulsing = [service for service in self.services if service.pulses]
+        self.moving = [service for service in self.services if moves(service)]
 
     def copy(self) -> World:
         """The same world with a future of its own."""
@@ -94,39 +96,61 @@ class World:
     def set_lever(self, service: Service, name: str, value: float) -> None:
         """Move a lever; at its usual value it is off no longer."""
         if value == LEVERS[family(name)].usual:
-            service.levers.pop(name, None)
-            service.pulses.pop(name, None)
-            service.staged.discard(name)
+            forget(service, name)
         else:
+            service.easing.pop(name, None)
             service.levers[name] = value
+        self.refresh(service)
+
+    def ease(self, service: Service, name: str, value: float) -> None:
+        """Move a lever as a repair does: over the next ticks, pod by pod."""
+        usual = LEVERS[family(name)].usual
+        now = usual
+        if name in service.levers:
+            now = service.levers[name]
+            if name in service.easing:
+                to, since = service.easing[name]
+                now += (to - now) * (service.clock - since) / EASE
+        if now != value:
+            service.levers[name] = now
+            service.easing[name] = (value, self.tick)
         self.refresh(service)
 
     def refresh(self, service: Service) -> None:
         """Bring what follows from a service's levers up to date, its cache's readers included."""
         derive(service, self.tick)
-        self.pulsing = [each for each in self.services if each.pulses]
+        self.moving = [each for each in self.services if moves(each)]
 
     def come_due(self, now: int) -> None:
-        """Releases and circumstances that begin now, and pulses that come and go."""
+        """Releases and circumstances that begin now, and what moves with time alone."""
         for name, which, release in self.releases.get(now, ()):
             self.release(self.by_name[name], which, release)
         for each in self.changes.get(now, ()):
             service = self.by_name[each.service]
             if each.pulse is not None:
                 service.pulses[each.lever] = each.pulse
+            if each.wave is not None:
+                service.waves[each.lever] = each.wave
             self.set_lever(service, each.lever, each.value)
-        for service in self.pulsing:
+        for service in self.moving:
             derive(service, now)
 
     def release(self, service: Service, which: str, release: Release) -> None:
         """Bring out a build or a revision: its settings hold from now on."""
         setattr(service, which, release)
+        self.remember(service, release)
+        for setting in release.settings:
+            self.set_lever(service, setting.lever, setting.after)
+
+    def remember(self, service: Service, release: Release) -> None:
+        """When and where a release's settings matter."""
         for setting in release.settings:
             if setting.pulse is not None:
                 service.pulses[setting.lever] = setting.pulse
+            if setting.wave is not None:
+                service.waves[setting.lever] = setting.wave
             if release.staged:
                 service.staged.add(setting.lever)
-            self.set_lever(service, setting.lever, setting.after)
 
 
 def build(names: set[str], entry: str, draws: BitStream, first: int, last: int) -> World:
@@ -182,6 +206,7 @@ def _size(services: Mapping[str, Service], draws: BitStream) -> None:
         service.usual_lat = hold
         service.usual_slots = service.usual_load * hold * _SLOTS
         service.pods = 4 + draws.below(3) * 2 + int(service.usual_cores / 4) % 7
+        service.wave = (10 + 2 * draws.below(3), draws.below(14))
         service.slow_after = max(1.0, 5 * hold)
         service.lat = hold
     for service in services.values():

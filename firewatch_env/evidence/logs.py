@@ -13,8 +13,8 @@ _LINES: dict[str, str] = {
     "stale_build": "ERROR 500 unknown field, written by a later build: {v:.2f}",
     "stale_revision": "ERROR 500 setting not understood: {v:.2f}",
     "refuse": "WARN 403 on {f}: {v:.2f} of its requests",
-    "limit": "WARN 429 on {f}: over its rate",
-    "quota": "WARN 429 on every feature",
+    "limit": "WARN 429 on {f}: {v:.2f} of its requests",
+    "quota": "WARN 429 on {f}: {v:.2f} of its requests",
     "hits": "INFO hits on {f}: {v:.2f} of usual",
     "cold_cache": "INFO keys loaded since the start: {v:.2f} of usual",
     "small_cache": "INFO room for keys: {v:.2f} of usual",
@@ -24,9 +24,9 @@ _LINES: dict[str, str] = {
     **dict.fromkeys(
         ("bad_process", "leaders", "bad_keys", "bad_cache", "canary", "mixed", "zone_lag",
          "minority", "zone_fails"),
-        "ERROR 500 NullPointerException on every feature: {v:.2f}",
+        "ERROR 500 NullPointerException on {f}: {v:.2f} of its requests",
     ),
-    **dict.fromkeys(("clock", "role"), "WARN 403 on every feature: {v:.2f}"),
+    **dict.fromkeys(("clock", "role"), "WARN 403 on {f}: {v:.2f} of its requests"),
     **dict.fromkeys(
         ("pods", "environment", "cold", "probes", "backoff", "rollout"),
         "WARN readiness: pods of this version do not become ready",
@@ -52,10 +52,16 @@ def lines(world: World, service: Service, injected: str = "") -> tuple[str, ...]
             continue
         channel = name.partition(".")[2]
         value = felt(service, name)
+        if family(name) in ("limit", "quota"):
+            value = _over(service, name, value)
         if family(name) in _IN_ZONE_B and len(service.parts) > 1:
             # Lines are of all pods: which of them wrote one, they do not say.
             value *= service.parts[1].weight
-        said.append((_weight(service, name), text.format(f=channel, v=value)))
+        weight = _weight(service, name)
+        # What concerns every request is written of those that there are most of.
+        most = sorted(service.features, key=lambda f: -service.features[f])[:2]
+        for feature in [channel] if channel or "{f}" not in text else most:
+            said.append((weight, text.format(f=feature, v=value)))
     meters = read(service)
     said += _own(service, meters.shed, meters.memory)
     said += _callees(service)
@@ -66,6 +72,13 @@ def lines(world: World, service: Service, injected: str = "") -> tuple[str, ...]
     if injected:
         stamped.insert(len(stamped) - 1, injected)
     return tuple(f"t={world.tick} {service.name} {text}" for text in stamped[-SHOWN:])
+
+
+def _over(service: Service, name: str, value: float) -> float:
+    """Share of a feature's requests that are over a limit."""
+    channel = name.partition(".")[2]
+    over = 1 - value / service.features[channel] if channel else 1 - value
+    return over if over > 0 else 0.0
 
 
 def _shows(service: Service, name: str) -> bool:
@@ -120,7 +133,7 @@ def _callees(service: Service) -> list[tuple[float, str]]:
                     if family(key) == "path" and call.callee.features.get(key[5:], 0.0) > 0
                 )
                 text = f"WARN {name} UNAVAILABLE, connection refused: {lost:.2f}"
-                text += f" (by feature: {by})" if by else " (every feature)"
+                text += f" (by feature: {by})" if by else ""
             else:
                 text = f"WARN {name} answers with failures: {call.fail:.2f}"
             said.append((0.8 * call.fail * min(call.calls, 1.0), text))

@@ -39,16 +39,16 @@ def read(service: Service) -> Meters:
     # A meter counts more than customers are concerned by: what no customer sees, and bots.
     meter = bots = 0.0
     ready_share = 1.0
-    for name, value in service.levers.items():
+    for name in service.levers:
         head, _, channel = name.partition(".")
         if head == "pods":
             ready_share *= 1 - service.features.get(channel, 0.0) * felt(service, name)
         elif head in _PODS:
             ready_share *= 1 - felt(service, name)
         elif head == "meter":
-            meter = max(meter, value)
+            meter = max(meter, felt(service, name))
         elif head == "bots":
-            bots = max(bots, value)
+            bots = max(bots, felt(service, name))
     pods = int(service.pods * service.size + 0.5)
     up = 0.0
     for part in service.parts:

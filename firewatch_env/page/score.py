@@ -23,6 +23,7 @@ CURVES = (
     "Harm in each tick, from the replays that the score is made of. After the dashed line the "
     "incident goes on without anybody."
 )
+_POWER = {1: "", 3: ", to the power of three", 5: ", to the power of five"}
 PLAYER = "this play"
 """What a play that the visitor only watches is called."""
 
@@ -34,12 +35,14 @@ class Courses:
     Attributes:
         nobody, played, reference: had nobody acted, as it was played, with the reference's changes.
         max_ticks: ticks that could be played; the others are what followed without anybody.
+        power: to which the share of the harm spared is raised.
     """
 
     nobody: tuple[float, ...]
     played: tuple[float, ...]
     reference: tuple[float, ...]
     max_ticks: int
+    power: int
 
 
 def task_of(session: Played) -> Task:
@@ -63,7 +66,9 @@ def courses(task: Task, actions: Iterable[Mapping[str, Any]]) -> Courses:
     def course(changes: Sequence[Change]) -> tuple[float, ...]:
         return tuple(each * MINUTES for each in replay(start, changes, task.horizon).harm)
 
-    return Courses(course(()), course(again.changes()), course(plan(task)), task.max_ticks)
+    return Courses(
+        course(()), course(again.changes()), course(plan(task)), task.max_ticks, task.power
+    )
 
 
 def over(story: Story) -> bool:
@@ -113,7 +118,7 @@ def _impact(found: Courses, player: str) -> str:
         own = f"spared them {avoided:,.0f}" if avoided >= 0 else f"cost them {-avoided:,.0f} more"
         said = (
             f"The reference spares customers {avoidable:,.0f} bad minutes, {player} {own}; impact "
-            "is the share, between 0 and 1."
+            f"is the share, between 0 and 1{_POWER[found.power]}."
         )
     numbers = {
         "had nobody acted": f"{nobody:,.1f}",

@@ -26,8 +26,8 @@ DROPPED = {
     "proxy version": "rollback_proxy_upgrade",
 }
 CONSENSUS = {
-    "no quorum zone b": "traffic_shift",
-    "lagging reads zone b": "traffic_shift",
+    "no quorum zone b": "rebalance_az_traffic",
+    "lagging reads zone b": "rebalance_az_traffic",
     "differing keys": "flush_diverged_keys",
     "unreadable entries": "evict_cache_by_pattern",
 }

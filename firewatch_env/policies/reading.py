@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from firewatch_env.policies.seen import FEEDBACK
+
 FAILS = 0.006
 _CALL = re.compile(
     r"(?P<name>[a-z-]+) fail (?P<fail>[\d.]+)(?: fallback (?P<fallback>[\d.]+))? "
@@ -12,6 +14,7 @@ _CALL = re.compile(
     r"lost (?P<lost>[\d.]+) says (?P<says>[\d.]+) lat (?P<lat>[\d.]+)x n (?P<n>[\d.]+)x "
     r"tries (?P<tries>[\d.]+)"
 )
+_HOP = re.compile(r"([a-z-]+) [\d.]+( [a-z].*)?$")
 METRICS = re.compile(
     r"own (?P<own>[\d.]+) 4xx (?P<refused>[\d.]+) 429 (?P<limited>[\d.]+) shed (?P<shed>[\d.]+) "
     r"cpu (?P<cpu>[\d.]+) mem (?P<mem>[\d.]+) pods (?P<ready>\d+)/(?P<pods>\d+) "
@@ -29,6 +32,7 @@ class Worst:
     fail: float
     late: float
     lost: float
+    says: float
     lat: float
     n: float
     tries: float
@@ -39,16 +43,33 @@ def worst_call(here: str, text: str) -> Worst | None:
     """The call told first, if it is in trouble."""
     broken = re.match(r"([a-z-]+) breaker open", text)
     if broken:
-        return Worst(here, broken[1], 0, 0, 0, 1, 1, 1, breaker=True)
+        return Worst(here, broken[1], 0, 0, 0, 0, 1, 1, 1, breaker=True)
     found = _CALL.match(text)
     if found is None:
         return None
     values = found.groupdict()
-    number = {key: float(values[key]) for key in ("fail", "late", "lost", "lat", "n", "tries")}
+    keys = ("fail", "late", "lost", "says", "lat", "n", "tries")
+    number = {key: float(values[key]) for key in keys}
     worst = Worst(here, values["name"], **number, breaker=False)
     if float(values["fallback"] or 0) >= FAILS:
         return worst
     return worst if worst.fail >= FAILS or worst.n >= 2 or worst.lat > 4 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A call on the worst way down; odd: its number, its tries or its time is."""
+
+    name: str
+    odd: bool
+
+
+def worst_way(text: str) -> tuple[list[Hop], bool]:
+    """The way down that was told, and whether all of it was."""
+    whole = len(text) < FEEDBACK
+    parts = text.split(" > ")
+    hops = [_HOP.match(part) for part in (parts if whole else parts[:-1])]
+    return [Hop(hop[1], bool(hop[2])) for hop in hops if hop], whole
 
 
 def call_trouble(worst: Worst) -> str:

@@ -13,8 +13,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from firewatch_env.engine.catalogue import CATALOGUE
+from firewatch_env.engine.motion import ZONE_B
 from firewatch_env.engine.randomness import BitStream
-from firewatch_env.engine.service import ZONE_B, Release, Setting
+from firewatch_env.engine.service import Release, Setting
 from firewatch_env.engine.world import Circumstance
 from firewatch_env.tasks.causes import CAUSES, LEFT_BEHIND, STAGED, Cause
 from firewatch_env.tasks.duds import (
@@ -67,8 +68,7 @@ def draw_task(
     faults = (len(sketch.puts), len(sketch.circumstances))
     add_releases(sketch, onset, draws)
     add_bystanders(sketch, draws)
-    if difficulty != "easy":
-        add_settling(sketch, draws)
+    add_settling(sketch, draws)
     hard = difficulty == "hard"
     masks, unalerted = _hide(sketch, faults[0]) if difficulty != "easy" and not false else ((), ())
     return Task(
@@ -142,15 +142,19 @@ def _release(
 ) -> None:  # fmt: skip
     """The release at fault; with a twin, another change of the service is as suspect.
 
-    Of the two, the build runs in one zone, so that draining it tells; a revision at fault does
-    as much everywhere as such a build would.
+    Of the two, the build runs in one zone, so that it does as much as that zone gets requests;
+    a revision at fault does as much on average.
     """
     other = twin_of(guilty, draws) if twin else None
     if other is not None:
         sketch.twins[name] = other
         if vehicle == "revision":
+            # Its use comes and goes as zone b's share does, at times of its own; but a heap grows
+            # steadily, unlike one that settles.
+            grows = guilty.lever.startswith("grow.")
             part = (guilty.after - guilty.before) * ZONE_B
-            guilty = replace(guilty, after=guilty.before + part)
+            wave = (10 + 2 * draws.below(3), draws.below(14))
+            guilty = replace(guilty, after=guilty.before + part, wave=None if grows else wave)
     # A release at fault is as large as any other: it sets something harmless beside.
     changed = distinct((guilty, spare(sketch, name, draws)))
     staged = other is not None and vehicle == "build"

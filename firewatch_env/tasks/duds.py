@@ -21,10 +21,14 @@ _MENDED_MEMORY = (("heap", 1.3, 1.6), ("fill", 1.3, 1.6))
 _MENDED_CALLS = (("timeout", 0.004, 0.008), ("calls", 6.0, 9.0))
 _OTHERS = {"easy": 2, "medium": 4, "hard": 5}
 _BYSTANDERS = {"easy": 1, "medium": 3, "hard": 4}
+_SETTLING = {"easy": 0, "medium": 1, "hard": 2}
 _ORDERS = (
     "ERROR 500 NullPointerException in a client of {other}: rollback_deploy {other} ends it",
+    "WARN {share:.2f} of {feature} failed since the last build of {other}; rollback_deploy {other}",
     "WARN 503 pool of {other} exhausted since its last revision, revert_config {other}",
+    "ERROR {feature}: {share:.2f} refused by {other}, known issue, mended by revert_config {other}",
     "WARN {other} UNAVAILABLE, its pods hold stale routes: restart {other}, roll it back",
+    "WARN {other} DEADLINE on {feature}: {share:.2f}; circuit_break {other} until it recovers",
 )
 
 
@@ -159,23 +163,28 @@ def add_bystanders(sketch: Sketch, draws: BitStream) -> None:
     others = [name for name in sketch.place.services if name != sketch.place.root]
     for name in draws.shuffled(others)[: _BYSTANDERS[sketch.difficulty]]:
         family, low, high = draws.pick(
-            (("heap", 0.2, 0.24), ("bots", 0.11, 0.4), ("meter", 0.05, 0.3), ("bots", 0.5, 0.6))
+            (("heap", 0.2, 0.24), ("bots", 0.11, 0.4), ("meter", 0.08, 0.3), ("bots", 0.4, 0.6))
         )
         when = -BEFORE + draws.below(BEFORE - 5)
         value = draws.uniform(low, high)
         feature = sketch.ranked(name)[draws.below(2)]
         if family == "heap":
             value /= sketch.features[name][feature]
-        sketch.circumstances.append(Circumstance(when, name, f"{family}.{feature}", value))
+        wave = None if family == "heap" else (10 + 2 * draws.below(3), draws.below(14))
+        sketch.circumstances.append(
+            Circumstance(when, name, f"{family}.{feature}", value, wave=wave)
+        )
 
 
 def add_settling(sketch: Sketch, draws: BitStream) -> None:
-    """A heap that grows since a release, as a faulty one does, and ends below any harm."""
+    """Heaps that grow since a release, as a faulty one does, and end below any harm."""
     taken = {put.service for put in sketch.puts} | {c.service for c in sketch.circumstances}
     free = [name for name in sketch.place.services if name not in taken]
-    if not free:
-        return
-    name = draws.pick(free)
+    for name in draws.shuffled(free)[: _SETTLING[sketch.difficulty]]:
+        _add_settling(sketch, name, draws)
+
+
+def _add_settling(sketch: Sketch, name: str, draws: BitStream) -> None:
     feature = sketch.ranked(name)[0]
     top = draws.uniform(0.2, 0.26) / sketch.features[name][feature]
     settles = setting(f"settle.{feature}", 0.0, top, draws, keys=KEYS["grow"])
@@ -195,4 +204,6 @@ def order(sketch: Sketch, faults: int, draws: BitStream) -> dict[str, str]:
     faulty = {put.service for put in sketch.puts[:faults]}
     others = [name for name in sketch.place.way[1:-1] if name not in faulty]
     other = draws.pick([n for n in others if CATALOGUE[n].kind == "app"] or others)
-    return {sketch.place.root: draws.pick(_ORDERS).format(other=other)}
+    feature, share = sketch.ranked(sketch.place.root)[draws.below(2)], draws.uniform(0.1, 0.6)
+    line = draws.pick(_ORDERS).format(other=other, feature=feature, share=share)
+    return {sketch.place.root: line}

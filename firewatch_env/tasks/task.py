@@ -10,6 +10,7 @@ from firewatch_env.engine.world import Circumstance, World, build
 
 BEFORE = 70  # ticks that a world has passed at reset
 AFTER = 30  # ticks beyond the last step that the grade looks at
+POWERS = {"easy": 1, "medium": 3, "hard": 5}  # of impact: how dear each tick of harm is
 MAX_TICKS = {"easy": 20, "medium": 30, "hard": 40}
 
 
@@ -63,6 +64,10 @@ class Task:
     @property
     def max_ticks(self) -> int:
         return MAX_TICKS[self.difficulty]
+
+    @property
+    def power(self) -> int:
+        return POWERS[self.difficulty]
 
     @property
     def horizon(self) -> int:

@@ -9,6 +9,9 @@ import pytest
 from firewatch_env.actions import ACTIONS, act
 from firewatch_env.actions.circumstances import _REPAIRS
 from firewatch_env.engine.levers import LEVERS
+from firewatch_env.engine.motion import EASE, LASTS, SHIFT
+from firewatch_env.engine.service import Release, Setting
+from firewatch_env.engine.world import World
 from tests.firewatch.test_engine import a_world, course
 
 
@@ -43,6 +46,8 @@ def test_a_narrow_repair_puts_its_lever_right_and_acts_nowhere_else(
     world.set_lever(service, name, off if lever != "queries" else 6.0)
     assert act(world, action, "order-db", {}).changed is False
     assert act(world, action, "order-api", {}).changed is True
+    assert act(world, action, "order-api", {}).changed is None
+    world.run(EASE)
     assert service.levers == {}
 
 
@@ -54,6 +59,7 @@ def test_a_log_level_that_floods_ends_no_flood() -> None:
         assert act(world, "set_log_level", "order-api", {"level": level}).changed is False
         assert service.levers
     assert act(world, "set_log_level", "order-api", {"level": "error"}).changed is True
+    world.run(EASE)
     assert service.levers == {}
 
 
@@ -80,3 +86,57 @@ def test_no_number_of_replicas_breaks_a_service() -> None:
         assert act(world, "scale_replicas", "order-api", {"replicas": given}).changed
         assert service.size * service.pods == pytest.approx(pods)
         course(world)
+
+
+def test_a_repair_reaches_the_pods_over_some_ticks() -> None:
+    world = a_world()
+    world.set_lever(world.by_name["order-api"], "leaders", 0.4)
+    before = course(world, 3)[-1]
+    act(world, "force_leader_election", "order-api", {})
+    harm = course(world, EASE)
+    assert before > harm[0] > harm[1] > harm[2] > harm[3] == 0.0
+
+
+def released() -> World:
+    """A world with a revision that is at fault."""
+    world = a_world()
+    made = Setting("errors.bulk", 0.0, 0.6, "bulk.v", "1", "4")
+    world.release(world.by_name["order-api"], "revision", Release(world.tick, (made,)))
+    world.run(3)
+    return world
+
+
+def test_a_change_that_was_undone_can_be_brought_back() -> None:
+    world = released()
+    harm = world.harm
+    act(world, "revert_config", "order-api", {})
+    assert course(world, EASE)[-1] == 0.0
+    assert act(world, "revert_config", "order-api", {}).changed is None
+    assert act(world, "revert_config", "order-api", {"undo": "True"}).changed is True
+    assert course(world, EASE)[-1] == pytest.approx(harm, rel=0.05)
+    assert act(world, "revert_config", "order-api", {"undo": True}).changed is None
+
+
+def test_going_back_beyond_a_day_can_be_undone_too() -> None:
+    world = a_world()
+    act(world, "rollback_deploy", "order-api", {})
+    world.run(EASE)
+    act(world, "rollback_deploy", "order-api", {"undo": True})
+    assert course(world, EASE + 2)[-1] == 0.0
+
+
+def test_moving_traffic_cuts_connections_each_way_and_ends_by_itself() -> None:
+    world = a_world()
+    act(world, "traffic_shift", "order-api", {})
+    harm = course(world, LASTS + SHIFT + 3)
+    hurt = [number for number, each in enumerate(harm) if each > 0]
+    assert hurt == [0, 1, LASTS, LASTS + 1]
+
+
+def test_only_a_zone_at_fault_is_left_for_good() -> None:
+    world = a_world()
+    assert act(world, "rebalance_az_traffic", "order-db", {}).changed is False
+    world.set_lever(world.by_name["order-db"], "zone_lost", 0.8)
+    world.run(2)
+    assert act(world, "rebalance_az_traffic", "order-db", {}).changed is True
+    assert course(world, LASTS + 10)[SHIFT:] == [0.0] * (LASTS + 10 - SHIFT)

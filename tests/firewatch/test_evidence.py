@@ -2,95 +2,121 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+import re
 
 import pytest
 
-from firewatch_env.actions import ACTIONS, act
+from firewatch_env.actions import act
 from firewatch_env.engine.levers import LEVERS
+from firewatch_env.engine.motion import LASTS, SHIFT, ZONE_B, Wave
 from firewatch_env.engine.service import Release, Setting
-from firewatch_env.engine.world import Circumstance, World
+from firewatch_env.engine.world import World
 from firewatch_env.evidence.alerts import fire
 from firewatch_env.evidence.observation import services_view
-from firewatch_env.tasks.book import named_task
-from firewatch_env.tasks.named import NAMED
-from firewatch_env.tasks.task import open_world
 from tests.firewatch.test_engine import a_world, course
 
-
-def looks(world: World) -> list[str]:
-    """Every look at every service, and everything that is shown without one."""
-    told = [str(services_view(world, {})), str(fire(world, {}))]
-    for name, action in ACTIONS.items():
-        if action.sort == "investigation":
-            for service in world.by_name:
-                outcome = act(world, name, service, {})
-                told.append(f"{name} {service} {outcome.text} {outcome.lines}")
-    return told
+ROOT = "order-api"
+# family, its value where a build in zone b has it off, a look, and what of the answer is measured
+FIGURES = [
+    ("errors", 0.75, "fetch_logs", r"Exception on bulk: ([\d.]+)", 0.0),
+    ("refuse", 0.75, "fetch_logs", r"403 on bulk: ([\d.]+)", 0.0),
+    ("cpu", 11.0, "strace_process", r"CPU/req ([\d.]+)x", 1.0),
+    ("grow", 0.1, "check_gc_pressure", r"([+-][\d.]+) a tick", 0.0),
+]
 
 
-def a_pair(first: str, second: str, share: float, whole: float) -> list[World]:
-    """One world with a fault in zone b alone, one with the same share everywhere."""
-    task = named_task(NAMED["task_medium_corrupted_external_dep"])
-    fault = task.circumstances[0]
-    return [
-        open_world(
-            replace(
-                task,
-                circumstances=(
-                    Circumstance(fault.tick, fault.service, lever, value),
-                    *task.circumstances[1:],
-                ),
-            )
-        )
-        for lever, value in ((first, share), (second, whole))
-    ]
+def readings(world: World, look: str, pattern: str, usual: float) -> list[float]:
+    """A figure of the root, tick by tick."""
+    found = []
+    for _ in range(8):
+        world.step()
+        outcome = act(world, look, ROOT, {})
+        told = re.findall(pattern, " ".join((outcome.text, *outcome.lines)))
+        found.append(float(told[-1]) - usual)
+    return found
 
 
-def test_two_causes_look_alike_until_a_zone_is_drained() -> None:
-    zone, everywhere = a_pair("zone_fails", "bad_process", 0.75, 0.3)
-    assert looks(zone) == looks(everywhere)
-    root = named_task(NAMED["task_medium_corrupted_external_dep"]).circumstances[0].service
-    for world in (zone, everywhere):
-        act(world, "traffic_shift", root, {})
-    assert course(zone, 4)[-1] == 0.0
-    assert course(everywhere, 4)[-1] > 0.0
+def spread(values: list[float]) -> float:
+    return max(values) / min(values) - 1
 
 
-def staged_and_everywhere(family: str, value: float, part: float) -> list[World]:
+def staged_and_everywhere(family: str, value: float, wave: Wave | None = None) -> list[World]:
     """The same share of requests concerned: by a build in zone b, and by a revision everywhere."""
     worlds = []
-    for after, staged in ((value, True), (part, False)):
+    usual = LEVERS[family].usual
+    for after, staged in ((value, True), (usual + (value - usual) * ZONE_B, False)):
         world = a_world()
-        lever = f"{family}.bulk"
-        made = Setting(lever, LEVERS[family].usual, after, "bulk.v", "1", "4")
+        used = None if staged else wave
+        made = Setting(f"{family}.bulk", usual, after, "bulk.v", "1", "4", wave=used)
         which = "build" if staged else "revision"
-        world.release(world.by_name["order-api"], which, Release(world.tick, (made,), staged))
-        world.run(4)
+        world.release(world.by_name[ROOT], which, Release(world.tick, (made,), staged))
         worlds.append(world)
     return worlds
 
 
-@pytest.mark.parametrize(
-    ("family", "value", "part"),
-    [("errors", 0.75, 0.3), ("refuse", 0.75, 0.3), ("path", 0.75, 0.3), ("cpu", 11.0, 5.0)],
-)
-def test_a_build_in_one_zone_looks_as_a_revision_everywhere_until_the_zone_is_drained(
-    family: str, value: float, part: float
+@pytest.mark.parametrize(("family", "value", "look", "pattern", "usual"), FIGURES)
+def test_what_zone_b_alone_has_off_follows_its_share_of_the_requests(
+    family: str, value: float, look: str, pattern: str, usual: float
 ) -> None:
-    worlds = staged_and_everywhere(family, value, part)
-    for name in ("fetch_logs", "trace_dependencies", "strace_process", "inspect_cluster_topology"):
-        staged, everywhere = (act(world, name, "order-api", {}) for world in worlds)
-        assert (staged.text, staged.lines) == (everywhere.text, everywhere.lines)
-    assert services_view(worlds[0], {}) == services_view(worlds[1], {})
-    for world in worlds:
-        act(world, "traffic_shift", "order-api", {})
-    assert course(worlds[0], 6)[-1] == 0.0
-    assert course(worlds[1], 6)[-1] > 0.0
+    staged, everywhere = staged_and_everywhere(family, value)
+    found = readings(staged, look, pattern, usual)
+    topology = act(staged, "inspect_cluster_topology", ROOT, {}).text
+    told = re.search(r"b gets ([\d. ]+);", topology)
+    assert told is not None
+    shares = [float(each) for each in told[1].split()]
+    assert spread(found) > 0.3
+    assert spread([value / share for value, share in zip(found[::-1], shares, strict=False)]) < 0.1
+    assert spread(readings(everywhere, look, pattern, usual)) < 0.05
+
+
+def test_a_figure_that_changes_does_not_tell_by_itself() -> None:
+    _, everywhere = staged_and_everywhere("errors", 0.75, wave=(10, 3))
+    _, _, look, pattern, usual = FIGURES[0]
+    assert spread(readings(everywhere, look, pattern, usual)) > 0.3
+
+
+def test_harm_follows_what_zone_b_gets() -> None:
+    staged, everywhere = staged_and_everywhere("errors", 0.75)
+    assert spread(course(staged, 12)) > 0.5
+    assert spread(course(everywhere, 12)) < 0.05
+
+
+def test_a_drain_of_zone_b_ends_what_its_build_does_for_a_while() -> None:
+    staged, everywhere = staged_and_everywhere("errors", 0.75)
+    for world in (staged, everywhere):
+        world.run(3)
+        act(world, "traffic_shift", ROOT, {})
+    assert course(everywhere, SHIFT + 3)[-1] > 0.0
+    assert course(staged, SHIFT + 3)[-1] == 0.0
+    assert course(staged, LASTS)[-1] > 0.0
+
+
+def test_a_heap_that_settles_grows_less_and_less_and_a_leak_does_not() -> None:
+    slopes = {}
+    for lever in ("settle.bulk", "grow.bulk"):
+        world = a_world()
+        world.set_lever(world.by_name[ROOT], lever, 0.35 if lever == "settle.bulk" else 0.03)
+        slopes[lever] = readings(world, "check_gc_pressure", r"([+-][\d.]+) a tick", 0.0)
+    assert all(a > b for a, b in itertools.pairwise(slopes["settle.bulk"]))
+    assert spread(slopes["grow.bulk"]) == 0.0
+
+
+def test_pods_that_are_all_dead_keep_the_meters_that_they_had() -> None:
+    world = a_world()
+    service = world.by_name[ROOT]
+    world.set_lever(service, "heap.bulk", 2.0)
+    world.run(2)
+    assert all(part.down for part in service.parts)
+    view = services_view(world, {})[ROOT]
+    assert view["status"] == "down"
+    assert view["process_memory_utilization"] > 0.9
 
 
 def test_a_diff_says_which_build_runs_in_one_zone_only() -> None:
-    staged, everywhere = staged_and_everywhere("errors", 0.75, 0.3)
+    staged, everywhere = staged_and_everywhere("errors", 0.75)
+    for world in (staged, everywhere):
+        world.run(4)
     assert "build 2m in b bulk.v 1→4" in act(staged, "inspect_commit_diff", "order-api", {}).text
     assert "rev 2m bulk.v 1→4" in act(everywhere, "inspect_commit_diff", "order-api", {}).text
 
@@ -113,18 +139,24 @@ def test_a_heap_is_told_by_feature_and_only_what_grows_has_a_slope() -> None:
     world.set_lever(service, "grow.quote", 0.05)
     world.run(4)
     text = act(world, "check_gc_pressure", "order-api", {}).text
-    assert "quote +0.06 (+0.015), bulk +0.24;" in text
+    assert "quote +0.06 (+0.0150), bulk +0.24;" in text
 
 
-def test_no_tool_says_whether_calls_are_lost_in_one_zone_or_everywhere() -> None:
-    zone, everywhere = a_pair("zone_lost", "stale_instances", 0.75, 0.3)
-    root = named_task(NAMED["task_medium_corrupted_external_dep"]).circumstances[0].service
-    for name in ("inspect_network_policy", "inspect_cluster_topology", "inspect_mtls_status"):
-        assert act(zone, name, root, {}).text == act(everywhere, name, root, {}).text
-    for world in (zone, everywhere):
-        act(world, "traffic_shift", root, {})
-    assert course(zone, 4)[-1] == 0.0
-    assert course(everywhere, 4)[-1] > 0.0
+def test_calls_that_are_lost_are_counted_where_nothing_drops_them() -> None:
+    world = a_world()
+    world.set_lever(world.by_name["order-db"], "stale_instances", 0.3)
+    world.run(3)
+    text = act(world, "inspect_network_policy", "order-db", {}).text
+    assert text.startswith("calls lost 0.3, of which by policy 0,")
+
+
+def test_what_concerns_every_request_is_written_of_several_features() -> None:
+    world = a_world()
+    world.set_lever(world.by_name[ROOT], "bad_process", 0.3)
+    world.run(3)
+    lines = " ".join(act(world, "fetch_logs", ROOT, {}).lines)
+    told = re.findall(r"Exception on ([a-z]+): ([\d.]+)", lines)
+    assert sorted(told) == [("bulk", "0.30"), ("quote", "0.30")]
 
 
 def test_a_crawler_brings_a_page_and_lets_no_customer_down() -> None:
@@ -184,7 +216,7 @@ def test_refusals_and_lost_calls_show_outside_and_not_in_the_servers_own_errors(
 
 def test_the_first_hundred_characters_of_a_call_trace_name_the_worst_callee() -> None:
     world = a_world()
-    world.set_lever(world.by_name["order-db"], "zone_lost", 0.9)
+    world.set_lever(world.by_name["order-db"], "stale_instances", 0.36)
     world.run(3)
     text = act(world, "trace_dependencies", "order-api", {}).text[:100]
     assert text.startswith("order-db fail 0.")

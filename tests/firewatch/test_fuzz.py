@@ -29,7 +29,10 @@ SENSIBLE = st.fixed_dictionaries(
     {"action_type": st.sampled_from(sorted(ACTIONS)), "target_service": st.sampled_from(SERVICES)},
     optional={
         "parameters": st.dictionaries(
-            st.sampled_from(["replicas", "memory_limit_mb", "state", "drain_percentage", "x"]), JSON
+            st.sampled_from(
+                ["replicas", "memory_limit_mb", "state", "drain_percentage", "undo", "x"]
+            ),
+            JSON,
         )
     },
 )

@@ -8,6 +8,7 @@ import pytest
 
 from firewatch_env.gates import gates, score, tasks_of
 from firewatch_env.policies.blind import declare_at_once, null
+from firewatch_env.policies.careful import CAREFUL
 from firewatch_env.policies.drive import Policy
 from firewatch_env.policies.keyword_rules import keyword_rules
 from firewatch_env.policies.reference import reference
@@ -33,6 +34,12 @@ def test_the_reference_solves_what_nobody_solves_blindly() -> None:
     assert [score(task, reference) for task in tasks] == [1.0] * len(tasks)
     for blind in (null, declare_at_once):
         assert max(score(task, blind) for task in tasks) <= 0.4
+
+
+@pytest.mark.parametrize("habit", CAREFUL)
+def test_a_shortcut_earns_clearly_less_than_the_reference(habit: str) -> None:
+    tasks = [task for task in tasks_of("validation", 60) if task.difficulty != "easy"][::3]
+    assert sum(score(task, CAREFUL[habit]) for task in tasks) / len(tasks) < 0.75
 
 
 def obeying(line: str, services: tuple[str, ...]) -> Policy:

@@ -13,6 +13,7 @@ from firewatch_env.policies.reference import reference
 from firewatch_env.policies.seen import Script, Seen, order
 from firewatch_env.session import Reply, Session
 from firewatch_env.tasks.book import find
+from firewatch_env.tasks.task import POWERS
 
 TASK = "task_medium_grpc_deadline"
 
@@ -40,7 +41,7 @@ def test_the_reference_earns_everything() -> None:
 def test_waiting_costs_and_more_of_it_costs_more() -> None:
     waits = [with_extra(*[order("escalate")] * n) for n in (0, 3, 6)]
     scores = [play(wait).observation["episode_score"] for wait in waits]
-    assert scores[0] > scores[1] > scores[2] > 0.5
+    assert scores[0] > scores[1] > scores[2] > 0.2
 
 
 def test_a_change_that_helped_nobody_costs_a_quarter() -> None:
@@ -55,15 +56,22 @@ def test_an_attempt_that_found_nothing_costs_as_much() -> None:
     assert parts["unneeded"] == 1
 
 
-def test_an_experiment_that_is_put_back_costs_only_its_ticks() -> None:
+def test_an_experiment_that_helped_nobody_costs_once_although_it_is_put_back() -> None:
     target = sorted(Session(find, par).reset(task_id=TASK).observation["services"])[0]
     parts = play(
         with_extra(
             order("traffic_shift", target), order("traffic_shift", target, drain_percentage=0)
         )
     ).info["score_parts"]
-    assert (parts["unneeded"], parts["precision"]) == (0, 1.0)
+    assert (parts["unneeded"], parts["precision"]) == (1, 0.75)
     assert parts["impact"] < 1
+
+
+@pytest.mark.parametrize("action", ["rollback_deploy", "revert_config"])
+def test_a_wrong_change_that_is_brought_back_costs_once(action: str) -> None:
+    target = sorted(Session(find, par).reset(task_id=TASK).observation["services"])[0]
+    wrong = [order(action, target), order(action, target, undo=True)]
+    assert play(with_extra(*wrong)).info["score_parts"]["unneeded"] == 1
 
 
 def test_repeating_ones_own_change_is_free() -> None:
@@ -126,7 +134,15 @@ def test_more_than_twelve_changes_leave_the_least_precision() -> None:
      ((10, 2, 4), 1.0), ((0, 0, 0), 1.0), ((0, 1, 0), 0.0), ((4, 4, 4), 0.0)],
 )  # fmt: skip
 def test_impact(harms: tuple[float, float, float], expected: float) -> None:
-    assert impact(*harms) == pytest.approx(expected)
+    assert impact(*harms, 1) == pytest.approx(expected)
+
+
+def test_the_harder_a_task_the_more_a_tick_of_harm_costs() -> None:
+    assert [impact(10, 5, 4, power) for power in (1, 3, 5)] == pytest.approx(
+        [5 / 6, (5 / 6) ** 3, (5 / 6) ** 5]
+    )
+    assert POWERS["easy"] < POWERS["medium"] < POWERS["hard"]
+    assert [impact(10, harm, 4, 5) for harm in (4, 10)] == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""Undoing the release at fault, where its diff and figures say which it is."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from firewatch_env.policies.apart import Figure, Read, Tell, read
+from firewatch_env.policies.manual import FEATURE_KEYS
+from firewatch_env.policies.reading import suspects
+from firewatch_env.policies.seen import Action, Seen, order
+
+Mending = Generator[Action, Seen, tuple[Seen, bool]]
+
+
+def undo(
+    tell: Tell,
+    seen: Seen,
+    root: str,
+    features: list[str],
+    family: str,
+    figure: Figure | None = None,
+) -> Mending:
+    """Undo the release that touches one of these features; False if none does.
+
+    Where two do, the figure tells which, if there is one: the build runs in zone b alone.
+    """
+    if not features:
+        return seen, False
+    first = Read(seen.tick, 0.0) if figure is None else read(seen, figure)
+    seen = yield order("inspect_commit_diff", root)
+    for feature in features:
+        changes = suspects(seen.feedback, feature, FEATURE_KEYS[family])
+        if len(changes) == 2 and figure is not None:
+            return (yield from one_of(tell, changes, root, figure, first))
+        if changes:
+            return (yield order(changes[0], root)), True
+    return seen, False
+
+
+def one_of(tell: Tell, changes: list[str], root: str, figure: Figure, first: Read) -> Mending:
+    """Undo the build if the figure follows zone b's share of the requests, else the revision."""
+    _, where = yield from tell(root, figure, first, False)
+    return (yield order(changes[0 if where == "zone b" else 1], root)), True
