@@ -11,7 +11,7 @@ from openenv_kit.environment import get_environment
 from openenv_kit.results.page import compared, write_page
 from openenv_kit.results.plays import read_players
 
-BY_HAND = Path(__file__).parents[2] / "docs" / "assets" / "firewatch-by-hand.jsonl"
+BY_HAND = Path(__file__).parents[2] / "docs" / "assets" / "firewatch-by-hand-2.jsonl"
 
 pytestmark = pytest.mark.browser
 
