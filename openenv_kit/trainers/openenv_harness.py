@@ -62,7 +62,7 @@ class ToolSession(ResourceSession):
     def list_tools(self) -> list[Tool]:
         return [
             Tool(name=each.name, description=each.description, input_schema=dict(each.parameters))
-            for each in self._episode.environment.tools.tools
+            for each in self._episode.tools.tools
         ]
 
     def call_tool(self, name: str, arguments: dict[str, Any]) -> ToolResult:

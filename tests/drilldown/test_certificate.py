@@ -20,7 +20,7 @@ from metric_tracker_rl.drilldown.certificate import (
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.domains import DOMAINS
 from metric_tracker_rl.drilldown.levels import LEVELS
-from metric_tracker_rl.drilldown.policies import POLICIES
+from metric_tracker_rl.policies import POLICIES
 
 SOME = [
     DrillConfig(81, "drill_easy", "ordering_app", 2),
@@ -55,7 +55,7 @@ def test_what_would_break_a_certificate_breaks_it(monkeypatch: pytest.MonkeyPatc
         assert not replace(made, **change).holds
     monkeypatch.setitem(certificate.DETECTORS, "global_median", global_median)
     assert certify_one(SOME[0]).dissent == ("global_median",)
-    monkeypatch.setattr(certificate, "REFERENCE", POLICIES["drill_null"])
+    monkeypatch.setattr(certificate, "REFERENCE", POLICIES["null"])
     assert certify_one(SOME[0]).score == 0.0
 
 

@@ -114,8 +114,8 @@ def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tmp_path):
 def test_the_model_is_offered_the_registrys_schemas(tmp_path):
     seen_tools.clear()
     run(scripted("null"), tmp_path, count=1)
-    assert [tool.name for tool in seen_tools[0]] == ENVIRONMENT.tools.names
-    for offered, tool in zip(seen_tools[0], ENVIRONMENT.tools.tools, strict=True):
+    assert [tool.name for tool in seen_tools[0]] == ENVIRONMENT.tools.offered().names
+    for offered, tool in zip(seen_tools[0], ENVIRONMENT.tools.offered().tools, strict=True):
         assert offered.description == tool.description
         given = offered.parameters
         assert set(given.properties) == set(tool.parameters["properties"])

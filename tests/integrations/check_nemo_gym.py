@@ -137,7 +137,9 @@ def test_data_rows_name_every_tool_as_the_responses_interface_wants_it(tmp_path)
     assert write_rows(tmp_path / "example.jsonl", data_rows("train", count=2)) == 2
     for line in (tmp_path / "example.jsonl").read_text().splitlines():
         given = json.loads(line)["responses_create_params"]
-        for offered, tool in zip(given["tools"], ENVIRONMENT.tools.chat_tools, strict=True):
+        for offered, tool in zip(
+            given["tools"], ENVIRONMENT.tools.offered().chat_tools, strict=True
+        ):
             assert offered == {"type": "function", "strict": False, **tool["function"]}
         assert given["input"][0]["content"] == ENVIRONMENT.brief()
 

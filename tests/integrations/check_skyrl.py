@@ -56,7 +56,7 @@ def test_the_prompt_names_every_tool_and_the_opening_comes_behind_it():
     system = row["prompt"][0]["content"]
     assert system.startswith(ENVIRONMENT.brief())
     offered = system.partition("<tools>\n")[2].partition("\n</tools>")[0].splitlines()
-    assert [json.loads(line) for line in offered] == ENVIRONMENT.tools.chat_tools
+    assert [json.loads(line) for line in offered] == ENVIRONMENT.tools.offered().chat_tools
     env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
     prompt, _ = env.init(row["prompt"])
     assert prompt[-1]["content"].startswith("Find every anomaly")

@@ -152,8 +152,8 @@ def test_the_model_is_offered_every_tool():
     (trace,) = episode.traces
     (node,) = [node for node in trace.nodes if node.tools]
     offered = {tool.name: tool for tool in node.tools}
-    assert set(offered) == set(ENVIRONMENT.tools.names)
-    for tool in ENVIRONMENT.tools.tools:
+    assert set(offered) == set(ENVIRONMENT.tools.offered().names)
+    for tool in ENVIRONMENT.tools.offered().tools:
         assert offered[tool.name].description == tool.description
         given, declared = offered[tool.name].parameters, tool.parameters
         assert given.get("required", []) == declared.get("required", [])
