@@ -103,9 +103,9 @@ class MetricTracker(Environment):
 
     @property
     def certifier(self) -> Certifier:
-        from metric_tracker_rl.engine import certificate
+        from metric_tracker_rl import certificates
 
-        return certificate
+        return certificates
 
     @cached_property
     def models(self) -> WireModels:

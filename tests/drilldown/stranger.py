@@ -184,10 +184,10 @@ class Analyst:
                 continue
             kind = "rate_change" if channel else "traffic_change"
             following = changes.get((channel + 1, first, stop))
-            if channel and following and following[0] == segment:
-                if abs(factor * following[1] - 1) < 0.12:
-                    kind = "tracking_loss"
-                    explained.add((channel + 1, first, stop))
+            inverse = following and abs(factor * following[1] - 1) < 0.12
+            if channel and following and inverse and following[0] == segment:
+                kind = "tracking_loss"
+                explained.add((channel + 1, first, stop))
             stage = self.stages[channel]
             component = self.told["components"].get(kind, self.told["components"][stage])
             rows.append(

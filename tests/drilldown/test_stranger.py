@@ -16,6 +16,7 @@ from metric_tracker_rl.drilldown.domains import DOMAINS
 STRANGER = Path(__file__).with_name("stranger.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", ["ws", "http", "mcp"])
 @pytest.mark.parametrize("product", DOMAINS)
 def test_a_stranger_plays_a_task_of_each_product_to_one(
