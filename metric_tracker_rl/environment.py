@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from openenv_kit.trust.exploits import Exploits
 
 
-DRILL_ROUNDS = 48
+DRILL_ROUNDS = 128
 """Answers that a model has for a drill-down episode, where MAX_TOOL_ROUNDS is not set."""
 
 

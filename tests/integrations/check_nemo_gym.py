@@ -68,6 +68,14 @@ def test_verify_gives_the_reference_policys_score(client):
         assert verified["task"] == row["task"]
 
 
+def test_a_drill_down_episode_is_offered_its_own_tools_and_played(client):
+    (row,) = data_rows("drill_validation", count=1)
+    names = {tool["name"] for tool in row["responses_create_params"]["tools"]}
+    assert "slice" in names
+    assert "list_dates" not in names
+    assert play(client, "drill_reference", row)["reward"] == 1.0
+
+
 def test_an_unsubmitted_report_is_worth_nothing_and_is_measured_all_the_same(client):
     (row,) = data_rows("validation", count=1)
     client.post("/seed_session", json=row)
