@@ -8,7 +8,7 @@ from typing import Any
 
 from openenv_kit.tools.catalogue import Catalogue, ToolSpec, compact
 
-MAX_REPLY = 10_000
+MAX_REPLY = 14_000
 """Longest reply to one tool call, in characters; longer ones are shortened."""
 LEFT_OUT = "[left out to save room; call the tool again if you need it]"
 _LESS = {

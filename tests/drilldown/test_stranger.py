@@ -6,12 +6,17 @@ import ast
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
 from metric_tracker_rl.drilldown.domains import DOMAINS
+from metric_tracker_rl.environment import ENVIRONMENT
+from openenv_kit.serving.http_episodes import Episodes
+from openenv_kit.serving.settings import Settings
 
 STRANGER = Path(__file__).with_name("stranger.py")
 
@@ -62,3 +67,31 @@ def test_a_reset_that_is_refused_leaves_the_server_and_the_episode(server_url: s
     action = {"analysis_method": "submit_report", "analysis_args": {"rows": []}}
     body = {"action": action, "episode_id": good["episode_id"]}
     assert httpx.post(f"{server_url}/step", json=body).json()["reward"] == 1.0
+
+
+async def test_an_episode_is_made_in_a_thread_before_its_reset(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made_in = []
+
+    def note(**_: object) -> Callable[[], object]:
+        return lambda: made_in.append(threading.current_thread())
+
+    monkeypatch.setattr(ENVIRONMENT.__class__, "preparation", lambda _, episode: note(**episode))
+    episodes = Episodes(Settings(episode_store="memory"), ENVIRONMENT)
+    started = await episodes.reset({"difficulty": "drill_easy", "causes": 0, "seed": 9})
+    assert started.handle is not None
+    assert [each is threading.main_thread() for each in made_in] == [False]
+    await episodes.close()
+
+
+def test_only_episodes_that_take_long_are_made_ahead() -> None:
+    assert ENVIRONMENT.preparation({"task_id": "easy_single_spike"}) is None
+    assert ENVIRONMENT.preparation({}) is None
+    make = ENVIRONMENT.preparation({"difficulty": "drill_easy", "causes": 1, "seed": 77})
+    assert make is not None
+    before = ENVIRONMENT.cache.misses()
+    make()
+    assert ENVIRONMENT.cache.misses() == before + 1
+    ENVIRONMENT.session().reset(difficulty="drill_easy", causes=1, seed=77)
+    assert ENVIRONMENT.cache.misses() == before + 1
