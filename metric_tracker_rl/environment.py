@@ -18,8 +18,8 @@ from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION, POLICY_VERSION
 from metric_tracker_rl.policies import POLICIES
-from metric_tracker_rl.session import RESET_ARGUMENTS, MetricSession
-from metric_tracker_rl.splits import CACHES, SPLITS
+from metric_tracker_rl.tier_splits import CACHES, SPLITS
+from metric_tracker_rl.tiers import RESET_ARGUMENTS, MetricSession
 from metric_tracker_rl.tools import CATALOGUE, brief, introduction
 from openenv_kit.environment import Environment, WireModels
 from openenv_kit.play.policies import Policies

@@ -19,7 +19,7 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.learning.features import LOOK, Candidates, Floats, read_candidates
 from metric_tracker_rl.learning.policy import RowPolicy
 from metric_tracker_rl.policies.base import result_of, submit
-from metric_tracker_rl.session import MetricSession
+from metric_tracker_rl.tiers import MetricSession
 from openenv_kit.errors import InvalidValueError, require_integer
 from openenv_kit.play.driver import observed
 from openenv_kit.play.vector import VectorSession

@@ -21,7 +21,7 @@ from metric_tracker_rl.engine.vocabulary import (
     RATE_SPIKE,
 )
 from metric_tracker_rl.rows import SubmissionPreview
-from metric_tracker_rl.session import MetricSession
+from metric_tracker_rl.tiers import MetricSession
 from openenv_kit.environment import Reply, Session
 from openenv_kit.page.state import Visitor
 

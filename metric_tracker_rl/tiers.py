@@ -34,6 +34,7 @@ class MetricSession:
 
     Attributes:
         engine: the session that plays the running episode.
+        task_id: task of the running episode.
         step: one step of it; nothing stands between.
     """
 
@@ -45,13 +46,8 @@ class MetricSession:
         self._switch(self._funnel)
 
     def _switch(self, engine: EpisodeSession | DrillSession) -> None:
-        self.engine = engine
+        self.engine, self.task_id = engine, engine.task_id
         self.step = engine.step
-
-    @property
-    def task_id(self) -> str:
-        """Task of the running episode."""
-        return self.engine.task_id
 
     @property
     def done(self) -> bool:
