@@ -11,12 +11,13 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
+from metric_tracker_rl.drilldown.audit import DrillAudit
 from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.splits import SPLITS
-from openenv_kit.errors import require_name
+from openenv_kit.errors import InvalidValueError, require_name
 from openenv_kit.trust.audit import SPLIT, Audit
 
 BASELINES = (
@@ -39,6 +40,13 @@ class MetricTrackerAudit(Audit):
 
     levels = tuple(LEVELS)
     baselines = BASELINES
+
+    def of(self, levels: Sequence[str] | None) -> Audit:
+        """This audit, or that of the drill-down tier where only its levels are named."""
+        drill = [name for name in levels or () if name in DrillAudit.levels]
+        if drill and drill != list(levels or ()):
+            raise InvalidValueError("difficulty", levels, "levels of one tier in a run")
+        return DrillAudit(self.environment) if drill else self
 
     @property
     def settings(self) -> Sequence[str]:

@@ -5,20 +5,22 @@ Heavy parts are loaded when they are first asked for: a player in process needs 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import metric_tracker_rl
-from metric_tracker_rl.engine.episode import EpisodeCache, build_episode
+from metric_tracker_rl.drilldown import session as drilldown
+from metric_tracker_rl.drilldown.tasks import TASKS as DRILL_TASKS
+from metric_tracker_rl.drilldown.tasks import is_drill
+from metric_tracker_rl.drilldown.versions import VERSIONS as DRILL_VERSIONS
 from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
-from metric_tracker_rl.engine.session import RESET_ARGUMENTS, EpisodeSession
-from metric_tracker_rl.engine.splits import SEALED, SPLITS
-from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS, resolve_config
+from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION, POLICY_VERSION
 from metric_tracker_rl.policies import POLICIES
-from metric_tracker_rl.tools import BRIEF, CATALOGUE, introduction
+from metric_tracker_rl.tier_splits import CACHES, SPLITS
+from metric_tracker_rl.tiers import RESET_ARGUMENTS, MetricSession, groups_of
+from metric_tracker_rl.tools import CATALOGUE, brief, introduction
 from openenv_kit.environment import Environment, WireModels
 from openenv_kit.play.policies import Policies
 from openenv_kit.tools.catalogue import Catalogue
@@ -29,12 +31,15 @@ if TYPE_CHECKING:
     from openenv_kit.trust.certify import Certifier
     from openenv_kit.trust.exploits import Exploits
 
-CONFIGURED = tuple(inspect.signature(resolve_config).parameters)
-"""Reset arguments that decide which episode is made."""
+DRILL_ROUNDS = 128
+"""Answers that a model has for a drill-down episode, where MAX_TOOL_ROUNDS is not set."""
 
 
 class MetricTracker(Environment):
-    """The product funnel; see `openenv_kit.environment.Environment`."""
+    """Product funnels: the reporting tiers and drill-down.
+
+    See `openenv_kit.environment.Environment`.
+    """
 
     name = "metric_tracker_rl"
     title = "Metric Tracker RL"
@@ -52,17 +57,36 @@ class MetricTracker(Environment):
     reset_arguments: Sequence[str] = RESET_ARGUMENTS
     default_tasks: Sequence[str] = DEFAULT_TASK_ORDER
     rules: Mapping[str, int] = {"max_steps": DEFAULT_MAX_STEPS, "max_submissions": 1}
+    most_steps = drilldown.DEFAULT_MAX_STEPS
     splits = SPLITS
     policies: Policies = POLICIES
     commands: Mapping[str, str] = {
         name: f"metric_tracker_rl.commands.{name}:{name}"
         for name in ("bench", "card", "digests", "episode", "learn")
     }
-    cache: EpisodeCache = build_episode
+    cache = CACHES
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
-        return {name: {"task_id": name, "seed": task.seed} for name, task in TASKS.items()}
+        seeds = {name: task.seed for name, task in TASKS.items()}
+        seeds |= {name: config.seed for name, config in DRILL_TASKS.items()}
+        return {name: {"task_id": name, "seed": seed} for name, seed in seeds.items()}
+
+    def rules_for(self, episode: Mapping[str, Any]) -> Mapping[str, int]:
+        if not is_drill(episode):
+            return self.rules
+        return {**self.rules, "max_steps": drilldown.DEFAULT_MAX_STEPS}
+
+    def versions_for(self, episode: Mapping[str, Any]) -> Mapping[str, str]:
+        return DRILL_VERSIONS if is_drill(episode) else self.versions
+
+    def rounds_for(self, opening: Mapping[str, Any]) -> int:
+        return DRILL_ROUNDS if is_drill(opening) else self.model_rounds
+
+    def preparation(self, episode: Mapping[str, Any]) -> Callable[[], object] | None:
+        if not is_drill(episode):
+            return None
+        return partial(drilldown.DrillSession().reset, **episode)
 
     @property
     def exploits(self) -> Exploits:
@@ -78,9 +102,9 @@ class MetricTracker(Environment):
 
     @property
     def certifier(self) -> Certifier:
-        from metric_tracker_rl.engine import certificate
+        from metric_tracker_rl import certificates
 
-        return certificate
+        return certificates
 
     @cached_property
     def models(self) -> WireModels:
@@ -103,27 +127,27 @@ class MetricTracker(Environment):
         return FunnelScenes(self)
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
-        return BRIEF
+        return brief(opening)
 
     def introduction(self, opening: Mapping[str, Any]) -> str:
         return introduction(opening)
 
-    def session(self, *, debug: bool = False) -> EpisodeSession:
-        return EpisodeSession(debug=debug)
+    def told(self, introduction: str, answer: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        if answer is None:
+            return {"instruction": introduction}
+        return self.tools.observed(answer)
+
+    def session(self, *, debug: bool = False) -> MetricSession:
+        return MetricSession(debug=debug)
 
     def groups(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
-        split = reset.get("split")
-        if split == SEALED:
-            return {}
-        if split is not None:
-            config = SPLITS.task(split, reset.get("index", 0)).config
-        else:
-            config = resolve_config(**{k: v for k, v in reset.items() if k in CONFIGURED})[1]
-        return {"level": config.difficulty, "family": config.scenario_family}
+        return groups_of(reset)
 
     def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         parts: Mapping[str, Any] | None = observation.get("reward_breakdown")
-        return parts if observation.get("done") else None
+        if not parts or not observation.get("done"):
+            return None
+        return {name: parts[name] for name in parts.keys() if name != "roots"}  # noqa: SIM118
 
 
 ENVIRONMENT = MetricTracker()

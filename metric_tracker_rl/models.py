@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from openenv.core.env_server.types import Action, Observation, State
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from metric_tracker_rl.rows import (
     AppliedSyntheticGenerator,
     ConversionMetricDefinition,
+    DrillBreakdown,
     MethodSpec,
     MetricsRow,
     MetricSubmissionRow,
@@ -24,6 +25,7 @@ from metric_tracker_rl.rows import (
 __all__ = [
     "AppliedSyntheticGenerator",
     "ConversionMetricDefinition",
+    "DrillBreakdown",
     "MethodSpec",
     "MetricSubmissionRow",
     "MetricTrackerRlAction",
@@ -60,6 +62,10 @@ class MetricTrackerRlAction(Action):
     )
 
 
+DRILL_FIELDS = ("numbers_left", "calls_left")
+"""Fields of an observation that funnel episodes do not have on the wire."""
+
+
 class MetricTrackerRlObservation(Observation):
     """What a reset or a step tells the player.
 
@@ -85,7 +91,7 @@ class MetricTrackerRlObservation(Observation):
     submitted_rows: list[MetricSubmissionRow] = Field(default_factory=list)
     submission_preview: SubmissionPreview | None = None
     submission_issues: list[SubmissionIssue] = Field(default_factory=list)
-    reward_breakdown: RewardBreakdown | None = None
+    reward_breakdown: RewardBreakdown | DrillBreakdown | None = None
     expected_row_count: int = 0
     correct_row_count: int = 0
     daily_metrics: list[MetricsRow] = Field(
@@ -95,6 +101,21 @@ class MetricTrackerRlObservation(Observation):
         default_factory=list, description="empty in standard play"
     )
     debug: dict[str, Any] | None = Field(None, description="null in standard play")
+    numbers_left: int | None = Field(
+        None, description="numbers that may still be read; of drill-down episodes alone"
+    )
+    calls_left: int | None = Field(
+        None, description="steps that may still be taken; of drill-down episodes alone"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_other_tiers(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what only drill-down episodes have where it is not said."""
+        told: dict[str, Any] = write(self)
+        for name in DRILL_FIELDS:
+            if getattr(self, name) is None:
+                told.pop(name, None)
+        return told
 
 
 class MetricTrackerRlState(State):

@@ -238,6 +238,16 @@ class RewardBreakdown(Record):
     missing_rows: int = 0
 
 
+class DrillBreakdown(RewardBreakdown):
+    """The same of a drill-down report, with what each root earned; fields without use stay 0."""
+
+    matched: float = Field(0.0, description="sum of the roots' credits")
+    cost: float = Field(0.0, description="what rows that meet no root cost")
+    roots: list[dict[str, Any]] = Field(
+        default_factory=list, description="each root, its credit in [0, 1] and the row that met it"
+    )
+
+
 SCORE_PENALTIES = tuple(name for name in RewardBreakdown.model_fields if name.endswith("_penalty"))
 """Fields of a breakdown that are taken off."""
 SCORE_SHARES = (

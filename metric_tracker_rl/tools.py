@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
+from metric_tracker_rl.drilldown import tools as drilldown
+from metric_tracker_rl.drilldown import words
+from metric_tracker_rl.drilldown.tasks import is_drill, level_of
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.report import MAX_ROWS
 from metric_tracker_rl.rows import MetricSubmissionRow
@@ -32,15 +35,23 @@ baselines and observed values from tool replies; never guess or round them.
 make exactly the right rows. A submission ends the episode and is scored from 0 to 1. A report \
 without rows is right where there is nothing to report.
 Answer with tool calls; text alone does nothing."""
-"""The system prompt. It holds no answer and no scoring trick."""
+"""The system prompt of funnel episodes. It holds no answer and no scoring trick."""
 
 _FRAME = ("start_date", "end_date", "days", "max_steps", "max_submissions")
 _GRADE = ("reward_breakdown", "submission_issues")
+_LEFT = ("numbers_left", "calls_left")
+
+
+def brief(episode: Mapping[str, Any] | None = None) -> str:
+    """The system prompt of an episode, by its reset's observation or arguments."""
+    return words.BRIEF if is_drill(episode or {}) else BRIEF
 
 
 def introduction(opening: Mapping[str, Any]) -> str:
-    """The first user message: the task, the reporting policy and the episode's frame."""
+    """The first user message: the task, the rules of the answer and the episode's frame."""
     config = opening["config"]
+    if is_drill(opening):
+        return f"{opening['instruction']}\n\nEpisode: {compact(config)}."
     frame = {name: config[name] for name in _FRAME}
     count = opening.get("expected_row_count")
     told = f" The right report has {count} rows." if count else ""
@@ -62,6 +73,7 @@ def called(action: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 def answer(observation: Mapping[str, Any]) -> dict[str, Any]:
     """What a model is told of an observation: the message, and the result or the grade."""
     told: dict[str, Any] = {"status": observation["status"], "message": observation["message"]}
+    told.update({name: observation[name] for name in _LEFT if observation.get(name) is not None})
     if observation["status"] == ERROR:
         return told
     analysis = observation.get("analysis_result")
@@ -114,16 +126,40 @@ def _submissions() -> list[ToolSpec]:
     ]
 
 
-CATALOGUE = Catalogue(
-    tools=(
-        *(
-            ToolSpec(each.name, each.description, each.parameters, _analysis(each.name))
-            for each in TOOLS.catalogue()
-        ),
-        *_submissions(),
+FUNNEL_TOOLS = (
+    *(
+        ToolSpec(each.name, each.description, each.parameters, _analysis(each.name))
+        for each in TOOLS.catalogue()
     ),
+    *_submissions(),
+)
+"""Tools of funnel episodes: the analysis methods, and two ways to submit."""
+
+DRILL_TOOLS = tuple(
+    ToolSpec(
+        **tool.told(),
+        action=_analysis(name),
+        reads_only=name != drilldown.SUBMIT,
+        finishes=name == drilldown.SUBMIT,
+    )
+    for name, tool in drilldown.TOOLS.items()
+)
+"""Tools of drill-down episodes."""
+
+
+def in_force(episode: Mapping[str, Any]) -> Container[str]:
+    """Names of the tools that an episode offers, by its reset's observation or arguments."""
+    if not is_drill(episode):
+        return {tool.name for tool in FUNNEL_TOOLS}
+    listed = episode.get("available_methods")
+    return {each["name"] for each in listed} if listed else drilldown.tools_of(level_of(episode))
+
+
+CATALOGUE = Catalogue(
+    tools=(*FUNNEL_TOOLS, *DRILL_TOOLS),
     called=called,
     answer=answer,
     observed=observed,
+    in_force=in_force,
 )
-"""Every tool: the analysis methods, and two ways to submit."""
+"""Every tool of either tier."""

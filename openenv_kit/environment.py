@@ -13,7 +13,7 @@ my_game = "my_game.environment:ENVIRONMENT"
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
     from openenv_kit.trust.exploits import Exploit
+    from openenv_kit.trust.splits import Splits
 
 GROUP = "openenv_kit.environments"
 VARIABLE = "ENVIRONMENT"
@@ -109,33 +110,6 @@ class WireModels:
     rubric: type[Any] | None = None
 
 
-class SplitTask(Protocol):
-    """One task of a split."""
-
-    @property
-    def task_id(self) -> str:
-        """`<split>-<index>`."""
-
-    def reset_arguments(self) -> dict[str, Any]:
-        """Arguments of the reset that plays it."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """What may be told about the task: never a seed or a label."""
-
-
-class Splits(Protocol):
-    """Tasks by split and position."""
-
-    def names(self) -> Sequence[str]:
-        """Splits that can be played here."""
-
-    def size(self, split: str) -> int:
-        """Number of tasks; raises UnknownNameError."""
-
-    def task(self, split: str, index: int) -> SplitTask:
-        """One task; raises UnknownNameError or InvalidValueError."""
-
-
 class Cache(Protocol):
     """Episodes that an environment keeps in memory, shared by all sessions of a process."""
 
@@ -173,13 +147,17 @@ class Environment(Protocol):
     def versions(self) -> Mapping[str, str]:
         """What decides bytes, labels and scores, by name; numbers of different ones never mix."""
 
+    def versions_for(self, episode: Mapping[str, Any]) -> Mapping[str, str]:
+        """Versions of what these reset arguments start; by default always the same."""
+        return self.versions
+
     @property
     def models(self) -> WireModels:
         """The typed face. A property, so that a player in process loads no framework."""
 
     @property
     def tools(self) -> Catalogue:
-        """The one list of tools, for agents, MCP, trainers, the page and the docs."""
+        """The one list of tools; doors give what is `offered` in the episode that they play."""
 
     @property
     def reset_arguments(self) -> Sequence[str]:
@@ -188,6 +166,10 @@ class Environment(Protocol):
     @property
     def rules(self) -> Mapping[str, int]:
         """Reset arguments that limit the play, with their defaults; a server may lower them."""
+
+    def rules_for(self, episode: Mapping[str, Any]) -> Mapping[str, int]:
+        """Rules of the episode that these reset arguments start; by default always the same."""
+        return self.rules
 
     @property
     def most_steps(self) -> int:
@@ -198,6 +180,10 @@ class Environment(Protocol):
     def model_rounds(self) -> int:
         """Answers that a model has for an episode, where MAX_TOOL_ROUNDS is not set."""
         return MODEL_ROUNDS
+
+    def rounds_for(self, opening: Mapping[str, Any]) -> int:
+        """The same for the episode with this opening."""
+        return self.model_rounds
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
@@ -244,6 +230,13 @@ class Environment(Protocol):
         """Episodes kept in memory; None, the default, where making one again is cheap."""
         return None
 
+    def preparation(self, episode: Mapping[str, Any]) -> Callable[[], object] | None:
+        """What makes the episode of these reset arguments ahead of the reset, in a thread.
+
+        It may raise what the reset will answer. None, the default, where every reset is quick.
+        """
+        return None
+
     @property
     def page(self) -> Scenes | None:
         """Its own part of the debugger at /web, loaded only there; by default the generic one."""
@@ -255,7 +248,7 @@ class Environment(Protocol):
         return False
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
-        """The one system prompt that every door gives a model."""
+        """The one system prompt of the episode with this reset's observation or arguments."""
 
     def introduction(self, opening: Mapping[str, Any]) -> str:
         """The first user message of an episode; by default the message of its reset."""

@@ -1,4 +1,7 @@
-"""The environments that the same tests play, and what a test has to know to play each."""
+"""The environments that the same tests play, and what a test has to know to play each.
+
+An environment with two engines is two games.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,7 @@ class Game:
         solved: arguments of a reset, and actions that score 1.0 there.
         same: arguments of resets that make the episode of `opening` again.
         changes: further arguments of a reset that make another episode.
+        tier: which engine of the environment it is, where it is not the first.
     """
 
     name: str
@@ -64,6 +68,12 @@ class Game:
     same: tuple[dict[str, Any], ...]
     changes: tuple[dict[str, Any], ...]
     practice: dict[str, Any] = field(default_factory=dict)
+    tier: str = ""
+
+    @property
+    def id(self) -> str:
+        """What tests call it."""
+        return f"{self.name}-{self.tier}" if self.tier else self.name
 
     @property
     def environment(self) -> Environment:
@@ -115,6 +125,41 @@ FUNNEL = Game(
     same=({"task_id": "hard_mixed_multi"},),
     changes=({"anomaly_count": 3}, {"max_steps": 30}, {"max_submissions": 2}, {"seed": 38}),
 )
+DRILL = Game(
+    name="metric_tracker_rl",
+    tier="drill",
+    opening={"task_id": "drill_easy_ordering_app"},
+    short={"task_id": "drill_easy_ordering_app", "causes": 0},
+    breakdown="reward_breakdown",
+    opened="ready",
+    look=Call("overview", {}, {"analysis_method": "overview", "analysis_args": {}}),
+    looked="analyzed",
+    final=Call(
+        "submit_report",
+        {"rows": []},
+        {"analysis_method": "submit_report", "analysis_args": {"rows": []}},
+    ),
+    other=Call(
+        "slice",
+        {"group_by": ["platform"], "every": "week"},
+        {
+            "analysis_method": "slice",
+            "analysis_args": {"group_by": ["platform"], "every": "week"},
+        },
+    ),
+    refused={"analysis_method": "no_such_tool"},
+    ending=(
+        {"analysis_method": "slice", "analysis_args": {"every": "week"}},
+        {"analysis_method": "submit_report", "analysis_args": {"rows": []}},
+    ),
+    solved=({"difficulty": "drill_easy", "causes": 0, "seed": 3}, ({},)),
+    same=(
+        {"task_id": "drill_easy_ordering_app"},
+        {"difficulty": "drill_easy", "product": "ordering_app", "causes": 2, "seed": 101},
+        {"task_id": "drill_easy_ordering_app", "max_submissions": 1},
+    ),
+    changes=({"causes": 1}, {"max_steps": 30}, {"product": "saas_trial"}, {"seed": 38}),
+)
 DECLARE = {"action_type": "declare_resolved"}
 FIREWATCH = Game(
     name="firewatch",
@@ -140,7 +185,7 @@ FIREWATCH = Game(
     ),
     changes=({"seed": 43}, {"task_id": "task_easy_dns_nxdomain"}),
 )
-GAMES = {game.name: game for game in (FUNNEL, FIREWATCH)}
+GAMES = {game.id: game for game in (FUNNEL, DRILL, FIREWATCH)}
 
 only_the_first = pytest.mark.parametrize("game", [FUNNEL], ids=[FUNNEL.name])
 """For a test of something that no other environment has."""

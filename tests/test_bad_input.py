@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from episodes import analyse, perfect_report, running_episode, started, submit
-from games import FIREWATCH, FUNNEL, GAMES, Game
+from games import DRILL, FIREWATCH, FUNNEL, GAMES, Game
 
 from metric_tracker_rl.engine.session import EpisodeSession
 from openenv_kit.environment import Session
@@ -48,7 +48,7 @@ def refused(reply: Any) -> str:
 
 
 BAD_RESETS = {
-    FUNNEL.name: [
+    FUNNEL.id: [
         ({"task_id": "easy_spike"}, "Unknown task_id 'easy_spike'. Did you mean 'easy_single_spi"),
         ({"task_id": 7}, "Unknown task_id 7. Allowed: easy_single_spike, medium_mixed_pair"),
         ({"scenario_family": "rate_drop"}, "Did you mean 'rate_drop_from_median'?"),
@@ -73,7 +73,22 @@ BAD_RESETS = {
         ({"anomalies": [3]}, "anomaly is 3; allowed: an object"),
         ({"anomalies": [{}] * 51}, "number of anomalies is 51; allowed: at most 50"),
     ],
-    FIREWATCH.name: [
+    DRILL.id: [
+        ({"task_id": "drill_esy_ordering_app"}, "Did you mean 'drill_easy_ordering_app'?"),
+        ({"difficulty": "drill_herd"}, "Unknown difficulty 'drill_herd'. Did you mean 'drill_h"),
+        ({"difficulty": "drill", "product": "saas"}, "Did you mean 'saas_trial'?"),
+        ({"product": []}, "Unknown product []. Allowed: ordering_app"),
+        ({"causes": 5}, "causes is 5; allowed: an integer from 0 to 4."),
+        ({"causes": True}, "causes is True; allowed: an integer"),
+        ({"difficulty": "drill", "seed": "1"}, "seed is '1'; allowed: an integer"),
+        ({"difficulty": "drill", "anomaly_count": 2}, "Unknown reset argument 'anomaly_count'"),
+        ({"difficulty": "drill", "max_submissions": 2}, "max_submissions is 2; allowed: an int"),
+        ({"split": "drill_tset"}, "Unknown split 'drill_tset'. Did you mean 'drill_test'?"),
+        ({"split": "drill_test", "index": 10**9}, "index is 1000000000; allowed: an integer"),
+        ({"split": "drill_test", "causes": 2}, "causes is 2; allowed: nothing beside split"),
+        ({"task_id": "easy_single_spike", "product": "saas_trial"}, "'product'"),
+    ],
+    FIREWATCH.id: [
         ({"task_id": "task_easy_oom_basline"}, "Did you mean 'task_easy_oom_baseline'?"),
         ({"task_id": 7}, "Unknown task_id 7. Allowed: task_easy_oom_baseline, task_easy_pool"),
         ({"difficulty": "brutal"}, "Unknown difficulty 'brutal'. Allowed: easy, medium, hard."),
@@ -94,7 +109,7 @@ BAD_RESETS = {
 @pytest.mark.parametrize(
     ("game", "bad", "told"),
     [(GAMES[name], *row) for name, rows in BAD_RESETS.items() for row in rows],
-    ids=lambda value: value.name if isinstance(value, Game) else str(value)[:40],
+    ids=lambda value: value.id if isinstance(value, Game) else str(value)[:40],
 )
 def test_a_reset_that_cannot_be_made_says_what_can(
     playing: Session, game: Game, bad: dict[str, Any], told: str
@@ -117,6 +132,12 @@ def test_a_reset_that_cannot_be_made_says_what_can(
         ),
         (FUNNEL, {"analysis_method": "list_date"}, "Did you mean 'list_dates'?"),
         (FUNNEL, {"analysis_method": 17}, "analysis_method is 17: input should be a valid string"),
+        (DRILL, {"analysis_method": "slices"}, "Did you mean 'slice'?"),
+        (DRILL, {"analysis_method": "list_dates"}, "list_dates is a tool of funnel episodes"),
+        (FUNNEL, {"analysis_method": "slice"}, "slice is a tool of drill-down episodes"),
+        (DRILL, {"classifications": [{"entity_name": "x"}]}, "These are rows of funnel episodes"),
+        (DRILL, {"payload_generators": [{}]}, "Drill-down episodes have no row generators"),
+        (DRILL, {"analysis_method": "slice", "analysis_args": {"where": {"x": "y"}}}, "dimension"),
         (FIREWATCH, {"action_type": "fetch_log"}, "Did you mean 'fetch_logs'?"),
         (FIREWATCH, {"action_type": 17}, "Unknown action_type 17. Allowed: "),
         (FIREWATCH, {}, "Unknown action_type None. Allowed: "),
@@ -124,7 +145,7 @@ def test_a_reset_that_cannot_be_made_says_what_can(
         (FIREWATCH, {"action_type": "fetch_logs", "target_service": {"a": 1}}, "{'a': 1}"),
         (FIREWATCH, {"action_type": "fetch_logs", "target_service": "auth-apis"}, "'auth-api'?"),
     ],
-    ids=lambda value: value.name if isinstance(value, Game) else str(value)[:40],
+    ids=lambda value: value.id if isinstance(value, Game) else str(value)[:40],
 )
 def test_an_action_that_cannot_be_read_says_what_can(
     playing: Session, game: Game, action: Any, told: str
@@ -134,12 +155,18 @@ def test_an_action_that_cannot_be_read_says_what_can(
 
 SHOUT = "x" * 100_000
 LOUD: dict[str, list[dict[str, Any]]] = {
-    FUNNEL.name: [
+    FUNNEL.id: [
         {"analysis_method": SHOUT},
         {"analysis_method": "rows_for_date", "analysis_args": {"date": SHOUT}},
         {"analysis_method": "list_dates", "analysis_args": {SHOUT: 1}},
     ],
-    FIREWATCH.name: [
+    DRILL.id: [
+        {"analysis_method": SHOUT},
+        {"analysis_method": "slice", "analysis_args": {"group_by": [SHOUT]}},
+        {"analysis_method": "slice", "analysis_args": {"where": {SHOUT: SHOUT}}},
+        {"analysis_method": "compare", "analysis_args": {SHOUT: 1}},
+    ],
+    FIREWATCH.id: [
         {"action_type": SHOUT},
         {"action_type": "fetch_logs", "target_service": SHOUT},
         {"action_type": "set_log_level", "target_service": "auth-api", "parameters": {SHOUT: 1}},
@@ -154,7 +181,7 @@ LOUD: dict[str, list[dict[str, Any]]] = {
 
 def test_no_reply_is_a_megaphone(playing: Session, game: Game) -> None:
     for reply in (
-        *map(playing.step, LOUD[game.name]),
+        *map(playing.step, LOUD[game.id]),
         playing.reset(task_id=SHOUT),
         playing.reset(**{SHOUT: 1}),
     ):

@@ -255,3 +255,31 @@ def test_a_path_that_does_not_exist_is_named() -> None:
     done = run("no/such.json")
     assert done.exit_code == 2
     assert "no/such.json" in done.output
+
+
+@pytest.mark.parametrize(
+    ("reset", "groups"),
+    [
+        ({"task_id": "hard_mixed_multi"}, {"level": "hard", "family": "mixed"}),
+        (
+            {"difficulty": "hard", "max_steps": 9},
+            {"level": "hard", "family": "rate_spike_from_median"},
+        ),
+        (
+            {"task_id": "drill_hard_saas_trial", "seed": 4},
+            {"level": "drill_hard", "product": "saas_trial"},
+        ),
+        ({"split": "sealed", "index": 0}, {}),
+        ({"split": "drill_sealed", "index": 0}, {}),
+    ],
+)
+def test_an_episode_is_grouped_by_what_may_be_told(
+    reset: dict[str, Any], groups: dict[str, str]
+) -> None:
+    assert FUNNEL.groups(reset) == groups
+
+
+def test_tasks_of_splits_are_grouped() -> None:
+    assert set(FUNNEL.groups({"split": "drill_test", "index": 5})) == {"level", "product"}
+    assert set(FUNNEL.groups({"split": "test", "index": 5})) == {"level", "family"}
+    assert get_environment("firewatch").groups({"split": "test", "index": 2}) == {"level": "hard"}

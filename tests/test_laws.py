@@ -213,7 +213,7 @@ def told_by_trl(_: str) -> Told:
     made = environment_class()()
     user = made.reset(task_id="easy_single_spike")
     offered = []
-    for name in ENVIRONMENT.tools.names:
+    for name in ENVIRONMENT.tools.offered().names:
         taken = inspect.signature(getattr(made, name)).parameters.values()
         properties = {each.name: TypeAdapter(each.annotation).json_schema() for each in taken}
         required = [each.name for each in taken if each.default is each.empty]
@@ -249,4 +249,5 @@ def test_every_door_gives_a_model_the_same_words_and_tools(
     opening = observed(ENVIRONMENT.session().reset(task_id="easy_single_spike"))
     assert system == ENVIRONMENT.brief(opening)
     assert user in (ENVIRONMENT.introduction(opening), None)
-    assert tools == [tool["function"] for tool in ENVIRONMENT.tools.chat_tools]
+    offered = ENVIRONMENT.tools.offered(opening)
+    assert tools == [tool["function"] for tool in offered.chat_tools]

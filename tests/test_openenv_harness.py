@@ -24,7 +24,7 @@ from openenv_kit.trainers.openenv_harness import (
 )
 from openenv_kit.trainers.tool_calls import ToolEpisode
 
-TOOLS = get_environment("metric_tracker_rl").tools
+TOOLS = get_environment("metric_tracker_rl").tools.offered()
 ROWS = split_rows("validation", count=4)
 
 

@@ -226,6 +226,6 @@ def test_every_way_to_the_first_environment_s_tools_is_its_catalogue() -> None:
             over_socket = socket.receive_json()["result"]
             socket.send_json({**body, "method": "initialize"})
             told = socket.receive_json()["result"]
-    expected = {"tools": [tool.as_mcp_tool() for tool in environment.tools.tools]}
+    expected = {"tools": [tool.as_mcp_tool() for tool in environment.tools.offered().tools]}
     assert over_http == over_socket == json.loads(json.dumps(expected))
     assert told["instructions"] == environment.brief()

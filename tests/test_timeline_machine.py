@@ -57,7 +57,7 @@ resets = st.fixed_dictionaries(
 
 @pytest.fixture
 def workers_of_game(game: Game, tmp_path: Path) -> Iterator[Workers]:
-    workers = Workers(tmp_path / "episodes.db", game.name)
+    workers = Workers(tmp_path / "episodes.db", game.id)
     yield workers
     workers.stop()
 
@@ -266,8 +266,10 @@ class EveryWayToPlay(RuleBasedStateMachine):
             assert self.finals.setdefault(key, steps) == steps
 
     def reset_arguments(self, drawn: Any) -> Any:
-        """A reset of what was drawn, as far as the environment knows of it."""
-        known = self.game.environment.reset_arguments
+        """A reset of what was drawn, as far as the game knows of it."""
+        known = set(self.game.environment.reset_arguments)
+        if not self.game.practice:
+            known.discard("max_submissions")
         return {**self.game.short, **{name: drawn[name] for name in drawn if name in known}}
 
     # Trainers: resets, over HTTP and over WebSockets.

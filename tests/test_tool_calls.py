@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import POLICIES, get_policy
 from openenv_kit.errors import ConfigurationError, ToolArgumentError
@@ -27,8 +26,9 @@ def play_by_calls(episode, policy, row):
 
 @pytest.mark.parametrize("name", [name for name in POLICIES if name != "random"])
 def test_tool_calls_score_what_the_policy_scores_in_a_session(name):
-    episode, session = ToolEpisode(), EpisodeSession()
-    for row in split_rows("validation", count=6):
+    episode, session = ToolEpisode(), ENVIRONMENT.session()
+    split, count = ("drill_validation", 2) if name.startswith("drill_") else ("validation", 6)
+    for row in split_rows(split, count=count):
         play_by_calls(episode, name, row)
         outcome = play(session, get_policy(name), session.reset(**reset_arguments(row)))
         assert (episode.reward, episode.calls) == (outcome.score, outcome.steps)

@@ -54,7 +54,7 @@ def step(env: FrameworkEnvironment, action: dict[str, Any]) -> dict[str, Any]:
 
 
 def right_rows(env: FrameworkEnvironment) -> list[dict[str, Any]]:
-    episode = env.session.episode
+    episode = env.session.engine.episode
     assert episode is not None
     return [row.as_dict() for row in episode.expected_rows]
 

@@ -35,10 +35,10 @@ def test_lanes_with_equal_arguments_share_one_episode_and_no_progress():
     vector = VectorSession(3)
     vector.reset([{"seed": 5}, {"seed": 5}, {"seed": 6}])
     first, second, third = vector.sessions
-    assert first.episode is second.episode
-    assert first.episode is not third.episode
+    assert first.engine.episode is second.engine.episode
+    assert first.engine.episode is not third.engine.episode
     vector.step([{"analysis_method": "list_dates"}, None, None])
-    assert [session.steps for session in vector.sessions] == [1, 0, 0]
+    assert [session.engine.steps for session in vector.sessions] == [1, 0, 0]
 
 
 def test_a_lane_that_is_left_alone_answers_nothing_and_keeps_its_state():

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from docs.generate.charts import bar_chart
 from docs.generate.examples import EXAMPLES, plot, section, table
 from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.drilldown.policies import POLICIES as DRILL_POLICIES
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.grader import (
     DUPLICATE_PENALTY,
@@ -36,6 +37,9 @@ from metric_tracker_rl.rows import MethodSpec
 from openenv_kit.play.driver import play
 
 Section = Callable[[], str]
+
+FUNNEL_POLICIES = [name for name in POLICIES if name not in DRILL_POLICIES]
+"""Policies of the named tasks that are compared."""
 
 
 def tool_reference() -> str:
@@ -226,7 +230,7 @@ def _penalty(rate: tuple[float, float]) -> str:
 def baseline_table() -> str:
     """Score and breakdown of each scripted policy on each named task."""
     rows = []
-    for name in POLICIES:
+    for name in FUNNEL_POLICIES:
         for task in TASKS:
             parts = breakdown(name, task)
             rows.append(
@@ -247,7 +251,8 @@ def baseline_table() -> str:
 def baseline_plot() -> Figure:
     """The same scores as bars."""
     bars = {
-        name: [float(breakdown(name, task)["total_score"]) for task in TASKS] for name in POLICIES
+        name: [float(breakdown(name, task)["total_score"]) for task in TASKS]
+        for name in FUNNEL_POLICIES
     }
     return bar_chart("Score of the scripted policies on the named tasks", list(TASKS), bars)
 

@@ -2,7 +2,7 @@
 
 The unit of work is one configuration; `certify_one` is a pure function of it. It checks what
 acceptance does not: that no other explanation exists, that each root is due to its cause alone,
-that four sound detectors agree, that the constants do not matter, and that the reference plays the
+that five sound detectors agree, that the constants do not matter, and that the reference plays the
 episode to 1.0 within its budget.
 """
 
@@ -22,7 +22,7 @@ from metric_tracker_rl.drilldown.baselines import (
     running_median,
 )
 from metric_tracker_rl.drilldown.causes import applied
-from metric_tracker_rl.drilldown.channel import STANDARD, Channel, Constants
+from metric_tracker_rl.drilldown.channel import STANDARD, Channel, Constants, RobustChannel
 from metric_tracker_rl.drilldown.clean import sample
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.cube import Cube, Floats
@@ -44,12 +44,13 @@ from openenv_kit.play.policies import Policy
 
 levels = tuple(LEVELS)
 REFERENCE = Policy.of("drill_reference", drill_reference)
-DETECTORS: dict[str, Callable[[Floats], Baseline]] = {
-    "median_of_weekday": median_of_weekday,
-    "median_of_others": median_of_others,
-    "running_median": running_median,
+DETECTORS: dict[str, tuple[Callable[[Floats], Baseline], type[Channel]]] = {
+    "median_of_weekday": (median_of_weekday, Channel),
+    "median_of_others": (median_of_others, Channel),
+    "running_median": (running_median, Channel),
+    "robust_z": (median_of_weekday, RobustChannel),
 }
-"""Baselines that need no answer first; the definition itself is the fourth."""
+"""Baselines that need no answer first, and what is taken for noise; the definition is the fifth."""
 
 
 def variations() -> dict[str, Constants]:
@@ -218,8 +219,8 @@ def _dissent(
     cube: Cube, stages: Floats, people: Sequence[Floats | None], roots: tuple[Root, ...]
 ) -> Iterator[str]:
     """Sound detectors whose full search finds something else."""
-    for name, baseline in DETECTORS.items():
-        answer = answer_under(cube, stages, people, baseline(stages))
+    for name, (baseline, noise) in DETECTORS.items():
+        answer = answer_under(cube, stages, people, baseline(stages), channel_type=noise)
         if answer is None or answer.roots != roots:
             yield name
     settled = settle(cube, stages, people=people)

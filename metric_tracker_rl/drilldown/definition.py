@@ -89,11 +89,15 @@ def answer_under(
     people: Sequence[Floats | None],
     baseline: Baseline,
     constants: Constants = STANDARD,
+    channel_type: type[Channel] = Channel,
 ) -> Answer | None:
-    """The answer under one baseline, or None where some run has no explanation."""
+    """The answer under one baseline, or None where some run has no explanation.
+
+    `channel_type` decides how noisy cells are taken to be.
+    """
     runs, quiet, channels = [], 0.0, []
     for number in range(CHANNELS):
-        channel = Channel(cube, number, stages, baseline, people[number], constants)
+        channel = channel_type(cube, number, stages, baseline, people[number], constants)
         channels.append(channel)
         moved: Bools = np.any(
             channel.moved(channel.weight, channel.surplus, channel.people), axis=0

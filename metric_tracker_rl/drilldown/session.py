@@ -7,29 +7,32 @@ reply with status `error`, costs a step and nothing of the budget, and leaves th
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from metric_tracker_rl.drilldown import words
 from metric_tracker_rl.drilldown.arguments import NoArguments
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.episode import Episode, build_episode
 from metric_tracker_rl.drilldown.grade import Grade, grade
 from metric_tracker_rl.drilldown.report import Report, read_report
-from metric_tracker_rl.drilldown.tasks import (
-    DEFAULT_TASK_ID,
-    SEALED,
-    SPLITS,
-    resolve_config,
-)
-from metric_tracker_rl.drilldown.tools import SUBMIT, TOOLS, find_tool, overview
+from metric_tracker_rl.drilldown.tasks import DEFAULT_TASK_ID, PREFIX, SPLITS, resolve_config
+from metric_tracker_rl.drilldown.tools import SUBMIT, find_tool, overview, tools_of
+from metric_tracker_rl.drilldown.versions import VERSIONS
 from metric_tracker_rl.engine.action import read_action
-from metric_tracker_rl.rows import Progress
+from metric_tracker_rl.rows import (
+    DrillBreakdown,
+    MetricSubmissionRow,
+    Progress,
+    RewardBreakdown,
+)
 from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import (
     InvalidValueError,
     KitError,
     ReportError,
+    ToolArgumentError,
     UnknownNameError,
     require_integer,
     require_name,
@@ -38,7 +41,7 @@ from openenv_kit.errors import (
 READY, ANALYZED, EVALUATED, COMPLETED = "ready", "analyzed", "evaluated", "completed"
 DEFAULT_MAX_STEPS = 200
 MAX_STEPS_LIMIT = 500
-DEFAULT_SPLIT = "train"
+DEFAULT_SPLIT = f"{PREFIX}train"
 SCORE_FEEDBACK, FULL_FEEDBACK = FEEDBACK = ("score", "full")
 
 
@@ -60,9 +63,17 @@ class DrillRules:
 
 
 class DrillSession:
-    """Plays one episode at a time."""
+    """Plays one episode at a time.
 
-    def __init__(self) -> None:
+    Args:
+        debug: put the expected rows and the plan into the reply to a reset. For people who look
+            for a bug; never on where an agent is trained or measured.
+        elsewhere: names of tools that other episodes of the environment offer, so that a call of
+            one can be answered with more than that there is no such tool.
+    """
+
+    def __init__(self, *, debug: bool = False, elsewhere: Container[str] = ()) -> None:
+        self.debug, self.elsewhere = debug, elsewhere
         self.task_id = DEFAULT_TASK_ID
         self.episode: Episode | None = None
         self.rules = DrillRules()
@@ -80,17 +91,20 @@ class DrillSession:
         split: str | None = None,
         index: int | None = None,
         max_steps: int | None = None,
+        max_submissions: int | None = None,
         feedback: str | None = None,
         **unknown: Any,
     ) -> Reply:
         """Start an episode. A reset that fails leaves the running episode untouched.
 
         `split` and `index` name a task of a split and leave nothing else to choose but the rules
-        of play.
+        of play. There is no practice: `max_submissions` is 1.
         """
         try:
             if unknown:
                 raise UnknownNameError("reset argument", next(iter(unknown)), RESET_ARGUMENTS)
+            if max_submissions is not None:
+                require_integer("max_submissions", max_submissions, 1, 1)
             rules = DrillRules(
                 DEFAULT_MAX_STEPS if max_steps is None else max_steps,
                 SCORE_FEEDBACK if feedback is None else feedback,
@@ -107,9 +121,12 @@ class DrillSession:
             for name, value in chosen.items():
                 if value is not None:
                     raise InvalidValueError(name, value, "nothing beside split and index")
-            if split == SEALED and rules.feedback != SCORE_FEEDBACK:
+            if split == SPLITS.sealed and rules.feedback != SCORE_FEEDBACK:
                 allowed = f"{SCORE_FEEDBACK!r} on a sealed split"
                 raise InvalidValueError("feedback", rules.feedback, allowed)
+            if split == SPLITS.sealed and self.debug:
+                allowed = "no sealed split on a server in debug mode"
+                raise InvalidValueError("split", split, allowed)
             place = 0 if index is None else index
             task = SPLITS.task(DEFAULT_SPLIT if split is None else split, place)
             return self.open(task.task_id, task.config, rules)
@@ -133,12 +150,24 @@ class DrillSession:
             READY,
             f"Episode ready: {len(episode.dates)} days of {episode.domain.name} from "
             f"{episode.dates[0]} to {episode.dates[-1]}. Call a tool, then {SUBMIT} once.",
-            content={
-                "overview": overview(episode, NoArguments()),
-                "available_methods": [tool.told() for tool in TOOLS.values()],
-                **self._left(episode),
-            },
+            content=self._opening(episode),
         )
+
+    def _opening(self, episode: Episode) -> dict[str, Any]:
+        """What a reset tells: the task in words, names and rules, and the tools in force."""
+        told = overview(episode, NoArguments())
+        texts = [told.pop(name) for name in ("task", "definition", "grading")]
+        level = episode.config.difficulty
+        content = {
+            "instruction": "\n\n".join(texts),
+            "config": {**told, **asdict(self.rules), "versions": dict(VERSIONS)},
+            "available_methods": [tool.told() for tool in tools_of(level).values()],
+            **self._left(episode),
+        }
+        if self.debug:
+            rows = [row.as_dict() for row in episode.expected_rows]
+            content["debug"] = {"expected_rows": rows, **asdict(episode.config)}
+        return content
 
     def state(self) -> Progress:
         """Public progress: never a label, a seed or a score in the making."""
@@ -193,14 +222,24 @@ class DrillSession:
     def _act(self, episode: Episode, action: Mapping[str, Any]) -> Reply:
         call = read_action(action)
         if call.payload_generators:
-            raise ReportError("Row generators are not offered on this tier. Nothing was graded.")
+            raise ReportError(
+                f"Drill-down episodes have no row generators; allowed: {SUBMIT} with rows. "
+                "Nothing was graded."
+            )
         if call.analysis_method is None:
             if call.analysis_args:
                 raise ReportError("analysis_args were given without analysis_method.")
+            _refuse_funnel_rows(call.classifications)
             return self._submit(episode, read_report(call.classifications, episode))
         if call.classifications:
             raise ReportError("One action at a time: a tool call or a report.")
-        tool = find_tool(call.analysis_method)
+        level = episode.config.difficulty
+        if call.analysis_method in self.elsewhere:
+            raise ToolArgumentError(
+                f"{call.analysis_method} is a tool of funnel episodes; this is a drill-down "
+                f"episode, which offers: {', '.join(tools_of(level))}."
+            )
+        tool = find_tool(call.analysis_method, level)
         if tool.name == SUBMIT:
             return self._submit(episode, read_report(tool.read(call.analysis_args).rows, episode))
         left = episode.config.level.budget - self.read
@@ -212,9 +251,8 @@ class DrillSession:
     def _submit(self, episode: Episode, report: Report) -> Reply:
         graded = grade(report, episode.expected_rows, episode.dates, episode.domain)
         self.done = True
-        told: dict[str, Any] = {"total_score": graded.score}
-        if self.rules.feedback == FULL_FEEDBACK:
-            told.update(breakdown(graded, report))
+        full = self.rules.feedback == FULL_FEEDBACK
+        told = breakdown(graded, report) if full else RewardBreakdown(total_score=graded.score)
         content = {"reward_breakdown": told}
         return Reply(EVALUATED, f"Score {graded.score:.4f}.", graded.score, True, content)
 
@@ -226,15 +264,21 @@ class DrillSession:
         }
 
 
-def breakdown(graded: Grade, report: Report) -> dict[str, Any]:
+def breakdown(graded: Grade, report: Report) -> DrillBreakdown:
     """What a grade is made of; told after the end with full feedback only."""
-    return {
-        "matched": graded.matched,
-        "cost": graded.cost,
-        "expected_rows": len(graded.credits),
-        "submitted_rows": report.submitted,
-        "invalid_rows": len(report.invalid),
-        "roots": [
+    found = sum(each.row is not None for each in graded.credits)
+    return DrillBreakdown(
+        total_score=graded.score,
+        matched=graded.matched,
+        cost=graded.cost,
+        matched_rows=found,
+        expected_rows=len(graded.credits),
+        submitted_rows=report.submitted,
+        valid_submitted_rows=len(report.rows),
+        extra_rows=len(report.rows) - found,
+        invalid_rows=len(report.invalid),
+        missing_rows=len(graded.credits) - found,
+        roots=[
             {
                 "root": each.root.as_dict(),
                 "credit": each.credit,
@@ -242,7 +286,20 @@ def breakdown(graded: Grade, report: Report) -> dict[str, Any]:
             }
             for each in graded.credits
         ],
-    }
+    )
+
+
+def _refuse_funnel_rows(rows: object) -> None:
+    """Refuse a report of the funnel's rows, which was meant for another episode."""
+    if not isinstance(rows, list | tuple):
+        return
+    foreign = MetricSubmissionRow.model_fields.keys()
+    for row in rows:
+        if isinstance(row, Mapping) and foreign & row.keys() and "kind" not in row:
+            raise ReportError(
+                "These are rows of funnel episodes; this is a drill-down episode, whose rows have "
+                f"{', '.join(words.ROW_FORMAT)}. Nothing was graded."
+            )
 
 
 RESET_ARGUMENTS: tuple[str, ...] = (

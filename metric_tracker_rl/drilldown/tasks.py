@@ -6,17 +6,21 @@ planned causes, one of them none. The number is never told.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product as combinations
+from typing import Any
 
+from metric_tracker_rl.drilldown import words
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.domains import DOMAINS
 from metric_tracker_rl.drilldown.levels import LEVELS
 from openenv_kit.errors import require_name
-from openenv_kit.trust.splits import SEALED as SEALED  # part of this module's interface
-from openenv_kit.trust.splits import HashedSplits
+from openenv_kit.trust.splits import SEALED, HashedSplits
 
-CUSTOM_TASK_ID = "drill_custom"
-"""Task id of an episode that was configured at reset without naming a task."""
+PREFIX = "drill_"
+"""What the names of this tier's splits begin with: `drill_train`, `drill_test` and so on."""
+CUSTOM = "custom"
+"""Task id, after the level, of an episode that was configured at reset without naming a task."""
 
 TASKS: dict[str, DrillConfig] = {
     f"{level}_{product}": DrillConfig(
@@ -50,8 +54,31 @@ SPLITS: HashedSplits[DrillConfig, Stratum] = HashedSplits(
     make=_config,
     shown=lambda config: {"difficulty": config.difficulty, "product": config.product},
     identity=lambda config: config.identity,
+    prefix=PREFIX,
 )
 """The tier's splits."""
+
+
+def is_drill(episode: Mapping[str, Any]) -> bool:
+    """Whether a reset's arguments, or the observation it gave, are of this tier.
+
+    The first name that is given decides; one that is nearly right is this tier's to answer.
+    """
+    if isinstance(told := episode.get("instruction"), str):
+        return told.startswith(words.TASK)
+    for name in ("task_id", "split", "difficulty"):
+        if isinstance(given := episode.get(name), str):
+            return given.lower().startswith("dril")
+    return any(episode.get(name) is not None for name in ("product", "causes"))
+
+
+def level_of(episode: Mapping[str, Any]) -> str | None:
+    """Name of the level, where its names tell it; those of a split's task do not."""
+    task_id, level = episode.get("task_id"), episode.get("difficulty")
+    if isinstance(task_id, str):
+        given = TASKS[task_id].difficulty if task_id in TASKS else None
+        level = level or given or task_id.removesuffix(f"_{CUSTOM}")
+    return level if level in LEVELS else None
 
 
 def resolve_config(
@@ -63,7 +90,8 @@ def resolve_config(
 ) -> tuple[str, DrillConfig]:
     """Task id and configuration of a reset: a task, with the given values put over it.
 
-    Without a task, an episode that changes more than the seed is called `drill_custom`.
+    Without a task, an episode that changes more than the seed is called by its level, as in
+    `drill_hard_custom`.
 
     Raises:
         UnknownNameError, InvalidValueError: see `DrillConfig`.
@@ -77,4 +105,5 @@ def resolve_config(
         product=task.product if product is None else product,
         causes=task.causes if causes is None else causes,
     )
-    return (CUSTOM_TASK_ID if task_id is None and changed else name), config
+    custom = task_id is None and changed
+    return (f"{config.difficulty}_{CUSTOM}" if custom else name), config

@@ -122,15 +122,21 @@ def _tool(
     return declare
 
 
-def find_tool(name: object) -> Tool[Any]:
-    """Tool of that name.
+def tools_of(level: str | None) -> dict[str, Tool[Any]]:  # noqa: ARG001 - so far all are alike
+    """Tools in force on a level, by name; None for those of any level."""
+    return TOOLS
+
+
+def find_tool(name: object, level: str | None = None) -> Tool[Any]:
+    """Tool of that name on a level.
 
     Raises:
         UnknownNameError: there is none; names the nearest.
     """
-    if isinstance(name, str) and name in TOOLS:
-        return TOOLS[name]
-    raise UnknownNameError("tool", name, TOOLS)
+    offered = tools_of(level)
+    if isinstance(name, str) and name in offered:
+        return offered[name]
+    raise UnknownNameError("tool", name, offered)
 
 
 @_tool(NoArguments)

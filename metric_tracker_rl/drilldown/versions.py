@@ -8,3 +8,11 @@ DEFINITION_VERSION = "1"
 
 GRADER_VERSION = "1"
 """Scores: which rows are valid, and the formula that turns a report into a number."""
+
+VERSIONS = {
+    "tier": "drilldown",
+    "generator": GENERATOR_VERSION,
+    "definition": DEFINITION_VERSION,
+    "grader": GRADER_VERSION,
+}
+"""What recordings and certificates of this tier are made under."""

@@ -8,7 +8,7 @@ a step, and leaves the episode as it was.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -59,10 +59,12 @@ class EpisodeSession:
     Args:
         debug: put expected rows and the anomaly schedule into replies. For people who look
             for a bug in a task; never on where an agent is trained or measured.
+        elsewhere: names of tools that other episodes of the environment offer, so that a call of
+            one can be answered with more than that there is no such method.
     """
 
-    def __init__(self, *, debug: bool = False) -> None:
-        self.debug = debug
+    def __init__(self, *, debug: bool = False, elsewhere: Container[str] = ()) -> None:
+        self.debug, self.elsewhere = debug, elsewhere
         self.task_id: str = DEFAULT_TASK_ID
         self.view: EpisodeView | None = None
         self.steps = 0
@@ -232,6 +234,11 @@ class EpisodeSession:
         return self._grade(view, read_report(rows, view.episode))
 
     def _analyse(self, view: EpisodeView, name: str, raw: Mapping[str, Any]) -> Reply:
+        if name in self.elsewhere:
+            raise ToolArgumentError(
+                f"{name} is a tool of drill-down episodes; this is a funnel episode, whose "
+                "methods task_overview lists."
+            )
         tool = TOOLS.find(name)
         arguments, result = tool.call(view, raw)
         if tool.shows_data:

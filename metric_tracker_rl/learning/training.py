@@ -19,6 +19,7 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.learning.features import LOOK, Candidates, Floats, read_candidates
 from metric_tracker_rl.learning.policy import RowPolicy
 from metric_tracker_rl.policies.base import result_of, submit
+from metric_tracker_rl.tiers import MetricSession
 from openenv_kit.errors import InvalidValueError, require_integer
 from openenv_kit.play.driver import observed
 from openenv_kit.play.vector import VectorSession
@@ -140,9 +141,11 @@ class Examination:
         self._candidates = _look(self._vector, resets, rollouts=1)
         # Kept, so that no measurement has to make the episodes again.
         self._plays = [
-            (session, session.view)
+            (session.engine, session.engine.view)
             for session in self._vector.sessions
-            if isinstance(session, EpisodeSession) and session.view is not None
+            if isinstance(session, MetricSession)
+            and isinstance(session.engine, EpisodeSession)
+            and session.engine.view is not None
         ]
 
     def exploring(self, policy: RowPolicy) -> Floats:

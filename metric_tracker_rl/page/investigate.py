@@ -13,7 +13,7 @@ import gradio as gr
 
 from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
 from metric_tracker_rl.page.state import FunnelVisitor, key_of
-from metric_tracker_rl.tools import CATALOGUE
+from metric_tracker_rl.tools import FUNNEL_TOOLS
 from openenv_kit.page.bench import build_bench, json_view, shortened
 from openenv_kit.page.forms import Field, Schema, as_given, as_list, number, number_input
 from openenv_kit.page.layout import html
@@ -22,7 +22,7 @@ from openenv_kit.page.page import Page, View
 from openenv_kit.page.results import result_html
 
 FIRST = "list_suspicious_dates"
-METHODS = [tool for tool in CATALOGUE.tools if tool.reads_only]
+METHODS = [tool for tool in FUNNEL_TOOLS if tool.reads_only]
 
 
 def build(page: Page) -> None:

@@ -10,7 +10,7 @@ import gradio as gr
 
 from metric_tracker_rl.page import charts, data, episode, investigate, report
 from metric_tracker_rl.page.investigate import cell
-from metric_tracker_rl.page.state import FunnelVisitor, drafts, view_of
+from metric_tracker_rl.page.state import FunnelVisitor, drafts, plays_funnel, view_of
 from openenv_kit.environment import Environment
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page import watch
@@ -73,7 +73,7 @@ class FunnelScenes(Scenes):
         return [chart("watched-counts", visible=False), chart("watched-rates", visible=False)]
 
     def show_board(self, playback: Playback | None) -> Sequence[Any]:
-        if playback is None:
+        if playback is None or not plays_funnel(playback.session):
             return [gr.update(visible=False)] * 2
         episode = view_of(playback.session).episode
         frames = playback.frames[: playback.at + 1]

@@ -21,6 +21,7 @@ from metric_tracker_rl.engine.vocabulary import (
     RATE_SPIKE,
 )
 from metric_tracker_rl.rows import SubmissionPreview
+from metric_tracker_rl.tiers import MetricSession
 from openenv_kit.environment import Reply, Session
 from openenv_kit.page.state import Visitor
 
@@ -119,10 +120,16 @@ class FunnelVisitor(Visitor):
 
 
 def view_of(session: Session) -> EpisodeView:
-    """The episode that a session of this environment plays."""
-    view = cast(EpisodeSession, session).view
-    assert view is not None
-    return view
+    """The funnel episode that a session of this environment plays."""
+    engine = cast(MetricSession, session).engine
+    assert isinstance(engine, EpisodeSession)
+    assert engine.view is not None
+    return engine.view
+
+
+def plays_funnel(session: Session) -> bool:
+    """Whether a session plays an episode that this page can draw."""
+    return isinstance(cast(MetricSession, session).engine, EpisodeSession)
 
 
 def key_of(row: Mapping[str, Any]) -> Key:

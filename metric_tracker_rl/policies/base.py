@@ -10,6 +10,7 @@ from typing import Any
 
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.vocabulary import ROW_GENERATORS
+from openenv_kit.errors import ToolArgumentError
 from openenv_kit.play.policies import Action, Observed, Play, Policies, Policy
 
 __all__ = ["POLICIES", "Action", "Observed", "Play", "Policy"]
@@ -35,7 +36,13 @@ def submit(rows: list[dict[str, Any]]) -> Action:
 
 
 def result_of(observation: Observed) -> Any:
-    """Result of the analysis method that an observation answers."""
+    """Result of the analysis method that an observation answers.
+
+    Raises:
+        ToolArgumentError: it was refused, as all of them are where another tier is played.
+    """
+    if observation.get("analysis_result") is None:
+        raise ToolArgumentError(observation["message"])
     return observation["analysis_result"]["result"]
 
 

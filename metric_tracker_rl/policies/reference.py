@@ -2,7 +2,8 @@
 
 Written from the policy's text alone, on what the tools show, and shares no code with the
 generator or the labels. That it scores 1.0 on an episode therefore proves the episode
-solvable from the tools.
+solvable from the tools. Of a drill-down episode the reference is another one, which plays here in
+its place.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from metric_tracker_rl.drilldown.policies.reference import drill_reference
+from metric_tracker_rl.drilldown.tasks import is_drill
 from metric_tracker_rl.policies.base import Observed, Play, analyse, policy, result_of, submit
 
 Row = dict[str, Any]
@@ -35,8 +38,11 @@ COMPOSITES = ("app_open_to_order_placed", "app_open_to_payment_successful")
 
 
 @policy("reference")
-def reference(_: Observed) -> Play:
+def reference(opening: Observed) -> Play:
     """Applies the reporting policy to what the tools show; the ceiling of every scale."""
+    if is_drill(opening):
+        yield from drill_reference(opening)
+        return
     overview = result_of((yield analyse("task_overview")))
     dates, limits = overview["dates"], overview["thresholds"]
     bands = overview["severity_bands"]

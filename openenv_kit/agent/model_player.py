@@ -63,11 +63,11 @@ class _Conversation:
         self._say("user", environment.introduction(opening))
         rounds = self.settings.max_tool_rounds
         if "max_tool_rounds" not in self.settings.model_fields_set:
-            rounds = environment.model_rounds
+            rounds = environment.rounds_for(opening)
         for number in range(1, rounds + 1):
             last = number == rounds or self._budget_nearly_used()
             if last:
-                self._say("user", last_round(environment))
+                self._say("user", last_round(self.table.tools))
             answer = await self._ask()
             self._remember(answer)
             for call in answer.calls:
@@ -85,7 +85,7 @@ class _Conversation:
                     self.table.note = f"No report was submitted: {remark}, after one reminder."
                     return
                 self.reminded = True
-                self._say("user", reminder(environment))
+                self._say("user", reminder(self.table.tools))
 
     def _say(self, role: str, content: str) -> None:
         self.messages.append({"role": role, "content": content})
@@ -93,7 +93,7 @@ class _Conversation:
     async def _ask(self) -> Answer:
         """One answer; its time and tokens are kept."""
         began = time.monotonic()
-        tools = self.table.environment.tools.chat_tools
+        tools = self.table.tools.chat_tools
         while True:
             try:
                 answer = await self.endpoint.ask(self.messages, tools)
@@ -141,7 +141,7 @@ class _Conversation:
         self.messages.append(message)
 
     async def _call(self, call: ToolCall, remark: str) -> None:
-        tools = self.table.environment.tools
+        tools = self.table.tools
         arguments: Any = call.arguments
         try:
             arguments = call.read()

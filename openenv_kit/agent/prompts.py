@@ -6,10 +6,9 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
-from openenv_kit.environment import Environment
-from openenv_kit.tools.catalogue import ToolSpec, compact
+from openenv_kit.tools.catalogue import Catalogue, ToolSpec, compact
 
-MAX_REPLY = 10_000
+MAX_REPLY = 14_000
 """Longest reply to one tool call, in characters; longer ones are shortened."""
 LEFT_OUT = "[left out to save room; call the tool again if you need it]"
 _LESS = {
@@ -25,19 +24,19 @@ _LESS = {
 """Arguments that make a reply smaller, in any environment whose tools have them."""
 
 
-def reminder(environment: Environment) -> str:
+def reminder(tools: Catalogue) -> str:
     """To a model that answered with text instead of a tool call."""
     return (
         "You have not finished, and text alone does nothing. Call "
-        f"{_finishing(environment)} now, or continue with the other tools. This is the only "
+        f"{_finishing(tools)} now, or continue with the other tools. This is the only "
         "reminder."
     )
 
 
-def last_round(environment: Environment) -> str:
+def last_round(tools: Catalogue) -> str:
     """To a model that has one answer left."""
     return (
-        f"This is your last answer in this episode: call {_finishing(environment)} now with what "
+        f"This is your last answer in this episode: call {_finishing(tools)} now with what "
         "you have found. Without it the score is 0."
     )
 
@@ -70,5 +69,5 @@ def shortened(told: Mapping[str, Any], tool: ToolSpec, limit: int = MAX_REPLY) -
     return text[: limit - len(note)] + note
 
 
-def _finishing(environment: Environment) -> str:
-    return " or ".join(tool.name for tool in environment.tools.tools if tool.finishes)
+def _finishing(tools: Catalogue) -> str:
+    return " or ".join(tool.name for tool in tools.tools if tool.finishes)

@@ -11,6 +11,7 @@ from openenv_kit.agent.connection import EpisodeConnection, Observation
 from openenv_kit.agent.stdout import Block, action_text
 from openenv_kit.environment import ERROR, Environment
 from openenv_kit.play.recording import RunRecorder
+from openenv_kit.tools.catalogue import Catalogue
 
 MODEL_CALL = "model"
 TOOL_CALL = "tool"
@@ -65,6 +66,7 @@ class Table:
         block: its lines on standard output.
         opening, last: observations of the reset and of the last step.
         note: why the player stopped before the end, if it did.
+        tools: what the episode offers.
     """
 
     environment: Environment
@@ -77,6 +79,10 @@ class Table:
     usage: Usage = field(default_factory=Usage)
     last: Observation = field(default_factory=dict)
     note: str = ""
+    tools: Catalogue = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tools = self.environment.tools.offered(self.opening)
 
     @property
     def done(self) -> bool:

@@ -34,8 +34,8 @@ def audit(
 ) -> None:
     """Print what each exploit earns on every level, family and split."""
     chosen = chosen_environment(environment)
-    audited = audit_of(chosen)
     with mistakes_told():
+        audited = audit_of(chosen, difficulty)
         settings = setting or audited.settings
         work = audited.jobs(episodes, policy, difficulty, settings)
     with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
@@ -46,7 +46,7 @@ def audit(
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         found = {
-            "versions": dict(chosen.versions),
+            "versions": dict(chosen.versions_for({"difficulty": audited.levels[0]})),
             "lines": [line.as_dict() for line in lines],
             **audited.more(difficulty or audited.levels, episodes),
         }

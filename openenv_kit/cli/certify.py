@@ -46,14 +46,12 @@ def certify(
     chosen = chosen_environment(environment)
     with mistakes_told():
         certifier = certifier_of(chosen)
-        file = CertificateFile(out, chosen) if out else None
         require_name("engine", engine, ENGINES)
-        levels = [
-            require_name("difficulty", each, certifier.levels)
-            for each in difficulty or certifier.levels
-        ]
+        usual = getattr(certifier, "usual_levels", certifier.levels)
+        levels = [require_name("difficulty", n, certifier.levels) for n in difficulty or usual]
+        file = CertificateFile(out, chosen, levels[0]) if out else None
         known = file.known() if file else {}
-    units = list(certifier.grid(range(first, first + seeds), difficulties=levels))
+        units = list(certifier.grid(range(first, first + seeds), difficulties=levels))
     missing = [unit for unit in units if unit.identity not in known]
     batches = [missing[at : at + BATCH] for at in range(0, len(missing), BATCH)]
     cores = workers or os.cpu_count() or 1

@@ -35,7 +35,9 @@ def replay(
     for summary in summaries(done):
         console.print(_summary(summary))
     # A newer grader may well answer otherwise; that is what regrading is for.
-    same_grader = [each for each in done if each.run.versions == dict(chosen.versions)]
+    same_grader = [
+        each for each in done if each.run.versions == dict(chosen.versions_for(each.run.reset))
+    ]
     changed = [each for each in same_grader if not each.same or each.score != each.run.score]
     console.print(f"{len(done)} runs, {len(changed)} that differ from their recording.")
     raise typer.Exit(1 if changed else 0)

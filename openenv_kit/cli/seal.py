@@ -9,27 +9,30 @@ import typer
 
 from openenv_kit.cli.common import EnvironmentName, chosen_environment, mistakes_told
 from openenv_kit.trust.sealing import SALT_VARIABLE
-from openenv_kit.trust.splits import SEALED, HashedSplits
+from openenv_kit.trust.splits import SEALED, Sealing
 
 
 def seal(
     check: Annotated[
         str, typer.Option(help="A published commitment to compare with the salt's.")
     ] = "",
+    split: Annotated[str, typer.Option(help="Which sealed split, where there are several.")] = (
+        SEALED
+    ),
     environment: EnvironmentName = None,
 ) -> None:
-    """Print the commitment to the sealed split of the salt in METRIC_TRACKER_SEALED_SALT."""
+    """Print the commitment to a sealed split of the salt in METRIC_TRACKER_SEALED_SALT."""
     chosen = chosen_environment(environment)
     splits = chosen.splits
-    if not isinstance(splits, HashedSplits):
+    if not isinstance(splits, Sealing):
         raise typer.BadParameter(f"{chosen.name} has no sealed split")
     with mistakes_told():
-        made = splits.commitment()
+        made = splits.commitment(split)
     if not check:
         typer.echo(made)
         return
     holds = hmac.compare_digest(made, check.strip().lower())
     verdict = "matches" if holds else "does NOT match"
-    size = splits.size(SEALED)
+    size = splits.size(split)
     typer.echo(f"The salt in {SALT_VARIABLE} {verdict} the commitment ({size} tasks).")
     raise typer.Exit(0 if holds else 1)

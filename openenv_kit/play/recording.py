@@ -88,7 +88,7 @@ class RunRecorder:
             format=FORMAT,
             player=player,
             reset=dict(reset),
-            versions=dict((environment or get_environment()).versions),
+            versions=dict((environment or get_environment()).versions_for(reset)),
             digest=digest_of(opening),
         )
 

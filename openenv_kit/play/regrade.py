@@ -60,7 +60,7 @@ def regrade(run: RecordedRun, environment: Environment | None = None) -> Regrade
             episode no longer exists and a score would mean nothing.
     """
     chosen = environment or get_environment()
-    for name, now in chosen.versions.items():
+    for name, now in chosen.versions_for(run.reset).items():
         if name != GRADER and run.versions.get(name) != now:
             raise RecordingError(
                 f"The run was made under {name} version {run.versions.get(name)!r}; "

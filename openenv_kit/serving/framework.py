@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -11,7 +14,12 @@ from openenv.core.env_server.interfaces import Environment as FrameworkInterface
 from openenv.core.env_server.types import EnvironmentMetadata
 
 from openenv_kit.environment import ERROR, Environment, Reply, Session, get_environment
-from openenv_kit.errors import ConfigurationError, InvalidValueError, UnknownNameError
+from openenv_kit.errors import (
+    ConfigurationError,
+    InvalidValueError,
+    KitError,
+    UnknownNameError,
+)
 from openenv_kit.play.driver import observed
 from openenv_kit.serving.handles import check_episode_id
 from openenv_kit.serving.settings import Settings, settings
@@ -21,6 +29,9 @@ T = TypeVar("T")
 
 PREVIEW = 100
 """Tasks that `list_tasks` shows of a split."""
+
+MAKER = ThreadPoolExecutor(1, "episode-maker")
+"""Makes episodes that take long; one at a time, so that steps wait for one thread at most."""
 
 
 class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
@@ -100,9 +111,16 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
         return self._observation(reply)
 
     def list_splits(self) -> list[dict[str, str]]:
-        """Splits that can be played here; the sealed one is a test split."""
+        """Splits that can be played here; a sealed one is a test split.
+
+        A name may begin with that of a tier: `drill_test` is a test split.
+        """
         names = self._environment.splits.names()
-        return [{"name": name, "type": "test" if name == SEALED else name} for name in names]
+        kinds = [name.rpartition("_")[2] for name in names]
+        return [
+            {"name": name, "type": "test" if kind == SEALED else kind}
+            for name, kind in zip(names, kinds, strict=True)
+        ]
 
     def num_tasks(self, split: str) -> int:
         """Number of tasks of a split."""
@@ -146,6 +164,18 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
         return self._environment.models.observation(**fields)
 
 
+async def prepare(environment: Environment, arguments: Mapping[str, Any]) -> None:
+    """Make an episode that takes long ahead of its reset, while other sessions go on.
+
+    Whatever is wrong with the arguments is left for the reset to answer.
+    """
+    given = {name: value for name, value in arguments.items() if name != "episode_id"}
+    make = environment.preparation(given)
+    if make is not None:
+        with suppress(KitError):
+            await asyncio.get_running_loop().run_in_executor(MAKER, make)
+
+
 def begin(
     environment: Environment, session: Session, arguments: Mapping[str, Any], limits: Settings
 ) -> Reply:
@@ -186,7 +216,7 @@ def limit_rules(
         InvalidValueError: more than the server allows.
     """
     limits = limits or settings()
-    for name, usual in (environment or get_environment()).rules.items():
+    for name, usual in (environment or get_environment()).rules_for(arguments).items():
         most, given = getattr(limits, name, None), arguments.get(name)
         if most is None:
             continue

@@ -93,14 +93,16 @@ class Started(NamedTuple):
 
 def start_text(environment: Environment, arguments: Mapping[str, Any]) -> bytes:
     """What is stored of a reset."""
-    versions = dict(environment.versions)
+    versions = dict(environment.versions_for(arguments))
     return frames.dumps({"format": FORMAT, "reset": dict(arguments), "versions": versions})
 
 
 def readable(environment: Environment, stored: StoredEpisode) -> bool:
     """Whether playing the record again here gives the episode that was played."""
     start = frames.loads(stored.start)
-    return start.get("format") == FORMAT and start["versions"] == dict(environment.versions)
+    if start.get("format") != FORMAT:
+        return False
+    return bool(start["versions"] == dict(environment.versions_for(start["reset"])))
 
 
 class Outcome(BaseModel):

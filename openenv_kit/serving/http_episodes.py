@@ -16,6 +16,7 @@ from openenv_kit.environment import ERROR, Environment, Reply, get_environment
 from openenv_kit.serving import clients, frames
 from openenv_kit.serving.environment_store import EnvironmentStore
 from openenv_kit.serving.episode_store import CLOSED, COMPLETED, StoredEpisode, StoreError
+from openenv_kit.serving.framework import prepare
 from openenv_kit.serving.handles import (
     OWN_ID,
     EpisodeClosedError,
@@ -86,6 +87,7 @@ class Episodes:
             # It may be played on a WebSocket, which stores nothing until it is dropped.
             problem = NOT_YOURS.format(given)
             return Started(play.data(Reply(ERROR, problem)), problem=problem)
+        await prepare(self.environment, arguments)
         reply = play.reset(arguments)
         if reply.status == ERROR or play.episode_id is None:
             return Started(play.data(reply), problem=reply.message)
@@ -177,7 +179,7 @@ class Episodes:
         held = self._hold(episode_id)
         async with held.lock:
             stored = await self._stored(handle, take=True)
-            play, reply = self._restored(handle, held, stored)
+            play, reply = await self._restored(handle, held, stored)
         claimed = Handle(episode_id, claim=stored.generation)
         return Started(play.data(reply, play.names), claimed, play.player_id, held)
 
@@ -203,9 +205,14 @@ class Episodes:
             if await self.store.call("finish", handle.episode_id, stored.generation, CLOSED):
                 return
 
+    @property
+    def fresh_split(self) -> str:
+        """Split that MCP sessions without a task of their own play."""
+        return self._settings.mcp_split
+
     async def fresh_task(self) -> Json:
         """Reset arguments of a task that no MCP session of this store had before."""
-        split = self._settings.mcp_split
+        split = self.fresh_split
         size = self.environment.splits.size(split)
         if (index := await self.store.call("next", f"split:{split}")) >= size:
             raise SplitUsedUpError(split, size)
@@ -233,16 +240,19 @@ class Episodes:
             raise
         play = held.play
         if play is None or held.generation != stored.generation:
-            return self._restored(handle, held, stored)[0]
+            return (await self._restored(handle, held, stored))[0]
         for text in stored.actions[len(play.actions) :]:
             play.follow(text)
         held.now(play, stored)
         return play
 
-    def _restored(self, handle: Handle, held: Held, stored: StoredEpisode) -> tuple[Play, Reply]:
+    async def _restored(
+        self, handle: Handle, held: Held, stored: StoredEpisode
+    ) -> tuple[Play, Reply]:
         """Make an episode again from its record."""
         play = self.play("http")
         arguments = frames.loads(stored.start)["reset"]
+        await prepare(self.environment, arguments)
         reply = play.restore(handle.episode_id, arguments, stored.actions, stored.player)
         held.now(play, stored)
         return play, reply

@@ -24,6 +24,8 @@ PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
 INVALID_PARAMS, SERVER_ERROR = -32602, -32000
 
 Step = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+Played = Callable[[], Awaitable[Mapping[str, Any]]]
+"""Gives what is known of the episode that is played: its state, or the arguments of its reset."""
 Dispatch = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 """Takes a request's method and parameters, and gives its result."""
 
@@ -60,11 +62,14 @@ class Answered(NamedTuple):
 
 
 async def _call_tool(
-    environment: Environment, params: Mapping[str, Any], step: Step
+    environment: Environment, params: Mapping[str, Any], step: Step, played: Played
 ) -> dict[str, Any]:
     """Run `tools/call`; a tool that fails is a result that says so, as MCP wants it."""
+    tools, name = environment.tools, params.get("name")
+    if name not in tools.names:
+        tools = tools.offered(await played())  # so that the error names what can be called
     try:
-        action = environment.tools.action(params.get("name"), params.get("arguments") or {})
+        action = tools.action(name, params.get("arguments") or {})
     except ToolArgumentError as problem:
         raise RpcError(INVALID_PARAMS, str(problem)) from None
     data = await step(action)
@@ -83,13 +88,15 @@ async def _call_tool(
     }
 
 
-def _initialize(environment: Environment, params: Mapping[str, Any]) -> dict[str, Any]:
+def _initialize(
+    environment: Environment, params: Mapping[str, Any], episode: Mapping[str, Any]
+) -> dict[str, Any]:
     asked = params.get("protocolVersion")
     return {
         "protocolVersion": asked if asked in PROTOCOL_VERSIONS else PROTOCOL_VERSIONS[0],
         "capabilities": {"tools": {"listChanged": False}},
         "serverInfo": {"name": environment.name, "version": environment.version},
-        "instructions": environment.brief(),
+        "instructions": environment.brief(episode),
     }
 
 
@@ -120,18 +127,19 @@ def wants_answer(message: Any) -> bool:
     return not ("id" in message and ("result" in message or "error" in message))
 
 
-def dispatcher(environment: Environment, step: Step) -> Dispatch:
-    """What answers the requests that need no session of their own; tools call `step`."""
+def dispatcher(environment: Environment, step: Step, played: Played) -> Dispatch:
+    """What answers requests about one episode; tools call `step`."""
 
     async def dispatch(method: str, params: dict[str, Any]) -> dict[str, Any]:
         if method == "initialize":
-            return _initialize(environment, params)
+            return _initialize(environment, params, await played())
         if method == "ping":
             return {}
         if method == "tools/list":
-            return {"tools": [tool.as_mcp_tool() for tool in environment.tools.tools]}
+            offered = environment.tools.offered(await played())
+            return {"tools": [tool.as_mcp_tool() for tool in offered.tools]}
         if method == "tools/call":
-            return await _call_tool(environment, params, step)
+            return await _call_tool(environment, params, step, played)
         raise RpcError(METHOD_NOT_FOUND, f"Method not found: {echo(method)}.")
 
     return dispatch

@@ -7,8 +7,8 @@ JSON, which the transport allows; there is nothing to stream.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from starlette.requests import HTTPConnection, Request
@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket
 from openenv_kit.errors import echo
 from openenv_kit.serving import frames, mcp_tools, metrics
 from openenv_kit.serving.episode_store import StoreError
+from openenv_kit.serving.framework import prepare
 from openenv_kit.serving.handles import (
     PLAYER,
     EpisodeGoneError,
@@ -121,27 +122,42 @@ class McpEndpoint:
             with rpc_errors(404 if SESSION_HEADER in request.headers else 200):
                 if method == "initialize":
                     opened[SESSION_HEADER] = await self._open(request)
-                return await self._act(request, method, params)
+                session = opened.get(SESSION_HEADER) or request.headers.get(SESSION_HEADER)
+                return await self._act(session, method, params)
 
         answered = await mcp_tools.answer(message, act)
         return answered._replace(headers=opened) if opened else answered
 
-    async def _act(self, request: Request, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    async def _act(self, header: str | None, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Result of a request, in the session that its header or its parameters name."""
         if method == "openenv/session/create":
             return {"session_id": await self._create({})}
         if method == "openenv/session/close":
             return await self._close_named(params)
-        session = request.headers.get(SESSION_HEADER) or params.get("session_id")
+        session = header or params.get("session_id")
 
         async def step(data: dict[str, Any]) -> dict[str, Any]:
             if not isinstance(session, str):
                 raise RpcError(INVALID_PARAMS, UNINITIALISED)
             return await self._episodes.step(await self._episodes.player(session), data)
 
-        if SESSION_HEADER in request.headers and method not in ("initialize", "tools/call"):
-            # Answers 404 where the session is gone.
-            await self._episodes.state(await self._episodes.player(str(session)))
-        return await mcp_tools.dispatcher(self._episodes.environment, step)(method, params)
+        async def played() -> dict[str, Any]:
+            if header:
+                return await self._progress(header)
+            with suppress(EpisodeGoneError):
+                if isinstance(session, str) and session:
+                    return await self._progress(session)
+            return {}
+
+        if header and method not in ("initialize", "tools/call"):
+            await played()  # answers 404 where the session is gone
+        return await mcp_tools.dispatcher(self._episodes.environment, step, played)(method, params)
+
+    async def _progress(self, player_id: str) -> dict[str, Any]:
+        """Public progress of the episode of a player."""
+        handle = await self._episodes.player(player_id)
+        progress: dict[str, Any] = (await self._episodes.state(handle)).model_dump()
+        return progress
 
     async def _open(self, request: Request) -> str:
         """A session for a client: on a trainer's episode, or on one that nobody played before."""
@@ -201,7 +217,7 @@ class RpcTalk(Talk):
         self._websocket = websocket
         self._handle: Handle | None = None
         self._play = episodes.play("mcp", stored=False)
-        self._dispatch = mcp_tools.dispatcher(episodes.environment, self._step)
+        self._dispatch = mcp_tools.dispatcher(episodes.environment, self._step, self._played)
 
     async def answer(self, session: LiveSession, text: str | bytes) -> str | None:
         """Response to one message, None where it wants none."""
@@ -222,12 +238,25 @@ class RpcTalk(Talk):
                 if isinstance(asked, Handle):
                     self._handle = asked
                 else:
-                    reply = self._play.reset(asked or await self._episodes.fresh_task())
+                    task = asked or await self._episodes.fresh_task()
+                    await prepare(self._episodes.environment, task)
+                    reply = self._play.reset(task)
                     if self._play.episode_id is None:
                         raise RpcError(INVALID_PARAMS, reply.message)
             if self._handle is not None:
                 return await self._episodes.step(self._handle, data)
         return self._play.step(data)
+
+    async def _played(self) -> Mapping[str, Any]:
+        """What is known of the episode, also before the first tool call starts it."""
+        with rpc_errors():
+            if self._play.episode_id is not None:
+                return {"task_id": self._play.session.task_id}
+            asked = self._handle or await _asked_for(self._websocket, self._episodes)
+            if isinstance(asked, Handle):
+                state: dict[str, Any] = (await self._episodes.state(asked)).model_dump()
+                return state
+            return asked or {"split": self._episodes.fresh_split}
 
 
 def _text(response: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import MAX_ECHO, unknown_name_message
 from openenv_kit.serving import frames, mcp_tools, metrics
 from openenv_kit.serving.episode_store import StoreError
+from openenv_kit.serving.framework import prepare
 from openenv_kit.serving.handles import (
     PLAYER,
     EpisodeGoneError,
@@ -131,7 +132,8 @@ class PlayerTalk(Talk):
             return frames.message("state", await self.state())
         if kind == "mcp":
             environment = self._episodes.environment
-            answered = await mcp_tools.answer(data, mcp_tools.dispatcher(environment, self.step))
+            dispatch = mcp_tools.dispatcher(environment, self.step, self.state)
+            answered = await mcp_tools.answer(data, dispatch)
             return frames.message("mcp", answered.body)
         raise Goodbye
 
@@ -190,6 +192,7 @@ class TrainerTalk(PlayerTalk):
                 await self._part_others(started.handle.episode_id, "restarted")
                 self._go_on(started)
             return started.data
+        await prepare(self._episodes.environment, data)
         reply = self._play.reset(data)
         if reply.status == ERROR:
             return self._play.data(reply)

@@ -1,14 +1,15 @@
 """The tools of an environment as every door offers them, and what a call of one means.
 
-A tool is declared once, by its environment. The model player, MCP, each trainer, the page and
-the documentation read this list; none of them describes a tool in words of its own.
+A tool is declared once, by its environment, which may offer it in some of its episodes only. The
+model player, MCP, each trainer, the page and the documentation read this list; none of them
+describes a tool in words of its own.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from openenv_kit.errors import ToolArgumentError, echo, nearest, unknown_name_message
@@ -68,12 +69,26 @@ class Catalogue:
         answer: what a model is told of an observation; values may be pydantic models.
         observed: what scripted policies read of an observation, from its answer alone; inverse
             of `answer`, for policies that stand in for a model. By default the answer itself.
+        in_force: names of the tools that an episode offers; see `offered`. By default all.
     """
 
     tools: Sequence[ToolSpec]
     called: Callable[[Mapping[str, Any]], tuple[str, dict[str, Any]]]
     answer: Callable[[Mapping[str, Any]], dict[str, Any]]
     observed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    in_force: Callable[[Mapping[str, Any]], Container[str]] | None = None
+
+    def offered(self, episode: Mapping[str, Any] | None = None) -> Catalogue:
+        """The tools that one episode offers.
+
+        Args:
+            episode: the observation of its reset, or else the reset's arguments, which may be
+                fewer; None for a reset without any.
+        """
+        if self.in_force is None:
+            return self
+        names = self.in_force(episode or {})
+        return replace(self, tools=[tool for tool in self.tools if tool.name in names])
 
     @property
     def names(self) -> list[str]:

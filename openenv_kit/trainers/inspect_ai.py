@@ -66,7 +66,7 @@ def play_episode(base_url: str | None = None, environment: str | None = None) ->
         try:
             state.user_prompt.text = episode.reset(state.metadata["reset"])
             state.messages.insert(0, ChatMessageSystem(content=episode.brief))
-            state.tools = [_tool(each, episode, state) for each in episode.environment.tools.tools]
+            state.tools = [_tool(each, episode, state) for each in episode.tools.tools]
             return await generate(state, tool_calls="loop")
         finally:
             episode.close()

@@ -142,13 +142,13 @@ def data_rows(
     `openenv_kit.play.split_rows.write_rows` writes them as NeMo Gym reads them.
     """
     episode = ToolEpisode(environment=environment)
-    tools = [
-        # Strict schemas know no optional arguments.
-        {"type": "function", **tool["function"], "strict": False}
-        for tool in episode.environment.tools.chat_tools
-    ]
     for row in split_rows(split, first, count, environment):
         opening = episode.reset(row)
+        tools = [
+            # Strict schemas know no optional arguments.
+            {"type": "function", **tool["function"], "strict": False}
+            for tool in episode.tools.chat_tools
+        ]
         messages = [
             {"role": "developer", "content": episode.brief},
             {"role": "user", "content": opening},

@@ -62,7 +62,7 @@ class ToolSession(ResourceSession):
     def list_tools(self) -> list[Tool]:
         return [
             Tool(name=each.name, description=each.description, input_schema=dict(each.parameters))
-            for each in self._episode.environment.tools.tools
+            for each in self._episode.tools.tools
         ]
 
     def call_tool(self, name: str, arguments: dict[str, Any]) -> ToolResult:
@@ -213,9 +213,10 @@ def sft_examples(
     """
     path = Path(results)
     path = path / RESULTS_FILENAME if path.is_dir() else path
-    tools = get_environment(environment).tools.chat_tools
+    tools = get_environment(environment).tools
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             episode = json.loads(line)
             if episode["reward"] >= minimum_reward:
-                yield {"messages": episode["messages"], "tools": tools}
+                offered = tools.offered(row_of(episode["task"]))
+                yield {"messages": episode["messages"], "tools": offered.chat_tools}

@@ -125,9 +125,10 @@ def dataset_rows(
     `openenv_kit.play.split_rows.write_rows` writes them as SkyRL reads them.
     """
     found = get_environment(environment)
-    tools = "\n".join(json.dumps(tool) for tool in found.tools.chat_tools)
+    played = {"split": split}
+    tools = "\n".join(json.dumps(tool) for tool in found.tools.offered(played).chat_tools)
     system = (
-        f"{found.brief()}\n\n# Tools\n\nCall one tool a turn, as a JSON object between "
+        f"{found.brief(played)}\n\n# Tools\n\nCall one tool a turn, as a JSON object between "
         '<tool_call> and </tool_call>: {"name": <tool>, "arguments": <object>}. The tools are:\n'
         f"<tools>\n{tools}\n</tools>"
     )

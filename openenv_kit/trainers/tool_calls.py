@@ -36,6 +36,7 @@ class ToolEpisode:
         reward: 0.0 until the episode is over, then its score in [0, 1].
         done: whether the episode is over.
         calls: tool calls made in this episode.
+        tools: what the episode offers; before the first reset, what a reset without arguments does.
         lost: why the server was lost in this episode, if it was: the reward then measures
             nothing. For trainers that show a tool's error to the model and continue.
     """
@@ -48,6 +49,7 @@ class ToolEpisode:
         self.reward = 0.0
         self.done = False
         self.calls = 0
+        self.tools = self.environment.tools.offered()
         self.lost: ServerError | None = None
         self._turn = threading.Lock()
 
@@ -68,6 +70,7 @@ class ToolEpisode:
                     "reset", arguments, f"what a reset takes ({opening['message']})"
                 )
             self.brief = self.environment.brief(opening)
+            self.tools = self.environment.tools.offered(opening)
             self.reward, self.done, self.calls, self.lost = 0.0, False, 0, None
         return self.environment.introduction(opening)
 
@@ -77,7 +80,7 @@ class ToolEpisode:
         Raises:
             ServerError: the server was lost.
         """
-        tools = self.environment.tools
+        tools = self.tools
         with self._turn:
             self.calls += 1
             if self.done:

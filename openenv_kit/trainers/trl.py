@@ -56,10 +56,16 @@ class ToolEnvironment:
         return self._episode.reward
 
 
-def environment_class(environment: str | None = None) -> type[ToolEnvironment]:
-    """A class whose public methods, but for `reset` and `get_reward`, are the tools."""
+def environment_class(
+    environment: str | None = None, split: str | None = None
+) -> type[ToolEnvironment]:
+    """A class whose public methods, but for `reset` and `get_reward`, are the tools.
+
+    They are those of the split that is trained on; without one, of a reset without arguments.
+    """
     found = get_environment(environment)
-    members: dict[str, Any] = {tool.name: _method(tool) for tool in found.tools.tools}
+    tools = found.tools.offered({"split": split} if split else None)
+    members: dict[str, Any] = {tool.name: _method(tool) for tool in tools.tools}
     title = "".join(word.title() for word in found.name.split("_"))
     members |= {"environment": found.name, "__doc__": found.description, "__module__": __name__}
     return type(f"{title}Environment", (ToolEnvironment,), members)
@@ -71,7 +77,7 @@ def build_dataset(
     """A dataset of `prompt` and the columns of `split_rows`, whose arguments it takes."""
     from datasets import Dataset
 
-    brief = get_environment(environment).brief()
+    brief = get_environment(environment).brief({"split": split})
     prompt = [{"role": "system", "content": brief}, {"role": "user", "content": ""}]
     rows = split_rows(split, first, count, environment)
     return Dataset.from_list([{"prompt": prompt, **row} for row in rows])

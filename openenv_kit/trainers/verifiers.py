@@ -44,9 +44,13 @@ class EpisodeData(vf.TaskData):
 
 
 class EpisodeToolsetConfig(vf.ToolsetConfig):
-    """What is played, and where: without a `base_url` in the tool server's own process."""
+    """What is played, and where: without a `base_url` in the tool server's own process.
+
+    `split` decides which tools are offered; the taskset sets it to its own.
+    """
 
     environment: str | None = None
+    split: str | None = None
     base_url: str | None = None
 
 
@@ -68,7 +72,8 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
     def register(self, mcp: Any) -> None:
         """Offer every tool."""
         turn = asyncio.Lock()
-        for tool in get_environment(self.config.environment).tools.tools:
+        played = {"split": self.config.split} if self.config.split else None
+        for tool in get_environment(self.config.environment).tools.offered(played).tools:
             function = _in_turn(turn, self._with_state(self._tool(tool)))
             mcp.add_tool(function, name=tool.name, description=tool.description)
 
@@ -159,6 +164,8 @@ class EpisodeTaskset(vf.Taskset[EpisodeTask, EpisodeTasksetConfig]):
         environment = self.config.task.tools.environment
         episode = ToolEpisode(environment=environment)
         rows = split_rows(self.config.split, self.config.first, self.config.count, environment)
+        tools = self.config.task.tools.model_copy(update={"split": self.config.split})
+        config = self.config.task.model_copy(update={"tools": tools})
         for row in rows:
             data = EpisodeData(
                 name=row["task"],
@@ -166,7 +173,7 @@ class EpisodeTaskset(vf.Taskset[EpisodeTask, EpisodeTasksetConfig]):
                 system_prompt=episode.brief,
                 reset=reset_arguments(row, environment),
             )
-            yield EpisodeTask(data, self.config.task)
+            yield EpisodeTask(data, config)
 
 
 if __name__ == "__main__":

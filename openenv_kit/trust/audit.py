@@ -176,6 +176,10 @@ class Audit:
         """Scripted policies played beside the exploits."""
         return list(self.environment.policies)
 
+    def of(self, levels: Sequence[str] | None) -> Audit:
+        """The audit that has these levels: this one, unless some levels have one of their own."""
+        return self
+
     def size(self, setting: str, level: str) -> int:
         """Number of episodes that a setting has of a level."""
         return self.environment.splits.size(setting.removeprefix(SPLIT))
@@ -303,14 +307,14 @@ class Audit:
         )
 
 
-def audit_of(environment: Environment) -> Audit:
-    """The environment's own audit, or the one on its splits."""
-    return environment.audit or Audit(environment)
+def audit_of(environment: Environment, levels: Sequence[str] | None = None) -> Audit:
+    """The environment's own audit of some levels, or the one on its splits."""
+    return (environment.audit or Audit(environment)).of(levels)
 
 
 def run_job(job: Job) -> tuple[Job, list[Played]]:
     """Play one unit of work; a pure function of it, so that any engine can run it."""
-    return job, audit_of(get_environment(job.environment)).run(job)
+    return job, audit_of(get_environment(job.environment), [job.difficulty]).run(job)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:

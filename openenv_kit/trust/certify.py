@@ -26,7 +26,8 @@ class Certifier(Protocol):
     """How an environment certifies its episodes; a module with these functions is one.
 
     A unit of work is a configuration with an `identity`; its certificate has the attributes
-    `config` and `holds` (whether the episode is proven fair) and a method `as_dict`.
+    `config` and `holds` (whether the episode is proven fair) and a method `as_dict`. Where some
+    levels are certified only when they are asked for, `usual_levels` names the others.
     """
 
     @property
@@ -56,12 +57,12 @@ class Certifier(Protocol):
 class CertificateFile:
     """Certificates as JSON lines, one per episode; an interrupted run is resumed from them.
 
-    The file may not exist yet.
+    The file may not exist yet. `level` is one of its levels, whose versions it was made under.
     """
 
-    def __init__(self, path: Path, environment: Environment) -> None:
+    def __init__(self, path: Path, environment: Environment, level: str = "") -> None:
         self._path, self._certifier = path, certifier_of(environment)
-        self._versions = dict(environment.versions)
+        self._versions = dict(environment.versions_for({"difficulty": level}))
 
     def known(self) -> dict[str, Any]:
         """Certificates of an earlier run, by the identity of their episode.

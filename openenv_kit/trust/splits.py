@@ -25,7 +25,7 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from openenv_kit.errors import require_integer, require_name
 from openenv_kit.trust.sealing import SEALED as SEALED  # part of this module's interface
@@ -33,6 +33,44 @@ from openenv_kit.trust.sealing import has_salt, sealed_salt
 
 Config = TypeVar("Config")
 Stratum = TypeVar("Stratum")
+
+
+class SplitTask(Protocol):
+    """One task of a split."""
+
+    @property
+    def task_id(self) -> str:
+        """`<split>-<index>`."""
+
+    def reset_arguments(self) -> dict[str, Any]:
+        """Arguments of the reset that plays it."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """What may be told about the task: never a seed or a label."""
+
+
+class Splits(Protocol):
+    """Tasks by split and position."""
+
+    def names(self) -> Sequence[str]:
+        """Splits that can be played here."""
+
+    def size(self, split: str) -> int:
+        """Number of tasks; raises UnknownNameError."""
+
+    def task(self, split: str, index: int) -> SplitTask:
+        """One task; raises UnknownNameError or InvalidValueError."""
+
+
+@runtime_checkable
+class Sealing(Protocol):
+    """Splits of which some are sealed."""
+
+    def size(self, split: str) -> int:
+        """Number of tasks; raises UnknownNameError."""
+
+    def commitment(self, split: str | None = None) -> str:
+        """Commitment to a sealed split; raises UnknownNameError or InvalidValueError."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +114,8 @@ class HashedSplits(Generic[Config, Stratum]):
         make: the configuration of a seed (0 to 2⁶⁴ − 1) and a stratum.
         shown: what `as_dict` tells of a configuration.
         identity: text that stands for a configuration in the commitment.
+        prefix: what every split's name begins with outside, where an environment has several
+            sets of splits: with `drill_`, the block `test` is played as `drill_test`.
     """
 
     domain: str
@@ -84,6 +124,7 @@ class HashedSplits(Generic[Config, Stratum]):
     make: Callable[[int, Stratum], Config]
     shown: Callable[[Config], Mapping[str, Any]] = lambda _: {}
     identity: Callable[[Config], str] = repr
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         require_integer("number of splits", len(self.blocks), 1, 4)
@@ -91,7 +132,12 @@ class HashedSplits(Generic[Config, Stratum]):
 
     def names(self) -> list[str]:
         """Splits that can be played; the sealed one only where its secret is set."""
-        return [name for name in self.blocks if name != SEALED or has_salt()]
+        return [self.prefix + name for name in self.blocks if name != SEALED or has_salt()]
+
+    @property
+    def sealed(self) -> str:
+        """Name of the sealed split, whether or not there is one."""
+        return self.prefix + SEALED
 
     def size(self, split: str) -> int:
         """Number of tasks of a split.
@@ -99,7 +145,12 @@ class HashedSplits(Generic[Config, Stratum]):
         Raises:
             UnknownNameError: there is no such split; names the nearest.
         """
-        return self.blocks[require_name("split", split, self.blocks)] * len(self.strata)
+        return self.blocks[self._block(split)] * len(self.strata)
+
+    def _block(self, split: str) -> str:
+        """Name of a split within `blocks`."""
+        names = {self.prefix + name: name for name in self.blocks}
+        return names[require_name("split", split, names)]
 
     def task(self, split: str, index: int) -> HashedTask[Config]:
         """Task of a split by its position.
@@ -109,24 +160,29 @@ class HashedSplits(Generic[Config, Stratum]):
             InvalidValueError: no such position, or a sealed task without a proper secret.
         """
         require_integer("index", index, 0, self.size(split) - 1)
-        salt = sealed_salt() if split == SEALED else ""
+        name = self._block(split)
+        salt = sealed_salt() if name == SEALED else ""
         block, place = divmod(index, len(self.strata))
-        stratum = self.strata[_order(self.domain, split, block, len(self.strata), salt)[place]]
-        low = int.from_bytes(_hash(self.domain, salt, f"seed|{split}|{index}")[:8], "big") >> 2
-        config = self.make((list(self.blocks).index(split) << 62) | low, stratum)
+        stratum = self.strata[_order(self.domain, name, block, len(self.strata), salt)[place]]
+        low = int.from_bytes(_hash(self.domain, salt, f"seed|{name}|{index}")[:8], "big") >> 2
+        config = self.make((list(self.blocks).index(name) << 62) | low, stratum)
         return HashedTask(split, index, config, self.shown(config))
 
-    def commitment(self) -> str:
+    def commitment(self, split: str | None = None) -> str:
         """SHA-256 over the secret and every sealed task, in hexadecimal; it tells nothing of them.
 
+        Args:
+            split: name of the sealed split; None where there is no other.
+
         Raises:
-            UnknownNameError: no split is sealed.
+            UnknownNameError: no split of that name is sealed.
             InvalidValueError: no proper secret is set.
         """
-        size = self.size(SEALED)
+        require_name("sealed split", split or self.sealed, [self.sealed])
+        size = self.size(self.sealed)
         digest = hashlib.sha256(f"{self.domain}|commitment|{sealed_salt()}".encode())
         for index in range(size):
-            digest.update(self.identity(self.task(SEALED, index).config).encode())
+            digest.update(self.identity(self.task(self.sealed, index).config).encode())
         return digest.hexdigest()
 
 

@@ -77,7 +77,7 @@ def test_a_model_that_never_submits_is_reminded_once_and_the_run_goes_on(
     assert [task["status"] for task in ran.tasks] == ["not_submitted", "not_submitted"]
     assert "after one reminder" in ran.tasks[0]["error"]
     texts = [m["content"] for m in model.requests[1]["messages"]]
-    assert texts.count(reminder(ENVIRONMENT)) == 1
+    assert texts.count(reminder(ENVIRONMENT.tools.offered())) == 1
     assert model.counts["never-submits"] == 4
 
 
@@ -94,7 +94,10 @@ def test_rounds_end_and_the_last_one_is_announced(
     assert ran.code == 0
     assert len(ran.blocks[0].steps) == 3
     assert ran.blocks[0].score == 0.01
-    announced = [last_round(ENVIRONMENT) in str(request["messages"]) for request in model.requests]
+    announced = [
+        last_round(ENVIRONMENT.tools.offered()) in str(request["messages"])
+        for request in model.requests
+    ]
     assert announced == [False, False, True]
     assert "MAX_TOOL_ROUNDS" in ran.tasks[0]["error"]
 
@@ -106,7 +109,7 @@ def test_a_used_up_token_budget_ends_the_episode_and_says_so(
     ran = play(*ONE, model="never-stops", server=model)
     assert ran.tasks[0]["prompt_tokens"] + ran.tasks[0]["completion_tokens"] <= 5000
     assert "TOKEN_BUDGET" in ran.tasks[0]["error"]
-    assert last_round(ENVIRONMENT) in str(model.requests[-1]["messages"])
+    assert last_round(ENVIRONMENT.tools.offered()) in str(model.requests[-1]["messages"])
 
 
 def test_broken_arguments_and_unknown_tools_are_explained_and_the_model_recovers(

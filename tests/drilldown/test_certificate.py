@@ -17,10 +17,11 @@ from metric_tracker_rl.drilldown.certificate import (
     table,
     variations,
 )
+from metric_tracker_rl.drilldown.channel import Channel
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.domains import DOMAINS
 from metric_tracker_rl.drilldown.levels import LEVELS
-from metric_tracker_rl.drilldown.policies import POLICIES
+from metric_tracker_rl.policies import POLICIES
 
 SOME = [
     DrillConfig(81, "drill_easy", "ordering_app", 2),
@@ -53,9 +54,9 @@ def test_what_would_break_a_certificate_breaks_it(monkeypatch: pytest.MonkeyPatc
         {"dissent": ("somebody",)},
     ):
         assert not replace(made, **change).holds
-    monkeypatch.setitem(certificate.DETECTORS, "global_median", global_median)
+    monkeypatch.setitem(certificate.DETECTORS, "global_median", (global_median, Channel))
     assert certify_one(SOME[0]).dissent == ("global_median",)
-    monkeypatch.setattr(certificate, "REFERENCE", POLICIES["drill_null"])
+    monkeypatch.setattr(certificate, "REFERENCE", POLICIES["null"])
     assert certify_one(SOME[0]).score == 0.0
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic_core import to_jsonable_python
 
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.cube import cell_of_segment
@@ -22,6 +23,7 @@ from metric_tracker_rl.drilldown.policies.scan import Scan
 from metric_tracker_rl.drilldown.session import RESET_ARGUMENTS, DrillRules, DrillSession
 from metric_tracker_rl.drilldown.tasks import DEFAULT_TASK_ID, SPLITS, STRATA, TASKS
 from metric_tracker_rl.drilldown.tools import MOST_NUMBERS, TOOLS
+from metric_tracker_rl.rows import RewardBreakdown
 from openenv_kit.environment import Reply
 from openenv_kit.play.driver import play
 from openenv_kit.play.policies import Policy
@@ -199,7 +201,7 @@ def test_an_invalid_row_says_why_and_costs() -> None:
 def test_feedback_tells_the_score_alone_unless_asked_for_more() -> None:
     session = started()
     graded = session.step({"classifications": [EPISODE.expected_rows[0].as_dict()]})
-    assert list(graded.content["reward_breakdown"]) == ["total_score"]
+    assert graded.content["reward_breakdown"] == RewardBreakdown(total_score=graded.reward)
     assert session.state().status == "completed"
 
 
@@ -229,7 +231,7 @@ def frames(episode: Episode) -> list[str]:
     ):
         replies.append(call(session, tool, **arguments))
         replies.append(Reply("state", session.state().model_dump_json()))
-    return [json.dumps(dataclasses.asdict(reply)) for reply in replies]
+    return [json.dumps(to_jsonable_python(reply)) for reply in replies]
 
 
 def test_nothing_before_the_report_depends_on_the_labels() -> None:
@@ -243,7 +245,7 @@ def test_no_reset_tells_the_seed_or_the_number_of_causes() -> None:
     config = DrillConfig(987654321, "drill", "saas_trial", 3)
     told = json.dumps(session.open("test", config, DrillRules()).content)
     assert "987654321" not in told
-    assert "causes" not in json.loads(told)["overview"]
+    assert "causes" not in json.loads(told)["config"]
     assert "987654321" in json.dumps(session.identity())
 
 
@@ -295,8 +297,10 @@ def test_resets_name_what_is_wrong_and_leave_the_episode() -> None:
     for arguments in (
         {"task_id": "drill_esy_ordering_app"},
         {"seed": -1},
-        {"split": "test", "index": 10**6},
-        {"split": "test", "seed": 3},
+        {"split": "drill_test", "index": 10**6},
+        {"split": "drill_test", "seed": 3},
+        {"split": "test", "index": 3},
+        {"max_submissions": 2},
         {"feedback": "none"},
         {"max_steps": 0},
         {"sed": 3},
@@ -305,13 +309,13 @@ def test_resets_name_what_is_wrong_and_leave_the_episode() -> None:
         assert session.reset(**arguments).status == "error"
         assert session.episode is running
     assert "episode_id" in RESET_ARGUMENTS
-    assert session.reset(split="test", index=5).status == "ready"
-    assert session.task_id == "test-5"
+    assert session.reset(split="drill_test", index=5).status == "ready"
+    assert session.task_id == "drill_test-5"
 
 
 def test_a_block_of_a_split_holds_every_stratum_and_one_empty_in_six() -> None:
     assert len(STRATA) == 72
-    block = [SPLITS.task("train", index).config for index in range(72)]
+    block = [SPLITS.task("drill_train", index).config for index in range(72)]
     assert sum(config.causes == 0 for config in block) == 12
     assert {(c.difficulty, c.product) for c in block} == {(a, b) for a in LEVELS for b in DOMAINS}
     assert len(TASKS) == 12

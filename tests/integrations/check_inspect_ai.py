@@ -43,7 +43,7 @@ def scripted(policy):
 
 def run(model, tmp_path, count=3, status="success", **arguments):
     (log,) = inspect_eval(
-        episodes(split="validation", count=count, **arguments),
+        episodes(**{"split": "validation", "count": count, **arguments}),
         model=model,
         display="none",
         log_dir=str(tmp_path),
@@ -63,6 +63,13 @@ def test_the_scorer_gives_the_reference_policys_score(tmp_path):
     for sample in log.samples:
         assert sample.messages[-1].role == "tool", "the report ends the episode"
         assert sample.scores["report_score"].metadata["tool_calls"] >= 3
+
+
+def test_a_drill_down_episode_is_offered_its_own_tools_and_played(tmp_path):
+    log = run(scripted("drill_reference"), tmp_path, count=1, split="drill_validation")
+    assert scores(log) == [1.0]
+    assert "slice" in [tool.name for tool in seen_tools[-1]]
+    assert "list_dates" not in [tool.name for tool in seen_tools[-1]]
 
 
 def all_at_once(calls):
@@ -114,8 +121,8 @@ def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tmp_path):
 def test_the_model_is_offered_the_registrys_schemas(tmp_path):
     seen_tools.clear()
     run(scripted("null"), tmp_path, count=1)
-    assert [tool.name for tool in seen_tools[0]] == ENVIRONMENT.tools.names
-    for offered, tool in zip(seen_tools[0], ENVIRONMENT.tools.tools, strict=True):
+    assert [tool.name for tool in seen_tools[0]] == ENVIRONMENT.tools.offered().names
+    for offered, tool in zip(seen_tools[0], ENVIRONMENT.tools.offered().tools, strict=True):
         assert offered.description == tool.description
         given = offered.parameters
         assert set(given.properties) == set(tool.parameters["properties"])

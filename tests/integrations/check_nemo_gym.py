@@ -68,6 +68,14 @@ def test_verify_gives_the_reference_policys_score(client):
         assert verified["task"] == row["task"]
 
 
+def test_a_drill_down_episode_is_offered_its_own_tools_and_played(client):
+    (row,) = data_rows("drill_validation", count=1)
+    names = {tool["name"] for tool in row["responses_create_params"]["tools"]}
+    assert "slice" in names
+    assert "list_dates" not in names
+    assert play(client, "drill_reference", row)["reward"] == 1.0
+
+
 def test_an_unsubmitted_report_is_worth_nothing_and_is_measured_all_the_same(client):
     (row,) = data_rows("validation", count=1)
     client.post("/seed_session", json=row)
@@ -137,7 +145,9 @@ def test_data_rows_name_every_tool_as_the_responses_interface_wants_it(tmp_path)
     assert write_rows(tmp_path / "example.jsonl", data_rows("train", count=2)) == 2
     for line in (tmp_path / "example.jsonl").read_text().splitlines():
         given = json.loads(line)["responses_create_params"]
-        for offered, tool in zip(given["tools"], ENVIRONMENT.tools.chat_tools, strict=True):
+        for offered, tool in zip(
+            given["tools"], ENVIRONMENT.tools.offered().chat_tools, strict=True
+        ):
             assert offered == {"type": "function", "strict": False, **tool["function"]}
         assert given["input"][0]["content"] == ENVIRONMENT.brief()
 

@@ -51,12 +51,21 @@ def test_the_environment_gives_the_reference_policys_score_on_the_last_turn_alon
         assert metrics["submitted"] == 1.0
 
 
+def test_a_drill_down_episode_is_offered_its_own_tools_and_played():
+    (row,) = dataset_rows("drill_validation", count=1)
+    system = row["prompt"][0]["content"]
+    assert '"slice"' in system
+    assert '"list_dates"' not in system
+    rewards, _ = play("drill_reference", row)
+    assert rewards[-1] == 1.0
+
+
 def test_the_prompt_names_every_tool_and_the_opening_comes_behind_it():
     (row,) = dataset_rows("validation", count=1)
     system = row["prompt"][0]["content"]
     assert system.startswith(ENVIRONMENT.brief())
     offered = system.partition("<tools>\n")[2].partition("\n</tools>")[0].splitlines()
-    assert [json.loads(line) for line in offered] == ENVIRONMENT.tools.chat_tools
+    assert [json.loads(line) for line in offered] == ENVIRONMENT.tools.offered().chat_tools
     env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
     prompt, _ = env.init(row["prompt"])
     assert prompt[-1]["content"].startswith("Find every anomaly")

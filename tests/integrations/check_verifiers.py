@@ -64,6 +64,11 @@ def test_a_rollout_gets_the_reference_policys_score():
         assert trace.metrics["tool_calls"] >= 3
 
 
+def test_a_drill_down_episode_is_played_with_its_own_tools():
+    (episode,) = rollouts("reference", count=1, split="drill_validation")
+    assert (episode.errors, [trace.reward for trace in episode.traces]) == ([], [1.0])
+
+
 def test_the_reference_policys_score_comes_from_a_server_too():
     before = episodes_served()
     (episode,) = rollouts("reference", count=1, task=on(address()))
@@ -152,8 +157,8 @@ def test_the_model_is_offered_every_tool():
     (trace,) = episode.traces
     (node,) = [node for node in trace.nodes if node.tools]
     offered = {tool.name: tool for tool in node.tools}
-    assert set(offered) == set(ENVIRONMENT.tools.names)
-    for tool in ENVIRONMENT.tools.tools:
+    assert set(offered) == set(ENVIRONMENT.tools.offered().names)
+    for tool in ENVIRONMENT.tools.offered().tools:
         assert offered[tool.name].description == tool.description
         given, declared = offered[tool.name].parameters, tool.parameters
         assert given.get("required", []) == declared.get("required", [])

@@ -186,7 +186,7 @@ def test_a_copy_of_a_visitor_is_a_new_visitor(visitor: FunnelVisitor) -> None:
     copied = copy.deepcopy(visitor)
     assert copied.rows == []
     assert copied.session is not visitor.session
-    assert copied.session.view is None
+    assert copied.session.engine.view is None
 
 
 def test_a_visitor_who_left_keeps_nothing(visitor: FunnelVisitor) -> None:
@@ -194,7 +194,7 @@ def test_a_visitor_who_left_keeps_nothing(visitor: FunnelVisitor) -> None:
     visitor.call("list_dates", {})
     visitor.clear()
     assert visitor.key_for("https://example.org/v1", "") == ""
-    assert (visitor.log, visitor.rows, visitor.session.view) == ([], [], None)
+    assert (visitor.log, visitor.rows, visitor.session.engine.view) == ([], [], None)
 
 
 def test_a_bad_reset_is_told_and_leaves_the_episode(visitor: FunnelVisitor) -> None:
@@ -219,7 +219,7 @@ def test_the_report_is_validated_without_costing_a_step(visitor: FunnelVisitor) 
     html = report.check_html(visitor)
     assert "0 well formed, 1 not" in html
     assert "Did you mean &#x27;high&#x27;" in html
-    assert visitor.session.steps == 0
+    assert visitor.session.engine.steps == 0
     visitor.rows = [row]
     assert "1 well formed, 0 not, 0 repeated" in report.check_html(visitor)
 

@@ -6,17 +6,10 @@ sound baselines for nothing, so that what they earn is what one idea is worth.
 
 from __future__ import annotations
 
-from metric_tracker_rl.drilldown.policies.desk import submit
 from metric_tracker_rl.drilldown.policies.reference import drill_reference
-from openenv_kit.play.policies import Observed, Play, Policies
+from openenv_kit.play.policies import Policies
 
 POLICIES = Policies()
 """Scripted players by name."""
 
 POLICIES.register("drill_reference")(drill_reference)
-
-
-@POLICIES.register("drill_null")
-def drill_null(_: Observed) -> Play:
-    """Reports nothing."""
-    yield submit([])

@@ -34,7 +34,7 @@ def ask(tool: str, **arguments: Any) -> Asking[Any]:
         RefusedError: the call was refused.
     """
     seen = yield {"analysis_method": tool, "analysis_args": arguments}
-    if "analysis_result" not in seen:
+    if seen.get("analysis_result") is None:
         raise RefusedError(seen["message"])
     return seen["analysis_result"]["result"]
 

@@ -34,9 +34,9 @@ MOST_TABLES = 3
 """Tables of leaves for one look."""
 
 
-def drill_reference(opening: Observed) -> Play:
+def drill_reference(_: Observed) -> Play:
     """Weekly pairs, then days, then leaves; composition held apart; every finding taken out."""
-    desk = Desk(opening["overview"])
+    desk = Desk((yield from ask("overview")))
     entries = (yield from ask("change_log"))["entries"]
     yield from desk.read_weeks()
     analyst = Analyst(desk)

@@ -1,0 +1,126 @@
+"""The audit of the drill-down tier: what one idea earns, against its ceiling.
+
+Heuristics do not play through the tools. They are given the whole cube and sound baselines for
+nothing, and their report is graded as any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from metric_tracker_rl.drilldown.config import DrillConfig
+from metric_tracker_rl.drilldown.domains import DOMAINS
+from metric_tracker_rl.drilldown.episode import build_episode
+from metric_tracker_rl.drilldown.levels import LEVELS
+from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
+from metric_tracker_rl.drilldown.policies.scan import Scan
+from metric_tracker_rl.drilldown.tasks import SPLITS, resolve_config
+from metric_tracker_rl.drilldown.tools import EASY
+from openenv_kit.environment import Environment
+from openenv_kit.errors import require_name
+from openenv_kit.play.policies import Observed, Play, Policy
+from openenv_kit.trust.audit import IDLE, REFERENCE, SPLIT, Audit, Job, Played
+from openenv_kit.trust.exploits import Ceiling, Exploit
+
+ROOTS = "roots"
+"""The main setting: episodes that hold a root, of every product in turn."""
+MOST = 4_000
+"""Episodes of a level that are audited at most."""
+
+
+class DrillAudit(Audit):
+    """Levels, settings and episodes of this tier's audit."""
+
+    levels = tuple(LEVELS)
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.names = (*self.baselines, *(name for name in HEURISTICS if name != IDLE))
+
+    @property
+    def settings(self) -> Sequence[str]:
+        return [ROOTS, *(SPLIT + name for name in SPLITS.names())]
+
+    @property
+    def baselines(self) -> Sequence[str]:
+        return (REFERENCE, IDLE)
+
+    def size(self, setting: str, level: str) -> int:
+        split = setting.removeprefix(SPLIT)
+        return MOST if setting == ROOTS else min(len(_tasks_of(split, level)), MOST)
+
+    def reset_arguments(
+        self, level: str, number: int, submissions: int = 1, setting: str | None = None
+    ) -> dict[str, Any]:
+        del submissions  # there is no practice
+        if setting in (None, ROOTS):
+            causes = sorted(each for each in LEVELS[level].causes if each)
+            products = list(DOMAINS)
+            return {
+                "seed": _seed(level, number),
+                "difficulty": level,
+                "product": products[number % len(products)],
+                "causes": causes[number // len(products) % len(causes)],
+            }
+        split = str(setting).removeprefix(SPLIT)
+        return {"split": split, "index": _tasks_of(split, level)[number]}
+
+    def expected(self, reset: Mapping[str, Any]) -> int:
+        return len(build_episode(_config(reset)).expected_rows)
+
+    def run(self, job: Job) -> list[Played]:
+        """Play one unit of work; a heuristic's report is graded without a play."""
+        if job.policy in self.baselines:
+            return super().run(job)
+        heuristic, played = HEURISTICS[job.policy], []
+        for number in range(job.first, job.stop):
+            reset = self.reset_arguments(job.difficulty, number, setting=job.setting)
+            episode = build_episode(_config(reset))
+            score = heuristic.grade(Scan(episode)).score
+            played.append(Played(score, 0, 0, len(episode.expected_rows)))
+        return played
+
+    def player(self, name: str) -> Exploit:
+        if name in self.baselines:
+            return super().player(name)
+        heuristic = HEURISTICS[require_name("policy", name, HEURISTICS)]
+        mean, perfect = heuristic.ceiling
+        # The easy level hides nothing, so one idea may well be enough there.
+        hiding = [level for level in self.levels if level != EASY]
+        ceiling = Ceiling(
+            {EASY: 1.0, **dict.fromkeys(hiding, mean)},
+            {EASY: 1.0, **dict.fromkeys(hiding, perfect)},
+            by_interval=True,
+            everywhere=False,
+        )
+        return Exploit(Policy(name, heuristic.description, _unplayed), ceiling)
+
+
+def _unplayed(_: Observed) -> Play:
+    """The play of a heuristic, which has none: `DrillAudit.run` grades its report."""
+    yield from ()
+
+
+def _config(reset: Mapping[str, Any]) -> DrillConfig:
+    if "split" in reset:
+        return SPLITS.task(reset["split"], reset["index"]).config
+    return resolve_config(**reset)[1]
+
+
+def _seed(level: str, number: int) -> int:
+    """Seed of an audited episode: a hash, so that nobody guesses it by counting."""
+    text = f"metric-tracker-drill-audit/1|{level}|{number}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+@lru_cache
+def _tasks_of(split: str, level: str) -> tuple[int, ...]:
+    """Positions of a split's tasks of one level."""
+    return tuple(
+        index
+        for index in range(SPLITS.size(split))
+        if SPLITS.task(split, index).config.difficulty == level
+    )
