@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_server import ROOT, await_health, free_port
+from live_server import ROOT, await_health, free_port, start_server
+from warm_python import Program
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +36,7 @@ PATIENCE_S = 60.0
 class Server:
     """A server process of a test's own."""
 
-    process: subprocess.Popen[bytes]
+    process: Program | subprocess.Popen[bytes]
     port: int
     log: Path
 
@@ -71,24 +72,33 @@ def running(
     folder: Path,
     *arguments: str,
     descriptors: int = 0,
-    python: tuple[str, ...] = (sys.executable,),
+    python: tuple[str, ...] = (),
     **settings: str,
 ) -> Iterator[Server]:
-    """A server for as long as the block runs."""
+    """A server for as long as the block runs.
+
+    It is started by the command itself where the limit of descriptors or the Python is another.
+    """
     port = free_port()
     log = folder / f"server-{port}.log"
-    command = [*python, "-m", "server.app", "--port", str(port), *arguments]
-    if descriptors:
-        command = ["bash", "-c", f'ulimit -n {descriptors}; exec "$@"', "bash", *command]
+    given = ["--port", str(port), *arguments]
+    env = {**os.environ, "METRIC_TRACKER_EPISODE_STORE": str(folder / "store"), **settings}
+    process: Program | subprocess.Popen[bytes]
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "METRIC_TRACKER_EPISODE_STORE": str(folder / "store"), **settings},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        if descriptors or python:
+            command = [*(python or [sys.executable]), "-m", "server.app", *given]
+            if descriptors:
+                command = ["bash", "-c", f'ulimit -n {descriptors}; exec "$@"', "bash", *command]
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        else:
+            process = start_server(*given, env=env, stdout=output, stderr=subprocess.STDOUT)
     try:
         await_health(f"http://127.0.0.1:{port}", process)
         yield Server(process, port, log)
