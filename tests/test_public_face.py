@@ -99,6 +99,7 @@ WITHOUT_FRAMEWORK = (
     "from metric_tracker_rl import TASKS, get_task_spec, available_analysis_methods",
     "from metric_tracker_rl.engine.session import EpisodeSession; EpisodeSession().reset()",
     "import openenv_kit.cli",
+    "import openenv_kit.agent.main",
 )
 
 
