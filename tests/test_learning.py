@@ -55,6 +55,7 @@ def learner():
     return trained(SHORT)
 
 
+@pytest.mark.slow
 def test_the_held_out_score_climbs_from_the_floor_to_far_above_the_best_blind_policy(
     learner, examination
 ):
@@ -64,6 +65,7 @@ def test_the_held_out_score_climbs_from_the_floor_to_far_above_the_best_blind_po
     assert examination.exploring(learner).mean() > 2 * blind
 
 
+@pytest.mark.slow
 def test_with_rewards_of_other_episodes_nothing_is_learnt(examination, learner):
     start = examination.exploring(RowPolicy.untrained()).mean()
     control = examination.exploring(
