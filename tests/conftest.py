@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Longest files first: two workers that share the files then end at about the same time."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """What was compiled for this run's own folders is of no use to the next one."""
+    if sys.pycache_prefix and not hasattr(config, "workerinput"):
+        shutil.rmtree(f"{sys.pycache_prefix}{tempfile.gettempdir()}", ignore_errors=True)
 
 
 @pytest.fixture(params=GAMES.values(), ids=GAMES)

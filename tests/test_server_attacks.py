@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -309,16 +310,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.slow
 def test_a_flood_of_pings_whose_answers_are_never_read_takes_no_memory(server: Server) -> None:
     pings = frame(9, b"x" * 125) * 500
+
+    def flood(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        assert shake_hands(connection, "/ws") == 101
+        connection.settimeout(2.0)
+        with contextlib.suppress(TimeoutError):
+            for _ in range(32_000_000 // len(pings)):
+                connection.sendall(pings)
+
     before = resident_bytes(server.process.pid)
-    with contextlib.ExitStack() as stack:
-        for _ in range(4):
-            connection = stack.enter_context(server.connect())
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            assert shake_hands(connection, "/ws") == 101
-            connection.settimeout(2.0)
-            with contextlib.suppress(TimeoutError):
-                for _ in range(32_000_000 // len(pings)):
-                    connection.sendall(pings)
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(4) as pool:
+        list(pool.map(flood, [stack.enter_context(server.connect()) for _ in range(4)]))
         assert server.ask("GET /health HTTP/1.1\nHost: localhost")[0] == 200
         grown = resident_bytes(server.process.pid) - before
     assert grown < 40_000_000

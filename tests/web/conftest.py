@@ -76,7 +76,8 @@ def web_server(log: Path, *program: str, **variables: str) -> Iterator[WebServer
             await_page(url, server)
             yield WebServer(url, server.pid, log)
         finally:
-            server.terminate()
+            # One that is told to end waits ten seconds for pages that are still open.
+            server.kill()
             server.wait(timeout=30)
 
 
