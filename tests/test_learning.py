@@ -81,6 +81,7 @@ def test_training_is_the_same_for_the_same_seed_and_another_for_another():
     assert (trained(brief).weights != trained(brief, seed=1).weights).any()
 
 
+@pytest.mark.slow
 def test_the_learner_scores_the_same_as_a_scripted_policy_playing_step_by_step(
     learner, examination, held_out
 ):

@@ -202,11 +202,13 @@ def _run(arguments: Sequence[str], variables: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # nothing that an import makes is garbage
     for module in IMPORTED:
         importlib.import_module(module)
     if threading.active_count() > 1:  # whatever another one holds would be held for good in a fork
         raise RuntimeError(f"an import started a thread: {threading.enumerate()}")
     gc.collect()
+    gc.enable()
     gc.freeze()  # a fork that collects would go through, and copy, all of this
     if (start := _serve(socket.socket(fileno=int(sys.argv[1])))) is not None:
         _run(start["start"], start["variables"])
