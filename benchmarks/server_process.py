@@ -144,17 +144,18 @@ def _command(port: int, workers: int, *, echo: bool, tuned: bool) -> list[str]:
 def _await(server: ServerProcess, workers: int) -> float:
     """Wait until every worker serves, the first of which answers alone; seconds to /health."""
     started, healthy_s = time.perf_counter(), 0.0
-    while (now := time.perf_counter() - started) < START_TIMEOUT_S and server.running:
-        with contextlib.suppress(httpx.HTTPError):
-            if not healthy_s:
-                httpx.get(f"{server.url}/health", timeout=5).raise_for_status()
-                healthy_s = now
-            if workers == 1:
-                return healthy_s
-            figures = httpx.get(f"{server.url}/metrics", timeout=5).text
-            if f"metric_tracker_workers {workers}.0" in figures:
-                return healthy_s
-        time.sleep(0.02)
+    # One client for all questions: to make one takes 30 ms of CPU, which the server needs.
+    with httpx.Client(base_url=server.url, timeout=5) as client:
+        while (now := time.perf_counter() - started) < START_TIMEOUT_S and server.running:
+            with contextlib.suppress(httpx.HTTPError):
+                if not healthy_s:
+                    client.get("/health").raise_for_status()
+                    healthy_s = now
+                if workers == 1:
+                    return healthy_s
+                if f"metric_tracker_workers {workers}.0" in client.get("/metrics").text:
+                    return healthy_s
+            time.sleep(0.02)
     server.stop()
     told = server.log.read_text(errors="replace")[-2000:]
     raise ServerStartError(f"The server and its {workers} worker(s) did not come up:\n{told}")

@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
 import subprocess
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+if sys.dont_write_bytecode:
+    # Compiling the framework takes longer than importing it, and the tests start dozens of
+    # processes that need it. What they compile is kept; beside the sources there is still none.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.pycache_prefix = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
 from games import GAMES, Game
 from live_server import served
+
+
+def pytest_collection() -> None:
+    """Nothing that an import makes is garbage; to look for some takes a quarter of its time."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """All that is imported by now stays to the end, out of the collector's sight."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Longest files first: two workers that share the files then end at about the same time."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """What was compiled for this run's own folders is of no use to the next one."""
+    if sys.pycache_prefix and not hasattr(config, "workerinput"):
+        shutil.rmtree(f"{sys.pycache_prefix}{tempfile.gettempdir()}", ignore_errors=True)
 
 
 @pytest.fixture(params=GAMES.values(), ids=GAMES)

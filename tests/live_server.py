@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from warm_python import Program, warm_python
+
 ROOT = Path(__file__).resolve().parent.parent
 STARTUP_S = 120.0
 
@@ -24,7 +26,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def await_health(url: str, server: subprocess.Popen[bytes]) -> None:
+def await_health(url: str, server: Program | subprocess.Popen[bytes]) -> None:
     """Wait until the server answers; a server that died or never does is an error."""
     deadline = time.monotonic() + STARTUP_S
     while time.monotonic() < deadline:
@@ -38,13 +40,20 @@ def await_health(url: str, server: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"the server did not answer within {STARTUP_S:g} s")
 
 
+def start_server(*arguments: str, **process: Any) -> Program | subprocess.Popen[bytes]:
+    """A server process; with several workers, which import everything themselves, a plain one."""
+    command = ("-m", "server.app", *arguments)
+    if "--workers" not in arguments:
+        return warm_python(*command, **process)
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **process}
+    return subprocess.Popen([sys.executable, *command], cwd=ROOT, **options)
+
+
 @contextmanager
 def served(*arguments: str, **process: Any) -> Iterator[str]:
     """Address of a server with these arguments, a process of its own while the block runs."""
     port = free_port()
-    command = [sys.executable, "-m", "server.app", "--host", "127.0.0.1", "--port", str(port)]
-    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **process}
-    server = subprocess.Popen([*command, *arguments], cwd=ROOT, **options)
+    server = start_server("--host", "127.0.0.1", "--port", str(port), *arguments, **process)
     try:
         url = f"http://127.0.0.1:{port}"
         await_health(url, server)

@@ -128,6 +128,7 @@ def test_a_row_close_to_a_severity_bound_is_not_clear(total: float) -> None:
     assert not severity_is_clear(replace(row, delta_value=total))
 
 
+@pytest.mark.slow
 def test_at_most_a_third_of_a_mixed_episode_is_what_one_generator_finds_alone() -> None:
     plain = {FUNNEL_BREAK, MIX_SHIFT, QUALITY_ISSUE}
     most: Counter[int] = Counter()

@@ -55,6 +55,7 @@ def learner():
     return trained(SHORT)
 
 
+@pytest.mark.slow
 def test_the_held_out_score_climbs_from_the_floor_to_far_above_the_best_blind_policy(
     learner, examination
 ):
@@ -64,6 +65,7 @@ def test_the_held_out_score_climbs_from_the_floor_to_far_above_the_best_blind_po
     assert examination.exploring(learner).mean() > 2 * blind
 
 
+@pytest.mark.slow
 def test_with_rewards_of_other_episodes_nothing_is_learnt(examination, learner):
     start = examination.exploring(RowPolicy.untrained()).mean()
     control = examination.exploring(
@@ -79,6 +81,7 @@ def test_training_is_the_same_for_the_same_seed_and_another_for_another():
     assert (trained(brief).weights != trained(brief, seed=1).weights).any()
 
 
+@pytest.mark.slow
 def test_the_learner_scores_the_same_as_a_scripted_policy_playing_step_by_step(
     learner, examination, held_out
 ):

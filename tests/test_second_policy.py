@@ -118,6 +118,7 @@ ZEROS = [
 ]
 
 
+@pytest.mark.slow
 def test_both_agree_on_natural_episodes() -> None:
     compare(natural(range(8)))
 

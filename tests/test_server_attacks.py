@@ -18,12 +18,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from live_server import ROOT, await_health, free_port
+from live_server import ROOT, await_health, free_port, start_server
+from warm_python import Program
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +37,7 @@ PATIENCE_S = 60.0
 class Server:
     """A server process of a test's own."""
 
-    process: subprocess.Popen[bytes]
+    process: Program | subprocess.Popen[bytes]
     port: int
     log: Path
 
@@ -71,24 +73,33 @@ def running(
     folder: Path,
     *arguments: str,
     descriptors: int = 0,
-    python: tuple[str, ...] = (sys.executable,),
+    python: tuple[str, ...] = (),
     **settings: str,
 ) -> Iterator[Server]:
-    """A server for as long as the block runs."""
+    """A server for as long as the block runs.
+
+    It is started by the command itself where the limit of descriptors or the Python is another.
+    """
     port = free_port()
     log = folder / f"server-{port}.log"
-    command = [*python, "-m", "server.app", "--port", str(port), *arguments]
-    if descriptors:
-        command = ["bash", "-c", f'ulimit -n {descriptors}; exec "$@"', "bash", *command]
+    given = ["--port", str(port), *arguments]
+    env = {**os.environ, "METRIC_TRACKER_EPISODE_STORE": str(folder / "store"), **settings}
+    process: Program | subprocess.Popen[bytes]
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "METRIC_TRACKER_EPISODE_STORE": str(folder / "store"), **settings},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        if descriptors or python:
+            command = [*(python or [sys.executable]), "-m", "server.app", *given]
+            if descriptors:
+                command = ["bash", "-c", f'ulimit -n {descriptors}; exec "$@"', "bash", *command]
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        else:
+            process = start_server(*given, env=env, stdout=output, stderr=subprocess.STDOUT)
     try:
         await_health(f"http://127.0.0.1:{port}", process)
         yield Server(process, port, log)
@@ -299,16 +310,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.slow
 def test_a_flood_of_pings_whose_answers_are_never_read_takes_no_memory(server: Server) -> None:
     pings = frame(9, b"x" * 125) * 500
+
+    def flood(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        assert shake_hands(connection, "/ws") == 101
+        connection.settimeout(2.0)
+        with contextlib.suppress(TimeoutError):
+            for _ in range(32_000_000 // len(pings)):
+                connection.sendall(pings)
+
     before = resident_bytes(server.process.pid)
-    with contextlib.ExitStack() as stack:
-        for _ in range(4):
-            connection = stack.enter_context(server.connect())
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            assert shake_hands(connection, "/ws") == 101
-            connection.settimeout(2.0)
-            with contextlib.suppress(TimeoutError):
-                for _ in range(32_000_000 // len(pings)):
-                    connection.sendall(pings)
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(4) as pool:
+        list(pool.map(flood, [stack.enter_context(server.connect()) for _ in range(4)]))
         assert server.ask("GET /health HTTP/1.1\nHost: localhost")[0] == 200
         grown = resident_bytes(server.process.pid) - before
     assert grown < 40_000_000

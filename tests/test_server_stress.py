@@ -12,11 +12,12 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from socket import create_connection
 from typing import Any
+from urllib.request import urlopen
 
 import httpx
 import pytest
@@ -24,6 +25,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from live_server import await_health, free_port, start_server
 from starlette.testclient import TestClient
 
 from benchmarks.load import LoadError, Session, connect, connect_all, frame, text_frame
@@ -80,19 +82,45 @@ BOTH = pytest.mark.parametrize("served", [FUNNEL, FIREWATCH], ids=lambda served:
 
 
 def figures(server: ServerProcess) -> dict[str, float]:
-    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    # A client of httpx takes 30 ms of CPU to make, and this is asked again and again.
+    with urlopen(f"{server.url}/metrics", timeout=60) as answer:
+        lines = answer.read().decode().splitlines()
     pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
     return {name: float(value) for name, value in pairs}
 
 
+@contextmanager
+def forked(**variables: str) -> Iterator[ServerProcess]:
+    """A server whose start is not what is tested."""
+    port = free_port()
+    process = start_server("--port", str(port), env={**os.environ, **variables})
+    server = ServerProcess(process, port, Path(os.devnull))
+    try:
+        await_health(server.url, process)
+        yield server
+    finally:
+        server.stop()
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    store = tmp_path_factory.mktemp("store") / "episodes.db"
+    with forked(
+        METRIC_TRACKER_EPISODE_STORE=str(store),
+        MAX_CONCURRENT_ENVS=str(SESSIONS),
+        METRIC_TRACKER_LOG_LEVEL="warning",
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Two workers, which wait for as long as a test needs for a connection's first request."""
     environ = {
-        "METRIC_TRACKER_EPISODE_STORE": str(tmp_path_factory.mktemp("store") / "episodes.db"),
-        "MAX_CONCURRENT_ENVS": str(SESSIONS),
-        "METRIC_TRACKER_LOG_LEVEL": "warning",
+        "METRIC_TRACKER_EPISODE_STORE": str(tmp_path_factory.mktemp("pair") / "episodes.db"),
+        "METRIC_TRACKER_REQUEST_TIMEOUT_S": "600",
     }
-    with serving(environ=environ) as server:
+    with serving(environ=environ, workers=2) as server:
         yield server
 
 
@@ -210,10 +238,11 @@ def connections(pid: int) -> int:
 
 
 @pytest.mark.skipif(not SPREADS, reason="only Linux spreads connections over sockets of one port")
-def test_connections_of_one_moment_do_not_all_go_to_the_worker_that_wakes_up_first() -> None:
-    patient = {"METRIC_TRACKER_REQUEST_TIMEOUT_S": "600"}  # none of them ever sends a request
-    with serving(workers=2, environ=patient) as server, ExitStack() as stack:
-        pids = server.pids()
+def test_connections_of_one_moment_do_not_all_go_to_the_worker_that_wakes_up_first(
+    pair: ServerProcess,
+) -> None:
+    with ExitStack() as stack:
+        pids = pair.pids()
         before = {pid: connections(pid) for pid in pids}
 
         def grown(pid: int) -> int:
@@ -222,7 +251,7 @@ def test_connections_of_one_moment_do_not_all_go_to_the_worker_that_wakes_up_fir
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         for _ in range(64):
-            stack.enter_context(create_connection((HOST, server.port)))
+            stack.enter_context(create_connection((HOST, pair.port)))
         first = pids[-1]
         os.kill(first, signal.SIGCONT)
         accepted = 0
@@ -242,7 +271,7 @@ def test_connections_of_one_moment_do_not_all_go_to_the_worker_that_wakes_up_fir
 
 
 def test_a_port_in_use_is_refused_with_several_workers_too() -> None:
-    with serving() as server:
+    with forked() as server:
         command = ["server.app", "--host", HOST, "--port", str(server.port), "--workers", "2"]
         second = subprocess.run(
             [sys.executable, "-m", *command], capture_output=True, text=True, timeout=120
@@ -268,29 +297,26 @@ def test_a_peer_that_fell_silent_without_a_word_loses_its_slot() -> None:
         gone.drop()
         await gone.closed
 
-    with serving(environ={"METRIC_TRACKER_IDLE_TIMEOUT_S": "1"}) as server:
+    with forked(METRIC_TRACKER_IDLE_TIMEOUT_S="1") as server:
         asyncio.run(fall_silent(server))
 
 
-def test_two_workers_share_episodes_and_add_up_their_figures(tmp_path: Path) -> None:
-    environ = {"METRIC_TRACKER_EPISODE_STORE": str(tmp_path / "episodes.db")}
-    with serving(environ=environ, workers=2) as server:
+def test_two_workers_share_episodes_and_add_up_their_figures(pair: ServerProcess) -> None:
+    def one(path: str, body: Any) -> dict[str, Any]:
+        return dict(httpx.post(f"{pair.url}{path}", json=body, timeout=30).json())
 
-        def one(path: str, body: Any) -> dict[str, Any]:
-            return dict(httpx.post(f"{server.url}{path}", json=body, timeout=30).json())
-
-        episode_id = one("/reset", {"seed": 4})["episode_id"]
-        body = {"episode_id": episode_id, "action": LIST["data"]}
-        with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda _: one("/step", body), range(40)))
-        assert {each["observation"]["status"] for each in answers} == {"analyzed"}
-        state = httpx.get(f"{server.url}/state", params={"episode_id": episode_id}).json()
-        assert state["step_count"] == 40
-        told = figures(server)
-        assert told['metric_tracker_step_seconds_count{method="list_dates"}'] == 40
-        assert told["metric_tracker_session_limit"] == 2 * 1024
-        assert told["metric_tracker_workers"] == 2
-        assert len(server.pids()) > 2
+    episode_id = one("/reset", {"seed": 4})["episode_id"]
+    body = {"episode_id": episode_id, "action": LIST["data"]}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: one("/step", body), range(40)))
+    assert {each["observation"]["status"] for each in answers} == {"analyzed"}
+    state = httpx.get(f"{pair.url}/state", params={"episode_id": episode_id}).json()
+    assert state["step_count"] == 40
+    told = figures(pair)
+    assert told['metric_tracker_step_seconds_count{method="list_dates"}'] == 40
+    assert told["metric_tracker_session_limit"] == 2 * 1024
+    assert told["metric_tracker_workers"] == 2
+    assert len(pair.pids()) > 2
 
 
 def nonsense(rng: random.Random) -> bytes:

@@ -243,7 +243,7 @@ def on_disk(folder: Path) -> int:
     return sum(path.stat().st_blocks * 512 for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("size", [8000, 60_000])
+@pytest.mark.parametrize("size", [pytest.param(8000, marks=pytest.mark.slow), 60_000])
 def test_a_store_never_takes_more_than_its_bytes_and_always_finds_room(
     tmp_path: Path, clock: Clock, size: int
 ) -> None:
@@ -291,6 +291,7 @@ def created(store: SqliteStore, name: str, most: int) -> list[str]:
     return made
 
 
+@pytest.mark.slow
 def test_a_store_larger_than_its_disk_recovers(disk: Disk, clock: Clock) -> None:
     """7,388 ordinary episodes, or 64 of 1 MB, had filled 16 MiB for good."""
     store = SqliteStore(str(disk.path / "s.db"), StoreLimits(3600, size=64 * MIB))

@@ -12,9 +12,8 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from openenv.core.generic_client import GenericEnvClient
 from websockets.exceptions import WebSocketException
 
 from openenv_kit.agent.servers import Say, Server
@@ -22,6 +21,9 @@ from openenv_kit.agent.settings import TOKEN_VARIABLE, AgentSettings
 from openenv_kit.environment import ERROR, Environment
 from openenv_kit.errors import ServerError
 from openenv_kit.play.recording import canonical, digest_of
+
+if TYPE_CHECKING:
+    from openenv_kit.agent.one_socket import OneSocketClient
 
 LOST = (OSError, TimeoutError, WebSocketException, EOFError)
 """What a lost connection raises."""
@@ -35,20 +37,6 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 3.0
 
 Observation = dict[str, Any]
-
-
-class OneSocketClient(GenericEnvClient):
-    """A client whose lost socket is an error.
-
-    The framework's client reconnects by itself, to a new session without an episode, and the
-    next step would fail as if the player had made a mistake.
-    """
-
-    async def _ensure_connected(self) -> None:
-        # A closed socket that is still there fails by itself, once its last frame is read, which
-        # may say why.
-        if self._ws is None:
-            raise ConnectionResetError("the socket is closed")
 
 
 @dataclass
@@ -163,6 +151,10 @@ class EpisodeConnection:
 
     async def _reach(self) -> OneSocketClient:
         """A connected client; waits for a server that is starting or full."""
+        # With it comes the framework, which takes seconds: neither a help text nor a wrong setting
+        # has to wait for it.
+        from openenv_kit.agent.one_socket import OneSocketClient
+
         deadline = time.monotonic() + self.settings.connect_timeout_s
         pause = FIRST_PAUSE_S
         while True:

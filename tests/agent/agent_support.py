@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract_lines import Block
+from warm_python import Program, warm_python
 
 from openenv_kit.agent.servers import free_port
 
@@ -26,17 +26,18 @@ class EnvironmentServer:
         self.variables = variables
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Program | subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "openenv_kit.agent.embedded", str(self.port)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        # The server ends by itself where its standard input does.
+        theirs, self._stdin = os.pipe()
+        self.process = warm_python(
+            *("-m", "openenv_kit.agent.embedded", str(self.port)),
+            stdin=theirs,
             env={**os.environ, **self.variables},
         )
+        os.close(theirs)
 
     def wait(self) -> None:
         for _ in range(1200):
@@ -51,8 +52,7 @@ class EnvironmentServer:
         assert self.process is not None
         self.process.send_signal(how)
         self.process.wait(20)
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        os.close(self._stdin)
 
 
 @dataclass

@@ -43,6 +43,7 @@ def test_a_certificate_holds_and_is_read_again(config: DrillConfig) -> None:
     assert summary([made]).startswith(f"{made.roots} roots")
 
 
+@pytest.mark.slow
 def test_what_would_break_a_certificate_breaks_it(monkeypatch: pytest.MonkeyPatch) -> None:
     made = certify_one(SOME[0])
     for change in (

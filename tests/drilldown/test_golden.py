@@ -22,6 +22,7 @@ GOLDEN: dict[str, Any] = json.loads(GOLDEN_FILE.read_text())
 EPISODES = len(GOLDEN["episodes"])
 
 
+@pytest.mark.slow
 def test_every_golden_episode_has_its_bytes_labels_log_and_floats() -> None:
     assert digests.differences(GOLDEN) == []
 

@@ -143,6 +143,7 @@ def test_the_policies_of_that_test_are_all_there_are() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 def test_inference_plays_a_model_on_the_tasks_of_every_level(
     url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -185,6 +185,7 @@ def cured_but_for_the_last(task: Task) -> list[Change]:
     return [change for change in plan(task) if change.target != second]
 
 
+@pytest.mark.slow
 def test_a_second_fault_may_do_its_harm_after_the_first_is_cured() -> None:
     later = 0
     for split in SPLITS:

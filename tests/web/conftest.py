@@ -18,6 +18,7 @@ import pytest
 from gradio_client import Client
 from live_server import free_port
 from playwright.sync_api import BrowserContext, Error, Page, expect, sync_playwright
+from warm_python import Program, warm_python
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "agent"))  # for its fake model
@@ -44,7 +45,7 @@ class WebServer:
     log: Path
 
 
-def await_page(url: str, server: subprocess.Popen[bytes]) -> None:
+def await_page(url: str, server: Program | subprocess.Popen[bytes]) -> None:
     for _ in range(1200):
         if server.poll() is not None:
             break
@@ -63,11 +64,10 @@ def web_server(log: Path, *program: str, **variables: str) -> Iterator[WebServer
     environ = {k: v for k, v in os.environ.items() if k != "METRIC_TRACKER_DEBUG"}
     environ |= {"ENABLE_WEB_INTERFACE": "true", "METRIC_TRACKER_SOURCE_URL": "https://example.org/"}
     with log.open("wb") as out:
-        server = subprocess.Popen(
-            [sys.executable, *(program or SERVER), str(port)],
-            cwd=ROOT,
+        server = warm_python(
+            *(program or SERVER),
+            str(port),
             env=environ | variables,
-            stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
         )
@@ -76,7 +76,8 @@ def web_server(log: Path, *program: str, **variables: str) -> Iterator[WebServer
             await_page(url, server)
             yield WebServer(url, server.pid, log)
         finally:
-            server.terminate()
+            # One that is told to end waits ten seconds for pages that are still open.
+            server.kill()
             server.wait(timeout=30)
 
 

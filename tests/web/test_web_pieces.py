@@ -285,10 +285,17 @@ def test_the_debug_tab_is_there_in_debug_only() -> None:
     assert "Debug" in labels(True)
 
 
+@pytest.fixture(scope="module")
+def handlers() -> list[Any]:
+    """Everything that the page does for a visitor outside debug mode."""
+    return list(builder.build_page(scenes_of(), False).fns.values())
+
+
 @pytest.mark.parametrize("sent", [None, {}, {"index": 0}, {"value": ["2024-01-01"]}, {"value": 3}])
-def test_a_click_that_names_no_day_changes_nothing(visitor: FunnelVisitor, sent: Any) -> None:
-    fns = builder.build_page(scenes_of(), False).fns.values()
-    (pick,) = [fn.fn for fn in fns if any(event == "pick_day" for _, event in fn.targets)]
+def test_a_click_that_names_no_day_changes_nothing(
+    handlers: list[Any], visitor: FunnelVisitor, sent: Any
+) -> None:
+    (pick,) = [fn.fn for fn in handlers if any(event == "pick_day" for _, event in fn.targets)]
     assert pick is not None
     first, other = visitor.view.episode.dates[:2]
     pick(visitor, gr.EventData(None, sent))
@@ -297,9 +304,8 @@ def test_a_click_that_names_no_day_changes_nothing(visitor: FunnelVisitor, sent:
     assert visitor.day == other
 
 
-def test_only_three_endpoints_are_public() -> None:
-    fns = builder.build_page(scenes_of(), False).fns.values()
-    assert sorted(fn.api_name for fn in fns if fn.api_visibility == "public") == [
+def test_only_three_endpoints_are_public(handlers: list[Any]) -> None:
+    assert sorted(fn.api_name for fn in handlers if fn.api_visibility == "public") == [
         "ask",
         "start",
         "submit",

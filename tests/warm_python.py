@@ -1,0 +1,214 @@
+"""Python programs that start in a moment: forked from a process that has imported the framework.
+
+`warm_python` stands for `subprocess.Popen([sys.executable, *arguments])` where a test is not about
+how a program starts; the framework's imports take seconds each time. The program runs by the same
+`-m MODULE` or path, with its own arguments, variables and standard streams. What it cannot be given
+is another interpreter, and variables that are read by an import: with such it is started plainly.
+
+Run as a program, this is the process that they are forked from.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+IMPORTED = (
+    "openenv_kit.agent.embedded",
+    "openenv_kit.page.mount",
+    "openenv_kit.serving.connections",
+    "openenv_kit.serving.logs",
+    "openenv_kit.serving.mounts",
+    "openenv_kit.serving.routes",
+    "openenv_kit.serving.websocket",
+    "openenv_kit.serving.workers",
+    "metric_tracker_rl.models",
+    "metric_tracker_rl.page.scenes",
+    "metric_tracker_rl.rubrics",
+    "firewatch_env.page.scenes",
+    "uvicorn.protocols.websockets.websockets_sansio_impl",
+)
+READ_BY_AN_IMPORT = ("GRADIO_", "FASTMCP_", "PROMETHEUS_", "PYTHON", "LD_")
+"""How variables begin that an import reads, and a fork can change no more."""
+LONGEST_MESSAGE = 1 << 18
+
+
+class Program:
+    """A forked program, with the part of `subprocess.Popen` that tests use."""
+
+    def __init__(self, nursery: Nursery, pid: int) -> None:
+        self._nursery = nursery
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+        if self.returncode is None:
+            self.returncode = self._nursery.ask({"ended": self.pid})
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, once it has ended; a TimeoutExpired after so many seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0)
+            time.sleep(0.01)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Nothing happens to one whose end was seen: its number may be another's by now."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class Nursery:
+    """This process's end of the process that programs are forked from, started at first use.
+
+    It ends, and kills what it still runs, when this process is gone, however that ended.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(theirs.fileno())],
+                cwd=ROOT,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # a Ctrl-C is for the tests, which then end their programs
+            )
+        atexit.register(self._close)
+
+    def _close(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+    def ask(self, question: Mapping[str, Any], *descriptors: int) -> Any:
+        """Its answer to one question."""
+        with self._lock:
+            socket.send_fds(self._socket, [json.dumps(question).encode()], descriptors)
+            answer = self._socket.recv(LONGEST_MESSAGE)
+        if not answer:
+            raise RuntimeError("the process that programs are forked from has ended")
+        return json.loads(answer)
+
+
+@functools.cache
+def _nursery() -> Nursery:
+    return Nursery()
+
+
+def warm_python(
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: Any = subprocess.DEVNULL,
+    stderr: Any = subprocess.DEVNULL,
+) -> Program | subprocess.Popen[bytes]:
+    """Start a program in the checkout's folder.
+
+    Args:
+        arguments: of the interpreter: `-m` and a module, or a path; then the program's own.
+        env: all of its variables; None for those of this process.
+        stdin, stdout, stderr: files or descriptors; for `stderr` also subprocess.STDOUT.
+    """
+    variables = dict(os.environ if env is None else env)
+    if _read_by_an_import(variables) != _read_by_an_import(os.environ):
+        command = [sys.executable, *arguments]
+        return subprocess.Popen(
+            command, cwd=ROOT, env=variables, stdin=stdin, stdout=stdout, stderr=stderr
+        )
+    with Path(os.devnull).open("r+b", buffering=0) as nothing:
+
+        def descriptor(stream: Any) -> int:
+            if stream == subprocess.DEVNULL:
+                return nothing.fileno()
+            return stream if isinstance(stream, int) else int(stream.fileno())
+
+        out = descriptor(stdout)
+        streams = descriptor(stdin), out, out if stderr == subprocess.STDOUT else descriptor(stderr)
+        asked = {"start": arguments, "variables": variables}
+        return Program(_nursery(), _nursery().ask(asked, *streams))
+
+
+def _read_by_an_import(variables: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in variables.items() if k.startswith(READ_BY_AN_IMPORT)}
+
+
+def _serve(asked: socket.socket) -> dict[str, Any] | None:
+    """Fork what is asked for until the other side is gone; in each fork, what it is to run."""
+    running: set[int] = set()
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(asked, LONGEST_MESSAGE, 3)
+        if not message:
+            for pid in running:
+                os.kill(pid, signal.SIGKILL)
+            return None
+        question = json.loads(message)
+        if "start" in question:
+            pid = os.fork()
+            if pid == 0:
+                asked.close()
+                for number, descriptor in enumerate(descriptors):
+                    os.dup2(descriptor, number)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                return question
+            for descriptor in descriptors:
+                os.close(descriptor)
+            running.add(pid)
+            answer: int | None = pid
+        else:
+            pid, status = os.waitpid(question["ended"], os.WNOHANG)
+            running.discard(pid)
+            answer = os.waitstatus_to_exitcode(status) if pid else None
+        asked.send(json.dumps(answer).encode())
+
+
+def _run(arguments: Sequence[str], variables: Mapping[str, str]) -> None:
+    """What the interpreter does with these arguments."""
+    os.environ.clear()
+    os.environ.update(variables)
+    if arguments[0] == "-m":
+        sys.argv = list(arguments[1:])
+        sys.path[0] = str(ROOT)
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = list(arguments)
+        sys.path[0] = str(Path(arguments[0]).resolve().parent)
+        runpy.run_path(arguments[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    gc.disable()  # nothing that an import makes is garbage
+    for module in IMPORTED:
+        importlib.import_module(module)
+    if threading.active_count() > 1:  # whatever another one holds would be held for good in a fork
+        raise RuntimeError(f"an import started a thread: {threading.enumerate()}")
+    gc.collect()
+    gc.enable()
+    gc.freeze()  # a fork that collects would go through, and copy, all of this
+    if (start := _serve(socket.socket(fileno=int(sys.argv[1])))) is not None:
+        _run(start["start"], start["variables"])
