@@ -37,6 +37,8 @@ NO_EPISODE = (
 FRESH_S = 1.0
 """Seconds for which /ready gives the same answer: anybody may ask, and asking writes."""
 
+INFO = Field(None, description="what the environment says beside the observation, if anything")
+
 logger = logging.getLogger("metric_tracker.http")
 
 
@@ -50,6 +52,7 @@ class EpisodeResetResponse(ResetResponse):
     player_id: str | None = Field(
         None, description="handle for a player, with which it can step and nothing else"
     )
+    info: dict[str, Any] | None = INFO
 
 
 def _well_formed(text: str) -> str:
@@ -90,6 +93,7 @@ class EpisodeStepResponse(StepResponse):
 
     episode_id: str | None = Field(None, description="the id, where the request had one")
     player_id: str | None = Field(None, description="the player's handle, where it had that")
+    info: dict[str, Any] | None = INFO
 
 
 class Ready(BaseModel):
