@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from openenv_kit.environment import Environment, get_environment
+from openenv_kit.play.driver import moves
 
 NUMBERS = itertools.count()
 
@@ -102,7 +103,6 @@ _FLAGGING = [
     {"method_name": "absolute_spike_in_event_count", "threshold_multiplier": 2.0},
     {"method_name": "rate_drop_from_median", "threshold_multiplier": 2.0},
 ]
-_GATEWAY = {"target_service": "web-gateway"}
 
 FUNNEL = Game(
     name="metric_tracker_rl",
@@ -161,30 +161,35 @@ DRILL = Game(
     changes=({"causes": 1}, {"max_steps": 30}, {"product": "saas_trial"}, {"seed": 38}),
 )
 DECLARE = {"action_type": "declare_resolved"}
-FIREWATCH = Game(
-    name="firewatch",
-    opening={"task_id": "task_easy_oom_baseline"},
-    short={"task_id": "task_easy_oom_baseline"},
-    breakdown="score_parts",
-    opened="running",
-    look=Call("trace_dependencies", _GATEWAY, {"action_type": "trace_dependencies", **_GATEWAY}),
-    looked="running",
-    final=Call("declare_resolved", {}, DECLARE),
-    other=Call("restart_service", _GATEWAY, {"action_type": "restart_service", **_GATEWAY}),
-    refused={"action_type": "no_such_action"},
-    ending=({"action_type": "restart_service", **_GATEWAY}, DECLARE),
-    solved=(
-        {"task_id": "task_easy_pool_restart_cycle"},
-        ({"action_type": "rollback_deploy", "target_service": "auth-api"}, DECLARE),
-    ),
-    same=(
-        {"task_id": "task_easy_oom_baseline"},
-        {"task_id": "task_easy_oom_baseline", "seed": 42, "difficulty": "easy"},
-        {"seed": 42},
-        {},
-    ),
-    changes=({"seed": 43}, {"task_id": "task_easy_dns_nxdomain"}),
-)
+
+
+def _firewatch() -> Game:
+    """Firewatch: which services an incident has, and what solves one, changes with its tasks."""
+    environment = get_environment("firewatch")
+    opening, solved = {"task_id": "task_easy_oom_baseline"}, {"task_id": "task_easy_dns_nxdomain"}
+    services = environment.session().reset(**opening).content["services"]
+    here = {"target_service": min(services)}
+    session = environment.session()
+    played = moves(session, environment.policies["reference"], session.reset(**solved))
+    return Game(
+        name="firewatch",
+        opening=opening,
+        short=opening,
+        breakdown="score_parts",
+        opened="running",
+        look=Call("trace_dependencies", here, {"action_type": "trace_dependencies", **here}),
+        looked="running",
+        final=Call("declare_resolved", {}, DECLARE),
+        other=Call("restart_service", here, {"action_type": "restart_service", **here}),
+        refused={"action_type": "no_such_action"},
+        ending=({"action_type": "restart_service", **here}, DECLARE),
+        solved=(solved, tuple(action for action, _ in played)),
+        same=(opening, {**opening, "seed": 42, "difficulty": "easy"}, {"seed": 42}, {}),
+        changes=({"seed": 43}, {"task_id": "task_easy_dns_nxdomain"}),
+    )
+
+
+FIREWATCH = _firewatch()
 GAMES = {game.id: game for game in (FUNNEL, DRILL, FIREWATCH)}
 
 only_the_first = pytest.mark.parametrize("game", [FUNNEL], ids=[FUNNEL.name])

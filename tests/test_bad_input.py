@@ -32,8 +32,8 @@ def playing(game: Game) -> Iterator[Session]:
     assert session.reset(**reset).status == game.opened
     yield session
     replies = [session.step(action) for action in actions]
-    assert replies[-1].done
-    assert (replies[-1].reward or 0.0) >= 0.5
+    last = next(reply for reply in replies if reply.done)  # what was refused may have cost steps
+    assert (last.reward or 0.0) >= 0.5
 
 
 def refused(reply: Any) -> str:
@@ -143,7 +143,11 @@ def test_a_reset_that_cannot_be_made_says_what_can(
         (FIREWATCH, {}, "Unknown action_type None. Allowed: "),
         (FIREWATCH, {"action_type": "fetch_logs"}, "Unknown target_service None. Allowed: "),
         (FIREWATCH, {"action_type": "fetch_logs", "target_service": {"a": 1}}, "{'a': 1}"),
-        (FIREWATCH, {"action_type": "fetch_logs", "target_service": "auth-apis"}, "'auth-api'?"),
+        (
+            FIREWATCH,
+            {"action_type": "fetch_logs", "target_service": "search-apis"},
+            "'search-api'?",
+        ),
     ],
     ids=lambda value: value.id if isinstance(value, Game) else str(value)[:40],
 )
@@ -169,10 +173,10 @@ LOUD: dict[str, list[dict[str, Any]]] = {
     FIREWATCH.id: [
         {"action_type": SHOUT},
         {"action_type": "fetch_logs", "target_service": SHOUT},
-        {"action_type": "set_log_level", "target_service": "auth-api", "parameters": {SHOUT: 1}},
+        {"action_type": "set_log_level", "target_service": "search-api", "parameters": {SHOUT: 1}},
         {
             "action_type": "set_log_level",
-            "target_service": "auth-api",
+            "target_service": "search-api",
             "parameters": {"level": SHOUT},
         },
     ],

@@ -25,7 +25,7 @@ from openenv_kit.trainers.trl import environment_class
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 ROOT = Path(__file__).resolve().parent.parent
-TOOLS = get_environment("metric_tracker_rl").tools
+TOOLS = get_environment("metric_tracker_rl").tools.offered(None)
 HEAVY = ("trl", "verifiers", "inspect_ai", "nemo_gym", "skyrl_gym", "datasets", "torch")
 
 

@@ -151,8 +151,8 @@ def test_a_failure_of_ours_tells_a_reference_and_nothing_else(
         raise RuntimeError("secret detail in /etc/somewhere")
 
     with client.websocket_connect("/ws") as socket:
-        ask(socket, START)
         monkeypatch.setattr(EpisodeSession, "step", broken)
+        ask(socket, START)
         with caplog.at_level("ERROR", logger="metric_tracker.ws"):
             told = ask(socket, {"type": "step", "data": {}})
         assert told["data"]["code"] == "EXECUTION_ERROR"
@@ -161,6 +161,7 @@ def test_a_failure_of_ours_tells_a_reference_and_nothing_else(
         reference = told["data"]["message"].rsplit(" ", 1)[1].rstrip(".")
         assert reference in [record.reference for record in caplog.records]  # type: ignore[attr-defined]
         monkeypatch.undo()
+        ask(socket, START)
         assert ask(socket, {"type": "step", "data": {}})["data"]["done"] is True
 
 

@@ -51,9 +51,10 @@ class TextEpisode(BaseTextEnv):
         super().__init__()
         row = dict(extras or {})
         self._episode = ToolEpisode((env_config or {}).get("base_url"), environment)
-        steps = self._episode.environment.most_steps
-        self.max_turns = int(row.get("max_turns", steps))
         self._reset = json.loads(row["reset"])
+        played = self._episode.environment
+        steps = played.rules_for(self._reset).get("max_steps", played.most_steps)
+        self.max_turns = int(row.get("max_turns", steps))
         self._over = False
 
     def init(self, prompt: Messages) -> tuple[Messages, dict[str, Any]]:
