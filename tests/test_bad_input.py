@@ -173,7 +173,7 @@ LOUD: dict[str, list[dict[str, Any]]] = {
     FIREWATCH.id: [
         {"action_type": SHOUT},
         {"action_type": "fetch_logs", "target_service": SHOUT},
-        {"action_type": "set_log_level", "target_service": "search-api", "parameters": {SHOUT: 1}},
+        {"action_type": "fetch_logs", "target_service": "search-api", "parameters": {SHOUT: 1}},
         {
             "action_type": "set_log_level",
             "target_service": "search-api",
