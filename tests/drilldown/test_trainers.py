@@ -69,6 +69,7 @@ def test_the_harness_collects_chats_with_the_tools_of_each_episode(tmp_path: Pat
     assert drill["messages"][0]["content"] == words.BRIEF
 
 
+@pytest.mark.slow
 def test_inference_plays_it_with_a_model_and_prints_the_contracts_lines(
     server_url: str,
     tmp_path: Path,

@@ -13,7 +13,7 @@ from openenv_kit.results.plays import read_players
 
 BY_HAND = Path(__file__).parents[2] / "docs" / "assets" / "firewatch-by-hand-2.jsonl"
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("width", [390, 1400])
