@@ -35,6 +35,8 @@ PARTNERS = 10
 PHANTOMS = 9
 """Segments that the change log may use on each of six channels."""
 DOWN = 0.6
+HIDDEN_LONGEST = 3
+"""Longest run of a hidden cause; a longer one shows in weekly sums of two values."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class Planner:
         for turn in range(TRIES):
             if turn % 8 == 0:
                 family = self.stream.pick(families)
-            first, stop = self._days()
+            first, stop = self._days(HIDDEN_LONGEST if hidden else LONGEST_RUN)
             channels = self._channels(family)
             if not all(self._free(channel, first, stop) for channel in channels):
                 continue
@@ -137,10 +139,10 @@ class Planner:
         """Channels, each with cells that something could have been planned for but was not."""
         found = []
         for channel in (*range(5), 1 + self.stream.below(4)):
-            length = 1 + self.stream.below(LONGEST_RUN)
+            hidden = self.level.hidden > 0.0
+            length = 1 if hidden else 1 + self.stream.below(LONGEST_RUN)
             first = self.stream.below(DAYS - length + 1)
             family = RATE if channel else TRAFFIC
-            hidden = self.level.hidden > 0.0
             fits = self._fits(channel, (first, first + length), family, hidden)
             cells = [self._pick(fits.candidates()) for _ in range(PHANTOMS)]
             found.append((channel, [each for each in cells if each is not None]))
@@ -155,11 +157,11 @@ class Planner:
             hidden=hidden,
         )
 
-    def _days(self) -> tuple[int, int]:
+    def _days(self, longest: int) -> tuple[int, int]:
         if self.causes and self.stream.uniform() < self.level.together:
             effect = self.stream.pick(self.causes).effects[0]
             return effect.first, effect.stop
-        length = 1 + self.stream.below(LONGEST_RUN)
+        length = 1 + self.stream.below(longest)
         first = self.stream.below(DAYS - length + 1)
         return first, first + length
 
@@ -212,7 +214,7 @@ class Planner:
             change = -size if self.stream.uniform() < DOWN else size
             effects = [Effect(channels[0], cell, first, stop, 1.0 + change, family == MIX)]
             if family in (CANCEL, CANCEL_TRAFFIC):
-                partner = self._partner(fits[0], channels[0], cell, change)
+                partner = self._partner(fits[0], channels[0], cell, change, hidden)
                 if partner is None:
                     return ()
                 effects.append(partner)
@@ -226,7 +228,9 @@ class Planner:
         fixed = self.stream.pick(sorted(set(counts.tolist())))
         return int(self.stream.pick(allowed[counts == fixed].tolist()))
 
-    def _partner(self, fits: Fits, channel: int, cell: int, change: float) -> Effect | None:
+    def _partner(
+        self, fits: Fits, channel: int, cell: int, change: float, hidden: bool
+    ) -> Effect | None:
         """The opposite change of a disjoint segment that lets the total stand still."""
         ratio = fits.run[cell] / fits.run
         size = abs(change) * ratio
@@ -236,8 +240,9 @@ class Planner:
             if other is None:
                 return None
             able[other] = False
-            shows = fits.shows_beside(cell, other, abs(change)) and fits.shows_beside(
-                other, cell, float(size[other])
+            shows = hidden or (  # hidden ones show in sums of their own, where neither meets the other
+                fits.shows_beside(cell, other, abs(change))
+                and fits.shows_beside(other, cell, float(size[other]))
             )
             if shows and fits.low(other) <= size[other]:
                 factor = 1.0 - change * float(ratio[other])

@@ -1,8 +1,8 @@
 """Which segments a cause fits on some days of a channel, and in what size.
 
 All bounds come from expected weights by weekday, for all cells at once: what a cause needs to be
-certain on every day, against every other segment, and in weekly sums over pairs of values; and
-what a hidden cause may not exceed, so that single-value slices do not show it.
+certain on every day, against every other segment, and in weekly sums; and what a hidden cause may
+not exceed, so that neither single values by day nor pairs of values by week show it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,19 @@ APART = 8.0
 """Standard deviations that any other segment in its place leaves or takes in wrongly."""
 LEAVES = 6.8
 """Standard deviations that are left in its segment, over the run, with any other taken out."""
-SHOWS = 6.0
-"""Standard deviations that it shows in weekly sums over some pair of values."""
-SCAN = 6.0
+SHOWS = 5.6
+"""Standard deviations that it shows in weekly sums: of its own segment where it is hidden, else of
+some pair of its values."""
+SCAN = 4.0
 """The same in a single value, each day, on levels that hide nothing."""
 HIDES = 1.75
 """Most that a hidden root is planned to show in a single value; 3 are allowed on the sample."""
+PAIR_HIDES = 2.75
+"""Most standard deviations that it is planned to show in weekly sums of any two of its values."""
+PAIR_CHANGE = (0.011, 0.0075)
+"""Most that it is planned to change such a sum: share of traffic, steps."""
+HIDDEN_FIXED = 3
+"""Values that a hidden root's segment fixes."""
 SPARE = 1.3
 """Factor on the variance of expected counts, which other causes may lower."""
 WEEKLY_FLOOR = (0.004, 0.002)
@@ -85,13 +92,16 @@ class Fits:
         low_fixed, high_fixed = self.level.fixed
         if family == MIX:
             low_fixed, high_fixed = 1, 2
+        elif hidden:
+            low_fixed = high_fixed = HIDDEN_FIXED
         fixed = self.cube.fixed
         self.sized = (fixed >= low_fixed) & (fixed <= high_fixed) & (entering >= FEWEST_PEOPLE)
         own = OWN * np.sqrt(SPARE / self.least + self.floor2)
-        self.need = np.maximum(np.maximum(own, self.low_size), self._shown())
+        self.need = np.maximum(np.maximum(own, self.low_size), self._shown(hidden))
         self.high = np.full(self.cube.cells, high)
         if hidden:
             self.high = np.minimum(self.high, self._single(HIDES, np.minimum))
+            self.high = np.minimum(self.high, self._unseen(PAIR_CHANGE[side]))
         elif not self.level.hidden:
             self.need = np.maximum(self.need, self._single(SCAN, np.maximum))
         if family == MIX:
@@ -137,13 +147,21 @@ class Fits:
         noise = np.sqrt(SPARE / self.week[pairs] + self.weekly2) * self.week[pairs]
         return float(np.min(SHOWS * noise) / np.max(self._in_weeks()[:, cell]))
 
-    def _shown(self) -> Floats:
-        """The same for every cell and its own pairs of values."""
+    def _shown(self, hidden: bool) -> Floats:
+        """The same for every cell: in its own sums where it is hidden, else in its pairs'."""
         pairs = self.cube.pairs
         noise = np.sqrt(SPARE / self.week + self.weekly2) * self.week
         most = np.max(self._in_weeks(), axis=0)
-        least = np.minimum.reduce([noise[pairs[:, place]] for place in range(pairs.shape[1])])
+        least = noise if hidden else np.min(noise[pairs], axis=1)
         return np.asarray(SHOWS * least / most)
+
+    def _unseen(self, change: float) -> Floats:
+        """Largest size of every cell that weekly sums of none of its pairs show."""
+        noise = np.sqrt(1.0 / self.week + self.weekly2)
+        allowed = np.minimum(PAIR_HIDES * noise, change) * self.week
+        return np.asarray(
+            np.min(allowed[self.cube.pairs], axis=1) / np.max(self._in_weeks(), axis=0)
+        )
 
     def _in_weeks(self) -> Floats:
         """Weight of the run's days in each week that it touches, by cell."""

@@ -55,7 +55,7 @@ MARGIN = 64.0
 FEWEST_PEOPLE = 1030.0
 """People who enter the step in a root's segment, each day; the promise is 400."""
 WEEKLY = 4.7
-"""Least |z| of a root in weekly sums over some pair of its values, where a search begins."""
+"""Least |z| of a root in weekly sums of its own segment, where a search begins."""
 HIDDEN = 3.0
 """A hidden root stays below this |z| in every single-value slice and in the total."""
 
@@ -166,22 +166,19 @@ def rejected(
 
 
 def shows_in_weeks(cube: Cube, stages: Floats, root: Root) -> bool:
-    """Whether a root shows in weekly sums over some pair of its values, on each of its channels."""
+    """Whether a root shows in weekly sums of its own segment, on each of its channels."""
     touched = sorted({day // 7 for day in range(root.first, root.last + 1)})
+    members = cube.member[root.cell]
     for channel in root.channels:
-        best = 0.0
-        for pair in sorted(set(cube.pairs[root.cell].tolist())):
-            members = cube.member[pair]
-            into = _by_week(stages[channel][members])
-            below = _by_week(stages[channel - 1][members] if channel else stages[0])
-            value = into / np.maximum(below, 1.0)
-            ordered = np.sort(value)
-            usual = (ordered[3] + ordered[4]) / 2.0
-            floor = WEEKLY_FLOOR[min(channel, 1)]
-            spread = ((1.0 - usual) if channel else 1.0) / np.maximum(into, 1.0) + floor * floor
-            z = np.abs(value / usual - 1.0) / np.sqrt(spread)
-            best = max(best, float(np.max(z[touched])))
-        if best < WEEKLY:
+        into = _by_week(stages[channel][members])
+        below = _by_week(stages[channel - 1][members] if channel else stages[0])
+        value = into / np.maximum(below, 1.0)
+        ordered = np.sort(value)
+        usual = (ordered[3] + ordered[4]) / 2.0
+        floor = WEEKLY_FLOOR[min(channel, 1)]
+        spread = ((1.0 - usual) if channel else 1.0) / np.maximum(into, 1.0) + floor * floor
+        z = np.abs(value / usual - 1.0) / np.sqrt(spread)
+        if float(np.max(z[touched])) < WEEKLY:
             return False
     return True
 
