@@ -240,9 +240,12 @@ class Planner:
             if other is None:
                 return None
             able[other] = False
-            shows = hidden or (  # hidden ones show in sums of their own, where neither meets the other
-                fits.shows_beside(cell, other, abs(change))
-                and fits.shows_beside(other, cell, float(size[other]))
+            shows = (
+                hidden
+                or (  # hidden ones show in sums of their own, where neither meets the other
+                    fits.shows_beside(cell, other, abs(change))
+                    and fits.shows_beside(other, cell, float(size[other]))
+                )
             )
             if shows and fits.low(other) <= size[other]:
                 factor = 1.0 - change * float(ratio[other])

@@ -38,9 +38,7 @@ from metric_tracker_rl.drilldown.definition import (
 from metric_tracker_rl.drilldown.fits import WEEKLY_FLOOR
 from metric_tracker_rl.drilldown.levels import MIX
 from openenv_kit.bitstream import BitStream
-from openenv_kit.errors import GenerationError
 
-MAX_DRAWS = 200
 FIRST_DATE = dt.date(2023, 1, 1)
 DATE_SPAN = 700
 """Episodes start within this many days of `FIRST_DATE`; no clock is ever read."""
@@ -85,21 +83,8 @@ class Draw:
     draws: int
 
 
-def generate(config: DrillConfig) -> Draw:
-    """The first draw of a configuration that is accepted.
-
-    Raises:
-        GenerationError: none of `MAX_DRAWS` was.
-    """
-    for attempt in range(MAX_DRAWS):
-        drawn = attempt_draw(config, attempt)
-        if isinstance(drawn, Draw):
-            return drawn
-    raise GenerationError(f"no draw in {MAX_DRAWS} was accepted for {config}.")
-
-
 def attempt_draw(config: DrillConfig, attempt: int) -> Draw | str:
-    """One draw, or why it was rejected."""
+    """One draw, or why it was rejected; whether it can be solved is asked in `building`."""
     cube = cube_of(config.domain.shape)
     stream = BitStream(config.identity, attempt)
     first = FIRST_DATE + dt.timedelta(days=stream.below(DATE_SPAN))

@@ -97,7 +97,7 @@ LEVELS: dict[str, Level] = {
             hidden=0.0,
             together=0.3,
             causes=(0, 1, 1, 2, 2, 2),
-            budget=20_000,
+            budget=23_000,
         ),
         Level(
             name="drill",
@@ -114,7 +114,7 @@ LEVELS: dict[str, Level] = {
             hidden=0.5,
             together=0.25,
             causes=(0, 1, 2, 2, 3, 3),
-            budget=17_000,
+            budget=23_000,
         ),
         Level(
             name="drill_hard",
@@ -131,7 +131,7 @@ LEVELS: dict[str, Level] = {
             hidden=1.0,
             together=0.25,
             causes=(0, 1, 2, 3, 3, 4),
-            budget=18_000,
+            budget=23_000,
         ),
     )
 }

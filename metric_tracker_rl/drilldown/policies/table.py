@@ -60,7 +60,7 @@ class Table:
     """
 
     def __init__(
-        self, cube: Cube, channel: int, days: range, now: Floats, then: Floats, repeats: int
+        self, cube: Cube, channel: int, days: range, now: Floats, then: Floats, repeats: float
     ) -> None:
         self.cube, self.channel, self.days = cube, channel, days
         side = min(channel, 1)
