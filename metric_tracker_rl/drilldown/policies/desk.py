@@ -66,6 +66,7 @@ class Desk:
         days = range((last - first).days + 1)
         self.dates = [(first + dt.timedelta(days=day)).isoformat() for day in days]
         self.weekly = np.zeros((len(self.stages), self.cube.leaves, len(days) // 7))
+        self.blocks = list(self._blocks())
 
     def where(self, cell: int) -> dict[str, str]:
         """A cell as the tools' `where` and a row's `segment`."""
@@ -78,11 +79,10 @@ class Desk:
 
     def read_weeks(self) -> Asking[None]:
         """Weekly counts of every leaf; those of wider segments are their sums."""
-        shaped = self.weekly.reshape(len(self.stages), *self.cube.shape, -1)
-        for asked in self._blocks():
+        for asked, leaves in self.blocks:
             reply = yield from ask("slice", every="week", **asked)
-            for *values, stage, counts in reply["rows"]:
-                shaped[(self.stages.index(stage), *self._leaf(asked, values))] = counts
+            for one, other, stage, counts in reply["rows"]:
+                self.weekly[self.stages.index(stage), leaves[one, other]] = counts
 
     def read_totals(self) -> Asking[Floats]:
         """Counts of everybody, shape (stages, days)."""
@@ -99,16 +99,15 @@ class Desk:
         found = [np.array(row[-1], dtype=np.float64) for row in reply["rows"]]
         return found[0], found[-1]
 
-    def read_visits(self, days: range, reference: Sequence[range]) -> Asking[tuple[Floats, Floats]]:
-        """Visits of every leaf: sums over some days and over reference days."""
+    def read_visits(self, days: range, reference: Sequence[range]) -> Asking[Floats]:
+        """Visits of every leaf: sums over some days and over reference days, shape (2, leaves)."""
         sums = np.zeros((2, self.cube.leaves))
-        shaped = sums.reshape(2, *self.cube.shape)
         ranges = {"dates": [self._range(days)], "reference": list(map(self._range, reference))}
-        for asked in self._blocks():
+        for asked, leaves in self.blocks:
             reply = yield from ask("compare", stages=self.stages[:1], **ranges, **asked)
-            for *values, now, then in reply["rows"]:
-                shaped[(slice(None), *self._leaf(asked, values))] = now, then
-        return sums[0], sums[1]
+            for one, other, *counts in reply["rows"]:
+                sums[:, leaves[one, other]] = counts
+        return sums
 
     def read_step(self, channel: int, days: range) -> Asking[Floats]:
         """People of every leaf who enter a step, and those who take it, over at most seven days.
@@ -118,28 +117,30 @@ class Desk:
         """
         stages = self.stages[channel - 1 : channel + 1]
         sums = np.zeros((2, self.cube.leaves))
-        shaped = sums.reshape(2, *self.cube.shape)
         dates = [self._range(days)]
-        for asked in self._blocks():
+        for asked, leaves in self.blocks:
             reply = yield from ask("slice", stages=stages, dates=dates, every="week", **asked)
-            for *values, stage, counts in reply["rows"]:
-                shaped[(stages.index(stage), *self._leaf(asked, values))] = counts[0]
+            for one, other, stage, [count] in reply["rows"]:
+                sums[stages.index(stage), leaves[one, other]] = count
         return sums
 
-    def _blocks(self) -> Iterator[dict[str, Any]]:
-        """Arguments that together show every leaf: two dimensions fixed, the larger two split."""
-        order = sorted(range(4), key=lambda axis: len(self.values[axis]))
-        one, other = sorted(order[:2])
-        split = [self.dims[axis] for axis in sorted(order[2:])]
-        for first, second in product(self.values[one], self.values[other]):
-            yield {"group_by": split, "where": {self.dims[one]: first, self.dims[other]: second}}
+    def _blocks(self) -> Iterator[tuple[dict[str, Any], dict[tuple[str, str], int]]]:
+        """Arguments that together show every leaf, each with the leaves of its rows.
 
-    def _leaf(self, asked: Mapping[str, Any], values: Sequence[str]) -> tuple[Any, ...]:
-        """Index of a row's leaf in each dimension."""
-        named = {**asked["where"], **dict(zip(asked["group_by"], values, strict=True))}
-        return tuple(
-            known.index(named[name]) for name, known in zip(self.dims, self.values, strict=True)
-        )
+        Two dimensions are fixed, and the larger two are split.
+        """
+        numbers = {names: leaf for leaf, names in enumerate(product(*self.values))}
+        order = sorted(range(4), key=lambda axis: len(self.values[axis]))
+        fixed, split = sorted(order[:2]), sorted(order[2:])
+        group_by = [self.dims[axis] for axis in split]
+        for held in product(*(self.values[axis] for axis in fixed)):
+            leaves = {
+                (names[split[0]], names[split[1]]): leaf
+                for names, leaf in numbers.items()
+                if (names[fixed[0]], names[fixed[1]]) == held
+            }
+            where = {self.dims[axis]: value for axis, value in zip(fixed, held, strict=True)}
+            yield {"group_by": group_by, "where": where}, leaves
 
     def _range(self, days: range) -> list[str]:
         return [self.dates[days.start], self.dates[days.stop - 1]]

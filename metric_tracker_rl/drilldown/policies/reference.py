@@ -106,9 +106,7 @@ class Analyst:
         expected = below * usual
         scale = 1.0 / (1.0 - usual) if channel else np.ones_like(usual)
         people = below if channel else expected
-        sums = cube.sums(
-            np.stack([scale * expected, scale * (observed - expected), expected * 0.0 + people])
-        )
+        sums = cube.sums(np.stack([scale * expected, scale * (observed - expected), people]))
         weight, surplus = np.maximum(sums[0], 1e-9), sums[1]
         floor = WEEKLY_FLOOR[min(channel, 1)]
         z = surplus / np.sqrt(SPARE * weight + floor * floor * weight * weight)
@@ -186,8 +184,8 @@ class Analyst:
         desk = self.desk
         if channel == 0:
             others = self.reference(days, suspects)
-            now, then = yield from desk.read_visits(days, others)
-            return Table(desk.cube, 0, days, now[None], then[None], len(others))
+            visits = yield from desk.read_visits(days, others)
+            return Table(desk.cube, 0, days, visits[:1], visits[1:], len(others))
         step = yield from desk.read_step(channel, days)
         weeks = self.calm_weeks(channel, days, suspects)
         usual = desk.weekly[channel - 1 : channel + 1][:, :, weeks].sum(axis=2)
