@@ -30,10 +30,12 @@ from openenv_kit.bitstream import BitStream
 
 HIGHEST = 0.97
 """Highest rate that a cause may lead to."""
-TRIES = 24
+TRIES = 40
 PARTNERS = 10
 PHANTOMS = 9
 """Segments that the change log may use on each of six channels."""
+LEAD, SWING = 150.0, 1.3
+"""Gain that a root has over what its days' own noise gives any segment, times a factor."""
 DOWN = 0.6
 HIDDEN_LONGEST = 3
 """Longest run of a hidden cause; a longer one shows in weekly sums of two values."""
@@ -105,6 +107,7 @@ class Planner:
             people.append(entering)
             weights.append(entering * rates / (1.0 - rates))
             entering = entering * rates
+        self.leaves = weights
         sums = cube.sums(np.stack(weights + people)).transpose(0, 2, 1)
         both = np.ascontiguousarray(sums)  # (channels, weekdays, cells): reduced over weekdays
         self.weights, self.people = both[:5], both[5:]
@@ -150,12 +153,28 @@ class Planner:
 
     def _fits(self, channel: int, days: tuple[int, int], family: str, hidden: bool) -> Fits:
         weights, people = self.weights[channel], self.people[channel]
-        return Fits(
+        fits = Fits(
             *(self.cube, self.level, weights, people, days),
             channel=channel,
             family=family,
             hidden=hidden,
         )
+        ahead = np.sqrt((LEAD + SWING * self._swing(channel, *days)) / fits.run)
+        fits.need = np.maximum(fits.need, ahead)
+        return fits
+
+    def _swing(self, channel: int, first: int, stop: int) -> float:
+        """Largest gain that the noise of some days, before counts are drawn, gives any segment."""
+        clean = self.clean
+        actual = clean.rates[channel - 1] if channel else clean.traffic
+        usual = clean.weekly_rates[channel - 1] if channel else clean.weekly_traffic
+        surplus, weight = np.zeros(self.cube.leaves), np.zeros(self.cube.cells)
+        for day in range(first, stop):
+            change = actual[:, day] / usual[:, day % 7] - 1.0
+            surplus += self.leaves[channel][:, day % 7] * change
+            weight += self.weights[channel][day % 7]
+        sums = self.cube.sums(surplus[None, :, None])[0, :, 0]
+        return float(np.max((sums * sums / weight)[self.cube.candidates]))
 
     def _days(self, longest: int) -> tuple[int, int]:
         if self.causes and self.stream.uniform() < self.level.together:
@@ -185,10 +204,13 @@ class Planner:
         self, family: str, channels: Sequence[int], first: int, stop: int, hidden: bool
     ) -> tuple[Effect, ...]:
         """Effects of a family on these days; empty where none fits."""
-        fits = [self._fits(channel, (first, stop), family, hidden) for channel in channels]
-        allowed = fits[0].candidates()
-        if len(fits) > 1:
-            allowed = np.intersect1d(allowed, fits[1].candidates())
+        fits: list[Fits] = []
+        allowed = self.cube.candidates
+        for channel in channels:
+            fits.append(self._fits(channel, (first, stop), family, hidden))
+            allowed = np.intersect1d(allowed, fits[-1].candidates())
+            if not len(allowed):
+                return ()
         cell = self._pick(allowed)
         if cell is None:
             return ()

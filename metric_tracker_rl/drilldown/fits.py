@@ -21,7 +21,7 @@ APART = 8.0
 """Standard deviations that any other segment in its place leaves or takes in wrongly."""
 LEAVES = 6.8
 """Standard deviations that are left in its segment, over the run, with any other taken out."""
-SHOWS = 5.6
+SHOWS = 6.0
 """Standard deviations that it shows in weekly sums: of its own segment where it is hidden, else of
 some pair of its values."""
 SCAN = 4.0
