@@ -30,15 +30,16 @@ from openenv_kit.bitstream import BitStream
 
 HIGHEST = 0.97
 """Highest rate that a cause may lead to."""
-TRIES = 40
+TRIES, TRIES_OF_FAMILY = 60, 20
 PARTNERS = 10
 PHANTOMS = 9
 """Segments that the change log may use on each of six channels."""
 LEAD, SWING = 150.0, 1.3
-"""Gain that a root has over what its days' own noise gives any segment, times a factor."""
+"""A root's gain is at least the largest that its days' own noise gives any segment, times the
+second, and the first beyond it."""
 DOWN = 0.6
 HIDDEN_LONGEST = 3
-"""Longest run of a hidden cause; a longer one shows in weekly sums of two values."""
+"""Longest run of a hidden cause; nearly every longer one shows in weekly sums of two values."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Planner:
         """One more cause on free days, or None after `TRIES` tries."""
         families = [each for each in self.level.families if not (hidden and each == MIX)]
         for turn in range(TRIES):
-            if turn % 8 == 0:
+            if turn % TRIES_OF_FAMILY == 0:
                 family = self.stream.pick(families)
             first, stop = self._days(HIDDEN_LONGEST if hidden else LONGEST_RUN)
             channels = self._channels(family)
@@ -236,7 +237,7 @@ class Planner:
             change = -size if self.stream.uniform() < DOWN else size
             effects = [Effect(channels[0], cell, first, stop, 1.0 + change, family == MIX)]
             if family in (CANCEL, CANCEL_TRAFFIC):
-                partner = self._partner(fits[0], channels[0], cell, change, hidden)
+                partner = self._partner(fits[0], channels[0], cell, change)
                 if partner is None:
                     return ()
                 effects.append(partner)
@@ -250,9 +251,7 @@ class Planner:
         fixed = self.stream.pick(sorted(set(counts.tolist())))
         return int(self.stream.pick(allowed[counts == fixed].tolist()))
 
-    def _partner(
-        self, fits: Fits, channel: int, cell: int, change: float, hidden: bool
-    ) -> Effect | None:
+    def _partner(self, fits: Fits, channel: int, cell: int, change: float) -> Effect | None:
         """The opposite change of a disjoint segment that lets the total stand still."""
         ratio = fits.run[cell] / fits.run
         size = abs(change) * ratio
@@ -262,12 +261,8 @@ class Planner:
             if other is None:
                 return None
             able[other] = False
-            shows = (
-                hidden
-                or (  # hidden ones show in sums of their own, where neither meets the other
-                    fits.shows_beside(cell, other, abs(change))
-                    and fits.shows_beside(other, cell, float(size[other]))
-                )
+            shows = fits.shows_beside(cell, other, abs(change)) and fits.shows_beside(
+                other, cell, float(size[other])
             )
             if shows and fits.low(other) <= size[other]:
                 factor = 1.0 - change * float(ratio[other])

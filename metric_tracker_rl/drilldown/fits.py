@@ -75,7 +75,7 @@ class Fits:
         family: str,
         hidden: bool,
     ) -> None:
-        self.cube, self.level, self.family = cube, level, family
+        self.cube, self.level, self.family, self.hidden = cube, level, family, hidden
         self.first, self.stop = first, stop = days
         side = min(channel, 1)
         self.floor2 = STANDARD.floor[side] * STANDARD.floor[side]
@@ -97,7 +97,7 @@ class Fits:
         fixed = self.cube.fixed
         self.sized = (fixed >= low_fixed) & (fixed <= high_fixed) & (entering >= FEWEST_PEOPLE)
         own = OWN * np.sqrt(SPARE / self.least + self.floor2)
-        self.need = np.maximum(np.maximum(own, self.low_size), self._shown(hidden))
+        self.need = np.maximum(np.maximum(own, self.low_size), self._shown())
         self.high = np.full(self.cube.cells, high)
         if hidden:
             self.high = np.minimum(self.high, self._single(HIDES, np.minimum))
@@ -137,7 +137,12 @@ class Fits:
         )
 
     def shows_beside(self, cell: int, other: int, size: float) -> bool:
-        """Whether a size shows in weekly sums of a pair of values that holds nothing of another."""
+        """Whether a size shows in weekly sums that hold nothing of another segment.
+
+        A hidden cause is looked for in sums of its own segment, any other in some pair of values.
+        """
+        if self.hidden:
+            return True
         pairs = self.cube.pairs[cell]
         clear = pairs[self.cube.meet[pairs, other] < 0]
         return bool(len(clear)) and size >= self._weekly(cell, clear)
@@ -147,12 +152,12 @@ class Fits:
         noise = np.sqrt(SPARE / self.week[pairs] + self.weekly2) * self.week[pairs]
         return float(np.min(SHOWS * noise) / np.max(self._in_weeks()[:, cell]))
 
-    def _shown(self, hidden: bool) -> Floats:
+    def _shown(self) -> Floats:
         """The same for every cell: in its own sums where it is hidden, else in its pairs'."""
         pairs = self.cube.pairs
         noise = np.sqrt(SPARE / self.week + self.weekly2) * self.week
         most = np.max(self._in_weeks(), axis=0)
-        least = noise if hidden else np.min(noise[pairs], axis=1)
+        least = noise if self.hidden else np.min(noise[pairs], axis=1)
         return np.asarray(SHOWS * least / most)
 
     def _unseen(self, change: float) -> Floats:

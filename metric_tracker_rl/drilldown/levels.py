@@ -45,7 +45,7 @@ class Noise:
 
 L2 = Noise((1.5e6, 1.9e6), 0.012, 0.006, 0.0025, 0.002)
 L3 = Noise((0.8e6, 1.0e6), 0.014, 0.008, 0.003, 0.0025)
-CROWD = Noise((2.6e6, 3.2e6), 0.014, 0.008, 0.003, 0.0025)
+CROWD = Noise((4.0e6, 4.6e6), 0.014, 0.008, 0.003, 0.0025)
 """Days as noisy as those of L3, with people enough to be sure of one day of a small segment."""
 
 
@@ -110,7 +110,7 @@ LEVELS: dict[str, Level] = {
             rate=(0.125, 0.20),
             traffic=(0.26, 0.32),
             mix=(0.45, 0.55),
-            loss=(0.14, 0.22),
+            loss=(0.14, 0.25),
             hidden=0.5,
             together=0.25,
             causes=(0, 1, 2, 2, 3, 3),
@@ -120,14 +120,14 @@ LEVELS: dict[str, Level] = {
             name="drill_hard",
             noise=CROWD,
             families=(
-                *(RATE, TRAFFIC, DOUBLE, CANCEL, CANCEL, CANCEL_TRAFFIC, CANCEL_TRAFFIC),
-                *(LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
+                *(RATE, TRAFFIC, DOUBLE, CANCEL, CANCEL, CANCEL, CANCEL_TRAFFIC, CANCEL_TRAFFIC),
+                *(LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
             ),
             fixed=(2, 3),
             rate=(0.125, 0.18),
             traffic=(0.26, 0.32),
             mix=(0.45, 0.55),
-            loss=(0.14, 0.20),
+            loss=(0.14, 0.25),
             hidden=1.0,
             together=0.25,
             causes=(0, 1, 2, 3, 3, 4),

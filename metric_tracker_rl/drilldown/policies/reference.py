@@ -100,7 +100,7 @@ class Analyst:
         """
         desk, cube = self.desk, self.desk.cube
         observed = desk.weekly[channel] / self.explained(channel)
-        below = desk.weekly[channel - 1] if channel else observed.sum(axis=0)[None]
+        below = desk.weekly[channel - 1] if channel else np.add.accumulate(observed)[-1:]
         usual = np.median(observed / np.maximum(below, 1.0), axis=1, keepdims=True)
         usual = np.clip(usual, 1e-9, 0.985)
         expected = below * usual
