@@ -24,8 +24,6 @@ LEAVES = 6.8
 SHOWS = 6.0
 """Standard deviations that it shows in weekly sums: of its own segment where it is hidden, else of
 some pair of its values."""
-SCAN = 4.0
-"""The same in a single value, each day, on levels that hide nothing."""
 HIDES = 1.75
 """Most that a hidden root is planned to show in a single value; 3 are allowed on the sample."""
 PAIR_HIDES = 2.75
@@ -100,10 +98,8 @@ class Fits:
         self.need = np.maximum(np.maximum(own, self.low_size), self._shown())
         self.high = np.full(self.cube.cells, high)
         if hidden:
-            self.high = np.minimum(self.high, self._single(HIDES, np.minimum))
+            self.high = np.minimum(self.high, self._single())
             self.high = np.minimum(self.high, self._unseen(PAIR_CHANGE[side]))
-        elif not self.level.hidden:
-            self.need = np.maximum(self.need, self._single(SCAN, np.maximum))
         if family == MIX:
             share = self.run / self.run[self.cube.everybody]
             self.need = np.maximum(self.need, COUNTER_MOVE * (1.0 - share) / share)
@@ -176,17 +172,10 @@ class Fits:
         ]
         return np.stack(parts)
 
-    def _single(self, times: float, choose: np.ufunc) -> Floats:
-        """Size at which a cell's change is so many standard deviations of its single values.
-
-        Args:
-            times: standard deviations.
-            choose: minimum for the size that none shows on any day; maximum for the size that
-                some single value shows on all days.
-        """
-        noise = times * np.sqrt(1.0 / self.days + self.floor2) * self.days
-        singles = self.cube.singles
-        by_value = [choose.reduce(noise[:, value] / self.days) for value in singles.T]
+    def _single(self) -> Floats:
+        """Largest size of every cell that none of its single values shows on any day."""
+        noise = HIDES * np.sqrt(1.0 / self.days + self.floor2) * self.days
+        by_value = [np.min(noise[:, value] / self.days, axis=0) for value in self.cube.singles.T]
         return np.asarray(np.minimum.reduce(by_value))
 
 

@@ -16,7 +16,6 @@ from metric_tracker_rl.drilldown.domains import TRACKING
 from metric_tracker_rl.drilldown.levels import LOSS, RATE, TRAFFIC
 from metric_tracker_rl.drilldown.policies import readers as readers  # declares its own
 from metric_tracker_rl.drilldown.policies.heuristic import (
-    CORRECT_BUT_FOR_PAIRS,
     LOG_LED,
     LOG_ONLY,
     ONE_THING,
@@ -173,13 +172,13 @@ def greedy_from_runs(scan: Scan) -> Rows:
     return [scan.row(*run, _drilled(scan, *run)) for run in scan.runs()]
 
 
-@heuristic(CORRECT_BUT_FOR_PAIRS)
+@heuristic(PARTIAL)
 def largest_z(scan: Scan) -> Rows:
     """Per run, the segment of largest |z|."""
     return [scan.row(*run, int(np.argmax(scan.z(*run)))) for run in scan.runs()]
 
 
-@heuristic(CORRECT_BUT_FOR_PAIRS)
+@heuristic(PARTIAL)
 def largest_gain(scan: Scan) -> Rows:
     """Per run, the segment of largest gain."""
     rows: Rows = []
