@@ -15,6 +15,7 @@ from metric_tracker_rl.drilldown.definition import CHANNELS, Root
 from metric_tracker_rl.drilldown.domains import TRACKING
 from metric_tracker_rl.drilldown.levels import LOSS, RATE, TRAFFIC
 from metric_tracker_rl.drilldown.policies import readers as readers  # declares its own
+from metric_tracker_rl.drilldown.policies.heuristic import HEURISTICS as HEURISTICS
 from metric_tracker_rl.drilldown.policies.heuristic import (
     LOG_LED,
     LOG_ONLY,
@@ -22,7 +23,6 @@ from metric_tracker_rl.drilldown.policies.heuristic import (
     PARTIAL,
     heuristic,
 )
-from metric_tracker_rl.drilldown.policies.heuristic import HEURISTICS as HEURISTICS
 from metric_tracker_rl.drilldown.policies.scan import Rows, Scan
 from openenv_kit.bitstream import BitStream
 
