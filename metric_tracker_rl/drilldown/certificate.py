@@ -21,6 +21,7 @@ from metric_tracker_rl.drilldown.baselines import (
     pooled,
     running_median,
 )
+from metric_tracker_rl.drilldown.building import generate
 from metric_tracker_rl.drilldown.causes import applied
 from metric_tracker_rl.drilldown.channel import STANDARD, Channel, Constants, RobustChannel
 from metric_tracker_rl.drilldown.clean import sample
@@ -34,8 +35,7 @@ from metric_tracker_rl.drilldown.definition import (
     touched_by,
 )
 from metric_tracker_rl.drilldown.domains import DOMAINS
-from metric_tracker_rl.drilldown.episode import episode_from_draw
-from metric_tracker_rl.drilldown.generator import Draw, generate
+from metric_tracker_rl.drilldown.generator import Draw
 from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.policies.reference import drill_reference
 from metric_tracker_rl.drilldown.session import DrillRules, DrillSession
@@ -129,8 +129,7 @@ def certificate_from(told: dict[str, Any]) -> Certificate:
 
 def certify_one(config: DrillConfig) -> Certificate:
     """Certify one episode, generated afresh."""
-    draw = generate(config)
-    episode = episode_from_draw(config, draw)
+    draw, episode = generate(config)
     cube, stages = episode.cube, by_stage(draw.counts)
     people = people_of(cube, stages)
     session = DrillSession()

@@ -45,6 +45,8 @@ class Noise:
 
 L2 = Noise((1.5e6, 1.9e6), 0.012, 0.006, 0.0025, 0.002)
 L3 = Noise((0.8e6, 1.0e6), 0.014, 0.008, 0.003, 0.0025)
+CROWD = Noise((4.0e6, 4.6e6), 0.014, 0.008, 0.003, 0.0025)
+"""Days as noisy as those of L3, with people enough to be sure of one day of a small segment."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,9 @@ class Level:
         fixed: fewest and most values that a root's segment fixes (a mix shift may fix one).
         sizes: smallest and largest relative change of rates, traffic, the segment of a mix shift,
             and lost events.
-        hidden: share of causes, rounded up, that single-value slices must not show. A mix shift
-            is never one of them: everybody else moves against it, which every slice shows.
+        hidden: share of causes, rounded up, that neither single values by day nor pairs of values
+            by week may show. A mix shift is never one of them: everybody else moves against it,
+            which every slice shows.
         together: chance that a later cause shares the days of an earlier one on another step.
         causes: numbers of planned causes, one for each of the six strata of a product.
         budget: most numbers that a player may read.
@@ -87,48 +90,48 @@ LEVELS: dict[str, Level] = {
             noise=L2,
             families=(RATE, TRAFFIC, LOSS),
             fixed=(1, 2),
-            rate=(0.125, 0.40),
-            traffic=(0.26, 0.50),
+            rate=(0.125, 0.25),
+            traffic=(0.26, 0.38),
             mix=(0.45, 0.60),
-            loss=(0.15, 0.40),
+            loss=(0.14, 0.25),
             hidden=0.0,
-            together=0.0,
+            together=0.3,
             causes=(0, 1, 1, 2, 2, 2),
-            budget=20_000,
+            budget=23_000,
         ),
         Level(
             name="drill",
-            noise=L3,
+            noise=CROWD,
             families=(
-                *(RATE, TRAFFIC, MIX, DOUBLE, CANCEL, CANCEL, CANCEL_TRAFFIC, CANCEL_TRAFFIC),
-                *(LOSS, LOSS, LOSS, LOSS),
+                *(RATE, TRAFFIC, MIX, MIX, MIX, DOUBLE, CANCEL, CANCEL, CANCEL_TRAFFIC),
+                *(CANCEL_TRAFFIC, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
             ),
             fixed=(2, 3),
-            rate=(0.125, 0.25),
-            traffic=(0.26, 0.35),
-            mix=(0.45, 0.60),
-            loss=(0.14, 0.35),
+            rate=(0.125, 0.20),
+            traffic=(0.26, 0.32),
+            mix=(0.45, 0.55),
+            loss=(0.14, 0.25),
             hidden=0.5,
-            together=0.5,
+            together=0.25,
             causes=(0, 1, 2, 2, 3, 3),
-            budget=17_000,
+            budget=23_000,
         ),
         Level(
             name="drill_hard",
-            noise=L3,
+            noise=CROWD,
             families=(
-                *(RATE, TRAFFIC, DOUBLE, CANCEL, CANCEL, CANCEL_TRAFFIC, CANCEL_TRAFFIC),
-                *(LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
+                *(RATE, TRAFFIC, DOUBLE, CANCEL, CANCEL, CANCEL, CANCEL_TRAFFIC, CANCEL_TRAFFIC),
+                *(LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
             ),
             fixed=(2, 3),
-            rate=(0.125, 0.25),
-            traffic=(0.26, 0.35),
-            mix=(0.45, 0.60),
-            loss=(0.14, 0.35),
+            rate=(0.125, 0.18),
+            traffic=(0.26, 0.32),
+            mix=(0.45, 0.55),
+            loss=(0.14, 0.25),
             hidden=1.0,
-            together=0.5,
+            together=0.25,
             causes=(0, 1, 2, 3, 3, 4),
-            budget=18_000,
+            budget=23_000,
         ),
     )
 }

@@ -13,8 +13,9 @@ from typing import Any
 
 from metric_tracker_rl.drilldown import words
 from metric_tracker_rl.drilldown.arguments import NoArguments
+from metric_tracker_rl.drilldown.building import build_episode
 from metric_tracker_rl.drilldown.config import DrillConfig
-from metric_tracker_rl.drilldown.episode import Episode, build_episode
+from metric_tracker_rl.drilldown.episode import Episode
 from metric_tracker_rl.drilldown.grade import Grade, grade
 from metric_tracker_rl.drilldown.report import Report, read_report
 from metric_tracker_rl.drilldown.tasks import DEFAULT_TASK_ID, PREFIX, SPLITS, resolve_config

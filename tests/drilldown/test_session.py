@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import to_jsonable_python
 
+from metric_tracker_rl.drilldown.building import build_episode
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.cube import cell_of_segment
 from metric_tracker_rl.drilldown.domains import DOMAINS
-from metric_tracker_rl.drilldown.episode import Episode, build_episode
+from metric_tracker_rl.drilldown.episode import Episode
 from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
 from metric_tracker_rl.drilldown.policies.reference import drill_reference

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from metric_tracker_rl import certificates
 from metric_tracker_rl.drilldown.audit import ROOTS, DrillAudit
 from metric_tracker_rl.drilldown.baselines import by_stage, median_of_weekday
+from metric_tracker_rl.drilldown.building import build_episode
 from metric_tracker_rl.drilldown.channel import STANDARD, Channel, RobustChannel
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.definition import people_of
-from metric_tracker_rl.drilldown.episode import build_episode
 from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
 from metric_tracker_rl.drilldown.versions import VERSIONS
 from metric_tracker_rl.environment import ENVIRONMENT
