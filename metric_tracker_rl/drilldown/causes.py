@@ -103,6 +103,7 @@ class Planner:
             people.append(entering)
             weights.append(entering * rates / (1.0 - rates))
             entering = entering * rates
+        self.leaves = weights
         sums = cube.sums(np.stack(weights + people)).transpose(0, 2, 1)
         both = np.ascontiguousarray(sums)  # (channels, weekdays, cells): reduced over weekdays
         self.weights, self.people = both[:5], both[5:]
@@ -149,7 +150,7 @@ class Planner:
     def _fits(self, channel: int, days: tuple[int, int], family: str, hidden: bool) -> Fits:
         weights, people = self.weights[channel], self.people[channel]
         return Fits(
-            *(self.cube, self.level, weights, people, days),
+            *(self.cube, self.level, weights, people, self.leaves[channel], days),
             channel=channel,
             family=family,
             hidden=hidden,

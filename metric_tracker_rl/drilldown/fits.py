@@ -46,6 +46,7 @@ class Fits:
         cube: geometry.
         level: what is allowed.
         weights, people: expected weight, and people who enter the step, by weekday and cell.
+        leaves: expected weight by leaf and weekday.
         days: first day, and the day after the last.
         channel, family, hidden: of the cause.
 
@@ -62,6 +63,7 @@ class Fits:
         level: Level,
         weights: Floats,
         people: Floats,
+        leaves: Floats,
         days: tuple[int, int],
         *,
         channel: int,
@@ -75,7 +77,8 @@ class Fits:
         self.tau = STANDARD.tau[side]
         self.weekly2 = WEEKLY_FLOOR[side] * WEEKLY_FLOOR[side]
         weekdays = [day % 7 for day in range(first, stop)]
-        self.by_weekday = weights
+        self.by_weekday, self.leaves = weights, leaves
+        self.weekdays = weekdays
         self.days = self.by_weekday[weekdays]
         self.least = self.days.min(axis=0)
         self.run = _sum(self.days)
@@ -88,7 +91,9 @@ class Fits:
         fixed = self.cube.fixed
         self.sized = (fixed >= low_fixed) & (fixed <= high_fixed) & (entering >= FEWEST_PEOPLE)
         own = OWN * np.sqrt(SPARE / self.least + self.floor2)
-        self.need = np.maximum(np.maximum(own, self.low_size), self._shown())
+        self.need = np.maximum(own, self.low_size)
+        if level.by_weeks:
+            self.need = np.maximum(self.need, self._shown())
         self.high = np.full(self.cube.cells, high)
         if hidden:
             self.high = np.minimum(self.high, self._single(HIDES, np.minimum))
@@ -110,12 +115,12 @@ class Fits:
 
     def low(self, cell: int) -> float:
         """Least size at which no other segment could take this one's place."""
-        met = self.cube.meet[cell]
-        shared = np.where(met >= 0, self.least[met], 0.0)
+        common = self.cube.shared(cell, self.leaves, self.by_weekday.T).T[self.weekdays]
+        shared = common.min(axis=0)
         apart = np.maximum(self.least[cell] - shared, self.least - shared)
         apart[cell] = self.least[cell]
         smallest = float(np.min(apart[self.cube.candidates]))
-        inside = np.where(met >= 0, self.run[met], 0.0)
+        inside = _sum(common)
         alike = inside * inside / (self.run[cell] * self.run)
         alike[cell] = 0.0
         left = 1.0 - float(np.max(alike[self.cube.candidates]))
@@ -129,6 +134,8 @@ class Fits:
     def shows_beside(self, cell: int, other: int, size: float) -> bool:
         """Whether a size shows in weekly sums of a pair of values that holds nothing of another."""
         pairs = self.cube.pairs[cell]
+        if not self.level.by_weeks:
+            return True
         clear = pairs[self.cube.meet[pairs, other] < 0]
         return bool(len(clear)) and size >= self._weekly(cell, clear)
 

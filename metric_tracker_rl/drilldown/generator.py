@@ -120,7 +120,8 @@ def attempt_draw(config: DrillConfig, attempt: int) -> Draw | str:
         reason = rejected(answer, planned, causes)
     if answer is None or reason is not None:
         return reason or ""
-    if not all(shows_in_weeks(cube, stages, root) for root in planned):
+    weekly = config.level.by_weeks
+    if weekly and not all(shows_in_weeks(cube, stages, root) for root in planned):
         return "faint in weeks"
     third = answer_under(cube, stages, people, median_of_others(stages))
     if third is None or third.roots != planned:
