@@ -7,6 +7,7 @@ reply with status `error`, costs a step and nothing of the budget, and leaves th
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from metric_tracker_rl.drilldown.tasks import (
     SPLITS,
     resolve_config,
 )
-from metric_tracker_rl.drilldown.tools import SUBMIT, TOOLS, find_tool, overview
+from metric_tracker_rl.drilldown.tools import SUBMIT, find_tool, overview, tools_of
 from metric_tracker_rl.engine.action import read_action
 from metric_tracker_rl.rows import Progress
 from openenv_kit.environment import ERROR, Reply
@@ -66,8 +67,14 @@ class DrillSession:
         self.task_id = DEFAULT_TASK_ID
         self.episode: Episode | None = None
         self.rules = DrillRules()
-        self.steps = self.read = 0
+        self.steps = 0
+        self.spent: Counter[str] = Counter()
         self.done = False
+
+    @property
+    def read(self) -> int:
+        """What was read so far: numbers, or rows on the SQL level."""
+        return self.spent["rows"] + self.spent["numbers"]
 
     def reset(
         self,
@@ -127,7 +134,8 @@ class DrillSession:
     def start(self, task_id: str, episode: Episode, rules: DrillRules) -> Reply:
         """Start an episode that is already made."""
         self.episode, self.task_id, self.rules = episode, task_id, rules
-        self.steps = self.read = 0
+        self.steps = 0
+        self.spent = Counter()
         self.done = False
         return Reply(
             READY,
@@ -135,7 +143,9 @@ class DrillSession:
             f"{episode.dates[0]} to {episode.dates[-1]}. Call a tool, then {SUBMIT} once.",
             content={
                 "overview": overview(episode, NoArguments()),
-                "available_methods": [tool.told() for tool in TOOLS.values()],
+                "available_methods": [
+                    tool.told() for tool in tools_of(episode.config.difficulty).values()
+                ],
                 **self._left(episode),
             },
         )
@@ -200,12 +210,11 @@ class DrillSession:
             return self._submit(episode, read_report(call.classifications, episode))
         if call.classifications:
             raise ReportError("One action at a time: a tool call or a report.")
-        tool = find_tool(call.analysis_method)
+        tool = find_tool(call.analysis_method, episode.config.difficulty)
         if tool.name == SUBMIT:
             return self._submit(episode, read_report(tool.read(call.analysis_args).rows, episode))
-        left = episode.config.level.budget - self.read
-        result, size = tool.call(episode, call.analysis_args, left)
-        self.read += size
+        result, spent = tool.call(episode, call.analysis_args, self._budget(episode))
+        self.spent.update(spent)
         told = {"method": tool.name, "arguments": dict(call.analysis_args), "result": result}
         return Reply(ANALYZED, f"{tool.name} done.", content={"analysis_result": told})
 
@@ -218,10 +227,15 @@ class DrillSession:
         content = {"reward_breakdown": told}
         return Reply(EVALUATED, f"Score {graded.score:.4f}.", graded.score, True, content)
 
+    def _budget(self, episode: Episode) -> dict[str, int]:
+        """What may still be read, by unit."""
+        limits = episode.config.level.limits
+        return {unit: limit - self.spent[unit] for unit, limit in limits.items()}
+
     def _left(self, episode: Episode) -> dict[str, int]:
         """What is left of the budget and of the steps."""
         return {
-            "numbers_left": episode.config.level.budget - self.read,
+            **{f"{unit}_left": left for unit, left in self._budget(episode).items()},
             "calls_left": max(self.rules.max_steps - self.steps, 0),
         }
 
