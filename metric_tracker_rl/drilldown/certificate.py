@@ -39,11 +39,13 @@ from metric_tracker_rl.drilldown.generator import Draw, generate
 from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.policies.reference import drill_reference
 from metric_tracker_rl.drilldown.session import DrillRules, DrillSession
+from metric_tracker_rl.drilldown.sql.reference import drill_sql_reference
 from openenv_kit.play.driver import play
 from openenv_kit.play.policies import Policy
 
 levels = tuple(LEVELS)
 REFERENCE = Policy.of("drill_reference", drill_reference)
+SQL_REFERENCE = Policy.of("drill_sql_reference", drill_sql_reference)
 DETECTORS: dict[str, Callable[[Floats], Baseline]] = {
     "median_of_weekday": median_of_weekday,
     "median_of_others": median_of_others,
@@ -73,7 +75,8 @@ class Certificate:
 
     Attributes:
         config: what it was made from.
-        score, steps, numbers: of the reference, and how much of the budget it read.
+        score, steps, numbers: of the reference, and how much of the budget it read: numbers, or
+            rows on the SQL level.
         draws: draws the generator needed.
         roots: how many there are.
         hidden: how many of them lie in runs that no single value and no total shows at 3 σ.
@@ -134,7 +137,7 @@ def certify_one(config: DrillConfig) -> Certificate:
     people = people_of(cube, stages)
     session = DrillSession()
     opening = session.start("certificate", episode, DrillRules())
-    outcome = play(session, REFERENCE, opening)
+    outcome = play(session, SQL_REFERENCE if config.level.sql else REFERENCE, opening)
     shown = {(run.channel, run.first): run.shown for run in draw.runs}
     return Certificate(
         config=config,

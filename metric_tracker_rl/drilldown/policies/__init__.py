@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from metric_tracker_rl.drilldown.policies.desk import submit
 from metric_tracker_rl.drilldown.policies.reference import drill_reference
+from metric_tracker_rl.drilldown.sql.reference import drill_sql_reference
 from openenv_kit.play.policies import Observed, Play, Policies
 
 POLICIES = Policies()
 """Scripted players by name."""
 
 POLICIES.register("drill_reference")(drill_reference)
+POLICIES.register("drill_sql_reference")(drill_sql_reference)
 
 
 @POLICIES.register("drill_null")

@@ -31,9 +31,9 @@ from openenv_kit.errors import ToolArgumentError, nearest
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MOST_ROWS = 500
+MOST_ROWS = 300
 """Most rows in one reply."""
-MOST_BYTES = 40_000
+MOST_BYTES = 20_000
 """Most bytes of columns and rows in one reply, as compact JSON."""
 MOST_SECONDS = 5.0
 """Longest a query may run."""
@@ -98,7 +98,9 @@ class Database:
                 found = cursor.execute(text)
                 columns = [each[0] for each in found.description or ()]
                 rows = found.fetchmany(most + 1)
-            except (duckdb.Error, MemoryError, RuntimeError) as problem:
+            except duckdb.OutOfMemoryException:
+                raise self._stopped("takes too much memory") from None
+            except (duckdb.Error, UnicodeError, RuntimeError) as problem:
                 raise self._explained(problem, stopped) from None
         if len(rows) > most:
             raise ToolArgumentError(
@@ -132,18 +134,20 @@ class Database:
     def _explained(self, problem: Exception, stopped: Sequence[str]) -> ToolArgumentError:
         """An error that teaches: DuckDB's own words, cut, and the columns there are."""
         if stopped:
-            return ToolArgumentError(
-                f"The query {stopped[0]} and was stopped. Aggregate before you join, and join on "
-                "every column that two tables share. Nothing was read."
-            )
+            return self._stopped(stopped[0])
         message = str(problem).split("\n\nLINE", 1)[0]
         told = " ".join(message.split())[:MESSAGE]
-        hint = ""
         if wrong := re.search(r'column "([^"]{1,60})"', told):
             guess = nearest(wrong[1], self.columns)
             hint = f" Did you mean {guess!r}?" if guess else ""
-        names = ", ".join(self.columns)
-        return ToolArgumentError(f"{told}{hint} Columns of {TABLE}: {names}. Nothing was read.")
+            told = f"{told}{hint} Columns of {TABLE}: {', '.join(self.columns)}."
+        return ToolArgumentError(f"{told} Nothing was read.")
+
+    def _stopped(self, why: str) -> ToolArgumentError:
+        return ToolArgumentError(
+            f"The query {why} and was stopped. Aggregate before you join, and join on every "
+            "column that two tables share. Nothing was read."
+        )
 
 
 def connected(

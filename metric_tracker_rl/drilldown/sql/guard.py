@@ -9,7 +9,7 @@ not see them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from openenv_kit.errors import ToolArgumentError, echo, nearest
@@ -17,8 +17,14 @@ from openenv_kit.errors import ToolArgumentError, echo, nearest
 TABLE = "counts"
 MOST_CHARACTERS = 12_000
 """Longest query."""
-MOST_DEPTH = 150
-"""Deepest nesting of a query."""
+MOST_DEPTH = 400
+"""Deepest nesting of a parsed query."""
+MOST_TABLES = 64
+"""Most tables that a query reads with every WITH name written out. This and the next two bound the
+planning of a query, which can grow without bound and which DuckDB cannot be stopped in."""
+MOST_COLUMNS = 2_000
+"""Most columns that an expression names with every alias of its SELECT written out."""
+MOST_STARS = 8
 
 
 def _words(text: str) -> frozenset[str]:
@@ -46,7 +52,15 @@ WINDOWS = _words(
     """cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank
     row_number"""
 )
+MOST_ARGUMENTS = {"max": 1, "min": 1, "arg_max": 2, "arg_min": 2, "max_by": 2, "min_by": 2}
+"""Aggregates that would make a list if they were given one argument more."""
 FUNCTIONS = OPERATORS | NUMBERS | DATES | TEXTS | AGGREGATES | WINDOWS
+
+CALLED = _words(
+    """current_catalog current_date current_role current_schema current_time current_timestamp
+    current_user localtime localtimestamp session_user user"""
+)
+"""Columns that are function calls where a table has none of that name."""
 
 TYPES = _words(
     """BIGINT BOOLEAN DATE DECIMAL DOUBLE FLOAT HUGEINT INTEGER INTERVAL NULL SMALLINT TIMESTAMP
@@ -96,6 +110,13 @@ def require_allowed(parsed: str) -> None:
     named = {entry["key"].lower() for part in parts for entry in _ctes(part)}
     for part in parts:
         _require_known(part, named)
+    if (tables := _tables(told["statements"], {})) > MOST_TABLES:
+        given = f"a query that reads {tables:,} tables with every WITH name written out"
+        raise _refused(given, f"at most {MOST_TABLES}")
+    if sum(part.get("type") == "STAR" for part in parts) > MOST_STARS:
+        raise _refused("so many stars", f"at most {MOST_STARS}")
+    if any(_columns(part) > MOST_COLUMNS for part in parts if "select_list" in part):
+        raise _refused("aliases that build on one another so often", "a subquery for each step")
 
 
 def _parts(tree: Any) -> Iterator[dict[str, Any]]:
@@ -103,7 +124,7 @@ def _parts(tree: Any) -> Iterator[dict[str, Any]]:
     level, depth = [tree], 0
     while level:
         depth += 1
-        if depth > 4 * MOST_DEPTH:  # an object, the list in it and a field between two parts
+        if depth > MOST_DEPTH:
             raise _too_deep()
         yield from (each for each in level if isinstance(each, dict))
         level = [
@@ -112,6 +133,39 @@ def _parts(tree: Any) -> Iterator[dict[str, Any]]:
             for inner in (each.values() if isinstance(each, dict) else each)
             if isinstance(inner, dict | list)
         ]
+
+
+def _tables(tree: Any, sizes: Mapping[str, int]) -> int:
+    """How many tables a part of a query reads, with every WITH name written out."""
+    if isinstance(tree, list):
+        return sum(_tables(each, sizes) for each in tree)
+    if not isinstance(tree, dict):
+        return 0
+    for entry in _ctes(tree):
+        sizes = {**sizes, entry["key"].lower(): _tables(entry["value"], sizes)}
+    if tree.get("type") == "BASE_TABLE":
+        return sizes.get(tree["table_name"].lower(), 1)
+    return sum(_tables(each, sizes) for name, each in tree.items() if name != "cte_map")
+
+
+def _columns(select: dict[str, Any]) -> int:
+    """Most columns that an expression of a SELECT names, with its aliases written out."""
+    sizes: dict[str, int] = {}
+    for item in select["select_list"]:
+        if alias := item["alias"].lower():
+            sizes[alias] = max(_named(item, sizes), 1)
+    others = (_named(value, sizes) for name, value in select.items() if name != "select_list")
+    return max([*sizes.values(), *others], default=0)
+
+
+def _named(tree: Any, sizes: Mapping[str, int]) -> int:
+    if isinstance(tree, list):
+        return sum(_named(each, sizes) for each in tree)
+    if not isinstance(tree, dict):
+        return 0
+    if tree.get("type") == "COLUMN_REF":
+        return sizes.get(tree["column_names"][-1].lower(), 1)
+    return sum(_named(each, sizes) for each in tree.values())
 
 
 def _ctes(part: dict[str, Any]) -> list[dict[str, Any]]:
@@ -136,12 +190,18 @@ def _require_known(part: dict[str, Any], named: set[str]) -> None:
         elsewhere = part["schema_name"] or part["catalog_name"]
         if elsewhere or table.lower() not in {TABLE, *named}:
             raise _unknown("table", f"{elsewhere}.{table}" if elsewhere else table, {TABLE, *named})
+    if kind == "COLUMN_REF" and part["column_names"][-1].lower() in CALLED:
+        raise _unknown("column", part["column_names"][-1], FUNCTIONS)
     if part.get("sample") is not None:
         raise _refused("a sample", "all rows, so that the same query has the same reply")
     if part.get("at_clause") is not None:
         raise _refused("AT", f"{TABLE} as it is")
-    if "function_name" in part and part["function_name"].lower() not in FUNCTIONS:
-        raise _unknown("function", part["function_name"], FUNCTIONS)
+    if "function_name" in part:
+        name = part["function_name"].lower()
+        if name not in FUNCTIONS:
+            raise _unknown("function", name, FUNCTIONS)
+        if len(part["children"]) > MOST_ARGUMENTS.get(name, len(part["children"])):
+            raise _refused(f"lists from {name}", f"{name} without a number of rows")
 
 
 def _refused(given: str, offered: str) -> ToolArgumentError:
@@ -149,7 +209,7 @@ def _refused(given: str, offered: str) -> ToolArgumentError:
 
 
 def _too_deep() -> ToolArgumentError:
-    return _refused("so deep a nesting", f"about {MOST_DEPTH} levels")
+    return _refused("so deep a nesting", "about a hundred levels")
 
 
 def _unknown(kind: str, given: str, allowed: set[str] | frozenset[str]) -> ToolArgumentError:
@@ -169,5 +229,7 @@ def _unknown(kind: str, given: str, allowed: set[str] | frozenset[str]) -> ToolA
 def _unreadable(told: dict[str, Any]) -> ToolArgumentError:
     if told.get("error_type") == "not implemented":
         return _refused("this statement", "one SELECT")
+    if "depth limit" in str(told.get("error_message")):
+        return _too_deep()
     reason = str(told.get("error_message", "")).split("\n", 1)[0][:200]
     return ToolArgumentError(f"sql cannot read the query: {reason}. Nothing was read.")
