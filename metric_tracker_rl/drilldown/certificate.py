@@ -38,8 +38,8 @@ from metric_tracker_rl.drilldown.episode import episode_from_draw
 from metric_tracker_rl.drilldown.generator import Draw, generate
 from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.policies.reference import drill_reference
+from metric_tracker_rl.drilldown.policies.sql_reference import drill_sql_reference
 from metric_tracker_rl.drilldown.session import DrillRules, DrillSession
-from metric_tracker_rl.drilldown.sql.reference import drill_sql_reference
 from openenv_kit.play.driver import play
 from openenv_kit.play.policies import Policy
 

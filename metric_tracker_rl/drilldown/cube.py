@@ -112,14 +112,16 @@ class Cube:
         axes = range(len(self.shape))
         tables = {tuple(axes): leaves.reshape(rows, *self.shape, columns)}
         out = np.empty((rows, self.cells, columns), dtype=leaves.dtype)
-        for axes_kept, wider in self._steps:
-            place = next(i for i, axis in enumerate(wider) if axis not in axes_kept)
-            table = np.moveaxis(tables[wider], place + 1, 0)
-            total = np.empty(table.shape[1:], dtype=leaves.dtype)
-            _add_up(list(table), total)
-            tables[axes_kept] = total
-            if len(axes_kept) <= MOST_FIXED:
-                out[:, self._places[axes_kept]] = total.reshape(rows, -1, columns)
+        for kept, wider in self._steps:
+            place = next(at for at, axis in enumerate(wider) if axis not in kept)
+            before: tuple[slice | int, ...] = (slice(None),) * (place + 1)
+            table = tables[wider]
+            slabs = [table[(*before, value)] for value in range(table.shape[place + 1])]
+            total = np.empty_like(slabs[0], order="C")
+            _add_up(slabs, total)
+            tables[kept] = total
+            if len(kept) <= MOST_FIXED:
+                out[:, self._places[kept]] = total.reshape(rows, -1, columns)
         return out
 
     @cached_property

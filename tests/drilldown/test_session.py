@@ -19,6 +19,7 @@ from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
 from metric_tracker_rl.drilldown.policies.reference import drill_reference
 from metric_tracker_rl.drilldown.policies.scan import Scan
+from metric_tracker_rl.drilldown.policies.sql_reference import drill_sql_reference
 from metric_tracker_rl.drilldown.session import RESET_ARGUMENTS, DrillRules, DrillSession
 from metric_tracker_rl.drilldown.tasks import DEFAULT_TASK_ID, SPLITS, STRATA, TASKS
 from metric_tracker_rl.drilldown.tools import MOST_NUMBERS, TOOLS
@@ -29,6 +30,7 @@ from openenv_kit.play.policies import Policy
 CONFIG = DrillConfig(3, "drill", "ordering_app", 2)
 EPISODE = build_episode(CONFIG)
 REFERENCE = Policy.of("drill_reference", drill_reference)
+SQL_REFERENCE = Policy.of("drill_sql_reference", drill_sql_reference)
 
 
 def started(config: DrillConfig = CONFIG, **rules: Any) -> DrillSession:
@@ -310,19 +312,21 @@ def test_resets_name_what_is_wrong_and_leave_the_episode() -> None:
 
 
 def test_a_block_of_a_split_holds_every_stratum_and_one_empty_in_six() -> None:
-    assert len(STRATA) == 72
-    block = [SPLITS.task("train", index).config for index in range(72)]
-    assert sum(config.causes == 0 for config in block) == 12
+    assert len(STRATA) == 96
+    block = [SPLITS.task("train", index).config for index in range(96)]
+    assert sum(config.causes == 0 for config in block) == 16
     assert {(c.difficulty, c.product) for c in block} == {(a, b) for a in LEVELS for b in DOMAINS}
-    assert len(TASKS) == 12
+    assert len(TASKS) == 16
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_reference_plays_every_named_task_to_one_within_its_budget(task: str) -> None:
     session = DrillSession()
-    outcome = play(session, REFERENCE, session.reset(task_id=task))
+    level = TASKS[task].level
+    reference = SQL_REFERENCE if level.sql else REFERENCE
+    outcome = play(session, reference, session.reset(task_id=task))
     assert outcome.score == 1.0
-    assert session.read <= TASKS[task].level.budget
+    assert all(session.spent[unit] <= limit for unit, limit in level.limits.items())
 
 
 def test_the_reference_reports_nothing_where_nothing_is() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from metric_tracker_rl.drilldown.policies.desk import submit
 from metric_tracker_rl.drilldown.policies.reference import drill_reference
-from metric_tracker_rl.drilldown.sql.reference import drill_sql_reference
+from metric_tracker_rl.drilldown.policies.sql_reference import drill_sql_reference
 from openenv_kit.play.policies import Observed, Play, Policies
 
 POLICIES = Policies()
