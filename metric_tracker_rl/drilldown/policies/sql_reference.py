@@ -1,9 +1,9 @@
 """The reference of the SQL level: the definition of a root, written as queries.
 
-One query asks on which days some segment of a step moved; for each run of such days another ranks
-the segments, and a third takes the best of them out and asks whether anything is left. What is
-usual is each leaf's median over the same weekdays, so that composition is held apart. Nothing is
-known beside the overview, the change log and the replies.
+A query for each step asks on which days some segment of it moved; for each run of such days
+another ranks the segments, and a third takes the best of them out and asks whether anything is
+left. What is usual is each leaf's median over the same weekdays, so that composition is held apart.
+Nothing is known beside the overview, the change log and the replies.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ def drill_sql_reference(_: Observed) -> Play:
     queries = Queries(desk)
     analyst = Analyst(desk)
     with suppress(RefusedError):  # a spent budget ends the search, not the play
-        moved = yield from _asked(queries.moved_days())
         for channel in range(len(desk.stages)):
-            for days in runs_of(desk, [row["date"] for row in moved if row[f"moved_{channel}"]]):
+            moved = yield from _asked(queries.moved_days(channel))
+            for days in runs_of(desk, [row["date"] for row in moved]):
                 found = yield from explain(desk, queries, channel, days)
                 if found is not None:
                     analyst.findings.append(found)
@@ -168,23 +168,13 @@ class Queries:
         kept = [each for size in range(MOST_FIXED + 1) for each in combinations(self.names, size)]
         self.by_day = ", ".join(f"({', '.join(('date', *each))})" for each in kept)
 
-    def moved_days(self) -> str:
-        """Days on which some segment moved, with how many of each channel."""
-        channels = range(len(self.stages))
-        sums = ", ".join(
-            f"sum(weight_{k}) AS w_{k}, sum(surplus_{k}) AS u_{k}, sum(people_{k}) AS p_{k}"
-            for k in channels
-        )
-        leaves = ", ".join(self._leaf(k, "1", f"_{k}") for k in channels)
-        counts = ", ".join(
-            f"count_if({_moved(k, f'w_{k}', f'u_{k}', f'p_{k}')}) AS moved_{k}" for k in channels
-        )
-        some = " + ".join(f"moved_{k}" for k in channels)
+    def moved_days(self, channel: int) -> str:
+        """Days on which some segment moved."""
         return f"""
-            WITH {self._usual(channels)},
-            leaves AS (SELECT {self.leaf}, date, {leaves} FROM days),
-            cells AS (SELECT date, {sums} FROM leaves GROUP BY GROUPING SETS ({self.by_day}))
-            SELECT date, {counts} FROM cells GROUP BY date HAVING {some} > 0 ORDER BY date"""
+            WITH {self._usual(channel)},
+            leaves AS (SELECT {self.leaf}, date, {self._leaf(channel, "1")} FROM days),
+            cells AS (SELECT date, {_SUMS} FROM leaves GROUP BY GROUPING SETS ({self.by_day}))
+            SELECT DISTINCT date FROM cells WHERE {_moved(channel, "w", "u", "p")} ORDER BY date"""
 
     def best_segments(self, channel: int, days: range) -> str:
         """Segments of largest gain over a run, and everybody."""
@@ -194,7 +184,7 @@ class Queries:
         if channel == 0:  # a mix shift also explains everybody else
             split = "(whole_u - surplus) ** 2 / greatest(whole_w - weight, 1)"
         return f"""
-            WITH {self._usual([channel], days)},
+            WITH {self._usual(channel, days)},
             leaves AS (SELECT {self.leaf}, date, {self._leaf(channel, "1")} FROM days),
             cells AS (SELECT {self.leaf}, date, {_SUMS} FROM leaves
                 GROUP BY GROUPING SETS ({self.by_day})),
@@ -214,14 +204,13 @@ class Queries:
         others, shares = "1", ""
         if mix:
             inside = self._inside(taken[0])
-            expected = "sum(usual_0)"
-            shares = f""", shares AS (SELECT *, {expected} FILTER (WHERE {inside})
-                OVER (PARTITION BY date) / {expected} OVER (PARTITION BY date) AS share
+            shares = f""", shares AS (SELECT *, sum(usual) FILTER (WHERE {inside})
+                OVER (PARTITION BY date) / sum(usual) OVER (PARTITION BY date) AS share
                 FROM days)"""
             others = f"greatest(1 - {taken[0].factor - 1.0!r} * share / (1 - share), 0.05)"
         factor = f"(CASE {cases} ELSE {others} END)"
         return f"""
-            WITH {self._usual([channel], days)}{shares},
+            WITH {self._usual(channel, days)}{shares},
             leaves AS (SELECT {self.leaf}, date, {self._leaf(channel, factor)}
                 FROM {"shares" if mix else "days"}),
             cells AS (SELECT {self.leaf}, date, {_SUMS} FROM leaves
@@ -231,40 +220,34 @@ class Queries:
             SELECT (SELECT count_if({_moved(channel, "w", "u", "p")}) FROM cells)
                 + (SELECT count_if({_moved(channel, "w", "u", "p")}) FROM runs) AS moved"""
 
-    def _usual(self, channels: Sequence[int], days: range | None = None) -> str:
+    def _usual(self, channel: int, days: range | None = None) -> str:
         """Two tables: what is usual of each leaf and weekday, and the days beside it."""
-        wanted = ", ".join(
-            f"least(greatest(median({self.stages[k]} / greatest({self.stages[k - 1]}, 1)), 0.002),"
-            f" 0.985) AS usual_{k}"
-            if k
-            else f"median({self.stages[0]}) AS usual_0"
-            for k in channels
-        )
+        usual = f"median({self.stages[0]})"
+        if channel:
+            before, into = self.stages[channel - 1], self.stages[channel]
+            usual = f"least(greatest(median({into} / greatest({before}, 1)), 0.002), 0.985)"
         chosen = ""
         if days is not None:
             dates = self.desk.dates
             chosen = f"WHERE date BETWEEN '{dates[days.start]}' AND '{dates[days.stop - 1]}'"
         same = f"({self.leaf}, weekday)"
         return f"""marked AS (SELECT *, isodow(date) AS weekday FROM counts),
-            usual AS (SELECT {self.leaf}, weekday, {wanted} FROM marked GROUP BY ALL),
+            usual AS (SELECT {self.leaf}, weekday, {usual} AS usual FROM marked GROUP BY ALL),
             days AS (SELECT * FROM marked JOIN usual USING {same} {chosen})"""
 
-    def _leaf(self, channel: int, factor: str, suffix: str = "") -> str:
+    def _leaf(self, channel: int, factor: str) -> str:
         """Weight, surplus and people of a leaf on a day, with a factor taken out."""
         if not channel:
-            expected = f"usual_0 * {factor}"
+            expected = f"usual * {factor}"
             return (
-                f"{expected} AS weight{suffix}, {self.stages[0]} - {expected} AS surplus{suffix}, "
-                f"{expected} AS people{suffix}"
+                f"{expected} AS weight, {self.stages[0]} - {expected} AS surplus, "
+                f"{expected} AS people"
             )
         before, into = self.stages[channel - 1], self.stages[channel]
-        rate = f"usual_{channel}"
-        if factor != "1":
-            rate = f"least(greatest({rate} * {factor}, 0.002), 0.985)"
+        rate = "usual" if factor == "1" else f"least(greatest(usual * {factor}, 0.002), 0.985)"
         return (
-            f"{before} * {rate} / (1 - {rate}) AS weight{suffix}, "
-            f"({into} - {before} * {rate}) / (1 - {rate}) AS surplus{suffix}, "
-            f"{before} AS people{suffix}"
+            f"{before} * {rate} / (1 - {rate}) AS weight, "
+            f"({into} - {before} * {rate}) / (1 - {rate}) AS surplus, {before} AS people"
         )
 
     def _inside(self, segment: Segment) -> str:

@@ -23,8 +23,8 @@ One SELECT of DuckDB's SQL a call, of at most {MOST_CHARACTERS:,} characters, ov
 {TABLE}: joins, subqueries, WITH, GROUPING SETS, CUBE, QUALIFY and windows work; nothing is kept \
 between calls. There are no lists, no building of strings, no table functions, no WITH RECURSIVE \
 and nothing of chance. ORDER BY alone decides the order of rows. Fractions are told with {DIGITS} \
-significant digits. A query is stopped after {MOST_SECONDS:.0f} seconds. A refused query costs a \
-call and nothing of the budget."""
+significant digits. A query is stopped after {MOST_SECONDS:g} seconds of work. A refused query \
+costs a call and nothing of the budget."""
 
 
 def described(domain: Domain) -> dict[str, Any]:
