@@ -18,7 +18,7 @@ from metric_tracker_rl.drilldown.report import ReportRow
 from metric_tracker_rl.drilldown.sql.database import Database
 
 CACHE_SIZE = 64
-"""Episodes kept in memory per process; one takes roughly 350 kB, and 10 MB where SQL is played."""
+"""Episodes kept in memory per process; one takes roughly 350 kB, and 17 MB where SQL is played."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,7 +106,7 @@ def test_rows_and_bytes_are_counted_and_told() -> None:
 
 def test_a_spent_budget_refuses_and_leaves_the_report() -> None:
     session = started()
-    while ask(session, f"SELECT app_opens FROM counts LIMIT {MOST_ROWS}").status == "analyzed":
+    while ask(session, "SELECT app_opens FROM counts LIMIT 100").status == "analyzed":
         assert session.read <= CONFIG.level.budget
     assert session.read == CONFIG.level.budget
     refused = ask(session, "SELECT 1")
@@ -159,7 +159,7 @@ ESCAPES = {
     "a query in a query": "SELECT * FROM query('SELECT 1')",
     "a description": "SUMMARIZE counts",
     "chance": "SELECT random()",
-    "a sample": "SELECT * FROM counts TABLESAMPLE 1%",
+    "a sample": "SELECT count(*) FROM counts TABLESAMPLE 1%",
     "the clock": "SELECT now()",
     "the clock without a call": "SELECT current_timestamp",
     "the user": "SELECT user FROM counts",
@@ -220,6 +220,7 @@ def test_every_attempt_is_refused_and_costs_nothing(
     reply = ask(session, {**ESCAPES, **EXHAUSTIONS}[name])
     assert reply.status == "error"
     assert len(reply.message) < 900
+    assert name in EXHAUSTIONS or "would have" not in reply.message  # refused, not too large
     assert session.spent.total() == 0
     assert reply.content["calls_left"] == 199
     monkeypatch.undo()
@@ -303,7 +304,7 @@ def test_every_offered_function_is_there_and_always_says_the_same() -> None:
         ).fetchall()
     )
     spelled = {"if", "ifnull", "nullif", "grouping", "coalesce", "~~*", "!~~*"}  # by the parser
-    assert guard.FUNCTIONS - known.keys() <= spelled
+    assert guard.FUNCTIONS - guard.WINDOWS - known.keys() <= spelled
     assert {name for name in guard.FUNCTIONS if known.get(name) == "VOLATILE"} == set()
 
 

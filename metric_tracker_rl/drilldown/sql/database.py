@@ -1,7 +1,7 @@
 """The counts of one episode as a table, and queries over it within bounds.
 
 One read-only database in memory serves every session of an episode. It is made for the first
-query, takes about 6 MB, and is closed when nothing holds it any more. A query blocks its caller
+query, takes about 13 MB, and is closed when nothing holds it any more. A query blocks its caller
 for up to `MOST_SECONDS` of work: a server runs it on a thread of its own.
 """
 
