@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import metric_tracker_rl
 from metric_tracker_rl.drilldown import session as drilldown
 from metric_tracker_rl.drilldown.tasks import TASKS as DRILL_TASKS
-from metric_tracker_rl.drilldown.tasks import is_drill
+from metric_tracker_rl.drilldown.tasks import is_drill, level_of
 from metric_tracker_rl.drilldown.versions import VERSIONS as DRILL_VERSIONS
 from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS
@@ -87,6 +87,10 @@ class MetricTracker(Environment):
         if not is_drill(episode):
             return None
         return partial(drilldown.DrillSession().reset, **episode)
+
+    def works_long(self, episode: Mapping[str, Any]) -> bool:
+        level = level_of(episode) if is_drill(episode) else None
+        return level is not None and level.sql
 
     @property
     def exploits(self) -> Exploits:

@@ -85,6 +85,12 @@ class CompareArguments(Arguments):
     stages: Stages = Field(default_factory=list)
 
 
+class SqlArguments(Arguments):
+    """A query."""
+
+    query: str = Field(description="one SELECT over the table counts")
+
+
 class ReportArguments(Arguments):
     """A report."""
 

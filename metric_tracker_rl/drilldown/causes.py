@@ -130,7 +130,8 @@ class Planner:
         for turn in range(TRIES):
             if turn % TRIES_OF_FAMILY == 0:
                 family = self.stream.pick(families)
-            first, stop = self._days(HIDDEN_LONGEST if hidden else LONGEST_RUN)
+            short = hidden and self.level.by_weeks
+            first, stop = self._days(HIDDEN_LONGEST if short else LONGEST_RUN)
             channels = self._channels(family)
             if not all(self._free(channel, first, stop) for channel in channels):
                 continue
@@ -144,7 +145,8 @@ class Planner:
         found = []
         for channel in (*range(5), 1 + self.stream.below(4)):
             hidden = self.level.hidden > 0.0
-            length = 1 if hidden else 1 + self.stream.below(LONGEST_RUN)
+            short = hidden and self.level.by_weeks
+            length = 1 if short else 1 + self.stream.below(LONGEST_RUN)
             first = self.stream.below(DAYS - length + 1)
             family = RATE if channel else TRAFFIC
             fits = self._fits(channel, (first, first + length), family, hidden)
@@ -155,7 +157,7 @@ class Planner:
     def _fits(self, channel: int, days: tuple[int, int], family: str, hidden: bool) -> Fits:
         weights, people = self.weights[channel], self.people[channel]
         fits = Fits(
-            *(self.cube, self.level, weights, people, days),
+            *(self.cube, self.level, weights, people, self.leaves[channel], days),
             channel=channel,
             family=family,
             hidden=hidden,

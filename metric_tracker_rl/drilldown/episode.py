@@ -15,6 +15,7 @@ from metric_tracker_rl.drilldown.definition import Root
 from metric_tracker_rl.drilldown.domains import Domain
 from metric_tracker_rl.drilldown.generator import Draw
 from metric_tracker_rl.drilldown.report import ReportRow
+from metric_tracker_rl.drilldown.sql.database import Database
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,11 @@ class Episode:
     def day_of(self) -> dict[str, int]:
         """Day index by ISO date."""
         return {date: day for day, date in enumerate(self.dates)}
+
+    @cached_property
+    def database(self) -> Database:
+        """Its counts as a table, for the level that is read by SQL."""
+        return Database(self.domain, self.dates, self.counts)
 
     def cell(self, row: ReportRow) -> int:
         """Cell of a row's segment."""

@@ -51,6 +51,7 @@ class Fits:
         cube: geometry.
         level: what is allowed.
         weights, people: expected weight, and people who enter the step, by weekday and cell.
+        leaves: expected weight by leaf and weekday.
         days: first day, and the day after the last.
         channel, family, hidden: of the cause.
 
@@ -67,6 +68,7 @@ class Fits:
         level: Level,
         weights: Floats,
         people: Floats,
+        leaves: Floats,
         days: tuple[int, int],
         *,
         channel: int,
@@ -80,7 +82,8 @@ class Fits:
         self.tau = STANDARD.tau[side]
         self.weekly2 = WEEKLY_FLOOR[side] * WEEKLY_FLOOR[side]
         weekdays = [day % 7 for day in range(first, stop)]
-        self.by_weekday = weights
+        self.by_weekday, self.leaves = weights, leaves
+        self.weekdays = weekdays
         self.days = self.by_weekday[weekdays]
         self.least = self.days.min(axis=0)
         self.run = _sum(self.days)
@@ -90,16 +93,19 @@ class Fits:
         low_fixed, high_fixed = self.level.fixed
         if family == MIX:
             low_fixed, high_fixed = 1, 2
-        elif hidden:
+        elif hidden and level.by_weeks:
             low_fixed = high_fixed = HIDDEN_FIXED
         fixed = self.cube.fixed
         self.sized = (fixed >= low_fixed) & (fixed <= high_fixed) & (entering >= FEWEST_PEOPLE)
         own = OWN * np.sqrt(SPARE / self.least + self.floor2)
-        self.need = np.maximum(np.maximum(own, self.low_size), self._shown())
+        self.need = np.maximum(own, self.low_size)
+        if level.by_weeks:
+            self.need = np.maximum(self.need, self._shown())
         self.high = np.full(self.cube.cells, high)
         if hidden:
             self.high = np.minimum(self.high, self._single())
-            self.high = np.minimum(self.high, self._unseen(PAIR_CHANGE[side]))
+            if level.by_weeks:
+                self.high = np.minimum(self.high, self._unseen(PAIR_CHANGE[side]))
         if family == MIX:
             share = self.run / self.run[self.cube.everybody]
             self.need = np.maximum(self.need, COUNTER_MOVE * (1.0 - share) / share)
@@ -116,12 +122,12 @@ class Fits:
 
     def low(self, cell: int) -> float:
         """Least size at which no other segment could take this one's place."""
-        met = self.cube.meet[cell]
-        shared = np.where(met >= 0, self.least[met], 0.0)
+        common = self.cube.shared(cell, self.leaves, self.by_weekday.T).T[self.weekdays]
+        shared = common.min(axis=0)
         apart = np.maximum(self.least[cell] - shared, self.least - shared)
         apart[cell] = self.least[cell]
         smallest = float(np.min(apart[self.cube.candidates]))
-        inside = np.where(met >= 0, self.run[met], 0.0)
+        inside = _sum(common)
         alike = inside * inside / (self.run[cell] * self.run)
         alike[cell] = 0.0
         left = 1.0 - float(np.max(alike[self.cube.candidates]))
@@ -137,7 +143,7 @@ class Fits:
 
         A hidden cause is looked for in sums of its own segment, any other in some pair of values.
         """
-        if self.hidden:
+        if self.hidden or not self.level.by_weeks:
             return True
         pairs = self.cube.pairs[cell]
         clear = pairs[self.cube.meet[pairs, other] < 0]

@@ -24,6 +24,11 @@ CANCEL_TRAFFIC = "cancel_traffic"
 DOUBLE = "double"
 """A family of two roots: one segment loses on two steps in a row; looks like a tracking loss."""
 
+SLICES = ("overview", "slice", "compare", "change_log", "preview_report", "submit_report")
+"""Tools of the levels whose counts are read by slices."""
+QUERIES = ("overview", "sql", "change_log", "preview_report", "submit_report")
+"""Tools of the level whose counts are read by SQL."""
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -65,7 +70,11 @@ class Level:
             which every slice shows.
         together: chance that a later cause shares the days of an earlier one on another step.
         causes: numbers of planned causes, one for each of the six strata of a product.
-        budget: most numbers that a player may read.
+        budget: most numbers, or on the SQL level rows, that a player may read.
+        by_weeks: whether causes are planned by what weekly sums show: a search through slices
+            begins there, and one by SQL does not.
+        tools: names of the tools in force, in the order agents see them.
+        most_bytes: most bytes of rows that a player may read, on the SQL level.
     """
 
     name: str
@@ -80,6 +89,23 @@ class Level:
     together: float
     causes: tuple[int, ...]
     budget: int
+    by_weeks: bool = True
+    tools: tuple[str, ...] = SLICES
+    most_bytes: int = 0
+
+    @property
+    def sql(self) -> bool:
+        """Whether the counts are read by SQL, and the product has five dimensions."""
+        return "sql" in self.tools
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What a play may read, by unit."""
+        return (
+            {"rows": self.budget, "bytes": self.most_bytes}
+            if self.sql
+            else {"numbers": self.budget}
+        )
 
 
 LEVELS: dict[str, Level] = {
@@ -132,6 +158,27 @@ LEVELS: dict[str, Level] = {
             together=0.25,
             causes=(0, 1, 2, 3, 3, 4),
             budget=23_000,
+        ),
+        Level(
+            name="drill_sql",
+            noise=L3,
+            families=(
+                *(RATE, TRAFFIC, MIX, MIX, DOUBLE, CANCEL, CANCEL, CANCEL),
+                *(CANCEL_TRAFFIC, CANCEL_TRAFFIC, CANCEL_TRAFFIC),
+                *(LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
+            ),
+            fixed=(2, 3),
+            rate=(0.12, 0.20),
+            traffic=(0.26, 0.34),
+            mix=(0.45, 0.60),
+            loss=(0.13, 0.22),
+            hidden=0.6,
+            together=0.5,
+            causes=(0, 1, 2, 3, 3, 4),
+            budget=1_300,
+            by_weeks=False,
+            tools=QUERIES,
+            most_bytes=78_000,
         ),
     )
 }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 BRIEF = """\
 You are a careful product analyst. You are given eight weeks of daily counts of a product funnel, \
-which you can see through read-only tools only: sums by segment, stage and day, and a change log. \
+which you can see through read-only tools only: counts by segment, stage and day, and a change \
+log. \
 Nothing is flagged, and totals may look calm. Find every root cause and report exactly these.
 
 How to work:
 - The first message holds the definition of a root, the grading, the names and the budget. \
-Numbers read are budgeted: each reply says how many numbers and calls are left.
+What you read is budgeted: each reply says how much of it, and how many calls, are left.
 - Compare a day with the same weekday of other weeks. Hold composition apart: a total may move \
 because other people came while no segment's rate did, and two segments may cancel each other.
 - Narrow each change down to the exact segment, the exact days and the kind; look at the step \

@@ -65,7 +65,7 @@ def test_the_audit_of_the_tier_has_every_heuristic_with_its_ceiling() -> None:
     audit = audit_of(ENVIRONMENT, ["drill", "drill_hard"])
     assert isinstance(audit, DrillAudit)
     assert set(audit.names) == {"reference", *HEURISTICS}
-    assert len(HEURISTICS) == 17
+    assert len(HEURISTICS) == 19
     for name, heuristic in HEURISTICS.items():
         if name != "null":
             assert audit.player(name).ceiling.at("drill_hard") == heuristic.ceiling

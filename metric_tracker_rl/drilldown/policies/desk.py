@@ -7,7 +7,8 @@ yield actions and are resumed with what a player sees of the reply.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from functools import cached_property
 from itertools import product
 from typing import Any, TypeVar
 
@@ -66,7 +67,6 @@ class Desk:
         days = range((last - first).days + 1)
         self.dates = [(first + dt.timedelta(days=day)).isoformat() for day in days]
         self.weekly = np.zeros((len(self.stages), self.cube.leaves, len(days) // 7))
-        self.blocks = list(self._blocks())
 
     def where(self, cell: int) -> dict[str, str]:
         """A cell as the tools' `where` and a row's `segment`."""
@@ -124,11 +124,13 @@ class Desk:
                 sums[stages.index(stage), leaves[one, other]] = count
         return sums
 
-    def _blocks(self) -> Iterator[tuple[dict[str, Any], dict[tuple[str, str], int]]]:
+    @cached_property
+    def blocks(self) -> list[tuple[dict[str, Any], dict[tuple[str, str], int]]]:
         """Arguments that together show every leaf, each with the leaves of its rows.
 
-        Two dimensions are fixed, and the larger two are split.
+        Of four dimensions two are fixed, and the larger two are split.
         """
+        found = []
         numbers = {names: leaf for leaf, names in enumerate(product(*self.values))}
         order = sorted(range(4), key=lambda axis: len(self.values[axis]))
         fixed, split = sorted(order[:2]), sorted(order[2:])
@@ -140,7 +142,8 @@ class Desk:
                 if (names[fixed[0]], names[fixed[1]]) == held
             }
             where = {self.dims[axis]: value for axis, value in zip(fixed, held, strict=True)}
-            yield {"group_by": group_by, "where": where}, leaves
+            found.append(({"group_by": group_by, "where": where}, leaves))
+        return found
 
     def _range(self, days: range) -> list[str]:
         return [self.dates[days.start], self.dates[days.stop - 1]]

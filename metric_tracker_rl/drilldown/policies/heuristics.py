@@ -107,7 +107,7 @@ def explanatory_power(scan: Scan) -> Rows:
         weight, surplus, _ = scan.over(channel, first, stop)
         power = surplus / surplus[everybody]
         best, chosen = 0.0, everybody
-        for axis in range(4):
+        for axis in range(len(scan.cube.shape)):
             cells = np.flatnonzero((scan.cube.fixed == 1) & (scan.cube.values[:, axis] >= 0))
             expected = weight[cells] / weight[everybody]
             actual = (weight + surplus)[cells] / (weight + surplus)[everybody]

@@ -1,4 +1,4 @@
-"""The reference: an analyst with a budget who reads tool replies only.
+"""The reference by slices: an analyst with a budget who reads tool replies only.
 
 Counts of all leaves by week show which segments to look at, composition held apart; the days of
 such a segment show when; a table of all leaves over these days shows who. What a finding explains
@@ -7,7 +7,7 @@ is taken out of the weekly picture until nothing is left in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from metric_tracker_rl.drilldown.cube import Floats
-from metric_tracker_rl.drilldown.policies.desk import Asking, Desk, RefusedError, ask, submit
+from metric_tracker_rl.drilldown.policies.desk import Asking, Desk, RefusedError, ask
 from metric_tracker_rl.drilldown.policies.table import Finding, Table
-from openenv_kit.play.policies import Observed, Play
 
 FLAG = 4.2
 """Standard deviations at which a segment is looked at in a week."""
@@ -40,21 +39,15 @@ MOST_TABLES = 3
 """Tables of leaves for one look."""
 
 
-def drill_reference(_: Observed) -> Play:
-    """All leaves by week, then days, then leaves of these days; every finding is taken out."""
-    rows = yield from search(Desk((yield from ask("overview"))))
-    yield submit(rows)
-
-
 def search(desk: Desk) -> Asking[list[dict[str, Any]]]:
-    """The rows of a report, from tool replies."""
+    """The rows of a report: leaves by week, then days, then leaves of these days."""
     entries = (yield from ask("change_log"))["entries"]
     yield from desk.read_weeks()
     analyst = Analyst(desk, (yield from desk.read_totals()))
     with suppress(RefusedError):  # a spent budget ends the search, not the play
         for channel in range(len(desk.stages)):
             yield from analyst.work(channel)
-    return list(analyst.rows(entries))
+    return list(rows_of(desk, analyst.findings, entries))
 
 
 class Analyst:
@@ -239,50 +232,55 @@ class Analyst:
         calm = [week for week in clear if week not in suspects]
         return calm if len(calm) >= 3 else clear
 
-    def rows(self, entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The report: rates that fall and rise by the inverse are one tracking loss."""
-        desk = self.desk
-        factors = {
-            (found.channel, found.days, cell): factor
-            for found in self.findings
-            for cell, factor in zip(found.cells, found.factors, strict=True)
-        }
-        mixes = {(f.channel, f.days, f.cells[0]) for f in self.findings if f.mix}
-        taken = set()
-        for channel, days, cell in sorted(factors, key=lambda key: (key[0], key[1].start, key[2])):
-            if (channel, days, cell) in taken:
-                continue
-            kind = "rate_change" if channel else "traffic_change"
-            following = (channel + 1, days, cell)
-            product = factors[channel, days, cell] * factors.get(following, 0.0)
-            if (channel, days, cell) in mixes:
-                kind = "mix_shift"
-            elif channel and abs(product - 1.0) < 0.12:
-                kind = "tracking_loss"
-                taken.add(following)
-            stage = desk.stages[channel]
-            component = desk.components.get(kind, desk.components[stage])
-            yield {
-                "kind": kind,
-                "stage": stage,
-                "segment": desk.where(cell),
-                "date_from": desk.dates[days.start],
-                "date_to": desk.dates[days.stop - 1],
-                "change": self.change(component, cell, days.start, entries),
-            }
 
-    def change(self, component: str, cell: int, first: int, entries: list[dict[str, Any]]) -> str:
-        """The entry that answers a root, by the rule of the overview."""
-        segment = self.desk.where(cell)
-        window = self.desk.dates[max(first - 2, 0) : first + 1]
-        fitting = [
-            entry
-            for entry in entries
-            if entry["component"] == component
-            and entry["date"] in window
-            and all(segment.get(name) == value for name, value in entry["scope"].items())
-        ]
-        if not fitting:
-            return "unattributed"
-        latest = max(entry["date"] for entry in fitting)
-        return str(next(entry["id"] for entry in fitting if entry["date"] == latest))
+def rows_of(
+    desk: Desk, findings: Sequence[Finding], entries: Sequence[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The report: rates that fall and rise by the inverse are one tracking loss."""
+    factors = {
+        (found.channel, found.days, cell): factor
+        for found in findings
+        for cell, factor in zip(found.cells, found.factors, strict=True)
+    }
+    mixes = {(f.channel, f.days, f.cells[0]) for f in findings if f.mix}
+    taken = set()
+    for channel, days, cell in sorted(factors, key=lambda key: (key[0], key[1].start, key[2])):
+        if (channel, days, cell) in taken:
+            continue
+        kind = "rate_change" if channel else "traffic_change"
+        following = (channel + 1, days, cell)
+        product = factors[channel, days, cell] * factors.get(following, 0.0)
+        if (channel, days, cell) in mixes:
+            kind = "mix_shift"
+        elif channel and abs(product - 1.0) < 0.12:
+            kind = "tracking_loss"
+            taken.add(following)
+        stage = desk.stages[channel]
+        component = desk.components.get(kind, desk.components[stage])
+        yield {
+            "kind": kind,
+            "stage": stage,
+            "segment": desk.where(cell),
+            "date_from": desk.dates[days.start],
+            "date_to": desk.dates[days.stop - 1],
+            "change": _change(desk, component, cell, days.start, entries),
+        }
+
+
+def _change(
+    desk: Desk, component: str, cell: int, first: int, entries: Sequence[Mapping[str, Any]]
+) -> str:
+    """The entry that answers a root, by the rule of the overview."""
+    segment = desk.where(cell)
+    window = desk.dates[max(first - 2, 0) : first + 1]
+    fitting = [
+        entry
+        for entry in entries
+        if entry["component"] == component
+        and entry["date"] in window
+        and all(segment.get(name) == value for name, value in entry["scope"].items())
+    ]
+    if not fitting:
+        return "unattributed"
+    latest = max(entry["date"] for entry in fitting)
+    return str(next(entry["id"] for entry in fitting if entry["date"] == latest))
