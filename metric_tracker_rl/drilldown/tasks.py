@@ -74,8 +74,13 @@ def is_drill(episode: Mapping[str, Any]) -> bool:
 
 
 def level_of(episode: Mapping[str, Any]) -> Level | None:
-    """The level of an episode by its reset's arguments or its state; None where it has no such."""
+    """The level of an episode by its reset's arguments or its state.
+
+    None for a whole split, which has tasks of every level, and where no episode is meant.
+    """
     given = dict(episode)
+    if given.get("split") is not None and given.get("index") is None:
+        return None
     if isinstance(task_id := given.get("task_id"), str):
         custom = task_id.removesuffix(f"_{CUSTOM}")
         split, dash, index = task_id.rpartition("-")

@@ -130,7 +130,7 @@ def test_no_hard_root_shows_in_a_single_value(config: DrillConfig) -> None:
     assert all(run.shown < 3.0 for run in generate(config)[0].runs)
 
 
-@pytest.mark.parametrize("config", [c for c in CONFIGS if c.difficulty != "drill_easy"])
+@pytest.mark.parametrize("config", [c for c in CONFIGS if c.level.hidden and c.level.by_weeks])
 def test_no_hidden_cause_shows_in_a_week_of_two_values(config: DrillConfig) -> None:
     """By expectation: the model's own weekly sums with the cause and without it."""
     draw, episode = generate(config)
