@@ -190,6 +190,33 @@ def test_others_play_on_while_a_query_is_under_way(door: Any, held: HeldQuery) -
     assert told["analysis_result"]["result"]["row_count"] == 0
 
 
+def test_others_play_on_while_an_episode_is_made_again_from_its_record(held: HeldQuery) -> None:
+    app = build_app(Settings(episode_store="memory"))
+    with (
+        TestClient(app, base_url="http://localhost") as client,
+        ThreadPoolExecutor(1) as pool,
+        client.websocket_connect("/ws") as other,
+        client.websocket_connect("/ws") as player,
+    ):
+        told = client.post("/reset", json={"task_id": TASK}).json()
+        held.let_go.set()
+        body = {"action": QUERY, "episode_id": told["episode_id"]}
+        assert client.post("/step", json=body).json()["observation"]["status"] == "analyzed"
+        held.begun.clear()
+        held.let_go.clear()
+        held.over = False
+        resume = {"episode_id": told["episode_id"], "resume": True}
+        player.send_json({"type": "reset", "data": resume})
+        answer = pool.submit(player.receive_json)
+        assert held.begun.wait(LONGEST_S)
+        other.send_json({"type": "reset", "data": {}})
+        assert other.receive_json()["data"]["observation"]["status"] == "ready"
+        assert not held.over
+        held.let_go.set()
+        message = answer.result(LONGEST_S)["data"]["observation"]["message"]
+    assert message.startswith("Episode resumed after 1 step(s)")
+
+
 async def test_a_play_is_left_alone_until_its_step_has_ended() -> None:
     begun, let_go = threading.Event(), threading.Event()
     ended = []
