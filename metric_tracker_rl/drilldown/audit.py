@@ -17,7 +17,6 @@ from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
 from metric_tracker_rl.drilldown.policies.scan import Scan
 from metric_tracker_rl.drilldown.tasks import SPLITS, config_of
-from metric_tracker_rl.drilldown.tools import EASY
 from openenv_kit.environment import Environment
 from openenv_kit.errors import require_name
 from openenv_kit.play.policies import Observed, Play, Policy
@@ -86,12 +85,10 @@ class DrillAudit(Audit):
         if name in self.baselines:
             return super().player(name)
         heuristic = HEURISTICS[require_name("policy", name, HEURISTICS)]
-        mean, perfect = heuristic.ceiling
-        # The easy level hides nothing, so one idea may well be enough there.
-        hiding = [level for level in self.levels if level != EASY]
+        ceilings = {name: heuristic.ceiling_on(level) for name, level in LEVELS.items()}
         ceiling = Ceiling(
-            {EASY: 1.0, **dict.fromkeys(hiding, mean)},
-            {EASY: 1.0, **dict.fromkeys(hiding, perfect)},
+            {name: mean for name, (mean, _) in ceilings.items()},
+            {name: perfect for name, (_, perfect) in ceilings.items()},
             by_interval=True,
             everywhere=False,
         )

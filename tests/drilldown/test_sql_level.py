@@ -26,8 +26,6 @@ from openenv_kit.play.driver import play
 
 LEVEL = LEVELS["drill_sql"]
 REFERENCE = POLICIES["drill_reference"]
-CEILING = 0.35
-"""Most that a method may earn that lacks one insight; at most one episode in ten exactly."""
 
 
 @pytest.mark.parametrize("name", DOMAINS)
@@ -132,6 +130,7 @@ def test_no_naive_method_earns_much() -> None:
     scans = [Scan(build_episode(config)) for config in configs]
     for heuristic in HEURISTICS.values():
         scores = [heuristic.grade(scan).score for scan in scans]
-        slack = 2.0 / len(scores) ** 0.5 * (CEILING * (1.0 - CEILING)) ** 0.5
-        assert sum(scores) / len(scores) <= CEILING + slack, heuristic.name
-        assert scores.count(1.0) <= 0.10 * len(scores) + 3, heuristic.name
+        mean, perfect = heuristic.ceiling_on(LEVEL)
+        slack = 2.0 / len(scores) ** 0.5 * (mean * (1.0 - mean)) ** 0.5
+        assert sum(scores) / len(scores) <= mean + slack, heuristic.name
+        assert scores.count(1.0) <= perfect * len(scores) + 3, heuristic.name

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from metric_tracker_rl.drilldown.grade import Grade, grade
+from metric_tracker_rl.drilldown.levels import Level
 from metric_tracker_rl.drilldown.policies.scan import Rows, Scan
 from metric_tracker_rl.drilldown.report import MAX_ROWS, read_report
 
@@ -29,7 +30,7 @@ class Heuristic:
         name: what tables call it.
         description: one line.
         rows: its report on an episode.
-        ceiling: largest mean score and share of perfect episodes on `drill` and `drill_hard`,
+        ceiling: largest mean score and share of perfect episodes on levels that hide causes,
             over episodes that hold a root.
     """
 
@@ -37,6 +38,15 @@ class Heuristic:
     description: str
     rows: Callable[[Scan], Rows]
     ceiling: tuple[float, float]
+
+    def ceiling_on(self, level: Level) -> tuple[float, float]:
+        """Its ceiling on a level; 1 and 1 where one idea may well be enough.
+
+        The easy level hides nothing. A level that is read by SQL hides nothing from readers: its
+        causes are planned without a look at weekly sums.
+        """
+        hides = level.hidden > 0.0 and (level.by_weeks or self.ceiling != READER)
+        return self.ceiling if hides else (1.0, 1.0)
 
     def grade(self, scan: Scan) -> Grade:
         """The grade of its report."""
