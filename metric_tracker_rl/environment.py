@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import metric_tracker_rl
 from metric_tracker_rl.drilldown import session as drilldown
 from metric_tracker_rl.drilldown.tasks import TASKS as DRILL_TASKS
-from metric_tracker_rl.drilldown.tasks import is_drill
+from metric_tracker_rl.drilldown.tasks import config_of, is_drill
 from metric_tracker_rl.drilldown.versions import VERSIONS as DRILL_VERSIONS
 from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS
@@ -22,6 +22,7 @@ from metric_tracker_rl.tier_splits import CACHES, SPLITS
 from metric_tracker_rl.tiers import RESET_ARGUMENTS, MetricSession, groups_of
 from metric_tracker_rl.tools import CATALOGUE, brief, introduction
 from openenv_kit.environment import Environment, WireModels
+from openenv_kit.errors import KitError
 from openenv_kit.play.policies import Policies
 from openenv_kit.tools.catalogue import Catalogue
 
@@ -87,6 +88,14 @@ class MetricTracker(Environment):
         if not is_drill(episode):
             return None
         return partial(drilldown.DrillSession().reset, **episode)
+
+    def works_long(self, episode: Mapping[str, Any]) -> bool:
+        if not is_drill(episode):
+            return False
+        try:
+            return config_of(episode).level.sql
+        except KitError:  # the reset will say what is wrong
+            return False
 
     @property
     def exploits(self) -> Exploits:

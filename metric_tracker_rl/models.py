@@ -62,7 +62,7 @@ class MetricTrackerRlAction(Action):
     )
 
 
-DRILL_FIELDS = ("numbers_left", "calls_left")
+DRILL_FIELDS = ("numbers_left", "rows_left", "bytes_left", "calls_left")
 """Fields of an observation that funnel episodes do not have on the wire."""
 
 
@@ -103,6 +103,12 @@ class MetricTrackerRlObservation(Observation):
     debug: dict[str, Any] | None = Field(None, description="null in standard play")
     numbers_left: int | None = Field(
         None, description="numbers that may still be read; of drill-down episodes alone"
+    )
+    rows_left: int | None = Field(
+        None, description="rows that may still be read; where counts are read by SQL"
+    )
+    bytes_left: int | None = Field(
+        None, description="bytes of rows that may still be read; where counts are read by SQL"
     )
     calls_left: int | None = Field(
         None, description="steps that may still be taken; of drill-down episodes alone"

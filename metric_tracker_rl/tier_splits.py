@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metric_tracker_rl.drilldown.episode import CACHE_SIZE as DRILL_CACHE_SIZE
-from metric_tracker_rl.drilldown.episode import build_episode as build_drill_episode
+from metric_tracker_rl.drilldown.building import CACHE_SIZE as DRILL_CACHE_SIZE
+from metric_tracker_rl.drilldown.building import build_episode as build_drill_episode
 from metric_tracker_rl.drilldown.tasks import SPLITS as DRILL_SPLITS
 from metric_tracker_rl.engine.episode import build_episode
 from metric_tracker_rl.engine.splits import SPLITS as FUNNEL_SPLITS

@@ -39,7 +39,7 @@ Answer with tool calls; text alone does nothing."""
 
 _FRAME = ("start_date", "end_date", "days", "max_steps", "max_submissions")
 _GRADE = ("reward_breakdown", "submission_issues")
-_LEFT = ("numbers_left", "calls_left")
+_LEFT = ("numbers_left", "rows_left", "bytes_left", "calls_left")
 
 
 def brief(episode: Mapping[str, Any] | None = None) -> str:
@@ -152,7 +152,10 @@ def in_force(episode: Mapping[str, Any]) -> Container[str]:
     if not is_drill(episode):
         return {tool.name for tool in FUNNEL_TOOLS}
     listed = episode.get("available_methods")
-    return {each["name"] for each in listed} if listed else drilldown.tools_of(level_of(episode))
+    if listed:
+        return {each["name"] for each in listed}
+    level = level_of(episode)
+    return drilldown.tools_of(level.name if level else None)
 
 
 CATALOGUE = Catalogue(

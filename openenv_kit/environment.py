@@ -237,6 +237,13 @@ class Environment(Protocol):
         """
         return None
 
+    def works_long(self, episode: Mapping[str, Any]) -> bool:
+        """Whether a step may work for long in the episode that these reset arguments start.
+
+        A server takes its steps in a thread, while other sessions go on. By default none does.
+        """
+        return False
+
     @property
     def page(self) -> Scenes | None:
         """Its own part of the debugger at /web, loaded only there; by default the generic one."""

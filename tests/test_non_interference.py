@@ -15,8 +15,8 @@ from openenv.core.env_server.serialization import serialize_observation
 from openenv.core.env_server.types import WSObservationResponse, WSStateResponse
 
 from metric_tracker_rl.analysis_tools import TOOLS, Tool
+from metric_tracker_rl.drilldown.building import build_episode as build_drill_episode
 from metric_tracker_rl.drilldown.config import DrillConfig
-from metric_tracker_rl.drilldown.episode import build_episode as build_drill_episode
 from metric_tracker_rl.drilldown.levels import LEVELS as DRILL_LEVELS
 from metric_tracker_rl.drilldown.session import DrillRules
 from metric_tracker_rl.engine.config import EpisodeConfig

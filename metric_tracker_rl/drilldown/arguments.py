@@ -59,7 +59,9 @@ class SliceArguments(Arguments):
         default_factory=list, description="ranges [first date, last date]; empty for all days"
     )
     every: Literal["day", "week"] = Field(
-        "day", description="one count a day, or one for each seven days of a range"
+        "day",
+        description="one count a day, or one for each seven days from the first date of a range; "
+        "where a range is no multiple of seven days, its last count is of the days left",
     )
 
 
@@ -68,7 +70,8 @@ class PerMilleArguments(SliceArguments):
 
     form: Literal["counts", "per_mille_of_usual"] = Field(
         "counts",
-        description="counts, or the change against the same weekday's median in per mille (days)",
+        description="counts, or, on drill_easy only, the change against the same weekday's median "
+        "in per mille, by day",
     )
 
 
@@ -80,6 +83,12 @@ class CompareArguments(Arguments):
     group_by: Groups = Field(default_factory=list)
     where: Where = Field(default_factory=dict)
     stages: Stages = Field(default_factory=list)
+
+
+class SqlArguments(Arguments):
+    """A query."""
+
+    query: str = Field(description="one SELECT over the table counts")
 
 
 class ReportArguments(Arguments):

@@ -11,14 +11,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from metric_tracker_rl.drilldown.config import DrillConfig
+from metric_tracker_rl.drilldown.building import build_episode
 from metric_tracker_rl.drilldown.domains import DOMAINS
-from metric_tracker_rl.drilldown.episode import build_episode
 from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
 from metric_tracker_rl.drilldown.policies.scan import Scan
-from metric_tracker_rl.drilldown.tasks import SPLITS, resolve_config
-from metric_tracker_rl.drilldown.tools import EASY
+from metric_tracker_rl.drilldown.tasks import SPLITS, config_of
 from openenv_kit.environment import Environment
 from openenv_kit.errors import require_name
 from openenv_kit.play.policies import Observed, Play, Policy
@@ -69,7 +67,7 @@ class DrillAudit(Audit):
         return {"split": split, "index": _tasks_of(split, level)[number]}
 
     def expected(self, reset: Mapping[str, Any]) -> int:
-        return len(build_episode(_config(reset)).expected_rows)
+        return len(build_episode(config_of(reset)).expected_rows)
 
     def run(self, job: Job) -> list[Played]:
         """Play one unit of work; a heuristic's report is graded without a play."""
@@ -78,7 +76,7 @@ class DrillAudit(Audit):
         heuristic, played = HEURISTICS[job.policy], []
         for number in range(job.first, job.stop):
             reset = self.reset_arguments(job.difficulty, number, setting=job.setting)
-            episode = build_episode(_config(reset))
+            episode = build_episode(config_of(reset))
             score = heuristic.grade(Scan(episode)).score
             played.append(Played(score, 0, 0, len(episode.expected_rows)))
         return played
@@ -87,12 +85,10 @@ class DrillAudit(Audit):
         if name in self.baselines:
             return super().player(name)
         heuristic = HEURISTICS[require_name("policy", name, HEURISTICS)]
-        mean, perfect = heuristic.ceiling
-        # The easy level hides nothing, so one idea may well be enough there.
-        hiding = [level for level in self.levels if level != EASY]
+        ceilings = {name: heuristic.ceiling_on(level) for name, level in LEVELS.items()}
         ceiling = Ceiling(
-            {EASY: 1.0, **dict.fromkeys(hiding, mean)},
-            {EASY: 1.0, **dict.fromkeys(hiding, perfect)},
+            {name: mean for name, (mean, _) in ceilings.items()},
+            {name: perfect for name, (_, perfect) in ceilings.items()},
             by_interval=True,
             everywhere=False,
         )
@@ -102,12 +98,6 @@ class DrillAudit(Audit):
 def _unplayed(_: Observed) -> Play:
     """The play of a heuristic, which has none: `DrillAudit.run` grades its report."""
     yield from ()
-
-
-def _config(reset: Mapping[str, Any]) -> DrillConfig:
-    if "split" in reset:
-        return SPLITS.task(reset["split"], reset["index"]).config
-    return resolve_config(**reset)[1]
 
 
 def _seed(level: str, number: int) -> int:

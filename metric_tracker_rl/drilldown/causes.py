@@ -30,11 +30,16 @@ from openenv_kit.bitstream import BitStream
 
 HIGHEST = 0.97
 """Highest rate that a cause may lead to."""
-TRIES = 24
+TRIES, TRIES_OF_FAMILY = 60, 20
 PARTNERS = 10
 PHANTOMS = 9
 """Segments that the change log may use on each of six channels."""
+LEAD, SWING = 150.0, 1.3
+"""A root's gain is at least the largest that its days' own noise gives any segment, times the
+second, and the first beyond it."""
 DOWN = 0.6
+HIDDEN_LONGEST = 3
+"""Longest run of a hidden cause; nearly every longer one shows in weekly sums of two values."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ class Planner:
             people.append(entering)
             weights.append(entering * rates / (1.0 - rates))
             entering = entering * rates
+        self.leaves = weights
         sums = cube.sums(np.stack(weights + people)).transpose(0, 2, 1)
         both = np.ascontiguousarray(sums)  # (channels, weekdays, cells): reduced over weekdays
         self.weights, self.people = both[:5], both[5:]
@@ -122,9 +128,10 @@ class Planner:
         """One more cause on free days, or None after `TRIES` tries."""
         families = [each for each in self.level.families if not (hidden and each == MIX)]
         for turn in range(TRIES):
-            if turn % 8 == 0:
+            if turn % TRIES_OF_FAMILY == 0:
                 family = self.stream.pick(families)
-            first, stop = self._days()
+            short = hidden and self.level.by_weeks
+            first, stop = self._days(HIDDEN_LONGEST if short else LONGEST_RUN)
             channels = self._channels(family)
             if not all(self._free(channel, first, stop) for channel in channels):
                 continue
@@ -137,10 +144,11 @@ class Planner:
         """Channels, each with cells that something could have been planned for but was not."""
         found = []
         for channel in (*range(5), 1 + self.stream.below(4)):
-            length = 1 + self.stream.below(LONGEST_RUN)
+            hidden = self.level.hidden > 0.0
+            short = hidden and self.level.by_weeks
+            length = 1 if short else 1 + self.stream.below(LONGEST_RUN)
             first = self.stream.below(DAYS - length + 1)
             family = RATE if channel else TRAFFIC
-            hidden = self.level.hidden > 0.0
             fits = self._fits(channel, (first, first + length), family, hidden)
             cells = [self._pick(fits.candidates()) for _ in range(PHANTOMS)]
             found.append((channel, [each for each in cells if each is not None]))
@@ -148,18 +156,34 @@ class Planner:
 
     def _fits(self, channel: int, days: tuple[int, int], family: str, hidden: bool) -> Fits:
         weights, people = self.weights[channel], self.people[channel]
-        return Fits(
-            *(self.cube, self.level, weights, people, days),
+        fits = Fits(
+            *(self.cube, self.level, weights, people, self.leaves[channel], days),
             channel=channel,
             family=family,
             hidden=hidden,
         )
+        ahead = np.sqrt((LEAD + SWING * self._swing(channel, *days)) / fits.run)
+        fits.need = np.maximum(fits.need, ahead)
+        return fits
 
-    def _days(self) -> tuple[int, int]:
+    def _swing(self, channel: int, first: int, stop: int) -> float:
+        """Largest gain that the noise of some days, before counts are drawn, gives any segment."""
+        clean = self.clean
+        actual = clean.rates[channel - 1] if channel else clean.traffic
+        usual = clean.weekly_rates[channel - 1] if channel else clean.weekly_traffic
+        surplus, weight = np.zeros(self.cube.leaves), np.zeros(self.cube.cells)
+        for day in range(first, stop):
+            change = actual[:, day] / usual[:, day % 7] - 1.0
+            surplus += self.leaves[channel][:, day % 7] * change
+            weight += self.weights[channel][day % 7]
+        sums = self.cube.sums(surplus[None, :, None])[0, :, 0]
+        return float(np.max((sums * sums / weight)[self.cube.candidates]))
+
+    def _days(self, longest: int) -> tuple[int, int]:
         if self.causes and self.stream.uniform() < self.level.together:
             effect = self.stream.pick(self.causes).effects[0]
             return effect.first, effect.stop
-        length = 1 + self.stream.below(LONGEST_RUN)
+        length = 1 + self.stream.below(longest)
         first = self.stream.below(DAYS - length + 1)
         return first, first + length
 
@@ -183,10 +207,13 @@ class Planner:
         self, family: str, channels: Sequence[int], first: int, stop: int, hidden: bool
     ) -> tuple[Effect, ...]:
         """Effects of a family on these days; empty where none fits."""
-        fits = [self._fits(channel, (first, stop), family, hidden) for channel in channels]
-        allowed = fits[0].candidates()
-        if len(fits) > 1:
-            allowed = np.intersect1d(allowed, fits[1].candidates())
+        fits: list[Fits] = []
+        allowed = self.cube.candidates
+        for channel in channels:
+            fits.append(self._fits(channel, (first, stop), family, hidden))
+            allowed = np.intersect1d(allowed, fits[-1].candidates())
+            if not len(allowed):
+                return ()
         cell = self._pick(allowed)
         if cell is None:
             return ()

@@ -21,6 +21,7 @@ from metric_tracker_rl.drilldown.baselines import (
     pooled,
     running_median,
 )
+from metric_tracker_rl.drilldown.building import generate
 from metric_tracker_rl.drilldown.causes import applied
 from metric_tracker_rl.drilldown.channel import STANDARD, Channel, Constants, RobustChannel
 from metric_tracker_rl.drilldown.clean import sample
@@ -34,16 +35,14 @@ from metric_tracker_rl.drilldown.definition import (
     touched_by,
 )
 from metric_tracker_rl.drilldown.domains import DOMAINS
-from metric_tracker_rl.drilldown.episode import episode_from_draw
-from metric_tracker_rl.drilldown.generator import Draw, generate
+from metric_tracker_rl.drilldown.generator import Draw
 from metric_tracker_rl.drilldown.levels import LEVELS
-from metric_tracker_rl.drilldown.policies.reference import drill_reference
+from metric_tracker_rl.drilldown.policies import POLICIES
 from metric_tracker_rl.drilldown.session import DrillRules, DrillSession
 from openenv_kit.play.driver import play
-from openenv_kit.play.policies import Policy
 
 levels = tuple(LEVELS)
-REFERENCE = Policy.of("drill_reference", drill_reference)
+REFERENCE = POLICIES["drill_reference"]
 DETECTORS: dict[str, tuple[Callable[[Floats], Baseline], type[Channel]]] = {
     "median_of_weekday": (median_of_weekday, Channel),
     "median_of_others": (median_of_others, Channel),
@@ -74,7 +73,8 @@ class Certificate:
 
     Attributes:
         config: what it was made from.
-        score, steps, numbers: of the reference, and how much of the budget it read.
+        score, steps, numbers: of the reference, and how much of the budget it read: numbers, or
+            rows on the SQL level.
         draws: draws the generator needed.
         roots: how many there are.
         hidden: how many of them lie in runs that no single value and no total shows at 3 σ.
@@ -129,8 +129,7 @@ def certificate_from(told: dict[str, Any]) -> Certificate:
 
 def certify_one(config: DrillConfig) -> Certificate:
     """Certify one episode, generated afresh."""
-    draw = generate(config)
-    episode = episode_from_draw(config, draw)
+    draw, episode = generate(config)
     cube, stages = episode.cube, by_stage(draw.counts)
     people = people_of(cube, stages)
     session = DrillSession()

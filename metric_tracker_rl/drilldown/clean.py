@@ -19,8 +19,6 @@ from metric_tracker_rl.drilldown.domains import STAGES, Domain
 from metric_tracker_rl.drilldown.levels import Noise
 from openenv_kit.bitstream import BitStream
 
-AFFINITY = 0.35
-"""Half-width of the relative tie between two values of different dimensions."""
 HIGHEST_RATE = 0.985
 _UNIT = 2.0**-53
 _LANES = np.uint64(0x0000FFFF0000FFFF)
@@ -70,7 +68,7 @@ def draw_clean(stream: BitStream, domain: Domain, noise: Noise, first_weekday: i
         weights = np.array([weight for _, weight in dim.values])
         share = share * (weights * (1.0 + 0.15 * _uniforms(stream, len(weights))))[places[:, axis]]
     for one, other in combinations(range(len(domain.dims)), 2):
-        tie = 1.0 + AFFINITY * _uniforms(stream, domain.shape[one], domain.shape[other])
+        tie = 1.0 + domain.affinity * _uniforms(stream, domain.shape[one], domain.shape[other])
         share = share * tie[places[:, one], places[:, other]]
     share = share / np.add.accumulate(share)[-1]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from metric_tracker_rl.drilldown.domains import DOMAINS, Domain
 from metric_tracker_rl.drilldown.levels import LEVELS, Level
+from metric_tracker_rl.drilldown.sql.domains import WIDE_DOMAINS
 from metric_tracker_rl.drilldown.versions import GENERATOR_VERSION
 from openenv_kit.errors import require_integer, require_name
 
@@ -49,7 +50,7 @@ class DrillConfig:
     @property
     def domain(self) -> Domain:
         """The product's names and rates."""
-        return DOMAINS[self.product]
+        return (WIDE_DOMAINS if self.level.sql else DOMAINS)[self.product]
 
     @property
     def identity(self) -> str:

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from metric_tracker_rl.drilldown.building import generate
 from metric_tracker_rl.drilldown.config import MAX_SEED, DrillConfig
 from metric_tracker_rl.drilldown.domains import DOMAINS
-from metric_tracker_rl.drilldown.episode import episode_from_draw
-from metric_tracker_rl.drilldown.generator import Draw, generate
+from metric_tracker_rl.drilldown.generator import Draw
 from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.versions import DEFINITION_VERSION, GENERATOR_VERSION
 from metric_tracker_rl.engine.generation.digests import check_file
@@ -43,8 +43,7 @@ def golden_configurations() -> Iterator[DrillConfig]:
 
 def digests_of(config: DrillConfig) -> dict[str, str]:
     """SHA-256 of an episode's parts; see the module."""
-    draw = generate(config)
-    episode = episode_from_draw(config, draw)
+    draw, episode = generate(config)
     counts = np.ascontiguousarray(draw.counts).astype("<i4").tobytes()
     rows = json.dumps([row.as_dict() for row in episode.expected_rows], sort_keys=True)
     log = json.dumps([asdict(entry) for entry in draw.log], sort_keys=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from openenv_kit.errors import InvalidValueError, require_name
 
 STAGES = 5
-DIMENSIONS = 4
+DIMENSIONS = (4, 5)
+"""Numbers of dimensions that a product may have."""
 TRACKING = "tracking"
 """The component that every product has beside its own: losses of recorded events."""
 
@@ -43,7 +44,7 @@ class Domain:
 
     Attributes:
         name: identifier; part of an episode's identity.
-        dims: four dimensions of 2 to 8 values each.
+        dims: four or five dimensions of 2 to 8 values each.
         stages: five stages, in funnel order.
         base_rates: four step rates, each in (0, 0.95).
         components: one component for each stage, which the change log names.
@@ -51,6 +52,7 @@ class Domain:
         weekly_dim: dimension whose values have a weekday pattern of their own.
         noisy_dim: dimension whose values have day noise of their own.
         volume: factor on a level's visits a day.
+        affinity: half-width of the relative tie between two values of different dimensions.
 
     Raises:
         InvalidValueError: a field has another shape or range.
@@ -65,9 +67,11 @@ class Domain:
     weekly_dim: int
     noisy_dim: int
     volume: float = 1.0
+    affinity: float = 0.35
 
     def __post_init__(self) -> None:
-        _require_length("dims", self.dims, DIMENSIONS)
+        if len(self.dims) not in DIMENSIONS:
+            raise InvalidValueError("number of dims", len(self.dims), "4 or 5")
         _require_length("stages", self.stages, STAGES)
         _require_length("components", self.components, STAGES)
         _require_length("base_rates", self.base_rates, STAGES - 1)
@@ -86,9 +90,11 @@ class Domain:
             _require_between("base rate", rate, 0.0, 0.95)
         for factor in (*self.weekday, self.volume):
             _require_between("factor", factor, 0.0, 10.0)
+        _require_between("affinity", self.affinity, 0.0, 0.5)
         for dim_index in (self.weekly_dim, self.noisy_dim):
-            if dim_index not in range(DIMENSIONS):
-                raise InvalidValueError("dimension index", dim_index, "0, 1, 2 or 3")
+            if dim_index not in range(len(self.dims)):
+                most = len(self.dims) - 1
+                raise InvalidValueError("dimension index", dim_index, f"0 to {most}")
 
     @property
     def dim_names(self) -> tuple[str, ...]:

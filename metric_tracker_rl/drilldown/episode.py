@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,9 @@ from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.cube import Cube, cell_of_segment, cube_of, segment_of
 from metric_tracker_rl.drilldown.definition import Root
 from metric_tracker_rl.drilldown.domains import Domain
-from metric_tracker_rl.drilldown.generator import Draw, generate
+from metric_tracker_rl.drilldown.generator import Draw
 from metric_tracker_rl.drilldown.report import ReportRow
-
-CACHE_SIZE = 64
-"""Episodes kept in memory per process; one takes roughly 350 kB."""
+from metric_tracker_rl.drilldown.sql.database import Database
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +51,11 @@ class Episode:
         """Day index by ISO date."""
         return {date: day for day, date in enumerate(self.dates)}
 
+    @cached_property
+    def database(self) -> Database:
+        """Its counts as a table, for the level that is read by SQL."""
+        return Database(self.domain, self.dates, self.counts)
+
     def cell(self, row: ReportRow) -> int:
         """Cell of a row's segment."""
         return cell_of_segment(self.domain, dict(row.segment))
@@ -74,38 +77,3 @@ def episode_from_draw(config: DrillConfig, draw: Draw) -> Episode:
     """The episode around an accepted draw."""
     rows = tuple(row_of(config.domain, draw.dates, root, draw.log) for root in draw.roots)
     return Episode(config, draw.dates, draw.counts, draw.log, rows)
-
-
-class EpisodeCache:
-    """Makes episodes and keeps the last ones used; equal configurations share one object.
-
-    Args:
-        size: episodes kept.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.resize(size)
-
-    def __call__(self, config: DrillConfig) -> Episode:
-        """The episode of a configuration.
-
-        Raises:
-            GenerationError: no draw was accepted.
-        """
-        return self._made(config)
-
-    def resize(self, size: int) -> None:
-        """Keep another number of episodes from now on, starting with none."""
-        self._made = lru_cache(maxsize=size)(_make)
-
-    def misses(self) -> int:
-        """How many episodes had to be made since the last resize."""
-        return self._made.cache_info().misses
-
-
-def _make(config: DrillConfig) -> Episode:
-    return episode_from_draw(config, generate(config))
-
-
-build_episode = EpisodeCache(CACHE_SIZE)
-"""The episode of a configuration, from memory where it is there."""

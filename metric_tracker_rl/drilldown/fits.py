@@ -1,8 +1,8 @@
 """Which segments a cause fits on some days of a channel, and in what size.
 
 All bounds come from expected weights by weekday, for all cells at once: what a cause needs to be
-certain on every day, against every other segment, and in weekly sums over pairs of values; and
-what a hidden cause may not exceed, so that single-value slices do not show it.
+certain on every day, against every other segment, and in weekly sums; and what a hidden cause may
+not exceed, so that neither single values by day nor pairs of values by week show it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,16 @@ APART = 8.0
 LEAVES = 6.8
 """Standard deviations that are left in its segment, over the run, with any other taken out."""
 SHOWS = 6.0
-"""Standard deviations that it shows in weekly sums over some pair of values."""
-SCAN = 6.0
-"""The same in a single value, each day, on levels that hide nothing."""
+"""Standard deviations that it shows in weekly sums: of its own segment where it is hidden, else of
+some pair of its values."""
 HIDES = 1.75
 """Most that a hidden root is planned to show in a single value; 3 are allowed on the sample."""
+PAIR_HIDES = 2.75
+"""Most standard deviations that it is planned to show in weekly sums of any two of its values."""
+PAIR_CHANGE = (0.011, 0.0075)
+"""Most that it is planned to change such a sum: share of traffic, steps."""
+HIDDEN_FIXED = 3
+"""Values that a hidden root's segment fixes."""
 SPARE = 1.3
 """Factor on the variance of expected counts, which other causes may lower."""
 WEEKLY_FLOOR = (0.004, 0.002)
@@ -46,6 +51,7 @@ class Fits:
         cube: geometry.
         level: what is allowed.
         weights, people: expected weight, and people who enter the step, by weekday and cell.
+        leaves: expected weight by leaf and weekday.
         days: first day, and the day after the last.
         channel, family, hidden: of the cause.
 
@@ -62,20 +68,22 @@ class Fits:
         level: Level,
         weights: Floats,
         people: Floats,
+        leaves: Floats,
         days: tuple[int, int],
         *,
         channel: int,
         family: str,
         hidden: bool,
     ) -> None:
-        self.cube, self.level, self.family = cube, level, family
+        self.cube, self.level, self.family, self.hidden = cube, level, family, hidden
         self.first, self.stop = first, stop = days
         side = min(channel, 1)
         self.floor2 = STANDARD.floor[side] * STANDARD.floor[side]
         self.tau = STANDARD.tau[side]
         self.weekly2 = WEEKLY_FLOOR[side] * WEEKLY_FLOOR[side]
         weekdays = [day % 7 for day in range(first, stop)]
-        self.by_weekday = weights
+        self.by_weekday, self.leaves = weights, leaves
+        self.weekdays = weekdays
         self.days = self.by_weekday[weekdays]
         self.least = self.days.min(axis=0)
         self.run = _sum(self.days)
@@ -85,15 +93,19 @@ class Fits:
         low_fixed, high_fixed = self.level.fixed
         if family == MIX:
             low_fixed, high_fixed = 1, 2
+        elif hidden and level.by_weeks:
+            low_fixed = high_fixed = HIDDEN_FIXED
         fixed = self.cube.fixed
         self.sized = (fixed >= low_fixed) & (fixed <= high_fixed) & (entering >= FEWEST_PEOPLE)
         own = OWN * np.sqrt(SPARE / self.least + self.floor2)
-        self.need = np.maximum(np.maximum(own, self.low_size), self._shown())
+        self.need = np.maximum(own, self.low_size)
+        if level.by_weeks:
+            self.need = np.maximum(self.need, self._shown())
         self.high = np.full(self.cube.cells, high)
         if hidden:
-            self.high = np.minimum(self.high, self._single(HIDES, np.minimum))
-        elif not self.level.hidden:
-            self.need = np.maximum(self.need, self._single(SCAN, np.maximum))
+            self.high = np.minimum(self.high, self._single())
+            if level.by_weeks:
+                self.high = np.minimum(self.high, self._unseen(PAIR_CHANGE[side]))
         if family == MIX:
             share = self.run / self.run[self.cube.everybody]
             self.need = np.maximum(self.need, COUNTER_MOVE * (1.0 - share) / share)
@@ -110,12 +122,12 @@ class Fits:
 
     def low(self, cell: int) -> float:
         """Least size at which no other segment could take this one's place."""
-        met = self.cube.meet[cell]
-        shared = np.where(met >= 0, self.least[met], 0.0)
+        common = self.cube.shared(cell, self.leaves, self.by_weekday.T).T[self.weekdays]
+        shared = common.min(axis=0)
         apart = np.maximum(self.least[cell] - shared, self.least - shared)
         apart[cell] = self.least[cell]
         smallest = float(np.min(apart[self.cube.candidates]))
-        inside = np.where(met >= 0, self.run[met], 0.0)
+        inside = _sum(common)
         alike = inside * inside / (self.run[cell] * self.run)
         alike[cell] = 0.0
         left = 1.0 - float(np.max(alike[self.cube.candidates]))
@@ -127,7 +139,12 @@ class Fits:
         )
 
     def shows_beside(self, cell: int, other: int, size: float) -> bool:
-        """Whether a size shows in weekly sums of a pair of values that holds nothing of another."""
+        """Whether a size shows in weekly sums that hold nothing of another segment.
+
+        A hidden cause is looked for in sums of its own segment, any other in some pair of values.
+        """
+        if self.hidden or not self.level.by_weeks:
+            return True
         pairs = self.cube.pairs[cell]
         clear = pairs[self.cube.meet[pairs, other] < 0]
         return bool(len(clear)) and size >= self._weekly(cell, clear)
@@ -138,12 +155,20 @@ class Fits:
         return float(np.min(SHOWS * noise) / np.max(self._in_weeks()[:, cell]))
 
     def _shown(self) -> Floats:
-        """The same for every cell and its own pairs of values."""
+        """The same for every cell: in its own sums where it is hidden, else in its pairs'."""
         pairs = self.cube.pairs
         noise = np.sqrt(SPARE / self.week + self.weekly2) * self.week
         most = np.max(self._in_weeks(), axis=0)
-        least = np.minimum.reduce([noise[pairs[:, place]] for place in range(pairs.shape[1])])
+        least = noise if self.hidden else np.min(noise[pairs], axis=1)
         return np.asarray(SHOWS * least / most)
+
+    def _unseen(self, change: float) -> Floats:
+        """Largest size of every cell that weekly sums of none of its pairs show."""
+        noise = np.sqrt(1.0 / self.week + self.weekly2)
+        allowed = np.minimum(PAIR_HIDES * noise, change) * self.week
+        return np.asarray(
+            np.min(allowed[self.cube.pairs], axis=1) / np.max(self._in_weeks(), axis=0)
+        )
 
     def _in_weeks(self) -> Floats:
         """Weight of the run's days in each week that it touches, by cell."""
@@ -153,17 +178,10 @@ class Fits:
         ]
         return np.stack(parts)
 
-    def _single(self, times: float, choose: np.ufunc) -> Floats:
-        """Size at which a cell's change is so many standard deviations of its single values.
-
-        Args:
-            times: standard deviations.
-            choose: minimum for the size that none shows on any day; maximum for the size that
-                some single value shows on all days.
-        """
-        noise = times * np.sqrt(1.0 / self.days + self.floor2) * self.days
-        singles = self.cube.singles
-        by_value = [choose.reduce(noise[:, value] / self.days) for value in singles.T]
+    def _single(self) -> Floats:
+        """Largest size of every cell that none of its single values shows on any day."""
+        noise = HIDES * np.sqrt(1.0 / self.days + self.floor2) * self.days
+        by_value = [np.min(noise[:, value] / self.days, axis=0) for value in self.cube.singles.T]
         return np.asarray(np.minimum.reduce(by_value))
 
 

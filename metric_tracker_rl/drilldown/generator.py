@@ -27,7 +27,7 @@ from metric_tracker_rl.drilldown.change_log import Entry, draw_log
 from metric_tracker_rl.drilldown.channel import Explained
 from metric_tracker_rl.drilldown.clean import Clean, draw_clean, sample
 from metric_tracker_rl.drilldown.config import DAYS, DrillConfig
-from metric_tracker_rl.drilldown.cube import Cube, Floats, cube_of
+from metric_tracker_rl.drilldown.cube import cube_of
 from metric_tracker_rl.drilldown.definition import (
     Answer,
     Root,
@@ -35,12 +35,9 @@ from metric_tracker_rl.drilldown.definition import (
     people_of,
     touched_by,
 )
-from metric_tracker_rl.drilldown.fits import WEEKLY_FLOOR
 from metric_tracker_rl.drilldown.levels import MIX
 from openenv_kit.bitstream import BitStream
-from openenv_kit.errors import GenerationError
 
-MAX_DRAWS = 200
 FIRST_DATE = dt.date(2023, 1, 1)
 DATE_SPAN = 700
 """Episodes start within this many days of `FIRST_DATE`; no clock is ever read."""
@@ -54,8 +51,6 @@ MARGIN = 64.0
 """Least lead in gain over the next explanation."""
 FEWEST_PEOPLE = 1030.0
 """People who enter the step in a root's segment, each day; the promise is 400."""
-WEEKLY = 4.7
-"""Least |z| of a root in weekly sums over some pair of its values, where a search begins."""
 HIDDEN = 3.0
 """A hidden root stays below this |z| in every single-value slice and in the total."""
 
@@ -85,21 +80,8 @@ class Draw:
     draws: int
 
 
-def generate(config: DrillConfig) -> Draw:
-    """The first draw of a configuration that is accepted.
-
-    Raises:
-        GenerationError: none of `MAX_DRAWS` was.
-    """
-    for attempt in range(MAX_DRAWS):
-        drawn = attempt_draw(config, attempt)
-        if isinstance(drawn, Draw):
-            return drawn
-    raise GenerationError(f"no draw in {MAX_DRAWS} was accepted for {config}.")
-
-
 def attempt_draw(config: DrillConfig, attempt: int) -> Draw | str:
-    """One draw, or why it was rejected."""
+    """One draw, or why it was rejected; whether it can be solved is asked in `building`."""
     cube = cube_of(config.domain.shape)
     stream = BitStream(config.identity, attempt)
     first = FIRST_DATE + dt.timedelta(days=stream.below(DATE_SPAN))
@@ -120,8 +102,6 @@ def attempt_draw(config: DrillConfig, attempt: int) -> Draw | str:
         reason = rejected(answer, planned, causes)
     if answer is None or reason is not None:
         return reason or ""
-    if not all(shows_in_weeks(cube, stages, root) for root in planned):
-        return "faint in weeks"
     third = answer_under(cube, stages, people, median_of_others(stages))
     if third is None or third.roots != planned:
         return "baselines disagree"
@@ -163,32 +143,6 @@ def rejected(
     if _shows(answer, causes):
         return "a hidden root shows"
     return None
-
-
-def shows_in_weeks(cube: Cube, stages: Floats, root: Root) -> bool:
-    """Whether a root shows in weekly sums over some pair of its values, on each of its channels."""
-    touched = sorted({day // 7 for day in range(root.first, root.last + 1)})
-    for channel in root.channels:
-        best = 0.0
-        for pair in sorted(set(cube.pairs[root.cell].tolist())):
-            members = cube.member[pair]
-            into = _by_week(stages[channel][members])
-            below = _by_week(stages[channel - 1][members] if channel else stages[0])
-            value = into / np.maximum(below, 1.0)
-            ordered = np.sort(value)
-            usual = (ordered[3] + ordered[4]) / 2.0
-            floor = WEEKLY_FLOOR[min(channel, 1)]
-            spread = ((1.0 - usual) if channel else 1.0) / np.maximum(into, 1.0) + floor * floor
-            z = np.abs(value / usual - 1.0) / np.sqrt(spread)
-            best = max(best, float(np.max(z[touched])))
-        if best < WEEKLY:
-            return False
-    return True
-
-
-def _by_week(counts: Floats) -> Floats:
-    """Sums by week of whole numbers, which no order of summation changes."""
-    return np.asarray(counts.sum(axis=0).reshape(-1, 7).sum(axis=1))
 
 
 def _shows(answer: Answer, causes: Sequence[Cause]) -> bool:

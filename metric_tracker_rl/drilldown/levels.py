@@ -24,6 +24,11 @@ CANCEL_TRAFFIC = "cancel_traffic"
 DOUBLE = "double"
 """A family of two roots: one segment loses on two steps in a row; looks like a tracking loss."""
 
+SLICES = ("overview", "slice", "compare", "change_log", "preview_report", "submit_report")
+"""Tools of the levels whose counts are read by slices."""
+QUERIES = ("overview", "sql", "change_log", "preview_report", "submit_report")
+"""Tools of the level whose counts are read by SQL."""
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -45,6 +50,8 @@ class Noise:
 
 L2 = Noise((1.5e6, 1.9e6), 0.012, 0.006, 0.0025, 0.002)
 L3 = Noise((0.8e6, 1.0e6), 0.014, 0.008, 0.003, 0.0025)
+CROWD = Noise((4.0e6, 4.6e6), 0.014, 0.008, 0.003, 0.0025)
+"""Days as noisy as those of L3, with people enough to be sure of one day of a small segment."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +65,16 @@ class Level:
         fixed: fewest and most values that a root's segment fixes (a mix shift may fix one).
         sizes: smallest and largest relative change of rates, traffic, the segment of a mix shift,
             and lost events.
-        hidden: share of causes, rounded up, that single-value slices must not show. A mix shift
-            is never one of them: everybody else moves against it, which every slice shows.
+        hidden: share of causes, rounded up, that neither single values by day nor pairs of values
+            by week may show. A mix shift is never one of them: everybody else moves against it,
+            which every slice shows.
         together: chance that a later cause shares the days of an earlier one on another step.
         causes: numbers of planned causes, one for each of the six strata of a product.
-        budget: most numbers that a player may read.
+        budget: most numbers, or on the SQL level rows, that a player may read.
+        by_weeks: whether causes are planned by what weekly sums show: a search through slices
+            begins there, and one by SQL does not.
+        tools: names of the tools in force, in the order agents see them.
+        most_bytes: most bytes of rows that a player may read, on the SQL level.
     """
 
     name: str
@@ -77,6 +89,23 @@ class Level:
     together: float
     causes: tuple[int, ...]
     budget: int
+    by_weeks: bool = True
+    tools: tuple[str, ...] = SLICES
+    most_bytes: int = 0
+
+    @property
+    def sql(self) -> bool:
+        """Whether the counts are read by SQL, and the product has five dimensions."""
+        return "sql" in self.tools
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What a play may read, by unit."""
+        return (
+            {"rows": self.budget, "bytes": self.most_bytes}
+            if self.sql
+            else {"numbers": self.budget}
+        )
 
 
 LEVELS: dict[str, Level] = {
@@ -87,48 +116,69 @@ LEVELS: dict[str, Level] = {
             noise=L2,
             families=(RATE, TRAFFIC, LOSS),
             fixed=(1, 2),
-            rate=(0.125, 0.40),
-            traffic=(0.26, 0.50),
+            rate=(0.125, 0.25),
+            traffic=(0.26, 0.38),
             mix=(0.45, 0.60),
-            loss=(0.15, 0.40),
+            loss=(0.14, 0.25),
             hidden=0.0,
-            together=0.0,
+            together=0.3,
             causes=(0, 1, 1, 2, 2, 2),
-            budget=20_000,
+            budget=23_000,
         ),
         Level(
             name="drill",
-            noise=L3,
+            noise=CROWD,
             families=(
-                *(RATE, TRAFFIC, MIX, DOUBLE, CANCEL, CANCEL, CANCEL_TRAFFIC, CANCEL_TRAFFIC),
-                *(LOSS, LOSS, LOSS, LOSS),
+                *(RATE, TRAFFIC, MIX, MIX, MIX, DOUBLE, CANCEL, CANCEL, CANCEL_TRAFFIC),
+                *(CANCEL_TRAFFIC, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
             ),
             fixed=(2, 3),
-            rate=(0.125, 0.25),
-            traffic=(0.26, 0.35),
-            mix=(0.45, 0.60),
-            loss=(0.14, 0.35),
+            rate=(0.125, 0.20),
+            traffic=(0.26, 0.32),
+            mix=(0.45, 0.55),
+            loss=(0.14, 0.25),
             hidden=0.5,
-            together=0.5,
+            together=0.25,
             causes=(0, 1, 2, 2, 3, 3),
-            budget=17_000,
+            budget=23_000,
         ),
         Level(
             name="drill_hard",
-            noise=L3,
+            noise=CROWD,
             families=(
-                *(RATE, TRAFFIC, DOUBLE, CANCEL, CANCEL, CANCEL_TRAFFIC, CANCEL_TRAFFIC),
-                *(LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
+                *(RATE, TRAFFIC, DOUBLE, CANCEL, CANCEL, CANCEL, CANCEL_TRAFFIC, CANCEL_TRAFFIC),
+                *(LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
             ),
             fixed=(2, 3),
-            rate=(0.125, 0.25),
-            traffic=(0.26, 0.35),
-            mix=(0.45, 0.60),
-            loss=(0.14, 0.35),
+            rate=(0.125, 0.18),
+            traffic=(0.26, 0.32),
+            mix=(0.45, 0.55),
+            loss=(0.14, 0.25),
             hidden=1.0,
+            together=0.25,
+            causes=(0, 1, 2, 3, 3, 4),
+            budget=23_000,
+        ),
+        Level(
+            name="drill_sql",
+            noise=L3,
+            families=(
+                *(RATE, TRAFFIC, MIX, MIX, DOUBLE, CANCEL, CANCEL, CANCEL),
+                *(CANCEL_TRAFFIC, CANCEL_TRAFFIC, CANCEL_TRAFFIC),
+                *(LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
+            ),
+            fixed=(2, 3),
+            rate=(0.12, 0.20),
+            traffic=(0.26, 0.34),
+            mix=(0.45, 0.60),
+            loss=(0.13, 0.22),
+            hidden=0.6,
             together=0.5,
             causes=(0, 1, 2, 3, 3, 4),
-            budget=18_000,
+            budget=1_300,
+            by_weeks=False,
+            tools=QUERIES,
+            most_bytes=78_000,
         ),
     )
 }

@@ -7,17 +7,19 @@ reply with status `error`, costs a step and nothing of the budget, and leaves th
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from metric_tracker_rl.drilldown import words
 from metric_tracker_rl.drilldown.arguments import NoArguments
+from metric_tracker_rl.drilldown.building import build_episode
 from metric_tracker_rl.drilldown.config import DrillConfig
-from metric_tracker_rl.drilldown.episode import Episode, build_episode
+from metric_tracker_rl.drilldown.episode import Episode
 from metric_tracker_rl.drilldown.grade import Grade, grade
 from metric_tracker_rl.drilldown.report import Report, read_report
-from metric_tracker_rl.drilldown.tasks import DEFAULT_TASK_ID, PREFIX, SPLITS, resolve_config
+from metric_tracker_rl.drilldown.tasks import DEFAULT_SPLIT, DEFAULT_TASK_ID, SPLITS, resolve_config
 from metric_tracker_rl.drilldown.tools import SUBMIT, find_tool, overview, tools_of
 from metric_tracker_rl.drilldown.versions import VERSIONS
 from metric_tracker_rl.engine.action import read_action
@@ -41,7 +43,6 @@ from openenv_kit.errors import (
 READY, ANALYZED, EVALUATED, COMPLETED = "ready", "analyzed", "evaluated", "completed"
 DEFAULT_MAX_STEPS = 200
 MAX_STEPS_LIMIT = 500
-DEFAULT_SPLIT = f"{PREFIX}train"
 SCORE_FEEDBACK, FULL_FEEDBACK = FEEDBACK = ("score", "full")
 
 
@@ -77,8 +78,14 @@ class DrillSession:
         self.task_id = DEFAULT_TASK_ID
         self.episode: Episode | None = None
         self.rules = DrillRules()
-        self.steps = self.read = 0
+        self.steps = 0
+        self.spent: Counter[str] = Counter()
         self.done = False
+
+    @property
+    def read(self) -> int:
+        """What was read so far: numbers, or rows on the SQL level."""
+        return self.spent["rows"] + self.spent["numbers"]
 
     def reset(
         self,
@@ -144,7 +151,8 @@ class DrillSession:
     def start(self, task_id: str, episode: Episode, rules: DrillRules) -> Reply:
         """Start an episode that is already made."""
         self.episode, self.task_id, self.rules = episode, task_id, rules
-        self.steps = self.read = 0
+        self.steps = 0
+        self.spent = Counter()
         self.done = False
         return Reply(
             READY,
@@ -242,9 +250,8 @@ class DrillSession:
         tool = find_tool(call.analysis_method, level)
         if tool.name == SUBMIT:
             return self._submit(episode, read_report(tool.read(call.analysis_args).rows, episode))
-        left = episode.config.level.budget - self.read
-        result, size = tool.call(episode, call.analysis_args, left)
-        self.read += size
+        result, spent = tool.call(episode, call.analysis_args, self._budget(episode))
+        self.spent.update(spent)
         told = {"method": tool.name, "arguments": dict(call.analysis_args), "result": result}
         return Reply(ANALYZED, f"{tool.name} done.", content={"analysis_result": told})
 
@@ -256,10 +263,15 @@ class DrillSession:
         content = {"reward_breakdown": told}
         return Reply(EVALUATED, f"Score {graded.score:.4f}.", graded.score, True, content)
 
+    def _budget(self, episode: Episode) -> dict[str, int]:
+        """What may still be read, by unit."""
+        limits = episode.config.level.limits
+        return {unit: limit - self.spent[unit] for unit, limit in limits.items()}
+
     def _left(self, episode: Episode) -> dict[str, int]:
         """What is left of the budget and of the steps."""
         return {
-            "numbers_left": episode.config.level.budget - self.read,
+            **{f"{unit}_left": left for unit, left in self._budget(episode).items()},
             "calls_left": max(self.rules.max_steps - self.steps, 0),
         }
 

@@ -13,12 +13,13 @@ from typing import Any
 from metric_tracker_rl.drilldown import words
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.domains import DOMAINS
-from metric_tracker_rl.drilldown.levels import LEVELS
-from openenv_kit.errors import require_name
+from metric_tracker_rl.drilldown.levels import LEVELS, Level
+from openenv_kit.errors import KitError, require_name
 from openenv_kit.trust.splits import SEALED, HashedSplits
 
 PREFIX = "drill_"
 """What the names of this tier's splits begin with: `drill_train`, `drill_test` and so on."""
+DEFAULT_SPLIT = f"{PREFIX}train"
 CUSTOM = "custom"
 """Task id, after the level, of an episode that was configured at reset without naming a task."""
 
@@ -72,13 +73,38 @@ def is_drill(episode: Mapping[str, Any]) -> bool:
     return any(episode.get(name) is not None for name in ("product", "causes"))
 
 
-def level_of(episode: Mapping[str, Any]) -> str | None:
-    """Name of the level, where its names tell it; those of a split's task do not."""
-    task_id, level = episode.get("task_id"), episode.get("difficulty")
-    if isinstance(task_id, str):
-        given = TASKS[task_id].difficulty if task_id in TASKS else None
-        level = level or given or task_id.removesuffix(f"_{CUSTOM}")
-    return level if level in LEVELS else None
+def level_of(episode: Mapping[str, Any]) -> Level | None:
+    """The level of an episode by its reset's arguments or its state.
+
+    None for a whole split, which has tasks of every level, and where no episode is meant.
+    """
+    given = dict(episode)
+    if given.get("split") is not None and given.get("index") is None:
+        return None
+    if isinstance(task_id := given.get("task_id"), str):
+        custom = task_id.removesuffix(f"_{CUSTOM}")
+        split, dash, index = task_id.rpartition("-")
+        if custom in LEVELS:
+            return LEVELS[custom]
+        if dash and index.isdecimal():
+            given = {"split": split, "index": int(index)}
+    try:
+        return config_of(given).level
+    except (KitError, ValueError):  # the second of a number too long to read
+        return None
+
+
+def config_of(reset: Mapping[str, Any]) -> DrillConfig:
+    """Configuration of the episode that these reset arguments start.
+
+    Raises:
+        UnknownNameError, InvalidValueError: they start none.
+    """
+    split, index = reset.get("split"), reset.get("index")
+    if split is not None or index is not None:
+        return SPLITS.task(split or DEFAULT_SPLIT, 0 if index is None else index).config
+    names = ("task_id", "seed", "difficulty", "product", "causes")
+    return resolve_config(**{name: reset.get(name) for name in names})[1]
 
 
 def resolve_config(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -22,11 +22,13 @@ from metric_tracker_rl.drilldown.arguments import (
     PerMilleArguments,
     ReportArguments,
     SliceArguments,
+    SqlArguments,
 )
 from metric_tracker_rl.drilldown.baselines import sorted_weeks
 from metric_tracker_rl.drilldown.cube import segment_of
 from metric_tracker_rl.drilldown.domains import TRACKING
 from metric_tracker_rl.drilldown.episode import Episode
+from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.queries import (
     Selection,
     compare_size,
@@ -37,16 +39,19 @@ from metric_tracker_rl.drilldown.queries import (
     told_periods,
 )
 from metric_tracker_rl.drilldown.report import preview, read_report
+from metric_tracker_rl.drilldown.sql.words import IN_ONE_REPLY, described
 from openenv_kit.errors import InvalidValueError, ToolArgumentError, UnknownNameError
 from openenv_kit.tools.schema import json_schema, read_arguments
 
 MOST_NUMBERS = 1_200
 """Most numbers in one reply."""
+NUMBERS_IN_ONE_REPLY = {"numbers_in_one_reply": MOST_NUMBERS}
 EASY = "drill_easy"
 SUBMIT = "submit_report"
 
 A = TypeVar("A", bound=Arguments)
 Result = dict[str, Any]
+Budget = Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -57,15 +62,14 @@ class Tool(Generic[A]):
         name: what agents call it by.
         description: one line, written for agents.
         arguments: typed model of its arguments.
-        run: reads the episode, changes nothing, knows no label.
-        size: how many numbers the reply would hold; they are taken from the budget.
+        run: reads the episode, changes nothing, knows no label; given what may still be read by
+            unit, it returns the result and what it takes of that.
     """
 
     name: str
     description: str
     arguments: type[A]
-    run: Callable[[Episode, A], Result]
-    size: Callable[[Episode, A], int]
+    run: Callable[[Episode, A, Budget], tuple[Result, Budget]]
 
     def read(self, raw: object) -> A:
         """Validated arguments.
@@ -75,28 +79,21 @@ class Tool(Generic[A]):
         """
         return read_arguments(self.name, self.arguments, raw, "arguments")
 
-    def call(self, episode: Episode, raw: object, left: int) -> tuple[Result, int]:
+    def call(self, episode: Episode, raw: object, left: Budget) -> tuple[Result, Budget]:
         """Run the tool.
 
         Args:
             episode: what it reads.
             raw: arguments as they arrived.
-            left: numbers that may still be read.
+            left: what may still be read, by unit.
 
         Returns:
-            The result, and how many numbers it holds.
+            The result, and what it takes of the budget, by unit.
 
         Raises:
             KitError: wrong arguments, or a reply that is too large; nothing was read.
         """
-        arguments = self.read(raw)
-        size = self.size(episode, arguments)
-        if size > MOST_NUMBERS or size > left:
-            raise ToolArgumentError(
-                f"{self.name} would return {size:,} numbers; allowed: {MOST_NUMBERS:,} in one "
-                f"reply, and {left:,} are left in all. Nothing was read."
-            )
-        return self.run(episode, arguments), size
+        return self.run(episode, self.read(raw), left)
 
     def told(self) -> Result:
         """Name, description and JSON Schema."""
@@ -109,22 +106,37 @@ TOOLS: dict[str, Tool[Any]] = {}
 
 
 def _tool(
-    arguments: type[A], size: Callable[[Episode, A], int] = lambda _episode, _arguments: 0
+    arguments: type[A], size: Callable[[Episode, A], int] | None = None
 ) -> Callable[[Callable[[Episode, A], Result]], Callable[[Episode, A], Result]]:
-    """Declare a function as the tool of its name; its docstring's first line describes it."""
+    """Declare a function as the tool of its name; its docstring's first line describes it.
+
+    Args:
+        arguments: typed model of its arguments.
+        size: how many numbers the reply would hold; they are taken from the budget.
+    """
 
     def declare(function: Callable[[Episode, A], Result]) -> Callable[[Episode, A], Result]:
         name = function.__name__.rstrip("_")
+
+        def run(episode: Episode, asked: A, left: Budget) -> tuple[Result, Budget]:
+            numbers = size(episode, asked) if size else 0
+            if size and numbers > min(MOST_NUMBERS, left["numbers"]):
+                raise ToolArgumentError(
+                    f"{name} would return {numbers:,} numbers; allowed: {MOST_NUMBERS:,} in one "
+                    f"reply, and {left['numbers']:,} are left in all. Nothing was read."
+                )
+            return function(episode, asked), {"numbers": numbers} if size else {}
+
         line = (inspect.getdoc(function) or "").split("\n", 1)[0]
-        TOOLS[name] = Tool(name, line, arguments, function, size)
+        TOOLS[name] = Tool(name, line, arguments, run)
         return function
 
     return declare
 
 
-def tools_of(level: str | None) -> dict[str, Tool[Any]]:  # noqa: ARG001 - so far all are alike
+def tools_of(level: str | None) -> dict[str, Tool[Any]]:
     """Tools in force on a level, by name; None for those of any level."""
-    return TOOLS
+    return {name: TOOLS[name] for name in LEVELS[level].tools} if level else TOOLS
 
 
 def find_tool(name: object, level: str | None = None) -> Tool[Any]:
@@ -158,9 +170,9 @@ def overview(episode: Episode, _: NoArguments) -> Result:
         "first_date": episode.dates[0],
         "last_date": episode.dates[-1],
         "first_weekday": f"{dt.date.fromisoformat(episode.dates[0]):%A}",
-        "budget": {"numbers": level.budget, "numbers_in_one_reply": MOST_NUMBERS},
+        "budget": {**level.limits, **(IN_ONE_REPLY if level.sql else NUMBERS_IN_ONE_REPLY)},
         "row_format": dict(words.ROW_FORMAT),
-        "per_mille_slices": level.name == EASY,
+        **({"sql": described(domain)} if level.sql else {"per_mille_slices": level.name == EASY}),
     }
 
 
@@ -201,6 +213,14 @@ def _per_mille(episode: Episode, asked: SliceArguments) -> Result:
 def compare(episode: Episode, asked: CompareArguments) -> Result:
     """Sums over some days beside sums over others, by segment. Costs one for each number."""
     return run_compare(episode, asked)
+
+
+TOOLS["sql"] = Tool(
+    "sql",
+    "Rows of one SELECT over the table counts, in DuckDB's SQL. Costs its rows and their bytes.",
+    SqlArguments,
+    lambda episode, asked, left: episode.database.query(asked.query, left),
+)
 
 
 @_tool(NoArguments)

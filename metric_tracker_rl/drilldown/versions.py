@@ -1,7 +1,7 @@
 """Version numbers of the drill-down tier, apart from those of the funnel tiers."""
 
-GENERATOR_VERSION = "1"
-"""Bytes of an episode: domains, clean model, planning, acceptance and change log."""
+GENERATOR_VERSION = "2"
+"""Bytes of an episode: domains, clean model, planning, acceptance, reference and change log."""
 
 DEFINITION_VERSION = "1"
 """Labels: which roots the definition finds in given counts."""

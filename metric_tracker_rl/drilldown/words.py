@@ -4,12 +4,13 @@ from __future__ import annotations
 
 BRIEF = """\
 You are a careful product analyst. You are given eight weeks of daily counts of a product funnel, \
-which you can see through read-only tools only: sums by segment, stage and day, and a change log. \
+which you can see through read-only tools only: counts by segment, stage and day, and a change \
+log. \
 Nothing is flagged, and totals may look calm. Find every root cause and report exactly these.
 
 How to work:
 - The first message holds the definition of a root, the grading, the names and the budget. \
-Numbers read are budgeted: each reply says how many numbers and calls are left.
+What you read is budgeted: each reply says how much of it, and how many calls, are left.
 - Compare a day with the same weekday of other weeks. Hold composition apart: a total may move \
 because other people came while no segment's rate did, and two segments may cancel each other.
 - Narrow each change down to the exact segment, the exact days and the kind; look at the step \
@@ -29,14 +30,18 @@ is the first one.
 - mix_shift: the segment's traffic changes while total traffic stands still: everybody else \
 moves against it. Its stage is the first one.
 - tracking_loss: events of a stage were not recorded for the segment: the rate into the stage \
-falls and the rate out of it rises by the inverse. Name that stage, once.
+falls and the rate out of it rises by the inverse. Name that stage, once. It is never the first \
+or the last stage.
+Two steps in a row that change for one segment on the same days are one tracking_loss where their \
+two factors multiply to between 0.88 and 1.12, else two rate_changes.
 A segment is zero to three attribute values: exactly the people for whom it happened. All its \
 parts moved alike; nothing beside it moved. Usual is what the same weekday shows in the other \
 weeks. Report roots, not what follows from them: later counts; wider or narrower segments; rates \
 of a segment that move only because other people came, while no part's rate moved.
 Promises: a root's rate changes by 10 % or more, its traffic by 20 % or more, in a mix shift by \
-40 % or more with everybody else at 5 % or more against it. At least 400 people a day enter the \
-step in a root's segment; smaller segments are too small to judge. Roots of one step share all \
+40 % or more with everybody else at 5 % or more against it. On each of its days at least \
+400 people enter the step in a root's segment, or usually come where traffic changes; smaller \
+segments are too small to judge. Roots of one step share all \
 their days or are two quiet days apart, and share no people. A run is 1 to 7 days. What is not \
 due to a root is noise. There may be no root at all.
 change: the change-log entry of the root's component whose scope holds the whole segment and \

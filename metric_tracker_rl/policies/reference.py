@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from metric_tracker_rl.drilldown.policies.reference import drill_reference
+from metric_tracker_rl.drilldown.policies import drill_reference
 from metric_tracker_rl.drilldown.tasks import is_drill
 from metric_tracker_rl.policies.base import Observed, Play, analyse, policy, result_of, submit
 

@@ -33,6 +33,9 @@ PREVIEW = 100
 MAKER = ThreadPoolExecutor(1, "episode-maker")
 """Makes episodes that take long; one at a time, so that steps wait for one thread at most."""
 
+STEPPER = ThreadPoolExecutor(8, "long-step")
+"""Takes the steps of episodes in which one may work for long."""
+
 
 class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
     """One session of an environment behind the framework's interface.
@@ -174,6 +177,24 @@ async def prepare(environment: Environment, arguments: Mapping[str, Any]) -> Non
     if make is not None:
         with suppress(KitError):
             await asyncio.get_running_loop().run_in_executor(MAKER, make)
+
+
+async def worked(environment: Environment, episode: Mapping[str, Any], work: Callable[[], T]) -> T:
+    """Do some work on a play, in a thread where its steps may take long.
+
+    Args:
+        environment: what is played.
+        episode: arguments of the play's reset.
+        work: such as a step.
+    """
+    if not environment.works_long(episode):
+        return work()
+    doing = asyncio.get_running_loop().run_in_executor(STEPPER, work)
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait([doing])  # nobody may save or play what is still being changed
+        raise
 
 
 def begin(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -16,7 +17,7 @@ from openenv_kit.environment import ERROR, Environment, Reply, get_environment
 from openenv_kit.serving import clients, frames
 from openenv_kit.serving.environment_store import EnvironmentStore
 from openenv_kit.serving.episode_store import CLOSED, COMPLETED, StoredEpisode, StoreError
-from openenv_kit.serving.framework import prepare
+from openenv_kit.serving.framework import prepare, worked
 from openenv_kit.serving.handles import (
     OWN_ID,
     EpisodeClosedError,
@@ -138,7 +139,7 @@ class Episodes:
                 if held.ended == CLOSED:
                     raise EpisodeClosedError(handle)
                 if repeated:
-                    return self._again(handle, held, held.request_ids.index(request_id))
+                    return await self._again(handle, held, held.request_ids.index(request_id))
                 if play.final:
                     return play.data(play.session.step(data), handle.names)
                 if play.recorded_bytes + len(text) > play.max_record_bytes:
@@ -148,7 +149,8 @@ class Episodes:
                 where = (handle.episode_id, held.generation)
                 if await self.store.call("append", *where, len(play.actions), text, request_id):
                     held.request_ids.append(request_id)
-                    answer = play.step(data, text, handle.names)
+                    step = partial(play.step, data, text, handle.names)
+                    answer = await worked(self.environment, play.arguments, step)
                     if answer["done"]:
                         await self._complete(*where)
                     return answer
@@ -242,7 +244,7 @@ class Episodes:
         if play is None or held.generation != stored.generation:
             return (await self._restored(handle, held, stored))[0]
         for text in stored.actions[len(play.actions) :]:
-            play.follow(text)
+            await worked(self.environment, play.arguments, partial(play.follow, text))
         held.now(play, stored)
         return play
 
@@ -253,7 +255,8 @@ class Episodes:
         play = self.play("http")
         arguments = frames.loads(stored.start)["reset"]
         await prepare(self.environment, arguments)
-        reply = play.restore(handle.episode_id, arguments, stored.actions, stored.player)
+        record = (handle.episode_id, arguments, stored.actions, stored.player)
+        reply = await worked(self.environment, arguments, partial(play.restore, *record))
         held.now(play, stored)
         return play, reply
 
@@ -276,13 +279,17 @@ class Episodes:
             raise TakenOverError
         return stored
 
-    def _again(self, handle: Handle, held: Held, index: int) -> Json:
+    async def _again(self, handle: Handle, held: Held, index: int) -> Json:
         """The reply to an earlier action."""
         assert held.play is not None
-        play, actions = self.play("http"), held.play.actions
-        play.restore(handle.episode_id, held.play.arguments, actions[:index])
-        reply = play.session.step(frames.loads(actions[index]))
-        return play.data(reply, handle.names)
+        play, arguments, actions = self.play("http"), held.play.arguments, held.play.actions
+
+        def again() -> Json:
+            play.restore(handle.episode_id, arguments, actions[:index])
+            reply = play.session.step(frames.loads(actions[index]))
+            return play.data(reply, handle.names)
+
+        return await worked(self.environment, arguments, again)
 
     async def _create(self, play: Play, episode_id: str, *, over: bool = True) -> str:
         """Store a play on the account of the client that is being served."""

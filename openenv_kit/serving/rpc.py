@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from starlette.requests import HTTPConnection, Request
@@ -18,7 +19,7 @@ from starlette.websockets import WebSocket
 from openenv_kit.errors import echo
 from openenv_kit.serving import frames, mcp_tools, metrics
 from openenv_kit.serving.episode_store import StoreError
-from openenv_kit.serving.framework import prepare
+from openenv_kit.serving.framework import prepare, worked
 from openenv_kit.serving.handles import (
     PLAYER,
     EpisodeGoneError,
@@ -245,7 +246,8 @@ class RpcTalk(Talk):
                         raise RpcError(INVALID_PARAMS, reply.message)
             if self._handle is not None:
                 return await self._episodes.step(self._handle, data)
-        return self._play.step(data)
+        play = self._play
+        return await worked(play.environment, play.arguments, partial(play.step, data))
 
     async def _played(self) -> Mapping[str, Any]:
         """What is known of the episode, also before the first tool call starts it."""

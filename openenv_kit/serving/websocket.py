@@ -11,6 +11,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from openenv.core.env_server.mcp_types import WSMCPMessage
@@ -28,7 +29,7 @@ from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import MAX_ECHO, unknown_name_message
 from openenv_kit.serving import frames, mcp_tools, metrics
 from openenv_kit.serving.episode_store import StoreError
-from openenv_kit.serving.framework import prepare
+from openenv_kit.serving.framework import prepare, worked
 from openenv_kit.serving.handles import (
     PLAYER,
     EpisodeGoneError,
@@ -196,11 +197,16 @@ class TrainerTalk(PlayerTalk):
         reply = self._play.reset(data)
         if reply.status == ERROR:
             return self._play.data(reply)
-        self._handle, self._held, self.step_now = None, None, self._play.step
+        self._handle, self._held = None, None
+        long = self._episodes.environment.works_long(data)
+        self.step_now = None if long else self._play.step
         return self._play.data(reply, self._play.names)
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
-        return await super().step(data) if self._handle else self._play.step(data)
+        if self._handle:
+            return await super().step(data)
+        play = self._play
+        return await worked(play.environment, play.arguments, partial(play.step, data))
 
     async def state(self) -> dict[str, Any]:
         return await super().state() if self._handle else self._play.state().model_dump()

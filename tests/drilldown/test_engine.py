@@ -10,6 +10,7 @@ import pytest
 
 from metric_tracker_rl.drilldown import baselines, generator
 from metric_tracker_rl.drilldown.baselines import by_stage
+from metric_tracker_rl.drilldown.building import generate, is_solved
 from metric_tracker_rl.drilldown.causes import Cause, Effect, applied
 from metric_tracker_rl.drilldown.change_log import ENTRIES, UNATTRIBUTED, Entry, change_of
 from metric_tracker_rl.drilldown.clean import draw_clean, sample
@@ -17,7 +18,7 @@ from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.cube import cube_of, segment_of
 from metric_tracker_rl.drilldown.definition import Root, settle
 from metric_tracker_rl.drilldown.domains import DOMAINS, ORDERING_APP
-from metric_tracker_rl.drilldown.generator import Draw, attempt_draw, generate
+from metric_tracker_rl.drilldown.generator import Draw, attempt_draw
 from metric_tracker_rl.drilldown.levels import L3, LEVELS, LOSS, MIX, RATE, TRAFFIC
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import InvalidValueError, UnknownNameError
@@ -116,7 +117,7 @@ def test_traffic_of_one_segment_changes_no_rate() -> None:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.difficulty}-{c.product}-{c.causes}")
 def test_an_accepted_episode_is_its_plan_and_nothing_else(config: DrillConfig) -> None:
-    draw = generate(config)
+    draw, _ = generate(config)
     planned = tuple(sorted(root for cause in draw.causes for root in cause.roots))
     settled = settle(cube_of(config.domain.shape), by_stage(draw.counts))
     assert settled is not None
@@ -126,12 +127,46 @@ def test_an_accepted_episode_is_its_plan_and_nothing_else(config: DrillConfig) -
 
 @pytest.mark.parametrize("config", [c for c in CONFIGS if c.difficulty == "drill_hard"])
 def test_no_hard_root_shows_in_a_single_value(config: DrillConfig) -> None:
-    assert all(run.shown < 3.0 for run in generate(config).runs)
+    assert all(run.shown < 3.0 for run in generate(config)[0].runs)
+
+
+@pytest.mark.parametrize("config", [c for c in CONFIGS if c.level.hidden and c.level.by_weeks])
+def test_no_hidden_cause_shows_in_a_week_of_two_values(config: DrillConfig) -> None:
+    """By expectation: the model's own weekly sums with the cause and without it."""
+    draw, episode = generate(config)
+    cube = episode.cube
+    pairs = cube.fixed == 2
+    for cause in (cause for cause in draw.causes if cause.hidden):
+        usual, caused = (
+            weekly_values(cube, *applied(cube, draw.clean, causes))[:, pairs]
+            for causes in ([], [cause])
+        )
+        change = np.abs(caused / usual - 1.0).max(axis=(1, 2))
+        assert (change[1:] < 0.009).all()
+        assert change[0] < 0.013
+
+
+def weekly_values(cube, traffic, rates):  # type: ignore[no-untyped-def]
+    """Expected shares of traffic and rates of every cell, shape (5, cells, weeks)."""
+    counts = [traffic]
+    for rate in rates:
+        counts.append(counts[-1] * rate)
+    weeks = cube.sums(np.stack(counts).reshape(5, cube.leaves, 8, 7).sum(axis=3))
+    shares = weeks[0] / weeks[0][cube.everybody]
+    return np.concatenate([shares[None], weeks[1:] / weeks[:-1]])
+
+
+def test_an_episode_that_the_reference_does_not_solve_is_not_made() -> None:
+    episode = generate(CONFIGS[0])[1]
+    assert is_solved(episode)
+    [row, *others] = episode.expected_rows
+    late = replace(row, date_to=episode.dates[-1])
+    assert not is_solved(replace(episode, expected_rows=(late, *others)))
 
 
 def test_half_the_causes_of_drill_are_hidden() -> None:
     for config in (c for c in CONFIGS if c.difficulty == "drill"):
-        draw = generate(config)
+        draw, _ = generate(config)
         hidden = {(e.channel, e.first) for c in draw.causes if c.hidden for e in c.effects}
         assert 2 * sum(cause.hidden for cause in draw.causes) >= len(draw.causes)
         assert all(run.shown < 3.0 for run in draw.runs if (run.channel, run.first) in hidden)
@@ -142,14 +177,14 @@ def test_a_draw_whose_plan_is_not_the_answer_is_rejected(monkeypatch: pytest.Mon
         return applied(cube, clean, [])
 
     config = CONFIGS[0]
-    assert isinstance(attempt_draw(config, generate(config).draws - 1), Draw)
+    assert isinstance(attempt_draw(config, generate(config)[0].draws - 1), Draw)
     monkeypatch.setattr(generator, "applied", undone)
     assert attempt_draw(config, 0) == "not the plan"
 
 
 def test_the_log_is_as_long_without_roots_as_with_four_causes() -> None:
     for causes in (0, 4):
-        log = generate(DrillConfig(5, "drill_hard", "video_streaming", causes)).log
+        log = generate(DrillConfig(5, "drill_hard", "video_streaming", causes))[0].log
         assert len(log) == ENTRIES
         assert [entry.day for entry in log] == sorted(entry.day for entry in log)
         assert len({entry.id for entry in log}) == ENTRIES

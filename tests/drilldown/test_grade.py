@@ -7,9 +7,9 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metric_tracker_rl.drilldown.building import build_episode
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.domains import ORDERING_APP
-from metric_tracker_rl.drilldown.episode import build_episode
 from metric_tracker_rl.drilldown.grade import grade, row_credit
 from metric_tracker_rl.drilldown.levels import KINDS
 from metric_tracker_rl.drilldown.report import InvalidRow, Report, ReportRow, stages_of

@@ -12,6 +12,7 @@ import pytest
 
 from metric_tracker_rl import MetricTrackerRlAction, MetricTrackerRlEnv
 from metric_tracker_rl.drilldown import words
+from metric_tracker_rl.drilldown.tools import TOOLS as ALL_TOOLS
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.play.split_rows import split_rows
 from openenv_kit.trainers.openenv_harness import ToolSessionFactory, collect, sft_examples
@@ -48,7 +49,7 @@ def test_tool_calls_of_the_reference_score_one(remote: bool, server_url: str) ->
 
 def test_the_trl_class_of_the_split_has_its_tools_alone() -> None:
     made = environment_class(split=SPLIT)
-    assert [name for name in ENVIRONMENT.tools.names if hasattr(made, name)] == TOOLS
+    assert [name for name in ENVIRONMENT.tools.names if hasattr(made, name)] == list(ALL_TOOLS)
     assert not hasattr(environment_class(), "slice")
     environment = made()
     introduction = environment.reset(**ROWS[1], prompt=[])

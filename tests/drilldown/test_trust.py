@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from metric_tracker_rl import certificates
 from metric_tracker_rl.drilldown.audit import ROOTS, DrillAudit
 from metric_tracker_rl.drilldown.baselines import by_stage, median_of_weekday
+from metric_tracker_rl.drilldown.building import build_episode
 from metric_tracker_rl.drilldown.channel import STANDARD, Channel, RobustChannel
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.definition import people_of
-from metric_tracker_rl.drilldown.episode import build_episode
 from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
 from metric_tracker_rl.drilldown.versions import VERSIONS
 from metric_tracker_rl.environment import ENVIRONMENT
@@ -65,10 +65,14 @@ def test_the_audit_of_the_tier_has_every_heuristic_with_its_ceiling() -> None:
     audit = audit_of(ENVIRONMENT, ["drill", "drill_hard"])
     assert isinstance(audit, DrillAudit)
     assert set(audit.names) == {"reference", *HEURISTICS}
-    assert len(HEURISTICS) == 17
+    assert len(HEURISTICS) == 19
     for name, heuristic in HEURISTICS.items():
         if name != "null":
             assert audit.player(name).ceiling.at("drill_hard") == heuristic.ceiling
+            reads = name.startswith("pairs_")
+            on_sql = (1.0, 1.0) if reads else heuristic.ceiling
+            assert audit.player(name).ceiling.at("drill_sql") == on_sql
+            assert audit.player(name).ceiling.at("drill_easy") == (1.0, 1.0)
     assert audit_of(ENVIRONMENT) is ENVIRONMENT.audit
     with pytest.raises(InvalidValueError, match="levels of one tier"):
         audit_of(ENVIRONMENT, ["easy", "drill"])

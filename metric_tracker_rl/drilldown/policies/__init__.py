@@ -1,15 +1,22 @@
 """Players of the drill-down tier: the reference, and heuristics that must stay below it.
 
-`reference` plays through the tools like anybody else. `heuristics` are given the whole cube and
-sound baselines for nothing, so that what they earn is what one idea is worth.
+`drill_reference` plays through the tools like anybody else. `heuristics` are given the whole cube
+and sound baselines for nothing, so that what they earn is what one idea is worth.
 """
 
 from __future__ import annotations
 
-from metric_tracker_rl.drilldown.policies.reference import drill_reference
-from openenv_kit.play.policies import Policies
+from metric_tracker_rl.drilldown.policies import reference, sql_reference
+from metric_tracker_rl.drilldown.policies.desk import Desk, ask, submit
+from openenv_kit.play.policies import Observed, Play, Policies
 
 POLICIES = Policies()
 """Scripted players by name."""
 
-POLICIES.register("drill_reference")(drill_reference)
+
+@POLICIES.register("drill_reference")
+def drill_reference(_: Observed) -> Play:
+    """Finds what moved by slices, or by SQL where that is offered, and takes it out."""
+    overview = yield from ask("overview")
+    searched = sql_reference if "sql" in overview else reference
+    yield submit((yield from searched.search(Desk(overview))))

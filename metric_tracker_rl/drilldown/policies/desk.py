@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Generator, Mapping, Sequence
-from itertools import combinations
+from functools import cached_property
+from itertools import product
 from typing import Any, TypeVar
 
 import numpy as np
@@ -53,8 +54,7 @@ class Desk:
     Attributes:
         cube: geometry of the product's dimensions.
         dates, stages: as named in the overview.
-        weekly: weekly counts, shape (stages, cells, weeks), once `read_weeks` was asked; known
-            for cells of at most two values.
+        weekly: weekly counts, shape (stages, leaves, weeks), once `read_weeks` was asked.
     """
 
     def __init__(self, overview: Mapping[str, Any]) -> None:
@@ -66,8 +66,7 @@ class Desk:
         first, last = (dt.date.fromisoformat(overview[f"{end}_date"]) for end in ("first", "last"))
         days = range((last - first).days + 1)
         self.dates = [(first + dt.timedelta(days=day)).isoformat() for day in days]
-        self.weekly = np.zeros((len(self.stages), self.cube.cells, len(days) // 7))
-        self.known = self.cube.fixed <= 2
+        self.weekly = np.zeros((len(self.stages), self.cube.leaves, len(days) // 7))
 
     def where(self, cell: int) -> dict[str, str]:
         """A cell as the tools' `where` and a row's `segment`."""
@@ -79,29 +78,16 @@ class Desk:
         }
 
     def read_weeks(self) -> Asking[None]:
-        """Weekly counts of every pair of values; smaller groupings are their sums."""
-        for one, other in combinations(range(4), 2):
-            reply = yield from ask(
-                "slice", group_by=[self.dims[one], self.dims[other]], every="week"
-            )
-            for a, b, stage, counts in reply["rows"]:
-                place = {one: self.values[one].index(a), other: self.values[other].index(b)}
-                self.weekly[self.stages.index(stage), self.cube.cell_of(place)] = counts
-        for cell in np.flatnonzero(self.cube.fixed < 2).tolist():
-            parts = [
-                each
-                for each in np.flatnonzero(self.cube.within[:, cell] & (self.cube.fixed == 2))
-                if self._first_split(int(each), cell)
-            ]
-            self.weekly[:, cell] = self.weekly[:, parts].sum(axis=1)
+        """Weekly counts of every leaf; those of wider segments are their sums."""
+        for asked, leaves in self.blocks:
+            reply = yield from ask("slice", every="week", **asked)
+            for one, other, stage, counts in reply["rows"]:
+                self.weekly[self.stages.index(stage), leaves[one, other]] = counts
 
-    def _first_split(self, part: int, cell: int) -> bool:
-        """Whether a part belongs to one split of a cell that holds each person once."""
-        whole = (self.cube.values[cell] >= 0).tolist()
-        free = [axis for axis in range(4) if not whole[axis]]
-        wanted = {axis for axis in range(4) if whole[axis]}
-        wanted |= set(free[: 2 - len(wanted)])
-        return {a for a, v in enumerate(self.cube.values[part].tolist()) if v >= 0} == wanted
+    def read_totals(self) -> Asking[Floats]:
+        """Counts of everybody, shape (stages, days)."""
+        reply = yield from ask("slice")
+        return np.array([row[-1] for row in reply["rows"]], dtype=np.float64)
 
     def read_days(self, cell: int, channel: int) -> Asking[tuple[Floats, Floats]]:
         """Counts by day of a cell: people who enter a channel, and those who take it.
@@ -113,36 +99,51 @@ class Desk:
         found = [np.array(row[-1], dtype=np.float64) for row in reply["rows"]]
         return found[0], found[-1]
 
-    def read_leaves(
-        self, channel: int, days: range, reference: Sequence[range]
-    ) -> Asking[tuple[Floats, Floats]]:
-        """Sums by leaf over some days and over reference days, each of shape (stages, leaves).
+    def read_visits(self, days: range, reference: Sequence[range]) -> Asking[Floats]:
+        """Visits of every leaf: sums over some days and over reference days, shape (2, leaves)."""
+        sums = np.zeros((2, self.cube.leaves))
+        ranges = {"dates": [self._range(days)], "reference": list(map(self._range, reference))}
+        for asked, leaves in self.blocks:
+            reply = yield from ask("compare", stages=self.stages[:1], **ranges, **asked)
+            for one, other, *counts in reply["rows"]:
+                sums[:, leaves[one, other]] = counts
+        return sums
 
-        Stages are those that lead into and out of a step; of traffic the first one alone.
+    def read_step(self, channel: int, days: range) -> Asking[Floats]:
+        """People of every leaf who enter a step, and those who take it, over at most seven days.
+
+        Returns:
+            Shape (2, leaves).
         """
-        stages = self.stages[max(channel - 1, 0) : channel + 1]
+        stages = self.stages[channel - 1 : channel + 1]
+        sums = np.zeros((2, self.cube.leaves))
+        dates = [self._range(days)]
+        for asked, leaves in self.blocks:
+            reply = yield from ask("slice", stages=stages, dates=dates, every="week", **asked)
+            for one, other, stage, [count] in reply["rows"]:
+                sums[stages.index(stage), leaves[one, other]] = count
+        return sums
+
+    @cached_property
+    def blocks(self) -> list[tuple[dict[str, Any], dict[tuple[str, str], int]]]:
+        """Arguments that together show every leaf, each with the leaves of its rows.
+
+        Of four dimensions two are fixed, and the larger two are split.
+        """
+        found = []
+        numbers = {names: leaf for leaf, names in enumerate(product(*self.values))}
         order = sorted(range(4), key=lambda axis: len(self.values[axis]))
-        small, large = sorted(order[:2]), sorted(order[2:])
-        sums = np.zeros((2, len(stages), self.cube.leaves))
-        shaped = sums.reshape(2, len(stages), *self.cube.shape)
-        for a, first in enumerate(self.values[small[0]]):
-            for b, second in enumerate(self.values[small[1]]):
-                reply = yield from ask(
-                    "compare",
-                    dates=[self._range(days)],
-                    reference=[self._range(each) for each in reference],
-                    group_by=[self.dims[axis] for axis in large],
-                    where={self.dims[small[0]]: first, self.dims[small[1]]: second},
-                    stages=stages,
-                )
-                for row in reply["rows"]:
-                    place: list[Any] = [0, 0, 0, 0]
-                    place[small[0]], place[small[1]] = a, b
-                    for axis, value in zip(large, row, strict=False):
-                        place[axis] = self.values[axis].index(value)
-                    pairs = np.array(row[2:], dtype=np.float64).reshape(len(stages), 2)
-                    shaped[(slice(None), slice(None), *place)] = pairs.T
-        return sums[0], sums[1]
+        fixed, split = sorted(order[:2]), sorted(order[2:])
+        group_by = [self.dims[axis] for axis in split]
+        for held in product(*(self.values[axis] for axis in fixed)):
+            leaves = {
+                (names[split[0]], names[split[1]]): leaf
+                for names, leaf in numbers.items()
+                if (names[fixed[0]], names[fixed[1]]) == held
+            }
+            where = {self.dims[axis]: value for axis, value in zip(fixed, held, strict=True)}
+            found.append(({"group_by": group_by, "where": where}, leaves))
+        return found
 
     def _range(self, days: range) -> list[str]:
         return [self.dates[days.start], self.dates[days.stop - 1]]

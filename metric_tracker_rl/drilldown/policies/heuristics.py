@@ -5,9 +5,7 @@ They are what the tier must not pay for. Each is a function of a `Scan` and neve
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -15,68 +13,27 @@ from metric_tracker_rl.drilldown.baselines import global_median
 from metric_tracker_rl.drilldown.channel import Channel, runs_of
 from metric_tracker_rl.drilldown.definition import CHANNELS, Root
 from metric_tracker_rl.drilldown.domains import TRACKING
-from metric_tracker_rl.drilldown.grade import Grade, grade
 from metric_tracker_rl.drilldown.levels import LOSS, RATE, TRAFFIC
+from metric_tracker_rl.drilldown.policies import readers as readers  # declares its own
+from metric_tracker_rl.drilldown.policies.heuristic import HEURISTICS as HEURISTICS
+from metric_tracker_rl.drilldown.policies.heuristic import (
+    LOG_LED,
+    LOG_ONLY,
+    ONE_THING,
+    PARTIAL,
+    heuristic,
+)
 from metric_tracker_rl.drilldown.policies.scan import Rows, Scan
-from metric_tracker_rl.drilldown.report import MAX_ROWS, read_report
 from openenv_kit.bitstream import BitStream
 
-LOG_ONLY, LOG_LED, ONE_THING = (0.05, 0.0), (0.18, 0.05), (0.15, 0.05)
-PARTIAL = (0.45, 0.12)
-CORRECT_BUT_FOR_PAIRS = (0.55, 0.15)
-"""Largest mean score, and largest share of perfect episodes, on levels that hide causes.
 
-Partial ones are no exploits: they are given perfect statistics, and lack only that two segments
-may move in one run and that two steps may have one root.
-"""
-
-
-@dataclass(frozen=True)
-class Heuristic:
-    """One heuristic.
-
-    Attributes:
-        name: what tables call it.
-        description: one line.
-        rows: its report on an episode.
-        ceiling: largest mean score and share of perfect episodes on `drill` and `drill_hard`,
-            over episodes that hold a root.
-    """
-
-    name: str
-    description: str
-    rows: Callable[[Scan], Rows]
-    ceiling: tuple[float, float]
-
-    def grade(self, scan: Scan) -> Grade:
-        """The grade of its report."""
-        episode = scan.episode
-        report = read_report(self.rows(scan)[:MAX_ROWS], episode)
-        return grade(report, episode.expected_rows, episode.dates, episode.domain)
-
-
-HEURISTICS: dict[str, Heuristic] = {}
-"""Every heuristic by name."""
-
-
-def _heuristic(
-    ceiling: tuple[float, float],
-) -> Callable[[Callable[[Scan], Rows]], Callable[[Scan], Rows]]:
-    def declare(function: Callable[[Scan], Rows]) -> Callable[[Scan], Rows]:
-        name, line = function.__name__, (inspect.getdoc(function) or "").split("\n", 1)[0]
-        HEURISTICS[name] = Heuristic(name, line, function, ceiling)
-        return function
-
-    return declare
-
-
-@_heuristic(LOG_ONLY)
+@heuristic(LOG_ONLY)
 def null(_: Scan) -> Rows:
     """Reports nothing."""
     return []
 
 
-@_heuristic(LOG_ONLY)
+@heuristic(LOG_ONLY)
 def random_rows(scan: Scan) -> Rows:
     """Two roots at random."""
     stream = BitStream(f"random rows {scan.episode.dates[0]} {int(scan.stages[0, 0, 0])}")
@@ -89,25 +46,25 @@ def random_rows(scan: Scan) -> Rows:
     return rows
 
 
-@_heuristic(LOG_ONLY)
+@heuristic(LOG_ONLY)
 def log_entries(scan: Scan) -> Rows:
     """Every entry of the change log as a root of three days."""
     return [scan.row_of(root) for root in _from_log(scan)]
 
 
-@_heuristic(LOG_LED)
+@heuristic(LOG_LED)
 def log_moved(scan: Scan) -> Rows:
     """Entries of the change log after which their own scope moved."""
     return _moved_scopes(scan, neighbours=False)
 
 
-@_heuristic(LOG_LED)
+@heuristic(LOG_LED)
 def log_neighbours(scan: Scan) -> Rows:
     """The same with every scope one value wider, narrower or exchanged; the clearest is taken."""
     return _moved_scopes(scan, neighbours=True)
 
 
-@_heuristic(ONE_THING)
+@heuristic(ONE_THING)
 def moved_totals(scan: Scan) -> Rows:
     """Every run on which everybody moved, as everybody."""
     everybody = scan.cube.fixed == 0
@@ -115,7 +72,7 @@ def moved_totals(scan: Scan) -> Rows:
     return [scan.row(*run, cell) for run in scan.runs(everybody)]
 
 
-@_heuristic(ONE_THING)
+@heuristic(ONE_THING)
 def largest_drop(scan: Scan) -> Rows:
     """The total that fell most, with the single value that fell most in it."""
     worst, found = 0.0, None
@@ -134,14 +91,14 @@ def largest_drop(scan: Scan) -> Rows:
     return [scan.row(channel, day, day + 1, int(singles[int(np.argmin(z))]))]
 
 
-@_heuristic(ONE_THING)
+@heuristic(ONE_THING)
 def greedy_from_totals(scan: Scan) -> Rows:
     """Drills from every moved total to the value that stands out most, and again."""
     everybody = scan.cube.fixed == 0
     return [scan.row(*run, _drilled(scan, *run)) for run in scan.runs(everybody)]
 
 
-@_heuristic(ONE_THING)
+@heuristic(ONE_THING)
 def explanatory_power(scan: Scan) -> Rows:
     """Per moved total, the dimension whose few values explain most of the change (Adtributor)."""
     rows: Rows = []
@@ -150,7 +107,7 @@ def explanatory_power(scan: Scan) -> Rows:
         weight, surplus, _ = scan.over(channel, first, stop)
         power = surplus / surplus[everybody]
         best, chosen = 0.0, everybody
-        for axis in range(4):
+        for axis in range(len(scan.cube.shape)):
             cells = np.flatnonzero((scan.cube.fixed == 1) & (scan.cube.values[:, axis] >= 0))
             expected = weight[cells] / weight[everybody]
             actual = (weight + surplus)[cells] / (weight + surplus)[everybody]
@@ -162,7 +119,7 @@ def explanatory_power(scan: Scan) -> Rows:
     return rows
 
 
-@_heuristic(ONE_THING)
+@heuristic(ONE_THING)
 def moved_singles(scan: Scan) -> Rows:
     """Every run on which a single value moved, with that value."""
     singles = scan.cube.fixed == 1
@@ -174,7 +131,7 @@ def moved_singles(scan: Scan) -> Rows:
     ]
 
 
-@_heuristic(PARTIAL)
+@heuristic(PARTIAL)
 def largest_change(scan: Scan) -> Rows:
     """Per run, the segment of largest relative change."""
     rows: Rows = []
@@ -185,14 +142,14 @@ def largest_change(scan: Scan) -> Rows:
     return rows
 
 
-@_heuristic(ONE_THING)
+@heuristic(ONE_THING)
 def global_medians(scan: Scan) -> Rows:
     """The definition on medians of all days, weekdays ignored."""
     answer = scan.answer(global_median(scan.stages))
     return [scan.row_of(root) for root in answer.roots] if answer else []
 
 
-@_heuristic(ONE_THING)
+@heuristic(ONE_THING)
 def largest_contribution(scan: Scan) -> Rows:
     """Per run, the segment that adds most to the change."""
     rows: Rows = []
@@ -202,26 +159,26 @@ def largest_contribution(scan: Scan) -> Rows:
     return rows
 
 
-@_heuristic(ONE_THING)
+@heuristic(ONE_THING)
 def greedy_from_singles(scan: Scan) -> Rows:
     """Drills from every run that a single value shows to what stands out most, and again."""
     singles = scan.cube.fixed <= 1
     return [scan.row(*run, _drilled(scan, *run)) for run in scan.runs(singles)]
 
 
-@_heuristic(PARTIAL)
+@heuristic(PARTIAL)
 def greedy_from_runs(scan: Scan) -> Rows:
     """The same from every run that any segment shows."""
     return [scan.row(*run, _drilled(scan, *run)) for run in scan.runs()]
 
 
-@_heuristic(CORRECT_BUT_FOR_PAIRS)
+@heuristic(PARTIAL)
 def largest_z(scan: Scan) -> Rows:
     """Per run, the segment of largest |z|."""
     return [scan.row(*run, int(np.argmax(scan.z(*run)))) for run in scan.runs()]
 
 
-@_heuristic(CORRECT_BUT_FOR_PAIRS)
+@heuristic(PARTIAL)
 def largest_gain(scan: Scan) -> Rows:
     """Per run, the segment of largest gain."""
     rows: Rows = []

@@ -1,13 +1,13 @@
-"""The reference: an analyst with a budget who reads tool replies only.
+"""The reference by slices: an analyst with a budget who reads tool replies only.
 
-Pairs of values by week show where to look; the days of one such pair show when; a table of all
-leaves over these days, beside the same weekdays of other weeks, shows who. What a finding explains
+Counts of all leaves by week show which segments to look at, composition held apart; the days of
+such a segment show when; a table of all leaves over these days shows who. What a finding explains
 is taken out of the weekly picture until nothing is left in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -15,44 +15,53 @@ from typing import Any
 import numpy as np
 
 from metric_tracker_rl.drilldown.cube import Floats
-from metric_tracker_rl.drilldown.policies.desk import Asking, Desk, RefusedError, ask, submit
+from metric_tracker_rl.drilldown.policies.desk import Asking, Desk, RefusedError, ask
 from metric_tracker_rl.drilldown.policies.table import Finding, Table
-from openenv_kit.play.policies import Observed, Play
 
-FLAG = 4.0
-"""Standard deviations at which a pair of values is looked at in a week."""
+FLAG = 4.2
+"""Standard deviations at which a segment is looked at in a week."""
+WORTH = 6.0
+"""Standard deviations of a run of its days at which all leaves are looked at."""
 WEEKLY_FLOOR = (0.004, 0.002)
 DAILY_FLOOR = (0.012, 0.005)
 SURE = (0.10, 0.07)
 """Change that a root shows in its own segment on each of its days: traffic, rates."""
+SPARE = 1.2
+"""Factor on the variance: the usual value is itself a median of eight weeks."""
+PEOPLE = 2_800.0
+"""People a week who enter the step in a segment that is looked at: the promised 400 a day."""
 LONGEST = 7
 QUIET = 2
 """Days that are promised to lie between two runs of one channel."""
-MOST_LOOKS = 14
-"""Looks at a pair's days, for each channel."""
+MOST_LOOKS = 40
+"""Looks at a segment's days, for each channel."""
 MOST_TABLES = 3
 """Tables of leaves for one look."""
 
 
-def drill_reference(_: Observed) -> Play:
-    """Weekly pairs, then days, then leaves; composition held apart; every finding taken out."""
-    desk = Desk((yield from ask("overview")))
+def search(desk: Desk) -> Asking[list[dict[str, Any]]]:
+    """The rows of a report: leaves by week, then days, then leaves of these days."""
     entries = (yield from ask("change_log"))["entries"]
     yield from desk.read_weeks()
-    analyst = Analyst(desk)
+    analyst = Analyst(desk, (yield from desk.read_totals()))
     with suppress(RefusedError):  # a spent budget ends the search, not the play
         for channel in range(len(desk.stages)):
             yield from analyst.work(channel)
-    yield submit(list(analyst.rows(entries)))
+    return list(rows_of(desk, analyst.findings, entries))
 
 
 class Analyst:
-    """Works through the channels of an episode from the first stage on."""
+    """Works through the channels of an episode from the first stage on.
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    Args:
+        desk: with the weeks read.
+        totals: counts of everybody, shape (stages, days).
+    """
+
+    def __init__(self, desk: Desk, totals: Floats) -> None:
+        self.desk, self.totals = desk, totals
         self.findings: list[Finding] = []
-        self.visits: Floats | None = None
+        self.seen: dict[tuple[int, int], tuple[Floats, Floats]] = {}
 
     def work(self, channel: int) -> Asking[None]:
         """Find the roots of one channel."""
@@ -60,59 +69,54 @@ class Analyst:
         dismissed = np.zeros((desk.cube.cells, desk.weekly.shape[2]), dtype=bool)
         looked: list[range] = []
         for _ in range(MOST_LOOKS):
-            z = self.weekly_z(channel)
-            suspects = np.abs(z) >= FLAG
+            z = np.abs(self.weekly_z(channel))
+            suspects = np.flatnonzero((z >= FLAG).any(axis=0)).tolist()
             z[dismissed] = 0.0
-            cell, week = divmod(int(np.argmax(np.abs(z))), z.shape[1])
-            if abs(z[cell, week]) < FLAG:
+            cell, week = divmod(int(np.argmax(z)), z.shape[1])
+            if z[cell, week] < FLAG:
                 return
+            dismissed[cell, week] = True
             days = yield from self.days_of(cell, channel, week)
             if days is None or any(len(set(days) & set(seen)) * 2 > len(days) for seen in looked):
-                dismissed[cell, week] = True
                 continue
-            weeks = np.flatnonzero(suspects.any(axis=0)).tolist()
-            found = yield from self.explain(channel, days, weeks)
-            if found is None:
-                looked.append(days)
-                dismissed[cell, week] = True
-                continue
-            self.findings.append(found)
-            looked.append(found.days)
+            found = yield from self.explain(channel, days, suspects)
+            looked.append(days if found is None else found.days)
+            if found is not None:
+                self.findings.append(found)
+                dismissed[:] = False
 
     def weekly_z(self, channel: int) -> Floats:
-        """Deviation of each known cell's week from the other weeks, findings taken out."""
-        desk = self.desk
-        side = min(channel, 1)
-        into, whole = desk.weekly[channel], desk.weekly[0][desk.cube.everybody]
-        below = desk.weekly[channel - 1] if channel else np.broadcast_to(whole, into.shape)
-        value = into / np.maximum(below, 1.0)
-        for found in self.findings:
-            if found.channel == channel:
-                value = value / self.predicted(found)
-        usual = np.maximum(np.median(value, axis=1, keepdims=True), 1e-9)
-        change = value / usual - 1.0
-        rest = (1.0 - usual) if channel else 1.0
-        floor = WEEKLY_FLOOR[side]
-        noise = np.sqrt(rest / np.maximum(into, 1.0) + floor * floor)
-        z = change / noise
-        z[~desk.known] = 0.0
+        """Deviation of each segment's week, of each leaf from its own median over the weeks.
+
+        Returns:
+            Shape (cells, weeks); 0 where a segment is too small or fixes four values.
+        """
+        desk, cube = self.desk, self.desk.cube
+        observed = desk.weekly[channel] / self.explained(channel)
+        below = desk.weekly[channel - 1] if channel else np.add.accumulate(observed)[-1:]
+        usual = np.median(observed / np.maximum(below, 1.0), axis=1, keepdims=True)
+        usual = np.clip(usual, 1e-9, 0.985)
+        expected = below * usual
+        scale = 1.0 / (1.0 - usual) if channel else np.ones_like(usual)
+        people = below if channel else expected
+        sums = cube.sums(np.stack([scale * expected, scale * (observed - expected), people]))
+        weight, surplus = np.maximum(sums[0], 1e-9), sums[1]
+        floor = WEEKLY_FLOOR[min(channel, 1)]
+        z = surplus / np.sqrt(SPARE * weight + floor * floor * weight * weight)
+        z[(sums[2] < PEOPLE) | (cube.fixed > 3)[:, None]] = 0.0
         return np.asarray(z)
 
-    def predicted(self, found: Finding) -> Floats:
-        """Factor that a finding puts on each cell's weekly rate, or share of traffic."""
-        cube = self.desk.cube
-        factor = found.by_leaf(cube)
-        both = np.stack([found.expected, found.expected * factor])
-        sums = cube.sums(both[:, :, None])[:, :, 0]
-        effect = sums[1] / np.maximum(sums[0], 1e-9) - 1.0
-        inside = [len(set(found.days) & set(range(7 * w, 7 * w + 7))) / 7.0 for w in range(8)]
-        out = 1.0 + effect[:, None] * np.array(inside)[None, :]
-        if found.channel == 0:
-            out = out / out[cube.everybody]
-        return np.asarray(out)
+    def explained(self, channel: int) -> Floats:
+        """Factor that the findings put on each leaf's weekly traffic or rate."""
+        weeks = self.desk.weekly.shape[2]
+        factor = np.ones((self.desk.cube.leaves, weeks))
+        for found in (found for found in self.findings if found.channel == channel):
+            inside = [len(set(found.days) & set(range(7 * w, 7 * w + 7))) / 7 for w in range(weeks)]
+            factor *= 1.0 + (found.by_leaf(self.desk.cube) - 1.0)[:, None] * np.array(inside)
+        return factor
 
     def days_of(self, cell: int, channel: int, week: int) -> Asking[range | None]:
-        """The run that stands out most in a pair's days, in a week; None where all are taken."""
+        """The run that stands out most in a segment's days, in a week; None where none does."""
         change, noise = yield from self.daily(cell, channel)
         taken = {
             day
@@ -120,7 +124,7 @@ class Analyst:
             if found.channel == channel
             for day in range(found.days.start - QUIET, found.days.stop + QUIET)
         }
-        score = 0.0
+        score = WORTH
         best: range | None = None
         for first in range(max(0, 7 * week - LONGEST + 1), 7 * week + 7):
             for stop in range(max(first, 7 * week) + 1, min(first + LONGEST, len(change)) + 1):
@@ -134,28 +138,26 @@ class Analyst:
         return best
 
     def daily(self, cell: int, channel: int) -> Asking[tuple[Floats, Floats]]:
-        """Change and noise of a cell by day: of its rate, or of its share of traffic."""
-        desk = self.desk
-        below, into = yield from desk.read_days(cell, channel)
+        """Change and noise of a segment by day: of its rate, or of its share of traffic."""
+        if (cell, channel) in self.seen:
+            return self.seen[cell, channel]
+        below, into = yield from self.desk.read_days(cell, channel)
         if channel == 0:
-            if self.visits is None:
-                self.visits, _ = yield from desk.read_days(desk.cube.everybody, 0)
-            below = self.visits
+            below = self.totals[0]
         value = into / np.maximum(below, 1.0)
         usual = np.tile(np.median(value.reshape(-1, 7), axis=0), len(value) // 7)
         rest = (1.0 - usual) if channel else 1.0
         floor = DAILY_FLOOR[min(channel, 1)]
         noise = np.sqrt(rest / np.maximum(into, 1.0) + floor * floor)
-        return value / np.maximum(usual, 1e-9) - 1.0, noise
+        self.seen[cell, channel] = value / np.maximum(usual, 1e-9) - 1.0, noise
+        return self.seen[cell, channel]
 
     def explain(self, channel: int, days: range, suspects: list[int]) -> Asking[Finding | None]:
         """The finding on a run of days, whose edges its own segment then settles."""
-        desk = self.desk
         found: Finding | None = None
         for _ in range(MOST_TABLES):
-            others = self.reference(channel, days, suspects)
-            now, then = yield from desk.read_leaves(channel, days, others)
-            found = Table(desk.cube, channel, days, now, then, len(others)).explain()
+            table = yield from self.table(channel, days, suspects)
+            found = table.explain()
             if found is None:
                 return None
             settled = yield from self.edges(found)
@@ -165,6 +167,26 @@ class Analyst:
                 break
             days = settled
         return found and replace(found, days=days)
+
+    def table(self, channel: int, days: range, suspects: list[int]) -> Asking[Table]:
+        """Leaves of a channel over a run of days beside what is usual.
+
+        Visits are compared with the same weekdays of other weeks. Rates are compared with those
+        of other weeks as a whole, times the weekday's factor, which all people share.
+        """
+        desk = self.desk
+        if channel == 0:
+            others = self.reference(days, suspects)
+            visits = yield from desk.read_visits(days, others)
+            return Table(desk.cube, 0, days, visits[:1], visits[1:], len(others))
+        step = yield from desk.read_step(channel, days)
+        weeks = self.calm_weeks(channel, days, suspects)
+        usual = desk.weekly[channel - 1 : channel + 1][:, :, weeks].sum(axis=2)
+        totals = self.totals[channel - 1 : channel + 1].reshape(2, -1, 7)[:, weeks]
+        whole, weekdays = totals.sum(axis=(1, 2)), totals.sum(axis=1)
+        by_weekday = weekdays[1] / weekdays[0] / (whole[1] / whole[0])
+        usual[1] *= np.mean([by_weekday[day % 7] for day in days])
+        return Table(desk.cube, channel, days, step, usual, 7 * len(weeks) / len(days))
 
     def edges(self, found: Finding) -> Asking[range | None]:
         """Days on which a finding's largest segment itself moved; None where it did on none."""
@@ -192,64 +214,73 @@ class Analyst:
             last += 1
         return range(first, last + 1)
 
-    def reference(self, channel: int, days: range, suspects: list[int]) -> list[range]:
-        """The same weekdays in other weeks, without those that something else touches."""
-        size = len(self.desk.dates)
-        shifted = [
-            range(days.start + shift, days.stop + shift)
-            for shift in range(-size, size, 7)
-            if shift and days.start + shift >= 0 and days.stop + shift <= size
-        ]
-        known = [set(found.days) for found in self.findings if found.channel == channel]
-        clear = [each for each in shifted if not any(set(each) & other for other in known)]
-        weeks = {day for week in suspects for day in range(7 * week, 7 * week + 7)}
-        calm = [each for each in clear if not set(each) & weeks]
-        return calm if len(calm) >= 3 else clear or shifted
+    def reference(self, days: range, suspects: list[int]) -> list[range]:
+        """A run's weekdays in other weeks, without those that something else touches."""
+        weeks = self.calm_weeks(0, days, suspects)
+        shift = days.start // 7 * 7
+        moved = [range(days.start + 7 * w - shift, days.stop + 7 * w - shift) for w in weeks]
+        inside = [each for each in moved if each.stop <= len(self.desk.dates)]
+        touched = {day for found in self.findings if found.channel == 0 for day in found.days}
+        return [each for each in inside if not touched & set(each)] or inside
 
-    def rows(self, entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The report: rates that fall and rise by the inverse are one tracking loss."""
-        desk = self.desk
-        factors = {
-            (found.channel, found.days, cell): factor
-            for found in self.findings
-            for cell, factor in zip(found.cells, found.factors, strict=True)
+    def calm_weeks(self, channel: int, days: range, suspects: list[int]) -> list[int]:
+        """Weeks beside a run, without suspicious ones where three others remain."""
+        own = {day // 7 for day in days}
+        found = {day // 7 for each in self.findings if each.channel == channel for day in each.days}
+        others = [week for week in range(self.desk.weekly.shape[2]) if week not in own]
+        clear = [week for week in others if week not in found] or others
+        calm = [week for week in clear if week not in suspects]
+        return calm if len(calm) >= 3 else clear
+
+
+def rows_of(
+    desk: Desk, findings: Sequence[Finding], entries: Sequence[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The report: rates that fall and rise by the inverse are one tracking loss."""
+    factors = {
+        (found.channel, found.days, cell): factor
+        for found in findings
+        for cell, factor in zip(found.cells, found.factors, strict=True)
+    }
+    mixes = {(f.channel, f.days, f.cells[0]) for f in findings if f.mix}
+    taken = set()
+    for channel, days, cell in sorted(factors, key=lambda key: (key[0], key[1].start, key[2])):
+        if (channel, days, cell) in taken:
+            continue
+        kind = "rate_change" if channel else "traffic_change"
+        following = (channel + 1, days, cell)
+        product = factors[channel, days, cell] * factors.get(following, 0.0)
+        if (channel, days, cell) in mixes:
+            kind = "mix_shift"
+        elif channel and abs(product - 1.0) < 0.12:
+            kind = "tracking_loss"
+            taken.add(following)
+        stage = desk.stages[channel]
+        component = desk.components.get(kind, desk.components[stage])
+        yield {
+            "kind": kind,
+            "stage": stage,
+            "segment": desk.where(cell),
+            "date_from": desk.dates[days.start],
+            "date_to": desk.dates[days.stop - 1],
+            "change": _change(desk, component, cell, days.start, entries),
         }
-        mixes = {(f.channel, f.days, f.cells[0]) for f in self.findings if f.mix}
-        taken = set()
-        for channel, days, cell in sorted(factors, key=lambda key: (key[0], key[1].start, key[2])):
-            if (channel, days, cell) in taken:
-                continue
-            kind = "rate_change" if channel else "traffic_change"
-            following = (channel + 1, days, cell)
-            product = factors[channel, days, cell] * factors.get(following, 0.0)
-            if (channel, days, cell) in mixes:
-                kind = "mix_shift"
-            elif channel and abs(product - 1.0) < 0.12:
-                kind = "tracking_loss"
-                taken.add(following)
-            stage = desk.stages[channel]
-            component = desk.components.get(kind, desk.components[stage])
-            yield {
-                "kind": kind,
-                "stage": stage,
-                "segment": desk.where(cell),
-                "date_from": desk.dates[days.start],
-                "date_to": desk.dates[days.stop - 1],
-                "change": self.change(component, cell, days.start, entries),
-            }
 
-    def change(self, component: str, cell: int, first: int, entries: list[dict[str, Any]]) -> str:
-        """The entry that answers a root, by the rule of the overview."""
-        segment = self.desk.where(cell)
-        window = self.desk.dates[max(first - 2, 0) : first + 1]
-        fitting = [
-            entry
-            for entry in entries
-            if entry["component"] == component
-            and entry["date"] in window
-            and all(segment.get(name) == value for name, value in entry["scope"].items())
-        ]
-        if not fitting:
-            return "unattributed"
-        latest = max(entry["date"] for entry in fitting)
-        return str(next(entry["id"] for entry in fitting if entry["date"] == latest))
+
+def _change(
+    desk: Desk, component: str, cell: int, first: int, entries: Sequence[Mapping[str, Any]]
+) -> str:
+    """The entry that answers a root, by the rule of the overview."""
+    segment = desk.where(cell)
+    window = desk.dates[max(first - 2, 0) : first + 1]
+    fitting = [
+        entry
+        for entry in entries
+        if entry["component"] == component
+        and entry["date"] in window
+        and all(segment.get(name) == value for name, value in entry["scope"].items())
+    ]
+    if not fitting:
+        return "unattributed"
+    latest = max(entry["date"] for entry in fitting)
+    return str(next(entry["id"] for entry in fitting if entry["date"] == latest))

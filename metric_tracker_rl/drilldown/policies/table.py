@@ -42,7 +42,8 @@ class Finding:
         factor = np.ones(cube.leaves)
         for cell, size in zip(self.cells, self.factors, strict=True):
             if self.mix:
-                inside = float(self.expected[cube.member[cell]].sum() / self.expected.sum())
+                sums = cube.sums(self.expected[None, :, None])[0, :, 0]
+                inside = float(sums[cell] / sums[cube.everybody])
                 factor *= 1.0 - (size - 1.0) * inside / (1.0 - inside)
             factor[cube.member[cell]] = size
         return factor
@@ -60,7 +61,7 @@ class Table:
     """
 
     def __init__(
-        self, cube: Cube, channel: int, days: range, now: Floats, then: Floats, repeats: int
+        self, cube: Cube, channel: int, days: range, now: Floats, then: Floats, repeats: float
     ) -> None:
         self.cube, self.channel, self.days = cube, channel, days
         side = min(channel, 1)
