@@ -14,7 +14,11 @@ _CALL = re.compile(
     r"lost (?P<lost>[\d.]+) says (?P<says>[\d.]+) lat (?P<lat>[\d.]+)x n (?P<n>[\d.]+)x "
     r"tries (?P<tries>[\d.]+)"
 )
-_HOP = re.compile(r"([a-z-]+) [\d.]+( [a-z].*)?$")
+_HOP = re.compile(
+    r"(?P<name>[a-z-]+) (?P<fail>[\d.]+)"
+    r"(?: (?P<odd>not asked|n|tries|late)(?: (?P<figure>[\d.]+)x?)?)?$"
+)
+_KINDS = {"not asked": "breaker", "n": "calls", "tries": "tries", "late": "timeout"}
 METRICS = re.compile(
     r"own (?P<own>[\d.]+) 4xx (?P<refused>[\d.]+) 429 (?P<limited>[\d.]+) shed (?P<shed>[\d.]+) "
     r"cpu (?P<cpu>[\d.]+) mem (?P<mem>[\d.]+) pods (?P<ready>\d+)/(?P<pods>\d+) "
@@ -58,18 +62,33 @@ def worst_call(here: str, text: str) -> Worst | None:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A call on the worst way down; odd: its number, its tries or its time is."""
+    """A call on the worst way down.
 
+    Attributes:
+        caller: who calls.
+        name: who is called.
+        kind: what is off with the call itself, as in `call_trouble`; "" if nothing is.
+        figure: how far off, where that was told.
+    """
+
+    caller: str
     name: str
-    odd: bool
+    kind: str
+    figure: float
 
 
-def worst_way(text: str) -> tuple[list[Hop], bool]:
-    """The way down that was told, and whether all of it was."""
+def worst_way(here: str, text: str) -> tuple[list[Hop], bool]:
+    """The calls down from a service that were told, and whether that is the whole way."""
     whole = len(text) < FEEDBACK
     parts = text.split(" > ")
-    hops = [_HOP.match(part) for part in (parts if whole else parts[:-1])]
-    return [Hop(hop[1], bool(hop[2])) for hop in hops if hop], whole
+    hops: list[Hop] = []
+    for part in parts if whole else parts[:-1]:
+        found = _HOP.match(part)
+        if found is not None:
+            kind = _KINDS.get(found["odd"] or "", "")
+            hops.append(Hop(here, found["name"], kind, float(found["figure"] or 0)))
+            here = found["name"]
+    return hops, whole
 
 
 def call_trouble(worst: Worst) -> str:
