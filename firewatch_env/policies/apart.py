@@ -14,10 +14,10 @@ from typing import Literal
 
 from firewatch_env.policies.seen import Action, Seen, order
 
-_NEAR = 0.1
+_NEAR = 0.06
 _LEAST = 0.12  # by how much a zone's share must have changed to tell anything
 _MOST = 5  # looks
-_SETTLES = 4  # ticks after which a heap that settles grows clearly less
+_SETTLES = 2  # ticks after which a heap that settles grows clearly less
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ def tell(root: str, figure: Figure, first: Read, grows: bool) -> Telling:
         while grows and seen.tick - first.tick < _SETTLES:
             seen = yield figure.look
             reads.append(read(seen, figure))
+        if grows and reads[-1].value <= 0:
+            return seen, "settles"
         seen = yield order("inspect_cluster_topology", root)
         shares |= {seen.tick - back: share for back, share in enumerate(zone_shares(seen))}
         known = [each for each in reads if each.value > 0 and shares.get(each.tick, 0) > 0]

@@ -11,8 +11,8 @@ from collections.abc import Callable, Generator
 
 from firewatch_env.policies.apart import Tell, tell
 from firewatch_env.policies.heaps import mend_growth
-from firewatch_env.policies.reading import Hop, worst_way
-from firewatch_env.policies.repairs import mend, mend_call, mend_pipelines
+from firewatch_env.policies.reading import CUT, Hop, worst_way
+from firewatch_env.policies.repairs import fails_by_itself, mend, mend_call, mend_pipelines
 from firewatch_env.policies.seen import Action, Script, Seen, order
 from firewatch_env.policies.undoing import Mending
 
@@ -130,13 +130,24 @@ def _round(known: _Known, seen: Seen, way: list[Hop] | None) -> Mending:
         return (yield from mend_pipelines(seen, known.cured))
     last = way[-1]
     known.mended = last.name
-    if last.kind:
+    read = last.kind == CUT
+    if read:
+        seen = yield order("fetch_logs", last.name)
+        if not fails_by_itself(seen, last.name):
+            # Perhaps it is called too often: the rest of the reply would have said so.
+            seen, rest = yield from _way_down(seen, last.caller)
+            read = False
+            if not rest:
+                return seen, False
+            last = rest[-1]
+            known.mended = last.name
+    if last.kind and not read:
         return (
             yield from mend_call(known.tell, seen, last.caller, last.name, last.kind, last.figure)
         )
     if last.name.endswith("-queue"):
         return (yield from mend_pipelines(seen, known.cured))
-    return (yield from mend(known.tell, seen, last.caller, last.name))
+    return (yield from mend(known.tell, seen, last.caller, last.name, read))
 
 
 def _way_down(seen: Seen, here: str) -> Tracing:
@@ -152,6 +163,16 @@ def _way_down(seen: Seen, here: str) -> Tracing:
                 return seen, way
         if whole or not hops:
             return seen, way
+        leaf = _leaf_cut_off(seen, here)
+        if leaf:
+            return seen, [*way, Hop(here, leaf, CUT, 0)]
+
+
+def _leaf_cut_off(seen: Seen, here: str) -> str:
+    """The callee that the end of the reply can only be the beginning of, if it calls nobody."""
+    start = seen.feedback.rpartition(" > ")[2].partition(" ")[0]
+    fit = [name for name in seen.graph[here] if name.startswith(start)]
+    return fit[0] if len(fit) == 1 and start and not seen.graph[fit[0]] else ""
 
 
 def _wait_for_harm(known: _Known, seen: Seen) -> Step:

@@ -26,7 +26,7 @@ def mend_call(tell: Tell, seen: Seen, caller: str, name: str, kind: str, n: floa
         seen: the last reply, which told of the call.
         caller: who calls.
         name: who is called.
-        kind: what is off; see `call_trouble`.
+        kind: what is off; as in `Hop`.
         n: calls per request, to the usual.
     """
     if kind == "breaker":
@@ -70,7 +70,13 @@ def _mend_cache(tell: Tell, seen: Seen, cache: str) -> Mending:
     return (yield from undo(tell, seen, cache, [f for f, _ in features], "hits", figure))
 
 
-def mend(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
+def fails_by_itself(seen: Seen, root: str) -> bool:
+    """Whether the log lines just fetched of a service say that it fails requests of its own."""
+    last = seen.lines(root)[-1]
+    return any(words in last for words in _BY_LINE if words not in ("queue full", "HikariPool"))
+
+
+def mend(tell: Tell, seen: Seen, caller: str, root: str, read: bool) -> Mending:
     """Find out what is off at a service that fails by itself, and put it right.
 
     Its own log lines say the most, then those of its caller, then its meters.
@@ -80,8 +86,10 @@ def mend(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
         seen: the last reply.
         caller: who calls it on the worst way down.
         root: the service.
+        read: whether its log lines have just been fetched.
     """
-    seen = yield order("fetch_logs", root)
+    if not read:
+        seen = yield order("fetch_logs", root)
     last = seen.lines(root)[-1]
     full = [line for line in seen.lines(root) if _FULL in line]
     if full and "queue full" in last:
@@ -234,7 +242,7 @@ def _mend_cpu(tell: Tell, seen: Seen, root: str) -> Mending:
         return (yield order("increase_cpu_limit", root)), True
     if logs > 0.2:
         return (yield order("set_log_level", root, level="info")), True
-    by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)", text)
+    by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)\)", text)
     if by and float(by[0][1]) > 1.15 * float(by[0][2]):
         if each > 1.5:
             by.sort(key=lambda row: -float(row[1]) / (float(row[2]) + 0.01))
@@ -280,7 +288,7 @@ def _mend_quiet(tell: Tell, seen: Seen, root: str) -> Mending:
     if features:
         return (yield from undo(tell, seen, root, features, "errors"))
     seen = yield order("strace_process", root)
-    by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)", seen.feedback)
+    by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)\)", seen.feedback)
     if by and float(by[0][1]) > 1.15 * float(by[0][2]):
         return (yield from undo(tell, seen, root, [by[0][0]], "cpu"))
     return (yield from mend_memory(tell, seen, root))
