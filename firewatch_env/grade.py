@@ -6,7 +6,7 @@ through without it; so any plan that physically suffices earns full marks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from firewatch_env.engine.world import World
@@ -16,6 +16,7 @@ MOST_CHANGES = 12
 _LEAST_PRECISION = 0.3
 _EACH = 0.25
 _SAME = 1e-6
+_CLEARLY = 0.02  # of the harm had nobody acted: less does not justify what was put back
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +92,38 @@ def closure(declared: bool, clear: bool, over: bool, acted: bool) -> float:
     return 0.9 if over else 0.6
 
 
-def unneeded(steps: Sequence[Checkpoint], exempt: set[int], total: float, last: int) -> int:
+def unneeded(
+    steps: Sequence[Checkpoint],
+    put_back: Mapping[int, int],
+    total: float,
+    untouched: float,
+    last: int,
+) -> int:
     """Changes without which customers would have been no worse off, the last one tried first.
+
+    A wrong change can help by accident: exceptions at one service spare another some load. So
+    what was put back counts as needed only if it prevented a clear share of the harm.
 
     Args:
         steps: changes in order, with the world before each.
-        exempt: indices of changes that put an earlier one back.
+        put_back: indices of changes that put an earlier one back, and which one.
         total: harm of the course with all of them.
+        untouched: harm had nobody acted.
         last: last tick that counts.
     """
     kept = [step.change for step in steps]
+    taken_back = set(put_back.values())
     count = 0
     for index in reversed(range(len(steps))):
-        if index in exempt:
+        if index in put_back:
             continue
         step = steps[index]
+        allowed = total + (_CLEARLY * untouched if index in taken_back else 0.0) + _SAME
         rest = [change for change in kept if change is not step.change]
         later = [change for change in rest if change.tick > step.before.tick]
         # As soon as customers are worse off without it, the change was needed.
-        course = replay(step.before, later, last, enough=total + _SAME - step.harm)
-        if step.harm + course.total <= total + _SAME:
+        course = replay(step.before, later, last, enough=allowed - step.harm)
+        if step.harm + course.total <= allowed:
             kept = rest
             count += 1
     return count
@@ -118,7 +131,7 @@ def unneeded(steps: Sequence[Checkpoint], exempt: set[int], total: float, last: 
 
 def grade(
     steps: Sequence[Checkpoint],
-    exempt: set[int],
+    put_back: Mapping[int, int],
     attempts: int,
     end: tuple[bool, bool, Course],
     marks: tuple[float, float],
@@ -129,7 +142,7 @@ def grade(
 
     Args:
         steps: changes that moved something, with the world before each.
-        exempt: see `unneeded`.
+        put_back: see `unneeded`.
         attempts: remediations that found nothing to act on.
         end: declared or not; clear at that moment; the whole course.
         marks: harm had nobody acted, and harm under the reference.
@@ -140,7 +153,7 @@ def grade(
     if len(steps) > MOST_CHANGES:
         useless, precision = len(steps), _LEAST_PRECISION
     else:
-        useless = attempts + unneeded(steps, exempt, course.total, last)
+        useless = attempts + unneeded(steps, put_back, course.total, marks[0], last)
         precision = max(_LEAST_PRECISION, 1 - _EACH * useless)
     return Grade(
         impact(marks[0], course.total, marks[1], power),

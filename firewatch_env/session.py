@@ -62,8 +62,8 @@ class Play:
         self.harm: list[float] = []
         self.shares: list[float] = list(self.world.recent)
         self.steps: list[Checkpoint] = []
-        self.put_back: set[int] = set()
-        self.before: dict[tuple[str, str], Any] = {}
+        self.put_back: dict[int, int] = {}  # step that put another back: that other
+        self.before: dict[tuple[str, str], tuple[Any, int]] = {}
         self.attempts = 0
         self.declared = False
         self.mttm: int | None = None
@@ -161,7 +161,8 @@ class Session:
         play.tool_result = outcome.figures or None
         play.meters = read_all(play.world)
         play.alerts = fire(play.world, play.since, play.meters)
-        if play.mttm is None and play.steps and play.world.harm == 0:
+        hurt = any(play.harm)
+        if play.mttm is None and play.steps and hurt and play.world.harm == 0:
             play.mttm = play.world.tick
 
     def _finish(self, play: Play) -> None:
@@ -256,9 +257,10 @@ def _change(play: Play, action: Action, service: Service, parameters: Mapping[st
 
 def _note_put_back(play: Play, action: Action, service: Service, setting: Any) -> None:
     key = (_REVERSIBLE[action.name], service.name)
-    was = play.before.setdefault(key, setting)
+    this = len(play.steps) - 1
+    was, first = play.before.setdefault(key, (setting, this))
     if _setting(action, service) == was:
-        play.put_back.add(len(play.steps) - 1)
+        play.put_back[this] = first
         del play.before[key]
 
 

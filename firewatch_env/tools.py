@@ -55,13 +55,17 @@ where its machines or its network are at fault.
 - check_gc_pressure says for each feature what it holds above usual and (+x) how much it grows in \
 a tick at present; a heap that settles grows less and less. A heap does harm from 0.85 of its limit.
 - In figures, n is calls per request to the usual, tries is attempts per call, lat is latency to \
-the usual. A service's error rate counts its own 5xx; its status is what probes from outside see, \
-4xx and lost calls included.
+the usual. A service's error rate counts 5xx that it answers, also for a callee's sake; proxies, \
+and some other services, pass a callee's failures on without counting them. Its status is what \
+probes from outside see, 4xx and lost calls included. Figures of a service are means of the last \
+two ticks, so they trail the burn rate, "b gets" and log lines, which are of the last one.
 - Pods wait: variable inject_missing_env_var, loading pre_warm_service, answering \
 adjust_probe_timing, delay restart_service, scheduling rollback_deployment_rollout.
-- Change only what is wrong: a change that did not help costs, also when it is put back, an early \
-repair pays, and a build older than a day should not be rolled back.
-- When customers are well again and stay well, declare_resolved. Some faults rest before they \
+- Change only what is wrong: a change that did not help costs, also when it is put back, and what \
+was put back helped only if it clearly did. An early repair pays, and a build older than a day \
+should not be rolled back.
+- When customers are well again and stay well, declare_resolved; alerts below a page may stay \
+open, and waiting to be sure costs nothing while customers are well. Some faults rest before they \
 come back, leave something behind when undone, or do harm only later. An alert may be false; then \
 declare without a change.
 

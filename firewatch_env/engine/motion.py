@@ -22,9 +22,13 @@ Wave = tuple[int, int]
 
 
 def swing(wave: Wave, tick: int) -> float:
-    """A triangle between −1 and 1."""
+    """Two triangles of unlike periods, together between −1 and 1."""
     period, phase = wave
-    at = 2 * ((tick + phase) % period) / period
+    return 0.7 * _triangle(period, tick + phase) + 0.3 * _triangle(period - 3, tick + 2 * phase)
+
+
+def _triangle(period: int, tick: int) -> float:
+    at = 2 * (tick % period) / period
     return 2 * at - 1 if at < 1 else 3 - 2 * at
 
 

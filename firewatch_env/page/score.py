@@ -23,7 +23,6 @@ CURVES = (
     "Harm in each tick, from the replays that the score is made of. After the dashed line the "
     "incident goes on without anybody."
 )
-_POWER = {1: "", 3: ", to the power of three", 5: ", to the power of five"}
 PLAYER = "this play"
 """What a play that the visitor only watches is called."""
 
@@ -118,7 +117,7 @@ def _impact(found: Courses, player: str) -> str:
         own = f"spared them {avoided:,.0f}" if avoided >= 0 else f"cost them {-avoided:,.0f} more"
         said = (
             f"The reference spares customers {avoidable:,.0f} bad minutes, {player} {own}; impact "
-            f"is the share, between 0 and 1{_POWER[found.power]}."
+            f"is the share, between 0 and 1, to the power of {found.power}."
         )
     numbers = {
         "had nobody acted": f"{nobody:,.1f}",

@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from firewatch_env.policies.seen import Action, Seen, order
 
-_NEAR = 0.1
+_NEAR = 0.06
 _LEAST = 0.12  # by how much a zone's share must have changed to tell anything
 _MOST = 5  # looks
-_SETTLES = 4  # ticks after which a heap that settles grows clearly less
+_SETTLES = 2  # ticks after which a heap that settles grows clearly less
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def read(seen: Seen, figure: Figure) -> Read:
 
 
 def tell(root: str, figure: Figure, first: Read, grows: bool) -> Telling:
-    """Where a fault is, from the figure and the zone's share.
+    """Where a fault is, from the figure and the zone's share, each as often as it takes.
 
     Args:
         root: the service.
@@ -55,37 +56,42 @@ def tell(root: str, figure: Figure, first: Read, grows: bool) -> Telling:
         first: the figure as it was read before.
         grows: whether it is the growth of a heap, which may end by itself.
     """
+    reads = [first]
+    shares: dict[int, float] = {}
     for _ in range(_MOST):
         seen = yield figure.look
+        reads.append(read(seen, figure))
         while grows and seen.tick - first.tick < _SETTLES:
             seen = yield figure.look
-        second = read(seen, figure)
+            reads.append(read(seen, figure))
+        if grows and reads[-1].value <= 0:
+            return seen, "settles"
         seen = yield order("inspect_cluster_topology", root)
-        shares = zone_shares(seen)
-        back = seen.tick - first.tick
-        if back < len(shares) and first.value > 0:
-            change = second.value / first.value
-            zone = shares[seen.tick - second.tick] / (shares[back] or 1.0)
-            found = _where(change, zone, grows)
-            if found is not None:
-                return seen, found
-        else:
-            first = second
+        shares |= {seen.tick - back: share for back, share in enumerate(zone_shares(seen))}
+        known = [each for each in reads if each.value > 0 and shares.get(each.tick, 0) > 0]
+        found = _where(known, shares, grows)
+        if found is not None:
+            return seen, found
     return seen, "everywhere"
 
 
-def _where(change: float, zone: float, grows: bool) -> Where | None:
-    if abs(zone - 1) < _LEAST:
+def _where(reads: list[Read], shares: dict[int, float], grows: bool) -> Where | None:
+    """What the readings say, or None if they could be of either."""
+    used = [shares[each.tick] for each in reads]
+    if not used or max(used) / min(used) < 1 + _LEAST:
         return None
-    follows = abs(change / zone - 1) < _NEAR
+    parts = [each.value / share for each, share in zip(reads, used, strict=True)]
+    follows = max(parts) / min(parts) < 1 + _NEAR
     if not grows:
         return "zone b" if follows else "everywhere"
-    if abs(change - 1) < _NEAR:
+    values = [each.value for each in reads]
+    if max(values) / min(values) < 1 + _NEAR:
         return "everywhere"
-    # A heap that settles loses a tenth of its growth in a tick.
-    if follows and change > 0.8:
-        return "zone b"
-    return None if follows else "settles"
+    # A heap that settles grows less in every tick.
+    falls = all(after <= before for before, after in pairwise(values))
+    if follows:
+        return None if falls else "zone b"
+    return "settles"
 
 
 def zone_shares(seen: Seen) -> list[float]:

@@ -7,8 +7,10 @@ import re
 from firewatch_env.policies.apart import Figure, Tell, in_feedback, read
 from firewatch_env.policies.manual import FEATURE_KEYS
 from firewatch_env.policies.reading import suspects
-from firewatch_env.policies.seen import Seen, order
+from firewatch_env.policies.seen import Action, Seen, order
 from firewatch_env.policies.undoing import Mending, undo
+
+_EVERY = "every feature"
 
 
 def mend_memory(tell: Tell, seen: Seen, root: str) -> Mending:
@@ -24,6 +26,8 @@ def mend_growth(tell: Tell, seen: Seen, root: str) -> Mending:
     if first.value <= 0.003:
         return seen, False
     features = _growing(seen)
+    if features[:1] == [_EVERY]:
+        return (yield _more_memory(root)), True
     diff = yield order("inspect_commit_diff", root)
     seen, where = yield from tell(root, growth, first, True)
     if where == "settles":
@@ -33,6 +37,10 @@ def mend_growth(tell: Tell, seen: Seen, root: str) -> Mending:
         return (yield order("restart_service", root)), True
     change = changes[0 if where == "zone b" or len(changes) == 1 else 1]
     return (yield order(change, root)), True
+
+
+def _more_memory(root: str) -> Action:
+    return order("scale_replicas", root, memory_limit_mb=1e6)
 
 
 def _growth(root: str) -> Figure:
@@ -50,8 +58,8 @@ def mend_read_memory(tell: Tell, seen: Seen, root: str) -> Mending:
     told = seen.feedback.partition("usual: ")[2]
     growing = _growing(seen)
     features = growing or re.findall(r"([a-z]+(?: feature)?) \+\d", told)
-    if "every feature" in features:
-        return (yield order("scale_replicas", root, memory_limit_mb=1e6)), True
+    if _EVERY in features:
+        return (yield _more_memory(root)), True
     slope = _growth(root).read(seen)
     if features:
         figure = None

@@ -11,19 +11,40 @@ from collections.abc import Callable, Generator
 
 from firewatch_env.policies.apart import Tell, tell
 from firewatch_env.policies.heaps import mend_growth
-from firewatch_env.policies.reading import Worst, call_trouble, worst_call, worst_way
-from firewatch_env.policies.repairs import (
-    mend,
-    mend_call,
-    mend_pipelines,
-)
+from firewatch_env.policies.reading import CUT, Hop, worst_way
+from firewatch_env.policies.repairs import fails_by_itself, mend, mend_call, mend_pipelines
 from firewatch_env.policies.seen import Action, Script, Seen, order
 from firewatch_env.policies.undoing import Mending
 
 _WATCH = 8  # ticks
+_ROLLOUT = 5  # ticks after which a repair shows
 _PATIENT = 14  # tick by which harm that comes and goes has been seen
 _LATEST = 17  # tick by which an easy task had better be declared over
 Step = Generator[Action, Seen, Seen]
+Tracing = Generator[Action, Seen, tuple[Seen, list[Hop]]]
+
+
+class _Known:
+    """What is remembered of a play.
+
+    Args:
+        tell: how to tell a build of zone b from a change everywhere, and a leak from a heap that
+            settles.
+        seen: the first reply.
+
+    Attributes:
+        usual: memory in use at first, by service.
+        cured: services whose heap or queue has been looked at.
+        mended: where the way down ended that was put right last.
+    """
+
+    def __init__(self, tell: Tell, seen: Seen) -> None:
+        self.tell = tell
+        self.usual = {
+            name: view["process_memory_utilization"] for name, view in seen.services.items()
+        }
+        self.cured: set[str] = set()
+        self.mended = ""
 
 
 def reference(seen: Seen) -> Script:
@@ -33,18 +54,18 @@ def reference(seen: Seen) -> Script:
 
 def engineer(tell: Tell) -> Callable[[Seen], Script]:
     """The reference, with a way of its own to tell a build of zone b from a change everywhere."""
-    return lambda seen: _play(tell, seen)
+    return lambda seen: _play(_Known(tell, seen), seen)
 
 
-def _play(tell: Tell, seen: Seen) -> Script:
-    cured: set[str] = set()
-    usual = {name: view["process_memory_utilization"] for name, view in seen.services.items()}
+def _play(known: _Known, seen: Seen) -> Script:
+    way: list[Hop] | None = None
     while True:
-        seen, acted = yield from _round(tell, seen, cured, usual)
-        seen = yield from _settle(seen, 5 if acted else 1)
+        seen, acted = yield from _round(known, seen, way)
+        seen, way = yield from _meanwhile(known, seen, _ROLLOUT if acted else 1)
         watched = False
         while _well(seen):
-            seen, found = yield from _on_its_way(tell, seen, cured, usual)
+            way = None
+            seen, found = yield from _on_its_way(known, seen)
             if watched and not found and _well(seen):
                 yield order("declare_resolved")
                 return
@@ -56,13 +77,22 @@ def _well(seen: Seen) -> bool:
     return seen.burn == 0 and not any(a["severity"] == "page" for a in seen.alerts)
 
 
-def _settle(seen: Seen, ticks: int) -> Step:
-    """Wait for a repair to show."""
-    for _ in range(ticks):
-        if _well(seen):
-            return seen
-        seen = yield order("get_metrics_detail", seen.entries[0])
-    return seen
+def _meanwhile(
+    known: _Known, seen: Seen, ticks: int
+) -> Generator[Action, Seen, tuple[Seen, list[Hop] | None]]:
+    """Use the time until a repair shows: other calls may fail, and other heaps may grow.
+
+    Returns:
+        The last reply, and the worst way down if it leads elsewhere than the one just mended.
+    """
+    until = seen.tick + ticks
+    while seen.tick < until and not _well(seen):
+        seen, way = yield from _way_down(seen, seen.entries[0])
+        if way and way[-1].name != known.mended:
+            return seen, way
+        if not _well(seen):
+            seen, _ = yield from _on_its_way(known, seen)
+    return seen, None
 
 
 def _confirm(seen: Seen) -> Step:
@@ -74,85 +104,102 @@ def _confirm(seen: Seen) -> Step:
     return seen
 
 
-def _round(tell: Tell, seen: Seen, cured: set[str], usual: dict[str, float]) -> Mending:
-    """Find one thing that is off and put it right; False if nothing was found."""
-    here = seen.entries[0]
-    came: Worst | None = None
+def _round(known: _Known, seen: Seen, way: list[Hop] | None) -> Mending:
+    """Find one thing that is off and put it right; False if nothing was found.
+
+    Args:
+        known: what is remembered.
+        seen: the last reply.
+        way: the worst way down, where it has just been told.
+    """
     if seen.burn == 0:
-        seen, done = yield from _on_its_way(tell, seen, cured, usual)
+        seen, done = yield from _on_its_way(known, seen)
+        if not done:
+            seen = yield from _wait_for_harm(known, seen)
+            if seen.burn == 0:
+                seen, done = yield from _on_its_way(known, seen)
         if done:
             return seen, True
-        seen = yield from _wait_for_harm(seen)
-    seen, here, root = yield from _way_down(seen, here)
-    for _ in range(14):
-        seen = yield order("trace_dependencies", here)
-        worst = worst_call(here, seen.feedback)
-        if worst is None:
-            if seen.burn == 0 and seen.graph[here]:
-                # Quiet for the moment: what comes back is looked for when it is back.
-                before = seen.tick
-                seen = yield from _wait_for_harm(seen)
-                if seen.burn > 0 and seen.tick > before:
-                    continue
-            break
-        kind = call_trouble(worst)
-        if kind:
-            return (yield from mend_call(tell, seen, worst, kind))
-        came, here = worst, worst.name
-        if here == root:
-            break
-    if came is None or here.endswith("-queue"):
-        return (yield from mend_pipelines(seen, cured))
-    return (yield from mend(tell, seen, here, came))
+    if way is None:
+        seen, way = yield from _way_down(seen, seen.entries[0])
+        if not way and seen.burn == 0:
+            # Quiet for the moment: what comes back is looked for when it is back.
+            seen = yield from _wait_for_harm(known, seen)
+            seen, way = yield from _way_down(seen, seen.entries[0])
+    if not way:
+        return (yield from mend_pipelines(seen, known.cured))
+    last = way[-1]
+    known.mended = last.name
+    read = last.kind == CUT
+    if read:
+        seen = yield order("fetch_logs", last.name)
+        if not fails_by_itself(seen, last.name):
+            # Perhaps it is called too often: the rest of the reply would have said so.
+            seen, rest = yield from _way_down(seen, last.caller)
+            read = False
+            if not rest:
+                return seen, False
+            last = rest[-1]
+            known.mended = last.name
+    if last.kind and not read:
+        return (
+            yield from mend_call(known.tell, seen, last.caller, last.name, last.kind, last.figure)
+        )
+    if last.name.endswith("-queue"):
+        return (yield from mend_pipelines(seen, known.cured))
+    return (yield from mend(known.tell, seen, last.caller, last.name, read))
 
 
-def _way_down(seen: Seen, here: str) -> Generator[Action, Seen, tuple[Seen, str, str]]:
-    """The last caller on the worst way down, and the service at its end if all of it was told.
-
-    A call that is odd in itself ends the way: it is its caller's.
-    """
-    caller, end = here, ""
+def _way_down(seen: Seen, here: str) -> Tracing:
+    """The calls on the worst way down from a service; one that is odd in itself ends it."""
+    way: list[Hop] = []
     while True:
         seen = yield order("trace_distributed_request", here)
-        hops, whole = worst_way(seen.feedback)
+        hops, whole = worst_way(here, seen.feedback)
         for hop in hops:
-            caller, here, end = here, hop.name, hop.name
-            if hop.odd:
-                return seen, caller, ""
+            way.append(hop)
+            here = hop.name
+            if hop.kind:
+                return seen, way
         if whole or not hops:
-            return seen, caller, end
+            return seen, way
+        leaf = _leaf_cut_off(seen, here)
+        if leaf:
+            return seen, [*way, Hop(here, leaf, CUT, 0)]
 
 
-def _wait_for_harm(seen: Seen) -> Step:
+def _leaf_cut_off(seen: Seen, here: str) -> str:
+    """The callee that the end of the reply can only be the beginning of, if it calls nobody."""
+    start = seen.feedback.rpartition(" > ")[2].partition(" ")[0]
+    fit = [name for name in seen.graph[here] if name.startswith(start)]
+    return fit[0] if len(fit) == 1 and start and not seen.graph[fit[0]] else ""
+
+
+def _wait_for_harm(known: _Known, seen: Seen) -> Step:
     for _ in range(12):
-        if seen.burn > 0 or seen.tick >= _PATIENT:
+        if seen.burn > 0 or seen.tick >= _PATIENT or _fuller(known, seen):
             break
         seen = yield order("get_metrics_detail", seen.entries[0])
     return seen
 
 
-def _on_its_way(tell: Tell, seen: Seen, cured: set[str], usual: dict[str, float]) -> Mending:
-    """Memory that grows lets nobody down before it is full.
-
-    Args:
-        tell: how to tell a leak from a heap that settles.
-        seen: the last reply.
-        cured: services whose heap has been looked at.
-        usual: memory in use at first, by service.
-    """
-    full = sorted(
-        (view["process_memory_utilization"], name)
+def _fuller(known: _Known, seen: Seen) -> list[str]:
+    """Services not looked at yet whose memory is much in use or rises, the fullest first."""
+    found = [
+        (used, name)
         for name, view in seen.services.items()
-        if name not in cured
-        and (
-            view["process_memory_utilization"] > 0.62
-            or view["process_memory_utilization"] > usual[name] + 0.03
-        )
-    )
-    for _, name in reversed(full):
-        cured.add(name)
+        if name not in known.cured
+        and ((used := view["process_memory_utilization"]) > 0.62 or used > known.usual[name] + 0.03)
+    ]
+    return [name for _, name in sorted(found, reverse=True)]
+
+
+def _on_its_way(known: _Known, seen: Seen) -> Mending:
+    """Memory that grows lets nobody down before it is full."""
+    for name in _fuller(known, seen):
+        known.cured.add(name)
         seen = yield order("check_gc_pressure", name)
-        seen, done = yield from mend_growth(tell, seen, name)
+        seen, done = yield from mend_growth(known.tell, seen, name)
         if done:
             return seen, True
     return seen, False

@@ -13,37 +13,48 @@ from firewatch_env.policies.manual import (
     IDENTITY,
     WAITING,
 )
-from firewatch_env.policies.reading import FAILS, METRICS, Worst, cure_of_figure, suspects
+from firewatch_env.policies.reading import FAILS, METRICS, cure_of_figure, suspects
 from firewatch_env.policies.seen import Seen, order
 from firewatch_env.policies.undoing import Mending, one_of, undo
 
 
-def mend_call(tell: Tell, seen: Seen, worst: Worst, kind: str) -> Mending:
-    """Put right how a service calls another."""
+def mend_call(tell: Tell, seen: Seen, caller: str, name: str, kind: str, n: float) -> Mending:
+    """Put right how a service calls another.
+
+    Args:
+        tell: how to tell a build of zone b from a change everywhere.
+        seen: the last reply, which told of the call.
+        caller: who calls.
+        name: who is called.
+        kind: what is off; as in `Hop`.
+        n: calls per request, to the usual.
+    """
     if kind == "breaker":
-        return (yield order("disable_fallback_mode", worst.caller)), True
-    caches = [name for name in seen.graph[worst.caller] if name.endswith("-cache")]
-    if kind == "calls" and worst.name.endswith("-db") and caches:
-        for cache in caches:
-            seen = yield order("get_metrics_detail", cache)
-            found = METRICS.match(seen.feedback)
-            if found and found["hits"] and float(found["hits"]) < 0.85:
-                return (yield from _mend_cache(tell, seen, cache))
-    first = Read(seen.tick, worst.n - 1)
-    seen = yield order("inspect_commit_diff", worst.caller)
-    changes = suspects(seen.feedback, worst.name, EDGE_KEYS[kind])
+        return (yield order("disable_fallback_mode", caller)), True
+    first = Read(seen.tick, n - 1)
+    if kind == "calls" and name.endswith("-db"):
+        for cache in seen.graph[caller]:
+            if cache.endswith("-cache"):
+                seen = yield order("fetch_logs", cache)
+                if any(words in seen.lines(cache)[-1] for words in _CACHE_LINES):
+                    return (yield from _mend_cache(tell, seen, cache))
+    seen = yield order("inspect_commit_diff", caller)
+    changes = suspects(seen.feedback, name, EDGE_KEYS[kind])
     if len(changes) == 2:
-        look = order("trace_dependencies", worst.caller)
-        figure = in_feedback(look, rf"{worst.name} fail.*? n ([\d.]+)x", 1.0)
-        return (yield from one_of(tell, changes, worst.caller, figure, first))
+        look = order("trace_dependencies", caller)
+        figure = in_feedback(look, rf"{name} fail.*? n ([\d.]+)x", 1.0)
+        return (yield from one_of(tell, changes, caller, figure, first))
     if changes:
-        return (yield order(changes[0], worst.caller)), True
-    seen = yield order("optimize_query" if kind == "calls" else "disable_retries", worst.caller)
+        return (yield order(changes[0], caller)), True
+    seen = yield order("optimize_query" if kind == "calls" else "disable_retries", caller)
     return seen, True
 
 
+_CACHE_LINES = ("hits on", "keys loaded", "room for keys")
+
+
 def _mend_cache(tell: Tell, seen: Seen, cache: str) -> Mending:
-    seen = yield order("fetch_logs", cache)
+    """Put right what a cache's log lines, just fetched, say of its hits."""
     text = " ".join(seen.lines(cache))
     if "keys loaded" in text:
         for _ in range(4):
@@ -59,22 +70,40 @@ def _mend_cache(tell: Tell, seen: Seen, cache: str) -> Mending:
     return (yield from undo(tell, seen, cache, [f for f, _ in features], "hits", figure))
 
 
-def mend(tell: Tell, seen: Seen, root: str, came: Worst) -> Mending:
+def fails_by_itself(seen: Seen, root: str) -> bool:
+    """Whether the log lines just fetched of a service say that it fails requests of its own."""
+    last = seen.lines(root)[-1]
+    return any(words in last for words in _BY_LINE if words not in ("queue full", "HikariPool"))
+
+
+def mend(tell: Tell, seen: Seen, caller: str, root: str, read: bool) -> Mending:
     """Find out what is off at a service that fails by itself, and put it right.
+
+    Its own log lines say the most, then those of its caller, then its meters.
 
     Args:
         tell: how to tell a build of zone b from a change everywhere.
         seen: the last reply.
+        caller: who calls it on the worst way down.
         root: the service.
-        came: the call that led there.
+        read: whether its log lines have just been fetched.
     """
-    if came.lost >= FAILS and came.lat < 3:
-        return (yield from _mend_path(tell, seen, root, came))
-    if came.says >= FAILS and came.lat < 3:
+    if not read:
         seen = yield order("fetch_logs", root)
-        for words, how in _BY_LINE.items():
-            if words in seen.lines(root)[-1]:
-                return (yield from how(tell, seen, root))
+    last = seen.lines(root)[-1]
+    full = [line for line in seen.lines(root) if _FULL in line]
+    if full and "queue full" in last:
+        last = full[-1]  # a heap that is full keeps the CPU busy
+    for words, how in _BY_LINE.items():
+        if words in last:
+            seen, done = yield from how(tell, seen, root)
+            if done:
+                return seen, True
+            break
+    else:
+        seen = yield order("fetch_logs", caller)
+        if f"{root} UNAVAILABLE" in " ".join(seen.lines(caller)):
+            return (yield from _mend_path(tell, seen, caller, root))
     seen = yield order("get_metrics_detail", root)
     found = METRICS.match(seen.feedback)
     if found is None:
@@ -93,34 +122,38 @@ def mend(tell: Tell, seen: Seen, root: str, came: Worst) -> Mending:
         seen = yield order("fetch_logs", root)
         return (yield from _mend_refusal(tell, seen, root))
     if m["shed"] >= FAILS or m["lat"] > 3:
-        if m["cpu"] > 0.9:
-            return (yield from _mend_cpu(tell, seen, root, busy=True))
-        return (yield from _mend_slots(tell, seen, root))
+        busy = m["cpu"] > 0.9
+        seen, done = yield from (_mend_cpu if busy else _mend_slots)(tell, seen, root)
+        if not done and not busy:
+            seen, done = yield from _mend_cpu(tell, seen, root)
+        if done:
+            return seen, True
+        if busy:
+            return (yield order("enable_deadline_propagation", root)), True
+        return (yield from mend_memory(tell, seen, root))
     if m["own"] >= FAILS:
         seen = yield order("fetch_logs", root)
         return (yield from _mend_errors(tell, seen, root))
     return (yield from _mend_quiet(tell, seen, root))
 
 
-def _mend_path(tell: Tell, seen: Seen, root: str, came: Worst) -> Mending:
+def _mend_path(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
+    """Put right what loses calls to a service; its caller's log lines were just fetched."""
+    told = re.findall(rf"{root} UNAVAILABLE.*\(by feature: (.*)\)", " ".join(seen.lines(caller)))
+    features = re.findall(r"([a-z]+) [\d.]+", told[-1]) if told else []
+    if features:
+        pattern = rf"{root} UNAVAILABLE.*\(by feature: {features[0]} ([\d.]+)"
+        figure = in_logs(caller, pattern)
+        return (yield from undo(tell, seen, root, features, "path", figure))
     seen = yield order("inspect_network_policy", root)
     cure = cure_of_figure(seen.feedback, DROPPED)
     if cure:
         return (yield order(cure, root)), True
-    seen = yield order("fetch_logs", came.caller)
-    told = re.findall(
-        rf"{root} UNAVAILABLE.*\(by feature: (.*)\)", " ".join(seen.lines(came.caller))
-    )
-    features = re.findall(r"([a-z]+) [\d.]+", told[-1]) if told else []
-    if features:
-        pattern = rf"{root} UNAVAILABLE.*\(by feature: {features[0]} ([\d.]+)"
-        figure = in_logs(came.caller, pattern)
-        return (yield from undo(tell, seen, root, features, "path", figure))
     seen = yield order("inspect_mtls_status", root)
     cure = cure_of_figure(seen.feedback, IDENTITY)
     if cure:
         return (yield order(cure, root)), True
-    look = order("trace_dependencies", came.caller)
+    look = order("trace_dependencies", caller)
     lost = in_feedback(look, rf"{root} fail.*? lost ([\d.]+)")
     return (yield from _zone_or(tell, seen, root, "deregister_stale_instances", lost))
 
@@ -196,10 +229,7 @@ def _mend_errors(tell: Tell, seen: Seen, root: str) -> Mending:
     return (yield from _zone_or(tell, seen, root, "restart_service", figure))
 
 
-_BY_LINE = {"429 on": _mend_limit, "403 on": _mend_refusal, "Exception on": _mend_errors}
-
-
-def _mend_cpu(tell: Tell, seen: Seen, root: str, *, busy: bool) -> Mending:
+def _mend_cpu(tell: Tell, seen: Seen, root: str) -> Mending:
     seen = yield order("strace_process", root)
     text = seen.feedback
     figures = re.match(r"CPU/req ([\d.]+)x limit ([\d.]+) stolen\(b\) ([\d.]+) logs ([\d.]+)", text)
@@ -212,16 +242,14 @@ def _mend_cpu(tell: Tell, seen: Seen, root: str, *, busy: bool) -> Mending:
         return (yield order("increase_cpu_limit", root)), True
     if logs > 0.2:
         return (yield order("set_log_level", root, level="info")), True
-    by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)", text)
+    by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)\)", text)
     if by and float(by[0][1]) > 1.15 * float(by[0][2]):
         if each > 1.5:
             by.sort(key=lambda row: -float(row[1]) / (float(row[2]) + 0.01))
         look = order("strace_process", root)
         figure = in_feedback(look, r"CPU/req ([\d.]+)x", 1.0)
         return (yield from undo(tell, seen, root, [row[0] for row in by], "cpu", figure))
-    if busy:
-        return (yield order("enable_deadline_propagation", root)), True
-    return (yield from mend_memory(tell, seen, root))
+    return seen, False
 
 
 def _mend_slots(tell: Tell, seen: Seen, root: str) -> Mending:
@@ -236,7 +264,21 @@ def _mend_slots(tell: Tell, seen: Seen, root: str) -> Mending:
     pools = re.findall(r"([a-z]+) (\d+)/(\d+)", figures[3])
     if pools and int(pools[0][1]) >= int(pools[0][2]):
         return (yield from undo(tell, seen, root, [pools[0][0]], "slots"))
-    return (yield from _mend_cpu(tell, seen, root, busy=False))
+    return seen, False
+
+
+_FULL = "of the memory limit"
+_BY_LINE = {
+    "429 on": _mend_limit,
+    "403 on": _mend_refusal,
+    "Exception on": _mend_errors,
+    "queue full": _mend_cpu,
+    "HikariPool": _mend_slots,
+    "readiness": _mend_pods,
+    "OOMKilled": mend_memory,
+    _FULL: mend_memory,
+}
+"""What the last log line of a service speaks of, and how to put that right."""
 
 
 def _mend_quiet(tell: Tell, seen: Seen, root: str) -> Mending:
@@ -246,7 +288,7 @@ def _mend_quiet(tell: Tell, seen: Seen, root: str) -> Mending:
     if features:
         return (yield from undo(tell, seen, root, features, "errors"))
     seen = yield order("strace_process", root)
-    by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)", seen.feedback)
+    by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)\)", seen.feedback)
     if by and float(by[0][1]) > 1.15 * float(by[0][2]):
         return (yield from undo(tell, seen, root, [by[0][0]], "cpu"))
     return (yield from mend_memory(tell, seen, root))

@@ -20,6 +20,7 @@ _MENDED = (("errors", 0.5, 0.9), ("path", 0.5, 0.9), ("refuse", 0.5, 0.9), ("cpu
 _MENDED_MEMORY = (("heap", 1.3, 1.6), ("fill", 1.3, 1.6))
 _MENDED_CALLS = (("timeout", 0.004, 0.008), ("calls", 6.0, 9.0))
 _OTHERS = {"easy": 2, "medium": 4, "hard": 5}
+_PAIRS = {"easy": 0, "medium": 2, "hard": 2}
 _BYSTANDERS = {"easy": 1, "medium": 3, "hard": 4}
 _SETTLING = {"easy": 0, "medium": 1, "hard": 2}
 _ORDERS = (
@@ -67,14 +68,23 @@ def add_releases(sketch: Sketch, onset: int, draws: BitStream) -> None:
                 _put(sketch, name, which, (first, spare(sketch, name, draws)), tick, draws)
     done = {(put.service, put.which) for put in sketch.puts}
     others = [name for name in sketch.place.services if name != root]
-    for name in draws.shuffled(others)[: _OTHERS[sketch.difficulty]]:
+    for number, name in enumerate(draws.shuffled(others)[: _OTHERS[sketch.difficulty]]):
         which = draws.pick(("build", "revision"))
-        if (name, which) in done:
-            continue
-        spared = spare(sketch, name, draws)
-        other = _mended if draws.below(3) else spare
-        changed = (other(sketch, name, draws), spared)
-        _put(sketch, name, which, changed, min(onset + draws.below(12) - 2, -2), draws)
+        tick = min(onset + draws.below(12) - 2, -2)
+        # Some have both, of nearly the same age, as the service at fault has.
+        pair = number < _PAIRS[sketch.difficulty]
+        for each in ("build", "revision") if pair else (which,):
+            if (name, each) in done:
+                continue
+            spared = spare(sketch, name, draws)
+            other = _mended if draws.below(3) else spare
+            changed = (other(sketch, name, draws), spared)
+            if pair:
+                staged = each == "build"
+                release = Release(min(tick + draws.below(3), -2), distinct(changed), staged)
+                sketch.puts.append(Put(name, each, release))
+            else:
+                _put(sketch, name, each, changed, tick, draws)
 
 
 def _put(

@@ -187,7 +187,7 @@ def test_a_recording_replays_bit_for_bit_and_a_changed_action_shows(
     for run in read_runs(recording):
         assert all(same for _, _, same in replay(run, firewatch))
     changed = tmp_path / "changed.jsonl"
-    changed.write_text(recording.read_text().replace("trace_dependencies", "escalate", 1))
+    changed.write_text(recording.read_text().replace("trace_distributed_request", "escalate", 1))
     run, *_ = read_runs(changed)
     assert not all(same for _, _, same in replay(run, firewatch))
 

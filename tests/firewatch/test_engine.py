@@ -10,6 +10,7 @@ import pytest
 
 import firewatch_env
 from firewatch_env.engine.levers import LEVERS
+from firewatch_env.engine.motion import swing
 from firewatch_env.engine.randomness import BitStream
 from firewatch_env.engine.world import World, build
 
@@ -144,3 +145,11 @@ def test_a_tick_uses_only_arithmetic_that_is_exact_everywhere() -> None:
     for name in ("tick.py", "levers.py", "world.py", "service.py"):
         for node in ast.walk(ast.parse((ENGINE / name).read_text())):
             assert not isinstance(node, ast.Pow), f"{name} raises to a power"
+
+
+@pytest.mark.parametrize("period", [10, 12, 14])
+def test_what_rises_and_falls_does_so_in_unequal_steps(period: int) -> None:
+    course = [swing((period, 3), tick) for tick in range(200)]
+    assert max(map(abs, course)) <= 1
+    steps = {round(abs(after - before), 6) for before, after in itertools.pairwise(course)}
+    assert len(steps) > 1

