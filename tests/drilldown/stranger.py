@@ -115,22 +115,23 @@ class Analyst:
                     counts[value][self.stages.index(stage)] += row
             for value in values:
                 for channel in range(len(self.stages)):
-                    moved[channel] |= self.departures(counts[value], channel)
+                    moved[channel] |= set(self.departures(counts[value], channel))
         return moved
 
-    def departures(self, counts: list[list[int]], channel: int) -> set[int]:
+    def departures(self, counts: list[list[int]], channel: int) -> dict[int, float]:
+        """Days on which a channel departs from its usual, with the factor on it."""
         into, below = counts[channel], counts[channel - 1] if channel else [1] * 56
         rate = [a / max(b, 1) for a, b in zip(into, below, strict=True)]
-        found = set()
+        found = {}
         for day, value in enumerate(rate):
             usual = median(rate[day % 7 :: 7])
             spare = (1 - usual if channel else 1) / into[day] + SCATTER[min(channel, 1)] ** 2
             if abs(value / usual - 1) >= max(SURE * math.sqrt(spare), 0.02):
-                found.add(day)
+                found[day] = value / usual
         return found
 
-    def segment(self, channel: int, days: range, moved: set[int]) -> tuple[dict[str, str], float]:
-        """The segment whose change over some days says most, and the factor on it."""
+    def segment(self, channel: int, days: range, moved: set[int]) -> dict[str, str]:
+        """The segment whose change over some days says most."""
         weeks = [
             range(days.start + shift, days.stop + shift)
             for shift in range(-56, 57, 7)
@@ -161,22 +162,25 @@ class Analyst:
                     pair[0] += weight * expected
                     pair[1] += weight * (now - expected)
             found.update(sums)
-        best = max(found, key=lambda key: found[key][1] ** 2 / found[key][0])
-        weight, surplus = found[best]
-        return dict(best), 1 + surplus / weight
+        return dict(max(found, key=lambda key: found[key][1] ** 2 / found[key][0]))
 
     def report(self) -> list[dict[str, Any]]:
         """Every root as a row."""
-        moved = self.days_that_moved()
+        segments: dict[str, dict[str, str]] = {}
+        for channel, days in enumerate(self.days_that_moved()):
+            for first, stop in runs(days):
+                segment = self.segment(channel, range(first, stop), days)
+                segments[json.dumps(segment, sort_keys=True)] = segment
+        # A single value shows only some of a root's days; the segment itself shows all of them.
         changes: dict[tuple[int, int, int], tuple[dict[str, str], float]] = {}
-        for channel, days in enumerate(moved):
-            for first in sorted(days):
-                if first - 1 in days:
-                    continue
-                stop = first
-                while stop in days:
-                    stop += 1
-                changes[channel, first, stop] = self.segment(channel, range(first, stop), days)
+        for segment in segments.values():
+            told = self.ask("slice", where=segment)["rows"]
+            counts = [next(row for stage, row in told if stage == each) for each in self.stages]
+            for channel in range(len(self.stages)):
+                moved = self.departures(counts, channel)
+                for first, stop in runs(set(moved)):
+                    factors = [moved[day] for day in range(first, stop)]
+                    changes[channel, first, stop] = segment, sum(factors) / len(factors)
         log = self.ask("change_log")["entries"]
         rows, explained = [], set()
         for (channel, first, stop), (segment, factor) in sorted(changes.items()):
@@ -213,6 +217,13 @@ class Analyst:
             and entry["scope"].items() <= segment.items()
         ]
         return max(fitting)[2] if fitting else "unattributed"
+
+
+def runs(days: set[int]) -> list[tuple[int, int]]:
+    """First day of each row of days, and the day after its last."""
+    firsts = sorted(day for day in days if day - 1 not in days)
+    stops = sorted(day + 1 for day in days if day + 1 not in days)
+    return list(zip(firsts, stops, strict=True))
 
 
 def played(url: str, task: str, door: str) -> dict[str, Any]:
