@@ -272,7 +272,7 @@ def test_no_arguments_raise_or_overspend(tool: str, arguments: Any) -> None:
     reply = session.step({"analysis_method": tool, "analysis_args": arguments})
     assert reply.status in ("analyzed", "evaluated", "error")
     assert len(reply.message) < 2000
-    json.dumps(reply.content)
+    json.dumps(to_jsonable_python(reply.content))
     spent = CONFIG.level.budget - reply.content["numbers_left"]
     if reply.status == "analyzed" and tool in ("slice", "compare"):
         rows = reply.content["analysis_result"]["result"]["rows"]
