@@ -5,7 +5,6 @@ In the splits neither family nor count is shown.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -17,8 +16,10 @@ from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.splits import SPLITS
+from metric_tracker_rl.tier_splits import tasks_of_level
 from openenv_kit.errors import InvalidValueError, require_name
 from openenv_kit.trust.audit import SPLIT, Audit
+from openenv_kit.trust.splits import hashed_seed
 
 BASELINES = (
     *("reference", "upstream_first_practice", "upstream_first"),
@@ -55,7 +56,7 @@ class MetricTrackerAudit(Audit):
 
     def size(self, setting: str, level: str) -> int:
         if setting.startswith(SPLIT):
-            return min(len(_tasks_of(setting.removeprefix(SPLIT), level)), FIRST_KNOWN)
+            return min(len(tasks_of_level(setting.removeprefix(SPLIT), level)), FIRST_KNOWN)
         return FIRST_KNOWN
 
     def reset_arguments(
@@ -65,9 +66,9 @@ class MetricTrackerAudit(Audit):
         rules = {"max_steps": 128, "max_submissions": submissions}
         if setting.startswith(SPLIT):
             split = setting.removeprefix(SPLIT)
-            return {"split": split, "index": _tasks_of(split, level)[number], **rules}
+            return {"split": split, "index": tasks_of_level(split, level)[number], **rules}
         return {
-            "seed": audit_seed(level, number),
+            "seed": hashed_seed(f"metric-tracker-audit/1|{level}|{number}"),
             "scenario_family": require_name("setting", setting, SCENARIO_FAMILIES),
             "difficulty": level,
             "anomaly_count": COUNTS[number % len(COUNTS)],
@@ -88,22 +89,6 @@ class MetricTrackerAudit(Audit):
         resets = {level: [self.reset_arguments(level, n) for n in range(count)] for level in levels}
         played = [play_again(uses, level, resets[level]) for uses in PLAYERS for level in levels]
         return {"repeats": [asdict(each) for each in played]}
-
-
-def audit_seed(difficulty: str, number: int) -> int:
-    """Seed of an audited episode: a hash, so that nobody guesses it by counting."""
-    text = f"metric-tracker-audit/1|{difficulty}|{number}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-
-
-@lru_cache
-def _tasks_of(split: str, level: str) -> tuple[int, ...]:
-    """Positions of a split's tasks of one level."""
-    return tuple(
-        index
-        for index in range(SPLITS.size(split))
-        if SPLITS.task(split, index).config.difficulty == level
-    )
 
 
 @lru_cache(maxsize=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from metric_tracker_rl.drilldown.building import CACHE_SIZE as DRILL_CACHE_SIZE
@@ -65,3 +66,10 @@ SPLITS = TierSplits((FUNNEL_SPLITS, DRILL_SPLITS))
 """Every split; those of the drill-down tier begin with `drill_`."""
 
 CACHES = Caches(build_episode, build_drill_episode)
+
+
+@lru_cache
+def tasks_of_level(split: str, level: str) -> tuple[int, ...]:
+    """Positions of a split's tasks of one level; making a task's configuration is not free."""
+    tasks = ((index, SPLITS.task(split, index)) for index in range(SPLITS.size(split)))
+    return tuple(index for index, task in tasks if task.config.difficulty == level)

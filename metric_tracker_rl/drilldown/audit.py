@@ -6,9 +6,7 @@ nothing, and their report is graded as any other.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from metric_tracker_rl.drilldown.building import build_episode
@@ -17,11 +15,13 @@ from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
 from metric_tracker_rl.drilldown.policies.scan import Scan
 from metric_tracker_rl.drilldown.tasks import SPLITS, config_of
+from metric_tracker_rl.tier_splits import tasks_of_level
 from openenv_kit.environment import Environment
 from openenv_kit.errors import require_name
 from openenv_kit.play.policies import Observed, Play, Policy
 from openenv_kit.trust.audit import IDLE, REFERENCE, SPLIT, Audit, Job, Played
 from openenv_kit.trust.exploits import Ceiling, Exploit
+from openenv_kit.trust.splits import hashed_seed
 
 ROOTS = "roots"
 """The main setting: episodes that hold a root, of every product in turn."""
@@ -48,7 +48,7 @@ class DrillAudit(Audit):
 
     def size(self, setting: str, level: str) -> int:
         split = setting.removeprefix(SPLIT)
-        return MOST if setting == ROOTS else min(len(_tasks_of(split, level)), MOST)
+        return MOST if setting == ROOTS else min(len(tasks_of_level(split, level)), MOST)
 
     def reset_arguments(
         self, level: str, number: int, submissions: int = 1, setting: str | None = None
@@ -58,13 +58,13 @@ class DrillAudit(Audit):
             causes = sorted(each for each in LEVELS[level].causes if each)
             products = list(DOMAINS)
             return {
-                "seed": _seed(level, number),
+                "seed": hashed_seed(f"metric-tracker-drill-audit/1|{level}|{number}"),
                 "difficulty": level,
                 "product": products[number % len(products)],
                 "causes": causes[number // len(products) % len(causes)],
             }
         split = str(setting).removeprefix(SPLIT)
-        return {"split": split, "index": _tasks_of(split, level)[number]}
+        return {"split": split, "index": tasks_of_level(split, level)[number]}
 
     def expected(self, reset: Mapping[str, Any]) -> int:
         return len(build_episode(config_of(reset)).expected_rows)
@@ -98,19 +98,3 @@ class DrillAudit(Audit):
 def _unplayed(_: Observed) -> Play:
     """The play of a heuristic, which has none: `DrillAudit.run` grades its report."""
     yield from ()
-
-
-def _seed(level: str, number: int) -> int:
-    """Seed of an audited episode: a hash, so that nobody guesses it by counting."""
-    text = f"metric-tracker-drill-audit/1|{level}|{number}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-
-
-@lru_cache
-def _tasks_of(split: str, level: str) -> tuple[int, ...]:
-    """Positions of a split's tasks of one level."""
-    return tuple(
-        index
-        for index in range(SPLITS.size(split))
-        if SPLITS.task(split, index).config.difficulty == level
-    )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 from statistics import fmean
+from typing import Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.play.recording import RecordedRun, RecordingError, replay
@@ -44,12 +45,17 @@ class Regraded:
 
     @property
     def episode(self) -> str:
-        """Which episode was played: the reset's arguments, without those that make no difference.
+        """The same for runs of the same episode; see `episode_of`."""
+        return episode_of(self.run.reset)
 
-        Feedback comes after the play, so runs with and without it are of the same episode.
-        """
-        apart = ("episode_id", "feedback")
-        return repr(sorted((k, repr(v)) for k, v in self.run.reset.items() if k not in apart))
+
+def episode_of(reset: Mapping[str, Any]) -> str:
+    """Which episode a reset makes: its arguments, without those that make no difference.
+
+    Feedback comes after the play, so runs with and without it are of the same episode.
+    """
+    apart = ("episode_id", "feedback")
+    return repr(sorted((k, repr(v)) for k, v in reset.items() if k not in apart))
 
 
 def regrade(run: RecordedRun, environment: Environment | None = None) -> Regraded:
@@ -115,21 +121,32 @@ def pass_hat_k(perfect: Sequence[bool], k: int) -> float | None:
     return comb(sum(perfect), k) / comb(len(perfect), k)
 
 
+def pass_rates(episodes: Iterable[Sequence[bool]]) -> tuple[tuple[int, float | None], ...]:
+    """By k, the chance that k runs of an episode are all perfect.
+
+    Args:
+        episodes: which runs of each episode are perfect. With fewer than k runs of every one the
+            chance is None.
+    """
+    found = tuple(episodes)
+    rates = []
+    for k in PASS_POWERS:
+        known = [p for runs in found if (p := pass_hat_k(runs, k)) is not None]
+        rates.append((k, fmean(known) if known else None))
+    return tuple(rates)
+
+
 def _summary(player: str, versions: Versions, group: Sequence[Regraded]) -> Summary:
     episodes: dict[str, list[bool]] = {}
     for each in group:
         episodes.setdefault(each.episode, []).append(each.score == 1.0)
-    passes: list[tuple[int, float | None]] = []
-    for k in PASS_POWERS:
-        known = [p for runs in episodes.values() if (p := pass_hat_k(runs, k)) is not None]
-        passes.append((k, fmean(known) if known else None))
     return Summary(
         player=player,
         versions=versions,
         runs=len(group),
         episodes=len(episodes),
         mean=fmean(each.score for each in group),
-        passes=tuple(passes),
+        passes=pass_rates(episodes.values()),
         tool_calls=fmean(each.tool_calls for each in group),
         reply_bytes=fmean(each.reply_bytes for each in group),
     )

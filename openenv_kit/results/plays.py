@@ -16,12 +16,10 @@ from openenv_kit.agent.results import EVALUATED, NOT_SUBMITTED, RESULTS_FORMAT
 from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError, unknown_name_message
 from openenv_kit.play.recording import RecordedRun, RecordingError, read_runs
+from openenv_kit.play.regrade import episode_of
 
 NAMED = "named tasks"
 """Stands for the split of a play that names its task, or sets an episode up itself."""
-
-NO_DIFFERENCE = ("episode_id", "feedback")
-"""Reset arguments that leave the episode as it is; feedback comes after the play."""
 
 
 class MixedResultsError(ConfigurationError):
@@ -61,8 +59,7 @@ class Play:
     @property
     def episode(self) -> str:
         """The same for plays of the same episode, and different for others."""
-        kept = {name: value for name, value in self.reset.items() if name not in NO_DIFFERENCE}
-        return json.dumps(kept, sort_keys=True)
+        return episode_of(self.reset)
 
 
 @dataclass(frozen=True)

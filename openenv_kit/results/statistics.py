@@ -13,7 +13,7 @@ from statistics import fmean
 import numpy as np
 import numpy.typing as npt
 
-from openenv_kit.play.regrade import PASS_POWERS, pass_hat_k
+from openenv_kit.play.regrade import pass_rates
 from openenv_kit.results.plays import Play, Player
 
 RESAMPLES = 10_000
@@ -72,11 +72,7 @@ def summary(player: Player) -> Summary:
     """What a player's plays come to."""
     scored = player.scored
     by_task = scores_by_episode(scored)
-    passes = []
-    for k in PASS_POWERS:
-        exact = ([score == 1.0 for score in scores] for scores in by_task.values())
-        known = [p for each in exact if (p := pass_hat_k(each, k)) is not None]
-        passes.append((k, fmean(known) if known else None))
+    passes = pass_rates([score == 1.0 for score in scores] for scores in by_task.values())
     means = [fmean(scores) for scores in by_task.values()]
     return Summary(
         name=player.name,

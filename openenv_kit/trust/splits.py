@@ -196,3 +196,8 @@ def _order(domain: str, split: str, block: int, strata: int, salt: str) -> tuple
     """Order of the strata within a block."""
     keys = [_hash(domain, salt, f"order|{split}|{block}|{number}") for number in range(strata)]
     return tuple(sorted(range(strata), key=keys.__getitem__))
+
+
+def hashed_seed(text: str) -> int:
+    """Seed that a text stands for, 64 bits of its SHA-256: nobody guesses it by counting."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
