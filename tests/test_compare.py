@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from openenv_kit.agent.plan import PlannedEpisode
+from openenv_kit.agent.results import EpisodeResult, RunResult
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.play.driver import moves, observed
@@ -220,6 +222,16 @@ def test_plays_of_an_older_release_are_compared_but_not_grouped(tmp_path: Path) 
     told = compared(read_players([("", path), ("again", path)], FUNNEL), NAMED, FUNNEL)
     assert told.versions == old
     assert told.groups == {}
+
+
+def test_a_drill_down_run_is_of_its_own_versions_and_grouped_by_product() -> None:
+    reset = {"split": "drill_test", "index": 0}
+    planned = PlannedEpisode("drill_test-0", 0, reset)
+    run = RunResult("some", FUNNEL.benchmark, "", [EpisodeResult(planned)], 1, 0.0)
+    versions = run.as_dict(FUNNEL)["versions"]
+    assert versions == dict(FUNNEL.versions_for(reset)) != dict(FUNNEL.versions)
+    told = compared([Player("some", "", versions, [play(1.0, reset=reset)])], "drill_test", FUNNEL)
+    assert set(told.groups) == {"level", "product"}
 
 
 def test_splits_are_not_mixed() -> None:

@@ -135,12 +135,13 @@ class RunResult:
         return sum(each.usage.total for each in self.episodes)
 
     def as_dict(self, environment: Environment) -> dict[str, Any]:
-        """JSON-ready."""
+        """JSON-ready; the versions are those of the first episode's kind."""
+        first = self.episodes[0].planned.reset if self.episodes else {}
         return {
             "format": RESULTS_FORMAT,
             "environment": self.benchmark,
             "environment_version": environment.version,
-            "versions": dict(environment.versions),
+            "versions": dict(environment.versions_for(first)),
             "player": self.player,
             "server": self.server,
             "average_score": self.average,

@@ -60,7 +60,7 @@ def compared(players: Sequence[Player], split: str, environment: Environment) ->
     """
     summaries = [summary(player) for player in players]
     versions = dict(players[0].versions)
-    current = versions == dict(environment.versions)
+    current = versions == dict(environment.versions_for(players[0].plays[0].reset))
     return Comparison(
         title=environment.title,
         split=split,
