@@ -150,8 +150,8 @@ class Database:
     def _stopped(self, why: str) -> ToolArgumentError:
         return ToolArgumentError(
             f"The query {why} and was stopped. Group by fewer columns at a time, and by columns as "
-            "they are rather than as text; aggregate before you join, and join on every column that "
-            "two tables share. Nothing was read."
+            "they are, not as text; aggregate before you join, and join on every column that two "
+            "tables share. Nothing was read."
         )
 
 
