@@ -18,8 +18,8 @@ from metric_tracker_rl.drilldown.cube import Floats
 from metric_tracker_rl.drilldown.policies.desk import Asking, Desk, RefusedError, ask
 from metric_tracker_rl.drilldown.policies.table import Finding, Table
 
-FLAG = 4.2
-"""Standard deviations at which a segment is looked at in a week."""
+FLAG, FLAG_HIDDEN = 4.2, 3.3
+"""Standard deviations at which a segment is looked at in a week, and where causes are hidden."""
 WORTH = 6.0
 """Standard deviations of a run of its days at which all leaves are looked at."""
 WEEKLY_FLOOR = (0.004, 0.002)
@@ -62,6 +62,7 @@ class Analyst:
         self.desk, self.totals = desk, totals
         self.findings: list[Finding] = []
         self.seen: dict[tuple[int, int], tuple[Floats, Floats]] = {}
+        self.flag = FLAG_HIDDEN if desk.hides else FLAG
 
     def work(self, channel: int) -> Asking[None]:
         """Find the roots of one channel."""
@@ -70,10 +71,10 @@ class Analyst:
         looked: list[range] = []
         for _ in range(MOST_LOOKS):
             z = np.abs(self.weekly_z(channel))
-            suspects = np.flatnonzero((z >= FLAG).any(axis=0)).tolist()
+            suspects = np.flatnonzero((z >= self.flag).any(axis=0)).tolist()
             z[dismissed] = 0.0
             cell, week = divmod(int(np.argmax(z)), z.shape[1])
-            if z[cell, week] < FLAG:
+            if z[cell, week] < self.flag:
                 return
             dismissed[cell, week] = True
             days = yield from self.days_of(cell, channel, week)
