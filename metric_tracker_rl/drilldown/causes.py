@@ -179,7 +179,7 @@ class Planner:
 
     def _short(self) -> tuple[int, int]:
         """One day of a week, or one of each of two: weekly sums of two values show any more."""
-        if self.stream.below(2):
+        if self.stream.below(3) == 0:
             first = 7 * self.stream.below(DAYS // 7 - 1) + 6
             return first, first + 2
         first = self.stream.below(DAYS)

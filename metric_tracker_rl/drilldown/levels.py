@@ -144,7 +144,7 @@ LEVELS: dict[str, Level] = {
             hidden=0.5,
             together=0.0,
             causes=(0, 2, 2, 3, 3, 3),
-            budget=30_000,
+            budget=24_500,
             changed="3",
         ),
         Level(
@@ -161,7 +161,7 @@ LEVELS: dict[str, Level] = {
             hidden=1.0,
             together=0.0,
             causes=(0, 2, 3, 3, 4, 4),
-            budget=30_000,
+            budget=25_500,
             changed="3",
         ),
         Level(

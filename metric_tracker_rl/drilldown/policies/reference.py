@@ -69,10 +69,10 @@ class Analyst:
         desk = self.desk
         dismissed = np.zeros((desk.cube.cells, desk.weekly.shape[2]), dtype=bool)
         looked: list[range] = []
+        seen = np.abs(self.weekly_z(channel))
         for _ in range(MOST_LOOKS):
-            z = np.abs(self.weekly_z(channel))
-            suspects = np.flatnonzero((z >= self.flag).any(axis=0)).tolist()
-            z[dismissed] = 0.0
+            suspects = np.flatnonzero((seen >= self.flag).any(axis=0)).tolist()
+            z = np.where(dismissed, 0.0, seen)
             cell, week = divmod(int(np.argmax(z)), z.shape[1])
             if z[cell, week] < self.flag:
                 return
@@ -84,6 +84,7 @@ class Analyst:
             looked.append(days if found is None else found.days)
             if found is not None:
                 self.findings.append(found)
+                seen = np.abs(self.weekly_z(channel))
                 dismissed[:] = False
 
     def weekly_z(self, channel: int) -> Floats:
