@@ -70,15 +70,21 @@ class Analyst:
         dismissed = np.zeros((desk.cube.cells, desk.weekly.shape[2]), dtype=bool)
         looked: list[range] = []
         seen = np.abs(self.weekly_z(channel))
+        # What is hidden may be too faint for a week here where it was not in the step before.
+        before = [each for each in self.findings if desk.hides and each.channel == channel - 1 > 0]
+        again = [(cell, each.days.start // 7) for each in before for cell in each.cells]
         for _ in range(MOST_LOOKS):
             suspects = np.flatnonzero((seen >= self.flag).any(axis=0)).tolist()
             z = np.where(dismissed, 0.0, seen)
-            cell, week = divmod(int(np.argmax(z)), z.shape[1])
-            if z[cell, week] < self.flag:
-                return
+            if again:
+                cell, week = again.pop()
+            else:
+                cell, week = divmod(int(np.argmax(z)), z.shape[1])
+                if z[cell, week] < self.flag:
+                    return
             dismissed[cell, week] = True
             days = yield from self.days_of(cell, channel, week)
-            if days is None or any(len(set(days) & set(seen)) * 2 > len(days) for seen in looked):
+            if days is None or any(len(set(days) & set(each)) * 2 > len(days) for each in looked):
                 continue
             found = yield from self.explain(channel, days, suspects)
             looked.append(days if found is None else found.days)
