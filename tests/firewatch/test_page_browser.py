@@ -234,7 +234,7 @@ def test_a_phone_shows_every_tab_without_scrolling_sideways(
 ) -> None:
     mine = open_visit(width=390, color_scheme=scheme)
     start(mine, "task_hard_metastable_failure")
-    act(mine, {"action_type": "fetch_logs", "target_service": "service-mesh"}, 1)
+    act(mine, {"action_type": "fetch_logs", "target_service": "ledger-api"}, 1)
     act(mine, {"action_type": "declare_resolved"}, 2)
     mine.sees(".fw-score", "0.0000")
     for tab in ("Episode", "Incident", "Watch"):
