@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from docs.generate.charts import bar_chart
 from docs.generate.examples import EXAMPLES, plot, section, table
+from docs.generate.firewatch import SECTIONS as FIREWATCH
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.drilldown.policies import POLICIES as DRILL_POLICIES
 from metric_tracker_rl.engine.funnel import ORDERING_APP
@@ -278,6 +279,7 @@ SECTIONS: dict[str, Section] = {
     "penalties": penalty_table,
     "baselines": baseline_table,
     **{name: partial(section, each) for name, each in EXAMPLES.items()},
+    **FIREWATCH,
 }
 
 ASSETS: dict[str, Callable[[], Figure]] = {
