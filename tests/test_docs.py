@@ -88,6 +88,7 @@ def test_a_link_to_nowhere_stops_the_build(tmp_path: Path) -> None:
     assert "gone.md" in done.stderr
 
 
+@pytest.mark.slow
 def test_every_plot_and_every_generated_table_is_what_the_code_writes_today() -> None:
     stale = [str(path.relative_to(ROOT)) for path in out_of_step()]
     assert stale == [], "run: uv run python -m docs.generate"
@@ -124,6 +125,7 @@ def test_another_picture_and_one_of_other_data_would_be_seen(
     assert "RMS" in str(drawn)
 
 
+@pytest.mark.slow
 def test_an_edited_table_would_be_seen(tmp_path: Path, three_pictures: None) -> None:
     shutil.copytree(ROOT / "docs" / "assets", tmp_path / "assets")
     grading = (ROOT / "docs" / "grading.md").read_text()

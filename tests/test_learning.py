@@ -240,6 +240,7 @@ def test_the_command_fails_when_a_run_did_not_learn(tmp_path):
     assert "is not above the best label-blind" in result.output
 
 
+@pytest.mark.slow
 def test_the_baselines_hold_the_half_policies_with_and_without_practice():
     scores = baselines(Plan(held_out_tasks=96))
     blind = max(scores[name] for name in LABEL_BLIND)

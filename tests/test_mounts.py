@@ -188,6 +188,7 @@ def test_a_proxy_s_prefix_goes_before_the_name() -> None:
             assert client.get(path).json()["name"] == "firewatch-env"
 
 
+@pytest.mark.slow
 def test_the_page_of_each_environment_is_below_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENABLE_WEB_INTERFACE", "true")
     with TestClient(app_of(FUNNEL, FIREWATCH)) as client:

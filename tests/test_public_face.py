@@ -103,6 +103,7 @@ WITHOUT_FRAMEWORK = (
 )
 
 
+@pytest.mark.slow
 def test_the_engine_loads_no_framework() -> None:
     """All of it in one process: what any of them loads is loaded at the end."""
     assert not top_level(loaded_by("\n".join(WITHOUT_FRAMEWORK))) & FRAMEWORKS
@@ -117,6 +118,7 @@ def test_the_client_loads_the_framework_and_none_of_the_engine() -> None:
     assert modules & ENGINE == set()
 
 
+@pytest.mark.slow
 def test_the_check_of_what_is_loaded_notices_a_framework() -> None:
     assert "uvicorn" in top_level(loaded_by("import metric_tracker_rl.engine.session, uvicorn"))
 

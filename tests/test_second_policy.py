@@ -156,6 +156,7 @@ def test_the_reference_policy_reads_zeros_as_the_text_says() -> None:
         assert play(session, get_policy("reference"), session.reset(**reset)).score == 1.0, reset
 
 
+@pytest.mark.slow
 def test_a_wrong_label_is_noticed() -> None:
     config, draw = next(each for each in sample() if len(each[1].labels) > 1)
     episode = episode_from_draw(config, draw)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +73,7 @@ def test_without_roots_only_the_empty_report_is_right() -> None:
     assert grade(Report((), (InvalidRow("", 1),)), (), DATES, ORDERING_APP).score == 0.0
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(reports, st.randoms(use_true_random=False))
 def test_the_order_of_rows_never_matters(rows: list[ReportRow], rng: random.Random) -> None:
@@ -81,6 +83,7 @@ def test_the_order_of_rows_never_matters(rows: list[ReportRow], rng: random.Rand
     assert 0.0 <= score(rows) <= 1.0
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(reports, st.sampled_from(RIGHT))
 def test_a_true_row_whose_place_is_new_never_lowers(rows: list[ReportRow], row: ReportRow) -> None:
@@ -88,6 +91,7 @@ def test_a_true_row_whose_place_is_new_never_lowers(rows: list[ReportRow], row: 
         assert score([*rows, row]) >= score(rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(reports, some_rows())
 def test_a_row_that_meets_no_root_never_raises(rows: list[ReportRow], row: ReportRow) -> None:
@@ -95,6 +99,7 @@ def test_a_row_that_meets_no_root_never_raises(rows: list[ReportRow], row: Repor
         assert score([*rows, row]) <= score(rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(some_rows(), min_size=1, max_size=6), st.data())
 def test_a_repeated_place_never_raises(rows: list[ReportRow], data: st.DataObject) -> None:

@@ -281,6 +281,7 @@ def test_no_arguments_raise_or_overspend(tool: str, arguments: Any) -> None:
         assert spent == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(JSON)
 def test_no_action_raises(action: Any) -> None:
@@ -321,6 +322,7 @@ def test_a_block_of_a_split_holds_every_stratum_and_one_empty_in_six() -> None:
     assert len(TASKS) == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_the_reference_plays_every_named_task_to_one_within_its_budget(task: str) -> None:
     session = DrillSession()

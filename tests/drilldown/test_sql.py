@@ -337,6 +337,7 @@ def test_sessions_of_an_episode_share_one_database_from_any_thread() -> None:
     assert len({connection for _, connection in found}) == 1
 
 
+@pytest.mark.slow
 def test_a_database_is_closed_with_its_episode() -> None:
     episode = Episode(CONFIG, EPISODE.dates, EPISODE.counts, EPISODE.log, EPISODE.expected_rows)
     assert episode.database.query("SELECT 1", PLENTY)[0]["rows"] == [[1]]
@@ -348,6 +349,7 @@ def test_a_database_is_closed_with_its_episode() -> None:
         connection.execute("SELECT 1")
 
 
+@pytest.mark.slow
 def test_duckdb_is_imported_for_the_first_query_and_not_before() -> None:
     code = (
         "import sys\n"

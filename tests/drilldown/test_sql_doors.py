@@ -37,6 +37,7 @@ LONGEST_S = 60.0
 """Longest wait for what has to come; a test that waits so long fails."""
 
 
+@pytest.mark.slow
 def test_the_reference_plays_by_queries_on_a_socket(server_url: str) -> None:
     episode = ToolEpisode(server_url)
     introduction = episode.reset({"task_id": TASK})
@@ -49,6 +50,7 @@ def test_the_reference_plays_by_queries_on_a_socket(server_url: str) -> None:
     assert all(json.loads(answer)["rows_left"] >= 0 for answer in answers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", ["http", "mcp"])
 def test_the_reference_plays_by_queries_over_http_and_mcp(door: str, server_url: str) -> None:
     at = DOORS[door](server_url, TASK)
@@ -67,6 +69,7 @@ def test_the_reference_plays_by_queries_over_http_and_mcp(door: str, server_url:
     assert told["reward"] == 1.0
 
 
+@pytest.mark.slow
 def test_a_run_of_the_reference_is_recorded_and_replayed(tmp_path: Path, server_url: str) -> None:
     results, records = tmp_path / "results.json", tmp_path / "records"
     run = ["--tasks", TASK, "--policy", "reference", "--base-url", server_url]

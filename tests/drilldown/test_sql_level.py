@@ -88,6 +88,7 @@ def test_the_overview_tells_the_table_and_the_tools_in_force() -> None:
     assert "Unknown tool 'sql'" in refused.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DOMAINS)
 def test_the_reference_plays_by_queries_within_its_budget(name: str) -> None:
     session = DrillSession()
@@ -99,6 +100,7 @@ def test_the_reference_plays_by_queries_within_its_budget(name: str) -> None:
         assert session.spent["bytes"] <= LEVEL.most_bytes
 
 
+@pytest.mark.slow
 def test_the_reference_without_a_budget_reports_what_it_has() -> None:
     session = DrillSession()
     opening = session.open("test", DrillConfig(41, "drill_sql", "saas_trial", 2), DrillRules())

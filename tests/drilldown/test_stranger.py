@@ -46,6 +46,7 @@ def test_the_stranger_imports_nothing_of_ours() -> None:
     assert names - sys.stdlib_module_names == {"websockets"}
 
 
+@pytest.mark.slow
 def test_mcp_lists_the_tools_of_the_episode_that_its_session_plays(server_url: str) -> None:
     def listed(reset: dict[str, str]) -> list[str]:
         player = httpx.post(f"{server_url}/reset", json=reset).json()["player_id"]

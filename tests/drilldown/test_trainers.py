@@ -30,6 +30,7 @@ def test_rows_of_the_split_tell_their_level_and_nothing_that_is_hidden() -> None
     assert ROWS[1]["task"] == "drill_validation-1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remote", [False, True], ids=["in process", "on a server"])
 def test_tool_calls_of_the_reference_score_one(remote: bool, server_url: str) -> None:
     episode = ToolEpisode(server_url if remote else None)
@@ -47,6 +48,7 @@ def test_tool_calls_of_the_reference_score_one(remote: bool, server_url: str) ->
     assert all(json.loads(answer)["numbers_left"] >= 0 for answer in answers)
 
 
+@pytest.mark.slow
 def test_the_trl_class_of_the_split_has_its_tools_alone() -> None:
     made = environment_class(split=SPLIT)
     assert [name for name in ENVIRONMENT.tools.names if hasattr(made, name)] == list(ALL_TOOLS)
@@ -59,6 +61,7 @@ def test_the_trl_class_of_the_split_has_its_tools_alone() -> None:
     assert environment.get_reward() == 1.0
 
 
+@pytest.mark.slow
 def test_the_harness_collects_chats_with_the_tools_of_each_episode(tmp_path: Path) -> None:
     session = ToolSessionFactory().create(ROWS[0])
     assert [tool.name for tool in session.list_tools()] == TOOLS

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,6 +40,7 @@ SENSIBLE = st.fixed_dictionaries(
 ODD = st.dictionaries(st.sampled_from(["action_type", "target_service", "parameters"]), JSON)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(SENSIBLE | ODD, max_size=45))
 def test_any_actions_at_all(actions: list[Any]) -> None:

@@ -129,6 +129,7 @@ def test_no_feedback_and_no_log_line_names_a_cause() -> None:
                 assert not FAULT_WORDS & set(text.split()), f"{name}: {text}"
 
 
+@pytest.mark.slow
 def test_named_tasks_hold_their_certificates() -> None:
     for task_id in FEW:
         certificate = certify(named_task(NAMED[task_id]), thorough=True)
@@ -303,6 +304,7 @@ def test_another_hash_seed_changes_nothing() -> None:
         assert told.strip() == json.loads(GOLDEN.read_text())[name][1]
 
 
+@pytest.mark.slow
 def test_every_shipped_task_has_its_marks_and_they_are_those_of_the_reference() -> None:
     tasks = list(shipped_tasks())
     assert all(shipped_mark(task) is not None for task in tasks)

@@ -265,6 +265,7 @@ def answers(visitor: FunnelVisitor) -> list[str]:
     return ["".join(text.split()) for text in ('"anomaly_schedule"', *causes, *rows)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("submits", [False, True])
 def test_no_view_holds_an_answer_unless_in_debug(submits: bool) -> None:
     for debug in (False, True):
