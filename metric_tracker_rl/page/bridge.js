@@ -1,6 +1,6 @@
 // Added to the page's own script: clicks on charts select a day, and the mark of the selected day
-// moves in the large charts without asking the server.
-EVENTS.push('pick_row');
+// moves in the large charts without asking the server. In a drill-down episode days are dragged over.
+EVENTS.push('pick_row', 'drop_row');
 const MARKED = '#mt-counts, #mt-rates, #mt-heat';
 
 function band(chart, day) {
@@ -34,7 +34,7 @@ function pick(day) {
 }
 
 document.addEventListener('click', (event) => {
-  if (event.target.closest('#mt-submit')) submitted = true;
+  if (event.target.closest('#mt-submit, #dd-submit')) submitted = true;
   const button = event.target.closest('[data-mt=pick_day]');
   if (button) pick(button.dataset.value);
 });
@@ -52,13 +52,33 @@ function listen(chart) {
   fit.observe(chart);
   chart.on('plotly_click', (event) => {
     const date = event.points[0].customdata;
-    if (date && chart.closest('.mt-watch') === null) pick(String(date));
+    if (typeof date === 'string' && chart.closest('.mt-watch') === null) pick(date);
+  });
+  if (chart.closest('#mt-cut')) listenForDays(chart);
+}
+
+// Days whose middle, which is where they are drawn, lies inside what was dragged over. With a finger
+// one scrolls the page instead.
+function listenForDays(chart) {
+  if (window.matchMedia('(pointer: coarse)').matches) window.Plotly.relayout(chart, { dragmode: false });
+  const choose = (first, last) => trigger('pick_days', { value: `${first}/${last}` });
+  chart.on('plotly_click', ({ points: [point] }) => {
+    const day = String(point.x).slice(0, 10);
+    if (/^\d{4}-/.test(day)) choose(day, day);
+  });
+  chart.on('plotly_selected', (event) => {
+    const dates = chart.data[0].x;
+    if (!event || !event.range || !event.range.x) return;
+    const [from, to] = event.range.x.map((each) => Date.parse(each.replace(' ', 'T') + 'Z'));
+    const days = dates.filter((date) => Date.parse(date) >= from && Date.parse(date) <= to);
+    if (days.length) choose(days[0], days[days.length - 1]);
   });
 }
 
 let submitted = false;
 function showScore() {
-  const score = document.querySelector('#mt-score .mt-outcome');
+  const scores = document.querySelectorAll('#mt-score .mt-outcome, #dd-score .mt-outcome');
+  const score = [...scores].find((each) => each.offsetParent);
   if (!submitted || !score) return;
   submitted = false;
   score.scrollIntoView();
