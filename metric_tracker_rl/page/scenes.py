@@ -80,7 +80,8 @@ class MetricScenes(Scenes):
 
     def describe(self, action: Mapping[str, Any]) -> str:
         if action.get("analysis_method") == SUBMIT:
-            rows = (action.get("analysis_args") or {}).get("rows")
+            asked = action.get("analysis_args")
+            rows = asked.get("rows") if isinstance(asked, Mapping) else None
             return f"submit {len(rows) if isinstance(rows, list) else 0} row(s)"
         if action.get("analysis_method"):
             return call_text(action["analysis_method"], action.get("analysis_args") or {})

@@ -32,7 +32,6 @@ RUN = "rgba(217,72,15,0.16)"
 BLUE = PALETTE[0]
 HEAD, FOOT = 22, 44
 """Pixels above each panel for its title, and below the last for the dates."""
-Row = Mapping[str, Any]
 
 
 def small_multiples(name: str, panels: Sequence[Panel]) -> go.Figure:
@@ -140,9 +139,10 @@ def changes(name: str, told: Sequence[Change]) -> go.Figure:
         [f"{value:+.1f} %" for value in values],
         [f"{each.now:,.2f} beside {each.before:,.2f}" for each in told[:MOST_PANELS]],
     )
-    most = max([5.0, *(abs(value) for value in values)])
+    low, high = min(0.0, *values), max(0.0, *values)
+    room = 0.6 * max(high - low, 5.0)  # for what is written at the ends of bars
     return figure.update_xaxes(
-        ticksuffix=" %", range=(-1.5 * most, 1.5 * most), zeroline=True, zerolinecolor=MUTED
+        ticksuffix=" %", range=(low - room, high + room), zeroline=True, zerolinecolor=MUTED
     )
 
 
@@ -190,8 +190,11 @@ def _bars(
     )
 
 
-def timeline(story: Story, rows: Sequence[Row]) -> go.Figure:
-    """Entries of the change log by component over days, and the rows of the report among them."""
+def timeline(story: Story, rows: Sequence[Any]) -> go.Figure:
+    """Entries of the change log by component over days, and the rows of the report among them.
+
+    A report may hold anything; what is no row is left out.
+    """
     components = list(dict.fromkeys(story.config["components"].values()))
     lane = {name: -place for place, name in enumerate(components)}
     entries = story.entries
@@ -204,19 +207,9 @@ def timeline(story: Story, rows: Sequence[Row]) -> go.Figure:
         text=[f"{entry['id']}: {segment_text(entry['scope'])}" for entry in entries],
         hovertemplate="%{text}<extra>%{x|%a %-d %b}</extra>",
     )
-    bars = [
-        go.Scatter(
-            mode="lines",
-            name="rows of the report",
-            x=run_ends(row["date_from"], row["date_to"]),
-            y=[lane[component_of(story, row)] + 0.26] * 2,
-            line={"color": ACCENT, "width": 7},
-            text=[f"{row['kind']}: {segment_text(row['segment'])}"] * 2,
-            hovertemplate="%{text}<extra></extra>",
-            showlegend=number == 0,
-        )
-        for number, row in enumerate(row for row in rows if component_of(story, row))
-    ]
+    bars = [bar for bar in (_row_bar(story, row, lane) for row in rows) if bar]
+    for bar in bars[1:]:
+        bar.showlegend = False
     figure = plain_figure(
         [*bars, marks],
         76 + FOOT + 34 * len(components),
@@ -232,14 +225,25 @@ def timeline(story: Story, rows: Sequence[Row]) -> go.Figure:
     return _days(figure, story.dates, 1)
 
 
+def _row_bar(story: Story, row: Any, lane: Mapping[str, int]) -> go.Scatter | None:
+    """A row of a report on the lane of the changes that may answer it; None if it is unreadable."""
+    components = story.config["components"]
+    try:
+        named = components[row["kind"] if row["kind"] == LOSS else row["stage"]]
+        return go.Scatter(
+            mode="lines",
+            name="rows of the report",
+            x=run_ends(row["date_from"], row["date_to"]),
+            y=[lane[named] + 0.26] * 2,
+            line={"color": ACCENT, "width": 7},
+            text=[f"{row['kind']}: {segment_text(row['segment'])}"] * 2,
+            hovertemplate="%{text}<extra></extra>",
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
 def run_ends(first: str, last: str) -> list[str]:
     """Ends of a run of days on an axis: noon before it to noon of its last day."""
     before = Date.fromisoformat(first) - timedelta(days=1)
-    return [f"{before} 12:00", f"{last} 12:00"]
-
-
-def component_of(story: Story, row: Row) -> str:
-    """The component whose changes may answer a row; empty where it names none."""
-    components = story.config["components"]
-    kind = row.get("kind")
-    return str(components.get(kind if kind == LOSS else row.get("stage"), ""))
+    return [f"{before} 12:00", f"{Date.fromisoformat(last)} 12:00"]

@@ -72,11 +72,15 @@ def build(page: Page) -> None:
     fields = [kind, stage, people, first, last, change]
     page.views["drill_row"] = View([stage, people, first, last], _choices)
     page.views["drill_row_days"] = View([first, last], _days)
+    # The next row is of other people; what could not be added is kept to be mended.
+    page.views["drill_people"] = View(
+        [people], lambda v: [gr.skip() if v.problem else gr.update(value=[])]
+    )
     page.views["drill_rows"] = View([rows], lambda visitor: [rows_html(visitor)])
     page.views["drill_changes"] = View([change], _changes)
     page.views["drill_score"] = View([score, roots], lambda v: scored(v.story, v.session))
     shown = ["status", "drill_rows", "drill_log"]
-    page.on(add.click, _add, fields, shown)
+    page.on(add.click, _add, fields, [*shown, "drill_people"])
     page.on(clear.click, _clear, (), shown)
     after = ["drill_left", "drill_calls", "drill_score"]
     page.on(submit.click, MetricVisitor.submit, (), [*shown, *after], wait_on=[score])
@@ -164,10 +168,8 @@ def rows_html(visitor: MetricVisitor) -> str:
 
 def scored(story: Story, session: Session) -> list[Any]:
     """The score in words and the roots on the data; nothing before the end."""
-    shown = gr.update(visible=False)
-    if not story.frames[-1].observation.get("done"):
-        return ["", shown]
     episode = episode_of(session)
+    roots = gr.update(visible=False)
     if told_roots(story.breakdown):
-        shown = gr.update(value=roots_figure(episode), visible=True)
-    return [score_html(story, episode), shown]
+        roots = gr.update(value=roots_figure(episode), visible=True)
+    return [score_html(story, episode), roots]
