@@ -180,7 +180,7 @@ def test_the_verdicts_on_rows_add_up_to_the_grade() -> None:
     said = [words for _, words in score.verdicts(visitor.rows, told["roots"], EPISODE)]
     costs = [float(each.rpartition(" ")[2]) for each in said if "costs" in each]
     earned = [float(each.rpartition(" ")[2]) for each in said if "earns" in each]
-    assert (sum(costs), sum(earned)) == (told["cost"], pytest.approx(told["matched"], abs=1e-3))
+    assert (sum(costs), sum(earned)) == (told["cost"], pytest.approx(told["matched"], abs=0.01))
     html = report.scored(visitor.story, visitor.session)[0]
     assert "Found in part. The segment only overlaps (region = amer)" in html
     assert "cannot be read: costs 1" in html

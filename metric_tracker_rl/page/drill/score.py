@@ -17,6 +17,8 @@ from openenv_kit.page.markup import bar, heading, hint, note, table, words
 
 Row = Mapping[str, Any]
 
+DRAWN = "Below, each root: the days of its run are shaded, the same weekday's median is dotted."
+
 
 def score_html(story: Story, episode: Episode) -> str:
     """The score, once the play is over, as far as its last reply told it."""
@@ -36,7 +38,7 @@ def score_html(story: Story, episode: Episode) -> str:
     return (
         f'<section class="mt-outcome">{heading("Score", "(matched − cost) / roots, at least 0")}'
         f"{number}<p>{_sum(told)}</p></div>{_roots_html(roots)}"
-        f"{verdicts_html(story.rows, roots, episode)}</section>"
+        f"{verdicts_html(story.rows, roots, episode)}{hint(DRAWN) if roots else ''}</section>"
     )
 
 
@@ -123,7 +125,7 @@ def verdicts(
             found.append(("bad", _unmet(row, right, episode)))
         else:
             credit = roots[at]["credit"]
-            found.append(("good" if credit == 1 else "part", f"root {at + 1}: earns {credit:.4g}"))
+            found.append(("good" if credit == 1 else "part", f"root {at + 1}: earns {credit:.2f}"))
     return found
 
 
