@@ -57,21 +57,33 @@ function listen(chart) {
   if (chart.closest('#mt-cut')) listenForDays(chart);
 }
 
-// Days whose middle, which is where they are drawn, lies inside what was dragged over. With a finger
-// one scrolls the page instead.
+// Days whose middle, which is where they are drawn, lies inside what was dragged over; of a point that
+// stands for a week, the whole week. With a finger one scrolls the page instead.
+const DAY = 24 * 3600 * 1000;
 function listenForDays(chart) {
-  if (window.matchMedia('(pointer: coarse)').matches) window.Plotly.relayout(chart, { dragmode: false });
-  const choose = (first, last) => trigger('pick_days', { value: `${first}/${last}` });
+  const days = () => chart.data[0].x.map((date) => Date.parse(date));
+  const choose = (first, last) => {
+    const [one, two] = days();
+    const ends = [first, two ? last + two - one - DAY : last];
+    const dates = ends.map((at) => new Date(at).toISOString().slice(0, 10));
+    trigger('pick_days', { value: dates.join('/') });
+  };
+  const scroll = () => {
+    if (chart.layout.dragmode) window.Plotly.relayout(chart, { dragmode: false });
+  };
+  if (window.matchMedia('(pointer: coarse)').matches) {
+    scroll();
+    chart.on('plotly_afterplot', scroll);
+  }
   chart.on('plotly_click', ({ points: [point] }) => {
-    const day = String(point.x).slice(0, 10);
-    if (/^\d{4}-/.test(day)) choose(day, day);
+    const day = Date.parse(point.x);
+    if (days().includes(day)) choose(day, day);
   });
   chart.on('plotly_selected', (event) => {
-    const dates = chart.data[0].x;
     if (!event || !event.range || !event.range.x) return;
-    const [from, to] = event.range.x.map((each) => Date.parse(each.replace(' ', 'T') + 'Z'));
-    const days = dates.filter((date) => Date.parse(date) >= from && Date.parse(date) <= to);
-    if (days.length) choose(days[0], days[days.length - 1]);
+    const [from, to] = event.range.x.map((each) => Date.parse(`${each.replace(' ', 'T')}Z`));
+    const chosen = days().filter((day) => day >= from && day <= to);
+    if (chosen.length) choose(chosen[0], chosen[chosen.length - 1]);
   });
 }
 

@@ -58,9 +58,14 @@ def shown(visitor: MetricVisitor) -> Sequence[Any]:
         which,
         gr.update(choices=names, value=name, visible=len(names) > 1),
         gr.update(value=figure, visible=True) if figure else hidden,
-        problem + (hint(BRUSH) if answer.method == "slice" else "") + answer_html(answer),
+        problem + (hint(BRUSH) if _has_days(answer) else "") + answer_html(answer),
         shortened(json.dumps(answer.result, ensure_ascii=False)),
     ]
+
+
+def _has_days(answer: Answer) -> bool:
+    """Whether several days of a reply are drawn."""
+    return answer.method == "slice" and len(slice_dates(answer.result)) > 1
 
 
 def measures(story: Story, answer: Answer) -> list[str]:

@@ -69,23 +69,19 @@ def small_multiples(name: str, panels: Sequence[Panel]) -> go.Figure:
 
 def _lines(panel: Panel, row: int) -> Iterator[go.Scatter]:
     axis = "y" if row == 0 else f"y{row + 1}"
-    form = "%{y:,.2f}" if panel.unit == " %" else "%{y:,.0f}"
+    style = {"x": panel.dates, "yaxis": axis, "marker": {"size": 4}}
+    # Days that are dragged over are chosen, and the others stay as they are.
+    style |= {each: {"marker": {"opacity": 1}} for each in ("selected", "unselected")}
     if panel.usual:
-        yield _line(panel.dates, panel.usual, axis, MUTED, f"{form}{panel.unit} usual")
-    told = f"{form}{panel.unit}<extra>%{{x|%a %-d %b}}</extra>"
-    yield _line(panel.dates, panel.values, axis, BLUE, told, mode="lines+markers")
-
-
-def _line(
-    dates: Sequence[str], values: Sequence[float], axis: str, colour: str, told: str, **more: Any
-) -> go.Scatter:
-    style = {"color": colour, "width": 1.5, "dash": "dot" if colour == MUTED else "solid"}
-    return go.Scatter(
-        **{"x": list(dates), "y": list(values), "yaxis": axis, "line": style, "mode": "lines"}
-        | {"marker": {"size": 4}, "selected": {"marker": {"opacity": 1}}}
-        | {"unselected": {"marker": {"opacity": 1}}, "hovertemplate": told + "<extra></extra>"}
-        | ({"hoverinfo": "skip", "hovertemplate": None} if colour == MUTED else {})
-        | more
+        usual = {"color": MUTED, "width": 1.5, "dash": "dot"}
+        yield go.Scatter(style, y=panel.usual, line=usual, mode="lines", hoverinfo="skip")
+    form = "%{y:,.2f}" if panel.unit == " %" else "%{y:,.0f}"
+    yield go.Scatter(
+        style,
+        y=panel.values,
+        line={"color": BLUE, "width": 1.5},
+        mode="lines+markers",
+        hovertemplate=f"{form}{panel.unit}<extra></extra>",
     )
 
 
@@ -120,6 +116,7 @@ def _days(figure: go.Figure, dates: Sequence[str], rows: int) -> go.Figure:
     return figure.update_xaxes(
         anchor="y" if rows == 1 else f"y{rows}",
         tickformat="%-d %b",
+        hoverformat="%a %-d %b",
         nticks=8,
         range=[f"{ends[0] - timedelta(days=1)} 10:00", f"{ends[1]} 14:00"],
     )

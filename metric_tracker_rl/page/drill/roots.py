@@ -158,8 +158,7 @@ def roots_figure(episode: Episode) -> go.Figure:
                     yaxis=f"y{own}",
                     mode="lines",
                     line={"width": 1.5, "color": (PALETTE[0], PALETTE[1])[side], **style},
-                    hovertemplate=f"%{{y:,.2f}}{course.unit}<extra>%{{x|%a %-d %b}}</extra>",
-                    hoverinfo=None,
+                    hovertemplate=f"%{{y:,.2f}}{course.unit}<extra></extra>",
                 )
             figure.update_layout(
                 {

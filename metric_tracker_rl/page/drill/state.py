@@ -83,6 +83,7 @@ class MetricVisitor(FunnelVisitor):
         """Keep days chosen in a chart, as `first/last`; anything else is ignored."""
         first, _, last = str(told).partition("/")
         dates = self.story.dates
+        last = min(last, dates[-1])  # a week that is drawn may reach beyond the end
         if first in dates and last in dates and first <= last:
             self.days = first, last
             days = days_text({"date_from": first, "date_to": last})
