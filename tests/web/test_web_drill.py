@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from conftest import Visit
+from conftest import CUT_OFF, Visit
 from playwright.sync_api import expect
 
 from metric_tracker_rl.drilldown.building import build_episode
@@ -117,7 +117,7 @@ def test_an_easy_task_is_solved_by_clicks_alone(visit: OpenVisit) -> None:
 
 
 def test_a_query_is_answered_with_a_table_and_a_wrong_one_in_words(visit: OpenVisit) -> None:
-    mine = visit()
+    mine = visit(width=390)
     start(mine, BY_SQL)
     mine.tab("Investigate")
     expect(mine.page.locator("#dd-run-slice")).to_be_hidden()
@@ -132,6 +132,9 @@ def test_a_query_is_answered_with_a_table_and_a_wrong_one_in_words(visit: OpenVi
     mine.sees("#mt-status", "not found in FROM clause")
     mine.sees("#dd-left", "1,296 of 1,300")
     mine.sees("#dd-calls", "2 of 200 steps")
+    for tab in ("Investigate", "Data", "Report", "Episode"):
+        mine.tab(tab)
+        assert mine.page.evaluate(CUT_OFF) == []
 
 
 def test_no_message_before_the_end_holds_a_label(visit: OpenVisit) -> None:

@@ -298,3 +298,13 @@ def test_no_report_of_a_recording_breaks_the_page(rows: Any) -> None:
     watched.run_to_end()
     assert scenes.describe(watched.frame.action).startswith("submit ")
     assert scenes.show_board(watched)[6]["visible"] is True
+
+
+def test_the_debug_tab_tells_the_rows_of_a_drill_down_episode() -> None:
+    visitor = MetricVisitor(debug=True)
+    visitor.start(task_id=EASY)
+    with gr.Blocks() as blocks:
+        views = builder.lay_out(scenes_of(), True, blocks).views
+    html, told = views["debug"].show(visitor)
+    assert json.loads(told)["expected_rows"] == ROWS
+    assert ROWS[0]["date_from"] in html

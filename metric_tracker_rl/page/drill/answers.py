@@ -22,7 +22,10 @@ from openenv_kit.page.bench import shortened
 from openenv_kit.page.markup import bar, day_name, heading, hint, note, table, text
 from openenv_kit.page.watching import call_text
 
-BRUSH = "Dotted: the same weekday's median in the reply. Drag over days to choose them."
+BRUSH = (
+    "Dotted, where the reply holds three weeks or more: the same weekday's median in it. "
+    "Drag over days to choose them."
+)
 MOST_ROWS = 300
 """Rows of a table on the page; one reply of `sql` has no more."""
 
