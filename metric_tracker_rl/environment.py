@@ -131,9 +131,9 @@ class MetricTracker(Environment):
     @cached_property
     def page(self) -> Scenes:
         """Scenes of the debugger at /web."""
-        from metric_tracker_rl.page.scenes import FunnelScenes
+        from metric_tracker_rl.page.scenes import MetricScenes
 
-        return FunnelScenes(self)
+        return MetricScenes(self)
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         return brief(opening)

@@ -8,6 +8,7 @@ from openenv.core.env_server.types import Action, Observation, State
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from metric_tracker_rl.rows import (
+    AnyBreakdown,
     AppliedSyntheticGenerator,
     ConversionMetricDefinition,
     DrillBreakdown,
@@ -91,7 +92,7 @@ class MetricTrackerRlObservation(Observation):
     submitted_rows: list[MetricSubmissionRow] = Field(default_factory=list)
     submission_preview: SubmissionPreview | None = None
     submission_issues: list[SubmissionIssue] = Field(default_factory=list)
-    reward_breakdown: RewardBreakdown | DrillBreakdown | None = None
+    reward_breakdown: AnyBreakdown | None = None
     expected_row_count: int = 0
     correct_row_count: int = 0
     daily_metrics: list[MetricsRow] = Field(

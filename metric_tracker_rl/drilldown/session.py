@@ -23,12 +23,7 @@ from metric_tracker_rl.drilldown.tasks import DEFAULT_SPLIT, DEFAULT_TASK_ID, SP
 from metric_tracker_rl.drilldown.tools import SUBMIT, find_tool, overview, tools_of
 from metric_tracker_rl.drilldown.versions import VERSIONS
 from metric_tracker_rl.engine.action import read_action
-from metric_tracker_rl.rows import (
-    DrillBreakdown,
-    MetricSubmissionRow,
-    Progress,
-    RewardBreakdown,
-)
+from metric_tracker_rl.rows import DrillBreakdown, MetricSubmissionRow, Progress
 from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import (
     InvalidValueError,
@@ -259,7 +254,7 @@ class DrillSession:
         graded = grade(report, episode.expected_rows, episode.dates, episode.domain)
         self.done = True
         full = self.rules.feedback == FULL_FEEDBACK
-        told = breakdown(graded, report) if full else RewardBreakdown(total_score=graded.score)
+        told = breakdown(graded, report) if full else DrillBreakdown(total_score=graded.score)
         content = {"reward_breakdown": told}
         return Reply(EVALUATED, f"Score {graded.score:.4f}.", graded.score, True, content)
 

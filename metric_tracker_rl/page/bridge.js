@@ -1,6 +1,6 @@
 // Added to the page's own script: clicks on charts select a day, and the mark of the selected day
-// moves in the large charts without asking the server.
-EVENTS.push('pick_row');
+// moves in the large charts without asking the server. In a drill-down episode days are dragged over.
+EVENTS.push('pick_row', 'drop_row');
 const MARKED = '#mt-counts, #mt-rates, #mt-heat';
 
 function band(chart, day) {
@@ -34,7 +34,7 @@ function pick(day) {
 }
 
 document.addEventListener('click', (event) => {
-  if (event.target.closest('#mt-submit')) submitted = true;
+  if (event.target.closest('#mt-submit, #dd-submit')) submitted = true;
   const button = event.target.closest('[data-mt=pick_day]');
   if (button) pick(button.dataset.value);
 });
@@ -52,13 +52,45 @@ function listen(chart) {
   fit.observe(chart);
   chart.on('plotly_click', (event) => {
     const date = event.points[0].customdata;
-    if (date && chart.closest('.mt-watch') === null) pick(String(date));
+    if (typeof date === 'string' && chart.closest('.mt-watch') === null) pick(date);
+  });
+  if (chart.closest('#mt-cut')) listenForDays(chart);
+}
+
+// Days whose middle, which is where they are drawn, lies inside what was dragged over; of a point that
+// stands for a week, the whole week. With a finger one scrolls the page instead.
+const DAY = 24 * 3600 * 1000;
+function listenForDays(chart) {
+  const days = () => chart.data[0].x.map((date) => Date.parse(date));
+  const choose = (first, last) => {
+    const [one, two] = days();
+    const ends = [first, two ? last + two - one - DAY : last];
+    const dates = ends.map((at) => new Date(at).toISOString().slice(0, 10));
+    trigger('pick_days', { value: dates.join('/') });
+  };
+  const scroll = () => {
+    if (chart.layout.dragmode) window.Plotly.relayout(chart, { dragmode: false });
+  };
+  if (window.matchMedia('(pointer: coarse)').matches) {
+    scroll();
+    chart.on('plotly_afterplot', scroll);
+  }
+  chart.on('plotly_click', ({ points: [point] }) => {
+    const day = Date.parse(point.x);
+    if (days().includes(day)) choose(day, day);
+  });
+  chart.on('plotly_selected', (event) => {
+    if (!event || !event.range || !event.range.x) return;
+    const [from, to] = event.range.x.map((each) => Date.parse(`${each.replace(' ', 'T')}Z`));
+    const chosen = days().filter((day) => day >= from && day <= to);
+    if (chosen.length) choose(chosen[0], chosen[chosen.length - 1]);
   });
 }
 
 let submitted = false;
 function showScore() {
-  const score = document.querySelector('#mt-score .mt-outcome');
+  const scores = document.querySelectorAll('#mt-score .mt-outcome, #dd-score .mt-outcome');
+  const score = [...scores].find((each) => each.offsetParent);
   if (!submitted || !score) return;
   submitted = false;
   score.scrollIntoView();

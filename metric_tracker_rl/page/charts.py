@@ -69,7 +69,7 @@ def funnel_shape(episode: Episode, day: str) -> go.Figure:
         )
         for name, values, colour in bars
     ]
-    figure = _figure(traces, 300, barmode="group", bargap=0.25, hovermode="closest")
+    figure = plain_figure(traces, 300, barmode="group", bargap=0.25, hovermode="closest")
     figure.update_yaxes(autorange="reversed", showgrid=False)
     return figure.update_xaxes(tickformat="~s")
 
@@ -90,7 +90,7 @@ def hourly_heat(episode: Episode, day: str, stage: str) -> go.Figure:
     index, rim = episode.day_of[day], {"color": ACCENT, "width": 2}
     chosen = {"name": SELECTED_DAY, "type": "rect", "xref": "paper", "x0": 0, "x1": 1, "line": rim}
     shapes = [{**chosen, "y0": index - 0.5, "y1": index + 0.5}]
-    figure = _figure([heat], 520, hovermode="closest", showlegend=False, shapes=shapes)
+    figure = plain_figure([heat], 520, hovermode="closest", showlegend=False, shapes=shapes)
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 10}, dtick=1)
     return figure.update_xaxes(showgrid=False, title="hour of the day", dtick=4)
 
@@ -109,7 +109,7 @@ def day_profile(episode: Episode, day: str, stage: str) -> go.Figure:
     ]
     for trace in traces:
         trace.hovertemplate = "%{y:,.0f}<extra>" + trace.name + "</extra>"
-    figure = _figure(traces, 300)
+    figure = plain_figure(traces, 300)
     figure.add_vrect(x0=start - 0.5, x1=stop - 0.5, fillcolor=WEEKEND, line_width=0, layer="below")
     figure.add_annotation(
         x=(start + stop - 1) / 2, y=1, yref="paper", text="daytime", showarrow=False, yanchor="top"
@@ -129,9 +129,9 @@ def _daily(
         for name, values, colour in zip(names, columns, PALETTE, strict=False)
     ]
     weekday = {date: Date.fromisoformat(date).weekday() for date in dates}
-    shapes = [_band(date, WEEKEND) for date in dates if weekday[date] >= SATURDAY]
-    selected = {**_band(day, SELECTED), "name": SELECTED_DAY}
-    figure = _figure(traces, 360, shapes=[*shapes, selected]).update_xaxes(
+    shapes = [day_band(date, WEEKEND) for date in dates if weekday[date] >= SATURDAY]
+    selected = {**day_band(day, SELECTED), "name": SELECTED_DAY}
+    figure = plain_figure(traces, 360, shapes=[*shapes, selected]).update_xaxes(
         tickformat="%a<br>%-d %b",
         tickmode="array",
         tickvals=[date for date in dates if weekday[date] == 0],
@@ -169,7 +169,7 @@ def _line(
     return go.Scatter(name=name, x=x, y=y, customdata=dates, **{**style, **more})
 
 
-def _figure(traces: Sequence[Any], height: int, **layout: Any) -> go.Figure:
+def plain_figure(traces: Sequence[Any], height: int, **layout: Any) -> go.Figure:
     """What all charts share: no background, quiet grid, legend above, no tool bar."""
     axis = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "automargin": True}
     shared = {
@@ -190,7 +190,7 @@ def _figure(traces: Sequence[Any], height: int, **layout: Any) -> go.Figure:
     return go.Figure(traces, {**shared, **layout})
 
 
-def _band(date: str, colour: str) -> dict[str, Any]:
+def day_band(date: str, colour: str) -> dict[str, Any]:
     """A full-height band over one day."""
     middle = Date.fromisoformat(date)
     return {

@@ -1,4 +1,4 @@
-"""Tab Episode: choose a named task or build an episode, and read its card."""
+"""Tab Episode: choose a named task of either tier or build an episode, and read its card."""
 
 from __future__ import annotations
 
@@ -18,13 +18,19 @@ from metric_tracker_rl.engine.rules import (
 )
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, TASKS
 from metric_tracker_rl.engine.vocabulary import DIRECTIONS
+from metric_tracker_rl.page.drill import episode as drill
+from metric_tracker_rl.page.drill.state import MetricVisitor
 from metric_tracker_rl.page.state import FunnelVisitor, rows_from_table
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.layout import editable, html
 from openenv_kit.page.markup import day_name, facts, heading, hint, note, table, text, words
 from openenv_kit.page.page import Page, View
 
-EVERYTHING = ("status", "episode", "data", "forms", "result", "log", "report", "score", "watch")
+EVERYTHING = (
+    *("status", "tier", "episode", "data", "forms", "result", "log", "report", "score", "watch"),
+    *("drill_left", "drill_forms", "drill_answer", "drill_calls", "drill_log"),
+    *("drill_row", "drill_changes", "drill_rows", "drill_score"),
+)
 """Views of an episode; a new one changes them all."""
 CUSTOM_COLUMNS = ("metric", "date", "stddev_factor", "direction")
 AUTO = "by density"
@@ -34,24 +40,32 @@ INSTEAD = "instead of the planned ones"
 
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
-    weeks = "Four or eight weeks of a product funnel with hidden anomalies."
-    html(heading("Choose an episode", weeks))
+    tiers = (
+        "Reporting: four or eight weeks of a funnel, a rule, and the rows that it asks for. "
+        "Drill-down: eight weeks of counts by attributes of people, and the roots behind them."
+    )
+    html(heading("Choose an episode", tiers))
     with gr.Row(equal_height=False):
-        with gr.Column(min_width=300):
+        with gr.Column(min_width=300), gr.Tabs(elem_classes="mt-sources"):
             labels = [
                 (f"{words(name)} · {task.difficulty}, {task.anomaly_count} anomalies", name)
                 for name, task in TASKS.items()
             ]
-            chosen = gr.Radio(
-                labels, value=DEFAULT_TASK_ID, label="Named task", elem_classes="mt-tasks"
-            )
-            start = gr.Button("Start this task", variant="primary", elem_id="mt-start")
-            with gr.Accordion("Build your own", open=False, elem_classes="mt-fold"):
-                inputs, build_button = _custom_form()
+            with gr.Tab("Reporting", id="funnel"):
+                chosen = gr.Radio(
+                    labels, value=DEFAULT_TASK_ID, label="Named task", elem_classes="mt-tasks"
+                )
+                start = gr.Button("Start this task", variant="primary", elem_id="mt-start")
+                with gr.Accordion("Build your own", open=False, elem_classes="mt-fold"):
+                    inputs, build_button = _custom_form()
+            with gr.Tab("Drill-down", id="drill"):
+                start_drill = drill.lay_out()
         with gr.Column(min_width=300):
             card = html()
-    page.views["episode"] = View([card], lambda visitor: [card_html(visitor)])
+    page.views["episode"] = View([card], _card)
     shown = [*EVERYTHING, *(["debug"] if page.debug else [])]
+    for trigger, act, given in start_drill:
+        page.on(trigger, act, given, shown, wait_on=[card], opens=True)
     page.on(start.click, _start_task, [chosen], shown, wait_on=[card], opens=True)
     page.on(build_button.click, _start_custom, inputs, shown, wait_on=[card], opens=True)
 
@@ -129,6 +143,10 @@ def custom_anomalies(table: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
             anomaly["direction"] = direction
         anomalies.append(anomaly)
     return anomalies
+
+
+def _card(visitor: MetricVisitor) -> list[str]:
+    return [drill.card_html(visitor) if visitor.drills else card_html(visitor)]
 
 
 def card_html(visitor: FunnelVisitor) -> str:

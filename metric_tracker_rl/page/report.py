@@ -204,6 +204,11 @@ def build_debug(page: Page) -> None:
     raw = json_view("JSON")
 
     def show(visitor: FunnelVisitor) -> list[str]:
+        opening = visitor.opening
+        if visitor.drills and opening is not None:
+            told = opening.content["debug"]
+            rows = rows_table(told["expected_rows"], "expected rows")
+            return [heading("Expected rows") + rows, json.dumps(told, indent=1)]
         content = debug_content(visitor.view.episode)
         plain = {name: value for name, value in content.items() if not isinstance(value, list)}
         return [

@@ -1,4 +1,4 @@
-"""The funnel's own page: its tabs, its status line, and how a watched play is drawn."""
+"""The environment's own page: tabs for both tiers, the status line, how a watched play is drawn."""
 
 from __future__ import annotations
 
@@ -8,9 +8,21 @@ from typing import Any
 
 import gradio as gr
 
+from metric_tracker_rl.drilldown.tasks import TASKS as DRILL_TASKS
+from metric_tracker_rl.drilldown.tools import SUBMIT
+from metric_tracker_rl.drilldown.tools import TOOLS as DRILL_TOOLS
 from metric_tracker_rl.page import charts, data, episode, investigate, report
+from metric_tracker_rl.page.drill import data as drill_data
+from metric_tracker_rl.page.drill import investigate as drill_investigate
+from metric_tracker_rl.page.drill import report as drill_report
+from metric_tracker_rl.page.drill import watched
+from metric_tracker_rl.page.drill.answers import answer_html as drill_answer_html
+from metric_tracker_rl.page.drill.episode import reset_of_task
+from metric_tracker_rl.page.drill.state import MetricVisitor
+from metric_tracker_rl.page.drill.story import Answer
 from metric_tracker_rl.page.investigate import cell
-from metric_tracker_rl.page.state import FunnelVisitor, drafts, plays_funnel, view_of
+from metric_tracker_rl.page.state import drafts, plays_funnel, view_of
+from metric_tracker_rl.page.tiers import either
 from openenv_kit.environment import Environment
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page import watch
@@ -21,16 +33,16 @@ from openenv_kit.page.scenes import Build, Scenes
 from openenv_kit.page.watching import Frame, Playback, call_text
 
 
-class FunnelScenes(Scenes):
+class MetricScenes(Scenes):
     """See `openenv_kit.page.scenes.Scenes`."""
 
-    visitor = FunnelVisitor
+    visitor = MetricVisitor
     folder = Path(__file__).parent
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self.lead = (
-            "Play an episode as an agent would: look at the funnel, ask the tools, report the "
+            "Play an episode as an agent would: look at the counts, ask the tools, report the "
             "roots of what went wrong, and see how the grader reads your report."
         )
         self.card = (
@@ -39,22 +51,38 @@ class FunnelScenes(Scenes):
         )
 
     def tabs(self, *, debug: bool) -> Mapping[str, Build]:
-        own = {"Episode": episode, "Data": data, "Investigate": investigate, "Report": report}
-        tabs = {name: tab.build for name, tab in own.items()} | {"Watch": watch.build}
+        tabs: dict[str, Build] = {
+            "Episode": episode.build,
+            "Data": either(data.build, drill_data.build),
+            "Investigate": either(investigate.build, drill_investigate.build),
+            "Report": either(report.build, drill_report.build),
+            "Watch": watch.build,
+        }
         return {**tabs, "Debug": report.build_debug} if debug else tabs
+
+    def reset_of_task(self, name: str) -> Mapping[str, Any]:
+        return reset_of_task(name) if name in DRILL_TASKS else super().reset_of_task(name)
 
     def endpoints(self) -> Mapping[str, Callable[..., Any]]:
         return {"submit": _submit}
 
-    def status(self, visitor: FunnelVisitor) -> Sequence[str]:
+    def status(self, visitor: MetricVisitor) -> Sequence[str]:
         at, ended = visitor.progress, " · over" if visitor.session.done else ""
+        first = [day_name(visitor.day)]
+        if visitor.drills:
+            left = visitor.story.left
+            first = [f"{most:,} {unit} left" for unit, most in left.items() if unit != "calls"]
         return [
-            day_name(visitor.day),
+            *first,
             f"{at['step_count']} of {at['max_steps']} steps",
             f"{len(visitor.rows)} row(s) in the report{ended}",
         ]
 
     def describe(self, action: Mapping[str, Any]) -> str:
+        if action.get("analysis_method") == SUBMIT:
+            asked = action.get("analysis_args")
+            rows = asked.get("rows") if isinstance(asked, Mapping) else None
+            return f"submit {len(rows) if isinstance(rows, list) else 0} row(s)"
         if action.get("analysis_method"):
             return call_text(action["analysis_method"], action.get("analysis_args") or {})
         if action.get("payload_generators"):
@@ -63,29 +91,36 @@ class FunnelScenes(Scenes):
 
     def answer_html(self, observation: Mapping[str, Any]) -> str:
         answered = observation.get("analysis_result")
-        return result_html(answered["result"], cell=cell) if answered else ""
+        if not answered:
+            return ""
+        if answered["method"] in DRILL_TOOLS:
+            return drill_answer_html(Answer(answered["method"], {}, answered["result"]))
+        return result_html(answered["result"], cell=cell)
 
     def outcome_html(self, observation: Mapping[str, Any]) -> str:
         rows = observation.get("submitted_rows")
         return rows_table(rows, "submitted rows", cell) if rows else ""
 
     def board(self) -> Sequence[Any]:
-        return [chart("watched-counts", visible=False), chart("watched-rates", visible=False)]
+        counts, rates = (chart(f"watched-{name}", visible=False) for name in ("counts", "rates"))
+        return [counts, rates, *watched.board()]
 
     def show_board(self, playback: Playback | None) -> Sequence[Any]:
+        hidden = [gr.update(visible=False)] * 2
         if playback is None or not plays_funnel(playback.session):
-            return [gr.update(visible=False)] * 2
+            return [*hidden, *watched.show(playback)]
         episode = view_of(playback.session).episode
         frames = playback.frames[: playback.at + 1]
         day = _day(frames, episode.day_of) or episode.dates[0]
         findings = _findings(playback, frames)
-        return [
+        drawn = [
             gr.update(value=draw(episode, day, findings), visible=True)
             for draw in (charts.daily_counts, charts.conversion_rates)
         ]
+        return [*drawn, *watched.show(None)]
 
 
-def _submit(visitor: FunnelVisitor, rows: Any) -> None:
+def _submit(visitor: MetricVisitor, rows: Any) -> None:
     if not isinstance(rows, list):
         raise InvalidValueError("rows", rows, "a list of rows")
     visitor.rows = rows

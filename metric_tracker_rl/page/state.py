@@ -23,6 +23,7 @@ from metric_tracker_rl.engine.vocabulary import (
 from metric_tracker_rl.rows import SubmissionPreview
 from metric_tracker_rl.tiers import MetricSession
 from openenv_kit.environment import Reply, Session
+from openenv_kit.errors import ConfigurationError
 from openenv_kit.page.state import Visitor
 
 Row = dict[str, Any]
@@ -53,15 +54,24 @@ class FunnelVisitor(Visitor):
         self.final: Reply | None = None
 
     @property
+    def drills(self) -> bool:
+        """Whether the running episode is a drill-down episode."""
+        return self.started and not plays_funnel(self.session)
+
+    @property
     def view(self) -> EpisodeView:
-        """The running episode; a visitor without one is given the default task."""
+        """The running funnel episode; a visitor without any is given the default task.
+
+        Raises:
+            ConfigurationError: a drill-down episode runs.
+        """
         self.ensure_episode()
         return view_of(self.session)
 
     def start(self, **reset: Any) -> Reply:
         """As the kit's; selects the first day and the first stage."""
         reply = super().start(**reset)
-        if self.started and not self.day:
+        if self.started and not self.drills and not self.day:
             episode = self.view.episode
             self.day = episode.dates[0]
             self.stage = episode.config.funnel_spec.counts[0]
@@ -79,6 +89,8 @@ class FunnelVisitor(Visitor):
     def call(self, tool: str, arguments: Mapping[str, Any]) -> Reply:
         """Call an analysis method, and keep what it found."""
         reply = super().call(tool, arguments)
+        if self.drills:
+            return reply
         self.result = reply.content.get("analysis_result")
         self.offers = []
         if self.result:
@@ -120,15 +132,19 @@ class FunnelVisitor(Visitor):
 
 
 def view_of(session: Session) -> EpisodeView:
-    """The funnel episode that a session of this environment plays."""
+    """The funnel episode that a session of this environment plays.
+
+    Raises:
+        ConfigurationError: it plays none.
+    """
     engine = cast(MetricSession, session).engine
-    assert isinstance(engine, EpisodeSession)
-    assert engine.view is not None
+    if not isinstance(engine, EpisodeSession) or engine.view is None:
+        raise ConfigurationError("This is no funnel episode: start one on the Episode tab.")
     return engine.view
 
 
 def plays_funnel(session: Session) -> bool:
-    """Whether a session plays an episode that this page can draw."""
+    """Whether a session plays a funnel episode."""
     return isinstance(cast(MetricSession, session).engine, EpisodeSession)
 
 

@@ -65,6 +65,10 @@ class Scenes:
         """Further endpoints for Gradio's clients; each takes the visitor and a JSON value."""
         return {}
 
+    def reset_of_task(self, name: str) -> Mapping[str, Any]:
+        """Arguments with which the Watch tab starts a named task."""
+        return self.environment.tasks.get(name, {"task_id": name})
+
     def status(self, visitor: Any) -> Sequence[str]:
         """What the status line says between the task's name and the last message."""
         at, ended = visitor.progress, " · over" if visitor.session.done else ""

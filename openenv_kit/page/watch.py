@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,9 +89,20 @@ def build(page: Page) -> None:
     page.views["key"] = View([key], lambda _: [""])
     page.views["runs"] = View([which], _run_choice)
     watch = ["watch"]
-    page.on(watch_policy.click, _watch_policy, [policy, episode], watch, wait_on=[scene])
-    asked = [url, key, model, arena]
-    page.on(watch_model.click, _watch_model, asked, ["watch", "key"], wait_on=[scene])
+    page.on(
+        watch_policy.click,
+        partial(_watch_policy, page.scenes),
+        [policy, episode],
+        watch,
+        wait_on=[scene],
+    )
+    page.on(
+        watch_model.click,
+        partial(_watch_model, page.scenes),
+        [url, key, model, arena],
+        ["watch", "key"],
+        wait_on=[scene],
+    )
     page.on(forget.click, _forget_key, (), ["status", "watch", "key"])
     page.on(step.click, _step, (), watch)
     page.on(back.click, _back, (), watch)
@@ -103,17 +115,20 @@ def build(page: Page) -> None:
     page.on_bridge(page.bridge.pick_frame, _go, watch)
 
 
-def _watch_policy(visitor: Visitor, policy: str, episode: str) -> None:
+def _watch_policy(scenes: Scenes, visitor: Visitor, policy: str, episode: str) -> None:
     policies = visitor.environment.policies
     chosen = policies[require_name("policy", policy, policies)]
-    visitor.watch(scripted(chosen, _reset_of(visitor, episode), visitor.environment))
+    visitor.watch(scripted(chosen, _reset_of(scenes, visitor, episode), visitor.environment))
 
 
-def _watch_model(visitor: Visitor, url: str, key: str, model: str, episode: str) -> None:
+def _watch_model(
+    scenes: Scenes, visitor: Visitor, url: str, key: str, model: str, episode: str
+) -> None:
     """Watch a model; the key is kept for this visit, and for nothing else."""
     url = (url or "").strip()
     settings = model_settings(url, visitor.key_for(url, (key or "").strip()), model or "")
-    visitor.watch(ModelPlayback(settings, _reset_of(visitor, episode), visitor.environment))
+    reset = _reset_of(scenes, visitor, episode)
+    visitor.watch(ModelPlayback(settings, reset, visitor.environment))
     visitor.playing = True
 
 
@@ -123,11 +138,11 @@ def _forget_key(visitor: Visitor) -> None:
     visitor.note = "The key is forgotten."
 
 
-def _reset_of(visitor: Visitor, episode: str) -> dict[str, Any]:
+def _reset_of(scenes: Scenes, visitor: Visitor, episode: str) -> dict[str, Any]:
     visitor.ensure_episode()
     if episode == SAME_EPISODE:
         return dict(visitor.reset)
-    return dict(visitor.environment.tasks.get(episode, {"task_id": episode}))
+    return dict(scenes.reset_of_task(episode))
 
 
 def _advance(visitor: Visitor) -> None:

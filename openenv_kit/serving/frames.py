@@ -125,5 +125,7 @@ def check_shape(value: Any) -> None:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
+        if type(value).__pydantic_decorators__.model_serializers:  # it says itself what it tells
+            return value.model_dump()
         return vars(value)  # like model_dump(), but nested models are left to the writer
     raise TypeError(type(value).__name__)

@@ -24,9 +24,9 @@ from metric_tracker_rl.drilldown.policies.scan import Scan
 from metric_tracker_rl.drilldown.session import RESET_ARGUMENTS, DrillRules, DrillSession
 from metric_tracker_rl.drilldown.tasks import DEFAULT_TASK_ID, SPLITS, STRATA, TASKS
 from metric_tracker_rl.drilldown.tools import MOST_NUMBERS, TOOLS
-from metric_tracker_rl.rows import RewardBreakdown
+from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.environment import Reply
-from openenv_kit.play.driver import play
+from openenv_kit.play.driver import observed, play
 
 CONFIG = DrillConfig(3, "drill", "ordering_app", 2)
 EPISODE = build_episode(CONFIG)
@@ -201,7 +201,9 @@ def test_an_invalid_row_says_why_and_costs() -> None:
 def test_feedback_tells_the_score_alone_unless_asked_for_more() -> None:
     session = started()
     graded = session.step({"classifications": [EPISODE.expected_rows[0].as_dict()]})
-    assert graded.content["reward_breakdown"] == RewardBreakdown(total_score=graded.reward)
+    told = graded.content["reward_breakdown"].model_dump()
+    assert told == {"total_score": graded.reward}
+    assert dict(ENVIRONMENT.score_parts(observed(graded)) or {}) == told
     assert session.state().status == "completed"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 from web import conftest as web_tests
-from web.conftest import Visit, WebServer, web_server
+from web.conftest import CUT_OFF, Visit, WebServer, web_server
 
 from firewatch_env.environment import ENVIRONMENT
 from firewatch_env.page.story import GROUP_OF
@@ -21,11 +21,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 OpenVisit = Callable[..., Visit]
 FIRST = "task_easy_oom_baseline"
 DEADLOCK = "task_easy_thread_deadlock"
-CUT_OFF = """[...document.querySelectorAll('#mt-tabs :is(div, p, li, dl, dd, section, button)')]
-  .filter((each) => each.checkVisibility() && !each.closest('.mt-scroll, .mt-chart, .cm-editor'))
-  .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
-  .map((each) => each.outerHTML.slice(0, 200))"""
-"""What is cut off at the right: the page clips instead of scrolling sideways."""
 
 browser, visit = web_tests.browser, web_tests.visit
 

@@ -32,6 +32,11 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update"),
 ]
 SERVER = ("-m", "server.app", "--host", "127.0.0.1", "--port")
+CUT_OFF = """[...document.querySelectorAll('#mt-tabs :is(div, p, li, dl, dd, section, button)')]
+  .filter((each) => each.checkVisibility() && !each.closest('.mt-scroll, .mt-chart, .cm-editor'))
+  .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
+  .map((each) => each.outerHTML.slice(0, 200))"""
+"""What is cut off at the right: the page clips instead of scrolling sideways."""
 PATIENCE_MS = 30_000
 expect.set_options(timeout=PATIENCE_MS)
 
