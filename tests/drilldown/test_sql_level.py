@@ -44,7 +44,7 @@ def test_every_product_has_five_dimensions_and_its_own_stages(name: str) -> None
 
 def test_a_domain_has_four_or_five_dimensions() -> None:
     wide = WIDE_DOMAINS["ordering_app"]
-    with pytest.raises(InvalidValueError, match="number of dims is 3"):
+    with pytest.raises(InvalidValueError, match="number of dimensions is 3"):
         replace(wide, dims=wide.dims[:3], weekly_dim=0, noisy_dim=1)
 
 
