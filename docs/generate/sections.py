@@ -13,8 +13,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from docs.generate import cases
 from docs.generate.charts import bar_chart
 from docs.generate.examples import EXAMPLES, plot, section, table
+from docs.generate.scenes import CASES
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.drilldown.policies import POLICIES as DRILL_POLICIES
 from metric_tracker_rl.engine.funnel import ORDERING_APP
@@ -278,9 +280,12 @@ SECTIONS: dict[str, Section] = {
     "penalties": penalty_table,
     "baselines": baseline_table,
     **{name: partial(section, each) for name, each in EXAMPLES.items()},
+    "case-helpers": lambda: f"```python\n{cases.HELPERS}```",
+    **{f"case-{name}": partial(cases.section, each) for name, each in CASES.items()},
 }
 
 ASSETS: dict[str, Callable[[], Figure]] = {
     "baselines.png": baseline_plot,
     **{f"{name}.png": partial(plot, each) for name, each in EXAMPLES.items()},
+    **{f"case-{name}.png": partial(cases.picture, each) for name, each in CASES.items()},
 }
