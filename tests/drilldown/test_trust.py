@@ -17,6 +17,7 @@ from metric_tracker_rl.drilldown.channel import STANDARD, Channel, RobustChannel
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.definition import people_of
 from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
+from metric_tracker_rl.drilldown.policies.insights import READERS
 from metric_tracker_rl.drilldown.versions import VERSIONS
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.cli import app
@@ -64,8 +65,8 @@ def test_a_cell_that_scatters_more_than_the_theory_says_is_taken_to_be_as_noisy(
 def test_the_audit_of_the_tier_has_every_heuristic_with_its_ceiling() -> None:
     audit = audit_of(ENVIRONMENT, ["drill", "drill_hard"])
     assert isinstance(audit, DrillAudit)
-    assert set(audit.names) == {"reference", *HEURISTICS}
-    assert len(HEURISTICS) == 19
+    assert set(audit.names) == {"reference", *HEURISTICS, "best_combination"}
+    assert len(HEURISTICS) == 19 + len(READERS)
     for name, heuristic in HEURISTICS.items():
         if name != "null":
             assert audit.player(name).ceiling.at("drill_hard") == heuristic.ceiling
