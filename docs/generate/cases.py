@@ -35,6 +35,9 @@ PINS = Path(__file__).with_name("cases.json")
 SEEDS = range(200)
 """Where a case is looked for, on every product, if its remembered episode shows it no longer."""
 
+WIDTH = 100
+"""Longest line of code."""
+
 Counts = NDArray[np.int32]
 
 
@@ -177,7 +180,7 @@ def code_of(shown: Found) -> str:
         "causes": config.causes,
         "feedback": "full",
     }
-    given = ", ".join(f"{name}={json.dumps(value)}" for name, value in settings.items())
+    given = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
     run = [episode.dates[scene.roots[0].first], episode.dates[scene.roots[0].last]]
     segments = [segment_of(episode.domain, root.cell) for root in scene.roots]
     rows = [
@@ -193,9 +196,19 @@ def code_of(shown: Found) -> str:
         for row in rows
     )
     return (
-        f"session.reset(\n    {given}\n)\n"
+        f"{written('session.reset', given)}"
         f"run = {json.dumps(run)}\n\n{scene.steps}\nreport(\n{told})\n"
     )
+
+
+def written(name: str, arguments: Sequence[str]) -> str:
+    """A call as a formatter would write it, with its line's end."""
+    inside = ", ".join(arguments)
+    if len(name) + len(inside) + 2 <= WIDTH:
+        return f"{name}({inside})\n"
+    if len(inside) + 4 <= WIDTH:
+        return f"{name}(\n    {inside}\n)\n"
+    return f"{name}(\n" + "".join(f"    {each},\n" for each in arguments) + ")\n"
 
 
 def printed(code: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from docs.generate.cases import Case, Panel, Scene
+from docs.generate.cases import Case, Panel, Scene, written
 from metric_tracker_rl.drilldown.change_log import LAG, change_of
 from metric_tracker_rl.drilldown.config import DAYS
 from metric_tracker_rl.drilldown.cube import cell_of_segment, segment_of
@@ -20,7 +20,6 @@ LEAST_ECHO = 0.008
 """Least change of a rate that is worth a picture of a composition effect."""
 SHORTEST_ECHO = 4
 """Fewest days of one: a single day's rate wobbles by half as much."""
-WIDTH = 100
 
 
 def composition(draw: Draw, episode: Episode) -> Scene | None:
@@ -216,16 +215,13 @@ def change(episode: Episode, root: Root, cell: int, stage: int) -> float:
 def look(
     stages: Sequence[str], group_by: Sequence[str] = (), where: Mapping[str, str] | None = None
 ) -> str:
-    """A line of code that prints a comparison."""
+    """Code that prints a comparison."""
     parts = ["run", json.dumps(list(stages))]
     if group_by:
         parts.append(f"group_by={json.dumps(list(group_by))}")
     if where:
         parts.append(f"where={json.dumps(dict(where))}")
-    line = f"beside_usual({', '.join(parts)})\n"
-    if len(line) <= WIDTH:
-        return line
-    return "beside_usual(\n" + "".join(f"    {part},\n" for part in parts) + ")\n"
+    return written("beside_usual", parts)
 
 
 def named(segment: Mapping[str, str]) -> str:

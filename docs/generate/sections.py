@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -18,6 +19,7 @@ from docs.generate.charts import bar_chart
 from docs.generate.examples import EXAMPLES, plot, section, table
 from docs.generate.scenes import CASES
 from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.commands.card_drill import by_hand_table
 from metric_tracker_rl.drilldown.policies import POLICIES as DRILL_POLICIES
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.grader import (
@@ -268,7 +270,14 @@ def breakdown(policy: str, task: str) -> Any:
     return play(session, player, opening).observation["reward_breakdown"]
 
 
+def by_hand() -> str:
+    """Drill-down episodes that were played by hand, as the benchmark card has them."""
+    plays = Path(__file__).parents[1] / "assets" / "drill-down-by-hand.json"
+    return by_hand_table(json.loads(plays.read_text()))
+
+
 SECTIONS: dict[str, Section] = {
+    "by-hand": by_hand,
     "tools": tool_reference,
     "thresholds": threshold_table,
     "severities": severity_table,
