@@ -26,6 +26,7 @@ from docs.generate.examples import EXAMPLES, ExampleError, plot, root_of
 from docs.generate.scenes import CASES
 from docs.generate.sections import ASSETS, SECTIONS, sample_arguments
 from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.drilldown.building import generate
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.engine.episode import build_episode
 from metric_tracker_rl.engine.rules import EpisodeView
@@ -305,3 +306,9 @@ def test_a_case_that_its_episode_no_longer_shows_is_looked_for_again(
     monkeypatch.setattr(cases, "candidates", lambda _: [])
     with pytest.raises(CaseError, match="tracking-loss: no seed"):
         found.__wrapped__(case)
+
+
+def test_an_echo_whose_parts_wobble_nearly_as_much_shows_no_composition_effect() -> None:
+    draw, episode = generate(DrillConfig(1, "drill_easy", "ordering_app", 1))
+    assert [root.kind for root in draw.roots] == ["traffic_change"]
+    assert CASES["composition"].scene(draw, episode) is None

@@ -43,10 +43,12 @@ def section(
     played = [REFERENCE, *heuristics, ADVERSARY.name]
     shown = [name for name in played if name in set(every["policy"])]
     titles, rows = certificate_table(proofs)
+    seeds = len({proof.config.seed for proof in proofs})
     return TEMPLATE.read_text(encoding="utf-8").format(
         versions=", ".join(f"{name} {version}" for name, version in VERSIONS.items()),
         certified=len(proofs),
-        seeds=len({proof.config.seed for proof in proofs}),
+        seeds=seeds,
+        of_seeds=f"{seeds} seed{'' if seeds == 1 else 's'}",
         held=sum(proof.holds for proof in proofs),
         certificates=table(titles, rows, names=2),
         summary=certified(proofs),
