@@ -20,7 +20,16 @@ from metric_tracker_rl.tier_splits import tasks_of_level
 from openenv_kit.environment import Environment
 from openenv_kit.errors import require_name
 from openenv_kit.play.policies import Observed, Play, Policy
-from openenv_kit.trust.audit import IDLE, REFERENCE, SPLIT, Audit, Job, Played
+from openenv_kit.trust.audit import (
+    IDLE,
+    REFERENCE,
+    SPLIT,
+    Audit,
+    Job,
+    Line,
+    Played,
+    levels_of,
+)
 from openenv_kit.trust.exploits import Ceiling, Exploit
 from openenv_kit.trust.splits import hashed_seed
 
@@ -85,7 +94,8 @@ class DrillAudit(Audit):
             played.append(Played(score, 0, 0, len(episode.expected_rows)))
         return played
 
-    def more(self, levels: Sequence[str], episodes: int) -> dict[str, Any]:
+    def more(self, lines: Sequence[Line], episodes: int) -> dict[str, Any]:
+        levels = levels_of([line for line in lines if line.policy == ADVERSARY.name])
         return {"combinations": {level: fitted(level).as_dict() for level in levels}}
 
     def player(self, name: str) -> Exploit:
