@@ -23,7 +23,13 @@ from metric_tracker_rl.drilldown.policies.adversary import (
     fitted,
 )
 from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
-from metric_tracker_rl.drilldown.policies.insights import READERS, WITHOUT, OwnRates
+from metric_tracker_rl.drilldown.policies.insights import (
+    READERS,
+    WITHOUT,
+    OneValue,
+    OwnRates,
+    TwoValues,
+)
 from metric_tracker_rl.drilldown.policies.scan import Scan
 
 
@@ -42,8 +48,7 @@ def test_with_every_insight_each_case_is_solved(name: str) -> None:
         ("two_roots", "cancelling-pair"),
         ("mix_shifts", "mix-shift"),
         ("tracking", "tracking-loss"),
-        ("third_value", "cancelling-pair"),
-        ("pairs", "cancelling-pair"),
+        ("pairs", "tracking-loss"),
         ("log", "decoy-release"),
         ("weekdays", "tracking-loss"),
     ],
@@ -56,6 +61,19 @@ def test_an_insight_that_a_case_does_not_need_costs_nothing() -> None:
     loss = found(CASES["tracking-loss"])
     for insight in ("composition", "two_roots", "mix_shifts"):
         assert score(WITHOUT + insight, loss) == 1.0
+
+
+@pytest.mark.parametrize(("channel_type", "most"), [(TwoValues, 2), (OneValue, 1)])
+def test_who_looks_at_few_values_judges_no_segment_of_more(
+    channel_type: type[Channel], most: int
+) -> None:
+    scan = Scan(found(CASES["tracking-loss"]).episode)
+    plain, limited = scan.channels[1], scan.under(scan.baseline, channel_type)[1]
+    before, after = (each.judged(each.weight, each.people) for each in (plain, limited))
+    narrow = scan.cube.fixed > most
+    assert before[narrow].any()
+    assert not after[narrow].any()
+    np.testing.assert_array_equal(before[~narrow], after[~narrow])
 
 
 def test_only_own_rates_show_that_other_people_came() -> None:
