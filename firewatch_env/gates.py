@@ -15,7 +15,7 @@ from firewatch_env.policies.blind import (
     spray,
     undo,
 )
-from firewatch_env.policies.careful import CAREFUL
+from firewatch_env.policies.careful import CAREFUL, GUESSES
 from firewatch_env.policies.drive import Policy, drive
 from firewatch_env.policies.keyword_rules import keyword_rules
 from firewatch_env.policies.learned import Learned, learned_player, train
@@ -37,6 +37,7 @@ class Gate:
 
     Attributes:
         only: the difficulty of the tasks that count; all of them without one.
+        luck: its players differ in luck only: their mean counts, not the best of them.
     """
 
     name: str
@@ -44,13 +45,15 @@ class Gate:
     bound: float
     least: bool = False
     only: str = ""
+    luck: bool = False
 
     def mean(self, tasks: Iterable[Task]) -> float:
         """The best mean score of these players over the tasks; 0 over none."""
         tasks = [task for task in tasks if self.only in ("", task.difficulty)]
         if not tasks:
             return 0.0
-        return max(sum(score(task, p) for task in tasks) / len(tasks) for p in self.policies)
+        means = [sum(score(task, p) for task in tasks) / len(tasks) for p in self.policies]
+        return sum(means) / len(means) if self.luck else max(means)
 
     def holds(self, mean: float) -> bool:
         return mean >= self.bound if self.least else mean <= self.bound
@@ -79,7 +82,13 @@ def gates(model: Learned | None = None) -> list[Gate]:
         Gate("random", (random_player(),), 0.05),
         *_learned(model),
         *(
-            Gate(f"{name}, {difficulty}", (policy,), bound, only=difficulty)
+            Gate(
+                f"{name}, {difficulty}",
+                GUESSES if policy in GUESSES else (policy,),
+                bound,
+                only=difficulty,
+                luck=policy in GUESSES,
+            )
             for name, policy in CAREFUL.items()
             for difficulty, bound in _CAREFUL_BOUNDS.items()
         ),

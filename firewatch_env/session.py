@@ -185,8 +185,8 @@ class Session:
         spent = bad / usual / _BUDGET if usual else 0.0
         return {
             "services": services_view(world, play.logs, play.meters),
-            "active_alerts": [dict(alert) for alert in play.alerts],
-            "dependency_graph": {name: list(callees) for name, callees in play.graph.items()},
+            "active_alerts": play.alerts,
+            "dependency_graph": play.graph,
             "slo_budget_remaining_pct": round(100 * (1 - spent) if spent < 1 else 0.0, 3),
             "bad_customer_minutes": round(bad * 30 * 0.5, 3),
             "sim_tick": play.actions,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import itertools
 import os
 import re
 import shlex
@@ -13,15 +14,18 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
 from documented import PYTHON, SHELL, Block, PageError, blocks_of, commands_of, inline_commands
+from warm_python import Program, warm_python
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +41,9 @@ PLAIN_SERVER = "uv run server --port 8000"
 TIME_LIMIT_S = 240.0
 LEFT_OUT = (".git", ".venv", "*_cache", "__pycache__", "results*.json", "runs", "site", "dist")
 
+OUR_PROGRAMS = ("metric-tracker", "server")
+NEEDS_A_SHELL = re.compile(r"[|&;<>$`*]")
+
 NOT_HERE = {"uv run pytest -n 2": "this test is a part of it"}
 """Commands that no page has to mark, with the reason."""
 
@@ -46,7 +53,7 @@ class Servers:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._running: dict[str, tuple[subprocess.Popen[bytes], str]] = {}
+        self._running: dict[str, tuple[subprocess.Popen[bytes] | Program, str]] = {}
 
     def address(self, command: str) -> str:
         """host:port of the server that a command starts, once it answers."""
@@ -54,21 +61,14 @@ class Servers:
             self._running[command] = self._start(command)
         return self._running[command][1]
 
-    def _start(self, command: str) -> tuple[subprocess.Popen[bytes], str]:
+    def _start(self, command: str) -> tuple[subprocess.Popen[bytes] | Program, str]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         moved = re.sub(r"--port[ =]\d+", f"--port {port}", command)
         with (self._folder / f"server-{port}.log").open("wb") as log:
-            server = subprocess.Popen(
-                ["bash", "-c", f"exec {moved}" if "=" not in moved.split()[0] else moved],
-                cwd=self._folder,
-                env={**environment(), "HOST": "127.0.0.1", "PORT": str(port)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            address_of_it = {"HOST": "127.0.0.1", "PORT": str(port)}
+            server = started(moved, self._folder, log, address_of_it)
         address = f"127.0.0.1:{port}"
         self._running[command] = (server, address)
         for _ in range(600):
@@ -82,14 +82,50 @@ class Servers:
     def stop(self) -> None:
         """Stop them all, with whatever they started."""
         for server, _ in self._running.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGTERM)
+            end(server, signal.SIGTERM)
         for server, _ in self._running.values():
             try:
                 server.wait(timeout=30)
             except subprocess.TimeoutExpired:
-                os.killpg(server.pid, signal.SIGKILL)
+                end(server, signal.SIGKILL)
                 server.wait()
+
+
+def started(
+    command: str, folder: Path, output: Any, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes] | Program:
+    """Start a command as a shell would, but our own programs without their imports."""
+    words = shlex.split(command, comments=True)
+    set_before = list(itertools.takewhile(lambda word: "=" in word, words))
+    program = words[len(set_before) :]
+    env = {**environment(), **(variables or {}), **dict(each.split("=", 1) for each in set_before)}
+    program = program[2:] if program[:2] == ["uv", "run"] else program
+    warm = None
+    if not NEEDS_A_SHELL.search(command) and "--workers" not in program:
+        if program[0] in OUR_PROGRAMS:
+            warm = [str(BIN / program[0]), *program[1:]]
+        elif program[0] == "python" and program[1].endswith(".py"):
+            warm = [str(folder / program[1]), *program[2:]]
+    if warm:
+        return warm_python(*warm, cwd=folder, env=env, stdout=output, stderr=subprocess.STDOUT)
+    return subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def end(process: subprocess.Popen[bytes] | Program, number: signal.Signals) -> None:
+    """Send a signal to a process and, where it leads a group, to whatever it started."""
+    if isinstance(process, subprocess.Popen):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
 
 
 def environment() -> dict[str, str]:
@@ -160,7 +196,7 @@ def test_every_block_of_a_page_does_what_it_says(
         if block.language in PYTHON:
             run_python(block, text, namespace)
         elif block.language in SHELL:
-            run_shell(block, text, checkout, already_run)
+            run_shell(block, text, checkout, already_run, cold=page == "README.md")
 
 
 def run_python(block: Block, text: str, namespace: dict[str, object]) -> None:
@@ -173,8 +209,13 @@ def run_python(block: Block, text: str, namespace: dict[str, object]) -> None:
         exec(compile(padding + text, block.page, "exec"), namespace)
 
 
-def run_shell(block: Block, text: str, folder: Path, already_run: set[str]) -> None:
-    """Run a shell block as one script, less what ran before or cannot."""
+def run_shell(
+    block: Block, text: str, folder: Path, already_run: set[str], *, cold: bool = False
+) -> None:
+    """Run a shell block as one script, less what ran before or cannot.
+
+    Unless `cold`, commands alone in their lines are run one by one, and ours without their imports.
+    """
     commands = commands_of(text)
     simple = all(command.startswith(("uv ", "curl ")) for command in commands)
     if simple:
@@ -184,24 +225,20 @@ def run_shell(block: Block, text: str, folder: Path, already_run: set[str]) -> N
             if bare(command) not in NOT_HERE and bare(command) not in already_run
         ]
         text = "\n".join(commands)
-    if not commands:
-        return
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", text],
-        cwd=folder,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=TIME_LIMIT_S,
-    )
-    if block.kind == "fails":
-        assert done.returncode != 0, f"{block.place} was to fail"
-        assert block.words in done.stdout, f"{block.place}:\n{done.stdout}"
-        return
-    assert done.returncode == 0, f"{block.place}: exit code {done.returncode}\n{done.stdout}"
+    for script in commands if simple and not cold else [text] if commands else []:
+        with tempfile.TemporaryFile() as output:
+            process = started(script, folder, output)
+            try:
+                code = process.wait(timeout=TIME_LIMIT_S)
+            finally:
+                end(process, signal.SIGKILL)
+            output.seek(0)
+            printed = output.read().decode()
+        if block.kind == "fails":
+            assert code != 0, f"{block.place} was to fail"
+            assert block.words in printed, f"{block.place}:\n{printed}"
+            return
+        assert code == 0, f"{block.place}: exit code {code}\n{printed}"
     already_run.update(bare(command) for command in commands)
 
 

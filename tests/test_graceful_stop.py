@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from live_server import await_health, free_port, start_server
+from warm_python import Program
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -22,27 +19,18 @@ from websockets.frames import CloseCode
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parent.parent
 STOP_S = 30.0
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes] | Program, str]]:
     """A server process of its own, and its host:port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "server.app", "--host", "127.0.0.1", "--port", str(port)]
+    port = free_port()
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=log, stderr=log)
+        command = ("--host", "127.0.0.1", "--port", str(port))
+        process = start_server(*command, stdout=log, stderr=log)
     try:
-        for _ in range(600):
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.2)
+        await_health(f"http://127.0.0.1:{port}", process)
         yield process, f"127.0.0.1:{port}"
     finally:
         if process.poll() is None:
@@ -66,7 +54,7 @@ async def goodbye(session: ClientConnection) -> ConnectionClosed:
 
 
 async def test_sigterm_closes_every_open_session_with_a_close_frame(
-    server: tuple[subprocess.Popen[bytes], str],
+    server: tuple[subprocess.Popen[bytes] | Program, str],
 ) -> None:
     process, address = server
     sessions = [await playing(address) for _ in range(5)]

@@ -90,9 +90,9 @@ def figures(server: ServerProcess) -> dict[str, float]:
 
 
 @contextmanager
-def forked(**variables: str) -> Iterator[ServerProcess]:
+def forked(port: int | None = None, **variables: str) -> Iterator[ServerProcess]:
     """A server whose start is not what is tested."""
-    port = free_port()
+    port = port or free_port()
     process = start_server("--port", str(port), env={**os.environ, **variables})
     server = ServerProcess(process, port, Path(os.devnull))
     try:
@@ -196,7 +196,7 @@ def test_every_http_episode_survives_a_killed_server(tmp_path: Path, served: Ser
         "METRIC_TRACKER_LOG_LEVEL": "warning",
     }
     with (
-        serving(environ=environ) as server,
+        forked(**environ) as server,
         httpx.Client(base_url=server.url, timeout=60) as client,
     ):
         players = [HttpPlayer(client, served, seed) for seed in range(CRASHED_EPISODES)]
@@ -216,7 +216,7 @@ def test_every_http_episode_survives_a_killed_server(tmp_path: Path, served: Ser
         assert lost
         with pytest.raises(httpx.TransportError):
             client.get("/health")
-        with serving(environ=environ, port=server.port):
+        with forked(server.port, **environ):
             for player in players:
                 assert (player.finish(), player.steps) == player.undisturbed()
                 named = {"episode_id": player.episode_id}

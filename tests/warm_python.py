@@ -122,15 +122,17 @@ def _nursery() -> Nursery:
 
 def warm_python(
     *arguments: str,
+    cwd: Path = ROOT,
     env: Mapping[str, str] | None = None,
     stdin: int = subprocess.DEVNULL,
     stdout: Any = subprocess.DEVNULL,
     stderr: Any = subprocess.DEVNULL,
 ) -> Program | subprocess.Popen[bytes]:
-    """Start a program in the checkout's folder.
+    """Start a program.
 
     Args:
         arguments: of the interpreter: `-m` and a module, or a path; then the program's own.
+        cwd: the folder it runs in.
         env: all of its variables; None for those of this process.
         stdin, stdout, stderr: files or descriptors; for `stderr` also subprocess.STDOUT.
     """
@@ -138,7 +140,7 @@ def warm_python(
     if _read_by_an_import(variables) != _read_by_an_import(os.environ):
         command = [sys.executable, *arguments]
         return subprocess.Popen(
-            command, cwd=ROOT, env=variables, stdin=stdin, stdout=stdout, stderr=stderr
+            command, cwd=cwd, env=variables, stdin=stdin, stdout=stdout, stderr=stderr
         )
     with Path(os.devnull).open("r+b", buffering=0) as nothing:
 
@@ -149,7 +151,7 @@ def warm_python(
 
         out = descriptor(stdout)
         streams = descriptor(stdin), out, out if stderr == subprocess.STDOUT else descriptor(stderr)
-        asked = {"start": arguments, "variables": variables}
+        asked = {"start": arguments, "folder": str(cwd), "variables": variables}
         return Program(_nursery(), _nursery().ask(asked, *streams))
 
 
@@ -187,13 +189,14 @@ def _serve(asked: socket.socket) -> dict[str, Any] | None:
         asked.send(json.dumps(answer).encode())
 
 
-def _run(arguments: Sequence[str], variables: Mapping[str, str]) -> None:
+def _run(arguments: Sequence[str], folder: str, variables: Mapping[str, str]) -> None:
     """What the interpreter does with these arguments."""
+    os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
     if arguments[0] == "-m":
         sys.argv = list(arguments[1:])
-        sys.path[0] = str(ROOT)
+        sys.path[0] = folder
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = list(arguments)
@@ -211,4 +214,4 @@ if __name__ == "__main__":
     gc.enable()
     gc.freeze()  # a fork that collects would go through, and copy, all of this
     if (start := _serve(socket.socket(fileno=int(sys.argv[1])))) is not None:
-        _run(start["start"], start["variables"])
+        _run(start["start"], start["folder"], start["variables"])

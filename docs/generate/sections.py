@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from docs.generate import cases
 from docs.generate.charts import bar_chart
 from docs.generate.examples import EXAMPLES, plot, section, table
+from docs.generate.firewatch import SECTIONS as FIREWATCH
 from docs.generate.scenes import CASES
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.commands.card_drill import by_hand_table
@@ -291,6 +292,7 @@ SECTIONS: dict[str, Section] = {
     **{name: partial(section, each) for name, each in EXAMPLES.items()},
     "case-helpers": lambda: f"```python\n{cases.HELPERS}```",
     **{f"case-{name}": partial(cases.section, each) for name, each in CASES.items()},
+    **FIREWATCH,
 }
 
 ASSETS: dict[str, Callable[[], Figure]] = {

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from firewatch_env.actions.registry import Outcome, investigation
+from firewatch_env.engine.catalogue import USUAL_HITS
 from firewatch_env.engine.families import SETTLES
 from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.service import Call, Release, Service
@@ -39,7 +40,7 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     m = read(service)
     extra = ""
     if service.kind == "cache":
-        extra = f" hits {service.hits:.2f}"
+        extra = f" hits {service.hits:.2f} (usual {USUAL_HITS})"
     elif any(part.share == 0.1 for part in service.parts):
         extra = f" hot pod {service.parts[1].weight * 10:.1f}x"
     figures = {
@@ -170,14 +171,15 @@ def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> O
     told = ", ".join(
         f"{f} {pools[f]['busy']:.0f}/{pools[f]['size']:.0f}" for f in full
     )  # of the pools, the fullest first
-    text = f"blocked {blocked:.0f}, no stream {held:.0f}, pools {told}"
-    figures = {"blocked": blocked, "withheld": held, "pools": pools}
+    spoilt = felt(service, "bad_process") if "bad_process" in service.levers else 0.0
+    text = f"blocked {blocked:.0f}, no stream {held:.0f}, pools {told}; spoilt state {spoilt:.2f}"
+    figures = {"blocked": blocked, "withheld": held, "pools": pools, "spoilt_state": spoilt}
     return Outcome(text, None, _rounded(figures))
 
 
 @investigation("thread_dump")
 def thread_dump(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Threads that are blocked, and each feature's pool."""
+    """Threads that are blocked, each feature's pool, and requests that spoilt state ends."""
     return _threads(world, service, parameters)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from firewatch_env.actions.registry import Outcome, flag, remediation
-from firewatch_env.engine.levers import LEVERS, family
+from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Release, Service
 from firewatch_env.engine.world import DAY, World
@@ -49,8 +49,9 @@ def _take_back(world: World, service: Service, which: str, marker: str) -> Outco
         world.ease(service, marker, _OLD_FAILS)
         return Outcome(f"{service.name}: a {which} older than a day goes out, within {EASE} ticks")
     for setting in release.settings:
-        if setting.before != LEVERS[family(setting.lever)].usual:
-            service.staged.discard(setting.lever)
+        if release.staged:
+            # What the build had mended, it had mended for zone b's pods alone.
+            service.staged.add(setting.lever)
         world.ease(service, setting.lever, setting.before)
     back = "; ".join(f"{each.key} {each.new}→{each.old}" for each in release.settings)
     return Outcome(f"{service.name}: {which} before goes out within {EASE} ticks: {back}")

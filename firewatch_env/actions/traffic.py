@@ -46,7 +46,7 @@ def drain_availability_zone(
     return traffic_shift(world, service, parameters)
 
 
-def _drains(name: str, levers: tuple[str, ...], nothing: str) -> None:
+def _drains(name: str, levers: tuple[str, ...], nothing: str, summary: str) -> None:
     """An action that drains zone b, but only where one of these levers is off."""
 
     def do(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
@@ -56,14 +56,34 @@ def _drains(name: str, levers: tuple[str, ...], nothing: str) -> None:
             return Outcome(f"{service.name}: {nothing}; nothing changed", False)
         return _drain(world, service, 1.0, for_good=True)
 
-    do.__doc__ = f"Leave zone b unread for good, where one of these is off: {', '.join(levers)}."
+    do.__doc__ = summary
     remediation(name)(do)
 
 
-_drains("rebalance_az_traffic", _ZONE_LEVERS, "zones are even")
-_drains("redirect_reads_to_primary", ("zone_lag",), "replicas are level")
-_drains("isolate_minority_nodes", ("minority",), "no node is in a minority")
-_drains("redirect_config_reads_to_majority", ("minority",), "no node is in a minority")
+_drains(
+    "rebalance_az_traffic",
+    _ZONE_LEVERS,
+    "zones are even",
+    "Leave zone b for good, where its machines, network, replicas or nodes are at fault.",
+)
+_drains(
+    "redirect_reads_to_primary",
+    ("zone_lag",),
+    "replicas are level",
+    "Read from the primary in zone a for good, where zone b's replicas lag.",
+)
+_drains(
+    "isolate_minority_nodes",
+    ("minority",),
+    "no node is in a minority",
+    "Keep requests from zone b's nodes for good, where they are without quorum.",
+)
+_drains(
+    "redirect_config_reads_to_majority",
+    ("minority",),
+    "no node is in a minority",
+    "Read from the nodes of zone a for good, where those of zone b are without quorum.",
+)
 
 
 @remediation("circuit_break", "state")
@@ -95,7 +115,7 @@ def disable_fallback_mode(world: World, service: Service, parameters: Mapping[st
     return Outcome(f"{service.name}: asks {', '.join(call.callee.name for call in stuck)} again")
 
 
-def _retries(name: str, attribute: str, said: str) -> None:
+def _retries(name: str, attribute: str, said: str, summary: str) -> None:
     def do(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
         calls = service.calls + service.callers
         if all(getattr(call, attribute) for call in calls):
@@ -105,12 +125,22 @@ def _retries(name: str, attribute: str, said: str) -> None:
             derive(call.caller, world.tick)
         return Outcome(f"{service.name}: {said}")
 
-    do.__doc__ = f"Calls to and from it: {said}."
+    do.__doc__ = summary
     remediation(name)(do)
 
 
-_retries("disable_retries", "single", "one try only, to and from it")
-_retries("configure_retry_backoff", "backoff", "one more try at most, spaced, to and from it")
+_retries(
+    "disable_retries",
+    "single",
+    "one try only, to and from it",
+    "Allow one try only for calls to and from this service.",
+)
+_retries(
+    "configure_retry_backoff",
+    "backoff",
+    "one more try at most, spaced, to and from it",
+    "Allow one more try at most, spaced, for calls to and from this service.",
+)
 
 
 @remediation("enable_connection_throttle")

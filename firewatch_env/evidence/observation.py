@@ -24,8 +24,8 @@ def service_view(meters: Meters, logs: Sequence[str]) -> dict[str, Any]:
         "http_server_request_duration_p95": round(meters.p95, 4),
         "http_server_request_duration_p99": round(meters.p99, 4),
         "http_server_active_requests": meters.active,
-        "process_cpu_utilization": round(meters.cpu, 4),
-        "process_memory_utilization": round(meters.memory, 4),
+        "process_cpu_utilization": round(meters.cpu, 2),
+        "process_memory_utilization": round(meters.memory, 2),
         "status": meters.status,
         "recent_logs": list(logs),
     }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 FEATURE_KEYS: dict[str, tuple[str, ...]] = {
     "grow": ("keep", "size", "cap", "ttl"),
-    "errors": ("mode", "v"),
+    "errors": ("mode", "v", "ttl"),
     "cpu": ("level", "mode"),
     "slots": ("cap", "n"),
     "pods": ("init", "v"),
-    "refuse": ("scope", "v"),
+    "refuse": ("scope", "v", "size"),
     "limit": ("rate", "n"),
     "path": ("route", "v"),
     "hits": ("ttl", "size"),

@@ -25,11 +25,14 @@ from firewatch_env.tasks.duds import (
     distinct,
     order,
     spare,
-    twin_of,
+    twins,
 )
 from firewatch_env.tasks.places import draw_features, find_place
 from firewatch_env.tasks.sketch import Sketch, neutral, setting
 from firewatch_env.tasks.task import BEFORE, Put, Task
+
+_DUAL = {"easy": 0, "medium": 7, "hard": 9}  # of ten tasks, those with a second fault
+_TWINS = {"easy": 0, "medium": 2, "hard": 3}  # of four heaps on their way, those with two suspects
 
 
 def draw_task(
@@ -61,9 +64,8 @@ def draw_task(
     onset = -(16 + draws.below(30))
     false = cause.look == "false"
     _break(sketch, cause, onset, draws)
-    chance = {"easy": 0, "medium": 5, "hard": 9}[difficulty]
     if dual is None:
-        dual = draws.below(10) < chance
+        dual = draws.below(10) < _DUAL[difficulty]
     second = _second_fault(sketch, onset, draws) if dual and not false else ""
     faults = (len(sketch.puts), len(sketch.circumstances))
     add_releases(sketch, onset, draws)
@@ -145,9 +147,9 @@ def _release(
     Of the two, the build runs in one zone, so that it does as much as that zone gets requests;
     a revision at fault does as much on average.
     """
-    other = twin_of(guilty, draws) if twin else None
-    if other is not None:
-        sketch.twins[name] = other
+    pair = twins(guilty, draws, staged=vehicle == "revision") if twin else None
+    if pair is not None:
+        guilty, sketch.twins[name] = pair
         if vehicle == "revision":
             # Its use comes and goes as zone b's share does, at times of its own; but a heap grows
             # steadily, unlike one that settles.
@@ -157,7 +159,7 @@ def _release(
             guilty = replace(guilty, after=guilty.before + part, wave=None if grows else wave)
     # A release at fault is as large as any other: it sets something harmless beside.
     changed = distinct((guilty, spare(sketch, name, draws)))
-    staged = other is not None and vehicle == "build"
+    staged = pair is not None and vehicle == "build"
     sketch.puts.append(Put(name, vehicle, Release(tick, changed, staged)))
 
 
@@ -186,7 +188,7 @@ def _second_fault(sketch: Sketch, onset: int, draws: BitStream) -> str:
         # Memory that will be full in a while: whoever looks in time prevents all of its harm.
         feature = sketch.ranked(name)[0]
         slope = draws.uniform(0.009, 0.014) / sketch.features[name][feature]
-        twin = sketch.difficulty == "hard" and bool(draws.below(4))
+        twin = draws.below(4) < _TWINS[sketch.difficulty]
         if twin:
             slope /= ZONE_B
         grows = setting(f"grow.{feature}", 0.0, slope, draws)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from firewatch_env.engine.catalogue import CATALOGUE
 from firewatch_env.engine.randomness import BitStream
 from firewatch_env.engine.service import Release, Setting
@@ -15,10 +17,12 @@ from firewatch_env.tasks.task import BEFORE, Put
 _SPARE = (("slots", 0.12, 0.2), ("cpu", 2.5, 4.0), ("heap", 0.3, 0.5), ("grow", 0.001, 0.002))
 _SPARE_CALLS = (("timeout", 0.6, 0.9), ("calls", 1.04, 1.12))
 _SPARE_WHOLE = (("logging", 0.04, 0.1), ("probes", 0.02, 0.05))
-# Families whose undoing would hurt, and how badly.
+# Families whose undoing would hurt, and how badly. What zone b's pods alone go back to is never
+# their memory, and no time-out that lets most of their calls fail: a service has one of each.
 _MENDED = (("errors", 0.5, 0.9), ("path", 0.5, 0.9), ("refuse", 0.5, 0.9), ("cpu", 8.0, 11.0))
 _MENDED_MEMORY = (("heap", 1.3, 1.6), ("fill", 1.3, 1.6))
 _MENDED_CALLS = (("timeout", 0.004, 0.008), ("calls", 6.0, 9.0))
+_MENDED_CALLS_IN_B = (("timeout", 0.6, 0.9), ("calls", 6.0, 9.0))
 _OTHERS = {"easy": 2, "medium": 4, "hard": 5}
 _PAIRS = {"easy": 0, "medium": 2, "hard": 2}
 _BYSTANDERS = {"easy": 1, "medium": 3, "hard": 4}
@@ -33,15 +37,25 @@ _ORDERS = (
 )
 
 
-def twin_of(guilty: Setting, draws: BitStream) -> Setting | None:
-    """A change that mended another thing, and reads as if it could have done what is seen.
+def twins(guilty: Setting, draws: BitStream, *, staged: bool) -> tuple[Setting, Setting] | None:
+    """The setting at fault, and one that mended another thing and reads as the first might.
+
+    Both are renamed by what either could be called: no name tells which of the two did it.
 
     Args:
         guilty: the setting at fault.
-        draws: picks one.
+        draws: picks the other, and both names.
+        staged: the other is in a build that zone b alone runs.
+
+    Returns:
+        None if no other kind of setting can read so.
     """
     family, _, channel = guilty.lever.partition(".")
-    pool = _MENDED_CALLS if family in ("calls", "timeout") else (*_MENDED, *_MENDED_MEMORY)
+    pool: tuple[tuple[str, float, float], ...]
+    if family in ("calls", "timeout"):
+        pool = _MENDED_CALLS_IN_B if staged else _MENDED_CALLS
+    else:
+        pool = _MENDED if staged else (*_MENDED, *_MENDED_MEMORY)
     fit = []
     for other, low, high in pool:
         keys = tuple(sorted(set(KEYS[other]) & set(KEYS[family])))
@@ -51,7 +65,8 @@ def twin_of(guilty: Setting, draws: BitStream) -> Setting | None:
         return None
     other, low, high, keys = draws.pick(fit)
     before = draws.uniform(low, high)
-    return setting(f"{other}.{channel}", before, neutral(other), draws, keys=keys)
+    twin = setting(f"{other}.{channel}", before, neutral(other), draws, keys=keys)
+    return replace(guilty, key=f"{channel}.{draws.pick(keys)}"), twin
 
 
 def add_releases(sketch: Sketch, onset: int, draws: BitStream) -> None:
@@ -59,9 +74,9 @@ def add_releases(sketch: Sketch, onset: int, draws: BitStream) -> None:
     root = sketch.place.root
     done = {(put.service, put.which) for put in sketch.puts}
     for name in dict.fromkeys((root, *sketch.twins)):
-        # As old as the trouble, or younger by a little.
+        # As old as the trouble, or a little older or younger: age tells of two suspects nothing.
         ticks = [put.release.tick for put in sketch.puts if put.service == name]
-        tick = min((ticks[0] if ticks else onset) + draws.below(3), -2)
+        tick = min((ticks[0] if ticks else onset) + draws.below(5) - 2, -2)
         for which in ("build", "revision"):
             if (name, which) not in done:
                 first = sketch.twins.get(name) or _rival(sketch, draws)
@@ -133,10 +148,11 @@ def _mended(
     if callees and draws.below(3) == 0:
         family, low, high = draws.pick(_MENDED_CALLS)
         channel = draws.pick(callees)
-    else:
-        family, low, high = draws.pick(_MENDED)
-        free = [f for f in sketch.ranked(service)[:2] if f not in taken]
-        channel = free[0] if free else sketch.ranked(service)[2]
+        if channel not in taken:
+            return setting(f"{family}.{channel}", draws.uniform(low, high), neutral(family), draws)
+    family, low, high = draws.pick(_MENDED)
+    free = [f for f in sketch.ranked(service)[:2] if f not in taken]
+    channel = free[0] if free else sketch.ranked(service)[2]
     return setting(f"{family}.{channel}", draws.uniform(low, high), neutral(family), draws)
 
 
@@ -148,8 +164,9 @@ def _rival(sketch: Sketch, draws: BitStream) -> Setting:
     """
     root = sketch.place.root
     guilty = [each for put in sketch.puts if put.service == root for each in put.release.settings]
+    guilty = [each for each in guilty if "." in each.lever]
     channels = {each.lever.partition(".")[2] for each in guilty}
-    if guilty and channels != {""} and (sketch.difficulty == "hard" or draws.below(2)):
+    if guilty and (sketch.difficulty == "hard" or draws.below(2)):
         family, _, channel = guilty[0].lever.partition(".")
         edge = channel not in sketch.features[root]
         pool = _MENDED_CALLS if edge else _MENDED

@@ -38,8 +38,6 @@ LEAD, SWING = 150.0, 1.3
 """A root's gain is at least the largest that its days' own noise gives any segment, times the
 second, and the first beyond it."""
 DOWN = 0.6
-HIDDEN_LONGEST = 3
-"""Longest run of a hidden cause; nearly every longer one shows in weekly sums of two values."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ class Planner:
             if turn % TRIES_OF_FAMILY == 0:
                 family = self.stream.pick(families)
             short = hidden and self.level.by_weeks
-            first, stop = self._days(HIDDEN_LONGEST if short else LONGEST_RUN)
+            first, stop = self._short() if short else self._days()
             channels = self._channels(family)
             if not all(self._free(channel, first, stop) for channel in channels):
                 continue
@@ -179,11 +177,19 @@ class Planner:
         sums = self.cube.sums(surplus[None, :, None])[0, :, 0]
         return float(np.max((sums * sums / weight)[self.cube.candidates]))
 
-    def _days(self, longest: int) -> tuple[int, int]:
+    def _short(self) -> tuple[int, int]:
+        """One day of a week, or one of each of two: weekly sums of two values show any more."""
+        if self.stream.below(3) == 0:
+            first = 7 * self.stream.below(DAYS // 7 - 1) + 6
+            return first, first + 2
+        first = self.stream.below(DAYS)
+        return first, first + 1
+
+    def _days(self) -> tuple[int, int]:
         if self.causes and self.stream.uniform() < self.level.together:
             effect = self.stream.pick(self.causes).effects[0]
             return effect.first, effect.stop
-        length = 1 + self.stream.below(longest)
+        length = 1 + self.stream.below(LONGEST_RUN)
         first = self.stream.below(DAYS - length + 1)
         return first, first + length
 
@@ -196,9 +202,11 @@ class Planner:
         return (1 + self.stream.below(4),)
 
     def _free(self, channel: int, first: int, stop: int) -> bool:
-        """Whether no cause of the channel is nearer than two quiet days."""
+        """Whether no cause of the channel, or of any that may not share days, is too near."""
         return all(
-            effect.channel != channel or first >= effect.stop + 2 or stop + 2 <= effect.first
+            (self.level.together and effect.channel != channel)
+            or first >= effect.stop + 2
+            or stop + 2 <= effect.first
             for cause in self.causes
             for effect in cause.effects
         )

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from metric_tracker_rl.drilldown.domains import Domain
 from metric_tracker_rl.drilldown.levels import LEVELS, Level
 from metric_tracker_rl.drilldown.products import added_digest, products_of
-from metric_tracker_rl.drilldown.versions import GENERATOR_VERSION
 from openenv_kit.errors import require_integer, require_name
 
 DAYS = 56
@@ -54,9 +53,9 @@ class DrillConfig:
 
     @property
     def identity(self) -> str:
-        """Canonical text of everything that is drawn, and the generator's version."""
+        """Canonical text of everything that is drawn, and the version of the level's generator."""
         parts = {
-            "generator": GENERATOR_VERSION,
+            "generator": self.level.changed,
             "tier": "drilldown",
             "seed": self.seed,
             "difficulty": self.difficulty,

@@ -22,14 +22,15 @@ APART = 8.0
 LEAVES = 6.8
 """Standard deviations that are left in its segment, over the run, with any other taken out."""
 SHOWS = 6.0
-"""Standard deviations that it shows in weekly sums: of its own segment where it is hidden, else of
-some pair of its values."""
+"""Standard deviations that it shows in weekly sums of some pair of its values."""
+SHOWS_ITSELF = 4.5
+"""Standard deviations that a hidden one shows in weekly sums of its own segment."""
 HIDES = 1.75
 """Most that a hidden root is planned to show in a single value; 3 are allowed on the sample."""
-PAIR_HIDES = 2.75
-"""Most standard deviations that it is planned to show in weekly sums of any two of its values."""
-PAIR_CHANGE = (0.011, 0.0075)
-"""Most that it is planned to change such a sum: share of traffic, steps."""
+PAIR_HIDES = 2.5
+"""The same in weekly sums of any two of its values."""
+PAIR_FLOOR = (0.003, 0.001)
+"""Relative noise of such a sum beside what all people share: share of traffic, steps."""
 HIDDEN_FIXED = 3
 """Values that a hidden root's segment fixes."""
 SPARE = 1.3
@@ -105,7 +106,7 @@ class Fits:
         if hidden:
             self.high = np.minimum(self.high, self._single())
             if level.by_weeks:
-                self.high = np.minimum(self.high, self._unseen(PAIR_CHANGE[side]))
+                self.high = np.minimum(self.high, self._unseen(PAIR_FLOOR[side]))
         if family == MIX:
             share = self.run / self.run[self.cube.everybody]
             self.need = np.maximum(self.need, COUNTER_MOVE * (1.0 - share) / share)
@@ -159,13 +160,13 @@ class Fits:
         pairs = self.cube.pairs
         noise = np.sqrt(SPARE / self.week + self.weekly2) * self.week
         most = np.max(self._in_weeks(), axis=0)
-        least = noise if self.hidden else np.min(noise[pairs], axis=1)
-        return np.asarray(SHOWS * least / most)
+        if self.hidden:
+            return np.asarray(SHOWS_ITSELF * noise / most)
+        return np.asarray(SHOWS * np.min(noise[pairs], axis=1) / most)
 
-    def _unseen(self, change: float) -> Floats:
+    def _unseen(self, floor: float) -> Floats:
         """Largest size of every cell that weekly sums of none of its pairs show."""
-        noise = np.sqrt(1.0 / self.week + self.weekly2)
-        allowed = np.minimum(PAIR_HIDES * noise, change) * self.week
+        allowed = PAIR_HIDES * np.sqrt(self.week + floor * floor * self.week * self.week)
         return np.asarray(
             np.min(allowed[self.cube.pairs], axis=1) / np.max(self._in_weeks(), axis=0)
         )

@@ -50,7 +50,7 @@ class Noise:
 
 L2 = Noise((1.5e6, 1.9e6), 0.012, 0.006, 0.0025, 0.002)
 L3 = Noise((0.8e6, 1.0e6), 0.014, 0.008, 0.003, 0.0025)
-CROWD = Noise((4.0e6, 4.6e6), 0.014, 0.008, 0.003, 0.0025)
+CROWD = Noise((5.4e6, 6.0e6), 0.014, 0.008, 0.003, 0.0025)
 """Days as noisy as those of L3, with people enough to be sure of one day of a small segment."""
 
 
@@ -68,13 +68,16 @@ class Level:
         hidden: share of causes, rounded up, that neither single values by day nor pairs of values
             by week may show. A mix shift is never one of them: everybody else moves against it,
             which every slice shows.
-        together: chance that a later cause shares the days of an earlier one on another step.
+        together: chance that a later cause shares the days of an earlier one on another step. At
+            0 any two causes are two quiet days apart, so that none leads to another.
         causes: numbers of planned causes, one for each of the six strata of a product.
         budget: most numbers, or on the SQL level rows, that a player may read.
         by_weeks: whether causes are planned by what weekly sums show: a search through slices
             begins there, and one by SQL does not.
         tools: names of the tools in force, in the order agents see them.
         most_bytes: most bytes of rows that a player may read, on the SQL level.
+        changed: version of the generator that last changed the level's episodes. It is part of
+            their identity, so that the bytes of a level outlive changes of the others.
     """
 
     name: str
@@ -92,6 +95,7 @@ class Level:
     by_weeks: bool = True
     tools: tuple[str, ...] = SLICES
     most_bytes: int = 0
+    changed: str = "2"
 
     @property
     def sql(self) -> bool:
@@ -133,31 +137,32 @@ LEVELS: dict[str, Level] = {
                 *(CANCEL_TRAFFIC, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
             ),
             fixed=(2, 3),
-            rate=(0.125, 0.20),
-            traffic=(0.26, 0.32),
+            rate=(0.13, 0.25),
+            traffic=(0.28, 0.45),
             mix=(0.45, 0.55),
             loss=(0.14, 0.25),
             hidden=0.5,
-            together=0.25,
-            causes=(0, 1, 2, 2, 3, 3),
-            budget=23_000,
+            together=0.0,
+            causes=(0, 2, 2, 3, 3, 3),
+            budget=24_500,
+            changed="3",
         ),
         Level(
             name="drill_hard",
             noise=CROWD,
             families=(
-                *(RATE, TRAFFIC, DOUBLE, CANCEL, CANCEL, CANCEL, CANCEL_TRAFFIC, CANCEL_TRAFFIC),
-                *(LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
+                *(RATE, TRAFFIC, DOUBLE, *[CANCEL] * 5, *[CANCEL_TRAFFIC] * 2, *[LOSS] * 12),
             ),
             fixed=(2, 3),
-            rate=(0.125, 0.18),
-            traffic=(0.26, 0.32),
+            rate=(0.13, 0.28),
+            traffic=(0.28, 0.45),
             mix=(0.45, 0.55),
-            loss=(0.14, 0.25),
+            loss=(0.13, 0.25),
             hidden=1.0,
-            together=0.25,
-            causes=(0, 1, 2, 3, 3, 4),
-            budget=23_000,
+            together=0.0,
+            causes=(0, 2, 3, 3, 4, 4),
+            budget=25_500,
+            changed="3",
         ),
         Level(
             name="drill_sql",

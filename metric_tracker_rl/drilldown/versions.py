@@ -1,7 +1,9 @@
 """Version numbers of the drill-down tier, apart from those of the funnel tiers."""
 
-GENERATOR_VERSION = "2"
-"""Bytes of an episode: domains, clean model, planning, acceptance, reference and change log."""
+GENERATOR_VERSION = "3"
+"""Bytes of an episode: domains, clean model, planning, acceptance, reference and change log.
+
+The version at which a level's episodes last changed is the level's own; see `Level.changed`."""
 
 DEFINITION_VERSION = "1"
 """Labels: which roots the definition finds in given counts."""

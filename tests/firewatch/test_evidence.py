@@ -9,9 +9,10 @@ import pytest
 
 from firewatch_env.actions import act
 from firewatch_env.engine.levers import LEVERS
-from firewatch_env.engine.motion import LASTS, SHIFT, ZONE_B, Wave
+from firewatch_env.engine.motion import EASE, LASTS, SHIFT, ZONE_B, Wave
+from firewatch_env.engine.randomness import BitStream
 from firewatch_env.engine.service import Release, Setting
-from firewatch_env.engine.world import World
+from firewatch_env.engine.world import World, build
 from firewatch_env.evidence.alerts import fire
 from firewatch_env.evidence.observation import services_view
 from tests.firewatch.test_engine import a_world, course
@@ -80,6 +81,43 @@ def test_harm_follows_what_zone_b_gets() -> None:
     staged, everywhere = staged_and_everywhere("errors", 0.75)
     assert spread(course(staged, 12)) > 0.4
     assert spread(course(everywhere, 12)) < 0.05
+
+
+def test_undoing_a_build_of_zone_b_brings_back_what_it_mended_in_that_zone_alone() -> None:
+    found = []
+    for staged in (True, False):
+        world = a_world()
+        made = Setting("errors.bulk", 0.75, 0.0, "bulk.v", "1", "4")
+        world.release(world.by_name[ROOT], "build", Release(world.tick, (made,), staged))
+        act(world, "rollback_deploy", ROOT, {})
+        world.run(EASE)
+        _, _, look, pattern, usual = FIGURES[0]
+        found.append(readings(world, look, pattern, usual))
+        act(world, "rollback_deploy", ROOT, {"undo": True})
+        assert course(world, EASE + 1)[-1] == 0.0
+    in_b, everywhere = found
+    assert spread(everywhere) == 0.0
+    assert spread(in_b) > 0.15
+    assert max(in_b) < 0.6 * everywhere[0]
+
+
+def test_state_that_a_fault_has_spoilt_has_a_figure_until_a_restart() -> None:
+    world = a_world()
+    world.set_lever(world.by_name[ROOT], "bad_process", 0.25)
+    world.run(2)
+    assert act(world, "thread_dump", ROOT, {}).text.endswith("; spoilt state 0.25")
+    act(world, "restart_service", ROOT, {})
+    world.run(EASE + 1)
+    assert act(world, "thread_dump", ROOT, {}).text.endswith("; spoilt state 0.00")
+
+
+def test_a_caches_hits_are_told_beside_the_usual_ones() -> None:
+    names = {"web-gateway", "session-api", "session-cache"}
+    world = build(names, "web-gateway", BitStream("tests"), -60, 400)
+    world.set_lever(world.by_name["session-cache"], "small_cache", 0.5)
+    world.run(2)
+    told = act(world, "get_metrics_detail", "session-cache", {}).text
+    assert told.endswith(" hits 0.46 (usual 0.92)")
 
 
 def test_a_drain_of_zone_b_ends_what_its_build_does_for_a_while() -> None:

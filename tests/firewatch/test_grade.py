@@ -76,9 +76,9 @@ def test_a_wrong_change_that_is_brought_back_costs_once(action: str) -> None:
 
 @pytest.mark.parametrize(
     ("task_id", "action", "target"),
-    [("task_medium_asymmetric_blast", "rollback_deploy", "partner-api"),
-     ("task_medium_ntp_clock_drift", "revert_config", "search-index"),
-     ("task_medium_retry_storm", "revert_config", "edge-mesh")],
+    [("task_medium_cascade_memleak", "rollback_deploy", "catalog-api"),
+     ("task_medium_asymmetric_blast", "revert_config", "payment-api"),
+     ("task_medium_ntp_clock_drift", "rollback_deploy", "mobile-bff")],
 )  # fmt: skip
 def test_a_wrong_change_that_happened_to_spare_a_little_load_costs_once_it_is_put_back(
     task_id: str, action: str, target: str

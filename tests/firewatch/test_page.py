@@ -101,7 +101,7 @@ def test_the_graph_runs_from_the_entry_down_to_the_leaves(task: str) -> None:
 def test_the_chosen_service_is_marked_in_the_graph_and_in_the_table(
     visitor: FirewatchVisitor,
 ) -> None:
-    visitor.select("catalog-api")
+    visitor.select("profile-api")
     _, *nodes = charts.service_graph(visitor.story).data
     ringed = [
         name
@@ -109,7 +109,7 @@ def test_the_chosen_service_is_marked_in_the_graph_and_in_the_table(
         for name, width in zip(trace.customdata, trace.marker.line.width, strict=False)
         if width
     ]
-    assert ringed == ["catalog-api"]
+    assert ringed == ["profile-api"]
     assert panels.services_html(visitor.story).count('aria-current="true"') == 1
 
 
@@ -119,11 +119,11 @@ def test_the_chosen_service_is_marked_in_the_graph_and_in_the_table(
 def test_metrics_are_those_of_the_replies_tick_by_tick(visitor: FirewatchVisitor) -> None:
     replies = [visitor.reply]
     for _ in range(3):
-        look(visitor, "catalog-api")
+        look(visitor, "profile-api")
         replies.append(visitor.reply)
-    visitor.call("restart_service", {"target_service": "catalog-api"})
+    visitor.call("restart_service", {"target_service": "profile-api"})
     replies.append(visitor.reply)
-    told = [each.content["services"]["catalog-api"] for each in replies if each]
+    told = [each.content["services"]["profile-api"] for each in replies if each]
     figure = charts.service_metrics(visitor.story)
     shown = [list(trace.y) for trace in figure.data]
     keys = [(key, factor) for _, metrics, factor, _ in charts.PANELS for key in metrics]
@@ -147,13 +147,13 @@ def test_an_alert_that_fires_again_is_there_again() -> None:
 
 
 def test_what_was_done_is_told_with_its_tick_and_what_came_back(visitor: FirewatchVisitor) -> None:
-    look(visitor, "catalog-api")
-    visitor.call("restart_service", {"target_service": "catalog-api"})
+    look(visitor, "profile-api")
+    visitor.call("restart_service", {"target_service": "profile-api"})
     visitor.step("", {"action_type": "fetch_logs", "target_service": "nowhere"})
     told = visitor.story.moves
     assert [(m.tick, m.text, m.group, m.refused) for m in told] == [
-        (1, "get_metrics_detail catalog-api", "look", False),
-        (2, "restart_service catalog-api", "repair", False),
+        (1, "get_metrics_detail profile-api", "look", False),
+        (2, "restart_service profile-api", "repair", False),
         (3, "fetch_logs nowhere", "look", True),
     ]
     html = panels.moves_html(visitor.story)
@@ -163,14 +163,14 @@ def test_what_was_done_is_told_with_its_tick_and_what_came_back(visitor: Firewat
 
 
 def test_logs_are_shown_once_they_were_fetched(visitor: FirewatchVisitor) -> None:
-    visitor.select("catalog-api")
+    visitor.select("profile-api")
     assert "fetched yet" in panels.logs_html(visitor.story)
-    look(visitor, "catalog-api", "fetch_logs")
-    lines = visitor.story.now["services"]["catalog-api"]["recent_logs"]
+    look(visitor, "profile-api", "fetch_logs")
+    lines = visitor.story.now["services"]["profile-api"]["recent_logs"]
     assert lines
     assert panels.logs_html(visitor.story).count("<li") == len(lines)
     assert '<li class="warn">' in panels.logs_html(visitor.story)
-    visitor.select("media-api")
+    visitor.select("banner-api")
     assert "fetched yet" in panels.logs_html(visitor.story)
 
 
@@ -182,7 +182,7 @@ def test_everything_from_a_world_is_escaped() -> None:
         view["recent_logs"] = [bad]
     for alert in opening["active_alerts"]:
         alert |= {"description": bad, "alertname": bad, "severity": bad}
-    text = json.dumps(opening).replace("catalog-api", bad)
+    text = json.dumps(opening).replace("profile-api", bad)
     frames = [Frame({"action_type": bad}, json.loads(text) | {"message": bad})]
     told = Story(frames, 20, bad)
     for html in (
@@ -238,7 +238,7 @@ def test_an_incident_under_way_is_drawn_from_its_replies_alone(
     monkeypatch.setattr(score, "find", no_replay)
     page = whole_page()
     for _ in range(3):
-        look(visitor, "catalog-api")
+        look(visitor, "profile-api")
         played, visitor.session = visitor.session, Sealed(visitor.session)  # type: ignore[assignment]
         before = [list(view.show(visitor)) for view in page.views.values()]
         assert score_of(visitor) == ""
@@ -332,9 +332,9 @@ def test_each_factor_has_its_sentence(policy: str, task: str, sentences: list[st
 
 
 def test_what_was_over_but_not_declared_is_told(visitor: FirewatchVisitor) -> None:
-    visitor.call("restart_service", {"target_service": "catalog-api"})
+    visitor.call("restart_service", {"target_service": "profile-api"})
     while not visitor.session.done:
-        look(visitor, "catalog-api")
+        look(visitor, "profile-api")
     assert "It was over, and nobody declared it so." in score_of(visitor)
 
 
@@ -342,31 +342,31 @@ def test_what_was_over_but_not_declared_is_told(visitor: FirewatchVisitor) -> No
 
 
 def test_a_visitor_looks_at_what_they_acted_on(visitor: FirewatchVisitor) -> None:
-    assert visitor.service == "partner-gateway"
-    look(visitor, "catalog-api")
-    assert visitor.service == "catalog-api"
+    assert visitor.service == "mobile-gateway"
+    look(visitor, "profile-api")
+    assert visitor.service == "profile-api"
     visitor.select("nowhere")
     visitor.select(None)
-    assert visitor.service == "catalog-api"
+    assert visitor.service == "profile-api"
     visitor.call("escalate", DECLARE)
-    assert visitor.service == "catalog-api"
+    assert visitor.service == "profile-api"
 
 
 def test_another_episode_forgets_the_one_before_and_a_refused_one_does_not(
     visitor: FirewatchVisitor,
 ) -> None:
-    look(visitor, "catalog-api")
+    look(visitor, "profile-api")
     visitor.start(task_id="task_easy_thread_deadlok")
     assert "Did you mean" in visitor.problem
     assert len(visitor.frames) == 2
     visitor.start(task_id="task_easy_cert_expiry")
-    assert (len(visitor.frames), visitor.service) == (1, "mobile-gateway")
+    assert (len(visitor.frames), visitor.service) == (1, "web-gateway")
 
 
 def test_nothing_is_added_after_the_end(visitor: FirewatchVisitor) -> None:
     visitor.call("declare_resolved", DECLARE)
     before = visitor.frames
-    look(visitor, "catalog-api")
+    look(visitor, "profile-api")
     assert visitor.frames == before
     assert "over" in visitor.problem
 
@@ -386,12 +386,12 @@ def test_an_incident_is_started_from_the_form(visitor: FirewatchVisitor) -> None
 
 def test_figures_by_key_are_a_table_and_log_lines_are_lines(visitor: FirewatchVisitor) -> None:
     scenes = FirewatchScenes(ENVIRONMENT)
-    look(visitor, "catalog-api", "thread_dump")
+    look(visitor, "profile-api", "thread_dump")
     assert visitor.reply is not None
     html = scenes.answer_html(observed(visitor.reply))
     assert "<caption>pools (4)</caption>" in html
     assert "{" not in html
-    look(visitor, "catalog-api", "fetch_logs")
+    look(visitor, "profile-api", "fetch_logs")
     assert scenes.answer_html(observed(visitor.reply)).startswith('<ol class="fw-logs"')
 
 

@@ -104,11 +104,11 @@ def test_an_incident_is_solved_by_clicks_alone(open_visit: OpenVisit) -> None:
 def test_parameters_are_filled_in_where_an_action_takes_them(open_visit: OpenVisit) -> None:
     mine = open_visit()
     start(mine, FIRST)
-    more = {"action_type": "scale_replicas", "target_service": "session-cache"}
+    more = {"action_type": "scale_replicas", "target_service": "identity-db"}
     act(mine, {**more, "parameters": {"replicas": 16}}, 1)
-    mine.sees("#fw-moves", "scale_replicas session-cache replicas=16")
+    mine.sees("#fw-moves", "scale_replicas identity-db replicas=16")
     mine.sees("#mt-answer", "16 pods (usual 8)")
-    broken = {"action_type": "circuit_break", "target_service": "session-cache"}
+    broken = {"action_type": "circuit_break", "target_service": "identity-db"}
     act(mine, {**broken, "parameters": {"state": "closed"}}, 2)
     mine.sees("#mt-answer", "breakers already closed")
     act(mine, {"action_type": "escalate"}, 3)
@@ -119,19 +119,19 @@ def test_a_service_is_chosen_in_the_graph_and_in_the_table(open_visit: OpenVisit
     mine = open_visit()
     start(mine, DEADLOCK)
     service = mine.page.locator("#fw-service input").first
-    expect(service).to_have_value("partner-gateway")
-    label = mine.page.locator("#mt-graph .textpoint", has_text="media-")
+    expect(service).to_have_value("mobile-gateway")
+    label = mine.page.locator("#mt-graph .textpoint", has_text="banner-")
     expect(label).to_be_visible()
     box = label.bounding_box()
     assert box is not None
     # A service's name stands to the right of its mark.
     mine.page.mouse.click(box["x"] - 12, box["y"] + box["height"] / 2)
-    expect(service).to_have_value("media-api")
-    mine.sees("#fw-detail", "media-api")
-    mine.page.get_by_role("button", name="Look at catalog-db").focus()
+    expect(service).to_have_value("banner-api")
+    mine.sees("#fw-detail", "banner-api")
+    mine.page.get_by_role("button", name="Look at profile-db").focus()
     mine.page.keyboard.press("Enter")
-    expect(service).to_have_value("catalog-db")
-    mine.sees("#fw-logs", "No logs of catalog-db fetched yet")
+    expect(service).to_have_value("profile-db")
+    mine.sees("#fw-logs", "No logs of profile-db fetched yet")
     mine.sees("#mt-status", "tick 0 of 20")
 
 
@@ -174,7 +174,7 @@ def test_a_policy_a_model_and_a_recording_are_watched(
     mine.page.click("#mt-watch-policy")
     mine.sees("#mt-scene", "step 0 of")
     mine.page.click("#mt-step")
-    mine.sees("#mt-scene", "get_metrics_detail mobile-gateway")
+    mine.sees("#mt-scene", "trace_distributed_request web-gateway")
     mine.sees("#fw-watched", "1 of 20")
     assert mine.page.locator("#fw-watched-score .mt-outcome").count() == 0
     mine.page.click("#mt-end")
@@ -192,9 +192,9 @@ def test_a_policy_a_model_and_a_recording_are_watched(
     mine.sees("#fw-watched-score", "Declared over, and it was")
     calls = iter(
         [
-            ("fetch_logs", {"target_service": "session-cache"}),
+            ("fetch_logs", {"target_service": "identity-db"}),
             ("fetch_lags", {}),
-            ("restart_service", {"target_service": "session-cache"}),
+            ("restart_service", {"target_service": "identity-db"}),
             ("declare_resolved", {}),
         ]
     )
@@ -234,7 +234,7 @@ def test_a_phone_shows_every_tab_without_scrolling_sideways(
 ) -> None:
     mine = open_visit(width=390, color_scheme=scheme)
     start(mine, "task_hard_metastable_failure")
-    act(mine, {"action_type": "fetch_logs", "target_service": "partner-api"}, 1)
+    act(mine, {"action_type": "fetch_logs", "target_service": "ledger-api"}, 1)
     act(mine, {"action_type": "declare_resolved"}, 2)
     mine.sees(".fw-score", "0.0000")
     for tab in ("Episode", "Incident", "Watch"):

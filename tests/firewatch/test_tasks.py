@@ -14,17 +14,19 @@ import pytest
 
 from firewatch_env.actions import ACTIONS, act
 from firewatch_env.digests import digest, transcript
+from firewatch_env.engine.levers import LEVERS
+from firewatch_env.engine.service import Setting
 from firewatch_env.policies.blind import random_player
 from firewatch_env.policies.manual import EDGE_KEYS, FEATURE_KEYS
 from firewatch_env.policies.par import computed_par, par, plan
 from firewatch_env.policies.reference import reference
 from firewatch_env.replay import Change, replay
 from firewatch_env.tasks.book import SPLITS, admitted, arguments_of, find, named_task, split_task
-from firewatch_env.tasks.causes import CAUSES, LOOKS, STAGED
+from firewatch_env.tasks.causes import CAUSES, KEYS, LOOKS, STAGED
 from firewatch_env.tasks.certificate import certify
 from firewatch_env.tasks.marks import shipped_mark, shipped_tasks
 from firewatch_env.tasks.named import NAMED
-from firewatch_env.tasks.task import Task, open_world
+from firewatch_env.tasks.task import Put, Task, open_world
 
 GOLDEN = Path(__file__).with_name("golden_plays.json")
 FEW = ["task_easy_oom_baseline", "task_medium_retry_storm", "task_hard_multiteam_dual_fault"]
@@ -198,26 +200,64 @@ def test_a_second_fault_may_do_its_harm_after_the_first_is_cured() -> None:
     assert later >= 10
 
 
+def pairs_of_suspects(task: Task) -> list[tuple[Put, Setting, Put, Setting]]:
+    """The first release at fault, if what another of its service mended could have done it, too."""
+    guilty = task.puts[: min(task.faults[0], 1)]
+    return [
+        (put, setting, other, another)
+        for put in guilty
+        for setting in put.release.settings
+        for family, _, channel in [setting.lever.partition(".")]
+        if family in STAGED
+        for other in task.puts
+        if other.service == put.service and other.which != put.which
+        for another in other.release.settings
+        if another.before != LEVERS[another.lever.partition(".")[0]].usual
+        if another.key in {f"{channel}.{key}" for key in ({**FEATURE_KEYS, **EDGE_KEYS})[family]}
+    ]
+
+
 def test_two_changes_fit_what_is_seen_in_much_of_what_is_not_easy() -> None:
-    twins = guilty_releases = 0
+    releases = twins = 0
     for index, attempt in enumerate(admitted()["validation"][:90]):
         task = split_task("validation", index, attempt)
-        guilty = task.puts[0] if task.faults[0] else None
-        if task.difficulty == "easy" or guilty is None:
-            continue
-        guilty_releases += 1
-        for setting in guilty.release.settings:
-            family, _, channel = setting.lever.partition(".")
-            keys = {**FEATURE_KEYS, **EDGE_KEYS}.get(family, ())
-            twins += any(
-                f"{channel}.{key}" == other.key
-                for put in task.puts
-                if put.service == guilty.service and put.which != guilty.which
-                for other in put.release.settings
-                for key in keys
-                if family in STAGED
-            )
-    assert twins >= 0.4 * guilty_releases
+        if task.difficulty != "easy" and task.faults[0]:
+            releases += 1
+            twins += bool(pairs_of_suspects(task))
+    assert twins >= 0.6 * releases
+
+
+def test_neither_age_nor_name_nor_place_tells_which_of_two_suspects_it_is() -> None:
+    older, younger, in_b = 0, 0, 0
+    pairs = []
+    for split in ("train", "validation"):
+        for index, attempt in enumerate(admitted()[split][:150]):
+            pairs += pairs_of_suspects(split_task(split, index, attempt))
+    for put, setting, other, another in pairs:
+        older += put.release.tick < other.release.tick
+        younger += put.release.tick > other.release.tick
+        in_b += put.release.staged
+        assert put.release.staged != other.release.staged
+        could = [KEYS[each.lever.partition(".")[0]] for each in (setting, another)]
+        names = {each.key.rpartition(".")[2] for each in (setting, another)}
+        assert names <= set(could[0]) & set(could[1])
+    for count in (older, younger, in_b):
+        assert 0.3 <= count / len(pairs) <= 0.7
+
+
+def test_a_build_in_one_zone_mended_nothing_that_the_other_has_as_well() -> None:
+    for task in tasks_of_all_kinds(40):
+        for put in task.puts:
+            for setting in put.release.settings:
+                family = setting.lever.partition(".")[0]
+                mended = setting.before != LEVERS[family].usual
+                assert not (put.release.staged and mended and family in ("heap", "fill"))
+
+
+def test_every_setting_with_a_channel_names_it() -> None:
+    for task in tasks_of_all_kinds(40):
+        for put in task.puts:
+            assert not any(s.lever.endswith(".") for s in put.release.settings), task.task_id
 
 
 def test_without_its_fault_a_task_does_no_harm_at_all() -> None:

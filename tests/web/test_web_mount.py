@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 
+import gradio as gr
 import httpx
 import pytest
 import websockets.sync.client
 from conftest import WebServer
+from fastapi import FastAPI
+from starlette.routing import Mount
+
+from openenv_kit.page.mount import POLL_S, add_page, poll_less
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +63,15 @@ def test_there_is_one_page_and_no_playground(web: WebServer) -> None:
 def test_the_way_to_the_page_keeps_the_query(web: WebServer, path: str) -> None:
     answer = httpx.get(f"{web.url}{path}?__theme=dark")
     assert (answer.status_code, answer.headers["location"]) == (307, "/web/?__theme=dark")
+
+
+def test_the_page_looks_for_clicks_less_often_than_gradio_would() -> None:
+    app = FastAPI()
+    add_page(app, debug=False)
+    pages = [each.app for each in app.routes if isinstance(each, Mount)]
+    queues = [page.blocks._queue for page in pages if isinstance(page, gr.routes.App)]
+    assert [queue.sleep_when_free for queue in queues] == [POLL_S]
+    poll_less(object())  # a Gradio that has no such queue
 
 
 def tags(page: str) -> dict[str, list[str]]:

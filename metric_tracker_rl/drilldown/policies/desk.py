@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from metric_tracker_rl.drilldown.cube import Cube, Floats, cube_of
+from metric_tracker_rl.drilldown.levels import LEVELS
 from openenv_kit.errors import KitError
 from openenv_kit.play.policies import Action, Observed
 
@@ -54,6 +55,7 @@ class Desk:
     Attributes:
         cube: geometry of the product's dimensions.
         dates, stages: as named in the overview.
+        hides: whether the level hides causes from tables of two attributes.
         weekly: weekly counts, shape (stages, leaves, weeks), once `read_weeks` was asked.
     """
 
@@ -61,6 +63,7 @@ class Desk:
         self.dims: list[str] = list(overview["dimensions"])
         self.values: list[list[str]] = list(overview["dimensions"].values())
         self.stages: list[str] = overview["stages"]
+        self.hides = LEVELS[overview["difficulty"]].hidden > 0.0
         self.components: Mapping[str, str] = overview["components"]
         self.cube: Cube = cube_of(tuple(len(values) for values in self.values))
         first, last = (dt.date.fromisoformat(overview[f"{end}_date"]) for end in ("first", "last"))

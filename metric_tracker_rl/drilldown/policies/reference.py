@@ -18,8 +18,8 @@ from metric_tracker_rl.drilldown.cube import Floats
 from metric_tracker_rl.drilldown.policies.desk import Asking, Desk, RefusedError, ask
 from metric_tracker_rl.drilldown.policies.table import Finding, Table
 
-FLAG = 4.2
-"""Standard deviations at which a segment is looked at in a week."""
+FLAG, FLAG_HIDDEN = 4.2, 3.3
+"""Standard deviations at which a segment is looked at in a week, and where causes are hidden."""
 WORTH = 6.0
 """Standard deviations of a run of its days at which all leaves are looked at."""
 WEEKLY_FLOOR = (0.004, 0.002)
@@ -62,27 +62,35 @@ class Analyst:
         self.desk, self.totals = desk, totals
         self.findings: list[Finding] = []
         self.seen: dict[tuple[int, int], tuple[Floats, Floats]] = {}
+        self.flag = FLAG_HIDDEN if desk.hides else FLAG
 
     def work(self, channel: int) -> Asking[None]:
         """Find the roots of one channel."""
         desk = self.desk
         dismissed = np.zeros((desk.cube.cells, desk.weekly.shape[2]), dtype=bool)
         looked: list[range] = []
+        seen = np.abs(self.weekly_z(channel))
+        # What is hidden may be too faint for a week here where it was not in the step before.
+        before = [each for each in self.findings if desk.hides and each.channel == channel - 1 > 0]
+        again = [(cell, each.days.start // 7) for each in before for cell in each.cells]
         for _ in range(MOST_LOOKS):
-            z = np.abs(self.weekly_z(channel))
-            suspects = np.flatnonzero((z >= FLAG).any(axis=0)).tolist()
-            z[dismissed] = 0.0
-            cell, week = divmod(int(np.argmax(z)), z.shape[1])
-            if z[cell, week] < FLAG:
-                return
+            suspects = np.flatnonzero((seen >= self.flag).any(axis=0)).tolist()
+            z = np.where(dismissed, 0.0, seen)
+            if again:
+                cell, week = again.pop()
+            else:
+                cell, week = divmod(int(np.argmax(z)), z.shape[1])
+                if z[cell, week] < self.flag:
+                    return
             dismissed[cell, week] = True
             days = yield from self.days_of(cell, channel, week)
-            if days is None or any(len(set(days) & set(seen)) * 2 > len(days) for seen in looked):
+            if days is None or any(len(set(days) & set(each)) * 2 > len(days) for each in looked):
                 continue
             found = yield from self.explain(channel, days, suspects)
             looked.append(days if found is None else found.days)
             if found is not None:
                 self.findings.append(found)
+                seen = np.abs(self.weekly_z(channel))
                 dismissed[:] = False
 
     def weekly_z(self, channel: int) -> Floats:

@@ -37,6 +37,8 @@ MOST_BYTES = 20_000
 """Most bytes of columns and rows in one reply, as compact JSON."""
 MOST_SECONDS = 5.0
 """Longest a query may work: processor time, so that a busy machine allows what an idle one does."""
+MOST_MEGABYTES = 256
+"""Memory that a query may take, as DuckDB counts it."""
 MOST_GROWTH = 768 << 20
 """Bytes that the process may grow by during a query: medians escape DuckDB's own limit."""
 DIGITS = 9
@@ -45,7 +47,7 @@ MESSAGE = 300
 """Longest part of DuckDB's own message that is told."""
 SETTINGS = {
     "threads": "1",  # an order that a query leaves open must not depend on threads
-    "memory_limit": "256MB",
+    "memory_limit": f"{MOST_MEGABYTES}MB",
     "temp_directory": "",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -141,12 +143,15 @@ class Database:
             guess = nearest(wrong[1], self.columns)
             hint = f" Did you mean {guess!r}?" if guess else ""
             told = f"{told}{hint} Columns of {TABLE}: {', '.join(self.columns)}."
+        if not told.endswith((".", "?", "!")):
+            told += "."
         return ToolArgumentError(f"{told} Nothing was read.")
 
     def _stopped(self, why: str) -> ToolArgumentError:
         return ToolArgumentError(
-            f"The query {why} and was stopped. Aggregate before you join, and join on every "
-            "column that two tables share. Nothing was read."
+            f"The query {why} and was stopped. Group by fewer columns at a time, and by columns as "
+            "they are, not as text; aggregate before you join, and join on every column that two "
+            "tables share. Nothing was read."
         )
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from metric_tracker_rl.drilldown.domains import Domain
-from metric_tracker_rl.drilldown.sql.database import DIGITS, MOST_BYTES, MOST_ROWS, MOST_SECONDS
+from metric_tracker_rl.drilldown.sql.database import (
+    DIGITS,
+    MOST_BYTES,
+    MOST_MEGABYTES,
+    MOST_ROWS,
+    MOST_SECONDS,
+)
 from metric_tracker_rl.drilldown.sql.guard import (
     AGGREGATES,
     DATES,
@@ -23,8 +29,8 @@ One SELECT of DuckDB's SQL a call, of at most {MOST_CHARACTERS:,} characters, ov
 {TABLE}: joins, subqueries, WITH, GROUPING SETS, CUBE, QUALIFY and windows work; nothing is kept \
 between calls. There are no lists, no building of strings, no table functions, no WITH RECURSIVE \
 and nothing of chance. ORDER BY alone decides the order of rows. Fractions are told with {DIGITS} \
-significant digits. A query is stopped after {MOST_SECONDS:g} seconds of work. A refused query \
-costs a call and nothing of the budget."""
+significant digits. A query is stopped after {MOST_SECONDS:g} seconds of work, or when it needs \
+more than {MOST_MEGABYTES} MB. A refused query costs a call and nothing of the budget."""
 
 
 def described(domain: Domain) -> dict[str, Any]:
