@@ -48,7 +48,10 @@ def section(
         versions=", ".join(f"{name} {version}" for name, version in VERSIONS.items()),
         certified=len(proofs),
         seeds=seeds,
-        of_seeds=f"{seeds} seed{'' if seeds == 1 else 's'}",
+        cross=" × ".join(
+            str(len({getattr(proof.config, name) for proof in proofs}))
+            for name in ("difficulty", "product", "causes", "seed")
+        ),
         held=sum(proof.holds for proof in proofs),
         certificates=table(titles, rows, names=2),
         summary=certified(proofs),

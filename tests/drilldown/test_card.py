@@ -83,7 +83,10 @@ def test_the_part_of_drill_down_is_written_and_the_other_is_left_alone(
     first, _, second = text.partition(DRILL)
     assert first == "# Card\n\nThe funnel.\n\n"
     assert "of yesterday" not in second
-    assert "2 of 2 certificates hold: 4 products × 4 levels × 0 to 4 causes × 2 seeds" in second
+    assert (
+        "2 of 2 certificates hold; levels × products × numbers of causes × seeds: 1 × 1 × 1 × 2"
+        in second
+    )
     assert "| drill | saas_trial | 2 | 2 | 2 | 4/4 | 2 | 2 | 1.00 |" in second
     assert "24 of `drill_easy`, 24 of `drill`" in second
     assert "| reference | 0.000 / 25% | 0.100 / 25% |" in second
