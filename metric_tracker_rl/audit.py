@@ -18,7 +18,7 @@ from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.splits import SPLITS
 from metric_tracker_rl.tier_splits import tasks_of_level
 from openenv_kit.errors import InvalidValueError, require_name
-from openenv_kit.trust.audit import SPLIT, Audit
+from openenv_kit.trust.audit import SPLIT, Audit, Line, levels_of
 from openenv_kit.trust.splits import hashed_seed
 
 BASELINES = (
@@ -82,10 +82,10 @@ class MetricTrackerAudit(Audit):
     def expected(self, reset: Mapping[str, Any]) -> int:
         return len(_view_of(reset).episode.expected_rows)
 
-    def more(self, levels: Sequence[str], episodes: int) -> dict[str, Any]:
+    def more(self, lines: Sequence[Line], episodes: int) -> dict[str, Any]:
         from metric_tracker_rl.exploits.second_play import PLAYERS, play_again
 
-        count = min(episodes, MOST_REPEATED)
+        count, levels = min(episodes, MOST_REPEATED), levels_of(lines)
         resets = {level: [self.reset_arguments(level, n) for n in range(count)] for level in levels}
         played = [play_again(uses, level, resets[level]) for uses in PLAYERS for level in levels]
         return {"repeats": [asdict(each) for each in played]}

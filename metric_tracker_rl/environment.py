@@ -62,8 +62,8 @@ class MetricTracker(Environment):
     splits = SPLITS
     policies: Policies = POLICIES
     commands: Mapping[str, str] = {
-        name: f"metric_tracker_rl.commands.{name}:{name}"
-        for name in ("bench", "card", "digests", "episode", "learn")
+        name.replace("_", "-"): f"metric_tracker_rl.commands.{name}:{name}"
+        for name in ("bench", "card", "digests", "episode", "learn", "new_product")
     }
     cache = CACHES
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -17,11 +18,16 @@ import pytest
 from matplotlib.testing.compare import compare_images
 from PIL import Image
 
+from docs.generate import cases
 from docs.generate.__main__ import filled, out_of_step
+from docs.generate.cases import CaseError, code_of, found, printed, series, undone
 from docs.generate.charts import save
 from docs.generate.examples import EXAMPLES, ExampleError, plot, root_of
+from docs.generate.scenes import CASES
 from docs.generate.sections import ASSETS, SECTIONS, sample_arguments
 from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.drilldown.building import generate
+from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.engine.episode import build_episode
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.tasks import resolve_config
@@ -30,6 +36,8 @@ from openenv_kit.errors import UnknownNameError
 ROOT = Path(__file__).resolve().parent.parent
 MOST_RMS = 5.0
 """Most that pixels may differ; other letters make 18 and more, other data 28."""
+MOST_BYTES = 200_000
+"""Most that a worked case's picture weighs."""
 MINOR = ".".join(matplotlib.__version__.split(".")[:2])
 
 
@@ -264,3 +272,45 @@ def test_imports_point_upwards_in_the_architecture_picture() -> None:
 def test_an_import_that_points_down_would_be_seen() -> None:
     assert is_imported_by("session", "grader")
     assert not is_imported_by("grader", "session")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_worked_case_is_solved_by_its_rows_and_has_a_small_picture(name: str) -> None:
+    case = CASES[name]
+    shown = found(case)
+    told = printed(code_of(shown))
+    assert told.count(": 1.0\n") == len(shown.scene.roots)
+    assert "usual" in told
+    assert f"generated: case-{name} -->" in (ROOT / "docs" / "drill-down-cases.md").read_text()
+    assert (ROOT / "docs" / "assets" / f"case-{name}.png").stat().st_size < MOST_BYTES
+
+
+def test_undoing_a_case_takes_back_what_its_first_series_shows() -> None:
+    shown = found(CASES["tracking-loss"])
+    [root], panel = shown.scene.roots, shown.scene.panels[0]
+    day = root.first
+    counted = series(panel, shown.episode, shown.draw.counts)
+    without = series(panel, shown.episode, undone(shown))
+    assert counted[day] < 0.9 * without[day]
+    assert counted[day - 1] == without[day - 1]
+
+
+def test_a_case_that_its_episode_no_longer_shows_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES["tracking-loss"]
+    right = asdict(found(case).config)
+    file = tmp_path / "cases.json"
+    monkeypatch.setattr(cases, "PINS", file)
+    file.write_text(json.dumps({case.name: {**right, "causes": 0}}))
+    monkeypatch.setattr(cases, "candidates", lambda _: [DrillConfig(**right)])
+    assert asdict(found.__wrapped__(case).config) == right
+    monkeypatch.setattr(cases, "candidates", lambda _: [])
+    with pytest.raises(CaseError, match="tracking-loss: no seed"):
+        found.__wrapped__(case)
+
+
+def test_an_echo_whose_parts_wobble_nearly_as_much_shows_no_composition_effect() -> None:
+    draw, episode = generate(DrillConfig(1, "drill_easy", "ordering_app", 1))
+    assert [root.kind for root in draw.roots] == ["traffic_change"]
+    assert CASES["composition"].scene(draw, episode) is None

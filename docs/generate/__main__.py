@@ -1,6 +1,7 @@
 """`uv run python -m docs.generate [--check]`: writes the docs' pictures, tables and tool reference.
 
-With `--check` it writes nothing and says what is out of step.
+With `--check` it writes nothing and says what is out of step. A worked case of drill-down whose
+episode no longer shows it is looked for anew, and remembered in `cases.json`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from docs.generate.cases import PINS, pinned
 from docs.generate.charts import carried_digest, digest, save
+from docs.generate.scenes import CASES
 from docs.generate.sections import ASSETS, SECTIONS
 from openenv_kit.errors import require_name
 
@@ -47,6 +50,9 @@ def out_of_step(docs: Path = DOCS) -> dict[Path, Callable[[], object]]:
         path, figure = docs / "assets" / name, draw()
         if carried_digest(path) != digest(figure):
             stale[path] = partial(save, figure, path)
+    pins = pinned(CASES)
+    if not PINS.exists() or PINS.read_text() != pins:
+        stale[PINS] = partial(PINS.write_text, pins)
     return stale
 
 

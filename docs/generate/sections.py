@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from docs.generate import cases
 from docs.generate.charts import bar_chart
 from docs.generate.examples import EXAMPLES, plot, section, table
 from docs.generate.firewatch import SECTIONS as FIREWATCH
+from docs.generate.scenes import CASES
 from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.commands.card_drill import by_hand_table
 from metric_tracker_rl.drilldown.policies import POLICIES as DRILL_POLICIES
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.grader import (
@@ -267,7 +271,14 @@ def breakdown(policy: str, task: str) -> Any:
     return play(session, player, opening).observation["reward_breakdown"]
 
 
+def by_hand() -> str:
+    """Drill-down episodes that were played by hand, as the benchmark card has them."""
+    plays = Path(__file__).parents[1] / "assets" / "drill-down-by-hand.json"
+    return by_hand_table(json.loads(plays.read_text()))
+
+
 SECTIONS: dict[str, Section] = {
+    "by-hand": by_hand,
     "tools": tool_reference,
     "thresholds": threshold_table,
     "severities": severity_table,
@@ -279,10 +290,13 @@ SECTIONS: dict[str, Section] = {
     "penalties": penalty_table,
     "baselines": baseline_table,
     **{name: partial(section, each) for name, each in EXAMPLES.items()},
+    "case-helpers": lambda: f"```python\n{cases.HELPERS}```",
+    **{f"case-{name}": partial(cases.section, each) for name, each in CASES.items()},
     **FIREWATCH,
 }
 
 ASSETS: dict[str, Callable[[], Figure]] = {
     "baselines.png": baseline_plot,
     **{f"{name}.png": partial(plot, each) for name, each in EXAMPLES.items()},
+    **{f"case-{name}.png": partial(cases.picture, each) for name, each in CASES.items()},
 }

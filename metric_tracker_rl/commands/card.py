@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,11 @@ import pandas as pd
 import typer
 
 from metric_tracker_rl.audit import BASELINES
+from metric_tracker_rl.commands import card_drill
 from metric_tracker_rl.commands.card_plots import draw_plots
+from metric_tracker_rl.commands.card_tables import pivot, table
+from metric_tracker_rl.drilldown.certificate import certificate_from as drill_certificate_from
+from metric_tracker_rl.drilldown.versions import VERSIONS
 from metric_tracker_rl.engine.certificate import Certificate, certificate_from, totals
 from metric_tracker_rl.engine.config import MIXED
 from metric_tracker_rl.engine.levels import LEVELS
@@ -19,40 +23,91 @@ from metric_tracker_rl.engine.splits import SPLITS
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.base import ZERO_CALL as CEILING_WITHOUT_CALLS
-from openenv_kit.cli.common import installed
+from openenv_kit.cli.common import installed, mistakes_told
 
 Line = dict[str, Any]
 
 AFTER_A_LOOK = ("constant_after_a_look", "visible_family_after_a_look", "upstream_first")
 """Players that look and do not read, in the order of the card's cells."""
+DRILL = "<!-- drill-down -->"
+"""Stands on the page between the parts of the two tiers."""
 TEMPLATE = Path(__file__).with_name("card_template.md")
 
 
 def card(
     audit: Annotated[list[Path], typer.Option(help="Results of `audit --out`.", exists=True)],
-    certificates: Annotated[Path, typer.Option(help="Results of `certify --out`.", exists=True)],
+    certificates: Annotated[
+        list[Path], typer.Option(help="Results of `certify --out`.", exists=True)
+    ],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("docs/benchmark.md"),
+    by_hand: Annotated[Path, typer.Option(help="Plays of drill-down by hand, as JSON.")] = Path(
+        "docs/assets/drill-down-by-hand.json"
+    ),
 ) -> None:
-    """Write the benchmark card and its plots."""
+    """Write the benchmark card and its plots.
+
+    The part of a tier is written from results of that tier; without any, it is left as it is.
+    """
     installed("matplotlib", needed_for="the card")
     try:
-        measured = [json.loads(file.read_text(encoding="utf-8")) for file in audit]
-        lines: list[Line] = [line for each in measured for line in each["lines"]]
-        told = [json.loads(each) for each in certificates.read_text().splitlines() if each]
-        made_with = [each.pop("versions") for each in (*measured, *told)]
+        audits = [json.loads(file.read_text(encoding="utf-8")) for file in audit]
+        lines = [line for file in certificates for line in file.read_text().splitlines()]
+        told = [json.loads(each) for each in lines if each]
+        funnel, drill = (
+            _of_tier(versions, audits, told) for versions in (ENVIRONMENT.versions, VERSIONS)
+        )
     except (json.JSONDecodeError, KeyError, TypeError) as problem:
         raise typer.BadParameter(f"not results of audit and certify: {problem!r}") from None
-    if any(each != ENVIRONMENT.versions for each in made_with):
-        raise typer.BadParameter(
-            f"results of other versions than {ENVIRONMENT.versions}; measure again"
-        )
-    proofs = [certificate_from(each) for each in told]
-    assets = out.parent / "assets"
+    if len(funnel[0]) + len(drill[0]) < len(audits) or len(funnel[1]) + len(drill[1]) < len(told):
+        known = f"{dict(ENVIRONMENT.versions)} and {VERSIONS}"
+        raise typer.BadParameter(f"results of other versions than {known}; measure again")
+    for measured, proven in (funnel, drill):
+        if bool(measured) != bool(proven):
+            raise typer.BadParameter("a tier's part needs results of both audit and certify")
+    page = out.read_text(encoding="utf-8") if out.exists() else ""
+    first, _, second = page.partition(DRILL)
+    if funnel[0]:
+        first = _funnel(*funnel, out.parent)
+    if drill[0]:
+        with mistakes_told():
+            second = _drill(*drill, by_hand)
+    parts = [first.strip(), *([DRILL, second.strip()] if second else [])]
+    out.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+    typer.echo(f"{out} written from {len(audits)} audits and {len(told)} certificates")
+
+
+def _of_tier(
+    versions: Mapping[str, str], audits: Sequence[Line], proofs: Sequence[Line]
+) -> tuple[list[Line], list[Line]]:
+    """Results of audits, and certificates, that were made under some versions."""
+    measured = [each for each in audits if each["versions"] == versions]
+    proven = [
+        {name: value for name, value in each.items() if name != "versions"}
+        for each in proofs
+        if each["versions"] == versions
+    ]
+    return measured, proven
+
+
+def _funnel(measured: Sequence[Line], proven: Sequence[Line], folder: Path) -> str:
+    """The part of the funnel tiers; draws its plots."""
+    lines: list[Line] = [line for each in measured for line in each["lines"]]
+    assets = folder / "assets"
     assets.mkdir(parents=True, exist_ok=True)
     draw_plots([line for line in lines if line["setting"] == MIXED], assets)
-    repeats = [line for each in measured for line in each["repeats"]]
-    out.write_text(_page(lines, proofs, repeats), encoding="utf-8")
-    typer.echo(f"{out} and its plots written from {len(lines)} lines, {len(proofs)} certificates")
+    proofs = [certificate_from(each) for each in proven]
+    return _page(lines, proofs, [line for each in measured for line in each["repeats"]])
+
+
+def _drill(measured: Sequence[Line], proven: Sequence[Line], by_hand: Path) -> str:
+    """The part of drill-down."""
+    found = [each["combinations"] for each in measured]
+    return card_drill.section(
+        [line for each in measured for line in each["lines"]],
+        {level: each for combinations in found for level, each in combinations.items()},
+        [drill_certificate_from(each) for each in proven],
+        json.loads(by_hand.read_text(encoding="utf-8")),
+    )
 
 
 def _page(lines: Sequence[Line], proofs: Sequence[Certificate], repeats: Sequence[Line]) -> str:
@@ -62,16 +117,16 @@ def _page(lines: Sequence[Line], proofs: Sequence[Certificate], repeats: Sequenc
     free = [name for name, each in EXPLOITS.items() if each.ceiling is CEILING_WITHOUT_CALLS]
     free.append("null")
     cards = {
-        "scores": _pivot(mixed, "policy", BASELINES, "{mean:.3f} ({low:.3f} to {high:.3f})"),
-        "exploits": _pivot(
+        "scores": _levels(mixed, "policy", BASELINES, "{mean:.3f} ({low:.3f} to {high:.3f})"),
+        "exploits": _levels(
             mixed.rename(columns={"policy": "exploit"}),
             "exploit",
             exploits,
             "{mean:.3f} / {perfect:.1%} [{max_mean:.2f} / {max_perfect:.0%}]",
         ),
-        "best": _pivot(_best(every, free), "setting", None, "{mean:.3f} [{max_mean:.2f}]"),
-        "looks": _pivot(_looks(every), "setting", None, "{means}"),
-        "costs": _pivot(mixed, "policy", [*BASELINES, *exploits], "{calls:.1f} / {kb:.0f}"),
+        "best": _levels(_best(every, free), "setting", None, "{mean:.3f} [{max_mean:.2f}]"),
+        "looks": _levels(_looks(every), "setting", None, "{means}"),
+        "costs": _levels(mixed, "policy", [*BASELINES, *exploits], "{calls:.1f} / {kb:.0f}"),
         "repeats": _repeats(repeats),
         "certificates": _certificates(proofs),
     }
@@ -85,23 +140,8 @@ def _page(lines: Sequence[Line], proofs: Sequence[Certificate], repeats: Sequenc
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
-
-
-def _pivot(lines: pd.DataFrame, by: str, names: Sequence[str] | None, cell: str) -> str:
-    """A table with a row for each name (None: all there are) and a column for each level."""
-    records = lines.to_dict("records")
-    cells = {
-        (line[by], line["difficulty"]): cell.format(kb=line.get("reply_bytes", 0) / 1000, **line)
-        for line in records
-    }
-    levels = [level for level in LEVELS if level in set(lines["difficulty"])]
-    kept = names or list(lines[by].unique())
-    return _table(
-        [by, *levels], ([name, *(cells[name, level] for level in levels)] for name in kept)
-    )
+def _levels(lines: pd.DataFrame, by: str, names: Sequence[str] | None, cell: str) -> str:
+    return pivot(lines, by, names, cell, LEVELS)
 
 
 def _best(lines: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -121,7 +161,7 @@ def _looks(lines: pd.DataFrame) -> pd.DataFrame:
 def _repeats(repeats: Sequence[Line]) -> str:
     cells = "`{uses}`|{difficulty}|{first:.3f}|{second:.3f}|{plays:.1f}"
     head = ["uses", "level", "first play", "second play", "plays to 1.0"]
-    return _table(head, [cells.format(**each).split("|") for each in repeats])
+    return table(head, [cells.format(**each).split("|") for each in repeats])
 
 
 def _certificates(proofs: Sequence[Certificate]) -> str:
@@ -143,4 +183,4 @@ def _certificates(proofs: Sequence[Certificate]) -> str:
                     f"{draws:.3f}",
                 ]
             )
-    return _table(head, rows)
+    return table(head, rows)

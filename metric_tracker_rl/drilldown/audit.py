@@ -12,6 +12,7 @@ from typing import Any
 from metric_tracker_rl.drilldown.building import build_episode
 from metric_tracker_rl.drilldown.domains import DOMAINS
 from metric_tracker_rl.drilldown.levels import LEVELS
+from metric_tracker_rl.drilldown.policies.adversary import ADVERSARY, fitted
 from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
 from metric_tracker_rl.drilldown.policies.scan import Scan
 from metric_tracker_rl.drilldown.tasks import SPLITS, config_of
@@ -19,7 +20,16 @@ from metric_tracker_rl.tier_splits import tasks_of_level
 from openenv_kit.environment import Environment
 from openenv_kit.errors import require_name
 from openenv_kit.play.policies import Observed, Play, Policy
-from openenv_kit.trust.audit import IDLE, REFERENCE, SPLIT, Audit, Job, Played
+from openenv_kit.trust.audit import (
+    IDLE,
+    REFERENCE,
+    SPLIT,
+    Audit,
+    Job,
+    Line,
+    Played,
+    levels_of,
+)
 from openenv_kit.trust.exploits import Ceiling, Exploit
 from openenv_kit.trust.splits import hashed_seed
 
@@ -27,6 +37,9 @@ ROOTS = "roots"
 """The main setting: episodes that hold a root, of every product in turn."""
 MOST = 4_000
 """Episodes of a level that are audited at most."""
+UNPLAYED = {**HEURISTICS, ADVERSARY.name: ADVERSARY}
+"""What is given the whole cube, by name: heuristics, the definition short of one insight at a
+time, and the adversary."""
 
 
 class DrillAudit(Audit):
@@ -36,7 +49,7 @@ class DrillAudit(Audit):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self.names = (*self.baselines, *(name for name in HEURISTICS if name != IDLE))
+        self.names = (*self.baselines, *(name for name in UNPLAYED if name != IDLE))
 
     @property
     def settings(self) -> Sequence[str]:
@@ -73,7 +86,7 @@ class DrillAudit(Audit):
         """Play one unit of work; a heuristic's report is graded without a play."""
         if job.policy in self.baselines:
             return super().run(job)
-        heuristic, played = HEURISTICS[job.policy], []
+        heuristic, played = UNPLAYED[job.policy], []
         for number in range(job.first, job.stop):
             reset = self.reset_arguments(job.difficulty, number, setting=job.setting)
             episode = build_episode(config_of(reset))
@@ -81,10 +94,14 @@ class DrillAudit(Audit):
             played.append(Played(score, 0, 0, len(episode.expected_rows)))
         return played
 
+    def more(self, lines: Sequence[Line], episodes: int) -> dict[str, Any]:
+        levels = levels_of([line for line in lines if line.policy == ADVERSARY.name])
+        return {"combinations": {level: fitted(level).as_dict() for level in levels}}
+
     def player(self, name: str) -> Exploit:
         if name in self.baselines:
             return super().player(name)
-        heuristic = HEURISTICS[require_name("policy", name, HEURISTICS)]
+        heuristic = UNPLAYED[require_name("policy", name, UNPLAYED)]
         ceilings = {name: heuristic.ceiling_on(level) for name, level in LEVELS.items()}
         ceiling = Ceiling(
             {name: mean for name, (mean, _) in ceilings.items()},

@@ -25,7 +25,7 @@ from metric_tracker_rl.drilldown.building import generate
 from metric_tracker_rl.drilldown.causes import applied
 from metric_tracker_rl.drilldown.channel import STANDARD, Channel, Constants, RobustChannel
 from metric_tracker_rl.drilldown.clean import sample
-from metric_tracker_rl.drilldown.config import DrillConfig
+from metric_tracker_rl.drilldown.config import MAX_CAUSES, DrillConfig
 from metric_tracker_rl.drilldown.cube import Cube, Floats
 from metric_tracker_rl.drilldown.definition import (
     Root,
@@ -155,9 +155,10 @@ def certify_one(config: DrillConfig) -> Certificate:
 
 def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequence[str]]]:
     """Titles and rows of a table of many certificates, by level and product."""
+    added = {each.config.product for each in certificates} - set(DOMAINS)
     titles = ("level", "product", "episodes", "1.0", "unique", "undone", "agree", "constants")
     rows: list[Sequence[str]] = []
-    for level, name in product(LEVELS, DOMAINS):
+    for level, name in product(LEVELS, (*DOMAINS, *sorted(added))):
         group = [
             c for c in certificates if (c.config.difficulty, c.config.product) == (level, name)
         ]
@@ -183,10 +184,15 @@ def summary(certificates: Sequence[Certificate]) -> str:
     return f"{roots} roots, {hidden} of them hidden; the reference read at most {most} numbers"
 
 
-def grid(seeds: Iterable[int], *, difficulties: Sequence[str] = levels) -> Iterator[DrillConfig]:
-    """Configurations of every level, product and number of causes that the level has."""
-    for seed, level, name in product(seeds, difficulties, DOMAINS):
-        for causes in sorted(set(LEVELS[level].causes)):
+def grid(
+    seeds: Iterable[int],
+    *,
+    difficulties: Sequence[str] = levels,
+    products: Sequence[str] = tuple(DOMAINS),
+) -> Iterator[DrillConfig]:
+    """Configurations of every level and product with 0 to 4 causes, seed by seed."""
+    for seed in seeds:
+        for level, name, causes in product(difficulties, products, range(MAX_CAUSES + 1)):
             yield DrillConfig(seed, level, name, causes)
 
 

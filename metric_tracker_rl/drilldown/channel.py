@@ -178,7 +178,7 @@ class Channel:
             margin = ruled_best - float(np.max(ruled))
             found = ((best,), bool(mixed[best]), margin, bool(clear[best]))
             return self._explained(first, stop, *found, left)
-        pair, margin = self._best_pair(gain)
+        pair, margin = self.best_pair(gain)
         left = self.left(days, pair, False) if pair else None
         if left is None:
             return None
@@ -251,7 +251,7 @@ class Channel:
         unclear = (np.abs(against) >= 0.5 * self.constants.mix) & (np.abs(ratio - 0.5) < 0.2)
         return sized & (ratio >= 0.5), ~unclear
 
-    def _best_pair(self, gain: Floats) -> tuple[list[int], float]:
+    def best_pair(self, gain: Floats) -> tuple[list[int], float]:
         """The disjoint pair of largest gain, and its lead over the next pair."""
         order = np.argsort(-gain, kind="stable")[:BEST_CELLS]
         order = order[gain[order] > 0.0]
@@ -266,6 +266,11 @@ class Channel:
         sums[one, other] = -1.0
         return sorted((int(order[one]), int(order[other]))), best - float(np.max(sums))
 
+    def taken_out(self, days: slice, factor: Floats) -> tuple[Floats, Floats]:
+        """W and U of every cell on some days with a factor of each leaf and day taken out."""
+        sums = self.cube.sums(self.weighted(days, factor))
+        return sums[0], sums[1]
+
     def left(self, days: slice, cells: Sequence[int], mix: bool) -> float | None:
         """Largest |z| left with these cells' changes taken out; None where something moved."""
         factor = np.ones((self.cube.leaves, days.stop - days.start))
@@ -275,8 +280,8 @@ class Channel:
                 share = self.weight[cell, days] / self.weight[self.cube.everybody, days]
                 factor *= np.maximum(1.0 - (size - 1.0) * share / (1.0 - share), 0.05)
             factor[self.cube.member[cell]] = max(size, 0.05)
-        sums = self.cube.sums(self.weighted(days, factor))
-        weight, surplus, people = sums[0], sums[1], self.people[:, days]
+        weight, surplus = self.taken_out(days, factor)
+        people = self.people[:, days]
         if not self.number:
             people = weight
         if self.moved(weight, surplus, people).any():

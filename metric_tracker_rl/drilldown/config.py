@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from metric_tracker_rl.drilldown.domains import DOMAINS, Domain
+from metric_tracker_rl.drilldown.domains import Domain
 from metric_tracker_rl.drilldown.levels import LEVELS, Level
-from metric_tracker_rl.drilldown.sql.domains import WIDE_DOMAINS
+from metric_tracker_rl.drilldown.products import added_digest, products_of
 from openenv_kit.errors import require_integer, require_name
 
 DAYS = 56
@@ -23,7 +23,7 @@ class DrillConfig:
     Attributes:
         seed: 0 to 2**64 - 1.
         difficulty: name of a level.
-        product: name of a product.
+        product: name of a product that the level is played with.
         causes: 0 to 4 planned causes; never told to a player.
 
     Raises:
@@ -38,7 +38,7 @@ class DrillConfig:
     def __post_init__(self) -> None:
         require_integer("seed", self.seed, 0, MAX_SEED)
         require_name("difficulty", self.difficulty, LEVELS)
-        require_name("product", self.product, DOMAINS)
+        require_name("product", self.product, products_of(self.level))
         require_integer("causes", self.causes, 0, MAX_CAUSES)
 
     @property
@@ -49,7 +49,7 @@ class DrillConfig:
     @property
     def domain(self) -> Domain:
         """The product's names and rates."""
-        return (WIDE_DOMAINS if self.level.sql else DOMAINS)[self.product]
+        return products_of(self.level)[self.product]
 
     @property
     def identity(self) -> str:
@@ -61,5 +61,6 @@ class DrillConfig:
             "difficulty": self.difficulty,
             "product": self.product,
             "causes": self.causes,
+            **added_digest(self.product),
         }
         return json.dumps(parts, sort_keys=True, separators=(",", ":"))

@@ -6,6 +6,7 @@ read names, sizes and rates from here. Another product is another value, checked
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,13 @@ DIMENSIONS = (4, 5)
 """Numbers of dimensions that a product may have."""
 TRACKING = "tracking"
 """The component that every product has beside its own: losses of recorded events."""
+RESERVED = (
+    *("date", "stage", "counts", "weekday", "usual", "share", "weight", "surplus", "people"),
+    *("judged", "moved", "w", "u", "p"),
+)
+"""Names of columns that replies and the reference's queries have themselves."""
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.+-]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -70,26 +78,33 @@ class Domain:
     affinity: float = 0.35
 
     def __post_init__(self) -> None:
+        _require_named("name", self.name)
         if len(self.dims) not in DIMENSIONS:
-            raise InvalidValueError("number of dims", len(self.dims), "4 or 5")
+            raise InvalidValueError("number of dimensions", len(self.dims), "4 or 5")
         _require_length("stages", self.stages, STAGES)
         _require_length("components", self.components, STAGES)
         _require_length("base_rates", self.base_rates, STAGES - 1)
         _require_length("weekday", self.weekday, 7)
-        _require_distinct("stages", self.stages)
-        _require_distinct("components", (*self.components, TRACKING))
-        _require_distinct("dims", [dim.name for dim in self.dims])
+        columns = (*self.dim_names, *self.stages)
+        _require_distinct("name of a dimension or stage", columns, RESERVED)
+        _require_distinct("component", self.components, (TRACKING,))
+        for name in (*columns, *self.components):
+            _require_named("name", name)
         for dim in self.dims:
             if not 2 <= len(dim.values) <= 8:
                 raise InvalidValueError(f"number of values of {dim.name}", len(dim.values), "2-8")
-            _require_distinct(f"values of {dim.name}", dim.names)
+            _require_distinct(f"value of {dim.name}", dim.names)
             for value, weight in dim.values:
+                if not _VALUE.fullmatch(value):
+                    allowed = "1 to 40 letters, digits, spaces and _ . + -, a letter or digit first"
+                    raise InvalidValueError(f"value of {dim.name}", value, allowed)
                 _require_between(f"weight of {value}", weight, 0.0, 100.0)
             _require_between(f"rate_effect of {dim.name}", dim.rate_effect, 0.0, 0.5)
         for rate in self.base_rates:
             _require_between("base rate", rate, 0.0, 0.95)
-        for factor in (*self.weekday, self.volume):
-            _require_between("factor", factor, 0.0, 10.0)
+        for factor in self.weekday:
+            _require_between("weekday factor", factor, 0.0, 10.0)
+        _require_between("volume", self.volume, 0.0, 10.0)
         _require_between("affinity", self.affinity, 0.0, 0.5)
         for dim_index in (self.weekly_dim, self.noisy_dim):
             if dim_index not in range(len(self.dims)):
@@ -107,14 +122,23 @@ class Domain:
         return tuple(len(dim.values) for dim in self.dims)
 
 
+def _require_named(kind: str, given: str) -> None:
+    if not _NAME.fullmatch(given):
+        allowed = "1 to 40 small letters, digits and _, a letter first"
+        raise InvalidValueError(kind, given, allowed)
+
+
 def _require_length(name: str, given: Sequence[object], length: int) -> None:
     if len(given) != length:
         raise InvalidValueError(f"number of {name}", len(given), str(length))
 
 
-def _require_distinct(name: str, given: Sequence[str]) -> None:
-    if len(set(given)) != len(given):
-        raise InvalidValueError(name, list(given), "names that differ")
+def _require_distinct(kind: str, given: Sequence[str], taken: Sequence[str] = ()) -> None:
+    """No name twice, and none that is taken."""
+    for place, name in enumerate(given):
+        if name in given[:place] or name in taken:
+            others = f" and from {', '.join(taken)}" if taken else ""
+            raise InvalidValueError(kind, name, f"names that differ from each other{others}")
 
 
 def _require_between(name: str, given: float, low: float, high: float) -> None:

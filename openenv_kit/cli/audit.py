@@ -48,7 +48,7 @@ def audit(
         found = {
             "versions": dict(chosen.versions_for({"difficulty": audited.levels[0]})),
             "lines": [line.as_dict() for line in lines],
-            **audited.more(difficulty or audited.levels, episodes),
+            **audited.more(lines, episodes),
         }
         out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     console = Console(width=152)

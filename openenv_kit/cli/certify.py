@@ -71,8 +71,8 @@ def certify(
     rate = len(missing) / elapsed if missing else 0.0
     console.print(
         f"{len(certificates)} episodes ({len(certificates) - len(missing)} from the file), "
-        f"{len(failed)} failed; {certifier.summary(certificates)}; {rate:.0f} episodes/s, "
-        f"{rate / cores:.0f} per process."
+        f"{len(failed)} failed; {certifier.summary(certificates)}; {rate:.1f} episodes/s, "
+        f"{rate / cores:.1f} per process."
     )
     for each in failed[:10]:
         console.print(f"failed: {each}")

@@ -204,8 +204,8 @@ class Audit:
         """Size of an episode's right answer; None where it is not known."""
         return None
 
-    def more(self, levels: Sequence[str], episodes: int) -> Mapping[str, Any]:
-        """What the file of results holds beside the table, JSON-ready."""
+    def more(self, lines: Sequence[Line], episodes: int) -> Mapping[str, Any]:
+        """What the file of results holds beside the table's lines, JSON-ready."""
         return {}
 
     def jobs(
@@ -305,6 +305,11 @@ class Audit:
             min_mean=self.floor(policy, setting),
             by_interval=ceiling.by_interval,
         )
+
+
+def levels_of(lines: Iterable[Line]) -> list[str]:
+    """Levels that some lines are about, in their order."""
+    return list(dict.fromkeys(line.difficulty for line in lines))
 
 
 def audit_of(environment: Environment, levels: Sequence[str] | None = None) -> Audit:

@@ -16,8 +16,8 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError
 
 PROCESSES, RAY = ENGINES = ("processes", "ray")
-BATCH = 120
-"""Units that a worker is given at a time."""
+BATCH = 10
+"""Units that a worker is given at a time; what an interrupted run loses is less than that."""
 
 Batches = Sequence[Sequence[Any]]
 

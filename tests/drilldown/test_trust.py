@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,14 @@ from metric_tracker_rl.drilldown.building import build_episode
 from metric_tracker_rl.drilldown.channel import STANDARD, Channel, RobustChannel
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.definition import people_of
+from metric_tracker_rl.drilldown.policies.adversary import Combination
 from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
+from metric_tracker_rl.drilldown.policies.insights import READERS
 from metric_tracker_rl.drilldown.versions import VERSIONS
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.cli import app
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.trust.audit import audit_of, run_job
+from openenv_kit.trust.audit import Line, audit_of, run_job
 
 RUN = CliRunner()
 
@@ -64,8 +67,8 @@ def test_a_cell_that_scatters_more_than_the_theory_says_is_taken_to_be_as_noisy(
 def test_the_audit_of_the_tier_has_every_heuristic_with_its_ceiling() -> None:
     audit = audit_of(ENVIRONMENT, ["drill", "drill_hard"])
     assert isinstance(audit, DrillAudit)
-    assert set(audit.names) == {"reference", *HEURISTICS}
-    assert len(HEURISTICS) == 19
+    assert set(audit.names) == {"reference", *HEURISTICS, "best_combination"}
+    assert len(HEURISTICS) == 19 + len(READERS)
     for name, heuristic in HEURISTICS.items():
         if name != "null":
             assert audit.player(name).ceiling.at("drill_hard") == heuristic.ceiling
@@ -96,3 +99,13 @@ def test_splits_are_audited_by_level() -> None:
     assert reset["split"] == "drill_test"
     session = ENVIRONMENT.session()
     assert session.reset(**reset).content["config"]["difficulty"] == "drill"
+
+
+def test_the_adversary_is_looked_for_only_where_it_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    audit = audit_of(ENVIRONMENT, ["drill"])
+    monkeypatch.setattr("metric_tracker_rl.drilldown.audit.fitted", lambda _: Combination(("a",)))
+    lines = [Line(name, "drill", 1, 0, 0, 0, 0, 0, 0, None, None) for name in ("null", "largest_z")]
+    assert audit.more(lines, 1) == {"combinations": {}}
+    played = [*lines, replace(lines[0], policy="best_combination", difficulty="drill_hard")]
+    assert audit.more(played, 1)["combinations"]["drill_hard"]["members"] == ("a",)
+    assert list(audit.more(played, 1)["combinations"]) == ["drill_hard"]

@@ -14,7 +14,8 @@ from metric_tracker_rl.drilldown.channel import Channel, runs_of
 from metric_tracker_rl.drilldown.definition import CHANNELS, Root
 from metric_tracker_rl.drilldown.domains import TRACKING
 from metric_tracker_rl.drilldown.levels import LOSS, RATE, TRAFFIC
-from metric_tracker_rl.drilldown.policies import readers as readers  # declares its own
+from metric_tracker_rl.drilldown.policies import insights as insights  # these declare their own
+from metric_tracker_rl.drilldown.policies import readers as readers
 from metric_tracker_rl.drilldown.policies.heuristic import HEURISTICS as HEURISTICS
 from metric_tracker_rl.drilldown.policies.heuristic import (
     LOG_LED,

@@ -48,16 +48,21 @@ class Scan:
         self.people = people_of(self.cube, self.stages)
 
     @cached_property
-    def channels(self) -> list[Channel]:
-        """Every channel under baselines that leave out what moved."""
+    def baseline(self) -> Baseline:
+        """What is usual, without what moved."""
         first = answer_under(self.cube, self.stages, self.people, median_of_weekday(self.stages))
         roots = first.roots if first else ()
-        return self.under(pooled(self.stages, touched_by(self.cube, roots)))
+        return pooled(self.stages, touched_by(self.cube, roots))
 
-    def under(self, baseline: Baseline) -> list[Channel]:
+    @cached_property
+    def channels(self) -> list[Channel]:
+        """Every channel under a sound baseline."""
+        return self.under(self.baseline)
+
+    def under(self, baseline: Baseline, channel_type: type[Channel] = Channel) -> list[Channel]:
         """Every channel under some baseline."""
         return [
-            Channel(self.cube, number, self.stages, baseline, self.people[number], STANDARD)
+            channel_type(self.cube, number, self.stages, baseline, self.people[number], STANDARD)
             for number in range(CHANNELS)
         ]
 
