@@ -122,6 +122,9 @@ def test_a_reset_that_cannot_be_made_says_what_can(
 # Actions as a whole.
 
 
+SERVICE: str = FIREWATCH.look.action["target_service"]
+
+
 @pytest.mark.parametrize(
     ("game", "action", "told"),
     [
@@ -145,8 +148,8 @@ def test_a_reset_that_cannot_be_made_says_what_can(
         (FIREWATCH, {"action_type": "fetch_logs", "target_service": {"a": 1}}, "{'a': 1}"),
         (
             FIREWATCH,
-            {"action_type": "fetch_logs", "target_service": "search-apis"},
-            "'search-api'?",
+            {"action_type": "fetch_logs", "target_service": f"{SERVICE}s"},
+            f"Did you mean '{SERVICE}'?",
         ),
     ],
     ids=lambda value: value.id if isinstance(value, Game) else str(value)[:40],
@@ -173,10 +176,10 @@ LOUD: dict[str, list[dict[str, Any]]] = {
     FIREWATCH.id: [
         {"action_type": SHOUT},
         {"action_type": "fetch_logs", "target_service": SHOUT},
-        {"action_type": "fetch_logs", "target_service": "search-api", "parameters": {SHOUT: 1}},
+        {"action_type": "fetch_logs", "target_service": SERVICE, "parameters": {SHOUT: 1}},
         {
             "action_type": "set_log_level",
-            "target_service": "search-api",
+            "target_service": SERVICE,
             "parameters": {"level": SHOUT},
         },
     ],
