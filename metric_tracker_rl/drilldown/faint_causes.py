@@ -22,7 +22,7 @@ LEAD = 84.0
 SHOWS, SPARE = (3.0, 4.2), 1.2
 """Least and most standard deviations that the week of a root shows in its own segment, two steps
 of a cause read together; and the factor on the variance, as what is usual is not known."""
-TRIES_OF_CELL = 16
+TRIES_OF_CELL = 32
 
 
 class FaintPlanner(Planner):

@@ -25,7 +25,7 @@ SHOWS = 6.0
 """Standard deviations that it shows in weekly sums of some pair of its values."""
 SHOWS_ITSELF = 4.5
 """Standard deviations that a hidden one shows in weekly sums of its own segment."""
-FAINT_OWN, FAINT_LEAVES, FAINT_GAIN = 9.0, 6.6, 74.0
+FAINT_OWN, FAINT_LEAVES, FAINT_GAIN = 9.1, 6.6, 74.0
 """What a faint root shows in its own segment, what is left there with any other taken out, both in
 standard deviations, and its lead in gain: less than of others, as its days' noise is known."""
 FAINT = 3.95

@@ -148,7 +148,7 @@ LEVELS: dict[str, Level] = {
             hidden=1.0,
             together=0.0,
             causes=(0, 2, 2, 3, 3, 3),
-            budget=24_500,
+            budget=24_000,
             changed="4",
         ),
         Level(
@@ -165,7 +165,7 @@ LEVELS: dict[str, Level] = {
             hidden=1.0,
             together=0.0,
             causes=(0, 3, 3, 4, 4, 4),
-            budget=30_000,
+            budget=29_000,
             faint=True,
             changed="4",
         ),

@@ -31,6 +31,10 @@ class FaintAnalyst(Analyst):
     def work(self) -> Asking[None]:
         """Find roots of one day."""
         self.read: dict[tuple[int, range], Floats] = {}
+        self.by_week = self.desk.cube.sums(self.desk.weekly)
+        days = self.totals.reshape(len(self.totals), -1, 7).sum(axis=1)
+        rates = days[1:] / days[:-1]
+        self.by_weekday = rates / (days[1:].sum(axis=1) / days[:-1].sum(axis=1))[:, None]
         scores = self.scores()
         unseen = np.ones(scores.shape, dtype=bool)
         for _ in range(MOST_LOOKS):
@@ -108,9 +112,6 @@ class FaintAnalyst(Analyst):
 
     def usual(self, channel: int, cell: int) -> Floats:
         """Usual rate of a segment by weekday: its own of most weeks, times everybody's weekday."""
-        members = self.desk.cube.member[cell]
-        weeks = self.desk.weekly[channel - 1 : channel + 1][:, members].sum(axis=1)
-        days = self.totals[channel - 1 : channel + 1].reshape(2, -1, 7).sum(axis=1)
-        by_weekday = days[1] / days[0] / (days[1].sum() / days[0].sum())
-        rate = float(np.median(weeks[1] / weeks[0])) * by_weekday
+        weeks = self.by_week[channel - 1 : channel + 1, cell]
+        rate = float(np.median(weeks[1] / weeks[0])) * self.by_weekday[channel - 1]
         return np.asarray(np.clip(rate, 0.002, 0.985))
