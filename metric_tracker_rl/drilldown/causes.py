@@ -15,7 +15,7 @@ from metric_tracker_rl.drilldown.clean import Clean
 from metric_tracker_rl.drilldown.config import DAYS
 from metric_tracker_rl.drilldown.cube import Cube, Floats, Ints
 from metric_tracker_rl.drilldown.definition import LONGEST_RUN, Root
-from metric_tracker_rl.drilldown.fits import Fits
+from metric_tracker_rl.drilldown.fits import FAINT_GAIN, Fits
 from metric_tracker_rl.drilldown.levels import (
     CANCEL,
     CANCEL_TRAFFIC,
@@ -124,18 +124,20 @@ class Planner:
 
     def cause(self, *, hidden: bool) -> Cause | None:
         """One more cause on free days, or None after `TRIES` tries."""
-        families = [each for each in self.level.families if not (hidden and each == MIX)]
+        mixes = self.level.hidden == 1.0 or not hidden
+        families = [each for each in self.level.families if mixes or each != MIX]
         for turn in range(TRIES):
             if turn % TRIES_OF_FAMILY == 0:
                 family = self.stream.pick(families)
-            short = hidden and self.level.by_weeks
+                hides = hidden and family != MIX
+            short = hides and self.level.by_weeks
             first, stop = self._short() if short else self._days()
             channels = self._channels(family)
             if not all(self._free(channel, first, stop) for channel in channels):
                 continue
-            effects = self._effects(family, channels, first, stop, hidden)
+            effects = self._effects(family, channels, first, stop, hides)
             if effects:
-                return Cause(family, hidden, effects, _roots(family, effects))
+                return Cause(family, hides, effects, _roots(family, effects))
         return None
 
     def phantoms(self) -> list[tuple[int, list[int]]]:
@@ -160,12 +162,19 @@ class Planner:
             family=family,
             hidden=hidden,
         )
-        ahead = np.sqrt((LEAD + SWING * self._swing(channel, *days)) / fits.run)
+        lead = FAINT_GAIN if fits.faint else LEAD
+        ahead = np.sqrt((lead + SWING * self._swing(channel, *days)) / fits.run)
         fits.need = np.maximum(fits.need, ahead)
         return fits
 
     def _swing(self, channel: int, first: int, stop: int) -> float:
         """Largest gain that the noise of some days, before counts are drawn, gives any segment."""
+        surplus, weight = self._noise(channel, first, stop)
+        sums = self.cube.sums(surplus[None, :, None])[0, :, 0]
+        return float(np.max((sums * sums / weight)[self.cube.candidates]))
+
+    def _noise(self, channel: int, first: int, stop: int) -> tuple[Floats, Floats]:
+        """Surplus of leaves by the noise of some days, before counts are drawn; cells' weight."""
         clean = self.clean
         actual = clean.rates[channel - 1] if channel else clean.traffic
         usual = clean.weekly_rates[channel - 1] if channel else clean.weekly_traffic
@@ -174,8 +183,7 @@ class Planner:
             change = actual[:, day] / usual[:, day % 7] - 1.0
             surplus += self.leaves[channel][:, day % 7] * change
             weight += self.weights[channel][day % 7]
-        sums = self.cube.sums(surplus[None, :, None])[0, :, 0]
-        return float(np.max((sums * sums / weight)[self.cube.candidates]))
+        return surplus, weight
 
     def _short(self) -> tuple[int, int]:
         """One day of a week, or one of each of two: weekly sums of two values show any more."""
@@ -211,17 +219,24 @@ class Planner:
             for effect in cause.effects
         )
 
-    def _effects(
+    def _fitting(
         self, family: str, channels: Sequence[int], first: int, stop: int, hidden: bool
-    ) -> tuple[Effect, ...]:
-        """Effects of a family on these days; empty where none fits."""
+    ) -> tuple[list[Fits], Ints]:
+        """What fits on each step, and the cells that fit on all."""
         fits: list[Fits] = []
         allowed = self.cube.candidates
         for channel in channels:
             fits.append(self._fits(channel, (first, stop), family, hidden))
             allowed = np.intersect1d(allowed, fits[-1].candidates())
             if not len(allowed):
-                return ()
+                break
+        return fits, allowed
+
+    def _effects(
+        self, family: str, channels: Sequence[int], first: int, stop: int, hidden: bool
+    ) -> tuple[Effect, ...]:
+        """Effects of a family on these days; empty where none fits."""
+        fits, allowed = self._fitting(family, channels, first, stop, hidden)
         cell = self._pick(allowed)
         if cell is None:
             return ()

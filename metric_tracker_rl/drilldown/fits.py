@@ -25,6 +25,13 @@ SHOWS = 6.0
 """Standard deviations that it shows in weekly sums of some pair of its values."""
 SHOWS_ITSELF = 4.5
 """Standard deviations that a hidden one shows in weekly sums of its own segment."""
+FAINT_OWN, FAINT_LEAVES, FAINT_GAIN = 9.1, 6.6, 74.0
+"""What a faint root shows in its own segment, what is left there with any other taken out, both in
+standard deviations, and its lead in gain: less than of others, as its days' noise is known."""
+FAINT = 3.95
+"""Most standard deviations that a faint root shows in weekly sums of its own segment."""
+NARROW = 1.15
+"""Largest size of a faint root, times the least that is certain."""
 HIDES = 1.75
 """Most that a hidden root is planned to show in a single value; 3 are allowed on the sample."""
 PAIR_HIDES = 2.5
@@ -61,6 +68,7 @@ class Fits:
         high: largest size that is allowed, by cell.
         sized: which cells fix as many values, and hold as many people, as is wanted.
         run: expected weight over the run, by cell.
+        people: fewest people who are expected to enter the step on a day, by cell.
     """
 
     def __init__(
@@ -84,13 +92,15 @@ class Fits:
         self.weekly2 = WEEKLY_FLOOR[side] * WEEKLY_FLOOR[side]
         weekdays = [day % 7 for day in range(first, stop)]
         self.by_weekday, self.leaves = weights, leaves
+        self.channel = channel
+        self.faint = hidden and level.faint
         self.weekdays = weekdays
         self.days = self.by_weekday[weekdays]
         self.least = self.days.min(axis=0)
         self.run = _sum(self.days)
         self.week = _sum(self.by_weekday)
         self.low_size, high = self._sizes(channel)
-        entering = people[weekdays].min(axis=0)
+        self.people = entering = people[weekdays].min(axis=0)
         low_fixed, high_fixed = self.level.fixed
         if family == MIX:
             low_fixed, high_fixed = 1, 2
@@ -98,11 +108,15 @@ class Fits:
             low_fixed = high_fixed = HIDDEN_FIXED
         fixed = self.cube.fixed
         self.sized = (fixed >= low_fixed) & (fixed <= high_fixed) & (entering >= FEWEST_PEOPLE)
-        own = OWN * np.sqrt(SPARE / self.least + self.floor2)
+        own = (FAINT_OWN if self.faint else OWN) * np.sqrt(
+            (1.0 if self.faint else SPARE) / self.least + self.floor2
+        )
         self.need = np.maximum(own, self.low_size)
-        if level.by_weeks:
-            self.need = np.maximum(self.need, self._shown())
         self.high = np.full(self.cube.cells, high)
+        if self.faint:
+            self.high = np.minimum(self.high, self._itself(FAINT))
+        elif level.by_weeks:
+            self.need = np.maximum(self.need, self._shown())
         if hidden:
             self.high = np.minimum(self.high, self._single())
             if level.by_weeks:
@@ -124,19 +138,23 @@ class Fits:
     def low(self, cell: int) -> float:
         """Least size at which no other segment could take this one's place."""
         common = self.cube.shared(cell, self.leaves, self.by_weekday.T).T[self.weekdays]
+        inside = _sum(common)
+        alike = inside * inside / (self.run[cell] * self.run)
+        alike[cell] = 0.0
+        left = max(1.0 - float(np.max(alike[self.cube.candidates])), 1e-3)
+        if self.faint:
+            noise = float(np.sqrt(1.0 / self.run[cell] + self.floor2))
+            lead = float(np.sqrt(FAINT_GAIN / (left * self.run[cell])))
+            return max(float(self.need[cell]), FAINT_LEAVES * noise / left, lead)
         shared = common.min(axis=0)
         apart = np.maximum(self.least[cell] - shared, self.least - shared)
         apart[cell] = self.least[cell]
         smallest = float(np.min(apart[self.cube.candidates]))
-        inside = _sum(common)
-        alike = inside * inside / (self.run[cell] * self.run)
-        alike[cell] = 0.0
-        left = 1.0 - float(np.max(alike[self.cube.candidates]))
         noise = float(np.sqrt(SPARE / self.run[cell] + self.floor2))
         return max(
             float(self.need[cell]),
             APART * float(np.sqrt(SPARE / max(smallest, 1.0) + self.floor2)),
-            max(LEAVES * noise, 1.1 * self.tau) / max(left, 1e-3),
+            max(LEAVES * noise, 1.1 * self.tau) / left,
         )
 
     def shows_beside(self, cell: int, other: int, size: float) -> bool:
@@ -161,8 +179,13 @@ class Fits:
         noise = np.sqrt(SPARE / self.week + self.weekly2) * self.week
         most = np.max(self._in_weeks(), axis=0)
         if self.hidden:
-            return np.asarray(SHOWS_ITSELF * noise / most)
+            return self._itself(SHOWS_ITSELF)
         return np.asarray(SHOWS * np.min(noise[pairs], axis=1) / most)
+
+    def _itself(self, deviations: float) -> Floats:
+        """Size at which weekly sums of a cell itself show so much of its change."""
+        noise = np.sqrt(SPARE / self.week + self.weekly2) * self.week
+        return np.asarray(deviations * noise / np.max(self._in_weeks(), axis=0))
 
     def _unseen(self, floor: float) -> Floats:
         """Largest size of every cell that weekly sums of none of its pairs show."""

@@ -35,6 +35,7 @@ from metric_tracker_rl.drilldown.definition import (
     people_of,
     touched_by,
 )
+from metric_tracker_rl.drilldown.faint_causes import FaintPlanner
 from metric_tracker_rl.drilldown.levels import MIX
 from openenv_kit.bitstream import BitStream
 
@@ -86,7 +87,8 @@ def attempt_draw(config: DrillConfig, attempt: int) -> Draw | str:
     stream = BitStream(config.identity, attempt)
     first = FIRST_DATE + dt.timedelta(days=stream.below(DATE_SPAN))
     clean = draw_clean(stream, config.domain, config.level.noise, first.weekday())
-    planner = Planner(cube, clean, config.level, stream)
+    planner_type = FaintPlanner if config.level.faint else Planner
+    planner = planner_type(cube, clean, config.level, stream)
     causes = planner.plan(config.causes)
     if causes is None:
         return "no room for a cause"

@@ -67,7 +67,10 @@ class Level:
             and lost events.
         hidden: share of causes, rounded up, that neither single values by day nor pairs of values
             by week may show. A mix shift is never one of them: everybody else moves against it,
-            which every slice shows.
+            which every slice shows. At 1 causes are drawn with mix shifts among them, else the
+            hidden ones are drawn without.
+        faint: whether weekly sums of its own segment hardly show a hidden cause either: it lasts
+            one day and is as small as is certain.
         together: chance that a later cause shares the days of an earlier one on another step. At
             0 any two causes are two quiet days apart, so that none leads to another.
         causes: numbers of planned causes, one for each of the six strata of a product.
@@ -93,6 +96,7 @@ class Level:
     causes: tuple[int, ...]
     budget: int
     by_weeks: bool = True
+    faint: bool = False
     tools: tuple[str, ...] = SLICES
     most_bytes: int = 0
     changed: str = "2"
@@ -141,28 +145,29 @@ LEVELS: dict[str, Level] = {
             traffic=(0.28, 0.45),
             mix=(0.45, 0.55),
             loss=(0.14, 0.25),
-            hidden=0.5,
+            hidden=1.0,
             together=0.0,
             causes=(0, 2, 2, 3, 3, 3),
-            budget=24_500,
-            changed="3",
+            budget=24_000,
+            changed="4",
         ),
         Level(
             name="drill_hard",
-            noise=CROWD,
+            noise=L3,
             families=(
                 *(RATE, TRAFFIC, DOUBLE, *[CANCEL] * 5, *[CANCEL_TRAFFIC] * 2, *[LOSS] * 12),
             ),
             fixed=(2, 3),
-            rate=(0.13, 0.28),
-            traffic=(0.28, 0.45),
+            rate=(0.11, 0.30),
+            traffic=(0.22, 0.50),
             mix=(0.45, 0.55),
-            loss=(0.13, 0.25),
+            loss=(0.11, 0.30),
             hidden=1.0,
             together=0.0,
-            causes=(0, 2, 3, 3, 4, 4),
-            budget=25_500,
-            changed="3",
+            causes=(0, 3, 3, 4, 4, 4),
+            budget=29_000,
+            faint=True,
+            changed="4",
         ),
         Level(
             name="drill_sql",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import combinations, pairwise, product
 
 import numpy as np
 import pytest
@@ -144,8 +144,8 @@ def test_no_hidden_cause_shows_in_a_week_of_two_values(config: DrillConfig) -> N
             for causes in ([], [cause])
         )
         change = np.abs(caused / usual - 1.0).max(axis=(1, 2))
-        assert (change[1:] < 0.008).all()
-        assert change[0] < 0.009
+        assert (change[1:] < (0.013 if config.level.faint else 0.008)).all()
+        assert change[0] < (0.018 if config.level.faint else 0.009)
 
 
 def weekly_values(cube, traffic, rates):  # type: ignore[no-untyped-def]
@@ -169,7 +169,7 @@ def test_no_cause_of_a_hidden_level_leads_to_another(product: str) -> None:
 def test_the_bytes_of_a_level_outlive_changes_of_the_others() -> None:
     identities = {name: json.loads(DrillConfig(1, name).identity) for name in LEVELS}
     assert {name: told["generator"] for name, told in identities.items()} == {
-        **{"drill_easy": "2", "drill": "3", "drill_hard": "3", "drill_sql": "2"}
+        **{"drill_easy": "2", "drill": "4", "drill_hard": "4", "drill_sql": "2"}
     }
     assert max(level.changed for level in LEVELS.values()) == GENERATOR_VERSION
 
@@ -182,12 +182,46 @@ def test_an_episode_that_the_reference_does_not_solve_is_not_made() -> None:
     assert not is_solved(replace(episode, expected_rows=(late, *others)))
 
 
-def test_half_the_causes_of_drill_are_hidden() -> None:
+def test_all_causes_of_drill_but_mix_shifts_are_hidden() -> None:
+    families = set()
     for config in (c for c in CONFIGS if c.difficulty == "drill"):
         draw, _ = generate(config)
+        families |= {cause.family for cause in draw.causes}
         hidden = {(e.channel, e.first) for c in draw.causes if c.hidden for e in c.effects}
-        assert 2 * sum(cause.hidden for cause in draw.causes) >= len(draw.causes)
+        assert all(cause.hidden == (cause.family != MIX) for cause in draw.causes)
         assert all(run.shown < 3.0 for run in draw.runs if (run.channel, run.first) in hidden)
+    assert MIX in families
+
+
+@pytest.mark.parametrize("config", [c for c in CONFIGS if c.level.faint])
+def test_a_faint_cause_lasts_a_day_and_its_week_shows_it_little(config: DrillConfig) -> None:
+    """Above the definition's six deviations on its day, and near the noise of its week."""
+    draw, episode = generate(config)
+    for run in draw.runs:
+        assert run.stop == run.first + 1
+        assert 8.3 <= run.weakest[0] < 16.0
+    for cause in draw.causes:
+        for effect in cause.effects:
+            week = slice(effect.first // 7 * 7, effect.first // 7 * 7 + 7)
+            members = episode.cube.member[effect.cell]
+            assert episode.cube.fixed[effect.cell] == 3
+            counts = draw.counts[members][:, :, week].astype(float)
+            into = counts[:, max(effect.channel - 1, 0)]
+            if effect.channel:
+                rates = draw.clean.rates[effect.channel - 1][members, week]
+                into = into * rates / (1.0 - rates)
+            weight = into.sum(axis=0)
+            change = abs(effect.factor - 1.0) * weight[effect.first % 7]
+            assert change / np.sqrt(1.2 * weight.sum()) < 6.0
+
+
+def test_causes_of_drill_hard_share_no_two_values() -> None:
+    draw, episode = generate(DrillConfig(6, "drill_hard", "ordering_app", 4))
+    cells = [{effect.cell for effect in cause.effects} for cause in draw.causes]
+    values = episode.cube.values
+    for one, other in combinations(cells, 2):
+        for left, right in product(one, other):
+            assert ((values[left] == values[right]) & (values[left] >= 0)).sum() < 2
 
 
 def test_a_draw_whose_plan_is_not_the_answer_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:

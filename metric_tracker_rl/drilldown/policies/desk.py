@@ -56,6 +56,7 @@ class Desk:
         cube: geometry of the product's dimensions.
         dates, stages: as named in the overview.
         hides: whether the level hides causes from tables of two attributes.
+        faint: whether weekly sums of their own segments hardly show them either.
         weekly: weekly counts, shape (stages, leaves, weeks), once `read_weeks` was asked.
     """
 
@@ -64,6 +65,7 @@ class Desk:
         self.values: list[list[str]] = list(overview["dimensions"].values())
         self.stages: list[str] = overview["stages"]
         self.hides = LEVELS[overview["difficulty"]].hidden > 0.0
+        self.faint = LEVELS[overview["difficulty"]].faint
         self.components: Mapping[str, str] = overview["components"]
         self.cube: Cube = cube_of(tuple(len(values) for values in self.values))
         first, last = (dt.date.fromisoformat(overview[f"{end}_date"]) for end in ("first", "last"))
@@ -102,6 +104,13 @@ class Desk:
         found = [np.array(row[-1], dtype=np.float64) for row in reply["rows"]]
         return found[0], found[-1]
 
+    def read_week(self, cell: int, stages: range, week: int) -> Asking[Floats]:
+        """Counts of a cell by day of a week, shape (stages, 7)."""
+        names = [self.stages[stage] for stage in stages]
+        dates = [self._range(range(7 * week, 7 * week + 7))]
+        reply = yield from ask("slice", where=self.where(cell), stages=names, dates=dates)
+        return np.array([row[-1] for row in reply["rows"]], dtype=np.float64)
+
     def read_visits(self, days: range, reference: Sequence[range]) -> Asking[Floats]:
         """Visits of every leaf: sums over some days and over reference days, shape (2, leaves)."""
         sums = np.zeros((2, self.cube.leaves))
@@ -112,19 +121,19 @@ class Desk:
                 sums[:, leaves[one, other]] = counts
         return sums
 
-    def read_step(self, channel: int, days: range) -> Asking[Floats]:
-        """People of every leaf who enter a step, and those who take it, over at most seven days.
+    def read_stages(self, stages: range, days: range) -> Asking[Floats]:
+        """Counts of every leaf at some stages, summed over at most seven days.
 
         Returns:
-            Shape (2, leaves).
+            Shape (stages, leaves).
         """
-        stages = self.stages[channel - 1 : channel + 1]
-        sums = np.zeros((2, self.cube.leaves))
+        names = [self.stages[stage] for stage in stages]
+        sums = np.zeros((len(names), self.cube.leaves))
         dates = [self._range(days)]
         for asked, leaves in self.blocks:
-            reply = yield from ask("slice", stages=stages, dates=dates, every="week", **asked)
+            reply = yield from ask("slice", stages=names, dates=dates, every="week", **asked)
             for one, other, stage, [count] in reply["rows"]:
-                sums[stages.index(stage), leaves[one, other]] = count
+                sums[names.index(stage), leaves[one, other]] = count
         return sums
 
     @cached_property
