@@ -67,7 +67,7 @@ def section(
 
 def by_hand_table(plays: Sequence[Line]) -> str:
     """Plays by a reader without code: level, when, how many, how many exact, mean score, aim."""
-    cells = "`{level}`|{when}|{exact} of {plays}|{mean:.2f}|at most {aim:.1f}"
+    cells = "`{level}`|{when}|{exact} of {plays}|{mean:.2f}|{aim}"
     head = ["level", "levels and generator", "exact", "mean score", "aim: share exact"]
     return table(head, [cells.format(**each).split("|") for each in plays], names=2)
 

@@ -21,7 +21,14 @@ from openenv_kit.cli import app
 from openenv_kit.trust.audit import Line
 
 BY_HAND = [
-    {"level": "drill", "when": "in a test", "plays": 8, "exact": 5, "mean": 0.71, "aim": 0.6}
+    {
+        "level": "drill",
+        "when": "in a test",
+        "plays": 8,
+        "exact": 5,
+        "mean": 0.71,
+        "aim": "at most 0.6",
+    }
 ]
 
 

@@ -278,6 +278,18 @@ def test_errors_teach() -> None:
     assert "Allowed: overview, sql, change_log" in gone.message
 
 
+@pytest.mark.parametrize("end", ["", "ORDER BY size", "ORDER BY size DESC LIMIT 9;  -- the most"])
+def test_rows_that_an_order_leaves_equal_come_in_the_order_of_their_columns(end: str) -> None:
+    found = rows(f"SELECT 1 AS size, platform, country, channel FROM counts GROUP BY ALL {end}")
+    names = [
+        next(dim.names for dim in EPISODE.domain.dims if dim.name == name)
+        for name in ("platform", "country", "channel")
+    ]
+    places = [[of.index(value) for of, value in zip(names, row[1:], strict=True)] for row in found]
+    assert len(places) > 8
+    assert places == sorted(places)
+
+
 def test_what_analysts_write_is_allowed() -> None:
     for query in (
         "WITH a AS MATERIALIZED (SELECT 1 AS x) SELECT x FROM a UNION ALL SELECT 2 ORDER BY x",

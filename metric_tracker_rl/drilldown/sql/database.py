@@ -97,9 +97,9 @@ class Database:
                 parsed = cursor.execute("SELECT json_serialize_sql(?)", [text]).fetchall()[0][0]
                 require_allowed(parsed)
                 cursor.execute("BEGIN TRANSACTION READ ONLY")
-                found = cursor.execute(text)
-                columns = [each[0] for each in found.description or ()]
-                rows = found.fetchmany(most + 1)
+                columns = [each[0] for each in cursor.execute(f"DESCRIBE {text}").fetchall()]
+                ordered = _ordered(cursor, text, parsed, len(columns))
+                rows = cursor.execute(ordered).fetchmany(most + 1)
             except duckdb.OutOfMemoryException:
                 raise self._stopped("takes too much memory") from None
             except (duckdb.Error, UnicodeError, RuntimeError) as problem:
@@ -153,6 +153,46 @@ class Database:
             "they are, not as text; aggregate before you join, and join on every column that two "
             "tables share. Nothing was read."
         )
+
+
+def _ordered(cursor: DuckDBPyConnection, text: str, parsed: str, columns: int) -> str:
+    """A query whose last keys to order by are all of its columns.
+
+    Rows that an order leaves equal come in one that depends on what the process did before, and the
+    same query would not have the same reply. A LIMIT without an order is left alone: it stops at
+    the first rows, in the order of the table.
+    """
+    told = json.loads(parsed)
+    modifiers = told["statements"][0]["node"]["modifiers"]
+    types = [each["type"] for each in modifiers]
+    if "ORDER_MODIFIER" not in types:
+        if "LIMIT_MODIFIER" in types:
+            return text
+        types.append("ORDER_MODIFIER")
+        modifiers.append({"type": "ORDER_MODIFIER", "orders": []})
+    orders = modifiers[types.index("ORDER_MODIFIER")]["orders"]
+    if any(each["expression"]["class"] == "STAR" for each in orders):
+        return text  # ORDER BY ALL
+    for place in range(1, columns + 1):
+        orders.append(
+            {
+                "type": "ORDER_DEFAULT",
+                "null_order": "ORDER_DEFAULT",
+                "expression": {
+                    "class": "CONSTANT",
+                    "type": "VALUE_CONSTANT",
+                    "alias": "",
+                    "query_location": 0,
+                    "value": {
+                        "type": {"id": "INTEGER", "type_info": None},
+                        "is_null": False,
+                        "value": place,
+                    },
+                },
+            }
+        )
+    told = cursor.execute("SELECT json_deserialize_sql(?)", [json.dumps(told)]).fetchall()[0][0]
+    return str(told)
 
 
 def connected(

@@ -28,9 +28,10 @@ RULES = f"""\
 One SELECT of DuckDB's SQL a call, of at most {MOST_CHARACTERS:,} characters, over the one table \
 {TABLE}: joins, subqueries, WITH, GROUPING SETS, CUBE, QUALIFY and windows work; nothing is kept \
 between calls. There are no lists, no building of strings, no table functions, no WITH RECURSIVE \
-and nothing of chance. ORDER BY alone decides the order of rows. Fractions are told with {DIGITS} \
-significant digits. A query is stopped after {MOST_SECONDS:g} seconds of work, or when it needs \
-more than {MOST_MEGABYTES} MB. A refused query costs a call and nothing of the budget."""
+and nothing of chance. Rows that ORDER BY leaves equal come in the order of their columns. \
+Fractions are told with {DIGITS} significant digits. A query is stopped after {MOST_SECONDS:g} \
+seconds of work, or when it needs more than {MOST_MEGABYTES} MB. A refused query costs a call and \
+nothing of the budget."""
 
 
 def described(domain: Domain) -> dict[str, Any]:
