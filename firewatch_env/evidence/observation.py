@@ -17,16 +17,21 @@ KEYS = (
 
 
 def service_view(meters: Meters, logs: Sequence[str]) -> dict[str, Any]:
-    """The nine keys of a service."""
+    """The nine keys of a service.
+
+    Figures are never negative, so adding a half rounds them; `round` takes four times as long, and
+    every service has six of them in every tick.
+    """
+    own, _, _, _, _, _, p50, p95, p99, cpu, memory, active, _, _, _, status = meters
     return {
-        "http_server_error_rate": round(meters.own, 4),
-        "http_server_request_duration_p50": round(meters.p50, 4),
-        "http_server_request_duration_p95": round(meters.p95, 4),
-        "http_server_request_duration_p99": round(meters.p99, 4),
-        "http_server_active_requests": meters.active,
-        "process_cpu_utilization": round(meters.cpu, 2),
-        "process_memory_utilization": round(meters.memory, 2),
-        "status": meters.status,
+        "http_server_error_rate": int(own * 1e4 + 0.5) / 1e4,
+        "http_server_request_duration_p50": int(p50 * 1e4 + 0.5) / 1e4,
+        "http_server_request_duration_p95": int(p95 * 1e4 + 0.5) / 1e4,
+        "http_server_request_duration_p99": int(p99 * 1e4 + 0.5) / 1e4,
+        "http_server_active_requests": active,
+        "process_cpu_utilization": int(cpu * 1e2 + 0.5) / 1e2,
+        "process_memory_utilization": int(memory * 1e2 + 0.5) / 1e2,
+        "status": status,
         "recent_logs": list(logs),
     }
 
