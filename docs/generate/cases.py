@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from docs.generate.charts import BAND, LINE, MUTED, ROOT, SECOND, STYLE, add_legend
 from metric_tracker_rl.drilldown.building import generate
-from metric_tracker_rl.drilldown.causes import applied
-from metric_tracker_rl.drilldown.clean import sample
+from metric_tracker_rl.drilldown.causes import counted
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.cube import segment_of
 from metric_tracker_rl.drilldown.definition import Root
@@ -264,7 +263,7 @@ def undone(shown: Found) -> Counts:
     """The counts of an episode without the causes of the case's roots, under the same noise."""
     roots, draw = set(shown.scene.roots), shown.draw
     others = [cause for cause in draw.causes if not roots & set(cause.roots)]
-    return sample(draw.clean, *applied(shown.episode.cube, draw.clean, others))
+    return counted(shown.episode.cube, draw.clean, others)
 
 
 @cache

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from metric_tracker_rl.drilldown.clean import Clean
+from metric_tracker_rl.drilldown.clean import Clean, sample
 from metric_tracker_rl.drilldown.config import DAYS
 from metric_tracker_rl.drilldown.cube import Cube, Floats, Ints
 from metric_tracker_rl.drilldown.definition import LONGEST_RUN, Root
@@ -86,6 +87,14 @@ def applied(cube: Cube, clean: Clean, causes: Sequence[Cause]) -> tuple[Floats, 
             traffic[~members, days] *= others
         traffic[members, days] *= effect.factor
     return traffic, rates
+
+
+def counted(cube: Cube, clean: Clean, causes: Sequence[Cause]) -> NDArray[np.int32]:
+    """Counts with causes in the clean model, shape (leaves, stages, days).
+
+    The noise is the model's: counts without a cause are the same draw with that cause taken back.
+    """
+    return sample(clean, *applied(cube, clean, causes))
 
 
 class Planner:

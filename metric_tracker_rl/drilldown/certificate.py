@@ -22,9 +22,8 @@ from metric_tracker_rl.drilldown.baselines import (
     running_median,
 )
 from metric_tracker_rl.drilldown.building import generate
-from metric_tracker_rl.drilldown.causes import applied
+from metric_tracker_rl.drilldown.causes import counted
 from metric_tracker_rl.drilldown.channel import STANDARD, Channel, Constants, RobustChannel
-from metric_tracker_rl.drilldown.clean import sample
 from metric_tracker_rl.drilldown.config import MAX_CAUSES, DrillConfig
 from metric_tracker_rl.drilldown.cube import Cube, Floats
 from metric_tracker_rl.drilldown.definition import (
@@ -209,8 +208,7 @@ def _is_unique(cube: Cube, stages: Floats, people: Sequence[Floats | None], draw
 
 def _found(cube: Cube, draw: Draw, causes: Sequence[Any]) -> tuple[Root, ...] | None:
     """The definition's answer with only some of the causes, under the same noise."""
-    counts = sample(draw.clean, *applied(cube, draw.clean, causes))
-    settled = settle(cube, by_stage(counts))
+    settled = settle(cube, by_stage(counted(cube, draw.clean, causes)))
     return None if settled is None else settled.last.roots
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from openenv_kit.errors import InvalidValueError, require_name
+from openenv_kit.errors import InvalidValueError
 
 STAGES = 5
 DIMENSIONS = (4, 5)
@@ -277,12 +277,3 @@ DOMAINS: dict[str, Domain] = {
     for domain in (ORDERING_APP, SAAS_TRIAL, VIDEO_STREAMING, MARKETPLACE_CHECKOUT)
 }
 """Every product by name."""
-
-
-def get_domain(name: object) -> Domain:
-    """Product of that name.
-
-    Raises:
-        UnknownNameError: there is none; names the nearest.
-    """
-    return DOMAINS[require_name("product", name, DOMAINS)]

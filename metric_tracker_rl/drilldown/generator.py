@@ -22,10 +22,10 @@ from metric_tracker_rl.drilldown.baselines import (
     median_of_weekday,
     pooled,
 )
-from metric_tracker_rl.drilldown.causes import Cause, Planner, applied
+from metric_tracker_rl.drilldown.causes import Cause, Planner, counted
 from metric_tracker_rl.drilldown.change_log import Entry, draw_log
 from metric_tracker_rl.drilldown.channel import Explained
-from metric_tracker_rl.drilldown.clean import Clean, draw_clean, sample
+from metric_tracker_rl.drilldown.clean import Clean, draw_clean
 from metric_tracker_rl.drilldown.config import DAYS, DrillConfig
 from metric_tracker_rl.drilldown.cube import cube_of
 from metric_tracker_rl.drilldown.definition import (
@@ -92,7 +92,7 @@ def attempt_draw(config: DrillConfig, attempt: int) -> Draw | str:
     causes = planner.plan(config.causes)
     if causes is None:
         return "no room for a cause"
-    counts = sample(clean, *applied(cube, clean, causes))
+    counts = counted(cube, clean, causes)
     stages = by_stage(counts)
     people = people_of(cube, stages)
     planned = tuple(sorted(root for cause in causes for root in cause.roots))

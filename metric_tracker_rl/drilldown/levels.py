@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from openenv_kit.errors import require_name
-
 RATE = "rate_change"
 TRAFFIC = "traffic_change"
 MIX = "mix_shift"
@@ -192,12 +190,3 @@ LEVELS: dict[str, Level] = {
         ),
     )
 }
-
-
-def get_level(name: object) -> Level:
-    """Level of that name.
-
-    Raises:
-        UnknownNameError: there is none; names the nearest.
-    """
-    return LEVELS[require_name("difficulty", name, LEVELS)]

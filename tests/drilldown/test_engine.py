@@ -12,9 +12,9 @@ import pytest
 from metric_tracker_rl.drilldown import baselines, generator
 from metric_tracker_rl.drilldown.baselines import by_stage
 from metric_tracker_rl.drilldown.building import generate, is_solved
-from metric_tracker_rl.drilldown.causes import Cause, Effect, applied
+from metric_tracker_rl.drilldown.causes import Cause, Effect, applied, counted
 from metric_tracker_rl.drilldown.change_log import ENTRIES, UNATTRIBUTED, Entry, change_of
-from metric_tracker_rl.drilldown.clean import draw_clean, sample
+from metric_tracker_rl.drilldown.clean import draw_clean
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.cube import cube_of, segment_of
 from metric_tracker_rl.drilldown.definition import Root, settle
@@ -78,7 +78,7 @@ def test_pooled_baselines_leave_touched_days_out() -> None:
 def answer_to(*effects: Effect) -> tuple[Root, ...] | None:
     cube = cube_of(ORDERING_APP.shape)
     clean = draw_clean(BitStream("a clean episode"), ORDERING_APP, L3, 2)
-    counts = sample(clean, *applied(cube, clean, [Cause("test", False, effects, ())]))
+    counts = counted(cube, clean, [Cause("test", False, effects, ())])
     settled = settle(cube, by_stage(counts))
     return settled.last.roots if settled else None
 
@@ -226,11 +226,11 @@ def test_causes_of_drill_hard_share_no_two_values() -> None:
 
 def test_a_draw_whose_plan_is_not_the_answer_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     def undone(cube, clean, causes):  # type: ignore[no-untyped-def]
-        return applied(cube, clean, [])
+        return counted(cube, clean, [])
 
     config = CONFIGS[0]
     assert isinstance(attempt_draw(config, generate(config)[0].draws - 1), Draw)
-    monkeypatch.setattr(generator, "applied", undone)
+    monkeypatch.setattr(generator, "counted", undone)
     assert attempt_draw(config, 0) == "not the plan"
 
 

@@ -15,8 +15,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from metric_tracker_rl.drilldown.building import generate
-from metric_tracker_rl.drilldown.causes import applied
-from metric_tracker_rl.drilldown.clean import sample
+from metric_tracker_rl.drilldown.causes import counted
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.definition import Root
 from metric_tracker_rl.drilldown.episode import Episode
@@ -80,7 +79,7 @@ def root_views(config: DrillConfig) -> tuple[RootView, ...]:
     views = []
     for root, row in zip(draw.roots, episode.expected_rows, strict=True):
         others = [cause for cause in draw.causes if root not in cause.roots]
-        undone = sample(clean, *applied(cube, clean, others))
+        undone = counted(cube, clean, others)
         views.append(
             RootView(
                 row.kind,
