@@ -274,10 +274,16 @@ def test_a_port_in_use_is_refused_with_several_workers_too() -> None:
     with forked() as server:
         command = ["server.app", "--host", HOST, "--port", str(server.port), "--workers", "2"]
         second = subprocess.run(
-            [sys.executable, "-m", *command], capture_output=True, text=True, timeout=120
+            [sys.executable, "-X", "importtime", "-m", *command],
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
     assert second.returncode != 0
     assert "Address already in use" in second.stderr
+    # Whoever starts workers needs nothing of what they serve.
+    assert "openenv_kit.serving.workers" in second.stderr
+    assert "openenv.core" not in second.stderr
 
 
 def test_a_peer_that_fell_silent_without_a_word_loses_its_slot() -> None:

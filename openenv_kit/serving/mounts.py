@@ -18,10 +18,11 @@ from openenv_kit.serving import frames
 from openenv_kit.serving.gate import route_path
 from openenv_kit.serving.open_store import StoreThread
 from openenv_kit.serving.settings import ALL, NONE, Settings
-from openenv_kit.serving.sockets import SessionSlots
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from openenv_kit.serving.sockets import SessionSlots
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 """What a name must be to stand in an address as it is."""
@@ -57,6 +58,8 @@ class Shared:
     @classmethod
     def of(cls, chosen: Settings) -> Self:
         """What the settings ask for."""
+        from openenv_kit.serving.sockets import SessionSlots
+
         idle_s = chosen.idle_timeout_s
         slots = SessionSlots(chosen.max_sessions, idle_s)
         return cls(StoreThread(chosen), slots, SessionSlots(chosen.max_mcp_sessions, idle_s))
