@@ -12,18 +12,16 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from websockets.exceptions import WebSocketException
 
+from openenv_kit.agent.one_socket import OneSocket, RefusalError
 from openenv_kit.agent.servers import Say, Server
 from openenv_kit.agent.settings import TOKEN_VARIABLE, AgentSettings
 from openenv_kit.environment import ERROR, Environment
 from openenv_kit.errors import ServerError
 from openenv_kit.play.recording import canonical, digest_of
-
-if TYPE_CHECKING:
-    from openenv_kit.agent.one_socket import OneSocketClient
 
 LOST = (OSError, TimeoutError, WebSocketException, EOFError)
 """What a lost connection raises."""
@@ -59,7 +57,7 @@ class EpisodeConnection:
     tool_calls: int = 0
     reply_bytes: int = 0
     reconnects: int = 0
-    _client: OneSocketClient | None = None
+    _socket: OneSocket | None = None
     _actions: list[dict[str, Any]] = field(default_factory=list)
     _digests: list[str] = field(default_factory=list)
 
@@ -92,16 +90,16 @@ class EpisodeConnection:
 
     async def close(self) -> None:
         """Close the connection."""
-        client, self._client = self._client, None
-        if client is not None:
+        socket, self._socket = self._socket, None
+        if socket is not None:
             with suppress(*LOST):  # gone already
-                await client.close()
+                await socket.close()
 
     async def _persist(self, action: dict[str, Any] | None) -> Observation:
         """Take an action (None: reset), over as many connections as the settings allow."""
         while True:
             try:
-                if self._client is None:
+                if self._socket is None:
                     opening = await self._connect()
                     if action is None:
                         return opening
@@ -132,12 +130,12 @@ class EpisodeConnection:
         deadline = time.monotonic() + NO_ROOM_WAIT_S
         said = False
         while True:
-            self._client = await self._reach()
+            self._socket = await self._reach()
             try:
-                return _plain(await self._client.reset(**self.reset))
-            except RuntimeError as refusal:
-                if NO_ROOM not in str(refusal):
-                    raise ServerError(str(refusal)) from refusal
+                return _plain(await self._socket.ask("reset", self.reset))
+            except RefusalError as refusal:
+                if refusal.code != NO_ROOM:
+                    raise
                 if time.monotonic() > deadline:
                     raise ServerError(
                         f"{refusal} No session was free for {NO_ROOM_WAIT_S:g} s: lower "
@@ -149,28 +147,19 @@ class EpisodeConnection:
                 said = True
             await asyncio.sleep(NO_ROOM_PAUSE_S)
 
-    async def _reach(self) -> OneSocketClient:
-        """A connected client; waits for a server that is starting or full."""
-        # With it comes the framework, which takes seconds: neither a help text nor a wrong setting
-        # has to wait for it.
-        from openenv_kit.agent.one_socket import OneSocketClient
-
+    async def _reach(self) -> OneSocket:
+        """A new connection; waits for a server that is starting or full."""
         deadline = time.monotonic() + self.settings.connect_timeout_s
         pause = FIRST_PAUSE_S
         while True:
             await self.server.revive()
-            client = OneSocketClient(
-                base_url=self.server.url,
-                connect_timeout_s=max(1.0, deadline - time.monotonic()),
-                message_timeout_s=self.settings.message_timeout_s,
-                headers=dict(self.server.headers),
-                # Models think for minutes; an unanswered ping would close a healthy socket.
-                websocket_ping_interval_s=None,
-                websocket_ping_timeout_s=None,
-            )
             try:
-                await client.connect()
-                return client
+                return await OneSocket.open(
+                    self.server.url,
+                    self.server.headers,
+                    connect_timeout_s=max(1.0, deadline - time.monotonic()),
+                    timeout_s=self.settings.message_timeout_s,
+                )
             except LOST as problem:
                 if time.monotonic() + pause > deadline:
                     refused = "401" in str(problem) or "403" in str(problem)
@@ -184,13 +173,13 @@ class EpisodeConnection:
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _step(self, action: dict[str, Any]) -> Observation:
-        assert self._client is not None
+        assert self._socket is not None
         try:
-            return _plain(await self._client.step(action))
-        except RuntimeError as refusal:
-            if any(code in str(refusal) for code in SESSION_GONE):
+            return _plain(await self._socket.ask("step", action))
+        except RefusalError as refusal:
+            if refusal.code in SESSION_GONE:
                 raise ConnectionResetError(str(refusal)) from refusal
-            raise ServerError(str(refusal)) from refusal
+            raise
 
     def _compare(self, number: int, observation: Observation) -> None:
         if number < len(self._digests) and digest_of(observation) != self._digests[number]:
@@ -200,9 +189,10 @@ class EpisodeConnection:
             )
 
 
-def _plain(result: Any) -> Observation:
-    """The observation as a mapping, with the reward and the end as the step reported them."""
-    return {**result.observation, "reward": result.reward, "done": bool(result.done)}
+def _plain(result: Mapping[str, Any]) -> Observation:
+    """The observation, with the reward and the end as the reply reported them."""
+    reported = {"reward": result.get("reward"), "done": bool(result.get("done"))}
+    return {**result["observation"], **reported}
 
 
 def _reason(problem: BaseException) -> str:

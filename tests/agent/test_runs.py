@@ -133,10 +133,18 @@ def test_an_interrupt_stops_the_runs_own_server(play: Play, model: FakeModel) ->
         os.kill(int(process[1]), 0)
 
 
-def test_importing_inference_loads_neither_framework_nor_openai() -> None:
+def test_a_run_without_a_model_loads_neither_framework_nor_openai(
+    server_url: str, tmp_path: Path
+) -> None:
     program = (
         "import sys, inference; "
-        "sys.exit(any(name in sys.modules for name in ('openenv', 'gradio', 'openai', 'rich')))"
+        f"code = inference.main(['--base-url', '{server_url}', '--tasks', 'easy_single_spike']); "
+        "heavy = {'openenv', 'gradio', 'openai'} & set(sys.modules); "
+        "print(heavy); sys.exit(code or len(heavy))"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2])
-    assert done.returncode == 0
+    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=variables, capture_output=True, text=True
+    )
+    assert "[END] success=true" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stdout
