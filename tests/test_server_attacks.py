@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -58,11 +57,6 @@ class Server:
         with self.connect() as connection:
             return shake_hands(connection, path, *headers)
 
-    def children(self) -> list[int]:
-        """Process ids of its workers."""
-        text = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(each) for each in text.split()]
-
     def lines(self) -> list[Any]:
         """Its log; a line that is not JSON fails here."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
@@ -76,30 +70,21 @@ def running(
     python: tuple[str, ...] = (),
     **settings: str,
 ) -> Iterator[Server]:
-    """A server for as long as the block runs.
-
-    It is started by the command itself where the limit of descriptors or the Python is another.
-    """
+    """A server for as long as the block runs, with another Python or limit if there is one."""
     port = free_port()
     log = folder / f"server-{port}.log"
     given = ["--port", str(port), *arguments]
     env = {**os.environ, "METRIC_TRACKER_EPISODE_STORE": str(folder / "store"), **settings}
     process: Program | subprocess.Popen[bytes]
     with log.open("wb") as output:
-        if descriptors or python:
-            command = [*(python or [sys.executable]), "-m", "server.app", *given]
-            if descriptors:
-                command = ["bash", "-c", f'ulimit -n {descriptors}; exec "$@"', "bash", *command]
+        streams = {"stdout": output, "stderr": subprocess.STDOUT}
+        if python:
+            command = [*python, "-m", "server.app", *given]
             process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, **streams
             )
         else:
-            process = start_server(*given, env=env, stdout=output, stderr=subprocess.STDOUT)
+            process = start_server(*given, env=env, descriptors=descriptors, **streams)
     try:
         await_health(f"http://127.0.0.1:{port}", process)
         yield Server(process, port, log)
@@ -392,8 +377,14 @@ def test_a_message_in_many_pieces_is_put_together(server: Server) -> None:
 # Few descriptors.
 
 
-def test_with_few_descriptors_the_capacity_is_cut_and_the_message_reached(tmp_path: Path) -> None:
-    with running(tmp_path, descriptors=128) as few, contextlib.ExitStack() as stack:
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("few"), descriptors=128) as started:
+        yield started
+
+
+def test_with_few_descriptors_the_capacity_is_cut_and_the_message_reached(few: Server) -> None:
+    with contextlib.ExitStack() as stack:
         (told,) = [line for line in few.lines() if "capacity cut" in line["message"]]
         (sessions,) = re.findall(r"cut to (\d+) sessions", told["message"])
         assert told["level"] == "warning"
@@ -409,8 +400,8 @@ def test_with_few_descriptors_the_capacity_is_cut_and_the_message_reached(tmp_pa
         assert few.ask(head, b"{}")[0] == 200
 
 
-def test_silent_connections_make_room_for_those_that_ask(tmp_path: Path) -> None:
-    with running(tmp_path, descriptors=128) as few, contextlib.ExitStack() as stack:
+def test_silent_connections_make_room_for_those_that_ask(few: Server) -> None:
+    with contextlib.ExitStack() as stack:
         for _ in range(300):
             stack.enter_context(few.connect())
         for _ in range(3):
@@ -520,29 +511,6 @@ def test_by_itself_the_server_listens_on_loopback_only(server: Server) -> None:
     listening = re.findall(rf": ([0-9A-F]+):{port} [0-9A-F:]+ 0A", table)
     assert listening == ["0100007F"]
     assert not [line for line in server.lines() if "without a token" in line["message"]]
-
-
-# Processes.
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    with running(tmp_path, "--workers", "2") as pair:
-        workers = [pid for pid in pair.children() if "spawn_main" in command_of(pid)]
-        assert len(workers) == 2
-        os.kill(pair.process.pid, signal.SIGKILL)
-        pair.process.wait(PATIENCE_S)
-        deadline = time.monotonic() + PATIENCE_S
-        while any(command_of(pid) for pid in workers) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert [pid for pid in workers if command_of(pid)] == []
-
-
-def command_of(pid: int) -> str:
-    """Command line of a process; empty for one that is gone or a zombie."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    return ""
 
 
 # The oldest uvicorn that is allowed; all other tests run on the newest.

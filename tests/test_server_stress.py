@@ -121,6 +121,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         "METRIC_TRACKER_REQUEST_TIMEOUT_S": "600",
     }
     with serving(environ=environ, workers=2) as server:
+        while figures(server)["metric_tracker_workers"] < 2:  # /health takes one that answers
+            time.sleep(0.1)
         yield server
 
 
@@ -323,6 +325,27 @@ def test_two_workers_share_episodes_and_add_up_their_figures(pair: ServerProcess
     assert told["metric_tracker_session_limit"] == 2 * 1024
     assert told["metric_tracker_workers"] == 2
     assert len(pair.pids()) > 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_end_when_their_parent_is_killed(pair: ServerProcess) -> None:
+    """The last to use the pair."""
+    workers = [pid for pid in pair.pids()[1:] if "spawn_main" in command_of(pid)]
+    assert len(workers) == 2
+    os.kill(pair.process.pid, signal.SIGKILL)
+    pair.process.wait(60)
+    for _ in range(1200):
+        if not any(map(command_of, workers)):
+            break
+        time.sleep(0.05)
+    assert [pid for pid in workers if command_of(pid)] == []
+
+
+def command_of(pid: int) -> str:
+    """Command line of a process; empty for one that is gone or a zombie."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
 
 
 def nonsense(rng: random.Random) -> bytes:
