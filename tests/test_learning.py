@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -218,7 +219,14 @@ def near(colours, wanted):
     )
 
 
+@pytest.fixture
+def brief(monkeypatch):
+    """The command's runs are measured on a quarter of the held-out tasks."""
+    monkeypatch.setattr("metric_tracker_rl.commands.learn.Plan", partial(Plan, held_out_tasks=72))
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("brief")
 def test_the_command_writes_the_curve_as_a_picture_and_as_numbers(tmp_path):
     arguments = ["learn", "--seeds", "2", "--updates", "4", "--arm", "shuffled", "--workers", "1"]
     result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
@@ -232,6 +240,7 @@ def test_the_command_writes_the_curve_as_a_picture_and_as_numbers(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("brief")
 def test_the_command_fails_when_a_run_did_not_learn(tmp_path):
     result = CliRunner().invoke(
         app, ["learn", "--seeds", "1", "--updates", "1", "--arm", "plain", "--workers", "1"]
