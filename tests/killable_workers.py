@@ -1,8 +1,8 @@
 """Worker processes that a test kills with SIGKILL and has again within a moment.
 
 Run as a program, this is the process that they are forked from: it has imported everything and
-made the app, so a worker starts in about a tenth of a second. The listening sockets are the
-test's. A connection made while a worker is away waits for the next one.
+made the app, so a worker starts in about a tenth of a second. The listening sockets are this
+process's. A connection made while a worker is away waits for the next one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from warm_python import warm_python
 
 from benchmarks.load import CLOSE, TEXT, extent, text_frame
 
@@ -25,13 +26,14 @@ HOST = "127.0.0.1"
 PATIENCE_S = 30.0
 
 
-def nursery(store: str, name: str, descriptors: list[int]) -> None:
+def nursery(store: str, name: str) -> None:
     """Fork a worker for each number read from standard input, in the place of an earlier one.
+
+    Prints the workers' ports in a line, then a line for each worker.
 
     Args:
         store: file of the store.
         name: of the environment.
-        descriptors: listening sockets, by the workers' numbers.
     """
     import uvicorn
     from games import GAMES
@@ -47,10 +49,11 @@ def nursery(store: str, name: str, descriptors: list[int]) -> None:
         session = game.environment.session()
         session.reset(**game.short, seed=seed)
         session.step(game.final.action)
-    sockets = [socket.socket(fileno=each) for each in descriptors]
+    sockets = [socket.create_server((HOST, 0), backlog=128) for _ in range(2)]
     gc.collect()
     gc.freeze()  # a worker collects at its start; it would go through, and copy, all of this
     running: dict[int, int] = {}
+    print(*(each.getsockname()[1] for each in sockets), flush=True)
     for line in sys.stdin:
         number = int(line)
         _end(running.pop(number, None))
@@ -87,26 +90,21 @@ class Workers:
     """
 
     def __init__(self, store: Path, name: str) -> None:
-        self._sockets = [socket.create_server((HOST, 0), backlog=128) for _ in range(2)]
-        descriptors = [each.fileno() for each in self._sockets]
-        self.ports = [each.getsockname()[1] for each in self._sockets]
-        self._nursery = subprocess.Popen(
-            [sys.executable, __file__, str(store), name, *map(str, descriptors)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=descriptors,
-            text=True,
-            cwd=Path(__file__).resolve().parent.parent,
-        )
+        read, write = os.pipe()
+        answers, answer = os.pipe()
+        program = (__file__, str(store), name)
+        self._nursery = warm_python(*program, stdin=read, stdout=answer, stderr=2)
+        os.close(read)
+        os.close(answer)
+        self._asking, self._answers = os.fdopen(write, "w"), os.fdopen(answers)
+        self.ports = [int(port) for port in self._answers.readline().split()]
         for number in range(2):
             self._start(number)
         self._http: list[http.client.HTTPConnection | None] = [None, None]
 
     def _start(self, number: int) -> None:
-        assert self._nursery.stdin is not None
-        assert self._nursery.stdout is not None
-        print(number, file=self._nursery.stdin, flush=True)
-        assert self._nursery.stdout.readline()
+        print(number, file=self._asking, flush=True)
+        assert self._answers.readline()
 
     def kill(self, number: int) -> None:
         """End a worker as a crash would, and start another in its place."""
@@ -148,9 +146,9 @@ class Workers:
         """End everything that was started."""
         for number in range(2):
             self.hang_up(number)
-        self._nursery.communicate()
-        for each in self._sockets:
-            each.close()
+        self._asking.close()
+        self._nursery.wait(timeout=PATIENCE_S)
+        self._answers.close()
 
 
 class PlainSocket:
@@ -218,4 +216,4 @@ class PlainSocket:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        nursery(*sys.argv[1:3], [int(each) for each in sys.argv[3:]])
+        nursery(*sys.argv[1:])

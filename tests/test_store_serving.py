@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 from full_disk import Disk, small_disk
+from killable_workers import Workers
 from starlette.testclient import TestClient
 
-from benchmarks.server_process import serving
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.handles import Handle, UnknownEpisodeError
 from openenv_kit.serving.http_episodes import Episodes
@@ -199,33 +198,26 @@ async def test_a_dropped_session_that_cannot_be_kept_is_let_go(tmp_path: Path) -
     await episodes.close()
 
 
-@pytest.mark.slow
 def test_workers_agree_again_after_their_store_was_deleted(tmp_path: Path) -> None:
     path = tmp_path / "store" / "s.db"
-    environ = {
-        "METRIC_TRACKER_EPISODE_STORE": str(path),
-        "METRIC_TRACKER_LOG_LEVEL": "error",
-        "ENABLE_WEB_INTERFACE": "false",
-    }
-    # A connection for each request, so that both workers get some.
-    alone = {"connection": "close"}
-    with (
-        serving(workers=2, environ=environ) as server,
-        httpx.Client(base_url=server.url, headers=alone, timeout=60) as client,
-    ):
+    workers = Workers(path, "metric_tracker_rl")
+    try:
+        for number in range(2):
+            assert workers.ask(number, "POST", "/reset", {})[0] == 200
         for _ in range(2):
             path.unlink()
             statuses = []
             for seed in range(10):
-                started = client.post("/reset", json={"seed": seed})
-                episode_id = started.json()["episode_id"]
+                _, started = workers.ask(seed % 2, "POST", "/reset", {"seed": seed})
+                episode_id = started["episode_id"]
                 for step in range(3):
                     body = {"episode_id": episode_id, "action": LIST}
-                    answer = client.post("/step", json=body)
-                    statuses.append(answer.status_code)
-                    state = client.get("/state", params={"episode_id": episode_id})
-                    assert state.json()["step_count"] == step + 1
+                    statuses.append(workers.ask((seed + step + 1) % 2, "POST", "/step", body)[0])
+                    _, state = workers.ask(seed % 2, "GET", f"/state?episode_id={episode_id}")
+                    assert state["step_count"] == step + 1
             assert statuses == [200] * 30
+    finally:
+        workers.stop()
 
 
 def test_the_manifest_s_store_fits_its_volume_and_its_probes_ask_the_right_questions() -> None:
