@@ -44,7 +44,13 @@ LEFT_OUT = (".git", ".venv", "*_cache", "__pycache__", "results*.json", "runs", 
 OUR_PROGRAMS = ("metric-tracker", "server")
 NEEDS_A_SHELL = re.compile(r"[|&;<>$`*]")
 
-NOT_HERE = {"uv run pytest -n 2": "this test is a part of it"}
+NOT_HERE = {
+    "uv run pytest -n 2": "this test is a part of it",
+    **dict.fromkeys(
+        ("uv run ruff check", "uv run ruff format --check", "uv run mypy"),
+        ".ci/run starts with them, on a checkout without their caches",
+    ),
+}
 """Commands that no page has to mark, with the reason."""
 
 
