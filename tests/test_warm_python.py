@@ -56,6 +56,7 @@ def test_its_end_is_seen_as_that_of_a_child() -> None:
 
 
 def test_with_a_variable_that_an_import_reads_it_is_a_fresh_one() -> None:
-    fresh = warm_python("-c", "raise SystemExit(3)", env={**os.environ, "GRADIO_TEMP_DIR": "there"})
+    variables = {**os.environ, "GRADIO_ALLOWED_PATHS": "there"}
+    fresh = warm_python("-c", "raise SystemExit(3)", env=variables)
     assert isinstance(fresh, subprocess.Popen)
     assert fresh.wait(60) == 3

@@ -46,6 +46,8 @@ IMPORTED = (
 )
 READ_BY_AN_IMPORT = ("GRADIO_", "FASTMCP_", "PROMETHEUS_", "PYTHON", "LD_")
 """How variables begin that an import reads, and a fork can change no more."""
+SET_BY_THE_PAGE = "GRADIO_TEMP_DIR"
+"""Every server sets this one itself, once Gradio is imported; uploads go to where it then leads."""
 LONGEST_MESSAGE = 1 << 18
 
 
@@ -164,7 +166,11 @@ def warm_python(
 
 
 def _read_by_an_import(variables: Mapping[str, str]) -> dict[str, str]:
-    return {k: v for k, v in variables.items() if k.startswith(READ_BY_AN_IMPORT)}
+    return {
+        name: value
+        for name, value in variables.items()
+        if name.startswith(READ_BY_AN_IMPORT) and name != SET_BY_THE_PAGE
+    }
 
 
 def _serve(asked: socket.socket) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,16 @@ from typing import Any, Literal
 import pytest
 from gradio_client import Client
 from live_server import free_port
-from playwright.sync_api import BrowserContext, Error, Page, expect, sync_playwright
+from playwright.sync_api import (
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    Response,
+    expect,
+    sync_playwright,
+)
 from warm_python import Program, warm_python
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,8 +126,8 @@ def browser() -> Iterator[BrowserContext]:
         pytest.skip(message)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        # One context for all visits: the page's scripts are fetched and compiled once. A visitor is
-        # a page, not a context; Gradio gives each a session of its own.
+        # One context, and pages that are used again: the page's scripts are fetched and compiled
+        # once. A visitor is a load of the page; Gradio gives each a session of its own.
         yield chromium.new_context()
         chromium.close()
 
@@ -171,30 +180,47 @@ class Visit:
         return self.page.locator(selector).first.inner_text()
 
 
-def listen(page: Page, visit: Visit) -> None:
-    """Remember console errors, failed requests and error answers."""
-    page.on(
-        "console", lambda m: visit.problems.append(m.text) if m.type in ("error", "warning") else 0
-    )
-    page.on("pageerror", lambda error: visit.problems.append(str(error)))
-    page.on(
-        "response",
-        lambda r: visit.problems.append(f"{r.status} {r.url}") if r.status >= 400 else None,
-    )
+def listen(visit: Visit) -> Callable[[], None]:
+    """Remember console errors, failed requests and error answers; returns how to stop."""
 
-    def failed(request: Any) -> None:
+    def said(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            visit.problems.append(message.text)
+
+    def broke(error: Error) -> None:
+        visit.problems.append(str(error))
+
+    def answered(response: Response) -> None:
+        if response.status >= 400:
+            visit.problems.append(f"{response.status} {response.url}")
+
+    def failed(request: Request) -> None:
         # Gradio's own client closes its event stream once all answers are in.
         closed_by_page = request.failure == "net::ERR_ABORTED" and "/queue/data" in request.url
         if not closed_by_page:
             visit.problems.append(f"{request.failure} {request.url}")
 
-    page.on("requestfailed", failed)
+    heard: list[tuple[Any, Callable[..., None]]] = [
+        ("console", said),
+        ("pageerror", broke),
+        ("response", answered),
+        ("requestfailed", failed),
+    ]
+    for event, hear in heard:
+        visit.page.on(event, hear)
+
+    def stop() -> None:
+        for event, hear in heard:
+            visit.page.remove_listener(event, hear)
+
+    return stop
 
 
 @pytest.fixture
 def visit(browser: BrowserContext, web: WebServer) -> Iterator[Callable[..., Visit]]:
     """Opens visits; at the end, none of them may have seen an error."""
     opened: list[Visit] = []
+    ends = ExitStack()
 
     def open_visit(
         width: int = 1280,
@@ -202,21 +228,32 @@ def visit(browser: BrowserContext, web: WebServer) -> Iterator[Callable[..., Vis
         url: str = web.url,
         told: str = "easy_single_spike",
     ) -> Visit:
-        page = browser.new_page()
+        page = browser.pages[0] if browser.pages and not opened else browser.new_page()
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=color_scheme)
         page.set_default_timeout(PATIENCE_MS)
         new = Visit(page)
         opened.append(new)
-        listen(page, new)
+        ends.callback(leave, new)
+        ends.callback(listen(new))
         page.goto(f"{url}/web/")
         new.sees("#mt-card", told)
         return new
 
-    yield open_visit
-    for each in opened:
-        try:
-            each.page.close()
-        except Error as problem:
-            each.problems.append(str(problem))
+    with ends:
+        yield open_visit
     assert [each.problems for each in opened] == [[] for _ in opened]
+
+
+def leave(visit: Visit) -> None:
+    """Nothing of the visit stays in the page, not even the mouse over a chart. A second page is
+    closed: one that is behind another is drawn once a second."""
+    try:
+        visit.page.unroute_all()
+        visit.page.goto("about:blank")
+        visit.page.mouse.move(0, 0)
+        if visit.page != visit.page.context.pages[0]:
+            visit.page.close()
+    except Error as problem:
+        visit.problems.append(str(problem))
+        visit.page.close()

@@ -13,6 +13,7 @@ import pytest
 from conftest import Visit, WebServer
 from fake_model import fake_model
 from playwright.sync_api import Route, expect
+from test_web_drill import HEAR
 
 from metric_tracker_rl.engine.episode import Episode, build_episode
 from metric_tracker_rl.engine.session import EpisodeSession
@@ -184,8 +185,10 @@ def test_a_row_is_validated_as_it_is_typed(visit: OpenVisit) -> None:
 def test_two_visitors_play_different_tasks_at_once(visit: OpenVisit) -> None:
     one, two = visit(), visit()
     two.start("hard_mixed_multi")
+    one.page.bring_to_front()  # one that is behind another is drawn once a second
     one.start("medium_mixed_pair")
     for each in (one, two):
+        each.page.bring_to_front()
         each.tab("Investigate")
         each.page.click("#mt-run")
     for each, task in ((one, "medium_mixed_pair"), (two, "hard_mixed_multi")):
@@ -237,8 +240,7 @@ def test_points_are_flagged_only_after_the_tool_ran(visit: OpenVisit) -> None:
 
 def test_there_is_no_debug_tab_and_no_answer_in_any_reply(visit: OpenVisit, web: WebServer) -> None:
     mine = visit()
-    bodies: list[str] = []
-    mine.page.on("response", lambda reply: bodies.append(reply.url))
+    mine.page.evaluate(HEAR)
     mine.start("hard_mixed_multi")
     assert mine.page.get_by_role("tab", name="Debug", exact=True).count() == 0
     mine.tab("Report")
@@ -246,10 +248,11 @@ def test_there_is_no_debug_tab_and_no_answer_in_any_reply(visit: OpenVisit, web:
     mine.sees("#mt-score", "4 expected row(s) were not reported.")
     page = mine.page.content()
     config = mine.page.request.get(f"{web.url}/web/config").text()
+    replies = "".join(mine.page.evaluate("window.told"))
+    assert "were not reported" in replies, "replies are not being heard"
     for row in episode_of(task_id="hard_mixed_multi").expected_rows:
-        assert "|".join(row.key) not in page + config
-    assert "anomaly_schedule" not in page + config
-    assert bodies
+        assert "|".join(row.key) not in page + config + replies
+    assert "anomaly_schedule" not in page + config + replies
 
 
 def test_a_recorded_run_is_scrubbed(visit: OpenVisit, tmp_path: Path) -> None:
@@ -326,19 +329,20 @@ def test_a_model_is_watched_and_its_key_stays_hidden(visit: OpenVisit, web: WebS
     assert key not in web.log.read_text()
 
 
-@pytest.mark.parametrize(("name", "index"), [("daily", "date"), ("hourly", ["date", "hour"])])
 def test_the_data_are_saved_as_the_frames_that_analysts_know(
-    visit: OpenVisit, tmp_path: Path, name: str, index: Any
+    visit: OpenVisit, tmp_path: Path
 ) -> None:
-    mine, path = visit(), tmp_path / "saved.csv"
+    mine, episode = visit(), episode_of(task_id="medium_mixed_pair")
     mine.start("medium_mixed_pair")
     mine.tab("Data")
-    with mine.page.expect_download() as download:
-        mine.page.click(f"#mt-csv-{name}")
-    assert download.value.suggested_filename == f"medium_mixed_pair-{name}.csv"
-    download.value.save_as(path)
-    frame = getattr(episode_of(task_id="medium_mixed_pair"), name)
-    pd.testing.assert_frame_equal(pd.read_csv(path, index_col=index), frame)
+    frames = {"daily": (episode.daily, "date"), "hourly": (episode.hourly, ["date", "hour"])}
+    for name, (frame, index) in frames.items():
+        with mine.page.expect_download() as download:
+            mine.page.click(f"#mt-csv-{name}")
+        assert download.value.suggested_filename == f"medium_mixed_pair-{name}.csv"
+        download.value.save_as(tmp_path / name)
+        saved = pd.read_csv(tmp_path / name, index_col=index)
+        pd.testing.assert_frame_equal(saved, frame, obj=name)
 
 
 def test_the_page_works_by_keyboard(visit: OpenVisit) -> None:
@@ -356,14 +360,18 @@ def test_the_page_works_by_keyboard(visit: OpenVisit) -> None:
     mine.sees("#mt-log", "1 of 64 steps")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_every_tab_without_scrolling_sideways(visit: OpenVisit, scheme: str) -> None:
-    mine = visit(width=400, color_scheme=scheme)
-    for tab in TABS:
-        mine.tab(tab)
-        assert mine.page.evaluate("document.documentElement.scrollWidth") <= 400
-    dark = mine.page.evaluate("document.body.classList.contains('dark')")
-    assert dark is (scheme == "dark")
+def test_a_phone_shows_every_tab_without_scrolling_sideways(visit: OpenVisit) -> None:
+    mine = visit(width=400, color_scheme="dark")
+    widths: dict[tuple[str, str], int] = {}
+    dark: dict[str, bool] = {}
+    for scheme in ("dark", "light"):
+        mine.page.emulate_media(color_scheme=scheme)
+        for tab in TABS:
+            mine.tab(tab)
+            widths[scheme, tab] = mine.page.evaluate("document.documentElement.scrollWidth")
+        dark[scheme] = mine.page.evaluate("document.body.classList.contains('dark')")
+    assert {place: width for place, width in widths.items() if width > 400} == {}
+    assert dark == {"dark": True, "light": False}
 
 
 def test_the_header_links_to_the_docs_and_the_source(visit: OpenVisit, web: WebServer) -> None:

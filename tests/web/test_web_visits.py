@@ -57,6 +57,9 @@ TEXTS = """
 }
 """
 
+STILL = "document.getAnimations().every((each) => each.playState !== 'running')"
+"""Whether all colours are what they are going to be."""
+
 
 def luminance(colour: list[int]) -> float:
     """Relative luminance of an RGB colour, in [0, 1]."""
@@ -103,61 +106,67 @@ def test_one_bad_value_spoils_one_call_and_no_other(visit: OpenVisit) -> None:
     mine.sees("#mt-status", "list_dates done.")
 
 
-@pytest.mark.parametrize("value", ["-1e30", ""])
-def test_no_number_in_any_form_keeps_another_method_from_running(
-    visit: OpenVisit, value: str
-) -> None:
+def test_no_number_in_any_form_keeps_another_method_from_running(visit: OpenVisit) -> None:
     mine = visit()
-    for method in (
-        "list_suspicious_dates",
-        "show_raw_data",
-        "get_rows_with_abs_diff_from_median_gt",
-        "get_median_filter_rows",
-        "get_funnel_break_rows",
-    ):
-        choose(mine, method)
-        form = next(name for name in TOOLS if TOOLS[name].arguments is TOOLS[method].arguments)
-        expect(mine.page.locator(f"#mt-form-{form}")).to_be_visible()
-        for number in visible_numbers(mine):
-            number.fill(value)
-            number.blur()
-    mine.choose("#mt-method", "list_dates")
-    mine.page.click("#mt-run")
-    mine.sees("#mt-status", "list_dates done.")
+    for steps, value in enumerate(("-1e30", ""), start=1):
+        for method in (
+            "list_suspicious_dates",
+            "show_raw_data",
+            "get_rows_with_abs_diff_from_median_gt",
+            "get_median_filter_rows",
+            "get_funnel_break_rows",
+        ):
+            choose(mine, method)
+            form = next(name for name in TOOLS if TOOLS[name].arguments is TOOLS[method].arguments)
+            expect(mine.page.locator(f"#mt-form-{form}")).to_be_visible()
+            for number in visible_numbers(mine):
+                number.fill(value)
+                number.blur()
+        mine.choose("#mt-method", "list_dates")
+        mine.page.click("#mt-run")
+        expect(mine.page.locator("#mt-log"), f"with {value!r}").to_contain_text(f"{steps} of 64")
+        mine.sees("#mt-status", "list_dates done.")
 
 
-@pytest.mark.parametrize("width", [390, 1400])
-def test_the_status_line_stays_in_sight(visit: OpenVisit, width: int) -> None:
-    mine = visit(width=width)
+def test_the_status_line_stays_in_sight(visit: OpenVisit) -> None:
+    mine = visit(width=390)
     mine.tab("Data")
     expect(mine.page.locator("#mt-heat .js-plotly-plot")).to_be_visible()
-    mine.page.evaluate("window.scrollTo(0, 1200)")
-    assert mine.page.evaluate("scrollY") == 1200
-    status = box(mine.page.locator("#mt-status"))
-    assert status["y"] == 0
-    assert status["height"] < 0.35 * 900
-    assert mine.page.evaluate(
-        "document.elementFromPoint(innerWidth / 2, 20).closest('#mt-status') !== null"
-    )
+    for width in (390, 1400):
+        mine.page.set_viewport_size({"width": width, "height": 900})
+        mine.page.evaluate("window.scrollTo(0, 0)")
+        mine.page.evaluate("window.scrollTo(0, 1200)")
+        assert mine.page.evaluate("scrollY") == 1200, width
+        status = box(mine.page.locator("#mt-status"))
+        assert status["y"] == 0, width
+        assert status["height"] < 0.35 * 900, width
+        assert mine.page.evaluate(
+            "document.elementFromPoint(innerWidth / 2, 20).closest('#mt-status') !== null"
+        ), width
 
 
-@pytest.mark.parametrize("width", [390, 1400])
-def test_the_score_is_in_sight_after_submit(visit: OpenVisit, width: int) -> None:
-    mine = visit(width=width)
-    choose(mine, "list_dates")
+def test_the_score_is_in_sight_after_submit(visit: OpenVisit) -> None:
+    mine = visit(width=390)
     mine.tab("Report")
     mine.page.get_by_role("button", name="Build rows with generator methods").click()
-    for name in ("far above their median", "far below their median", "funnel"):
-        mine.page.locator(".mt-generators label", has_text=name).first.click()
-    mine.page.get_by_label("Threshold multiplier").fill("0.5")
-    mine.page.click("#mt-generate")
-    mine.sees("#mt-check", "well formed")
-    mine.page.locator("#mt-submit").scroll_into_view_if_needed()
-    mine.page.click("#mt-submit")
-    number = mine.page.locator(".mt-score strong")
-    expect(number).to_be_in_viewport(ratio=1)
-    below = box(mine.page.locator("#mt-status"))
-    assert box(number)["y"] >= below["y"] + below["height"]
+    for width in (390, 1400):
+        mine.page.set_viewport_size({"width": width, "height": 900})
+        mine.start(DEFAULT_TASK_ID)
+        choose(mine, "list_dates")
+        mine.tab("Report")
+        number = mine.page.locator(".mt-score strong")
+        expect(number).to_have_count(0)
+        for name in ("far above their median", "far below their median", "funnel"):
+            label = mine.page.locator(".mt-generators label", has_text=name).first
+            label.locator("input").check()
+        mine.page.get_by_label("Threshold multiplier").fill("0.5")
+        mine.page.click("#mt-generate")
+        mine.sees("#mt-check", "well formed")
+        mine.page.locator("#mt-submit").scroll_into_view_if_needed()
+        mine.page.click("#mt-submit")
+        expect(number, f"{width} wide").to_be_in_viewport(ratio=1)
+        below = box(mine.page.locator("#mt-status"))
+        assert box(number)["y"] >= below["y"] + below["height"], width
 
 
 def test_after_the_end_every_button_says_that_it_is_over(visit: OpenVisit) -> None:
@@ -210,24 +219,22 @@ def fill(mine: Visit, label: str, text: str) -> None:
                 raise
 
 
-@pytest.mark.parametrize(
-    ("typed", "told"),
-    [("", "0 of 64 steps"), ("0", "max_steps is 0"), ("2.5", "max_steps is 2.5")],
-)
-def test_most_steps_is_never_what_nobody_asked_for(visit: OpenVisit, typed: str, told: str) -> None:
+def test_most_steps_is_never_what_nobody_asked_for(visit: OpenVisit) -> None:
     mine = visit()
     mine.start("hard_mixed_multi")
     mine.page.get_by_role("button", name="Build your own").click()
-    fill(mine, "Most steps", typed)
-    mine.page.click("#mt-start-custom")
-    mine.sees("#mt-status", told)
-    mine.sees("#mt-card", "custom" if told.startswith("0 of") else "hard_mixed_multi")
+    for typed, told, task in (
+        ("0", "max_steps is 0", "hard_mixed_multi"),
+        ("2.5", "max_steps is 2.5", "hard_mixed_multi"),
+        ("", "0 of 64 steps", "custom"),
+    ):
+        fill(mine, "Most steps", typed)
+        mine.page.click("#mt-start-custom")
+        mine.sees("#mt-status", told)
+        mine.sees("#mt-card", task)
 
 
-@pytest.mark.parametrize("planned", [True, False])
-def test_custom_anomalies_are_added_or_take_the_place_of_the_planned_ones(
-    visit: OpenVisit, planned: bool
-) -> None:
+def test_custom_anomalies_are_added_or_take_the_place_of_the_planned_ones(visit: OpenVisit) -> None:
     mine = visit()
     chosen = {"seed": 11, "scenario_family": "mixed", "difficulty": "easy"}
     dates = episode_of(**chosen).dates
@@ -237,64 +244,77 @@ def test_custom_anomalies_are_added_or_take_the_place_of_the_planned_ones(
         "stddev_factor": 9.0,
         "direction": "up",
     }
-    expected = episode_of(
-        **chosen, anomaly_density="low", anomalies=[own], anomaly_count=2 if planned else None
-    )
     mine.page.get_by_role("button", name="Build your own").click()
     for column, cell in enumerate(("app_opens", dates[8], "9", "up")):
         type_into(mine, "#mt-custom", 0, column, cell)
-    if not planned:
-        mine.page.get_by_label("instead of the planned ones").check()
-    mine.page.click("#mt-start-custom")
-    mine.sees("#mt-card", "Custom anomalies as applied")
-    mine.sees("#mt-card", f"{len(expected.expected_rows)} expected row(s)")
-    others = {row.date for row in expected.expected_rows} - {dates[8]}
-    assert bool(others) is planned
+    for planned in (True, False):
+        expected = episode_of(
+            **chosen, anomaly_density="low", anomalies=[own], anomaly_count=2 if planned else None
+        )
+        if not planned:
+            mine.page.get_by_label("instead of the planned ones").check()
+        mine.page.click("#mt-start-custom")
+        mine.sees("#mt-card", "Custom anomalies as applied")
+        mine.sees("#mt-card", f"{len(expected.expected_rows)} expected row(s)")
+        others = {row.date for row in expected.expected_rows} - {dates[8]}
+        assert bool(others) is planned
 
 
-@pytest.mark.parametrize(("tab", "table"), [("Report", "#mt-rows"), ("Episode", "#mt-custom")])
-def test_the_menus_of_tables_offer_rows_and_no_columns(
-    visit: OpenVisit, tab: str, table: str
-) -> None:
+def test_the_menus_of_tables_offer_rows_and_no_columns(visit: OpenVisit) -> None:
     mine = visit()
-    mine.tab(tab)
-    if tab == "Episode":
-        mine.page.get_by_role("button", name="Build your own").click()
-    mine.page.locator(f"{table} [data-row='0'][data-col='0']").last.click(button="right")
+    mine.page.get_by_role("button", name="Build your own").click()
     menu = mine.page.locator(".cell-menu")
-    expect(menu).to_contain_text("Add row below")
-    assert "column" not in menu.inner_text().lower()
+    for tab, table in (("Episode", "#mt-custom"), ("Report", "#mt-rows")):
+        mine.tab(tab)
+        expect(menu).to_have_count(0)
+        mine.page.locator(f"{table} [data-row='0'][data-col='0']").last.click(button="right")
+        expect(menu, tab).to_contain_text("Add row below")
+        assert "column" not in menu.inner_text().lower(), tab
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_what_a_chart_says_about_a_point_is_readable(visit: OpenVisit, scheme: str) -> None:
-    mine = visit(width=1400, color_scheme=scheme)
+def test_what_a_chart_says_about_a_point_is_readable(visit: OpenVisit) -> None:
+    mine = visit(width=1400, color_scheme="dark")
     mine.tab("Data")
-    for chart in ("#mt-counts", "#mt-heat"):
-        mine.page.locator(f"{chart} .js-plotly-plot").scroll_into_view_if_needed()
-        mine.page.locator(f"{chart} .nsewdrag").hover()
-        labels = mine.page.locator(f"{chart} .hoverlayer text")
-        expect(labels.first).to_be_visible()
-        expect(mine.page.locator(f"{chart} .modebar")).to_be_hidden()
-        back = mine.page.locator(f"{chart} .hoverlayer :is(rect.bg, .hovertext path)").first
-        behind = channels(back.evaluate("each => getComputedStyle(each).fill"))
-        for fill in labels.evaluate_all("all => all.map(each => getComputedStyle(each).fill)"):
-            assert contrast(channels(fill), behind) >= READABLE
+    pale = []
+    for scheme in ("dark", "light"):
+        mine.page.emulate_media(color_scheme=scheme)
+        for chart in ("#mt-counts", "#mt-heat"):
+            mine.page.locator(f"{chart} .js-plotly-plot").scroll_into_view_if_needed()
+            mine.page.locator(f"{chart} .nsewdrag").hover()
+            labels = mine.page.locator(f"{chart} .hoverlayer text")
+            expect(labels.first).to_be_visible()
+            expect(mine.page.locator(f"{chart} .modebar")).to_be_hidden()
+            back = mine.page.locator(f"{chart} .hoverlayer :is(rect.bg, .hovertext path)").first
+            behind = channels(back.evaluate("each => getComputedStyle(each).fill"))
+            for fill in labels.evaluate_all("all => all.map(each => getComputedStyle(each).fill)"):
+                if contrast(channels(fill), behind) < READABLE:
+                    pale.append(f"{scheme}: {chart}: {fill} on {behind}")
+        mine.page.mouse.move(0, 0)
+    assert pale == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_of_every_tab_is_readable(visit: OpenVisit, scheme: str) -> None:
-    mine = visit(width=1400, color_scheme=scheme)
+def test_every_text_of_every_tab_is_readable(visit: OpenVisit) -> None:
+    mine = visit(width=1400, color_scheme="dark")
     look_for_spikes(mine)
     mine.sees("#mt-answer", "Rows you could report")
+    places = {
+        "Episode": "#mt-start",
+        "Data": "#mt-heat .js-plotly-plot",
+        "Investigate": "#mt-run",
+        "Report": "#mt-submit",
+        "Watch": "#mt-watch-policy",
+    }
     pale = []
-    for tab in ("Episode", "Data", "Investigate", "Report", "Watch"):
-        mine.tab(tab)
-        mine.page.wait_for_timeout(300)
-        for words, front, back, size in mine.page.evaluate(TEXTS):
-            found = contrast(front, back)
-            if found < (LARGE if size >= 24 else READABLE):
-                pale.append(f"{tab}: {words!r} {found:.2f}")
+    for scheme in ("dark", "light"):
+        mine.page.emulate_media(color_scheme=scheme)
+        for tab, place in places.items():
+            mine.tab(tab)
+            expect(mine.page.locator(place)).to_be_visible()
+            mine.page.wait_for_function(STILL)
+            for words, front, back, size in mine.page.evaluate(TEXTS):
+                found = contrast(front, back)
+                if found < (LARGE if size >= 24 else READABLE):
+                    pale.append(f"{scheme}: {tab}: {words!r} {found:.2f}")
     assert pale == []
 
 
