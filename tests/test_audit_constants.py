@@ -50,6 +50,7 @@ def test_the_search_finds_the_generator_that_is_the_whole_answer(family: str) ->
     assert line.mean == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", [MIXED, "split:validation"])
 def test_the_searched_score_is_the_graders_own(setting: str) -> None:
     """The formula in the search and the grader agree, to the last episode."""
@@ -72,6 +73,7 @@ def test_the_searched_score_is_the_graders_own(setting: str) -> None:
     assert expected > 3.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", [MIXED, QUALITY_ISSUE, MIX_SHIFT, "split:test"])
 def test_without_a_call_a_constant_earns_no_more_than_the_empty_report(setting: str) -> None:
     free = [name for name, each in EXPLOITS.items() if each.ceiling is ZERO_CALL]
@@ -86,6 +88,7 @@ def test_without_a_call_a_constant_earns_no_more_than_the_empty_report(setting: 
         assert (line.max_mean, line.max_perfect) == (0.20, 0.20)
 
 
+@pytest.mark.slow
 def test_the_audit_covers_every_family_level_and_split() -> None:
     assert set(AUDIT.settings) >= {
         *SCENARIO_FAMILIES,

@@ -45,6 +45,7 @@ def test_one_backend_plays_one_episode_after_the_other(server_url):
         assert episode.done
 
 
+@pytest.mark.slow
 def test_playing_on_a_server_needs_nothing_but_the_standard_library(server_url):
     code = (
         "import sys\n"

@@ -75,6 +75,7 @@ def test_a_row_that_outlives_its_cause_is_seen(monkeypatch: pytest.MonkeyPatch) 
     assert certify_one(config).counterfactual == 1
 
 
+@pytest.mark.slow
 def test_certificates_are_written_gone_on_with_and_refused_under_other_versions(
     tmp_path: Path,
 ) -> None:
@@ -114,6 +115,7 @@ def test_the_small_audit_holds_and_tells_every_policy(tmp_path: Path) -> None:
     assert all(line["holds"] and line["calls"] >= 1 and line["reply_bytes"] > 0 for line in lines)
 
 
+@pytest.mark.slow
 def test_the_audit_fails_above_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
     cheat = replace(get_exploit("threshold_sweep"), ceiling=NOTHING)
     monkeypatch.setitem(EXPLOITS, "threshold_sweep", cheat)

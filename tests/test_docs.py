@@ -85,6 +85,7 @@ def test_a_built_page_fetches_nothing_from_another_host(built: tuple[Path, str])
     assert fetched.search('<script async src="https://example.org/x.js">')
 
 
+@pytest.mark.slow
 def test_a_link_to_nowhere_stops_the_build(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "index.md").write_text("[gone](gone.md)\n")
@@ -99,6 +100,7 @@ def test_a_link_to_nowhere_stops_the_build(tmp_path: Path) -> None:
 # That no file is out of step is what CONTRIBUTING's own command says; see test_documented_commands.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ASSETS)
 def test_a_picture_shows_what_is_drawn_today(tmp_path: Path, name: str) -> None:
     committed, drawn = tmp_path / "committed.png", tmp_path / "drawn.png"
@@ -117,6 +119,7 @@ def three_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(ASSETS, name)
 
 
+@pytest.mark.slow
 def test_another_picture_and_one_of_other_data_would_be_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, three_pictures: None
 ) -> None:
@@ -186,6 +189,7 @@ def test_an_example_shows_the_rule_it_stands_under(name: str) -> None:
     assert root.date in SECTIONS[name]()
 
 
+@pytest.mark.slow
 def test_an_example_that_no_longer_shows_its_rule_is_an_error() -> None:
     moved = replace(EXAMPLES["traffic"], entity=("event_count", "payment_successful"))
     with pytest.raises(ExampleError, match="traffic"):
@@ -257,6 +261,7 @@ def test_the_architecture_picture_names_modules_that_exist() -> None:
     assert home_of("no_such_module") is None
 
 
+@pytest.mark.slow
 def test_imports_point_upwards_in_the_architecture_picture() -> None:
     rows = rows_of_the_picture()
     height = {name: nth for nth, row in enumerate(rows) for name in row}

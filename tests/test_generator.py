@@ -151,6 +151,7 @@ def test_undoing_every_cause_leaves_a_clean_episode() -> None:
     assert [c for c, draw in sample() if relabelled(draw, c, []) != ()] == []
 
 
+@pytest.mark.slow
 def test_undoing_one_cause_takes_its_row_away_and_leaves_the_others() -> None:
     for config, draw in sample(1):
         for cause in draw.causes:

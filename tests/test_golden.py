@@ -74,6 +74,7 @@ def test_one_event_more_in_one_hour_changes_the_digest(monkeypatch: pytest.Monke
     assert [told.split(":")[0] for told in differences(first)] == ["data differ"]
 
 
+@pytest.mark.slow
 def test_the_command_checks_the_file_and_can_write_it(tmp_path: Any) -> None:
     written = tmp_path / "golden.json"
     run = CliRunner().invoke(app, ["digests", str(written), "--write"])

@@ -76,6 +76,7 @@ def test_with_rewards_of_other_episodes_nothing_is_learnt(examination, learner):
     assert control < examination.exploring(learner).mean() / 2
 
 
+@pytest.mark.slow
 def test_training_is_the_same_for_the_same_seed_and_another_for_another():
     brief = Settings(updates=3, episodes=4, rollouts=4)
     np.testing.assert_array_equal(trained(brief).weights, trained(brief).weights)
@@ -257,6 +258,7 @@ def test_the_baselines_hold_the_half_policies_with_and_without_practice():
     assert scores["reference"] == 1.0
 
 
+@pytest.mark.slow
 def test_the_reference_is_the_ceiling_of_the_held_out_split(held_out):
     outcomes = VectorSession(30).play(get_policy("reference"), held_out)
     assert {outcome.score for outcome in outcomes} == {1.0}

@@ -258,6 +258,7 @@ def test_a_name_that_the_root_s_paths_have_is_refused(monkeypatch: pytest.Monkey
         mounted_beside(get_environment(FUNNEL), Settings(also_serve=PIPE))
 
 
+@pytest.mark.slow
 def test_every_first_segment_of_the_root_s_paths_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

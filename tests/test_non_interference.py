@@ -195,6 +195,7 @@ def test_the_check_notices_a_label_that_is_leaked_on_purpose(
     assert before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", DRILL_LEVELS)
 def test_no_frame_of_a_drill_down_episode_depends_on_its_labels(level: str) -> None:
     config = DrillConfig(5, level, "saas_trial", 2)

@@ -217,6 +217,7 @@ def digest(client: TestClient, game: Game, **reset: Any) -> str:
     return str(record(client, episode_id)["config_digest"])
 
 
+@pytest.mark.slow
 def test_the_configurations_digest_tells_equal_from_different(
     client: TestClient, game: Game
 ) -> None:

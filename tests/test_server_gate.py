@@ -67,6 +67,7 @@ def answered(client: TestClient, kind: str, path: str, headers: dict[str, str]) 
         return denial.status_code
 
 
+@pytest.mark.slow
 def test_the_list_of_routes_holds_all_that_we_know_of(guarded: TestClient) -> None:
     app: Any = guarded.app
     known = {"/ws", "/mcp", "/reset", "/step", "/state", "/health", "/metrics", "/web", "/docs"}

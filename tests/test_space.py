@@ -99,6 +99,7 @@ def test_a_push_uploads_the_tracked_files_unchanged(
     assert hub.spaces[0]["space_sdk"] == "docker"
 
 
+@pytest.mark.slow
 def test_a_push_leaves_the_tree_as_it_was(tree: Path, push: Callable[..., FakeHub]) -> None:
     before = files_of(tree)
     push(tree, "--exclude", ".spaceignore")
@@ -170,6 +171,7 @@ def catalogue(folder: Path) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_the_catalogue_of_the_framework_takes_the_environment_whole(
     tracked: list[str], tmp_path: Path
 ) -> None:
@@ -186,6 +188,7 @@ def test_the_catalogue_of_the_framework_takes_the_environment_whole(
     assert match.entry.identifier == entry.identifier
 
 
+@pytest.mark.slow
 def test_the_catalogue_refuses_a_declaration_with_a_simulation_control_as_a_tool(
     tracked: list[str], tmp_path: Path
 ) -> None:

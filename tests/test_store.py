@@ -645,6 +645,7 @@ def test_a_client_is_an_address_or_a_network_of_ipv6(peer: Any, key: str) -> Non
     assert client_key(peer) == key
 
 
+@pytest.mark.slow
 def test_the_stores_do_not_import_each_other_in_a_circle() -> None:
     kit = "openenv_kit.serving"
     code = f"import {kit}.redis_store, sys; sys.exit('{kit}.store' in sys.modules)"

@@ -24,6 +24,7 @@ def play_by_calls(episode, policy, row):
     return answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in POLICIES if name != "random"])
 def test_tool_calls_score_what_the_policy_scores_in_a_session(name):
     episode, session = ToolEpisode(), ENVIRONMENT.session()

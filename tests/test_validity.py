@@ -179,6 +179,7 @@ def test_no_solution_leakage() -> None:
     assert all(issue["expected_row"] is None for issue in final["submission_issues"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name for name, each in EXPLOITS.items() if each.ceiling is NOTHING]
 )
@@ -199,6 +200,7 @@ def test_gameability_gap() -> None:
     assert [(line.policy, line.difficulty, line.mean) for line in table if line.mean > 0.5] == []
 
 
+@pytest.mark.slow
 def test_difficulty_separation() -> None:
     means = []
     for level in LEVELS:

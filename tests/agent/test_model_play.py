@@ -14,6 +14,7 @@ from openenv_kit.agent.prompts import last_round, reminder
 ONE = ("--tasks", "easy_single_spike")
 
 
+@pytest.mark.slow
 def test_a_good_model_reaches_a_perfect_score_on_every_default_task(
     play: Play, model: FakeModel
 ) -> None:

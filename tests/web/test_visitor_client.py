@@ -261,6 +261,7 @@ def test_an_answer_that_is_no_completion_is_not_shown(hostile: Hostile, deed: st
     assert SECRET not in str(failed.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("deed", "told"), [("bomb", "compresses"), ("endless", "longer than")])
 def test_a_long_answer_costs_no_memory(hostile: Hostile, deed: str, told: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -318,6 +319,7 @@ def certificate(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.mark.slow
 def test_the_certificate_is_checked_against_the_name(
     certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

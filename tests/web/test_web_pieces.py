@@ -164,6 +164,7 @@ def test_a_new_tool_gets_its_form_without_a_line_here() -> None:
     assert field.component.info == "at least 1; at most 1000"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", TOOLS)
 def test_every_method_runs_from_its_forms_first_values(visitor: FunnelVisitor, method: str) -> None:
     form = form_of(method)
@@ -277,6 +278,7 @@ def test_no_view_holds_an_answer_unless_in_debug(submits: bool) -> None:
         assert [answer in shown for answer in answers(visitor)] == [debug] * len(answers(visitor))
 
 
+@pytest.mark.slow
 def test_the_debug_tab_is_there_in_debug_only() -> None:
     def labels(show_answers: bool) -> list[str]:
         blocks = builder.build_page(scenes_of(), show_answers)
@@ -292,6 +294,7 @@ def handlers() -> list[Any]:
     return list(builder.build_page(scenes_of(), False).fns.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [None, {}, {"index": 0}, {"value": ["2024-01-01"]}, {"value": 3}])
 def test_a_click_that_names_no_day_changes_nothing(
     handlers: list[Any], visitor: FunnelVisitor, sent: Any
@@ -343,6 +346,7 @@ def test_the_page_is_on_where_the_framework_would_have_its_own() -> None:
     assert is_on({"ENABLE_WEB_INTERFACE": "True"})
 
 
+@pytest.mark.slow
 def test_nothing_outside_the_page_imports_gradio_or_plotly() -> None:
     words = ("import gradio", "from gradio", "import plotly", "from plotly")
     found = [
