@@ -17,24 +17,31 @@ EVALUATED = "evaluated"
 
 
 def final_reply(view: EpisodeView, report: Report, graded: Grade, score: float) -> Reply:
-    """What the last submission is told: the score, and with full feedback what it is made of."""
+    """What the last submission is told: the score, and with full feedback what it is made of.
+
+    Remarks on single rows are left out in the lean profile, whose replies are short.
+    """
     got = graded.breakdown
     if view.rules.feedback == SCORE_FEEDBACK:
         told = {"reward_breakdown": RewardBreakdown(total_score=score)}
         return Reply(EVALUATED, f"Score {score:.4f}.", reward=score, done=True, content=told)
+    content: dict[str, Any] = {
+        "correct_row_count": got.matched_rows,
+        "reward_breakdown": got.model_copy(update={"total_score": score}),
+    }
+    if not view.rules.lean:
+        content |= {
+            "submission_preview": preview(report),
+            "submission_issues": list(graded.issues),
+            "submitted_rows": [row.as_dict() for row in report.rows],
+        }
     return Reply(
         EVALUATED,
         f"Score {score:.4f}: {got.matched_rows} of {got.expected_rows} expected rows matched, "
         f"{got.extra_rows} extra, {got.duplicate_rows} repeated, {got.invalid_rows} invalid.",
         reward=score,
         done=True,
-        content={
-            "correct_row_count": got.matched_rows,
-            "reward_breakdown": got.model_copy(update={"total_score": score}),
-            "submission_preview": preview(report),
-            "submission_issues": list(graded.issues),
-            "submitted_rows": [row.as_dict() for row in report.rows],
-        },
+        content=content,
     )
 
 

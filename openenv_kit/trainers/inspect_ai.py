@@ -37,17 +37,19 @@ def episodes(
     count: int | None = None,
     base_url: str | None = None,
     message_limit: int | None = None,
+    reset: dict[str, Any] | None = None,
 ) -> Task:
     """Episodes of a split, each scored by the environment.
 
     `message_limit` is the most messages of a sample; None for enough to use every step of an
-    episode, at two messages a step.
+    episode, at two messages a step. `reset` holds further arguments of every reset, such as
+    `-T 'reset={"profile": "lean"}'`.
     """
     found = get_environment(environment)
     samples = [
         # The prompt comes from the episode itself, when the solver starts it.
         Sample(row["task"], id=row["task"], metadata={"reset": reset_arguments(row, found.name)})
-        for row in split_rows(split, first, count, found.name)
+        for row in split_rows(split, first, count, found.name, reset)
     ]
     return Task(
         dataset=MemoryDataset(samples, name=f"{found.name}_{split}"),

@@ -226,8 +226,8 @@ def test_every_tool_has_the_schema_of_the_registry():
         for name, _ in inspect.getmembers(Environment, inspect.isfunction)
         if not name.startswith("_")
     } - {"reset", "get_reward"}
-    assert public == set(ENVIRONMENT.tools.names)
-    for spec in ENVIRONMENT.tools.tools:
+    assert public == set(ENVIRONMENT.tools.offered().names)
+    for spec in ENVIRONMENT.tools.offered().tools:
         made = get_json_schema(getattr(environment, spec.name))["function"]
         assert made["description"] == spec.description
         declared, given = spec.parameters, made["parameters"]
