@@ -6,31 +6,16 @@ and echoes alike, each with a short id; a report names ids, and the server fills
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from metric_tracker_rl.analysis_tools.arguments import Arguments, NoArguments
 from metric_tracker_rl.analysis_tools.registry import Result, Tool, ToolRegistry
-from metric_tracker_rl.engine.episode import Episode
+from metric_tracker_rl.engine.candidates import candidates
 from metric_tracker_rl.engine.report import MAX_ROWS
-from metric_tracker_rl.engine.reporting_policy import (
-    ANOMALY_TYPES_OF,
-    ROW_FIELDS,
-    Finding,
-    ReportRow,
-    row_for,
-)
+from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
 from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.series import DailySeries
-from metric_tracker_rl.engine.vocabulary import (
-    CONVERSION_RATE,
-    DATA_QUALITY,
-    EVENT_COUNT,
-    FUNNEL_STEP,
-    HOURLY_MIX,
-)
 from openenv_kit.errors import ToolArgumentError
 
 LEAN_TOOLS = ToolRegistry()
@@ -85,23 +70,6 @@ class SubmitArguments(Arguments):
     )
 
 
-class Candidate(NamedTuple):
-    """A flagged series on a day.
-
-    Attributes:
-        row: the report row of it, were it a root.
-        change: its deviation from the median: relative; absolute for the daytime share; excess
-            events for impossible counts.
-    """
-
-    row: ReportRow
-    change: float
-
-
-CANDIDATES: WeakKeyDictionary[Episode, tuple[Candidate, ...]] = WeakKeyDictionary()
-"""Candidates of each episode that was scanned, as long as the episode lives."""
-
-
 @LEAN_TOOLS.method(OverviewArguments, shows_data=False)
 def overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
     """Dates, and each daily series with its median and reporting threshold."""
@@ -129,8 +97,9 @@ def scan(view: EpisodeView, arguments: ScanArguments) -> Result:
     found = candidates(view.episode)
     page = found[arguments.first - 1 : arguments.first - 1 + PAGE]
     days: dict[str, list[list[Any]]] = {}
-    for number, (row, change) in enumerate(page, arguments.first):
-        days.setdefault(row.date, []).append([number, row.entity_name, round(change, 3)])
+    for number, each in enumerate(page, arguments.first):
+        told = [number, each.row.entity_name, round(each.change, 3)]
+        days.setdefault(each.row.date, []).append(told)
     after = arguments.first + len(page)
     return {
         "columns": CANDIDATE_COLUMNS,
@@ -220,44 +189,6 @@ def ids_within(result: Result) -> set[int]:
     if result.get("columns") != CANDIDATE_COLUMNS:
         return set()
     return {candidate[0] for _, rows in result["rows"] for candidate in rows}
-
-
-def candidates(episode: Episode) -> tuple[Candidate, ...]:
-    """Every flagged series of every day, by date; ids count them from 1.
-
-    A step whose rate fell by at least the break threshold stands as that funnel step, because
-    the policy never reports it as a rate. The calendar explains none of them away.
-    """
-    found = CANDIDATES.get(episode)
-    if found is None:
-        found = CANDIDATES[episode] = tuple(_listed(episode))
-    return found
-
-
-def _listed(episode: Episode) -> list[Candidate]:
-    series, funnel = episode.series, episode.config.funnel_spec
-    named = [(DATA_QUALITY, name) for name in funnel.quality_checks]
-    named += [(HOURLY_MIX, funnel.mix), *((EVENT_COUNT, name) for name in funnel.counts)]
-    named += [(CONVERSION_RATE, name) for name in funnel.rates]
-    placed = [
-        (day, place, kind, name)
-        for place, (kind, name) in enumerate(named)
-        for day in series.far_days[funnel.columns[kind, name]]
-    ]
-    return [_candidate(episode, series, day, kind, name) for day, _, kind, name in sorted(placed)]
-
-
-def _candidate(episode: Episode, series: DailySeries, day: int, kind: str, name: str) -> Candidate:
-    funnel = episode.config.funnel_spec
-    column = funnel.columns[kind, name]
-    change = series.deviation_rows[day][column]
-    if name in funnel.step_rates and change <= -series.level.break_threshold:
-        kind, name = FUNNEL_STEP, funnel.steps[funnel.step_rates.index(name)]
-    anomaly = ANOMALY_TYPES_OF[kind][change > 0]
-    if anomaly is None:
-        raise RuntimeError(f"nothing reports {name} with a change of {change}")
-    finding = Finding(kind, name, anomaly, column)
-    return Candidate(row_for(finding, day, episode.dates[day], series), change)
 
 
 def _names(view: EpisodeView) -> tuple[str, ...]:

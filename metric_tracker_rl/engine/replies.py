@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from metric_tracker_rl.engine.episode import Episode
@@ -12,14 +13,24 @@ from metric_tracker_rl.engine.rules import PRACTICE_COST, SCORE_FEEDBACK, Episod
 from metric_tracker_rl.rows import RewardBreakdown, SubmissionIssue
 from openenv_kit.environment import Reply
 
+COMPONENTS = "reward_components"
+"""What the final reply's metadata call the components of the reward."""
+
 IN_PROGRESS = "in_progress"
 EVALUATED = "evaluated"
 
 
-def final_reply(view: EpisodeView, report: Report, graded: Grade, score: float) -> Reply:
+def final_reply(
+    view: EpisodeView,
+    report: Report,
+    graded: Grade,
+    score: float,
+    components: Mapping[str, float],
+) -> Reply:
     """What the last submission is told: the score, and with full feedback what it is made of.
 
-    Remarks on single rows are left out in the lean profile, whose replies are short.
+    Remarks on single rows are left out in the lean profile, whose replies are short. The
+    components of the reward travel beside the observation, for trainers that take several.
     """
     got = graded.breakdown
     if view.rules.feedback == SCORE_FEEDBACK:
@@ -42,6 +53,7 @@ def final_reply(view: EpisodeView, report: Report, graded: Grade, score: float) 
         reward=score,
         done=True,
         content=content,
+        info={COMPONENTS: dict(components)},
     )
 
 

@@ -16,9 +16,11 @@ from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
     EVENT_COUNT,
     FUNNEL_STEP,
+    GRADED,
     HOURLY_MIX,
     LEAN,
     PROFILES,
+    REWARDS,
     STANDARD,
 )
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
@@ -45,7 +47,7 @@ THRESHOLD_NAMES = {
 }
 """What agents are told each entity type's threshold as."""
 
-MODES = ("profile",)
+MODES = ("profile", "reward")
 """Reset arguments that choose a mode of play; see `PlayRules`."""
 
 OBJECTIVE = (
@@ -68,20 +70,27 @@ class PlayRules:
         feedback: "full", or "score" for an end that tells the score and nothing else; then
             there is no practice either, whose counts would tell more.
         profile: "standard" or "lean": which tools the episode offers.
+        reward: "graded", "exact" or "key_f1": what the end pays; there is practice with "graded"
+            alone.
     """
 
     max_steps: int = DEFAULT_MAX_STEPS
     max_submissions: int = 1
     feedback: str = FULL_FEEDBACK
     profile: str = STANDARD
+    reward: str = GRADED
 
     def __post_init__(self) -> None:
         require_integer("max_steps", self.max_steps, 1, MAX_STEPS_LIMIT)
         require_integer("max_submissions", self.max_submissions, 1, MAX_SUBMISSIONS_LIMIT)
         require_name("feedback", self.feedback, FEEDBACK)
         require_name("profile", self.profile, PROFILES)
+        require_name("reward", self.reward, REWARDS)
         if self.feedback == SCORE_FEEDBACK and self.max_submissions > 1:
             allowed = f"1 with feedback {SCORE_FEEDBACK!r}"
+            raise InvalidValueError("max_submissions", self.max_submissions, allowed)
+        if self.reward != GRADED and self.max_submissions > 1:
+            allowed = f"1 with reward {self.reward!r}"
             raise InvalidValueError("max_submissions", self.max_submissions, allowed)
 
     @property

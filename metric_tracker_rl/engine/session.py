@@ -19,9 +19,10 @@ from metric_tracker_rl.analysis_tools.row_generators import check_generators, ru
 from metric_tracker_rl.engine.action import Call, read_action
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode, build_episode
-from metric_tracker_rl.engine.grader import grade
+from metric_tracker_rl.engine.grader import SCORE_DECIMALS, grade
 from metric_tracker_rl.engine.replies import debug_content, final_reply, practice_reply, unseen_row
 from metric_tracker_rl.engine.report import Report, read_report
+from metric_tracker_rl.engine.rewards import reward_components
 from metric_tracker_rl.engine.rules import (
     DEFAULT_MAX_STEPS,
     FULL_FEEDBACK,
@@ -32,6 +33,7 @@ from metric_tracker_rl.engine.rules import (
 )
 from metric_tracker_rl.engine.splits import SEALED, SPLITS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, available_task_specs, resolve_config
+from metric_tracker_rl.engine.vocabulary import GRADED, STANDARD
 from metric_tracker_rl.rows import Progress
 from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import (
@@ -95,6 +97,7 @@ class EpisodeSession:
         max_submissions: int | None = None,
         feedback: str | None = None,
         profile: str | None = None,
+        reward: str | None = None,
         **unknown: Any,
     ) -> Reply:
         """Start an episode. A reset that fails leaves the running episode untouched.
@@ -102,7 +105,8 @@ class EpisodeSession:
         `split` and `index` name a task of a split and leave nothing else to choose but the
         rules of play. `feedback="score"` tells the score at the end and nothing else, so
         that a second play of the same episode learns little from the first; sealed tasks
-        are always played so. `profile="lean"` offers six tools whose replies cost few tokens.
+        are always played so. `profile="lean"` offers six tools whose replies cost few tokens;
+        `reward` is what the end pays: "graded", "exact" or "key_f1".
         """
         chosen: dict[str, Any] = {
             "task_id": task_id,
@@ -122,7 +126,8 @@ class EpisodeSession:
                 max_steps=DEFAULT_MAX_STEPS if max_steps is None else max_steps,
                 max_submissions=1 if max_submissions is None else max_submissions,
                 feedback=usual if feedback is None else feedback,
-                **{name: mode for name, mode in {"profile": profile}.items() if mode is not None},
+                profile=STANDARD if profile is None else profile,
+                reward=GRADED if reward is None else reward,
             )
             if sealed and rules.feedback != SCORE_FEEDBACK:
                 allowed = f"{SCORE_FEEDBACK!r} on a sealed split"
@@ -276,9 +281,10 @@ class EpisodeSession:
         self.submissions += 1
         if self.submissions < allowed and graded.score < 1.0:
             return practice_reply(self.submissions, view, got)
-        score = round(graded.score * (1.0 - PRACTICE_COST * (self.submissions - 1)), 6)
+        components = reward_components(report, graded, view.episode)
+        paid = components[view.rules.reward] * (1.0 - PRACTICE_COST * (self.submissions - 1))
         self.done = True
-        return final_reply(view, report, graded, score)
+        return final_reply(view, report, graded, round(paid, SCORE_DECIMALS), components)
 
     def _opening(self, view: EpisodeView) -> dict[str, Any]:
         """The full catalogues, sent once."""

@@ -34,14 +34,20 @@ Candidates = list[tuple[str, int, str, float]]
 
 def lean_reference(_: Observed) -> Play:
     """Submits the ids of the roots."""
+    candidates = yield from every_candidate()
+    yield analyse("submit", ids=(yield from right_ids(candidates)))
+
+
+def right_ids(candidates: Candidates) -> Generator[Action, Observed, list[int]]:
+    """Ids of the roots among the candidates, by one look at the calendar."""
     days: dict[str, dict[str, tuple[int, float]]] = {}
-    for date, number, name, change in (yield from every_candidate()):
+    for date, number, name, change in candidates:
         days.setdefault(date, {})[name] = (number, change)
     explained: dict[str, list[str]] = {}
     for date, _title, names in result_of((yield analyse("calendar")))["rows"]:
         explained.setdefault(date, []).extend(names)
     found = [roots(flagged, explained.get(date, ())) for date, flagged in days.items()]
-    yield analyse("submit", ids=[number for each in found for number in each])
+    return [number for each in found for number in each]
 
 
 def every_candidate() -> Generator[Action, Observed, Candidates]:

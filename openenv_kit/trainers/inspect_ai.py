@@ -25,7 +25,7 @@ from openenv_kit.tools.catalogue import ToolSpec
 from openenv_kit.trainers.signatures import dress, given
 from openenv_kit.trainers.tool_calls import ToolEpisode
 
-SCORE, SUBMITTED, CALLS = "score", "submitted", "tool_calls"
+SCORE, SUBMITTED, CALLS, INFO = "score", "submitted", "tool_calls", "info"
 """What a sample's store holds about its episode."""
 
 
@@ -85,7 +85,7 @@ def report_score() -> Scorer:
         return Score(
             value=state.store.get(SCORE, 0.0),
             explanation="A report was submitted." if submitted else "No report was submitted.",
-            metadata={CALLS: state.store.get(CALLS, 0)},
+            metadata={CALLS: state.store.get(CALLS, 0), **state.store.get(INFO, {})},
         )
 
     return score
@@ -97,6 +97,7 @@ def _tool(tool: ToolSpec, episode: ToolEpisode, state: TaskState) -> Tool:
         state.store.set(SCORE, episode.reward)
         state.store.set(SUBMITTED, episode.done)
         state.store.set(CALLS, episode.calls)
+        state.store.set(INFO, dict(episode.info))
         state.completed = episode.done
         return answer
 

@@ -122,6 +122,7 @@ class EpisodeServer(SimpleResourcesServer):
         if episode is None:
             return None
         told = {"reward": episode.reward, "submitted": episode.done, "tool_calls": episode.calls}
+        told |= episode.info
         result = self._results[key] = told
         while len(self._results) > VERIFIED_SESSIONS:
             del self._results[next(iter(self._results))]

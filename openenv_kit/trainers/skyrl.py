@@ -105,7 +105,7 @@ class TextEpisode(BaseTextEnv):
             observations=observations,
             reward=self._episode.reward,
             done=done,
-            metadata={"tool_calls": self._episode.calls},
+            metadata={"tool_calls": self._episode.calls, **self._episode.info},
         )
 
 

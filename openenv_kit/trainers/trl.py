@@ -44,6 +44,11 @@ class ToolEnvironment:
         """
         return self._episode.reset(row)
 
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What the episode's end told beside the score, such as components of the reward."""
+        return self._episode.info
+
     def get_reward(self) -> float:
         """The score in [0, 1]; 0 if nothing was submitted.
 

@@ -34,6 +34,8 @@ class EpisodeState(vf.State):
     score: float = 0.0
     submitted: bool = False
     tool_calls: int = 0
+    info: dict[str, Any] = Field(default_factory=dict)
+    """What the end told beside the score, such as components of the reward."""
     lost: str = ""
     """Why the environment server could not be used; empty if it could."""
 
@@ -87,6 +89,7 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
             self.state.score = self._episode.reward
             self.state.submitted = self._episode.done
             self.state.tool_calls = self._episode.calls
+            self.state.info = dict(self._episode.info)
             return answer
 
         dress(call, tool)
