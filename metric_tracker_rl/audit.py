@@ -6,7 +6,7 @@ In the splits neither family nor count is shown.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,11 +17,12 @@ from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.splits import SPLITS
 from metric_tracker_rl.engine.vocabulary import EXACT, KEY_F1, LEAN
+from metric_tracker_rl.exploits.base import LUCK_OF_KEYS, NOTHING_BUT_LUCK
 from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.tier_splits import tasks_of_level
 from openenv_kit.environment import Environment
 from openenv_kit.errors import InvalidValueError, require_name
-from openenv_kit.trust.audit import SPLIT, Audit, Line, levels_of
+from openenv_kit.trust.audit import SPLIT, Audit, Line, Played, levels_of
 from openenv_kit.trust.splits import hashed_seed
 
 BASELINES = (
@@ -100,6 +101,12 @@ class MetricTrackerAudit(Audit):
             "anomaly_count": COUNTS[number % len(COUNTS)],
             **rules,
         }
+
+    def _line(self, setting: str, level: str, policy: str, played: Sequence[Played]) -> Line:
+        line = super()._line(setting, level, policy, played)
+        if setting == MODE + KEY_F1 and self.player(policy).ceiling is NOTHING_BUT_LUCK:
+            return replace(line, max_mean=LUCK_OF_KEYS[level])
+        return line
 
     def known(self, setting: str, level: str) -> Sequence[EpisodeView]:
         """Episodes of the setting that are never played; for every split, of the train split."""

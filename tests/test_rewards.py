@@ -35,6 +35,7 @@ from openenv_kit.serving.app import build_app
 from openenv_kit.serving.framework import FrameworkEnvironment
 from openenv_kit.serving.settings import Settings
 from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trust.audit import Job, run_job
 
 TASK = {"task_id": "hard_mixed_multi"}
 NAMES = {"graded", "exact", "key_f1", *SCORE_SHARES, *SCORE_PENALTIES}
@@ -279,6 +280,16 @@ def test_the_card_s_part_about_modes_is_written_from_results_of_both_commands(
     assert "| mode:lean | `lean_everything` 0." in text
     again = run(*card, "--audit", str(audited))
     assert (again.exit_code, page.read_text()) == (0, text)
+
+
+def test_noise_may_be_as_lucky_as_a_random_row_is_under_the_reward_that_is_paid() -> None:
+    audit = ENVIRONMENT.audit
+    assert audit is not None
+    allowed = {
+        setting: audit.lines([run_job(Job("message_timing", "easy", 0, 1, setting))])[0].max_mean
+        for setting in ("mixed", "mode:exact", "mode:key_f1")
+    }
+    assert allowed == {"mixed": 0.0011, "mode:exact": 0.0011, "mode:key_f1": 0.0073}
 
 
 def test_an_audited_mode_is_played_in_that_mode() -> None:

@@ -32,6 +32,8 @@ def section(measured: Mapping[str, Any], lines: Sequence[Line]) -> str:
         tokens=pivot(tokens, "profile", None, "{mean:,} / {most:,}", LEVELS),
         groups=_groups(measured["groups"]),
         exploits=_exploits(lines),
+        lines=len(lines),
+        over=sum(not line["holds"] for line in lines),
         played=max(line["episodes"] for line in lines),
     )
 
@@ -48,11 +50,12 @@ def _groups(lines: Sequence[Line]) -> str:
 
 
 def _exploits(lines: Sequence[Line]) -> str:
-    """For each mode and level, the exploit that comes nearest to its ceiling."""
+    """For each mode and level, the exploit that comes nearest to its ceiling; not noise."""
     nearest: dict[tuple[str, str], Line] = {}
     for line in lines:
         key = line["setting"], line["difficulty"]
-        if line["max_mean"] and _share(line) >= _share(nearest.get(key)):
+        held = line["max_mean"] and not line["by_interval"]
+        if held and _share(line) >= _share(nearest.get(key)):
             nearest[key] = line
     cell = "`{policy}` {mean:.3f} [{max_mean:.2f}]"
     levels = [level for level in LEVELS if any(key[1] == level for key in nearest)]
