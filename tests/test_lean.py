@@ -75,6 +75,7 @@ def told(session: EpisodeSession, method: str, **arguments: Any) -> Any:
     return reply.content["analysis_result"]["result"]
 
 
+@pytest.mark.slow
 def test_the_reference_scores_one_on_every_level_and_family() -> None:
     for episode in small_sample(21):
         outcome = played(lean(episode))

@@ -114,6 +114,7 @@ def test_where_nothing_is_expected_the_empty_report_is_right_and_others_earn_lit
     assert worth(several, 0) == 0.0
 
 
+@pytest.mark.slow
 def test_everything_flagged_earns_a_little_and_never_more_than_a_fifth() -> None:
     seen = 0
     for of in small_sample():
@@ -183,6 +184,7 @@ def test_components_are_kept_back_with_the_score_s_feedback_and_in_practice() ->
         assert submit(started(**TASK, **reset), []).info is None
 
 
+@pytest.mark.slow
 def test_the_rubric_tells_the_reward_that_was_paid() -> None:
     environment = FrameworkEnvironment(debug=False)
     environment.reset(**TASK, reward="key_f1")
@@ -306,6 +308,7 @@ def test_an_audited_mode_is_played_in_that_mode() -> None:
             assert getattr(session.view.rules, name) == value
 
 
+@pytest.mark.slow
 def test_ids_of_a_date_stand_in_an_order_that_says_nothing() -> None:
     """In an order by name or by place in the funnel the first of each date was right too often."""
     right = first = 0
