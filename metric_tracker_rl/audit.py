@@ -6,7 +6,7 @@ In the splits neither family nor count is shown.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,9 +16,13 @@ from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.splits import SPLITS
+from metric_tracker_rl.engine.vocabulary import EXACT, KEY_F1, LEAN
+from metric_tracker_rl.exploits.base import LUCK_OF_KEYS, NOTHING_BUT_LUCK
+from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.tier_splits import tasks_of_level
+from openenv_kit.environment import Environment
 from openenv_kit.errors import InvalidValueError, require_name
-from openenv_kit.trust.audit import SPLIT, Audit, Line, levels_of
+from openenv_kit.trust.audit import SPLIT, Audit, Line, Played, levels_of
 from openenv_kit.trust.splits import hashed_seed
 
 BASELINES = (
@@ -32,6 +36,15 @@ KNOWN = 400
 FIRST_KNOWN = 4000
 """Number of the first of them: beyond all that are played."""
 KNOWN_SPLIT = "train"
+MODE = "mode:"
+"""Prefix of the settings that are mixed episodes in another mode of play."""
+MODES: dict[str, dict[str, str]] = {
+    MODE + EXACT: {"reward": EXACT},
+    MODE + KEY_F1: {"reward": KEY_F1},
+    MODE + LEAN: {"profile": LEAN},
+}
+"""Reset arguments of each of them."""
+LEAN_BASELINES = ("reference", "null")
 MOST_REPEATED = 50
 """Episodes of each level that are played again and again, for `--out`."""
 
@@ -41,6 +54,10 @@ class MetricTrackerAudit(Audit):
 
     levels = tuple(LEVELS)
     baselines = BASELINES
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.in_full |= {*MODES}
 
     def of(self, levels: Sequence[str] | None) -> Audit:
         """This audit, or that of the drill-down tier where only its levels are named."""
@@ -52,7 +69,14 @@ class MetricTrackerAudit(Audit):
     @property
     def settings(self) -> Sequence[str]:
         families = [name for name in SCENARIO_FAMILIES if name != MIXED]
-        return [MIXED, *families, *(SPLIT + name for name in SPLITS.names())]
+        return [MIXED, *families, *(SPLIT + name for name in SPLITS.names()), *MODES]
+
+    def episodes_of(self, name: str, setting: str, size: int) -> int:
+        """The same; but in the lean profile, with its tools, others play than elsewhere."""
+        here = (*LEAN_BASELINES, *LEAN_EXPLOITS) if setting == MODE + LEAN else ()
+        if name in here or (not here and name not in LEAN_EXPLOITS):
+            return super().episodes_of(name, setting, size)
+        return 0
 
     def size(self, setting: str, level: str) -> int:
         if setting.startswith(SPLIT):
@@ -64,6 +88,9 @@ class MetricTrackerAudit(Audit):
     ) -> dict[str, Any]:
         setting = setting or MIXED
         rules = {"max_steps": 128, "max_submissions": submissions}
+        if setting in MODES:
+            paid = {"max_submissions": 1} if "reward" in MODES[setting] else {}
+            return {**self.reset_arguments(level, number, submissions), **MODES[setting], **paid}
         if setting.startswith(SPLIT):
             split = setting.removeprefix(SPLIT)
             return {"split": split, "index": tasks_of_level(split, level)[number], **rules}
@@ -75,9 +102,17 @@ class MetricTrackerAudit(Audit):
             **rules,
         }
 
+    def _line(self, setting: str, level: str, policy: str, played: Sequence[Played]) -> Line:
+        line = super()._line(setting, level, policy, played)
+        if setting == MODE + KEY_F1 and self.player(policy).ceiling is NOTHING_BUT_LUCK:
+            return replace(line, max_mean=LUCK_OF_KEYS[level])
+        return line
+
     def known(self, setting: str, level: str) -> Sequence[EpisodeView]:
         """Episodes of the setting that are never played; for every split, of the train split."""
-        return _known(self, SPLIT + KNOWN_SPLIT if setting.startswith(SPLIT) else setting, level)
+        if setting.startswith(SPLIT):
+            setting = SPLIT + KNOWN_SPLIT
+        return _known(self, MIXED if setting in MODES else setting, level)
 
     def expected(self, reset: Mapping[str, Any]) -> int:
         return len(_view_of(reset).episode.expected_rows)
@@ -85,7 +120,8 @@ class MetricTrackerAudit(Audit):
     def more(self, lines: Sequence[Line], episodes: int) -> dict[str, Any]:
         from metric_tracker_rl.exploits.second_play import PLAYERS, play_again
 
-        count, levels = min(episodes, MOST_REPEATED), levels_of(lines)
+        count = min(episodes, MOST_REPEATED)
+        levels = levels_of(line for line in lines if line.setting not in MODES)
         resets = {level: [self.reset_arguments(level, n) for n in range(count)] for level in levels}
         played = [play_again(uses, level, resets[level]) for uses in PLAYERS for level in levels]
         return {"repeats": [asdict(each) for each in played]}

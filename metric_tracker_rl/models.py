@@ -7,6 +7,7 @@ from typing import Any
 from openenv.core.env_server.types import Action, Observation, State
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from metric_tracker_rl.engine.vocabulary import STANDARD
 from metric_tracker_rl.rows import (
     AnyBreakdown,
     AppliedSyntheticGenerator,
@@ -133,3 +134,4 @@ class MetricTrackerRlState(State):
     max_steps: int = 0
     submissions: int = 0
     max_submissions: int = 0
+    profile: str = Field(STANDARD, description="which tools the episode offers: standard or lean")

@@ -26,6 +26,7 @@ from metric_tracker_rl.engine.vocabulary import (
     ENTITY_TYPES,
     ROW_GENERATORS,
     SEVERITIES,
+    STANDARD,
     STDDEV_SHIFT,
 )
 
@@ -220,6 +221,7 @@ class Progress(BaseModel):
     max_steps: int = 0
     submissions: int = 0
     max_submissions: int = 0
+    profile: str = STANDARD
 
 
 class RewardBreakdown(Record):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.analysis_tools import TOOLS, TOOLS_OF
 from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
+from metric_tracker_rl.analysis_tools.lean import SUBMIT
 from metric_tracker_rl.drilldown import tools as drilldown
 from metric_tracker_rl.drilldown import words
 from metric_tracker_rl.drilldown.tasks import is_drill, level_of
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.report import MAX_ROWS
+from metric_tracker_rl.engine.rules import profile_of
+from metric_tracker_rl.engine.vocabulary import LEAN
 from metric_tracker_rl.rows import MetricSubmissionRow
 from openenv_kit.environment import ERROR
 from openenv_kit.tools.catalogue import Action, Catalogue, ToolSpec, compact
@@ -37,6 +40,21 @@ without rows is right where there is nothing to report.
 Answer with tool calls; text alone does nothing."""
 """The system prompt of funnel episodes. It holds no answer and no scoring trick."""
 
+LEAN_BRIEF = f"""\
+You are a careful product analyst. You are given a product funnel's data, which you can see \
+through tools only. Find every row that the reporting policy asks for, and report exactly these: \
+roots, not their echoes.
+
+How to work:
+- scan lists what is flagged on each date, roots and echoes alike, each with an id; calendar \
+lists what is publicly known. The other tools show the numbers behind it; overview with details \
+repeats the policy.
+- Decide for each date, in the policy's order, which of these are roots.
+- Then {SUBMIT} the roots' ids, once: it ends the episode and is scored from 0 to 1. A report \
+without ids is right where there is nothing to report.
+Answer with tool calls; text alone does nothing."""
+"""The system prompt of funnel episodes in the lean profile."""
+
 _FRAME = ("start_date", "end_date", "days", "max_steps", "max_submissions")
 _GRADE = ("reward_breakdown", "submission_issues")
 _LEFT = ("numbers_left", "rows_left", "bytes_left", "calls_left")
@@ -44,7 +62,10 @@ _LEFT = ("numbers_left", "rows_left", "bytes_left", "calls_left")
 
 def brief(episode: Mapping[str, Any] | None = None) -> str:
     """The system prompt of an episode, by its reset's observation or arguments."""
-    return words.BRIEF if is_drill(episode or {}) else BRIEF
+    given = episode or {}
+    if is_drill(given):
+        return words.BRIEF
+    return LEAN_BRIEF if profile_of(given) == LEAN else BRIEF
 
 
 def introduction(opening: Mapping[str, Any]) -> str:
@@ -55,6 +76,8 @@ def introduction(opening: Mapping[str, Any]) -> str:
     frame = {name: config[name] for name in _FRAME}
     count = opening.get("expected_row_count")
     told = f" The right report has {count} rows." if count else ""
+    if profile_of(opening) == LEAN:  # whose policy names the thresholds, and is told here alone
+        return f"{opening['instruction']}\n\nEpisode: {compact(frame)}.{told}"
     return (
         f"{opening['instruction']}\n\nEpisode: {compact(frame)}.{told} "
         f"Thresholds: {compact(config['thresholds'])}."
@@ -135,6 +158,19 @@ FUNNEL_TOOLS = (
 )
 """Tools of funnel episodes: the analysis methods, and two ways to submit."""
 
+LEAN_TOOLS = tuple(
+    ToolSpec(
+        each.name,
+        each.description,
+        each.parameters,
+        _analysis(each.name),
+        reads_only=each.name != SUBMIT,
+        finishes=each.name == SUBMIT,
+    )
+    for each in TOOLS_OF[LEAN].catalogue()
+)
+"""Tools of funnel episodes in the lean profile."""
+
 DRILL_TOOLS = tuple(
     ToolSpec(
         **tool.told(),
@@ -147,22 +183,23 @@ DRILL_TOOLS = tuple(
 """Tools of drill-down episodes."""
 
 
-def in_force(episode: Mapping[str, Any]) -> Container[str]:
-    """Names of the tools that an episode offers, by its reset's observation or arguments."""
+def in_force(episode: Mapping[str, Any]) -> Sequence[ToolSpec]:
+    """The tools that an episode offers, by its reset's observation or arguments, or its state."""
     if not is_drill(episode):
-        return {tool.name for tool in FUNNEL_TOOLS}
+        return LEAN_TOOLS if profile_of(episode) == LEAN else FUNNEL_TOOLS
     listed = episode.get("available_methods")
-    if listed:
-        return {each["name"] for each in listed}
     level = level_of(episode)
-    return drilldown.tools_of(level.name if level else None)
+    names: Container[str] = drilldown.tools_of(level.name if level else None)
+    if listed:
+        names = {each["name"] for each in listed}
+    return [tool for tool in DRILL_TOOLS if tool.name in names]
 
 
 CATALOGUE = Catalogue(
-    tools=(*FUNNEL_TOOLS, *DRILL_TOOLS),
+    tools=(*FUNNEL_TOOLS, *LEAN_TOOLS, *DRILL_TOOLS),
     called=called,
     answer=answer,
     observed=observed,
     in_force=in_force,
 )
-"""Every tool of either tier."""
+"""Every tool of either tier and of every profile."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from metric_tracker_rl import audit
+from metric_tracker_rl.audit import LEAN_BASELINES
 from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.rules import EpisodeView
@@ -16,6 +17,7 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS, constants
 from metric_tracker_rl.exploits.base import NOTHING, ZERO_CALL
 from metric_tracker_rl.exploits.constants import best_constants, shown_by
+from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.exploits.second_play import PLAYERS, play_again
 from openenv_kit.play.driver import play
 from openenv_kit.play.policies import Policy
@@ -97,14 +99,22 @@ def test_the_audit_covers_every_family_level_and_split() -> None:
         "split:test",
     }
     work = AUDIT.jobs(20, settings=AUDIT.settings)
+    nothing = {name for name, each in EXPLOITS.items() if each.ceiling is NOTHING}
+    usual = {*EXPLOITS} - {*LEAN_EXPLOITS}
     for setting in AUDIT.settings:
         for level in LEVELS:
             there = {
                 job.policy for job in work if (job.setting, job.difficulty) == (setting, level)
             }
+            if setting == "mode:lean":
+                assert there == {*LEAN_BASELINES, *LEAN_EXPLOITS}
+                continue
             assert there >= {*AUDIT.baselines, "constant", "visible_family"}
-            assert there >= {name for name, each in EXPLOITS.items() if each.ceiling is NOTHING}
-    assert {job.policy for job in work if job.setting == MIXED} == {*AUDIT.baselines, *EXPLOITS}
+            assert there >= nothing & usual
+            assert not there & {*LEAN_EXPLOITS}
+    for setting in (MIXED, "mode:exact", "mode:key_f1"):
+        there = {job.policy for job in work if job.setting == setting}
+        assert there == {*AUDIT.baselines, *usual}
 
 
 def test_in_a_split_the_empty_report_may_earn_what_it_is_right_for() -> None:

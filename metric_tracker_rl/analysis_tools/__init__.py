@@ -5,14 +5,17 @@ from __future__ import annotations
 from functools import cache
 
 from metric_tracker_rl.analysis_tools import compare, lookup, row_generators, statistics
+from metric_tracker_rl.analysis_tools.lean import LEAN_TOOLS
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Tool, ToolRegistry
 from metric_tracker_rl.engine.funnel import ORDERING_APP
-from metric_tracker_rl.engine.vocabulary import DIRECTIONS, STDDEV_SHIFT
+from metric_tracker_rl.engine.vocabulary import DIRECTIONS, LEAN, STANDARD, STDDEV_SHIFT
 from metric_tracker_rl.rows import MethodSpec, PayloadGeneratorMethod, SyntheticAnomalyGenerator
 from openenv_kit.tools.schema import json_schema
 
 __all__ = [
+    "LEAN_TOOLS",
     "TOOLS",
+    "TOOLS_OF",
     "Tool",
     "ToolRegistry",
     "available_analysis_methods",
@@ -23,6 +26,10 @@ __all__ = [
     "row_generators",
     "statistics",
 ]
+
+
+TOOLS_OF = {STANDARD: TOOLS, LEAN: LEAN_TOOLS}
+"""The tools of each profile."""
 
 
 def available_analysis_methods() -> list[MethodSpec]:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from metric_tracker_rl.audit import BASELINES
-from metric_tracker_rl.commands import card_drill
+from metric_tracker_rl.audit import BASELINES, MODES
+from metric_tracker_rl.commands import card_drill, card_modes
 from metric_tracker_rl.commands.card_plots import draw_plots
 from metric_tracker_rl.commands.card_tables import pivot, table
 from metric_tracker_rl.drilldown.certificate import certificate_from as drill_certificate_from
@@ -26,19 +26,28 @@ from metric_tracker_rl.exploits.base import ZERO_CALL as CEILING_WITHOUT_CALLS
 from openenv_kit.cli.common import installed, mistakes_told
 
 Line = dict[str, Any]
+Results = tuple[list[Line], list[Line]]
+"""Results of audits, and certificates."""
 
 AFTER_A_LOOK = ("constant_after_a_look", "visible_family_after_a_look", "upstream_first")
 """Players that look and do not read, in the order of the card's cells."""
 DRILL = "<!-- drill-down -->"
 """Stands on the page between the parts of the two tiers."""
+MODES_PART = "<!-- modes of play -->"
+"""Stands before the part about modes of play."""
 TEMPLATE = Path(__file__).with_name("card_template.md")
 
 
 def card(
-    audit: Annotated[list[Path], typer.Option(help="Results of `audit --out`.", exists=True)],
+    audit: Annotated[
+        list[Path] | None, typer.Option(help="Results of `audit --out`.", exists=True)
+    ] = None,
     certificates: Annotated[
-        list[Path], typer.Option(help="Results of `certify --out`.", exists=True)
-    ],
+        list[Path] | None, typer.Option(help="Results of `certify --out`.", exists=True)
+    ] = None,
+    modes: Annotated[
+        Path | None, typer.Option(help="Results of `modes --out`.", exists=True)
+    ] = None,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("docs/benchmark.md"),
     by_hand: Annotated[Path, typer.Option(help="Plays of drill-down by hand, as JSON.")] = Path(
         "docs/assets/drill-down-by-hand.json"
@@ -46,12 +55,13 @@ def card(
 ) -> None:
     """Write the benchmark card and its plots.
 
-    The part of a tier is written from results of that tier; without any, it is left as it is.
+    The part of a tier is written from results of that tier, and the part about modes of play from
+    those of `modes` and of audits in these modes; without any, a part is left as it is.
     """
     installed("matplotlib", needed_for="the card")
     try:
-        audits = [json.loads(file.read_text(encoding="utf-8")) for file in audit]
-        lines = [line for file in certificates for line in file.read_text().splitlines()]
+        audits = [json.loads(file.read_text(encoding="utf-8")) for file in audit or ()]
+        lines = [line for file in certificates or () for line in file.read_text().splitlines()]
         told = [json.loads(each) for each in lines if each]
         funnel, drill = (
             _of_tier(versions, audits, told) for versions in (ENVIRONMENT.versions, VERSIONS)
@@ -61,19 +71,38 @@ def card(
     if len(funnel[0]) + len(drill[0]) < len(audits) or len(funnel[1]) + len(drill[1]) < len(told):
         known = f"{dict(ENVIRONMENT.versions)} and {VERSIONS}"
         raise typer.BadParameter(f"results of other versions than {known}; measure again")
+    in_modes, funnel = _apart(funnel)
+    if bool(in_modes) != bool(modes):
+        raise typer.BadParameter("the part about modes needs results of both audit and modes")
     for measured, proven in (funnel, drill):
         if bool(measured) != bool(proven):
             raise typer.BadParameter("a tier's part needs results of both audit and certify")
     page = out.read_text(encoding="utf-8") if out.exists() else ""
     first, _, second = page.partition(DRILL)
+    first, _, middle = first.partition(MODES_PART)
     if funnel[0]:
         first = _funnel(*funnel, out.parent)
+    if modes:
+        middle = card_modes.section(json.loads(modes.read_text(encoding="utf-8")), in_modes)
     if drill[0]:
         with mistakes_told():
             second = _drill(*drill, by_hand)
-    parts = [first.strip(), *([DRILL, second.strip()] if second else [])]
+    parts = [first.strip(), *([MODES_PART, middle.strip()] if middle else [])]
+    parts += [DRILL, second.strip()] if second else []
     out.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
     typer.echo(f"{out} written from {len(audits)} audits and {len(told)} certificates")
+
+
+def _apart(results: Results) -> tuple[list[Line], Results]:
+    """Lines in modes of play, and the results without them."""
+    audits, proofs = results
+    lines = [line for each in audits for line in each["lines"] if line["setting"] in MODES]
+    rest = [
+        {**each, "lines": others}
+        for each in audits
+        if (others := [line for line in each["lines"] if line["setting"] not in MODES])
+    ]
+    return lines, (rest, proofs)
 
 
 def _of_tier(

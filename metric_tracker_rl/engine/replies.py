@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from metric_tracker_rl.engine.episode import Episode
@@ -12,29 +13,47 @@ from metric_tracker_rl.engine.rules import PRACTICE_COST, SCORE_FEEDBACK, Episod
 from metric_tracker_rl.rows import RewardBreakdown, SubmissionIssue
 from openenv_kit.environment import Reply
 
+COMPONENTS = "reward_components"
+"""What the final reply's metadata call the components of the reward."""
+
 IN_PROGRESS = "in_progress"
 EVALUATED = "evaluated"
 
 
-def final_reply(view: EpisodeView, report: Report, graded: Grade, score: float) -> Reply:
-    """What the last submission is told: the score, and with full feedback what it is made of."""
+def final_reply(
+    view: EpisodeView,
+    report: Report,
+    graded: Grade,
+    score: float,
+    components: Mapping[str, float],
+) -> Reply:
+    """What the last submission is told: the score, and with full feedback what it is made of.
+
+    Remarks on single rows are left out in the lean profile, whose replies are short. The
+    components of the reward travel beside the observation, for trainers that take several.
+    """
     got = graded.breakdown
     if view.rules.feedback == SCORE_FEEDBACK:
         told = {"reward_breakdown": RewardBreakdown(total_score=score)}
         return Reply(EVALUATED, f"Score {score:.4f}.", reward=score, done=True, content=told)
+    content: dict[str, Any] = {
+        "correct_row_count": got.matched_rows,
+        "reward_breakdown": got.model_copy(update={"total_score": score}),
+    }
+    if not view.rules.lean:
+        content |= {
+            "submission_preview": preview(report),
+            "submission_issues": list(graded.issues),
+            "submitted_rows": [row.as_dict() for row in report.rows],
+        }
     return Reply(
         EVALUATED,
         f"Score {score:.4f}: {got.matched_rows} of {got.expected_rows} expected rows matched, "
         f"{got.extra_rows} extra, {got.duplicate_rows} repeated, {got.invalid_rows} invalid.",
         reward=score,
         done=True,
-        content={
-            "correct_row_count": got.matched_rows,
-            "reward_breakdown": got.model_copy(update={"total_score": score}),
-            "submission_preview": preview(report),
-            "submission_issues": list(graded.issues),
-            "submitted_rows": [row.as_dict() for row in report.rows],
-        },
+        content=content,
+        info={COMPONENTS: dict(components)},
     )
 
 

@@ -57,7 +57,7 @@ KINDS_TEXT = "; ".join(
     f"{kind}: {' or '.join(types_of(kind))}, {DETECTION_METHODS[kind]}" for kind in ANOMALY_TYPES_OF
 )
 
-POLICY_TEXT = """\
+RULES_TEXT = """\
 Report the root of each anomaly, not its echoes. Stages in funnel order are c0 {counts}. \
 Step rates r_k = 100 * c_k / c_(k-1) are, from r_1 on, {steps}. Composite rates are \
 {composites}. Daytime share is the share of a day's {first} in hours {start} to {last}, both \
@@ -79,7 +79,9 @@ funnel_step row named c_k_from_c_(k-1), anything else one conversion_rate row fo
 counts and composites are its echoes. \
 (5) A slow leak: if no r_k is flagged that day, not even as an echo, the flagged composite that \
 spans the fewest stages is one conversion_rate row. \
-(6) Traffic: c0 flagged: one event_count row for it; all later counts are its echoes. \
+(6) Traffic: c0 flagged: one event_count row for it; all later counts are its echoes."""
+
+ROWS_TEXT = """ \
 anomaly_type and detection_method follow from entity_type: {kinds}. Values are what the tools \
 show, rates in percent to four decimals and the share as a fraction to six; delta_value = \
 observed - baseline. Severity (medium, high, critical from): counts |relative| {count_bands}; \
@@ -87,7 +89,7 @@ rates and breaks |relative| {rate_bands}; daytime share |absolute| {mix_bands}; 
 the row's own excess, not the day's total_excess, {quality_bands}; below the first, low."""
 
 
-CALENDAR_TEXT = """ Before rules 2 to 6: list_calendar names what is publicly known; a series \
+CALENDAR_TEXT = """ Before rules 2 to 6: {calendar} names what is publicly known; a series \
 that an entry explains counts as not flagged on that entry's date, and an entry that explains \
 nothing changes nothing. No entry silences rule 1."""
 
@@ -129,15 +131,26 @@ class ReportRow:
 ROW_FIELDS: tuple[str, ...] = tuple(ReportRow.__dataclass_fields__)
 
 
-def policy_text(funnel: Funnel, level: Level) -> str:
-    """The rule in words, with the thresholds in force, as agents are told it."""
+def policy_text(
+    funnel: Funnel, level: Level, *, calendar: str = "list_calendar", with_rows: bool = True
+) -> str:
+    """The rule in words, with the thresholds in force, as agents are told it.
+
+    Args:
+        funnel: names.
+        level: thresholds.
+        calendar: name of the tool that shows the calendar.
+        with_rows: whether to say what stands in a row's fields, which only those need who write
+            rows themselves.
+    """
 
     def bands(entity_type: str) -> str:
         return ", ".join(f"{bound:g}" for bound in SEVERITY_BOUNDS[entity_type])
 
     start, stop = funnel.daytime
-    text = POLICY_TEXT + (CALENDAR_TEXT if level.decoys else "")
-    return text.format(
+    parts = (RULES_TEXT, ROWS_TEXT if with_rows else "", CALENDAR_TEXT if level.decoys else "")
+    return "".join(parts).format(
+        calendar=calendar,
         counts=", ".join(
             name if k == 0 else f"c{k} {name}" for k, name in enumerate(funnel.counts)
         ),

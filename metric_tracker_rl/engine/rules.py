@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +16,12 @@ from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
     EVENT_COUNT,
     FUNNEL_STEP,
+    GRADED,
     HOURLY_MIX,
+    LEAN,
+    PROFILES,
+    REWARDS,
+    STANDARD,
 )
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
 
@@ -41,9 +47,16 @@ THRESHOLD_NAMES = {
 }
 """What agents are told each entity type's threshold as."""
 
+MODES = ("profile", "reward")
+"""Reset arguments that choose a mode of play; see `PlayRules`."""
+
 OBJECTIVE = (
     "Find every anomaly of the episode with the analysis methods and submit one report that "
     "holds exactly the rows the reporting policy asks for."
+)
+LEAN_OBJECTIVE = (
+    "Find every anomaly of the episode among what scan lists, and submit one report that holds "
+    "exactly the ids of the rows the reporting policy asks for."
 )
 
 
@@ -56,19 +69,41 @@ class PlayRules:
         max_submissions: 1 to 5; only the last one, or a perfect one, is scored.
         feedback: "full", or "score" for an end that tells the score and nothing else; then
             there is no practice either, whose counts would tell more.
+        profile: "standard" or "lean": which tools the episode offers.
+        reward: "graded", "exact" or "key_f1": what the end pays; there is practice with "graded"
+            alone.
     """
 
     max_steps: int = DEFAULT_MAX_STEPS
     max_submissions: int = 1
     feedback: str = FULL_FEEDBACK
+    profile: str = STANDARD
+    reward: str = GRADED
 
     def __post_init__(self) -> None:
         require_integer("max_steps", self.max_steps, 1, MAX_STEPS_LIMIT)
         require_integer("max_submissions", self.max_submissions, 1, MAX_SUBMISSIONS_LIMIT)
         require_name("feedback", self.feedback, FEEDBACK)
+        require_name("profile", self.profile, PROFILES)
+        require_name("reward", self.reward, REWARDS)
         if self.feedback == SCORE_FEEDBACK and self.max_submissions > 1:
             allowed = f"1 with feedback {SCORE_FEEDBACK!r}"
             raise InvalidValueError("max_submissions", self.max_submissions, allowed)
+        if self.reward != GRADED and self.max_submissions > 1:
+            allowed = f"1 with reward {self.reward!r}"
+            raise InvalidValueError("max_submissions", self.max_submissions, allowed)
+
+    @property
+    def lean(self) -> bool:
+        """Whether the lean profile is played."""
+        return self.profile == LEAN
+
+    @cached_property
+    def told(self) -> dict[str, Any]:
+        """The rules by name; a mode is told of where it is not the usual one."""
+        rules = asdict(self)
+        usual = {each.name: each.default for each in fields(self) if each.name in MODES}
+        return {name: rule for name, rule in rules.items() if usual.get(name) != rule}
 
 
 @dataclass(frozen=True)
@@ -100,9 +135,7 @@ class EpisodeView:
             "thresholds": thresholds(config.level),
             "severity_bands": severity_bands(),
             **({"calendar": True} if config.level.decoys else {}),
-            "max_steps": self.rules.max_steps,
-            "max_submissions": self.rules.max_submissions,
-            "feedback": self.rules.feedback,
+            **self.rules.told,
             "generator_version": GENERATOR_VERSION,
             "policy_version": config.level.policy_version,
             "grader_version": GRADER_VERSION,
@@ -111,17 +144,34 @@ class EpisodeView:
     @cached_property
     def policy(self) -> str:
         """The reporting policy in words, with this episode's thresholds."""
-        return policy_text(self.episode.config.funnel_spec, self.episode.config.level)
+        return self._policy()
 
     @cached_property
     def instruction(self) -> str:
-        """What the agent is asked to do, and by which rule."""
+        """What the agent is asked to do, and by which rule.
+
+        In the lean profile without what stands in a row's fields: ids are submitted there.
+        """
+        if self.rules.lean:
+            return f"{LEAN_OBJECTIVE} Reporting policy: {self._policy(with_rows=False)}"
         return f"{OBJECTIVE} Reporting policy: {self.policy}"
+
+    def _policy(self, *, with_rows: bool = True) -> str:
+        config = self.episode.config
+        calendar = "calendar" if self.rules.lean else "list_calendar"
+        return policy_text(config.funnel_spec, config.level, calendar=calendar, with_rows=with_rows)
 
     @cached_property
     def definitions(self) -> list[dict[str, str]]:
         """How each conversion rate is computed."""
         return rate_definitions(self.episode.config.funnel_spec)
+
+
+def profile_of(episode: Mapping[str, Any]) -> str:
+    """The profile of a funnel episode, by its opening, its reset's arguments or its state."""
+    if isinstance(told := episode.get("instruction"), str):
+        return LEAN if told.startswith(LEAN_OBJECTIVE) else STANDARD
+    return episode.get("profile") or STANDARD
 
 
 def thresholds(level: Level) -> dict[str, float]:

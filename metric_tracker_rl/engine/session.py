@@ -12,15 +12,17 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from metric_tracker_rl.analysis_tools import TOOLS, available_synthetic_generator_methods
+from metric_tracker_rl.analysis_tools import TOOLS_OF, available_synthetic_generator_methods
+from metric_tracker_rl.analysis_tools.lean import SUBMIT, check_shown, ids_within
 from metric_tracker_rl.analysis_tools.registry import dates_within
 from metric_tracker_rl.analysis_tools.row_generators import check_generators, run_generators
 from metric_tracker_rl.engine.action import Call, read_action
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode, build_episode
-from metric_tracker_rl.engine.grader import grade
+from metric_tracker_rl.engine.grader import SCORE_DECIMALS, grade
 from metric_tracker_rl.engine.replies import debug_content, final_reply, practice_reply, unseen_row
 from metric_tracker_rl.engine.report import Report, read_report
+from metric_tracker_rl.engine.rewards import reward_components
 from metric_tracker_rl.engine.rules import (
     DEFAULT_MAX_STEPS,
     FULL_FEEDBACK,
@@ -31,6 +33,7 @@ from metric_tracker_rl.engine.rules import (
 )
 from metric_tracker_rl.engine.splits import SEALED, SPLITS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, available_task_specs, resolve_config
+from metric_tracker_rl.engine.vocabulary import GRADED, STANDARD
 from metric_tracker_rl.rows import Progress
 from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import (
@@ -71,6 +74,7 @@ class EpisodeSession:
         self.submissions = 0
         self.done = False
         self._seen: set[str] = set()
+        self._shown: set[int] = set()
 
     @property
     def episode(self) -> Episode | None:
@@ -92,6 +96,8 @@ class EpisodeSession:
         max_steps: int | None = None,
         max_submissions: int | None = None,
         feedback: str | None = None,
+        profile: str | None = None,
+        reward: str | None = None,
         **unknown: Any,
     ) -> Reply:
         """Start an episode. A reset that fails leaves the running episode untouched.
@@ -99,7 +105,8 @@ class EpisodeSession:
         `split` and `index` name a task of a split and leave nothing else to choose but the
         rules of play. `feedback="score"` tells the score at the end and nothing else, so
         that a second play of the same episode learns little from the first; sealed tasks
-        are always played so.
+        are always played so. `profile="lean"` offers six tools whose replies cost few tokens;
+        `reward` is what the end pays: "graded", "exact" or "key_f1".
         """
         chosen: dict[str, Any] = {
             "task_id": task_id,
@@ -119,6 +126,8 @@ class EpisodeSession:
                 max_steps=DEFAULT_MAX_STEPS if max_steps is None else max_steps,
                 max_submissions=1 if max_submissions is None else max_submissions,
                 feedback=usual if feedback is None else feedback,
+                profile=STANDARD if profile is None else profile,
+                reward=GRADED if reward is None else reward,
             )
             if sealed and rules.feedback != SCORE_FEEDBACK:
                 allowed = f"{SCORE_FEEDBACK!r} on a sealed split"
@@ -148,7 +157,7 @@ class EpisodeSession:
         self.task_id, self.view = task_id, view
         self.steps = self.submissions = 0
         self.done = False
-        self._seen = set()
+        self._seen, self._shown = set(), set()
         return Reply(
             READY,
             f"Episode ready: {len(view.episode.dates)} days from {view.episode.dates[0]} to "
@@ -167,6 +176,7 @@ class EpisodeSession:
             max_steps=self.view.rules.max_steps,
             submissions=self.submissions,
             max_submissions=self.view.rules.max_submissions,
+            profile=self.view.rules.profile,
         )
 
     def identity(self) -> dict[str, Any]:
@@ -181,7 +191,7 @@ class EpisodeSession:
             "episode": config.identity,
             "anomalies": [asdict(anomaly) for anomaly in config.anomalies],
             "only_custom": config.only_custom,
-            **asdict(self.view.rules),
+            **self.view.rules.told,
         }
 
     def step(self, action: Mapping[str, Any]) -> Reply:
@@ -230,19 +240,29 @@ class EpisodeSession:
                 "analysis_args were given without analysis_method; allowed: both or neither."
             )
         if generators:
+            if view.rules.lean:
+                raise ReportError(
+                    f"The lean profile has no row generators; allowed: {SUBMIT} with ids or rows. "
+                    "Nothing was graded."
+                )
             return self._submit_generated(view, generators)
         return self._grade(view, read_report(rows, view.episode))
 
     def _analyse(self, view: EpisodeView, name: str, raw: Mapping[str, Any]) -> Reply:
-        if name in self.elsewhere:
+        tools = TOOLS_OF[view.rules.profile]
+        if name in self.elsewhere and name not in tools:
             raise ToolArgumentError(
                 f"{name} is a tool of drill-down episodes; this is a funnel episode, whose "
-                "methods task_overview lists."
+                f"methods {next(iter(tools))} lists."
             )
-        tool = TOOLS.find(name)
+        tool = tools.find(name)
         arguments, result = tool.call(view, raw)
+        if name == SUBMIT:
+            check_shown(result["ids"], self._shown)
+            return self._grade(view, read_report(result["rows"], view.episode))
         if tool.shows_data:
             self._seen.update(dates_within(result))
+            self._shown.update(ids_within(result))
         told = {"method": name, "arguments": arguments, "result": result}
         return Reply(ANALYZED, f"{name} done.", content={"analysis_result": told})
 
@@ -261,22 +281,27 @@ class EpisodeSession:
         self.submissions += 1
         if self.submissions < allowed and graded.score < 1.0:
             return practice_reply(self.submissions, view, got)
-        score = round(graded.score * (1.0 - PRACTICE_COST * (self.submissions - 1)), 6)
+        components = reward_components(report, graded, view.episode)
+        paid = components[view.rules.reward] * (1.0 - PRACTICE_COST * (self.submissions - 1))
         self.done = True
-        return final_reply(view, report, graded, score)
+        return final_reply(view, report, graded, round(paid, SCORE_DECIMALS), components)
 
     def _opening(self, view: EpisodeView) -> dict[str, Any]:
         """The full catalogues, sent once."""
+        tools = TOOLS_OF[view.rules.profile]
         content = {
             "instruction": view.instruction,
             "config": view.config,
-            "conversion_metric_definitions": view.definitions,
-            "available_methods": list(TOOLS.catalogue(view.episode.config.funnel)),
-            "available_synthetic_generator_methods": available_synthetic_generator_methods(),
+            "available_methods": list(tools.catalogue(view.episode.config.funnel)),
             "applied_synthetic_generators": list(view.episode.applied),
-            "available_tasks": available_task_specs(),
             "expected_row_count": self._told_count(view),
         }
+        if not view.rules.lean:
+            content |= {
+                "conversion_metric_definitions": view.definitions,
+                "available_synthetic_generator_methods": available_synthetic_generator_methods(),
+                "available_tasks": available_task_specs(),
+            }
         if self.debug:
             content["debug"] = debug_content(view.episode)
         return content

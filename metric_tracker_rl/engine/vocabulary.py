@@ -44,6 +44,12 @@ MEDIAN_FILTER = "median_filter"
 ROW_GENERATORS = (MEDIAN_FILTER, *ANOMALY_TYPES)
 """Names of the row generators; each is also the analysis method `get_<name>_rows`."""
 
+STANDARD, LEAN = PROFILES = ("standard", "lean")
+"""Which tools an episode offers: every analysis method, or six whose replies cost few tokens."""
+
+GRADED, EXACT, KEY_F1 = REWARDS = ("graded", "exact", "key_f1")
+"""What the end of an episode pays."""
+
 DIRECTIONS = ("up", "down", "auto")
 STDDEV_SHIFT = "metric_stddev_shift"
 GENERATOR_METHODS = (STDDEV_SHIFT,)

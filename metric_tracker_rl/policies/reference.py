@@ -2,8 +2,8 @@
 
 Written from the policy's text alone, on what the tools show, and shares no code with the
 generator or the labels. That it scores 1.0 on an episode therefore proves the episode
-solvable from the tools. Of a drill-down episode the reference is another one, which plays here in
-its place.
+solvable from the tools. In the lean profile, and of a drill-down episode, the reference is another
+one, which plays here in its place.
 """
 
 from __future__ import annotations
@@ -13,28 +13,22 @@ from typing import Any
 
 from metric_tracker_rl.drilldown.policies import drill_reference
 from metric_tracker_rl.drilldown.tasks import is_drill
+from metric_tracker_rl.engine.rules import profile_of
+from metric_tracker_rl.engine.vocabulary import LEAN
 from metric_tracker_rl.policies.base import Observed, Play, analyse, policy, result_of, submit
+from metric_tracker_rl.policies.lean_reference import (
+    COMPOSITES,
+    MIX,
+    STAGES,
+    STEPS,
+    lean_reference,
+)
 
 Row = dict[str, Any]
-STAGES = (
-    "app_opens",
-    "menu_opens",
-    "product_added_to_cart",
-    "orders_placed",
-    "payment_successful",
-)
-STEPS = (
-    "app_open_to_menu_open",
-    "menu_open_to_product_added_to_cart",
-    "product_added_to_cart_to_order_placed",
-    "order_placed_to_payment_successful",
-)
-MIX = "app_opens:daytime_share"
 FIELDS = (
     *("date", "entity_type", "entity_name", "anomaly_type", "detection_method"),
     *("baseline_value", "observed_value", "delta_value", "severity"),
 )
-COMPOSITES = ("app_open_to_order_placed", "app_open_to_payment_successful")
 
 
 @policy("reference")
@@ -42,6 +36,9 @@ def reference(opening: Observed) -> Play:
     """Applies the reporting policy to what the tools show; the ceiling of every scale."""
     if is_drill(opening):
         yield from drill_reference(opening)
+        return
+    if profile_of(opening) == LEAN:
+        yield from lean_reference(opening)
         return
     overview = result_of((yield analyse("task_overview")))
     dates, limits = overview["dates"], overview["thresholds"]

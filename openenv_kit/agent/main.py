@@ -63,7 +63,8 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
     for note in settings.notes:
         say(note)
     environment = options.environment
-    planned = plan(environment, settings.tasks, options.episodes, options.seed)
+    further = dict(options.reset or ())
+    planned = plan(environment, settings.tasks, options.episodes, options.seed, further)
     player = choose_player(options, settings)
     say(_who_plays(player, options, settings, len(planned)))
     server = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -19,6 +20,17 @@ def _positive(text: str) -> int:
     if text.isascii() and text.isdigit() and 1 <= int(text) <= 100_000:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 to 100000")
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """Name and value of a reset argument; what is no JSON is text."""
+    name, given, value = text.partition("=")
+    if not (name and given):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _option(help: str, metavar: str = "", default: Any = None, **more: Any) -> Any:
@@ -54,6 +66,12 @@ class Options:
     model: str | None = _option("the model (MODEL_NAME)", "NAME")
     require_llm: bool = _option("fail without a key; never play a policy")
     seed: int | None = _option("seed of the first play of each named task", "N", type=int)
+    reset: list[tuple[str, Any]] | None = _option(  # noqa: RUF009
+        "a further argument of every reset, such as max_steps=32; may be repeated",
+        "NAME=VALUE",
+        type=_assignment,
+        action="append",
+    )
     base_url: str | None = _option("environment server to use (BASE_URL)", "URL")
     embedded: bool = _option(
         "start an environment server for this run, whatever else is configured or running"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from openenv_kit.environment import Environment
@@ -13,6 +13,8 @@ from openenv_kit.errors import ConfigurationError, SettingsError, require_intege
 
 MAX_EPISODES = 100_000
 MAX_SEED = 2**64 - 1
+CHOSEN = ("episode_id", "task_id", "seed", "split", "index")
+"""Reset arguments that name an episode, which are the plan's to choose."""
 _RANGE = re.compile(r"(?P<split>[A-Za-z0-9_.-]+):(?P<start>\d*)-(?P<stop>\d*)")
 
 
@@ -31,7 +33,11 @@ class PlannedEpisode:
 
 
 def plan(
-    environment: Environment, tasks: str = "", episodes: int = 1, seed: int | None = None
+    environment: Environment,
+    tasks: str = "",
+    episodes: int = 1,
+    seed: int | None = None,
+    reset: Mapping[str, Any] | None = None,
 ) -> list[PlannedEpisode]:
     """The episodes of a run, in order.
 
@@ -43,14 +49,20 @@ def plan(
             `seed`), each further one a seed derived from it. A task that fixes its seed, as those
             of splits do, is the same episode in every play.
         seed: seed of the first play of each named task.
+        reset: further arguments of every reset; none that names an episode.
 
     Raises:
-        SettingsError: an unknown task or split, a range outside the split, a bad number.
+        SettingsError: an unknown task, split or reset argument, a range outside the split, a bad
+            number.
     """
     try:
         require_integer("--episodes", episodes, 1, MAX_EPISODES)
         if seed is not None:
             require_integer("--seed", seed, 0, MAX_SEED)
+        allowed = [name for name in environment.reset_arguments if name not in CHOSEN]
+        further = dict(reset or {})
+        for name in further:
+            require_name("--reset", name, allowed)
         names = [part.strip() for part in tasks.split(",") if part.strip()]
         planned: dict[str, PlannedEpisode] = {}
         for name in names or environment.default_tasks:
@@ -58,7 +70,7 @@ def plan(
                 if each.label in planned:  # its recording would overwrite the first one's
                     twice = f"--tasks has {each.task_id!r} twice"
                     raise SettingsError(f"{twice}; use --episodes to repeat it.")
-                planned[each.label] = each
+                planned[each.label] = replace(each, reset={**each.reset, **further})
     except ConfigurationError as problem:
         raise SettingsError(str(problem)) from None
     if len(planned) > MAX_EPISODES:

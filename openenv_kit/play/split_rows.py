@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from openenv_kit.environment import get_environment
-from openenv_kit.errors import require_integer
+from openenv_kit.errors import require_integer, require_name
 
 Row = dict[str, Any]
 
 
 def split_rows(
-    split: str, first: int = 0, count: int | None = None, environment: str | None = None
+    split: str,
+    first: int = 0,
+    count: int | None = None,
+    environment: str | None = None,
+    reset: Mapping[str, Any] | None = None,
 ) -> list[Row]:
     """Rows of a split's tasks, in order.
 
@@ -27,13 +31,19 @@ def split_rows(
         first: index of the first task.
         count: how many; None for all that follow. Fewer are returned where the split ends.
         environment: whose split; None for what ENVIRONMENT names.
+        reset: further arguments of every reset, such as a mode of play.
 
     Raises:
-        UnknownNameError: there is no such environment or split; names the nearest.
+        UnknownNameError: there is no such environment, split or reset argument; names the nearest.
         InvalidValueError: `first` or `count` is out of range, or the split is sealed and its
             salt is not set.
     """
-    splits = get_environment(environment).splits
+    chosen = get_environment(environment)
+    further = {
+        require_name("reset argument", name, chosen.reset_arguments): value
+        for name, value in (reset or {}).items()
+    }
+    splits = chosen.splits
     size = splits.size(split)
     require_integer("first", first, 0, size - 1)
     if count is not None:
@@ -43,7 +53,7 @@ def split_rows(
         task = splits.task(split, index)
         level = task.as_dict().get("difficulty")
         told = {} if level is None else {"level": level}
-        rows.append({"task": task.task_id, **told, **task.reset_arguments()})
+        rows.append({"task": task.task_id, **told, **task.reset_arguments(), **further})
     return rows
 
 

@@ -253,7 +253,8 @@ class RpcTalk(Talk):
         """What is known of the episode, also before the first tool call starts it."""
         with rpc_errors():
             if self._play.episode_id is not None:
-                return {"task_id": self._play.session.task_id}
+                progress: dict[str, Any] = self._play.state().model_dump()
+                return progress
             asked = self._handle or await _asked_for(self._websocket, self._episodes)
             if isinstance(asked, Handle):
                 state: dict[str, Any] = (await self._episodes.state(asked)).model_dump()

@@ -8,7 +8,7 @@ describes a tool in words of its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,14 +69,15 @@ class Catalogue:
         answer: what a model is told of an observation; values may be pydantic models.
         observed: what scripted policies read of an observation, from its answer alone; inverse
             of `answer`, for policies that stand in for a model. By default the answer itself.
-        in_force: names of the tools that an episode offers; see `offered`. By default all.
+        in_force: the tools that an episode offers; see `offered`. By default all. Tools that no
+            episode offers together may share a name.
     """
 
     tools: Sequence[ToolSpec]
     called: Callable[[Mapping[str, Any]], tuple[str, dict[str, Any]]]
     answer: Callable[[Mapping[str, Any]], dict[str, Any]]
     observed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
-    in_force: Callable[[Mapping[str, Any]], Container[str]] | None = None
+    in_force: Callable[[Mapping[str, Any]], Sequence[ToolSpec]] | None = None
 
     def offered(self, episode: Mapping[str, Any] | None = None) -> Catalogue:
         """The tools that one episode offers.
@@ -87,13 +88,12 @@ class Catalogue:
         """
         if self.in_force is None:
             return self
-        names = self.in_force(episode or {})
-        return replace(self, tools=[tool for tool in self.tools if tool.name in names])
+        return replace(self, tools=self.in_force(episode or {}))
 
     @property
     def names(self) -> list[str]:
-        """Every tool's name."""
-        return [tool.name for tool in self.tools]
+        """Every tool's name, once."""
+        return list(dict.fromkeys(tool.name for tool in self.tools))
 
     @property
     def chat_tools(self) -> list[dict[str, Any]]:

@@ -43,7 +43,8 @@ class InProcess:
         return observed(self._session.reset(**arguments))
 
     def step(self, action: Action) -> Observed:
-        return observed(self._session.step(action))
+        reply = self._session.step(action)
+        return {**observed(reply), **_beside(reply.info)}
 
     def close(self) -> None:
         """Nothing to release."""
@@ -158,7 +159,7 @@ class Remote:
         """The observation of a reply, with its reward and whether it is the last."""
         if status == 200 and "observation" in reply:
             told = {"reward": reply.get("reward"), "done": bool(reply.get("done"))}
-            return {**reply["observation"], **told}
+            return {**reply["observation"], **told, **_beside(reply.get("info"))}
         self.close()
         said, detail = f"{self._address} answered {path} with {status}: ", _detail(reply)
         if status in (401, 403):
@@ -166,6 +167,11 @@ class Remote:
         elif (status == 404 and path == "/reset") or not detail:
             detail = f"it is not a {self._title} server."
         raise ServerError(said + detail)
+
+
+def _beside(info: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What was told beside an observation, if anything was."""
+    return {"info": info} if info else {}
 
 
 def _detail(reply: Mapping[str, Any]) -> str:

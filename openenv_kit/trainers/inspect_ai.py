@@ -25,7 +25,7 @@ from openenv_kit.tools.catalogue import ToolSpec
 from openenv_kit.trainers.signatures import dress, given
 from openenv_kit.trainers.tool_calls import ToolEpisode
 
-SCORE, SUBMITTED, CALLS = "score", "submitted", "tool_calls"
+SCORE, SUBMITTED, CALLS, INFO = "score", "submitted", "tool_calls", "info"
 """What a sample's store holds about its episode."""
 
 
@@ -37,17 +37,19 @@ def episodes(
     count: int | None = None,
     base_url: str | None = None,
     message_limit: int | None = None,
+    reset: dict[str, Any] | None = None,
 ) -> Task:
     """Episodes of a split, each scored by the environment.
 
     `message_limit` is the most messages of a sample; None for enough to use every step of an
-    episode, at two messages a step.
+    episode, at two messages a step. `reset` holds further arguments of every reset, such as
+    `-T 'reset={"profile": "lean"}'`.
     """
     found = get_environment(environment)
     samples = [
         # The prompt comes from the episode itself, when the solver starts it.
         Sample(row["task"], id=row["task"], metadata={"reset": reset_arguments(row, found.name)})
-        for row in split_rows(split, first, count, found.name)
+        for row in split_rows(split, first, count, found.name, reset)
     ]
     return Task(
         dataset=MemoryDataset(samples, name=f"{found.name}_{split}"),
@@ -83,7 +85,7 @@ def report_score() -> Scorer:
         return Score(
             value=state.store.get(SCORE, 0.0),
             explanation="A report was submitted." if submitted else "No report was submitted.",
-            metadata={CALLS: state.store.get(CALLS, 0)},
+            metadata={CALLS: state.store.get(CALLS, 0), **state.store.get(INFO, {})},
         )
 
     return score
@@ -95,6 +97,7 @@ def _tool(tool: ToolSpec, episode: ToolEpisode, state: TaskState) -> Tool:
         state.store.set(SCORE, episode.reward)
         state.store.set(SUBMITTED, episode.done)
         state.store.set(CALLS, episode.calls)
+        state.store.set(INFO, dict(episode.info))
         state.completed = episode.done
         return answer
 

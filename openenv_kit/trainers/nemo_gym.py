@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
@@ -122,6 +122,7 @@ class EpisodeServer(SimpleResourcesServer):
         if episode is None:
             return None
         told = {"reward": episode.reward, "submitted": episode.done, "tool_calls": episode.calls}
+        told |= episode.info
         result = self._results[key] = told
         while len(self._results) > VERIFIED_SESSIONS:
             del self._results[next(iter(self._results))]
@@ -135,14 +136,18 @@ class EpisodeServer(SimpleResourcesServer):
 
 
 def data_rows(
-    split: str, first: int = 0, count: int | None = None, environment: str | None = None
+    split: str,
+    first: int = 0,
+    count: int | None = None,
+    environment: str | None = None,
+    reset: Mapping[str, Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """NeMo Gym's data rows: the first messages, the tools, and the reset; see `split_rows`.
 
     `openenv_kit.play.split_rows.write_rows` writes them as NeMo Gym reads them.
     """
     episode = ToolEpisode(environment=environment)
-    for row in split_rows(split, first, count, environment):
+    for row in split_rows(split, first, count, environment, reset):
         opening = episode.reset(row)
         tools = [
             # Strict schemas know no optional arguments.

@@ -75,6 +75,7 @@ class ToolSession(ResourceSession):
             env_reward=self._episode.reward,
             done=self._episode.done,
             metrics={"tool_calls": self._episode.calls, "submitted": self._episode.done},
+            artifacts=dict(self._episode.info),
         )
 
     def close(self) -> None:

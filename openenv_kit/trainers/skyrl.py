@@ -105,7 +105,7 @@ class TextEpisode(BaseTextEnv):
             observations=observations,
             reward=self._episode.reward,
             done=done,
-            metadata={"tool_calls": self._episode.calls},
+            metadata={"tool_calls": self._episode.calls, **self._episode.info},
         )
 
 
@@ -119,14 +119,18 @@ def register_environment(environment: str | None = None) -> str:
 
 
 def dataset_rows(
-    split: str, first: int = 0, count: int | None = None, environment: str | None = None
+    split: str,
+    first: int = 0,
+    count: int | None = None,
+    environment: str | None = None,
+    reset: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """SkyRL's dataset rows: `prompt`, `env_class` and the reset as JSON text; see `split_rows`.
 
     `openenv_kit.play.split_rows.write_rows` writes them as SkyRL reads them.
     """
     found = get_environment(environment)
-    played = {"split": split}
+    played = {"split": split, **(reset or {})}
     tools = "\n".join(json.dumps(tool) for tool in found.tools.offered(played).chat_tools)
     system = (
         f"{found.brief(played)}\n\n# Tools\n\nCall one tool a turn, as a JSON object between "
@@ -141,5 +145,5 @@ def dataset_rows(
             "task": row["task"],
             "reset": json.dumps(reset_arguments(row, found.name)),
         }
-        for row in split_rows(split, first, count, found.name)
+        for row in split_rows(split, first, count, found.name, reset)
     ]

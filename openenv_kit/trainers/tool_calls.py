@@ -35,6 +35,7 @@ class ToolEpisode:
         brief: the system prompt; empty before the first reset.
         reward: 0.0 until the episode is over, then its score in [0, 1].
         done: whether the episode is over.
+        info: what its last reply told beside the observation, such as components of the reward.
         calls: tool calls made in this episode.
         tools: what the episode offers; before the first reset, what a reset without arguments does.
         lost: why the server was lost in this episode, if it was: the reward then measures
@@ -48,6 +49,7 @@ class ToolEpisode:
         self.brief = ""
         self.reward = 0.0
         self.done = False
+        self.info: Mapping[str, Any] = {}
         self.calls = 0
         self.tools = self.environment.tools.offered()
         self.lost: ServerError | None = None
@@ -72,6 +74,7 @@ class ToolEpisode:
             self.brief = self.environment.brief(opening)
             self.tools = self.environment.tools.offered(opening)
             self.reward, self.done, self.calls, self.lost = 0.0, False, 0, None
+            self.info = {}
         return self.environment.introduction(opening)
 
     def call(self, name: str, arguments: object) -> str:
@@ -96,6 +99,7 @@ class ToolEpisode:
                 raise
             if observation["done"]:
                 self.reward, self.done = float(observation["reward"] or 0.0), True
+                self.info = observation.get("info", {})
             return compact(tools.answer(observation))
 
     def close(self) -> None:

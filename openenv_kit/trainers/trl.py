@@ -10,7 +10,7 @@ The classes do not need TRL; only `build_dataset` needs the datasets package.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from openenv_kit.environment import get_environment
@@ -44,6 +44,11 @@ class ToolEnvironment:
         """
         return self._episode.reset(row)
 
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What the episode's end told beside the score, such as components of the reward."""
+        return self._episode.info
+
     def get_reward(self) -> float:
         """The score in [0, 1]; 0 if nothing was submitted.
 
@@ -57,14 +62,17 @@ class ToolEnvironment:
 
 
 def environment_class(
-    environment: str | None = None, split: str | None = None
+    environment: str | None = None,
+    split: str | None = None,
+    reset: Mapping[str, Any] | None = None,
 ) -> type[ToolEnvironment]:
     """A class whose public methods, but for `reset` and `get_reward`, are the tools.
 
-    They are those of the split that is trained on; without one, of a reset without arguments.
+    They are those of the split that is trained on, and of `reset`, which are the further reset
+    arguments of the dataset; without either, of a reset without arguments.
     """
     found = get_environment(environment)
-    tools = found.tools.offered({"split": split} if split else None)
+    tools = found.tools.offered({**({"split": split} if split else {}), **(reset or {})})
     members: dict[str, Any] = {tool.name: _method(tool) for tool in tools.tools}
     title = "".join(word.title() for word in found.name.split("_"))
     members |= {"environment": found.name, "__doc__": found.description, "__module__": __name__}
@@ -72,14 +80,18 @@ def environment_class(
 
 
 def build_dataset(
-    split: str, first: int = 0, count: int | None = None, environment: str | None = None
+    split: str,
+    first: int = 0,
+    count: int | None = None,
+    environment: str | None = None,
+    reset: Mapping[str, Any] | None = None,
 ) -> datasets.Dataset:
     """A dataset of `prompt` and the columns of `split_rows`, whose arguments it takes."""
     from datasets import Dataset
 
-    brief = get_environment(environment).brief({"split": split})
+    brief = get_environment(environment).brief({"split": split, **(reset or {})})
     prompt = [{"role": "system", "content": brief}, {"role": "user", "content": ""}]
-    rows = split_rows(split, first, count, environment)
+    rows = split_rows(split, first, count, environment, reset)
     return Dataset.from_list([{"prompt": prompt, **row} for row in rows])
 
 

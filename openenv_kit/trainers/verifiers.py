@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import verifiers.v1 as vf
+from pydantic import Field
 
 from openenv_kit.environment import ERROR, get_environment
 from openenv_kit.errors import ServerError
@@ -33,6 +34,8 @@ class EpisodeState(vf.State):
     score: float = 0.0
     submitted: bool = False
     tool_calls: int = 0
+    info: dict[str, Any] = Field(default_factory=dict)
+    """What the end told beside the score, such as components of the reward."""
     lost: str = ""
     """Why the environment server could not be used; empty if it could."""
 
@@ -46,11 +49,12 @@ class EpisodeData(vf.TaskData):
 class EpisodeToolsetConfig(vf.ToolsetConfig):
     """What is played, and where: without a `base_url` in the tool server's own process.
 
-    `split` decides which tools are offered; the taskset sets it to its own.
+    `split` and `reset` decide which tools are offered; the taskset sets them to its own.
     """
 
     environment: str | None = None
     split: str | None = None
+    reset: dict[str, Any] = Field(default_factory=dict)
     base_url: str | None = None
 
 
@@ -72,7 +76,8 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
     def register(self, mcp: Any) -> None:
         """Offer every tool."""
         turn = asyncio.Lock()
-        played = {"split": self.config.split} if self.config.split else None
+        split = {"split": self.config.split} if self.config.split else {}
+        played = {**split, **self.config.reset}
         for tool in get_environment(self.config.environment).tools.offered(played).tools:
             function = _in_turn(turn, self._with_state(self._tool(tool)))
             mcp.add_tool(function, name=tool.name, description=tool.description)
@@ -84,6 +89,7 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
             self.state.score = self._episode.reward
             self.state.submitted = self._episode.done
             self.state.tool_calls = self._episode.calls
+            self.state.info = dict(self._episode.info)
             return answer
 
         dress(call, tool)
@@ -149,11 +155,12 @@ class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
 
 
 class EpisodeTasksetConfig(vf.TasksetConfig):
-    """Knobs under `--env.taskset.*`."""
+    """Knobs under `--env.taskset.*`; `reset` holds further arguments of every reset."""
 
     split: str = "train"
     first: int = 0
     count: int | None = None
+    reset: dict[str, Any] = Field(default_factory=dict)
     task: EpisodeTaskConfig = EpisodeTaskConfig()
 
 
@@ -163,8 +170,9 @@ class EpisodeTaskset(vf.Taskset[EpisodeTask, EpisodeTasksetConfig]):
     def load(self) -> Iterator[EpisodeTask]:
         environment = self.config.task.tools.environment
         episode = ToolEpisode(environment=environment)
-        rows = split_rows(self.config.split, self.config.first, self.config.count, environment)
-        tools = self.config.task.tools.model_copy(update={"split": self.config.split})
+        split, reset = self.config.split, self.config.reset
+        rows = split_rows(split, self.config.first, self.config.count, environment, reset)
+        tools = self.config.task.tools.model_copy(update={"split": split, "reset": reset})
         config = self.config.task.model_copy(update={"tools": tools})
         for row in rows:
             data = EpisodeData(

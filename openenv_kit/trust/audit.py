@@ -164,6 +164,7 @@ class Audit:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self.main = self.settings[0]
+        self.in_full = {self.main}  # settings where all play in full and every ceiling holds
         self.names = (*self.baselines, *environment.exploits)
 
     @property
@@ -222,9 +223,9 @@ class Audit:
             episodes: of each level and setting; fewer where a setting has no more.
             policies: names, or None for all.
             levels: names, or None for all.
-            settings: names, or None for the main one. In all others, baselines and exploits that
-                ask for it are played in full, those that must earn nothing in part, and the rest
-                not at all.
+            settings: names, or None for the main one. In those that are not `in_full`, baselines
+                and exploits that ask for it are played in full, those that must earn nothing in
+                part, and the rest not at all.
             batch: most episodes of one unit.
 
         Raises:
@@ -235,7 +236,7 @@ class Audit:
         players = [require_name("policy", each, self.names) for each in policies or self.names]
         work = []
         for setting, level, name in product(chosen, on, players):
-            stop = self._episodes_of(name, setting, min(episodes, self.size(setting, level)))
+            stop = self.episodes_of(name, setting, min(episodes, self.size(setting, level)))
             for first in range(0, stop, batch):
                 last = min(first + batch, stop)
                 work.append(Job(name, level, first, last, setting, self.environment.name))
@@ -271,10 +272,10 @@ class Audit:
         ordered = product(self.settings, self.levels, self.names)
         return [self._line(*key, groups[key]) for key in ordered if key in groups]
 
-    def _episodes_of(self, name: str, setting: str, size: int) -> int:
+    def episodes_of(self, name: str, setting: str, size: int) -> int:
         """Episodes that a policy plays in a setting, of the most that it could."""
         exploit = self.player(name)
-        if setting == self.main or exploit.everywhere:
+        if setting in self.in_full or exploit.everywhere:
             return size
         # Any leak shows in a few episodes: what must earn nothing has no mean to be estimated.
         return max(size // LEAK_SHARE, 1) if exploit.ceiling is NOTHING else 0
@@ -283,7 +284,7 @@ class Audit:
         scores = [each.score for each in played]
         mean, low, high = interval(scores)
         ceiling = self.player(policy).ceiling
-        if not ceiling.everywhere and setting != self.main:
+        if not ceiling.everywhere and setting not in self.in_full:
             ceiling = UNLIMITED
         most, often = ceiling.at(level)
         if ceiling is NOTHING:

@@ -30,7 +30,8 @@ def scripted(policy):
     def answer(messages, tools, tool_choice, config):
         seen_tools.append(tools)
         answers = [message.text for message in messages if message.role == "tool"]
-        call = next_call(policy, answers) if policy else None
+        told = "\n".join(message.text for message in messages if message.role == "user")
+        call = next_call(policy, answers, introduction=told) if policy else None
         if call is None:
             output = ModelOutput.from_content("mockllm/model", "Done.")
         else:
@@ -70,6 +71,18 @@ def test_a_drill_down_episode_is_offered_its_own_tools_and_played(tmp_path):
     assert scores(log) == [1.0]
     assert "slice" in [tool.name for tool in seen_tools[-1]]
     assert "list_dates" not in [tool.name for tool in seen_tools[-1]]
+
+
+def test_a_lean_episode_is_offered_six_tools_and_tells_its_reward_s_components(tmp_path):
+    modes = {"profile": "lean", "reward": "key_f1"}
+    log = run(scripted("reference"), tmp_path, reset=modes)
+    assert scores(log) == [1.0, 1.0, 1.0]
+    names = ["overview", "scan", "day", "hours", "calendar", "submit"]
+    assert [tool.name for tool in seen_tools[-1]] == names
+    for sample in log.samples:
+        metadata = sample.scores["report_score"].metadata
+        assert metadata["tool_calls"] == 3
+        assert metadata["reward_components"]["key_f1"] == 1.0
 
 
 def all_at_once(calls):

@@ -52,8 +52,8 @@ def web_application(**settings):
 def play(client, policy, row):
     """What NeMo Gym's simple agent does with a row: seed, call tools, verify."""
     assert client.post("/seed_session", json=row).status_code == 200
-    answers = []
-    while (call := next_call(policy, answers)) is not None:
+    told, answers = row["responses_create_params"]["input"][-1]["content"], []
+    while (call := next_call(policy, answers, introduction=told)) is not None:
         name, arguments = call
         answers.append(client.post(f"/{name}", json=arguments).text)
     reply = client.post("/verify", json={**row, "response": RESPONSE})
@@ -74,6 +74,15 @@ def test_a_drill_down_episode_is_offered_its_own_tools_and_played(client):
     assert "slice" in names
     assert "list_dates" not in names
     assert play(client, "drill_reference", row)["reward"] == 1.0
+
+
+def test_a_lean_episode_is_offered_six_tools_and_tells_its_reward_s_components(client):
+    for row in data_rows("validation", count=3, reset={"profile": "lean", "reward": "key_f1"}):
+        names = [tool["name"] for tool in row["responses_create_params"]["tools"]]
+        assert names == ["overview", "scan", "day", "hours", "calendar", "submit"]
+        verified = play(client, "reference", row)
+        assert (verified["reward"], verified["tool_calls"]) == (1.0, 3)
+        assert verified["reward_components"]["key_f1"] == 1.0
 
 
 def test_an_unsubmitted_report_is_worth_nothing_and_is_measured_all_the_same(client):

@@ -29,10 +29,11 @@ def play(policy, row, base_url=None, **extras):
     config = {"base_url": base_url} if base_url else {}
     extra = {name: value for name, value in row.items() if name not in ("prompt", "env_class")}
     env = skyrl_gym.make(row["env_class"], env_config=config, extras={**extra, **extras})
-    env.init(row["prompt"])
+    prompt, _ = env.init(row["prompt"])
+    told = prompt[-1]["content"]
     answers, rewards, done = [], [], False
     while not done:
-        output = env.step(say(next_call(policy, answers)))
+        output = env.step(say(next_call(policy, answers, introduction=told)))
         rewards.append(output["reward"])
         done = output["done"]
         for message in output["observations"]:
@@ -58,6 +59,16 @@ def test_a_drill_down_episode_is_offered_its_own_tools_and_played():
     assert '"list_dates"' not in system
     rewards, _ = play("drill_reference", row)
     assert rewards[-1] == 1.0
+
+
+def test_a_lean_episode_is_offered_six_tools_and_played():
+    for row in dataset_rows("validation", count=3, reset={"profile": "lean", "reward": "exact"}):
+        system = row["prompt"][0]["content"]
+        assert '"scan"' in system
+        assert '"list_dates"' not in system
+        rewards, metrics = play("reference", row)
+        assert rewards == [0.0, 0.0, 1.0]
+        assert metrics["tool_calls"] == 3
 
 
 def test_the_prompt_names_every_tool_and_the_opening_comes_behind_it():

@@ -31,6 +31,8 @@ from openenv_kit.trainers.trl import BASE_URL_VARIABLE, build_dataset, environme
 Environment = environment_class()
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 ANSWER = re.compile(r"<tool_response>\n(.*?)\n</tool_response>", re.DOTALL)
+OPENING = re.compile(r"<\|im_start\|>user\n(Find .*?)<\|im_end\|>", re.DOTALL)
+LEAN = {"profile": "lean", "reward": "key_f1"}
 PLACES = 32_768
 
 
@@ -44,8 +46,8 @@ class ScriptedTransformer(Qwen3ForCausalLM):
         said = []
         for row in input_ids:
             text = self.tokenizer.decode(row, skip_special_tokens=False)
-            answers = ANSWER.findall(text)
-            call = next_call(self.policy, answers)
+            answers, told = ANSWER.findall(text), "\n".join(OPENING.findall(text))
+            call = next_call(self.policy, answers, introduction=told)
             words = "Done." if call is None else _as_text(call)
             said.append(self.tokenizer.encode(words + "<|im_end|>", add_special_tokens=False))
         longest = max(map(len, said))
@@ -102,13 +104,14 @@ def tiny(tokenizer, policy):
     return model
 
 
-def one_update(tokenizer, policy, folder, index=0):
+def one_update(tokenizer, policy, folder, index=0, reset=None):
     """Train one step on two rollouts of one episode; the trainer and its log."""
+    made = environment_class(split="train", reset=reset) if reset else Environment
     trainer = GRPOTrainer(
         model=tiny(tokenizer, policy),
         processing_class=tokenizer,
-        train_dataset=build_dataset("train", first=index, count=1),
-        environment_factory=Environment,
+        train_dataset=build_dataset("train", first=index, count=1, reset=reset),
+        environment_factory=made,
         args=GRPOConfig(
             output_dir=str(folder),
             per_device_train_batch_size=2,
@@ -141,6 +144,14 @@ def test_the_trainer_gets_the_reference_policys_score_through_its_own_tool_loop(
     assert log["tools/failure_frequency"] == 0.0
     assert [each._episode.done for each in trainer.environments] == [True, True]
     assert min(each._episode.calls for each in trainer.environments) >= 3
+
+
+def test_the_trainer_plays_a_lean_episode_with_six_tools(tokenizer, tmp_path):
+    trainer, log, _ = one_update(tokenizer, "reference", tmp_path, reset=LEAN)
+    assert log["reward"] == 1.0
+    for environment in trainer.environments:
+        assert environment._episode.calls == 3
+        assert environment.info["reward_components"]["key_f1"] == 1.0
 
 
 def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tokenizer, tmp_path):
@@ -226,8 +237,8 @@ def test_every_tool_has_the_schema_of_the_registry():
         for name, _ in inspect.getmembers(Environment, inspect.isfunction)
         if not name.startswith("_")
     } - {"reset", "get_reward"}
-    assert public == set(ENVIRONMENT.tools.names)
-    for spec in ENVIRONMENT.tools.tools:
+    assert public == set(ENVIRONMENT.tools.offered().names)
+    for spec in ENVIRONMENT.tools.offered().tools:
         made = get_json_schema(getattr(environment, spec.name))["function"]
         assert made["description"] == spec.description
         declared, given = spec.parameters, made["parameters"]

@@ -69,6 +69,13 @@ def test_a_drill_down_episode_is_played_with_its_own_tools():
     assert (episode.errors, [trace.reward for trace in episode.traces]) == ([], [1.0])
 
 
+def test_a_lean_episode_is_played_with_six_tools():
+    episodes = rollouts("reference", reset={"profile": "lean", "reward": "exact"})
+    for episode in episodes:
+        (trace,) = episode.traces
+        assert (episode.errors, trace.reward, trace.metrics["tool_calls"]) == ([], 1.0, 3.0)
+
+
 def test_the_reference_policys_score_comes_from_a_server_too():
     before = episodes_served()
     (episode,) = rollouts("reference", count=1, task=on(address()))

@@ -1,0 +1,68 @@
+"""The benchmark card's part about modes of play: tokens, groups of rollouts, exploits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from metric_tracker_rl.audit import MODES
+from metric_tracker_rl.commands.card_tables import pivot, table
+from metric_tracker_rl.engine.levels import LEVELS
+
+Line = dict[str, Any]
+
+TEMPLATE = Path(__file__).with_name("card_modes_template.md")
+
+
+def section(measured: Mapping[str, Any], lines: Sequence[Line]) -> str:
+    """The part's text.
+
+    Args:
+        measured: results of `metric-tracker modes`.
+        lines: the audit's lines of the settings that are modes.
+    """
+    tokens = pd.DataFrame(measured["tokens"]).rename(columns={"level": "difficulty"})
+    return TEMPLATE.read_text(encoding="utf-8").format(
+        episodes=measured["episodes"],
+        group=measured["group"],
+        encoding=measured["encoding"],
+        tokens=pivot(tokens, "profile", None, "{mean:,} / {most:,}", LEVELS),
+        groups=_groups(measured["groups"]),
+        exploits=_exploits(lines),
+        lines=len(lines),
+        over=sum(not line["holds"] for line in lines),
+        played=max(line["episodes"] for line in lines),
+    )
+
+
+def _groups(lines: Sequence[Line]) -> str:
+    """A row for each level and reward, a column for each strength."""
+    shares = list(dict.fromkeys(line["share"] for line in lines))
+    found: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        row = found.setdefault((line["level"], line["reward"]), [line["level"], line["reward"]])
+        row.append(f"{line['equal']:.0%} ({line['mean']:.2f})")
+    head = ["level", "reward", *(f"{share:.0%}" for share in shares)]
+    return table(head, found.values(), names=2)
+
+
+def _exploits(lines: Sequence[Line]) -> str:
+    """For each mode and level, the exploit that comes nearest to its ceiling; not noise."""
+    nearest: dict[tuple[str, str], Line] = {}
+    for line in lines:
+        key = line["setting"], line["difficulty"]
+        held = line["max_mean"] and not line["by_interval"]
+        if held and _share(line) >= _share(nearest.get(key)):
+            nearest[key] = line
+    cell = "`{policy}` {mean:.3f} [{max_mean:.2f}]"
+    levels = [level for level in LEVELS if any(key[1] == level for key in nearest)]
+    found = [mode for mode in MODES if any(key[0] == mode for key in nearest)]
+    rows = ([mode, *(cell.format(**nearest[mode, level]) for level in levels)] for mode in found)
+    return table(["setting", *levels], rows)
+
+
+def _share(line: Line | None) -> float:
+    return line["mean"] / line["max_mean"] if line else 0.0

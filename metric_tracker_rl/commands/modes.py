@@ -1,0 +1,108 @@
+"""`metric-tracker modes`: tokens of each profile, and where each reward tells rollouts apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.replies import COMPONENTS
+from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.vocabulary import LEAN, PROFILES, REWARDS
+from metric_tracker_rl.environment import ENVIRONMENT
+from metric_tracker_rl.policies.noisy import STRENGTHS, noisy_reference
+from metric_tracker_rl.tier_splits import tasks_of_level
+from metric_tracker_rl.tokens import ENCODING, count_tokens
+from openenv_kit.cli.common import installed, table_of
+from openenv_kit.play.driver import moves
+from openenv_kit.play.policies import Policy
+from openenv_kit.play.transcript import transcript
+
+SPLIT = "validation"
+GROUP = 8
+"""Rollouts of a group."""
+
+Line = dict[str, Any]
+
+
+def modes(
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes of each level.")] = 60,
+    out: Annotated[Path | None, typer.Option(help="Write the results as JSON.")] = None,
+) -> None:
+    """Measure profiles in tokens, and rewards by the groups of rollouts that they tell apart."""
+    installed("bpe_openai", needed_for="counting tokens")
+    tokens = [tokens_of(profile, level, episodes) for profile in PROFILES for level in LEVELS]
+    groups = [line for level in LEVELS for line in equal_groups(level, episodes)]
+    found = {
+        "versions": dict(ENVIRONMENT.versions),
+        "episodes": episodes,
+        "group": GROUP,
+        "encoding": ENCODING,
+        "tokens": tokens,
+        "groups": groups,
+    }
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    console = Console(width=110)
+    cells = ("{profile}|{level}|{mean:,}|{most:,}".format(**each).split("|") for each in tokens)
+    console.print(table_of("Tokens", ("profile", "level", "mean", "most"), cells, names=2))
+    cell = "{reward}|{level}|{share:.0%}|{equal:.1%}|{mean:.3f}"
+    cells = (cell.format(**each).split("|") for each in groups)
+    columns = ("reward", "level", "at random", "all equal", "mean")
+    console.print(table_of(f"Groups of {GROUP}", columns, cells, names=2))
+
+
+def tokens_of(profile: str, level: str, episodes: int) -> Line:
+    """Mean and largest number of tokens of the reference's episodes."""
+    reference = ENVIRONMENT.policies["reference"]
+    counts = [
+        count_tokens(transcript(ENVIRONMENT, reference, {**reset, "profile": profile}))
+        for reset in _resets(level, episodes)
+    ]
+    return {"profile": profile, "level": level, "mean": round(fmean(counts)), "most": max(counts)}
+
+
+def equal_groups(level: str, episodes: int) -> Iterator[Line]:
+    """By strength and reward, the share of groups whose rewards are all equal, and the mean one.
+
+    A group is several plays of one episode; where all are paid the same, it has no advantages, and
+    group-relative methods learn nothing from it.
+    """
+    resets = _resets(level, episodes)
+    for share in STRENGTHS:
+        groups = [
+            [_paid(reset, share, f"{reset['index']}|{share}|{number}") for number in range(GROUP)]
+            for reset in resets
+        ]
+        for reward in REWARDS:
+            paid = [[each[reward] for each in group] for group in groups]
+            yield {
+                "reward": reward,
+                "level": level,
+                "share": share,
+                "equal": fmean(len(set(each)) == 1 for each in paid),
+                "mean": fmean(map(fmean, paid)),
+            }
+
+
+def _paid(reset: Line, share: float, seed: str) -> dict[str, float]:
+    """What one play of a noisy reference is paid under each reward."""
+    session = EpisodeSession()
+    opening = session.reset(**reset, profile=LEAN)
+    player = Policy.of("noisy", partial(noisy_reference, share=share, seed=seed))
+    *_, (_, last) = moves(session, player, opening)
+    found: dict[str, float] = (last.info or {})[COMPONENTS]
+    return found
+
+
+def _resets(level: str, episodes: int) -> Sequence[Line]:
+    numbers = tasks_of_level(SPLIT, level)[:episodes]
+    return [{"split": SPLIT, "index": number, "max_steps": 128} for number in numbers]

@@ -1,0 +1,36 @@
+"""Players of any strength: the reference, with a share of its decisions made at random.
+
+What the reference decides of each candidate is whether to report it. A noisy player decides some of
+them by a coin instead, so groups of its plays of one episode differ as a model's rollouts do.
+"""
+
+from __future__ import annotations
+
+import random
+
+from metric_tracker_rl.policies.base import Observed, Play, analyse
+from metric_tracker_rl.policies.lean_reference import every_candidate, right_ids
+
+STRENGTHS = (0.05, 0.15, 0.30, 0.50, 0.80)
+"""Shares of decisions made at random, from the strongest player to the weakest."""
+
+
+def noisy_reference(_: Observed, *, share: float, seed: str) -> Play:
+    """Submits the ids that the reference would, but for decisions made by a coin.
+
+    It plays in the lean profile.
+
+    Args:
+        _: the opening, which it does not read.
+        share: of the decisions that are made at random, in [0, 1].
+        seed: of the random numbers; the same seed, the same play.
+    """
+    draw = random.Random(seed)
+    candidates = yield from every_candidate()
+    right = yield from right_ids(candidates)
+    chosen = [
+        number
+        for _date, number, *_rest in candidates
+        if (draw.random() < 0.5 if draw.random() < share else number in right)
+    ]
+    yield analyse("submit", ids=chosen)

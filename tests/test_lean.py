@@ -1,0 +1,386 @@
+"""The lean profile: six tools, short replies, reports by id; the same through every door."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+from episodes import analyse, perfect_report, running_episode, small_sample, started
+from starlette.testclient import TestClient
+from test_non_interference import CONFIGS, other_labels
+
+from metric_tracker_rl import MetricTrackerRlEnv
+from metric_tracker_rl.analysis_tools import LEAN_TOOLS, TOOLS
+from metric_tracker_rl.analysis_tools.lean import PAGE
+from metric_tracker_rl.engine.config import EpisodeConfig
+from metric_tracker_rl.engine.episode import Episode, build_episode
+from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.environment import ENVIRONMENT
+from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.tokens import count_tokens
+from metric_tracker_rl.tools import BRIEF, LEAN_BRIEF
+from openenv_kit.agent.options import parse_options
+from openenv_kit.agent.plan import plan
+from openenv_kit.errors import ConfigurationError, InvalidValueError, SettingsError
+from openenv_kit.play.driver import Outcome, play
+from openenv_kit.play.split_rows import split_rows
+from openenv_kit.play.transcript import transcript
+from openenv_kit.serving.app import build_app
+from openenv_kit.serving.settings import Settings
+from openenv_kit.tools.catalogue import compact
+from openenv_kit.trainers.openenv_harness import collect
+from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
+from openenv_kit.trainers.trl import environment_class
+
+NAMES = ["overview", "scan", "day", "hours", "calendar", "submit"]
+LEAN = {"profile": "lean"}
+RULES = PlayRules(profile="lean")
+MOST_TOKENS = {"easy": 4000, "medium": 4000, "hard": 4000, "expert": 6000}
+MOST_BYTES = 8000
+EVERYWHERE = [
+    {"metric_name": name, "date": f"2022-05-{day:02d}", "stddev_factor": 20.0}
+    for name in ("app_opens", "product_added_to_cart")
+    for day in range(13, 26)
+]
+"""Custom anomalies that make 91 candidates, about as many as there can be."""
+
+
+def lean(episode: Episode) -> EpisodeSession:
+    session = EpisodeSession()
+    session.open("custom", EpisodeView(episode, RULES))
+    return session
+
+
+def played(session: EpisodeSession, policy: str = "reference") -> Outcome:
+    assert session.view is not None
+    return play(session, get_policy(policy), session.open("custom", session.view))
+
+
+def ids_of(session: EpisodeSession) -> list[list[Any]]:
+    """Date, id, name and change of every candidate on the first page."""
+    rows = analyse(session, "scan").content["analysis_result"]["result"]["rows"]
+    return [[date, *each] for date, found in rows for each in found]
+
+
+def told(session: EpisodeSession, method: str, **arguments: Any) -> Any:
+    reply = analyse(session, method, **arguments)
+    assert reply.status == "analyzed", reply.message
+    return reply.content["analysis_result"]["result"]
+
+
+@pytest.mark.slow
+def test_the_reference_scores_one_on_every_level_and_family() -> None:
+    for episode in small_sample(21):
+        outcome = played(lean(episode))
+        assert (outcome.score, outcome.steps) == (1.0, 3), episode.config
+
+
+@cache
+def tokens_of(level: str, index: int) -> int:
+    count = LEVELS[level].max_anomalies
+    reset = {"difficulty": level, "seed": index, "scenario_family": "mixed", "anomaly_count": count}
+    return count_tokens(transcript(ENVIRONMENT, get_policy("reference"), {**reset, **LEAN}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_reference_s_whole_episode_fits_with_as_many_anomalies_as_there_can_be(
+    level: str,
+) -> None:
+    assert max(tokens_of(level, index) for index in range(4)) <= MOST_TOKENS[level]
+
+
+def test_a_transcript_holds_all_that_is_read_and_written_and_refuses_a_wrong_reset() -> None:
+    reset = {"task_id": "hard_mixed_multi", **LEAN}
+    brief, tools, opening, *turns = transcript(ENVIRONMENT, get_policy("reference"), reset)
+    assert brief == LEAN_BRIEF
+    assert [each["function"]["name"] for each in json.loads(tools)] == NAMES
+    assert opening.count("Report the root") == 1
+    assert [json.loads(call)["name"] for call in turns[::2]] == ["scan", "calendar", "submit"]
+    assert json.loads(turns[-1])["message"].startswith("Score 1.0000")
+    assert not any("Report the root" in text for text in (brief, tools, *turns))
+    with pytest.raises(InvalidValueError, match="Did you mean 'lean'"):
+        transcript(ENVIRONMENT, get_policy("reference"), {"profile": "leen"})
+
+
+def test_no_reply_is_longer_than_eight_kilobytes() -> None:
+    mixed = {"difficulty": "expert", "seed": 3, "scenario_family": "mixed", "anomaly_count": 12}
+    for running in (started(**mixed, **LEAN), started(seed=11, anomalies=EVERYWHERE, **LEAN)):
+        dates = list(running_episode(running).dates)
+        sizes = [
+            len(compact(told(running, *call[:1], **call[1])))
+            for call in (
+                ("overview", {"details": True}),
+                ("scan", {}),
+                ("day", {"dates": dates[:28]}),
+                ("hours", {"dates": dates[:7]}),
+                ("calendar", {}),
+            )
+        ]
+        assert max(sizes) <= MOST_BYTES, sizes
+    names = [name for _, name in running_episode(running).config.funnel_spec.entities]
+    longest = max(len(compact([999, name, -0.999])) + 1 for name in names)
+    assert PAGE * longest + 56 * len(compact(["2024-01-01", []])) <= MOST_BYTES - 100
+
+
+def test_scan_goes_on_where_a_page_ended_and_every_id_can_be_submitted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("metric_tracker_rl.analysis_tools.lean.PAGE", 60)
+    session = started(seed=11, anomalies=EVERYWHERE, **LEAN)
+    first = told(session, "scan")
+    assert sum(len(rows) for _, rows in first["rows"]) == 60
+    assert first["next"] == 61
+    unseen = analyse(session, "submit", ids=[61])
+    assert "no scan has shown the id 61" in unseen.message
+    rest = told(session, "scan", first=first["next"])
+    assert "next" not in rest
+    last = rest["rows"][-1][1][-1][0]
+    ids = [each[0] for page in (first, rest) for _, rows in page["rows"] for each in rows]
+    assert ids == list(range(1, last + 1))
+    assert analyse(session, "submit", ids=ids).done
+
+
+def test_an_id_stands_for_the_row_that_the_row_generators_would_make() -> None:
+    for config in CONFIGS:
+        episode = build_episode(config)
+        session = lean(episode)
+        keys = {(row.date, row.entity_name): row for row in episode.expected_rows}
+        listed = {(date, name): number for date, number, name, _ in ids_of(session)}
+        assert keys.keys() <= listed.keys()
+        assert analyse(session, "submit", ids=[listed[key] for key in keys]).reward == 1.0
+
+
+def test_an_id_that_was_not_shown_is_refused_and_nothing_is_graded() -> None:
+    session = started(task_id="easy_single_spike", **LEAN)
+    blind = analyse(session, "submit", ids=[1])
+    assert blind.status == "error"
+    assert "no scan has shown the id 1" in blind.message
+    assert "Nothing was graded" in blind.message
+    number = ids_of(session)[-1][1]
+    beyond = analyse(session, "submit", ids=[number + 1])
+    assert beyond.message == blind.message.replace("id 1;", f"id {number + 1};")
+    assert not session.done
+    session.reset(task_id="easy_single_spike", **LEAN)
+    assert analyse(session, "submit", ids=[1]).status == "error", "shown in another play"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "'ids' is required"),
+        ({"ids": ["1"]}, "ids.0 is '1'"),
+        ({"ids": [True]}, "ids.0 is True"),
+        ({"ids": [0]}, "greater than or equal to 1"),
+        ({"ids": [], "row": []}, "did you mean 'rows'"),
+    ],
+)
+def test_a_submission_of_another_form_is_refused(arguments: dict[str, Any], said: str) -> None:
+    session = started(**LEAN)
+    reply = analyse(session, "submit", **arguments)
+    assert (reply.status, reply.done) == ("error", False)
+    assert said in reply.message
+
+
+def test_a_report_may_be_given_by_row_or_by_both_or_be_empty() -> None:
+    session = started(task_id="hard_mixed_multi", **LEAN)
+    rows = perfect_report(session)
+    listed = {(date, name): number for date, number, name, _ in ids_of(session)}
+    half = [listed[row["date"], row["entity_name"]] for row in rows[:2]]
+    assert analyse(session, "submit", ids=half, rows=rows[2:]).reward == 1.0
+    again = started(task_id="hard_mixed_multi", **LEAN)
+    assert again.step({"classifications": rows}).reward == 1.0
+    twice = started(task_id="hard_mixed_multi", **LEAN)
+    ids_of(twice)
+    assert "2 repeated" in analyse(twice, "submit", ids=[*half, *half], rows=[]).message
+    assert analyse(started(anomaly_count=0, **LEAN), "submit", ids=[]).reward == 1.0
+
+
+def test_overview_repeats_the_policy_only_where_details_are_asked_for() -> None:
+    session = started(task_id="hard_mixed_multi", **LEAN)
+    short, whole = told(session, "overview"), told(session, "overview", details=True)
+    assert "policy" not in short
+    assert whole["policy"] == session.view.policy  # type: ignore[union-attr]
+    assert {name: whole[name] for name in short} == short
+    assert short["rows"][0][0] == "app_opens"
+
+
+def test_neither_profile_offers_the_tools_of_the_other() -> None:
+    short = started(**LEAN)
+    refused = analyse(short, "task_overview")
+    assert "Did you mean 'overview'?" in refused.message
+    assert refused.message.endswith(f"Allowed: {', '.join(NAMES)}.")
+    generated = short.step({"payload_generators": [{"method_name": "median_filter"}]})
+    assert "no row generators" in generated.message
+    assert not short.done
+    usual = ENVIRONMENT.session()
+    usual.reset()
+    assert "Unknown analysis_method 'scan'" in analyse(usual, "scan").message  # type: ignore[arg-type]
+    assert set(LEAN_TOOLS) == set(NAMES)
+    assert not set(LEAN_TOOLS) & set(TOOLS)
+
+
+def test_a_profile_that_there_is_not_is_refused_with_the_nearest() -> None:
+    session = started()
+    before = session.view
+    reply = session.reset(profile="lena")
+    assert reply.message == (
+        "Unknown profile 'lena'. Did you mean 'lean'? Allowed: standard, lean."
+    )
+    assert session.view is before
+    drill = ENVIRONMENT.session().reset(task_id="drill_easy_saas_trial", profile="lean")
+    assert "Unknown reset argument 'profile'" in drill.message
+
+
+def test_the_standard_profile_is_what_a_reset_without_it_starts() -> None:
+    session, named = EpisodeSession(), EpisodeSession()
+    assert session.reset() == named.reset(profile="standard")
+    assert session.identity() == named.identity()
+    assert "profile" not in session.identity()
+    assert named.reset(**LEAN).content["config"]["profile"] == "lean"
+    assert named.identity()["profile"] == "lean"
+
+
+def frames(episode: Episode) -> list[str]:
+    """Everything that a lean play is told before its submission, and what that is told."""
+    session = EpisodeSession()
+    dates = list(episode.dates)
+    found = [session.open("task", EpisodeView(episode, RULES))]
+    for call in (
+        {"method": "overview", "details": True},
+        {"method": "overview"},
+        {"method": "scan"},
+        {"method": "scan", "first": 5},
+        *({"method": "day", "dates": dates[n : n + 28]} for n in range(0, len(dates), 28)),
+        *({"method": "hours", "dates": dates[n : n + 7]} for n in range(0, len(dates), 7)),
+        {"method": "calendar"},
+        {"method": "submit", "ids": [10_000]},
+        {"method": "day", "dates": ["1999-01-01"]},
+    ):
+        found.append(analyse(session, **call))
+    found.append(analyse(session, "submit", ids=list(range(1, 6))))
+    return [repr(each) for each in found]
+
+
+@pytest.mark.parametrize(
+    "config", [*CONFIGS, EpisodeConfig(3, "mixed", "expert", "high", 6)], ids=lambda each: each.seed
+)
+def test_no_reply_before_the_submission_depends_on_the_labels(config: EpisodeConfig) -> None:
+    episode = build_episode(config)
+    swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
+    true, false = frames(episode), frames(swapped)
+    assert true[:-1] == false[:-1]
+    assert true[-1] != false[-1]
+
+
+# Doors
+
+
+def test_the_catalogue_and_the_brief_follow_the_profile() -> None:
+    offered = ENVIRONMENT.tools.offered
+    state = started(**LEAN).state().model_dump()
+    opening = ENVIRONMENT.observation(EpisodeSession().reset(**LEAN), "custom")
+    for episode in (LEAN, {"split": "train", **LEAN}, state, opening):
+        assert offered(episode).names == NAMES
+        assert ENVIRONMENT.brief(episode) == LEAN_BRIEF
+    for episode in ({}, {"profile": None}, {"profile": "standard"}, started().state().model_dump()):
+        assert "scan" not in offered(episode).names
+        assert ENVIRONMENT.brief(episode) == BRIEF
+    with pytest.raises(ValueError, match="ids is None; allowed: a list"):
+        offered(LEAN).action("submit", {})
+
+
+def test_trainers_rows_classes_and_episodes_take_it(tmp_path: Any) -> None:
+    rows = split_rows("validation", count=3, reset=LEAN)
+    assert [row["profile"] for row in rows] == ["lean"] * 3
+    with pytest.raises(ConfigurationError, match="Did you mean 'profile'"):
+        split_rows("validation", count=3, reset={"profil": "lean"})
+    made = environment_class(split="validation", reset=LEAN)
+    public = {name for name, _ in inspect.getmembers(made, inspect.isfunction) if name[0] != "_"}
+    assert public == {"reset", "get_reward", *NAMES}
+    environment, answers = made(), []
+    introduction = environment.reset(**rows[2])
+    while (call := next_call("reference", answers, introduction=introduction)) is not None:
+        answers.append(getattr(environment, call[0])(**call[1]))
+    assert environment.get_reward() == 1.0
+    assert collect(tmp_path, rows).avg_reward == 1.0
+
+
+def test_inference_takes_arguments_of_the_reset() -> None:
+    options = parse_options(["--reset", "profile=lean", "--reset", "max_steps=9"])
+    assert dict(options.reset or ()) == {"profile": "lean", "max_steps": 9}
+    (first, *_) = plan(ENVIRONMENT, "train:0-2", reset=LEAN)
+    assert first.reset == {"split": "train", "index": 0, "profile": "lean"}
+    with pytest.raises(SettingsError, match="Unknown --reset 'profil'\\. Did you mean 'profile'"):
+        plan(ENVIRONMENT, reset={"profil": "lean"})
+    with pytest.raises(SettingsError, match="Unknown --reset 'seed'"):
+        plan(ENVIRONMENT, reset={"seed": 3})
+    with pytest.raises(SystemExit):
+        parse_options(["--reset", "profile"])
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    with TestClient(build_app(Settings(episode_store="memory"))) as client:
+        yield client
+
+
+def test_http_and_mcp_play_the_episode_that_a_trainer_reset(client: TestClient) -> None:
+    reset = client.post("/reset", json={"task_id": "hard_mixed_multi", **LEAN}).json()
+    assert [each["name"] for each in reset["observation"]["available_methods"]] == NAMES
+    path = f"/mcp?player_id={reset['player_id']}"
+
+    def ask(method: str, headers: Any = None, **params: Any) -> Any:
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        return client.post(path, json=body, headers=headers or {})
+
+    opened = ask("initialize", protocolVersion="2025-06-18")
+    assert opened.json()["result"]["instructions"] == LEAN_BRIEF
+    headers = {"mcp-session-id": opened.headers["mcp-session-id"]}
+    listed = ask("tools/list", headers).json()["result"]["tools"]
+    assert [each["name"] for each in listed] == NAMES
+    scanned = ask("tools/call", headers, name="scan", arguments={}).json()["result"]
+    assert scanned["structuredContent"]["analysis_result"]["result"]["rows"]
+    wrong = ask("tools/call", headers, name="scam", arguments={}).json()
+    assert f"Allowed: {', '.join(NAMES)}" in wrong["error"]["message"]
+    asked = {"episode_id": reset["episode_id"]}
+    answers = [
+        compact({"result": scanned["structuredContent"]["analysis_result"]["result"]}),
+        compact({"result": {"rows": []}}),
+    ]
+    introduction = ENVIRONMENT.introduction(reset["observation"])
+    name, arguments = next_call("reference", answers, introduction=introduction) or ("", {})
+    action = {"analysis_method": name, "analysis_args": arguments}
+    final = client.post("/step", json={**asked, "action": action}).json()
+    assert (final["reward"], final["done"]) == (1.0, True)
+
+
+@pytest.mark.slow
+async def test_the_typed_client_plays_it(server_url: str) -> None:
+    async with MetricTrackerRlEnv(base_url=server_url) as env:
+        opening = await env.reset(task_id="medium_mixed_pair", **LEAN)
+        assert [each.name for each in opening.observation.available_methods] == NAMES
+        assert (await env.state()).profile == "lean"
+        moves = get_policy("reference").play(opening.observation.model_dump())
+        action = next(moves)
+        while not (result := await env.step(action)).done:  # type: ignore[arg-type]
+            action = moves.send(result.observation.model_dump())
+        assert result.reward == 1.0
+
+
+@pytest.mark.slow
+def test_an_adapter_plays_it_on_a_server(server_url: str) -> None:
+    episode = ToolEpisode(server_url)
+    introduction = episode.reset({"split": "validation", "index": 5, **LEAN})
+    assert episode.tools.names == NAMES
+    answers: list[str] = []
+    while (call := next_call("reference", answers, introduction=introduction)) is not None:
+        answers.append(episode.call(*call))
+    assert episode.reward == 1.0
