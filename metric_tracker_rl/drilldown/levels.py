@@ -69,6 +69,8 @@ class Level:
             hidden ones are drawn without.
         faint: whether weekly sums of its own segment hardly show a hidden cause either: it lasts
             one day and is as small as is certain.
+        evidence: least standard deviations that a hidden cause is planned to show, in one of its
+            steps or in two together, where weekly tables of two attributes are read together.
         together: chance that a later cause shares the days of an earlier one on another step. At
             0 any two causes are two quiet days apart, so that none leads to another.
         causes: numbers of planned causes, one for each of the six strata of a product.
@@ -95,6 +97,7 @@ class Level:
     budget: int
     by_weeks: bool = True
     faint: bool = False
+    evidence: float = 0.0
     tools: tuple[str, ...] = SLICES
     most_bytes: int = 0
     changed: str = "2"
@@ -146,8 +149,9 @@ LEVELS: dict[str, Level] = {
             hidden=1.0,
             together=0.0,
             causes=(0, 2, 2, 3, 3, 3),
-            budget=24_000,
-            changed="4",
+            budget=6_200,
+            evidence=4.0,
+            changed="5",
         ),
         Level(
             name="drill_hard",
@@ -163,9 +167,10 @@ LEVELS: dict[str, Level] = {
             hidden=1.0,
             together=0.0,
             causes=(0, 3, 3, 4, 4, 4),
-            budget=29_000,
+            budget=6_500,
             faint=True,
-            changed="4",
+            evidence=3.4,
+            changed="5",
         ),
         Level(
             name="drill_sql",

@@ -10,7 +10,9 @@ Nothing is flagged, and totals may look calm. Find every root cause and report e
 
 How to work:
 - The first message holds the definition of a root, the grading, the names and the budget. \
-What you read is budgeted: each reply says how much of it, and how many calls, are left.
+What you read is budgeted: each reply says how much of it, and how many calls, are left. A reply \
+costs what it holds, so you can tell the cost before you ask; a call that would cost more than is \
+left is refused and costs nothing but itself. The budget is far less than all there is to read.
 - Compare a day with the same weekday of other weeks. Hold composition apart: a total may move \
 because other people came while no segment's rate did, and two segments may cancel each other.
 - Narrow each change down to the exact segment, the exact days and the kind; look at the step \
