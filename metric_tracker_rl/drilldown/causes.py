@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from metric_tracker_rl.drilldown.clean import Clean, sample
 from metric_tracker_rl.drilldown.config import DAYS
 from metric_tracker_rl.drilldown.cube import Cube, Floats, Ints
+from metric_tracker_rl.drilldown.day_noise import DayNoise
 from metric_tracker_rl.drilldown.definition import LONGEST_RUN, Root
-from metric_tracker_rl.drilldown.evidence import TOGETHER, evidence_of, triples_of
 from metric_tracker_rl.drilldown.fits import FAINT_GAIN, Fits
 from metric_tracker_rl.drilldown.levels import (
     CANCEL,
@@ -40,8 +40,6 @@ LEAD, SWING = 150.0, 1.3
 """A root's gain is at least the largest that its days' own noise gives any segment, times the
 second, and the first beyond it."""
 DOWN = 0.6
-LITTLE = 1.8
-"""Least evidence of each segment and step of a hidden cause."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ class Planner:
         sums = cube.sums(np.stack(weights + people)).transpose(0, 2, 1)
         both = np.ascontiguousarray(sums)  # (channels, weekdays, cells): reduced over weekdays
         self.weights, self.people = both[:5], both[5:]
-        self.weekly: dict[int, tuple[Floats, Floats]] = {}
+        self.noise = DayNoise(cube, clean, weights, self.weights)
         self.causes: list[Cause] = []
 
     def plan(self, number: int) -> list[Cause] | None:
@@ -149,7 +147,7 @@ class Planner:
             if not all(self._free(channel, first, stop) for channel in channels):
                 continue
             effects = self._effects(family, channels, first, stop, hides)
-            if effects and (not short or self._is_evident(effects)):
+            if effects and (not short or self.noise.gives_away(effects, self.level.evidence)):
                 return Cause(family, hides, effects, _roots(family, effects))
         return None
 
@@ -176,72 +174,9 @@ class Planner:
             hidden=hidden,
         )
         lead = FAINT_GAIN if fits.faint else LEAD
-        ahead = np.sqrt((lead + SWING * self._swing(channel, *days)) / fits.run)
+        ahead = np.sqrt((lead + SWING * self.noise.swing(channel, *days)) / fits.run)
         fits.need = np.maximum(fits.need, ahead)
         return fits
-
-    def _swing(self, channel: int, first: int, stop: int) -> float:
-        """Largest gain that the noise of some days, before counts are drawn, gives any segment."""
-        surplus, weight = self._noise(channel, first, stop)
-        sums = self.cube.sums(surplus[None, :, None])[0, :, 0]
-        return float(np.max((sums * sums / weight)[self.cube.candidates]))
-
-    def _noise(self, channel: int, first: int, stop: int) -> tuple[Floats, Floats]:
-        """Surplus of leaves by the noise of some days, before counts are drawn; cells' weight."""
-        clean = self.clean
-        actual = clean.rates[channel - 1] if channel else clean.traffic
-        usual = clean.weekly_rates[channel - 1] if channel else clean.weekly_traffic
-        surplus, weight = np.zeros(self.cube.leaves), np.zeros(self.cube.cells)
-        for day in range(first, stop):
-            change = actual[:, day] / usual[:, day % 7] - 1.0
-            surplus += self.leaves[channel][:, day % 7] * change
-            weight += self.weights[channel][day % 7]
-        return surplus, weight
-
-    def _seen(self, channel: int, first: int, stop: int) -> tuple[Floats, Floats]:
-        """Surplus of leaves that some days will show, but for causes; weight of cells."""
-        surplus, weight = self._noise(channel, first, stop)
-        for day in range(first, stop):
-            spread = np.sqrt(self.leaves[channel][:, day % 7])
-            surplus += spread * self.clean.noise[channel][:, day]
-        return surplus, weight
-
-    def _is_evident(self, effects: Sequence[Effect]) -> bool:
-        """Whether weekly tables of two dimensions, read together, give a hidden cause away.
-
-        Each of its segments has to show a little, and one, or one on two steps, enough.
-        """
-        weeks = {effects[0].first // 7, (effects[0].stop - 1) // 7}
-        return any(self._is_evident_in(effects, week) for week in sorted(weeks))
-
-    def _is_evident_in(self, effects: Sequence[Effect], week: int) -> bool:
-        cube, shown = self.cube, []
-        triples = triples_of(cube)[0].tolist()
-        for channel in sorted({effect.channel for effect in effects}):
-            surplus, weight = self._by_week(channel)
-            surplus = surplus.copy()
-            own = [effect for effect in effects if effect.channel == channel]
-            for effect in own:
-                for day in range(effect.first, effect.stop):
-                    expected = self.leaves[channel][:, day % 7]
-                    added = np.where(cube.member[effect.cell], expected, 0.0)
-                    surplus[:, day // 7] += (effect.factor - 1.0) * added
-            change = cube.sums(surplus[None]) / weight[None, :, None]
-            chosen = [triples.index(effect.cell) for effect in own]
-            z = evidence_of(cube, change, weight[None, :, None], chosen)[0, :, week]
-            for effect, seen in zip(own, z.tolist(), strict=True):
-                shown.append(seen if effect.factor > 1.0 else -seen)
-        most = max(shown)
-        if len({effect.channel for effect in effects}) > 1:
-            most = max(most, sum(shown) / TOGETHER)
-        return most >= self.level.evidence and min(shown) >= LITTLE
-
-    def _by_week(self, channel: int) -> tuple[Floats, Floats]:
-        """Surplus of leaves that each week will show, but for causes; weight of cells."""
-        if channel not in self.weekly:
-            weeks = [self._seen(channel, first, first + 7) for first in range(0, DAYS, 7)]
-            self.weekly[channel] = np.stack([each[0] for each in weeks], axis=1), weeks[0][1]
-        return self.weekly[channel]
 
     def _short(self) -> tuple[int, int]:
         """One day of a week, or one of each of two: weekly sums of two values show any more."""

@@ -93,7 +93,8 @@ class FaintPlanner(Planner):
             if not shown or fit.people[effect.cell] * left < FEWEST_PEOPLE:
                 return ()
             left = min(effect.factor, 1.0) if len(channels) > 1 else 1.0
-        return tuple(effects) if self._is_evident(effects) and self._leads(effects) else ()
+        evident = self.noise.gives_away(effects, self.level.evidence)
+        return tuple(effects) if evident and self._leads(effects) else ()
 
     def _faint_partner(self, fits: Fits, effect: Effect, drift: Floats) -> Effect | None:
         """The opposite change of a disjoint segment, as small as is certain as well."""
@@ -117,7 +118,7 @@ class FaintPlanner(Planner):
             day = own[0].first
             leaves, surplus = (
                 self.leaves[channel][:, day % 7].copy(),
-                self._seen(channel, day, day + 1)[0],
+                self.noise.whole(channel, day, day + 1)[0],
             )
             for effect in effects:
                 members = self.cube.member[effect.cell]
@@ -145,5 +146,5 @@ class FaintPlanner(Planner):
 
     def _drift(self, channel: int, day: int) -> Floats:
         """Change of each cell that the noise of a day alone will show, that of counts included."""
-        surplus, weight = self._seen(channel, day, day + 1)
+        surplus, weight = self.noise.whole(channel, day, day + 1)
         return np.asarray(self.cube.sums(surplus[None, :, None])[0, :, 0] / weight)

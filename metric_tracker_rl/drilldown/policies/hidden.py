@@ -7,7 +7,7 @@ then its days, then its parts, until none is left that a cause could be hidden i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,49 +15,29 @@ from metric_tracker_rl.drilldown.cube import Bools, Floats
 from metric_tracker_rl.drilldown.evidence import TOGETHER
 from metric_tracker_rl.drilldown.policies.desk import Asking, Desk
 from metric_tracker_rl.drilldown.policies.pairs import PairTables
+from metric_tracker_rl.drilldown.policies.seen import (
+    DAILY_FLOOR,
+    MOVED,
+    SURE,
+    WEEKLY_FLOOR,
+    Seen,
+    gain_of_all,
+)
 from metric_tracker_rl.drilldown.policies.table import Finding
 
-SLACK = 0.5
-"""A week is looked at whose evidence is so little short of the least that a hidden cause gives."""
+LEAST = 0.85
+"""A week is looked at with so large a share of the evidence that a hidden cause is planned to give:
+what is usual is an estimate here, and other causes are near."""
 WEEK = 3.0
 """Standard deviations of its own week at which the days of a segment are looked at."""
-MOVED = 6.0
-"""Standard deviations of a day that moved."""
-SURE = (0.15, 0.07)
-"""Change that a root shows in its own segment on each of its days: traffic, rates."""
-WEEKLY_FLOOR = (0.004, 0.001)
-DAILY_FLOOR = (0.012, 0.007)
 MIXED, WIDE = 0.03, 6.0
 """Change of a week's share, and its standard deviations, of a segment of one or two values whose
 days are looked at for a mix shift."""
 MOST_LOOKS = 120
+MOST_STEPS = 3
+"""Steps from a segment that moved to the one that it moved with."""
 PARTNERS = 12
 """Segments that are looked at on a finding's own day: its change may be one of two that cancel."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a comparison shows of some people.
-
-    Attributes:
-        change: of rates, or of the share of traffic, beside what everybody's did; by channel.
-        weight: of what was to be expected, by channel.
-        noise: standard deviation of the change, by channel.
-        counts: people who take the step, by channel.
-    """
-
-    change: dict[int, float]
-    weight: dict[int, float]
-    noise: dict[int, float]
-    counts: dict[int, float]
-
-    def z(self, channel: int) -> float:
-        """Standard deviations of a change."""
-        return self.change[channel] / self.noise[channel]
-
-    def gain(self, channel: int) -> float:
-        """How much more likely the counts are with the change than without."""
-        return self.change[channel] * self.change[channel] * self.weight[channel]
 
 
 class HiddenSearch:
@@ -75,33 +55,35 @@ class HiddenSearch:
 
     def work(self) -> Asking[None]:
         """Find the roots of an episode."""
-        desk = self.desk
-        self.tables = PairTables(desk.cube, (yield from desk.read_pairs(self.totals)))
+        self.tables = PairTables(self.desk.cube, (yield from self.desk.read_pairs(self.totals)))
         yield from self.mixes()
+        least = LEAST * self.desk.evidence
         scores = self.scores()
         unseen = np.ones(scores.shape, dtype=bool)
         for _ in range(MOST_LOOKS):
-            place = int(np.argmax(np.where(unseen, scores, 0.0)))
-            channel, triple, week = (int(each) for each in np.unravel_index(place, scores.shape))
-            if (
-                not unseen[channel, triple, week]
-                or scores[channel, triple, week] < desk.evidence - SLACK
-            ):
+            left = np.where(unseen, scores, 0.0)
+            place = np.unravel_index(int(np.argmax(left)), left.shape)
+            channel, triple, week = (int(each) for each in place)
+            if left[channel, triple, week] < least:
                 return
             unseen[channel, triple, week] = False
             cell = int(self.tables.triples[triple])
-            if (yield from self.worth(cell, channel, week)):
-                moved = yield from self.days_of(cell, channel, week)
-                found = False
-                for days in sorted(moved, key=lambda each: each.start):
-                    found |= yield from self.settle(cell, moved[days], days)
-                if found:
-                    scores = self.scores()
+            if not (yield from self.worth(cell, channel, week)):
+                continue
+            moved = yield from self.days_of(cell, channel, week)
+            found = False
+            for days in sorted(moved, key=lambda each: each.start):
+                found |= yield from self.settle(cell, moved[days], days)
+            if found:
+                scores = self.scores()
 
     def scores(self) -> Floats:
-        """How likely a week of a segment holds a root from a step on; (channels, triples, weeks).
+        """How likely a week of a segment holds a root from a step on.
 
         Two steps in a row are taken together as well: a tracking loss moves both.
+
+        Returns:
+            Shape (channels, triples, weeks).
         """
         z = self.tables.evidence()
         z[0][:, self.mixed] = 0.0
@@ -117,39 +99,44 @@ class HiddenSearch:
         days = range(7 * week, 7 * week + 7)
         ends = range(7 * week), range(7 * week + 7, self.totals.shape[1])
         [seen] = yield from self.compare(cell, channels, days, [each for each in ends if each])
-        z = [seen.z(each) for each in channels]
-        both = max(abs(z[0] - z[-1]), abs(z[0] + z[-1])) / TOGETHER if len(z) > 1 else 0.0
-        return max(both, *map(abs, z), 0.0) >= WEEK
+        z = [abs(each.z) for each in seen.values()]
+        together = sum(z) / TOGETHER if len(z) > 1 else 0.0
+        return max(together, *z) >= WEEK
 
     def compare(
-        self, cell: int, channels: range, days: range, others: list[range], split: int | None = None
-    ) -> Asking[list[Seen]]:
-        """A segment, or its parts by one dimension, on some days beside others."""
+        self,
+        cell: int,
+        channels: Sequence[int],
+        days: range,
+        others: Sequence[range],
+        split: int | None = None,
+    ) -> Asking[list[dict[int, Seen]]]:
+        """A segment on some days beside others, by channel.
+
+        Args:
+            cell: the segment.
+            channels: of the steps to look at, in order.
+            days: the days.
+            others: the other ones.
+            split: a dimension, for the segment's parts by it; None for the segment as one.
+
+        Returns:
+            One value for each part.
+        """
         first = max(channels[0] - 1, 0)
         stages = range(first, channels[-1] + 1)
         parts = yield from self.desk.compare(cell, stages, days, others, split)
         inside = [list(days), [day for each in others for day in each]]
         everybody = np.stack([self.totals[:, each].sum(axis=1) for each in inside], axis=1)
-        repeats = 1.0 + len(inside[0]) / len(inside[1])
-        floors = WEEKLY_FLOOR if len(days) == 7 else DAILY_FLOOR
+        lengths = len(inside[0]), len(inside[1])
         found = []
         for counts in np.maximum(parts, 1.0):
-            change, weight, noise, into = {}, {}, {}, {}
-            for each in channels:
-                now = counts[each - first]
-                below = counts[each - 1 - first] if each else everybody[0]
-                all_below = everybody[each - 1] if each else everybody[0]
-                all_now = everybody[each] if each else everybody[0]
-                usual = (
-                    now[1] / below[1] * (all_now[0] / all_below[0]) / (all_now[1] / all_below[1])
-                )
-                usual = min(usual, 0.985)
-                change[each] = now[0] / below[0] / usual - 1.0
-                weight[each] = below[0] * usual / (1.0 - usual if each else 1.0)
-                floor = floors[min(each, 1)]
-                noise[each] = float(np.sqrt(repeats / weight[each] + floor * floor))
-                into[each] = now[0]
-            found.append(Seen(change, weight, noise, into))
+            seen = {}
+            for channel in channels:
+                below = counts[channel - 1 - first] if channel else everybody[0]
+                common = everybody[channel] / everybody[max(channel - 1, 0)]
+                seen[channel] = Seen.of(channel, counts[channel - first], below, common, lengths)
+            found.append(seen)
         return found
 
     def days_of(self, cell: int, channel: int, week: int) -> Asking[dict[range, list[int]]]:
@@ -172,9 +159,8 @@ class HiddenSearch:
             floor = DAILY_FLOOR[1]
             z = change / np.sqrt(1.2 / weight + floor * floor)
             for run in runs(change, (np.abs(z) >= MOVED) & (np.abs(change) >= SURE[1])):
-                moved.setdefault(range(run.start + days.start, run.stop + days.start), []).append(
-                    each
-                )
+                when = range(days.start + run.start, days.start + run.stop)
+                moved.setdefault(when, []).append(each)
         return moved
 
     def visits(self, cell: int) -> Asking[tuple[Floats, Bools]]:
@@ -195,67 +181,68 @@ class HiddenSearch:
         return [each for each in others if each.stop <= last]
 
     def settle(self, cell: int, channels: list[int], days: range) -> Asking[bool]:
-        """Add the segment around one that moved to the findings, with what cancels it."""
-        known = {
-            found.channel
-            for found in self.findings
-            if set(range(days.start - 1, days.stop + 1)) & set(found.days)
-        }
+        """Add the segment behind one that moved to the findings, with what cancels it."""
+        around = range(days.start - 1, days.stop + 1)
+        known = {found.channel for found in self.findings if set(around) & set(found.days)}
         if known & set(channels):
             return False
         steps = range(channels[0], channels[-1] + 1)
         others = self.same_weekdays(days)
-        for _ in range(3):
-            [axis] = np.flatnonzero(self.desk.cube.values[cell] < 0).tolist()
-            parts = yield from self.compare(cell, steps, days, others, axis)
-            clearest = max(channels, key=lambda each: sum(part.gain(each) for part in parts))
-            whole, largest = joined(parts, clearest), 0
-            largest = max(range(len(parts)), key=lambda each: parts[each].gain(clearest))
-            if parts[largest].gain(clearest) <= whole:
+        for _ in range(MOST_STEPS):
+            beside = yield from self.beside(cell, channels, days)
+            if beside is None:
                 break
-            wider = []
-            fixed = {a: v for a, v in enumerate(self.desk.cube.values[cell].tolist()) if v >= 0}
-            for left_out in fixed:
-                kept = {a: v for a, v in fixed.items() if a != left_out}
-                wider.append(self.desk.cube.cell_of({**kept, axis: largest}))
-            gains = []
-            for each in wider:
-                [seen] = yield from self.compare(each, steps, days, others)
-                gains.append(seen.gain(clearest))
-            cell = wider[int(np.argmax(gains))]
+            cell = beside
         [seen] = yield from self.compare(cell, steps, days, others)
-        added = [each for each in channels if abs(seen.z(each)) >= MOVED]
+        added = [each for each in channels if seen[each].moved]
         for each in added:
-            self.add(each, days, cell, seen)
+            self.add(each, days, cell, seen[each])
         if len(added) == 1:
-            yield from self.partner(added[0], days, cell, seen)
+            yield from self.partner(added[0], days, cell, seen[added[0]])
         return bool(added)
+
+    def beside(self, cell: int, channels: list[int], days: range) -> Asking[int | None]:
+        """The segment beside one to which one of its parts belongs; None where all moved alike."""
+        cube, others = self.desk.cube, self.same_weekdays(days)
+        steps = range(channels[0], channels[-1] + 1)
+        fixed = {axis: v for axis, v in enumerate(cube.values[cell].tolist()) if v >= 0}
+        [free] = [axis for axis in range(len(cube.shape)) if axis not in fixed]
+        parts = yield from self.compare(cell, steps, days, others, free)
+        clearest = max(channels, key=lambda each: sum(part[each].gain for part in parts))
+        part = max(range(len(parts)), key=lambda each: parts[each][clearest].gain)
+        if parts[part][clearest].gain <= gain_of_all([each[clearest] for each in parts]):
+            return None
+        best: tuple[float, int] = (-1.0, cell)
+        for left_out in fixed:
+            kept = {axis: value for axis, value in fixed.items() if axis != left_out}
+            other = cube.cell_of({**kept, free: part})
+            [seen] = yield from self.compare(other, steps, days, others)
+            if seen[clearest].gain > best[0]:
+                best = seen[clearest].gain, other
+        return best[1]
 
     def add(self, channel: int, days: range, cell: int, seen: Seen) -> None:
         """Take a segment down, and out of the tables."""
-        factor = 1.0 + seen.change[channel]
-        found = Finding(channel, days, (cell,), (factor,), mix=False)
+        found = Finding(channel, days, (cell,), (1.0 + seen.change,), mix=False)
         self.findings.append(found)
-        counts = np.full(len(days), seen.counts[channel] / len(days))
-        self.tables.take_out(found, counts)
+        self.tables.take_out(found, seen.count / len(days))
 
     def partner(self, channel: int, days: range, cell: int, seen: Seen) -> Asking[None]:
         """Look for the segment that moved the other way on the same days."""
-        sign = 1.0 if seen.change[channel] > 0.0 else -1.0
-        week = days.start // 7
-        evidence = -sign * self.tables.evidence()[channel, :, week]
-        triples = self.tables.triples
+        sign = 1.0 if seen.change > 0.0 else -1.0
+        triples, others = self.tables.triples, self.same_weekdays(days)
+        evidence = -sign * self.tables.evidence()[channel, :, days.start // 7]
         evidence[self.desk.cube.meet[cell, triples] >= 0] = 0.0
-        others = self.same_weekdays(days)
-        best: tuple[float, int, Seen] | None = None
-        for each in np.argsort(-evidence, kind="stable")[:PARTNERS].tolist():
-            other = int(triples[each])
-            [beside] = yield from self.compare(other, range(channel, channel + 1), days, others)
-            moved = -sign * beside.z(channel) >= MOVED
-            if moved and (best is None or beside.gain(channel) > best[0]):
-                best = beside.gain(channel), other, beside
+        best: tuple[int, Seen] | None = None
+        for place in np.argsort(-evidence, kind="stable")[:PARTNERS].tolist():
+            other = int(triples[place])
+            [by_channel] = yield from self.compare(other, [channel], days, others)
+            beside = by_channel[channel]
+            against = beside.moved and sign * beside.change < 0.0
+            if against and (best is None or beside.gain > best[1].gain):
+                best = other, beside
         if best:
-            self.add(channel, days, best[1], best[2])
+            self.add(channel, days, *best)
 
     def mixes(self) -> Asking[None]:
         """Find segments of one or two values whose share of traffic moved, and mask their weeks."""
@@ -289,10 +276,3 @@ def runs(change: Floats, moved: Bools) -> list[range]:
         else:
             found.append(range(day, day + 1))
     return found
-
-
-def joined(parts: list[Seen], channel: int) -> float:
-    """Gain of all parts of a segment as one."""
-    weight = sum(part.weight[channel] for part in parts)
-    surplus = sum(part.weight[channel] * part.change[channel] for part in parts)
-    return surplus * surplus / weight

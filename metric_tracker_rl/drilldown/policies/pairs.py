@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from metric_tracker_rl.drilldown.channel import MAD_TO_SIGMA
 from metric_tracker_rl.drilldown.cube import Cube, Floats
 from metric_tracker_rl.drilldown.evidence import evidence_of, triples_of
 from metric_tracker_rl.drilldown.policies.table import Finding
@@ -31,9 +32,9 @@ class PairTables:
         self.cube, self.weekly = cube, weekly
         self.triples, pairs, _ = triples_of(cube)
         counts = np.maximum(weekly, 1.0)
-        values = counts / np.concatenate(
-            [counts[:1, [cube.everybody]] + 0.0 * counts[:1], counts[:-1]]
-        )
+        values = counts.copy()
+        values[0] /= counts[0, cube.everybody]
+        values[1:] /= counts[:-1]
         usual = np.median(values, axis=2, keepdims=True)
         self.change = values / usual - 1.0
         rates = np.minimum(usual[1:], HIGHEST)
@@ -46,32 +47,34 @@ class PairTables:
         self.small = one * two * three * everybody / alone < PEOPLE
 
     def evidence(self) -> Floats:
-        """Evidence of every segment of three values; 0 where too few people enter the step."""
+        """Evidence of every segment of three values; 0 where too few people enter the step.
+
+        In a week in which a mix shift brought other people, all rates move a little: what half of
+        the segments show there is noise.
+        """
         z = evidence_of(self.cube, self.change, self.weight)
+        z /= np.maximum(MAD_TO_SIGMA * np.median(np.abs(z), axis=1, keepdims=True), 1.0)
         z[self.small] = 0.0
         return z
 
-    def take_out(self, found: Finding, counts: Floats) -> None:
-        """Take a finding of a segment of three values out of the changes.
+    def take_out(self, found: Finding, count: float) -> None:
+        """Take a finding of one segment of three values out of the changes.
 
         Args:
             found: it.
-            counts: what was counted of it, of its traffic or step, on each day of its run.
+            count: people of the segment who took its step, or came, on one of its days.
         """
-        cube = self.cube
-        [cell], [factor] = found.cells, found.factors
-        values = cube.values
-        shared = np.ones(cube.cells)
-        for axis in range(len(cube.shape)):
-            own, fixed = values[cell, axis], values[:, axis]
+        cube, [cell], [factor] = self.cube, found.cells, found.factors
+        people = self.weekly[0, :, 0] / self.weekly[0, cube.everybody, 0]
+        part = np.ones(cube.cells)
+        for axis, own in enumerate(cube.values[cell].tolist()):
+            fixed = cube.values[:, axis]
             if own >= 0:
-                shared *= (fixed < 0) | (fixed == own)
+                part *= (fixed < 0) | (fixed == own)
                 continue
             for value in range(cube.shape[axis]):
-                people = self.weekly[0, :, 0]
-                part = people[cube.cell_of({axis: value})] / people[cube.everybody]
-                shared[fixed == value] *= part
+                part[fixed == value] *= people[cube.cell_of({axis: value})]
         into = np.maximum(self.weekly[found.channel], 1.0)
-        for day, count in zip(found.days, counts.tolist(), strict=True):
-            added = count * (1.0 - 1.0 / factor)
-            self.change[found.channel, :, day // 7] -= shared * added / into[:, day // 7]
+        for week in (day // 7 for day in found.days):
+            added = part * count * (1.0 - 1.0 / factor)
+            self.change[found.channel, :, week] -= added / into[:, week]
