@@ -11,17 +11,20 @@ import pytest
 from metric_tracker_rl.drilldown.arguments import NoArguments
 from metric_tracker_rl.drilldown.baselines import by_stage
 from metric_tracker_rl.drilldown.building import generate
+from metric_tracker_rl.drilldown.causes import Effect, Planner
+from metric_tracker_rl.drilldown.clean import draw_clean
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.cube import Floats, cube_of
 from metric_tracker_rl.drilldown.domains import DOMAINS, ORDERING_APP
 from metric_tracker_rl.drilldown.episode import Episode
 from metric_tracker_rl.drilldown.evidence import TOGETHER, evidence_of, triples_of
-from metric_tracker_rl.drilldown.levels import LEVELS, MIX
+from metric_tracker_rl.drilldown.levels import L3, LEVELS, MIX
 from metric_tracker_rl.drilldown.policies.desk import Desk
 from metric_tracker_rl.drilldown.policies.hidden import HiddenSearch
 from metric_tracker_rl.drilldown.policies.pairs import PairTables
 from metric_tracker_rl.drilldown.policies.table import Finding
 from metric_tracker_rl.drilldown.tools import find_tool, overview
+from openenv_kit.bitstream import BitStream
 
 CUBE = cube_of(ORDERING_APP.shape)
 HARD = DrillConfig(83, "drill_hard", "saas_trial", 3)
@@ -73,6 +76,23 @@ def test_evidence_is_what_three_tables_say_about_a_segment_and_largest_there() -
 def test_what_a_value_or_everybody_does_is_no_evidence(fixed: dict[int, int]) -> None:
     z = evidence_of(CUBE, *shift(CUBE.member[CUBE.cell_of(fixed)], 0.2))
     assert np.abs(z).max() < 1e-6
+
+
+def test_what_is_the_same_every_week_is_no_evidence() -> None:
+    change, weight = shift(CUBE.member[CUBE.cell_of({0: 1, 1: 4, 3: 2})], 0.2)
+    always = change + 0.01 * (np.arange(CUBE.cells) % 7)[:, None]
+    assert evidence_of(CUBE, always, weight) == pytest.approx(evidence_of(CUBE, change, weight))
+
+
+@pytest.mark.parametrize(
+    ("factor", "least", "shows"), [(0.99, 0.0, False), (0.5, 3.4, True), (0.5, 90.0, False)]
+)
+def test_a_planner_knows_what_tables_will_show(factor: float, least: float, shows: bool) -> None:
+    config = DrillConfig(4, "drill_hard", "ordering_app", 1)
+    stream = BitStream("what tables show")
+    planner = Planner(CUBE, draw_clean(stream, ORDERING_APP, L3, 0), config.level, stream)
+    cell = CUBE.cell_of({0: 1, 1: 0, 3: 0})
+    assert planner.noise.gives_away([Effect(2, cell, 20, 21, factor)], least) == shows
 
 
 def test_tables_of_two_attributes_are_read_without_their_first_values() -> None:
@@ -144,13 +164,13 @@ def test_a_search_that_begins_beside_a_root_ends_at_it() -> None:
         assert search.findings[0].cells == (effect.cell,)
 
 
-def test_nothing_to_find_costs_less_than_the_budget_and_finds_nothing() -> None:
+def test_where_nothing_is_to_be_found_little_is_read_beside_the_tables() -> None:
     config = DrillConfig(5, "drill_hard", "video_streaming", 0)
     episode = generate(config)[1]
     search = search_of(episode)
     _, numbers = answered(episode, search.work())
     assert search.findings == []
-    assert numbers < config.level.budget
+    assert numbers < 66 * 40 + 240 + 400
 
 
 @pytest.mark.parametrize("level", ["drill", "drill_hard"])
