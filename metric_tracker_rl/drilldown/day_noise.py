@@ -66,20 +66,21 @@ class DayNoise:
         sums = self.cube.sums(surplus[None, :, None])[0, :, 0]
         return float(np.max((sums * sums / weight)[self.cube.candidates]))
 
-    def gives_away(self, effects: Sequence[Effect], least: float) -> bool:
+    def gives_away(self, effects: Sequence[Effect], bounds: tuple[float, float]) -> bool:
         """Whether weekly tables of two dimensions, read together, give a hidden cause away.
 
-        Each of its segments has to show a little, and one, or one on two steps, the least that is
-        wanted.
+        In one of its weeks each of its segments has to show a little, and the clearest, or one on
+        two steps, has to lie within the bounds.
         """
+        least, most = bounds
         weeks = {effects[0].first // 7, (effects[0].stop - 1) // 7}
-        evidence = [self._evidence(effects, week) for week in sorted(weeks)]
         steps = {effect.channel for effect in effects}
-        return any(
-            min(shown) >= LITTLE
-            and max(*shown, sum(shown) / TOGETHER if len(steps) > 1 else 0.0) >= least
-            for shown in evidence
-        )
+        for week in sorted(weeks):
+            shown = self._evidence(effects, week)
+            together = sum(shown) / TOGETHER if len(steps) > 1 else 0.0
+            if min(shown) >= LITTLE and least <= max(*shown, together) <= most:
+                return True
+        return False
 
     def _evidence(self, effects: Sequence[Effect], week: int) -> list[float]:
         """What the tables of a week say about each effect, with the noise there will be in it."""

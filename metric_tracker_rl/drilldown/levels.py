@@ -69,8 +69,11 @@ class Level:
             hidden ones are drawn without.
         faint: whether weekly sums of its own segment hardly show a hidden cause either: it lasts
             one day and is as small as is certain.
-        evidence: least standard deviations that a hidden cause is planned to show, in one of its
-            steps or in two together, where weekly tables of two attributes are read together.
+        evidence: least and most standard deviations that a hidden cause is planned to show, in
+            one of its steps or in two together, where weekly tables of two attributes are read
+            together.
+        wide_scopes: whether no scope of the change log fixes three values. Scopes that could be a
+            root's segment would be a list of segments to try.
         together: chance that a later cause shares the days of an earlier one on another step. At
             0 any two causes are two quiet days apart, so that none leads to another.
         causes: numbers of planned causes, one for each of the six strata of a product.
@@ -97,7 +100,8 @@ class Level:
     budget: int
     by_weeks: bool = True
     faint: bool = False
-    evidence: float = 0.0
+    evidence: tuple[float, float] = (0.0, 0.0)
+    wide_scopes: bool = False
     tools: tuple[str, ...] = SLICES
     most_bytes: int = 0
     changed: str = "2"
@@ -149,8 +153,9 @@ LEVELS: dict[str, Level] = {
             hidden=1.0,
             together=0.0,
             causes=(0, 2, 2, 3, 3, 3),
-            budget=6_200,
-            evidence=4.0,
+            budget=5_900,
+            evidence=(4.0, 5.2),
+            wide_scopes=True,
             changed="5",
         ),
         Level(
@@ -166,10 +171,11 @@ LEVELS: dict[str, Level] = {
             loss=(0.11, 0.30),
             hidden=1.0,
             together=0.0,
-            causes=(0, 3, 3, 4, 4, 4),
-            budget=6_500,
+            causes=(0, 3, 4, 4, 4, 4),
+            budget=6_300,
             faint=True,
-            evidence=3.4,
+            evidence=(3.4, 4.2),
+            wide_scopes=True,
             changed="5",
         ),
         Level(

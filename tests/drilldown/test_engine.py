@@ -126,6 +126,7 @@ def test_an_accepted_episode_is_its_plan_and_nothing_else(config: DrillConfig) -
     assert settled is not None
     assert draw.roots == settled.last.roots == settled.first.roots == planned
     assert len(draw.causes) == config.causes
+    assert all(run.weakest[0] >= 8.0 for run in draw.runs)
 
 
 @pytest.mark.parametrize("config", [c for c in CONFIGS if c.difficulty == "drill_hard"])
@@ -242,6 +243,13 @@ def test_the_log_is_as_long_without_roots_as_with_four_causes() -> None:
         assert len(log) == ENTRIES
         assert [entry.day for entry in log] == sorted(entry.day for entry in log)
         assert len({entry.id for entry in log}) == ENTRIES
+
+
+@pytest.mark.parametrize("config", [c for c in CONFIGS if c.level.wide_scopes])
+def test_no_scope_of_a_hidden_level_could_be_a_segment_of_a_root(config: DrillConfig) -> None:
+    draw, episode = generate(config)
+    fixed = [int(episode.cube.fixed[entry.cell]) for entry in draw.log]
+    assert set(fixed) == {0, 1, 2}
 
 
 def test_an_entry_answers_a_root_only_by_the_public_rule() -> None:

@@ -65,7 +65,7 @@ class Desk:
         self.values: list[list[str]] = list(overview["dimensions"].values())
         self.stages: list[str] = overview["stages"]
         self.hides = LEVELS[overview["difficulty"]].hidden > 0.0
-        self.evidence = LEVELS[overview["difficulty"]].evidence
+        self.evidence = LEVELS[overview["difficulty"]].evidence[0]
         self.components: Mapping[str, str] = overview["components"]
         self.cube: Cube = cube_of(tuple(len(values) for values in self.values))
         first, last = (dt.date.fromisoformat(overview[f"{end}_date"]) for end in ("first", "last"))
@@ -134,10 +134,10 @@ class Desk:
                     weekly[:, cube.cell_of({**fixed, axis: 0})] = left
         return weekly
 
-    def read_stages_of(self, cell: int, days: range) -> Asking[Floats]:
-        """Counts of a cell by day at every stage, shape (stages, days)."""
-        dates = [self._range(days)]
-        reply = yield from ask("slice", where=self.where(cell), dates=dates)
+    def read_stages_of(self, cell: int, stages: range, days: range) -> Asking[Floats]:
+        """Counts of a cell by day at some stages, shape (stages, days)."""
+        names, dates = [self.stages[stage] for stage in stages], [self._range(days)]
+        reply = yield from ask("slice", where=self.where(cell), stages=names, dates=dates)
         return np.array([row[-1] for row in reply["rows"]], dtype=np.float64)
 
     def compare(

@@ -25,7 +25,7 @@ from metric_tracker_rl.drilldown.policies.seen import (
 )
 from metric_tracker_rl.drilldown.policies.table import Finding
 
-LEAST = 0.85
+LEAST = 0.83
 """A week is looked at with so large a share of the evidence that a hidden cause is planned to give:
 what is usual is an estimate here, and other causes are near."""
 WEEK = 3.0
@@ -36,7 +36,7 @@ days are looked at for a mix shift."""
 MOST_LOOKS = 120
 MOST_STEPS = 3
 """Steps from a segment that moved to the one that it moved with."""
-PARTNERS = 12
+PARTNERS = 10
 """Segments that are looked at on a finding's own day: its change may be one of two that cancel."""
 
 
@@ -142,20 +142,23 @@ class HiddenSearch:
     def days_of(self, cell: int, channel: int, week: int) -> Asking[dict[range, list[int]]]:
         """Runs of days of a segment that moved about a week, with the channels that did."""
         days = range(max(7 * week - 1, 0), min(7 * week + 8, self.totals.shape[1]))
+        steps = range(max(channel - 1, 1), min(channel + 1, 4) + 1)
         moved: dict[range, list[int]] = {}
         if channel == 0:
             for run in runs(*(yield from self.visits(cell))):
                 if set(run) & set(days):
                     moved[run] = [0]
             return moved
-        counts = np.maximum((yield from self.desk.read_stages_of(cell, days)), 1.0)
-        for each in range(1, len(counts)):
-            rate = counts[each] / counts[each - 1]
+        stages = range(steps[0] - 1, steps[-1] + 1)
+        counts = np.maximum((yield from self.desk.read_stages_of(cell, stages, days)), 1.0)
+        for each in steps:
+            below, into = counts[each - 1 - stages[0]], counts[each - stages[0]]
+            rate = into / below
             everybody = self.totals[:, days.start : days.stop]
             beside = rate / (everybody[each] / everybody[each - 1])
             change = beside / np.median(beside) - 1.0
             usual = np.minimum(rate / (1.0 + change), 0.985)
-            weight = counts[each - 1] * usual / (1.0 - usual)
+            weight = below * usual / (1.0 - usual)
             floor = DAILY_FLOOR[1]
             z = change / np.sqrt(1.2 / weight + floor * floor)
             for run in runs(change, (np.abs(z) >= MOVED) & (np.abs(change) >= SURE[1])):
