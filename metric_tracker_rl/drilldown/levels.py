@@ -142,8 +142,8 @@ LEVELS: dict[str, Level] = {
             name="drill",
             noise=CROWD,
             families=(
-                *(RATE, TRAFFIC, MIX, MIX, MIX, DOUBLE, CANCEL, CANCEL, CANCEL_TRAFFIC),
-                *(CANCEL_TRAFFIC, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
+                *(RATE, TRAFFIC, MIX, MIX, DOUBLE, CANCEL, CANCEL, CANCEL, CANCEL_TRAFFIC),
+                *(CANCEL_TRAFFIC, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
             ),
             fixed=(2, 3),
             rate=(0.13, 0.25),
