@@ -186,7 +186,8 @@ def test_an_episode_that_the_reference_does_not_solve_is_not_made() -> None:
 
 def test_all_causes_of_drill_but_mix_shifts_are_hidden() -> None:
     families = set()
-    for config in (c for c in CONFIGS if c.difficulty == "drill"):
+    mixed = DrillConfig(6, "drill", "ordering_app", 2)
+    for config in [mixed, *(c for c in CONFIGS if c.difficulty == "drill")]:
         draw, _ = generate(config)
         families |= {cause.family for cause in draw.causes}
         hidden = {(e.channel, e.first) for c in draw.causes if c.hidden for e in c.effects}
