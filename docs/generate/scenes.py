@@ -18,6 +18,8 @@ from metric_tracker_rl.drilldown.levels import LOSS, MIX, RATE, TRAFFIC
 
 LEAST_ECHO = 0.008
 """Least change of a rate that is worth a picture of a composition effect."""
+STILL = 0.008
+"""Most that everybody may change where a mix shift is to be seen."""
 SHORTEST_ECHO = 4
 """Fewest days of one: a single day's rate wobbles by half as much."""
 
@@ -65,7 +67,11 @@ def composition(draw: Draw, episode: Episode) -> Scene | None:
 def mix_shift(draw: Draw, episode: Episode) -> Scene | None:
     """A segment's traffic moves, and everybody else moves against it."""
     root = next((root for root in draw.roots if root.kind == MIX), None)
-    if root is None:
+    if root is None or episode.cube.fixed[root.cell] > 1:
+        return None
+    total = episode.counts[:, 0].sum(axis=0).reshape(-1, 7).astype(float)
+    beside = (total / total.mean(axis=0)).ravel()[root.first : root.last + 1]
+    if abs(beside.mean() - 1.0) > STILL:
         return None
     first, segment = episode.domain.stages[0], segment_of(episode.domain, root.cell)
     return Scene(

@@ -56,7 +56,8 @@ class SliceArguments(Arguments):
     where: Where = Field(default_factory=dict)
     stages: Stages = Field(default_factory=list)
     dates: Ranges = Field(
-        default_factory=list, description="ranges [first date, last date]; empty for all days"
+        default_factory=list,
+        description="ranges [first date, last date], from any date on; empty for all days",
     )
     every: Literal["day", "week"] = Field(
         "day",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from metric_tracker_rl.drilldown.arguments import NoArguments
-from metric_tracker_rl.drilldown.config import DrillConfig
+from metric_tracker_rl.drilldown.config import DEFAULT_MAX_STEPS, DrillConfig
 from metric_tracker_rl.drilldown.episode import Episode, episode_from_draw
 from metric_tracker_rl.drilldown.generator import Draw, attempt_draw
 from metric_tracker_rl.drilldown.policies.desk import Desk
@@ -20,6 +20,8 @@ from metric_tracker_rl.drilldown.tools import find_tool, overview
 from openenv_kit.errors import GenerationError, ToolArgumentError
 
 MAX_DRAWS = 200
+OTHER_STEPS = 2
+"""Steps of the reference's play beside its search: the overview and the report."""
 CACHE_SIZE = 64
 """Episodes kept in memory per process. One takes roughly 350 kB, and 17 MB once read by SQL."""
 
@@ -40,12 +42,12 @@ def generate(config: DrillConfig) -> tuple[Draw, Episode]:
 
 
 def is_solved(episode: Episode) -> bool:
-    """Whether the reference finds exactly the right report within the budget."""
+    """Whether the reference finds exactly the right report within the budget and the steps."""
     left = dict(episode.config.level.limits)
     player = search(Desk(overview(episode, NoArguments())))
     try:
         action = next(player)
-        while True:
+        for _ in range(DEFAULT_MAX_STEPS - OTHER_STEPS):
             tool, arguments = find_tool(action["analysis_method"]), action["analysis_args"]
             try:
                 result, spent = tool.call(episode, arguments, left)
@@ -53,6 +55,7 @@ def is_solved(episode: Episode) -> bool:
                 return False
             left = {unit: number - spent.get(unit, 0) for unit, number in left.items()}
             action = player.send({"analysis_result": {"result": result}})
+        return False
     except StopIteration as end:
         report = read_report(end.value, episode)
     return sorted(report.rows, key=repr) == sorted(episode.expected_rows, key=repr)

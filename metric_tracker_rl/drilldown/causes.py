@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from metric_tracker_rl.drilldown.clean import Clean, sample
 from metric_tracker_rl.drilldown.config import DAYS
 from metric_tracker_rl.drilldown.cube import Cube, Floats, Ints
+from metric_tracker_rl.drilldown.day_noise import DayNoise
 from metric_tracker_rl.drilldown.definition import LONGEST_RUN, Root
 from metric_tracker_rl.drilldown.fits import FAINT_GAIN, Fits
 from metric_tracker_rl.drilldown.levels import (
@@ -119,6 +120,7 @@ class Planner:
         sums = cube.sums(np.stack(weights + people)).transpose(0, 2, 1)
         both = np.ascontiguousarray(sums)  # (channels, weekdays, cells): reduced over weekdays
         self.weights, self.people = both[:5], both[5:]
+        self.noise = DayNoise(cube, clean, weights, self.weights)
         self.causes: list[Cause] = []
 
     def plan(self, number: int) -> list[Cause] | None:
@@ -145,7 +147,7 @@ class Planner:
             if not all(self._free(channel, first, stop) for channel in channels):
                 continue
             effects = self._effects(family, channels, first, stop, hides)
-            if effects:
+            if effects and (not short or self.noise.gives_away(effects, self.level.evidence)):
                 return Cause(family, hides, effects, _roots(family, effects))
         return None
 
@@ -172,27 +174,9 @@ class Planner:
             hidden=hidden,
         )
         lead = FAINT_GAIN if fits.faint else LEAD
-        ahead = np.sqrt((lead + SWING * self._swing(channel, *days)) / fits.run)
+        ahead = np.sqrt((lead + SWING * self.noise.swing(channel, *days)) / fits.run)
         fits.need = np.maximum(fits.need, ahead)
         return fits
-
-    def _swing(self, channel: int, first: int, stop: int) -> float:
-        """Largest gain that the noise of some days, before counts are drawn, gives any segment."""
-        surplus, weight = self._noise(channel, first, stop)
-        sums = self.cube.sums(surplus[None, :, None])[0, :, 0]
-        return float(np.max((sums * sums / weight)[self.cube.candidates]))
-
-    def _noise(self, channel: int, first: int, stop: int) -> tuple[Floats, Floats]:
-        """Surplus of leaves by the noise of some days, before counts are drawn; cells' weight."""
-        clean = self.clean
-        actual = clean.rates[channel - 1] if channel else clean.traffic
-        usual = clean.weekly_rates[channel - 1] if channel else clean.weekly_traffic
-        surplus, weight = np.zeros(self.cube.leaves), np.zeros(self.cube.cells)
-        for day in range(first, stop):
-            change = actual[:, day] / usual[:, day % 7] - 1.0
-            surplus += self.leaves[channel][:, day % 7] * change
-            weight += self.weights[channel][day % 7]
-        return surplus, weight
 
     def _short(self) -> tuple[int, int]:
         """One day of a week, or one of each of two: weekly sums of two values show any more."""

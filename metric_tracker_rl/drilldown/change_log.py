@@ -97,7 +97,9 @@ def draw_log(
         if stream.uniform() < DOCUMENTED:
             made = _entries(cube, domain, component, cell, first, stream)
         else:
-            made = [Entry(first, _other(domain, component, stream), cell)]
+            other = _other(domain, component, stream)
+            scope = _widened(cube, cell, stream) if planner.level.wide_scopes else cell
+            made = [Entry(first, other, scope)]
         others += [
             each
             for each in made

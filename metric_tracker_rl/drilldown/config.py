@@ -12,6 +12,8 @@ from openenv_kit.errors import require_integer, require_name
 
 DAYS = 56
 """Length of every episode: eight whole weeks."""
+DEFAULT_MAX_STEPS = 200
+"""Steps of a play, unless its rules say otherwise."""
 MAX_SEED = 2**64 - 1
 MAX_CAUSES = 4
 

@@ -19,9 +19,6 @@ from metric_tracker_rl.drilldown.levels import CANCEL, CANCEL_TRAFFIC, LOSS
 
 LEAD = 84.0
 """Least lead in gain that a root is expected to have; acceptance asks for 64."""
-SHOWS, SPARE = (3.0, 4.2), 1.2
-"""Least and most standard deviations that the week of a root shows in its own segment, two steps
-of a cause read together; and the factor on the variance, as what is usual is not known."""
 TRIES_OF_CELL = 32
 
 
@@ -96,22 +93,8 @@ class FaintPlanner(Planner):
             if not shown or fit.people[effect.cell] * left < FEWEST_PEOPLE:
                 return ()
             left = min(effect.factor, 1.0) if len(channels) > 1 else 1.0
-        return tuple(effects) if self._in_week(effects) and self._leads(effects) else ()
-
-    def _in_week(self, effects: Sequence[Effect]) -> bool:
-        """Whether its week, with the noise in it, gives some effect away, but none at a glance."""
-        shown = []
-        for effect in effects:
-            week = effect.first // 7 * 7
-            surplus, weight = self._seen(effect.channel, week, week + 7)
-            members = self.cube.member[effect.cell]
-            leaves = self.leaves[effect.channel][members, effect.first % 7]
-            total = float(np.add.accumulate(surplus[members])[-1])
-            total += (effect.factor - 1.0) * float(np.add.accumulate(leaves)[-1])
-            shown.append(abs(total) / float(np.sqrt(SPARE * weight[effect.cell])))
-        steps = {effect.channel for effect in effects}
-        together = (shown[0] + shown[-1]) / np.sqrt(2.0) if len(steps) > 1 else 0.0
-        return max(together, *shown) >= SHOWS[0] and max(shown) <= SHOWS[1]
+        evident = self.noise.gives_away(effects, self.level.evidence)
+        return tuple(effects) if evident and self._leads(effects) else ()
 
     def _faint_partner(self, fits: Fits, effect: Effect, drift: Floats) -> Effect | None:
         """The opposite change of a disjoint segment, as small as is certain as well."""
@@ -135,7 +118,7 @@ class FaintPlanner(Planner):
             day = own[0].first
             leaves, surplus = (
                 self.leaves[channel][:, day % 7].copy(),
-                self._seen(channel, day, day + 1)[0],
+                self.noise.whole(channel, day, day + 1)[0],
             )
             for effect in effects:
                 members = self.cube.member[effect.cell]
@@ -163,13 +146,5 @@ class FaintPlanner(Planner):
 
     def _drift(self, channel: int, day: int) -> Floats:
         """Change of each cell that the noise of a day alone will show, that of counts included."""
-        surplus, weight = self._seen(channel, day, day + 1)
+        surplus, weight = self.noise.whole(channel, day, day + 1)
         return np.asarray(self.cube.sums(surplus[None, :, None])[0, :, 0] / weight)
-
-    def _seen(self, channel: int, first: int, stop: int) -> tuple[Floats, Floats]:
-        """Surplus of leaves that some days will show, but for causes; weight of cells."""
-        surplus, weight = self._noise(channel, first, stop)
-        for day in range(first, stop):
-            spread = np.sqrt(self.leaves[channel][:, day % 7])
-            surplus += spread * self.clean.noise[channel][:, day]
-        return surplus, weight

@@ -28,9 +28,9 @@ SHOWS_ITSELF = 4.5
 FAINT_OWN, FAINT_LEAVES, FAINT_GAIN = 9.1, 6.6, 74.0
 """What a faint root shows in its own segment, what is left there with any other taken out, both in
 standard deviations, and its lead in gain: less than of others, as its days' noise is known."""
-FAINT = 3.95
+FAINT = 6.5
 """Most standard deviations that a faint root shows in weekly sums of its own segment."""
-NARROW = 1.15
+NARROW = 1.5
 """Largest size of a faint root, times the least that is certain."""
 HIDES = 1.75
 """Most that a hidden root is planned to show in a single value; 3 are allowed on the sample."""

@@ -69,6 +69,11 @@ class Level:
             hidden ones are drawn without.
         faint: whether weekly sums of its own segment hardly show a hidden cause either: it lasts
             one day and is as small as is certain.
+        evidence: least and most standard deviations that a hidden cause is planned to show, in
+            one of its steps or in two together, where weekly tables of two attributes are read
+            together.
+        wide_scopes: whether no scope of the change log fixes three values. Scopes that could be a
+            root's segment would be a list of segments to try.
         together: chance that a later cause shares the days of an earlier one on another step. At
             0 any two causes are two quiet days apart, so that none leads to another.
         causes: numbers of planned causes, one for each of the six strata of a product.
@@ -95,6 +100,8 @@ class Level:
     budget: int
     by_weeks: bool = True
     faint: bool = False
+    evidence: tuple[float, float] = (0.0, 0.0)
+    wide_scopes: bool = False
     tools: tuple[str, ...] = SLICES
     most_bytes: int = 0
     changed: str = "2"
@@ -135,8 +142,8 @@ LEVELS: dict[str, Level] = {
             name="drill",
             noise=CROWD,
             families=(
-                *(RATE, TRAFFIC, MIX, MIX, MIX, DOUBLE, CANCEL, CANCEL, CANCEL_TRAFFIC),
-                *(CANCEL_TRAFFIC, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
+                *(RATE, TRAFFIC, MIX, MIX, DOUBLE, CANCEL, CANCEL, CANCEL, CANCEL_TRAFFIC),
+                *(CANCEL_TRAFFIC, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
             ),
             fixed=(2, 3),
             rate=(0.13, 0.25),
@@ -146,8 +153,10 @@ LEVELS: dict[str, Level] = {
             hidden=1.0,
             together=0.0,
             causes=(0, 2, 2, 3, 3, 3),
-            budget=24_000,
-            changed="4",
+            budget=5_900,
+            evidence=(4.0, 5.2),
+            wide_scopes=True,
+            changed="5",
         ),
         Level(
             name="drill_hard",
@@ -162,10 +171,12 @@ LEVELS: dict[str, Level] = {
             loss=(0.11, 0.30),
             hidden=1.0,
             together=0.0,
-            causes=(0, 3, 3, 4, 4, 4),
-            budget=29_000,
+            causes=(0, 3, 4, 4, 4, 4),
+            budget=6_300,
             faint=True,
-            changed="4",
+            evidence=(3.4, 4.2),
+            wide_scopes=True,
+            changed="5",
         ),
         Level(
             name="drill_sql",

@@ -157,8 +157,10 @@ def told_periods(
     starts = [episode.dates[days.start] for days in periods]
     if asked.every == "week":
         return {"columns": names, "weeks_from": starts, "days": [len(days) for days in periods]}
-    whole = len(starts) == periods[-1].stop - periods[0].start
-    return {"columns": names, "dates": [starts[0], starts[-1]] if whole else starts}
+    if len(starts) != periods[-1].stop - periods[0].start:
+        return {"columns": names, "dates": starts}
+    told = {"columns": names, "dates": [starts[0], starts[-1]]}
+    return {**told, "every_seventh_date": starts[::7]} if len(starts) > 7 else told
 
 
 def compare_size(episode: Episode, asked: CompareArguments) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from metric_tracker_rl.drilldown import words
 from metric_tracker_rl.drilldown.arguments import NoArguments
 from metric_tracker_rl.drilldown.building import build_episode
+from metric_tracker_rl.drilldown.config import DEFAULT_MAX_STEPS as DEFAULT_MAX_STEPS
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.episode import Episode
 from metric_tracker_rl.drilldown.grade import Grade, grade
@@ -36,7 +37,6 @@ from openenv_kit.errors import (
 )
 
 READY, ANALYZED, EVALUATED, COMPLETED = "ready", "analyzed", "evaluated", "completed"
-DEFAULT_MAX_STEPS = 200
 MAX_STEPS_LIMIT = 500
 SCORE_FEEDBACK, FULL_FEEDBACK = FEEDBACK = ("score", "full")
 

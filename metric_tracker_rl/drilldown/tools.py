@@ -178,7 +178,7 @@ def overview(episode: Episode, _: NoArguments) -> Result:
 
 @_tool(PerMilleArguments, slice_size)
 def slice_(episode: Episode, asked: PerMilleArguments) -> Result:
-    """Counts by segment, stage and day or week. Costs one for each number in the reply."""
+    """Counts by segment, stage and day or week. Costs segments x stages x days or weeks."""
     if asked.form == "counts":
         return run_slice(episode, asked)
     if episode.config.level.name != EASY:
@@ -211,7 +211,7 @@ def _per_mille(episode: Episode, asked: SliceArguments) -> Result:
 
 @_tool(CompareArguments, compare_size)
 def compare(episode: Episode, asked: CompareArguments) -> Result:
-    """Sums over some days beside sums over others, by segment. Costs one for each number."""
+    """Sums over some days beside sums over others, by segment. Costs segments x stages x 2."""
     return run_compare(episode, asked)
 
 

@@ -10,7 +10,9 @@ Nothing is flagged, and totals may look calm. Find every root cause and report e
 
 How to work:
 - The first message holds the definition of a root, the grading, the names and the budget. \
-What you read is budgeted: each reply says how much of it, and how many calls, are left.
+What you read is budgeted: each reply says how much of it, and how many calls, are left. A reply \
+costs what it holds, so you can tell the cost before you ask; a call that would cost more than is \
+left is refused and costs nothing but itself. The budget is far less than all there is to read.
 - Compare a day with the same weekday of other weeks. Hold composition apart: a total may move \
 because other people came while no segment's rate did, and two segments may cancel each other.
 - Narrow each change down to the exact segment, the exact days and the kind; look at the step \
@@ -41,7 +43,9 @@ of a segment that move only because other people came, while no part's rate move
 Promises: a root's rate changes by 10 % or more, its traffic by 20 % or more, in a mix shift by \
 40 % or more with everybody else at 5 % or more against it. On each of its days at least \
 400 people enter the step in a root's segment, or usually come where traffic changes; smaller \
-segments are too small to judge. Roots of one step share all \
+segments are too small to judge. On each of its days a root stands out eightfold from the noise \
+of its segment: that of its counts, together with 2.5 % of traffic or 0.7 % of a rate, by which \
+segments of a day wobble without a cause. Roots of one step share all \
 their days or are two quiet days apart, and share no people. A run is 1 to 7 days. What is not \
 due to a root is noise. There may be no root at all.
 change: the change-log entry of the root's component whose scope holds the whole segment and \

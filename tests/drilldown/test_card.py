@@ -48,7 +48,7 @@ def audited() -> list[dict[str, Any]]:
 def certificates() -> list[dict[str, Any]]:
     found = [
         Certificate(
-            *(DrillConfig(seed, "drill", "saas_trial", 2), 1.0, 60, 15_000, 1, 2, 1, True, 2, 2),
+            *(DrillConfig(seed, "drill", "saas_trial", 2), 1.0, 60, 5_000, 1, 2, 1, True, 2, 2),
             *(True, (), ()),
         )
         for seed in (1, 2)

@@ -92,6 +92,8 @@ def test_weeks_and_several_ranges() -> None:
     some = result(call(session, "slice", stages=stages, dates=ranges))
     assert some["rows"][0][-1] == [*daily[50:53], daily[3]]
     assert some["dates"] == [*dates[50:53], dates[3]]
+    assert days["dates"] == [dates[0], dates[-1]]
+    assert days["every_seventh_date"] == weeks["weeks_from"] == list(dates[::7])
     flat = result(call(session, "slice", stages=stages, dates=[dates[0], dates[9]], every="week"))
     assert flat["days"] == [7, 3]
     assert flat["rows"][0][-1] == [sum(daily[:7]), sum(daily[7:10])]

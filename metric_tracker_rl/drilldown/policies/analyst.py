@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from metric_tracker_rl.drilldown.cube import Bools, Floats
+from metric_tracker_rl.drilldown.cube import Floats
 from metric_tracker_rl.drilldown.policies.desk import Asking, Desk
 from metric_tracker_rl.drilldown.policies.table import Finding, Table
 
-FLAG, FLAG_HIDDEN = 4.2, 3.3
-"""Standard deviations at which a segment is looked at in a week, and where causes are hidden."""
+FLAG = 4.2
+"""Standard deviations at which a segment is looked at in a week."""
 WORTH = 6.0
 """Standard deviations of a run of its days at which all leaves are looked at."""
 WEEKLY_FLOOR = (0.004, 0.002)
@@ -44,13 +44,10 @@ class Analyst:
         totals: counts of everybody, shape (stages, days).
     """
 
-    weekly_floor = WEEKLY_FLOOR
-
     def __init__(self, desk: Desk, totals: Floats) -> None:
         self.desk, self.totals = desk, totals
         self.findings: list[Finding] = []
         self.seen: dict[tuple[int, int], tuple[Floats, Floats]] = {}
-        self.flag = FLAG_HIDDEN if desk.hides else FLAG
 
     def work(self) -> Asking[None]:
         """Find the roots of every channel."""
@@ -63,18 +60,12 @@ class Analyst:
         dismissed = np.zeros((desk.cube.cells, desk.weekly.shape[2]), dtype=bool)
         looked: list[range] = []
         seen = np.abs(self.weekly_z(channel))
-        # What is hidden may be too faint for a week here where it was not in the step before.
-        before = [each for each in self.findings if desk.hides and each.channel == channel - 1 > 0]
-        again = [(cell, each.days.start // 7) for each in before for cell in each.cells]
         for _ in range(MOST_LOOKS):
-            suspects = np.flatnonzero((seen >= self.flag).any(axis=0)).tolist()
+            suspects = np.flatnonzero((seen >= FLAG).any(axis=0)).tolist()
             z = np.where(dismissed, 0.0, seen)
-            if again:
-                cell, week = again.pop()
-            else:
-                cell, week = divmod(int(np.argmax(z)), z.shape[1])
-                if z[cell, week] < self.flag:
-                    return
+            cell, week = divmod(int(np.argmax(z)), z.shape[1])
+            if z[cell, week] < FLAG:
+                return
             dismissed[cell, week] = True
             days = yield from self.days_of(cell, channel, week)
             if days is None or any(len(set(days) & set(each)) * 2 > len(days) for each in looked):
@@ -102,15 +93,10 @@ class Analyst:
         people = below if channel else expected
         sums = cube.sums(np.stack([scale * expected, scale * (observed - expected), people]))
         weight, surplus = np.maximum(sums[0], 1e-9), sums[1]
-        floor = self.weekly_floor[min(channel, 1)]
+        floor = WEEKLY_FLOOR[min(channel, 1)]
         z = surplus / np.sqrt(SPARE * weight + floor * floor * weight * weight)
-        z[self.unlikely(sums[2], surplus / weight)] = 0.0
+        z[(sums[2] < PEOPLE) | (cube.fixed > 3)[:, None]] = 0.0
         return np.asarray(z)
-
-    def unlikely(self, people: Floats, change: Floats) -> Bools:
-        """Which weeks of segments need no look: shape (cells, weeks), as both arguments."""
-        del change
-        return np.asarray((people < PEOPLE) | (self.desk.cube.fixed > 3)[:, None])
 
     def explained(self, channel: int) -> Floats:
         """Factor that the findings put on each leaf's weekly traffic or rate."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Generator, Mapping, Sequence
 from functools import cached_property
-from itertools import product
+from itertools import combinations, product
 from typing import Any, TypeVar
 
 import numpy as np
@@ -56,7 +56,7 @@ class Desk:
         cube: geometry of the product's dimensions.
         dates, stages: as named in the overview.
         hides: whether the level hides causes from tables of two attributes.
-        faint: whether weekly sums of their own segments hardly show them either.
+        evidence: least evidence of a hidden cause, as the level promises.
         weekly: weekly counts, shape (stages, leaves, weeks), once `read_weeks` was asked.
     """
 
@@ -65,7 +65,7 @@ class Desk:
         self.values: list[list[str]] = list(overview["dimensions"].values())
         self.stages: list[str] = overview["stages"]
         self.hides = LEVELS[overview["difficulty"]].hidden > 0.0
-        self.faint = LEVELS[overview["difficulty"]].faint
+        self.evidence = LEVELS[overview["difficulty"]].evidence[0]
         self.components: Mapping[str, str] = overview["components"]
         self.cube: Cube = cube_of(tuple(len(values) for values in self.values))
         first, last = (dt.date.fromisoformat(overview[f"{end}_date"]) for end in ("first", "last"))
@@ -104,12 +104,67 @@ class Desk:
         found = [np.array(row[-1], dtype=np.float64) for row in reply["rows"]]
         return found[0], found[-1]
 
-    def read_week(self, cell: int, stages: range, week: int) -> Asking[Floats]:
-        """Counts of a cell by day of a week, shape (stages, 7)."""
-        names = [self.stages[stage] for stage in stages]
-        dates = [self._range(range(7 * week, 7 * week + 7))]
+    def read_pairs(self, totals: Floats) -> Asking[Floats]:
+        """Weekly counts of every single value and pair of values, with those of everybody.
+
+        The first value of a dimension is what the others leave, and is not asked for.
+
+        Returns:
+            Shape (stages, cells, weeks); 0 for cells of more values.
+        """
+        cube, weeks = self.cube, totals.shape[1] // 7
+        weekly = np.zeros((len(self.stages), cube.cells, weeks))
+        weekly[:, cube.everybody] = totals.reshape(len(totals), weeks, 7).sum(axis=2)
+        for axes in (axes for number in (1, 2) for axes in combinations(range(4), number)):
+            where = {self.dims[axis]: self.values[axis][1:] for axis in axes}
+            asked = {"group_by": list(where), "where": where, "every": "week"}
+            for row in (yield from ask("slice", **asked))["rows"]:
+                names = zip(axes, row, strict=False)
+                cell = cube.cell_of({axis: self.values[axis].index(name) for axis, name in names})
+                weekly[self.stages.index(row[-2]), cell] = row[-1]
+            for place, axis in enumerate(axes):
+                done = [range(len(self.values[each])) for each in axes[:place]]
+                to_do = [range(1, len(self.values[each])) for each in axes[place + 1 :]]
+                beside = axes[:place] + axes[place + 1 :]
+                for held in product(*done, *to_do):
+                    fixed = dict(zip(beside, held, strict=True))
+                    all_but_one = range(1, len(self.values[axis]))
+                    cells = [cube.cell_of({**fixed, axis: value}) for value in all_but_one]
+                    left = weekly[:, cube.cell_of(fixed)] - weekly[:, cells].sum(axis=1)
+                    weekly[:, cube.cell_of({**fixed, axis: 0})] = left
+        return weekly
+
+    def read_stages_of(self, cell: int, stages: range, days: range) -> Asking[Floats]:
+        """Counts of a cell by day at some stages, shape (stages, days)."""
+        names, dates = [self.stages[stage] for stage in stages], [self._range(days)]
         reply = yield from ask("slice", where=self.where(cell), stages=names, dates=dates)
         return np.array([row[-1] for row in reply["rows"]], dtype=np.float64)
+
+    def compare(
+        self, cell: int, stages: range, days: range, others: Sequence[range], split: int | None
+    ) -> Asking[Floats]:
+        """Counts of a cell over some days and over others.
+
+        Args:
+            cell: whose.
+            stages: which.
+            days: the days.
+            others: the other ones.
+            split: a dimension, for each of its values; None for the cell as a whole.
+
+        Returns:
+            Shape (parts, stages, 2).
+        """
+        reply = yield from ask(
+            "compare",
+            group_by=[] if split is None else [self.dims[split]],
+            where=self.where(cell),
+            stages=[self.stages[stage] for stage in stages],
+            dates=[self._range(days)],
+            reference=[self._range(each) for each in others],
+        )
+        rows = [row[-2 * len(stages) :] for row in reply["rows"]]
+        return np.array(rows, dtype=np.float64).reshape(-1, len(stages), 2)
 
     def read_visits(self, days: range, reference: Sequence[range]) -> Asking[Floats]:
         """Visits of every leaf: sums over some days and over reference days, shape (2, leaves)."""

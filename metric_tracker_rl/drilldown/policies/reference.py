@@ -8,15 +8,17 @@ from typing import Any
 
 from metric_tracker_rl.drilldown.policies.analyst import Analyst
 from metric_tracker_rl.drilldown.policies.desk import Asking, Desk, RefusedError, ask
-from metric_tracker_rl.drilldown.policies.faint import FaintAnalyst
+from metric_tracker_rl.drilldown.policies.hidden import HiddenSearch
 from metric_tracker_rl.drilldown.policies.table import Finding
 
 
 def search(desk: Desk) -> Asking[list[dict[str, Any]]]:
     """The rows of a report: leaves by week, then days, then leaves of these days."""
     entries = (yield from ask("change_log"))["entries"]
-    yield from desk.read_weeks()
-    analyst = (FaintAnalyst if desk.faint else Analyst)(desk, (yield from desk.read_totals()))
+    if not desk.hides:
+        yield from desk.read_weeks()
+    totals = yield from desk.read_totals()
+    analyst = HiddenSearch(desk, totals) if desk.hides else Analyst(desk, totals)
     with suppress(RefusedError):  # a spent budget ends the search, not the play
         yield from analyst.work()
     return list(rows_of(desk, analyst.findings, entries))

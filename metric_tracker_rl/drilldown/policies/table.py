@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Finding:
     cells: tuple[int, ...]
     factors: tuple[float, ...]
     mix: bool
-    expected: Floats
+    expected: Floats = field(default_factory=lambda: np.zeros(0))
 
     def by_leaf(self, cube: Cube) -> Floats:
         """Factor of each leaf on the days of the run."""
