@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-from firewatch_env.policies.apart import Tell, tell
+from firewatch_env.actions import ACTIONS
+from firewatch_env.policies.apart import Tell, tell, zone_shares
 from firewatch_env.policies.heaps import mend_growth
-from firewatch_env.policies.reading import CUT, Hop, worst_way
-from firewatch_env.policies.repairs import fails_by_itself, mend, mend_call, mend_pipelines
+from firewatch_env.policies.reading import Hop, worst_way
+from firewatch_env.policies.repairs import mend, mend_call, mend_pipelines
 from firewatch_env.policies.seen import Action, Script, Seen, order
 from firewatch_env.policies.undoing import Mending
 
@@ -54,7 +55,31 @@ def reference(seen: Seen) -> Script:
 
 def engineer(tell: Tell) -> Callable[[Seen], Script]:
     """The reference, with a way of its own to tell a build of zone b from a change everywhere."""
-    return lambda seen: _play(_Known(tell, seen), seen)
+    return lambda seen: _noting(_play(_Known(tell, seen), seen), seen)
+
+
+def _noting(script: Script, seen: Seen) -> Script:
+    """The script, with notes of what was told in each reply."""
+    notes = seen.notes
+    notes.replies[seen.tick] = seen
+    action = next(script)
+    while True:
+        seen = yield action
+        seen.notes = notes
+        notes.replies[seen.tick] = seen
+        name, target = action["action_type"], action.get("target_service", "")
+        if name == "inspect_cluster_topology":
+            shares = notes.shares.setdefault(target, {})
+            shares |= {seen.tick - back: each for back, each in enumerate(zone_shares(seen))}
+        elif name == "inspect_commit_diff":
+            notes.diffs[target] = seen.feedback
+        elif ACTIONS[name].sort == "remediation":
+            notes.changed = seen.tick
+            notes.diffs.pop(target, None)
+        try:
+            action = script.send(seen)
+        except StopIteration:
+            return
 
 
 def _play(known: _Known, seen: Seen) -> Script:
@@ -80,7 +105,7 @@ def _well(seen: Seen) -> bool:
 def _meanwhile(
     known: _Known, seen: Seen, ticks: int
 ) -> Generator[Action, Seen, tuple[Seen, list[Hop] | None]]:
-    """Use the time until a repair shows: other calls may fail, and other heaps may grow.
+    """Use the time until a repair shows: other calls may fail.
 
     Returns:
         The last reply, and the worst way down if it leads elsewhere than the one just mended.
@@ -90,8 +115,6 @@ def _meanwhile(
         seen, way = yield from _way_down(seen, seen.entries[0])
         if way and way[-1].name != known.mended:
             return seen, way
-        if not _well(seen):
-            seen, _ = yield from _on_its_way(known, seen)
     return seen, None
 
 
@@ -130,49 +153,19 @@ def _round(known: _Known, seen: Seen, way: list[Hop] | None) -> Mending:
         return (yield from mend_pipelines(seen, known.cured))
     last = way[-1]
     known.mended = last.name
-    read = last.kind == CUT
-    if read:
-        seen = yield order("fetch_logs", last.name)
-        if not fails_by_itself(seen, last.name):
-            # Perhaps it is called too often: the rest of the reply would have said so.
-            seen, rest = yield from _way_down(seen, last.caller)
-            read = False
-            if not rest:
-                return seen, False
-            last = rest[-1]
-            known.mended = last.name
-    if last.kind and not read:
+    if last.kind:
         return (
             yield from mend_call(known.tell, seen, last.caller, last.name, last.kind, last.figure)
         )
     if last.name.endswith("-queue"):
         return (yield from mend_pipelines(seen, known.cured))
-    return (yield from mend(known.tell, seen, last.caller, last.name, read))
+    return (yield from mend(known.tell, seen, last.caller, last.name))
 
 
 def _way_down(seen: Seen, here: str) -> Tracing:
-    """The calls on the worst way down from a service; one that is odd in itself ends it."""
-    way: list[Hop] = []
-    while True:
-        seen = yield order("trace_distributed_request", here)
-        hops, whole = worst_way(here, seen.feedback)
-        for hop in hops:
-            way.append(hop)
-            here = hop.name
-            if hop.kind:
-                return seen, way
-        if whole or not hops:
-            return seen, way
-        leaf = _leaf_cut_off(seen, here)
-        if leaf:
-            return seen, [*way, Hop(here, leaf, CUT, 0)]
-
-
-def _leaf_cut_off(seen: Seen, here: str) -> str:
-    """The callee that the end of the reply can only be the beginning of, if it calls nobody."""
-    start = seen.feedback.rpartition(" > ")[2].partition(" ")[0]
-    fit = [name for name in seen.graph[here] if name.startswith(start)]
-    return fit[0] if len(fit) == 1 and start and not seen.graph[fit[0]] else ""
+    """The calls on the worst way down from a service."""
+    seen = yield order("trace_distributed_request", here)
+    return seen, worst_way(here, seen.feedback)
 
 
 def _wait_for_harm(known: _Known, seen: Seen) -> Step:

@@ -12,7 +12,7 @@ from firewatch_env.policies.par import par, plan
 from firewatch_env.policies.reference import reference
 from firewatch_env.replay import Change, replay
 from firewatch_env.session import Session
-from firewatch_env.tasks.book import harmful
+from firewatch_env.tasks.book import burns, harmful
 from firewatch_env.tasks.task import Task, open_world
 
 GENERIC: tuple[tuple[str, dict[str, float]], ...] = (
@@ -22,6 +22,7 @@ GENERIC: tuple[tuple[str, dict[str, float]], ...] = (
 )  # fmt: skip
 _DELAYS = (1, 2, 4, 7)
 _LEAST_SCORE = 0.95
+_MOST_LEFT = 0.17  # share of the harm that the reference may leave
 _MOST_BY_GUESSING = 0.8
 
 
@@ -45,6 +46,8 @@ def certify(task: Task, *, thorough: bool = False) -> Certificate:
         thorough: also try each generic repair on every service that has no fault, and whether
             guessing solves what is to be hard.
     """
+    if task.burning and not burns(task):
+        return Certificate(("no harm at tick 0",), 0.0)
     found = _ordinary(task)
     if found:
         return Certificate((found,), 0.0)
@@ -57,6 +60,9 @@ def certify(task: Task, *, thorough: bool = False) -> Certificate:
     score = reply.observation["episode_score"] or 0.0
     if score < _LEAST_SCORE:
         return Certificate(("the reference does not solve it",), score)
+    untouched, reached = par(task)
+    if reached > _MOST_LEFT * untouched:
+        return Certificate(("the reference is slow",), score)
     failed = []
     if thorough and task.difficulty == "hard" and _guessed(task) >= _MOST_BY_GUESSING:
         failed.append("guessing solves it")

@@ -32,6 +32,8 @@ from firewatch_env.tasks.sketch import Sketch, neutral, setting
 from firewatch_env.tasks.task import BEFORE, Put, Task
 
 _DUAL = {"easy": 0, "medium": 7, "hard": 9}  # of ten tasks, those with a second fault
+_HEAPS = {"medium": 3, "hard": 2}  # of four second faults, those that are heaps on their way
+_SLOW = {"easy": 6, "medium": 6, "hard": 8}  # one task in so many may open before any harm
 _TWINS = {"easy": 0, "medium": 2, "hard": 3}  # of four heaps on their way, those with two suspects
 
 
@@ -91,6 +93,7 @@ def draw_task(
         label=cause.name + (f"+{second}" if second else ""),
         calm=false,
         dual=bool(second),
+        burning=not false and draws.below(_SLOW[difficulty]) > 0,
     )
 
 
@@ -184,7 +187,7 @@ def _second_fault(sketch: Sketch, onset: int, draws: BitStream) -> str:
         return ""
     name = draws.pick(others)
     vehicle = draws.pick(("build", "revision"))
-    if draws.below(4):
+    if draws.below(4) < _HEAPS[sketch.difficulty]:
         # Memory that will be full in a while: whoever looks in time prevents all of its harm.
         feature = sketch.ranked(name)[0]
         slope = draws.uniform(0.009, 0.014) / sketch.features[name][feature]
@@ -198,7 +201,8 @@ def _second_fault(sketch: Sketch, onset: int, draws: BitStream) -> str:
     feature = sketch.ranked(name)[draws.below(2)]
     value = draws.uniform(cause.low, cause.high)
     changed = setting(f"{cause.lever}.{feature}", neutral(cause.lever), value, draws)
-    _release(sketch, name, vehicle, changed, onset + draws.below(5), draws, twin=False)
+    twin = sketch.difficulty == "hard" and cause.lever in STAGED
+    _release(sketch, name, vehicle, changed, onset + draws.below(5), draws, twin=twin)
     return cause.name
 
 
