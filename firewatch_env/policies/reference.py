@@ -11,14 +11,16 @@ from collections.abc import Callable, Generator
 
 from firewatch_env.actions import ACTIONS
 from firewatch_env.policies.apart import Tell, tell, zone_shares
+from firewatch_env.policies.capacity import mend_pipelines
 from firewatch_env.policies.heaps import mend_growth
 from firewatch_env.policies.reading import Hop, worst_way
-from firewatch_env.policies.repairs import mend, mend_call, mend_pipelines
+from firewatch_env.policies.repairs import is_spoilt, mend, mend_call
 from firewatch_env.policies.seen import Action, Script, Seen, order
 from firewatch_env.policies.undoing import Mending
 
 _WATCH = 8  # ticks
 _ROLLOUT = 5  # ticks after which a repair shows
+_PROCESSES = ("-api", "-bff", "-adapter")  # services whose processes keep state
 _PATIENT = 14  # tick by which harm that comes and goes has been seen
 _LATEST = 17  # tick by which an easy task had better be declared over
 Step = Generator[Action, Seen, Seen]
@@ -74,7 +76,7 @@ def _noting(script: Script, seen: Seen) -> Script:
         elif name == "inspect_commit_diff":
             notes.diffs[target] = seen.feedback
         elif ACTIONS[name].sort == "remediation":
-            notes.changed = seen.tick
+            notes.changed, notes.change = seen.tick, (name, target)
             notes.diffs.pop(target, None)
         try:
             action = script.send(seen)
@@ -105,17 +107,29 @@ def _well(seen: Seen) -> bool:
 def _meanwhile(
     known: _Known, seen: Seen, ticks: int
 ) -> Generator[Action, Seen, tuple[Seen, list[Hop] | None]]:
-    """Use the time until a repair shows: other calls may fail.
+    """Use the time until a repair shows: it may not be enough, and other calls may fail.
 
     Returns:
         The last reply, and the worst way down if it leads elsewhere than the one just mended.
     """
     until = seen.tick + ticks
+    if ticks == _ROLLOUT and not _well(seen):
+        seen = yield from _end_spoilt_state(seen)
     while seen.tick < until and not _well(seen):
         seen, way = yield from _way_down(seen, seen.entries[0])
         if way and way[-1].name != known.mended:
             return seen, way
     return seen, None
+
+
+def _end_spoilt_state(seen: Seen) -> Step:
+    """A process may keep what a change has done to it when the change is undone."""
+    name, target = seen.notes.change
+    if name != "restart_service" and target.endswith(_PROCESSES):
+        seen = yield order("thread_dump", target)
+        if is_spoilt(seen):
+            seen = yield order("restart_service", target)
+    return seen
 
 
 def _confirm(seen: Seen) -> Step:

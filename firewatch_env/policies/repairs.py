@@ -15,6 +15,7 @@ from firewatch_env.policies.apart import (
     read,
     told_freely,
 )
+from firewatch_env.policies.capacity import mend_cpu, mend_slots
 from firewatch_env.policies.heaps import mend_memory
 from firewatch_env.policies.manual import (
     CONSENSUS,
@@ -97,7 +98,7 @@ def mend(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
     view = seen.services[root]
     slow = view["http_server_request_duration_p99"] > 0.5
     if view["process_cpu_utilization"] > _BUSY:
-        seen, done = yield from _mend_cpu(tell, seen, root)
+        seen, done = yield from mend_cpu(tell, seen, root)
         if done:
             return seen, True
     elif not slow and len(seen.graph) > SIMPLE:
@@ -138,9 +139,9 @@ def mend(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
         return (yield from _mend_refusal(tell, seen, root))
     if m["shed"] >= FAILS or m["lat"] > 3:
         busy = m["cpu"] > 0.9
-        seen, done = yield from (_mend_cpu if busy else _mend_slots)(tell, seen, root)
+        seen, done = yield from (mend_cpu if busy else mend_slots)(tell, seen, root)
         if not done and not busy:
-            seen, done = yield from _mend_cpu(tell, seen, root)
+            seen, done = yield from mend_cpu(tell, seen, root)
         if done:
             return seen, True
         return (yield from mend_memory(tell, seen, root))
@@ -246,6 +247,11 @@ def _mend_refusal(tell: Tell, seen: Seen, root: str) -> Mending:
     return (yield from undo(tell, seen, root, features, "refuse", figure))
 
 
+def is_spoilt(seen: Seen) -> bool:
+    """Whether the threads just looked at end requests in spoilt state."""
+    return "spoilt state 0.00" not in seen.feedback
+
+
 _STORES = ("-db", "-store", "-index", "-cache")
 
 
@@ -262,7 +268,7 @@ def _mend_errors(tell: Tell, seen: Seen, root: str) -> Mending:
             return (yield order(cure, root)), True
     else:
         seen = yield order("thread_dump", root)
-        if "spoilt state 0.00" not in seen.feedback:
+        if is_spoilt(seen):
             return (yield order("restart_service", root)), True
     seen = yield order("inspect_cluster_topology", root)
     builds = re.search(r"two builds ([\d.]+)", seen.feedback)
@@ -271,56 +277,13 @@ def _mend_errors(tell: Tell, seen: Seen, root: str) -> Mending:
     return (yield from _zone_or(tell, seen, root, "restart_service", figure))
 
 
-def _mend_cpu(tell: Tell, seen: Seen, root: str) -> Mending:
-    seen = yield order("strace_process", root)
-    text = seen.feedback
-    figures = re.match(
-        r"CPU/req ([\d.]+)x limit ([\d.]+) stolen\(b\) ([\d.]+) logs ([\d.]+) expired ([\d.]+)",
-        text,
-    )
-    if figures is None:
-        return seen, False
-    each, limit, stolen, logs, expired = (float(value) for value in figures.groups())
-    if stolen > 0:
-        return (yield order("evict_noisy_pod", root)), True
-    if limit < 1:
-        return (yield order("increase_cpu_limit", root)), True
-    if expired > 0.2:
-        return (yield order("enable_deadline_propagation", root)), True
-    if logs > 0.2:
-        return (yield order("set_log_level", root, level="info")), True
-    by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)\)", text)
-    if by and float(by[0][1]) > 1.15 * float(by[0][2]):
-        if each > 1.5:
-            by.sort(key=lambda row: -float(row[1]) / (float(row[2]) + 0.01))
-        look = order("strace_process", root)
-        figure = in_feedback(look, r"CPU/req ([\d.]+)x", 1.0)
-        return (yield from undo(tell, seen, root, [row[0] for row in by], "cpu", figure))
-    return seen, False
-
-
-def _mend_slots(tell: Tell, seen: Seen, root: str) -> Mending:
-    seen = yield order("thread_dump", root)
-    figures = re.match(r"blocked (\d+), no stream (\d+), pools (.*)", seen.feedback)
-    if figures is None:
-        return seen, False
-    if int(figures[1]) > 0:
-        return (yield order("restart_service", root)), True
-    if int(figures[2]) > 0:
-        return (yield order("restart_thread_pool", root)), True
-    pools = re.findall(r"([a-z]+) (\d+)/(\d+)", figures[3])
-    if pools and int(pools[0][1]) >= int(pools[0][2]):
-        return (yield from undo(tell, seen, root, [pools[0][0]], "slots"))
-    return seen, False
-
-
 _FULL = "of the memory limit"
 _BY_LINE = {
     "429 on": _mend_limit,
     "403 on": _mend_refusal,
     "Exception on": _mend_errors,
-    "queue full": _mend_cpu,
-    "HikariPool": _mend_slots,
+    "queue full": mend_cpu,
+    "HikariPool": mend_slots,
     "readiness": _mend_pods,
     "OOMKilled": mend_memory,
     _FULL: mend_memory,
@@ -339,16 +302,3 @@ def _mend_quiet(tell: Tell, seen: Seen, root: str) -> Mending:
     if by and float(by[0][1]) > 1.15 * float(by[0][2]):
         return (yield from undo(tell, seen, root, [by[0][0]], "cpu"))
     return (yield from mend_memory(tell, seen, root))
-
-
-def mend_pipelines(seen: Seen, cured: set[str]) -> Mending:
-    """No call fails and customers are let down: what they read may be stale."""
-    for name in sorted(seen.graph):
-        if name.endswith("-queue"):
-            seen = yield order("inspect_pipeline_topology", name)
-            speed = re.search(r"speed ([\d.]+)", seen.feedback)
-            if speed and float(speed[1]) < 1 and name not in cured:
-                cured.add(name)
-                yield order("restart_pipeline_job", name)
-                return (yield order("flush_pipeline_stage", name)), True
-    return seen, False

@@ -20,12 +20,14 @@ class Notes:
         shares: of the requests that zone b gets, by service and tick.
         diffs: what recent changes set, by service; until one of them is undone.
         changed: tick of the last change; before the first, long ago.
+        change: the last one, and to which service.
     """
 
     replies: dict[int, Seen] = field(default_factory=dict)
     shares: dict[str, dict[int, float]] = field(default_factory=dict)
     diffs: dict[str, str] = field(default_factory=dict)
     changed: int = -99
+    change: tuple[str, str] = ("", "")
 
 
 class Seen:

@@ -42,6 +42,7 @@ class Task:
         calm: customers are to go unharmed although something pages; admission reads it.
         dual: two faults, the second of which is the last of the fault's `puts`; so does it.
         burning: customers are to be let down at tick 0 already; so does it.
+        meters: which errors the meters have; 0 in all that is played, others in certificates.
     """
 
     task_id: str
@@ -62,6 +63,7 @@ class Task:
     calm: bool = False
     dual: bool = False
     burning: bool = False
+    meters: int = 0
 
     @property
     def max_ticks(self) -> int:
@@ -92,6 +94,8 @@ def open_world(task: Task) -> World:
     world = build(set(task.services), task.entry, BitStream(task.draws), first, task.horizon + 1)
     for name, features in task.features.items():
         world.by_name[name].features = features
+    for service in world.services:
+        service.noise += task.meters
     for name in task.masks:
         world.by_name[name].masks = True
     for name in task.unalerted:
