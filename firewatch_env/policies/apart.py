@@ -18,6 +18,7 @@ from firewatch_env.policies.seen import Action, Notes, Seen, order
 _NEAR = 1.1  # the most by which readings of equal ratios differ, but for one time in fifty
 _SAME = 1.065  # the most by which two readings of one figure can differ
 _LEAST = 1.18  # by how much a zone's share must have changed to tell anything
+_ONE_FAULT = 8  # services of an incident that one thing hurts customers in, mostly
 _MOST = 7  # looks at the zones
 _SETTLES = 0.05  # share of its growth that a heap that settles loses in a tick, at least
 
@@ -101,17 +102,22 @@ def tell(notes: Notes, root: str, figure: Figure, first: Read, grows: bool) -> T
         if grows:
             found = _heap(reads, looked)
         else:
-            found = _where((looked, _stated(notes, figure.series, shares, first.tick)))
+            found = _where(looked)
+            stated = _where(_stated(notes, figure.series, shares, first.tick))
+            # What customers suffer from may be two things, but not if all of it is zone b's.
+            if found is None and (stated == "zone b" or told_freely(notes, figure.series)):
+                found = stated
         if found is not None:
             return seen, found
     return seen, "everywhere"
 
 
 def told_freely(notes: Notes, series: Series | None) -> bool:
-    """Whether replies state the series now, undisturbed by a change that is on its way."""
-    return series is not None and (
-        not series.customers or max(notes.replies) > notes.changed + EASE + 1
-    )
+    """Whether replies state the series, undisturbed by a change on its way or a second fault."""
+    if series is None or not series.customers:
+        return series is not None
+    latest = max(notes.replies)
+    return latest > notes.changed + EASE + 1 and len(notes.replies[latest].graph) <= _ONE_FAULT
 
 
 def _stated(notes: Notes, series: Series | None, shares: dict[int, float], first: int) -> Points:
@@ -134,13 +140,11 @@ def _spread(values: Sequence[float]) -> float:
     return max(values) / min(values) if values else 1.0
 
 
-def _where(figures: Sequence[Points]) -> Where | None:
-    """What readings of one or more figures say, or None if they could be of either."""
-    if any(_spread([value / share for value, share in points]) > _NEAR for points in figures):
+def _where(points: Points) -> Where | None:
+    """What readings of a figure say, or None if they could be of either."""
+    if _spread([value / share for value, share in points]) > _NEAR:
         return "everywhere"
-    if any(_spread([share for _, share in points]) > _LEAST for points in figures):
-        return "zone b"
-    return None
+    return "zone b" if _spread([share for _, share in points]) > _LEAST else None
 
 
 def _heap(reads: Sequence[Read], points: Points) -> Where | None:

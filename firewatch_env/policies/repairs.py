@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from firewatch_env.policies.apart import (
     Figure,
@@ -102,7 +103,7 @@ def mend(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
         if done:
             return seen, True
     elif not slow and len(seen.graph) > SIMPLE:
-        seen, done = yield from _mend_twins(tell, seen, root)
+        seen, done = yield from _mend_twins(tell, seen, caller, root)
         if done:
             return seen, True
     seen = yield order("fetch_logs", root)
@@ -151,24 +152,33 @@ def mend(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
     return (yield from _mend_quiet(tell, seen, root))
 
 
-def _mend_twins(tell: Tell, seen: Seen, root: str) -> Mending:
-    """Undo one of two changes to the same feature, where meters of each reply say which.
+def _mend_twins(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
+    """Undo one of two changes to the same feature, where it fails without being slow.
 
-    What fails without being slow fails in proportion, so that no line need be read first.
+    Such failures are in proportion to what is off, so that no log line need be read first.
     """
-    own = seen.errors(root) > 2 * FAILS
-    series = by_errors(root) if own else by_burn
-    if not told_freely(seen.notes, series):
-        return seen, False
+    families: tuple[str, ...] = ("refuse", "path", "limit")
+    figure = Figure(order("fetch_logs", root), by_burn.read, by_burn)
     first = Read(seen.tick, 0.0)
+    if seen.errors(root) > 2 * FAILS:
+        families = ("errors",)
+        figure = Figure(figure.look, by_errors(root).read, by_errors(root))
+    elif not told_freely(seen.notes, by_burn):
+        look = order("trace_dependencies", caller)
+        seen = yield look
+        told = re.search(rf"{root} fail.*? lost ([\d.]+) says ([\d.]+)", seen.feedback)
+        lost = told is not None and float(told[1]) >= float(told[2])
+        families = ("path",) if lost else ("refuse", "limit")
+        which = "lost" if lost else "says"
+        figure = in_feedback(look, rf"{root} fail.*? {which} ([\d.]+)")
+        figure = replace(figure, series=by_burn)
+        first = read(seen, figure)
     seen = yield from look_ahead(seen, root)
     seen = yield from read_changes(seen, root)
-    families = ("errors",) if own else ("refuse", "path", "limit")
     keys = tuple(key for each in families for key in FEATURE_KEYS[each])
     if not twins(seen.notes.diffs[root], keys):
         return seen, False
     changes = ["rollback_deploy", "revert_config"]
-    figure = Figure(order("fetch_logs", root), series.read, series)
     return (yield from one_of(tell, seen.notes, changes, root, figure, first))
 
 
