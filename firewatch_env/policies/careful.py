@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.randomness import BitStream
-from firewatch_env.policies.apart import Figure, Read, Tell, Telling
+from firewatch_env.policies.apart import Figure, Read, Tell, Telling, tell
 from firewatch_env.policies.reference import engineer, reference
 from firewatch_env.policies.seen import Notes, Script, Seen, order
 
@@ -76,3 +76,6 @@ CAREFUL: dict[str, Callable[[Seen], Script]] = {
     "takes twice the ticks": slow,
 }
 """Every careful player by what it does unlike the reference."""
+
+plain = engineer(tell, ahead=False)
+"""Errs as little as the reference, but asks only when it knows what for: what planning earns."""

@@ -55,14 +55,20 @@ def reference(seen: Seen) -> Script:
     return engineer(tell)(seen)
 
 
-def engineer(tell: Tell) -> Callable[[Seen], Script]:
-    """The reference, with a way of its own to tell a build of zone b from a change everywhere."""
-    return lambda seen: _noting(_play(_Known(tell, seen), seen), seen)
+def engineer(tell: Tell, *, ahead: bool = True) -> Callable[[Seen], Script]:
+    """The reference, with ways of its own.
+
+    Args:
+        tell: how to tell a build of zone b from a change everywhere.
+        ahead: see `Notes`.
+    """
+    return lambda seen: _noting(_play(_Known(tell, seen), seen), seen, ahead=ahead)
 
 
-def _noting(script: Script, seen: Seen) -> Script:
+def _noting(script: Script, seen: Seen, *, ahead: bool) -> Script:
     """The script, with notes of what was told in each reply."""
     notes = seen.notes
+    notes.ahead = ahead
     notes.replies[seen.tick] = seen
     action = next(script)
     while True:
@@ -125,7 +131,7 @@ def _meanwhile(
 def _end_spoilt_state(seen: Seen) -> Step:
     """A process may keep what a change has done to it when the change is undone."""
     name, target = seen.notes.change
-    if name != "restart_service" and target.endswith(_PROCESSES):
+    if seen.notes.ahead and name != "restart_service" and target.endswith(_PROCESSES):
         seen = yield order("thread_dump", target)
         if is_spoilt(seen):
             seen = yield order("restart_service", target)

@@ -102,7 +102,7 @@ def mend(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
         seen, done = yield from mend_cpu(tell, seen, root)
         if done:
             return seen, True
-    elif not slow and len(seen.graph) > SIMPLE:
+    elif seen.notes.ahead and not slow and len(seen.graph) > SIMPLE:
         seen, done = yield from _mend_twins(tell, seen, caller, root)
         if done:
             return seen, True

@@ -21,6 +21,7 @@ class Notes:
         diffs: what recent changes set, by service; until one of them is undone.
         changed: tick of the last change; before the first, long ago.
         change: the last one, and to which service.
+        ahead: whether the engineer looks at what will be needed before it is needed.
     """
 
     replies: dict[int, Seen] = field(default_factory=dict)
@@ -28,6 +29,7 @@ class Notes:
     diffs: dict[str, str] = field(default_factory=dict)
     changed: int = -99
     change: tuple[str, str] = ("", "")
+    ahead: bool = True
 
 
 class Seen:

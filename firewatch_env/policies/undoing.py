@@ -45,7 +45,11 @@ def undo(
 def look_ahead(seen: Seen, root: str) -> Step:
     """Where there is much going on, two suspects are likely: zone b's share tells, and in time."""
     known = seen.notes.shares.get(root, {})
-    if len(seen.graph) > SIMPLE and max(known, default=-99) < seen.tick - _FRESH:
+    if (
+        seen.notes.ahead
+        and len(seen.graph) > SIMPLE
+        and max(known, default=-99) < seen.tick - _FRESH
+    ):
         seen = yield order("inspect_cluster_topology", root)
     return seen
 
