@@ -27,7 +27,7 @@ from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Task
 
 _TRAINING = 1000  # tasks, none of which is in a split
-_CAREFUL_BOUNDS = {"medium": 0.78, "hard": 0.55}
+_CAREFUL_BOUNDS = {"medium": 0.7, "hard": 0.5}
 _SINGLE = (*FIVE, "circuit_break")
 
 

@@ -245,7 +245,7 @@ def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outco
     stolen = service.levers.get("neighbour", 0.0)
     each = cpu_of_request(service)
     # Requests whose callers have given up cost CPU as well.
-    expired = share(service, "expired", 1 - service.cpu / each)
+    abandoned = share(service, "abandoned", 1 - service.cpu / each)
     each = measured(service, "cpu", each / service.work)
     by_feature = {f: share(service, f"cpu {f}", v / whole) for f, v in spent.items()}
     told = ", ".join(
@@ -256,11 +256,11 @@ def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outco
     figures = {
         "cpu_by_feature": by_feature, "limit": limit,
         "stolen_in_zone_b": stolen, "writing_logs": logging / whole,
-        "cpu_per_request_ratio": each, "expired_work": expired,
+        "cpu_per_request_ratio": each, "abandoned_work": abandoned,
     }  # fmt: skip
     return Outcome(
         f"CPU/req {each:.2f}x limit {limit:.2f} stolen(b) {stolen:.2f} "
-        f"logs {logging / whole:.2f} expired {expired:.2f}; of late: {told}",
+        f"logs {logging / whole:.2f} abandoned {abandoned:.2f}; of late: {told}",
         None,
         _rounded(figures),
     )

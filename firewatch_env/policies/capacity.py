@@ -14,17 +14,17 @@ def mend_cpu(tell: Tell, seen: Seen, root: str) -> Mending:
     seen = yield order("strace_process", root)
     text = seen.feedback
     figures = re.match(
-        r"CPU/req ([\d.]+)x limit ([\d.]+) stolen\(b\) ([\d.]+) logs ([\d.]+) expired ([\d.]+)",
+        r"CPU/req ([\d.]+)x limit ([\d.]+) stolen\(b\) ([\d.]+) logs ([\d.]+) abandoned ([\d.]+)",
         text,
     )
     if figures is None:
         return seen, False
-    each, limit, stolen, logs, expired = (float(value) for value in figures.groups())
+    each, limit, stolen, logs, abandoned = (float(value) for value in figures.groups())
     if stolen > 0:
         return (yield order("evict_noisy_pod", root)), True
     if limit < 1:
         return (yield order("increase_cpu_limit", root)), True
-    if expired > 0.2:
+    if abandoned > 0.2:
         return (yield order("enable_deadline_propagation", root)), True
     if logs > 0.2:
         return (yield order("set_log_level", root, level="info")), True

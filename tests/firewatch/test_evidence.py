@@ -323,12 +323,12 @@ def test_pods_wait_for_nothing_where_all_are_ready() -> None:
 def test_work_for_callers_that_have_given_up_has_a_figure() -> None:
     world = a_world()
     store = world.by_name["order-db"]
-    assert " expired 0.00;" in act(world, "strace_process", "order-db", {}).text
+    assert " abandoned 0.00;" in act(world, "strace_process", "order-db", {}).text
     world.set_lever(store, "orphans", 3.0)
     world.set_lever(store, "cpu_limit", 0.2)
     world.run(4)
     world.set_lever(store, "cpu_limit", 1.0)
     world.run(4)
     told = act(world, "strace_process", "order-db", {}).figures
-    assert told["expired_work"] > 0.5
+    assert told["abandoned_work"] > 0.5
     assert told["cpu_per_request_ratio"] > 2.0
