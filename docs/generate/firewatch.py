@@ -62,7 +62,7 @@ def incident(look: str) -> str:
     parts = (reply.info or {})["score_parts"]
     score = ", ".join(f"{name} {parts[name]:.2f}" for name in ("impact", "precision", "closure"))
     return (
-        f"`{task_of(look)}` opens with: {'; '.join(alerts)}.\n\n"
+        f"`{task_of(look)}` opens with: {'; '.join(alerts) or 'no alert'}.\n\n"
         f"{table(header, rows, 'rlllr')}\n\nScore {reply.reward:.2f}: {score}."
     )
 
