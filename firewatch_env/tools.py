@@ -24,9 +24,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 }
 STANDS_OUT: tuple[tuple[str, str, float, int], ...] = (
     ("Memory", "process_memory_utilization", 0.6, 2),
-    ("CPU", "process_cpu_utilization", 0.9, 2),
     ("5xx", "http_server_error_rate", 0.01, 4),
-    ("p99", "http_server_request_duration_p99", 0.5, 2),
 )
 """Meters that are told of services beyond a value, and with how many digits."""
 
@@ -53,8 +51,8 @@ n, mode, level, size and route do not say which, but each that is off has a figu
 Whether a value went up or down means nothing, nor which of two changes is older. Most recent \
 changes are harmless, and undoing one that mended something brings that back.
 - A build "in b" runs on zone b's pods only, and undoing it changes nothing elsewhere. How many of \
-the requests zone b gets rises and falls (inspect_cluster_topology: "b gets", now and a tick \
-before), and so does how many need another setting.
+a service's requests its zone b gets rises and falls (inspect_cluster_topology: "b gets", now and \
+a tick before). So does the number of requests that a revision concerns, but at other times.
 - A repair, or a change that is undone, reaches the pods over 4 ticks. rollback_deploy and \
 revert_config with undo bring the newer one back.
 - traffic_shift takes 2 ticks, cuts the connections that it moves, and ends after 20 ticks; \
@@ -64,11 +62,13 @@ where its machines or its network are at fault.
 a tick at present; a heap that settles grows less and less. A heap does harm from 0.85 of its limit.
 - Every figure is measured, and off by up to 3 %, by more or less in each tick and in each look: \
 shares, rates, memory, log lines and the burn rate too. Only what differs by more says anything.
-- In figures, n is calls per request to the usual, tries is attempts per call, lat is latency to \
-the usual. A service's error rate counts 5xx that it answers, also for a callee's sake; proxies, \
-and some other services, pass a callee's failures on without counting them. Its status is what \
-probes from outside see, 4xx and lost calls included. Figures of a service are means of the last \
-two ticks, so they trail the burn rate, "b gets" and log lines, which are of the last one.
+- In figures, "fail" is the share of calls that fail for the caller, "says" what the callee counts \
+of its own; a log line's share is of the requests about the feature that it names. n is calls per \
+request to the usual, tries is attempts per call, lat is latency to the usual. A service's error \
+rate counts 5xx that it answers, also for a callee's sake; proxies, and some other services, pass \
+a callee's failures on without counting them. Its status is what probes from outside see, 4xx and \
+lost calls included. Figures of a service are means of the last two ticks, so they trail the burn \
+rate, "b gets" and log lines, which are of the last one.
 - Pods wait: variable inject_missing_env_var, loading pre_warm_service, answering \
 adjust_probe_timing, delay restart_service, scheduling rollback_deployment_rollout. thread_dump \
 says which share of requests ends in spoilt state: a process that keeps it, also after a change \

@@ -50,7 +50,8 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
         "own_5xx": m.own, "refused_4xx": m.refused, "limited_429": m.limited, "shed": m.shed,
         "cpu": m.cpu, "memory": m.memory, "ready": m.ready, "pods": m.pods, "load": m.load_ratio,
         "latency": latency_ratio(service), "hits": share(service, "hits", service.hits),
-        "build_age_s": _age(world, service.build), "revision_age_s": _age(world, service.revision),
+        "build_age_s": _age(world, service, "build"),
+        "revision_age_s": _age(world, service, "revision"),
         "requests_by_feature": {
             f: v * m.load_ratio * service.usual_load for f, v in service.features.items()
         },
@@ -135,8 +136,12 @@ def _told(call: Call, meter: str, value: float) -> float:
     return share(call.caller, f"{meter} {call.callee.name}", value)
 
 
-def _age(world: World, release: Release | None) -> int | None:
-    return None if release is None else (world.tick - release.tick) * 30
+def _age(world: World, service: Service, which: str) -> int | None:
+    """Seconds since a build or a revision came out; None for none, or one that is taken back."""
+    release: Release | None = getattr(service, which)
+    if release is None or which in service.rolled:
+        return None
+    return (world.tick - release.tick) * 30
 
 
 def _changes(world: World, release: Release | None, undone: bool) -> str:
@@ -214,15 +219,15 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
     rates: dict[str, float] = {}
     for head, ticks in (("grow", 1), ("fill", 5), ("settle", SETTLES)):
         for f, v in _by_feature(service, head).items():
-            rates[f] = rates.get(f, 0.0) + v * service.features[f] / ticks * left
+            rates[f] = rates.get(f, 0.0) + v * service.features[f] / ticks
     if "fill" in service.levers:
         rates["every feature"] = service.levers["fill"] / 5
-    rates = {f: measured(service, f"rate {f}", rate) for f, rate in rates.items()}
     told = {f: v * service.features[f] for f, v in _by_feature(service, "heap").items()}
     whole = sum(rates.values())
     for f, rate in rates.items():
         told[f] = told.get(f, 0.0) + (fill * rate / whole if whole else 0.0)
     told = {f: measured(service, f"held {f}", held) for f, held in told.items()}
+    rates = {f: measured(service, f"rate {f}", rate * left) for f, rate in rates.items()}
     text = ", ".join(
         f"{f} +{v:.2f}" + (f" (+{rates[f]:.4f})" if rates.get(f, 0.0) >= 0.0005 else "")
         for f, v in sorted(told.items(), key=lambda x: (-rates.get(x[0], 0.0), -x[1], x[0]))

@@ -332,3 +332,29 @@ def test_work_for_callers_that_have_given_up_has_a_figure() -> None:
     told = act(world, "strace_process", "order-db", {}).figures
     assert told["abandoned_work"] > 0.5
     assert told["cpu_per_request_ratio"] > 2.0
+
+
+def test_a_heap_that_has_settled_still_says_what_is_held_by_which_feature() -> None:
+    staged, _ = staged_and_everywhere("settle", 0.6)
+    staged.run(60)
+    for _ in range(20):
+        staged.step()
+        held = act(staged, "check_gc_pressure", ROOT, {}).figures["above_usual"]["bulk"]
+        assert held == pytest.approx(staged.by_name[ROOT].parts[0].fill, rel=2 * ERROR)
+
+
+def test_a_release_that_was_taken_back_has_no_age() -> None:
+    staged, _ = staged_and_everywhere("errors", 0.75)
+    staged.run(2)
+    assert act(staged, "get_metrics_detail", ROOT, {}).figures["build_age_s"] == 60
+    act(staged, "rollback_deploy", ROOT, {})
+    assert act(staged, "get_metrics_detail", ROOT, {}).figures["build_age_s"] is None
+
+
+def test_no_more_customers_are_let_down_than_there_are() -> None:
+    world = a_world()
+    world.set_lever(world.by_name["web-gateway"], "denied", 1.0)
+    for _ in range(12):
+        world.step()
+        told = next(a for a in fire(world, {}) if a["metric_name"] == "customer_error_ratio")
+        assert 0.9 < told["metric_value"] <= 1.0
