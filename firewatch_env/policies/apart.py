@@ -15,9 +15,10 @@ from typing import Literal
 from firewatch_env.engine.motion import EASE
 from firewatch_env.policies.seen import Action, Notes, Seen, order
 
-_NEAR = 1.1  # the most by which readings of equal ratios differ, but for one time in fifty
+_NEAR = 1.1  # the most by which readings of a heap that follows zone b differ from it
 _SAME = 1.065  # the most by which two readings of one figure can differ
-_LEAST = 1.18  # by how much a zone's share must have changed to tell anything
+_MOVED = 1.08  # by how much a zone's share must have changed for a bet
+_LEAST = 1.18  # the same, to tell what a heap does
 _ONE_FAULT = 8  # services of an incident that one thing hurts customers in, mostly
 _MOST = 7  # looks at the zones
 _SETTLES = 0.05  # share of its growth that a heap that settles loses in a tick, at least
@@ -141,10 +142,14 @@ def _spread(values: Sequence[float]) -> float:
 
 
 def _where(points: Points) -> Where | None:
-    """What readings of a figure say, or None if they could be of either."""
-    if _spread([value / share for value, share in points]) > _NEAR:
-        return "everywhere"
-    return "zone b" if _spread([share for _, share in points]) > _LEAST else None
+    """What readings of a figure say, or None while zone b's share has hardly changed.
+
+    Waiting to be sure costs more than being wrong now and then: what fits better is believed.
+    """
+    if _spread([share for _, share in points]) < _MOVED:
+        return None
+    follows = _spread([value / share for value, share in points])
+    return "zone b" if follows < _spread([value for value, _ in points]) else "everywhere"
 
 
 def _heap(reads: Sequence[Read], points: Points) -> Where | None:
