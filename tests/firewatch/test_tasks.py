@@ -31,7 +31,7 @@ from firewatch_env.tasks.task import Put, Task, open_world
 
 GOLDEN = Path(__file__).with_name("golden_plays.json")
 FEW = ["task_easy_oom_baseline", "task_medium_retry_storm", "task_hard_multiteam_dual_fault"]
-LUCKY = (5, 2)  # of validation: index and attempt
+LUCKY = (5, 8)  # of validation: index and attempt
 # Plain words of the trade are no names of faults: there is always a number of leaders.
 FAULT_WORDS = set(CAUSES) - {"clock", "role", "leaders", "blocked", "hot"}
 
