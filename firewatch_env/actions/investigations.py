@@ -162,6 +162,7 @@ def inspect_commit_diff(world: World, service: Service, parameters: Mapping[str,
     return Outcome(f"build {build} | rev {revision}", None, {"build": build, "revision": revision})
 
 
+SHOWN = 100  # characters of a feedback that existing clients show their models
 _THREADS = 20  # threads that one slot of the model stands for
 
 
@@ -194,7 +195,7 @@ def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> O
     )  # of the pools, the fullest first
     spoilt = felt(service, "bad_process") if "bad_process" in service.levers else 0.0
     spoilt = share(service, "spoilt", spoilt)
-    text = f"blocked {blocked:.0f}, no stream {held:.0f}, pools {told}; spoilt state {spoilt:.2f}"
+    text = f"blocked {blocked:.0f}, no stream {held:.0f}, spoilt state {spoilt:.2f}; pools {told}"
     figures = {"blocked": blocked, "withheld": held, "pools": pools, "spoilt_state": spoilt}
     return Outcome(text, None, _rounded(figures))
 
@@ -235,8 +236,8 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
     slope = service.grow * left if fill < service.grow_cap - 1e-9 else 0.0
     slope = measured(service, "slope", slope)
     return Outcome(
-        f"heap {read(service).memory:.2f} of limit, {slope:+.4f} a tick; above usual: "
-        f"{text or 'nothing'}; limit {service.memory_limit:.2f} of usual",
+        f"heap {read(service).memory:.2f} of limit ({service.memory_limit:.2f} of usual), "
+        f"{slope:+.4f} a tick; above usual: {text or 'nothing'}",
         None,
         _rounded({"heap": read(service).memory, "slope": slope, "above_usual": told}),
     )
@@ -254,7 +255,7 @@ def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outco
     each = measured(service, "cpu", each / service.work)
     by_feature = {f: share(service, f"cpu {f}", v / whole) for f, v in spent.items()}
     told = ", ".join(
-        f"{f} {v:.2f} (requests {service.features[f]:.2f})"
+        f"{f} {v:.2f} (calls {service.features[f]:.2f})"
         for f, v in sorted(by_feature.items(), key=lambda x: (-x[1], x[0]))[:2]
     )
     limit = service.levers.get("cpu_limit", 1.0)
@@ -265,7 +266,7 @@ def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outco
     }  # fmt: skip
     return Outcome(
         f"CPU/req {each:.2f}x limit {limit:.2f} stolen(b) {stolen:.2f} "
-        f"logs {logging / whole:.2f} abandoned {abandoned:.2f}; of late: {told}",
+        f"logs {logging / whole:.2f} abandoned {abandoned:.2f}; lately {told}",
         None,
         _rounded(figures),
     )
@@ -295,7 +296,10 @@ def trace_distributed_request(
             break
         way.append(f"{call.callee.name} {_told(call, 'fail', call.fail):.2f}{_odd(call)}")
         here = call.callee
-    return Outcome(" > ".join(way) or "no call fails", None, {"way": way})
+    told = way
+    while len(" > ".join(told)) > SHOWN and len(told[0].split()) == 2:  # nothing odd there
+        told = told[1:]  # what matters is where the way ends
+    return Outcome(" > ".join(told) or "no call fails", None, {"way": way})
 
 
 def _odd(call: Call) -> str:

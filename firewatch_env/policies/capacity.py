@@ -28,7 +28,7 @@ def mend_cpu(tell: Tell, seen: Seen, root: str) -> Mending:
         return (yield order("enable_deadline_propagation", root)), True
     if logs > 0.2:
         return (yield order("set_log_level", root, level="info")), True
-    by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)\)", text)
+    by = re.findall(r"([a-z]+) ([\d.]+) \(calls ([\d.]+)\)", text)
     if by and float(by[0][1]) > 1.15 * float(by[0][2]):
         if each > 1.5:
             by.sort(key=lambda row: -float(row[1]) / (float(row[2]) + 0.01))
@@ -41,7 +41,9 @@ def mend_cpu(tell: Tell, seen: Seen, root: str) -> Mending:
 def mend_slots(tell: Tell, seen: Seen, root: str) -> Mending:
     """Put right what keeps slots from use."""
     seen = yield order("thread_dump", root)
-    figures = re.match(r"blocked (\d+), no stream (\d+), pools (.*)", seen.feedback)
+    figures = re.match(
+        r"blocked (\d+), no stream (\d+), spoilt state [\d.]+; pools (.*)", seen.feedback
+    )
     if figures is None:
         return seen, False
     if int(figures[1]) > 0:

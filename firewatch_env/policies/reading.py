@@ -1,4 +1,4 @@
-"""Reading the text of an answer."""
+"""Reading the first hundred characters of an answer."""
 
 from __future__ import annotations
 

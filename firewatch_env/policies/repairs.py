@@ -308,7 +308,7 @@ def _mend_quiet(tell: Tell, seen: Seen, root: str) -> Mending:
     if features:
         return (yield from undo(tell, seen, root, features, "errors"))
     seen = yield order("strace_process", root)
-    by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)\)", seen.feedback)
+    by = re.findall(r"([a-z]+) ([\d.]+) \(calls ([\d.]+)\)", seen.feedback)
     if by and float(by[0][1]) > 1.15 * float(by[0][2]):
         return (yield from undo(tell, seen, root, [by[0][0]], "cpu"))
     return (yield from mend_memory(tell, seen, root))

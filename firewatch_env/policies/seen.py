@@ -1,4 +1,4 @@
-"""What a model is told: no more than that reaches a policy."""
+"""What a model in an existing client is told: no more than that reaches a policy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+FEEDBACK = 100  # characters
 LOG_LINES = 4
 
 Action = dict[str, Any]
@@ -33,12 +34,12 @@ class Notes:
 
 
 class Seen:
-    """A reply: its feedback, its meters, and the last four log lines of what was fetched."""
+    """A reply as an existing client shows it: 100 characters of feedback, 4 log lines, meters."""
 
     def __init__(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> None:
         self._observation = observation
         self.notes = Notes()
-        self.feedback = str(info.get("action_feedback") or "")
+        self.feedback = str(info.get("action_feedback") or "")[:FEEDBACK]
 
     @property
     def services(self) -> dict[str, dict[str, Any]]:

@@ -121,10 +121,10 @@ def test_state_that_a_fault_has_spoilt_has_a_figure_until_a_restart() -> None:
     world = a_world()
     world.set_lever(world.by_name[ROOT], "bad_process", 0.25)
     world.run(2)
-    assert looked(world, "thread_dump", r"; spoilt state ([\d.]+)$") == about(0.25)
+    assert looked(world, "thread_dump", r"spoilt state ([\d.]+);") == about(0.25)
     act(world, "restart_service", ROOT, {})
     world.run(EASE + 1)
-    assert act(world, "thread_dump", ROOT, {}).text.endswith("; spoilt state 0.00")
+    assert "spoilt state 0.00; pools" in act(world, "thread_dump", ROOT, {}).text
 
 
 def test_a_caches_hits_are_told_beside_the_usual_ones() -> None:
@@ -195,7 +195,7 @@ def test_a_heap_is_told_by_feature_and_only_what_grows_has_a_slope() -> None:
     world.set_lever(service, "grow.quote", 0.05)
     world.run(4)
     text = act(world, "check_gc_pressure", "order-api", {}).text
-    told = re.search(r"quote \+([\d.]+) \(\+([\d.]+)\), bulk \+([\d.]+);", text)
+    told = re.search(r"quote \+([\d.]+) \(\+([\d.]+)\), bulk \+([\d.]+)$", text)
     assert told is not None, text
     assert [float(each) for each in told.groups()] == [about(0.06), about(0.015), about(0.24)]
 

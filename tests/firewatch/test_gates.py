@@ -6,13 +6,14 @@ import os
 
 import pytest
 
+from firewatch_env.actions.investigations import SHOWN
 from firewatch_env.gates import gates, score, tasks_of
 from firewatch_env.policies.blind import declare_at_once, null
 from firewatch_env.policies.careful import CAREFUL, plain
 from firewatch_env.policies.drive import Policy
 from firewatch_env.policies.keyword_rules import keyword_rules
 from firewatch_env.policies.reference import reference
-from firewatch_env.policies.seen import LOG_LINES, Script, Seen, order
+from firewatch_env.policies.seen import FEEDBACK, LOG_LINES, Script, Seen, order
 from firewatch_env.tasks.book import SPLITS
 
 whole = pytest.mark.skipif(
@@ -20,10 +21,10 @@ whole = pytest.mark.skipif(
 )
 
 
-def test_a_policy_sees_what_a_model_is_told_and_the_last_lines_of_what_was_fetched() -> None:
+def test_a_policy_sees_what_a_model_in_an_existing_client_does() -> None:
     views = {"a": {"recent_logs": [str(n) for n in range(8)], "status": "healthy"}}
     seen = Seen({"services": views}, {"action_feedback": "x" * 300})
-    assert seen.feedback == "x" * 300
+    assert len(seen.feedback) == FEEDBACK == SHOWN == 100
     assert seen.lines("a") == ["4", "5", "6", "7"]
     assert len(seen.lines("a")) == LOG_LINES
     assert "recent_logs" not in seen.services["a"]
