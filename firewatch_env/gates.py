@@ -15,7 +15,7 @@ from firewatch_env.policies.blind import (
     spray,
     undo,
 )
-from firewatch_env.policies.careful import CAREFUL, GUESSES
+from firewatch_env.policies.careful import CAREFUL, GUESSES, plain
 from firewatch_env.policies.drive import Policy, drive
 from firewatch_env.policies.keyword_rules import keyword_rules
 from firewatch_env.policies.learned import Learned, learned_player, train
@@ -27,7 +27,7 @@ from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Task
 
 _TRAINING = 1000  # tasks, none of which is in a split
-_CAREFUL_BOUNDS = {"medium": 0.78, "hard": 0.55}
+_CAREFUL_BOUNDS = {"medium": 0.7, "hard": 0.5}
 _SINGLE = (*FIVE, "circuit_break")
 
 
@@ -92,6 +92,7 @@ def gates(model: Learned | None = None) -> list[Gate]:
             for name, policy in CAREFUL.items()
             for difficulty, bound in _CAREFUL_BOUNDS.items()
         ),
+        Gate("asks one thing after another, hard", (plain,), 0.82, only="hard"),
         Gate("keyword rules of existing clients", (keyword_rules,), 0.70),
         Gate("five blind fixes, best place", sprays, 0.20),
         Gate("five blind fixes, stop when well", patient, 0.20),

@@ -9,7 +9,7 @@ from typing import Any
 from firewatch_env.actions import ACTIONS, Action, Outcome
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.alerts import fire
+from firewatch_env.evidence.alerts import fire, let_down
 from firewatch_env.evidence.meters import read_all
 from firewatch_env.evidence.observation import graph, nothing, services_view
 from firewatch_env.grade import Checkpoint, Grade, grade
@@ -60,7 +60,8 @@ class Play:
         self.graph = graph(self.world)
         self.history: list[dict[str, Any]] = []
         self.harm: list[float] = []
-        self.shares: list[float] = list(self.world.recent)
+        self.measured: list[float] = []  # the same as its meter shows it
+        self.burning = [let_down(self.world)]
         self.steps: list[Checkpoint] = []
         self.put_back: dict[int, int] = {}  # step that put another back: that other
         self.before: dict[tuple[str, str], tuple[Any, int]] = {}
@@ -179,7 +180,7 @@ class Session:
 
     def _observe(self, play: Play) -> dict[str, Any]:
         world = play.world
-        bad = sum(play.harm)
+        bad = sum(play.measured)
         # Harm to the usual number of customers: a tick of full outage is a tenth of the budget.
         usual = sum(service.entry for service in world.entries)
         spent = bad / usual / _BUDGET if usual else 0.0
@@ -193,8 +194,8 @@ class Session:
             "sim_time_elapsed_seconds": play.actions * 30,
             "action_history": play.history[-HISTORY:],
             "incident_declared": play.declared,
-            "user_impact_active": any(play.shares[-3:]),
-            "current_slo_burn_rate": round(play.shares[-1] / _OBJECTIVE, 3),
+            "user_impact_active": any(play.burning[-3:]),
+            "current_slo_burn_rate": round(play.burning[-1] / _OBJECTIVE, 3),
             "mttm_achieved_tick": play.mttm,
             "episode_score": play.grade.score if play.grade is not None else None,
             "tool_result": play.tool_result,
@@ -218,7 +219,9 @@ def _info(
 def _pass_tick(play: Play) -> None:
     play.world.step()
     play.harm.append(play.world.harm * play.world.customers)
-    play.shares.append(play.world.harm)
+    share = let_down(play.world)
+    play.burning.append(share)
+    play.measured.append(share * play.world.customers)
 
 
 def _do(play: Play, action: Action, target: str | None, parameters: Mapping[str, Any]) -> Outcome:

@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from firewatch_env.tools import STANDS_OUT
+
 CALLS = re.compile(r"Customers come in at (?P<entries>[^.]+)\. Calls: (?P<calls>[^\n]*)\.$", re.M)
 SITUATION = re.compile(
     r"Tick (?P<tick>\d+), burn rate (?P<burn>[\d.]+), budget (?P<budget>[\d.]+) %\. "
-    r"Alerts: (?P<alerts>.*)\. Not healthy: (?P<unwell>[^.]*)\. Memory: (?P<full>.*) above [\d.]+\."
+    r"Alerts: (?P<alerts>.*)\. Not healthy: (?P<unwell>[^.]*)\. (?P<meters>Memory: .*)"
 )
 ALERT = re.compile(r"(page|critical|warning) (\w+) ([\w-]+): ")
 LOG_LINE = re.compile(r"t=\d+ (?P<service>\S+) ")
@@ -73,10 +75,12 @@ def _situation(text: str, services: Mapping[str, dict[str, Any]]) -> dict[str, A
         name, _, status = part.partition(" ")
         if name in services:
             services[name]["status"] = status
-    for part in now["full"].split(", "):
-        name, _, share = part.partition(" ")
-        if name in services:
-            services[name]["process_memory_utilization"] = float(share)
+    for said, meter, least, _ in STANDS_OUT:
+        told = re.search(rf"{said}: (.*?) above {least}\.", now["meters"])
+        for part in told[1].split(", ") if told else ():
+            name, _, value = part.partition(" ")
+            if name in services:
+                services[name][meter] = float(value)
     alerts = [
         {"severity": severity, "alertname": alert, "service_name": service, "description": ""}
         for severity, alert, service in ALERT.findall(now["alerts"])

@@ -22,8 +22,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "description": "info, warning or error; debug and trace change nothing",
     },
 }
-FULL = 0.6
-"""Share of its memory limit from which a service is named; existing clients see it of each."""
+STANDS_OUT: tuple[tuple[str, str, float, int], ...] = (
+    ("Memory", "process_memory_utilization", 0.6, 2),
+    ("5xx", "http_server_error_rate", 0.01, 4),
+)
+"""Meters that are told of services beyond a value, and with how many digits."""
 
 TARGET = {"type": "string", "description": "name of a service"}
 
@@ -48,8 +51,8 @@ n, mode, level, size and route do not say which, but each that is off has a figu
 Whether a value went up or down means nothing, nor which of two changes is older. Most recent \
 changes are harmless, and undoing one that mended something brings that back.
 - A build "in b" runs on zone b's pods only, and undoing it changes nothing elsewhere. How many of \
-the requests zone b gets rises and falls (inspect_cluster_topology: "b gets", the latest tick \
-first), and so does how many need another setting.
+a service's requests its zone b gets rises and falls (inspect_cluster_topology: "b gets", now and \
+a tick before). So does the number of requests that a revision concerns, but at other times.
 - A repair, or a change that is undone, reaches the pods over 4 ticks. rollback_deploy and \
 revert_config with undo bring the newer one back.
 - traffic_shift takes 2 ticks, cuts the connections that it moves, and ends after 20 ticks; \
@@ -57,18 +60,22 @@ drain_percentage 0 ends it sooner and cuts them again. rebalance_az_traffic leav
 where its machines or its network are at fault.
 - check_gc_pressure says for each feature what it holds above usual and (+x) how much it grows in \
 a tick at present; a heap that settles grows less and less. A heap does harm from 0.85 of its limit.
-- In figures, n is calls per request to the usual, tries is attempts per call, lat is latency to \
-the usual. A service's error rate counts 5xx that it answers, also for a callee's sake; proxies, \
-and some other services, pass a callee's failures on without counting them. Its status is what \
-probes from outside see, 4xx and lost calls included. Figures of a service are means of the last \
-two ticks, so they trail the burn rate, "b gets" and log lines, which are of the last one.
+- Every figure is measured, and off by up to 3 %, by more or less in each tick and in each look: \
+shares, rates, memory, log lines and the burn rate too. Only what differs by more says anything.
+- In figures, "fail" is the share of calls that fail for the caller, "says" what the callee counts \
+of its own; a log line's share is of the requests about the feature that it names. n is calls per \
+request to the usual, tries is attempts per call, lat is latency to the usual. A service's error \
+rate counts 5xx that it answers, also for a callee's sake; proxies, and some other services, pass \
+a callee's failures on without counting them. Its status is what probes from outside see, 4xx and \
+lost calls included. Figures of a service are means of the last two ticks, so they trail the burn \
+rate, "b gets" and log lines, which are of the last one.
 - Pods wait: variable inject_missing_env_var, loading pre_warm_service, answering \
 adjust_probe_timing, delay restart_service, scheduling rollback_deployment_rollout. thread_dump \
 says which share of requests ends in spoilt state: a process that keeps it, also after a change \
 was undone, needs restart_service.
 - Change only what is wrong: a change that did not help costs, also when it is put back, and what \
-was put back helped only if it clearly did. An early repair pays, and a build older than a day \
-should not be rolled back.
+was put back helped only if it clearly did. Each tick before the repair costs. A build older than \
+a day should not be rolled back.
 - When customers are well again and stay well, declare_resolved; alerts below a page may stay \
 open, and waiting to be sure costs nothing while customers are well. Some faults rest before they \
 come back, leave something behind when undone, or do harm only later. An alert may be false; then \
@@ -122,16 +129,20 @@ def _situation(observation: Mapping[str, Any]) -> str:
         for name, view in observation["services"].items()
         if view["status"] != "healthy"
     )
-    full = ", ".join(
-        f"{name} {view['process_memory_utilization']:.2f}"
-        for name, view in observation["services"].items()
-        if view["process_memory_utilization"] > FULL
+    meters = " ".join(
+        f"{said}: {_beyond(observation['services'], meter, least, digits) or 'none'} above {least}."
+        for said, meter, least, digits in STANDS_OUT
     )
     return (
         f"Tick {observation['sim_tick']}, burn rate {observation['current_slo_burn_rate']}, "
         f"budget {observation['slo_budget_remaining_pct']} %. Alerts: {alerts or 'none'}. "
-        f"Not healthy: {unwell or 'none'}. Memory: {full or 'none'} above {FULL}."
+        f"Not healthy: {unwell or 'none'}. {meters}"
     )
+
+
+def _beyond(services: Mapping[str, Any], meter: str, least: float, digits: int) -> str:
+    found = ((name, view[meter]) for name, view in services.items() if view[meter] > least)
+    return ", ".join(f"{name} {value:.{digits}f}" for name, value in found)
 
 
 def called(action: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -13,9 +13,6 @@ from firewatch_env.tasks.named import NAMED
 from firewatch_env.tools import CATALOGUE
 from openenv_kit.play.driver import moves
 
-FEEDBACK = 100
-"""Characters of a feedback that existing clients show a model."""
-
 
 def actions(group: str) -> str:
     """Table of the actions of one group: `look`, `mitigate`, `repair` or `declare`."""
@@ -52,7 +49,7 @@ def incident(look: str) -> str:
         given = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}"
                           for k, v in (action.get("parameters") or {}).items())  # fmt: skip
         name = f"`{action['action_type']}`" + (f", {given}" if given else "")
-        told = reply.message.replace("|", "\\|")[:FEEDBACK]
+        told = reply.message.replace("|", "\\|")
         burn = f"{reply.content['current_slo_burn_rate']:.0f}"
         row = [tick, name, action.get("target_service") or "", told, burn]
         if rows and rows[-1][1:3] == row[1:3]:  # looked at until something changes
@@ -65,7 +62,7 @@ def incident(look: str) -> str:
     parts = (reply.info or {})["score_parts"]
     score = ", ".join(f"{name} {parts[name]:.2f}" for name in ("impact", "precision", "closure"))
     return (
-        f"`{task_of(look)}` opens with: {'; '.join(alerts)}.\n\n"
+        f"`{task_of(look)}` opens with: {'; '.join(alerts) or 'no alert'}.\n\n"
         f"{table(header, rows, 'rlllr')}\n\nScore {reply.reward:.2f}: {score}."
     )
 

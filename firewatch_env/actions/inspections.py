@@ -10,6 +10,7 @@ from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.motion import zone_share
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
+from firewatch_env.evidence.measuring import share
 from firewatch_env.evidence.meters import read
 
 
@@ -30,7 +31,9 @@ def inspect_network_policy(
         service, by_policy="denied", wrong_host="endpoint", idle_slot="slots_switch",
         proxy_version="proxies",
     )  # fmt: skip
-    lost = round(service.now.lost, 2)
+    lost = round(read(service).lost, 2)
+    # What no figure here explains: routes of a feature, instances, certificates, a zone.
+    figures["otherwise"] = 0.0 if any(figures.values()) else lost
     return Outcome(
         f"calls lost {lost:g}, of which {_told(figures)}", None, {"lost": lost, **figures}
     )
@@ -40,7 +43,7 @@ def inspect_network_policy(
 def inspect_quota_usage(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Rates allowed, by feature and by the provider, to the usual load."""
     allowed = {
-        name.partition(".")[2]: felt(service, name)
+        name.partition(".")[2]: round(share(service, name, felt(service, name)), 4)
         for name in sorted(service.levers)
         if family(name) == "limit"
     }
@@ -63,7 +66,7 @@ def inspect_consensus_state(
     return Outcome(_told(figures), None, figures)
 
 
-_TICKS_BACK = 7
+_TICKS_SHOWN = 2
 # What pods that are not ready wait for, by the lever that keeps them.
 _WAIT_FOR = {
     "environment": "variable", "cold": "loading", "probes": "answering", "backoff": "delay",
@@ -75,12 +78,12 @@ _WAIT_FOR = {
 def inspect_cluster_topology(
     world: World, service: Service, parameters: Mapping[str, Any]
 ) -> Outcome:
-    """Pods ready, what the others wait for, the hottest pod, and zone b's share, latest first."""
+    """Pods ready, what the others wait for, the hottest pod, and zone b's share, now and before."""
     m = read(service)
     waiting = {
         _WAIT_FOR.get(family(name), name.partition(".")[2]): round(felt(service, name), 4)
         for name in sorted(service.levers)
-        if family(name) == "pods" or family(name) in _WAIT_FOR
+        if (family(name) == "pods" or family(name) in _WAIT_FOR) and m.ready < m.pods
     }
     hot = {
         name.partition(".")[2] or "every key": round(felt(service, name), 4)
@@ -88,10 +91,11 @@ def inspect_cluster_topology(
         if family(name) == "hot"
     }
     canary = service.levers.get("canary", 0.0) + service.levers.get("mixed", 0.0)
-    zone = [round(zone_share(service, world.tick - back), 2) for back in range(_TICKS_BACK)]
+    ticks = [world.tick - back for back in range(_TICKS_SHOWN)]
+    zone = [round(share(service, "zone b", zone_share(service, t), t), 3) for t in ticks]
     text = (
         f"ready {m.ready}/{m.pods}; wait: {_told(waiting) or 'none'}; hot: {_told(hot) or 'none'}; "
-        f"b gets {' '.join(f'{each:.2f}' for each in zone)}; two builds {canary:g}"
+        f"b gets {' '.join(f'{each:.3f}' for each in zone)}; two builds {canary:g}"
     )
     return Outcome(
         text, None, {"waiting": waiting, "hot": hot, "zone_b_gets": zone, "canary": canary}

@@ -10,8 +10,10 @@ from firewatch_env.engine.catalogue import USUAL_HITS
 from firewatch_env.engine.families import SETTLES
 from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.service import Call, Release, Service
+from firewatch_env.engine.tick import cpu_of_request
 from firewatch_env.engine.world import DAY, World
 from firewatch_env.evidence.logs import lines
+from firewatch_env.evidence.measuring import measured, share
 from firewatch_env.evidence.meters import calls_ratio, latency_ratio, read
 
 
@@ -40,15 +42,19 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     m = read(service)
     extra = ""
     if service.kind == "cache":
-        extra = f" hits {service.hits:.2f} (usual {USUAL_HITS})"
+        hits = share(service, "hits", service.hits)
+        extra = f" hits {hits:.2f} (usual {USUAL_HITS})"
     elif any(part.share == 0.1 for part in service.parts):
-        extra = f" hot pod {service.parts[1].weight * 10:.1f}x"
+        extra = f" hot pod {measured(service, 'hot', service.parts[1].weight * 10):.1f}x"
     figures = {
         "own_5xx": m.own, "refused_4xx": m.refused, "limited_429": m.limited, "shed": m.shed,
         "cpu": m.cpu, "memory": m.memory, "ready": m.ready, "pods": m.pods, "load": m.load_ratio,
-        "latency": latency_ratio(service), "grow_per_tick": service.grow, "hits": service.hits,
-        "build_age_s": _age(world, service.build), "revision_age_s": _age(world, service.revision),
-        "requests_by_feature": {f: v * service.now.load for f, v in service.features.items()},
+        "latency": latency_ratio(service), "hits": share(service, "hits", service.hits),
+        "build_age_s": _age(world, service, "build"),
+        "revision_age_s": _age(world, service, "revision"),
+        "requests_by_feature": {
+            f: v * m.load_ratio * service.usual_load for f, v in service.features.items()
+        },
     }  # fmt: skip
     text = (
         f"own {m.own:.2f} 4xx {m.refused:.2f} 429 {m.limited:.2f} shed {m.shed:.2f} "
@@ -65,8 +71,11 @@ def trace_dependencies(world: World, service: Service, parameters: Mapping[str, 
     figures = {
         "callees": {call.callee.name: _call(call) for call in calls},
         "callers": {
-            call.caller.name: {"calls_per_request": call.calls, "usual": call.usual_calls,
-                               "tries": call.attempts}
+            call.caller.name: {
+                "calls_per_request": call.usual_calls * calls_ratio(call),
+                "usual": call.usual_calls,
+                "tries": _call(call)["tries"],
+            }
             for call in service.callers
         },
     }  # fmt: skip
@@ -75,14 +84,14 @@ def trace_dependencies(world: World, service: Service, parameters: Mapping[str, 
         if call.breaker:
             told.append(f"{call.callee.name} breaker open: answered without it")
             continue
-        late = f"{call.late:.2f}@{call.timeout:.2f}s" if call.late > 0.02 else f"{call.late:.2f}"
+        now = figures["callees"][call.callee.name]
+        late = f"{now['late']:.2f}" + (f"@{call.timeout:.2f}s" if call.late > 0.02 else "")
         stale = 1 - call.callee.deg
         fallback = f" fallback {stale:.2f}" if stale >= 0.005 else ""
         told.append(
-            f"{call.callee.name} fail {call.fail:.2f}{fallback} late {late} "
-            f"lost {call.callee.now.lost:.2f} "
-            f"says {_says(call.callee):.2f} lat {latency_ratio(call.callee):.1f}x "
-            f"n {calls_ratio(call):.1f}x tries {call.attempts:.1f}"
+            f"{call.callee.name} fail {now['fail']:.2f}{fallback} late {late} "
+            f"lost {now['lost']:.2f} says {now['says']:.2f} lat {now['latency_ratio']:.1f}x "
+            f"n {calls_ratio(call):.1f}x tries {now['tries']:.1f}"
         )
     asked = "; ".join(
         f"{call.caller.name} asks {calls_ratio(call):.1f}x, tries {call.attempts:.1f}"
@@ -113,15 +122,26 @@ def _says(service: Service) -> float:
 
 def _call(call: Call) -> dict[str, float]:
     return {
-        "fail": call.fail, "late": call.late, "lost": call.callee.now.lost,
+        "fail": _told(call, "fail", call.fail), "late": _told(call, "late", call.late),
+        "lost": _told(call, "lost", call.callee.now.lost),
         "says": _says(call.callee), "latency_ratio": latency_ratio(call.callee),
-        "calls_per_request": call.calls, "usual_calls": call.usual_calls, "tries": call.attempts,
-        "timeout_s": call.timeout,
+        "calls_per_request": call.usual_calls * calls_ratio(call),
+        "usual_calls": call.usual_calls,
+        "tries": measured(call.callee, "tries", call.attempts), "timeout_s": call.timeout,
     }  # fmt: skip
 
 
-def _age(world: World, release: Release | None) -> int | None:
-    return None if release is None else (world.tick - release.tick) * 30
+def _told(call: Call, meter: str, value: float) -> float:
+    """A share of the calls to a callee, as the caller measures it."""
+    return share(call.caller, f"{meter} {call.callee.name}", value)
+
+
+def _age(world: World, service: Service, which: str) -> int | None:
+    """Seconds since a build or a revision came out; None for none, or one that is taken back."""
+    release: Release | None = getattr(service, which)
+    if release is None or which in service.rolled:
+        return None
+    return (world.tick - release.tick) * 30
 
 
 def _changes(world: World, release: Release | None, undone: bool) -> str:
@@ -142,6 +162,7 @@ def inspect_commit_diff(world: World, service: Service, parameters: Mapping[str,
     return Outcome(f"build {build} | rev {revision}", None, {"build": build, "revision": revision})
 
 
+SHOWN = 100  # characters of a feedback that existing clients show their models
 _THREADS = 20  # threads that one slot of the model stands for
 
 
@@ -149,16 +170,17 @@ def _pools(service: Service) -> dict[str, dict[str, float]]:
     sizes = _by_feature(service, "slots")
     slow = max(latency_ratio(service), 1.0) if service.now.shed == 0 else 1.0
     # A tenth of the slots is in use on an ordinary day.
-    need = _THREADS * service.usual_slots / 10 * service.now.load / service.usual_load * slow
+    load = measured(service, "busy", service.now.load / service.usual_load)
+    need = _THREADS * service.usual_slots / 10 * load * slow
     usual = _THREADS * service.usual_slots
     return {
         f: {
             "size": usual * sizes.get(f, 1.0),
             "usual": usual,
-            "busy": min(need * share, usual * sizes.get(f, 1.0)),
-            "waiting": max(need * share - usual * sizes.get(f, 1.0), 0.0),
+            "busy": min(need * part, usual * sizes.get(f, 1.0)),
+            "waiting": max(need * part - usual * sizes.get(f, 1.0), 0.0),
         }
-        for f, share in service.features.items()
+        for f, part in service.features.items()
     }
 
 
@@ -172,7 +194,8 @@ def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> O
         f"{f} {pools[f]['busy']:.0f}/{pools[f]['size']:.0f}" for f in full
     )  # of the pools, the fullest first
     spoilt = felt(service, "bad_process") if "bad_process" in service.levers else 0.0
-    text = f"blocked {blocked:.0f}, no stream {held:.0f}, pools {told}; spoilt state {spoilt:.2f}"
+    spoilt = share(service, "spoilt", spoilt)
+    text = f"blocked {blocked:.0f}, no stream {held:.0f}, spoilt state {spoilt:.2f}; pools {told}"
     figures = {"blocked": blocked, "withheld": held, "pools": pools, "spoilt_state": spoilt}
     return Outcome(text, None, _rounded(figures))
 
@@ -197,21 +220,24 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
     rates: dict[str, float] = {}
     for head, ticks in (("grow", 1), ("fill", 5), ("settle", SETTLES)):
         for f, v in _by_feature(service, head).items():
-            rates[f] = rates.get(f, 0.0) + v * service.features[f] / ticks * left
+            rates[f] = rates.get(f, 0.0) + v * service.features[f] / ticks
     if "fill" in service.levers:
         rates["every feature"] = service.levers["fill"] / 5
     told = {f: v * service.features[f] for f, v in _by_feature(service, "heap").items()}
     whole = sum(rates.values())
     for f, rate in rates.items():
         told[f] = told.get(f, 0.0) + (fill * rate / whole if whole else 0.0)
+    told = {f: measured(service, f"held {f}", held) for f, held in told.items()}
+    rates = {f: measured(service, f"rate {f}", rate * left) for f, rate in rates.items()}
     text = ", ".join(
         f"{f} +{v:.2f}" + (f" (+{rates[f]:.4f})" if rates.get(f, 0.0) >= 0.0005 else "")
         for f, v in sorted(told.items(), key=lambda x: (-rates.get(x[0], 0.0), -x[1], x[0]))
     )
     slope = service.grow * left if fill < service.grow_cap - 1e-9 else 0.0
+    slope = measured(service, "slope", slope)
     return Outcome(
-        f"heap {read(service).memory:.2f} of limit, {slope:+.4f} a tick; above usual: "
-        f"{text or 'nothing'}; limit {service.memory_limit:.2f} of usual",
+        f"heap {read(service).memory:.2f} of limit ({service.memory_limit:.2f} of usual), "
+        f"{slope:+.4f} a tick; above usual: {text or 'nothing'}",
         None,
         _rounded({"heap": read(service).memory, "slope": slope, "above_usual": told}),
     )
@@ -219,23 +245,28 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
 
 def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     factors = _by_feature(service, "cpu")
-    spent = {f: share * factors.get(f, 1.0) for f, share in service.features.items()}
+    spent = {f: part * factors.get(f, 1.0) for f, part in service.features.items()}
     logging = service.levers.get("logging", 0.0)
     whole = sum(spent.values()) + logging
     stolen = service.levers.get("neighbour", 0.0)
+    each = cpu_of_request(service)
+    # Requests whose callers have given up cost CPU as well.
+    abandoned = share(service, "abandoned", 1 - service.cpu / each)
+    each = measured(service, "cpu", each / service.work)
+    by_feature = {f: share(service, f"cpu {f}", v / whole) for f, v in spent.items()}
     told = ", ".join(
-        f"{f} {v / whole:.2f} (requests {service.features[f]:.2f})"
-        for f, v in sorted(spent.items(), key=lambda x: (-x[1], x[0]))[:2]
+        f"{f} {v:.2f} (calls {service.features[f]:.2f})"
+        for f, v in sorted(by_feature.items(), key=lambda x: (-x[1], x[0]))[:2]
     )
     limit = service.levers.get("cpu_limit", 1.0)
     figures = {
-        "cpu_by_feature": {f: v / whole for f, v in spent.items()}, "limit": limit,
+        "cpu_by_feature": by_feature, "limit": limit,
         "stolen_in_zone_b": stolen, "writing_logs": logging / whole,
-        "cpu_per_request_ratio": service.cpu / service.work,
+        "cpu_per_request_ratio": each, "abandoned_work": abandoned,
     }  # fmt: skip
     return Outcome(
-        f"CPU/req {service.cpu / service.work:.2f}x limit {limit:.2f} stolen(b) {stolen:.2f} "
-        f"logs {logging / whole:.2f}: {told}",
+        f"CPU/req {each:.2f}x limit {limit:.2f} stolen(b) {stolen:.2f} "
+        f"logs {logging / whole:.2f} abandoned {abandoned:.2f}; lately {told}",
         None,
         _rounded(figures),
     )
@@ -243,7 +274,7 @@ def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outco
 
 @investigation("profiler_dump")
 def profiler_dump(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """CPU per request, its limit, and what it is spent on."""
+    """CPU per request and its limit now, and what CPU went to of late."""
     return _cpu(world, service, parameters)
 
 
@@ -263,9 +294,12 @@ def trace_distributed_request(
         call = min(here.calls, key=lambda call: (-_hurts(call), call.callee.name))
         if _hurts(call) < 0.006:
             break
-        way.append(f"{call.callee.name} {call.fail:.2f}{_odd(call)}")
+        way.append(f"{call.callee.name} {_told(call, 'fail', call.fail):.2f}{_odd(call)}")
         here = call.callee
-    return Outcome(" > ".join(way) or "no call fails", None, {"way": way})
+    told = way
+    while len(" > ".join(told)) > SHOWN and len(told[0].split()) == 2:  # nothing odd there
+        told = told[1:]  # what matters is where the way ends
+    return Outcome(" > ".join(told) or "no call fails", None, {"way": way})
 
 
 def _odd(call: Call) -> str:
@@ -275,9 +309,9 @@ def _odd(call: Call) -> str:
     if calls_ratio(call) >= 2:
         return f" n {calls_ratio(call):.1f}x"
     if call.attempts >= 2.5:
-        return f" tries {call.attempts:.1f}"
+        return f" tries {measured(call.callee, 'tries', call.attempts):.1f}"
     if call.late > 0.3 and latency_ratio(call.callee) < 3 and call.callee.now.lost < 0.006:
-        return f" late {call.late:.2f}"
+        return f" late {_told(call, 'late', call.late):.2f}"
     return ""
 
 

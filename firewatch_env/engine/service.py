@@ -148,6 +148,7 @@ class Service:
         self.masks = False  # passes on what a callee answers without counting it as its own
         self.alerted = True  # has alert rules
         self.zoned = False
+        self.noise = 0  # key of its meters' errors
         self.usual_load = self.usual_lat = self.usual_use = self.usual_cores = 0.0
         self.usual_slots = 0.0
         self.slow_after = 1.0

@@ -92,7 +92,7 @@ def _ask(service: Service) -> tuple[float, float, float]:
     return wait, fine, good
 
 
-def _cpu(service: Service) -> float:
+def cpu_of_request(service: Service) -> float:
     """CPU seconds of a request, with work for callers that have given up."""
     late = 0.0
     for call in service.callers:
@@ -105,7 +105,7 @@ def _answer(service: Service, world: World) -> None:
     """How requests to a service end, given how its callees answered in this tick."""
     wait, fine, good = _ask(service)
     load = service.load
-    cpu = _cpu(service) if service.orphans else service.cpu
+    cpu = cpu_of_request(service) if service.orphans else service.cpu
     limited = 1 - service.limit / load if service.limit and load > service.limit else 0.0
     lost = service.path
     admitted = load * (1 - lost) * (1 - limited)

@@ -51,7 +51,6 @@ class World:
         self.harm = 0.0
         self.customers = 0.0
         self.killed = first - 1000
-        self.recent: tuple[float, ...] = ()  # harm of the last three ticks before a play
         self.injected: dict[str, str] = {}  # a log line of a service that gives an order
         self._join()
 
@@ -207,6 +206,7 @@ def _size(services: Mapping[str, Service], draws: BitStream) -> None:
         service.usual_slots = service.usual_load * hold * _SLOTS
         service.pods = 4 + draws.below(3) * 2 + int(service.usual_cores / 4) % 7
         service.wave = (10 + 2 * draws.below(3), draws.below(14))
+        service.noise = draws.below(1 << 60)
         service.slow_after = max(1.0, 5 * hold)
         service.lat = hold
     for service in services.values():

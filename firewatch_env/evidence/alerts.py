@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from firewatch_env.engine.world import World
+from firewatch_env.evidence.measuring import share
 from firewatch_env.evidence.meters import Meters, read_all
 
 _RANK = {"page": 0, "critical": 1, "warning": 2}
@@ -36,6 +37,11 @@ _LET_DOWN = _Rule(
 )
 
 
+def let_down(world: World) -> float:
+    """Share of customers let down beyond what is allowed in the last tick, as it is measured."""
+    return share(world.entries[0], "customers", world.harm)
+
+
 def fire(
     world: World, since: dict[str, int], meters: Mapping[str, Meters] | None = None
 ) -> list[dict[str, Any]]:
@@ -50,7 +56,7 @@ def fire(
     found = []
     for service in world.services:
         if service.entry and world.harm and world.harm + 0.005 >= CUSTOMERS:
-            found.append((_LET_DOWN, service.name, world.harm + 0.005))
+            found.append((_LET_DOWN, service.name, min(let_down(world) + 0.005, 1.0)))
         if service.alerted:
             values = _watched(now[service.name])
             for place, (value, threshold) in enumerate(zip(values, _THRESHOLDS, strict=True)):

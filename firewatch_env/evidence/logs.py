@@ -5,6 +5,7 @@ from __future__ import annotations
 from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
+from firewatch_env.evidence.measuring import share
 from firewatch_env.evidence.meters import read
 
 # What a lever that is off makes a service write; {f} is the feature, {v} the share of its requests.
@@ -58,6 +59,7 @@ def lines(world: World, service: Service, injected: str = "") -> tuple[str, ...]
             # Lines are of all pods: which of them wrote one, they do not say.
             value *= service.parts[1].weight
         weight = _weight(service, name)
+        value = share(service, f"log {channel}", value)
         # What concerns every request is written of those that there are most of.
         most = sorted(service.features, key=lambda f: -service.features[f])[:2]
         for feature in [channel] if channel or "{f}" not in text else most:
@@ -124,17 +126,18 @@ def _callees(service: Service) -> list[tuple[float, str]]:
             said.append((0.2, f"WARN circuit breaker open: {name}"))
         elif call.fail > 0.02:
             lost = call.callee.now.lost
+            told = [share(service, f"log {name}", each) for each in (call.fail, call.late, lost)]
             if call.late > lost and call.late > 0.05:
-                text = f"WARN {name} DEADLINE after {call.timeout:.2f}s: {call.late:.2f}"
+                text = f"WARN {name} DEADLINE after {call.timeout:.2f}s: {told[1]:.2f}"
             elif lost > 0.02:
                 by = ", ".join(
-                    f"{key[5:]} {felt(call.callee, key):.2f}"
+                    f"{key[5:]} {share(call.callee, f'log {key}', felt(call.callee, key)):.2f}"
                     for key in sorted(call.callee.levers)
                     if family(key) == "path" and call.callee.features.get(key[5:], 0.0) > 0
                 )
-                text = f"WARN {name} UNAVAILABLE, connection refused: {lost:.2f}"
+                text = f"WARN {name} UNAVAILABLE, connection refused: {told[2]:.2f}"
                 text += f" (by feature: {by})" if by else ""
             else:
-                text = f"WARN {name} answers with failures: {call.fail:.2f}"
+                text = f"WARN {name} answers with failures: {told[0]:.2f}"
             said.append((0.8 * call.fail * min(call.calls, 1.0), text))
     return said

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from firewatch_env.engine.levers import felt
 from firewatch_env.engine.service import Call, Service
 from firewatch_env.engine.world import World
+from firewatch_env.evidence.measuring import factors, measured
 
 _PODS = frozenset(("environment", "cold", "probes", "backoff", "rollout", "image"))
 """Families of levers that keep pods from being ready, whatever they are used for."""
@@ -71,24 +72,31 @@ def read(service: Service) -> Meters:
         status = "degraded"
     else:
         status = "healthy"
+    failing, slow, busy, full = factors(service)
+    failing /= 2
+    cpu, memory = (now.use + was.use) / 2 * busy, now.memory * full
     return Meters(
-        own,
+        _share(2 * own * failing),
         seen,
-        refused,
-        (now.limited + was.limited) / 2,
-        (now.lost + was.lost) / 2,
-        (now.shed + was.shed) / 2,
-        lat,
-        1.5 * lat,
-        p99,
-        (now.use + was.use) / 2,
-        min(now.memory, 1.0) if now.memory else 0.0,
-        int((now.busy + was.busy) / 2 + 0.5),
-        (now.load + was.load) / 2 / service.usual_load,
+        _share(2 * refused * failing),
+        _share((now.limited + was.limited) * failing),
+        _share((now.lost + was.lost) * failing),
+        _share((now.shed + was.shed) * failing),
+        lat * slow,
+        1.5 * lat * slow,
+        p99 * slow,
+        _share(cpu),
+        _share(memory),
+        int((now.busy + was.busy) / 2 * slow + 0.5),
+        (now.load + was.load) / 2 / service.usual_load * busy,
         ready,
         pods,
         status,
     )
+
+
+def _share(value: float) -> float:
+    return value if value < 1 else 1.0
 
 
 def read_all(world: World) -> dict[str, Meters]:
@@ -97,10 +105,10 @@ def read_all(world: World) -> dict[str, Meters]:
 
 
 def latency_ratio(service: Service) -> float:
-    """Time that a request takes now, to the usual time."""
-    return service.lat / service.usual_lat
+    """Time that a request takes now, to the usual time, as it is measured."""
+    return measured(service, "latency", service.lat / service.usual_lat)
 
 
 def calls_ratio(call: Call) -> float:
-    """Calls made for one request, to the usual number; retries are not among them."""
-    return call.calls / call.usual_calls
+    """Calls made for one request, to the usual number, as measured; retries are not among them."""
+    return measured(call.caller, f"calls {call.callee.name}", call.calls / call.usual_calls)

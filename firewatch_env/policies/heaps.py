@@ -8,7 +8,7 @@ from firewatch_env.policies.apart import Figure, Tell, in_feedback, read
 from firewatch_env.policies.manual import FEATURE_KEYS
 from firewatch_env.policies.reading import suspects
 from firewatch_env.policies.seen import Action, Seen, order
-from firewatch_env.policies.undoing import Mending, undo
+from firewatch_env.policies.undoing import Mending, look_ahead, read_changes, undo
 
 _EVERY = "every feature"
 
@@ -28,11 +28,13 @@ def mend_growth(tell: Tell, seen: Seen, root: str) -> Mending:
     features = _growing(seen)
     if features[:1] == [_EVERY]:
         return (yield _more_memory(root)), True
-    diff = yield order("inspect_commit_diff", root)
-    seen, where = yield from tell(root, growth, first, True)
+    seen = yield from look_ahead(seen, root)
+    seen = yield from read_changes(seen, root)
+    diff = seen.notes.diffs[root]
+    seen, where = yield from tell(seen.notes, root, growth, first, True)
     if where == "settles":
         return seen, False
-    changes = suspects(diff.feedback, features[0], FEATURE_KEYS["grow"]) if features else []
+    changes = suspects(diff, features[0], FEATURE_KEYS["grow"]) if features else []
     if not changes:
         return (yield order("restart_service", root)), True
     change = changes[0 if where == "zone b" or len(changes) == 1 else 1]

@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from firewatch_env.policies.seen import FEEDBACK
-
 FAILS = 0.006
 _HOP = re.compile(
     r"(?P<name>[a-z-]+) (?P<fail>[\d.]+)"
     r"(?: (?P<odd>not asked|n|tries|late)(?: (?P<figure>[\d.]+)x?)?)?$"
 )
-CUT = "cut off"
 _KINDS = {"not asked": "breaker", "n": "calls", "tries": "tries", "late": "timeout"}
 METRICS = re.compile(
     r"own (?P<own>[\d.]+) 4xx (?P<refused>[\d.]+) 429 (?P<limited>[\d.]+) shed (?P<shed>[\d.]+) "
@@ -30,7 +27,7 @@ class Hop:
         caller: who calls.
         name: who is called.
         kind: what is off with the call itself: "breaker", "calls", "tries" or "timeout"; "" if
-            nothing is, CUT if the reply ended before it said so.
+            nothing is.
         figure: how far off, where that was told.
     """
 
@@ -40,18 +37,18 @@ class Hop:
     figure: float
 
 
-def worst_way(here: str, text: str) -> tuple[list[Hop], bool]:
-    """The calls down from a service that were told, and whether that is the whole way."""
-    whole = len(text) < FEEDBACK
-    parts = text.split(" > ")
+def worst_way(here: str, text: str) -> list[Hop]:
+    """The calls down from a service; one that is odd in itself ends the way."""
     hops: list[Hop] = []
-    for part in parts if whole else parts[:-1]:
+    for part in text.split(" > "):
         found = _HOP.match(part)
         if found is not None:
             kind = _KINDS.get(found["odd"] or "", "")
             hops.append(Hop(here, found["name"], kind, float(found["figure"] or 0)))
             here = found["name"]
-    return hops, whole
+            if kind:
+                break
+    return hops
 
 
 def suspects(text: str, channel: str, keys: tuple[str, ...]) -> list[str]:
@@ -62,6 +59,16 @@ def suspects(text: str, channel: str, keys: tuple[str, ...]) -> list[str]:
         for part, action in ((build, "rollback_deploy"), (revision, "revert_config"))
         if any(f"{channel}.{key} " in part for key in keys)
     ]
+
+
+def twins(text: str, keys: tuple[str, ...]) -> bool:
+    """Whether a build of zone b and a revision both touch one feature, by keys that can do this."""
+    build, _, revision = text.partition(" | rev ")
+    touched = [
+        {channel for channel, key in re.findall(r"([a-z-]+)\.([a-z]+) ", part) if key in keys}
+        for part in (build, revision)
+    ]
+    return " in b " in build and len(touched[0] & touched[1]) == 1
 
 
 def cure_of_figure(text: str, cures: dict[str, str]) -> str:

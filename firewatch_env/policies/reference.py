@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-from firewatch_env.policies.apart import Tell, tell
+from firewatch_env.actions import ACTIONS
+from firewatch_env.policies.apart import Tell, tell, zone_shares
+from firewatch_env.policies.capacity import mend_pipelines
 from firewatch_env.policies.heaps import mend_growth
-from firewatch_env.policies.reading import CUT, Hop, worst_way
-from firewatch_env.policies.repairs import fails_by_itself, mend, mend_call, mend_pipelines
+from firewatch_env.policies.reading import Hop, worst_way
+from firewatch_env.policies.repairs import is_spoilt, mend, mend_call
 from firewatch_env.policies.seen import Action, Script, Seen, order
 from firewatch_env.policies.undoing import Mending
 
 _WATCH = 8  # ticks
 _ROLLOUT = 5  # ticks after which a repair shows
+_PROCESSES = ("-api", "-bff", "-adapter")  # services whose processes keep state
 _PATIENT = 14  # tick by which harm that comes and goes has been seen
 _LATEST = 17  # tick by which an easy task had better be declared over
 Step = Generator[Action, Seen, Seen]
@@ -52,9 +55,39 @@ def reference(seen: Seen) -> Script:
     return engineer(tell)(seen)
 
 
-def engineer(tell: Tell) -> Callable[[Seen], Script]:
-    """The reference, with a way of its own to tell a build of zone b from a change everywhere."""
-    return lambda seen: _play(_Known(tell, seen), seen)
+def engineer(tell: Tell, *, ahead: bool = True) -> Callable[[Seen], Script]:
+    """The reference, with ways of its own.
+
+    Args:
+        tell: how to tell a build of zone b from a change everywhere.
+        ahead: see `Notes`.
+    """
+    return lambda seen: _noting(_play(_Known(tell, seen), seen), seen, ahead=ahead)
+
+
+def _noting(script: Script, seen: Seen, *, ahead: bool) -> Script:
+    """The script, with notes of what was told in each reply."""
+    notes = seen.notes
+    notes.ahead = ahead
+    notes.replies[seen.tick] = seen
+    action = next(script)
+    while True:
+        seen = yield action
+        seen.notes = notes
+        notes.replies[seen.tick] = seen
+        name, target = action["action_type"], action.get("target_service", "")
+        if name == "inspect_cluster_topology":
+            shares = notes.shares.setdefault(target, {})
+            shares |= {seen.tick - back: each for back, each in enumerate(zone_shares(seen))}
+        elif name == "inspect_commit_diff":
+            notes.diffs[target] = seen.feedback
+        elif ACTIONS[name].sort == "remediation":
+            notes.changed, notes.change = seen.tick, (name, target)
+            notes.diffs.pop(target, None)
+        try:
+            action = script.send(seen)
+        except StopIteration:
+            return
 
 
 def _play(known: _Known, seen: Seen) -> Script:
@@ -80,19 +113,29 @@ def _well(seen: Seen) -> bool:
 def _meanwhile(
     known: _Known, seen: Seen, ticks: int
 ) -> Generator[Action, Seen, tuple[Seen, list[Hop] | None]]:
-    """Use the time until a repair shows: other calls may fail, and other heaps may grow.
+    """Use the time until a repair shows: it may not be enough, and other calls may fail.
 
     Returns:
         The last reply, and the worst way down if it leads elsewhere than the one just mended.
     """
     until = seen.tick + ticks
+    if ticks == _ROLLOUT and not _well(seen):
+        seen = yield from _end_spoilt_state(seen)
     while seen.tick < until and not _well(seen):
         seen, way = yield from _way_down(seen, seen.entries[0])
         if way and way[-1].name != known.mended:
             return seen, way
-        if not _well(seen):
-            seen, _ = yield from _on_its_way(known, seen)
     return seen, None
+
+
+def _end_spoilt_state(seen: Seen) -> Step:
+    """A process may keep what a change has done to it when the change is undone."""
+    name, target = seen.notes.change
+    if seen.notes.ahead and name != "restart_service" and target.endswith(_PROCESSES):
+        seen = yield order("thread_dump", target)
+        if is_spoilt(seen):
+            seen = yield order("restart_service", target)
+    return seen
 
 
 def _confirm(seen: Seen) -> Step:
@@ -130,49 +173,19 @@ def _round(known: _Known, seen: Seen, way: list[Hop] | None) -> Mending:
         return (yield from mend_pipelines(seen, known.cured))
     last = way[-1]
     known.mended = last.name
-    read = last.kind == CUT
-    if read:
-        seen = yield order("fetch_logs", last.name)
-        if not fails_by_itself(seen, last.name):
-            # Perhaps it is called too often: the rest of the reply would have said so.
-            seen, rest = yield from _way_down(seen, last.caller)
-            read = False
-            if not rest:
-                return seen, False
-            last = rest[-1]
-            known.mended = last.name
-    if last.kind and not read:
+    if last.kind:
         return (
             yield from mend_call(known.tell, seen, last.caller, last.name, last.kind, last.figure)
         )
     if last.name.endswith("-queue"):
         return (yield from mend_pipelines(seen, known.cured))
-    return (yield from mend(known.tell, seen, last.caller, last.name, read))
+    return (yield from mend(known.tell, seen, last.caller, last.name))
 
 
 def _way_down(seen: Seen, here: str) -> Tracing:
-    """The calls on the worst way down from a service; one that is odd in itself ends it."""
-    way: list[Hop] = []
-    while True:
-        seen = yield order("trace_distributed_request", here)
-        hops, whole = worst_way(here, seen.feedback)
-        for hop in hops:
-            way.append(hop)
-            here = hop.name
-            if hop.kind:
-                return seen, way
-        if whole or not hops:
-            return seen, way
-        leaf = _leaf_cut_off(seen, here)
-        if leaf:
-            return seen, [*way, Hop(here, leaf, CUT, 0)]
-
-
-def _leaf_cut_off(seen: Seen, here: str) -> str:
-    """The callee that the end of the reply can only be the beginning of, if it calls nobody."""
-    start = seen.feedback.rpartition(" > ")[2].partition(" ")[0]
-    fit = [name for name in seen.graph[here] if name.startswith(start)]
-    return fit[0] if len(fit) == 1 and start and not seen.graph[fit[0]] else ""
+    """The calls on the worst way down from a service."""
+    seen = yield order("trace_distributed_request", here)
+    return seen, worst_way(here, seen.feedback)
 
 
 def _wait_for_harm(known: _Known, seen: Seen) -> Step:

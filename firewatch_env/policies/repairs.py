@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from firewatch_env.policies.apart import Figure, Read, Tell, in_feedback, in_logs, read
+from firewatch_env.policies.apart import (
+    Figure,
+    Read,
+    Tell,
+    by_burn,
+    by_errors,
+    in_feedback,
+    in_logs,
+    read,
+    told_freely,
+)
+from firewatch_env.policies.capacity import mend_cpu, mend_slots
 from firewatch_env.policies.heaps import mend_memory
 from firewatch_env.policies.manual import (
     CONSENSUS,
     DROPPED,
     EDGE_KEYS,
+    FEATURE_KEYS,
     IDENTITY,
     WAITING,
 )
-from firewatch_env.policies.reading import FAILS, METRICS, cure_of_figure, suspects
+from firewatch_env.policies.reading import FAILS, METRICS, cure_of_figure, suspects, twins
 from firewatch_env.policies.seen import Seen, order
-from firewatch_env.policies.undoing import Mending, one_of, undo
+from firewatch_env.policies.undoing import SIMPLE, Mending, look_ahead, one_of, read_changes, undo
 
 
 def mend_call(tell: Tell, seen: Seen, caller: str, name: str, kind: str, n: float) -> Mending:
@@ -38,18 +51,20 @@ def mend_call(tell: Tell, seen: Seen, caller: str, name: str, kind: str, n: floa
                 seen = yield order("fetch_logs", cache)
                 if any(words in seen.lines(cache)[-1] for words in _CACHE_LINES):
                     return (yield from _mend_cache(tell, seen, cache))
-    seen = yield order("inspect_commit_diff", caller)
-    changes = suspects(seen.feedback, name, EDGE_KEYS[kind])
+    seen = yield from look_ahead(seen, caller)
+    seen = yield from read_changes(seen, caller)
+    changes = suspects(seen.notes.diffs[caller], name, EDGE_KEYS[kind])
     if len(changes) == 2:
         look = order("trace_dependencies", caller)
         figure = in_feedback(look, rf"{name} fail.*? n ([\d.]+)x", 1.0)
-        return (yield from one_of(tell, changes, caller, figure, first))
+        return (yield from one_of(tell, seen.notes, changes, caller, figure, first))
     if changes:
         return (yield order(changes[0], caller)), True
     seen = yield order("optimize_query" if kind == "calls" else "disable_retries", caller)
     return seen, True
 
 
+_BUSY = 0.9  # of the CPU
 _CACHE_LINES = ("hits on", "keys loaded", "room for keys")
 
 
@@ -70,13 +85,7 @@ def _mend_cache(tell: Tell, seen: Seen, cache: str) -> Mending:
     return (yield from undo(tell, seen, cache, [f for f, _ in features], "hits", figure))
 
 
-def fails_by_itself(seen: Seen, root: str) -> bool:
-    """Whether the log lines just fetched of a service say that it fails requests of its own."""
-    last = seen.lines(root)[-1]
-    return any(words in last for words in _BY_LINE if words not in ("queue full", "HikariPool"))
-
-
-def mend(tell: Tell, seen: Seen, caller: str, root: str, read: bool) -> Mending:
+def mend(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
     """Find out what is off at a service that fails by itself, and put it right.
 
     Its own log lines say the most, then those of its caller, then its meters.
@@ -86,10 +95,18 @@ def mend(tell: Tell, seen: Seen, caller: str, root: str, read: bool) -> Mending:
         seen: the last reply.
         caller: who calls it on the worst way down.
         root: the service.
-        read: whether its log lines have just been fetched.
     """
-    if not read:
-        seen = yield order("fetch_logs", root)
+    view = seen.services[root]
+    slow = view["http_server_request_duration_p99"] > 0.5
+    if view["process_cpu_utilization"] > _BUSY:
+        seen, done = yield from mend_cpu(tell, seen, root)
+        if done:
+            return seen, True
+    elif seen.notes.ahead and not slow and len(seen.graph) > SIMPLE:
+        seen, done = yield from _mend_twins(tell, seen, caller, root)
+        if done:
+            return seen, True
+    seen = yield order("fetch_logs", root)
     last = seen.lines(root)[-1]
     full = [line for line in seen.lines(root) if _FULL in line]
     if full and "queue full" in last:
@@ -123,18 +140,46 @@ def mend(tell: Tell, seen: Seen, caller: str, root: str, read: bool) -> Mending:
         return (yield from _mend_refusal(tell, seen, root))
     if m["shed"] >= FAILS or m["lat"] > 3:
         busy = m["cpu"] > 0.9
-        seen, done = yield from (_mend_cpu if busy else _mend_slots)(tell, seen, root)
+        seen, done = yield from (mend_cpu if busy else mend_slots)(tell, seen, root)
         if not done and not busy:
-            seen, done = yield from _mend_cpu(tell, seen, root)
+            seen, done = yield from mend_cpu(tell, seen, root)
         if done:
             return seen, True
-        if busy:
-            return (yield order("enable_deadline_propagation", root)), True
         return (yield from mend_memory(tell, seen, root))
     if m["own"] >= FAILS:
         seen = yield order("fetch_logs", root)
         return (yield from _mend_errors(tell, seen, root))
     return (yield from _mend_quiet(tell, seen, root))
+
+
+def _mend_twins(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
+    """Undo one of two changes to the same feature, where it fails without being slow.
+
+    Such failures are in proportion to what is off, so that no log line need be read first.
+    """
+    families: tuple[str, ...] = ("refuse", "path", "limit")
+    figure = Figure(order("fetch_logs", root), by_burn.read, by_burn)
+    first = Read(seen.tick, 0.0)
+    if seen.errors(root) > 2 * FAILS:
+        families = ("errors",)
+        figure = Figure(figure.look, by_errors(root).read, by_errors(root))
+    elif not told_freely(seen.notes, by_burn):
+        look = order("trace_dependencies", caller)
+        seen = yield look
+        told = re.search(rf"{root} fail.*? lost ([\d.]+) says ([\d.]+)", seen.feedback)
+        lost = told is not None and float(told[1]) >= float(told[2])
+        families = ("path",) if lost else ("refuse", "limit")
+        which = "lost" if lost else "says"
+        figure = in_feedback(look, rf"{root} fail.*? {which} ([\d.]+)")
+        figure = replace(figure, series=by_burn)
+        first = read(seen, figure)
+    seen = yield from look_ahead(seen, root)
+    seen = yield from read_changes(seen, root)
+    keys = tuple(key for each in families for key in FEATURE_KEYS[each])
+    if not twins(seen.notes.diffs[root], keys):
+        return seen, False
+    changes = ["rollback_deploy", "revert_config"]
+    return (yield from one_of(tell, seen.notes, changes, root, figure, first))
 
 
 def _mend_path(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
@@ -143,7 +188,7 @@ def _mend_path(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
     features = re.findall(r"([a-z]+) [\d.]+", told[-1]) if told else []
     if features:
         pattern = rf"{root} UNAVAILABLE.*\(by feature: {features[0]} ([\d.]+)"
-        figure = in_logs(caller, pattern)
+        figure = in_logs(caller, pattern, by_burn)
         return (yield from undo(tell, seen, root, features, "path", figure))
     seen = yield order("inspect_network_policy", root)
     cure = cure_of_figure(seen.feedback, DROPPED)
@@ -161,7 +206,7 @@ def _mend_path(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
 def _zone_or(tell: Tell, seen: Seen, root: str, otherwise: str, figure: Figure) -> Mending:
     """Leave zone b for good if the figure follows its share of the requests."""
     seen = yield figure.look
-    seen, where = yield from tell(root, figure, read(seen, figure), False)
+    seen, where = yield from tell(seen.notes, root, figure, read(seen, figure), False)
     cure = "rebalance_az_traffic" if where == "zone b" else otherwise
     return (yield order(cure, root)), True
 
@@ -208,20 +253,33 @@ def _mend_refusal(tell: Tell, seen: Seen, root: str) -> Mending:
         seen = yield order("inspect_mtls_status", root)
         cure = cure_of_figure(seen.feedback, IDENTITY)
         return ((yield order(cure, root)), True) if cure else (seen, False)
-    figure = in_logs(root, r"403 on [a-z]+: ([\d.]+)")
+    figure = in_logs(root, r"403 on [a-z]+: ([\d.]+)", by_burn)
     return (yield from undo(tell, seen, root, features, "refuse", figure))
 
 
+def is_spoilt(seen: Seen) -> bool:
+    """Whether the threads just looked at end requests in spoilt state."""
+    return "spoilt state 0.00" not in seen.feedback
+
+
+_STORES = ("-db", "-store", "-index", "-cache")
+
+
 def _mend_errors(tell: Tell, seen: Seen, root: str) -> Mending:
-    figure = in_logs(root, r"Exception on [a-z]+: ([\d.]+)")
+    figure = in_logs(root, r"Exception on [a-z]+: ([\d.]+)", by_errors(root))
     features = _features(seen, root, "Exception on")
     if features or not figure.read(seen):
         return (yield from undo(tell, seen, root, features, "errors", figure))
-    seen = yield order("inspect_consensus_state", root)
-    cure = "force_leader_election" if "leaders 2" in seen.feedback else ""
-    cure = cure or cure_of_figure(seen.feedback, CONSENSUS)
-    if cure:
-        return (yield order(cure, root)), True
+    if root.endswith(_STORES):
+        seen = yield order("inspect_consensus_state", root)
+        cure = "force_leader_election" if "leaders 2" in seen.feedback else ""
+        cure = cure or cure_of_figure(seen.feedback, CONSENSUS)
+        if cure:
+            return (yield order(cure, root)), True
+    else:
+        seen = yield order("thread_dump", root)
+        if is_spoilt(seen):
+            return (yield order("restart_service", root)), True
     seen = yield order("inspect_cluster_topology", root)
     builds = re.search(r"two builds ([\d.]+)", seen.feedback)
     if builds is not None and float(builds[1]) > 0:
@@ -229,51 +287,13 @@ def _mend_errors(tell: Tell, seen: Seen, root: str) -> Mending:
     return (yield from _zone_or(tell, seen, root, "restart_service", figure))
 
 
-def _mend_cpu(tell: Tell, seen: Seen, root: str) -> Mending:
-    seen = yield order("strace_process", root)
-    text = seen.feedback
-    figures = re.match(r"CPU/req ([\d.]+)x limit ([\d.]+) stolen\(b\) ([\d.]+) logs ([\d.]+)", text)
-    if figures is None:
-        return seen, False
-    each, limit, stolen, logs = (float(value) for value in figures.groups())
-    if stolen > 0:
-        return (yield order("evict_noisy_pod", root)), True
-    if limit < 1:
-        return (yield order("increase_cpu_limit", root)), True
-    if logs > 0.2:
-        return (yield order("set_log_level", root, level="info")), True
-    by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)\)", text)
-    if by and float(by[0][1]) > 1.15 * float(by[0][2]):
-        if each > 1.5:
-            by.sort(key=lambda row: -float(row[1]) / (float(row[2]) + 0.01))
-        look = order("strace_process", root)
-        figure = in_feedback(look, r"CPU/req ([\d.]+)x", 1.0)
-        return (yield from undo(tell, seen, root, [row[0] for row in by], "cpu", figure))
-    return seen, False
-
-
-def _mend_slots(tell: Tell, seen: Seen, root: str) -> Mending:
-    seen = yield order("thread_dump", root)
-    figures = re.match(r"blocked (\d+), no stream (\d+), pools (.*)", seen.feedback)
-    if figures is None:
-        return seen, False
-    if int(figures[1]) > 0:
-        return (yield order("restart_service", root)), True
-    if int(figures[2]) > 0:
-        return (yield order("restart_thread_pool", root)), True
-    pools = re.findall(r"([a-z]+) (\d+)/(\d+)", figures[3])
-    if pools and int(pools[0][1]) >= int(pools[0][2]):
-        return (yield from undo(tell, seen, root, [pools[0][0]], "slots"))
-    return seen, False
-
-
 _FULL = "of the memory limit"
 _BY_LINE = {
     "429 on": _mend_limit,
     "403 on": _mend_refusal,
     "Exception on": _mend_errors,
-    "queue full": _mend_cpu,
-    "HikariPool": _mend_slots,
+    "queue full": mend_cpu,
+    "HikariPool": mend_slots,
     "readiness": _mend_pods,
     "OOMKilled": mend_memory,
     _FULL: mend_memory,
@@ -288,20 +308,7 @@ def _mend_quiet(tell: Tell, seen: Seen, root: str) -> Mending:
     if features:
         return (yield from undo(tell, seen, root, features, "errors"))
     seen = yield order("strace_process", root)
-    by = re.findall(r"([a-z]+) ([\d.]+) \(requests ([\d.]+)\)", seen.feedback)
+    by = re.findall(r"([a-z]+) ([\d.]+) \(calls ([\d.]+)\)", seen.feedback)
     if by and float(by[0][1]) > 1.15 * float(by[0][2]):
         return (yield from undo(tell, seen, root, [by[0][0]], "cpu"))
     return (yield from mend_memory(tell, seen, root))
-
-
-def mend_pipelines(seen: Seen, cured: set[str]) -> Mending:
-    """No call fails and customers are let down: what they read may be stale."""
-    for name in sorted(seen.graph):
-        if name.endswith("-queue"):
-            seen = yield order("inspect_pipeline_topology", name)
-            speed = re.search(r"speed ([\d.]+)", seen.feedback)
-            if speed and float(speed[1]) < 1 and name not in cured:
-                cured.add(name)
-                yield order("restart_pipeline_job", name)
-                return (yield order("flush_pipeline_stage", name)), True
-    return seen, False

@@ -7,8 +7,11 @@ from collections.abc import Generator
 from firewatch_env.policies.apart import Figure, Read, Tell, read
 from firewatch_env.policies.manual import FEATURE_KEYS
 from firewatch_env.policies.reading import suspects
-from firewatch_env.policies.seen import Action, Seen, order
+from firewatch_env.policies.seen import Action, Notes, Seen, order
 
+_FRESH = 4  # ticks
+SIMPLE = 5  # services of an incident that has one suspect mostly
+Step = Generator[Action, Seen, Seen]
 Mending = Generator[Action, Seen, tuple[Seen, bool]]
 
 
@@ -27,17 +30,40 @@ def undo(
     if not features:
         return seen, False
     first = Read(seen.tick, 0.0) if figure is None else read(seen, figure)
-    seen = yield order("inspect_commit_diff", root)
+    if figure is not None:
+        seen = yield from look_ahead(seen, root)
+    seen = yield from read_changes(seen, root)
     for feature in features:
-        changes = suspects(seen.feedback, feature, FEATURE_KEYS[family])
+        changes = suspects(seen.notes.diffs[root], feature, FEATURE_KEYS[family])
         if len(changes) == 2 and figure is not None:
-            return (yield from one_of(tell, changes, root, figure, first))
+            return (yield from one_of(tell, seen.notes, changes, root, figure, first))
         if changes:
             return (yield order(changes[0], root)), True
     return seen, False
 
 
-def one_of(tell: Tell, changes: list[str], root: str, figure: Figure, first: Read) -> Mending:
+def look_ahead(seen: Seen, root: str) -> Step:
+    """Where there is much going on, two suspects are likely: zone b's share tells, and in time."""
+    known = seen.notes.shares.get(root, {})
+    if (
+        seen.notes.ahead
+        and len(seen.graph) > SIMPLE
+        and max(known, default=-99) < seen.tick - _FRESH
+    ):
+        seen = yield order("inspect_cluster_topology", root)
+    return seen
+
+
+def read_changes(seen: Seen, root: str) -> Step:
+    """What recent changes of a service set, unless that has been read already."""
+    if root not in seen.notes.diffs:
+        seen = yield order("inspect_commit_diff", root)
+    return seen
+
+
+def one_of(
+    tell: Tell, notes: Notes, changes: list[str], root: str, figure: Figure, first: Read
+) -> Mending:
     """Undo the build if the figure follows zone b's share of the requests, else the revision."""
-    _, where = yield from tell(root, figure, first, False)
+    _, where = yield from tell(notes, root, figure, first, False)
     return (yield order(changes[0 if where == "zone b" else 1], root)), True

@@ -18,13 +18,14 @@ from firewatch_env.tasks.places import NoPlace
 from firewatch_env.tasks.task import MAX_TICKS, Task, open_world
 from openenv_kit.errors import echo, unknown_name_message
 
-VERSION = "4"  # of what is drawn: raise it whenever a task would change
+VERSION = "5"  # of what is drawn: raise it whenever a task would change
 SPLITS = ("train", "validation", "test", "sealed")
 PUBLIC_SPLITS = SPLITS[:-1]
 """Splits that can be played; the sealed one is only measured on."""
 DEFAULT = "task_easy_oom_baseline"
 _MOST_ATTEMPTS = 400
 _PATIENCE = 100
+_CLEARLY = 0.01  # share of customers let down beyond the objective: twice what it allows
 _LEAST_HARM = 0.02  # share of customers, on average over the horizon
 
 
@@ -174,9 +175,14 @@ def _first(attempt: Any) -> Task:
             task: Task = attempt(number)
         except NoPlace:
             continue
-        if task.calm or harmful(task):
+        if task.calm or ((burns(task) or not task.burning) and harmful(task)):
             return task
     raise BadReset("no world could be drawn for this seed; try another")
+
+
+def burns(task: Task) -> bool:
+    """Whether customers are let down clearly at tick 0."""
+    return open_world(task).harm >= _CLEARLY
 
 
 def harmful(task: Task) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.alerts import fire
@@ -12,7 +15,7 @@ from firewatch_env.policies.par import par, plan
 from firewatch_env.policies.reference import reference
 from firewatch_env.replay import Change, replay
 from firewatch_env.session import Session
-from firewatch_env.tasks.book import harmful
+from firewatch_env.tasks.book import burns, harmful
 from firewatch_env.tasks.task import Task, open_world
 
 GENERIC: tuple[tuple[str, dict[str, float]], ...] = (
@@ -22,6 +25,8 @@ GENERIC: tuple[tuple[str, dict[str, float]], ...] = (
 )  # fmt: skip
 _DELAYS = (1, 2, 4, 7)
 _LEAST_SCORE = 0.95
+_OTHER_METERS = 3  # in so many worlds that differ in the errors of meters alone
+_MOST_LEFT = 0.17  # share of the harm that the reference may leave
 _MOST_BY_GUESSING = 0.8
 
 
@@ -45,6 +50,8 @@ def certify(task: Task, *, thorough: bool = False) -> Certificate:
         thorough: also try each generic repair on every service that has no fault, and whether
             guessing solves what is to be hard.
     """
+    if task.burning and not burns(task):
+        return Certificate(("no harm at tick 0",), 0.0)
     found = _ordinary(task)
     if found:
         return Certificate((found,), 0.0)
@@ -57,6 +64,11 @@ def certify(task: Task, *, thorough: bool = False) -> Certificate:
     score = reply.observation["episode_score"] or 0.0
     if score < _LEAST_SCORE:
         return Certificate(("the reference does not solve it",), score)
+    if not _told_by_other_meters(task, session.changes()):
+        return Certificate(("other errors of its meters mislead the reference",), score)
+    untouched, reached = par(task)
+    if reached > _MOST_LEFT * untouched:
+        return Certificate(("the reference is slow",), score)
     failed = []
     if thorough and task.difficulty == "hard" and _guessed(task) >= _MOST_BY_GUESSING:
         failed.append("guessing solves it")
@@ -67,6 +79,27 @@ def certify(task: Task, *, thorough: bool = False) -> Certificate:
         if thorough:
             failed += _elsewhere(task, start)
     return Certificate(tuple(failed), score)
+
+
+def _told_by_other_meters(task: Task, changes: tuple[Change, ...]) -> bool:
+    """Whether the reference changes the same things however its meters err."""
+    for meters in range(1, _OTHER_METERS + 1):
+        other = replace(task, meters=meters)
+        session = Session(partial(_given, other), None)
+        drive(session, reference)
+        if _what(session.changes()) != _what(changes):
+            return False
+    return True
+
+
+def _given(task: Task, arguments: Mapping[str, Any]) -> Task:
+    del arguments
+    return task
+
+
+def _what(changes: tuple[Change, ...]) -> set[tuple[str, str]]:
+    """What was done to which service, however often and in whatever order."""
+    return {(change.action, change.target) for change in changes}
 
 
 def _guessed(task: Task) -> float:

@@ -32,6 +32,9 @@ from firewatch_env.tasks.sketch import Sketch, neutral, setting
 from firewatch_env.tasks.task import BEFORE, Put, Task
 
 _DUAL = {"easy": 0, "medium": 7, "hard": 9}  # of ten tasks, those with a second fault
+_SECOND = {"medium": ("errors", "refuse", "slots"), "hard": ("errors", "refuse", "path", "cpu")}
+_HEAPS = {"medium": 3, "hard": 1}  # of four second faults, those that are heaps on their way
+_SLOW = {"easy": 6, "medium": 6, "hard": 8}  # one task in so many may open before any harm
 _TWINS = {"easy": 0, "medium": 2, "hard": 3}  # of four heaps on their way, those with two suspects
 
 
@@ -91,6 +94,7 @@ def draw_task(
         label=cause.name + (f"+{second}" if second else ""),
         calm=false,
         dual=bool(second),
+        burning=not false and draws.below(_SLOW[difficulty]) > 0,
     )
 
 
@@ -184,7 +188,7 @@ def _second_fault(sketch: Sketch, onset: int, draws: BitStream) -> str:
         return ""
     name = draws.pick(others)
     vehicle = draws.pick(("build", "revision"))
-    if draws.below(4):
+    if draws.below(4) < _HEAPS[sketch.difficulty]:
         # Memory that will be full in a while: whoever looks in time prevents all of its harm.
         feature = sketch.ranked(name)[0]
         slope = draws.uniform(0.009, 0.014) / sketch.features[name][feature]
@@ -194,11 +198,12 @@ def _second_fault(sketch: Sketch, onset: int, draws: BitStream) -> str:
         grows = setting(f"grow.{feature}", 0.0, slope, draws)
         _release(sketch, name, vehicle, grows, -(6 + draws.below(14)), draws, twin=twin)
         return f"grow_{vehicle}"
-    cause = CAUSES[f"{draws.pick(('errors', 'refuse', 'slots'))}_{vehicle}"]
-    feature = sketch.ranked(name)[draws.below(2)]
+    twin = sketch.difficulty == "hard"
+    cause = CAUSES[f"{draws.pick(_SECOND[sketch.difficulty])}_{vehicle}"]
+    feature = sketch.ranked(name)[0 if twin else draws.below(2)]
     value = draws.uniform(cause.low, cause.high)
     changed = setting(f"{cause.lever}.{feature}", neutral(cause.lever), value, draws)
-    _release(sketch, name, vehicle, changed, onset + draws.below(5), draws, twin=False)
+    _release(sketch, name, vehicle, changed, onset + draws.below(5), draws, twin=twin)
     return cause.name
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from firewatch_env.engine.catalogue import CATALOGUE
+from firewatch_env.engine.motion import ZONE_B
 from firewatch_env.engine.randomness import BitStream
 from firewatch_env.engine.service import Release, Setting
 from firewatch_env.engine.world import Circumstance
@@ -24,7 +25,7 @@ _MENDED_MEMORY = (("heap", 1.3, 1.6), ("fill", 1.3, 1.6))
 _MENDED_CALLS = (("timeout", 0.004, 0.008), ("calls", 6.0, 9.0))
 _MENDED_CALLS_IN_B = (("timeout", 0.6, 0.9), ("calls", 6.0, 9.0))
 _OTHERS = {"easy": 2, "medium": 4, "hard": 5}
-_PAIRS = {"easy": 0, "medium": 2, "hard": 2}
+_PAIRS = {"easy": 0, "medium": 3, "hard": 5}
 _BYSTANDERS = {"easy": 1, "medium": 3, "hard": 4}
 _SETTLING = {"easy": 0, "medium": 1, "hard": 2}
 _ORDERS = (
@@ -212,12 +213,22 @@ def add_settling(sketch: Sketch, draws: BitStream) -> None:
 
 
 def _add_settling(sketch: Sketch, name: str, draws: BitStream) -> None:
+    """Two suspects, as where a heap is at fault: one fills it a little, one mended something."""
     feature = sketch.ranked(name)[0]
-    top = draws.uniform(0.2, 0.26) / sketch.features[name][feature]
-    settles = setting(f"settle.{feature}", 0.0, top, draws, keys=KEYS["grow"])
-    which = draws.pick(("build", "revision"))
-    changed = (settles, spare(sketch, name, draws))
-    _put(sketch, name, which, changed, -(3 + draws.below(8)), draws)
+    which, other = draws.pick((("build", "revision"), ("revision", "build")))
+    top = draws.uniform(0.2, 0.26)
+    if which == "build":
+        top = draws.uniform(0.14, 0.18) / ZONE_B
+    grows = setting(f"grow.{feature}", 0.0, top / sketch.features[name][feature], draws)
+    pair = twins(grows, draws, staged=other == "build")
+    if pair is None:
+        return
+    settles, mended = replace(pair[0], lever=f"settle.{feature}"), pair[1]
+    tick = -(3 + draws.below(8))
+    for each, changed in ((which, settles), (other, mended)):
+        both = distinct((changed, spare(sketch, name, draws)))
+        release = Release(min(tick + draws.below(5) - 2, -2), both, each == "build")
+        sketch.puts.append(Put(name, each, release))
 
 
 def order(sketch: Sketch, faults: int, draws: BitStream) -> dict[str, str]:

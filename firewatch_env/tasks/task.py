@@ -10,7 +10,7 @@ from firewatch_env.engine.world import Circumstance, World, build
 
 BEFORE = 70  # ticks that a world has passed at reset
 AFTER = 30  # ticks beyond the last step that the grade looks at
-POWERS = {"easy": 4, "medium": 8, "hard": 15}  # of impact: how dear each tick of harm is
+POWERS = {"easy": 3, "medium": 6, "hard": 10}  # of impact: how dear each tick of harm is
 MAX_TICKS = {"easy": 20, "medium": 30, "hard": 40}
 
 
@@ -41,6 +41,8 @@ class Task:
         label: name of the hidden cause, for reports about tasks; nothing else reads it.
         calm: customers are to go unharmed although something pages; admission reads it.
         dual: two faults, the second of which is the last of the fault's `puts`; so does it.
+        burning: customers are to be let down at tick 0 already; so does it.
+        meters: which errors the meters have; 0 in all that is played, others in certificates.
     """
 
     task_id: str
@@ -60,6 +62,8 @@ class Task:
     label: str = ""
     calm: bool = False
     dual: bool = False
+    burning: bool = False
+    meters: int = 0
 
     @property
     def max_ticks(self) -> int:
@@ -90,6 +94,8 @@ def open_world(task: Task) -> World:
     world = build(set(task.services), task.entry, BitStream(task.draws), first, task.horizon + 1)
     for name, features in task.features.items():
         world.by_name[name].features = features
+    for service in world.services:
+        service.noise += task.meters
     for name in task.masks:
         world.by_name[name].masks = True
     for name in task.unalerted:
@@ -107,5 +113,4 @@ def open_world(task: Task) -> World:
         world.changes.setdefault(max(each.tick, first), []).append(each)
     for _ in range(BEFORE + 1):
         world.step()
-        world.recent = (*world.recent[-2:], world.harm)
     return world

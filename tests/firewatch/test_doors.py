@@ -119,7 +119,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("reference", 0.99, 0.99),
         ("keyword_rules", 0.01, 0.99),
         ("spray", 0.01, 0.3),
-        ("random", 0.01, 0.1),
+        ("random", 0.01, 0.3),
         ("declare_at_once", 0.01, 0.01),
         ("null", 0.01, 0.01),
     ],

@@ -6,9 +6,10 @@ import os
 
 import pytest
 
+from firewatch_env.actions.investigations import SHOWN
 from firewatch_env.gates import gates, score, tasks_of
 from firewatch_env.policies.blind import declare_at_once, null
-from firewatch_env.policies.careful import CAREFUL
+from firewatch_env.policies.careful import CAREFUL, plain
 from firewatch_env.policies.drive import Policy
 from firewatch_env.policies.keyword_rules import keyword_rules
 from firewatch_env.policies.reference import reference
@@ -20,10 +21,10 @@ whole = pytest.mark.skipif(
 )
 
 
-def test_what_a_policy_sees_is_cut_as_in_an_existing_client() -> None:
+def test_a_policy_sees_what_a_model_in_an_existing_client_does() -> None:
     views = {"a": {"recent_logs": [str(n) for n in range(8)], "status": "healthy"}}
     seen = Seen({"services": views}, {"action_feedback": "x" * 300})
-    assert len(seen.feedback) == FEEDBACK
+    assert len(seen.feedback) == FEEDBACK == SHOWN == 100
     assert seen.lines("a") == ["4", "5", "6", "7"]
     assert len(seen.lines("a")) == LOG_LINES
     assert "recent_logs" not in seen.services["a"]
@@ -40,6 +41,13 @@ def test_the_reference_solves_what_nobody_solves_blindly() -> None:
 def test_a_shortcut_earns_clearly_less_than_the_reference(habit: str) -> None:
     tasks = [task for task in tasks_of("validation", 60) if task.difficulty != "easy"][::3]
     assert sum(score(task, CAREFUL[habit]) for task in tasks) / len(tasks) < 0.75
+
+
+def test_who_asks_only_when_it_knows_what_for_is_slower_on_hard_and_never_wrong() -> None:
+    tasks = [task for task in tasks_of("validation", 40) if task.difficulty == "hard"]
+    found = [score(task, plain) for task in tasks]
+    assert sum(found) / len(found) < 0.9
+    assert sum(each > 0 for each in found) >= len(found) - 1
 
 
 def obeying(line: str, services: tuple[str, ...]) -> Policy:

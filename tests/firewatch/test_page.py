@@ -14,6 +14,7 @@ import pytest
 import openenv_kit.environment as kit
 from firewatch_env.actions import ACTIONS
 from firewatch_env.environment import ENVIRONMENT
+from firewatch_env.evidence.measuring import ERROR
 from firewatch_env.grade import impact
 from firewatch_env.page import charts, episode, incident, panels, score, story
 from firewatch_env.page.scenes import FirewatchScenes
@@ -101,7 +102,7 @@ def test_the_graph_runs_from_the_entry_down_to_the_leaves(task: str) -> None:
 def test_the_chosen_service_is_marked_in_the_graph_and_in_the_table(
     visitor: FirewatchVisitor,
 ) -> None:
-    visitor.select("profile-api")
+    visitor.select("auth-api")
     _, *nodes = charts.service_graph(visitor.story).data
     ringed = [
         name
@@ -109,7 +110,7 @@ def test_the_chosen_service_is_marked_in_the_graph_and_in_the_table(
         for name, width in zip(trace.customdata, trace.marker.line.width, strict=False)
         if width
     ]
-    assert ringed == ["profile-api"]
+    assert ringed == ["auth-api"]
     assert panels.services_html(visitor.story).count('aria-current="true"') == 1
 
 
@@ -119,11 +120,11 @@ def test_the_chosen_service_is_marked_in_the_graph_and_in_the_table(
 def test_metrics_are_those_of_the_replies_tick_by_tick(visitor: FirewatchVisitor) -> None:
     replies = [visitor.reply]
     for _ in range(3):
-        look(visitor, "profile-api")
+        look(visitor, "auth-api")
         replies.append(visitor.reply)
-    visitor.call("restart_service", {"target_service": "profile-api"})
+    visitor.call("restart_service", {"target_service": "auth-api"})
     replies.append(visitor.reply)
-    told = [each.content["services"]["profile-api"] for each in replies if each]
+    told = [each.content["services"]["auth-api"] for each in replies if each]
     figure = charts.service_metrics(visitor.story)
     shown = [list(trace.y) for trace in figure.data]
     keys = [(key, factor) for _, metrics, factor, _ in charts.PANELS for key in metrics]
@@ -147,30 +148,30 @@ def test_an_alert_that_fires_again_is_there_again() -> None:
 
 
 def test_what_was_done_is_told_with_its_tick_and_what_came_back(visitor: FirewatchVisitor) -> None:
-    look(visitor, "profile-api")
-    visitor.call("restart_service", {"target_service": "profile-api"})
+    look(visitor, "auth-api")
+    visitor.call("restart_service", {"target_service": "auth-api"})
     visitor.step("", {"action_type": "fetch_logs", "target_service": "nowhere"})
     told = visitor.story.moves
     assert [(m.tick, m.text, m.group, m.refused) for m in told] == [
-        (1, "get_metrics_detail profile-api", "look", False),
-        (2, "restart_service profile-api", "repair", False),
+        (1, "get_metrics_detail auth-api", "look", False),
+        (2, "restart_service auth-api", "repair", False),
         (3, "fetch_logs nowhere", "look", True),
     ]
     html = panels.moves_html(visitor.story)
-    assert "4 pods restart in place" in html
+    assert "8 pods restart in place" in html
     assert "Unknown target_service" in html
     assert charts.service_metrics(visitor.story).layout.shapes[0].x0 == 2
 
 
 def test_logs_are_shown_once_they_were_fetched(visitor: FirewatchVisitor) -> None:
-    visitor.select("profile-api")
+    visitor.select("auth-api")
     assert "fetched yet" in panels.logs_html(visitor.story)
-    look(visitor, "profile-api", "fetch_logs")
-    lines = visitor.story.now["services"]["profile-api"]["recent_logs"]
+    look(visitor, "auth-api", "fetch_logs")
+    lines = visitor.story.now["services"]["auth-api"]["recent_logs"]
     assert lines
     assert panels.logs_html(visitor.story).count("<li") == len(lines)
     assert '<li class="warn">' in panels.logs_html(visitor.story)
-    visitor.select("banner-api")
+    visitor.select("session-api")
     assert "fetched yet" in panels.logs_html(visitor.story)
 
 
@@ -182,7 +183,7 @@ def test_everything_from_a_world_is_escaped() -> None:
         view["recent_logs"] = [bad]
     for alert in opening["active_alerts"]:
         alert |= {"description": bad, "alertname": bad, "severity": bad}
-    text = json.dumps(opening).replace("profile-api", bad)
+    text = json.dumps(opening).replace("auth-api", bad)
     frames = [Frame({"action_type": bad}, json.loads(text) | {"message": bad})]
     told = Story(frames, 20, bad)
     for html in (
@@ -238,7 +239,7 @@ def test_an_incident_under_way_is_drawn_from_its_replies_alone(
     monkeypatch.setattr(score, "find", no_replay)
     page = whole_page()
     for _ in range(3):
-        look(visitor, "profile-api")
+        look(visitor, "auth-api")
         played, visitor.session = visitor.session, Sealed(visitor.session)  # type: ignore[assignment]
         before = [list(view.show(visitor)) for view in page.views.values()]
         assert score_of(visitor) == ""
@@ -291,7 +292,8 @@ def test_the_curves_are_the_replays_that_the_score_is_made_of(policy: str, task:
     expected = par(find({"task_id": task}))
     assert [nobody, reference] == pytest.approx([each * score.MINUTES for each in expected])
     ticks = told.now["sim_tick"]
-    assert sum(found.played[:ticks]) == pytest.approx(told.now["bad_customer_minutes"], abs=0.01)
+    measured = told.now["bad_customer_minutes"]
+    assert measured == pytest.approx(sum(found.played[:ticks]), rel=ERROR, abs=0.01)
     assert len(found.nobody) == len(found.played) == found.max_ticks + 30
 
 
@@ -332,9 +334,9 @@ def test_each_factor_has_its_sentence(policy: str, task: str, sentences: list[st
 
 
 def test_what_was_over_but_not_declared_is_told(visitor: FirewatchVisitor) -> None:
-    visitor.call("restart_service", {"target_service": "profile-api"})
+    visitor.call("restart_service", {"target_service": "auth-api"})
     while not visitor.session.done:
-        look(visitor, "profile-api")
+        look(visitor, "auth-api")
     assert "It was over, and nobody declared it so." in score_of(visitor)
 
 
@@ -343,30 +345,30 @@ def test_what_was_over_but_not_declared_is_told(visitor: FirewatchVisitor) -> No
 
 def test_a_visitor_looks_at_what_they_acted_on(visitor: FirewatchVisitor) -> None:
     assert visitor.service == "mobile-gateway"
-    look(visitor, "profile-api")
-    assert visitor.service == "profile-api"
+    look(visitor, "auth-api")
+    assert visitor.service == "auth-api"
     visitor.select("nowhere")
     visitor.select(None)
-    assert visitor.service == "profile-api"
+    assert visitor.service == "auth-api"
     visitor.call("escalate", DECLARE)
-    assert visitor.service == "profile-api"
+    assert visitor.service == "auth-api"
 
 
 def test_another_episode_forgets_the_one_before_and_a_refused_one_does_not(
     visitor: FirewatchVisitor,
 ) -> None:
-    look(visitor, "profile-api")
+    look(visitor, "auth-api")
     visitor.start(task_id="task_easy_thread_deadlok")
     assert "Did you mean" in visitor.problem
     assert len(visitor.frames) == 2
     visitor.start(task_id="task_easy_cert_expiry")
-    assert (len(visitor.frames), visitor.service) == (1, "web-gateway")
+    assert (len(visitor.frames), visitor.service) == (1, "partner-gateway")
 
 
 def test_nothing_is_added_after_the_end(visitor: FirewatchVisitor) -> None:
     visitor.call("declare_resolved", DECLARE)
     before = visitor.frames
-    look(visitor, "profile-api")
+    look(visitor, "auth-api")
     assert visitor.frames == before
     assert "over" in visitor.problem
 
@@ -386,12 +388,12 @@ def test_an_incident_is_started_from_the_form(visitor: FirewatchVisitor) -> None
 
 def test_figures_by_key_are_a_table_and_log_lines_are_lines(visitor: FirewatchVisitor) -> None:
     scenes = FirewatchScenes(ENVIRONMENT)
-    look(visitor, "profile-api", "thread_dump")
+    look(visitor, "auth-api", "thread_dump")
     assert visitor.reply is not None
     html = scenes.answer_html(observed(visitor.reply))
     assert "<caption>pools (4)</caption>" in html
     assert "{" not in html
-    look(visitor, "profile-api", "fetch_logs")
+    look(visitor, "auth-api", "fetch_logs")
     assert scenes.answer_html(observed(visitor.reply)).startswith('<ol class="fw-logs"')
 
 

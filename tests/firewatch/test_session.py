@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from firewatch_env.evidence.measuring import ERROR
 from firewatch_env.evidence.observation import KEYS
 from firewatch_env.policies.par import par
 from firewatch_env.session import Reply, Session
@@ -96,10 +97,10 @@ def test_a_parameter_beside_the_target_counts_and_parameters_come_first() -> Non
         action = {"action_type": "scale_replicas", "target_service": target}
         return str(session.step({**action, **more}).info["action_feedback"])
 
-    nested = feedback(parameters={"replicas": 12})
-    assert "12" in nested
-    assert feedback(replicas=12) == nested
-    assert feedback(replicas=3, parameters={"replicas": 12}) == nested
+    nested = feedback(parameters={"replicas": 11})
+    assert "11" in nested
+    assert feedback(replicas=11) == nested
+    assert feedback(replicas=3, parameters={"replicas": 11}) == nested
     assert feedback() != nested
 
 
@@ -183,10 +184,24 @@ def test_impact_is_active_while_any_of_the_last_three_ticks_did_harm() -> None:
     assert any(burns)
 
 
-def test_harm_just_before_reset_counts_as_impact() -> None:
-    for seed in range(40):
-        _, reply = a_session(task_id="task_easy_cronjob_spike", seed=seed)
-        seen = reply.observation
-        if seen["user_impact_active"] and not seen["current_slo_burn_rate"]:
-            return
-    raise AssertionError("no world rests at reset after harm")
+def test_at_reset_impact_and_burn_rate_agree() -> None:
+    for task_id, harm in (
+        ("task_medium_retry_storm", True),
+        ("task_medium_canary_false_alert", False),
+    ):
+        seen = a_session(task_id=task_id)[1].observation
+        assert seen["user_impact_active"] == (seen["current_slo_burn_rate"] > 0) == harm
+
+
+def test_what_customers_went_through_is_told_as_a_meter_shows_it_and_graded_as_it_was() -> None:
+    session, _ = a_session()
+    play = session._play
+    assert play is not None
+    for _ in range(6):
+        told = session.step({"action_type": "escalate"}).observation
+        exact = play.world.harm / 0.005
+        assert told["current_slo_burn_rate"] == pytest.approx(exact, rel=ERROR)
+        assert told["current_slo_burn_rate"] != round(exact, 3)
+    minutes = sum(play.harm) * 15
+    assert told["bad_customer_minutes"] == pytest.approx(minutes, rel=ERROR)
+    assert told["bad_customer_minutes"] != round(minutes, 3)

@@ -16,6 +16,7 @@ from firewatch_env.actions import ACTIONS, act
 from firewatch_env.digests import digest, transcript
 from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.service import Setting
+from firewatch_env.evidence.observation import services_view
 from firewatch_env.policies.blind import random_player
 from firewatch_env.policies.manual import EDGE_KEYS, FEATURE_KEYS
 from firewatch_env.policies.par import computed_par, par, plan
@@ -30,6 +31,7 @@ from firewatch_env.tasks.task import Put, Task, open_world
 
 GOLDEN = Path(__file__).with_name("golden_plays.json")
 FEW = ["task_easy_oom_baseline", "task_medium_retry_storm", "task_hard_multiteam_dual_fault"]
+LUCKY = (5, 8)  # of validation: index and attempt
 # Plain words of the trade are no names of faults: there is always a number of leaders.
 FAULT_WORDS = set(CAUSES) - {"clock", "role", "leaders", "blocked", "hot"}
 
@@ -244,6 +246,54 @@ def test_neither_age_nor_name_nor_place_tells_which_of_two_suspects_it_is() -> N
         assert names <= set(could[0]) & set(could[1])
     for count in (older, younger, in_b):
         assert 0.3 <= count / len(pairs) <= 0.7
+
+
+def suspects(task: Task) -> set[str]:
+    """Services with a build of zone b and a revision of about the same age."""
+    ages = {(put.service, put.which): put.release for put in task.puts}
+    return {
+        service
+        for (service, which), build in ages.items()
+        if which == "build" and build.staged
+        and (revision := ages.get((service, "revision"))) is not None
+        and abs(build.tick - revision.tick) <= 5
+    }  # fmt: skip
+
+
+def test_most_services_with_two_suspects_are_not_at_fault() -> None:
+    guilty = innocent = 0
+    for index, attempt in enumerate(admitted()["validation"][:90]):
+        task = split_task("validation", index, attempt)
+        if task.difficulty == "hard":
+            faulty = {put.service for put in task.puts[: task.faults[0]]}
+            guilty += len(suspects(task) & faulty)
+            innocent += len(suspects(task) - faulty)
+    assert innocent >= 3 * guilty > 0
+
+
+def test_most_tasks_open_while_customers_are_let_down() -> None:
+    burning: dict[str, list[bool]] = {}
+    for index, attempt in enumerate(admitted()["validation"][:60]):
+        task = split_task("validation", index, attempt)
+        burning.setdefault(task.difficulty, []).append(task.burning)
+        if task.burning:
+            assert open_world(task).harm >= 0.01, task.task_id
+    for difficulty, found in burning.items():
+        assert 0.6 <= sum(found) / len(found) < 1, difficulty
+
+
+def test_other_errors_of_meters_change_what_is_told_and_nothing_else() -> None:
+    task = named_task(NAMED["task_hard_multiteam_dual_fault"])
+    worlds = [open_world(replace(task, meters=meters)) for meters in (0, 1)]
+    assert worlds[0].harm == worlds[1].harm > 0
+    views = [services_view(world, {}) for world in worlds]
+    assert views[0] != views[1]
+    assert [v["status"] for v in views[0].values()] == [v["status"] for v in views[1].values()]
+
+
+def test_a_task_whose_reference_only_had_luck_with_its_meters_gets_no_certificate() -> None:
+    lucky = split_task("validation", *LUCKY)
+    assert certify(lucky).failed == ("other errors of its meters mislead the reference",)
 
 
 def test_a_build_in_one_zone_mended_nothing_that_the_other_has_as_well() -> None:
