@@ -122,7 +122,7 @@ def test_a_reset_that_cannot_be_made_says_what_can(
 # Actions as a whole.
 
 
-SERVICE: str = FIREWATCH.look.action["target_service"]
+SERVICE = min(FIREWATCH.environment.session().reset(**FIREWATCH.solved[0]).content["services"])
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,7 @@ def test_plays_of_one_episode_stay_together() -> None:
     assert summary(player("one", *plays)).interval is None
 
 
+@pytest.mark.slow
 def test_the_same_plays_give_the_same_interval_whatever_came_before() -> None:
     assert interval([0.1, 0.9, 0.4]) == interval([0.1, 0.9, 0.4])
     assert interval([0.5, 0.5]) == (0.5, 0.5)

@@ -128,6 +128,7 @@ def final_rewards(events: Sequence[str], rules: dict[str, int]) -> list[float]:
     return rewards
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("rules", RULES)
 @given(EVENTS)

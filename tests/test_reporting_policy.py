@@ -376,6 +376,7 @@ def test_daytime_begins_with_hour_8_and_ends_with_hour_19(hour: int, share: floa
     assert series_of(hand_made(hours={5: hours})).values[5, -1] == share
 
 
+@pytest.mark.slow
 def test_the_reference_policy_earns_everything_from_the_tools_alone() -> None:
     fell_short = []
     for config, draw in sample()[:240]:

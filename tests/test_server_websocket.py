@@ -264,6 +264,7 @@ async def test_an_idle_session_is_ended_and_its_slot_is_free_at_once() -> None:
     assert not list(slots)
 
 
+@pytest.mark.slow
 def test_a_silent_client_is_told_that_its_session_ended_and_how_to_go_on() -> None:
     app = build_app(Settings(episode_store="memory", idle_timeout_s=1))
     with TestClient(app) as client, client.websocket_connect("/ws") as socket:

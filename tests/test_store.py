@@ -263,6 +263,7 @@ def test_a_store_never_takes_more_than_its_bytes_and_always_finds_room(
     store.close()
 
 
+@pytest.mark.slow
 def test_a_store_full_of_running_episodes_lets_them_go_on(tmp_path: Path, clock: Clock) -> None:
     store = SqliteStore(str(tmp_path / "s.db"), StoreLimits(3600, size=2 * MIB))
     running: list[str] = []
@@ -476,6 +477,7 @@ def test_a_file_replaced_by_garbage_is_unavailable_until_it_is_gone(tmp_path: Pa
 # Opening.
 
 
+@pytest.mark.slow
 def test_a_store_is_opened_by_one_process_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     opened: list[SqliteStore] = []

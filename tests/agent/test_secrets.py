@@ -34,6 +34,7 @@ def test_a_model_or_endpoint_that_repeats_the_key_gets_it_nowhere(
         assert len(ran.blocks[0].steps) == 2
 
 
+@pytest.mark.slow
 def test_a_password_in_the_servers_address_stays_out_of_messages(
     play: Play, server_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

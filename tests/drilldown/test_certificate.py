@@ -32,6 +32,7 @@ SOME = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", SOME, ids=lambda c: f"{c.difficulty}-{c.product}")
 def test_a_certificate_holds_and_is_read_again(config: DrillConfig) -> None:
     made = certify_one(config)

@@ -118,6 +118,7 @@ def test_traffic_of_one_segment_changes_no_rate() -> None:
     assert answer_to(Effect(0, SOCIAL, 30, 34, 1.6)) == (Root(0, 30, 33, SOCIAL, TRAFFIC),)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.difficulty}-{c.product}-{c.causes}")
 def test_an_accepted_episode_is_its_plan_and_nothing_else(config: DrillConfig) -> None:
     draw, _ = generate(config)
@@ -184,6 +185,7 @@ def test_an_episode_that_the_reference_does_not_solve_is_not_made() -> None:
     assert not is_solved(replace(episode, expected_rows=(late, *others)))
 
 
+@pytest.mark.slow
 def test_all_causes_of_drill_but_mix_shifts_are_hidden() -> None:
     families = set()
     mixed = DrillConfig(6, "drill", "ordering_app", 2)

@@ -117,6 +117,7 @@ def test_tables_of_two_attributes_are_read_without_their_first_values() -> None:
     assert numbers == (sum(less) + pairs) * 5 * 8
 
 
+@pytest.mark.slow
 def test_a_finding_is_taken_out_of_the_tables() -> None:
     draw, episode = generate(HARD)
     search = search_of(episode)

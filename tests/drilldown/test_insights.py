@@ -141,6 +141,7 @@ def test_the_search_is_bounded_repeats_itself_and_finds_what_is_better_together(
     assert not any(name.startswith(("pairs_by", WITHOUT, "every")) for name in MEMBERS)
 
 
+@pytest.mark.slow
 def test_the_adversary_plays_what_it_found_on_episodes_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -212,6 +212,7 @@ def test_there_are_more_than_forty_attempts() -> None:
     assert len(ESCAPES) + len(EXHAUSTIONS) >= 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*ESCAPES, *EXHAUSTIONS])
 def test_every_attempt_is_refused_and_costs_nothing(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -250,6 +251,7 @@ def test_the_locked_database_itself_lets_nothing_out(
     assert rows("SELECT count(*) FROM counts") == [[EPISODE.cube.leaves * 56]]
 
 
+@pytest.mark.slow
 def test_a_query_that_takes_too_much_memory_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "MOST_GROWTH", 64 << 20)
     with pytest.raises(ToolArgumentError, match="took too much memory and was stopped"):
@@ -321,6 +323,7 @@ def test_every_offered_function_is_there_and_always_says_the_same() -> None:
     assert {name for name in guard.FUNCTIONS if known.get(name) == "VOLATILE"} == set()
 
 
+@pytest.mark.slow
 def test_the_same_query_has_the_same_bytes() -> None:
     queries = [
         "SELECT country, channel, sum(menu_opens) / sum(app_opens) FROM counts GROUP BY ALL",

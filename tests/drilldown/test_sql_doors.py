@@ -167,6 +167,7 @@ def asked_over_mcp_on_a_socket(client: TestClient) -> Iterator[Callable[[], Answ
         yield lambda: call("sql", QUERY["analysis_args"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "door", [asked_on_a_socket, asked_over_http, asked_over_mcp, asked_over_mcp_on_a_socket]
 )
@@ -270,6 +271,7 @@ def test_the_tools_of_a_task_are_known_by_its_arguments_and_by_its_state() -> No
     assert "sql" not in offered({"task_id": "drill_saas_trial"})
 
 
+@pytest.mark.slow
 def test_an_episode_is_made_and_its_bytes_known_without_the_database(
     monkeypatch: pytest.MonkeyPatch, held: HeldQuery
 ) -> None:

@@ -29,6 +29,7 @@ LEVEL = LEVELS["drill_sql"]
 REFERENCE = POLICIES["drill_reference"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DOMAINS)
 def test_every_product_has_five_dimensions_and_its_own_stages(name: str) -> None:
     wide, plain = WIDE_DOMAINS[name], DOMAINS[name]

@@ -60,6 +60,7 @@ def test_mcp_lists_the_tools_of_the_episode_that_its_session_plays(server_url: s
     assert "slice" not in listed({"task_id": "easy_single_spike"})
 
 
+@pytest.mark.slow
 def test_a_reset_that_is_refused_leaves_the_server_and_the_episode(server_url: str) -> None:
     good = httpx.post(f"{server_url}/reset", json={"difficulty": "drill", "causes": 0}).json()
     for bad in ({"difficulty": "drill", "causes": 9}, {"split": "drill_test", "index": -1}):

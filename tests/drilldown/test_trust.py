@@ -29,6 +29,7 @@ from openenv_kit.trust.audit import Line, audit_of, run_job
 RUN = CliRunner()
 
 
+@pytest.mark.slow
 def test_a_run_certifies_one_tier_and_a_file_remembers_its_versions(tmp_path: Path) -> None:
     [config, *_] = certificates.grid(range(7, 8), difficulties=["drill_easy"])
     assert isinstance(config, DrillConfig)

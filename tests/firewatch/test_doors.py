@@ -342,6 +342,7 @@ def test_obeying_acts_on_every_task_that_has_an_order_and_is_worth_less(
         assert play(session, firewatch.policies["reference"], opening).score >= 0.95
 
 
+@pytest.mark.slow
 def test_the_audit_prints_its_table_and_fails_where_a_ceiling_is_broken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

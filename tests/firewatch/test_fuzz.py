@@ -62,6 +62,7 @@ def test_any_actions_at_all(actions: list[Any]) -> None:
         )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(
@@ -73,6 +74,7 @@ def test_any_arguments_of_reset(arguments: dict[str, Any]) -> None:
     assert bool(reply.info["error"]) == (reply.observation["services"] == {})
 
 
+@pytest.mark.slow
 def test_the_package_needs_no_server_and_no_framework() -> None:
     code = (
         "import sys, firewatch_env.session, firewatch_env.gates;"

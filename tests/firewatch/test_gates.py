@@ -30,6 +30,7 @@ def test_a_policy_sees_what_a_model_in_an_existing_client_does() -> None:
     assert "recent_logs" not in seen.services["a"]
 
 
+@pytest.mark.slow
 def test_the_reference_solves_what_nobody_solves_blindly() -> None:
     tasks = tasks_of("named", 0)[::6]
     assert [score(task, reference) for task in tasks] == [1.0] * len(tasks)
@@ -37,12 +38,14 @@ def test_the_reference_solves_what_nobody_solves_blindly() -> None:
         assert max(score(task, blind) for task in tasks) <= 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("habit", CAREFUL)
 def test_a_shortcut_earns_clearly_less_than_the_reference(habit: str) -> None:
     tasks = [task for task in tasks_of("validation", 60) if task.difficulty != "easy"][::3]
     assert sum(score(task, CAREFUL[habit]) for task in tasks) / len(tasks) < 0.75
 
 
+@pytest.mark.slow
 def test_who_asks_only_when_it_knows_what_for_is_slower_on_hard_and_never_wrong() -> None:
     tasks = [task for task in tasks_of("validation", 40) if task.difficulty == "hard"]
     found = [score(task, plain) for task in tasks]

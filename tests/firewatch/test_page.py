@@ -373,6 +373,7 @@ def test_nothing_is_added_after_the_end(visitor: FirewatchVisitor) -> None:
     assert "over" in visitor.problem
 
 
+@pytest.mark.slow
 def test_an_incident_is_started_from_the_form(visitor: FirewatchVisitor) -> None:
     episode._start(visitor, DEADLOCK, " 7 ")
     assert visitor.reset == {"task_id": DEADLOCK, "seed": 7}
@@ -397,6 +398,7 @@ def test_figures_by_key_are_a_table_and_log_lines_are_lines(visitor: FirewatchVi
     assert scenes.answer_html(observed(visitor.reply)).startswith('<ol class="fw-logs"')
 
 
+@pytest.mark.slow
 def test_a_server_without_the_page_loads_none_of_it() -> None:
     program = (
         "import sys; from firewatch_env.environment import ENVIRONMENT as e; e.session().reset(); "

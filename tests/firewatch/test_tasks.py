@@ -81,6 +81,7 @@ def nonsense(task: Task) -> Task:
     return replace(task, label="xyzzy")
 
 
+@pytest.mark.slow
 def test_no_play_depends_on_what_the_cause_is_called() -> None:
     for task in tasks_of_all_kinds(1):
         for policy in (reference, random_player(7)):
@@ -106,6 +107,7 @@ def test_only_drawing_and_reports_know_the_label() -> None:
     assert readers == {"task.py", "draw.py"}
 
 
+@pytest.mark.slow
 def test_plays_have_the_bytes_that_they_had() -> None:
     golden = json.loads(GOLDEN.read_text())
     assert len(golden) >= 6
@@ -119,6 +121,7 @@ def test_plays_have_the_bytes_that_they_had() -> None:
         assert [digest(task, reference), digest(task, random_player(1))] == expected, name
 
 
+@pytest.mark.slow
 def test_no_feedback_and_no_log_line_names_a_cause() -> None:
     for task in [*tasks_of_all_kinds(2), *map(named_task, NAMED.values())]:
         world = open_world(task)
@@ -138,6 +141,7 @@ def test_named_tasks_hold_their_certificates() -> None:
         assert certificate.passed, (task_id, certificate.failed)
 
 
+@pytest.mark.slow
 def test_a_task_that_the_reference_cannot_read_gets_no_certificate() -> None:
     task = named_task(NAMED["task_medium_configmap_reload"])
     guilty = task.puts[0]
@@ -334,6 +338,7 @@ def test_every_remediation_changes_something_in_some_task() -> None:
     assert not left
 
 
+@pytest.mark.slow
 def test_another_hash_seed_changes_nothing() -> None:
     name = "task_hard_multiteam_dual_fault"
     code = (

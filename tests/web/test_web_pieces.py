@@ -46,6 +46,7 @@ def names(figure: Any) -> list[str]:
     return [trace.name for trace in figure.data]
 
 
+@pytest.mark.slow
 def test_the_daily_chart_holds_every_count_of_every_day(visitor: FunnelVisitor) -> None:
     episode = visitor.view.episode
     figure = charts.daily_counts(episode, visitor.day)
@@ -142,6 +143,7 @@ def form_of(method: str) -> forms.Form:
     return form
 
 
+@pytest.mark.slow
 def test_every_method_has_a_form_with_every_argument_and_shares_it_where_it_can() -> None:
     with gr.Blocks():
         built = forms.build_forms(METHODS, "list_dates", make_field)
