@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from itertools import product
 
@@ -91,15 +92,15 @@ def test_the_overview_tells_the_table_and_the_tools_in_force() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DOMAINS)
-def test_the_reference_plays_by_queries_within_its_budget(name: str) -> None:
+@pytest.mark.parametrize(("name", "causes"), zip(DOMAINS, (0, 4, 4, 0), strict=True))
+def test_the_reference_plays_by_queries_within_its_budget(name: str, causes: int) -> None:
+    """The named tasks, which have other numbers of causes, are played in test_session.py."""
     session = DrillSession()
-    for causes in (0, 4):
-        config = DrillConfig(40 + causes, "drill_sql", name, causes)
-        opening = session.open("test", config, DrillRules())
-        assert play(session, REFERENCE, opening).score == 1.0
-        assert session.spent["rows"] <= LEVEL.budget
-        assert session.spent["bytes"] <= LEVEL.most_bytes
+    config = DrillConfig(40 + causes, "drill_sql", name, causes)
+    opening = session.open("test", config, DrillRules())
+    assert play(session, REFERENCE, opening).score == 1.0
+    assert session.spent["rows"] <= LEVEL.budget
+    assert session.spent["bytes"] <= LEVEL.most_bytes
 
 
 @pytest.mark.slow
@@ -126,10 +127,11 @@ def test_a_certificate_holds_and_notices_a_player_that_misses(
 
 @pytest.mark.slow
 def test_no_naive_method_earns_much() -> None:
+    each_of = LEVEL.causes * (2 if os.environ.get("METRIC_TRACKER_FULL") else 1)
     configs = [
         DrillConfig(60 + number, "drill_sql", name, causes)
         for name in DOMAINS
-        for number, causes in enumerate(each for each in (*LEVEL.causes, *LEVEL.causes) if each)
+        for number, causes in enumerate(each for each in each_of if each)
     ]
     scans = [Scan(build_episode(config)) for config in configs]
     limited = [each for each in HEURISTICS.values() if each.ceiling != UNLIMITED]
