@@ -92,7 +92,7 @@ def test_the_overview_tells_the_table_and_the_tools_in_force() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "causes"), zip(DOMAINS, (0, 4, 4, 0), strict=True))
+@pytest.mark.parametrize(("name", "causes"), list(zip(DOMAINS, (0, 4, 4, 0), strict=True)))
 def test_the_reference_plays_by_queries_within_its_budget(name: str, causes: int) -> None:
     """The named tasks, which have other numbers of causes, are played in test_session.py."""
     session = DrillSession()
