@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from metric_tracker_rl.analysis_tools.arguments import Arguments
@@ -51,8 +52,15 @@ class Tool(Generic[A]):
         Raises:
             ToolArgumentError: wrong arguments; says which, what is allowed and the nearest.
         """
+        if self.nothing is not None and type(raw) is dict and not raw:
+            return {}, self.run(view, self.nothing)
         arguments = read_arguments(self.name, self.arguments, raw, "analysis_args")
         return dict(raw), self.run(view, arguments)
+
+    @cached_property
+    def nothing(self) -> A | None:
+        """Arguments that there are none of, if it takes none."""
+        return None if self.arguments.model_fields else self.arguments()
 
 
 class ToolRegistry(Registry[Tool[Any]]):

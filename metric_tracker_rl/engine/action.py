@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from openenv_kit.errors import ToolArgumentError, echo
 from openenv_kit.tools.schema import describe_problems
 
-ANALYSIS_FIELDS = frozenset(("analysis_method", "analysis_args"))
 NO_ARGUMENTS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -50,8 +49,8 @@ def read_action(action: object) -> Call:
         raise ToolArgumentError(f"action is {echo(action)}; allowed: an object.")
     # Most steps are a plain analysis call, and need no model to be recognised.
     name, arguments = action.get("analysis_method"), action.get("analysis_args", NO_ARGUMENTS)
-    plain = type(arguments) is dict or arguments is NO_ARGUMENTS
-    if type(name) is str and plain and action.keys() <= ANALYSIS_FIELDS:
+    known = 2 if type(arguments) is dict else 1 if arguments is NO_ARGUMENTS else 0
+    if type(name) is str and len(action) == known:
         return Call(name, arguments)
     try:
         fields = ActionFields.model_validate(action)

@@ -7,6 +7,7 @@ label can be found from the tools and there is exactly one right answer.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -131,6 +132,7 @@ class ReportRow:
 ROW_FIELDS: tuple[str, ...] = tuple(ReportRow.__dataclass_fields__)
 
 
+@functools.lru_cache(maxsize=64)
 def policy_text(
     funnel: Funnel, level: Level, *, calendar: str = "list_calendar", with_rows: bool = True
 ) -> str:

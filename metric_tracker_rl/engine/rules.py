@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -47,8 +47,10 @@ THRESHOLD_NAMES = {
 }
 """What agents are told each entity type's threshold as."""
 
-MODES = ("profile", "reward")
-"""Reset arguments that choose a mode of play; see `PlayRules`."""
+MODES = {"profile": STANDARD, "reward": GRADED}
+"""Reset arguments that choose a mode of play, with the usual one; see `PlayRules`."""
+RULES = ("max_steps", "max_submissions", "feedback", *MODES)
+"""Reset arguments that choose the rules of play."""
 
 OBJECTIVE = (
     "Find every anomaly of the episode with the analysis methods and submit one report that "
@@ -101,9 +103,8 @@ class PlayRules:
     @cached_property
     def told(self) -> dict[str, Any]:
         """The rules by name; a mode is told of where it is not the usual one."""
-        rules = asdict(self)
-        usual = {each.name: each.default for each in fields(self) if each.name in MODES}
-        return {name: rule for name, rule in rules.items() if usual.get(name) != rule}
+        rules = {name: getattr(self, name) for name in RULES}
+        return {name: rule for name, rule in rules.items() if MODES.get(name) != rule}
 
 
 @dataclass(frozen=True)

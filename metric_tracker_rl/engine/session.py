@@ -155,6 +155,7 @@ class EpisodeSession:
     def open(self, task_id: str, view: EpisodeView) -> Reply:
         """Start an episode that is already made."""
         self.task_id, self.view = task_id, view
+        self._tools = TOOLS_OF[view.rules.profile]
         self.steps = self.submissions = 0
         self.done = False
         self._seen, self._shown = set(), set()
@@ -219,7 +220,8 @@ class EpisodeSession:
         except KitError as problem:
             reply = Reply(ERROR, str(problem))
         reply.content["expected_row_count"] = self._told_count(self.view)
-        return self._with_countdown(reply, self.view.rules)
+        left = self.view.rules.max_steps - self.steps
+        return reply if reply.done or left >= LAST_STEPS else _counted_down(reply, left)
 
     def _told_count(self, view: EpisodeView) -> int:
         """Number of expected rows; 0 while it is hidden."""
@@ -249,8 +251,8 @@ class EpisodeSession:
         return self._grade(view, read_report(rows, view.episode))
 
     def _analyse(self, view: EpisodeView, name: str, raw: Mapping[str, Any]) -> Reply:
-        tools = TOOLS_OF[view.rules.profile]
-        if name in self.elsewhere and name not in tools:
+        tools = self._tools
+        if name not in tools and name in self.elsewhere:
             raise ToolArgumentError(
                 f"{name} is a tool of drill-down episodes; this is a funnel episode, whose "
                 f"methods {next(iter(tools))} lists."
@@ -262,7 +264,8 @@ class EpisodeSession:
             return self._grade(view, read_report(result["rows"], view.episode))
         if tool.shows_data:
             self._seen.update(dates_within(result))
-            self._shown.update(ids_within(result))
+            if view.rules.lean:
+                self._shown.update(ids_within(result))
         told = {"method": name, "arguments": arguments, "result": result}
         return Reply(ANALYZED, f"{name} done.", content={"analysis_result": told})
 
@@ -306,12 +309,11 @@ class EpisodeSession:
             content["debug"] = debug_content(view.episode)
         return content
 
-    def _with_countdown(self, reply: Reply, rules: PlayRules) -> Reply:
-        left = rules.max_steps - self.steps
-        if reply.done or left >= LAST_STEPS:
-            return reply
-        note = "No step is left" if left == 0 else f"{left} step(s) left"
-        return replace(reply, message=f"{reply.message} {note}.")
+
+def _counted_down(reply: Reply, left: int) -> Reply:
+    """The reply, with how many steps are left."""
+    note = "No step is left" if left == 0 else f"{left} step(s) left"
+    return replace(reply, message=f"{reply.message} {note}.")
 
 
 RESET_ARGUMENTS: tuple[str, ...] = (
