@@ -10,6 +10,7 @@ KitError
 └── AgentError                         inference.py cannot go on
     ├── SettingsError (a ValueError)   a variable or an option holds something it may not
     ├── ServerError                    the environment server cannot be reached or used
+    │   └── RefusalError               it answered a message with an error (agent.one_socket)
     └── ModelError                     the model's endpoint cannot be used, or gave up
 
 Messages are written for the agent that caused them: the value given, what is allowed, and

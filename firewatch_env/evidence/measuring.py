@@ -57,5 +57,9 @@ def measured(service: Service, meter: str, value: float, tick: int | None = None
 
 def share(service: Service, meter: str, value: float, tick: int | None = None) -> float:
     """The same of a share, which is shown as 1 at most."""
-    shown = measured(service, meter, value, tick)
-    return shown if shown < 1 else 1.0
+    return one_at_most(measured(service, meter, value, tick))
+
+
+def one_at_most(value: float) -> float:
+    """What is shown of a share that a meter's error took above the whole."""
+    return value if value < 1 else 1.0

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from firewatch_env.engine.levers import felt
 from firewatch_env.engine.service import Call, Service
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.measuring import factors, measured
+from firewatch_env.evidence.measuring import factors, measured, one_at_most
 
 _PODS = frozenset(("environment", "cold", "probes", "backoff", "rollout", "image"))
 """Families of levers that keep pods from being ready, whatever they are used for."""
@@ -76,27 +76,23 @@ def read(service: Service) -> Meters:
     failing /= 2
     cpu, memory = (now.use + was.use) / 2 * busy, now.memory * full
     return Meters(
-        _share(2 * own * failing),
+        one_at_most(2 * own * failing),
         seen,
-        _share(2 * refused * failing),
-        _share((now.limited + was.limited) * failing),
-        _share((now.lost + was.lost) * failing),
-        _share((now.shed + was.shed) * failing),
+        one_at_most(2 * refused * failing),
+        one_at_most((now.limited + was.limited) * failing),
+        one_at_most((now.lost + was.lost) * failing),
+        one_at_most((now.shed + was.shed) * failing),
         lat * slow,
         1.5 * lat * slow,
         p99 * slow,
-        _share(cpu),
-        _share(memory),
+        one_at_most(cpu),
+        one_at_most(memory),
         int((now.busy + was.busy) / 2 * slow + 0.5),
         (now.load + was.load) / 2 / service.usual_load * busy,
         ready,
         pods,
         status,
     )
-
-
-def _share(value: float) -> float:
-    return value if value < 1 else 1.0
 
 
 def read_all(world: World) -> dict[str, Meters]:

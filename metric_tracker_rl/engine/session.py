@@ -155,7 +155,6 @@ class EpisodeSession:
     def open(self, task_id: str, view: EpisodeView) -> Reply:
         """Start an episode that is already made."""
         self.task_id, self.view = task_id, view
-        self._tools = TOOLS_OF[view.rules.profile]
         self.steps = self.submissions = 0
         self.done = False
         self._seen, self._shown = set(), set()
@@ -251,7 +250,7 @@ class EpisodeSession:
         return self._grade(view, read_report(rows, view.episode))
 
     def _analyse(self, view: EpisodeView, name: str, raw: Mapping[str, Any]) -> Reply:
-        tools = self._tools
+        tools = TOOLS_OF[view.rules.profile]
         if name not in tools and name in self.elsewhere:
             raise ToolArgumentError(
                 f"{name} is a tool of drill-down episodes; this is a funnel episode, whose "

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from metric_tracker_rl.drilldown.baselines import HIGHEST_RATE
 from metric_tracker_rl.drilldown.cube import Bools, Floats
-from metric_tracker_rl.drilldown.evidence import TOGETHER
+from metric_tracker_rl.drilldown.evidence import SPARE, TOGETHER
 from metric_tracker_rl.drilldown.policies.desk import Asking, Desk
 from metric_tracker_rl.drilldown.policies.pairs import PairTables
 from metric_tracker_rl.drilldown.policies.seen import (
@@ -157,10 +158,10 @@ class HiddenSearch:
             everybody = self.totals[:, days.start : days.stop]
             beside = rate / (everybody[each] / everybody[each - 1])
             change = beside / np.median(beside) - 1.0
-            usual = np.minimum(rate / (1.0 + change), 0.985)
+            usual = np.minimum(rate / (1.0 + change), HIGHEST_RATE)
             weight = below * usual / (1.0 - usual)
             floor = DAILY_FLOOR[1]
-            z = change / np.sqrt(1.2 / weight + floor * floor)
+            z = change / np.sqrt(SPARE / weight + floor * floor)
             for run in runs(change, (np.abs(z) >= MOVED) & (np.abs(change) >= SURE[1])):
                 when = range(days.start + run.start, days.start + run.stop)
                 moved.setdefault(when, []).append(each)
@@ -173,7 +174,7 @@ class HiddenSearch:
         usual = np.tile(np.median(share.reshape(-1, 7), axis=0), len(share) // 7)
         change = share / usual - 1.0
         floor = DAILY_FLOOR[0]
-        z = change / np.sqrt(1.2 / (usual * self.totals[0]) + floor * floor)
+        z = change / np.sqrt(SPARE / (usual * self.totals[0]) + floor * floor)
         return change, (np.abs(z) >= MOVED) & (np.abs(change) >= SURE[0])
 
     def same_weekdays(self, days: range) -> list[range]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from metric_tracker_rl.drilldown.baselines import HIGHEST_RATE
 from metric_tracker_rl.drilldown.channel import MAD_TO_SIGMA
 from metric_tracker_rl.drilldown.cube import Cube, Floats
 from metric_tracker_rl.drilldown.evidence import evidence_of, triples_of
@@ -12,7 +13,6 @@ from metric_tracker_rl.drilldown.policies.table import Finding
 PEOPLE = 2_000.0
 """People a week who enter the step in a segment that is looked at: the promised 400 a day, less
 what an estimate from sums by two dimensions may be off."""
-HIGHEST = 0.985
 
 
 class PairTables:
@@ -37,7 +37,7 @@ class PairTables:
         values[1:] /= counts[:-1]
         usual = np.median(values, axis=2, keepdims=True)
         self.change = values / usual - 1.0
-        rates = np.minimum(usual[1:], HIGHEST)
+        rates = np.minimum(usual[1:], HIGHEST_RATE)
         self.weight = np.concatenate([counts[:1], counts[:-1] * rates / (1.0 - rates)])
         entering = np.concatenate([counts[:1], counts[:-1]])[:, :, 0]
         everybody = entering[:, [cube.everybody]]

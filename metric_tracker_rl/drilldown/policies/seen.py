@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metric_tracker_rl.drilldown.baselines import HIGHEST_RATE
 from metric_tracker_rl.drilldown.cube import Floats
-from metric_tracker_rl.drilldown.policies.pairs import HIGHEST
 
 MOVED = 6.0
 """Standard deviations of a day that moved."""
@@ -51,7 +51,7 @@ class Seen:
             days: number of days, and of others.
         """
         floor = (WEEKLY_FLOOR if days[0] == 7 else DAILY_FLOOR)[min(channel, 1)]
-        usual = min(float(into[1] / below[1] * (common[0] / common[1])), HIGHEST)
+        usual = min(float(into[1] / below[1] * (common[0] / common[1])), HIGHEST_RATE)
         weight = float(below[0]) * usual / (1.0 - usual if channel else 1.0)
         return cls(
             change=float(into[0] / below[0]) / usual - 1.0,
