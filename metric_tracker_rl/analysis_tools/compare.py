@@ -51,11 +51,12 @@ def detect_funnel_break(view: EpisodeView, arguments: DateArguments) -> Result:
     """Funnel steps whose rate dropped by at least the break threshold on one date."""
     series, funnel = view.episode.series, view.episode.config.funnel_spec
     day = view.episode.day_index(arguments.date)
+    changes, limit = series.deviation_rows[day], -series.level.break_threshold
     candidates = []
     for name in funnel.steps:
         column = funnel.columns[FUNNEL_STEP, name]
-        change = series.deviation_rows[day][column]
-        if change <= -series.level.break_threshold:
+        change = changes[column]
+        if change <= limit:
             candidates.append(
                 {
                     "entity_type": FUNNEL_STEP,

@@ -30,6 +30,7 @@ MAX_ROWS = 1000
 
 MAX_NUMBER_TEXT = 64
 """Longest text that is read as a number, in characters, spaces around it not counted."""
+FIELDS_OF_A_ROW = frozenset(ROW_FIELDS)
 NUMBER_FIELDS = ("baseline_value", "observed_value", "delta_value")
 NAME_FIELDS: dict[str, tuple[str, ...]] = {
     "entity_type": ENTITY_TYPES,
@@ -149,10 +150,10 @@ def _read_row(fields: object, episode: Episode) -> ReportRow:
     if not isinstance(fields, Mapping):
         allowed = f"an object with {', '.join(ROW_FIELDS)}"
         raise ToolArgumentError(f"The row is {echo(fields)}; allowed: {allowed}.")
-    for name in fields:
-        require_listed("row field", name, ROW_FIELDS)
-    missing = [name for name in ROW_FIELDS if name not in fields]
-    if missing:
+    if fields.keys() != FIELDS_OF_A_ROW:
+        for name in fields:
+            require_listed("row field", name, ROW_FIELDS)
+        missing = [name for name in ROW_FIELDS if name not in fields]
         raise ToolArgumentError(f"The row lacks {', '.join(missing)}.")
     episode.day_index(fields["date"])
     for name, names in NAME_FIELDS.items():
