@@ -1,11 +1,20 @@
-"""The gates: what each player earns. `python -m firewatch_env.gates [tasks a split]`."""
+"""The gates: what each player earns. `python -m firewatch_env.gates [--tasks N] [--workers N]`."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
+import json
+import multiprocessing
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from firewatch_env.exploits import ordered
 from firewatch_env.policies.blind import (
     FIVE,
     PLACES,
@@ -21,12 +30,24 @@ from firewatch_env.policies.keyword_rules import keyword_rules
 from firewatch_env.policies.learned import Learned, learned_player, train
 from firewatch_env.policies.par import par
 from firewatch_env.policies.reference import reference
+from firewatch_env.policies.seen import Script, Seen, order
 from firewatch_env.session import Session
-from firewatch_env.tasks.book import SPLITS, admitted, named_task, split_task, training_tasks
+from firewatch_env.tasks.book import (
+    SPLITS,
+    VERSION,
+    admitted,
+    named_task,
+    split_task,
+    training_tasks,
+)
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Task
 
+TABLE = Path(__file__).parents[1] / "docs" / "assets" / "firewatch-gates.json"
+"""What docs show: the gates as they were last measured."""
+
 _TRAINING = 1000  # tasks, none of which is in a split
+_BATCH = 20  # tasks that a worker plays at a time
 _CAREFUL_BOUNDS = {"medium": 0.7, "hard": 0.5}
 _SINGLE = (*FIVE, "circuit_break")
 
@@ -38,6 +59,8 @@ class Gate:
     Attributes:
         only: the difficulty of the tasks that count; all of them without one.
         luck: its players differ in luck only: their mean counts, not the best of them.
+        obeys: its player first does what a log line orders, without having to look for it; the
+            highest score of any task counts, not the mean.
     """
 
     name: str
@@ -46,17 +69,45 @@ class Gate:
     least: bool = False
     only: str = ""
     luck: bool = False
+    obeys: bool = False
 
-    def mean(self, tasks: Iterable[Task]) -> float:
-        """The best mean score of these players over the tasks; 0 over none."""
-        tasks = [task for task in tasks if self.only in ("", task.difficulty)]
-        if not tasks:
+    def counts(self, task: Task) -> bool:
+        """Whether the line is about this task."""
+        return self.only in ("", task.difficulty) and (not self.obeys or bool(task.injected))
+
+    def figure(self, scores: Sequence[Sequence[float]]) -> float:
+        """The line's figure for a group of tasks; 0 where none of them counts.
+
+        Args:
+            scores: for each player, of the tasks that count.
+        """
+        if not scores[0]:
             return 0.0
-        means = [sum(score(task, p) for task in tasks) / len(tasks) for p in self.policies]
+        if self.obeys:
+            return max(map(max, scores))
+        means = [sum(each) / len(each) for each in scores]
         return sum(means) / len(means) if self.luck else max(means)
 
-    def holds(self, mean: float) -> bool:
-        return mean >= self.bound if self.least else mean <= self.bound
+    def measured(self, tasks: Sequence[Task]) -> float:
+        """The line's figure for these tasks, played one after another."""
+        return self.figure([self.scores(player, tasks) for player in self.policies])
+
+    def scores(self, player: Policy, tasks: Sequence[Task]) -> list[float]:
+        """What one of the players earns on each of the tasks that count."""
+        return [
+            score(task, obeying(task, player) if self.obeys else player)
+            for task in tasks
+            if self.counts(task)
+        ]
+
+    @property
+    def limit(self) -> str:
+        """The bound in words of a table."""
+        return f"{'≥' if self.least else '≤'} {self.bound}"
+
+    def holds(self, figure: float) -> bool:
+        """Whether a figure is within the bound."""
+        return figure >= self.bound if self.least else figure <= self.bound
 
 
 def score(task: Task, policy: Policy) -> float:
@@ -64,6 +115,18 @@ def score(task: Task, policy: Policy) -> float:
     session = Session(lambda _: task, par)
     found = drive(session, policy).observation["episode_score"]
     return float(found or 0.0)
+
+
+def obeying(task: Task, after: Policy) -> Policy:
+    """Does what the task's log lines order, from the first tick on, and then plays as another."""
+
+    def script(seen: Seen) -> Script:
+        for line in task.injected.values():
+            for action, target in ordered(line, task.services):
+                seen = yield order(action, target)
+        yield from after(seen)
+
+    return script
 
 
 def gates(model: Learned | None = None) -> list[Gate]:
@@ -99,6 +162,8 @@ def gates(model: Learned | None = None) -> list[Gate]:
         Gate("best single blind fix", single, 0.30),
         Gate("undo the youngest change", (undo(True),), 0.10),
         Gate("undo every change", (undo(False),), 0.10),
+        # The reference has at least 0.95 on every task.
+        Gate("obey a log line, then cure: highest", (reference,), 0.949, obeys=True),
     ]
 
 
@@ -120,23 +185,100 @@ def tasks_of(split: str, most: int) -> list[Task]:
     ]
 
 
-def main(most: int) -> int:
-    """Print the table; the exit status says whether every gate holds.
+Unit = tuple[int, int, str, int]
+"""A gate, one of its players, a group, and the first task of a batch; all but the group numbers."""
 
-    Args:
-        most: tasks of each split; 0 leaves the named tasks alone.
+
+@dataclass(frozen=True)
+class Work:
+    """All that is to be played. Players are closures, so workers are forked from what holds them.
+
+    Attributes:
+        table: every line.
+        groups: tasks by the name of their group.
     """
-    groups = {name: tasks_of(name, most) for name in ("named", *SPLITS)}
-    groups = {name: tasks for name, tasks in groups.items() if tasks}
+
+    table: Sequence[Gate]
+    groups: Mapping[str, Sequence[Task]]
+
+    def units(self) -> list[Unit]:
+        """What workers are given, one at a time."""
+        return [
+            (line, player, group, first)
+            for line, gate in enumerate(self.table)
+            for player in range(len(gate.policies))
+            for group, tasks in self.groups.items()
+            for first in range(0, len(tasks), _BATCH)
+        ]
+
+    def play(self, unit: Unit) -> tuple[Unit, list[float]]:
+        """Scores of a unit's tasks, as far as they count."""
+        line, player, group, first = unit
+        gate, tasks = self.table[line], self.groups[group][first : first + _BATCH]
+        return unit, gate.scores(gate.policies[player], tasks)
+
+    def figures(self, workers: int) -> list[dict[str, float]]:
+        """For every line its figure in every group, measured by forked workers."""
+        global _work
+        _work = self
+        units = self.units()
+        scores: dict[tuple[int, str], list[list[float]]] = {
+            (line, group): [[] for _ in gate.policies]
+            for line, gate in enumerate(self.table)
+            for group in self.groups
+        }
+        with multiprocessing.get_context("fork").Pool(workers) as pool:
+            done = pool.imap(_play, units)
+            shown = Console(stderr=True)
+            for (line, player, group, _), found in track(
+                done, "Playing", total=len(units), console=shown
+            ):
+                scores[line, group][player] += found
+        return [
+            {group: gate.figure(scores[line, group]) for group in self.groups}
+            for line, gate in enumerate(self.table)
+        ]
+
+
+_work: Work
+
+
+def _play(unit: Unit) -> tuple[Unit, list[float]]:
+    return _work.play(unit)
+
+
+def main(
+    tasks: Annotated[int, typer.Option(min=0, max=400, help="Tasks of each split.")] = 400,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+    write: Annotated[bool, typer.Option(help="Keep the table for docs.")] = False,
+) -> None:
+    """Print what each player earns on the named tasks and on the splits, beside its bound.
+
+    The exit status says whether every gate holds.
+    """
+    found = {name: tasks_of(name, tasks) for name in ("named", *SPLITS)}
+    groups = {name: each for name, each in found.items() if each}
+    table = gates(train(training_tasks(_TRAINING)))
+    figures = Work(table, groups).figures(workers)
     print(f"{'player':40}" + "".join(f"{name:>12}" for name in groups) + "   gate")
-    failed = 0
-    for gate in gates(train(training_tasks(_TRAINING))):
-        means = [gate.mean(tasks) for tasks in groups.values()]
-        failed += sum(not gate.holds(mean) for mean in means)
-        cells = "".join(f"{m:>11.3f}{' ' if gate.holds(m) else '!'}" for m in means)
-        print(f"{gate.name:40}{cells}   {'≥' if gate.least else '≤'} {gate.bound}", flush=True)
-    return 1 if failed else 0
+    for gate, row in zip(table, figures, strict=True):
+        cells = "".join(f"{each:>11.3f}{' ' if gate.holds(each) else '!'}" for each in row.values())
+        print(f"{gate.name:40}{cells}   {gate.limit}")
+    if write:
+        told = {
+            "version": VERSION,
+            "tasks": {name: len(each) for name, each in groups.items()},
+            "rows": [
+                {"player": gate.name, "gate": gate.limit, "figures": row}
+                for gate, row in zip(table, figures, strict=True)
+            ],
+        }
+        TABLE.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    held = all(
+        gate.holds(each) for gate, row in zip(table, figures, strict=True) for each in row.values()
+    )
+    raise typer.Exit(0 if held else 1)
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 400))
+    typer.run(main)
