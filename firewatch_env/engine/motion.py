@@ -6,6 +6,7 @@ more and less. A repair reaches a service's pods within some ticks, and so does 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ def _triangle(period: int, tick: int) -> float:
     return 2 * at - 1 if at < 1 else 3 - 2 * at
 
 
+@cache
 def factor(wave: Wave, tick: int) -> float:
-    """What waxes and wanes, to its mean."""
+    """What waxes and wanes, to its mean; there are few waves, and each tick asks for several."""
     return 1 + SWING * swing(wave, tick)
 
 
