@@ -22,6 +22,7 @@ from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.tier_splits import tasks_of_level
 from openenv_kit.environment import Environment
 from openenv_kit.errors import InvalidValueError, require_name
+from openenv_kit.play.driver import made_ahead
 from openenv_kit.trust.audit import SPLIT, Audit, Line, Played, levels_of
 from openenv_kit.trust.splits import hashed_seed
 
@@ -130,7 +131,8 @@ class MetricTrackerAudit(Audit):
 @lru_cache(maxsize=2)
 def _known(audit: MetricTrackerAudit, setting: str, level: str) -> tuple[EpisodeView, ...]:
     numbers = range(FIRST_KNOWN, FIRST_KNOWN + KNOWN)
-    return tuple(_view_of(audit.reset_arguments(level, n, setting=setting)) for n in numbers)
+    resets = (audit.reset_arguments(level, n, setting=setting) for n in numbers)
+    return tuple(_view_of(reset) for reset in made_ahead(audit.environment, resets))
 
 
 def _view_of(reset: Mapping[str, Any]) -> EpisodeView:

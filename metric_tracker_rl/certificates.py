@@ -37,6 +37,13 @@ def certify_one(config: Any) -> Any:
     return _tier_of(config).certify_one(config)
 
 
+def certify_all(configs: Sequence[Any]) -> list[Any]:
+    """The certificates of configurations of one tier; funnel episodes are generated together."""
+    if _tier_of(configs[0]) is funnel:
+        return list(funnel.certify_all(configs))
+    return [drill.certify_one(config) for config in configs]
+
+
 def certificate_from(told: dict[str, Any]) -> Any:
     """A certificate from its JSON form.
 

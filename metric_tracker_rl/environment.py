@@ -19,7 +19,7 @@ from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION, POLICY_VERSION
 from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.tier_splits import CACHES, SPLITS
-from metric_tracker_rl.tiers import RESET_ARGUMENTS, MetricSession, groups_of
+from metric_tracker_rl.tiers import RESET_ARGUMENTS, MetricSession, groups_of, make_ahead
 from metric_tracker_rl.tools import CATALOGUE, brief, introduction
 from openenv_kit.environment import Environment, WireModels
 from openenv_kit.errors import KitError
@@ -83,6 +83,9 @@ class MetricTracker(Environment):
 
     def rounds_for(self, opening: Mapping[str, Any]) -> int:
         return DRILL_ROUNDS if is_drill(opening) else self.model_rounds
+
+    def make_ahead(self, episodes: Sequence[Mapping[str, Any]]) -> None:
+        make_ahead(episodes)
 
     def preparation(self, episode: Mapping[str, Any]) -> Callable[[], object] | None:
         if not is_drill(episode):

@@ -7,7 +7,8 @@ that engine directly.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from metric_tracker_rl.analysis_tools import TOOLS as FUNNEL_TOOLS
@@ -16,12 +17,14 @@ from metric_tracker_rl.drilldown.session import DrillSession
 from metric_tracker_rl.drilldown.tasks import is_drill
 from metric_tracker_rl.drilldown.tasks import resolve_config as resolve_drill
 from metric_tracker_rl.drilldown.tools import TOOLS as DRILL_TOOLS
+from metric_tracker_rl.engine.episode import build_episode
+from metric_tracker_rl.engine.session import DEFAULT_SPLIT, EpisodeSession
 from metric_tracker_rl.engine.session import RESET_ARGUMENTS as FUNNEL_ARGUMENTS
-from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import resolve_config as resolve_funnel
 from metric_tracker_rl.rows import Progress
 from metric_tracker_rl.tier_splits import SPLITS
 from openenv_kit.environment import ERROR, Reply
+from openenv_kit.errors import GenerationError, KitError
 
 RESET_ARGUMENTS = (
     *FUNNEL_ARGUMENTS,
@@ -89,16 +92,40 @@ class MetricSession:
 
 def groups_of(reset: Mapping[str, Any]) -> dict[str, str]:
     """What results of an episode are told by; nothing of a sealed one."""
-    split, drill = reset.get("split"), is_drill(reset)
-    if split is not None:
-        if split == SPLITS.of(split).sealed:
-            return {}
-        config = SPLITS.task(split, reset.get("index", 0)).config
-    else:
-        resolve = resolve_drill if drill else resolve_funnel
-        known = inspect.signature(resolve).parameters
-        config = resolve(**{name: value for name, value in reset.items() if name in known})[1]
+    split = reset.get("split")
+    if split is not None and split == SPLITS.of(split).sealed:
+        return {}
+    config = config_of(reset)
     return {
         "level": config.difficulty,
-        **({"product": config.product} if drill else {"family": config.scenario_family}),
+        **({"product": config.product} if is_drill(reset) else {"family": config.scenario_family}),
     }
+
+
+def config_of(reset: Mapping[str, Any]) -> Any:
+    """Configuration of the episode that a reset's arguments start.
+
+    Raises:
+        KitError: they are wrong, as far as that can be seen here.
+    """
+    split, index = reset.get("split"), reset.get("index")
+    if split is not None or index is not None:
+        return SPLITS.task(split or DEFAULT_SPLIT, index or 0).config
+    resolve = resolve_drill if is_drill(reset) else resolve_funnel
+    known = inspect.signature(resolve).parameters
+    return resolve(**{name: value for name, value in reset.items() if name in known})[1]
+
+
+def make_ahead(resets: Iterable[Mapping[str, Any]]) -> None:
+    """Make the funnel episodes of many resets together.
+
+    A reset that is wrong says so itself; one with anomalies of its own is left alone, because they
+    may be wrong too.
+    """
+    configs = []
+    for reset in resets:
+        if not is_drill(reset) and not reset.get("anomalies"):
+            with suppress(KitError):
+                configs.append(config_of(reset))
+    with suppress(GenerationError):
+        build_episode.make_ahead(configs)

@@ -33,15 +33,11 @@ if TYPE_CHECKING:
     from openenv_kit.trust.splits import Splits
 
 GROUP = "openenv_kit.environments"
-VARIABLE = "ENVIRONMENT"
-DEFAULT = "metric_tracker_rl"
-
+VARIABLE, DEFAULT = "ENVIRONMENT", "metric_tracker_rl"
 MOST_STEPS = 500
 """Longest play of an environment that says nothing of its length."""
-
 MODEL_ROUNDS = 16
 """Answers that are enough for most investigations."""
-
 ERROR = "error"
 """Status of a reply to a call that could not be carried out."""
 
@@ -229,6 +225,10 @@ class Environment(Protocol):
     def cache(self) -> Cache | None:
         """Episodes kept in memory; None, the default, where making one again is cheap."""
         return None
+
+    def make_ahead(self, episodes: Sequence[Mapping[str, Any]]) -> None:
+        """Make episodes of resets for the cache, together; wrong ones are left. By default none."""
+        return
 
     def preparation(self, episode: Mapping[str, Any]) -> Callable[[], object] | None:
         """What makes the episode of these reset arguments ahead of the reset, in a thread.

@@ -62,17 +62,17 @@ def test_an_episode_that_breaks_a_promise_gets_no_certificate(
 
 
 def test_a_row_that_outlives_its_cause_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    true_generate = certificate.generate
+    true_generate = certificate.generate_all
 
-    def mislaid(config: EpisodeConfig) -> Any:
-        draw = true_generate(config)
+    def mislaid(configs: Any) -> Any:
+        [draw] = true_generate(configs)
         clean = draw.clean.copy()
         day = draw.causes[0].day
         clean[day] = draw.hourly[day]  # the anomaly was in the clean data all along
-        return replace(draw, clean=clean)
+        return [replace(draw, clean=clean)]
 
     config = EpisodeConfig(9, "hourly_traffic_mix_shift", "easy", "low", 2)
-    monkeypatch.setattr(certificate, "generate", mislaid)
+    monkeypatch.setattr(certificate, "generate_all", mislaid)
     assert certify_one(config).counterfactual == 1
 
 

@@ -20,7 +20,7 @@ from metric_tracker_rl.engine.generation.anomalies import Cause
 from metric_tracker_rl.engine.generation.generator import (
     Draw,
     apply_causes,
-    generate,
+    generate_all,
     guard_violations,
     relative_size,
     severity_is_clear,
@@ -115,7 +115,15 @@ def certificate_from(told: dict[str, Any]) -> Certificate:
 
 def certify_one(config: EpisodeConfig) -> Certificate:
     """Certify one episode, generated afresh."""
-    draw = generate(config)
+    return certify_all([config])[0]
+
+
+def certify_all(configs: Sequence[EpisodeConfig]) -> list[Certificate]:
+    """The certificate of each configuration; episodes are generated together."""
+    return [_certificate(*each) for each in zip(configs, generate_all(configs), strict=True)]
+
+
+def _certificate(config: EpisodeConfig, draw: Draw) -> Certificate:
     episode = episode_from_draw(config, draw)
     session = EpisodeSession()
     opening = session.open(CUSTOM_TASK_ID, EpisodeView(episode, PlayRules()))

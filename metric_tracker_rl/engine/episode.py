@@ -5,13 +5,15 @@ An `Episode` is shared read-only by every session that plays the same configurat
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.funnel import HOURS
-from metric_tracker_rl.engine.generation.generator import Draw, generate
+from metric_tracker_rl.engine.generation.generator import Draw, generate, generate_all
 from metric_tracker_rl.engine.reporting_policy import ReportRow
 from metric_tracker_rl.engine.series import DailySeries, Ints
 from openenv_kit.errors import ToolArgumentError, echo, nearest
@@ -123,19 +125,37 @@ class EpisodeCache:
         """
         return self._made(config)
 
+    def make_ahead(self, configs: Iterable[EpisodeConfig]) -> None:
+        """Make together, in about half the time, those episodes that are not in memory.
+
+        Each is then in memory as if it had been asked for. There are never made more than are
+        kept.
+
+        Raises:
+            ConfigurationError: see `generate`.
+        """
+        missing = [config for config in dict.fromkeys(configs) if config not in self._alive]
+        missing = missing[: self.cache_info().maxsize]
+        for config, draw in zip(missing, generate_all(missing), strict=True):
+            self._alive[config] = made = episode_from_draw(config, draw)
+            self(made.config)
+
+    def _make(self, config: EpisodeConfig) -> Episode:
+        made = self._alive.get(config)
+        if made is None:
+            made = self._alive[config] = episode_from_draw(config, generate(config))
+        return made
+
     def resize(self, size: int) -> None:
         """Keep another number of episodes from now on, starting with none."""
-        self._made = lru_cache(maxsize=size)(_make)
+        self._alive: WeakValueDictionary[EpisodeConfig, Episode] = WeakValueDictionary()
+        self._made = lru_cache(maxsize=size)(self._make)
         self.cache_info = self._made.cache_info
         self.cache_clear = self._made.cache_clear
 
     def misses(self) -> int:
         """How many episodes had to be made since the last resize."""
         return self.cache_info().misses
-
-
-def _make(config: EpisodeConfig) -> Episode:
-    return episode_from_draw(config, generate(config))
 
 
 build_episode = EpisodeCache(CACHE_SIZE)

@@ -104,6 +104,12 @@ class Funnel:
         return adjacent + tuple((end, 0) for end in self.composite_ends)
 
     @cached_property
+    def ratio_stages(self) -> tuple[list[int], list[int]]:
+        """Stages of the numerators and of the denominators of all rates and the daytime share."""
+        above, below = zip(*self.rate_stages, (0, 0), strict=True)
+        return list(above), list(below)
+
+    @cached_property
     def entity_names(self) -> dict[str, tuple[str, ...]]:
         """Entity names by entity type."""
         return {

@@ -249,7 +249,7 @@ def days_to_look_at(series: DailySeries) -> list[int]:
 def row_for(finding: Finding, day: int, date: str, series: DailySeries) -> ReportRow:
     """The full report row of a finding, with the values that the tools show."""
     entity_type, entity_name, anomaly_type, column = finding
-    observed, baseline = series.rows[day][column], series.baseline_row[column]
+    observed, baseline, deviation = series.look_up(day, column)
     return ReportRow(
         date,
         entity_type,
@@ -259,7 +259,7 @@ def row_for(finding: Finding, day: int, date: str, series: DailySeries) -> Repor
         baseline,
         observed,
         shown_delta(observed, baseline, entity_type),
-        severity_of(abs(series.deviation_rows[day][column]), SEVERITY_BOUNDS[entity_type]),
+        severity_of(abs(deviation), SEVERITY_BOUNDS[entity_type]),
     )
 
 
@@ -280,12 +280,9 @@ def label(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
         Rows by date, within a day in the policy's order.
     """
     rows: list[ReportRow] = []
-    for day in days_to_look_at(series):
-        found = findings_of_day(
-            series.reportable[day].tolist(),
-            series.excess_rows[day],
-            series.funnel,
-            series.level,
-        )
+    days = days_to_look_at(series)
+    changes, excess = series.reportable[days].tolist(), series.excess[days].tolist()
+    for day, changed, surplus in zip(days, changes, excess, strict=True):
+        found = findings_of_day(changed, surplus, series.funnel, series.level)
         rows.extend(row_for(finding, day, dates[day], series) for finding in found)
     return tuple(rows)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,16 @@ def rounded(values: Floats, decimals: int) -> Floats:
     """Round half to even at a decimal place, with operations that are exact everywhere."""
     scale = float(10**decimals)
     return np.asarray(np.rint(values * scale) / scale)
+
+
+class Days(NamedTuple):
+    """An episode's days before they are compared with each other; see `DailySeries`."""
+
+    values: Floats
+    excess: Ints
+    funnel: Funnel
+    level: Level
+    explained: NDArray[np.bool_] | None = None
 
 
 class DailySeries:
@@ -58,17 +69,41 @@ class DailySeries:
         level: Level,
         explained: NDArray[np.bool_] | None = None,
     ) -> None:
-        self.funnel = funnel
-        self.level = level
-        self.values = daily_values(hourly, funnel)
-        self.baselines = medians(self.values, funnel)
-        self.deviations = deviations(self.values, self.baselines)
-        self.explained = explained
-        self.reportable = (
-            self.deviations if explained is None else np.where(explained, 0.0, self.deviations)
+        values = daily_values(hourly, funnel)
+        baselines = medians(values, funnel)
+        changes = deviations(values, baselines)
+        self._fill(
+            Days(values, excess_counts(hourly), funnel, level, explained), baselines, changes
         )
-        self.thresholds = np.array(thresholds(funnel, level))
-        self.excess = excess_counts(hourly)
+
+    def _fill(self, days: Days, baselines: Floats, changes: Floats) -> None:
+        self.values, self.excess, self.funnel, self.level, self.explained = days
+        self.baselines, self.deviations = baselines, changes
+        self.reportable = (
+            changes if self.explained is None else np.where(self.explained, 0.0, changes)
+        )
+        self.thresholds = np.array(thresholds(self.funnel, self.level))
+
+    @classmethod
+    def of_days(cls, episodes: Sequence[Days]) -> list[DailySeries]:
+        """Series of many episodes of one length and funnel, made at once."""
+        values = np.array([each.values for each in episodes])
+        baselines = medians(values, episodes[0].funnel)
+        changes = deviations(values, baselines[:, np.newaxis])
+        made = [cls.__new__(cls) for _ in episodes]
+        for series, days, base, change in zip(made, episodes, baselines, changes, strict=True):
+            # Copies, so that a series that is kept does not keep its company.
+            series._fill(days, base.copy(), change.copy())
+        return made
+
+    def look_up(self, day: int, column: int) -> tuple[float, float, float]:
+        """Value, baseline and deviation; of a pair its excess, 0 and its excess."""
+        pair = column - self.values.shape[1]
+        if pair >= 0:
+            surplus = float(self.excess[day, pair])
+            return surplus, 0.0, surplus
+        at = day, column
+        return self.values.item(at), self.baselines.item(column), self.deviations.item(at)
 
     # Plain lists, which single look-ups read ten times faster. The pairs' excess follows the
     # share: a series like the others, with a baseline of 0 and any event past its threshold.
@@ -127,41 +162,45 @@ class DailySeries:
 
 
 def daily_values(hourly: Ints, funnel: Funnel) -> Floats:
-    """Displayed daily values, shape (days, metrics + 1)."""
-    counts = hourly.sum(axis=1)
+    """Displayed daily values of hourly counts of shape (…, 24, stages): shape (…, metrics + 1)."""
+    counts = np.add.reduce(hourly, axis=-2)
     start, stop = funnel.daytime
-    daytime = hourly[:, start:stop, 0].sum(axis=1)
-    above = [numerator for numerator, _ in funnel.rate_stages] + [0]
-    below = [denominator for _, denominator in funnel.rate_stages] + [0]
-    numerators = counts[:, above].astype(np.float64)
-    numerators[:, -1] = daytime
-    denominators = counts[:, below].astype(np.float64)
+    above, below = funnel.ratio_stages
+    numerators = counts[..., above].astype(np.float64)
+    numerators[..., -1] = np.add.reduce(hourly[..., start:stop, 0], axis=-1)
+    denominators = counts[..., below].astype(np.float64)
     # A denominator of 0 counts as 1, as the policy's text says; it keeps every column finite.
     ratios = numerators / np.where(denominators == 0.0, 1.0, denominators)
-    rates = rounded(ratios[:, :-1] * 100.0, RATE_DECIMALS)
-    share = rounded(ratios[:, -1:], SHARE_DECIMALS)
-    return np.concatenate([counts.astype(np.float64), rates, share], axis=1)
+    rates = rounded(ratios[..., :-1] * 100.0, RATE_DECIMALS)
+    share = rounded(ratios[..., -1:], SHARE_DECIMALS)
+    return np.concatenate([counts.astype(np.float64), rates, share], axis=-1)
 
 
 def medians(values: Floats, funnel: Funnel) -> Floats:
-    """Displayed median of each column."""
-    ordered = np.sort(values, axis=0)
-    half = len(ordered) // 2
-    middle = ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2.0
+    """Displayed median of each column: of shape (…, days, columns), shape (…, columns)."""
+    ordered = np.sort(values, axis=-2)
+    days = values.shape[-2]
+    half = days // 2
+    upper = ordered[..., half, :]
+    displayed = upper.copy() if days % 2 else (ordered[..., half - 1, :] + upper) / 2.0
     counts = len(funnel.counts)
-    displayed = middle.copy()
-    displayed[counts:-1] = rounded(middle[counts:-1], RATE_DECIMALS)
-    displayed[-1:] = rounded(middle[-1:], SHARE_DECIMALS)
-    return displayed
+    displayed[..., counts:-1] = rounded(displayed[..., counts:-1], RATE_DECIMALS)
+    displayed[..., -1:] = rounded(displayed[..., -1:], SHARE_DECIMALS)
+    return np.asarray(displayed)
 
 
 def deviations(values: Floats, baselines: Floats) -> Floats:
-    """Relative deviation from the baseline; absolute for the share, which is a fraction."""
+    """Relative deviations from baselines; absolute for the share, which is a fraction.
+
+    Args:
+        values: shape (…, columns).
+        baselines: the same, or a shape that is broadcast to it.
+    """
     differences = values - baselines
     # Both shares are shown to six decimals: 0.58 is 0.08 from 0.5, not 0.07999999999999996.
-    differences[:, -1] = rounded(differences[:, -1], SHARE_DECIMALS)
+    differences[..., -1] = rounded(differences[..., -1], SHARE_DECIMALS)
     scales = np.where(baselines == 0.0, 1.0, baselines)
-    scales[-1] = 1.0
+    scales[..., -1] = 1.0
     return np.asarray(differences / scales)
 
 
@@ -172,9 +211,9 @@ def thresholds(funnel: Funnel, level: Level) -> list[float]:
 
 
 def excess_counts(hourly: Ints) -> Ints:
-    """Events above the possible per day and adjacent pair, shape (days, stages - 1)."""
-    surplus = hourly[:, :, 1:] - hourly[:, :, :-1]
-    return np.maximum(surplus, 0).sum(axis=1)
+    """Events above the possible per day and adjacent pair, shape (…, stages - 1)."""
+    surplus = hourly[..., 1:] - hourly[..., :-1]
+    return np.asarray(np.add.reduce(np.maximum(surplus, 0), axis=-2))
 
 
 def spread(column: Sequence[float], base: float) -> float:

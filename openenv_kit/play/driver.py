@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
-from openenv_kit.environment import Reply, Session
+from openenv_kit.environment import Environment, Reply, Session
 from openenv_kit.play.policies import Action, Observed, Policy
+
+Reset = TypeVar("Reset", Mapping[str, Any], Mapping[str, Any] | None)
+AHEAD = 64
+"""Episodes that are made together before the first of them is played."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,17 @@ def moves(session: Session, policy: Policy, reply: Reply) -> Iterator[tuple[Acti
             if reply.done:
                 return
             action = player.send(observed(reply))
+
+
+def made_ahead(environment: Environment, resets: Iterable[Reset]) -> Iterator[Reset]:
+    """Arguments of resets, read `AHEAD` at a time, whose episodes are made together first.
+
+    None among them stands for no reset, and stays where it is.
+    """
+    remaining = iter(resets)
+    while chunk := list(islice(remaining, AHEAD)):
+        environment.make_ahead([reset for reset in chunk if reset is not None])
+        yield from chunk
 
 
 def observed(reply: Reply) -> dict[str, Any]:

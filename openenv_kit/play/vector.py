@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
 from openenv_kit.errors import InvalidValueError, require_integer
-from openenv_kit.play.driver import Outcome, moves
+from openenv_kit.play.driver import Outcome, made_ahead, moves
 from openenv_kit.play.policies import Action, Policy
 
 MAX_LANES = 65_536
@@ -60,6 +60,7 @@ class VectorSession:
     def __init__(self, lanes: int, environment: Environment | None = None) -> None:
         made = environment or get_environment()
         count = require_integer("lanes", lanes, 1, MAX_LANES)
+        self._environment = made
         self.sessions = tuple(made.session() for _ in range(count))
         self._started = [False] * lanes
         self._scored = np.zeros(lanes, dtype=bool)
@@ -90,7 +91,7 @@ class VectorSession:
         """
         self._check_length("resets", resets)
         replies: list[Reply | None] = [None] * len(resets)
-        for lane, arguments in enumerate(resets):
+        for lane, arguments in enumerate(made_ahead(self._environment, resets)):
             if arguments is not None:
                 reply = replies[lane] = self.sessions[lane].reset(**arguments)
                 self._started[lane] |= reply.status != ERROR
@@ -107,9 +108,11 @@ class VectorSession:
     def play(self, policy: Policy, resets: Iterable[Reset]) -> list[Outcome]:
         """Play a policy over any number of episodes, refilling lanes as they finish.
 
+        Resets are read up to 64 ahead, so that an environment can make their episodes together.
         Outcomes are in the order of `resets`. Raises InvalidValueError where a reset is refused.
         """
-        queue, outcomes = enumerate(resets), dict[int, Outcome]()
+        ahead = made_ahead(self._environment, resets)
+        queue, outcomes = enumerate(ahead), dict[int, Outcome]()
         lanes = [self._lane(lane, policy, queue, outcomes) for lane in range(len(self))]
         while lanes:
             lanes = [lane for lane in lanes if next(lane, False)]

@@ -19,6 +19,7 @@ from typing import Any
 
 from openenv_kit.environment import ERROR, Environment, Reply, Session, get_environment
 from openenv_kit.errors import require_name
+from openenv_kit.play.driver import made_ahead
 from openenv_kit.play.policies import Action, Play, Policy
 from openenv_kit.play.recording import plain
 from openenv_kit.trust.exploits import NOTHING, UNLIMITED, Exploit
@@ -250,12 +251,10 @@ class Audit:
             play: Callable[..., Play] = policy.play
             best = exploit.fit(self.known(job.setting, job.difficulty))
             policy = replace(policy, play=partial(play, best=best))
-        played = []
-        for number in range(job.first, job.stop):
-            level, submissions = job.difficulty, policy.submissions
-            reset = self.reset_arguments(level, number, submissions, job.setting)
-            played.append(replace(arena.play(policy, reset), expected=self.expected(reset)))
-        return played
+        rest, numbers = (policy.submissions, job.setting), range(job.first, job.stop)
+        resets = [self.reset_arguments(job.difficulty, number, *rest) for number in numbers]
+        ahead = made_ahead(self.environment, resets)
+        return [replace(arena.play(policy, each), expected=self.expected(each)) for each in ahead]
 
     def player(self, name: str) -> Exploit:
         """The exploit of that name, or a baseline, which has no ceiling but where it is idle."""

@@ -21,7 +21,7 @@ from metric_tracker_rl.engine.generation.effects import (
     Traffic,
 )
 from metric_tracker_rl.engine.levels import GUARD_BAND, SEVERITY_BOUNDS, Level, clear_of
-from metric_tracker_rl.engine.series import Ints
+from metric_tracker_rl.engine.series import Ints, thresholds
 from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
     COUNT_DROP,
@@ -113,6 +113,12 @@ class CleanDay:
     def step_stages(self) -> range:
         """Stages that a step leads into."""
         return range(1, len(self.funnel.counts))
+
+    @cached_property
+    def limits(self) -> list[float]:
+        """Threshold of each column, and that of a funnel break for each step."""
+        steps = len(self.step_stages)
+        return thresholds(self.funnel, self.level) + [self.level.break_threshold] * steps
 
     def rate_column(self, stage: int) -> int:
         """Column of the step rate into a stage."""

@@ -1,6 +1,7 @@
 """What a cause does to one day of hourly counts.
 
-Every effect takes the recorded counts of a day, shape (24, stages), and returns new ones.
+Every effect takes the recorded counts of a day, shape (24, stages), and returns new ones; days
+stand one after the other along a leading axis, so that effects on many of them are applied at once.
 Effects of real user behaviour propagate down the funnel and keep it possible (no stage
 larger than the one above it); instrumentation faults touch one stage's record only.
 Effects are pure and hold all their numbers, so undoing a cause means applying the others.
@@ -8,20 +9,48 @@ Effects are pure and hold all their numbers, so undoing a cause means applying t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.series import Ints
+from metric_tracker_rl.engine.series import Floats, Ints
 
 
 class Effect(Protocol):
-    """A pure change of one day's hourly counts."""
+    """A pure change of one day's hourly counts; many days, each with one of its own, at once."""
 
-    def apply(self, hours: Ints) -> Ints:
-        """New counts, shape (24, stages); the argument is left as it is."""
+    @staticmethod
+    def apply_each(hours: Ints, effects: Sequence[Any]) -> Ints:
+        """New counts, shape (effects, 24, stages); the argument is left as it is."""
+
+
+def apply_effects(hours: Ints, effects: Sequence[Sequence[Effect]]) -> Ints:
+    """Days after all of their effects.
+
+    Args:
+        hours: shape (days, 24, stages).
+        effects: for each day, in the order in which they happen; none leaves it as it is.
+
+    Returns:
+        Counts, same shape; the argument is left as it is.
+    """
+    changed = hours
+    for turn in range(max(map(len, effects), default=0)):
+        kinds: dict[type[Effect], list[int]] = {}
+        for day, each in enumerate(effects):
+            if turn < len(each):
+                kinds.setdefault(type(each[turn]), []).append(day)
+        for kind, days in kinds.items():
+            if len(days) == len(effects):
+                changed = kind.apply_each(changed, [each[turn] for each in effects])
+                continue
+            if changed is hours:
+                changed = hours.copy()
+            changed[days] = kind.apply_each(changed[days], [effects[day][turn] for day in days])
+    return changed
 
 
 def to_counts(values: NDArray[np.floating[Any]]) -> Ints:
@@ -35,8 +64,10 @@ class Traffic:
 
     factor: float
 
-    def apply(self, hours: Ints) -> Ints:
-        return _clipped(to_counts(hours * self.factor))
+    @staticmethod
+    def apply_each(hours: Ints, effects: Sequence[Traffic]) -> Ints:
+        factors = np.array([each.factor for each in effects])
+        return _clipped(to_counts(hours * factors[:, np.newaxis, np.newaxis]))
 
 
 @dataclass(frozen=True)
@@ -44,15 +75,23 @@ class StepRates:
     """Step rates scaled; every later stage follows.
 
     Attributes:
-        factors: (stage index, factor) pairs; the factor multiplies the rate into that stage.
+        factors: (stage index, factor) pairs in the funnel's order; the factor multiplies the rate
+            into that stage.
     """
 
     factors: tuple[tuple[int, float], ...]
 
-    def apply(self, hours: Ints) -> Ints:
+    @staticmethod
+    def apply_each(hours: Ints, effects: Sequence[StepRates]) -> Ints:
+        stages = hours.shape[-1]
+        factors = np.ones((len(effects), stages))
+        for day, each in enumerate(effects):
+            for stage, factor in each.factors:
+                factors[day, stage] = factor
         scaled = hours.astype(np.float64)
-        for stage, factor in self.factors:
-            scaled[:, stage:] = scaled[:, stage:] * factor
+        # One product after the other, from the first step on; a product with 1.0 changes nothing.
+        for stage in range(stages):
+            scaled[:, :, stage:] *= factors[:, np.newaxis, stage : stage + 1]
         return _clipped(to_counts(scaled))
 
 
@@ -66,11 +105,14 @@ class StageEvents:
     stage: int
     factor: float
 
-    def apply(self, hours: Ints) -> Ints:
+    @staticmethod
+    def apply_each(hours: Ints, effects: Sequence[StageEvents]) -> Ints:
+        days, stages = np.arange(len(effects)), np.array([each.stage for each in effects])
+        factors = np.array([each.factor for each in effects])[:, np.newaxis]
+        scaled = to_counts(hours[days, :, stages] * factors)
+        floor, ceiling = hours[days, :, stages + 1], hours[days, :, stages - 1]
         changed = hours.copy()
-        scaled = to_counts(hours[:, self.stage] * self.factor)
-        floor, ceiling = hours[:, self.stage + 1], hours[:, self.stage - 1]
-        changed[:, self.stage] = np.minimum(np.maximum(scaled, floor), ceiling)
+        changed[days, :, stages] = np.minimum(np.maximum(scaled, floor), ceiling)
         return changed
 
 
@@ -87,10 +129,12 @@ class DayShape:
     day_factor: float
     night_factor: float = 1.0
 
-    def apply(self, hours: Ints) -> Ints:
-        start, stop = self.daytime
-        scale = np.full((len(hours), 1), self.night_factor)
-        scale[start:stop] = self.day_factor
+    @staticmethod
+    def apply_each(hours: Ints, effects: Sequence[DayShape]) -> Ints:
+        scale: Floats = np.empty((*hours.shape[:2], 1))
+        for day, each in enumerate(effects):
+            scale[day] = each.night_factor
+            scale[day, slice(*each.daytime)] = each.day_factor
         return _clipped(to_counts(hours * scale))
 
 
@@ -106,13 +150,15 @@ class OverCount:
     stage: int
     excess: tuple[tuple[int, int], ...]
 
-    def apply(self, hours: Ints) -> Ints:
+    @staticmethod
+    def apply_each(hours: Ints, effects: Sequence[OverCount]) -> Ints:
         changed = hours.copy()
-        for hour, surplus in self.excess:
-            changed[hour, self.stage] = hours[hour, self.stage - 1] + surplus
+        for day, each in enumerate(effects):
+            at, surplus = np.array(each.excess).T
+            changed[day, at, each.stage] = hours[day, at, each.stage - 1] + surplus
         return changed
 
 
 def _clipped(hours: Ints) -> Ints:
     """No stage above the one before it."""
-    return np.asarray(np.minimum.accumulate(hours, axis=1))
+    return np.asarray(np.minimum.accumulate(hours, axis=-1))

@@ -11,13 +11,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.config import EpisodeConfig
-from metric_tracker_rl.engine.funnel import HOURS
+from metric_tracker_rl.engine.funnel import Funnel
 from metric_tracker_rl.engine.generation.anomalies import Cause, CleanDay
 from metric_tracker_rl.engine.generation.calendar import (
     CalendarEntry,
@@ -25,16 +26,23 @@ from metric_tracker_rl.engine.generation.calendar import (
     empty_entry,
     explained_mask,
 )
+from metric_tracker_rl.engine.generation.clean import clean_days, draw_clean
 from metric_tracker_rl.engine.generation.custom_anomalies import apply_custom
-from metric_tracker_rl.engine.generation.effects import Effect, to_counts
-from metric_tracker_rl.engine.generation.planning import causes_of_day, days_and_families
+from metric_tracker_rl.engine.generation.effects import Effect, apply_effects
+from metric_tracker_rl.engine.generation.lockstep import Ask, Drawing, alike, together
+from metric_tracker_rl.engine.generation.planning import (
+    PlannedDay,
+    changed_days,
+    days_and_families,
+    plan_of_day,
+)
 from metric_tracker_rl.engine.levels import GUARD_BAND, SEVERITY_BOUNDS, clear_of
 from metric_tracker_rl.engine.reporting_policy import ReportRow, label
 from metric_tracker_rl.engine.series import (
     DailySeries,
+    Days,
     Floats,
     Ints,
-    daily_values,
     deviations,
     medians,
 )
@@ -49,8 +57,6 @@ SETTLE_ROUNDS = 6
 FIRST_DATE = dt.date(2022, 1, 1)
 DATE_SPAN = 1400
 """Episodes start within this many days of `FIRST_DATE`; no clock is ever read."""
-TREND = 0.04
-"""Largest relative change of traffic from the first to the last day of an episode."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +93,21 @@ def generate(config: EpisodeConfig) -> Draw:
         GenerationError: no draw in `MAX_DRAWS` was acceptable.
         InvalidValueError: a custom anomaly names a date outside the episode.
     """
+    return generate_all([config])[0]
+
+
+def generate_all(configs: Sequence[EpisodeConfig]) -> list[Draw]:
+    """Data of many episodes, in order: each as `generate` makes it alone, in half the time.
+
+    Raises:
+        GenerationError, InvalidValueError: of one that fails; see `generate`.
+    """
+    return together([_accepted(config) for config in configs])
+
+
+def _accepted(config: EpisodeConfig) -> Drawing[Draw]:
     for number in range(MAX_DRAWS):
-        draw = _draw(config, number)
+        draw = yield from _draw(config, number)
         if draw is not None:
             return _with_custom(draw, config) if config.anomalies else draw
     raise GenerationError(
@@ -100,12 +119,19 @@ def generate(config: EpisodeConfig) -> Draw:
 
 def apply_causes(clean: Ints, causes: Sequence[Cause]) -> Ints:
     """Finished counts: each cause applied to its day, in the order given."""
-    return _applied(clean, [(cause.day, cause.effect) for cause in causes])
+    effects: dict[int, list[Effect]] = {}
+    for cause in causes:
+        effects.setdefault(cause.day, []).append(cause.effect)
+    hourly, days = clean.copy(), list(effects)
+    hourly[days] = apply_effects(clean[days], list(effects.values()))
+    return hourly
 
 
-def dates_of(start: dt.date, days: int) -> tuple[str, ...]:
-    """ISO dates of an episode."""
-    return tuple((start + dt.timedelta(days=day)).isoformat() for day in range(days))
+@cache
+def every_date() -> tuple[str, ...]:
+    """ISO dates from `FIRST_DATE` on, as many as an episode of a year can reach."""
+    days = range(DATE_SPAN + 366)
+    return tuple((FIRST_DATE + dt.timedelta(days=day)).isoformat() for day in days)
 
 
 def guard_violations(series: DailySeries) -> int:
@@ -124,17 +150,27 @@ def relative_size(row: ReportRow) -> float:
     return abs(row.delta_value) / (row.baseline_value if relative else 1.0)
 
 
-def _draw(config: EpisodeConfig, number: int) -> Draw | None:
+def _draw(config: EpisodeConfig, number: int) -> Drawing[Draw | None]:
     stream = BitStream(config.identity, number)
     level, funnel = config.level, config.funnel_spec
-    start = FIRST_DATE + dt.timedelta(days=stream.below(DATE_SPAN))
-    dates = dates_of(start, level.days)
-    clean = _clean_counts(stream, config, start)
+
+    def view_of(day: int, baselines: Sequence[float]) -> CleanDay:
+        return CleanDay(day, clean[day], clean_values[day].tolist(), baselines, funnel, level)
+
+    start = stream.below(DATE_SPAN)
+    dates = every_date()[start : start + level.days]
+    drawn = draw_clean(stream, funnel, level, (FIRST_DATE.weekday() + start) % 7)
+    [(clean, clean_values)] = yield Ask(clean_days, [drawn])
     calendar: tuple[CalendarEntry, ...] = ()
     if level.decoys:
         calendar, free = draw_calendar(stream, funnel, level)
-        effects = [(entry.day, effect) for entry in calendar for effect in entry.effects]
-        clean = _applied(clean, effects)
+        no_baselines = [1.0] * clean_values.shape[1]  # what happened is not compared as yet
+        decoys = yield Ask(
+            changed_days,
+            [(view_of(entry.day, no_baselines), entry.effects) for entry in calendar],
+        )
+        for entry, decoy in zip(calendar, decoys, strict=True):
+            clean[entry.day], clean_values[entry.day] = decoy.hours, decoy.values
     else:
         free = stream.shuffled(range(level.days))
     explained = explained_mask(calendar, funnel, level)
@@ -142,27 +178,30 @@ def _draw(config: EpisodeConfig, number: int) -> Draw | None:
     if calendar and days:
         calendar = (*calendar, empty_entry(stream, sorted(days)))
     calendar = tuple(sorted(calendar, key=lambda entry: entry.day))
-    clean_values = daily_values(clean, funnel)
-    baselines = medians(clean_values, funnel)
-    planned: dict[int, tuple[Cause, ...]] = {}
+    [baselines] = yield Ask(usual_days, [(clean_values, funnel)])
+    planned: dict[int, PlannedDay] = {}
     unsettled = set(days)
     for _ in range(SETTLE_ROUNDS):
+        usual = baselines.tolist()
         for day in sorted(unsettled):
-            values = clean_values[day].tolist()
-            view = CleanDay(day, clean[day], values, baselines.tolist(), funnel, level)
-            causes = causes_of_day(stream, days[day], view)
-            if causes is None:
+            plan = yield from plan_of_day(stream, days[day], view_of(day, usual))
+            if plan is None:
                 return None
-            planned[day] = causes
-        in_order = tuple(cause for day in sorted(planned) for cause in planned[day])
-        hourly = apply_causes(clean, in_order)
-        series = DailySeries(hourly, funnel, level, explained)
+            planned[day] = plan
+        values, excess = clean_values.copy(), np.zeros_like(clean[:, 0, 1:])
+        for day, (_, changed) in planned.items():
+            values[day], excess[day] = changed.values, changed.excess
+        [series] = yield Ask(series_of_days, [Days(values, excess, funnel, level, explained)])
         labels = label(series, dates)
         unsettled = _unsettled_days(series, dates, planned, labels)
         if not unsettled:
             if level.decoys and _stirs_without_cause(clean_values, series, days):
                 return None
-            return Draw(dates, clean, hourly, in_order, (), series, labels, number + 1, calendar)
+            hourly = clean.copy()
+            for day, (_, changed) in planned.items():
+                hourly[day] = changed.hours
+            causes = tuple(cause for day in sorted(planned) for cause in planned[day][0])
+            return Draw(dates, clean, hourly, causes, (), series, labels, number + 1, calendar)
         if not unsettled <= set(planned):
             return None  # a day without a cause looks like one: only other data can help
         baselines = series.baselines
@@ -185,6 +224,18 @@ def _with_custom(draw: Draw, config: EpisodeConfig) -> Draw:
     )
 
 
+@alike(lambda case: (case[1].name, len(case[0])))
+def usual_days(cases: Sequence[tuple[Floats, Funnel]]) -> list[Floats]:
+    """Medians of each case's daily values."""
+    return list(medians(np.array([values for values, _ in cases]), cases[0][1]))
+
+
+@alike(lambda days: (days.funnel.name, len(days.values)))
+def series_of_days(episodes: Sequence[Days]) -> Sequence[DailySeries]:
+    """Series of each episode's days."""
+    return DailySeries.of_days(episodes)
+
+
 def _stirs_without_cause(clean_values: Floats, series: DailySeries, days: Iterable[int]) -> bool:
     """Whether a day that has a cause comes near a threshold even without it."""
     undone = deviations(clean_values, series.baselines)[sorted(days)]
@@ -196,61 +247,16 @@ def _stirs_without_cause(clean_values: Floats, series: DailySeries, days: Iterab
 def _unsettled_days(
     series: DailySeries,
     dates: Sequence[str],
-    planned: Mapping[int, tuple[Cause, ...]],
+    planned: Mapping[int, PlannedDay],
     labels: Sequence[ReportRow],
 ) -> set[int]:
     """Days on which the rule's answer is not the plan, or is too close to call."""
     unsettled = set(np.flatnonzero(_guarded(series).any(axis=1)).tolist())
-    wanted = {(dates[day], *cause.root) for day, causes in planned.items() for cause in causes}
+    wanted = {(dates[day], *cause.root) for day, (causes, _) in planned.items() for cause in causes}
     answered = {(row.date, row.entity_type, row.entity_name, row.anomaly_type) for row in labels}
     unclear = {row.date for row in labels if not severity_is_clear(row)}
     wrong = {date for date, *_ in wanted ^ answered} | unclear
     return unsettled | {dates.index(date) for date in wrong}
-
-
-def _clean_counts(stream: BitStream, config: EpisodeConfig, start: dt.date) -> Ints:
-    """Hourly counts of an uneventful episode, shape (days, 24, stages)."""
-    level, funnel = config.level, config.funnel_spec
-    days, steps = level.days, len(funnel.base_rates)
-    mean = stream.uniform(*funnel.opens_range)
-    slope = stream.uniform(-TREND, TREND)
-    jitter = [1.0 + stream.uniform(-funnel.rate_jitter, funnel.rate_jitter) for _ in range(steps)]
-
-    factors = level.weekday_factors or funnel.weekday_factors
-    weekday = np.array([factors[(start.weekday() + day) % 7] for day in range(days)])
-    trend = 1.0 + slope * (np.arange(days) / (days - 1) - 0.5)
-    traffic = mean * weekday * trend * (1.0 + level.traffic_noise * stream.normals(days))
-
-    weights = np.array(funnel.hour_weights)
-    begin, end = funnel.daytime
-    lean = np.ones((days, HOURS))
-    lean[:, begin:end] += (level.shape_noise * stream.normals(days))[:, np.newaxis]
-    shape = weights * lean
-    # A running sum has one order of addition on every machine; a plain sum has several.
-    shape = shape / np.add.accumulate(shape, axis=1)[:, -1:]
-
-    noise = stream.normals(steps + 1, days, HOURS) * level.sampling_noise
-    rates = np.array([rate * near for rate, near in zip(funnel.base_rates, jitter, strict=True)])
-    daily_rates = rates * (1.0 + level.rate_noise * stream.normals(days, steps))
-
-    counts = np.empty((days, HOURS, steps + 1), dtype=np.int64)
-    expected = traffic[:, np.newaxis] * shape
-    counts[:, :, 0] = to_counts(expected + np.sqrt(expected) * noise[0])
-    for step in range(steps):
-        above = counts[:, :, step]
-        rate = np.minimum(daily_rates[:, step : step + 1], 1.0)
-        spread = np.sqrt(above * rate * (1.0 - rate))
-        drawn = to_counts(above * rate + spread * noise[step + 1])
-        counts[:, :, step + 1] = np.minimum(drawn, above)
-    return counts
-
-
-def _applied(clean: Ints, effects: Iterable[tuple[int, Effect]]) -> Ints:
-    """A copy of the counts after each effect on its day."""
-    hourly = clean.copy()
-    for day, effect in effects:
-        hourly[day] = effect.apply(hourly[day])
-    return hourly
 
 
 def _guarded(series: DailySeries) -> NDArray[np.bool_]:

@@ -7,18 +7,23 @@ answers with exactly the planned roots and nothing comes near a threshold.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.generation.anomalies import FAMILIES, Cause, CleanDay
+from metric_tracker_rl.engine.generation.effects import Effect, apply_effects
+from metric_tracker_rl.engine.generation.lockstep import Ask, Drawing, alike
 from metric_tracker_rl.engine.levels import GUARD_BAND
 from metric_tracker_rl.engine.reporting_policy import findings_of_day
 from metric_tracker_rl.engine.series import (
+    Floats,
+    Ints,
     daily_values,
     deviations,
     excess_counts,
-    thresholds,
 )
 from metric_tracker_rl.engine.vocabulary import (
     COUNT_DROP,
@@ -87,35 +92,61 @@ def _family_names(stream: BitStream, config: EpisodeConfig) -> list[str]:
     return sorted(names, key=lambda name: name == MIX_SHIFT)
 
 
-def causes_of_day(
+def plan_of_day(
     stream: BitStream, names: Sequence[str], view: CleanDay
-) -> tuple[Cause, ...] | None:
+) -> Drawing[PlannedDay | None]:
     """First proposal for the day's families that the rule answers with their roots."""
-    baselines = np.array(view.baselines)
     for _ in range(PLAN_TRIES):
         causes = tuple(FAMILIES[name](stream, view) for name in names)
-        hours = view.hours
-        for cause in causes:
-            hours = cause.effect.apply(hours)
-        one_day = hours[np.newaxis]
-        changes = deviations(daily_values(one_day, view.funnel), baselines)[0].tolist()
-        if _near_threshold(changes, view, PLAN_BAND):
+        [day] = yield Ask(changed_days, [(view, [cause.effect for cause in causes])])
+        if day.near:
             continue
-        excess = excess_counts(one_day)[0].tolist()
-        found = findings_of_day(changes, excess, view.funnel, view.level)
+        found = findings_of_day(day.changes, day.excess, view.funnel, view.level)
         answered = {(f.entity_type, f.entity_name, f.anomaly_type) for f in found}
         if answered == {tuple(cause.root) for cause in causes}:
-            return causes
+            return causes, day
     return None
 
 
-def _near_threshold(changes: Sequence[float], view: CleanDay, band: float) -> bool:
-    """Whether any deviation of the day lies within `band` of its threshold."""
-    level, stages = view.level, len(view.funnel.counts)
-    low, high = 1.0 - band, 1.0 + band
-    limits = thresholds(view.funnel, level)
-    near = any(
-        low <= abs(each) / limit <= high for each, limit in zip(changes, limits, strict=True)
-    )
-    steps = changes[stages : 2 * stages - 1]
-    return near or any(low <= -each / level.break_threshold <= high for each in steps)
+class ChangedDay(NamedTuple):
+    """A day after its effects.
+
+    Attributes:
+        hours: hourly counts, shape (24, stages).
+        values: displayed daily values.
+        excess: impossible events of each adjacent pair.
+        changes: deviations from the baselines.
+        near: whether any of them lies within `PLAN_BAND` of its threshold.
+    """
+
+    hours: Ints
+    values: Floats
+    excess: list[int]
+    changes: list[float]
+    near: bool
+
+
+PlannedDay = tuple[tuple[Cause, ...], ChangedDay]
+"""Causes of a day, and the day after them."""
+
+
+@alike(lambda case: case[0].funnel.name)
+def changed_days(cases: Sequence[tuple[CleanDay, Sequence[Effect]]]) -> list[ChangedDay]:
+    """Days after their effects."""
+    views = [view for view, _ in cases]
+    hours = apply_effects(np.array([view.hours for view in views]), [each for _, each in cases])
+    values = daily_values(hours, views[0].funnel)
+    changes = deviations(values, np.array([view.baselines for view in views]))
+    excess = excess_counts(hours).tolist()
+    near = _near_threshold(changes, views).tolist()
+    return list(map(ChangedDay, hours, values, excess, changes.tolist(), near))
+
+
+def _near_threshold(changes: Floats, views: Sequence[CleanDay]) -> NDArray[np.bool_]:
+    """Of each day, whether any deviation lies within the band of its threshold."""
+    stages = len(views[0].funnel.counts)
+    drops = -changes[:, stages : 2 * stages - 1]
+    sizes = np.concatenate([np.abs(changes), drops], axis=1)
+    sizes /= np.array([view.limits for view in views])
+    near = (sizes >= 1.0 - PLAN_BAND) & (sizes <= 1.0 + PLAN_BAND)
+    return np.asarray(near.any(axis=1))
