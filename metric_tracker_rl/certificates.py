@@ -11,11 +11,13 @@ from typing import Any
 from metric_tracker_rl.drilldown import certificate as drill
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.engine import certificate as funnel
+from metric_tracker_rl.engine.levels import LEVELS
 from openenv_kit.errors import InvalidValueError
 
 levels = (*funnel.levels, *drill.levels)
-usual_levels = funnel.levels
-"""Levels of a run that names none: a drill-down certificate takes most of a second."""
+usual_levels = tuple(LEVELS)
+"""Levels of a run that names none: a drill-down certificate takes most of a second, and rungs are
+between these."""
 
 
 def grid(seeds: range, *, difficulties: Sequence[str]) -> Iterable[Any]:

@@ -63,7 +63,16 @@ class MetricTracker(Environment):
     policies: Policies = POLICIES
     commands: Mapping[str, str] = {
         name.replace("_", "-"): f"metric_tracker_rl.commands.{name}:{name}"
-        for name in ("bench", "card", "digests", "episode", "learn", "modes", "new_product")
+        for name in (
+            "bench",
+            "card",
+            "digests",
+            "episode",
+            "learn",
+            "modes",
+            "new_product",
+            "rungs",
+        )
     }
     cache = CACHES
 

@@ -48,7 +48,10 @@ from openenv_kit.errors import InvalidValueError
 ENGINE = Path(metric_tracker_rl.__file__).parent / "engine"
 BYTE_MAKERS = sorted(
     [Path(bitstream.__file__), *(ENGINE / "generation").rglob("*.py")]
-    + [ENGINE / f"{name}.py" for name in ("config", "funnel", "levels", "reporting_policy")]
+    + [
+        ENGINE / f"{name}.py"
+        for name in ("config", "funnel", "levels", "reporting_policy", "rungs")
+    ]
     + [ENGINE / "series.py"]
 )
 """Every module that decides a byte of an episode."""

@@ -30,6 +30,7 @@ from metric_tracker_rl.engine.levels import LEVELS, Level
 from metric_tracker_rl.engine.report import Report
 from metric_tracker_rl.engine.reporting_policy import ReportRow, label
 from metric_tracker_rl.engine.rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.rungs import EVERY_LEVEL
 from metric_tracker_rl.engine.series import DailySeries
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import CUSTOM_TASK_ID
@@ -37,7 +38,7 @@ from metric_tracker_rl.engine.vocabulary import EVENT_COUNT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.play.driver import play
 
-levels = tuple(LEVELS)
+levels = tuple(EVERY_LEVEL)
 COUNTS = (1, 3, 5)
 ZERO_FAMILY = "mixed"
 """Family whose zero-anomaly episodes are certified; with no anomaly, families look alike."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from metric_tracker_rl.engine.funnel import ORDERING_APP, Funnel
-from metric_tracker_rl.engine.levels import DENSITIES, LEVELS, Level
+from metric_tracker_rl.engine.levels import DENSITIES, Level
+from metric_tracker_rl.engine.rungs import EVERY_LEVEL
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION
 from metric_tracker_rl.engine.vocabulary import (
     ANOMALY_TYPES,
@@ -55,7 +56,7 @@ class EpisodeConfig:
     Attributes:
         seed: 0 to 2**64 - 1.
         scenario_family: an anomaly type, or `mixed`.
-        difficulty: name of a level.
+        difficulty: name of a level or a rung.
         anomaly_density: low, medium or high.
         anomaly_count: planned anomalies; 0 is an episode whose right report is empty.
         anomalies: custom anomalies, applied to the finished data.
@@ -76,7 +77,7 @@ class EpisodeConfig:
     def __post_init__(self) -> None:
         require_integer("seed", self.seed, 0, MAX_SEED)
         require_name("scenario_family", self.scenario_family, SCENARIO_FAMILIES)
-        require_name("difficulty", self.difficulty, LEVELS)
+        require_name("difficulty", self.difficulty, EVERY_LEVEL)
         require_name("anomaly_density", self.anomaly_density, DENSITIES)
         require_integer("anomaly_count", self.anomaly_count, 0, self.level.max_anomalies)
         require_name("funnel", self.funnel, FUNNELS)
@@ -87,7 +88,7 @@ class EpisodeConfig:
     @property
     def level(self) -> Level:
         """The difficulty's thresholds and noise."""
-        return LEVELS[self.difficulty]
+        return EVERY_LEVEL[self.difficulty]
 
     @property
     def funnel_spec(self) -> Funnel:

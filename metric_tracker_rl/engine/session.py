@@ -87,7 +87,7 @@ class EpisodeSession:
         task_id: str | None = None,
         seed: int | None = None,
         scenario_family: str | None = None,
-        difficulty: str | None = None,
+        difficulty: str | float | None = None,
         anomaly_density: str | None = None,
         anomaly_count: int | None = None,
         anomalies: object = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from metric_tracker_rl.engine.config import MIXED, EpisodeConfig, parse_custom_anomalies
 from metric_tracker_rl.engine.levels import DENSITIES
 from metric_tracker_rl.engine.rules import OBJECTIVE
+from metric_tracker_rl.engine.rungs import USUAL_COUNTS, level_named
 from metric_tracker_rl.engine.vocabulary import RATE_SPIKE
 from metric_tracker_rl.rows import TaskSpec
 from openenv_kit.errors import require_name
@@ -64,7 +65,7 @@ def resolve_config(
     task_id: str | None = None,
     seed: int | None = None,
     scenario_family: str | None = None,
-    difficulty: str | None = None,
+    difficulty: str | float | None = None,
     anomaly_density: str | None = None,
     anomaly_count: int | None = None,
     anomalies: object = None,
@@ -73,24 +74,26 @@ def resolve_config(
 
     Without a task, an episode that changes more than the seed is called `custom`. Custom
     anomalies replace the planned ones unless a count is asked for as well; dates and clean
-    data are those of the same reset without them. No seed means the
-    task's own seed, so that a reset without arguments is always the same episode.
+    data are those of the same reset without them. No seed means the task's own seed, so that a
+    reset without arguments is always the same episode. A `difficulty` that is a number from 0 to 1
+    is the nearest rung; a rung has a number of anomalies of its own, where none is asked for.
 
     Raises:
         UnknownNameError, InvalidValueError: see `EpisodeConfig`.
     """
     task = get_task_spec(task_id) if task_id is not None else TASKS[DEFAULT_TASK_ID]
     custom = parse_custom_anomalies(anomalies)
+    level = task.difficulty if difficulty is None else level_named(difficulty)
     changes = (scenario_family, difficulty, anomaly_density, anomaly_count)
     changed = bool(custom) or any(value is not None for value in changes)
-    density, planned = task.anomaly_density, task.anomaly_count
+    density, planned = task.anomaly_density, USUAL_COUNTS.get(level, task.anomaly_count)
     if anomaly_density is not None:
         density = require_name("anomaly_density", anomaly_density, DENSITIES)
         planned = DENSITIES[density]
     config = EpisodeConfig(
         seed=task.seed if seed is None else seed,
         scenario_family=task.scenario_family if scenario_family is None else scenario_family,
-        difficulty=task.difficulty if difficulty is None else difficulty,
+        difficulty=level,
         anomaly_density=density,
         anomaly_count=planned if anomaly_count is None else anomaly_count,
         anomalies=custom,

@@ -1,0 +1,89 @@
+"""A curriculum: stages of tasks, from easy to hard, moved along with the trailing success rate.
+
+It knows no trainer and no environment: it hands out arguments of resets and is told rewards.
+
+```python
+curriculum = Curriculum([{"difficulty": "easy"}, {"difficulty": "hard"}])
+reset = curriculum.next()  # {"difficulty": "easy", "seed": 0}
+curriculum.record(0.4)
+```
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from openenv_kit.errors import InvalidValueError, require_integer
+
+
+class Curriculum:
+    """Hands out tasks of the stage that the results so far call for.
+
+    Once `window` results of a stage are in, each further one decides: at a success rate of `up` or
+    more the next stage begins, below `down` the one before. A new stage begins without results.
+
+    Args:
+        stages: arguments of resets, without a seed, from the easiest stage to the hardest.
+        window: results that the rate is taken over, at least 1.
+        up, down: success rates, 0 <= down < up <= 1.
+        success: reward from which on an episode counts as a success.
+        seed: of the first task; each further one has the next. Different runs take different ones,
+            and none that a test is made with.
+
+    Attributes:
+        stage: index of the running stage.
+
+    Raises:
+        InvalidValueError: one of these is out of its range.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Mapping[str, Any]],
+        *,
+        window: int = 50,
+        up: float = 0.7,
+        down: float = 0.2,
+        success: float = 0.9,
+        seed: int = 0,
+    ) -> None:
+        if not stages:
+            raise InvalidValueError("stages", list(stages), "at least one stage")
+        if not 0.0 <= down < up <= 1.0:
+            raise InvalidValueError("down and up", (down, up), "0 <= down < up <= 1")
+        self.stages = [dict(each) for each in stages]
+        self.stage = 0
+        self._up, self._down, self._success = up, down, success
+        self._results: deque[bool] = deque(maxlen=require_integer("window", window, 1, 10**6))
+        self._seed = seed
+
+    @property
+    def success_rate(self) -> float:
+        """Share of successes among the last results of the stage; 0.0 before the first."""
+        return fmean(self._results) if self._results else 0.0
+
+    def next(self) -> dict[str, Any]:
+        """Arguments of the next reset: those of the stage, with a fresh seed."""
+        self._seed += 1
+        return {**self.stages[self.stage], "seed": self._seed - 1}
+
+    def record(self, reward: float, stage: int | None = None) -> None:
+        """Take note of an episode's reward, and move where it is time to.
+
+        Args:
+            reward: what the episode ended with.
+            stage: that it was of, where results come late; those of another stage than the
+                running one are left out. None for the running one.
+        """
+        if stage is not None and stage != self.stage:
+            return
+        self._results.append(reward >= self._success)
+        if len(self._results) < (self._results.maxlen or 0):
+            return
+        moved = (self.success_rate >= self._up) - (self.success_rate < self._down)
+        if 0 <= self.stage + moved < len(self.stages) and moved:
+            self.stage += moved
+            self._results.clear()
