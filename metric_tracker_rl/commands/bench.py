@@ -16,7 +16,9 @@ import typer
 from rich.console import Console
 
 from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode, build_episode
+from metric_tracker_rl.engine.generation.generator import generate, generate_all
 from metric_tracker_rl.engine.grader import grade
 from metric_tracker_rl.engine.report import read_report
 from metric_tracker_rl.engine.rules import MAX_STEPS_LIMIT
@@ -28,6 +30,8 @@ from openenv_kit.environment import Reply
 from openenv_kit.play.driver import play
 
 ROUNDS = 7
+TOGETHER = 64
+"""Episodes of a batch."""
 
 
 def bench(
@@ -55,7 +59,13 @@ FOUR_KB = {f"field_{n:03d}": [n, n / 7, f"value {n}"] for n in range(92)}
 def _subjects() -> dict[str, Callable[[], Any]]:
     """What is measured, by name."""
     seeds = iter(range(10**6, 2 * 10**6))
+
+    def fresh(count: int) -> list[EpisodeConfig]:
+        return [EpisodeConfig(next(seeds), MIXED, "hard", "high", 4) for _ in range(count)]
+
     subjects: dict[str, Callable[[], Any]] = {
+        f"fresh episodes, {TOGETHER} together": lambda: generate_all(fresh(TOGETHER)),
+        f"fresh episodes, {TOGETHER} one by one": lambda: [*map(generate, fresh(TOGETHER))],
         # A fresh seed each time: nothing comes from the cache.
         "reset": lambda: EpisodeSession().reset(seed=next(seeds)),
         "reset (cached episode)": lambda: EpisodeSession().reset(),

@@ -2,8 +2,9 @@
 
 A rung's difficulty is a number: 0 on the first, 1 on the tenth. Rungs 1, 4, 7 and 10 have the
 thresholds and the noise of easy, medium, hard and expert; those between lie on straight lines
-between them. Each rung has a usual number of anomalies, too. From the eighth on there is a calendar
-with decoys, and the data are longer. The named levels stay what they are.
+between them. Days, decoys and the usual number of anomalies grow from the first rung to the last:
+a player who reads thresholds and noise without fail still finds more and more to leave out. The
+named levels stay what they are.
 """
 
 from __future__ import annotations
@@ -39,24 +40,28 @@ def _rung(number: int) -> Level:
     below, above = LEVELS[_KNOTS[knot]], LEVELS[_KNOTS[min(knot + 1, len(_KNOTS) - 1)]]
     share = step / steps
 
-    def between(low: float, high: float, decimals: int = 0) -> float:
+    def between(low: float, high: float, decimals: int) -> float:
         return round(low + share * (high - low), decimals)
+
+    def along(lowest: float, highest: float) -> float:
+        return lowest + (highest - lowest) * (number - 1) / (RUNGS - 1)
+
+    first, last = LEVELS[_KNOTS[0]], LEVELS[_KNOTS[-1]]
+    decoys = round(along(first.decoys, last.decoys))
 
     shades: dict[str, Any] = {
         name: between(getattr(below, name), getattr(above, name), decimals)
         for name, decimals in _SHADES.items()
     }
     nearest, farthest = zip(below.separation, above.separation, strict=True)
-    decoys = int(between(below.decoys, above.decoys))
-    weeks = int(between(below.days // 7, above.days // 7))
     return replace(
         below,
         name=f"rung_{number}",
         **shades,
         separation=(between(*nearest, 4), between(*farthest, 4)),
-        days=7 * weeks,
-        max_anomalies=int(between(below.max_anomalies, above.max_anomalies)),
-        weekday_factors=above.weekday_factors if decoys else below.weekday_factors,
+        days=7 * round(along(first.days // 7, last.days // 7)),
+        max_anomalies=round(along(first.max_anomalies, last.max_anomalies)),
+        weekday_factors=last.weekday_factors if decoys else first.weekday_factors,
         decoys=decoys,
     )
 
