@@ -20,6 +20,7 @@ from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode, build_episode
 from metric_tracker_rl.engine.generation.generator import generate, generate_all
 from metric_tracker_rl.engine.grader import grade
+from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.report import read_report
 from metric_tracker_rl.engine.rules import MAX_STEPS_LIMIT
 from metric_tracker_rl.engine.session import EpisodeSession
@@ -49,23 +50,44 @@ def bench(
     usual = statistics.median(yardsticks)
     title = f"One core; json.dumps of a 4 kB object takes {usual:.1f} us here"
     columns = ("what", "us", "per second", "x json.dumps", "bytes on the wire")
-    Console(width=100).print(table_of(title, columns, rows))
+    console = Console(width=100)
+    console.print(table_of(title, columns, rows))
+    for level in LEVELS:
+        alone, together = _fresh(level)
+        console.print(
+            f"Fresh episodes, {level}: {alone:.0f} us each one by one, {together:.0f} us each "
+            f"{TOGETHER} at a time, ratio {together / alone:.2f}."
+        )
 
 
 FOUR_KB = {f"field_{n:03d}": [n, n / 7, f"value {n}"] for n in range(92)}
 """An object of about 4 kB of JSON."""
 
 
+def _fresh(level: str) -> tuple[float, float]:
+    """Processor time of a fresh episode in microseconds, made alone and in a batch.
+
+    The least of several rounds: other work on the machine only ever adds.
+    """
+    seeds = iter(range(10**6, 2 * 10**6))
+
+    def timed(make: Callable[[list[EpisodeConfig]], object]) -> float:
+        fresh = [EpisodeConfig(next(seeds), MIXED, level, "high", 4) for _ in range(TOGETHER)]
+        started = time.process_time()
+        make(fresh)
+        return (time.process_time() - started) / TOGETHER * 1e6
+
+    rounds = [
+        (timed(lambda some: [*map(generate, some)]), timed(generate_all)) for _ in range(ROUNDS)
+    ]
+    alone, together = map(min, zip(*rounds, strict=True))
+    return alone, together
+
+
 def _subjects() -> dict[str, Callable[[], Any]]:
     """What is measured, by name."""
     seeds = iter(range(10**6, 2 * 10**6))
-
-    def fresh(count: int) -> list[EpisodeConfig]:
-        return [EpisodeConfig(next(seeds), MIXED, "hard", "high", 4) for _ in range(count)]
-
     subjects: dict[str, Callable[[], Any]] = {
-        f"fresh episodes, {TOGETHER} together": lambda: generate_all(fresh(TOGETHER)),
-        f"fresh episodes, {TOGETHER} one by one": lambda: [*map(generate, fresh(TOGETHER))],
         # A fresh seed each time: nothing comes from the cache.
         "reset": lambda: EpisodeSession().reset(seed=next(seeds)),
         "reset (cached episode)": lambda: EpisodeSession().reset(),
