@@ -6,16 +6,19 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import AsyncExitStack, redirect_stdout, suppress
 from typing import IO
 
 from rich.console import Console
 
+from openenv_kit.agent.episode import EpisodePlayer
+from openenv_kit.agent.episode_file import EpisodeFile
 from openenv_kit.agent.html_report import write_report
-from openenv_kit.agent.options import DEFAULT_POLICY, Options, parse_options
+from openenv_kit.agent.options import RAY, THIS_MACHINE, Options, parse_options
 from openenv_kit.agent.plan import plan
-from openenv_kit.agent.results import print_table, write_results
-from openenv_kit.agent.run import EpisodeRunner, Player, ScriptedPlayer
+from openenv_kit.agent.players import Player, choose_player
+from openenv_kit.agent.results import EpisodeResult, print_table, write_results
+from openenv_kit.agent.run import Engine, Run
 from openenv_kit.agent.secrets import cleaner
 from openenv_kit.agent.servers import choose_server
 from openenv_kit.agent.settings import (
@@ -27,7 +30,7 @@ from openenv_kit.agent.settings import (
     shown_url,
 )
 from openenv_kit.agent.stdout import Lines
-from openenv_kit.errors import AgentError, SettingsError
+from openenv_kit.errors import ConfigurationError, KitError, SettingsError
 
 RAN, TASK_FAILED, BAD_SETTINGS, INTERRUPTED = 0, 1, 2, 130
 
@@ -41,9 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with redirect_stdout(sys.stderr):
         try:
             return asyncio.run(_run(options, console, lines_to))
-        except AgentError as problem:
+        except KitError as problem:
             console.print(f"inference: {problem}", markup=False, highlight=False, style="red")
-            return BAD_SETTINGS if isinstance(problem, SettingsError) else TASK_FAILED
+            asked_wrong = isinstance(problem, SettingsError | ConfigurationError)
+            return BAD_SETTINGS if asked_wrong else TASK_FAILED
         except (KeyboardInterrupt, asyncio.CancelledError):
             console.print("inference: interrupted.", highlight=False)
             return INTERRUPTED
@@ -65,19 +69,32 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
     environment = options.environment
     further = dict(options.reset or ())
     planned = plan(environment, settings.tasks, options.episodes, options.seed, further)
-    player = choose_player(options, settings)
-    say(_who_plays(player, options, settings, len(planned)))
-    server = None
-    try:
-        server = await choose_server(environment, settings, say)
-        live = options.concurrency == 1
+    async with AsyncExitStack() as held:
+        player = choose_player(
+            environment, options.policy, settings, require_llm=options.require_llm
+        )
+        held.push_async_callback(player.close)
+        say(_who_plays(player, options, settings, len(planned)))
+        file, known = None, list[EpisodeResult]()
+        if options.resume is not None:
+            file = EpisodeFile(options.resume, environment, player.name, player.terms, clean)
+            held.callback(file.close)
+            known = file.results(planned, say)
+        live = options.concurrency == 1 and options.engine == THIS_MACHINE
         lines = Lines(lines_to, live=live, epsilon=settings.score_epsilon, clean=clean)
-        playing = EpisodeRunner(options, settings, player, server, planned, lines, console, say)
-        result = await playing.run()
-    finally:
-        await player.close()
-        if server is not None:
-            await server.stop()
+        run = Run(planned, options.concurrency, console, say, known, file)
+        engine: Engine
+        if options.engine == RAY:
+            from openenv_kit.agent.ray_engine import ray_engine
+
+            engine = await held.enter_async_context(ray_engine(options, settings, lines, say))
+        else:
+            server = await choose_server(environment, settings, say)
+            held.push_async_callback(server.stop)
+            engine = EpisodePlayer(
+                environment, settings, player, server, lines, options.record, say
+            )
+        result = await run.play(engine, player.name, settings.benchmark)
     write_results(result, options.output, clean, environment)
     if options.report is not None:
         write_report(result, options.report, clean)
@@ -104,28 +121,6 @@ def settings_for(options: Options) -> AgentSettings:
         "secrets": (*settings.secrets, password_in(base_url or "")),
     }
     return settings.model_copy(update=over)
-
-
-def choose_player(options: Options, settings: AgentSettings) -> Player:
-    """A scripted policy if there is no key or one was asked for, else the model.
-
-    Raises:
-        SettingsError: a key without a model, or no key although a model is required.
-    """
-    if options.policy or (settings.api_key is None and not options.require_llm):
-        return ScriptedPlayer(options.environment.policies[options.policy or DEFAULT_POLICY])
-    if settings.api_key is None:
-        raise SettingsError(
-            f"--require-llm was given, but no key is set: set one of {', '.join(KEY_VARIABLES)}."
-        )
-    if settings.model is None:
-        raise SettingsError(
-            f"{settings.key_variable} holds a key, but no model is named: set MODEL_NAME (or "
-            "--model), or play a scripted policy with --policy."
-        )
-    from openenv_kit.agent.model_player import ModelPlayer  # loads openai
-
-    return ModelPlayer(settings)
 
 
 def _who_plays(player: Player, options: Options, settings: AgentSettings, episodes: int) -> str:

@@ -39,6 +39,7 @@ class ModelPlayer:
         self._settings = settings
         self._endpoint = Endpoint(settings) if endpoint is None else endpoint
         self.name = self._endpoint.model
+        self.terms: Mapping[str, Any] = settings.terms
 
     async def play(self, table: Table) -> None:
         """Play until a report is graded, the model stops, or rounds or tokens run out."""

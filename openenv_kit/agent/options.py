@@ -13,6 +13,7 @@ from openenv_kit.environment import Environment, environments, get_environment
 from openenv_kit.errors import UnknownNameError, require_name
 
 DEFAULT_POLICY = "reference"
+THIS_MACHINE, RAY = ENGINES = ("local", "ray")
 EXCLUSIVE = (("require_llm", "policy"), ("policy", "model"), ("embedded", "base_url"))
 
 
@@ -58,6 +59,17 @@ class Options:
         type=_positive,
     )
     concurrency: int = _option("episodes at a time (default 1)", "N", 1, type=_positive)
+    engine: str = _option(
+        f"who plays them: {THIS_MACHINE} (default), or {RAY}, the workers of the cluster that "
+        "RAY_ADDRESS names, or of a new one on this machine (the `ray` extra)",
+        "NAME",
+        THIS_MACHINE,
+    )
+    resume: Path | None = _option(  # noqa: RUF009 - a field, as of the others
+        "keep each finished episode in FILE, and play only those that it does not hold yet",
+        "FILE",
+        type=Path,
+    )
     policy: str | None = _option(
         "play this scripted policy, even if a key is set: {policies} (default without a key: "
         f"{DEFAULT_POLICY})",
@@ -76,7 +88,7 @@ class Options:
     embedded: bool = _option(
         "start an environment server for this run, whatever else is configured or running"
     )
-    record: Path | None = _option(  # noqa: RUF009 - a field, as of the others
+    record: Path | None = _option(  # noqa: RUF009
         "record each episode as DIR/<task>.jsonl", "DIR", type=Path
     )
     output: Path = _option(  # noqa: RUF009
@@ -125,6 +137,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     try:
         if given["policy"]:
             require_name("policy", given["policy"], environment.policies)
+        require_name("engine", given["engine"], ENGINES)
     except UnknownNameError as problem:
-        parser.error(f"argument --policy: {problem}")
+        parser.error(str(problem))
     return Options(**given)

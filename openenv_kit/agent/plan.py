@@ -31,6 +31,11 @@ class PlannedEpisode:
         """Unique within the run."""
         return f"{self.task_id}-e{self.episode}" if self.episode else self.task_id
 
+    @property
+    def recording(self) -> str:
+        """Name of the file that it is recorded in."""
+        return f"{self.label}.jsonl"
+
 
 def plan(
     environment: Environment,

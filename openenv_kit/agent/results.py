@@ -40,6 +40,7 @@ class EpisodeResult:
         breakdown: the grader's, if a report was graded.
         error: why it failed, or a remark on how it ended.
         reconnects, tool_calls, reply_bytes: see `EpisodeConnection`.
+        hopeless: whether every further episode would fail alike.
     """
 
     planned: PlannedEpisode
@@ -53,6 +54,12 @@ class EpisodeResult:
     reply_bytes: int = 0
     usage: Usage = field(default_factory=Usage)
     events: list[Event] = field(default_factory=list)
+    hopeless: bool = False
+
+    @property
+    def ran(self) -> bool:
+        """Whether it was played to an end, with or without a report."""
+        return self.status in (EVALUATED, NOT_SUBMITTED)
 
     @property
     def success(self) -> bool:
@@ -120,8 +127,7 @@ class RunResult:
     @property
     def failed(self) -> int:
         """Episodes that did not run, or were never started."""
-        ran = sum(each.status in (EVALUATED, NOT_SUBMITTED) for each in self.episodes)
-        return self.planned - ran
+        return self.planned - sum(each.ran for each in self.episodes)
 
     @property
     def cost(self) -> float | None:

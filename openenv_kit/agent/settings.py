@@ -71,6 +71,18 @@ class AgentSettings(BaseModel):
     secrets: tuple[str, ...] = Field((), repr=False)
     notes: tuple[str, ...] = ()
 
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What a model's scores depend on, beside the model itself."""
+        return {
+            "endpoint": shown_url(self.api_base_url or ""),
+            # Where it is not set, the environment says how many there are.
+            "max_tool_rounds": (
+                self.max_tool_rounds if "max_tool_rounds" in self.model_fields_set else None
+            ),
+            **self.model_dump(include={"temperature", "max_tokens", "token_budget"}),
+        }
+
 
 FIELDS = {
     variable: field

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError
+from openenv_kit.ray_cluster import cluster
 
 PROCESSES, RAY = ENGINES = ("processes", "ray")
 BATCH = 10
@@ -136,18 +137,9 @@ def certified(
 
 def _on_ray(work: partial[list[Any]], batches: Batches) -> Iterator[list[Any]]:
     """The same unit of work on the Ray cluster that the environment points to, or a local one."""
-    try:
-        import ray
-    except ImportError:
-        raise ConfigurationError(
-            "ray is not installed; pip install 'openenv-metric-tracker-rl[ray]'"
-        ) from None
-    ray.init(ignore_reinit_error=True, log_to_driver=False)
-    work_there = ray.remote(work.func)
-    waiting = [work_there.remote(*work.args, batch) for batch in batches]
-    try:
+    with cluster() as ray:
+        work_there = ray.remote(work.func)
+        waiting = [work_there.remote(*work.args, batch) for batch in batches]
         while waiting:
             ready, waiting = ray.wait(waiting)
             yield from ray.get(ready)
-    finally:
-        ray.shutdown()

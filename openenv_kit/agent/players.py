@@ -1,0 +1,79 @@
+"""Who plays: a scripted policy or a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from typing import Any, Protocol
+
+from openenv_kit.agent.options import DEFAULT_POLICY
+from openenv_kit.agent.settings import KEY_VARIABLES, AgentSettings
+from openenv_kit.agent.table import Table
+from openenv_kit.environment import Environment
+from openenv_kit.errors import SettingsError
+from openenv_kit.play.policies import Policy
+
+
+class Player(Protocol):
+    """Who plays.
+
+    Attributes:
+        name: `scripted:<policy>`, or the model's name.
+        terms: the settings under which it plays and that its scores depend on, JSON-ready.
+    """
+
+    name: str
+    terms: Mapping[str, Any]
+
+    async def play(self, table: Table) -> None:
+        """Play one episode; several may be played at a time."""
+
+    async def close(self) -> None:
+        """Release what the player holds."""
+
+
+class ScriptedPlayer:
+    """Plays one of an environment's scripted policies."""
+
+    terms: Mapping[str, Any] = {}
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.name = f"scripted:{policy.name}"
+
+    async def play(self, table: Table) -> None:
+        """Play until the policy or the episode ends."""
+        with closing(self._policy.play(table.opening)) as moves, suppress(StopIteration):
+            action = next(moves)
+            while True:
+                observation = await table.act(action)
+                if table.done:
+                    return
+                action = moves.send(observation)
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+def choose_player(
+    environment: Environment, policy: str | None, settings: AgentSettings, *, require_llm: bool
+) -> Player:
+    """A scripted policy if there is no key or one was asked for, else the model.
+
+    Raises:
+        SettingsError: a key without a model, or no key although a model is required.
+    """
+    if policy or (settings.api_key is None and not require_llm):
+        return ScriptedPlayer(environment.policies[policy or DEFAULT_POLICY])
+    if settings.api_key is None:
+        raise SettingsError(
+            f"--require-llm was given, but no key is set: set one of {', '.join(KEY_VARIABLES)}."
+        )
+    if settings.model is None:
+        raise SettingsError(
+            f"{settings.key_variable} holds a key, but no model is named: set MODEL_NAME (or "
+            "--model), or play a scripted policy with --policy."
+        )
+    from openenv_kit.agent.model_player import ModelPlayer  # loads openai
+
+    return ModelPlayer(settings)

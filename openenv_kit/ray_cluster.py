@@ -1,0 +1,34 @@
+"""The Ray cluster that work is given to, where it is asked for; the `ray` extra."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from openenv_kit.errors import ConfigurationError
+
+UV_HOOK = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
+
+
+@contextmanager
+def cluster() -> Iterator[ModuleType]:
+    """The module `ray`, connected to the cluster of RAY_ADDRESS, or to a new one on this machine.
+
+    Raises:
+        ConfigurationError: Ray is not installed.
+    """
+    # Below `uv run`, workers would each copy the working directory and install it anew.
+    os.environ.setdefault(UV_HOOK, "0")
+    try:
+        import ray
+    except ImportError:
+        raise ConfigurationError(
+            "ray is not installed; pip install 'openenv-metric-tracker-rl[ray]'"
+        ) from None
+    ray.init(ignore_reinit_error=True, log_to_driver=False)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
