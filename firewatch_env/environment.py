@@ -19,6 +19,7 @@ from firewatch_env.told import told
 from firewatch_env.tools import BRIEF, CATALOGUE, introduction
 from openenv_kit.environment import ERROR, Environment, Reply, WireModels
 from openenv_kit.errors import require_integer, require_name, unknown_name_message
+from openenv_kit.play.panel import scores_of
 from openenv_kit.play.policies import Policy
 from openenv_kit.trust.splits import HashedTask
 
@@ -193,6 +194,10 @@ class Firewatch(Environment):
 
     def groups(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
         return {"level": find(reset).difficulty}
+
+    def panel_scores(self, reset: Mapping[str, Any]) -> Mapping[str, float]:
+        """See `openenv_kit.play.panel`; another panel changes only with the tasks' version."""
+        return scores_of(self, ("reference", "keyword_rules", "spray", "random"), reset)
 
     def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Impact, precision and closure, and what they were made from."""

@@ -164,6 +164,12 @@ class MetricTracker(Environment):
     def groups(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
         return groups_of(reset)
 
+    def panel_scores(self, reset: Mapping[str, Any]) -> Mapping[str, float]:
+        """See `openenv_kit.play.panel`."""
+        from metric_tracker_rl.panel import panel_scores
+
+        return panel_scores(self, reset)
+
     def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         parts: Mapping[str, Any] | None = observation.get("reward_breakdown")
         if not parts or not observation.get("done"):

@@ -27,14 +27,15 @@ EPISODES = 300
 
 
 def record(path: Path, policy: str, episodes: Sequence[int]) -> None:
-    """Play a policy on the validation split and record it."""
+    """Play a policy on the validation split and record it, under its name or scripted:NAME."""
+    played = FUNNEL.policies[policy.removeprefix("scripted:")]
     with path.open("w", encoding="utf-8") as stream:
         for index in episodes:
             reset = {"split": "validation", "index": index}
             session = FUNNEL.session()
             opening = session.reset(**reset)
             recorder = RunRecorder(stream, policy, reset, observed(opening), FUNNEL)
-            for action, answer in moves(session, FUNNEL.policies[policy], opening):
+            for action, answer in moves(session, played, opening):
                 recorder.step(action, observed(answer))
             recorder.end(answer.reward or 0.0)
 

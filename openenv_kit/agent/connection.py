@@ -151,8 +151,10 @@ class EpisodeConnection:
         """A new connection; waits for a server that is starting or full."""
         deadline = time.monotonic() + self.settings.connect_timeout_s
         pause = FIRST_PAUSE_S
+        lost = self.reconnects > 0  # reviving waits for a moment, which no first connection needs
         while True:
-            await self.server.revive()
+            if lost:
+                await self.server.revive()
             try:
                 return await OneSocket.open(
                     self.server.url,
@@ -161,6 +163,7 @@ class EpisodeConnection:
                     timeout_s=self.settings.message_timeout_s,
                 )
             except LOST as problem:
+                lost = True
                 if time.monotonic() + pause > deadline:
                     refused = "401" in str(problem) or "403" in str(problem)
                     hint = f". The server asks for a token: set {TOKEN_VARIABLE}."

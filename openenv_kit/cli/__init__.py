@@ -18,6 +18,8 @@ from openenv_kit.cli.check_integrations import check_integrations
 from openenv_kit.cli.collect import collect
 from openenv_kit.cli.common import chosen_environment
 from openenv_kit.cli.compare import compare
+from openenv_kit.cli.export import export
+from openenv_kit.cli.leaderboard import leaderboard, submit
 from openenv_kit.cli.replay import replay
 from openenv_kit.cli.seal import seal
 
@@ -47,7 +49,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (certify, audit, bench_vector, replay, compare, seal, collect, check_integrations):
+for command in (
+    *(certify, audit, bench_vector, replay, compare, submit, leaderboard, seal, collect),
+    *(export, check_integrations),
+):
     app.command()(command)
 
 

@@ -16,6 +16,7 @@ reply said, so a replay elsewhere can be compared with the original without stor
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,8 @@ from openenv_kit.errors import ConfigurationError
 from openenv_kit.play.driver import observed
 
 FORMAT = "metric-tracker-run/1"
+MOST_BYTES = 1 << 30
+"""Largest recording that is read, uncompressed: a small file can hold a large one."""
 _UNSTABLE = ("task_id", "metadata")  # of one play, not of its episode
 
 
@@ -133,14 +136,27 @@ def digest_of(observation: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(observation).encode()).hexdigest()
 
 
+def text_of(path: Path) -> str:
+    """Text of a file, which may be compressed by gzip.
+
+    Raises:
+        RecordingError: it holds more than `MOST_BYTES`.
+    """
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        found = file.read(MOST_BYTES + 1)
+    if len(found) > MOST_BYTES:
+        raise RecordingError(f"{path} holds more than {MOST_BYTES // 2**20} MiB.")
+    return found.decode("utf-8")
+
+
 def read_runs(path: Path | str) -> list[RecordedRun]:
-    """All runs of a file.
+    """All runs of a file, which may be compressed by gzip.
 
     Raises:
         RecordingError: not a recording, or one of another format; names the line.
     """
     runs: list[RecordedRun] = []
-    lines = Path(path).read_text(encoding="utf-8").split("\n")
+    lines = text_of(Path(path)).split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

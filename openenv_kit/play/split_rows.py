@@ -58,9 +58,14 @@ def split_rows(
 
 
 def reset_arguments(row: Mapping[str, Any], environment: str | None = None) -> Row:
-    """The reset arguments in a dataset row; columns without a value are left out."""
+    """The reset arguments in a dataset row; columns without a value are left out.
+
+    They are those of its column `reset`, which `metric-tracker export` writes, or else columns of
+    their own.
+    """
+    told = row.get("reset") or row
     names = get_environment(environment).reset_arguments
-    return {name: row[name] for name in names if row.get(name) is not None}
+    return {name: told[name] for name in names if told.get(name) is not None}
 
 
 def write_rows(path: Path | str, rows: Iterable[Row]) -> int:

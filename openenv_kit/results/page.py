@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
@@ -73,14 +74,29 @@ def compared(players: Sequence[Player], split: str, environment: Environment) ->
     )
 
 
-def write_page(comparison: Comparison, path: Path) -> None:
-    """Write the page; its folder is created if it is missing."""
+def write_page(comparison: Comparison, path: Path, home: str = "") -> None:
+    """Write the page; its folder is created if it is missing. `home` as in `page_html`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page_html(comparison), encoding="utf-8")
+    path.write_text(page_html(comparison, home), encoding="utf-8")
 
 
-def page_html(comparison: Comparison) -> str:
-    """The whole page."""
+def page_html(comparison: Comparison, home: str = "") -> str:
+    """The whole page; `home` is the address of the page above it, if there is one."""
+    rows, traces = _matrix(comparison.players)
+    return rendered(
+        "page.html.jinja",
+        told=comparison,
+        home=home,
+        rows=rows[:MAX_ROWS],
+        hidden=max(len(rows) - MAX_ROWS, 0),
+        traces=traces,
+        points=list(_points(comparison)),
+        size=(WIDTH, HEIGHT, MARGIN),
+    )
+
+
+def rendered(template: str, **told: Any) -> str:
+    """One of this folder's pages."""
     templates = Templates(
         loader=PackageLoader("openenv_kit.results", "."),
         autoescape=True,
@@ -88,16 +104,8 @@ def page_html(comparison: Comparison) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    rows, traces = _matrix(comparison.players)
-    return templates.get_template("page.html.jinja").render(
-        told=comparison,
-        rows=rows[:MAX_ROWS],
-        hidden=max(len(rows) - MAX_ROWS, 0),
-        traces=traces,
-        points=list(_points(comparison)),
-        size=(WIDTH, HEIGHT, MARGIN),
-        style=STYLE.read_text(encoding="utf-8"),
-    )
+    style = STYLE.read_text(encoding="utf-8")
+    return templates.get_template(template).render(style=style, **told)
 
 
 def _groups(

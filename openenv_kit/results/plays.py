@@ -15,7 +15,7 @@ from typing import Any
 from openenv_kit.agent.results import EVALUATED, NOT_SUBMITTED, RESULTS_FORMAT
 from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError, unknown_name_message
-from openenv_kit.play.recording import RecordedRun, RecordingError, read_runs
+from openenv_kit.play.recording import RecordedRun, RecordingError, read_runs, text_of
 from openenv_kit.play.regrade import episode_of
 
 NAMED = "named tasks"
@@ -146,7 +146,7 @@ def of_one_split(players: Sequence[Player], split: str = "") -> tuple[list[Playe
 
 
 def _of_file(path: Path, environment: Environment) -> list[Player]:
-    text = path.read_text(encoding="utf-8")
+    text = text_of(path)
     try:
         found = json.loads(text)
     except json.JSONDecodeError:
@@ -163,7 +163,7 @@ def _of_file(path: Path, environment: Environment) -> list[Player]:
     players: dict[str, Player] = {}
     for run in runs:
         before = players.get(run.player)
-        plays = (*(before.plays if before else ()), _of_run(run, environment))
+        plays = (*(before.plays if before else ()), play_of(run, environment))
         if before is not None and before.versions != run.versions:
             other = Player(run.player, str(path), run.versions, plays)
             _check_versions(other, before.versions, str(path))
@@ -198,7 +198,8 @@ def _of_task(found: Mapping[str, Any]) -> Play:
     )
 
 
-def _of_run(run: RecordedRun, environment: Environment) -> Play:
+def play_of(run: RecordedRun, environment: Environment) -> Play:
+    """The play of a recorded run."""
     named = run.reset.get("task_id")
     if named is None and "split" in run.reset:
         named = f"{run.reset['split']}-{run.reset.get('index', 0)}"

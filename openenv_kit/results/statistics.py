@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
-import numpy.typing as npt
 
 from openenv_kit.play.regrade import pass_rates
 from openenv_kit.results.plays import Play, Player
@@ -20,6 +19,8 @@ RESAMPLES = 10_000
 SEED = 20_250_101
 """Of the bootstrap: the same plays give the same interval."""
 LEVEL = 0.95
+MOST_DRAWN = 1 << 20
+"""Values that are drawn at a time, for the memory they take."""
 
 Interval = tuple[float, float]
 
@@ -110,10 +111,12 @@ def interval(values: Sequence[float]) -> Interval | None:
     """Interval of the mean of independent values; None with fewer than two."""
     if len(values) < 2:
         return None
-    drawn: npt.NDArray[np.float64] = np.empty(RESAMPLES)
     given, random = np.asarray(values), np.random.default_rng(SEED)
-    for place in range(RESAMPLES):
-        drawn[place] = given[random.integers(0, len(given), len(given))].mean()
+    at_a_time = max(1, MOST_DRAWN // len(given))
+    sizes = [min(at_a_time, RESAMPLES - start) for start in range(0, RESAMPLES, at_a_time)]
+    drawn = np.concatenate(
+        [given[random.integers(0, len(given), (rows, len(given)))].mean(axis=1) for rows in sizes]
+    )
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 

@@ -1,0 +1,106 @@
+"""`metric-tracker leaderboard` and `submit`: runs that anybody can check, and their site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from openenv_kit.cli.common import EnvironmentName, chosen_environment, mistakes_told, table_of
+
+MAX_PROBLEMS = 10
+"""Problems of a submission that are listed one by one."""
+
+
+def leaderboard(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of submissions.", exists=True, file_okay=False)
+    ],
+    site: Annotated[
+        Path | None, typer.Option(help="Write a static site of those that hold into this folder.")
+    ] = None,
+) -> None:
+    """Check every submission of a folder by playing its runs again; fails if one does not hold."""
+    from openenv_kit.results.site import boards_of, write_site
+    from openenv_kit.results.submissions import (
+        CARD,
+        SubmissionError,
+        problems_of,
+        read_submission,
+    )
+
+    found = sorted(path.parent for path in folder.glob(f"*/{CARD}"))
+    if not found:
+        raise typer.BadParameter(f"{folder} holds no submission: no folder with a {CARD}")
+    held, refused = [], {}
+    for path in track(found, "Playing again", console=Console(stderr=True)):
+        try:
+            submission = read_submission(path)
+            problems = list(problems_of(submission))
+        except SubmissionError as problem:
+            problems = [str(problem)]
+        if problems:
+            refused[path.name] = problems
+        else:
+            held.append(submission)
+    console = Console(width=130)
+    boards = boards_of(held)
+    for board in boards:
+        card = board.card
+        title = f"{card.environment}, {card.split}, {card.count} tasks from {card.first} on"
+        rows = [
+            [
+                submission.name,
+                card.player,
+                card.kind,
+                f"{each.mean or 0.0:.4f}",
+                "-" if each.interval is None else "{:.3f} to {:.3f}".format(*each.interval),
+                str(card.tries),
+                str(len(submission.runs)),
+            ]
+            for submission, each in board.entries
+            for card in (submission.card,)
+        ]
+        titles = ["submission", "player", "kind", "mean score", "95 % interval", "tries", "runs"]
+        console.print(table_of(title, titles, rows, names=3))
+    for name, problems in refused.items():
+        console.print(f"{name} is refused:", style="red", highlight=False)
+        for told in problems[:MAX_PROBLEMS]:
+            console.print(f"  {told}", markup=False, highlight=False, soft_wrap=True)
+        if len(problems) > MAX_PROBLEMS:
+            console.print(f"  … and {len(problems) - MAX_PROBLEMS} more", highlight=False)
+    console.print(f"{len(held)} submissions hold, {len(refused)} are refused.", highlight=False)
+    if site is not None:
+        console.print(f"Site: {write_site(boards, site)}")
+    raise typer.Exit(1 if refused else 0)
+
+
+def submit(
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(help="Recordings (inference.py --record), or folders of them.", exists=True),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write, such as submissions/NAME.")],
+    by: Annotated[str, typer.Option(help="Whose submission it is.")] = "",
+    notes: Annotated[str, typer.Option(help="What there is to say about it.")] = "",
+    commitment: Annotated[
+        str, typer.Option(help="To a sealed split, as published before it was played.")
+    ] = "",
+    environment: EnvironmentName = None,
+) -> None:
+    """Put a player's recorded runs into a folder that `leaderboard` can check."""
+    from openenv_kit.results.packing import card_of, recorded
+    from openenv_kit.results.submissions import write_submission
+
+    chosen = chosen_environment(environment)
+    with mistakes_told():
+        runs, text = recorded(recordings)
+        card = card_of(runs, chosen, by=by, notes=notes, commitment=commitment)
+        write_submission(out, card, text)
+    typer.echo(
+        f"{out}: {len(runs)} runs of {card.player} on {card.split}, tasks {card.first} to "
+        f"{card.first + card.count - 1}, {card.tries} of each."
+    )

@@ -1,0 +1,79 @@
+"""Making a submission of recordings: what its card can say is read off the runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from openenv_kit.environment import Environment
+from openenv_kit.play.recording import RecordedRun, read_runs, text_of
+from openenv_kit.results.submissions import OWN_ARGUMENTS, SCRIPTED, Card, SubmissionError
+
+
+def recorded(paths: Iterable[Path]) -> tuple[list[RecordedRun], str]:
+    """Runs of some recordings and folders of recordings, and all their lines, in order of tasks."""
+    found = []
+    for path in paths:
+        inside = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+        if not inside:
+            raise SubmissionError(f"{path} holds no recording; allowed: a folder of .jsonl files.")
+        for each in inside:
+            runs = read_runs(each)
+            if runs:
+                found.append((runs[0].reset.get("index", 0), runs, text_of(each)))
+    found.sort(key=lambda each: each[0])
+    return [run for _, runs, _ in found for run in runs], "".join(text for *_, text in found)
+
+
+def card_of(
+    runs: Sequence[RecordedRun], environment: Environment, *, by: str, notes: str, commitment: str
+) -> Card:
+    """The card of a player's runs.
+
+    Raises:
+        SubmissionError: they are not of one player, one split and one set of rules, or leave out
+            a task.
+    """
+    if not runs:
+        raise SubmissionError("These recordings hold no run.")
+    first, tasks = runs[0], Counter[int]()
+    for run in runs:
+        if "split" not in run.reset:
+            raise SubmissionError(f"A run was reset with {run.reset}, which is no task of a split.")
+        for name, mine, one in (
+            ("player", run.player, first.player),
+            ("split", run.reset["split"], first.reset["split"]),
+            ("reset", _further(run), _further(first)),
+            ("versions", run.versions, first.versions),
+        ):
+            if mine != one:
+                raise SubmissionError(
+                    f"The runs are not of one {name}: {one!r} and {mine!r}; submit them apart."
+                )
+        tasks[run.reset.get("index", 0)] += 1
+    start, stop, tries = min(tasks), max(tasks) + 1, max(tasks.values())
+    for index in range(start, stop):
+        if tasks[index] != tries:
+            raise SubmissionError(
+                f"Task {first.reset['split']}-{index} has {tasks[index]} runs and others have "
+                f"{tries}; a submission plays each task as often."
+            )
+    return Card(
+        player=first.player,
+        kind=SCRIPTED if first.player.startswith("scripted:") else "model",
+        environment=environment.name,
+        split=first.reset["split"],
+        first=start,
+        count=stop - start,
+        tries=tries,
+        reset=_further(first),
+        versions=first.versions,
+        commitment=commitment,
+        by=by,
+        notes=notes,
+    )
+
+
+def _further(run: RecordedRun) -> dict[str, object]:
+    return {name: value for name, value in run.reset.items() if name not in OWN_ARGUMENTS}

@@ -1,0 +1,235 @@
+"""Submissions: a folder with a card and recorded runs, checked by playing every run again.
+
+```
+submissions/some-model/card.yaml
+submissions/some-model/runs.jsonl.gz
+```
+
+The card says what the runs are said to be. Nothing in it is believed: `problems_of` plays each run
+again and names everything that does not hold.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from openenv_kit.environment import Environment, get_environment
+from openenv_kit.errors import ConfigurationError, KitError, UnknownNameError
+from openenv_kit.play.recording import RecordedRun, read_runs, replay
+from openenv_kit.trust.splits import Sealing
+
+CARD, RUNS = "card.yaml", "runs.jsonl.gz"
+SCRIPTED: Final = "scripted"
+OWN_ARGUMENTS = ("episode_id", "split", "index")
+"""Reset arguments that name a task; the others are the card's `reset`."""
+
+
+class SubmissionError(ConfigurationError):
+    """A folder that is not a submission."""
+
+
+class Card(BaseModel):
+    """What a submission says of itself.
+
+    Attributes:
+        player: who played, as in the recordings.
+        kind: `model`, or `scripted` for a policy that comes with the environment.
+        environment: its name.
+        split: what was played.
+        first, count: which of its tasks, from `first` on.
+        tries: plays of each task.
+        reset: further arguments of every reset.
+        versions: under which it was played.
+        commitment: to a sealed split, as published before it was played; empty for other splits.
+        by, notes: whose submission it is, and what there is to say about it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    player: str = Field(min_length=1, max_length=120)
+    kind: Literal["model", "scripted"] = "model"
+    environment: str
+    split: str
+    first: int = Field(0, ge=0)
+    count: int = Field(ge=1, le=100_000)
+    tries: int = Field(1, ge=1, le=1000)
+    reset: dict[str, Any] = {}
+    versions: dict[str, str]
+    commitment: str = ""
+    by: str = Field("", max_length=120)
+    notes: str = Field("", max_length=2000)
+
+    @property
+    def board(self) -> tuple[str, str, int, int, str]:
+        """The same for submissions whose scores compare."""
+        reset = repr(sorted(self.reset.items()))
+        return self.environment, self.split, self.first, self.count, reset
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A submission as it was read; `name` is its folder's."""
+
+    name: str
+    card: Card
+    runs: list[RecordedRun]
+
+
+def read_submission(folder: Path) -> Submission:
+    """A folder's card and runs.
+
+    Raises:
+        SubmissionError: a file is missing or not what it has to be; says which.
+    """
+    for name in (CARD, RUNS):
+        if not (folder / name).is_file():
+            raise SubmissionError(f"{folder} has no {name}.")
+    try:
+        told = yaml.safe_load((folder / CARD).read_text(encoding="utf-8"))
+        card = Card.model_validate(told)
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise SubmissionError(f"{folder / CARD} is not YAML: {problem}") from None
+    except ValidationError as problem:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, each['loc'])) or 'the card'}: {each['msg']}"
+            for each in problem.errors()
+        )
+        raise SubmissionError(f"{folder / CARD}: {wrong}.") from None
+    try:
+        return Submission(folder.name, card, read_runs(folder / RUNS))
+    except (KitError, OSError, EOFError, ValueError) as problem:
+        raise SubmissionError(f"{folder / RUNS}: {problem}") from None
+
+
+def write_submission(folder: Path, card: Card, recordings: str) -> None:
+    """Write a submission; the same content gives the same bytes.
+
+    Raises:
+        SubmissionError: the folder holds one already.
+    """
+    if (folder / CARD).exists():
+        raise SubmissionError(f"{folder} holds a submission already; name another folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RUNS).write_bytes(gzip.compress(recordings.encode(), mtime=0))
+    text = yaml.safe_dump(card.model_dump(exclude_defaults=True), sort_keys=False)
+    (folder / CARD).write_text(text, encoding="utf-8")
+
+
+def problems_of(submission: Submission) -> Iterator[str]:
+    """Everything about a submission that does not hold, one sentence each; nothing where it does.
+
+    Every run is played again, with today's grader, until an earlier step has shown that the runs
+    are of another release or split.
+    """
+    card = submission.card
+    try:
+        environment = get_environment(card.environment)
+        size = environment.splits.size(card.split)
+    except UnknownNameError as problem:
+        yield str(problem)
+        return
+    if card.first + card.count > size:
+        yield f"The card asks for tasks {card.first} to {card.first + card.count - 1} of {size}."
+        return
+    if (card.kind == SCRIPTED) != card.player.startswith("scripted:"):
+        yield f"The card's kind is {card.kind!r}, and its player {card.player!r}."
+    broken = [*_seal_of(card, environment), *_versions_of(submission, environment)]
+    yield from broken
+    yield from _tries_of(submission)
+    if not broken:
+        for number, run in enumerate(submission.runs, start=1):
+            yield from (
+                f"Run {number}, {_task_of(run)}: {told}"
+                for told in _run_problems(run, card, environment)
+            )
+
+
+def _seal_of(card: Card, environment: Environment) -> Iterator[str]:
+    splits = environment.splits
+    try:
+        made = splits.commitment(card.split) if isinstance(splits, Sealing) else ""
+    except UnknownNameError:  # not a sealed split
+        made = ""
+    except ConfigurationError as problem:
+        yield f"{card.split} cannot be played again: {problem}"
+        return
+    if made != card.commitment:
+        said = card.commitment or "none"
+        if made:
+            yield f"The card's commitment to {card.split} is {said}; that of this salt is {made}."
+        else:
+            yield f"The card has the commitment {said}, and {card.split} is not sealed."
+
+
+def _versions_of(submission: Submission, environment: Environment) -> Iterator[str]:
+    card = submission.card
+    now = dict(environment.versions_for({"split": card.split, "index": card.first, **card.reset}))
+    if card.versions != now:
+        yield f"The card's versions are {card.versions}; these are {now}."
+    for number, run in enumerate(submission.runs, start=1):
+        if run.versions != now:
+            yield f"Run {number}, {_task_of(run)}: played under {run.versions}; these are {now}."
+
+
+def _tries_of(submission: Submission) -> Iterator[str]:
+    """Tasks that were not played as often as the card says, and plays that were copied."""
+    card = submission.card
+    wanted = [f"{card.split}-{card.first + number}" for number in range(card.count)]
+    played = Counter(_task_of(run) for run in submission.runs)
+    for task in wanted:
+        if played[task] != card.tries:
+            yield f"{task} was played {_times(played[task])}; the card says {_times(card.tries)}."
+    for task in played.keys() - set(wanted):
+        yield f"{task} is not among the card's tasks."
+    seen: dict[str, int] = {}
+    for number, run in enumerate(submission.runs, start=1):
+        # Two plays of a task may well be alike, but never to the microsecond.
+        if any(step.elapsed_s for step in run.steps):
+            first = seen.setdefault(repr(run), number)
+            if first != number:
+                yield f"Run {number}, {_task_of(run)}: a copy of run {first}."
+
+
+def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Iterator[str]:
+    """What does not hold of one run, whose versions are right."""
+    if run.player != card.player:
+        yield f"played by {run.player!r}; the card says {card.player!r}."
+    further = {name: value for name, value in run.reset.items() if name not in OWN_ARGUMENTS}
+    if further != card.reset:
+        yield f"reset with {further}; the card says {card.reset}."
+        return
+    if run.score is None:
+        yield "it has no end."
+        return
+    score = 0.0
+    for number, (_, answer, same) in enumerate(replay(run, environment)):
+        if number:
+            told = run.steps[number - 1]
+            same &= (told.status, told.reward, told.done) == _ending(answer)
+            score = max(score, answer["reward"] or 0.0)
+        if not same:
+            where = f"step {number}" if number else "the reset"
+            yield f"the reply to {where} is not the recorded one."
+            return
+    if score != run.score:
+        yield f"its score is {run.score}; played again it is {score}."
+
+
+def _ending(answer: Mapping[str, Any]) -> tuple[str, float, bool]:
+    return answer["status"], answer["reward"] or 0.0, answer["done"]
+
+
+def _task_of(run: RecordedRun) -> str:
+    return f"{run.reset.get('split', 'no split')}-{run.reset.get('index', 'no index')}"
+
+
+def _times(count: int) -> str:
+    return "not at all" if not count else "once" if count == 1 else f"{count} times"

@@ -1,0 +1,152 @@
+"""`metric-tracker export`: rows that trainers and hubs read, and what they never hold."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import fmean
+
+import pandas as pd
+import pytest
+import yaml
+from games import Game
+from typer.testing import CliRunner, Result
+
+from openenv_kit.cli import app
+from openenv_kit.environment import get_environment
+from openenv_kit.play.driver import play
+from openenv_kit.play.panel import difficulty_of, panel_scores
+from openenv_kit.play.split_rows import reset_arguments
+from openenv_kit.play.task_set import group_of, task_rows
+
+FUNNEL = get_environment("metric_tracker_rl")
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["export", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "set"
+    asked = ("--split", "test", "--split", "validation", "--first", "1", "--count", "3")
+    done = run(folder, *asked, "--environment", FUNNEL.name)
+    assert done.exit_code == 0, done.output
+    assert "3 tasks, mean difficulty" in " ".join(done.output.split())
+    return folder
+
+
+def test_rows_are_read_by_pandas_and_start_their_episodes(exported: Path) -> None:
+    frame = pd.read_json(exported / "test.jsonl", lines=True)
+    assert list(frame["task"]) == ["test-1", "test-2", "test-3"]
+    assert frame["difficulty"].between(0.0, 1.0).all()
+    for row in frame.to_dict("records"):
+        session = FUNNEL.session()
+        opening = FUNNEL.observation(session.reset(**row["reset"]), session.task_id)
+        assert [each["role"] for each in row["prompt"]] == ["system", "user"]
+        assert row["prompt"][0]["content"] == FUNNEL.brief(opening)
+        assert row["prompt"][1]["content"] == FUNNEL.introduction(opening)
+        assert row["tags"] == [FUNNEL.name, f"level:{row['level']}"]
+        assert reset_arguments(row, FUNNEL.name) == row["reset"]  # as trainers' adapters read it
+        told = json.dumps(row)
+        config = FUNNEL.splits.task("test", row["index"]).config
+        assert str(config.seed) not in told
+        assert config.scenario_family not in json.dumps([row["group"], row["tags"]])
+
+
+def test_the_card_names_files_versions_and_the_panel(exported: Path) -> None:
+    _, front, text = (exported / "README.md").read_text().split("---\n", 2)
+    (config,) = yaml.safe_load(front)["configs"]
+    assert config["data_files"] == [
+        {"split": "test", "path": "test.jsonl"},
+        {"split": "validation", "path": "validation.jsonl"},
+    ]
+    versions = ", ".join(f"{name} {number}" for name, number in FUNNEL.versions.items())
+    assert f"`test`: versions {versions}; panel median_filter, report_all, upstream" in text
+    tools = json.loads((exported / "tools.json").read_text())
+    assert "submit_solution" in {each["function"]["name"] for each in tools["test"]}
+
+
+def test_difficulty_is_what_the_panel_loses_on_the_episode(exported: Path) -> None:
+    for line in (exported / "validation.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        scores = []
+        for name in row["panel"]:
+            session = FUNNEL.session()
+            opening = session.reset(**row["reset"])
+            scores.append(play(session, FUNNEL.policies[name], opening).score)
+        assert scores == list(row["panel"].values())
+        assert row["difficulty"] == round(1.0 - fmean(scores), 4)
+    assert difficulty_of({"one": 1.0, "other": 1.0}) == 0.0
+    assert difficulty_of({"one": 0.0, "other": 0.0}) == 1.0
+
+
+def test_episodes_of_one_configuration_are_of_one_group() -> None:
+    groups: dict[str, set[str]] = {}
+    for index in range(60):
+        reset = {"split": "test", "index": index}
+        groups.setdefault(group_of(FUNNEL, reset), set()).add(str(FUNNEL.groups(reset)))
+    assert all(len(each) == 1 for each in groups.values())
+    assert len(groups) == len(set.union(*groups.values())) > 10
+    assert max(len(name) for name in groups) == 12
+
+
+@pytest.mark.slow
+def test_every_environment_has_a_panel(game: Game) -> None:
+    environment = game.environment
+    split = environment.splits.names()[0]
+    scores = panel_scores(environment, {"split": split, "index": 0})
+    assert len(scores) >= 1
+    assert all(0.0 <= each <= 1.0 for each in scores.values())
+
+
+def test_a_drill_down_row_has_the_panel_of_its_tier() -> None:
+    (row,) = task_rows(FUNNEL, "drill_test", 0, 1)
+    assert set(row["panel"]) >= {"log_moved", "moved_totals"}
+    assert row["prompt"][0]["content"] == FUNNEL.brief(row["reset"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("--split", "tset"), "Did you mean 'test'"),
+        (("--split", "sealed"), "sealed is sealed: its tasks stay on their server"),
+        (("--split", "drill_sealed"), "drill_sealed is sealed"),
+        (("--split", "test", "--first", "99999"), "first is 99999; allowed"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(
+    tmp_path: Path, asked: tuple[str, ...], told: str
+) -> None:
+    done = run(tmp_path / "set", *asked, "--environment", FUNNEL.name)
+    assert done.exit_code == 2
+    assert told in " ".join(done.output.replace("│", " ").split())
+    assert not list((tmp_path / "set").glob("*"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not find_spec("pyarrow"), reason="pyarrow, which is optional, is not installed")
+def test_parquet_says_what_json_lines_do(exported: Path, tmp_path: Path) -> None:
+    asked = ("--split", "test", "--first", "1", "--count", "3", "--to", "parquet")
+    assert run(tmp_path, *asked, "--environment", FUNNEL.name, "--workers", "2").exit_code == 0
+    frame = pd.read_parquet(tmp_path / "test.parquet")
+    other = pd.read_json(exported / "test.jsonl", lines=True)
+    assert list(frame["difficulty"]) == pytest.approx(list(other["difficulty"]))
+    for name in ("task", "group", "index"):
+        assert list(frame[name]) == list(other[name])
+    assert [list(each) for each in frame["prompt"]] == list(other["prompt"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not find_spec("datasets"), reason="datasets, of the `trl` extra, is missing")
+def test_the_folder_is_loaded_by_its_card(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from datasets import load_dataset
+
+    found = load_dataset(str(exported), cache_dir=str(tmp_path))
+    assert set(found) == {"test", "validation"}
+    assert found["test"][0]["reset"] == {"split": "test", "index": 1}
+    assert found["validation"]["difficulty"]
