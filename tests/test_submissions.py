@@ -232,7 +232,7 @@ def test_the_shipped_entries_are_scripted_and_of_these_versions() -> None:
         assert card.kind == "scripted", "models' submissions are checked by hand"
         environment = get_environment(card.environment)
         now = environment.versions_for({"split": card.split, "index": card.first, **card.reset})
-        assert card.versions == dict(now), f"{each.name}: see docs/leaderboard.md"
+        assert card.versions == dict(now), f"run submissions/remake {each.name}"
         # Playing all of them again takes half a minute; one run of each tells a change of replies.
         one = card.model_copy(update={"count": 1})
         cut = type(each)(each.name, one, each.runs[: card.tries])
