@@ -32,6 +32,12 @@ class Board:
     players: Sequence[Player]
     entries: Sequence[tuple[Submission, Summary]]
 
+    @property
+    def powers(self) -> list[int]:
+        """Values of k for which some player has a pass rate."""
+        rates = [rate for _, each in self.entries for rate in each.passes]
+        return sorted({k for k, value in rates if value is not None} | {1})
+
 
 def boards_of(submissions: Sequence[Submission]) -> list[Board]:
     """The boards of submissions that hold."""
