@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from openenv_kit.cli.atif import atif
 from openenv_kit.cli.audit import audit
 from openenv_kit.cli.bench_vector import bench_vector
 from openenv_kit.cli.certify import certify
@@ -51,7 +52,7 @@ app = typer.Typer(
 )
 for command in (
     *(certify, audit, bench_vector, replay, compare, submit, leaderboard, seal, collect),
-    *(export, check_integrations),
+    *(export, atif, check_integrations),
 ):
     app.command()(command)
 
