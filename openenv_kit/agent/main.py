@@ -54,10 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
-    # A SIGTERM ends the run as Ctrl-C does: END lines printed, own server stopped.
-    if task := asyncio.current_task():
-        with suppress(NotImplementedError):  # not on every platform
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    _end_on_sigterm()
     settings = settings_for(options)
     clean = cleaner(settings.secrets)
 
@@ -88,6 +85,7 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
             from openenv_kit.agent.ray_engine import ray_engine
 
             engine = await held.enter_async_context(ray_engine(options, settings, lines, say))
+            _end_on_sigterm()  # Ray has set a handler of its own
         else:
             server = await choose_server(environment, settings, say)
             held.push_async_callback(server.stop)
@@ -104,6 +102,13 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
         say("inference: interrupted.")
         return INTERRUPTED
     return TASK_FAILED if result.failed else RAN
+
+
+def _end_on_sigterm() -> None:
+    """Let a SIGTERM end the run as Ctrl-C does: END lines printed, own server stopped."""
+    if task := asyncio.current_task():
+        with suppress(NotImplementedError):  # not on every platform
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def settings_for(options: Options) -> AgentSettings:
