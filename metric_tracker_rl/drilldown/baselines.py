@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metric_tracker_rl.drilldown.config import DAYS
+from metric_tracker_rl.drilldown.config import DAYS, WEEKS
 from metric_tracker_rl.drilldown.cube import Bools, Floats
 
-WEEKS = DAYS // 7
 LOWEST_RATE, HIGHEST_RATE = 0.002, 0.985
 _NETWORK = (
     *((0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7), (0, 1), (2, 3), (4, 5)),

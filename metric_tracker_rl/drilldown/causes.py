@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from metric_tracker_rl.drilldown.clean import Clean, sample
 from metric_tracker_rl.drilldown.config import DAYS
-from metric_tracker_rl.drilldown.cube import Cube, Floats, Ints
+from metric_tracker_rl.drilldown.cube import MOST_FIXED, Cube, Floats, Ints
 from metric_tracker_rl.drilldown.day_noise import DayNoise
 from metric_tracker_rl.drilldown.definition import LONGEST_RUN, Root
+from metric_tracker_rl.drilldown.expected import Expected
 from metric_tracker_rl.drilldown.fits import FAINT_GAIN, Fits
 from metric_tracker_rl.drilldown.levels import (
     CANCEL,
@@ -117,10 +118,15 @@ class Planner:
             weights.append(entering * rates / (1.0 - rates))
             entering = entering * rates
         self.leaves = weights
-        sums = cube.sums(np.stack(weights + people)).transpose(0, 2, 1)
-        both = np.ascontiguousarray(sums)  # (channels, weekdays, cells): reduced over weekdays
-        self.weights, self.people = both[:5], both[5:]
-        self.noise = DayNoise(cube, clean, weights, self.weights)
+        by_weekday = [  # (channels, weekdays, cells): reduced over weekdays
+            np.ascontiguousarray(sums.transpose(0, 2, 1))
+            for sums in (cube.sums_of_all(np.stack(weights)), cube.sums(np.stack(people)))
+        ]
+        self.expected = [
+            Expected(cube, channel, *both)
+            for channel, both in enumerate(zip(*by_weekday, strict=True))
+        ]
+        self.noise = DayNoise(cube, clean, weights, [each.weights for each in self.expected])
         self.causes: list[Cause] = []
 
     def plan(self, number: int) -> list[Cause] | None:
@@ -160,19 +166,13 @@ class Planner:
             length = 1 if short else 1 + self.stream.below(LONGEST_RUN)
             first = self.stream.below(DAYS - length + 1)
             family = RATE if channel else TRAFFIC
-            fits = self._fits(channel, (first, first + length), family, hidden)
-            cells = [self._pick(fits.candidates()) for _ in range(PHANTOMS)]
+            fitting = self._fits(channel, (first, first + length), family, hidden).candidates()
+            cells = [self._pick(fitting) for _ in range(PHANTOMS)]
             found.append((channel, [each for each in cells if each is not None]))
         return [each for each in found if each[1]]
 
     def _fits(self, channel: int, days: tuple[int, int], family: str, hidden: bool) -> Fits:
-        weights, people = self.weights[channel], self.people[channel]
-        fits = Fits(
-            *(self.cube, self.level, weights, people, self.leaves[channel], days),
-            channel=channel,
-            family=family,
-            hidden=hidden,
-        )
+        fits = Fits(self.expected[channel], self.level, days, family, hidden=hidden)
         lead = FAINT_GAIN if fits.faint else LEAD
         ahead = np.sqrt((lead + SWING * self.noise.swing(channel, *days)) / fits.run)
         fits.need = np.maximum(fits.need, ahead)
@@ -217,13 +217,13 @@ class Planner:
     ) -> tuple[list[Fits], Ints]:
         """What fits on each step, and the cells that fit on all."""
         fits: list[Fits] = []
-        allowed = self.cube.candidates
+        allowed = self.cube.fixed <= MOST_FIXED
         for channel in channels:
             fits.append(self._fits(channel, (first, stop), family, hidden))
-            allowed = np.intersect1d(allowed, fits[-1].candidates())
-            if not len(allowed):
+            allowed = allowed & fits[-1].fitting()
+            if not allowed.any():
                 break
-        return fits, allowed
+        return fits, np.flatnonzero(allowed)
 
     def _effects(
         self, family: str, channels: Sequence[int], first: int, stop: int, hidden: bool

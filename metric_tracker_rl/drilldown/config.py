@@ -12,6 +12,7 @@ from openenv_kit.errors import require_integer, require_name
 
 DAYS = 56
 """Length of every episode: eight whole weeks."""
+WEEKS = DAYS // 7
 DEFAULT_MAX_STEPS = 200
 """Steps of a play, unless its rules say otherwise."""
 MAX_SEED = 2**64 - 1

@@ -8,7 +8,7 @@ taken slab by slab, in index order, so that every machine rounds alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import combinations, product
 
@@ -40,6 +40,8 @@ class Cube:
         meet: the cell of the people that two cells share, −1 for none; shape (cells, cells). Where
             that cell is not in the table, it is `cells`.
         within: whether the first cell lies inside the second; shape (cells, cells).
+        places: where each cell stands in the table of all cells, of which five dimensions have more
+            than are numbered here.
         everybody: the cell that fixes nothing.
         candidates: cells that a root's segment may be.
         pairs: cells of two of a cell's values, itself where it fixes no more; one row per cell.
@@ -57,6 +59,7 @@ class Cube:
         self.values = values[kept]
         self.cells = len(self.values)
         self.cell_shape = tuple(size + 1 for size in shape)
+        self.places = np.flatnonzero(kept)
         self._number = np.where(kept, np.cumsum(kept) - 1, self.cells)
         self.fixed = (self.values >= 0).sum(axis=1)
         leaf_values = np.array(list(product(*(range(size) for size in shape))))
@@ -70,6 +73,7 @@ class Cube:
         self.candidates = np.flatnonzero(self.fixed <= MOST_FIXED)
         self.pairs = self._ancestors(2, most * (most - 1) // 2)
         self.singles = self._ancestors(1, most + 1)
+        self._beside: dict[int, tuple[Ints, Ints]] = {}
 
     def _meet(self) -> NDArray[np.int16]:
         axes = range(len(self.shape))
@@ -93,9 +97,17 @@ class Cube:
         Returns:
             Shape (rows, cells, columns).
         """
-        return self._sums_of_all(leaves) if self.whole else self._sums_of_few(leaves)
+        return self.sums_of_all(leaves) if self.whole else self._sums_of_few(leaves)
 
-    def _sums_of_all(self, leaves: Floats) -> Floats:
+    def sums_of_all(self, leaves: Floats) -> Floats:
+        """Sums over every cell of whatever number of values.
+
+        Args:
+            leaves: shape (rows, leaves, columns).
+
+        Returns:
+            Shape (rows, all cells, columns); `places` tells where those that are numbered stand.
+        """
         rows, _, columns = leaves.shape
         out = np.empty((rows, *self.cell_shape, columns), dtype=leaves.dtype)
         inner: tuple[slice | int, ...] = (slice(None), *(slice(0, size) for size in self.shape))
@@ -104,7 +116,7 @@ class Cube:
             slabs = [out[(*inner[:axis], value)] for value in range(self.cell_shape[axis - 1])]
             total = slabs.pop()
             _add_up(slabs, total)
-        return out.reshape(rows, self.cells, columns)
+        return out.reshape(rows, -1, columns)
 
     def _sums_of_few(self, leaves: Floats) -> Floats:
         """Table by table: the sums that keep some dimensions, from those that keep one more."""
@@ -146,18 +158,37 @@ class Cube:
             for kept, _ in self._steps
         }
 
-    def shared(self, cell: int, leaves: Floats, sums: Floats) -> Floats:
-        """Sums over the people that each cell shares with one of them.
+    def beside(self, cell: int) -> tuple[Ints, Ints]:
+        """Other candidates that hold people of a cell, and where the people stand that they share.
 
-        Args:
-            cell: that one.
-            leaves: shape (leaves, columns).
-            sums: the same summed over every cell, shape (cells, columns).
+        Returns:
+            Numbers of cells, and for each a place among `sums_of_all`.
         """
-        met = self.meet[cell]
-        if self.whole:
-            return np.where(met[:, None] >= 0, sums[met], 0.0)
-        return self.sums(np.where(self.member[cell][:, None], leaves, 0.0)[None])[0]
+        if cell not in self._beside:
+            own, others = self.values[cell], self.values[self.candidates]
+            apart = ((own >= 0) & (others >= 0) & (own != others)).any(axis=1)
+            kept = ~apart & (self.candidates != cell)
+            both = np.where(others >= 0, others, own)[kept]
+            both = np.where(both >= 0, both, self.shape)
+            places = np.ravel_multi_index(tuple(both.T), self.cell_shape)
+            self._beside[cell] = self.candidates[kept], places
+        return self._beside[cell]
+
+    @cached_property
+    def beside_triples(self) -> tuple[Ints, Ints, Ints]:
+        """Cells of three values, and `beside` of each, filled up with its last.
+
+        Returns:
+            Shapes (triples,), (triples, others) and (triples, others).
+        """
+        triples = np.flatnonzero(self.fixed == MOST_FIXED)
+        found = [self.beside(cell) for cell in triples.tolist()]
+        most = max(len(others) for others, _ in found)
+        filled = [
+            [np.concatenate([row, np.repeat(row[-1:], most - len(row))]) for row in both]
+            for both in found
+        ]
+        return triples, *np.stack(filled, axis=1)
 
     def cell_of(self, fixed: Mapping[int, int]) -> int:
         """Number of the cell that fixes these values, by dimension."""
@@ -184,6 +215,14 @@ def _add_up(slabs: list[Floats], total: Floats) -> None:
     np.add(slabs[0], slabs[1], out=total)
     for slab in slabs[2:]:
         np.add(total, slab, out=total)
+
+
+def in_order(rows: Sequence[Floats] | Floats) -> Floats:
+    """Sum over rows of one shape, in their order."""
+    total = rows[0].copy()
+    for row in rows[1:]:
+        total += row
+    return total
 
 
 @lru_cache(maxsize=16)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metric_tracker_rl.drilldown.clean import Clean
-from metric_tracker_rl.drilldown.config import DAYS
-from metric_tracker_rl.drilldown.cube import Cube, Floats
+from metric_tracker_rl.drilldown.config import WEEKS
+from metric_tracker_rl.drilldown.cube import Cube, Floats, in_order
 from metric_tracker_rl.drilldown.evidence import TOGETHER, evidence_of, triples_of
 
 if TYPE_CHECKING:
@@ -30,41 +30,59 @@ class DayNoise:
         cube: geometry.
         clean: the draw's clean model.
         leaves: expected weight by channel, each of shape (leaves, weekdays).
-        weights: expected weight of cells, shape (channels, weekdays, cells).
+        weights: expected weight of cells by channel, each of shape (weekdays, cells).
     """
 
-    def __init__(self, cube: Cube, clean: Clean, leaves: Sequence[Floats], weights: Floats) -> None:
+    def __init__(
+        self, cube: Cube, clean: Clean, leaves: Sequence[Floats], weights: Sequence[Floats]
+    ) -> None:
         self.cube, self.clean, self.leaves, self.weights = cube, clean, leaves, weights
-        self._weeks: dict[int, tuple[Floats, Floats]] = {}
+        self._days: dict[int, tuple[Floats, Floats]] = {}
+        self._weeks: dict[int, tuple[Floats, Floats, Floats]] = {}
+        self._swings: dict[int, Floats] = {}
+        self._drifts: dict[int, Floats] = {}
 
-    def shared(self, channel: int, first: int, stop: int) -> tuple[Floats, Floats]:
-        """Surplus of leaves by what people share on some days; weight of cells.
+    def _by_day(self, channel: int) -> tuple[Floats, Floats]:
+        """Surplus of leaves by what people share, and by the noise of the counts themselves.
 
-        The noise of the counts themselves is not in it.
+        Returns:
+            Both of shape (leaves, days).
         """
-        clean = self.clean
-        actual = clean.rates[channel - 1] if channel else clean.traffic
-        usual = clean.weekly_rates[channel - 1] if channel else clean.weekly_traffic
-        surplus, weight = np.zeros(self.cube.leaves), np.zeros(self.cube.cells)
-        for day in range(first, stop):
-            change = actual[:, day] / usual[:, day % 7] - 1.0
-            surplus += self.leaves[channel][:, day % 7] * change
-            weight += self.weights[channel][day % 7]
-        return surplus, weight
+        if channel not in self._days:
+            clean, leaves = self.clean, self.leaves[channel]
+            actual = clean.rates[channel - 1] if channel else clean.traffic
+            usual = clean.weekly_rates[channel - 1] if channel else clean.weekly_traffic
+            change = actual / np.tile(usual, WEEKS) - 1.0
+            spread = np.tile(np.sqrt(leaves), WEEKS)
+            self._days[channel] = np.tile(leaves, WEEKS) * change, spread * clean.noise[channel]
+        return self._days[channel]
 
-    def whole(self, channel: int, first: int, stop: int) -> tuple[Floats, Floats]:
-        """Surplus of leaves that some days will show, but for causes; weight of cells."""
-        surplus, weight = self.shared(channel, first, stop)
-        for day in range(first, stop):
-            spread = np.sqrt(self.leaves[channel][:, day % 7])
-            surplus += spread * self.clean.noise[channel][:, day]
-        return surplus, weight
+    def of_day(self, channel: int, day: int) -> Floats:
+        """Surplus of leaves that a day will show, but for causes."""
+        shared, own = self._by_day(channel)
+        return np.asarray(shared[:, day] + own[:, day])
+
+    def drift(self, channel: int, day: int) -> Floats:
+        """Change of each cell that a day will show, but for causes."""
+        if channel not in self._drifts:
+            shared, own = self._by_day(channel)
+            sums = self.cube.sums((shared + own)[None])[0]
+            self._drifts[channel] = np.ascontiguousarray(sums.T)
+        return np.asarray(self._drifts[channel][day] / self.weights[channel][day % 7])
 
     def swing(self, channel: int, first: int, stop: int) -> float:
         """Largest gain that what people share on some days gives any segment."""
-        surplus, weight = self.shared(channel, first, stop)
-        sums = self.cube.sums(surplus[None, :, None])[0, :, 0]
-        return float(np.max((sums * sums / weight)[self.cube.candidates]))
+        cube, weights = self.cube, self.weights[channel]
+        if stop == first + 1 and cube.whole:
+            if channel not in self._swings:
+                sums = cube.sums(self._by_day(channel)[0][None])[0].T
+                gains = sums * sums / np.tile(weights, (WEEKS, 1))
+                self._swings[channel] = np.max(gains[:, cube.candidates], axis=1)
+            return float(self._swings[channel][first])
+        surplus = in_order(self._by_day(channel)[0].T[first:stop])
+        weight = in_order([weights[day % 7] for day in range(first, stop)])
+        sums = cube.sums(surplus[None, :, None])[0, :, 0]
+        return float(np.max((sums * sums / weight)[cube.candidates]))
 
     def gives_away(self, effects: Sequence[Effect], bounds: tuple[float, float]) -> bool:
         """Whether weekly tables of two dimensions, read together, give a hidden cause away.
@@ -75,36 +93,44 @@ class DayNoise:
         least, most = bounds
         weeks = {effects[0].first // 7, (effects[0].stop - 1) // 7}
         steps = {effect.channel for effect in effects}
+        found = self._evidence(effects)
         for week in sorted(weeks):
-            shown = self._evidence(effects, week)
+            shown = [float(z[week]) for z in found]
             together = sum(shown) / TOGETHER if len(steps) > 1 else 0.0
             if min(shown) >= LITTLE and least <= max(*shown, together) <= most:
                 return True
         return False
 
-    def _evidence(self, effects: Sequence[Effect], week: int) -> list[float]:
-        """What the tables of a week say about each effect, with the noise there will be in it."""
+    def _evidence(self, effects: Sequence[Effect]) -> list[Floats]:
+        """What the tables say about each effect by week, with the noise there will be in it."""
         cube, shown = self.cube, []
-        triples = triples_of(cube)[0].tolist()
         for channel in sorted({effect.channel for effect in effects}):
-            surplus, weight = self._by_week(channel)
-            surplus = surplus.copy()
+            surplus, change, weight = self._by_week(channel)
             own = [effect for effect in effects if effect.channel == channel]
-            for effect in own:
-                for day in range(effect.first, effect.stop):
-                    expected = self.leaves[channel][:, day % 7]
-                    added = np.where(cube.member[effect.cell], expected, 0.0)
-                    surplus[:, day // 7] += (effect.factor - 1.0) * added
-            change = cube.sums(surplus[None]) / weight[None, :, None]
-            chosen = [triples.index(effect.cell) for effect in own]
-            z = evidence_of(cube, change, weight[None, :, None], chosen)[0, :, week]
-            for effect, seen in zip(own, z.tolist(), strict=True):
-                shown.append(seen if effect.factor > 1.0 else -seen)
+            days = [(each, day) for each in own for day in range(each.first, each.stop)]
+            weeks = sorted({day // 7 for _, day in days})
+            changed = surplus[:, weeks]
+            for effect, day in days:
+                expected = self.leaves[channel][:, day % 7]
+                added = np.where(cube.member[effect.cell], expected, 0.0)
+                changed[:, weeks.index(day // 7)] += (effect.factor - 1.0) * added
+            change = change.copy()
+            change[:, weeks] = cube.sums(changed[None])[0] / weight
+            chosen = np.searchsorted(triples_of(cube)[0], [each.cell for each in own]).tolist()
+            z = evidence_of(cube, change[None], weight[None], chosen)[0]
+            signs = [1.0 if effect.factor > 1.0 else -1.0 for effect in own]
+            shown += [sign * seen for sign, seen in zip(signs, z, strict=True)]
         return shown
 
-    def _by_week(self, channel: int) -> tuple[Floats, Floats]:
-        """Surplus of leaves that each week will show, but for causes; weight of cells."""
+    def _by_week(self, channel: int) -> tuple[Floats, Floats, Floats]:
+        """Surplus of leaves, and change of cells, that each week will show, but for causes.
+
+        Returns:
+            Shapes (leaves, weeks) and (cells, weeks), and the weight of cells, (cells, 1).
+        """
         if channel not in self._weeks:
-            weeks = [self.whole(channel, first, first + 7) for first in range(0, DAYS, 7)]
-            self._weeks[channel] = np.stack([each[0] for each in weeks], axis=1), weeks[0][1]
+            shared, own = self._by_day(channel)
+            surplus = in_order([by[:, day::7] for by in (shared, own) for day in range(7)])
+            weight = in_order(self.weights[channel])[:, None]
+            self._weeks[channel] = surplus, self.cube.sums(surplus[None])[0] / weight, weight
         return self._weeks[channel]

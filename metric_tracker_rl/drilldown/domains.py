@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from openenv_kit.errors import InvalidValueError
 
@@ -40,7 +41,7 @@ class Dimension:
     values: tuple[tuple[str, float], ...]
     rate_effect: float
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of its values."""
         return tuple(name for name, _ in self.values)
@@ -111,12 +112,12 @@ class Domain:
                 most = len(self.dims) - 1
                 raise InvalidValueError("dimension index", dim_index, f"0 to {most}")
 
-    @property
+    @cached_property
     def dim_names(self) -> tuple[str, ...]:
         """Names of the dimensions."""
         return tuple(dim.name for dim in self.dims)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """Number of values of each dimension."""
         return tuple(len(dim.values) for dim in self.dims)

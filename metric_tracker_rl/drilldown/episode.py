@@ -36,12 +36,12 @@ class Episode:
     log: tuple[Entry, ...]
     expected_rows: tuple[ReportRow, ...]
 
-    @property
+    @cached_property
     def domain(self) -> Domain:
         """The product."""
         return self.config.domain
 
-    @property
+    @cached_property
     def cube(self) -> Cube:
         """Its geometry."""
         return cube_of(self.domain.shape)

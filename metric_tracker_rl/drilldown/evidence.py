@@ -49,8 +49,15 @@ def evidence_of(
     pairs, one, other = pairs[chosen], values[chosen, :, 0], values[chosen, :, 1]
     own = change[:, pairs] - change[:, one] - change[:, other]
     own += change[:, None, None, cube.everybody]
-    own -= np.median(own, axis=3, keepdims=True)  # medians of the parts do not add up to this
+    own -= _median(own)  # medians of the parts do not add up to this
     inside = weight[:, pairs]
     left = (1.0 - inside / weight[:, one]) * (1.0 - inside / weight[:, other]) / inside
     spread = SPARE * (left[:, :, 0] + left[:, :, 1] + left[:, :, 2])
     return np.asarray((own[:, :, 0] + own[:, :, 1] + own[:, :, 2]) / np.sqrt(spread))
+
+
+def _median(values: Floats) -> Floats:
+    """Median over the last axis, of even length, which stays as one."""
+    ordered = np.sort(values, axis=-1)
+    half = values.shape[-1] // 2
+    return np.asarray((ordered[..., half - 1 : half] + ordered[..., half : half + 1]) / 2.0)

@@ -6,6 +6,7 @@ before: so a cause need be no larger than the counts of its day ask for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from metric_tracker_rl.drilldown.causes import DOWN, PARTNERS, Effect, Planner
 from metric_tracker_rl.drilldown.config import DAYS
-from metric_tracker_rl.drilldown.cube import MOST_FIXED, Bools, Floats, Ints
+from metric_tracker_rl.drilldown.cube import Bools, Floats
 from metric_tracker_rl.drilldown.fits import FEWEST_PEOPLE, NARROW, Fits
 from metric_tracker_rl.drilldown.levels import CANCEL, CANCEL_TRAFFIC, LOSS
 
@@ -36,21 +37,27 @@ class FaintPlanner(Planner):
         if not hidden:
             return super()._effects(family, channels, first, stop, hidden)
         fits, allowed = self._fitting(family, channels, first, stop, hidden)
-        allowed = self._apart(allowed)
+        apart = self._apart()
+        allowed = allowed[apart[allowed]]
         if not len(allowed):
             return ()
-        drifts = [self._drift(channel, first) for channel in channels]
+        drifts = [self.noise.drift(channel, first) for channel in channels]
         if family == LOSS:
             allowed = allowed[self._lossy(fits, drifts)[allowed]]
-        for _ in range(TRIES_OF_CELL):
-            cell = self._pick(allowed)
-            if cell is None:
-                return ()
-            allowed = allowed[allowed != cell]
-            effects = self._faint(family, fits, drifts, cell)
+        lows = [fit.faint_lows() for fit in fits]
+        cells = allowed.tolist()
+        for _ in range(min(TRIES_OF_CELL, len(cells))):
+            cell = self._draw(cells)
+            sizes = self._sizes(family, cell, lows, drifts)
+            effects = self._faint(family, fits, drifts, sizes, cell, apart)
             if effects and all(map(self._possible, effects)):
                 return effects
         return ()
+
+    def _draw(self, cells: list[int]) -> int:
+        """Take a cell out of a list of cells that all fix as many values."""
+        self.stream.below(1)  # how many, which `_pick` draws first
+        return cells.pop(self.stream.below(len(cells)))
 
     def _lossy(self, fits: Sequence[Fits], drifts: Sequence[Floats]) -> Bools:
         """For each cell, whether some loss shows on both steps, and on neither too much."""
@@ -59,28 +66,40 @@ class FaintPlanner(Planner):
         risen = size / np.maximum(1.0 - size, 0.1) + drifts[1]
         return np.asarray((size - drifts[0] <= fits[0].high) & (risen <= fits[1].high))
 
-    def _faint(
-        self, family: str, fits: Sequence[Fits], drifts: Sequence[Floats], cell: int
-    ) -> tuple[Effect, ...]:
-        """Effects that show as little as is certain, given the noise of their own day."""
-        day, channels = fits[0].first, [fit.channel for fit in fits]
-        fall = self.stream.uniform() < DOWN or len(channels) > 1
+    def _sizes(
+        self, family: str, cell: int, lows: Sequence[Floats], drifts: Sequence[Floats]
+    ) -> list[float]:
+        """Changes of each step that show as little as is certain, given the noise of their day."""
+        fall = self.stream.uniform() < DOWN or len(lows) > 1
         signs = (-1.0, 1.0 if family == LOSS else -1.0) if fall else (1.0,)
-        lows = [fit.low(cell) for fit in fits]
         sizes = [
-            low * (1.0 + (NARROW - 1.0) * self.stream.uniform()) - sign * float(drift[cell])
+            float(low[cell]) * (1.0 + (NARROW - 1.0) * self.stream.uniform())
+            - sign * float(drift[cell])
             for low, drift, sign in zip(lows, drifts, signs, strict=False)
         ]
         if family == LOSS:  # both steps show, the second of fewer people
-            least = sizes[1] / float(np.sqrt(max(1.0 - sizes[0], 0.5)))
+            least = sizes[1] / math.sqrt(max(1.0 - sizes[0], 0.5))
             size = max(sizes[0], least / (1.0 + least))
             sizes = [size, size / (1.0 - size)]
+        return [sign * size for sign, size in zip(signs, sizes, strict=False)]
+
+    def _faint(
+        self,
+        family: str,
+        fits: Sequence[Fits],
+        drifts: Sequence[Floats],
+        changes: Sequence[float],
+        cell: int,
+        apart: Bools,
+    ) -> tuple[Effect, ...]:
+        """The effects of these changes of a cell; empty where they show too much or too little."""
+        day = fits[0].first
         effects = [
-            Effect(channel, cell, day, day + 1, 1.0 + sign * size)
-            for channel, sign, size in zip(channels, signs, sizes, strict=False)
+            Effect(fit.channel, cell, day, day + 1, 1.0 + change)
+            for fit, change in zip(fits, changes, strict=True)
         ]
         if family in (CANCEL, CANCEL_TRAFFIC):
-            partner = self._faint_partner(fits[0], effects[0], drifts[0])
+            partner = self._faint_partner(fits[0], effects[0], drifts[0], apart)
             if partner is None:
                 return ()
             effects.append(partner)
@@ -92,22 +111,23 @@ class FaintPlanner(Planner):
             shown = seen <= fit.high[effect.cell] and size >= fit.low_size
             if not shown or fit.people[effect.cell] * left < FEWEST_PEOPLE:
                 return ()
-            left = min(effect.factor, 1.0) if len(channels) > 1 else 1.0
+            left = min(effect.factor, 1.0) if len(fits) > 1 else 1.0
         evident = self.noise.gives_away(effects, self.level.evidence)
         return tuple(effects) if evident and self._leads(effects) else ()
 
-    def _faint_partner(self, fits: Fits, effect: Effect, drift: Floats) -> Effect | None:
+    def _faint_partner(
+        self, fits: Fits, effect: Effect, drift: Floats, apart: Bools
+    ) -> Effect | None:
         """The opposite change of a disjoint segment, as small as is certain as well."""
         size = (effect.factor - 1.0) * fits.run[effect.cell] / fits.run
         seen = np.abs(size - drift)
         able = (self.cube.meet[effect.cell] < 0) & fits.sized & (np.abs(size) >= fits.low_size)
-        able &= (seen >= fits.need) & (seen <= fits.high)
-        for _ in range(PARTNERS):
-            other = self._pick(self._apart(np.flatnonzero(able)))
-            if other is None:
-                return None
-            able[other] = False
-            if fits.low(other) <= seen[other]:
+        able &= (seen >= fits.need) & (seen <= fits.high) & apart
+        others = np.flatnonzero(able).tolist()
+        lows = fits.faint_lows()
+        for _ in range(min(PARTNERS, len(others))):
+            other = self._draw(others)
+            if lows[other] <= seen[other]:
                 return replace(effect, cell=other, factor=1.0 - float(size[other]))
         return None
 
@@ -116,35 +136,26 @@ class FaintPlanner(Planner):
         for channel in {effect.channel for effect in effects}:
             own = [effect for effect in effects if effect.channel == channel]
             day = own[0].first
-            leaves, surplus = (
-                self.leaves[channel][:, day % 7].copy(),
-                self.noise.whole(channel, day, day + 1)[0],
-            )
+            leaves, surplus = self.leaves[channel][:, day % 7], self.noise.of_day(channel, day)
             for effect in effects:
-                members = self.cube.member[effect.cell]
                 if 0 < effect.channel == channel - 1:  # so many people fewer enter this step
-                    leaves[members] *= effect.factor
+                    members = self.cube.member[effect.cell]
+                    leaves = np.where(members, leaves * effect.factor, leaves)
             for effect in own:
                 members = self.cube.member[effect.cell]
                 surplus[members] += (effect.factor - 1.0) * leaves[members]
             sums = self.cube.sums(np.stack([leaves, surplus])[:, :, None])[:, :, 0]
             gain = sums[1] * sums[1] / sums[0]
             for effect in own:
-                beside = self.cube.meet[effect.cell] >= 0
-                beside &= self.cube.fixed <= MOST_FIXED
-                beside[effect.cell] = False
-                if gain[effect.cell] - float(np.max(gain[beside])) < LEAD:
+                others, _ = self.cube.beside(effect.cell)
+                if gain[effect.cell] - float(np.max(gain[others])) < LEAD:
                     return False
         return True
 
-    def _apart(self, cells: Ints) -> Ints:
-        """Those of some cells that share no two values with one of an earlier cause."""
+    def _apart(self) -> Bools:
+        """Which cells share no two values with one of an earlier cause."""
         values = self.cube.values
-        taken = [effect.cell for cause in self.causes for effect in cause.effects]
-        shared = [((values[cells] == values[t]) & (values[t] >= 0)).sum(axis=1) for t in taken]
-        return cells[np.all([each < 2 for each in shared], axis=0)] if shared else cells
-
-    def _drift(self, channel: int, day: int) -> Floats:
-        """Change of each cell that the noise of a day alone will show, that of counts included."""
-        surplus, weight = self.noise.whole(channel, day, day + 1)
-        return np.asarray(self.cube.sums(surplus[None, :, None])[0, :, 0] / weight)
+        apart = np.ones(self.cube.cells, dtype=bool)
+        for taken in (effect.cell for cause in self.causes for effect in cause.effects):
+            apart &= ((values == values[taken]) & (values[taken] >= 0)).sum(axis=1) < 2
+        return apart

@@ -33,8 +33,11 @@ _added: dict[str, Domain] = {}
 
 def products_of(level: Level) -> Mapping[str, Domain]:
     """Products that a level is played with, by name: five dimensions for SQL, four for slices."""
+    shipped = WIDE_DOMAINS if level.sql else DOMAINS
+    if not _added:
+        return shipped
     own = {name: each for name, each in _added.items() if (len(each.dims) == 5) == level.sql}
-    return {**(WIDE_DOMAINS if level.sql else DOMAINS), **own}
+    return {**shipped, **own}
 
 
 def add_product(domain: Domain) -> None:

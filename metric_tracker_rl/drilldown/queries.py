@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Selection:
     @property
     def rows(self) -> int:
         """Segments that the query tells apart."""
-        return int(np.prod([len(self.values[axis]) for axis in self.groups], dtype=np.int64))
+        return prod(len(self.values[axis]) for axis in self.groups)
 
     @classmethod
     def read(cls, episode: Episode, asked: SliceArguments | CompareArguments) -> Selection:
@@ -70,14 +71,13 @@ class Selection:
         """Counts by group, stage and day, shape (rows, stages, days)."""
         shape = episode.domain.shape
         block = episode.counts.reshape(*shape, episode.counts.shape[1], DAYS)
-        for axis, values in enumerate(self.values):
-            if len(values) < shape[axis]:
-                block = block.take(values, axis=axis)
-        if len(self.stages) < block.shape[4]:
-            block = block.take(self.stages, axis=4)
-        for axis in range(4):
-            if axis not in self.groups:
-                block = block.sum(axis=axis, keepdims=True, dtype=np.int64)
+        chosen = (*self.values, self.stages)
+        block = block[tuple(slice(each[0], each[-1] + 1) for each in chosen)]
+        for axis, each in enumerate(chosen):
+            if len(each) < block.shape[axis]:  # with gaps
+                block = block.take([place - each[0] for place in each], axis=axis)
+        summed = tuple(axis for axis in range(4) if axis not in self.groups)
+        block = block.sum(axis=summed, keepdims=True, dtype=np.int64)
         if len(self.groups) == 2 and self.groups[0] > self.groups[1]:
             block = block.swapaxes(self.groups[0], self.groups[1])
         return block.reshape(self.rows, len(self.stages), DAYS).astype(np.int64, copy=False)

@@ -19,7 +19,7 @@ from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.cube import cube_of, segment_of
 from metric_tracker_rl.drilldown.definition import Root, settle
 from metric_tracker_rl.drilldown.domains import DOMAINS, ORDERING_APP
-from metric_tracker_rl.drilldown.fits import WEEKLY_FLOOR
+from metric_tracker_rl.drilldown.expected import WEEKLY_FLOOR
 from metric_tracker_rl.drilldown.generator import Draw, attempt_draw
 from metric_tracker_rl.drilldown.levels import L3, LEVELS, LOSS, MIX, RATE, TRAFFIC
 from metric_tracker_rl.drilldown.versions import GENERATOR_VERSION

@@ -126,12 +126,12 @@ def test_a_finding_is_taken_out_of_the_tables() -> None:
     [effect, *_] = [e for c in draw.causes for e in c.effects if e.channel]
     place = int(np.flatnonzero(tables.triples == effect.cell)[0])
     week = effect.first // 7
-    before = tables.evidence()[effect.channel, place, week]
+    before = tables.evidence(effect.channel)[place, week]
     days = range(effect.first, effect.stop)
     found = Finding(effect.channel, days, (effect.cell,), (effect.factor,), False)
     counts = episode.counts[episode.cube.member[effect.cell], effect.channel, effect.first].sum()
     tables.take_out(found, float(counts))
-    after = tables.evidence()[effect.channel, place, week]
+    after = tables.evidence(effect.channel)[place, week]
     sign = 1.0 if effect.factor > 1.0 else -1.0
     assert sign * after < sign * before - 1.0
 
@@ -143,12 +143,12 @@ def test_hidden_causes_show_in_three_tables_together(config: DrillConfig) -> Non
     stages = by_stage(episode.counts)
     weekly = episode.cube.sums(stages).reshape(5, -1, 8, 7).sum(axis=3)
     tables = PairTables(episode.cube, weekly)
-    z = tables.evidence()
+    z = [tables.evidence(channel) for channel in range(5)]
     triples = tables.triples.tolist()
     for cause in (cause for cause in draw.causes if cause.family != MIX):
         shown = []
         for week in {cause.effects[0].first // 7, (cause.effects[0].stop - 1) // 7}:
-            own = [abs(z[e.channel, triples.index(e.cell), week]) for e in cause.effects]
+            own = [abs(z[e.channel][triples.index(e.cell), week]) for e in cause.effects]
             steps = {effect.channel for effect in cause.effects}
             shown.append(max(*own, sum(own) / TOGETHER if len(steps) > 1 else 0.0))
         assert max(shown) >= config.level.evidence[0] - 0.5

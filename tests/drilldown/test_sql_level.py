@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from metric_tracker_rl.drilldown import certificate
 from metric_tracker_rl.drilldown.building import build_episode
 from metric_tracker_rl.drilldown.certificate import certify_one
 from metric_tracker_rl.drilldown.config import DrillConfig
-from metric_tracker_rl.drilldown.cube import cube_of
+from metric_tracker_rl.drilldown.cube import MOST_FIXED, cube_of
 from metric_tracker_rl.drilldown.domains import DOMAINS
 from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.policies import POLICIES
@@ -67,13 +66,22 @@ def test_what_cells_share_is_the_same_by_either_way(name: str) -> None:
     for shape in (DOMAINS[name].shape, WIDE_DOMAINS[name].shape):
         cube = cube_of(shape)
         leaves = np.arange(cube.leaves * 2, dtype=np.float64).reshape(cube.leaves, 2)
-        sums = cube.sums(leaves[None])[0]
-        for one, other in product(range(0, cube.cells, 211), range(0, cube.cells, 97)):
-            common = cube.member[one] & cube.member[other]
-            assert (cube.meet[one, other] < 0) == (not common.any())
-            shared = cube.shared(one, leaves, sums)[other]
-            assert (shared == leaves[common].sum(axis=0)).all()
-            assert cube.within[one, other] == (common == cube.member[one]).all()
+        every = cube.sums_of_all(leaves[None])[0]
+        assert (every[cube.places] == cube.sums(leaves[None])[0]).all()
+        for one in range(0, cube.cells, 211):
+            shared = dict(zip(*map(np.ndarray.tolist, cube.beside(one)), strict=True))
+            for other in range(0, cube.cells, 97):
+                common = cube.member[one] & cube.member[other]
+                assert (cube.meet[one, other] < 0) == (not common.any())
+                beside = common.any() and other != one and cube.fixed[other] <= MOST_FIXED
+                assert (other in shared) == beside
+                if beside:
+                    assert (every[shared[other]] == leaves[common].sum(axis=0)).all()
+                assert cube.within[one, other] == (common == cube.member[one]).all()
+        triples, others, places = cube.beside_triples
+        for row in range(0, len(triples), 50):
+            found = {*zip(others[row].tolist(), places[row].tolist(), strict=True)}
+            assert found == {*zip(*map(np.ndarray.tolist, cube.beside(triples[row])), strict=True)}
 
 
 def test_the_overview_tells_the_table_and_the_tools_in_force() -> None:

@@ -86,7 +86,7 @@ class HiddenSearch:
         Returns:
             Shape (channels, triples, weeks).
         """
-        z = self.tables.evidence()
+        z = np.stack([self.tables.evidence(channel) for channel in range(len(self.totals))])
         z[0][:, self.mixed] = 0.0
         score = np.abs(z)
         both = np.maximum(np.abs(z[1:-1] - z[2:]), np.abs(z[1:-1] + z[2:])) / TOGETHER
@@ -235,7 +235,7 @@ class HiddenSearch:
         """Look for the segment that moved the other way on the same days."""
         sign = 1.0 if seen.change > 0.0 else -1.0
         triples, others = self.tables.triples, self.same_weekdays(days)
-        evidence = -sign * self.tables.evidence()[channel, :, days.start // 7]
+        evidence = -sign * self.tables.evidence(channel)[:, days.start // 7]
         evidence[self.desk.cube.meet[cell, triples] >= 0] = 0.0
         best: tuple[int, Seen] | None = None
         for place in np.argsort(-evidence, kind="stable")[:PARTNERS].tolist():

@@ -45,17 +45,24 @@ class PairTables:
         by_value = entering[:, cube.singles[self.triples][:, :3]]
         alone = by_value[:, :, 0] * by_value[:, :, 1] * by_value[:, :, 2]
         self.small = one * two * three * everybody / alone < PEOPLE
+        self._evidence: dict[int, Floats] = {}
 
-    def evidence(self) -> Floats:
+    def evidence(self, channel: int) -> Floats:
         """Evidence of every segment of three values; 0 where too few people enter the step.
 
         In a week in which a mix shift brought other people, all rates move a little: what half of
         the segments show there is noise.
+
+        Returns:
+            Shape (triples, weeks); not to be written to.
         """
-        z = evidence_of(self.cube, self.change, self.weight)
-        z /= np.maximum(MAD_TO_SIGMA * np.median(np.abs(z), axis=1, keepdims=True), 1.0)
-        z[self.small] = 0.0
-        return z
+        if channel not in self._evidence:
+            own = slice(channel, channel + 1)
+            z = evidence_of(self.cube, self.change[own], self.weight[own])[0]
+            z /= np.maximum(MAD_TO_SIGMA * np.median(np.abs(z), axis=0, keepdims=True), 1.0)
+            z[self.small[channel]] = 0.0
+            self._evidence[channel] = z
+        return self._evidence[channel]
 
     def take_out(self, found: Finding, count: float) -> None:
         """Take a finding of one segment of three values out of the changes.
@@ -65,6 +72,7 @@ class PairTables:
             count: people of the segment who took its step, or came, on one of its days.
         """
         cube, [cell], [factor] = self.cube, found.cells, found.factors
+        self._evidence.pop(found.channel, None)
         people = self.weekly[0, :, 0] / self.weekly[0, cube.everybody, 0]
         part = np.ones(cube.cells)
         for axis, own in enumerate(cube.values[cell].tolist()):

@@ -11,7 +11,7 @@ import numpy as np
 from metric_tracker_rl.drilldown.config import DAYS
 from metric_tracker_rl.drilldown.cube import Bools, Floats
 from metric_tracker_rl.drilldown.definition import Root, settle
-from metric_tracker_rl.drilldown.fits import WEEKLY_FLOOR
+from metric_tracker_rl.drilldown.expected import WEEKLY_FLOOR
 from metric_tracker_rl.drilldown.policies.heuristic import READER, heuristic
 from metric_tracker_rl.drilldown.policies.scan import Rows, Scan
 
