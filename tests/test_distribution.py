@@ -93,7 +93,8 @@ def test_the_wheel_holds_the_package_and_no_tests(built: Path) -> None:
         "metric_tracker_verifiers.py",
         f"openenv_metric_tracker_rl-{version}.dist-info",
     }
-    assert {"metric_tracker_rl/py.typed", "firewatch_env/tasks/admitted.json"} <= names
+    tables = {"firewatch_env/tasks/admitted.json", "metric_tracker_rl/drilldown/admitted.json"}
+    assert {"metric_tracker_rl/py.typed", *tables} <= names
     assert [name for name in names if name.endswith(".pyc")] == []
 
 

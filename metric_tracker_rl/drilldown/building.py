@@ -7,6 +7,7 @@ depend on a database. A certificate tells there.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from metric_tracker_rl.drilldown.arguments import NoArguments
@@ -26,12 +27,20 @@ CACHE_SIZE = 64
 """Episodes kept in memory per process. One takes roughly 350 kB, and 17 MB once read by SQL."""
 
 
-def generate(config: DrillConfig) -> tuple[Draw, Episode]:
+def generate(config: DrillConfig, admitted: int | None = None) -> tuple[Draw, Episode]:
     """The first draw of a configuration that is accepted and solved, and its episode.
+
+    Args:
+        config: what the episode is made from.
+        admitted: number of that draw, where `admitted.attempt_of` knows it.
 
     Raises:
         GenerationError: none of `MAX_DRAWS` was.
     """
+    if admitted is not None:
+        drawn = attempt_draw(config, admitted, admitted=True)
+        if isinstance(drawn, Draw):
+            return drawn, episode_from_draw(config, drawn)
     for attempt in range(MAX_DRAWS):
         drawn = attempt_draw(config, attempt)
         if isinstance(drawn, Draw):
@@ -71,13 +80,13 @@ class EpisodeCache:
     def __init__(self, size: int) -> None:
         self.resize(size)
 
-    def __call__(self, config: DrillConfig) -> Episode:
-        """The episode of a configuration.
+    def __call__(self, config: DrillConfig, admitted: int | None = None) -> Episode:
+        """The episode of a configuration; see `generate`.
 
         Raises:
             GenerationError: no draw was accepted.
         """
-        return self._made(config)
+        return self._made(_Wanted(config, admitted))
 
     def resize(self, size: int) -> None:
         """Keep another number of episodes from now on, starting with none."""
@@ -88,8 +97,16 @@ class EpisodeCache:
         return self._made.cache_info().misses
 
 
-def _make(config: DrillConfig) -> Episode:
-    return generate(config)[1]
+@dataclass(frozen=True)
+class _Wanted:
+    """An episode to make; how much is known of it makes no other episode."""
+
+    config: DrillConfig
+    admitted: int | None = field(default=None, compare=False)
+
+
+def _make(wanted: _Wanted) -> Episode:
+    return generate(wanted.config, wanted.admitted)[1]
 
 
 build_episode = EpisodeCache(CACHE_SIZE)

@@ -128,6 +128,7 @@ class Planner:
         ]
         self.noise = DayNoise(cube, clean, weights, [each.weights for each in self.expected])
         self.causes: list[Cause] = []
+        self._usual: dict[tuple[int, int, int, str, bool], Fits] = {}
 
     def plan(self, number: int) -> list[Cause] | None:
         """So many causes, or None where one of them does not fit."""
@@ -167,16 +168,20 @@ class Planner:
             first = self.stream.below(DAYS - length + 1)
             family = RATE if channel else TRAFFIC
             fitting = self._fits(channel, (first, first + length), family, hidden).candidates()
-            cells = [self._pick(fitting) for _ in range(PHANTOMS)]
-            found.append((channel, [each for each in cells if each is not None]))
-        return [each for each in found if each[1]]
+            if groups := self._by_fixed(fitting):
+                found.append((channel, [self._pick(groups) for _ in range(PHANTOMS)]))
+        return found
 
     def _fits(self, channel: int, days: tuple[int, int], family: str, hidden: bool) -> Fits:
-        fits = Fits(self.expected[channel], self.level, days, family, hidden=hidden)
-        lead = FAINT_GAIN if fits.faint else LEAD
-        ahead = np.sqrt((lead + SWING * self.noise.swing(channel, *days)) / fits.run)
-        fits.need = np.maximum(fits.need, ahead)
-        return fits
+        first, stop = days
+        own = family if family in (MIX, LOSS) else ""  # of other families all sizes are the same
+        key = channel, first % 7, stop - first, own, hidden
+        if key not in self._usual:
+            expected = self.expected[channel]
+            self._usual[key] = Fits(expected, self.level, days, family, hidden=hidden)
+        lead = FAINT_GAIN if self._usual[key].faint else LEAD
+        gain = lead + SWING * self.noise.swing(channel, *days)
+        return self._usual[key].with_lead(first, gain)
 
     def _short(self) -> tuple[int, int]:
         """One day of a week, or one of each of two: weekly sums of two values show any more."""
@@ -230,9 +235,10 @@ class Planner:
     ) -> tuple[Effect, ...]:
         """Effects of a family on these days; empty where none fits."""
         fits, allowed = self._fitting(family, channels, first, stop, hidden)
-        cell = self._pick(allowed)
-        if cell is None:
+        groups = self._by_fixed(allowed)
+        if not groups:
             return ()
+        cell = self._pick(groups)
         low = max(fit.low(cell) for fit in fits)
         high = min(fit.high[cell] for fit in fits)
         if family == LOSS:  # the step after it rises by more than this one falls
@@ -261,13 +267,15 @@ class Planner:
                 effects.append(partner)
         return tuple(effects) if all(map(self._possible, effects)) else ()
 
-    def _pick(self, allowed: Ints) -> int | None:
-        """A candidate: first how many values it fixes, then which."""
-        if not len(allowed):
-            return None
+    def _by_fixed(self, allowed: Ints) -> list[list[int]]:
+        """Candidates by how many values they fix, fewest first."""
         counts = self.cube.fixed[allowed]
-        fixed = self.stream.pick(sorted(set(counts.tolist())))
-        return int(self.stream.pick(allowed[counts == fixed].tolist()))
+        groups = [allowed[counts == fixed].tolist() for fixed in range(MOST_FIXED + 1)]
+        return [each for each in groups if each]
+
+    def _pick(self, groups: Sequence[list[int]]) -> int:
+        """A candidate: first how many values it fixes, then which."""
+        return self.stream.pick(self.stream.pick(groups))
 
     def _partner(self, fits: Fits, channel: int, cell: int, change: float) -> Effect | None:
         """The opposite change of a disjoint segment that lets the total stand still."""
@@ -275,9 +283,10 @@ class Planner:
         size = abs(change) * ratio
         able = (self.cube.meet[cell] < 0) & (size >= fits.need) & (size <= fits.high)
         for _ in range(PARTNERS):
-            other = self._pick(np.flatnonzero(able & fits.sized))
-            if other is None:
+            groups = self._by_fixed(np.flatnonzero(able & fits.sized))
+            if not groups:
                 return None
+            other = self._pick(groups)
             able[other] = False
             shows = fits.shows_beside(cell, other, abs(change)) and fits.shows_beside(
                 other, cell, float(size[other])

@@ -31,6 +31,18 @@ def triples_of(cube: Cube) -> tuple[Ints, Ints, Ints]:
     return triples, pairs, cube.singles[pairs][:, :, :2]
 
 
+@lru_cache(maxsize=16)
+def ancestors_of(cube: Cube) -> Ints:
+    """Of each triple its three pairs, its three single values and everybody; (triples, 7)."""
+    triples, pairs, _ = triples_of(cube)
+    everybody = np.full((len(triples), 1), cube.everybody)
+    return np.concatenate([pairs, cube.singles[triples][:, :3], everybody], axis=1)
+
+
+_VALUES = np.array([[[3, 4], [3, 5], [4, 5]]])
+"""Places among a triple's ancestors of the values of its first, second and third pair."""
+
+
 def evidence_of(
     cube: Cube, change: Floats, weight: Floats, chosen: Sequence[int] | slice = slice(None)
 ) -> Floats:
@@ -46,9 +58,27 @@ def evidence_of(
         Shape (channels, triples, weeks).
     """
     _, pairs, values = triples_of(cube)
-    pairs, one, other = pairs[chosen], values[chosen, :, 0], values[chosen, :, 1]
+    return _evidence(change, weight, pairs[chosen], values[chosen], cube.everybody)
+
+
+def evidence_of_one(change: Floats, weight: Floats) -> Floats:
+    """The same for one triple, of its ancestors alone.
+
+    Args:
+        change: in the order of `ancestors_of`, shape (7, weeks).
+        weight: in the same order, shape (7, 1).
+
+    Returns:
+        Shape (weeks,).
+    """
+    found = _evidence(change[None], weight[None], np.arange(3)[None], _VALUES, 6)
+    return np.asarray(found[0, 0])
+
+
+def _evidence(change: Floats, weight: Floats, pairs: Ints, values: Ints, everybody: int) -> Floats:
+    one, other = values[:, :, 0], values[:, :, 1]
     own = change[:, pairs] - change[:, one] - change[:, other]
-    own += change[:, None, None, cube.everybody]
+    own += change[:, None, None, everybody]
     own -= _median(own)  # medians of the parts do not add up to this
     inside = weight[:, pairs]
     left = (1.0 - inside / weight[:, one]) * (1.0 - inside / weight[:, other]) / inside

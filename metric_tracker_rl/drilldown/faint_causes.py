@@ -49,7 +49,7 @@ class FaintPlanner(Planner):
         for _ in range(min(TRIES_OF_CELL, len(cells))):
             cell = self._draw(cells)
             sizes = self._sizes(family, cell, lows, drifts)
-            effects = self._faint(family, fits, drifts, sizes, cell, apart)
+            effects = self._faint(family, fits, drifts, sizes, cell, lows[0], apart)
             if effects and all(map(self._possible, effects)):
                 return effects
         return ()
@@ -90,33 +90,33 @@ class FaintPlanner(Planner):
         drifts: Sequence[Floats],
         changes: Sequence[float],
         cell: int,
+        lows: Floats,
         apart: Bools,
     ) -> tuple[Effect, ...]:
         """The effects of these changes of a cell; empty where they show too much or too little."""
-        day = fits[0].first
+        first, cancels = fits[0], family in (CANCEL, CANCEL_TRAFFIC)
+        factors = [1.0 + change for change in changes]
+        left = [1.0, min(factors[0], 1.0)]  # so many people are left to enter the second step
+        planned = list(zip(fits, drifts, factors, left, strict=False))
+        shown = all(_shown(fit, drift, cell, *both) for fit, drift, *both in planned)
+        if not shown and not cancels:
+            return ()
         effects = [
-            Effect(fit.channel, cell, day, day + 1, 1.0 + change)
-            for fit, change in zip(fits, changes, strict=True)
+            Effect(fit.channel, cell, first.first, first.stop, factor)
+            for fit, _, factor, _ in planned
         ]
-        if family in (CANCEL, CANCEL_TRAFFIC):
-            partner = self._faint_partner(fits[0], effects[0], drifts[0], apart)
-            if partner is None:
+        if cancels:
+            partner = self._faint_partner(first, effects[0], drifts[0], lows, apart)
+            if partner is None or not shown:
+                return ()
+            if not _shown(first, drifts[0], partner.cell, partner.factor, 1.0):
                 return ()
             effects.append(partner)
-        left = 1.0
-        for number, effect in enumerate(effects):
-            fit, drift = fits[number % len(fits)], drifts[number % len(fits)]
-            size = abs(effect.factor - 1.0)
-            seen = size + (1.0 if effect.factor > 1.0 else -1.0) * float(drift[effect.cell])
-            shown = seen <= fit.high[effect.cell] and size >= fit.low_size
-            if not shown or fit.people[effect.cell] * left < FEWEST_PEOPLE:
-                return ()
-            left = min(effect.factor, 1.0) if len(fits) > 1 else 1.0
         evident = self.noise.gives_away(effects, self.level.evidence)
         return tuple(effects) if evident and self._leads(effects) else ()
 
     def _faint_partner(
-        self, fits: Fits, effect: Effect, drift: Floats, apart: Bools
+        self, fits: Fits, effect: Effect, drift: Floats, lows: Floats, apart: Bools
     ) -> Effect | None:
         """The opposite change of a disjoint segment, as small as is certain as well."""
         size = (effect.factor - 1.0) * fits.run[effect.cell] / fits.run
@@ -124,7 +124,6 @@ class FaintPlanner(Planner):
         able = (self.cube.meet[effect.cell] < 0) & fits.sized & (np.abs(size) >= fits.low_size)
         able &= (seen >= fits.need) & (seen <= fits.high) & apart
         others = np.flatnonzero(able).tolist()
-        lows = fits.faint_lows()
         for _ in range(min(PARTNERS, len(others))):
             other = self._draw(others)
             if lows[other] <= seen[other]:
@@ -159,3 +158,19 @@ class FaintPlanner(Planner):
         for taken in (effect.cell for cause in self.causes for effect in cause.effects):
             apart &= ((values == values[taken]) & (values[taken] >= 0)).sum(axis=1) < 2
         return apart
+
+
+def _shown(fit: Fits, drift: Floats, cell: int, factor: float, left: float) -> bool:
+    """Whether a cell's change shows neither too much nor too little, and of people enough.
+
+    Args:
+        fit: of its step.
+        drift: what the day's noise alone will show, by cell.
+        cell: whose change it is.
+        factor: on its rate or traffic.
+        left: share of the people who still enter the step.
+    """
+    size = abs(factor - 1.0)
+    seen = size + (1.0 if factor > 1.0 else -1.0) * float(drift[cell])
+    enough = bool(fit.people[cell] * left >= FEWEST_PEOPLE)
+    return enough and size >= fit.low_size and seen <= float(fit.high[cell])

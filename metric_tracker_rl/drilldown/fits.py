@@ -109,6 +109,14 @@ class Fits:
         ]
         return np.asarray(np.maximum.reduce(parts))
 
+    def with_lead(self, first: int, gain: float) -> Fits:
+        """The same for the days from the same weekday on, where a cause is to gain so much."""
+        found = Fits.__new__(Fits)
+        found.__dict__.update(self.__dict__)
+        found.first, found.stop = first, first + self.stop - self.first
+        found.need = np.maximum(self.need, np.sqrt(gain / self.run))
+        return found
+
     def candidates(self) -> Ints:
         """Cells that some size fits."""
         return np.flatnonzero(self.fitting())

@@ -31,13 +31,17 @@ _OPTIONAL = ("volume", "affinity")
 _added: dict[str, Domain] = {}
 
 
+def shipped_products(level: Level) -> Mapping[str, Domain]:
+    """The four products of a level, by name: of five dimensions for SQL, of four for slices."""
+    return WIDE_DOMAINS if level.sql else DOMAINS
+
+
 def products_of(level: Level) -> Mapping[str, Domain]:
-    """Products that a level is played with, by name: five dimensions for SQL, four for slices."""
-    shipped = WIDE_DOMAINS if level.sql else DOMAINS
+    """Products that a level is played with, by name: the four, and those that were added."""
     if not _added:
-        return shipped
+        return shipped_products(level)
     own = {name: each for name, each in _added.items() if (len(each.dims) == 5) == level.sql}
-    return {**shipped, **own}
+    return {**shipped_products(level), **own}
 
 
 def add_product(domain: Domain) -> None:

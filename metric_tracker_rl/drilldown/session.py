@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from metric_tracker_rl.drilldown import words
+from metric_tracker_rl.drilldown.admitted import attempt_of
 from metric_tracker_rl.drilldown.arguments import NoArguments
 from metric_tracker_rl.drilldown.building import build_episode
 from metric_tracker_rl.drilldown.config import DEFAULT_MAX_STEPS as DEFAULT_MAX_STEPS
@@ -141,7 +142,8 @@ class DrillSession:
         Raises:
             GenerationError: the episode cannot be made.
         """
-        return self.start(task_id, build_episode(config), rules)
+        episode = build_episode(config, attempt_of(task_id, config))
+        return self.start(task_id, episode, rules)
 
     def start(self, task_id: str, episode: Episode, rules: DrillRules) -> Reply:
         """Start an episode that is already made."""
