@@ -18,25 +18,25 @@ from metric_tracker_rl.drilldown.baselines import (
     by_stage,
     median_of_others,
     median_of_weekday,
-    pooled,
     running_median,
 )
 from metric_tracker_rl.drilldown.building import generate
 from metric_tracker_rl.drilldown.causes import counted
-from metric_tracker_rl.drilldown.channel import STANDARD, Channel, Constants, RobustChannel
+from metric_tracker_rl.drilldown.channel import STANDARD, Channel, Constants
 from metric_tracker_rl.drilldown.config import MAX_CAUSES, DrillConfig
 from metric_tracker_rl.drilldown.cube import Cube, Floats
 from metric_tracker_rl.drilldown.definition import (
+    Known,
     Root,
     answer_under,
     people_of,
     settle,
-    touched_by,
 )
 from metric_tracker_rl.drilldown.domains import DOMAINS
 from metric_tracker_rl.drilldown.generator import Draw
 from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.policies import POLICIES
+from metric_tracker_rl.drilldown.robust_channel import RobustChannel
 from metric_tracker_rl.drilldown.session import DrillRules, DrillSession
 from openenv_kit.play.driver import play
 
@@ -135,6 +135,8 @@ def certify_one(config: DrillConfig) -> Certificate:
     opening = session.start("certificate", episode, DrillRules())
     outcome = play(session, REFERENCE, opening)
     shown = {(run.channel, run.first): run.shown for run in draw.runs}
+    known: Known = {}
+    dissent = tuple(_dissent(cube, stages, people, draw.roots, known))
     return Certificate(
         config=config,
         score=outcome.score,
@@ -143,12 +145,12 @@ def certify_one(config: DrillConfig) -> Certificate:
         draws=draw.draws,
         roots=len(draw.roots),
         hidden=sum(shown[root.stage, root.first] < 3.0 for root in draw.roots),
-        unique=_is_unique(cube, stages, people, draw),
+        unique=_is_unique(draw, known),
         caused=sum(_is_undone(cube, draw, number) for number in range(len(draw.causes))),
         causes=len(draw.causes),
         quiet=_found(cube, draw, ()) == (),
-        dissent=tuple(_dissent(cube, stages, people, draw.roots)),
-        moved_by=tuple(_moved_by(cube, stages, people, draw.roots)),
+        dissent=dissent,
+        moved_by=tuple(_moved_by(cube, stages, people, draw.roots, known)),
     )
 
 
@@ -195,15 +197,18 @@ def grid(
             yield DrillConfig(seed, level, name, causes)
 
 
-def _is_unique(cube: Cube, stages: Floats, people: Sequence[Floats | None], draw: Draw) -> bool:
-    """Whether no other single segment explains a run, and none at all one of two segments."""
-    baseline = pooled(stages, touched_by(cube, draw.roots))
-    for run in draw.runs:
-        channel = Channel(cube, run.channel, stages, baseline, people[run.channel], STANDARD)
-        alone = list(run.cells) if len(run.cells) == 1 else []
-        if channel.explaining(run.first, run.stop) != alone:
-            return False
-    return True
+def _is_unique(draw: Draw, known: Known) -> bool:
+    """Whether no other single segment explains a run, and none at all one of two segments.
+
+    The channels are those of the definition's last round; where it ended elsewhere, nothing is
+    unique.
+    """
+    channels = known.get(draw.roots, [])
+    return bool(channels) and all(
+        channels[run.channel].explaining(run.first, run.stop)
+        == (list(run.cells) if len(run.cells) == 1 else [])
+        for run in draw.runs
+    )
 
 
 def _found(cube: Cube, draw: Draw, causes: Sequence[Any]) -> tuple[Root, ...] | None:
@@ -219,22 +224,31 @@ def _is_undone(cube: Cube, draw: Draw, number: int) -> bool:
 
 
 def _dissent(
-    cube: Cube, stages: Floats, people: Sequence[Floats | None], roots: tuple[Root, ...]
+    cube: Cube,
+    stages: Floats,
+    people: Sequence[Floats | None],
+    roots: tuple[Root, ...],
+    known: Known,
 ) -> Iterator[str]:
     """Sound detectors whose full search finds something else."""
     for name, (baseline, noise) in DETECTORS.items():
         answer = answer_under(cube, stages, people, baseline(stages), channel_type=noise)
         if answer is None or answer.roots != roots:
             yield name
-    settled = settle(cube, stages, people=people)
+    settled = settle(cube, stages, people=people, known=known)
     if settled is None or settled.last.roots != roots:
         yield "fixed_point"
 
 
 def _moved_by(
-    cube: Cube, stages: Floats, people: Sequence[Floats | None], roots: tuple[Root, ...]
+    cube: Cube,
+    stages: Floats,
+    people: Sequence[Floats | None],
+    roots: tuple[Root, ...],
+    known: Known,
 ) -> Iterator[str]:
+    """Variations of the constants under which the answer is another."""
     for name, constants in variations().items():
-        settled = settle(cube, stages, constants, people)
+        settled = settle(cube, stages, constants, people, known=known)
         if settled is None or settled.last.roots != roots:
             yield name

@@ -10,14 +10,14 @@ the gain of taking it out (twice the log-likelihood) U²/W.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from metric_tracker_rl.drilldown.baselines import HIGHEST_RATE, LOWEST_RATE, Baseline
 from metric_tracker_rl.drilldown.config import DAYS
-from metric_tracker_rl.drilldown.cube import MOST_FIXED, Bools, Cube, Floats
+from metric_tracker_rl.drilldown.cube import MOST_FIXED, Bools, Cube, Floats, Ints
 
 RIVALS = 5
 """Next explanations of a run that acceptance tries; a certificate tries all."""
@@ -47,8 +47,6 @@ class Constants:
 
 
 STANDARD = Constants()
-MAD_TO_SIGMA = 1.4826
-"""Standard deviations in a median absolute deviation of normal noise."""
 
 
 @dataclass(frozen=True)
@@ -102,17 +100,27 @@ class Channel:
         constants: Constants,
     ) -> None:
         self.cube, self.number = cube, number
-        side = min(number, 1)
-        self.floor2 = constants.floor[side] * constants.floor[side]
-        self.tau = constants.tau[side]
-        self.constants = constants
+        self._judge_by(constants)
         self.observed = stages[number]
         self.base = stages[number - 1] if number else baseline.traffic
         self.rate = baseline.rates[number - 1] if number else None
-        self.enough = 1.0 / (constants.judge * constants.judge - self.floor2)
         sums = cube.sums(self.weighted(slice(0, DAYS), None))
         self.weight, self.surplus = sums[0], sums[1]
         self.people = self.weight if people is None else people
+
+    def _judge_by(self, constants: Constants) -> None:
+        side = min(self.number, 1)
+        self.floor2 = constants.floor[side] * constants.floor[side]
+        self.tau = constants.tau[side]
+        self.constants = constants
+        self.enough = 1.0 / (constants.judge * constants.judge - self.floor2)
+        self._movers: dict[tuple[int, int], Ints] = {}
+
+    def judged_by(self, constants: Constants) -> Channel:
+        """The same sums under other constants."""
+        found = copy(self)
+        found._judge_by(constants)
+        return found
 
     def weighted(self, days: slice, factor: Floats | None) -> Floats:
         """W and U of the leaves on some days, shape (2, leaves, days), with factors taken out."""
@@ -266,6 +274,18 @@ class Channel:
         sums[one, other] = -1.0
         return sorted((int(order[one]), int(order[other]))), best - float(np.max(sums))
 
+    def _moved_beside(self, days: slice, cells: Sequence[int]) -> bool:
+        """Whether a cell moved that holds none of these cells' people: taken out, they leave it."""
+        run = days.start, days.stop
+        if run not in self._movers:
+            sums = self.weight[:, days], self.surplus[:, days], self.people[:, days]
+            weight, surplus = (_over_days(each)[:, None] for each in sums[:2])
+            moved = np.any(self.moved(*sums), axis=1)
+            moved |= self.moved(weight, surplus, sums[2].min(axis=1, keepdims=True))[:, 0]
+            self._movers[run] = np.flatnonzero(moved)
+        apart = self.cube.meet[self._movers[run]][:, list(cells)] < 0
+        return bool(apart.all(axis=1).any())
+
     def taken_out(self, days: slice, factor: Floats) -> tuple[Floats, Floats]:
         """W and U of every cell on some days with a factor of each leaf and day taken out."""
         sums = self.cube.sums(self.weighted(days, factor))
@@ -273,6 +293,8 @@ class Channel:
 
     def left(self, days: slice, cells: Sequence[int], mix: bool) -> float | None:
         """Largest |z| left with these cells' changes taken out; None where something moved."""
+        if not mix and self._moved_beside(days, cells):
+            return None
         factor = np.ones((self.cube.leaves, days.stop - days.start))
         for cell in cells:
             size = self._factor(cell, days)
@@ -305,22 +327,3 @@ def runs_of(moved: Bools) -> list[tuple[int, int]]:
     """Rows of consecutive days: first day and the day after the last."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], moved.astype(np.int8), [0]])))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-
-
-class RobustChannel(Channel):
-    """A channel whose cells are at least as noisy as they were seen to be.
-
-    The deviation of x is the larger of the theory's and 1.48 × the median absolute deviation of
-    the cell's own days. Only a second opinion: by the latter alone, 56 days misjudge some cell.
-    """
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        change = self.surplus / np.maximum(self.weight, 1e-9)
-        away = np.abs(change - np.median(change, axis=1, keepdims=True))
-        seen = MAD_TO_SIGMA * np.median(away, axis=1, keepdims=True)
-        self.seen2 = seen * seen
-
-    def spread(self, weight: Floats) -> Floats:
-        """See `Channel`."""
-        return np.asarray(np.maximum(super().spread(weight), self.seen2 * weight * weight))

@@ -8,7 +8,7 @@ weekdays that no root of the answer touches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,9 +95,16 @@ def answer_under(
 
     `channel_type` decides how noisy cells are taken to be.
     """
+    return answer_of(
+        channel_type(cube, number, stages, baseline, people[number], constants)
+        for number in range(CHANNELS)
+    )
+
+
+def answer_of(given: Iterable[Channel]) -> Answer | None:
+    """The answer that channels give, or None at the first run that has no explanation."""
     runs, quiet, channels = [], 0.0, []
-    for number in range(CHANNELS):
-        channel = channel_type(cube, number, stages, baseline, people[number], constants)
+    for channel in given:
         channels.append(channel)
         moved: Bools = np.any(
             channel.moved(channel.weight, channel.surplus, channel.people), axis=0
@@ -153,12 +160,17 @@ class Settled:
     last: Answer
 
 
+Known = dict[tuple[Root, ...] | None, list[Channel]]
+"""Channels of some counts by the roots that their baseline leaves out; None for the first."""
+
+
 def settle(
     cube: Cube,
     stages: Floats,
     constants: Constants = STANDARD,
     people: Sequence[Floats | None] | None = None,
     start: Callable[[Floats], Baseline] = median_of_weekday,
+    known: Known | None = None,
 ) -> Settled | None:
     """The definition, exhaustively: None where some run has no explanation or nothing settles.
 
@@ -168,18 +180,26 @@ def settle(
         constants: of the definition.
         people: from `people_of`, where it is known already.
         start: the first baseline.
+        known: channels of earlier calls with the same counts and `start`; new ones are added.
     """
-    known = people_of(cube, stages) if people is None else people
-    first = answer_under(cube, stages, known, start(stages), constants)
-    if first is None:
-        return None
-    current = first
+    entering = people_of(cube, stages) if people is None else people
+    channels: Known = {} if known is None else known
+
+    def answer(roots: tuple[Root, ...] | None) -> Answer | None:
+        if roots not in channels:
+            baseline = start(stages) if roots is None else pooled(stages, touched_by(cube, roots))
+            channels[roots] = [
+                Channel(cube, number, stages, baseline, entering[number], constants)
+                for number in range(CHANNELS)
+            ]
+        return answer_of(each.judged_by(constants) for each in channels[roots])
+
+    first = current = answer(None)
     for _ in range(MOST_ROUNDS):
-        baseline = pooled(stages, touched_by(cube, current.roots))
-        following = answer_under(cube, stages, known, baseline, constants)
-        if following is None:
+        if current is None or first is None:
             return None
-        if following.roots == current.roots:
+        following = answer(current.roots)
+        if following is not None and following.roots == current.roots:
             return Settled(first, following)
         current = following
     return None

@@ -14,12 +14,13 @@ from metric_tracker_rl import certificates
 from metric_tracker_rl.drilldown.audit import ROOTS, DrillAudit
 from metric_tracker_rl.drilldown.baselines import by_stage, median_of_weekday
 from metric_tracker_rl.drilldown.building import build_episode
-from metric_tracker_rl.drilldown.channel import STANDARD, Channel, RobustChannel
+from metric_tracker_rl.drilldown.channel import STANDARD, Channel
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.definition import people_of
 from metric_tracker_rl.drilldown.policies.adversary import Combination
 from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
 from metric_tracker_rl.drilldown.policies.insights import READERS
+from metric_tracker_rl.drilldown.robust_channel import RobustChannel
 from metric_tracker_rl.drilldown.versions import VERSIONS
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.cli import app

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from metric_tracker_rl.drilldown.baselines import HIGHEST_RATE
-from metric_tracker_rl.drilldown.channel import MAD_TO_SIGMA
 from metric_tracker_rl.drilldown.cube import Cube, Floats
 from metric_tracker_rl.drilldown.evidence import evidence_of, triples_of
 from metric_tracker_rl.drilldown.policies.table import Finding
+from metric_tracker_rl.drilldown.robust_channel import MAD_TO_SIGMA
 
 PEOPLE = 2_000.0
 """People a week who enter the step in a segment that is looked at: the promised 400 a day, less
