@@ -7,6 +7,7 @@ nothing, and their report is graded as any other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from metric_tracker_rl.drilldown.building import build_episode
@@ -37,6 +38,9 @@ ROOTS = "roots"
 """The main setting: episodes that hold a root, of every product in turn."""
 MOST = 4_000
 """Episodes of a level that are audited at most."""
+TOGETHER = 8
+"""Episodes that are kept at hand with all that heuristics are given of them: 25 MB each by SQL."""
+scan_of = lru_cache(maxsize=TOGETHER)(Scan)
 UNPLAYED = {**HEURISTICS, ADVERSARY.name: ADVERSARY}
 """What is given the whole cube, by name: heuristics, the definition short of one insight at a
 time, and the adversary."""
@@ -62,6 +66,21 @@ class DrillAudit(Audit):
     def size(self, setting: str, level: str) -> int:
         split = setting.removeprefix(SPLIT)
         return MOST if setting == ROOTS else min(len(tasks_of_level(split, level)), MOST)
+
+    def jobs(
+        self,
+        episodes: int,
+        policies: Sequence[str] | None = None,
+        levels: Sequence[str] | None = None,
+        settings: Sequence[str] | None = None,
+        batch: int = TOGETHER,
+    ) -> list[Job]:
+        """See `Audit`: all policies in turn on a few episodes, then on the next few.
+
+        To make an episode, and what heuristics are given of it, costs more than most of them do.
+        """
+        found = super().jobs(episodes, policies, levels, settings, batch)
+        return sorted(found, key=lambda job: (job.setting, job.difficulty, job.first))
 
     def reset_arguments(
         self, level: str, number: int, submissions: int = 1, setting: str | None = None
@@ -90,7 +109,7 @@ class DrillAudit(Audit):
         for number in range(job.first, job.stop):
             reset = self.reset_arguments(job.difficulty, number, setting=job.setting)
             episode = build_episode(config_of(reset))
-            score = heuristic.grade(Scan(episode)).score
+            score = heuristic.grade(scan_of(episode)).score
             played.append(Played(score, 0, 0, len(episode.expected_rows)))
         return played
 

@@ -7,6 +7,7 @@ Every function takes the counts as floats by stage, shape (stages, leaves, days)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from metric_tracker_rl.drilldown.config import DAYS, WEEKS
 from metric_tracker_rl.drilldown.cube import Bools, Floats
 
 LOWEST_RATE, HIGHEST_RATE = 0.002, 0.985
+AT_ONCE = 200
+"""Leaves whose running medians are taken together."""
 _NETWORK = (
     *((0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7), (0, 1), (2, 3), (4, 5)),
     *((6, 7), (2, 4), (3, 5), (1, 4), (3, 6), (1, 2), (3, 4), (5, 6)),
@@ -84,8 +87,10 @@ def running_median(stages: Floats) -> Baseline:
     half = 17
     padded = np.concatenate([level[..., half:0:-1], level, level[..., -2 : -half - 2 : -1]], axis=2)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=2)
-    running = np.partition(windows, half, axis=3)[..., half]
-    return _split(usual * running)
+    for row, first in product(range(len(level)), range(0, level.shape[1], AT_ONCE)):
+        some = slice(first, first + AT_ONCE)  # the windows of all leaves would take 200 MB
+        level[row, some] = np.partition(windows[row, some], half, axis=2)[..., half]
+    return _split(usual * level)
 
 
 def global_median(stages: Floats) -> Baseline:

@@ -9,7 +9,8 @@ from itertools import product
 import pytest
 
 from metric_tracker_rl.drilldown import certificate
-from metric_tracker_rl.drilldown.baselines import global_median
+from metric_tracker_rl.drilldown.baselines import by_stage, global_median, median_of_weekday
+from metric_tracker_rl.drilldown.building import generate
 from metric_tracker_rl.drilldown.certificate import (
     certificate_from,
     certify_one,
@@ -20,6 +21,7 @@ from metric_tracker_rl.drilldown.certificate import (
 )
 from metric_tracker_rl.drilldown.channel import Channel
 from metric_tracker_rl.drilldown.config import DrillConfig
+from metric_tracker_rl.drilldown.definition import answer_under, people_of
 from metric_tracker_rl.drilldown.domains import DOMAINS
 from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.policies import POLICIES
@@ -70,3 +72,23 @@ def test_there_are_fourteen_variations_and_every_product_is_certified() -> None:
     assert len(list(grid(range(100)))) == 8_000
     [one, *_] = grid(range(3, 4), difficulties=["drill"], products=["saas_trial"])
     assert one == DrillConfig(3, "drill", "saas_trial", 0)
+
+
+def test_nothing_is_ruled_out_early_that_could_explain_a_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw, episode = generate(DrillConfig(44, "drill_hard", "saas_trial", 2))
+    stages = by_stage(draw.counts)
+    people = people_of(episode.cube, stages)
+    answer = answer_under(episode.cube, stages, people, median_of_weekday(stages))
+    assert answer is not None
+    ruled_out = 0
+    for run in answer.runs:
+        channel, days = answer.channels[run.channel], slice(run.first, run.stop)
+        for cell in [*run.cells, *range(0, episode.cube.cells, 9)]:
+            found = channel.left(days, [cell], False)
+            ruled_out += channel._moved_beside(days, [cell])
+            with monkeypatch.context() as patch:
+                patch.setattr(Channel, "_moved_beside", lambda *_: False)
+                assert channel.left(days, [cell], False) == found
+    assert ruled_out > 100

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from metric_tracker_rl import certificates
-from metric_tracker_rl.drilldown.audit import ROOTS, DrillAudit
+from metric_tracker_rl.drilldown.audit import ROOTS, DrillAudit, scan_of
 from metric_tracker_rl.drilldown.baselines import by_stage, median_of_weekday
 from metric_tracker_rl.drilldown.building import build_episode
 from metric_tracker_rl.drilldown.channel import STANDARD, Channel
@@ -20,6 +20,7 @@ from metric_tracker_rl.drilldown.definition import people_of
 from metric_tracker_rl.drilldown.policies.adversary import Combination
 from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
 from metric_tracker_rl.drilldown.policies.insights import READERS
+from metric_tracker_rl.drilldown.policies.scan import Scan
 from metric_tracker_rl.drilldown.robust_channel import RobustChannel
 from metric_tracker_rl.drilldown.versions import VERSIONS
 from metric_tracker_rl.environment import ENVIRONMENT
@@ -111,3 +112,17 @@ def test_the_adversary_is_looked_for_only_where_it_played(monkeypatch: pytest.Mo
     played = [*lines, replace(lines[0], policy="best_combination", difficulty="drill_hard")]
     assert audit.more(played, 1)["combinations"]["drill_hard"]["members"] == ("a",)
     assert list(audit.more(played, 1)["combinations"]) == ["drill_hard"]
+
+
+def test_heuristics_share_what_they_are_given_and_leave_it_as_it_was() -> None:
+    episode = build_episode(DrillConfig(84, "drill_hard", "video_streaming", 2))
+    for name, heuristic in {**HEURISTICS, **READERS}.items():
+        alone = heuristic.grade(Scan(episode)).score
+        assert heuristic.grade(scan_of(episode)).score == alone, name
+
+
+def test_an_audit_goes_through_a_few_episodes_with_all_its_players() -> None:
+    jobs = audit_of(ENVIRONMENT, ["drill"]).jobs(20, ["null", "largest_z"], ["drill"])
+    assert [(job.first, job.policy) for job in jobs] == [
+        (first, name) for first in (0, 8, 16) for name in ("null", "largest_z")
+    ]
