@@ -7,14 +7,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.drive import drive
+from benchmarks.figures import Figure, print_figures
 from benchmarks.load import connect_all, frame
 from benchmarks.server_process import HOST, ServerProcess, serving
 from firewatch_env.environment import ENVIRONMENT
@@ -29,30 +27,6 @@ SERVICES = 8
 STEPS = 18
 """Steps of a session under load: an easy incident has 20 ticks, and its end is measured apart."""
 LOOKS = ("get_metrics_detail", "trace_dependencies", "fetch_logs", "thread_dump")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table.
-
-    Attributes:
-        what: what was measured.
-        value: median of the rounds.
-        bound: what it may be at most, or must be at least.
-        unit: of both.
-        least: whether the bound is the least.
-    """
-
-    what: str
-    value: float
-    bound: float
-    unit: str
-    least: bool = False
-
-    @property
-    def holds(self) -> bool:
-        """Whether the figure is within its bound."""
-        return self.value >= self.bound if self.least else self.value <= self.bound
 
 
 def bench_firewatch(
@@ -87,16 +61,8 @@ def bench_firewatch(
     found.append(Figure("served step / echo, CPU time", ratio, 2.5, "x"))
     failed = sum(one.errors for one, _ in pairs)
     found.append(Figure(f"errors, {SESSIONS} sessions at once", failed, 0, ""))
-    console = Console(width=100)
-    table = Table(title=f"Firewatch, medians of {rounds} rounds")
-    for title in ("what", "figure", "bound", "holds"):
-        table.add_column(title, justify="left" if title == "what" else "right")
-    for each in found:
-        sign = "≥" if each.least else "≤"
-        value, bound = (f"{number:,.4g} {each.unit}" for number in (each.value, each.bound))
-        table.add_row(each.what, value, f"{sign} {bound}", "yes" if each.holds else "NO")
-    console.print(table)
-    raise typer.Exit(0 if all(each.holds for each in found) else 1)
+    holds = print_figures(f"Firewatch, medians of {rounds} rounds", found)
+    raise typer.Exit(0 if holds else 1)
 
 
 def ticks_per_second(ticks: int = 4000) -> float:

@@ -10,6 +10,7 @@ import datetime as dt
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -95,10 +96,14 @@ class Tool(Generic[A]):
         """
         return self.run(episode, self.read(raw), left)
 
+    @cached_property
+    def parameters(self) -> Result:
+        """JSON Schema of its arguments; made once, because every reset tells it."""
+        return json_schema(self.arguments)
+
     def told(self) -> Result:
         """Name, description and JSON Schema."""
-        parameters = json_schema(self.arguments)
-        return {"name": self.name, "description": self.description, "parameters": parameters}
+        return {"name": self.name, "description": self.description, "parameters": self.parameters}
 
 
 TOOLS: dict[str, Tool[Any]] = {}
