@@ -346,6 +346,8 @@ def test_http_and_mcp_play_the_episode_that_a_trainer_reset(client: TestClient) 
     headers = {"mcp-session-id": opened.headers["mcp-session-id"]}
     listed = ask("tools/list", headers).json()["result"]["tools"]
     assert [each["name"] for each in listed] == NAMES
+    drill = ask("tools/call", headers, name="submit_report", arguments={"ids": []}).json()
+    assert "Unknown tool 'submit_report'. Did you mean 'submit'?" in drill["error"]["message"]
     scanned = ask("tools/call", headers, name="scan", arguments={}).json()["result"]
     assert scanned["structuredContent"]["analysis_result"]["result"]["rows"]
     wrong = ask("tools/call", headers, name="scam", arguments={}).json()

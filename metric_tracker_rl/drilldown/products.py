@@ -69,10 +69,16 @@ def load_product(path: Path | str) -> Domain:
 
     Raises:
         OSError: the file cannot be read.
-        ConfigurationError: it describes none; says what is wrong and what is allowed.
+        ConfigurationError: it does not exist, or describes none; says what is wrong and what is
+            allowed.
     """
     try:
         return read_product(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{path} does not exist; `metric-tracker new-product {path} --write` writes a file to "
+            "start from."
+        ) from None
     except (UnicodeDecodeError, ConfigurationError) as problem:
         raise ConfigurationError(f"{path}: {problem}") from None
 

@@ -65,11 +65,12 @@ async def _call_tool(
     environment: Environment, params: Mapping[str, Any], step: Step, played: Played
 ) -> dict[str, Any]:
     """Run `tools/call`; a tool that fails is a result that says so, as MCP wants it."""
-    tools, name = environment.tools, params.get("name")
-    if name not in tools.names:
-        tools = tools.offered(await played())  # so that the error names what can be called
+    tools, name, given = environment.tools, params.get("name"), params.get("arguments") or {}
     try:
-        action = tools.action(name, params.get("arguments") or {})
+        try:
+            action = tools.action(name, given)
+        except ToolArgumentError:  # the error is to name what this episode offers
+            action = tools.offered(await played()).action(name, given)
     except ToolArgumentError as problem:
         raise RpcError(INVALID_PARAMS, str(problem)) from None
     data = await step(action)

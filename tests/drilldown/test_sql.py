@@ -105,6 +105,23 @@ def test_rows_and_bytes_are_counted_and_told() -> None:
         assert refused.content["rows_left"] == limits["rows"] - 6
 
 
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("SELECT CAST(sum(app_opens) AS TINYINT) FROM counts", "out of range for the destination"),
+        ("SELECT CAST(lower(max(country)) AS INTEGER) FROM counts", "Could not convert string"),
+        (f"SELECT *, * FROM counts LIMIT {MOST_ROWS}", f"more than {MOST_BYTES:,} bytes"),
+    ],
+)
+def test_what_a_query_counted_is_not_told_where_it_has_no_reply(query: str, words: str) -> None:
+    refused = ask(started(), query)
+    assert refused.status == "error"
+    assert words in refused.message
+    total, last = int(EPISODE.counts[:, 0].sum()), EPISODE.domain.dims[1].names[-1]
+    assert str(total) not in refused.message
+    assert f"'{last}'" not in refused.message
+
+
 def test_a_spent_budget_refuses_and_leaves_the_report() -> None:
     session = started()
     while ask(session, "SELECT app_opens FROM counts LIMIT 100").status == "analyzed":

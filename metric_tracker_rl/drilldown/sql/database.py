@@ -55,6 +55,8 @@ SETTINGS = {
     "allow_persistent_secrets": "false",
     "python_enable_replacements": "false",
 }
+_VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|(?<!\w)-?\d[\w.+-]*")
+"""Values in DuckDB's messages."""
 _AT_ONCE = threading.BoundedSemaphore(max(os.cpu_count() or 1, 2))
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
 _MEMORY = Path("/proc/self/statm")
@@ -91,7 +93,7 @@ class Database:
             raise ToolArgumentError(f"{given}; allowed: {MOST_CHARACTERS:,}. Nothing was read.")
         import duckdb
 
-        most = min(MOST_ROWS, left["rows"])
+        most, runs = min(MOST_ROWS, left["rows"]), False
         with self._cursor() as cursor, _AT_ONCE, _stopped_in_time(cursor) as stopped:
             try:
                 parsed = cursor.execute("SELECT json_serialize_sql(?)", [text]).fetchall()[0][0]
@@ -99,11 +101,12 @@ class Database:
                 cursor.execute("BEGIN TRANSACTION READ ONLY")
                 columns = [each[0] for each in cursor.execute(f"DESCRIBE {text}").fetchall()]
                 ordered = _ordered(cursor, text, parsed, len(columns))
+                runs = True
                 rows = cursor.execute(ordered).fetchmany(most + 1)
             except duckdb.OutOfMemoryException:
                 raise self._stopped("takes too much memory") from None
             except (duckdb.Error, UnicodeError, RuntimeError) as problem:
-                raise self._explained(problem, stopped) from None
+                raise self._explained(problem, stopped, masked=runs) from None
         if len(rows) > most:
             raise ToolArgumentError(
                 f"The reply would have more than {most:,} rows; allowed: {MOST_ROWS:,} in one "
@@ -113,10 +116,10 @@ class Database:
         told = [[_plain(value) for value in row] for row in rows]
         both = [columns, told]  # names are chosen by the caller, so they are paid for as well
         size = len(json.dumps(both, ensure_ascii=False, separators=(",", ":")).encode())
-        if size > min(MOST_BYTES, left["bytes"]):
+        if size > (most_bytes := min(MOST_BYTES, left["bytes"])):  # its size would tell of counts
             raise ToolArgumentError(
-                f"The reply would have {size:,} bytes; allowed: {MOST_BYTES:,} in one reply, and "
-                f"{left['bytes']:,} are left in all. Nothing was read."
+                f"The reply would have more than {most_bytes:,} bytes; allowed: {MOST_BYTES:,} in "
+                f"one reply, and {left['bytes']:,} are left in all. Nothing was read."
             )
         result = {"columns": columns, "rows": told, "row_count": len(told)}
         return result, {"rows": len(told), "bytes": size}
@@ -133,11 +136,22 @@ class Database:
         finally:
             cursor.close()
 
-    def _explained(self, problem: Exception, stopped: Sequence[str]) -> ToolArgumentError:
-        """An error that teaches: DuckDB's own words, cut, and the columns there are."""
+    def _explained(
+        self, problem: Exception, stopped: Sequence[str], *, masked: bool
+    ) -> ToolArgumentError:
+        """An error that teaches: DuckDB's own words, cut, and the columns there are.
+
+        Args:
+            problem: what DuckDB raised.
+            stopped: why the query was stopped, if it was.
+            masked: whether to leave out values, as of a query that ran: they would be counts that
+                nobody has paid for.
+        """
         if stopped:
             return self._stopped(stopped[0])
         message = str(problem).split("\n\nLINE", 1)[0]
+        if masked:
+            message = _VALUES.sub("…", message)
         told = " ".join(message.split())[:MESSAGE]
         if wrong := re.search(r'column "([^"]{1,60})"', told):
             guess = nearest(wrong[1], self.columns)
