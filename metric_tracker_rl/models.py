@@ -7,7 +7,7 @@ from typing import Any
 from openenv.core.env_server.types import Action, Observation, State
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from metric_tracker_rl.engine.vocabulary import STANDARD
+from metric_tracker_rl.engine.vocabulary import GUIDED, STANDARD
 from metric_tracker_rl.rows import (
     AnyBreakdown,
     AppliedSyntheticGenerator,
@@ -135,3 +135,4 @@ class MetricTrackerRlState(State):
     submissions: int = 0
     max_submissions: int = 0
     profile: str = Field(STANDARD, description="which tools the episode offers: standard or lean")
+    disclosure: str = Field(GUIDED, description="what they tell: guided, or raw for values alone")

@@ -24,6 +24,7 @@ from metric_tracker_rl.engine.vocabulary import (
     ANOMALY_TYPES,
     DETECTION_METHODS,
     ENTITY_TYPES,
+    GUIDED,
     ROW_GENERATORS,
     SEVERITIES,
     STANDARD,
@@ -222,6 +223,7 @@ class Progress(BaseModel):
     submissions: int = 0
     max_submissions: int = 0
     profile: str = STANDARD
+    disclosure: str = GUIDED
 
 
 class RewardBreakdown(Record):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from metric_tracker_rl.analysis_tools import TOOLS, TOOLS_OF
+from metric_tracker_rl.analysis_tools import TOOLS_OF, ToolRegistry
 from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
 from metric_tracker_rl.analysis_tools.lean import SUBMIT
 from metric_tracker_rl.drilldown import tools as drilldown
@@ -13,8 +13,8 @@ from metric_tracker_rl.drilldown import words
 from metric_tracker_rl.drilldown.tasks import is_drill, level_of
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.report import MAX_ROWS
-from metric_tracker_rl.engine.rules import profile_of
-from metric_tracker_rl.engine.vocabulary import LEAN
+from metric_tracker_rl.engine.rules import mode_of
+from metric_tracker_rl.engine.vocabulary import GUIDED, LEAN, RAW, STANDARD
 from metric_tracker_rl.rows import MetricSubmissionRow
 from openenv_kit.environment import ERROR
 from openenv_kit.tools.catalogue import Action, Catalogue, ToolSpec, compact
@@ -55,6 +55,45 @@ without ids is right where there is nothing to report.
 Answer with tool calls; text alone does nothing."""
 """The system prompt of funnel episodes in the lean profile."""
 
+RAW_BRIEF = f"""\
+You are a careful product analyst. You are given a product funnel's data, which you can see \
+through read-only tools only. Find every row that the reporting policy asks for, and report \
+exactly these: roots, not their echoes.
+
+How to work:
+- Start with task_overview: it states the policy, the thresholds, the severity bands and the \
+fields of a report row.
+- The other tools show values, medians, hours and what is publicly known. None of them says what \
+is flagged: compute it from these values, and look at the hours of every date.
+- Decide for each date, in the policy's order, which rows it asks for.
+- Then submit once, {SUBMIT_SOLUTION} with your rows: it ends the episode and is scored from 0 \
+to 1. A report without rows is right where there is nothing to report.
+Answer with tool calls; text alone does nothing."""
+"""The system prompt of funnel episodes with raw disclosure."""
+
+RAW_LEAN_BRIEF = f"""\
+You are a careful product analyst. You are given a product funnel's data, which you can see \
+through tools only. Find every row that the reporting policy asks for, and report exactly these: \
+roots, not their echoes.
+
+How to work:
+- overview tells medians and thresholds, day the values of some dates, hours their hourly counts, \
+calendar what is publicly known. None of them says what is flagged: compute it from these values, \
+and look at the hours of every date.
+- Decide for each date, in the policy's order, which rows it asks for.
+- Then {SUBMIT} your rows, once: it ends the episode and is scored from 0 to 1. A report without \
+rows is right where there is nothing to report.
+Answer with tool calls; text alone does nothing."""
+"""The system prompt of funnel episodes with raw disclosure in the lean profile."""
+
+BRIEFS = {
+    (STANDARD, GUIDED): BRIEF,
+    (LEAN, GUIDED): LEAN_BRIEF,
+    (STANDARD, RAW): RAW_BRIEF,
+    (LEAN, RAW): RAW_LEAN_BRIEF,
+}
+"""The system prompt of each profile and disclosure."""
+
 _FRAME = ("start_date", "end_date", "days", "max_steps", "max_submissions")
 _GRADE = ("reward_breakdown", "submission_issues")
 _LEFT = ("numbers_left", "rows_left", "bytes_left", "calls_left")
@@ -65,7 +104,7 @@ def brief(episode: Mapping[str, Any] | None = None) -> str:
     given = episode or {}
     if is_drill(given):
         return words.BRIEF
-    return LEAN_BRIEF if profile_of(given) == LEAN else BRIEF
+    return BRIEFS[mode_of(given)]
 
 
 def introduction(opening: Mapping[str, Any]) -> str:
@@ -76,7 +115,7 @@ def introduction(opening: Mapping[str, Any]) -> str:
     frame = {name: config[name] for name in _FRAME}
     count = opening.get("expected_row_count")
     told = f" The right report has {count} rows." if count else ""
-    if profile_of(opening) == LEAN:  # whose policy names the thresholds, and is told here alone
+    if mode_of(opening)[0] == LEAN:  # whose policy names the thresholds, and is told here alone
         return f"{opening['instruction']}\n\nEpisode: {compact(frame)}.{told}"
     return (
         f"{opening['instruction']}\n\nEpisode: {compact(frame)}.{told} "
@@ -149,27 +188,30 @@ def _submissions() -> list[ToolSpec]:
     ]
 
 
-FUNNEL_TOOLS = (
-    *(
-        ToolSpec(each.name, each.description, each.parameters, _analysis(each.name))
-        for each in TOOLS.catalogue()
-    ),
-    *_submissions(),
-)
-"""Tools of funnel episodes: the analysis methods, and two ways to submit."""
-
-LEAN_TOOLS = tuple(
-    ToolSpec(
-        each.name,
-        each.description,
-        each.parameters,
-        _analysis(each.name),
-        reads_only=each.name != SUBMIT,
-        finishes=each.name == SUBMIT,
+def _specs(registry: ToolRegistry) -> tuple[ToolSpec, ...]:
+    return tuple(
+        ToolSpec(
+            each.name,
+            each.description,
+            each.parameters,
+            _analysis(each.name),
+            reads_only=each.name != SUBMIT,
+            finishes=each.name == SUBMIT,
+        )
+        for each in registry.catalogue()
     )
-    for each in TOOLS_OF[LEAN].catalogue()
-)
-"""Tools of funnel episodes in the lean profile."""
+
+
+_BY_ROWS, _BY_GENERATORS = _submissions()
+BY_MODE = {
+    (STANDARD, GUIDED): (*_specs(TOOLS_OF[STANDARD, GUIDED]), _BY_ROWS, _BY_GENERATORS),
+    (LEAN, GUIDED): _specs(TOOLS_OF[LEAN, GUIDED]),
+    (STANDARD, RAW): (*_specs(TOOLS_OF[STANDARD, RAW]), _BY_ROWS),
+    (LEAN, RAW): _specs(TOOLS_OF[LEAN, RAW]),
+}
+"""Tools of funnel episodes, by profile and disclosure."""
+FUNNEL_TOOLS = BY_MODE[STANDARD, GUIDED]
+"""Those of a reset without arguments: the analysis methods, and two ways to submit."""
 
 DRILL_TOOLS = tuple(
     ToolSpec(
@@ -186,7 +228,7 @@ DRILL_TOOLS = tuple(
 def in_force(episode: Mapping[str, Any]) -> Sequence[ToolSpec]:
     """The tools that an episode offers, by its reset's observation or arguments, or its state."""
     if not is_drill(episode):
-        return LEAN_TOOLS if profile_of(episode) == LEAN else FUNNEL_TOOLS
+        return BY_MODE[mode_of(episode)]
     listed = episode.get("available_methods")
     level = level_of(episode)
     names: Container[str] = drilldown.tools_of(level.name if level else None)
@@ -196,10 +238,10 @@ def in_force(episode: Mapping[str, Any]) -> Sequence[ToolSpec]:
 
 
 CATALOGUE = Catalogue(
-    tools=(*FUNNEL_TOOLS, *LEAN_TOOLS, *DRILL_TOOLS),
+    tools=(*(tool for tools in BY_MODE.values() for tool in tools), *DRILL_TOOLS),
     called=called,
     answer=answer,
     observed=observed,
     in_force=in_force,
 )
-"""Every tool of either tier and of every profile."""
+"""Every tool of either tier and of every mode of play."""

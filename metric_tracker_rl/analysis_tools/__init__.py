@@ -5,15 +5,26 @@ from __future__ import annotations
 from functools import cache
 
 from metric_tracker_rl.analysis_tools import compare, lookup, row_generators, statistics
-from metric_tracker_rl.analysis_tools.lean import LEAN_TOOLS
+from metric_tracker_rl.analysis_tools.lean import LEAN_TOOLS, SUBMIT
+from metric_tracker_rl.analysis_tools.raw import RAW_LEAN_TOOLS, RAW_TOOLS
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Tool, ToolRegistry
 from metric_tracker_rl.engine.funnel import ORDERING_APP
-from metric_tracker_rl.engine.vocabulary import DIRECTIONS, LEAN, STANDARD, STDDEV_SHIFT
+from metric_tracker_rl.engine.rules import PlayRules
+from metric_tracker_rl.engine.vocabulary import (
+    DIRECTIONS,
+    GUIDED,
+    LEAN,
+    RAW,
+    STANDARD,
+    STDDEV_SHIFT,
+)
 from metric_tracker_rl.rows import MethodSpec, PayloadGeneratorMethod, SyntheticAnomalyGenerator
 from openenv_kit.tools.schema import json_schema
 
 __all__ = [
     "LEAN_TOOLS",
+    "RAW_LEAN_TOOLS",
+    "RAW_TOOLS",
     "TOOLS",
     "TOOLS_OF",
     "Tool",
@@ -23,13 +34,35 @@ __all__ = [
     "available_synthetic_generator_methods",
     "compare",
     "lookup",
+    "no_generators",
     "row_generators",
     "statistics",
+    "tools_of",
 ]
 
 
-TOOLS_OF = {STANDARD: TOOLS, LEAN: LEAN_TOOLS}
-"""The tools of each profile."""
+TOOLS_OF = {
+    (STANDARD, GUIDED): TOOLS,
+    (LEAN, GUIDED): LEAN_TOOLS,
+    (STANDARD, RAW): RAW_TOOLS,
+    (LEAN, RAW): RAW_LEAN_TOOLS,
+}
+"""The tools of each profile and disclosure."""
+
+
+def tools_of(rules: PlayRules) -> ToolRegistry:
+    """The tools that a play under these rules offers."""
+    return TOOLS_OF[rules.profile, rules.disclosure]
+
+
+def no_generators(rules: PlayRules) -> str:
+    """Why a report cannot be made by row generators under these rules; empty where it can."""
+    if not rules.lean and not rules.raw:
+        return ""
+    if not rules.raw:
+        return f"The lean profile has no row generators; allowed: {SUBMIT} with ids or rows."
+    allowed = f"{SUBMIT} with rows" if rules.lean else "classifications"
+    return f"Raw disclosure has no row generators; allowed: {allowed}."
 
 
 def available_analysis_methods() -> list[MethodSpec]:

@@ -14,12 +14,15 @@ from metric_tracker_rl.engine.reporting_policy import policy_text
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION
 from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
+    DISCLOSURES,
     EVENT_COUNT,
     FUNNEL_STEP,
     GRADED,
+    GUIDED,
     HOURLY_MIX,
     LEAN,
     PROFILES,
+    RAW,
     REWARDS,
     STANDARD,
 )
@@ -32,7 +35,7 @@ PRACTICE_COST = 0.1
 """Share of the score that each submission before the last one costs."""
 
 HIDDEN = "hidden"
-"""What a task of a split says in the place of its family, density and count."""
+"""What is said in the place of family, density and count, in splits and where nothing is told."""
 
 FULL_FEEDBACK = "full"
 SCORE_FEEDBACK = "score"
@@ -47,7 +50,7 @@ THRESHOLD_NAMES = {
 }
 """What agents are told each entity type's threshold as."""
 
-MODES = {"profile": STANDARD, "reward": GRADED}
+MODES = {"profile": STANDARD, "disclosure": GUIDED, "reward": GRADED}
 """Reset arguments that choose a mode of play, with the usual one; see `PlayRules`."""
 RULES = ("max_steps", "max_submissions", "feedback", *MODES)
 """Reset arguments that choose the rules of play."""
@@ -56,10 +59,17 @@ OBJECTIVE = (
     "Find every anomaly of the episode with the analysis methods and submit one report that "
     "holds exactly the rows the reporting policy asks for."
 )
-LEAN_OBJECTIVE = (
-    "Find every anomaly of the episode among what scan lists, and submit one report that holds "
-    "exactly the ids of the rows the reporting policy asks for."
-)
+OBJECTIVES = {
+    (STANDARD, GUIDED): OBJECTIVE,
+    (LEAN, GUIDED): "Find every anomaly of the episode among what scan lists, and submit one "
+    "report that holds exactly the ids of the rows the reporting policy asks for.",
+    (STANDARD, RAW): "Find every anomaly of the episode in the values that the analysis methods "
+    "show, none of which says what is flagged, and submit one report that holds exactly the rows "
+    "the reporting policy asks for.",
+    (LEAN, RAW): "Find every anomaly of the episode in the values that day and hours show, and "
+    "submit one report that holds exactly the rows the reporting policy asks for.",
+}
+"""What the agent is to do, by profile and disclosure; an opening is told by its first words."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,8 @@ class PlayRules:
         feedback: "full", or "score" for an end that tells the score and nothing else; then
             there is no practice either, whose counts would tell more.
         profile: "standard" or "lean": which tools the episode offers.
+        disclosure: "guided", or "raw" for tools that tell values, medians and hours only; then
+            family, density and count are hidden too.
         reward: "graded", "exact" or "key_f1": what the end pays; there is practice with "graded"
             alone.
     """
@@ -80,6 +92,7 @@ class PlayRules:
     max_submissions: int = 1
     feedback: str = FULL_FEEDBACK
     profile: str = STANDARD
+    disclosure: str = GUIDED
     reward: str = GRADED
 
     def __post_init__(self) -> None:
@@ -87,6 +100,7 @@ class PlayRules:
         require_integer("max_submissions", self.max_submissions, 1, MAX_SUBMISSIONS_LIMIT)
         require_name("feedback", self.feedback, FEEDBACK)
         require_name("profile", self.profile, PROFILES)
+        require_name("disclosure", self.disclosure, DISCLOSURES)
         require_name("reward", self.reward, REWARDS)
         if self.feedback == SCORE_FEEDBACK and self.max_submissions > 1:
             allowed = f"1 with feedback {SCORE_FEEDBACK!r}"
@@ -99,6 +113,11 @@ class PlayRules:
     def lean(self) -> bool:
         """Whether the lean profile is played."""
         return self.profile == LEAN
+
+    @property
+    def raw(self) -> bool:
+        """Whether the tools tell values, medians and hours only."""
+        return self.disclosure == RAW
 
     @cached_property
     def told(self) -> dict[str, Any]:
@@ -113,8 +132,12 @@ class EpisodeView:
 
     episode: Episode
     rules: PlayRules = field(default_factory=PlayRules)
-    hidden: bool = False
-    """Whether family, density and count are hidden, as in every task of a split."""
+    in_split: bool = False
+
+    @property
+    def hidden(self) -> bool:
+        """Whether family, density and count are: in every task of a split, and in raw play."""
+        return self.in_split or self.rules.raw
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -133,13 +156,20 @@ class EpisodeView:
             "days": len(self.episode.dates),
             "start_date": self.episode.dates[0],
             "end_date": self.episode.dates[-1],
-            "thresholds": thresholds(config.level),
-            "severity_bands": severity_bands(),
+            **self.terms,
             **({"calendar": True} if config.level.decoys else {}),
             **self.rules.told,
             "generator_version": GENERATOR_VERSION,
             "policy_version": config.level.policy_version,
             "grader_version": GRADER_VERSION,
+        }
+
+    @cached_property
+    def terms(self) -> dict[str, Any]:
+        """The numbers of the reporting policy that is in force."""
+        return {
+            "thresholds": thresholds(self.episode.config.level),
+            "severity_bands": severity_bands(),
         }
 
     @cached_property
@@ -151,11 +181,11 @@ class EpisodeView:
     def instruction(self) -> str:
         """What the agent is asked to do, and by which rule.
 
-        In the lean profile without what stands in a row's fields: ids are submitted there.
+        Where ids are submitted, without what stands in a row's fields.
         """
-        if self.rules.lean:
-            return f"{LEAN_OBJECTIVE} Reporting policy: {self._policy(with_rows=False)}"
-        return f"{OBJECTIVE} Reporting policy: {self.policy}"
+        by_id = self.rules.lean and not self.rules.raw
+        objective = OBJECTIVES[self.rules.profile, self.rules.disclosure]
+        return f"{objective} Reporting policy: {self._policy(with_rows=not by_id)}"
 
     def _policy(self, *, with_rows: bool = True) -> str:
         config = self.episode.config
@@ -168,11 +198,18 @@ class EpisodeView:
         return rate_definitions(self.episode.config.funnel_spec)
 
 
-def profile_of(episode: Mapping[str, Any]) -> str:
-    """The profile of a funnel episode, by its opening, its reset's arguments or its state."""
+def mode_of(episode: Mapping[str, Any]) -> tuple[str, str]:
+    """Profile and disclosure of a funnel episode, by its opening, its reset's arguments or state.
+
+    Names that there are none of count as the usual ones: a reset with them is refused.
+    """
     if isinstance(told := episode.get("instruction"), str):
-        return LEAN if told.startswith(LEAN_OBJECTIVE) else STANDARD
-    return episode.get("profile") or STANDARD
+        modes = (mode for mode, objective in OBJECTIVES.items() if told.startswith(objective))
+        return next(modes, (STANDARD, GUIDED))
+    return (
+        LEAN if episode.get("profile") == LEAN else STANDARD,
+        RAW if episode.get("disclosure") == RAW else GUIDED,
+    )
 
 
 def thresholds(level: Level) -> dict[str, float]:

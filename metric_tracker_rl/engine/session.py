@@ -12,7 +12,11 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from metric_tracker_rl.analysis_tools import TOOLS_OF, available_synthetic_generator_methods
+from metric_tracker_rl.analysis_tools import (
+    available_synthetic_generator_methods,
+    no_generators,
+    tools_of,
+)
 from metric_tracker_rl.analysis_tools.lean import SUBMIT, check_shown, ids_within
 from metric_tracker_rl.analysis_tools.registry import dates_within
 from metric_tracker_rl.analysis_tools.row_generators import check_generators, run_generators
@@ -33,7 +37,7 @@ from metric_tracker_rl.engine.rules import (
 )
 from metric_tracker_rl.engine.splits import SEALED, SPLITS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, available_task_specs, resolve_config
-from metric_tracker_rl.engine.vocabulary import GRADED, STANDARD
+from metric_tracker_rl.engine.vocabulary import GRADED, GUIDED, STANDARD
 from metric_tracker_rl.rows import Progress
 from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import (
@@ -97,6 +101,7 @@ class EpisodeSession:
         max_submissions: int | None = None,
         feedback: str | None = None,
         profile: str | None = None,
+        disclosure: str | None = None,
         reward: str | None = None,
         **unknown: Any,
     ) -> Reply:
@@ -105,8 +110,7 @@ class EpisodeSession:
         `split` and `index` name a task of a split and leave nothing else to choose but the
         rules of play. `feedback="score"` tells the score at the end and nothing else, so
         that a second play of the same episode learns little from the first; sealed tasks
-        are always played so. `profile="lean"` offers six tools whose replies cost few tokens;
-        `reward` is what the end pays: "graded", "exact" or "key_f1".
+        are always played so. For `profile`, `disclosure` and `reward` see `PlayRules`.
         """
         chosen: dict[str, Any] = {
             "task_id": task_id,
@@ -127,6 +131,7 @@ class EpisodeSession:
                 max_submissions=1 if max_submissions is None else max_submissions,
                 feedback=usual if feedback is None else feedback,
                 profile=STANDARD if profile is None else profile,
+                disclosure=GUIDED if disclosure is None else disclosure,
                 reward=GRADED if reward is None else reward,
             )
             if sealed and rules.feedback != SCORE_FEEDBACK:
@@ -136,7 +141,7 @@ class EpisodeSession:
             name, config = (
                 self._split_task(split, index, chosen) if in_split else resolve_config(**chosen)
             )
-            return self.open(name, EpisodeView(build_episode(config), rules, hidden=in_split))
+            return self.open(name, EpisodeView(build_episode(config), rules, in_split))
         except KitError as problem:
             return Reply(ERROR, str(problem), done=self.view is not None and self.done)
 
@@ -177,6 +182,7 @@ class EpisodeSession:
             submissions=self.submissions,
             max_submissions=self.view.rules.max_submissions,
             profile=self.view.rules.profile,
+            disclosure=self.view.rules.disclosure,
         )
 
     def identity(self) -> dict[str, Any]:
@@ -241,16 +247,13 @@ class EpisodeSession:
                 "analysis_args were given without analysis_method; allowed: both or neither."
             )
         if generators:
-            if view.rules.lean:
-                raise ReportError(
-                    f"The lean profile has no row generators; allowed: {SUBMIT} with ids or rows. "
-                    "Nothing was graded."
-                )
+            if without := no_generators(view.rules):
+                raise ReportError(f"{without} Nothing was graded.")
             return self._submit_generated(view, generators)
         return self._grade(view, read_report(rows, view.episode))
 
     def _analyse(self, view: EpisodeView, name: str, raw: Mapping[str, Any]) -> Reply:
-        tools = TOOLS_OF[view.rules.profile]
+        tools = tools_of(view.rules)
         if name not in tools and name in self.elsewhere:
             raise ToolArgumentError(
                 f"{name} is a tool of drill-down episodes; this is a funnel episode, whose "
@@ -290,17 +293,18 @@ class EpisodeSession:
 
     def _opening(self, view: EpisodeView) -> dict[str, Any]:
         """The full catalogues, sent once."""
-        tools = TOOLS_OF[view.rules.profile]
         content = {
             "instruction": view.instruction,
             "config": view.config,
-            "available_methods": list(tools.catalogue(view.episode.config.funnel)),
-            "applied_synthetic_generators": list(view.episode.applied),
+            "available_methods": list(tools_of(view.rules).catalogue(view.episode.config.funnel)),
             "expected_row_count": self._told_count(view),
         }
         if not view.rules.lean:
+            content["conversion_metric_definitions"] = view.definitions
+        if not view.rules.raw:
+            content["applied_synthetic_generators"] = list(view.episode.applied)
+        if not view.rules.lean and not view.rules.raw:
             content |= {
-                "conversion_metric_definitions": view.definitions,
                 "available_synthetic_generator_methods": available_synthetic_generator_methods(),
                 "available_tasks": available_task_specs(),
             }

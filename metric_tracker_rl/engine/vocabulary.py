@@ -47,6 +47,9 @@ ROW_GENERATORS = (MEDIAN_FILTER, *ANOMALY_TYPES)
 STANDARD, LEAN = PROFILES = ("standard", "lean")
 """Which tools an episode offers: every analysis method, or six whose replies cost few tokens."""
 
+GUIDED, RAW = DISCLOSURES = ("guided", "raw")
+"""What its tools tell: what is flagged and how severe it is, or values, medians and hours only."""
+
 GRADED, EXACT, KEY_F1 = REWARDS = ("graded", "exact", "key_f1")
 """What the end of an episode pays."""
 

@@ -1,0 +1,80 @@
+"""Raw disclosure: the tools of either profile that tell values, medians and hours only.
+
+Nothing here flags, judges or counts anything: a reply but for an overview, which tells the policy,
+would be the same under any thresholds.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from metric_tracker_rl.analysis_tools import lean, lookup
+from metric_tracker_rl.analysis_tools.arguments import Arguments, DateArguments, NoArguments
+from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, Tool, ToolRegistry
+from metric_tracker_rl.engine.report import MAX_ROWS
+from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
+from metric_tracker_rl.engine.rules import EpisodeView
+
+RAW_TOOLS = ToolRegistry()
+"""The tools of raw play in the standard profile."""
+RAW_LEAN_TOOLS = ToolRegistry()
+"""The tools of raw play in the lean profile."""
+
+
+class RowsArguments(Arguments):
+    """A report."""
+
+    rows: list[object] = Field(
+        max_length=MAX_ROWS, description=f"objects with {', '.join(ROW_FIELDS)}; may be empty"
+    )
+
+
+@RAW_TOOLS.method(NoArguments)
+def task_overview(view: EpisodeView, _: NoArguments) -> Result:
+    """Everything to know first: reporting policy, thresholds, dates, entities, methods."""
+    told = TOOLS["task_overview"].run(view, NoArguments())
+    names = ("instruction", "config", "date_count", "dates", "entities")
+    return {
+        **{name: told[name] for name in names},
+        "row_fields": list(ROW_FIELDS),
+        "available_methods": list(RAW_TOOLS),
+    }
+
+
+@RAW_TOOLS.method(DateArguments)
+def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
+    """The 24 hourly rows of one date, its daytime share and the usual share."""
+    told = lookup.hourly_rows_for_date(view, arguments)
+    names = ("daytime_share", "baseline_daytime_share", "top_hours")
+    return {**told, "summary": {name: told["summary"][name] for name in names}}
+
+
+@RAW_LEAN_TOOLS.method(lean.OverviewArguments, shows_data=False)
+def overview(view: EpisodeView, arguments: lean.OverviewArguments) -> Result:
+    """Dates, each daily series with its median, thresholds and severity bands."""
+    told = lean.overview(view, arguments)
+    rows = [each[:2] for each in told["rows"]]
+    return {**told, "columns": told["columns"][:2], "rows": rows, **view.terms}
+
+
+def chosen_rows(_: EpisodeView, arguments: RowsArguments) -> Result:
+    """The rows of a report, none of them by id."""
+    return {"ids": [], "rows": arguments.rows}
+
+
+for _name in (
+    *("list_dates", "list_entities", "rows_for_date", "show_raw_data", "list_calendar"),
+    "get_metric_median",
+):
+    RAW_TOOLS.add(TOOLS[_name])
+for _name in ("day", "hours", "calendar"):
+    RAW_LEAN_TOOLS.add(lean.LEAN_TOOLS[_name])
+RAW_LEAN_TOOLS.add(
+    Tool(
+        lean.SUBMIT,
+        "Hand in the report, which ends the episode; no rows where nothing is to report.",
+        RowsArguments,
+        chosen_rows,
+        shows_data=False,
+    )
+)

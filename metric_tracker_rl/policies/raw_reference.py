@@ -1,0 +1,119 @@
+"""The reference with raw disclosure: flags from values, medians and hours what no tool flags.
+
+It reads the hourly counts of every date, in either profile, and computes all else from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+from metric_tracker_rl.policies.base import Action, Observed, Play, Row, analyse, result_of, submit
+from metric_tracker_rl.policies.by_rule import funnel_rows, mix_row, quality_row
+from metric_tracker_rl.policies.lean_reference import COMPOSITES, MIX, STAGES, STEPS
+
+Day = list[Sequence[int]]
+"""Hourly counts of a date, stage by stage."""
+DAY_FROM, DAY_TO = 8, 19
+"""First and last hour of the daytime."""
+ROWS_A_CALL, DATES_A_CALL = 1000, 7
+"""Most hourly rows of one call of `show_raw_data`, and most dates of one of `hours`."""
+
+
+class Seen(NamedTuple):
+    """All that the tools show.
+
+    Attributes:
+        terms: the episode's configuration, with thresholds and severity bands.
+        days: hourly counts by date.
+        usual: medians by name.
+        explained: names of what the calendar explains, by date.
+    """
+
+    terms: Mapping[str, Any]
+    days: Mapping[str, Day]
+    usual: Mapping[str, float]
+    explained: Mapping[str, set[str]]
+
+
+Looking = Generator[Action, Observed, Seen]
+
+
+def raw_reference(_: Observed) -> Play:
+    """Submits the rows that the policy asks for, in the standard profile."""
+    yield submit(right_rows((yield from look())))
+
+
+def raw_lean_reference(_: Observed) -> Play:
+    """The same in the lean profile."""
+    yield analyse("submit", rows=right_rows((yield from look_lean())))
+
+
+def look() -> Looking:
+    """Everything that the tools of the standard profile show."""
+    overview = result_of((yield analyse("task_overview")))
+    found = result_of((yield analyse("get_metric_median")))["results"]
+    usual = {each["metric_name"]: each["median_value"] for each in found}
+    first = result_of((yield analyse("hourly_rows_for_date", date=overview["dates"][0])))
+    usual[MIX] = first["summary"]["baseline_daytime_share"]
+    explained: dict[str, set[str]] = {}
+    for event in result_of((yield analyse("list_calendar")))["events"]:
+        explained.setdefault(event["date"], set()).update(event["explains"])
+    days: dict[str, Day] = {}
+    for offset in range(0, 24 * len(overview["dates"]), ROWS_A_CALL):
+        asked = {"granularity": "hourly", "limit": ROWS_A_CALL, "offset": offset}
+        for row in result_of((yield analyse("show_raw_data", **asked)))["rows"]:
+            days.setdefault(row["date"], []).append([row[stage] for stage in STAGES])
+    return Seen(overview["config"], days, usual, explained)
+
+
+def look_lean() -> Looking:
+    """Everything that the tools of the lean profile show."""
+    overview = result_of((yield analyse("overview")))
+    usual = dict(overview["rows"])
+    explained: dict[str, set[str]] = {}
+    for day, _title, names in result_of((yield analyse("calendar")))["rows"]:
+        explained.setdefault(day, set()).update(names)
+    days: dict[str, Day] = {}
+    first, last = (date.fromisoformat(overview[name]) for name in ("first_date", "last_date"))
+    dates = [(first + timedelta(each)).isoformat() for each in range((last - first).days + 1)]
+    for at in range(0, len(dates), DATES_A_CALL):
+        asked = dates[at : at + DATES_A_CALL]
+        for day, hours in result_of((yield analyse("hours", dates=asked)))["rows"]:
+            days[day] = [counts for _, *counts in hours]
+    return Seen(overview, days, usual, explained)
+
+
+def right_rows(seen: Seen) -> list[Row]:
+    """The rows that the policy asks for."""
+    return [row for day in seen.days for row in rows_of(day, seen)]
+
+
+def rows_of(day: str, seen: Seen) -> list[Row]:
+    """Those of one date."""
+    terms, hours = seen.terms, seen.days[day]
+    excess = [
+        sum(max(0, hour[stage] - hour[stage - 1]) for hour in hours)
+        for stage in range(1, len(STAGES))
+    ]
+    if any(excess):
+        return [quality_row(day, k, size, terms) for k, size in enumerate(excess, 1) if size]
+    values, known = values_of(hours), seen.explained.get(day, set())
+    share, usual = values.pop(MIX), seen.usual[MIX]
+    shifted = abs(round(share - usual, 6)) >= terms["thresholds"]["daytime_share_absolute"]
+    mix = [mix_row(day, share, usual, terms)] if shifted and MIX not in known else []
+    return mix + funnel_rows(day, values, seen.usual, terms, known)
+
+
+def values_of(hours: Day) -> dict[str, float]:
+    """Counts, rates in percent and the daytime share of a day."""
+    counts = [sum(column) for column in zip(*hours, strict=True)]
+    values: dict[str, float] = dict(zip(STAGES, counts, strict=True))
+    pairs = [(name, k, k - 1) for k, name in enumerate(STEPS, 1)]
+    pairs += [(name, k, 0) for k, name in enumerate(COMPOSITES, 3)]
+    for name, above, below in pairs:
+        values[name] = round(100.0 * counts[above] / (counts[below] or 1), 4)
+    daytime = sum(hour[0] for hour in hours[DAY_FROM : DAY_TO + 1])
+    values[MIX] = round(daytime / (counts[0] or 1), 6)
+    return values
