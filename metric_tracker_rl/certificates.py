@@ -5,14 +5,14 @@ What is proven differs, and so do the tables; a configuration's type says whose 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from metric_tracker_rl.drilldown import certificate as drill
 from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.engine import certificate as funnel
 from metric_tracker_rl.engine.levels import LEVELS
-from openenv_kit.errors import InvalidValueError
+from openenv_kit.errors import InvalidValueError, require_name
 
 levels = (*funnel.levels, *drill.levels)
 usual_levels = tuple(LEVELS)
@@ -20,17 +20,30 @@ usual_levels = tuple(LEVELS)
 between these."""
 
 
-def grid(seeds: range, *, difficulties: Sequence[str]) -> Iterable[Any]:
+def grid(
+    seeds: range, *, difficulties: Sequence[str], reset: Mapping[str, Any] | None = None
+) -> Iterable[Any]:
     """Configurations of every level asked for.
 
+    Args:
+        seeds: of each family, level and count.
+        difficulties: names of levels.
+        reset: `policy`, the reporting policy of funnel episodes. Profiles and disclosures are in
+            every certificate.
+
     Raises:
+        UnknownNameError: another reset argument; names the nearest.
         InvalidValueError: levels of both tiers.
     """
     tiers = {name in drill.levels for name in difficulties}
+    if reset and True in tiers:
+        raise InvalidValueError("--reset", dict(reset), "none on drill-down levels")
+    for name in reset or {}:
+        require_name("--reset", name, ["policy"])
     if len(tiers) > 1:
         raise InvalidValueError("difficulty", list(difficulties), "levels of one tier in a run")
     certifier: Any = drill if tiers == {True} else funnel
-    made: Iterable[Any] = certifier.grid(seeds, difficulties=difficulties)
+    made: Iterable[Any] = certifier.grid(seeds, difficulties=difficulties, **(reset or {}))
     return made
 
 

@@ -16,7 +16,13 @@ from metric_tracker_rl.drilldown.tasks import config_of, is_drill
 from metric_tracker_rl.drilldown.versions import VERSIONS as DRILL_VERSIONS
 from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER, TASKS
-from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION, POLICY_VERSION
+from metric_tracker_rl.engine.versions import (
+    GENERATOR_VERSION,
+    GRADER_VERSION,
+    POLICY_VERSION,
+    VARIANTS_VERSION,
+)
+from metric_tracker_rl.engine.vocabulary import VARIED
 from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.tier_splits import CACHES, SPLITS
 from metric_tracker_rl.tiers import RESET_ARGUMENTS, MetricSession, groups_of, make_ahead
@@ -88,7 +94,10 @@ class MetricTracker(Environment):
         return {**self.rules, "max_steps": drilldown.DEFAULT_MAX_STEPS}
 
     def versions_for(self, episode: Mapping[str, Any]) -> Mapping[str, str]:
-        return DRILL_VERSIONS if is_drill(episode) else self.versions
+        if is_drill(episode):
+            return DRILL_VERSIONS
+        drawn = {"variants": VARIANTS_VERSION} if episode.get("policy") == VARIED else {}
+        return {**self.versions, **drawn}
 
     def rounds_for(self, opening: Mapping[str, Any]) -> int:
         return DRILL_ROUNDS if is_drill(opening) else self.model_rounds

@@ -136,3 +136,4 @@ class MetricTrackerRlState(State):
     max_submissions: int = 0
     profile: str = Field(STANDARD, description="which tools the episode offers: standard or lean")
     disclosure: str = Field(GUIDED, description="what they tell: guided, or raw for values alone")
+    policy: str = Field(STANDARD, description="reporting policy: standard, or varied for one drawn")

@@ -82,7 +82,7 @@ class MetricSubmissionRow(Record):
         description="the analysis method that shows the entity type",
         json_schema_extra=one_of(*DETECTION_METHODS.values()),
     )
-    baseline_value: float = Field(description="median over the episode; 0 for data_quality")
+    baseline_value: float = Field(description="baseline of the policy; 0 for data_quality")
     observed_value: float = Field(description="the value on that date")
     delta_value: float = Field(description="observed_value - baseline_value")
     severity: str = Field(description="severity band", json_schema_extra=one_of(*SEVERITIES))
@@ -224,6 +224,7 @@ class Progress(BaseModel):
     max_submissions: int = 0
     profile: str = STANDARD
     disclosure: str = GUIDED
+    policy: str = STANDARD
 
 
 class RewardBreakdown(Record):

@@ -8,7 +8,9 @@ tools publish are repeated here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date as Date
 from statistics import median
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 Row = dict[str, Any]
@@ -32,20 +34,24 @@ COMPOSITES = {"app_open_to_order_placed": 3, "app_open_to_payment_successful": 4
 SHARE = "app_opens:daytime_share"
 
 
-class Thresholds(NamedTuple):
-    """From which deviation on a series is flagged."""
+class Policy(NamedTuple):
+    """What may differ: from which deviation on a series is flagged, and all that is drawn."""
 
     count: float
     rate: float
     share: float
     funnel_break: float = 0.35
+    severity_from: Mapping[str, Sequence[float]] = MappingProxyType({})
+    daytime: Sequence[int] = (8, 19)
+    by_weekday: bool = False
+    longest_leak: bool = False
 
 
-THRESHOLDS = {
-    "easy": Thresholds(0.30, 0.20, 0.08),
-    "medium": Thresholds(0.25, 0.15, 0.06),
-    "hard": Thresholds(0.20, 0.10, 0.04),
-    "expert": Thresholds(0.25, 0.10, 0.04),
+POLICIES = {
+    "easy": Policy(0.30, 0.20, 0.08),
+    "medium": Policy(0.25, 0.15, 0.06),
+    "hard": Policy(0.20, 0.10, 0.04),
+    "expert": Policy(0.25, 0.10, 0.04),
 }
 SEVERITY_FROM = {
     "event_count": (0.25, 0.35, 0.50),
@@ -63,33 +69,60 @@ DETECTED_BY = {
 }
 
 
+def told_by(config: Mapping[str, Any]) -> Policy:
+    """The policy that an opening tells, as the fields of its configuration."""
+    limits = config["thresholds"]
+    return Policy(
+        limits["count_relative"],
+        limits["rate_relative"],
+        limits["daytime_share_absolute"],
+        limits["funnel_break_relative_drop"],
+        config["severity_bands"],
+        config.get("daytime_hours", (8, 19)),
+        config.get("baseline") == "same_weekday_median",
+        config.get("leak_reports") == "longest_composite",
+    )
+
+
 def report(
-    days: Mapping[str, Hours], level: str, explained: Mapping[str, set[str]] | None = None
+    days: Mapping[str, Hours], policy: Policy, explained: Mapping[str, set[str]] | None = None
 ) -> list[Row]:
     """The one right report.
 
     Args:
         days: hourly counts by date.
-        level: difficulty.
+        policy: that of a level, or one that an opening told.
         explained: by date, the series that the calendar explains.
     """
-    shown = {date: daily_values(hours) for date, hours in days.items()}
-    baselines = {name: typical(name, shown.values()) for name in shown[next(iter(shown))]}
+    shown = {date: daily_values(hours, policy.daytime) for date, hours in days.items()}
+    groups: dict[int, list[dict[str, float]]] = {}
+    for date, values in shown.items():
+        groups.setdefault(group_of(date, policy), []).append(values)
+    usual = {
+        group: {name: typical(name, alike) for name in alike[0]} for group, alike in groups.items()
+    }
     rows: list[Row] = []
     for date, hours in days.items():
         impossible = impossible_counts(hours)
         if impossible:
-            rows += [row(date, "data_quality", *found) for found in impossible]
+            rows += [row(date, policy, "data_quality", *found) for found in impossible]
             continue
         known = (explained or {}).get(date, set())
-        rows += Day(date, shown[date], baselines, THRESHOLDS[level], known).rows()
+        baselines = usual[group_of(date, policy)]
+        rows += Day(date, shown[date], baselines, policy, known).rows()
     return rows
 
 
-def daily_values(hours: Hours) -> dict[str, float]:
+def group_of(date: str, policy: Policy) -> int:
+    """Dates of one group have a baseline in common."""
+    return Date.fromisoformat(date).weekday() if policy.by_weekday else 0
+
+
+def daily_values(hours: Hours, daytime_hours: Sequence[int] = (8, 19)) -> dict[str, float]:
     """What the tools show of a day, by series."""
     c = [sum(hour[k] for hour in hours) for k in range(5)]
-    daytime = sum(hours[hour][0] for hour in range(8, 20))
+    first, last = daytime_hours
+    daytime = sum(hours[hour][0] for hour in range(first, last + 1))
     values: dict[str, float] = dict(zip(COUNTS, c, strict=True))
     for k, name in enumerate(STEP_RATES, start=1):
         values[name] = percent(c[k], c[k - 1])
@@ -127,11 +160,11 @@ class Day:
         date: str,
         values: Mapping[str, float],
         baselines: Mapping[str, float],
-        limits: Thresholds,
+        policy: Policy,
         known: set[str],
     ) -> None:
         self.date, self.values, self.baselines = date, values, baselines
-        self.limits, self.known = limits, known
+        self.policy, self.known = policy, known
 
     def deviation(self, name: str) -> float:
         observed, baseline = self.values[name], self.baselines[name]
@@ -140,9 +173,9 @@ class Day:
         return (observed - baseline) / baseline if baseline else observed
 
     def flagged(self, name: str) -> bool:
-        limit = self.limits.count if name in COUNTS else self.limits.rate
+        limit = self.policy.count if name in COUNTS else self.policy.rate
         if name == SHARE:
-            limit = self.limits.share
+            limit = self.policy.share
         return name not in self.known and abs(self.deviation(name)) >= limit
 
     def rows(self) -> list[Row]:
@@ -161,14 +194,15 @@ class Day:
         for k, name in enumerate(STEP_RATES, start=1):
             if not self.flagged(name) or name in echoes:
                 continue
-            if self.deviation(name) <= -self.limits.funnel_break:
+            if self.deviation(name) <= -self.policy.funnel_break:
                 step = f"{COUNTS[k]}_from_{COUNTS[k - 1]}"
                 found.append(self.row("funnel_step", step, name, "funnel_break"))
             else:
                 found.append(self.rate(name))
         if not any(self.flagged(name) for name in STEP_RATES):
             leaks = [name for name in COMPOSITES if self.flagged(name)]
-            found += [self.rate(name) for name in leaks[:1]]
+            longest = self.policy.longest_leak
+            found += [self.rate(name) for name in (leaks[-1:] if longest else leaks[:1])]
         if self.flagged(COUNTS[0]):
             found.append(self.count(COUNTS[0]))
         return found
@@ -184,11 +218,13 @@ class Day:
     def row(self, entity_type: str, entity_name: str, series: str, anomaly_type: str) -> Row:
         size = abs(self.deviation(series))
         observed, baseline = self.values[series], self.baselines[series]
-        return row(self.date, entity_type, entity_name, anomaly_type, baseline, observed, size)
+        found = (entity_type, entity_name, anomaly_type, baseline, observed, size)
+        return row(self.date, self.policy, *found)
 
 
 def row(
     date: str,
+    policy: Policy,
     entity_type: str,
     entity_name: str,
     anomaly_type: str,
@@ -196,7 +232,8 @@ def row(
     observed: float,
     size: float,
 ) -> Row:
-    reached = sum(size >= bound for bound in SEVERITY_FROM[entity_type])
+    bounds = (policy.severity_from or SEVERITY_FROM)[entity_type]
+    reached = sum(size >= bound for bound in bounds)
     return {
         "date": date,
         "entity_type": entity_type,

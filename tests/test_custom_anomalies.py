@@ -35,7 +35,7 @@ def test_a_metric_is_set_to_its_median_and_so_many_standard_deviations(
     session = with_custom(metric_name=metric, stddev_factor=3, direction=direction)
     clean = running_episode(started(seed=7, anomaly_count=0))
     column = clean.config.funnel_spec.metrics.index(metric)
-    median, values = clean.series.baseline_row[column], clean.series.values[:, column]
+    median, values = clean.series.median_row[column], clean.series.values[:, column]
     target = median + sign * 3 * np.sqrt(((values - median) ** 2).mean())
     [done] = running_episode(session).applied
     assert list(done) == FIELDS.split()

@@ -29,12 +29,13 @@ from metric_tracker_rl.engine.generation.generator import (
     severity_is_clear,
 )
 from metric_tracker_rl.engine.levels import GUARD_BAND, LEVELS
-from metric_tracker_rl.engine.reporting_policy import SEVERITY_BOUNDS, ReportRow, label
+from metric_tracker_rl.engine.reporting_policy import ReportRow, label
 from metric_tracker_rl.engine.series import DailySeries
 from metric_tracker_rl.engine.vocabulary import (
     ANOMALY_TYPES,
     COUNT_DROP,
     COUNT_SPIKE,
+    ENTITY_TYPES,
     FUNNEL_BREAK,
     MIX_SHIFT,
     QUALITY_ISSUE,
@@ -117,20 +118,20 @@ def test_no_deviation_lies_within_ten_percent_of_its_threshold() -> None:
 
 def test_no_expected_row_lies_within_one_percent_of_a_severity_bound() -> None:
     rows = [row for _, draw in sample() for row in draw.labels]
-    assert {row.entity_type for row in rows} == set(SEVERITY_BOUNDS)
+    assert {row.entity_type for row in rows} == set(ENTITY_TYPES)
     for row in rows:
         size = abs(row.delta_value)
         if row.entity_type in ("event_count", "conversion_rate", "funnel_step"):
             size /= row.baseline_value
-        for bound in SEVERITY_BOUNDS[row.entity_type]:
+        for bound in LEVELS["easy"].severity_bounds[row.entity_type]:
             assert abs(size / bound - 1.0) > 0.01, row
 
 
 @pytest.mark.parametrize("total", [19.9, 20.0, 60.5, 119.0, 121.0])
 def test_a_row_close_to_a_severity_bound_is_not_clear(total: float) -> None:
     [row, *_] = (row for _, d in sample() for row in d.labels if row.entity_type == "data_quality")
-    assert severity_is_clear(row)
-    assert not severity_is_clear(replace(row, delta_value=total))
+    assert severity_is_clear(row, LEVELS["easy"])
+    assert not severity_is_clear(replace(row, delta_value=total), LEVELS["easy"])
 
 
 @pytest.mark.slow

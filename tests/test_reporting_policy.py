@@ -20,7 +20,6 @@ from metric_tracker_rl.engine.grader import grade
 from metric_tracker_rl.engine.levels import LEVELS, severity_of
 from metric_tracker_rl.engine.report import Report
 from metric_tracker_rl.engine.reporting_policy import (
-    SEVERITY_BOUNDS,
     findings_of_day,
     label,
     policy_text,
@@ -302,7 +301,7 @@ def test_every_threshold_is_the_policys_and_is_inclusive(
 def test_severity_bounds_are_the_policys_and_belong_to_the_higher_band(
     entity_type: str, medium: float, high: float, critical: float
 ) -> None:
-    bounds = SEVERITY_BOUNDS[entity_type]
+    bounds = LEVELS["easy"].severity_bounds[entity_type]
     assert bounds == (medium, high, critical)
     for bound, at, below in zip(
         bounds, ("medium", "high", "critical"), ("low", "medium", "high"), strict=True

@@ -40,7 +40,7 @@ AUDIT = ENVIRONMENT.audit
 SALT = "one salt for tests, of forty characters."
 STATE_FIELDS = {
     *("episode_id", "step_count", "task_id", "status"),
-    *("max_steps", "submissions", "max_submissions", "profile"),
+    *("max_steps", "submissions", "max_submissions", "profile", "disclosure", "policy"),
 }
 
 

@@ -167,7 +167,7 @@ def _draw_days(axes: Any, episode: Episode, root: ReportRow, name: str) -> None:
     series, funnel = episode.series, episode.config.funnel_spec
     column, day = funnel.metrics.index(name), episode.day_of[root.date]
     values = [row[column] for row in series.rows]
-    base, limit = series.baseline_row[column], float(series.thresholds[column])
+    base, limit = series.median_row[column], float(series.thresholds[column])
     axes.plot(values, color=LINE, label="daily value")
     axes.axhline(base, color=MUTED, linestyle="--", linewidth=1, label="median")
     axes.axhspan(base * (1 - limit), base * (1 + limit), color=BAND, label="not flagged")
@@ -232,7 +232,7 @@ def _day_table(episode: Episode, root: ReportRow) -> list[str]:
         rows.append(
             [
                 f"`{name}`",
-                f"{series.baseline_row[column]:g}",
+                f"{series.median_row[column]:g}",
                 f"{series.rows[day][column]:g}",
                 f"{change:+.3f}" if share else f"{change:+.1%}",
                 f"{limit:.2f}" if share else f"{limit:.0%}",

@@ -148,7 +148,7 @@ def severity_table() -> str:
     units = {"hourly_mix": "absolute", "data_quality": "excess events"}
     rows = [
         [f"`{kind}`", units.get(kind, "relative"), *(f"{bound:g}" for bound in bounds)]
-        for kind, bounds in severity_bands().items()
+        for kind, bounds in severity_bands(LEVELS["easy"]).items()
     ]
     return table(
         ["entity type", "measured", "medium from", "high from", "critical from"], rows, "llrrr"

@@ -15,7 +15,7 @@ from metric_tracker_rl.analysis_tools.arguments import (
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
 from metric_tracker_rl.engine.episode import Episode
-from metric_tracker_rl.engine.levels import SEVERITY_BOUNDS, severity_of
+from metric_tracker_rl.engine.levels import severity_of
 from metric_tracker_rl.engine.reporting_policy import ANOMALY_TYPES_OF, shown_delta
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.series import DailySeries
@@ -64,7 +64,7 @@ def detect_funnel_break(view: EpisodeView, arguments: DateArguments) -> Result:
                     **_values(series, FUNNEL_STEP, day, column),
                     "anomaly_type": FUNNEL_BREAK,
                     "detection_method": DETECTION_METHODS[FUNNEL_STEP],
-                    "severity": severity_of(-change, SEVERITY_BOUNDS[FUNNEL_STEP]),
+                    "severity": severity_of(-change, series.level.severity_bounds[FUNNEL_STEP]),
                 }
             )
     return {"found": True, "date": arguments.date, "candidates": candidates}
@@ -76,6 +76,7 @@ def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> Resu
     episode, funnel = view.episode, view.episode.config.funnel_spec
     day = episode.day_index(arguments.date)
     excess = episode.series.excess_rows[day]
+    bounds = episode.series.level.severity_bounds[DATA_QUALITY]
     issues = [
         {
             "entity_type": DATA_QUALITY,
@@ -85,7 +86,7 @@ def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> Resu
             "delta_value": float(surplus),
             "anomaly_type": QUALITY_ISSUE,
             "detection_method": DETECTION_METHODS[DATA_QUALITY],
-            "severity": severity_of(surplus, SEVERITY_BOUNDS[DATA_QUALITY]),
+            "severity": severity_of(surplus, bounds),
             "hours": [
                 {"hour": hour, "excess": row[pair + 1] - row[pair]}
                 for hour, row in enumerate(episode.hours(day).tolist())
@@ -162,12 +163,12 @@ def _compare(view: EpisodeView, kind: str, date: str, name: str) -> Result:
         "detection_method": DETECTION_METHODS[kind],
         **_values(series, kind, day, column),
         "anomaly_type": ANOMALY_TYPES_OF[kind][change > 0] if flagged else NORMAL,
-        "severity": severity_of(abs(change), SEVERITY_BOUNDS[kind]),
+        "severity": severity_of(abs(change), series.level.severity_bounds[kind]),
     }
 
 
 def _values(series: DailySeries, kind: str, day: int, column: int) -> Result:
-    observed, baseline = series.rows[day][column], series.baseline_row[column]
+    observed, baseline = series.rows[day][column], series.baseline_rows[day][column]
     return {
         "baseline_value": baseline,
         "observed_value": observed,

@@ -6,6 +6,7 @@ and echoes alike, each with a short id; a report names ids, and the server fills
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -74,14 +75,15 @@ class SubmitArguments(Arguments):
 def overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
     """Dates, and each daily series with its median and reporting threshold."""
     episode, series = view.episode, view.episode.series
+    usual: Sequence[Any] = series.median_row
+    if by_weekday := episode.weekday_baselines:
+        usual = [list(each) for each in zip(*by_weekday.values(), strict=True)]
     told: Result = {
         "first_date": episode.dates[0],
         "last_date": episode.dates[-1],
-        "columns": ["series", "median", "threshold"],
-        "rows": [
-            list(each)
-            for each in zip(_names(view), series.baseline_row, series.thresholds, strict=False)
-        ],
+        "columns": ["series", list(by_weekday) or "median", "threshold"],
+        "rows": [list(each) for each in zip(_names(view), usual, series.thresholds, strict=False)],
+        **view.variant,
     }
     if arguments.details:
         told |= {"policy": view.policy, "row_fields": list(ROW_FIELDS)}

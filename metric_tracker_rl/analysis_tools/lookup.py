@@ -13,7 +13,7 @@ from metric_tracker_rl.analysis_tools.arguments import (
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
 from metric_tracker_rl.engine.funnel import HOURS
-from metric_tracker_rl.engine.levels import SEVERITY_BOUNDS, severity_of
+from metric_tracker_rl.engine.levels import severity_of
 from metric_tracker_rl.engine.report import NAME_FIELDS, NUMBER_FIELDS, preview, read_report
 from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS, shown_delta
 from metric_tracker_rl.engine.rules import EpisodeView
@@ -74,7 +74,7 @@ def rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
 
 @TOOLS.method(DateArguments)
 def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
-    """The 24 hourly rows of one date, its daytime share (hours 8 to 19) and the usual share."""
+    """The 24 hourly rows of one date, its daytime share and the usual share."""
     episode = view.episode
     day = episode.day_index(arguments.date)
     names = ("hour", *episode.config.funnel_spec.counts)
@@ -150,12 +150,12 @@ def _entities(view: EpisodeView) -> list[dict[str, str]]:
 def _share_summary(view: EpisodeView, day: int) -> Result:
     series = view.episode.series
     column = series.share_column
-    share, usual = series.rows[day][column], series.baseline_row[column]
+    share, usual = series.rows[day][column], series.baseline_rows[day][column]
     size = abs(series.deviation_rows[day][column])
     return {
         "daytime_share": share,
         "baseline_daytime_share": usual,
         "delta_value": shown_delta(share, usual, HOURLY_MIX),
         "anomaly_type": MIX_SHIFT if size >= series.level.mix_threshold else NORMAL,
-        "severity": severity_of(size, SEVERITY_BOUNDS[HOURLY_MIX]),
+        "severity": severity_of(size, series.level.severity_bounds[HOURLY_MIX]),
     }

@@ -232,7 +232,7 @@ def _detail(view: EpisodeView, kind: str, name: str, multiplier: float, matches:
     spread = series.spreads[column]
     return {
         "entity_name": name,
-        "median_value": series.baseline_row[column],
+        "median_value": series.median_row[column],
         "std_dev_from_median": round(spread, RATE_DECIMALS + 2),
         "threshold_value": round(multiplier * spread, RATE_DECIMALS + 2),
         "reporting_threshold": config.level.thresholds[kind],

@@ -28,6 +28,7 @@ def get_metric_std_dev_from_median(view: EpisodeView, arguments: MetricArguments
     for name in chosen:
         entry = _median(view, name)
         size = entry.pop("sample_size")
+        entry.pop("weekday_medians", None)
         spread = view.episode.series.spreads[metric_column(view, name)]
         results.append(
             {**entry, "std_dev_from_median": round(spread, RATE_DECIMALS), "sample_size": size}
@@ -45,7 +46,7 @@ def get_rows_with_abs_diff_from_median_gt(
     results = []
     for name in chosen:
         column = metric_column(view, name)
-        base = series.baseline_row[column]
+        bases = (row[column] for row in series.baseline_rows)
         rows = [
             {
                 "date": date,
@@ -53,7 +54,7 @@ def get_rows_with_abs_diff_from_median_gt(
                 "median_value": base,
                 "difference": shown_delta(row[column], base, CONVERSION_RATE),
             }
-            for date, row in zip(view.episode.dates, series.rows, strict=True)
+            for date, row, base in zip(view.episode.dates, series.rows, bases, strict=True)
             if abs(row[column] - base) > arguments.threshold
         ]
         results.append(
@@ -90,9 +91,11 @@ def metric_column(view: EpisodeView, name: str) -> int:
 def _median(view: EpisodeView, name: str) -> Result:
     column = metric_column(view, name)
     is_count = column < len(view.episode.config.funnel_spec.counts)
+    weekdays = {day: row[column] for day, row in view.episode.weekday_baselines.items()}
     return {
         "metric_name": name,
         "metric_type": EVENT_COUNT if is_count else CONVERSION_RATE,
-        "median_value": view.episode.series.baseline_row[column],
+        "median_value": view.episode.series.median_row[column],
         "sample_size": len(view.episode.dates),
+        **({"weekday_medians": weekdays} if weekdays else {}),
     }

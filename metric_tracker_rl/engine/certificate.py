@@ -34,9 +34,9 @@ from metric_tracker_rl.engine.rungs import EVERY_LEVEL
 from metric_tracker_rl.engine.series import DailySeries
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import CUSTOM_TASK_ID
-from metric_tracker_rl.engine.vocabulary import EVENT_COUNT
+from metric_tracker_rl.engine.vocabulary import DISCLOSURES, EVENT_COUNT, PROFILES, STANDARD
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.play.driver import play
+from openenv_kit.play.driver import Outcome, play
 
 levels = tuple(EVERY_LEVEL)
 COUNTS = (1, 3, 5)
@@ -66,8 +66,9 @@ class Certificate:
     """What was found out about one episode.
 
     Attributes:
-        score: score of the reference policy, playing through the tools.
-        steps: steps it took.
+        score: least score of the reference policy, playing through the tools of every profile and
+            disclosure.
+        steps: most steps it took.
         draws: draws the generator needed.
         guard_violations: deviations inside the guard band of their threshold, anywhere, and
             expected rows too close to a bound between two severities.
@@ -126,20 +127,25 @@ def certify_all(configs: Sequence[EpisodeConfig]) -> list[Certificate]:
 
 def _certificate(config: EpisodeConfig, draw: Draw) -> Certificate:
     episode = episode_from_draw(config, draw)
-    session = EpisodeSession()
-    opening = session.open(CUSTOM_TASK_ID, EpisodeView(episode, PlayRules()))
-    outcome = play(session, get_policy("reference"), opening)
+    outcomes = [_played(episode, *mode) for mode in product(PROFILES, DISCLOSURES)]
     return Certificate(
         config=config,
-        score=outcome.score,
-        steps=outcome.steps,
+        score=min(each.score for each in outcomes),
+        steps=max(each.steps for each in outcomes),
         draws=draw.draws,
         guard_violations=guard_violations(draw.series)
-        + sum(not severity_is_clear(row) for row in draw.labels),
+        + sum(not severity_is_clear(row, config.level) for row in draw.labels),
         unique=_is_unique(episode),
         counterfactual=sum(_is_undone(config, draw, cause) for cause in draw.causes),
         rows=tuple(_effect_of(row, config.level) for row in draw.labels),
     )
+
+
+def _played(episode: Episode, profile: str, disclosure: str) -> Outcome:
+    """How the reference policy's play of an episode ends."""
+    session, rules = EpisodeSession(), PlayRules(profile=profile, disclosure=disclosure)
+    opening = session.open(CUSTOM_TASK_ID, EpisodeView(episode, rules))
+    return play(session, get_policy("reference"), opening)
 
 
 def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequence[str]]]:
@@ -166,9 +172,12 @@ def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequ
 def summary(certificates: Sequence[Certificate]) -> str:
     """Rows undone, smallest margin and draws of many certificates, in words."""
     undone, of, smallest, draws = totals(certificates)
+    drawn = [each.config for each in certificates if each.config.level.varied]
+    policies = {(replace(each.level, wording=0), each.funnel_spec.daytime) for each in drawn}
+    told = f"; {len(policies)} reporting policies, words apart" if policies else ""
     return (
         f"{undone} of {of} rows undone with their cause; "
-        f"smallest margin {smallest:.3f} x threshold; mean draws {draws:.4f}"
+        f"smallest margin {smallest:.3f} x threshold; mean draws {draws:.4f}{told}"
     )
 
 
@@ -187,12 +196,17 @@ def grid(
     families: Sequence[str] = SCENARIO_FAMILIES,
     difficulties: Sequence[str] = tuple(LEVELS),
     counts: Sequence[int] = COUNTS,
+    policy: str = STANDARD,
 ) -> Iterator[EpisodeConfig]:
     """Configurations of every combination, and zero-anomaly ones for one family."""
     for seed, family, difficulty in product(seeds, families, difficulties):
         for count in (*counts, *((0,) if family == ZERO_FAMILY else ())):
             yield EpisodeConfig(
-                seed=seed, scenario_family=family, difficulty=difficulty, anomaly_count=count
+                seed=seed,
+                scenario_family=family,
+                difficulty=difficulty,
+                anomaly_count=count,
+                policy=policy,
             )
 
 

@@ -10,17 +10,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from metric_tracker_rl.engine.funnel import ORDERING_APP, Funnel
 from metric_tracker_rl.engine.levels import DENSITIES, Level
 from metric_tracker_rl.engine.rungs import EVERY_LEVEL
-from metric_tracker_rl.engine.versions import GENERATOR_VERSION
+from metric_tracker_rl.engine.variants import varied
+from metric_tracker_rl.engine.versions import GENERATOR_VERSION, VARIANTS_VERSION
 from metric_tracker_rl.engine.vocabulary import (
     ANOMALY_TYPES,
     DIRECTIONS,
     GENERATOR_METHODS,
+    REPORTING_POLICIES,
+    STANDARD,
     STDDEV_SHIFT,
+    VARIED,
 )
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
 
@@ -63,6 +68,8 @@ class EpisodeConfig:
         only_custom: leave the planned anomalies out; dates and clean data stay those of the
             same configuration with them.
         funnel: name of the product funnel.
+        policy: "standard" for the level's reporting policy, or "varied" for one drawn for this
+            episode.
     """
 
     seed: int
@@ -73,13 +80,16 @@ class EpisodeConfig:
     anomalies: tuple[CustomAnomaly, ...] = ()
     only_custom: bool = False
     funnel: str = ORDERING_APP.name
+    policy: str = STANDARD
 
     def __post_init__(self) -> None:
         require_integer("seed", self.seed, 0, MAX_SEED)
         require_name("scenario_family", self.scenario_family, SCENARIO_FAMILIES)
         require_name("difficulty", self.difficulty, EVERY_LEVEL)
+        require_name("policy", self.policy, REPORTING_POLICIES)
         require_name("anomaly_density", self.anomaly_density, DENSITIES)
-        require_integer("anomaly_count", self.anomaly_count, 0, self.level.max_anomalies)
+        most = EVERY_LEVEL[self.difficulty].max_anomalies
+        require_integer("anomaly_count", self.anomaly_count, 0, most)
         require_name("funnel", self.funnel, FUNNELS)
         for anomaly in self.anomalies:
             for metric in anomaly.metrics:
@@ -87,15 +97,20 @@ class EpisodeConfig:
 
     @property
     def level(self) -> Level:
-        """The difficulty's thresholds and noise."""
-        return EVERY_LEVEL[self.difficulty]
+        """The difficulty's noise and separation, and the thresholds of the policy in force."""
+        return self._in_force[0]
 
     @property
     def funnel_spec(self) -> Funnel:
-        """The funnel's names and base rates."""
-        return FUNNELS[self.funnel]
+        """The funnel's names and base rates, and the hours of daytime in force."""
+        return self._in_force[1]
 
-    @property
+    @cached_property
+    def _in_force(self) -> tuple[Level, Funnel]:
+        level, funnel = EVERY_LEVEL[self.difficulty], FUNNELS[self.funnel]
+        return varied(level, funnel, self.identity) if self.policy == VARIED else (level, funnel)
+
+    @cached_property
     def identity(self) -> str:
         """Canonical text of everything that is drawn, and the generator's version.
 
@@ -110,6 +125,7 @@ class EpisodeConfig:
             "density": self.anomaly_density,
             "count": self.anomaly_count,
             "funnel": self.funnel,
+            **({"policy": f"{VARIED}/{VARIANTS_VERSION}"} if self.policy == VARIED else {}),
         }
         return json.dumps(parts, sort_keys=True, separators=(",", ":"))
 

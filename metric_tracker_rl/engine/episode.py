@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date as Date
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -15,7 +16,8 @@ from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.funnel import HOURS
 from metric_tracker_rl.engine.generation.generator import Draw, generate, generate_all
 from metric_tracker_rl.engine.reporting_policy import ReportRow
-from metric_tracker_rl.engine.series import DailySeries, Ints
+from metric_tracker_rl.engine.series import WEEK, DailySeries, Ints
+from metric_tracker_rl.engine.vocabulary import SAME_WEEKDAY, WEEKDAYS
 from openenv_kit.errors import ToolArgumentError, echo, nearest
 
 if TYPE_CHECKING:
@@ -80,6 +82,17 @@ class Episode:
     def counts(self) -> list[list[int]]:
         """Daily counts as nested lists of ints, (days, stages)."""
         return self.draw.hourly.sum(axis=1).tolist()
+
+    @cached_property
+    def weekday_baselines(self) -> dict[str, list[float]]:
+        """Baselines by weekday, from Monday on, and column; empty where all days share theirs."""
+        if self.series.level.baseline != SAME_WEEKDAY:
+            return {}
+        first = Date.fromisoformat(self.dates[0]).weekday()
+        return {
+            name: self.series.baseline_rows[(place - first) % WEEK]
+            for place, name in enumerate(WEEKDAYS)
+        }
 
     def hours(self, day: int) -> Ints:
         """Hourly counts of one day, shape (24, stages); a view, not to be written to."""

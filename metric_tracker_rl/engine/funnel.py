@@ -56,6 +56,11 @@ class Funnel:
     weekday_factors: tuple[float, ...]
     daytime: tuple[int, int] = (8, 20)
 
+    @property
+    def drawn_as(self) -> tuple[str, tuple[int, int]]:
+        """The same for funnels whose days are computed alike."""
+        return self.name, self.daytime
+
     @cached_property
     def counts(self) -> tuple[str, ...]:
         """Names of the event counts, in funnel order."""

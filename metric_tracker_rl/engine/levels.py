@@ -1,7 +1,8 @@
 """Difficulty levels: thresholds, noise and separation, all declared in one table.
 
-Thresholds are the reporting policy's (version 1). Noise and separation belong to the
-generator: a harder level has noisier clean days and anomalies closer to the threshold.
+Thresholds and what follows from them are the reporting policy's (version 1), whose parameters
+`variants` may replace. Noise and separation belong to the generator: a harder level has noisier
+clean days and anomalies closer to the threshold.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
-from metric_tracker_rl.engine.versions import POLICY_VERSION
+from metric_tracker_rl.engine.versions import POLICY_VERSION, VARIANTS_VERSION
 from metric_tracker_rl.engine.vocabulary import (
+    ALL_DAYS,
     CONVERSION_RATE,
     DATA_QUALITY,
     EVENT_COUNT,
     FUNNEL_STEP,
     HOURLY_MIX,
     SEVERITIES,
+    SHORTEST,
 )
 
 GUARD_BAND = 0.10
@@ -28,15 +31,37 @@ SEVERITY_GUARD = 0.01
 """No expected row lies within this relative distance of a severity bound, so that the order
 in which an agent divides and subtracts cannot decide a severity."""
 
-SEVERITY_BOUNDS: dict[str, tuple[float, float, float]] = {
-    EVENT_COUNT: (0.25, 0.35, 0.50),
-    CONVERSION_RATE: (0.18, 0.30, 0.45),
-    FUNNEL_STEP: (0.18, 0.30, 0.45),
-    HOURLY_MIX: (0.06, 0.10, 0.15),
-    DATA_QUALITY: (20.0, 60.0, 120.0),
-}
-"""Lower bounds of medium, high and critical: of a relative deviation, of the daytime share an
-absolute one, of impossible counts the day's total excess of the pair, in events."""
+Bounds = tuple[float, float, float]
+"""Lower bounds of medium, high and critical."""
+
+
+class Bands(NamedTuple):
+    """Severity bounds.
+
+    Attributes:
+        counts, rates: of a relative deviation.
+        share: of the absolute deviation of the daytime share.
+        excess: of impossible counts: of the day's total excess of the pair, in events.
+    """
+
+    counts: Bounds = (0.25, 0.35, 0.50)
+    rates: Bounds = (0.18, 0.30, 0.45)
+    share: Bounds = (0.06, 0.10, 0.15)
+    excess: Bounds = (20.0, 60.0, 120.0)
+
+    def by_entity_type(self) -> dict[str, Bounds]:
+        """Bounds of each entity type; a funnel step has those of its rate."""
+        return {
+            EVENT_COUNT: self.counts,
+            CONVERSION_RATE: self.rates,
+            FUNNEL_STEP: self.rates,
+            HOURLY_MIX: self.share,
+            DATA_QUALITY: self.excess,
+        }
+
+
+USUAL_BANDS = Bands()
+"""Those of every level, where no policy is drawn."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +82,12 @@ class Level:
         max_anomalies: most anomalies an episode may be asked for.
         weekday_factors: seven factors, Monday first, in the place of the funnel's own.
         decoys: days that deviate for a reason the public calendar gives; 0 for no calendar.
+        bands: severity bounds.
+        baseline: "all_days_median", or "same_weekday_median" for one of each weekday.
+        leak_reports: which flagged composite a slow leak is reported as: "shortest_composite" or
+            "longest_composite".
+        wording: which words the policy is told in; 0 for the usual ones.
+        varied: whether the policy was drawn.
     """
 
     name: str
@@ -74,6 +105,11 @@ class Level:
     max_anomalies: int
     weekday_factors: tuple[float, ...] | None
     decoys: int
+    bands: Bands = USUAL_BANDS
+    baseline: str = ALL_DAYS
+    leak_reports: str = SHORTEST
+    wording: int = 0
+    varied: bool = False
 
     @cached_property
     def thresholds(self) -> dict[str, float]:
@@ -86,10 +122,16 @@ class Level:
             DATA_QUALITY: 0.0,
         }
 
+    @cached_property
+    def severity_bounds(self) -> dict[str, Bounds]:
+        """Severity bounds of each entity type."""
+        return self.bands.by_entity_type()
+
     @property
     def policy_version(self) -> str:
         """Version of the reporting policy in force: with a calendar it has one rule more."""
-        return f"{POLICY_VERSION}+calendar" if self.decoys else POLICY_VERSION
+        varied = f"+varied{VARIANTS_VERSION}" if self.varied else ""
+        return f"{POLICY_VERSION}{'+calendar' if self.decoys else ''}{varied}"
 
 
 _NAMES = ("easy", "medium", "hard", "expert")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from metric_tracker_rl.engine.episode import Episode
@@ -70,6 +71,12 @@ def practice_reply(number: int, view: EpisodeView, got: RewardBreakdown) -> Repl
             "reward_breakdown": counts_only(got, with_expected=not view.hidden),
         },
     )
+
+
+def counted_down(reply: Reply, left: int) -> Reply:
+    """The reply, with how many steps are left."""
+    note = "No step is left" if left == 0 else f"{left} step(s) left"
+    return replace(reply, message=f"{reply.message} {note}.")
 
 
 def unseen_row(row: ReportRow) -> SubmissionIssue:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metric_tracker_rl.engine.funnel import Funnel
-from metric_tracker_rl.engine.levels import SEVERITY_BOUNDS, Level, severity_of
+from metric_tracker_rl.engine.levels import Level, severity_of
 from metric_tracker_rl.engine.series import (
     RATE_DECIMALS,
     SHARE_DECIMALS,
@@ -32,11 +32,13 @@ from metric_tracker_rl.engine.vocabulary import (
     FUNNEL_BREAK,
     FUNNEL_STEP,
     HOURLY_MIX,
+    LONGEST,
     MIX_SHIFT,
     QUALITY_ISSUE,
     RATE_DROP,
     RATE_SPIKE,
 )
+from metric_tracker_rl.engine.wording import BASELINE, policy_words
 
 ANOMALY_TYPES_OF: dict[str, tuple[str | None, str | None]] = {
     DATA_QUALITY: (None, QUALITY_ISSUE),
@@ -57,42 +59,6 @@ def types_of(entity_type: str) -> tuple[str, ...]:
 KINDS_TEXT = "; ".join(
     f"{kind}: {' or '.join(types_of(kind))}, {DETECTION_METHODS[kind]}" for kind in ANOMALY_TYPES_OF
 )
-
-RULES_TEXT = """\
-Report the root of each anomaly, not its echoes. Stages in funnel order are c0 {counts}. \
-Step rates r_k = 100 * c_k / c_(k-1) are, from r_1 on, {steps}. Composite rates are \
-{composites}. Daytime share is the share of a day's {first} in hours {start} to {last}, both \
-included. A denominator of 0 counts as 1. The baseline of a daily series is its \
-median over all days of the episode. The deviation of a count or rate is relative, (observed - \
-baseline) / baseline, or observed itself where the baseline is 0; that of the daytime share is \
-absolute, observed - baseline. A series is flagged on a day when its deviation, up or down, \
-reaches its threshold: counts {count:.0%}, rates {rate:.0%}, daytime share {mix:.2f}; a step \
-rate that drops by {brk:.0%} or more is a funnel break. For each day, in this order: \
-(1) Impossible counts: for each adjacent pair with c_k > c_(k-1) in any hour, one data_quality \
-row named c_k_lte_c_(k-1), baseline 0, observed = the pair's excess, c_k - c_(k-1) summed over \
-the hours where it is positive; if any pair has one, report nothing else for that day. \
-(2) Traffic mix: daytime share flagged: one hourly_mix row. \
-(3) One stage's events lost or doubled: for a stage k that is neither first nor last, c_k \
-flagged, r_k and r_(k+1) flagged with opposite signs, c_(k-1) and c_(k+1) not flagged: one \
-event_count row for c_k; those two rates are its echoes. \
-(4) A step moved: each flagged r_k that is not an echo: a drop of at least {brk:.0%} is one \
-funnel_step row named c_k_from_c_(k-1), anything else one conversion_rate row for r_k; later \
-counts and composites are its echoes. \
-(5) A slow leak: if no r_k is flagged that day, not even as an echo, the flagged composite that \
-spans the fewest stages is one conversion_rate row. \
-(6) Traffic: c0 flagged: one event_count row for it; all later counts are its echoes."""
-
-ROWS_TEXT = """ \
-anomaly_type and detection_method follow from entity_type: {kinds}. Values are what the tools \
-show, rates in percent to four decimals and the share as a fraction to six; delta_value = \
-observed - baseline. Severity (medium, high, critical from): counts |relative| {count_bands}; \
-rates and breaks |relative| {rate_bands}; daytime share |absolute| {mix_bands}; data_quality by \
-the row's own excess, not the day's total_excess, {quality_bands}; below the first, low."""
-
-
-CALENDAR_TEXT = """ Before rules 2 to 6: {calendar} names what is publicly known; a series \
-that an entry explains counts as not flagged on that entry's date, and an entry that explains \
-nothing changes nothing. No entry silences rule 1."""
 
 
 class Finding(NamedTuple):
@@ -147,11 +113,16 @@ def policy_text(
     """
 
     def bands(entity_type: str) -> str:
-        return ", ".join(f"{bound:g}" for bound in SEVERITY_BOUNDS[entity_type])
+        return ", ".join(f"{bound:g}" for bound in level.severity_bounds[entity_type])
 
     start, stop = funnel.daytime
-    parts = (RULES_TEXT, ROWS_TEXT if with_rows else "", CALENDAR_TEXT if level.decoys else "")
-    return "".join(parts).format(
+    usual, otherwise = BASELINE[level.baseline]
+    with_calendar = bool(level.decoys)
+    words = policy_words(level.wording, with_rows=with_rows, with_calendar=with_calendar)
+    return words.format(
+        baseline=usual,
+        baseline_otherwise=otherwise,
+        leak="most" if level.leak_reports == LONGEST else "fewest",
         calendar=calendar,
         counts=", ".join(
             name if k == 0 else f"c{k} {name}" for k, name in enumerate(funnel.counts)
@@ -231,8 +202,9 @@ def findings_of_day(
                 report(CONVERSION_RATE, funnel.metrics[column], column)
 
     if not any(flagged[column] for column in steps):
-        leak = next((column for column in range(steps.stop, share) if flagged[column]), None)
-        if leak is not None:
+        leaks = [column for column in range(steps.stop, share) if flagged[column]]
+        if leaks:
+            leak = leaks[-1 if level.leak_reports == LONGEST else 0]
             report(CONVERSION_RATE, funnel.metrics[leak], leak)
 
     if flagged[0]:
@@ -259,7 +231,7 @@ def row_for(finding: Finding, day: int, date: str, series: DailySeries) -> Repor
         baseline,
         observed,
         shown_delta(observed, baseline, entity_type),
-        severity_of(abs(deviation), SEVERITY_BOUNDS[entity_type]),
+        severity_of(abs(deviation), series.level.severity_bounds[entity_type]),
     )
 
 

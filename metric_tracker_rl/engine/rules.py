@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from typing import Any
 
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.funnel import Funnel
-from metric_tracker_rl.engine.levels import SEVERITY_BOUNDS, Level
+from metric_tracker_rl.engine.levels import Level
 from metric_tracker_rl.engine.reporting_policy import policy_text
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION
 from metric_tracker_rl.engine.vocabulary import (
@@ -24,7 +25,9 @@ from metric_tracker_rl.engine.vocabulary import (
     PROFILES,
     RAW,
     REWARDS,
+    SAME_WEEKDAY,
     STANDARD,
+    WEEKDAYS,
 )
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
 
@@ -70,6 +73,8 @@ OBJECTIVES = {
     "submit one report that holds exactly the rows the reporting policy asks for.",
 }
 """What the agent is to do, by profile and disclosure; an opening is told by its first words."""
+VARIED_LEAD = "Reporting policy of this episode, which may differ from that of others:"
+"""What stands before a policy that was drawn."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,26 @@ class PlayRules:
         return {name: rule for name, rule in rules.items() if MODES.get(name) != rule}
 
 
+def chosen_rules(asked: Mapping[str, Any], *, sealed: bool) -> PlayRules:
+    """The rules that a reset asks for; where it asks for nothing, the usual ones.
+
+    Args:
+        asked: rules by name; None for the usual one.
+        sealed: whether the episode is of a sealed split.
+
+    Raises:
+        UnknownNameError, InvalidValueError: see `PlayRules`; or a sealed task with other feedback
+            than its score.
+    """
+    given = {name: value for name, value in asked.items() if value is not None}
+    usual = SCORE_FEEDBACK if sealed else FULL_FEEDBACK
+    rules = PlayRules(**{"feedback": usual, **given})
+    if sealed and rules.feedback != SCORE_FEEDBACK:
+        allowed = f"{SCORE_FEEDBACK!r} on a sealed split"
+        raise InvalidValueError("feedback", rules.feedback, allowed)
+    return rules
+
+
 @dataclass(frozen=True)
 class EpisodeView:
     """What the analysis tools may see: the episode's data, and the rules of play."""
@@ -156,6 +181,7 @@ class EpisodeView:
             "days": len(self.episode.dates),
             "start_date": self.episode.dates[0],
             "end_date": self.episode.dates[-1],
+            **({"policy": config.policy} if config.level.varied else {}),
             **self.terms,
             **({"calendar": True} if config.level.decoys else {}),
             **self.rules.told,
@@ -169,7 +195,23 @@ class EpisodeView:
         """The numbers of the reporting policy that is in force."""
         return {
             "thresholds": thresholds(self.episode.config.level),
-            "severity_bands": severity_bands(),
+            "severity_bands": severity_bands(self.episode.config.level),
+            **self.variant,
+        }
+
+    @cached_property
+    def variant(self) -> dict[str, Any]:
+        """What else a policy that was drawn may say otherwise; empty where none was."""
+        level, (start, stop) = self.episode.config.level, self.episode.config.funnel_spec.daytime
+        if not level.varied:
+            return {}
+        by_weekday = level.baseline == SAME_WEEKDAY
+        first = WEEKDAYS[date.fromisoformat(self.episode.dates[0]).weekday()]
+        return {
+            "daytime_hours": [start, stop - 1],
+            "baseline": level.baseline,
+            "leak_reports": level.leak_reports,
+            **({"first_weekday": first} if by_weekday else {}),
         }
 
     @cached_property
@@ -185,7 +227,8 @@ class EpisodeView:
         """
         by_id = self.rules.lean and not self.rules.raw
         objective = OBJECTIVES[self.rules.profile, self.rules.disclosure]
-        return f"{objective} Reporting policy: {self._policy(with_rows=not by_id)}"
+        lead = VARIED_LEAD if self.episode.config.level.varied else "Reporting policy:"
+        return f"{objective} {lead} {self._policy(with_rows=not by_id)}"
 
     def _policy(self, *, with_rows: bool = True) -> str:
         config = self.episode.config
@@ -217,9 +260,9 @@ def thresholds(level: Level) -> dict[str, float]:
     return {name: level.thresholds[kind] for kind, name in THRESHOLD_NAMES.items()}
 
 
-def severity_bands() -> dict[str, list[float]]:
+def severity_bands(level: Level) -> dict[str, list[float]]:
     """Lower bounds of medium, high and critical, as agents see them."""
-    return {kind: list(bounds) for kind, bounds in SEVERITY_BOUNDS.items()}
+    return {kind: list(bounds) for kind, bounds in level.severity_bounds.items()}
 
 
 def rate_definitions(funnel: Funnel) -> list[dict[str, str]]:

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.funnel import Funnel
 from metric_tracker_rl.engine.levels import Level
+from metric_tracker_rl.engine.vocabulary import ALL_DAYS
 
 RATE_DECIMALS = 4
 SHARE_DECIMALS = 6
+WEEK = 7
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -53,7 +55,8 @@ class DailySeries:
 
     Attributes:
         values: displayed values, shape (days, metrics + 1); the last column is the share.
-        baselines: medians over all days, displayed, shape (metrics + 1,).
+        baselines: what each value is held against, displayed: as the level's policy says, medians
+            over all days, shape (1, metrics + 1), or over those with the same weekday, by day.
         deviations: relative (share: absolute) deviations from the baseline, same shape
             as `values`.
         reportable: deviations, 0 where the calendar explains them.
@@ -70,15 +73,13 @@ class DailySeries:
         explained: NDArray[np.bool_] | None = None,
     ) -> None:
         values = daily_values(hourly, funnel)
-        baselines = medians(values, funnel)
-        changes = deviations(values, baselines)
-        self._fill(
-            Days(values, excess_counts(hourly), funnel, level, explained), baselines, changes
-        )
+        usual = baselines(values, funnel, level.baseline)
+        changes = deviations(values, usual)
+        self._fill(Days(values, excess_counts(hourly), funnel, level, explained), usual, changes)
 
-    def _fill(self, days: Days, baselines: Floats, changes: Floats) -> None:
+    def _fill(self, days: Days, usual: Floats, changes: Floats) -> None:
         self.values, self.excess, self.funnel, self.level, self.explained = days
-        self.baselines, self.deviations = baselines, changes
+        self.baselines, self.deviations = usual, changes
         self.reportable = (
             changes if self.explained is None else np.where(self.explained, 0.0, changes)
         )
@@ -86,12 +87,12 @@ class DailySeries:
 
     @classmethod
     def of_days(cls, episodes: Sequence[Days]) -> list[DailySeries]:
-        """Series of many episodes of one length and funnel, made at once."""
+        """Series of many episodes of one length, funnel and kind of baseline, made at once."""
         values = np.array([each.values for each in episodes])
-        baselines = medians(values, episodes[0].funnel)
-        changes = deviations(values, baselines[:, np.newaxis])
+        usual = baselines(values, episodes[0].funnel, episodes[0].level.baseline)
+        changes = deviations(values, usual)
         made = [cls.__new__(cls) for _ in episodes]
-        for series, days, base, change in zip(made, episodes, baselines, changes, strict=True):
+        for series, days, base, change in zip(made, episodes, usual, changes, strict=True):
             # Copies, so that a series that is kept does not keep its company.
             series._fill(days, base.copy(), change.copy())
         return made
@@ -102,8 +103,8 @@ class DailySeries:
         if pair >= 0:
             surplus = float(self.excess[day, pair])
             return surplus, 0.0, surplus
-        at = day, column
-        return self.values.item(at), self.baselines.item(column), self.deviations.item(at)
+        at, base = (day, column), (day % len(self.baselines), column)
+        return self.values.item(at), self.baselines.item(base), self.deviations.item(at)
 
     # Plain lists, which single look-ups read ten times faster. The pairs' excess follows the
     # share: a series like the others, with a baseline of 0 and any event past its threshold.
@@ -119,9 +120,16 @@ class DailySeries:
         return self.excess.tolist()
 
     @cached_property
-    def baseline_row(self) -> list[float]:
-        """`baselines`, then a 0 for each pair."""
-        return [*self.baselines.tolist(), *([0.0] * self.excess.shape[1])]
+    def baseline_rows(self) -> list[list[float]]:
+        """`baselines`, then a 0 for each pair, by day and column."""
+        none = [0.0] * self.excess.shape[1]
+        rows = [[*row, *none] for row in self.baselines.tolist()]
+        return rows * (len(self.values) // len(rows))
+
+    @cached_property
+    def median_row(self) -> list[float]:
+        """Medians over all days, displayed, then a 0 for each pair, by column."""
+        return [*medians(self.values, self.funnel).tolist(), *([0.0] * self.excess.shape[1])]
 
     @cached_property
     def deviation_rows(self) -> list[list[float]]:
@@ -141,8 +149,8 @@ class DailySeries:
     @cached_property
     def spreads(self) -> tuple[float, ...]:
         """Standard deviation from the baseline of each column: √ mean (value − baseline)²."""
-        columns = zip(*self.rows, strict=True)
-        return tuple(map(spread, columns, self.baseline_row))
+        columns, bases = zip(*self.rows, strict=True), zip(*self.baseline_rows, strict=True)
+        return tuple(map(spread, columns, bases))
 
     @cached_property
     def far_days(self) -> list[list[int]]:
@@ -174,6 +182,20 @@ def daily_values(hourly: Ints, funnel: Funnel) -> Floats:
     rates = rounded(ratios[..., :-1] * 100.0, RATE_DECIMALS)
     share = rounded(ratios[..., -1:], SHARE_DECIMALS)
     return np.concatenate([counts.astype(np.float64), rates, share], axis=-1)
+
+
+def baselines(values: Floats, funnel: Funnel, baseline: str) -> Floats:
+    """What daily values of shape (…, days, columns) are held against, displayed.
+
+    Medians over all days have the shape (…, 1, columns), those of the same weekday that of the
+    values: days of one weekday stand a week apart, and an episode is whole weeks.
+    """
+    if baseline == ALL_DAYS:
+        return medians(values, funnel)[..., np.newaxis, :]
+    *others, days, columns = values.shape
+    by_week = values.reshape(*others, days // WEEK, WEEK, columns)
+    by_weekday = medians(by_week.swapaxes(-3, -2), funnel)
+    return np.concatenate([by_weekday] * (days // WEEK), axis=-2)
 
 
 def medians(values: Floats, funnel: Funnel) -> Floats:
@@ -216,8 +238,8 @@ def excess_counts(hourly: Ints) -> Ints:
     return np.asarray(np.add.reduce(np.maximum(surplus, 0), axis=-2))
 
 
-def spread(column: Sequence[float], base: float) -> float:
+def spread(column: Sequence[float], bases: Sequence[float]) -> float:
     """√ mean (value − base)², with a correctly rounded sum so that order cannot show."""
     # A product, not a power: no C library promises pow() to the last bit.
-    differences = [value - base for value in column]
+    differences = [value - base for value, base in zip(column, bases, strict=True)]
     return math.sqrt(math.fsum(each * each for each in differences) / len(differences))

@@ -24,20 +24,23 @@ from metric_tracker_rl.engine.action import Call, read_action
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode, build_episode
 from metric_tracker_rl.engine.grader import SCORE_DECIMALS, grade
-from metric_tracker_rl.engine.replies import debug_content, final_reply, practice_reply, unseen_row
+from metric_tracker_rl.engine.replies import (
+    counted_down,
+    debug_content,
+    final_reply,
+    practice_reply,
+    unseen_row,
+)
 from metric_tracker_rl.engine.report import Report, read_report
 from metric_tracker_rl.engine.rewards import reward_components
 from metric_tracker_rl.engine.rules import (
-    DEFAULT_MAX_STEPS,
     FULL_FEEDBACK,
     PRACTICE_COST,
-    SCORE_FEEDBACK,
     EpisodeView,
-    PlayRules,
+    chosen_rules,
 )
 from metric_tracker_rl.engine.splits import SEALED, SPLITS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, available_task_specs, resolve_config
-from metric_tracker_rl.engine.vocabulary import GRADED, GUIDED, STANDARD
 from metric_tracker_rl.rows import Progress
 from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import (
@@ -103,14 +106,16 @@ class EpisodeSession:
         profile: str | None = None,
         disclosure: str | None = None,
         reward: str | None = None,
+        policy: str | None = None,
         **unknown: Any,
     ) -> Reply:
         """Start an episode. A reset that fails leaves the running episode untouched.
 
         `split` and `index` name a task of a split and leave nothing else to choose but the
-        rules of play. `feedback="score"` tells the score at the end and nothing else, so
-        that a second play of the same episode learns little from the first; sealed tasks
-        are always played so. For `profile`, `disclosure` and `reward` see `PlayRules`.
+        rules of play and `policy`, which is "varied" for a reporting policy of the episode's own.
+        `feedback="score"` tells the score at the end and nothing else, so that a second play of
+        the same episode learns little from the first; sealed tasks are always played so. For
+        `profile`, `disclosure` and `reward` see `PlayRules`.
         """
         chosen: dict[str, Any] = {
             "task_id": task_id,
@@ -120,23 +125,20 @@ class EpisodeSession:
             "anomaly_density": anomaly_density,
             "anomaly_count": anomaly_count,
             "anomalies": anomalies,
+            "policy": policy,
+        }
+        asked = {
+            "max_steps": max_steps,
+            "max_submissions": max_submissions,
+            "feedback": feedback,
+            "profile": profile,
+            "disclosure": disclosure,
+            "reward": reward,
         }
         try:
             if unknown:
                 raise UnknownNameError("reset argument", next(iter(unknown)), RESET_ARGUMENTS)
-            sealed = split == SEALED
-            usual = SCORE_FEEDBACK if sealed else FULL_FEEDBACK
-            rules = PlayRules(
-                max_steps=DEFAULT_MAX_STEPS if max_steps is None else max_steps,
-                max_submissions=1 if max_submissions is None else max_submissions,
-                feedback=usual if feedback is None else feedback,
-                profile=STANDARD if profile is None else profile,
-                disclosure=GUIDED if disclosure is None else disclosure,
-                reward=GRADED if reward is None else reward,
-            )
-            if sealed and rules.feedback != SCORE_FEEDBACK:
-                allowed = f"{SCORE_FEEDBACK!r} on a sealed split"
-                raise InvalidValueError("feedback", rules.feedback, allowed)
+            rules = chosen_rules(asked, sealed=split == SEALED)
             in_split = split is not None or index is not None
             name, config = (
                 self._split_task(split, index, chosen) if in_split else resolve_config(**chosen)
@@ -150,12 +152,13 @@ class EpisodeSession:
     ) -> tuple[str, EpisodeConfig]:
         """Name and configuration of a task of a split."""
         for name, value in chosen.items():
-            if value is not None:
+            if value is not None and name != "policy":
                 raise InvalidValueError(name, value, "nothing beside split and index")
         task = SPLITS.task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
         if task.split == SEALED and self.debug:
             raise InvalidValueError("split", split, "no sealed split on a server in debug mode")
-        return task.task_id, task.config
+        policy = chosen["policy"]
+        return task.task_id, replace(task.config, policy=policy) if policy else task.config
 
     def open(self, task_id: str, view: EpisodeView) -> Reply:
         """Start an episode that is already made."""
@@ -183,6 +186,7 @@ class EpisodeSession:
             max_submissions=self.view.rules.max_submissions,
             profile=self.view.rules.profile,
             disclosure=self.view.rules.disclosure,
+            policy=self.view.episode.config.policy,
         )
 
     def identity(self) -> dict[str, Any]:
@@ -226,7 +230,7 @@ class EpisodeSession:
             reply = Reply(ERROR, str(problem))
         reply.content["expected_row_count"] = self._told_count(self.view)
         left = self.view.rules.max_steps - self.steps
-        return reply if reply.done or left >= LAST_STEPS else _counted_down(reply, left)
+        return reply if reply.done or left >= LAST_STEPS else counted_down(reply, left)
 
     def _told_count(self, view: EpisodeView) -> int:
         """Number of expected rows; 0 while it is hidden."""
@@ -311,12 +315,6 @@ class EpisodeSession:
         if self.debug:
             content["debug"] = debug_content(view.episode)
         return content
-
-
-def _counted_down(reply: Reply, left: int) -> Reply:
-    """The reply, with how many steps are left."""
-    note = "No step is left" if left == 0 else f"{left} step(s) left"
-    return replace(reply, message=f"{reply.message} {note}.")
 
 
 RESET_ARGUMENTS: tuple[str, ...] = (

@@ -6,7 +6,7 @@ from metric_tracker_rl.engine.config import MIXED, EpisodeConfig, parse_custom_a
 from metric_tracker_rl.engine.levels import DENSITIES
 from metric_tracker_rl.engine.rules import OBJECTIVE
 from metric_tracker_rl.engine.rungs import USUAL_COUNTS, level_named
-from metric_tracker_rl.engine.vocabulary import RATE_SPIKE
+from metric_tracker_rl.engine.vocabulary import RATE_SPIKE, STANDARD
 from metric_tracker_rl.rows import TaskSpec
 from openenv_kit.errors import require_name
 
@@ -69,6 +69,7 @@ def resolve_config(
     anomaly_density: str | None = None,
     anomaly_count: int | None = None,
     anomalies: object = None,
+    policy: str | None = None,
 ) -> tuple[str, EpisodeConfig]:
     """Task id and configuration of a reset: a task, with the given values put over it.
 
@@ -84,7 +85,7 @@ def resolve_config(
     task = get_task_spec(task_id) if task_id is not None else TASKS[DEFAULT_TASK_ID]
     custom = parse_custom_anomalies(anomalies)
     level = task.difficulty if difficulty is None else level_named(difficulty)
-    changes = (scenario_family, difficulty, anomaly_density, anomaly_count)
+    changes = (scenario_family, difficulty, anomaly_density, anomaly_count, policy)
     changed = bool(custom) or any(value is not None for value in changes)
     density, planned = task.anomaly_density, USUAL_COUNTS.get(level, task.anomaly_count)
     if anomaly_density is not None:
@@ -98,6 +99,7 @@ def resolve_config(
         anomaly_count=planned if anomaly_count is None else anomaly_count,
         anomalies=custom,
         only_custom=bool(custom) and anomaly_count is None,
+        policy=STANDARD if policy is None else policy,
     )
     name = CUSTOM_TASK_ID if task_id is None and changed else task.task_id
     return name, config

@@ -10,5 +10,8 @@ GENERATOR_VERSION = "2"
 POLICY_VERSION = "1"
 """Labels: which rows the reporting policy asks for, given the data."""
 
+VARIANTS_VERSION = "1"
+"""Reporting policies that are drawn: which parameters, of which values, in which words."""
+
 GRADER_VERSION = "2"
 """Scores: which rows of a report are valid, and the formula that turns it into a number."""

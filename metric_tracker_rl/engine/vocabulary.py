@@ -50,6 +50,15 @@ STANDARD, LEAN = PROFILES = ("standard", "lean")
 GUIDED, RAW = DISCLOSURES = ("guided", "raw")
 """What its tools tell: what is flagged and how severe it is, or values, medians and hours only."""
 
+_, VARIED = REPORTING_POLICIES = (STANDARD, "varied")
+"""Which reporting policy is in force: the one of the level, or one drawn for the episode."""
+
+ALL_DAYS, SAME_WEEKDAY = BASELINES = ("all_days_median", "same_weekday_median")
+"""What a daily series is held against."""
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+SHORTEST, LONGEST = LEAK_REPORTS = ("shortest_composite", "longest_composite")
+"""Which of several flagged composite rates a slow leak is reported as."""
+
 GRADED, EXACT, KEY_F1 = REWARDS = ("graded", "exact", "key_f1")
 """What the end of an episode pays."""
 

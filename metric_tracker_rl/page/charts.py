@@ -54,7 +54,7 @@ def funnel_shape(episode: Episode, day: str) -> go.Figure:
     """Event counts of one day beside the medians of the episode, stage by stage."""
     stages = [words(name) for name in episode.config.funnel_spec.counts]
     bars = [
-        ("median", episode.series.baseline_row, MUTED),
+        ("median", episode.series.median_row, MUTED),
         (_long(day), episode.series.rows[episode.day_of[day]], PALETTE[0]),
     ]
     traces = [

@@ -150,7 +150,7 @@ def day_html(visitor: FunnelVisitor) -> str:
     names = [*episode.config.funnel_spec.metrics, "daytime_share"]
     lines = []
     for column, name in enumerate(names):
-        value, base = series.rows[index][column], series.baseline_row[column]
+        value, base = series.rows[index][column], series.baseline_rows[index][column]
         change = (value - base) / base if base else 0.0
         lines.append([escape(words(name)), text(value), text(base), f"{change:+.1%}"])
     day = Date.fromisoformat(visitor.day)

@@ -6,12 +6,16 @@ Written from the policy's text alone; it shares no code with the generator or th
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import date
 from typing import Any
 
-from metric_tracker_rl.policies.lean_reference import COMPOSITES, MIX, STAGES, STEPS
+from metric_tracker_rl.policies.lean_reference import MIX, STAGES, STEPS, composites_in_order
 
 Row = dict[str, Any]
 Values = Mapping[str, float]
+Usual = Mapping[str, float | Mapping[str, float]]
+"""Baselines by name, and by weekday where each has its own."""
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 FIELDS = (
     *("date", "entity_type", "entity_name", "anomaly_type", "detection_method"),
     *("baseline_value", "observed_value", "delta_value", "severity"),
@@ -19,15 +23,15 @@ FIELDS = (
 
 
 def funnel_rows(
-    date: str, values: Values, usual: Values, terms: Mapping[str, Any], known: Collection[str]
+    day: str, values: Values, usual: Values, terms: Mapping[str, Any], known: Collection[str]
 ) -> list[Row]:
     """Rules 3 to 6.
 
     Args:
-        date: YYYY-MM-DD.
+        day: YYYY-MM-DD.
         values: counts and rates of that date by name.
         usual: their baselines.
-        terms: the episode's configuration, with thresholds and severity bands.
+        terms: the numbers of the policy, among the fields of the episode's configuration.
         known: what the calendar explains, which is not flagged.
     """
     limits, bands = terms["thresholds"], terms["severity_bands"]
@@ -40,7 +44,7 @@ def funnel_rows(
     def row(name: str, *words: str) -> Row:
         delta = round(values[name] - usual[name], 4)
         severity = _severity(abs(change[name]), bands[words[0]])
-        return _row(date, *words, usual[name], values[name], delta, severity)
+        return _row(day, *words, usual[name], values[name], delta, severity)
 
     def metric_row(name: str) -> Row:
         way = "drop" if change[name] < 0 else "spike"
@@ -69,25 +73,37 @@ def funnel_rows(
         else:
             rows.append(metric_row(step))
     if not any(flagged(step) for step in STEPS):
-        rows.extend([metric_row(name) for name in COMPOSITES if flagged(name)][:1])
+        order = composites_in_order(terms)
+        rows.extend([metric_row(name) for name in order if flagged(name)][:1])
     if flagged(STAGES[0]):
         rows.append(metric_row(STAGES[0]))
     return rows
 
 
-def mix_row(date: str, share: float, usual: float, terms: Mapping[str, Any]) -> Row:
+def weekday_of(day: str) -> str:
+    """Name of a date's weekday."""
+    return WEEKDAYS[date.fromisoformat(day).weekday()]
+
+
+def usual_on(day: str, usual: Usual) -> Values:
+    """The baselines of a date."""
+    weekday = weekday_of(day)
+    return {name: of[weekday] if isinstance(of, Mapping) else of for name, of in usual.items()}
+
+
+def mix_row(day: str, share: float, usual: float, terms: Mapping[str, Any]) -> Row:
     """The row of a shifted daytime share."""
     words = ("hourly_mix", MIX, "hourly_traffic_mix_shift", "hourly_rows_for_date")
     severity = _severity(abs(share - usual), terms["severity_bands"]["hourly_mix"])
-    return _row(date, *words, usual, share, round(share - usual, 6), severity)
+    return _row(day, *words, usual, share, round(share - usual, 6), severity)
 
 
-def quality_row(date: str, stage: int, excess: float, terms: Mapping[str, Any]) -> Row:
+def quality_row(day: str, stage: int, excess: float, terms: Mapping[str, Any]) -> Row:
     """The row of a stage, from 1 on, that has more events than the one before it."""
     name = f"{STAGES[stage]}_lte_{STAGES[stage - 1]}"
     words = ("data_quality", name, "instrumentation_data_quality_issue", "check_impossible_counts")
     severity = _severity(excess, terms["severity_bands"]["data_quality"])
-    return _row(date, *words, 0.0, excess, excess, severity)
+    return _row(day, *words, 0.0, excess, excess, severity)
 
 
 def _row(*values: Any) -> Row:

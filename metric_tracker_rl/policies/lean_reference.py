@@ -5,9 +5,11 @@ Written from the rules' text alone; it needs no value, because the server fills 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
+from metric_tracker_rl.engine.rules import VARIED_LEAD
 from metric_tracker_rl.policies.base import Action, Observed, Play, analyse, result_of
 
 STAGES = (
@@ -32,21 +34,29 @@ Candidates = list[tuple[str, int, str, float]]
 """Date, id, name and change of each candidate."""
 
 
-def lean_reference(_: Observed) -> Play:
+def lean_reference(opening: Observed) -> Play:
     """Submits the ids of the roots."""
     candidates = yield from every_candidate()
-    yield analyse("submit", ids=(yield from right_ids(candidates)))
+    yield analyse("submit", ids=(yield from right_ids(candidates, opening)))
 
 
-def right_ids(candidates: Candidates) -> Generator[Action, Observed, list[int]]:
-    """Ids of the roots among the candidates, by one look at the calendar."""
+def right_ids(candidates: Candidates, opening: Observed) -> Generator[Action, Observed, list[int]]:
+    """Ids of the roots among the candidates, by one look at the calendar.
+
+    Where the opening tells of a policy that was drawn, by one look at the overview too: what it
+    says otherwise is in what scan lists, but for which composite a leak is reported as.
+    """
+    composites: Sequence[str] = COMPOSITES
+    if VARIED_LEAD in opening["instruction"]:
+        overview = result_of((yield analyse("overview")))
+        composites = composites_in_order(overview)
     days: dict[str, dict[str, tuple[int, float]]] = {}
     for date, number, name, change in candidates:
         days.setdefault(date, {})[name] = (number, change)
     explained: dict[str, list[str]] = {}
     for date, _title, names in result_of((yield analyse("calendar")))["rows"]:
         explained.setdefault(date, []).extend(names)
-    found = [roots(flagged, explained.get(date, ())) for date, flagged in days.items()]
+    found = [roots(flagged, explained.get(date, ()), composites) for date, flagged in days.items()]
     return [number for each in found for number in each]
 
 
@@ -61,14 +71,23 @@ def every_candidate() -> Generator[Action, Observed, Candidates]:
     return told
 
 
+def composites_in_order(terms: Mapping[str, Any]) -> Sequence[str]:
+    """The composite rates, from the one that a leak is reported as first."""
+    longest = terms.get("leak_reports") == "longest_composite"
+    return COMPOSITES[::-1] if longest else COMPOSITES
+
+
 def roots(
-    candidates: Mapping[str, tuple[int, float]], explained: Collection[str] = ()
+    candidates: Mapping[str, tuple[int, float]],
+    explained: Collection[str] = (),
+    composites: Sequence[str] = COMPOSITES,
 ) -> list[int]:
     """Ids of one date's roots, by the policy's rules.
 
     Args:
         candidates: id and change of what is flagged, by name.
         explained: series that the calendar explains on that date.
+        composites: the composite rates, from the one that a leak is reported as first.
     """
     impossible = [number for name, (number, _) in candidates.items() if "_lte_" in name]
     if impossible:
@@ -88,7 +107,7 @@ def roots(
     moved = [step for step in steps if step in flagged]
     found += [step for step in moved if step not in echoes]
     if not moved:
-        found += [name for name in COMPOSITES if name in flagged][:1]
+        found += [name for name in composites if name in flagged][:1]
     if STAGES[0] in flagged:
         found.append(STAGES[0])
     return [flagged[name][0] for name in found]

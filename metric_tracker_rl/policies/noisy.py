@@ -15,19 +15,19 @@ STRENGTHS = (0.05, 0.15, 0.30, 0.50, 0.80)
 """Shares of decisions made at random, from the strongest player to the weakest."""
 
 
-def noisy_reference(_: Observed, *, share: float, seed: str) -> Play:
+def noisy_reference(opening: Observed, *, share: float, seed: str) -> Play:
     """Submits the ids that the reference would, but for decisions made by a coin.
 
     It plays in the lean profile.
 
     Args:
-        _: the opening, which it does not read.
+        opening: which tells whether the policy was drawn.
         share: of the decisions that are made at random, in [0, 1].
         seed: of the random numbers; the same seed, the same play.
     """
     draw = random.Random(seed)
     candidates = yield from every_candidate()
-    right = yield from right_ids(candidates)
+    right = yield from right_ids(candidates, opening)
     chosen = [
         number
         for _date, number, *_rest in candidates

@@ -10,13 +10,20 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 from metric_tracker_rl.policies.base import Action, Observed, Play, Row, analyse, result_of, submit
-from metric_tracker_rl.policies.by_rule import funnel_rows, mix_row, quality_row
+from metric_tracker_rl.policies.by_rule import (
+    Usual,
+    funnel_rows,
+    mix_row,
+    quality_row,
+    usual_on,
+    weekday_of,
+)
 from metric_tracker_rl.policies.lean_reference import COMPOSITES, MIX, STAGES, STEPS
 
 Day = list[Sequence[int]]
 """Hourly counts of a date, stage by stage."""
-DAY_FROM, DAY_TO = 8, 19
-"""First and last hour of the daytime."""
+DAYTIME = (8, 19)
+"""First and last hour of the daytime, where the policy says nothing else."""
 ROWS_A_CALL, DATES_A_CALL = 1000, 7
 """Most hourly rows of one call of `show_raw_data`, and most dates of one of `hours`."""
 
@@ -25,15 +32,15 @@ class Seen(NamedTuple):
     """All that the tools show.
 
     Attributes:
-        terms: the episode's configuration, with thresholds and severity bands.
+        terms: the numbers of the policy, among others.
         days: hourly counts by date.
-        usual: medians by name.
+        usual: medians by name, and by weekday where each has its own.
         explained: names of what the calendar explains, by date.
     """
 
     terms: Mapping[str, Any]
     days: Mapping[str, Day]
-    usual: Mapping[str, float]
+    usual: Usual
     explained: Mapping[str, set[str]]
 
 
@@ -54,9 +61,14 @@ def look() -> Looking:
     """Everything that the tools of the standard profile show."""
     overview = result_of((yield analyse("task_overview")))
     found = result_of((yield analyse("get_metric_median")))["results"]
-    usual = {each["metric_name"]: each["median_value"] for each in found}
-    first = result_of((yield analyse("hourly_rows_for_date", date=overview["dates"][0])))
-    usual[MIX] = first["summary"]["baseline_daytime_share"]
+    usual: dict[str, Any] = {
+        each["metric_name"]: each.get("weekday_medians", each["median_value"]) for each in found
+    }
+    shares = {}
+    for day in overview["dates"][: 7 if "weekday_medians" in found[0] else 1]:
+        hours = result_of((yield analyse("hourly_rows_for_date", date=day)))
+        shares[weekday_of(day)] = hours["summary"]["baseline_daytime_share"]
+    usual[MIX] = shares if len(shares) > 1 else shares.popitem()[1]
     explained: dict[str, set[str]] = {}
     for event in result_of((yield analyse("list_calendar")))["events"]:
         explained.setdefault(event["date"], set()).update(event["explains"])
@@ -71,7 +83,11 @@ def look() -> Looking:
 def look_lean() -> Looking:
     """Everything that the tools of the lean profile show."""
     overview = result_of((yield analyse("overview")))
-    usual = dict(overview["rows"])
+    weekdays = overview["columns"][1]
+    usual = {
+        name: of if weekdays == "median" else dict(zip(weekdays, of, strict=True))
+        for name, of in overview["rows"]
+    }
     explained: dict[str, set[str]] = {}
     for day, _title, names in result_of((yield analyse("calendar")))["rows"]:
         explained.setdefault(day, set()).update(names)
@@ -100,20 +116,24 @@ def rows_of(day: str, seen: Seen) -> list[Row]:
     if any(excess):
         return [quality_row(day, k, size, terms) for k, size in enumerate(excess, 1) if size]
     values, known = values_of(hours), seen.explained.get(day, set())
-    share, usual = values.pop(MIX), seen.usual[MIX]
-    shifted = abs(round(share - usual, 6)) >= terms["thresholds"]["daytime_share_absolute"]
-    mix = [mix_row(day, share, usual, terms)] if shifted and MIX not in known else []
-    return mix + funnel_rows(day, values, seen.usual, terms, known)
+    usual, share = usual_on(day, seen.usual), share_of(hours, *terms.get("daytime_hours", DAYTIME))
+    shifted = abs(round(share - usual[MIX], 6)) >= terms["thresholds"]["daytime_share_absolute"]
+    mix = [mix_row(day, share, usual[MIX], terms)] if shifted and MIX not in known else []
+    return mix + funnel_rows(day, values, usual, terms, known)
+
+
+def share_of(hours: Day, first: int, last: int) -> float:
+    """Share of a day's first stage from one hour to another."""
+    opens = [hour[0] for hour in hours]
+    return round(sum(opens[first : last + 1]) / (sum(opens) or 1), 6)
 
 
 def values_of(hours: Day) -> dict[str, float]:
-    """Counts, rates in percent and the daytime share of a day."""
+    """Counts and rates in percent of a day."""
     counts = [sum(column) for column in zip(*hours, strict=True)]
     values: dict[str, float] = dict(zip(STAGES, counts, strict=True))
     pairs = [(name, k, k - 1) for k, name in enumerate(STEPS, 1)]
     pairs += [(name, k, 0) for k, name in enumerate(COMPOSITES, 3)]
     for name, above, below in pairs:
         values[name] = round(100.0 * counts[above] / (counts[below] or 1), 4)
-    daytime = sum(hour[0] for hour in hours[DAY_FROM : DAY_TO + 1])
-    values[MIX] = round(daytime / (counts[0] or 1), 6)
     return values

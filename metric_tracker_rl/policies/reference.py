@@ -13,7 +13,7 @@ from metric_tracker_rl.drilldown.tasks import is_drill
 from metric_tracker_rl.engine.rules import mode_of
 from metric_tracker_rl.engine.vocabulary import GUIDED, LEAN, RAW, STANDARD
 from metric_tracker_rl.policies.base import Observed, Play, Row, analyse, policy, result_of, submit
-from metric_tracker_rl.policies.by_rule import FIELDS, funnel_rows, mix_row
+from metric_tracker_rl.policies.by_rule import FIELDS, funnel_rows, mix_row, usual_on
 from metric_tracker_rl.policies.lean_reference import MIX, lean_reference
 from metric_tracker_rl.policies.raw_reference import raw_lean_reference, raw_reference
 
@@ -32,14 +32,15 @@ def reference(opening: Observed) -> Play:
 def guided_reference(_: Observed) -> Play:
     """The same in the standard profile, where tools tell what is flagged."""
     overview = result_of((yield analyse("task_overview")))
-    dates, limits = overview["dates"], overview["thresholds"]
+    dates, terms = overview["dates"], overview["config"]
+    limits = terms["thresholds"]
     medians = {
-        each["metric_name"]: each["median_value"]
+        each["metric_name"]: each.get("weekday_medians", each["median_value"])
         for each in result_of((yield analyse("get_metric_median")))["results"]
     }
     ranked = result_of((yield analyse("list_suspicious_dates", limit=len(dates))))["dates"]
     explained: dict[str, set[str]] = {}
-    if overview["config"].get("calendar"):
+    if terms.get("calendar"):
         for event in result_of((yield analyse("list_calendar")))["events"]:
             explained.setdefault(event["date"], set()).update(event["explains"])
     report: list[Row] = []
@@ -57,14 +58,14 @@ def guided_reference(_: Observed) -> Play:
         if mix_moved and MIX not in known:
             found = result_of((yield analyse("hourly_rows_for_date", date=date)))
             share, usual = (found["summary"][name] for name in SHARES)
-            report.append(mix_row(date, share, usual, overview))
+            report.append(mix_row(date, share, usual, terms))
         if (
             hint["max_count_delta_pct"] >= 100.0 * limits["count_relative"]
             or hint["max_rate_delta"] >= 100.0 * limits["rate_relative"]
         ):
             found = result_of((yield analyse("rows_for_date", date=date)))
             values = {**found["daily_metrics"], **found["derived_rates"]}
-            report += funnel_rows(date, values, medians, overview, known)
+            report += funnel_rows(date, values, usual_on(date, medians), terms, known)
     yield submit(report)
 
 

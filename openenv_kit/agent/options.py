@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from openenv_kit.environment import Environment, environments, get_environment
-from openenv_kit.errors import UnknownNameError, require_name
+from openenv_kit.errors import InvalidValueError, UnknownNameError, require_name
+from openenv_kit.play.split_rows import assignment
 
 DEFAULT_POLICY = "reference"
 THIS_MACHINE, RAY = ENGINES = ("local", "ray")
@@ -24,14 +24,11 @@ def _positive(text: str) -> int:
 
 
 def _assignment(text: str) -> tuple[str, Any]:
-    """Name and value of a reset argument; what is no JSON is text."""
-    name, given, value = text.partition("=")
-    if not (name and given):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    """Name and value of a reset argument, with a mistake told as argparse tells them."""
     try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+        return assignment(text)
+    except InvalidValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
 
 
 def _option(help: str, metavar: str = "", default: Any = None, **more: Any) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,7 +20,8 @@ from openenv_kit.cli.common import (
     mistakes_told,
     table_of,
 )
-from openenv_kit.errors import require_name
+from openenv_kit.errors import ConfigurationError, require_name
+from openenv_kit.play.split_rows import assignment
 from openenv_kit.trust.certify import (
     BATCH,
     ENGINES,
@@ -34,6 +36,10 @@ def certify(
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, from --first on.")] = 200,
     first: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
     difficulty: Annotated[list[str] | None, typer.Option(help="Only these levels.")] = None,
+    reset: Annotated[
+        list[str] | None,
+        typer.Option(help="A further argument of every reset, as NAME=VALUE; may be repeated."),
+    ] = None,
     workers: Workers = 0,
     engine: Annotated[str, typer.Option(help="processes, or ray (the `ray` extra).")] = PROCESSES,
     out: Annotated[
@@ -51,7 +57,10 @@ def certify(
         levels = [require_name("difficulty", n, certifier.levels) for n in difficulty or usual]
         file = CertificateFile(out, chosen, levels[0]) if out else None
         known = file.known() if file else {}
-        units = list(certifier.grid(range(first, first + seeds), difficulties=levels))
+        further: dict[str, Any] = {"reset": dict(map(assignment, reset))} if reset else {}
+        if further and "reset" not in inspect.signature(certifier.grid).parameters:
+            raise ConfigurationError(f"certificates of {chosen.name} take no --reset.")
+        units = list(certifier.grid(range(first, first + seeds), difficulties=levels, **further))
     missing = [unit for unit in units if unit.identity not in known]
     batches = [missing[at : at + BATCH] for at in range(0, len(missing), BATCH)]
     cores = workers or os.cpu_count() or 1

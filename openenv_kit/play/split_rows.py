@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from openenv_kit.environment import get_environment
-from openenv_kit.errors import require_integer, require_name
+from openenv_kit.errors import InvalidValueError, require_integer, require_name
 
 Row = dict[str, Any]
 
@@ -66,6 +66,21 @@ def reset_arguments(row: Mapping[str, Any], environment: str | None = None) -> R
     told = row.get("reset") or row
     names = get_environment(environment).reset_arguments
     return {name: told[name] for name in names if told.get(name) is not None}
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """Name and value of a reset argument written NAME=VALUE; what is no JSON is text.
+
+    Raises:
+        InvalidValueError: it is not written so.
+    """
+    name, given, value = text.partition("=")
+    if not (name and given):
+        raise InvalidValueError("reset argument", text, "NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def write_rows(path: Path | str, rows: Iterable[Row]) -> int:

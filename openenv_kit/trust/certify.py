@@ -29,7 +29,9 @@ class Certifier(Protocol):
     A unit of work is a configuration with an `identity`; its certificate has the attributes
     `config` and `holds` (whether the episode is proven fair) and a method `as_dict`. Where some
     levels are certified only when they are asked for, `usual_levels` names the others. Where units
-    are certified faster together, `certify_all` takes a sequence of them.
+    are certified faster together, `certify_all` takes a sequence of them. Where episodes differ by
+    more than seed and level, `grid` takes `reset`, a mapping of further arguments of every reset,
+    and refuses those that it does not know.
     """
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from metric_tracker_rl.engine.funnel import Funnel
@@ -20,7 +20,7 @@ from metric_tracker_rl.engine.generation.effects import (
     StepRates,
     Traffic,
 )
-from metric_tracker_rl.engine.levels import GUARD_BAND, SEVERITY_BOUNDS, Level, clear_of
+from metric_tracker_rl.engine.levels import GUARD_BAND, Bounds, Level, clear_of
 from metric_tracker_rl.engine.series import Ints, thresholds
 from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
@@ -31,6 +31,7 @@ from metric_tracker_rl.engine.vocabulary import (
     FUNNEL_BREAK,
     FUNNEL_STEP,
     HOURLY_MIX,
+    LONGEST,
     MIX_SHIFT,
     QUALITY_ISSUE,
     RATE_DROP,
@@ -61,10 +62,14 @@ MIX_REACH = 3.2
 """Largest shift aimed at, in multiples of the threshold, before the level's own limit."""
 MIX_EDGE = 0.04
 """The daytime share stays at least this far from 0 and from 1."""
-TOTAL_EXCESS = tuple(n for n in range(8, 181) if clear_of(n, SEVERITY_BOUNDS[DATA_QUALITY]))
-"""Total excess of a faulty day, in events: every severity, and nothing close to a bound."""
 FAULTY_HOURS = (5, 8)
 """Fewest and most hours with the fault: one stretch of the daytime, when people come."""
+
+
+@lru_cache
+def total_excesses(bounds: Bounds) -> tuple[int, ...]:
+    """Total excess of a faulty day, in events: every severity, and nothing close to a bound."""
+    return tuple(n for n in range(8, 181) if clear_of(n, bounds))
 
 
 class Root(NamedTuple):
@@ -92,7 +97,7 @@ class CleanDay:
         index: day of the episode.
         hours: hourly counts, shape (24, stages).
         values: displayed daily values, in the column order of `DailySeries`.
-        baselines: medians of the clean episode, same order.
+        baselines: those of the day in the clean episode, same order.
         funnel: names and stage indices.
         level: thresholds and separation.
     """
@@ -245,7 +250,7 @@ def quality_issue(stream: BitStream, day: CleanDay) -> Cause:
     length = fewest + stream.below(most - fewest + 1)
     begin, end = day.funnel.daytime
     first = begin + stream.below(end - begin - length + 1)
-    each, rest = divmod(stream.pick(TOTAL_EXCESS), length)
+    each, rest = divmod(stream.pick(total_excesses(day.level.bands.excess)), length)
     excess = tuple((first + nth, each + (nth < rest)) for nth in range(length))
     name = day.funnel.quality_checks[stage - 1]
     return day.cause(OverCount(stage, excess), DATA_QUALITY, name, QUALITY_ISSUE)
@@ -296,7 +301,8 @@ def _leak(stream: BitStream, day: CleanDay, sign: float, end: int, anomaly_type:
     """Every step up to `end` moved a little; the root is the composite that ends there.
 
     A leak that shows in the shortest composite is spread evenly. One that must show in the
-    longer composite alone trickles first and loses most at its last step.
+    longer composite alone trickles first and loses most at its last step. Where the policy reports
+    the longest composite, that is the root of either: it moves with the shortest.
     """
     composites = day.funnel.composite_ends
     factors = []
@@ -304,5 +310,6 @@ def _leak(stream: BitStream, day: CleanDay, sign: float, end: int, anomaly_type:
         share = LEAK_STEP if end == composites[0] or stage == end else TRICKLE
         size = day.level.rate_threshold * stream.uniform(*share)
         factors.append((stage, day.factor_to(day.rate_column(stage), sign * size)))
-    name = day.funnel.composite_rates[composites.index(end)]
+    longest = day.level.leak_reports == LONGEST
+    name = day.funnel.composite_rates[-1 if longest else composites.index(end)]
     return day.cause(StepRates(tuple(factors)), CONVERSION_RATE, name, anomaly_type)

@@ -7,6 +7,7 @@ nothing, so that leaving out every date of the calendar is no way to play either
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from metric_tracker_rl.engine.funnel import HOURS, Funnel
 from metric_tracker_rl.engine.generation.effects import DayShape, Effect, StepRates, Traffic
 from metric_tracker_rl.engine.levels import Level
+from metric_tracker_rl.engine.series import WEEK
+from metric_tracker_rl.engine.vocabulary import SAME_WEEKDAY
 from openenv_kit.bitstream import BitStream
 
 HOLIDAY = "holiday"
@@ -65,12 +68,28 @@ def draw_calendar(
 ) -> tuple[tuple[CalendarEntry, ...], list[int]]:
     """Entries with a decoy each, and the days that they leave free, in random order."""
     last = level.days - 1
-    free = stream.shuffled(range(last))
+    free = weekdays_in_turn(stream.shuffled(range(last)), level)
     makers = (_holiday, _promotion, _release)
     entries = [_late_data(stream, funnel, last)]
     for number in range(level.decoys - 1):
         entries.append(makers[number % len(makers)](stream, funnel, level, free.pop()))
     return tuple(entries), free
+
+
+def weekdays_in_turn(days: list[int], level: Level) -> list[int]:
+    """The days, ordered so that taking them from the end meets every weekday before one twice.
+
+    A median of the same weekday is one of few days, and two anomalies of one kind would move it.
+    Where the baseline is another one, the days stay as they are.
+    """
+    if level.baseline != SAME_WEEKDAY:
+        return days
+    met: Counter[int] = Counter()
+    turns = []
+    for day in days:
+        met[day % WEEK] += 1
+        turns.append((met[day % WEEK], day))
+    return [day for _, day in sorted(turns, key=lambda each: -each[0])]
 
 
 def empty_entry(stream: BitStream, days: Sequence[int]) -> CalendarEntry:

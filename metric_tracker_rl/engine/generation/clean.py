@@ -57,7 +57,7 @@ def draw_clean(stream: BitStream, funnel: Funnel, level: Level, weekday: int) ->
     return CleanDraw(funnel, level, by_day, opens, slope, rates, stream.normals(normals))
 
 
-@alike(lambda draw: (draw.funnel.name, draw.level.days), AT_ONCE)
+@alike(lambda draw: (draw.funnel.drawn_as, draw.level.days), AT_ONCE)
 def clean_days(draws: Sequence[CleanDraw]) -> list[tuple[Ints, Floats]]:
     """Hourly counts, shape (days, 24, stages), and displayed daily values of each draw."""
     counts = _clean_counts(draws)

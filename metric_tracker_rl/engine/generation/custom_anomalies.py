@@ -71,7 +71,7 @@ def _apply_one(
     column = funnel.metrics.index(metric)
     is_count = metric in funnel.counts
     current = _value(result[day], funnel, column)
-    median, spread = before.baseline_row[column], before.spreads[column]
+    median, spread = before.baseline_rows[day][column], before.spreads[column]
     distance = anomaly.stddev_factor * spread
     ceiling = float("inf") if is_count else 100.0
     direction = anomaly.direction

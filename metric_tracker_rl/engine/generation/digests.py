@@ -29,6 +29,7 @@ from metric_tracker_rl.engine.config import (
 from metric_tracker_rl.engine.generation.generator import generate
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, POLICY_VERSION
+from metric_tracker_rl.engine.vocabulary import STANDARD, VARIED
 
 COUNTS = (0, 1, 3, 5, 7)
 """Anomaly counts that are walked through; none and the most that a level allows among them."""
@@ -56,6 +57,9 @@ def golden_configurations() -> Iterator[EpisodeConfig]:
     for difficulty in (name for name in LEVELS if name not in BASIC_LEVELS):
         for turn, family in enumerate(SCENARIO_FAMILIES):
             yield EpisodeConfig(200 + turn, family, difficulty, "high", COUNTS[turn % 5])
+    for turn, (family, difficulty) in enumerate(zip(SCENARIO_FAMILIES, [*LEVELS] * 2, strict=True)):
+        count = COUNTS[1:][turn % 4]
+        yield EpisodeConfig(300 + turn, family, difficulty, "high", count, policy=VARIED)
 
 
 def digests_of(config: EpisodeConfig) -> dict[str, str]:
@@ -77,7 +81,7 @@ def digests_of(config: EpisodeConfig) -> dict[str, str]:
 def golden_table() -> dict[str, Any]:
     """What the golden file holds, computed afresh."""
     episodes = [
-        {"config": asdict(config), **digests_of(config)} for config in golden_configurations()
+        {"config": _fields_of(config), **digests_of(config)} for config in golden_configurations()
     ]
     return {**VERSIONS, "episodes": episodes}
 
@@ -102,6 +106,14 @@ def _with_custom(config: EpisodeConfig) -> EpisodeConfig:
     count = CustomAnomaly(("menu_opens",), (dates[3],), 4.0, "up")
     rate = CustomAnomaly(("app_open_to_menu_open",), (dates[9], dates[27]), 6.5, "down")
     return replace(config, anomalies=(count, rate))
+
+
+def _fields_of(config: EpisodeConfig) -> dict[str, Any]:
+    """The fields of a configuration; the policy only where it is drawn."""
+    fields = asdict(config)
+    if config.policy == STANDARD:
+        del fields["policy"]
+    return fields
 
 
 def _config_from(fields: dict[str, Any]) -> EpisodeConfig:

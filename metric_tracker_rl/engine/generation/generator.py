@@ -25,6 +25,7 @@ from metric_tracker_rl.engine.generation.calendar import (
     draw_calendar,
     empty_entry,
     explained_mask,
+    weekdays_in_turn,
 )
 from metric_tracker_rl.engine.generation.clean import clean_days, draw_clean
 from metric_tracker_rl.engine.generation.custom_anomalies import apply_custom
@@ -36,15 +37,15 @@ from metric_tracker_rl.engine.generation.planning import (
     days_and_families,
     plan_of_day,
 )
-from metric_tracker_rl.engine.levels import GUARD_BAND, SEVERITY_BOUNDS, clear_of
+from metric_tracker_rl.engine.levels import GUARD_BAND, Level, clear_of
 from metric_tracker_rl.engine.reporting_policy import ReportRow, label
 from metric_tracker_rl.engine.series import (
     DailySeries,
     Days,
     Floats,
     Ints,
+    baselines,
     deviations,
-    medians,
 )
 from metric_tracker_rl.engine.vocabulary import DATA_QUALITY, HOURLY_MIX
 from openenv_kit.bitstream import BitStream
@@ -139,9 +140,9 @@ def guard_violations(series: DailySeries) -> int:
     return int(_guarded(series).sum())
 
 
-def severity_is_clear(row: ReportRow) -> bool:
+def severity_is_clear(row: ReportRow, level: Level) -> bool:
     """Whether a row's size keeps its distance from every severity bound."""
-    return clear_of(relative_size(row), SEVERITY_BOUNDS[row.entity_type])
+    return clear_of(relative_size(row), level.severity_bounds[row.entity_type])
 
 
 def relative_size(row: ReportRow) -> float:
@@ -172,19 +173,19 @@ def _draw(config: EpisodeConfig, number: int) -> Drawing[Draw | None]:
         for entry, decoy in zip(calendar, decoys, strict=True):
             clean[entry.day], clean_values[entry.day] = decoy.hours, decoy.values
     else:
-        free = stream.shuffled(range(level.days))
+        free = weekdays_in_turn(stream.shuffled(range(level.days)), level)
     explained = explained_mask(calendar, funnel, level)
     days = days_and_families(stream, config, free)
     if calendar and days:
         calendar = (*calendar, empty_entry(stream, sorted(days)))
     calendar = tuple(sorted(calendar, key=lambda entry: entry.day))
-    [baselines] = yield Ask(usual_days, [(clean_values, funnel)])
+    [held_against] = yield Ask(usual_days, [(clean_values, funnel, level.baseline)])
     planned: dict[int, PlannedDay] = {}
     unsettled = set(days)
     for _ in range(SETTLE_ROUNDS):
-        usual = baselines.tolist()
+        usual = held_against.tolist()
         for day in sorted(unsettled):
-            plan = yield from plan_of_day(stream, days[day], view_of(day, usual))
+            plan = yield from plan_of_day(stream, days[day], view_of(day, usual[day % len(usual)]))
             if plan is None:
                 return None
             planned[day] = plan
@@ -204,7 +205,7 @@ def _draw(config: EpisodeConfig, number: int) -> Drawing[Draw | None]:
             return Draw(dates, clean, hourly, causes, (), series, labels, number + 1, calendar)
         if not unsettled <= set(planned):
             return None  # a day without a cause looks like one: only other data can help
-        baselines = series.baselines
+        held_against = series.baselines
     return None
 
 
@@ -224,13 +225,14 @@ def _with_custom(draw: Draw, config: EpisodeConfig) -> Draw:
     )
 
 
-@alike(lambda case: (case[1].name, len(case[0])))
-def usual_days(cases: Sequence[tuple[Floats, Funnel]]) -> list[Floats]:
-    """Medians of each case's daily values."""
-    return list(medians(np.array([values for values, _ in cases]), cases[0][1]))
+@alike(lambda case: (case[1].name, len(case[0]), case[2]))
+def usual_days(cases: Sequence[tuple[Floats, Funnel, str]]) -> list[Floats]:
+    """Baselines of each case's daily values, of the kind that it names."""
+    _, funnel, baseline = cases[0]
+    return list(baselines(np.array([values for values, *_ in cases]), funnel, baseline))
 
 
-@alike(lambda days: (days.funnel.name, len(days.values)))
+@alike(lambda days: (days.funnel.name, len(days.values), days.level.baseline))
 def series_of_days(episodes: Sequence[Days]) -> Sequence[DailySeries]:
     """Series of each episode's days."""
     return DailySeries.of_days(episodes)
@@ -254,7 +256,7 @@ def _unsettled_days(
     unsettled = set(np.flatnonzero(_guarded(series).any(axis=1)).tolist())
     wanted = {(dates[day], *cause.root) for day, (causes, _) in planned.items() for cause in causes}
     answered = {(row.date, row.entity_type, row.entity_name, row.anomaly_type) for row in labels}
-    unclear = {row.date for row in labels if not severity_is_clear(row)}
+    unclear = {row.date for row in labels if not severity_is_clear(row, series.level)}
     wrong = {date for date, *_ in wanted ^ answered} | unclear
     return unsettled | {dates.index(date) for date in wrong}
 

@@ -130,7 +130,7 @@ PlannedDay = tuple[tuple[Cause, ...], ChangedDay]
 """Causes of a day, and the day after them."""
 
 
-@alike(lambda case: case[0].funnel.name)
+@alike(lambda case: case[0].funnel.drawn_as)
 def changed_days(cases: Sequence[tuple[CleanDay, Sequence[Effect]]]) -> list[ChangedDay]:
     """Days after their effects."""
     views = [view for view, _ in cases]

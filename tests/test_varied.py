@@ -1,0 +1,399 @@
+"""Varied reporting policies: drawn, told in the opening, in force everywhere, certified."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import string
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+from episodes import analyse, running_episode, started
+from test_non_interference import CONFIGS, actions_on, frames_of, other_labels
+from typer.testing import CliRunner
+
+from metric_tracker_rl.engine import variants, wording
+from metric_tracker_rl.engine.certificate import certify_one, grid
+from metric_tracker_rl.engine.config import EpisodeConfig
+from metric_tracker_rl.engine.episode import build_episode
+from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.levels import LEVELS, USUAL_BANDS, Level
+from metric_tracker_rl.engine.reporting_policy import label, policy_text
+from metric_tracker_rl.engine.series import DailySeries
+from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.vocabulary import BASELINES, DISCLOSURES, LEAK_REPORTS, PROFILES
+from metric_tracker_rl.environment import ENVIRONMENT
+from metric_tracker_rl.policies import get_policy
+from openenv_kit.cli import app
+from openenv_kit.play.driver import moves, observed
+from openenv_kit.play.recording import RecordingError, RunRecorder, read_runs
+from openenv_kit.play.regrade import episode_of, regrade
+from openenv_kit.play.split_rows import split_rows
+from openenv_kit.trainers.openenv_harness import collect
+from openenv_kit.trainers.tool_calls import ToolEpisode
+
+VARIED = {"policy": "varied"}
+MODES = list(product(PROFILES, DISCLOSURES))
+WEEKLY = "same_weekday_median"
+
+
+def varied(config: EpisodeConfig) -> EpisodeConfig:
+    return dataclasses.replace(config, policy="varied")
+
+
+@cache
+def drawn(count: int = 200) -> tuple[EpisodeConfig, ...]:
+    """Configurations of every level, whose policies are drawn and whose data are not."""
+    return tuple(
+        EpisodeConfig(seed, "mixed", level, policy="varied")
+        for seed, level in product(range(count), LEVELS)
+    )
+
+
+def first_with(**wanted: Any) -> EpisodeConfig:
+    """The first configuration whose level has these parameters."""
+    return next(
+        config
+        for config in drawn()
+        if all(getattr(config.level, name) == value for name, value in wanted.items())
+    )
+
+
+def test_every_parameter_is_drawn_and_every_value_of_it_met() -> None:
+    for name, usual in LEVELS.items():
+        levels = [each.level for each in drawn() if each.difficulty == name]
+        assert {each.count_threshold for each in levels} == {*variants.COUNT_THRESHOLDS[name]}
+        assert {each.rate_threshold for each in levels} == {*variants.RATE_THRESHOLDS[name]}
+        assert {each.mix_threshold for each in levels} == {*variants.MIX_THRESHOLDS[name]}
+        assert {each.break_threshold for each in levels} == {*variants.BREAK_THRESHOLDS}
+        assert {each.baseline for each in levels} == {*BASELINES}
+        assert {each.leak_reports for each in levels} == {*LEAK_REPORTS}
+        apart = ("count_threshold", "rate_threshold", "mix_threshold", "break_threshold")
+        for parameter in apart:
+            assert getattr(usual, parameter) in {getattr(each, parameter) for each in levels}
+        kept = {field.name for field in dataclasses.fields(Level)} - {
+            *(*apart, "bands", "baseline", "leak_reports", "wording", "varied"),
+        }
+        assert all(getattr(each, one) == getattr(usual, one) for each in levels for one in kept)
+    configs = drawn()
+    assert {each.funnel_spec.daytime for each in configs} == {*variants.DAYTIMES}
+    assert {each.level.bands.counts for each in configs} == {*variants.COUNT_BANDS}
+    assert {each.level.bands.rates for each in configs} == {*variants.RATE_BANDS}
+    assert {each.level.bands.share for each in configs} == {*variants.SHARE_BANDS}
+    assert {each.level.bands.excess for each in configs} == {*variants.EXCESS_BANDS}
+    without_words = (dataclasses.replace(each.level, wording=0) for each in configs)
+    daytimes = (each.funnel_spec.daytime for each in configs)
+    assert len(set(zip(without_words, daytimes, strict=True))) > 500
+
+
+def test_the_usual_policy_is_among_what_is_drawn_from_and_what_a_reset_starts() -> None:
+    usual = EpisodeConfig(3)
+    assert usual.level is LEVELS["easy"]
+    assert usual.funnel_spec is ORDERING_APP
+    assert "policy" not in usual.identity
+    assert ORDERING_APP.daytime in variants.DAYTIMES
+    assert (
+        next(
+            zip(
+                variants.COUNT_BANDS,
+                variants.RATE_BANDS,
+                variants.SHARE_BANDS,
+                variants.EXCESS_BANDS,
+                strict=True,
+            )
+        )
+        == USUAL_BANDS
+    )
+    named = EpisodeSession().reset(policy="standard")
+    assert named.content == EpisodeSession().reset().content
+
+
+# What is in force
+
+
+def test_the_baseline_of_a_weekday_is_the_median_of_its_days_and_tools_tell_it() -> None:
+    config = first_with(baseline=WEEKLY)
+    episode = build_episode(config)
+    values, usual = episode.series.values, episode.series.baselines
+    for day, column in product((0, 5, 27), (0, 4)):
+        same = [float(values[each, column]) for each in range(day % 7, len(values), 7)]
+        assert usual[day, column] == median(same)
+    session = started(**arguments_of(config))
+    told = analyse(session, "get_metric_median", metric_name="app_opens")
+    [found] = told.content["analysis_result"]["result"]["results"]
+    assert next(iter(found["weekday_medians"])) == "Monday"
+    first = running_episode(session).dates[0]
+    opening = EpisodeSession().reset(**arguments_of(config)).content["config"]
+    assert found["weekday_medians"][opening["first_weekday"]] == usual[0, 0]
+    compared = analyse(session, "compare_count_to_median", date=first, entity_name="app_opens")
+    assert compared.content["analysis_result"]["result"]["baseline_value"] == usual[0, 0]
+    plain = analyse(started(), "get_metric_median").content["analysis_result"]["result"]
+    assert "weekday_medians" not in plain["results"][0]
+
+
+def arguments_of(config: EpisodeConfig) -> dict[str, Any]:
+    """Reset arguments that start a configuration."""
+    return {
+        "seed": config.seed,
+        "scenario_family": config.scenario_family,
+        "difficulty": config.difficulty,
+        "anomaly_count": config.anomaly_count,
+        "policy": config.policy,
+    }
+
+
+def test_the_daytime_is_what_the_policy_says() -> None:
+    config = next(each for each in drawn() if each.funnel_spec.daytime == (10, 20))
+    episode = build_episode(config)
+    opens = episode.hours(3)[:, 0]
+    share = round(float(opens[10:20].sum() / opens.sum()), 6)
+    assert episode.series.values[3, -1] == share
+    opening = EpisodeSession().reset(**arguments_of(config)).content
+    assert opening["config"]["daytime_hours"] == [10, 19]
+    assert "hours 10 to 19" in opening["instruction"]
+
+
+def test_a_leak_is_reported_as_the_composite_that_the_policy_names() -> None:
+    names = {
+        config.level.leak_reports: {
+            row.entity_name
+            for row in build_episode(config).expected_rows
+            if row.entity_name in ORDERING_APP.composite_rates
+        }
+        for config in (
+            next(each for each in leaks() if each.level.leak_reports == first)
+            for first in LEAK_REPORTS
+        )
+    }
+    shortest, longest = ORDERING_APP.composite_rates
+    assert names["longest_composite"] == {longest}
+    assert shortest in names["shortest_composite"]
+
+
+def leaks() -> Iterator[EpisodeConfig]:
+    """Episodes of rate spikes with several leaks, which show in both composites."""
+    for seed in range(60):
+        config = EpisodeConfig(seed, "rate_spike_from_median", "easy", "low", 5, policy="varied")
+        names = {row.entity_name for row in build_episode(config).expected_rows}
+        if names & set(ORDERING_APP.composite_rates):
+            yield config
+
+
+def test_severity_follows_the_bands_of_the_episode() -> None:
+    seen = set()
+    for config in drawn()[:60]:
+        episode = build_episode(config)
+        for row in episode.expected_rows:
+            bounds = config.level.severity_bounds[row.entity_type]
+            day, names = episode.day_of[row.date], config.funnel_spec.columns
+            size = abs(episode.series.deviation_rows[day][names[row.entity_type, row.entity_name]])
+            place = sum(size >= bound for bound in bounds)
+            assert row.severity == ("low", "medium", "high", "critical")[place]
+            seen.add((row.severity, bounds))
+    assert len(seen) > 20
+
+
+def test_an_episode_in_force_under_another_policy_would_be_another_report() -> None:
+    """Or following the policy that is told would be no better than following the usual one."""
+    differing = 0
+    for config in (dataclasses.replace(each, anomaly_count=5) for each in drawn()[:60]):
+        episode = build_episode(config)
+        usual, explained = LEVELS[config.difficulty], episode.series.explained
+        series = DailySeries(episode.draw.hourly, ORDERING_APP, usual, explained)
+        differing += label(series, episode.dates) != episode.expected_rows
+    assert differing > 50
+
+
+# What is told
+
+
+def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:
+    clauses = [*wording.CLAUSES, wording.ROWS, wording.CALENDAR]
+    for usual, otherwise in clauses:
+        numbers = [
+            sorted({name for _, name, _, _ in string.Formatter().parse(each) if name})
+            for each in (usual, otherwise)
+        ]
+        assert usual != otherwise
+        assert numbers[0] == numbers[1] or numbers == [["baseline"], ["baseline_otherwise"]]
+    level = LEVELS["expert"]
+    texts = {
+        policy_text(ORDERING_APP, dataclasses.replace(level, wording=2**place))
+        for place in range(len(clauses))
+    }
+    assert len(texts) == len(clauses)
+    assert 2 ** len(clauses) == wording.WORDINGS
+
+
+def test_the_opening_tells_every_parameter_in_words_and_numbers() -> None:
+    for config in drawn()[:24]:
+        level, opening = config.level, EpisodeSession().reset(**arguments_of(config)).content
+        told, text = opening["config"], opening["instruction"]
+        start, stop = config.funnel_spec.daytime
+        assert "Reporting policy of this episode, which may differ from that of others:" in text
+        assert f"hours {start} to {stop - 1}" in text
+        assert all(f"{each:.0%}" in text for each in (level.count_threshold, level.rate_threshold))
+        assert f"drops by {level.break_threshold:.0%} or more" in text
+        assert f"{level.mix_threshold:.2f}" in text
+        assert ("weekday" in text) == (level.baseline == WEEKLY) == ("first_weekday" in told)
+        words = {"shortest_composite": "fewest", "longest_composite": "most"}
+        assert f"the {words[level.leak_reports]} stages" in text
+        for kind, bounds in level.severity_bounds.items():
+            assert ", ".join(f"{bound:g}" for bound in bounds) in text
+            assert told["severity_bands"][kind] == list(bounds)
+        assert told["policy"] == "varied"
+        assert told["policy_version"].endswith("+varied1")
+        assert (told["baseline"], told["leak_reports"]) == (level.baseline, level.leak_reports)
+
+
+# Proofs
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_episodes_are_certified_in_every_mode_of_play(level: str) -> None:
+    for baseline, leak in product(BASELINES, LEAK_REPORTS):
+        config = next(
+            each
+            for each in drawn()
+            if (each.difficulty, each.level.baseline, each.level.leak_reports)
+            == (level, baseline, leak)
+        )
+        assert certify_one(dataclasses.replace(config, anomaly_count=5)).holds, config
+
+
+def test_a_reference_that_keeps_to_the_usual_policy_is_not_certified(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "metric_tracker_rl.engine.rules.severity_bands",
+        lambda _: {kind: list(of) for kind, of in USUAL_BANDS.by_entity_type().items()},
+    )
+    config = EpisodeConfig(6, "mixed", "hard", "low", 5, policy="varied")
+    assert not certify_one(config).holds
+
+
+def test_the_command_certifies_them() -> None:
+    def run(*arguments: str) -> Any:
+        command = ["certify", "--seeds", "1", "--difficulty", "easy", "--workers", "1"]
+        return CliRunner().invoke(app, [*command, *arguments])
+
+    assert "Unknown --reset 'polcy'. Did you mean 'policy'" in plain(run("--reset", "polcy=varied"))
+    assert "Did you mean 'varied'" in plain(run("--reset", "policy=varid"))
+    assert "allowed: NAME=VALUE" in plain(run("--reset", "policy"))
+    drill = run("--difficulty", "drill", "--reset", "policy=varied")
+    assert "allowed: none on drill-down levels" in plain(drill)
+    units = list(grid(range(2), difficulties=["easy"], policy="varied"))
+    assert len(units) == 50
+    assert {unit.policy for unit in units} == {"varied"}
+
+
+def plain(result: Any) -> str:
+    """What a command said, without the frame around it."""
+    return " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    "config", [varied(CONFIGS[2]), varied(EpisodeConfig(3, "mixed", "expert", "high", 6))]
+)
+def test_no_frame_before_the_submission_depends_on_the_labels(config: EpisodeConfig) -> None:
+    episode = build_episode(config)
+    swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
+    actions = actions_on(episode)
+    true, false = (frames_of(config, each, actions) for each in (episode, swapped))
+    assert true[:-2] == false[:-2]
+    assert true[-2] != false[-2]
+
+
+# Identity and doors
+
+
+def test_the_same_names_draw_the_same_policy_and_other_data_than_without() -> None:
+    one, again, usual = (
+        build_episode(EpisodeConfig(5, "mixed", "hard", policy=policy))
+        for policy in ("varied", "varied", "standard")
+    )
+    assert one is again
+    assert one.config.identity != usual.config.identity
+    assert one.dates != usual.dates
+    other = EpisodeConfig(6, "mixed", "hard", policy="varied")
+    assert other.level != one.config.level
+    assert started(**VARIED).identity() != started().identity()
+    assert '"policy":"varied/1"' in started(**VARIED).identity()["episode"]
+
+
+def test_a_recorded_run_is_graded_again_and_refused_under_other_variants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, session = tmp_path / "run.jsonl", EpisodeSession()
+    reset = {"task_id": "hard_mixed_multi", **VARIED, "disclosure": "raw"}
+    opening = session.reset(**reset)
+    with path.open("w") as stream:
+        recorder = RunRecorder(stream, "reference", reset, observed(opening))
+        for action, reply in moves(session, get_policy("reference"), opening):
+            recorder.step(action, observed(reply))
+        recorder.end(1.0)
+    [run] = read_runs(path)
+    assert run.versions["variants"] == "1"
+    again = regrade(run)
+    assert (again.score, again.same) == (1.0, True)
+    assert episode_of(reset) != episode_of({**reset, "policy": "standard"})
+    monkeypatch.setattr("metric_tracker_rl.environment.VARIANTS_VERSION", "2")
+    with pytest.raises(RecordingError, match="variants version '1'; this is '2'"):
+        regrade(run)
+    assert "variants" not in ENVIRONMENT.versions_for({"policy": "standard"})
+
+
+@pytest.mark.parametrize(("profile", "disclosure"), MODES)
+def test_an_adapter_that_reads_text_alone_plays_it(profile: str, disclosure: str) -> None:
+    for number in range(3):
+        reset = {"profile": profile, "disclosure": disclosure, "difficulty": "expert"}
+        episode = ToolEpisode()
+        introduction = episode.reset({"seed": number, "anomaly_count": 6, **reset, **VARIED})
+        player = get_policy("reference").play({"instruction": introduction})
+        action = next(player)
+        while not episode.done:
+            name, arguments = ENVIRONMENT.tools.called(action)
+            answer = episode.call(name, arguments)
+            if not episode.done:
+                action = player.send(ENVIRONMENT.told(introduction, json.loads(answer)))
+        assert episode.reward == 1.0
+
+
+def test_splits_trainers_state_and_named_tasks_take_it(tmp_path: Any) -> None:
+    rows = split_rows("validation", count=3, reset=VARIED)
+    assert [row["policy"] for row in rows] == ["varied"] * 3
+    assert collect(tmp_path, rows).avg_reward == 1.0
+    session = started(split="validation", index=2, **VARIED)
+    assert session.task_id == "validation-2"
+    assert session.state().policy == "varied"
+    assert started().state().policy == "standard"
+    named = started(task_id="easy_single_spike", **VARIED)
+    assert named.task_id == "easy_single_spike"
+    assert running_episode(named).config.policy == "varied"
+    assert started(**VARIED).task_id == "custom"
+
+
+def test_a_policy_that_there_is_not_is_refused_with_the_nearest() -> None:
+    for place in ({}, {"split": "train"}):
+        reply = EpisodeSession().reset(policy="vared", **place)
+        assert reply.message == (
+            "Unknown policy 'vared'. Did you mean 'varied'? Allowed: standard, varied."
+        )
+    drill = ENVIRONMENT.session().reset(task_id="drill_easy_saas_trial", **VARIED)
+    assert "Unknown reset argument 'policy'" in drill.message
+
+
+def test_custom_anomalies_are_set_against_the_baseline_in_force() -> None:
+    config = first_with(baseline=WEEKLY)
+    plain_play = running_episode(started(**arguments_of(config)))
+    day = plain_play.dates[9]
+    asked = {"metric_name": "app_opens", "date": day, "stddev_factor": 20.0, "direction": "up"}
+    session = started(**arguments_of(config), anomalies=[asked])
+    [applied] = running_episode(session).applied
+    assert applied["baseline_value"] == plain_play.series.baseline_rows[9][0]
+    assert day in {row.date for row in running_episode(session).expected_rows}
