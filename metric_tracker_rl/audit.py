@@ -13,12 +13,13 @@ from typing import Any
 from metric_tracker_rl.drilldown.audit import DrillAudit
 from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES
 from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.rules import EpisodeView
+from metric_tracker_rl.engine.rules import EpisodeView, mode_of
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.splits import SPLITS
-from metric_tracker_rl.engine.vocabulary import EXACT, KEY_F1, LEAN
+from metric_tracker_rl.engine.vocabulary import EXACT, GUIDED, KEY_F1, LEAN, RAW, STANDARD, VARIED
 from metric_tracker_rl.exploits.base import LUCK_OF_KEYS, NOTHING_BUT_LUCK
 from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
+from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from metric_tracker_rl.tier_splits import tasks_of_level
 from openenv_kit.environment import Environment
 from openenv_kit.errors import InvalidValueError, require_name
@@ -43,9 +44,23 @@ MODES: dict[str, dict[str, str]] = {
     MODE + EXACT: {"reward": EXACT},
     MODE + KEY_F1: {"reward": KEY_F1},
     MODE + LEAN: {"profile": LEAN},
+    MODE + RAW: {"disclosure": RAW},
+    MODE + "lean_raw": {"profile": LEAN, "disclosure": RAW},
+    MODE + VARIED: {"policy": VARIED},
+    MODE + "lean_varied": {"profile": LEAN, "policy": VARIED},
+    MODE + "raw_varied": {"disclosure": RAW, "policy": VARIED},
 }
 """Reset arguments of each of them."""
 LEAN_BASELINES = ("reference", "null")
+RAW_BASELINES = ("reference", "random", "null")
+RAW_TOO = ("everything", "visible_family", "regenerate_seed", "debug_probing", "other_session")
+"""Exploits of the standard profile that ask for nothing that raw disclosure takes away."""
+PLAYERS_OF = {
+    (LEAN, GUIDED): (*LEAN_BASELINES, *LEAN_EXPLOITS),
+    (STANDARD, RAW): (*RAW_BASELINES, *RAW_TOO, *RAW_EXPLOITS),
+    (LEAN, RAW): (*LEAN_BASELINES, *RAW_EXPLOITS),
+}
+"""Who plays with other tools than the usual ones, by profile and disclosure."""
 MOST_REPEATED = 50
 """Episodes of each level that are played again and again, for `--out`."""
 
@@ -73,11 +88,11 @@ class MetricTrackerAudit(Audit):
         return [MIXED, *families, *(SPLIT + name for name in SPLITS.names()), *MODES]
 
     def episodes_of(self, name: str, setting: str, size: int) -> int:
-        """The same; but in the lean profile, with its tools, others play than elsewhere."""
-        here = (*LEAN_BASELINES, *LEAN_EXPLOITS) if setting == MODE + LEAN else ()
-        if name in here or (not here and name not in LEAN_EXPLOITS):
-            return super().episodes_of(name, setting, size)
-        return 0
+        """The same; but where other tools are offered than the usual ones, others play."""
+        here = PLAYERS_OF.get(mode_of(MODES.get(setting, {})))
+        elsewhere = (*LEAN_EXPLOITS, *RAW_EXPLOITS)
+        plays = name not in elsewhere if here is None else name in here
+        return super().episodes_of(name, setting, size) if plays else 0
 
     def size(self, setting: str, level: str) -> int:
         if setting.startswith(SPLIT):
@@ -113,7 +128,8 @@ class MetricTrackerAudit(Audit):
         """Episodes of the setting that are never played; for every split, of the train split."""
         if setting.startswith(SPLIT):
             setting = SPLIT + KNOWN_SPLIT
-        return _known(self, MIXED if setting in MODES else setting, level)
+        alike = setting in MODES and "policy" not in MODES[setting]
+        return _known(self, MIXED if alike else setting, level)
 
     def expected(self, reset: Mapping[str, Any]) -> int:
         return len(_view_of(reset).episode.expected_rows)

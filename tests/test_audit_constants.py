@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from metric_tracker_rl import audit
-from metric_tracker_rl.audit import LEAN_BASELINES
+from metric_tracker_rl.audit import MODES, PLAYERS_OF
 from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES
 from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.rules import EpisodeView
+from metric_tracker_rl.engine.rules import EpisodeView, mode_of
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.vocabulary import FUNNEL_BREAK, MIX_SHIFT, QUALITY_ISSUE
 from metric_tracker_rl.environment import ENVIRONMENT
@@ -18,6 +18,7 @@ from metric_tracker_rl.exploits import EXPLOITS, constants
 from metric_tracker_rl.exploits.base import NOTHING, ZERO_CALL
 from metric_tracker_rl.exploits.constants import best_constants, shown_by
 from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
+from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from metric_tracker_rl.exploits.second_play import PLAYERS, play_again
 from openenv_kit.play.driver import play
 from openenv_kit.play.policies import Policy
@@ -100,19 +101,19 @@ def test_the_audit_covers_every_family_level_and_split() -> None:
     }
     work = AUDIT.jobs(20, settings=AUDIT.settings)
     nothing = {name for name, each in EXPLOITS.items() if each.ceiling is NOTHING}
-    usual = {*EXPLOITS} - {*LEAN_EXPLOITS}
+    usual = {*EXPLOITS} - {*LEAN_EXPLOITS, *RAW_EXPLOITS}
     for setting in AUDIT.settings:
         for level in LEVELS:
             there = {
                 job.policy for job in work if (job.setting, job.difficulty) == (setting, level)
             }
-            if setting == "mode:lean":
-                assert there == {*LEAN_BASELINES, *LEAN_EXPLOITS}
+            if (mode := mode_of(MODES.get(setting, {}))) in PLAYERS_OF:
+                assert there == {*PLAYERS_OF[mode]}
                 continue
             assert there >= {*AUDIT.baselines, "constant", "visible_family"}
             assert there >= nothing & usual
-            assert not there & {*LEAN_EXPLOITS}
-    for setting in (MIXED, "mode:exact", "mode:key_f1"):
+            assert not there & {*LEAN_EXPLOITS, *RAW_EXPLOITS}
+    for setting in (MIXED, "mode:exact", "mode:key_f1", "mode:varied"):
         there = {job.policy for job in work if job.setting == setting}
         assert there == {*AUDIT.baselines, *usual}
 

@@ -22,6 +22,7 @@ from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION
 from metric_tracker_rl.exploits import EXPLOITS, get_exploit
 from metric_tracker_rl.exploits.base import NOTHING, exploit
 from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
+from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from metric_tracker_rl.policies.base import submit
 from openenv_kit.cli import app
 from openenv_kit.errors import UnknownNameError
@@ -105,7 +106,10 @@ def test_an_unknown_engine_or_level_is_told_with_the_nearest() -> None:
 def test_the_small_audit_holds_and_tells_every_policy(tmp_path: Path) -> None:
     out = tmp_path / "audit.json"
     # All but the one that listens to the clock.
-    there = (*plan.BASELINES, *(name for name in EXPLOITS if name not in LEAN_EXPLOITS))
+    there = (
+        *plan.BASELINES,
+        *(name for name in EXPLOITS if name not in (*LEAN_EXPLOITS, *RAW_EXPLOITS)),
+    )
     names = [name for name in there if name != "message_timing"]
     policies = [part for name in names for part in ("--policy", name)]
     where = ("--setting", "mixed", "--difficulty", "hard")

@@ -7,7 +7,7 @@ and `<!-- /generated -->` is replaced.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from docs.generate.scenes import CASES
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.commands.card_drill import by_hand_table
 from metric_tracker_rl.drilldown.policies import POLICIES as DRILL_POLICIES
+from metric_tracker_rl.engine import variants, wording
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.grader import (
     DUPLICATE_PENALTY,
@@ -36,7 +37,7 @@ from metric_tracker_rl.engine.reporting_policy import ANOMALY_TYPES_OF, types_of
 from metric_tracker_rl.engine.rules import severity_bands, thresholds
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import TASKS
-from metric_tracker_rl.engine.vocabulary import DETECTION_METHODS
+from metric_tracker_rl.engine.vocabulary import BASELINES, DETECTION_METHODS, LEAK_REPORTS
 from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.rows import MethodSpec
 from openenv_kit.play.driver import play
@@ -153,6 +154,48 @@ def severity_table() -> str:
     return table(
         ["entity type", "measured", "medium from", "high from", "critical from"], rows, "llrrr"
     )
+
+
+def variant_table() -> str:
+    """What a drawn policy may say, and the values it is drawn from."""
+
+    def each(values: Iterable[Any]) -> str:
+        return ", ".join(f"{value:g}" for value in values)
+
+    def bands(choices: Iterable[Sequence[float]]) -> str:
+        return "; ".join(" / ".join(f"{bound:g}" for bound in choice) for choice in choices)
+
+    rows = [
+        [f"{name}, {level}", "`thresholds`", each(choices[level])]
+        for name, choices in (
+            ("count threshold", variants.COUNT_THRESHOLDS),
+            ("rate threshold", variants.RATE_THRESHOLDS),
+            ("daytime share threshold", variants.MIX_THRESHOLDS),
+        )
+        for level in LEVELS
+    ]
+    rows.append(["break threshold", "`thresholds`", each(variants.BREAK_THRESHOLDS)])
+    rows += [
+        [f"severity of {name}", "`severity_bands`", bands(choices)]
+        for name, choices in (
+            ("counts", variants.COUNT_BANDS),
+            ("rates and breaks", variants.RATE_BANDS),
+            ("the daytime share", variants.SHARE_BANDS),
+            ("impossible counts", variants.EXCESS_BANDS),
+        )
+    ]
+    hours = ", ".join(f"{start} to {stop - 1}" for start, stop in variants.DAYTIMES)
+    rows += [
+        ["hours of daytime", "`daytime_hours`", hours],
+        ["baseline", "`baseline`", ", ".join(f"`{name}`" for name in BASELINES)],
+        [
+            "leaks are reported as",
+            "`leak_reports`",
+            ", ".join(f"`{name}`" for name in LEAK_REPORTS),
+        ],
+        ["words", "the instruction", f"two wordings of each of {len(wording.CLAUSES) + 2} clauses"],
+    ]
+    return table(["what", "told in", "drawn from"], rows, "lll")
 
 
 def row_kind_table() -> str:
@@ -281,6 +324,7 @@ SECTIONS: dict[str, Section] = {
     "by-hand": by_hand,
     "tools": tool_reference,
     "thresholds": threshold_table,
+    "variants": variant_table,
     "severities": severity_table,
     "row-kinds": row_kind_table,
     "levels": level_table,

@@ -25,12 +25,14 @@ def section(measured: Mapping[str, Any], lines: Sequence[Line]) -> str:
         lines: the audit's lines of the settings that are modes.
     """
     tokens = pd.DataFrame(measured["tokens"]).rename(columns={"level": "difficulty"})
+    tokens["mode"] = tokens["profile"] + ", " + tokens["disclosure"]
     return TEMPLATE.read_text(encoding="utf-8").format(
         episodes=measured["episodes"],
         group=measured["group"],
         encoding=measured["encoding"],
-        tokens=pivot(tokens, "profile", None, "{mean:,} / {most:,}", LEVELS),
+        tokens=pivot(tokens, "mode", None, "{mean:,} / {most:,}", LEVELS),
         groups=_groups(measured["groups"]),
+        usual=table(["level", "mean score", "perfect"], _usual(measured["usual"])),
         exploits=_exploits(lines),
         lines=len(lines),
         over=sum(not line["holds"] for line in lines),
@@ -47,6 +49,11 @@ def _groups(lines: Sequence[Line]) -> str:
         row.append(f"{line['equal']:.0%} ({line['mean']:.2f})")
     head = ["level", "reward", *(f"{share:.0%}" for share in shares)]
     return table(head, found.values(), names=2)
+
+
+def _usual(lines: Sequence[Line]) -> list[list[str]]:
+    """A row for each level."""
+    return [[each["level"], f"{each['mean']:.3f}", f"{each['perfect']:.1%}"] for each in lines]
 
 
 def _exploits(lines: Sequence[Line]) -> str:

@@ -1,10 +1,11 @@
-"""`metric-tracker modes`: tokens of each profile, and where each reward tells rollouts apart."""
+"""`metric-tracker modes`: tokens of each mode, rollouts told apart, and policies not followed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any
@@ -12,10 +13,18 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from metric_tracker_rl.audit import COUNTS
+from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.episode import build_episode
+from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.grader import grade
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.replies import COMPONENTS
+from metric_tracker_rl.engine.report import Report
+from metric_tracker_rl.engine.reporting_policy import label
+from metric_tracker_rl.engine.series import DailySeries
 from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.vocabulary import LEAN, PROFILES, REWARDS
+from metric_tracker_rl.engine.vocabulary import DISCLOSURES, LEAN, PROFILES, REWARDS, VARIED
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies.noisy import STRENGTHS, noisy_reference
 from metric_tracker_rl.tier_splits import tasks_of_level
@@ -36,9 +45,10 @@ def modes(
     episodes: Annotated[int, typer.Option(min=1, help="Episodes of each level.")] = 60,
     out: Annotated[Path | None, typer.Option(help="Write the results as JSON.")] = None,
 ) -> None:
-    """Measure profiles in tokens, and rewards by the groups of rollouts that they tell apart."""
+    """Measure what modes cost in tokens, tell apart in groups of rollouts, and ask to be read."""
     installed("bpe_openai", needed_for="counting tokens")
-    tokens = [tokens_of(profile, level, episodes) for profile in PROFILES for level in LEVELS]
+    cases = product(PROFILES, DISCLOSURES, LEVELS)
+    tokens = [tokens_of(profile, told, level, episodes) for profile, told, level in cases]
     groups = [line for level in LEVELS for line in equal_groups(level, episodes)]
     found = {
         "versions": dict(ENVIRONMENT.versions),
@@ -47,27 +57,54 @@ def modes(
         "encoding": ENCODING,
         "tokens": tokens,
         "groups": groups,
+        "usual": [usual_policy(level, episodes) for level in LEVELS],
     }
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     console = Console(width=110)
-    cells = ("{profile}|{level}|{mean:,}|{most:,}".format(**each).split("|") for each in tokens)
-    console.print(table_of("Tokens", ("profile", "level", "mean", "most"), cells, names=2))
+    cell = "{profile}|{disclosure}|{level}|{mean:,}|{most:,}"
+    cells = (cell.format(**each).split("|") for each in tokens)
+    columns: tuple[str, ...] = ("profile", "disclosure", "level", "mean", "most")
+    console.print(table_of("Tokens", columns, cells, names=3))
     cell = "{reward}|{level}|{share:.0%}|{equal:.1%}|{mean:.3f}"
     cells = (cell.format(**each).split("|") for each in groups)
     columns = ("reward", "level", "at random", "all equal", "mean")
     console.print(table_of(f"Groups of {GROUP}", columns, cells, names=2))
+    cells = (
+        "{level}|{mean:.3f}|{perfect:.1%}".format(**each).split("|") for each in found["usual"]
+    )
+    title = "The usual policy, where another one is drawn"
+    console.print(table_of(title, ("level", "mean", "perfect"), cells))
 
 
-def tokens_of(profile: str, level: str, episodes: int) -> Line:
+def tokens_of(profile: str, disclosure: str, level: str, episodes: int) -> Line:
     """Mean and largest number of tokens of the reference's episodes."""
     reference = ENVIRONMENT.policies["reference"]
+    mode = {"profile": profile, "disclosure": disclosure}
     counts = [
-        count_tokens(transcript(ENVIRONMENT, reference, {**reset, "profile": profile}))
+        count_tokens(transcript(ENVIRONMENT, reference, {**reset, **mode}))
         for reset in _resets(level, episodes)
     ]
-    return {"profile": profile, "level": level, "mean": round(fmean(counts)), "most": max(counts)}
+    return {**mode, "level": level, "mean": round(fmean(counts)), "most": max(counts)}
+
+
+def usual_policy(level: str, episodes: int) -> Line:
+    """Scores of the right report under the level's own policy, where another one is drawn.
+
+    So much earns who keeps to the policy that it knows, and reads none. Episodes with nothing to
+    find are left out.
+    """
+    usual, scores = LEVELS[level], []
+    for number in range(episodes):
+        count = COUNTS[number % len(COUNTS)]
+        episode = build_episode(EpisodeConfig(number, MIXED, level, "low", count, policy=VARIED))
+        series = episode.series
+        known = DailySeries(episode.draw.hourly, ORDERING_APP, usual, series.explained)
+        report = Report(label(known, episode.dates), ())
+        scores.append(grade(report, episode.expected_rows).score)
+    perfect = fmean(score == 1.0 for score in scores)
+    return {"level": level, "mean": fmean(scores), "perfect": perfect}
 
 
 def equal_groups(level: str, episodes: int) -> Iterator[Line]:

@@ -22,10 +22,8 @@ FIELDS = (
 )
 
 
-def funnel_rows(
-    day: str, values: Values, usual: Values, terms: Mapping[str, Any], known: Collection[str]
-) -> list[Row]:
-    """Rules 3 to 6.
+class FunnelDay:
+    """Counts and rates of one date, held against their baselines.
 
     Args:
         day: YYYY-MM-DD.
@@ -34,50 +32,65 @@ def funnel_rows(
         terms: the numbers of the policy, among the fields of the episode's configuration.
         known: what the calendar explains, which is not flagged.
     """
-    limits, bands = terms["thresholds"], terms["severity_bands"]
-    change = {name: (values[name] - usual[name]) / (usual[name] or 1.0) for name in values}
 
-    def flagged(name: str) -> bool:
+    def __init__(
+        self,
+        day: str,
+        values: Values,
+        usual: Values,
+        terms: Mapping[str, Any],
+        known: Collection[str] = (),
+    ) -> None:
+        self._day, self._values, self._usual = day, values, usual
+        self._terms, self._known = terms, known
+        self.change = {name: (values[name] - usual[name]) / (usual[name] or 1.0) for name in values}
+
+    def flagged(self, name: str) -> bool:
+        """Whether a series reaches its threshold."""
         kind = "count_relative" if name in STAGES else "rate_relative"
-        return name not in known and abs(change[name]) >= limits[kind]
+        reached = abs(self.change[name]) >= self._terms["thresholds"][kind]
+        return reached and name not in self._known
 
-    def row(name: str, *words: str) -> Row:
-        delta = round(values[name] - usual[name], 4)
-        severity = _severity(abs(change[name]), bands[words[0]])
-        return _row(day, *words, usual[name], values[name], delta, severity)
-
-    def metric_row(name: str) -> Row:
-        way = "drop" if change[name] < 0 else "spike"
+    def row(self, name: str) -> Row:
+        """The row of a series; of a step that broke, as that funnel step."""
+        way = "drop" if self.change[name] < 0 else "spike"
         if name in STAGES:
             anomaly = f"absolute_{way}_in_event_count"
-            return row(name, "event_count", name, anomaly, "compare_count_to_median")
+            return self._row(name, "event_count", name, anomaly, "compare_count_to_median")
+        limit = self._terms["thresholds"]["funnel_break_relative_drop"]
+        if name in STEPS and self.change[name] <= -limit:
+            stage = STEPS.index(name) + 1
+            broken = f"{STAGES[stage]}_from_{STAGES[stage - 1]}"
+            return self._row(name, "funnel_step", broken, "funnel_break", "detect_funnel_break")
         anomaly = f"rate_{way}_from_median"
-        return row(name, "conversion_rate", name, anomaly, "compare_rate_to_median")
+        return self._row(name, "conversion_rate", name, anomaly, "compare_rate_to_median")
 
-    rows: list[Row] = []
-    explained: set[str] = set()
-    for above, stage, below, into, out_of in zip(
-        STAGES, STAGES[1:], STAGES[2:], STEPS, STEPS[1:], strict=False
-    ):
-        opposite = change[into] * change[out_of] < 0
-        alone = flagged(stage) and not flagged(above) and not flagged(below)
-        if alone and opposite and flagged(into) and flagged(out_of):
-            rows.append(metric_row(stage))
-            explained |= {into, out_of}
-    for index, step in enumerate(STEPS):
-        if not flagged(step) or step in explained:
-            continue
-        if change[step] <= -limits["funnel_break_relative_drop"]:
-            name = f"{STAGES[index + 1]}_from_{STAGES[index]}"
-            rows.append(row(step, "funnel_step", name, "funnel_break", "detect_funnel_break"))
-        else:
-            rows.append(metric_row(step))
-    if not any(flagged(step) for step in STEPS):
-        order = composites_in_order(terms)
-        rows.extend([metric_row(name) for name in order if flagged(name)][:1])
-    if flagged(STAGES[0]):
-        rows.append(metric_row(STAGES[0]))
-    return rows
+    def rows(self) -> list[Row]:
+        """What rules 3 to 6 ask for."""
+        found: list[str] = []
+        echoes: set[str] = set()
+        for above, stage, below, into, out_of in zip(
+            STAGES, STAGES[1:], STAGES[2:], STEPS, STEPS[1:], strict=False
+        ):
+            opposite = self.change[into] * self.change[out_of] < 0
+            neighbours = self.flagged(above) or self.flagged(below)
+            moved = self.flagged(stage) and self.flagged(into) and self.flagged(out_of)
+            if moved and opposite and not neighbours:
+                found.append(stage)
+                echoes |= {into, out_of}
+        steps = [step for step in STEPS if self.flagged(step)]
+        found += [step for step in steps if step not in echoes]
+        if not steps:
+            order = composites_in_order(self._terms)
+            found += [name for name in order if self.flagged(name)][:1]
+        if self.flagged(STAGES[0]):
+            found.append(STAGES[0])
+        return [self.row(name) for name in found]
+
+    def _row(self, name: str, *words: str) -> Row:
+        observed, usual = self._values[name], self._usual[name]
+        severity = _severity(abs(self.change[name]), self._terms["severity_bands"][words[0]])
+        return _row(self._day, *words, usual, observed, round(observed - usual, 4), severity)
 
 
 def weekday_of(day: str) -> str:

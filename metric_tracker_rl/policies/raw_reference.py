@@ -5,14 +5,14 @@ It reads the hourly counts of every date, in either profile, and computes all el
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 from metric_tracker_rl.policies.base import Action, Observed, Play, Row, analyse, result_of, submit
 from metric_tracker_rl.policies.by_rule import (
+    FunnelDay,
     Usual,
-    funnel_rows,
     mix_row,
     quality_row,
     usual_on,
@@ -108,18 +108,32 @@ def right_rows(seen: Seen) -> list[Row]:
 
 def rows_of(day: str, seen: Seen) -> list[Row]:
     """Those of one date."""
-    terms, hours = seen.terms, seen.days[day]
+    known = seen.explained.get(day, set())
+    return impossible_on(day, seen) or mix_on(day, seen, known) + funnel_on(day, seen, known).rows()
+
+
+def impossible_on(day: str, seen: Seen) -> list[Row]:
+    """Rows of a date's impossible counts."""
     excess = [
-        sum(max(0, hour[stage] - hour[stage - 1]) for hour in hours)
+        sum(max(0, hour[stage] - hour[stage - 1]) for hour in seen.days[day])
         for stage in range(1, len(STAGES))
     ]
-    if any(excess):
-        return [quality_row(day, k, size, terms) for k, size in enumerate(excess, 1) if size]
-    values, known = values_of(hours), seen.explained.get(day, set())
-    usual, share = usual_on(day, seen.usual), share_of(hours, *terms.get("daytime_hours", DAYTIME))
-    shifted = abs(round(share - usual[MIX], 6)) >= terms["thresholds"]["daytime_share_absolute"]
-    mix = [mix_row(day, share, usual[MIX], terms)] if shifted and MIX not in known else []
-    return mix + funnel_rows(day, values, usual, terms, known)
+    return [quality_row(day, k, size, seen.terms) for k, size in enumerate(excess, 1) if size]
+
+
+def mix_on(day: str, seen: Seen, known: Collection[str] = ()) -> list[Row]:
+    """The row of a date's daytime share, if that is flagged."""
+    usual = usual_on(day, seen.usual)[MIX]
+    share = share_of(seen.days[day], *seen.terms.get("daytime_hours", DAYTIME))
+    limit = seen.terms["thresholds"]["daytime_share_absolute"]
+    flagged = abs(round(share - usual, 6)) >= limit and MIX not in known
+    return [mix_row(day, share, usual, seen.terms)] if flagged else []
+
+
+def funnel_on(day: str, seen: Seen, known: Collection[str] = ()) -> FunnelDay:
+    """A date's counts and rates."""
+    usual, values = usual_on(day, seen.usual), values_of(seen.days[day])
+    return FunnelDay(day, values, usual, seen.terms, known)
 
 
 def share_of(hours: Day, first: int, last: int) -> float:

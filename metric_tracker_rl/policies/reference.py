@@ -13,7 +13,7 @@ from metric_tracker_rl.drilldown.tasks import is_drill
 from metric_tracker_rl.engine.rules import mode_of
 from metric_tracker_rl.engine.vocabulary import GUIDED, LEAN, RAW, STANDARD
 from metric_tracker_rl.policies.base import Observed, Play, Row, analyse, policy, result_of, submit
-from metric_tracker_rl.policies.by_rule import FIELDS, funnel_rows, mix_row, usual_on
+from metric_tracker_rl.policies.by_rule import FIELDS, FunnelDay, mix_row, usual_on
 from metric_tracker_rl.policies.lean_reference import MIX, lean_reference
 from metric_tracker_rl.policies.raw_reference import raw_lean_reference, raw_reference
 
@@ -65,7 +65,7 @@ def guided_reference(_: Observed) -> Play:
         ):
             found = result_of((yield analyse("rows_for_date", date=date)))
             values = {**found["daily_metrics"], **found["derived_rates"]}
-            report += funnel_rows(date, values, usual_on(date, medians), terms, known)
+            report += FunnelDay(date, values, usual_on(date, medians), terms, known).rows()
     yield submit(report)
 
 
