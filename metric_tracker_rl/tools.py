@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from metric_tracker_rl.analysis_tools import TOOLS_OF, ToolRegistry
+from metric_tracker_rl.analysis_tools import TOOLS_OF, VARIED_TOOLS, ToolRegistry
 from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
 from metric_tracker_rl.analysis_tools.lean import SUBMIT
 from metric_tracker_rl.drilldown import tools as drilldown
@@ -13,7 +13,7 @@ from metric_tracker_rl.drilldown import words
 from metric_tracker_rl.drilldown.tasks import is_drill, level_of
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.report import MAX_ROWS
-from metric_tracker_rl.engine.rules import mode_of
+from metric_tracker_rl.engine.rules import is_varied, mode_of
 from metric_tracker_rl.engine.vocabulary import GUIDED, LEAN, RAW, STANDARD
 from metric_tracker_rl.rows import MetricSubmissionRow
 from openenv_kit.environment import ERROR
@@ -212,6 +212,8 @@ BY_MODE = {
 """Tools of funnel episodes, by profile and disclosure."""
 FUNNEL_TOOLS = BY_MODE[STANDARD, GUIDED]
 """Those of a reset without arguments: the analysis methods, and two ways to submit."""
+VARIED_FUNNEL_TOOLS = (*_specs(VARIED_TOOLS), _BY_ROWS, _BY_GENERATORS)
+"""The same where the reporting policy is drawn."""
 
 DRILL_TOOLS = tuple(
     ToolSpec(
@@ -228,7 +230,8 @@ DRILL_TOOLS = tuple(
 def in_force(episode: Mapping[str, Any]) -> Sequence[ToolSpec]:
     """The tools that an episode offers, by its reset's observation or arguments, or its state."""
     if not is_drill(episode):
-        return BY_MODE[mode_of(episode)]
+        tools = BY_MODE[mode_of(episode)]
+        return VARIED_FUNNEL_TOOLS if tools is FUNNEL_TOOLS and is_varied(episode) else tools
     listed = episode.get("available_methods")
     level = level_of(episode)
     names: Container[str] = drilldown.tools_of(level.name if level else None)

@@ -277,7 +277,7 @@ def test_the_card_s_part_about_modes_is_written_from_results_of_both_commands(
     text = page.read_text()
     assert text.startswith("# Card\n\n<!-- modes of play -->")
     assert text.endswith("<!-- drill-down -->\n\nThe other tier.\n")
-    assert "| lean | 1," in text
+    assert "| lean, guided | 1," in text
     assert "| easy | exact | " in text
     assert "| mode:lean | `lean_everything` 0." in text
     again = run(*card, "--audit", str(audited))

@@ -251,6 +251,25 @@ def test_the_opening_tells_every_parameter_in_words_and_numbers() -> None:
         assert (told["baseline"], told["leak_reports"]) == (level.baseline, level.leak_reports)
 
 
+def test_no_tool_s_description_tells_what_another_policy_says() -> None:
+    usual, drawn_there = (
+        {tool.name: tool.description for tool in ENVIRONMENT.tools.offered(episode).tools}
+        for episode in ({}, VARIED)
+    )
+    assert usual.keys() == drawn_there.keys()
+    changed = {name for name in usual if usual[name] != drawn_there[name]}
+    assert changed == {"hourly_rows_for_date"}
+    assert not any("hours 8" in told for told in drawn_there.values())
+    opening = ENVIRONMENT.observation(EpisodeSession().reset(**VARIED), "custom")
+    listed = {each["name"]: each["description"] for each in opening["available_methods"]}
+    assert listed.items() <= drawn_there.items()
+    state = started(**VARIED).state().model_dump()
+    introduction = {"instruction": ENVIRONMENT.introduction(opening)}
+    for episode in (opening, state, introduction):
+        offered = ENVIRONMENT.tools.offered(episode).find("hourly_rows_for_date")
+        assert offered.description == drawn_there["hourly_rows_for_date"]
+
+
 # Proofs
 
 

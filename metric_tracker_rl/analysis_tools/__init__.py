@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from metric_tracker_rl.analysis_tools import compare, lookup, row_generators, statistics
@@ -27,6 +28,7 @@ __all__ = [
     "RAW_TOOLS",
     "TOOLS",
     "TOOLS_OF",
+    "VARIED_TOOLS",
     "Tool",
     "ToolRegistry",
     "available_analysis_methods",
@@ -49,10 +51,24 @@ TOOLS_OF = {
 }
 """The tools of each profile and disclosure."""
 
+VARIED_TOOLS = ToolRegistry()
+"""The tools of guided play in the standard profile, where the reporting policy is drawn."""
+for _tool in TOOLS.values():
+    if _tool.name == "hourly_rows_for_date":  # whose description tells the usual hours
+        _tool = replace(_tool, description=RAW_TOOLS[_tool.name].description)
+    VARIED_TOOLS.add(_tool)
 
-def tools_of(rules: PlayRules) -> ToolRegistry:
-    """The tools that a play under these rules offers."""
-    return TOOLS_OF[rules.profile, rules.disclosure]
+
+def tools_of(rules: PlayRules, *, varied: bool = False) -> ToolRegistry:
+    """The tools that a play under these rules offers.
+
+    Args:
+        rules: of the play.
+        varied: whether the reporting policy is drawn, so that no tool's description may tell what
+            that of a level says.
+    """
+    tools = TOOLS_OF[rules.profile, rules.disclosure]
+    return VARIED_TOOLS if varied and tools is TOOLS else tools
 
 
 def no_generators(rules: PlayRules) -> str:

@@ -74,7 +74,7 @@ def rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
 
 @TOOLS.method(DateArguments)
 def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
-    """The 24 hourly rows of one date, its daytime share and the usual share."""
+    """The 24 hourly rows of one date, its daytime share (hours 8 to 19) and the usual share."""
     episode = view.episode
     day = episode.day_index(arguments.date)
     names = ("hour", *episode.config.funnel_spec.counts)

@@ -50,7 +50,7 @@ def modes(
     cases = product(PROFILES, DISCLOSURES, LEVELS)
     tokens = [tokens_of(profile, told, level, episodes) for profile, told, level in cases]
     groups = [line for level in LEVELS for line in equal_groups(level, episodes)]
-    found = {
+    found: dict[str, Any] = {
         "versions": dict(ENVIRONMENT.versions),
         "episodes": episodes,
         "group": GROUP,

@@ -27,6 +27,7 @@ from metric_tracker_rl.engine.vocabulary import (
     REWARDS,
     SAME_WEEKDAY,
     STANDARD,
+    VARIED,
     WEEKDAYS,
 )
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
@@ -164,6 +165,11 @@ class EpisodeView:
         """Whether family, density and count are: in every task of a split, and in raw play."""
         return self.in_split or self.rules.raw
 
+    @property
+    def varied(self) -> bool:
+        """Whether the reporting policy is drawn."""
+        return self.episode.config.level.varied
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """The public configuration.
@@ -181,7 +187,7 @@ class EpisodeView:
             "days": len(self.episode.dates),
             "start_date": self.episode.dates[0],
             "end_date": self.episode.dates[-1],
-            **({"policy": config.policy} if config.level.varied else {}),
+            **({"policy": config.policy} if self.varied else {}),
             **self.terms,
             **({"calendar": True} if config.level.decoys else {}),
             **self.rules.told,
@@ -203,7 +209,7 @@ class EpisodeView:
     def variant(self) -> dict[str, Any]:
         """What else a policy that was drawn may say otherwise; empty where none was."""
         level, (start, stop) = self.episode.config.level, self.episode.config.funnel_spec.daytime
-        if not level.varied:
+        if not self.varied:
             return {}
         by_weekday = level.baseline == SAME_WEEKDAY
         first = WEEKDAYS[date.fromisoformat(self.episode.dates[0]).weekday()]
@@ -227,7 +233,7 @@ class EpisodeView:
         """
         by_id = self.rules.lean and not self.rules.raw
         objective = OBJECTIVES[self.rules.profile, self.rules.disclosure]
-        lead = VARIED_LEAD if self.episode.config.level.varied else "Reporting policy:"
+        lead = VARIED_LEAD if self.varied else "Reporting policy:"
         return f"{objective} {lead} {self._policy(with_rows=not by_id)}"
 
     def _policy(self, *, with_rows: bool = True) -> str:
@@ -253,6 +259,13 @@ def mode_of(episode: Mapping[str, Any]) -> tuple[str, str]:
         LEAN if episode.get("profile") == LEAN else STANDARD,
         RAW if episode.get("disclosure") == RAW else GUIDED,
     )
+
+
+def is_varied(episode: Mapping[str, Any]) -> bool:
+    """Whether an episode's policy is drawn, by its opening, its reset's arguments or its state."""
+    if isinstance(told := episode.get("instruction"), str):
+        return VARIED_LEAD in told
+    return episode.get("policy") == VARIED
 
 
 def thresholds(level: Level) -> dict[str, float]:

@@ -257,7 +257,7 @@ class EpisodeSession:
         return self._grade(view, read_report(rows, view.episode))
 
     def _analyse(self, view: EpisodeView, name: str, raw: Mapping[str, Any]) -> Reply:
-        tools = tools_of(view.rules)
+        tools = tools_of(view.rules, varied=view.varied)
         if name not in tools and name in self.elsewhere:
             raise ToolArgumentError(
                 f"{name} is a tool of drill-down episodes; this is a funnel episode, whose "
@@ -297,10 +297,11 @@ class EpisodeSession:
 
     def _opening(self, view: EpisodeView) -> dict[str, Any]:
         """The full catalogues, sent once."""
+        tools = tools_of(view.rules, varied=view.varied)
         content = {
             "instruction": view.instruction,
             "config": view.config,
-            "available_methods": list(tools_of(view.rules).catalogue(view.episode.config.funnel)),
+            "available_methods": list(tools.catalogue(view.episode.config.funnel)),
             "expected_row_count": self._told_count(view),
         }
         if not view.rules.lean:

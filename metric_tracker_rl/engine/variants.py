@@ -7,6 +7,7 @@ room: clean days stay clear of the smallest thresholds, and every family still r
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from metric_tracker_rl.engine.funnel import Funnel
@@ -77,7 +78,7 @@ def varied(level: Level, funnel: Funnel, identity: str) -> tuple[Level, Funnel]:
     """
     stream = BitStream(f"{identity}|policy")
 
-    def threshold(choices: dict[str, tuple[float, ...]], own: float) -> float:
+    def threshold(choices: Mapping[str, Sequence[float]], own: float) -> float:
         above = tuple(round(own + more, 2) for more in ABOVE_OWN)
         return stream.pick(choices.get(level.name, above))
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from metric_tracker_rl.engine.rules import VARIED_LEAD
+from metric_tracker_rl.engine.rules import is_varied
 from metric_tracker_rl.policies.base import Action, Observed, Play, analyse, result_of
 
 STAGES = (
@@ -47,7 +47,7 @@ def right_ids(candidates: Candidates, opening: Observed) -> Generator[Action, Ob
     says otherwise is in what scan lists, but for which composite a leak is reported as.
     """
     composites: Sequence[str] = COMPOSITES
-    if VARIED_LEAD in opening["instruction"]:
+    if is_varied(opening):
         overview = result_of((yield analyse("overview")))
         composites = composites_in_order(overview)
     days: dict[str, dict[str, tuple[int, float]]] = {}
