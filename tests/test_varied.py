@@ -22,6 +22,7 @@ from metric_tracker_rl.engine.certificate import certify_one, grid
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.episode import build_episode
 from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.generation.generator import generate, generate_all
 from metric_tracker_rl.engine.levels import LEVELS, USUAL_BANDS, Level
 from metric_tracker_rl.engine.reporting_policy import label, policy_text
 from metric_tracker_rl.engine.series import DailySeries
@@ -326,6 +327,16 @@ def test_no_frame_before_the_submission_depends_on_the_labels(config: EpisodeCon
     true, false = (frames_of(config, each, actions) for each in (episode, swapped))
     assert true[:-2] == false[:-2]
     assert true[-2] != false[-2]
+
+
+def test_episodes_made_together_are_those_made_alone() -> None:
+    """Hours of daytime and kinds of baseline differ within one batch."""
+    configs = [each for each in drawn()[:40] if each.difficulty != "expert"]
+    for config, draw in zip(configs, generate_all(configs), strict=True):
+        alone = generate(config)
+        assert draw.hourly.tobytes() == alone.hourly.tobytes()
+        assert draw.labels == alone.labels
+    assert len({(each.level.baseline, each.funnel_spec.daytime) for each in configs}) > 8
 
 
 # Identity and doors
