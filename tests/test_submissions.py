@@ -195,7 +195,7 @@ def test_the_command_lists_what_holds_and_refuses_the_rest(packed: Path, tmp_pat
     assert done.exit_code == 0, done.output
     assert "1 submissions hold, 0 are refused." in done.output
     index = (site / "index.html").read_text()
-    assert '<span class="scripted">scripted</span>\n<br><small>by us</small></td>' in index
+    assert '<span class="scripted">scripted</span><br><small>by us</small></td>' in index
     assert "pass@1" in index
     assert "pass^4" not in index  # nobody has four tries
     assert 'href="board-1.html"' in index
