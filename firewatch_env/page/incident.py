@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import gradio as gr
 from firewatch_env.page import charts, deeds, panels
 from firewatch_env.page.score import courses_of, score_html
 from firewatch_env.page.state import FirewatchVisitor
-from openenv_kit.page.bench import json_view, shortened
+from openenv_kit.page.bench import json_html
 from openenv_kit.page.layout import chart, html
 from openenv_kit.page.markup import heading, hint, note
 from openenv_kit.page.page import Page, View
@@ -34,7 +33,6 @@ def build(page: Page) -> None:
             wire = deeds.build(page)
             # Below the forms, so that an answer's length does not move the buttons.
             answer = html(elem_id="mt-answer")
-            raw = json_view()
     html(heading("Metrics", "Over ticks, one line a service; each column has one scale."))
     services = html(elem_id="fw-services")
     with gr.Row(equal_height=False):
@@ -59,7 +57,7 @@ def build(page: Page) -> None:
         lambda visitor: [*target.show(visitor), *_looked_at(visitor)],
     )
     page.views["timeline"] = View([alerts, budget, moves], _timeline)
-    page.views["result"] = View([answer, raw], lambda visitor: _result(page, visitor))
+    page.views["result"] = View([answer], lambda visitor: [_result_html(page, visitor)])
     page.views["score"] = View([score, harm], lambda visitor: scored(visitor))
     wire(LIVE, [answer])
     page.on_bridge(page.bridge.pick_service, FirewatchVisitor.select, ["looked_at"])
@@ -82,12 +80,12 @@ def _timeline(visitor: FirewatchVisitor) -> Sequence[Any]:
     return [panels.alerts_html(story), charts.budget(story), panels.moves_html(story)]
 
 
-def _result(page: Page, visitor: FirewatchVisitor) -> Sequence[Any]:
+def _result_html(page: Page, visitor: FirewatchVisitor) -> str:
     if visitor.problem or visitor.reply is None or not visitor.log:
-        return [note(visitor.problem, "bad") or hint("Nothing done yet."), ""]
-    seen = observed(visitor.reply)
-    told = json.dumps(page.scenes.answer(seen), indent=1, ensure_ascii=False)
-    return [note(visitor.reply.message) + page.scenes.answer_html(seen), shortened(told)]
+        return note(visitor.problem, "bad") or hint("Nothing done yet.")
+    seen, scenes = observed(visitor.reply), page.scenes
+    told = note(visitor.reply.message) + scenes.answer_html(seen)
+    return told + json_html(scenes.answer(seen))
 
 
 def scored(visitor: FirewatchVisitor) -> Sequence[Any]:

@@ -5,7 +5,6 @@ Some inputs follow the episode: its dates, and the report's rows.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import gradio as gr
 from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
 from metric_tracker_rl.page.state import FunnelVisitor, key_of
 from metric_tracker_rl.tools import FUNNEL_TOOLS
-from openenv_kit.page.bench import build_bench, json_view, shortened
+from openenv_kit.page.bench import build_bench, json_html
 from openenv_kit.page.forms import Field, Schema, as_given, as_list, number, number_input
 from openenv_kit.page.layout import html
 from openenv_kit.page.markup import button, day_name, heading, hint, note, table, text, words
@@ -34,8 +33,7 @@ def build(page: Page) -> None:
             html(heading("Answer"))
             add_all = gr.Button("Add to report", visible=False, elem_id="mt-add-all")
             answer = html(elem_id="mt-answer")
-            raw = json_view()
-    page.views["result"] = View([answer, add_all, raw], _result)
+    page.views["result"] = View([answer, add_all], _result)
     call(["status", "result", "log", "data", "forms", "score"], [answer])
     after = ["status", "result", "report"]
     page.on(add_all.click, lambda v: _add(v, range(len(v.offers))), (), after)
@@ -91,14 +89,13 @@ def _add(visitor: FunnelVisitor, places: Sequence[Any]) -> None:
 def _result(visitor: FunnelVisitor) -> Sequence[Any]:
     if visitor.result is None:
         empty = hint("Nothing asked yet. Choose a method and run it.")
-        return [note(visitor.problem, "bad") or empty, gr.update(visible=False), ""]
+        return [note(visitor.problem, "bad") or empty, gr.update(visible=False)]
     result, taken = visitor.result["result"], visitor.keys
     free = sum(key_of(row) not in taken for row in visitor.offers)
     left_out = ["generated_rows"] if visitor.offers else []
     return [
-        offers_html(visitor) + result_html(result, left_out, cell),
+        offers_html(visitor) + result_html(result, left_out, cell) + json_html(result),
         gr.update(visible=free > 0, value=f"Add all {free} row(s) to the report"),
-        shortened(json.dumps(result, indent=1)),
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -18,7 +17,7 @@ from metric_tracker_rl.page.investigate import cell
 from metric_tracker_rl.page.state import FunnelVisitor, key_of, rows_from_table
 from metric_tracker_rl.rows import SCORE_PENALTIES, SCORE_SHARES, RewardBreakdown, SubmissionIssue
 from openenv_kit.environment import Reply
-from openenv_kit.page.bench import json_view
+from openenv_kit.page.bench import json_html
 from openenv_kit.page.layout import editable, html
 from openenv_kit.page.markup import bar, day_name, facts, heading, hint, note, table, text, words
 from openenv_kit.page.page import Page, View
@@ -201,14 +200,13 @@ def build_debug(page: Page) -> None:
     """Lay out tab Debug, on servers in debug mode: the answer and the plan behind it."""
     html(note(WARNING, "bad"))
     answer = html(elem_id="mt-debug")
-    raw = json_view("JSON")
 
     def show(visitor: FunnelVisitor) -> list[str]:
         opening = visitor.opening
         if visitor.drills and opening is not None:
             told = opening.content["debug"]
             rows = rows_table(told["expected_rows"], "expected rows")
-            return [heading("Expected rows") + rows, json.dumps(told, indent=1)]
+            return [heading("Expected rows") + rows + json_html(told, "JSON")]
         content = debug_content(visitor.view.episode)
         plain = {name: value for name, value in content.items() if not isinstance(value, list)}
         return [
@@ -216,8 +214,8 @@ def build_debug(page: Page) -> None:
             + rows_table(content["expected_rows"], "expected rows", cell)
             + heading("Anomaly schedule", "The causes that the generator planned.")
             + rows_table(content["anomaly_schedule"], "causes", cell)
-            + facts(plain),
-            json.dumps(content, indent=1),
+            + facts(plain)
+            + json_html(content, "JSON"),
         ]
 
-    page.views["debug"] = View([answer, raw], show)
+    page.views["debug"] = View([answer], show)

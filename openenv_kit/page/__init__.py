@@ -39,11 +39,12 @@ def add_icon(app: FastAPI) -> None:
 
 
 def guard_page(made: FastAPI, chosen: Settings) -> None:
-    """Put the visitors' gate in front of the page, if the app has one."""
+    """Put the visitors' gate in front of the page, and compress it, if the app has one."""
     mounted = (each.app for each in made.routes if isinstance(each, Mount) and each.path == PAGE)
     page: Any = next(mounted, None)
     if page is None:
         return
+    from openenv_kit.page.compression import Compressed
     from openenv_kit.page.uploads import Uploads, own_folder
     from openenv_kit.page.visitor_gate import VisitorGate
 
@@ -54,3 +55,5 @@ def guard_page(made: FastAPI, chosen: Settings) -> None:
         max_visitors=chosen.max_visitors,
         grace_s=chosen.visitor_grace_s,
     )
+    # Outside the gate, which reads the answers that pass.
+    made.add_middleware(Compressed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import gradio as gr
 
 from openenv_kit.page.forms import MakeField, build_forms
 from openenv_kit.page.layout import html
-from openenv_kit.page.markup import heading, hint, note, text
+from openenv_kit.page.markup import code_html, heading, hint, note, text
 from openenv_kit.page.page import QUIET, Page, View
 from openenv_kit.page.state import Visitor
 from openenv_kit.tools.catalogue import ToolSpec
@@ -70,16 +71,12 @@ def build_bench(
     return call
 
 
-def json_view(title: str = "JSON, as an agent reads it") -> gr.Code:
-    """The fold in which an answer's JSON is shown; `shortened` keeps it readable."""
-    with gr.Accordion(title, open=False, elem_classes="mt-fold"):
-        return gr.Code(language="json", interactive=False, show_label=False, max_lines=30)
-
-
-def shortened(full: str) -> str:
-    """JSON cut to what a page can show."""
+def json_html(told: Any, title: str = "JSON, as an agent reads it") -> str:
+    """The fold in which an answer's JSON is shown, cut to what a page can show."""
+    full = told if isinstance(told, str) else json.dumps(told, indent=1, ensure_ascii=False)
     more = len(full) - MAX_JSON
-    return f"{full[:MAX_JSON]}\n… {more:,} more characters" if more > 0 else full
+    shown = f"{full[:MAX_JSON]}\n… {more:,} more characters" if more > 0 else full
+    return code_html(title, shown)
 
 
 def log_html(visitor: Visitor) -> str:

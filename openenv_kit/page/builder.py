@@ -36,7 +36,7 @@ def build_page(scenes: Scenes, show_answers: bool) -> gr.Blocks:
 def lay_out(scenes: Scenes, show_answers: bool, blocks: gr.Blocks) -> Page:
     """Header, status line, tabs and events, inside the blocks that are being built."""
     bridge = html(
-        f"<style>{scenes.asset('style.css')}</style>{header_html(scenes)}",
+        header_html(scenes),
         js_on_load=scenes.asset("bridge.js"),
         elem_id="mt-header",
     )

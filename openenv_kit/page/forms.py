@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 
 from openenv_kit.errors import InvalidValueError, ToolArgumentError, echo
-from openenv_kit.page.layout import html
+from openenv_kit.page.layout import code_box, html
 from openenv_kit.page.markup import hint, words
 from openenv_kit.page.state import Visitor
 from openenv_kit.tools.catalogue import ToolSpec
@@ -113,7 +113,7 @@ def _field(name: str, schema: Schema, required: bool, make: MakeField) -> Field:
     if kind in ("array", "object") or not kind:
         example = [_example(items)] if kind == "array" else _example(schema)
         typed = json.dumps(example, indent=1) if required else ""
-        return Field(name, gr.Code(typed, language="json", label=f"{label}, as JSON"), _json(name))
+        return Field(name, code_box(typed, label=f"{label}, as JSON"), _json(name))
     return Field(name, gr.Textbox(**shared), as_given)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -12,8 +12,8 @@ from pydantic_core import to_jsonable_python
 
 from openenv_kit.environment import Environment
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.page.bench import build_bench, json_view, shortened
-from openenv_kit.page.layout import html
+from openenv_kit.page.bench import build_bench, json_html
+from openenv_kit.page.layout import code_box, html
 from openenv_kit.page.markup import heading, hint, note, words
 from openenv_kit.page.page import Page, View
 from openenv_kit.page.results import told_html
@@ -63,7 +63,7 @@ def _choices(environment: Environment) -> list[Any]:
         for name, default in environment.rules.items()
     ]
     names = ", ".join(name for name in environment.reset_arguments if name != "episode_id")
-    more = gr.Code("", language="json", label=f"Further reset arguments, as JSON ({names})")
+    more = code_box(lines=2, label=f"Further reset arguments, as JSON ({names})")
     return [task, split, index, more, *rules]
 
 
@@ -114,16 +114,14 @@ def build_play(page: Page) -> None:
         with gr.Column(min_width=300, scale=3):
             html(heading("Answer"))
             answer = html(elem_id="mt-answer")
-            raw = json_view()
-    page.views["result"] = View([answer, raw], lambda visitor: _result(page, visitor))
+    page.views["result"] = View([answer], lambda visitor: [_result_html(page, visitor)])
     call(["status", "result", "log", "forms"], [answer])
 
 
-def _result(page: Page, visitor: Visitor) -> Sequence[Any]:
+def _result_html(page: Page, visitor: Visitor) -> str:
     if visitor.problem or visitor.reply is None or not visitor.log:
         empty = hint("Nothing asked yet. Choose a tool and run it.")
-        return [note(visitor.problem, "bad") or empty, ""]
+        return note(visitor.problem, "bad") or empty
     seen, scenes = observed(visitor.reply), page.scenes
-    told = json.dumps(scenes.answer(seen), indent=1, ensure_ascii=False)
     answer = score_bar(seen) + scenes.outcome_html(seen) + scenes.answer_html(seen)
-    return [note(visitor.reply.message) + answer, shortened(told)]
+    return note(visitor.reply.message) + answer + json_html(scenes.answer(seen))

@@ -99,6 +99,15 @@ def heading(title: str, below: str = "") -> str:
     return f'<div class="mt-heading"><h2>{escape(title)}</h2>{line}</div>'
 
 
+def code_html(title: str, code: str) -> str:
+    """A fold with text as programs write it."""
+    return (
+        f'<details class="mt-code"><summary>{escape(title)}</summary>'
+        f'<pre tabindex="0" role="region" aria-label="{escape(title)}">{escape(code)}</pre>'
+        "</details>"
+    )
+
+
 def bar(label: str, share: float, value: str, kind: str = "") -> str:
     """A labelled bar; `share` in [0, 1] is its length."""
     width = 100.0 * min(max(share, 0.0), 1.0)

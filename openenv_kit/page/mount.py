@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -32,11 +33,13 @@ SERVED = frozenset(
         *("/gradio_api/upload", "/gradio_api/upload_progress"),
     )
 )
-SERVED_BELOW = ("/assets/", "/static/", "/gradio_api/heartbeat/")
+ASSETS = "/assets/"
+SERVED_BELOW = (ASSETS, "/static/", "/gradio_api/heartbeat/")
 """What the page itself asks for below /web.
 
 Gradio has more: figures about all visitors, a proxy, an editor for the page, histories of runs.
 """
+KEPT = "public, max-age=31536000, immutable"
 POLL_S = 0.02
 """Seconds between two looks for clicks, in place of Gradio's thousandth."""
 HEAD = """
@@ -48,7 +51,7 @@ HEAD = """
 <meta property="og:title" content="{title}" />
 <meta property="og:description" content="{card}" />
 <meta name="twitter:card" content="summary" />
-"""
+{later}"""
 CARD = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*/>\s*')
 MANIFEST = re.compile(rb'<link rel="manifest"[^>]*/>\s*')
 
@@ -81,7 +84,7 @@ def add_page(app: FastAPI, debug: bool, environment: Environment | None = None) 
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
-        app_kwargs={"middleware": [Middleware(PageOnly, head=head_of(scenes))]},
+        app_kwargs={"middleware": [Middleware(PageOnly, own=own_tags(scenes))]},
     )
     poll_less(page)
 
@@ -110,12 +113,12 @@ class PageOnly:
 
     Args:
         app: Gradio's app.
-        head: tags that take the place of Gradio's.
+        own: see `own_page`.
     """
 
-    def __init__(self, app: ASGIApp, head: bytes) -> None:
+    def __init__(self, app: ASGIApp, own: tuple[bytes, bytes]) -> None:
         self._app = app
-        self._head = head
+        self._own = own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the page, what it asks for, and nothing else."""
@@ -124,13 +127,13 @@ class PageOnly:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path == "/":
-            await self._app(scope, receive, self._with_own_head(send))
+            await self._app(scope, receive, self._with_own_tags(send))
         elif path in SERVED or path.startswith(SERVED_BELOW):
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _kept(send) if path.startswith(ASSETS) else send)
         else:
             await PlainTextResponse("Not found", 404)(scope, receive, send)
 
-    def _with_own_head(self, send: Send) -> Send:
+    def _with_own_tags(self, send: Send) -> Send:
         """Holds the page back until it is complete, and sends it under its own name."""
         start: Message = {}
         page = b""
@@ -143,7 +146,7 @@ class PageOnly:
             page += message.get("body", b"")
             if message["type"] != "http.response.body" or message.get("more_body"):
                 return
-            body = own_head(page, self._head)
+            body = own_page(page, *self._own)
             if page:  # the answer to HEAD has a length and no body
                 MutableHeaders(scope=start)["content-length"] = str(len(body))
             await send(start)
@@ -152,15 +155,46 @@ class PageOnly:
         return sending
 
 
-def head_of(scenes: Scenes) -> bytes:
-    """Title, description and share card of an environment."""
-    return HEAD.format(title=escape(scenes.environment.title), card=escape(scenes.card)).encode()
+def _kept(send: Send) -> Send:
+    """Lets browsers keep a file without asking again: its name holds a digest of what it holds."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 200:
+            MutableHeaders(scope=message)["cache-control"] = KEPT
+        await send(message)
+
+    return sending
 
 
-def own_head(page: bytes, head: bytes) -> bytes:
-    """The page with `head` in place of Gradio's title, description and share card.
+def own_tags(scenes: Scenes) -> tuple[bytes, bytes]:
+    """An environment's title, description and share card; and its style sheet."""
+    told = {"title": escape(scenes.environment.title), "card": escape(scenes.card)}
+    style = f"<style>{scenes.asset('style.css')}</style>"
+    return HEAD.format(**told, later=fetched_later()).encode(), style.encode()
 
-    Crawlers read the first tag of a name, and Gradio's template brings its own.
+
+def fetched_later() -> str:
+    """Links to what draws charts, fetched while the visitor reads; none where Gradio has no such.
+
+    Its 1.3 MB would otherwise come with the first chart, and be waited for.
+    """
+    assets = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    return "".join(
+        f'<link rel="prefetch" as="script" crossorigin href="./assets/{each.name}" />\n'
+        for each in assets.glob("PlotlyPlot-*.js")
+    )
+
+
+def own_page(page: bytes, head: bytes, style: bytes) -> bytes:
+    """The page with our tags in place of Gradio's.
+
+    Args:
+        page: as Gradio made it.
+        head: title, description and share card. Crawlers read the first tag of a name, and
+            Gradio's template brings its own.
+        style: stands behind Gradio's style sheets, so that ours wins, and before the app, so that
+            nothing is drawn without it.
     """
     page = MANIFEST.sub(b"", CARD.sub(b"", page))
+    page = page.replace(b"<gradio-app", style + b"<gradio-app", 1)
     return page.replace(b"<head>", b"<head>" + head, 1)

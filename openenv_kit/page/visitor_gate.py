@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openenv_kit.page import PAGE
+from openenv_kit.page.compression import page_path
 from openenv_kit.page.uploads import Uploads, foreign_file
 
 API = "/gradio_api"
@@ -95,7 +96,7 @@ class VisitorGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
-        path = _page_path(scope)
+        path = page_path(scope)
         serve: ASGIApp = self._app
         if path == JOIN:
             serve = self._join
@@ -159,7 +160,7 @@ class VisitorGate:
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An open connection: for answers, or to show that the visitor is there."""
-        path = _page_path(scope)
+        path = page_path(scope)
         streams = path == DATA
         session = path.removeprefix(HEARTBEAT)
         if streams:
@@ -255,14 +256,6 @@ class VisitorGate:
             raise Refusal(503, "Too many recordings are being opened; try again in a minute.")
         with self._uploads.taking():
             await self._app(scope, receive, send)
-
-
-def _page_path(scope: Scope) -> str:
-    """The path below /web, empty for a request to something else."""
-    if scope["type"] != "http":
-        return ""
-    path: str = scope["path"].removeprefix(scope.get("root_path", "").rstrip("/"))
-    return path.removeprefix(PAGE) if path.startswith(f"{PAGE}/") else ""
 
 
 async def _read(receive: Receive) -> bytes:

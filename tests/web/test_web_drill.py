@@ -121,7 +121,7 @@ def test_a_query_is_answered_with_a_table_and_a_wrong_one_in_words(visit: OpenVi
     start(mine, BY_SQL)
     mine.tab("Investigate")
     expect(mine.page.locator("#dd-run-slice")).to_be_hidden()
-    editor = mine.page.locator("#dd-query .cm-content")
+    editor = mine.page.locator("#dd-query textarea")
     editor.fill("SELECT plan, sum(signups) AS joined FROM counts GROUP BY plan ORDER BY plan")
     mine.page.click("#dd-run-sql")
     expect(mine.page.locator("#dd-answer tbody tr")).to_have_count(4)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import zlib
 
 import gradio as gr
 import httpx
@@ -11,8 +13,10 @@ import websockets.sync.client
 from conftest import WebServer
 from fastapi import FastAPI
 from starlette.routing import Mount
+from starlette.types import Message, Receive, Scope, Send
 
-from openenv_kit.page.mount import POLL_S, add_page, poll_less
+from openenv_kit.page.compression import GZIP_HEADER, Compressed
+from openenv_kit.page.mount import KEPT, POLL_S, add_page, poll_less
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +76,58 @@ def test_the_page_looks_for_clicks_less_often_than_gradio_would() -> None:
     queues = [page.blocks._queue for page in pages if isinstance(page, gr.routes.App)]
     assert [queue.sleep_when_free for queue in queues] == [POLL_S]
     poll_less(object())  # a Gradio that has no such queue
+
+
+@pytest.mark.parametrize(
+    ("path", "accepts", "encoding"),
+    [("/", "gzip, br", "gzip"), ("/", "identity", None), ("/theme.css", "gzip", "gzip")],
+)
+def test_the_page_goes_out_compressed_to_those_who_take_it(
+    web: WebServer, path: str, accepts: str, encoding: str | None
+) -> None:
+    answer = httpx.get(f"{web.url}/web{path}", headers={"accept-encoding": accepts})
+    assert answer.headers.get("content-encoding") == encoding
+    assert "{" in answer.text
+
+
+def test_each_answer_of_a_stream_can_be_read_before_the_next_is_made() -> None:
+    pieces = [b"data: first\n\n", b"data: second\n\n"]
+    read: list[bytes] = []
+    unpack = zlib.decompressobj(wbits=GZIP_HEADER)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"text/event-stream"), (b"content-length", b"27")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for each in pieces:
+            await send({"type": "http.response.body", "body": each, "more_body": True})
+            assert read[-1] == each
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            read.append(unpack.decompress(message["body"]))
+        else:
+            assert b"content-length" not in dict(message["headers"])
+
+    scope = {
+        **{"type": "http", "method": "GET", "path": "/web/gradio_api/queue/data"},
+        "headers": [(b"accept-encoding", b"gzip")],
+    }
+    asyncio.run(Compressed(app)(scope, receive_nothing, send))
+    assert read == pieces
+
+
+async def receive_nothing() -> Message:
+    raise AssertionError("nobody asks")
+
+
+def test_nothing_is_drawn_without_the_style_sheet_and_charts_are_fetched_early(
+    web: WebServer,
+) -> None:
+    page = httpx.get(f"{web.url}/web/").text
+    assert page.index(".mt-status {") < page.index("<gradio-app")
+    (script,) = re.findall('rel="prefetch"[^>]*href="[.](/assets/PlotlyPlot[^"]*)"', page)
+    head = httpx.head(f"{web.url}/web{script}")
+    assert (head.status_code, head.headers["cache-control"]) == (200, KEPT)
 
 
 def tags(page: str) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +259,7 @@ def everything_shown(visitor: FunnelVisitor, show_answers: bool) -> str:
         v.to_json() if hasattr(v, "to_json") else v if isinstance(v, str) else repr(v)
         for v in values
     ]
-    return "".join("\n".join(texts).split())
+    return "".join(unescape("\n".join(texts)).split())
 
 
 def answers(visitor: FunnelVisitor) -> list[str]:

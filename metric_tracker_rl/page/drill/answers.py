@@ -18,7 +18,7 @@ from metric_tracker_rl.page.drill.panels import (
 )
 from metric_tracker_rl.page.drill.state import MetricVisitor
 from metric_tracker_rl.page.drill.story import DRAWN, Answer, Story, segment_text
-from openenv_kit.page.bench import shortened
+from openenv_kit.page.bench import json_html
 from openenv_kit.page.markup import bar, day_name, heading, hint, note, table, text
 from openenv_kit.page.watching import call_text
 
@@ -40,7 +40,7 @@ def left_html(story: Story) -> str:
 
 
 def shown(visitor: MetricVisitor) -> Sequence[Any]:
-    """Values of the reply's drop-down, the measure's, the chart, the table and the JSON."""
+    """Values of the reply's drop-down, the measure's, the chart, and the table with the JSON."""
     story = visitor.story
     hidden = gr.update(visible=False)
     drawn = story.drawn
@@ -52,7 +52,7 @@ def shown(visitor: MetricVisitor) -> Sequence[Any]:
     which = gr.update(choices=choices, value=at, visible=len(drawn) > 1)
     problem = note(visitor.problem, "bad")
     if not drawn:
-        return [hidden, hidden, hidden, problem or hint("Nothing asked yet."), ""]
+        return [hidden, hidden, hidden, problem or hint("Nothing asked yet.")]
     answer = drawn[at]
     names = measures(story, answer)
     name = visitor.measure if visitor.measure in names else (names[0] if names else None)
@@ -61,8 +61,10 @@ def shown(visitor: MetricVisitor) -> Sequence[Any]:
         which,
         gr.update(choices=names, value=name, visible=len(names) > 1),
         gr.update(value=figure, visible=True) if figure else hidden,
-        problem + (hint(BRUSH) if _has_days(answer) else "") + answer_html(answer),
-        shortened(json.dumps(answer.result, ensure_ascii=False)),
+        problem
+        + (hint(BRUSH) if _has_days(answer) else "")
+        + answer_html(answer)
+        + json_html(json.dumps(answer.result, ensure_ascii=False)),
     ]
 
 

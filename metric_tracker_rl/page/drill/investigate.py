@@ -15,8 +15,8 @@ from metric_tracker_rl.drilldown.tools import EASY
 from metric_tracker_rl.page.drill import answers
 from metric_tracker_rl.page.drill.state import MetricVisitor, people_choices, people_of
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.page.bench import json_view, log_html
-from openenv_kit.page.layout import chart, html
+from openenv_kit.page.bench import log_html
+from openenv_kit.page.layout import chart, code_box, html
 from openenv_kit.page.markup import day_name, heading
 from openenv_kit.page.page import Act, Page, View
 
@@ -48,11 +48,10 @@ def build(page: Page) -> None:
                 measure = gr.Dropdown([], label="Drawn", elem_id="dd-measure", visible=False)
             drawn = chart("cut", visible=False)
             table = html(elem_id="dd-answer")
-            raw = json_view()
     calls = html(elem_id="dd-calls")
     page.views["drill_left"] = View([left], lambda v: [answers.left_html(v.story)])
     page.views["drill_calls"] = View([calls], lambda v: [log_html(v)])
-    page.views["drill_answer"] = View([which, measure, drawn, table, raw], answers.shown)
+    page.views["drill_answer"] = View([which, measure, drawn, table], answers.shown)
     page.views["drill_forms"] = View(
         [each for form in forms for each in form.follows],
         lambda v: [value for form in forms for value in form.follow(v)],
@@ -159,7 +158,7 @@ def day_choices(dates: Sequence[str]) -> list[tuple[str, str]]:
 def _sql_form() -> Form:
     with gr.Column(visible=False) as group:
         html(heading("Ask", "One SELECT a call; rows and bytes of its reply are paid for."))
-        query = gr.Code(language="sql", label="Query", lines=10, elem_id="dd-query")
+        query = code_box(label="Query", lines=10, elem_id="dd-query")
         run = gr.Button("Run the query", variant="primary", elem_id="dd-run-sql")
         table = html(elem_id="dd-table")
 

@@ -1,0 +1,252 @@
+"""`python -m benchmarks.page`: how light the debugger is, as a browser sees it.
+
+With `--before FOLDER`, another checkout is served and measured in turns with this one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from playwright.sync_api import Browser, Page, sync_playwright
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.server_process import HOST, START_TIMEOUT_S
+from openenv_kit.agent.servers import free_port
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+SCREEN = {"width": 1400, "height": 900}
+READY = "#mt-card"
+"""Stands on the page once the first answer is shown: from then on it can be used."""
+QUIET_S = 2.0
+"""How long nothing may arrive before the first load counts as over."""
+STREAM = "/queue/data"
+IDLE = ("PlotlyPlot",)
+"""Parts of addresses that are fetched at the browser's lowest priority, after the first load."""
+BOUNDS = {
+    "first_kb": 400.0,
+    "shift": 0.1,
+    "warm_s": 1.5,
+    "redraw_ms": 150.0,
+}
+"""What each figure may be at most; the others are told without a bound."""
+WATCH_SHIFTS = """
+window.shifts = [];
+new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
+  if (!entry.hadRecentInput) window.shifts.push(entry.value);
+})).observe({ type: 'layout-shift', buffered: true });
+"""
+CLICK_AND_WAIT = """([button, shown]) => new Promise((done) => {
+  const place = document.querySelector(shown), before = place.textContent;
+  const begun = performance.now();
+  const watch = new MutationObserver(() => {
+    if (place.textContent === before) return;
+    watch.disconnect();
+    requestAnimationFrame(() => setTimeout(() => done(performance.now() - begun)));
+  });
+  watch.observe(place, { childList: true, subtree: true, characterData: true });
+  document.querySelector(button).click();
+})"""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One visit of the page, in a browser that has never seen it.
+
+    Attributes:
+        first_kb: compressed kilobytes until nothing arrived for a while, charts' library apart.
+        html_kb: those of the page itself.
+        answers_kb: those of the answers that fill it, which are sent as they come.
+        later_kb: what was fetched at the lowest priority, or with the first chart.
+        shift: sum of all layout shifts that no click explains, over every tab.
+        cold_s, warm_s: until it can be used; on the second visit scripts come from the cache.
+        redraw_ms: median time from a click on Step to the drawn answer, over a watched play.
+    """
+
+    first_kb: float
+    html_kb: float
+    answers_kb: float
+    later_kb: float
+    shift: float
+    cold_s: float
+    warm_s: float
+    redraw_ms: float
+
+
+@contextlib.contextmanager
+def page_of(folder: Path, environment: str) -> Iterator[str]:
+    """The address of the page that a checkout serves, for the length of a `with` block."""
+    port = free_port()
+    environ = {**os.environ, "ENABLE_WEB_INTERFACE": "true", "ENVIRONMENT": environment}
+    with tempfile.TemporaryFile() as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "server.app", "--host", HOST, "--port", str(port)],
+            cwd=folder,
+            env=environ,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            url = f"http://{HOST}:{port}/web/"
+            _await(server, url)
+            yield url
+        finally:
+            server.kill()
+            server.wait()
+
+
+def _await(server: subprocess.Popen[bytes], url: str) -> None:
+    until = time.monotonic() + START_TIMEOUT_S
+    while server.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(url, timeout=10).status_code == 200:
+                return
+        time.sleep(0.1)
+    raise RuntimeError(f"{url} did not come up; the server's exit code is {server.poll()}.")
+
+
+class Received:
+    """Bytes that a page received over the network, compressed, by address.
+
+    Args:
+        page: nothing may have been loaded in it yet.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self._addresses: dict[str, str] = {}
+        self._bytes: dict[str, float] = {}
+        self.last = time.monotonic()
+        events = page.context.new_cdp_session(page)
+        events.on("Network.requestWillBeSent", self._asked)
+        events.on("Network.dataReceived", self._got)
+        events.on("Network.loadingFinished", self._ended)
+        events.send("Network.enable")
+
+    def _asked(self, event: dict[str, Any]) -> None:
+        self._addresses[event["requestId"]] = event["request"]["url"]
+
+    def _got(self, event: dict[str, Any]) -> None:
+        # A stream of answers may stay open, so each piece of it is counted; it is not compressed.
+        name = event["requestId"]
+        size = event["dataLength"] if STREAM in self._addresses.get(name, "") else 0
+        self._bytes[name] = self._bytes.get(name, 0) + size
+        self.last = time.monotonic()
+
+    def _ended(self, event: dict[str, Any]) -> None:
+        name = event["requestId"]
+        self._bytes[name] = max(self._bytes.get(name, 0), event["encodedDataLength"])
+        self.last = time.monotonic()
+
+    def kilobytes(self, *parts: str) -> float:
+        """Of addresses that hold one of the parts; of all where none is given."""
+        return sum(
+            size / 1000
+            for name, size in self._bytes.items()
+            if not parts or any(part in self._addresses.get(name, "") for part in parts)
+        )
+
+    def of(self, url: str) -> float:
+        """Kilobytes of one address."""
+        return sum(size / 1000 for n, size in self._bytes.items() if self._addresses.get(n) == url)
+
+    def settle(self, page: Page) -> None:
+        """Wait until nothing arrives any more."""
+        while time.monotonic() - self.last < QUIET_S:
+            page.wait_for_timeout(100)
+
+
+def _visit(browser: Browser, url: str) -> Visit:
+    context = browser.new_context(viewport=SCREEN)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.add_init_script(WATCH_SHIFTS)
+    received = Received(page)
+    cold = _opened(page, url)
+    received.settle(page)
+    first, idle = received.kilobytes(), received.kilobytes(*IDLE)
+    html, answers = received.of(url), received.kilobytes(STREAM)
+    redraw = _watch(page)
+    for name in page.locator("#mt-tabs > .tab-wrapper [role=tab]").all_inner_texts():
+        page.get_by_role("tab", name=name, exact=True).first.click()
+        page.wait_for_timeout(1500)
+    later = received.kilobytes(*IDLE)
+    shift = sum(page.evaluate("window.shifts"))
+    page.goto("about:blank")
+    warm = _opened(page, url)
+    context.close()
+    return Visit(first - idle, html, answers, later, shift, cold, warm, redraw)
+
+
+def _opened(page: Page, url: str) -> float:
+    """Seconds until the page can be used."""
+    begun = time.perf_counter()
+    page.goto(url, wait_until="commit")
+    page.wait_for_selector(READY, timeout=60_000)
+    return time.perf_counter() - begun
+
+
+def _watch(page: Page) -> float:
+    """Median milliseconds of a step of the reference policy, from the click to the drawn reply."""
+    page.get_by_role("tab", name="Watch", exact=True).first.click()
+    page.click("#mt-watch-policy")
+    page.wait_for_selector("#mt-scene .mt-card", timeout=60_000)
+    page.wait_for_timeout(3000)  # the first chart brings the library that draws them all
+    waits = []
+    for _ in range(10):
+        waits.append(page.evaluate(CLICK_AND_WAIT, ["#mt-step", "#mt-scene"]))
+        page.wait_for_timeout(150)
+        if "again" in page.inner_text("#mt-scene") or page.locator("#mt-scene .mt-bar").count():
+            break
+    return statistics.median(waits)
+
+
+def bench_page(
+    before: Annotated[Path | None, typer.Option(help="Another checkout, in turns.")] = None,
+    environment: Annotated[str, typer.Option(help="What is served.")] = "metric_tracker_rl",
+    rounds: Annotated[int, typer.Option(min=1, help="Visits of each page.")] = 3,
+) -> None:
+    """Print bytes, layout shift, time to interactive and redraw of the debugger at /web."""
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    here = Path(__file__).resolve().parents[1]
+    folders = {**({"before": before} if before else {}), "now": here}
+    found: dict[str, list[Visit]] = {name: [] for name in folders}
+    with sync_playwright() as playwright, contextlib.ExitStack() as stack:
+        urls = {n: stack.enter_context(page_of(f, environment)) for n, f in folders.items()}
+        for _ in range(rounds):
+            for name, url in urls.items():
+                # A browser of its own: a second one of the same process has compiled the scripts.
+                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+                found[name].append(_visit(browser, url))
+                browser.close()
+    told = Table(title=f"{environment}: medians of {rounds} visit(s), {SCREEN['width']} px wide")
+    for title in ("figure", *found, "bound"):
+        told.add_column(title, justify="left" if title == "figure" else "right")
+    over = []
+    for figure in asdict(found["now"][0]):
+        middle = [
+            statistics.median(getattr(visit, figure) for visit in visits)
+            for visits in found.values()
+        ]
+        bound = BOUNDS.get(figure)
+        told.add_row(figure, *(f"{each:,.2f}" for each in middle), f"{bound:g}" if bound else "")
+        if bound is not None and middle[-1] > bound:
+            over.append(figure)
+    console.print(told)
+    console.print(f"Over its bound: {', '.join(over) or 'nothing'}.")
+    raise typer.Exit(1 if over else 0)
+
+
+if __name__ == "__main__":
+    typer.run(bench_page)
