@@ -10,10 +10,12 @@ import gradio as gr
 from firewatch_env.page import charts, deeds, panels
 from firewatch_env.page.score import courses_of, score_html
 from firewatch_env.page.state import FirewatchVisitor
+from openenv_kit.page import reveal
 from openenv_kit.page.bench import json_html
 from openenv_kit.page.layout import chart, html
 from openenv_kit.page.markup import heading, hint, note
 from openenv_kit.page.page import Page, View
+from openenv_kit.page.same_call import same_call_html
 from openenv_kit.play.driver import observed
 
 LIVE = ("status", "headline", "looked_at", "timeline", "result", "score")
@@ -24,6 +26,7 @@ def build(page: Page) -> None:
     """Lay out the tab and wire it."""
     headline = html(elem_id="fw-headline")
     score, harm = html(elem_id="fw-score"), chart("harm", visible=False)
+    revealing = reveal.lay_out("fw")
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300, scale=3):
             html(heading("Services", "Calls run downwards. Click a service to look at it."))
@@ -58,7 +61,10 @@ def build(page: Page) -> None:
     )
     page.views["timeline"] = View([alerts, budget, moves], _timeline)
     page.views["result"] = View([answer], lambda visitor: [_result_html(page, visitor)])
-    page.views["score"] = View([score, harm], lambda visitor: scored(visitor))
+    page.views["score"] = View(
+        [score, harm, *revealing], lambda v: [*scored(v), *reveal.show(page.scenes, v)]
+    )
+    reveal.wire(page, revealing[0], "score", revealing[1])
     wire(LIVE, [answer])
     page.on_bridge(page.bridge.pick_service, FirewatchVisitor.select, ["looked_at"])
 
@@ -85,7 +91,8 @@ def _result_html(page: Page, visitor: FirewatchVisitor) -> str:
         return note(visitor.problem, "bad") or hint("Nothing done yet.")
     seen, scenes = observed(visitor.reply), page.scenes
     told = note(visitor.reply.message) + scenes.answer_html(seen)
-    return told + json_html(scenes.answer(seen))
+    same = same_call_html(scenes.environment, visitor.reset, visitor.acted)
+    return told + json_html(scenes.answer(seen)) + same
 
 
 def scored(visitor: FirewatchVisitor) -> Sequence[Any]:

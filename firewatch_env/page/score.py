@@ -1,9 +1,11 @@
-"""The score at the end: its three factors in words, from the replays that the grader uses."""
+"""The score at the end: its three factors as a waterfall, from the replays that the grader uses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 from firewatch_env.grade import MOST_CHANGES
@@ -14,7 +16,8 @@ from firewatch_env.session import Session
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.task import Task, open_world
 from openenv_kit.environment import Session as Played
-from openenv_kit.page.markup import bar, facts, heading, hint
+from openenv_kit.page.markup import facts, heading, hint
+from openenv_kit.page.waterfall import Part, waterfall_html
 
 MINUTES = 30 * 0.5
 """Bad customer-minutes of one customer let down a second for a tick, as observations count."""
@@ -95,20 +98,28 @@ def score_html(story: Story, found: Courses | None, player: str) -> str:
     parts = story.now["score_parts"]
     score, names = story.now["episode_score"], ("impact", "precision", "closure")
     product = " × ".join(f"{parts[name]:.4g}" for name in names)
-    sentences = (_impact(found, player), _precision(story, parts), _closure(story, parts))
+    told = (_impact(found, player), _precision(story, parts), _closure(story, parts))
+    # The first factor is what there is to multiply; each later one takes its share away.
+    reached = [0.0, *accumulate((parts[name] for name in names), mul)]
+    steps = [
+        Part(f"{'× ' if at else ''}{name} {parts[name]:.4g}", reached[at + 1] - reached[at], said)
+        for at, (name, (said, _)) in enumerate(zip(names, told, strict=True))
+    ]
     blocks = "".join(
-        f'<section class="fw-factor">{bar(name, parts[name], f"{parts[name]:.2f}")}{said}</section>'
-        for name, said in zip(names, sentences, strict=True)
+        f'<section class="fw-factor"><h4>{name}</h4>{numbers}</section>'
+        for name, (_, numbers) in zip(names, told, strict=True)
     )
     perfect = " perfect" if score >= 1.0 else ""
     return (
         f'<section class="mt-outcome">{heading("Score", "impact × precision × closure")}'
         f'<div class="fw-score{perfect}"><strong>{score:.4f}</strong><p>= {product}</p></div>'
-        f'<div class="fw-factors">{blocks}</div>{hint(CURVES)}</section>'
+        f'{waterfall_html(steps, score)}<div class="fw-factors">{blocks}</div>'
+        f"{hint(CURVES)}</section>"
     )
 
 
-def _impact(found: Courses, player: str) -> str:
+def _impact(found: Courses, player: str) -> tuple[str, str]:
+    """The sentence and the numbers."""
     nobody, played, par = (sum(each) for each in (found.nobody, found.played, found.reference))
     avoidable, avoided = nobody - par, nobody - played
     if avoidable <= 0:
@@ -124,10 +135,10 @@ def _impact(found: Courses, player: str) -> str:
         player: f"{played:,.1f}",
         "reference": f"{par:,.1f}",
     }
-    return f"<p>{said}</p>" + facts(numbers)
+    return said, facts(numbers)
 
 
-def _precision(story: Story, parts: Mapping[str, Any]) -> str:
+def _precision(story: Story, parts: Mapping[str, Any]) -> tuple[str, str]:
     tried = sum(m.group in CHANGING and not m.refused for m in story.moves)
     useless = parts["unneeded"]
     if not tried:
@@ -140,10 +151,10 @@ def _precision(story: Story, parts: Mapping[str, Any]) -> str:
             "that found nothing to act on; repeats of one's own are free. Each costs a quarter, "
             f"down to 0.3; more than {MOST_CHANGES} changes are 0.3 at once."
         )
-    return f"<p>{said}</p>" + facts({"changes and attempts": tried, "unneeded": useless})
+    return said, facts({"changes and attempts": tried, "unneeded": useless})
 
 
-def _closure(story: Story, parts: Mapping[str, Any]) -> str:
+def _closure(story: Story, parts: Mapping[str, Any]) -> tuple[str, str]:
     declared, ended = story.now["incident_declared"], parts["recovered"]
     if declared and parts["closure"] == 1:
         said = "Declared over, and it was: no customer was let down again."
@@ -157,6 +168,4 @@ def _closure(story: Story, parts: Mapping[str, Any]) -> str:
         said = "Nothing was changed and nothing declared, as if nobody had been there."
     else:
         said = f"{'It was over' if ended else 'It was not over'}, and nobody declared it so."
-    return f"<p>{said}</p>" + facts(
-        {"declared": declared, f"quiet for the last {QUIET} ticks": ended}
-    )
+    return said, facts({"declared": declared, f"quiet for the last {QUIET} ticks": ended})

@@ -1,6 +1,6 @@
 // Added to the page's own script: clicks on charts select a day, and the mark of the selected day
 // moves in the large charts without asking the server. In a drill-down episode days are dragged over.
-EVENTS.push('pick_row', 'drop_row');
+EVENTS.push('pick_row', 'drop_row', 'edit_report', 'edit_custom');
 const MARKED = '#mt-counts, #mt-rates, #mt-heat';
 
 function band(chart, day) {

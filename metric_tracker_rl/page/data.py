@@ -13,8 +13,9 @@ import gradio as gr
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.page import charts
 from metric_tracker_rl.page.state import FunnelVisitor
+from metric_tracker_rl.page.units import with_unit
 from openenv_kit.page.layout import chart, html
-from openenv_kit.page.markup import day_name, heading, table, text, words
+from openenv_kit.page.markup import day_name, heading, table, words
 from openenv_kit.page.page import QUIET, Page, View, expect_episode
 
 WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
@@ -152,9 +153,13 @@ def day_html(visitor: FunnelVisitor) -> str:
     for column, name in enumerate(names):
         value, base = series.rows[index][column], series.baseline_rows[index][column]
         change = (value - base) / base if base else 0.0
-        lines.append([escape(words(name)), text(value), text(base), f"{change:+.1%}"])
+        row = {"metric_name": name}
+        told = [with_unit("value", each, row) for each in (value, base)]
+        if name == "daytime_share":
+            told = [with_unit(name, each, {}) for each in (value, base)]
+        lines.append([escape(words(name)), *told, f"{change:+.1%}"])
     day = Date.fromisoformat(visitor.day)
     title = f"{day:%A} {day.day} {day:%B %Y}"
     return f'<h3 class="mt-daytitle">{title}</h3>' + table(
-        ["metric", "value", "median", "difference"], lines, numbers=(1, 2, 3)
+        ["metric", "value", "median", "of the median"], lines, numbers=(1, 2, 3)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -17,14 +17,15 @@ from metric_tracker_rl.engine.rules import (
     EpisodeView,
 )
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, TASKS
-from metric_tracker_rl.engine.vocabulary import DIRECTIONS
 from metric_tracker_rl.page.drill import episode as drill
 from metric_tracker_rl.page.drill.state import MetricVisitor
-from metric_tracker_rl.page.state import FunnelVisitor, rows_from_table
+from metric_tracker_rl.page.rows import CUSTOM_COLUMNS, EDIT_CUSTOM
+from metric_tracker_rl.page.state import FunnelVisitor
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.page.layout import editable, html
+from openenv_kit.page.layout import html
 from openenv_kit.page.markup import day_name, facts, heading, hint, note, table, text, words
 from openenv_kit.page.page import Page, View
+from openenv_kit.page.rows import edited, editor_html
 
 EVERYTHING = (
     *("status", "tier", "episode", "data", "forms", "result", "log", "report", "score", "watch"),
@@ -32,7 +33,6 @@ EVERYTHING = (
     *("drill_row", "drill_changes", "drill_rows", "drill_score"),
 )
 """Views of an episode; a new one changes them all."""
-CUSTOM_COLUMNS = ("metric", "date", "stddev_factor", "direction")
 AUTO = "by density"
 ADDED = "added to the planned ones"
 INSTEAD = "instead of the planned ones"
@@ -57,7 +57,7 @@ def build(page: Page) -> None:
                 )
                 start = gr.Button("Start this task", variant="primary", elem_id="mt-start")
                 with gr.Accordion("Build your own", open=False, elem_classes="mt-fold"):
-                    inputs, build_button = _custom_form()
+                    inputs, build_button = _custom_form(page)
             with gr.Tab("Drill-down", id="drill"):
                 start_drill = drill.lay_out()
         with gr.Column(min_width=300):
@@ -70,7 +70,7 @@ def build(page: Page) -> None:
     page.on(build_button.click, _start_custom, inputs, shown, wait_on=[card], opens=True)
 
 
-def _custom_form() -> tuple[list[Any], gr.Button]:
+def _custom_form(page: Page) -> tuple[list[Any], gr.Button]:
     with gr.Row():
         seed = gr.Textbox("11", label="Seed", info="0 to 2^64 − 1; the same seed, the same data")
         family = gr.Dropdown(list(SCENARIO_FAMILIES), value="mixed", label="Family")
@@ -92,14 +92,22 @@ def _custom_form() -> tuple[list[Any], gr.Button]:
     html(
         hint(
             "Custom anomalies set a metric to median ± factor × its standard deviation on a date. "
-            "Leave the table empty for planned anomalies only. Directions: "
-            f"{', '.join(DIRECTIONS)}. The seed decides which dates the episode has."
+            "Without rows there are planned anomalies only. "
+            "The seed decides which dates the episode has."
         )
     )
-    custom = editable(CUSTOM_COLUMNS, label="Custom anomalies", elem_id="mt-custom")
+    custom = html(elem_id="mt-custom")
+    page.views["custom"] = View([custom], lambda visitor: [custom_html(visitor)])
+    page.on_bridge(
+        page.bridge.edit_custom,
+        _edit,
+        ["custom"],
+        trigger_mode="multiple",
+        concurrency_limit=1,
+    )
     place = gr.Radio([ADDED, INSTEAD], value=ADDED, label="Custom anomalies are")
     button = gr.Button("Start custom episode", variant="primary", elem_id="mt-start-custom")
-    return [seed, family, difficulty, density, count, steps, submissions, custom, place], button
+    return [seed, family, difficulty, density, count, steps, submissions, place], button
 
 
 def _start_task(visitor: FunnelVisitor, task: str) -> None:
@@ -108,8 +116,8 @@ def _start_task(visitor: FunnelVisitor, task: str) -> None:
 
 def _start_custom(visitor: FunnelVisitor, *values: Any) -> None:
     """Start the episode of the form's values, in the order of `_custom_form`."""
-    seed, family, difficulty, density, count, steps, submissions, custom, place = values
-    anomalies = custom_anomalies(custom)
+    seed, family, difficulty, density, count, steps, submissions, place = values
+    anomalies = custom_anomalies(visitor.custom)
     planned = None if count == AUTO else _whole("anomaly_count", count)
     if anomalies and place == INSTEAD:
         planned = None
@@ -127,15 +135,26 @@ def _start_custom(visitor: FunnelVisitor, *values: Any) -> None:
     )
 
 
-def custom_anomalies(table: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
-    """Reset arguments from the table's lines; empty lines are skipped.
+def custom_html(visitor: FunnelVisitor) -> str:
+    """The custom anomalies of the next episode as a table to fill in."""
+    return editor_html(EDIT_CUSTOM, CUSTOM_COLUMNS, visitor.custom, "Custom anomalies")
+
+
+def _edit(visitor: FunnelVisitor, told: Any) -> None:
+    visitor.custom, _ = edited(visitor.custom, CUSTOM_COLUMNS, told)
+
+
+def custom_anomalies(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Reset arguments from the table's rows; empty ones are skipped.
 
     Raises:
         InvalidValueError: a factor that is not a number.
     """
     anomalies = []
-    for row in rows_from_table(CUSTOM_COLUMNS, table):
-        metric, date, factor, direction = (row.get(name, "") for name in CUSTOM_COLUMNS)
+    for row in rows:
+        if not any(row.values()):
+            continue
+        metric, date, factor, direction = (row.get(each.name, "") for each in CUSTOM_COLUMNS)
         anomaly: dict[str, Any] = {"metric_name": metric, "date": date}
         if factor:
             anomaly["stddev_factor"] = _number("stddev_factor", factor)
@@ -161,7 +180,7 @@ def card_html(visitor: FunnelVisitor) -> str:
         "generator version": "generator_version",
     }
     limits = [
-        [words(name), f"{least:.2f}" if name.endswith("absolute") else f"{least:.0%}"]
+        [words(name), f"{least:.0%} of events" if name.endswith("absolute") else f"{least:.0%}"]
         for name, least in config["thresholds"].items()
     ]
     columns = ["deviation from the median", "reported from"]

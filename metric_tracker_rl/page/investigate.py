@@ -5,30 +5,66 @@ Some inputs follow the episode: its dates, and the report's rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
 from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
+from metric_tracker_rl.engine.vocabulary import ROW_GENERATORS
 from metric_tracker_rl.page.state import FunnelVisitor, key_of
+from metric_tracker_rl.page.units import with_unit
 from metric_tracker_rl.tools import FUNNEL_TOOLS
-from openenv_kit.page.bench import build_bench, json_html
+from openenv_kit.page.bench import Group, build_bench, json_html
 from openenv_kit.page.forms import Field, Schema, as_given, as_list, number, number_input
 from openenv_kit.page.layout import html
 from openenv_kit.page.markup import button, day_name, heading, hint, note, table, text, words
 from openenv_kit.page.page import Page, View
 from openenv_kit.page.results import result_html
+from openenv_kit.page.same_call import same_call_html
 
+VALUES = ("observed_value", "baseline_value", "severity")
 FIRST = "list_suspicious_dates"
 METHODS = [tool for tool in FUNNEL_TOOLS if tool.reads_only]
+COMPARE = (
+    *("compare_rate_to_median", "compare_count_to_median", "get_metric_median"),
+    *("get_metric_std_dev_from_median", "get_rows_with_abs_diff_from_median_gt"),
+)
+DETECT = ("list_suspicious_dates", "detect_funnel_break", "check_impossible_counts")
+CHECK = ("preview_submission",)
+
+
+def _groups() -> list[Group]:
+    """Methods by what they are for; one that is in no list makes rows or shows what is there."""
+    listed = (*COMPARE, *DETECT, *CHECK)
+    rest = [tool.name for tool in METHODS if tool.name not in listed]
+    makes = [name for name in rest if name == "payload_generator" or name in GENERATING]
+    look = [name for name in rest if name not in makes]
+    return [
+        Group("Look", "What there is: the task, its dates, entities and counts.", look),
+        Group("Compare", "One metric beside its median, or how far metrics stray.", COMPARE),
+        Group("Detect", "Where something may be wrong: days, broken steps, bad data.", DETECT),
+        Group("Generate", "Report rows by rule of thumb; many are echoes of a root.", makes),
+        Group("Submit", "Check the report's form here; the Report tab submits it.", CHECK),
+    ]
+
+
+GENERATING = [f"get_{name}_rows" for name in ROW_GENERATORS]
+GROUPS = _groups()
 
 
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300, scale=2):
-            call = build_bench(page, METHODS, label="Analysis method", first=FIRST, make=make_field)
+            call = build_bench(
+                page,
+                METHODS,
+                label="Analysis method",
+                first=FIRST,
+                make=make_field,
+                groups=GROUPS,
+            )
         with gr.Column(min_width=300, scale=3):
             html(heading("Answer"))
             add_all = gr.Button("Add to report", visible=False, elem_id="mt-add-all")
@@ -68,9 +104,11 @@ def _dates(visitor: FunnelVisitor) -> list[tuple[str, str]]:
     return [(f"{day_name(date)} · {date}", date) for date in visitor.view.episode.dates]
 
 
-def cell(column: str, value: Any) -> str:
+def cell(column: str, value: Any, row: Mapping[str, Any]) -> str:
     """HTML of a value in a result's table; a date is a button that selects the day."""
-    return _day_button(value) if column == "date" and isinstance(value, str) else text(value)
+    if column == "date" and isinstance(value, str):
+        return _day_button(value)
+    return with_unit(column, value, row)
 
 
 def _day_button(date: str) -> str:
@@ -94,7 +132,10 @@ def _result(visitor: FunnelVisitor) -> Sequence[Any]:
     free = sum(key_of(row) not in taken for row in visitor.offers)
     left_out = ["generated_rows"] if visitor.offers else []
     return [
-        offers_html(visitor) + result_html(result, left_out, cell) + json_html(result),
+        offers_html(visitor)
+        + result_html(result, left_out, cell)
+        + json_html(result)
+        + same_call_html(visitor.environment, visitor.reset, visitor.acted),
         gr.update(visible=free > 0, value=f"Add all {free} row(s) to the report"),
     ]
 
@@ -109,7 +150,7 @@ def offers_html(visitor: FunnelVisitor) -> str:
         if key_of(row) not in visitor.keys:
             add = button("pick_row", at, "Add", hint=f"Add {row['entity_name']} on {row['date']}")
         names = [text(words(row[name])) for name in ("entity_name", "anomaly_type")]
-        values = [text(row[name]) for name in ("observed_value", "baseline_value", "severity")]
+        values = [with_unit(name, row[name], row) for name in VALUES]
         lines.append([add, _day_button(row["date"]), *names, *values])
     columns = ["report", "date", "entity", "anomaly", "observed", "median", "severity"]
     return table(columns, lines, f"Rows you could report ({len(lines)})", numbers=(4, 5))

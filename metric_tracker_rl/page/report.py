@@ -12,16 +12,21 @@ from metric_tracker_rl.analysis_tools import row_generators
 from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.replies import debug_content
-from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
+from metric_tracker_rl.page.confirm import confirmation, confirmed_submit
 from metric_tracker_rl.page.investigate import cell
-from metric_tracker_rl.page.state import FunnelVisitor, key_of, rows_from_table
-from metric_tracker_rl.rows import SCORE_PENALTIES, SCORE_SHARES, RewardBreakdown, SubmissionIssue
+from metric_tracker_rl.page.rows import EDIT_REPORT, filled_in, report_columns
+from metric_tracker_rl.page.score import score_waterfall
+from metric_tracker_rl.page.state import FunnelVisitor, key_of
+from metric_tracker_rl.page.units import with_unit
+from metric_tracker_rl.rows import RewardBreakdown, SubmissionIssue
 from openenv_kit.environment import Reply
+from openenv_kit.page import reveal
 from openenv_kit.page.bench import json_html
-from openenv_kit.page.layout import editable, html
-from openenv_kit.page.markup import bar, day_name, facts, heading, hint, note, table, text, words
+from openenv_kit.page.layout import html
+from openenv_kit.page.markup import day_name, facts, heading, hint, note, table, text, words
 from openenv_kit.page.page import Page, View
 from openenv_kit.page.results import rows_table
+from openenv_kit.page.rows import edited, editor_html
 
 WARNING = (
     "This server was started in debug mode: anybody who can reach it sees the answers. "
@@ -32,27 +37,29 @@ WARNING = (
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
     how = (
-        "Add rows from an answer, or double-click a cell and type. "
-        "A right click on a cell adds and removes rows."
+        "Add rows from an answer, or choose a date, an entity and an anomaly: "
+        "the values follow from the data."
     )
     html(heading("Your report", how))
-    # On a narrow screen the table scrolls instead of breaking words.
-    widths = [f"{max(110, 10 * len(name) + 24)}px" for name in ROW_FIELDS]
-    rows = editable(
-        ROW_FIELDS, column_widths=widths, show_label=False, wrap=True, elem_id="mt-rows"
-    )
+    rows = html(elem_id="mt-rows")
     check = html(elem_id="mt-check")
     with gr.Row(elem_classes="mt-actions"):
         submit = gr.Button("Submit report", variant="primary", elem_id="mt-submit", min_width=150)
         clear = gr.Button("Empty the report", elem_id="mt-clear", min_width=150)
+    sure = confirmation("mt-sure")
     score = html(elem_id="mt-score")
+    revealing = reveal.lay_out("mt")
     with gr.Accordion("Build rows with generator methods", open=False, elem_classes="mt-fold"):
         generators, build_button = _generator_form()
 
     page.views["check"] = View([check], lambda visitor: [check_html(visitor)])
-    page.views["report"] = View([rows, check], lambda v: [_table(v), check_html(v)])
-    page.views["score"] = View([score], lambda visitor: [score_html(visitor)])
-    page.on(rows.input, _edit, [rows], ["status", "check"], trigger_mode="always_last")
+    page.views["report"] = View([rows, check], lambda v: [table_html(v), check_html(v)])
+    page.views["score"] = View(
+        [score, *revealing], lambda v: [score_html(v), *reveal.show(page.scenes, v)]
+    )
+    reveal.wire(page, revealing[0], "score", revealing[1])
+    one_by_one = {"trigger_mode": "multiple", "concurrency_limit": 1}
+    page.on_bridge(page.bridge.edit_report, _edit, ["status", "report", "result"], **one_by_one)
     page.on(clear.click, _clear, (), ["status", "report", "result"])
     page.on(
         build_button.click,
@@ -62,7 +69,7 @@ def build(page: Page) -> None:
         wait_on=[check],
     )
     shown = ["status", "log", "report", "score"]
-    page.on(submit.click, FunnelVisitor.submit, (), shown, wait_on=[score])
+    confirmed_submit(page, submit, sure, shown, score)
 
 
 def _generator_form() -> tuple[list[Any], gr.Button]:
@@ -85,13 +92,17 @@ def _generator_form() -> tuple[list[Any], gr.Button]:
     return [methods, metrics, multiplier], button
 
 
-def _edit(visitor: FunnelVisitor, cells: Sequence[Sequence[Any]]) -> None:
-    visitor.ensure_episode()
-    visitor.rows = rows_from_table(ROW_FIELDS, cells)
+def _edit(visitor: FunnelVisitor, told: Any) -> None:
+    """Change one cell, add a row or delete one."""
+    view = visitor.view
+    visitor.rows, at = edited(visitor.rows, report_columns(view), told)
+    if 0 <= at < len(visitor.rows):
+        changed = filled_in(view, visitor.rows[at])
+        visitor.rows = [*visitor.rows[:at], changed, *visitor.rows[at + 1 :]]
 
 
 def _clear(visitor: FunnelVisitor) -> None:
-    visitor.rows = []
+    visitor.rows, visitor.unsure = [], False
     also = "" if visitor.session.done else " It can be submitted like that."
     visitor.note = f"The report is empty.{also}"
 
@@ -113,9 +124,9 @@ def _generate(
         visitor.note = f"{len(visitor.offers)} row(s) generated, {added} new in the report."
 
 
-def _table(visitor: FunnelVisitor) -> list[list[str]]:
-    cells = ([row.get(name, "") for name in ROW_FIELDS] for row in visitor.rows or [{}])
-    return [[each if isinstance(each, str) else repr(each) for each in row] for row in cells]
+def table_html(visitor: FunnelVisitor) -> str:
+    """The report as a table to fill in."""
+    return editor_html(EDIT_REPORT, report_columns(visitor.view), visitor.rows, "Rows")
 
 
 def check_html(visitor: FunnelVisitor) -> str:
@@ -147,20 +158,14 @@ def _outcome(final: Reply) -> str:
         return heading("Practice submission") + note(final.message)
     issues: list[SubmissionIssue] = final.content.get("submission_issues", [])
     wrong = _remarks(issues)
-    bars = [bar(words(name), got[name], f"{got[name]:.2f}") for name in SCORE_SHARES]
-    bars += [
-        bar(words(name), got[name], f"−{got[name]:.2f}", "penalty")
-        for name in SCORE_PENALTIES
-        if got[name]
-    ]
     return (
-        heading("Score")
+        heading("Score", "weighted shares × precision − penalties")
         + f'<div class="mt-score{" perfect" if got.total_score >= 1.0 else ""}">'
         + f"<strong>{got.total_score:.4f}</strong>"
         + f"<p>{got.matched_rows} of {got.expected_rows} expected row(s) found, "
         + f"{got.missing_rows} missing, {got.extra_rows} extra, {got.duplicate_rows} repeated, "
         + f"{got.invalid_rows} not readable.</p></div>"
-        + f'<div class="mt-bars">{"".join(bars)}</div>'
+        + score_waterfall(got)
         + (f"<h3>What was wrong</h3>{wrong}" if wrong else note("Nothing was wrong.", "good"))
         + rows_html(final.content.get("submitted_rows", []), issues)
     )
@@ -189,7 +194,8 @@ def rows_html(rows: Sequence[dict[str, Any]], issues: Sequence[SubmissionIssue])
                 f'<span class="mt-verdict {style}">{escape(verdict)}</span>',
                 escape(day_name(row["date"])),
                 *(text(words(row[name])) for name in ("entity_name", "anomaly_type")),
-                *(text(row[name]) for name in ("observed_value", "severity")),
+                with_unit("observed_value", row["observed_value"], row),
+                text(row["severity"]),
             ]
         )
     columns = ["verdict", "date", "entity", "anomaly", "observed", "severity"]

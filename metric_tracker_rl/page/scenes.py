@@ -12,6 +12,7 @@ from metric_tracker_rl.drilldown.tasks import TASKS as DRILL_TASKS
 from metric_tracker_rl.drilldown.tools import SUBMIT
 from metric_tracker_rl.drilldown.tools import TOOLS as DRILL_TOOLS
 from metric_tracker_rl.page import charts, data, episode, investigate, report
+from metric_tracker_rl.page.beside import beside_html
 from metric_tracker_rl.page.drill import data as drill_data
 from metric_tracker_rl.page.drill import investigate as drill_investigate
 from metric_tracker_rl.page.drill import report as drill_report
@@ -100,6 +101,9 @@ class MetricScenes(Scenes):
     def outcome_html(self, observation: Mapping[str, Any]) -> str:
         rows = observation.get("submitted_rows")
         return rows_table(rows, "submitted rows", cell) if rows else ""
+
+    def beside_html(self, visitor: MetricVisitor, frames: Sequence[Frame]) -> str:
+        return beside_html(visitor, frames)
 
     def board(self) -> Sequence[Any]:
         counts, rates = (chart(f"watched-{name}", visible=False) for name in ("counts", "rates"))

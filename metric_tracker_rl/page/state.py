@@ -40,8 +40,15 @@ class FunnelVisitor(Visitor):
         offers: report rows that it points to.
         findings: every row that a method pointed to, by key.
         rows: the report.
+        unsure: whether they were asked if they mean to submit a report without rows.
+        custom: custom anomalies as typed for the next episode.
         final: reply to the last submission, or to the step that ended the episode.
     """
+
+    def clear(self) -> None:
+        """As the kit's; custom anomalies are kept from one episode to the next."""
+        super().clear()
+        self.custom: list[Row] = []
 
     def forget_play(self) -> None:
         """Forget what belongs to one episode."""
@@ -49,6 +56,7 @@ class FunnelVisitor(Visitor):
         self.day = self.stage = ""
         self.findings: dict[Key, Row] = {}
         self.rows: list[Row] = []
+        self.unsure = False
         self.result: dict[str, Any] | None = None
         self.offers: list[Row] = []
         self.final: Reply | None = None
@@ -106,7 +114,7 @@ class FunnelVisitor(Visitor):
 
     def step(self, text: str, action: Mapping[str, Any]) -> Reply:
         """As the kit's; keeps a graded reply, and the one that ends the episode."""
-        over = self.session.done
+        over, self.unsure = self.session.done, False
         reply = super().step(text, action)
         if not over and "reward_breakdown" in reply.content:
             self.final = reply
@@ -151,12 +159,6 @@ def plays_funnel(session: Session) -> bool:
 def key_of(row: Mapping[str, Any]) -> Key:
     """What report rows are matched on."""
     return (str(row.get("date")), str(row.get("entity_type")), str(row.get("entity_name")))
-
-
-def rows_from_table(names: Sequence[str], table: Sequence[Sequence[Any]]) -> list[Row]:
-    """The lines of an edited table as mappings of texts; empty lines are skipped."""
-    lines = ([str("" if cell is None else cell).strip() for cell in cells] for cells in table)
-    return [dict(zip(names, line, strict=False)) for line in lines if any(line)]
 
 
 def drafts(view: EpisodeView, result: Mapping[str, Any]) -> list[Row]:

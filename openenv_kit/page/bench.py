@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -19,6 +20,24 @@ MAX_JSON = 60_000
 """Characters of JSON shown; an answer without a bound would make the page crawl."""
 
 
+ALL = "All"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tools that serve one purpose.
+
+    Attributes:
+        name: of the group.
+        help: one line about it.
+        tools: their names.
+    """
+
+    name: str
+    help: str
+    tools: Sequence[str]
+
+
 def build_bench(
     page: Page,
     tools: Sequence[ToolSpec],
@@ -26,6 +45,7 @@ def build_bench(
     label: str,
     first: str = "",
     make: MakeField = lambda *_: None,
+    groups: Sequence[Group] = (),
 ) -> Callable[..., None]:
     """Lay out the choice of a tool, its form, the button that calls it, and the log.
 
@@ -35,6 +55,7 @@ def build_bench(
         label: of the choice.
         first: the tool chosen to begin with; empty for the first of them.
         make: makes inputs of the environment's own.
+        groups: what the tools are for; with any, one can be chosen to shorten the list.
 
     Returns:
         Makes the button work, given the views to show and where to show the wait.
@@ -42,6 +63,14 @@ def build_bench(
     about = {tool.name: note(tool.description) for tool in tools}
     first = first or tools[0].name
     html(heading("Ask", "Each call is one step of the episode."))
+    group = gr.Radio(
+        [ALL, *(each.name for each in groups)],
+        value=ALL,
+        label="What for",
+        visible=bool(groups),
+        elem_id="mt-group",
+    )
+    helped = html(_group_help(groups, ALL) if groups else "")
     method = gr.Dropdown(list(about), value=first, label=label, elem_id="mt-method")
     described = html(about[first])
     forms = build_forms(tools, first, make)
@@ -67,8 +96,18 @@ def build_bench(
         inputs = [method, *(field.component for field in fields)]
         page.on(run.click, ask, inputs, show, wait_on=wait_on)
 
+    def narrow(name: str) -> list[Any]:
+        chosen = next((list(each.tools) for each in groups if each.name == name), list(about))
+        return [_group_help(groups, name), gr.update(choices=chosen, value=chosen[0])]
+
+    group.input(narrow, group, [helped, method], **QUIET)
     method.change(choose, method, [described, *(form.group for form in forms)], **QUIET)
     return call
+
+
+def _group_help(groups: Sequence[Group], chosen: str) -> str:
+    told = next((each.help for each in groups if each.name == chosen), "")
+    return hint(told or "Choose a purpose to see fewer methods.")
 
 
 def json_html(told: Any, title: str = "JSON, as an agent reads it") -> str:

@@ -11,6 +11,33 @@ document.addEventListener('click', (event) => {
   else if (EVENTS.includes(mt)) trigger(mt, { value });
 });
 
+// A cell of a table that is filled in was changed. The answer brings the table anew, so the cell that
+// had the keyboard gets it back, with what was typed since.
+let held = null;
+document.addEventListener('change', ({ target }) => {
+  const { edit, at, field } = target.dataset;
+  if (!EVENTS.includes(edit)) return;
+  trigger(edit, { value: JSON.stringify([Number(at), field, target.value]) });
+});
+document.addEventListener('focusin', ({ target }) => { held = target.dataset.key ? target : null; });
+document.addEventListener('pointerdown', ({ target }) => { if (target !== held) held = null; });
+new MutationObserver(() => {
+  if (!held || held.isConnected || document.activeElement !== document.body) return;
+  const fresh = document.querySelector(`[data-key="${held.dataset.key}"]`);
+  if (!fresh) return;
+  if (fresh.tagName === 'INPUT') fresh.value = held.value;
+  fresh.focus();
+}).observe(document.body, { childList: true, subtree: true });
+
+// Programs name this server by the address that the visitor came by.
+document.addEventListener('toggle', ({ target }) => {
+  const own = location.origin + location.pathname.replace(/\/web\/.*/, '');
+  target.querySelectorAll('[data-origin]').forEach((each) => {
+    each.textContent = each.textContent.replaceAll(each.dataset.origin, own);
+    each.dataset.origin = own;
+  });
+}, true);
+
 // What is scrolled to must not end up below the status line, which stays at the top.
 const room = new ResizeObserver(([{ target }]) => {
   document.documentElement.style.scrollPaddingTop = `${target.offsetHeight + 12}px`;

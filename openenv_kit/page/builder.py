@@ -90,14 +90,14 @@ def _last(visitor: Visitor) -> str:
 
 
 def header_html(scenes: Scenes) -> str:
-    """Name, one sentence, links."""
+    """Name, one sentence, links: one line on a wide screen."""
     source = source_url()
     link = f'<a href="{escape(source)}" target="_blank" rel="noopener">Source</a>' if source else ""
     return (
-        '<header class="mt-head"><div><p class="mt-eyebrow">OpenEnv environment · version '
-        f"{escape(scenes.environment.version)}</p><h1>{escape(scenes.environment.title)}</h1>"
-        f"<p>{escape(scenes.lead)}</p></div>"
-        f'<nav aria-label="Links"><a href="/docs" target="_blank" rel="noopener">API docs</a>{link}'
+        f'<header class="mt-head"><h1>{escape(scenes.environment.title)}</h1>'
+        f"<p>{escape(scenes.lead)}</p>"
+        f'<nav aria-label="Links"><span>version {escape(scenes.environment.version)}</span>'
+        f'<a href="/docs" target="_blank" rel="noopener">API docs</a>{link}'
         '<button type="button" class="mt-btn link" data-mt="theme">Light / dark</button>'
         "</nav></header>"
     )
@@ -113,8 +113,12 @@ def source_url() -> str:
 
 
 def status_html(scenes: Scenes, visitor: Visitor) -> str:
-    """One line that always shows the task, the steps taken, and the last message."""
+    """One line that always shows the task, the steps left, the score, and the last message."""
     facts = "".join(f"<span>{escape(each)}</span>" for each in scenes.status(visitor))
+    at = visitor.progress
+    left = max(at["max_steps"] - at["step_count"], 0)
+    score = "–" if visitor.score is None else f"{visitor.score:.4f}"
+    facts += f"<span>{left} steps left</span><span>score <b>{score}</b></span>"
     said = visitor.problem or visitor.note
     kind = "bad" if visitor.problem else ""
     return (

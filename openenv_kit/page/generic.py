@@ -12,11 +12,13 @@ from pydantic_core import to_jsonable_python
 
 from openenv_kit.environment import Environment
 from openenv_kit.errors import InvalidValueError
+from openenv_kit.page import reveal
 from openenv_kit.page.bench import build_bench, json_html
 from openenv_kit.page.layout import code_box, html
 from openenv_kit.page.markup import heading, hint, note, words
 from openenv_kit.page.page import Page, View
 from openenv_kit.page.results import told_html
+from openenv_kit.page.same_call import same_call_html
 from openenv_kit.page.state import Visitor
 from openenv_kit.page.watch import score_bar
 from openenv_kit.play.driver import observed
@@ -114,7 +116,12 @@ def build_play(page: Page) -> None:
         with gr.Column(min_width=300, scale=3):
             html(heading("Answer"))
             answer = html(elem_id="mt-answer")
-    page.views["result"] = View([answer], lambda visitor: [_result_html(page, visitor)])
+            revealing = reveal.lay_out("mt")
+    page.views["result"] = View(
+        [answer, *revealing],
+        lambda visitor: [_result_html(page, visitor), *reveal.show(page.scenes, visitor)],
+    )
+    reveal.wire(page, revealing[0], "result", revealing[1])
     call(["status", "result", "log", "forms"], [answer])
 
 
@@ -124,4 +131,5 @@ def _result_html(page: Page, visitor: Visitor) -> str:
         return note(visitor.problem, "bad") or empty
     seen, scenes = observed(visitor.reply), page.scenes
     answer = score_bar(seen) + scenes.outcome_html(seen) + scenes.answer_html(seen)
-    return note(visitor.reply.message) + answer + json_html(scenes.answer(seen))
+    same = same_call_html(scenes.environment, visitor.reset, visitor.acted)
+    return note(visitor.reply.message) + answer + json_html(scenes.answer(seen)) + same

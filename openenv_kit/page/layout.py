@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -26,25 +25,5 @@ def chart(name: str, **options: Any) -> gr.Plot:
         elem_classes="mt-chart",
         container=False,
         buttons=[],
-        **options,
-    )
-
-
-def editable(columns: Sequence[str], **options: Any) -> gr.Dataframe:
-    """A table of texts to type in, one empty line to begin with.
-
-    Its menus offer no columns to add or delete: Gradio passes the pair of their number and "fixed"
-    on to its table as it is; its own `column_limits` does nothing yet.
-    """
-    fixed: Any = (len(columns), "fixed")
-    return gr.Dataframe(
-        [[""] * len(columns)],
-        headers=list(columns),
-        datatype="str",
-        type="array",
-        interactive=True,
-        row_count=1,
-        column_count=fixed,
-        elem_classes="mt-edit",
         **options,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date as Date
 from html import escape
 from typing import Any
@@ -73,11 +73,13 @@ def table(
     )
 
 
-def facts(pairs: Mapping[str, Any]) -> str:
-    """Names and values, one pair a line."""
+def facts(
+    pairs: Mapping[str, Any], shown: Callable[[str, Any], str] = lambda _, value: text(value)
+) -> str:
+    """Names and values, one pair a line; `shown` writes a value, given its name."""
     lines = "".join(
         f'<div class="{"wide" if isinstance(value, list | tuple) else ""}">'
-        f"<dt>{escape(words(name))}</dt><dd>{text(value)}</dd></div>"
+        f"<dt>{escape(words(name))}</dt><dd>{shown(name, value)}</dd></div>"
         for name, value in pairs.items()
     )
     return f'<dl class="mt-facts">{lines}</dl>'

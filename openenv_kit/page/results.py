@@ -12,11 +12,11 @@ LONG_TEXT = 120
 """Characters from which a text gets a paragraph of its own."""
 
 Rows = Sequence[Mapping[str, Any]]
-Cell = Callable[[str, Any], str]
-"""HTML of a value in a table, given the name of its column."""
+Cell = Callable[[str, Any, Mapping[str, Any]], str]
+"""HTML of a value, given its name and the row or result that it is in."""
 
 
-def plain_cell(_: str, value: Any) -> str:
+def plain_cell(_: str, value: Any, __: Mapping[str, Any]) -> str:
     """The value as people read it."""
     return text(value)
 
@@ -32,13 +32,14 @@ def result_html(
         cell: writes the cells of tables with rows.
     """
     plain = {name: value for name, value in result.items() if _is_plain(value)}
-    html = facts(plain) if plain else ""
+    html = facts(plain, lambda name, value: cell(name, value, plain)) if plain else ""
     for name, value in result.items():
         if name in leave_out:
             continue
         if isinstance(value, Mapping):  # name and value, one a line, then any rows it holds
             inner = {key: each for key, each in value.items() if _is_rows(each)}
-            lines = [[text(k), text(each)] for k, each in value.items() if k not in inner]
+            rest = {key: each for key, each in value.items() if key not in inner}
+            lines = [[text(key), cell(key, each, rest)] for key, each in rest.items()]
             html += table([name, "value"], lines, numbers=(1,))
             html += "".join(rows_table(each, key, cell) for key, each in inner.items())
         elif _is_rows(value):
@@ -72,7 +73,7 @@ def rows_table(rows: Rows, caption: str, cell: Cell = plain_cell) -> str:
         if all(isinstance(row.get(column, 0), int | float) for row in rows)
     ]
     shown = rows[:MAX_TABLE_ROWS]
-    lines = [[cell(column, row.get(column)) for column in columns] for row in shown]
+    lines = [[cell(column, row.get(column), row) for column in columns] for row in shown]
     html = table(columns, lines, f"{words(caption)} ({len(rows)})", numbers)
     if len(rows) > len(shown):
         html += note(f"{len(rows) - len(shown)} more in the JSON.")

@@ -22,12 +22,12 @@ from pydantic_core import to_jsonable_python
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import echo
-from openenv_kit.page import generic, watch
+from openenv_kit.page import generic, reveal, watch
 from openenv_kit.page.markup import bar, facts, words
 from openenv_kit.page.page import Page
 from openenv_kit.page.results import told_html
 from openenv_kit.page.state import Visitor
-from openenv_kit.page.watching import Playback, call_text
+from openenv_kit.page.watching import Frame, Playback, call_text
 
 Build = Callable[[Page], None]
 """Lays out a tab, and adds its views and events to the page."""
@@ -98,6 +98,16 @@ class Scenes:
         bars = [bar(words(n), v, f"{v:.2f}") for n, v in parts.items() if isinstance(v, float)]
         counts = {name: value for name, value in parts.items() if not isinstance(value, float)}
         return "".join(bars) + (facts(counts) if counts else "")
+
+    def beside_html(self, visitor: Any, frames: Sequence[Frame]) -> str:
+        """After the end: what the visitor did beside what the reference did, call by call."""
+        theirs = [self.describe(frame.action) for frame in frames if frame.action]
+        return reveal.two_columns(
+            reveal.moves_html([entry.call for entry in visitor.log]),
+            visitor.score,
+            reveal.moves_html(theirs),
+            reveal.score_of(frames),
+        )
 
     def board(self) -> Sequence[Any]:
         """Further components of the Watch tab, such as charts; laid out below the move."""

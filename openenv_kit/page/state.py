@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
-from openenv_kit.page.watching import Playback, call_text
+from openenv_kit.page.watching import Frame, Playback, call_text
 from openenv_kit.play.driver import observed
 from openenv_kit.play.recording import RecordedRun, canonical
 from openenv_kit.serving.framework import begin
@@ -53,6 +53,9 @@ class Visitor:
         reset: arguments of the running episode's reset.
         opening: reply to that reset.
         reply: the last reply.
+        acted: the action that it answers; None for a reset.
+        score: what the episode came to; None before its end.
+        revealed: the reference's play of the episode, once they asked for it.
         note, problem: what the status line says; a problem goes first.
         log: steps of the running episode, oldest first.
         playback: whom they watch, if anybody.
@@ -88,6 +91,9 @@ class Visitor:
     def forget_play(self) -> None:
         """Forget what belongs to one episode."""
         self.log: list[LoggedCall] = []
+        self.acted: Mapping[str, Any] | None = None
+        self.score: float | None = None
+        self.revealed: list[Frame] | None = None
 
     @property
     def progress(self) -> dict[str, Any]:
@@ -134,6 +140,9 @@ class Visitor:
         if over:
             self.problem = OVER
             return reply
+        self.acted = action
+        if reply.done:
+            self.score = float(reply.reward or 0.0)
         number, size = self.progress["step_count"], len(canonical(observed(reply)))
         entry = LoggedCall(number, text, reply.status, reply.message, elapsed, size)
         self.log = [*self.log, entry][-MAX_LOG:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,15 +148,25 @@ def open_run(mine: Visit, path: Path) -> None:
 
 
 def type_into(mine: Visit, table: str, line: int, column: int, text: str) -> None:
-    """Replace the text of one cell of an editable table."""
-    cell = mine.page.locator(f"{table} [data-row='{line}'][data-col='{column}']").last
-    cell.dblclick()
-    # The editor comes with the double click, but not at once.
-    editor = cell.locator("textarea, input").last
-    expect(editor).to_be_focused()
-    editor.fill(text)
-    editor.press("Enter")
-    expect(cell).to_contain_text(text)
+    """Fill in one cell of a table of rows; its last row is added where it is missing."""
+    rows = mine.page.locator(f"{table} tbody tr")
+    if rows.count() == line:
+        mine.page.locator(f"{table} button", has_text="Add a row").click()
+        expect(rows).to_have_count(line + 1)
+    cell = rows.nth(line).locator("select, input").nth(column)
+    if cell.evaluate("each => each.tagName") == "SELECT":
+        cell.select_option(text)
+    else:
+        cell.fill(text)
+        cell.press("Tab")
+    expect(cell).to_have_value(text)
+
+
+def submit_empty(mine: Visit) -> None:
+    """Submit a report without rows, and mean it."""
+    mine.page.click("#mt-submit")
+    mine.sees("#mt-sure", "There is no row in the report.")
+    mine.page.click("#mt-sure-yes")
 
 
 def test_a_date_outside_the_episode_is_explained(visit: OpenVisit) -> None:
@@ -172,14 +183,59 @@ def test_a_date_outside_the_episode_is_explained(visit: OpenVisit) -> None:
     mine.sees("#mt-log", "1 of 64 steps")
 
 
-def test_a_row_is_validated_as_it_is_typed(visit: OpenVisit) -> None:
+def test_a_row_is_validated_as_it_is_filled_in_and_its_values_follow(visit: OpenVisit) -> None:
+    mine, episode = visit(), episode_of(task_id="easy_single_spike")
+    mine.tab("Report")
+    type_into(mine, "#mt-rows", 0, 0, episode.dates[3])
+    mine.sees("#mt-check", "0 well formed, 1 not")
+    type_into(mine, "#mt-rows", 0, 2, "app_opens")
+    expect(mine.page.locator("#mt-rows select").nth(1)).to_have_value("event_count")
+    mine.sees("#mt-check", "The row lacks anomaly_type")
+    type_into(mine, "#mt-rows", 0, 3, "absolute_drop_in_event_count")
+    mine.sees("#mt-check", "1 well formed, 0 not")
+    observed = mine.page.get_by_label("observed value, row 1")
+    assert float(observed.input_value()) == episode.series.rows[3][0]
+    # By keyboard: the cell that was reached keeps the keyboard when the table is drawn anew.
+    observed.focus()
+    mine.page.keyboard.type("7")
+    mine.page.keyboard.press("Tab")
+    mine.sees("#mt-status", "1 row(s) in the report")
+    expect(mine.page.get_by_label("baseline value, row 1")).to_be_focused()
+    mine.page.get_by_role("button", name="Delete row 1").press("Enter")
+    mine.sees("#mt-check", "No rows yet.")
+
+
+def test_an_empty_report_is_submitted_only_by_who_says_so_twice(visit: OpenVisit) -> None:
     mine = visit()
     mine.tab("Report")
-    type_into(mine, "#mt-rows", 0, 0, episode_of(task_id="easy_single_spike").dates[0])
-    mine.sees("#mt-check", "0 well formed, 1 not")
-    mine.sees("#mt-check", "Unknown entity_type")
-    type_into(mine, "#mt-rows", 0, 1, "event_count")
-    mine.sees("#mt-check", "Unknown anomaly_type")
+    mine.page.click("#mt-submit")
+    mine.sees("#mt-status", "Nothing was submitted yet")
+    mine.page.click("#mt-sure-no")
+    expect(mine.page.locator("#mt-sure")).to_be_hidden()
+    mine.sees("#mt-status", "0 of 64 steps")
+    submit_empty(mine)
+    mine.sees(".mt-score", "0.0000")
+    mine.sees("#mt-status", "score 0.0000")
+    expect(mine.page.locator("#mt-sure")).to_be_hidden()
+
+
+def test_methods_are_grouped_and_the_call_is_told_as_a_program(
+    visit: OpenVisit, web: WebServer
+) -> None:
+    mine = visit()
+    mine.tab("Investigate")
+    mine.page.locator("#mt-group").get_by_label("Compare").check()
+    mine.sees("#mt-method input", "")
+    expect(mine.page.locator("#mt-method input").first).to_have_value("compare_rate_to_median")
+    mine.page.locator("#mt-group").get_by_label("All").check()
+    mine.choose("#mt-method", "list_dates")
+    mine.page.click("#mt-run")
+    fold = mine.page.locator("#mt-answer summary", has_text="The same call")
+    fold.press("Enter")
+    mine.sees("#mt-answer", f'MetricTrackerRlEnv(base_url="{web.url}").sync()')
+    shown = mine.page.get_by_role("region", name="curl").inner_text()
+    told = subprocess.run(shown, shell=True, capture_output=True, text=True, check=True).stdout
+    assert "list_dates done." in told
 
 
 def test_two_visitors_play_different_tasks_at_once(visit: OpenVisit) -> None:
@@ -197,7 +253,7 @@ def test_two_visitors_play_different_tasks_at_once(visit: OpenVisit) -> None:
         row = max(episode_of(task_id=task).expected_rows, key=lambda row: abs(row.delta_value))
         assert row.date.rpartition("-")[2].lstrip("0") in each.text("#mt-answer")
     two.tab("Report")
-    two.page.click("#mt-submit")
+    submit_empty(two)
     two.sees(".mt-score", "0.0000")
     assert one.page.locator(".mt-score").count() == 0
 
@@ -244,7 +300,7 @@ def test_there_is_no_debug_tab_and_no_answer_in_any_reply(visit: OpenVisit, web:
     mine.start("hard_mixed_multi")
     assert mine.page.get_by_role("tab", name="Debug", exact=True).count() == 0
     mine.tab("Report")
-    mine.page.click("#mt-submit")
+    submit_empty(mine)
     mine.sees("#mt-score", "4 expected row(s) were not reported.")
     page = mine.page.content()
     config = mine.page.request.get(f"{web.url}/web/config").text()

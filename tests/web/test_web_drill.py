@@ -157,5 +157,6 @@ def test_no_message_before_the_end_holds_a_label(visit: OpenVisit) -> None:
     assert [label for label in [*labels, "taken back"] if label in before] == []
     mine.tab("Report")
     mine.page.click("#dd-submit")
+    mine.page.click("#dd-sure-yes")
     mine.sees("#dd-score .mt-score", "0.0000")
     assert [label for label in [*labels, "taken back"] if label not in told()] == []

@@ -19,11 +19,12 @@ from metric_tracker_rl.analysis_tools.arguments import Arguments, Limit
 from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
 from metric_tracker_rl.engine.tasks import TASKS
 from metric_tracker_rl.page import charts, report
-from metric_tracker_rl.page.episode import custom_anomalies
+from metric_tracker_rl.page.episode import custom_anomalies, custom_html
 from metric_tracker_rl.page.investigate import METHODS, make_field
-from metric_tracker_rl.page.state import FunnelVisitor, drafts, rows_from_table
+from metric_tracker_rl.page.state import FunnelVisitor, drafts
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.page import bench, builder, forms, is_on
+from openenv_kit.page.same_call import same_call_html
 from openenv_kit.page.scenes import scenes_of
 from openenv_kit.tools.catalogue import ToolSpec
 from openenv_kit.tools.schema import json_schema
@@ -219,7 +220,7 @@ def test_the_log_tells_what_each_call_cost(visitor: FunnelVisitor) -> None:
 
 def test_the_report_is_validated_without_costing_a_step(visitor: FunnelVisitor) -> None:
     row = expected(visitor)[0]
-    visitor.rows = rows_from_table(ROW_FIELDS, [[*list(row.values())[:-1], "hgih"], [""] * 9])
+    visitor.rows = [{**row, "severity": "hgih"}]
     html = report.check_html(visitor)
     assert "0 well formed, 1 not" in html
     assert "Did you mean &#x27;high&#x27;" in html
@@ -230,15 +231,20 @@ def test_the_report_is_validated_without_costing_a_step(visitor: FunnelVisitor) 
 
 def test_nothing_typed_by_a_visitor_becomes_markup(visitor: FunnelVisitor) -> None:
     evil = "<img src=x onerror=alert(1)>"
-    visitor.rows = rows_from_table(ROW_FIELDS, [[evil] * 9])
+    visitor.rows = visitor.custom = [dict.fromkeys(ROW_FIELDS, evil)]
     visitor.call(evil, {evil: evil})
-    shown = [report.check_html(visitor), bench.log_html(visitor)]
+    shown = [report.check_html(visitor), bench.log_html(visitor), custom_html(visitor)]
+    shown += [
+        report.table_html(visitor),
+        same_call_html(visitor.environment, visitor.reset, {"x": evil}),
+    ]
     shown += [builder.status_html(scenes_of(), visitor)]
     assert [html for html in shown if "<img" in html] == []
 
 
 def test_custom_anomalies_are_read_from_the_table() -> None:
-    table = [["app_opens", "2024-01-01", "4", "up"], ["", "", "", ""], ["m", "d", None, ""]]
+    first = {"metric_name": "app_opens", "date": "2024-01-01", "stddev_factor": "4"}
+    table = [{**first, "direction": "up"}, {"metric_name": ""}, {}, {"metric_name": "m"}]
     assert custom_anomalies(table) == [
         {
             "metric_name": "app_opens",
@@ -246,7 +252,7 @@ def test_custom_anomalies_are_read_from_the_table() -> None:
             "stddev_factor": 4.0,
             "direction": "up",
         },
-        {"metric_name": "m", "date": "d"},
+        {"metric_name": "m", "date": ""},
     ]
 
 

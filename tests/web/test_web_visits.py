@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import PATIENCE_MS, Visit, WebServer
 from playwright.sync_api import Locator, expect
-from test_web_browser import episode_of, look_for_spikes, type_into
+from test_web_browser import episode_of, look_for_spikes, submit_empty, type_into
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID
@@ -174,7 +174,7 @@ def test_after_the_end_every_button_says_that_it_is_over(visit: OpenVisit) -> No
     look_for_spikes(mine)
     mine.sees("#mt-answer", "Rows you could report")
     mine.tab("Report")
-    mine.page.click("#mt-submit")
+    submit_empty(mine)
     mine.sees(".mt-score", "0.0000")
     mine.page.click("#mt-submit")
     mine.sees("#mt-status", "This episode is over. Start another one")
@@ -258,18 +258,6 @@ def test_custom_anomalies_are_added_or_take_the_place_of_the_planned_ones(visit:
         mine.sees("#mt-card", f"{len(expected.expected_rows)} expected row(s)")
         others = {row.date for row in expected.expected_rows} - {dates[8]}
         assert bool(others) is planned
-
-
-def test_the_menus_of_tables_offer_rows_and_no_columns(visit: OpenVisit) -> None:
-    mine = visit()
-    mine.page.get_by_role("button", name="Build your own").click()
-    menu = mine.page.locator(".cell-menu")
-    for tab, table in (("Episode", "#mt-custom"), ("Report", "#mt-rows")):
-        mine.tab(tab)
-        expect(menu).to_have_count(0)
-        mine.page.locator(f"{table} [data-row='0'][data-col='0']").last.click(button="right")
-        expect(menu, tab).to_contain_text("Add row below")
-        assert "column" not in menu.inner_text().lower(), tab
 
 
 def test_what_a_chart_says_about_a_point_is_readable(visit: OpenVisit) -> None:

@@ -20,6 +20,7 @@ from metric_tracker_rl.page.drill.state import MetricVisitor
 from metric_tracker_rl.page.drill.story import DRAWN, Answer, Story, segment_text
 from openenv_kit.page.bench import json_html
 from openenv_kit.page.markup import bar, day_name, heading, hint, note, table, text
+from openenv_kit.page.same_call import same_call_html
 from openenv_kit.page.watching import call_text
 
 BRUSH = (
@@ -64,8 +65,13 @@ def shown(visitor: MetricVisitor) -> Sequence[Any]:
         problem
         + (hint(BRUSH) if _has_days(answer) else "")
         + answer_html(answer)
-        + json_html(json.dumps(answer.result, ensure_ascii=False)),
+        + json_html(json.dumps(answer.result, ensure_ascii=False))
+        + same_call_html(visitor.environment, visitor.reset, _action_of(answer)),
     ]
+
+
+def _action_of(answer: Answer) -> dict[str, Any]:
+    return {"analysis_method": answer.method, "analysis_args": dict(answer.arguments)}
 
 
 def _has_days(answer: Answer) -> bool:

@@ -11,6 +11,7 @@ import gradio as gr
 from metric_tracker_rl.drilldown.change_log import UNATTRIBUTED
 from metric_tracker_rl.drilldown.levels import KINDS
 from metric_tracker_rl.drilldown.report import FIELDS
+from metric_tracker_rl.page.confirm import confirmation, confirmed_submit
 from metric_tracker_rl.page.drill.investigate import day_choices
 from metric_tracker_rl.page.drill.roots import roots_figure, told_roots
 from metric_tracker_rl.page.drill.rows import COLUMNS, row_cells
@@ -24,6 +25,7 @@ from metric_tracker_rl.page.drill.state import (
 from metric_tracker_rl.page.drill.story import Story, segment_text
 from openenv_kit.environment import Session
 from openenv_kit.errors import KitError
+from openenv_kit.page import reveal
 from openenv_kit.page.layout import chart, html
 from openenv_kit.page.markup import button, day_name, heading, hint, note, table, words
 from openenv_kit.page.page import Page, View
@@ -33,6 +35,7 @@ from openenv_kit.page.state import OVER
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
     score, roots = html(elem_id="dd-score"), chart("roots", visible=False)
+    revealing = reveal.lay_out("dd")
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300, scale=2):
             html(heading("A row", "Who, which days, which step, what kind, because of what."))
@@ -69,6 +72,7 @@ def build(page: Page) -> None:
             with gr.Row(elem_classes="mt-actions"):
                 submit = gr.Button("Submit report", variant="primary", elem_id="dd-submit")
                 clear = gr.Button("Empty the report", elem_id="dd-clear")
+            sure = confirmation("dd-sure")
     fields = [kind, stage, people, first, last, change]
     page.views["drill_row"] = View([stage, people, first, last], _choices)
     page.views["drill_row_days"] = View([first, last], _days)
@@ -78,12 +82,16 @@ def build(page: Page) -> None:
     )
     page.views["drill_rows"] = View([rows], lambda visitor: [rows_html(visitor)])
     page.views["drill_changes"] = View([change], _changes)
-    page.views["drill_score"] = View([score, roots], lambda v: scored(v.story, v.session))
+    page.views["drill_score"] = View(
+        [score, roots, *revealing],
+        lambda v: [*scored(v.story, v.session), *reveal.show(page.scenes, v)],
+    )
+    reveal.wire(page, revealing[0], "drill_score", revealing[1])
     shown = ["status", "drill_rows", "drill_log"]
     page.on(add.click, _add, fields, [*shown, "drill_people"])
     page.on(clear.click, _clear, (), shown)
     after = ["drill_left", "drill_calls", "drill_score"]
-    page.on(submit.click, MetricVisitor.submit, (), [*shown, *after], wait_on=[score])
+    confirmed_submit(page, submit, sure, [*shown, *after], score)
     one_by_one = {"trigger_mode": "multiple", "concurrency_limit": 1}
     page.on_bridge(page.bridge.drop_row, _drop, shown, **one_by_one)
 
@@ -138,7 +146,7 @@ def _drop(visitor: MetricVisitor, at: Any) -> None:
 
 
 def _clear(visitor: MetricVisitor) -> None:
-    visitor.rows = []
+    visitor.rows, visitor.unsure = [], False
     visitor.note = "The report is empty."
 
 

@@ -14,6 +14,7 @@ from metric_tracker_rl.page.drill.rows import COLUMNS, days_text, row_cells
 from metric_tracker_rl.page.drill.story import Story, segment_text
 from openenv_kit.errors import KitError
 from openenv_kit.page.markup import bar, heading, hint, note, table, words
+from openenv_kit.page.waterfall import Part, waterfall_html
 
 Row = Mapping[str, Any]
 
@@ -37,7 +38,8 @@ def score_html(story: Story, episode: Episode) -> str:
     roots = told_roots(told)
     return (
         f'<section class="mt-outcome">{heading("Score", "(matched − cost) / roots, at least 0")}'
-        f"{number}<p>{_sum(told)}</p></div>{_roots_html(roots)}"
+        f"{number}<p>{_sum(told)}</p></div>{_waterfall(story, told, roots, episode, score)}"
+        f"{_roots_html(roots)}"
         f"{verdicts_html(story.rows, roots, episode)}{hint(DRAWN) if roots else ''}</section>"
     )
 
@@ -49,6 +51,36 @@ def _sum(told: Mapping[str, Any]) -> str:
         f"= ({told['matched']:.4g} matched − {told['cost']:.4g} cost) / {len(told['roots'])} "
         f"root{'' if len(told['roots']) == 1 else 's'}"
     )
+
+
+def _waterfall(
+    story: Story,
+    told: Mapping[str, Any],
+    roots: Sequence[Mapping[str, Any]],
+    episode: Episode,
+    score: float,
+) -> str:
+    """What each root earned and each row cost, as shares of the score; at least 0."""
+    if not roots:
+        return ""
+    parts = [
+        Part(
+            f"root {at}: {words(each['root']['kind'])}",
+            each["credit"] / len(roots),
+            _why(each["row"], each["root"], plain=True),
+        )
+        for at, each in enumerate(roots, start=1)
+    ]
+    if told["cost"]:
+        said = (
+            f"row {at} {verdict}"
+            for at, (style, verdict) in enumerate(verdicts(story.rows, roots, episode), start=1)
+            if style == "bad"
+        )
+        why = "; ".join(said)
+        parts.append(Part("cost", -told["cost"] / len(roots), f"{why[:1].upper()}{why[1:]}."))
+    below = sum(each.change for each in parts) < -1e-9
+    return waterfall_html(parts, score, "A score is never below 0." if below else "")
 
 
 def _roots_html(roots: Sequence[Mapping[str, Any]]) -> str:
@@ -66,8 +98,8 @@ def _roots_html(roots: Sequence[Mapping[str, Any]]) -> str:
     return f'<div class="dd-roots">{blocks}</div>' if blocks else ""
 
 
-def _why(row: Row | None, root: Row) -> str:
-    """What was right and wrong about the row that met a root."""
+def _why(row: Row | None, root: Row, *, plain: bool = False) -> str:
+    """What was right and wrong about the row that met a root, as HTML or as plain text."""
     if row is None:
         return "Not found: no row meets it."
     wrong = []
@@ -82,8 +114,8 @@ def _why(row: Row | None, root: Row) -> str:
     ]
     if not wrong:
         return "Found: segment, days, kind and change are right."
-    told = escape(wrong[0][0].upper() + "; ".join(wrong)[1:])
-    return f"Found in part. {told}."
+    told = wrong[0][0].upper() + "; ".join(wrong)[1:]
+    return f"Found in part. {told if plain else escape(told)}."
 
 
 def verdicts_html(rows: Sequence[Any], roots: Sequence[Mapping[str, Any]], episode: Episode) -> str:

@@ -1,0 +1,51 @@
+"""A score as a waterfall: what each part adds or takes, in a bar and a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+
+@dataclass(frozen=True)
+class Part:
+    """One step of the way to the score.
+
+    Attributes:
+        label: what is added or taken.
+        change: by how much the score moves; negative for what is taken.
+        why: a sentence with the numbers.
+    """
+
+    label: str
+    change: float
+    why: str
+
+
+def waterfall_html(parts: Iterable[Part], total: float, why: str = "") -> str:
+    """The parts from top to bottom, each bar beginning where the one above ended, then the score.
+
+    Args:
+        parts: in the order in which they are counted.
+        total: the score.
+        why: a sentence about it.
+    """
+    level, lines = 0.0, ""
+    for each in parts:
+        ends = sorted((level, level + each.change))
+        level += each.change
+        kind = "taken" if each.change < 0 else "added"
+        sign = "−" if each.change < 0 else "+"
+        lines += _line(each.label, ends, f"{sign}{abs(each.change):.4f}", each.why, kind)
+    lines += _line("score", (0.0, total), f"{total:.4f}", why, "total")
+    return f'<ol class="mt-fall">{lines}</ol>'
+
+
+def _line(label: str, ends: Sequence[float], value: str, why: str, kind: str) -> str:
+    left, right = (100.0 * min(max(end, 0.0), 1.0) for end in ends)
+    said = f"<p>{escape(why)}</p>" if why else ""
+    return (
+        f'<li class="{kind}"><span>{escape(label)}</span><i aria-hidden="true">'
+        f'<b style="left:{left:.2f}%;width:{right - left:.2f}%"></b></i>'
+        f"<em>{value}</em>{said}</li>"
+    )
