@@ -14,20 +14,13 @@ from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.page import charts
 from metric_tracker_rl.page.state import FunnelVisitor
 from metric_tracker_rl.page.units import with_unit
-from openenv_kit.page.layout import chart, html
+from openenv_kit.page.layout import chart, html, saves
 from openenv_kit.page.markup import day_name, heading, table, words
-from openenv_kit.page.page import QUIET, Page, View, expect_episode
+from openenv_kit.page.page import Page, View, expect_episode
 
 WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 SATURDAY = 5
 FRAMES = ("daily", "hourly")
-SAVE = """([name, text]) => {
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([text], { type: 'text/csv' }));
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(link.href);
-}"""
 
 
 def build(page: Page) -> None:
@@ -75,11 +68,9 @@ def build(page: Page) -> None:
 
 def _downloads(page: Page) -> None:
     """Buttons that save the episode's frames; each file is made on demand."""
-    file = gr.JSON(visible=False)
     for name in FRAMES:
         button = gr.Button(f"{name.title()} counts as CSV", size="sm", elem_id=f"mt-csv-{name}")
-        made = button.click(partial(csv_file, name), page.state, file, **QUIET)
-        made.then(None, file, js=SAVE, api_visibility="private")
+        saves(button, page.state, partial(csv_file, name))
 
 
 def csv_file(name: str, visitor: FunnelVisitor) -> list[str]:

@@ -38,6 +38,49 @@ document.addEventListener('toggle', ({ target }) => {
   });
 }, true);
 
+// A watched play by keyboard: only where nothing is being typed. The search hides steps of the list.
+const inSight = (each) => each.checkVisibility();
+function searched() {
+  const box = document.getElementById('mt-search');
+  const wanted = box ? box.value.trim().toLowerCase() : '';
+  document.querySelectorAll('.mt-frames li').forEach((line) => {
+    line.hidden = !line.dataset.text.includes(wanted);
+  });
+}
+function walk(by) {
+  const lines = [...document.querySelectorAll('.mt-frames li')];
+  const now = lines.findIndex((line) => line.classList.contains('now'));
+  const way = by > 0 ? lines.slice(now + 1) : lines.slice(0, Math.max(now, 0)).reverse();
+  const next = way.find((line) => !line.hidden);
+  if (next) next.querySelector('button').click();
+  else if (by > 0) document.getElementById('mt-step').click();
+}
+const KEYS = {
+  j: () => walk(1),
+  k: () => walk(-1),
+  e: () => document.getElementById('mt-error').click(),
+  '/': () => document.getElementById('mt-search').focus(),
+};
+document.addEventListener('keydown', (event) => {
+  const list = document.getElementById('mt-frames');
+  const typing = event.target.closest('input, textarea, select, [contenteditable]');
+  const key = KEYS[event.key];
+  if (!key || typing || event.ctrlKey || event.metaKey || event.altKey || !list || !inSight(list)) return;
+  event.preventDefault();
+  key();
+});
+document.addEventListener('input', ({ target }) => { if (target.id === 'mt-search') searched(); });
+let drawn = null;
+new MutationObserver(() => {
+  const list = document.querySelector('.mt-frames');
+  if (!list || list === drawn) return;
+  drawn = list;
+  searched();
+  // Only the list is scrolled, not the page.
+  const now = list.querySelector('.now');
+  if (now) list.scrollTop = now.offsetTop - list.clientHeight / 2;
+}).observe(document.body, { childList: true, subtree: true });
+
 // What is scrolled to must not end up below the status line, which stays at the top.
 const room = new ResizeObserver(([{ target }]) => {
   document.documentElement.style.scrollPaddingTop = `${target.offsetHeight + 12}px`;

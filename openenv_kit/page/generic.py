@@ -20,7 +20,7 @@ from openenv_kit.page.page import Page, View
 from openenv_kit.page.results import told_html
 from openenv_kit.page.same_call import same_call_html
 from openenv_kit.page.state import Visitor
-from openenv_kit.page.watch import score_bar
+from openenv_kit.page.trace import score_bar
 from openenv_kit.play.driver import observed
 
 EVERYTHING = ("status", "episode", "result", "log", "forms", "watch")

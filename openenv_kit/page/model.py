@@ -28,7 +28,7 @@ from openenv_kit.environment import ERROR, Environment, Reply, Session, get_envi
 from openenv_kit.errors import ConfigurationError, InvalidValueError, KitError, ModelError
 from openenv_kit.page.visitor_client import VisitorClient, endpoint_url
 from openenv_kit.page.visitor_endpoint import VisitorEndpoint
-from openenv_kit.page.watching import MAX_FRAMES, Frame, Playback, open_session
+from openenv_kit.page.watching import MAX_FRAMES, Frame, Playback, open_session, took_ms
 from openenv_kit.serving.settings import settings as server_settings
 
 AHEAD = 1
@@ -78,13 +78,15 @@ class ModelPlayback(Playback):
                 "server, the most at once; try again in a few minutes."
             )
         try:
-            self.environment = environment or get_environment()
-            session, reply = open_session(reset, self.environment)
-            opening = self._observation(session, reply)
-            super().__init__(str(settings.model), session, iter([Frame({}, opening)]))
+            played = environment or get_environment()
+            session, reply = open_session(reset, played)
+            opening = _received(played, session, reply)
+            frames = iter([Frame({}, opening)])
+            super().__init__(str(settings.model), session, frames, reset, played)
             self._settings = settings
             self._opening = opening
             self._words = ""
+            self._facts: dict[str, str] = {}
             self._loop = asyncio.new_event_loop()
             self._task: asyncio.Task[None] | None = None
             self._thread = threading.Thread(target=self._play_in_thread, daemon=True)
@@ -129,40 +131,40 @@ class ModelPlayback(Playback):
         # Without lone surrogates, which no page can be sent.
         text = json.dumps(action, ensure_ascii=False).encode("utf-8", "replace")
         played: dict[str, Any] = json.loads(text)
-        answer = self._observation(self.session, self.session.step(played))
-        self._append(played, answer)
+        begun = time.perf_counter()
+        reply = self.session.step(played)
+        took = time.perf_counter() - begun
+        answer = _received(self.environment, self.session, reply)
+        self._append(played, answer, took=took)
         return answer
 
-    def heard(self, words: str, calls: int) -> None:
+    def heard(self, words: str, calls: int, facts: dict[str, str]) -> None:
         """Keep what the model said for its next move; shown at once if it makes none."""
-        self._words = words
+        self._words, self._facts = words, facts
         if words and not calls:
             self._append({}, {"status": "said"})
 
     def refused(self, name: str, arguments: object, problem: str) -> None:
         """Show a call that could not be made into an action, as the model made it."""
         call = (name or "unnamed", arguments)
-        self._append({}, {"status": ERROR, "message": problem}, call)
-
-    def _observation(self, session: Session, reply: Reply) -> dict[str, Any]:
-        """A reply as a client would receive it."""
-        full = self.environment.observation(reply, session.task_id)
-        received: dict[str, Any] = to_jsonable_python(
-            {**full, "reward": reply.reward, "done": reply.done}
-        )
-        return received
+        self._append({}, {"status": ERROR, "message": problem}, refused=call)
 
     def _append(
         self,
         action: Mapping[str, Any],
         answer: Mapping[str, Any],
+        *,
         refused: tuple[str, object] | None = None,
+        took: float = 0.0,
     ) -> None:
         """Add a frame, with what the model said last if this is its first move since."""
         if len(self.frames) >= MAX_FRAMES:
             raise ModelError(f"The model was stopped after {MAX_FRAMES} calls.")
         words, self._words = self._words, ""
-        self.frames.append(Frame(action, answer, words=words, refused=refused))
+        facts, self._facts = {**self._facts, **took_ms(took)}, {}
+        self.frames.append(
+            Frame(action, answer, words=words, refused=refused, facts=facts, elapsed_s=took)
+        )
 
     def _play_in_thread(self) -> None:
         try:
@@ -216,14 +218,28 @@ class WatchedTable(Table):
         self._watched = watched
 
     def hear(self, answer: Event) -> None:
-        """Show what the model said."""
+        """Show what the model said, and what it took."""
         super().hear(answer)
-        self._watched.heard(answer.words, answer.calls)
+        facts = {"model": f"{answer.duration_s:.1f} s"}
+        if self.usage.last_call_tokens:
+            facts["tokens"] = f"{self.usage.last_call_tokens:,}"
+        if self.usage.cost is not None:
+            facts["cost so far"] = f"${self.usage.cost:.4f}"
+        self._watched.heard(answer.words, answer.calls, facts)
 
     def refuse(self, name: str, arguments: Mapping[str, Any] | str, problem: str) -> None:
         """Show the call that was refused."""
         super().refuse(name, arguments, problem)
         self._watched.refused(name, arguments, without_settings(problem))
+
+
+def _received(environment: Environment, session: Session, reply: Reply) -> dict[str, Any]:
+    """A reply as a client would receive it."""
+    full = environment.observation(reply, session.task_id)
+    received: dict[str, Any] = to_jsonable_python(
+        {**full, "reward": reply.reward, "done": reply.done}
+    )
+    return received
 
 
 def without_settings(text: str) -> str:

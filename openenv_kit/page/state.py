@@ -60,7 +60,7 @@ class Visitor:
         log: steps of the running episode, oldest first.
         playback: whom they watch, if anybody.
         playing: whether the watched player moves on its own.
-        runs: of the recording they opened last.
+        runs, broken: of the recording they opened last, and which of its lines could not be read.
     """
 
     def __init__(self, environment: Environment | None = None, *, debug: bool = False) -> None:
@@ -86,6 +86,7 @@ class Visitor:
         self.reply: Reply | None = None
         self.forget_key()
         self.runs: list[RecordedRun] = []
+        self.broken = ""
         self.forget_play()
 
     def forget_play(self) -> None:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from openenv_kit.errors import ConfigurationError, require_name
-from openenv_kit.page.layout import html
-from openenv_kit.page.markup import bar, button, heading, hint, note, text
+from openenv_kit.page.layout import html, saves
+from openenv_kit.page.markup import heading, hint, note
 from openenv_kit.page.model import ModelPlayback, model_settings
-from openenv_kit.page.page import Page, View
+from openenv_kit.page.page import Page, View, expect_episode
 from openenv_kit.page.state import Visitor
-from openenv_kit.page.watching import Frame, Playback, call_text, recorded, runs_of, scripted
+from openenv_kit.page.trace import as_jsonl, frames_html, next_error, scene_html
+from openenv_kit.page.watching import Playback, recorded, runs_of, scripted
 
 if TYPE_CHECKING:
     from openenv_kit.page.scenes import Scenes
 
 SAME_EPISODE = "my episode"
+NOBODY = "Nobody is playing yet: choose a policy and press Watch, or open a recorded run."
+SEARCH = (
+    '<label class="mt-search">Search the steps <input type="search" id="mt-search"></label>'
+    '<p class="mt-hint">Keys: <kbd>j</kbd> next, <kbd>k</kbd> previous, <kbd>e</kbd> next error, '
+    "<kbd>/</kbd> search</p>"
+)
 TICK_S = 0.7
 """Pause between two steps while a player plays on its own."""
 
@@ -33,53 +39,61 @@ def build(page: Page) -> None:
     policies = environment.policies
     episodes = [("The episode I am in", SAME_EPISODE), *((t, t) for t in environment.tasks)]
     html(heading("Watch somebody play", "They play an episode of their own; yours stays as it is."))
-    with gr.Row(equal_height=False):
-        with gr.Column(min_width=280, scale=1), gr.Tabs(elem_classes="mt-sources"):
-            with gr.Tab("Policy"):
-                policy = gr.Radio(
-                    [(f"{p.name}: {p.description}", name) for name, p in policies.items()],
-                    value="reference",
-                    label="Scripted policy",
-                    elem_classes="mt-tasks",
+    with gr.Tabs(elem_classes="mt-sources"):
+        with gr.Tab("Policy"), gr.Row(equal_height=False, elem_classes="mt-source"):
+            policy = gr.Dropdown(
+                [(f"{p.name}: {p.description}", name) for name, p in policies.items()],
+                value="reference",
+                label="Scripted policy",
+                elem_id="mt-policy",
+                scale=3,
+            )
+            episode = gr.Dropdown(episodes, value=SAME_EPISODE, label="Episode", scale=2)
+            watch_policy = gr.Button("Watch", variant="primary", elem_id="mt-watch-policy")
+        with gr.Tab("Model"), gr.Row(equal_height=False, elem_classes="mt-source"):
+            url = gr.Textbox(
+                "https://router.huggingface.co/v1", label="OpenAI-compatible endpoint", scale=2
+            )
+            model = gr.Textbox(label="Model", placeholder="name as the endpoint knows it", scale=2)
+            key = gr.Textbox(
+                label="Key",
+                type="password",
+                elem_id="mt-key",
+                info="Kept for this visit only, never logged; leave empty to use it again",
+                scale=2,
+            )
+            arena = gr.Dropdown(episodes, value=SAME_EPISODE, label="Episode", scale=2)
+            watch_model = gr.Button("Watch", variant="primary", elem_id="mt-watch-model")
+            forget = gr.Button("Forget the key", elem_id="mt-forget")
+        with gr.Tab("Recording"):
+            html(
+                hint(
+                    "A .jsonl file that `inference.py --record` or “Save as JSONL” wrote. It is "
+                    "played again here and compared with the recording; the file is not kept. "
+                    "An address after ?run= opens one from elsewhere."
                 )
-                episode = gr.Dropdown(episodes, value=SAME_EPISODE, label="Episode")
-                watch_policy = gr.Button("Watch", variant="primary", elem_id="mt-watch-policy")
-            with gr.Tab("Model"):
-                url = gr.Textbox(
-                    "https://router.huggingface.co/v1", label="OpenAI-compatible endpoint"
-                )
-                model = gr.Textbox(label="Model", placeholder="name as the endpoint knows it")
-                key = gr.Textbox(
-                    label="Key",
-                    type="password",
-                    elem_id="mt-key",
-                    info="Kept for this visit only, never logged; leave empty to use it again",
-                )
-                arena = gr.Dropdown(episodes, value=SAME_EPISODE, label="Episode")
-                with gr.Row(elem_classes="mt-actions"):
-                    watch_model = gr.Button("Watch", variant="primary", elem_id="mt-watch-model")
-                    forget = gr.Button("Forget the key", elem_id="mt-forget")
-            with gr.Tab("Recording"):
-                html(
-                    hint(
-                        "A .jsonl file that `inference.py --record` wrote. It is played again here "
-                        "and compared with the recording; the file is not kept."
-                    )
-                )
+            )
+            with gr.Row(equal_height=False, elem_classes="mt-source"):
                 upload = gr.UploadButton(
                     "Open a recorded run", file_types=[".jsonl"], elem_id="mt-upload"
                 )
                 which = gr.Dropdown([], label="Run in the file", visible=False)
-        with gr.Column(min_width=300, scale=2, elem_classes="mt-watch"):
-            with gr.Row(elem_classes="mt-actions"):
-                back = gr.Button("← Back", size="sm", min_width=80, elem_id="mt-back")
-                step = gr.Button("Step →", size="sm", min_width=80, elem_id="mt-step")
-                play = gr.Button("Play", size="sm", min_width=80, elem_id="mt-play")
-                end = gr.Button("To the end", size="sm", min_width=100, elem_id="mt-end")
-            scrub = gr.Slider(0, 1, 0, step=1, label="Step", visible=False, elem_id="mt-scrub")
-            scene = html(elem_id="mt-scene")
-            board = page.scenes.board()
+    with gr.Row(elem_classes="mt-actions"):
+        back = gr.Button("← Back", size="sm", min_width=80, elem_id="mt-back")
+        step = gr.Button("Step →", size="sm", min_width=80, elem_id="mt-step")
+        play = gr.Button("Play", size="sm", min_width=80, elem_id="mt-play")
+        end = gr.Button("To the end", size="sm", min_width=100, elem_id="mt-end")
+        error = gr.Button("Next error", size="sm", min_width=100, elem_id="mt-error")
+        save = gr.Button("Save as JSONL", size="sm", min_width=120, elem_id="mt-save")
+    scrub = gr.Slider(0, 1, 0, step=1, label="Step", visible=False, elem_id="mt-scrub")
+    with gr.Row(equal_height=False, elem_classes="mt-trace"):
+        with gr.Column(min_width=240, scale=2, elem_classes="mt-steps"):
+            html(SEARCH)
             frames = html(elem_id="mt-frames")
+        with gr.Column(min_width=320, scale=4, elem_classes="mt-watch"):
+            scene = html(elem_id="mt-scene")
+        with gr.Column(min_width=320, scale=4, elem_classes="mt-watch", elem_id="mt-board"):
+            board = page.scenes.board()
     timer = gr.Timer(TICK_S, active=False)
 
     page.views["watch"] = View(
@@ -107,6 +121,8 @@ def build(page: Page) -> None:
     page.on(step.click, _step, (), watch)
     page.on(back.click, _back, (), watch)
     page.on(play.click, _toggle, (), watch)
+    page.on(error.click, _to_error, (), watch)
+    saves(save, page.state, _file)
     page.on(end.click, _to_end, (), watch, wait_on=[scene])
     page.on(timer.tick, _tick, (), watch, trigger_mode="once")
     page.on(scrub.input, _go, [scrub], watch, trigger_mode="always_last")
@@ -180,6 +196,24 @@ def _to_end(visitor: Visitor) -> None:
     playback.catch_up()
 
 
+def _to_error(visitor: Visitor) -> None:
+    visitor.playing = False
+    playback = _playback(visitor)
+    place = next_error(playback)
+    if place is None:
+        raise ConfigurationError("No step so far has an error.")
+    playback.go(place)
+
+
+def _file(visitor: Visitor) -> list[str]:
+    """Name and text of the recording of the play that is watched."""
+    expect_episode(visitor)
+    with visitor.lock:
+        if visitor.playback is None:
+            raise gr.Error(NOBODY, print_exception=False)
+        return [f"{visitor.playback.session.task_id}.jsonl", as_jsonl(visitor.playback)]
+
+
 def _go(visitor: Visitor, at: Any) -> None:
     """Look at a move, by its index from the slider or as text from the list."""
     with contextlib.suppress(TypeError, ValueError, OverflowError):  # a call past the page
@@ -191,20 +225,19 @@ def _go(visitor: Visitor, at: Any) -> None:
 
 def _load(visitor: Visitor, path: str | None) -> None:
     if path is not None:
-        visitor.runs = runs_of(Path(path))
+        visitor.runs, visitor.broken = runs_of(Path(path))
         _choose_run(visitor, 0)
 
 
 def _choose_run(visitor: Visitor, at: int) -> None:
     if isinstance(at, int) and 0 <= at < len(visitor.runs):
         visitor.watch(recorded(visitor.runs[at], visitor.environment))
+        visitor.problem = visitor.broken
 
 
 def _playback(visitor: Visitor) -> Playback:
     if visitor.playback is None:
-        raise ConfigurationError(
-            "Nobody is playing yet: choose a policy and press Watch, or open a recorded run."
-        )
+        raise ConfigurationError(NOBODY)
     return visitor.playback
 
 
@@ -237,53 +270,3 @@ def show(scenes: Scenes, visitor: Visitor) -> Sequence[Any]:
         gr.update(active=more_to_come),
         *scenes.show_board(playback),
     ]
-
-
-def scene_html(scenes: Scenes, playback: Playback) -> str:
-    """The move looked at: what was done, and the reply."""
-    frame, last = playback.frame, len(playback.frames) - 1
-    more = "" if playback.finished else "+"
-    words = f"<blockquote>{escape(frame.words)}</blockquote>" if frame.words else ""
-    top = (
-        f'<p class="mt-eyebrow">{escape(playback.player)} · step {playback.at} of {last}{more}</p>'
-        f"<h3><code>{escape(describe(scenes, frame))}</code></h3>"
-        f"{words}<p>{text(str(frame.observation.get('message', '')))}</p>"
-    )
-    if playback.waiting:
-        top += note("The model is thinking …")
-    elif playback.remark and playback.at == last:
-        top += note(playback.remark, "bad")
-    if frame.same is not None:
-        told = "is" if frame.same else "differs from"
-        top += note(f"The answer {told} the recorded one.", "good" if frame.same else "bad")
-    seen = frame.observation
-    answer = "" if frame.refused else scenes.answer_html(seen)
-    if answer:
-        top += f"<details open><summary>Answer</summary>{answer}</details>"
-    return f'<section class="mt-card">{top}{score_bar(seen)}{scenes.outcome_html(seen)}</section>'
-
-
-def describe(scenes: Scenes, frame: Frame) -> str:
-    """A move in one line."""
-    if frame.refused:
-        return call_text(*frame.refused)
-    if not frame.action:
-        return "an answer without a tool call" if frame.words else "reset"
-    return scenes.describe(frame.action)
-
-
-def score_bar(observation: Mapping[str, Any]) -> str:
-    """The score, once the episode is over."""
-    score = float(observation.get("reward") or 0.0)
-    return bar("score", score, f"{score:.4f}") if observation.get("done") else ""
-
-
-def frames_html(scenes: Scenes, playback: Playback) -> str:
-    """Every move so far; each is a button that goes back to it."""
-    lines = "".join(
-        f'<li class="{"now" if at == playback.at else ""}">'
-        + button("pick_frame", at, f"{at}. {describe(scenes, frame)}"[:120], style="link")
-        + f"<small>{escape(str(frame.observation.get('status', '')))}</small></li>"
-        for at, frame in enumerate(playback.frames)
-    )
-    return f'<ol class="mt-frames">{lines}</ol>'

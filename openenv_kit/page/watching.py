@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from openenv_kit.environment import ERROR, Environment, Reply, Session, get_envi
 from openenv_kit.errors import ConfigurationError, KitError
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.policies import Policy
-from openenv_kit.play.recording import RecordedRun, RecordingError, read_runs, replay
+from openenv_kit.play.recording import RecordedRun, RecordingError, readable_runs, replay
 from openenv_kit.serving.framework import begin
 from openenv_kit.serving.settings import MAX_RECORDING_BYTES, settings
 
@@ -30,6 +31,8 @@ class Frame:
         same: for a recorded run, whether the reply is the recorded one.
         words: what the model said with it, or instead of making a call.
         refused: name and arguments of a call that could not be made into an action.
+        facts: what it took, for people: tokens, time, cost, by name.
+        elapsed_s: seconds that the environment took for the step, where they were measured.
     """
 
     action: Mapping[str, Any]
@@ -37,6 +40,8 @@ class Frame:
     same: bool | None = None
     words: str = ""
     refused: tuple[str, Any] | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    elapsed_s: float = 0.0
 
 
 class Playback:
@@ -46,6 +51,8 @@ class Playback:
         player: who plays, for people.
         session: plays the same episode; read by scenes that draw its data.
         source: gives the frames, the reset's first; asked for one at a time.
+        reset: arguments that make the episode, for its recording.
+        environment: what is played; None for the one that ENVIRONMENT names.
 
     Attributes:
         at: index of the frame looked at.
@@ -57,7 +64,14 @@ class Playback:
 
     waiting = False
 
-    def __init__(self, player: str, session: Session, source: Iterator[Frame]) -> None:
+    def __init__(
+        self,
+        player: str,
+        session: Session,
+        source: Iterator[Frame],
+        reset: Mapping[str, Any] | None = None,
+        environment: Environment | None = None,
+    ) -> None:
         self.player = player
         self.session = session
         self.frames: list[Frame] = []
@@ -65,6 +79,8 @@ class Playback:
         self.finished = False
         self.hurried = False
         self.remark = ""
+        self.reset = dict(reset or {})
+        self.environment = environment or get_environment()
         self._source = source
         Playback.advance(self)
 
@@ -111,10 +127,18 @@ def scripted(
 
     def frames() -> Iterator[Frame]:
         yield Frame({}, observed(opening))
+        began = time.perf_counter()
         for action, reply in moves(session, policy, opening):
-            yield Frame(action, observed(reply))
+            took = time.perf_counter() - began
+            yield Frame(action, observed(reply), facts=took_ms(took), elapsed_s=took)
+            began = time.perf_counter()
 
-    return Playback(policy.name, session, frames())
+    return Playback(policy.name, session, frames(), reset, environment)
+
+
+def took_ms(seconds: float) -> dict[str, str]:
+    """The time of a step as one of its facts; none where it was not measured."""
+    return {"took": f"{1000 * seconds:.1f} ms"} if seconds else {}
 
 
 def recorded(run: RecordedRun, environment: Environment | None = None) -> Playback:
@@ -126,8 +150,12 @@ def recorded(run: RecordedRun, environment: Environment | None = None) -> Playba
     try:
         reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
         session, _ = open_session(reset, environment)
-        frames = (Frame(*each) for each in replay(run, environment))
-        playback = Playback(str(run.player), session, frames)
+        took = [0.0, *(step.elapsed_s for step in run.steps)]
+        frames = (
+            Frame(*each, facts=took_ms(seconds), elapsed_s=seconds)
+            for each, seconds in zip(replay(run, environment), took, strict=True)
+        )
+        playback = Playback(str(run.player), session, frames, reset, environment)
         playback.run_to_end()
     except (TypeError, AttributeError, ValueError) as problem:
         reason = str(problem) if isinstance(problem, KitError) else "an action is unreadable"
@@ -136,24 +164,29 @@ def recorded(run: RecordedRun, environment: Environment | None = None) -> Playba
     return playback
 
 
-def runs_of(path: Path) -> list[RecordedRun]:
+def runs_of(path: Path) -> tuple[list[RecordedRun], str]:
     """The runs of an uploaded file, which is deleted as soon as it is read.
 
+    Returns:
+        What could be read, and which line could not be: that of a file that was cut off, say.
+
     Raises:
-        RecordingError: too large, or not a recording; says which line.
+        RecordingError: too large, or nothing of it is a recording; says which line.
     """
     try:
         size = path.stat().st_size
         if size > MAX_RECORDING_BYTES:
             raise RecordingError(f"The file has {size:,} bytes; allowed: {MAX_RECORDING_BYTES:,}.")
-        runs = read_runs(path)
+        runs, broken = readable_runs(path)
     except UnicodeDecodeError:
         raise RecordingError("The file is not text in UTF-8.") from None
     finally:
         path.unlink(missing_ok=True)
     if not runs:
-        raise RecordingError("The file holds no run.")
-    return runs
+        raise broken or RecordingError("The file holds no run.")
+    if broken is None:
+        return runs, ""
+    return runs, f"{broken} What stands before it is shown."
 
 
 def open_session(

@@ -155,35 +155,66 @@ def read_runs(path: Path | str) -> list[RecordedRun]:
     Raises:
         RecordingError: not a recording, or one of another format; names the line.
     """
-    runs: list[RecordedRun] = []
+    runs, broken = readable_runs(path)
+    if broken is not None:
+        raise broken
+    return runs
+
+
+def readable_runs(path: Path | str) -> tuple[list[RecordedRun], RecordingError | None]:
+    """All runs of a file up to its first broken line, and what is wrong with that one, if any."""
+    reader, broken = _Reader(), None
     lines = text_of(Path(path)).split("\n")
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
         try:
-            event = json.loads(line)
-            kind = event.get("event")
-            if kind == "start":
-                if event["format"] != FORMAT:
-                    raise RecordingError(
-                        f"line {number}: format {event['format']!r}; allowed: {FORMAT!r}."
-                    )
-                told = (event[name] for name in ("player", "reset", "versions", "digest"))
-                runs.append(RecordedRun(*told))
-            elif kind == "step":
-                step = RecordedStep(**{each.name: event[each.name] for each in STEP_FIELDS})
-                runs[-1] = replace(runs[-1], steps=(*runs[-1].steps, step))
-            elif kind == "end":
-                runs[-1] = replace(runs[-1], score=event["score"])
-            else:
-                raise RecordingError(f"line {number}: unknown event {kind!r}.")
+            if line.strip():
+                reader.add(line)
         except json.JSONDecodeError:
-            raise RecordingError(f"line {number}: not JSON.") from None
+            broken = RecordingError(f"line {number}: not JSON.")
         except AttributeError:
-            raise RecordingError(f"line {number}: not a JSON object.") from None
+            broken = RecordingError(f"line {number}: not a JSON object.")
         except (KeyError, IndexError, TypeError):
-            raise RecordingError(f"line {number}: not a line of a recorded run.") from None
-    return runs
+            broken = RecordingError(f"line {number}: not a line of a recorded run.")
+        except RecordingError as problem:
+            broken = RecordingError(f"line {number}: {problem}")
+        if broken is not None:
+            break
+    reader.finish()
+    return reader.runs, broken
+
+
+class _Reader:
+    """Runs in the making; a run gets its steps all at once, because it may have very many."""
+
+    def __init__(self) -> None:
+        self.runs: list[RecordedRun] = []
+        self._steps: list[RecordedStep] = []
+
+    def add(self, line: str) -> None:
+        """Read one line; raises what is wrong with it."""
+        event = json.loads(line)
+        kind = event.get("event")
+        if kind == "start":
+            if event["format"] != FORMAT:
+                raise RecordingError(f"format {event['format']!r}; allowed: {FORMAT!r}.")
+            told = [event[name] for name in ("player", "reset", "versions", "digest")]
+            self.finish()
+            self.runs.append(RecordedRun(*told))
+        elif kind == "step":
+            step = RecordedStep(**{each.name: event[each.name] for each in STEP_FIELDS})
+            if not self.runs:
+                raise IndexError
+            self._steps.append(step)
+        elif kind == "end":
+            self.runs[-1] = replace(self.runs[-1], score=event["score"])
+        else:
+            raise RecordingError(f"unknown event {kind!r}.")
+
+    def finish(self) -> None:
+        """Give the last run its steps."""
+        if self.runs:
+            self.runs[-1] = replace(self.runs[-1], steps=tuple(self._steps))
+        self._steps.clear()
 
 
 def replay(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from playwright.sync_api import expect
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.page.model import without_settings
 from openenv_kit.page.scenes import scenes_of
-from openenv_kit.page.watch import show
-from openenv_kit.page.watching import Frame, scripted
+from openenv_kit.page.trace import as_jsonl, next_error
+from openenv_kit.page.watch import _load, show
+from openenv_kit.page.watching import Frame, recorded, runs_of, scripted
+from openenv_kit.play.recording import RecordingError
 
 pytestmark = pytest.mark.slow
 
@@ -110,3 +113,70 @@ def test_no_arguments_of_a_watched_call_break_the_page(arguments: Any) -> None:
     playback.catch_up()
     visitor.watch(playback)
     assert "rows_for_date(" in show(scenes_of(), visitor)[0]
+
+
+def test_a_watched_play_is_saved_as_a_recording_that_plays_again(tmp_path: Path) -> None:
+    played = scripted(get_policy("reference"), {"task_id": "medium_mixed_pair"})
+    played.run_to_end()
+    assert all(frame.facts["took"].endswith(" ms") for frame in played.frames[1:])
+    file = tmp_path / "run.jsonl"
+    file.write_text(as_jsonl(played))
+    ((run,), broken) = runs_of(file)
+    assert (run.player, run.score, broken) == ("reference", 1.0, "")
+    again = recorded(run)
+    assert [frame.action for frame in again.frames] == [frame.action for frame in played.frames]
+    assert all(frame.same for frame in again.frames)
+
+
+def test_of_a_file_that_was_cut_off_the_rest_is_shown_and_the_line_named(tmp_path: Path) -> None:
+    played = scripted(get_policy("reference"), {})
+    played.run_to_end()
+    whole, file = as_jsonl(played), tmp_path / "run.jsonl"
+    lines = whole.splitlines()
+    file.write_text(whole[: len(whole) - len(lines[-1]) - len(lines[-2]) // 2])
+    visitor = scenes_of().visitor()
+    visitor.start()
+    _load(visitor, str(file))
+    scene = show(scenes_of(), visitor)[0]
+    assert f"line {len(lines) - 1}: not JSON. What stands before it is shown." in scene
+    assert f"step 0 of {len(played.frames) - 2}" in scene
+    file.write_text(lines[0][:40])
+    with pytest.raises(RecordingError, match="line 1: not JSON"):
+        _load(visitor, str(file))
+
+
+def test_the_next_error_is_found_round_the_end() -> None:
+    played = scripted(get_policy("null"), {})
+    assert next_error(played) is None
+    good, bad = Frame({"a": 1}, {"status": "told"}), Frame({"a": 1}, {"status": "error"})
+    played.frames += [good, bad, good, Frame({}, {}, refused=("x", 1)), Frame({}, {}, same=False)]
+    found = []
+    for _ in range(4):
+        place = next_error(played)
+        assert place is not None
+        found.append(place)
+        played.go(place)
+    assert found == [2, 4, 5, 2]
+
+
+@pytest.mark.browser
+def test_a_trace_is_read_by_keyboard(visit: OpenVisit, tmp_path: Path) -> None:
+    mine = visit(width=1400)
+    mine.tab("Watch")
+    mine.page.locator("#mt-watch-policy").press("Enter")
+    mine.sees("#mt-scene", "step 0 of")
+    for step, key in enumerate("jjk", start=1):
+        mine.page.locator("#mt-scene").click()
+        mine.page.keyboard.press(key)
+        mine.sees("#mt-scene", f"step {step if key == 'j' else 1} of")
+    mine.page.keyboard.press("e")
+    mine.sees("#mt-scene", "No step so far has an error.")
+    mine.page.keyboard.press("/")
+    mine.page.keyboard.type("task_overview")
+    expect(mine.page.locator("#mt-frames li:visible")).to_have_count(1)
+    with mine.page.expect_download() as download:
+        mine.page.click("#mt-save")
+    file = tmp_path / download.value.suggested_filename
+    assert file.name == "easy_single_spike.jsonl"
+    download.value.save_as(file)
+    assert len(file.read_text().splitlines()) == 3
