@@ -29,7 +29,7 @@ from openenv_kit.agent.servers import free_port
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 SCREEN = {"width": 1400, "height": 900}
-READY = "#mt-card"
+READY = "#mt-status b"
 """Stands on the page once the first answer is shown: from then on it can be used."""
 QUIET_S = 2.0
 """How long nothing may arrive before the first load counts as over."""

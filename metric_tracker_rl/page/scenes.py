@@ -31,7 +31,14 @@ from openenv_kit.page.layout import chart
 from openenv_kit.page.markup import day_name
 from openenv_kit.page.results import result_html, rows_table
 from openenv_kit.page.scenes import Build, Scenes
-from openenv_kit.page.watching import Frame, Playback, call_text
+from openenv_kit.page.watching import Frame, Playback, call_text, recorded
+from openenv_kit.play.recording import read_runs
+
+FIRST_VISIT = Path(__file__).with_name("first_visit.jsonl")
+"""A play of the hard task as a model plays it: careful, with a wrong call and a wrong row.
+
+After a new version of the generator, open it on the Watch tab and save it: that makes it again.
+"""
 
 
 class MetricScenes(Scenes):
@@ -78,6 +85,16 @@ class MetricScenes(Scenes):
             f"{at['step_count']} of {at['max_steps']} steps",
             f"{len(visitor.rows)} row(s) in the report{ended}",
         ]
+
+    def address(self, visitor: MetricVisitor) -> dict[str, str]:
+        return {**super().address(visitor), "day": visitor.day}
+
+    def arrived(self, visitor: MetricVisitor, query: Mapping[str, str]) -> None:
+        if not visitor.drills:
+            visitor.select_day(query.get("day"))
+
+    def first_visit(self) -> Playback:
+        return recorded(read_runs(FIRST_VISIT)[0], self.environment)
 
     def describe(self, action: Mapping[str, Any]) -> str:
         if action.get("analysis_method") == SUBMIT:

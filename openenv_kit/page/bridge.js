@@ -1,15 +1,99 @@
 // Runs once, in the page's header component: `trigger` is Gradio's. Passes clicks on buttons inside
 // HTML to Python as events of that component; their names are listed in EVENTS, because Gradio
 // offers an event only where its name is quoted here.
-const EVENTS = ['pick_frame'];
+const EVENTS = ['pick_frame', 'play_yourself', 'not_opened'];
 
 document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-mt]');
   if (!button) return;
   const { mt, value } = button.dataset;
-  if (mt === 'theme') document.body.classList.toggle('dark');
-  else if (EVENTS.includes(mt)) trigger(mt, { value });
+  if (mt === 'theme') {
+    remember(localStorage, 'mt-theme', document.body.classList.toggle('dark') ? 'dark' : 'light');
+  }
+  if (mt === 'play_yourself') openTab('episode');
+  if (mt === 'theme') return;
+  if (EVENTS.includes(mt)) trigger(mt, { value });
 });
+
+// Storage may be forbidden; then nothing is remembered.
+function remember(storage, name, value) {
+  try { storage.setItem(name, value); } catch { /* see above */ }
+}
+function remembered(storage, name) {
+  try { return storage.getItem(name); } catch { return null; }
+}
+const theme = remembered(localStorage, 'mt-theme');
+if (theme) document.body.classList.toggle('dark', theme === 'dark');
+
+// Where the visitor is stands in the address: a reload, a link and the way back lead there again.
+const asked = new URLSearchParams(location.search);
+const mainTabs = () => [...document.querySelectorAll('#mt-tabs > .tab-wrapper [role=tab]')];
+const nameOf = (tab) => tab.textContent.trim().toLowerCase();
+function openTab(name) {
+  const tab = mainTabs().find((each) => nameOf(each) === name);
+  if (tab && tab.getAttribute('aria-selected') !== 'true') tab.click();
+}
+function write(parts, way) {
+  const query = new URLSearchParams(location.search);
+  Object.entries(parts).forEach(([name, value]) => {
+    if (value) query.set(name, value); else query.delete(name);
+  });
+  if (`?${query}` !== location.search) history[way](history.state, '', `?${query}`);
+}
+document.addEventListener('click', ({ target, isTrusted }) => {
+  const tab = target.closest('#mt-tabs > .tab-wrapper [role=tab]');
+  if (tab) write({ tab: nameOf(tab) }, isTrusted ? 'pushState' : 'replaceState');
+});
+window.addEventListener('popstate', () => {
+  openTab(new URLSearchParams(location.search).get('tab') || nameOf(mainTabs()[0]));
+  if (address) write(JSON.parse(address), 'replaceState');
+});
+let address = '', lastStep = '', opened = false;
+new MutationObserver(() => {
+  const told = document.querySelector('.mt-status');
+  const scene = document.querySelector('#mt-scene [data-step]');
+  if (!told || !mainTabs().length) return;
+  const step = scene ? scene.dataset.step : '';
+  if (told.dataset.address !== address) {
+    address = told.dataset.address;
+    remember(sessionStorage, 'mt-token', told.dataset.token);
+    write(JSON.parse(address), 'replaceState');
+  }
+  if (step !== lastStep) write({ step: lastStep = step }, 'replaceState');
+  if (opened) return;
+  opened = true;
+  if (asked.get('tab')) openTab(asked.get('tab'));
+  else if (told.dataset.opens) openTab(told.dataset.opens);
+  if (asked.get('run')) openRun(asked.get('run'));
+}).observe(document.body, { childList: true, subtree: true });
+
+// A recording at an address is fetched by the browser, as the visitor could, and opened as a file.
+async function found(look) {
+  for (let tries = 0; tries < 100; tries += 1) {
+    const each = look();
+    if (each) return each;
+    await new Promise((done) => { setTimeout(done, 50); });
+  }
+  throw new Error('the page did not open in time');
+}
+async function openRun(from) {
+  try {
+    const answer = await fetch(from, { credentials: 'omit', referrerPolicy: 'no-referrer' });
+    if (!answer.ok) throw new Error(`${from} answered ${answer.status}`);
+    const file = new File([await answer.blob()], 'run.jsonl');
+    openTab('watch');
+    const named = (each) => each.textContent.trim() === 'Recording';
+    (await found(() => [...document.querySelectorAll('.mt-sources [role=tab]')].find(named))).click();
+    const box = await found(() => document.querySelector('#mt-tabs input[type=file]'));
+    const files = new DataTransfer();
+    files.items.add(file);
+    box.files = files.files;
+    box.dispatchEvent(new Event('change', { bubbles: true }));
+  } catch (problem) {
+    openTab('watch');
+    trigger('not_opened', { value: `${problem.message} (${from})` });
+  }
+}
 
 // A cell of a table that is filled in was changed. The answer brings the table anew, so the cell that
 // had the keyboard gets it back, with what was typed since.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+from functools import partial
 from html import escape
 from typing import Any
 
 import gradio as gr
 
 from openenv_kit.errors import InvalidValueError
+from openenv_kit.page.arrival import ARRIVED, arrive, could_not_open, play_yourself
 from openenv_kit.page.layout import html
 from openenv_kit.page.page import Act, Page, View
 from openenv_kit.page.scenes import Scenes
@@ -50,7 +53,11 @@ def lay_out(scenes: Scenes, show_answers: bool, blocks: gr.Blocks) -> Page:
             with gr.Tab(name, id=name.lower()):
                 build(page)
     _add_endpoints(page)
-    page.on(blocks.load, Visitor.ensure_episode, (), list(page.views), opens=True)
+    told = gr.Textbox(visible=False)
+    everything = list(page.views)
+    page.on(blocks.load, partial(arrive, scenes), [told], everything, opens=True, js=ARRIVED)
+    page.on_bridge(bridge.play_yourself, play_yourself, everything)
+    page.on_bridge(bridge.not_opened, could_not_open, ["watch"])
     for add_event in page.events:
         add_event()
     return page
@@ -117,11 +124,14 @@ def status_html(scenes: Scenes, visitor: Visitor) -> str:
     facts = "".join(f"<span>{escape(each)}</span>" for each in scenes.status(visitor))
     at = visitor.progress
     left = max(at["max_steps"] - at["step_count"], 0)
+    address = json.dumps(scenes.address(visitor))
     score = "–" if visitor.score is None else f"{visitor.score:.4f}"
     facts += f"<span>{left} steps left</span><span>score <b>{score}</b></span>"
     said = visitor.problem or visitor.note
     kind = "bad" if visitor.problem else ""
+    opens = "watch" if visitor.shown_round else ""
+    own = f'data-opens="{opens}" data-token="{visitor.token}" data-address="{escape(address)}"'
     return (
-        f'<div class="mt-status"><div><b>{escape(visitor.session.task_id)}</b>{facts}</div>'
+        f'<div class="mt-status" {own}><div><b>{escape(visitor.session.task_id)}</b>{facts}</div>'
         f'<p class="{kind}" role="status" aria-live="polite">{escape(said)}</p></div>'
     )

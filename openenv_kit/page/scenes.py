@@ -22,12 +22,12 @@ from pydantic_core import to_jsonable_python
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import echo
-from openenv_kit.page import generic, reveal, watch
+from openenv_kit.page import arrival, generic, reveal, watch
 from openenv_kit.page.markup import bar, facts, words
 from openenv_kit.page.page import Page
 from openenv_kit.page.results import told_html
 from openenv_kit.page.state import Visitor
-from openenv_kit.page.watching import Frame, Playback, call_text
+from openenv_kit.page.watching import Frame, Playback, call_text, scripted
 
 Build = Callable[[Page], None]
 """Lays out a tab, and adds its views and events to the page."""
@@ -73,6 +73,19 @@ class Scenes:
         """What the status line says between the task's name and the last message."""
         at, ended = visitor.progress, " · over" if visitor.session.done else ""
         return [f"{at['step_count']} of {at['max_steps']} steps{ended}"]
+
+    def address(self, visitor: Any) -> dict[str, str]:
+        """Where a visitor is, as parts of the page's address; empty ones are left out."""
+        return arrival.address_of(self.environment.name, visitor.reset)
+
+    def arrived(self, visitor: Any, query: Mapping[str, str]) -> None:
+        """Read what `address` adds of an environment's own; it may hold anything."""
+
+    def first_visit(self) -> Playback | None:
+        """The play that a visitor sees who has never been here; by default the reference's."""
+        task = self.environment.default_tasks[-1]
+        policy = self.environment.policies[reveal.REFERENCE]
+        return scripted(policy, self.reset_of_task(task), self.environment)
 
     def describe(self, action: Mapping[str, Any]) -> str:
         """An action in one line; a recording may hold anything, so nothing is taken for granted."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
 from openenv_kit.page.watching import Frame, Playback, call_text
@@ -15,6 +17,9 @@ from openenv_kit.play.recording import RecordedRun, canonical
 from openenv_kit.serving.framework import begin
 from openenv_kit.serving.settings import settings
 
+VISITORS: WeakValueDictionary[str, Visitor] = WeakValueDictionary()
+"""Every visitor of this process by their token, for as long as the page keeps them."""
+PATIENCE_S = 5.0
 OVER = "This episode is over. Start another one on the Episode tab."
 
 MAX_LOG = 500
@@ -49,6 +54,8 @@ class Visitor:
         debug: whether this server shows answers.
 
     Attributes:
+        token: known to their page alone; with it, the page finds them again after a reload.
+        shown_round: whether they are shown a play because they are here for the first time.
         started: whether an episode was started.
         reset: arguments of the running episode's reset.
         opening: reply to that reset.
@@ -67,6 +74,8 @@ class Visitor:
         self.environment = environment or get_environment()
         self.debug = debug
         self.lock = threading.RLock()
+        self.token = secrets.token_urlsafe(16)
+        VISITORS[self.token] = self
         self.playback: Playback | None = None
         self._key = self._key_endpoint = ""
         self.clear()
@@ -79,7 +88,7 @@ class Visitor:
         """Forget everything; also how a visitor who left is freed."""
         self.watch(None)
         self.session = self.environment.session(debug=self.debug)
-        self.started = False
+        self.started = self.shown_round = False
         self.note = self.problem = ""
         self.reset: dict[str, Any] = {}
         self.opening: Reply | None = None
@@ -88,6 +97,28 @@ class Visitor:
         self.runs: list[RecordedRun] = []
         self.broken = ""
         self.forget_play()
+
+    def take_over(self, token: str) -> bool:
+        """Go on where the visitor with a token left off, who is left with nothing.
+
+        Returns:
+            Whether there is one of this environment who had started something.
+        """
+        other = VISITORS.get(token)
+        if other is None or other is self or other.environment is not self.environment:
+            return False
+        if not other.lock.acquire(timeout=PATIENCE_S):
+            return False
+        try:
+            if not other.started:
+                return False
+            own = {"lock", "token", "debug"}
+            vars(self).update({n: v for n, v in vars(other).items() if n not in own})
+            other.playback = None  # it goes on, watched by another
+            other.clear()
+        finally:
+            other.lock.release()
+        return True
 
     def forget_play(self) -> None:
         """Forget what belongs to one episode."""

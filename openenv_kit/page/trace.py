@@ -47,7 +47,7 @@ def scene_html(scenes: Scenes, playback: Playback) -> str:
     if not frame.refused:
         whole += json_html(scenes.answer(seen))
     outcome = score_bar(seen) + scenes.outcome_html(seen)
-    return f'<section class="mt-card">{top}{outcome}{whole}</section>'
+    return f'<section class="mt-card" data-step="{playback.at}">{top}{outcome}{whole}</section>'
 
 
 def facts_html(frame: Frame) -> str:

@@ -12,7 +12,7 @@ import gradio as gr
 
 from openenv_kit.errors import ConfigurationError, require_name
 from openenv_kit.page.layout import html, saves
-from openenv_kit.page.markup import heading, hint, note
+from openenv_kit.page.markup import button, heading, hint, note
 from openenv_kit.page.model import ModelPlayback, model_settings
 from openenv_kit.page.page import Page, View, expect_episode
 from openenv_kit.page.state import Visitor
@@ -29,6 +29,11 @@ SEARCH = (
     '<p class="mt-hint">Keys: <kbd>j</kbd> next, <kbd>k</kbd> previous, <kbd>e</kbd> next error, '
     "<kbd>/</kbd> search</p>"
 )
+FIRST = (
+    '<section class="mt-first"><p><b>A recorded run plays by itself.</b> On the left its calls, in '
+    "the middle what each was told, on the right the data that it touched; it ends in its score."
+    "</p>" + button("play_yourself", "", "Play it yourself", style="primary") + "</section>"
+)
 TICK_S = 0.7
 """Pause between two steps while a player plays on its own."""
 
@@ -39,6 +44,7 @@ def build(page: Page) -> None:
     policies = environment.policies
     episodes = [("The episode I am in", SAME_EPISODE), *((t, t) for t in environment.tasks)]
     html(heading("Watch somebody play", "They play an episode of their own; yours stays as it is."))
+    first = html(elem_id="mt-first")
     with gr.Tabs(elem_classes="mt-sources"):
         with gr.Tab("Policy"), gr.Row(equal_height=False, elem_classes="mt-source"):
             policy = gr.Dropdown(
@@ -97,7 +103,7 @@ def build(page: Page) -> None:
     timer = gr.Timer(TICK_S, active=False)
 
     page.views["watch"] = View(
-        [scene, frames, scrub, play, timer, *board], lambda v: show(page.scenes, v)
+        [first, scene, frames, scrub, play, timer, *board], lambda v: show(page.scenes, v)
     )
     # The field is emptied once the key is taken, so that no page and no copy of one holds it.
     page.views["key"] = View([key], lambda _: [""])
@@ -256,13 +262,14 @@ def show(scenes: Scenes, visitor: Visitor) -> Sequence[Any]:
     if playback is None:
         empty = note(visitor.problem, "bad") or hint("Nobody is playing yet.")
         idle = gr.update(active=False)
-        return [empty, "", gr.update(visible=False), "Play", idle, *scenes.show_board(None)]
+        return ["", empty, "", gr.update(visible=False), "Play", idle, *scenes.show_board(None)]
     # Asked before the frames are counted: a player in another thread adds frames, then finishes.
     more_to_come = visitor.playing or playback.waiting
     if playback.hurried:
         playback.catch_up()
     last = len(playback.frames) - 1
     return [
+        FIRST if visitor.shown_round else "",
         note(visitor.problem, "bad") + scene_html(scenes, playback),
         frames_html(scenes, playback),
         gr.update(maximum=max(last, 1), value=playback.at, visible=last > 0),

@@ -46,6 +46,8 @@ CUT_OFF = """[...document.querySelectorAll('#mt-tabs :is(div, p, li, dl, dd, sec
   .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
   .map((each) => each.outerHTML.slice(0, 200))"""
 """What is cut off at the right: the page clips instead of scrolling sideways."""
+SEEN = "try { localStorage.setItem('mt-seen', 'yes'); } catch { /* about:blank keeps nothing */ }"
+"""Whoever is here for the first time is shown a play; most tests begin with an episode."""
 PATIENCE_MS = 30_000
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -128,7 +130,9 @@ def browser() -> Iterator[BrowserContext]:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         # One context, and pages that are used again: the page's scripts are fetched and compiled
         # once. A visitor is a load of the page; Gradio gives each a session of its own.
-        yield chromium.new_context()
+        context = chromium.new_context()
+        context.add_init_script(SEEN)
+        yield context
         chromium.close()
 
 
@@ -250,6 +254,7 @@ def leave(visit: Visit) -> None:
     closed: one that is behind another is drawn once a second."""
     try:
         visit.page.unroute_all()
+        visit.page.evaluate("sessionStorage.clear()")  # else the next visit would go on with this
         visit.page.goto("about:blank")
         visit.page.mouse.move(0, 0)
         if visit.page != visit.page.context.pages[0]:
