@@ -106,7 +106,7 @@ def score_html(story: Story, found: Courses | None, player: str) -> str:
         for at, (name, (said, _)) in enumerate(zip(names, told, strict=True))
     ]
     blocks = "".join(
-        f'<section class="fw-factor"><h4>{name}</h4>{numbers}</section>'
+        f'<section class="fw-factor"><h3>{name}</h3>{numbers}</section>'
         for name, (_, numbers) in zip(names, told, strict=True)
     )
     perfect = " perfect" if score >= 1.0 else ""

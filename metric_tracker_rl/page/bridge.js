@@ -39,6 +39,17 @@ document.addEventListener('click', (event) => {
   if (button) pick(button.dataset.value);
 });
 
+const STEPS = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -7, ArrowDown: 7 };
+document.addEventListener('keydown', (event) => {
+  const by = STEPS[event.key];
+  if (!by || !event.target.classList.contains('mt-day')) return;
+  const days = [...document.querySelectorAll('.mt-day')];
+  const to = days[days.indexOf(event.target) + by];
+  event.preventDefault();
+  if (to) to.click();
+  if (to) to.focus();
+});
+
 // Gradio draws charts of a hidden tab with no width; they are fitted once they have one.
 const fit = new ResizeObserver((entries) => {
   for (const entry of entries) {

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.page import charts
 from metric_tracker_rl.page.state import FunnelVisitor
@@ -38,6 +39,7 @@ def build(page: Page) -> None:
             day_facts = html(elem_id="mt-day")
     html(heading("Events per day", "Daily counts by stage. Weekends are shaded."))
     counts = chart("counts")
+    numbers = html(elem_id="mt-numbers")
     html(heading("Conversion rates", "Each step in percent, and the two composites."))
     rates = chart("rates")
     with gr.Row(equal_height=False):
@@ -55,7 +57,7 @@ def build(page: Page) -> None:
     page.views["hourly"] = View([profile, heat], _hourly)
     page.views["day"] = View([calendar, day_facts, funnel, profile], _of_day)
     page.views["data"] = View(
-        [calendar, day_facts, counts, rates, funnel, stage, profile, heat], _everything
+        [calendar, day_facts, counts, numbers, rates, funnel, stage, profile, heat], _everything
     )
     # The large charts stay as they are: the page itself moves their mark.
     shown = ["status", "day", "forms"]
@@ -88,7 +90,8 @@ def _everything(visitor: FunnelVisitor) -> Sequence[Any]:
     counts = charts.daily_counts(episode, day, findings)
     rates = charts.conversion_rates(episode, day, findings)
     heat = charts.hourly_heat(episode, day, visitor.stage)
-    return [days, told, counts, rates, funnel, visitor.stage, profile, heat]
+    numbers = numbers_html(episode)
+    return [days, told, counts, numbers, rates, funnel, visitor.stage, profile, heat]
 
 
 def _of_day(visitor: FunnelVisitor) -> Sequence[Any]:
@@ -133,6 +136,20 @@ def _day_button(date: str, chosen: bool, flagged: bool) -> str:
         f'aria-pressed="{str(chosen).lower()}" aria-label="{hint}" title="{hint}">'
         f"{day.day}</button>"
     )
+
+
+def numbers_html(episode: Episode) -> str:
+    """What the two charts of days show, as a table: a line a day, counts and rates with units."""
+    names = episode.config.funnel_spec.metrics
+    lines = [
+        [
+            escape(day_name(date)),
+            *(with_unit(n, v, {}) for n, v in zip(names, episode.series.rows[at], strict=False)),
+        ]
+        for at, date in enumerate(episode.dates)
+    ]
+    body = table(["day", *names], lines, numbers=range(1, len(names) + 1))
+    return f"<details><summary>Counts and rates of all days as a table</summary>{body}</details>"
 
 
 def day_html(visitor: FunnelVisitor) -> str:

@@ -165,6 +165,30 @@ new MutationObserver(() => {
   if (now) list.scrollTop = now.offsetTop - list.clientHeight / 2;
 }).observe(document.body, { childList: true, subtree: true });
 
+// Tabs by arrow keys, as everywhere else; Gradio's take only Enter.
+const ENDS = { Home: 0, End: -1 };
+document.addEventListener('keydown', (event) => {
+  const tab = event.target.closest('[role=tab]');
+  const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!tab || !(by || event.key in ENDS)) return;
+  const all = [...tab.closest('[role=tablist]').querySelectorAll('[role=tab]:not([disabled])')];
+  const to = by ? all[(all.indexOf(tab) + by + all.length) % all.length] : all.at(ENDS[event.key]);
+  event.preventDefault();
+  to.focus();
+  to.click();
+});
+
+// Charts say what they show; their numbers stand in tables beside or below them.
+new MutationObserver(() => {
+  document.querySelectorAll('.mt-chart:not([role])').forEach((chart) => {
+    let above = chart.previousElementSibling;
+    while (above && !above.querySelector('h2, h3')) above = above.previousElementSibling;
+    const title = above ? above.querySelector('h2, h3').textContent : chart.id.replace(/^mt-/, '');
+    chart.setAttribute('role', 'figure');
+    chart.setAttribute('aria-label', `Chart: ${title.replaceAll('-', ' ')}`);
+  });
+}).observe(document.body, { childList: true, subtree: true });
+
 // What is scrolled to must not end up below the status line, which stays at the top.
 const room = new ResizeObserver(([{ target }]) => {
   document.documentElement.style.scrollPaddingTop = `${target.offsetHeight + 12}px`;

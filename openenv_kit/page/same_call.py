@@ -34,7 +34,7 @@ def same_call_html(
         "MCP": over_mcp(environment, action),
     }
     blocks = "".join(
-        f'<h4>{name}</h4><pre tabindex="0" role="region" aria-label="{name}" '
+        f'<h3>{name}</h3><pre tabindex="0" role="region" aria-label="{name}" '
         f'data-origin="{ORIGIN}">{escape(code)}</pre>'
         for name, code in ways.items()
         if code

@@ -247,3 +247,25 @@ def test_a_phone_shows_every_tab_without_scrolling_sideways(open_visit: OpenVisi
         dark = mine.page.evaluate("document.body.classList.contains('dark')")
         assert dark is (scheme == "dark")
     assert {place: what for place, what in cut_off.items() if what} == {}
+
+
+def test_no_tab_has_a_barrier_in_either_theme(open_visit: OpenVisit) -> None:
+    mine = open_visit(width=1400)
+    start(mine, DEADLOCK)
+    act(mine, {"action_type": "fetch_logs", "target_service": "auth-api"}, 1)
+    act(mine, {"action_type": "declare_resolved"}, 2)
+    mine.sees("#fw-score .mt-fall", "closure")
+    mine.page.click("#fw-reveal")
+    mine.sees("#fw-revealed", "The reference")
+    mine.tab("Watch")
+    mine.page.click("#mt-watch-policy")
+    mine.sees("#mt-scene", "step 0 of")
+    mine.page.click("#mt-end")
+    mine.sees("#fw-watched-score", "1.0000")
+    found = {}
+    for scheme in ("light", "dark"):
+        mine.page.emulate_media(color_scheme=scheme)
+        for tab in ("Episode", "Incident", "Watch"):
+            mine.tab(tab)
+            found[scheme, tab] = mine.barriers()
+    assert {place: each for place, each in found.items() if each} == {}

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,6 +156,11 @@ def page_client(url: str) -> Iterator[Client]:
         client.executor.shutdown()
 
 
+AXE = """async () => (await axe.run(document, { resultTypes: ['violations'] })).violations
+  .filter((each) => ['serious', 'critical'].includes(each.impact))
+  .map((each) => `${each.id}: ${each.nodes.map((node) => node.html.slice(0, 160)).join(' ')}`)"""
+
+
 @dataclass
 class Visit:
     """A visitor's page in the browser; remembers what went wrong in it."""
@@ -179,6 +185,13 @@ class Visit:
         self.page.get_by_label(task.replace("_", " "), exact=False).check()
         self.page.click("#mt-start")
         self.sees("#mt-card", task)
+
+    def barriers(self) -> list[str]:
+        """Serious and critical problems that axe-core finds on the page as it stands."""
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text())
+        found: list[str] = self.page.evaluate(AXE)
+        return found
 
     def text(self, selector: str) -> str:
         return self.page.locator(selector).first.inner_text()
