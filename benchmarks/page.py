@@ -33,7 +33,6 @@ READY = "#mt-status b"
 """Stands on the page once the first answer is shown: from then on it can be used."""
 QUIET_S = 2.0
 """How long nothing may arrive before the first load counts as over."""
-STREAM = "/queue/data"
 IDLE = ("PlotlyPlot",)
 """Parts of addresses that are fetched at the browser's lowest priority, after the first load."""
 BOUNDS = {
@@ -138,16 +137,11 @@ class Received:
     def _asked(self, event: dict[str, Any]) -> None:
         self._addresses[event["requestId"]] = event["request"]["url"]
 
-    def _got(self, event: dict[str, Any]) -> None:
-        # A stream of answers may stay open, so each piece of it is counted; it is not compressed.
-        name = event["requestId"]
-        size = event["dataLength"] if STREAM in self._addresses.get(name, "") else 0
-        self._bytes[name] = self._bytes.get(name, 0) + size
+    def _got(self, _: dict[str, Any]) -> None:
         self.last = time.monotonic()
 
     def _ended(self, event: dict[str, Any]) -> None:
-        name = event["requestId"]
-        self._bytes[name] = max(self._bytes.get(name, 0), event["encodedDataLength"])
+        self._bytes[event["requestId"]] = event["encodedDataLength"]
         self.last = time.monotonic()
 
     def kilobytes(self, *parts: str) -> float:
@@ -176,7 +170,7 @@ def _visit(browser: Browser, url: str) -> Visit:
     cold = _opened(page, url)
     received.settle(page)
     first, idle = received.kilobytes(), received.kilobytes(*IDLE)
-    html, answers = received.of(url), received.kilobytes(STREAM)
+    html, answers = received.of(url), _answers(url)
     redraw = _watch(page)
     for name in page.locator("#mt-tabs > .tab-wrapper [role=tab]").all_inner_texts():
         page.get_by_role("tab", name=name, exact=True).first.click()
@@ -186,7 +180,22 @@ def _visit(browser: Browser, url: str) -> Visit:
     page.goto("about:blank")
     warm = _opened(page, url)
     context.close()
-    return Visit(first - idle, html, answers, later, shift, cold, warm, redraw)
+    return Visit(first - idle + answers, html, answers, later, shift, cold, warm, redraw)
+
+
+def _answers(url: str) -> float:
+    """Kilobytes, as sent, of the answer that fills a new visitor's page.
+
+    A browser closes that stream once it has read the answer, and then does not say how long it was.
+    """
+    with httpx.Client(base_url=url, timeout=60) as client:
+        asked = client.get("config").json()["dependencies"]
+        first = next(each for each in asked if "load" in (name for _, name in each["targets"]))
+        session = {"session_hash": "benchmark"}
+        body = {"data": [None] * len(first["inputs"]), "fn_index": first["id"], **session}
+        client.post("gradio_api/queue/join", json=body).raise_for_status()
+        with client.stream("GET", "gradio_api/queue/data", params=session) as answer:
+            return sum(map(len, answer.iter_raw())) / 1000
 
 
 def _opened(page: Page, url: str) -> float:

@@ -8,7 +8,7 @@ document.addEventListener('click', (event) => {
   if (!button) return;
   const { mt, value } = button.dataset;
   if (mt === 'theme') {
-    remember(localStorage, 'mt-theme', document.body.classList.toggle('dark') ? 'dark' : 'light');
+    remember('localStorage', 'mt-theme', document.body.classList.toggle('dark') ? 'dark' : 'light');
   }
   if (mt === 'play_yourself') openTab('episode');
   if (mt === 'theme') return;
@@ -17,12 +17,12 @@ document.addEventListener('click', (event) => {
 
 // Storage may be forbidden; then nothing is remembered.
 function remember(storage, name, value) {
-  try { storage.setItem(name, value); } catch { /* see above */ }
+  try { window[storage].setItem(name, value); } catch { /* see above */ }
 }
 function remembered(storage, name) {
-  try { return storage.getItem(name); } catch { return null; }
+  try { return window[storage].getItem(name); } catch { return null; }
 }
-const theme = remembered(localStorage, 'mt-theme');
+const theme = remembered('localStorage', 'mt-theme');
 if (theme) document.body.classList.toggle('dark', theme === 'dark');
 
 // Where the visitor is stands in the address: a reload, a link and the way back lead there again.
@@ -56,7 +56,7 @@ new MutationObserver(() => {
   const step = scene ? scene.dataset.step : '';
   if (told.dataset.address !== address) {
     address = told.dataset.address;
-    remember(sessionStorage, 'mt-token', told.dataset.token);
+    remember('sessionStorage', 'mt-token', told.dataset.token);
     write(JSON.parse(address), 'replaceState');
   }
   if (step !== lastStep) write({ step: lastStep = step }, 'replaceState');

@@ -91,7 +91,7 @@ def build(page: Page) -> None:
         end = gr.Button("To the end", size="sm", min_width=100, elem_id="mt-end")
         error = gr.Button("Next error", size="sm", min_width=100, elem_id="mt-error")
         save = gr.Button("Save as JSONL", size="sm", min_width=120, elem_id="mt-save")
-    scrub = gr.Slider(0, 1, 0, step=1, label="Step", visible=False, elem_id="mt-scrub")
+    scrub = gr.Slider(0, 1, 0, step=1, label="Step", elem_id="mt-scrub")
     with gr.Row(equal_height=False, elem_classes="mt-trace"):
         with gr.Column(min_width=240, scale=2, elem_classes="mt-steps"):
             html(SEARCH)
@@ -262,7 +262,15 @@ def show(scenes: Scenes, visitor: Visitor) -> Sequence[Any]:
     if playback is None:
         empty = note(visitor.problem, "bad") or hint("Nobody is playing yet.")
         idle = gr.update(active=False)
-        return ["", empty, "", gr.update(visible=False), "Play", idle, *scenes.show_board(None)]
+        return [
+            "",
+            empty,
+            "",
+            gr.update(maximum=1, value=0),
+            "Play",
+            idle,
+            *scenes.show_board(None),
+        ]
     # Asked before the frames are counted: a player in another thread adds frames, then finishes.
     more_to_come = visitor.playing or playback.waiting
     if playback.hurried:
@@ -272,7 +280,7 @@ def show(scenes: Scenes, visitor: Visitor) -> Sequence[Any]:
         FIRST if visitor.shown_round else "",
         note(visitor.problem, "bad") + scene_html(scenes, playback),
         frames_html(scenes, playback),
-        gr.update(maximum=max(last, 1), value=playback.at, visible=last > 0),
+        gr.update(maximum=max(last, 1), value=playback.at),
         "Pause" if visitor.playing else "Play",
         gr.update(active=more_to_come),
         *scenes.show_board(playback),
