@@ -97,7 +97,6 @@ def play_yourself(visitor: Visitor, _: object) -> None:
     if visitor.playback is not None:
         reset = visitor.playback.reset
         visitor.watch(None)
-        visitor.shown_round = False
         visitor.start(**reset)
 
 

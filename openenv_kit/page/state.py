@@ -201,4 +201,4 @@ class Visitor:
         if self.playback is not None:
             self.playback.close()
         self.playback = playback
-        self.playing = False
+        self.playing = self.shown_round = False

@@ -30,7 +30,7 @@ SEARCH = (
     "<kbd>/</kbd> search</p>"
 )
 FIRST = (
-    '<section class="mt-first"><p><b>A recorded run plays by itself.</b> On the left its calls, in '
+    '<section class="mt-first"><p><b>A run plays by itself.</b> On the left its calls, in '
     "the middle what each was told, on the right the data that it touched; it ends in its score."
     "</p>" + button("play_yourself", "", "Play it yourself", style="primary") + "</section>"
 )
@@ -103,7 +103,7 @@ def build(page: Page) -> None:
     timer = gr.Timer(TICK_S, active=False)
 
     page.views["watch"] = View(
-        [first, scene, frames, scrub, play, timer, *board], lambda v: show(page.scenes, v)
+        [scene, frames, scrub, play, timer, first, *board], lambda v: show(page.scenes, v)
     )
     # The field is emptied once the key is taken, so that no page and no copy of one holds it.
     page.views["key"] = View([key], lambda _: [""])
@@ -262,26 +262,19 @@ def show(scenes: Scenes, visitor: Visitor) -> Sequence[Any]:
     if playback is None:
         empty = note(visitor.problem, "bad") or hint("Nobody is playing yet.")
         idle = gr.update(active=False)
-        return [
-            "",
-            empty,
-            "",
-            gr.update(maximum=1, value=0),
-            "Play",
-            idle,
-            *scenes.show_board(None),
-        ]
+        scrub = gr.update(maximum=1, value=0)
+        return [empty, "", scrub, "Play", idle, "", *scenes.show_board(None)]
     # Asked before the frames are counted: a player in another thread adds frames, then finishes.
     more_to_come = visitor.playing or playback.waiting
     if playback.hurried:
         playback.catch_up()
     last = len(playback.frames) - 1
     return [
-        FIRST if visitor.shown_round else "",
         note(visitor.problem, "bad") + scene_html(scenes, playback),
         frames_html(scenes, playback),
         gr.update(maximum=max(last, 1), value=playback.at),
         "Pause" if visitor.playing else "Play",
         gr.update(active=more_to_come),
+        FIRST if visitor.shown_round else "",
         *scenes.show_board(playback),
     ]

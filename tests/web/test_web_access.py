@@ -7,37 +7,9 @@ from collections.abc import Callable
 import pytest
 from conftest import Visit
 from playwright.sync_api import expect
-from test_web_browser import submit_empty, type_into
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 OpenVisit = Callable[..., Visit]
-
-
-def test_no_tab_has_a_barrier_in_either_theme(visit: OpenVisit) -> None:
-    mine = visit(width=1400)
-    mine.tab("Investigate")
-    mine.page.click("#mt-run")
-    mine.sees("#mt-answer", "dates (10)")
-    mine.tab("Report")
-    type_into(mine, "#mt-rows", 0, 2, "app_opens")
-    mine.page.get_by_role("button", name="Delete row 1").click()
-    submit_empty(mine)
-    mine.sees("#mt-score", "Score")
-    mine.tab("Watch")
-    mine.page.click("#mt-watch-policy")
-    mine.sees("#mt-scene", "step 0 of")
-    mine.page.click("#mt-end")
-    mine.sees("#mt-scene", "1.0000")
-    found = {}
-    for scheme in ("light", "dark"):
-        mine.page.emulate_media(color_scheme=scheme)
-        for tab in ("Episode", "Data", "Investigate", "Report", "Watch"):
-            mine.tab(tab)
-            found[scheme, tab] = mine.barriers()
-    assert {place: each for place, each in found.items() if each} == {}
-    mine.page.evaluate("document.querySelector('#mt-card, #mt-status').innerHTML += '<img src=x>'")
-    assert any(each.startswith("image-alt") for each in mine.barriers()), "axe finds nothing at all"
-    mine.problems.clear()  # the picture that is not there
 
 
 def test_arrows_lead_through_tabs_and_days_and_charts_are_named(visit: OpenVisit) -> None:

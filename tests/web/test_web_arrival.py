@@ -115,7 +115,7 @@ def test_a_first_visit_a_reload_and_the_way_back(visit: OpenVisit, web: WebServe
     # Stays with this page, so no test of this file may come after.
     mine.page.add_init_script("if (!sessionStorage.length) localStorage.clear();")
     mine.page.goto(f"{web.url}/web/")
-    mine.sees("#mt-first", "A recorded run plays by itself.")
+    mine.sees("#mt-first", "A run plays by itself.")
     mine.sees("#mt-scene", "step 1 of")
     mine.page.get_by_role("button", name="Play it yourself").press("Enter")
     mine.sees("#mt-card", "hard_mixed_multi")
