@@ -39,12 +39,14 @@ def scene_html(scenes: Scenes, playback: Playback) -> str:
         told = "is" if frame.same else "differs from"
         top += note(f"The answer {told} the recorded one.", "good" if frame.same else "bad")
     seen = frame.observation
-    answer = "" if frame.refused else scenes.answer_html(seen)
+    # Words without a call, and a call that was refused, got no reply from the environment.
+    replied = "message" in seen and not frame.refused
+    answer = scenes.answer_html(seen) if replied else ""
     if answer:
         top += f"<details open><summary>Answer</summary>{answer}</details>"
     sent = frame.refused[1] if frame.refused else frame.action
     whole = json_html(sent, "Call, as it was made") if sent else ""
-    if not frame.refused:
+    if replied:
         whole += json_html(scenes.answer(seen))
     outcome = score_bar(seen) + scenes.outcome_html(seen)
     return f'<section class="mt-card" data-step="{playback.at}">{top}{outcome}{whole}</section>'

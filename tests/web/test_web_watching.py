@@ -12,9 +12,10 @@ from fake_model import FakeModel, fake_model
 from playwright.sync_api import expect
 
 from metric_tracker_rl.policies import get_policy
+from openenv_kit.environment import get_environment
 from openenv_kit.page.model import without_settings
 from openenv_kit.page.scenes import scenes_of
-from openenv_kit.page.trace import as_jsonl, next_error
+from openenv_kit.page.trace import as_jsonl, next_error, scene_html
 from openenv_kit.page.watch import _load, show
 from openenv_kit.page.watching import Frame, recorded, runs_of, scripted
 from openenv_kit.play.recording import RecordingError
@@ -143,6 +144,18 @@ def test_of_a_file_that_was_cut_off_the_rest_is_shown_and_the_line_named(tmp_pat
     file.write_text(lines[0][:40])
     with pytest.raises(RecordingError, match="line 1: not JSON"):
         _load(visitor, str(file))
+
+
+@pytest.mark.parametrize("name", ["metric_tracker_rl", "firewatch"])
+def test_words_without_a_call_are_shown_in_every_environment(name: str) -> None:
+    environment = get_environment(name)
+    reset = environment.tasks[environment.default_tasks[0]]
+    played = scripted(environment.policies["reference"], reset, environment)
+    played.frames.append(Frame({}, {"status": "said"}, words="All <b>seems</b> well."))
+    played.catch_up()
+    scene = scene_html(scenes_of(environment), played)
+    assert "All &lt;b&gt;seems&lt;/b&gt; well." in scene
+    assert "JSON, as an agent reads it" not in scene
 
 
 def test_the_next_error_is_found_round_the_end() -> None:
