@@ -131,4 +131,4 @@ def log_html(visitor: Visitor) -> str:
     )
     at = visitor.progress
     below = f"{at['step_count']} of {at['max_steps']} steps, {spent:,} characters read."
-    return heading("Log", below) + f'<ol class="mt-log">{lines}</ol>'
+    return heading("Log", below) + f'<ol class="mt-log" tabindex="0" aria-label="Log">{lines}</ol>'

@@ -74,4 +74,4 @@ def moves_html(calls: Sequence[str]) -> str:
         f"<li><b>{at}</b><div><code>{escape(call)}</code></div></li>"
         for at, call in enumerate(calls, start=1)
     )
-    return f'<ol class="mt-log">{lines}</ol>'
+    return f'<ol class="mt-log" tabindex="0" aria-label="Calls">{lines}</ol>'

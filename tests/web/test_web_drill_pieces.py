@@ -131,6 +131,7 @@ def test_nothing_that_is_shown_before_the_end_depends_on_the_answer(views: dict[
     shown = []
     for change in (lambda made: made, other_labels):
         visitor = started()
+        visitor.token = "drawn anew for each visitor"
         visitor.session.engine.episode = change(visitor.session.engine.episode)
         visitor.call("slice", {"group_by": ["plan"]})
         visitor.call("compare", {"dates": [DAYS], "reference": [DAYS]})
