@@ -28,6 +28,13 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
+class Layout(StrEnum):
+    """What a task becomes."""
+
+    ROWS = "rows"
+    HARBOR = "harbor"
+
+
 def export(
     out: Annotated[Path, typer.Argument(help="Folder for the rows, their card and the tools.")],
     split: Annotated[
@@ -38,19 +45,34 @@ def export(
         int | None, typer.Option(min=1, help="Tasks of each split; default: all.")
     ] = None,
     to: Annotated[Format, typer.Option(help="Format of the rows.")] = Format.JSONL,
+    layout: Annotated[
+        Layout, typer.Option(help="Rows of a file, or a folder for each task that Harbor runs.")
+    ] = Layout.ROWS,
+    image: Annotated[
+        str | None, typer.Option(help="For harbor: the server's image; default: by its version.")
+    ] = None,
     workers: Workers = 1,
     environment: EnvironmentName = None,
 ) -> None:
-    """Write splits as rows with prompt, reset, measured difficulty, group and tags, and a card."""
-    from openenv_kit.play import task_set
+    """Write splits as rows with prompt, reset, measured difficulty, group and tags, and a card.
+
+    With --layout harbor, write the same tasks as folders that command-line agents play over MCP.
+    """
+    from openenv_kit.play import harbor, task_set
     from openenv_kit.trust.splits import SEALED
 
     chosen = chosen_environment(environment)
+    if layout is Layout.ROWS and image:
+        raise typer.BadParameter("--image is for --layout harbor; rows have none.")
+    if layout is Layout.HARBOR and to is Format.PARQUET:
+        raise typer.BadParameter("--to is for --layout rows; harbor has one format.")
     if to is Format.PARQUET:
         installed("pyarrow", needed_for="--to parquet")
+    image = image or f"openenv-metric-tracker-rl:{chosen.version}"
     console, status = Console(), Console(stderr=True)
     names = split or [name for name in chosen.splits.names() if not name.endswith(SEALED)]
     files, samples, tools = {}, {}, {}
+    written = 0
     with mistakes_told():
         out.mkdir(parents=True, exist_ok=True)
         for name in names:
@@ -59,15 +81,26 @@ def export(
             )
             total = min(chosen.splits.size(name) - first, count or chosen.splits.size(name))
             made = list(track(rows, f"Playing the panel on {name}", total, console=status))
-            files[name] = f"{name}.{to.value}"
-            task_set.write_rows_of(out / files[name], made)
-            samples[name], tools[name] = made[0], task_set.tools_of(chosen, made[0])
+            if layout is Layout.HARBOR:
+                place = out / f"{name}-*"
+                for row in made:
+                    harbor.write_task(out / row["task"], chosen, row, image)
+            else:
+                files[name] = f"{name}.{to.value}"
+                place = out / files[name]
+                task_set.write_rows_of(place, made)
+                samples[name], tools[name] = made[0], task_set.tools_of(chosen, made[0])
+            written += len(made)
             mean = sum(row["difficulty"] for row in made) / len(made)
             console.print(
-                f"{out / files[name]}: {len(made)} tasks, mean difficulty {mean:.4f}",
+                f"{place}: {len(made)} tasks, mean difficulty {mean:.4f}",
                 highlight=False,
                 soft_wrap=True,
             )
-        (out / task_set.TOOLS).write_text(json.dumps(tools, indent=1) + "\n", encoding="utf-8")
-        text = task_set.card_text(chosen, files, samples)
+        if layout is Layout.HARBOR:
+            text = harbor.guide_text(chosen, image, written)
+        else:
+            told = json.dumps(tools, indent=1) + "\n"
+            (out / task_set.TOOLS).write_text(told, encoding="utf-8")
+            text = task_set.card_text(chosen, files, samples)
         (out / task_set.CARD).write_text(text, encoding="utf-8")

@@ -1,0 +1,122 @@
+"""One episode for the agent of one container: its tools at `/mcp`, its outcome in a file.
+
+`metric-tracker export --layout harbor` starts it beside an agent's container. There is no reset, no
+second episode and no token, and every client of `/mcp` plays the same episode, however often it
+connects. The outcome is what GET /state of a server tells a trainer; nothing serves it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from openenv_kit.environment import ERROR, Environment, get_environment
+from openenv_kit.errors import InvalidValueError
+from openenv_kit.serving import frames, mcp_tools
+from openenv_kit.serving.framework import worked
+from openenv_kit.serving.gate import Gate
+from openenv_kit.serving.held import record_model, record_of
+from openenv_kit.serving.mcp_tools import PARSE_ERROR, RpcError
+from openenv_kit.serving.play import Play
+from openenv_kit.serving.settings import Settings, load_settings
+
+
+class OneTask:
+    """The episode and who may ask what of it.
+
+    Args:
+        environment: what is played.
+        task: `reset`, the arguments of the episode's reset, and `versions`, under which the task
+            was written.
+        outcome: file that always holds the trainer's view of the episode, as JSON.
+        limits: settings of the server.
+
+    Raises:
+        InvalidValueError: the reset is refused, or this release has other versions.
+    """
+
+    def __init__(
+        self, environment: Environment, task: Mapping[str, Any], outcome: Path, limits: Settings
+    ) -> None:
+        reset, written = dict(task["reset"]), dict(task["versions"])
+        here = dict(environment.versions_for(reset))
+        if written != here:
+            raise InvalidValueError("versions", written, f"those of this release, {here}")
+        self._play = Play("mcp", environment=environment, limits=limits)
+        reply = self._play.reset(reset)
+        if reply.status == ERROR:
+            raise InvalidValueError("reset", reset, f"a valid reset ({reply.message})")
+        self._record = record_model(environment.models.state)
+        self._outcome = outcome
+        self._dispatch = mcp_tools.dispatcher(environment, self._step, self._played)
+        self._one_at_a_time = asyncio.Lock()
+        self._write()
+
+    def app(self, limits: Settings) -> Gate:
+        """The ASGI app: `/mcp` and `/health`, behind the limits that every server has."""
+        return Gate(
+            Starlette(
+                routes=[
+                    Route("/mcp", self._mcp, methods=["POST"]),
+                    Route("/health", self._health, methods=["GET"]),
+                ]
+            ),
+            limits,
+        )
+
+    async def _mcp(self, request: Request) -> Response:
+        """One JSON-RPC message; there is no session, so a client that leaves ends nothing."""
+        try:
+            message = frames.loads(await request.body())
+        except ValueError:
+            return frames.response(mcp_tools.failure(RpcError(PARSE_ERROR, "Parse error")))
+        if not mcp_tools.wants_answer(message):
+            return Response(status_code=202)
+        return frames.response(*await mcp_tools.answer(message, self._dispatch))
+
+    async def _health(self, request: Request) -> Response:
+        return frames.response({"status": "healthy"})
+
+    async def _step(self, action: dict[str, Any]) -> dict[str, Any]:
+        play = self._play
+        async with self._one_at_a_time:
+            data = await worked(play.environment, play.arguments, partial(play.step, action))
+            self._write()
+        return data
+
+    async def _played(self) -> Mapping[str, Any]:
+        progress: dict[str, Any] = self._play.state().model_dump()
+        return progress
+
+    def _write(self) -> None:
+        """Write the outcome; a reader never sees half of it."""
+        whole = self._outcome.with_suffix(".new")
+        whole.write_text(record_of(self._record, self._play, "", 1).model_dump_json() + "\n")
+        whole.replace(self._outcome)
+
+
+def main() -> None:
+    """Serve a task until SIGTERM; HOST and PORT say where, ENVIRONMENT whose it is."""
+    import uvicorn
+
+    parser = argparse.ArgumentParser(prog="python -m openenv_kit.serving.one_task")
+    parser.add_argument("task", type=json.loads, help='JSON: {"reset": …, "versions": …}')
+    parser.add_argument("--outcome", type=Path, required=True, help="file for the outcome")
+    given = parser.parse_args()
+    limits = load_settings()
+    app = OneTask(get_environment(), given.task, given.outcome, limits).app(limits)
+    uvicorn.run(app, host=limits.host, port=limits.port, ws="none", log_level=limits.log_level)
+
+
+if __name__ == "__main__":
+    main()
