@@ -129,7 +129,6 @@ def test_harbor_itself_reads_a_folder(task: Path) -> None:
     assert read.instruction == (task / "instruction.md").read_text()
 
 
-@pytest.mark.slow
 def test_the_command_writes_folders_and_refuses_what_does_not_fit(tmp_path: Path) -> None:
     def run(*further: str) -> tuple[int, str]:
         asked = ["export", str(tmp_path / "out"), "--split", "test", "--count", "1", *further]
