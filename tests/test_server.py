@@ -38,7 +38,7 @@ CATALOGUES = """
 STATE = {
     *("episode_id", "step_count", "task_id", "status"),
     *("max_steps", "submissions", "max_submissions"),
-    "profile",
+    *("profile", "disclosure", "policy"),
 }
 FULL_MARKS = [row.as_dict() for row in started().view.episode.expected_rows]  # type: ignore[union-attr]
 

@@ -26,6 +26,7 @@ from metric_tracker_rl.engine.versions import GENERATOR_VERSION
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.probing import rows_within
+from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RunRecorder
@@ -67,6 +68,8 @@ def raw(env: FrameworkEnvironment) -> dict[str, Any]:
 def earned(policy: str, level: str, number: int = 0) -> float:
     player = AUDIT.player(policy).policy
     reset = AUDIT.reset_arguments(level, number, player.submissions)
+    if policy in RAW_EXPLOITS:
+        reset |= {"disclosure": "raw"}
     return Arena(ENVIRONMENT).play(player, reset).score
 
 
