@@ -44,7 +44,7 @@ from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Task
 
 TABLE = Path(__file__).parents[1] / "docs" / "assets" / "firewatch-gates.json"
-"""What docs show: the gates as they were last measured."""
+"""Where `--write` keeps the table."""
 
 _TRAINING = 1000  # tasks, none of which is in a split
 _BATCH = 20  # tasks that a worker plays at a time
@@ -250,7 +250,7 @@ def _play(unit: Unit) -> tuple[Unit, list[float]]:
 def main(
     tasks: Annotated[int, typer.Option(min=0, max=400, help="Tasks of each split.")] = 400,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
-    write: Annotated[bool, typer.Option(help="Keep the table for docs.")] = False,
+    write: Annotated[bool, typer.Option(help="Keep the table as JSON beside the docs.")] = False,
 ) -> None:
     """Print what each player earns on the named tasks and on the splits, beside its bound.
 

@@ -23,68 +23,77 @@ from openenv_kit.tools.schema import json_schema
 SUBMIT_SOLUTION = "submit_solution"
 SUBMIT_GENERATORS = "submit_payload_generator"
 
-BRIEF = f"""\
+
+def _brief(tools: str, looks: str, decides: str, submits: str, without: str = "rows") -> str:
+    """A system prompt of funnel episodes. It holds no answer and no scoring trick.
+
+    Args:
+        tools: what the data are seen through.
+        looks: how to look at them, as items of a list.
+        decides: what to decide for each date.
+        submits: how to submit, and what that does.
+        without: what an empty report has none of.
+    """
+    return f"""\
 You are a careful product analyst. You are given a product funnel's data, which you can see \
-through read-only tools only. Find every row that the reporting policy asks for, and report \
+through {tools} only. Find every row that the reporting policy asks for, and report \
 exactly these: roots, not their echoes.
 
 How to work:
-- Start with task_overview: it states the policy, the thresholds, the severity bands and the \
-fields of a report row.
-- Look at the data with the other tools, several calls in one answer where that helps. Take \
-baselines and observed values from tool replies; never guess or round them.
-- Decide for each date, in the policy's order, which rows it asks for.
-- Then submit once: {SUBMIT_SOLUTION} with your rows, or {SUBMIT_GENERATORS} if row generators \
-make exactly the right rows. A submission ends the episode and is scored from 0 to 1. A report \
-without rows is right where there is nothing to report.
+{looks}
+- Decide for each date, in the policy's order, {decides}.
+- Then {submits} A report without {without} is right where there is nothing to report.
 Answer with tool calls; text alone does nothing."""
-"""The system prompt of funnel episodes. It holds no answer and no scoring trick."""
 
-LEAN_BRIEF = f"""\
-You are a careful product analyst. You are given a product funnel's data, which you can see \
-through tools only. Find every row that the reporting policy asks for, and report exactly these: \
-roots, not their echoes.
 
-How to work:
+_WHICH_ROWS = "which rows it asks for"
+_OVERVIEW = """\
+- Start with task_overview: it states the policy, the thresholds, the severity bands and the \
+fields of a report row."""
+_UNFLAGGED = """None of them says what is flagged: compute it from these values, \
+and look at the hours of every date."""
+_ENDS = "it ends the episode and is scored from 0 to 1."
+
+BRIEF = _brief(
+    "read-only tools",
+    f"""{_OVERVIEW}
+- Look at the data with the other tools, several calls in one answer where that helps. Take \
+baselines and observed values from tool replies; never guess or round them.""",
+    _WHICH_ROWS,
+    f"submit once: {SUBMIT_SOLUTION} with your rows, or {SUBMIT_GENERATORS} if row generators "
+    "make exactly the right rows. A submission ends the episode and is scored from 0 to 1.",
+)
+
+LEAN_BRIEF = _brief(
+    "tools",
+    """\
 - scan lists what is flagged on each date, roots and echoes alike, each with an id; calendar \
 lists what is publicly known. The other tools show the numbers behind it; overview with details \
-repeats the policy.
-- Decide for each date, in the policy's order, which of these are roots.
-- Then {SUBMIT} the roots' ids, once: it ends the episode and is scored from 0 to 1. A report \
-without ids is right where there is nothing to report.
-Answer with tool calls; text alone does nothing."""
-"""The system prompt of funnel episodes in the lean profile."""
+repeats the policy.""",
+    "which of these are roots",
+    f"{SUBMIT} the roots' ids, once: {_ENDS}",
+    "ids",
+)
+"""In the lean profile."""
 
-RAW_BRIEF = f"""\
-You are a careful product analyst. You are given a product funnel's data, which you can see \
-through read-only tools only. Find every row that the reporting policy asks for, and report \
-exactly these: roots, not their echoes.
+RAW_BRIEF = _brief(
+    "read-only tools",
+    f"""{_OVERVIEW}
+- The other tools show values, medians, hours and what is publicly known. {_UNFLAGGED}""",
+    _WHICH_ROWS,
+    f"submit once, {SUBMIT_SOLUTION} with your rows: {_ENDS}",
+)
+"""With raw disclosure."""
 
-How to work:
-- Start with task_overview: it states the policy, the thresholds, the severity bands and the \
-fields of a report row.
-- The other tools show values, medians, hours and what is publicly known. None of them says what \
-is flagged: compute it from these values, and look at the hours of every date.
-- Decide for each date, in the policy's order, which rows it asks for.
-- Then submit once, {SUBMIT_SOLUTION} with your rows: it ends the episode and is scored from 0 \
-to 1. A report without rows is right where there is nothing to report.
-Answer with tool calls; text alone does nothing."""
-"""The system prompt of funnel episodes with raw disclosure."""
-
-RAW_LEAN_BRIEF = f"""\
-You are a careful product analyst. You are given a product funnel's data, which you can see \
-through tools only. Find every row that the reporting policy asks for, and report exactly these: \
-roots, not their echoes.
-
-How to work:
+RAW_LEAN_BRIEF = _brief(
+    "tools",
+    f"""\
 - overview tells medians and thresholds, day the values of some dates, hours their hourly counts, \
-calendar what is publicly known. None of them says what is flagged: compute it from these values, \
-and look at the hours of every date.
-- Decide for each date, in the policy's order, which rows it asks for.
-- Then {SUBMIT} your rows, once: it ends the episode and is scored from 0 to 1. A report without \
-rows is right where there is nothing to report.
-Answer with tool calls; text alone does nothing."""
-"""The system prompt of funnel episodes with raw disclosure in the lean profile."""
+calendar what is publicly known. {_UNFLAGGED}""",
+    _WHICH_ROWS,
+    f"{SUBMIT} your rows, once: {_ENDS}",
+)
+"""With raw disclosure in the lean profile."""
 
 BRIEFS = {
     (STANDARD, GUIDED): BRIEF,
