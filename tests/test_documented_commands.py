@@ -45,11 +45,13 @@ OUR_PROGRAMS = ("metric-tracker", "server")
 NEEDS_A_SHELL = re.compile(r"[|&;<>$`*]")
 
 NOT_HERE = {
-    "uv run pytest -n 3": "this test is a part of it",
+    "uv run pytest -n 4": "this test is a part of it",
     **dict.fromkeys(
         ("uv run ruff check", "uv run ruff format --check", "uv run mypy"),
         ".ci/run starts with them, on a checkout without their caches",
     ),
+    'uv run mkdocs build --strict --site-dir "$(mktemp -d)"': "tests/test_docs.py builds the site",
+    "uv run openenv validate . --level static": "tests/test_framework_validation.py runs it",
 }
 """Commands that no page has to mark, with the reason."""
 

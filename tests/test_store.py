@@ -505,7 +505,7 @@ def open_at(folder: str, results: Any) -> None:
 @pytest.mark.slow
 def test_processes_that_open_the_default_store_at_once_share_it(tmp_path: Path) -> None:
     spawning = multiprocessing.get_context("fork")
-    for turn in range(20):
+    for turn in range(6):
         folder = tmp_path / str(turn)
         folder.mkdir()
         results = spawning.Queue()

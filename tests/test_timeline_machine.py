@@ -35,7 +35,7 @@ from openenv_kit.environment import Session
 from openenv_kit.play.driver import observed
 from openenv_kit.serving.handles import OWN_ID
 
-EXAMPLES = 2000 if os.environ.get("METRIC_TRACKER_FULL") else 20
+EXAMPLES = 2000 if os.environ.get("METRIC_TRACKER_FULL") else 12
 STEPS = 30
 
 NUMBERS = itertools.count()

@@ -19,6 +19,9 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # This server has no page. The framework does without Gradio where that is not installed, and
+    # otherwise loads it: half of the time that a server takes to start.
+    sys.modules["gradio"] = None  # type: ignore[assignment]
     from openenv_kit.serving.app import main
 
     main(["--host", "127.0.0.1", "--port", sys.argv[1], "--workers", "1"])

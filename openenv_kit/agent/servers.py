@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -250,12 +252,20 @@ async def _get(
     """JSON object at an address; None if there is none, for whatever reason."""
     local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
     try:
-        async with httpx.AsyncClient(timeout=5.0, trust_env=not local) as client:
+        async with httpx.AsyncClient(
+            timeout=5.0, trust_env=not local, verify=_certificates()
+        ) as client:
             reply = await client.get(url.rstrip("/") + path, headers=headers)
             found = reply.raise_for_status().json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The authorities to trust, read once: a server that starts is asked many times."""
+    return httpx.create_ssl_context()
 
 
 def server_command(port: int) -> list[str]:
