@@ -48,13 +48,14 @@ ttl, size; one pod hot: key, mode; on a callee: late: wait, n; more calls: size,
 tries, n. "all" stands in place of a feature where the whole service is concerned: how much it \
 logs, its CPU limit, certificate, role, probes, routes, or how a new build comes out; the keys v, \
 n, mode, level, size and route do not say which, but each that is off has a figure in some look. \
-Whether a value went up or down means nothing, nor which of two changes is older. Most recent \
-changes are harmless, and undoing one that mended something brings that back.
+Whether a value went up or down means nothing, nor which of two changes is older. A build and a \
+revision never set the same thing, even where they name one key: undoing one leaves the other. \
+Most recent changes are harmless, and undoing one that mended something brings that back.
 - A build "in b" runs on zone b's pods only, and undoing it changes nothing elsewhere. How many of \
 a service's requests its zone b gets rises and falls (inspect_cluster_topology: "b gets", now and \
 a tick before). So does the number of requests that a revision concerns, but at other times.
-- A repair, or a change that is undone, reaches the pods over 4 ticks. rollback_deploy and \
-revert_config with undo bring the newer one back.
+- A repair, or a change that is undone, reaches the pods over 4 ticks; pods that are added start \
+over 8. rollback_deploy and revert_config with undo bring the newer one back.
 - traffic_shift takes 2 ticks, cuts the connections that it moves, and ends after 20 ticks; \
 drain_percentage 0 ends it sooner and cuts them again. rebalance_az_traffic leaves zone b for good \
 where its machines or its network are at fault.
@@ -62,24 +63,29 @@ where its machines or its network are at fault.
 a tick at present; a heap that settles grows less and less. A heap does harm from 0.85 of its limit.
 - Every figure is measured, and off by up to 3 %, by more or less in each tick and in each look: \
 shares, rates, memory, log lines and the burn rate too. Only what differs by more says anything.
-- In figures, "fail" is the share of calls that fail for the caller, "says" what the callee counts \
-of its own; a log line's share is of the requests about the feature that it names. n is calls per \
-request to the usual, tries is attempts per call, lat is latency to the usual. A service's error \
-rate counts 5xx that it answers, also for a callee's sake; proxies, and some other services, pass \
-a callee's failures on without counting them. Its status is what probes from outside see, 4xx and \
-lost calls included. Figures of a service are means of the last two ticks, so they trail the burn \
-rate, "b gets" and log lines, which are of the last one.
+- In figures, "fail" is the share of calls that fail for the caller, "says" what the callee \
+counts of its own; a log line's share is of the requests about the feature that it names. n is \
+calls per request to the usual, lat is latency to the usual, tries is attempts per call that add \
+load: an ordinary second try waits and is not counted, so fewer calls fail than are lost. In \
+inspect_network_policy, "otherwise" is what a feature's route, dead instances, a certificate or \
+a zone loses; in profiles, "lately" includes a spell that is over for now. The burn rate counts \
+only what fails beyond the objective's 0.5 %, in multiples of that. A service's error rate \
+counts 5xx that it answers, also for a callee's sake; proxies, and some other services, pass a \
+callee's failures on without counting them. Its status is what probes from outside see, 4xx and \
+lost calls included; it says nothing of memory. Lines of a log stay in later replies as they \
+were fetched: t is their tick. Figures of a service are means of the last two ticks, so they \
+trail the burn rate, "b gets" and log lines, which are of the last one.
 - Pods wait: variable inject_missing_env_var, loading pre_warm_service, answering \
 adjust_probe_timing, delay restart_service, scheduling rollback_deployment_rollout. thread_dump \
 says which share of requests ends in spoilt state: a process that keeps it, also after a change \
 was undone, needs restart_service.
-- Change only what is wrong: a change that did not help costs, also when it is put back, and what \
-was put back helped only if it clearly did. Each tick before the repair costs. A build older than \
-a day should not be rolled back.
+- Change only what is wrong: a change that did not help costs, also when it is put back or when \
+it finds nothing to change, and what was put back helped only if it clearly did. Each tick \
+before the repair costs. A build older than a day should not be rolled back.
 - When customers are well again and stay well, declare_resolved; alerts below a page may stay \
 open, and waiting to be sure costs nothing while customers are well. Some faults rest before they \
-come back, leave something behind when undone, or do harm only later. An alert may be false; then \
-declare without a change.
+come back, leave something behind when undone, or do harm only later. An alert may be false: \
+where customers are and stay well, declare without a change.
 
 The score, from 0 to 1, is impact × precision × closure: how much harm you prevented, how few \
 changes were not needed, and whether the incident was over when you declared it."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from firewatch_env.actions.registry import Outcome, number, remediation
 from firewatch_env.actions.rollouts import roll
-from firewatch_env.engine.levers import derive
+from firewatch_env.engine.motion import STARTS, sized_at
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 
@@ -18,6 +18,13 @@ _MOST_MEMORY = 2.5
 def memory_mb(service: Service) -> float:
     """Memory limit of a pod on an ordinary day; limits are twice the usual use or so."""
     return float(service.memory_mb * 2)
+
+
+def _resize(world: World, service: Service, size: float) -> None:
+    """Ask for so many pods, to the usual number; they start one after another."""
+    service.sizing = (sized_at(service, world.tick), world.tick)
+    service.size = min(size, _MOST_PODS)
+    world.refresh(service)
 
 
 @remediation("scale_replicas", "replicas", "memory_limit_mb")
@@ -32,18 +39,19 @@ def scale_replicas(world: World, service: Service, parameters: Mapping[str, Any]
         said.append(f"memory limit {to * memory_mb(service):.0f} MB, pods roll")
     if replicas is not None or memory is None:
         size = service.size * 1.5 if replicas is None else replicas / service.pods
-        service.size = min(max(size, 1 / service.pods), _MOST_PODS)
-        derive(service, world.tick)
-        said.append(f"{service.pods * service.size:.0f} pods (usual {service.pods})")
+        _resize(world, service, max(size, 1 / service.pods))
+        said.append(
+            f"{service.pods * service.size:.0f} pods (usual {service.pods}) within {STARTS} ticks"
+        )
     return Outcome(f"{service.name}: " + ", ".join(said))
 
 
 @remediation("scale_az_capacity")
 def scale_az_capacity(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Run half as many pods again."""
-    service.size = min(service.size * 1.5, _MOST_PODS)
-    derive(service, world.tick)
-    return Outcome(f"{service.name}: {service.pods * service.size:.0f} pods in both zones")
+    _resize(world, service, service.size * 1.5)
+    pods = service.pods * service.size
+    return Outcome(f"{service.name}: {pods:.0f} pods in both zones within {STARTS} ticks")
 
 
 @remediation("increase_cpu_limit")
@@ -62,9 +70,8 @@ def scale_pipeline_workers(
     """Double a pipeline's workers."""
     if service.kind != "job":
         return Outcome(f"{service.name}: no pipeline here; nothing changed", False)
-    service.size = min(service.size * 2, _MOST_PODS)
-    derive(service, world.tick)
-    return Outcome(f"{service.name}: {service.size:.1f} times the usual workers")
+    _resize(world, service, service.size * 2)
+    return Outcome(f"{service.name}: {service.size:.1f} times the usual workers, {STARTS} ticks")
 
 
 @remediation("flush_pipeline_stage")

@@ -110,5 +110,7 @@ def rate_limit_cache_misses(
     """Let at most twice the usual misses through; the rest get what the cache last had."""
     if service.kind != "cache" or not off(service, ("hits", "cold_cache", "small_cache")):
         return Outcome(f"{service.name}: hits as usual here; nothing changed", False)
-    world.set_lever(service, "miss_cap", 2.0)
-    return Outcome(f"{service.name}: at most twice the usual misses go on to the store")
+    world.ease(service, "miss_cap", 2.0)
+    return Outcome(
+        f"{service.name}: within {EASE} ticks, at most twice the usual misses go on to the store"
+    )

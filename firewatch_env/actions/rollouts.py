@@ -8,7 +8,7 @@ from typing import Any
 from firewatch_env.actions.registry import Outcome, flag, remediation
 from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.motion import EASE
-from firewatch_env.engine.service import Release, Service
+from firewatch_env.engine.service import Release, Service, Setting
 from firewatch_env.engine.world import DAY, World
 
 # What pods carry only as long as they live.
@@ -64,13 +64,16 @@ def _bring_back(world: World, service: Service, which: str, marker: str) -> Outc
     for part in service.parts:
         part.renew = EASE
     release = _release(service, which)
+    settings: tuple[Setting, ...] = ()
     if release is None or world.tick - release.tick > DAY:
         world.ease(service, marker, LEVERS[marker].usual)
     else:
         world.remember(service, release)
-        for setting in release.settings:
-            world.ease(service, setting.lever, setting.after)
-    return Outcome(f"{service.name}: the newer {which} goes out again within {EASE} ticks")
+        settings = release.settings
+    for setting in settings:
+        world.ease(service, setting.lever, setting.after)
+    again = "; ".join(f"{each.key} {each.old}→{each.new}" for each in settings)
+    return Outcome(f"{service.name}: newer {which} goes out again within {EASE} ticks: {again}")
 
 
 @remediation("rollback_deploy", "undo")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from firewatch_env.engine.catalogue import BEHIND, USUAL_HITS
 from firewatch_env.engine.effects import LEVERS, Effect, family
 from firewatch_env.engine.families import UNNOTICED
-from firewatch_env.engine.motion import EASE, ZONE_B, cut, drained_at, factor, zone_share
+from firewatch_env.engine.motion import EASE, ZONE_B, cut, drained_at, factor, sized_at, zone_share
 from firewatch_env.engine.service import Service
 
 __all__ = ["LEVERS", "derive", "family", "felt", "forget", "moves"]
@@ -37,6 +37,7 @@ def moves(service: Service) -> bool:
         service.pulses
         or service.staged
         or service.easing
+        or service.sizing
         or service.zoned
         or any(family(name) not in UNNOTICED for name in service.waves)
     )
@@ -84,8 +85,9 @@ def derive(service: Service, tick: int) -> None:
     service.path = 1 - e.path
     service.limit = (1 - e.limit) * service.usual_load if e.limit > 0 else 0.0
     service.cpu = service.work * e.cpu
-    service.cores = service.usual_cores * e.cores * e.ready * service.size
-    service.slots = service.usual_slots * e.slots * e.ready * service.size
+    size = sized_at(service, tick)
+    service.cores = service.usual_cores * e.cores * e.ready * size
+    service.slots = service.usual_slots * e.slots * e.ready * size
     service.grow, service.grow_cap = e.grow, e.grow_cap
     service.settles = e.settles and e.grow_cap > 0
     service.heap, service.orphans = e.heap, e.orphans
@@ -110,7 +112,7 @@ def _derive_calls(service: Service, e: Effect) -> None:
             call.breaker = True
     if service.kind == "cache":
         misses = (1 - service.hits) / (1 - USUAL_HITS)
-        cap = service.levers.get("miss_cap", 9e9)
+        cap = felt(service, "miss_cap") if "miss_cap" in service.levers else 9e9
         stores = [store for store, cache in BEHIND.items() if cache == service.name]
         for caller in service.callers:
             for call in caller.caller.calls:

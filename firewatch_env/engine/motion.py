@@ -16,6 +16,7 @@ ZONE_B = 0.4  # share of a service's pods, and on average of its requests, in th
 SWING = 0.35  # by how much that share, or the use of a setting, rises and falls
 EASE = 4  # ticks until a repair has reached every pod
 SHIFT = 2  # ticks until a drain has moved all that it moves
+STARTS = 8  # ticks until pods that were asked for are all there
 LASTS = 20  # ticks after which drained traffic comes back by itself
 
 Wave = tuple[int, int]
@@ -48,6 +49,15 @@ def drained_at(service: Service, tick: int) -> float:
         start, to, since = to, 0.0, ends
     passed = (tick - since) / SHIFT
     return start + (to - start) * (0.0 if passed < 0 else passed if passed < 1 else 1.0)
+
+
+def sized_at(service: Service, tick: int) -> float:
+    """Pods that the service runs, to the usual number."""
+    if service.sizing is None:
+        return service.size
+    start, since = service.sizing
+    passed = (tick - since) / STARTS
+    return start + (service.size - start) * (passed if passed < 1 else 1.0)
 
 
 def zone_share(service: Service, tick: int) -> float:

@@ -167,7 +167,8 @@ class Service:
         self.revision: Release | None = None
         self.rolled: set[str] = set()  # of "build" and "revision", those taken back
         # Moved by actions.
-        self.size = 1.0  # pods, to the usual number
+        self.size = 1.0  # pods asked for, to the usual number
+        self.sizing: tuple[float, int] | None = None  # pods there were before, and until when
         self.memory_limit = 1.0  # to the usual limit
         # Share of zone b's requests that go elsewhere: before, now, since when, until when.
         self.drain: tuple[float, float, int, int | None] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from firewatch_env.engine.levers import felt
+from firewatch_env.engine.motion import sized_at
 from firewatch_env.engine.service import Call, Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.measuring import factors, measured, one_at_most
@@ -50,7 +51,7 @@ def read(service: Service) -> Meters:
             meter = max(meter, felt(service, name))
         elif head == "bots":
             bots = max(bots, felt(service, name))
-    pods = int(service.pods * service.size + 0.5)
+    pods = int(service.pods * sized_at(service, service.clock) + 0.5)
     up = 0.0
     for part in service.parts:
         if not part.down:

@@ -29,12 +29,14 @@ class Hop:
         kind: what is off with the call itself: "breaker", "calls", "tries" or "timeout"; "" if
             nothing is.
         figure: how far off, where that was told.
+        fail: share of these calls that fail.
     """
 
     caller: str
     name: str
     kind: str
     figure: float
+    fail: float = 0.0
 
 
 def worst_way(here: str, text: str) -> list[Hop]:
@@ -44,7 +46,8 @@ def worst_way(here: str, text: str) -> list[Hop]:
         found = _HOP.match(part)
         if found is not None:
             kind = _KINDS.get(found["odd"] or "", "")
-            hops.append(Hop(here, found["name"], kind, float(found["figure"] or 0)))
+            figure, fail = float(found["figure"] or 0), float(found["fail"])
+            hops.append(Hop(here, found["name"], kind, figure, fail))
             here = found["name"]
             if kind:
                 break

@@ -16,7 +16,7 @@ from firewatch_env.policies.heaps import mend_growth
 from firewatch_env.policies.reading import Hop, worst_way
 from firewatch_env.policies.repairs import is_spoilt, mend, mend_call
 from firewatch_env.policies.seen import Action, Script, Seen, order
-from firewatch_env.policies.undoing import Mending
+from firewatch_env.policies.undoing import SIMPLE, Mending
 
 _WATCH = 8  # ticks
 _ROLLOUT = 5  # ticks after which a repair shows
@@ -39,6 +39,8 @@ class _Known:
         usual: memory in use at first, by service.
         cured: services whose heap or queue has been looked at.
         mended: where the way down ended that was put right last.
+        way: the last way down, and what is on it.
+        asked: services that probes find unwell, and whose callers have been asked about them.
     """
 
     def __init__(self, tell: Tell, seen: Seen) -> None:
@@ -48,6 +50,8 @@ class _Known:
         }
         self.cured: set[str] = set()
         self.mended = ""
+        self.way: list[Hop] = []
+        self.asked: set[str] = set()
 
 
 def reference(seen: Seen) -> Script:
@@ -120,12 +124,52 @@ def _meanwhile(
     """
     until = seen.tick + ticks
     if ticks == _ROLLOUT and not _well(seen):
+        seen, way = yield from _elsewhere(known, seen)
+        if way:
+            return seen, way
         seen = yield from _end_spoilt_state(seen)
     while seen.tick < until and not _well(seen):
         seen, way = yield from _way_down(seen, seen.entries[0])
         if way and way[-1].name != known.mended:
             return seen, way
     return seen, None
+
+
+def _elsewhere(known: _Known, seen: Seen) -> Tracing:
+    """Calls that fail for another reason: do those to what else probes find unwell?
+
+    Probes count what no customer is concerned by as well; callers do not.
+    """
+    if not seen.notes.ahead or len(seen.graph) <= SIMPLE:
+        return seen, []
+    for place, hop in enumerate(known.way[:-1]):
+        below = known.way[place + 1].fail
+        if (
+            _unwell(seen, hop.name)
+            and hop.name not in known.asked
+            and hop.fail > 1.5 * below + 0.02
+        ):
+            known.asked.add(hop.name)
+            return seen, known.way[: place + 1]
+    on_way = {hop.name for hop in known.way}
+    callers = {
+        name: max(
+            (caller for caller, callees in seen.graph.items() if name in callees), key=seen.errors
+        )
+        for name in sorted(set(seen.graph) - set(seen.entries) - on_way - known.asked)
+    }
+    for name in sorted(callers, key=lambda name: -seen.errors(callers[name])):
+        if not _unwell(seen, name):
+            continue
+        known.asked.add(name)
+        seen, way = yield from _way_down(seen, callers[name])
+        if way and way[-1].name not in {known.mended, *known.asked} - {name}:
+            return seen, way
+    return seen, []
+
+
+def _unwell(seen: Seen, name: str) -> bool:
+    return bool(seen.services[name]["status"] != "healthy")
 
 
 def _end_spoilt_state(seen: Seen) -> Step:
@@ -171,8 +215,9 @@ def _round(known: _Known, seen: Seen, way: list[Hop] | None) -> Mending:
             seen, way = yield from _way_down(seen, seen.entries[0])
     if not way:
         return (yield from mend_pipelines(seen, known.cured))
-    last = way[-1]
+    last, known.way = way[-1], way
     known.mended = last.name
+    known.asked.add(last.name)
     if last.kind:
         return (
             yield from mend_call(known.tell, seen, last.caller, last.name, last.kind, last.figure)

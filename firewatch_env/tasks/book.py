@@ -18,7 +18,7 @@ from firewatch_env.tasks.places import NoPlace
 from firewatch_env.tasks.task import MAX_TICKS, Task, open_world
 from openenv_kit.errors import echo, unknown_name_message
 
-VERSION = "5"  # of what is drawn: raise it whenever a task would change
+VERSION = "6"  # of what is drawn: raise it whenever a task would change
 SPLITS = ("train", "validation", "test", "sealed")
 PUBLIC_SPLITS = SPLITS[:-1]
 """Splits that can be played; the sealed one is only measured on."""

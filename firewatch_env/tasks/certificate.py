@@ -9,6 +9,7 @@ from typing import Any
 
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.alerts import fire
+from firewatch_env.grade import impact
 from firewatch_env.policies.careful import GUESSES
 from firewatch_env.policies.drive import drive
 from firewatch_env.policies.par import par, plan
@@ -24,10 +25,20 @@ GENERIC: tuple[tuple[str, dict[str, float]], ...] = (
     ("rebalance_load", {}), ("traffic_shift", {}),
 )  # fmt: skip
 _DELAYS = (1, 2, 4, 7)
+# What may help before anybody knows what is wrong; on hard none of it may do for finding out.
+_STOPGAPS: tuple[tuple[str, dict[str, float]], ...] = (
+    ("scale_replicas", {"replicas": 1e6}), ("increase_cpu_limit", {}), ("disable_retries", {}),
+    ("enable_connection_throttle", {}), ("rate_limit_cache_misses", {}), ("traffic_shift", {}),
+    ("restart_service", {}),
+)  # fmt: skip
+_STOPGAP_AT = 3  # tick
+_BY_STOPGAP = 0.75  # of the harm that the reference leaves, at least
 _LEAST_SCORE = 0.95
 _OTHER_METERS = 3  # in so many worlds that differ in the errors of meters alone
-_MOST_LEFT = 0.17  # share of the harm that the reference may leave
+_MOST_LEFT = {"easy": 0.17, "medium": 0.17, "hard": 0.13}  # share of harm the reference may leave
 _MOST_BY_GUESSING = 0.8
+_LATE = 4  # ticks
+_MOST_LATE = {"easy": 1.0, "medium": 0.9, "hard": 0.5}  # impact of the reference's cure so late
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,7 @@ def certify(task: Task, *, thorough: bool = False) -> Certificate:
     if not _told_by_other_meters(task, session.changes()):
         return Certificate(("other errors of its meters mislead the reference",), score)
     untouched, reached = par(task)
-    if reached > _MOST_LEFT * untouched:
+    if reached > _MOST_LEFT[task.difficulty] * untouched:
         return Certificate(("the reference is slow",), score)
     failed = []
     if thorough and task.difficulty == "hard" and _guessed(task) >= _MOST_BY_GUESSING:
@@ -76,6 +87,8 @@ def certify(task: Task, *, thorough: bool = False) -> Certificate:
     if not task.calm:
         failed += _delays(task, start, changes)
         failed += _order(task, start, changes)
+        if task.difficulty == "hard":
+            failed += _stopgaps(task, start, changes)
         if thorough:
             failed += _elsewhere(task, start)
     return Certificate(tuple(failed), score)
@@ -146,12 +159,17 @@ def _matters(task: Task) -> bool:
 
 
 def _delays(task: Task, start: World, changes: tuple[Change, ...]) -> list[str]:
-    """An earlier cure is never worse."""
+    """An earlier cure is never worse, and a late one clearly is."""
     last = task.horizon
+    untouched, reached = par(task)
     before = replay(start, changes, last).total
     for delay in _DELAYS:
         late = [replace(change, tick=change.tick + delay) for change in changes]
         after = replay(start, late, last).total
+        if delay == _LATE:
+            left = impact(untouched, after, reached, task.power)
+            if left > _MOST_LATE[task.difficulty]:
+                return ["who is late loses little"]
         if after < before - 1e-6:
             return [f"a cure {delay} ticks later does less harm"]
         before = max(before, after)
@@ -170,6 +188,16 @@ def _order(task: Task, start: World, changes: tuple[Change, ...]) -> list[str]:
                 obeyed = (Change(1, action, name, {}), *changes)
                 if replay(start, obeyed, last).total < best - 1e-6:
                     return [f"obeying {action} on {name} helps"]
+    return []
+
+
+def _stopgaps(task: Task, start: World, changes: tuple[Change, ...]) -> list[str]:
+    """No early stopgap where the fault is spares clearly more than the reference does."""
+    for name in sorted({change.target for change in changes}):
+        for action, parameters in _STOPGAPS:
+            early = (Change(_STOPGAP_AT, action, name, parameters), *changes)
+            if replay(start, early, task.horizon).total < _BY_STOPGAP * par(task)[1]:
+                return [f"{action} spares customers what the reference does not"]
     return []
 
 

@@ -31,7 +31,7 @@ from firewatch_env.tasks.places import draw_features, find_place
 from firewatch_env.tasks.sketch import Sketch, neutral, setting
 from firewatch_env.tasks.task import BEFORE, Put, Task
 
-_DUAL = {"easy": 0, "medium": 7, "hard": 9}  # of ten tasks, those with a second fault
+_DUAL = {"easy": 0, "medium": 7, "hard": 10}  # of ten tasks, those with a second fault
 _SECOND = {"medium": ("errors", "refuse", "slots"), "hard": ("errors", "refuse", "path", "cpu")}
 _HEAPS = {"medium": 3, "hard": 1}  # of four second faults, those that are heaps on their way
 _SLOW = {"easy": 6, "medium": 6, "hard": 8}  # one task in so many may open before any harm
@@ -67,15 +67,17 @@ def draw_task(
     onset = -(16 + draws.below(30))
     false = cause.look == "false"
     _break(sketch, cause, onset, draws)
+    hard = difficulty == "hard"
     if dual is None:
         dual = draws.below(10) < _DUAL[difficulty]
-    second = _second_fault(sketch, onset, draws) if dual and not false else ""
-    faults = (len(sketch.puts), len(sketch.circumstances))
+    # On hard nobody waits for nothing: what pages is false, and what lets customers down is silent.
+    second = _second_fault(sketch, onset, draws) if (hard if false else dual) else ""
+    calm = false and not second
+    faults = (len(sketch.puts), 0 if false and second else len(sketch.circumstances))
     add_releases(sketch, onset, draws)
     add_bystanders(sketch, draws)
     add_settling(sketch, draws)
-    hard = difficulty == "hard"
-    masks, unalerted = _hide(sketch, faults[0]) if difficulty != "easy" and not false else ((), ())
+    masks, unalerted = _hide(sketch, faults[0], false=false) if difficulty != "easy" else ((), ())
     return Task(
         task_id=task_id,
         difficulty=difficulty,
@@ -92,9 +94,9 @@ def draw_task(
         unalerted=unalerted,
         injected=order(sketch, faults[0], draws) if hard else {},
         label=cause.name + (f"+{second}" if second else ""),
-        calm=false,
-        dual=bool(second),
-        burning=not false and draws.below(_SLOW[difficulty]) > 0,
+        calm=calm,
+        dual=bool(second) and not false,
+        burning=not calm and draws.below(_SLOW[difficulty]) > 0,
     )
 
 
@@ -113,10 +115,10 @@ def _break(sketch: Sketch, cause: Cause, onset: int, draws: BitStream) -> None:
         return
     family = cause.lever
     twin = (
-        sketch.difficulty != "easy"
-        and cause.vehicle != "circumstance"
+        cause.vehicle != "circumstance"
         and family in STAGED
         and not cause.pulse
+        and (sketch.difficulty != "easy" or bool(draws.below(2)))
     )
     channel = ""
     if cause.channel == "callee":
@@ -207,8 +209,20 @@ def _second_fault(sketch: Sketch, onset: int, draws: BitStream) -> str:
     return cause.name
 
 
-def _hide(sketch: Sketch, puts: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is at fault has no alert rules; the root's caller passes failures on silently."""
+def _hide(sketch: Sketch, puts: int, *, false: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is at fault has no alert rules; the root's caller passes failures on silently.
+
+    Nor have harmless heaps, lest an alert of memory say that a heap is harmless. What pages
+    falsely has its rules.
+    """
     way = sketch.place.way
-    faulty = {put.service for put in sketch.puts[:puts]}
-    return (way[-2],), tuple(sorted({*faulty, way[-1], way[-2]} - {way[0]}))
+    heaps = {put.service for put in sketch.puts for s in put.release.settings if _fills(s.lever)}
+    heaps |= {each.service for each in sketch.circumstances if _fills(each.lever)}
+    silent = {put.service for put in sketch.puts[:puts]} | heaps
+    if false:
+        return (), tuple(sorted(silent - {way[0], way[-1]}))
+    return (way[-2],), tuple(sorted({*silent, way[-1], way[-2]} - {way[0]}))
+
+
+def _fills(lever: str) -> bool:
+    return lever.partition(".")[0] in ("settle", "heap")

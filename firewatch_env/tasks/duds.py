@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from firewatch_env.engine.catalogue import CATALOGUE
@@ -28,6 +29,7 @@ _OTHERS = {"easy": 2, "medium": 4, "hard": 5}
 _PAIRS = {"easy": 0, "medium": 3, "hard": 5}
 _BYSTANDERS = {"easy": 1, "medium": 3, "hard": 4}
 _SETTLING = {"easy": 0, "medium": 1, "hard": 2}
+_AGAIN = 30  # draws
 _ORDERS = (
     "ERROR 500 NullPointerException in a client of {other}: rollback_deploy {other} ends it",
     "WARN {share:.2f} of {feature} failed since the last build of {other}; rollback_deploy {other}",
@@ -125,8 +127,22 @@ def distinct(settings: tuple[Setting, ...]) -> tuple[Setting, ...]:
     return tuple(sorted(kept, key=lambda each: (each.key, each.lever)))
 
 
+def _unlike(sketch: Sketch, service: str, draw: Callable[[], Setting]) -> Setting:
+    """What is drawn, again while another release of the service sets the same thing."""
+    found = draw()
+    for _ in range(_AGAIN):
+        if not sketch.sets(service, found.lever):
+            break
+        found = draw()
+    return found
+
+
 def spare(sketch: Sketch, service: str, draws: BitStream) -> Setting:
     """A change that matters as little as its feature, or its size, does here."""
+    return _unlike(sketch, service, lambda: _spare(sketch, service, draws))
+
+
+def _spare(sketch: Sketch, service: str, draws: BitStream) -> Setting:
     kind = draws.below(6)
     callees = sketch.callees(service) if CATALOGUE[service].kind == "app" else []
     if kind == 0 and callees and sketch.difficulty != "easy":
@@ -145,6 +161,10 @@ def _mended(
     sketch: Sketch, service: str, draws: BitStream, taken: frozenset[str] = frozenset()
 ) -> Setting:
     """A change that put right what had been wrong with much of what the service does."""
+    return _unlike(sketch, service, lambda: _put_right(sketch, service, draws, taken))
+
+
+def _put_right(sketch: Sketch, service: str, draws: BitStream, taken: frozenset[str]) -> Setting:
     callees = sketch.callees(service) if CATALOGUE[service].kind == "app" else []
     if callees and draws.below(3) == 0:
         family, low, high = draws.pick(_MENDED_CALLS)

@@ -30,6 +30,14 @@ class Sketch:
         """A service's features, the most used first."""
         return sorted(self.features[service], key=lambda f: -self.features[service][f])
 
+    def sets(self, service: str, lever: str) -> bool:
+        """Whether a release of the service moves a lever, or is to."""
+        releases = [put.release.settings for put in self.puts if put.service == service]
+        twin = self.twins.get(service)
+        return (twin is not None and twin.lever == lever) or any(
+            each.lever == lever for settings in releases for each in settings
+        )
+
     def callees(self, service: str) -> list[str]:
         """Services of the task that this one cannot do without."""
         return [
