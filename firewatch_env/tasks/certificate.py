@@ -28,8 +28,7 @@ _DELAYS = (1, 2, 4, 7)
 # What may help before anybody knows what is wrong; on hard none of it may do for finding out.
 _STOPGAPS: tuple[tuple[str, dict[str, float]], ...] = (
     ("scale_replicas", {"replicas": 1e6}), ("increase_cpu_limit", {}), ("disable_retries", {}),
-    ("enable_connection_throttle", {}), ("rate_limit_cache_misses", {}), ("traffic_shift", {}),
-    ("restart_service", {}),
+    ("enable_connection_throttle", {}), ("rate_limit_cache_misses", {}),
 )  # fmt: skip
 _STOPGAP_AT = 3  # tick
 _BY_STOPGAP = 0.75  # of the harm that the reference leaves, at least
