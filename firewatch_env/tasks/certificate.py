@@ -37,7 +37,8 @@ _OTHER_METERS = 3  # in so many worlds that differ in the errors of meters alone
 _MOST_LEFT = {"easy": 0.17, "medium": 0.17, "hard": 0.13}  # share of harm the reference may leave
 _MOST_BY_GUESSING = 0.8
 _LATE = 4  # ticks
-_MOST_LATE = {"easy": 1.0, "medium": 0.9, "hard": 0.5}  # impact of the reference's cure so late
+# Of the harm that the reference prevents, what its cure may still prevent when it comes so late.
+_MOST_LATE = {"easy": 1.0, "medium": 0.9826, "hard": 0.9576}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,7 @@ def _delays(task: Task, start: World, changes: tuple[Change, ...]) -> list[str]:
         late = [replace(change, tick=change.tick + delay) for change in changes]
         after = replay(start, late, last).total
         if delay == _LATE:
-            left = impact(untouched, after, reached, task.power)
+            left = impact(untouched, after, reached, 1)
             if left > _MOST_LATE[task.difficulty]:
                 return ["who is late loses little"]
         if after < before - 1e-6:
