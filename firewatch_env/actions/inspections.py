@@ -55,7 +55,7 @@ def inspect_quota_usage(world: World, service: Service, parameters: Mapping[str,
 def inspect_consensus_state(
     world: World, service: Service, parameters: Mapping[str, Any]
 ) -> Outcome:
-    """Leaders, nodes without quorum, replication lag, keys that differ, clock."""
+    """Leaders, quorum, replication lag, keys that differ, unreadable entries, clock."""
     figures = {
         "leaders": 2.0 if "leaders" in service.levers else 1.0,
         **_figures(

@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from firewatch_env.engine.randomness import BitStream
     from firewatch_env.engine.service import Service
 
 ZONE_B = 0.4  # share of a service's pods, and on average of its requests, in the second zone
@@ -21,6 +22,16 @@ LASTS = 20  # ticks after which drained traffic comes back by itself
 
 Wave = tuple[int, int]
 """Period in ticks, and phase."""
+
+PERIODS = (10, 12, 14)
+PHASES = 14
+WAVES: tuple[Wave, ...] = tuple((period, phase) for period in PERIODS for phase in range(PHASES))
+"""All that there are."""
+
+
+def draw_wave(draws: BitStream) -> Wave:
+    """One of them, all equally likely."""
+    return PERIODS[draws.below(len(PERIODS))], draws.below(PHASES)
 
 
 def swing(wave: Wave, tick: int) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from firewatch_env.engine.catalogue import BEHIND, CATALOGUE, OPTIONAL_CALLS, ordered
 from firewatch_env.engine.levers import LEVERS, derive, family, forget, moves
-from firewatch_env.engine.motion import EASE, Wave
+from firewatch_env.engine.motion import EASE, Wave, draw_wave
 from firewatch_env.engine.randomness import BitStream
 from firewatch_env.engine.service import Call, Release, Service
 from firewatch_env.engine.tick import tick
@@ -205,7 +205,7 @@ def _size(services: Mapping[str, Service], draws: BitStream) -> None:
         service.usual_lat = hold
         service.usual_slots = service.usual_load * hold * _SLOTS
         service.pods = 4 + draws.below(3) * 2 + int(service.usual_cores / 4) % 7
-        service.wave = (10 + 2 * draws.below(3), draws.below(14))
+        service.wave = draw_wave(draws)
         service.noise = draws.below(1 << 60)
         service.slow_after = max(1.0, 5 * hold)
         service.lat = hold

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from firewatch_env.engine.motion import EASE
+from firewatch_env.engine.motion import EASE, WAVES, ZONE_B, factor
+from firewatch_env.evidence.measuring import ERROR
 from firewatch_env.policies.seen import Action, Notes, Seen, order
 
 _NEAR = 1.1  # the most by which readings of a heap that follows zone b differ from it
@@ -21,6 +22,7 @@ _MOVED = 1.08  # by how much a zone's share must have changed for a bet
 _LEAST = 1.18  # the same, to tell what a heap does
 _ONE_FAULT = 8  # services of an incident that one thing hurts customers in, mostly
 _MOST = 7  # looks at the zones
+_ROUNDED = 0.003  # the most by which rounding bends a share of a zone
 _SETTLES = 0.05  # share of its growth that a heap that settles loses in a tick, at least
 
 
@@ -92,25 +94,59 @@ def tell(notes: Notes, root: str, figure: Figure, first: Read, grows: bool) -> T
     """
     reads = [first]
     shares = notes.shares.setdefault(root, {})
+    seen = notes.replies[max(notes.replies)]
     for _ in range(_MOST):
-        if shares and (grows or not told_freely(notes, figure.series)):
-            seen = yield figure.look
-            reads.append(read(seen, figure))
-            if grows and reads[-1].value <= 0:
-                return seen, "settles"
+        if shares:
+            found = _judged(notes, figure, reads, shares, grows)
+            if found is None and (grows or not told_freely(notes, figure.series)):
+                seen = yield figure.look
+                reads.append(read(seen, figure))
+                if grows and reads[-1].value <= 0:
+                    return seen, "settles"
+                found = _judged(notes, figure, reads, shares, grows)
+            if found is not None:
+                return seen, found
         seen = yield order("inspect_cluster_topology", root)
-        looked = [(r.value, shares[r.tick]) for r in reads if r.value > 0 and r.tick in shares]
-        if grows:
-            found = _heap(reads, looked)
-        else:
-            found = _where(looked)
-            stated = _where(_stated(notes, figure.series, shares, first.tick))
-            # What customers suffer from may be two things, but not if all of it is zone b's.
-            if found is None and (stated == "zone b" or told_freely(notes, figure.series)):
-                found = stated
-        if found is not None:
-            return seen, found
-    return seen, "everywhere"
+    return seen, _judged(notes, figure, reads, shares, grows) or "everywhere"
+
+
+def _judged(
+    notes: Notes, figure: Figure, reads: list[Read], shares: dict[int, float], grows: bool
+) -> Where | None:
+    """What readings say so far, or None while they say nothing.
+
+    How a zone's share rises and falls is known but for its period and phase, so that a few
+    readings of it tell nearly what it is at other ticks. Whatever fits them has to agree.
+    """
+    waves = [
+        [ZONE_B * factor(wave, tick) for tick in range(max(notes.replies) + 1)]
+        for wave in WAVES
+        if all(
+            abs(share / (ZONE_B * factor(wave, tick)) - 1) < ERROR + _ROUNDED
+            for tick, share in shares.items()
+        )
+    ]
+    found = {_verdict(notes, figure, reads, dict(enumerate(wave)), grows) for wave in waves}
+    if len(found) == 1 and None not in found:
+        return found.pop()
+    return _verdict(notes, figure, reads, shares, grows)
+
+
+def _verdict(
+    notes: Notes, figure: Figure, reads: list[Read], shares: dict[int, float], grows: bool
+) -> Where | None:
+    """The same, given the zone's share at some ticks."""
+    looked = [(r.value, shares[r.tick]) for r in reads if r.value > 0 and r.tick in shares]
+    if grows:
+        return _heap(reads, looked)
+    found = _where(looked)
+    # Before the first change nothing has disturbed what replies stated.
+    since = reads[0].tick if notes.changed >= 0 else 0
+    stated = _where(_stated(notes, figure.series, shares, since))
+    # What customers suffer from may be two things, but not if all of it is zone b's.
+    if found is None and (stated == "zone b" or told_freely(notes, figure.series)):
+        found = stated
+    return found
 
 
 def told_freely(notes: Notes, series: Series | None) -> bool:

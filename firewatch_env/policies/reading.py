@@ -30,6 +30,7 @@ class Hop:
             nothing is.
         figure: how far off, where that was told.
         fail: share of these calls that fail.
+        tick: at which it was told.
     """
 
     caller: str
@@ -37,17 +38,18 @@ class Hop:
     kind: str
     figure: float
     fail: float = 0.0
+    tick: int = 0
 
 
-def worst_way(here: str, text: str) -> list[Hop]:
-    """The calls down from a service; one that is odd in itself ends the way."""
+def worst_way(here: str, text: str, tick: int = 0) -> list[Hop]:
+    """The calls down from a service, told at a tick; one that is odd in itself ends the way."""
     hops: list[Hop] = []
     for part in text.split(" > "):
         found = _HOP.match(part)
         if found is not None:
             kind = _KINDS.get(found["odd"] or "", "")
             figure, fail = float(found["figure"] or 0), float(found["fail"])
-            hops.append(Hop(here, found["name"], kind, figure, fail))
+            hops.append(Hop(here, found["name"], kind, figure, fail, tick))
             here = found["name"]
             if kind:
                 break

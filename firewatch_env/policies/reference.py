@@ -219,18 +219,16 @@ def _round(known: _Known, seen: Seen, way: list[Hop] | None) -> Mending:
     known.mended = last.name
     known.asked.add(last.name)
     if last.kind:
-        return (
-            yield from mend_call(known.tell, seen, last.caller, last.name, last.kind, last.figure)
-        )
+        return (yield from mend_call(known.tell, seen, last))
     if last.name.endswith("-queue"):
         return (yield from mend_pipelines(seen, known.cured))
-    return (yield from mend(known.tell, seen, last.caller, last.name))
+    return (yield from mend(known.tell, seen, last))
 
 
 def _way_down(seen: Seen, here: str) -> Tracing:
     """The calls on the worst way down from a service."""
     seen = yield order("trace_distributed_request", here)
-    return seen, worst_way(here, seen.feedback)
+    return seen, worst_way(here, seen.feedback, seen.tick)
 
 
 def _wait_for_harm(known: _Known, seen: Seen) -> Step:

@@ -26,25 +26,23 @@ from firewatch_env.policies.manual import (
     IDENTITY,
     WAITING,
 )
-from firewatch_env.policies.reading import FAILS, METRICS, cure_of_figure, suspects, twins
+from firewatch_env.policies.reading import FAILS, METRICS, Hop, cure_of_figure, suspects, twins
 from firewatch_env.policies.seen import Seen, order
 from firewatch_env.policies.undoing import SIMPLE, Mending, look_ahead, one_of, read_changes, undo
 
 
-def mend_call(tell: Tell, seen: Seen, caller: str, name: str, kind: str, n: float) -> Mending:
+def mend_call(tell: Tell, seen: Seen, hop: Hop) -> Mending:
     """Put right how a service calls another.
 
     Args:
         tell: how to tell a build of zone b from a change everywhere.
-        seen: the last reply, which told of the call.
-        caller: who calls.
-        name: who is called.
-        kind: what is off; as in `Hop`.
-        n: calls per request, to the usual.
+        seen: the last reply.
+        hop: the call.
     """
+    caller, name, kind = hop.caller, hop.name, hop.kind
     if kind == "breaker":
         return (yield order("disable_fallback_mode", caller)), True
-    first = Read(seen.tick, n - 1)
+    first = Read(hop.tick, hop.figure - 1)
     if kind == "calls" and name.endswith("-db"):
         for cache in seen.graph[caller]:
             if cache.endswith("-cache"):
@@ -65,6 +63,7 @@ def mend_call(tell: Tell, seen: Seen, caller: str, name: str, kind: str, n: floa
 
 
 _BUSY = 0.9  # of the CPU
+_TOLD = 0.1  # share of calls that fail from which on two digits tell it well enough
 _CACHE_LINES = ("hits on", "keys loaded", "room for keys")
 
 
@@ -85,7 +84,7 @@ def _mend_cache(tell: Tell, seen: Seen, cache: str) -> Mending:
     return (yield from undo(tell, seen, cache, [f for f, _ in features], "hits", figure))
 
 
-def mend(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
+def mend(tell: Tell, seen: Seen, hop: Hop) -> Mending:
     """Find out what is off at a service that fails by itself, and put it right.
 
     Its own log lines say the most, then those of its caller, then its meters.
@@ -93,9 +92,9 @@ def mend(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
     Args:
         tell: how to tell a build of zone b from a change everywhere.
         seen: the last reply.
-        caller: who calls it on the worst way down.
-        root: the service.
+        hop: the last call on the worst way down, to that service.
     """
+    caller, root = hop.caller, hop.name
     view = seen.services[root]
     slow = view["http_server_request_duration_p99"] > 0.5
     if view["process_cpu_utilization"] > _BUSY:
@@ -103,7 +102,7 @@ def mend(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
         if done:
             return seen, True
     elif seen.notes.ahead and not slow and len(seen.graph) > SIMPLE:
-        seen, done = yield from _mend_twins(tell, seen, caller, root)
+        seen, done = yield from _mend_twins(tell, seen, hop)
         if done:
             return seen, True
     seen = yield order("fetch_logs", root)
@@ -152,11 +151,12 @@ def mend(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
     return (yield from _mend_quiet(tell, seen, root))
 
 
-def _mend_twins(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
+def _mend_twins(tell: Tell, seen: Seen, hop: Hop) -> Mending:
     """Undo one of two changes to the same feature, where it fails without being slow.
 
     Such failures are in proportion to what is off, so that no log line need be read first.
     """
+    caller, root = hop.caller, hop.name
     families: tuple[str, ...] = ("refuse", "path", "limit")
     figure = Figure(order("fetch_logs", root), by_burn.read, by_burn)
     first = Read(seen.tick, 0.0)
@@ -165,14 +165,17 @@ def _mend_twins(tell: Tell, seen: Seen, caller: str, root: str) -> Mending:
         figure = Figure(figure.look, by_errors(root).read, by_errors(root))
     elif not told_freely(seen.notes, by_burn):
         look = order("trace_dependencies", caller)
-        seen = yield look
-        told = re.search(rf"{root} fail.*? lost ([\d.]+) says ([\d.]+)", seen.feedback)
-        lost = told is not None and float(told[1]) >= float(told[2])
-        families = ("path",) if lost else ("refuse", "limit")
-        which = "lost" if lost else "says"
-        figure = in_feedback(look, rf"{root} fail.*? {which} ([\d.]+)")
+        if hop.fail >= _TOLD:
+            figure, first = in_feedback(look, rf"{root} fail ([\d.]+)"), Read(hop.tick, hop.fail)
+        else:
+            seen = yield look
+            told = re.search(rf"{root} fail.*? lost ([\d.]+) says ([\d.]+)", seen.feedback)
+            lost = told is not None and float(told[1]) >= float(told[2])
+            families = ("path",) if lost else ("refuse", "limit")
+            which = "lost" if lost else "says"
+            figure = in_feedback(look, rf"{root} fail.*? {which} ([\d.]+)")
+            first = read(seen, figure)
         figure = replace(figure, series=by_burn)
-        first = read(seen, figure)
     seen = yield from look_ahead(seen, root)
     seen = yield from read_changes(seen, root)
     keys = tuple(key for each in families for key in FEATURE_KEYS[each])

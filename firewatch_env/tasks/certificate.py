@@ -34,11 +34,11 @@ _STOPGAP_AT = 3  # tick
 _BY_STOPGAP = 0.75  # of the harm that the reference leaves, at least
 _LEAST_SCORE = 0.95
 _OTHER_METERS = 3  # in so many worlds that differ in the errors of meters alone
-_MOST_LEFT = {"easy": 0.17, "medium": 0.17, "hard": 0.13}  # share of harm the reference may leave
+_MOST_LEFT = {"easy": 0.17, "medium": 0.13, "hard": 0.11}  # share of harm the reference may leave
 _MOST_BY_GUESSING = 0.8
 _LATE = 4  # ticks
 # Of the harm that the reference prevents, what its cure may still prevent when it comes so late.
-_MOST_LATE = {"easy": 1.0, "medium": 0.9826, "hard": 0.9576}
+_MOST_LATE = {"easy": 1.0, "medium": 0.98, "hard": 0.9576}
 
 
 @dataclass(frozen=True, slots=True)

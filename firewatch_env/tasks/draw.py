@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from firewatch_env.engine.catalogue import CATALOGUE
-from firewatch_env.engine.motion import ZONE_B
+from firewatch_env.engine.motion import ZONE_B, draw_wave
 from firewatch_env.engine.randomness import BitStream
 from firewatch_env.engine.service import Release, Setting
 from firewatch_env.engine.world import Circumstance
@@ -31,11 +31,11 @@ from firewatch_env.tasks.places import draw_features, find_place
 from firewatch_env.tasks.sketch import Sketch, neutral, setting
 from firewatch_env.tasks.task import BEFORE, Put, Task
 
-_DUAL = {"easy": 0, "medium": 7, "hard": 10}  # of ten tasks, those with a second fault
+_DUAL = {"easy": 0, "medium": 9, "hard": 10}  # of ten tasks, those with a second fault
 _SECOND = {"medium": ("errors", "refuse", "slots"), "hard": ("errors", "refuse", "path", "cpu")}
-_HEAPS = {"medium": 3, "hard": 1}  # of four second faults, those that are heaps on their way
+_HEAPS = {"medium": 2, "hard": 1}  # of four second faults, those that are heaps on their way
 _SLOW = {"easy": 6, "medium": 6, "hard": 8}  # one task in so many may open before any harm
-_TWINS = {"easy": 0, "medium": 2, "hard": 3}  # of four heaps on their way, those with two suspects
+_TWINS = {"easy": 0, "medium": 3, "hard": 3}  # of four heaps on their way, those with two suspects
 
 
 def draw_task(
@@ -161,7 +161,7 @@ def _release(
             # steadily, unlike one that settles.
             grows = guilty.lever.startswith("grow.")
             part = (guilty.after - guilty.before) * ZONE_B
-            wave = (10 + 2 * draws.below(3), draws.below(14))
+            wave = draw_wave(draws)
             guilty = replace(guilty, after=guilty.before + part, wave=None if grows else wave)
     # A release at fault is as large as any other: it sets something harmless beside.
     changed = distinct((guilty, spare(sketch, name, draws)))
@@ -200,12 +200,11 @@ def _second_fault(sketch: Sketch, onset: int, draws: BitStream) -> str:
         grows = setting(f"grow.{feature}", 0.0, slope, draws)
         _release(sketch, name, vehicle, grows, -(6 + draws.below(14)), draws, twin=twin)
         return f"grow_{vehicle}"
-    twin = sketch.difficulty == "hard"
     cause = CAUSES[f"{draws.pick(_SECOND[sketch.difficulty])}_{vehicle}"]
-    feature = sketch.ranked(name)[0 if twin else draws.below(2)]
+    feature = sketch.ranked(name)[0]
     value = draws.uniform(cause.low, cause.high)
     changed = setting(f"{cause.lever}.{feature}", neutral(cause.lever), value, draws)
-    _release(sketch, name, vehicle, changed, onset + draws.below(5), draws, twin=twin)
+    _release(sketch, name, vehicle, changed, onset + draws.below(5), draws, twin=True)
     return cause.name
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from firewatch_env.engine.catalogue import CATALOGUE
-from firewatch_env.engine.motion import ZONE_B
+from firewatch_env.engine.motion import ZONE_B, draw_wave
 from firewatch_env.engine.randomness import BitStream
 from firewatch_env.engine.service import Release, Setting
 from firewatch_env.engine.world import Circumstance
@@ -218,7 +218,7 @@ def add_bystanders(sketch: Sketch, draws: BitStream) -> None:
         feature = sketch.ranked(name)[draws.below(2)]
         if family == "heap":
             value /= sketch.features[name][feature]
-        wave = None if family == "heap" else (10 + 2 * draws.below(3), draws.below(14))
+        wave = None if family == "heap" else draw_wave(draws)
         sketch.circumstances.append(
             Circumstance(when, name, f"{family}.{feature}", value, wave=wave)
         )
