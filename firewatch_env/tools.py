@@ -55,8 +55,8 @@ Most recent changes are harmless, and undoing one that mended something brings t
 a service's requests its zone b gets rises and falls (inspect_cluster_topology: "b gets", now and \
 a tick before). So does the number of requests that a revision concerns, but at other times. Both \
 do so in one way: at tick t they are their mean (0.4 for zone b) times 1 + 0.35 × (0.7 × T(p, t + \
-f) + 0.3 × T(p − 3, t + 2f)), where T(p, x) goes in p ticks from −1 up to 1 and down again in \
-equal steps, p is 10, 12 or 14, and f is a number from 0 to 13; each service has its own p and f.
+f) + 0.3 × T(p − 3, t + 2f)), where T(p, x) goes from −1 up to 1 and back in equal steps, once in \
+p ticks, p is 10, 12 or 14, and f is a number from 0 to 13; each service has its own p and f.
 - A repair, or a change that is undone, reaches the pods over 4 ticks; pods that are added start \
 over 8. rollback_deploy and revert_config with undo bring the newer one back.
 - traffic_shift takes 2 ticks, cuts the connections that it moves, and ends after 20 ticks; \

@@ -33,7 +33,7 @@ from firewatch_env.tasks.task import BEFORE, Put, Task
 
 _DUAL = {"easy": 0, "medium": 9, "hard": 10}  # of ten tasks, those with a second fault
 _SECOND = {"medium": ("errors", "refuse", "slots"), "hard": ("errors", "refuse", "path", "cpu")}
-_HEAPS = {"medium": 2, "hard": 1}  # of four second faults, those that are heaps on their way
+_HEAPS = {"medium": 1, "hard": 0}  # of four second faults, those that are heaps on their way
 _SLOW = {"easy": 6, "medium": 6, "hard": 8}  # one task in so many may open before any harm
 _TWINS = {"easy": 0, "medium": 3, "hard": 3}  # of four heaps on their way, those with two suspects
 
