@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import cache, partial
 
 from docs.generate.examples import table
 from firewatch_env.environment import ENVIRONMENT
+from firewatch_env.gates import TABLE
 from firewatch_env.page.story import GROUPS, names_of
 from firewatch_env.tasks.causes import CAUSES, LOOKS
 from firewatch_env.tasks.named import NAMED
@@ -67,7 +69,19 @@ def incident(look: str) -> str:
     )
 
 
+def gate_table() -> str:
+    """What each player earned when the gates were last measured."""
+    told = json.loads(TABLE.read_text(encoding="utf-8"))
+    groups = [f"{name} ({size})" for name, size in told["tasks"].items()]
+    rows = [
+        [row["player"], *(f"{each:.3f}" for each in row["figures"].values()), row["gate"]]
+        for row in told["rows"]
+    ]
+    return table(["player", *groups, "gate"], rows, "l" + "r" * len(groups) + "l")
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     **{f"firewatch-{group}": partial(actions, group) for group in GROUPS},
+    "firewatch-gates": gate_table,
     **{f"incident-{look}": partial(incident, look) for look in LOOKS},
 }

@@ -31,7 +31,12 @@ from firewatch_env.tasks.task import Put, Task, open_world
 
 GOLDEN = Path(__file__).with_name("golden_plays.json")
 FEW = ["task_easy_oom_baseline", "task_medium_retry_storm", "task_hard_multiteam_dual_fault"]
-LUCKY = (5, 8)  # of validation: index and attempt
+REFUSED = {
+    "other errors of its meters mislead the reference": (5, 41),
+    "who is late loses little": (8, 10),
+    "scale_replicas spares customers what the reference does not": (8, 19),
+}
+"""Why draws of validation got no certificate, by index and attempt."""
 # Plain words of the trade are no names of faults: there is always a number of leaders.
 FAULT_WORDS = set(CAUSES) - {"clock", "role", "leaders", "blocked", "hot"}
 
@@ -295,9 +300,24 @@ def test_other_errors_of_meters_change_what_is_told_and_nothing_else() -> None:
     assert [v["status"] for v in views[0].values()] == [v["status"] for v in views[1].values()]
 
 
-def test_a_task_whose_reference_only_had_luck_with_its_meters_gets_no_certificate() -> None:
-    lucky = split_task("validation", *LUCKY)
-    assert certify(lucky).failed == ("other errors of its meters mislead the reference",)
+@pytest.mark.parametrize("why", REFUSED)
+def test_a_task_that_luck_or_delay_or_a_stopgap_solves_gets_no_certificate(why: str) -> None:
+    assert certify(split_task("validation", *REFUSED[why])).failed == (why,)
+
+
+def test_a_build_and_a_revision_never_set_the_same_thing() -> None:
+    for task in tasks_of_all_kinds(60):
+        for name in {put.service for put in task.puts}:
+            levers = [
+                s.lever for put in task.puts if put.service == name for s in put.release.settings
+            ]
+            assert len(levers) == len(set(levers)), task.task_id
+
+
+def test_on_hard_nothing_is_only_a_false_alert() -> None:
+    hard = [task for task in tasks_of_all_kinds(90) if task.difficulty == "hard"]
+    assert hard
+    assert not any(task.calm for task in hard)
 
 
 def test_a_build_in_one_zone_mended_nothing_that_the_other_has_as_well() -> None:

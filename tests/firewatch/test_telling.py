@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
+from firewatch_env.engine.motion import ZONE_B, Wave, factor
 from firewatch_env.evidence.measuring import ERROR
 from firewatch_env.policies.apart import (
     Figure,
@@ -33,7 +36,13 @@ def reply(tick: int, text: str, burn: float = 0.0) -> Seen:
     return Seen(told, {"action_feedback": text})
 
 
-def told_by(figure: list[float], *, grows: bool = False, free: bool = False) -> tuple[Where, int]:
+def told_by(
+    figure: list[float],
+    *,
+    grows: bool = False,
+    free: bool = False,
+    shares: Sequence[float] = SHARES,
+) -> tuple[Where, int]:
     """What `tell` makes of a figure by tick, and the looks that it takes."""
     look = order("fetch_logs", "a")
     series = Series(lambda seen: seen.burn) if free else None
@@ -46,12 +55,12 @@ def told_by(figure: list[float], *, grows: bool = False, free: bool = False) -> 
         tick += 1
         text = str(figure[tick])
         if action != look:
-            text = f"b gets {SHARES[tick]} {SHARES[tick - 1]}; two builds 0"
+            text = f"b gets {shares[tick]:.3f} {shares[tick - 1]:.3f}; two builds 0"
         seen = reply(tick, text, figure[tick])
         notes.replies[tick] = seen
         if action != look:
-            shares = notes.shares.setdefault("a", {})
-            shares |= {tick - back: share for back, share in enumerate(zone_shares(seen))}
+            known = notes.shares.setdefault("a", {})
+            known |= {tick - back: share for back, share in enumerate(zone_shares(seen))}
         try:
             action = script.send(seen)
         except StopIteration as end:
@@ -67,6 +76,13 @@ def test_what_follows_the_zones_share_is_of_its_build_and_what_does_not_is_every
     assert took <= (4 if free else 6)
     for other in (WAVE, (0.3,) * len(SHARES)):
         assert told_by(list(other), free=free)[0] == "everywhere"
+
+
+@pytest.mark.parametrize("wave", [(10, 3), (12, 8), (14, 11)])
+def test_one_look_at_the_zones_tells_their_shares_at_other_ticks(wave: Wave) -> None:
+    shares = [ZONE_B * factor(wave, tick) for tick in range(14)]
+    assert told_by([0.7 * share for share in shares], shares=shares) == ("zone b", 2)
+    assert told_by([0.3] * 14, shares=shares) == ("everywhere", 2)
 
 
 def test_errors_of_meters_do_not_turn_the_finding() -> None:
