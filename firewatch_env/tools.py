@@ -63,18 +63,22 @@ over 8. rollback_deploy and revert_config with undo bring the newer one back.
 drain_percentage 0 ends it sooner and cuts them again. rebalance_az_traffic leaves zone b for good \
 where its machines or its network are at fault.
 - check_gc_pressure says for each feature what it holds above usual and (+x) how much it grows in \
-a tick at present; a heap that settles grows less and less. A heap does harm from 0.85 of its limit.
+a tick at present; a heap that settles grows less and less. A heap does harm from 0.85 of its \
+limit. Where "every feature" fills it, no change is to blame, and more memory is the repair: \
+scale_replicas with memory_limit_mb.
 - Every figure is measured, and off by up to 3 %, by more or less in each tick and in each look: \
 shares, rates, memory, log lines and the burn rate too. Only what differs by more says anything.
 - In figures, "fail" is the share of calls that fail for the caller, "says" what the callee \
 counts of its own; a log line's share is of the requests about the feature that it names. n is \
 calls per request to the usual, lat is latency to the usual, tries is attempts per call that add \
-load: an ordinary second try waits and is not counted, so fewer calls fail than are lost. In \
-inspect_network_policy, "otherwise" is what a feature's route, dead instances, a certificate or \
-a zone loses; in profiles, "lately" includes a spell that is over for now. The burn rate counts \
-only what fails beyond the objective's 0.5 %, in multiples of that. A service's error rate \
-counts 5xx that it answers, also for a callee's sake; proxies, and some other services, pass a \
-callee's failures on without counting them. Its status is what probes from outside see, 4xx and \
+load: an ordinary second try waits and is not counted, so fewer calls fail than are lost. What a \
+callee answers with 4xx or 5xx harms customers only as far as its callers have it as "fail". \
+"fallback" is what answers given without a callee count as let down: a part of each, so less than \
+a failure. In inspect_network_policy, "otherwise" is what a feature's route, dead instances, a \
+certificate or a zone loses; in profiles, "lately" includes a spell that is over for now. The burn \
+rate counts only what fails beyond the objective's 0.5 %, in multiples of that. A service's error \
+rate counts 5xx that it answers, also for a callee's sake; proxies, and some other services, pass \
+a callee's failures on without counting them. Its status is what probes from outside see, 4xx and \
 lost calls included; it says nothing of memory. Lines of a log stay in later replies as they \
 were fetched: t is their tick. Figures of a service are means of the last two ticks, so they \
 trail the burn rate, "b gets" and log lines, which are of the last one.
@@ -91,7 +95,8 @@ come back, leave something behind when undone, or do harm only later. An alert m
 where customers are and stay well, declare without a change.
 
 The score, from 0 to 1, is impact × precision × closure: how much harm you prevented, how few \
-changes were not needed, and whether the incident was over when you declared it."""
+changes were not needed, and whether the incident was over when you declared it. Impact is \
+measured against a fast engineer's repairs: each tick later costs, the more the harder the level."""
 
 
 def introduction(opening: Mapping[str, Any]) -> str:

@@ -31,11 +31,9 @@ from firewatch_env.tasks.places import draw_features, find_place
 from firewatch_env.tasks.sketch import Sketch, neutral, setting
 from firewatch_env.tasks.task import BEFORE, Put, Task
 
-_DUAL = {"easy": 0, "medium": 9, "hard": 10}  # of ten tasks, those with a second fault
-_SECOND = {"medium": ("errors", "refuse", "slots"), "hard": ("errors", "refuse", "path", "cpu")}
-_HEAPS = {"medium": 1, "hard": 0}  # of four second faults, those that are heaps on their way
+_DUAL = {"easy": 0, "medium": 10, "hard": 10}  # of ten tasks, those with a second fault
+_SECOND = ("errors", "refuse", "path", "cpu")  # what a second fault has off
 _SLOW = {"easy": 6, "medium": 6, "hard": 8}  # one task in so many may open before any harm
-_TWINS = {"easy": 0, "medium": 3, "hard": 3}  # of four heaps on their way, those with two suspects
 
 
 def draw_task(
@@ -90,7 +88,7 @@ def draw_task(
         puts=tuple(sketch.puts),
         circumstances=tuple(sketch.circumstances),
         faults=faults,
-        masks=masks if hard else (),
+        masks=masks,
         unalerted=unalerted,
         injected=order(sketch, faults[0], draws) if hard else {},
         label=cause.name + (f"+{second}" if second else ""),
@@ -118,7 +116,7 @@ def _break(sketch: Sketch, cause: Cause, onset: int, draws: BitStream) -> None:
         cause.vehicle != "circumstance"
         and family in STAGED
         and not cause.pulse
-        and (sketch.difficulty != "easy" or bool(draws.below(2)))
+        and sketch.difficulty != "easy"
     )
     channel = ""
     if cause.channel == "callee":
@@ -180,7 +178,7 @@ def _leave_behind(sketch: Sketch, guilty: Setting, onset: int, draws: BitStream)
 
 
 def _second_fault(sketch: Sketch, onset: int, draws: BitStream) -> str:
-    """Another service fails requests of its own, or is about to."""
+    """Another service fails requests of its own, and two of its changes may be why."""
     others = [
         name
         for name in sketch.place.services
@@ -190,17 +188,8 @@ def _second_fault(sketch: Sketch, onset: int, draws: BitStream) -> str:
         return ""
     name = draws.pick(others)
     vehicle = draws.pick(("build", "revision"))
-    if draws.below(4) < _HEAPS[sketch.difficulty]:
-        # Memory that will be full in a while: whoever looks in time prevents all of its harm.
-        feature = sketch.ranked(name)[0]
-        slope = draws.uniform(0.009, 0.014) / sketch.features[name][feature]
-        twin = draws.below(4) < _TWINS[sketch.difficulty]
-        if twin:
-            slope /= ZONE_B
-        grows = setting(f"grow.{feature}", 0.0, slope, draws)
-        _release(sketch, name, vehicle, grows, -(6 + draws.below(14)), draws, twin=twin)
-        return f"grow_{vehicle}"
-    cause = CAUSES[f"{draws.pick(_SECOND[sketch.difficulty])}_{vehicle}"]
+    draws.below(4)  # nothing depends on it; without it, whatever follows would be drawn otherwise
+    cause = CAUSES[f"{draws.pick(_SECOND)}_{vehicle}"]
     feature = sketch.ranked(name)[0]
     value = draws.uniform(cause.low, cause.high)
     changed = setting(f"{cause.lever}.{feature}", neutral(cause.lever), value, draws)

@@ -82,7 +82,10 @@ def add_releases(sketch: Sketch, onset: int, draws: BitStream) -> None:
         tick = min((ticks[0] if ticks else onset) + draws.below(5) - 2, -2)
         for which in ("build", "revision"):
             if (name, which) not in done:
-                first = sketch.twins.get(name) or _rival(sketch, draws)
+                # On easy, where no change is to blame, none there may look as if it were.
+                plain = sketch.difficulty == "easy" and not ticks
+                rival = spare if plain else _rival
+                first = sketch.twins.get(name) or rival(sketch, name, draws)
                 _put(sketch, name, which, (first, spare(sketch, name, draws)), tick, draws)
     done = {(put.service, put.which) for put in sketch.puts}
     others = [name for name in sketch.place.services if name != root]
@@ -177,13 +180,12 @@ def _put_right(sketch: Sketch, service: str, draws: BitStream, taken: frozenset[
     return setting(f"{family}.{channel}", draws.uniform(low, high), neutral(family), draws)
 
 
-def _rival(sketch: Sketch, draws: BitStream) -> Setting:
+def _rival(sketch: Sketch, root: str, draws: BitStream) -> Setting:
     """The other change of the root: as suspect as the guilty one, and harmless or needed.
 
     On hard, and half the time elsewhere, it touches the same feature or callee, by a setting
     that cannot do what is seen.
     """
-    root = sketch.place.root
     guilty = [each for put in sketch.puts if put.service == root for each in put.release.settings]
     guilty = [each for each in guilty if "." in each.lever]
     channels = {each.lever.partition(".")[2] for each in guilty}

@@ -15,7 +15,7 @@ from firewatch_env.session import Reply, Session
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.task import POWERS
 
-TASK = "task_medium_grpc_deadline"
+TASK = "task_easy_alert_fatigue"
 
 
 def play(script: Any, task_id: str = TASK) -> Reply:
@@ -67,9 +67,11 @@ def test_an_experiment_that_helped_nobody_costs_once_although_it_is_put_back() -
     assert parts["impact"] < 1
 
 
-@pytest.mark.parametrize("action", ["rollback_deploy", "revert_config"])
-def test_a_wrong_change_that_is_brought_back_costs_once(action: str) -> None:
-    wrong = [order(action, "edge-mesh"), order(action, "edge-mesh", undo=True)]
+@pytest.mark.parametrize(
+    ("action", "target"), [("rollback_deploy", "cart-api"), ("revert_config", "edge-mesh")]
+)
+def test_a_wrong_change_that_is_brought_back_costs_once(action: str, target: str) -> None:
+    wrong = [order(action, target), order(action, target, undo=True)]
     assert play(with_extra(*wrong)).info["score_parts"]["unneeded"] == 1
 
 

@@ -30,6 +30,7 @@ from openenv_kit.page.watching import Frame, scripted
 from openenv_kit.play.driver import moves, observed
 
 DEADLOCK = "task_easy_thread_deadlock"
+ROOT, OTHER = "banner-api", "profile-api"  # in it: what is blocked, and what is not
 FALSE_ALERT = "task_medium_canary_false_alert"
 DUAL = "task_hard_multiteam_dual_fault"
 MADE_WORSE = "task_easy_oom_baseline"
@@ -102,7 +103,7 @@ def test_the_graph_runs_from_the_entry_down_to_the_leaves(task: str) -> None:
 def test_the_chosen_service_is_marked_in_the_graph_and_in_the_table(
     visitor: FirewatchVisitor,
 ) -> None:
-    visitor.select("auth-api")
+    visitor.select(ROOT)
     _, *nodes = charts.service_graph(visitor.story).data
     ringed = [
         name
@@ -110,7 +111,7 @@ def test_the_chosen_service_is_marked_in_the_graph_and_in_the_table(
         for name, width in zip(trace.customdata, trace.marker.line.width, strict=False)
         if width
     ]
-    assert ringed == ["auth-api"]
+    assert ringed == [ROOT]
     assert panels.services_html(visitor.story).count('aria-current="true"') == 1
 
 
@@ -120,11 +121,11 @@ def test_the_chosen_service_is_marked_in_the_graph_and_in_the_table(
 def test_metrics_are_those_of_the_replies_tick_by_tick(visitor: FirewatchVisitor) -> None:
     replies = [visitor.reply]
     for _ in range(3):
-        look(visitor, "auth-api")
+        look(visitor, ROOT)
         replies.append(visitor.reply)
-    visitor.call("restart_service", {"target_service": "auth-api"})
+    visitor.call("restart_service", {"target_service": ROOT})
     replies.append(visitor.reply)
-    told = [each.content["services"]["auth-api"] for each in replies if each]
+    told = [each.content["services"][ROOT] for each in replies if each]
     figure = charts.service_metrics(visitor.story)
     shown = [list(trace.y) for trace in figure.data]
     keys = [(key, factor) for _, metrics, factor, _ in charts.PANELS for key in metrics]
@@ -148,13 +149,13 @@ def test_an_alert_that_fires_again_is_there_again() -> None:
 
 
 def test_what_was_done_is_told_with_its_tick_and_what_came_back(visitor: FirewatchVisitor) -> None:
-    look(visitor, "auth-api")
-    visitor.call("restart_service", {"target_service": "auth-api"})
+    look(visitor, ROOT)
+    visitor.call("restart_service", {"target_service": ROOT})
     visitor.step("", {"action_type": "fetch_logs", "target_service": "nowhere"})
     told = visitor.story.moves
     assert [(m.tick, m.text, m.group, m.refused) for m in told] == [
-        (1, "get_metrics_detail auth-api", "look", False),
-        (2, "restart_service auth-api", "repair", False),
+        (1, f"get_metrics_detail {ROOT}", "look", False),
+        (2, f"restart_service {ROOT}", "repair", False),
         (3, "fetch_logs nowhere", "look", True),
     ]
     html = panels.moves_html(visitor.story)
@@ -164,14 +165,14 @@ def test_what_was_done_is_told_with_its_tick_and_what_came_back(visitor: Firewat
 
 
 def test_logs_are_shown_once_they_were_fetched(visitor: FirewatchVisitor) -> None:
-    visitor.select("auth-api")
+    visitor.select(ROOT)
     assert "fetched yet" in panels.logs_html(visitor.story)
-    look(visitor, "auth-api", "fetch_logs")
-    lines = visitor.story.now["services"]["auth-api"]["recent_logs"]
+    look(visitor, ROOT, "fetch_logs")
+    lines = visitor.story.now["services"][ROOT]["recent_logs"]
     assert lines
     assert panels.logs_html(visitor.story).count("<li") == len(lines)
     assert '<li class="warn">' in panels.logs_html(visitor.story)
-    visitor.select("session-api")
+    visitor.select(OTHER)
     assert "fetched yet" in panels.logs_html(visitor.story)
 
 
@@ -183,7 +184,7 @@ def test_everything_from_a_world_is_escaped() -> None:
         view["recent_logs"] = [bad]
     for alert in opening["active_alerts"]:
         alert |= {"description": bad, "alertname": bad, "severity": bad}
-    text = json.dumps(opening).replace("auth-api", bad)
+    text = json.dumps(opening).replace(ROOT, bad)
     frames = [Frame({"action_type": bad}, json.loads(text) | {"message": bad})]
     told = Story(frames, 20, bad)
     for html in (
@@ -239,7 +240,7 @@ def test_an_incident_under_way_is_drawn_from_its_replies_alone(
     monkeypatch.setattr(score, "find", no_replay)
     page = whole_page()
     for _ in range(3):
-        look(visitor, "auth-api")
+        look(visitor, ROOT)
         played, visitor.session = visitor.session, Sealed(visitor.session)  # type: ignore[assignment]
         before = [list(view.show(visitor)) for view in page.views.values()]
         assert score_of(visitor) == ""
@@ -334,9 +335,9 @@ def test_each_factor_has_its_sentence(policy: str, task: str, sentences: list[st
 
 
 def test_what_was_over_but_not_declared_is_told(visitor: FirewatchVisitor) -> None:
-    visitor.call("restart_service", {"target_service": "auth-api"})
+    visitor.call("restart_service", {"target_service": ROOT})
     while not visitor.session.done:
-        look(visitor, "auth-api")
+        look(visitor, ROOT)
     assert "It was over, and nobody declared it so." in score_of(visitor)
 
 
@@ -345,19 +346,19 @@ def test_what_was_over_but_not_declared_is_told(visitor: FirewatchVisitor) -> No
 
 def test_a_visitor_looks_at_what_they_acted_on(visitor: FirewatchVisitor) -> None:
     assert visitor.service == "mobile-gateway"
-    look(visitor, "auth-api")
-    assert visitor.service == "auth-api"
+    look(visitor, ROOT)
+    assert visitor.service == ROOT
     visitor.select("nowhere")
     visitor.select(None)
-    assert visitor.service == "auth-api"
+    assert visitor.service == ROOT
     visitor.call("escalate", DECLARE)
-    assert visitor.service == "auth-api"
+    assert visitor.service == ROOT
 
 
 def test_another_episode_forgets_the_one_before_and_a_refused_one_does_not(
     visitor: FirewatchVisitor,
 ) -> None:
-    look(visitor, "auth-api")
+    look(visitor, ROOT)
     visitor.start(task_id="task_easy_thread_deadlok")
     assert "Did you mean" in visitor.problem
     assert len(visitor.frames) == 2
@@ -368,7 +369,7 @@ def test_another_episode_forgets_the_one_before_and_a_refused_one_does_not(
 def test_nothing_is_added_after_the_end(visitor: FirewatchVisitor) -> None:
     visitor.call("declare_resolved", DECLARE)
     before = visitor.frames
-    look(visitor, "auth-api")
+    look(visitor, ROOT)
     assert visitor.frames == before
     assert "over" in visitor.problem
 
@@ -389,12 +390,12 @@ def test_an_incident_is_started_from_the_form(visitor: FirewatchVisitor) -> None
 
 def test_figures_by_key_are_a_table_and_log_lines_are_lines(visitor: FirewatchVisitor) -> None:
     scenes = FirewatchScenes(ENVIRONMENT)
-    look(visitor, "auth-api", "thread_dump")
+    look(visitor, ROOT, "thread_dump")
     assert visitor.reply is not None
     html = scenes.answer_html(observed(visitor.reply))
     assert "<caption>pools (4)</caption>" in html
     assert "{" not in html
-    look(visitor, "auth-api", "fetch_logs")
+    look(visitor, ROOT, "fetch_logs")
     assert scenes.answer_html(observed(visitor.reply)).startswith('<ol class="fw-logs"')
 
 

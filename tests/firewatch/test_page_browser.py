@@ -101,11 +101,11 @@ def test_an_incident_is_solved_by_clicks_alone(open_visit: OpenVisit) -> None:
 def test_parameters_are_filled_in_where_an_action_takes_them(open_visit: OpenVisit) -> None:
     mine = open_visit()
     start(mine, FIRST)
-    more = {"action_type": "scale_replicas", "target_service": "identity-db"}
+    more = {"action_type": "scale_replicas", "target_service": "profile-db"}
     act(mine, {**more, "parameters": {"replicas": 8}}, 1)
-    mine.sees("#fw-moves", "scale_replicas identity-db replicas=8")
+    mine.sees("#fw-moves", "scale_replicas profile-db replicas=8")
     mine.sees("#mt-answer", "8 pods (usual 4)")
-    broken = {"action_type": "circuit_break", "target_service": "identity-db"}
+    broken = {"action_type": "circuit_break", "target_service": "profile-db"}
     act(mine, {**broken, "parameters": {"state": "closed"}}, 2)
     mine.sees("#mt-answer", "breakers already closed")
     act(mine, {"action_type": "escalate"}, 3)
@@ -117,18 +117,18 @@ def test_a_service_is_chosen_in_the_graph_and_in_the_table(open_visit: OpenVisit
     start(mine, DEADLOCK)
     service = mine.page.locator("#fw-service input").first
     expect(service).to_have_value("mobile-gateway")
-    label = mine.page.locator("#mt-graph .textpoint", has_text="auth-")
+    label = mine.page.locator("#mt-graph .textpoint", has_text="banner-")
     expect(label).to_be_visible()
     box = label.bounding_box()
     assert box is not None
     # A service's name stands to the right of its mark.
     mine.page.mouse.click(box["x"] - 12, box["y"] + box["height"] / 2)
-    expect(service).to_have_value("auth-api")
-    mine.sees("#fw-detail", "auth-api")
-    mine.page.get_by_role("button", name="Look at token-cache").focus()
+    expect(service).to_have_value("banner-api")
+    mine.sees("#fw-detail", "banner-api")
+    mine.page.get_by_role("button", name="Look at profile-api").focus()
     mine.page.keyboard.press("Enter")
-    expect(service).to_have_value("token-cache")
-    mine.sees("#fw-logs", "No logs of token-cache fetched yet")
+    expect(service).to_have_value("profile-api")
+    mine.sees("#fw-logs", "No logs of profile-api fetched yet")
     mine.sees("#mt-status", "tick 0 of 20")
 
 
@@ -189,9 +189,9 @@ def test_a_policy_a_model_and_a_recording_are_watched(
     mine.sees("#fw-watched-score", "Declared over, and it was")
     calls = iter(
         [
-            ("fetch_logs", {"target_service": "identity-db"}),
+            ("fetch_logs", {"target_service": "profile-db"}),
             ("fetch_lags", {}),
-            ("restart_service", {"target_service": "identity-db"}),
+            ("restart_service", {"target_service": "profile-db"}),
             ("declare_resolved", {}),
         ]
     )
@@ -228,7 +228,7 @@ def record(path: Path) -> None:
 def test_a_phone_shows_every_tab_without_scrolling_sideways(open_visit: OpenVisit) -> None:
     mine = open_visit(width=390, color_scheme="dark")
     start(mine, "task_hard_metastable_failure")
-    act(mine, {"action_type": "fetch_logs", "target_service": "pricing-api"}, 1)
+    act(mine, {"action_type": "fetch_logs", "target_service": "payment-api"}, 1)
     act(mine, {"action_type": "declare_resolved"}, 2)
     mine.sees(".fw-score", "0.0000")
     cut_off: dict[tuple[str, str], list[str]] = {}

@@ -161,7 +161,7 @@ def test_a_task_without_fault_or_without_signs_gets_no_certificate() -> None:
     task = named_task(NAMED["task_easy_oom_baseline"])
     assert certify(task.without_fault()).failed
     last = task.puts[task.faults[0] :]
-    harmless = replace(task, puts=last, circumstances=(), faults=(0, 0))
+    harmless = replace(task, puts=last, circumstances=(), faults=(0, 0), burning=False)
     assert certify(harmless).failed == ("nothing is to be seen at reset",)
 
 
@@ -200,16 +200,12 @@ def cured_but_for_the_last(task: Task) -> list[Change]:
 
 
 @pytest.mark.slow
-def test_a_second_fault_may_do_its_harm_after_the_first_is_cured() -> None:
-    later = 0
-    for split in SPLITS:
-        for index, attempt in enumerate(admitted()[split][:30]):
-            task = split_task(split, index, attempt)
-            if task.dual and task.label.partition("+")[2].startswith("grow"):
-                ignored = replay(open_world(task), cured_but_for_the_last(task), task.horizon)
-                assert ignored.total > par(task)[1], task.task_id
-                later += not ignored.over
-    assert later >= 10
+def test_a_second_fault_lets_customers_down_after_the_first_is_cured() -> None:
+    dual = [task for task in tasks_of_all_kinds(6) if task.dual]
+    assert len(dual) >= 10
+    for task in dual:
+        ignored = replay(open_world(task), cured_but_for_the_last(task), task.horizon)
+        assert ignored.total > 1.5 * par(task)[1], task.task_id
 
 
 def pairs_of_suspects(task: Task) -> list[tuple[Put, Setting, Put, Setting]]:
@@ -288,7 +284,8 @@ def test_most_tasks_open_while_customers_are_let_down() -> None:
         if task.burning:
             assert open_world(task).harm >= 0.01, task.task_id
     for difficulty, found in burning.items():
-        assert 0.6 <= sum(found) / len(found) < 1, difficulty
+        assert sum(found) >= 0.6 * len(found), difficulty
+    assert not all(burning["easy"] + burning["medium"]), "nothing grows slowly"
 
 
 def test_other_errors_of_meters_change_what_is_told_and_nothing_else() -> None:
