@@ -77,9 +77,9 @@ def test_a_wrong_change_that_is_brought_back_costs_once(action: str, target: str
 
 @pytest.mark.parametrize(
     ("task_id", "action", "target"),
-    [("task_medium_cascade_memleak", "rollback_deploy", "quota-api"),
-     ("task_medium_asymmetric_blast", "revert_config", "mobile-bff"),
-     ("task_medium_ntp_clock_drift", "revert_config", "storefront-api")],
+    [("task_medium_cascade_memleak", "rollback_deploy", "storefront-api"),
+     ("task_medium_mtls_rotation", "revert_config", "banner-api"),
+     ("task_medium_ntp_clock_drift", "revert_config", "cart-api")],
 )  # fmt: skip
 def test_a_wrong_change_that_happened_to_spare_a_little_load_costs_once_it_is_put_back(
     task_id: str, action: str, target: str
