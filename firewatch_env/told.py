@@ -50,6 +50,7 @@ def told(introduction: str, answer: Mapping[str, Any] | None) -> dict[str, Any]:
     for callees in list(graph.values()):
         for callee in callees:
             graph.setdefault(callee, [])
+    graph = {name: graph[name] for name in sorted(graph)}  # as in an observation
     services = {name: dict(HEALTHY) for name in graph}
     said = {} if answer is None else answer
     observation = {
@@ -76,7 +77,8 @@ def _situation(text: str, services: Mapping[str, dict[str, Any]]) -> dict[str, A
         if name in services:
             services[name]["status"] = status
     for said, meter, least, _ in STANDS_OUT:
-        told = re.search(rf"{said}: (.*?) above {least}\.", now["meters"])
+        beyond = rf" above {least}" if least else ""
+        told = re.search(rf"{said}: (.*?){beyond}\.(?= |$)", now["meters"])
         for part in told[1].split(", ") if told else ():
             name, _, value = part.partition(" ")
             if name in services:

@@ -23,10 +23,16 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
 }
 STANDS_OUT: tuple[tuple[str, str, float, int], ...] = (
-    ("Memory", "process_memory_utilization", 0.6, 2),
-    ("5xx", "http_server_error_rate", 0.01, 4),
+    ("Memory", "process_memory_utilization", 0.0, 2),
+    ("CPU", "process_cpu_utilization", 0.9, 2),
+    ("p99 seconds", "http_server_request_duration_p99", 0.5, 4),
+    ("5xx", "http_server_error_rate", 0.0, 4),
 )
-"""Meters that are told of services beyond a value, and with how many digits."""
+"""Meters that are told of services beyond a value, and with how many digits.
+
+All that the reference reads is among them, so that a model knows as much: a heap that grows is seen
+by what it had at first, and two changes are told apart by few failures as well as by many.
+"""
 
 TARGET = {"type": "string", "description": "name of a service"}
 
@@ -135,7 +141,8 @@ def _fetched(observation: Mapping[str, Any]) -> list[str]:
 
 def _situation(observation: Mapping[str, Any]) -> str:
     alerts = "; ".join(
-        f"{alert['severity']} {alert['alertname']} {alert['service_name']}: {alert['description']}"
+        # A description begins with the name of its service.
+        f"{alert['severity']} {alert['alertname']} {alert['description']}"
         for alert in observation["active_alerts"][:4]
     )
     unwell = ", ".join(
@@ -144,7 +151,7 @@ def _situation(observation: Mapping[str, Any]) -> str:
         if view["status"] != "healthy"
     )
     meters = " ".join(
-        f"{said}: {_beyond(observation['services'], meter, least, digits) or 'none'} above {least}."
+        f"{said}: {_beyond(observation['services'], meter, least, digits)}."
         for said, meter, least, digits in STANDS_OUT
     )
     return (
@@ -156,7 +163,8 @@ def _situation(observation: Mapping[str, Any]) -> str:
 
 def _beyond(services: Mapping[str, Any], meter: str, least: float, digits: int) -> str:
     found = ((name, view[meter]) for name, view in services.items() if view[meter] > least)
-    return ", ".join(f"{name} {value:.{digits}f}" for name, value in found)
+    told = ", ".join(f"{name} {value:.{digits}f}" for name, value in found) or "none"
+    return f"{told} above {least}" if least else told
 
 
 def called(action: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

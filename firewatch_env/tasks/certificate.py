@@ -9,7 +9,7 @@ from typing import Any
 
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.alerts import fire
-from firewatch_env.grade import impact
+from firewatch_env.grade import closure, impact
 from firewatch_env.policies.careful import GUESSES
 from firewatch_env.policies.drive import drive
 from firewatch_env.policies.par import par, plan
@@ -36,6 +36,7 @@ _LEAST_SCORE = 0.95
 _OTHER_METERS = 3  # in so many worlds that differ in the errors of meters alone
 _MOST_LEFT = {"easy": 0.17, "medium": 0.13, "hard": 0.11}  # share of harm the reference may leave
 _MOST_BY_GUESSING = 0.8
+_MOST_BY_HALF = 0.4  # score of whoever mends one of two faults
 _LATE = 4  # ticks
 # Of the harm that the reference prevents, what its cure may still prevent when it comes so late.
 _MOST_LATE = {"easy": 1.0, "medium": 0.98, "hard": 0.9576}
@@ -87,6 +88,8 @@ def certify(task: Task, *, thorough: bool = False) -> Certificate:
     if not task.calm:
         failed += _delays(task, start, changes)
         failed += _order(task, start, changes)
+        if task.dual:
+            failed += _half(task, start, changes)
         if task.difficulty == "hard":
             failed += _stopgaps(task, start, changes)
         if thorough:
@@ -189,6 +192,17 @@ def _order(task: Task, start: World, changes: tuple[Change, ...]) -> list[str]:
                 if replay(start, obeyed, last).total < best - 1e-6:
                     return [f"obeying {action} on {name} helps"]
     return []
+
+
+def _half(task: Task, start: World, changes: tuple[Change, ...]) -> list[str]:
+    """All that the reference does but to the second fault earns little."""
+    second = task.puts[task.faults[0] - 1].service
+    rest = [change for change in changes if change.target != second]
+    course = replay(start, rest, task.horizon)
+    untouched, reached = par(task)
+    ended = max(closure(declared, True, course.over, True) for declared in (True, False))
+    score = impact(untouched, course.total, reached, task.power) * ended
+    return ["the second fault may be left alone"] if score > _MOST_BY_HALF else []
 
 
 def _stopgaps(task: Task, start: World, changes: tuple[Change, ...]) -> list[str]:

@@ -17,23 +17,29 @@ from firewatch_env.digests import digest, transcript
 from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.service import Setting
 from firewatch_env.evidence.observation import services_view
+from firewatch_env.grade import impact
 from firewatch_env.policies.blind import random_player
 from firewatch_env.policies.manual import EDGE_KEYS, FEATURE_KEYS
 from firewatch_env.policies.par import computed_par, par, plan
 from firewatch_env.policies.reference import reference
-from firewatch_env.replay import Change, replay
+from firewatch_env.policies.registry import POLICIES
+from firewatch_env.replay import replay
+from firewatch_env.session import Reply, Session
 from firewatch_env.tasks.book import SPLITS, admitted, arguments_of, find, named_task, split_task
 from firewatch_env.tasks.causes import CAUSES, KEYS, LOOKS, STAGED
 from firewatch_env.tasks.certificate import certify
 from firewatch_env.tasks.marks import shipped_mark, shipped_tasks
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Put, Task, open_world
+from firewatch_env.told import told
+from firewatch_env.tools import answer, introduction
 
 GOLDEN = Path(__file__).with_name("golden_plays.json")
 FEW = ["task_easy_oom_baseline", "task_medium_retry_storm", "task_hard_multiteam_dual_fault"]
 REFUSED = {
     "other errors of its meters mislead the reference": (5, 41),
-    "who is late loses little": (8, 10),
+    "who is late loses little": (35, 64),
+    "the second fault may be left alone": (187, 1),
     "scale_replicas spares customers what the reference does not": (8, 19),
 }
 """Why draws of validation got no certificate, by index and attempt."""
@@ -193,19 +199,53 @@ def test_what_is_at_fault_has_no_alert_beyond_easy() -> None:
             assert faulty <= set(task.unalerted), task.task_id
 
 
-def cured_but_for_the_last(task: Task) -> list[Change]:
-    """What the reference does, without what it does to the second fault's service."""
-    second = task.puts[task.faults[0] - 1].service
-    return [change for change in plan(task) if change.target != second]
-
-
 @pytest.mark.slow
-def test_a_second_fault_lets_customers_down_after_the_first_is_cured() -> None:
+def test_a_second_fault_that_is_left_alone_costs_most_of_the_score() -> None:
     dual = [task for task in tasks_of_all_kinds(6) if task.dual]
     assert len(dual) >= 10
     for task in dual:
-        ignored = replay(open_world(task), cured_but_for_the_last(task), task.horizon)
-        assert ignored.total > par(task)[1], task.task_id
+        second = task.puts[task.faults[0] - 1].service
+        rest = [change for change in plan(task) if change.target != second]
+        course = replay(open_world(task), rest, task.horizon)
+        untouched, reached = par(task)
+        ended = 1.0 if course.over else 0.6
+        score = ended * impact(untouched, course.total, reached, task.power)
+        assert score <= 0.4, task.task_id
+
+
+def score_by_words(task: Task) -> float:
+    """What the reference earns that reads nothing but what a model is told."""
+    session = Session(lambda _: task, par)
+
+    def words(reply: Reply) -> dict[str, Any]:
+        feedback = reply.info.get("action_feedback", "")
+        return {**reply.observation, "status": "running", "message": feedback}
+
+    reply = session.reset()
+    opening = introduction(words(reply))
+    moves = POLICIES["reference"].play(told(opening, None))
+    action = next(moves)
+    while not (reply := session.step(action)).done:
+        action = moves.send(told(opening, answer(words(reply))))
+    return float(reply.observation["episode_score"])
+
+
+LITTLE_TOLD = {"train": (349, 356), "validation": (254,), "test": (212,)}
+"""Tasks that could not be solved while models were told less: of some meters only what was high."""
+
+
+@pytest.mark.slow
+def test_what_a_model_is_told_is_enough() -> None:
+    for split, indices in LITTLE_TOLD.items():
+        for index in indices:
+            task = split_task(split, index, admitted()[split][index])
+            assert score_by_words(task) >= 0.95, task.task_id
+
+
+@whole
+def test_what_a_model_is_told_is_enough_for_everything_shipped() -> None:
+    for task in shipped_tasks():
+        assert score_by_words(task) >= 0.95, task.task_id
 
 
 def pairs_of_suspects(task: Task) -> list[tuple[Put, Setting, Put, Setting]]:
@@ -298,7 +338,7 @@ def test_other_errors_of_meters_change_what_is_told_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("why", REFUSED)
-def test_a_task_that_luck_or_delay_or_a_stopgap_solves_gets_no_certificate(why: str) -> None:
+def test_a_task_that_luck_or_delay_or_half_the_work_solves_gets_no_certificate(why: str) -> None:
     assert certify(split_task("validation", *REFUSED[why])).failed == (why,)
 
 
