@@ -69,8 +69,9 @@ class FirewatchSession:
         answer = self._session.reset(**given)
         if answer.info["error"]:
             return _reply(answer, answer.info["error"])
-        ticks = self._session.state()["max_ticks"]
-        return _reply(answer, f"Incident under way: {ticks} ticks of 30 seconds, one a step.")
+        state = self._session.state()
+        level, ticks = state["difficulty"].capitalize(), state["max_ticks"]
+        return _reply(answer, f"{level} incident: {ticks} ticks of 30 seconds, one a step.")
 
     def step(self, action: Mapping[str, Any]) -> Reply:
         """One action, one tick."""

@@ -12,7 +12,7 @@ from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 
 _MOST_PODS = 3.0
-_MOST_MEMORY = 2.5
+MOST_MEMORY = 2.5  # to the usual limit
 
 
 def memory_mb(service: Service) -> float:
@@ -33,7 +33,7 @@ def scale_replicas(world: World, service: Service, parameters: Mapping[str, Any]
     replicas, memory = number(parameters, "replicas"), number(parameters, "memory_limit_mb")
     said = []
     if memory is not None:
-        to = min(max(memory / memory_mb(service), 0.25), _MOST_MEMORY)
+        to = min(max(memory / memory_mb(service), 0.25), MOST_MEMORY)
         service.memory_limit = to
         roll(service)
         said.append(f"memory limit {to * memory_mb(service):.0f} MB, pods roll")

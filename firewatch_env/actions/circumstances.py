@@ -41,7 +41,7 @@ _REPAIRS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "stagger_connection_pool_reconnect": (
         ("reconnects",), "no reconnects queue", "Spread reconnects out.",
     ),
-    "optimize_query": (("queries",), "one query a request", "One query instead of many."),
+    "optimize_query": (("queries",), "one query a request", "Send one query, not many."),
     "increase_cache_memory": (("small_cache",), "cache not full", "Give the cache its memory."),
     "evict_noisy_pod": (("neighbour",), "no CPU stolen", "Move the busy neighbour away."),
     "rollback_proxy_upgrade": (("proxies",), "one proxy version", "Undo the proxy upgrade."),
@@ -107,7 +107,7 @@ def enable_cache_warming(world: World, service: Service, parameters: Mapping[str
 def rate_limit_cache_misses(
     world: World, service: Service, parameters: Mapping[str, Any]
 ) -> Outcome:
-    """Let at most twice the usual misses through; the rest get what the cache last had."""
+    """Let at most twice the usual misses through; half of the rest get an old value, half fail."""
     if service.kind != "cache" or not off(service, ("hits", "cold_cache", "small_cache")):
         return Outcome(f"{service.name}: hits as usual here; nothing changed", False)
     world.ease(service, "miss_cap", 2.0)

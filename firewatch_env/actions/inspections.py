@@ -15,7 +15,10 @@ from firewatch_env.evidence.meters import read
 
 
 def _figures(service: Service, **levers: str) -> dict[str, float]:
-    return {said: round(service.levers.get(name, 0.0), 4) for said, name in levers.items()}
+    return {
+        said: round(felt(service, name), 4) if name in service.levers else 0.0
+        for said, name in levers.items()
+    }
 
 
 def _told(figures: Mapping[str, Any]) -> str:
@@ -48,7 +51,9 @@ def inspect_quota_usage(world: World, service: Service, parameters: Mapping[str,
         if family(name) == "limit"
     }
     figures = {"provider": service.levers.get("quota", 9.0), **allowed}
-    return Outcome(f"allowed to usual load (9: no limit): {_told(figures)}", None, figures)
+    return Outcome(
+        f"rate allowed, to the service's usual load (9: no limit): {_told(figures)}", None, figures
+    )
 
 
 @investigation("inspect_consensus_state")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from firewatch_env.actions.capacity import MOST_MEMORY, memory_mb
 from firewatch_env.actions.registry import Outcome, investigation
 from firewatch_env.engine.catalogue import USUAL_HITS
 from firewatch_env.engine.families import SETTLES
@@ -40,22 +41,22 @@ def fetch_logs(world: World, service: Service, parameters: Mapping[str, Any]) ->
 def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Status classes, CPU, memory, pods, load and ages of the last changes."""
     m = read(service)
-    extra = ""
-    if service.kind == "cache":
-        hits = share(service, "hits", service.hits)
-        extra = f" hits {hits:.2f} (usual {USUAL_HITS})"
-    elif any(part.share == 0.1 for part in service.parts):
-        extra = f" hot pod {measured(service, 'hot', service.parts[1].weight * 10):.1f}x"
-    figures = {
+    figures: dict[str, Any] = {
         "own_5xx": m.own, "refused_4xx": m.refused, "limited_429": m.limited, "shed": m.shed,
         "cpu": m.cpu, "memory": m.memory, "ready": m.ready, "pods": m.pods, "load": m.load_ratio,
-        "latency": latency_ratio(service), "hits": share(service, "hits", service.hits),
+        "latency": latency_ratio(service),
         "build_age_s": _age(world, service, "build"),
         "revision_age_s": _age(world, service, "revision"),
         "requests_by_feature": {
             f: v * m.load_ratio * service.usual_load for f, v in service.features.items()
         },
     }  # fmt: skip
+    extra = ""
+    if service.kind == "cache":
+        figures["hits"] = share(service, "hits", service.hits)
+        extra = f" hits {figures['hits']:.2f} (usual {USUAL_HITS})"
+    elif any(part.share == 0.1 for part in service.parts):
+        extra = f" hot pod {measured(service, 'hot', service.parts[1].weight * 10):.1f}x"
     text = (
         f"own {m.own:.2f} 4xx {m.refused:.2f} 429 {m.limited:.2f} shed {m.shed:.2f} "
         f"cpu {m.cpu:.2f} mem {m.memory:.2f} pods {m.ready}/{m.pods} load {m.load_ratio:.2f}x "
@@ -74,7 +75,7 @@ def trace_dependencies(world: World, service: Service, parameters: Mapping[str, 
             call.caller.name: {
                 "calls_per_request": call.usual_calls * calls_ratio(call),
                 "usual": call.usual_calls,
-                "tries": _call(call)["tries"],
+                "tries": measured(call.callee, "tries", call.attempts),
             }
             for call in service.callers
         },
@@ -85,7 +86,7 @@ def trace_dependencies(world: World, service: Service, parameters: Mapping[str, 
             told.append(f"{call.callee.name} breaker open: answered without it")
             continue
         now = figures["callees"][call.callee.name]
-        late = f"{now['late']:.2f}" + (f"@{call.timeout:.2f}s" if call.late > 0.02 else "")
+        late = f"{now['late']:.2f}" + (f"@{call.timeout:.3g}s" if call.late > 0.02 else "")
         stale = 1 - call.callee.deg
         fallback = f" fallback {stale:.2f}" if stale >= 0.005 else ""
         told.append(
@@ -121,13 +122,16 @@ def _says(service: Service) -> float:
 
 
 def _call(call: Call) -> dict[str, float]:
+    usual = {"usual_calls": call.usual_calls, "timeout_s": call.timeout}
+    if call.breaker:
+        return {**usual, "calls_per_request": 0.0}
     return {
+        **usual,
         "fail": _told(call, "fail", call.fail), "late": _told(call, "late", call.late),
-        "lost": _told(call, "lost", call.callee.now.lost),
+        "lost": _told(call, "lost", call.callee.now.lost), "fallback": 1 - call.callee.deg,
         "says": _says(call.callee), "latency_ratio": latency_ratio(call.callee),
         "calls_per_request": call.usual_calls * calls_ratio(call),
-        "usual_calls": call.usual_calls,
-        "tries": measured(call.callee, "tries", call.attempts), "timeout_s": call.timeout,
+        "tries": measured(call.callee, "tries", call.attempts),
     }  # fmt: skip
 
 
@@ -196,7 +200,8 @@ def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> O
     spoilt = felt(service, "bad_process") if "bad_process" in service.levers else 0.0
     spoilt = share(service, "spoilt", spoilt)
     text = f"blocked {blocked:.0f}, no stream {held:.0f}, spoilt state {spoilt:.2f}; pools {told}"
-    figures = {"blocked": blocked, "withheld": held, "pools": pools, "spoilt_state": spoilt}
+    whole = {f: {name: int(v + 0.5) for name, v in pool.items()} for f, pool in pools.items()}
+    figures = {"blocked": blocked, "withheld": held, "pools": whole, "spoilt_state": spoilt}
     return Outcome(text, None, _rounded(figures))
 
 
@@ -235,11 +240,17 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
     )
     slope = service.grow * left if fill < service.grow_cap - 1e-9 else 0.0
     slope = measured(service, "slope", slope)
+    usual = memory_mb(service)
+    figures = {
+        "heap": read(service).memory, "slope": slope, "above_usual": told,
+        "limit_mb": service.memory_limit * usual, "most_mb": MOST_MEMORY * usual,
+    }  # fmt: skip
     return Outcome(
         f"heap {read(service).memory:.2f} of limit ({service.memory_limit:.2f} of usual), "
-        f"{slope:+.4f} a tick; above usual: {text or 'nothing'}",
+        f"{slope:+.4f} a tick; above usual: {text or 'nothing'}; "
+        f"limit {figures['limit_mb']:.0f} MB, at most {figures['most_mb']:.0f}",
         None,
-        _rounded({"heap": read(service).memory, "slope": slope, "above_usual": told}),
+        _rounded(figures),
     )
 
 

@@ -156,12 +156,12 @@ def enable_connection_throttle(
 
 @remediation("extend_timeout")
 def extend_timeout(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Give this service's calls four times as long."""
+    """Let this service wait four times as long for those it calls."""
     if "timeout" in service.moved:
         return Outcome(f"{service.name}: timeouts already extended; nothing changed", None)
     service.moved.add("timeout")
     for call in service.calls:
         call.usual_timeout *= 4
     derive(service, world.tick)
-    times = ", ".join(f"{call.callee.name} {call.timeout:.2f}s" for call in service.calls)
+    times = ", ".join(f"{call.callee.name} {call.timeout:.3g}s" for call in service.calls)
     return Outcome(f"{service.name}: its calls wait four times as long: {times or 'no calls'}")

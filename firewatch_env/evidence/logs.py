@@ -30,7 +30,7 @@ _LINES: dict[str, str] = {
     **dict.fromkeys(("clock", "role"), "WARN 403 on {f}: {v:.2f} of its requests"),
     **dict.fromkeys(
         ("pods", "environment", "cold", "probes", "backoff", "rollout"),
-        "WARN readiness: pods of this version do not become ready",
+        "WARN readiness: probe of a pod of this version failed",
     ),
 }  # fmt: skip
 _IN_ZONE_B = frozenset({"zone_lag", "minority", "zone_fails"})
@@ -128,7 +128,7 @@ def _callees(service: Service) -> list[tuple[float, str]]:
             lost = call.callee.now.lost
             told = [share(service, f"log {name}", each) for each in (call.fail, call.late, lost)]
             if call.late > lost and call.late > 0.05:
-                text = f"WARN {name} DEADLINE after {call.timeout:.2f}s: {told[1]:.2f}"
+                text = f"WARN {name} DEADLINE after {call.timeout:.3g}s: {told[1]:.2f}"
             elif lost > 0.02:
                 by = ", ".join(
                     f"{key[5:]} {share(call.callee, f'log {key}', felt(call.callee, key)):.2f}"

@@ -10,7 +10,7 @@ from firewatch_env.engine.world import Circumstance, World, build
 
 BEFORE = 70  # ticks that a world has passed at reset
 AFTER = 30  # ticks beyond the last step that the grade looks at
-POWERS = {"easy": 2, "medium": 14, "hard": 28}  # of impact: how dear each tick of harm is
+POWERS = {"easy": 2, "medium": 16, "hard": 40}  # of impact: how dear each tick of harm is
 MAX_TICKS = {"easy": 20, "medium": 30, "hard": 40}
 
 

@@ -195,7 +195,7 @@ def test_a_heap_is_told_by_feature_and_only_what_grows_has_a_slope() -> None:
     world.set_lever(service, "grow.quote", 0.05)
     world.run(4)
     text = act(world, "check_gc_pressure", "order-api", {}).text
-    told = re.search(r"quote \+([\d.]+) \(\+([\d.]+)\), bulk \+([\d.]+)$", text)
+    told = re.search(r"quote \+([\d.]+) \(\+([\d.]+)\), bulk \+([\d.]+); limit", text)
     assert told is not None, text
     assert [float(each) for each in told.groups()] == [about(0.06), about(0.015), about(0.24)]
 

@@ -252,7 +252,7 @@ def test_a_phone_shows_every_tab_without_scrolling_sideways(open_visit: OpenVisi
 def test_no_tab_has_a_barrier_in_either_theme(open_visit: OpenVisit) -> None:
     mine = open_visit(width=1400)
     start(mine, DEADLOCK)
-    act(mine, {"action_type": "fetch_logs", "target_service": "auth-api"}, 1)
+    act(mine, {"action_type": "fetch_logs", "target_service": "profile-api"}, 1)
     act(mine, {"action_type": "declare_resolved"}, 2)
     mine.sees("#fw-score .mt-fall", "closure")
     mine.page.click("#fw-reveal")
