@@ -6,6 +6,7 @@ from firewatch_env.actions import (
     closing,
     inspections,
     investigations,
+    processes,
     rollouts,
     traffic,
 )
@@ -13,5 +14,5 @@ from firewatch_env.actions.registry import ACTIONS, Action, Outcome, act
 
 __all__ = [
     "ACTIONS", "Action", "Outcome", "act", "capacity", "circumstances", "closing",
-    "inspections", "investigations", "rollouts", "traffic",
+    "inspections", "investigations", "processes", "rollouts", "traffic",
 ]  # fmt: skip
