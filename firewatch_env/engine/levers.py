@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from firewatch_env.engine.catalogue import BEHIND, USUAL_HITS
-from firewatch_env.engine.effects import LEVERS, Effect, family
+from firewatch_env.engine.effects import LEVERS, Apply, Effect, family
 from firewatch_env.engine.families import UNNOTICED
 from firewatch_env.engine.motion import EASE, ZONE_B, cut, drained_at, factor, sized_at, zone_share
-from firewatch_env.engine.service import Service
+from firewatch_env.engine.service import Call, Service
 
 __all__ = ["LEVERS", "derive", "family", "felt", "forget", "moves"]
 
@@ -27,8 +29,20 @@ def felt(service: Service, name: str) -> float:
         part = factor(service.waves[name], service.clock)
     else:
         return value
-    usual = LEVERS[family(name)].usual
+    usual = _usual(name)
     return usual + (value - usual) * part
+
+
+@cache
+def _usual(name: str) -> float:
+    return LEVERS[family(name)].usual
+
+
+@cache
+def _how(name: str) -> tuple[Apply, str]:
+    """How a lever takes effect, and its channel."""
+    head, _, channel = name.partition(".")
+    return LEVERS[head].apply, channel
 
 
 def moves(service: Service) -> bool:
@@ -70,16 +84,17 @@ def derive(service: Service, tick: int) -> None:
         service: the service whose levers may have changed.
         tick: now; levers with a pulse count only within it.
     """
-    service.clock = tick
+    service.clock, service.shown = tick, None
     if service.easing:
         _arrive(service)
     e = Effect()
     for name in sorted(service.levers):
-        pulse = service.pulses.get(name)
-        if pulse is not None and (tick - pulse[2]) % pulse[0] >= pulse[1]:
-            continue
-        head, _, channel = name.partition(".")
-        LEVERS[head].apply(e, service, channel, felt(service, name))
+        if name in service.pulses:
+            period, length, first = service.pulses[name]
+            if (tick - first) % period >= length:
+                continue
+        apply, channel = _how(name)
+        apply(e, service, channel, felt(service, name))
     service.err = 1 - e.ok * (1 - cut(service, tick))
     service.refuse = 1 - e.allowed
     service.path = 1 - e.path
@@ -96,20 +111,29 @@ def derive(service: Service, tick: int) -> None:
     _derive_parts(service, e)
 
 
+def _derive_call(call: Call, e: Effect) -> None:
+    name = call.callee.name
+    call.calls = call.usual_calls * e.calls.get(name, 1.0) * call.ratio
+    call.timeout = call.usual_timeout * e.timeouts.get(name, 1.0)
+    call.tries = int(call.usual_tries * e.tries.get(name, 1.0))
+    if name in e.breakers:
+        call.breaker = True
+
+
 def _derive_calls(service: Service, e: Effect) -> None:
+    usual = not (e.calls or e.timeouts or e.tries or e.breakers)
     for call in service.calls:
-        name = call.callee.name
-        call.calls = call.usual_calls * e.calls.get(name, 1.0) * call.ratio
-        call.timeout = call.usual_timeout * e.timeouts.get(name, 1.0)
-        call.tries = int(call.usual_tries * e.tries.get(name, 1.0))
+        if usual:
+            call.calls = call.usual_calls * call.ratio
+            call.timeout, call.tries = call.usual_timeout, call.usual_tries
+        else:
+            _derive_call(call, e)
         # Ordinary retries wait, a policy that has been changed does not.
         call.pace = call.backoff or call.tries <= call.usual_tries
         if call.single:
             call.tries = 1
         elif call.backoff and call.tries > 2:
             call.tries = 2
-        if name in e.breakers:
-            call.breaker = True
     if service.kind == "cache":
         misses = (1 - service.hits) / (1 - USUAL_HITS)
         cap = felt(service, "miss_cap") if "miss_cap" in service.levers else 9e9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from firewatch_env.engine.motion import ZONE_B, Wave
 
@@ -57,6 +58,10 @@ class Part:
         steal: share of the CPU taken by a neighbour.
     """
 
+    __slots__ = (
+        "down", "err", "fill", "lost", "renew", "roll", "share", "steal", "usual", "weight",
+    )  # fmt: skip
+
     def __init__(self, weight: float, share: float) -> None:
         self.weight = self.usual = weight
         self.share = share
@@ -70,7 +75,8 @@ class Part:
 
     def copy(self) -> Part:
         other = Part.__new__(Part)
-        other.__dict__.update(self.__dict__)
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name))
         return other
 
 
@@ -85,6 +91,12 @@ class Call:
         attempts, fail, late: attempts per call, share that failed after all of them, share of
             attempts that ran out of time.
     """
+
+    __slots__ = (
+        "attempts", "backoff", "breaker", "callee", "caller", "calls", "fail", "flow", "late",
+        "optional", "pace", "ratio", "single", "timeout", "tries", "usual_calls", "usual_timeout",
+        "usual_tries", "weight",
+    )  # fmt: skip
 
     def __init__(self, caller: Service, callee: Service, calls: float, optional: bool) -> None:
         self.caller = caller
@@ -106,7 +118,8 @@ class Call:
 
     def copy(self, caller: Service, callee: Service) -> Call:
         other = Call.__new__(Call)
-        other.__dict__.update(self.__dict__)
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name))
         other.caller, other.callee = caller, callee
         return other
 
@@ -135,6 +148,17 @@ class Service:
     What an ordinary day looks like is in `usual_*`; `levers` holds only what deviates from it
     (see levers.py), and everything under "derived" follows from the levers.
     """
+
+    __slots__ = (
+        "alerted", "backlog", "base", "build", "callers", "calls", "clock", "cores", "cpu", "deg",
+        "drain", "easing", "entry", "err", "features", "grow", "grow_cap", "hard", "heap", "hits",
+        "kind", "lat", "late", "levers", "limit", "load", "masks", "memory", "memory_limit",
+        "memory_mb", "moved", "name", "noise", "now", "orphans", "parts", "passing", "path",
+        "pods", "pulses", "queue", "quota", "refuse", "revision", "rolled", "settles", "shown",
+        "size", "sizing", "slots", "slow_after", "soft", "staged", "stalled", "usual_cores",
+        "usual_lat", "usual_load", "usual_slots", "usual_use", "was", "wave", "waves", "work",
+        "zoned",
+    )  # fmt: skip
 
     def __init__(self, name: str, kind: str) -> None:
         self.name = name
@@ -187,6 +211,7 @@ class Service:
         self.passing = 1.0
         self.soft = self.hard = self.lat = self.deg = self.late = 0.0
         self.backlog = 0.0
+        self.shown: Any = None  # meters as they were read, until a tick or a lever changes them
         self.now = Reading()
         self.was = self.now
 
@@ -198,7 +223,8 @@ class Service:
     def copy(self) -> Service:
         """This service with levers and parts of its own; calls still to be joined."""
         other = Service.__new__(Service)
-        other.__dict__.update(self.__dict__)
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name))
         other.levers = self.levers.copy()
         other.staged = self.staged.copy()
         other.pulses = self.pulses.copy()

@@ -185,7 +185,7 @@ def _answer(service: Service, world: World) -> None:
     # be left alone in every other tick.
     service.passing = (1 - service.path) * kept * passed
     below = 0.0 if service.masks else 1 - fine
-    service.was = service.now
+    service.was, service.shown = service.now, None
     service.now = Reading(
         1 - (1 - shed) * (1 - kept * (1 - (1 - own) * (1 - below))),
         1 - (1 - service.soft) * kept * (1 - own),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import attrgetter
+from operator import attrgetter, ge
 from typing import Any, NamedTuple
 
 from firewatch_env.engine.world import World
@@ -59,9 +59,12 @@ def fire(
             found.append((_LET_DOWN, service.name, min(let_down(world) + 0.005, 1.0)))
         if service.alerted:
             values = _watched(now[service.name])
-            for place, (value, threshold) in enumerate(zip(values, _THRESHOLDS, strict=True)):
-                if value >= threshold:
-                    found.append((_RULES[place], service.name, float(value)))
+            if any(map(ge, values, _THRESHOLDS)):
+                found += [
+                    (rule, service.name, float(value))
+                    for rule, value in zip(_RULES, values, strict=True)
+                    if value >= rule.threshold
+                ]
     ranked = sorted(
         (_RANK[rule.severity], -value / rule.threshold, _alert_id(rule, name), rule, name, value)
         for rule, name, value in found

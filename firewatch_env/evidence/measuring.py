@@ -6,6 +6,7 @@ meter, with integers alone, so that the bytes are the same on every machine.
 
 from __future__ import annotations
 
+from functools import cache
 from zlib import crc32
 
 from firewatch_env.engine.service import Service
@@ -21,8 +22,9 @@ _FULL = (1 << _BITS) - 1
 def noise(key: int, tick: int) -> int:
     """64 bits that a key and a tick lead to."""
     mixed = (key + tick * 0xD1B54A32D192ED03) & _MASK
-    for turn in (29, 32, 31):
-        mixed = ((mixed ^ (mixed >> turn)) * 0xA0761D6478BD642F) & _MASK
+    mixed = ((mixed ^ (mixed >> 29)) * 0xA0761D6478BD642F) & _MASK
+    mixed = ((mixed ^ (mixed >> 32)) * 0xA0761D6478BD642F) & _MASK
+    mixed = ((mixed ^ (mixed >> 31)) * 0xA0761D6478BD642F) & _MASK
     return mixed ^ (mixed >> 33)
 
 
@@ -35,10 +37,10 @@ def factors(service: Service) -> tuple[float, float, float, float]:
     """Of a service's meters of failures, of latency, of CPU and of memory, at its present tick."""
     bits = noise(service.noise, service.clock)
     return (
-        factor(bits),
-        factor(bits >> _BITS),
-        factor(bits >> 2 * _BITS),
-        factor(bits >> 3 * _BITS),
+        1 + ERROR * (2 * (bits & _FULL) / _FULL - 1),
+        1 + ERROR * (2 * (bits >> _BITS & _FULL) / _FULL - 1),
+        1 + ERROR * (2 * (bits >> 2 * _BITS & _FULL) / _FULL - 1),
+        1 + ERROR * (2 * (bits >> 3 * _BITS & _FULL) / _FULL - 1),
     )
 
 
@@ -52,7 +54,12 @@ def measured(service: Service, meter: str, value: float, tick: int | None = None
         tick: of the measurement; by default the service's present tick.
     """
     when = service.clock if tick is None else tick
-    return value * factor(noise(service.noise + (crc32(meter.encode()) << 20), when))
+    return value * factor(noise(service.noise + _key(meter), when))
+
+
+@cache
+def _key(meter: str) -> int:
+    return crc32(meter.encode()) << 20
 
 
 def share(service: Service, meter: str, value: float, tick: int | None = None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from firewatch_env.engine.levers import felt
@@ -35,22 +36,38 @@ class Meters(NamedTuple):
     status: str
 
 
+@cache
+def _told_by(name: str) -> tuple[str, str]:
+    """A lever's family, where meters show the lever itself, and its channel."""
+    head, _, channel = name.partition(".")
+    return (head if head in _PODS or head in ("pods", "meter", "bots") else ""), channel
+
+
 def read(service: Service) -> Meters:
     """A service's meters now."""
+    if service.shown is None:
+        service.shown = _read(service)
+    found: Meters = service.shown
+    return found
+
+
+def _read(service: Service) -> Meters:
     now, was = service.now, service.was
     # A meter counts more than customers are concerned by: what no customer sees, and bots.
     meter = bots = 0.0
     ready_share = 1.0
     for name in service.levers:
-        head, _, channel = name.partition(".")
+        head, channel = _told_by(name)
+        if not head:
+            continue
         if head == "pods":
             ready_share *= 1 - service.features.get(channel, 0.0) * felt(service, name)
-        elif head in _PODS:
-            ready_share *= 1 - felt(service, name)
         elif head == "meter":
             meter = max(meter, felt(service, name))
         elif head == "bots":
             bots = max(bots, felt(service, name))
+        else:
+            ready_share *= 1 - felt(service, name)
     pods = int(service.pods * sized_at(service, service.clock) + 0.5)
     up = 0.0
     for part in service.parts:

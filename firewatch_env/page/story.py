@@ -16,7 +16,7 @@ from firewatch_env.actions import ACTIONS
 from openenv_kit.page.watching import Frame
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "look": ("investigations", "inspections"),
+    "look": ("investigations", "processes", "inspections"),
     "mitigate": ("traffic", "capacity"),
     "repair": ("rollouts", "circumstances"),
     "declare": ("closing",),
