@@ -17,6 +17,7 @@ from docs.generate.cases import PINS, pinned
 from docs.generate.charts import carried_digest, digest, save
 from docs.generate.scenes import CASES
 from docs.generate.sections import ASSETS, SECTIONS
+from docs.generate.share_card import PATH, share_card
 from openenv_kit.errors import require_name
 
 DOCS = Path(__file__).resolve().parent.parent
@@ -50,6 +51,8 @@ def out_of_step(docs: Path = DOCS) -> dict[Path, Callable[[], object]]:
         path, figure = docs / "assets" / name, draw()
         if carried_digest(path) != digest(figure):
             stale[path] = partial(save, figure, path)
+    if carried_digest(PATH) != digest(card := share_card()):
+        stale[PATH] = partial(save, card, PATH)
     pins = pinned(CASES)
     if not PINS.exists() or PINS.read_text() != pins:
         stale[PINS] = partial(PINS.write_text, pins)

@@ -26,6 +26,7 @@ function markAll(day) {
   document.querySelectorAll(MARKED).forEach((place) => {
     place.querySelectorAll('.js-plotly-plot').forEach((chart) => mark(chart, day));
   });
+  markMap(day);
 }
 
 function pick(day) {
@@ -49,6 +50,67 @@ document.addEventListener('keydown', (event) => {
   if (to) to.click();
   if (to) to.focus();
 });
+
+// The map of the episode: what the cell in hand says stands below it; a click or Enter selects its day.
+const headOf = (cell) => cell.closest('table').tHead.rows[0].cells[cell.cellIndex];
+function say(cell) {
+  const metric = cell.parentElement.cells[0].textContent;
+  const told = `${headOf(cell).getAttribute('aria-label')}, ${metric}: ${cell.dataset.t || 'not told yet'}.`;
+  const words = [told, cell.dataset.say].filter(Boolean).join(' ');
+  cell.setAttribute('aria-label', words);
+  cell.closest('.mt-hero').querySelector('.mt-say').textContent = words;
+}
+function hold(cell) {
+  cell.closest('table').querySelectorAll('td[tabindex]').forEach((each) => each.removeAttribute('tabindex'));
+  cell.tabIndex = 0;
+  cell.focus();
+}
+function pickCell(column, day) {
+  markAll(day);
+  trigger('pick_cell', { value: `${day}/${column || ''}` });
+}
+const cellOf = ({ target }) => target.closest('.mt-map tbody td');
+document.addEventListener('mouseover', (event) => { if (cellOf(event)) say(cellOf(event)); });
+document.addEventListener('focusin', (event) => { if (cellOf(event)) say(cellOf(event)); });
+document.addEventListener('click', (event) => {
+  const cell = cellOf(event);
+  if (cell) {
+    hold(cell);
+    if (cell.closest('#mt-map')) pickCell(cell.parentElement.dataset.column, headOf(cell).dataset.day);
+  }
+  const plot = event.target.closest('#mt-multiples .plot');
+  if (!plot) return;
+  const days = [...document.querySelectorAll('#mt-map thead [data-day]')];
+  const { left, width } = plot.getBoundingClientRect();
+  const day = days[Math.min(Math.floor(((event.clientX - left) / width) * days.length), days.length - 1)];
+  pickCell(plot.parentElement.dataset.column, day.dataset.day);
+});
+const WAYS = {
+  ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0],
+  Home: [0, -999], End: [0, 999], PageUp: [-999, 0], PageDown: [999, 0],
+};
+document.addEventListener('keydown', (event) => {
+  const cell = cellOf(event);
+  if (!cell) return;
+  if (event.key === 'Enter' || event.key === ' ') cell.click();
+  const way = WAYS[event.key];
+  if (way) {
+    const rows = [...cell.closest('tbody').rows];
+    const within = (at, least, end) => Math.max(least, Math.min(end - 1, at));
+    const row = rows[within(rows.indexOf(cell.parentElement) + way[0], 0, rows.length)];
+    hold(row.cells[within(cell.cellIndex + way[1], 1, row.cells.length)]);
+  }
+  if (way || event.key === 'Enter' || event.key === ' ') event.preventDefault();
+});
+function markMap(day) {
+  const heads = [...document.querySelectorAll('#mt-map thead [data-day]')];
+  const at = heads.findIndex((head) => head.dataset.day === day);
+  document.querySelectorAll('#mt-map .on').forEach((each) => each.classList.remove('on'));
+  if (at < 0) return;
+  document.querySelectorAll('#mt-map .mt-map tr').forEach((row) => row.cells[at + 1].classList.add('on'));
+  const panels = document.querySelector('#mt-multiples .mt-small');
+  if (panels) panels.style.setProperty('--day', `${(100 * (at + 0.5)) / heads.length}%`);
+}
 
 // Gradio draws charts of a hidden tab with no width; they are fitted once they have one.
 const fit = new ResizeObserver((entries) => {
@@ -107,13 +169,14 @@ function showScore() {
   score.scrollIntoView();
 }
 
-let shown = '';
+let shown = '', mapped = null;
 new MutationObserver(() => {
   const fresh = document.querySelectorAll('.js-plotly-plot:not([data-mt-heard])');
   fresh.forEach(listen);
   const chosen = document.querySelector('.mt-day[aria-pressed=true]');
   const day = chosen ? chosen.dataset.value : '';
-  if (day && (day !== shown || fresh.length)) markAll(day);
-  shown = day;
+  const map = document.querySelector('#mt-map .mt-map');
+  if (day && (day !== shown || fresh.length || map !== mapped)) markAll(day);
+  [shown, mapped] = [day, map];
   showScore();
 }).observe(document.body, { childList: true, subtree: true });

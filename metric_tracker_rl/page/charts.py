@@ -50,30 +50,6 @@ def conversion_rates(episode: Episode, day: str, findings: Findings = ()) -> go.
     return figure.update_yaxes(ticksuffix=" %", rangemode="tozero")
 
 
-def funnel_shape(episode: Episode, day: str) -> go.Figure:
-    """Event counts of one day beside the medians of the episode, stage by stage."""
-    stages = [words(name) for name in episode.config.funnel_spec.counts]
-    bars = [
-        ("median", episode.series.median_row, MUTED),
-        (_long(day), episode.series.rows[episode.day_of[day]], PALETTE[0]),
-    ]
-    traces = [
-        go.Bar(
-            orientation="h",
-            name=name,
-            x=values[: len(stages)],
-            y=stages,
-            customdata=[day] * len(stages),
-            marker={"color": colour},
-            hovertemplate="%{y}: %{x:,.0f}<extra>" + name + "</extra>",
-        )
-        for name, values, colour in bars
-    ]
-    figure = plain_figure(traces, 300, barmode="group", bargap=0.25, hovermode="closest")
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    return figure.update_xaxes(tickformat="~s")
-
-
 def hourly_heat(episode: Episode, day: str, stage: str) -> go.Figure:
     """Hourly counts of one stage: a line a day, a column an hour."""
     heat = go.Heatmap(
@@ -93,29 +69,6 @@ def hourly_heat(episode: Episode, day: str, stage: str) -> go.Figure:
     figure = plain_figure([heat], 520, hovermode="closest", showlegend=False, shapes=shapes)
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 10}, dtick=1)
     return figure.update_xaxes(showgrid=False, title="hour of the day", dtick=4)
-
-
-def day_profile(episode: Episode, day: str, stage: str) -> go.Figure:
-    """Hourly counts of one stage on one day against the median hour."""
-    counts, hours = _hours(episode, stage), list(range(HOURS))
-    start, stop = episode.config.funnel_spec.daytime
-    lines = [
-        ("median hour", np.median(counts, axis=0), {"color": MUTED, "dash": "dot"}),
-        (_long(day), counts[episode.day_of[day]], {"color": PALETTE[0], "dash": "solid"}),
-    ]
-    traces = [
-        _line(name, hours, values.tolist(), [day] * HOURS, line, marker={"size": 5})
-        for name, values, line in lines
-    ]
-    for trace in traces:
-        trace.hovertemplate = "%{y:,.0f}<extra>" + trace.name + "</extra>"
-    figure = plain_figure(traces, 300)
-    figure.add_vrect(x0=start - 0.5, x1=stop - 0.5, fillcolor=WEEKEND, line_width=0, layer="below")
-    figure.add_annotation(
-        x=(start + stop - 1) / 2, y=1, yref="paper", text="daytime", showarrow=False, yanchor="top"
-    )
-    figure.update_xaxes(title="hour of the day", dtick=4)
-    return figure.update_yaxes(tickformat="~s", rangemode="tozero")
 
 
 def _daily(
@@ -211,8 +164,3 @@ def _hours(episode: Episode, stage: str) -> Any:
     """Counts of one stage, shape (days, hours)."""
     column = episode.config.funnel_spec.counts.index(stage)
     return np.stack([episode.hours(day)[:, column] for day in range(len(episode.dates))])
-
-
-def _long(date: str) -> str:
-    day = Date.fromisoformat(date)
-    return f"{day:%A} {day.day} {day:%B}"

@@ -1,4 +1,4 @@
-"""Tab Data: the episode as charts; a day selected in one of them is selected everywhere."""
+"""Tab Data: the map of what calls have told, the selected day; in a fold the counts themselves."""
 
 from __future__ import annotations
 
@@ -13,57 +13,61 @@ import gradio as gr
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.page import charts
+from metric_tracker_rl.page.hero import scene
+from metric_tracker_rl.page.hero.day import day_html
 from metric_tracker_rl.page.state import FunnelVisitor
 from metric_tracker_rl.page.units import with_unit
 from openenv_kit.page.layout import chart, html, saves
-from openenv_kit.page.markup import day_name, heading, table, words
+from openenv_kit.page.markup import day_name, heading, hint, table, words
 from openenv_kit.page.page import Page, View, expect_episode
 
 WEEKDAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 SATURDAY = 5
 FRAMES = ("daily", "hourly")
+FREE = "Every count of the episode, without a call"
 
 
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
+    hero = html(elem_id="mt-map")
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300, scale=2):
-            html(heading("Days", "Click a day here or in any chart; the whole page follows."))
+            html(heading("Days", "Click a day here, on the map or in any chart."))
             with gr.Row(elem_classes="mt-daynav"):
                 previous = gr.Button("← Previous day", size="sm", min_width=120)
                 following = gr.Button("Next day →", size="sm", min_width=120)
             calendar = html(elem_id="mt-calendar")
-            with gr.Row(elem_classes="mt-actions"):
-                _downloads(page)
-        with gr.Column(min_width=300, scale=3):
+        with gr.Column(min_width=300, scale=5):
             day_facts = html(elem_id="mt-day")
-    html(heading("Events per day", "Daily counts by stage. Weekends are shaded."))
-    counts = chart("counts")
-    numbers = html(elem_id="mt-numbers")
-    html(heading("Conversion rates", "Each step in percent, and the two composites."))
-    rates = chart("rates")
-    with gr.Row(equal_height=False):
-        with gr.Column(min_width=300):
-            html(heading("Shape of the funnel", "The chosen day beside the median day."))
-            funnel = chart("funnel")
-        with gr.Column(min_width=300):
-            html(heading("Hours of the day", "The chosen day against the median hour."))
-            profile = chart("profile")
-    html(heading("Every hour of every day"))
-    names = [(words(name), name) for name in ORDERING_APP.counts]
-    stage = gr.Dropdown(names, value=names[0][1], label="Stage shown by the hour")
-    heat = chart("heat")
+    multiples = html(elem_id="mt-multiples")
+    with gr.Accordion(FREE, open=False, elem_classes="mt-fold", elem_id="mt-free") as fold:
+        html(hint("An agent sees none of this: it pays a step for each look at the data."))
+        with gr.Row(elem_classes="mt-actions"):
+            _downloads(page)
+        html(heading("Events per day", "Daily counts by stage. Weekends are shaded."))
+        counts = chart("counts")
+        numbers = html(elem_id="mt-numbers")
+        html(heading("Conversion rates", "Each step in percent, and the two composites."))
+        rates = chart("rates")
+        html(heading("Every hour of every day"))
+        names = [(words(name), name) for name in ORDERING_APP.counts]
+        stage = gr.Dropdown(names, value=names[0][1], label="Stage shown by the hour")
+        heat = chart("heat")
 
-    page.views["hourly"] = View([profile, heat], _hourly)
-    page.views["day"] = View([calendar, day_facts, funnel, profile], _of_day)
-    page.views["data"] = View(
-        [calendar, day_facts, counts, numbers, rates, funnel, stage, profile, heat], _everything
-    )
-    # The large charts stay as they are: the page itself moves their mark.
+    page.views["hourly"] = View([day_facts, heat], _hourly)
+    page.views["day"] = View([calendar, day_facts], _of_day)
+    free = [counts, numbers, rates, stage, heat]
+    page.views["free"] = View(free, _free)
+    page.views["data"] = View([hero, multiples, calendar, day_facts, *free], _everything)
+    page.views["map"] = View([hero], lambda visitor: [scene.own(visitor)[0]])
+    # The map and the large charts stay as they are: the page itself moves their mark.
     shown = ["status", "day", "forms"]
     page.on_bridge(page.bridge.pick_day, FunnelVisitor.select_day, shown)
+    page.on_bridge(page.bridge.pick_cell, _pick_cell, shown)
     page.on(previous.click, lambda v: _move(v, -1), (), shown)
     page.on(following.click, lambda v: _move(v, +1), (), shown)
+    page.on(fold.expand, partial(_unfold, unfolded=True), (), ["free"])
+    page.on(fold.collapse, partial(_unfold, unfolded=False))
     last: dict[str, Any] = {"trigger_mode": "always_last"}
     page.on(stage.input, _select_stage, [stage], ["hourly"], wait_on=[heat], **last)
 
@@ -84,31 +88,52 @@ def csv_file(name: str, visitor: FunnelVisitor) -> list[str]:
 
 
 def _everything(visitor: FunnelVisitor) -> Sequence[Any]:
+    return [*scene.own(visitor), *_of_day(visitor), *_free(visitor)]
+
+
+def _free(visitor: FunnelVisitor) -> Sequence[Any]:
+    """What stands in the fold, which is sent only to those who opened it."""
+    if not visitor.unfolded:
+        return [gr.skip() for _ in range(5)]
     episode, day = visitor.view.episode, visitor.day
-    days, told, funnel, profile = _of_day(visitor)
     findings = list(visitor.findings.values())
     counts = charts.daily_counts(episode, day, findings)
     rates = charts.conversion_rates(episode, day, findings)
     heat = charts.hourly_heat(episode, day, visitor.stage)
-    numbers = numbers_html(episode)
-    return [days, told, counts, numbers, rates, funnel, visitor.stage, profile, heat]
+    return [counts, numbers_html(episode), rates, visitor.stage, heat]
+
+
+def _unfold(visitor: FunnelVisitor, *, unfolded: bool) -> None:
+    visitor.unfolded = unfolded
 
 
 def _of_day(visitor: FunnelVisitor) -> Sequence[Any]:
-    episode, day = visitor.view.episode, visitor.day
-    profile = charts.day_profile(episode, day, visitor.stage)
-    return [calendar_html(visitor), day_html(visitor), charts.funnel_shape(episode, day), profile]
+    return [calendar_html(visitor), _day(visitor)]
+
+
+def _day(visitor: FunnelVisitor) -> str:
+    seen, verdicts, _ = scene.of_visitor(visitor)
+    return day_html(seen, visitor.day, visitor.stage, verdicts)
 
 
 def _hourly(visitor: FunnelVisitor) -> Sequence[Any]:
-    episode, day, stage = visitor.view.episode, visitor.day, visitor.stage
-    return [charts.day_profile(episode, day, stage), charts.hourly_heat(episode, day, stage)]
+    heat = charts.hourly_heat(visitor.view.episode, visitor.day, visitor.stage)
+    return [_day(visitor), heat]
 
 
 def _move(visitor: FunnelVisitor, days: int) -> None:
     episode = visitor.view.episode
     at = min(max(episode.day_of[visitor.day] + days, 0), len(episode.dates) - 1)
     visitor.select_day(episode.dates[at])
+
+
+def _pick_cell(visitor: FunnelVisitor, told: object) -> None:
+    """Select the day of a cell, `date/column`; of an event count also its stage's hours."""
+    date, _, column = str(told).partition("/")
+    visitor.select_day(date)
+    stages = visitor.view.episode.config.funnel_spec.counts
+    if column.isdecimal() and int(column) < len(stages):
+        visitor.stage = stages[int(column)]
 
 
 def _select_stage(visitor: FunnelVisitor, stage: str) -> None:
@@ -150,24 +175,3 @@ def numbers_html(episode: Episode) -> str:
     ]
     body = table(["day", *names], lines, numbers=range(1, len(names) + 1))
     return f"<details><summary>Counts and rates of all days as a table</summary>{body}</details>"
-
-
-def day_html(visitor: FunnelVisitor) -> str:
-    """Every daily metric of the chosen day beside its median."""
-    episode = visitor.view.episode
-    series, index = episode.series, episode.day_of[visitor.day]
-    names = [*episode.config.funnel_spec.metrics, "daytime_share"]
-    lines = []
-    for column, name in enumerate(names):
-        value, base = series.rows[index][column], series.baseline_rows[index][column]
-        change = (value - base) / base if base else 0.0
-        row = {"metric_name": name}
-        told = [with_unit("value", each, row) for each in (value, base)]
-        if name == "daytime_share":
-            told = [with_unit(name, each, {}) for each in (value, base)]
-        lines.append([escape(words(name)), *told, f"{change:+.1%}"])
-    day = Date.fromisoformat(visitor.day)
-    title = f"{day:%A} {day.day} {day:%B %Y}"
-    return f'<h3 class="mt-daytitle">{title}</h3>' + table(
-        ["metric", "value", "median", "of the median"], lines, numbers=(1, 2, 3)
-    )

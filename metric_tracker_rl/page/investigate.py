@@ -71,7 +71,7 @@ def build(page: Page) -> None:
             answer = html(elem_id="mt-answer")
     page.views["result"] = View([answer, add_all], _result)
     call(["status", "result", "log", "data", "forms", "score"], [answer])
-    after = ["status", "result", "report"]
+    after = ["status", "result", "report", "map"]
     page.on(add_all.click, lambda v: _add(v, range(len(v.offers))), (), after)
     # Every click counts, and one after the other, so that the last answer shows them all.
     one_by_one = {"trigger_mode": "multiple", "concurrency_limit": 1}

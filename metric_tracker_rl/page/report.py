@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -13,6 +13,8 @@ from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.replies import debug_content
 from metric_tracker_rl.page.confirm import confirmation, confirmed_submit
+from metric_tracker_rl.page.hero.scene import of_visitor
+from metric_tracker_rl.page.hero.verdicts import ECHO, MISSING, Verdict
 from metric_tracker_rl.page.investigate import cell
 from metric_tracker_rl.page.rows import EDIT_REPORT, filled_in, report_columns
 from metric_tracker_rl.page.score import score_waterfall
@@ -59,8 +61,9 @@ def build(page: Page) -> None:
     )
     reveal.wire(page, revealing[0], "score", revealing[1])
     one_by_one = {"trigger_mode": "multiple", "concurrency_limit": 1}
-    page.on_bridge(page.bridge.edit_report, _edit, ["status", "report", "result"], **one_by_one)
-    page.on(clear.click, _clear, (), ["status", "report", "result"])
+    shown = ["status", "report", "result", "map"]
+    page.on_bridge(page.bridge.edit_report, _edit, shown, **one_by_one)
+    page.on(clear.click, _clear, (), shown)
     page.on(
         build_button.click,
         _generate,
@@ -68,7 +71,7 @@ def build(page: Page) -> None:
         ["status", "result", "log", "report", "data", "score"],
         wait_on=[check],
     )
-    shown = ["status", "log", "report", "score"]
+    shown = ["status", "log", "report", "score", "data"]
     confirmed_submit(page, submit, sure, shown, score)
 
 
@@ -146,10 +149,11 @@ def score_html(visitor: FunnelVisitor) -> str:
     """The score with its parts, what was wrong in words, and the verdict row by row."""
     if visitor.final is None:
         return ""
-    return f'<section class="mt-outcome">{_outcome(visitor.final)}</section>'
+    judged = of_visitor(visitor)[1]
+    return f'<section class="mt-outcome">{_outcome(visitor.final, judged)}</section>'
 
 
-def _outcome(final: Reply) -> str:
+def _outcome(final: Reply, judged: Sequence[Verdict]) -> str:
     got: RewardBreakdown | None = final.content.get("reward_breakdown")
     if got is None:  # the steps ran out
         number = f'<div class="mt-score"><strong>{final.reward:.4f}</strong></div>'
@@ -167,7 +171,7 @@ def _outcome(final: Reply) -> str:
         + f"{got.invalid_rows} not readable.</p></div>"
         + score_waterfall(got)
         + (f"<h3>What was wrong</h3>{wrong}" if wrong else note("Nothing was wrong.", "good"))
-        + rows_html(final.content.get("submitted_rows", []), issues)
+        + rows_html(final.content.get("submitted_rows", []), issues, judged)
     )
 
 
@@ -180,26 +184,42 @@ def _remarks(issues: Sequence[SubmissionIssue]) -> str:
     return f'<ul class="mt-issues">{lines}</ul>' if lines else ""
 
 
-def rows_html(rows: Sequence[dict[str, Any]], issues: Sequence[SubmissionIssue]) -> str:
-    """Each submitted row with its verdict."""
-    if not rows:
-        return ""
+def rows_html(
+    rows: Sequence[dict[str, Any]],
+    issues: Sequence[SubmissionIssue],
+    judged: Sequence[Verdict] = (),
+) -> str:
+    """Each submitted row with its verdict and the reason; then what is missing."""
+    said = {each.row.key: each for each in judged}
     lines = []
     for row in rows:
         wrong = [i.issue_type for i in issues if i.row_key == "|".join(key_of(row))]
-        verdict = ", ".join(words(name) for name in dict.fromkeys(wrong)) or "right"
-        style = "bad" if wrong else "good"
-        lines.append(
-            [
-                f'<span class="mt-verdict {style}">{escape(verdict)}</span>',
-                escape(day_name(row["date"])),
-                *(text(words(row[name])) for name in ("entity_name", "anomaly_type")),
-                with_unit("observed_value", row["observed_value"], row),
-                text(row["severity"]),
-            ]
-        )
-    columns = ["verdict", "date", "entity", "anomaly", "observed", "severity"]
+        why = said.get(key_of(row))
+        kinds = [words(name) for name in dict.fromkeys(wrong)]
+        if why and why.kind == ECHO:
+            kinds = [ECHO, *(kind for kind in kinds if kind != "extra row")]
+        verdict, style = (", ".join(kinds), "bad") if kinds else ("right", "good")
+        lines.append(_verdict_line(verdict, style, row, why))
+    for each in judged:
+        if each.kind == MISSING:
+            lines.append(_verdict_line(MISSING, "bad", each.row.as_dict(), each))
+    if not lines:
+        return ""
+    columns = ["verdict", "date", "entity", "anomaly", "observed", "severity", "why"]
     return table(columns, lines, "Row by row", numbers=(4,))
+
+
+def _verdict_line(
+    verdict: str, style: str, row: Mapping[str, Any], why: Verdict | None
+) -> list[str]:
+    return [
+        f'<span class="mt-verdict {style}">{escape(verdict)}</span>',
+        escape(day_name(row["date"])),
+        *(text(words(row[name])) for name in ("entity_name", "anomaly_type")),
+        with_unit("observed_value", row["observed_value"], row),
+        text(row["severity"]),
+        escape(why.said) if why else "",
+    ]
 
 
 def build_debug(page: Page) -> None:

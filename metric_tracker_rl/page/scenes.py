@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 from metric_tracker_rl.drilldown.tasks import TASKS as DRILL_TASKS
 from metric_tracker_rl.drilldown.tools import SUBMIT
 from metric_tracker_rl.drilldown.tools import TOOLS as DRILL_TOOLS
-from metric_tracker_rl.page import charts, data, episode, investigate, report
+from metric_tracker_rl.page import data, episode, investigate, report
 from metric_tracker_rl.page.beside import beside_html
 from metric_tracker_rl.page.drill import data as drill_data
 from metric_tracker_rl.page.drill import investigate as drill_investigate
@@ -21,13 +19,14 @@ from metric_tracker_rl.page.drill.answers import answer_html as drill_answer_htm
 from metric_tracker_rl.page.drill.episode import reset_of_task
 from metric_tracker_rl.page.drill.state import MetricVisitor
 from metric_tracker_rl.page.drill.story import Answer
+from metric_tracker_rl.page.hero.scene import watched_html
 from metric_tracker_rl.page.investigate import cell
-from metric_tracker_rl.page.state import drafts, plays_funnel, view_of
+from metric_tracker_rl.page.state import plays_funnel, view_of
 from metric_tracker_rl.page.tiers import either
 from openenv_kit.environment import Environment
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page import watch
-from openenv_kit.page.layout import chart
+from openenv_kit.page.layout import html
 from openenv_kit.page.markup import day_name
 from openenv_kit.page.results import result_html, rows_table
 from openenv_kit.page.scenes import Build, Scenes
@@ -46,6 +45,10 @@ class MetricScenes(Scenes):
 
     visitor = MetricVisitor
     folder = Path(__file__).parent
+    picture_says = (
+        "The map of an episode: a line for each metric of a product funnel, a column for each day, "
+        "coloured by how far the metric strays from its median; four cells are framed as roots."
+    )
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -123,22 +126,15 @@ class MetricScenes(Scenes):
         return beside_html(visitor, frames)
 
     def board(self) -> Sequence[Any]:
-        counts, rates = (chart(f"watched-{name}", visible=False) for name in ("counts", "rates"))
-        return [counts, rates, *watched.board()]
+        return [html(elem_id="mt-watched-map"), *watched.board()]
 
     def show_board(self, playback: Playback | None) -> Sequence[Any]:
-        hidden = [gr.update(visible=False)] * 2
         if playback is None or not plays_funnel(playback.session):
-            return [*hidden, *watched.show(playback)]
-        episode = view_of(playback.session).episode
+            return ["", *watched.show(playback)]
+        view = view_of(playback.session)
         frames = playback.frames[: playback.at + 1]
-        day = _day(frames, episode.day_of) or episode.dates[0]
-        findings = _findings(playback, frames)
-        drawn = [
-            gr.update(value=draw(episode, day, findings), visible=True)
-            for draw in (charts.daily_counts, charts.conversion_rates)
-        ]
-        return [*drawn, *watched.show(None)]
+        day = _day(frames, view.episode.day_of) or view.episode.dates[0]
+        return [watched_html(view, frames, day), *watched.show(None)]
 
 
 def _submit(visitor: MetricVisitor, rows: Any) -> None:
@@ -146,17 +142,6 @@ def _submit(visitor: MetricVisitor, rows: Any) -> None:
         raise InvalidValueError("rows", rows, "a list of rows")
     visitor.rows = rows
     visitor.submit()
-
-
-def _findings(playback: Playback, frames: Sequence[Frame]) -> list[dict[str, Any]]:
-    """What the player's tools have flagged, and what it has reported."""
-    rows: list[dict[str, Any]] = []
-    for frame in frames:
-        answered = frame.observation.get("analysis_result")
-        if answered:
-            rows.extend(drafts(view_of(playback.session), answered["result"]))
-        rows.extend(frame.observation.get("submitted_rows") or ())
-    return rows
 
 
 def _day(frames: Sequence[Frame], dates: Mapping[str, int]) -> str | None:

@@ -20,6 +20,7 @@ from metric_tracker_rl.engine.vocabulary import (
     RATE_DROP,
     RATE_SPIKE,
 )
+from metric_tracker_rl.page.hero.seen import Seen
 from metric_tracker_rl.rows import SubmissionPreview
 from metric_tracker_rl.tiers import MetricSession
 from openenv_kit.environment import Reply, Session
@@ -41,14 +42,17 @@ class FunnelVisitor(Visitor):
         findings: every row that a method pointed to, by key.
         rows: the report.
         unsure: whether they were asked if they mean to submit a report without rows.
+        handed: rows of the report as it was submitted last.
         custom: custom anomalies as typed for the next episode.
+        unfolded: whether the fold with all counts is open.
         final: reply to the last submission, or to the step that ended the episode.
     """
 
     def clear(self) -> None:
-        """As the kit's; custom anomalies are kept from one episode to the next."""
+        """As the kit's; custom anomalies and open folds are kept from one episode to the next."""
         super().clear()
         self.custom: list[Row] = []
+        self.unfolded = False
 
     def forget_play(self) -> None:
         """Forget what belongs to one episode."""
@@ -56,6 +60,8 @@ class FunnelVisitor(Visitor):
         self.day = self.stage = ""
         self.findings: dict[Key, Row] = {}
         self.rows: list[Row] = []
+        self.handed: list[Row] = []
+        self._seen: Seen | None = None
         self.unsure = False
         self.result: dict[str, Any] | None = None
         self.offers: list[Row] = []
@@ -75,6 +81,17 @@ class FunnelVisitor(Visitor):
         """
         self.ensure_episode()
         return view_of(self.session)
+
+    @property
+    def seen(self) -> Seen:
+        """What the visitor's own calls have told of the running funnel episode.
+
+        Raises:
+            ConfigurationError: a drill-down episode runs.
+        """
+        if self._seen is None:
+            self._seen = Seen(self.view.config)
+        return self._seen
 
     def start(self, **reset: Any) -> Reply:
         """As the kit's; selects the first day and the first stage."""
@@ -102,6 +119,7 @@ class FunnelVisitor(Visitor):
         self.result = reply.content.get("analysis_result")
         self.offers = []
         if self.result:
+            self.seen.read(self.result)
             self.offers = drafts(self.view, self.result["result"])
             self.findings.update({key_of(row): row for row in self.offers})
             self.select_day(arguments.get("date"))
@@ -110,6 +128,7 @@ class FunnelVisitor(Visitor):
     def submit(self) -> Reply:
         """Submit the report as it stands."""
         self.ensure_episode()
+        self.handed = self.rows
         return self.step(f"submit {len(self.rows)} row(s)", {"classifications": self.rows})
 
     def step(self, text: str, action: Mapping[str, Any]) -> Reply:

@@ -15,9 +15,9 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI, Request
 from openenv.core.env_server.gradio_theme import OPENENV_GRADIO_THEME
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import URL, Headers, MutableHeaders
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openenv_kit.environment import Environment
@@ -50,8 +50,17 @@ HEAD = """
 <meta property="og:site_name" content="{title}" />
 <meta property="og:title" content="{title}" />
 <meta property="og:description" content="{card}" />
-<meta name="twitter:card" content="summary" />
-{later}"""
+<meta name="twitter:card" content="{size}" />
+{picture}{later}"""
+PICTURE = """<meta property="og:image" content="{here}card.png" />
+<meta property="og:image:type" content="image/png" />
+<meta property="og:image:width" content="1200" />
+<meta property="og:image:height" content="630" />
+<meta property="og:image:alt" content="{alt}" />
+"""
+HERE = b"{here}"
+"""Where the page's own address is written, which crawlers want in full: each asks by its own."""
+CARD_PATH = "/card.png"
 CARD = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*/>\s*')
 MANIFEST = re.compile(rb'<link rel="manifest"[^>]*/>\s*')
 
@@ -84,7 +93,9 @@ def add_page(app: FastAPI, debug: bool, environment: Environment | None = None) 
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
-        app_kwargs={"middleware": [Middleware(PageOnly, own=own_tags(scenes))]},
+        app_kwargs={
+            "middleware": [Middleware(PageOnly, own=own_tags(scenes), picture=scenes.picture)]
+        },
     )
     poll_less(page)
 
@@ -114,11 +125,13 @@ class PageOnly:
     Args:
         app: Gradio's app.
         own: see `own_page`.
+        picture: of the share card, if there is one.
     """
 
-    def __init__(self, app: ASGIApp, own: tuple[bytes, bytes]) -> None:
+    def __init__(self, app: ASGIApp, own: tuple[bytes, bytes], picture: Path | None = None) -> None:
         self._app = app
         self._own = own
+        self._picture = picture
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the page, what it asks for, and nothing else."""
@@ -127,13 +140,16 @@ class PageOnly:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path == "/":
-            await self._app(scope, receive, self._with_own_tags(send))
+            await self._app(scope, receive, self._with_own_tags(send, address(scope)))
+        elif path == CARD_PATH and self._picture is not None:
+            picture = FileResponse(self._picture, headers={"Cache-Control": "max-age=86400"})
+            await picture(scope, receive, send)
         elif path in SERVED or path.startswith(SERVED_BELOW):
             await self._app(scope, receive, _kept(send) if path.startswith(ASSETS) else send)
         else:
             await PlainTextResponse("Not found", 404)(scope, receive, send)
 
-    def _with_own_tags(self, send: Send) -> Send:
+    def _with_own_tags(self, send: Send, here: str) -> Send:
         """Holds the page back until it is complete, and sends it under its own name."""
         start: Message = {}
         page = b""
@@ -146,7 +162,8 @@ class PageOnly:
             page += message.get("body", b"")
             if message["type"] != "http.response.body" or message.get("more_body"):
                 return
-            body = own_page(page, *self._own)
+            head, style = self._own
+            body = own_page(page, head.replace(HERE, escape(here).encode()), style)
             if page:  # the answer to HEAD has a length and no body
                 MutableHeaders(scope=start)["content-length"] = str(len(body))
             await send(start)
@@ -166,9 +183,23 @@ def _kept(send: Send) -> Send:
     return sending
 
 
+def address(scope: Scope) -> str:
+    """The page's own address, in full, as whoever asks wrote it."""
+    asked = URL(scope=scope)
+    if Headers(scope=scope).get("x-forwarded-proto") == "https":
+        asked = asked.replace(scheme="https")
+    return str(asked.replace(query="", fragment=""))
+
+
 def own_tags(scenes: Scenes) -> tuple[bytes, bytes]:
     """An environment's title, description and share card; and its style sheet."""
     told = {"title": escape(scenes.environment.title), "card": escape(scenes.card)}
+    shown = PICTURE.format(here=HERE.decode(), alt=escape(scenes.picture_says))
+    seen = scenes.picture is not None
+    told |= {
+        "picture": shown if seen else "",
+        "size": "summary_large_image" if seen else "summary",
+    }
     style = f"<style>{scenes.asset('style.css')}</style>"
     return HEAD.format(**told, later=fetched_later()).encode(), style.encode()
 

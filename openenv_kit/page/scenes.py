@@ -43,11 +43,14 @@ class Scenes:
         visitor: class of the page's visitors.
         lead: sentence under the title.
         card: description in the preview of a shared link.
-        folder: with a `style.css` and a `bridge.js` that are added to the page's; None for none.
+        folder: with a `style.css` and a `bridge.js` that are added to the page's, and perhaps a
+            `card.png`, 1200 × 630, for that preview; None for none.
+        picture_says: what is in that picture, for who cannot see it.
     """
 
     visitor: type[Visitor] = Visitor
     folder: Path | None = None
+    picture_says = ""
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
@@ -129,6 +132,12 @@ class Scenes:
     def show_board(self, playback: Playback | None) -> Sequence[Any]:
         """Values of the board's components, for a play or for none."""
         return []
+
+    @property
+    def picture(self) -> Path | None:
+        """The picture of the preview, if the environment brings one."""
+        path = self.folder / "card.png" if self.folder else None
+        return path if path and path.exists() else None
 
     def asset(self, name: str) -> str:
         """Text of `style.css` or `bridge.js`: the page's, then the environment's."""

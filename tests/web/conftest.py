@@ -171,6 +171,12 @@ class Visit:
     def tab(self, name: str) -> None:
         self.page.get_by_role("tab", name=name, exact=True).first.click()
 
+    def unfold(self, title: str) -> None:
+        """Open a fold of the tab."""
+        fold = self.page.get_by_role("button", name=title)
+        if fold.get_attribute("aria-expanded") != "true":
+            fold.click()
+
     def choose(self, selector: str, option: str) -> None:
         """Pick an option of a drop-down by typing its name."""
         box = self.page.locator(f"{selector} input").first

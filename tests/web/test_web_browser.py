@@ -19,6 +19,7 @@ from test_web_drill import HEAR
 from metric_tracker_rl.engine.episode import Episode, build_episode
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import resolve_config
+from metric_tracker_rl.page.data import FREE
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RunRecorder
@@ -259,9 +260,10 @@ def test_two_visitors_play_different_tasks_at_once(visit: OpenVisit) -> None:
 
 
 def test_a_day_clicked_in_a_chart_is_selected_everywhere(visit: OpenVisit) -> None:
-    mine = visit()
-    dates = episode_of(task_id="easy_single_spike").dates
+    mine, episode = visit(), episode_of(task_id="easy_single_spike")
+    dates = episode.dates
     mine.tab("Data")
+    mine.unfold(FREE)
     lines = mine.page.locator("#mt-counts .js-plotly-plot")
     expect(lines).to_be_visible()
     mine.page.locator("#mt-counts .scatterlayer .trace .points path").nth(10).click(force=True)
@@ -273,17 +275,34 @@ def test_a_day_clicked_in_a_chart_is_selected_everywhere(visit: OpenVisit) -> No
     assert box is not None
     mine.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * 20.5 / 28)
     expect(chosen).to_have_attribute("data-value", dates[20])
+    line = mine.page.locator("#mt-map tr", has_text="orders placed").first
+    line.locator("td").nth(12).click()
+    expect(chosen).to_have_attribute("data-value", dates[12])
+    mine.sees("#mt-map .mt-say", "orders placed: not told yet.")
+    mine.sees("#mt-day", "Its hours: orders placed")
+    expect(mine.page.locator("#mt-map thead .on")).to_have_attribute("data-day", dates[12])
     mine.tab("Investigate")
     mine.choose("#mt-method", "rows_for_date")
-    expect(mine.page.get_by_label("date", exact=True)).to_have_value(re.compile(dates[20]))
+    box = mine.page.get_by_label("date", exact=True)
+    expect(box).to_have_value(re.compile(dates[12]))
+    mine.page.click("#mt-run")
+    mine.sees("#mt-status", "rows_for_date done.")
+    mine.tab("Data")
+    mine.sees("#mt-day .mt-stages", f"{episode.counts[12][0]:,}")
+    small = mine.page.locator("#mt-multiples .plot").first
+    small.click(position={"x": 3, "y": 20})
+    expect(chosen).to_have_attribute("data-value", dates[0])
 
 
 def test_points_are_flagged_only_after_the_tool_ran(visit: OpenVisit) -> None:
     mine = visit()
     mine.tab("Data")
+    mine.unfold(FREE)
     expect(mine.page.locator("#mt-rates .js-plotly-plot")).to_be_visible()
     assert mine.page.locator(".mt-day.flagged").count() == 0
     assert mine.page.locator("#mt-rates .legendtext", has_text="flagged").count() == 0
+    told = mine.page.locator("#mt-map tbody td:not(:empty)")
+    expect(told).to_have_count(0)
     mine.tab("Investigate")
     mine.choose("#mt-method", "get_rate_spike_from_median_rows")
     mine.page.click("#mt-run")
@@ -292,9 +311,13 @@ def test_points_are_flagged_only_after_the_tool_ran(visit: OpenVisit) -> None:
     days = {row["date"] for row in rows_of("get_rate_spike_from_median_rows")}
     expect(mine.page.locator(".mt-day.flagged")).to_have_count(len(days))
     expect(mine.page.locator("#mt-rates .legendtext", has_text="flagged")).to_have_count(1)
+    expect(told).to_have_count(len(rows_of("get_rate_spike_from_median_rows")))
+    expect(mine.page.locator("#mt-map td.now")).to_have_count(told.count())
 
 
-def test_there_is_no_debug_tab_and_no_answer_in_any_reply(visit: OpenVisit, web: WebServer) -> None:
+def test_there_is_no_debug_tab_and_no_answer_before_the_end(
+    visit: OpenVisit, web: WebServer
+) -> None:
     mine = visit()
     mine.page.evaluate(HEAR)
     mine.start("hard_mixed_multi")
@@ -391,6 +414,7 @@ def test_the_data_are_saved_as_the_frames_that_analysts_know(
     mine, episode = visit(), episode_of(task_id="medium_mixed_pair")
     mine.start("medium_mixed_pair")
     mine.tab("Data")
+    mine.unfold(FREE)
     frames = {"daily": (episode.daily, "date"), "hourly": (episode.hourly, ["date", "hour"])}
     for name, (frame, index) in frames.items():
         with mine.page.expect_download() as download:

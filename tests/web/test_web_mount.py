@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import struct
 import zlib
+from html import escape
 
 import gradio as gr
 import httpx
@@ -15,11 +17,15 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
 
+from openenv_kit.environment import get_environment
 from openenv_kit.page.compression import GZIP_HEADER, Compressed
-from openenv_kit.page.mount import KEPT, POLL_S, add_page, poll_less
+from openenv_kit.page.mount import KEPT, POLL_S, add_page, address, own_tags, poll_less
+from openenv_kit.page.scenes import Scenes
 
 pytestmark = pytest.mark.slow
 
+MOST_BYTES = 200_000
+"""Of a picture that goes out with every link."""
 PLAYGROUND = [
     ("POST", "/web/reset"),
     ("POST", "/web/step"),
@@ -153,3 +159,23 @@ def test_a_shared_link_shows_this_project(web: WebServer) -> None:
     assert all(len(contents) == 1 for contents in found.values()), found
     assert "gradio" not in "".join(map("".join, found.values())).lower()
     assert 'rel="manifest"' not in page
+    assert found["og:image"] == [f"{web.url}/web/card.png"], "not by the address that was asked"
+    picture = httpx.get(found["og:image"][0])
+    assert picture.headers["content-type"] == found["og:image:type"][0] == "image/png"
+    size = [struct.unpack(">I", picture.content[at : at + 4])[0] for at in (16, 20)]
+    assert [str(each) for each in size] == [
+        found[f"og:image:{side}"][0] for side in ("width", "height")
+    ]
+    assert len(picture.content) < MOST_BYTES
+
+
+def test_a_page_without_a_picture_names_none_and_a_strange_host_writes_no_markup() -> None:
+    head, _ = own_tags(Scenes(get_environment()))
+    assert b"og:image" not in head
+    assert b'content="summary"' in head
+    headers = [(b"host", b'x"><script>'), (b"x-forwarded-proto", b"https")]
+    scope = {"type": "http", "path": "/web/", "query_string": b"a=b", "headers": headers}
+    here = address({**scope, "scheme": "http", "server": ("127.0.0.1", 80)})
+    assert here.startswith("https://")
+    assert here.endswith("/web/")
+    assert "<script>" not in escape(here)

@@ -14,6 +14,7 @@ from test_web_browser import episode_of, look_for_spikes, submit_empty, type_int
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID
+from metric_tracker_rl.page.data import FREE
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 OpenVisit = Callable[..., Visit]
@@ -131,7 +132,7 @@ def test_no_number_in_any_form_keeps_another_method_from_running(visit: OpenVisi
 def test_the_status_line_stays_in_sight(visit: OpenVisit) -> None:
     mine = visit(width=390)
     mine.tab("Data")
-    expect(mine.page.locator("#mt-heat .js-plotly-plot")).to_be_visible()
+    expect(mine.page.locator("#mt-map .mt-map")).to_be_visible()
     for width in (390, 1400):
         mine.page.set_viewport_size({"width": width, "height": 900})
         mine.page.evaluate("window.scrollTo(0, 0)")
@@ -263,6 +264,7 @@ def test_custom_anomalies_are_added_or_take_the_place_of_the_planned_ones(visit:
 def test_what_a_chart_says_about_a_point_is_readable(visit: OpenVisit) -> None:
     mine = visit(width=1400, color_scheme="dark")
     mine.tab("Data")
+    mine.unfold(FREE)
     pale = []
     for scheme in ("dark", "light"):
         mine.page.emulate_media(color_scheme=scheme)
@@ -286,6 +288,8 @@ def test_every_text_is_readable_and_axe_finds_no_barrier_on_any_tab(visit: OpenV
     look_for_spikes(mine)
     mine.sees("#mt-answer", "Rows you could report")
     mine.page.click("#mt-add-all")
+    mine.tab("Data")
+    mine.unfold(FREE)
     mine.tab("Report")
     mine.page.click("#mt-submit")
     mine.sees("#mt-score", "Score")
