@@ -54,7 +54,7 @@ def the_map_is_walked_and_the_end_is_read(mine: Visit) -> None:
     mine.page.locator("#mt-sure-yes").press("Enter")
     mine.sees("#mt-score", "This row was expected and not reported.")
     mine.page.get_by_role("tab", name="Data", exact=True).press("Enter")
-    missing = mine.page.locator("#mt-map td:has(> .v-missing)")
+    missing = mine.page.locator("#mt-map .mt-map td:has(> .v-missing)")
     expect(missing).to_have_count(2)
     mine.sees("#mt-map", "Verdicts")
     missing.first.evaluate("each => { each.tabIndex = 0; }")

@@ -301,7 +301,7 @@ def test_points_are_flagged_only_after_the_tool_ran(visit: OpenVisit) -> None:
     expect(mine.page.locator("#mt-rates .js-plotly-plot")).to_be_visible()
     assert mine.page.locator(".mt-day.flagged").count() == 0
     assert mine.page.locator("#mt-rates .legendtext", has_text="flagged").count() == 0
-    told = mine.page.locator("#mt-map tbody td:not(:empty)")
+    told = mine.page.locator("#mt-map .mt-map tbody td:not(:empty)")
     expect(told).to_have_count(0)
     mine.tab("Investigate")
     mine.choose("#mt-method", "get_rate_spike_from_median_rows")

@@ -133,6 +133,8 @@ def test_the_status_line_stays_in_sight(visit: OpenVisit) -> None:
     mine = visit(width=390)
     mine.tab("Data")
     expect(mine.page.locator("#mt-map .mt-map")).to_be_visible()
+    mine.unfold(FREE)
+    expect(mine.page.locator("#mt-heat .js-plotly-plot")).to_be_visible()
     for width in (390, 1400):
         mine.page.set_viewport_size({"width": width, "height": 900})
         mine.page.evaluate("window.scrollTo(0, 0)")
