@@ -23,7 +23,15 @@ from metric_tracker_rl.page.drill.state import MetricVisitor
 from metric_tracker_rl.page.hero import scene
 from metric_tracker_rl.page.hero.heat import GLYPHS, NOT_TOLD
 from metric_tracker_rl.page.hero.seen import Seen
-from metric_tracker_rl.page.hero.verdicts import ECHO, EXTRA, MATCHED, MISSING, WRONG, verdicts
+from metric_tracker_rl.page.hero.verdicts import (
+    ECHO,
+    EXTRA,
+    MATCHED,
+    MISSING,
+    WRONG,
+    name_of,
+    verdicts,
+)
 from metric_tracker_rl.page.report import score_html
 from metric_tracker_rl.page.state import view_of
 from openenv_kit.page.scenes import scenes_of
@@ -229,9 +237,8 @@ def test_each_row_is_matched_wrong_an_echo_extra_or_missing() -> None:
     assert "within its threshold" in said[EXTRA]
     for each in found:
         if each.kind == ECHO:
-            roots = {row.entity_name for row in episode.expected_rows if row.date == each.row.date}
-            (root,) = re.findall("^Echo of (.*): the root alone", each.said)
-            assert root.replace(": ", ":").replace(" ", "_") in roots
+            roots = {name_of(row) for row in episode.expected_rows if row.date == each.row.date}
+            assert re.findall("^Echo of (.*): the root alone", each.said)[0] in roots
 
 
 def test_an_echo_names_the_root_above_it_where_the_day_has_two() -> None:

@@ -105,7 +105,7 @@ def _days(seen: Seen) -> str:
         month = day.month
         cells += (
             f'<th scope="col"{style} data-day="{date}" aria-label="{day_name(date)}">'
-            f"{name}{day.day}</th>"
+            f"<span>{name}{day.day}</span></th>"
         )
     return f'<tr><td class="corner"></td>{cells}</tr>'
 
@@ -233,7 +233,8 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> str:
         ]
         for each in verdicts
     ]
-    return table(["verdict", "date", "entity, and why"], lines, "Verdicts")
+    told = table(["verdict", "date", "entity, and why"], lines)
+    return f"<details><summary>Verdicts in words ({len(lines)})</summary>{told}</details>"
 
 
 def _table(seen: Seen, lines: Sequence[Line], judged: Verdicts) -> str:

@@ -106,6 +106,9 @@ def _made(kind: str, row: ReportRow, said: str, episode: Episode) -> Verdict:
 
 def name_of(row: ReportRow) -> str:
     """What a row is about, as people read it."""
+    if row.entity_type == DATA_QUALITY:
+        below, _, above = words(row.entity_name).partition(" lte ")
+        return f"more {below} than {above}"
     return words(row.entity_name).replace(":", ": ")
 
 
