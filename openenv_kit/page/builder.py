@@ -57,7 +57,7 @@ def lay_out(scenes: Scenes, show_answers: bool, blocks: gr.Blocks) -> Page:
                 build(page)
     _add_endpoints(page)
     told = gr.Textbox(visible=False)
-    everything = list(page.views)
+    everything = page.whole()
     page.on(blocks.load, partial(arrive, scenes), [told], everything, opens=True, js=ARRIVED)
     page.on_bridge(bridge.play_yourself, play_yourself, everything)
     for add_event in page.events:

@@ -121,6 +121,11 @@ class Page:
 
         self._listen(trigger, handle, (), show, {"trigger_mode": "always_last", **options})
 
+    def whole(self) -> list[str]:
+        """Names of the views that show a visitor completely, without those that are part of one."""
+        parts = {name: {id(each) for each in view.outputs} for name, view in self.views.items()}
+        return [n for n, p in parts.items() if not any(p < other for other in parts.values())]
+
     def _handled(
         self, visitor: Visitor, act: Act, values: Sequence[Any], show: Collection[str]
     ) -> list[Any]:
@@ -142,7 +147,10 @@ class Page:
     ) -> None:
         def listen() -> None:
             changed = [each for name in show for each in self.views[name].outputs]
-            trigger(handle, [self.state, *inputs], [self.state, *changed], **{**QUIET, **options})
+            # Gradio's page tells every component on which some event has ever shown its progress
+            # about each stage of every other event, and searches the tree of components for it.
+            told = {**QUIET, "show_progress_on": self.bridge, **options}
+            trigger(handle, [self.state, *inputs], [self.state, *changed], **told)
 
         self.events.append(listen)
 
