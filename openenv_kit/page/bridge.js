@@ -150,6 +150,19 @@ document.addEventListener('keydown', (event) => {
   to.click();
 });
 
+// Radio buttons by arrow keys: Gradio gives each of a group a name of its own.
+const TO_RADIO = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
+document.addEventListener('keydown', (event) => {
+  const by = TO_RADIO[event.key];
+  const group = event.target.type === 'radio' && event.target.closest('fieldset');
+  if (!by || !group) return;
+  const all = [...group.querySelectorAll('input[type=radio]:not([disabled])')];
+  const to = all[(all.indexOf(event.target) + by + all.length) % all.length];
+  event.preventDefault();
+  to.focus();
+  to.click();
+});
+
 // Charts say what they show; their numbers stand in tables beside or below them.
 new MutationObserver(() => {
   document.querySelectorAll('.mt-chart:not([role])').forEach((chart) => {

@@ -37,13 +37,13 @@ function addLine(runs, told, line, from, to) {
     const episode = task || (seed === undefined ? 'the default task' : `seed ${seed}`);
     const number = runs.length + 1;
     const label = `${number}. ${event.player}: ${episode}`;
-    runs.push({ number, label, line, from, to, moves: 0, shown: 0, whole: true });
+    runs.push({ number, label, score: '', line, from, to, moves: 0, shown: 0, whole: true });
     return '';
   }
   const run = runs.at(-1);
   if (!run) return 'not a line of a recorded run.';
   if (event.event === 'step') run.moves += 1;
-  if (event.event === 'end') run.label += ` · score ${event.score}`;
+  if (event.event === 'end') run.score = ` · score ${event.score}`;
   // Of a run that is too long, what fits is shown.
   const room = limit('runBytes') - run.line;
   run.whole = run.whole && run.moves <= limit('moves') && to - run.from <= room;
@@ -127,9 +127,11 @@ function listRuns() {
   const panel = panelOf();
   const wanted = panel.querySelector('[type=search]').value.trim().toLowerCase();
   const { runs, run } = recording;
+  // Nobody is told the score of a play that they mean to race against.
+  const secret = document.querySelector('#mt-keep-back input')?.checked;
   const fitting = runs.filter((each) => each.label.toLowerCase().includes(wanted));
   const listed = fitting.slice(0, MOST_LISTED);
-  const options = listed.map((each) => new Option(each.label, each.number));
+  const options = listed.map((each) => new Option(each.label + (secret ? '' : each.score), each.number));
   const more = fitting.length - listed.length;
   const told = more > 0 ? `${more.toLocaleString('en')} more: search for them` : '';
   if (!listed.includes(run)) options.unshift(new Option(`${listed.length} runs to choose from`, ''));
@@ -144,6 +146,7 @@ document.addEventListener('change', ({ target }) => {
     openRecording(target.files[0]);
     target.value = '';  // so that the same file can be opened again
   }
+  if (target.closest('#mt-keep-back') && recording && recording.runs) listRuns();
   if (!target.closest('.mt-runs select') || !target.value) return;
   choose(recording.runs[target.value - 1]);
   if (asked.get('run')) write({ number: target.value }, 'replaceState');
