@@ -58,6 +58,7 @@ class Answer:
         prompt_tokens, completion_tokens: as counted, or estimated where `counted` is false.
         cost: US dollars, if the endpoint reports it.
         remark: what is wrong with the answer, if anything.
+        reasoning: what the model thought before it, where the endpoint tells that.
     """
 
     text: str
@@ -67,6 +68,7 @@ class Answer:
     counted: bool = True
     cost: float | None = None
     remark: str = ""
+    reasoning: str = ""
 
 
 class ChatRequest:
@@ -117,7 +119,14 @@ def read_answer(
     cost = getattr(usage, "cost", None)
     cost = float(cost) if isinstance(cost, int | float) else None
     remark = _remark(choice, message, clean, max_tokens)
-    return Answer(text, calls, int(prompt or 0), int(answered or 0), counted, cost, remark)
+    tokens = int(prompt or 0), int(answered or 0)
+    return Answer(text, calls, *tokens, counted, cost, remark, _reasoning(message, clean))
+
+
+def _reasoning(message: Any, clean: Clean) -> str:
+    """What servers of open models send beside the answer, under one of two names."""
+    told = (getattr(message, name, None) for name in ("reasoning_content", "reasoning"))
+    return clean(next((each for each in told if isinstance(each, str)), ""))
 
 
 def is_too_long(said: str) -> bool:

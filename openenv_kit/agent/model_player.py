@@ -106,7 +106,8 @@ class _Conversation:
         self._count(answer)
         count = len(answer.calls)
         label = f"answer with {count} tool call{'' if count == 1 else 's'}"
-        self._keep(label, began, note=answer.remark, words=answer.text, calls=count)
+        said = {"words": answer.text, "reasoning": answer.reasoning}
+        self._keep(label, began, note=answer.remark, calls=count, **said)
         return answer
 
     def _keep(self, label: str, began: float, **more: Any) -> None:

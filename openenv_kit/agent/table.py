@@ -28,6 +28,7 @@ class Event:
         status: of the observation; `error` for a call that reached no environment.
         note: error or other remark.
         words, calls: what the model said in its answer, and how many tool calls it made.
+        reasoning: what it thought before.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Event:
     note: str = ""
     words: str = ""
     calls: int = 0
+    reasoning: str = ""
 
 
 @dataclass

@@ -98,8 +98,3 @@ def play_yourself(visitor: Visitor, _: object) -> None:
         reset = visitor.playback.reset
         visitor.watch(None)
         visitor.start(**reset)
-
-
-def could_not_open(visitor: Visitor, told: object) -> None:
-    """Say why the recording at an address was not opened."""
-    visitor.problem = f"The recording was not opened: {str(told)[:300]}"

@@ -100,8 +100,11 @@ def build_bench(
         chosen = next((list(each.tools) for each in groups if each.name == name), list(about))
         return [_group_help(groups, name), gr.update(choices=chosen, value=chosen[0])]
 
-    group.input(narrow, group, [helped, method], **QUIET)
-    method.change(choose, method, [described, *(form.group for form in forms)], **QUIET)
+    groups_of_inputs = [form.group for form in forms]
+    group.input(narrow, group, [helped, method], show_progress_on=helped, **QUIET)
+    method.change(
+        choose, method, [described, *groups_of_inputs], show_progress_on=described, **QUIET
+    )
     return call
 
 

@@ -1,7 +1,7 @@
 // Runs once, in the page's header component: `trigger` is Gradio's. Passes clicks on buttons inside
 // HTML to Python as events of that component; their names are listed in EVENTS, because Gradio
 // offers an event only where its name is quoted here.
-const EVENTS = ['pick_frame', 'play_yourself', 'not_opened'];
+const EVENTS = ['pick_frame', 'pick_rival', 'play_yourself'];
 
 document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-mt]');
@@ -64,36 +64,8 @@ new MutationObserver(() => {
   opened = true;
   if (asked.get('tab')) openTab(asked.get('tab'));
   else if (told.dataset.opens) openTab(told.dataset.opens);
-  if (asked.get('run')) openRun(asked.get('run'));
+  if (asked.get('run')) openRun(asked.get('run'), Number(asked.get('number')) || 1, asked.get('step'));
 }).observe(document.body, { childList: true, subtree: true });
-
-// A recording at an address is fetched by the browser, as the visitor could, and opened as a file.
-async function found(look) {
-  for (let tries = 0; tries < 100; tries += 1) {
-    const each = look();
-    if (each) return each;
-    await new Promise((done) => { setTimeout(done, 50); });
-  }
-  throw new Error('the page did not open in time');
-}
-async function openRun(from) {
-  try {
-    const answer = await fetch(from, { credentials: 'omit', referrerPolicy: 'no-referrer' });
-    if (!answer.ok) throw new Error(`${from} answered ${answer.status}`);
-    const file = new File([await answer.blob()], 'run.jsonl');
-    openTab('watch');
-    const named = (each) => each.textContent.trim() === 'Recording';
-    (await found(() => [...document.querySelectorAll('.mt-sources [role=tab]')].find(named))).click();
-    const box = await found(() => document.querySelector('#mt-tabs input[type=file]'));
-    const files = new DataTransfer();
-    files.items.add(file);
-    box.files = files.files;
-    box.dispatchEvent(new Event('change', { bubbles: true }));
-  } catch (problem) {
-    openTab('watch');
-    trigger('not_opened', { value: `${problem.message} (${from})` });
-  }
-}
 
 // A cell of a table that is filled in was changed. The answer brings the table anew, so the cell that
 // had the keyboard gets it back, with what was typed since.
@@ -173,6 +145,19 @@ document.addEventListener('keydown', (event) => {
   if (!tab || !(by || event.key in ENDS)) return;
   const all = [...tab.closest('[role=tablist]').querySelectorAll('[role=tab]:not([disabled])')];
   const to = by ? all[(all.indexOf(tab) + by + all.length) % all.length] : all.at(ENDS[event.key]);
+  event.preventDefault();
+  to.focus();
+  to.click();
+});
+
+// Radio buttons by arrow keys: Gradio gives each of a group a name of its own.
+const TO_RADIO = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
+document.addEventListener('keydown', (event) => {
+  const by = TO_RADIO[event.key];
+  const group = event.target.type === 'radio' && event.target.closest('fieldset');
+  if (!by || !group) return;
+  const all = [...group.querySelectorAll('input[type=radio]:not([disabled])')];
+  const to = all[(all.indexOf(event.target) + by + all.length) % all.length];
   event.preventDefault();
   to.focus();
   to.click();

@@ -6,20 +6,23 @@ import json
 import os
 from functools import partial
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.page.arrival import ARRIVED, arrive, could_not_open, play_yourself
+from openenv_kit.page.arrival import ARRIVED, arrive, play_yourself
 from openenv_kit.page.layout import html
 from openenv_kit.page.page import Act, Page, View
+from openenv_kit.page.race import progress_text
 from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
 from openenv_kit.play.driver import observed
 from openenv_kit.play.recording import canonical
 from openenv_kit.serving.settings import settings
 
+RECORDINGS = Path(__file__).with_name("recordings.js")
 IDLE_S = 3600
 """A visitor who does nothing for this long is forgotten."""
 
@@ -40,7 +43,7 @@ def lay_out(scenes: Scenes, show_answers: bool, blocks: gr.Blocks) -> Page:
     """Header, status line, tabs and events, inside the blocks that are being built."""
     bridge = html(
         header_html(scenes),
-        js_on_load=scenes.asset("bridge.js"),
+        js_on_load=RECORDINGS.read_text(encoding="utf-8") + scenes.asset("bridge.js"),
         elem_id="mt-header",
     )
     status = html(elem_id="mt-status")
@@ -54,10 +57,9 @@ def lay_out(scenes: Scenes, show_answers: bool, blocks: gr.Blocks) -> Page:
                 build(page)
     _add_endpoints(page)
     told = gr.Textbox(visible=False)
-    everything = list(page.views)
+    everything = page.whole()
     page.on(blocks.load, partial(arrive, scenes), [told], everything, opens=True, js=ARRIVED)
     page.on_bridge(bridge.play_yourself, play_yourself, everything)
-    page.on_bridge(bridge.not_opened, could_not_open, ["watch"])
     for add_event in page.events:
         add_event()
     return page
@@ -127,6 +129,8 @@ def status_html(scenes: Scenes, visitor: Visitor) -> str:
     address = json.dumps(scenes.address(visitor))
     score = "–" if visitor.score is None else f"{visitor.score:.4f}"
     facts += f"<span>{left} steps left</span><span>score <b>{score}</b></span>"
+    if visitor.race is not None:
+        facts += f"<span>{escape(progress_text(visitor.race))}</span>"
     said = visitor.problem or visitor.note
     kind = "bad" if visitor.problem else ""
     opens = "watch" if visitor.shown_round else ""

@@ -85,7 +85,7 @@ class ModelPlayback(Playback):
             super().__init__(str(settings.model), session, frames, reset, played)
             self._settings = settings
             self._opening = opening
-            self._words = ""
+            self._words = self._reasoning = ""
             self._facts: dict[str, str] = {}
             self._loop = asyncio.new_event_loop()
             self._task: asyncio.Task[None] | None = None
@@ -138,10 +138,10 @@ class ModelPlayback(Playback):
         self._append(played, answer, took=took)
         return answer
 
-    def heard(self, words: str, calls: int, facts: dict[str, str]) -> None:
+    def heard(self, answer: Event, facts: dict[str, str]) -> None:
         """Keep what the model said for its next move; shown at once if it makes none."""
-        self._words, self._facts = words, facts
-        if words and not calls:
+        self._words, self._reasoning, self._facts = answer.words, answer.reasoning, facts
+        if (answer.words or answer.reasoning) and not answer.calls:
             self._append({}, {"status": "said"})
 
     def refused(self, name: str, arguments: object, problem: str) -> None:
@@ -161,10 +161,9 @@ class ModelPlayback(Playback):
         if len(self.frames) >= MAX_FRAMES:
             raise ModelError(f"The model was stopped after {MAX_FRAMES} calls.")
         words, self._words = self._words, ""
+        reasoning, self._reasoning = self._reasoning, ""
         facts, self._facts = {**self._facts, **took_ms(took)}, {}
-        self.frames.append(
-            Frame(action, answer, words=words, refused=refused, facts=facts, elapsed_s=took)
-        )
+        self.frames.append(Frame(action, answer, None, words, refused, facts, took, reasoning))
 
     def _play_in_thread(self) -> None:
         try:
@@ -191,8 +190,9 @@ class ModelPlayback(Playback):
             timeout_s=settings.model_timeout_s,
             allow_private=allow_private,
         )
-        player = ModelPlayer(settings, VisitorEndpoint(settings, client))
-        table = WatchedTable(self, self._opening)
+        endpoint = VisitorEndpoint(settings, client)
+        player = ModelPlayer(settings, endpoint)
+        table = WatchedTable(self, self._opening, endpoint)
         try:
             await player.play(table)
             self.remark = without_settings(table.note)
@@ -213,9 +213,12 @@ class _NoLines:
 class WatchedTable(Table):
     """The agent's table, which passes what the model says and calls on to the page."""
 
-    def __init__(self, watched: ModelPlayback, opening: Observation) -> None:
+    def __init__(
+        self, watched: ModelPlayback, opening: Observation, endpoint: VisitorEndpoint
+    ) -> None:
         super().__init__(watched.environment, watched, _NoLines(), opening)  # type: ignore[arg-type]
         self._watched = watched
+        self._endpoint = endpoint
 
     def hear(self, answer: Event) -> None:
         """Show what the model said, and what it took."""
@@ -225,7 +228,9 @@ class WatchedTable(Table):
             facts["tokens"] = f"{self.usage.last_call_tokens:,}"
         if self.usage.cost is not None:
             facts["cost so far"] = f"${self.usage.cost:.4f}"
-        self._watched.heard(answer.words, answer.calls, facts)
+        if self._endpoint.retried:
+            facts["asked again"] = f"{self._endpoint.retried} time(s)"
+        self._watched.heard(answer, facts)
 
     def refuse(self, name: str, arguments: Mapping[str, Any] | str, problem: str) -> None:
         """Show the call that was refused."""

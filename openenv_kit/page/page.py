@@ -5,7 +5,7 @@ Every handler gets its visitor from the session's state, so no handler can see a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ class Page:
         trigger: Callable[..., Any],
         act: Act,
         inputs: Sequence[Any] = (),
-        show: Sequence[str] = (),
+        show: Collection[str] = (),
         *,
         wait_on: Sequence[Any] = (),
         api_name: str | None = None,
@@ -84,7 +84,7 @@ class Page:
             act: takes the visitor and the inputs' values; an error of the package it raises
                 becomes the visitor's `problem`.
             inputs: components whose values `act` takes.
-            show: names of the views that may have changed.
+            show: names of the views that may have changed; `page.views` itself for all of them.
             wait_on: components that show the wait.
             api_name: public name for Gradio's own clients; None keeps the event private.
             opens: whether a visitor without an episode may do this.
@@ -103,7 +103,7 @@ class Page:
         self._listen(trigger, handle, inputs, show, options)
 
     def on_bridge(
-        self, trigger: Callable[..., Any], act: Act, show: Sequence[str], **options: Any
+        self, trigger: Callable[..., Any], act: Act, show: Collection[str], **options: Any
     ) -> None:
         """As `on`, for the bridge: `act` takes the visitor and the value of what was clicked.
 
@@ -121,8 +121,13 @@ class Page:
 
         self._listen(trigger, handle, (), show, {"trigger_mode": "always_last", **options})
 
+    def whole(self) -> list[str]:
+        """Names of the views that show a visitor completely, without those that are part of one."""
+        parts = {name: {id(each) for each in view.outputs} for name, view in self.views.items()}
+        return [n for n, p in parts.items() if not any(p < other for other in parts.values())]
+
     def _handled(
-        self, visitor: Visitor, act: Act, values: Sequence[Any], show: Sequence[str]
+        self, visitor: Visitor, act: Act, values: Sequence[Any], show: Collection[str]
     ) -> list[Any]:
         with visitor.lock:
             try:
@@ -137,12 +142,15 @@ class Page:
         trigger: Callable[..., Any],
         handle: Callable[..., Any],
         inputs: Sequence[Any],
-        show: Sequence[str],
+        show: Collection[str],
         options: dict[str, Any],
     ) -> None:
         def listen() -> None:
             changed = [each for name in show for each in self.views[name].outputs]
-            trigger(handle, [self.state, *inputs], [self.state, *changed], **{**QUIET, **options})
+            # Gradio's page tells every component on which some event has ever shown its progress
+            # about each stage of every other event, and searches the tree of components for it.
+            told = {**QUIET, "show_progress_on": self.bridge, **options}
+            trigger(handle, [self.state, *inputs], [self.state, *changed], **told)
 
         self.events.append(listen)
 

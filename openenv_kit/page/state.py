@@ -7,15 +7,18 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
 from openenv_kit.page.watching import Frame, Playback, call_text
 from openenv_kit.play.driver import observed
-from openenv_kit.play.recording import RecordedRun, canonical
+from openenv_kit.play.recording import canonical
 from openenv_kit.serving.framework import begin
 from openenv_kit.serving.settings import settings
+
+if TYPE_CHECKING:
+    from openenv_kit.page.race import Race
 
 VISITORS: WeakValueDictionary[str, Visitor] = WeakValueDictionary()
 """Every visitor of this process by their token, for as long as the page keeps them."""
@@ -67,7 +70,7 @@ class Visitor:
         log: steps of the running episode, oldest first.
         playback: whom they watch, if anybody.
         playing: whether the watched player moves on its own.
-        runs, broken: of the recording they opened last, and which of its lines could not be read.
+        race: of the running episode, if they race.
     """
 
     def __init__(self, environment: Environment | None = None, *, debug: bool = False) -> None:
@@ -77,6 +80,7 @@ class Visitor:
         self.token = secrets.token_urlsafe(16)
         VISITORS[self.token] = self
         self.playback: Playback | None = None
+        self.race: Race | None = None
         self._key = self._key_endpoint = ""
         self.clear()
 
@@ -94,8 +98,6 @@ class Visitor:
         self.opening: Reply | None = None
         self.reply: Reply | None = None
         self.forget_key()
-        self.runs: list[RecordedRun] = []
-        self.broken = ""
         self.forget_play()
 
     def take_over(self, token: str) -> bool:
@@ -114,7 +116,7 @@ class Visitor:
                 return False
             own = {"lock", "token", "debug"}
             vars(self).update({n: v for n, v in vars(other).items() if n not in own})
-            other.playback = None  # it goes on, watched by another
+            other.playback = other.race = None  # they go on, watched by another
             other.clear()
         finally:
             other.lock.release()
@@ -122,6 +124,9 @@ class Visitor:
 
     def forget_play(self) -> None:
         """Forget what belongs to one episode."""
+        if self.race is not None:
+            self.race.close()
+        self.race = None
         self.log: list[LoggedCall] = []
         self.acted: Mapping[str, Any] | None = None
         self.score: float | None = None
@@ -180,6 +185,8 @@ class Visitor:
         self.log = [*self.log, entry][-MAX_LOG:]
         self.note = reply.message
         self.problem = reply.message if reply.status == ERROR else ""
+        if self.race is not None:
+            self.race.follow(number, over=reply.done)
         return reply
 
     def key_for(self, endpoint: str, entered: str) -> str:

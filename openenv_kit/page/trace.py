@@ -25,6 +25,9 @@ def scene_html(scenes: Scenes, playback: Playback) -> str:
     frame, last = playback.frame, len(playback.frames) - 1
     more = "" if playback.finished else "+"
     words = f"<blockquote>{escape(frame.words)}</blockquote>" if frame.words else ""
+    if frame.reasoning:
+        thought = f"<blockquote>{escape(frame.reasoning)}</blockquote>"
+        words = f"<details><summary>Reasoning</summary>{thought}</details>{words}"
     top = (
         f'<p class="mt-eyebrow">{escape(playback.player)} · step {playback.at} of {last}{more}</p>'
         f"<h3><code>{escape(describe(scenes, frame))}</code></h3>"
@@ -63,7 +66,8 @@ def describe(scenes: Scenes, frame: Frame) -> str:
     if frame.refused:
         return call_text(*frame.refused)
     if not frame.action:
-        return "an answer without a tool call" if frame.words else "reset"
+        said = frame.words or frame.reasoning
+        return "an answer without a tool call" if said else "reset"
     return scenes.describe(frame.action)
 
 

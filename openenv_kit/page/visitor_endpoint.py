@@ -48,6 +48,9 @@ class VisitorEndpoint:
     Args:
         settings: with key and model.
         client: connects to the endpoint.
+
+    Attributes:
+        retried: how often the last answer was asked for again.
     """
 
     def __init__(self, settings: AgentSettings, client: VisitorClient) -> None:
@@ -55,6 +58,7 @@ class VisitorEndpoint:
         self._client = client
         self._cut = cleaner(settings.secrets)
         self.model = settings.model or ""
+        self.retried = 0
         self._request = ChatRequest(self.model, settings.max_tokens, settings.temperature)
 
     async def ask(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Answer:
@@ -77,11 +81,13 @@ class VisitorEndpoint:
 
     async def _post(self, body: bytes) -> httpx.Response:
         """The endpoint's reply; temporary failures are retried as often as the settings say."""
+        self.retried = 0
         for _ in range(self._settings.model_retries):
             with contextlib.suppress(PassingError):
                 reply = await self._client.post("/chat/completions", body)
                 if reply.status_code not in (408, 409, 429) and reply.status_code < 500:
                     return reply
+            self.retried += 1
             await asyncio.sleep(RETRY_AFTER_S)
         return await self._client.post("/chat/completions", body)
 

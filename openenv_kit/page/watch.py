@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from openenv_kit.errors import ConfigurationError, require_name
+from openenv_kit.page import race
 from openenv_kit.page.layout import html, saves
 from openenv_kit.page.markup import button, heading, hint, note
 from openenv_kit.page.model import ModelPlayback, model_settings
 from openenv_kit.page.page import Page, View, expect_episode
 from openenv_kit.page.state import Visitor
 from openenv_kit.page.trace import as_jsonl, frames_html, next_error, scene_html
-from openenv_kit.page.watching import Playback, recorded, runs_of, scripted
+from openenv_kit.page.watching import MAX_FRAMES, Playback, recorded, runs_of, scripted
+from openenv_kit.serving.settings import MAX_RECORDING_BYTES
 
 if TYPE_CHECKING:
     from openenv_kit.page.scenes import Scenes
@@ -33,6 +35,23 @@ FIRST = (
     '<section class="mt-first"><p><b>A run plays by itself.</b> On the left its calls, in '
     "the middle what each was told, on the right the data that it touched; it ends in its score."
     "</p>" + button("play_yourself", "", "Play it yourself", style="primary") + "</section>"
+)
+MAX_FILE_BYTES = 256_000_000
+"""Largest recording that the page's script reads; what it sends of it is one run."""
+RECORDING = (
+    hint(
+        "A .jsonl file that `inference.py --record` or “Save as JSONL” wrote. It is read in your "
+        "browser; of its runs only the one you look at is sent here, played again and compared "
+        "with the recording, and not kept. An address after ?run= opens one from elsewhere."
+    )
+    + f'<div id="mt-recording" data-file-bytes="{MAX_FILE_BYTES}" '
+    f'data-run-bytes="{MAX_RECORDING_BYTES}" data-moves="{MAX_FRAMES}">'
+    '<label>Open a recorded run <input type="file" id="mt-upload" accept=".jsonl"></label>'
+    '<p role="status" aria-live="polite"></p>'
+    '<progress max="1" value="0" aria-label="Reading the recording" hidden></progress>'
+    '<div class="mt-runs" hidden>'
+    '<label>Search the runs <input type="search" placeholder="player, episode, number"></label>'
+    "<label>Run in the file <select></select></label></div></div>"
 )
 TICK_S = 0.7
 """Pause between two steps while a player plays on its own."""
@@ -72,18 +91,15 @@ def build(page: Page) -> None:
             watch_model = gr.Button("Watch", variant="primary", elem_id="mt-watch-model")
             forget = gr.Button("Forget the key", elem_id="mt-forget")
         with gr.Tab("Recording"):
-            html(
-                hint(
-                    "A .jsonl file that `inference.py --record` or “Save as JSONL” wrote. It is "
-                    "played again here and compared with the recording; the file is not kept. "
-                    "An address after ?run= opens one from elsewhere."
-                )
+            html(RECORDING)
+            # Takes the run that the page's own script cuts out of a file.
+            upload = gr.UploadButton(file_types=[".jsonl"], elem_classes="mt-never")
+            closed = gr.Checkbox(
+                label="Keep it back, to race against it without having seen it",
+                elem_id="mt-keep-back",
             )
-            with gr.Row(equal_height=False, elem_classes="mt-source"):
-                upload = gr.UploadButton(
-                    "Open a recorded run", file_types=[".jsonl"], elem_id="mt-upload"
-                )
-                which = gr.Dropdown([], label="Run in the file", visible=False)
+        with gr.Tab("Race"):
+            race.build(page, [url, key, model])
     with gr.Row(elem_classes="mt-actions"):
         back = gr.Button("← Back", size="sm", min_width=80, elem_id="mt-back")
         step = gr.Button("Step →", size="sm", min_width=80, elem_id="mt-step")
@@ -107,7 +123,6 @@ def build(page: Page) -> None:
     )
     # The field is emptied once the key is taken, so that no page and no copy of one holds it.
     page.views["key"] = View([key], lambda _: [""])
-    page.views["runs"] = View([which], _run_choice)
     watch = ["watch"]
     page.on(
         watch_policy.click,
@@ -132,8 +147,9 @@ def build(page: Page) -> None:
     page.on(end.click, _to_end, (), watch, wait_on=[scene])
     page.on(timer.tick, _tick, (), watch, trigger_mode="once")
     page.on(scrub.input, _go, [scrub], watch, trigger_mode="always_last")
-    page.on(upload.upload, _load, [upload], ["runs", "watch"], wait_on=[scene])
-    page.on(which.input, _choose_run, [which], watch, wait_on=[scene], trigger_mode="always_last")
+    page.on(
+        upload.upload, _load, [upload, closed], watch, wait_on=[scene], trigger_mode="always_last"
+    )
     page.on_bridge(page.bridge.pick_frame, _go, watch)
 
 
@@ -229,16 +245,12 @@ def _go(visitor: Visitor, at: Any) -> None:
             visitor.playback.go(index)
 
 
-def _load(visitor: Visitor, path: str | None) -> None:
+def _load(visitor: Visitor, path: str | None, keep_back: bool = False) -> None:
     if path is not None:
-        visitor.runs, visitor.broken = runs_of(Path(path))
-        _choose_run(visitor, 0)
-
-
-def _choose_run(visitor: Visitor, at: int) -> None:
-    if isinstance(at, int) and 0 <= at < len(visitor.runs):
-        visitor.watch(recorded(visitor.runs[at], visitor.environment))
-        visitor.problem = visitor.broken
+        runs, visitor.problem = runs_of(Path(path))
+        playback = recorded(runs[0], visitor.environment)
+        playback.kept_back = keep_back is True
+        visitor.watch(playback)
 
 
 def _playback(visitor: Visitor) -> Playback:
@@ -247,20 +259,14 @@ def _playback(visitor: Visitor) -> Playback:
     return visitor.playback
 
 
-def _run_choice(visitor: Visitor) -> list[Any]:
-    choices = []
-    for at, run in enumerate(visitor.runs):
-        episode = run.reset.get("task_id") or f"seed {run.reset.get('seed', 'of the default task')}"
-        choices.append((f"{at + 1}. {run.player}: {episode}", at))
-    first = 0 if choices else None
-    return [gr.update(choices=choices, value=first, visible=len(choices) > 1)]
-
-
 def show(scenes: Scenes, visitor: Visitor) -> Sequence[Any]:
     """Values of the tab's components, in the order of `watch.build`."""
     playback = visitor.playback
-    if playback is None:
-        empty = note(visitor.problem, "bad") or hint("Nobody is playing yet.")
+    if playback is None or playback.kept_back:
+        told = "Nobody is playing yet."
+        if playback is not None:
+            told = f"The play of {playback.player} is kept back: start a race on the tab Race."
+        empty = note(visitor.problem, "bad") + hint(told)
         idle = gr.update(active=False)
         scrub = gr.update(maximum=1, value=0)
         return [empty, "", scrub, "Play", idle, "", *scenes.show_board(None)]

@@ -30,6 +30,7 @@ class Frame:
         observation: the reply to it.
         same: for a recorded run, whether the reply is the recorded one.
         words: what the model said with it, or instead of making a call.
+        reasoning: what the model thought before.
         refused: name and arguments of a call that could not be made into an action.
         facts: what it took, for people: tokens, time, cost, by name.
         elapsed_s: seconds that the environment took for the step, where they were measured.
@@ -42,6 +43,7 @@ class Frame:
     refused: tuple[str, Any] | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     elapsed_s: float = 0.0
+    reasoning: str = ""
 
 
 class Playback:
@@ -60,6 +62,7 @@ class Playback:
         hurried: whether the visitor asked for the end.
         waiting: whether the player is thinking; scripted players and recordings never are.
         remark: how the play ended, if there is more to say than its last frame shows.
+        kept_back: whether it is not shown, because the visitor means to race against it.
     """
 
     waiting = False
@@ -79,6 +82,7 @@ class Playback:
         self.finished = False
         self.hurried = False
         self.remark = ""
+        self.kept_back = False
         self.reset = dict(reset or {})
         self.environment = environment or get_environment()
         self._source = source

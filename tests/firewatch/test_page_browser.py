@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 from web import conftest as web_tests
-from web.conftest import CUT_OFF, Visit, WebServer, web_server
+from web.conftest import CUT_OFF, Visit, WebServer, page_client, web_server
 
 from firewatch_env.environment import ENVIRONMENT
 from firewatch_env.page.story import GROUP_OF
@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 OpenVisit = Callable[..., Visit]
 FIRST = "task_easy_oom_baseline"
 DEADLOCK = "task_easy_thread_deadlock"
+TAB = "[role=tab]"
 SHORTEST = "task_easy_timeout_propagation"
 """The named task that the reference policy ends in the fewest ticks."""
 
@@ -41,8 +42,12 @@ def open_visit(visit: OpenVisit) -> OpenVisit:
     return lambda **options: visit(told=FIRST, **options)
 
 
+def task_label(task: str) -> str:
+    return task.removeprefix("task_").replace("_", " ").replace(" ", ": ", 1)
+
+
 def start(mine: Visit, task: str) -> None:
-    mine.choose("#fw-task", task.removeprefix("task_").replace("_", " ").replace(" ", ": ", 1))
+    mine.choose("#fw-task", task_label(task))
     mine.page.click("#mt-start")
     mine.sees("#mt-card", task)
     mine.tab("Incident")
@@ -147,11 +152,36 @@ def test_a_drawn_incident_is_started_and_a_bad_seed_is_explained(open_visit: Ope
     mine.sees("#mt-status", "tick 0 of 40")
 
 
-def test_after_the_end_an_action_is_refused_in_words(open_visit: OpenVisit) -> None:
+def test_an_incident_is_raced_and_declared_by_keyboard_alone_and_then_over(
+    open_visit: OpenVisit, web: WebServer
+) -> None:
     mine = open_visit()
-    start(mine, DEADLOCK)
-    act(mine, {"action_type": "declare_resolved"}, 1)
+    mine.type("#fw-task input", task_label(DEADLOCK))
+    mine.press("#mt-start")
+    mine.sees("#mt-card", DEADLOCK)
+    mine.press(TAB, "Watch", back=True)
+    mine.press(TAB, "Race")
+    mine.press("#mt-race-start")
+    mine.sees("#mt-status", "race: reference 0")
+    mine.press(TAB, "Incident", back=True)
+    mine.press("#fw-look-run")
+    mine.sees("#mt-status", "race: reference 1")
+    with page_client(web.url) as other:  # who plays at the same time
+        told = json.loads(other.predict({"task_id": SHORTEST}, api_name="/start"))
+        assert told["message"]
+    mine.page.reload()
+    mine.sees("#mt-status", "tick 1 of 20")
+    mine.problems.clear()  # what was open when the page was left
+    mine.press(TAB, GROUP_OF["declare_resolved"].title())
+    mine.type(f"#fw-{GROUP_OF['declare_resolved']}-action input", "declare_resolved")
+    mine.press(f"#fw-{GROUP_OF['declare_resolved']}-run")
     mine.sees(".fw-score", "0.0000")
+    mine.press("#fw-reveal")
+    mine.sees("#fw-revealed", "The reference")
+    mine.press(TAB, "Watch", back=True)
+    mine.press(TAB, "Race")
+    mine.sees("#mt-race section section:last-child", "1.0000")
+    mine.tab("Incident")
     mine.tab("Look")
     mine.page.click("#fw-look-run")
     mine.sees("#mt-status", "This episode is over.")

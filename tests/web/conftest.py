@@ -161,6 +161,12 @@ AXE = """async () => (await axe.run(document, { resultTypes: ['violations'] })).
   .map((each) => `${each.id}: ${each.nodes.map((node) => node.html.slice(0, 160)).join(' ')}`)"""
 
 
+HAS_FOCUS = """([selector, name]) => {
+  const here = document.activeElement;
+  return here.matches(selector) && (!name || here.textContent.trim() === name);
+}"""
+
+
 @dataclass
 class Visit:
     """A visitor's page in the browser; remembers what went wrong in it."""
@@ -182,6 +188,26 @@ class Visit:
         box = self.page.locator(f"{selector} input").first
         box.click()
         self.page.get_by_role("option", name=option, exact=True).first.click()
+
+    def reach(self, selector: str, name: str = "", key: str = "Tab") -> None:
+        """Go to an element as who has no mouse does; `name` is its text, where that matters."""
+        for _ in range(150):
+            if self.page.evaluate(HAS_FOCUS, [selector, name]):
+                return
+            self.page.keyboard.press(key)
+        raise AssertionError(f"{selector} {name} is not reached with {key}")
+
+    def press(self, selector: str, name: str = "", *, back: bool = False) -> None:
+        """Press a button without a mouse; `back` goes backwards to it."""
+        self.reach(selector, name, "Shift+Tab" if back else "Tab")
+        self.page.keyboard.press("Enter")
+
+    def type(self, selector: str, text: str) -> None:
+        """Fill in a field, or choose in a drop-down, without a mouse."""
+        self.reach(selector)
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.type(text)
+        self.page.keyboard.press("Enter")
 
     def sees(self, selector: str, text: str) -> None:
         expect(self.page.locator(selector).first).to_contain_text(text, timeout=PATIENCE_MS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -26,6 +27,9 @@ from openenv_kit.play.recording import RunRecorder
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 OpenVisit = Callable[..., Visit]
+TAB = "[role=tab]"
+LARGE = 13_000 if os.environ.get("METRIC_TRACKER_FULL") else 400
+"""Runs in the largest recording; with the first number it has 30 MB."""
 TABS = ("Episode", "Data", "Investigate", "Report", "Watch")
 
 
@@ -366,9 +370,25 @@ def test_a_changed_recording_and_a_file_that_is_none_are_told(
     mine.sees("#mt-scene", "step 0 of")
     mine.page.click("#mt-step")
     mine.sees("#mt-scene", "The answer differs from the recorded one.")
+    whole = path.read_text() + "\n"
+    path.write_text(whole * LARGE + whole[:-20])
+    open_run(mine, path)
+    told = mine.page.locator("#mt-recording")
+    expect(told).to_contain_text(f"Run 1 of {LARGE + 1:,}, ")
+    ended = len(lines) * LARGE + len(lines)
+    expect(told).to_contain_text(f"Line {ended}: not JSON. What stands before it is shown.")
+    listed = told.locator("option")
+    expect(listed).to_have_count(min(LARGE + 1, 300) + (LARGE >= 300))
+    told.locator("select").select_option("2")
+    expect(told).to_contain_text("Run 2 of")
+    told.get_by_label("Search the runs").fill(f"{LARGE + 1}. ")
+    expect(listed.last).to_contain_text(f"{LARGE + 1}. reference: easy_single_spike")
     path.write_text("no run at all\n")
     open_run(mine, path)
-    mine.sees("#mt-scene", "line 1: not JSON.")
+    mine.sees("#mt-recording", "Line 1: not JSON.")
+    mine.page.evaluate("document.getElementById('mt-recording').dataset.fileBytes = 2")
+    open_run(mine, path)
+    mine.sees("#mt-recording", "run.jsonl has 0.0 MB; allowed: 0.0 MB.")
 
 
 def test_a_policy_is_watched_step_by_step_and_alone(visit: OpenVisit) -> None:
@@ -403,6 +423,14 @@ def test_a_model_is_watched_and_its_key_stays_hidden(visit: OpenVisit, web: WebS
         mine.page.click("#mt-end")
         mine.sees("#mt-scene", "1.0000")
         assert model.keys[0] == f"Bearer {key}"
+        mine.tab("Race")
+        mine.choose("#mt-third", "the model named on the Model tab")
+        mine.page.click("#mt-race-start")
+        mine.sees("#mt-status", "good 0")
+        mine.tab("Report")
+        submit_empty(mine)
+        mine.tab("Watch")
+        mine.sees("#mt-race section section:last-child", "1.0000")
     assert key not in mine.page.content()
     expect(mine.page.locator("#mt-key input")).to_have_value("")
     assert key not in web.log.read_text()
@@ -425,19 +453,33 @@ def test_the_data_are_saved_as_the_frames_that_analysts_know(
         pd.testing.assert_frame_equal(saved, frame, obj=name)
 
 
-def test_the_page_works_by_keyboard(visit: OpenVisit) -> None:
+def test_a_task_is_raced_solved_and_compared_by_keyboard_alone(visit: OpenVisit) -> None:
     mine = visit()
-    mine.page.get_by_role("tab", name="Data", exact=True).focus()
-    mine.page.keyboard.press("Enter")
-    day = mine.page.locator(".mt-day").nth(9)
-    day.focus()
-    mine.page.keyboard.press("Enter")
-    expect(day).to_have_attribute("aria-pressed", "true")
-    mine.page.get_by_role("tab", name="Investigate", exact=True).focus()
-    mine.page.keyboard.press("Enter")
-    mine.page.locator("#mt-run").focus()
-    mine.page.keyboard.press("Enter")
+    mine.reach(".mt-tasks input")
+    mine.page.keyboard.press("ArrowDown")
+    mine.press("#mt-start")
+    mine.sees("#mt-card", "medium_mixed_pair")
+    mine.press(TAB, "Watch", back=True)
+    mine.press(TAB, "Race")
+    mine.press("#mt-race-start")
+    mine.sees("#mt-status", "race: reference 0")
+    mine.press(TAB, "Investigate", back=True)
+    mine.type("#mt-method input", "get_rate_spike_from_median_rows")
+    mine.press("#mt-run")
     mine.sees("#mt-log", "1 of 64 steps")
+    mine.sees("#mt-status", "race: reference 1")
+    mine.press("#mt-add-all")
+    mine.sees("#mt-status", "row(s) in the report")
+    mine.press(TAB, "Report", back=True)
+    mine.press("#mt-submit")
+    mine.sees("#mt-score", "score")
+    mine.press("#mt-reveal")
+    mine.sees("#mt-revealed", "The reference")
+    mine.press(TAB, "Watch", back=True)
+    expect(mine.page.locator("#mt-race section section")).to_have_count(2)
+    mine.sees("#mt-race section section:last-child", "1.0000")
+    mine.press("#mt-race .mt-btn")
+    mine.sees("#mt-scene", "step 1 of")
 
 
 def test_a_phone_shows_every_tab_without_scrolling_sideways(visit: OpenVisit) -> None:

@@ -55,7 +55,8 @@ def test_what_a_model_says_is_shown_with_and_without_a_call(visit: OpenVisit) ->
         expect(words).to_have_text("All <b>seems</b> well.")
         mine.page.click("#mt-back")
         mine.sees("#mt-scene h3", "list_dates()")
-        expect(words).to_have_text("First the dates.")
+        expect(words).to_have_text(["Which <i>days</i> are there?", "First the dates."])
+        mine.sees("#mt-scene .mt-took", "tokens 1,050 · took")
 
 
 @pytest.mark.browser
@@ -86,6 +87,8 @@ def test_the_end_of_a_play_is_told_without_names_of_settings(visit: OpenVisit) -
     with fake_model() as model:
         watch_model(mine, model, "never-stops")
         mine.sees("#mt-scene", "No report was submitted: no rounds left.")
+        watch_model(mine, model, "bad-key")
+        mine.sees("#mt-scene .bad", "The endpoint refused the key (HTTP 401).")
 
 
 @pytest.mark.parametrize(
