@@ -238,7 +238,7 @@ def test_an_observation_is_read_back_from_the_words(firewatch: Environment) -> N
         assert read["dependency_graph"] == seen["dependency_graph"]
         assert read["current_slo_burn_rate"] == seen["current_slo_burn_rate"]
         assert read["sim_tick"] == seen["sim_tick"]
-        for key in ("status",):
+        for key in ("status", "process_memory_utilization", "http_server_error_rate"):
             assert {n: v[key] for n, v in read["services"].items()} == {
                 n: v[key] for n, v in seen["services"].items()
             }

@@ -16,6 +16,7 @@ from firewatch_env.engine.service import Release, Setting
 from firewatch_env.engine.world import World, build
 from firewatch_env.evidence.alerts import fire
 from firewatch_env.evidence.measuring import ERROR, factors, measured, share
+from firewatch_env.evidence.meters import read
 from firewatch_env.evidence.observation import services_view
 from tests.firewatch.test_engine import a_world, course
 
@@ -358,3 +359,40 @@ def test_no_more_customers_are_let_down_than_there_are() -> None:
         world.step()
         told = next(a for a in fire(world, {}) if a["metric_name"] == "customer_error_ratio")
         assert 0.9 < told["metric_value"] <= 1.0
+
+
+def test_meters_are_those_of_the_levers_as_they_are_now() -> None:
+    world = a_world()
+    service = world.by_name[ROOT]
+    world.run(3)
+    before = read(service)
+    assert read(service) is before
+    world.set_lever(service, "environment", 0.5)
+    assert read(service).ready < before.ready
+    world.set_lever(service, "environment", 0.0)
+    assert read(service) == before
+    world.step()
+    assert read(service) != before
+
+
+def test_of_a_callee_that_is_not_asked_nothing_is_measured() -> None:
+    world = a_world()
+    call = next(service.calls[0] for service in world.services if service.calls)
+    figures = []
+    for state in ("open", "closed"):
+        act(world, "circuit_break", call.callee.name, {"state": state})
+        world.run(2)
+        told = act(world, "trace_dependencies", call.caller.name, {}).figures
+        figures.append(told["callees"][call.callee.name])
+    assert set(figures[0]) == {"usual_calls", "timeout_s", "calls_per_request"}
+    assert figures[0]["calls_per_request"] == 0 < figures[1]["calls_per_request"]
+    assert {"fail", "says", "fallback"} <= set(figures[1])
+
+
+def test_the_most_memory_is_told_in_megabytes_and_can_be_had() -> None:
+    world = a_world()
+    told = act(world, "check_gc_pressure", ROOT, {})
+    most = told.figures["most_mb"]
+    assert told.text.endswith(f"limit {told.figures['limit_mb']:.0f} MB, at most {most:.0f}")
+    act(world, "scale_replicas", ROOT, {"memory_limit_mb": 2 * most})
+    assert act(world, "check_gc_pressure", ROOT, {}).figures["limit_mb"] == most
