@@ -114,7 +114,8 @@ class DrillDown(Room):
         "Eight weeks of a product's counts by segment, in which nothing is flagged: which people, "
         "which days, which step, what kind of change, because of what? See "
         "[drill-down](../drill-down.md), and [worked cases](../drill-down-cases.md) with all of "
-        "their calls."
+        "their calls. Scores of scripted players are of the "
+        "[benchmark card](../benchmark.md#drill-down), made under the versions that it names."
     )
     environment = ENVIRONMENT
     families: Mapping[str, Family] = FAMILIES

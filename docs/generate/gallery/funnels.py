@@ -117,7 +117,8 @@ class Funnels(Room):
     title = "Funnels"
     opening = (
         "Four weeks of a product funnel, eight on `expert`, of which an agent is to report what "
-        "went wrong, and not what follows from it: see the [policy](../reporting-policy.md)."
+        "went wrong, and not what follows from it: see the [policy](../reporting-policy.md). "
+        "Scores of scripted players are of the [benchmark card](../benchmark.md)."
     )
     environment = ENVIRONMENT
     families: Mapping[str, Family] = FAMILIES

@@ -108,7 +108,8 @@ class Incidents(Room):
     opening = (
         "[FirewatchEnv](../firewatch.md): services of a call graph fail, and an engineer on call "
         "is to find out why and put it right while customers are let down. From outside, faults "
-        "share their looks; a page is about a look."
+        "share their looks; a page is about a look. How hard they are was measured by "
+        "[plays by hand](../firewatch.md#played-by-hand)."
     )
     environment = ENVIRONMENT
 
