@@ -86,8 +86,8 @@ FAMILIES = {
         "Two rates that cancel",
         "The rates of two segments move against each other on the same days, so that whatever "
         "holds both stands still.",
-        f"{START}{SEARCH}Whoever finds one of them looks on the same days for another that moved "
-        f"the other way; both are reported. {END}",
+        f"{START}{SEARCH}Whoever finds one of the two segments looks on the same days for "
+        f"one that moved the other way; both are reported. {END}",
     ),
     CANCEL_TRAFFIC: Family(
         "Two crowds that cancel",
