@@ -13,6 +13,8 @@ DOCS = Path(__file__).resolve().parents[2]
 def table_under(page: str, heading: str) -> dict[str, dict[str, str]]:
     """The first table under a heading of a page: cells by row and column.
 
+    Of rows that begin alike the last one counts.
+
     Raises:
         LookupError: the page has no such heading, or no table under it.
     """

@@ -115,7 +115,8 @@ class DrillDown(Room):
         "which days, which step, what kind of change, because of what? See "
         "[drill-down](../drill-down.md), and [worked cases](../drill-down-cases.md) with all of "
         "their calls. Scores of scripted players are of the "
-        "[benchmark card](../benchmark.md#drill-down), made under the versions that it names."
+        "[benchmark card](../benchmark.md#drill-down), made under the versions that it names; "
+        "[plays by hand](../drill-down.md#played-by-hand) are of the level as it last was."
     )
     environment = ENVIRONMENT
     families: Mapping[str, Family] = FAMILIES
@@ -160,13 +161,14 @@ class DrillDown(Room):
         )
 
     def figures(self) -> str:
-        """What the benchmark card says of some players, and of plays by hand."""
+        """What the benchmark card says of some players, and the newest plays by hand."""
         found = table_under("benchmark.md", "### Heuristics under their ceilings")
-        players = [player for player in PLAYERS if player in found]
+        by_hand = table_under("drill-down.md", "### Played by hand")
         rows = [
             [f"`{player}`", *(found[player][level].split(" ")[0] for level in LEVELS)]
-            for player in players
+            for player in PLAYERS
         ]
+        rows.append(["played by hand", *(by_hand[level]["mean score"] for level in LEVELS)])
         return table(["mean score", *LEVELS], rows, "l" + "r" * len(LEVELS))
 
     def told(self, answer: Mapping[str, Any]) -> object:

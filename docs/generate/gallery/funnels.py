@@ -40,7 +40,8 @@ PLAYERS = ("reference", "upstream_first_practice", "upstream_first", "median_fil
 
 START = (
     "`task_overview` states the policy and its thresholds, `get_metric_median` what is usual, and "
-    "`list_suspicious_dates` on which days anything is flagged. "
+    "`list_suspicious_dates` on which days anything is flagged; on `expert`, `list_calendar` says "
+    "what is known of a day, and what that explains is no root. "
 )
 FAMILIES = {
     RATE_DROP: Family(
