@@ -1,7 +1,9 @@
-"""`uv run python -m docs.generate [--check]`: writes the docs' pictures, tables and tool reference.
+"""`uv run python -m docs.generate [--check]`: writes the docs' pictures, tables and gallery.
 
-With `--check` it writes nothing and says what is out of step. A worked case of drill-down whose
-episode no longer shows it is looked for anew, and remembered in `cases.json`.
+With `--check` it writes nothing and says what is out of step; of the gallery it then makes a few
+pages anew, and all with METRIC_TRACKER_FULL=1. A worked case of drill-down whose episode no longer
+shows it is looked for anew, and remembered in `cases.json`; the gallery's episodes are remembered
+by its recordings.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pathlib import Path
 
 from docs.generate.cases import PINS, pinned
 from docs.generate.charts import carried_digest, digest, save
+from docs.generate.gallery import pages as gallery
 from docs.generate.scenes import CASES
 from docs.generate.sections import ASSETS, SECTIONS
 from docs.generate.share_card import PATH, share_card
@@ -64,7 +67,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m docs.generate", description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
-    stale = out_of_step()
+    stale = out_of_step() | gallery.out_of_step(full=None if check else True)
     for path, write in stale.items():
         if not check:
             write()

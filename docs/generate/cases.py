@@ -219,10 +219,14 @@ def printed(code: str) -> str:
     return out.getvalue()
 
 
-@style.context(STYLE)
 def picture(case: Case) -> Figure:
     """Small multiples: each series as counted, and with the case's effect undone."""
-    shown = found(case)
+    return picture_of(found(case))
+
+
+@style.context(STYLE)
+def picture_of(shown: Found) -> Figure:
+    """The same of a case that was found."""
     draw, episode, scene = shown.draw, shown.episode, shown.scene
     sides = (draw.counts, undone(shown))
     figure = Figure(figsize=(7.5, 1.2 * len(scene.panels) + 0.4), layout="constrained")

@@ -17,6 +17,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 LINE, MUTED, BAND = "#3f51b5", "#6b7785", "#e8f1e6"
 ROOT, ECHO, SECOND = "#c62828", "#ef8c00", "#00838f"
@@ -37,6 +38,8 @@ STYLE: Any = [
         "ytick.major.size": 0,
     },
 ]
+MOST_NAMED = 5
+"""Names in a line of a legend."""
 DIGEST = "Description"
 """Name of the PNG's text that holds the digest."""
 
@@ -63,7 +66,7 @@ def add_legend(figure: Figure) -> None:
         named.values(),
         list(named),
         loc="outside lower left",
-        ncols=len(named),
+        ncols=min(len(named), MOST_NAMED),
         labelcolor=MUTED,
         frameon=False,
     )
@@ -112,6 +115,14 @@ def carried_digest(path: Path) -> str | None:
 
 
 @style.context(STYLE)
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, with its digest."""
-    figure.savefig(path, dpi=140, metadata={DIGEST: digest(figure)})
+def save(figure: Figure, path: Path, *, dpi: int = 140, colours: int | None = None) -> None:
+    """Write a figure as PNG, with its digest; with so many colours, which makes it smaller."""
+    carried = {DIGEST: digest(figure)}
+    figure.savefig(path, dpi=dpi, metadata=carried)
+    if colours is not None:
+        told = PngInfo()
+        told.add_text(DIGEST, carried[DIGEST])
+        with Image.open(path) as picture:
+            # An octree keeps colours of a few pixels, such as a root's point.
+            fewer = picture.convert("RGB").quantize(colours, Image.Quantize.FASTOCTREE)
+        fewer.save(path, optimize=True, pnginfo=told)

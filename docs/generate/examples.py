@@ -136,9 +136,9 @@ def plot(example: Example) -> Figure:
     for axes, name in zip(figure.axes, example.shown, strict=False):
         _draw_days(axes, episode, root, name)
     if root.entity_type == DATA_QUALITY:
-        _draw_impossible_hours(figure.axes[0], episode, root)
+        draw_impossible_hours(figure.axes[0], episode, root)
     elif root.entity_type == HOURLY_MIX:
-        _draw_mix(figure.axes[0], episode, root)
+        draw_mix(figure.axes[0], episode, root)
     add_legend(figure)
     return figure
 
@@ -172,7 +172,7 @@ def _draw_days(axes: Any, episode: Episode, root: ReportRow, name: str) -> None:
     axes.axhline(base, color=MUTED, linestyle="--", linewidth=1, label="median")
     axes.axhspan(base * (1 - limit), base * (1 + limit), color=BAND, label="not flagged")
     if abs(series.deviation_rows[day][column]) >= limit:
-        if column == _root_column(episode, root):
+        if column == root_column(episode, root):
             axes.plot(day, values[day], "o", color=ROOT, label="flagged: the root")
         else:
             axes.plot(day, values[day], "o", color=ECHO, mfc="white", label="flagged: an echo")
@@ -180,14 +180,15 @@ def _draw_days(axes: Any, episode: Episode, root: ReportRow, name: str) -> None:
     axes.set_xticks(range(0, len(values), 7), episode.dates[::7])
 
 
-def _root_column(episode: Episode, root: ReportRow) -> int:
+def root_column(episode: Episode, root: ReportRow) -> int:
+    """Column of the daily series that a row is about; not of a mix or of impossible counts."""
     funnel = episode.config.funnel_spec
     if root.entity_type == FUNNEL_STEP:
         return len(funnel.counts) + funnel.steps.index(root.entity_name)
     return funnel.metrics.index(root.entity_name)
 
 
-def _draw_mix(axes: Any, episode: Episode, root: ReportRow) -> None:
+def draw_mix(axes: Any, episode: Episode, root: ReportRow) -> None:
     """The first stage's hours of the day against the median hours."""
     opens = episode.draw.hourly[:, :, 0]
     start, stop = episode.config.funnel_spec.daytime
@@ -197,7 +198,7 @@ def _draw_mix(axes: Any, episode: Episode, root: ReportRow) -> None:
     _name_hours(axes, root, "app_opens by hour")
 
 
-def _draw_impossible_hours(axes: Any, episode: Episode, root: ReportRow) -> None:
+def draw_impossible_hours(axes: Any, episode: Episode, root: ReportRow) -> None:
     """Two adjacent stages of the day, and the hours in which the later one has more events."""
     funnel = episode.config.funnel_spec
     pair = funnel.quality_checks.index(root.entity_name)
@@ -222,7 +223,7 @@ def _day_table(episode: Episode, root: ReportRow) -> list[str]:
     if root.entity_type == DATA_QUALITY:
         return []
     names = [*funnel.metrics, funnel.mix]
-    chosen = series.share_column if root.entity_type == HOURLY_MIX else _root_column(episode, root)
+    chosen = series.share_column if root.entity_type == HOURLY_MIX else root_column(episode, root)
     rows = []
     for column, name in enumerate(names):
         change, limit = series.deviation_rows[day][column], float(series.thresholds[column])

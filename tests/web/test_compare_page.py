@@ -28,6 +28,7 @@ def test_it_loads_nothing_fits_and_its_links_open_the_plays(
     page.set_viewport_size({"width": width, "height": 900})
     told: list[str] = []
     page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda problem: told.append(str(problem)))
     page.on("request", lambda asked: told.append(asked.url))
     page.goto(path.as_uri())
     assert [each for each in told if not each.startswith(("file:", "data:"))] == []
