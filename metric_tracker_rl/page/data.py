@@ -67,7 +67,7 @@ def build(page: Page) -> None:
     page.on(previous.click, lambda v: _move(v, -1), (), shown)
     page.on(following.click, lambda v: _move(v, +1), (), shown)
     page.on(fold.expand, partial(_unfold, unfolded=True), (), ["free"])
-    page.on(fold.collapse, partial(_unfold, unfolded=False))
+    page.on(fold.collapse, partial(_unfold, unfolded=False), (), ["status"])
     last: dict[str, Any] = {"trigger_mode": "always_last"}
     page.on(stage.input, _select_stage, [stage], ["hourly"], wait_on=[heat], **last)
 

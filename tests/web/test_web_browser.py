@@ -279,6 +279,8 @@ def test_a_day_clicked_in_a_chart_is_selected_everywhere(visit: OpenVisit) -> No
     assert box is not None
     mine.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * 20.5 / 28)
     expect(chosen).to_have_attribute("data-value", dates[20])
+    mine.page.get_by_role("button", name=FREE).click()
+    expect(lines).to_be_hidden()
     line = mine.page.locator("#mt-map tr", has_text="orders placed").first
     line.locator("td").nth(12).click()
     expect(chosen).to_have_attribute("data-value", dates[12])
