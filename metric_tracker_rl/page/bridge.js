@@ -53,7 +53,7 @@ document.addEventListener('keydown', (event) => {
 
 // The map of the episode: what the cell in hand says stands below it; a click or Enter selects its day.
 const headOf = (cell) => cell.closest('table').tHead.rows[0].cells[cell.cellIndex];
-function say(cell) {
+function describeCell(cell) {
   const metric = cell.parentElement.cells[0].textContent;
   const told = `${headOf(cell).getAttribute('aria-label')}, ${metric}: ${cell.dataset.t || 'not told yet'}.`;
   const words = [told, cell.dataset.say].filter(Boolean).join(' ');
@@ -70,8 +70,8 @@ function pickCell(column, day) {
   trigger('pick_cell', { value: `${day}/${column || ''}` });
 }
 const cellOf = ({ target }) => target.closest('.mt-map tbody td');
-document.addEventListener('mouseover', (event) => { if (cellOf(event)) say(cellOf(event)); });
-document.addEventListener('focusin', (event) => { if (cellOf(event)) say(cellOf(event)); });
+document.addEventListener('mouseover', (event) => { if (cellOf(event)) describeCell(cellOf(event)); });
+document.addEventListener('focusin', (event) => { if (cellOf(event)) describeCell(cellOf(event)); });
 document.addEventListener('click', (event) => {
   const cell = cellOf(event);
   if (cell) {

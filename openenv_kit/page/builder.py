@@ -39,11 +39,16 @@ def build_page(scenes: Scenes, show_answers: bool) -> gr.Blocks:
     return blocks
 
 
+def script_of(scenes: Scenes) -> str:
+    """The page's one script: reading of recordings, its bridge, and the environment's."""
+    return RECORDINGS.read_text(encoding="utf-8") + scenes.asset("bridge.js")
+
+
 def lay_out(scenes: Scenes, show_answers: bool, blocks: gr.Blocks) -> Page:
     """Header, status line, tabs and events, inside the blocks that are being built."""
     bridge = html(
         header_html(scenes),
-        js_on_load=RECORDINGS.read_text(encoding="utf-8") + scenes.asset("bridge.js"),
+        js_on_load=script_of(scenes),
         elem_id="mt-header",
     )
     status = html(elem_id="mt-status")

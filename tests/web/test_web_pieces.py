@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from metric_tracker_rl.page import charts, report
 from metric_tracker_rl.page.episode import custom_anomalies, custom_html
 from metric_tracker_rl.page.investigate import METHODS, make_field
 from metric_tracker_rl.page.state import FunnelVisitor, drafts
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.page import bench, builder, forms, is_on
 from openenv_kit.page.same_call import same_call_html
@@ -365,3 +368,13 @@ def test_nothing_outside_the_page_imports_gradio_or_plotly() -> None:
     assert found
     rooms = ("openenv_kit/page/", "metric_tracker_rl/page/")
     assert [path for path in found if not path.startswith(rooms)] == []
+
+
+@pytest.mark.parametrize("environment", ["metric_tracker_rl", "firewatch"])
+def test_the_page_is_one_script_and_defines_no_name_twice(environment: str) -> None:
+    script = builder.script_of(scenes_of(get_environment(environment)))
+    names = re.findall(r"^(?:async )?(?:function|const|let) +(\w+)", script, re.MULTILINE)
+    assert {"openRecording", "STEPS" if environment == "metric_tracker_rl" else "choose"} <= set(
+        names
+    )
+    assert [name for name, times in Counter(names).items() if times > 1] == []
