@@ -374,7 +374,5 @@ def test_nothing_outside_the_page_imports_gradio_or_plotly() -> None:
 def test_the_page_is_one_script_and_defines_no_name_twice(environment: str) -> None:
     script = builder.script_of(scenes_of(get_environment(environment)))
     names = re.findall(r"^(?:async )?(?:function|const|let) +(\w+)", script, re.MULTILINE)
-    assert {"openRecording", "STEPS" if environment == "metric_tracker_rl" else "choose"} <= set(
-        names
-    )
+    assert {"openRecording", "choose"} <= set(names)
     assert [name for name, times in Counter(names).items() if times > 1] == []
