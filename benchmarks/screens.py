@@ -34,7 +34,7 @@ SHOWN = {
 """Pictures of the docs, by what they are taken from."""
 MOST_BYTES = 200_000
 """Largest picture of the docs."""
-SETTLE_MS = 1500
+SETTLE_MS = 800
 
 
 def _tab(page: Page, name: str) -> None:
