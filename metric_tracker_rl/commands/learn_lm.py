@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,13 +12,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.learning_lm.results import Summary, gains, summaries, verdicts
-from metric_tracker_rl.learning_lm.settings import ARMS, Lessons, Plan, Practice, Shape, Stage
-from openenv_kit.cli.common import installed, mistakes_told, table_of
+from metric_tracker_rl.learning_lm.settings import Lessons, Plan, Practice, Shape, Stage
+from openenv_kit.cli.common import Workers, installed, mistakes_told, table_of
+from openenv_kit.errors import require_name
 from openenv_kit.results.statistics import Interval
 
 EXTRA = ("torch", "transformers", "trl")
-COLUMNS = ("player", "seeds", "score", "between", "greedy", "exact", "equal", "tokens", "seconds")
+COLUMNS = ("player", "score", "between", "greedy", "exact", "between", "tokens", "equal", "cpu s")
 SIZE = Shape()
 
 
@@ -26,30 +29,29 @@ def learn_lm(
         Path, typer.Argument(help="Folder for models and results; finished players are kept.")
     ],
     seeds: Annotated[int, typer.Option(min=1, help="Seeds, from 0 on.")] = 3,
-    minutes: Annotated[float, typer.Option(min=0.1, help="After which to end.")] = 120.0,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Players made at once; 0 for all seeds and arms.")
-    ] = 0,
+    workers: Workers = 0,
+    level: Annotated[str, typer.Option(help="Level of all tasks.")] = Plan.level,
+    held_out: Annotated[int, typer.Option(min=2, help="Held-out tasks.")] = Plan.held_out,
     traces: Annotated[
-        Path | None, typer.Option(help="sft.jsonl of `collect`. Default: a half-random player's.")
+        Path | None, typer.Option(help="sft.jsonl of `collect`. Default: a noisy player's.")
     ] = None,
     share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of that player's random decisions.")
     ] = Lessons.share,
     count: Annotated[int, typer.Option(min=1, help="Traces to learn from.")] = Lessons.traces,
     lessons: Annotated[int, typer.Option(min=1, help="Supervised steps.")] = Lessons.steps,
-    steps: Annotated[int, typer.Option(min=1, help="Most steps of GRPO.")] = Practice.steps,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of GRPO.")] = Practice.steps,
     batch: Annotated[
-        int, typer.Option(min=8, help="Traces or rollouts of a step; a multiple of 8.")
+        int, typer.Option(min=8, help="Rollouts of a step of GRPO; a multiple of 8.")
     ] = Practice.batch,
-    held_out: Annotated[int, typer.Option(min=2, help="Held-out tasks.")] = Plan.held_out,
     width: Annotated[int, typer.Option(min=32, help="Width; a multiple of 32.")] = SIZE.width,
     layers: Annotated[int, typer.Option(min=1, help="Layers.")] = SIZE.layers,
 ) -> None:
     """Show that a small transformer learns from the reward, and that its control does not.
 
     It is made from nothing, with a tokeniser of its own, and taught the tools by traces. Then TRL's
-    GRPO trains it, once on the reward and once on rewards dealt to the wrong rollouts.
+    GRPO trains it, once on the reward and once on rewards dealt to the wrong rollouts. Run the same
+    command again to resume a run that was stopped.
     """
     from metric_tracker_rl.learning_lm.experiment import run_plan
 
@@ -59,18 +61,20 @@ def learn_lm(
     with mistakes_told():
         plan = Plan(
             seeds=tuple(range(seeds)),
+            level=require_name("level", level, LEVELS),
             held_out=held_out,
-            minutes=minutes,
             shape=Shape(width, layers, width // 32),
-            lessons=Lessons(count, share, str(traces) if traces else None, lessons, batch),
-            practice=Practice(steps, batch, first=count),
+            lessons=Lessons(count, share, str(traces) if traces else None, lessons),
+            practice=Practice(steps, batch),
         )
     stages: list[Stage] = []
     with status.status("Preparing") as progress:
-        for stages in run_plan(plan, out, workers or seeds * len(ARMS)):
+        for stages in run_plan(plan, out, workers or os.cpu_count() or 1):
             progress.update("; ".join(map(_where, stages)) or "Preparing")
             _write(out, plan, stages)
-    console.print(table_of("Held-out tasks", COLUMNS, map(_row, summaries(stages))))
+    console.print(
+        table_of(f"{held_out} held-out tasks, {seeds} seeds", COLUMNS, map(_row, summaries(stages)))
+    )
     for gain in gains(stages):
         console.print(
             f"{gain.player} added {gain.score:+.3f} {_between(gain.between)}; with the likeliest "
@@ -90,14 +94,14 @@ def _where(stage: Stage) -> str:
 def _row(told: Summary) -> Sequence[str]:
     return (
         told.player,
-        str(told.seeds),
         f"{told.score:.3f}",
         _between(told.between),
         f"{told.greedy:.3f}",
         f"{told.exact:.3f}",
-        f"{told.equal:.3f}",
+        _between(told.exact_between),
         f"{told.tokens:.0f}",
-        f"{told.seconds:.0f}",
+        f"{told.equal[0]:.2f} → {told.equal[1]:.2f}" if told.equal else "",
+        f"{told.cpu_seconds:.0f}",
     )
 
 
@@ -124,8 +128,7 @@ def _write(out: Path, plan: Plan, stages: Sequence[Stage]) -> None:
 def _curves(stages: Sequence[Stage]) -> Iterator[dict[str, object]]:
     for stage in stages:
         points = [
-            {"steps": exam.steps, "seconds": round(exam.seconds), "score": exam.mean}
-            for exam in stage.curve
+            {"steps": exam.steps, "score": exam.mean, "exact": exam.exact} for exam in stage.curve
         ]
         yield {
             "player": stage.player,

@@ -1,4 +1,4 @@
-"""The experiment: players and seeds, in processes that end in time, and what came out.
+"""The experiment: players and seeds, a process each, and what came out.
 
 For each seed a model is made, examined and taught by traces; from there two arms go on, GRPO and
 its control. Every player leaves a file of its own while it learns, so that a run that was cut short
@@ -13,7 +13,8 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
-from dataclasses import asdict
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -30,31 +31,26 @@ from metric_tracker_rl.learning_lm.settings import (
 
 TOKENISED = 200
 """Traces that the tokeniser is made from."""
-TEACHING = 0.25
-"""Most of the time that supervised lessons may take."""
 POLL = 5.0
 """Seconds between two looks at what the processes have written."""
 
 
 def run_plan(plan: Plan, out: Path, workers: int) -> Iterator[list[Stage]]:
-    """Make every player of a plan.
+    """Make every player of a plan that is not finished.
 
     Yields:
         All players so far, every few seconds and at the end.
     """
-    until = time.time() + 60.0 * plan.minutes
     out.mkdir(parents=True, exist_ok=True)
     first = [(SUPERVISED, seed) for seed in plan.seeds]
     then = [(arm, seed) for seed in plan.seeds for arm in ARMS]
     # CUDA does not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         for jobs in (first, then):
-            threads = max((os.cpu_count() or 1) // min(len(jobs), workers), 1)
-            todo = [job for job in jobs if not _finished(out, *job)]
             pending: set[Future[None]] = {
-                pool.submit(run_one, plan, out, player, seed, until, threads)
-                for player, seed in todo
+                pool.submit(run_one, plan, out, player, seed)
+                for player, seed in jobs
+                if not _finished(out, player, seed)
             }
             while pending:
                 done, pending = wait(pending, POLL)
@@ -64,31 +60,27 @@ def run_plan(plan: Plan, out: Path, workers: int) -> Iterator[list[Stage]]:
     yield read_stages(out)
 
 
-def run_one(plan: Plan, out: Path, player: str, seed: int, until: float, threads: int) -> None:
-    """Make one player, and for a supervised one the untrained player it began as.
+def run_one(plan: Plan, out: Path, player: str, seed: int) -> None:
+    """Make one player on one core, and for a supervised one the untrained player it began as.
 
     Args:
         plan: what to run.
         out: folder of the run.
         player: a supervised one, or one of an arm, whose supervised player is in the folder.
         seed: of the model.
-        until: time on the clock of `time.time` by which to have ended.
-        threads: processor cores to use.
     """
     import torch
     from transformers.utils.logging import disable_progress_bar
 
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
-    torch.set_num_threads(threads)
+    # Matrices this small gain nothing from a second core; another player does.
+    torch.set_num_threads(1)
     torch.set_float32_matmul_precision("high")
     disable_progress_bar()
-    if player == SUPERVISED:
-        _teach(plan, out, seed, until)
-    else:
-        _practise(plan, out, player, seed, until)
+    (_teach if player == SUPERVISED else _practise)(plan, out, Stage(player, seed))
 
 
-def _teach(plan: Plan, out: Path, seed: int, until: float) -> None:
+def _teach(plan: Plan, out: Path, stage: Stage) -> None:
     """The untrained and the supervised player of a seed."""
     from metric_tracker_rl.learning_lm.supervised import (
         device,
@@ -99,49 +91,55 @@ def _teach(plan: Plan, out: Path, seed: int, until: float) -> None:
     from metric_tracker_rl.learning_lm.tokeniser import make_tokeniser
     from metric_tracker_rl.learning_lm.traces import traces_for
 
-    traces = traces_for(plan.lessons, seed)
+    seed = stage.seed
+    traces = traces_for(plan.lessons, plan.level, seed)
     tokeniser = make_tokeniser(traces[:TOKENISED])
     model = make_model(tokeniser, plan.shape, seed).to(device())
     _examine(Stage(UNTRAINED, seed), plan, out, model, tokeniser)
-    stage, began = Stage(SUPERVISED, seed), time.time()
-    examples = examples_of(tokeniser, traces)
-    end = min(time.time() + TEACHING * 60.0 * plan.minutes, until)
-    losses = list(learn_from(model, examples, plan.lessons, seed, end))
+    with _timed(stage):
+        examples = examples_of(tokeniser, traces)
+        losses = list(learn_from(model, examples, plan.lessons, seed))
     every = max(len(losses) // 20, 1)
     stage.losses = [fmean(losses[first : first + every]) for first in range(0, len(losses), every)]
-    stage.seconds = time.time() - began
-    model.save_pretrained(_folder(out, SUPERVISED, seed))
-    tokeniser.save_pretrained(_folder(out, SUPERVISED, seed))
+    model.save_pretrained(_folder(out, stage))
+    tokeniser.save_pretrained(_folder(out, stage))
     _examine(stage, plan, out, model, tokeniser)
 
 
-def _practise(plan: Plan, out: Path, arm: str, seed: int, until: float) -> None:
+def _practise(plan: Plan, out: Path, stage: Stage) -> None:
     """The player of an arm, which begins as the supervised one."""
     from metric_tracker_rl.learning_lm.grpo import practise
     from metric_tracker_rl.learning_lm.supervised import load
 
-    model, tokeniser = load(_folder(out, SUPERVISED, seed))
-    stage, folder = Stage(arm, seed), _folder(out, arm, seed)
-    practise(
-        model,
-        tokeniser,
-        plan,
-        stage,
-        folder=folder,
-        until=until,
-        told=partial(_write, out, stage),
-    )
+    before, folder = Stage(SUPERVISED, stage.seed), _folder(out, stage)
+    model, tokeniser = load(_folder(out, before))
+    if start := _read(_file(out, before)).sampled:
+        stage.curve.append(start)
+    told = partial(_write, out, stage)
+    with _timed(stage):
+        practise(model, tokeniser, plan, stage, folder=folder, told=told)
     model.save_pretrained(folder)
     tokeniser.save_pretrained(folder)
-    _examine(stage, plan, out, model, tokeniser)
+    _examine(stage, plan, out, model, tokeniser, plan.practice.steps)
 
 
-def _examine(stage: Stage, plan: Plan, out: Path, model: Any, tokeniser: Any) -> None:
-    """Hold both final examinations."""
+@contextmanager
+def _timed(stage: Stage) -> Iterator[None]:
+    began, used = time.time(), time.process_time()
+    yield
+    stage.seconds, stage.cpu_seconds = time.time() - began, time.process_time() - used
+
+
+def _examine(
+    stage: Stage, plan: Plan, out: Path, model: Any, tokeniser: Any, steps: int = 0
+) -> None:
+    """Hold both final examinations, after some steps of GRPO."""
     from metric_tracker_rl.learning_lm.grpo import examine
 
-    folder = _folder(out, stage.player, stage.seed)
-    stage.sampled = examine(model, tokeniser, plan, stage, folder)
+    folder = _folder(out, stage)
+    stage.sampled = replace(examine(model, tokeniser, plan, stage, folder), steps=steps)
+    if steps:
+        stage.curve.append(stage.sampled)
     _write(out, stage)
     stage.greedy = examine(model, tokeniser, plan, stage, folder, greedy=True)
     _write(out, stage)
@@ -161,7 +159,7 @@ def _read(path: Path) -> Stage:
 
 
 def _write(out: Path, stage: Stage) -> None:
-    path = _folder(out, stage.player, stage.seed) / "stage.json"
+    path = _file(out, stage)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Renamed into place: the parent process reads it at any time.
     half = path.with_suffix(".half")
@@ -170,9 +168,13 @@ def _write(out: Path, stage: Stage) -> None:
 
 
 def _finished(out: Path, player: str, seed: int) -> bool:
-    path = _folder(out, player, seed) / "stage.json"
+    path = _file(out, Stage(player, seed))
     return path.is_file() and _read(path).finished
 
 
-def _folder(out: Path, player: str, seed: int) -> Path:
-    return out / f"seed-{seed}" / player
+def _folder(out: Path, stage: Stage) -> Path:
+    return out / f"seed-{stage.seed}" / stage.player
+
+
+def _file(out: Path, stage: Stage) -> Path:
+    return _folder(out, stage) / "stage.json"

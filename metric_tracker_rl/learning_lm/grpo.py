@@ -6,7 +6,6 @@ Rollouts, tool calls, advantages and updates are TRL's; the environment is the a
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -17,19 +16,17 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from metric_tracker_rl.learning_lm.settings import SHUFFLED, Exam, Plan, Stage
-from metric_tracker_rl.learning_lm.traces import RESET
-from openenv_kit.trainers.trl import ToolEnvironment, build_dataset, environment_class
+from metric_tracker_rl.learning_lm.traces import RESET, rows_of
+from openenv_kit.trainers.trl import ToolEnvironment, dataset_of, environment_class
 
-TURNS = 2
-"""Most answers with tool calls of an episode: one to look, one to submit."""
+TURNS = 3
+"""Most answers with tool calls of an episode: one or two to look, one to submit."""
 GROUP = 8
 """Rollouts of a task, whose rewards are compared."""
-MIDWAY = 2
-"""Plays of a held-out task in an examination between gradient steps."""
-EXAMINED = 512
+PLAYS = 4
+"""Plays of a held-out task in an examination at the end."""
+EXAMINED = 200
 """Plays of an examination that are played at once."""
-LAST_EXAMS = 8.0
-"""Time kept for the two examinations at the end, in the longest between gradient steps."""
 LOGGED = ("reward", "reward_std", "frac_reward_zero_std", "entropy", "num_tokens")
 """What is kept of TRL's log."""
 
@@ -50,8 +47,8 @@ class Examiner(TrainerCallback):
     __name__ = "examiner"  # TRL logs rewards by name
 
     def __init__(self, told: Callable[[Exam], None]) -> None:
-        self._told, self._began = told, time.time()
-        self._plays: list[tuple[str, float, float, int]] = []
+        self._told = told
+        self._plays: list[tuple[str, float, int]] = []
 
     def __call__(
         self,
@@ -62,8 +59,7 @@ class Examiner(TrainerCallback):
     ) -> list[float]:
         """Note some plays."""
         for played, name, tokens in zip(environments, task, completion_ids, strict=True):
-            graded, paid = earned(played, "graded"), earned(played, RESET["reward"])
-            self._plays.append((name, graded, paid, len(tokens)))
+            self._plays.append((name, earned(played, "graded"), len(tokens)))
         return [0.0] * len(environments)
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -72,18 +68,13 @@ class Examiner(TrainerCallback):
     def on_evaluate(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
         plays, self._plays = self._plays, []
         graded: dict[str, list[float]] = {}
-        paid: dict[str, set[float]] = {}
-        for name, score, reward, _tokens in plays:
+        for name, score, _tokens in plays:
             graded.setdefault(name, []).append(score)
-            paid.setdefault(name, set()).add(reward)
         self._told(
             Exam(
                 steps=state.global_step,
-                seconds=time.time() - self._began,
                 graded=graded,
-                exact=fmean(float(score == 1.0) for _, score, _, _ in plays),
-                equal=fmean(float(len(each) == 1) for each in paid.values()),
-                tokens=fmean(tokens for _, _, _, tokens in plays),
+                tokens=fmean(tokens for _, _, tokens in plays),
             )
         )
 
@@ -98,26 +89,6 @@ class Logbook(TrainerCallback):
         if logs and "reward" in logs:
             kept = {name: float(logs[name]) for name in LOGGED if name in logs}
             self._kept.append({"steps": state.global_step, **kept})
-
-
-class Deadline(TrainerCallback):
-    """Ends training in time for the examinations that are still to come.
-
-    Args:
-        until: time on the clock of `time.time`.
-        exams: how many those are, as long as the longest so far.
-    """
-
-    def __init__(self, until: float, exams: float) -> None:
-        self._until, self._exams = until, exams
-        self._longest = 0.0
-
-    def on_evaluate(self, _args: Any, _state: Any, _control: Any, **more: Any) -> None:
-        self._longest = max(self._longest, more["metrics"].get("eval_runtime", 0.0))
-
-    def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
-        if time.time() + self._exams * self._longest >= self._until:
-            control.should_training_stop = True
 
 
 class Dealer:
@@ -144,10 +115,9 @@ def practise(
     stage: Stage,
     *,
     folder: Path,
-    until: float,
     told: Callable[[], None],
 ) -> None:
-    """Train a model in place, with short examinations before, between and after.
+    """Train a model in place, with short examinations between.
 
     Args:
         model: what learns.
@@ -155,22 +125,16 @@ def practise(
         plan: how, and what to examine with.
         stage: whose player it is; its curve and its practice are filled in.
         folder: for the trainer's files.
-        until: time on the clock of `time.time` by which all examinations are to be over.
         told: is called when the stage has changed.
     """
 
     def note(exam: Exam) -> None:
         stage.curve.append(exam)
-        stage.seconds = exam.seconds
         told()
 
-    trainer = _trainer(model, tokeniser, plan, stage, note, folder, plays=MIDWAY)
+    trainer = _trainer(model, tokeniser, plan, stage, note, folder, plays=1)
     trainer.add_callback(Logbook(stage.practice))
-    trainer.add_callback(Deadline(until, LAST_EXAMS))
-    trainer.evaluate()
     trainer.train()
-    if stage.curve[-1].steps < trainer.state.global_step:
-        trainer.evaluate()
 
 
 def examine(
@@ -188,7 +152,7 @@ def examine(
         stage,
         exams.append,
         folder,
-        plays=1 if greedy else GROUP,
+        plays=1 if greedy else PLAYS,
         greedy=greedy,
     )
     trainer.evaluate()
@@ -218,8 +182,8 @@ def _trainer(
     trainer = GRPOTrainer(
         model=model,
         processing_class=tokeniser,
-        train_dataset=build_dataset("train", practice.first, reset=RESET),
-        eval_dataset=build_dataset("validation", count=plan.held_out, reset=RESET),
+        train_dataset=dataset_of(rows_of("train", plan.level)[plan.lessons.traces :]),
+        eval_dataset=dataset_of(rows_of("validation", plan.level)[: plan.held_out]),
         environment_factory=made,
         reward_funcs=[*rewards, examiner],
         callbacks=[examiner],
@@ -228,7 +192,7 @@ def _trainer(
             reward_weights=[*(1.0 for _ in rewards), 0.0],
             per_device_train_batch_size=practice.batch,
             per_device_eval_batch_size=EXAMINED,
-            steps_per_generation=practice.steps_per_round,
+            steps_per_generation=1,
             num_generations=GROUP,
             num_generations_eval=plays,
             max_completion_length=practice.tokens,
@@ -236,11 +200,13 @@ def _trainer(
             max_tool_calling_iterations=TURNS,
             top_k=1 if greedy else 0,
             max_steps=practice.steps,
+            optim="adamw_torch",
             learning_rate=practice.learning_rate,
             lr_scheduler_type="constant",
-            eval_strategy="steps",
+            # The last examination is held apart, with more plays.
+            eval_strategy="steps" if practice.exam_every < practice.steps else "no",
             eval_steps=practice.exam_every,
-            logging_steps=practice.exam_every,
+            logging_steps=max(practice.exam_every // 5, 1),
             use_cpu=not torch.cuda.is_available(),
             bf16=False,
             gradient_checkpointing=False,

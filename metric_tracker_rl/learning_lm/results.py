@@ -7,7 +7,7 @@ plays and seeds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from metric_tracker_rl.learning_lm.settings import (
@@ -33,8 +33,11 @@ class Summary:
         score, between: mean score with each token drawn at random, and its interval.
         by_seed: that score of each seed.
         greedy, greedy_between: the same where it plays the likeliest token each time.
-        exact, equal, tokens: means over seeds; see `settings.Exam`.
-        seconds: mean time that its training took.
+        exact, exact_between: share of perfect plays with tokens drawn, and its interval.
+        tokens: mean of an episode after its opening.
+        equal: share of the groups of training rollouts that were all paid the same, in the first
+            and in the last steps that TRL logged; None without training by GRPO.
+        seconds, cpu_seconds: mean time that its training took, and of it on a processor.
     """
 
     player: str
@@ -45,9 +48,11 @@ class Summary:
     greedy: float
     greedy_between: Interval | None
     exact: float
-    equal: float
+    exact_between: Interval | None
     tokens: float
+    equal: tuple[float, float] | None
     seconds: float
+    cpu_seconds: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ def summaries(stages: Sequence[Stage]) -> Iterator[Summary]:
             continue
         last, greedy = _sampled(own), _greedy(own)
         score, likely = by_task(last), by_task(greedy)
+        perfect = by_task([replace(exam, graded=exam.perfect) for exam in last])
         yield Summary(
             player=player,
             seeds=len(own),
@@ -77,10 +83,12 @@ def summaries(stages: Sequence[Stage]) -> Iterator[Summary]:
             by_seed=[exam.mean for exam in last],
             greedy=fmean(likely.values()),
             greedy_between=interval(list(likely.values())),
-            exact=fmean(exam.exact for exam in last),
-            equal=fmean(exam.equal for exam in last),
+            exact=fmean(perfect.values()),
+            exact_between=interval(list(perfect.values())),
             tokens=fmean(exam.tokens for exam in last),
+            equal=_equal(own),
             seconds=fmean(each.seconds for each in own),
+            cpu_seconds=fmean(each.cpu_seconds for each in own),
         )
 
 
@@ -113,6 +121,14 @@ def verdicts(stages: Sequence[Stage]) -> list[str]:
 def by_task(exams: Sequence[Exam]) -> Mapping[str, float]:
     """Mean score of each task over several examinations with the same tasks."""
     return {task: fmean(fmean(exam.graded[task]) for exam in exams) for task in exams[0].graded}
+
+
+def _equal(stages: Sequence[Stage]) -> tuple[float, float] | None:
+    logs = [each.practice for each in stages if each.practice]
+    if not logs:
+        return None
+    first, last = ([log[place]["frac_reward_zero_std"] for log in logs] for place in (0, -1))
+    return fmean(first), fmean(last)
 
 
 def _added(after: Sequence[Exam], before: Sequence[Exam]) -> list[float]:

@@ -21,10 +21,10 @@ class Shape:
         places: most tokens of an episode.
     """
 
-    width: int = 192
+    width: int = 128
     layers: int = 4
-    heads: int = 6
-    places: int = 2048
+    heads: int = 4
+    places: int = 512
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Lessons:
         learning_rate: at its highest, after a tenth of the steps; it ends at a tenth of that.
     """
 
-    traces: int = 6_000
-    share: float = 0.5
+    traces: int = 2_000
+    share: float = 0.15
     traces_from: str | None = None
     steps: int = 1_000
-    batch: int = 64
+    batch: int = 8
     learning_rate: float = 2e-3
 
 
@@ -53,24 +53,20 @@ class Practice:
     """How to learn from rewards.
 
     Attributes:
-        steps: most gradient steps.
+        steps: gradient steps, each on rollouts of its own.
         batch: rollouts of a gradient step.
-        steps_per_round: gradient steps for which rollouts are made at once.
-        first: index in the train split of the first task; those before it are for traces.
         tokens: most tokens of an episode after its opening.
         tokens_of_turn: most tokens that the model says at once.
         learning_rate: of AdamW, the same from the first step to the last.
         exam_every: gradient steps between examinations.
     """
 
-    steps: int = 2_000
-    batch: int = 64
-    steps_per_round: int = 4
-    first: int = 6_000
-    tokens: int = 1024
-    tokens_of_turn: int = 128
-    learning_rate: float = 3e-4
-    exam_every: int = 50
+    steps: int = 100
+    batch: int = 32
+    tokens: int = 384
+    tokens_of_turn: int = 96
+    learning_rate: float = 5e-4
+    exam_every: int = 25
 
 
 @dataclass(frozen=True)
@@ -79,13 +75,13 @@ class Plan:
 
     Attributes:
         seeds: of models, traces and sampling; every arm is run with each.
+        level: of all tasks.
         held_out: tasks of the validation split to examine with.
-        minutes: after which to end, whatever is left to do.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)
+    level: str = "easy"
     held_out: int = 200
-    minutes: float = 120.0
     shape: Shape = field(default_factory=Shape)
     lessons: Lessons = field(default_factory=Lessons)
     practice: Practice = field(default_factory=Practice)
@@ -97,25 +93,30 @@ class Exam:
 
     Attributes:
         steps: gradient steps of GRPO done before.
-        seconds: time since that training began.
         graded: the grader's score of each play, by task; 0 where nothing was submitted.
-        exact: share of the plays that were perfect.
-        equal: share of the tasks whose plays all earned the same under the training reward, which
-            can be compared only between exams with as many plays of a task.
         tokens: mean tokens of an episode after its opening.
     """
 
     steps: int
-    seconds: float
     graded: dict[str, list[float]]
-    exact: float
-    equal: float
     tokens: float
 
     @property
     def mean(self) -> float:
         """Mean score over tasks."""
         return fmean(map(fmean, self.graded.values()))
+
+    @property
+    def perfect(self) -> dict[str, list[float]]:
+        """1.0 for each play that was perfect, and 0.0 for any other, by task."""
+        return {
+            task: [float(score == 1.0) for score in scores] for task, scores in self.graded.items()
+        }
+
+    @property
+    def exact(self) -> float:
+        """Share of perfect plays, its mean over tasks."""
+        return fmean(map(fmean, self.perfect.values()))
 
 
 @dataclass
@@ -125,10 +126,12 @@ class Stage:
     Attributes:
         player: one of `PLAYERS`.
         seed: of its model.
-        seconds: training took.
+        seconds: training took, examinations between its steps included.
+        cpu_seconds: of processor time that it took; what matters on a machine that others use too.
         sampled: how it plays when each token is drawn at random, as in training.
         greedy: how it plays when each token is the likeliest.
-        curve: shorter examinations while it was trained by GRPO.
+        curve: examinations from before its training by GRPO to after it; those between have one
+            play of each task.
         practice: what TRL logged between them, by name of the measure.
         losses: of the supervised lessons, the mean of each twentieth of them, in nats a token.
     """
@@ -136,6 +139,7 @@ class Stage:
     player: str
     seed: int
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     sampled: Exam | None = None
     greedy: Exam | None = None
     curve: list[Exam] = field(default_factory=list)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +79,7 @@ def examples_of(tokeniser: Any, chats: Sequence[Chat]) -> list[Example]:
 
 
 def learn_from(
-    model: Any, examples: Sequence[Example], lessons: Lessons, seed: int, until: float = math.inf
+    model: Any, examples: Sequence[Example], lessons: Lessons, seed: int
 ) -> Iterator[float]:
     """Train a model in place on what the player of the traces said.
 
@@ -89,7 +88,6 @@ def learn_from(
         examples: to draw batches from, anew each time all were used.
         lessons: how.
         seed: of the order of the examples.
-        until: time on the clock of `time.time` from which no further step is done.
 
     Yields:
         The loss of each step, in nats a token.
@@ -101,8 +99,6 @@ def learn_from(
     batches = _batches(examples, lessons.batch, random.Random(seed))
     model.train()
     for _ in range(lessons.steps):
-        if time.time() >= until:
-            return
         tokens, targets = (part.to(model.device) for part in _padded(next(batches), model))
         logits = model(input_ids=tokens).logits
         loss = cross_entropy(

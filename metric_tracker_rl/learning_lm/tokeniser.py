@@ -1,8 +1,9 @@
-"""A small tokeniser made from traces: what is frequent is one token.
+"""A small tokeniser made from traces: what is frequent is one token, what decides nothing is none.
 
-Numbers are read two digits at a time, so an id below 100 is one token and never part of another.
-Between numbers and names a piece that many traces share is one token however long it is, so the
-unchanging words of the policy cost little; any other text falls apart into words and characters.
+Words that all traces begin a message with, such as the reporting policy, are one token. A candidate
+of `scan` is two, its id and its name with the sign of its change, and a date is its day of the
+month, which is its own in an episode of 28 days. Any other text falls apart into words, pairs of
+digits and characters, so the model can say whatever a tool takes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -22,9 +23,22 @@ CALL, CALLED, END, PAD = "<call>", "</call>", "<end>", "<pad>"
 UNKNOWN = "<unknown>"
 SPECIAL = (PAD, UNKNOWN, END, CALL, CALLED, *(f"<{role}>" for role in ROLES))
 
-NUMBERS_AND_NAMES = r"-?0\.(?=\d)|\d{1,2}|[a-z]+(?:[_:][a-z]+)+"
-"""Signs with the zero before a fraction, pairs of digits, names of series."""
-LONGEST = 2000
+UNREAD = (
+    (r',"end_date":.*', ""),  # the end of the opening
+    (r"(\d\.\d{4}: )?\d+ of \d+ expected.*", ""),  # how a report was graded: it is too late
+    (r'\[?"\d{4}-\d\d-(?=\d\d")', "@"),  # year and month of a date
+    (r'(?<=@\d\d)(",\[?|:)', ""),
+    (r'\[(?=\d+,"[a-z])', ""),  # a candidate begins
+    (r'(?<=\d),"(?=[a-z])', ""),
+    (r'",-\d+(\.\d+)?\]', "-"),  # it ends with its change, of which the sign is read
+    (r'",\d+(\.\d+)?\]', "+"),
+    (r"(?<=[a-z][+-])[\],]+(?=[@\d])", ""),
+    (r"(?<=\d) (?=@)", ""),
+)
+"""Patterns of what is not read, and what stands for it."""
+PIECES = r"@\d\d|[a-z]+(?:[_:][a-z]+)+[+-]?|\d{1,2}"
+"""Days, names of series with the sign of a change, pairs of digits."""
+LONGEST = 200
 """Most characters of a piece."""
 
 TEMPLATE = (
@@ -38,7 +52,7 @@ TEMPLATE = (
     "{%- endfor -%}{{- '<end>' -}}{%- endgeneration -%}"
     "{%- else -%}{{- message.content -}}"
     "{%- if message.role == 'system' -%}{%- for tool in tools or [] -%}"
-    "{{- ' ' + tool.function.name -}}"
+    "{{- ('\\n' if loop.first else ' ') + tool.function.name -}}"
     "{%- endfor -%}{%- endif -%}"
     "{%- endif -%}"
     "{%- endfor -%}"
@@ -63,37 +77,45 @@ RESPONSE = {
 """How transformers reads calls out of what the model said."""
 
 
-def texts_of(chats: Iterable[Chat]) -> Iterable[str]:
-    """Every text that the template may put into a context."""
+def texts_of(chats: Iterable[Chat]) -> Iterator[tuple[str, str]]:
+    """Who says it, and every text that the template may put into a context."""
     for chat in chats:
+        names = " ".join(tool["function"]["name"] for tool in chat["tools"])
         for message in chat["messages"]:
-            yield message["content"]
-            for call in message.get("tool_calls", ()):
+            role = message["role"]
+            own = f"\n{names}" if role == "system" else ""
+            yield f"{role} {message.get('name', '')}", (message["content"] or "") + own
+            for call in message.get("tool_calls") or ():
                 function = call["function"]
                 told = {"name": function["name"], "arguments": function["arguments"]}
-                yield json.dumps(told, separators=(",", ":"))
-        yield " ".join(tool["function"]["name"] for tool in chat["tools"])
+                yield function["name"], json.dumps(told, separators=(",", ":"))
 
 
-def make_tokeniser(chats: Iterable[Chat], size: int = 1024) -> Any:
-    """A tokeniser for chats like these, at most `size` tokens large, as transformers has it.
+def make_tokeniser(chats: Sequence[Chat], size: int = 1024) -> Any:
+    """A tokeniser for chats like these, about `size` tokens large at most, as transformers has it.
 
     Raises:
         ImportError: transformers is not installed.
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
+    from tokenizers.pre_tokenizers import Split
     from transformers import PreTrainedTokenizerFast
 
+    beginnings = _beginnings(chats)
     raw = Tokenizer(
         models.WordPiece(
-            vocab=_vocabulary(chats, size),
+            vocab=_vocabulary(chats, beginnings, size),
             unk_token=UNKNOWN,
             max_input_chars_per_word=LONGEST,
             continuing_subword_prefix="",
         )
     )
-    raw.pre_tokenizer = pre_tokenizers.Split(Regex(NUMBERS_AND_NAMES), behavior="isolated")
+    raw.normalizer = normalizers.Sequence(
+        [normalizers.Replace(Regex(pattern), given) for pattern, given in UNREAD]
+    )
+    raw.pre_tokenizer = Split(Regex(PIECES), behavior="isolated")
     raw.decoder = decoders.Fuse()
+    raw.add_tokens([AddedToken(each, normalized=False) for each in beginnings])
     made = PreTrainedTokenizerFast(
         tokenizer_object=raw,
         pad_token=PAD,
@@ -107,19 +129,47 @@ def make_tokeniser(chats: Iterable[Chat], size: int = 1024) -> Any:
     return made
 
 
-def _vocabulary(chats: Iterable[Chat], size: int) -> dict[str, int]:
+def _beginnings(chats: Sequence[Chat]) -> list[str]:
+    """What messages begin with that many share, up to where numbers or lists may follow.
+
+    Prompts begin in one of a few ways, one for each level; all answers of a tool begin alike.
+    """
+    kinds: dict[str, list[str]] = {}
+    for kind, text in texts_of(chats):
+        kinds.setdefault(kind, []).append(text)
+    prompts = Counter(
+        text.partition("{")[0] for kind in ("system ", "user ") for text in kinds.pop(kind, ())
+    )
+    shared = (_beginning(texts).rstrip('0123456789-"[') for texts in kinds.values())
+    often = [text for text, count in prompts.items() if count > 1]
+    return [each for each in dict.fromkeys([*often, *shared]) if len(each) > 1]
+
+
+def _beginning(texts: Sequence[str]) -> str:
+    """The longest text that all of these begin with."""
+    first, last = min(texts), max(texts)
+    pairs = enumerate(zip(first, last, strict=False))
+    return first[: next((place for place, (one, other) in pairs if one != other), len(first))]
+
+
+def _vocabulary(chats: Sequence[Chat], beginnings: Sequence[str], size: int) -> dict[str, int]:
     """Numbers of all tokens: those that no text can do without, then what saves most."""
     numbers = ["".join(pair) for pair in product(string.digits, repeat=2)]
-    needed = [*SPECIAL, *string.printable, *numbers, "0.", "-0."]
+    days = [f"@{day:02}" for day in range(1, 32)]
     counts: Counter[str] = Counter()
-    for chat in chats:
-        for text in texts_of([chat]):
-            for piece in re.split(f"({NUMBERS_AND_NAMES})", text):
-                counts[piece] += 1
-                words = re.findall(r"[A-Za-z]+|[^A-Za-z]+", piece)
-                if len(words) > 1:
-                    counts.update(words)
+    for _, text in texts_of(chats):
+        rest = text
+        for beginning in beginnings:
+            rest = rest.removeprefix(beginning)
+        for pattern, given in UNREAD:
+            rest = re.sub(pattern, given, rest)
+        for piece in re.split(f"({PIECES})", rest):
+            counts[piece] += 1
+            words = re.findall(r"[A-Za-z]+|[^A-Za-z]+", piece)
+            if len(words) > 1:
+                counts.update(words)
     saved = {piece: count * (len(piece) - 1) for piece, count in counts.items() if count > 1}
     best = sorted(saved, key=lambda piece: (-saved[piece], piece))
-    tokens = dict.fromkeys([*needed, *(piece for piece in best if len(piece) <= LONGEST)])
+    needed = [*SPECIAL, *string.printable, *numbers, *days]
+    tokens = dict.fromkeys([*needed, *(piece for piece in best if 1 < len(piece) <= LONGEST)])
     return {token: number for number, token in enumerate(list(tokens)[:size])}

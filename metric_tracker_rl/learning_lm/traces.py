@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from metric_tracker_rl.analysis_tools.lean import CANDIDATE_COLUMNS, SUBMIT
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.learning_lm.settings import Lessons
 from metric_tracker_rl.policies.noisy import noisy_reference
@@ -34,18 +36,33 @@ def read_traces(path: Path, count: int) -> list[Chat]:
         InvalidValueError: it holds none.
     """
     with path.open(encoding="utf-8") as lines:
-        traces = [json.loads(line) for _, line in zip(range(count), lines, strict=False)]
+        traces = [json.loads(line) for line in islice(lines, count)]
     if not traces:
         raise InvalidValueError("traces", str(path), "a file with at least one trace")
+    for trace in traces:
+        called = ""
+        for message in trace["messages"]:
+            for call in message.get("tool_calls") or ():
+                function = call["function"]
+                called, function["arguments"] = function["name"], json.loads(function["arguments"])
+            if message["role"] == "tool":
+                message["name"] = called
+        trace["messages"] = think_aloud(trace["messages"])
     return traces
 
 
-def traces_for(lessons: Lessons, seed: int) -> list[Chat]:
+def traces_for(lessons: Lessons, level: str, seed: int) -> list[Chat]:
     """The traces of some lessons, for one seed."""
     if lessons.traces_from:
         return read_traces(Path(lessons.traces_from), lessons.traces)
-    rows = split_rows("train", 0, lessons.traces, ENVIRONMENT.name, RESET)
+    rows = rows_of("train", level)[: lessons.traces]
     return list(noisy_traces(rows, lessons.share, seed))
+
+
+def rows_of(split: str, level: str) -> list[Row]:
+    """All tasks of a split that are of a level."""
+    rows = split_rows(split, environment=ENVIRONMENT.name, reset=RESET)
+    return [row for row in rows if row["level"] == level]
 
 
 def noisy_traces(rows: Sequence[Row], share: float, seed: int) -> Iterator[Chat]:
@@ -86,7 +103,42 @@ def _trace(episode: ToolEpisode, row: Row, share: float, seed: str) -> Chat:
             answers.append({"role": "tool", "name": name, "content": answer})
             action = player.send(ENVIRONMENT.told(opening, json.loads(answer)))
     messages += [_turn(calls), *answers, {"role": "assistant", "content": ""}]
-    return {"messages": messages, "tools": episode.tools.chat_tools}
+    return {"messages": think_aloud(messages), "tools": episode.tools.chat_tools}
+
+
+def think_aloud(messages: Sequence[Message]) -> list[Message]:
+    """The same messages, where each submission begins with its ids by date.
+
+    Those are what it submits, in the order of what `scan` has shown: "@07:3,4 @19: @23:9" chooses 3
+    and 4 on the 7th and nothing on the 19th. A small model decides date by date more easily than
+    from a list of ids.
+    """
+    shown: dict[str, list[int]] = {}
+    told = []
+    for message in messages:
+        if message["role"] == "tool":
+            shown |= _shown(message["content"])
+        chosen = [
+            call["function"]["arguments"]["ids"]
+            for call in message.get("tool_calls") or ()
+            if call["function"]["name"] == SUBMIT
+        ]
+        if chosen:
+            days = (
+                f"@{date[-2:]}:" + ",".join(str(id) for id in ids if id in chosen[0])
+                for date, ids in shown.items()
+            )
+            message = {**message, "content": " ".join(days)}
+        told.append(message)
+    return told
+
+
+def _shown(answer: str) -> dict[str, list[int]]:
+    """Ids of each date in an answer of `scan`; none in any other."""
+    result = json.loads(answer).get("result", {})
+    if result.get("columns") != CANDIDATE_COLUMNS:
+        return {}
+    return {date: [each[0] for each in candidates] for date, candidates in result["rows"]}
 
 
 def _turn(calls: Sequence[Mapping[str, Any]]) -> Message:
