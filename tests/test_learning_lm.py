@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import pairwise
 
 import pytest
 from PIL import Image
@@ -40,7 +41,7 @@ def test_tasks_of_a_level_are_lean_and_of_that_level_alone(rows):
     assert len({row["index"] for row in rows}) == 4
 
 
-def test_a_trace_says_by_date_what_it_submits_and_plays_again_to_the_same_end(rows, traces):
+def test_a_trace_looks_in_one_turn_and_plays_again_to_the_same_end(rows, traces):
     for row, trace in zip(rows, traces, strict=True):
         episode = ToolEpisode()
         assert trace["messages"][1]["content"] == episode.reset(row)
@@ -48,13 +49,11 @@ def test_a_trace_says_by_date_what_it_submits_and_plays_again_to_the_same_end(ro
             for call in message.get("tool_calls", ()):
                 episode.call(call["function"]["name"], call["function"]["arguments"])
         assert episode.reward == 1.0
-        reading, submission = (each for each in trace["messages"] if each.get("tool_calls"))
-        assert reading["content"] == ""
-        days = [day.partition(":") for day in submission["content"].split()]
-        chosen = [int(number) for _, _, ids in days for number in ids.split(",") if number]
-        assert chosen == submission["tool_calls"][0]["function"]["arguments"]["ids"]
-        scan = json.loads(trace["messages"][3]["content"])["result"]["rows"]
-        assert [day for day, _, _ in days] == [f"@{date[-2:]}" for date, _ in scan]
+        turns = [each["tool_calls"] for each in trace["messages"] if each.get("tool_calls")]
+        assert [[call["function"]["name"] for call in calls] for calls in turns] == [
+            ["scan", "calendar"],
+            ["submit"],
+        ]
 
 
 def test_a_noisier_player_earns_less(rows):
@@ -118,6 +117,7 @@ def test_verdicts_accept_what_was_shown_and_name_what_was_not():
     assert verdicts(BEFORE) == [f"No player of {arm} has finished." for arm in (GRPO, SHUFFLED)]
 
 
+@pytest.mark.slow
 def test_the_chart_draws_both_arms_and_where_they_began(tmp_path):
     curves = [
         replace(each, curve=[exam((0.7,)), exam((0.9,), steps=50)]) for each in (*BETTER, *CONTROL)
@@ -136,23 +136,31 @@ def test_the_command_says_what_it_needs(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def pairs(tokeniser, tokens):
+    texts = [tokeniser.decode([token]) for token in tokens]
+    return [list(each) for each in pairwise(texts)]
+
+
 @WITH_TORCH
 @pytest.mark.slow
 def test_what_decides_nothing_costs_no_token_and_nothing_is_unknown(traces):
     from metric_tracker_rl.learning_lm.supervised import examples_of
     from metric_tracker_rl.learning_lm.tokeniser import make_tokeniser
 
-    tokeniser = make_tokeniser(traces)
+    seen = noisy_traces(rows_of("validation", "easy")[:60], 0.5, seed=0)
+    tokeniser = make_tokeniser(list(seen))
     for trace, example in zip(traces, examples_of(tokeniser, traces), strict=True):
         assert tokeniser.unk_token_id not in example.tokens
         scan = json.loads(trace["messages"][3]["content"])["result"]["rows"]
-        candidates = sum(len(each) for _, each in scan)
-        submission = next(each for each in trace["messages"] if each["content"].startswith("@"))
-        ids = submission["tool_calls"][0]["function"]["arguments"]["ids"]
-        assert len(example.tokens) <= 32 + 2 * len(scan) + 2 * candidates + 3 * len(ids)
-        said = [t for t, own in zip(example.tokens, example.said, strict=True) if own]
+        candidates = [each for _, listed in scan for each in listed]
+        ids = trace["messages"][-3]["tool_calls"][0]["function"]["arguments"]["ids"]
+        assert len(example.tokens) <= 40 + len(scan) + 2 * len(candidates) + 2 * len(ids)
+        for number, name, change in candidates:
+            said = f"{name}{'-' if change < 0 else '+'}"
+            assert [said, str(number)] in pairs(tokeniser, example.tokens)
+        own = [t for t, said in zip(example.tokens, example.said, strict=True) if said]
         call = json.dumps({"name": "submit", "arguments": {"ids": ids}}, separators=(",", ":"))
-        assert call in tokeniser.decode(said)
+        assert call in tokeniser.decode(own)
 
 
 @WITH_TORCH

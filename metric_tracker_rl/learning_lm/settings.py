@@ -18,12 +18,14 @@ class Shape:
     Attributes:
         width: of a token's vector; a multiple of `heads`.
         layers, heads: how many.
+        window: tokens that a convolution sees.
         places: most tokens of an episode.
     """
 
     width: int = 128
     layers: int = 4
     heads: int = 4
+    window: int = 16
     places: int = 512
 
 
@@ -40,12 +42,12 @@ class Lessons:
         learning_rate: at its highest, after a tenth of the steps; it ends at a tenth of that.
     """
 
-    traces: int = 2_000
+    traces: int = 1_000
     share: float = 0.15
     traces_from: str | None = None
-    steps: int = 1_000
-    batch: int = 8
-    learning_rate: float = 2e-3
+    steps: int = 400
+    batch: int = 16
+    learning_rate: float = 3e-3
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,12 @@ class Practice:
         exam_every: gradient steps between examinations.
     """
 
-    steps: int = 100
+    steps: int = 80
     batch: int = 32
     tokens: int = 384
-    tokens_of_turn: int = 96
+    tokens_of_turn: int = 80
     learning_rate: float = 5e-4
-    exam_every: int = 25
+    exam_every: int = 20
 
 
 @dataclass(frozen=True)

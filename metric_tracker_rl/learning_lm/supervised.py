@@ -28,28 +28,36 @@ def device() -> torch.device:
 
 def load(folder: Path) -> tuple[Any, Any]:
     """A model and its tokeniser, as `save_pretrained` wrote them."""
-    from transformers import AutoTokenizer, Qwen3ForCausalLM
+    from transformers import AutoTokenizer, Lfm2ForCausalLM
 
-    model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = Lfm2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
     return model.to(device()), AutoTokenizer.from_pretrained(folder)
 
 
 def make_model(tokeniser: Any, shape: Shape, seed: int) -> Any:
-    """A transformer of random weights that speaks this tokeniser's tokens."""
-    from transformers import Qwen3Config, Qwen3ForCausalLM
+    """A decoder of random weights that speaks this tokeniser's tokens.
+
+    Convolutions, which see the last few tokens, and attention take turns: what stands beside what
+    is seen from the first step on, which attention alone takes long to learn.
+    """
+    from transformers import Lfm2Config, Lfm2ForCausalLM
 
     torch.manual_seed(seed)
-    return Qwen3ForCausalLM(
-        Qwen3Config(
+    return Lfm2ForCausalLM(
+        Lfm2Config(
             vocab_size=len(tokeniser),
             hidden_size=shape.width,
             intermediate_size=4 * shape.width,
+            block_auto_adjust_ff_dim=False,
             num_hidden_layers=shape.layers,
+            layer_types=[("conv", "full_attention")[layer % 2] for layer in range(shape.layers)],
+            conv_L_cache=shape.window,
             num_attention_heads=shape.heads,
             num_key_value_heads=shape.heads,
-            head_dim=shape.width // shape.heads,
             max_position_embeddings=shape.places,
+            rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
             tie_word_embeddings=True,
+            bos_token_id=None,
             eos_token_id=tokeniser.eos_token_id,
             pad_token_id=tokeniser.pad_token_id,
         )

@@ -1,7 +1,7 @@
 """A small tokeniser made from traces: what is frequent is one token, what decides nothing is none.
 
 Words that all traces begin a message with, such as the reporting policy, are one token. A candidate
-of `scan` is two, its id and its name with the sign of its change, and a date is its day of the
+of `scan` is two, its name with the sign of its change and then its id, and a date is its day of the
 month, which is its own in an episode of 28 days. Any other text falls apart into words, pairs of
 digits and characters, so the model can say whatever a tool takes.
 """
@@ -26,14 +26,8 @@ SPECIAL = (PAD, UNKNOWN, END, CALL, CALLED, *(f"<{role}>" for role in ROLES))
 UNREAD = (
     (r',"end_date":.*', ""),  # the end of the opening
     (r"(\d\.\d{4}: )?\d+ of \d+ expected.*", ""),  # how a report was graded: it is too late
-    (r'\[?"\d{4}-\d\d-(?=\d\d")', "@"),  # year and month of a date
-    (r'(?<=@\d\d)(",\[?|:)', ""),
-    (r'\[(?=\d+,"[a-z])', ""),  # a candidate begins
-    (r'(?<=\d),"(?=[a-z])', ""),
-    (r'",-\d+(\.\d+)?\]', "-"),  # it ends with its change, of which the sign is read
-    (r'",\d+(\.\d+)?\]', "+"),
-    (r"(?<=[a-z][+-])[\],]+(?=[@\d])", ""),
-    (r"(?<=\d) (?=@)", ""),
+    (r'(?<="status":"error").*', ""),
+    (r'"\d{4}-\d\d-(?=\d\d")', "@"),  # year and month of a date
 )
 """Patterns of what is not read, and what stands for it."""
 PIECES = r"@\d\d|[a-z]+(?:[_:][a-z]+)+[+-]?|\d{1,2}"
@@ -41,24 +35,42 @@ PIECES = r"@\d\d|[a-z]+(?:[_:][a-z]+)+[+-]?|\d{1,2}"
 LONGEST = 200
 """Most characters of a piece."""
 
-TEMPLATE = (
-    "{%- for message in messages -%}"
-    "{{- '<' + message.role + '>' -}}"
-    "{%- if message.role == 'assistant' -%}{%- generation -%}"
-    "{{- message.content or '' -}}"
-    "{%- for call in message.tool_calls or [] -%}"
-    '{{- \'<call>{"name":"\' + call.function.name + \'","arguments":\' -}}'
-    "{{- call.function.arguments | tojson(separators=(',', ':')) + '}</call>' -}}"
-    "{%- endfor -%}{{- '<end>' -}}{%- endgeneration -%}"
-    "{%- else -%}{{- message.content -}}"
-    "{%- if message.role == 'system' -%}{%- for tool in tools or [] -%}"
-    "{{- ('\\n' if loop.first else ' ') + tool.function.name -}}"
-    "{%- endfor -%}{%- endif -%}"
-    "{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- '<assistant>' -}}{%- endif -%}"
-)
-"""A turn is its role and its text; calls are JSON objects in one line. Tools are told by name."""
+TEMPLATE = """\
+{%- for message in messages -%}
+{{- '<' + message.role + '>' -}}
+{%- if message.role == 'assistant' -%}
+{%- generation -%}
+{{- message.content or '' -}}
+{%- for call in message.tool_calls or [] -%}
+{{- '<call>{"name":"' + call.function.name + '","arguments":' -}}
+{{- call.function.arguments | tojson(separators=(',', ':')) + '}</call>' -}}
+{%- endfor -%}
+{{- '<end>' -}}
+{%- endgeneration -%}
+{%- elif message.name == 'scan' and '"rows":[[' in message.content -%}
+{%- for day in message.content.split('"rows":[["')[1].split(']]],["') -%}
+{{- '@' + day[8:10] -}}
+{%- for candidate in day.split('[[')[1].split('],[') -%}
+{%- set parts = candidate.split(',') -%}
+{{- parts[1].strip('"') + ('-' if parts[2][0] == '-' else '+') + parts[0] -}}
+{%- endfor -%}
+{%- endfor -%}
+{%- else -%}
+{{- message.content -}}
+{%- if message.role == 'system' -%}
+{%- for tool in (tools or []) | sort(attribute='function.name') -%}
+{{- ('\\n' if loop.first else ' ') + tool.function.name -}}
+{%- endfor -%}
+{%- endif -%}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<assistant>' -}}{%- endif -%}
+"""
+"""A turn is its role and its text; calls are JSON objects in one line. Tools are told by name.
+
+Of an answer of `scan` each candidate's name stands before its id: what is said of an id then stands
+before the id, where a model that reads from left to right can look it up by the id.
+"""
 
 RESPONSE = {
     "defaults": {"role": "assistant"},
@@ -80,7 +92,7 @@ RESPONSE = {
 def texts_of(chats: Iterable[Chat]) -> Iterator[tuple[str, str]]:
     """Who says it, and every text that the template may put into a context."""
     for chat in chats:
-        names = " ".join(tool["function"]["name"] for tool in chat["tools"])
+        names = " ".join(sorted(tool["function"]["name"] for tool in chat["tools"]))
         for message in chat["messages"]:
             role = message["role"]
             own = f"\n{names}" if role == "system" else ""
@@ -165,6 +177,8 @@ def _vocabulary(chats: Sequence[Chat], beginnings: Sequence[str], size: int) -> 
             rest = re.sub(pattern, given, rest)
         for piece in re.split(f"({PIECES})", rest):
             counts[piece] += 1
+            if re.fullmatch(r"[a-z]+(?:[_:][a-z]+)+", piece):
+                counts.update((f"{piece}+", f"{piece}-"))
             words = re.findall(r"[A-Za-z]+|[^A-Za-z]+", piece)
             if len(words) > 1:
                 counts.update(words)

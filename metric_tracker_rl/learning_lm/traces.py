@@ -13,7 +13,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from metric_tracker_rl.analysis_tools.lean import CANDIDATE_COLUMNS, SUBMIT
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.learning_lm.settings import Lessons
 from metric_tracker_rl.policies.noisy import noisy_reference
@@ -47,7 +46,6 @@ def read_traces(path: Path, count: int) -> list[Chat]:
                 called, function["arguments"] = function["name"], json.loads(function["arguments"])
             if message["role"] == "tool":
                 message["name"] = called
-        trace["messages"] = think_aloud(trace["messages"])
     return traces
 
 
@@ -103,42 +101,7 @@ def _trace(episode: ToolEpisode, row: Row, share: float, seed: str) -> Chat:
             answers.append({"role": "tool", "name": name, "content": answer})
             action = player.send(ENVIRONMENT.told(opening, json.loads(answer)))
     messages += [_turn(calls), *answers, {"role": "assistant", "content": ""}]
-    return {"messages": think_aloud(messages), "tools": episode.tools.chat_tools}
-
-
-def think_aloud(messages: Sequence[Message]) -> list[Message]:
-    """The same messages, where each submission begins with its ids by date.
-
-    Those are what it submits, in the order of what `scan` has shown: "@07:3,4 @19: @23:9" chooses 3
-    and 4 on the 7th and nothing on the 19th. A small model decides date by date more easily than
-    from a list of ids.
-    """
-    shown: dict[str, list[int]] = {}
-    told = []
-    for message in messages:
-        if message["role"] == "tool":
-            shown |= _shown(message["content"])
-        chosen = [
-            call["function"]["arguments"]["ids"]
-            for call in message.get("tool_calls") or ()
-            if call["function"]["name"] == SUBMIT
-        ]
-        if chosen:
-            days = (
-                f"@{date[-2:]}:" + ",".join(str(id) for id in ids if id in chosen[0])
-                for date, ids in shown.items()
-            )
-            message = {**message, "content": " ".join(days)}
-        told.append(message)
-    return told
-
-
-def _shown(answer: str) -> dict[str, list[int]]:
-    """Ids of each date in an answer of `scan`; none in any other."""
-    result = json.loads(answer).get("result", {})
-    if result.get("columns") != CANDIDATE_COLUMNS:
-        return {}
-    return {date: [each[0] for each in candidates] for date, candidates in result["rows"]}
+    return {"messages": messages, "tools": episode.tools.chat_tools}
 
 
 def _turn(calls: Sequence[Mapping[str, Any]]) -> Message:
