@@ -38,7 +38,9 @@ def learn_lm(
     share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of that player's random decisions.")
     ] = Lessons.share,
-    count: Annotated[int, typer.Option(min=1, help="Traces to learn from.")] = Lessons.traces,
+    count: Annotated[
+        int, typer.Option(min=1, max=4_000, help="Traces to learn from; GRPO has the tasks after.")
+    ] = Lessons.traces,
     lessons: Annotated[int, typer.Option(min=1, help="Supervised steps.")] = Lessons.steps,
     steps: Annotated[int, typer.Option(min=1, help="Steps of GRPO.")] = Practice.steps,
     batch: Annotated[
