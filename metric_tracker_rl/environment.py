@@ -75,6 +75,7 @@ class MetricTracker(Environment):
             "digests",
             "episode",
             "learn",
+            "learn_lm",
             "modes",
             "new_product",
             "rungs",

@@ -9,6 +9,7 @@ from openenv.core.harness import MCPHarnessAdapter, ModelStepResult, SessionMCPB
 from openenv.core.llm_client import LLMResponse
 from typer.testing import CliRunner
 
+from metric_tracker_rl.learning_lm.traces import read_traces
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
@@ -166,3 +167,21 @@ def test_the_command_writes_sft_examples(tmp_path):
     assert result.exit_code == 0, result.output
     lines = (tmp_path / "sft.jsonl").read_text().splitlines()
     assert [sorted(json.loads(line)) for line in lines] == [["messages", "tools"]] * 3
+
+
+def test_the_command_passes_further_reset_arguments_on(tmp_path):
+    command = ["collect", str(tmp_path), "--count", "1", "--reset"]
+    result = CliRunner().invoke(app, [*command, "profile=lean"])
+    assert result.exit_code == 0, result.output
+    (example,) = map(json.loads, (tmp_path / "sft.jsonl").read_text().splitlines())
+    assert len(example["tools"]) == 6
+    # As `learn-lm --traces` reads it:
+    (trace,) = read_traces(tmp_path / "sft.jsonl", 5)
+    *_, submission, end = trace["messages"]
+    (call,) = submission["tool_calls"]
+    assert call["function"]["name"] == end["name"] == "submit"
+    assert all(isinstance(number, int) for number in call["function"]["arguments"]["ids"])
+    for wrong, said in (("profil=lean", "Did you mean"), ("lean", "NAME=VALUE")):
+        refused = CliRunner().invoke(app, [*command, wrong])
+        assert refused.exit_code != 0
+        assert said in " ".join(refused.output.split())

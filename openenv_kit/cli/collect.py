@@ -11,7 +11,7 @@ from rich.console import Console
 from openenv_kit.cli.common import EnvironmentName, mistakes_told
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.play.split_rows import split_rows, write_rows
+from openenv_kit.play.split_rows import assignment, split_rows, write_rows
 
 SFT_FILENAME = "sft.jsonl"
 
@@ -22,6 +22,10 @@ def collect(
     first: Annotated[int, typer.Option(min=0, help="First task of the split.")] = 0,
     count: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 100,
     policy: Annotated[str, typer.Option(help="Scripted policy that plays.")] = "reference",
+    reset: Annotated[
+        list[str] | None,
+        typer.Option(help="A further argument of every reset, as NAME=VALUE; may be repeated."),
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="Server; default: in process.")] = None,
     minimum_reward: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Lowest score of an SFT example.")
@@ -39,7 +43,8 @@ def collect(
     with mistakes_told():
         chosen = get_environment(environment)
         require_name("policy", policy, chosen.policies)
-        rows = split_rows(split, first, count, environment)
+        further = dict(map(assignment, reset or ()))
+        rows = split_rows(split, first, count, environment, further)
     result = play_rows(out, rows, player=policy, base_url=base_url, environment=environment)
     written = write_rows(out / SFT_FILENAME, sft_examples(out, minimum_reward, environment))
     console.print(

@@ -10,11 +10,11 @@ The classes do not need TRL; only `build_dataset` needs the datasets package.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from openenv_kit.environment import get_environment
-from openenv_kit.play.split_rows import split_rows
+from openenv_kit.play.split_rows import Row, split_rows
 from openenv_kit.tools.catalogue import ToolSpec
 from openenv_kit.trainers.signatures import dress
 from openenv_kit.trainers.tool_calls import ToolEpisode
@@ -87,11 +87,15 @@ def build_dataset(
     reset: Mapping[str, Any] | None = None,
 ) -> datasets.Dataset:
     """A dataset of `prompt` and the columns of `split_rows`, whose arguments it takes."""
+    return dataset_of(split_rows(split, first, count, environment, reset), environment)
+
+
+def dataset_of(rows: Sequence[Row], environment: str | None = None) -> datasets.Dataset:
+    """The same of rows that were chosen already; all are briefed as the first of them is."""
     from datasets import Dataset
 
-    brief = get_environment(environment).brief({"split": split, **(reset or {})})
+    brief = get_environment(environment).brief(rows[0])
     prompt = [{"role": "system", "content": brief}, {"role": "user", "content": ""}]
-    rows = split_rows(split, first, count, environment, reset)
     return Dataset.from_list([{"prompt": prompt, **row} for row in rows])
 
 
