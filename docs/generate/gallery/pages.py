@@ -101,11 +101,7 @@ def traces(page: Page) -> list[Trace]:
 
 @cache
 def figure(page: Page, place: int) -> Figure:
-    """The picture of a page's section.
-
-    Automatic ticks depend on the axes' size, which the layout settles in the first drawing, so
-    that a second one may have other ticks and another digest: their number is fixed instead.
-    """
+    """The picture of a page's section; it is small, and so has few ticks."""
     drawn = exhibits(page)[place].exhibit.draw()
     for axis in (each for axes in drawn.axes for each in (axes.xaxis, axes.yaxis)):
         if isinstance(axis.get_major_locator(), AutoLocator):
