@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.generate.charts import carried_digest, digest, save
 from docs.generate.gallery import pages, rooms
 from docs.generate.gallery.funnels import FAMILIES, SPLIT
 from docs.generate.gallery.pages import FOLDER, INDEX, PAGES, SAMPLE, out_of_step
@@ -83,6 +84,14 @@ def test_a_page_that_was_edited_is_seen(tmp_path: Path, monkeypatch: pytest.Monk
     for write in stale.values():
         write()
     assert page.read_text() == text
+
+
+@pytest.mark.slow
+def test_a_picture_that_was_just_written_is_in_step(tmp_path: Path) -> None:
+    page, path = PAGES["funnel-funnel_break"], tmp_path / "drawn.png"
+    draw = pages.exhibits(page)[1].exhibit.draw
+    save(draw(), path)
+    assert carried_digest(path) == digest(draw())
 
 
 def test_a_page_of_other_versions_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

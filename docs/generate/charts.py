@@ -90,6 +90,7 @@ def bar_chart(title: str, groups: Sequence[str], bars: Mapping[str, Sequence[flo
     return figure
 
 
+@style.context(STYLE)  # how many ticks there are depends on the size of their letters
 def digest(figure: Figure) -> str:
     """A digest of all that a figure shows: its words, its lines' points, its areas' corners."""
     figure.draw_without_rendering()  # ticks get their words now

@@ -14,6 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator, MaxNLocator
 
 from docs.generate.charts import carried_digest, digest, save
 from docs.generate.gallery.drill import DrillDown
@@ -32,6 +33,7 @@ SAMPLE = ("funnel-hourly_traffic_mix_shift", "incident-false")
 MADE_UNDER = re.compile(r"^Made under (?P<versions>.+)\.$", re.M)
 DPI, COLOURS = 100, 64
 """Of the pictures, so that all of them together stay small."""
+MOST_TICKS = 4
 
 Write = Callable[[], object]
 
@@ -99,8 +101,12 @@ def traces(page: Page) -> list[Trace]:
 
 @cache
 def figure(page: Page, place: int) -> Figure:
-    """The picture of a page's section."""
-    return exhibits(page)[place].exhibit.draw()
+    """The picture of a page's section; it is small, and so has few ticks."""
+    drawn = exhibits(page)[place].exhibit.draw()
+    for axis in (each for axes in drawn.axes for each in (axes.xaxis, axes.yaxis)):
+        if isinstance(axis.get_major_locator(), AutoLocator):
+            axis.set_major_locator(MaxNLocator(MOST_TICKS))
+    return drawn
 
 
 def page_text(page: Page) -> str:
