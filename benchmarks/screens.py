@@ -48,6 +48,12 @@ def _click(page: Page, *selectors: str) -> None:
         page.wait_for_timeout(SETTLE_MS)
 
 
+def _choose(page: Page, selector: str, option: str) -> None:
+    page.locator(selector).fill(option)
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(SETTLE_MS)
+
+
 def _race(page: Page) -> None:
     _tab(page, "Watch")
     _tab(page, "Race")
@@ -63,6 +69,7 @@ def _watch(page: Page) -> None:
 def _play_metric_tracker(page: Page) -> None:
     _race(page)
     _tab(page, "Investigate")
+    _choose(page, "#mt-method input", "get_rate_spike_from_median_rows")
     _click(page, "#mt-run", "#mt-add-all")
     _tab(page, "Report")
     _click(page, "#mt-submit", "#mt-reveal")
@@ -74,6 +81,7 @@ def _play_firewatch(page: Page) -> None:
     _tab(page, "Incident")
     _click(page, "#fw-look-run")
     _tab(page, "Declare")
+    _choose(page, "#fw-declare-action input", "declare_resolved")
     _click(page, "#fw-declare-run", "#fw-reveal")
     _watch(page)
 
