@@ -14,7 +14,7 @@ from firewatch_env.tools import CATALOGUE
 from openenv_kit.page.forms import Field, Form, Schema, as_given, build_forms
 from openenv_kit.page.layout import html
 from openenv_kit.page.markup import hint, note
-from openenv_kit.page.page import Page, View
+from openenv_kit.page.page import QUIET, Page, View
 from openenv_kit.tools.catalogue import ToolSpec
 
 TOLD = {
@@ -89,9 +89,8 @@ def _lay_out(name: str) -> Group:
         ],
         inputs=choice,
         outputs=[about, *(form.group for form in forms)],
-        api_visibility="private",
-        show_progress="hidden",
-        concurrency_limit=None,
+        show_progress_on=about,  # one component, else each of these hears of every event
+        **QUIET,
     )
     return Group(tools, choice, forms, run)
 

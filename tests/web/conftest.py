@@ -30,6 +30,8 @@ from playwright.sync_api import (
 )
 from warm_python import Program, warm_python
 
+from metric_tracker_rl.analysis_tools import TOOLS
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "agent"))  # for its fake model
 
@@ -227,6 +229,12 @@ class Visit:
 
     def text(self, selector: str) -> str:
         return self.page.locator(selector).first.inner_text()
+
+
+def form_of(method: str) -> str:
+    """Selector of the form that a method is filled in with; methods of like arguments share one."""
+    arguments = TOOLS[method].arguments
+    return f"#mt-form-{next(name for name in TOOLS if TOOLS[name].arguments is arguments)}"
 
 
 def listen(visit: Visit) -> Callable[[], None]:

@@ -12,12 +12,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import Visit, WebServer
+from conftest import Visit, WebServer, form_of
 from fake_model import fake_model
 from playwright.sync_api import Route, expect
 from test_web_drill import HEAR
 
-from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.episode import Episode, build_episode
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import resolve_config
@@ -456,10 +455,6 @@ def test_the_data_are_saved_as_the_frames_that_analysts_know(
         pd.testing.assert_frame_equal(saved, frame, obj=name)
 
 
-SPIKES = "get_rate_spike_from_median_rows"
-FORM = next(name for name in TOOLS if TOOLS[name].arguments is TOOLS[SPIKES].arguments)
-
-
 def test_a_task_is_raced_solved_and_compared_by_keyboard_alone(visit: OpenVisit) -> None:
     mine = visit()
     mine.reach(".mt-tasks input")
@@ -471,8 +466,9 @@ def test_a_task_is_raced_solved_and_compared_by_keyboard_alone(visit: OpenVisit)
     mine.press("#mt-race-start")
     mine.sees("#mt-status", "race: reference 0")
     mine.press(TAB, "Investigate", back=True)
-    mine.type("#mt-method input", SPIKES)
-    expect(mine.page.locator(f"#mt-form-{FORM}")).to_be_visible()  # the choice has arrived
+    mine.type("#mt-method input", "get_rate_spike_from_median_rows")
+    form = mine.page.locator(form_of("get_rate_spike_from_median_rows"))
+    expect(form).to_be_visible()  # the choice has arrived
     mine.press("#mt-run")
     mine.sees("#mt-log", "1 of 64 steps")
     mine.sees("#mt-status", "race: reference 1")

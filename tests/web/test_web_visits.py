@@ -8,11 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import PATIENCE_MS, Visit, WebServer
+from conftest import PATIENCE_MS, Visit, WebServer, form_of
 from playwright.sync_api import Locator, expect
 from test_web_browser import episode_of, look_for_spikes, submit_empty, type_into
 
-from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID
 from metric_tracker_rl.page.data import FREE
 
@@ -118,8 +117,7 @@ def test_no_number_in_any_form_keeps_another_method_from_running(visit: OpenVisi
             "get_funnel_break_rows",
         ):
             choose(mine, method)
-            form = next(name for name in TOOLS if TOOLS[name].arguments is TOOLS[method].arguments)
-            expect(mine.page.locator(f"#mt-form-{form}")).to_be_visible()
+            expect(mine.page.locator(form_of(method))).to_be_visible()
             for number in visible_numbers(mine):
                 number.fill(value)
                 number.blur()

@@ -18,7 +18,7 @@ from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.bench import log_html
 from openenv_kit.page.layout import chart, code_box, html
 from openenv_kit.page.markup import day_name, heading
-from openenv_kit.page.page import Act, Page, View
+from openenv_kit.page.page import QUIET, Act, Page, View
 
 AFTER = (
     *("status", "drill_left", "drill_answer", "drill_calls"),
@@ -119,9 +119,7 @@ def _slice_form(page: Page) -> Form:
         lambda chosen: gr.update(visible=chosen == OWN),
         place,
         own,
-        api_visibility="private",
-        show_progress="hidden",
-        concurrency_limit=None,
+        **QUIET,
     )
     asked = [by, people, stages]
     calls: list[Call] = [
