@@ -185,3 +185,7 @@ def test_the_command_passes_further_reset_arguments_on(tmp_path):
         refused = CliRunner().invoke(app, [*command, wrong])
         assert refused.exit_code != 0
         assert said in " ".join(refused.output.split())
+    command[1] = str(tmp_path / "nothing")
+    failed = CliRunner().invoke(app, [*command, "profile=leen"])
+    assert failed.exit_code == 1
+    assert "0 episodes collected, 0 were already there, 1 failed" in " ".join(failed.output.split())

@@ -194,6 +194,7 @@ def collect(
     serializer = RolloutSerializer(out)
     played = get_environment(environment).name
     serializer.write_metadata({"environment": played, "player": player})
+    (Path(out) / RESULTS_FILENAME).touch()  # there is one, even if no episode can be played
     runner = CollectRunner(
         session_factory=ToolSessionFactory(base_url, environment),
         harness_adapter=MCPHarnessAdapter(),
