@@ -1,6 +1,6 @@
 """Version numbers of the drill-down tier, apart from those of the funnel tiers."""
 
-GENERATOR_VERSION = "5"
+GENERATOR_VERSION = "6"
 """Bytes of an episode: domains, clean model, planning, acceptance, reference and change log.
 
 The version at which a level's episodes last changed is the level's own; see `Level.changed`."""
