@@ -45,9 +45,10 @@ Promises: a root's rate changes by 10 % or more, its traffic by 20 % or more, in
 400 people enter the step in a root's segment, or usually come where traffic changes; smaller \
 segments are too small to judge. On each of its days a root stands out eightfold from the noise \
 of its segment: that of its counts, together with 2.5 % of traffic or 0.7 % of a rate, by which \
-segments of a day wobble without a cause. Roots of one step share all \
-their days or are two quiet days apart, and share no people. A run is 1 to 7 days. What is not \
-due to a root is noise. There may be no root at all.
+segments of a day wobble without a cause. Everybody shares one such wobble, and each value of one \
+of the attributes has another; beside these a segment has the noise of its counts alone. Roots of \
+one step share all their days or are two quiet days apart, and share no people. A run is 1 to 7 \
+days. What is not due to a root is noise. There may be no root at all.
 change: the change-log entry of the root's component whose scope holds the whole segment and \
 whose date is 0 to 2 days before the root's first day; of several the latest, of one day the \
 first in the log; without one, unattributed. The component of a tracking loss is tracking, of \
