@@ -71,8 +71,8 @@ class PerMilleArguments(SliceArguments):
 
     form: Literal["counts", "per_mille_of_usual"] = Field(
         "counts",
-        description="counts, or, on drill_easy only, the change against the same weekday's median "
-        "in per mille, by day",
+        description="counts, or, on drill_easy only, the change in per mille: by day against the "
+        "same weekday's median, by week against the median week. Weeks of two attributes tell most",
     )
 
 

@@ -44,14 +44,14 @@ def by_stage(counts: np.ndarray) -> Floats:
 
 def median_of_weekday(stages: Floats) -> Baseline:
     """Median over the eight same weekdays, the day itself included."""
-    values = _traffic_and_rates(stages)
+    values = traffic_and_rates(stages)
     ordered = sorted_weeks(values)
     return _of_weekdays((ordered[3] + ordered[4]) / 2.0)
 
 
 def median_of_others(stages: Floats) -> Baseline:
     """Median over the seven other same weekdays."""
-    values = _traffic_and_rates(stages)
+    values = traffic_and_rates(stages)
     ordered = sorted_weeks(values)
     weeks = values.reshape(*values.shape[:2], WEEKS, 7)
     below = weeks <= ordered[3][:, :, None]
@@ -79,7 +79,7 @@ def pooled(stages: Floats, touched: Bools | None = None) -> Baseline:
 
 def running_median(stages: Floats) -> Baseline:
     """Weekday factor of the whole period times a running median over five weeks."""
-    values = _traffic_and_rates(stages)
+    values = traffic_and_rates(stages)
     ordered = sorted_weeks(values)
     middle = (ordered[3] + ordered[4]) / 2.0
     usual = np.tile(middle, WEEKS)
@@ -95,7 +95,7 @@ def running_median(stages: Floats) -> Baseline:
 
 def global_median(stages: Floats) -> Baseline:
     """Median over all days: ignores weekdays, and so is not sound."""
-    values = np.sort(_traffic_and_rates(stages), axis=2)
+    values = np.sort(traffic_and_rates(stages), axis=2)
     middle = (values[..., DAYS // 2 - 1] + values[..., DAYS // 2]) / 2.0
     return _split(np.repeat(middle[..., None], DAYS, axis=2))
 
@@ -111,7 +111,7 @@ def sorted_weeks(values: Floats) -> list[Floats]:
     return lanes
 
 
-def _traffic_and_rates(stages: Floats) -> Floats:
+def traffic_and_rates(stages: Floats) -> Floats:
     """Traffic, then the rates; nobody in a step counts as one person."""
     values = stages.copy()
     values[1:] /= np.maximum(stages[:-1], 1.0)

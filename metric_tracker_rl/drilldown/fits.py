@@ -93,7 +93,8 @@ class Fits:
         if hidden:
             self.high = np.minimum(self.high, expected.single[self.weekdays].min(axis=0))
             if level.by_weeks:
-                self.high = np.minimum(self.high, expected.unseen / self.in_a_week)
+                unseen = level.in_pairs * expected.unseen
+                self.high = np.minimum(self.high, unseen / self.in_a_week)
         if family == MIX:
             share = self.run / self.run[self.cube.everybody]
             self.need = np.maximum(self.need, COUNTER_MOVE * (1.0 - share) / share)

@@ -69,6 +69,8 @@ class Level:
             hidden ones are drawn without.
         faint: whether weekly sums of its own segment hardly show a hidden cause either: it lasts
             one day and is as small as is certain.
+        in_pairs: how many times what is within the noise of weekly sums of two values a hidden cause
+            may change them.
         evidence: least and most standard deviations that a hidden cause is planned to show, in
             one of its steps or in two together, where weekly tables of two attributes are read
             together.
@@ -100,6 +102,7 @@ class Level:
     budget: int
     by_weeks: bool = True
     faint: bool = False
+    in_pairs: float = 1.0
     evidence: tuple[float, float] = (0.0, 0.0)
     wide_scopes: bool = False
     tools: tuple[str, ...] = SLICES
@@ -128,8 +131,8 @@ LEVELS: dict[str, Level] = {
             name="drill_easy",
             noise=CROWD,
             families=(
-                *(RATE, TRAFFIC, MIX, MIX, DOUBLE, CANCEL, CANCEL, CANCEL, CANCEL_TRAFFIC),
-                *(CANCEL_TRAFFIC, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
+                *(RATE, TRAFFIC, MIX, MIX, DOUBLE, CANCEL, CANCEL, CANCEL),
+                *(LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
             ),
             fixed=(2, 3),
             rate=(0.13, 0.25),
@@ -138,9 +141,10 @@ LEVELS: dict[str, Level] = {
             loss=(0.14, 0.25),
             hidden=1.0,
             together=0.0,
-            causes=(0, 1, 1, 2, 2, 3),
-            budget=6_700,
-            evidence=(4.4, 6.0),
+            causes=(0, 1, 1, 2, 2, 2),
+            budget=8_000,
+            in_pairs=1.6,
+            evidence=(7.0, 11.0),
             wide_scopes=True,
             changed="6",
         ),

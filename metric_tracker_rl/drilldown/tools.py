@@ -25,7 +25,8 @@ from metric_tracker_rl.drilldown.arguments import (
     SliceArguments,
     SqlArguments,
 )
-from metric_tracker_rl.drilldown.baselines import sorted_weeks
+from metric_tracker_rl.drilldown.baselines import traffic_and_rates
+from metric_tracker_rl.drilldown.config import DAYS
 from metric_tracker_rl.drilldown.cube import segment_of
 from metric_tracker_rl.drilldown.domains import TRACKING
 from metric_tracker_rl.drilldown.episode import Episode
@@ -188,24 +189,30 @@ def slice_(episode: Episode, asked: PerMilleArguments) -> Result:
         return run_slice(episode, asked)
     if episode.config.level.name != EASY:
         raise InvalidValueError("form", asked.form, f"counts on {episode.config.level.name}")
-    if asked.every != "day":
-        raise InvalidValueError("every", asked.every, "day with form per_mille_of_usual")
     return _per_mille(episode, asked)
 
 
 def _per_mille(episode: Episode, asked: SliceArguments) -> Result:
-    """Change against the same weekday's median: of traffic, and of the rates into later stages."""
+    """Change against the median of the same weekdays: of traffic, and of rates into later stages.
+
+    Of days in whole per mille; of weeks, which move by less, in tenths.
+    """
     every = asked.model_copy(update={"stages": []})
-    counts = Selection.read(episode, every).sums(episode).transpose(1, 0, 2).astype(np.float64)
-    values = counts.copy()
-    values[1:] /= np.maximum(counts[:-1], 1.0)
-    ordered = sorted_weeks(values)
-    usual = np.maximum(np.tile((ordered[3] + ordered[4]) / 2.0, 8), 1e-9)
-    changes = np.rint(1000.0 * (values / usual - 1.0)).astype(np.int64)
+    daily = Selection.read(episode, every).sums(episode).transpose(1, 0, 2).astype(np.float64)
+    before = np.cumsum(np.pad(daily, ((0, 0), (0, 0), (1, 0))), axis=2)
     selection, periods = Selection.read(episode, asked), slice_periods(episode, asked)
-    days = [each.start for each in periods]
+    changes = np.zeros((*daily.shape[:2], len(periods)))
+    for weekday, length in {(days.start % 7, len(days)) for days in periods}:
+        starts = np.arange(weekday, DAYS - length + 1, 7)
+        values = traffic_and_rates(before[:, :, starts + length] - before[:, :, starts])
+        usual = np.maximum(np.median(values, axis=2, keepdims=True), 1e-9)
+        same = [(days.start % 7, len(days)) == (weekday, length) for days in periods]
+        weeks = [days.start // 7 for days, chosen in zip(periods, same, strict=True) if chosen]
+        changes[:, :, same] = 1000.0 * (values / usual - 1.0)[:, :, weeks]
+    by_day = asked.every == "day"
+    told_changes = np.rint(changes).astype(np.int64) if by_day else np.round(changes, 1) + 0.0
     rows = [
-        [*label, episode.domain.stages[stage], changes[stage, row, days].tolist()]
+        [*label, episode.domain.stages[stage], told_changes[stage, row].tolist()]
         for row, label in enumerate(selection.labels(episode))
         for stage in selection.stages
     ]

@@ -102,7 +102,7 @@ def _slice_form(page: Page) -> Form:
                     first, last = _day("From", "dd-from"), _day("To", "dd-to")
                 every = gr.Radio(["day", "week"], value="day", label="One number for each")
                 form = gr.Radio(
-                    [("counts", "counts"), ("‰ of usual, by day", "per_mille_of_usual")],
+                    [("counts", "counts"), ("‰ of usual", "per_mille_of_usual")],
                     value="counts",
                     label="Shown as",
                     elem_id="dd-form",

@@ -92,7 +92,10 @@ def slice_measures(result: Mapping[str, Any], stages: Sequence[str]) -> list[Mea
     """Every measure of a slice: its counts by stage, then its rates in funnel order."""
     rows = result["rows"]
     per_mille = "per mille" in result["columns"][-1]
-    days = result.get("days") or [1] * (len(rows[0][-1]) if rows else 0)
+    weekly = "weeks_from" in result
+    days = [1] * (len(rows[0][-1]) if rows else 0)
+    if weekly and not per_mille:
+        days = result["days"]
     counts: dict[str, dict[str, Values]] = {}
     for *values, stage, told in rows:
         counts.setdefault(stage, {})[label_of(values)] = [
@@ -103,8 +106,8 @@ def slice_measures(result: Mapping[str, Any], stages: Sequence[str]) -> list[Mea
             Measure(f"{_per_mille(stage, stages)}, ‰ of usual", "‰", told)
             for stage, told in counts.items()
         ]
-    weekly = ", mean of the days" if "weeks_from" in result else ""
-    found = [Measure(f"{stage}, people a day{weekly}", "", told) for stage, told in counts.items()]
+    mean = ", mean of the days" if weekly else ""
+    found = [Measure(f"{stage}, people a day{mean}", "", told) for stage, told in counts.items()]
     for before, stage in pairwise(stages):
         if before in counts and stage in counts:
             told = {
