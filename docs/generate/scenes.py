@@ -12,9 +12,10 @@ from metric_tracker_rl.drilldown.change_log import LAG, change_of
 from metric_tracker_rl.drilldown.config import DAYS
 from metric_tracker_rl.drilldown.cube import cell_of_segment, segment_of
 from metric_tracker_rl.drilldown.definition import Root
+from metric_tracker_rl.drilldown.domains import TRACKING
 from metric_tracker_rl.drilldown.episode import Episode
 from metric_tracker_rl.drilldown.generator import Draw
-from metric_tracker_rl.drilldown.levels import LOSS, MIX, RATE, TRAFFIC
+from metric_tracker_rl.drilldown.levels import LOSS, MIX, RATE
 
 LEAST_ECHO = 0.008
 """Least change of a rate that is worth a picture of a composition effect."""
@@ -26,7 +27,7 @@ SHORTEST_ECHO = 4
 
 def composition(draw: Draw, episode: Episode) -> Scene | None:
     """Other people come, and a wider segment's rate moves while no part's rate does."""
-    root = only_root(draw, TRAFFIC)
+    root = only_root(draw, MIX)
     if root is None or root.last - root.first + 1 < SHORTEST_ECHO:
         return None
     cube = episode.cube
@@ -154,11 +155,11 @@ def tracking_loss(draw: Draw, episode: Episode) -> Scene | None:
 
 def decoy_release(draw: Draw, episode: Episode) -> Scene | None:
     """A release of the right component at the right time reaches other people."""
-    root = only_root(draw, RATE)
+    root = only_root(draw, RATE) or only_root(draw, LOSS)
     cube, domain = episode.cube, episode.domain
-    if root is None or root.last - root.first < 2:
+    if root is None:
         return None
-    component = domain.components[root.stage]
+    component = TRACKING if root.kind == LOSS else domain.components[root.stage]
     timely = [
         entry
         for entry in draw.log
@@ -239,8 +240,8 @@ CASES: dict[str, Case] = {
     case.name: case
     for case in (
         Case("composition", "drill_easy", 1, composition),
-        Case("mix-shift", "drill", 2, mix_shift),
-        Case("cancelling-pair", "drill", 1, cancelling_pair),
+        Case("mix-shift", "drill_easy", 2, mix_shift),
+        Case("cancelling-pair", "drill_easy", 1, cancelling_pair),
         Case("tracking-loss", "drill_easy", 1, tracking_loss),
         Case("decoy-release", "drill_easy", 1, decoy_release),
     )

@@ -69,8 +69,8 @@ class Level:
             hidden ones are drawn without.
         faint: whether weekly sums of its own segment hardly show a hidden cause either: it lasts
             one day and is as small as is certain.
-        in_pairs: how many times what is within the noise of weekly sums of two values a hidden cause
-            may change them.
+        in_pairs: most that weekly sums of two values may show of a hidden cause, in units of what
+            noise may do to them.
         evidence: least and most standard deviations that a hidden cause is planned to show, in
             one of its steps or in two together, where weekly tables of two attributes are read
             together.

@@ -1,9 +1,9 @@
 """A client by somebody else: plays a drill-down task over a wire, and imports nothing of ours.
 
-It knows what the documentation says of the messages, and of an episode what the replies say. Its
-analysis is its own and enough for `drill_easy`: days on which a single value departs from its
-weekday's median, then the one segment of at most two values whose change says most, then the kind
-and the change-log entry.
+It knows what the documentation says of the messages and of where hidden causes show, and of an
+episode what the replies say. Its analysis is its own and enough for `drill_easy`: weeks of pairs of
+values, the days of the segments of three that they point to, what moved against these on the same
+days, then the kind and the change-log entry.
 
     python stranger.py http://127.0.0.1:8000 drill_easy_saas_trial ws|http|mcp
 """
@@ -15,15 +15,34 @@ import json
 import math
 import sys
 import urllib.request
-from itertools import combinations
+from itertools import combinations, product
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from websockets.sync.client import connect
 
 SCATTER = (0.02, 0.006)
 """Day-to-day noise of traffic and of rates that no volume averages out, as the data show it."""
 SURE = 5.5
+LIKELY = 5.0
+"""Standard deviations, of three tables together, at which the days of a segment are looked at."""
+MOST_LOOKS, PARTNERS = 12, 8
+DAYS, WEEKS = 56, 8
+Segment = frozenset[tuple[str, str]]
+Rows = list[list[float]]
+"""People by stage and week."""
+
+
+class Run(NamedTuple):
+    """A row of days of one channel, which is the step into a stage, or traffic."""
+
+    channel: int
+    first: int
+    stop: int
+
+    @property
+    def weeks(self) -> set[int]:
+        return {day // 7 for day in range(self.first, self.stop)}
 
 
 class OverWebSocket:
@@ -93,7 +112,10 @@ class Analyst:
         self.stages: list[str] = self.told["stages"]
         self.dims: dict[str, list[str]] = self.told["dimensions"]
         first = dt.date.fromisoformat(self.told["first_date"])
-        self.dates = [(first + dt.timedelta(days=n)).isoformat() for n in range(56)]
+        self.dates = [(first + dt.timedelta(days=n)).isoformat() for n in range(DAYS)]
+        self.moved: dict[Run, dict[Segment, float]] = {}
+        """Factors on the rates or traffic of segments."""
+        self.mixes: set[Run] = set()
 
     def ask(self, tool: str, **arguments: Any) -> Any:
         told = self.door.call(tool, arguments)
@@ -102,108 +124,166 @@ class Analyst:
         assert told["calls_left"] > 0
         return told["analysis_result"]["result"]
 
-    def days_that_moved(self) -> list[set[int]]:
-        """For each channel, the days on which some single value departs from its usual."""
-        moved: list[set[int]] = [set() for _ in self.stages]
+    def read_weeks(self) -> None:
+        """Weeks of everybody, of single values and of pairs beside the median week, by channel."""
+        weekly: dict[Segment, Rows] = {}
+        for pair in combinations(self.dims, 2):
+            for *values, stage, counts in self.ask("slice", group_by=pair, every="week")["rows"]:
+                segment = frozenset(zip(pair, values, strict=True))
+                weekly.setdefault(segment, [[], [], [], [], []])
+                weekly[segment][self.stages.index(stage)] = counts
+        first, second, *_ = self.dims
         for dim, values in self.dims.items():
-            counts: dict[str, list[list[int]]] = {
-                value: [[] for _ in self.stages] for value in values
-            }
-            for half in ((0, 27), (28, 55)):
-                dates = [self.dates[half[0]], self.dates[half[1]]]
-                for value, stage, row in self.ask("slice", group_by=[dim], dates=dates)["rows"]:
-                    counts[value][self.stages.index(stage)] += row
+            beside = second if dim == first else first
             for value in values:
-                for channel in range(len(self.stages)):
-                    moved[channel] |= set(self.departures(counts[value], channel))
-        return moved
+                parts = [frozenset({(dim, value), (beside, each)}) for each in self.dims[beside]]
+                weekly[frozenset({(dim, value)})] = added([weekly[part] for part in parts])
+        singles = [frozenset({(first, value)}) for value in self.dims[first]]
+        weekly[frozenset()] = added([weekly[single] for single in singles])
+        self.weekly = [
+            {segment: beside_usual(rows, channel) for segment, rows in weekly.items()}
+            for channel in range(len(self.stages))
+        ]
 
-    def departures(self, counts: list[list[int]], channel: int) -> dict[int, float]:
+    def evidence(self, channel: int, segment: Segment) -> list[float]:
+        """Standard deviations that three tables show together of each week of three values."""
+        known = self.weekly[channel]
+        everybody, _ = known[frozenset()]
+        total, variance = [0.0] * WEEKS, 0.0
+        for pair in map(frozenset, combinations(segment, 2)):
+            own, weight = known[pair]
+            (one, of_one), (other, of_other) = (known[frozenset({value})] for value in pair)
+            beside = [w - x - y + z for w, x, y, z in zip(own, one, other, everybody, strict=True)]
+            usual = median(beside)
+            total = [sum_ + each - usual for sum_, each in zip(total, beside, strict=True)]
+            variance += 1.2 * (1 - weight / of_one) * (1 - weight / of_other) / weight
+        return [each / math.sqrt(variance) for each in total]
+
+    def find_mixes(self) -> set[int]:
+        """Find segments of one or two values whose traffic moved; the weeks in which it did."""
+        everybody, _ = self.weekly[0][frozenset()]
+        likely = []
+        for segment, (changes, weight) in self.weekly[0].items():
+            for week, change in enumerate(changes):
+                if abs(change - everybody[week]) >= 0.03:
+                    gain = weight * (change - everybody[week]) ** 2
+                    likely.append((gain, week, segment))
+        weeks: set[int] = set()
+        for _, week, segment in sorted(likely, key=lambda each: -each[0]):
+            if week not in weeks:
+                weeks.add(week)
+                for run, factor in self.runs_of(segment, [0]).items():
+                    if week in run.weeks and abs(factor - 1) > 0.3:
+                        self.moved[run] = {segment: factor}
+                        self.mixes.add(run)
+                        weeks |= run.weeks
+        return weeks
+
+    def runs_of(self, segment: Segment, channels: list[int]) -> dict[Run, float]:
+        """Days on which channels of a segment depart from their usual, with the factor on them."""
+        first = max(channels[0] - 1, 0)
+        stages = self.stages[first : channels[-1] + 1]
+        rows = self.ask("slice", where=dict(segment), stages=stages)["rows"]
+        counts = {first + place: row[-1] for place, row in enumerate(rows)}
+        found = {}
+        for channel in channels:
+            moved = self.departures(counts[channel], counts.get(channel - 1), channel)
+            for start, stop in runs(set(moved)):
+                factors = [moved[day] for day in range(start, stop)]
+                found[Run(channel, start, stop)] = sum(factors) / len(factors)
+        return found
+
+    def departures(
+        self, into: list[int], below: list[int] | None, channel: int
+    ) -> dict[int, float]:
         """Days on which a channel departs from its usual, with the factor on it."""
-        into, below = counts[channel], counts[channel - 1] if channel else [1] * 56
-        rate = [a / max(b, 1) for a, b in zip(into, below, strict=True)]
+        rate = [a / max(b, 1) for a, b in zip(into, below if channel else [1] * DAYS, strict=True)]
         found = {}
         for day, value in enumerate(rate):
             usual = median(rate[day % 7 :: 7])
             spare = (1 - usual if channel else 1) / into[day] + SCATTER[min(channel, 1)] ** 2
-            if abs(value / usual - 1) >= max(SURE * math.sqrt(spare), 0.02):
+            if abs(value / usual - 1) >= max(SURE * math.sqrt(spare), 0.06):
                 found[day] = value / usual
         return found
 
-    def segment(self, channel: int, days: range, moved: set[int]) -> dict[str, str]:
-        """The segment whose change over some days says most."""
-        weeks = [
-            range(days.start + shift, days.stop + shift)
-            for shift in range(-56, 57, 7)
-            if shift and days.start + shift >= 0 and days.stop + shift <= 56
+    def find_hidden(self, mixed: set[int]) -> None:
+        """Find segments of three values, the likeliest first, and what moved against them."""
+        segments = [
+            frozenset(zip(dims, values, strict=True))
+            for dims in combinations(self.dims, 3)
+            for values in product(*(self.dims[dim] for dim in dims))
         ]
-        calm = [week for week in weeks if not moved & set(week)]
-        ranges = [[self.dates[week[0]], self.dates[week[-1]]] for week in calm]
-        stages = self.stages[max(channel - 1, 0) : channel + 1]
-        found: dict[tuple[tuple[str, str], ...], list[float]] = {}
-        for one, other in combinations(self.dims, 2):
-            rows = self.ask(
-                "compare",
-                dates=[self.dates[days[0]], self.dates[days[-1]]],
-                reference=ranges,
-                group_by=[one, other],
-                stages=stages,
-            )["rows"]
-            sums: dict[tuple[tuple[str, str], ...], list[float]] = {}
-            for a, b, *numbers in rows:
-                now, then = numbers[-2], numbers[-1]
-                if channel:
-                    usual = then / numbers[1]
-                    expected, weight = numbers[0] * usual, 1 / (1 - usual)
-                else:
-                    expected, weight = then / len(calm), 1.0
-                for key in (((one, a),), ((other, b),), ((one, a), (other, b))):
-                    pair = sums.setdefault(key, [0.0, 0.0])
-                    pair[0] += weight * expected
-                    pair[1] += weight * (now - expected)
-            found.update(sums)
-        return dict(max(found, key=lambda key: found[key][1] ** 2 / found[key][0]))
+        channels = range(len(self.stages))
+        z = [{each: self.evidence(channel, each) for each in segments} for channel in channels]
+        likely = []
+        for channel, segment, week in product(channels, segments, range(WEEKS)):
+            score = abs(z[channel][segment][week])
+            if 0 < channel < 4:
+                beside = z[channel + 1][segment][week]
+                score = max(score, (score + abs(beside)) / math.sqrt(2))
+            if score >= LIKELY and not (channel == 0 and week in mixed):
+                likely.append((score, channel, week, segment))
+        done: set[tuple[int, int]] = set()
+        looks = 0
+        for _, channel, week, segment in sorted(likely, key=lambda each: -each[0]):
+            if (channel, week) in done or looks == MOST_LOOKS:
+                continue
+            looks += 1
+            near = list(range(max(channel - 1, 1), min(channel + 1, 4) + 1)) if channel else [0]
+            found = {
+                run: factor
+                for run, factor in self.runs_of(segment, near).items()
+                if week in run.weeks and run.stop - run.first <= 2
+            }
+            for run, factor in found.items():
+                self.moved.setdefault(run, {})[segment] = factor
+                done |= {(each, run_week) for each in near for run_week in run.weeks}
+            if len(found) == 1:
+                [(run, factor)] = found.items()
+                self.find_partner(run, segment, factor, z[run.channel])
+
+    def find_partner(
+        self, run: Run, segment: Segment, factor: float, z: dict[Segment, list[float]]
+    ) -> None:
+        """Find the segment of other people that moved the other way on the same days."""
+        sign = 1.0 if factor > 1 else -1.0
+        [week, *_] = run.weeks
+        apart = [each for each in z if len(dict(each | segment)) < len(each | segment)]
+        for other in sorted(apart, key=lambda each: sign * z[each][week])[:PARTNERS]:
+            against = self.runs_of(other, [run.channel]).get(run, factor)
+            if sign * (against - 1) < 0:
+                self.moved[run][other] = against
+                return
 
     def report(self) -> list[dict[str, Any]]:
         """Every root as a row."""
-        segments: dict[str, dict[str, str]] = {}
-        for channel, days in enumerate(self.days_that_moved()):
-            for first, stop in runs(days):
-                segment = self.segment(channel, range(first, stop), days)
-                segments[json.dumps(segment, sort_keys=True)] = segment
-        # A single value shows only some of a root's days; the segment itself shows all of them.
-        changes: dict[tuple[int, int, int], tuple[dict[str, str], float]] = {}
-        for segment in segments.values():
-            told = self.ask("slice", where=segment)["rows"]
-            counts = [next(row for stage, row in told if stage == each) for each in self.stages]
-            for channel in range(len(self.stages)):
-                moved = self.departures(counts, channel)
-                for first, stop in runs(set(moved)):
-                    factors = [moved[day] for day in range(first, stop)]
-                    changes[channel, first, stop] = segment, sum(factors) / len(factors)
+        self.read_weeks()
+        self.find_hidden(self.find_mixes())
         log = self.ask("change_log")["entries"]
-        rows, explained = [], set()
-        for (channel, first, stop), (segment, factor) in sorted(changes.items()):
-            if (channel, first, stop) in explained:
-                continue
-            kind = "rate_change" if channel else "traffic_change"
-            following = changes.get((channel + 1, first, stop))
-            inverse = following and abs(factor * following[1] - 1) < 0.12
-            if channel and following and inverse and following[0] == segment:
-                kind = "tracking_loss"
-                explained.add((channel + 1, first, stop))
-            stage = self.stages[channel]
-            component = self.told["components"].get(kind, self.told["components"][stage])
-            rows.append(
-                {
-                    "kind": kind,
-                    "stage": stage,
-                    "segment": segment,
-                    "date_from": self.dates[first],
-                    "date_to": self.dates[stop - 1],
-                    "change": self.change(log, component, segment, first),
-                }
-            )
+        rows = []
+        for run, factors in sorted(self.moved.items(), key=lambda each: each[0]):
+            before = self.moved.get(run._replace(channel=run.channel - 1), {})
+            after = self.moved.get(run._replace(channel=run.channel + 1), {})
+            for segment, factor in factors.items():
+                kind = "rate_change" if run.channel else "traffic_change"
+                if run in self.mixes:
+                    kind = "mix_shift"
+                elif run.channel > 1 and abs(before.get(segment, 0.0) * factor - 1) < 0.12:
+                    continue  # the other half of a tracking loss
+                elif run.channel and abs(after.get(segment, 0.0) * factor - 1) < 0.12:
+                    kind = "tracking_loss"
+                stage = self.stages[run.channel]
+                component = self.told["components"].get(kind, self.told["components"][stage])
+                rows.append(
+                    {
+                        "kind": kind,
+                        "stage": stage,
+                        "segment": dict(segment),
+                        "date_from": self.dates[run.first],
+                        "date_to": self.dates[run.stop - 1],
+                        "change": self.change(log, component, dict(segment), run.first),
+                    }
+                )
         return rows
 
     def change(
@@ -217,6 +297,22 @@ class Analyst:
             and entry["scope"].items() <= segment.items()
         ]
         return max(fitting)[2] if fitting else "unattributed"
+
+
+def added(tables: list[Rows]) -> Rows:
+    """Sums of several segments' rows."""
+    return [
+        [sum(numbers) for numbers in zip(*rows, strict=True)] for rows in zip(*tables, strict=True)
+    ]
+
+
+def beside_usual(rows: Rows, channel: int) -> tuple[list[float], float]:
+    """Change of each week beside the median one, and what the noise of such a change goes by."""
+    below = rows[channel - 1] if channel else [1.0] * WEEKS
+    rate = [a / b for a, b in zip(rows[channel], below, strict=True)]
+    usual, people = median(rate), median(below)
+    weight = people * usual / (1 - usual) if channel else usual
+    return [each / usual - 1 for each in rate], weight
 
 
 def runs(days: set[int]) -> list[tuple[int, int]]:
