@@ -172,7 +172,7 @@ def test_no_cause_of_a_hidden_level_leads_to_another(product: str) -> None:
 def test_the_bytes_of_a_level_outlive_changes_of_the_others() -> None:
     identities = {name: json.loads(DrillConfig(1, name).identity) for name in LEVELS}
     assert {name: told["generator"] for name, told in identities.items()} == {
-        **{"drill_easy": "2", "drill": "5", "drill_hard": "5", "drill_sql": "2"}
+        **{"drill_easy": "6", "drill": "6", "drill_hard": "5", "drill_sql": "2"}
     }
     assert max(level.changed for level in LEVELS.values()) == GENERATOR_VERSION
 
@@ -186,16 +186,21 @@ def test_an_episode_that_the_reference_does_not_solve_is_not_made() -> None:
 
 
 @pytest.mark.slow
-def test_all_causes_of_drill_but_mix_shifts_are_hidden() -> None:
+def test_all_causes_of_drill_easy_but_mix_shifts_are_hidden() -> None:
     families = set()
-    mixed = DrillConfig(6, "drill", "ordering_app", 2)
-    for config in [mixed, *(c for c in CONFIGS if c.difficulty == "drill")]:
+    for config in (c for c in CONFIGS if c.difficulty == "drill_easy"):
         draw, _ = generate(config)
         families |= {cause.family for cause in draw.causes}
         hidden = {(e.channel, e.first) for c in draw.causes if c.hidden for e in c.effects}
         assert all(cause.hidden == (cause.family != MIX) for cause in draw.causes)
         assert all(run.shown < 3.0 for run in draw.runs if (run.channel, run.first) in hidden)
     assert MIX in families
+
+
+def test_each_level_shows_more_of_fewer_causes_than_the_next() -> None:
+    easy, drill, hard = (LEVELS[name] for name in ("drill_easy", "drill", "drill_hard"))
+    assert easy.evidence > drill.evidence > hard.evidence
+    assert sum(easy.causes) < sum(drill.causes) < sum(hard.causes)
 
 
 @pytest.mark.parametrize("config", [c for c in CONFIGS if c.level.faint])

@@ -173,6 +173,25 @@ def test_per_mille_is_there_on_the_easy_level_alone() -> None:
     assert np.abs(values).max() < 1000
 
 
+@pytest.mark.parametrize("first", [0, 3, 50])
+def test_per_mille_by_week_compares_a_week_with_the_same_weekdays_of_the_others(first: int) -> None:
+    """The last week is of the days that are left."""
+    session = started(DrillConfig(3, "drill_easy", "ordering_app", 1))
+    dates = session.episode.dates  # type: ignore[union-attr]
+    weeks = {"dates": [dates[first], dates[-1]], "every": "week", "stages": ["menu_opens"]}
+    [(_, told)] = result(call(session, "slice", form="per_mille_of_usual", **weeks))["rows"]
+    counts = session.episode.counts.sum(axis=0)  # type: ignore[union-attr]
+    for place, start in enumerate(range(first, 56, 7)):
+        length = min(7, 56 - start)
+        starts = range(start % 7, 57 - length, 7)
+        below, into = (
+            [stage[each : each + length].sum() for each in starts] for stage in counts[:2]
+        )
+        rates = np.array(into) / np.array(below)
+        expected = 1000 * (rates[start // 7] / np.median(rates) - 1)
+        assert told[place] == pytest.approx(expected, abs=0.0501)
+
+
 def test_an_invalid_row_says_why_and_costs() -> None:
     session = started(feedback="full")
     rows = [row.as_dict() for row in EPISODE.expected_rows]
