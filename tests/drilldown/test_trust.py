@@ -78,7 +78,7 @@ def test_the_audit_of_the_tier_has_every_heuristic_with_its_ceiling() -> None:
             reads = name.startswith("pairs_")
             on_sql = (1.0, 1.0) if reads else heuristic.ceiling
             assert audit.player(name).ceiling.at("drill_sql") == on_sql
-            assert audit.player(name).ceiling.at("drill_easy") == (1.0, 1.0)
+            assert audit.player(name).ceiling.at("drill_easy") == heuristic.ceiling
     assert audit_of(ENVIRONMENT) is ENVIRONMENT.audit
     with pytest.raises(InvalidValueError, match="levels of one tier"):
         audit_of(ENVIRONMENT, ["easy", "drill"])
