@@ -166,8 +166,8 @@ def test_each_root_stands_on_its_data_and_is_gone_where_its_cause_is() -> None:
     assert len(seen[1].courses) == 2, "a tracking loss shows in two rates"
     figure = roots_figure(EPISODE)
     titles = [note.text for note in figure.layout.annotations]
-    assert sum("its cause taken back" in title for title in titles) == 3
-    assert len(figure.layout.shapes) == 6
+    assert sum("its cause taken back" in title for title in titles) == 4
+    assert len(figure.layout.shapes) == 8
 
 
 def test_the_verdicts_on_rows_add_up_to_the_grade() -> None:
