@@ -43,8 +43,8 @@ class Heuristic:
     def ceiling_on(self, level: Level) -> tuple[float, float]:
         """Its ceiling on a level; 1 and 1 where one idea may well be enough.
 
-        The easy level hides nothing. A level that is read by SQL hides nothing from readers: its
-        causes are planned without a look at weekly sums.
+        A level that is read by SQL hides nothing from readers: its causes are planned without a
+        look at weekly sums.
         """
         hides = level.hidden > 0.0 and (level.by_weeks or self.ceiling != READER)
         return self.ceiling if hides else (1.0, 1.0)
