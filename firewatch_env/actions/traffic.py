@@ -99,6 +99,7 @@ def circuit_break(world: World, service: Service, parameters: Mapping[str, Any])
         call.breaker = to
         if not to:
             call.caller.levers.pop(f"fallback.{service.name}", None)
+            call.caller.swaying = None
     names = ", ".join(call.caller.name for call in service.callers)
     return Outcome(f"{service.name}: {names} {'answer without' if to else 'ask'} it from now on")
 

@@ -7,8 +7,9 @@ matters depends on how much of the load goes through its channel, and on nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from firewatch_env.engine.catalogue import USUAL_HITS
 from firewatch_env.engine.service import Service
@@ -16,9 +17,12 @@ from firewatch_env.engine.service import Service
 Apply = Callable[["Effect", Service, str, float], None]
 
 
-@dataclass(slots=True)
 class Effect:
-    """What all levers of a service come to; products of what remains."""
+    """What all levers of a service come to; products of what remains.
+
+    Its own dictionary holds only what a lever has set: so it is made quickly, and it is known
+    what each lever has a say in.
+    """
 
     ok: float = 1.0
     allowed: float = 1.0
@@ -39,10 +43,10 @@ class Effect:
     zone_lost: float = 0.0
     zone_err: float = 0.0
     zone_steal: float = 0.0
-    calls: dict[str, float] = field(default_factory=dict)
-    timeouts: dict[str, float] = field(default_factory=dict)
-    tries: dict[str, float] = field(default_factory=dict)
-    breakers: set[str] = field(default_factory=set)
+    calls: Mapping[str, float] = MappingProxyType({})
+    timeouts: Mapping[str, float] = MappingProxyType({})
+    tries: Mapping[str, float] = MappingProxyType({})
+    breakers: Set[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

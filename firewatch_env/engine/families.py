@@ -123,9 +123,8 @@ def _logging(e: Effect, s: Service, channel: str, value: float) -> None:
 @lever("queries", 1.0)
 def _queries(e: Effect, s: Service, channel: str, value: float) -> None:
     """Queries sent for one request, to each store that the service calls."""
-    for call in s.calls:
-        if call.callee.kind == "store":
-            e.calls[call.callee.name] = value
+    stores = [call.callee.name for call in s.calls if call.callee.kind == "store"]
+    e.calls = {**e.calls, **dict.fromkeys(stores, value)}
 
 
 @lever("cpu_limit", 1.0)
@@ -137,8 +136,7 @@ def _cpu_limit(e: Effect, s: Service, channel: str, value: float) -> None:
 def _slots(e: Effect, s: Service, channel: str, value: float) -> None:
     """Size of a feature's pool to its usual size; a pool binds as its feature is used."""
     room = value / share(s, channel) if share(s, channel) > 0 else 9.0
-    if room < e.slots:
-        e.slots = room
+    e.slots = room if room < e.slots else e.slots
 
 
 def _holds(name: str) -> None:
@@ -146,8 +144,7 @@ def _holds(name: str) -> None:
 
     @lever(name)
     def apply(e: Effect, s: Service, channel: str, value: float) -> None:
-        if 1 - value < e.slots:
-            e.slots = 1 - value
+        e.slots = 1 - value if 1 - value < e.slots else e.slots
 
 
 for _name in ("blocked", "streams", "reconnects"):
@@ -232,22 +229,22 @@ for _name in UNNOTICED:
 
 @lever("calls", 1.0)
 def _calls(e: Effect, s: Service, channel: str, value: float) -> None:
-    e.calls[channel] = value
+    e.calls = {**e.calls, channel: value}
 
 
 @lever("timeout", 1.0)
 def _timeout(e: Effect, s: Service, channel: str, value: float) -> None:
-    e.timeouts[channel] = value
+    e.timeouts = {**e.timeouts, channel: value}
 
 
 @lever("tries", 1.0)
 def _tries(e: Effect, s: Service, channel: str, value: float) -> None:
-    e.tries[channel] = value
+    e.tries = {**e.tries, channel: value}
 
 
 @lever("fallback")
 def _fallback(e: Effect, s: Service, channel: str, value: float) -> None:
-    e.breakers.add(channel)
+    e.breakers = e.breakers | {channel}
 
 
 @lever("hits", 1.0)

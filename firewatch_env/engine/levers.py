@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from firewatch_env.engine.catalogue import BEHIND, USUAL_HITS
 from firewatch_env.engine.effects import LEVERS, Apply, Effect, family
@@ -10,7 +12,9 @@ from firewatch_env.engine.families import UNNOTICED
 from firewatch_env.engine.motion import EASE, ZONE_B, cut, drained_at, factor, sized_at, zone_share
 from firewatch_env.engine.service import Call, Service
 
-__all__ = ["LEVERS", "derive", "family", "felt", "forget", "moves"]
+__all__ = ["LEVERS", "derive", "family", "felt", "forget", "moves", "sway"]
+
+Follow = Callable[[Service, Effect], None]
 
 
 def felt(service: Service, name: str) -> float:
@@ -95,20 +99,84 @@ def derive(service: Service, tick: int) -> None:
                 continue
         apply, channel = _how(name)
         apply(e, service, channel, felt(service, name))
-    service.err = 1 - e.ok * (1 - cut(service, tick))
+    for follow in _FOLLOWS:
+        follow(service, e)
+    _derive_parts(service, e)
+    service.swaying = _swaying(service)
+
+
+def sway(service: Service, tick: int) -> None:
+    """The same, at less cost, where levers have only waxed or waned since the tick before."""
+    levers, follows = service.swaying  # type: ignore[misc]
+    service.clock, service.shown = tick, None
+    in_zone_b = ZONE_B * factor(service.wave, tick)
+    e = Effect()
+    for apply, channel, value, usual, wave in levers:
+        if wave is not None:
+            part = factor(wave, tick) if wave else in_zone_b
+            value = usual + (value - usual) * part
+        apply(e, service, channel, value)
+    for follow in follows:
+        follow(service, e)
+
+
+def _swaying(service: Service) -> tuple[Any, ...] | None:
+    """What `sway` goes by: levers with their values, and what follows; None for the long way."""
+    if (
+        not (service.staged or service.waves)
+        or service.pulses
+        or service.easing
+        or service.sizing
+        or service.zoned
+        or service.drain
+        or service.kind == "cache"
+        or len(service.parts) > 1
+    ):
+        return None
+    levers, said, moved = [], [], set()
+    for name in sorted(service.levers):
+        apply, channel = _how(name)
+        e = Effect()
+        apply(e, service, channel, service.levers[name])
+        if not vars(e).keys() <= _FOLLOWS_FROM.keys():
+            return None
+        follows = {_FOLLOWS_FROM[each] for each in vars(e)}
+        wave = () if name in service.staged else service.waves.get(name)
+        if wave is not None:
+            moved |= follows
+        levers.append((apply, channel, service.levers[name], _usual(name), wave))
+        said.append(follows)
+    if any(call.callee.name in BEHIND for call in service.calls):
+        moved.add(_follow_calls)  # a cache's hits have a say in these
+    kept = [lever for lever, follows in zip(levers, said, strict=True) if follows & moved]
+    return tuple(kept), tuple(follow for follow in _FOLLOWS if follow in moved)
+
+
+def _follow_requests(service: Service, e: Effect) -> None:
+    service.err = 1 - e.ok * (1 - cut(service, service.clock))
     service.refuse = 1 - e.allowed
     service.path = 1 - e.path
     service.limit = (1 - e.limit) * service.usual_load if e.limit > 0 else 0.0
+
+
+def _follow_cpu(service: Service, e: Effect) -> None:
     service.cpu = service.work * e.cpu
-    size = sized_at(service, tick)
+
+
+def _follow_room(service: Service, e: Effect) -> None:
+    size = sized_at(service, service.clock)
     service.cores = service.usual_cores * e.cores * e.ready * size
     service.slots = service.usual_slots * e.slots * e.ready * size
+
+
+def _follow_memory(service: Service, e: Effect) -> None:
     service.grow, service.grow_cap = e.grow, e.grow_cap
     service.settles = e.settles and e.grow_cap > 0
-    service.heap, service.orphans = e.heap, e.orphans
-    service.hits, service.stalled = e.hits, e.stalled
-    _derive_calls(service, e)
-    _derive_parts(service, e)
+    service.heap = e.heap
+
+
+def _follow_work(service: Service, e: Effect) -> None:
+    service.orphans, service.hits, service.stalled = e.orphans, e.hits, e.stalled
 
 
 def _derive_call(call: Call, e: Effect) -> None:
@@ -120,7 +188,7 @@ def _derive_call(call: Call, e: Effect) -> None:
         call.breaker = True
 
 
-def _derive_calls(service: Service, e: Effect) -> None:
+def _follow_calls(service: Service, e: Effect) -> None:
     usual = not (e.calls or e.timeouts or e.tries or e.breakers)
     for call in service.calls:
         if usual:
@@ -146,6 +214,18 @@ def _derive_calls(service: Service, e: Effect) -> None:
         # Beyond the cap, readers are answered without the fresh value.
         if misses > cap:
             service.err = 1 - (1 - service.err) * (1 - 0.5 * (misses - cap) * (1 - USUAL_HITS))
+
+
+_FOLLOWS: dict[Follow, tuple[str, ...]] = {
+    _follow_requests: ("ok", "allowed", "path", "limit"),
+    _follow_cpu: ("cpu",),
+    _follow_room: ("cores", "slots", "ready"),
+    _follow_memory: ("grow", "grow_cap", "settles", "heap"),
+    _follow_work: ("orphans", "hits", "stalled"),
+    _follow_calls: ("calls", "timeouts", "tries", "breakers"),
+}
+"""What follows from which effects; parts, which follow from the others, never sway."""
+_FOLLOWS_FROM = {effect: follow for follow, effects in _FOLLOWS.items() for effect in effects}
 
 
 def _derive_parts(service: Service, e: Effect) -> None:

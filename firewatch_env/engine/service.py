@@ -155,8 +155,8 @@ class Service:
         "kind", "lat", "late", "levers", "limit", "load", "masks", "memory", "memory_limit",
         "memory_mb", "moved", "name", "noise", "now", "orphans", "parts", "passing", "path",
         "pods", "pulses", "queue", "quota", "refuse", "revision", "rolled", "settles", "shown",
-        "size", "sizing", "slots", "slow_after", "soft", "staged", "stalled", "usual_cores",
-        "usual_lat", "usual_load", "usual_slots", "usual_use", "was", "wave", "waves", "work",
+        "size", "sizing", "slots", "slow_after", "soft", "staged", "stalled", "swaying",
+        "usual_cores", "usual_lat", "usual_load", "usual_slots", "usual_use", "was", "wave", "waves", "work",
         "zoned",
     )  # fmt: skip
 
@@ -186,6 +186,7 @@ class Service:
         self.waves: dict[str, Wave] = {}  # of levers whose use comes and goes
         self.wave: Wave = (12, 0)  # of zone b's share of the requests
         self.easing: dict[str, tuple[float, int]] = {}  # levers on their way: to where, since when
+        self.swaying: tuple[Any, ...] | None = None  # see levers.sway
         self.clock = 0  # the tick that levers were last looked at
         self.build: Release | None = None
         self.revision: Release | None = None

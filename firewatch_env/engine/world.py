@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from firewatch_env.engine.catalogue import BEHIND, CATALOGUE, OPTIONAL_CALLS, ordered
-from firewatch_env.engine.levers import LEVERS, derive, family, forget, moves
+from firewatch_env.engine.levers import LEVERS, derive, family, forget, moves, sway
 from firewatch_env.engine.motion import EASE, Wave, draw_wave
 from firewatch_env.engine.randomness import BitStream
 from firewatch_env.engine.service import Call, Release, Service
@@ -132,7 +132,10 @@ class World:
                 service.waves[each.lever] = each.wave
             self.set_lever(service, each.lever, each.value)
         for service in self.moving:
-            derive(service, now)
+            if service.swaying:
+                sway(service, now)
+            else:
+                derive(service, now)
 
     def release(self, service: Service, which: str, release: Release) -> None:
         """Bring out a build or a revision: its settings hold from now on."""
