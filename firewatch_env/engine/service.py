@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from firewatch_env.engine.motion import ZONE_B, Wave
 
@@ -124,8 +124,7 @@ class Call:
         return other
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a service's meters showed at the end of a tick; shares are of its requests."""
 
     own: float = 0.0  # 5xx that the server itself answered

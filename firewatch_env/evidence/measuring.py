@@ -6,7 +6,9 @@ meter, with integers alone, so that the bytes are the same on every machine.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from struct import Struct
 from zlib import crc32
 
 from firewatch_env.engine.service import Service
@@ -35,13 +37,36 @@ def factor(bits: int) -> float:
 
 def factors(service: Service) -> tuple[float, float, float, float]:
     """Of a service's meters of failures, of latency, of CPU and of memory, at its present tick."""
-    bits = noise(service.noise, service.clock)
-    return (
-        1 + ERROR * (2 * (bits & _FULL) / _FULL - 1),
-        1 + ERROR * (2 * (bits >> _BITS & _FULL) / _FULL - 1),
-        1 + ERROR * (2 * (bits >> 2 * _BITS & _FULL) / _FULL - 1),
-        1 + ERROR * (2 * (bits >> 3 * _BITS & _FULL) / _FULL - 1),
-    )
+    return next(all_factors([service]))
+
+
+def all_factors(services: Sequence[Service]) -> Iterator[tuple[float, float, float, float]]:
+    """The same of several services, whose bits are found together: each has a lane of one integer.
+
+    A lane is twice as wide as a number, so that no product reaches the next one.
+    """
+    ones, lows, unpack = _lanes(len(services))
+    keys = b"".join([service.noise.to_bytes(16, "little") for service in services])
+    tick = services[0].clock * 0xD1B54A32D192ED03 & _MASK
+    mixed = (int.from_bytes(keys, "little") + tick * ones) & lows
+    mixed = ((mixed ^ (mixed >> 29 & lows)) * 0xA0761D6478BD642F) & lows
+    mixed = ((mixed ^ (mixed >> 32 & lows)) * 0xA0761D6478BD642F) & lows
+    mixed = ((mixed ^ (mixed >> 31 & lows)) * 0xA0761D6478BD642F) & lows
+    mixed ^= mixed >> 33 & lows
+    for a, b, c, d, _, _ in unpack(mixed.to_bytes(16 * len(services), "little")):
+        yield (
+            1 + ERROR * (2 * a / _FULL - 1),
+            1 + ERROR * (2 * b / _FULL - 1),
+            1 + ERROR * (2 * c / _FULL - 1),
+            1 + ERROR * (2 * d / _FULL - 1),
+        )
+
+
+@cache
+def _lanes(count: int) -> tuple[int, int, Callable[[bytes], Iterator[tuple[int, ...]]]]:
+    """So many lanes with a 1 in each, the same with all the bits of a number, and their reader."""
+    ones = sum(1 << 128 * lane for lane in range(count))
+    return ones, ones * _MASK, Struct("<4HII").iter_unpack
 
 
 def measured(service: Service, meter: str, value: float, tick: int | None = None) -> float:
