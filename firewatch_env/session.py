@@ -51,8 +51,8 @@ class Play:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.start = open_world(task)
-        self.world = self.start.copy()
+        self.world = open_world(task)
+        self.began = self.world.tick
         self.logs: dict[str, tuple[str, ...]] = {}
         self.since: dict[str, int] = {}
         self.meters = read_all(self.world)
@@ -75,7 +75,7 @@ class Play:
     @property
     def actions(self) -> int:
         """Actions so far; each lets one tick pass."""
-        return self.world.tick - self.start.tick
+        return self.world.tick - self.began
 
 
 class Session:

@@ -11,7 +11,7 @@ from firewatch_env.engine.motion import zone_share
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.measuring import share
-from firewatch_env.evidence.meters import read
+from firewatch_env.evidence.meters import count, read
 
 
 def _figures(service: Service, **levers: str) -> dict[str, float]:
@@ -34,7 +34,7 @@ def inspect_network_policy(
         service, by_policy="denied", wrong_host="endpoint", idle_slot="slots_switch",
         proxy_version="proxies",
     )  # fmt: skip
-    lost = round(read(service).lost, 2)
+    lost = round(count(service).lost, 2)
     # What no figure here explains: routes of a feature, instances, certificates, a zone.
     figures["otherwise"] = 0.0 if any(figures.values()) else lost
     return Outcome(

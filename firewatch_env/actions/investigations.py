@@ -11,8 +11,8 @@ from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.service import Call, Release, Service
 from firewatch_env.engine.world import DAY, World
 from firewatch_env.evidence.logs import lines
-from firewatch_env.evidence.measuring import measured, share
-from firewatch_env.evidence.meters import calls_ratio, latency_ratio, read
+from firewatch_env.evidence.measuring import four_digits, measured, share
+from firewatch_env.evidence.meters import calls_ratio, count, latency_ratio, read
 
 
 def by_feature(service: Service, head: str) -> dict[str, float]:
@@ -37,15 +37,16 @@ def fetch_logs(world: World, service: Service, parameters: Mapping[str, Any]) ->
 @investigation("get_metrics_detail")
 def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Status classes, CPU, memory, pods, load and ages of the last changes."""
-    m = read(service)
+    m, counted = read(service), count(service)
+    latency = latency_ratio(service)
     figures: dict[str, Any] = {
-        "own_5xx": m.own, "refused_4xx": m.refused, "limited_429": m.limited, "shed": m.shed,
-        "cpu": m.cpu, "memory": m.memory, "ready": m.ready, "pods": m.pods, "load": m.load_ratio,
-        "latency": latency_ratio(service),
+        "own_5xx": m.own, "refused_4xx": counted.refused, "limited_429": counted.limited,
+        "shed": counted.shed, "cpu": m.cpu, "memory": m.memory, "ready": m.ready, "pods": m.pods,
+        "load": counted.load_ratio, "latency": latency,
         "build_age_s": _age(world, service, "build"),
         "revision_age_s": _age(world, service, "revision"),
         "requests_by_feature": {
-            f: v * m.load_ratio * service.usual_load for f, v in service.features.items()
+            f: v * counted.load_ratio * service.usual_load for f, v in service.features.items()
         },
     }  # fmt: skip
     extra = ""
@@ -55,9 +56,10 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     elif any(part.share == 0.1 for part in service.parts):
         extra = f" hot pod {measured(service, 'hot', service.parts[1].weight * 10):.1f}x"
     text = (
-        f"own {m.own:.2f} 4xx {m.refused:.2f} 429 {m.limited:.2f} shed {m.shed:.2f} "
-        f"cpu {m.cpu:.2f} mem {m.memory:.2f} pods {m.ready}/{m.pods} load {m.load_ratio:.2f}x "
-        f"lat {latency_ratio(service):.1f}x{extra}"
+        f"own {m.own:.2f} 4xx {counted.refused:.2f} 429 {counted.limited:.2f} "
+        f"shed {counted.shed:.2f} cpu {m.cpu:.2f} mem {m.memory:.2f} "
+        f"pods {m.ready}/{m.pods} load {counted.load_ratio:.2f}x "
+        f"lat {latency:.1f}x{extra}"
     )
     return Outcome(text, None, rounded(figures))
 
@@ -65,16 +67,18 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
 @investigation("trace_dependencies")
 def trace_dependencies(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """What the service's calls come to, the worst callee first, and what its callers ask."""
-    calls = sorted(service.calls, key=lambda call: (-_hurts(call), call.callee.name))
+    asks = {call: calls_ratio(call) for call in service.calls}
+    asked = {call: calls_ratio(call) for call in service.callers}
+    calls = sorted(asks, key=lambda call: (-_hurts(call, asks[call]), call.callee.name))
     figures = {
-        "callees": {call.callee.name: _call(call) for call in calls},
+        "callees": {call.callee.name: _call(call, asks[call]) for call in calls},
         "callers": {
             call.caller.name: {
-                "calls_per_request": call.usual_calls * calls_ratio(call),
+                "calls_per_request": call.usual_calls * ratio,
                 "usual": call.usual_calls,
-                "tries": measured(call.callee, "tries", call.attempts),
+                "tries": measured(service, "tries", call.attempts),
             }
-            for call in service.callers
+            for call, ratio in asked.items()
         },
     }  # fmt: skip
     told = []
@@ -89,22 +93,23 @@ def trace_dependencies(world: World, service: Service, parameters: Mapping[str, 
         told.append(
             f"{call.callee.name} fail {now['fail']:.2f}{fallback} late {late} "
             f"lost {now['lost']:.2f} says {now['says']:.2f} lat {now['latency_ratio']:.1f}x "
-            f"n {calls_ratio(call):.1f}x tries {now['tries']:.1f}"
+            f"n {asks[call]:.1f}x tries {now['tries']:.1f}"
         )
-    asked = "; ".join(
-        f"{call.caller.name} asks {calls_ratio(call):.1f}x, tries {call.attempts:.1f}"
-        for call in service.callers
+    callers = "; ".join(
+        f"{call.caller.name} asks {ratio:.1f}x, tries {call.attempts:.1f}"
+        for call, ratio in asked.items()
     )
     text = "; ".join(told) or f"{service.name} calls nobody here"
-    return Outcome(f"{text} | {asked}", None, rounded(figures))
+    return Outcome(f"{text} | {callers}", None, rounded(figures))
 
 
-def _hurts(call: Call) -> float:
+def _hurts(call: Call, ratio: float) -> float:
+    """How much a call costs its caller; `ratio` is of calls made to the usual number."""
     weight = call.weight if call.optional else 1.0
     many = call.calls if call.calls < 1 else 1.0
     if call.breaker:
         return many * call.weight
-    odd = calls_ratio(call) - 1
+    odd = ratio - 1
     return (
         many * call.fail * weight
         + many * (1 - call.callee.deg)
@@ -114,11 +119,11 @@ def _hurts(call: Call) -> float:
 
 def _says(service: Service) -> float:
     """Share of failures that the service itself counts: 5xx of its own, 4xx and 429."""
-    m = read(service)
-    return 1 - (1 - m.own) * (1 - m.refused) * (1 - m.limited)
+    counted = count(service)
+    return 1 - (1 - read(service).own) * (1 - counted.refused) * (1 - counted.limited)
 
 
-def _call(call: Call) -> dict[str, float]:
+def _call(call: Call, ratio: float) -> dict[str, float]:
     usual = {"usual_calls": call.usual_calls, "timeout_s": call.timeout}
     if call.breaker:
         return {**usual, "calls_per_request": 0.0}
@@ -127,7 +132,7 @@ def _call(call: Call) -> dict[str, float]:
         "fail": _told(call, "fail", call.fail), "late": _told(call, "late", call.late),
         "lost": _told(call, "lost", call.callee.now.lost), "fallback": 1 - call.callee.deg,
         "says": _says(call.callee), "latency_ratio": latency_ratio(call.callee),
-        "calls_per_request": call.usual_calls * calls_ratio(call),
+        "calls_per_request": call.usual_calls * ratio,
         "tries": measured(call.callee, "tries", call.attempts),
     }  # fmt: skip
 
@@ -173,8 +178,9 @@ def trace_distributed_request(
     """The worst way down from this service: the share of calls that fail, and what is odd."""
     way, here = [], service
     while here.calls:
-        call = min(here.calls, key=lambda call: (-_hurts(call), call.callee.name))
-        if _hurts(call) < 0.006:
+        hurts = {call: _hurts(call, calls_ratio(call)) for call in here.calls}
+        call = min(hurts, key=lambda call: (-hurts[call], call.callee.name))
+        if hurts[call] < 0.006:
             break
         way.append(f"{call.callee.name} {_told(call, 'fail', call.fail):.2f}{_odd(call)}")
         here = call.callee
@@ -200,7 +206,10 @@ def _odd(call: Call) -> str:
 def rounded(value: Any) -> Any:
     """Figures with four digits, however deep in an object."""
     if isinstance(value, float):
-        return round(value, 4)
+        return four_digits(value)
     if isinstance(value, dict):
-        return {key: rounded(each) for key, each in value.items()}
+        return {
+            key: four_digits(each) if type(each) is float else rounded(each)
+            for key, each in value.items()
+        }
     return value

@@ -13,7 +13,7 @@ from firewatch_env.engine.levers import felt
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.tick import cpu_of_request
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.measuring import measured, share
+from firewatch_env.evidence.measuring import four_digits, measured, share
 from firewatch_env.evidence.meters import latency_ratio, read
 
 _THREADS = 20  # threads that one slot of the model stands for
@@ -26,15 +26,12 @@ def _pools(service: Service) -> dict[str, dict[str, float]]:
     load = measured(service, "busy", service.now.load / service.usual_load)
     need = _THREADS * service.usual_slots / 10 * load * slow
     usual = _THREADS * service.usual_slots
-    return {
-        f: {
-            "size": usual * sizes.get(f, 1.0),
-            "usual": usual,
-            "busy": min(need * part, usual * sizes.get(f, 1.0)),
-            "waiting": max(need * part - usual * sizes.get(f, 1.0), 0.0),
-        }
-        for f, part in service.features.items()
-    }
+    pools = {}
+    for f, part in service.features.items():
+        size, wanted = usual * sizes.get(f, 1.0), need * part
+        busy, waiting = (wanted, 0.0) if wanted < size else (size, wanted - size)
+        pools[f] = {"size": size, "usual": usual, "busy": busy, "waiting": waiting}
+    return pools
 
 
 def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
@@ -50,8 +47,12 @@ def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> O
     spoilt = share(service, "spoilt", spoilt)
     text = f"blocked {blocked:.0f}, no stream {held:.0f}, spoilt state {spoilt:.2f}; pools {told}"
     whole = {f: {name: int(v + 0.5) for name, v in pool.items()} for f, pool in pools.items()}
-    figures = {"blocked": blocked, "withheld": held, "pools": whole, "spoilt_state": spoilt}
-    return Outcome(text, None, rounded(figures))
+    figures = {
+        **rounded({"blocked": blocked, "withheld": held}),
+        "pools": whole,
+        "spoilt_state": four_digits(spoilt),
+    }
+    return Outcome(text, None, figures)
 
 
 @investigation("thread_dump")

@@ -155,8 +155,8 @@ class Service:
         "memory_mb", "moved", "name", "noise", "now", "orphans", "parts", "passing", "path",
         "pods", "pulses", "queue", "quota", "refuse", "revision", "rolled", "settles", "shown",
         "size", "sizing", "slots", "slow_after", "soft", "staged", "stalled", "swaying",
-        "usual_cores", "usual_lat", "usual_load", "usual_slots", "usual_use", "was", "wave", "waves", "work",
-        "zoned",
+        "usual_cores", "usual_lat", "usual_load", "usual_slots", "usual_use", "was", "wave",
+        "waves", "work", "zoned",
     )  # fmt: skip
 
     def __init__(self, name: str, kind: str) -> None:

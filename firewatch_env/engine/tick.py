@@ -7,6 +7,7 @@ tick gives the same bytes everywhere.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from firewatch_env.engine.service import Reading, Service
@@ -18,7 +19,7 @@ ALLOWED = 0.005  # share of customers that the objective lets down
 SECONDS = 30
 _GC_FROM = 0.85
 _GC_COST = 0.6
-_reading = Reading._make  # at half the cost of a call with twelve arguments
+_reading = partial(tuple.__new__, Reading)  # a call with twelve arguments takes thrice as long
 
 
 def tick(world: World) -> None:
@@ -122,45 +123,56 @@ def _answer(service: Service, world: World) -> None:
             continue
         # What killed pods would have got goes to the others.
         weight = part.weight / live if live > 0 else 0.0
-        arrives = 1 - part.lost
-        arriving = admitted * weight * arrives
-        arrives *= weight
-        there = part.share * 0.75 if part.roll else part.share
+        arriving, arrives = admitted * weight, weight
+        if part.lost:
+            arriving *= 1 - part.lost
+            arrives *= 1 - part.lost
+            lost += weight * part.lost * (1 - service.path)
+        there = part.share
         if part.roll:
+            there *= 0.75
             part.roll -= 1
         if part.renew:
             part.fill *= (part.renew - 1) / part.renew
             part.renew -= 1
+        power = service.cores * there
+        if part.steal:
+            power *= 1 - part.steal
         used = (service.memory + service.heap + part.fill) / service.memory_limit
-        gc = (used - _GC_FROM) / (1 - _GC_FROM) * _GC_COST if used > _GC_FROM else 0.0
-        power = service.cores * there * (1 - part.steal) * (1 - (gc if gc < 0.9 else 0.9))
+        if used > _GC_FROM:
+            gc = (used - _GC_FROM) / (1 - _GC_FROM) * _GC_COST
+            power *= 1 - (gc if gc < 0.9 else 0.9)
         room = power / cpu
         share = arriving / room if room > 0 else 9.0
         in_cpu = share if share < 0.9 else 0.9
+        hold = service.base + cpu / (1 - in_cpu) + wait
         if share > 1:
             passed += arrives / share
+            use += weight
         else:
             passed += arrives
-        hold = service.base + cpu / (1 - in_cpu) + wait
+            use += weight * share
         slots = service.slots * there / hold
         if slots < room:
             room = slots
         ratio = arriving / room if room > 0 else 99.0
-        queued = refused = 0.0
+        taken = arriving * hold
         if ratio > 0.95:
             queued = (ratio - 0.95) * 10 * service.queue
             if queued > service.queue:
                 queued = service.queue
             if ratio > 1:
                 refused = 1 - 1 / ratio
-        lat += weight * (hold + queued)
-        if hold + queued > tail:
-            tail = hold + queued
-        lost += weight * part.lost * (1 - service.path)
-        shed += arrives * refused
-        err += weight * part.err
-        use += weight * (share if share < 1 else 1.0)
-        busy += arriving * (1 - refused) * hold + arriving * queued
+                shed += arrives * refused
+                taken = arriving * (1 - refused) * hold
+            taken += arriving * queued
+            hold += queued
+        busy += taken
+        lat += weight * hold
+        if hold > tail:
+            tail = hold
+        if part.err:
+            err += weight * part.err
         if used > memory:
             memory = used
         if service.grow:

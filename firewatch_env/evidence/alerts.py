@@ -7,7 +7,7 @@ from operator import attrgetter, ge
 from typing import Any, NamedTuple
 
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.measuring import share
+from firewatch_env.evidence.measuring import four_digits, share
 from firewatch_env.evidence.meters import Meters, read_all
 
 _RANK = {"page": 0, "critical": 1, "warning": 2}
@@ -53,25 +53,25 @@ def fire(
         meters: of every service now; None to read them.
     """
     now = meters or read_all(world)
-    found = []
+    found: list[tuple[_Rule, str, float]] = []
     for service in world.services:
         if service.entry and world.harm and world.harm + 0.005 >= CUSTOMERS:
             found.append((_LET_DOWN, service.name, min(let_down(world) + 0.005, 1.0)))
         if service.alerted:
             values = _watched(now[service.name])
             if any(map(ge, values, _THRESHOLDS)):
-                found += [
-                    (rule, service.name, float(value))
-                    for rule, value in zip(_RULES, values, strict=True)
-                    if value >= rule.threshold
-                ]
-    ranked = sorted(
+                for rule, value in zip(_RULES, values, strict=True):
+                    if value >= rule.threshold:
+                        found.append((rule, service.name, float(value)))
+    ranked = [
         (_RANK[rule.severity], -value / rule.threshold, _alert_id(rule, name), rule, name, value)
         for rule, name, value in found
-    )
+    ]
+    ranked.sort()
     ids = {each[2] for each in ranked}
-    for gone in [each for each in since if each not in ids]:
-        del since[gone]
+    if not since.keys() <= ids:
+        for gone in since.keys() - ids:
+            del since[gone]
     return [
         {
             "alert_id": alert_id,
@@ -80,7 +80,7 @@ def fire(
             "severity": rule.severity,
             "description": f"{name}: {rule.text.format(v=value)}",
             "metric_name": rule.meter,
-            "metric_value": round(value, 4),
+            "metric_value": four_digits(value),
             "threshold_value": rule.threshold,
             "fired_at_tick": since.setdefault(alert_id, world.tick),
         }

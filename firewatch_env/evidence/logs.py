@@ -6,7 +6,7 @@ from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.measuring import share
-from firewatch_env.evidence.meters import read
+from firewatch_env.evidence.meters import count, read
 
 # What a lever that is off makes a service write; {f} is the feature, {v} the share of its requests.
 _LINES: dict[str, str] = {
@@ -64,8 +64,7 @@ def lines(world: World, service: Service, injected: str = "") -> tuple[str, ...]
         most = sorted(service.features, key=lambda f: -service.features[f])[:2]
         for feature in [channel] if channel or "{f}" not in text else most:
             said.append((weight, text.format(f=feature, v=value)))
-    meters = read(service)
-    said += _own(service, meters.shed, meters.memory)
+    said += _own(service, count(service).shed, read(service).memory)
     said += _callees(service)
     said.sort(key=lambda pair: (pair[0], pair[1]))
     told = [text for _, text in said][-SHOWN:]

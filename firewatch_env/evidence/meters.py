@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 from firewatch_env.engine.levers import felt
 from firewatch_env.engine.motion import sized_at
 from firewatch_env.engine.service import Call, Service
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.measuring import all_factors, factors, measured
+from firewatch_env.evidence.measuring import all_factors, factors, measured, one_at_most
 
 _PODS = frozenset(("environment", "cold", "probes", "backoff", "rollout", "image"))
 """Families of levers that keep pods from being ready, whatever they are used for."""
 
 
 class Meters(NamedTuple):
-    """What is measured at a service; shares between 0 and 1, times in seconds."""
+    """What is measured at a service in every tick; shares between 0 and 1, times in seconds."""
 
     own: float
     seen: float
-    refused: float
-    limited: float
-    lost: float
-    shed: float
     p50: float
     p95: float
     p99: float
     cpu: float
     memory: float
     active: int
-    load_ratio: float
     ready: int
     pods: int
     status: str
 
 
-_meters = Meters._make  # at a quarter of the cost of a call with sixteen arguments
+class Counters(NamedTuple):
+    """What is read only where somebody looks: shares of the requests, and load to the usual."""
+
+    refused: float
+    limited: float
+    lost: float
+    shed: float
+    load_ratio: float
+
+
+_meters = partial(tuple.__new__, Meters)  # a call with eleven arguments takes thrice as long
 
 
 @cache
@@ -54,35 +59,55 @@ def read(service: Service) -> Meters:
     return found
 
 
-def _read(service: Service, errors: tuple[float, float, float, float]) -> Meters:
-    # A meter counts more than customers are concerned by: what no customer sees, and bots.
+def count(service: Service) -> Counters:
+    """A service's counters now."""
+    now, was = service.now, service.was
+    bots = _levers_told(service)[1]
+    refused = 1 - (1 - (now.refused + was.refused) / 2) * (1 - bots)
+    failing, _, working, _ = factors(service)
+    failing /= 2
+    return Counters(
+        one_at_most(2 * refused * failing),
+        one_at_most((now.limited + was.limited) * failing),
+        one_at_most((now.lost + was.lost) * failing),
+        one_at_most((now.shed + was.shed) * failing),
+        (now.load + was.load) / 2 / service.usual_load * working,
+    )
+
+
+def _levers_told(service: Service) -> tuple[float, float, float]:
+    """Failures that no customer sees, bots that are refused, and the share of pods ready."""
     meter = bots = 0.0
-    ready_share = 1.0
+    ready = 1.0
     for name in service.levers:
         head, channel = _told_by(name)
         if not head:
             continue
-        if head == "pods":
-            ready_share *= 1 - service.features.get(channel, 0.0) * felt(service, name)
-        elif head == "meter":
-            meter = max(meter, felt(service, name))
+        value = felt(service, name)
+        if head == "meter":
+            meter = max(meter, value)
         elif head == "bots":
-            bots = max(bots, felt(service, name))
+            bots = max(bots, value)
         else:
-            ready_share *= 1 - felt(service, name)
-    pods = int(service.pods * sized_at(service, service.clock) + 0.5)
+            ready *= 1 - (service.features.get(channel, 0.0) if head == "pods" else 1.0) * value
+    return meter, bots, ready
+
+
+def _read(service: Service, errors: tuple[float, float, float, float]) -> Meters:
+    # A meter counts more than customers are concerned by: what no customer sees, and bots.
+    meter, bots, ready_share = _levers_told(service)
     up = 0.0
     for part in service.parts:
         if not part.down:
-            up += part.share * (0.75 if part.roll else 1.0)
+            up += part.share * 0.75 if part.roll else part.share
+    pods = int(service.pods * sized_at(service, service.clock) + 0.5)
     ready = int(pods * up * ready_share + 0.5)
-    own, seen, refused, limited, lost, shed, lat, tail, use, full, busy, load = service.now
-    own1, seen1, refused1, limited1, lost1, shed1, lat1, tail1, use1, _, busy1, load1 = service.was
+    own, seen, _, _, _, _, lat, tail, use, full, busy, _ = service.now
+    own1, seen1, _, _, _, _, lat1, tail1, use1, _, busy1, _ = service.was
     own = (own + own1) / 2
     own = own if own > meter else meter
     seen = (seen + seen1) / 2
     seen = 1 - (1 - seen) * (1 - bots)
-    refused = 1 - (1 - (refused + refused1) / 2) * (1 - bots)
     lat = (lat + lat1) / 2
     p99, slowest = 2.2 * lat, 1.6 * ((tail + tail1) / 2)
     p99 = p99 if p99 > slowest else slowest
@@ -95,26 +120,18 @@ def _read(service: Service, errors: tuple[float, float, float, float]) -> Meters
     else:
         status = "healthy"
     failing, slow, working, filling = errors
-    failing /= 2
-    own, refused = 2 * own * failing, 2 * refused * failing
-    limited, lost = (limited + limited1) * failing, (lost + lost1) * failing
-    shed = (shed + shed1) * failing
+    own = 2 * own * (failing / 2)
     use, full = (use + use1) / 2 * working, full * filling
     return _meters(
         (
             own if own < 1 else 1.0,
             seen,
-            refused if refused < 1 else 1.0,
-            limited if limited < 1 else 1.0,
-            lost if lost < 1 else 1.0,
-            shed if shed < 1 else 1.0,
             lat * slow,
             1.5 * lat * slow,
             p99 * slow,
             use if use < 1 else 1.0,
             full if full < 1 else 1.0,
             int((busy + busy1) / 2 * slow + 0.5),
-            (load + load1) / 2 / service.usual_load * working,
             ready,
             pods,
             status,

@@ -19,18 +19,18 @@ KEYS = (
 def service_view(meters: Meters, logs: Sequence[str]) -> dict[str, Any]:
     """The nine keys of a service.
 
-    Figures are never negative, so adding a half rounds them; `round` takes four times as long, and
+    Figures are never negative, so adding a half rounds them; `round` takes five times as long, and
     every service has six of them in every tick.
     """
-    own, _, _, _, _, _, p50, p95, p99, cpu, memory, active, _, _, _, status = meters
+    own, _, p50, p95, p99, cpu, memory, active, _, _, status = meters
     return {
-        "http_server_error_rate": int(own * 1e4 + 0.5) / 1e4,
-        "http_server_request_duration_p50": int(p50 * 1e4 + 0.5) / 1e4,
-        "http_server_request_duration_p95": int(p95 * 1e4 + 0.5) / 1e4,
-        "http_server_request_duration_p99": int(p99 * 1e4 + 0.5) / 1e4,
+        "http_server_error_rate": (own * 1e4 + 0.5) // 1 / 1e4,
+        "http_server_request_duration_p50": (p50 * 1e4 + 0.5) // 1 / 1e4,
+        "http_server_request_duration_p95": (p95 * 1e4 + 0.5) // 1 / 1e4,
+        "http_server_request_duration_p99": (p99 * 1e4 + 0.5) // 1 / 1e4,
         "http_server_active_requests": active,
-        "process_cpu_utilization": int(cpu * 1e2 + 0.5) / 1e2,
-        "process_memory_utilization": int(memory * 1e2 + 0.5) / 1e2,
+        "process_cpu_utilization": (cpu * 1e2 + 0.5) // 1 / 1e2,
+        "process_memory_utilization": (memory * 1e2 + 0.5) // 1 / 1e2,
         "status": status,
         "recent_logs": list(logs),
     }
