@@ -1,4 +1,7 @@
-"""The gates: what each player earns. `python -m firewatch_env.gates [--tasks N] [--workers N]`."""
+"""The gates: what each player earns. `python -m firewatch_env.gates [--tasks N] [--workers N]`.
+
+A whole run takes the better part of an hour; with `--kept FILE` one that was stopped goes on.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -189,6 +192,37 @@ Unit = tuple[int, int, str, int]
 """A gate, one of its players, a group, and the first task of a batch; all but the group numbers."""
 
 
+class Kept:
+    """Scores of a run so far, a line of JSON for each unit; a ValueError for another run's file.
+
+    Args:
+        path: the file; None to keep nothing.
+        run: what the scores are good for.
+    """
+
+    def __init__(self, path: Path | None, run: Mapping[str, Any]) -> None:
+        self._path = path
+        self.scores: dict[Unit, list[float]] = {}
+        lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
+        if not lines:
+            self._add(run)
+        elif json.loads(lines[0]) != run:
+            raise ValueError(f"{path} keeps the scores of another run: {lines[0]}; this is {run}")
+        for line in lines[1:]:
+            *unit, found = json.loads(line)
+            self.scores[tuple(unit)] = found
+
+    def add(self, unit: Unit, found: list[float]) -> None:
+        """Keep a unit's scores."""
+        self.scores[unit] = found
+        self._add([*unit, found])
+
+    def _add(self, line: Any) -> None:
+        if self._path:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+
 @dataclass(frozen=True)
 class Work:
     """All that is to be played. Players are closures, so workers are forked from what holds them.
@@ -217,23 +251,28 @@ class Work:
         gate, tasks = self.table[line], self.groups[group][first : first + _BATCH]
         return unit, gate.scores(gate.policies[player], tasks)
 
-    def figures(self, workers: int) -> list[dict[str, float]]:
-        """For every line its figure in every group, measured by forked workers."""
+    def figures(self, workers: int, path: Path | None = None) -> list[dict[str, float]]:
+        """For every line its figure in every group, measured by forked workers; see `Kept`."""
         global _work
         _work = self
         units = self.units()
+        sizes = {name: len(tasks) for name, tasks in self.groups.items()}
+        names = [[gate.name, len(gate.policies)] for gate in self.table]
+        kept = Kept(path, {"version": VERSION, "tasks": sizes, "players": names})
+        left = [unit for unit in units if unit not in kept.scores]
         scores: dict[tuple[int, str], list[list[float]]] = {
             (line, group): [[] for _ in gate.policies]
             for line, gate in enumerate(self.table)
             for group in self.groups
         }
         with multiprocessing.get_context("fork").Pool(workers) as pool:
-            done = pool.imap(_play, units)
+            done = pool.imap(_play, left)
             shown = Console(stderr=True)
-            for (line, player, group, _), found in track(
-                done, "Playing", total=len(units), console=shown
-            ):
-                scores[line, group][player] += found
+            for unit, found in track(done, "Playing", total=len(left), console=shown):
+                kept.add(unit, found)
+        for unit in units:
+            line, player, group, _ = unit
+            scores[line, group][player] += kept.scores[unit]
         return [
             {group: gate.figure(scores[line, group]) for group in self.groups}
             for line, gate in enumerate(self.table)
@@ -250,6 +289,9 @@ def _play(unit: Unit) -> tuple[Unit, list[float]]:
 def main(
     tasks: Annotated[int, typer.Option(min=0, max=400, help="Tasks of each split.")] = 400,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+    kept: Annotated[
+        Path | None, typer.Option(help="File of the scores so far: a stopped run goes on from it.")
+    ] = None,
     write: Annotated[bool, typer.Option(help="Keep the table as JSON beside the docs.")] = False,
 ) -> None:
     """Print what each player earns on the named tasks and on the splits, beside its bound.
@@ -259,7 +301,7 @@ def main(
     found = {name: tasks_of(name, tasks) for name in ("named", *SPLITS)}
     groups = {name: each for name, each in found.items() if each}
     table = gates(train(training_tasks(_TRAINING)))
-    figures = Work(table, groups).figures(workers)
+    figures = Work(table, groups).figures(workers, kept)
     print(f"{'player':40}" + "".join(f"{name:>12}" for name in groups) + "   gate")
     for gate, row in zip(table, figures, strict=True):
         cells = "".join(f"{each:>11.3f}{' ' if gate.holds(each) else '!'}" for each in row.values())

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from firewatch_env.engine.catalogue import USUAL_HITS
 from firewatch_env.engine.service import Service
 
 Apply = Callable[["Effect", Service, str, float], None]
+
+
+_NONE: Mapping[str, float] = {}
 
 
 class Effect:
@@ -43,9 +45,9 @@ class Effect:
     zone_lost: float = 0.0
     zone_err: float = 0.0
     zone_steal: float = 0.0
-    calls: Mapping[str, float] = MappingProxyType({})
-    timeouts: Mapping[str, float] = MappingProxyType({})
-    tries: Mapping[str, float] = MappingProxyType({})
+    calls: Mapping[str, float] = _NONE
+    timeouts: Mapping[str, float] = _NONE
+    tries: Mapping[str, float] = _NONE
     breakers: Set[str] = frozenset()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -62,12 +63,22 @@ def test_obeying_a_log_line_scores_lower() -> None:
 
 
 @pytest.mark.slow
-def test_workers_measure_what_one_process_does() -> None:
+def test_workers_measure_what_one_process_does_and_go_on_where_they_were_stopped(
+    tmp_path: Path,
+) -> None:
     table = [gate for gate in gates() if gate.name in ("do nothing", "undo every change")]
     table.append(Gate("two coins, hard", GUESSES[:2], 1, only="hard", luck=True))
     groups = {"named": tasks_of("named", 0)[::25], "test": tasks_of("test", 23)[-2:]}
     expected = [{name: gate.measured(each) for name, each in groups.items()} for gate in table]
-    assert Work(table, groups).figures(2) == expected
+    work, kept = Work(table, groups), tmp_path / "scores"
+    assert work.figures(2, kept) == expected
+    lines = kept.read_text().splitlines(keepends=True)
+    assert len(lines) == 1 + len(work.units())
+    kept.write_text("".join(lines[:4]))
+    assert work.figures(2, kept) == expected
+    assert sorted(kept.read_text().splitlines(keepends=True)) == sorted(lines)
+    with pytest.raises(ValueError, match="another run"):
+        Work(table[:1], groups).figures(1, kept)
     assert any(figure > 0 for row in expected for figure in row.values())
 
 
