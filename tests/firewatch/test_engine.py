@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import firewatch_env
+from firewatch_env.actions import act
 from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.motion import swing
 from firewatch_env.engine.randomness import BitStream
@@ -120,6 +121,53 @@ def test_memory_that_grows_gets_pods_killed_again_and_again() -> None:
         world.step()
         down.append(any(part.down for part in service.parts))
     assert sum(b and not a for a, b in itertools.pairwise(down)) >= 2
+
+
+def seen_of(world: World) -> list[object]:
+    """Everything that is a plain value in a world's services and calls."""
+    parts = [*world.services, *(call for service in world.services for call in service.calls)]
+    values = [getattr(each, name) for each in parts for name in each.__slots__]
+    return [value for value in values if isinstance(value, (int, float, tuple))]
+
+
+@pytest.mark.parametrize("how", ["staged", "waves"])
+def test_what_sways_follows_in_the_short_way_as_in_the_long_one(how: str) -> None:
+    short = set()
+    for name, lever in LEVERS.items():
+        world = a_world()
+        service = world.by_name["order-api"]
+        for each in (f"{name}.bulk", f"{name}.order-db", name, "cpu.quote", "slots.feed"):
+            if how == "staged":
+                service.staged.add(each)
+            else:
+                service.waves[each] = (10, 3)
+            world.set_lever(service, each, 2 * lever.usual or 0.5)
+            world.set_lever(service, f"{name}.feed", 3 * lever.usual or 0.3)
+            if service.swaying:
+                short.add(name)
+            other = world.copy()
+            for _ in range(3):
+                world.step()
+                for one in other.services:
+                    one.swaying = None
+                other.step()
+                for one in other.services:
+                    one.swaying = world.by_name[one.name].swaying
+                assert seen_of(world) == seen_of(other), each
+    assert len(short) > 40
+
+
+def test_a_breaker_that_was_closed_by_hand_stays_closed_where_calls_sway() -> None:
+    world = a_world()
+    caller = world.by_name["order-api"]
+    caller.staged.add("calls.order-db")
+    world.set_lever(caller, "calls.order-db", 2.0)
+    world.set_lever(caller, "fallback.order-db", 1.0)
+    world.step()
+    assert [call.breaker for call in caller.calls if call.callee.name == "order-db"] == [True]
+    act(world, "circuit_break", "order-db", {"state": "closed"})
+    world.step()
+    assert [call.breaker for call in caller.calls if call.callee.name == "order-db"] == [False]
 
 
 def test_the_engine_imports_nothing_beyond_the_standard_library_but_its_bits() -> None:

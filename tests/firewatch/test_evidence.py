@@ -7,6 +7,8 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from firewatch_env.actions import act
 from firewatch_env.engine.levers import LEVERS
@@ -15,7 +17,15 @@ from firewatch_env.engine.randomness import BitStream
 from firewatch_env.engine.service import Release, Setting
 from firewatch_env.engine.world import World, build
 from firewatch_env.evidence.alerts import fire
-from firewatch_env.evidence.measuring import ERROR, factors, measured, share
+from firewatch_env.evidence.measuring import (
+    ERROR,
+    all_factors,
+    factors,
+    four_digits,
+    measured,
+    noise,
+    share,
+)
 from firewatch_env.evidence.meters import read
 from firewatch_env.evidence.observation import services_view
 from tests.firewatch.test_engine import a_world, course
@@ -299,6 +309,22 @@ def test_no_meter_is_further_off_than_the_manual_says_and_none_is_off_to_one_sid
     assert 1 - ERROR <= min(found) < 1 - 0.9 * ERROR
     assert 1 + 0.9 * ERROR < max(found) <= 1 + ERROR
     assert sum(found) / len(found) == pytest.approx(1.0, abs=0.1 * ERROR)
+
+
+def test_errors_that_are_found_together_are_those_that_each_service_has() -> None:
+    services = a_world().services
+    services[0].noise = (1 << 61) - 1
+    for found, service in zip(all_factors(services), services, strict=True):
+        bits = noise(service.noise, service.clock)
+        shares = [(bits >> 16 * number & 0xFFFF) / 0xFFFF for number in range(4)]
+        assert found == factors(service)
+        assert found == pytest.approx([1 + ERROR * (2 * share - 1) for share in shares], rel=1e-15)
+    assert len({factors(service) for service in services}) == len(services)
+
+
+@given(st.one_of(st.floats(), st.integers(-30_000, 300_000).map(lambda n: n / 20_000)))
+def test_four_digits_are_those_of_round(value: float) -> None:
+    assert repr(four_digits(value)) == repr(round(value, 4))
 
 
 def test_a_meter_shows_the_same_to_whoever_looks_at_the_same_tick_and_another_at_the_next() -> None:
