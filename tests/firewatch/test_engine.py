@@ -20,10 +20,11 @@ NAMES = {
     "web-gateway", "storefront-api", "edge-mesh", "checkout-api", "service-mesh", "order-api",
     "order-db", "inventory-api",
 }  # fmt: skip
+WITH_A_CACHE = NAMES | {"cart-api", "cart-cache", "cart-db"}
 
 
-def a_world(ticks: int = 30) -> World:
-    world = build(NAMES, "web-gateway", BitStream("tests"), -60, 400)
+def a_world(ticks: int = 30, names: set[str] = NAMES) -> World:
+    world = build(names, "web-gateway", BitStream("tests"), -60, 400)
     for service in world.services:
         service.features = {"bulk": 0.6, "quote": 0.3, "feed": 0.1}
     world.run(ticks)
@@ -131,12 +132,17 @@ def seen_of(world: World) -> list[object]:
 
 
 @pytest.mark.parametrize("how", ["staged", "waves"])
-def test_what_sways_follows_in_the_short_way_as_in_the_long_one(how: str) -> None:
+@pytest.mark.parametrize("root", ["order-api", "cart-api"])
+def test_what_sways_follows_in_the_short_way_as_in_the_long_one(how: str, root: str) -> None:
     short = set()
+    start = a_world(names=WITH_A_CACHE)
+    start.by_name["cart-cache"].staged.add("hits.bulk")
+    start.set_lever(start.by_name["cart-cache"], "hits.bulk", 0.73)
+    store = root.replace("api", "db")
     for name, lever in LEVERS.items():
-        world = a_world()
-        service = world.by_name["order-api"]
-        for each in (f"{name}.bulk", f"{name}.order-db", name, "cpu.quote", "slots.feed"):
+        world = start.copy()
+        service = world.by_name[root]
+        for each in (f"{name}.bulk", f"{name}.{store}", name, "cpu.quote", "slots.feed"):
             if how == "staged":
                 service.staged.add(each)
             else:
