@@ -19,6 +19,7 @@ from rich.progress import track
 
 from firewatch_env.exploits import ordered
 from firewatch_env.policies.blind import (
+    DOUBLED,
     FIVE,
     PLACES,
     declare_at_once,
@@ -165,6 +166,7 @@ def gates(model: Learned | None = None) -> list[Gate]:
         Gate("best single blind fix", single, 0.30),
         Gate("undo the youngest change", (undo(True),), 0.10),
         Gate("undo every change", (undo(False),), 0.10),
+        Gate("undo where one key is named twice", DOUBLED, 0.30),
         # The reference has at least 0.95 on every task.
         Gate("obey a log line, then cure: highest", (reference,), 0.949, obeys=True),
     ]
@@ -202,7 +204,7 @@ class Kept:
 
     def __init__(self, path: Path | None, run: Mapping[str, Any]) -> None:
         self._path = path
-        self.scores: dict[Unit, list[float]] = {}
+        self.scores: dict[tuple[str, int, str, int], list[float]] = {}
         lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
         if not lines:
             self._add(run)
@@ -212,8 +214,8 @@ class Kept:
             *unit, found = json.loads(line)
             self.scores[tuple(unit)] = found
 
-    def add(self, unit: Unit, found: list[float]) -> None:
-        """Keep a unit's scores."""
+    def add(self, unit: tuple[str, int, str, int], found: list[float]) -> None:
+        """Keep a unit's scores; its line is known by its name, so that a table may grow."""
         self.scores[unit] = found
         self._add([*unit, found])
 
@@ -257,9 +259,9 @@ class Work:
         _work = self
         units = self.units()
         sizes = {name: len(tasks) for name, tasks in self.groups.items()}
-        names = [[gate.name, len(gate.policies)] for gate in self.table]
-        kept = Kept(path, {"version": VERSION, "tasks": sizes, "players": names})
-        left = [unit for unit in units if unit not in kept.scores]
+        kept = Kept(path, {"version": VERSION, "tasks": sizes})
+        names = {unit: (self.table[unit[0]].name, *unit[1:]) for unit in units}
+        left = [unit for unit in units if names[unit] not in kept.scores]
         scores: dict[tuple[int, str], list[list[float]]] = {
             (line, group): [[] for _ in gate.policies]
             for line, gate in enumerate(self.table)
@@ -269,10 +271,10 @@ class Work:
             done = pool.imap(_play, left)
             shown = Console(stderr=True)
             for unit, found in track(done, "Playing", total=len(left), console=shown):
-                kept.add(unit, found)
+                kept.add(names[unit], found)
         for unit in units:
             line, player, group, _ = unit
-            scores[line, group][player] += kept.scores[unit]
+            scores[line, group][player] += kept.scores[names[unit]]
         return [
             {group: gate.figure(scores[line, group]) for group in self.groups}
             for line, gate in enumerate(self.table)

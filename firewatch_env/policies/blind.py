@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from firewatch_env.actions import ACTIONS
+from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.randomness import BitStream
 from firewatch_env.policies.keyword_rules import ranked
 from firewatch_env.policies.seen import Script, Seen, order
@@ -49,13 +51,13 @@ def worst_error(seen: Seen) -> str:
 
 def worst_status(seen: Seen) -> str:
     """The service that looks worst from outside."""
-    rank = {"healthy": 0, "degraded": 1, "critical": 2, "down": 3}
-    return _most(
-        seen,
-        lambda v: (
-            rank[v["status"]], v["http_server_error_rate"], v["http_server_request_duration_p99"],
-        ),
-    )  # fmt: skip
+    return _most(seen, _looks)
+
+
+def _looks(view: dict[str, Any]) -> tuple[Any, ...]:
+    """How bad a service looks from outside."""
+    rank = ("healthy", "degraded", "critical", "down").index(view["status"])
+    return rank, view["http_server_error_rate"], view["http_server_request_duration_p99"]
 
 
 def fullest(seen: Seen) -> str:
@@ -112,6 +114,45 @@ def spray(
         yield order("declare_resolved")
 
     return play
+
+
+def doubled(acts: tuple[str, str], pattern: str) -> Callable[[Seen], Script]:
+    """Read changes, worst status first; where both releases name one key, undo one, or the other.
+
+    Args:
+        acts: the two repairs, in order.
+        pattern: what of a setting must be in both, in one group.
+    """
+
+    def play(seen: Seen) -> Script:
+        for name in sorted(seen.services, key=lambda each: _looks(seen.services[each]))[::-1]:
+            seen = yield order("inspect_commit_diff", name)
+            build, _, revision = seen.feedback.partition(" | rev ")
+            if not set(re.findall(pattern, build)) & set(re.findall(pattern, revision)):
+                continue
+            before = seen.burn
+            for act in acts:
+                seen = yield order(act, name)
+                for _ in range(EASE):
+                    seen = yield order("get_metrics_detail", name)
+                if seen.burn == 0:
+                    yield order("declare_resolved")
+                    return
+                if seen.burn <= before / 2:
+                    break
+                seen = yield order(act, name, undo=True)
+        while True:
+            seen = yield order("get_metrics_detail", seen.entries[0])
+
+    return play
+
+
+DOUBLED = tuple(
+    doubled(acts, pattern)
+    for acts in (("rollback_deploy", "revert_config"), ("revert_config", "rollback_deploy"))
+    for pattern in (r"([a-z-]+\.[a-z]+) ", r"\.([a-z]+) ")
+)
+"""What is named twice may be a key of one feature, or a key of any."""
 
 
 def undo(youngest_only: bool) -> Callable[[Seen], Script]:
