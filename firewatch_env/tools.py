@@ -90,9 +90,12 @@ counts only what fails beyond the objective's 0.5 %, in multiples of that. A ser
 counts 5xx that it answers, also for a callee's sake; proxies, and some other services, pass a \
 callee's failures on without counting them. Its status is what probes from outside see, 4xx and \
 lost calls included; it says nothing of memory. Lines of a log stay in later replies as they were \
-fetched: t is their tick. Figures of a service are means of the last two ticks, so they trail the \
-burn rate, "b gets" and log lines, which are of the last one. Customers come and go by 5 % or so, \
-and CPU with them.
+fetched: t is their tick; two that read alike may have different causes, and not every cause lets \
+customers down. action_history keeps the last ten actions. user_impact_active says that customers \
+were let down in one of the last three ticks; mttm_achieved_tick is the first tick after a change \
+in which they were not, and stays whatever comes later. Figures of a service are means of the last \
+two ticks, so they trail the burn rate, "b gets" and log lines, which are of the last one. \
+Customers come and go by 5 % or so, and CPU with them.
 - Pods wait: variable inject_missing_env_var, loading pre_warm_service, answering \
 adjust_probe_timing, delay restart_service, scheduling rollback_deployment_rollout. thread_dump \
 says which share of requests ends in spoilt state: a process that keeps it, also after a change \
