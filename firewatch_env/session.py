@@ -160,7 +160,6 @@ class Session:
         if outcome.lines and target is not None:
             play.logs[target] = outcome.lines
         play.tool_result = outcome.figures or None
-        play.meters = read_all(play.world)
         play.alerts = fire(play.world, play.since, play.meters)
         hurt = any(play.harm)
         if play.mttm is None and play.steps and hurt and play.world.harm == 0:
@@ -222,6 +221,7 @@ def _pass_tick(play: Play) -> None:
     share = let_down(play.world)
     play.burning.append(share)
     play.measured.append(share * play.world.customers)
+    play.meters = read_all(play.world)
 
 
 def _do(play: Play, action: Action, target: str | None, parameters: Mapping[str, Any]) -> Outcome:

@@ -88,7 +88,7 @@ def derive(service: Service, tick: int) -> None:
         service: the service whose levers may have changed.
         tick: now; levers with a pulse count only within it.
     """
-    service.clock, service.shown = tick, None
+    service.clock, service.shown, service.telling = tick, None, None
     if service.easing:
         _arrive(service)
     e = Effect()

@@ -154,7 +154,7 @@ class Service:
         "kind", "lat", "late", "levers", "limit", "load", "masks", "memory", "memory_limit",
         "memory_mb", "moved", "name", "noise", "now", "orphans", "parts", "passing", "path",
         "pods", "pulses", "queue", "quota", "refuse", "revision", "rolled", "settles", "shown",
-        "size", "sizing", "slots", "slow_after", "soft", "staged", "stalled", "swaying",
+        "size", "sizing", "slots", "slow_after", "soft", "staged", "stalled", "swaying", "telling",
         "usual_cores", "usual_lat", "usual_load", "usual_slots", "usual_use", "was", "wave",
         "waves", "work", "zoned",
     )  # fmt: skip
@@ -211,6 +211,7 @@ class Service:
         self.passing = 1.0
         self.soft = self.hard = self.lat = self.deg = self.late = 0.0
         self.backlog = 0.0
+        self.telling: Any = None  # levers that meters show, until one is moved
         self.shown: Any = None  # meters as they were read, until a tick or a lever changes them
         self.now = Reading()
         self.was = self.now

@@ -16,6 +16,9 @@ from firewatch_env.engine.service import Service
 ERROR = 0.03
 """Greatest error of a meter, as a share of what it measures; all up to it are equally likely."""
 
+Factors = tuple[float, float, float, float]
+"""What a service's meters of failures, latency, CPU and memory multiply their figures by."""
+
 _MASK = (1 << 64) - 1
 _BITS = 16
 _FULL = (1 << _BITS) - 1
@@ -30,12 +33,12 @@ def noise(key: int, tick: int) -> int:
     return mixed ^ (mixed >> 33)
 
 
-def factors(service: Service) -> tuple[float, float, float, float]:
+def factors(service: Service) -> Factors:
     """Of a service's meters of failures, of latency, of CPU and of memory, at its present tick."""
     return next(all_factors([service]))
 
 
-def all_factors(services: Sequence[Service]) -> Iterator[tuple[float, float, float, float]]:
+def all_factors(services: Sequence[Service]) -> Iterator[Factors]:
     """The same of several services, whose bits are found together: each has a lane of one integer.
 
     A lane is twice as wide as a number, so that no product reaches the next one.

@@ -9,7 +9,7 @@ from firewatch_env.engine.levers import felt
 from firewatch_env.engine.motion import sized_at
 from firewatch_env.engine.service import Call, Service
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.measuring import all_factors, factors, measured, one_at_most
+from firewatch_env.evidence.measuring import Factors, all_factors, factors, measured, one_at_most
 
 _PODS = frozenset(("environment", "cold", "probes", "backoff", "rollout", "image"))
 """Families of levers that keep pods from being ready, whatever they are used for."""
@@ -29,6 +29,7 @@ class Meters(NamedTuple):
     ready: int
     pods: int
     status: str
+    errors: Factors
 
 
 class Counters(NamedTuple):
@@ -41,14 +42,15 @@ class Counters(NamedTuple):
     load_ratio: float
 
 
-_meters = partial(tuple.__new__, Meters)  # a call with eleven arguments takes thrice as long
+_meters = partial(tuple.__new__, Meters)  # a call with twelve arguments takes thrice as long
 
 
 @cache
-def _told_by(name: str) -> tuple[str, str]:
-    """A lever's family, where meters show the lever itself, and its channel."""
+def _told_by(name: str) -> tuple[str, str, str] | None:
+    """A lever, its family and its channel, where meters show the lever itself."""
     head, _, channel = name.partition(".")
-    return (head if head in _PODS or head in ("pods", "meter", "bots") else ""), channel
+    shown = head in _PODS or head in ("pods", "meter", "bots")
+    return (name, head, channel) if shown else None
 
 
 def read(service: Service) -> Meters:
@@ -64,7 +66,7 @@ def count(service: Service) -> Counters:
     now, was = service.now, service.was
     bots = _levers_told(service)[1]
     refused = 1 - (1 - (now.refused + was.refused) / 2) * (1 - bots)
-    failing, _, working, _ = factors(service)
+    failing, _, working, _ = read(service).errors
     failing /= 2
     return Counters(
         one_at_most(2 * refused * failing),
@@ -79,10 +81,9 @@ def _levers_told(service: Service) -> tuple[float, float, float]:
     """Failures that no customer sees, bots that are refused, and the share of pods ready."""
     meter = bots = 0.0
     ready = 1.0
-    for name in service.levers:
-        head, channel = _told_by(name)
-        if not head:
-            continue
+    if service.telling is None:
+        service.telling = tuple(filter(None, map(_told_by, service.levers)))
+    for name, head, channel in service.telling:
         value = felt(service, name)
         if head == "meter":
             meter = max(meter, value)
@@ -93,7 +94,7 @@ def _levers_told(service: Service) -> tuple[float, float, float]:
     return meter, bots, ready
 
 
-def _read(service: Service, errors: tuple[float, float, float, float]) -> Meters:
+def _read(service: Service, errors: Factors) -> Meters:
     # A meter counts more than customers are concerned by: what no customer sees, and bots.
     meter, bots, ready_share = _levers_told(service)
     up = 0.0
@@ -135,6 +136,7 @@ def _read(service: Service, errors: tuple[float, float, float, float]) -> Meters
             ready,
             pods,
             status,
+            errors,
         )
     )
 
