@@ -169,6 +169,11 @@ HAS_FOCUS = """([selector, name]) => {
 }"""
 
 
+TAKEN = """selector => [...document.querySelectorAll(selector)].every(
+  (each) => each.getAttribute('aria-expanded') !== 'true' || !each.value)"""
+"""A drop-down takes a choice some time after its key, and loses it to a Tab that comes before."""
+
+
 @dataclass
 class Visit:
     """A visitor's page in the browser; remembers what went wrong in it."""
@@ -210,6 +215,13 @@ class Visit:
         self.page.keyboard.press("Control+A")
         self.page.keyboard.type(text)
         self.page.keyboard.press("Enter")
+        self.page.wait_for_function(TAKEN, arg=selector)
+
+    def open_file(self, path: Path) -> None:
+        """Choose a recording without a mouse."""
+        with self.page.expect_file_chooser() as chooser:
+            self.press("#mt-upload")
+        chooser.value.set_files(path)
 
     def sees(self, selector: str, text: str) -> None:
         expect(self.page.locator(selector).first).to_contain_text(text, timeout=PATIENCE_MS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from conftest import CUT_OFF, Visit
+from conftest import CUT_OFF, Visit, WebServer, page_client
 from playwright.sync_api import expect
 
 from metric_tracker_rl.drilldown.building import build_episode
@@ -17,6 +18,7 @@ from openenv_kit.page.markup import day_name, words
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 OpenVisit = Callable[..., Visit]
 EASY, BY_SQL = "drill_easy_saas_trial", "drill_sql_saas_trial"
+TAB = "[role=tab]"
 HEAR = """
 () => {
   window.told = [];
@@ -160,3 +162,54 @@ def test_no_message_before_the_end_holds_a_label(visit: OpenVisit) -> None:
     mine.page.click("#dd-sure-yes")
     mine.sees("#dd-score .mt-score", "0.0000")
     assert [label for label in [*labels, "taken back"] if label not in told()] == []
+
+
+def add_by_keys(mine: Visit, row: dict[str, Any]) -> None:
+    """Fill in the form of a row from its top, and add it."""
+    mine.type("#dd-kind input", words(row["kind"]))
+    mine.type("#dd-stage input", row["stage"])
+    for name, value in row["segment"].items():
+        mine.type("#dd-segment input", f"{name} = {value}")
+    mine.type("#dd-row-from input", day_name(row["date_from"]))
+    mine.type("#dd-row-to input", day_name(row["date_to"]))
+    mine.type("#dd-change input", row["change"])
+    mine.press("#dd-add")
+
+
+def test_an_easy_task_is_solved_by_keyboard_alone_and_goes_on_after_a_reload(
+    visit: OpenVisit, web: WebServer
+) -> None:
+    mine, rows = visit(width=1400), rows_of(EASY)
+    mine.press(TAB, "Drill-down")
+    mine.type("#dd-task input", f"{words(TASKS[EASY].difficulty)}: {words(TASKS[EASY].product)}")
+    mine.press("#dd-start")
+    mine.sees("#mt-card", EASY)
+    mine.press(TAB, "Investigate", back=True)
+    mine.type("#dd-by input", "plan")
+    mine.type("#dd-from input", day_name(rows[0]["date_from"]))
+    mine.press("#dd-run-slice")
+    mine.sees("#mt-status", "1 of 200 steps")
+    mine.sees("#dd-calls", f'[["{rows[0]["date_from"]}"')
+    mine.press(TAB, "Compare", back=True)
+    mine.type("#dd-now-from input", day_name(rows[0]["date_from"]))
+    mine.type("#dd-now-to input", day_name(rows[0]["date_to"]))
+    mine.press("#dd-run-compare")
+    mine.sees("#mt-status", "2 of 200 steps")
+    mine.press(TAB, "Data", back=True)
+    mine.press("#dd-log")
+    mine.sees("#dd-entries", "chg-01")
+    mine.press(TAB, "Report", back=True)
+    for row in rows[:-1]:
+        add_by_keys(mine, row)
+    with page_client(web.url) as other:  # who plays at the same time
+        told = json.loads(other.predict({"task_id": BY_SQL}, api_name="/start"))
+        assert told["config"]["product"] == TASKS[BY_SQL].product
+    mine.page.reload()
+    mine.sees("#mt-status", "3 of 200 steps")
+    mine.problems.clear()  # what was open when the page was left
+    mine.press(TAB, "Report")
+    add_by_keys(mine, rows[-1])
+    mine.sees("#dd-rows", f"{len(rows)} row(s): {len(rows)} well formed, 0 not")
+    mine.press("#dd-submit")
+    mine.sees("#dd-score .mt-score", "1.0000")
+    mine.sees("#mt-status", "score 1.0000")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Visit
+from conftest import Visit, WebServer
 from fake_model import FakeModel, fake_model
 from playwright.sync_api import expect
 
@@ -23,6 +23,7 @@ from openenv_kit.play.recording import RecordingError
 pytestmark = pytest.mark.slow
 
 OpenVisit = Callable[..., Visit]
+TAB = "[role=tab]"
 
 
 def watch_model(mine: Visit, model: FakeModel, name: str) -> None:
@@ -176,7 +177,9 @@ def test_the_next_error_is_found_round_the_end() -> None:
 
 
 @pytest.mark.browser
-def test_a_trace_is_read_by_keyboard(visit: OpenVisit, tmp_path: Path) -> None:
+def test_a_trace_is_read_saved_and_opened_again_by_keyboard(
+    visit: OpenVisit, web: WebServer, tmp_path: Path
+) -> None:
     mine = visit(width=1400)
     mine.tab("Watch")
     mine.page.locator("#mt-watch-policy").press("Enter")
@@ -191,8 +194,29 @@ def test_a_trace_is_read_by_keyboard(visit: OpenVisit, tmp_path: Path) -> None:
     mine.page.keyboard.type("task_overview")
     expect(mine.page.locator("#mt-frames li:visible")).to_have_count(1)
     with mine.page.expect_download() as download:
-        mine.page.click("#mt-save")
+        mine.press("#mt-save", back=True)
     file = tmp_path / download.value.suggested_filename
     assert file.name == "easy_single_spike.jsonl"
     download.value.save_as(file)
-    assert len(file.read_text().splitlines()) == 3
+    lines = file.read_text().splitlines()
+    assert len(lines) == 3
+    mine.press(TAB, "Recording", back=True)
+    mine.open_file(file)
+    mine.sees("#mt-recording", "Run 1 of 1")
+    mine.sees("#mt-scene", "step 0 of 2")
+    a_run_of_an_address_is_chosen(mine, web, "\n".join([*lines[:2], *lines])[:-9])
+
+
+def a_run_of_an_address_is_chosen(mine: Visit, web: WebServer, cut_off: str) -> None:
+    """By keyboard; two runs, and the last line of the second is broken."""
+    mine.page.route("**/two.jsonl", lambda route: route.fulfill(body=cut_off))
+    mine.page.goto(f"{web.url}/web/?run={web.url}/two.jsonl&number=1")
+    mine.sees("#mt-recording", "Run 1 of 2")
+    mine.reach("#mt-recording select")
+    mine.page.keyboard.press("ArrowDown")
+    mine.sees("#mt-recording", "Run 2 of 2")
+    mine.sees("#mt-recording", "Line 5: not JSON. What stands before it is shown.")
+    mine.sees("#mt-scene", "step 0 of 1")
+    mine.press("#mt-step")
+    mine.sees("#mt-scene", "step 1 of 1")
+    mine.problems.clear()  # what was open when the page was left
