@@ -153,9 +153,9 @@ def test_a_drawn_incident_is_started_and_a_bad_seed_is_explained(open_visit: Ope
 
 
 def test_an_incident_is_raced_and_declared_by_keyboard_alone_and_then_over(
-    open_visit: OpenVisit, web: WebServer
+    open_visit: OpenVisit, web: WebServer, tmp_path: Path
 ) -> None:
-    mine = open_visit()
+    mine, path = open_visit(), tmp_path / "run.jsonl"
     mine.type("#fw-task input", task_label(DEADLOCK))
     mine.press("#mt-start")
     mine.sees("#mt-card", DEADLOCK)
@@ -181,6 +181,13 @@ def test_an_incident_is_raced_and_declared_by_keyboard_alone_and_then_over(
     mine.press(TAB, "Watch", back=True)
     mine.press(TAB, "Race")
     mine.sees("#mt-race section section:last-child", "1.0000")
+    record(path)
+    path.write_text(path.read_text()[:-9])
+    lines = len(path.read_text().splitlines())
+    mine.press(TAB, "Recording", back=True)
+    mine.open_file(path)
+    mine.sees("#mt-recording", f"Line {lines}: not JSON. What stands before it is shown.")
+    mine.sees("#mt-scene", "step 0 of")
     mine.tab("Incident")
     mine.tab("Look")
     mine.page.click("#fw-look-run")
