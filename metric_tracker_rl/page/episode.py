@@ -179,6 +179,7 @@ def card_html(visitor: FunnelVisitor) -> str:
         "most submissions": "max_submissions",
         "generator version": "generator_version",
     }
+    told = {n: words(each) if isinstance(each, str) else each for n, each in config.items()}
     limits = [
         [words(name), f"{least:.0%} of events" if name.endswith("absolute") else f"{least:.0%}"]
         for name, least in config["thresholds"].items()
@@ -190,7 +191,7 @@ def card_html(visitor: FunnelVisitor) -> str:
         f"<h3>{text(config['anomaly_count'])} expected row(s) in {config['days']} days</h3>"
         f"<p>{day_name(config['start_date'])} to {day_name(config['end_date'])} "
         f"<code>{config['start_date']} … {config['end_date']}</code></p>"
-        f"{facts({label: config[name] for label, name in named.items()})}"
+        f"{facts({label: told[name] for label, name in named.items()})}"
         f"{table(columns, limits, 'Reporting thresholds', numbers=(1,))}"
         "<details><summary>The reporting policy in words</summary>"
         f"<p>{escape(view.policy)}</p></details>{_applied(view)}</section>"

@@ -28,7 +28,7 @@ def _choices(names: Sequence[str]) -> Choices:
 
 def report_columns(view: EpisodeView) -> list[Column]:
     """Fields of the report's rows; dates are those of the episode."""
-    dates = [(f"{day_name(date)} · {date}", date) for date in view.episode.dates]
+    dates = [(day_name(date), date) for date in view.episode.dates]
     names = view.episode.config.funnel_spec.entity_names
     entities = {words(kind): _choices(some) for kind, some in names.items()}
     return [
