@@ -32,7 +32,7 @@ class FirewatchVisitor(Visitor):
         self.ensure_episode()
         return Story(self.frames, self.progress["max_steps"], self.service)
 
-    def start(self, **reset: Any) -> Reply:
+    def start(self, /, **reset: Any) -> Reply:
         """As the kit's; looks at the entry first."""
         reply = super().start(**reset)
         if self.opening is reply:

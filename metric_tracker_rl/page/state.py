@@ -93,7 +93,7 @@ class FunnelVisitor(Visitor):
             self._seen = Seen(self.view.config)
         return self._seen
 
-    def start(self, **reset: Any) -> Reply:
+    def start(self, /, **reset: Any) -> Reply:
         """As the kit's; selects the first day and the first stage."""
         reply = super().start(**reset)
         if self.started and not self.drills and not self.day:

@@ -143,7 +143,7 @@ class Visitor:
             first = self.environment.default_tasks[0]
             self.start(**self.environment.tasks[first])
 
-    def start(self, **reset: Any) -> Reply:
+    def start(self, /, **reset: Any) -> Reply:
         """Start an episode; a reset that fails leaves the running one and sets `problem`."""
         reply = begin(self.environment, self.session, reset, settings())
         if reply.status == ERROR:

@@ -55,6 +55,7 @@ def test_a_link_leads_to_its_episode_and_day() -> None:
         '{"query": 3, "token": 4, "first": 5}',
         told({"day": "x"}),
         told({"reset": "{{{"}),
+        told({"reset": '{"self": 1}'}),
         told({"step": "9" * 99}),
         told(token="nobody"),
     ],

@@ -119,6 +119,10 @@ def test_an_echo_in_the_report_costs_and_is_named(visit: OpenVisit) -> None:
     mine.page.click("#mt-submit")
     mine.sees("#mt-score", "The reporting policy asks for no such row on this date.")
     expect(mine.page.locator(".mt-verdict.bad")).to_have_count(len(rows) - len(right))
+    inside = "each => parseFloat(getComputedStyle(each).paddingLeft) >= 16"
+    assert mine.page.locator("#mt-score .mt-issues").evaluate(inside), "bullets stick out"
+    cut_off = "all => all.filter((each) => each.clientWidth < each.scrollWidth).map((each) => each.value)"
+    assert mine.page.locator("#mt-rows :is(select, input)").evaluate_all(cut_off) == []
     assert "1.0000" not in mine.text(".mt-score")
 
 
@@ -498,6 +502,15 @@ def test_a_phone_shows_every_tab_without_scrolling_sideways(visit: OpenVisit) ->
         dark[scheme] = mine.page.evaluate("document.body.classList.contains('dark')")
     assert {place: width for place, width in widths.items() if width > 400} == {}
     assert dark == {"dark": True, "light": False}
+    below = mine.page.get_by_role("tab", name="Episode", exact=True).last.bounding_box()
+    assert below is not None
+    assert below["y"] + below["height"] < 0.2 * 900, "the head takes a fifth of the screen"
+    shown = "getComputedStyle(document.querySelector('.mt-status p')).fontSize"
+    sizes = []
+    for width in (400, 1400, 1920):
+        mine.page.set_viewport_size({"width": width, "height": 900})
+        sizes.append(float(mine.page.evaluate(shown).removesuffix("px")))
+    assert sizes[0] == sizes[1] < sizes[2]
 
 
 def test_the_header_links_to_the_docs_and_the_source(visit: OpenVisit, web: WebServer) -> None:

@@ -52,7 +52,7 @@ class MetricVisitor(FunnelVisitor):
             raise ConfigurationError("This is a funnel episode: start a drill-down episode first.")
         return Story(self.frames)
 
-    def start(self, **reset: Any) -> Reply:
+    def start(self, /, **reset: Any) -> Reply:
         """As the kit's; keeps the reply where a drill-down episode begins."""
         reply = super().start(**reset)
         if self.opening is reply and self.drills:
