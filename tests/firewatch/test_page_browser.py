@@ -247,6 +247,20 @@ def test_a_policy_a_model_and_a_recording_are_watched(
     mine.page.locator("#mt-frames button", has_text="fetch_lags").click()
     mine.sees("#mt-scene", "Unknown tool 'fetch_lags'")
     mine.sees("#fw-watched", "1 of 20")
+    a_first_visit_shows_the_reference(open_visit())
+
+
+def a_first_visit_shows_the_reference(new: Visit) -> None:
+    new.page.evaluate("sessionStorage.clear()")
+    new.page.add_init_script("localStorage.clear()")
+    new.page.goto(new.page.url.partition("?")[0])
+    new.sees("#mt-first", "A run plays by itself.")
+    new.sees("#mt-scene", "reference · step")
+    new.page.get_by_role("button", name="Play it yourself").click()
+    new.sees("#mt-card", "task_")
+    expect(new.page.locator("#mt-first button")).to_have_count(0)
+    new.sees("#mt-status", "tick 0 of")
+    new.problems.clear()  # what was open when the page was left
 
 
 def record(path: Path) -> None:
