@@ -45,7 +45,7 @@ def generate(config: DrillConfig, admitted: int | None = None) -> tuple[Draw, Ep
         drawn = attempt_draw(config, attempt)
         if isinstance(drawn, Draw):
             episode = episode_from_draw(config, drawn)
-            if config.level.sql or is_solved(episode):
+            if is_solved(episode):
                 return drawn, episode
     raise GenerationError(f"no draw in {MAX_DRAWS} was accepted for {config}.")
 

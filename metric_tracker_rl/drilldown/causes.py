@@ -126,7 +126,8 @@ class Planner:
             Expected(cube, channel, *both)
             for channel, both in enumerate(zip(*by_weekday, strict=True))
         ]
-        self.noise = DayNoise(cube, clean, weights, [each.weights for each in self.expected])
+        by_cell = [each.weights for each in self.expected], [each.every for each in self.expected]
+        self.noise = DayNoise(cube, clean, weights, *by_cell)
         self.causes: list[Cause] = []
         self._usual: dict[tuple[int, int, int, str, bool], Fits] = {}
 
@@ -148,13 +149,12 @@ class Planner:
             if turn % TRIES_OF_FAMILY == 0:
                 family = self.stream.pick(families)
                 hides = hidden and family != MIX
-            short = hides and self.level.by_weeks
-            first, stop = self._short() if short else self._days()
+            first, stop = self._short() if hides else self._days()
             channels = self._channels(family)
             if not all(self._free(channel, first, stop) for channel in channels):
                 continue
             effects = self._effects(family, channels, first, stop, hides)
-            if effects and (not short or self.noise.gives_away(effects, self.level.evidence)):
+            if effects and (not hides or self.noise.gives_away(effects, self.level.evidence)):
                 return Cause(family, hides, effects, _roots(family, effects))
         return None
 
@@ -163,8 +163,7 @@ class Planner:
         found = []
         for channel in (*range(5), 1 + self.stream.below(4)):
             hidden = self.level.hidden > 0.0
-            short = hidden and self.level.by_weeks
-            length = 1 if short else 1 + self.stream.below(LONGEST_RUN)
+            length = 1 if hidden else 1 + self.stream.below(LONGEST_RUN)
             first = self.stream.below(DAYS - length + 1)
             family = RATE if channel else TRAFFIC
             fitting = self._fits(channel, (first, first + length), family, hidden).candidates()

@@ -168,11 +168,21 @@ class Cube:
             own, others = self.values[cell], self.values[self.candidates]
             apart = ((own >= 0) & (others >= 0) & (own != others)).any(axis=1)
             kept = ~apart & (self.candidates != cell)
-            both = np.where(others >= 0, others, own)[kept]
-            both = np.where(both >= 0, both, self.shape)
-            places = np.ravel_multi_index(tuple(both.T), self.cell_shape)
-            self._beside[cell] = self.candidates[kept], places
+            found = self.candidates[kept]
+            self._beside[cell] = found, self.shared(cell, found)
         return self._beside[cell]
+
+    def shared(self, cell: int, others: Ints) -> Ints:
+        """Where the people that a cell shares with others stand among `sums_of_all`.
+
+        Args:
+            cell: whose people.
+            others: cells; of one that shares nobody the place means nothing.
+        """
+        own, beside = self.values[cell], self.values[others]
+        both = np.where(beside >= 0, beside, own)
+        both = np.where(both >= 0, both, self.shape)
+        return np.ravel_multi_index(tuple(both.T), self.cell_shape)
 
     @cached_property
     def beside_triples(self) -> tuple[Ints, Ints, Ints]:

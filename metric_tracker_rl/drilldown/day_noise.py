@@ -39,15 +39,22 @@ class DayNoise:
         clean: the draw's clean model.
         leaves: expected weight by channel, each of shape (leaves, weekdays).
         weights: expected weight of cells by channel, each of shape (weekdays, cells).
+        every: the same of all cells, in the order of `Cube.sums_of_all`.
     """
 
     def __init__(
-        self, cube: Cube, clean: Clean, leaves: Sequence[Floats], weights: Sequence[Floats]
+        self,
+        cube: Cube,
+        clean: Clean,
+        leaves: Sequence[Floats],
+        weights: Sequence[Floats],
+        every: Sequence[Floats],
     ) -> None:
-        self.cube, self.clean, self.leaves, self.weights = cube, clean, leaves, weights
+        self.cube, self.clean, self.leaves = cube, clean, leaves
+        self.weights, self.every = weights, every
         self._days: dict[int, tuple[Floats, Floats]] = {}
         self._weeks: dict[int, tuple[Floats, Floats, Floats]] = {}
-        self._swings: dict[int, Floats] = {}
+        self._swings: dict[tuple[int, int, int], float] = {}
         self._drifts: dict[int, Floats] = {}
 
     def _by_day(self, channel: int) -> tuple[Floats, Floats]:
@@ -81,16 +88,21 @@ class DayNoise:
     def swing(self, channel: int, first: int, stop: int) -> float:
         """Largest gain that what people share on some days gives any segment."""
         cube, weights = self.cube, self.weights[channel]
-        if stop == first + 1 and cube.whole:
-            if channel not in self._swings:
-                sums = cube.sums(self._by_day(channel)[0][None])[0].T
-                gains = sums * sums / np.tile(weights, (WEEKS, 1))
-                self._swings[channel] = np.max(gains[:, cube.candidates], axis=1)
-            return float(self._swings[channel][first])
-        surplus = in_order(self._by_day(channel)[0].T[first:stop])
-        weight = in_order([weights[day % 7] for day in range(first, stop)])
-        sums = cube.sums(surplus[None, :, None])[0, :, 0]
-        return float(np.max((sums * sums / weight)[cube.candidates]))
+        if (channel, first, stop) in self._swings:
+            return self._swings[channel, first, stop]
+        if stop == first + 1:  # one day asks for all
+            sums = cube.sums(self._by_day(channel)[0][None])[0].T
+            gains = sums * sums / np.tile(weights, (WEEKS, 1))
+            by_day = np.max(gains[:, cube.candidates], axis=1).tolist()
+            for day, gain in enumerate(by_day):
+                self._swings[channel, day, day + 1] = gain
+        else:
+            surplus = in_order(self._by_day(channel)[0].T[first:stop])
+            weight = in_order([weights[day % 7] for day in range(first, stop)])
+            sums = cube.sums(surplus[None, :, None])[0, :, 0]
+            gain = float(np.max((sums * sums / weight)[cube.candidates]))
+            self._swings[channel, first, stop] = gain
+        return self._swings[channel, first, stop]
 
     def gives_away(self, effects: Sequence[Effect], bounds: tuple[float, float]) -> bool:
         """Whether weekly tables of two dimensions, read together, give a hidden cause away.
@@ -132,10 +144,10 @@ class DayNoise:
             rows = ancestors_of(cube)[int(np.searchsorted(triples_of(cube)[0], effect.cell))]
             change, weight = change[rows], weight[rows]
             for other in (each for each in effects if each.channel == effect.channel):
-                met = cube.meet[other.cell, rows]
+                meets, shared = cube.meet[other.cell, rows] >= 0, cube.shared(other.cell, rows)
                 for day in range(other.first, other.stop):
-                    expected = self.weights[other.channel][day % 7][met]
-                    added = np.where(met >= 0, (other.factor - 1.0) * expected, 0.0)
+                    expected = self.every[other.channel][day % 7][shared]
+                    added = np.where(meets, (other.factor - 1.0) * expected, 0.0)
                     change[:, day // 7] += added / weight[:, 0]
             shown.append(evidence_of_one(change, weight))
         return shown

@@ -75,7 +75,7 @@ class Fits:
         low_fixed, high_fixed = level.fixed
         if family == MIX:
             low_fixed, high_fixed = 1, 2
-        elif hidden and level.by_weeks:
+        elif hidden:
             low_fixed = high_fixed = HIDDEN_FIXED
         fixed = self.cube.fixed
         self.sized = (fixed >= low_fixed) & (fixed <= high_fixed) & (self.people >= FEWEST_PEOPLE)
@@ -88,13 +88,12 @@ class Fits:
         self.high = np.full(self.cube.cells, high)
         if self.faint:
             self.high = np.minimum(self.high, self._itself(FAINT))
-        elif level.by_weeks:
+        else:
             self.need = np.maximum(self.need, self._shown())
         if hidden:
             self.high = np.minimum(self.high, expected.single[self.weekdays].min(axis=0))
-            if level.by_weeks:
-                unseen = level.in_pairs * expected.unseen
-                self.high = np.minimum(self.high, unseen / self.in_a_week)
+            unseen = level.in_pairs * expected.unseen
+            self.high = np.minimum(self.high, unseen / self.in_a_week)
         if family == MIX:
             share = self.run / self.run[self.cube.everybody]
             self.need = np.maximum(self.need, COUNTER_MOVE * (1.0 - share) / share)
@@ -154,7 +153,7 @@ class Fits:
 
         A hidden cause is looked for in sums of its own segment, any other in some pair of values.
         """
-        if self.hidden or not self.level.by_weeks:
+        if self.hidden:
             return True
         pairs = self.cube.pairs[cell]
         clear = pairs[self.cube.meet[pairs, other] < 0]

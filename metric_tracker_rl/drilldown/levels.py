@@ -28,6 +28,10 @@ QUERIES = ("overview", "sql", "change_log", "preview_report", "submit_report")
 """Tools of the level whose counts are read by SQL."""
 
 
+MOST_NUMBERS = 1_200
+"""Most numbers in one reply, or that one query may compute."""
+
+
 @dataclass(frozen=True)
 class Noise:
     """Noise of clean data.
@@ -79,11 +83,10 @@ class Level:
         together: chance that a later cause shares the days of an earlier one on another step. At
             0 any two causes are two quiet days apart, so that none leads to another.
         causes: numbers of planned causes, one for each of the six strata of a product.
-        budget: most numbers, or on the SQL level rows, that a player may read.
-        by_weeks: whether causes are planned by what weekly sums show: a search through slices
-            begins there, and one by SQL does not.
+        budget: most numbers that a player may read, or that its queries may compute.
         tools: names of the tools in force, in the order agents see them.
-        most_bytes: most bytes of rows that a player may read, on the SQL level.
+        most_rows, most_bytes: most rows, and bytes of them, that a player may read on the SQL
+            level.
         changed: version of the generator that last changed the level's episodes. It is part of
             their identity, so that the bytes of a level outlive changes of the others.
     """
@@ -100,12 +103,12 @@ class Level:
     together: float
     causes: tuple[int, ...]
     budget: int
-    by_weeks: bool = True
     faint: bool = False
     in_pairs: float = 1.0
     evidence: tuple[float, float] = (0.0, 0.0)
     wide_scopes: bool = False
     tools: tuple[str, ...] = SLICES
+    most_rows: int = 0
     most_bytes: int = 0
     changed: str = "2"
 
@@ -117,11 +120,8 @@ class Level:
     @property
     def limits(self) -> dict[str, int]:
         """What a play may read, by unit."""
-        return (
-            {"rows": self.budget, "bytes": self.most_bytes}
-            if self.sql
-            else {"numbers": self.budget}
-        )
+        replies = {"rows": self.most_rows, "bytes": self.most_bytes} if self.sql else {}
+        return {"numbers": self.budget, **replies}
 
 
 LEVELS: dict[str, Level] = {
@@ -192,22 +192,24 @@ LEVELS: dict[str, Level] = {
             name="drill_sql",
             noise=L3,
             families=(
-                *(RATE, TRAFFIC, MIX, MIX, DOUBLE, CANCEL, CANCEL, CANCEL),
-                *(CANCEL_TRAFFIC, CANCEL_TRAFFIC, CANCEL_TRAFFIC),
-                *(LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
+                *(RATE, TRAFFIC, MIX, DOUBLE, *[CANCEL] * 3, *[CANCEL_TRAFFIC] * 3, *[LOSS] * 8),
             ),
             fixed=(2, 3),
-            rate=(0.12, 0.20),
-            traffic=(0.26, 0.34),
-            mix=(0.45, 0.60),
-            loss=(0.13, 0.22),
-            hidden=0.6,
-            together=0.5,
-            causes=(0, 1, 2, 3, 3, 4),
-            budget=1_300,
-            by_weeks=False,
+            rate=(0.11, 0.30),
+            traffic=(0.22, 0.50),
+            mix=(0.45, 0.55),
+            loss=(0.11, 0.30),
+            hidden=1.0,
+            together=0.0,
+            causes=(0, 3, 4, 4, 4, 4),
+            budget=12_000,
+            faint=True,
+            evidence=(3.7, 4.3),
+            wide_scopes=True,
             tools=QUERIES,
-            most_bytes=78_000,
+            most_rows=4_000,
+            most_bytes=300_000,
+            changed="6",
         ),
     )
 }

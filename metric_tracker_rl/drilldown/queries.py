@@ -76,7 +76,7 @@ class Selection:
         for axis, each in enumerate(chosen):
             if len(each) < block.shape[axis]:  # with gaps
                 block = block.take([place - each[0] for place in each], axis=axis)
-        summed = tuple(axis for axis in range(4) if axis not in self.groups)
+        summed = tuple(axis for axis in range(len(self.values)) if axis not in self.groups)
         block = block.sum(axis=summed, keepdims=True, dtype=np.int64)
         if len(self.groups) == 2 and self.groups[0] > self.groups[1]:
             block = block.swapaxes(self.groups[0], self.groups[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,14 @@ from metric_tracker_rl.drilldown.policies.desk import Desk
 from metric_tracker_rl.drilldown.policies.hidden import HiddenSearch
 from metric_tracker_rl.drilldown.policies.pairs import PairTables
 from metric_tracker_rl.drilldown.policies.table import Finding
+from metric_tracker_rl.drilldown.products import products_of
 from metric_tracker_rl.drilldown.tools import find_tool, overview
 from openenv_kit.bitstream import BitStream
 
 CUBE = cube_of(ORDERING_APP.shape)
 HARD = DrillConfig(83, "drill_hard", "saas_trial", 3)
 PLAIN = DrillConfig(82, "drill", "video_streaming", 2)
+WIDE = DrillConfig(84, "drill_sql", "saas_trial", 3)
 
 
 def answered(episode: Episode, asking: Generator[Any, Any, Any]) -> tuple[Any, int]:
@@ -136,7 +139,7 @@ def test_a_finding_is_taken_out_of_the_tables() -> None:
     assert sign * after < sign * before - 1.0
 
 
-@pytest.mark.parametrize("config", [HARD, PLAIN], ids=lambda c: c.difficulty)
+@pytest.mark.parametrize("config", [HARD, PLAIN, WIDE], ids=lambda c: c.difficulty)
 def test_hidden_causes_show_in_three_tables_together(config: DrillConfig) -> None:
     """As much as the level says, less what the reference allows for its own estimates."""
     draw, episode = generate(config)
@@ -154,13 +157,14 @@ def test_hidden_causes_show_in_three_tables_together(config: DrillConfig) -> Non
         assert max(shown) >= config.level.evidence[0] - 0.5
 
 
-def test_a_search_that_begins_beside_a_root_ends_at_it() -> None:
-    draw, episode = generate(PLAIN)
+@pytest.mark.parametrize("config", [PLAIN, WIDE], ids=lambda c: c.difficulty)
+def test_a_search_that_begins_beside_a_root_ends_at_it(config: DrillConfig) -> None:
+    draw, episode = generate(config)
     cube = episode.cube
     [effect, *_] = [e for c in draw.causes if c.family != MIX for e in c.effects if e.channel]
     values = cube.values[effect.cell].tolist()
-    [free] = [axis for axis, value in enumerate(values) if value < 0]
-    left_out = next(axis for axis in range(4) if axis != free)
+    free = [axis for axis, value in enumerate(values) if value < 0][-1]
+    left_out = next(axis for axis, value in enumerate(values) if value >= 0)
     fixed = {axis: v for axis, v in enumerate(values) if v >= 0 and axis != left_out}
     days = range(effect.first, effect.stop)
     for value in range(episode.domain.shape[free]):
@@ -182,10 +186,14 @@ def test_where_nothing_is_to_be_found_little_is_read_beside_the_tables() -> None
     assert numbers < 66 * 40 + 240 + 400
 
 
-@pytest.mark.parametrize("level", ["drill", "drill_hard"])
+@pytest.mark.parametrize("level", ["drill", "drill_hard", "drill_sql"])
 @pytest.mark.parametrize("name", DOMAINS)
 def test_a_budget_does_not_buy_every_segment_of_three_values_by_week(level: str, name: str) -> None:
     """Not even for a reader who leaves out what follows from wider tables."""
-    shape = DOMAINS[name].shape
-    needed = np.prod(shape) - np.prod([size - 1 for size in shape])
+    shape = products_of(LEVELS[level])[name].shape
+    needed = sum(
+        np.prod([size - 1 for size in kept])
+        for most in range(4)
+        for kept in combinations(shape, most)
+    )
     assert needed * 5 * 8 > LEVELS[level].budget

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from metric_tracker_rl.drilldown import certificate
+from metric_tracker_rl.drilldown.arguments import NoArguments
 from metric_tracker_rl.drilldown.building import build_episode
 from metric_tracker_rl.drilldown.certificate import certify_one
 from metric_tracker_rl.drilldown.config import DrillConfig
@@ -16,17 +18,22 @@ from metric_tracker_rl.drilldown.cube import MOST_FIXED, cube_of
 from metric_tracker_rl.drilldown.domains import DOMAINS
 from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.policies import POLICIES
+from metric_tracker_rl.drilldown.policies.by_sql import by_sql
+from metric_tracker_rl.drilldown.policies.desk import Asking, Desk, ask
 from metric_tracker_rl.drilldown.policies.heuristic import UNLIMITED
 from metric_tracker_rl.drilldown.policies.heuristics import HEURISTICS
 from metric_tracker_rl.drilldown.policies.scan import Scan
 from metric_tracker_rl.drilldown.session import DrillRules, DrillSession
 from metric_tracker_rl.drilldown.sql.domains import WIDE_DOMAINS
+from metric_tracker_rl.drilldown.tools import find_tool, overview
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.play.driver import play
 
 LEVEL = LEVELS["drill_sql"]
 REFERENCE = POLICIES["drill_reference"]
+WEEK, LATER = (0, 6), (20, 55)
+SOME, TWO = {"plan": ["team", "business"], "region": "asia"}, ["signups", "workspaces_activated"]
 
 
 @pytest.mark.slow
@@ -91,8 +98,8 @@ def test_the_overview_tells_the_table_and_the_tools_in_force() -> None:
     assert told["sql"]["table"] == "counts"
     assert list(told["sql"]["columns"])[:6] == [*told["dimensions"], "date"]
     assert {tool["name"] for tool in opening.content["available_methods"]} == set(LEVEL.tools)
-    assert opening.content["rows_left"] == told["budget"]["rows"] == LEVEL.budget
-    assert opening.content["bytes_left"] == told["budget"]["bytes"] == LEVEL.most_bytes
+    for unit, most in LEVEL.limits.items():
+        assert opening.content[f"{unit}_left"] == told["budget"][unit] == most
     other = DrillSession()
     other.reset(difficulty="drill")
     refused = other.step({"analysis_method": "sql", "analysis_args": {"query": "SELECT 1"}})
@@ -107,15 +114,14 @@ def test_the_reference_plays_by_queries_within_its_budget(name: str, causes: int
     config = DrillConfig(40 + causes, "drill_sql", name, causes)
     opening = session.open("test", config, DrillRules())
     assert play(session, REFERENCE, opening).score == 1.0
-    assert session.spent["rows"] <= LEVEL.budget
-    assert session.spent["bytes"] <= LEVEL.most_bytes
+    assert all(session.spent[unit] <= most for unit, most in LEVEL.limits.items())
 
 
 @pytest.mark.slow
 def test_the_reference_without_a_budget_reports_what_it_has() -> None:
     session = DrillSession()
     opening = session.open("test", DrillConfig(41, "drill_sql", "saas_trial", 2), DrillRules())
-    session.spent["rows"] = LEVEL.budget
+    session.spent["numbers"] = LEVEL.budget - 300
     outcome = play(session, REFERENCE, opening)
     assert (outcome.score, session.done) == (0.0, True)
 
@@ -150,3 +156,39 @@ def test_no_naive_method_earns_much() -> None:
         slack = 2.0 / len(scores) ** 0.5 * (mean * (1.0 - mean)) ** 0.5
         assert sum(scores) / len(scores) <= mean + slack, heuristic.name
         assert scores.count(1.0) <= perfect * len(scores) + 3, heuristic.name
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("slice", {}),
+        ("slice", {"stages": ["signups"], "where": {"plan": "free", "industry": "health"}}),
+        ("slice", {"where": {"plan": "team"}, "dates": [WEEK], "stages": ["signups"]}),
+        ("slice", {"group_by": ["region", "plan"], "where": SOME, "every": "week"}),
+        ("compare", {"dates": [WEEK], "reference": [(7, 13), LATER], "where": {"plan": "team"}}),
+        ("compare", {"dates": [LATER], "reference": [WEEK], "group_by": ["source"], "stages": TWO}),
+    ],
+)
+def test_a_query_answers_a_slice_or_a_comparison_and_costs_as_much(
+    tool: str, arguments: dict[str, Any]
+) -> None:
+    episode = build_episode(DrillConfig(45, "drill_sql", "saas_trial", 0))
+    desk = Desk(overview(episode, NoArguments()))
+    arguments = {
+        name: [[episode.dates[day] for day in days] for days in given]
+        if name in ("dates", "reference")
+        else given
+        for name, given in arguments.items()
+    }
+    found, numbers = find_tool(tool).call(episode, arguments, LEVEL.limits)
+
+    def once() -> Asking[Any]:
+        return (yield from ask(tool, **arguments))
+
+    player = by_sql(desk, once())
+    query = next(player)["analysis_args"]["query"]
+    result, spent = episode.database.query(query, LEVEL.limits)
+    with pytest.raises(StopIteration) as end:
+        player.send({"analysis_result": {"result": result}})
+    assert end.value.value["rows"] == found["rows"]
+    assert spent["numbers"] == numbers["numbers"]

@@ -75,9 +75,7 @@ def test_the_audit_of_the_tier_has_every_heuristic_with_its_ceiling() -> None:
     for name, heuristic in HEURISTICS.items():
         if name != "null":
             assert audit.player(name).ceiling.at("drill_hard") == heuristic.ceiling
-            reads = name.startswith("pairs_")
-            on_sql = (1.0, 1.0) if reads else heuristic.ceiling
-            assert audit.player(name).ceiling.at("drill_sql") == on_sql
+            assert audit.player(name).ceiling.at("drill_sql") == heuristic.ceiling
             assert audit.player(name).ceiling.at("drill_easy") == heuristic.ceiling
     assert audit_of(ENVIRONMENT) is ENVIRONMENT.audit
     with pytest.raises(InvalidValueError, match="levels of one tier"):

@@ -6,8 +6,9 @@ and sound baselines for nothing, so that what they earn is what one idea is wort
 
 from __future__ import annotations
 
-from metric_tracker_rl.drilldown.policies import reference, sql_reference
+from metric_tracker_rl.drilldown.policies.by_sql import by_sql
 from metric_tracker_rl.drilldown.policies.desk import Desk, ask, submit
+from metric_tracker_rl.drilldown.policies.reference import search
 from openenv_kit.play.policies import Observed, Play, Policies
 
 POLICIES = Policies()
@@ -18,5 +19,6 @@ POLICIES = Policies()
 def drill_reference(_: Observed) -> Play:
     """Finds what moved by slices, or by SQL where that is offered, and takes it out."""
     overview = yield from ask("overview")
-    searched = sql_reference if "sql" in overview else reference
-    yield submit((yield from searched.search(Desk(overview))))
+    desk = Desk(overview)
+    player = search(desk)
+    yield submit((yield from by_sql(desk, player) if "sql" in overview else player))

@@ -115,7 +115,9 @@ class Desk:
         cube, weeks = self.cube, totals.shape[1] // 7
         weekly = np.zeros((len(self.stages), cube.cells, weeks))
         weekly[:, cube.everybody] = totals.reshape(len(totals), weeks, 7).sum(axis=2)
-        for axes in (axes for number in (1, 2) for axes in combinations(range(4), number)):
+        for axes in (
+            axes for number in (1, 2) for axes in combinations(range(len(self.dims)), number)
+        ):
             where = {self.dims[axis]: self.values[axis][1:] for axis in axes}
             asked = {"group_by": list(where), "where": where, "every": "week"}
             for row in (yield from ask("slice", **asked))["rows"]:

@@ -41,13 +41,8 @@ class Heuristic:
     ceiling: tuple[float, float]
 
     def ceiling_on(self, level: Level) -> tuple[float, float]:
-        """Its ceiling on a level; 1 and 1 where one idea may well be enough.
-
-        A level that is read by SQL hides nothing from readers: its causes are planned without a
-        look at weekly sums.
-        """
-        hides = level.hidden > 0.0 and (level.by_weeks or self.ceiling != READER)
-        return self.ceiling if hides else (1.0, 1.0)
+        """Its ceiling on a level; 1 and 1 where nothing is hidden, and one idea may be enough."""
+        return self.ceiling if level.hidden > 0.0 else (1.0, 1.0)
 
     def grade(self, scan: Scan) -> Grade:
         """The grade of its report."""

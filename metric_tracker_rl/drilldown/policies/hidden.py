@@ -210,20 +210,21 @@ class HiddenSearch:
         cube, others = self.desk.cube, self.same_weekdays(days)
         steps = range(channels[0], channels[-1] + 1)
         fixed = {axis: v for axis, v in enumerate(cube.values[cell].tolist()) if v >= 0}
-        [free] = [axis for axis in range(len(cube.shape)) if axis not in fixed]
-        parts = yield from self.compare(cell, steps, days, others, free)
-        clearest = max(channels, key=lambda each: sum(part[each].gain for part in parts))
-        part = max(range(len(parts)), key=lambda each: parts[each][clearest].gain)
-        if parts[part][clearest].gain <= gain_of_all([each[clearest] for each in parts]):
-            return None
-        best: tuple[float, int] = (-1.0, cell)
-        for left_out in fixed:
-            kept = {axis: value for axis, value in fixed.items() if axis != left_out}
-            other = cube.cell_of({**kept, free: part})
-            [seen] = yield from self.compare(other, steps, days, others)
-            if seen[clearest].gain > best[0]:
-                best = seen[clearest].gain, other
-        return best[1]
+        for free in (axis for axis in range(len(cube.shape)) if axis not in fixed):
+            parts = yield from self.compare(cell, steps, days, others, free)
+            clearest = max(channels, key=lambda each: sum(part[each].gain for part in parts))
+            part = max(range(len(parts)), key=lambda each: parts[each][clearest].gain)
+            if parts[part][clearest].gain <= gain_of_all([each[clearest] for each in parts]):
+                continue
+            best: tuple[float, int] = (-1.0, cell)
+            for left_out in fixed:
+                kept = {axis: value for axis, value in fixed.items() if axis != left_out}
+                other = cube.cell_of({**kept, free: part})
+                [seen] = yield from self.compare(other, steps, days, others)
+                if seen[clearest].gain > best[0]:
+                    best = seen[clearest].gain, other
+            return best[1]
+        return None
 
     def add(self, channel: int, days: range, cell: int, seen: Seen) -> None:
         """Take a segment down, and out of the tables."""

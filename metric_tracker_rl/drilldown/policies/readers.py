@@ -6,6 +6,8 @@ is every other root that shares a day with one.
 
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 
 from metric_tracker_rl.drilldown.config import DAYS
@@ -22,19 +24,24 @@ SIGMAS = 3.0
 
 @heuristic(READER)
 def pairs_by_week(scan: Scan) -> Rows:
-    """All six tables of two dimensions by week: what is off by 1 % and 3 standard deviations."""
+    """All tables of two dimensions by week: what is off by 1 % and 3 standard deviations."""
     counts = _pairs(scan).reshape(len(scan.stages), -1, DAYS // 7, 7).sum(axis=3)
-    change, noise = _changes(counts, 1)
+    change, noise = _changes(counts, _tables(scan), 1)
     return _granted(scan, (change > BY_WEEK) & (change > SIGMAS * noise), 7)
 
 
 @heuristic(READER)
 def pairs_by_day(scan: Scan) -> Rows:
-    """Two tables that together hold all four dimensions, by day: what is off by 4 %."""
-    change, _ = _changes(_pairs(scan), 7)
-    first = scan.cube.values[scan.cube.fixed == 2] >= 0
-    read = (first[:, 0] & first[:, 1]) | (first[:, 2] & first[:, 3])
+    """Tables that together hold all dimensions, two in each, by day: what is off by 4 %."""
+    change, _ = _changes(_pairs(scan), _tables(scan), 7)
+    fixes = scan.cube.values[scan.cube.fixed == 2] >= 0
+    last = fixes.shape[1] - 2
+    read = np.any([fixes[:, axis] & fixes[:, axis + 1] for axis in {*range(0, last, 2), last}], 0)
     return _granted(scan, (change > BY_DAY) & read[:, None], 1)
+
+
+def _tables(scan: Scan) -> int:
+    return comb(len(scan.cube.shape), 2)
 
 
 def _pairs(scan: Scan) -> Floats:
@@ -42,14 +49,16 @@ def _pairs(scan: Scan) -> Floats:
     return np.asarray(scan.cube.sums(scan.stages)[:, scan.cube.fixed == 2])
 
 
-def _changes(counts: Floats, season: int) -> tuple[Floats, Floats]:
+def _changes(counts: Floats, tables: int, season: int) -> tuple[Floats, Floats]:
     """Change from the median of shares of traffic and of rates, and its noise.
 
     Args:
         counts: shape (stages, pairs, periods).
+        tables: how many tables of two dimensions there are.
         season: periods after which the usual value repeats.
     """
-    shares = counts[0] / (counts[0].sum(axis=0) / 6.0)  # each of six tables holds everybody once
+    visits = counts[0].sum(axis=0) / tables  # each of the tables holds everybody once
+    shares = counts[0] / visits
     values = np.concatenate([shares[None], counts[1:] / np.maximum(counts[:-1], 1.0)])
     by_season = values.reshape(*values.shape[:2], -1, season)
     usual = np.median(by_season, axis=2, keepdims=True)
