@@ -21,6 +21,7 @@ from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.episode import Episode
 from metric_tracker_rl.drilldown.grade import Grade, grade
 from metric_tracker_rl.drilldown.report import Report, read_report
+from metric_tracker_rl.drilldown.sql.database import FailedQueryError
 from metric_tracker_rl.drilldown.tasks import DEFAULT_SPLIT, DEFAULT_TASK_ID, SPLITS, resolve_config
 from metric_tracker_rl.drilldown.tools import SUBMIT, find_tool, overview, tools_of
 from metric_tracker_rl.drilldown.versions import VERSIONS
@@ -81,7 +82,7 @@ class DrillSession:
     @property
     def read(self) -> int:
         """What was read so far: numbers, or rows on the SQL level."""
-        return self.spent["rows"] + self.spent["numbers"]
+        return self.spent["numbers"]
 
     def reset(
         self,
@@ -220,6 +221,8 @@ class DrillSession:
         try:
             reply = self._act(self.episode, action)
         except KitError as problem:
+            if isinstance(problem, FailedQueryError):
+                self.spent.update(problem.spent)
             reply = Reply(ERROR, str(problem))
         reply.content.update(self._left(self.episode))
         return reply

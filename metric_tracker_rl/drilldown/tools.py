@@ -30,7 +30,7 @@ from metric_tracker_rl.drilldown.config import DAYS
 from metric_tracker_rl.drilldown.cube import segment_of
 from metric_tracker_rl.drilldown.domains import TRACKING
 from metric_tracker_rl.drilldown.episode import Episode
-from metric_tracker_rl.drilldown.levels import LEVELS
+from metric_tracker_rl.drilldown.levels import LEVELS, MOST_NUMBERS
 from metric_tracker_rl.drilldown.queries import (
     Selection,
     compare_size,
@@ -45,9 +45,6 @@ from metric_tracker_rl.drilldown.sql.words import IN_ONE_REPLY, described
 from openenv_kit.errors import InvalidValueError, ToolArgumentError, UnknownNameError
 from openenv_kit.tools.schema import json_schema, read_arguments
 
-MOST_NUMBERS = 1_200
-"""Most numbers in one reply."""
-NUMBERS_IN_ONE_REPLY = {"numbers_in_one_reply": MOST_NUMBERS}
 EASY = "drill_easy"
 SUBMIT = "submit_report"
 
@@ -176,7 +173,11 @@ def overview(episode: Episode, _: NoArguments) -> Result:
         "first_date": episode.dates[0],
         "last_date": episode.dates[-1],
         "first_weekday": f"{dt.date.fromisoformat(episode.dates[0]):%A}",
-        "budget": {**level.limits, **(IN_ONE_REPLY if level.sql else NUMBERS_IN_ONE_REPLY)},
+        "budget": {
+            **level.limits,
+            "numbers_in_one_reply": MOST_NUMBERS,
+            **(IN_ONE_REPLY if level.sql else {}),
+        },
         "row_format": dict(words.ROW_FORMAT),
         **({"sql": described(domain)} if level.sql else {"per_mille_slices": level.name == EASY}),
     }
@@ -229,7 +230,7 @@ def compare(episode: Episode, asked: CompareArguments) -> Result:
 
 TOOLS["sql"] = Tool(
     "sql",
-    "Rows of one SELECT over the table counts, in DuckDB's SQL. Costs its rows and their bytes.",
+    "Rows of one flat SELECT over the table counts, in DuckDB's SQL. Costs groups x aggregates.",
     SqlArguments,
     lambda episode, asked, left: episode.database.query(asked.query, left),
 )

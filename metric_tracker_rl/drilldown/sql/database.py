@@ -14,19 +14,19 @@ import math
 import os
 import re
 import threading
-import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metric_tracker_rl.drilldown.domains import Domain
-from metric_tracker_rl.drilldown.sql.guard import MOST_CHARACTERS, TABLE, require_allowed
-from openenv_kit.errors import ToolArgumentError, nearest
+from metric_tracker_rl.drilldown.levels import MOST_NUMBERS
+from metric_tracker_rl.drilldown.sql.bounds import stopped_in_time
+from metric_tracker_rl.drilldown.sql.guard import MOST_CHARACTERS, TABLE, Asked, read_query
+from openenv_kit.errors import ToolArgumentError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -35,12 +35,8 @@ MOST_ROWS = 300
 """Most rows in one reply."""
 MOST_BYTES = 20_000
 """Most bytes of columns and rows in one reply, as compact JSON."""
-MOST_SECONDS = 5.0
-"""Longest a query may work: processor time, so that a busy machine allows what an idle one does."""
 MOST_MEGABYTES = 256
 """Memory that a query may take, as DuckDB counts it."""
-MOST_GROWTH = 768 << 20
-"""Bytes that the process may grow by during a query: medians escape DuckDB's own limit."""
 DIGITS = 9
 """Significant digits of a fraction in a reply."""
 MESSAGE = 300
@@ -57,9 +53,22 @@ SETTINGS = {
 }
 _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|(?<!\w)-?\d[\w.+-]*")
 """Values in DuckDB's messages."""
+ALL = "FORCE_AGGREGATES"
+"""What DuckDB's parser says of GROUP BY ALL."""
 _AT_ONCE = threading.BoundedSemaphore(max(os.cpu_count() or 1, 2))
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
-_MEMORY = Path("/proc/self/statm")
+
+
+class FailedQueryError(ToolArgumentError):
+    """A query that ran and has no reply. That alone tells of what it computed, so it is paid for.
+
+    Args:
+        message: why.
+        spent: what it takes of the budget, by unit.
+    """
+
+    def __init__(self, message: str, spent: Mapping[str, int]) -> None:
+        super().__init__(f"{message} The query ran, and costs its {spent['numbers']:,} numbers.")
+        self.spent = spent
 
 
 class Database:
@@ -73,56 +82,61 @@ class Database:
 
     def __init__(self, domain: Domain, dates: Sequence[str], counts: NDArray[np.int32]) -> None:
         self.domain, self.dates, self.counts = domain, dates, counts
-        self.columns = (*domain.dim_names, "date", *domain.stages)
+        self.attributes = (*domain.dim_names, "date")
         self._lock = threading.Lock()
         self._connection: DuckDBPyConnection | None = None
 
     def query(self, text: str, left: Mapping[str, int]) -> tuple[dict[str, Any], dict[str, int]]:
         """Columns and rows of a query, and what it takes of the budget.
 
+        A query computes one number for each of its aggregates and groups, whether or not HAVING
+        or LIMIT leaves them in the reply; without an aggregate, one for each column of a row.
+
         Args:
             text: one SELECT.
-            left: rows and bytes that may still be read.
+            left: numbers that may still be computed, rows and bytes that may still be read.
 
         Raises:
-            ToolArgumentError: the query is not allowed, wrong, too large or too slow. Nothing was
-                read then.
+            ToolArgumentError: the query is not allowed, wrong or too large; nothing was read then.
+            FailedQueryError: it ran, and has no reply.
         """
         if len(text) > MOST_CHARACTERS:
             given = f"a query of {len(text):,} characters"
             raise ToolArgumentError(f"{given}; allowed: {MOST_CHARACTERS:,}. Nothing was read.")
         import duckdb
 
-        most, runs = min(MOST_ROWS, left["rows"]), False
-        with self._cursor() as cursor, _AT_ONCE, _stopped_in_time(cursor) as stopped:
+        most, spent = min(MOST_ROWS, left["rows"]), {}
+        with self._cursor() as cursor, _AT_ONCE, stopped_in_time(cursor) as stopped:
             try:
                 parsed = cursor.execute("SELECT json_serialize_sql(?)", [text]).fetchall()[0][0]
-                require_allowed(parsed)
+                asked = read_query(parsed, self.attributes, self.domain.stages)
                 cursor.execute("BEGIN TRANSACTION READ ONLY")
                 columns = [each[0] for each in cursor.execute(f"DESCRIBE {text}").fetchall()]
-                ordered = _ordered(cursor, text, parsed, len(columns))
-                runs = True
+                groups, each = _groups(cursor, asked), asked.aggregates or len(columns)
+                _require_paid(groups, each, left["numbers"])
+                if groups > most and asked.whole:
+                    raise _failed({}, _too_many(f"{groups:,}", left))
+                ordered = _ordered(cursor, text, asked, len(columns))
+                spent = {"numbers": groups * each}
                 rows = cursor.execute(ordered).fetchmany(most + 1)
             except duckdb.OutOfMemoryException:
-                raise self._stopped("takes too much memory") from None
+                raise _failed(spent, "The query takes too much memory and was stopped.") from None
             except (duckdb.Error, UnicodeError, RuntimeError) as problem:
-                raise self._explained(problem, stopped, masked=runs) from None
+                why = _explained(problem, stopped, masked=bool(spent))
+                raise _failed(spent, why) from None
         if len(rows) > most:
-            raise ToolArgumentError(
-                f"The reply would have more than {most:,} rows; allowed: {MOST_ROWS:,} in one "
-                f"reply, and {left['rows']:,} are left in all. Aggregate, filter or LIMIT. "
-                "Nothing was read."
-            )
+            raise _failed(spent, _too_many(f"more than {most:,}", left))
         told = [[_plain(value) for value in row] for row in rows]
         both = [columns, told]  # names are chosen by the caller, so they are paid for as well
         size = len(json.dumps(both, ensure_ascii=False, separators=(",", ":")).encode())
         if size > (most_bytes := min(MOST_BYTES, left["bytes"])):  # its size would tell of counts
-            raise ToolArgumentError(
+            raise _failed(
+                spent,
                 f"The reply would have more than {most_bytes:,} bytes; allowed: {MOST_BYTES:,} in "
-                f"one reply, and {left['bytes']:,} are left in all. Nothing was read."
+                f"one reply, and {left['bytes']:,} are left in all.",
             )
-        result = {"columns": columns, "rows": told, "row_count": len(told)}
-        return result, {"rows": len(told), "bytes": size}
+        result = {"columns": columns, "rows": told, "row_count": len(told), **spent}
+        return result, {**spent, "rows": len(told), "bytes": size}
 
     @contextmanager
     def _cursor(self) -> Iterator[DuckDBPyConnection]:
@@ -136,54 +150,73 @@ class Database:
         finally:
             cursor.close()
 
-    def _explained(
-        self, problem: Exception, stopped: Sequence[str], *, masked: bool
-    ) -> ToolArgumentError:
-        """An error that teaches: DuckDB's own words, cut, and the columns there are.
 
-        Args:
-            problem: what DuckDB raised.
-            stopped: why the query was stopped, if it was.
-            masked: whether to leave out values, as of a query that ran: they would be counts that
-                nobody has paid for.
-        """
-        if stopped:
-            return self._stopped(stopped[0])
-        message = str(problem).split("\n\nLINE", 1)[0]
-        if masked:
-            message = _VALUES.sub("…", message)
-        told = " ".join(message.split())[:MESSAGE]
-        if wrong := re.search(r'column "([^"]{1,60})"', told):
-            guess = nearest(wrong[1], self.columns)
-            hint = f" Did you mean {guess!r}?" if guess else ""
-            told = f"{told}{hint} Columns of {TABLE}: {', '.join(self.columns)}."
-        if not told.endswith((".", "?", "!")):
-            told += "."
-        return ToolArgumentError(f"{told} Nothing was read.")
+def _explained(problem: Exception, stopped: Sequence[str], *, masked: bool) -> str:
+    """An error that teaches: DuckDB's own words, cut.
 
-    def _stopped(self, why: str) -> ToolArgumentError:
-        return ToolArgumentError(
-            f"The query {why} and was stopped. Group by fewer columns at a time, and by columns as "
-            "they are, not as text; aggregate before you join, and join on every column that two "
-            "tables share. Nothing was read."
+    Args:
+        problem: what DuckDB raised.
+        stopped: why the query was stopped, if it was.
+        masked: whether to leave out values, as of a query that ran: they would be counts.
+    """
+    if stopped:
+        return f"The query {stopped[0]} and was stopped."
+    message = str(problem).split("\n\nLINE", 1)[0]
+    if masked:
+        message = _VALUES.sub("…", message)
+    told = " ".join(message.split())[:MESSAGE]
+    return told if told.endswith((".", "?", "!")) else f"{told}."
+
+
+def _too_many(rows: str, left: Mapping[str, int]) -> str:
+    return (
+        f"The reply would have {rows} rows; allowed: {MOST_ROWS:,} in one reply, and "
+        f"{left['rows']:,} are left in all. Aggregate, filter or LIMIT."
+    )
+
+
+def _failed(spent: Mapping[str, int], why: str) -> ToolArgumentError:
+    """An error that says what a query without a reply costs."""
+    return FailedQueryError(why, spent) if spent else ToolArgumentError(f"{why} Nothing was read.")
+
+
+def _groups(cursor: DuckDBPyConnection, asked: Asked) -> int:
+    """Groups that a query makes before HAVING and LIMIT; without any, rows."""
+    node = asked.node
+    if asked.aggregates and not node["group_expressions"] and node["aggregate_handling"] != ALL:
+        return 1
+    bare = {**node, "having": None, "modifiers": []}
+    return int(cursor.execute(f"SELECT count(*) FROM ({_written(cursor, bare)})").fetchall()[0][0])
+
+
+def _require_paid(groups: int, each: int, left: int) -> None:
+    """Nothing, where a query computes no more than it may."""
+    if groups * each > min(MOST_NUMBERS, left):
+        raise ToolArgumentError(
+            f"The query would compute {groups * each:,} numbers: {groups:,} groups, and {each:,} "
+            f"aggregates or columns of each; allowed: {MOST_NUMBERS:,} in one query, and {left:,} "
+            "are left in all. HAVING and LIMIT take none away, WHERE does. Nothing was read."
         )
 
 
-def _ordered(cursor: DuckDBPyConnection, text: str, parsed: str, columns: int) -> str:
+def _written(cursor: DuckDBPyConnection, node: Mapping[str, Any]) -> str:
+    """A SELECT as text."""
+    whole = {"error": False, "statements": [{"node": node, "named_param_map": []}]}
+    told = cursor.execute("SELECT json_deserialize_sql(?)", [json.dumps(whole)]).fetchall()
+    return str(told[0][0])
+
+
+def _ordered(cursor: DuckDBPyConnection, text: str, asked: Asked, columns: int) -> str:
     """A query whose last keys to order by are all of its columns.
 
     Rows that an order leaves equal come in one that depends on what the process did before, and the
-    same query would not have the same reply. A LIMIT without an order is left alone: it stops at
-    the first rows, in the order of the table.
+    same query would not have the same reply.
     """
-    told = json.loads(parsed)
-    modifiers = told["statements"][0]["node"]["modifiers"]
+    modifiers = asked.node["modifiers"]
     types = [each["type"] for each in modifiers]
     if "ORDER_MODIFIER" not in types:
-        if "LIMIT_MODIFIER" in types:
-            return text
-        types.append("ORDER_MODIFIER")
-        modifiers.append({"type": "ORDER_MODIFIER", "orders": []})
+        types.insert(0, "ORDER_MODIFIER")
+        modifiers.insert(0, {"type": "ORDER_MODIFIER", "orders": []})
     orders = modifiers[types.index("ORDER_MODIFIER")]["orders"]
     if any(each["expression"]["class"] == "STAR" for each in orders):
         return text  # ORDER BY ALL
@@ -205,8 +238,7 @@ def _ordered(cursor: DuckDBPyConnection, text: str, parsed: str, columns: int) -
                 },
             }
         )
-    told = cursor.execute("SELECT json_deserialize_sql(?)", [json.dumps(told)]).fetchall()[0][0]
-    return str(told)
+    return _written(cursor, asked.node)
 
 
 def connected(
@@ -238,48 +270,6 @@ def connected(
     for setting in ("enable_external_access = false", "lock_configuration = true"):
         connection.execute(f"SET {setting}")
     return connection
-
-
-@contextmanager
-def _stopped_in_time(cursor: DuckDBPyConnection) -> Iterator[list[str]]:
-    """Interrupt whatever runs too long or takes too much; the list then says why."""
-    over = threading.Event()
-    why: list[str] = []
-    worked = _clock_of_this_thread()
-    begun, before = worked(), _memory()
-
-    def watch() -> None:
-        while not over.wait(0.02):
-            if worked() - begun > MOST_SECONDS:
-                why.append(f"took more than {MOST_SECONDS:g} seconds of work")
-            elif _memory() - before > MOST_GROWTH:
-                why.append("took too much memory")
-            if why:
-                cursor.interrupt()
-
-    watcher = threading.Thread(target=watch, name="sql-watch", daemon=True)
-    watcher.start()
-    try:
-        yield why
-    finally:
-        over.set()
-        watcher.join()
-
-
-def _clock_of_this_thread() -> Callable[[], float]:
-    """What tells, from any thread, for how many seconds this one has worked."""
-    if not hasattr(time, "pthread_getcpuclockid"):
-        return time.monotonic
-    clock = time.pthread_getcpuclockid(threading.get_ident())
-    return lambda: time.clock_gettime(clock)
-
-
-def _memory() -> int:
-    """Bytes of memory of this process; 0 where the system does not say."""
-    try:
-        return int(_MEMORY.read_text().split()[1]) * _PAGE
-    except OSError:
-        return 0
 
 
 def _plain(value: Any) -> Any:

@@ -1,15 +1,20 @@
-"""Which queries are allowed: one SELECT over `counts`, of named parts and named functions only.
+"""Which queries are allowed: one flat SELECT over `counts`, of named parts and named functions.
 
 DuckDB's own parser says what a query is; whatever is not listed here is refused. So no file, no
 setting, no other table and no source of chance or of the machine's state can be named, and no
 value can grow: strings are not built and lists do not exist, because DuckDB's limit of memory does
 not see them.
+
+A column of counts stands inside an aggregate, alone, and nowhere else. Then a query tells one
+number for each aggregate and group, and that is what it costs: no sum can pack several numbers
+into one, and no row can be chosen by its counts.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from openenv_kit.errors import ToolArgumentError, echo, nearest
@@ -19,12 +24,9 @@ MOST_CHARACTERS = 12_000
 """Longest query."""
 MOST_DEPTH = 400
 """Deepest nesting of a parsed query."""
-MOST_TABLES = 64
-"""Most tables that a query reads with every WITH name written out. This and the next two bound the
-planning of a query, which can grow without bound and which DuckDB cannot be stopped in."""
 MOST_COLUMNS = 2_000
-"""Most columns that an expression names with every alias of its SELECT written out."""
-MOST_STARS = 8
+"""Most columns that an expression names with every alias of its SELECT written out. It bounds the
+planning of a query, which can grow without bound and which DuckDB cannot be stopped in."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -43,18 +45,11 @@ DATES = _words(
 )
 TEXTS = _words("contains left length lower prefix right starts_with substr substring upper")
 AGGREGATES = _words(
-    """any_value arg_max arg_min avg bool_and bool_or corr count count_if count_star countif
-    covar_pop covar_samp first grouping kurtosis last mad max max_by mean median min min_by mode
-    quantile quantile_cont quantile_disc regr_count regr_intercept regr_r2 regr_slope sem skewness
-    stddev stddev_pop stddev_samp sum var_pop var_samp variance"""
+    "avg count count_star max mean median min quantile quantile_cont quantile_disc sum"
 )
-WINDOWS = _words(
-    """cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank
-    row_number"""
-)
-MOST_ARGUMENTS = {"max": 1, "min": 1, "arg_max": 2, "arg_min": 2, "max_by": 2, "min_by": 2}
+MOST_ARGUMENTS = {"max": 1, "min": 1}
 """Aggregates that would make a list if they were given one argument more."""
-FUNCTIONS = OPERATORS | NUMBERS | DATES | TEXTS | AGGREGATES | WINDOWS
+FUNCTIONS = OPERATORS | NUMBERS | DATES | TEXTS | AGGREGATES
 
 CALLED = _words(
     """current_catalog current_date current_role current_schema current_time current_timestamp
@@ -67,33 +62,63 @@ TYPES = _words(
     TINYINT UBIGINT UINTEGER USMALLINT UTINYINT VARCHAR DECIMAL_TYPE_INFO INTEGER_LITERAL"""
 )
 NODES = _words(
-    """SELECT_NODE SET_OPERATION_NODE CTE_NODE
-    BASE_TABLE JOIN SUBQUERY EMPTY EXPRESSION_LIST
-    ORDER_MODIFIER LIMIT_MODIFIER DISTINCT_MODIFIER ORDER_DEFAULT ASCENDING DESCENDING
-    COLUMN_REF VALUE_CONSTANT FUNCTION OPERATOR_CAST CASE_EXPR STAR POSITIONAL_REFERENCE
+    """SELECT_NODE BASE_TABLE EMPTY
+    ORDER_MODIFIER LIMIT_MODIFIER ORDER_DEFAULT ASCENDING DESCENDING
+    COLUMN_REF VALUE_CONSTANT FUNCTION OPERATOR_CAST CASE_EXPR
     CONJUNCTION_AND CONJUNCTION_OR COMPARE_BETWEEN COMPARE_NOT_BETWEEN COMPARE_EQUAL
     COMPARE_NOTEQUAL COMPARE_LESSTHAN COMPARE_GREATERTHAN COMPARE_LESSTHANOREQUALTO
     COMPARE_GREATERTHANOREQUALTO COMPARE_IN COMPARE_NOT_IN COMPARE_DISTINCT_FROM
     COMPARE_NOT_DISTINCT_FROM
-    OPERATOR_NOT OPERATOR_IS_NULL OPERATOR_IS_NOT_NULL OPERATOR_COALESCE OPERATOR_NULLIF
-    GROUPING_FUNCTION"""
+    OPERATOR_NOT OPERATOR_IS_NULL OPERATOR_IS_NOT_NULL OPERATOR_COALESCE OPERATOR_NULLIF"""
 )
-"""Parts of a query. Windows and casts to the types above are allowed beside them."""
+"""Parts of a query. Casts to the types above are allowed beside them."""
 REFUSED = {
-    "TABLE_FUNCTION": "a table function",
-    "RECURSIVE_CTE_NODE": "WITH RECURSIVE",
-    "SHOW_REF": "DESCRIBE, SHOW or SUMMARIZE",
-    "PIVOT": "PIVOT or UNPIVOT",
+    "CTE_NODE": "WITH",
+    "DISTINCT_MODIFIER": "SELECT DISTINCT",
+    "EXPRESSION_LIST": "VALUES",
+    "GROUPING_FUNCTION": "grouping",
     "LAMBDA": "a lambda",
+    "PIVOT": "PIVOT or UNPIVOT",
+    "POSITIONAL_REFERENCE": "a column by its number",
+    "RECURSIVE_CTE_NODE": "WITH RECURSIVE",
+    "SET_OPERATION_NODE": "UNION, EXCEPT or INTERSECT",
+    "SHOW_REF": "DESCRIBE, SHOW or SUMMARIZE",
+    "STAR": "a star",
+    "TABLE_FUNCTION": "a table function",
     "VALUE_PARAMETER": "a parameter",
 }
+OFFERED = (
+    f"one SELECT FROM {TABLE} with WHERE, GROUP BY, aggregates with FILTER, HAVING, ORDER BY and "
+    "LIMIT"
+)
 
 
-def require_allowed(parsed: str) -> None:
-    """Nothing, where a query is allowed.
+@dataclass(frozen=True)
+class Asked:
+    """A query that is allowed.
+
+    Attributes:
+        node: its SELECT, as DuckDB's parser tells it.
+        aggregates: how many there are in it, each as often as it is written.
+    """
+
+    node: dict[str, Any]
+    aggregates: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether each of its groups is a row of the reply."""
+        limits = [each for each in self.node["modifiers"] if each["type"] == "LIMIT_MODIFIER"]
+        return self.node["having"] is None and not limits
+
+
+def read_query(parsed: str, attributes: Collection[str], stages: Collection[str]) -> Asked:
+    """What a query asks, where it is allowed.
 
     Args:
         parsed: what DuckDB's `json_serialize_sql` says of it.
+        attributes: columns that say whose, and of which day, the counts of a row are.
+        stages: columns of counts.
 
     Raises:
         ToolArgumentError: names what is not offered, and what is.
@@ -106,17 +131,17 @@ def require_allowed(parsed: str) -> None:
         raise _unreadable(told)
     if len(told["statements"]) != 1:
         raise _refused(f"{len(told['statements'])} statements", "one a call")
-    parts = list(_parts(told["statements"]))
-    named = {entry["key"].lower() for part in parts for entry in _ctes(part)}
+    node = told["statements"][0]["node"]
+    parts = list(_parts(node))
+    orders = [order["expression"] for order in _orders(node)]
     for part in parts:
-        _require_known(part, named)
-    if (tables := _tables(told["statements"], {})) > MOST_TABLES:
-        given = f"a query that reads {tables:,} tables with every WITH name written out"
-        raise _refused(given, f"at most {MOST_TABLES}")
-    if sum(part.get("type") == "STAR" for part in parts) > MOST_STARS:
-        raise _refused("so many stars", f"at most {MOST_STARS}")
-    if any(_columns(part) > MOST_COLUMNS for part in parts if "select_list" in part):
-        raise _refused("aliases that build on one another so often", "a subquery for each step")
+        if not any(part is each for each in orders if each["class"] == "STAR"):  # ORDER BY ALL
+            _require_known(part)
+    _require_flat(node, parts)
+    if _columns(node) > MOST_COLUMNS:
+        raise _refused("aliases that build on one another so often", "an expression for each")
+    _require_columns(node, parts, attributes, stages)
+    return Asked(node, sum(_aggregates(part) for part in parts))
 
 
 def _parts(tree: Any) -> Iterator[dict[str, Any]]:
@@ -135,17 +160,9 @@ def _parts(tree: Any) -> Iterator[dict[str, Any]]:
         ]
 
 
-def _tables(tree: Any, sizes: Mapping[str, int]) -> int:
-    """How many tables a part of a query reads, with every WITH name written out."""
-    if isinstance(tree, list):
-        return sum(_tables(each, sizes) for each in tree)
-    if not isinstance(tree, dict):
-        return 0
-    for entry in _ctes(tree):
-        sizes = {**sizes, entry["key"].lower(): _tables(entry["value"], sizes)}
-    if tree.get("type") == "BASE_TABLE":
-        return sizes.get(tree["table_name"].lower(), 1)
-    return sum(_tables(each, sizes) for name, each in tree.items() if name != "cte_map")
+def _orders(select: dict[str, Any]) -> list[dict[str, Any]]:
+    """What its reply is ordered by."""
+    return [order for each in select.get("modifiers", ()) for order in each.get("orders", ())]
 
 
 def _columns(select: dict[str, Any]) -> int:
@@ -158,7 +175,7 @@ def _columns(select: dict[str, Any]) -> int:
     return max([*sizes.values(), *others], default=0)
 
 
-def _named(tree: Any, sizes: Mapping[str, int]) -> int:
+def _named(tree: Any, sizes: dict[str, int]) -> int:
     if isinstance(tree, list):
         return sum(_named(each, sizes) for each in tree)
     if not isinstance(tree, dict):
@@ -168,30 +185,35 @@ def _named(tree: Any, sizes: Mapping[str, int]) -> int:
     return sum(_named(each, sizes) for each in tree.values())
 
 
-def _ctes(part: dict[str, Any]) -> list[dict[str, Any]]:
-    """Entries of its WITH clause."""
-    found = part.get("cte_map")
-    return found["map"] if isinstance(found, dict) else []
+def _aggregates(part: dict[str, Any]) -> bool:
+    return str(part.get("function_name", "")).lower() in AGGREGATES
 
 
-def _require_known(part: dict[str, Any], named: set[str]) -> None:
+def _alone(parts: Iterable[dict[str, Any]]) -> set[int]:
+    """Identities of what aggregates are given first."""
+    return {id(part["children"][0]) for part in parts if _aggregates(part) and part["children"]}
+
+
+def _require_known(part: dict[str, Any]) -> None:
     kind = part.get("type")
     if part.get("class") == "WINDOW":
-        kind = "FUNCTION"
+        raise _refused("a window", OFFERED)
+    if part.get("class") == "SUBQUERY" or kind == "SUBQUERY":
+        raise _refused("a subquery", OFFERED)
+    if kind == "JOIN":
+        raise _refused("a join, or a second table", OFFERED)
     if "id" in part and "type_info" in part:
         kind = part["id"]
         if kind not in TYPES:
             raise _refused(f"type {kind}", "types of numbers, dates and text")
     elif isinstance(kind, str) and kind not in NODES | TYPES:
-        offered = f"SELECT from {TABLE} with joins, subqueries, WITH and windows"
-        raise _refused(REFUSED.get(kind, kind.lower().replace("_", " ")), offered)
+        raise _refused(REFUSED.get(kind, kind.lower().replace("_", " ")), OFFERED)
     if kind == "BASE_TABLE":
-        table = part["table_name"]
-        elsewhere = part["schema_name"] or part["catalog_name"]
-        if elsewhere or table.lower() not in {TABLE, *named}:
-            raise _unknown("table", f"{elsewhere}.{table}" if elsewhere else table, {TABLE, *named})
-    if kind == "COLUMN_REF" and part["column_names"][-1].lower() in CALLED:
-        raise _unknown("column", part["column_names"][-1], FUNCTIONS)
+        table, elsewhere = part["table_name"], part["schema_name"] or part["catalog_name"]
+        if elsewhere or table.lower() != TABLE:
+            raise _unknown("table", f"{elsewhere}.{table}" if elsewhere else table, {TABLE})
+        if part["alias"] or part["column_name_alias"]:
+            raise _refused("other names of the table or its columns", f"FROM {TABLE}")
     if part.get("sample") is not None:
         raise _refused("a sample", "all rows, so that the same query has the same reply")
     if part.get("at_clause") is not None:
@@ -204,6 +226,50 @@ def _require_known(part: dict[str, Any], named: set[str]) -> None:
             raise _refused(f"lists from {name}", f"{name} without a number of rows")
 
 
+def _require_flat(node: dict[str, Any], parts: list[dict[str, Any]]) -> None:
+    """Nothing, where a query is one SELECT with at most one set of groups."""
+    if any(part.get("cte_map", {}).get("map") for part in parts):
+        raise _refused("WITH", OFFERED)
+    if node.get("qualify") is not None:
+        raise _refused("QUALIFY", "HAVING")
+    if len(node["group_sets"]) > 1:
+        raise _refused("GROUPING SETS, CUBE or ROLLUP", "GROUP BY")
+
+
+def _require_columns(
+    node: dict[str, Any],
+    parts: list[dict[str, Any]],
+    attributes: Collection[str],
+    stages: Collection[str],
+) -> None:
+    """Nothing, where counts stand alone inside aggregates, and every other column is known.
+
+    Names are compared as SQL does, without regard to case. The name of the table is no column,
+    because it would be a whole row. What the reply is ordered by is an alias before it is a column.
+    """
+    plain, counted = ({name.lower() for name in names} for names in (attributes, stages))
+    aliases = {item["alias"].lower() for item in node["select_list"]} - {"", TABLE} - CALLED
+    alone = _alone(parts) | {
+        id(order["expression"])
+        for order in _orders(node)
+        if order["expression"].get("column_names", [""])[-1].lower() in aliases
+    }
+    for part in parts:
+        if part.get("type") != "COLUMN_REF":
+            continue
+        *of, name = (each.lower() for each in part["column_names"])
+        if of not in ([], [TABLE]):
+            raise _unknown("column", ".".join(part["column_names"]), [*attributes, *stages])
+        if name in counted and id(part) not in alone:
+            raise _refused(
+                f"{name} outside an aggregate, or with more beside it there",
+                f"a column of counts alone in sum, avg, median, min, max, quantile or count, as in "
+                f"sum({name}), and arithmetic on what they give",
+            )
+        if name not in plain | counted | aliases:
+            raise _unknown("column", part["column_names"][-1], [*attributes, *stages])
+
+
 def _refused(given: str, offered: str) -> ToolArgumentError:
     return ToolArgumentError(f"sql does not offer {given}; allowed: {offered}. Nothing was read.")
 
@@ -212,14 +278,14 @@ def _too_deep() -> ToolArgumentError:
     return _refused("so deep a nesting", "about a hundred levels")
 
 
-def _unknown(kind: str, given: str, allowed: set[str] | frozenset[str]) -> ToolArgumentError:
+def _unknown(kind: str, given: str, allowed: Collection[str]) -> ToolArgumentError:
     guess = nearest(given, sorted(allowed))
     hint = f" Did you mean {guess!r}?" if guess else ""
     some = (
-        ", ".join(sorted(allowed))
-        if kind == "table"
-        else "arithmetic, LIKE and the functions of numbers, dates, aggregates and windows that "
-        "the overview lists"
+        "arithmetic, LIKE and the functions of numbers, dates and aggregates that the overview "
+        "lists"
+        if kind == "function"
+        else ", ".join(allowed)
     )
     return ToolArgumentError(
         f"sql has no {kind} {echo(given)}.{hint} Allowed: {some}. Nothing was read."

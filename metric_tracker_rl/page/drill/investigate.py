@@ -155,7 +155,7 @@ def day_choices(dates: Sequence[str]) -> list[tuple[str, str]]:
 
 def _sql_form() -> Form:
     with gr.Column(visible=False) as group:
-        html(heading("Ask", "One SELECT a call; rows and bytes of its reply are paid for."))
+        html(heading("Ask", "One flat SELECT a call; it costs groups × aggregates, shown or not."))
         query = code_box(label="Query", lines=10, elem_id="dd-query")
         run = gr.Button("Run the query", variant="primary", elem_id="dd-run-sql")
         table = html(elem_id="dd-table")
