@@ -47,7 +47,7 @@ START = (
 SEARCH = (
     "Totals hide it, so counts are read by segment: `slice` over pairs of attributes by week says "
     "where to look, `compare` holds a segment's days against the same weekdays of other weeks; on "
-    "`drill_sql` queries with `sql` do both. "
+    "`drill_sql` flat queries with `sql` do both. "
 )
 END = (
     "The entry of `change_log` whose component and scope fit and which is at most two days older "
