@@ -487,7 +487,7 @@ def test_what_analysts_write_is_allowed() -> None:
         "SELECT date, date - 7, isodow(date), date_trunc('week', date) FROM counts GROUP BY ALL",
         "SELECT CASE WHEN platform IN ('ios') AND NOT false THEN 1 END AS k, sum(menu_opens) "
         "FROM counts GROUP BY k HAVING k IS NOT NULL",
-        "SELECT country, sum(menu_opens) FILTER (WHERE isodow(date) = 1) / sum(menu_opens) AS share "
+        "SELECT country, sum(menu_opens) FILTER (isodow(date) = 1) / sum(menu_opens) AS share "
         "FROM counts GROUP BY ALL HAVING share >= 0 ORDER BY abs(share) DESC LIMIT 3",
         "SELECT quantile(app_opens, 0.5), mean(app_opens) FROM counts",
         "SELECT count(DISTINCT date) FILTER (WHERE country = 'us') FROM counts",
