@@ -94,13 +94,9 @@ class PayloadGeneratorMethod(Record):
     method_name: str = Field(
         description="row generator to run", json_schema_extra=one_of(*ROW_GENERATORS)
     )
-    metric_name: str | None = Field(
-        None, description="one metric; null for all", json_schema_extra={"names": "metrics"}
-    )
+    metric_name: str | None = Field(None, description="one metric; null for all")
     metric_names: list[str] = Field(
-        default_factory=list,
-        description="several metrics; empty for all",
-        json_schema_extra={"names": "metrics"},
+        default_factory=list, description="several metrics; empty for all"
     )
     threshold_multiplier: Annotated[float, NotBool] = Field(
         2.0, description="rows deviate by more than this many standard deviations from the median"

@@ -48,8 +48,8 @@ Answer with tool calls; text alone does nothing."""
 
 _WHICH_ROWS = "which rows it asks for"
 _OVERVIEW = """\
-- Start with task_overview: it states the policy, the thresholds, the severity bands and the \
-fields of a report row."""
+- Start with task_overview: it states the thresholds, the severity bands and the fields of a \
+report row; with details it repeats the policy."""
 _UNFLAGGED = """None of them says what is flagged: compute it from these values, \
 and look at the hours of every date."""
 _ENDS = "it ends the episode and is scored from 0 to 1."

@@ -226,8 +226,15 @@ def test_the_schema_takes_what_the_method_takes_and_refuses_what_it_refuses(
 def test_task_overview_tells_policy_thresholds_and_severity_bands(
     session: EpisodeSession, episode: Episode
 ) -> None:
-    told = result(session, "task_overview")
+    short, told = result(session, "task_overview"), result(session, "task_overview", details=True)
     level = episode.config.level
+    assert {name: short["config"][name] for name in ("thresholds", "severity_bands")} == {
+        name: told[name] for name in ("thresholds", "severity_bands")
+    }
+    assert told["reporting_policy"] in told["instruction"]
+    assert told["instruction"].startswith(short["instruction"])
+    assert "Report the root" not in json.dumps(short), "the opening has told the policy"
+    assert set(told["payload_schema"]) - set(short["payload_schema"]) == {"allowed"}
     assert told["thresholds"] == {
         "count_relative": level.count_threshold,
         "rate_relative": level.rate_threshold,

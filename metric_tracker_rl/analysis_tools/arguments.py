@@ -1,7 +1,8 @@
 """Typed arguments of the analysis methods.
 
 Names of metrics and entities depend on the funnel, so they are plain text here and are
-looked up in the episode; the `names` mark lets the catalogue list them as an enum.
+looked up in the episode; the `names` mark lets the catalogue list them as an enum. It stands where
+a name is required: ten lists of the same names would cost a model hundreds of tokens.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from metric_tracker_rl.rows import NotBool, PayloadGeneratorMethod
 
 MAX_MULTIPLIER = 100.0
+MOST_ROWS = 1000
+"""Most rows that a reply can be asked for."""
+ROWS_A_PAGE = 25
+"""Rows of a reply, where no other number is asked for; so many stay below 8 kB."""
 
 
 def names(kind: str) -> Any:
-    """Mark a field as holding names of one kind: counts, rates or metrics."""
+    """Mark a field as holding names of one kind: counts or rates."""
     return {"names": kind}
 
 
-Limit = Annotated[int, Field(ge=1, le=1000), NotBool]
+Limit = Annotated[int, Field(ge=1, le=MOST_ROWS), NotBool]
+Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]
 Date = Annotated[str, Field(description="a date of the episode, YYYY-MM-DD")]
 Dates = Annotated[list[str], Field(description="only these dates; empty for all")]
 Multiplier = Annotated[
@@ -29,17 +35,12 @@ Multiplier = Annotated[
         ge=0.0,
         le=MAX_MULTIPLIER,
         allow_inf_nan=False,
-        description="how many standard deviations from the median a value must exceed",
+        description="standard deviations from the median to exceed",
     ),
     NotBool,
 ]
-Metric = Annotated[
-    str | None, Field(description="one metric; null for all", json_schema_extra=names("metrics"))
-]
-Metrics = Annotated[
-    list[str],
-    Field(description="several metrics; empty for all", json_schema_extra=names("metrics")),
-]
+Metric = Annotated[str | None, Field(description="one metric; null for all")]
+Metrics = Annotated[list[str], Field(description="several metrics; empty for all")]
 
 
 class Arguments(BaseModel):
@@ -72,19 +73,24 @@ class CountArguments(Arguments):
     entity_name: str = Field(description="an event count", json_schema_extra=names("counts"))
 
 
+class OverviewArguments(Arguments):
+    """How much to tell."""
+
+    details: bool = Field(False, description="also the whole reporting policy in words")
+
+
 class SuspiciousArguments(Arguments):
-    """How many dates."""
+    """How many dates, and from which place of the ranking on."""
 
     limit: Limit = Field(10, description="most dates to return")
+    offset: Offset = Field(0, description="dates to skip first")
 
 
 class RawDataArguments(Arguments):
     """How many rows of the raw data, and of which kind."""
 
     limit: Limit = Field(5, description="most rows to return")
-    offset: Annotated[int, Field(ge=0, le=100_000), NotBool] = Field(
-        0, description="rows to skip first"
-    )
+    offset: Offset = Field(0, description="rows to skip first")
     granularity: Literal["daily", "hourly"] = Field("daily", description="daily or hourly rows")
 
 
@@ -95,7 +101,13 @@ class MetricArguments(Arguments):
     metric_names: Metrics = Field(default_factory=list)
 
 
-class DifferenceArguments(MetricArguments):
+class PagedArguments(Arguments):
+    """How many rows to show of those that are found."""
+
+    limit: Limit = Field(ROWS_A_PAGE, description="most rows to return")
+
+
+class DifferenceArguments(MetricArguments, PagedArguments):
     """Some metrics, and how far from the median."""
 
     threshold: Annotated[float, Field(ge=0.0, allow_inf_nan=False), NotBool] = Field(
@@ -103,7 +115,13 @@ class DifferenceArguments(MetricArguments):
     )
 
 
-class SeriesRowsArguments(Arguments):
+class GeneratedArguments(PagedArguments):
+    """What to tell of generated rows."""
+
+    details: bool = Field(False, description="also each series' median and spread")
+
+
+class SeriesRowsArguments(GeneratedArguments):
     """For row generators that look at one fixed series."""
 
     threshold_multiplier: Multiplier
@@ -121,8 +139,12 @@ class PreviewArguments(Arguments):
 
 
 class PayloadArguments(Arguments):
-    """Row generators to run together."""
+    """Row generators to run together, and to submit."""
 
     generator_methods: list[PayloadGeneratorMethod] = Field(
         min_length=1, max_length=32, description="generators whose rows are merged"
     )
+
+
+class PayloadRowsArguments(PayloadArguments, GeneratedArguments):
+    """Row generators to run together, and what to tell of their rows."""

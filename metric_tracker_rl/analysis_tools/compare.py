@@ -115,7 +115,8 @@ def list_suspicious_dates(view: EpisodeView, arguments: SuspiciousArguments) -> 
     ranked = RANKED.get(view.episode)
     if ranked is None:
         ranked = RANKED[view.episode] = _by_suspicion(view.episode)
-    return {"dates": [dict(each) for each in ranked[: arguments.limit]]}
+    chosen = ranked[arguments.offset : arguments.offset + arguments.limit]
+    return {"dates": [dict(each) for each in chosen]}
 
 
 RANKED: WeakKeyDictionary[Episode, list[Result]] = WeakKeyDictionary()

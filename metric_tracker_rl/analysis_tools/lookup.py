@@ -8,6 +8,7 @@ from typing import Any
 from metric_tracker_rl.analysis_tools.arguments import (
     DateArguments,
     NoArguments,
+    OverviewArguments,
     PreviewArguments,
     RawDataArguments,
 )
@@ -27,23 +28,28 @@ TOP_HOURS = 5
 NORMAL = "normal"
 
 
-@TOOLS.method(NoArguments)
-def task_overview(view: EpisodeView, _: NoArguments) -> Result:
-    """Everything to know first: instruction, reporting policy, thresholds, dates, methods."""
+@TOOLS.method(OverviewArguments)
+def task_overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
+    """Everything to know first: task, thresholds, severity bands, dates, entities, row fields."""
     episode = view.episode
-    return {
-        "instruction": view.instruction,
+    told = {
+        "instruction": view.objective,
         "config": view.config,
         "date_count": len(episode.dates),
         "dates": list(episode.dates),
         "threshold_search_space": THRESHOLD_SEARCH_SPACE,
-        "payload_schema": payload_schema(),
+        "payload_schema": payload_schema(allowed=arguments.details),
         "available_methods": list(TOOLS),
         "entities": _entities(view),
-        "reporting_policy": view.policy,
-        "thresholds": view.config["thresholds"],
-        "severity_bands": view.config["severity_bands"],
     }
+    if arguments.details:  # the opening has told all this, and config tells the numbers
+        told |= {
+            "instruction": view.instruction,
+            "reporting_policy": view.policy,
+            "thresholds": view.config["thresholds"],
+            "severity_bands": view.config["severity_bands"],
+        }
+    return told
 
 
 @TOOLS.method(NoArguments)
@@ -129,12 +135,13 @@ def preview_submission(view: EpisodeView, arguments: PreviewArguments) -> Result
     return preview(report).model_dump()
 
 
-def payload_schema() -> dict[str, Any]:
-    """What a report row looks like: its fields, and the allowed names of four of them."""
+def payload_schema(*, allowed: bool) -> dict[str, Any]:
+    """What a report row looks like: its fields and, if so asked, the allowed names of four."""
+    names = {name: list(each) for name, each in NAME_FIELDS.items()}
     return {
         "fields": list(ROW_FIELDS),
         "numbers": list(NUMBER_FIELDS),
-        "allowed": {name: list(allowed) for name, allowed in NAME_FIELDS.items()},
+        **({"allowed": names} if allowed else {}),
         "notes": "date is YYYY-MM-DD; entity_name is one of list_entities; rates in percent; "
         "daytime share as a fraction; delta_value = observed_value - baseline_value",
     }

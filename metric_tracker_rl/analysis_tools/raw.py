@@ -9,7 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from metric_tracker_rl.analysis_tools import lean, lookup
-from metric_tracker_rl.analysis_tools.arguments import Arguments, DateArguments, NoArguments
+from metric_tracker_rl.analysis_tools.arguments import Arguments, DateArguments, OverviewArguments
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, Tool, ToolRegistry
 from metric_tracker_rl.engine.report import MAX_ROWS
 from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
@@ -29,10 +29,10 @@ class RowsArguments(Arguments):
     )
 
 
-@RAW_TOOLS.method(NoArguments)
-def task_overview(view: EpisodeView, _: NoArguments) -> Result:
-    """Everything to know first: reporting policy, thresholds, dates, entities, methods."""
-    told = TOOLS["task_overview"].run(view, NoArguments())
+@RAW_TOOLS.method(OverviewArguments)
+def task_overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
+    """Everything to know first: task, thresholds, severity bands, dates, entities, row fields."""
+    told = lookup.task_overview(view, arguments)
     names = ("instruction", "config", "date_count", "dates", "entities")
     return {
         **{name: told[name] for name in names},

@@ -17,8 +17,10 @@ from pydantic import ValidationError
 from metric_tracker_rl.analysis_tools.arguments import (
     MAX_MULTIPLIER,
     Arguments,
+    GeneratedArguments,
     MetricRowsArguments,
     PayloadArguments,
+    PayloadRowsArguments,
     SeriesRowsArguments,
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, Tool
@@ -166,15 +168,24 @@ def run_generators(
     return sorted(merged.values(), key=lambda row: row.date), summaries
 
 
-@TOOLS.method(PayloadArguments)
-def payload_generator(view: EpisodeView, arguments: PayloadArguments) -> Result:
+@TOOLS.method(PayloadRowsArguments)
+def payload_generator(view: EpisodeView, arguments: PayloadRowsArguments) -> Result:
     """Run several row generators and merge their rows, without submitting them."""
     rows, summaries = run_generators(view, arguments.generator_methods)
     return {
         "generator_methods": [method.model_dump() for method in arguments.generator_methods],
         "generated_row_count": len(rows),
-        "generated_rows": [row.as_dict() for row in rows],
-        "details": summaries,
+        **_page(rows, summaries, arguments),
+    }
+
+
+def _page(
+    rows: Sequence[ReportRow], details: list[Result], arguments: GeneratedArguments
+) -> Result:
+    """The first rows, as many as are asked for, and details where they are."""
+    return {
+        "generated_rows": [row.as_dict() for row in rows[: arguments.limit]],
+        "details": details if arguments.details else [],
     }
 
 
@@ -254,8 +265,7 @@ def _as_tool(generator: RowGenerator) -> Tool[Any]:
             **({"metric_names": looked_at} if generator.takes_metrics else {}),
             "threshold_multiplier": multiplier,
             "match_count": len(rows),
-            "generated_rows": [row.as_dict() for row in rows],
-            "details": details,
+            **_page(rows, details, arguments),
         }
 
     model: type[Arguments] = MetricRowsArguments if generator.takes_metrics else SeriesRowsArguments

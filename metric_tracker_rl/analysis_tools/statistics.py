@@ -43,7 +43,7 @@ def get_rows_with_abs_diff_from_median_gt(
     """Dates on which a metric is further from its median than a threshold in its own unit."""
     series = view.episode.series
     chosen = chosen_metrics(view, arguments.metric_name, arguments.metric_names)
-    results = []
+    results, left = [], arguments.limit
     for name in chosen:
         column = metric_column(view, name)
         bases = (row[column] for row in series.baseline_rows)
@@ -62,9 +62,10 @@ def get_rows_with_abs_diff_from_median_gt(
                 "metric_name": name,
                 "threshold": arguments.threshold,
                 "match_count": len(rows),
-                "rows": rows,
+                "rows": rows[:left],
             }
         )
+        left -= len(rows[:left])
     return {"metric_names": chosen, "results": results}
 
 

@@ -225,6 +225,11 @@ class EpisodeView:
         """The reporting policy in words, with this episode's thresholds."""
         return self._policy()
 
+    @property
+    def objective(self) -> str:
+        """What the agent is asked to do."""
+        return OBJECTIVES[self.rules.profile, self.rules.disclosure]
+
     @cached_property
     def instruction(self) -> str:
         """What the agent is asked to do, and by which rule.
@@ -232,9 +237,8 @@ class EpisodeView:
         Where ids are submitted, without what stands in a row's fields.
         """
         by_id = self.rules.lean and not self.rules.raw
-        objective = OBJECTIVES[self.rules.profile, self.rules.disclosure]
         lead = VARIED_LEAD if self.varied else "Reporting policy:"
-        return f"{objective} {lead} {self._policy(with_rows=not by_id)}"
+        return f"{self.objective} {lead} {self._policy(with_rows=not by_id)}"
 
     def _policy(self, *, with_rows: bool = True) -> str:
         config = self.episode.config

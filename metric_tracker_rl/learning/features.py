@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metric_tracker_rl.analysis_tools.arguments import MOST_ROWS
 from metric_tracker_rl.engine.vocabulary import ROW_GENERATORS
 from metric_tracker_rl.policies.base import Action, analyse
 
@@ -28,6 +29,7 @@ LOOK: tuple[Action, ...] = (
         generator_methods=[
             {"method_name": name, "threshold_multiplier": 0.0} for name in ROW_GENERATORS
         ],
+        limit=MOST_ROWS,
     ),
 )
 """The analysis steps whose results `read_candidates` takes, in order."""

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
+from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.vocabulary import ROW_GENERATORS
 from metric_tracker_rl.page.state import FunnelVisitor, key_of
 from metric_tracker_rl.page.units import with_unit
@@ -87,6 +88,11 @@ def make_field(name: str, schema: Schema, shared: dict[str, Any]) -> Field | Non
         # Typed dates are let through, so that the engine can say what is wrong with one.
         choice = gr.Dropdown([], allow_custom_value=True, **shared)
         return Field(name, choice, as_given, lambda v: gr.update(choices=_dates(v), value=v.day))
+    if name in ("metric_name", "metric_names"):
+        several = name == "metric_names"
+        names = ORDERING_APP.metrics if several else ["", *ORDERING_APP.metrics]
+        choice = gr.Dropdown(list(names), multiselect=several, **shared)
+        return Field(name, choice, as_list if several else as_given)
     if name == "rows":
         html(hint("Looks at the rows on the Report tab as they stand."))
         hidden = gr.Textbox(visible=False)

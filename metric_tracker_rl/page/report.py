@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from metric_tracker_rl.analysis_tools import row_generators
+from metric_tracker_rl.analysis_tools.arguments import MOST_ROWS
 from metric_tracker_rl.analysis_tools.lookup import THRESHOLD_SEARCH_SPACE
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.replies import debug_content
@@ -121,7 +122,7 @@ def _generate(
             if metrics and row_generators.GENERATORS[name].takes_metrics:
                 method["metric_names"] = list(metrics)
             chosen.append(method)
-    visitor.call("payload_generator", {"generator_methods": chosen})
+    visitor.call("payload_generator", {"generator_methods": chosen, "limit": MOST_ROWS})
     if visitor.result:
         added = visitor.add_rows(visitor.offers)
         visitor.note = f"{len(visitor.offers)} row(s) generated, {added} new in the report."

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from metric_tracker_rl.analysis_tools.arguments import MOST_ROWS
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.vocabulary import ROW_GENERATORS
 from openenv_kit.errors import ToolArgumentError
@@ -49,8 +50,8 @@ def result_of(observation: Observed) -> Any:
 def flagged_rows(multiplier: float = 0.0, methods: Sequence[str] = ROW_GENERATORS) -> Asking:
     """Rows of several generators at one multiplier, by one analysis step."""
     wanted = [{"method_name": name, "threshold_multiplier": multiplier} for name in methods]
-    found = result_of((yield analyse("payload_generator", generator_methods=wanted)))
-    return list(found["generated_rows"])
+    asked = analyse("payload_generator", generator_methods=wanted, limit=MOST_ROWS)
+    return list(result_of((yield asked))["generated_rows"])
 
 
 def unexplained_rows() -> Asking:

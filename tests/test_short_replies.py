@@ -1,0 +1,124 @@
+"""The standard profile in few tokens: rows by the page, details and the policy on request."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Any
+
+import pytest
+from episodes import analyse, started
+
+from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.analysis_tools.arguments import ROWS_A_PAGE
+from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.vocabulary import ROW_GENERATORS
+from metric_tracker_rl.environment import ENVIRONMENT
+from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.tokens import count_tokens
+from openenv_kit.play.transcript import transcript
+from openenv_kit.tools.catalogue import compact
+
+MOST_BYTES = 8000
+MOST_TOKENS = 9000
+EVERYTHING = [{"method_name": name, "threshold_multiplier": 0} for name in ROW_GENERATORS]
+CUSTOM = {"method_name": "metric_stddev_shift", "stddev_factor": 20.0}
+STAGES = ("app_opens", "product_added_to_cart")
+GENERATING = [f"get_{name}_rows" for name in ROW_GENERATORS]
+BY_LIMIT = ("get_median_filter_rows", "payload_generator")
+
+
+@pytest.fixture(scope="module")
+def flagged() -> EpisodeSession:
+    """An episode in which far more is flagged than a page holds."""
+    opened = started(difficulty="expert", seed=4, scenario_family="mixed", max_steps=500)
+    dates = analyse(opened, "list_dates").content["analysis_result"]["result"]["dates"]
+    anomalies = [{**CUSTOM, "metric_name": name, "dates": dates[20:40]} for name in STAGES]
+    asked = {"difficulty": "expert", "seed": 4, "scenario_family": "mixed", "max_steps": 500}
+    return started(**asked, anomalies=anomalies)
+
+
+def arguments_of(name: str, date: str) -> dict[str, Any]:
+    """The arguments that ask for most, and for no number of rows."""
+    given: dict[str, dict[str, Any]] = {
+        "payload_generator": {"generator_methods": EVERYTHING},
+        "compare_rate_to_median": {"date": date, "entity_name": "app_open_to_menu_open"},
+        "compare_count_to_median": {"date": date, "entity_name": "app_opens"},
+        "get_rows_with_abs_diff_from_median_gt": {"threshold": 0},
+        "preview_submission": {"rows": []},
+    }
+    fields = TOOLS[name].arguments.model_fields
+    own = {"date": date} if "date" in fields else {}
+    return given.get(name, {**own, **({"threshold_multiplier": 0} if name in GENERATING else {})})
+
+
+def told_of(session: EpisodeSession, name: str, **arguments: Any) -> dict[str, Any]:
+    date = running_date(session)
+    reply = analyse(session, name, **{**arguments_of(name, date), **arguments})
+    assert reply.status == "analyzed", reply.message
+    told = ENVIRONMENT.tools.answer(ENVIRONMENT.observation(reply, session.task_id))
+    assert len(compact(told)) > 50
+    return told
+
+
+def running_date(session: EpisodeSession) -> str:
+    assert session.view is not None
+    return session.view.episode.dates[21]
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_no_reply_is_over_8_kb_where_no_number_of_rows_is_asked_for(
+    flagged: EpisodeSession, name: str
+) -> None:
+    assert len(compact(told_of(flagged, name))) <= MOST_BYTES
+
+
+@pytest.mark.parametrize("name", BY_LIMIT)
+def test_a_page_is_the_first_rows_and_the_count_is_of_all_of_them(
+    flagged: EpisodeSession, name: str
+) -> None:
+    page = told_of(flagged, name)["result"]
+    whole = told_of(flagged, name, limit=1000)["result"]
+    count = page.get("match_count", page.get("generated_row_count"))
+    assert len(page["generated_rows"]) == ROWS_A_PAGE < count == len(whole["generated_rows"])
+    assert whole["generated_rows"][:ROWS_A_PAGE] == page["generated_rows"]
+
+
+def test_a_page_of_differences_is_filled_metric_by_metric_and_counts_all(
+    flagged: EpisodeSession,
+) -> None:
+    name = "get_rows_with_abs_diff_from_median_gt"
+    page, whole = (told_of(flagged, name, limit=most)["result"] for most in (70, 1000))
+    counts = [each["match_count"] for each in whole["results"]]
+    assert counts == [len(each["rows"]) for each in whole["results"]]
+    assert counts == [each["match_count"] for each in page["results"]]
+    rows = [row for each in page["results"] for row in each["rows"]]
+    assert rows == [row for each in whole["results"] for row in each["rows"]][:70]
+
+
+@pytest.mark.parametrize("name", [*GENERATING, "payload_generator"])
+def test_details_are_told_on_request(flagged: EpisodeSession, name: str) -> None:
+    assert told_of(flagged, name)["result"]["details"] == []
+    assert told_of(flagged, name, details=True)["result"]["details"]
+
+
+def test_suspicious_dates_go_on_where_the_page_before_ended(flagged: EpisodeSession) -> None:
+    name = "list_suspicious_dates"
+    whole = told_of(flagged, name, limit=1000)["result"]["dates"]
+    assert told_of(flagged, name)["result"]["dates"] == whole[:10]
+    assert told_of(flagged, name, limit=5, offset=50)["result"]["dates"] == whole[50:55]
+    assert told_of(flagged, name, offset=len(whole))["result"]["dates"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_reference_s_whole_episode_takes_at_most_nine_thousand_tokens_on_average(
+    level: str,
+) -> None:
+    resets = [
+        {"difficulty": level, "seed": seed, "scenario_family": "mixed", "anomaly_count": count}
+        for seed, count in enumerate((2, 3, 4, 5))
+    ]
+    reference = get_policy("reference")
+    counts = [count_tokens(transcript(ENVIRONMENT, reference, reset)) for reset in resets]
+    assert fmean(counts) <= MOST_TOKENS
