@@ -39,7 +39,7 @@ PLAYERS = ("reference", "upstream_first_practice", "upstream_first", "median_fil
 """Players of the benchmark card whose scores are repeated."""
 
 START = (
-    "`task_overview` states the policy and its thresholds, `get_metric_median` what is usual, and "
+    "`task_overview` states the policy's thresholds, `get_metric_median` what is usual, and "
     "`list_suspicious_dates` on which days anything is flagged; on `expert`, `list_calendar` says "
     "what is known of a day, and what that explains is no root. "
 )
@@ -90,8 +90,9 @@ FAMILIES = {
         "People come at other hours",
         "The day's total is usual and so is every rate, but the share of it that falls in daytime "
         "is not. Only the hours show it.",
-        f"{START}`hourly_rows_for_date` shows the day's share beside the usual one. It is reported "
-        "beside whatever else happened on that day. `submit_solution` ends the episode.",
+        f"{START}`get_hourly_traffic_mix_shift_rows` shows such a day's share beside the usual one, "
+        "and `hourly_rows_for_date` the hours behind it. It is reported beside whatever else "
+        "happened on that day. `submit_solution` ends the episode.",
     ),
     QUALITY_ISSUE: Family(
         "Impossible counts",
@@ -105,8 +106,8 @@ FAMILIES = {
         "Several kinds at once",
         "Anomalies of any kind, on different days. A day of a mix shift may hold another one.",
         f"{START}Each such day is decided by itself, in the policy's order: "
-        "`check_impossible_counts` first, `hourly_rows_for_date` where the share of daytime moved, "
-        "`rows_for_date` for everything else. `submit_solution` ends the episode.",
+        "`check_impossible_counts` first, `get_hourly_traffic_mix_shift_rows` where the share "
+        "moved, `rows_for_date` for everything else. `submit_solution` ends the episode.",
     ),
 }
 
