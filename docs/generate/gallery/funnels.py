@@ -90,8 +90,8 @@ FAMILIES = {
         "People come at other hours",
         "The day's total is usual and so is every rate, but the share of it that falls in daytime "
         "is not. Only the hours show it.",
-        f"{START}`get_hourly_traffic_mix_shift_rows` shows such a day's share beside the usual one, "
-        "and `hourly_rows_for_date` the hours behind it. It is reported beside whatever else "
+        f"{START}`get_hourly_traffic_mix_shift_rows` shows such a day's share beside the usual "
+        "one, and `hourly_rows_for_date` the hours behind it. It is reported beside whatever else "
         "happened on that day. `submit_solution` ends the episode.",
     ),
     QUALITY_ISSUE: Family(
