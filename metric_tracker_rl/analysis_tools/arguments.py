@@ -107,7 +107,7 @@ class PagedArguments(Arguments):
     limit: Limit = Field(ROWS_A_PAGE, description="most rows to return")
 
 
-class DifferenceArguments(MetricArguments, PagedArguments):
+class DifferenceArguments(PagedArguments, MetricArguments):
     """Some metrics, and how far from the median."""
 
     threshold: Annotated[float, Field(ge=0.0, allow_inf_nan=False), NotBool] = Field(
@@ -121,14 +121,18 @@ class GeneratedArguments(PagedArguments):
     details: bool = Field(False, description="also each series' median and spread")
 
 
-class SeriesRowsArguments(GeneratedArguments):
-    """For row generators that look at one fixed series."""
+class FilterArguments(Arguments):
+    """What a row generator lets through."""
 
     threshold_multiplier: Multiplier
     dates: Dates = Field(default_factory=list)
 
 
-class MetricRowsArguments(MetricArguments, SeriesRowsArguments):
+class SeriesRowsArguments(GeneratedArguments, FilterArguments):
+    """For row generators that look at one fixed series."""
+
+
+class MetricRowsArguments(GeneratedArguments, MetricArguments, FilterArguments):
     """For row generators over several metrics."""
 
 
@@ -146,5 +150,5 @@ class PayloadArguments(Arguments):
     )
 
 
-class PayloadRowsArguments(PayloadArguments, GeneratedArguments):
+class PayloadRowsArguments(GeneratedArguments, PayloadArguments):
     """Row generators to run together, and what to tell of their rows."""
