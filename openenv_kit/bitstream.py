@@ -55,8 +55,10 @@ class BitStream:
         """
         # Two sums of 16-bit numbers fit side by side in a word, and four still do.
         words = self.words(2 * math.prod(shape))
-        sums = (words >> _SIXTEEN) & _EVERY_OTHER
-        sums += words & _EVERY_OTHER
+        sums = words >> _SIXTEEN
+        sums &= _EVERY_OTHER
+        words &= _EVERY_OTHER
+        sums += words
         sums = sums[0::2] + sums[1::2]
         high = sums >> _THIRTY_TWO
         sums &= _LOW_HALF
@@ -66,18 +68,21 @@ class BitStream:
         normals /= _SCALE
         return normals.reshape(shape)
 
-    def _word(self) -> int:
-        if not self._scalars:
-            self._scalars = self.words(_BLOCK)[::-1].tolist()
-        return self._scalars.pop()
+    def _fresh(self) -> list[int]:
+        """A new block of words, where none is left of the one before."""
+        self._scalars = self.words(_BLOCK)[::-1].tolist()
+        return self._scalars
+
+    # An episode reads some hundred words one by one: a call more for each would show.
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """One float in [low, high)."""
-        return low + (high - low) * ((self._word() >> 11) * _UNIT)
+        word = (self._scalars or self._fresh()).pop()
+        return low + (high - low) * ((word >> 11) * _UNIT)
 
     def below(self, bound: int) -> int:
         """One integer in [0, bound); the bias is at most bound / 2**64."""
-        return (self._word() * bound) >> 64
+        return ((self._scalars or self._fresh()).pop() * bound) >> 64
 
     def pick(self, items: Sequence[T]) -> T:
         """One item, all equally likely."""
@@ -87,6 +92,6 @@ class BitStream:
         """A random permutation, by Fisher and Yates."""
         mixed = list(items)
         for last in range(len(mixed) - 1, 0, -1):
-            other = self.below(last + 1)
+            other = ((self._scalars or self._fresh()).pop() * (last + 1)) >> 64
             mixed[last], mixed[other] = mixed[other], mixed[last]
         return mixed

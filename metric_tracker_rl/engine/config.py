@@ -127,7 +127,10 @@ class EpisodeConfig:
             "funnel": self.funnel,
             **({"policy": f"{VARIED}/{VARIANTS_VERSION}"} if self.policy == VARIED else {}),
         }
-        return json.dumps(parts, sort_keys=True, separators=(",", ":"))
+        return _canonical(parts)
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def parse_custom_anomalies(raw: object) -> tuple[CustomAnomaly, ...]:

@@ -161,6 +161,21 @@ def findings_of_day(
     Returns:
         Findings in the policy's order; empty for a clean day.
     """
+    flagged = [
+        abs(value) >= limit
+        for value, limit in zip(deviations, thresholds(funnel, level), strict=True)
+    ]
+    return findings(deviations, flagged, excess, funnel, level)
+
+
+def findings(
+    deviations: Sequence[float],
+    flagged: Sequence[bool],
+    excess: Sequence[float],
+    funnel: Funnel,
+    level: Level,
+) -> list[Finding]:
+    """The same, where it is known which deviations reach their threshold."""
     impossible = [
         Finding(DATA_QUALITY, name, QUALITY_ISSUE, funnel.columns[DATA_QUALITY, name])
         for name, surplus in zip(funnel.quality_checks, excess, strict=True)
@@ -169,10 +184,6 @@ def findings_of_day(
     if impossible:
         return impossible
 
-    flagged = [
-        abs(value) >= limit
-        for value, limit in zip(deviations, thresholds(funnel, level), strict=True)
-    ]
     found: list[Finding] = []
 
     def report(entity_type: str, name: str, column: int) -> None:
@@ -212,12 +223,6 @@ def findings_of_day(
     return found
 
 
-def days_to_look_at(series: DailySeries) -> list[int]:
-    """Days on which anything is flagged or impossible; every other day has no root."""
-    flagged = (np.abs(series.reportable) >= series.thresholds).any(axis=1)
-    return np.flatnonzero(flagged | series.excess.any(axis=1)).tolist()
-
-
 def row_for(finding: Finding, day: int, date: str, series: DailySeries) -> ReportRow:
     """The full report row of a finding, with the values that the tools show."""
     entity_type, entity_name, anomaly_type, column = finding
@@ -252,9 +257,10 @@ def label(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
         Rows by date, within a day in the policy's order.
     """
     rows: list[ReportRow] = []
-    days = days_to_look_at(series)
-    changes, excess = series.reportable[days].tolist(), series.excess[days].tolist()
-    for day, changed, surplus in zip(days, changes, excess, strict=True):
-        found = findings_of_day(changed, surplus, series.funnel, series.level)
+    every = np.abs(series.reportable) >= series.thresholds
+    days = np.flatnonzero(every.any(axis=1) | series.excess.any(axis=1)).tolist()
+    told = (each[days].tolist() for each in (series.reportable, every, series.excess))
+    for day, changed, flagged, surplus in zip(days, *told, strict=True):
+        found = findings(changed, flagged, surplus, series.funnel, series.level)
         rows.extend(row_for(finding, day, dates[day], series) for finding in found)
     return tuple(rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
 from metric_tracker_rl.engine.funnel import Funnel
@@ -21,7 +21,7 @@ from metric_tracker_rl.engine.generation.effects import (
     Traffic,
 )
 from metric_tracker_rl.engine.levels import GUARD_BAND, Bounds, Level, clear_of
-from metric_tracker_rl.engine.series import Ints, thresholds
+from metric_tracker_rl.engine.series import Floats, Ints
 from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
     COUNT_DROP,
@@ -100,6 +100,7 @@ class CleanDay:
         baselines: those of the day in the clean episode, same order.
         funnel: names and stage indices.
         level: thresholds and separation.
+        limits: threshold of each column, and that of a funnel break for each step.
     """
 
     index: int
@@ -108,22 +109,17 @@ class CleanDay:
     baselines: Sequence[float]
     funnel: Funnel
     level: Level
+    limits: Floats
 
-    @cached_property
+    @property
     def inner_stages(self) -> range:
         """Stages that are neither the first nor the last."""
         return range(1, len(self.funnel.counts) - 1)
 
-    @cached_property
+    @property
     def step_stages(self) -> range:
         """Stages that a step leads into."""
         return range(1, len(self.funnel.counts))
-
-    @cached_property
-    def limits(self) -> list[float]:
-        """Threshold of each column, and that of a funnel break for each step."""
-        steps = len(self.step_stages)
-        return thresholds(self.funnel, self.level) + [self.level.break_threshold] * steps
 
     def rate_column(self, stage: int) -> int:
         """Column of the step rate into a stage."""

@@ -46,6 +46,7 @@ from metric_tracker_rl.engine.series import (
     Ints,
     baselines,
     deviations,
+    thresholds,
 )
 from metric_tracker_rl.engine.vocabulary import DATA_QUALITY, HOURLY_MIX
 from openenv_kit.bitstream import BitStream
@@ -154,9 +155,12 @@ def relative_size(row: ReportRow) -> float:
 def _draw(config: EpisodeConfig, number: int) -> Drawing[Draw | None]:
     stream = BitStream(config.identity, number)
     level, funnel = config.level, config.funnel_spec
+    steps = len(funnel.steps)
+    limits = np.array(thresholds(funnel, level) + [level.break_threshold] * steps)
 
     def view_of(day: int, baselines: Sequence[float]) -> CleanDay:
-        return CleanDay(day, clean[day], clean_values[day].tolist(), baselines, funnel, level)
+        values = clean_values[day].tolist()
+        return CleanDay(day, clean[day], values, baselines, funnel, level, limits)
 
     start = stream.below(DATE_SPAN)
     dates = every_date()[start : start + level.days]
@@ -241,9 +245,11 @@ def series_of_days(episodes: Sequence[Days]) -> Sequence[DailySeries]:
 
 def _stirs_without_cause(clean_values: Floats, series: DailySeries, days: Iterable[int]) -> bool:
     """Whether a day that has a cause comes near a threshold even without it."""
-    undone = deviations(clean_values, series.baselines)[sorted(days)]
+    rows = sorted(days)
+    by_day = len(series.baselines) > 1
+    undone = deviations(clean_values[rows], series.baselines[rows] if by_day else series.baselines)
     if series.explained is not None:
-        undone = np.where(series.explained[sorted(days)], 0.0, undone)
+        undone = np.where(series.explained[rows], 0.0, undone)
     return bool((np.abs(undone) >= (1.0 - GUARD_BAND) * series.thresholds).any())
 
 

@@ -17,7 +17,7 @@ from metric_tracker_rl.engine.generation.anomalies import FAMILIES, Cause, Clean
 from metric_tracker_rl.engine.generation.effects import Effect, apply_effects
 from metric_tracker_rl.engine.generation.lockstep import Ask, Drawing, alike
 from metric_tracker_rl.engine.levels import GUARD_BAND
-from metric_tracker_rl.engine.reporting_policy import findings_of_day
+from metric_tracker_rl.engine.reporting_policy import findings
 from metric_tracker_rl.engine.series import (
     Floats,
     Ints,
@@ -45,6 +45,7 @@ SHARED_DAY = 0.3
 """How often a traffic-mix shift in a mixed episode shares its day with another cause."""
 WITHOUT_ECHOES = (FUNNEL_BREAK, QUALITY_ISSUE, MIX_SHIFT)
 """Families whose own row generator returns their roots and hardly anything else."""
+WITH_ECHOES = tuple(name for name in FAMILIES if name not in WITHOUT_ECHOES)
 LARGEST_SHARE_WITHOUT_ECHOES = 1 / 3
 """Most of a mixed episode's anomalies that may come from them (a single anomaly may be of any
 family): else submitting these three generators would score without any reading."""
@@ -85,7 +86,7 @@ def _family_names(stream: BitStream, config: EpisodeConfig) -> list[str]:
     while len(names) < count:
         plain = sum(name in WITHOUT_ECHOES for name in names)
         full = count > 1 and plain >= int(count * LARGEST_SHARE_WITHOUT_ECHOES)
-        allowed = [name for name in FAMILIES if not (full and name in WITHOUT_ECHOES)]
+        allowed = WITH_ECHOES if full else tuple(FAMILIES)
         # No family twice before all are there: a report by kind alone must not do.
         names.append(stream.pick([name for name in allowed if name not in names] or allowed))
     # Mix shifts last, so that a day to share exists by then.
@@ -101,7 +102,7 @@ def plan_of_day(
         [day] = yield Ask(changed_days, [(view, [cause.effect for cause in causes])])
         if day.near:
             continue
-        found = findings_of_day(day.changes, day.excess, view.funnel, view.level)
+        found = findings(day.changes, day.flagged, day.excess, view.funnel, view.level)
         answered = {(f.entity_type, f.entity_name, f.anomaly_type) for f in found}
         if answered == {tuple(cause.root) for cause in causes}:
             return causes, day
@@ -116,6 +117,7 @@ class ChangedDay(NamedTuple):
         values: displayed daily values.
         excess: impossible events of each adjacent pair.
         changes: deviations from the baselines.
+        flagged: which of them reach their threshold.
         near: whether any of them lies within `PLAN_BAND` of its threshold.
     """
 
@@ -123,6 +125,7 @@ class ChangedDay(NamedTuple):
     values: Floats
     excess: list[int]
     changes: list[float]
+    flagged: list[bool]
     near: bool
 
 
@@ -138,15 +141,15 @@ def changed_days(cases: Sequence[tuple[CleanDay, Sequence[Effect]]]) -> list[Cha
     values = daily_values(hours, views[0].funnel)
     changes = deviations(values, np.array([view.baselines for view in views]))
     excess = excess_counts(hours).tolist()
-    near = _near_threshold(changes, views).tolist()
-    return list(map(ChangedDay, hours, values, excess, changes.tolist(), near))
+    limits = np.array([view.limits for view in views])
+    near = _near_threshold(changes, limits, len(views[0].funnel.counts)).tolist()
+    flagged = (np.abs(changes) >= limits[:, : changes.shape[1]]).tolist()
+    return list(map(ChangedDay, hours, values, excess, changes.tolist(), flagged, near))
 
 
-def _near_threshold(changes: Floats, views: Sequence[CleanDay]) -> NDArray[np.bool_]:
+def _near_threshold(changes: Floats, limits: Floats, stages: int) -> NDArray[np.bool_]:
     """Of each day, whether any deviation lies within the band of its threshold."""
-    stages = len(views[0].funnel.counts)
-    drops = -changes[:, stages : 2 * stages - 1]
-    sizes = np.concatenate([np.abs(changes), drops], axis=1)
-    sizes /= np.array([view.limits for view in views])
+    sizes = np.concatenate([np.abs(changes), -changes[:, stages : 2 * stages - 1]], axis=1)
+    sizes /= limits
     near = (sizes >= 1.0 - PLAN_BAND) & (sizes <= 1.0 + PLAN_BAND)
     return np.asarray(near.any(axis=1))
