@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from metric_tracker_rl import audit as plan
-from metric_tracker_rl.commands import modes
+from metric_tracker_rl.commands import modes, rungs
 from metric_tracker_rl.engine.candidates import candidates
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode, build_episode
@@ -24,6 +24,7 @@ from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.report import Report, invalid_row
 from metric_tracker_rl.engine.reporting_policy import ReportRow
 from metric_tracker_rl.engine.rewards import EVERYTHING_FLAGGED, key_f1, reward_components
+from metric_tracker_rl.engine.rungs import STAGES
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies.noisy import noisy_reference
@@ -260,7 +261,9 @@ def test_the_card_s_part_about_modes_is_written_from_results_of_both_commands(
 ) -> None:
     monkeypatch.setattr(modes, "LEVELS", {"easy": LEVELS["easy"]})
     monkeypatch.setattr(plan, "KNOWN", 12)
-    measured, audited, page = (tmp_path / name for name in ("m.json", "a.json", "card.md"))
+    monkeypatch.setattr(rungs, "STAGES", STAGES[:1])
+    names = ("m.json", "r.json", "c.jsonl", "a.json", "b.json", "card.md")
+    measured, ladder, proven, audited, again, page = (tmp_path / name for name in names)
 
     def run(*arguments: str) -> Any:
         return CliRunner().invoke(app, list(arguments))
@@ -270,18 +273,27 @@ def test_the_card_s_part_about_modes_is_written_from_results_of_both_commands(
     few = ("--policy", "reference", "--policy", "report_flagged", "--policy", "lean_everything")
     where = ("--episodes", "2", "--workers", "1", "--difficulty", "easy", "--out", str(audited))
     assert run("audit", *few, *settings, *where).exit_code == 0
+    lines = json.loads(audited.read_text())
+    [line] = [each for each in lines["lines"] if each["policy"] == "lean_everything"][:1]
+    again.write_text(json.dumps({**lines, "lines": [{**line, "episodes": 2000, "mean": 0.123}]}))
+    assert run("rungs", "--episodes", "2", "--out", str(ladder)).exit_code == 0
+    varied = ("--reset", "policy=varied", "--seeds", "1", "--difficulty", "easy", "--workers", "1")
+    assert run("certify", *varied, "--out", str(proven)).exit_code == 0
     page.write_text("# Card\n\n<!-- drill-down -->\n\nThe other tier.\n")
-    card = ("card", "--modes", str(measured), "--out", str(page))
+    card = ("card", "--modes", str(measured), "--rungs", str(ladder), "--out", str(page))
+    card += ("--certificates", str(proven))
     assert run(*card).exit_code == 2, "without the audit"
-    assert run(*card, "--audit", str(audited)).exit_code == 0
+    card += ("--audit", str(audited), "--audit", str(again))
+    assert run(*card).exit_code == 0
     text = page.read_text()
     assert text.startswith("# Card\n\n<!-- modes of play -->")
     assert text.endswith("<!-- drill-down -->\n\nThe other tier.\n")
     assert "| lean, guided | 1," in text
     assert "| easy | exact | " in text
-    assert "| mode:lean | `lean_everything` 0." in text
-    again = run(*card, "--audit", str(audited))
-    assert (again.exit_code, page.read_text()) == (0, text)
+    assert "| mode:lean | `lean_everything` 0.123 [0.25], n = 2,000 |" in text
+    assert "| `rung_1` | 0.00 | 2 | " in text
+    assert "| easy | 25 | 100.0% | 100.0% | 0 | " in text
+    assert (run(*card).exit_code, page.read_text()) == (0, text)
 
 
 def test_noise_may_be_as_lucky_as_a_random_row_is_under_the_reward_that_is_paid() -> None:

@@ -20,6 +20,7 @@ from metric_tracker_rl.engine.certificate import Certificate, certificate_from, 
 from metric_tracker_rl.engine.config import MIXED
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.splits import SPLITS
+from metric_tracker_rl.engine.vocabulary import VARIED
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.base import ZERO_CALL as CEILING_WITHOUT_CALLS
@@ -48,6 +49,9 @@ def card(
     modes: Annotated[
         Path | None, typer.Option(help="Results of `modes --out`.", exists=True)
     ] = None,
+    rungs: Annotated[
+        Path | None, typer.Option(help="Results of `rungs --out`.", exists=True)
+    ] = None,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("docs/benchmark.md"),
     by_hand: Annotated[Path, typer.Option(help="Plays of drill-down by hand, as JSON.")] = Path(
         "docs/assets/drill-down-by-hand.json"
@@ -56,7 +60,8 @@ def card(
     """Write the benchmark card and its plots.
 
     The part of a tier is written from results of that tier, and the part about modes of play from
-    those of `modes` and of audits in these modes; without any, a part is left as it is.
+    those of `modes` and `rungs`, of audits in these modes and of certificates of varied policies;
+    without any, a part is left as it is. Of two audits of one line the one of more episodes counts.
     """
     installed("matplotlib", needed_for="the card")
     try:
@@ -71,9 +76,12 @@ def card(
     if len(funnel[0]) + len(drill[0]) < len(audits) or len(funnel[1]) + len(drill[1]) < len(told):
         known = f"{dict(ENVIRONMENT.versions)} and {VERSIONS}"
         raise typer.BadParameter(f"results of other versions than {known}; measure again")
-    in_modes, funnel = _apart(funnel)
-    if bool(in_modes) != bool(modes):
-        raise typer.BadParameter("the part about modes needs results of both audit and modes")
+    (in_modes, drawn), funnel = _apart(funnel)
+    if len({bool(results) for results in (in_modes, drawn, modes, rungs)}) > 1:
+        raise typer.BadParameter(
+            "the part about modes needs results of audit, modes, rungs and certify --reset "
+            "policy=varied"
+        )
     for measured, proven in (funnel, drill):
         if bool(measured) != bool(proven):
             raise typer.BadParameter("a tier's part needs results of both audit and certify")
@@ -82,8 +90,10 @@ def card(
     first, _, middle = first.partition(MODES_PART)
     if funnel[0]:
         first = _funnel(*funnel, out.parent)
-    if modes:
-        middle = card_modes.section(json.loads(modes.read_text(encoding="utf-8")), in_modes)
+    if modes and rungs:
+        found, ladder = (json.loads(file.read_text(encoding="utf-8")) for file in (modes, rungs))
+        proofs = _certificates([certificate_from(each) for each in drawn])
+        middle = card_modes.section(found, ladder, in_modes, proofs)
     if drill[0]:
         with mistakes_told():
             second = _drill(*drill, by_hand)
@@ -93,16 +103,20 @@ def card(
     typer.echo(f"{out} written from {len(audits)} audits and {len(told)} certificates")
 
 
-def _apart(results: Results) -> tuple[list[Line], Results]:
-    """Lines in modes of play, and the results without them."""
+def _apart(results: Results) -> tuple[Results, Results]:
+    """Lines in modes of play and certificates of varied policies, and the results without them."""
     audits, proofs = results
+    drawn: list[Line] = []
+    usual: list[Line] = []
+    for proof in proofs:
+        (drawn if proof["config"].get("policy") == VARIED else usual).append(proof)
     lines = [line for each in audits for line in each["lines"] if line["setting"] in MODES]
     rest = [
         {**each, "lines": others}
         for each in audits
         if (others := [line for line in each["lines"] if line["setting"] not in MODES])
     ]
-    return lines, (rest, proofs)
+    return (lines, drawn), (rest, usual)
 
 
 def _of_tier(
