@@ -248,11 +248,12 @@ def test_the_standard_profile_is_what_a_reset_without_it_starts() -> None:
     assert named.identity()["profile"] == "lean"
 
 
-def frames(episode: Episode) -> list[str]:
+def frames(episode: Episode, reward: str) -> list[str]:
     """Everything that a lean play is told before its submission, and what that is told."""
     session = EpisodeSession()
     dates = list(episode.dates)
-    found = [session.open("task", EpisodeView(episode, RULES))]
+    rules = dataclasses.replace(RULES, reward=reward)
+    found = [session.open("task", EpisodeView(episode, rules))]
     for call in (
         {"method": "overview", "details": True},
         {"method": "overview"},
@@ -270,12 +271,20 @@ def frames(episode: Episode) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "config", [*CONFIGS, EpisodeConfig(3, "mixed", "expert", "high", 6)], ids=lambda each: each.seed
+    ("config", "reward"),
+    [
+        *((config, "graded") for config in CONFIGS),
+        (EpisodeConfig(3, "mixed", "expert", "high", 6), "exact"),
+        (EpisodeConfig(3, "mixed", "hard", "low", 5, policy="varied"), "key_f1"),
+    ],
+    ids=str,
 )
-def test_no_reply_before_the_submission_depends_on_the_labels(config: EpisodeConfig) -> None:
+def test_no_reply_before_the_submission_depends_on_the_labels(
+    config: EpisodeConfig, reward: str
+) -> None:
     episode = build_episode(config)
     swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
-    true, false = frames(episode), frames(swapped)
+    true, false = (frames(each, reward) for each in (episode, swapped))
     assert true[:-1] == false[:-1]
     assert true[-1] != false[-1]
 

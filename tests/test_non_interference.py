@@ -25,7 +25,7 @@ from metric_tracker_rl.engine.reporting_policy import ReportRow
 from metric_tracker_rl.engine.rules import EpisodeView, PlayRules
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import TASKS
-from metric_tracker_rl.engine.vocabulary import DETECTION_METHODS
+from metric_tracker_rl.engine.vocabulary import DETECTION_METHODS, ROW_GENERATORS
 from openenv_kit.serving.framework import FrameworkEnvironment
 
 CONFIGS = [
@@ -38,6 +38,7 @@ CONFIGS = [
     )
     for task in TASKS.values()
 ] + [EpisodeConfig(5, "instrumentation_data_quality_issue", "hard", "low", 5)]
+EVERYTHING = [{"method_name": name, "threshold_multiplier": 0} for name in ROW_GENERATORS]
 Frames = list[str]
 
 
@@ -68,16 +69,18 @@ def actions_on(episode: Episode) -> list[dict[str, Any]]:
         "get_rows_with_abs_diff_from_median_gt": [{"threshold": 1.0}],
         "preview_submission": [{"rows": rows}, {"rows": [*rows, *rows, {}]}],
         "payload_generator": [
-            {"generator_methods": [{"method_name": "median_filter", "threshold_multiplier": 0}]}
+            {"generator_methods": EVERYTHING},
+            {"generator_methods": EVERYTHING, "limit": 1000, "details": True},
         ],
-        "list_suspicious_dates": [{"limit": 28}, {"limit": 2}],
+        "task_overview": [{}, {"details": True}],
+        "list_suspicious_dates": [{"limit": 28}, {"limit": 2, "offset": 3}],
         "show_raw_data": [{"limit": 700, "granularity": "hourly"}],
     }
     for name, tool in TOOLS.items():
         fields = tool.arguments.model_fields
         for arguments in several.get(name, [{}]):
             if "threshold_multiplier" in fields:
-                arguments = {**arguments, "threshold_multiplier": 0.5}
+                arguments = {**arguments, "threshold_multiplier": 0.5, "details": True}
             if "date" in fields:
                 dated = [{**arguments, "date": date} for date in episode.dates]
                 actions += [{"analysis_method": name, "analysis_args": each} for each in dated]

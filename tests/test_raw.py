@@ -54,6 +54,7 @@ FORBIDDEN = {
 UNREAD = ("available_methods", "arguments")
 SHIFTS = EpisodeConfig(5, "hourly_traffic_mix_shift", "hard", "low", 5)
 EXPERT = EpisodeConfig(3, "mixed", "expert", "high", 6)
+VARIED = EpisodeConfig(3, "mixed", "hard", "low", 5, policy="varied")
 
 
 def calls(episode: Episode, profile: str) -> list[tuple[str, dict[str, Any]]]:
@@ -74,6 +75,7 @@ def calls(episode: Episode, profile: str) -> list[tuple[str, dict[str, Any]]]:
         found += [(name, {"date": date} if dated else {}) for date in (dates if dated else [""])]
     assert {name for name, _ in found} == set(TOOLS_OF[rules.profile, "raw"])
     found += [("get_metric_median", {"metric_name": name}) for name in funnel.metrics]
+    found.append(("task_overview", {"details": True}))
     return [*found, ("show_raw_data", {"granularity": "hourly", "limit": 1000})]
 
 
@@ -212,7 +214,9 @@ def test_a_wrong_disclosure_is_refused_and_the_usual_one_changes_nothing() -> No
     assert "Unknown reset argument 'disclosure'" in drill.message
 
 
-@pytest.mark.parametrize(("profile", "config"), list(product(PROFILES, (CONFIGS[2], EXPERT))))
+@pytest.mark.parametrize(
+    ("profile", "config"), list(product(PROFILES, (CONFIGS[2], EXPERT, VARIED)))
+)
 def test_no_reply_before_the_submission_depends_on_the_labels(
     profile: str, config: EpisodeConfig
 ) -> None:

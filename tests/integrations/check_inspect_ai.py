@@ -85,6 +85,14 @@ def test_a_lean_episode_is_offered_six_tools_and_tells_its_reward_s_components(t
         assert metadata["reward_components"]["key_f1"] == 1.0
 
 
+def test_a_raw_episode_under_a_policy_of_its_own_is_offered_no_flags_and_played(tmp_path):
+    modes = {"profile": "lean", "disclosure": "raw", "policy": "varied"}
+    log = run(scripted("reference"), tmp_path, reset=modes)
+    assert scores(log) == [1.0, 1.0, 1.0]
+    names = ["overview", "day", "hours", "calendar", "submit"]
+    assert [tool.name for tool in seen_tools[-1]] == names
+
+
 def all_at_once(calls):
     """Inspect's mock model, making all calls in its first turn."""
 

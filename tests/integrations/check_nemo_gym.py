@@ -85,6 +85,14 @@ def test_a_lean_episode_is_offered_six_tools_and_tells_its_reward_s_components(c
         assert verified["reward_components"]["key_f1"] == 1.0
 
 
+def test_a_raw_episode_under_a_policy_of_its_own_is_offered_no_flags_and_played(client):
+    modes = {"profile": "lean", "disclosure": "raw", "policy": "varied"}
+    for row in data_rows("validation", count=2, reset=modes):
+        names = [tool["name"] for tool in row["responses_create_params"]["tools"]]
+        assert names == ["overview", "day", "hours", "calendar", "submit"]
+        assert play(client, "reference", row)["reward"] == 1.0
+
+
 def test_an_unsubmitted_report_is_worth_nothing_and_is_measured_all_the_same(client):
     (row,) = data_rows("validation", count=1)
     client.post("/seed_session", json=row)

@@ -71,6 +71,14 @@ def test_a_lean_episode_is_offered_six_tools_and_played():
         assert metrics["tool_calls"] == 3
 
 
+def test_a_raw_episode_under_a_policy_of_its_own_is_offered_no_flags_and_played():
+    modes = {"profile": "lean", "disclosure": "raw", "policy": "varied"}
+    for row in dataset_rows("validation", count=2, reset=modes):
+        assert '"scan"' not in row["prompt"][0]["content"]
+        rewards, _ = play("reference", row)
+        assert rewards[-1] == 1.0
+
+
 def test_the_prompt_names_every_tool_and_the_opening_comes_behind_it():
     (row,) = dataset_rows("validation", count=1)
     system = row["prompt"][0]["content"]

@@ -76,6 +76,14 @@ def test_a_lean_episode_is_played_with_six_tools():
         assert (episode.errors, trace.reward, trace.metrics["tool_calls"]) == ([], 1.0, 3.0)
 
 
+def test_a_raw_episode_under_a_policy_of_its_own_is_played():
+    modes = {"profile": "lean", "disclosure": "raw", "policy": "varied"}
+    for episode in rollouts("reference", reset=modes):
+        (trace,) = episode.traces
+        assert (episode.errors, trace.reward) == ([], 1.0)
+        assert trace.metrics["tool_calls"] > 5, "the hours of every date are read"
+
+
 def test_the_reference_policys_score_comes_from_a_server_too():
     before = episodes_served()
     (episode,) = rollouts("reference", count=1, task=on(address()))
