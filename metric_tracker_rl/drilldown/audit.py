@@ -121,13 +121,7 @@ class DrillAudit(Audit):
         if name in self.baselines:
             return super().player(name)
         heuristic = UNPLAYED[require_name("policy", name, UNPLAYED)]
-        ceilings = {name: heuristic.ceiling_on(level) for name, level in LEVELS.items()}
-        ceiling = Ceiling(
-            {name: mean for name, (mean, _) in ceilings.items()},
-            {name: perfect for name, (_, perfect) in ceilings.items()},
-            by_interval=True,
-            everywhere=False,
-        )
+        ceiling = Ceiling(*heuristic.ceiling, by_interval=True, everywhere=False)
         return Exploit(Policy(name, heuristic.description, _unplayed), ceiling)
 
 

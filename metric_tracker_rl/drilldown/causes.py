@@ -68,7 +68,6 @@ class Cause:
     """One planned cause, with the roots that the definition must find for it."""
 
     family: str
-    hidden: bool
     effects: tuple[Effect, ...]
     roots: tuple[Root, ...]
 
@@ -129,55 +128,49 @@ class Planner:
         by_cell = [each.weights for each in self.expected], [each.every for each in self.expected]
         self.noise = DayNoise(cube, clean, weights, *by_cell)
         self.causes: list[Cause] = []
-        self._usual: dict[tuple[int, int, int, str, bool], Fits] = {}
+        self._usual: dict[tuple[int, int, int, str], Fits] = {}
 
     def plan(self, number: int) -> list[Cause] | None:
         """So many causes, or None where one of them does not fit."""
-        hidden = int(np.ceil(number * self.level.hidden))
-        for turn in range(number):
-            cause = self.cause(hidden=turn < hidden)
+        for _ in range(number):
+            cause = self.cause()
             if cause is None:
                 return None
             self.causes.append(cause)
         return self.causes
 
-    def cause(self, *, hidden: bool) -> Cause | None:
+    def cause(self) -> Cause | None:
         """One more cause on free days, or None after `TRIES` tries."""
-        mixes = self.level.hidden == 1.0 or not hidden
-        families = [each for each in self.level.families if mixes or each != MIX]
         for turn in range(TRIES):
             if turn % TRIES_OF_FAMILY == 0:
-                family = self.stream.pick(families)
-                hides = hidden and family != MIX
-            first, stop = self._short() if hides else self._days()
+                family = self.stream.pick(self.level.families)
+            first, stop = self._days() if family == MIX else self._short()
             channels = self._channels(family)
-            if not all(self._free(channel, first, stop) for channel in channels):
+            if not self._free(first, stop):
                 continue
-            effects = self._effects(family, channels, first, stop, hides)
-            if effects and (not hides or self.noise.gives_away(effects, self.level.evidence)):
-                return Cause(family, hides, effects, _roots(family, effects))
+            effects = self._effects(family, channels, first, stop)
+            if effects and (family == MIX or self.noise.gives_away(effects, self.level.evidence)):
+                return Cause(family, effects, _roots(family, effects))
         return None
 
     def phantoms(self) -> list[tuple[int, list[int]]]:
         """Channels, each with cells that something could have been planned for but was not."""
         found = []
         for channel in (*range(5), 1 + self.stream.below(4)):
-            hidden = self.level.hidden > 0.0
-            length = 1 if hidden else 1 + self.stream.below(LONGEST_RUN)
-            first = self.stream.below(DAYS - length + 1)
+            first = self.stream.below(DAYS)
             family = RATE if channel else TRAFFIC
-            fitting = self._fits(channel, (first, first + length), family, hidden).candidates()
+            fitting = self._fits(channel, (first, first + 1), family).candidates()
             if groups := self._by_fixed(fitting):
                 found.append((channel, [self._pick(groups) for _ in range(PHANTOMS)]))
         return found
 
-    def _fits(self, channel: int, days: tuple[int, int], family: str, hidden: bool) -> Fits:
+    def _fits(self, channel: int, days: tuple[int, int], family: str) -> Fits:
         first, stop = days
         own = family if family in (MIX, LOSS) else ""  # of other families all sizes are the same
-        key = channel, first % 7, stop - first, own, hidden
+        key = channel, first % 7, stop - first, own
         if key not in self._usual:
             expected = self.expected[channel]
-            self._usual[key] = Fits(expected, self.level, days, family, hidden=hidden)
+            self._usual[key] = Fits(expected, self.level, days, family)
         lead = FAINT_GAIN if self._usual[key].faint else LEAD
         gain = lead + SWING * self.noise.swing(channel, *days)
         return self._usual[key].with_lead(first, gain)
@@ -191,9 +184,8 @@ class Planner:
         return first, first + 1
 
     def _days(self) -> tuple[int, int]:
-        if self.causes and self.stream.uniform() < self.level.together:
-            effect = self.stream.pick(self.causes).effects[0]
-            return effect.first, effect.stop
+        if self.causes:
+            self.stream.uniform()  # once this decided whether to share an earlier cause's days
         length = 1 + self.stream.below(LONGEST_RUN)
         first = self.stream.below(DAYS - length + 1)
         return first, first + length
@@ -206,34 +198,32 @@ class Planner:
             return step, step + 1
         return (1 + self.stream.below(4),)
 
-    def _free(self, channel: int, first: int, stop: int) -> bool:
-        """Whether no cause of the channel, or of any that may not share days, is too near."""
+    def _free(self, first: int, stop: int) -> bool:
+        """Whether no cause is too near."""
         return all(
-            (self.level.together and effect.channel != channel)
-            or first >= effect.stop + 2
-            or stop + 2 <= effect.first
+            first >= effect.stop + 2 or stop + 2 <= effect.first
             for cause in self.causes
             for effect in cause.effects
         )
 
     def _fitting(
-        self, family: str, channels: Sequence[int], first: int, stop: int, hidden: bool
+        self, family: str, channels: Sequence[int], first: int, stop: int
     ) -> tuple[list[Fits], Ints]:
         """What fits on each step, and the cells that fit on all."""
         fits: list[Fits] = []
         allowed = self.cube.fixed <= MOST_FIXED
         for channel in channels:
-            fits.append(self._fits(channel, (first, stop), family, hidden))
+            fits.append(self._fits(channel, (first, stop), family))
             allowed = allowed & fits[-1].fitting()
             if not allowed.any():
                 break
         return fits, np.flatnonzero(allowed)
 
     def _effects(
-        self, family: str, channels: Sequence[int], first: int, stop: int, hidden: bool
+        self, family: str, channels: Sequence[int], first: int, stop: int
     ) -> tuple[Effect, ...]:
         """Effects of a family on these days; empty where none fits."""
-        fits, allowed = self._fitting(family, channels, first, stop, hidden)
+        fits, allowed = self._fitting(family, channels, first, stop)
         groups = self._by_fixed(allowed)
         if not groups:
             return ()
@@ -287,10 +277,7 @@ class Planner:
                 return None
             other = self._pick(groups)
             able[other] = False
-            shows = fits.shows_beside(cell, other, abs(change)) and fits.shows_beside(
-                other, cell, float(size[other])
-            )
-            if shows and fits.low(other) <= size[other]:
+            if fits.low(other) <= size[other]:
                 factor = 1.0 - change * float(ratio[other])
                 return Effect(channel, other, fits.first, fits.stop, factor)
         return None

@@ -98,7 +98,7 @@ def draw_log(
             made = _entries(cube, domain, component, cell, first, stream)
         else:
             other = _other(domain, component, stream)
-            scope = _widened(cube, cell, stream) if planner.level.wide_scopes else cell
+            scope = _widened(cube, cell, stream)
             made = [Entry(first, other, scope)]
         others += [
             each

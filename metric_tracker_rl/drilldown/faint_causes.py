@@ -16,7 +16,7 @@ from metric_tracker_rl.drilldown.causes import DOWN, PARTNERS, Effect, Planner
 from metric_tracker_rl.drilldown.config import DAYS
 from metric_tracker_rl.drilldown.cube import Bools, Floats
 from metric_tracker_rl.drilldown.fits import FEWEST_PEOPLE, NARROW, Fits
-from metric_tracker_rl.drilldown.levels import CANCEL, CANCEL_TRAFFIC, LOSS
+from metric_tracker_rl.drilldown.levels import CANCEL, CANCEL_TRAFFIC, LOSS, MIX
 
 LEAD = 84.0
 """Least lead in gain that a root is expected to have; acceptance asks for 64."""
@@ -24,19 +24,19 @@ TRIES_OF_CELL = 32
 
 
 class FaintPlanner(Planner):
-    """Plans hidden causes near the margin; others as any planner."""
+    """Plans causes near the margin; mix shifts, which are not hidden, as any planner."""
 
     def _short(self) -> tuple[int, int]:
         first = self.stream.below(DAYS)
         return first, first + 1
 
     def _effects(
-        self, family: str, channels: Sequence[int], first: int, stop: int, hidden: bool
+        self, family: str, channels: Sequence[int], first: int, stop: int
     ) -> tuple[Effect, ...]:
         """Effects of a family on a day; empty where none of some cells fits."""
-        if not hidden:
-            return super()._effects(family, channels, first, stop, hidden)
-        fits, allowed = self._fitting(family, channels, first, stop, hidden)
+        if family == MIX:
+            return super()._effects(family, channels, first, stop)
+        fits, allowed = self._fitting(family, channels, first, stop)
         apart = self._apart()
         allowed = allowed[apart[allowed]]
         if not len(allowed):

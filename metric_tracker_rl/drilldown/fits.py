@@ -33,8 +33,8 @@ FAINT = 6.5
 """Most standard deviations that a faint root shows in weekly sums of its own segment."""
 NARROW = 1.5
 """Largest size of a faint root, times the least that is certain."""
-HIDDEN_FIXED = 3
-"""Values that a hidden root's segment fixes."""
+HIDDEN_FIXED, MIX_FIXED = 3, (1, 2)
+"""Values that a hidden root's segment fixes, and fewest and most that a mix shift's does."""
 FEWEST_PEOPLE = 1150.0
 """People who enter the step in a root's segment, each day."""
 COUNTER_MOVE = 0.085
@@ -50,7 +50,7 @@ class Fits:
         expected: of the channel.
         level: what is allowed.
         days: first day, and the day after the last.
-        family, hidden: of the cause.
+        family: of the cause; a mix shift is never hidden.
 
     Attributes:
         need: least size that is certain, by cell.
@@ -61,10 +61,10 @@ class Fits:
     """
 
     def __init__(
-        self, expected: Expected, level: Level, days: tuple[int, int], family: str, *, hidden: bool
+        self, expected: Expected, level: Level, days: tuple[int, int], family: str
     ) -> None:
         self.expected, self.cube, self.channel = expected, expected.cube, expected.channel
-        self.level, self.hidden = level, hidden
+        self.level, hidden = level, family != MIX
         self.faint = hidden and level.faint
         self.first, self.stop = days
         self.weekdays = [day % 7 for day in range(*days)]
@@ -72,11 +72,7 @@ class Fits:
         self.least = self.days.min(axis=0)
         self.run = in_order(self.days)
         self.people = expected.people[self.weekdays].min(axis=0)
-        low_fixed, high_fixed = level.fixed
-        if family == MIX:
-            low_fixed, high_fixed = 1, 2
-        elif hidden:
-            low_fixed = high_fixed = HIDDEN_FIXED
+        low_fixed, high_fixed = (HIDDEN_FIXED, HIDDEN_FIXED) if hidden else MIX_FIXED
         fixed = self.cube.fixed
         self.sized = (fixed >= low_fixed) & (fixed <= high_fixed) & (self.people >= FEWEST_PEOPLE)
         usual = level.rate if self.channel else level.traffic
@@ -89,12 +85,13 @@ class Fits:
         if self.faint:
             self.high = np.minimum(self.high, self._itself(FAINT))
         else:
-            self.need = np.maximum(self.need, self._shown())
+            shown = self._itself(SHOWS_ITSELF) if hidden else self._in_pairs(SHOWS)
+            self.need = np.maximum(self.need, shown)
         if hidden:
             self.high = np.minimum(self.high, expected.single[self.weekdays].min(axis=0))
             unseen = level.in_pairs * expected.unseen
             self.high = np.minimum(self.high, unseen / self.in_a_week)
-        if family == MIX:
+        else:
             share = self.run / self.run[self.cube.everybody]
             self.need = np.maximum(self.need, COUNTER_MOVE * (1.0 - share) / share)
             self.sized = self.sized & (share < LARGEST_SHARE)
@@ -148,25 +145,9 @@ class Fits:
         lead = np.sqrt(FAINT_GAIN / (left * self.run))
         return np.asarray(np.maximum(self.need, np.maximum(FAINT_LEAVES * noise / left, lead)))
 
-    def shows_beside(self, cell: int, other: int, size: float) -> bool:
-        """Whether a size shows in weekly sums that hold nothing of another segment.
-
-        A hidden cause is looked for in sums of its own segment, any other in some pair of values.
-        """
-        if self.hidden:
-            return True
-        pairs = self.cube.pairs[cell]
-        clear = pairs[self.cube.meet[pairs, other] < 0]
-        if not len(clear):
-            return False
-        noise = float(np.min(SHOWS * self.expected.weekly_noise[clear]))
-        return size >= noise / float(self.in_a_week[cell])
-
-    def _shown(self) -> Floats:
-        """Least size that weekly sums show, of hidden cells their own, of others their pairs'."""
-        if self.hidden:
-            return self._itself(SHOWS_ITSELF)
-        return np.asarray(SHOWS * self.expected.noise_of_pairs / self.in_a_week)
+    def _in_pairs(self, deviations: float) -> Floats:
+        """Size at which weekly sums of some pair of its values show so much of its change."""
+        return np.asarray(deviations * self.expected.noise_of_pairs / self.in_a_week)
 
     def _itself(self, deviations: float) -> Floats:
         """Size at which weekly sums of a cell itself show so much of its change."""

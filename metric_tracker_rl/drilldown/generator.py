@@ -162,7 +162,7 @@ def _shows(answer: Answer, causes: Sequence[Cause]) -> bool:
     hidden = {
         (effect.channel, effect.first)
         for cause in causes
-        if cause.hidden and cause.family != MIX
+        if cause.family != MIX
         for effect in cause.effects
     }
     return any((run.channel, run.first) in hidden and run.shown >= HIDDEN for run in answer.runs)

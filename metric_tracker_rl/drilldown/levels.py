@@ -1,7 +1,9 @@
 """Difficulty levels of the drill-down tier, declared in one table.
 
-A level decides how noisy the data are, how large causes are and where they show. The definition
-of the answer and the grade are the same on all of them.
+A level decides how noisy the data are, how large causes are and how well they show. The definition
+of the answer and the grade are the same on all of them. So is what hides causes: neither single
+values by day nor pairs of values by week show one, but for a mix shift, since everybody else moves
+against it. Any two are two quiet days apart, so that none leads to another.
 """
 
 from __future__ import annotations
@@ -64,13 +66,8 @@ class Level:
         name: identifier at reset.
         noise: noise of clean data.
         families: causes are drawn from these, all equally likely.
-        fixed: fewest and most values that a root's segment fixes (a mix shift may fix one).
         sizes: smallest and largest relative change of rates, traffic, the segment of a mix shift,
             and lost events.
-        hidden: share of causes, rounded up, that neither single values by day nor pairs of values
-            by week may show. A mix shift is never one of them: everybody else moves against it,
-            which every slice shows. At 1 causes are drawn with mix shifts among them, else the
-            hidden ones are drawn without.
         faint: whether weekly sums of its own segment hardly show a hidden cause either: it lasts
             one day and is as small as is certain.
         in_pairs: most that weekly sums of two values may show of a hidden cause, in units of what
@@ -78,10 +75,6 @@ class Level:
         evidence: least and most standard deviations that a hidden cause is planned to show, in
             one of its steps or in two together, where weekly tables of two attributes are read
             together.
-        wide_scopes: whether no scope of the change log fixes three values. Scopes that could be a
-            root's segment would be a list of segments to try.
-        together: chance that a later cause shares the days of an earlier one on another step. At
-            0 any two causes are two quiet days apart, so that none leads to another.
         causes: numbers of planned causes, one for each of the six strata of a product.
         budget: most numbers that a player may read, or that its queries may compute.
         tools: names of the tools in force, in the order agents see them.
@@ -94,19 +87,15 @@ class Level:
     name: str
     noise: Noise
     families: tuple[str, ...]
-    fixed: tuple[int, int]
     rate: tuple[float, float]
     traffic: tuple[float, float]
     mix: tuple[float, float]
     loss: tuple[float, float]
-    hidden: float
-    together: float
     causes: tuple[int, ...]
     budget: int
     faint: bool = False
     in_pairs: float = 1.0
     evidence: tuple[float, float] = (0.0, 0.0)
-    wide_scopes: bool = False
     tools: tuple[str, ...] = SLICES
     most_rows: int = 0
     most_bytes: int = 0
@@ -134,18 +123,14 @@ LEVELS: dict[str, Level] = {
                 *(RATE, TRAFFIC, MIX, MIX, DOUBLE, CANCEL, CANCEL, CANCEL),
                 *(LOSS, LOSS, LOSS, LOSS, LOSS, LOSS),
             ),
-            fixed=(2, 3),
             rate=(0.13, 0.25),
             traffic=(0.28, 0.45),
             mix=(0.45, 0.55),
             loss=(0.14, 0.25),
-            hidden=1.0,
-            together=0.0,
             causes=(0, 1, 1, 2, 2, 2),
             budget=8_000,
             in_pairs=1.6,
             evidence=(7.0, 11.0),
-            wide_scopes=True,
             changed="6",
         ),
         Level(
@@ -154,18 +139,14 @@ LEVELS: dict[str, Level] = {
             families=(
                 *(RATE, TRAFFIC, DOUBLE, *[CANCEL] * 5, *[CANCEL_TRAFFIC] * 2, *[LOSS] * 12),
             ),
-            fixed=(2, 3),
             rate=(0.11, 0.30),
             traffic=(0.22, 0.50),
             mix=(0.45, 0.55),
             loss=(0.11, 0.30),
-            hidden=1.0,
-            together=0.0,
             causes=(0, 2, 2, 3, 3, 3),
             budget=6_300,
             faint=True,
             evidence=(3.8, 4.8),
-            wide_scopes=True,
             changed="6",
         ),
         Level(
@@ -174,18 +155,14 @@ LEVELS: dict[str, Level] = {
             families=(
                 *(RATE, TRAFFIC, DOUBLE, *[CANCEL] * 5, *[CANCEL_TRAFFIC] * 2, *[LOSS] * 12),
             ),
-            fixed=(2, 3),
             rate=(0.11, 0.30),
             traffic=(0.22, 0.50),
             mix=(0.45, 0.55),
             loss=(0.11, 0.30),
-            hidden=1.0,
-            together=0.0,
             causes=(0, 3, 4, 4, 4, 4),
             budget=6_300,
             faint=True,
             evidence=(3.4, 4.2),
-            wide_scopes=True,
             changed="5",
         ),
         Level(
@@ -194,18 +171,14 @@ LEVELS: dict[str, Level] = {
             families=(
                 *(RATE, TRAFFIC, MIX, DOUBLE, *[CANCEL] * 3, *[CANCEL_TRAFFIC] * 3, *[LOSS] * 8),
             ),
-            fixed=(2, 3),
             rate=(0.11, 0.30),
             traffic=(0.22, 0.50),
             mix=(0.45, 0.55),
             loss=(0.11, 0.30),
-            hidden=1.0,
-            together=0.0,
             causes=(0, 3, 4, 4, 4, 4),
             budget=12_000,
             faint=True,
             evidence=(3.7, 4.3),
-            wide_scopes=True,
             tools=QUERIES,
             most_rows=4_000,
             most_bytes=300_000,

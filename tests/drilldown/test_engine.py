@@ -79,7 +79,7 @@ def test_pooled_baselines_leave_touched_days_out() -> None:
 def answer_to(*effects: Effect) -> tuple[Root, ...] | None:
     cube = cube_of(ORDERING_APP.shape)
     clean = draw_clean(BitStream("a clean episode"), ORDERING_APP, L3, 2)
-    counts = counted(cube, clean, [Cause("test", False, effects, ())])
+    counts = counted(cube, clean, [Cause("test", effects, ())])
     settled = settle(cube, by_stage(counts))
     return settled.last.roots if settled else None
 
@@ -135,13 +135,13 @@ def test_no_hard_root_shows_in_a_single_value(config: DrillConfig) -> None:
     assert all(run.shown < 3.0 for run in generate(config)[0].runs)
 
 
-@pytest.mark.parametrize("config", [c for c in CONFIGS if c.level.hidden])
+@pytest.mark.parametrize("config", CONFIGS)
 def test_no_hidden_cause_shows_in_a_week_of_two_values(config: DrillConfig) -> None:
     """By expectation: the model's own weekly sums with the cause and without it."""
     draw, episode = generate(config)
     cube = episode.cube
     pairs = cube.fixed == 2
-    for cause in (cause for cause in draw.causes if cause.hidden):
+    for cause in (cause for cause in draw.causes if cause.family != MIX):
         usual, caused = (
             weekly_values(cube, *applied(cube, draw.clean, causes))[:, pairs]
             for causes in ([], [cause])
@@ -191,8 +191,7 @@ def test_all_causes_of_drill_easy_but_mix_shifts_are_hidden() -> None:
     for config in (c for c in CONFIGS if c.difficulty == "drill_easy"):
         draw, _ = generate(config)
         families |= {cause.family for cause in draw.causes}
-        hidden = {(e.channel, e.first) for c in draw.causes if c.hidden for e in c.effects}
-        assert all(cause.hidden == (cause.family != MIX) for cause in draw.causes)
+        hidden = {(e.channel, e.first) for c in draw.causes if c.family != MIX for e in c.effects}
         assert all(run.shown < 3.0 for run in draw.runs if (run.channel, run.first) in hidden)
     assert MIX in families
 
@@ -253,7 +252,7 @@ def test_the_log_is_as_long_without_roots_as_with_four_causes() -> None:
         assert len({entry.id for entry in log}) == ENTRIES
 
 
-@pytest.mark.parametrize("config", [c for c in CONFIGS if c.level.wide_scopes])
+@pytest.mark.parametrize("config", CONFIGS)
 def test_no_scope_of_a_hidden_level_could_be_a_segment_of_a_root(config: DrillConfig) -> None:
     draw, episode = generate(config)
     fixed = [int(episode.cube.fixed[entry.cell]) for entry in draw.log]

@@ -23,7 +23,7 @@ from metric_tracker_rl.drilldown.levels import L3, LEVELS, MIX
 from metric_tracker_rl.drilldown.policies.desk import Desk
 from metric_tracker_rl.drilldown.policies.hidden import HiddenSearch
 from metric_tracker_rl.drilldown.policies.pairs import PairTables
-from metric_tracker_rl.drilldown.policies.table import Finding
+from metric_tracker_rl.drilldown.policies.seen import Finding
 from metric_tracker_rl.drilldown.products import products_of
 from metric_tracker_rl.drilldown.tools import find_tool, overview
 from openenv_kit.bitstream import BitStream
@@ -131,7 +131,7 @@ def test_a_finding_is_taken_out_of_the_tables() -> None:
     week = effect.first // 7
     before = tables.evidence(effect.channel)[place, week]
     days = range(effect.first, effect.stop)
-    found = Finding(effect.channel, days, (effect.cell,), (effect.factor,), False)
+    found = Finding(effect.channel, days, effect.cell, effect.factor)
     counts = episode.counts[episode.cube.member[effect.cell], effect.channel, effect.first].sum()
     tables.take_out(found, float(counts))
     after = tables.evidence(effect.channel)[place, week]
@@ -174,7 +174,7 @@ def test_a_search_that_begins_beside_a_root_ends_at_it(config: DrillConfig) -> N
         beside = cube.cell_of({**fixed, free: value})
         found, _ = answered(episode, search.settle(beside, [effect.channel], days))
         assert found
-        assert search.findings[0].cells == (effect.cell,)
+        assert search.findings[0].cell == effect.cell
 
 
 def test_where_nothing_is_to_be_found_little_is_read_beside_the_tables() -> None:

@@ -13,7 +13,7 @@ from metric_tracker_rl.drilldown.baselines import median_of_weekday
 from metric_tracker_rl.drilldown.change_log import UNATTRIBUTED
 from metric_tracker_rl.drilldown.channel import Channel
 from metric_tracker_rl.drilldown.domains import TRACKING
-from metric_tracker_rl.drilldown.levels import LEVELS, LOSS
+from metric_tracker_rl.drilldown.levels import LOSS
 from metric_tracker_rl.drilldown.policies import adversary
 from metric_tracker_rl.drilldown.policies.adversary import (
     ADVERSARY,
@@ -153,4 +153,4 @@ def test_the_adversary_plays_what_it_found_on_episodes_of_its_own(
     assert 0.0 <= ADVERSARY.grade(Scan(shown.episode)).score <= 1.0
     assert set(fitted("drill_easy").members) <= set(MEMBERS)
     fitted.cache_clear()
-    assert ADVERSARY.ceiling_on(LEVELS["drill_hard"]) == (0.40, 0.10)
+    assert ADVERSARY.ceiling == (0.40, 0.10)

@@ -152,7 +152,7 @@ def test_no_naive_method_earns_much() -> None:
     assert len(limited) == 19
     for heuristic in limited:
         scores = [heuristic.grade(scan).score for scan in scans]
-        mean, perfect = heuristic.ceiling_on(LEVEL)
+        mean, perfect = heuristic.ceiling
         slack = 2.0 / len(scores) ** 0.5 * (mean * (1.0 - mean)) ** 0.5
         assert sum(scores) / len(scores) <= mean + slack, heuristic.name
         assert scores.count(1.0) <= perfect * len(scores) + 3, heuristic.name

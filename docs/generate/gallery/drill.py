@@ -179,11 +179,7 @@ class DrillDown(Room):
 def _described(name: str) -> str:
     level = LEVELS[name]
     budget = " and ".join(f"{count:,} {unit}" for unit, count in level.limits.items())
-    hidden = (
-        "causes show in sums by week"
-        if not level.hidden
-        else f"{level.hidden:.0%} of causes, mix shifts apart, show in no single value by day"
-    )
+    hidden = "no cause but a mix shift shows in a single value by day"
     counts = sorted(set(level.causes))
     return f"{counts[0]} to {counts[-1]} causes; at most {budget} may be read; {hidden}."
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Generator, Mapping, Sequence
-from functools import cached_property
 from itertools import combinations, product
 from typing import Any, TypeVar
 
@@ -55,23 +54,19 @@ class Desk:
     Attributes:
         cube: geometry of the product's dimensions.
         dates, stages: as named in the overview.
-        hides: whether the level hides causes from tables of two attributes.
         evidence: least evidence of a hidden cause, as the level promises.
-        weekly: weekly counts, shape (stages, leaves, weeks), once `read_weeks` was asked.
     """
 
     def __init__(self, overview: Mapping[str, Any]) -> None:
         self.dims: list[str] = list(overview["dimensions"])
         self.values: list[list[str]] = list(overview["dimensions"].values())
         self.stages: list[str] = overview["stages"]
-        self.hides = LEVELS[overview["difficulty"]].hidden > 0.0
         self.evidence = LEVELS[overview["difficulty"]].evidence[0]
         self.components: Mapping[str, str] = overview["components"]
         self.cube: Cube = cube_of(tuple(len(values) for values in self.values))
         first, last = (dt.date.fromisoformat(overview[f"{end}_date"]) for end in ("first", "last"))
         days = range((last - first).days + 1)
         self.dates = [(first + dt.timedelta(days=day)).isoformat() for day in days]
-        self.weekly = np.zeros((len(self.stages), self.cube.leaves, len(days) // 7))
 
     def where(self, cell: int) -> dict[str, str]:
         """A cell as the tools' `where` and a row's `segment`."""
@@ -81,13 +76,6 @@ class Desk:
             for name, values, value in zip(self.dims, self.values, fixed, strict=True)
             if value >= 0
         }
-
-    def read_weeks(self) -> Asking[None]:
-        """Weekly counts of every leaf; those of wider segments are their sums."""
-        for asked, leaves in self.blocks:
-            reply = yield from ask("slice", every="week", **asked)
-            for one, other, stage, counts in reply["rows"]:
-                self.weekly[self.stages.index(stage), leaves[one, other]] = counts
 
     def read_totals(self) -> Asking[Floats]:
         """Counts of everybody, shape (stages, days)."""
@@ -167,52 +155,6 @@ class Desk:
         )
         rows = [row[-2 * len(stages) :] for row in reply["rows"]]
         return np.array(rows, dtype=np.float64).reshape(-1, len(stages), 2)
-
-    def read_visits(self, days: range, reference: Sequence[range]) -> Asking[Floats]:
-        """Visits of every leaf: sums over some days and over reference days, shape (2, leaves)."""
-        sums = np.zeros((2, self.cube.leaves))
-        ranges = {"dates": [self._range(days)], "reference": list(map(self._range, reference))}
-        for asked, leaves in self.blocks:
-            reply = yield from ask("compare", stages=self.stages[:1], **ranges, **asked)
-            for one, other, *counts in reply["rows"]:
-                sums[:, leaves[one, other]] = counts
-        return sums
-
-    def read_stages(self, stages: range, days: range) -> Asking[Floats]:
-        """Counts of every leaf at some stages, summed over at most seven days.
-
-        Returns:
-            Shape (stages, leaves).
-        """
-        names = [self.stages[stage] for stage in stages]
-        sums = np.zeros((len(names), self.cube.leaves))
-        dates = [self._range(days)]
-        for asked, leaves in self.blocks:
-            reply = yield from ask("slice", stages=names, dates=dates, every="week", **asked)
-            for one, other, stage, [count] in reply["rows"]:
-                sums[names.index(stage), leaves[one, other]] = count
-        return sums
-
-    @cached_property
-    def blocks(self) -> list[tuple[dict[str, Any], dict[tuple[str, str], int]]]:
-        """Arguments that together show every leaf, each with the leaves of its rows.
-
-        Of four dimensions two are fixed, and the larger two are split.
-        """
-        found = []
-        numbers = {names: leaf for leaf, names in enumerate(product(*self.values))}
-        order = sorted(range(4), key=lambda axis: len(self.values[axis]))
-        fixed, split = sorted(order[:2]), sorted(order[2:])
-        group_by = [self.dims[axis] for axis in split]
-        for held in product(*(self.values[axis] for axis in fixed)):
-            leaves = {
-                (names[split[0]], names[split[1]]): leaf
-                for names, leaf in numbers.items()
-                if (names[fixed[0]], names[fixed[1]]) == held
-            }
-            where = {self.dims[axis]: value for axis, value in zip(fixed, held, strict=True)}
-            found.append(({"group_by": group_by, "where": where}, leaves))
-        return found
 
     def _range(self, days: range) -> list[str]:
         return [self.dates[days.start], self.dates[days.stop - 1]]

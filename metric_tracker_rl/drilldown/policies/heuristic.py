@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from metric_tracker_rl.drilldown.grade import Grade, grade
-from metric_tracker_rl.drilldown.levels import Level
 from metric_tracker_rl.drilldown.policies.scan import Rows, Scan
 from metric_tracker_rl.drilldown.report import MAX_ROWS, read_report
 
@@ -15,7 +14,7 @@ LOG_ONLY, LOG_LED, ONE_THING = (0.05, 0.0), (0.15, 0.05), (0.15, 0.05)
 PARTIAL = (0.40, 0.10)
 READER = (0.55, 0.40)
 UNLIMITED = (1.0, 1.0)
-"""Largest mean score, and largest share of perfect episodes, on levels that hide causes.
+"""Largest mean score, and largest share of perfect episodes.
 
 Partial ones are no exploits: they are given perfect statistics, and lack only that two segments
 may move in one run and that two steps may have one root. Nor are readers, who are granted whatever
@@ -31,18 +30,13 @@ class Heuristic:
         name: what tables call it.
         description: one line.
         rows: its report on an episode.
-        ceiling: largest mean score and share of perfect episodes on levels that hide causes,
-            over episodes that hold a root.
+        ceiling: largest mean score and share of perfect episodes, over those that hold a root.
     """
 
     name: str
     description: str
     rows: Callable[[Scan], Rows]
     ceiling: tuple[float, float]
-
-    def ceiling_on(self, level: Level) -> tuple[float, float]:
-        """Its ceiling on a level; 1 and 1 where nothing is hidden, and one idea may be enough."""
-        return self.ceiling if level.hidden > 0.0 else (1.0, 1.0)
 
     def grade(self, scan: Scan) -> Grade:
         """The grade of its report."""

@@ -21,10 +21,10 @@ from metric_tracker_rl.drilldown.policies.seen import (
     MOVED,
     SURE,
     WEEKLY_FLOOR,
+    Finding,
     Seen,
     gain_of_all,
 )
-from metric_tracker_rl.drilldown.policies.table import Finding
 
 LEAST = 0.83
 """A week is looked at with so large a share of the evidence that a hidden cause is planned to give:
@@ -228,7 +228,7 @@ class HiddenSearch:
 
     def add(self, channel: int, days: range, cell: int, seen: Seen) -> None:
         """Take a segment down, and out of the tables."""
-        found = Finding(channel, days, (cell,), (1.0 + seen.change,), mix=False)
+        found = Finding(channel, days, cell, 1.0 + seen.change)
         self.findings.append(found)
         self.tables.take_out(found, seen.count / len(days))
 
@@ -267,7 +267,7 @@ class HiddenSearch:
             for days in runs(changes, moved):
                 if set(days) & set(range(7 * week, 7 * week + 7)):
                     factor = 1.0 + float(np.mean(changes[days.start : days.stop]))
-                    self.findings.append(Finding(0, days, (cell,), (factor,), mix=True))
+                    self.findings.append(Finding(0, days, cell, factor, mix=True))
                     self.mixed[days.start // 7 : (days.stop - 1) // 7 + 1] = True
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from metric_tracker_rl.drilldown.baselines import HIGHEST_RATE
 from metric_tracker_rl.drilldown.cube import Cube, Floats
 from metric_tracker_rl.drilldown.evidence import evidence_of, triples_of
-from metric_tracker_rl.drilldown.policies.table import Finding
+from metric_tracker_rl.drilldown.policies.seen import Finding
 from metric_tracker_rl.drilldown.robust_channel import MAD_TO_SIGMA
 
 PEOPLE = 2_000.0
@@ -65,17 +65,17 @@ class PairTables:
         return self._evidence[channel]
 
     def take_out(self, found: Finding, count: float) -> None:
-        """Take a finding of one segment of three values out of the changes.
+        """Take a finding of a segment of three values out of the changes.
 
         Args:
             found: it.
             count: people of the segment who took its step, or came, on one of its days.
         """
-        cube, [cell], [factor] = self.cube, found.cells, found.factors
+        cube = self.cube
         self._evidence.pop(found.channel, None)
         people = self.weekly[0, :, 0] / self.weekly[0, cube.everybody, 0]
         part = np.ones(cube.cells)
-        for axis, own in enumerate(cube.values[cell].tolist()):
+        for axis, own in enumerate(cube.values[found.cell].tolist()):
             fixed = cube.values[:, axis]
             if own >= 0:
                 part *= (fixed < 0) | (fixed == own)
@@ -84,5 +84,5 @@ class PairTables:
                 part[fixed == value] *= people[cube.cell_of({axis: value})]
         into = np.maximum(self.weekly[found.channel], 1.0)
         for week in (day // 7 for day in found.days):
-            added = part * count * (1.0 - 1.0 / factor)
+            added = part * count * (1.0 - 1.0 / found.factor)
             self.change[found.channel, :, week] -= added / into[:, week]

@@ -6,19 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from metric_tracker_rl.drilldown.policies.analyst import Analyst
 from metric_tracker_rl.drilldown.policies.desk import Asking, Desk, RefusedError, ask
 from metric_tracker_rl.drilldown.policies.hidden import HiddenSearch
-from metric_tracker_rl.drilldown.policies.table import Finding
+from metric_tracker_rl.drilldown.policies.seen import Finding
 
 
 def search(desk: Desk) -> Asking[list[dict[str, Any]]]:
-    """The rows of a report: leaves by week, then days, then leaves of these days."""
+    """The rows of a report: pairs of values by week, then the days of what they point to."""
     entries = (yield from ask("change_log"))["entries"]
-    if not desk.hides:
-        yield from desk.read_weeks()
-    totals = yield from desk.read_totals()
-    analyst = HiddenSearch(desk, totals) if desk.hides else Analyst(desk, totals)
+    analyst = HiddenSearch(desk, (yield from desk.read_totals()))
     with suppress(RefusedError):  # a spent budget ends the search, not the play
         yield from analyst.work()
     return list(rows_of(desk, analyst.findings, entries))
@@ -28,12 +24,8 @@ def rows_of(
     desk: Desk, findings: Sequence[Finding], entries: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """The report: rates that fall and rise by the inverse are one tracking loss."""
-    factors = {
-        (found.channel, found.days, cell): factor
-        for found in findings
-        for cell, factor in zip(found.cells, found.factors, strict=True)
-    }
-    mixes = {(f.channel, f.days, f.cells[0]) for f in findings if f.mix}
+    factors = {(found.channel, found.days, found.cell): found.factor for found in findings}
+    mixes = {(found.channel, found.days, found.cell) for found in findings if found.mix}
     taken = set()
     for channel, days, cell in sorted(factors, key=lambda key: (key[0], key[1].start, key[2])):
         if (channel, days, cell) in taken:

@@ -77,6 +77,25 @@ class Seen:
         return self.change * self.change * self.weight
 
 
+@dataclass(frozen=True)
+class Finding:
+    """A segment that moved on a run of days of a channel.
+
+    Attributes:
+        channel: 0 for traffic, else the step into that stage.
+        days: the run.
+        cell: the segment.
+        factor: on its traffic or rate.
+        mix: whether everybody else moved against it.
+    """
+
+    channel: int
+    days: range
+    cell: int
+    factor: float
+    mix: bool = False
+
+
 def gain_of_all(parts: Sequence[Seen]) -> float:
     """Gain of all parts of a segment as one."""
     weight = sum(part.weight for part in parts)
