@@ -230,6 +230,8 @@ CHEATS = {
     "groups of counts by number": "SELECT app_opens FROM counts GROUP BY 1",
     "groups of ratios": "SELECT count(*) FROM counts GROUP BY menu_opens // app_opens",
     "an order by counts": "SELECT country FROM counts ORDER BY app_opens LIMIT 3",
+    "an order by a pattern": "SELECT country FROM counts ORDER BY COLUMNS('app_opens') LIMIT 3",
+    "an order by all columns": "SELECT country FROM counts ORDER BY * LIMIT 3",
     "two counts in one sum": "SELECT sum(app_opens + 100000 * menu_opens) FROM counts",
     "weeks in one sum": "SELECT sum(app_opens * 1000 ** (week(date) % 8)) FROM counts",
     "a filter by counts": "SELECT sum(app_opens) FILTER (WHERE menu_opens > 3) FROM counts",

@@ -133,10 +133,11 @@ def read_query(parsed: str, attributes: Collection[str], stages: Collection[str]
         raise _refused(f"{len(told['statements'])} statements", "one a call")
     node = told["statements"][0]["node"]
     parts = list(_parts(node))
-    orders = [order["expression"] for order in _orders(node)]
+    orders = {id(order["expression"]) for order in _orders(node)}
     for part in parts:
-        if not any(part is each for each in orders if each["class"] == "STAR"):  # ORDER BY ALL
-            _require_known(part)
+        if id(part) in orders and part.get("columns") and part["expr"] is None:
+            continue  # ORDER BY ALL
+        _require_known(part)
     _require_flat(node, parts)
     if _columns(node) > MOST_COLUMNS:
         raise _refused("aliases that build on one another so often", "an expression for each")
