@@ -10,11 +10,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from metric_tracker_rl.commands.learn_lm import EXTRA
+from metric_tracker_rl.learning_lm import experiment
 from metric_tracker_rl.learning_lm.chart import draw_chart
 from metric_tracker_rl.learning_lm.results import gains, summaries, verdicts
-from metric_tracker_rl.learning_lm.settings import GRPO, SHUFFLED, SUPERVISED, Exam, Stage
+from metric_tracker_rl.learning_lm.settings import GRPO, SHUFFLED, SUPERVISED, Exam, Lessons, Stage
 from metric_tracker_rl.learning_lm.traces import noisy_traces, read_traces, rows_of
-from openenv_kit.cli import app
+from openenv_kit.cli import app, common
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.trainers.tool_calls import ToolEpisode
 
@@ -128,12 +129,30 @@ def test_the_chart_draws_both_arms_and_where_they_began(tmp_path):
     assert {(37, 99, 235), (220, 38, 38)} <= colours
 
 
-@pytest.mark.skipif(not MISSING, reason="the extra learn-lm is installed")
-def test_the_command_says_what_it_needs(tmp_path):
+def told(result):
+    return " ".join(result.output.replace("│", " ").split())
+
+
+def test_the_command_names_all_that_is_missing_and_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "find_spec", lambda package: None if package != "torch" else True)
     result = CliRunner().invoke(app, ["learn-lm", str(tmp_path / "out")])
     assert result.exit_code == 2
-    assert f"learn-lm needs {MISSING[0]}" in " ".join(result.output.split())
+    assert "not installed: transformers, trl, matplotlib;" in told(result)
+    assert "pip install 'openenv-metric-tracker-rl[learn-lm]'" in told(result)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_not_continued_with_other_settings(tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "find_spec", lambda _: True)
+    monkeypatch.setattr(experiment, "run_plan", lambda *_: iter([[]]))
+
+    def run(*more):
+        return CliRunner().invoke(app, ["learn-lm", str(tmp_path), *more])
+
+    assert run("--seeds", "1").exit_code == run("--seeds", "2").exit_code == 1
+    refused = run("--lessons", "7")
+    assert refused.exit_code == 2
+    assert f"lessons.steps is 7; allowed: {Lessons.steps}, as" in told(refused)
 
 
 def pairs(tokeniser, tokens):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,12 +15,16 @@ from rich.console import Console
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.learning_lm.results import Summary, gains, summaries, verdicts
 from metric_tracker_rl.learning_lm.settings import Lessons, Plan, Practice, Shape, Stage
-from openenv_kit.cli.common import Workers, installed, mistakes_told, table_of
-from openenv_kit.errors import require_name
+from openenv_kit.cli.common import Workers, mistakes_told, require_extra, table_of
+from openenv_kit.errors import InvalidValueError, require_name
 from openenv_kit.results.statistics import Interval
 
-EXTRA = ("torch", "transformers", "trl")
-COLUMNS = ("player", "score", "between", "greedy", "exact", "between", "tokens", "equal", "cpu s")
+EXTRA = ("torch", "transformers", "trl", "matplotlib")
+RESULTS = "learn-lm.json"
+COLUMNS = (
+    *("player", "score", "between", "greedy", "exact", "between", "tokens", "equal"),
+    "cpu / wall s",
+)
 SIZE = Shape()
 
 
@@ -57,8 +61,7 @@ def learn_lm(
     """
     from metric_tracker_rl.learning_lm.experiment import run_plan
 
-    for package in EXTRA:
-        installed(package, needed_for="learn-lm")
+    require_extra("learn-lm", EXTRA)
     console, status = Console(width=110), Console(stderr=True)
     with mistakes_told():
         plan = Plan(
@@ -69,6 +72,7 @@ def learn_lm(
             lessons=Lessons(count, share, str(traces) if traces else None, lessons),
             practice=Practice(steps, batch),
         )
+        _same_settings(out / RESULTS, plan)
     stages: list[Stage] = []
     with status.status("Preparing") as progress:
         for stages in run_plan(plan, out, workers or os.cpu_count() or 1):
@@ -87,6 +91,29 @@ def learn_lm(
     raise typer.Exit(1 if failures else 0)
 
 
+def _same_settings(results: Path, plan: Plan) -> None:
+    """Refuse to mix players that were made in different ways; seeds may be added.
+
+    Raises:
+        InvalidValueError: the folder's players were made with other settings.
+    """
+    if not results.is_file():
+        return
+    before = dict(_settings(json.loads(results.read_text(encoding="utf-8"))["plan"]))
+    for name, value in _settings(asdict(plan)):
+        if name != "seeds" and value != before.get(name):
+            made = f"{before.get(name)}, as {results.parent} was made; or another folder"
+            raise InvalidValueError(name, value, made)
+
+
+def _settings(plan: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in plan.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{each}", own) for each, own in value.items())
+        else:
+            yield name, value
+
+
 def _where(stage: Stage) -> str:
     exam = stage.sampled or (stage.curve[-1] if stage.curve else None)
     told = f"{exam.mean:.3f} after {exam.steps} steps" if exam else "begun"
@@ -103,7 +130,7 @@ def _row(told: Summary) -> Sequence[str]:
         _between(told.exact_between),
         f"{told.tokens:.0f}",
         f"{told.equal[0]:.2f} → {told.equal[1]:.2f}" if told.equal else "",
-        f"{told.cpu_seconds:.0f}",
+        f"{told.cpu_seconds:.0f} / {told.seconds:.0f}",
     )
 
 
@@ -112,15 +139,15 @@ def _between(interval: Interval | None) -> str:
 
 
 def _write(out: Path, plan: Plan, stages: Sequence[Stage]) -> None:
-    """Results so far: the chart where matplotlib is installed, and everything as JSON."""
+    """Results so far: everything as JSON, and the chart once there is a curve."""
     told = {
         "plan": asdict(plan),
         "players": [asdict(each) for each in summaries(stages)],
         "gains": [asdict(each) for each in gains(stages)],
         "curves": list(_curves(stages)),
     }
-    (out / "learn-lm.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    if installed("matplotlib") and any(stage.curve for stage in stages):
+    (out / RESULTS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    if any(stage.curve for stage in stages):
         from metric_tracker_rl.learning_lm.chart import draw_chart
 
         title = f"Mean score on {plan.held_out} held-out tasks; band: worst to best seed"

@@ -45,6 +45,15 @@ def installed(package: str, needed_for: str = "") -> bool:
     return found
 
 
+def require_extra(extra: str, packages: Sequence[str]) -> None:
+    """A usage error that names all packages of an extra that are not installed, and the extra."""
+    if missing := [package for package in packages if not installed(package)]:
+        raise typer.BadParameter(
+            f"{extra} needs what is not installed: {', '.join(missing)}; "
+            f"pip install 'openenv-metric-tracker-rl[{extra}]'"
+        )
+
+
 def table_of(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, names: int = 1
 ) -> Table:
