@@ -173,7 +173,7 @@ def test_what_decides_nothing_costs_no_token_and_nothing_is_unknown(traces):
         scan = json.loads(trace["messages"][3]["content"])["result"]["rows"]
         candidates = [each for _, listed in scan for each in listed]
         ids = trace["messages"][-3]["tool_calls"][0]["function"]["arguments"]["ids"]
-        assert len(example.tokens) <= 40 + len(scan) + 2 * len(candidates) + 2 * len(ids)
+        assert len(example.tokens) <= 40 + len(scan) + 3 * len(candidates) + 2 * len(ids)
         for number, name, change in candidates:
             said = f"{name}{'-' if change < 0 else '+'}"
             assert [said, str(number)] in pairs(tokeniser, example.tokens)

@@ -23,7 +23,7 @@ TURNS = 3
 """Most answers with tool calls of an episode: one or two to look, one to submit."""
 GROUP = 8
 """Rollouts of a task, whose rewards are compared."""
-PLAYS = 4
+PLAYS = 2
 """Plays of a held-out task in an examination at the end."""
 EXAMINED = 200
 """Plays of an examination that are played at once."""
@@ -192,7 +192,7 @@ def _trainer(
             reward_weights=[*(1.0 for _ in rewards), 0.0],
             per_device_train_batch_size=practice.batch,
             per_device_eval_batch_size=EXAMINED,
-            steps_per_generation=1,
+            steps_per_generation=practice.together,
             num_generations=GROUP,
             num_generations_eval=plays,
             max_completion_length=practice.tokens,

@@ -42,8 +42,8 @@ class Lessons:
         learning_rate: at its highest, after a tenth of the steps; it ends at a tenth of that.
     """
 
-    traces: int = 1_000
-    share: float = 0.15
+    traces: int = 2_000
+    share: float = 0.0
     traces_from: str | None = None
     steps: int = 400
     batch: int = 16
@@ -55,8 +55,9 @@ class Practice:
     """How to learn from rewards.
 
     Attributes:
-        steps: gradient steps, each on rollouts of its own.
+        steps: gradient steps.
         batch: rollouts of a gradient step.
+        together: gradient steps whose rollouts are played at once, before the first of them.
         tokens: most tokens of an episode after its opening.
         tokens_of_turn: most tokens that the model says at once.
         learning_rate: of AdamW, the same from the first step to the last.
@@ -65,10 +66,11 @@ class Practice:
 
     steps: int = 80
     batch: int = 32
+    together: int = 4
     tokens: int = 384
-    tokens_of_turn: int = 80
+    tokens_of_turn: int = 48
     learning_rate: float = 5e-4
-    exam_every: int = 20
+    exam_every: int = 40
 
 
 @dataclass(frozen=True)

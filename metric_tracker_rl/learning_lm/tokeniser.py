@@ -2,7 +2,7 @@
 
 Words that all traces begin a message with, such as the reporting policy, are one token. A candidate
 of `scan` is two, its name with the sign of its change and then its id, and a date is its day of the
-month, which is its own in an episode of 28 days. Any other text falls apart into words, pairs of
+month, which is its own in an episode of 28 days. All names of a date are read once more before them. Any other text falls apart into words, pairs of
 digits and characters, so the model can say whatever a tool takes.
 """
 
@@ -48,11 +48,14 @@ TEMPLATE = """\
 {{- '<end>' -}}
 {%- endgeneration -%}
 {%- elif message.name == 'scan' and '"rows":[[' in message.content -%}
-{%- for day in message.content.split('"rows":[["')[1].split(']]],["') -%}
+{%- for day in message.content.split('"rows":[["')[1].split(']]],["') | reverse -%}
 {{- '@' + day[8:10] -}}
-{%- for candidate in day.split('[[')[1].split('],[') -%}
+{%- for again in [false, true] -%}
+{%- for candidate in day.split('[[')[1].split('],[') | reverse -%}
 {%- set parts = candidate.split(',') -%}
-{{- parts[1].strip('"') + ('-' if parts[2][0] == '-' else '+') + parts[0] -}}
+{{- parts[1].strip('"') + ('-' if parts[2][0] == '-' else '+') -}}
+{{- parts[0] if again else '' -}}
+{%- endfor -%}
 {%- endfor -%}
 {%- endfor -%}
 {%- else -%}
@@ -68,8 +71,9 @@ TEMPLATE = """\
 """
 """A turn is its role and its text; calls are JSON objects in one line. Tools are told by name.
 
-Of an answer of `scan` each candidate's name stands before its id: what is said of an id then stands
-before the id, where a model that reads from left to right can look it up by the id.
+An answer of `scan` is told from the last candidate to the first, the names of a date before its
+candidates, and each name before its id: a model that reads from left to right then knows, when it
+reads an id, what else is flagged on the date and what comes after. It answers in order of ids.
 """
 
 RESPONSE = {
