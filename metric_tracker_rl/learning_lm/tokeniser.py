@@ -2,8 +2,9 @@
 
 Words that all traces begin a message with, such as the reporting policy, are one token. A candidate
 of `scan` is two, its name with the sign of its change and then its id, and a date is its day of the
-month, which is its own in an episode of 28 days. All names of a date are read once more before them. Any other text falls apart into words, pairs of
-digits and characters, so the model can say whatever a tool takes.
+month, which is its own in an episode of 28 days. All names of a date are read once more before its
+candidates. Any other text falls apart into words, pairs of digits and characters, so the model can
+say whatever a tool takes.
 """
 
 from __future__ import annotations
