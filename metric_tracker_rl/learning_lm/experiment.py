@@ -70,13 +70,14 @@ def run_one(plan: Plan, out: Path, player: str, seed: int) -> None:
         seed: of the model.
     """
     import torch
-    from transformers.utils.logging import disable_progress_bar
+    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
     # Matrices this small gain nothing from a second core; another player does.
     torch.set_num_threads(1)
     torch.set_float32_matmul_precision("high")
     disable_progress_bar()
+    set_verbosity_error()  # it would recommend kernels for GPUs
     (_teach if player == SUPERVISED else _practise)(plan, out, Stage(player, seed))
 
 

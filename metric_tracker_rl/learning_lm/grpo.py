@@ -129,8 +129,9 @@ def practise(
     """
 
     def note(exam: Exam) -> None:
-        stage.curve.append(exam)
-        told()
+        if exam.steps < plan.practice.steps:  # the last point is the final examination's
+            stage.curve.append(exam)
+            told()
 
     trainer = _trainer(model, tokeniser, plan, stage, note, folder, plays=1)
     trainer.add_callback(Logbook(stage.practice))
