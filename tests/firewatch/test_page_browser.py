@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 from web import conftest as web_tests
 from web.conftest import CUT_OFF, Visit, WebServer, page_client, web_server
 
@@ -88,6 +88,11 @@ def reference(task: str) -> list[Mapping[str, Any]]:
 def test_an_incident_is_solved_by_clicks_alone(open_visit: OpenVisit) -> None:
     mine = open_visit(width=1400)
     start(mine, SHORTEST)
+    mine.tab("Watch")
+    mine.tab("Race")
+    mine.page.click("#mt-race-start")
+    mine.sees("#mt-status", "race: reference 0")
+    mine.tab("Incident")
     deeds = reference(SHORTEST)
     for tick, action in enumerate(deeds, start=1):
         assert mine.page.locator("#fw-score .mt-outcome").count() == 0
@@ -101,6 +106,25 @@ def test_an_incident_is_solved_by_clicks_alone(open_visit: OpenVisit) -> None:
     expect(names).to_have_text(["nobody acted", "reference", "you"])
     expect(mine.page.locator("#fw-moves li")).to_have_count(len(deeds))
     expect(mine.page.locator("#fw-score .mt-outcome")).to_be_in_viewport()
+    same_call(mine).click()
+    reads_the_same_call(mine)
+    mine.tab("Watch")
+    expect(mine.page.locator("#mt-race section section")).to_have_count(2)
+    mine.sees("#mt-race section section:last-child", "1.0000")
+
+
+def same_call(mine: Visit) -> Locator:
+    return mine.page.locator("#mt-answer summary", has_text="The same call")
+
+
+def reads_the_same_call(mine: Visit) -> None:
+    """In all three ways; the last deed was a declaration."""
+    for way, call in (
+        ("Python", "env.step(FirewatchAction(action_type='declare_resolved'"),
+        ("curl", '"action_type": "declare_resolved"'),
+        ("MCP", '"name": "declare_resolved"'),
+    ):
+        expect(mine.page.get_by_role("region", name=way, exact=True)).to_contain_text(call)
 
 
 def test_parameters_are_filled_in_where_an_action_takes_them(open_visit: OpenVisit) -> None:

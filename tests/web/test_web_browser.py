@@ -70,6 +70,11 @@ def look_for_spikes(mine: Visit) -> None:
 def test_a_task_is_solved_by_clicks_alone(visit: OpenVisit) -> None:
     mine = visit()
     look_for_spikes(mine)
+    mine.page.locator("#mt-answer summary", has_text="The same call").click()
+    for way in ("Python", "curl", "MCP"):
+        told = mine.page.get_by_role("region", name=way, exact=True)
+        expect(told).to_contain_text("get_rate_spike_from_median_rows")
+        expect(told).to_contain_text(mine.page.url.partition("/web/")[0])
     rows = episode_of(task_id="easy_single_spike").expected_rows
     for row in rows:
         mine.page.get_by_role("button", name=f"Add {row.entity_name} on {row.date}").click()
