@@ -200,6 +200,8 @@ def test_an_incident_is_raced_and_declared_by_keyboard_alone_and_then_over(
     mine.type(f"#fw-{GROUP_OF['declare_resolved']}-action input", "declare_resolved")
     mine.press(f"#fw-{GROUP_OF['declare_resolved']}-run")
     mine.sees(".fw-score", "0.0000")
+    mine.press("#mt-answer summary", same_call(mine).inner_text())
+    reads_the_same_call(mine)
     mine.press("#fw-reveal")
     mine.sees("#fw-revealed", "The reference")
     mine.press(TAB, "Watch", back=True)
