@@ -70,10 +70,14 @@ new MutationObserver(() => {
 // A cell of a table that is filled in was changed. The answer brings the table anew, so the cell that
 // had the keyboard gets it back, with what was typed since.
 let held = null;
-document.addEventListener('change', ({ target }) => {
-  const { edit, at, field } = target.dataset;
-  if (!EVENTS.includes(edit)) return;
-  trigger(edit, { value: JSON.stringify([Number(at), field, target.value]) });
+function tell({ dataset: { edit, at, field }, value }) {
+  if (EVENTS.includes(edit)) trigger(edit, { value: JSON.stringify([Number(at), field, value]) });
+}
+// A date changes with each digit that is typed, and a new table would forget the part of it that has
+// the keyboard: it is told when it is left.
+document.addEventListener('change', ({ target }) => { if (target.type !== 'date') tell(target); });
+document.addEventListener('focusout', ({ target }) => {
+  if (target.type === 'date' && target.value !== target.defaultValue) tell(target);
 });
 document.addEventListener('focusin', ({ target }) => { held = target.dataset.key ? target : null; });
 document.addEventListener('pointerdown', ({ target }) => { if (target !== held) held = null; });

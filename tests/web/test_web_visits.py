@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import PATIENCE_MS, Visit, WebServer, form_of
 from playwright.sync_api import Locator, expect
-from test_web_browser import episode_of, look_for_spikes, submit_empty, type_into
+from test_web_browser import episode_of, look_for_spikes, submit_empty
 
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID
 from metric_tracker_rl.page.data import FREE
@@ -245,9 +245,27 @@ def test_custom_anomalies_are_added_or_take_the_place_of_the_planned_ones(visit:
         "stddev_factor": 9.0,
         "direction": "up",
     }
-    mine.page.get_by_role("button", name="Build your own").click()
-    for column, cell in enumerate(("app_opens", dates[8], "9", "up")):
-        type_into(mine, "#mt-custom", 0, column, cell)
+    keys = mine.page.keyboard
+    mine.press(".mt-fold button")
+    mine.press("#mt-custom button", "Add a row")
+    year, month, day = dates[8].split("-")
+    date = mine.page.locator("#mt-custom [data-field=date]")
+    mine.reach("#mt-custom [data-field=metric_name]", key="Shift+Tab")
+    keys.type("app opens")
+    # Over a date that is there, a month that begins with 0 empties the field for one key.
+    for typed, means in (
+        ("12312020", "2020-12-31"),
+        ("01142021", "2021-01-14"),
+        (f"{month}{day}{year}", dates[8]),
+    ):
+        mine.reach("#mt-custom [data-field=date]")
+        keys.type(typed, delay=100)
+        mine.reach("#mt-custom [data-field=metric_name]", key="Shift+Tab")
+        expect(date).to_have_attribute("value", means)
+    for field, typed in (("stddev_factor", "9"), ("direction", "up")):
+        mine.reach(f"#mt-custom [data-field={field}]")
+        keys.type(typed)
+    keys.press("Tab")
     for planned in (True, False):
         expected = episode_of(
             **chosen, anomaly_density="low", anomalies=[own], anomaly_count=2 if planned else None
