@@ -48,9 +48,9 @@ def section(
         versions=", ".join(f"{name} {version}" for name, version in VERSIONS.items()),
         certified=len(proofs),
         seeds=seeds,
-        cross=" × ".join(
-            str(len({getattr(proof.config, name) for proof in proofs}))
-            for name in ("difficulty", "product", "causes", "seed")
+        cross=", ".join(
+            f"`{level}` {_cross([each for each in proofs if each.config.difficulty == level])}"
+            for level in dict.fromkeys(proof.config.difficulty for proof in proofs)
         ),
         held=sum(proof.holds for proof in proofs),
         certificates=table(titles, rows, names=2),
@@ -62,6 +62,14 @@ def section(
         combinations="\n".join(_combination(level, found) for level, found in combinations.items()),
         insights=_pivot(every, "policy", list(READERS), "{mean:.3f} / {perfect:.0%}".format),
         by_hand=by_hand_table(by_hand),
+    )
+
+
+def _cross(proofs: Sequence[Certificate]) -> str:
+    """Products × numbers of causes × seeds of some certificates."""
+    return " × ".join(
+        str(len({getattr(proof.config, name) for proof in proofs}))
+        for name in ("product", "causes", "seed")
     )
 
 

@@ -91,7 +91,7 @@ def test_the_part_of_drill_down_is_written_and_the_other_is_left_alone(
     assert first == "# Card\n\nThe funnel.\n\n"
     assert "of yesterday" not in second
     assert (
-        "2 of 2 certificates hold; levels × products × numbers of causes × seeds: 1 × 1 × 1 × 2"
+        "2 of 2 certificates hold; products × numbers of causes × seeds: `drill` 1 × 1 × 2."
         in second
     )
     assert "| drill | saas_trial | 2 | 2 | 2 | 4/4 | 2 | 2 | 1.00 |" in second
