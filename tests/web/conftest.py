@@ -314,12 +314,16 @@ def visit(browser: BrowserContext, web: WebServer) -> Iterator[Callable[..., Vis
     assert [each.problems for each in opened] == [[] for _ in opened]
 
 
+FORGET = "sessionStorage.clear(); Storage.prototype.setItem = () => {}"
+"""An answer that is still on its way must not be remembered either."""
+
+
 def leave(visit: Visit) -> None:
     """Nothing of the visit stays in the page, not even the mouse over a chart. A second page is
     closed: one that is behind another is drawn once a second."""
     try:
         visit.page.unroute_all()
-        visit.page.evaluate("sessionStorage.clear()")  # else the next visit would go on with this
+        visit.page.evaluate(FORGET)  # else the next visit would go on with this
         visit.page.goto("about:blank")
         visit.page.mouse.move(0, 0)
         if visit.page != visit.page.context.pages[0]:
