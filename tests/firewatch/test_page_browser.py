@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,7 @@ def test_a_policy_a_model_and_a_recording_are_watched(
     mine.page.click("#mt-end")
     mine.sees("#mt-scene", "The answer is the recorded one.")
     mine.sees("#fw-watched-score", "Declared over, and it was")
-    calls = iter(
+    calls = cycle(
         [
             ("fetch_logs", {"target_service": "profile-db"}),
             ("fetch_lags", {}),
@@ -258,7 +259,8 @@ def test_a_policy_a_model_and_a_recording_are_watched(
             ("declare_resolved", {}),
         ]
     )
-    monkeypatch.setitem(SCRIPTS, "on-call", lambda *_: answer(next(calls)))
+    for name in ("on-call", "on-call-again"):
+        monkeypatch.setitem(SCRIPTS, name, lambda *_: answer(next(calls)))
     with fake_model() as model:
         mine.tab("Model")
         address = mine.page.get_by_label("OpenAI-compatible endpoint")
@@ -269,6 +271,8 @@ def test_a_policy_a_model_and_a_recording_are_watched(
         mine.page.click("#mt-watch-model")
         mine.sees("#mt-scene", "on-call · step")
         mine.page.click("#mt-end")
+        mine.sees("#fw-watched-score", "Score")
+        mine.watch_model(model.url, "on-call-again")
         mine.sees("#fw-watched-score", "Score")
     mine.page.locator("#mt-frames button", has_text="fetch_lags").click()
     mine.sees("#mt-scene", "Unknown tool 'fetch_lags'")

@@ -217,6 +217,19 @@ class Visit:
         self.page.keyboard.press("Enter")
         self.page.wait_for_function(TAKEN, arg=selector)
 
+    def watch_model(self, url: str, name: str) -> None:
+        """Let a model play to its end without a mouse."""
+        self.press("[role=tab]", "Watch")
+        self.press("[role=tab]", "Model")
+        for label, text in (("OpenAI-compatible endpoint", url), ("Model", name)):
+            self.page.keyboard.press("Tab")
+            self.type("#mt-tabs :is(input, textarea)", text)
+            expect(self.page.get_by_label(label, exact=True)).to_have_value(text)
+        self.type("#mt-key input", "sk-some-key")
+        self.press("#mt-watch-model")
+        self.sees("#mt-scene", f"{name} · step")
+        self.press("#mt-end")
+
     def open_file(self, path: Path) -> None:
         """Choose a recording without a mouse."""
         with self.page.expect_file_chooser() as chooser:

@@ -215,8 +215,19 @@ def test_a_row_is_validated_as_it_is_filled_in_and_its_values_follow(visit: Open
     mine.page.keyboard.press("Tab")
     mine.sees("#mt-status", "1 row(s) in the report")
     expect(mine.page.get_by_label("baseline value, row 1")).to_be_focused()
-    mine.page.get_by_role("button", name="Delete row 1").press("Enter")
+    mine.press("#mt-rows button", "✕", back=True)
     mine.sees("#mt-check", "No rows yet.")
+    mine.press("#mt-rows button", "Add a row")
+    day = mine.page.locator(f"#mt-rows [data-field=date] option[value='{episode.dates[3]}']")
+    for field, text in (
+        ("date", day.inner_text()),
+        ("entity_name", "app opens"),
+        ("anomaly_type", "absolute drop"),
+    ):
+        mine.reach(f"#mt-rows [data-field={field}]", key="Shift+Tab" if field == "date" else "Tab")
+        mine.page.keyboard.type(text)
+    mine.page.keyboard.press("Tab")
+    mine.sees("#mt-check", "1 well formed, 0 not")
 
 
 def test_an_empty_report_is_submitted_only_by_who_says_so_twice(visit: OpenVisit) -> None:

@@ -42,21 +42,6 @@ def watch_model(mine: Visit, model: FakeModel, name: str) -> None:
     mine.page.click("#mt-end")
 
 
-def watch_model_by_keyboard(mine: Visit, model: FakeModel, name: str) -> None:
-    """Let a scripted model play to its end without a mouse."""
-    mine.press(TAB, "Watch")
-    mine.press(TAB, "Model")
-    field = "#mt-tabs :is(input, textarea)"
-    for label, text in (("OpenAI-compatible endpoint", model.url), ("Model", name)):
-        mine.page.keyboard.press("Tab")
-        mine.type(field, text)
-        expect(mine.page.get_by_label(label, exact=True)).to_have_value(text)
-    mine.type("#mt-key input", "sk-some-key")
-    mine.press("#mt-watch-model")
-    mine.sees("#mt-scene", f"{name} · step")
-    mine.press("#mt-end")
-
-
 @pytest.mark.browser
 def test_what_a_model_says_is_shown_with_and_without_a_call(visit: OpenVisit) -> None:
     mine = visit()
@@ -79,7 +64,7 @@ def test_what_a_model_says_is_shown_with_and_without_a_call(visit: OpenVisit) ->
 def test_a_call_that_is_refused_is_shown_as_the_model_made_it(visit: OpenVisit) -> None:
     mine = visit()
     with fake_model() as model:
-        watch_model_by_keyboard(mine, model, "broken-json")
+        mine.watch_model(model.url, "broken-json")
         mine.sees("#mt-scene", "1.0000")
     moves = mine.text("#mt-frames")
     for call in (
