@@ -51,7 +51,8 @@ CUT_OFF = """[...document.querySelectorAll('#mt-tabs :is(div, p, li, dl, dd, sec
 """What is cut off at the right: the page clips instead of scrolling sideways."""
 SEEN = "try { localStorage.setItem('mt-seen', 'yes'); } catch { /* about:blank keeps nothing */ }"
 """Whoever is here for the first time is shown a play; most tests begin with an episode."""
-PATIENCE_MS = 30_000
+PATIENCE_MS = 120_000
+"""Only a test that fails waits as long: four browsers share two busy cores."""
 expect.set_options(timeout=PATIENCE_MS)
 
 
