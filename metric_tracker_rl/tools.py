@@ -22,6 +22,7 @@ from openenv_kit.tools.schema import json_schema
 
 SUBMIT_SOLUTION = "submit_solution"
 SUBMIT_GENERATORS = "submit_payload_generator"
+OVERVIEW = "task_overview"
 
 
 def _brief(tools: str, looks: str, decides: str, submits: str, without: str = "rows") -> str:
@@ -106,6 +107,8 @@ BRIEFS = {
 _FRAME = ("start_date", "end_date", "days", "max_steps", "max_submissions")
 _GRADE = ("reward_breakdown", "submission_issues")
 _LEFT = ("numbers_left", "rows_left", "bytes_left", "calls_left")
+_TOLD_ELSEWHERE = ("instruction", "dates", "entities", "available_methods")
+"""Of an overview: what a model has read in the opening or among its tools, or can ask for alone."""
 
 
 def brief(episode: Mapping[str, Any] | None = None) -> str:
@@ -142,7 +145,10 @@ def called(action: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def answer(observation: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model is told of an observation: the message, and the result or the grade."""
+    """What a model is told of an observation: the message, and the result or the grade.
+
+    Without details, an overview leaves out what a model knows already; clients see all of it.
+    """
     told: dict[str, Any] = {"status": observation["status"], "message": observation["message"]}
     told.update({name: observation[name] for name in _LEFT if observation.get(name) is not None})
     if observation["status"] == ERROR:
@@ -150,6 +156,9 @@ def answer(observation: Mapping[str, Any]) -> dict[str, Any]:
     analysis = observation.get("analysis_result")
     if analysis:
         told["result"] = analysis["result"]
+        if analysis["method"] == OVERVIEW and not analysis["arguments"].get("details"):
+            result = analysis["result"].items()
+            told["result"] = {name: of for name, of in result if name not in _TOLD_ELSEWHERE}
     told.update({name: observation[name] for name in _GRADE if observation.get(name)})
     return told
 

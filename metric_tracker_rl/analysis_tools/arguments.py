@@ -76,7 +76,7 @@ class CountArguments(Arguments):
 class OverviewArguments(Arguments):
     """How much to tell."""
 
-    details: bool = Field(False, description="also the whole reporting policy in words")
+    details: bool = Field(False, description="also the policy in words, dates and entities")
 
 
 class SuspiciousArguments(Arguments):

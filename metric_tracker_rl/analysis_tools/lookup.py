@@ -30,7 +30,7 @@ NORMAL = "normal"
 
 @TOOLS.method(OverviewArguments)
 def task_overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
-    """Everything to know first: task, thresholds, severity bands, dates, entities, row fields."""
+    """What to know first: thresholds, severity bands, first and last date, fields of a row."""
     episode = view.episode
     told = {
         "instruction": view.objective,

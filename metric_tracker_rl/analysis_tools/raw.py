@@ -31,7 +31,7 @@ class RowsArguments(Arguments):
 
 @RAW_TOOLS.method(OverviewArguments)
 def task_overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
-    """Everything to know first: task, thresholds, severity bands, dates, entities, row fields."""
+    """What to know first: thresholds, severity bands, first and last date, fields of a row."""
     told = lookup.task_overview(view, arguments)
     names = ("instruction", "config", "date_count", "dates", "entities")
     return {

@@ -59,13 +59,14 @@ def raw_lean_reference(_: Observed) -> Play:
 
 def look() -> Looking:
     """Everything that the tools of the standard profile show."""
-    overview = result_of((yield analyse("task_overview")))
+    config = result_of((yield analyse("task_overview")))["config"]
+    dates = dates_from(config["start_date"], config["end_date"])
     found = result_of((yield analyse("get_metric_median")))["results"]
     usual: dict[str, Any] = {
         each["metric_name"]: each.get("weekday_medians", each["median_value"]) for each in found
     }
     shares = {}
-    for day in overview["dates"][: 7 if "weekday_medians" in found[0] else 1]:
+    for day in dates[: 7 if "weekday_medians" in found[0] else 1]:
         hours = result_of((yield analyse("hourly_rows_for_date", date=day)))
         shares[weekday_of(day)] = hours["summary"]["baseline_daytime_share"]
     usual[MIX] = shares if len(shares) > 1 else shares.popitem()[1]
@@ -73,11 +74,11 @@ def look() -> Looking:
     for event in result_of((yield analyse("list_calendar")))["events"]:
         explained.setdefault(event["date"], set()).update(event["explains"])
     days: dict[str, Day] = {}
-    for offset in range(0, 24 * len(overview["dates"]), ROWS_A_CALL):
+    for offset in range(0, 24 * len(dates), ROWS_A_CALL):
         asked = {"granularity": "hourly", "limit": ROWS_A_CALL, "offset": offset}
         for row in result_of((yield analyse("show_raw_data", **asked)))["rows"]:
             days.setdefault(row["date"], []).append([row[stage] for stage in STAGES])
-    return Seen(overview["config"], days, usual, explained)
+    return Seen(config, days, usual, explained)
 
 
 def look_lean() -> Looking:
@@ -92,13 +93,18 @@ def look_lean() -> Looking:
     for day, _title, names in result_of((yield analyse("calendar")))["rows"]:
         explained.setdefault(day, set()).update(names)
     days: dict[str, Day] = {}
-    first, last = (date.fromisoformat(overview[name]) for name in ("first_date", "last_date"))
-    dates = [(first + timedelta(each)).isoformat() for each in range((last - first).days + 1)]
+    dates = dates_from(overview["first_date"], overview["last_date"])
     for at in range(0, len(dates), DATES_A_CALL):
         asked = dates[at : at + DATES_A_CALL]
         for day, hours in result_of((yield analyse("hours", dates=asked)))["rows"]:
             days[day] = [counts for _, *counts in hours]
     return Seen(overview, days, usual, explained)
+
+
+def dates_from(first: str, last: str) -> list[str]:
+    """Every date from the first to the last one."""
+    start, end = date.fromisoformat(first), date.fromisoformat(last)
+    return [(start + timedelta(days)).isoformat() for days in range((end - start).days + 1)]
 
 
 def right_rows(seen: Seen) -> list[Row]:
