@@ -193,8 +193,9 @@ def parallel(_: FakeModel, request: Json) -> Reply:
             ("task_overview", {}),
             ("get_metric_median", {}),
             ("list_suspicious_dates", {"limit": 10, "offset": 0}),
+            ("list_dates", {}),
         )
-    dates = known[key("task_overview", {})]["dates"]
+    dates = known[key("list_dates", {})]["dates"]
     if key("rows_for_date", {"date": dates[0]}) not in known:
         return answer(*(("rows_for_date", {"date": date}) for date in dates))
     return answer(next_call(request))

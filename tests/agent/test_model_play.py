@@ -41,6 +41,7 @@ def test_parallel_tool_calls_of_one_answer_all_run_in_order(play: Play, model: F
         "task_overview",
         "get_metric_median",
         "list_suspicious_dates",
+        "list_dates",
         *["rows_for_date"] * 28,
         "submit_solution",
     ]
