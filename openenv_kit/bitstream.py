@@ -24,8 +24,7 @@ _SCALE = math.sqrt(_HALVES * (2**32 - 1) / 12)
 _UNIT = 2.0**-53
 _BLOCK = 256
 _EVERY_OTHER = np.uint64(0x0000_FFFF_0000_FFFF)
-_LOW_HALF = np.uint64(0xFFFF_FFFF)
-_SIXTEEN, _THIRTY_TWO = np.uint64(16), np.uint64(32)
+_SIXTEEN = np.uint64(16)
 
 
 class BitStream:
@@ -59,11 +58,8 @@ class BitStream:
         sums &= _EVERY_OTHER
         words &= _EVERY_OTHER
         sums += words
-        sums = sums[0::2] + sums[1::2]
-        high = sums >> _THIRTY_TWO
-        sums &= _LOW_HALF
-        sums += high
-        normals = sums.view(np.int64).astype(np.float64)
+        halves = (sums[0::2] + sums[1::2]).view(np.uint32)
+        normals = (halves[0::2] + halves[1::2]).astype(np.float64)
         normals -= _MEAN
         normals /= _SCALE
         return normals.reshape(shape)

@@ -176,13 +176,12 @@ def findings(
     level: Level,
 ) -> list[Finding]:
     """The same, where it is known which deviations reach their threshold."""
-    impossible = [
-        Finding(DATA_QUALITY, name, QUALITY_ISSUE, funnel.columns[DATA_QUALITY, name])
-        for name, surplus in zip(funnel.quality_checks, excess, strict=True)
-        if surplus > 0
-    ]
-    if impossible:
-        return impossible
+    if any(excess):
+        return [
+            Finding(DATA_QUALITY, name, QUALITY_ISSUE, funnel.columns[DATA_QUALITY, name])
+            for name, surplus in zip(funnel.quality_checks, excess, strict=True)
+            if surplus > 0
+        ]
 
     found: list[Finding] = []
 
@@ -197,23 +196,23 @@ def findings(
 
     echoes: set[int] = set()  # columns of step rates
     for k in range(1, stages - 1):
-        into, out_of = stages + k - 1, stages + k
-        alone = flagged[k] and not flagged[k - 1] and not flagged[k + 1]
-        opposite = deviations[into] * deviations[out_of] < 0
-        if alone and opposite and flagged[into] and flagged[out_of]:
-            report(EVENT_COUNT, funnel.counts[k], k)
-            echoes.update((into, out_of))
+        if flagged[k] and not flagged[k - 1] and not flagged[k + 1]:
+            into, out_of = stages + k - 1, stages + k
+            opposite = deviations[into] * deviations[out_of] < 0
+            if opposite and flagged[into] and flagged[out_of]:
+                report(EVENT_COUNT, funnel.counts[k], k)
+                echoes.update((into, out_of))
 
-    steps = range(stages, stages + len(funnel.steps))
+    steps = [column for column in range(stages, 2 * stages - 1) if flagged[column]]
     for column in steps:
-        if flagged[column] and column not in echoes:
+        if column not in echoes:
             if deviations[column] <= -level.break_threshold:
                 report(FUNNEL_STEP, funnel.steps[column - stages], column)
             else:
                 report(CONVERSION_RATE, funnel.metrics[column], column)
 
-    if not any(flagged[column] for column in steps):
-        leaks = [column for column in range(steps.stop, share) if flagged[column]]
+    if not steps:
+        leaks = [column for column in range(2 * stages - 1, share) if flagged[column]]
         if leaks:
             leak = leaks[-1 if level.leak_reports == LONGEST else 0]
             report(CONVERSION_RATE, funnel.metrics[leak], leak)

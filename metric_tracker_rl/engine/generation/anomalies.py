@@ -7,7 +7,6 @@ reporting policy, applied to the changed day, answers with exactly the planned r
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -80,8 +79,7 @@ class Root(NamedTuple):
     anomaly_type: str
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(NamedTuple):
     """One planned anomaly: where, what it does, and the root it must show as."""
 
     day: int
@@ -89,8 +87,7 @@ class Cause:
     root: Root
 
 
-@dataclass(frozen=True)
-class CleanDay:
+class CleanDay(NamedTuple):
     """A day before any cause, as the families see it.
 
     Attributes:

@@ -103,11 +103,10 @@ def explained_mask(
     """Which (day, column) the calendar explains; None where there is no calendar."""
     if not level.decoys:
         return None
-    columns = (*funnel.metrics, funnel.mix)
+    columns = {name: column for column, name in enumerate((*funnel.metrics, funnel.mix))}
     mask = np.zeros((level.days, len(columns)), dtype=bool)
     for entry in entries:
-        for name in entry.explains:
-            mask[entry.day, columns.index(name)] = True
+        mask[entry.day, [columns[name] for name in entry.explains]] = True
     return mask
 
 

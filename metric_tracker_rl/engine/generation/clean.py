@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metric_tracker_rl.engine.funnel import HOURS, Funnel
-from metric_tracker_rl.engine.generation.effects import to_counts
+from metric_tracker_rl.engine.generation.effects import to_whole
 from metric_tracker_rl.engine.generation.lockstep import alike
 from metric_tracker_rl.engine.levels import Level
 from metric_tracker_rl.engine.series import Floats, Ints, daily_values
@@ -100,13 +100,14 @@ def _clean_counts(draws: Sequence[CleanDraw]) -> Ints:
 
     counts = np.empty((len(draws), days, HOURS, steps + 1), dtype=np.int64)
     expected = traffic[:, :, np.newaxis] * shape_of_day
-    above = to_counts(expected + np.sqrt(expected) * noise[:, 0])
+    above = to_whole(expected + np.sqrt(expected) * noise[:, 0])
     counts[..., 0] = above
     for step in range(steps):
         rate = np.minimum(daily_rates[:, :, step : step + 1], 1.0)
         expected = above * rate
         spread = np.sqrt(expected * (1.0 - rate))
-        drawn = to_counts(expected + spread * noise[:, step + 1])
-        above = np.minimum(drawn, above)
+        spread *= noise[:, step + 1]
+        spread += expected
+        above = np.minimum(to_whole(spread), above)
         counts[..., step + 1] = above
     return counts
