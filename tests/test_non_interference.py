@@ -25,7 +25,13 @@ from metric_tracker_rl.engine.reporting_policy import ReportRow
 from metric_tracker_rl.engine.rules import EpisodeView, PlayRules
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import TASKS
-from metric_tracker_rl.engine.vocabulary import DETECTION_METHODS, ROW_GENERATORS
+from metric_tracker_rl.engine.vocabulary import (
+    DETECTION_METHODS,
+    EXACT,
+    GRADED,
+    KEY_F1,
+    ROW_GENERATORS,
+)
 from openenv_kit.serving.framework import FrameworkEnvironment
 
 CONFIGS = [
@@ -92,7 +98,9 @@ def actions_on(episode: Episode) -> list[dict[str, Any]]:
     return actions
 
 
-def frames_of(config: EpisodeConfig, episode: Episode, actions: list[dict[str, Any]]) -> Frames:
+def frames_of(
+    config: EpisodeConfig, episode: Episode, actions: list[dict[str, Any]], reward: str
+) -> Frames:
     """What the server sends: reset, then each step and the state after it, then a submission."""
     environment = FrameworkEnvironment(debug=False)
     sent: Frames = []
@@ -104,7 +112,8 @@ def frames_of(config: EpisodeConfig, episode: Episode, actions: list[dict[str, A
 
     session = environment.session.engine
     environment._episode_id = "same"
-    send(environment._observation(session.open("task", EpisodeView(episode, PlayRules(500)))))
+    view = EpisodeView(episode, PlayRules(500, reward=reward))
+    send(environment._observation(session.open("task", view)))
     for action in actions:
         session.steps = min(session.steps, 400)  # more steps than an episode has
         send(environment.step(action))
@@ -113,13 +122,13 @@ def frames_of(config: EpisodeConfig, episode: Episode, actions: list[dict[str, A
     return sent
 
 
-def interference(config: EpisodeConfig) -> tuple[list[int], bool]:
+def interference(config: EpisodeConfig, reward: str = GRADED) -> tuple[list[int], bool]:
     """Indices of frames before the submission that tell labels apart; whether the last does."""
     episode = build_episode(config)
     swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
     assert len(swapped.expected_rows) == len(episode.expected_rows)
     actions = actions_on(episode)
-    true, false = frames_of(config, episode, actions), frames_of(config, swapped, actions)
+    true, false = (frames_of(config, each, actions, reward) for each in (episode, swapped))
     assert len(true) == len(false) == 2 * (len(actions) + 2)
     differing = [n for n, (a, b) in enumerate(zip(true, false, strict=True)) if a != b]
     before = [n for n in differing if n < len(true) - 2]
@@ -129,6 +138,13 @@ def interference(config: EpisodeConfig) -> tuple[list[int], bool]:
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.seed}")
 def test_no_frame_before_the_submission_depends_on_the_labels(config: EpisodeConfig) -> None:
     before, at_the_end = interference(config)
+    assert before == []
+    assert at_the_end
+
+
+@pytest.mark.parametrize("reward", [EXACT, KEY_F1])
+def test_nor_does_one_under_another_reward(reward: str) -> None:
+    before, at_the_end = interference(CONFIGS[1], reward)
     assert before == []
     assert at_the_end
 

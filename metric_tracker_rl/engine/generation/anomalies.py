@@ -91,7 +91,7 @@ class CleanDay(NamedTuple):
     """A day before any cause, as the families see it.
 
     Attributes:
-        index: day of the episode.
+        day: index in the episode.
         hours: hourly counts, shape (24, stages).
         values: displayed daily values, in the column order of `DailySeries`.
         baselines: those of the day in the clean episode, same order.
@@ -100,7 +100,7 @@ class CleanDay(NamedTuple):
         limits: threshold of each column, and that of a funnel break for each step.
     """
 
-    index: int
+    day: int
     hours: Ints
     values: Sequence[float]
     baselines: Sequence[float]
@@ -134,7 +134,7 @@ class CleanDay(NamedTuple):
 
     def cause(self, effect: Effect, *root: str) -> Cause:
         """An effect on this day, with its root's entity type, entity name and anomaly type."""
-        return Cause(self.index, effect, Root(*root))
+        return Cause(self.day, effect, Root(*root))
 
 
 def rate_drop(stream: BitStream, day: CleanDay) -> Cause:

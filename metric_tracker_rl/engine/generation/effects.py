@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.series import Floats, Ints
 
@@ -97,9 +96,9 @@ class StepRates:
         scaled = hours.astype(np.float64)
         # One product after the other, from the first step on; a product with 1.0 changes nothing.
         for step in range(1, stages):
-            factor = factors[:, np.newaxis, step]
+            by_day = factors[:, np.newaxis, step]
             for stage in range(step, stages):
-                scaled[:, :, stage] *= factor
+                scaled[:, :, stage] *= by_day
         return _clipped(to_counts(scaled))
 
 

@@ -9,7 +9,7 @@ otherwise the next draw is tried. Labels always come from the rule, never from t
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -35,6 +35,8 @@ from metric_tracker_rl.engine.generation.planning import (
     PlannedDay,
     changed_days,
     days_and_families,
+    limits_of,
+    near_threshold,
     plan_of_day,
 )
 from metric_tracker_rl.engine.levels import GUARD_BAND, Level, clear_of
@@ -46,7 +48,6 @@ from metric_tracker_rl.engine.series import (
     Ints,
     baselines,
     deviations,
-    thresholds,
 )
 from metric_tracker_rl.engine.vocabulary import DATA_QUALITY, HOURLY_MIX
 from openenv_kit.bitstream import BitStream
@@ -138,7 +139,8 @@ def every_date() -> tuple[str, ...]:
 
 def guard_violations(series: DailySeries) -> int:
     """Number of deviations inside the guard band of their threshold."""
-    return int(_guarded(series).sum())
+    limits = limits_of(series.funnel, series.level)
+    return int(near_threshold(series.reportable, limits, GUARD_BAND).sum())
 
 
 def severity_is_clear(row: ReportRow, level: Level) -> bool:
@@ -155,8 +157,7 @@ def relative_size(row: ReportRow) -> float:
 def _draw(config: EpisodeConfig, number: int) -> Drawing[Draw | None]:
     stream = BitStream(config.identity, number)
     level, funnel = config.level, config.funnel_spec
-    steps = len(funnel.steps)
-    limits = np.array(thresholds(funnel, level) + [level.break_threshold] * steps)
+    limits = limits_of(funnel, level)
 
     def view_of(day: int, baselines: Sequence[float]) -> CleanDay:
         values = clean_values[day].tolist()
@@ -196,12 +197,12 @@ def _draw(config: EpisodeConfig, number: int) -> Drawing[Draw | None]:
         values, excess = clean_values.copy(), np.zeros_like(clean[:, 0, 1:])
         for day, (_, changed) in planned.items():
             values[day], excess[day] = changed.values, changed.excess
-        [series] = yield Ask(series_of_days, [Days(values, excess, funnel, level, explained)])
+        made = Days(values, excess, funnel, level, explained)
+        [(series, guarded, stirring)] = yield Ask(held_up, [(made, clean_values, limits)])
         labels = label(series, dates)
-        unsettled = _unsettled_days(series, dates, planned, labels)
+        unsettled = _unsettled_days(series, dates, planned, labels, guarded)
         if not unsettled:
-            near = level.decoys or level.varied  # clean days may come near a threshold there
-            if near and _stirs_without_cause(clean_values, series, days):
+            if not stirring.isdisjoint(days):
                 return None
             hourly = clean.copy()
             for day, (_, changed) in planned.items():
@@ -237,20 +238,55 @@ def usual_days(cases: Sequence[tuple[Floats, Funnel, str]]) -> list[Floats]:
     return list(baselines(np.array([values for values, *_ in cases]), funnel, baseline))
 
 
-@alike(lambda days: (days.funnel.name, len(days.values), days.level.baseline))
-def series_of_days(episodes: Sequence[Days]) -> Sequence[DailySeries]:
-    """Series of each episode's days."""
-    return DailySeries.of_days(episodes)
+def _may_stir(level: Level) -> bool:
+    """Whether clean days of a level may come near a threshold."""
+    return bool(level.decoys) or level.varied
 
 
-def _stirs_without_cause(clean_values: Floats, series: DailySeries, days: Iterable[int]) -> bool:
-    """Whether a day that has a cause comes near a threshold even without it."""
-    rows = sorted(days)
-    by_day = len(series.baselines) > 1
-    undone = deviations(clean_values[rows], series.baselines[rows] if by_day else series.baselines)
-    if series.explained is not None:
-        undone = np.where(series.explained[rows], 0.0, undone)
-    return bool((np.abs(undone) >= (1.0 - GUARD_BAND) * series.thresholds).any())
+def _kind(level: Level) -> tuple[str, bool]:
+    """The same for levels whose finished days are computed alike."""
+    return level.baseline, _may_stir(level)
+
+
+@alike(
+    lambda case: (
+        case[0].funnel.name,
+        len(case[1]),
+        case[0].level.baseline,
+        _may_stir(case[0].level),
+    )
+)
+def held_up(
+    cases: Sequence[tuple[Days, Floats, Floats]],
+) -> list[tuple[DailySeries, set[int], set[int]]]:
+    """Series of each episode's days, held against the policy's thresholds.
+
+    Args:
+        cases: the days, their displayed values before any cause, and `limits_of` the episode.
+
+    Returns:
+        The series, the days with a deviation inside a guard band, and those that come near a
+        threshold even without their cause.
+    """
+    made = DailySeries.of_days([days for days, *_ in cases])
+    limits = np.array([limits for *_, limits in cases])[:, np.newaxis]
+    changes = np.array([series.reportable for series in made])
+    guarded = _days_of(near_threshold(changes, limits, GUARD_BAND))
+    stirring: list[set[int]] = [set()] * len(cases)
+    if _may_stir(made[0].level):
+        usual = np.array([series.baselines for series in made])
+        undone = deviations(np.array([clean for _, clean, _ in cases]), usual)
+        near = np.abs(undone) >= (1.0 - GUARD_BAND) * limits[..., : undone.shape[-1]]
+        for series, each in zip(made, near, strict=True):
+            if series.explained is not None:
+                each &= ~series.explained
+        stirring = _days_of(near)
+    return list(zip(made, guarded, stirring, strict=True))
+
+
+def _days_of(marked: NDArray[np.bool_]) -> list[set[int]]:
+    """Days of each episode on which anything is marked, by marks of shape (…, days, columns)."""
+    return [set(np.flatnonzero(each).tolist()) for each in np.logical_or.reduce(marked, axis=-1)]
 
 
 def _unsettled_days(
@@ -258,20 +294,11 @@ def _unsettled_days(
     dates: Sequence[str],
     planned: Mapping[int, PlannedDay],
     labels: Sequence[ReportRow],
+    guarded: set[int],
 ) -> set[int]:
     """Days on which the rule's answer is not the plan, or is too close to call."""
-    unsettled = set(np.flatnonzero(_guarded(series).any(axis=1)).tolist())
     wanted = {(dates[day], *cause.root) for day, (causes, _) in planned.items() for cause in causes}
     answered = {(row.date, row.entity_type, row.entity_name, row.anomaly_type) for row in labels}
     unclear = {row.date for row in labels if not severity_is_clear(row, series.level)}
     wrong = {date for date, *_ in wanted ^ answered} | unclear
-    return unsettled | {dates.index(date) for date in wrong}
-
-
-def _guarded(series: DailySeries) -> NDArray[np.bool_]:
-    """Which deviations lie inside a guard band; step rates have a second one, for breaks."""
-    stages = len(series.funnel.counts)
-    drops = -series.reportable[:, stages : 2 * stages - 1] / series.level.break_threshold
-    ratios = np.abs(series.reportable) / series.thresholds
-    every = np.concatenate([ratios, drops], axis=1)
-    return (every >= 1.0 - GUARD_BAND) & (every <= 1.0 + GUARD_BAND)
+    return guarded | {dates.index(date) for date in wrong}

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.funnel import Funnel
 from metric_tracker_rl.engine.generation.anomalies import FAMILIES, Cause, CleanDay
 from metric_tracker_rl.engine.generation.effects import Effect, apply_effects
 from metric_tracker_rl.engine.generation.lockstep import Ask, Drawing, alike
-from metric_tracker_rl.engine.levels import GUARD_BAND
+from metric_tracker_rl.engine.levels import GUARD_BAND, Level
 from metric_tracker_rl.engine.reporting_policy import findings
 from metric_tracker_rl.engine.series import (
     Floats,
@@ -24,6 +25,7 @@ from metric_tracker_rl.engine.series import (
     daily_values,
     deviations,
     excess_counts,
+    thresholds,
 )
 from metric_tracker_rl.engine.vocabulary import (
     COUNT_DROP,
@@ -142,14 +144,28 @@ def changed_days(cases: Sequence[tuple[CleanDay, Sequence[Effect]]]) -> list[Cha
     changes = deviations(values, np.array([view.baselines for view in views]))
     excess = excess_counts(hours).tolist()
     limits = np.array([view.limits for view in views])
-    near = _near_threshold(changes, limits, len(views[0].funnel.counts)).tolist()
+    near = np.logical_or.reduce(near_threshold(changes, limits, PLAN_BAND), axis=1).tolist()
     flagged = (np.abs(changes) >= limits[:, : changes.shape[1]]).tolist()
     return list(map(ChangedDay, hours, values, excess, changes.tolist(), flagged, near))
 
 
-def _near_threshold(changes: Floats, limits: Floats, stages: int) -> NDArray[np.bool_]:
-    """Of each day, whether any deviation lies within the band of its threshold."""
-    sizes = np.concatenate([np.abs(changes), -changes[:, stages : 2 * stages - 1]], axis=1)
-    sizes /= limits
-    near = (sizes >= 1.0 - PLAN_BAND) & (sizes <= 1.0 + PLAN_BAND)
-    return np.asarray(near.any(axis=1))
+def limits_of(funnel: Funnel, level: Level) -> Floats:
+    """Threshold of each column, then that of a funnel break for each step."""
+    return np.array(thresholds(funnel, level) + [level.break_threshold] * len(funnel.steps))
+
+
+def near_threshold(changes: Floats, limits: Floats, band: float) -> NDArray[np.bool_]:
+    """Which deviations lie within the band of their threshold.
+
+    Step rates have a second one, for breaks.
+
+    Args:
+        changes: shape (…, columns).
+        limits: as `limits_of` tells them, of a shape that is broadcast to the answer's.
+        band: relative.
+    """
+    steps = limits.shape[-1] - changes.shape[-1]
+    # One stage more than steps comes before the rates of the steps.
+    drops = -changes[..., steps + 1 : 2 * steps + 1]
+    sizes = np.concatenate([np.abs(changes), drops], axis=-1) / limits
+    return np.asarray((sizes >= 1.0 - band) & (sizes <= 1.0 + band))
