@@ -16,7 +16,12 @@ from metric_tracker_rl.commands.card_plots import draw_plots
 from metric_tracker_rl.commands.card_tables import pivot, table
 from metric_tracker_rl.drilldown.certificate import certificate_from as drill_certificate_from
 from metric_tracker_rl.drilldown.versions import VERSIONS
-from metric_tracker_rl.engine.certificate import Certificate, certificate_from, totals
+from metric_tracker_rl.engine.certificate import (
+    Certificate,
+    certificate_from,
+    drawn_policies,
+    totals,
+)
 from metric_tracker_rl.engine.config import MIXED
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.splits import SPLITS
@@ -92,8 +97,9 @@ def card(
         first = _funnel(*funnel, out.parent)
     if modes and rungs:
         found, ladder = (json.loads(file.read_text(encoding="utf-8")) for file in (modes, rungs))
-        proofs = _certificates([certificate_from(each) for each in drawn])
-        middle = card_modes.section(found, ladder, in_modes, proofs)
+        proofs = [certificate_from(each) for each in drawn]
+        proven = _certificates(proofs)
+        middle = card_modes.section(found, ladder, in_modes, proven, drawn_policies(proofs))
     if drill[0]:
         with mistakes_told():
             second = _drill(*drill, by_hand)

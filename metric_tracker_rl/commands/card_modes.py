@@ -25,6 +25,7 @@ def section(
     ladder: Mapping[str, Any],
     audited: Sequence[Line],
     certificates: str,
+    policies: int,
 ) -> str:
     """The part's text.
 
@@ -33,6 +34,7 @@ def section(
         ladder: results of `metric-tracker rungs`.
         audited: the audit's lines of the settings that are modes.
         certificates: table of the certificates of varied policies.
+        policies: how many of these policies differ in more than words.
     """
     lines = _largest(audited)
     played = multimode(line["episodes"] for line in lines)[0]
@@ -48,6 +50,7 @@ def section(
         rungs=_rungs(ladder["rungs"]),
         rung_episodes=ladder["episodes"],
         certificates=certificates,
+        policies=policies,
         exploits=_exploits(lines, played),
         lines=len(lines),
         over=sum(not line["holds"] for line in lines),

@@ -172,13 +172,18 @@ def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequ
 def summary(certificates: Sequence[Certificate]) -> str:
     """Rows undone, smallest margin and draws of many certificates, in words."""
     undone, of, smallest, draws = totals(certificates)
-    drawn = [each.config for each in certificates if each.config.level.varied]
-    policies = {(replace(each.level, wording=0), each.funnel_spec.daytime) for each in drawn}
-    told = f"; {len(policies)} reporting policies, words apart" if policies else ""
+    policies = drawn_policies(certificates)
+    told = f"; {policies} reporting policies, words apart" if policies else ""
     return (
         f"{undone} of {of} rows undone with their cause; "
         f"smallest margin {smallest:.3f} x threshold; mean draws {draws:.4f}{told}"
     )
+
+
+def drawn_policies(certificates: Sequence[Certificate]) -> int:
+    """How many reporting policies were drawn that differ in more than words."""
+    drawn = [each.config for each in certificates if each.config.level.varied]
+    return len({(replace(each.level, wording=0), each.funnel_spec.daytime) for each in drawn})
 
 
 def totals(certificates: Sequence[Certificate]) -> tuple[int, int, float, float]:
