@@ -97,9 +97,9 @@ def card(
         first = _funnel(*funnel, out.parent)
     if modes and rungs:
         found, ladder = (json.loads(file.read_text(encoding="utf-8")) for file in (modes, rungs))
-        proofs = [certificate_from(each) for each in drawn]
-        proven = _certificates(proofs)
-        middle = card_modes.section(found, ladder, in_modes, proven, drawn_policies(proofs))
+        varied = [certificate_from(each) for each in drawn]
+        solved = _certificates(varied)
+        middle = card_modes.section(found, ladder, in_modes, solved, drawn_policies(varied))
     if drill[0]:
         with mistakes_told():
             second = _drill(*drill, by_hand)
