@@ -99,7 +99,7 @@ def actions_on(episode: Episode) -> list[dict[str, Any]]:
 
 
 def frames_of(
-    config: EpisodeConfig, episode: Episode, actions: list[dict[str, Any]], reward: str
+    config: EpisodeConfig, episode: Episode, actions: list[dict[str, Any]], reward: str = GRADED
 ) -> Frames:
     """What the server sends: reset, then each step and the state after it, then a submission."""
     environment = FrameworkEnvironment(debug=False)
