@@ -1,6 +1,8 @@
-"""Make the table of admitted tasks: `python -m firewatch_env.tasks.admit [size] [--again]`.
+"""Make the table of admitted tasks: `python -m firewatch_env.tasks.admit [size]`.
 
-Without --again only what is missing is looked for: a longer table begins like the shorter one.
+Every attempt in the table is certified anew and stays if it passes; another is looked for only
+where it does not. So a task that a change of drawing leaves alone keeps its bytes, a longer table
+begins like the shorter one, and nothing is shipped on the word of earlier code.
 """
 
 from __future__ import annotations
@@ -8,9 +10,10 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +28,14 @@ Table = dict[str, Any]
 
 
 def first_admitted(
-    attempt: Callable[[int], Task], *, thorough: bool = False
+    attempt: Callable[[int], Task], standing: int | None, *, thorough: bool = False
 ) -> tuple[int | None, Counter[str]]:
-    """The first attempt that passes its certificate, and why those before it did not."""
+    """The standing attempt or else the first one that passes its certificate.
+
+    Also says why those that were tried before it did not.
+    """
     why: Counter[str] = Counter()
-    for number in range(_MOST):
+    for number in chain(() if standing is None else (standing,), range(_MOST)):
         try:
             task = attempt(number)
         except NoPlace:
@@ -42,44 +48,46 @@ def first_admitted(
     return None, why
 
 
-def _named(task_id: str) -> tuple[int | None, Counter[str]]:
+def _named(task_id: str, standing: int | None) -> tuple[int | None, Counter[str]]:
     named = NAMED[task_id]
-    return first_admitted(lambda n: attempt_named(named, named.seed, n), thorough=True)
+    return first_admitted(lambda n: attempt_named(named, named.seed, n), standing, thorough=True)
 
 
-def _split(split: str, index: int) -> tuple[int | None, Counter[str]]:
-    return first_admitted(lambda n: split_task(split, index, n))
+def _split(split: str, index: int, standing: int | None) -> tuple[int | None, Counter[str]]:
+    return first_admitted(lambda n: split_task(split, index, n), standing)
 
 
-def main(size: int, *, again: bool) -> None:
-    """Bring admitted.json, beside this module, up to a size.
+def main(size: int) -> None:
+    """Bring admitted.json, beside this module, up to a size; say what became different.
 
     Args:
         size: tasks in each split.
-        again: leave nothing of the present table standing.
     """
     path = Path(__file__).with_name("admitted.json")
-    table: Table = json.loads(path.read_text(encoding="utf-8")) if not again else {}
-    with ProcessPoolExecutor(2) as pool:
-        if table.get("named") is None:
-            found = dict(zip(NAMED, pool.map(_named, NAMED), strict=True))
-            for task_id, (number, why) in found.items():
-                print(task_id, number, dict(why), flush=True)
-            table["named"] = {task_id: number for task_id, (number, _) in found.items()}
+    table: Table = json.loads(path.read_text(encoding="utf-8"))
+    with ProcessPoolExecutor() as pool:
+        stood = [table["named"].get(task_id) for task_id in NAMED]
+        found = pool.map(_named, NAMED, stood)
+        table["named"] = dict(zip(NAMED, _told("named", stood, found), strict=True))
         for split in SPLITS:
-            rows: list[int | None] = (table.get(split, []) + [None] * size)[:size]
-            left = [index for index, number in enumerate(rows) if number is None]
-            why_not: Counter[str] = Counter()
-            for index, (number, why) in zip(
-                left, pool.map(partial(_split, split), left, chunksize=5), strict=True
-            ):
-                rows[index] = number
-                why_not += why
-            table[split] = rows
+            stood = (table.get(split, []) + [None] * size)[:size]
+            found = pool.map(partial(_split, split), range(size), stood, chunksize=5)
+            table[split] = _told(split, stood, found)
             path.write_text(json.dumps(table, separators=(",", ":")) + "\n", encoding="utf-8")
-            print(split, f"{rows.count(None)} without a task", dict(why_not), flush=True)
+
+
+def _told(
+    group: str, stood: list[int | None], found: Iterable[tuple[int | None, Counter[str]]]
+) -> list[int | None]:
+    """The attempts found for a group, printed where they are not those that stood."""
+    rows: list[int | None] = []
+    for before, (number, why) in zip(stood, found, strict=True):
+        if number != before:
+            print(group, len(rows), f"{before} → {number}", dict(why), flush=True)
+        rows.append(number)
+    print(group, f"{rows.count(None)} of {len(rows)} without a task", flush=True)
+    return rows
 
 
 if __name__ == "__main__":
-    given = [argument for argument in sys.argv[1:] if argument != "--again"]
-    main(int(given[0]) if given else 400, again="--again" in sys.argv)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)

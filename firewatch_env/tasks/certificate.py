@@ -12,7 +12,7 @@ from firewatch_env.evidence.alerts import fire
 from firewatch_env.grade import closure, impact
 from firewatch_env.policies.careful import GUESSES
 from firewatch_env.policies.drive import drive
-from firewatch_env.policies.par import par, plan
+from firewatch_env.policies.par import computed_par, plan
 from firewatch_env.policies.reference import reference
 from firewatch_env.replay import Change, replay
 from firewatch_env.session import Session
@@ -71,14 +71,14 @@ def certify(task: Task, *, thorough: bool = False) -> Certificate:
         return Certificate(("too little harm",), 0.0)
     if not _each_matters(task):
         return Certificate(("one of two faults does not matter",), 0.0)
-    session = Session(lambda _: task, par)
+    session = Session(lambda _: task, computed_par)
     reply = drive(session, reference)
     score = reply.observation["episode_score"] or 0.0
     if score < _LEAST_SCORE:
         return Certificate(("the reference does not solve it",), score)
     if not _told_by_other_meters(task, session.changes()):
         return Certificate(("other errors of its meters mislead the reference",), score)
-    untouched, reached = par(task)
+    untouched, reached = computed_par(task)
     if reached > _MOST_LEFT[task.difficulty] * untouched:
         return Certificate(("the reference is slow",), score)
     failed = []
@@ -120,7 +120,7 @@ def _what(changes: tuple[Change, ...]) -> set[tuple[str, str]]:
 
 def _guessed(task: Task) -> float:
     """What players who toss a coin between suspects earn on average."""
-    replies = [drive(Session(lambda _: task, par), guess) for guess in GUESSES]
+    replies = [drive(Session(lambda _: task, computed_par), guess) for guess in GUESSES]
     return sum(reply.observation["episode_score"] or 0.0 for reply in replies) / len(replies)
 
 
@@ -164,7 +164,7 @@ def _matters(task: Task) -> bool:
 def _delays(task: Task, start: World, changes: tuple[Change, ...]) -> list[str]:
     """An earlier cure is never worse, and a late one clearly is."""
     last = task.horizon
-    untouched, reached = par(task)
+    untouched, reached = computed_par(task)
     before = replay(start, changes, last).total
     for delay in _DELAYS:
         late = [replace(change, tick=change.tick + delay) for change in changes]
@@ -199,7 +199,7 @@ def _half(task: Task, start: World, changes: tuple[Change, ...]) -> list[str]:
     second = task.puts[task.faults[0] - 1].service
     rest = [change for change in changes if change.target != second]
     course = replay(start, rest, task.horizon)
-    untouched, reached = par(task)
+    untouched, reached = computed_par(task)
     ended = max(closure(declared, True, course.over, True) for declared in (True, False))
     score = impact(untouched, course.total, reached, task.power) * ended
     return ["the second fault may be left alone"] if score > _MOST_BY_HALF else []
@@ -210,7 +210,7 @@ def _stopgaps(task: Task, start: World, changes: tuple[Change, ...]) -> list[str
     for name in sorted({change.target for change in changes}):
         for action, parameters in _STOPGAPS:
             early = (Change(_STOPGAP_AT, action, name, parameters), *changes)
-            if replay(start, early, task.horizon).total < _BY_STOPGAP * par(task)[1]:
+            if replay(start, early, task.horizon).total < _BY_STOPGAP * computed_par(task)[1]:
                 return [f"{action} spares customers what the reference does not"]
     return []
 

@@ -25,6 +25,7 @@ from firewatch_env.policies.reference import reference
 from firewatch_env.policies.registry import POLICIES
 from firewatch_env.replay import replay
 from firewatch_env.session import Reply, Session
+from firewatch_env.tasks.admit import first_admitted
 from firewatch_env.tasks.book import SPLITS, admitted, arguments_of, find, named_task, split_task
 from firewatch_env.tasks.causes import CAUSES, KEYS, LOOKS, STAGED
 from firewatch_env.tasks.certificate import certify
@@ -41,6 +42,7 @@ REFUSED = {
     "who is late loses little": (35, 64),
     "the second fault may be left alone": (187, 1),
     "scale_replicas spares customers what the reference does not": (8, 19),
+    "the reference is slow": (7, 7),
 }
 """Why draws of validation got no certificate, by index and attempt."""
 # Plain words of the trade are no names of faults: there is always a number of leaders.
@@ -340,6 +342,18 @@ def test_other_errors_of_meters_change_what_is_told_and_nothing_else() -> None:
 @pytest.mark.parametrize("why", REFUSED)
 def test_a_task_that_luck_or_delay_or_half_the_work_solves_gets_no_certificate(why: str) -> None:
     assert certify(split_task("validation", *REFUSED[why])).failed == (why,)
+
+
+def test_an_attempt_that_stands_in_the_table_stays_only_if_it_passes_now() -> None:
+    good = split_task("validation", 4, admitted()["validation"][4])
+    refused = split_task("validation", *REFUSED["the reference is slow"])
+
+    def attempt(number: int) -> Task:
+        return refused if number == 5 else good
+
+    assert first_admitted(attempt, 3) == (3, {})
+    assert first_admitted(attempt, 5) == (0, {"the reference is slow": 1})
+    assert first_admitted(attempt, None) == (0, {})
 
 
 def test_a_build_and_a_revision_never_set_the_same_thing() -> None:
