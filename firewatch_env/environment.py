@@ -53,7 +53,8 @@ class FirewatchSession:
     @property
     def task_id(self) -> str:
         """Task of the running episode."""
-        return str(self._session.state()["task_id"] or "")
+        task = self._session.task
+        return "" if task is None else task.task_id
 
     @property
     def done(self) -> bool:

@@ -10,7 +10,7 @@ from firewatch_env.actions import ACTIONS, Action, Outcome
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.alerts import fire, let_down
-from firewatch_env.evidence.meters import read_all
+from firewatch_env.evidence.meters import forget, read_all
 from firewatch_env.evidence.observation import graph, nothing, services_view
 from firewatch_env.grade import Checkpoint, Grade, grade
 from firewatch_env.replay import Change, Course, replay
@@ -55,12 +55,11 @@ class Play:
         self.began = self.world.tick
         self.logs: dict[str, tuple[str, ...]] = {}
         self.since: dict[str, int] = {}
-        self.meters = read_all(self.world)
-        self.alerts = fire(self.world, self.since, self.meters)
         self.graph = graph(self.world)
         self.history: list[dict[str, Any]] = []
         self.harm: list[float] = []
-        self.measured: list[float] = []  # the same as its meter shows it
+        self.measured = 0.0  # the same in all, as its meter shows it
+        self.usual = sum(service.entry for service in self.world.entries)
         self.burning = [let_down(self.world)]
         self.steps: list[Checkpoint] = []
         self.put_back: dict[int, int] = {}  # step that put another back: that other
@@ -160,7 +159,6 @@ class Session:
         if outcome.lines and target is not None:
             play.logs[target] = outcome.lines
         play.tool_result = outcome.figures or None
-        play.alerts = fire(play.world, play.since, play.meters)
         hurt = any(play.harm)
         if play.mttm is None and play.steps and hurt and play.world.harm == 0:
             play.mttm = play.world.tick
@@ -170,7 +168,8 @@ class Session:
         if self._par is None:
             return
         last = play.task.horizon
-        clear = play.world.harm == 0 and not any(a["severity"] == "page" for a in play.alerts)
+        alerts = fire(play.world, play.since)
+        clear = play.world.harm == 0 and not any(a["severity"] == "page" for a in alerts)
         beyond = replay(play.world, (), last)
         whole = Course((*play.harm, *beyond.harm), beyond.over)
         end = (play.declared, clear, whole)
@@ -178,14 +177,13 @@ class Session:
         play.grade = grade(play.steps, play.put_back, play.attempts, end, marks, last, power)
 
     def _observe(self, play: Play) -> dict[str, Any]:
-        world = play.world
-        bad = sum(play.measured)
+        world, bad = play.world, play.measured
+        meters = read_all(world)
         # Harm to the usual number of customers: a tick of full outage is a tenth of the budget.
-        usual = sum(service.entry for service in world.entries)
-        spent = bad / usual / _BUDGET if usual else 0.0
-        return {
-            "services": services_view(world, play.logs, play.meters),
-            "active_alerts": play.alerts,
+        spent = bad / play.usual / _BUDGET if play.usual else 0.0
+        told = {
+            "services": services_view(world, play.logs, meters),
+            "active_alerts": fire(world, play.since, meters),
             "dependency_graph": play.graph,
             "slo_budget_remaining_pct": round(100 * (1 - spent) if spent < 1 else 0.0, 3),
             "bad_customer_minutes": round(bad * 30 * 0.5, 3),
@@ -199,6 +197,9 @@ class Session:
             "episode_score": play.grade.score if play.grade is not None else None,
             "tool_result": play.tool_result,
         }
+        # What was shown is read no more: while others play, it would only be in the way.
+        forget(world)
+        return told
 
 
 def _info(
@@ -220,8 +221,8 @@ def _pass_tick(play: Play) -> None:
     play.harm.append(play.world.harm * play.world.customers)
     share = let_down(play.world)
     play.burning.append(share)
-    play.measured.append(share * play.world.customers)
-    play.meters = read_all(play.world)
+    play.measured += share * play.world.customers
+    read_all(play.world)
 
 
 def _do(play: Play, action: Action, target: str | None, parameters: Mapping[str, Any]) -> Outcome:

@@ -11,7 +11,7 @@ from firewatch_env.engine.motion import zone_share
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.measuring import share
-from firewatch_env.evidence.meters import count, read
+from firewatch_env.evidence.meters import count, pods
 
 
 def _figures(service: Service, **levers: str) -> dict[str, float]:
@@ -84,11 +84,11 @@ def inspect_cluster_topology(
     world: World, service: Service, parameters: Mapping[str, Any]
 ) -> Outcome:
     """Pods ready, what the others wait for, the hottest pod, and zone b's share, now and before."""
-    m = read(service)
+    ready, whole = pods(service)
     waiting = {
         _WAIT_FOR.get(family(name), name.partition(".")[2]): round(felt(service, name), 4)
         for name in sorted(service.levers)
-        if (family(name) == "pods" or family(name) in _WAIT_FOR) and m.ready < m.pods
+        if (family(name) == "pods" or family(name) in _WAIT_FOR) and ready < whole
     }
     hot = {
         name.partition(".")[2] or "every key": round(felt(service, name), 4)
@@ -99,7 +99,7 @@ def inspect_cluster_topology(
     ticks = [world.tick - back for back in range(_TICKS_SHOWN)]
     zone = [round(share(service, "zone b", zone_share(service, t), t), 3) for t in ticks]
     text = (
-        f"ready {m.ready}/{m.pods}; wait: {_told(waiting) or 'none'}; hot: {_told(hot) or 'none'}; "
+        f"ready {ready}/{whole}; wait: {_told(waiting) or 'none'}; hot: {_told(hot) or 'none'}; "
         f"b gets {' '.join(f'{each:.3f}' for each in zone)}; two builds {canary:g}"
     )
     return Outcome(

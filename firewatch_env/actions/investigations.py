@@ -12,7 +12,7 @@ from firewatch_env.engine.service import Call, Release, Service
 from firewatch_env.engine.world import DAY, World
 from firewatch_env.evidence.logs import lines
 from firewatch_env.evidence.measuring import four_digits, measured, share
-from firewatch_env.evidence.meters import calls_ratio, count, latency_ratio, read
+from firewatch_env.evidence.meters import calls_ratio, count, latency_ratio, pods, read
 
 
 def by_feature(service: Service, head: str) -> dict[str, float]:
@@ -38,10 +38,11 @@ def fetch_logs(world: World, service: Service, parameters: Mapping[str, Any]) ->
 def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Status classes, CPU, memory, pods, load and ages of the last changes."""
     m, counted = read(service), count(service)
+    ready, whole = pods(service)
     latency = latency_ratio(service)
     figures: dict[str, Any] = {
         "own_5xx": m.own, "refused_4xx": counted.refused, "limited_429": counted.limited,
-        "shed": counted.shed, "cpu": m.cpu, "memory": m.memory, "ready": m.ready, "pods": m.pods,
+        "shed": counted.shed, "cpu": m.cpu, "memory": m.memory, "ready": ready, "pods": whole,
         "load": counted.load_ratio, "latency": latency,
         "build_age_s": _age(world, service, "build"),
         "revision_age_s": _age(world, service, "revision"),
@@ -58,7 +59,7 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     text = (
         f"own {m.own:.2f} 4xx {counted.refused:.2f} 429 {counted.limited:.2f} "
         f"shed {counted.shed:.2f} cpu {m.cpu:.2f} mem {m.memory:.2f} "
-        f"pods {m.ready}/{m.pods} load {counted.load_ratio:.2f}x "
+        f"pods {ready}/{whole} load {counted.load_ratio:.2f}x "
         f"lat {latency:.1f}x{extra}"
     )
     return Outcome(text, None, rounded(figures))

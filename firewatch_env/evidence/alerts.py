@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from operator import attrgetter, ge
 from typing import Any, NamedTuple
 
@@ -18,22 +19,28 @@ class _Rule(NamedTuple):
     meter: str
     threshold: float
     severity: str
-    text: str
+    text: Callable[[float], str]
 
 
 _RULES = (
-    _Rule("ServiceDown", "seen", 0.9, "page", "{v:.0%} of probes fail"),
-    _Rule("HighErrorRate", "own", 0.05, "critical", "{v:.1%} of requests end in 5xx"),
-    _Rule("HighLatency", "p99", 0.5, "critical", "p99 is {v:.2f} s"),
-    _Rule("RequestBacklog", "active", 100.0, "warning", "{v:.0f} requests in flight"),
-    _Rule("MemoryPressure", "memory", 0.7, "warning", "{v:.0%} of the memory limit in use"),
-    _Rule("HighCPU", "cpu", 0.95, "warning", "CPU at {v:.0%} of its limit"),
+    _Rule("ServiceDown", "seen", 0.9, "page", lambda v: f"{v:.0%} of probes fail"),
+    _Rule("HighErrorRate", "own", 0.05, "critical", lambda v: f"{v:.1%} of requests end in 5xx"),
+    _Rule("HighLatency", "p99", 0.5, "critical", lambda v: f"p99 is {v:.2f} s"),
+    _Rule("RequestBacklog", "active", 100.0, "warning", lambda v: f"{v:.0f} requests in flight"),
+    _Rule(
+        "MemoryPressure", "memory", 0.7, "warning", lambda v: f"{v:.0%} of the memory limit in use"
+    ),
+    _Rule("HighCPU", "cpu", 0.95, "warning", lambda v: f"CPU at {v:.0%} of its limit"),
 )
 _watched = attrgetter(*(rule.meter for rule in _RULES))
 _THRESHOLDS = tuple(rule.threshold for rule in _RULES)
 CUSTOMERS = 0.02
 _LET_DOWN = _Rule(
-    "HighErrorRate", "customer_error_ratio", CUSTOMERS, "page", "{v:.1%} of customers are let down"
+    "HighErrorRate",
+    "customer_error_ratio",
+    CUSTOMERS,
+    "page",
+    lambda v: f"{v:.1%} of customers are let down",
 )
 
 
@@ -53,22 +60,18 @@ def fire(
         meters: of every service now; None to read them.
     """
     now = meters or read_all(world)
-    found: list[tuple[_Rule, str, float]] = []
+    found: list[tuple[int, float, str, _Rule, str, float]] = []
     for service in world.services:
         if service.entry and world.harm and world.harm + 0.005 >= CUSTOMERS:
-            found.append((_LET_DOWN, service.name, min(let_down(world) + 0.005, 1.0)))
+            found.append(_ranked(_LET_DOWN, service.name, min(let_down(world) + 0.005, 1.0)))
         if service.alerted:
             values = _watched(now[service.name])
             if any(map(ge, values, _THRESHOLDS)):
                 for rule, value in zip(_RULES, values, strict=True):
                     if value >= rule.threshold:
-                        found.append((rule, service.name, float(value)))
-    ranked = [
-        (_RANK[rule.severity], -value / rule.threshold, _alert_id(rule, name), rule, name, value)
-        for rule, name, value in found
-    ]
-    ranked.sort()
-    ids = {each[2] for each in ranked}
+                        found.append(_ranked(rule, service.name, float(value)))
+    found.sort()
+    ids = {each[2] for each in found}
     if not since.keys() <= ids:
         for gone in since.keys() - ids:
             del since[gone]
@@ -78,15 +81,23 @@ def fire(
             "alertname": rule.alertname,
             "service_name": name,
             "severity": rule.severity,
-            "description": f"{name}: {rule.text.format(v=value)}",
+            "description": f"{name}: {rule.text(value)}",
             "metric_name": rule.meter,
             "metric_value": four_digits(value),
             "threshold_value": rule.threshold,
             "fired_at_tick": since.setdefault(alert_id, world.tick),
         }
-        for _, _, alert_id, rule, name, value in ranked
+        for _, _, alert_id, rule, name, value in found
     ]
 
 
-def _alert_id(rule: _Rule, service: str) -> str:
-    return f"{rule.alertname}-{service}-{rule.meter}"
+def _ranked(rule: _Rule, service: str, value: float) -> tuple[int, float, str, _Rule, str, float]:
+    """An alert, beginning with what it is sorted by."""
+    rank, alert_id = _known(rule, service)
+    return rank, -value / rule.threshold, alert_id, rule, service, value
+
+
+@cache
+def _known(rule: _Rule, service: str) -> tuple[int, str]:
+    """What stays the same of an alert: how bad it is, and its id."""
+    return _RANK[rule.severity], f"{rule.alertname}-{service}-{rule.meter}"

@@ -6,7 +6,7 @@ from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.measuring import share
-from firewatch_env.evidence.meters import count, read
+from firewatch_env.evidence.meters import count, pods, read
 
 # What a lever that is off makes a service write; {f} is the feature, {v} the share of its requests.
 _LINES: dict[str, str] = {
@@ -108,8 +108,8 @@ def _own(service: Service, shed: float, memory: float) -> list[tuple[float, str]
                 (shed, f"WARN 503 HikariPool: no connection, timed out after 3000ms: {shed:.2f}")
             )
     if any(part.down for part in service.parts):
-        now = read(service)
-        said.append((0.9, f"ERROR OOMKilled, exit code 137; {now.ready} of {now.pods} pods left"))
+        ready, whole = pods(service)
+        said.append((0.9, f"ERROR OOMKilled, exit code 137; {ready} of {whole} pods left"))
     elif memory > 0.85:
         said.append((0.3, f"WARN heap {memory:.2f} of the memory limit, collector busy"))
     if service.kind == "job" and service.backlog > 60 * service.usual_load:

@@ -85,6 +85,8 @@ def measured(service: Service, meter: str, value: float, tick: int | None = None
 
 def four_digits(value: float) -> float:
     """`round(value, 4)`, which takes four times as long, of what is not halfway."""
+    if not value:
+        return value  # a zero keeps its sign
     parts = value * 1e4
     whole = (parts + 0.5) // 1
     if 0 <= parts < 1e9 and -0.4999 < parts - whole < 0.4999:

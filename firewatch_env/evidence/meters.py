@@ -26,8 +26,6 @@ class Meters(NamedTuple):
     cpu: float
     memory: float
     active: int
-    ready: int
-    pods: int
     status: str
     errors: Factors
 
@@ -97,12 +95,10 @@ def _levers_told(service: Service) -> tuple[float, float, float]:
 def _read(service: Service, errors: Factors) -> Meters:
     # A meter counts more than customers are concerned by: what no customer sees, and bots.
     meter, bots, ready_share = _levers_told(service)
-    up = 0.0
+    # Pods are counted only where none may be ready.
+    few = ready_share < 1 or service.sizing
     for part in service.parts:
-        if not part.down:
-            up += part.share * 0.75 if part.roll else part.share
-    pods = int(service.pods * sized_at(service, service.clock) + 0.5)
-    ready = int(pods * up * ready_share + 0.5)
+        few = few or part.down or part.roll
     own, seen, _, _, _, _, lat, tail, use, full, busy, _ = service.now
     own1, seen1, _, _, _, _, lat1, tail1, use1, _, busy1, _ = service.was
     own = (own + own1) / 2
@@ -112,7 +108,7 @@ def _read(service: Service, errors: Factors) -> Meters:
     lat = (lat + lat1) / 2
     p99, slowest = 2.2 * lat, 1.6 * ((tail + tail1) / 2)
     p99 = p99 if p99 > slowest else slowest
-    if ready == 0 or seen >= 0.9:
+    if seen >= 0.9 or (few and pods(service)[0] == 0):
         status = "down"
     elif seen >= 0.5 or p99 >= 2:
         status = "critical"
@@ -133,21 +129,35 @@ def _read(service: Service, errors: Factors) -> Meters:
             use if use < 1 else 1.0,
             full if full < 1 else 1.0,
             int((busy + busy1) / 2 * slow + 0.5),
-            ready,
-            pods,
             status,
             errors,
         )
     )
 
 
+def pods(service: Service) -> tuple[int, int]:
+    """How many of a service's pods are ready, and how many there are."""
+    up = 0.0
+    for part in service.parts:
+        if not part.down:
+            up += part.share * 0.75 if part.roll else part.share
+    whole = int(service.pods * sized_at(service, service.clock) + 0.5)
+    return int(whole * up * _levers_told(service)[2] + 0.5), whole
+
+
 def read_all(world: World) -> dict[str, Meters]:
     """Every service's meters now, for the alerts and the observation of one tick."""
-    services = world.services
-    for service, errors in zip(services, all_factors(services), strict=True):
-        if service.shown is None:
+    unread = [service for service in world.services if service.shown is None]
+    if unread:
+        for service, errors in zip(unread, all_factors(unread), strict=True):
             service.shown = _read(service, errors)
-    return {service.name: service.shown for service in services}
+    return {service.name: service.shown for service in world.services}
+
+
+def forget(world: World) -> None:
+    """Let go of what was read."""
+    for service in world.services:
+        service.shown = None
 
 
 def latency_ratio(service: Service) -> float:

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from firewatch_env.actions import act
@@ -324,6 +324,7 @@ def test_errors_that_are_found_together_are_those_that_each_service_has() -> Non
     assert len({factors(service) for service in services}) == len(services)
 
 
+@example(-0.0)
 @given(st.one_of(st.floats(), st.integers(-30_000, 300_000).map(lambda n: n / 20_000)))
 def test_four_digits_are_those_of_round(value: float) -> None:
     assert repr(four_digits(value)) == repr(round(value, 4))
@@ -395,9 +396,9 @@ def test_meters_are_those_of_the_levers_as_they_are_now() -> None:
     world.run(3)
     before = read(service)
     assert read(service) is before
-    world.set_lever(service, "environment", 0.5)
-    assert read(service).ready < before.ready
-    world.set_lever(service, "environment", 0.0)
+    world.set_lever(service, "bots", 0.5)
+    assert read(service).seen > before.seen
+    world.set_lever(service, "bots", 0.0)
     assert read(service) == before
     world.step()
     assert read(service) != before
