@@ -9,12 +9,12 @@ from typing import Any
 from firewatch_env.actions import ACTIONS, Action, Outcome
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.alerts import fire, let_down
-from firewatch_env.evidence.meters import forget, read_all
-from firewatch_env.evidence.observation import graph, nothing, services_view
+from firewatch_env.evidence.alerts import let_down
+from firewatch_env.evidence.observation import graph, nothing
 from firewatch_env.grade import Checkpoint, Grade, grade
 from firewatch_env.replay import Change, Course, replay
-from firewatch_env.tasks.task import Task, open_world
+from firewatch_env.tasks.task import Task
+from firewatch_env.timeline import Timeline, enter
 from openenv_kit.errors import MAX_ECHO, echo, unknown_name_message
 
 HISTORY = 10
@@ -51,10 +51,10 @@ class Play:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.world = open_world(task)
+        line, self.moment = enter(task, self)
+        self.timeline: Timeline | None = line  # until the first change
         self.began = self.world.tick
         self.logs: dict[str, tuple[str, ...]] = {}
-        self.since: dict[str, int] = {}
         self.graph = graph(self.world)
         self.history: list[dict[str, Any]] = []
         self.harm: list[float] = []
@@ -70,6 +70,18 @@ class Play:
         self.tool_result: dict[str, Any] | None = None
         self.done = False
         self.grade: Grade | None = None
+
+    @property
+    def world(self) -> World:
+        """The world as it is now; before its first change, others may look at it as well."""
+        return self.moment.world
+
+    def own_world(self) -> World:
+        """The same, for this play to change."""
+        if self.timeline is not None:
+            self.moment = self.timeline.leave(self, self.moment)
+            self.timeline = None
+        return self.moment.world
 
     @property
     def actions(self) -> int:
@@ -168,7 +180,7 @@ class Session:
         if self._par is None:
             return
         last = play.task.horizon
-        alerts = fire(play.world, play.since)
+        alerts, _ = play.moment.seen()
         clear = play.world.harm == 0 and not any(a["severity"] == "page" for a in alerts)
         beyond = replay(play.world, (), last)
         whole = Course((*play.harm, *beyond.harm), beyond.over)
@@ -177,13 +189,18 @@ class Session:
         play.grade = grade(play.steps, play.put_back, play.attempts, end, marks, last, power)
 
     def _observe(self, play: Play) -> dict[str, Any]:
-        world, bad = play.world, play.measured
-        meters = read_all(world)
+        alerts, services = play.moment.seen()
+        if play.logs:
+            said = {
+                name: {**services[name], "recent_logs": list(play.logs[name])} for name in play.logs
+            }
+            services = {**services, **said}
+        bad = play.measured
         # Harm to the usual number of customers: a tick of full outage is a tenth of the budget.
         spent = bad / play.usual / _BUDGET if play.usual else 0.0
         told = {
-            "services": services_view(world, play.logs, meters),
-            "active_alerts": fire(world, play.since, meters),
+            "services": services,
+            "active_alerts": alerts,
             "dependency_graph": play.graph,
             "slo_budget_remaining_pct": round(100 * (1 - spent) if spent < 1 else 0.0, 3),
             "bad_customer_minutes": round(bad * 30 * 0.5, 3),
@@ -197,8 +214,8 @@ class Session:
             "episode_score": play.grade.score if play.grade is not None else None,
             "tool_result": play.tool_result,
         }
-        # What was shown is read no more: while others play, it would only be in the way.
-        forget(world)
+        if play.timeline is None or not play.timeline.shared:
+            play.moment.forget()
         return told
 
 
@@ -217,26 +234,27 @@ def _info(
 
 
 def _pass_tick(play: Play) -> None:
-    play.world.step()
-    play.harm.append(play.world.harm * play.world.customers)
-    share = let_down(play.world)
+    if play.timeline is None:
+        play.moment.pass_tick()
+    else:
+        play.moment = play.timeline.onward(play.moment)
+    world = play.world
+    play.harm.append(world.harm * world.customers)
+    share = let_down(world)
     play.burning.append(share)
-    play.measured += share * play.world.customers
-    read_all(play.world)
+    play.measured += share * world.customers
 
 
 def _do(play: Play, action: Action, target: str | None, parameters: Mapping[str, Any]) -> Outcome:
     """Let an action and its tick happen: remediations before the tick, looks after it."""
-    world = play.world
-    service = world.by_name[target] if target is not None else world.services[0]
     known = {name: value for name, value in parameters.items() if name in action.parameters}
     if action.sort == "remediation":
-        outcome = _change(play, action, service, known)
+        outcome = _change(play, action, target, known)
         _pass_tick(play)
     else:
         play.declared = play.declared or action.name == "declare_resolved"
         _pass_tick(play)
-        outcome = action.do(world, service, known)
+        outcome = action.do(play.world, _service(play.world, target), known)
     ignored = [str(name)[:MAX_ECHO] for name in parameters if name not in action.parameters]
     if ignored:
         said = f"{outcome.text} (ignored: {', '.join(sorted(ignored)[:5])})"
@@ -244,9 +262,15 @@ def _do(play: Play, action: Action, target: str | None, parameters: Mapping[str,
     return outcome
 
 
-def _change(play: Play, action: Action, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    world = play.world
-    before = world.copy()
+def _service(world: World, target: str | None) -> Service:
+    return world.by_name[target] if target is not None else world.services[0]
+
+
+def _change(
+    play: Play, action: Action, target: str | None, parameters: Mapping[str, Any]
+) -> Outcome:
+    world = play.own_world()
+    service, before = _service(world, target), world.copy()
     setting = _setting(action, service)
     outcome = action.do(world, service, parameters)
     if outcome.changed is False:

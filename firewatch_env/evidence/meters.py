@@ -96,9 +96,10 @@ def _read(service: Service, errors: Factors) -> Meters:
     # A meter counts more than customers are concerned by: what no customer sees, and bots.
     meter, bots, ready_share = _levers_told(service)
     # Pods are counted only where none may be ready.
-    few = ready_share < 1 or service.sizing
+    few = ready_share < 1 or service.sizing is not None
     for part in service.parts:
-        few = few or part.down or part.roll
+        if part.down or part.roll:
+            few = True
     own, seen, _, _, _, _, lat, tail, use, full, busy, _ = service.now
     own1, seen1, _, _, _, _, lat1, tail1, use1, _, busy1, _ = service.was
     own = (own + own1) / 2
