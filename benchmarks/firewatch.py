@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
+from itertools import count
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -20,12 +21,17 @@ from firewatch_env.environment import ENVIRONMENT
 from firewatch_env.policies.par import par
 from firewatch_env.session import Session
 from firewatch_env.tasks.book import admitted, find, split_task
-from firewatch_env.tasks.task import open_world
+from firewatch_env.tasks.task import MAX_TICKS, open_world
 from openenv_kit.play.driver import moves
 
 SESSIONS = 256
-AT_ONCE = (1, 16, SESSIONS)
-"""Sessions that are busy at once: what many of them touch in turn does not stay in a cache."""
+LOADS = ((1, 1), (16, 1), (SESSIONS, 1), (SESSIONS, 8))
+"""Sessions that are busy at once, and how many of them play each incident.
+
+What many touch in turn does not stay in a processor's cache. A trainer plays each incident several
+times side by side.
+"""
+LEVELS = tuple(MAX_TICKS)
 SERVICES = 8
 STEPS = 18
 """Steps of a session under load: an easy incident has 20 ticks, and its end is measured apart."""
@@ -57,12 +63,17 @@ def bench_firewatch(
     with ExitStack() as stack:
         echo = stack.enter_context(serving(echo=True))
         ours = stack.enter_context(serving(environ=limits))
+        seeds = count(step=SESSIONS)  # nobody plays an incident that the server has seen before
         rows = [
-            [(_served(ours, _steps, busy), _served(echo, _echoes, busy)) for busy in AT_ONCE]
+            [
+                (_served(ours, _steps, busy, each, next(seeds)), _served(echo, _echoes, busy))
+                for busy, each in LOADS
+            ]
             for _ in range(rounds)
         ]
-    for busy, pairs in zip(AT_ONCE, zip(*rows, strict=True), strict=True):
-        what = f"served step / echo, {busy} at once"
+    for (busy, each), pairs in zip(LOADS, zip(*rows, strict=True), strict=True):
+        incidents = f", {SESSIONS // each} incidents" if each > 1 else ""
+        what = f"served step / echo, {busy} at once{incidents}"
         ratio = statistics.median(one.seconds / other.seconds for one, other in pairs)
         found.append(Figure(f"{what}, time", ratio, 2.5, "x"))
         ratio = statistics.median(one.cpu_s / other.cpu_s for one, other in pairs)
@@ -146,8 +157,18 @@ class Served(NamedTuple):
     errors: int
 
 
-def _served(server: ServerProcess, frames: Frames, busy: int) -> Served:
-    """Every session's steps, so many sessions at once; resets are not measured."""
+def _served(
+    server: ServerProcess, frames: Frames, busy: int, each: int = 1, seed: int = 0
+) -> Served:
+    """Every session's steps, so many sessions at once; resets are not measured.
+
+    Args:
+        server: where they play.
+        frames: what a session sends.
+        busy: sessions at once.
+        each: sessions that play one incident.
+        seed: of the first incident.
+    """
 
     async def measured() -> Served:
         sessions = await connect_all(HOST, server.port, SESSIONS)
@@ -155,23 +176,24 @@ def _served(server: ServerProcess, frames: Frames, busy: int) -> Served:
         for number, session in enumerate(sessions):
             data: dict[str, Any] = {}
             if frames is _steps:
-                data = {"split": "train", "index": number}
+                incident = number // each
+                data = {"difficulty": LEVELS[incident % len(LEVELS)], "seed": seed + incident}
             openings.append(await session.ask({"type": "reset", "data": data}))
 
         def played(first: int, number: int) -> Iterator[bytes]:
             return frames(first + number, openings[first + number])
 
         cpu = server.cpu_s()
-        count, errors, elapsed = 0, 0, 0.0
+        steps, errors, elapsed = 0, 0, 0.0
         for first in range(0, SESSIONS, busy):
             tally, seconds = drive(sessions[first : first + busy], partial(played, first), 60.0)
-            count, errors = count + len(tally.latencies), errors + tally.errors
+            steps, errors = steps + len(tally.latencies), errors + tally.errors
             elapsed += seconds
         used = server.cpu_s() - cpu
         for session in sessions:
             session.leave()
         await asyncio.sleep(0.2)
-        return Served(elapsed / count, used / count, errors + SESSIONS * STEPS - count)
+        return Served(elapsed / steps, used / steps, errors + SESSIONS * STEPS - steps)
 
     return asyncio.run(measured())
 

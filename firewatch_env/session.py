@@ -214,8 +214,10 @@ class Session:
             "episode_score": play.grade.score if play.grade is not None else None,
             "tool_result": play.tool_result,
         }
-        if play.timeline is None or not play.timeline.shared:
+        if play.timeline is None:
             play.moment.forget()
+        else:
+            play.timeline.forget(play.moment)
         return told
 
 

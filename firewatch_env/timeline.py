@@ -2,7 +2,8 @@
 
 Looks change nothing, so what a world goes through until somebody acts is the same for everybody.
 Sessions that begin a task together, as a trainer's groups do, share it until each acts for the
-first time. Nothing here outlives the plays: a timeline ends with the last of them.
+first time. Nothing here outlives the plays: a timeline ends with the last of them. Plays may be
+stepped in threads: whatever several may come to at once is done under one lock.
 """
 
 from __future__ import annotations
@@ -48,11 +49,12 @@ class Moment:
 
     def seen(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Active alerts, and every service without log lines; not to be changed."""
-        if self._seen is None:
-            meters = read_all(self.world)
-            alerts = fire(self.world, self.since, meters)
-            self._seen = alerts, services_view(self.world, {}, meters)
-        return self._seen
+        with _lock:
+            if self._seen is None:
+                meters = read_all(self.world)
+                alerts = fire(self.world, self.since, meters)
+                self._seen = alerts, services_view(self.world, {}, meters)
+            return self._seen
 
     def forget(self) -> None:
         """Let go of what was seen: while others play, it would only be in the way."""
@@ -73,11 +75,6 @@ class Timeline:
         self._moments: WeakValueDictionary[int, Moment] = WeakValueDictionary()
         self._recent: deque[Moment] = deque(maxlen=_KEPT)
 
-    @property
-    def shared(self) -> bool:
-        """Whether several plays are on it."""
-        return len(self._plays) > 1
-
     def enter(self, play: Hashable) -> Moment | None:
         """The first moment, for another play; None if it is gone."""
         first = self._moments.get(0) if self._plays else Moment(open_world(self.task), {})
@@ -89,7 +86,7 @@ class Timeline:
     def onward(self, now: Moment) -> Moment:
         """The moment after this one."""
         with _lock:
-            if not self.shared:
+            if len(self._plays) == 1:
                 self._alone()
                 now.pass_tick()
                 return now
@@ -105,12 +102,18 @@ class Timeline:
     def leave(self, play: Hashable, now: Moment) -> Moment:
         """This moment for a play that is about to change it."""
         with _lock:
-            if self.shared:
-                now = now.copy()
-            else:
+            if len(self._plays) == 1:
                 self._alone()
+            else:
+                now = now.copy()
             self._plays.discard(play)
             return now
+
+    def forget(self, now: Moment) -> None:
+        """Let a moment forget what was seen, unless others may still come to it."""
+        with _lock:
+            if len(self._plays) == 1:
+                now.forget()
 
     def _alone(self) -> None:
         """Nobody else comes this way, so nothing has to be kept."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter, ge
-from typing import Any, NamedTuple
+from typing import Any
 
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.measuring import four_digits, share
@@ -14,7 +15,8 @@ from firewatch_env.evidence.meters import Meters, read_all
 _RANK = {"page": 0, "critical": 1, "warning": 2}
 
 
-class _Rule(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rule:
     alertname: str
     meter: str
     threshold: float

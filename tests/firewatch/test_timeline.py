@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from firewatch_env import timeline
+from firewatch_env.evidence.alerts import fire
 from firewatch_env.session import Reply, Session
 from firewatch_env.tasks import task as tasks
 from firewatch_env.tasks.book import named_task
@@ -96,6 +97,22 @@ def test_whoever_begins_after_a_lone_play_has_gone_on_begins_at_the_beginning() 
 def test_another_task_with_the_same_sizes_has_a_world_of_its_own() -> None:
     one, other = a_session(TASK), a_session(TASK.without_fault())
     assert one.reset() != other.reset()
+
+
+def test_alerts_are_found_by_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[bool] = []
+
+    def watched(*arguments: Any) -> Any:
+        held.append(timeline._lock.locked())
+        return fire(*arguments)
+
+    monkeypatch.setattr(timeline, "fire", watched)
+    sessions = [a_session(TASK) for _ in range(2)]
+    for session in sessions:
+        session.reset()
+    for session in sessions:
+        session.step({"action_type": "escalate"})
+    assert held == [True] * 3  # the first moment twice: who was alone there forgot what was seen
 
 
 def test_a_timeline_ends_with_its_plays() -> None:
