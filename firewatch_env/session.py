@@ -249,14 +249,14 @@ def _pass_tick(play: Play) -> None:
 
 def _do(play: Play, action: Action, target: str | None, parameters: Mapping[str, Any]) -> Outcome:
     """Let an action and its tick happen: remediations before the tick, looks after it."""
-    known = {name: value for name, value in parameters.items() if name in action.parameters}
     if action.sort == "remediation":
+        known = {name: value for name, value in parameters.items() if name in action.parameters}
         outcome = _change(play, action, target, known)
         _pass_tick(play)
     else:
         play.declared = play.declared or action.name == "declare_resolved"
         _pass_tick(play)
-        outcome = action.do(play.world, _service(play.world, target), known)
+        outcome = play.moment.look(action.name, target)
     ignored = [str(name)[:MAX_ECHO] for name in parameters if name not in action.parameters]
     if ignored:
         said = f"{outcome.text} (ignored: {', '.join(sorted(ignored)[:5])})"
@@ -264,15 +264,12 @@ def _do(play: Play, action: Action, target: str | None, parameters: Mapping[str,
     return outcome
 
 
-def _service(world: World, target: str | None) -> Service:
-    return world.by_name[target] if target is not None else world.services[0]
-
-
 def _change(
     play: Play, action: Action, target: str | None, parameters: Mapping[str, Any]
 ) -> Outcome:
     world = play.own_world()
-    service, before = _service(world, target), world.copy()
+    service = world.by_name[target] if target is not None else world.services[0]
+    before = world.copy()
     setting = _setting(action, service)
     outcome = action.do(world, service, parameters)
     if outcome.changed is False:
@@ -315,7 +312,7 @@ def _understand(
     given = action.get("parameters")
     # Many clients write a parameter beside the target; silence would look like a repair.
     parameters = {name: action[name] for name in known.parameters if name in action}
-    if isinstance(given, Mapping):
+    if given and isinstance(given, Mapping):
         parameters |= given
     target = action.get("target_service")
     if not known.needs_target:

@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
+from firewatch_env.actions import Outcome, act
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.alerts import fire
 from firewatch_env.evidence.meters import forget, read_all
@@ -36,6 +37,7 @@ class Moment:
         self.world = world
         self.since = since
         self._seen: tuple[list[dict[str, Any]], dict[str, Any]] | None = None
+        self._looks: dict[tuple[str, str | None], Outcome] = {}
 
     def copy(self) -> Moment:
         """The same with a future of its own."""
@@ -45,7 +47,7 @@ class Moment:
         """Let a tick pass, and read all meters while they are at hand."""
         self.world.step()
         read_all(self.world)
-        self._seen = None
+        self._seen, self._looks = None, {}
 
     def seen(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Active alerts, and every service without log lines; not to be changed."""
@@ -56,9 +58,16 @@ class Moment:
                 self._seen = alerts, services_view(self.world, {}, meters)
             return self._seen
 
+    def look(self, action: str, target: str | None) -> Outcome:
+        """What an action that changes nothing comes to; not to be changed."""
+        found = self._looks.get((action, target))
+        if found is None:
+            found = self._looks[action, target] = act(self.world, action, target, {})
+        return found
+
     def forget(self) -> None:
         """Let go of what was seen: while others play, it would only be in the way."""
-        self._seen = None
+        self._seen, self._looks = None, {}
         forget(self.world)
 
 

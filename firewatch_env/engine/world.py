@@ -66,19 +66,14 @@ class World:
         other.__dict__.update(self.__dict__)
         other.services = [service.copy() for service in self.services]
         other._join()
+        copied: dict[Call, Call] = {}
         for service in other.services:
-            service.callers = []
-            service.calls = [
-                call.copy(service, other.by_name[call.callee.name]) for call in service.calls
-            ]
-        for before, service in zip(self.services, other.services, strict=True):
+            for call in service.calls:
+                copied[call] = call.copy(service, other.by_name[call.callee.name])
+        for service in other.services:
             # In the order of the original: sums of floats depend on it.
-            service.callers = [
-                next(
-                    call for call in other.by_name[each.caller.name].calls if call.callee is service
-                )
-                for each in before.callers
-            ]
+            service.calls = [copied[call] for call in service.calls]
+            service.callers = [copied[call] for call in service.callers]
         return other
 
     def run(self, ticks: int) -> float:

@@ -52,14 +52,14 @@ def _share(name: str, weight: int, got: RewardBreakdown) -> str:
     if name == "recall":
         return (
             f"{got.matched_rows} of {got.expected_rows} expected row(s) found, "
-            f"{got.missing_rows} missing: {weight} hundredths × {got.recall:.4g}."
+            f"{got.missing_rows} missing: {weight / 100:g} × {got.recall:.4g}."
         )
     what = words(name.removesuffix("_accuracy"))
     verb = "are" if name.startswith("value") else "is"
     noun = "values" if name.startswith("value") else f"the {what}"
     return (
         f"Over all expected rows {noun} {verb} right in {got[name]:.0%}; a missing row counts as "
-        f"wrong: {weight} hundredths × {got[name]:.4g}."
+        f"wrong: {weight / 100:g} × {got[name]:.4g}."
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from firewatch_env import timeline
+from firewatch_env.actions import Outcome, act
+from firewatch_env.engine.world import World
 from firewatch_env.evidence.alerts import fire
 from firewatch_env.session import Reply, Session
 from firewatch_env.tasks import task as tasks
@@ -97,6 +99,23 @@ def test_whoever_begins_after_a_lone_play_has_gone_on_begins_at_the_beginning() 
 def test_another_task_with_the_same_sizes_has_a_world_of_its_own() -> None:
     one, other = a_session(TASK), a_session(TASK.without_fault())
     assert one.reset() != other.reset()
+
+
+def test_what_several_look_at_is_looked_at_once_in_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[tuple[int, str, str | None]] = []
+
+    def watched(world: World, name: str, target: str | None, parameters: Any) -> Outcome:
+        looks.append((world.tick, name, target))
+        return act(world, name, target, parameters)
+
+    monkeypatch.setattr(timeline, "act", watched)
+    sessions = [a_session(TASK) for _ in range(3)]
+    for session in sessions:
+        session.reset()
+    for _ in range(2):
+        for session in sessions:
+            session.step({"action_type": "fetch_logs", "target_service": TASK.entry})
+    assert looks == [(tick, "fetch_logs", TASK.entry) for tick in (1, 2)]
 
 
 def test_alerts_are_found_by_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
