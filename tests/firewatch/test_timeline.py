@@ -116,6 +116,13 @@ def test_what_several_look_at_is_looked_at_once_in_a_tick(monkeypatch: pytest.Mo
         for session in sessions:
             session.step({"action_type": "fetch_logs", "target_service": TASK.entry})
     assert looks == [(tick, "fetch_logs", TASK.entry) for tick in (1, 2)]
+    for session in sessions[1:]:
+        session.step({"action_type": "restart_service", "target_service": TASK.entry})
+    look = {"action_type": "fetch_logs", "target_service": TASK.entry}
+    told = sessions[0].step(look)
+    alone = a_session(TASK)
+    alone.reset()
+    assert [alone.step(look) for _ in range(3)][-1] == told
 
 
 def test_alerts_are_found_by_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
