@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import random
@@ -10,9 +11,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from socket import create_connection
@@ -34,7 +35,7 @@ from openenv_kit.environment import get_environment
 from openenv_kit.play.driver import play
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.workers import SPREADS
+from openenv_kit.serving.workers import COLLECT_AFTER, SPREADS, unwatched
 
 pytestmark = pytest.mark.slow
 
@@ -601,3 +602,17 @@ def test_sequences_of_resets_and_steps_agree_with_a_simple_model() -> None:
                 derandomize=True,
             ),
         )
+
+
+async def test_a_worker_looks_for_garbage_less_often_than_python_would() -> None:
+    @asynccontextmanager
+    async def lifespan(app: object) -> AsyncIterator[None]:
+        yield
+
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    try:
+        async with unwatched(lifespan)(None):
+            assert gc.get_threshold() == COLLECT_AFTER
+    finally:
+        gc.set_threshold(*before)
