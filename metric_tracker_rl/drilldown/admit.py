@@ -1,7 +1,7 @@
 """Make the table of accepted draws: `python -m metric_tracker_rl.drilldown.admit [level …]`.
 
-Only levels are searched whose numbers are not those that the table was made with; it is written
-after each of them.
+Only levels are searched whose numbers, or generator, are not those that the table was made with; it
+is written after each of them.
 """
 
 from __future__ import annotations

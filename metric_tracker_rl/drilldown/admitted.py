@@ -1,8 +1,9 @@
 """Which draw of a shipped task is accepted: a table beside this module.
 
 To find it takes all of acceptance and the reference's play, of every draw before it as well; to
-know it saves most of the work. `admit` makes the table by that search. A level whose numbers are
-not those that its rows were made with is left to the search, as is every seed that is not shipped.
+know it saves most of the work. `admit` makes the table by that search. A level whose numbers, or
+generator, are not those that its rows were made with is left to the search, as is every seed that
+is not shipped.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from metric_tracker_rl.drilldown.config import DrillConfig
 from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.products import shipped_products
 from metric_tracker_rl.drilldown.tasks import PREFIX, SPLITS, TASKS
+from metric_tracker_rl.drilldown.versions import GENERATOR_VERSION
 
 FILE = "admitted.json"
 SHIPPED = ("train", "validation", "test")
@@ -51,8 +53,8 @@ def attempt_of(task_id: str, config: DrillConfig) -> int | None:
 
 @lru_cache(maxsize=len(LEVELS))
 def fingerprint(level: str) -> str:
-    """What tells a level's numbers, and its products, from any others."""
-    told = repr((LEVELS[level], shipped_products(LEVELS[level])))
+    """What tells a level's numbers, its products and the generator from any others."""
+    told = repr((GENERATOR_VERSION, LEVELS[level], shipped_products(LEVELS[level])))
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 

@@ -1,34 +1,27 @@
 """Certificates: proof, per drill-down episode, that it is fair.
 
-The unit of work is one configuration; `certify_one` is a pure function of it. It checks what
-acceptance does not: that no other explanation exists, that each root is due to its cause alone,
-that five sound detectors agree, that the constants do not matter, and that the reference plays the
-episode to 1.0 within its budget.
+The unit of work is one configuration; `certify_one` is a pure function of it. It checks anew that
+each root is due to its cause alone, that five sound detectors agree and that the reference plays
+the episode to 1.0 within its budget, and beyond acceptance that no other explanation exists and
+that the constants do not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
-from metric_tracker_rl.drilldown.baselines import (
-    Baseline,
-    by_stage,
-    median_of_others,
-    median_of_weekday,
-    running_median,
-)
+from metric_tracker_rl.drilldown.agreement import dissent, is_undone, roots_with
+from metric_tracker_rl.drilldown.baselines import by_stage
 from metric_tracker_rl.drilldown.building import generate
-from metric_tracker_rl.drilldown.causes import counted
-from metric_tracker_rl.drilldown.channel import STANDARD, Channel, Constants
+from metric_tracker_rl.drilldown.channel import STANDARD, Constants
 from metric_tracker_rl.drilldown.config import MAX_CAUSES, DrillConfig
 from metric_tracker_rl.drilldown.cube import Cube, Floats
 from metric_tracker_rl.drilldown.definition import (
     Known,
     Root,
-    answer_under,
     people_of,
     settle,
 )
@@ -36,19 +29,11 @@ from metric_tracker_rl.drilldown.domains import DOMAINS
 from metric_tracker_rl.drilldown.generator import Draw
 from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.policies import POLICIES
-from metric_tracker_rl.drilldown.robust_channel import RobustChannel
 from metric_tracker_rl.drilldown.session import DrillRules, DrillSession
 from openenv_kit.play.driver import play
 
 levels = tuple(LEVELS)
 REFERENCE = POLICIES["drill_reference"]
-DETECTORS: dict[str, tuple[Callable[[Floats], Baseline], type[Channel]]] = {
-    "median_of_weekday": (median_of_weekday, Channel),
-    "median_of_others": (median_of_others, Channel),
-    "running_median": (running_median, Channel),
-    "robust_z": (median_of_weekday, RobustChannel),
-}
-"""Baselines that need no answer first, and what is taken for noise; the definition is the fifth."""
 
 
 def variations() -> dict[str, Constants]:
@@ -136,7 +121,9 @@ def certify_one(config: DrillConfig) -> Certificate:
     outcome = play(session, REFERENCE, opening)
     shown = {(run.channel, run.first): run.shown for run in draw.runs}
     known: Known = {}
-    dissent = tuple(_dissent(cube, stages, people, draw.roots, known))
+    others = tuple(dissent(cube, stages, people, draw.roots))
+    settled = settle(cube, stages, people=people, known=known)
+    settles = settled is not None and settled.last.roots == draw.roots
     return Certificate(
         config=config,
         score=outcome.score,
@@ -146,10 +133,12 @@ def certify_one(config: DrillConfig) -> Certificate:
         roots=len(draw.roots),
         hidden=sum(shown[root.stage, root.first] < 3.0 for root in draw.roots),
         unique=_is_unique(draw, known),
-        caused=sum(_is_undone(cube, draw, number) for number in range(len(draw.causes))),
+        caused=sum(
+            is_undone(cube, draw.clean, draw.causes, number) for number in range(len(draw.causes))
+        ),
         causes=len(draw.causes),
-        quiet=_found(cube, draw, ()) == (),
-        dissent=dissent,
+        quiet=roots_with(cube, draw.clean, ()) == (),
+        dissent=others if settles else (*others, "fixed_point"),
         moved_by=tuple(_moved_by(cube, stages, people, draw.roots, known)),
     )
 
@@ -209,35 +198,6 @@ def _is_unique(draw: Draw, known: Known) -> bool:
         == (list(run.cells) if len(run.cells) == 1 else [])
         for run in draw.runs
     )
-
-
-def _found(cube: Cube, draw: Draw, causes: Sequence[Any]) -> tuple[Root, ...] | None:
-    """The definition's answer with only some of the causes, under the same noise."""
-    settled = settle(cube, by_stage(counted(cube, draw.clean, causes)))
-    return None if settled is None else settled.last.roots
-
-
-def _is_undone(cube: Cube, draw: Draw, number: int) -> bool:
-    """Whether taking back one cause leaves exactly the roots of the others."""
-    others = [*draw.causes[:number], *draw.causes[number + 1 :]]
-    return _found(cube, draw, others) == tuple(sorted(r for each in others for r in each.roots))
-
-
-def _dissent(
-    cube: Cube,
-    stages: Floats,
-    people: Sequence[Floats | None],
-    roots: tuple[Root, ...],
-    known: Known,
-) -> Iterator[str]:
-    """Sound detectors whose full search finds something else."""
-    for name, (baseline, noise) in DETECTORS.items():
-        answer = answer_under(cube, stages, people, baseline(stages), channel_type=noise)
-        if answer is None or answer.roots != roots:
-            yield name
-    settled = settle(cube, stages, people=people, known=known)
-    if settled is None or settled.last.roots != roots:
-        yield "fixed_point"
 
 
 def _moved_by(

@@ -56,9 +56,9 @@ class DrillConfig:
 
     @property
     def identity(self) -> str:
-        """Canonical text of everything that is drawn, and the version of the level's generator."""
+        """Canonical text of what decides all that is drawn."""
         parts = {
-            "generator": self.level.changed,
+            "generator": self.level.stream,
             "tier": "drilldown",
             "seed": self.seed,
             "difficulty": self.difficulty,

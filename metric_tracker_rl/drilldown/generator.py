@@ -2,9 +2,9 @@
 
 A draw makes a clean model, plans causes, samples the counts and asks the definition, which sees
 the counts alone. It is accepted only if the answer is the plan under medians, under the pooled
-baselines of the second round and under medians of the other weeks, if no segment of nearly as much
-gain explains a run as well, and if every number keeps clear of what decides it. Labels
-come from the definition, never from the plan.
+baselines of the second round and to every other sound detector, if each cause taken back takes its
+own roots with it and no others, if no segment of nearly as much gain explains a run as well, and if
+every number keeps clear of what decides it. Labels come from the definition, never from the plan.
 """
 
 from __future__ import annotations
@@ -16,12 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.drilldown.baselines import (
-    by_stage,
-    median_of_others,
-    median_of_weekday,
-    pooled,
-)
+from metric_tracker_rl.drilldown.agreement import dissent, is_undone, roots_with
+from metric_tracker_rl.drilldown.baselines import by_stage, median_of_weekday, pooled
 from metric_tracker_rl.drilldown.causes import Cause, Planner, counted
 from metric_tracker_rl.drilldown.change_log import Entry, draw_log
 from metric_tracker_rl.drilldown.channel import Explained
@@ -114,11 +110,17 @@ def attempt_draw(config: DrillConfig, attempt: int, *, admitted: bool = False) -
     if answer is None or reason is not None:
         return reason or ""
     if not admitted:
-        third = answer_under(cube, stages, people, median_of_others(stages))
-        if third is None or third.roots != planned:
+        if any(dissent(cube, stages, people, planned, ("median_of_others", "robust_z"))):
             return "baselines disagree"
         if any(answer.channels[run.channel].rivals(run) for run in answer.runs):
             return "another explanation"
+        numbers = range(len(causes))
+        if not all(is_undone(cube, clean, causes, number) for number in numbers):
+            return "a cause cannot be taken back"
+        if causes and roots_with(cube, clean, ()) != ():
+            return "a root without a cause"
+        if any(dissent(cube, stages, people, planned, ("running_median",))):  # the dearest one
+            return "baselines disagree"
     log = draw_log(config.domain, planner, planned, stream)
     counts.setflags(write=False)
     return Draw(

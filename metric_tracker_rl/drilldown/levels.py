@@ -8,7 +8,7 @@ against it. Any two are two quiet days apart, so that none leads to another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 RATE = "rate_change"
 TRAFFIC = "traffic_change"
@@ -80,8 +80,9 @@ class Level:
         tools: names of the tools in force, in the order agents see them.
         most_rows, most_bytes: most rows, and bytes of them, that a player may read on the SQL
             level.
-        changed: version of the generator that last changed the level's episodes. It is part of
-            their identity, so that the bytes of a level outlive changes of the others.
+        stream: version of the generator that last changed what the level's draws are. It is part
+            of their identity, so that its bytes outlive changes of the other levels, and of what
+            is accepted all draws but those that are now refused.
     """
 
     name: str
@@ -99,7 +100,7 @@ class Level:
     tools: tuple[str, ...] = SLICES
     most_rows: int = 0
     most_bytes: int = 0
-    changed: str = "2"
+    stream: str = "2"
 
     @property
     def sql(self) -> bool:
@@ -112,6 +113,21 @@ class Level:
         replies = {"rows": self.most_rows, "bytes": self.most_bytes} if self.sql else {}
         return {"numbers": self.budget, **replies}
 
+
+_FAINT = Level(
+    name="drill",
+    noise=L3,
+    families=(RATE, TRAFFIC, DOUBLE, *[CANCEL] * 5, *[CANCEL_TRAFFIC] * 2, *[LOSS] * 12),
+    rate=(0.11, 0.30),
+    traffic=(0.22, 0.50),
+    mix=(0.45, 0.55),
+    loss=(0.11, 0.30),
+    causes=(0, 2, 2, 3, 3, 3),
+    budget=6_300,
+    faint=True,
+    evidence=(3.8, 4.8),
+    stream="6",
+)
 
 LEVELS: dict[str, Level] = {
     level.name: level
@@ -128,61 +144,37 @@ LEVELS: dict[str, Level] = {
             mix=(0.45, 0.55),
             loss=(0.14, 0.25),
             causes=(0, 1, 1, 2, 2, 2),
-            budget=8_000,
+            budget=6_700,
             in_pairs=1.6,
             evidence=(7.0, 11.0),
-            changed="6",
+            stream="6",
         ),
-        Level(
-            name="drill",
-            noise=L3,
-            families=(
-                *(RATE, TRAFFIC, DOUBLE, *[CANCEL] * 5, *[CANCEL_TRAFFIC] * 2, *[LOSS] * 12),
-            ),
-            rate=(0.11, 0.30),
-            traffic=(0.22, 0.50),
-            mix=(0.45, 0.55),
-            loss=(0.11, 0.30),
-            causes=(0, 2, 2, 3, 3, 3),
-            budget=6_300,
-            faint=True,
-            evidence=(3.8, 4.8),
-            changed="6",
-        ),
-        Level(
+        _FAINT,
+        replace(
+            _FAINT,
             name="drill_hard",
-            noise=L3,
-            families=(
-                *(RATE, TRAFFIC, DOUBLE, *[CANCEL] * 5, *[CANCEL_TRAFFIC] * 2, *[LOSS] * 12),
-            ),
-            rate=(0.11, 0.30),
-            traffic=(0.22, 0.50),
-            mix=(0.45, 0.55),
-            loss=(0.11, 0.30),
             causes=(0, 3, 4, 4, 4, 4),
-            budget=6_300,
-            faint=True,
             evidence=(3.4, 4.2),
-            changed="5",
+            stream="5",
         ),
-        Level(
+        replace(
+            _FAINT,
             name="drill_sql",
-            noise=L3,
             families=(
-                *(RATE, TRAFFIC, MIX, DOUBLE, *[CANCEL] * 3, *[CANCEL_TRAFFIC] * 3, *[LOSS] * 8),
+                RATE,
+                TRAFFIC,
+                MIX,
+                DOUBLE,
+                *[CANCEL] * 3,
+                *[CANCEL_TRAFFIC] * 3,
+                *[LOSS] * 8,
             ),
-            rate=(0.11, 0.30),
-            traffic=(0.22, 0.50),
-            mix=(0.45, 0.55),
-            loss=(0.11, 0.30),
             causes=(0, 3, 4, 4, 4, 4),
             budget=12_000,
-            faint=True,
             evidence=(3.7, 4.3),
             tools=QUERIES,
             most_rows=4_000,
             most_bytes=300_000,
-            changed="6",
         ),
     )
 }

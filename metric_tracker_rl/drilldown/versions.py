@@ -1,9 +1,9 @@
 """Version numbers of the drill-down tier, apart from those of the funnel tiers."""
 
-GENERATOR_VERSION = "6"
+GENERATOR_VERSION = "7"
 """Bytes of an episode: domains, clean model, planning, acceptance, reference and change log.
 
-The version at which a level's episodes last changed is the level's own; see `Level.changed`."""
+What is drawn depends on an earlier version, which is the level's own; see `Level.stream`."""
 
 DEFINITION_VERSION = "1"
 """Labels: which roots the definition finds in given counts."""
