@@ -1,7 +1,9 @@
 """Baselines: what a leaf's traffic and step rates usually are on a day, by several sound methods.
 
 Every function takes the counts as floats by stage, shape (stages, leaves, days), and returns a
-`Baseline`. Only exactly rounded operations in a fixed order are used.
+`Baseline`. What is usual on a weekday does not depend on the others: all but the running and the
+global median may be given some weekdays alone. Only exactly rounded operations in a fixed order are
+used.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def median_of_others(stages: Floats) -> Baseline:
     """Median over the seven other same weekdays."""
     values = traffic_and_rates(stages)
     ordered = sorted_weeks(values)
-    weeks = values.reshape(*values.shape[:2], WEEKS, 7)
+    weeks = values.reshape(*values.shape[:2], WEEKS, -1)
     below = weeks <= ordered[3][:, :, None]
     others = np.where(below, ordered[4][:, :, None], ordered[3][:, :, None])
     return _split(others.reshape(values.shape))
@@ -66,7 +68,7 @@ def pooled(stages: Floats, touched: Bools | None = None) -> Baseline:
         stages: the counts.
         touched: which (channel, leaf, day) a known root touches; None for none.
     """
-    weeks = stages.reshape(*stages.shape[:2], WEEKS, 7)
+    weeks = stages.reshape(*stages.shape[:2], WEEKS, -1)
     keep = np.ones(weeks.shape) if touched is None else 1.0 - touched.reshape(weeks.shape)
     own, days = weeks[0] * keep[0], keep[0]
     traffic = (_total(own) - own) / np.maximum(_total(days) - days, 1.0)
@@ -101,8 +103,8 @@ def global_median(stages: Floats) -> Baseline:
 
 
 def sorted_weeks(values: Floats) -> list[Floats]:
-    """Values of shape (rows, leaves, days) as eight arrays (rows, leaves, 7), smallest first."""
-    weeks = values.reshape(*values.shape[:2], WEEKS, 7)
+    """Values, shape (rows, leaves, days), as eight of (rows, leaves, weekdays), smallest first."""
+    weeks = values.reshape(*values.shape[:2], WEEKS, -1)
     lanes = [weeks[:, :, week] for week in range(WEEKS)]
     for one, other in _NETWORK:
         low = np.minimum(lanes[one], lanes[other])
@@ -131,7 +133,7 @@ def _clipped(rates: Floats) -> Floats:
 
 
 def _total(weeks: Floats) -> Floats:
-    """Sum over the weeks, shape (…, 1, 7), in order."""
+    """Sum over the weeks, shape (…, 1, weekdays), in order."""
     total = weeks[..., 0, :].copy()
     for week in range(1, WEEKS):
         total += weeks[..., week, :]

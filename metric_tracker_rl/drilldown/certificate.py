@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
-from metric_tracker_rl.drilldown.agreement import dissent, is_undone, roots_with
+from metric_tracker_rl.drilldown.agreement import can_be_undone, dissent
 from metric_tracker_rl.drilldown.baselines import by_stage
 from metric_tracker_rl.drilldown.building import generate
 from metric_tracker_rl.drilldown.channel import STANDARD, Constants
@@ -29,6 +29,7 @@ from metric_tracker_rl.drilldown.domains import DOMAINS
 from metric_tracker_rl.drilldown.generator import Draw
 from metric_tracker_rl.drilldown.levels import LEVELS
 from metric_tracker_rl.drilldown.policies import POLICIES
+from metric_tracker_rl.drilldown.rivals import explaining
 from metric_tracker_rl.drilldown.session import DrillRules, DrillSession
 from openenv_kit.play.driver import play
 
@@ -134,10 +135,10 @@ def certify_one(config: DrillConfig) -> Certificate:
         hidden=sum(shown[root.stage, root.first] < 3.0 for root in draw.roots),
         unique=_is_unique(draw, known),
         caused=sum(
-            is_undone(cube, draw.clean, draw.causes, number) for number in range(len(draw.causes))
+            can_be_undone(cube, draw.clean, draw.causes, [cause], known) for cause in draw.causes
         ),
         causes=len(draw.causes),
-        quiet=roots_with(cube, draw.clean, ()) == (),
+        quiet=can_be_undone(cube, draw.clean, draw.causes, draw.causes, known),
         dissent=others if settles else (*others, "fixed_point"),
         moved_by=tuple(_moved_by(cube, stages, people, draw.roots, known)),
     )
@@ -194,7 +195,7 @@ def _is_unique(draw: Draw, known: Known) -> bool:
     """
     channels = known.get(draw.roots, [])
     return bool(channels) and all(
-        channels[run.channel].explaining(run.first, run.stop)
+        explaining(channels[run.channel], run.first, run.stop)
         == (list(run.cells) if len(run.cells) == 1 else [])
         for run in draw.runs
     )

@@ -19,8 +19,6 @@ from metric_tracker_rl.drilldown.baselines import HIGHEST_RATE, LOWEST_RATE, Bas
 from metric_tracker_rl.drilldown.config import DAYS
 from metric_tracker_rl.drilldown.cube import MOST_FIXED, Bools, Cube, Floats, Ints
 
-RIVALS = 5
-"""Next explanations of a run that acceptance tries; a certificate tries all."""
 BEST_CELLS = 120
 """Cells of largest gain among which a pair is looked for."""
 
@@ -97,7 +95,7 @@ class Channel:
         stages: Floats,
         baseline: Baseline,
         people: Floats | None,
-        constants: Constants,
+        constants: Constants = STANDARD,
     ) -> None:
         self.cube, self.number = cube, number
         self._judge_by(constants)
@@ -115,14 +113,18 @@ class Channel:
         self.constants = constants
         self.enough = 1.0 / (constants.judge * constants.judge - self.floor2)
         self._movers: dict[tuple[int, int], Ints] = {}
+        self._runs: dict[tuple[int, int], Explained | None] = {}
+        self._moved_on: Bools | None = None
 
     def judged_by(self, constants: Constants) -> Channel:
         """The same sums under other constants."""
+        if constants == self.constants:
+            return self
         found = copy(self)
         found._judge_by(constants)
         return found
 
-    def weighted(self, days: slice, factor: Floats | None) -> Floats:
+    def weighted(self, days: slice | Ints, factor: Floats | None) -> Floats:
         """W and U of the leaves on some days, shape (2, leaves, days), with factors taken out."""
         base, observed = self.base[:, days], self.observed[:, days]
         out = np.empty((2, *base.shape))
@@ -156,6 +158,13 @@ class Channel:
         )
         return np.asarray(far & self.judged(weight, people))
 
+    def moved_on(self) -> Bools:
+        """On which days some cell moved."""
+        if self._moved_on is None:
+            moved = self.moved(self.weight, self.surplus, self.people)
+            self._moved_on = np.asarray(moved.any(axis=0))
+        return self._moved_on
+
     def largest(self, weight: Floats, surplus: Floats, people: Floats) -> float:
         """Largest |z| of cells that are nearly judged and change by nearly tau."""
         squares = surplus * surplus / np.maximum(self.spread(weight), 1e-9)
@@ -166,9 +175,14 @@ class Channel:
 
     def explain(self, first: int, stop: int) -> Explained | None:
         """The explanation of a run of days, or None where there is none."""
+        if (first, stop) not in self._runs:
+            self._runs[first, stop] = self._explain(first, stop)
+        return self._runs[first, stop]
+
+    def _explain(self, first: int, stop: int) -> Explained | None:
         days = slice(first, stop)
         weight, surplus = self.weight[:, days], self.surplus[:, days]
-        total, extra = _over_days(weight), _over_days(surplus)
+        total, extra = over_days(weight), over_days(surplus)
         large = self.judged(weight, self.people[:, days]).all(axis=1)
         large &= self.cube.fixed <= MOST_FIXED
         gain = np.where(large, extra * extra / np.maximum(total, 1e-9), -1.0)
@@ -191,24 +205,6 @@ class Channel:
         if left is None:
             return None
         return self._explained(first, stop, tuple(pair), False, margin, True, left)
-
-    def rivals(self, found: Explained) -> bool:
-        """Whether a single segment of nearly as much gain explains a run as well."""
-        days = slice(found.first, found.stop)
-        total, extra = _over_days(self.weight[:, days]), _over_days(self.surplus[:, days])
-        gain = extra * extra / np.maximum(total, 1e-9)
-        gain[list(found.cells)] = -1.0
-        gain[self.cube.fixed > MOST_FIXED] = -1.0
-        mixed, _ = self.mixes(total, extra)
-        nearest = np.argsort(-gain, kind="stable")[:RIVALS].tolist()
-        return any(self.left(days, [cell], bool(mixed[cell])) is not None for cell in nearest)
-
-    def explaining(self, first: int, stop: int) -> list[int]:
-        """Every segment that explains a run alone, as the kind that the rule makes it."""
-        days = slice(first, stop)
-        mixed, _ = self.mixes(_over_days(self.weight[:, days]), _over_days(self.surplus[:, days]))
-        cells = self.cube.candidates.tolist()
-        return [c for c in cells if self.left(days, [c], bool(mixed[c])) is not None]
 
     def _explained(
         self,
@@ -236,13 +232,13 @@ class Channel:
         """Largest |z| of everybody or of a single value."""
         plain = self.cube.fixed <= 1
         weight, surplus = self.weight[plain, days], self.surplus[plain, days]
-        both = np.concatenate([weight, _over_days(weight)[:, None]], axis=1)
-        extra = np.concatenate([surplus, _over_days(surplus)[:, None]], axis=1)
+        both = np.concatenate([weight, over_days(weight)[:, None]], axis=1)
+        extra = np.concatenate([surplus, over_days(surplus)[:, None]], axis=1)
         return float(np.sqrt(np.max(extra * extra / (both + self.floor2 * both * both))))
 
     def _factor(self, cell: int, days: slice) -> float:
-        total = _over_days(self.weight[cell : cell + 1, days])
-        extra = _over_days(self.surplus[cell : cell + 1, days])
+        total = over_days(self.weight[cell : cell + 1, days])
+        extra = over_days(self.surplus[cell : cell + 1, days])
         return 1.0 + float(extra[0] / total[0])
 
     def mixes(self, total: Floats, extra: Floats) -> tuple[Bools, Bools]:
@@ -274,27 +270,24 @@ class Channel:
         sums[one, other] = -1.0
         return sorted((int(order[one]), int(order[other]))), best - float(np.max(sums))
 
-    def _moved_beside(self, days: slice, cells: Sequence[int]) -> bool:
-        """Whether a cell moved that holds none of these cells' people: taken out, they leave it."""
+    def moved_beside(self, days: slice, cells: Sequence[int] | Ints) -> Bools:
+        """Which cells hold nobody of some cell that moved: taken out, they leave that one."""
         run = days.start, days.stop
         if run not in self._movers:
             sums = self.weight[:, days], self.surplus[:, days], self.people[:, days]
-            weight, surplus = (_over_days(each)[:, None] for each in sums[:2])
+            weight, surplus = (over_days(each)[:, None] for each in sums[:2])
             moved = np.any(self.moved(*sums), axis=1)
             moved |= self.moved(weight, surplus, sums[2].min(axis=1, keepdims=True))[:, 0]
             self._movers[run] = np.flatnonzero(moved)
-        apart = self.cube.meet[self._movers[run]][:, list(cells)] < 0
-        return bool(apart.all(axis=1).any())
+        return np.asarray(self.cube.meet[self._movers[run]][:, cells] < 0)
 
-    def taken_out(self, days: slice, factor: Floats) -> tuple[Floats, Floats]:
+    def taken_out(self, days: slice | Ints, factor: Floats) -> tuple[Floats, Floats]:
         """W and U of every cell on some days with a factor of each leaf and day taken out."""
         sums = self.cube.sums(self.weighted(days, factor))
         return sums[0], sums[1]
 
-    def left(self, days: slice, cells: Sequence[int], mix: bool) -> float | None:
-        """Largest |z| left with these cells' changes taken out; None where something moved."""
-        if not mix and self._moved_beside(days, cells):
-            return None
+    def factor_of(self, days: slice, cells: Sequence[int], mix: bool) -> Floats:
+        """What these cells' changes multiply each leaf by on some days, shape (leaves, days)."""
         factor = np.ones((self.cube.leaves, days.stop - days.start))
         for cell in cells:
             size = self._factor(cell, days)
@@ -302,28 +295,28 @@ class Channel:
                 share = self.weight[cell, days] / self.weight[self.cube.everybody, days]
                 factor *= np.maximum(1.0 - (size - 1.0) * share / (1.0 - share), 0.05)
             factor[self.cube.member[cell]] = max(size, 0.05)
-        weight, surplus = self.taken_out(days, factor)
+        return factor
+
+    def left(self, days: slice, cells: Sequence[int], mix: bool) -> float | None:
+        """Largest |z| left with these cells' changes taken out; None where something moved."""
+        if not mix and self.moved_beside(days, cells).all(axis=1).any():
+            return None
+        weight, surplus = self.taken_out(days, self.factor_of(days, cells, mix))
         people = self.people[:, days]
         if not self.number:
             people = weight
         if self.moved(weight, surplus, people).any():
             return None
-        together = _over_days(weight)[:, None], _over_days(surplus)[:, None]
+        together = over_days(weight)[:, None], over_days(surplus)[:, None]
         fewest = people.min(axis=1, keepdims=True)
         if self.moved(*together, fewest).any():
             return None
         return max(self.largest(weight, surplus, people), self.largest(*together, fewest))
 
 
-def _over_days(values: Floats) -> Floats:
+def over_days(values: Floats) -> Floats:
     """Sum over the days, in order."""
     total = values[:, 0].copy()
     for day in range(1, values.shape[1]):
         total += values[:, day]
     return total
-
-
-def runs_of(moved: Bools) -> list[tuple[int, int]]:
-    """Rows of consecutive days: first day and the day after the last."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], moved.astype(np.int8), [0]])))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]

@@ -19,7 +19,6 @@ from metric_tracker_rl.drilldown.channel import (
     Channel,
     Constants,
     Explained,
-    runs_of,
 )
 from metric_tracker_rl.drilldown.config import DAYS
 from metric_tracker_rl.drilldown.cube import Bools, Cube, Floats
@@ -67,14 +66,25 @@ class Answer:
     Attributes:
         roots: sorted.
         runs: the explanations behind them.
-        quiet: largest |z| outside all runs.
         channels: every channel under its baseline.
     """
 
     roots: tuple[Root, ...]
     runs: tuple[Explained, ...]
-    quiet: float
     channels: tuple[Channel, ...]
+
+    @property
+    def quiet(self) -> float:
+        """Largest |z| outside all runs."""
+        found = 0.0
+        for channel in self.channels:
+            calm = np.ones(DAYS, dtype=bool)
+            for run in self.runs:
+                if run.channel == channel.number:
+                    calm[run.first : run.stop] = False
+            sums = channel.weight[:, calm], channel.surplus[:, calm], channel.people[:, calm]
+            found = max(found, channel.largest(*sums))
+        return found
 
 
 def people_of(cube: Cube, stages: Floats) -> list[Floats | None]:
@@ -103,21 +113,21 @@ def answer_under(
 
 def answer_of(given: Iterable[Channel]) -> Answer | None:
     """The answer that channels give, or None at the first run that has no explanation."""
-    runs, quiet, channels = [], 0.0, []
+    runs, channels = [], []
     for channel in given:
         channels.append(channel)
-        moved: Bools = np.any(
-            channel.moved(channel.weight, channel.surplus, channel.people), axis=0
-        )
-        for first, stop in runs_of(moved):
+        for first, stop in runs_of(channel.moved_on()):
             found = channel.explain(first, stop) if stop - first <= LONGEST_RUN else None
             if found is None:
                 return None
             runs.append(found)
-        calm = ~moved
-        sums = channel.weight[:, calm], channel.surplus[:, calm], channel.people[:, calm]
-        quiet = max(quiet, channel.largest(*sums))
-    return Answer(roots_of(runs), tuple(runs), quiet, tuple(channels))
+    return Answer(roots_of(runs), tuple(runs), tuple(channels))
+
+
+def runs_of(moved: Bools) -> list[tuple[int, int]]:
+    """Rows of consecutive days: first day and the day after the last."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], moved.astype(np.int8), [0]])))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def roots_of(runs: Sequence[Explained]) -> tuple[Root, ...]:

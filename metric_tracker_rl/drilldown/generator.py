@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.drilldown.agreement import dissent, is_undone, roots_with
+from metric_tracker_rl.drilldown.agreement import can_be_undone, dissent, roots_of_causes
 from metric_tracker_rl.drilldown.baselines import by_stage, median_of_weekday, pooled
 from metric_tracker_rl.drilldown.causes import Cause, Planner, counted
 from metric_tracker_rl.drilldown.change_log import Entry, draw_log
@@ -26,6 +26,7 @@ from metric_tracker_rl.drilldown.config import DAYS, DrillConfig
 from metric_tracker_rl.drilldown.cube import cube_of
 from metric_tracker_rl.drilldown.definition import (
     Answer,
+    Known,
     Root,
     answer_under,
     people_of,
@@ -33,6 +34,7 @@ from metric_tracker_rl.drilldown.definition import (
 )
 from metric_tracker_rl.drilldown.faint_causes import FaintPlanner
 from metric_tracker_rl.drilldown.levels import MIX
+from metric_tracker_rl.drilldown.rivals import has_rivals
 from openenv_kit.bitstream import BitStream
 
 FIRST_DATE = dt.date(2023, 1, 1)
@@ -98,10 +100,11 @@ def attempt_draw(config: DrillConfig, attempt: int, *, admitted: bool = False) -
     counts = counted(cube, clean, causes)
     stages = by_stage(counts)
     people = people_of(cube, stages)
-    planned = tuple(sorted(root for cause in causes for root in cause.roots))
+    planned, known = roots_of_causes(causes), Known()
     answer, reason = None, None
     if not admitted:
         answer = answer_under(cube, stages, people, median_of_weekday(stages))
+        known[None] = list(answer.channels) if answer else []
         reason = rejected(answer, planned, causes)
     if reason is None:  # the definition's second round, which must be its last
         baseline = pooled(stages, touched_by(cube, planned))
@@ -112,13 +115,12 @@ def attempt_draw(config: DrillConfig, attempt: int, *, admitted: bool = False) -
     if not admitted:
         if any(dissent(cube, stages, people, planned, ("median_of_others", "robust_z"))):
             return "baselines disagree"
-        if any(answer.channels[run.channel].rivals(run) for run in answer.runs):
+        if any(has_rivals(answer.channels[run.channel], run) for run in answer.runs):
             return "another explanation"
-        numbers = range(len(causes))
-        if not all(is_undone(cube, clean, causes, number) for number in numbers):
+        known[planned] = list(answer.channels)
+        each_and_all = *([cause] for cause in causes), causes
+        if not all(can_be_undone(cube, clean, causes, taken, known) for taken in each_and_all):
             return "a cause cannot be taken back"
-        if causes and roots_with(cube, clean, ()) != ():
-            return "a root without a cause"
         if any(dissent(cube, stages, people, planned, ("running_median",))):  # the dearest one
             return "baselines disagree"
     log = draw_log(config.domain, planner, planned, stream)

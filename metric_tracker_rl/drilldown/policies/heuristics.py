@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from metric_tracker_rl.drilldown.baselines import global_median
-from metric_tracker_rl.drilldown.channel import Channel, runs_of
-from metric_tracker_rl.drilldown.definition import CHANNELS, Root
+from metric_tracker_rl.drilldown.channel import Channel
+from metric_tracker_rl.drilldown.definition import CHANNELS, Root, runs_of
 from metric_tracker_rl.drilldown.domains import TRACKING
 from metric_tracker_rl.drilldown.levels import LOSS, RATE, TRAFFIC
 from metric_tracker_rl.drilldown.policies import insights as insights  # these declare their own

@@ -14,10 +14,10 @@ import numpy as np
 
 from metric_tracker_rl.drilldown.baselines import HIGHEST_RATE, LOWEST_RATE, Baseline, global_median
 from metric_tracker_rl.drilldown.change_log import UNATTRIBUTED, Entry
-from metric_tracker_rl.drilldown.channel import Channel, Explained, runs_of
+from metric_tracker_rl.drilldown.channel import Channel, Explained
 from metric_tracker_rl.drilldown.config import DAYS
-from metric_tracker_rl.drilldown.cube import Bools, Floats
-from metric_tracker_rl.drilldown.definition import LONGEST_RUN, Root, roots_of
+from metric_tracker_rl.drilldown.cube import Bools, Floats, Ints
+from metric_tracker_rl.drilldown.definition import LONGEST_RUN, Root, roots_of, runs_of
 from metric_tracker_rl.drilldown.domains import TRACKING
 from metric_tracker_rl.drilldown.levels import LOSS
 from metric_tracker_rl.drilldown.policies.heuristic import HEURISTICS, UNLIMITED, Heuristic
@@ -69,7 +69,7 @@ class OwnRates(Channel):
             self.usual = np.tile(np.median(own, axis=1), DAYS // 7)
             self.weight, self.surplus = self._weighed(slice(0, DAYS), np.ones(1))
 
-    def taken_out(self, days: slice, factor: Floats) -> tuple[Floats, Floats]:
+    def taken_out(self, days: slice | Ints, factor: Floats) -> tuple[Floats, Floats]:
         if self.rate is None:
             return super().taken_out(days, factor)
         expected = self.base[:, days] * self.rate[:, days]
@@ -77,7 +77,7 @@ class OwnRates(Channel):
         ratio = with_and_without[0] / np.maximum(with_and_without[1], 1e-9)
         return self._weighed(days, ratio)
 
-    def _weighed(self, days: slice, ratio: Floats) -> tuple[Floats, Floats]:
+    def _weighed(self, days: slice | Ints, ratio: Floats) -> tuple[Floats, Floats]:
         """W and U of every cell, with its usual rate times a ratio."""
         usual = np.clip(self.usual[:, days] * ratio, LOWEST_RATE, HIGHEST_RATE)
         expected = self.entered[:, days] * usual

@@ -18,7 +18,7 @@ from metric_tracker_rl.drilldown.baselines import (
     median_of_weekday,
     pooled,
 )
-from metric_tracker_rl.drilldown.channel import STANDARD, Channel, runs_of
+from metric_tracker_rl.drilldown.channel import STANDARD, Channel
 from metric_tracker_rl.drilldown.cube import Bools, Cube, Floats
 from metric_tracker_rl.drilldown.definition import (
     CHANNELS,
@@ -26,6 +26,7 @@ from metric_tracker_rl.drilldown.definition import (
     Root,
     answer_under,
     people_of,
+    runs_of,
     touched_by,
 )
 from metric_tracker_rl.drilldown.episode import Episode, row_of
