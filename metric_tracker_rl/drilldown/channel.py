@@ -105,6 +105,7 @@ class Channel:
         sums = cube.sums(self.weighted(slice(0, DAYS), None))
         self.weight, self.surplus = sums[0], sums[1]
         self.people = self.weight if people is None else people
+        self._taken: dict[tuple[int, int, tuple[int, ...], bool], tuple[Floats, Floats]] = {}
 
     def _judge_by(self, constants: Constants) -> None:
         side = min(self.number, 1)
@@ -117,7 +118,7 @@ class Channel:
         self._moved_on: Bools | None = None
 
     def judged_by(self, constants: Constants) -> Channel:
-        """The same sums under other constants."""
+        """The same sums under other constants, which what is taken out does not depend on."""
         if constants == self.constants:
             return self
         found = copy(self)
@@ -301,7 +302,10 @@ class Channel:
         """Largest |z| left with these cells' changes taken out; None where something moved."""
         if not mix and self.moved_beside(days, cells).all(axis=1).any():
             return None
-        weight, surplus = self.taken_out(days, self.factor_of(days, cells, mix))
+        asked = days.start, days.stop, tuple(cells), mix
+        if asked not in self._taken:
+            self._taken[asked] = self.taken_out(days, self.factor_of(days, cells, mix))
+        weight, surplus = self._taken[asked]
         people = self.people[:, days]
         if not self.number:
             people = weight
