@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -47,7 +47,7 @@ def dissent(
     stages: Floats,
     people: Sequence[Floats | None],
     roots: tuple[Root, ...],
-    names: Sequence[str] = tuple(DETECTORS),
+    names: Iterable[str] = DETECTORS,
 ) -> Iterator[str]:
     """Detectors, of those named, whose full search finds other roots."""
     for name in names:

@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 
-from metric_tracker_rl.drilldown import certificate
+from metric_tracker_rl.drilldown import agreement, certificate
+from metric_tracker_rl.drilldown.agreement import can_be_undone
 from metric_tracker_rl.drilldown.baselines import by_stage, global_median, median_of_weekday
 from metric_tracker_rl.drilldown.building import generate
 from metric_tracker_rl.drilldown.certificate import (
@@ -19,11 +21,12 @@ from metric_tracker_rl.drilldown.certificate import (
     table,
     variations,
 )
-from metric_tracker_rl.drilldown.channel import Channel
+from metric_tracker_rl.drilldown.channel import Channel, over_days
 from metric_tracker_rl.drilldown.config import DrillConfig
-from metric_tracker_rl.drilldown.definition import answer_under, people_of
+from metric_tracker_rl.drilldown.definition import Known, answer_under, people_of, settle
 from metric_tracker_rl.drilldown.domains import DOMAINS
 from metric_tracker_rl.drilldown.levels import LEVELS
+from metric_tracker_rl.drilldown.rivals import explaining
 from metric_tracker_rl.policies import POLICIES
 
 SOME = [
@@ -59,7 +62,7 @@ def test_what_would_break_a_certificate_breaks_it(monkeypatch: pytest.MonkeyPatc
         {"dissent": ("somebody",)},
     ):
         assert not replace(made, **change).holds
-    monkeypatch.setitem(certificate.DETECTORS, "global_median", (global_median, Channel))
+    monkeypatch.setitem(agreement.DETECTORS, "global_median", (global_median, Channel))
     assert certify_one(SOME[0]).dissent == ("global_median",)
     monkeypatch.setattr(certificate, "REFERENCE", POLICIES["null"])
     assert certify_one(SOME[0]).score == 0.0
@@ -87,8 +90,45 @@ def test_nothing_is_ruled_out_early_that_could_explain_a_run(
         channel, days = answer.channels[run.channel], slice(run.first, run.stop)
         for cell in [*run.cells, *range(0, episode.cube.cells, 9)]:
             found = channel.left(days, [cell], False)
-            ruled_out += channel._moved_beside(days, [cell])
+            ruled_out += int(channel.moved_beside(days, [cell]).any())
             with monkeypatch.context() as patch:
-                patch.setattr(Channel, "_moved_beside", lambda *_: False)
+                patch.setattr(Channel, "moved_beside", lambda *_: np.zeros((1, 1), dtype=bool))
                 assert channel.left(days, [cell], False) == found
     assert ruled_out > 100
+
+
+@pytest.mark.parametrize("product", ["saas_trial", "marketplace_checkout"])
+def test_explanations_tried_together_are_those_tried_one_by_one(product: str) -> None:
+    draw, episode = generate(DrillConfig(44, "drill_easy", product, 2))
+    stages = by_stage(draw.counts)
+    people = people_of(episode.cube, stages)
+    answer = answer_under(episode.cube, stages, people, median_of_weekday(stages))
+    assert answer is not None
+    found = []
+    for run in answer.runs:
+        channel, days = answer.channels[run.channel], slice(run.first, run.stop)
+        sums = (over_days(each[:, days]) for each in (channel.weight, channel.surplus))
+        mixed, _ = channel.mixes(*sums)
+        one_by_one = [
+            cell
+            for cell in episode.cube.candidates.tolist()
+            if channel.left(days, [cell], bool(mixed[cell])) is not None
+        ]
+        assert explaining(channel, run.first, run.stop) == one_by_one
+        found += one_by_one
+    assert found
+
+
+@pytest.mark.parametrize("causes", [1, 3])
+def test_a_cause_is_taken_back_by_weekday_as_in_the_whole(causes: int) -> None:
+    draw, episode = generate(DrillConfig(6, "drill_hard", "ordering_app", causes))
+    known: Known = {}
+    assert settle(episode.cube, by_stage(draw.counts), known=known) is not None
+    asked = episode.cube, draw.clean
+    for taken in (*([cause] for cause in draw.causes), list(draw.causes)):
+        assert agreement._quickly_undone(*asked, draw.causes, taken, known)
+        assert can_be_undone(*asked, draw.causes, taken, {})
+    first, *others = draw.causes
+    misnamed = [first, *(replace(cause, roots=()) for cause in others)]
+    for known_or_not in (known, {}):
+        assert can_be_undone(*asked, misnamed, [first], known_or_not) == (causes == 1)
