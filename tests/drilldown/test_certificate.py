@@ -119,9 +119,10 @@ def test_explanations_tried_together_are_those_tried_one_by_one(product: str) ->
     assert found
 
 
-@pytest.mark.parametrize("causes", [1, 3])
-def test_a_cause_is_taken_back_by_weekday_as_in_the_whole(causes: int) -> None:
-    draw, episode = generate(DrillConfig(6, "drill_hard", "ordering_app", causes))
+def test_a_cause_is_taken_back_by_weekday_as_in_the_whole() -> None:
+    draw, episode = generate(DrillConfig(5, "drill_hard", "ordering_app", 3))
+    weekdays = [cause.effects[0].first % 7 for cause in draw.causes]
+    assert len(set(weekdays)) < 3, "nobody else's run is explained anew"
     known: Known = {}
     assert settle(episode.cube, by_stage(draw.counts), known=known) is not None
     asked = episode.cube, draw.clean
@@ -130,5 +131,6 @@ def test_a_cause_is_taken_back_by_weekday_as_in_the_whole(causes: int) -> None:
         assert can_be_undone(*asked, draw.causes, taken, {})
     first, *others = draw.causes
     misnamed = [first, *(replace(cause, roots=()) for cause in others)]
-    for known_or_not in (known, {}):
-        assert can_be_undone(*asked, misnamed, [first], known_or_not) == (causes == 1)
+    known[agreement.roots_of_causes(misnamed)] = known[draw.roots]
+    assert not agreement._quickly_undone(*asked, misnamed, [first], known)
+    assert not can_be_undone(*asked, misnamed, [first], {})
