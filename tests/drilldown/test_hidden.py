@@ -20,10 +20,10 @@ from metric_tracker_rl.drilldown.domains import DOMAINS, ORDERING_APP
 from metric_tracker_rl.drilldown.episode import Episode
 from metric_tracker_rl.drilldown.evidence import TOGETHER, evidence_of, triples_of
 from metric_tracker_rl.drilldown.levels import L3, LEVELS, MIX
+from metric_tracker_rl.drilldown.policies.comparison import Finding
 from metric_tracker_rl.drilldown.policies.desk import Desk
-from metric_tracker_rl.drilldown.policies.hidden import HiddenSearch
-from metric_tracker_rl.drilldown.policies.pairs import PairTables
-from metric_tracker_rl.drilldown.policies.seen import Finding
+from metric_tracker_rl.drilldown.policies.hidden_search import HiddenSearch
+from metric_tracker_rl.drilldown.policies.pair_tables import PairTables
 from metric_tracker_rl.drilldown.products import products_of
 from metric_tracker_rl.drilldown.tools import find_tool, overview
 from openenv_kit.bitstream import BitStream

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from metric_tracker_rl.drilldown.policies.comparison import Finding
 from metric_tracker_rl.drilldown.policies.desk import Asking, Desk, RefusedError, ask
-from metric_tracker_rl.drilldown.policies.hidden import HiddenSearch
-from metric_tracker_rl.drilldown.policies.seen import Finding
+from metric_tracker_rl.drilldown.policies.hidden_search import HiddenSearch
 
 
 def search(desk: Desk) -> Asking[list[dict[str, Any]]]:

@@ -7,7 +7,7 @@ import numpy as np
 from metric_tracker_rl.drilldown.baselines import HIGHEST_RATE
 from metric_tracker_rl.drilldown.cube import Cube, Floats
 from metric_tracker_rl.drilldown.evidence import evidence_of, triples_of
-from metric_tracker_rl.drilldown.policies.seen import Finding
+from metric_tracker_rl.drilldown.policies.comparison import Finding
 from metric_tracker_rl.drilldown.robust_channel import MAD_TO_SIGMA
 
 PEOPLE = 2_000.0

@@ -14,9 +14,7 @@ import numpy as np
 from metric_tracker_rl.drilldown.baselines import HIGHEST_RATE
 from metric_tracker_rl.drilldown.cube import Bools, Floats
 from metric_tracker_rl.drilldown.evidence import SPARE, TOGETHER
-from metric_tracker_rl.drilldown.policies.desk import Asking, Desk
-from metric_tracker_rl.drilldown.policies.pairs import PairTables
-from metric_tracker_rl.drilldown.policies.seen import (
+from metric_tracker_rl.drilldown.policies.comparison import (
     DAILY_FLOOR,
     MOVED,
     SURE,
@@ -25,6 +23,8 @@ from metric_tracker_rl.drilldown.policies.seen import (
     Seen,
     gain_of_all,
 )
+from metric_tracker_rl.drilldown.policies.desk import Asking, Desk
+from metric_tracker_rl.drilldown.policies.pair_tables import PairTables
 
 LEAST = 0.83
 """A week is looked at with so large a share of the evidence that a hidden cause is planned to give:
