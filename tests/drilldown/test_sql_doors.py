@@ -194,6 +194,37 @@ def test_others_play_on_while_a_query_is_under_way(door: Any, held: HeldQuery) -
     assert told["analysis_result"]["result"]["row_count"] == 0
 
 
+def test_calls_at_once_on_one_episode_share_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, let_go = threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    def query(_: Database, text: str, left: Mapping[str, int]) -> tuple[Answer, dict[str, int]]:
+        seen.append(left["numbers"])
+        begun.set()
+        let_go.wait(LONGEST_S)
+        return {"columns": [], "rows": [], "row_count": 0}, {"numbers": 1_000}
+
+    monkeypatch.setattr(Database, "query", query)
+    app = build_app(Settings(episode_store="memory"))
+    with (
+        TestClient(app, base_url="http://localhost") as client,
+        ThreadPoolExecutor(2) as pool,
+        client.websocket_connect("/ws") as other,
+        asked_over_http(client) as ask,
+    ):
+        other.send_json({"type": "reset", "data": {}})
+        other.receive_json()
+        answers = [pool.submit(ask) for _ in range(2)]
+        assert begun.wait(LONGEST_S)
+        for _ in range(3):  # long enough for the second call to arrive
+            other.send_json({"type": "step", "data": OTHER})
+            other.receive_json()
+        let_go.set()
+        left = {answer.result(LONGEST_S)["numbers_left"] for answer in answers}
+    assert seen == [12_000, 11_000]
+    assert left == {11_000, 10_000}
+
+
 def test_others_play_on_while_an_episode_is_made_again_from_its_record(held: HeldQuery) -> None:
     app = build_app(Settings(episode_store="memory"))
     with (
