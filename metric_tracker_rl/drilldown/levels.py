@@ -146,8 +146,8 @@ LEVELS: dict[str, Level] = {
             causes=(0, 1, 1, 2, 2, 2),
             budget=5_600,
             in_pairs=1.6,
-            evidence=(7.0, 11.0),
-            stream="6",
+            evidence=(5.0, 7.5),
+            stream="7",
         ),
         _FAINT,
         replace(
