@@ -149,7 +149,7 @@ class Planner:
             if not self._free(first, stop):
                 continue
             effects = self._effects(family, channels, first, stop)
-            if effects and (family == MIX or self.noise.gives_away(effects, self.level.evidence)):
+            if effects:
                 return Cause(family, effects, _roots(family, effects))
         return None
 
@@ -222,7 +222,7 @@ class Planner:
     def _effects(
         self, family: str, channels: Sequence[int], first: int, stop: int
     ) -> tuple[Effect, ...]:
-        """Effects of a family on these days; empty where none fits."""
+        """Effects of a family on these days; empty where none fits and shows as it should."""
         fits, allowed = self._fitting(family, channels, first, stop)
         groups = self._by_fixed(allowed)
         if not groups:
@@ -254,7 +254,8 @@ class Planner:
                 if partner is None:
                     return ()
                 effects.append(partner)
-        return tuple(effects) if all(map(self._possible, effects)) else ()
+        shown = family == MIX or self.noise.gives_away(effects, self.level.evidence)
+        return tuple(effects) if shown and all(map(self._possible, effects)) else ()
 
     def _by_fixed(self, allowed: Ints) -> list[list[int]]:
         """Candidates by how many values they fix, fewest first."""

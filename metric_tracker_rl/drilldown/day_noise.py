@@ -13,7 +13,7 @@ import numpy as np
 
 from metric_tracker_rl.drilldown.clean import Clean
 from metric_tracker_rl.drilldown.config import WEEKS
-from metric_tracker_rl.drilldown.cube import Cube, Floats, in_order
+from metric_tracker_rl.drilldown.cube import Bools, Cube, Floats, Ints, in_order
 from metric_tracker_rl.drilldown.evidence import (
     TOGETHER,
     ancestors_of,
@@ -144,7 +144,10 @@ class DayNoise:
             rows = ancestors_of(cube)[int(np.searchsorted(triples_of(cube)[0], effect.cell))]
             change, weight = change[rows], weight[rows]
             for other in (each for each in effects if each.channel == effect.channel):
-                meets, shared = cube.meet[other.cell, rows] >= 0, cube.shared(other.cell, rows)
+                shared: Ints | int = int(cube.places[other.cell])  # all rows hold their own segment
+                meets: Bools | bool = other.cell == effect.cell
+                if not meets:
+                    meets, shared = cube.meet[other.cell, rows] >= 0, cube.shared(other.cell, rows)
                 for day in range(other.first, other.stop):
                     expected = self.every[other.channel][day % 7][shared]
                     added = np.where(meets, (other.factor - 1.0) * expected, 0.0)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from metric_tracker_rl.drilldown.causes import DOWN, PARTNERS, Effect, Planner
 from metric_tracker_rl.drilldown.config import DAYS
-from metric_tracker_rl.drilldown.cube import Bools, Floats
+from metric_tracker_rl.drilldown.cube import Bools, Cube, Floats
 from metric_tracker_rl.drilldown.fits import FEWEST_PEOPLE, NARROW, Fits
 from metric_tracker_rl.drilldown.levels import CANCEL, CANCEL_TRAFFIC, LOSS, MIX
 
@@ -37,7 +38,8 @@ class FaintPlanner(Planner):
         if family == MIX:
             return super()._effects(family, channels, first, stop)
         fits, allowed = self._fitting(family, channels, first, stop)
-        apart = self._apart()
+        taken = (effect.cell for cause in self.causes for effect in cause.effects)
+        apart = _apart(self.cube, tuple(taken))
         allowed = allowed[apart[allowed]]
         if not len(allowed):
             return ()
@@ -151,13 +153,15 @@ class FaintPlanner(Planner):
                     return False
         return True
 
-    def _apart(self) -> Bools:
-        """Which cells share no two values with one of an earlier cause."""
-        values = self.cube.values
-        apart = np.ones(self.cube.cells, dtype=bool)
-        for taken in (effect.cell for cause in self.causes for effect in cause.effects):
-            apart &= ((values == values[taken]) & (values[taken] >= 0)).sum(axis=1) < 2
-        return apart
+
+@lru_cache(maxsize=8)
+def _apart(cube: Cube, taken: tuple[int, ...]) -> Bools:
+    """Which cells share no two values with any of those that are taken."""
+    apart = np.ones(cube.cells, dtype=bool)
+    for cell in taken:
+        same = (cube.values == cube.values[cell]) & (cube.values[cell] >= 0)
+        apart &= same.sum(axis=1) < 2
+    return apart
 
 
 def _shown(fit: Fits, drift: Floats, cell: int, factor: float, left: float) -> bool:

@@ -109,7 +109,7 @@ def attempt_draw(config: DrillConfig, attempt: int, *, admitted: bool = False) -
     if reason is None:  # the definition's second round, which must be its last
         baseline = pooled(stages, touched_by(cube, planned))
         answer = answer_under(cube, stages, people, baseline)
-        reason = rejected(answer, planned, causes)
+        reason = rejected(answer, planned, causes, admitted=admitted)
     if answer is None or reason is not None:
         return reason or ""
     if not admitted:
@@ -138,13 +138,22 @@ def attempt_draw(config: DrillConfig, attempt: int, *, admitted: bool = False) -
 
 
 def rejected(
-    answer: Answer | None, planned: tuple[Root, ...], causes: Sequence[Cause]
+    answer: Answer | None,
+    planned: tuple[Root, ...],
+    causes: Sequence[Cause],
+    *,
+    admitted: bool = False,
 ) -> str | None:
-    """Why an answer under one baseline is not accepted, or None where it is."""
+    """Why an answer under one baseline is not accepted, or None where it is.
+
+    Of a draw that is known to be accepted only the labels are compared with the plan.
+    """
     if answer is None:
         return "no explanation"
     if answer.roots != planned:
         return "not the plan"
+    if admitted:
+        return None
     if max([answer.quiet, *(run.left for run in answer.runs)]) > QUIET:
         return "something nearly moved"
     for run in answer.runs:

@@ -3,8 +3,8 @@
 `drill_reference` plays through the tools like anybody else: `reference` and `by_sql` ask,
 `hidden_search` decides what to ask for, from `pair_tables` and single segments by `comparison`, and
 `desk` keeps what was read. Heuristics are given the whole cube and sound baselines for nothing, as
-`scan` has them, so that what they earn is what one idea is worth: `heuristics`, `readers` of tables,
-`insights` taken away, and the `adversary` that combines them.
+`scan` has them, so that what they earn is what one idea is worth: `heuristics`, `readers` of
+tables, `insights` taken away, and the `adversary` that combines them.
 """
 
 from __future__ import annotations
