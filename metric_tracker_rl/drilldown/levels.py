@@ -146,7 +146,7 @@ LEVELS: dict[str, Level] = {
             causes=(0, 1, 1, 2, 2, 2),
             budget=5_600,
             in_pairs=1.6,
-            evidence=(5.0, 7.5),
+            evidence=(3.6, 5.0),
             stream="7",
         ),
         _FAINT,
