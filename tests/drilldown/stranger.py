@@ -2,8 +2,8 @@
 
 It knows what the documentation says of the messages and of where hidden causes show, and of an
 episode what the replies say. Its analysis is its own and enough for `drill_easy`: weeks of pairs of
-values, the days of the segments of three that they point to, what moved against these on the same
-days, then the kind and the change-log entry.
+values, the weeks of the segments of three that they point to, the days of those that stand out,
+what moved against these on the same days, then the kind and the change-log entry.
 
     python stranger.py http://127.0.0.1:8000 drill_easy_saas_trial ws|http|mcp
 """
@@ -24,10 +24,11 @@ from websockets.sync.client import connect
 SCATTER = (0.02, 0.006)
 """Day-to-day noise of traffic and of rates that no volume averages out, as the data show it."""
 SURE = 5.5
-LIKELY = 5.0
-"""Standard deviations, of three tables together, at which the days of a segment are looked at."""
-MOST_LOOKS, PARTNERS = 12, 8
-DAYS, WEEKS = 56, 8
+LIKELY, OWN = 3.0, 4.5
+"""Standard deviations, of three tables together, at which the week of a segment is looked at, and
+those of its own week at which its days are."""
+MOST_LOOKS, PARTNERS = 120, 12
+DAYS, WEEKS, MOST_RANGES = 56, 8, 5
 Segment = frozenset[tuple[str, str]]
 Rows = list[list[float]]
 """People by stage and week."""
@@ -224,12 +225,10 @@ class Analyst:
             if score >= LIKELY and not (channel == 0 and week in mixed):
                 likely.append((score, channel, week, segment))
         done: set[tuple[int, int]] = set()
-        looks = 0
-        for _, channel, week, segment in sorted(likely, key=lambda each: -each[0]):
-            if (channel, week) in done or looks == MOST_LOOKS:
-                continue
-            looks += 1
+        for _, channel, week, segment in sorted(likely, key=lambda each: -each[0])[:MOST_LOOKS]:
             near = list(range(max(channel - 1, 1), min(channel + 1, 4) + 1)) if channel else [0]
+            if (channel, week) in done or not self.stands_out(segment, channel, week):
+                continue
             found = {
                 run: factor
                 for run, factor in self.runs_of(segment, near).items()
@@ -237,10 +236,48 @@ class Analyst:
             }
             for run, factor in found.items():
                 self.moved.setdefault(run, {})[segment] = factor
-                done |= {(each, run_week) for each in near for run_week in run.weeks}
+                done |= {(run.channel, run_week) for run_week in run.weeks}
             if len(found) == 1:
                 [(run, factor)] = found.items()
                 self.find_partner(run, segment, factor, z[run.channel])
+
+    def stands_out(self, segment: Segment, channel: int, week: int) -> bool:
+        """Whether a week of a segment departs from its others, on a step or on two together."""
+        days = 7 * week, 7 * week + 7
+        others = [each for each in ((0, days[0]), (days[1], DAYS)) if each[0] < each[1]]
+        channels = [channel, channel + 1] if 0 < channel < 4 else [channel]
+        shown = [abs(z) for _, z in self.compared(segment, channels, days, others)]
+        return max(*shown, sum(shown) / math.sqrt(len(shown)), 0.0) >= OWN
+
+    def compared(
+        self,
+        segment: Segment,
+        channels: list[int],
+        days: tuple[int, int],
+        others: list[tuple[int, int]],
+    ) -> list[tuple[float, float]]:
+        """Factor on each channel of some days beside others, and its standard deviations from 1."""
+        first = max(channels[0] - 1, 0)
+        told = self.ask(
+            "compare",
+            where=dict(segment),
+            stages=self.stages[first : channels[-1] + 1],
+            dates=[[self.dates[days[0]], self.dates[days[1] - 1]]],
+            reference=[[self.dates[start], self.dates[stop - 1]] for start, stop in others],
+        )
+        counts, lengths = told["rows"][0], told["days"]
+        now = dict(enumerate(counts[::2], first))
+        usual = dict(enumerate(counts[1::2], first))
+        found = []
+        for channel in channels:
+            below = now[channel - 1] if channel else lengths["dates"]
+            rate = usual[channel] / (usual[channel - 1] if channel else lengths["reference"])
+            share = 1 - rate if channel else 1.0
+            spare = share * (1 / now[channel] + 1 / usual[channel])
+            scatter = SCATTER[min(channel, 1)] / math.sqrt(lengths["dates"])
+            factor = now[channel] / below / rate
+            found.append((factor, (factor - 1) / math.sqrt(spare + scatter**2)))
+        return found
 
     def find_partner(
         self, run: Run, segment: Segment, factor: float, z: dict[Segment, list[float]]
@@ -249,11 +286,17 @@ class Analyst:
         sign = 1.0 if factor > 1 else -1.0
         [week, *_] = run.weeks
         apart = [each for each in z if len(dict(each | segment)) < len(each | segment)]
-        for other in sorted(apart, key=lambda each: sign * z[each][week])[:PARTNERS]:
-            against = self.runs_of(other, [run.channel]).get(run, factor)
-            if sign * (against - 1) < 0:
-                self.moved[run][other] = against
-                return
+        likely = sorted(apart, key=lambda each: sign * z[each][week])[:PARTNERS]
+        days = range(run.first % 7, DAYS, 7)
+        others = [(day, day + run.stop - run.first) for day in days if day != run.first]
+        others = [each for each in others if each[1] <= DAYS][:MOST_RANGES]
+        shown = []
+        for other in likely:
+            [(against, clear)] = self.compared(other, [run.channel], (run.first, run.stop), others)
+            shown.append((sign * clear, against, sorted(other)))
+        clear, against, found = min(shown)
+        if clear <= -SURE and abs(against - 1) >= 0.06:
+            self.moved[run][frozenset(found)] = against
 
     def report(self) -> list[dict[str, Any]]:
         """Every root as a row."""

@@ -151,7 +151,7 @@ def test_no_hidden_cause_shows_in_a_week_of_two_values(config: DrillConfig) -> N
             for causes in ([], [cause])
         )
         change = np.abs(caused / usual - 1.0).max(axis=(1, 2))
-        assert (change[1:] < (0.013 if config.level.faint else 0.008)).all()
+        assert (change[1:] < (0.013 if config.level.faint else 0.011)).all()
         assert change[0] < (0.018 if config.level.faint else 0.009)
 
 
@@ -176,7 +176,7 @@ def test_no_cause_of_a_hidden_level_leads_to_another(product: str) -> None:
 def test_the_bytes_of_a_level_outlive_changes_of_the_others() -> None:
     identities = {name: json.loads(DrillConfig(1, name).identity) for name in LEVELS}
     assert {name: told["generator"] for name, told in identities.items()} == {
-        **{"drill_easy": "6", "drill": "6", "drill_hard": "5", "drill_sql": "6"}
+        **{"drill_easy": "7", "drill": "6", "drill_hard": "5", "drill_sql": "6"}
     }
     assert all(int(level.stream) <= int(GENERATOR_VERSION) for level in LEVELS.values())
 
@@ -200,9 +200,9 @@ def test_all_causes_of_drill_easy_but_mix_shifts_are_hidden() -> None:
     assert MIX in families
 
 
-def test_each_level_shows_more_of_fewer_causes_than_the_next() -> None:
+def test_each_level_has_fewer_causes_than_the_next_and_the_clearest_show_more() -> None:
     easy, drill, hard = (LEVELS[name] for name in ("drill_easy", "drill", "drill_hard"))
-    assert easy.evidence > drill.evidence > hard.evidence
+    assert easy.evidence[1] > drill.evidence[1] > hard.evidence[1]
     assert sum(easy.causes) < sum(drill.causes) < sum(hard.causes)
 
 
@@ -248,19 +248,15 @@ def test_a_draw_whose_plan_is_not_the_answer_is_rejected(monkeypatch: pytest.Mon
     assert attempt_draw(config, 0) == "not the plan"
 
 
-DOUBTFUL = [
-    (DrillConfig(42, "drill", "video_streaming", 2), 0, "baselines disagree"),
-    (DrillConfig(72, "drill_easy", "saas_trial", 3), 1, "a cause cannot be taken back"),
-]
-"""Draws that generator 6 accepted: a running median, and a cause taken back, leave other roots."""
-
-
-@pytest.mark.parametrize(("config", "attempt", "why"), DOUBTFUL)
 def test_a_draw_that_a_certificate_would_doubt_is_rejected(
-    config: DrillConfig, attempt: int, why: str
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert isinstance(attempt_draw(config, attempt, admitted=True), Draw)
-    assert attempt_draw(config, attempt) == why
+    """To a running median the first draw of this seed has other roots; generator 6 accepted it."""
+    config = DrillConfig(42, "drill", "video_streaming", 2)
+    assert isinstance(attempt_draw(config, 0, admitted=True), Draw)
+    assert attempt_draw(config, 0) == "baselines disagree"
+    monkeypatch.setattr(generator, "can_be_undone", lambda *_: False)
+    assert attempt_draw(config, 0) == "a cause cannot be taken back"
 
 
 def test_the_log_is_as_long_without_roots_as_with_four_causes() -> None:

@@ -144,7 +144,7 @@ def test_an_episode_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(building, "MAX_DRAWS", 1)
     monkeypatch.setattr(new_product, "LOOKED_AT", 1)
     add_product(replace(SHOP, volume=0.001))
-    told = certificate_or_failure(DrillConfig(3, "drill_easy", "flower_shop", 1))
+    told = certificate_or_failure(DrillConfig(3, "drill", "flower_shop", 1))
     assert isinstance(told, str)
     assert "no room for a cause (1). More volume" in told
 
