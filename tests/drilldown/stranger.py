@@ -126,25 +126,40 @@ class Analyst:
         return told["analysis_result"]["result"]
 
     def read_weeks(self) -> None:
-        """Weeks of everybody, of single values and of pairs beside the median week, by channel."""
-        weekly: dict[Segment, Rows] = {}
-        for pair in combinations(self.dims, 2):
-            for *values, stage, counts in self.ask("slice", group_by=pair, every="week")["rows"]:
-                segment = frozenset(zip(pair, values, strict=True))
-                weekly.setdefault(segment, [[], [], [], [], []])
-                weekly[segment][self.stages.index(stage)] = counts
-        first, second, *_ = self.dims
+        """Weeks of everybody, of single values and of pairs beside the median week, by channel.
+
+        The first value of a dimension is what the others leave, and is not asked for.
+        """
+        weekly = self.weeks_of()
         for dim, values in self.dims.items():
-            beside = second if dim == first else first
-            for value in values:
-                parts = [frozenset({(dim, value), (beside, each)}) for each in self.dims[beside]]
-                weekly[frozenset({(dim, value)})] = added([weekly[part] for part in parts])
-        singles = [frozenset({(first, value)}) for value in self.dims[first]]
-        weekly[frozenset()] = added([weekly[single] for single in singles])
+            weekly |= self.weeks_of(dim)
+            others = [weekly[frozenset({(dim, value)})] for value in values[1:]]
+            weekly[frozenset({(dim, values[0])})] = less(weekly[frozenset()], others)
+        for one, other in combinations(self.dims, 2):
+            weekly |= self.weeks_of(one, other)
+            for dim, beside in ((one, other), (other, one)):
+                first, *rest = self.dims[beside]
+                done = self.dims[dim][1:] if dim == one else self.dims[dim]
+                for own in [(dim, value) for value in done]:
+                    others = [weekly[frozenset({own, (beside, value)})] for value in rest]
+                    total = weekly[frozenset({own})]
+                    weekly[frozenset({own, (beside, first)})] = less(total, others)
         self.weekly = [
             {segment: beside_usual(rows, channel) for segment, rows in weekly.items()}
             for channel in range(len(self.stages))
         ]
+
+    def weeks_of(self, *dims: str) -> dict[Segment, Rows]:
+        """Weeks of the segments of some dimensions, but for first values."""
+        where = {dim: self.dims[dim][1:] for dim in dims}
+        found: dict[Segment, Rows] = {}
+        for *values, stage, counts in self.ask(
+            "slice", group_by=list(dims), where=where, every="week"
+        )["rows"]:
+            segment = frozenset(zip(dims, values, strict=True))
+            found.setdefault(segment, [[], [], [], [], []])
+            found[segment][self.stages.index(stage)] = counts
+        return found
 
     def evidence(self, channel: int, segment: Segment) -> list[float]:
         """Standard deviations that three tables show together of each week of three values."""
@@ -342,10 +357,11 @@ class Analyst:
         return max(fitting)[2] if fitting else "unattributed"
 
 
-def added(tables: list[Rows]) -> Rows:
-    """Sums of several segments' rows."""
+def less(total: Rows, parts: list[Rows]) -> Rows:
+    """Rows of a segment without some parts of it."""
     return [
-        [sum(numbers) for numbers in zip(*rows, strict=True)] for rows in zip(*tables, strict=True)
+        [whole - sum(each) for whole, each in zip(row, zip(*by_part, strict=True), strict=True)]
+        for row, *by_part in zip(total, *parts, strict=True)
     ]
 
 
