@@ -8,6 +8,7 @@ from typing import Any
 
 from firewatch_env.actions import act
 from firewatch_env.engine.world import World
+from openenv_kit.adding import add_up
 
 QUIET = 25  # ticks at the end without harm or killed pods: then the incident is over
 
@@ -31,7 +32,7 @@ class Course:
 
     @property
     def total(self) -> float:
-        return sum(self.harm)
+        return add_up(self.harm)
 
 
 def replay(

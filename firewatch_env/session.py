@@ -15,6 +15,7 @@ from firewatch_env.grade import Checkpoint, Grade, grade
 from firewatch_env.replay import Change, Course, replay
 from firewatch_env.tasks.task import Task
 from firewatch_env.timeline import Timeline, enter
+from openenv_kit.adding import add_up
 from openenv_kit.errors import MAX_ECHO, echo, unknown_name_message
 
 HISTORY = 10
@@ -59,7 +60,7 @@ class Play:
         self.history: list[dict[str, Any]] = []
         self.harm: list[float] = []
         self.measured = 0.0  # the same in all, as its meter shows it
-        self.usual = sum(service.entry for service in self.world.entries)
+        self.usual = add_up(service.entry for service in self.world.entries)
         self.burning = [let_down(self.world)]
         self.steps: list[Checkpoint] = []
         self.put_back: dict[int, int] = {}  # step that put another back: that other
@@ -276,7 +277,7 @@ def _change(
         play.attempts += 1
     elif outcome.changed:
         change = Change(world.tick + 1, action.name, service.name, dict(parameters))
-        play.steps.append(Checkpoint(change, before, sum(play.harm)))
+        play.steps.append(Checkpoint(change, before, add_up(play.harm)))
         if action.name in _REVERSIBLE:
             _note_put_back(play, action, service, setting)
     return outcome

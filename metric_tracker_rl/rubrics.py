@@ -11,6 +11,7 @@ from typing import Any
 from openenv.core.rubrics import Rubric
 
 from metric_tracker_rl.rows import SCORE_PENALTIES, SCORE_SHARES, RewardBreakdown
+from openenv_kit.adding import add_up
 
 
 class ComponentRubric(Rubric):
@@ -31,7 +32,7 @@ class ComponentRubric(Rubric):
         for child in self.children():
             child(action, observation)
         breakdown: RewardBreakdown | None = observation.reward_breakdown
-        return float(sum(breakdown[name] for name in self.fields)) if breakdown else 0.0
+        return float(add_up(breakdown[name] for name in self.fields)) if breakdown else 0.0
 
     def reset(self) -> None:
         """Forget the last episode's scores, in the whole tree."""

@@ -15,6 +15,7 @@ from firewatch_env.engine.tick import cpu_of_request
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.measuring import four_digits, measured, share
 from firewatch_env.evidence.meters import latency_ratio, read
+from openenv_kit.adding import add_up
 
 _THREADS = 20  # threads that one slot of the model stands for
 
@@ -79,7 +80,7 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
     if "fill" in service.levers:
         rates["every feature"] = service.levers["fill"] / 5
     told = {f: v * service.features[f] for f, v in by_feature(service, "heap").items()}
-    whole = sum(rates.values())
+    whole = add_up(rates.values())
     for f, rate in rates.items():
         told[f] = told.get(f, 0.0) + (fill * rate / whole if whole else 0.0)
     told = {f: measured(service, f"held {f}", held) for f, held in told.items()}
@@ -108,7 +109,7 @@ def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outco
     factors = by_feature(service, "cpu")
     spent = {f: part * factors.get(f, 1.0) for f, part in service.features.items()}
     logging = service.levers.get("logging", 0.0)
-    whole = sum(spent.values()) + logging
+    whole = add_up(spent.values()) + logging
     stolen = service.levers.get("neighbour", 0.0)
     each = cpu_of_request(service)
     # Requests whose callers have given up cost CPU as well.

@@ -116,7 +116,9 @@ def _answer(service: Service, world: World) -> None:
     if len(parts) == 1:
         live = 0.0 if parts[0].down else 1.0
     else:
-        live = sum([part.weight for part in parts if part.down == 0])
+        live = 0.0
+        for part in parts:
+            live += part.weight if part.down == 0 else 0.0
     for part in parts:
         if part.down:
             part.down -= 1

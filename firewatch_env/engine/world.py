@@ -11,6 +11,7 @@ from firewatch_env.engine.motion import EASE, Wave, draw_wave
 from firewatch_env.engine.randomness import BitStream
 from firewatch_env.engine.service import Call, Release, Service
 from firewatch_env.engine.tick import tick
+from openenv_kit.adding import add_up
 
 DAY = 2880  # ticks
 _SLOTS = 10.0  # slots on an ordinary day, to those in use
@@ -190,7 +191,7 @@ def _equip(service: Service, services: Mapping[str, Service], draws: BitStream) 
 def _size(services: Mapping[str, Service], draws: BitStream) -> None:
     """Room for an ordinary day: how busy a service is says nothing about its size."""
     for service in services.values():
-        service.usual_load = service.entry + sum(
+        service.usual_load = service.entry + add_up(
             [call.caller.usual_load * call.usual_calls for call in service.callers]
         )
     for service in reversed(list(services.values())):

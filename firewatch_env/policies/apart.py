@@ -15,6 +15,7 @@ from typing import Literal
 from firewatch_env.engine.motion import EASE, WAVES, ZONE_B, factor
 from firewatch_env.evidence.measuring import ERROR
 from firewatch_env.policies.seen import Action, Notes, Seen, order
+from openenv_kit.adding import add_up
 
 _NEAR = 1.1  # the most by which readings of a heap that follows zone b differ from it
 _SAME = 1.065  # the most by which two readings of one figure can differ
@@ -169,7 +170,7 @@ def _stated(notes: Notes, series: Series | None, shares: dict[int, float], first
         if steady and tick in notes.replies and all(each in shares for each in over):
             value = series.read(notes.replies[tick])
             if value > 0:
-                points.append((value, sum(shares[each] for each in over) / series.span))
+                points.append((value, add_up(shares[each] for each in over) / series.span))
     return points
 
 

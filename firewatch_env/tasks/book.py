@@ -16,6 +16,7 @@ from firewatch_env.tasks.draw import draw_task
 from firewatch_env.tasks.named import NAMED, Named
 from firewatch_env.tasks.places import NoPlace
 from firewatch_env.tasks.task import MAX_TICKS, Task, open_world
+from openenv_kit.adding import add_up
 from openenv_kit.errors import echo, unknown_name_message
 
 VERSION = "6"  # of what is drawn: raise it whenever a task would change
@@ -188,6 +189,6 @@ def burns(task: Task) -> bool:
 def harmful(task: Task) -> bool:
     """Whether customers are let down enough if nobody acts."""
     start = open_world(task)
-    usual = sum(service.entry for service in start.entries)
+    usual = add_up(service.entry for service in start.entries)
     course = replay(start, (), task.horizon)
     return course.total >= _LEAST_HARM * usual * task.horizon

@@ -18,6 +18,7 @@ from firewatch_env.replay import Change, replay
 from firewatch_env.session import Session
 from firewatch_env.tasks.book import burns, harmful
 from firewatch_env.tasks.task import Task, open_world
+from openenv_kit.adding import add_up
 
 GENERIC: tuple[tuple[str, dict[str, float]], ...] = (
     ("restart_service", {}), ("rollback_deploy", {}), ("revert_config", {}),
@@ -121,7 +122,7 @@ def _what(changes: tuple[Change, ...]) -> set[tuple[str, str]]:
 def _guessed(task: Task) -> float:
     """What players who toss a coin between suspects earn on average."""
     replies = [drive(Session(lambda _: task, computed_par), guess) for guess in GUESSES]
-    return sum(reply.observation["episode_score"] or 0.0 for reply in replies) / len(replies)
+    return add_up(reply.observation["episode_score"] or 0.0 for reply in replies) / len(replies)
 
 
 def _ordinary(task: Task) -> str:

@@ -21,6 +21,7 @@ from metric_tracker_rl.drilldown.evidence import (
     evidence_of_one,
     triples_of,
 )
+from openenv_kit.adding import add_up
 
 if TYPE_CHECKING:
     from metric_tracker_rl.drilldown.causes import Effect
@@ -183,7 +184,7 @@ def _within(
         for effect, z in zip(by_channel, found, strict=True)
     ]
     several = by_channel[0].channel != by_channel[-1].channel
-    together = sum(shown) / TOGETHER if several else 0.0
+    together = add_up(shown) / TOGETHER if several else 0.0
     least, most = bounds
     little = min(shown) >= LITTLE - slack
     return little and least - slack <= max(*shown, together) <= most + slack

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from metric_tracker_rl.engine.report import NUMBER_FIELDS, Report, duplicate_issue
 from metric_tracker_rl.engine.reporting_policy import ReportRow
 from metric_tracker_rl.rows import RewardBreakdown, SubmissionIssue
+from openenv_kit.adding import add_up
 
 WEIGHTS: dict[str, int] = {
     "recall": 60,
@@ -120,9 +121,9 @@ def _score(
         "exploit_penalty": EXPLOIT_PENALTY if extra > max(EXPLOIT_FLOOR, 2 * expected) else 0.0,
     }
     if expected:
-        shares = {name: sum(each[name] for each in matched) / expected for name in WEIGHTS}
-        earned = precision * sum(WEIGHTS[name] * share for name, share in shares.items()) / 100
-        total = min(max(earned - sum(penalties.values()), 0.0), 1.0)
+        shares = {name: add_up(each[name] for each in matched) / expected for name in WEIGHTS}
+        earned = precision * add_up(WEIGHTS[name] * share for name, share in shares.items()) / 100
+        total = min(max(earned - add_up(penalties.values()), 0.0), 1.0)
     else:
         # Nothing to find: the empty report is the whole answer, and shares have no meaning.
         precision = total = 0.0 if report.submitted else 1.0

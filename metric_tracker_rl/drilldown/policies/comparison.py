@@ -9,6 +9,7 @@ import numpy as np
 
 from metric_tracker_rl.drilldown.baselines import HIGHEST_RATE
 from metric_tracker_rl.drilldown.cube import Floats
+from openenv_kit.adding import add_up
 
 MOVED = 6.0
 """Standard deviations of a day that moved."""
@@ -98,6 +99,6 @@ class Finding:
 
 def gain_of_all(parts: Sequence[Seen]) -> float:
     """Gain of all parts of a segment as one."""
-    weight = sum(part.weight for part in parts)
-    surplus = sum(part.weight * part.change for part in parts)
+    weight = add_up(part.weight for part in parts)
+    surplus = add_up(part.weight * part.change for part in parts)
     return surplus * surplus / weight

@@ -25,6 +25,7 @@ from metric_tracker_rl.drilldown.policies.comparison import (
 )
 from metric_tracker_rl.drilldown.policies.desk import Asking, Desk
 from metric_tracker_rl.drilldown.policies.pair_tables import PairTables
+from openenv_kit.adding import add_up
 
 LEAST = 0.83
 """A week is looked at with so large a share of the evidence that a hidden cause is planned to give:
@@ -101,7 +102,7 @@ class HiddenSearch:
         ends = range(7 * week), range(7 * week + 7, self.totals.shape[1])
         [seen] = yield from self.compare(cell, channels, days, [each for each in ends if each])
         z = [abs(each.z) for each in seen.values()]
-        together = sum(z) / TOGETHER if len(z) > 1 else 0.0
+        together = add_up(z) / TOGETHER if len(z) > 1 else 0.0
         return max(together, *z) >= WEEK
 
     def compare(
@@ -212,7 +213,7 @@ class HiddenSearch:
         fixed = {axis: v for axis, v in enumerate(cube.values[cell].tolist()) if v >= 0}
         for free in (axis for axis in range(len(cube.shape)) if axis not in fixed):
             parts = yield from self.compare(cell, steps, days, others, free)
-            clearest = max(channels, key=lambda each: sum(part[each].gain for part in parts))
+            clearest = max(channels, key=lambda each: add_up(part[each].gain for part in parts))
             part = max(range(len(parts)), key=lambda each: parts[each][clearest].gain)
             if parts[part][clearest].gain <= gain_of_all([each[clearest] for each in parts]):
                 continue
