@@ -319,7 +319,7 @@ def test_a_case_that_its_episode_no_longer_shows_is_looked_for_again(
 def test_an_echo_whose_parts_wobble_nearly_as_much_shows_no_composition_effect(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    draw, episode = generate(DrillConfig(46, "drill_easy", "ordering_app", 1))
+    draw, episode = generate(DrillConfig(9, "drill_easy", "ordering_app", 1))
     assert [root.kind for root in draw.roots] == ["mix_shift"]
     monkeypatch.setattr(scenes, "LEAST_ECHO", 0.0)
     assert CASES["composition"].scene(draw, episode) is None

@@ -303,7 +303,7 @@ def test_noise_may_be_as_lucky_as_a_random_row_is_under_the_reward_that_is_paid(
         setting: audit.lines([run_job(Job("message_timing", "easy", 0, 1, setting))])[0].max_mean
         for setting in ("mixed", "mode:exact", "mode:key_f1")
     }
-    assert allowed == {"mixed": 0.0011, "mode:exact": 0.0011, "mode:key_f1": 0.0073}
+    assert allowed == {"mixed": 0.0019, "mode:exact": 0.0019, "mode:key_f1": 0.0085}
 
 
 def test_an_audited_mode_is_played_in_that_mode() -> None:
