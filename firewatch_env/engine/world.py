@@ -11,7 +11,6 @@ from firewatch_env.engine.motion import EASE, Wave, draw_wave
 from firewatch_env.engine.randomness import BitStream
 from firewatch_env.engine.service import Call, Release, Service
 from firewatch_env.engine.tick import tick
-from openenv_kit.adding import add_up
 
 DAY = 2880  # ticks
 _SLOTS = 10.0  # slots on an ordinary day, to those in use
@@ -191,9 +190,10 @@ def _equip(service: Service, services: Mapping[str, Service], draws: BitStream) 
 def _size(services: Mapping[str, Service], draws: BitStream) -> None:
     """Room for an ordinary day: how busy a service is says nothing about its size."""
     for service in services.values():
-        service.usual_load = service.entry + add_up(
-            [call.caller.usual_load * call.usual_calls for call in service.callers]
-        )
+        called = 0.0
+        for call in service.callers:
+            called += call.caller.usual_load * call.usual_calls
+        service.usual_load = service.entry + called
     for service in reversed(list(services.values())):
         use = draws.uniform(0.34, 0.48)
         service.usual_use = use
