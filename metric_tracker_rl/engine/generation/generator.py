@@ -243,11 +243,6 @@ def _may_stir(level: Level) -> bool:
     return bool(level.decoys) or level.varied
 
 
-def _kind(level: Level) -> tuple[str, bool]:
-    """The same for levels whose finished days are computed alike."""
-    return level.baseline, _may_stir(level)
-
-
 @alike(
     lambda case: (
         case[0].funnel.name,
