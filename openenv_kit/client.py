@@ -8,6 +8,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 from openenv.core.client_types import StepResult
 from openenv.core.env_client import EnvClient
 from openenv.core.env_server.types import Action, Observation, State
+from pydantic import ValidationError
+
+from openenv_kit.errors import ServerError
 
 ActionT = TypeVar("ActionT", bound=Action)
 ObservationT = TypeVar("ObservationT", bound=Observation)
@@ -22,10 +25,10 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
     Args:
         base_url: http(s) or ws(s) address of the server, or of an environment below its name; may
             be left out with a provider.
-        connect_timeout_s: longest wait for the connection, in seconds.
-        message_timeout_s: longest wait for one reply, in seconds.
-        provider: starts and stops a container or process to talk to.
-        options: anything else the framework's client takes, such as `headers` or `mode`.
+        options: what the framework's client takes, such as `headers` or `mode`;
+            `connect_timeout_s`, the longest wait for the connection, by default 10 seconds;
+            `message_timeout_s`, the longest wait for one reply, by default 60 seconds; `provider`,
+            which starts and stops a container or process to talk to.
 
     The client sends no keepalive pings unless `websocket_ping_interval_s` asks for them: an
     agent thinks for minutes between two steps, and a ping that goes unanswered while its
@@ -40,25 +43,11 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
     state_type: ClassVar[type[Any]]
     default_base_url: ClassVar[str] = DEFAULT_BASE_URL
 
-    def __init__(
-        self,
-        base_url: str | None = None,
-        connect_timeout_s: float = 10.0,
-        message_timeout_s: float = 60.0,
-        provider: Any = None,
-        **options: Any,
-    ) -> None:
-        options.setdefault("websocket_ping_interval_s", None)
-        options.setdefault("websocket_ping_timeout_s", None)
-        if base_url is None and provider is None:
+    def __init__(self, base_url: str | None = None, **options: Any) -> None:
+        if base_url is None and options.get("provider") is None:
             base_url = self.default_base_url
-        super().__init__(
-            base_url=base_url,
-            connect_timeout_s=connect_timeout_s,
-            message_timeout_s=message_timeout_s,
-            provider=provider,
-            **options,
-        )
+        silent = {"websocket_ping_interval_s": None, "websocket_ping_timeout_s": None}
+        super().__init__(base_url, **{**silent, **options})
 
     def _step_payload(self, action: ActionT | Mapping[str, Any]) -> dict[str, Any]:
         """Payload of an action; a mapping travels as it is, so that the server judges it."""
@@ -71,7 +60,14 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
         reward, done = payload.get("reward"), bool(payload.get("done", False))
         metadata = payload.get("metadata")
         fields = {**payload.get("observation", {}), "reward": reward, "done": done}
-        observation = self.observation_type.model_validate(fields)
+        try:
+            observation = self.observation_type.model_validate(fields)
+        except ValidationError as problem:
+            wrong = ", ".join(dict.fromkeys(str(each["loc"][0]) for each in problem.errors()[:3]))
+            raise ServerError(
+                f"{type(self).__name__} cannot read this server's observation ({wrong}): it is no "
+                f"{self.observation_type.__name__}. Does the address serve another environment?"
+            ) from None
         return StepResult(observation=observation, reward=reward, done=done, metadata=metadata)
 
     def _parse_state(self, payload: dict[str, Any]) -> StateT:

@@ -1,8 +1,8 @@
-"""What an environment provides, and nothing else: two protocols and the values they exchange.
+"""What an environment provides: sessions, and what every front door needs to know about them.
 
-A `Session` is one play: plain Python, no transport. An `Environment` makes sessions and says
-what every front door needs to know about them. The kit imports no environment; it finds them
-by name through the entry-point group `openenv_kit.environments`:
+A `Session` is one play: plain Python, no transport. An `Environment` makes sessions, and holds
+the tools, tasks, policies and proofs that go with them. The kit imports no environment; it finds
+them by name through the entry-point group `openenv_kit.environments`:
 
 ```toml
 [project.entry-points."openenv_kit.environments"]
@@ -13,82 +13,30 @@ my_game = "my_game.environment:ENVIRONMENT"
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openenv_kit.errors import UnknownNameError
+from openenv_kit.session import COMPLETED as COMPLETED
+from openenv_kit.session import ERROR as ERROR
+from openenv_kit.session import Reply as Reply
+from openenv_kit.session import Session as Session
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from openenv_kit.page.scenes import Scenes
     from openenv_kit.play.policies import Policy
-    from openenv_kit.tools.catalogue import Catalogue
+    from openenv_kit.tool import Catalogue
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
-    from openenv_kit.trust.exploits import Exploit
     from openenv_kit.trust.splits import Splits
 
 GROUP = "openenv_kit.environments"
 VARIABLE, DEFAULT = "ENVIRONMENT", "metric_tracker_rl"
-MOST_STEPS = 500
-"""Longest play of an environment that says nothing of its length."""
-MODEL_ROUNDS = 16
-"""Answers that are enough for most investigations."""
-ERROR = "error"
-"""Status of a reply to a call that could not be carried out."""
-
-
-@dataclass(slots=True)
-class Reply:
-    """What a reset or a step answers.
-
-    Attributes:
-        status: a word of the environment's own; `error` where the call was refused.
-        message: one or two sentences, written for the player.
-        reward: of this step; the score on the last one. None where a reset has none to tell.
-        done: whether the episode is over.
-        content: the observation's fields that this reply fills; the others keep their defaults.
-        info: what is told beside the observation: `info` over HTTP, `metadata` on a WebSocket.
-    """
-
-    status: str
-    message: str
-    reward: float | None = 0.0
-    done: bool = False
-    content: dict[str, Any] = field(default_factory=dict)
-    info: dict[str, Any] | None = None
-
-
-class Session(Protocol):
-    """One play. Every call returns; nothing a player sends raises."""
-
-    @property
-    def task_id(self) -> str:
-        """Task of the running episode."""
-
-    @property
-    def done(self) -> bool:
-        """Whether an episode was started and is over."""
-
-    def reset(self, **arguments: Any) -> Reply:
-        """Start an episode; one that cannot be made leaves the running one as it was."""
-
-    def step(self, action: Mapping[str, Any]) -> Reply:
-        """One step. The action is read here, as it arrived: there is no other way in."""
-
-    def state(self) -> BaseModel:
-        """Public progress: never a label, a seed or a score in the making.
-
-        Fields are those of the environment's state model without the episode's id, among them
-        `step_count`, `task_id`, `max_steps` and `status` (idle, running or completed).
-        """
-
-    def identity(self) -> Mapping[str, Any]:
-        """What makes the episode: configuration and rules of play, JSON-ready. Never shown."""
+DEFAULT_TASKS = 3
+"""Named tasks of a run that names none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,21 +54,28 @@ class WireModels:
     rubric: type[Any] | None = None
 
 
-class Cache(Protocol):
-    """Episodes that an environment keeps in memory, shared by all sessions of a process."""
+@dataclass(frozen=True)
+class Rules:
+    """How episodes are played.
 
-    def resize(self, size: int) -> None:
-        """Keep so many episodes from now on, starting with none."""
+    Attributes:
+        max_steps: of the longest episode that a reset without further arguments starts.
+        max_submissions: of such an episode; None where there is no practice.
+        model_rounds: answers that a model has for an episode, where MAX_TOOL_ROUNDS is not set.
+        anonymous: whether plain HTTP clients may play without an episode id, one episode each.
+    """
 
-    def misses(self) -> int:
-        """How many episodes had to be made so far."""
+    max_steps: int = 500
+    max_submissions: int | None = None
+    model_rounds: int = 16
+    anonymous: bool = False
 
 
 class Environment(Protocol):
     """Everything the kit asks of an environment. A subclass inherits what has a default.
 
     Attributes:
-        name: what `--environment` and the entry point call it.
+        name: what `--environment`, the entry point, START lines and results call it.
         description: one sentence for people.
         version: of its package.
     """
@@ -130,11 +85,6 @@ class Environment(Protocol):
     version: str
 
     @property
-    def benchmark(self) -> str:
-        """What START lines and the server's metadata call it; by default its name."""
-        return self.name
-
-    @property
     def title(self) -> str:
         """What people call it; by default its name."""
         return self.name
@@ -142,10 +92,6 @@ class Environment(Protocol):
     @property
     def versions(self) -> Mapping[str, str]:
         """What decides bytes, labels and scores, by name; numbers of different ones never mix."""
-
-    def versions_for(self, episode: Mapping[str, Any]) -> Mapping[str, str]:
-        """Versions of what these reset arguments start; by default always the same."""
-        return self.versions
 
     @property
     def models(self) -> WireModels:
@@ -160,38 +106,19 @@ class Environment(Protocol):
         """Names that a reset takes, `episode_id` among them."""
 
     @property
-    def rules(self) -> Mapping[str, int]:
-        """Reset arguments that limit the play, with their defaults; a server may lower them."""
-
-    def rules_for(self, episode: Mapping[str, Any]) -> Mapping[str, int]:
-        """Rules of the episode that these reset arguments start; by default always the same."""
-        return self.rules
-
-    @property
-    def most_steps(self) -> int:
-        """Steps of the longest episode; a trainer ends a play after so many turns."""
-        return self.rules.get("max_steps", MOST_STEPS)
-
-    @property
-    def model_rounds(self) -> int:
-        """Answers that a model has for an episode, where MAX_TOOL_ROUNDS is not set."""
-        return MODEL_ROUNDS
-
-    def rounds_for(self, opening: Mapping[str, Any]) -> int:
-        """The same for the episode with this opening."""
-        return self.model_rounds
+    def rules(self) -> Rules:
+        """How episodes are played; a server may lower limits that are reset arguments."""
+        return Rules()
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
-        """Arguments of the reset of each named task; by default three of the first split."""
+        """Arguments of the reset of each named task; a run that names none plays the first three.
+
+        By default the first three tasks of the first split.
+        """
         first = self.splits.names()[0]
         tasks = (self.splits.task(first, index) for index in range(3))
         return {task.task_id: task.reset_arguments() for task in tasks}
-
-    @property
-    def default_tasks(self) -> Sequence[str]:
-        """Tasks of a run that names none; by default every named one."""
-        return list(self.tasks)
 
     @property
     def splits(self) -> Splits:
@@ -202,14 +129,11 @@ class Environment(Protocol):
         """Scripted players; `reference` is one of them."""
 
     @property
-    def exploits(self) -> Mapping[str, Exploit]:
-        """Adversarial players, each with the ceiling it must stay under; by default none."""
-        return {}
+    def audit(self) -> Audit:
+        """Its adversarial players and where they play; by default none, on its splits."""
+        from openenv_kit.trust.audit import Audit
 
-    @property
-    def audit(self) -> Audit | None:
-        """How its exploits are audited; None, the default, for an audit on its splits."""
-        return None
+        return Audit(self)
 
     @property
     def certifier(self) -> Certifier | None:
@@ -217,56 +141,19 @@ class Environment(Protocol):
         return None
 
     @property
-    def commands(self) -> Mapping[str, str]:
-        """Commands of its own: by name, where each one's function is, as `module:function`."""
-        return {}
-
-    @property
-    def cache(self) -> Cache | None:
-        """Episodes kept in memory; None, the default, where making one again is cheap."""
-        return None
-
-    def make_ahead(self, episodes: Sequence[Mapping[str, Any]]) -> None:
-        """Make episodes of resets for the cache, together; wrong ones are left. By default none."""
-        return
-
-    def preparation(self, episode: Mapping[str, Any]) -> Callable[[], object] | None:
-        """What makes the episode of these reset arguments ahead of the reset, in a thread.
-
-        It may raise what the reset will answer. None, the default, where every reset is quick.
-        """
-        return None
-
-    def works_long(self, episode: Mapping[str, Any]) -> bool:
-        """Whether a step may work for long in the episode that these reset arguments start.
-
-        A server takes its steps in a thread, while other sessions go on. By default none does.
-        """
-        return False
-
-    @property
     def page(self) -> Scenes | None:
         """Its own part of the debugger at /web, loaded only there; by default the generic one."""
         return None
 
-    @property
-    def anonymous(self) -> bool:
-        """Whether plain HTTP clients may play without an episode id, one episode each."""
-        return False
-
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         """The one system prompt of the episode with this reset's observation or arguments."""
 
-    def introduction(self, opening: Mapping[str, Any]) -> str:
-        """The first user message of an episode; by default the message of its reset."""
-        return str(opening["message"])
-
-    def told(self, introduction: str, answer: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """What a policy reads that stands in for a model: its first message and the last answer."""
-        return {} if answer is None else self.tools.observed(answer)
-
     def session(self, *, debug: bool = False) -> Session:
         """A new session; cheap."""
+
+    def groups(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+        """What results are grouped by, such as `{"level": "hard"}`, of an episode's reset."""
+        return {}
 
     def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """What a final observation's score is made of: shares as floats, counts as integers.
@@ -275,19 +162,31 @@ class Environment(Protocol):
         """
         return {} if observation.get("done") else None
 
-    def groups(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
-        """What results are told by, such as `{"level": "hard"}`, of an episode's reset."""
-        return {}
 
-    def observation(self, reply: Reply, task_id: str) -> dict[str, Any]:
-        """Every field of the observation that a reply stands for; values may be models."""
-        return {
-            **_empty(self.models),
-            "task_id": task_id,
-            "status": reply.status,
-            "message": reply.message,
-            **reply.content,
-        }
+def observation_of(environment: Environment, reply: Reply, task_id: str) -> dict[str, Any]:
+    """Every field of the observation that a reply stands for; values may be models."""
+    return {
+        **_empty(environment.models),
+        "task_id": task_id,
+        "status": reply.status,
+        "message": reply.message,
+        **reply.content,
+    }
+
+
+def limits_of(environment: Environment) -> dict[str, int]:
+    """Limits of a play that a reset may set, with their defaults."""
+    found = {}
+    for name in ("max_steps", "max_submissions"):
+        usual = getattr(environment.rules, name)
+        if usual is not None and name in environment.reset_arguments:
+            found[name] = usual
+    return found
+
+
+def default_tasks(environment: Environment) -> list[str]:
+    """Named tasks of a run that names none."""
+    return list(environment.tasks)[:DEFAULT_TASKS]
 
 
 @cache
@@ -317,7 +216,7 @@ def get_environment(name: str | None = None) -> Environment:
     """The environment of that name.
 
     Args:
-        name: None for what the variable ENVIRONMENT names, or else Metric Tracker RL.
+        name: None for what the variable ENVIRONMENT names, or else the default.
 
     Raises:
         UnknownNameError: none of that name is installed; names the nearest.

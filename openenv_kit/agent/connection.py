@@ -195,7 +195,7 @@ class EpisodeConnection:
 def _plain(result: Mapping[str, Any]) -> Observation:
     """The observation, with the reward and the end as the reply reported them."""
     reported = {"reward": result.get("reward"), "done": bool(result.get("done"))}
-    return {**result["observation"], **reported}
+    return {**result["observation"], **reported, "metadata": result.get("metadata") or {}}
 
 
 def _reason(problem: BaseException) -> str:

@@ -28,6 +28,7 @@ from openenv_kit.agent.table import Table
 from openenv_kit.environment import Environment
 from openenv_kit.errors import KitError, ModelError
 from openenv_kit.play.recording import RunRecorder
+from openenv_kit.session import GROUNDED
 
 
 @dataclass
@@ -114,7 +115,8 @@ def _fill(result: EpisodeResult, table: Table) -> None:
     if parts is not None:
         result.breakdown = dict(parts)
         result.score = float(table.last["reward"] or 0.0)
+        result.grounded = table.last["metadata"].get(GROUNDED)
     elif not result.error:
         result.error = table.last.get("message", "") if table.done else "No report was submitted."
     if table.recorder is not None:
-        table.recorder.end(result.score)
+        table.recorder.end(result.score, table.last)

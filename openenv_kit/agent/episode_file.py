@@ -49,7 +49,7 @@ class EpisodeFile:
         clean: Clean,
     ) -> None:
         self._path, self._environment, self._clean = path, environment, clean
-        self._told = {"environment": environment.benchmark, "player": player, "terms": dict(terms)}
+        self._told = {"environment": environment.name, "player": player, "terms": dict(terms)}
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
         try:
@@ -95,7 +95,7 @@ class EpisodeFile:
         """Append a result, if the episode was played to its end."""
         if not result.ran:
             return
-        told = {**self._header(result.planned), "episode": RESULT.dump_python(result, mode="json")}
+        told = {**self._header(), "episode": RESULT.dump_python(result, mode="json")}
         line = json.dumps(told, separators=(",", ":"), ensure_ascii=False)
         self._file.write(self._clean(line).encode() + b"\n")
         self._file.flush()
@@ -104,8 +104,8 @@ class EpisodeFile:
         """Let other runs write the file."""
         self._file.close()
 
-    def _header(self, planned: PlannedEpisode) -> dict[str, Any]:
-        versions = dict(self._environment.versions_for(planned.reset))
+    def _header(self) -> dict[str, Any]:
+        versions = dict(self._environment.versions)
         return {"format": EPISODES_FORMAT, **self._told, "versions": versions}
 
     def _whole_lines(self, say: Say) -> list[bytes]:
@@ -135,7 +135,7 @@ class EpisodeFile:
             raise SettingsError(
                 f"{place}: {echo(line.decode(errors='replace'))} is not {allowed}."
             ) from None
-        for name, mine in self._header(result.planned).items():
+        for name, mine in self._header().items():
             if told.get(name) != mine:
                 raise SettingsError(
                     f"{place}: {name} is {told.get(name)!r}; this run has {mine!r}. Name another "

@@ -93,7 +93,8 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
                 environment, settings, player, server, lines, options.record, say
             )
         result = await run.play(engine, player.name, settings.benchmark)
-    write_results(result, options.output, clean, environment)
+    if kept := write_results(result, options.output, clean, environment):
+        say(f"{options.output} was there already; it is now {kept}.")
     if options.report is not None:
         write_report(result, options.report, clean)
     print_table(result, console, clean)
@@ -113,7 +114,7 @@ def _end_on_sigterm() -> None:
 
 def settings_for(options: Options) -> AgentSettings:
     """Settings from the variables, with the options over them; a SettingsError if one is wrong."""
-    settings = load_settings(benchmark=options.environment.benchmark)
+    settings = load_settings(benchmark=options.environment.name)
     base_url = None if options.embedded else options.base_url or settings.base_url
     if base_url:
         check_address("BASE_URL", base_url, ("http", "https", "ws", "wss"))

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from openenv_kit.agent.chat import Answer, ContextFullError, Message, ToolCall
-from openenv_kit.agent.endpoint import Endpoint
+from openenv_kit.agent.chat import Answer, ContextFullError, Endpoint, Message, ToolCall
 from openenv_kit.agent.prompts import LEFT_OUT, last_round, reminder, shortened
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.table import MODEL_CALL, Event, Table
 from openenv_kit.environment import ERROR
 from openenv_kit.errors import ToolArgumentError
-from openenv_kit.tools.catalogue import compact
+from openenv_kit.tool import compact
 
 FRESH_REPLIES = (4, 1)
 """Newest tool replies that are kept when a conversation grows too long; fewer if it still is."""
@@ -61,10 +60,10 @@ class _Conversation:
     async def run(self) -> None:
         environment, opening = self.table.environment, self.table.opening
         self._say("system", environment.brief(opening))
-        self._say("user", environment.introduction(opening))
+        self._say("user", environment.tools.introduction(opening))
         rounds = self.settings.max_tool_rounds
         if "max_tool_rounds" not in self.settings.model_fields_set:
-            rounds = environment.rounds_for(opening)
+            rounds = environment.rules.model_rounds
         for number in range(1, rounds + 1):
             last = number == rounds or self._budget_nearly_used()
             if last:
@@ -106,14 +105,13 @@ class _Conversation:
         self._count(answer)
         count = len(answer.calls)
         label = f"answer with {count} tool call{'' if count == 1 else 's'}"
-        said = {"words": answer.text, "reasoning": answer.reasoning}
-        self._keep(label, began, note=answer.remark, calls=count, **said)
+        self._keep(label, began, note=answer.remark)
         return answer
 
-    def _keep(self, label: str, began: float, **more: Any) -> None:
+    def _keep(self, label: str, began: float, *, note: str) -> None:
         start = began - self.table.started
         took = time.monotonic() - began
-        self.table.hear(Event(MODEL_CALL, label, start, took, **more))
+        self.table.events.append(Event(MODEL_CALL, label, start, took, note=note))
 
     def _count(self, answer: Answer) -> None:
         usage = self.table.usage

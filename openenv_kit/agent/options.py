@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from openenv_kit.environment import Environment, environments, get_environment
+from openenv_kit.environment import Environment, default_tasks, environments, get_environment
 from openenv_kit.errors import InvalidValueError, UnknownNameError, require_name
 from openenv_kit.play.split_rows import assignment
 
@@ -89,7 +89,10 @@ class Options:
         "record each episode as DIR/<task>.jsonl", "DIR", type=Path
     )
     output: Path = _option(  # noqa: RUF009
-        "results as JSON (default results.json)", "FILE", Path("results.json"), type=Path
+        "results as JSON (default results.json); a file of that name is kept under another",
+        "FILE",
+        Path("results.json"),
+        type=Path,
     )
     report: Path | None = _option(  # noqa: RUF009
         "also write a self-contained HTML report", "FILE", type=Path
@@ -118,7 +121,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     )
     told = {
         "names": ", ".join(environments()),
-        "tasks": ", ".join(environment.default_tasks),
+        "tasks": ", ".join(default_tasks(environment)),
         "policies": ", ".join(environment.policies),
     }
     about = f"what to play: {told['names']} (ENVIRONMENT; default {environment.name})"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from openenv_kit.environment import Environment
+from openenv_kit.environment import Environment, default_tasks
 from openenv_kit.errors import ConfigurationError, SettingsError, require_integer, require_name
 
 MAX_EPISODES = 100_000
@@ -70,7 +70,7 @@ def plan(
             require_name("--reset", name, allowed)
         names = [part.strip() for part in tasks.split(",") if part.strip()]
         planned: dict[str, PlannedEpisode] = {}
-        for name in names or environment.default_tasks:
+        for name in names or default_tasks(environment):
             for each in _expand(environment, name, episodes, seed):
                 if each.label in planned:  # its recording would overwrite the first one's
                     twice = f"--tasks has {each.task_id!r} twice"

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
-from openenv_kit.tools.catalogue import Catalogue, ToolSpec, compact
+from openenv_kit.tool import Catalogue, Tool, compact
 
 MAX_REPLY = 14_000
 """Longest reply to one tool call, in characters; longer ones are shortened."""
@@ -41,7 +41,7 @@ def last_round(tools: Catalogue) -> str:
     )
 
 
-def shortened(told: Mapping[str, Any], tool: ToolSpec, limit: int = MAX_REPLY) -> str:
+def shortened(told: Mapping[str, Any], tool: Tool, limit: int = MAX_REPLY) -> str:
     """An answer as JSON; if it is too long, the longest list of its result is shortened."""
     text = compact(told)
     if len(text) <= limit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import Counter
@@ -38,6 +39,7 @@ class EpisodeResult:
         score: in [0, 1]; 0 unless a report was graded.
         seconds: wall time.
         breakdown: the grader's, if a report was graded.
+        grounded: of what was right, the share whose evidence had been read; None if unknown.
         error: why it failed, or a remark on how it ended.
         reconnects, tool_calls, reply_bytes: see `EpisodeConnection`.
         hopeless: whether every further episode would fail alike.
@@ -48,6 +50,7 @@ class EpisodeResult:
     score: float = 0.0
     seconds: float = 0.0
     breakdown: dict[str, Any] | None = None
+    grounded: float | None = None
     error: str = ""
     reconnects: int = 0
     tool_calls: int = 0
@@ -78,7 +81,7 @@ class EpisodeResult:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, without the events."""
-        same = "status success score steps rewards reconnects tool_calls reply_bytes"
+        same = "status success score grounded steps rewards reconnects tool_calls reply_bytes"
         return {
             **vars(self.planned),
             **{name: getattr(self, name) for name in same.split()},
@@ -141,13 +144,12 @@ class RunResult:
         return sum(each.usage.total for each in self.episodes)
 
     def as_dict(self, environment: Environment) -> dict[str, Any]:
-        """JSON-ready; the versions are those of the first episode's kind."""
-        first = self.episodes[0].planned.reset if self.episodes else {}
+        """JSON-ready."""
         return {
             "format": RESULTS_FORMAT,
             "environment": self.benchmark,
             "environment_version": environment.version,
-            "versions": dict(environment.versions_for(first)),
+            "versions": dict(environment.versions),
             "player": self.player,
             "server": self.server,
             "average_score": self.average,
@@ -169,11 +171,23 @@ class RunResult:
         }
 
 
-def write_results(result: RunResult, path: Path, clean: Clean, environment: Environment) -> None:
-    """Write the results file; its folder is created if it is missing."""
+def write_results(
+    result: RunResult, path: Path, clean: Clean, environment: Environment
+) -> Path | None:
+    """Write the results file; its folder is created if it is missing.
+
+    Returns:
+        Where the file of that name that was there before is kept; None if there was none.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    kept = None
+    if path.is_file():
+        names = (path.with_name(f"{path.stem}.{n}{path.suffix}") for n in itertools.count(1))
+        kept = next(name for name in names if not name.exists())
+        path.rename(kept)
     text = json.dumps(result.as_dict(environment), indent=2, ensure_ascii=False)
     path.write_text(clean(text) + "\n", encoding="utf-8")
+    return kept
 
 
 def print_table(result: RunResult, console: Console, clean: Clean) -> None:

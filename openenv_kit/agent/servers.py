@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from http.client import HTTPException
 from typing import IO, Any
-from urllib.parse import urlsplit, urlunsplit
-
-import httpx
+from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import ProxyHandler, Request, build_opener
 
 from openenv_kit.agent.settings import KEY_VARIABLES, AgentSettings, shown_url
 from openenv_kit.environment import VARIABLE, Environment
-from openenv_kit.errors import ServerError, SettingsError
+from openenv_kit.errors import PREFIX, ServerError, SettingsError
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
 LOCAL_PORTS = (8000, 7860)
-SERVER_PREFIX = "METRIC_TRACKER_"
 SERVER_VARIABLES = ("HOST", "PORT", "WORKERS", "MAX_CONCURRENT_ENVS")
 START_TIMEOUT_S = 180.0
 """Longest wait for the embedded server; loading the framework takes seconds, more on a busy
 machine."""
+ANSWER_S = 5.0
+"""Longest wait for the answer to a question about a server."""
 ENDING_S = 0.5
 """Longest time from a process's last answer to its end, where that was its end."""
 STOP_TIMEOUT_S = 15.0
@@ -203,7 +204,7 @@ async def _choose(environment: Environment, settings: AgentSettings, say: Say) -
     if not settings.embedded:
         for port in LOCAL_PORTS:
             url = f"http://127.0.0.1:{port}"
-            if await served_name(url) == environment.benchmark and await is_healthy(url):
+            if await served_name(url) == environment.name and await is_healthy(url):
                 return Server(url, f"running server on {url}")
     say("Starting an environment server for this run …")
     return await EmbeddedServer(environment.name).start()
@@ -227,10 +228,9 @@ async def _named(url: str, environment: Environment, settings: AgentSettings, sa
             waiting = True
         await asyncio.sleep(0.5)
     name = await served_name(http, headers)
-    if name not in (None, environment.benchmark):
+    if name not in (None, environment.name):
         raise SettingsError(
-            f"BASE_URL is {shown}, which serves {name!r}; allowed: a server of "
-            f"{environment.benchmark}."
+            f"BASE_URL is {shown}, which serves {name!r}; allowed: a server of {environment.name}."
         )
     return Server(url, f"{shown} (BASE_URL)", headers)
 
@@ -250,22 +250,23 @@ async def _get(
     url: str, path: str, headers: Mapping[str, str] | None = None
 ) -> dict[str, Any] | None:
     """JSON object at an address; None if there is none, for whatever reason."""
-    local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    parts = urlsplit(url)
+    local = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    user, has_user, host = parts.netloc.rpartition("@")  # urllib takes no user in an address
+    asked = urlunsplit(parts._replace(netloc=host)).rstrip("/") + path
+    basic = {"Authorization": f"Basic {b64encode(unquote(user).encode()).decode()}"}
+
+    def found() -> Any:
+        request = Request(asked, headers={**(basic if has_user else {}), **(headers or {})})
+        opener = build_opener(*([ProxyHandler({})] if local else []))
+        with opener.open(request, timeout=ANSWER_S) as reply:
+            return json.load(reply)
+
     try:
-        async with httpx.AsyncClient(
-            timeout=5.0, trust_env=not local, verify=_certificates()
-        ) as client:
-            reply = await client.get(url.rstrip("/") + path, headers=headers)
-            found = reply.raise_for_status().json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        told = await asyncio.to_thread(found)
+    except (OSError, HTTPException, ValueError):
         return None
-    return found if isinstance(found, dict) else None
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """The authorities to trust, read once: a server that starts is asked many times."""
-    return httpx.create_ssl_context()
+    return told if isinstance(told, dict) else None
 
 
 def server_command(port: int) -> list[str]:
@@ -283,9 +284,9 @@ def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
         name: value
         for name, value in environ.items()
         if name == SALT_VARIABLE
-        or not (name in KEY_VARIABLES or name in SERVER_VARIABLES or name.startswith(SERVER_PREFIX))
+        or not (name in KEY_VARIABLES or name in SERVER_VARIABLES or name.startswith(PREFIX))
     }
-    return {**kept, "ENABLE_WEB_INTERFACE": "false", "METRIC_TRACKER_EPISODE_STORE": "memory"}
+    return {**kept, "ENABLE_WEB_INTERFACE": "false", "OPENENV_KIT_EPISODE_STORE": "memory"}
 
 
 def free_port() -> int:

@@ -9,13 +9,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from openenv_kit.errors import SettingsError, echo
+from openenv_kit.errors import RenamedVariableError, SettingsError, echo, refuse_old_names
+from openenv_kit.schema import allowed, json_schema
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
 ENV_FILE = ".env.inference"
 KEY_VARIABLES = ("HF_TOKEN", "OPENAI_API_KEY", "API_KEY")
 """Variables that may hold the model's key; the first one that is set wins."""
-TOKEN_VARIABLE = "METRIC_TRACKER_TOKEN"
+TOKEN_VARIABLE = "OPENENV_KIT_TOKEN"
 URL_VARIABLES = ("API_BASE_URL", "OPENAI_BASE_URL")
 HF_ROUTER = "https://router.huggingface.co/v1"
 """Default endpoint of a key from HF_TOKEN; any other key is for OpenAI's own."""
@@ -107,6 +108,10 @@ def load_settings(environ: Mapping[str, str] | None = None, benchmark: str = "")
 
     source = {**dotenv_values(ENV_FILE), **(os.environ if environ is None else environ)}
     given = {name: text.strip() for name, text in source.items() if text and text.strip()}
+    try:
+        refuse_old_names(given, (TOKEN_VARIABLE, SALT_VARIABLE))
+    except RenamedVariableError as problem:
+        raise SettingsError(str(problem)) from None
     # Fields are also known by their own names, which are no variables.
     known = {name: text for name, text in given.items() if name in FIELDS}
     try:
@@ -136,9 +141,7 @@ def load_settings(environ: Mapping[str, str] | None = None, benchmark: str = "")
 
 
 def _allowed(variable: str) -> str:
-    field = FIELDS[variable]
-    low, high = (getattr(each, name) for each in field.metadata for name in each.__slots__)
-    return f"{'an integer' if field.annotation is int else 'a number'} from {low} to {high}"
+    return allowed(json_schema(AgentSettings)["properties"][variable]).removesuffix(" or null")
 
 
 def address(url: str, schemes: Collection[str]) -> SplitResult | None:

@@ -11,7 +11,7 @@ from openenv_kit.agent.connection import EpisodeConnection, Observation
 from openenv_kit.agent.stdout import Block, action_text
 from openenv_kit.environment import ERROR, Environment
 from openenv_kit.play.recording import RunRecorder
-from openenv_kit.tools.catalogue import Catalogue
+from openenv_kit.tool import Catalogue
 
 MODEL_CALL = "model"
 TOOL_CALL = "tool"
@@ -27,8 +27,6 @@ class Event:
         start_s: seconds since the episode's start.
         status: of the observation; `error` for a call that reached no environment.
         note: error or other remark.
-        words, calls: what the model said in its answer, and how many tool calls it made.
-        reasoning: what it thought before.
     """
 
     kind: str
@@ -38,9 +36,6 @@ class Event:
     status: str = ""
     reward: float = 0.0
     note: str = ""
-    words: str = ""
-    calls: int = 0
-    reasoning: str = ""
 
 
 @dataclass
@@ -90,10 +85,6 @@ class Table:
     def done(self) -> bool:
         """Whether the episode is over."""
         return bool(self.last.get("done"))
-
-    def hear(self, answer: Event) -> None:
-        """Keep an answer of the model, before its calls are made."""
-        self.events.append(answer)
 
     async def act(self, action: Mapping[str, Any]) -> Observation:
         """Take one step of the environment."""

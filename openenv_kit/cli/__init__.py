@@ -1,60 +1,73 @@
-"""The `metric-tracker` command: one file for each sub-command, and those of the environment.
+"""The `metric-tracker` command: one file for each sub-command.
 
-An environment's own `commands` are imported when they are run.
+Environments add commands through the entry-point group `openenv_kit.commands`; these are imported
+when they are run.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from importlib.metadata import entry_points, version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from openenv_kit.cli.atif import atif
 from openenv_kit.cli.audit import audit
-from openenv_kit.cli.bench_vector import bench_vector
 from openenv_kit.cli.certify import certify
-from openenv_kit.cli.check_integrations import check_integrations
 from openenv_kit.cli.collect import collect
-from openenv_kit.cli.common import chosen_environment
+from openenv_kit.cli.common import mistakes_told
 from openenv_kit.cli.compare import compare
-from openenv_kit.cli.export import export
+from openenv_kit.cli.export import atif, export
 from openenv_kit.cli.leaderboard import leaderboard, submit
 from openenv_kit.cli.replay import replay
 from openenv_kit.cli.seal import seal
+from openenv_kit.cli.signal import signal
+
+GROUP = "openenv_kit.commands"
 
 
 class Commands(TyperGroup):
-    """The kit's commands, then those of the environment that ENVIRONMENT names."""
+    """The kit's commands, then those that environments add."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *chosen_environment(None).commands]
+        return [*super().list_commands(ctx), *(each.name for each in entry_points(group=GROUP))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         found = super().get_command(ctx, cmd_name)
-        place = None if found else chosen_environment(None).commands.get(cmd_name)
-        if place is None:
+        if found is not None or not (added := entry_points(group=GROUP, name=cmd_name)):
             return found
-        module, _, function = place.partition(":")
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        alone.command(cmd_name)(getattr(import_module(module), function))
+        alone.command(cmd_name)(mistakes_told()(next(iter(added)).load()))
         return typer.main.get_command(alone)
 
 
 app = typer.Typer(
     cls=Commands,
     name="metric-tracker",
-    help="Certify, benchmark and inspect Metric Tracker RL.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(certify, audit, bench_vector, replay, compare, submit, leaderboard, seal, collect),
-    *(export, atif, check_integrations),
+    *(certify, audit, replay, compare, signal, submit, leaderboard, seal, collect, export, atif),
 ):
-    app.command()(command)
+    app.command()(mistakes_told()(command))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("openenv-metric-tracker-rl"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    wanted: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Certify, audit and inspect environments."""
 
 
 def main() -> None:

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from openenv_kit.cli.common import EnvironmentName, Workers, chosen_environment, mistakes_told
-from openenv_kit.trust.audit import Line, audit_of, run_job
+from openenv_kit.cli.common import EnvironmentName, Workers, table_of
+from openenv_kit.environment import get_environment
+from openenv_kit.trust.audit import Line, run_job
 
 
 def audit(
@@ -33,11 +34,10 @@ def audit(
     environment: EnvironmentName = None,
 ) -> None:
     """Print what each exploit earns on every level, family and split."""
-    chosen = chosen_environment(environment)
-    with mistakes_told():
-        audited = audit_of(chosen, difficulty)
-        settings = setting or audited.settings
-        work = audited.jobs(episodes, policy, difficulty, settings)
+    chosen = get_environment(environment)
+    audited = chosen.audit
+    settings = setting or audited.settings
+    work = audited.jobs(episodes, policy, difficulty, settings)
     with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
         running = [pool.submit(run_job, job) for job in work]
         status = Console(stderr=True)
@@ -46,9 +46,8 @@ def audit(
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         found = {
-            "versions": dict(chosen.versions_for({"difficulty": audited.levels[0]})),
+            "versions": dict(chosen.versions),
             "lines": [line.as_dict() for line in lines],
-            **audited.more(lines, episodes),
         }
         out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     console = Console(width=152)
@@ -61,15 +60,11 @@ def audit(
 
 
 def _table(lines: Sequence[Line]) -> Table:
-    table = Table(title="What does not analyse must not earn")
     names = ("setting", "level", "policy")
-    for title in (*names, "mean", "95 %", "max", "perfect", "max ", "calls", "kB"):
-        table.add_column(title, justify="left" if title in names else "right", no_wrap=True)
-    for line in lines:
-        table.add_row(
-            line.setting,
-            line.difficulty,
-            line.policy,
+    figures = ("mean", "95 %", "max", "perfect", "max ", "calls", "kB", "holds")
+    rows = [
+        [
+            *(line.setting, line.difficulty, line.policy),
             f"{line.mean:.3f}",
             f"{line.low:.3f} to {line.high:.3f}",
             "" if line.max_mean is None else f"{line.max_mean:.2f}",
@@ -77,6 +72,9 @@ def _table(lines: Sequence[Line]) -> Table:
             "" if line.max_perfect is None else f"{line.max_perfect:.0%}",
             f"{line.calls:.1f}",
             f"{line.reply_bytes / 1000:.0f}",
-            style=None if line.holds else "bold red",
-        )
-    return table
+            "yes" if line.holds else "no",
+        ]
+        for line in lines
+    ]
+    title = "What does not analyse must not earn"
+    return table_of(title, (*names, *figures), rows, names=len(names))

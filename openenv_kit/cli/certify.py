@@ -16,10 +16,9 @@ from rich.progress import track
 from openenv_kit.cli.common import (
     EnvironmentName,
     Workers,
-    chosen_environment,
-    mistakes_told,
     table_of,
 )
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, require_name
 from openenv_kit.play.split_rows import assignment
 from openenv_kit.trust.certify import (
@@ -49,28 +48,26 @@ def certify(
     environment: EnvironmentName = None,
 ) -> None:
     """Prove episodes of every family, level and count solvable, unique, clear and caused."""
-    chosen = chosen_environment(environment)
-    with mistakes_told():
-        certifier = certifier_of(chosen)
-        require_name("engine", engine, ENGINES)
-        usual = getattr(certifier, "usual_levels", certifier.levels)
-        levels = [require_name("difficulty", n, certifier.levels) for n in difficulty or usual]
-        file = CertificateFile(out, chosen, levels[0]) if out else None
-        known = file.known() if file else {}
-        further: dict[str, Any] = {"reset": dict(map(assignment, reset))} if reset else {}
-        if further and "reset" not in inspect.signature(certifier.grid).parameters:
-            raise ConfigurationError(f"certificates of {chosen.name} take no --reset.")
-        units = list(certifier.grid(range(first, first + seeds), difficulties=levels, **further))
+    chosen = get_environment(environment)
+    certifier = certifier_of(chosen)
+    require_name("engine", engine, ENGINES)
+    usual = getattr(certifier, "usual_levels", certifier.levels)
+    levels = [require_name("difficulty", n, certifier.levels) for n in difficulty or usual]
+    file = CertificateFile(out, chosen) if out else None
+    known = file.known() if file else {}
+    further: dict[str, Any] = {"reset": dict(map(assignment, reset))} if reset else {}
+    if further and "reset" not in inspect.signature(certifier.grid).parameters:
+        raise ConfigurationError(f"certificates of {chosen.name} take no --reset.")
+    units = list(certifier.grid(range(first, first + seeds), difficulties=levels, **further))
     missing = [unit for unit in units if unit.identity not in known]
     batches = [missing[at : at + BATCH] for at in range(0, len(missing), BATCH)]
     cores = workers or os.cpu_count() or 1
     started = time.perf_counter()
-    with mistakes_told():
-        done = certified(chosen.name, batches, cores, engine)
-        status = Console(stderr=True)
-        made = chain.from_iterable(track(done, "Certifying", len(batches), console=status))
-        for each in file.written(made) if file else made:
-            known[each.config.identity] = each
+    done = certified(chosen.name, batches, cores, engine)
+    status = Console(stderr=True)
+    made = chain.from_iterable(track(done, "Certifying", len(batches), console=status))
+    for each in file.written(made) if file else made:
+        known[each.config.identity] = each
     elapsed = time.perf_counter() - started
     certificates = [known[unit.identity] for unit in units]
     console = Console(width=110)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from openenv_kit.cli.common import EnvironmentName, mistakes_told
+from openenv_kit.cli.common import EnvironmentName, Level
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
 from openenv_kit.play.split_rows import assignment, split_rows, write_rows
@@ -21,6 +21,7 @@ def collect(
     split: Annotated[str, typer.Option(help="Split to play.")] = "train",
     first: Annotated[int, typer.Option(min=0, help="First task of the split.")] = 0,
     count: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 100,
+    level: Level = None,
     policy: Annotated[str, typer.Option(help="Scripted policy that plays.")] = "reference",
     reset: Annotated[
         list[str] | None,
@@ -34,17 +35,17 @@ def collect(
 ) -> None:
     """Play a scripted policy and write its episodes, and the good ones as chats with tool calls.
 
-    Run the same command again to resume a run that was stopped.
+    Run the same command again to resume a run that was stopped. A folder of another policy, split
+    or reset is refused.
     """
     from openenv_kit.trainers.openenv_harness import collect as play_rows
     from openenv_kit.trainers.openenv_harness import sft_examples
 
     console = Console()
-    with mistakes_told():
-        chosen = get_environment(environment)
-        require_name("policy", policy, chosen.policies)
-        further = dict(map(assignment, reset or ()))
-        rows = split_rows(split, first, count, environment, further)
+    chosen = get_environment(environment)
+    require_name("policy", policy, chosen.policies)
+    further = dict(map(assignment, reset or ()))
+    rows = split_rows(split, first, count, environment, further, level)
     result = play_rows(out, rows, player=policy, base_url=base_url, environment=environment)
     written = write_rows(out / SFT_FILENAME, sft_examples(out, minimum_reward, environment))
     console.print(

@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from openenv_kit.environment import DEFAULT, VARIABLE, Environment, get_environment
+from openenv_kit.environment import DEFAULT, VARIABLE
 from openenv_kit.errors import ConfigurationError
 
 EnvironmentName = Annotated[
     str | None,
     typer.Option("--environment", help=f"Which environment; default: {VARIABLE}, or {DEFAULT}."),
 ]
+Level = Annotated[str | None, typer.Option(help="Only tasks of this level.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")]
 
 
@@ -25,14 +26,10 @@ def mistakes_told() -> Iterator[None]:
     """Turn what is wrong with an option into a usage error: exit code 2, one message."""
     try:
         yield
+    except BrokenPipeError:  # of whoever reads the output
+        raise
     except (ConfigurationError, OSError) as problem:
         raise typer.BadParameter(str(problem)) from None
-
-
-def chosen_environment(name: str | None) -> Environment:
-    """The environment of that name; a usage error where there is none."""
-    with mistakes_told():
-        return get_environment(name)
 
 
 def installed(package: str, needed_for: str = "") -> bool:
@@ -43,15 +40,6 @@ def installed(package: str, needed_for: str = "") -> bool:
             f"{needed_for} needs {package}, which is not installed: uv pip install {package}"
         )
     return found
-
-
-def require_extra(extra: str, packages: Sequence[str]) -> None:
-    """A usage error that names all packages of an extra that are not installed, and the extra."""
-    if missing := [package for package in packages if not installed(package)]:
-        raise typer.BadParameter(
-            f"{extra} needs what is not installed: {', '.join(missing)}; "
-            f"pip install 'openenv-metric-tracker-rl[{extra}]'"
-        )
 
 
 def table_of(

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
-from openenv_kit.cli.common import EnvironmentName, chosen_environment, mistakes_told, table_of
+from openenv_kit.cli.common import EnvironmentName, table_of
+from openenv_kit.environment import get_environment
+from openenv_kit.results.signal import GROUP
 
 if TYPE_CHECKING:
     from openenv_kit.results.page import Comparison
     from openenv_kit.results.statistics import Summary
 
-WIDTH = 160
-"""Columns of the tables: a player has eleven figures."""
+WIDTH = 180
+"""Columns of the tables: a player has fifteen figures."""
 
 
 def compare(
@@ -35,18 +38,18 @@ def compare(
     ] = "",
     page: Annotated[Path | None, typer.Option(help="Write a page that loads nothing else.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    group: Annotated[int, typer.Option(min=2, help="Plays of a group, for the signal.")] = GROUP,
 ) -> None:
     """Compare players on the same tasks: means with intervals, pass rates, cost, differences."""
     from openenv_kit.results.page import compared, write_page
     from openenv_kit.results.plays import of_one_split, read_players
 
-    chosen = chosen_environment(environment)
-    with mistakes_told():
-        files = [_named(each) for each in results]
-        players, of = of_one_split(read_players(files, chosen), split)
-    told = compared(players, of, chosen)
+    chosen = get_environment(environment)
+    files = [named_file(each) for each in results]
+    players, of = of_one_split(read_players(files, chosen), split)
+    told = compared(players, of, chosen, group)
     console = Console(width=WIDTH)
-    console.print(_summaries(told))
+    console.print(summary_table(f"{told.title}, {told.split}", told.summaries))
     for kind, groups in told.groups.items():
         rows = [
             [name, *("-" if one is None else _mean(one) for one in each)]
@@ -68,15 +71,14 @@ def compare(
         console.print(table_of("Same episodes", titles, rows, names=2))
     if told.frontier:
         console.print(f"No player scores higher for less: {', '.join(told.frontier)}.")
-    with mistakes_told():
-        if page is not None:
-            write_page(told, page)
-            console.print(f"Page: {page}")
-        if out is not None:
-            out.write_text(json.dumps(_as_dict(told), indent=1) + "\n", encoding="utf-8")
+    if page is not None:
+        write_page(told, page)
+        console.print(f"Page: {page}")
+    if out is not None:
+        out.write_text(json.dumps(_as_dict(told), indent=1) + "\n", encoding="utf-8")
 
 
-def _named(given: str) -> tuple[str, Path]:
+def named_file(given: str) -> tuple[str, Path]:
     """Name and path of an argument; the name is empty where there is none."""
     name, found, rest = given.partition("=")
     path = Path(rest if found and not Path(given).exists() else given)
@@ -85,25 +87,28 @@ def _named(given: str) -> tuple[str, Path]:
     return (name if path != Path(given) else ""), path
 
 
-def _summaries(told: Comparison) -> object:
-    passes = ["pass@1" if k == 1 else f"pass^{k}" for k, _ in told.summaries[0].passes]
-    titles = ["player", "mean score", "95 % interval", *passes, "episodes", "plays", "errors"]
+def summary_table(title: str, summaries: Sequence[Summary]) -> Table:
+    """What players came to, a line each."""
+    passes = ["pass@1" if k == 1 else f"pass^{k}" for k, _ in summaries[0].passes]
+    titles = ["player", "mean score", "± s.e.", "95 % interval", *passes, "signal", "grounded"]
     rows = [
         [
             each.name,
             "-" if each.mean is None else f"{each.mean:.4f}",
+            "-" if each.error is None else f"{each.error:.4f}",
             "-" if each.interval is None else "{:.3f} to {:.3f}".format(*each.interval),
             *("-" if value is None else f"{value:.3f}" for _, value in each.passes),
+            *("-" if value is None else f"{value:.3f}" for value in (each.signal, each.grounded)),
             *(str(n) for n in (each.tasks, each.plays, each.errors)),
             "-" if each.tool_calls is None else f"{each.tool_calls:.1f}",
             "-" if each.tokens is None else f"{each.tokens:,.0f}",
             "-" if each.cost is None else f"{each.cost:.4f}",
             "-" if each.seconds is None else f"{each.seconds:.2f}",
         ]
-        for each in told.summaries
+        for each in summaries
     ]
-    titles += ["calls", "tokens", "cost, $", "seconds"]
-    return table_of(f"{told.title}, {told.split}", titles, rows)
+    titles += ["episodes", "plays", "errors", "calls", "tokens", "cost, $", "seconds"]
+    return table_of(title, titles, rows)
 
 
 def _names(told: Comparison) -> Sequence[str]:
@@ -112,7 +117,8 @@ def _names(told: Comparison) -> Sequence[str]:
 
 def _mean(one: Summary) -> str:
     errors = f", {one.errors} errors" if one.errors else ""
-    return f"{'-' if one.mean is None else format(one.mean, '.4f')} ({one.tasks}{errors})"
+    around = "" if one.error is None else f" ± {one.error:.4f}"
+    return f"{'-' if one.mean is None else format(one.mean, '.4f')}{around} ({one.tasks}{errors})"
 
 
 def _as_dict(told: Comparison) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`metric-tracker export`: task sets as data for trainers and dataset hubs."""
+"""`metric-tracker export` and `atif`: task sets and recorded runs as data for other tools."""
 
 from __future__ import annotations
 
@@ -14,18 +14,10 @@ from rich.progress import track
 
 from openenv_kit.cli.common import (
     EnvironmentName,
+    Level,
     Workers,
-    chosen_environment,
-    installed,
-    mistakes_told,
 )
-
-
-class Format(StrEnum):
-    """Formats of the rows."""
-
-    JSONL = "jsonl"
-    PARQUET = "parquet"
+from openenv_kit.environment import get_environment
 
 
 class Layout(StrEnum):
@@ -44,7 +36,7 @@ def export(
     count: Annotated[
         int | None, typer.Option(min=1, help="Tasks of each split; default: all.")
     ] = None,
-    to: Annotated[Format, typer.Option(help="Format of the rows.")] = Format.JSONL,
+    level: Level = None,
     layout: Annotated[
         Layout, typer.Option(help="Rows of a file, or a folder for each task that Harbor runs.")
     ] = Layout.ROWS,
@@ -59,48 +51,66 @@ def export(
     With --layout harbor, write the same tasks as folders that command-line agents play over MCP.
     """
     from openenv_kit.play import harbor, task_set
+    from openenv_kit.play.split_rows import write_rows
     from openenv_kit.trust.splits import SEALED
 
-    chosen = chosen_environment(environment)
+    chosen = get_environment(environment)
     if layout is Layout.ROWS and image:
         raise typer.BadParameter("--image is for --layout harbor; rows have none.")
-    if layout is Layout.HARBOR and to is Format.PARQUET:
-        raise typer.BadParameter("--to is for --layout rows; harbor has one format.")
-    if to is Format.PARQUET:
-        installed("pyarrow", needed_for="--to parquet")
     image = image or f"openenv-metric-tracker-rl:{chosen.version}"
     console, status = Console(), Console(stderr=True)
     names = split or [name for name in chosen.splits.names() if not name.endswith(SEALED)]
-    files, samples, tools = {}, {}, {}
+    samples, tools = {}, {}
     written = 0
-    with mistakes_told():
-        out.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            rows = task_set.task_rows(
-                chosen, name, first, count, workers=workers or os.cpu_count() or 1
-            )
-            total = min(chosen.splits.size(name) - first, count or chosen.splits.size(name))
-            made = list(track(rows, f"Playing the panel on {name}", total, console=status))
-            if layout is Layout.HARBOR:
-                place = out / f"{name}-*"
-                for row in made:
-                    harbor.write_task(out / row["task"], chosen, row, image)
-            else:
-                files[name] = f"{name}.{to.value}"
-                place = out / files[name]
-                task_set.write_rows_of(place, made)
-                samples[name], tools[name] = made[0], task_set.tools_of(chosen, made[0])
-            written += len(made)
-            mean = sum(row["difficulty"] for row in made) / len(made)
-            console.print(
-                f"{place}: {len(made)} tasks, mean difficulty {mean:.4f}",
-                highlight=False,
-                soft_wrap=True,
-            )
+    out.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        rows = task_set.task_rows(
+            chosen, name, first, count, workers=workers or os.cpu_count() or 1, level=level
+        )
+        most = min(chosen.splits.size(name) - first, count or chosen.splits.size(name))
+        total = None if level else most
+        made = list(track(rows, f"Playing the panel on {name}", total, console=status))
         if layout is Layout.HARBOR:
-            text = harbor.guide_text(chosen, image, written)
+            place = out / f"{name}-*"
+            for row in made:
+                harbor.write_task(out / row["task"], chosen, row, image)
         else:
-            told = json.dumps(tools, indent=1) + "\n"
-            (out / task_set.TOOLS).write_text(told, encoding="utf-8")
-            text = task_set.card_text(chosen, files, samples)
-        (out / task_set.CARD).write_text(text, encoding="utf-8")
+            place = out / f"{name}.jsonl"
+            write_rows(place, made)
+            samples[name], tools[name] = made[0], task_set.tools_of(chosen, made[0])
+        written += len(made)
+        mean = sum(row["difficulty"] for row in made) / len(made)
+        console.print(
+            f"{place}: {len(made)} tasks, mean difficulty {mean:.4f}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if layout is Layout.HARBOR:
+        text = harbor.guide_text(chosen, image, written)
+    else:
+        told = json.dumps(tools, indent=1) + "\n"
+        (out / task_set.TOOLS).write_text(told, encoding="utf-8")
+        text = task_set.card_text(chosen, samples)
+    (out / task_set.CARD).write_text(text, encoding="utf-8")
+
+
+def atif(
+    recordings: Annotated[
+        list[Path], typer.Argument(help="Recordings, JSON Lines, or folders of them.", exists=True)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for TASK.json, one for each run.")],
+    environment: EnvironmentName = None,
+) -> None:
+    """Write recorded runs in the Agent Trajectory Interchange Format, replies included."""
+    from openenv_kit.play.atif import named, trajectory
+    from openenv_kit.play.recording import read_runs
+    from openenv_kit.play.recording import recordings as files_of
+
+    chosen = get_environment(environment)
+    written = 0
+    out.mkdir(parents=True, exist_ok=True)
+    for name, run in named(run for path in files_of(recordings) for run in read_runs(path)):
+        text = json.dumps(trajectory(run, chosen), indent=1, ensure_ascii=False)
+        (out / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
+        written += 1
+    typer.echo(f"{out}: {written} trajectories.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,9 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from openenv_kit.cli.common import EnvironmentName, chosen_environment, mistakes_told, table_of
+from openenv_kit.cli.common import EnvironmentName
+from openenv_kit.cli.compare import WIDTH, summary_table
+from openenv_kit.environment import get_environment
 
 MAX_PROBLEMS = 10
 """Problems of a submission that are listed one by one."""
@@ -46,26 +49,16 @@ def leaderboard(
             refused[path.name] = problems
         else:
             held.append(submission)
-    console = Console(width=130)
+    console = Console(width=WIDTH)
     boards = boards_of(held)
     for board in boards:
         card = board.card
         title = f"{card.environment}, {card.split}, {card.count} tasks from {card.first} on"
-        rows = [
-            [
-                submission.name,
-                card.player,
-                card.kind,
-                f"{each.mean or 0.0:.4f}",
-                "-" if each.interval is None else "{:.3f} to {:.3f}".format(*each.interval),
-                str(card.tries),
-                str(len(submission.runs)),
-            ]
+        named = [
+            replace(each, name=f"{submission.name}: {submission.card.player}")
             for submission, each in board.entries
-            for card in (submission.card,)
         ]
-        titles = ["submission", "player", "kind", "mean score", "95 % interval", "tries", "runs"]
-        console.print(table_of(title, titles, rows, names=3))
+        console.print(summary_table(title, named))
     for name, problems in refused.items():
         console.print(f"{name} is refused:", style="red", highlight=False)
         for told in problems[:MAX_PROBLEMS]:
@@ -95,11 +88,10 @@ def submit(
     from openenv_kit.results.packing import card_of, recorded
     from openenv_kit.results.submissions import write_submission
 
-    chosen = chosen_environment(environment)
-    with mistakes_told():
-        runs, text = recorded(recordings)
-        card = card_of(runs, chosen, by=by, notes=notes, commitment=commitment)
-        write_submission(out, card, text)
+    chosen = get_environment(environment)
+    runs, text = recorded(recordings)
+    card = card_of(runs, chosen, by=by, notes=notes, commitment=commitment)
+    write_submission(out, card, text)
     typer.echo(
         f"{out}: {len(runs)} runs of {card.player} on {card.split}, tasks {card.first} to "
         f"{card.first + card.count - 1}, {card.tries} of each."

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from openenv_kit.cli.common import EnvironmentName, chosen_environment, mistakes_told
+from openenv_kit.cli.common import EnvironmentName
+from openenv_kit.environment import get_environment
 from openenv_kit.trust.sealing import SALT_VARIABLE
 from openenv_kit.trust.splits import SEALED, Sealing
 
@@ -21,13 +22,12 @@ def seal(
     ),
     environment: EnvironmentName = None,
 ) -> None:
-    """Print the commitment to a sealed split of the salt in METRIC_TRACKER_SEALED_SALT."""
-    chosen = chosen_environment(environment)
+    """Print the commitment to a sealed split of the salt in OPENENV_KIT_SEALED_SALT."""
+    chosen = get_environment(environment)
     splits = chosen.splits
     if not isinstance(splits, Sealing):
         raise typer.BadParameter(f"{chosen.name} has no sealed split")
-    with mistakes_told():
-        made = splits.commitment(split)
+    made = splits.commitment(split)
     if not check:
         typer.echo(made)
         return

@@ -45,13 +45,11 @@ def guard_page(made: FastAPI, chosen: Settings) -> None:
     if page is None:
         return
     from openenv_kit.page.compression import Compressed
-    from openenv_kit.page.uploads import Uploads, own_folder
     from openenv_kit.page.visitor_gate import VisitorGate
 
     made.add_middleware(
         VisitorGate,
         holder=page.state_holder,
-        uploads=Uploads(own_folder()),
         max_visitors=chosen.max_visitors,
         grace_s=chosen.visitor_grace_s,
     )

@@ -1,4 +1,4 @@
-"""How a visitor arrives: by a link that names an episode, after a reload, or for the first time."""
+"""How a visitor arrives: with an episode that the browser kept, by a link, or newly."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from openenv_kit.page.page import ask_first
 from openenv_kit.page.state import Visitor
 
 if TYPE_CHECKING:
@@ -13,64 +14,58 @@ if TYPE_CHECKING:
 
 ARRIVED = """(state) => {
   const query = Object.fromEntries(new URLSearchParams(location.search));
-  const named = Object.keys(query).some((each) => !each.startsWith('__'));
-  let token = '', first = false;
-  try {
-    token = sessionStorage.getItem('mt-token') || '';
-    first = !named && !token && !localStorage.getItem('mt-seen');
-    localStorage.setItem('mt-seen', 'yes');
-  } catch { /* a browser that keeps nothing: every visit begins anew */ }
-  return [state, JSON.stringify({ query, token, first })];
+  let kept = '';
+  try { kept = sessionStorage.getItem(`mt-play:${location.pathname}`) || ''; } catch { /* none */ }
+  return [state, JSON.stringify({ query, kept })];
 }"""
 """Runs in the page before its first question; what it returns is what `arrive` is told."""
 
-
 EPISODE = ("task", "seed", "reset")
-"""Parts of an address that decide the episode; a link to another one starts that."""
+"""Parts of an address that decide the episode."""
 
 
 def arrive(scenes: Scenes, visitor: Visitor, told: object) -> None:
-    """Give a visitor the episode that they come for, or the one that they left.
+    """Give a visitor the episode that they left, the one that they come for, or the opening.
+
+    A link to another episode than the running one is a question: it would end that.
 
     Args:
         scenes: the environment's.
         visitor: new.
-        told: JSON with the address' `query`, the `token` of the visitor who was here before, and
-            whether this browser sees the page for the `first` time. Anything else is as if none
-            of it were known.
+        told: JSON with the address' `query`, and what the browser `kept` of a running episode.
+            Anything else is as if none of it were known.
+
+    Raises:
+        Unsure: the link is to another episode than the running one.
     """
-    query, token, first = _read(told)
-    left = scenes.address(visitor) if token and visitor.take_over(token) else None
-    if left is None or any(query.get(name, left[name]) != left[name] for name in EPISODE):
-        _start(scenes, visitor, query)
-        if first:
-            visitor.watch(scenes.first_visit())
-            visitor.playing = visitor.shown_round = visitor.playback is not None
-    scenes.arrived(visitor, query)
-    if visitor.playback is not None and query.get("step", "").isdecimal():
-        visitor.playback.go(int(query["step"]))
+    query, kept = _read(told)
+    visitor.clear()
+    visitor.arrived = True
+    asked = reset_of(scenes, query)
+    back = bool(kept) and visitor.restore(kept)
+    here = address_of(scenes.environment.name, visitor.reset)
+    same = back and all(query.get(name, here[name]) == here[name] for name in EPISODE)
+    if asked and not back:
+        visitor.start(**asked)
+    if not visitor.started:
+        visitor.demo = scenes.demo.again() if scenes.demo else None
+    elif asked and back and not same:
+        ask_first(visitor, "This link starts another one, which", lambda v: v.start(**asked))
+    else:
+        visitor.place = query.get("place", visitor.place)
 
 
-def _read(told: object) -> tuple[dict[str, str], str, bool]:
+def _read(told: object) -> tuple[dict[str, str], str]:
     try:
         said = json.loads(str(told))
         query = {str(name): str(value) for name, value in said["query"].items()}
-        return query, str(said["token"]), said["first"] is True
+        return query, str(said["kept"])
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return {}, "", False
+        return {}, ""
 
 
-def _start(scenes: Scenes, visitor: Visitor, query: Mapping[str, str]) -> None:
-    """Start what the address names; what it names wrongly is told, beside the default task."""
-    reset = _reset_of(scenes, query)
-    if reset:
-        visitor.start(**reset)
-    problem = visitor.problem
-    visitor.ensure_episode()
-    visitor.problem = visitor.problem or problem
-
-
-def _reset_of(scenes: Scenes, query: Mapping[str, str]) -> dict[str, Any]:
+def reset_of(scenes: Scenes, query: Mapping[str, str]) -> dict[str, Any]:
+    """Arguments of the reset that an address names; empty where it names no episode."""
     reset: dict[str, Any] = {}
     if query.get("task"):
         reset |= scenes.reset_of_task(query["task"])
@@ -84,17 +79,9 @@ def _reset_of(scenes: Scenes, query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def address_of(environment: str, reset: Mapping[str, Any]) -> dict[str, str]:
-    """An episode as parts of an address; inverse of what `arrive` reads."""
+    """An episode as parts of an address; inverse of `reset_of`."""
     rest = {n: v for n, v in reset.items() if n not in ("task_id", "seed") and v is not None}
     parts = {"environment": environment, "task": str(reset.get("task_id") or "")}
     parts["seed"] = str(reset["seed"]) if reset.get("seed") is not None else ""
     parts["reset"] = json.dumps(rest, separators=(",", ":"), default=str) if rest else ""
     return parts
-
-
-def play_yourself(visitor: Visitor, _: object) -> None:
-    """Start the episode of the play that was shown, for the visitor to play."""
-    if visitor.playback is not None:
-        reset = visitor.playback.reset
-        visitor.watch(None)
-        visitor.start(**reset)

@@ -1,7 +1,9 @@
 // Runs once, in the page's header component: `trigger` is Gradio's. Passes clicks on buttons inside
 // HTML to Python as events of that component; their names are listed in EVENTS, because Gradio
 // offers an event only where its name is quoted here.
-const EVENTS = ['pick_frame', 'pick_rival', 'play_yourself'];
+const EVENTS = ['pick_frame', 'next_episode', 'replay', 'watch_demo', 'pick', 'ask', 'add_row',
+  'edit_rows', 'submit', 'yes', 'no', 'open_run', 'run',
+  'choose_tool', 'start', 'watch_policy'];
 
 document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-mt]');
@@ -10,9 +12,30 @@ document.addEventListener('click', (event) => {
   if (mt === 'theme') {
     remember('localStorage', 'mt-theme', document.body.classList.toggle('dark') ? 'dark' : 'light');
   }
-  if (mt === 'play_yourself') openTab('episode');
-  if (mt === 'theme') return;
-  if (EVENTS.includes(mt)) trigger(mt, { value });
+  if (mt === 'watch_demo') openTab('watch');
+  if (mt === 'next_episode' || mt === 'yes') openTab('play');
+  if (mt === 'submit' || mt === 'yes') ended = false;
+  if (mt === 'pick') pickPlace(value);
+  else if (EVENTS.includes(mt)) trigger(mt, { value });
+});
+
+// A form's values go out as text, by field; Enter in one of its fields is its button.
+function send(form) {
+  const values = {};
+  form.querySelectorAll('[data-arg]').forEach((field) => {
+    values[field.dataset.arg] = field.multiple ? [...field.selectedOptions].map((each) => each.value) : field.value;
+  });
+  const event = form.querySelector('[data-send]').dataset.send;
+  if (event === 'start') openTab('play');
+  trigger(event, { value: JSON.stringify([form.dataset.form, values]) });
+}
+document.addEventListener('click', ({ target }) => { if (target.closest('[data-send]')) send(target.closest('.mt-form')); });
+document.addEventListener('keydown', (event) => {
+  const form = event.key === 'Enter' && event.target.matches('.mt-form input') && event.target.closest('.mt-form');
+  if (form) send(form);
+});
+document.addEventListener('change', ({ target }) => {
+  if (target.dataset.choose) trigger(target.dataset.choose, { value: target.value });
 });
 
 // Storage may be forbidden; then nothing is remembered.
@@ -27,6 +50,7 @@ if (theme) document.body.classList.toggle('dark', theme === 'dark');
 
 // Where the visitor is stands in the address: a reload, a link and the way back lead there again.
 const asked = new URLSearchParams(location.search);
+const linked = asked.has('run') ? asked : new URLSearchParams(location.hash.slice(1));
 const mainTabs = () => [...document.querySelectorAll('#mt-tabs > .tab-wrapper [role=tab]')];
 const nameOf = (tab) => tab.textContent.trim().toLowerCase();
 function openTab(name) {
@@ -38,7 +62,8 @@ function write(parts, way) {
   Object.entries(parts).forEach(([name, value]) => {
     if (value) query.set(name, value); else query.delete(name);
   });
-  if (`?${query}` !== location.search) history[way](history.state, '', `?${query}`);
+  const search = query.size ? `?${query}` : '';
+  if (search !== location.search) history[way](history.state, '', location.pathname + search + location.hash);
 }
 document.addEventListener('click', ({ target, isTrusted }) => {
   const tab = target.closest('#mt-tabs > .tab-wrapper [role=tab]');
@@ -48,58 +73,149 @@ window.addEventListener('popstate', () => {
   openTab(new URLSearchParams(location.search).get('tab') || nameOf(mainTabs()[0]));
   if (address) write(JSON.parse(address), 'replaceState');
 });
-let address = '', lastStep = '', opened = false;
+
+// A running episode is kept in the browser, for this tab: a reload makes it again.
+const keptAt = (path) => `mt-play:${path}`;
+function doors() {
+  document.querySelectorAll('.mt-door').forEach((door) => {
+    const kept = remembered('sessionStorage', keptAt(new URL(door.href).pathname));
+    let said = '';
+    try { said = kept ? JSON.parse(kept).said : ''; } catch { /* nothing runs there */ }
+    const place = door.querySelector('em');
+    if (place.textContent !== said) place.textContent = said;
+  });
+}
+let address = '', kept = '', lastStep = '', opened = false, ended = true;
 new MutationObserver(() => {
   const told = document.querySelector('.mt-status');
   const scene = document.querySelector('#mt-scene [data-step]');
   if (!told || !mainTabs().length) return;
   const step = scene ? scene.dataset.step : '';
+  if (told.dataset.kept && told.dataset.kept !== kept) {
+    kept = told.dataset.kept;
+    remember('sessionStorage', keptAt(location.pathname), kept);
+  }
   if (told.dataset.address !== address) {
     address = told.dataset.address;
-    remember('sessionStorage', 'mt-token', told.dataset.token);
     write(JSON.parse(address), 'replaceState');
   }
   if (step !== lastStep) write({ step: lastStep = step }, 'replaceState');
+  const story = document.querySelector('#mt-story .mt-outcome');
+  if (story && !ended && story.checkVisibility()) {
+    ended = true;
+    story.scrollIntoView();
+  }
+  doors();
   if (opened) return;
   opened = true;
   if (asked.get('tab')) openTab(asked.get('tab'));
-  else if (told.dataset.opens) openTab(told.dataset.opens);
-  if (asked.get('run')) openRun(asked.get('run'), Number(asked.get('number')) || 1, asked.get('step'));
+  if (linked.get('run')) openRun(linked.get('run'), Number(linked.get('number')) || 1, linked.get('step'));
 }).observe(document.body, { childList: true, subtree: true });
 
-// A cell of a table that is filled in was changed. The answer brings the table anew, so the cell that
-// had the keyboard gets it back, with what was typed since.
+// An answer brings parts of the page anew: whatever had the keyboard there gets it back, and a
+// field what was typed in it since.
 let held = null;
-function tell({ dataset: { edit, at, field }, value }) {
-  if (EVENTS.includes(edit)) trigger(edit, { value: JSON.stringify([Number(at), field, value]) });
+function tell({ dataset, value }) {
+  const { edit, at, field } = dataset;
+  if (!EVENTS.includes(edit) || dataset.sent === value) return;
+  dataset.sent = value;
+  trigger(edit, { value: JSON.stringify([Number(at), field, value]) });
 }
 // A date changes with each digit that is typed, and a new table would forget the part of it that has
 // the keyboard: it is told when it is left.
 document.addEventListener('change', ({ target }) => { if (target.type !== 'date') tell(target); });
 document.addEventListener('focusout', ({ target }) => {
-  if (target.type === 'date' && target.value !== target.defaultValue) tell(target);
+  // Text that was put back into a new table is no change to the browser.
+  if (target.tagName === 'INPUT' && target.value !== target.defaultValue) tell(target);
 });
-document.addEventListener('focusin', ({ target }) => { held = target.dataset.key ? target : null; });
-document.addEventListener('pointerdown', ({ target }) => { if (target !== held) held = null; });
+document.addEventListener('focusin', ({ target }) => {
+  const cell = target.closest('.mt-map tbody td');
+  held = target.dataset.key || cell || target.dataset.mt ? target : null;
+});
+document.addEventListener('pointerdown', ({ target }) => { if (!held?.contains(target)) held = null; });
+function likeHeld() {
+  const { key, mt } = held.dataset;
+  if (key) return document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+  if (held.cellIndex) return document.querySelector('#mt-picture td[tabindex]');
+  // A button of the guide gives way to the next one.
+  return document.querySelector(`[data-mt="${mt}"]`) || document.querySelector('.mt-status .mt-btn');
+}
 new MutationObserver(() => {
   if (!held || held.isConnected || document.activeElement !== document.body) return;
-  const fresh = document.querySelector(`[data-key="${held.dataset.key}"]`);
+  const fresh = likeHeld();
   if (!fresh) return;
   if (fresh.tagName === 'INPUT') fresh.value = held.value;
   fresh.focus();
 }).observe(document.body, { childList: true, subtree: true });
+// What is asked first gets the keyboard.
+let question = null;
+new MutationObserver(() => {
+  const now = document.querySelector('.mt-question');
+  if (now && now !== question) now.querySelector('button').focus();
+  question = now;
+}).observe(document.body, { childList: true, subtree: true });
 
-// Programs name this server by the address that the visitor came by.
-document.addEventListener('toggle', ({ target }) => {
-  const own = location.origin + location.pathname.replace(/\/web\/.*/, '');
-  target.querySelectorAll('[data-origin]').forEach((each) => {
-    each.textContent = each.textContent.replaceAll(each.dataset.origin, own);
-    each.dataset.origin = own;
-  });
-}, true);
+// The picture: what the cell in hand says stands below it; a click or Enter selects it.
+const cellOf = ({ target }) => target.closest('.mt-map tbody td');
+const headOf = (cell) => cell.closest('table').tHead.rows[0].cells[cell.cellIndex];
+const rowOf = (cell) => cell.parentElement.cells[0].textContent;
+function describeCell(cell) {
+  const told = `${headOf(cell).getAttribute('aria-label')}, ${rowOf(cell)}: ${cell.dataset.t || 'not asked yet'}.`;
+  const words = [told, cell.dataset.say].filter(Boolean).join(' ');
+  cell.setAttribute('aria-label', words);
+  cell.closest('.mt-hero').querySelector('.mt-say').textContent = words;
+}
+function hold(cell) {
+  cell.closest('table').querySelectorAll('td[tabindex]').forEach((each) => each.removeAttribute('tabindex'));
+  cell.tabIndex = 0;
+  cell.focus();
+}
+function pickPlace(place) {
+  document.querySelectorAll('#mt-picture .at').forEach((each) => each.classList.remove('at'));
+  const [row, column] = [place.slice(0, place.lastIndexOf('/')), place.slice(place.lastIndexOf('/') + 1)];
+  const head = document.querySelector(`#mt-picture [data-col="${CSS.escape(column)}"]`);
+  const line = document.querySelector(`#mt-picture [data-row="${CSS.escape(row)}"]`);
+  if (head && line) line.cells[head.cellIndex].classList.add('at');
+  document.querySelectorAll(`#mt-picture [data-value="${CSS.escape(place)}"]`).forEach((each) => each.classList.add('at'));
+  trigger('pick', { value: place });
+}
+document.addEventListener('mouseover', (event) => { if (cellOf(event)) describeCell(cellOf(event)); });
+document.addEventListener('focusin', (event) => { if (cellOf(event)) describeCell(cellOf(event)); });
+document.addEventListener('click', (event) => {
+  const cell = cellOf(event);
+  if (!cell) return;
+  hold(cell);
+  if (cell.closest('#mt-picture')) pickPlace(`${cell.parentElement.dataset.row}/${headOf(cell).dataset.col}`);
+});
+const WAYS = {
+  ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0],
+  Home: [0, -999], End: [0, 999], PageUp: [-999, 0], PageDown: [999, 0],
+};
+document.addEventListener('keydown', (event) => {
+  const cell = cellOf(event);
+  if (event.key === 'Escape' && !cell) {
+    // From the questions back to where one stands on the picture.
+    const back = document.querySelector('#mt-picture td[tabindex], #mt-picture .at');
+    if (event.target.closest('#mt-ask, #mt-answer') && back) back.focus();
+    return;
+  }
+  if (!cell) return;
+  if (event.key === 'Enter' || event.key === ' ') {
+    event.preventDefault();
+    const first = document.querySelector('#mt-ask [data-mt=ask]');
+    if (cell.classList.contains('at') && first) first.focus();
+    else cell.click();
+  }
+  const way = WAYS[event.key];
+  if (!way) return;
+  event.preventDefault();
+  const rows = [...cell.closest('tbody').rows];
+  const within = (at, least, end) => Math.max(least, Math.min(end - 1, at));
+  const row = rows[within(rows.indexOf(cell.parentElement) + way[0], 0, rows.length)];
+  hold(row.cells[within(cell.cellIndex + way[1], 1, row.cells.length)]);
+});
 
 // A watched play by keyboard: only where nothing is being typed. The search hides steps of the list.
-const inSight = (each) => each.checkVisibility();
 function searched() {
   const box = document.getElementById('mt-search');
   const wanted = box ? box.value.trim().toLowerCase() : '';
@@ -118,14 +234,17 @@ function walk(by) {
 const KEYS = {
   j: () => walk(1),
   k: () => walk(-1),
+  ArrowRight: () => walk(1),
+  ArrowLeft: () => walk(-1),
   e: () => document.getElementById('mt-error').click(),
   '/': () => document.getElementById('mt-search').focus(),
 };
 document.addEventListener('keydown', (event) => {
   const list = document.getElementById('mt-frames');
-  const typing = event.target.closest('input, textarea, select, [contenteditable]');
+  const elsewhere = event.target.closest('input, textarea, select, [contenteditable], [role=tab], .mt-map');
   const key = KEYS[event.key];
-  if (!key || typing || event.ctrlKey || event.metaKey || event.altKey || !list || !inSight(list)) return;
+  const other = event.ctrlKey || event.metaKey || event.altKey;
+  if (!key || elsewhere || other || !list || !list.checkVisibility()) return;
   event.preventDefault();
   key();
 });
@@ -153,30 +272,6 @@ document.addEventListener('keydown', (event) => {
   to.focus();
   to.click();
 });
-
-// Radio buttons by arrow keys: Gradio gives each of a group a name of its own.
-const TO_RADIO = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
-document.addEventListener('keydown', (event) => {
-  const by = TO_RADIO[event.key];
-  const group = event.target.type === 'radio' && event.target.closest('fieldset');
-  if (!by || !group) return;
-  const all = [...group.querySelectorAll('input[type=radio]:not([disabled])')];
-  const to = all[(all.indexOf(event.target) + by + all.length) % all.length];
-  event.preventDefault();
-  to.focus();
-  to.click();
-});
-
-// Charts say what they show; their numbers stand in tables beside or below them.
-new MutationObserver(() => {
-  document.querySelectorAll('.mt-chart:not([role])').forEach((chart) => {
-    let above = chart.previousElementSibling;
-    while (above && !above.querySelector('h2, h3')) above = above.previousElementSibling;
-    const title = above ? above.querySelector('h2, h3').textContent : chart.id.replace(/^mt-/, '');
-    chart.setAttribute('role', 'figure');
-    chart.setAttribute('aria-label', `Chart: ${title.replaceAll('-', ' ')}`);
-  });
-}).observe(document.body, { childList: true, subtree: true });
 
 // What is scrolled to must not end up below the status line, which stays at the top.
 const room = new ResizeObserver(([{ target }]) => {

@@ -1,25 +1,25 @@
-"""The page as a whole: header, status line, tabs, and what happens when visitors arrive."""
+"""The page as a whole: doors, status line, tabs, and what happens when visitors arrive."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
-from openenv_kit.errors import InvalidValueError
-from openenv_kit.page.arrival import ARRIVED, arrive, play_yourself
+from openenv_kit.page import generic, opening, room, watch
+from openenv_kit.page.arrival import ARRIVED, address_of, arrive
 from openenv_kit.page.layout import html
-from openenv_kit.page.page import Act, Page, View
-from openenv_kit.page.race import progress_text
+from openenv_kit.page.link import Link
+from openenv_kit.page.markup import button
+from openenv_kit.page.page import Page, View
 from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
-from openenv_kit.play.driver import observed
-from openenv_kit.play.recording import canonical
 from openenv_kit.serving.settings import settings
 
 RECORDINGS = Path(__file__).with_name("recordings.js")
@@ -27,15 +27,35 @@ IDLE_S = 3600
 """A visitor who does nothing for this long is forgotten."""
 
 
-def build_page(scenes: Scenes, show_answers: bool) -> gr.Blocks:
+@dataclass(frozen=True)
+class Door:
+    """The way to an environment's page.
+
+    Attributes:
+        scenes: the environment's.
+        href: its page, seen from this one; empty for this one.
+    """
+
+    scenes: Scenes
+    href: str = ""
+
+
+def build_page(
+    scenes: Scenes,
+    show_answers: bool,
+    doors: Sequence[Door] = (),
+    connect: Callable[[], Link] | None = None,
+) -> gr.Blocks:
     """The debugger as Gradio blocks.
 
     Args:
         scenes: the environment's.
         show_answers: whether this server shows answers; without it, no handler reads one.
+        doors: to the pages of this server, this one's among them.
+        connect: opens the session that a visitor's episode is played in; None for in process.
     """
     with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as blocks:
-        lay_out(scenes, show_answers, blocks)
+        lay_out(scenes, show_answers, blocks, doors, connect)
     return blocks
 
 
@@ -44,76 +64,79 @@ def script_of(scenes: Scenes) -> str:
     return RECORDINGS.read_text(encoding="utf-8") + scenes.asset("bridge.js")
 
 
-def lay_out(scenes: Scenes, show_answers: bool, blocks: gr.Blocks) -> Page:
-    """Header, status line, tabs and events, inside the blocks that are being built."""
+def lay_out(
+    scenes: Scenes,
+    show_answers: bool,
+    blocks: gr.Blocks,
+    doors: Sequence[Door] = (),
+    connect: Callable[[], Link] | None = None,
+) -> Page:
+    """Doors, status line, tabs and events, inside the blocks that are being built."""
     bridge = html(
-        header_html(scenes),
+        header_html(scenes, doors or [Door(scenes)]),
         js_on_load=script_of(scenes),
         elem_id="mt-header",
     )
     status = html(elem_id="mt-status")
-    first = scenes.visitor(scenes.environment, debug=show_answers)
+    first = Visitor(scenes.environment, debug=show_answers, connect=connect)
     state = gr.State(first, time_to_live=IDLE_S, delete_callback=Visitor.clear)
     page = Page(scenes, state, bridge, show_answers)
     page.views["status"] = View([status], lambda visitor: [status_html(scenes, visitor)])
     with gr.Tabs(elem_id="mt-tabs"):
-        for name, build in scenes.tabs(debug=show_answers).items():
-            with gr.Tab(name, id=name.lower()):
-                build(page)
-    _add_endpoints(page)
+        with gr.Tab("Play", id="play"):
+            opening.build(page)
+            room.build(page)
+        with gr.Tab("Episodes", id="episodes"):
+            generic.build_episode(page)
+        with gr.Tab("Watch", id="watch"):
+            watch.build(page)
+        if show_answers and type(scenes).debug_html is not Scenes.debug_html:
+            with gr.Tab("Debug", id="debug"):
+                answer = html(elem_id="mt-debug")
+                page.views["debug"] = View(
+                    [answer], lambda v: [scenes.debug_html(v) if v.started else ""]
+                )
     told = gr.Textbox(visible=False)
-    everything = page.whole()
-    page.on(blocks.load, partial(arrive, scenes), [told], everything, opens=True, js=ARRIVED)
-    page.on_bridge(bridge.play_yourself, play_yourself, everything)
+    # A click on a button that starts an episode changes everything.
+    page.on(blocks.load, partial(arrive, scenes), [told], page.views, opens=True, js=ARRIVED)
+    page.on_bridge(bridge.yes, _yes, page.views)
+    page.on_bridge(bridge.no, _no, ["status"])
+    page.on_bridge(bridge.next_episode, partial(room.next_episode, scenes), page.views)
     for add_event in page.events:
         add_event()
     return page
 
 
-def _add_endpoints(page: Page) -> None:
-    """The page's few public endpoints: `/start`, `/ask`, and the environment's own.
-
-    They are for Gradio's clients, and act on the caller's own visitor, as the buttons do. Programs
-    that play are better served by the environment's own client.
-    """
-    acts: dict[str, Act] = {"start": _start, "ask": _ask, **page.scenes.endpoints()}
-    with gr.Column(visible=False):
-        value, tool, answer = gr.JSON(), gr.Textbox(), gr.Textbox()
-        buttons = {name: gr.Button(name) for name in acts}
-    page.views["answer"] = View([answer], lambda visitor: [visitor.problem or _last(visitor)])
-    for name, act in acts.items():
-        inputs = [tool, value] if name == "ask" else [value]
-        page.on(buttons[name].click, act, inputs, ["answer"], api_name=name)
+def _yes(visitor: Visitor, _: object) -> None:
+    asked, visitor.question = visitor.question, None
+    if asked is not None:
+        asked.act(visitor)
 
 
-def _start(visitor: Visitor, reset: Any) -> None:
-    if not isinstance(reset, dict):
-        raise InvalidValueError("reset arguments", reset, "an object")
-    visitor.start(**{str(name): value for name, value in reset.items()})
+def _no(visitor: Visitor, _: object) -> None:
+    visitor.question = None
 
 
-def _ask(visitor: Visitor, tool: str, arguments: Any) -> None:
-    if not isinstance(arguments, dict | None):
-        raise InvalidValueError("arguments", arguments, "an object")
-    visitor.call(tool, arguments or {})
-
-
-def _last(visitor: Visitor) -> str:
-    """The last reply as canonical JSON."""
-    return canonical(observed(visitor.reply)) if visitor.reply else ""
-
-
-def header_html(scenes: Scenes) -> str:
-    """Name, one sentence, links: one line on a wide screen."""
+def header_html(scenes: Scenes, doors: Sequence[Door]) -> str:
+    """The doors, a name and a line each; links, and the switch between light and dark."""
     source = source_url()
     link = f'<a href="{escape(source)}" target="_blank" rel="noopener">Source</a>' if source else ""
     return (
-        f'<header class="mt-head"><h1>{escape(scenes.environment.title)}</h1>'
-        f"<p>{escape(scenes.lead)}</p>"
-        f'<nav aria-label="Links"><span>version {escape(scenes.environment.version)}</span>'
-        f'<a href="/docs" target="_blank" rel="noopener">API docs</a>{link}'
+        f'<header class="mt-head"><h1 class="mt-unseen">{escape(scenes.environment.title)}</h1>'
+        f'<nav class="mt-doors" aria-label="Environments">{"".join(map(_door_html, doors))}</nav>'
+        f'<nav class="mt-links" aria-label="Links">{link}'
         '<button type="button" class="mt-btn link" data-mt="theme">Light / dark</button>'
         "</nav></header>"
+    )
+
+
+def _door_html(door: Door) -> str:
+    """A link to an environment; the script adds the step of an episode that runs there."""
+    here = "" if door.href else ' aria-current="page"'
+    return (
+        f'<a class="mt-door" href="{escape(door.href or "./")}"{here}>'
+        f'<svg viewBox="0 0 24 24" aria-hidden="true">{door.scenes.icon}</svg>'
+        f"<b>{escape(door.scenes.door)}<em></em></b><span>{escape(door.scenes.line)}</span></a>"
     )
 
 
@@ -127,20 +150,37 @@ def source_url() -> str:
 
 
 def status_html(scenes: Scenes, visitor: Visitor) -> str:
-    """One line that always shows the task, the steps left, the score, and the last message."""
-    facts = "".join(f"<span>{escape(each)}</span>" for each in scenes.status(visitor))
-    at = visitor.progress
-    left = max(at["max_steps"] - at["step_count"], 0)
-    address = json.dumps(scenes.address(visitor))
-    score = "–" if visitor.score is None else f"{visitor.score:.4f}"
-    facts += f"<span>{left} steps left</span><span>score <b>{score}</b></span>"
-    if visitor.race is not None:
-        facts += f"<span>{escape(progress_text(visitor.race))}</span>"
-    said = visitor.problem or visitor.note
+    """The guide: how far the episode is, the next move with its button, and what is asked first."""
+    kept, address = visitor.kept(), {}
+    if visitor.started:
+        address = address_of(scenes.environment.name, visitor.reset) | {"place": visitor.place}
+    own = f'data-kept="{escape(kept)}" data-address="{escape(json.dumps(address))}"'
+    if not visitor.started:
+        problem = f'<p class="bad" role="status">{escape(visitor.problem)}</p>'
+        return f'<div class="mt-status" {own}>{problem if visitor.problem else ""}</div>'
+    move = room.next_move(scenes, visitor)
+    told = "".join(f"<span>{escape(each)}</span>" for each in scenes.facts(visitor))
+    share = 100 * visitor.steps / (visitor.max_steps or 1)
+    budget = (
+        f'<span class="mt-budget"><i><b style="width:{min(share, 100):.0f}%"></b></i>'
+        f"step {visitor.steps} of {visitor.max_steps}</span>"
+    )
+    said = visitor.problem or move.text
     kind = "bad" if visitor.problem else ""
-    opens = "watch" if visitor.shown_round else ""
-    own = f'data-opens="{opens}" data-token="{visitor.token}" data-address="{escape(address)}"'
+    primary = button(move.event, move.value, move.label, style="primary") if move.label else ""
     return (
-        f'<div class="mt-status" {own}><div><b>{escape(visitor.session.task_id)}</b>{facts}</div>'
-        f'<p class="{kind}" role="status" aria-live="polite">{escape(said)}</p></div>'
+        f'<div class="mt-status" {own}><div>{budget}{told}</div>'
+        f'<p class="{kind}" role="status" aria-live="polite">{escape(said)}</p>'
+        f"{primary}{_question_html(visitor)}</div>"
+    )
+
+
+def _question_html(visitor: Visitor) -> str:
+    asked = visitor.question
+    if asked is None:
+        return ""
+    return (
+        f'<section class="mt-question" role="alertdialog" aria-label="{escape(asked.text)}">'
+        f"<p>{escape(asked.text)}</p>{button('no', '', 'Go back', style='primary')}"
+        f"{button('yes', '', asked.label)}</section>"
     )

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openenv_kit.page import PAGE
+from openenv_kit.serving.gate import route_path
 
 COMPRESSIBLE = ("text/", "application/json")
 LEVEL = 6
@@ -43,7 +44,7 @@ def page_path(scope: Scope) -> str:
     """The path below /web, empty for a request to something else."""
     if scope["type"] != "http":
         return ""
-    path: str = scope["path"].removeprefix(scope.get("root_path", "").rstrip("/"))
+    path = route_path(scope)
     return path.removeprefix(PAGE) if path.startswith(f"{PAGE}/") else ""
 
 

@@ -1,135 +1,115 @@
-"""The tabs of an environment that has no scenes of its own: choose an episode, call its tools."""
+"""Tab Episodes: a named task, one of a split, or one of one's own making."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from html import escape
 from typing import Any
 
-import gradio as gr
-from pydantic_core import to_jsonable_python
-
-from openenv_kit.environment import Environment
+from openenv_kit.environment import limits_of
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.page import reveal
-from openenv_kit.page.bench import build_bench, json_html
-from openenv_kit.page.layout import code_box, html
-from openenv_kit.page.markup import heading, hint, note, words
-from openenv_kit.page.page import Page, View
+from openenv_kit.page.forms import arguments_of, form_html, sent
+from openenv_kit.page.layout import html
+from openenv_kit.page.markup import heading, note
+from openenv_kit.page.page import Page, View, ask_first
 from openenv_kit.page.results import told_html
-from openenv_kit.page.same_call import same_call_html
+from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
-from openenv_kit.page.trace import score_bar
-from openenv_kit.play.driver import observed
 
-EVERYTHING = ("status", "episode", "result", "log", "forms", "watch")
-"""Views of an episode; a new one changes them all."""
-NO_SPLIT = "a named task"
+FRAME = ("status", "message", "task_id", "reward", "done", "metadata")
+"""Fields of an opening that say nothing of its episode."""
 
 
 def build_episode(page: Page) -> None:
-    """Tab Episode: choose a named task or one of a split, and read its opening."""
-    environment = page.scenes.environment
-    html(heading("Choose an episode", environment.description))
-    with gr.Row(equal_height=False):
-        with gr.Column(min_width=300):
-            inputs = _choices(environment)
-            start = gr.Button("Start", variant="primary", elem_id="mt-start")
-        with gr.Column(min_width=300):
-            card = html()
-    page.views["episode"] = View([card], lambda visitor: [_card_html(page, visitor)])
-
-    def begin(visitor: Visitor, *values: Any) -> None:
-        visitor.start(**reset_of(environment, *values))
-
-    page.on(start.click, begin, inputs, EVERYTHING, wait_on=[card], opens=True)
+    """Choose an episode, and read the opening of the running one."""
+    html(heading("Choose an episode"))
+    html(forms_html(page.scenes), elem_id="mt-choose")
+    card = html()
+    page.views["episode"] = View([card], lambda visitor: [_card_html(page.scenes, visitor)])
+    page.on_bridge(page.bridge.start, partial(_start, page.scenes), page.views)
 
 
-def _choices(environment: Environment) -> list[Any]:
-    """Inputs in the order in which `reset_of` takes their values."""
-    first, splits = environment.default_tasks[0], environment.splits
-    task = gr.Dropdown(list(environment.tasks), value=first, label="Named task")
-    with gr.Row(visible=bool(splits.names())):
-        sizes = ", ".join(f"{name} {splits.size(name):,}" for name in splits.names())
-        split = gr.Dropdown(
-            [NO_SPLIT, *splits.names()],
-            value=NO_SPLIT,
-            label="Or a split",
-            info=f"Tasks: {sizes}",
-            elem_id="mt-split",
-        )
-        index = gr.Number(0, precision=0, label="Task of the split", info="from 0")
-    rules = [
-        gr.Number(default, label=words(name), info=f"empty for {default}")
-        for name, default in environment.rules.items()
-    ]
-    names = ", ".join(name for name in environment.reset_arguments if name != "episode_id")
-    more = code_box(lines=2, label=f"Further reset arguments, as JSON ({names})")
-    return [task, split, index, more, *rules]
+def schemas_of(scenes: Scenes) -> dict[str, dict[str, Any]]:
+    """Forms that start an episode, by name, as JSON Schemas of their fields."""
+    environment, splits = scenes.environment, scenes.environment.splits
+    seed = {"type": "string", "description": "another seed, other data"}
+    limits = {
+        name: {"type": "integer", "description": f"usually {usual}"}
+        for name, usual in limits_of(environment).items()
+    }
+    more = ", ".join(name for name in environment.reset_arguments if name != "episode_id")
+    own = {
+        **{name: {"enum": list(some)} for name, some in scenes.reset_choices.items()},
+        "seed": seed,
+        "more": {"type": "object", "description": f"further arguments, as JSON: {more}"},
+    }
+    named = {"task": {"enum": list(environment.tasks)}, "seed": seed, **limits}
+    sizes = ", ".join(f"{name} {splits.size(name):,}" for name in splits.names())
+    drawn = {
+        "split": {"enum": list(splits.names()), "description": f"tasks: {sizes}"},
+        "index": {"type": "integer", "default": 0, "minimum": 0},
+        **limits,
+    }
+    forms = {"named": {"properties": named, "required": ["task"]}}
+    if splits.names():
+        forms["split"] = {"properties": drawn, "required": ["split", "index"]}
+    return {**forms, "own": {"properties": {**own, **limits}, "required": []}}
 
 
-def reset_of(
-    environment: Environment, task: str, split: str, index: float | None, more: str, *rules: Any
-) -> dict[str, Any]:
-    """Arguments of the reset that the form asks for.
+def forms_html(scenes: Scenes) -> str:
+    """The forms; that of a named task stands open."""
+    titles = {"named": "A named task", "split": "One of a split", "own": "One of your own making"}
+    return "".join(
+        f"<details{' open' if name == 'named' else ''}><summary>{titles[name]}</summary>"
+        f"{form_html(name, 'start', 'Start', schema)}</details>"
+        for name, schema in schemas_of(scenes).items()
+    )
+
+
+def reset_of(scenes: Scenes, form: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the reset that a form asks for.
 
     Raises:
-        InvalidValueError: further arguments that are not a JSON object.
+        InvalidValueError: no such form, a seed that is no number, or further arguments that are
+            no JSON object.
         ConfigurationError: no such task.
     """
-    try:
-        further = json.loads(more or "{}")
-    except (ValueError, RecursionError):
-        further = None
-    if not isinstance(further, dict):
-        raise InvalidValueError("further reset arguments", more, "a JSON object")
-    chosen = environment.tasks.get(task, {"task_id": task})
-    if split != NO_SPLIT:
-        chosen = environment.splits.task(split, int(index or 0)).reset_arguments()
-    limits = zip(environment.rules.items(), rules, strict=True)
-    changed = {name: most for (name, usual), most in limits if most not in (None, usual)}
-    return {**chosen, **changed, **further}
+    schemas = schemas_of(scenes)
+    if form not in schemas:
+        raise InvalidValueError("form", form, ", ".join(schemas))
+    given = arguments_of(schemas[form], values)
+    seed, more = str(given.pop("seed", "")), given.pop("more", {})
+    if seed and not seed.lstrip("-").isdecimal():
+        raise InvalidValueError("seed", seed, "a whole number, or nothing")
+    if not isinstance(more, dict):
+        raise InvalidValueError("further arguments", json.dumps(more), "a JSON object")
+    chosen: dict[str, Any] = {}
+    if form == "named":
+        chosen = dict(scenes.reset_of_task(str(given.pop("task", ""))))
+    elif form == "split":
+        split, index = str(given.pop("split", "")), int(given.pop("index", 0))
+        chosen = scenes.environment.splits.task(split, index).reset_arguments()
+    return {**chosen, **({"seed": int(seed)} if seed else {}), **given, **more}
 
 
-def _card_html(page: Page, visitor: Visitor) -> str:
+def _start(scenes: Scenes, visitor: Visitor, told: object) -> None:
+    reset = reset_of(scenes, *sent(told))
+    ask_first(visitor, "Starting another one", lambda v: v.start(**reset))
+
+
+def _card_html(scenes: Scenes, visitor: Visitor) -> str:
     """The opening, as the player gets it, with the brief that every model is given."""
-    environment, reply = page.scenes.environment, visitor.opening
-    if reply is None:
+    if not visitor.started:
         return note(visitor.problem, "bad")
-    content: Mapping[str, Any] = to_jsonable_python(reply.content)
-    brief = environment.brief(to_jsonable_python(observed(reply)))
+    opening = visitor.frames[0].observation
+    told = {name: value for name, value in opening.items() if value and name not in FRAME}
     return (
         f'<section class="mt-card" id="mt-card">{note(visitor.problem, "bad")}'
-        f'<p class="mt-eyebrow">{escape(visitor.session.task_id)}</p>'
-        f"<h3>{escape(environment.title)}</h3><p>{escape(reply.message)}</p>{told_html(content)}"
-        f"<details><summary>What a model is told first</summary><blockquote>{escape(brief)}"
-        "</blockquote></details></section>"
+        f'<p class="mt-eyebrow">You play {escape(visitor.task_id)}</p>'
+        f"<blockquote>{escape(str(opening.get('message') or ''))}</blockquote>"
+        f"<details><summary>All that the opening tells</summary>{told_html(told)}</details>"
+        "<details><summary>What a model is told first</summary><blockquote>"
+        f"{escape(scenes.environment.brief(opening))}</blockquote></details></section>"
     )
-
-
-def build_play(page: Page) -> None:
-    """Tab Play: every tool with a form, its answer, and the log."""
-    with gr.Row(equal_height=False):
-        with gr.Column(min_width=300, scale=2):
-            call = build_bench(page, page.scenes.environment.tools.tools, label="Tool")
-        with gr.Column(min_width=300, scale=3):
-            html(heading("Answer"))
-            answer = html(elem_id="mt-answer")
-            revealing = reveal.lay_out("mt")
-    page.views["result"] = View(
-        [answer, *revealing],
-        lambda visitor: [_result_html(page, visitor), *reveal.show(page.scenes, visitor)],
-    )
-    reveal.wire(page, revealing[0], "result", revealing[1])
-    call(["status", "result", "log", "forms"], [answer])
-
-
-def _result_html(page: Page, visitor: Visitor) -> str:
-    if visitor.problem or visitor.reply is None or not visitor.log:
-        empty = hint("Nothing asked yet. Choose a tool and run it.")
-        return note(visitor.problem, "bad") or empty
-    seen, scenes = observed(visitor.reply), page.scenes
-    answer = score_bar(seen) + scenes.outcome_html(seen) + scenes.answer_html(seen)
-    same = same_call_html(scenes.environment, visitor.reset, visitor.acted)
-    return note(visitor.reply.message) + answer + json_html(scenes.answer(seen)) + same

@@ -110,11 +110,11 @@ def code_html(title: str, code: str) -> str:
     )
 
 
-def bar(label: str, share: float, value: str, kind: str = "") -> str:
+def bar(label: str, share: float, value: str) -> str:
     """A labelled bar; `share` in [0, 1] is its length."""
     width = 100.0 * min(max(share, 0.0), 1.0)
     return (
-        f'<div class="mt-bar {kind}"><span>{escape(label)}</span>'
+        f'<div class="mt-bar"><span>{escape(label)}</span>'
         f'<i aria-hidden="true"><b style="width:{width:.1f}%"></b></i>'
         f"<em>{escape(value)}</em></div>"
     )

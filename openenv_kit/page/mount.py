@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openenv_kit.environment import Environment
 from openenv_kit.page import PAGE
-from openenv_kit.page.builder import build_page
+from openenv_kit.page.builder import Door, build_page
+from openenv_kit.page.link import InProcess, Link, Socket
 from openenv_kit.page.scenes import Scenes, scenes_of
-from openenv_kit.page.uploads import own_folder
+from openenv_kit.serving.gate import route_path
+from openenv_kit.serving.settings import settings
 
 SERVED = frozenset(
     (
         *("/config", "/theme.css", "/gradio_api/info", "/gradio_api/startup-events"),
         *("/gradio_api/queue/join", "/gradio_api/queue/data"),
-        *("/gradio_api/upload", "/gradio_api/upload_progress"),
     )
 )
 ASSETS = "/assets/"
@@ -51,7 +53,7 @@ HEAD = """
 <meta property="og:title" content="{title}" />
 <meta property="og:description" content="{card}" />
 <meta name="twitter:card" content="{size}" />
-{picture}{later}"""
+{picture}"""
 PICTURE = """<meta property="og:image" content="{here}card.png" />
 <meta property="og:image:type" content="image/png" />
 <meta property="og:image:width" content="1200" />
@@ -65,13 +67,19 @@ CARD = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*/>\s*')
 MANIFEST = re.compile(rb'<link rel="manifest"[^>]*/>\s*')
 
 
-def add_page(app: FastAPI, debug: bool, environment: Environment | None = None) -> None:
+def add_page(
+    app: FastAPI,
+    debug: bool,
+    environment: Environment | None = None,
+    served: Sequence[Environment] = (),
+) -> None:
     """Mount the debugger, and redirect to it from / and from /web.
 
     Args:
         app: the server's app.
         debug: whether the page may show the answers.
         environment: what is shown; None for the one that ENVIRONMENT names.
+        served: all that this server serves, the one at its root first; each gets a door.
     """
 
     def lead(request: Request) -> RedirectResponse:
@@ -82,9 +90,19 @@ def add_page(app: FastAPI, debug: bool, environment: Environment | None = None) 
         app.add_api_route(path, lead, include_in_schema=False)
     # The page asks no server but its own; Gradio reads this while a page is built.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    own_folder()
     scenes = scenes_of(environment)
-    page = build_page(scenes, debug)
+    own = scenes.environment.name
+    below = "" if not served or own == served[0].name else f"/{own}"
+    where = Whereabouts()
+    token = settings().token
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def connect() -> Link:
+        if not where.url:
+            return InProcess(scenes.environment, debug=debug)
+        return Socket(scenes.environment, f"{where.url}{below}", headers)
+
+    page = build_page(scenes, debug, doors_of(scenes, served), connect)
     gr.mount_gradio_app(
         app,
         page,
@@ -94,7 +112,9 @@ def add_page(app: FastAPI, debug: bool, environment: Environment | None = None) 
         run_history=False,
         enable_monitoring=False,
         app_kwargs={
-            "middleware": [Middleware(PageOnly, own=own_tags(scenes), picture=scenes.picture)]
+            "middleware": [
+                Middleware(PageOnly, own=own_tags(scenes), picture=scenes.picture, where=where)
+            ]
         },
     )
     poll_less(page)
@@ -119,6 +139,38 @@ def local_theme() -> gr.themes.ThemeClass:
     return gr.themes.ThemeClass.from_dict({"theme": kept | fonts})
 
 
+def doors_of(scenes: Scenes, served: Sequence[Environment]) -> list[Door]:
+    """The doors of a page, each by its address seen from this one, whatever stands before it."""
+    own = scenes.environment.name
+    if not any(each.name == own for each in served):
+        return [Door(scenes)]
+    root = served[0].name
+    up = "../" if own == root else "../../"
+    doors = [
+        Door(scenes)
+        if each.name == own
+        else Door(scenes_of(each), f"{up}{'' if each.name == root else each.name + '/'}web/")
+        for each in served
+    ]
+    return sorted(doors, key=lambda door: (door.scenes.order, door.scenes.door))
+
+
+class Whereabouts:
+    """Where this process's server listens, as the first request to the page tells.
+
+    Attributes:
+        url: of its root; empty before, and for a server on a Unix socket.
+    """
+
+    url = ""
+
+    def learn(self, scope: Scope) -> None:
+        """Read it from a request."""
+        host, port = scope.get("server") or ("", None)
+        if not self.url and port and scope.get("client") is not None:
+            self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 class PageOnly:
     """Middleware inside the mounted app: serves what the page needs, under its own name.
 
@@ -126,19 +178,29 @@ class PageOnly:
         app: Gradio's app.
         own: see `own_page`.
         picture: of the share card, if there is one.
+        where: learns from requests where the server is.
     """
 
-    def __init__(self, app: ASGIApp, own: tuple[bytes, bytes], picture: Path | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        own: tuple[bytes, bytes],
+        picture: Path | None = None,
+        where: Whereabouts | None = None,
+    ) -> None:
         self._app = app
         self._own = own
         self._picture = picture
+        self._where = where
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the page, what it asks for, and nothing else."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if self._where is not None:
+            self._where.learn(scope)
+        path = route_path(scope)
         if path == "/":
             await self._app(scope, receive, self._with_own_tags(send, address(scope)))
         elif path == CARD_PATH and self._picture is not None:
@@ -201,19 +263,7 @@ def own_tags(scenes: Scenes) -> tuple[bytes, bytes]:
         "size": "summary_large_image" if seen else "summary",
     }
     style = f"<style>{scenes.asset('style.css')}</style>"
-    return HEAD.format(**told, later=fetched_later()).encode(), style.encode()
-
-
-def fetched_later() -> str:
-    """Links to what draws charts, fetched while the visitor reads; none where Gradio has no such.
-
-    Its 1.3 MB would otherwise come with the first chart, and be waited for.
-    """
-    assets = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
-    return "".join(
-        f'<link rel="prefetch" as="script" crossorigin href="./assets/{each.name}" />\n'
-        for each in assets.glob("PlotlyPlot-*.js")
-    )
+    return HEAD.format(**told).encode(), style.encode()
 
 
 def own_page(page: bytes, head: bytes, style: bytes) -> bytes:

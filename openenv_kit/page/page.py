@@ -1,4 +1,4 @@
-"""How the tabs are put together: views that show a visitor, and events that change one.
+"""How the page is put together: views that show a visitor, and events that change one.
 
 Every handler gets its visitor from the session's state, so no handler can see another's.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from openenv_kit.errors import KitError
-from openenv_kit.page.state import Visitor
+from openenv_kit.page.state import Question, Visitor
 
 if TYPE_CHECKING:
     from openenv_kit.page.scenes import Scenes
@@ -25,11 +25,32 @@ QUIET: dict[str, Any] = {
     "show_progress": "hidden",
     "concurrency_limit": None,
 }
-"""Options of an event that is nobody's business: not in the API, no wait shown, never queued."""
+"""Options of a private event: not in the API, no wait shown, never queued."""
 FORGOTTEN = (
-    "This page was left alone for too long, or the server was restarted, and its episode is "
-    "gone. Start another one on the Episode tab, or reload the page."
+    "This page was left alone for too long, or the server was restarted. Reload it: the browser "
+    "kept your episode, and it goes on where you were."
 )
+
+
+class Unsure(Exception):
+    """Raised by an act that would throw something away: the visitor is asked first."""
+
+    def __init__(self, text: str, label: str, act: Callable[[Visitor], Any]) -> None:
+        super().__init__(text)
+        self.question = Question(text, label, act)
+
+
+def ask_first(visitor: Visitor, doing: str, act: Callable[[Visitor], Any]) -> None:
+    """Do what ends the running episode; whoever has taken a step in it is asked before.
+
+    Raises:
+        Unsure: there is something to lose.
+    """
+    if visitor.over or not (visitor.steps or visitor.rows):
+        act(visitor)
+        return
+    text = f"You are at step {visitor.steps} of an episode. {doing} ends it without a score."
+    raise Unsure(text, "End it", act)
 
 
 @dataclass(frozen=True)
@@ -52,7 +73,7 @@ class Page:
     Attributes:
         scenes: the environment's.
         state: holds each session's visitor.
-        bridge: reports clicks on charts and on buttons inside tables.
+        bridge: reports clicks on buttons inside HTML.
         debug: whether this server shows answers.
         views: by name; every tab adds its own.
         events: added once all views exist.
@@ -73,7 +94,6 @@ class Page:
         show: Collection[str] = (),
         *,
         wait_on: Sequence[Any] = (),
-        api_name: str | None = None,
         opens: bool = False,
         **options: Any,
     ) -> None:
@@ -82,24 +102,21 @@ class Page:
         Args:
             trigger: an event of a component, such as `button.click`.
             act: takes the visitor and the inputs' values; an error of the package it raises
-                becomes the visitor's `problem`.
+                becomes the visitor's `problem`, an `Unsure` their `question`.
             inputs: components whose values `act` takes.
             show: names of the views that may have changed; `page.views` itself for all of them.
             wait_on: components that show the wait.
-            api_name: public name for Gradio's own clients; None keeps the event private.
-            opens: whether a visitor without an episode may do this.
+            opens: whether a visitor for whom the page was not loaded may do this.
             options: passed on to Gradio.
         """
 
         def handle(visitor: Visitor, *values: Any) -> list[Any]:
-            if not (opens or api_name):
-                expect_episode(visitor)
+            if not opens:
+                expect_visitor(visitor)
             return self._handled(visitor, act, values, show)
 
         if wait_on:
             options |= {"show_progress": "full", "show_progress_on": list(wait_on)}
-        if api_name:
-            options |= {"api_name": api_name, "api_visibility": "public"}
         self._listen(trigger, handle, inputs, show, options)
 
     def on_bridge(
@@ -112,7 +129,7 @@ class Page:
         """
 
         def handle(visitor: Visitor, event: gr.EventData) -> list[Any]:
-            expect_episode(visitor)
+            expect_visitor(visitor)
             try:
                 value = event.value
             except (AttributeError, TypeError):  # not a click, but a call past the page
@@ -121,11 +138,6 @@ class Page:
 
         self._listen(trigger, handle, (), show, {"trigger_mode": "always_last", **options})
 
-    def whole(self) -> list[str]:
-        """Names of the views that show a visitor completely, without those that are part of one."""
-        parts = {name: {id(each) for each in view.outputs} for name, view in self.views.items()}
-        return [n for n, p in parts.items() if not any(p < other for other in parts.values())]
-
     def _handled(
         self, visitor: Visitor, act: Act, values: Sequence[Any], show: Collection[str]
     ) -> list[Any]:
@@ -133,6 +145,8 @@ class Page:
             try:
                 visitor.problem = ""
                 act(visitor, *values)
+            except Unsure as asked:
+                visitor.question = asked.question
             except KitError as problem:
                 visitor.problem = str(problem)
             return [visitor, *(v for name in show for v in self.views[name].show(visitor))]
@@ -155,11 +169,11 @@ class Page:
         self.events.append(listen)
 
 
-def expect_episode(visitor: Visitor) -> None:
-    """Stop a visitor who was forgotten from going on in an episode that is not theirs.
+def expect_visitor(visitor: Visitor) -> None:
+    """Stop a visitor who was forgotten from going on in a state that is not theirs.
 
     Raises:
-        gr.Error: no episode was started.
+        gr.Error: the page was not loaded for this visitor.
     """
-    if not visitor.started:
-        raise gr.Error(FORGOTTEN, duration=None, title="Episode gone", print_exception=False)
+    if not visitor.arrived:
+        raise gr.Error(FORGOTTEN, duration=None, title="Forgotten", print_exception=False)

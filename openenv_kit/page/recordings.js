@@ -115,23 +115,19 @@ function choose(run) {
   const told = `Run ${run.number} of ${runs.length.toLocaleString('en')}, ${megabytes(file.size)}. ${cut}`;
   say(broken ? `${told}${broken} What stands before it is shown.` : told, Boolean(broken));
   // Empty lines take the place of those before, so that the server counts lines as the file does.
-  const lines = ['\n'.repeat(run.line - 1), file.slice(run.from, run.to)];
-  const files = new DataTransfer();
-  files.items.add(new File(lines, 'run.jsonl'));
-  const box = document.querySelector('#mt-tabs input[type=file]:not(#mt-upload)');
-  box.files = files.files;
-  box.dispatchEvent(new Event('change', { bubbles: true }));
+  const mine = recording;
+  new Blob(['\n'.repeat(run.line - 1), file.slice(run.from, run.to)]).text().then((text) => {
+    if (recording === mine && mine.run === run) trigger('open_run', { value: text });
+  });
 }
 
 function listRuns() {
   const panel = panelOf();
   const wanted = panel.querySelector('[type=search]').value.trim().toLowerCase();
   const { runs, run } = recording;
-  // Nobody is told the score of a play that they mean to race against.
-  const secret = document.querySelector('#mt-keep-back input')?.checked;
   const fitting = runs.filter((each) => each.label.toLowerCase().includes(wanted));
   const listed = fitting.slice(0, MOST_LISTED);
-  const options = listed.map((each) => new Option(each.label + (secret ? '' : each.score), each.number));
+  const options = listed.map((each) => new Option(each.label + each.score, each.number));
   const more = fitting.length - listed.length;
   const told = more > 0 ? `${more.toLocaleString('en')} more: search for them` : '';
   if (!listed.includes(run)) options.unshift(new Option(`${listed.length} runs to choose from`, ''));
@@ -146,7 +142,6 @@ document.addEventListener('change', ({ target }) => {
     openRecording(target.files[0]);
     target.value = '';  // so that the same file can be opened again
   }
-  if (target.closest('#mt-keep-back') && recording && recording.runs) listRuns();
   if (!target.closest('.mt-runs select') || !target.value) return;
   choose(recording.runs[target.value - 1]);
   if (asked.get('run')) write({ number: target.value }, 'replaceState');
@@ -188,9 +183,6 @@ async function fetched(from) {
 }
 async function openRun(from, number, step) {
   openTab('watch');
-  const named = (each) => each.textContent.trim() === 'Recording';
-  const tab = await found(() => [...document.querySelectorAll('.mt-sources [role=tab]')].find(named));
-  tab.click();
   await found(panelOf);
   const [here, before] = [`${from} ${number}`, document.querySelector('#mt-scene [data-step]')];
   // After a reload the visitor goes on where they were.

@@ -1,211 +1,236 @@
-"""One visitor of the page: an episode of their own, what they did in it, whom they watch."""
+"""One visitor of the page: their episode as its replies told it, their report, whom they watch."""
 
 from __future__ import annotations
 
-import secrets
+import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from typing import Any
 
-from openenv_kit.environment import ERROR, Environment, Reply, get_environment
-from openenv_kit.page.watching import Frame, Playback, call_text
-from openenv_kit.play.driver import observed
-from openenv_kit.play.recording import canonical
-from openenv_kit.serving.framework import begin
-from openenv_kit.serving.settings import settings
+from openenv_kit.environment import ERROR, Environment, get_environment
+from openenv_kit.errors import ServerError
+from openenv_kit.page.link import InProcess, Link, Seen
+from openenv_kit.page.watching import Frame, Playback
 
-if TYPE_CHECKING:
-    from openenv_kit.page.race import Race
-
-VISITORS: WeakValueDictionary[str, Visitor] = WeakValueDictionary()
-"""Every visitor of this process by their token, for as long as the page keeps them."""
-PATIENCE_S = 5.0
-OVER = "This episode is over. Start another one on the Episode tab."
-
-MAX_LOG = 500
-"""Calls kept in the log."""
+Row = dict[str, Any]
+OVER = "This episode is over."
+MAX_KEPT = 200_000
+"""Characters of a running episode that the browser keeps."""
+MAX_REPLAYED = 600
+REPLAY_S = 10.0
+"""Longest time for which an episode that the browser kept is played again, in seconds."""
 
 
 @dataclass(frozen=True)
-class LoggedCall:
-    """One step as the log shows it.
+class Question:
+    """What is asked before something is thrown away.
 
     Attributes:
-        number: of the step, from 1.
-        call: the tool and its arguments, or what was submitted.
-        status, message: of the reply.
-        elapsed_s: time the step took on the server.
-        size: length of the reply in characters, which is what an agent would have to read.
+        text: what would be lost.
+        label: of the button that does it.
+        act: does it.
     """
 
-    number: int
-    call: str
-    status: str
-    message: str
-    elapsed_s: float
-    size: int
+    text: str
+    label: str
+    act: Callable[[Visitor], Any]
 
 
 class Visitor:
     """Everything the page knows about one visitor; visitors share nothing.
 
+    What must outlive a reload is what `kept` tells: the browser holds it for the tab, and the
+    episode is made again from it.
+
     Args:
         environment: what is played; None for the one that ENVIRONMENT names.
         debug: whether this server shows answers.
+        connect: opens the session that the episode is played in.
 
     Attributes:
-        token: known to their page alone; with it, the page finds them again after a reload.
-        shown_round: whether they are shown a play because they are here for the first time.
-        started: whether an episode was started.
+        arrived: whether the page was loaded for this visitor; not so for a forgotten one.
         reset: arguments of the running episode's reset.
-        opening: reply to that reset.
-        reply: the last reply.
-        acted: the action that it answers; None for a reset.
-        score: what the episode came to; None before its end.
-        revealed: the reference's play of the episode, once they asked for it.
+        frames: its replies, the reset's first, each with what was done; empty before the first.
+        progress: `task_id` and `max_steps`, as the server told them.
+        place: what is selected on the picture; empty for nothing.
+        tool: the one whose form is open; empty for the first.
+        rows: the report, as far as it is filled in.
+        finished: task ids of episodes that were played to their end.
         note, problem: what the status line says; a problem goes first.
-        log: steps of the running episode, oldest first.
+        question: what is asked, if anything.
+        demo: the finished play that the page opens on; None once the visitor plays.
+        replaying: whether the demo moves on its own.
         playback: whom they watch, if anybody.
         playing: whether the watched player moves on its own.
-        race: of the running episode, if they race.
     """
 
-    def __init__(self, environment: Environment | None = None, *, debug: bool = False) -> None:
+    def __init__(
+        self,
+        environment: Environment | None = None,
+        *,
+        debug: bool = False,
+        connect: Callable[[], Link] | None = None,
+    ) -> None:
         self.environment = environment or get_environment()
         self.debug = debug
+        self.connect = connect or (lambda: InProcess(self.environment, debug=debug))
         self.lock = threading.RLock()
-        self.token = secrets.token_urlsafe(16)
-        VISITORS[self.token] = self
-        self.playback: Playback | None = None
-        self.race: Race | None = None
-        self._key = self._key_endpoint = ""
+        self._link: Link | None = None
         self.clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Visitor:
         """A new visitor: Gradio copies the initial value of a state for each session."""
-        return type(self)(self.environment, debug=self.debug)
+        return type(self)(self.environment, debug=self.debug, connect=self.connect)
 
     def clear(self) -> None:
         """Forget everything; also how a visitor who left is freed."""
-        self.watch(None)
-        self.session = self.environment.session(debug=self.debug)
-        self.started = self.shown_round = False
+        if self._link is not None:
+            self._link.close()
+        self._link = None
+        self.arrived = self.playing = self.replaying = False
+        self.playback: Playback | None = None
+        self.demo: Playback | None = None
         self.note = self.problem = ""
+        self.question: Question | None = None
+        self.finished: list[str] = []
         self.reset: dict[str, Any] = {}
-        self.opening: Reply | None = None
-        self.reply: Reply | None = None
-        self.forget_key()
-        self.forget_play()
-
-    def take_over(self, token: str) -> bool:
-        """Go on where the visitor with a token left off, who is left with nothing.
-
-        Returns:
-            Whether there is one of this environment who had started something.
-        """
-        other = VISITORS.get(token)
-        if other is None or other is self or other.environment is not self.environment:
-            return False
-        if not other.lock.acquire(timeout=PATIENCE_S):
-            return False
-        try:
-            if not other.started:
-                return False
-            own = {"lock", "token", "debug"}
-            vars(self).update({n: v for n, v in vars(other).items() if n not in own})
-            other.playback = other.race = None  # they go on, watched by another
-            other.clear()
-        finally:
-            other.lock.release()
-        return True
-
-    def forget_play(self) -> None:
-        """Forget what belongs to one episode."""
-        if self.race is not None:
-            self.race.close()
-        self.race = None
-        self.log: list[LoggedCall] = []
-        self.acted: Mapping[str, Any] | None = None
-        self.score: float | None = None
-        self.revealed: list[Frame] | None = None
+        self.frames: list[Frame] = []
+        self.progress: Seen = {}
+        self.place = self.tool = ""
+        self.rows: list[Row] = []
 
     @property
-    def progress(self) -> dict[str, Any]:
-        """Public progress of the session: `step_count`, `max_steps`, `task_id`, `status`."""
-        return self.session.state().model_dump()
+    def started(self) -> bool:
+        """Whether an episode was started."""
+        return bool(self.frames)
 
-    def ensure_episode(self) -> None:
-        """Start the environment's first task unless an episode was started."""
-        if not self.started:
-            first = self.environment.default_tasks[0]
-            self.start(**self.environment.tasks[first])
+    @property
+    def reply(self) -> Mapping[str, Any]:
+        """The last observation; empty before the first reset."""
+        return self.frames[-1].observation if self.frames else {}
 
-    def start(self, /, **reset: Any) -> Reply:
+    @property
+    def over(self) -> bool:
+        """Whether the episode has ended."""
+        return bool(self.reply.get("done"))
+
+    @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return max(len(self.frames) - 1, 0)
+
+    @property
+    def max_steps(self) -> int:
+        """Steps that the episode may have."""
+        return int(self.progress.get("max_steps") or 0)
+
+    @property
+    def task_id(self) -> str:
+        """Of the running episode."""
+        return str(self.progress.get("task_id") or "")
+
+    @property
+    def score(self) -> float | None:
+        """What the episode came to; None before its end."""
+        return float(self.reply.get("reward") or 0.0) if self.over else None
+
+    def start(self, /, **reset: Any) -> Seen:
         """Start an episode; a reset that fails leaves the running one and sets `problem`."""
-        reply = begin(self.environment, self.session, reset, settings())
-        if reply.status == ERROR:
-            self.reply, self.problem = reply, reply.message
-            return reply
-        self.forget_play()
-        self.opening = self.reply = reply
-        self.reset, self.started = reset, True
-        self.problem, self.note = "", reply.message
-        return reply
+        link = self.connect()
+        told = link.reset(reset)
+        if told["status"] == ERROR:
+            link.close()
+            self.problem = str(told["message"])
+            return told
+        if self._link is not None:
+            self._link.close()
+        self._link, self.reset, self.demo = link, reset, None
+        self.progress = link.state()
+        self.frames = [Frame({}, told)]
+        self.place, self.rows, self.question = "", [], None
+        self.problem = self.note = ""
+        return told
 
-    def action(self, tool: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The action of a tool call; raises as `Catalogue.action` does."""
-        return self.environment.tools.action(tool, arguments)
-
-    def call(self, tool: str, arguments: Mapping[str, Any]) -> Reply:
+    def call(self, tool: str, arguments: Mapping[str, Any]) -> Seen:
         """Call a tool, as one step of the episode.
 
         Raises:
             ToolArgumentError: a call that cannot be made into an action; it costs no step.
         """
-        self.ensure_episode()
-        return self.step(call_text(tool, arguments), self.action(tool, arguments))
+        return self.step(self.environment.tools.action(tool, arguments))
 
-    def step(self, text: str, action: Mapping[str, Any]) -> Reply:
-        """Take one step and log it as `text`; after the end it only sets `problem`."""
-        over = self.session.done
-        begun = time.perf_counter()
-        reply = self.reply = self.session.step(action)
-        elapsed = time.perf_counter() - begun
-        if over:
-            self.problem = OVER
-            return reply
-        self.acted = action
-        if reply.done:
-            self.score = float(reply.reward or 0.0)
-        number, size = self.progress["step_count"], len(canonical(observed(reply)))
-        entry = LoggedCall(number, text, reply.status, reply.message, elapsed, size)
-        self.log = [*self.log, entry][-MAX_LOG:]
-        self.note = reply.message
-        self.problem = reply.message if reply.status == ERROR else ""
-        if self.race is not None:
-            self.race.follow(number, over=reply.done)
-        return reply
+    def step(self, action: Mapping[str, Any]) -> Seen:
+        """Take one step; after the end it only sets `problem`.
 
-    def key_for(self, endpoint: str, entered: str) -> str:
-        """The key for an endpoint: the one just entered, or the one entered for it before.
-
-        A key is forgotten as soon as another endpoint is named, so it is sent to the endpoint that
-        it was entered for and to no other.
+        Raises:
+            ServerError: no episode was started, or the server did not answer.
         """
-        if entered or endpoint != self._key_endpoint:
-            self._key, self._key_endpoint = entered, endpoint
-        return self._key
+        if self._link is None:
+            raise ServerError("No episode is running.")
+        self.question, self.note = None, ""
+        if self.over:
+            self.problem = OVER
+            return dict(self.reply)
+        begun = time.perf_counter()
+        try:
+            told = self._link.step(action)
+        except ServerError:  # an idle session was ended: the same steps lead to the same place
+            self._link.close()
+            self._link = self.connect()
+            self._link.reset(self.reset)
+            for frame in self.frames[1:]:
+                self._link.step(frame.action)
+            told = self._link.step(action)
+        self.frames = [
+            *self.frames,
+            Frame(dict(action), told, elapsed_s=time.perf_counter() - begun),
+        ]
+        self.problem = str(told["message"]) if told["status"] == ERROR else ""
+        if told.get("done") and self.task_id not in self.finished:
+            self.finished = [*self.finished, self.task_id]
+        return told
 
-    def forget_key(self) -> None:
-        """Forget the key of the visitor's endpoint."""
-        self._key = self._key_endpoint = ""
+    def kept(self) -> str:
+        """What makes all of this again, as JSON for the browser; empty where there is nothing."""
+        if not self.frames:
+            return ""
+        told = json.dumps(
+            {
+                "reset": self.reset,
+                "actions": [each.action for each in self.frames[1:]],
+                "place": self.place,
+                "rows": self.rows,
+                "finished": self.finished,
+                "said": f"score {self.score:.2f}" if self.over else f"step {self.steps}",
+            },
+            separators=(",", ":"),
+            default=str,
+        )
+        return told if len(told) <= MAX_KEPT else ""
+
+    def restore(self, kept: object) -> bool:
+        """Go on with what a browser kept, which may hold anything; returns whether it did."""
+        try:
+            said = json.loads(str(kept))
+            reset, actions = dict(said["reset"]), [dict(each) for each in said["actions"]]
+            place, rows = str(said["place"]), [dict(each) for each in said["rows"]]
+            finished = [str(each) for each in said["finished"]]
+        except (ValueError, TypeError, LookupError, RecursionError):
+            return False
+        self.finished = finished
+        if self.start(**{str(name): value for name, value in reset.items()})["status"] == ERROR:
+            return False
+        deadline = time.monotonic() + REPLAY_S
+        for action in actions[:MAX_REPLAYED]:
+            if self.over or time.monotonic() > deadline:
+                break
+            self.step(action)
+        self.place, self.rows = place, rows
+        self.problem = ""
+        return True
 
     def watch(self, playback: Playback | None) -> None:
-        """Watch another play; the one watched before is stopped."""
-        if self.playback is not None:
-            self.playback.close()
-        self.playback = playback
-        self.playing = self.shown_round = False
+        """Watch another play, or nobody."""
+        self.playback, self.playing = playback, False

@@ -10,76 +10,63 @@ from typing import TYPE_CHECKING, Any
 from openenv_kit.environment import ERROR
 from openenv_kit.page.bench import json_html
 from openenv_kit.page.markup import bar, button, note, text
-from openenv_kit.page.watching import Frame, Playback, call_text
+from openenv_kit.page.watching import Frame, Playback
 from openenv_kit.play.recording import RunRecorder
+from openenv_kit.session import GROUNDED
 
 if TYPE_CHECKING:
     from openenv_kit.page.scenes import Scenes
 
 MOST_SEARCHED = 400
-"""Characters of a step's message and words that the search looks at."""
+"""Characters of a step's call and message that the search looks at."""
 
 
 def scene_html(scenes: Scenes, playback: Playback) -> str:
     """The move looked at: what was done, and the reply."""
     frame, last = playback.frame, len(playback.frames) - 1
     more = "" if playback.finished else "+"
-    words = f"<blockquote>{escape(frame.words)}</blockquote>" if frame.words else ""
-    if frame.reasoning:
-        thought = f"<blockquote>{escape(frame.reasoning)}</blockquote>"
-        words = f"<details><summary>Reasoning</summary>{thought}</details>{words}"
     top = (
         f'<p class="mt-eyebrow">{escape(playback.player)} · step {playback.at} of {last}{more}</p>'
         f"<h3><code>{escape(describe(scenes, frame))}</code></h3>"
-        f"{facts_html(frame)}{words}"
+        f"{took_html(frame)}"
         f"<p>{text(str(frame.observation.get('message', '')))}</p>"
     )
-    if playback.waiting:
-        top += note("The model is thinking …")
-    elif playback.remark and playback.at == last:
-        top += note(playback.remark, "bad")
     if frame.same is not None:
         told = "is" if frame.same else "differs from"
         top += note(f"The answer {told} the recorded one.", "good" if frame.same else "bad")
     seen = frame.observation
-    # Words without a call, and a call that was refused, got no reply from the environment.
-    replied = "message" in seen and not frame.refused
-    answer = scenes.answer_html(seen) if replied else ""
+    answer = scenes.answer_html(seen)
     if answer:
         top += f"<details open><summary>Answer</summary>{answer}</details>"
-    sent = frame.refused[1] if frame.refused else frame.action
-    whole = json_html(sent, "Call, as it was made") if sent else ""
-    if replied:
-        whole += json_html(scenes.answer(seen))
+    whole = json_html(frame.action, "Call, as it was made") if frame.action else ""
+    whole += json_html(scenes.answer(seen))
     outcome = score_bar(seen) + scenes.outcome_html(seen)
     return f'<section class="mt-card" data-step="{playback.at}">{top}{outcome}{whole}</section>'
 
 
-def facts_html(frame: Frame) -> str:
-    """What the step took: time, tokens, cost, as far as they are known."""
-    told = " · ".join(f"{escape(name)} {escape(value)}" for name, value in frame.facts.items())
-    return f'<p class="mt-took">{told}</p>' if told else ""
+def took_html(frame: Frame) -> str:
+    """The time of the step, where it was measured."""
+    return f'<p class="mt-took">took {1000 * frame.elapsed_s:.1f} ms</p>' if frame.elapsed_s else ""
 
 
 def describe(scenes: Scenes, frame: Frame) -> str:
     """A move in one line."""
-    if frame.refused:
-        return call_text(*frame.refused)
-    if not frame.action:
-        said = frame.words or frame.reasoning
-        return "an answer without a tool call" if said else "reset"
-    return scenes.describe(frame.action)
+    return scenes.describe(frame.action) if frame.action else "reset"
 
 
 def score_bar(observation: Mapping[str, Any]) -> str:
-    """The score, once the episode is over."""
+    """The score, once the episode is over, and how much of what is right is no guess."""
+    if not observation.get("done"):
+        return ""
     score = float(observation.get("reward") or 0.0)
-    return bar("score", score, f"{score:.4f}") if observation.get("done") else ""
+    read = (observation.get("metadata") or {}).get(GROUNDED)
+    told = "" if read is None else note(f"Of what is right, {read:.0%} had been read beforehand.")
+    return bar("score", score, f"{score:.4f}") + told
 
 
 def is_error(frame: Frame) -> bool:
-    """Whether a call was refused or failed, or the reply is not the recorded one."""
-    return bool(frame.refused) or frame.observation.get("status") == ERROR or frame.same is False
+    """Whether a call failed, or the reply is not the recorded one."""
+    return frame.observation.get("status") == ERROR or frame.same is False
 
 
 def next_error(playback: Playback) -> int | None:
@@ -100,7 +87,7 @@ def frames_html(scenes: Scenes, playback: Playback) -> str:
 
 def _frame_line(at: int, frame: Frame, told: str, now: bool) -> str:
     seen = frame.observation
-    searched = f"{told} {seen.get('message', '')} {frame.words}".lower()[:MOST_SEARCHED]
+    searched = f"{told} {seen.get('message', '')}".lower()[:MOST_SEARCHED]
     style = " ".join(["now"] * now + ["error"] * is_error(frame))
     current = ' aria-current="step"' if now else ""
     return (
@@ -111,19 +98,15 @@ def _frame_line(at: int, frame: Frame, told: str, now: bool) -> str:
 
 
 def as_jsonl(playback: Playback) -> str:
-    """The play so far as a recording, which this page and `metric-tracker replay` play again.
-
-    A call that never became an action is left out: a recording holds actions and their replies.
-    """
+    """The play so far as a recording, which this page and `metric-tracker replay` play again."""
     stream = io.StringIO()
     opening, *frames = playback.frames
     recorder = RunRecorder(
         stream, playback.player, playback.reset, opening.observation, playback.environment
     )
     for frame in frames:
-        if frame.action and not frame.refused:
-            recorder.step(frame.action, frame.observation, frame.elapsed_s)
+        recorder.step(frame.action, frame.observation, frame.elapsed_s)
     last = frames[-1].observation if frames else {}
     if last.get("done"):
-        recorder.end(float(last.get("reward") or 0.0))
+        recorder.end(float(last.get("reward") or 0.0), last)
     return stream.getvalue()

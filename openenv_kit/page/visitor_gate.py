@@ -25,10 +25,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openenv_kit.page import PAGE
 from openenv_kit.page.compression import page_path
-from openenv_kit.page.uploads import Uploads, foreign_file
 
 API = "/gradio_api"
-JOIN, DATA, UPLOAD = f"{API}/queue/join", f"{API}/queue/data", f"{API}/upload"
+JOIN, DATA = f"{API}/queue/join", f"{API}/queue/data"
 HEARTBEAT = f"{API}/heartbeat/"
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -75,19 +74,15 @@ class VisitorGate:
     Args:
         app: what is behind it.
         holder: Gradio's states of sessions.
-        uploads: where uploaded recordings lie.
         max_visitors: sessions at once.
         grace_s: how long a visitor without a connection is kept, in seconds.
     """
 
-    def __init__(
-        self, app: ASGIApp, holder: Any, uploads: Uploads, max_visitors: int, grace_s: float
-    ) -> None:
+    def __init__(self, app: ASGIApp, holder: Any, max_visitors: int, grace_s: float) -> None:
         self._app = app
         self._holder = holder
         # An event that was being handled while its session was forgotten makes a state again.
         holder.capacity = 2 * max_visitors
-        self._uploads = uploads
         self._max_visitors = max_visitors
         self._grace_s = grace_s
         self._seats: OrderedDict[str, Seat] = OrderedDict()
@@ -102,8 +97,6 @@ class VisitorGate:
             serve = self._join
         elif path == DATA or path.startswith(HEARTBEAT):
             serve = self._connect
-        elif path == UPLOAD:
-            serve = self._upload
         try:
             await serve(scope, receive, send)
         except Refusal as refusal:
@@ -113,7 +106,7 @@ class VisitorGate:
     async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a visitor ask for one more answer."""
         body = await _read(receive)
-        session = _session_of(body, self._uploads)
+        session = _session_of(body)
         seat = await self._make_room(session)
         seat.since = time.monotonic() if seat.unread == 0 else seat.since
         seat.unread += 1
@@ -251,12 +244,6 @@ class VisitorGate:
         seat.unread -= read
         self._unread -= read
 
-    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._uploads.has_room():
-            raise Refusal(503, "Too many recordings are being opened; try again in a minute.")
-        with self._uploads.taking():
-            await self._app(scope, receive, send)
-
 
 async def _read(receive: Receive) -> bytes:
     """A body; the gate in front bounds its length."""
@@ -278,8 +265,8 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return receiving
 
 
-def _session_of(body: bytes, uploads: Uploads) -> str:
-    """The session that a body names; refuses one that the page would not send."""
+def _session_of(body: bytes) -> str:
+    """The session that a body names; refuses what the page would not send."""
     try:
         said = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -287,7 +274,12 @@ def _session_of(body: bytes, uploads: Uploads) -> str:
     session = said.get("session_hash") if isinstance(said, dict) else None
     if not isinstance(session, str) or not SESSION.fullmatch(session):
         raise Refusal(400, "The body names no session, or not one that the page makes.")
-    file = foreign_file(said, uploads)
-    if file is not None:
-        raise Refusal(400, f"{file!r} was not uploaded to this page.")
+    if _names_a_file(said.get("data")):  # Gradio would fetch one whose path is an address
+        raise Refusal(400, "The page takes no files.")
     return session
+
+
+def _names_a_file(said: Any) -> bool:
+    if isinstance(said, dict):
+        return {"path", "meta"} <= said.keys() or any(map(_names_a_file, said.values()))
+    return isinstance(said, list) and any(map(_names_a_file, said))

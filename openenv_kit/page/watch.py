@@ -1,40 +1,34 @@
-"""Tab Watch: see a scripted policy, a model or a recorded run play, step by step."""
+"""Tab Watch: see a scripted policy or a recorded run play, step by step."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from openenv_kit.environment import default_tasks
 from openenv_kit.errors import ConfigurationError, require_name
-from openenv_kit.page import race
+from openenv_kit.page.forms import arguments_of, form_html, sent
 from openenv_kit.page.layout import html, saves
-from openenv_kit.page.markup import button, heading, hint, note
-from openenv_kit.page.model import ModelPlayback, model_settings
-from openenv_kit.page.page import Page, View, expect_episode
+from openenv_kit.page.markup import heading, hint, note
+from openenv_kit.page.page import Page, View, expect_visitor
 from openenv_kit.page.state import Visitor
 from openenv_kit.page.trace import as_jsonl, frames_html, next_error, scene_html
-from openenv_kit.page.watching import MAX_FRAMES, Playback, recorded, runs_of, scripted
-from openenv_kit.serving.settings import MAX_RECORDING_BYTES
+from openenv_kit.page.watching import MAX_FRAMES, MAX_RUN, Playback, recorded, run_of, scripted
 
 if TYPE_CHECKING:
     from openenv_kit.page.scenes import Scenes
 
-SAME_EPISODE = "my episode"
+MINE = "the episode I am in"
 NOBODY = "Nobody is playing yet: choose a policy and press Watch, or open a recorded run."
+SAYS = "They play an episode of their own; yours goes on where it is."
 SEARCH = (
     '<label class="mt-search">Search the steps <input type="search" id="mt-search"></label>'
-    '<p class="mt-hint">Keys: <kbd>j</kbd> next, <kbd>k</kbd> previous, <kbd>e</kbd> next error, '
+    '<p class="mt-hint">Keys: <kbd>←</kbd> <kbd>→</kbd>, <kbd>e</kbd> next error, '
     "<kbd>/</kbd> search</p>"
-)
-FIRST = (
-    '<section class="mt-first"><p><b>A run plays by itself.</b> On the left its calls, in '
-    "the middle what each was told, on the right the data that it touched; it ends in its score."
-    "</p>" + button("play_yourself", "", "Play it yourself", style="primary") + "</section>"
 )
 MAX_FILE_BYTES = 256_000_000
 """Largest recording that the page's script reads; what it sends of it is one run."""
@@ -45,7 +39,7 @@ RECORDING = (
         "with the recording, and not kept. An address after ?run= opens one from elsewhere."
     )
     + f'<div id="mt-recording" data-file-bytes="{MAX_FILE_BYTES}" '
-    f'data-run-bytes="{MAX_RECORDING_BYTES}" data-moves="{MAX_FRAMES}">'
+    f'data-run-bytes="{MAX_RUN}" data-moves="{MAX_FRAMES}">'
     '<label>Open a recorded run <input type="file" id="mt-upload" accept=".jsonl"></label>'
     '<p role="status" aria-live="polite"></p>'
     '<progress max="1" value="0" aria-label="Reading the recording" hidden></progress>'
@@ -59,86 +53,33 @@ TICK_S = 0.7
 
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
-    environment = page.scenes.environment
-    policies = environment.policies
-    episodes = [("The episode I am in", SAME_EPISODE), *((t, t) for t in environment.tasks)]
-    html(heading("Watch somebody play", "They play an episode of their own; yours stays as it is."))
-    first = html(elem_id="mt-first")
-    with gr.Tabs(elem_classes="mt-sources"):
-        with gr.Tab("Policy"), gr.Row(equal_height=False, elem_classes="mt-source"):
-            policy = gr.Dropdown(
-                [(f"{p.name}: {p.description}", name) for name, p in policies.items()],
-                value="reference",
-                label="Scripted policy",
-                elem_id="mt-policy",
-                scale=3,
-            )
-            episode = gr.Dropdown(episodes, value=SAME_EPISODE, label="Episode", scale=2)
-            watch_policy = gr.Button("Watch", variant="primary", elem_id="mt-watch-policy")
-        with gr.Tab("Model"), gr.Row(equal_height=False, elem_classes="mt-source"):
-            url = gr.Textbox(
-                "https://router.huggingface.co/v1", label="OpenAI-compatible endpoint", scale=2
-            )
-            model = gr.Textbox(label="Model", placeholder="name as the endpoint knows it", scale=2)
-            key = gr.Textbox(
-                label="Key",
-                type="password",
-                elem_id="mt-key",
-                info="Kept for this visit only, never logged; leave empty to use it again",
-                scale=2,
-            )
-            arena = gr.Dropdown(episodes, value=SAME_EPISODE, label="Episode", scale=2)
-            watch_model = gr.Button("Watch", variant="primary", elem_id="mt-watch-model")
-            forget = gr.Button("Forget the key", elem_id="mt-forget")
-        with gr.Tab("Recording"):
-            html(RECORDING)
-            # Takes the run that the page's own script cuts out of a file.
-            upload = gr.UploadButton(file_types=[".jsonl"], elem_classes="mt-never")
-            closed = gr.Checkbox(
-                label="Keep it back, to race against it without having seen it",
-                elem_id="mt-keep-back",
-            )
-        with gr.Tab("Race"):
-            race.build(page, [url, key, model])
-    with gr.Row(elem_classes="mt-actions"):
-        back = gr.Button("← Back", size="sm", min_width=80, elem_id="mt-back")
-        step = gr.Button("Step →", size="sm", min_width=80, elem_id="mt-step")
-        play = gr.Button("Play", size="sm", min_width=80, elem_id="mt-play")
-        end = gr.Button("To the end", size="sm", min_width=100, elem_id="mt-end")
-        error = gr.Button("Next error", size="sm", min_width=100, elem_id="mt-error")
-        save = gr.Button("Save as JSONL", size="sm", min_width=120, elem_id="mt-save")
-    scrub = gr.Slider(0, 1, 0, step=1, label="Step", elem_id="mt-scrub")
-    with gr.Row(equal_height=False, elem_classes="mt-trace"):
-        with gr.Column(min_width=240, scale=2, elem_classes="mt-steps"):
-            html(SEARCH)
-            frames = html(elem_id="mt-frames")
-        with gr.Column(min_width=320, scale=4, elem_classes="mt-watch"):
-            scene = html(elem_id="mt-scene")
-        with gr.Column(min_width=320, scale=4, elem_classes="mt-watch", elem_id="mt-board"):
-            board = page.scenes.board()
+    html(heading("Watch somebody play", SAYS))
+    problem = html()
+    html(form_html("policy", "watch_policy", "Watch", schema_of(page.scenes)) + RECORDING)
+    with gr.Column(visible=False) as shown:
+        with gr.Row(elem_classes="mt-actions"):
+            back = gr.Button("← Back", size="sm", min_width=80, elem_id="mt-back")
+            step = gr.Button("Step →", size="sm", min_width=80, elem_id="mt-step")
+            play = gr.Button("Play", size="sm", min_width=80, elem_id="mt-play")
+            end = gr.Button("To the end", size="sm", min_width=100, elem_id="mt-end")
+            error = gr.Button("Next error", size="sm", min_width=100, elem_id="mt-error")
+            save = gr.Button("Save as JSONL", size="sm", min_width=120, elem_id="mt-save")
+        with gr.Row(equal_height=False, elem_classes="mt-trace"):
+            with gr.Column(min_width=240, scale=2, elem_classes="mt-steps"):
+                html(SEARCH)
+                frames = html(elem_id="mt-frames")
+            with gr.Column(min_width=320, scale=4, elem_classes="mt-watch"):
+                scene = html(elem_id="mt-scene")
+            with gr.Column(min_width=320, scale=4, elem_classes="mt-watch"):
+                board = html(elem_id="mt-watched")
     timer = gr.Timer(TICK_S, active=False)
 
     page.views["watch"] = View(
-        [scene, frames, scrub, play, timer, first, *board], lambda v: show(page.scenes, v)
+        [shown, scene, frames, play, timer, board], lambda v: show(page.scenes, v)
     )
-    # The field is emptied once the key is taken, so that no page and no copy of one holds it.
-    page.views["key"] = View([key], lambda _: [""])
-    watch = ["watch"]
-    page.on(
-        watch_policy.click,
-        partial(_watch_policy, page.scenes),
-        [policy, episode],
-        watch,
-        wait_on=[scene],
-    )
-    page.on(
-        watch_model.click,
-        partial(_watch_model, page.scenes),
-        [url, key, model, arena],
-        ["watch", "key"],
-        wait_on=[scene],
-    )
-    page.on(forget.click, _forget_key, (), ["status", "watch", "key"])
+    page.views["refusal"] = View([problem], lambda v: [note(v.problem, "bad")])
+    watch = ["watch", "refusal"]
+    page.on_bridge(page.bridge.watch_policy, partial(_watch_policy, page.scenes), watch)
     page.on(step.click, _step, (), watch)
     page.on(back.click, _back, (), watch)
     page.on(play.click, _toggle, (), watch)
@@ -146,41 +87,33 @@ def build(page: Page) -> None:
     saves(save, page.state, _file)
     page.on(end.click, _to_end, (), watch, wait_on=[scene])
     page.on(timer.tick, _tick, (), watch, trigger_mode="once")
-    page.on(scrub.input, _go, [scrub], watch, trigger_mode="always_last")
-    page.on(
-        upload.upload, _load, [upload, closed], watch, wait_on=[scene], trigger_mode="always_last"
-    )
+    page.on_bridge(page.bridge.open_run, _load, watch)
     page.on_bridge(page.bridge.pick_frame, _go, watch)
 
 
-def _watch_policy(scenes: Scenes, visitor: Visitor, policy: str, episode: str) -> None:
+def schema_of(scenes: Scenes) -> dict[str, Any]:
+    """Fields of the form that chooses whom to watch."""
+    policies = scenes.environment.policies
+    said = "; ".join(f"{name}: {each.description}" for name, each in policies.items())
+    return {
+        "properties": {
+            "policy": {"enum": list(policies), "default": "reference"},
+            "episode": {"enum": [MINE, *scenes.environment.tasks]},
+        },
+        "required": ["policy", "episode"],
+        "description": said,
+    }
+
+
+def _watch_policy(scenes: Scenes, visitor: Visitor, told: object) -> None:
     policies = visitor.environment.policies
-    chosen = policies[require_name("policy", policy, policies)]
-    visitor.watch(scripted(chosen, _reset_of(scenes, visitor, episode), visitor.environment))
-
-
-def _watch_model(
-    scenes: Scenes, visitor: Visitor, url: str, key: str, model: str, episode: str
-) -> None:
-    """Watch a model; the key is kept for this visit, and for nothing else."""
-    url = (url or "").strip()
-    settings = model_settings(url, visitor.key_for(url, (key or "").strip()), model or "")
-    reset = _reset_of(scenes, visitor, episode)
-    visitor.watch(ModelPlayback(settings, reset, visitor.environment))
-    visitor.playing = True
-
-
-def _forget_key(visitor: Visitor) -> None:
-    visitor.forget_key()
-    visitor.watch(None)
-    visitor.note = "The key is forgotten."
-
-
-def _reset_of(scenes: Scenes, visitor: Visitor, episode: str) -> dict[str, Any]:
-    visitor.ensure_episode()
-    if episode == SAME_EPISODE:
-        return dict(visitor.reset)
-    return dict(scenes.reset_of_task(episode))
+    given = arguments_of(schema_of(scenes), sent(told)[1])
+    chosen = policies[require_name("policy", str(given.get("policy")), policies)]
+    episode = str(given.get("episode", MINE))
+    if episode == MINE and not visitor.started:
+        episode = default_tasks(visitor.environment)[0]
+    reset = visitor.reset if episode == MINE else scenes.reset_of_task(episode)
+    visitor.watch(scripted(chosen, dict(reset), visitor.environment))
 
 
 def _advance(visitor: Visitor) -> None:
@@ -205,17 +138,13 @@ def _toggle(visitor: Visitor) -> None:
 
 
 def _tick(visitor: Visitor) -> None:
-    if visitor.playback and visitor.playback.hurried:
-        visitor.playback.catch_up()
-    elif visitor.playing:
+    if visitor.playing:
         _advance(visitor)
 
 
 def _to_end(visitor: Visitor) -> None:
     visitor.playing = False
-    playback = _playback(visitor)
-    playback.run_to_end()
-    playback.catch_up()
+    _playback(visitor).run_to_end()
 
 
 def _to_error(visitor: Visitor) -> None:
@@ -229,11 +158,11 @@ def _to_error(visitor: Visitor) -> None:
 
 def _file(visitor: Visitor) -> list[str]:
     """Name and text of the recording of the play that is watched."""
-    expect_episode(visitor)
+    expect_visitor(visitor)
     with visitor.lock:
         if visitor.playback is None:
             raise gr.Error(NOBODY, print_exception=False)
-        return [f"{visitor.playback.session.task_id}.jsonl", as_jsonl(visitor.playback)]
+        return [f"{visitor.playback.task_id}.jsonl", as_jsonl(visitor.playback)]
 
 
 def _go(visitor: Visitor, at: Any) -> None:
@@ -245,12 +174,11 @@ def _go(visitor: Visitor, at: Any) -> None:
             visitor.playback.go(index)
 
 
-def _load(visitor: Visitor, path: str | None, keep_back: bool = False) -> None:
-    if path is not None:
-        runs, visitor.problem = runs_of(Path(path))
-        playback = recorded(runs[0], visitor.environment)
-        playback.kept_back = keep_back is True
-        visitor.watch(playback)
+def _load(visitor: Visitor, text: object) -> None:
+    """Play a recording again, whose text the page's own script cut out of a file."""
+    run, problem = run_of(str(text or ""))
+    visitor.watch(recorded(run, visitor.environment))
+    visitor.problem = problem
 
 
 def _playback(visitor: Visitor) -> Playback:
@@ -262,25 +190,16 @@ def _playback(visitor: Visitor) -> Playback:
 def show(scenes: Scenes, visitor: Visitor) -> Sequence[Any]:
     """Values of the tab's components, in the order of `watch.build`."""
     playback = visitor.playback
-    if playback is None or playback.kept_back:
-        told = "Nobody is playing yet."
-        if playback is not None:
-            told = f"The play of {playback.player} is kept back: start a race on the tab Race."
-        empty = note(visitor.problem, "bad") + hint(told)
-        idle = gr.update(active=False)
-        scrub = gr.update(maximum=1, value=0)
-        return [empty, "", scrub, "Play", idle, "", *scenes.show_board(None)]
-    # Asked before the frames are counted: a player in another thread adds frames, then finishes.
-    more_to_come = visitor.playing or playback.waiting
-    if playback.hurried:
-        playback.catch_up()
+    if playback is None:
+        hidden = [gr.update(visible=False), "", "", "Play"]
+        return [*hidden, gr.update(active=False), ""]
     last = len(playback.frames) - 1
+    waits = "" if playback.finished else " To the end plays on."
     return [
-        note(visitor.problem, "bad") + scene_html(scenes, playback),
+        gr.update(visible=True),
+        scene_html(scenes, playback) + (hint(f"{last} steps so far.{waits}") if waits else ""),
         frames_html(scenes, playback),
-        gr.update(maximum=max(last, 1), value=playback.at),
         "Pause" if visitor.playing else "Play",
-        gr.update(active=more_to_come),
-        FIRST if visitor.shown_round else "",
-        *scenes.show_board(playback),
+        gr.update(active=visitor.playing),
+        scenes.picture_html(playback.so_far, playback.reset),
     ]

@@ -5,20 +5,36 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from openenv_kit.environment import ERROR, Environment, Reply, Session, get_environment
+from openenv_kit.environment import (
+    ERROR,
+    Environment,
+    Reply,
+    Session,
+    environments,
+    get_environment,
+)
 from openenv_kit.errors import ConfigurationError, KitError
-from openenv_kit.play.driver import moves, observed
+from openenv_kit.page.link import seen_of
+from openenv_kit.play.driver import moves
 from openenv_kit.play.policies import Policy
-from openenv_kit.play.recording import RecordedRun, RecordingError, readable_runs, replay
+from openenv_kit.play.recording import (
+    RecordedRun,
+    RecordingError,
+    digest_of,
+    runs_in,
+)
 from openenv_kit.serving.framework import begin
-from openenv_kit.serving.settings import MAX_RECORDING_BYTES, settings
+from openenv_kit.serving.settings import settings
 
 MAX_FRAMES = 600
 """More than an episode may have steps."""
+MAX_RUN = 900_000
+"""Longest run that the page is sent, in characters: less than a message to the server may have."""
+AT_ONCE_S = 2.0
+"""Longest time for which a player moves on before the page answers, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -26,24 +42,16 @@ class Frame:
     """One moment of a play.
 
     Attributes:
-        action: what the player did; empty for the reset, and for a call that was refused.
+        action: what the player did; empty for the reset.
         observation: the reply to it.
         same: for a recorded run, whether the reply is the recorded one.
-        words: what the model said with it, or instead of making a call.
-        reasoning: what the model thought before.
-        refused: name and arguments of a call that could not be made into an action.
-        facts: what it took, for people: tokens, time, cost, by name.
         elapsed_s: seconds that the environment took for the step, where they were measured.
     """
 
     action: Mapping[str, Any]
     observation: Mapping[str, Any]
     same: bool | None = None
-    words: str = ""
-    refused: tuple[str, Any] | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
     elapsed_s: float = 0.0
-    reasoning: str = ""
 
 
 class Playback:
@@ -51,47 +59,45 @@ class Playback:
 
     Args:
         player: who plays, for people.
-        session: plays the same episode; read by scenes that draw its data.
         source: gives the frames, the reset's first; asked for one at a time.
         reset: arguments that make the episode, for its recording.
-        environment: what is played; None for the one that ENVIRONMENT names.
+        environment: what is played.
 
     Attributes:
         at: index of the frame looked at.
         finished: whether the player will make no more moves.
-        hurried: whether the visitor asked for the end.
-        waiting: whether the player is thinking; scripted players and recordings never are.
-        remark: how the play ended, if there is more to say than its last frame shows.
-        kept_back: whether it is not shown, because the visitor means to race against it.
     """
-
-    waiting = False
 
     def __init__(
         self,
         player: str,
-        session: Session,
         source: Iterator[Frame],
-        reset: Mapping[str, Any] | None = None,
-        environment: Environment | None = None,
+        reset: Mapping[str, Any],
+        environment: Environment,
     ) -> None:
         self.player = player
-        self.session = session
         self.frames: list[Frame] = []
         self.at = -1
         self.finished = False
-        self.hurried = False
-        self.remark = ""
-        self.kept_back = False
-        self.reset = dict(reset or {})
-        self.environment = environment or get_environment()
+        self.reset = dict(reset)
+        self.environment = environment
         self._source = source
-        Playback.advance(self)
+        self.advance()
 
     @property
     def frame(self) -> Frame:
         """The frame looked at."""
         return self.frames[self.at]
+
+    @property
+    def task_id(self) -> str:
+        """Of its episode; `episode` where the reset names none."""
+        return str(self.reset.get("task_id") or "episode")
+
+    @property
+    def so_far(self) -> list[Frame]:
+        """The frames up to the one looked at."""
+        return self.frames[: self.at + 1]
 
     def advance(self) -> None:
         """Look at the next frame; the player moves if there is none yet."""
@@ -101,22 +107,22 @@ class Playback:
             self.frames += [frame] if frame else []
         self.at = min(self.at + 1, len(self.frames) - 1)
 
-    def catch_up(self) -> None:
-        """Look at the last frame."""
-        self.at = len(self.frames) - 1
-
     def go(self, index: int) -> None:
         """Look at a frame by its index; one beyond either end means that end."""
         self.at = min(max(index, 0), len(self.frames) - 1)
 
-    def run_to_end(self) -> None:
-        """Let the player finish."""
-        while not self.finished:
+    def run_to_end(self, at_once_s: float = AT_ONCE_S) -> None:
+        """Let the player move on to the end, or for so long, and look at the last frame."""
+        until = time.monotonic() + at_once_s
+        self.at = len(self.frames) - 1
+        while not self.finished and time.monotonic() < until:
             self.advance()
 
-    def close(self) -> None:
-        """Stop the play: nobody watches any more."""
-        self.finished = True
+    def again(self) -> Playback:
+        """The same frames for another visitor, who looks at the last one."""
+        copy = Playback(self.player, iter(self.frames), self.reset, self.environment)
+        copy.run_to_end()
+        return copy
 
 
 def scripted(
@@ -130,46 +136,57 @@ def scripted(
     session, opening = open_session(reset, environment)
 
     def frames() -> Iterator[Frame]:
-        yield Frame({}, observed(opening))
+        yield Frame({}, seen_of(opening))
         began = time.perf_counter()
         for action, reply in moves(session, policy, opening):
-            took = time.perf_counter() - began
-            yield Frame(action, observed(reply), facts=took_ms(took), elapsed_s=took)
+            yield Frame(action, seen_of(reply), elapsed_s=time.perf_counter() - began)
             began = time.perf_counter()
 
-    return Playback(policy.name, session, frames(), reset, environment)
-
-
-def took_ms(seconds: float) -> dict[str, str]:
-    """The time of a step as one of its facts; none where it was not measured."""
-    return {"took": f"{1000 * seconds:.1f} ms"} if seconds else {}
+    return Playback(policy.name, frames(), reset, environment or get_environment())
 
 
 def recorded(run: RecordedRun, environment: Environment | None = None) -> Playback:
-    """A recorded run, played again and compared with the recording.
+    """A recorded run, played again step by step as it is looked at, beside the recording.
 
     Raises:
-        RecordingError: the run's reset makes no episode, or a step is not an action.
+        RecordingError: it is a run of another environment, or its reset makes no episode.
     """
+    chosen = environment or get_environment()
+    if not set(run.versions) <= set(chosen.versions):
+        fitting = (get_environment(name) for name in environments())
+        home = [each.title for each in fitting if set(run.versions) <= set(each.versions)]
+        told = f"It is one of {' or '.join(home)}: open it there." if home else ""
+        raise RecordingError(f"This is not a run of {chosen.title}. {told}".strip())
+    reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
     try:
-        reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
-        session, _ = open_session(reset, environment)
-        took = [0.0, *(step.elapsed_s for step in run.steps)]
-        frames = (
-            Frame(*each, facts=took_ms(seconds), elapsed_s=seconds)
-            for each, seconds in zip(replay(run, environment), took, strict=True)
-        )
-        playback = Playback(str(run.player), session, frames, reset, environment)
-        playback.run_to_end()
+        session, opening = open_session(reset, chosen)
     except (TypeError, AttributeError, ValueError) as problem:
-        reason = str(problem) if isinstance(problem, KitError) else "an action is unreadable"
+        reason = str(problem) if isinstance(problem, KitError) else "its reset is unreadable"
         raise RecordingError(f"The run cannot be played again: {reason}") from None
+
+    def frames() -> Iterator[Frame]:
+        seen = seen_of(opening)
+        yield Frame({}, seen, digest_of(seen) == run.digest)
+        for step in run.steps:
+            try:
+                seen = seen_of(session.step(step.action))
+            except (TypeError, AttributeError, ValueError):
+                message = "The recording holds an action that cannot be read; it ends here."
+                yield Frame(
+                    {"unreadable": step.action}, {"status": ERROR, "message": message}, False
+                )
+                return
+            same = digest_of(seen) == step.digest
+            yield Frame(step.action, seen, same, elapsed_s=step.elapsed_s)
+
+    playback = Playback(str(run.player), frames(), reset, chosen)
+    playback.run_to_end()
     playback.go(0)
     return playback
 
 
-def runs_of(path: Path) -> tuple[list[RecordedRun], str]:
-    """The runs of an uploaded file, which is deleted as soon as it is read.
+def run_of(text: str) -> tuple[RecordedRun, str]:
+    """The first run of a recording's text.
 
     Returns:
         What could be read, and which line could not be: that of a file that was cut off, say.
@@ -177,20 +194,12 @@ def runs_of(path: Path) -> tuple[list[RecordedRun], str]:
     Raises:
         RecordingError: too large, or nothing of it is a recording; says which line.
     """
-    try:
-        size = path.stat().st_size
-        if size > MAX_RECORDING_BYTES:
-            raise RecordingError(f"The file has {size:,} bytes; allowed: {MAX_RECORDING_BYTES:,}.")
-        runs, broken = readable_runs(path)
-    except UnicodeDecodeError:
-        raise RecordingError("The file is not text in UTF-8.") from None
-    finally:
-        path.unlink(missing_ok=True)
+    if len(text) > MAX_RUN:
+        raise RecordingError(f"The run has {len(text):,} characters; allowed: {MAX_RUN:,}.")
+    runs, broken = runs_in(text)
     if not runs:
         raise broken or RecordingError("The file holds no run.")
-    if broken is None:
-        return runs, ""
-    return runs, f"{broken} What stands before it is shown."
+    return runs[0], f"{broken} What stands before it is shown." if broken else ""
 
 
 def open_session(

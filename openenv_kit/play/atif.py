@@ -7,13 +7,13 @@ beside its calls, and its tokens, were never recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from openenv_kit.environment import Environment
-from openenv_kit.play.driver import observed
-from openenv_kit.play.recording import RecordedRun, RecordingError, digest_of
-from openenv_kit.tools.catalogue import compact
+from openenv_kit.play.recording import RecordedRun, RecordingError, replay
+from openenv_kit.tool import compact
 
 ATIF_VERSION = "ATIF-v1.7"
 NOTES = "Played again from a recording of its actions; what the agent said was not recorded."
@@ -27,23 +27,20 @@ def trajectory(run: RecordedRun, environment: Environment) -> Json:
     Raises:
         RecordingError: a reply is not the recorded one; names the step.
     """
-    session = environment.session()
-    reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
-    reply = session.reset(**reset)
-    _check(0, observed(reply), run.digest)
-    opening = environment.observation(reply, session.task_id)
-    tools = environment.tools.offered(opening)
-    steps: list[Json] = [
-        {"source": "system", "message": environment.brief(opening)},
-        {"source": "user", "message": environment.introduction(opening)},
-    ]
     scripted = run.player.startswith("scripted:")
-    for number, recorded in enumerate(run.steps, start=1):
-        reply = session.step(recorded.action)
-        _check(number, observed(reply), recorded.digest)
-        name, arguments = tools.called(recorded.action)
-        answer = compact(tools.answer(environment.observation(reply, session.task_id)))
-        call = f"call_{number}"
+    steps: list[Json] = []
+    for number, (action, answer, same) in enumerate(replay(run, environment)):
+        if not same:
+            where = f"step {number}" if number else "the reset"
+            problem = f"The reply to {where} is not the recorded one; "
+            raise RecordingError(problem + "use the release that recorded it.")
+        if not number:
+            tools = environment.tools.offered(answer)
+            steps.append({"source": "system", "message": environment.brief(answer)})
+            steps.append({"source": "user", "message": environment.tools.introduction(answer)})
+            continue
+        name, arguments = tools.called(action)
+        call, content = f"call_{number}", compact(tools.answer(answer))
         steps.append(
             {
                 "source": "agent",
@@ -51,10 +48,10 @@ def trajectory(run: RecordedRun, environment: Environment) -> Json:
                 "tool_calls": [
                     {"tool_call_id": call, "function_name": name, "arguments": arguments}
                 ],
-                "observation": {"results": [{"source_call_id": call, "content": answer}]},
+                "observation": {"results": [{"source_call_id": call, "content": content}]},
                 # What a script does is no inference; of a model's answers nobody kept count.
                 **({"llm_call_count": 0} if scripted else {}),
-                "extra": {"reward": recorded.reward, "done": recorded.done},
+                "extra": {"reward": answer["reward"], "done": answer["done"]},
             }
         )
     agent: Json = {
@@ -79,24 +76,9 @@ def trajectory(run: RecordedRun, environment: Environment) -> Json:
     }
 
 
-def named(runs: Iterator[RecordedRun] | list[RecordedRun]) -> Iterator[tuple[str, RecordedRun]]:
+def named(runs: Iterable[RecordedRun]) -> Iterator[tuple[str, RecordedRun]]:
     """Runs with names for their files: the task, and a number where it was played before."""
-    times: dict[str, int] = {}
+    times = Counter[str]()
     for run in runs:
-        task = _task(run.reset)
-        times[task] = times.get(task, 0) + 1
-        yield task if times[task] == 1 else f"{task}-e{times[task] - 1}", run
-
-
-def _task(reset: Mapping[str, Any]) -> str:
-    if "split" in reset:
-        return f"{reset['split']}-{reset.get('index', 0)}"
-    return str(reset.get("task_id", "custom"))
-
-
-def _check(number: int, answer: Mapping[str, Any], digest: str) -> None:
-    if digest_of(answer) != digest:
-        where = f"step {number}" if number else "the reset"
-        raise RecordingError(
-            f"The reply to {where} is not the recorded one; use the release that recorded it."
-        )
+        times[run.task] += 1
+        yield run.task if times[run.task] == 1 else f"{run.task}-e{times[run.task] - 1}", run

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
-from openenv_kit.environment import Environment, Reply, Session
+from openenv_kit.environment import ERROR, Environment, Reply, Session
+from openenv_kit.errors import RefusedResetError
 from openenv_kit.play.policies import Action, Observed, Policy
-
-Reset = TypeVar("Reset", Mapping[str, Any], Mapping[str, Any] | None)
-AHEAD = 64
-"""Episodes that are made together before the first of them is played."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +21,18 @@ class Outcome:
     status: str
     observation: Observed
 
-    @classmethod
-    def of(cls, last: Reply, steps: int) -> Outcome:
-        """The outcome of a play that ended with this reply."""
-        return cls(last.reward or 0.0, steps, last.status, observed(last))
+
+def begun(environment: Environment, reset: Mapping[str, Any]) -> tuple[Session, Reply]:
+    """A new session of an environment with an episode, and the reply to its reset.
+
+    Raises:
+        RefusedResetError: these are not arguments of a reset; says why.
+    """
+    session = environment.session()
+    reply = session.reset(**reset)
+    if reply.status == ERROR:
+        raise RefusedResetError(reset, reply.message)
+    return session, reply
 
 
 def play(session: Session, policy: Policy, reply: Reply) -> Outcome:
@@ -36,7 +40,7 @@ def play(session: Session, policy: Policy, reply: Reply) -> Outcome:
     steps, last = 0, reply
     for _, answer in moves(session, policy, reply):
         steps, last = steps + 1, answer
-    return Outcome.of(last, steps)
+    return Outcome(last.reward or 0.0, steps, last.status, observed(last))
 
 
 def moves(session: Session, policy: Policy, reply: Reply) -> Iterator[tuple[Action, Reply]]:
@@ -51,21 +55,11 @@ def moves(session: Session, policy: Policy, reply: Reply) -> Iterator[tuple[Acti
             action = player.send(observed(reply))
 
 
-def made_ahead(environment: Environment, resets: Iterable[Reset]) -> Iterator[Reset]:
-    """Arguments of resets, read `AHEAD` at a time, whose episodes are made together first.
-
-    None among them stands for no reset, and stays where it is.
-    """
-    remaining = iter(resets)
-    while chunk := list(islice(remaining, AHEAD)):
-        environment.make_ahead([reset for reset in chunk if reset is not None])
-        yield from chunk
-
-
 def observed(reply: Reply) -> dict[str, Any]:
-    """What a policy sees of a reply: the same names as on the wire."""
+    """What a policy sees of a reply: the same names as on the wire; at the end also `metadata`."""
     return {
         **reply.content,
+        **({"metadata": reply.info} if reply.done and reply.info else {}),
         "status": reply.status,
         "message": reply.message,
         "reward": reply.reward,

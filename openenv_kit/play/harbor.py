@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 from openenv_kit.environment import Environment
-from openenv_kit.play.driver import moves
+from openenv_kit.play.driver import begun, moves
 from openenv_kit.play.split_rows import Row
 
 SCHEMA_VERSION = "1.4"
@@ -87,7 +87,7 @@ def config(environment: Environment, row: Row) -> str:
         "difficulty": row["difficulty"],
         "group": row["group"],
     }
-    versions = environment.versions_for(row["reset"])
+    versions = environment.versions
     return f"""\
 schema_version = {_toml(SCHEMA_VERSION)}
 artifacts = [{{ source = {_toml(OUTCOME)}, service = {_toml(SERVICE)} }}]
@@ -121,7 +121,7 @@ url = {_toml(URL)}
 
 def compose(environment: Environment, row: Row, image: str) -> str:
     """The text of docker-compose.yaml: the server beside the agent's container."""
-    versions = dict(environment.versions_for(row["reset"]))
+    versions = dict(environment.versions)
     task = json.dumps({"reset": row["reset"], "versions": versions}).replace("$", "$$")
     alive = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{PORT}/health', timeout=2)"
     services = {
@@ -146,8 +146,7 @@ def compose(environment: Environment, row: Row, image: str) -> str:
 
 def calls(environment: Environment, reset: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The reference's tool calls on an episode, in order."""
-    session = environment.session()
-    reply = session.reset(**reset)
+    session, reply = begun(environment, reset)
     called = (
         environment.tools.called(action)
         for action, _ in moves(session, environment.policies["reference"], reply)

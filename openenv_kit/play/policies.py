@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from openenv_kit.errors import require_name
+from openenv_kit.registry import Registry
 
 Action = dict[str, Any]
 Observed = Mapping[str, Any]
@@ -15,56 +15,30 @@ Play = Generator[Action, Observed, None]
 PlayFunction = TypeVar("PlayFunction", bound=Callable[..., Play])
 
 
-class Named(Protocol):
-    """Anything that has a name."""
-
-    @property
-    def name(self) -> str:
-        """What commands call it."""
-
-
-Entry = TypeVar("Entry", bound=Named)
-
-
-class Registry(dict[str, Entry]):
-    """Entries by name, in the order of declaration; `kind` is what errors call one of them."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.kind = kind
-
-    def add(self, entry: Entry) -> None:
-        """Add an entry under its name.
-
-        Raises:
-            TypeError: the name is taken.
-        """
-        if entry.name in self:
-            raise TypeError(f"{self.kind} {entry.name!r} is declared twice")
-        self[entry.name] = entry
-
-    def find(self, name: str) -> Entry:
-        """The entry of that name; raises UnknownNameError, which names the nearest."""
-        return self[require_name(self.kind, name, self)]
-
-
 @dataclass(frozen=True)
 class Policy:
-    """A scripted policy: its name, one line about it, and its generator function.
+    """A scripted policy.
 
-    `submissions` is how many it can use (`max_submissions` of its resets); one is enough to play.
+    Attributes:
+        name, description: its name, and one line about it.
+        play: its generator function.
+        submissions: how many it can use (`max_submissions` of its resets); one is enough to play.
+        panel: whether it is one of those whose scores tell how hard an episode is.
     """
 
     name: str
     description: str
     play: Callable[[Observed], Play]
     submissions: int = 1
+    panel: bool = False
 
     @classmethod
-    def of(cls, name: str, play: Callable[..., Play], submissions: int = 1) -> Policy:
+    def of(
+        cls, name: str, play: Callable[..., Play], submissions: int = 1, *, panel: bool = False
+    ) -> Policy:
         """The policy of a generator function; its docstring's first line describes it."""
         line = (inspect.getdoc(play) or "").split("\n", 1)[0]
-        return cls(name, line, play, submissions)
+        return cls(name, line, play, submissions, panel)
 
 
 class Policies(Registry[Policy]):
@@ -74,12 +48,12 @@ class Policies(Registry[Policy]):
         super().__init__("policy")
 
     def register(
-        self, name: str, *, submissions: int = 1
+        self, name: str, *, submissions: int = 1, panel: bool = False
     ) -> Callable[[PlayFunction], PlayFunction]:
         """Decorator: add a generator function as the policy of that name."""
 
         def add(play: PlayFunction) -> PlayFunction:
-            self.add(Policy.of(name, play, submissions))
+            self.add(Policy.of(name, play, submissions, panel=panel))
             return play
 
         return add

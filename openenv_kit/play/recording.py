@@ -1,17 +1,18 @@
-"""Recorded runs: JSON Lines that replay bit for bit, because episodes are deterministic.
+"""Recorded runs: JSON Lines that replay result for result, because episodes are deterministic.
 
 One line per event. A file may hold several runs, one after the other:
 
 ```
-{"event": "start", "format": "metric-tracker-run/1", "player": …, "reset": {…}, "versions": {…},
+{"event": "start", "format": "run/2", "player": …, "reset": {…}, "versions": {…},
  "digest": …}
 {"event": "step", "n": 1, "action": {…}, "status": …, "reward": 0.0, "done": false,
  "digest": …, "bytes": 812, "elapsed_s": 0.004}
 {"event": "end", "score": 1.0, "steps": 9}
 ```
 
-`reset` holds the arguments that make the episode again; a digest is the SHA-256 of what the
-reply said, so a replay elsewhere can be compared with the original without storing replies.
+`reset` holds the arguments that make the episode again. A digest is the SHA-256 of a reply's
+status, reward, end and results, so a replay elsewhere can be compared with the original without
+storing replies. How a reply words things is not part of it: a better sentence breaks no recording.
 """
 
 from __future__ import annotations
@@ -19,19 +20,40 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.play.driver import observed
+from openenv_kit.session import GROUNDED
 
-FORMAT = "metric-tracker-run/1"
+FORMAT = "run/2"
+OLDER_FORMATS = {"metric-tracker-run/1": "v0.1.0"}
+"""Formats that are no longer read, each with the tag of the last release that replays it."""
 MOST_BYTES = 1 << 30
 """Largest recording that is read, uncompressed: a small file can hold a large one."""
 _UNSTABLE = ("task_id", "metadata")  # of one play, not of its episode
+WORDING = frozenset(
+    {
+        "action_feedback",
+        "definition",
+        "description",
+        "feedback_string",
+        "grading",
+        "instruction",
+        "message",
+        "notes",
+        "objective",
+        "row_format",
+        "task",
+    }
+)
+"""Names under which replies hold sentences for the player, at any depth."""
+CATALOGUE = "available_"
+"""How fields begin that list what may be called or played, in the words of its tools."""
 
 
 class RecordingError(ConfigurationError):
@@ -62,8 +84,17 @@ class RecordedRun:
     reset: dict[str, Any]
     versions: dict[str, str]
     digest: str
-    steps: tuple[RecordedStep, ...] = ()
+    steps: list[RecordedStep] = field(default_factory=list)
     score: float | None = None
+    grounded: float | None = None
+
+    @property
+    def task(self) -> str:
+        """What people call its task."""
+        named = self.reset.get("task_id")
+        if named is None and "split" in self.reset:
+            named = f"{self.reset['split']}-{self.reset.get('index', 0)}"
+        return str(named or "custom")
 
 
 class RunRecorder:
@@ -91,7 +122,7 @@ class RunRecorder:
             format=FORMAT,
             player=player,
             reset=dict(reset),
-            versions=dict((environment or get_environment()).versions_for(reset)),
+            versions=dict((environment or get_environment()).versions),
             digest=digest_of(opening),
         )
 
@@ -112,9 +143,11 @@ class RunRecorder:
             elapsed_s=round(elapsed_s, 6),
         )
 
-    def end(self, score: float) -> None:
-        """Record the final score."""
-        self._write(event="end", score=score, steps=self._steps)
+    def end(self, score: float, last: Mapping[str, Any] | None = None) -> None:
+        """Record the final score, and what the last reply told of how it was found."""
+        grounded = ((last or {}).get("metadata") or {}).get(GROUNDED)
+        told = {} if grounded is None else {GROUNDED: grounded}
+        self._write(event="end", score=score, steps=self._steps, **told)
 
     def _write(self, **event: Any) -> None:
         self._stream.write(json.dumps(event, separators=(",", ":")) + "\n")
@@ -132,8 +165,22 @@ def canonical(observation: Mapping[str, Any]) -> str:
 
 
 def digest_of(observation: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical form, in hexadecimal."""
-    return hashlib.sha256(canonical(observation).encode()).hexdigest()
+    """SHA-256 of what a reply says apart from its wording, in hexadecimal."""
+    return hashlib.sha256(canonical(without_wording(observation)).encode()).hexdigest()
+
+
+def without_wording(value: Any) -> Any:
+    """A reply, or a part of one, without sentences and lists of tools; models as mappings."""
+    value = plain(value)
+    if isinstance(value, Mapping):
+        return {
+            name: without_wording(each)
+            for name, each in value.items()
+            if name not in WORDING and not str(name).startswith(CATALOGUE)
+        }
+    if isinstance(value, list):
+        return [without_wording(each) for each in value]
+    return value
 
 
 def text_of(path: Path) -> str:
@@ -147,6 +194,22 @@ def text_of(path: Path) -> str:
     if len(found) > MOST_BYTES:
         raise RecordingError(f"{path} holds more than {MOST_BYTES // 2**20} MiB.")
     return found.decode("utf-8")
+
+
+def recordings(paths: Iterable[Path]) -> Iterator[Path]:
+    """The recordings among some files and folders; those of a folder by their names.
+
+    Raises:
+        RecordingError: a folder without one.
+    """
+    for path in paths:
+        found = [path]
+        if path.is_dir():
+            found = sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")])
+        if not found:
+            problem = f"{path} holds no recording (*.jsonl or *.jsonl.gz)."
+            raise RecordingError(problem)
+        yield from found
 
 
 def read_runs(path: Path | str) -> list[RecordedRun]:
@@ -163,12 +226,18 @@ def read_runs(path: Path | str) -> list[RecordedRun]:
 
 def readable_runs(path: Path | str) -> tuple[list[RecordedRun], RecordingError | None]:
     """All runs of a file up to its first broken line, and what is wrong with that one, if any."""
-    reader, broken = _Reader(), None
-    lines = text_of(Path(path)).split("\n")
+    return runs_in(text_of(Path(path)))
+
+
+def runs_in(text: str) -> tuple[list[RecordedRun], RecordingError | None]:
+    """As `readable_runs`, of text."""
+    runs: list[RecordedRun] = []
+    broken = None
+    lines = text.split("\n")
     for number, line in enumerate(lines, start=1):
         try:
             if line.strip():
-                reader.add(line)
+                _read_line(runs, line)
         except json.JSONDecodeError:
             broken = RecordingError(f"line {number}: not JSON.")
         except AttributeError:
@@ -179,42 +248,32 @@ def readable_runs(path: Path | str) -> tuple[list[RecordedRun], RecordingError |
             broken = RecordingError(f"line {number}: {problem}")
         if broken is not None:
             break
-    reader.finish()
-    return reader.runs, broken
+    return runs, broken
 
 
-class _Reader:
-    """Runs in the making; a run gets its steps all at once, because it may have very many."""
+def _read_line(runs: list[RecordedRun], line: str) -> None:
+    """Add what a line says to the runs before it; raises what is wrong with it."""
+    event = json.loads(line)
+    kind = event.get("event")
+    if kind == "start":
+        if event["format"] != FORMAT:
+            raise RecordingError(_other_format(event["format"]))
+        made_of = ("player", "reset", "versions", "digest")
+        runs.append(RecordedRun(*(event[name] for name in made_of)))
+    elif kind == "step":
+        step = {each.name: event[each.name] for each in STEP_FIELDS}
+        runs[-1].steps.append(RecordedStep(**step))
+    elif kind == "end":
+        runs[-1] = replace(runs[-1], score=event["score"], grounded=event.get(GROUNDED))
+    else:
+        raise RecordingError(f"unknown event {kind!r}.")
 
-    def __init__(self) -> None:
-        self.runs: list[RecordedRun] = []
-        self._steps: list[RecordedStep] = []
 
-    def add(self, line: str) -> None:
-        """Read one line; raises what is wrong with it."""
-        event = json.loads(line)
-        kind = event.get("event")
-        if kind == "start":
-            if event["format"] != FORMAT:
-                raise RecordingError(f"format {event['format']!r}; allowed: {FORMAT!r}.")
-            told = [event[name] for name in ("player", "reset", "versions", "digest")]
-            self.finish()
-            self.runs.append(RecordedRun(*told))
-        elif kind == "step":
-            step = RecordedStep(**{each.name: event[each.name] for each in STEP_FIELDS})
-            if not self.runs:
-                raise IndexError
-            self._steps.append(step)
-        elif kind == "end":
-            self.runs[-1] = replace(self.runs[-1], score=event["score"])
-        else:
-            raise RecordingError(f"unknown event {kind!r}.")
-
-    def finish(self) -> None:
-        """Give the last run its steps."""
-        if self.runs:
-            self.runs[-1] = replace(self.runs[-1], steps=tuple(self._steps))
-        self._steps.clear()
+def _other_format(found: object) -> str:
+    told = f"format {found!r}; allowed: {FORMAT!r}."
+    if release := OLDER_FORMATS.get(str(found)):
+        told += f" Replay it with the release that is tagged {release}: git checkout {release}."
+    return told
 
 
 def replay(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
+from openenv_kit.play.driver import begun
 
 Row = dict[str, Any]
 
@@ -20,11 +21,12 @@ def split_rows(
     count: int | None = None,
     environment: str | None = None,
     reset: Mapping[str, Any] | None = None,
+    level: str | None = None,
 ) -> list[Row]:
     """Rows of a split's tasks, in order.
 
-    A row holds `task` (its name), `level` (its difficulty, if the environment tells it) and the
-    arguments of its reset; never a seed or a label.
+    A row holds `environment` and `task` (their names), `level` (its difficulty, if the environment
+    tells it) and the arguments of its reset; never a seed or a label.
 
     Args:
         split: name of the split.
@@ -32,11 +34,13 @@ def split_rows(
         count: how many; None for all that follow. Fewer are returned where the split ends.
         environment: whose split; None for what ENVIRONMENT names.
         reset: further arguments of every reset, such as a mode of play.
+        level: only tasks of this one, which `first` and `count` then count.
 
     Raises:
-        UnknownNameError: there is no such environment, split or reset argument; names the nearest.
-        InvalidValueError: `first` or `count` is out of range, or the split is sealed and its
-            salt is not set.
+        UnknownNameError: there is no such environment, split, level or reset argument; names the
+            nearest.
+        InvalidValueError: `first` or `count` is out of range, the split is sealed and its salt is
+            not set, or a reset refuses `reset`, which is tried on the first task.
     """
     chosen = get_environment(environment)
     further = {
@@ -44,16 +48,24 @@ def split_rows(
         for name, value in (reset or {}).items()
     }
     splits = chosen.splits
-    size = splits.size(split)
+    places: Sequence[int] = range(splits.size(split))
+    if level is not None:
+        levels = [splits.task(split, index).as_dict().get("difficulty") for index in places]
+        require_name("level", level, dict.fromkeys(each for each in levels if each))
+        places = [index for index, each in enumerate(levels) if each == level]
+    size = len(places)
     require_integer("first", first, 0, size - 1)
     if count is not None:
         size = min(size, first + require_integer("count", count, 1, sys.maxsize))
     rows = []
-    for index in range(first, size):
+    for index in places[first:size]:
         task = splits.task(split, index)
-        level = task.as_dict().get("difficulty")
-        told = {} if level is None else {"level": level}
-        rows.append({"task": task.task_id, **told, **task.reset_arguments(), **further})
+        of = task.as_dict().get("difficulty")
+        told = {} if of is None else {"level": of}
+        named = {"environment": chosen.name, "task": task.task_id}
+        rows.append({**named, **told, **task.reset_arguments(), **further})
+    if further:
+        begun(chosen, reset_arguments(rows[0], chosen.name))
     return rows
 
 
@@ -88,6 +100,6 @@ def write_rows(path: Path | str, rows: Iterable[Row]) -> int:
     written = 0
     with Path(path).open("w", encoding="utf-8") as lines:
         for row in rows:
-            lines.write(json.dumps(row) + "\n")
+            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
             written += 1
     return written

@@ -7,7 +7,7 @@ A row is what `split_rows` makes of a task, and more:
  "reset": {"split": "test", "index": 3},
  "prompt": [{"role": "system", "content": …}, {"role": "user", "content": …}],
  "difficulty": 0.6421, "panel": {"median_filter": 0.21, …},
- "group": "6a1f0c93d2e8", "tags": ["metric_tracker_rl", "level:hard"]}
+ "group": "6a1f0c93d2e8", "tags": ["my_game", "level:hard"]}
 ```
 
 Nothing in it is a seed or a label.
@@ -20,14 +20,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import yaml
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.play.panel import difficulty_of, panel_scores
+from openenv_kit.play.driver import begun, observed, play
 from openenv_kit.play.split_rows import Row, split_rows
 from openenv_kit.trust.splits import SEALED
 
@@ -58,6 +58,7 @@ def task_rows(
     count: int | None = None,
     reset: Mapping[str, Any] | None = None,
     workers: int = 1,
+    level: str | None = None,
 ) -> Iterator[Row]:
     """Rows of a split's tasks, in order.
 
@@ -68,13 +69,14 @@ def task_rows(
         count: how many; None for all that follow.
         reset: further arguments of every reset, such as a mode of play.
         workers: processes.
+        level: only tasks of this one.
 
     Raises:
         ConfigurationError: the split is sealed, or an argument is wrong.
     """
     if split.endswith(SEALED):
         raise ConfigurationError(f"{split} is sealed: its tasks stay on their server.")
-    rows = split_rows(split, first, count, environment.name, reset)
+    rows = split_rows(split, first, count, environment.name, reset, level)
     make = partial(filled, environment.name, dict(reset or {}))
     if workers == 1:
         yield from map(make, rows)
@@ -87,8 +89,7 @@ def filled(environment: str, further: Mapping[str, Any], row: Row) -> Row:
     """A row of `split_rows` with what a dataset's row holds beside it."""
     chosen = get_environment(environment)
     reset = {"split": row["split"], "index": row["index"], **further}
-    session = chosen.session()
-    opening = chosen.observation(session.reset(**reset), session.task_id)
+    opening = observed(begun(chosen, reset)[1])
     scores = panel_scores(chosen, reset)
     level = chosen.groups(reset).get("level")
     return {
@@ -96,13 +97,30 @@ def filled(environment: str, further: Mapping[str, Any], row: Row) -> Row:
         "reset": reset,
         "prompt": [
             {"role": "system", "content": chosen.brief(opening)},
-            {"role": "user", "content": chosen.introduction(opening)},
+            {"role": "user", "content": chosen.tools.introduction(opening)},
         ],
         "difficulty": difficulty_of(scores),
         "panel": dict(scores),
         "group": group_of(chosen, reset),
         "tags": [chosen.name, *([f"level:{level}"] if level else [])],
     }
+
+
+def panel_scores(environment: Environment, reset: Mapping[str, Any]) -> Mapping[str, float]:
+    """Score of each policy of the environment's panel on an episode; of all where it names none.
+
+    Raises:
+        RefusedResetError: the reset was refused.
+    """
+    policies = environment.policies
+    panel = [name for name, policy in policies.items() if policy.panel]
+    plays = ((name, begun(environment, reset)) for name in panel or policies)
+    return {name: play(session, policies[name], reply).score for name, (session, reply) in plays}
+
+
+def difficulty_of(scores: Mapping[str, float]) -> float:
+    """1 minus the panel's mean score, to four digits: 0 where every player solves the episode."""
+    return round(1.0 - fmean(scores.values()), 4)
 
 
 def group_of(environment: Environment, reset: Mapping[str, Any]) -> str:
@@ -116,19 +134,12 @@ def group_of(environment: Environment, reset: Mapping[str, Any]) -> str:
 
 def tools_of(environment: Environment, row: Row) -> Sequence[Mapping[str, Any]]:
     """Chat schemas of the tools that a row's episode offers."""
-    session = environment.session()
-    opening = environment.observation(session.reset(**row["reset"]), session.task_id)
+    opening = observed(begun(environment, row["reset"])[1])
     return environment.tools.offered(opening).chat_tools
 
 
-def card_text(environment: Environment, files: Mapping[str, str], rows: Mapping[str, Row]) -> str:
-    """The dataset card.
-
-    Args:
-        environment: whose tasks.
-        files: name of the file of each split.
-        rows: a row of each split.
-    """
+def card_text(environment: Environment, rows: Mapping[str, Row]) -> str:
+    """The dataset card, from a row of each split; each split is in a file of its name."""
     front = {
         "pretty_name": f"{environment.title} tasks",
         "language": ["en"],
@@ -137,13 +148,13 @@ def card_text(environment: Environment, files: Mapping[str, str], rows: Mapping[
         "configs": [
             {
                 "config_name": "default",
-                "data_files": [{"split": name, "path": file} for name, file in files.items()],
+                "data_files": [{"split": name, "path": f"{name}.jsonl"} for name in rows],
             }
         ],
     }
     splits = "\n".join(
         f"- `{name}`: versions "
-        + ", ".join(f"{n} {v}" for n, v in environment.versions_for(row["reset"]).items())
+        + ", ".join(f"{n} {v}" for n, v in environment.versions.items())
         + f"; panel {', '.join(row['panel'])}"
         for name, row in rows.items()
     )
@@ -165,15 +176,3 @@ def card_text(environment: Environment, files: Mapping[str, str], rows: Mapping[
 The environment makes an episode from its `reset`; no row holds a label or a seed. Scores and
 difficulties hold for the versions above.
 """
-
-
-def write_rows_of(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows as JSON Lines or, by a name that ends in `.parquet`, as Parquet (pyarrow)."""
-    if path.suffix == ".parquet":
-        import pandas
-
-        pandas.DataFrame(list(rows)).to_parquet(path, index=False)
-        return
-    with path.open("w", encoding="utf-8") as lines:
-        for row in rows:
-            lines.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -9,29 +9,29 @@ vector.scores  # shape (256,): the score of each lane whose episode is over
 ```
 
 Every lane is a session, so its replies are what a session of its own would give. What sessions
-share is up to the environment: in Metric Tracker RL the episode, which is immutable, so lanes that
-ask for the same one generate it once. One process runs one vector; more cores are more processes.
+share is up to the environment: where episodes are immutable, lanes that ask for the same one may
+have it made once. One process runs one vector; more cores are more processes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
-from openenv_kit.errors import InvalidValueError, require_integer
-from openenv_kit.play.driver import Outcome, made_ahead, moves
+from openenv_kit.errors import InvalidValueError, RefusedResetError, require_integer
+from openenv_kit.play.driver import Outcome, play
 from openenv_kit.play.policies import Action, Policy
 
 MAX_LANES = 65_536
 
 Reset = Mapping[str, Any]
 """Arguments of one lane's reset."""
-Queue = Iterator[tuple[int, Reset]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,6 @@ class VectorSession:
     def __init__(self, lanes: int, environment: Environment | None = None) -> None:
         made = environment or get_environment()
         count = require_integer("lanes", lanes, 1, MAX_LANES)
-        self._environment = made
         self.sessions = tuple(made.session() for _ in range(count))
         self._started = [False] * lanes
         self._scored = np.zeros(lanes, dtype=bool)
@@ -91,7 +90,7 @@ class VectorSession:
         """
         self._check_length("resets", resets)
         replies: list[Reply | None] = [None] * len(resets)
-        for lane, arguments in enumerate(made_ahead(self._environment, resets)):
+        for lane, arguments in enumerate(resets):
             if arguments is not None:
                 reply = replies[lane] = self.sessions[lane].reset(**arguments)
                 self._started[lane] |= reply.status != ERROR
@@ -106,35 +105,21 @@ class VectorSession:
         )
 
     def play(self, policy: Policy, resets: Iterable[Reset]) -> list[Outcome]:
-        """Play a policy over any number of episodes, refilling lanes as they finish.
+        """Play a policy over any number of episodes, in one lane after the other, each to its end.
 
-        Resets are read up to 64 ahead, so that an environment can make their episodes together.
-        Outcomes are in the order of `resets`. Raises InvalidValueError where a reset is refused.
+        Outcomes are in the order of `resets`. Raises RefusedResetError where a reset is refused.
         """
-        ahead = made_ahead(self._environment, resets)
-        queue, outcomes = enumerate(ahead), dict[int, Outcome]()
-        lanes = [self._lane(lane, policy, queue, outcomes) for lane in range(len(self))]
-        while lanes:
-            lanes = [lane for lane in lanes if next(lane, False)]
-        return [outcomes[number] for number in sorted(outcomes)]
-
-    def _lane(
-        self, lane: int, policy: Policy, queue: Queue, outcomes: dict[int, Outcome]
-    ) -> Iterator[bool]:
-        """Plays episodes from the queue; yields after each step, so that lanes take turns."""
-        session = self.sessions[lane]
-        for number, reset in queue:
+        outcomes = []
+        for lane, reset in zip(cycle(range(len(self))), resets, strict=False):
+            session = self.sessions[lane]
             opening = session.reset(**reset)
             if opening.status == ERROR:
-                raise InvalidValueError("reset", dict(reset), f"a valid reset ({opening.message})")
-            self._started[lane] = True
-            last, steps = opening, 0
-            for _, reply in moves(session, policy, opening):
-                last, steps = reply, steps + 1
-                yield True
-            outcomes[number] = Outcome.of(last, steps)
-            self._scored[lane] = last.done
-            self._scores[lane] = outcomes[number].score if last.done else 0.0
+                raise RefusedResetError(reset, opening.message)
+            outcome = play(session, policy, opening)
+            outcomes.append(outcome)
+            self._started[lane], self._scored[lane] = True, session.done
+            self._scores[lane] = outcome.score if session.done else 0.0
+        return outcomes
 
     def _check_length(self, name: str, given: Sequence[Any]) -> None:
         if len(given) != len(self.sessions):

@@ -7,21 +7,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from openenv_kit.environment import Environment
-from openenv_kit.play.recording import RecordedRun, read_runs, text_of
+from openenv_kit.play.recording import RecordedRun, read_runs, recordings, text_of
 from openenv_kit.results.submissions import OWN_ARGUMENTS, SCRIPTED, Card, SubmissionError
 
 
 def recorded(paths: Iterable[Path]) -> tuple[list[RecordedRun], str]:
     """Runs of some recordings and folders of recordings, and all their lines, in order of tasks."""
     found = []
-    for path in paths:
-        inside = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-        if not inside:
-            raise SubmissionError(f"{path} holds no recording; allowed: a folder of .jsonl files.")
-        for each in inside:
-            runs = read_runs(each)
-            if runs:
-                found.append((runs[0].reset.get("index", 0), runs, text_of(each)))
+    for path in recordings(paths):
+        runs = read_runs(path)
+        if runs:
+            found.append((runs[0].reset.get("index", 0), runs, text_of(path)))
     found.sort(key=lambda each: each[0])
     return [run for _, runs, _ in found for run in runs], "".join(text for *_, text in found)
 

@@ -15,6 +15,7 @@ from jinja2 import PackageLoader, StrictUndefined
 from openenv_kit.agent.html_report import STYLE
 from openenv_kit.environment import Environment
 from openenv_kit.results.plays import Play, Player
+from openenv_kit.results.signal import GROUP
 from openenv_kit.results.statistics import Difference, Summary, difference, frontier, summary
 
 MAX_ROWS = 1000
@@ -33,6 +34,7 @@ class Comparison:
             player, in the order of the players; None where one has no play there.
         paired: every two players on their common episodes.
         frontier: see `statistics.frontier`.
+        group: plays of a group, for the signal.
     """
 
     title: str
@@ -43,6 +45,7 @@ class Comparison:
     groups: Mapping[str, Mapping[str, Sequence[Summary | None]]]
     paired: Sequence[Difference]
     frontier: Sequence[str]
+    group: int
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,16 @@ class Cell:
     traces: Sequence[int]
 
 
-def compared(players: Sequence[Player], split: str, environment: Environment) -> Comparison:
+def compared(
+    players: Sequence[Player], split: str, environment: Environment, group: int = GROUP
+) -> Comparison:
     """Everything there is to say about some players' plays of one split.
 
     Which level an episode had is known only of this release's own versions.
     """
-    summaries = [summary(player) for player in players]
+    summaries = [summary(player, group) for player in players]
     versions = dict(players[0].versions)
-    current = versions == dict(environment.versions_for(players[0].plays[0].reset))
+    current = versions == dict(environment.versions)
     return Comparison(
         title=environment.title,
         split=split,
@@ -71,6 +76,7 @@ def compared(players: Sequence[Player], split: str, environment: Environment) ->
         groups=_groups(players, environment) if current else {},
         paired=[difference(*two) for two in combinations(players, 2)],
         frontier=frontier(summaries),
+        group=group,
     )
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from openenv_kit.agent.results import EVALUATED, NOT_SUBMITTED, RESULTS_FORMAT
 from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError, unknown_name_message
-from openenv_kit.play.recording import RecordedRun, RecordingError, read_runs, text_of
+from openenv_kit.play.recording import RecordedRun, RecordingError, read_runs, recordings, text_of
 from openenv_kit.play.regrade import episode_of
 
 NAMED = "named tasks"
@@ -38,6 +38,7 @@ class Play:
         tool_calls: steps, the last one included.
         tokens, cost: of the model, in tokens and US dollars; None where nobody counted.
         seconds: wall time; None where it was not measured.
+        grounded: of what was right, the share whose evidence had been read; None if unknown.
         trace: each action with its reward, in order; empty where only the score is known.
     """
 
@@ -49,6 +50,7 @@ class Play:
     tokens: int | None = None
     cost: float | None = None
     seconds: float | None = None
+    grounded: float | None = None
     trace: Sequence[tuple[str, float]] = ()
 
     @property
@@ -76,6 +78,15 @@ class Player:
     versions: Mapping[str, str]
     plays: Sequence[Play]
 
+    def and_also(self, other: Player) -> Player:
+        """This player with the plays of another one.
+
+        Raises:
+            MixedResultsError: those are of other versions.
+        """
+        _check_versions(other, self.versions, self.source)
+        return replace(self, plays=[*self.plays, *other.plays])
+
     @property
     def scored(self) -> list[Play]:
         """Plays that ended with a score."""
@@ -96,19 +107,11 @@ def read_players(files: Iterable[tuple[str, Path]], environment: Environment) ->
     """
     found: dict[str, Player] = {}
     for name, path in files:
-        inside = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-        if not inside:
-            raise RecordingError(f"{path} holds no recording; allowed: a folder of .jsonl files.")
-        for each in inside:
+        for each in recordings([path]):
             for player in _of_file(each, environment):
                 shown = name or player.name
                 before = found.get(shown)
-                if before is None:
-                    found[shown] = Player(shown, player.source, player.versions, player.plays)
-                else:
-                    _check_versions(player, before.versions, before.source)
-                    plays = (*before.plays, *player.plays)
-                    found[shown] = Player(shown, before.source, before.versions, plays)
+                found[shown] = before.and_also(player) if before else replace(player, name=shown)
     first, *others = found.values()
     for player in others:
         _check_versions(player, first.versions, first.source)
@@ -141,7 +144,7 @@ def of_one_split(players: Sequence[Player], split: str = "") -> tuple[list[Playe
         plays = [play for play in player.plays if play.split == split]
         if not plays:
             raise MixedResultsError(f"{player.name} has no play of the split {split!r}.")
-        kept.append(Player(player.name, player.source, player.versions, plays))
+        kept.append(replace(player, plays=plays))
     return kept, split
 
 
@@ -162,20 +165,17 @@ def _of_file(path: Path, environment: Environment) -> list[Player]:
         raise RecordingError(f"{path} holds no play.")
     players: dict[str, Player] = {}
     for run in runs:
+        one = Player(run.player, str(path), run.versions, [play_of(run, environment)])
         before = players.get(run.player)
-        plays = (*(before.plays if before else ()), play_of(run, environment))
-        if before is not None and before.versions != run.versions:
-            other = Player(run.player, str(path), run.versions, plays)
-            _check_versions(other, before.versions, str(path))
-        players[run.player] = Player(run.player, str(path), run.versions, plays)
+        players[run.player] = before.and_also(one) if before else one
     return list(players.values())
 
 
 def _of_results(found: Mapping[str, Any], path: Path, environment: Environment) -> Player:
-    if found["environment"] != environment.benchmark:
+    if found["environment"] != environment.name:
         raise MixedResultsError(
             f"{path} is of the environment {found['environment']!r}; this compares results of "
-            f"{environment.benchmark!r}. Choose with --environment."
+            f"{environment.name!r}. Choose with --environment."
         )
     plays = [_of_task(each) for each in found["tasks"]]
     return Player(found["player"], str(path), found["versions"], plays)
@@ -195,26 +195,25 @@ def _of_task(found: Mapping[str, Any]) -> Play:
         tokens=tokens,
         cost=found["cost_usd"],
         seconds=found["seconds"],
+        grounded=found.get("grounded"),
     )
 
 
 def play_of(run: RecordedRun, environment: Environment) -> Play:
     """The play of a recorded run."""
-    named = run.reset.get("task_id")
-    if named is None and "split" in run.reset:
-        named = f"{run.reset['split']}-{run.reset.get('index', 0)}"
     trace = []
     for step in run.steps:
         tool, arguments = environment.tools.called(step.action)
         told = ", ".join(f"{name}={json.dumps(value)}" for name, value in arguments.items())
         trace.append((f"{tool}({told})", step.reward))
     return Play(
-        task=str(named or "custom"),
+        task=run.task,
         reset=run.reset,
         score=run.score,
         status="interrupted" if run.score is None else EVALUATED,
         tool_calls=len(run.steps),
         seconds=sum(step.elapsed_s for step in run.steps),
+        grounded=run.grounded,
         trace=trace,
     )
 

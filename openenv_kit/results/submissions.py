@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, KitError, UnknownNameError
 from openenv_kit.play.recording import RecordedRun, read_runs, replay
+from openenv_kit.session import GROUNDED
 from openenv_kit.trust.splits import Sealing
 
 CARD, RUNS = "card.yaml", "runs.jsonl.gz"
@@ -147,7 +148,7 @@ def problems_of(submission: Submission) -> Iterator[str]:
     if not broken:
         for number, run in enumerate(submission.runs, start=1):
             yield from (
-                f"Run {number}, {_task_of(run)}: {told}"
+                f"Run {number}, {run.task}: {told}"
                 for told in _run_problems(run, card, environment)
             )
 
@@ -171,19 +172,19 @@ def _seal_of(card: Card, environment: Environment) -> Iterator[str]:
 
 def _versions_of(submission: Submission, environment: Environment) -> Iterator[str]:
     card = submission.card
-    now = dict(environment.versions_for({"split": card.split, "index": card.first, **card.reset}))
+    now = dict(environment.versions)
     if card.versions != now:
         yield f"The card's versions are {card.versions}; these are {now}."
     for number, run in enumerate(submission.runs, start=1):
         if run.versions != now:
-            yield f"Run {number}, {_task_of(run)}: played under {run.versions}; these are {now}."
+            yield f"Run {number}, {run.task}: played under {run.versions}; these are {now}."
 
 
 def _tries_of(submission: Submission) -> Iterator[str]:
     """Tasks that were not played as often as the card says, and plays that were copied."""
     card = submission.card
     wanted = [f"{card.split}-{card.first + number}" for number in range(card.count)]
-    played = Counter(_task_of(run) for run in submission.runs)
+    played = Counter(run.task for run in submission.runs)
     for task in wanted:
         if played[task] != card.tries:
             yield f"{task} was played {_times(played[task])}; the card says {_times(card.tries)}."
@@ -195,7 +196,7 @@ def _tries_of(submission: Submission) -> Iterator[str]:
         if any(step.elapsed_s for step in run.steps):
             first = seen.setdefault(repr(run), number)
             if first != number:
-                yield f"Run {number}, {_task_of(run)}: a copy of run {first}."
+                yield f"Run {number}, {run.task}: a copy of run {first}."
 
 
 def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Iterator[str]:
@@ -209,26 +210,24 @@ def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Ite
     if run.score is None:
         yield "it has no end."
         return
-    score = 0.0
+    score, grounded = 0.0, None
     for number, (_, answer, same) in enumerate(replay(run, environment)):
         if number:
             told = run.steps[number - 1]
             same &= (told.status, told.reward, told.done) == _ending(answer)
             score = max(score, answer["reward"] or 0.0)
+            grounded = answer.get("metadata", {}).get(GROUNDED)
         if not same:
             where = f"step {number}" if number else "the reset"
             yield f"the reply to {where} is not the recorded one."
             return
-    if score != run.score:
-        yield f"its score is {run.score}; played again it is {score}."
+    for name, said, made in (("score", run.score, score), (GROUNDED, run.grounded, grounded)):
+        if said != made and not (name == GROUNDED and said is None):
+            yield f"its {name} is {said}; played again it is {made}."
 
 
 def _ending(answer: Mapping[str, Any]) -> tuple[str, float, bool]:
     return answer["status"], answer["reward"] or 0.0, answer["done"]
-
-
-def _task_of(run: RecordedRun) -> str:
-    return f"{run.reset.get('split', 'no split')}-{run.reset.get('index', 'no index')}"
 
 
 def _times(count: int) -> str:

@@ -1,7 +1,7 @@
 """Episodes of plain HTTP clients that know no episode ids: one for each caller.
 
 Existing clients of some environments post `/reset` and then `/step` without a name. Such an
-environment says so (`Environment.anonymous`), and each client address has an episode of its own.
+environment says so (`Rules.anonymous`), and each client address has an episode of its own.
 Several clients on one host put a name of their choice before the path: `/as/NAME/reset`.
 """
 
@@ -9,51 +9,30 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
-import re
-import secrets
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import FastAPI, Request
+from starlette.routing import Mount, Route
 
 from openenv_kit.serving.clients import client_key
-from openenv_kit.serving.gate import route_path
+from openenv_kit.serving.http_episodes import Episodes
 
-NAMED = re.compile(r"/as/(?P<name>[A-Za-z0-9_.~-]{1,64})(?P<path>/(?:health|reset|step|state))")
-SCOPE_KEY = "anonymous_id"
-SECRET_VARIABLE = "METRIC_TRACKER_ANONYMOUS_SECRET"
-"""Handed from a server to its workers; made anew at every start."""
+PATHS = ("/health", "/reset", "/step", "/state")
+"""What may stand behind a name."""
 
 
-class AnonymousEpisodes:
-    """Middleware that gives each caller without an episode id one of its own.
+def add_named_callers(app: FastAPI) -> None:
+    """Serve some of the app's routes below `/as/NAME` too."""
+    routes = [each for each in app.routes if isinstance(each, Route) and each.path in PATHS]
+    # In front, because the framework ends its list with routes that take any first segment.
+    app.router.routes.insert(0, Mount("/as/{caller}", routes=routes))
 
-    Args:
-        app: what is behind it.
+
+async def anonymous_id(request: Request, episodes: Episodes) -> str:
+    """The caller's own episode, where the environment has anonymous episodes.
+
+    It cannot be guessed without the store's secret, and is the same on all workers.
     """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._secret = shared_secret().encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Note the caller's episode, and take a name off the path."""
-        if scope["type"] == "http":
-            caller = f"client {client_key(scope.get('client'))}"
-            if named := NAMED.fullmatch(route_path(scope)):
-                caller = f"name {named['name']}"
-                path = scope.get("root_path", "") + named["path"]
-                scope = {**scope, "path": path, "raw_path": path.encode()}
-            digest = hmac.new(self._secret, caller.encode(), hashlib.sha256).hexdigest()
-            scope[SCOPE_KEY] = f"anonymous-{digest[:32]}"
-        await self._app(scope, receive, send)
-
-
-def anonymous_id(scope: Scope) -> str | None:
-    """The caller's own episode; None where the environment has no anonymous episodes."""
-    found: str | None = scope.get(SCOPE_KEY)
-    return found
-
-
-def shared_secret() -> str:
-    """What keeps others from guessing a caller's id; the same in this process and its children."""
-    return os.environ.setdefault(SECRET_VARIABLE, secrets.token_hex(32))
+    name = request.path_params.get("caller")
+    caller = f"name {name}" if name else f"client {client_key(request.scope.get('client'))}"
+    secret = (await episodes.store.secret()).encode()
+    return f"anonymous-{hmac.new(secret, caller.encode(), hashlib.sha256).hexdigest()[:32]}"

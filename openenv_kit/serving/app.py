@@ -6,28 +6,40 @@ Whatever is heavy is imported as the app is built: the command's parent process 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openenv_kit.environment import DEFAULT, VARIABLE, get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.serving.anonymous import shared_secret
-from openenv_kit.serving.episode_store import StoreUnavailableError
-from openenv_kit.serving.open_store import open_store
 from openenv_kit.serving.settings import Settings, load_settings, settings
-from openenv_kit.serving.workers import serve, unwatched
+from openenv_kit.serving.store import EpisodeStore, StoreUnavailableError, open_store
+from openenv_kit.serving.workers import end_with_parent, serve
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from openenv_kit.environment import Environment
-    from openenv_kit.serving.mounts import Shared
+    from openenv_kit.serving.sockets import SessionSlots
 
 OUR_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state")
 """Routes of the framework that ours replace; all others stay as it made them."""
+
+
+class Shared(NamedTuple):
+    """What the environments of a worker have in common.
+
+    Attributes:
+        store: where the episodes of all are.
+        slots, rpc_slots: their sessions on `/ws` and on `/mcp`.
+    """
+
+    store: EpisodeStore
+    slots: SessionSlots
+    rpc_slots: SessionSlots
 
 
 def build_app(
@@ -42,25 +54,30 @@ def build_app(
         environment: what is served at the root; None for the one that ENVIRONMENT names.
         others: what else is served, each below its name.
     """
-    from openenv_kit.serving import descriptors, metrics
-    from openenv_kit.serving.mounts import Shared, mount
+    from openenv_kit.serving import metrics
+    from openenv_kit.serving.mounts import mount
+    from openenv_kit.serving.sockets import SessionSlots
 
-    chosen = descriptors.fitted(chosen, descriptors.raise_limit())
-    shared = Shared.of(chosen)
+    limits = (chosen.max_sessions, chosen.max_mcp_sessions)
+    shared = Shared(
+        open_store(chosen), *(SessionSlots(each, chosen.idle_timeout_s) for each in limits)
+    )
     served = environment or get_environment()
-    made = _app_of(served, chosen, shared)
-    apps = {each.name: _app_of(each, chosen, shared) for each in others}
+    every = (served, *others)
+    made = _app_of(served, chosen, shared, every)
+    apps = {each.name: _app_of(each, chosen, shared, every) for each in others}
     if apps:
-        mount(made, served.name, apps)
+        mount(made, served.name, apps, chosen)
     own = [(each, each.router.lifespan_context) for each in (made, *apps.values())]
 
-    @unwatched
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[Any]:
-        await shared.store.open()
+        end_with_parent()
         metrics.WORKERS.set(1)
         metrics.SESSION_LIMIT.set(chosen.max_sessions)
         async with AsyncExitStack() as stack:
+            for slots in (shared.slots, shared.rpc_slots):
+                await stack.enter_async_context(slots.watched())
             states = [await stack.enter_async_context(starting(app)) for app, starting in own]
             yield states[0]
         # All have ended: none can use, and so open again, the store that they share.
@@ -71,15 +88,15 @@ def build_app(
     return made
 
 
-def _app_of(served: Environment, chosen: Settings, shared: Shared) -> FastAPI:
-    """An environment's app, behind a gate of its own."""
+def _app_of(
+    served: Environment, chosen: Settings, shared: Shared, every: Sequence[Environment]
+) -> FastAPI:
+    """An environment's app, behind a gate of its own; `every` is served, the root's first."""
     from openenv.core.env_server import create_fastapi_app
 
     from openenv_kit.page import add_icon, guard_page, is_on
     from openenv_kit.serving import routes
-    from openenv_kit.serving.access_log import AccessLog
-    from openenv_kit.serving.anonymous import AnonymousEpisodes
-    from openenv_kit.serving.clients import ClientKeys
+    from openenv_kit.serving.anonymous import add_named_callers
     from openenv_kit.serving.framework import FrameworkEnvironment
     from openenv_kit.serving.gate import Gate
 
@@ -98,17 +115,13 @@ def _app_of(served: Environment, chosen: Settings, shared: Shared) -> FastAPI:
     if is_on():
         from openenv_kit.page.mount import add_page
 
-        add_page(made, chosen.debug, served)
+        add_page(made, chosen.debug, served, every)
     routes.add_metrics_route(made)
     routes.add_error_answers(made)
     guard_page(made, chosen)
-    if served.anonymous:
-        made.add_middleware(AnonymousEpisodes)
-    made.add_middleware(ClientKeys, trusted=bool(chosen.token))
-    made.add_middleware(Gate, settings=chosen)
-    if chosen.allowed_origins:
-        _allow_origins(made, chosen)
-    made.add_middleware(AccessLog)  # the last one added is the outermost
+    if served.rules.anonymous:
+        add_named_callers(made)
+    made.add_middleware(Gate, settings=chosen)  # the last one added is the outermost
     return made
 
 
@@ -121,21 +134,13 @@ def _add_sessions(
 
     from openenv_kit.serving import routes
     from openenv_kit.serving.http_episodes import Episodes
-    from openenv_kit.serving.rpc import McpEndpoint, RpcDialect
-    from openenv_kit.serving.sockets import SessionSlots, SocketEndpoint
-    from openenv_kit.serving.websocket import EnvironmentDialect
+    from openenv_kit.serving.rpc import McpEndpoint, McpSocket
+    from openenv_kit.serving.websocket import EnvironmentSocket
 
-    if environment.cache is not None:
-        environment.cache.resize(chosen.episode_cache)
-    idle_s = chosen.idle_timeout_s
-    slots = SessionSlots(chosen.max_sessions, idle_s, shared.slots)
-    rpc_slots = SessionSlots(chosen.max_mcp_sessions, idle_s, shared.rpc_slots)
     episodes = Episodes(chosen, environment, shared.store)
-
-    dialect, most = EnvironmentDialect(slots, episodes), chosen.max_message_bytes
     sockets = {
-        "/ws": SocketEndpoint(slots, dialect, most),
-        "/mcp": SocketEndpoint(rpc_slots, RpcDialect(episodes), most),
+        "/ws": EnvironmentSocket(shared.slots, episodes, chosen.max_message_bytes),
+        "/mcp": McpSocket(shared.rpc_slots, episodes, chosen.max_message_bytes),
     }
     mcp = McpEndpoint(episodes, chosen.max_mcp_sessions)
     # In front, because the framework ends its list with routes that take any first segment.
@@ -146,35 +151,7 @@ def _add_sessions(
     ]
     routes.add_episode_routes(made, episodes)
     routes.add_ready_route(made, episodes)
-    made.state.slots, made.state.rpc_slots, made.state.episodes = slots, rpc_slots, episodes
-
-    theirs = made.router.lifespan_context
-
-    @asynccontextmanager
-    async def lifespan(running: Any) -> AsyncIterator[Any]:
-        async with theirs(running) as state, slots.watched(), rpc_slots.watched():
-            yield state
-
-    made.router.lifespan_context = lifespan
-
-
-def _allow_origins(made: FastAPI, chosen: Settings) -> None:
-    """Let pages of those origins read the answers, refusals by the gate included."""
-    from starlette.middleware.cors import CORSMiddleware
-
-    made.add_middleware(
-        CORSMiddleware,
-        allow_origins=list(chosen.allowed_origins),
-        allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=[
-            "authorization",
-            "content-type",
-            "mcp-protocol-version",
-            "mcp-session-id",
-            "x-request-id",
-        ],
-        expose_headers=["mcp-session-id", "x-request-id"],
-    )
+    made.state.slots, made.state.episodes = shared.slots, episodes
 
 
 def __getattr__(name: str) -> Any:
@@ -186,6 +163,15 @@ def __getattr__(name: str) -> Any:
     root = get_environment()
     made = globals()["app"] = build_app(settings(), root, mounted_beside(root, settings()))
     return made
+
+
+async def _checked(chosen: Settings) -> None:
+    """Write to the store once."""
+    store = open_store(chosen)
+    try:
+        await store.check()
+    finally:
+        await store.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -215,31 +201,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "other environment of the same distribution, none for none (ALSO_SERVE)",
     )
     parser.add_argument("--host", default=chosen.host, help="address to listen on (HOST)")
-    parser.add_argument("--port", type=int, default=chosen.port, help="port (PORT)")
-    parser.add_argument(
-        "--workers", type=int, default=chosen.workers, help="worker processes (WORKERS)"
-    )
+    parser.add_argument("--port", default=str(chosen.port), help="port (PORT)")
+    parser.add_argument("--workers", default=str(chosen.workers), help="worker processes (WORKERS)")
     given = parser.parse_args(arguments)
     from openenv_kit.serving.mounts import mounted_beside
 
-    shared_secret()  # before there are workers, who inherit it
     try:
         root = get_environment(given.environment)
-        os.environ |= {VARIABLE: given.environment, "ALSO_SERVE": given.also}
+        # The app, also in a worker, reads its settings from there.
+        os.environ |= {VARIABLE: given.environment, "ALSO_SERVE": given.also, "HOST": given.host}
+        os.environ |= {"PORT": given.port, "WORKERS": given.workers}
         changed = load_settings()
         mounted_beside(root, changed)
     except ConfigurationError as problem:
         parser.error(str(problem))
-    if not 1 <= given.workers <= 64:
-        parser.error(f"--workers is {given.workers}; allowed: an integer from 1 to 64")
-    if not 0 <= given.port <= 65535:
-        parser.error(f"--port is {given.port}; allowed: an integer from 0 to 65535")
-    places = {"host": given.host, "port": given.port, "workers": given.workers}
-    changed = changed.model_copy(update=places)
-    os.environ["HOST"] = given.host  # the app, also in a worker, asks whether that is loopback
     try:
         # Before any worker starts: each would end with the same trace, and be started again.
-        open_store(changed)[0].close()
+        asyncio.run(_checked(changed))
     except StoreUnavailableError as problem:
         raise SystemExit(f"server: {problem}") from None
     serve("openenv_kit.serving.app:app", changed)

@@ -7,9 +7,9 @@ it is the address that the proxy forwards, behind any other proxy all callers ar
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-
-from starlette.types import ASGIApp, Receive, Scope, Send
+from typing import Any
 
 TRUSTED = ""
 """The client of a server that asks for a token: whoever calls was let in, and has no share."""
@@ -17,25 +17,14 @@ TRUSTED = ""
 UNKNOWN = "unknown"
 """All callers without an address, such as those of a Unix socket."""
 
-CURRENT: ContextVar[str] = ContextVar("client", default=TRUSTED)
-"""The client of the request, or of the connection, that is being served."""
+GONE: ContextVar[Callable[[], bool] | None] = ContextVar("gone", default=None)
+"""Tells whether the connection that is being served is closed; None where nothing can."""
+
+CLIENT: ContextVar[str] = ContextVar("client", default=TRUSTED)
+"""The client that is being served."""
 
 
-class ClientKeys:
-    """Middleware that notes the client of each request; one that showed a token is `TRUSTED`."""
-
-    def __init__(self, app: ASGIApp, trusted: bool) -> None:
-        self._app = app
-        self._trusted = trusted
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        if scope["type"] in ("http", "websocket") and not self._trusted:
-            CURRENT.set(client_key(scope.get("client")))
-        await self._app(scope, receive, send)
-
-
-def client_key(peer: tuple[str, int] | None) -> str:
+def client_key(peer: Sequence[Any] | None) -> str:
     """The client of a peer: its IPv4 address, or the first 64 bits of an IPv6 one.
 
     Whoever has one address of such a network usually has all of them.

@@ -1,4 +1,4 @@
-"""What a connection may cost: time to send a request, replies left unread, descriptors.
+"""What a connection may cost: time to send a request, and replies left unread.
 
 `Connection` stands between asyncio and uvicorn's protocols. It uses only what asyncio's protocols
 and transports promise, so it works with any uvicorn and any of its HTTP and WebSocket parsers.
@@ -7,11 +7,14 @@ and transports promise, so it works with any uvicorn and any of its HTTP and Web
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from openenv_kit.serving import metrics
 
@@ -22,41 +25,23 @@ CHUNK = 4096
 """Bytes handed to a parser at once: thousands of tiny frames must not hold up everybody else."""
 
 
-class Connections:
-    """The connections of one worker.
+MAX_FRAMES = 4096
+"""Frames of one WebSocket message; empty ones take memory too."""
 
-    Args:
-        limit: connections at once; at the limit, the one that has waited longest without a
-            request makes room for a new one.
-        timeout_s: seconds for a request's headers, and for a client to read on while replies
-            wait for it.
-    """
-
-    def __init__(self, limit: int, timeout_s: float) -> None:
-        self.limit = limit
-        self.timeout_s = timeout_s
-        self.open: set[Connection] = set()
-        self.waiting: dict[Connection, None] = {}
-
-    def add(self, connection: Connection) -> None:
-        """A connection was opened."""
-        self.open.add(connection)
-        if len(self.open) > self.limit:
-            metrics.ERRORS.labels("connections").inc()
-            next(iter(self.waiting), connection).abort()
-
-    def remove(self, connection: Connection) -> None:
-        """A connection is gone."""
-        self.open.discard(connection)
-        self.waiting.pop(connection, None)
+logger = logging.getLogger("openenv_kit.connections")
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection, with uvicorn's protocol inside."""
+    """One client's connection, with uvicorn's protocol inside.
+
+    Args:
+        timeout_s: seconds for a request's headers, and for a client to read on while replies wait
+            for it.
+    """
 
     def __init__(
         self,
-        connections: Connections,
+        timeout_s: float,
         config: Any,
         server_state: Any,
         app_state: dict[str, Any],
@@ -65,10 +50,11 @@ class Connection(asyncio.Protocol):
         make: Any = AutoHTTPProtocol
         state = {**app_state, STATE_KEY: self}
         self.inner: Any = make(config, server_state, state, _loop)
-        self._connections = connections
+        self.timeout_s = timeout_s
         self._loop = _loop or asyncio.get_running_loop()
         self._transport: Any = None
         self._requests = 0
+        self._closed = False
         self._timer: asyncio.TimerHandle | None = None  # no request yet
         self._stall: asyncio.TimerHandle | None = None  # replies left unread
         self._held: list[bytes] = []  # read, but not wanted by the parser yet
@@ -79,18 +65,22 @@ class Connection(asyncio.Protocol):
     def request(self) -> Iterator[None]:
         """While the block runs, a request is answered or a WebSocket is open."""
         self._requests += 1
-        self._connections.waiting.pop(self, None)
         _cancel(self._timer)
         try:
             yield
         finally:
             self._requests -= 1
-            if not self._requests and self in self._connections.open:
+            if not self._requests and not self._closed:
                 self._await_request()
 
-    def abort(self) -> None:
-        """Close without a word, discarding what was not sent."""
-        self._connections.remove(self)
+    def gone(self) -> bool:
+        """Whether the client is: nobody would read an answer."""
+        return bool(self._closed or self._transport.is_closing())
+
+    def cut_off(self, kind: str) -> None:
+        """Close without a word because of an error of that kind."""
+        metrics.ERRORS.labels(kind).inc()
+        self._closed = True
         self._transport.abort()
 
     # What asyncio reports.
@@ -98,12 +88,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self.inner.connection_made(_Transport(transport, self))
-        self._connections.add(self)
-        if not self._transport.is_closing():
-            self._await_request()
+        self._await_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._connections.remove(self)
+        self._closed = True
         _cancel(self._timer, self._stall, self._delivery)
         self._held.clear()
         self.inner.connection_lost(exc)
@@ -116,14 +104,14 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
             self._deliver_soon()
         else:
-            self.inner.data_received(data)
+            self._parse(data)
 
     def eof_received(self) -> bool | None:
         return self.inner.eof_received()
 
     def pause_writing(self) -> None:
         unread = self._transport.get_write_buffer_size()
-        self._stall = self._loop.call_later(self._connections.timeout_s, self._stalled, unread)
+        self._stall = self._loop.call_later(self.timeout_s, self._stalled, unread)
         self.inner.pause_writing()
 
     def resume_writing(self) -> None:
@@ -156,7 +144,7 @@ class Connection(asyncio.Protocol):
         self._delivery = None
         if self._inner_paused or self._stall is not None or self._transport.is_closing():
             return
-        self.inner.data_received(self._held.pop(0))
+        self._parse(self._held.pop(0))
         if self._held:
             self._deliver_soon()
         elif self._reading_paused:
@@ -164,34 +152,89 @@ class Connection(asyncio.Protocol):
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 
+    def _parse(self, data: bytes) -> None:
+        """Hand data to the parser; one that fails ends the connection.
+
+        h11 does at trailers that are too long, once the answer is on its way; asyncio would log a
+        traceback each time.
+        """
+        try:
+            self.inner.data_received(data)
+        except Exception as problem:
+            self._give_up()
+            logger.info("connection ended", extra={"reason": type(problem).__name__})
+            self.cut_off("malformed")
+        else:
+            parser = getattr(self.inner, "conn", None)
+            if getattr(parser, "their_state", None) is h11.ERROR:
+                self._give_up()
+
+    def _give_up(self) -> None:
+        """A request under way must not answer on what its parser has given up."""
+        if (cycle := getattr(self.inner, "cycle", None)) is not None:
+            cycle.disconnected = True
+
     def _await_request(self) -> None:
         _cancel(self._timer)
-        self._connections.waiting[self] = None
-        self._timer = self._loop.call_later(self._connections.timeout_s, self._silent)
+        self._timer = self._loop.call_later(self.timeout_s, self._silent)
 
     def _silent(self, unread_before: int | None = None) -> None:
         """No request came. While the last reply is still being read, there is more time."""
         unread = self._transport.get_write_buffer_size()
         if unread and (unread_before is None or unread < unread_before):
-            self._timer = self._loop.call_later(self._connections.timeout_s, self._silent, unread)
+            self._timer = self._loop.call_later(self.timeout_s, self._silent, unread)
             return
-        metrics.ERRORS.labels("request_timeout").inc()
-        self.abort()
+        self.cut_off("request_timeout")
 
     def _stalled(self, unread_before: int) -> None:
         """Nothing was read since the last look: give up. A slow reader gets more time."""
         unread = self._transport.get_write_buffer_size()
         if unread >= unread_before:
-            metrics.ERRORS.labels("unread").inc()
-            self.abort()
+            self.cut_off("unread")
             return
-        self._stall = self._loop.call_later(self._connections.timeout_s, self._stalled, unread)
+        self._stall = self._loop.call_later(self.timeout_s, self._stalled, unread)
 
 
 def _cancel(*handles: asyncio.Handle | None) -> None:
     for handle in handles:
         if handle is not None:
             handle.cancel()
+
+
+class Messages(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol; a message has to be finished in time, and in so many frames."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def handle_text(self, event: Any) -> None:
+        super().handle_text(event)
+        self._await_rest(event)
+
+    def handle_bytes(self, event: Any) -> None:
+        super().handle_bytes(event)
+        self._await_rest(event)
+
+    def handle_cont(self, event: Any) -> None:
+        super().handle_cont(event)
+        self._await_rest(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _cancel(self._deadline)
+        super().connection_lost(exc)
+
+    def _await_rest(self, event: Any) -> None:
+        if event.fin:
+            _cancel(self._deadline)
+            self._deadline = None
+            return
+        transport: Any = self.transport
+        if self._deadline is None:
+            self._frames = 0
+            timeout_s = transport.timeout_s
+            self._deadline = self.loop.call_later(timeout_s, transport.cut_off, "too_slow")
+        self._frames += 1
+        if self._frames > MAX_FRAMES:
+            transport.cut_off("too_many_frames")
 
 
 class _Transport:
@@ -203,6 +246,8 @@ class _Transport:
         self.is_closing = transport.is_closing
         self.pause_reading = connection.pause
         self.resume_reading = connection.resume
+        self.cut_off = connection.cut_off
+        self.timeout_s = connection.timeout_s
         self._connection = connection
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:

@@ -14,8 +14,6 @@ import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from openenv_kit.environment import ERROR, Environment, Reply
-
 MAX_DEPTH = 64
 """Levels of a message; a report's rows need five."""
 
@@ -24,24 +22,6 @@ MAX_MEMBERS = 1000
 
 MAX_COMMAS = 20_000
 """Commas of a message, which bound its values; the longest report, 1,000 rows, has 9,000."""
-
-
-def reply_data(
-    environment: Environment, reply: Reply, task_id: str, names: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """The framework's form of a reply: `observation`, `reward`, `done`; `metadata` and `info`.
-
-    Values may still be models, which `dumps` writes. The episode's names travel as metadata.
-    """
-    observation = environment.observation(reply, task_id)
-    data = {"observation": observation, "reward": reply.reward, "done": reply.done}
-    if names:
-        observation["metadata"] = data["metadata"] = names
-    if reply.info is not None:
-        data["info"] = reply.info
-    elif reply.status == ERROR and "message" not in observation:
-        data["info"] = {"error": reply.message}  # refused by the server, with no other place for it
-    return data
 
 
 def observation(data: dict[str, Any]) -> str:
@@ -78,7 +58,8 @@ def dumps(value: Any) -> bytes:
 
 def loads(text: str | bytes) -> Any:
     """Value of a JSON text; a ValueError for any other text, and for one of an unwieldy shape."""
-    commas = text.count(",") if isinstance(text, str) else text.count(b",")
+    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    commas = raw.count(b",")
     if commas > MAX_COMMAS:
         raise UnwieldyError(TOO_MANY_VALUES)
     try:
@@ -89,8 +70,7 @@ def loads(text: str | bytes) -> Any:
             value = json.loads(text)
         except RecursionError:
             raise UnwieldyError(TOO_DEEP) from None
-    opened = text.count("{") + text.count("[") if isinstance(text, str) else MAX_DEPTH + 1
-    if commas >= MAX_MEMBERS or opened > MAX_DEPTH:
+    if commas >= MAX_MEMBERS or raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
         check_shape(value)
     return value
 

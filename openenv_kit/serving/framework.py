@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from openenv.core.env_server.interfaces import Environment as FrameworkInterface
 from openenv.core.env_server.types import EnvironmentMetadata
 
-from openenv_kit.environment import ERROR, Environment, Reply, Session, get_environment
+from openenv_kit.environment import (
+    ERROR,
+    Environment,
+    Reply,
+    Session,
+    get_environment,
+    limits_of,
+    observation_of,
+)
 from openenv_kit.errors import (
     ConfigurationError,
     InvalidValueError,
-    KitError,
     UnknownNameError,
 )
 from openenv_kit.play.driver import observed
@@ -27,14 +31,8 @@ from openenv_kit.trust.sealing import SEALED
 
 T = TypeVar("T")
 
-PREVIEW = 100
-"""Tasks that `list_tasks` shows of a split."""
-
-MAKER = ThreadPoolExecutor(1, "episode-maker")
-"""Makes episodes that take long; one at a time, so that steps wait for one thread at most."""
-
-STEPPER = ThreadPoolExecutor(8, "long-step")
-"""Takes the steps of episodes in which one may work for long."""
+PAGE = 100
+"""Tasks of a split that are told at a time; each is drawn anew."""
 
 
 class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
@@ -60,25 +58,14 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
         *,
         debug: bool | None = None,
     ) -> None:
-        self._rubric: Any = None
-        super().__init__()
         self._environment = environment or get_environment()
+        rubric = self._environment.models.rubric
+        super().__init__(rubric=None if rubric is None else rubric())
         self._limits = limits or settings()
         self.session = self._environment.session(
             debug=self._limits.debug if debug is None else debug
         )
         self._episode_id: str | None = None
-
-    @property
-    def rubric(self) -> Any:
-        """The grader as a tree, if there is one; made when first asked for."""
-        if self._rubric is None and self._environment.models.rubric is not None:
-            self._rubric = self._environment.models.rubric()
-        return self._rubric
-
-    @rubric.setter
-    def rubric(self, rubric: Any) -> None:
-        self._rubric = rubric
 
     def reset(self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any) -> Any:
         """Start an episode; bad settings are an `error` observation and change nothing.
@@ -93,8 +80,7 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
         reply = begin(self._environment, self.session, arguments, self._limits)
         if reply.status == ERROR:
             return self._observation(reply)
-        if self._rubric is not None:
-            self._rubric.reset()
+        self._reset_rubric()
         self._episode_id = episode_id or str(uuid.uuid4())
         return self._observation(reply, {"episode_id": self._episode_id})
 
@@ -114,16 +100,9 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
         return self._observation(reply)
 
     def list_splits(self) -> list[dict[str, str]]:
-        """Splits that can be played here; a sealed one is a test split.
-
-        A name may begin with that of a tier: `drill_test` is a test split.
-        """
+        """Splits that can be played here; a sealed one is a test split."""
         names = self._environment.splits.names()
-        kinds = [name.rpartition("_")[2] for name in names]
-        return [
-            {"name": name, "type": "test" if kind == SEALED else kind}
-            for name, kind in zip(names, kinds, strict=True)
-        ]
+        return [{"name": name, "type": "test" if name == SEALED else name} for name in names]
 
     def num_tasks(self, split: str) -> int:
         """Number of tasks of a split."""
@@ -131,7 +110,7 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
 
     def list_tasks(self, split: str) -> list[dict[str, Any]]:
         """The first tasks of a split, as a preview; `num_tasks` gives the total."""
-        return self.get_task_range(split, 0, PREVIEW)
+        return self.get_task_range(split)
 
     def get_task(self, split: str, index: int) -> dict[str, Any]:
         """One task of a split."""
@@ -140,8 +119,11 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
     def get_task_range(
         self, split: str, start: int | None = None, stop: int | None = None
     ) -> list[dict[str, Any]]:
-        """Tasks between two positions, with Python's slice rules."""
-        chosen = range(self.num_tasks(split))[start:stop]
+        """Tasks between two positions, with Python's slice rules; 100 of them at most.
+
+        The next page begins 100 positions later; `num_tasks` gives the total.
+        """
+        chosen = range(self.num_tasks(split))[start:stop][:PAGE]
         return [self.get_task(split, index) for index in chosen]
 
     @property
@@ -152,49 +134,19 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
 
     def get_metadata(self) -> EnvironmentMetadata:
         """Name, description and version."""
-        told = self._environment
+        played = self._environment
         return EnvironmentMetadata(
-            name=told.benchmark, description=told.description, version=told.version
+            name=played.name, description=played.description, version=played.version
         )
 
     def _observation(self, reply: Reply, metadata: dict[str, Any] | None = None) -> Any:
         fields = {
-            **self._environment.observation(reply, self.session.task_id),
+            **observation_of(self._environment, reply, self.session.task_id),
             "metadata": {**(metadata or {}), **(reply.info or {})},
             "reward": reply.reward,
             "done": reply.done,
         }
         return self._environment.models.observation(**fields)
-
-
-async def prepare(environment: Environment, arguments: Mapping[str, Any]) -> None:
-    """Make an episode that takes long ahead of its reset, while other sessions go on.
-
-    Whatever is wrong with the arguments is left for the reset to answer.
-    """
-    given = {name: value for name, value in arguments.items() if name != "episode_id"}
-    make = environment.preparation(given)
-    if make is not None:
-        with suppress(KitError):
-            await asyncio.get_running_loop().run_in_executor(MAKER, make)
-
-
-async def worked(environment: Environment, episode: Mapping[str, Any], work: Callable[[], T]) -> T:
-    """Do some work on a play, in a thread where its steps may take long.
-
-    Args:
-        environment: what is played.
-        episode: arguments of the play's reset.
-        work: such as a step.
-    """
-    if not environment.works_long(episode):
-        return work()
-    doing = asyncio.get_running_loop().run_in_executor(STEPPER, work)
-    try:
-        return await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        await asyncio.wait([doing])  # nobody may save or play what is still being changed
-        raise
 
 
 def begin(
@@ -206,45 +158,25 @@ def begin(
         environment: what is played.
         session: where the episode is started.
         arguments: of the reset, as they arrived; `episode_id` is checked and left to the caller.
-        limits: the server's settings.
+        limits: the server's settings; its rules of play may be lower than the environment's.
     """
     allowed = environment.reset_arguments
     try:
         for name in arguments:
             if name not in allowed:
                 raise UnknownNameError("reset argument", name, allowed)
-        check_episode_id(arguments.get("episode_id"))
+        if arguments.get("episode_id") is not None:
+            check_episode_id(arguments["episode_id"])
         given = {name: value for name, value in arguments.items() if name != "episode_id"}
-        limit_rules(given, environment, limits)
+        for name, usual in limits_of(environment).items():
+            most, asked = getattr(limits, name), given.get(name)
+            if isinstance(asked, int) and asked > most:
+                raise InvalidValueError(name, asked, f"an integer from 1 to {most} on this server")
+            if asked is None and most < usual:
+                given[name] = most
     except ConfigurationError as problem:
         return Reply(ERROR, str(problem), done=session.done)
     return session.reset(**given)
-
-
-def limit_rules(
-    arguments: dict[str, Any],
-    environment: Environment | None = None,
-    limits: Settings | None = None,
-) -> None:
-    """Hold a reset's rules of play against the server's limits; fill in what they lower.
-
-    Args:
-        arguments: of the reset.
-        environment: None for the one that ENVIRONMENT names.
-        limits: None for the process's own settings.
-
-    Raises:
-        InvalidValueError: more than the server allows.
-    """
-    limits = limits or settings()
-    for name, usual in (environment or get_environment()).rules_for(arguments).items():
-        most, given = getattr(limits, name, None), arguments.get(name)
-        if most is None:
-            continue
-        if isinstance(given, int) and given > most:
-            raise InvalidValueError(name, given, f"an integer from 1 to {most} on this server")
-        if given is None and most < usual:
-            arguments[name] = most
 
 
 def _looked_up(find: Callable[[], T]) -> T:

@@ -1,45 +1,36 @@
-"""Who may do what: origin, token, role, and what a request's body may be.
+"""The one middleware: what every request passes on its way to the routes, and its answer back.
 
-Plain ASGI, and for a WebSocket nothing after its handshake: messages go by untouched.
+A request gets an id, a line in the log and its figures; `Access` says whether it may pass, and its
+body is bounded in size, time and shape. Plain ASGI, and for a WebSocket nothing after its
+handshake: messages go by untouched.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-from typing import Literal
-from urllib.parse import parse_qsl, urlencode
+import logging
+import time
+import uuid
+from contextlib import nullcontext
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from openenv_kit.serving import frames, metrics
-from openenv_kit.serving.origins import Origins
-from openenv_kit.serving.settings import MAX_RECORDING_BYTES, Settings
+from openenv_kit.serving import clients, frames, metrics
+from openenv_kit.serving.access import OPEN_PATHS, WEB, Access
+from openenv_kit.serving.connections import STATE_KEY, Connection
+from openenv_kit.serving.settings import Settings
 
-Role = Literal["trainer", "player"]
+QUIET_PATHS = (*OPEN_PATHS, "/metrics")
+"""Paths whose requests are logged for debugging only."""
+MAX_REQUEST_ID = 64
 
-OPEN_PATHS = ("/health", "/ready")
-"""Paths that need no token: a load balancer has none."""
-
-PLAYER_ROUTES = (
-    ("POST", "/step"),
-    ("POST", "/mcp"),
-    ("GET", "/mcp"),
-    ("DELETE", "/mcp"),
-    ("websocket", "/ws"),
-    ("websocket", "/mcp"),
-)
-"""All that the player token opens."""
-
-WEB = "/web"
-COOKIE = "metric_tracker_web"
-FORM_BYTES = 64 * 1024
-"""What a form adds around an uploaded file, at most."""
+logger = logging.getLogger("openenv_kit.http")
 
 
 class BodyError(HTTPException):
@@ -53,84 +44,109 @@ class BodyError(HTTPException):
         metrics.ERRORS.labels(kind).inc()
         super().__init__(status, detail, {"connection": "close"})
 
-    @property
-    def response(self) -> Response:
-        """The answer."""
-        return frames.response({"detail": self.detail}, self.status_code, self.headers)
-
 
 class Gate:
-    """Middleware around all routes; it leaves the caller's role in the scope's state."""
+    """Middleware around a whole app; see the module.
+
+    Args:
+        app: what is behind it.
+        settings: of the server.
+    """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._origins = Origins(settings)
+        self._access = Access(settings)
         self._max_bytes = settings.max_message_bytes
         self._timeout_s = settings.request_timeout_s
-        self._token = settings.token.encode()
-        self._player_token = settings.player_token.encode()
-        # A browser keeps this instead of the token; it opens this server and nothing else.
-        self._ticket = hmac.new(self._token, b"metric-tracker-web", hashlib.sha256).hexdigest()
+        self._has_shares = not settings.token
+        self._behind: ASGIApp = self._admit
+        if settings.allowed_origins:  # their pages may read the answers, refusals included
+            self._behind = CORSMiddleware(
+                self._admit,
+                allow_origins=settings.allowed_origins,
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=[
+                    "authorization",
+                    "content-type",
+                    "mcp-protocol-version",
+                    "mcp-session-id",
+                    "x-request-id",
+                ],
+                expose_headers=["mcp-session-id", "x-request-id"],
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        denial = self._denial(scope, Headers(scope=scope))
+        # None where another server runs the app.
+        connection: Connection | None = scope.setdefault("state", {}).get(STATE_KEY)
+        if connection is not None:
+            clients.GONE.set(connection.gone)
+        if self._has_shares:
+            clients.CLIENT.set(clients.client_key(scope.get("client")))
+        served = self._behind if scope["type"] == "websocket" else self._logged
+        with connection.request() if connection is not None else nullcontext():
+            await served(scope, receive, send)
+
+    async def _logged(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, and log how."""
+        started, path = time.perf_counter(), route_path(scope)
+        request_id = _request_id(Headers(scope=scope))
+        notes: dict[str, Any] = {}
+        scope["state"]["notes"] = notes
+        connection = scope["state"].get(STATE_KEY)
+        status = 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                named = (b"x-request-id", request_id.encode("latin-1"))
+                message["headers"] = [*message.get("headers", ()), named]
+            if connection is None or not connection.gone():
+                await send(message)  # to what the parser has refused already, h11 would raise
+
+        try:
+            await self._behind(scope, receive, sending)
+        finally:
+            seconds = time.perf_counter() - started
+            route = getattr(scope.get("route"), "path", "other")
+            metrics.REQUESTS.labels(route, str(status)).observe(seconds)
+            level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
+            fields = {"request_id": request_id, "method": scope["method"], "path": scope["path"]}
+            fields |= {"status": status, "ms": round(seconds * 1000, 3), **notes}
+            logger.log(level, "request", extra=fields)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on, unless it may not pass or its body is more than it may be."""
+        headers, path = Headers(scope=scope), route_path(scope)
+        denial = self._access.denial(scope, path, headers)
         if scope["type"] == "websocket":
             if denial is None:
                 await self._app(scope, receive, send)
             else:
                 await _deny_websocket(WebSocket(scope, receive, send), denial)
             return
+        limit = self._max_bytes
         if denial is None:
+            length = headers.get("content-length", "")
             try:
-                await self._app(scope, self._limited(scope, receive), send)
+                if length.isascii() and length.isdigit() and int(length[:12]) > limit:
+                    raise _too_big(limit)
+                # What the page sends is no message, and may have any shape.
+                shaped = not path.startswith(f"{WEB}/")
+                await self._app(scope, self._limited(receive, limit, shaped=shaped), send)
             except BodyError as problem:
-                denial = problem.response
+                body = {"detail": problem.detail}
+                denial = frames.response(body, problem.status_code, problem.headers)
         if denial is not None:
             await denial(scope, receive, send)
 
-    def _denial(self, scope: Scope, headers: Headers) -> Response | None:
-        """Answer to a request that may not pass, None for one that may."""
-        problem = self._origins.refusal(scope, headers)
-        if problem is not None:
-            return _refusal("origin", 403, problem)
-        role = self._role(headers)
-        path = route_path(scope)
-        scope.setdefault("state", {})["role"] = role or "player"
-        if role is None and path not in OPEN_PATHS:
-            return self._new_ticket(scope) or _refusal(
-                "token",
-                401,
-                "This server needs a token: send the header Authorization: Bearer <token>.",
-                {"www-authenticate": "Bearer"},
-            )
-        method = scope.get("method", "websocket")
-        if role == "player" and (method, path) not in PLAYER_ROUTES and path not in OPEN_PATHS:
-            return _refusal(
-                "role",
-                403,
-                "The player token may only POST /step, use /mcp and open the WebSocket /ws; "
-                "this needs the trainer's token.",
-            )
-        length = headers.get("content-length", "")
-        limit = self._limit(scope)
-        if length.isascii() and length.isdigit() and int(length[:12]) > limit:
-            return _too_big(limit).response
-        return None
-
-    def _limit(self, scope: Scope) -> int:
-        """Longest body of a request, in bytes."""
-        if route_path(scope) == f"{WEB}/gradio_api/upload":
-            return max(self._max_bytes, MAX_RECORDING_BYTES + FORM_BYTES)
-        return self._max_bytes
-
-    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+    def _limited(self, receive: Receive, max_bytes: int, *, shaped: bool) -> Receive:
         """The channel of a request, on which reading a body stops at its limits."""
-        max_bytes, timeout_s = self._limit(scope), self._timeout_s
-        page = route_path(scope).startswith(f"{WEB}/")  # its uploads are no messages
+        timeout_s = self._timeout_s
         size = commas = 0
         complete = False
         deadline: float | None = None
@@ -144,59 +160,20 @@ class Gate:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                told = f"A request body must arrive within {timeout_s:g} seconds."
-                raise BodyError("too_slow", 408, told) from None
+                problem = f"A request body must arrive within {timeout_s:g} seconds."
+                raise BodyError("too_slow", 408, problem) from None
             complete = not message.get("more_body", False)
             piece = message.get("body", b"")
             size += len(piece)
             if size > max_bytes:
                 raise _too_big(max_bytes)
-            commas += 0 if page else piece.count(b",")
+            commas += piece.count(b",") if shaped else 0
             if commas > frames.MAX_COMMAS:
-                told = f"The body has {frames.TOO_MANY_VALUES}."
-                raise BodyError("too_many_values", 413, told)
+                problem = f"The body has {frames.TOO_MANY_VALUES}."
+                raise BodyError("too_many_values", 413, problem)
             return message
 
         return receiving
-
-    def _role(self, headers: Headers) -> Role | None:
-        """What the caller may be; None for one without a valid token where one is needed."""
-        if not self._token:
-            return "trainer"
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            secret = given.strip().encode()
-            is_trainer = hmac.compare_digest(secret, self._token)
-            is_player = hmac.compare_digest(secret, self._player_token)
-            if is_trainer:
-                return "trainer"
-            return "player" if is_player and self._player_token else None
-        return "trainer" if self._has_ticket(headers) else None
-
-    def _has_ticket(self, headers: Headers) -> bool:
-        """Whether our own cookie is there; what others look like does not matter."""
-        pairs = (
-            pair.partition("=") for each in headers.getlist("cookie") for pair in each.split(";")
-        )
-        return any(
-            hmac.compare_digest(value.strip().encode(), self._ticket.encode())
-            for name, _, value in pairs
-            if name.strip() == COOKIE
-        )
-
-    def _new_ticket(self, scope: Scope) -> Response | None:
-        """For a browser that opens `/web?token=…`: the same page, with a cookie for the token."""
-        if scope.get("method") != "GET" or not f"{route_path(scope)}/".startswith(f"{WEB}/"):
-            return None
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        given = query.pop("token", "")
-        if not hmac.compare_digest(given.encode(), self._token):
-            return None
-        location = scope["path"] + (f"?{urlencode(query)}" if query else "")
-        response = RedirectResponse(location, 303)
-        secure = scope.get("scheme") == "https"
-        response.set_cookie(COOKIE, self._ticket, httponly=True, samesite="lax", secure=secure)
-        return response
 
 
 def route_path(scope: Scope) -> str:
@@ -210,13 +187,6 @@ def _too_big(limit: int) -> BodyError:
     return BodyError("too_big", 413, f"A request body may have {limit} bytes.")
 
 
-def _refusal(
-    kind: str, status: int, detail: str, headers: dict[str, str] | None = None
-) -> Response:
-    metrics.ERRORS.labels(kind).inc()
-    return frames.response({"detail": detail}, status, headers)
-
-
 async def _deny_websocket(websocket: WebSocket, denial: Response) -> None:
     """Refuse a handshake with the same answer, where the server can carry one."""
     await websocket.receive()
@@ -224,3 +194,11 @@ async def _deny_websocket(websocket: WebSocket, denial: Response) -> None:
         await websocket.send_denial_response(denial)
     else:
         await websocket.close(1008)
+
+
+def _request_id(headers: Headers) -> str:
+    """The client's own id where it is fit to be logged, a new one otherwise."""
+    given = headers.get("x-request-id", "")
+    if 0 < len(given) <= MAX_REQUEST_ID and given.isascii() and given.isprintable():
+        return given
+    return uuid.uuid4().hex

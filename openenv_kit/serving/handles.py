@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from openenv_kit.errors import InvalidValueError, echo
 
@@ -22,17 +20,24 @@ OWN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-
 """Ids that this server gives out: UUIDs of the version for private use, which no client makes."""
 
 
-MAX_EPISODE_ID = 255
-"""Longest name of an episode, in characters."""
+PLAYER_PREFIX = "pl-"
+"""What every player's handle begins with, and no name of an episode."""
+
+MAX_ID = 64
+"""Longest name of an episode or of a request, in characters."""
 
 
 def check_episode_id(given: object) -> None:
-    """Raise an InvalidValueError for an id that cannot be stored; None asks for a new one."""
-    if given is None:
-        return
-    if isinstance(given, str) and 0 < len(given) <= MAX_EPISODE_ID and well_formed(given):
-        return
-    raise InvalidValueError("episode_id", given, f"text of 1 to {MAX_EPISODE_ID} characters")
+    """Raise an InvalidValueError for a name that cannot be one.
+
+    What looks like a player's handle is not a name: whoever reads the outcome under the handle
+    would read that of somebody else's episode.
+    """
+    if not (isinstance(given, str) and 0 < len(given) <= MAX_ID and well_formed(given)):
+        raise InvalidValueError("episode_id", given, f"text of 1 to {MAX_ID} characters")
+    if given.strip().lower().startswith(PLAYER_PREFIX):
+        allowed = f"a name that does not begin with {PLAYER_PREFIX}, as the handles of players do"
+        raise InvalidValueError("episode_id", given, allowed)
 
 
 def new_episode_id() -> str:
@@ -43,12 +48,7 @@ def new_episode_id() -> str:
 
 def new_player_id() -> str:
     """A handle for the player of an episode, 128 random bits."""
-    return f"pl-{secrets.token_hex(16)}"
-
-
-def role_of(scope: Mapping[str, Any]) -> str:
-    """Role of a request or a connection; without tokens everybody is a trainer."""
-    return str((scope.get("state") or {}).get("role", TRAINER))
+    return f"{PLAYER_PREFIX}{secrets.token_hex(16)}"
 
 
 def well_formed(text: str) -> bool:
@@ -60,8 +60,7 @@ def well_formed(text: str) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class Handle:
+class Handle(NamedTuple):
     """What a caller holds of a stored episode.
 
     Attributes:
@@ -73,11 +72,6 @@ class Handle:
     episode_id: str
     player_id: str = ""
     claim: str = ""
-
-    @property
-    def names(self) -> dict[str, Any] | None:
-        """What a reply to a step names: over HTTP the trainer's id, to all others nothing."""
-        return None if self.player_id or self.claim else {"episode_id": self.episode_id}
 
 
 class EpisodeGoneError(LookupError):
@@ -113,3 +107,6 @@ class TakenOverError(EpisodeGoneError):
 
 class EpisodeTooLongError(ValueError):
     """The actions of an episode take more room than it has."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"The actions of an episode may have {most} bytes in all.")

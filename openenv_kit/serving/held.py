@@ -8,6 +8,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from inspect import getdoc
 from typing import Any, NamedTuple
 
@@ -15,9 +16,9 @@ from pydantic import BaseModel, Field, create_model
 
 from openenv_kit.environment import Environment
 from openenv_kit.serving import frames
-from openenv_kit.serving.episode_store import CLOSED, StoredEpisode
 from openenv_kit.serving.handles import Handle
-from openenv_kit.serving.play import Play
+from openenv_kit.serving.play import Drawn, Play
+from openenv_kit.serving.store import CLOSED, EpisodeStore, StoredEpisode
 from openenv_kit.trust.sealing import SEALED, sealed_salt
 
 FORMAT = 2
@@ -28,6 +29,18 @@ NOT_YOURS = (
 )
 
 
+SCORE_ONLY = {"feedback": "score"}
+"""Reset argument of sessions that named no episode, where the environment takes it."""
+
+
+@lru_cache(maxsize=16)
+def keyed_order(secret: str, split: str, size: int) -> tuple[int, ...]:
+    """The tasks of a split in an order that only who has the secret knows."""
+    key = secret.encode()
+    keyed = [hmac.digest(key, f"{split}|{index}".encode(), "sha256") for index in range(size)]
+    return tuple(sorted(range(size), key=keyed.__getitem__))
+
+
 class SplitUsedUpError(LookupError):
     """Every task of the split for MCP sessions was given out."""
 
@@ -35,8 +48,27 @@ class SplitUsedUpError(LookupError):
         super().__init__(
             f"All {size} tasks of the split {split!r} were given out, and none is "
             "played twice. Reset an episode and attach with ?player_id=, or let the server's "
-            "METRIC_TRACKER_MCP_SPLIT name another split."
+            "OPENENV_KIT_MCP_SPLIT name another split."
         )
+
+
+async def draw_task(
+    environment: Environment, store: EpisodeStore, split: str
+) -> tuple[dict[str, Any], Drawn]:
+    """Reset arguments of the next task of a split, whose end tells the score only; and which it is.
+
+    Raises:
+        SplitUsedUpError: every one was drawn.
+        ConfigurationError: the environment has no such split.
+    """
+    size = environment.splits.size(split)
+    drawn = f"{environment.name}/{split}"
+    order = keyed_order(await store.secret(), drawn, size)
+    index = await store.draw(drawn, order)
+    if index is None:
+        raise SplitUsedUpError(split, size)
+    extra = SCORE_ONLY if "feedback" in environment.reset_arguments else {}
+    return {**environment.splits.task(split, index).reset_arguments(), **extra}, (drawn, index)
 
 
 @dataclass(eq=False)
@@ -53,19 +85,11 @@ class Held:
     ended: str = ""
     request_ids: list[str] = field(default_factory=list)
 
-    def now(self, play: Play, stored: StoredEpisode) -> None:
+    def update(self, play: Play, stored: StoredEpisode) -> None:
         """Hold a play that is where the store is."""
         self.play, self.generation = play, stored.generation
         self.timeline, self.ended = stored.timeline, stored.ended
         self.request_ids = list(stored.request_ids)
-
-    def serves(self, handle: Handle) -> bool:
-        """Whether this is, as far as is known here, the episode that a handle is for."""
-        return (
-            self.play is not None
-            and handle.claim in ("", self.generation)
-            and handle.player_id in ("", self.play.player_id)
-        )
 
 
 class Started(NamedTuple):
@@ -75,14 +99,12 @@ class Started(NamedTuple):
         data: the reply in the framework's form.
         handle: of whoever started it, with a claim; None where the arguments were refused.
         player_id: handle for a player.
-        held: the episode itself; stays made as long as somebody keeps this.
         problem: why the arguments were refused.
     """
 
     data: dict[str, Any]
     handle: Handle | None = None
     player_id: str = ""
-    held: Held | None = None
     problem: str = ""
 
     @property
@@ -91,10 +113,12 @@ class Started(NamedTuple):
         return self.handle.episode_id if self.handle else None
 
 
-def start_text(environment: Environment, arguments: Mapping[str, Any]) -> bytes:
+def start_text(
+    environment: Environment, arguments: Mapping[str, Any], drawn: Drawn | None = None
+) -> bytes:
     """What is stored of a reset."""
-    versions = dict(environment.versions_for(arguments))
-    return frames.dumps({"format": FORMAT, "reset": dict(arguments), "versions": versions})
+    start = {"format": FORMAT, "reset": dict(arguments), "versions": dict(environment.versions)}
+    return frames.dumps({**start, "drawn": drawn} if drawn else start)
 
 
 def readable(environment: Environment, stored: StoredEpisode) -> bool:
@@ -102,7 +126,7 @@ def readable(environment: Environment, stored: StoredEpisode) -> bool:
     start = frames.loads(stored.start)
     if start.get("format") != FORMAT:
         return False
-    return bool(start["versions"] == dict(environment.versions_for(start["reset"])))
+    return bool(start["versions"] == dict(environment.versions))
 
 
 class Outcome(BaseModel):
@@ -115,7 +139,7 @@ class Outcome(BaseModel):
     status: str = Field("idle", description="idle, running, completed or closed (left unfinished)")
     timeline: int = Field(0, description="how many times the episode was started under its id")
     score: float | None = Field(None, description="final score; 0 where nothing was graded")
-    reward_breakdown: dict[str, float | int] | None = Field(
+    reward_breakdown: dict[str, float | int | None] | None = Field(
         None, description="parts of the final score; null where nothing was graded"
     )
     config_digest: str | None = Field(

@@ -11,13 +11,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
-from weakref import WeakValueDictionary
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
 from openenv_kit.serving import clients, frames
-from openenv_kit.serving.environment_store import EnvironmentStore
-from openenv_kit.serving.episode_store import CLOSED, COMPLETED, StoredEpisode, StoreError
-from openenv_kit.serving.framework import prepare, worked
 from openenv_kit.serving.handles import (
     OWN_ID,
     EpisodeClosedError,
@@ -30,23 +26,29 @@ from openenv_kit.serving.handles import (
 from openenv_kit.serving.held import (
     NOT_YOURS,
     Held,
-    SplitUsedUpError,
     Started,
+    draw_task,
     readable,
     record_model,
     record_of,
     start_text,
 )
-from openenv_kit.serving.open_store import StoreThread
-from openenv_kit.serving.play import MAX_RECORD_BYTES, Play
+from openenv_kit.serving.play import MAX_RECORD_BYTES, Drawn, Play, in_thread, in_turn
 from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.store import (
+    CLOSED,
+    COMPLETED,
+    EpisodeStore,
+    StoredEpisode,
+    StoreError,
+    open_store,
+)
 
-logger = logging.getLogger("metric_tracker.episodes")
+logger = logging.getLogger("openenv_kit.episodes")
 
-PLAYS_KEPT = 512
+PLAYS_KEPT = 1024
 """Episodes that a worker keeps made; any other is made again from the store."""
 
-MAX_REQUEST_ID = 255
 Json = dict[str, Any]
 
 
@@ -64,32 +66,38 @@ class Episodes:
         self,
         settings: Settings,
         environment: Environment | None = None,
-        store: StoreThread | None = None,
+        store: EpisodeStore | None = None,
     ) -> None:
         self.environment = environment or get_environment()
         self.record_model = record_model(self.environment.models.state)
-        self.store = EnvironmentStore(store or StoreThread(settings), self.environment.name)
+        self.store = store or open_store(settings)
         self._settings = settings
-        # An episode stays as long as it is among the last used, or somebody holds on to it.
-        self._held: WeakValueDictionary[str, Held] = WeakValueDictionary()
-        self._recent: OrderedDict[str, Held] = OrderedDict()
+        self.mcp_split = settings.mcp_split
+        self._held: OrderedDict[str, Held] = OrderedDict()  # the last used one last
 
-    def play(self, transport: str, *, stored: bool = True) -> Play:
+    def play(self, transport: str, *, stored: bool = True, drawn: Drawn | None = None) -> Play:
         """A new play of this server's environment; what is not stored may have fewer actions."""
         room = self._settings.max_episode_bytes if stored else MAX_RECORD_BYTES
-        return Play(transport, room, self.environment, self._settings)
+        return Play(transport, room, self.environment, self._settings, drawn=drawn)
 
-    async def reset(self, arguments: Mapping[str, Any], source: str = "http") -> Started:
-        """Start an episode, or start one over: a new timeline with a new player."""
-        play = self.play(source)
+    async def reset(
+        self, arguments: Mapping[str, Any], source: str = "http", drawn: Drawn | None = None
+    ) -> Started:
+        """Start an episode, or start one over: a new timeline with a new player.
+
+        Args:
+            arguments: of the reset.
+            source: the transport that asks for it.
+            drawn: the task, where it was drawn for a session that named none.
+        """
+        play = self.play(source, drawn=drawn)
         given = arguments.get("episode_id")
         ours = isinstance(given, str) and OWN_ID.fullmatch(given)
-        if ours and await self.store.call("load", given) is None:
+        if ours and await self.store.load(self._key(str(given))) is None:
             # It may be played on a WebSocket, which stores nothing until it is dropped.
             problem = NOT_YOURS.format(given)
             return Started(play.data(Reply(ERROR, problem)), problem=problem)
-        await prepare(self.environment, arguments)
-        reply = play.reset(arguments)
+        reply = await in_turn(self.environment, partial(play.reset, arguments))
         if reply.status == ERROR or play.episode_id is None:
             return Started(play.data(reply), problem=reply.message)
         episode_id = play.episode_id
@@ -98,14 +106,15 @@ class Episodes:
             held.generation = await self._create(play, episode_id)
             held.play, held.request_ids, held.ended = play, [], ""
             handle = Handle(episode_id, claim=held.generation)
-        return Started(play.data(reply, play.names), handle, play.player_id, held)
+        return Started(play.data(reply, play.names), handle, play.player_id)
 
     async def player(self, player_id: str) -> Handle:
         """The handle of a player; an UnknownEpisodeError where no episode has this player."""
-        found = await self.store.call("find", player_id) if well_formed(player_id) else None
-        if found is None:
+        found = await self.store.find(player_id) if well_formed(player_id) else None
+        own, _, episode_id = (found or "").partition("/")
+        if own != self.environment.name:  # or it is another environment's
             raise UnknownEpisodeError(player_id, self._settings.episode_ttl_s, player=True)
-        return Handle(found, player_id)
+        return Handle(episode_id, player_id)
 
     async def player_of(self, episode_id: str) -> Handle:
         """The handle of an episode's player."""
@@ -124,37 +133,40 @@ class Episodes:
             EpisodeGoneError: it cannot be played, or not any longer.
             EpisodeTooLongError: its actions take more room than it has.
         """
-        text = frames.dumps(data)
         held = self._hold(handle.episode_id)
+        http = not (handle.player_id or handle.claim)  # where a reply names the trainer's id
+        names = {"episode_id": handle.episode_id} if http else None
         async with held.lock:
-            fresh = not held.serves(handle)
-            play = await self._load(handle, held) if fresh else held.play
-            assert play is not None
+            play, fresh = held.play, False
             while True:
+                mine = play is not None and handle.player_id in ("", play.player_id)
+                if play is None or not mine or handle.claim not in ("", held.generation):
+                    play, fresh = await self._load(handle, held), True
                 repeated = bool(request_id) and request_id in held.request_ids
                 if (repeated or play.final or held.ended == CLOSED) and not fresh:
-                    # Nothing would be stored, so nothing would say that this is out of date.
-                    play, fresh = await self._load(handle, held), True
+                    play = None  # nothing would be stored, and so tell that this is out of date
                     continue
                 if held.ended == CLOSED:
                     raise EpisodeClosedError(handle)
                 if repeated:
-                    return await self._again(handle, held, held.request_ids.index(request_id))
+                    return await self._again(handle, held, request_id, names)
                 if play.final:
-                    return play.data(play.session.step(data), handle.names)
+                    return play.data(play.session.step(data), names)
+                where = (self._key(handle.episode_id), held.generation)
+                frames.check_shape(data)
+                text = frames.dumps(data)
                 if play.recorded_bytes + len(text) > play.max_record_bytes:
-                    raise EpisodeTooLongError(
-                        f"The actions of an episode may have {play.max_record_bytes} bytes in all."
-                    )
-                where = (handle.episode_id, held.generation)
-                if await self.store.call("append", *where, len(play.actions), text, request_id):
-                    held.request_ids.append(request_id)
-                    step = partial(play.step, data, text, handle.names)
-                    answer = await worked(self.environment, play.arguments, step)
-                    if answer["done"]:
-                        await self._complete(*where)
-                    return answer
-                play, fresh = await self._load(handle, held), True
+                    raise EpisodeTooLongError(play.max_record_bytes)
+                if play.drawn and not play.actions:
+                    await self.store.settle(*play.drawn, played=True)
+                if not await self.store.append(*where, len(play.actions), text, request_id):
+                    play = None
+                    continue
+                held.request_ids.append(request_id)
+                answer = await in_thread(self.environment, partial(play.step, data, text, names))
+                if answer["done"]:
+                    await self._complete(handle.episode_id, held.generation)
+                return answer
 
     async def state(self, handle: Handle) -> Any:
         """Progress of an episode that is played; a player is not told the trainer's id."""
@@ -183,7 +195,7 @@ class Episodes:
             stored = await self._stored(handle, take=True)
             play, reply = await self._restored(handle, held, stored)
         claimed = Handle(episode_id, claim=stored.generation)
-        return Started(play.data(reply, play.names), claimed, play.player_id, held)
+        return Started(play.data(reply, play.names), claimed, play.player_id)
 
     async def save(self, play: Play) -> bool:
         """Keep the episode of a dropped WebSocket session; one of the same name stays as it is."""
@@ -204,33 +216,35 @@ class Episodes:
             stored = await self._stored(handle)
             if stored.ended == CLOSED:
                 raise EpisodeClosedError(handle)
-            if await self.store.call("finish", handle.episode_id, stored.generation, CLOSED):
-                return
+            if await self.store.finish(self._key(handle.episode_id), stored.generation, CLOSED):
+                break
+        if not stored.actions and (drawn := frames.loads(stored.start).get("drawn")):
+            await self.store.settle(*drawn, played=False)
 
-    @property
-    def fresh_split(self) -> str:
-        """Split that MCP sessions without a task of their own play."""
-        return self._settings.mcp_split
-
-    async def fresh_task(self) -> Json:
-        """Reset arguments of a task that no MCP session of this store had before."""
-        split = self.fresh_split
-        size = self.environment.splits.size(split)
-        if (index := await self.store.call("next", f"split:{split}")) >= size:
-            raise SplitUsedUpError(split, size)
-        return self.environment.splits.task(split, index).reset_arguments()
+    async def fresh(self, source: str) -> Started:
+        """Start an episode of a task that no session played before; see `draw_task`."""
+        arguments, drawn = await draw_task(self.environment, self.store, self.mcp_split)
+        started = None
+        try:
+            started = await self.reset(arguments, source, drawn)
+        finally:
+            if started is None or started.handle is None:
+                await self.store.settle(*drawn, played=False)
+        return started
 
     async def close(self) -> None:
-        """Close the store."""
         await self.store.close()
-        self._recent.clear()
+        self._held.clear()
+
+    def _key(self, episode_id: str) -> str:
+        """Name of an episode in the store, which the environments of a server share."""
+        return f"{self.environment.name}/{episode_id}"
 
     def _hold(self, episode_id: str) -> Held:
         held = self._held.setdefault(episode_id, Held())
-        self._recent[episode_id] = held
-        self._recent.move_to_end(episode_id)
-        while len(self._recent) > PLAYS_KEPT:
-            self._recent.popitem(last=False)
+        self._held.move_to_end(episode_id)
+        if len(self._held) > PLAYS_KEPT:
+            self._held.popitem(last=False)
         return held
 
     async def _load(self, handle: Handle, held: Held) -> Play:
@@ -238,26 +252,25 @@ class Episodes:
         try:
             stored = await self._stored(handle)
         except UnknownEpisodeError:
-            self._recent.pop(handle.episode_id, None)
+            self._held.pop(handle.episode_id, None)
             raise
         play = held.play
         if play is None or held.generation != stored.generation:
             return (await self._restored(handle, held, stored))[0]
         for text in stored.actions[len(play.actions) :]:
-            await worked(self.environment, play.arguments, partial(play.follow, text))
-        held.now(play, stored)
+            await in_thread(self.environment, partial(play.follow, text))
+        held.update(play, stored)
         return play
 
     async def _restored(
         self, handle: Handle, held: Held, stored: StoredEpisode
     ) -> tuple[Play, Reply]:
         """Make an episode again from its record."""
-        play = self.play("http")
-        arguments = frames.loads(stored.start)["reset"]
-        await prepare(self.environment, arguments)
+        start = frames.loads(stored.start)
+        play, arguments = self.play("http", drawn=start.get("drawn")), start["reset"]
         record = (handle.episode_id, arguments, stored.actions, stored.player)
-        reply = await worked(self.environment, arguments, partial(play.restore, *record))
-        held.now(play, stored)
+        reply = await in_thread(self.environment, partial(play.restore, *record))
+        held.update(play, stored)
         return play, reply
 
     async def _stored(self, handle: Handle, *, take: bool = False) -> StoredEpisode:
@@ -270,7 +283,7 @@ class Episodes:
         named, player_id = handle.episode_id, handle.player_id
         stored: StoredEpisode | None = None
         if well_formed(named):
-            stored = await self.store.call("load", named, take=take)
+            stored = await self.store.load(self._key(named), take=take)
         known = stored is not None and readable(self.environment, stored)
         if stored is None or not known or (player_id and player_id != stored.player):
             life = self._settings.episode_ttl_s
@@ -279,28 +292,34 @@ class Episodes:
             raise TakenOverError
         return stored
 
-    async def _again(self, handle: Handle, held: Held, index: int) -> Json:
+    async def _again(self, handle: Handle, held: Held, request_id: str, names: Any) -> Json:
         """The reply to an earlier action."""
         assert held.play is not None
+        index = held.request_ids.index(request_id)
         play, arguments, actions = self.play("http"), held.play.arguments, held.play.actions
 
         def again() -> Json:
             play.restore(handle.episode_id, arguments, actions[:index])
             reply = play.session.step(frames.loads(actions[index]))
-            return play.data(reply, handle.names)
+            return play.data(reply, names)
 
-        return await worked(self.environment, arguments, again)
+        return await in_thread(self.environment, again)
 
     async def _create(self, play: Play, episode_id: str, *, over: bool = True) -> str:
         """Store a play on the account of the client that is being served."""
-        start = start_text(self.environment, play.arguments)
-        stored = (episode_id, play.transport, start, list(play.actions))
-        whose = {"client": clients.CURRENT.get(), "player": play.player_id}
-        return str(await self.store.call("create", *stored, **whose, over=over))
+        return await self.store.create(
+            self._key(episode_id),
+            play.transport,
+            start_text(self.environment, play.arguments, play.drawn),
+            play.actions,
+            client=clients.CLIENT.get(),
+            player=play.player_id,
+            over=over,
+        )
 
     async def _complete(self, episode_id: str, generation: str) -> None:
         """Let an episode that is over make room for others; its reply goes out in any case."""
         try:
-            await self.store.call("finish", episode_id, generation, COMPLETED)
+            await self.store.finish(self._key(episode_id), generation, COMPLETED)
         except StoreError as problem:
             logger.warning("a finished episode was not marked", extra={"reason": str(problem)})

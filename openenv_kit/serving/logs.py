@@ -26,7 +26,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        told: dict[str, Any] = {
+        line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -37,8 +37,8 @@ class JsonFormatter(logging.Formatter):
             fields["exception"] = self.formatException(record.exc_info)
         else:
             fields["exception"] = getattr(record, "printed_traceback", None)
-        told |= {name: value for name, value in fields.items() if value is not None}
-        return json.dumps(told, default=str)
+        line |= {name: value for name, value in fields.items() if value is not None}
+        return json.dumps(line, default=str)
 
 
 class Handler(logging.StreamHandler[TextIO]):
@@ -114,5 +114,5 @@ def configuration(level: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "handlers": {"stderr": {"()": "openenv_kit.serving.logs.Handler"}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {"metric_tracker": {"level": level.upper()}, "uvicorn": {"level": "INFO"}},
+        "loggers": {"openenv_kit": {"level": level.upper()}, "uvicorn": {"level": "INFO"}},
     }

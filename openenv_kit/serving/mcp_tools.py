@@ -6,13 +6,15 @@ dialect on POST /mcp, the framework's WebSocket /mcp, and `mcp` messages on /ws.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from openenv_kit.environment import ERROR, Environment
 from openenv_kit.errors import ToolArgumentError, echo
-from openenv_kit.serving import frames, metrics
+from openenv_kit.serving import metrics
 from openenv_kit.serving.handles import well_formed
+from openenv_kit.tool import compact
 
 PROTOCOL_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 """Versions of MCP that this speaks, newest first; what is used of them has not changed."""
@@ -22,6 +24,9 @@ BATCHING = "2025-03-26"
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
 INVALID_PARAMS, SERVER_ERROR = -32602, -32000
+
+META = ("reward", "done", "info")
+"""Of a step's reply, what travels beside the tool's answer."""
 
 Step = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 Played = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -74,18 +79,12 @@ async def _call_tool(
     except ToolArgumentError as problem:
         raise RpcError(INVALID_PARAMS, str(problem)) from None
     data = await step(action)
-    told = {
-        name: value
-        for name, value in data["observation"].items()
-        if value not in ("", None, [], {}) and name != "metadata"
-    }
-    told |= {name: data[name] for name in ("reward", "done", "info") if name in data}
-    text = frames.dumps(told)
-    failed = told.get("status") == ERROR or (told.get("info") or {}).get("error") is not None
+    text = compact(tools.answer(data["observation"]))
     return {
-        "content": [{"type": "text", "text": text.decode()}],
-        "structuredContent": frames.loads(text),
-        "isError": failed,
+        "content": [{"type": "text", "text": text}],
+        "structuredContent": json.loads(text),
+        "isError": data["observation"]["status"] == ERROR,
+        "_meta": {name: data[name] for name in META if name in data},  # for trainers, not models
     }
 
 
@@ -160,7 +159,7 @@ async def answer(message: Any, dispatch: Dispatch) -> Answered:
 
 def failure(problem: RpcError, request_id: Any = None) -> dict[str, Any]:
     """A response that says what was wrong."""
-    told: dict[str, Any] = {"code": problem.code, "message": str(problem)}
+    error: dict[str, Any] = {"code": problem.code, "message": str(problem)}
     if problem.data is not None:
-        told["data"] = problem.data
-    return {"jsonrpc": "2.0", "id": request_id, "error": told}
+        error["data"] = problem.data
+    return {"jsonrpc": "2.0", "id": request_id, "error": error}

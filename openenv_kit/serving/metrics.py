@@ -33,7 +33,7 @@ def shared_folder(workers: int) -> Iterator[None]:
     if workers == 1 or os.environ.get(FOLDER):
         yield
         return
-    prefix = "metric-tracker-metrics-"
+    prefix = "openenv-kit-metrics-"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         os.environ[FOLDER] = folder
         try:
@@ -44,34 +44,29 @@ def shared_folder(workers: int) -> Iterator[None]:
 
 BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
 
-SESSIONS = Gauge("metric_tracker_sessions", "Open WebSocket sessions", multiprocess_mode="livesum")
-WORKERS = Gauge("metric_tracker_workers", "Workers that serve", multiprocess_mode="livesum")
+SESSIONS = Gauge("openenv_kit_sessions", "Open WebSocket sessions", multiprocess_mode="livesum")
+WORKERS = Gauge("openenv_kit_workers", "Workers that serve", multiprocess_mode="livesum")
 SESSION_LIMIT = Gauge(
-    "metric_tracker_session_limit", "Slots for WebSocket sessions", multiprocess_mode="livesum"
+    "openenv_kit_session_limit", "Slots for WebSocket sessions", multiprocess_mode="livesum"
 )
 RESETS = Histogram(
-    "metric_tracker_reset_seconds", "Resets, by transport", ["transport"], buckets=BUCKETS
+    "openenv_kit_reset_seconds", "Resets, by transport", ["transport"], buckets=BUCKETS
 )
-STEPS = Histogram("metric_tracker_step_seconds", "Steps, by method", ["method"], buckets=BUCKETS)
-ERRORS = Counter("metric_tracker_errors_total", "Errors told to a client, by kind", ["kind"])
+STEPS = Histogram("openenv_kit_step_seconds", "Steps, by method", ["method"], buckets=BUCKETS)
+ERRORS = Counter("openenv_kit_errors_total", "Errors told to a client, by kind", ["kind"])
 SCORES = Histogram(
-    "metric_tracker_score",
+    "openenv_kit_score",
     "Final scores of finished episodes",
     buckets=tuple(n / 10 for n in range(11)),
 )
-CACHE = Counter(
-    "metric_tracker_episode_cache_total",
-    "Resets, by whether their episode was in memory (hit) or had to be generated (miss)",
-    ["result"],
-)
 REQUESTS = Histogram(
-    "metric_tracker_http_request_seconds",
+    "openenv_kit_http_request_seconds",
     "HTTP requests, by route and status",
     ["route", "status"],
     buckets=(*BUCKETS, 5.0),
 )
 STORE = Histogram(
-    "metric_tracker_store_seconds", "Calls of the episode store", ["call"], buckets=BUCKETS
+    "openenv_kit_store_seconds", "Calls of the episode store", ["call"], buckets=BUCKETS
 )
 
 

@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openenv_kit.environment import Environment, get_environment, siblings
 from openenv_kit.errors import InvalidValueError, unknown_name_message
 from openenv_kit.serving import frames
-from openenv_kit.serving.gate import route_path
-from openenv_kit.serving.open_store import StoreThread
+from openenv_kit.serving.gate import Gate, route_path
 from openenv_kit.serving.settings import ALL, NONE, Settings
+from openenv_kit.trust.splits import SESSIONS
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-
-    from openenv_kit.serving.sockets import SessionSlots
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 """What a name must be to stand in an address as it is."""
@@ -40,29 +37,6 @@ DOORS = frozenset(("reset", "step", "state", "ws", "mcp", "web", "as"))
 
 TASK_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"))
 """Routes of the framework's task API, which has the environment's name in front anyway."""
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What the environments of a worker have in common.
-
-    Attributes:
-        store: where the episodes of all are.
-        slots, rpc_slots: whose limits are for all together.
-    """
-
-    store: StoreThread
-    slots: SessionSlots
-    rpc_slots: SessionSlots
-
-    @classmethod
-    def of(cls, chosen: Settings) -> Self:
-        """What the settings ask for."""
-        from openenv_kit.serving.sockets import SessionSlots
-
-        idle_s = chosen.idle_timeout_s
-        slots = SessionSlots(chosen.max_sessions, idle_s)
-        return cls(StoreThread(chosen), slots, SessionSlots(chosen.max_mcp_sessions, idle_s))
 
 
 def mounted_beside(root: Environment, chosen: Settings) -> Sequence[Environment]:
@@ -84,10 +58,10 @@ def mounted_beside(root: Environment, chosen: Settings) -> Sequence[Environment]
         if other.name in TAKEN or not NAME.fullmatch(other.name):
             allowed = "names of letters, digits, - and _ that are not the root's own paths"
             raise InvalidValueError("ALSO_SERVE", other.name, allowed)
-        splits = other.splits.names()
+        splits = (*other.splits.names(), SESSIONS)
         if chosen.mcp_split not in splits:
             allowed = f"a split of every environment; {other.name} has {', '.join(splits)}"
-            raise InvalidValueError("METRIC_TRACKER_MCP_SPLIT", chosen.mcp_split, allowed)
+            raise InvalidValueError("OPENENV_KIT_MCP_SPLIT", chosen.mcp_split, allowed)
     return others
 
 
@@ -101,12 +75,16 @@ class Mounts:
         app: the one at the root.
         root: name of its environment.
         apps: the others, by name.
+        settings: of all; names are told to those whom they let in.
     """
 
-    def __init__(self, app: ASGIApp, root: str, apps: Mapping[str, ASGIApp]) -> None:
+    def __init__(
+        self, app: ASGIApp, root: str, apps: Mapping[str, ASGIApp], settings: Settings
+    ) -> None:
         self._app = app
         self._root = root
         self._apps = apps
+        self._unknown = Gate(self._refuse, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Find the app by the first segment of the path."""
@@ -118,7 +96,7 @@ class Mounts:
         app = self._apps.get(name)
         if app is None:
             unknown = name not in TAKEN and rest.partition("/")[0] in DOORS
-            answer = self._unknown(name) if unknown and scope["type"] == "http" else self._app
+            answer = self._unknown if unknown and scope["type"] == "http" else self._app
             await answer(scope, receive, send)
             return
         if rest not in TASK_PATHS:
@@ -126,19 +104,22 @@ class Mounts:
             scope = {**scope, "root_path": f"{root}/{name}", "path": f"{root}{path}"}
         await app(scope, receive, send)
 
-    def _unknown(self, name: str) -> ASGIApp:
-        """The answer to a request below a name that nothing is mounted at."""
-        told = unknown_name_message("environment", name, self._apps)
-        return frames.response({"detail": f"{told} {self._root} is served at the root."}, 404)
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request below a name that nothing is mounted at."""
+        name = route_path(scope).split("/")[1]
+        problem = unknown_name_message("environment", name, self._apps)
+        detail = f"{problem} {self._root} is served at the root."
+        await frames.response({"detail": detail}, 404)(scope, receive, send)
 
 
-def mount(root: FastAPI, name: str, apps: Mapping[str, ASGIApp]) -> None:
+def mount(root: FastAPI, name: str, apps: Mapping[str, ASGIApp], settings: Settings) -> None:
     """Serve other environments' apps below their names.
 
     Args:
         root: the app of the environment at the root.
         name: of that environment.
         apps: the others, by name.
+        settings: of all.
     """
     from fastapi.routing import APIRoute
 
@@ -146,4 +127,4 @@ def mount(root: FastAPI, name: str, apps: Mapping[str, ASGIApp]) -> None:
     # In front of the framework's own route, which knows of one environment.
     listed = APIRoute("/list_environments", lambda: names, tags=["Task API"])
     root.router.routes.insert(0, listed)
-    root.add_middleware(Mounts, root=name, apps=apps)
+    root.add_middleware(Mounts, root=name, apps=apps, settings=settings)

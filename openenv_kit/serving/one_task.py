@@ -21,18 +21,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from openenv_kit.environment import ERROR, Environment, get_environment
-from openenv_kit.errors import InvalidValueError
+from openenv_kit.errors import InvalidValueError, RefusedResetError
 from openenv_kit.serving import frames, mcp_tools
-from openenv_kit.serving.framework import worked
 from openenv_kit.serving.gate import Gate
 from openenv_kit.serving.held import record_model, record_of
-from openenv_kit.serving.mcp_tools import PARSE_ERROR, RpcError
-from openenv_kit.serving.play import Play
+from openenv_kit.serving.mcp_tools import Answered
+from openenv_kit.serving.play import Play, in_thread
+from openenv_kit.serving.rpc import McpEndpoint
 from openenv_kit.serving.settings import Settings, load_settings
 
 
-class OneTask:
-    """The episode and who may ask what of it.
+class OneTask(McpEndpoint):
+    """The endpoint of one episode, which every client plays.
 
     Args:
         environment: what is played.
@@ -49,13 +49,13 @@ class OneTask:
         self, environment: Environment, task: Mapping[str, Any], outcome: Path, limits: Settings
     ) -> None:
         reset, written = dict(task["reset"]), dict(task["versions"])
-        here = dict(environment.versions_for(reset))
+        here = dict(environment.versions)
         if written != here:
             raise InvalidValueError("versions", written, f"those of this release, {here}")
         self._play = Play("mcp", environment=environment, limits=limits)
         reply = self._play.reset(reset)
         if reply.status == ERROR:
-            raise InvalidValueError("reset", reset, f"a valid reset ({reply.message})")
+            raise RefusedResetError(reset, reply.message)
         self._record = record_model(environment.models.state)
         self._outcome = outcome
         self._dispatch = mcp_tools.dispatcher(environment, self._step, self._played)
@@ -67,22 +67,18 @@ class OneTask:
         return Gate(
             Starlette(
                 routes=[
-                    Route("/mcp", self._mcp, methods=["POST"]),
+                    Route("/mcp", self.post, methods=["POST"]),
                     Route("/health", self._health, methods=["GET"]),
                 ]
             ),
             limits,
         )
 
-    async def _mcp(self, request: Request) -> Response:
-        """One JSON-RPC message; there is no session, so a client that leaves ends nothing."""
-        try:
-            message = frames.loads(await request.body())
-        except ValueError:
-            return frames.response(mcp_tools.failure(RpcError(PARSE_ERROR, "Parse error")))
+    async def answer(self, request: Request, message: Any) -> Answered | None:
+        """See `McpEndpoint`; there is no session, so a client that leaves ends nothing."""
         if not mcp_tools.wants_answer(message):
-            return Response(status_code=202)
-        return frames.response(*await mcp_tools.answer(message, self._dispatch))
+            return None
+        return await mcp_tools.answer(message, self._dispatch)
 
     async def _health(self, request: Request) -> Response:
         return frames.response({"status": "healthy"})
@@ -90,7 +86,7 @@ class OneTask:
     async def _step(self, action: dict[str, Any]) -> dict[str, Any]:
         play = self._play
         async with self._one_at_a_time:
-            data = await worked(play.environment, play.arguments, partial(play.step, action))
+            data = await in_thread(play.environment, partial(play.step, action))
             self._write()
         return data
 

@@ -5,21 +5,43 @@ Episodes are deterministic, so the reset's arguments and the actions since are a
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
-from openenv_kit.environment import ERROR, Environment, Reply, Session, get_environment
+from openenv_kit.environment import (
+    ERROR,
+    Environment,
+    Reply,
+    Session,
+    get_environment,
+    observation_of,
+)
 from openenv_kit.play.driver import observed
-from openenv_kit.serving import frames, metrics
+from openenv_kit.serving import clients, frames, metrics
 from openenv_kit.serving.framework import begin
 from openenv_kit.serving.handles import new_episode_id, new_player_id
 from openenv_kit.serving.settings import Settings, settings
+from openenv_kit.serving.store import RETRY_AFTER_S, BusyError
+
+T = TypeVar("T")
 
 MAX_RECORD_BYTES = 256 * 1024
 """Actions of a WebSocket session that are kept so that it can be resumed, in bytes."""
+
+WORKERS = ThreadPoolExecutor(8, "slow-tools")
+"""Plays environments with slow tools."""
+
+MOST_WAITING = 32
+"""Resets that may wait for these threads; another one is refused."""
+
+_waiting = 0
+
+Drawn = tuple[str, int]
+"""Split and index of a task that was drawn for a session that named none."""
 
 
 @dataclass
@@ -35,6 +57,7 @@ class Play:
         arguments: of the reset, without the episode's id.
         actions: JSON text of each action since, in order; with the arguments, this is the record
             that makes the play again.
+        drawn: its task, where that was drawn for a session that named none.
         final: the reply that ended the episode, without its content, once there is one.
         parts: what the final score is made of; None where nothing was graded.
     """
@@ -48,24 +71,20 @@ class Play:
     arguments: dict[str, Any] = field(default_factory=dict)
     actions: list[bytes] = field(default_factory=list)
     recorded_bytes: int = 0
+    drawn: Drawn | None = None
     final: Reply | None = None
     parts: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self.session: Session = self.environment.session(debug=self.limits.debug)
-        self._timers = _timers(tuple(self.environment.tools.names))
 
     def reset(self, arguments: Mapping[str, Any]) -> Reply:
         """Start an episode. One that cannot be made leaves everything as it was."""
         started = time.perf_counter()
-        cached = self.environment.cache
-        misses = cached.misses() if cached else 0
         reply = begin(self.environment, self.session, arguments, self.limits)
         if reply.status == ERROR:
             metrics.ERRORS.labels("reset").inc()
             return reply
-        if cached:
-            metrics.CACHE.labels("miss" if cached.misses() > misses else "hit").inc()
         self._opened(arguments.get("episode_id") or new_episode_id(), arguments, new_player_id())
         metrics.RESETS.labels(self.transport).observe(time.perf_counter() - started)
         return reply
@@ -85,13 +104,14 @@ class Play:
             self._end(reply)
             if self.parts is not None:
                 metrics.SCORES.observe(reply.reward or 0.0)
+        data = self.data(reply, names)
+        tools, name = self.environment.tools, "refused"
         if reply.status == ERROR:
             metrics.ERRORS.labels("step").inc()
-            timer = REFUSED
-        else:
-            timer = self._timers.get(self.environment.tools.called(action)[0], REFUSED)
-        timer.observe(time.perf_counter() - started)
-        return frames.reply_data(self.environment, reply, self.session.task_id, names)
+        elif (called := tools.called(action)[0]) in tools.names:
+            name = called
+        metrics.STEPS.labels(name).observe(time.perf_counter() - started)
+        return data
 
     def state(self) -> Any:
         """Public progress, with the episode's id."""
@@ -140,8 +160,18 @@ class Play:
             self.actions.append(text)
 
     def data(self, reply: Reply, names: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The framework's form of a reply, with the episode's names where they are given."""
-        return frames.reply_data(self.environment, reply, self.session.task_id, names)
+        """The framework's form of a reply: `observation`, `reward`, `done`; `metadata` and `info`.
+
+        Values may still be models, which `frames.dumps` writes. The episode's names travel as
+        metadata.
+        """
+        observation = observation_of(self.environment, reply, self.session.task_id)
+        data = {"observation": observation, "reward": reply.reward, "done": reply.done}
+        if names:
+            observation["metadata"] = data["metadata"] = names
+        if reply.info is not None:
+            data["info"] = reply.info
+        return data
 
     @property
     def names(self) -> dict[str, Any]:
@@ -160,10 +190,39 @@ class Play:
         self.final = replace(reply, content={})
 
 
-REFUSED = metrics.STEPS.labels("refused")
+async def in_turn(environment: Environment, reset: Callable[[], T]) -> T:
+    """Do a reset: in a thread, in its turn, where the environment has slow tools.
+
+    Raises:
+        BusyError: too many wait already, or whoever asked is gone.
+    """
+    global _waiting
+    gone = clients.GONE.get()
+
+    def unless_gone() -> T:
+        if gone is not None and gone():
+            raise BusyError("The connection is gone.")
+        return reset()
+
+    if not environment.tools.slow:
+        return unless_gone()
+    if _waiting >= MOST_WAITING:
+        raise BusyError(f"{_waiting} episodes wait to be made. Retry in {RETRY_AFTER_S} s.")
+
+    _waiting += 1
+    try:
+        return await in_thread(environment, unless_gone)
+    finally:
+        _waiting -= 1
 
 
-@cache
-def _timers(tools: tuple[str, ...]) -> dict[str, Any]:
-    """A figure for each tool, looked up once: finding one takes longer than a step to measure."""
-    return {name: metrics.STEPS.labels(name) for name in tools}
+async def in_thread(environment: Environment, work: Callable[[], T]) -> T:
+    """Do some work on a play, such as a step: in a thread where the environment has slow tools."""
+    if not environment.tools.slow:
+        return work()
+    doing = asyncio.get_running_loop().run_in_executor(WORKERS, work)
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait([doing])  # nobody may save or play what is still being changed
+        raise

@@ -3,7 +3,7 @@
 An episode is one hash, so it expires, or is displaced, as a whole. The bound on bytes is Redis' own
 `maxmemory`: with the policy `volatile-ttl` the longest unused episodes make room, with `noeviction`
 writes are refused until others have expired. A client's share is a share of
-METRIC_TRACKER_MAX_STORED_EPISODES.
+OPENENV_KIT_MAX_STORED_EPISODES.
 """
 
 from __future__ import annotations
@@ -12,30 +12,36 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, WatchError
 
-from openenv_kit.serving.episode_store import (
-    CLOSED,
-    StoredEpisode,
-    StoreLimits,
-    share_used_up,
-    unavailable,
-)
+from openenv_kit.serving.store import CLOSED, StoredEpisode, StoreLimits, unavailable
 
-PREFIX = "metric-tracker:4:"
+PREFIX = "openenv-kit:5:"
 """The number changes with the shape of what is kept; keys of another expire by themselves."""
-
 HEAD = ("generation", "source", "client", "player", "timeline", "ended", "steps")
 """Fields of an episode besides its start and its actions, which are called by their number."""
+ANSWER_S = 5.0
+"""Longest wait for an answer: a Redis that hangs must not hang the steps of everybody."""
 
 
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Errors of Redis as ours: out of memory, not reachable, still loading, read-only."""
+def connect(address: str) -> Any:
+    """A client for `RedisStore`."""
+    return Redis.from_url(
+        address,
+        decode_responses=True,
+        socket_timeout=ANSWER_S,
+        socket_connect_timeout=ANSWER_S,
+    )
+
+
+@asynccontextmanager
+async def _reported() -> AsyncIterator[None]:
+    """Errors of Redis as ours: out of memory, not reachable, too slow, still loading, read-only."""
     try:
         yield
     except RedisError as problem:
@@ -45,20 +51,18 @@ def _reported() -> Iterator[None]:
 class RedisStore:
     """Episodes in one Redis database, through a client that decodes responses."""
 
-    @_reported()
     def __init__(self, redis: Any, limits: StoreLimits) -> None:
         self._redis = redis
         self._limits = limits
         self._ttl = max(1, round(limits.ttl_s))
-        redis.ping()
 
     @_reported()
-    def create(
+    async def create(
         self,
         episode_id: str,
         source: str,
         start: bytes,
-        actions: list[bytes],
+        actions: Sequence[bytes] = (),
         *,
         client: str = "",
         player: str = "",
@@ -67,46 +71,43 @@ class RedisStore:
         generation = secrets.token_hex(8)
         fields = {"generation": generation, "source": source, "client": client, "player": player}
         fields |= {"ended": "", "steps": str(len(actions)), "start": start.decode()}
-        entries = {n: _entry("", action) for n, action in enumerate(actions)}
+        entries = {str(n): _entry("", action) for n, action in enumerate(actions)}
 
         def work(batch: Any, before: Mapping[str, Any]) -> str:
-            if before["source"] is not None and not over:
-                return ""
-            batch.multi()
-            batch.delete(_key("episode", episode_id))
             if before["source"] is not None:
+                if not over:
+                    return ""
                 batch.zrem(_key("living", before["source"]), episode_id)
                 batch.zrem(_key("client", before["client"]), episode_id)
-            timeline = int(before["timeline"] or 0) + 1
-            batch.hset(_key("episode", episode_id), mapping={**fields, "timeline": timeline})
-            if entries:
-                batch.hset(_key("episode", episode_id), mapping=entries)
+            batch.delete(_key("episode", episode_id))
+            timeline = str(int(before["timeline"] or 0) + 1)
+            kept = {**fields, **entries, "timeline": timeline}
+            batch.hset(_key("episode", episode_id), mapping=kept)
             self._prolong(batch, episode_id, fields)
             return generation
 
         if client:
-            self._make_room(client, episode_id)
-        return str(self._change(episode_id, work))
+            await self._make_room(client, episode_id)
+        return str(await self._change(episode_id, work))
 
     @_reported()
-    def find(self, player: str) -> str | None:
-        found: str | None = self._redis.get(_key("player", player)) if player else None
+    async def find(self, player: str) -> str | None:
+        found: str | None = await self._redis.get(_key("player", player)) if player else None
         return found
 
     @_reported()
-    def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
-        def work(batch: Any, head: Mapping[str, Any]) -> StoredEpisode | None:
-            if head["generation"] is None:
+    async def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
+        taken = {"generation": secrets.token_hex(8)} if take else {}
+
+        def work(batch: Any, found: Mapping[str, Any]) -> StoredEpisode | None:
+            if found["generation"] is None:
                 return None
-            found = batch.hgetall(_key("episode", episode_id))
-            batch.multi()
-            if take:
-                found["generation"] = secrets.token_hex(8)
-                batch.hset(_key("episode", episode_id), "generation", found["generation"])
+            if taken:
+                batch.hset(_key("episode", episode_id), mapping=taken)
             self._prolong(batch, episode_id, found)
             entries = [found[str(n)].split("\n", 1) for n in range(int(found["steps"]))]
             return StoredEpisode(
-                found["generation"],
+                taken.get("generation", found["generation"]),
                 found["start"].encode(),
                 tuple(action.encode() for _, action in entries),
                 tuple(json.loads(request_id) for request_id, _ in entries),
@@ -115,32 +116,30 @@ class RedisStore:
                 found["ended"],
             )
 
-        found: StoredEpisode | None = self._change(episode_id, work)
+        found: StoredEpisode | None = await self._change(episode_id, work, whole=True)
         return found
 
     @_reported()
-    def append(
-        self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
+    async def append(
+        self, episode_id: str, generation: str, index: int, action: bytes, request_id: str = ""
     ) -> bool:
         def work(batch: Any, head: Mapping[str, Any]) -> bool:
             if (head["generation"], head["steps"]) != (generation, str(index)):
                 return False
             if head["ended"] == CLOSED:
                 return False
-            batch.multi()
-            entry = {index: _entry(request_id, action), "steps": index + 1}
+            entry = {str(index): _entry(request_id, action), "steps": str(index + 1)}
             batch.hset(_key("episode", episode_id), mapping=entry)
             self._prolong(batch, episode_id, head)
             return True
 
-        return bool(self._change(episode_id, work))
+        return bool(await self._change(episode_id, work))
 
     @_reported()
-    def finish(self, episode_id: str, generation: str, ended: str) -> bool:
+    async def finish(self, episode_id: str, generation: str, ended: str) -> bool:
         def work(batch: Any, head: Mapping[str, Any]) -> bool:
             if head["generation"] != generation or head["ended"] == CLOSED:
                 return False
-            batch.multi()
             batch.hset(_key("episode", episode_id), "ended", ended)
             if ended == CLOSED:
                 batch.zrem(_key("living", head["source"]), episode_id)
@@ -148,55 +147,89 @@ class RedisStore:
             batch.zadd(_key("client", head["client"]), {episode_id: -1 / time.time()}, xx=True)
             return True
 
-        return bool(self._change(episode_id, work))
+        return bool(await self._change(episode_id, work))
 
     @_reported()
-    def next(self, counter: str) -> int:
-        return int(self._redis.incr(_key("counter", counter))) - 1
+    async def secret(self) -> str:
+        await self._redis.set(f"{PREFIX}secret", secrets.token_hex(32), nx=True)
+        return str(await self._redis.get(f"{PREFIX}secret"))
 
     @_reported()
-    def count(self, source: str) -> int:
-        self._redis.zremrangebyscore(_key("living", source), "-inf", time.time())
-        return int(self._redis.zcard(_key("living", source)))
+    async def draw(self, split: str, order: Sequence[int]) -> int | None:
+        drawn, now = _key("drawn", split), time.time()
+        await self._redis.zremrangebyscore(drawn, "-inf", now)
+        before, until = set(await self._redis.zrange(drawn, 0, -1)), now + self._ttl
+        for task in order:
+            if str(task) not in before and await self._redis.zadd(drawn, {task: until}, nx=True):
+                return task
+        return None
 
     @_reported()
-    def check(self) -> None:
-        self._redis.set(f"{PREFIX}heartbeat", time.time(), ex=self._ttl)
+    async def settle(self, split: str, task: int, *, played: bool) -> None:
+        drawn = _key("drawn", split)
+        if played:
+            await self._redis.zadd(drawn, {task: math.inf})
+        elif await self._redis.zscore(drawn, task) not in (None, math.inf):
+            await self._redis.zrem(drawn, task)
 
-    def close(self) -> None:
-        self._redis.close()
+    @_reported()
+    async def count(self, source: str) -> int:
+        await self._redis.zremrangebyscore(_key("living", source), "-inf", time.time())
+        return int(await self._redis.zcard(_key("living", source)))
 
-    def _make_room(self, client: str, episode_id: str) -> None:
-        """Displace the client's own episodes where it has as many as it may; see `store_room`."""
+    @_reported()
+    async def check(self) -> None:
+        await self._redis.set(f"{PREFIX}heartbeat", time.time(), ex=self._ttl)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def _make_room(self, client: str, episode_id: str) -> None:
+        """Displace the client's own episodes where it has as many as it may; see `sqlite_store`."""
         limits, held, now = self._limits, _key("client", client), time.time()
-        self._redis.zremrangebyscore(held, 0, now)
+        await self._redis.zremrangebyscore(held, 0, now)
         while True:
-            again = self._redis.zscore(held, episode_id) is not None
-            if int(self._redis.zcard(held)) - again < limits.client_episodes:
+            again = await self._redis.zscore(held, episode_id) is not None
+            if int(await self._redis.zcard(held)) - again < limits.client_episodes:
                 return
-            ((name, score),) = self._redis.zrange(held, 0, 0, withscores=True)
+            ((name, score),) = await self._redis.zrange(held, 0, 0, withscores=True)
             wait = math.ceil(score - limits.ttl_s + limits.idle_s - now)
             if wait > 0:
-                raise share_used_up(limits, wait)
-            source = self._redis.hget(_key("episode", name), "source")
-            self._redis.zrem(_key("living", source or ""), name)
-            self._redis.zrem(held, name)
-            self._redis.delete(_key("episode", name))
+                raise limits.used_up(wait, own=True)
+            source = await self._redis.hget(_key("episode", name), "source")
+            await self._redis.zrem(_key("living", source or ""), name)
+            await self._redis.zrem(held, name)
+            await self._redis.delete(_key("episode", name))
 
-    def _change(self, episode_id: str, work: Callable[[Any, Mapping[str, Any]], Any]) -> Any:
-        """Do work on an episode; it is done again where the episode changes meanwhile.
+    async def _change(
+        self,
+        episode_id: str,
+        work: Callable[[Any, Mapping[str, Any]], Any],
+        *,
+        whole: bool = False,
+    ) -> Any:
+        """Do work on an episode, again where somebody else changes the episode meanwhile.
 
         Args:
             episode_id: which one.
-            work: takes the transaction and the fields `HEAD`, all None where there is no such
-                episode; reads, calls `multi`, writes.
+            work: takes the transaction to write to and the fields `HEAD`, None where there is no
+                such episode.
+            whole: whether it takes all fields.
         """
         key = _key("episode", episode_id)
-
-        def attempt(batch: Any) -> Any:
-            return work(batch, dict(zip(HEAD, batch.hmget(key, *HEAD), strict=True)))
-
-        return self._redis.transaction(attempt, key, value_from_callable=True)
+        async with self._redis.pipeline() as batch:
+            while True:
+                await batch.watch(key)
+                found = dict(zip(HEAD, await batch.hmget(key, *HEAD), strict=True))
+                if whole:
+                    found |= await batch.hgetall(key)
+                batch.multi()
+                result = work(batch, found)
+                try:
+                    await batch.execute()
+                except WatchError:
+                    continue
+                return result
 
     def _prolong(self, batch: Any, episode_id: str, head: Mapping[str, Any]) -> None:
         source, client, player = head["source"], head["client"], head["player"]

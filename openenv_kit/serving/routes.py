@@ -11,24 +11,22 @@ from typing import Annotated, Any, Self
 from fastapi import Body, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from openenv.core.env_server.types import ResetRequest, ResetResponse, StepRequest, StepResponse
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from openenv_kit.serving import frames, metrics
 from openenv_kit.serving.anonymous import anonymous_id
-from openenv_kit.serving.episode_store import StoreError, StoreFullError
 from openenv_kit.serving.handles import (
-    MAX_EPISODE_ID,
+    MAX_ID,
     PLAYER,
     EpisodeGoneError,
     EpisodeTooLongError,
     Handle,
     UnknownEpisodeError,
-    role_of,
-    well_formed,
 )
-from openenv_kit.serving.http_episodes import MAX_REQUEST_ID, Episodes
+from openenv_kit.serving.http_episodes import Episodes
+from openenv_kit.serving.store import StoreError, StoreFullError
 
 NO_EPISODE = (
     " Over HTTP an episode has a name: POST /reset returns its episode_id, and POST /step and "
@@ -39,7 +37,7 @@ FRESH_S = 1.0
 
 INFO = Field(None, description="what the environment says beside the observation, if anything")
 
-logger = logging.getLogger("metric_tracker.http")
+logger = logging.getLogger("openenv_kit.http")
 
 
 class EpisodeResetResponse(ResetResponse):
@@ -55,29 +53,20 @@ class EpisodeResetResponse(ResetResponse):
     info: dict[str, Any] | None = INFO
 
 
-def _well_formed(text: str) -> str:
-    if not well_formed(text):
-        raise ValueError("half of a surrogate pair cannot be stored; allowed: well-formed Unicode")
-    return text
-
-
-WellFormed = Annotated[str, AfterValidator(_well_formed)]
-
-
 class EpisodeStepRequest(StepRequest):
     """One step of an episode."""
 
-    episode_id: WellFormed | None = Field(
-        None, max_length=MAX_EPISODE_ID, description="the id that POST /reset returned"
+    episode_id: str | None = Field(
+        None, max_length=MAX_ID, description="the id that POST /reset returned"
     )
-    player_id: WellFormed | None = Field(
+    player_id: str | None = Field(
         None,
-        max_length=MAX_EPISODE_ID,
+        max_length=MAX_ID,
         description="instead of the id: the player's handle that POST /reset returned",
     )
-    request_id: WellFormed | None = Field(
+    request_id: str | None = Field(
         None,
-        max_length=MAX_REQUEST_ID,
+        max_length=MAX_ID,
         description="name of this request; sent again, it gets the same reply and no second step",
     )
 
@@ -123,6 +112,10 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
     """POST /reset, POST /step and GET /state over a store of episodes."""
     record: Any = episodes.record_model
+    anonymous = episodes.environment.rules.anonymous
+
+    async def own(request: Request) -> str | None:
+        return await anonymous_id(request, episodes) if anonymous else None
 
     @app.post(
         "/reset",
@@ -136,8 +129,8 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
     ) -> Response:
         """Start an episode and get its id; with the id of a running one, start that one over."""
         arguments = body.model_dump(exclude_unset=True)
-        if arguments.get("episode_id") is None and (anonymous := anonymous_id(request.scope)):
-            arguments["episode_id"] = anonymous
+        if arguments.get("episode_id") is None and (named := await own(request)):
+            arguments["episode_id"] = named
         frames.check_shape(arguments)
         started = await episodes.reset(arguments)
         _note(request, started.episode_id)
@@ -153,22 +146,19 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
     )
     async def step(request: Request, body: EpisodeStepRequest) -> Response:
         """Take one step of the episode of that id or of that player, on whichever worker."""
-        frames.check_shape(body.action)
-        anonymous = anonymous_id(request.scope)
-        named = body.episode_id or anonymous
         if body.player_id is not None:
             handle = await episodes.player(body.player_id)
-        elif named is None:
-            return frames.response(_without_episode(episodes, body.action))
-        elif role_of(request.scope) == PLAYER:
-            raise HTTPException(403, "With the player's token send a player_id, no episode_id.")
-        else:
+        elif named := body.episode_id or await own(request):
+            if request.state.role == PLAYER:
+                raise HTTPException(403, "With the player's token send a player_id, no episode_id.")
             handle = Handle(named)
+        else:
+            return frames.response(_without_episode(episodes, body.action))
         _note(request, handle.episode_id)
         try:
             data = await episodes.step(handle, body.action, body.request_id or "")
         except UnknownEpisodeError:
-            if handle.episode_id != anonymous:
+            if body.episode_id or body.player_id:
                 raise
             data = _without_episode(episodes, body.action)
         names = {"episode_id": body.episode_id, "player_id": body.player_id}
@@ -182,10 +172,10 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         summary="Progress of an episode",
     )
     async def state(
-        request: Request, episode_id: str | None = Query(None, max_length=MAX_EPISODE_ID)
+        request: Request, episode_id: str | None = Query(None, max_length=MAX_ID)
     ) -> Any:
         """Progress of the episode of that id, and its outcome after the end; idle without one."""
-        named = episode_id or anonymous_id(request.scope)
+        named = episode_id or await own(request)
         if named is None:
             return record()
         _note(request, named)
@@ -219,7 +209,7 @@ def add_ready_route(app: FastAPI, episodes: Episodes) -> None:
         if time.monotonic() - asked >= FRESH_S:
             asked = time.monotonic()
             try:
-                await episodes.store.call("check")
+                await episodes.store.check()
                 problem = None
             except StoreError as found:
                 problem = found
@@ -258,20 +248,15 @@ def add_error_answers(app: FastAPI) -> None:
         assert isinstance(problem, RequestValidationError)
         metrics.ERRORS.labels("invalid_request").inc()
         errors = problem.errors()
-        told = [{name: each[name] for name in ("type", "loc", "msg")} for each in errors]
-        return frames.response({"detail": told}, 422)
-
-    async def refused(_: Request, problem: Exception) -> Response:
-        assert isinstance(problem, HTTPException)
-        told = {"detail": problem.detail}
-        return frames.response(told, problem.status_code, problem.headers)
+        fields = [{name: each[name] for name in ("type", "loc", "msg")} for each in errors]
+        return frames.response({"detail": fields}, 422)
 
     async def internal(_: Request, problem: Exception) -> Response:
         reference = uuid.uuid4().hex[:12]
         metrics.ERRORS.labels("internal").inc()
         logger.error("internal error", exc_info=problem, extra={"reference": reference})
-        told = f"Internal error; the server's log has it as {reference}."
-        return frames.response({"detail": told}, 500)
+        text = f"Internal error; the server's log has it as {reference}."
+        return frames.response({"detail": text}, 500)
 
     for kind, handler in {
         UnknownEpisodeError: detail("unknown_episode", 404),
@@ -280,7 +265,6 @@ def add_error_answers(app: FastAPI) -> None:
         frames.UnwieldyError: detail("invalid_request", 400, "Cannot read the body: {}."),
         StoreError: not_stored,
         RequestValidationError: invalid,
-        HTTPException: refused,
         Exception: internal,
     }.items():
         app.add_exception_handler(kind, handler)
@@ -296,6 +280,7 @@ def store_refusal(problem: StoreError) -> tuple[int, dict[str, str]]:
 
 def _without_episode(episodes: Episodes, action: dict[str, Any]) -> dict[str, Any]:
     """The reply to a step without an id: an error that says how to get one."""
+    frames.check_shape(action)
     play = episodes.play("http")
     reply = play.session.step(action)
     return play.data(replace(reply, message=reply.message + NO_EPISODE))

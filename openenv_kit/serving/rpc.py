@@ -9,25 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from openenv_kit.errors import echo
+from openenv_kit.errors import ConfigurationError, echo
 from openenv_kit.serving import frames, mcp_tools, metrics
-from openenv_kit.serving.episode_store import StoreError
-from openenv_kit.serving.framework import prepare, worked
 from openenv_kit.serving.handles import (
     PLAYER,
     EpisodeGoneError,
     EpisodeTooLongError,
     Handle,
-    role_of,
 )
-from openenv_kit.serving.held import SplitUsedUpError
+from openenv_kit.serving.held import SplitUsedUpError, Started
 from openenv_kit.serving.http_episodes import Episodes
 from openenv_kit.serving.mcp_tools import (
     INVALID_PARAMS,
@@ -38,7 +34,8 @@ from openenv_kit.serving.mcp_tools import (
     RpcError,
 )
 from openenv_kit.serving.routes import store_refusal
-from openenv_kit.serving.sockets import CapacityError, LiveSession, Talk
+from openenv_kit.serving.sockets import CapacityError, Conversation, LiveSession, SocketEndpoint
+from openenv_kit.serving.store import StoreError
 
 SESSION_HEADER = "mcp-session-id"
 VERSION_HEADER = "mcp-protocol-version"
@@ -50,11 +47,10 @@ UNINITIALISED = (
     "No session: send initialize first and its Mcp-Session-Id header with every later request."
 )
 
-TRAINERS_ONLY = {
-    "episode_id": "?player_id=, which the trainer's reset returns",
-    "task_id": "no task_id, for a task that nobody played before",
-}
-"""Parameters of an address that need the trainer's token, and what a player has instead."""
+TRAINERS_ONLY = (
+    "The player's token plays episodes that were handed to it: add ?player_id=, which the "
+    "trainer's reset returns. Everything else needs the trainer's token."
+)
 
 
 class McpEndpoint:
@@ -69,16 +65,15 @@ class McpEndpoint:
         version = request.headers.get(VERSION_HEADER)
         if version is not None and version not in mcp_tools.PROTOCOL_VERSIONS:
             allowed = ", ".join(mcp_tools.PROTOCOL_VERSIONS)
-            told = f"MCP-Protocol-Version is {echo(version)}; allowed: {allowed}."
-            return frames.response(mcp_tools.failure(RpcError(INVALID_REQUEST, told)), 400)
+            problem = f"MCP-Protocol-Version is {echo(version)}; allowed: {allowed}."
+            return frames.response(mcp_tools.failure(RpcError(INVALID_REQUEST, problem)), 400)
         try:
             message = frames.loads(await request.body())
         except ValueError:
-            problem = RpcError(PARSE_ERROR, "Parse error")
-            return frames.response(mcp_tools.failure(problem))
+            return frames.response(mcp_tools.failure(RpcError(PARSE_ERROR, "Parse error")))
         if isinstance(message, list) and message and version in (None, mcp_tools.BATCHING):
             return await self._answer_batch(request, message)
-        answered = await self._answer(request, message)
+        answered = await self.answer(request, message)
         return Response(status_code=202) if answered is None else frames.response(*answered)
 
     async def delete(self, request: Request) -> Response:
@@ -95,8 +90,8 @@ class McpEndpoint:
     async def _answer_batch(self, request: Request, messages: list[Any]) -> Response:
         """Answers to a batch, in its order; its messages are acted on one after the other."""
         if len(messages) > MAX_BATCH:
-            told = f"The batch has {len(messages)} messages; allowed: {MAX_BATCH}."
-            return frames.response(mcp_tools.failure(RpcError(INVALID_REQUEST, told)))
+            error = f"The batch has {len(messages)} messages; allowed: {MAX_BATCH}."
+            return frames.response(mcp_tools.failure(RpcError(INVALID_REQUEST, error)))
         answered = []
         for message in messages:
             if isinstance(message, dict) and message.get("method") == "initialize":
@@ -104,14 +99,14 @@ class McpEndpoint:
                 given = message.get("id")
                 request_id = given if type(given) in (int, str) else None
                 answered.append(Answered(mcp_tools.failure(problem, request_id)))
-            elif (answer := await self._answer(request, message)) is not None:
+            elif (answer := await self.answer(request, message)) is not None:
                 answered.append(answer)
         if not answered:
             return Response(status_code=202)
         status = max(answer.status for answer in answered)
         return frames.response([answer.body for answer in answered], status)
 
-    async def _answer(self, request: Request, message: Any) -> Answered | None:
+    async def answer(self, request: Request, message: Any) -> Answered | None:
         """Answer to one message, None where it wants none."""
         if not mcp_tools.wants_answer(message):
             return None
@@ -123,6 +118,8 @@ class McpEndpoint:
             with rpc_errors(404 if SESSION_HEADER in request.headers else 200):
                 if method == "initialize":
                     opened[SESSION_HEADER] = await self._open(request)
+                if method == "openenv/session/create":
+                    return {"session_id": await self._open(request)}
                 session = opened.get(SESSION_HEADER) or request.headers.get(SESSION_HEADER)
                 return await self._act(session, method, params)
 
@@ -131,8 +128,6 @@ class McpEndpoint:
 
     async def _act(self, header: str | None, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Result of a request, in the session that its header or its parameters name."""
-        if method == "openenv/session/create":
-            return {"session_id": await self._create({})}
         if method == "openenv/session/close":
             return await self._close_named(params)
         session = header or params.get("session_id")
@@ -170,13 +165,10 @@ class McpEndpoint:
 
     async def _create(self, task: dict[str, Any]) -> str:
         """The player of a new episode, of that task or of one that nobody played before."""
-        active = await self._episodes.store.call("count", SOURCE)
+        active = await self._episodes.store.count(SOURCE)
         if active >= self._limit:
             raise CapacityError(active, self._limit, "/mcp")
-        started = await self._episodes.reset(task or await self._episodes.fresh_task(), SOURCE)
-        if started.handle is None:
-            raise RpcError(INVALID_PARAMS, started.problem)
-        return started.player_id
+        return (await _started(self._episodes, task, SOURCE)).player_id
 
     async def _close(self, player_id: str) -> None:
         await self._episodes.close_episode(await self._episodes.player(player_id))
@@ -188,36 +180,29 @@ class McpEndpoint:
         try:
             await self._close(session_id)
         except EpisodeGoneError:
-            told = f"Unknown session_id: {echo(session_id)}"
-            raise RpcError(INVALID_PARAMS, told) from None
+            raise RpcError(INVALID_PARAMS, f"Unknown session_id: {echo(session_id)}") from None
         return {"session_id": session_id, "closed": True}
 
 
-class RpcDialect:
-    """JSON-RPC."""
+class McpSocket(SocketEndpoint):
+    """JSON-RPC over a WebSocket."""
 
-    too_big = ""
+    async def open(self, websocket: WebSocket) -> McpConversation:
+        return McpConversation(self._episodes, websocket)
 
-    def __init__(self, episodes: Episodes) -> None:
-        self._episodes = episodes
-
-    async def open(self, websocket: WebSocket) -> RpcTalk:
-        """See `Dialect`."""
-        return RpcTalk(self._episodes, websocket)
-
-    def error(self, text: str, code: str, **told: Any) -> str:
-        """See `Dialect`; a code of JSON-RPC stands for all of the framework's."""
-        return _text(mcp_tools.failure(RpcError(SERVER_ERROR, text, told or None)))
+    def error(self, text: str, code: str, **more: Any) -> str:
+        """See `SocketEndpoint`; a code of JSON-RPC stands for all of the framework's."""
+        return _text(mcp_tools.failure(RpcError(SERVER_ERROR, text, more or None)))
 
 
-class RpcTalk(Talk):
+class McpConversation(Conversation):
     """Plays what the address asks for; a fresh task starts with the first tool call."""
 
     def __init__(self, episodes: Episodes, websocket: WebSocket) -> None:
         self._episodes = episodes
         self._websocket = websocket
         self._handle: Handle | None = None
-        self._play = episodes.play("mcp", stored=False)
+        self._own = False  # nobody else has a handle of the episode
         self._dispatch = mcp_tools.dispatcher(episodes.environment, self._step, self._played)
 
     async def answer(self, session: LiveSession, text: str | bytes) -> str | None:
@@ -234,32 +219,29 @@ class RpcTalk(Talk):
     async def _step(self, data: dict[str, Any]) -> dict[str, Any]:
         """One step; an RpcError where there is nothing to play."""
         with rpc_errors():
-            if self._handle is None and self._play.episode_id is None:
+            if self._handle is None:
                 asked = await _asked_for(self._websocket, self._episodes)
+                self._own = not isinstance(asked, Handle)
                 if isinstance(asked, Handle):
                     self._handle = asked
                 else:
-                    task = asked or await self._episodes.fresh_task()
-                    await prepare(self._episodes.environment, task)
-                    reply = self._play.reset(task)
-                    if self._play.episode_id is None:
-                        raise RpcError(INVALID_PARAMS, reply.message)
-            if self._handle is not None:
-                return await self._episodes.step(self._handle, data)
-        play = self._play
-        return await worked(play.environment, play.arguments, partial(play.step, data))
+                    started = await _started(self._episodes, asked, "ws")
+                    self._handle = await self._episodes.player(started.player_id)
+            return await self._episodes.step(self._handle, data)
+
+    async def leave(self, *, keep: bool) -> None:
+        if self._own and self._handle is not None:
+            with suppress(EpisodeGoneError, StoreError):
+                await self._episodes.close_episode(self._handle)
 
     async def _played(self) -> Mapping[str, Any]:
         """What is known of the episode, also before the first tool call starts it."""
         with rpc_errors():
-            if self._play.episode_id is not None:
-                progress: dict[str, Any] = self._play.state().model_dump()
-                return progress
             asked = self._handle or await _asked_for(self._websocket, self._episodes)
             if isinstance(asked, Handle):
                 state: dict[str, Any] = (await self._episodes.state(asked)).model_dump()
                 return state
-            return asked or {"split": self._episodes.fresh_split}
+            return asked or {"split": self._episodes.mcp_split}
 
 
 def _text(response: dict[str, Any]) -> str:
@@ -278,28 +260,32 @@ def rpc_errors(gone: int = 200) -> Iterator[None]:
         raise RpcError(INVALID_PARAMS, str(problem), status=gone) from None
     except EpisodeTooLongError as problem:
         raise RpcError(INVALID_PARAMS, str(problem)) from None
-    except (SplitUsedUpError, CapacityError) as problem:
-        raise RpcError(SERVER_ERROR, str(problem), getattr(problem, "told", None)) from None
+    except (SplitUsedUpError, CapacityError, ConfigurationError) as problem:
+        raise RpcError(SERVER_ERROR, str(problem), getattr(problem, "details", None)) from None
     except StoreError as problem:
         later = {"retry_after_s": problem.retry_after_s}
         status, headers = store_refusal(problem)
-        told = str(problem)
-        raise RpcError(SERVER_ERROR, told, later, "store", status, headers) from None
+        raise RpcError(SERVER_ERROR, str(problem), later, "store", status, headers) from None
+
+
+async def _started(episodes: Episodes, task: dict[str, Any], source: str) -> Started:
+    """A new episode of that task; without one, of a task that nobody played before."""
+    started = await (episodes.reset(task, source) if task else episodes.fresh(source))
+    if started.handle is None:
+        raise RpcError(INVALID_PARAMS, started.problem)
+    return started
 
 
 async def _asked_for(connection: HTTPConnection, episodes: Episodes) -> Handle | dict[str, Any]:
     """What an address asks for: the player of an episode, or the reset arguments of a task.
 
-    Without arguments a task that nobody played before is meant; only a trainer may play a named
-    one again and again.
+    Without arguments a task that nobody played before is meant. A player plays what it was handed.
     """
     query = connection.query_params
     if player_id := query.get("player_id"):
         return await episodes.player(player_id)
-    for name, allowed in TRAINERS_ONLY.items():
-        if query.get(name) and role_of(connection.scope) == PLAYER:
-            told = f"?{name}= needs the trainer's token; allowed with the player's: {allowed}."
-            raise RpcError(INVALID_PARAMS, told)
+    if connection.state.role == PLAYER:
+        raise RpcError(INVALID_PARAMS, TRAINERS_ONLY)
     if episode_id := query.get("episode_id"):
         return await episodes.player_of(episode_id)
     task_id = query.get("task_id")

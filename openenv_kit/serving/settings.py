@@ -15,23 +15,25 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     AliasGenerator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from openenv_kit.environment import environments, get_environment
-from openenv_kit.errors import InvalidValueError, UnknownNameError
+from openenv_kit.errors import PREFIX, InvalidValueError, UnknownNameError, refuse_old_names
+from openenv_kit.schema import allowed as in_words
+from openenv_kit.schema import json_schema
+from openenv_kit.trust.sealing import SALT_VARIABLE
+from openenv_kit.trust.splits import SESSIONS
 
 MIN_TOKEN = 16
 """Shortest bearer token, in characters; a shorter one could be found by trying."""
 
-MAX_RECORDING_BYTES = 5_000_000
-"""Largest recording that the web page opens."""
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#@\[\]\s]+|\[[0-9a-f:.]+\](:\d+)?)")
 """Scheme, host and perhaps a port, as a browser sends them."""
 
@@ -48,7 +50,7 @@ def _token(text: str) -> str:
 
 
 def _split(name: str) -> str:
-    names = get_environment().splits.names()
+    names = (*get_environment().splits.names(), SESSIONS)
     if name not in names:
         raise ValueError(f"one of {', '.join(names)}")
     return name
@@ -80,7 +82,7 @@ def _lower(given: Any) -> Any:
 
 
 Secret = Annotated[str, AfterValidator(_token), Field(repr=False)]
-Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
+Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
 Split = Annotated[str, AfterValidator(_split)]
 Others = Annotated[str, AfterValidator(_others)]
@@ -96,7 +98,7 @@ VARIABLES = {
     "also_serve": "ALSO_SERVE",
     "max_sessions": "MAX_CONCURRENT_ENVS",
 }
-"""Variables that are not called METRIC_TRACKER_ and the field's name."""
+"""Variables that are not called OPENENV_KIT_ and the field's name."""
 
 
 def _set(default: int, low: int, high: int, scope: str = "server") -> Any:
@@ -105,26 +107,26 @@ def _set(default: int, low: int, high: int, scope: str = "server") -> Any:
 
 
 def _variable(field: str) -> str:
-    return VARIABLES.get(field, f"METRIC_TRACKER_{field.upper()}")
+    return VARIABLES.get(field, f"{PREFIX}{field.upper()}")
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What can be set. The constructor takes values by name; `load_settings` reads variables."""
 
-    model_config = SettingsConfigDict(
+    model_config = ConfigDict(
+        extra="forbid",
         frozen=True,
         alias_generator=AliasGenerator(validation_alias=_variable),
         populate_by_name=True,
         use_attribute_docstrings=True,
-        validate_default=False,
         hide_input_in_errors=True,
         str_strip_whitespace=True,
     )
 
     host: str = "127.0.0.1"
     """address to listen on; the image sets `0.0.0.0`, all of them"""
-    port: int = _set(8000, 1, 65535)
-    """port to listen on"""
+    port: int = _set(8000, 0, 65535)
+    """port to listen on; 0 for any that is free"""
     workers: int = _set(1, 1, 64)
     """worker processes"""
     also_serve: Others = ALL
@@ -134,8 +136,9 @@ class Settings(BaseSettings):
     """WebSocket sessions at once; one more is told how many there are and when to retry"""
     max_mcp_sessions: int = _set(256, 1, 100_000)
     """sessions opened through /mcp at once; WebSocket sessions do not count"""
-    mcp_split: Split = "train"
-    """split whose tasks MCP sessions without an episode play, one after the other and each once"""
+    mcp_split: Split = SESSIONS
+    """split whose tasks MCP sessions without an episode play, in an order that nobody knows and
+    each once; no other door offers `sessions`"""
     idle_timeout_s: int = _set(3600, 0, 604_800, WORKER)
     """seconds after which a silent WebSocket session is ended and its slot freed; 0 for never"""
     max_message_bytes: int = _set(1 << 20, 1024, 67_108_864)
@@ -147,8 +150,6 @@ class Settings(BaseSettings):
     """most steps that a reset may ask for"""
     max_submissions: int = _set(5, 1, 5)
     """most submissions that a reset may ask for"""
-    episode_cache: int = _set(256, 1, 100_000, WORKER)
-    """generated episodes kept in memory and shared by sessions, about 150 kB each"""
     episode_store: str = ""
     """where HTTP and MCP episodes are kept: a file for SQLite, a redis:// address, or `memory`
     (one worker, gone with it); empty for a file in the temporary folder"""
@@ -168,7 +169,7 @@ class Settings(BaseSettings):
     for none"""
     player_token: Secret = ""
     """second bearer token, for agents: opens POST /step, /mcp and the WebSocket /ws only; needs
-    METRIC_TRACKER_TOKEN and differs from it"""
+    OPENENV_KIT_TOKEN and differs from it"""
     allowed_origins: Origins = ()
     """origins whose pages may call, comma-separated, besides the server's own page; `*` for any"""
     log_level: LogLevel = "info"
@@ -178,29 +179,19 @@ class Settings(BaseSettings):
     max_visitors: int = _set(256, 1, 10_000, WORKER)
     """visitors of the web page at once; one more takes the place of somebody who left, or is told
     to come back"""
-    max_watched_models: int = _set(16, 0, 1000, WORKER)
-    """models that visitors of the web page watch at once; each is a thread"""
-    private_endpoints: bool = False
-    """let visitors of the web page name a model on this machine or in a private network; never
-    where strangers can open the page"""
     source_url: str = ""
     """where the web page's Source link leads; empty for the files of the Space it runs on"""
     debug: bool = False
     """show the answers in replies; never where agents are trained or measured"""
-
-    @classmethod
-    def settings_customise_sources(cls, *_: Any, **sources: Any) -> tuple[Any, ...]:
-        """Only arguments: an app that is built from settings has these and no others."""
-        return (sources["init_settings"],)
 
     @field_validator("player_token")
     @classmethod
     def _differs(cls, given: str, others: ValidationInfo) -> str:
         trainers = others.data.get("token")
         if given and not trainers:
-            raise ValueError("none while METRIC_TRACKER_TOKEN is not set")
+            raise ValueError("none while OPENENV_KIT_TOKEN is not set")
         if given and given == trainers:
-            raise ValueError("another than METRIC_TRACKER_TOKEN")
+            raise ValueError("another than OPENENV_KIT_TOKEN")
         return given
 
 
@@ -212,20 +203,17 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
     Raises:
         InvalidValueError: a variable holds something else than it may; names it.
+        RenamedVariableError: one is set under the name it had before; names both.
     """
-    source = EnvSettingsSource(Settings, case_sensitive=True)
     given = os.environ if environ is None else environ
-    source.env_vars = {name: text for name, text in given.items() if text.strip()}
+    variables = [str(each.validation_alias) for each in Settings.model_fields.values()]
+    refuse_old_names(given, (*variables, SALT_VARIABLE))
     try:
-        return Settings(**source())
+        return Settings.model_validate(
+            {name: given[name] for name in variables if given.get(name, "").strip()}
+        )
     except ValidationError as problem:
         raise _refusal(problem.errors(include_url=False)[0]) from None
-
-
-def range_of(field: FieldInfo) -> tuple[int | None, int | None]:
-    """Lowest and highest value of a number; both None for anything else."""
-    found = {n: getattr(e, n) for e in field.metadata for n in ("ge", "le") if hasattr(e, n)}
-    return found.get("ge"), found.get("le")
 
 
 def _refusal(problem: Mapping[str, Any]) -> InvalidValueError:
@@ -237,11 +225,8 @@ def _refusal(problem: Mapping[str, Any]) -> InvalidValueError:
         allowed = str(problem["ctx"]["error"])
     elif field.annotation is bool:
         allowed = SWITCH
-    elif field.annotation is int:
-        low, high = range_of(field)
-        allowed = f"an integer from {low} to {high}"
     else:
-        allowed = str(field.description)
+        allowed = in_words(json_schema(Settings)["properties"][variable])
     return InvalidValueError(variable, problem["input"] if field.repr else "…", allowed)
 
 
@@ -251,6 +236,7 @@ def settings() -> Settings:
     return load_settings()
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether a host name or address is this machine's own, reachable from nowhere else."""
     if host == "localhost" or host.endswith(".localhost"):

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from openenv.core.env_server.types import WSErrorCode
 from starlette.types import Receive, Scope, Send
@@ -17,7 +17,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from openenv_kit.serving import metrics
 from openenv_kit.serving.handles import EpisodeGoneError
 
-GOODBYE_S = 2.0
+if TYPE_CHECKING:
+    from openenv_kit.serving.http_episodes import Episodes
+
+CLOSE_S = 2.0
 """Longest wait for a peer that may be gone."""
 
 NORMAL, TOO_BIG, TRY_AGAIN_LATER, ENDED = 1000, 1009, 1013, 4408
@@ -33,16 +36,16 @@ ENDINGS = {
 RETRY_AFTER_S = 5
 """Seconds after which a refused client should retry."""
 
-logger = logging.getLogger("metric_tracker.sessions")
+logger = logging.getLogger("openenv_kit.sessions")
 
 
 class CapacityError(Exception):
-    """Every slot is taken; `told` is what a client learns besides the message."""
+    """Every slot is taken; `details` are what a client learns besides the message."""
 
     def __init__(self, active: int, limit: int, where: str = "this worker") -> None:
         metrics.ERRORS.labels("capacity").inc()
         counts = {"active_sessions": active, "max_sessions": limit}
-        self.told: dict[str, Any] = {**counts, "retry_after_s": RETRY_AFTER_S}
+        self.details: dict[str, Any] = {**counts, "retry_after_s": RETRY_AFTER_S}
         super().__init__(
             f"All {limit} sessions of {where} are in use ({active} active). "
             f"Retry in {RETRY_AFTER_S} s."
@@ -54,12 +57,14 @@ class LiveSession:
     """One open WebSocket session.
 
     Attributes:
+        environment: name of what it plays.
         task: the task that serves it; cancelled to end it from outside.
         episode_id: name of its running episode.
         last_active: clock of its last message, in seconds (monotonic).
         ended: why it was ended from outside, or empty.
     """
 
+    environment: str
     task: asyncio.Task[object] | None = None
     episode_id: str | None = None
     last_active: float = field(default_factory=time.monotonic)
@@ -73,32 +78,27 @@ class LiveSession:
 
 
 class SessionSlots:
-    """An environment's sessions in one worker.
+    """The sessions of one worker, of all environments that it serves.
 
     Args:
         limit: sessions at once.
         idle_timeout_s: seconds of silence after which a session is ended; 0 for never.
-        beside: of another environment that the worker serves; the limit is for both together.
     """
 
-    def __init__(
-        self, limit: int, idle_timeout_s: float, beside: SessionSlots | None = None
-    ) -> None:
+    def __init__(self, limit: int, idle_timeout_s: float) -> None:
         self.limit = limit
         self.idle_timeout_s = idle_timeout_s
         self._live: set[LiveSession] = set()
-        self._taken: set[LiveSession] = set() if beside is None else beside._taken
 
     def __iter__(self) -> Iterator[LiveSession]:
         return iter(tuple(self._live))
 
-    def take(self) -> LiveSession:
+    def take(self, environment: str) -> LiveSession:
         """Take a slot for the calling task; a CapacityError where none is free."""
-        if len(self._taken) >= self.limit:
-            raise CapacityError(len(self._taken), self.limit)
-        session = LiveSession(task=asyncio.current_task())
+        if len(self._live) >= self.limit:
+            raise CapacityError(len(self._live), self.limit)
+        session = LiveSession(environment, task=asyncio.current_task())
         self._live.add(session)
-        self._taken.add(session)
         metrics.SESSIONS.inc()
         return session
 
@@ -106,7 +106,6 @@ class SessionSlots:
         """Give a slot back; safe to call twice."""
         if session in self._live:
             self._live.remove(session)
-            self._taken.remove(session)
             metrics.SESSIONS.dec()
 
     def end_idle(self, now: float) -> int:
@@ -138,12 +137,12 @@ class SessionSlots:
             watcher.cancel()
 
 
-class Goodbye(Exception):
-    """The connection ends: the client said `close`, or asked for what is not there for it."""
+class ConnectionEnd(Exception):
+    """The connection ends: the client said `close`, or asked for something it may not access."""
 
 
-class Talk(Protocol):
-    """What is said on one connection."""
+class Conversation(Protocol):
+    """One connection's messages."""
 
     async def answer(self, session: LiveSession, text: str | bytes) -> str | None:
         """Reply to one message; None where it wants none."""
@@ -153,67 +152,73 @@ class Talk(Protocol):
         return
 
 
-class Dialect(Protocol):
-    """How a route talks."""
+class SocketEndpoint:
+    """An ASGI app that serves one WebSocket route; a subclass knows its messages.
 
-    too_big: str
+    Args:
+        slots: its sessions.
+        episodes: what is played.
+        max_message_bytes: of the longest message.
+    """
+
+    too_big = ""
     """What is said of a message longer than so many bytes; empty for nothing."""
 
-    async def open(self, websocket: WebSocket) -> Talk:
-        """Begin to talk; a Goodbye says that there is nothing to talk about."""
-
-    def error(self, text: str, code: str, **told: Any) -> str:
-        """Text of a message that says what is wrong."""
-
-
-class SocketEndpoint:
-    """An ASGI app that serves one WebSocket route."""
-
-    def __init__(self, slots: SessionSlots, dialect: Dialect, max_message_bytes: int) -> None:
+    def __init__(self, slots: SessionSlots, episodes: Episodes, max_message_bytes: int) -> None:
         self._slots = slots
-        self._dialect = dialect
+        self._episodes = episodes
         self._max_bytes = max_message_bytes
+
+    async def open(self, websocket: WebSocket) -> Conversation:
+        """Begin a conversation; a ConnectionEnd says why there is none."""
+        raise NotImplementedError
+
+    def error(self, text: str, code: str, **more: Any) -> str:
+        """Text of a message that says what is wrong."""
+        raise NotImplementedError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection, from its handshake to its end."""
         websocket = WebSocket(scope, receive, send)
         await websocket.accept()
         try:
-            session = self._slots.take()
+            session = self._slots.take(self._episodes.environment.name)
         except CapacityError as full:
-            text = self._dialect.error(str(full), WSErrorCode.CAPACITY_REACHED, **full.told)
+            text = self.error(str(full), WSErrorCode.CAPACITY_REACHED, **full.details)
             await _within(websocket.send_text(text))
             await _within(websocket.close(TRY_AGAIN_LATER))
             return
-        talk = None
-        keep, said, code = True, "", NORMAL
+        conversation = None
+        keep, message, code = True, "", NORMAL
         try:
-            talk = await self._dialect.open(websocket)
+            conversation = await self.open(websocket)
             # A task of its own: each wait would else be handed through every layer above.
-            code = await asyncio.create_task(self._serve(receive, send, session, talk))
+            code = await asyncio.create_task(self._serve(receive, send, session, conversation))
             if code == TOO_BIG:
-                said = self._dialect.too_big.format(self._max_bytes)
-        except Goodbye as goodbye:
-            keep, said = False, str(goodbye)
+                message = self.too_big.format(self._max_bytes)
+        except ConnectionEnd as end:
+            keep, message = False, str(end)
         except WebSocketDisconnect:
             pass
         except EpisodeGoneError as problem:
-            said, code = str(problem), ENDED
+            message, code = str(problem), ENDED
         except asyncio.CancelledError:
             if not session.ended:
                 raise
             asyncio.current_task().uncancel()  # type: ignore[union-attr]
-            said, code = ENDINGS[session.ended], ENDED
+            message, code = ENDINGS[session.ended], ENDED
         finally:
-            if said:
-                text = self._dialect.error(said, WSErrorCode.SESSION_ERROR)
+            if message:
+                text = self.error(message, WSErrorCode.SESSION_ERROR)
                 await _within(websocket.send_text(text))
             self._slots.free(session)
-            if talk is not None:
-                await asyncio.shield(talk.leave(keep=keep))
+            if conversation is not None:
+                await asyncio.shield(conversation.leave(keep=keep))
             await _within(websocket.close(code))
 
-    async def _serve(self, receive: Receive, send: Send, session: LiveSession, talk: Talk) -> int:
+    async def _serve(
+        self, receive: Receive, send: Send, session: LiveSession, conversation: Conversation
+    ) -> int:
         """Answer every message; returns the code to close with."""
         while True:
             received = await receive()
@@ -226,7 +231,7 @@ class SocketEndpoint:
             if len(text) > self._max_bytes:
                 metrics.ERRORS.labels("too_big").inc()
                 return TOO_BIG
-            answer = await talk.answer(session, text)
+            answer = await conversation.answer(session, text)
             if answer is not None:
                 await send({"type": "websocket.send", "text": answer})
 
@@ -234,5 +239,5 @@ class SocketEndpoint:
 async def _within(sending: Awaitable[None]) -> None:
     """Send to a peer that may be gone."""
     with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
-        async with asyncio.timeout(GOODBYE_S):
+        async with asyncio.timeout(CLOSE_S):
             await sending

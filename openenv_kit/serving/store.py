@@ -1,282 +1,301 @@
-"""Episodes in one SQLite file, shared by all workers of a machine."""
+"""Where episodes are kept: the interface of a store, its limits and errors, and which one is used.
+
+StoreError
+├── StoreFullError          a limit of ours is reached, and nothing may be displaced
+├── BusyError               too many resets wait already
+└── StoreUnavailableError   the disk, the file or Redis does not take the write right now
+
+A store keeps the reset's arguments and the actions since. Playing them again restores the episode,
+so any worker can resume it, even after a restart.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import secrets
+import multiprocessing
+import os
 import sqlite3
-import time
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+import stat
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
-from openenv_kit.serving.episode_store import (
-    MEMORY,
-    StoredEpisode,
-    StoreLimits,
-    StoreUnavailableError,
-    unavailable,
-)
-from openenv_kit.serving.store_file import StoreFile, make_tables
-from openenv_kit.serving.store_room import PAGE, Room, bytes_of, disk_full
+from openenv_kit.serving.settings import Settings
 
-PURGE_EVERY = 256
-"""Episodes created between two looks for expired ones; so many are forgotten at a time."""
+MEMORY = "memory"
+COMPLETED, CLOSED = "completed", "closed"
+"""How an episode ended: it was played to its end, or left and closed for good."""
 
-ATTEMPTS = 3
-"""Tries of one transaction: the file may be replaced under it, or the disk full."""
+RETRY_AFTER_S = 5
+"""Seconds after which to retry while the store cannot be used."""
+PAGE = 4096
+FILE_SHARE, LOG_SHARE, WRITE_SHARE = 3 / 4, 1 / 16, 1 / 8
+"""Parts of the store's bytes: for the file, for the log before it is written back to the file (it
+may reach more than twice that), and for one write."""
+NEW_EPISODES_SHARE = 7 / 8
+"""Part of the room, everybody's and each client's, that new episodes may fill. The rest is for the
+steps of running ones."""
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
-SHED_AT_ONCE = 16
-"""Episodes given up at a time when the disk itself is full."""
-
-logger = logging.getLogger("metric_tracker.store")
-
-P = ParamSpec("P")
-T = TypeVar("T")
+logger = logging.getLogger("openenv_kit.store")
 
 
-def _written(
-    method: Callable[Concatenate[SqliteStore, P], T],
-) -> Callable[Concatenate[SqliteStore, P], T]:
-    """Make a method one transaction, tried again where that helps; see `SqliteStore._write`."""
+class StoreError(Exception):
+    """The store refused a call and changed nothing; the same request may be sent again.
 
-    @wraps(method)
-    def written(store: SqliteStore, /, *arguments: P.args, **options: P.kwargs) -> T:
-        return store._write(lambda: method(store, *arguments, **options))
+    Attributes:
+        retry_after_s: seconds after which it is worth trying; None where it never is.
+    """
 
-    return written
+    def __init__(self, message: str, retry_after_s: int | None = RETRY_AFTER_S) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
 
 
-class SqliteStore:
-    """Episodes in one SQLite file, or in the `memory` of this process; see `EpisodeStore`."""
+class StoreFullError(StoreError):
+    """A limit is reached, and only running episodes could make room.
 
-    def __init__(self, path: str, limits: StoreLimits) -> None:
-        self._limits = limits
-        self._created = 0
-        self._broken = False
-        self._file = None if path == MEMORY else StoreFile(path, limits.size, self._prepare)
-        if self._file is None:
-            self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            self._prepare(self._db)
+    Attributes:
+        own: whether it is the caller's own share that is used up.
+    """
+
+    def __init__(self, message: str, retry_after_s: int | None, *, own: bool = False) -> None:
+        self.own = own
+        super().__init__(message, retry_after_s)
+
+
+class BusyError(StoreError):
+    """More work waits than is worth waiting for."""
+
+
+class StoreUnavailableError(StoreError):
+    """The storage behind the episodes cannot be read or written at the moment."""
+
+
+def unavailable(problem: Exception, why: str = "cannot be written at the moment") -> StoreError:
+    """The refusal while the storage cannot be used; the log has the reason."""
+    logger.warning("episode store unavailable", extra={"reason": str(problem)})
+    return StoreUnavailableError(f"The episode store {why}. Retry in {RETRY_AFTER_S} s.")
+
+
+@dataclass(frozen=True)
+class StoreLimits:
+    """What a store may hold.
+
+    Attributes:
+        ttl_s: seconds that an episode lives after its last use.
+        episodes: episodes at once.
+        size: bytes on disk, everything included.
+        client_percent: share of episodes and bytes that one client may hold, 1 to 100.
+    """
+
+    ttl_s: float = 3600
+    episodes: int = 100_000
+    size: int = 32 << 20
+    client_percent: int = 25
+
+    @property
+    def pages(self) -> int:
+        """Pages that the file may have."""
+        return max(32, int(self.size * FILE_SHARE) // PAGE)
+
+    @property
+    def log_pages(self) -> int:
+        """Pages of the log, after which it is written back to the file."""
+        return max(16, min(1000, int(self.size * LOG_SHARE) // PAGE))
+
+    @property
+    def write_bytes(self) -> int:
+        """Bytes of the largest write."""
+        return int(self.size * WRITE_SHARE)
+
+    @property
+    def client_bytes(self) -> int:
+        """Bytes that one client may hold."""
+        return self.pages * PAGE * self.client_percent // 100
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds after which an unused episode may be displaced; until then it is running."""
+        return self.ttl_s / 4
+
+    @property
+    def client_episodes(self) -> int:
+        """Episodes that one client may hold at once."""
+        return max(1, self.episodes * self.client_percent // 100)
+
+    def used_up(self, wait: int, *, own: bool, size: int | None = None) -> StoreFullError:
+        """The refusal while running episodes fill the store, or the caller's own share of it.
+
+        Args:
+            wait: seconds after which the first of them may be displaced.
+            own: whether it is the caller's share that is filled.
+            size: bytes of it, for a store that counts them.
+        """
+        most = self.client_episodes if own else self.episodes
+        room = f"{most} episodes" + (f" or {size} bytes" if size else "")
+        if own:
+            whose = (
+                "Your running episodes take up your share of the episode store: "
+                f"{self.client_percent} % of it, which is {room}"
+            )
         else:
-            self._db = self._file.connect()
+            whose = f"The episode store is full of running episodes; it has room for {room}"
+        return StoreFullError(f"{whose}. Finish one, or retry in {wait} s.", wait, own=own)
 
-    @_written
-    def create(
+
+@dataclass(frozen=True)
+class StoredEpisode:
+    """One episode as it is kept.
+
+    Attributes:
+        generation: changes whenever the episode is started over or taken over.
+        start: JSON text of the reset's arguments and of the engine's versions.
+        actions: JSON text of each action, in order.
+        request_ids: the client's name for each request, empty where it gave none.
+        player: the player's handle; changes whenever the episode is started over.
+        timeline: how many times the episode was started under its id, from 1.
+        ended: `completed` or `closed`, empty while it may be played.
+    """
+
+    generation: str
+    start: bytes
+    actions: tuple[bytes, ...]
+    request_ids: tuple[str, ...]
+    player: str = ""
+    timeline: int = 1
+    ended: str = ""
+
+
+class EpisodeStore(Protocol):
+    """An episode store, which other processes may use at the same time.
+
+    Every method may raise `StoreUnavailableError`.
+    """
+
+    async def create(
         self,
         episode_id: str,
         source: str,
         start: bytes,
-        actions: list[bytes],
+        actions: Sequence[bytes] = (),
         *,
         client: str = "",
         player: str = "",
         over: bool = True,
     ) -> str:
-        if self._created % PURGE_EVERY == 0:
-            self._room.purge(PURGE_EVERY)
-            self._restore_reserve()
-        self._created += 1
-        now = time.time()
-        query = "SELECT timeline FROM episodes WHERE id = ? AND expires > ?"
-        timeline = self._one(query, episode_id, now) or 0
-        if timeline and not over:
-            return ""
-        generation, size = secrets.token_hex(8), bytes_of(episode_id, start, *actions)
-        self._db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
-        self._room.make(client, size)
-        self._db.execute(
-            "INSERT INTO episodes (id, generation, source, client, player, timeline, start, "
-            "bytes, steps, finished, ended, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?)",
-            (
-                *(episode_id, generation, source, client, player, timeline + 1, start),
-                *(size, len(actions), now + self._limits.life_s),
-            ),
-        )
-        self._db.executemany(
-            "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, '')",
-            [(episode_id, n, action) for n, action in enumerate(actions)],
-        )
-        return generation
+        """Start an episode; returns its generation, or nothing where `over` is False and it exists.
 
-    @_written
-    def find(self, player: str) -> str | None:
-        query = "SELECT id FROM episodes WHERE player = ? AND player <> '' AND expires > ?"
-        found: str | None = self._one(query, player, time.time())
-        return found
-
-    @_written
-    def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
-        now = time.time()
-        found = self._db.execute(
-            "SELECT generation, start, player, timeline, ended, expires FROM episodes "
-            "WHERE id = ? AND expires > ?",
-            (episode_id, now),
-        ).fetchone()
-        if found is None:
-            return None
-        self._prolong(episode_id, found[5], now)
-        generation = found[0]
-        if take:
-            generation = secrets.token_hex(8)
-            query = "UPDATE episodes SET generation = ? WHERE id = ?"
-            self._db.execute(query, (generation, episode_id))
-        query = "SELECT action, request FROM actions WHERE episode = ? ORDER BY n"
-        rows = self._db.execute(query, (episode_id,)).fetchall()
-        actions, requests = zip(*rows, strict=True) if rows else ((), ())
-        return StoredEpisode(generation, found[1], actions, requests, *found[2:5])
-
-    @_written
-    def append(
-        self, episode_id: str, generation: str, index: int, action: bytes, request_id: str
-    ) -> bool:
-        size, now = bytes_of(episode_id, action, request_id.encode()), time.time()
-        taken = self._db.execute(
-            "UPDATE episodes SET steps = steps + 1, bytes = bytes + ? "
-            "WHERE id = ? AND generation = ? AND steps = ? AND expires > ? "
-            "AND ended <> 'closed' RETURNING client, expires",
-            (size, episode_id, generation, index, now),
-        ).fetchone()
-        if taken is None:
-            return False
-        self._prolong(episode_id, taken[1], now)
-        self._room.make(taken[0], size, episode_id)
-        self._db.execute(
-            "INSERT INTO actions (episode, n, action, request) VALUES (?, ?, ?, ?)",
-            (episode_id, index, action, request_id),
-        )
-        return True
-
-    @_written
-    def finish(self, episode_id: str, generation: str, ended: str) -> bool:
-        query = (
-            "UPDATE episodes SET finished = 1, ended = ? "
-            "WHERE id = ? AND generation = ? AND expires > ? AND ended <> 'closed' RETURNING id"
-        )
-        return self._one(query, ended, episode_id, generation, time.time()) is not None
-
-    @_written
-    def next(self, counter: str) -> int:
-        query = (
-            "INSERT INTO counters (name, next) VALUES (?, 1) "
-            "ON CONFLICT (name) DO UPDATE SET next = next + 1 RETURNING next - 1"
-        )
-        return int(self._one(query, counter))
-
-    @_written
-    def count(self, source: str) -> int:
-        query = (
-            "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ? AND ended <> 'closed'"
-        )
-        return int(self._one(query, source, time.time()))
-
-    @_written
-    def check(self) -> None:
-        query = "INSERT OR REPLACE INTO heartbeat (id, at) VALUES (1, ?)"
-        self._db.execute(query, (time.time(),))
-        self._room.check_disk()
-        self._restore_reserve()
-
-    def close(self) -> None:
-        self._db.close()
-
-    def _restore_reserve(self) -> None:
-        if self._file is not None:
-            self._file.reserve.restore()
-
-    def _prolong(self, episode_id: str, expires: float, now: float) -> None:
-        """Let an episode live on from now; seldom enough that most steps need not write it."""
-        if expires < now + self._limits.ttl_s:
-            query = "UPDATE episodes SET expires = ? WHERE id = ?"
-            self._db.execute(query, (now + self._limits.life_s, episode_id))
-
-    def _one(self, query: str, *values: Any) -> Any:
-        """First column of the first row that a statement returns; None without one."""
-        rows = self._db.execute(query, values).fetchall()
-        return rows[0][0] if rows else None
-
-    def _write(self, work: Callable[[], T]) -> T:
-        """Do work in a transaction; where it raises a StoreError, nothing was done."""
-        try:
-            for attempt in range(ATTEMPTS):
-                self._follow()
-                try:
-                    result = self._transaction(work)
-                except sqlite3.Error as problem:
-                    if not self._make_space(problem, attempt):
-                        raise
-                    continue
-                if self._file is None or self._file.is_current():
-                    return result
-                # Written to a file that nobody else can see any more: once more, to the new one.
-        except (OSError, sqlite3.Error) as problem:
-            # Full and busy pass; after anything else the connection may be worth nothing.
-            self._broken = _code(problem) not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
-            refusal = unavailable(problem)
-            raise (disk_full() if _code(problem) == sqlite3.SQLITE_FULL else refusal) from problem
-        raise StoreUnavailableError("The episode store was replaced again and again.")
-
-    def _follow(self) -> None:
-        """Open the file anew where another one has taken its place."""
-        if self._file is None or (not self._broken and self._file.is_current()):
-            return
-        logger.warning("episode store reopened: its file was deleted, replaced or damaged")
-        self._db = self._file.connect(self._db)
-        self._broken = False
-
-    def _transaction(self, work: Callable[[], T]) -> T:
-        """A transaction that holds the only right to write, so nothing read in it goes stale."""
-        with self._db as db:  # which commits, or rolls back
-            db.execute("BEGIN IMMEDIATE")
-            result = work()
-        if self._file is not None and self._file.log_size() > 2 * self._room.log_pages * PAGE:
-            # What was done is done: an error here must not have it done once more.
-            with contextlib.suppress(sqlite3.Error):
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return result
-
-    def _make_space(self, problem: sqlite3.Error, attempt: int) -> bool:
-        """After a write that the disk had no space for: whether it is worth trying again.
-
-        Forgetting an episode takes space in the log first, and the log cannot be written back
-        while the file cannot grow. The reserve is what makes both possible.
+        `source` is the transport that opened it, and `client` the one whose share it counts
+        against, empty for a caller without a bound. A StoreFullError says that there is no room.
         """
-        if self._file is None or _code(problem) != sqlite3.SQLITE_FULL:
-            return False
-        # Written back, the log starts again in the space that it has.
-        restart = "PRAGMA wal_checkpoint(RESTART)"
-        if attempt == 0:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute(restart)
-            return True
-        self._file.reserve.release()
-        self._db.execute(restart)
-        self._transaction(lambda: all(self._room.forget() for _ in range(SHED_AT_ONCE)))
-        self._db.execute(restart)
-        return True
 
-    def _prepare(self, db: sqlite3.Connection) -> None:
-        """Pragmas and tables of a new connection."""
-        free_bytes = self._file.free_bytes if self._file else None
-        self._room = Room(db, self._limits, free_bytes)
-        for pragma in (
-            # The log outlives a killed process; only a power cut could take the last writes.
-            "journal_mode = WAL",
-            "synchronous = NORMAL",
-            "foreign_keys = ON",
-            # Overwriting what is deleted would take as much log as it had bytes.
-            "secure_delete = OFF",
-            "temp_store = MEMORY",
-            f"wal_autocheckpoint = {self._room.log_pages}",
-            f"journal_size_limit = {self._room.log_pages * PAGE}",
-            f"max_page_count = {self._room.file_pages + SHED_AT_ONCE}",
-        ):
-            db.execute(f"PRAGMA {pragma}")
-        make_tables(db)
+    async def find(self, player: str) -> str | None:
+        """Id of the episode that a player's handle belongs to."""
+
+    async def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
+        """The episode, its life prolonged; None if unknown or expired.
+
+        With `take` it gets a new generation: whoever holds the old one can add nothing more.
+        """
+
+    async def append(
+        self, episode_id: str, generation: str, index: int, action: bytes, request_id: str = ""
+    ) -> bool:
+        """Add the action of that index; False if another writer was first, or it is gone."""
+
+    async def finish(self, episode_id: str, generation: str, ended: str) -> bool:
+        """Mark an episode `completed` or `closed`; False if another writer was first.
+
+        It is among the first to make room for others. A closed one takes no more actions and
+        stays closed.
+        """
+
+    async def secret(self) -> str:
+        """A secret that is made with the store and stays the same, in hexadecimal."""
+
+    async def draw(self, split: str, order: Sequence[int]) -> int | None:
+        """The first task in this order that was not drawn before; None where all were.
+
+        It counts as drawn for as long as an unused episode lives, unless it is settled before.
+        """
+
+    async def settle(self, split: str, task: int, *, played: bool) -> None:
+        """Keep a drawn task drawn for good, or give back one that was not kept."""
+
+    async def count(self, source: str) -> int:
+        """Living episodes of that source that nobody closed."""
+
+    async def check(self) -> None:
+        """Write something small, to check that writing works."""
+
+    async def close(self) -> None:
+        """Close files and connections."""
 
 
-def _code(problem: BaseException) -> int | None:
-    """SQLite's primary result code."""
-    code = getattr(problem, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
+def open_store(chosen: Settings) -> EpisodeStore:
+    """The store that the settings name.
+
+    Without a name: a file in a folder of ours under the temporary folder. A server of a single
+    process keeps its episodes in memory where that cannot be made; of several, each would keep
+    episodes that the others do not know.
+
+    Raises:
+        StoreUnavailableError: it cannot be opened; says which setting to change.
+    """
+    from openenv_kit.serving.sqlite_store import SCHEMA_VERSION, SqliteStore
+
+    limits = StoreLimits(
+        chosen.episode_ttl_s,
+        chosen.max_stored_episodes,
+        chosen.max_store_bytes,
+        chosen.client_store_percent,
+    )
+    # Other processes may serve the same port: this one says so, or is a child of one.
+    several = chosen.workers > 1 or multiprocessing.parent_process() is not None
+    address = chosen.episode_store
+    if address.startswith(REDIS_SCHEMES):
+        return _redis(address, limits)
+    if address == MEMORY and several:
+        raise StoreUnavailableError(
+            "OPENENV_KIT_EPISODE_STORE is 'memory', which each worker has for itself, and "
+            "there are several workers; allowed: a file, a redis:// address, or one worker."
+        )
+    try:
+        path = address or str(private_folder() / f"episodes-{SCHEMA_VERSION}.sqlite3")
+        return SqliteStore(path, limits)
+    except (OSError, sqlite3.Error) as problem:
+        if address or several:
+            where = repr(address) if address else "the temporary folder"
+            raise StoreUnavailableError(
+                f"The episode store in {where} cannot be opened ({problem}). Set "
+                "OPENENV_KIT_EPISODE_STORE to a file that can be written, or to a redis:// "
+                "address."
+            ) from problem
+        logger.warning(
+            "episodes are kept in memory and end with this process",
+            extra={"store": MEMORY, "reason": str(problem)},
+        )
+        return SqliteStore(MEMORY, limits)
+
+
+def _redis(address: str, limits: StoreLimits) -> EpisodeStore:
+    try:
+        from openenv_kit.serving.redis_store import RedisStore, connect
+    except ImportError:
+        raise StoreUnavailableError(
+            "OPENENV_KIT_EPISODE_STORE is a Redis address, but the `redis` extra is not installed."
+        ) from None
+    return RedisStore(connect(address), limits)
+
+
+def private_folder() -> Path:
+    """A folder under the temporary one that belongs to us alone; an OSError if there is none."""
+    folder = Path(tempfile.gettempdir()) / f"openenv-kit-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077:
+        raise PermissionError(f"{folder} is not ours alone")
+    return folder

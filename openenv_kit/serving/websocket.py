@@ -28,18 +28,23 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import MAX_ECHO, unknown_name_message
 from openenv_kit.serving import frames, mcp_tools, metrics
-from openenv_kit.serving.episode_store import StoreError
-from openenv_kit.serving.framework import prepare, worked
 from openenv_kit.serving.handles import (
     PLAYER,
     EpisodeGoneError,
     EpisodeTooLongError,
     Handle,
-    role_of,
 )
-from openenv_kit.serving.held import Held, Started
+from openenv_kit.serving.held import Started
 from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.sockets import Goodbye, LiveSession, SessionSlots, Talk
+from openenv_kit.serving.play import in_thread, in_turn
+from openenv_kit.serving.sockets import (
+    ConnectionEnd,
+    Conversation,
+    LiveSession,
+    SessionSlots,
+    SocketEndpoint,
+)
+from openenv_kit.serving.store import StoreError
 
 MESSAGES: dict[str, type[BaseModel]] = {
     "reset": WSResetMessage,
@@ -54,38 +59,36 @@ HANDOVER_S = 6.0
 
 RESUME = "resume"
 
-logger = logging.getLogger("metric_tracker.ws")
+logger = logging.getLogger("openenv_kit.ws")
 
 
-class EnvironmentDialect:
+class EnvironmentSocket(SocketEndpoint):
     """The framework's messages: reset, step, state, close and mcp."""
 
     too_big = "A message may have {} bytes; the session ends."
-    error = staticmethod(frames.error)
 
-    def __init__(self, slots: SessionSlots, episodes: Episodes) -> None:
-        self._slots = slots
-        self._episodes = episodes
+    def error(self, text: str, code: str, **more: Any) -> str:
+        return frames.error(text, code, **more)
 
-    async def open(self, websocket: WebSocket) -> PlayerTalk:
-        """See `Dialect`; `session_id` in the address is a player's handle."""
+    async def open(self, websocket: WebSocket) -> PlayerConversation:
+        """See `SocketEndpoint`; `session_id` in the address is a player's handle."""
         session_id = websocket.query_params.get("session_id")
         if not session_id:
-            if role_of(websocket.scope) == PLAYER:
-                raise Goodbye(
+            if websocket.state.role == PLAYER:
+                raise ConnectionEnd(
                     "With the player's token connect to /ws?session_id=<player_id>: the trainer's "
                     "reset returns the player_id."
                 )
-            return TrainerTalk(self._slots, self._episodes)
+            return TrainerConversation(self._slots, self._episodes)
         try:
             handle = await self._episodes.player(session_id)
             await self._episodes.state(handle)
         except (EpisodeGoneError, StoreError) as problem:
-            raise Goodbye(str(problem)) from None
-        return PlayerTalk(self._episodes, handle)
+            raise ConnectionEnd(str(problem)) from None
+        return PlayerConversation(self._episodes, handle)
 
 
-class PlayerTalk(Talk):
+class PlayerConversation(Conversation):
     """A connection that plays a stored episode through its player's handle, and never resets."""
 
     step_now: Callable[..., dict[str, Any]] | None = None
@@ -117,14 +120,14 @@ class PlayerTalk(Talk):
             return _refusal("store", str(problem), code, retry_after_s=wait)
         except EpisodeTooLongError as problem:
             return _refusal("too_big", str(problem), WSErrorCode.VALIDATION_ERROR)
-        except (Goodbye, EpisodeGoneError, WebSocketDisconnect):
+        except (ConnectionEnd, EpisodeGoneError, WebSocketDisconnect):
             raise
         except Exception:
             # Our own mistake: the client gets a number to find it by, and nothing else.
             reference = uuid.uuid4().hex[:12]
             logger.exception("internal error", extra={"reference": reference})
-            told = f"Internal error; the server's log has it as {reference}."
-            return _refusal("internal", told, WSErrorCode.EXECUTION_ERROR)
+            text = f"Internal error; the server's log has it as {reference}."
+            return _refusal("internal", text, WSErrorCode.EXECUTION_ERROR)
 
     async def _act(self, kind: str, data: dict[str, Any]) -> str:
         if kind == "reset":
@@ -136,7 +139,7 @@ class PlayerTalk(Talk):
             dispatch = mcp_tools.dispatcher(environment, self.step, self.state)
             answered = await mcp_tools.answer(data, dispatch)
             return frames.message("mcp", answered.body)
-        raise Goodbye
+        raise ConnectionEnd
 
     @property
     def episode_id(self) -> str | None:
@@ -149,7 +152,7 @@ class PlayerTalk(Talk):
             "A player cannot reset: the episode is its trainer's. Step until it is over; for "
             "another episode ask the trainer for another player id."
         )
-        return frames.reply_data(self._episodes.environment, Reply(ERROR, problem), "")
+        return self._episodes.play("ws").data(Reply(ERROR, problem))
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
         """One step."""
@@ -163,7 +166,7 @@ class PlayerTalk(Talk):
         return state
 
 
-class TrainerTalk(PlayerTalk):
+class TrainerConversation(PlayerConversation):
     """A connection that plays an episode of its own.
 
     One that the server named stays in memory until the connection is dropped: nothing else can
@@ -175,7 +178,6 @@ class TrainerTalk(PlayerTalk):
         super().__init__(episodes)
         self._slots = slots
         self._play = episodes.play("ws", stored=False)
-        self._held: Held | None = None
         self._task = asyncio.current_task()
         self.step_now = self._play.step
 
@@ -190,15 +192,14 @@ class TrainerTalk(PlayerTalk):
         if data.get("episode_id") is not None:
             started = await self._episodes.reset(data, "ws")
             if started.handle is not None:
-                await self._part_others(started.handle.episode_id, "restarted")
+                await self._end_others(started.handle.episode_id, "restarted")
                 self._go_on(started)
             return started.data
-        await prepare(self._episodes.environment, data)
-        reply = self._play.reset(data)
+        reply = await in_turn(self._play.environment, partial(self._play.reset, data))
         if reply.status == ERROR:
             return self._play.data(reply)
-        self._handle, self._held = None, None
-        long = self._episodes.environment.works_long(data)
+        self._handle = None
+        long = self._play.environment.tools.slow
         self.step_now = None if long else self._play.step
         return self._play.data(reply, self._play.names)
 
@@ -206,7 +207,7 @@ class TrainerTalk(PlayerTalk):
         if self._handle:
             return await super().step(data)
         play = self._play
-        return await worked(play.environment, play.arguments, partial(play.step, data))
+        return await in_thread(play.environment, partial(play.step, data))
 
     async def state(self) -> dict[str, Any]:
         return await super().state() if self._handle else self._play.state().model_dump()
@@ -221,7 +222,7 @@ class TrainerTalk(PlayerTalk):
 
     def _go_on(self, started: Started) -> None:
         """Continue with a stored episode."""
-        self._handle, self._held, self.step_now = started.handle, started.held, None
+        self._handle, self.step_now = started.handle, None
         self._play = self._episodes.play("ws", stored=False)
 
     async def _resume(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -233,7 +234,7 @@ class TrainerTalk(PlayerTalk):
             )
         if self._handle is None and self.episode_id == episode_id:
             return self._refused(f"This session plays {episode_id[:MAX_ECHO]!r} already.")
-        await self._part_others(episode_id, "resumed")
+        await self._end_others(episode_id, "resumed")
         try:
             started = await self._episodes.resume(episode_id)
         except EpisodeGoneError as problem:
@@ -241,12 +242,12 @@ class TrainerTalk(PlayerTalk):
         self._go_on(started)
         return started.data
 
-    async def _part_others(self, episode_id: str, reason: str) -> None:
+    async def _end_others(self, episode_id: str, reason: str) -> None:
         """End this worker's other connections that play an episode; wait until it is stored."""
-        leaving = []
+        leaving, played = [], (self._episodes.environment.name, episode_id)
         for session in self._slots:
-            task = session.task
-            if session.episode_id == episode_id and task is not None and task is not self._task:
+            task, plays = session.task, (session.environment, session.episode_id)
+            if plays == played and task is not None and task is not self._task:
                 session.end(reason)
                 leaving.append(task)
         if leaving:
@@ -265,25 +266,19 @@ class RefusedError(Exception):
 
 
 def read_message(text: str | bytes) -> tuple[str, dict[str, Any]]:
-    """Type and data of a message; a RefusedError or ValidationError says what is wrong with it.
-
-    The framework's model is used only for a message of an unusual shape.
-    """
+    """Type and data of a message; a RefusedError or ValidationError says what is wrong with it."""
     try:
         message = frames.loads(text)
-    except ValueError as problem:
-        told = f"Invalid JSON: {problem}"
-        raise RefusedError("invalid_json", WSErrorCode.INVALID_JSON, told) from None
+    except ValueError as error:
+        problem = f"Invalid JSON: {error}"
+        raise RefusedError("invalid_json", WSErrorCode.INVALID_JSON, problem) from None
     if not isinstance(message, dict):
-        told = f"A message is a JSON object; this one is {type(message).__name__}."
-        raise RefusedError("invalid_json", WSErrorCode.INVALID_JSON, told)
+        problem = f"A message is a JSON object; this one is {type(message).__name__}."
+        raise RefusedError("invalid_json", WSErrorCode.INVALID_JSON, problem)
     kind = message.get("type", "")
     if not isinstance(kind, str) or kind not in MESSAGES:
-        told = unknown_name_message("message type:", kind, MESSAGES)
-        raise RefusedError("unknown_type", WSErrorCode.UNKNOWN_TYPE, told)
-    data = message.get("data")
-    if type(data) is dict and len(message) == 2 and kind in ("step", "reset", "mcp"):
-        return kind, data
+        problem = unknown_name_message("message type:", kind, MESSAGES)
+        raise RefusedError("unknown_type", WSErrorCode.UNKNOWN_TYPE, problem)
     return kind, getattr(MESSAGES[kind](**message), "data", {})
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import functools
-import gc
 import inspect
 import logging
 import logging.config
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import suppress
 from typing import Any
 
-from openenv_kit.serving import descriptors
 from openenv_kit.serving.settings import Settings, is_loopback
 
 PING_INTERVAL_S = 30.0
@@ -27,22 +25,10 @@ PING_TIMEOUT_S = 900.0
 WORKER_TIMEOUT_S = 60
 """A worker that starts on a busy machine is silent for a while; only one that hangs is replaced."""
 
-SANS_IO = "websockets-sansio"
-"""uvicorn's cheapest WebSocket protocol."""
-
 SPREADS = sys.platform == "linux"
 """Whether the system spreads connections over several sockets that listen on one port."""
 
-COLLECT_AFTER = (10_000, 5, 2)
-"""When the garbage collector runs: after so many new objects, and so many runs on younger ones.
-
-Steps make no cycles, but what they put in the place of older objects is new. At Python's 700, what
-all sessions hold is looked through again and again; whole runs are about as frequent as with 700.
-"""
-
-Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
-
-logger = logging.getLogger("metric_tracker.server")
+logger = logging.getLogger("openenv_kit.server")
 
 
 class PortSocket(socket.socket):
@@ -69,31 +55,28 @@ class PortSocket(socket.socket):
 def serve(app: Any, chosen: Settings) -> None:
     """Run an app until stopped; with several workers it is given by its import string."""
     import uvicorn
-    from uvicorn.config import WS_PROTOCOLS
     from uvicorn.supervisors import Multiprocess
 
     from openenv_kit.serving import logs, metrics
-    from openenv_kit.serving.connections import Connection, Connections
+    from openenv_kit.serving.connections import Connection, Messages
 
     log_config = logs.configuration(chosen.log_level)
     logging.config.dictConfig(log_config)
     if not chosen.token and not is_loopback(chosen.host):
         logger.warning(
             "listening on %s without a token: whoever reaches this address can play and reset; "
-            "set METRIC_TRACKER_TOKEN, or HOST=127.0.0.1",
+            "set OPENENV_KIT_TOKEN, or HOST=127.0.0.1",
             chosen.host or "all addresses",
         )
-    limit = descriptors.raise_limit()
-    connections = Connections(descriptors.max_connections(limit), chosen.request_timeout_s)
+    raise_open_files()
     options: dict[str, Any] = {
         "host": chosen.host,
         "port": chosen.port,
         "workers": chosen.workers,
         "access_log": False,
         "log_config": log_config,
-        "backlog": descriptors.backlog(limit),
-        "http": functools.partial(Connection, connections),
-        "ws": SANS_IO if SANS_IO in WS_PROTOCOLS else "websockets",  # uvicorn before 0.35
+        "http": functools.partial(Connection, chosen.request_timeout_s),
+        "ws": Messages,
         "ws_max_size": chosen.max_message_bytes,
         "ws_ping_interval": PING_INTERVAL_S,
         "ws_ping_timeout": PING_TIMEOUT_S,
@@ -118,22 +101,14 @@ def serve(app: Any, chosen: Settings) -> None:
             supervisor(config, sockets=[held]).run()
 
 
-def unwatched(lifespan: Lifespan) -> Lifespan:
-    """A lifespan that takes everything imported so far out of the garbage collector's sight.
+def raise_open_files() -> None:
+    """Let this process and its workers open as many files as the system allows: shells allow few.
 
-    All of it stays until the end: no collection need ever look at it again.
+    macOS has a lower limit than it says, and keeps the one it has.
     """
-
-    @asynccontextmanager
-    async def living(app: Any) -> AsyncIterator[Any]:
-        end_with_parent()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*COLLECT_AFTER)
-        async with lifespan(app) as state:
-            yield state
-
-    return living
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def end_with_parent() -> None:

@@ -8,3 +8,19 @@ Everywhere in them, `environment` is the name of what is played, None for what t
 ENVIRONMENT names; `base_url` is a server to play on, None for this process; and `split`, `first`
 and `count` choose tasks as `openenv_kit.play.split_rows.split_rows` does.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def installed_by(requirement: str) -> Iterator[None]:
+    """Imports of a trainer; where one is missing, the error says what pip installs it by."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        raise ModuleNotFoundError(
+            f"{missing.name} is not installed: pip install '{requirement}'", name=missing.name
+        ) from None

@@ -16,7 +16,7 @@ from typing import Any
 
 from openenv_kit.agent.settings import TOKEN_VARIABLE, address
 from openenv_kit.environment import ERROR, Environment
-from openenv_kit.errors import InvalidValueError, ServerError
+from openenv_kit.errors import InvalidValueError, ServerError, echo, refuse_old_names
 from openenv_kit.play.driver import observed
 from openenv_kit.play.policies import Action, Observed
 
@@ -55,14 +55,21 @@ class Remote:
 
     Args:
         base_url: http(s) or ws(s) address of the server.
-        token: its bearer token; None for what METRIC_TRACKER_TOKEN holds, if anything.
+        token: its bearer token; None for what OPENENV_KIT_TOKEN holds, if anything.
         title: what errors call the environment.
+        serves: what the server's metadata must call the environment; None for anything.
 
     Raises:
         InvalidValueError: `base_url` is not such an address.
     """
 
-    def __init__(self, base_url: str, token: str | None = None, title: str = "usable") -> None:
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None = None,
+        title: str = "usable",
+        serves: str | None = None,
+    ) -> None:
         parts = address(base_url, SCHEMES)
         if parts is None:
             allowed = "an address such as http://127.0.0.1:8000"
@@ -75,9 +82,10 @@ class Remote:
         self._prefix = parts.path.rstrip("/")
         self._address = f"{scheme}://{parts.netloc.rpartition('@')[2]}{self._prefix}"
         self._headers = {"content-type": "application/json"}
+        refuse_old_names(os.environ, (TOKEN_VARIABLE,))
         if token := token or os.environ.get(TOKEN_VARIABLE):
             self._headers["authorization"] = f"Bearer {token}"
-        self._title = title
+        self._title, self._serves = title, serves
         self._reached = False
         self._episode_id, self._steps = "", 0
 
@@ -87,6 +95,7 @@ class Remote:
         Raises:
             ServerError: there is no server, it serves something else, or it wants a token.
         """
+        self._check_served()
         status, reply = self._post("/reset", dict(arguments))
         opening = self._observation("/reset", status, reply)
         if opening["status"] != ERROR:  # a refused reset leaves the running episode as it is
@@ -115,9 +124,28 @@ class Remote:
         """Close the connection."""
         self._connection.close()
 
+    def _check_served(self) -> None:
+        """Check once that the server's metadata, if it has any, names the environment."""
+        if self._serves is None:
+            return
+        status, reply = self._send("/metadata")
+        served = reply.get("name") if status == 200 else None
+        if served not in (None, self._serves):
+            self.close()
+            raise ServerError(
+                f"{self._address} serves {echo(served)}, and {self._serves!r} is to be played: "
+                "name the address of a server that serves it, or play what is served."
+            )
+        self._serves = None
+
     def _post(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Status and body of the answer; a server that has answered before is tried again."""
-        data = json.dumps(body).encode()
+        return self._send(path, json.dumps(body).encode())
+
+    def _send(self, path: str, data: bytes | None = None) -> tuple[int, dict[str, Any]]:
+        """Status and body of the answer to a POST or, without data, to a GET.
+
+        A server that has answered before is tried again.
+        """
         deadline = time.monotonic() + (PATIENCE_S if self._reached else 0.0)
         pause = 0.0  # an idle connection has often just been closed
         while True:
@@ -145,13 +173,14 @@ class Remote:
             reply = {}
         return status, reply if isinstance(reply, dict) else {}
 
-    def _try(self, path: str, data: bytes) -> tuple[int, bytes]:
+    def _try(self, path: str, data: bytes | None) -> tuple[int, bytes]:
         connection = self._connection
         if connection.sock is None:
             connection.connect()
             opened: Any = connection.sock  # typed as never there
             opened.settimeout(REPLY_TIMEOUT_S)
-        connection.request("POST", self._prefix + path, data, self._headers)
+        method = "GET" if data is None else "POST"
+        connection.request(method, self._prefix + path, data, self._headers)
         response = connection.getresponse()
         return response.status, response.read()
 

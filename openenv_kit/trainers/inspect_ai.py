@@ -4,28 +4,31 @@
 inspect eval openenv_kit/episodes -T environment=NAME -T split=validation -T count=20 --model MODEL
 ```
 
-Environments may offer the task under a name of their own; Metric Tracker RL's is
-`metric_tracker_rl/metric_tracker`.
+Environments may offer the task under a name of their own.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from inspect_ai import Task, task
-from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatMessageSystem
-from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
-from inspect_ai.solver import Generate, Solver, TaskState, solver
-from inspect_ai.tool import Tool, ToolDef, ToolParams
-
 from openenv_kit.environment import get_environment
+from openenv_kit.errors import ServerError
 from openenv_kit.play.split_rows import reset_arguments, split_rows
-from openenv_kit.tools.catalogue import ToolSpec
+from openenv_kit.session import COMPONENTS, REWARDS
+from openenv_kit.tool import Tool as KitTool
+from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.signatures import dress, given
 from openenv_kit.trainers.tool_calls import ToolEpisode
 
-SCORE, SUBMITTED, CALLS, INFO = "score", "submitted", "tool_calls", "info"
+with installed_by("openenv-metric-tracker-rl[inspect]"):
+    from inspect_ai import Task, task
+    from inspect_ai.dataset import MemoryDataset, Sample
+    from inspect_ai.model import ChatMessageSystem
+    from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
+    from inspect_ai.solver import Generate, Solver, TaskState, solver
+    from inspect_ai.tool import Tool, ToolDef, ToolParams
+
+SCORE, SUBMITTED, CALLS, INFO, LOST = "score", "submitted", "tool_calls", "info", "lost"
 """What a sample's store holds about its episode."""
 
 
@@ -38,24 +41,29 @@ def episodes(
     base_url: str | None = None,
     message_limit: int | None = None,
     reset: dict[str, Any] | None = None,
+    level: str | None = None,
 ) -> Task:
     """Episodes of a split, each scored by the environment.
 
     `message_limit` is the most messages of a sample; None for enough to use every step of an
     episode, at two messages a step. `reset` holds further arguments of every reset, such as
-    `-T 'reset={"profile": "lean"}'`.
+    `-T 'reset={"profile": "lean"}'`; `level` keeps to tasks of one level.
     """
     found = get_environment(environment)
     samples = [
         # The prompt comes from the episode itself, when the solver starts it.
-        Sample(row["task"], id=row["task"], metadata={"reset": reset_arguments(row, found.name)})
-        for row in split_rows(split, first, count, found.name, reset)
+        Sample(
+            row["task"],
+            id=row["task"],
+            metadata={"environment": found.name, "reset": reset_arguments(row, found.name)},
+        )
+        for row in split_rows(split, first, count, found.name, reset, level)
     ]
     return Task(
         dataset=MemoryDataset(samples, name=f"{found.name}_{split}"),
         solver=play_episode(base_url, found.name),
-        scorer=report_score(),
-        message_limit=message_limit or 32 + 2 * found.most_steps,
+        scorer=[report_score(), rewards()],
+        message_limit=message_limit or 32 + 2 * found.rules.max_steps,
     )
 
 
@@ -66,10 +74,14 @@ def play_episode(base_url: str | None = None, environment: str | None = None) ->
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         episode = ToolEpisode(base_url, environment)
         try:
-            state.user_prompt.text = episode.reset(state.metadata["reset"])
+            state.user_prompt.text = episode.reset(state.metadata)
             state.messages.insert(0, ChatMessageSystem(content=episode.brief))
             state.tools = [_tool(each, episode, state) for each in episode.tools.tools]
             return await generate(state, tool_calls="loop")
+        except ServerError as problem:
+            # Inspect may be told to score samples that failed.
+            state.store.set(LOST, str(problem))
+            raise
         finally:
             episode.close()
 
@@ -78,9 +90,15 @@ def play_episode(base_url: str | None = None, environment: str | None = None) ->
 
 @scorer(metrics=[mean(), stderr()])
 def report_score() -> Scorer:
-    """The environment's own score, 0 if nothing was submitted."""
+    """The environment's own score, 0 if nothing was submitted.
+
+    Raises:
+        ServerError: the server was lost, so that nothing was measured.
+    """
 
     async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001
+        if lost := state.store.get(LOST):
+            raise ServerError(lost)
         submitted = state.store.get(SUBMITTED, False)
         return Score(
             value=state.store.get(SCORE, 0.0),
@@ -91,7 +109,18 @@ def report_score() -> Scorer:
     return score
 
 
-def _tool(tool: ToolSpec, episode: ToolEpisode, state: TaskState) -> Tool:
+@scorer(metrics={"*": [mean(), stderr()]})
+def rewards() -> Scorer:
+    """What each reward would have paid, whichever was; 0 without a report."""
+
+    async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001
+        paid = state.store.get(INFO, {}).get(COMPONENTS, {})
+        return Score(value={name: paid.get(name, 0.0) for name in REWARDS})
+
+    return score
+
+
+def _tool(tool: KitTool, episode: ToolEpisode, state: TaskState) -> Tool:
     async def call(**arguments: Any) -> str:
         answer = episode.call(tool.name, given(tool, arguments))
         state.store.set(SCORE, episode.reward)

@@ -11,21 +11,24 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse
-from nemo_gym.base_resources_server import (
-    BaseResourcesServerConfig,
-    BaseSeedSessionRequest,
-    BaseSeedSessionResponse,
-    BaseVerifyRequest,
-    BaseVerifyResponse,
-    SimpleResourcesServer,
-)
-from nemo_gym.server_utils import SESSION_ID_KEY
 from pydantic import ConfigDict, PrivateAttr
 
 from openenv_kit.environment import get_environment
-from openenv_kit.errors import ServerError
+from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.play.split_rows import reset_arguments, split_rows
+from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.tool_calls import ToolEpisode
+
+with installed_by("nemo-gym>=0.7,<0.8"):
+    from nemo_gym.base_resources_server import (
+        BaseResourcesServerConfig,
+        BaseSeedSessionRequest,
+        BaseSeedSessionResponse,
+        BaseVerifyRequest,
+        BaseVerifyResponse,
+        SimpleResourcesServer,
+    )
+    from nemo_gym.server_utils import SESSION_ID_KEY
 
 VERIFIED_SESSIONS = 4096
 """Verified sessions whose result is kept, so that verifying again returns the same."""
@@ -82,10 +85,14 @@ class EpisodeServer(SimpleResourcesServer):
         self._close(key)
         self._results.pop(key, None)
         episode = ToolEpisode(self.config.base_url, self.config.environment)
+        row = body.model_dump()
+        offered = (row.get("responses_create_params") or {}).get("tools") or ()
         try:
-            episode.reset(body.reset)
+            episode.reset(row, [tool["name"] for tool in offered], " in this row")
         except ServerError as problem:
             raise HTTPException(502, str(problem)) from None
+        except ConfigurationError as problem:
+            raise HTTPException(422, str(problem)) from None
         self._episodes[key] = episode
         return BaseSeedSessionResponse()
 
@@ -141,13 +148,14 @@ def data_rows(
     count: int | None = None,
     environment: str | None = None,
     reset: Mapping[str, Any] | None = None,
+    level: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """NeMo Gym's data rows: the first messages, the tools, and the reset; see `split_rows`.
 
     `openenv_kit.play.split_rows.write_rows` writes them as NeMo Gym reads them.
     """
     episode = ToolEpisode(environment=environment)
-    for row in split_rows(split, first, count, environment, reset):
+    for row in split_rows(split, first, count, environment, reset, level):
         opening = episode.reset(row)
         tools = [
             # Strict schemas know no optional arguments.
@@ -160,6 +168,7 @@ def data_rows(
         ]
         yield {
             "responses_create_params": {"input": messages, "tools": tools},
+            "environment": row["environment"],
             "task": row["task"],
             "reset": reset_arguments(row, environment),
         }

@@ -34,8 +34,8 @@ from openenv.core.llm_client import LLMResponse, ToolCall
 
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, require_name
-from openenv_kit.trainers.scripted_endpoint import texts
-from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
+from openenv_kit.play.split_rows import reset_arguments
+from openenv_kit.trainers.tool_calls import ToolEpisode, next_call, texts
 
 Message = dict[str, Any]
 
@@ -70,7 +70,11 @@ class ToolSession(ResourceSession):
         return ToolResult(data=answer, done=played.done, metadata={"reward": played.reward})
 
     def verify(self, transcript: list[Message], final_state: Any | None = None) -> VerifyResult:
-        """The environment's own reward; 0 for an unfinished episode."""
+        """The environment's own reward; 0 for an unfinished episode.
+
+        Raises:
+            ServerError: the server was lost, so that nothing was measured.
+        """
         return VerifyResult(
             env_reward=self._episode.reward,
             done=self._episode.done,
@@ -128,7 +132,7 @@ def prompt_of(row: Mapping[str, Any]) -> list[Message]:
 
 def limits_for(environment: str | None = None) -> HarnessRunLimits:
     """As many turns as an episode has steps by default."""
-    return HarnessRunLimits(max_turns=get_environment(environment).most_steps)
+    return HarnessRunLimits(max_turns=get_environment(environment).rules.max_steps)
 
 
 def build_rollout_func(
@@ -188,12 +192,18 @@ def collect(
         keep: which episodes to write; None for all.
         limits: turns and tool calls of an episode; None for `limits_for` the environment.
         environment: name of what is played.
+
+    Raises:
+        InvalidValueError: `out` holds episodes of other rows, another player, another environment
+            or other versions.
     """
     if model_step is None:
         model_step, player = scripted_model_step(player, environment), f"scripted:{player}"
     serializer = RolloutSerializer(out)
-    played = get_environment(environment).name
-    serializer.write_metadata({"environment": played, "player": player})
+    found = get_environment(environment)
+    made = {"environment": found.name, "player": player, "versions": dict(found.versions)}
+    _require_same(serializer, made, rows)
+    serializer.write_metadata(made)
     (Path(out) / RESULTS_FILENAME).touch()  # there is one, even if no episode can be played
     runner = CollectRunner(
         session_factory=ToolSessionFactory(base_url, environment),
@@ -203,6 +213,31 @@ def collect(
         limits=limits or limits_for(environment),
     )
     return runner.run(model_step=model_step, num_episodes=len(rows), should_keep=keep)
+
+
+def _require_same(
+    serializer: RolloutSerializer, made: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Check that the episodes already collected are those that would be made again."""
+    environment = made["environment"]
+    results = serializer.results_path
+    done = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
+    if not any(done):
+        return
+    folder = serializer.output_dir
+    if serializer.metadata_path.exists():
+        before = json.loads(serializer.metadata_path.read_text(encoding="utf-8"))
+        for name, value in made.items():
+            if before.get(name, value) != value:
+                allowed = f"{before[name]!r}, whose episodes {folder} holds; name another folder"
+                raise InvalidValueError(name, value, allowed)
+    for episode in map(json.loads, filter(None, done)):
+        place = int(episode["episode_id"].rpartition("-")[2])
+        held = reset_arguments(row_of(episode["task"]), environment)
+        if place < len(rows) and reset_arguments(rows[place], environment) != held:
+            asked = reset_arguments(rows[place], environment)
+            allowed = f"{held}, whose episode {folder} holds; name another folder"
+            raise InvalidValueError(f"reset of episode {place}", asked, allowed)
 
 
 def sft_examples(

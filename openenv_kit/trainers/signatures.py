@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import WithJsonSchema
 
-from openenv_kit.tools.catalogue import ToolSpec
+from openenv_kit.tool import Tool
 
 Parameter = inspect.Parameter
 _TYPES: dict[str, Any] = {
@@ -26,7 +26,7 @@ _TYPES: dict[str, Any] = {
 _EMPTY: dict[str, Any] = {"array": [], "object": {}}
 
 
-def dress(function: Callable[..., Any], tool: ToolSpec, *, bound: bool = False) -> None:
+def dress(function: Callable[..., Any], tool: Tool, *, bound: bool = False) -> None:
     """Give a function that takes any keywords the name, signature and docstring of a tool.
 
     `bound` says that it is a method, which takes `self` first.
@@ -49,7 +49,7 @@ def dress(function: Callable[..., Any], tool: ToolSpec, *, bound: bool = False) 
     function.__annotations__ = {**hints, "return": str}
 
 
-def given(tool: ToolSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def given(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments without those that a library filled in from the signature alone."""
     required, fields = tool.parameters.get("required", ()), tool.parameters.get("properties", {})
     return {

@@ -9,7 +9,7 @@ are written in the tags of the Qwen family:
 </tool_call>
 ```
 
-`examples/skyrl/` holds an entry point; `docs/training-skyrl.md` a training command.
+`examples/skyrl/` holds an entry point; `docs/training.md` has a training command.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
-from skyrl_gym.envs.registration import register, registry
-
 from openenv_kit.environment import ERROR, get_environment
 from openenv_kit.play.split_rows import reset_arguments, split_rows
-from openenv_kit.tools.catalogue import compact
+from openenv_kit.tool import compact
+from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.tool_calls import ToolEpisode
 
+with installed_by("openenv-metric-tracker-rl[skyrl]"):
+    from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
+    from skyrl_gym.envs.registration import register, registry
+
 _CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
+_TOOLS = re.compile(r"<tools>\n(.*)\n</tools>", re.DOTALL)
 
 Messages = list[dict[str, str]]
 
@@ -53,13 +56,20 @@ class TextEpisode(BaseTextEnv):
         self._episode = ToolEpisode((env_config or {}).get("base_url"), environment)
         self._reset = json.loads(row["reset"])
         played = self._episode.environment
-        steps = played.rules_for(self._reset).get("max_steps", played.most_steps)
-        self.max_turns = int(row.get("max_turns", steps))
+        self.max_turns = int(row.get("max_turns", played.rules.max_steps))
         self._over = False
 
     def init(self, prompt: Messages) -> tuple[Messages, dict[str, Any]]:
-        """Start the episode; returns the row's prompt with the task appended."""
-        opening = self._episode.reset(self._reset)
+        """Start the episode; returns the row's prompt with the task appended.
+
+        Raises:
+            InvalidValueError: the reset was refused, or its episode has other tools than the
+                prompt offers.
+        """
+        told = _TOOLS.search(prompt[0]["content"])
+        tools = [json.loads(line) for line in told[1].splitlines()] if told else []
+        offered = [tool["function"]["name"] for tool in tools]
+        opening = self._episode.reset(self._reset, offered, " in this prompt")
         self._over = False
         last = {**prompt[-1], "content": prompt[-1]["content"] + opening}
         return [*prompt[:-1], last], {}
@@ -124,13 +134,14 @@ def dataset_rows(
     count: int | None = None,
     environment: str | None = None,
     reset: Mapping[str, Any] | None = None,
+    level: str | None = None,
 ) -> list[dict[str, Any]]:
     """SkyRL's dataset rows: `prompt`, `env_class` and the reset as JSON text; see `split_rows`.
 
     `openenv_kit.play.split_rows.write_rows` writes them as SkyRL reads them.
     """
     found = get_environment(environment)
-    played = {"split": split, **(reset or {})}
+    played = {"split": split, **({"difficulty": level} if level else {}), **(reset or {})}
     tools = "\n".join(json.dumps(tool) for tool in found.tools.offered(played).chat_tools)
     system = (
         f"{found.brief(played)}\n\n# Tools\n\nCall one tool a turn, as a JSON object between "
@@ -145,5 +156,5 @@ def dataset_rows(
             "task": row["task"],
             "reset": json.dumps(reset_arguments(row, found.name)),
         }
-        for row in split_rows(split, first, count, found.name, reset)
+        for row in split_rows(split, first, count, found.name, reset, level)
     ]

@@ -13,9 +13,15 @@ from contextlib import closing, suppress
 from typing import Any
 
 from openenv_kit.environment import ERROR, get_environment
-from openenv_kit.errors import InvalidValueError, ServerError, ToolArgumentError, require_name
+from openenv_kit.errors import (
+    InvalidValueError,
+    RefusedResetError,
+    ServerError,
+    ToolArgumentError,
+    require_name,
+)
 from openenv_kit.play.split_rows import reset_arguments
-from openenv_kit.tools.catalogue import compact
+from openenv_kit.tool import compact
 from openenv_kit.trainers.backends import InProcess, Remote
 
 OVER = {"status": "completed", "message": "The episode is over; this call changed nothing."}
@@ -33,49 +39,80 @@ class ToolEpisode:
 
     Attributes:
         brief: the system prompt; empty before the first reset.
-        reward: 0.0 until the episode is over, then its score in [0, 1].
         done: whether the episode is over.
         info: what its last reply told beside the observation, such as components of the reward.
         calls: tool calls made in this episode.
         tools: what the episode offers; before the first reset, what a reset without arguments does.
-        lost: why the server was lost in this episode, if it was: the reward then measures
-            nothing. For trainers that show a tool's error to the model and continue.
     """
 
     def __init__(self, base_url: str | None = None, environment: str | None = None) -> None:
         self.environment = get_environment(environment)
-        remote = Remote(base_url, title=self.environment.title) if base_url else None
+        title, serves = self.environment.title, self.environment.name
+        remote = Remote(base_url, title=title, serves=serves) if base_url else None
         self._backend = remote or InProcess(self.environment)
         self.brief = ""
-        self.reward = 0.0
+        self._reward = 0.0
         self.done = False
         self.info: Mapping[str, Any] = {}
         self.calls = 0
         self.tools = self.environment.tools.offered()
-        self.lost: ServerError | None = None
+        self._lost: ServerError | None = None
         self._turn = threading.Lock()
 
-    def reset(self, row: Mapping[str, Any]) -> str:
+    @property
+    def reward(self) -> float:
+        """Score of the episode in [0, 1]; 0.0 until it is over.
+
+        Raises:
+            ServerError: the server was lost before the end, so that nothing was measured. Some
+                trainers show a tool's error to the model and continue: this one reaches them.
+        """
+        if self._lost and not self.done:
+            raise self._lost
+        return self._reward
+
+    def reset(
+        self, row: Mapping[str, Any], offered: Sequence[str] = (), offered_for: str = ""
+    ) -> str:
         """Start the episode of a dataset row; returns the first user message.
 
         Columns of the row that are empty, or not arguments of a reset, are ignored.
 
+        Args:
+            row: the dataset row.
+            offered: names of the tools that the player was offered beforehand; empty where they
+                are taken from the episode.
+            offered_for: what they were made for, in words for the error.
+
         Raises:
-            InvalidValueError: the reset was refused; says why.
-            ServerError: the server cannot be reached.
+            InvalidValueError: the reset was refused, or the row is of another environment, or
+                its episode has other tools than were offered; says why.
+            ServerError: the server cannot be reached, or serves another environment.
         """
-        arguments = reset_arguments(row, self.environment.name)
+        played = self.environment.name
+        if row.get("environment") not in (None, played):
+            wanted = f"{played!r}, which the player was made for"
+            raise InvalidValueError("the row's environment", row["environment"], wanted)
+        arguments = reset_arguments(row, played)
         with self._turn:
             opening = self._backend.reset(arguments)
             if opening["status"] == ERROR:
+                raise RefusedResetError(arguments, opening["message"])
+            tools = self.environment.tools.offered(opening)
+            # A split may mix episodes with different tools; players are offered all of them.
+            whole = {name: each for name, each in arguments.items() if name != "index"}
+            fitting = (tools, self.environment.tools.offered(whole))
+            if offered and set(offered) not in [set(each.names) for each in fitting]:
                 raise InvalidValueError(
-                    "reset", arguments, f"what a reset takes ({opening['message']})"
+                    "reset",
+                    arguments,
+                    f"an episode with the tools that the player was offered{offered_for}: "
+                    f"{', '.join(offered)}. This one has {', '.join(tools.names)}",
                 )
-            self.brief = self.environment.brief(opening)
-            self.tools = self.environment.tools.offered(opening)
-            self.reward, self.done, self.calls, self.lost = 0.0, False, 0, None
+            self.brief, self.tools = self.environment.brief(opening), tools
+            self._reward, self.done, self.calls, self._lost = 0.0, False, 0, None
             self.info = {}
-        return self.environment.introduction(opening)
+        return self.environment.tools.introduction(opening)
 
     def call(self, name: str, arguments: object) -> str:
         """Call a tool; returns its answer, also to a call that makes no sense.
@@ -95,16 +132,25 @@ class ToolEpisode:
             try:
                 observation = self._backend.step(action)
             except ServerError as problem:
-                self.lost = problem
+                self._lost = problem
                 raise
             if observation["done"]:
-                self.reward, self.done = float(observation["reward"] or 0.0), True
+                self._reward, self.done = float(observation["reward"] or 0.0), True
                 self.info = observation.get("info", {})
             return compact(tools.answer(observation))
 
     def close(self) -> None:
         """Close the connection to the server, if there is one."""
         self._backend.close()
+
+
+def texts(messages: Sequence[Mapping[str, Any]], role: str) -> list[str]:
+    """Texts of a role's messages of a chat, in order, whether plain or in parts."""
+    contents = [each["content"] for each in messages if each["role"] == role]
+    return [
+        each if isinstance(each, str) else "".join(part.get("text", "") for part in each)
+        for each in contents
+    ]
 
 
 def next_call(
@@ -124,9 +170,12 @@ def next_call(
     """
     found = get_environment(environment)
     player = found.policies[require_name("policy", policy, found.policies)]
-    with closing(player.play(found.told(introduction, None))) as moves, suppress(StopIteration):
+    with (
+        closing(player.play(found.tools.observed(introduction, None))) as moves,
+        suppress(StopIteration),
+    ):
         action = next(moves)
         for answer in answers:
-            action = moves.send(found.told(introduction, json.loads(answer)))
+            action = moves.send(found.tools.observed(introduction, json.loads(answer)))
         return found.tools.called(action)
     return None

@@ -14,15 +14,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from openenv_kit.environment import get_environment
+from openenv_kit.errors import refuse_old_names
 from openenv_kit.play.split_rows import Row, split_rows
-from openenv_kit.tools.catalogue import ToolSpec
+from openenv_kit.tool import Tool
+from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.signatures import dress
 from openenv_kit.trainers.tool_calls import ToolEpisode
 
 if TYPE_CHECKING:
     import datasets
 
-BASE_URL_VARIABLE = "METRIC_TRACKER_BASE_URL"
+BASE_URL_VARIABLE = "OPENENV_KIT_BASE_URL"
 """Names a server to play on; if unset, episodes are played in the trainer's process."""
 
 
@@ -31,18 +33,24 @@ class ToolEnvironment:
 
     environment: str
     """Name of what is played."""
+    _offered: Sequence[str]
+    """Names of the tools, which are the class's methods."""
+    _made_for: str
+    """The reset arguments that they were made for, in words."""
 
     def __init__(self, base_url: str | None = None) -> None:
-        """TRL calls this without arguments: METRIC_TRACKER_BASE_URL may name the server."""
+        """TRL calls this without arguments: OPENENV_KIT_BASE_URL may name the server."""
+        refuse_old_names(os.environ, (BASE_URL_VARIABLE,))
         self._episode = ToolEpisode(base_url or os.environ.get(BASE_URL_VARIABLE), self.environment)
 
     def reset(self, **row: Any) -> str:
         """Start the episode of a dataset row; TRL appends the answer to the row's prompt.
 
         Raises:
-            InvalidValueError: the row asks for an episode that does not exist.
+            InvalidValueError: the row asks for an episode that does not exist, or for one of
+                another environment or with other tools than the class has.
         """
-        return self._episode.reset(row)
+        return self._episode.reset(row, self._offered, self._made_for)
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -56,8 +64,6 @@ class ToolEnvironment:
             ServerError: the server was lost, so that nothing was measured. TRL shows a tool's
                 error to the model and continues, so it is raised here again.
         """
-        if self._episode.lost and not self._episode.done:
-            raise self._episode.lost
         return self._episode.reward
 
 
@@ -65,17 +71,24 @@ def environment_class(
     environment: str | None = None,
     split: str | None = None,
     reset: Mapping[str, Any] | None = None,
+    level: str | None = None,
 ) -> type[ToolEnvironment]:
     """A class whose public methods, but for `reset` and `get_reward`, are the tools.
 
-    They are those of the split that is trained on, and of `reset`, which are the further reset
-    arguments of the dataset; without either, of a reset without arguments.
+    They are those of the split that is trained on, of its `level`, and of `reset`, which are the
+    further reset arguments of the dataset; without any of them, of a reset without arguments.
     """
     found = get_environment(environment)
-    tools = found.tools.offered({**({"split": split} if split else {}), **(reset or {})})
+    chosen = {"split": split, "difficulty": level, **(reset or {})}
+    asked = {name: value for name, value in chosen.items() if value is not None}
+    tools = found.tools.offered(asked)
     members: dict[str, Any] = {tool.name: _method(tool) for tool in tools.tools}
     title = "".join(word.title() for word in found.name.split("_"))
-    members |= {"environment": found.name, "__doc__": found.description, "__module__": __name__}
+    words = (
+        f" by {title}Environment, which was made for {found.name} with {asked or 'no arguments'}"
+    )
+    members |= {"environment": found.name, "_offered": tools.names, "_made_for": words}
+    members |= {"__doc__": found.description, "__module__": __name__}
     return type(f"{title}Environment", (ToolEnvironment,), members)
 
 
@@ -85,21 +98,23 @@ def build_dataset(
     count: int | None = None,
     environment: str | None = None,
     reset: Mapping[str, Any] | None = None,
+    level: str | None = None,
 ) -> datasets.Dataset:
     """A dataset of `prompt` and the columns of `split_rows`, whose arguments it takes."""
-    return dataset_of(split_rows(split, first, count, environment, reset), environment)
+    return dataset_of(split_rows(split, first, count, environment, reset, level), environment)
 
 
 def dataset_of(rows: Sequence[Row], environment: str | None = None) -> datasets.Dataset:
     """The same of rows that were chosen already; all are briefed as the first of them is."""
-    from datasets import Dataset
+    with installed_by("openenv-metric-tracker-rl[trl]"):
+        from datasets import Dataset
 
     brief = get_environment(environment).brief(rows[0])
     prompt = [{"role": "system", "content": brief}, {"role": "user", "content": ""}]
     return Dataset.from_list([{"prompt": prompt, **row} for row in rows])
 
 
-def _method(tool: ToolSpec) -> Callable[..., str]:
+def _method(tool: Tool) -> Callable[..., str]:
     """A method with the signature and the docstring that TRL reads a schema from."""
 
     def method(self: ToolEnvironment, **arguments: Any) -> str:

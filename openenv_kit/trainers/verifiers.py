@@ -15,15 +15,19 @@ import functools
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-import verifiers.v1 as vf
 from pydantic import Field
 
 from openenv_kit.environment import ERROR, get_environment
-from openenv_kit.errors import ServerError
+from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.play.split_rows import reset_arguments, split_rows
-from openenv_kit.tools.catalogue import ToolSpec, compact
+from openenv_kit.session import COMPONENTS, EXACT, GROUNDED
+from openenv_kit.tool import Catalogue, Tool, compact
+from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.signatures import dress, given
 from openenv_kit.trainers.tool_calls import ToolEpisode
+
+with installed_by("verifiers>=0.4,<0.5"):
+    import verifiers.v1 as vf
 
 __all__ = ["EpisodeTaskset"]
 
@@ -37,7 +41,7 @@ class EpisodeState(vf.State):
     info: dict[str, Any] = Field(default_factory=dict)
     """What the end told beside the score, such as components of the reward."""
     lost: str = ""
-    """Why the environment server could not be used; empty if it could."""
+    """Why there was no episode, or its server was lost; empty where there was nothing wrong."""
 
 
 class EpisodeData(vf.TaskData):
@@ -69,23 +73,29 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
         # Raised here, it would end this process, and verifiers would wait minutes for its port.
         self._lost = ""
         try:
-            self._episode.reset(task.reset)
-        except ServerError as problem:
+            self._episode.reset(task.reset, self._offered.names, " by this toolset")
+        except (ConfigurationError, ServerError) as problem:
             self._lost = str(problem)
 
     def register(self, mcp: Any) -> None:
         """Offer every tool."""
         turn = asyncio.Lock()
-        split = {"split": self.config.split} if self.config.split else {}
-        played = {**split, **self.config.reset}
-        for tool in get_environment(self.config.environment).tools.offered(played).tools:
+        for tool in self._offered.tools:
             function = _in_turn(turn, self._with_state(self._tool(tool)))
             mcp.add_tool(function, name=tool.name, description=tool.description)
 
-    def _tool(self, tool: ToolSpec) -> Callable[..., str]:
+    @property
+    def _offered(self) -> Catalogue:
+        split = {"split": self.config.split} if self.config.split else {}
+        tools = get_environment(self.config.environment).tools
+        return tools.offered({**split, **self.config.reset})
+
+    def _tool(self, tool: Tool) -> Callable[..., str]:
         def call(**arguments: Any) -> str:
             answer = self._call(tool.name, given(tool, arguments))
             self.state.lost = self._lost
+            if self._lost:  # there is no score
+                return answer
             self.state.score = self._episode.reward
             self.state.submitted = self._episode.done
             self.state.tool_calls = self._episode.calls
@@ -142,7 +152,7 @@ class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
         """The environment's own score, 0 if nothing was submitted.
 
         Raises:
-            ToolsetError: the environment server was lost, so that nothing was measured.
+            ToolsetError: there was no episode, or its server was lost: nothing was measured.
         """
         if trace.state.lost:
             raise vf.ToolsetError(trace.state.lost)
@@ -153,11 +163,22 @@ class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
         """Tool calls made."""
         return float(trace.state.tool_calls)
 
+    @vf.metric
+    async def exact(self, trace: vf.Trace) -> float:
+        """What the reward `exact` would have paid."""
+        return float(trace.state.info.get(COMPONENTS, {}).get(EXACT, 0.0))
+
+    @vf.metric
+    async def grounded(self, trace: vf.Trace) -> float:
+        """Of what was right, the share whose evidence was read; 0 where nothing was."""
+        return float(trace.state.info.get(GROUNDED) or 0.0)
+
 
 class EpisodeTasksetConfig(vf.TasksetConfig):
     """Knobs under `--env.taskset.*`; `reset` holds further arguments of every reset."""
 
     split: str = "train"
+    level: str | None = None
     first: int = 0
     count: int | None = None
     reset: dict[str, Any] = Field(default_factory=dict)
@@ -168,11 +189,14 @@ class EpisodeTaskset(vf.Taskset[EpisodeTask, EpisodeTasksetConfig]):
     """A split's tasks."""
 
     def load(self) -> Iterator[EpisodeTask]:
-        environment = self.config.task.tools.environment
+        # By its name: where the tools are served, ENVIRONMENT may name another.
+        environment = get_environment(self.config.task.tools.environment).name
         episode = ToolEpisode(environment=environment)
         split, reset = self.config.split, self.config.reset
-        rows = split_rows(split, self.config.first, self.config.count, environment, reset)
-        tools = self.config.task.tools.model_copy(update={"split": split, "reset": reset})
+        first, count, level = self.config.first, self.config.count, self.config.level
+        rows = split_rows(split, first, count, environment, reset, level)
+        played = {"environment": environment, "split": split, "reset": reset}
+        tools = self.config.task.tools.model_copy(update=played)
         config = self.config.task.model_copy(update={"tools": tools})
         for row in rows:
             data = EpisodeData(

@@ -1,6 +1,6 @@
 """The audit: every exploit over many episodes, against its ceiling.
 
-An environment is audited on its splits, unless it has an `audit` of its own. A setting is where
+An environment is audited on its splits, unless it has an audit of its own. A setting is where
 the episodes are drawn from, such as a family or a split; in the first one, every policy plays in
 full.
 """
@@ -17,12 +17,19 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
-from openenv_kit.environment import ERROR, Environment, Reply, Session, get_environment
+from openenv_kit.environment import (
+    ERROR,
+    Environment,
+    Reply,
+    Session,
+    get_environment,
+    observation_of,
+)
 from openenv_kit.errors import require_name
-from openenv_kit.play.driver import made_ahead
 from openenv_kit.play.policies import Action, Play, Policy
 from openenv_kit.play.recording import plain
 from openenv_kit.trust.exploits import NOTHING, UNLIMITED, Exploit
+from openenv_kit.trust.splits import tasks_of_level
 
 REFERENCE, IDLE = "reference", "null"
 """The policy that must earn everything, and the one that must earn nothing."""
@@ -93,7 +100,7 @@ class Arena:
 
     def _told(self, session: Session, reply: Reply) -> dict[str, Any]:
         """A reply with every field of the observation, as a client gets it."""
-        fields = self._environment.observation(reply, session.task_id)
+        fields = observation_of(self._environment, reply, session.task_id)
         told = {name: plain(value) for name, value in fields.items()}
         return {"done": reply.done, "reward": reply.reward, **told}
 
@@ -161,12 +168,13 @@ class Audit:
     """The audit of an environment: on its splits, all on one level, unless a subclass says more."""
 
     levels: Sequence[str] = ("all",)
+    exploits: Mapping[str, Exploit] = {}
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self.main = self.settings[0]
         self.in_full = {self.main}  # settings where all play in full and every ceiling holds
-        self.names = (*self.baselines, *environment.exploits)
+        self.names = (*self.baselines, *self.exploits)
 
     @property
     def settings(self) -> Sequence[str]:
@@ -178,13 +186,16 @@ class Audit:
         """Scripted policies played beside the exploits."""
         return list(self.environment.policies)
 
-    def of(self, levels: Sequence[str] | None) -> Audit:
-        """The audit that has these levels: this one, unless some levels have one of their own."""
-        return self
-
     def size(self, setting: str, level: str) -> int:
         """Number of episodes that a setting has of a level."""
-        return self.environment.splits.size(setting.removeprefix(SPLIT))
+        return len(self.places(setting.removeprefix(SPLIT), level))
+
+    def places(self, split: str, level: str) -> Sequence[int]:
+        """Positions of a split's tasks of a level."""
+        splits: Any = self.environment.splits
+        if self.levels == Audit.levels:
+            return range(splits.size(split))
+        return tasks_of_level(splits, split, level)
 
     def reset_arguments(
         self, level: str, number: int, submissions: int = 1, setting: str | None = None
@@ -192,7 +203,8 @@ class Audit:
         """Arguments of the reset of an episode; `number` counts from 0."""
         split = (setting or self.main).removeprefix(SPLIT)
         practice = {"max_submissions": submissions} if submissions > 1 else {}
-        return {**self.environment.splits.task(split, number).reset_arguments(), **practice}
+        place = self.places(split, level)[number]
+        return {**self.environment.splits.task(split, place).reset_arguments(), **practice}
 
     def known(self, setting: str, level: str) -> Sequence[Any]:
         """Episodes that an exploit may learn from: none of those that are played."""
@@ -205,10 +217,6 @@ class Audit:
     def expected(self, reset: Mapping[str, Any]) -> int | None:
         """Size of an episode's right answer; None where it is not known."""
         return None
-
-    def more(self, lines: Sequence[Line], episodes: int) -> Mapping[str, Any]:
-        """What the file of results holds beside the table's lines, JSON-ready."""
-        return {}
 
     def jobs(
         self,
@@ -253,13 +261,12 @@ class Audit:
             policy = replace(policy, play=partial(play, best=best))
         rest, numbers = (policy.submissions, job.setting), range(job.first, job.stop)
         resets = [self.reset_arguments(job.difficulty, number, *rest) for number in numbers]
-        ahead = made_ahead(self.environment, resets)
-        return [replace(arena.play(policy, each), expected=self.expected(each)) for each in ahead]
+        return [replace(arena.play(policy, each), expected=self.expected(each)) for each in resets]
 
     def player(self, name: str) -> Exploit:
         """The exploit of that name, or a baseline, which has no ceiling but where it is idle."""
         if name not in self.baselines:
-            return self.environment.exploits[name]
+            return self.exploits[name]
         ceiling = NOTHING if name == IDLE else UNLIMITED
         return Exploit(self.environment.policies[name], ceiling, everywhere=True)
 
@@ -307,19 +314,9 @@ class Audit:
         )
 
 
-def levels_of(lines: Iterable[Line]) -> list[str]:
-    """Levels that some lines are about, in their order."""
-    return list(dict.fromkeys(line.difficulty for line in lines))
-
-
-def audit_of(environment: Environment, levels: Sequence[str] | None = None) -> Audit:
-    """The environment's own audit of some levels, or the one on its splits."""
-    return (environment.audit or Audit(environment)).of(levels)
-
-
 def run_job(job: Job) -> tuple[Job, list[Played]]:
     """Play one unit of work; a pure function of it, so that any engine can run it."""
-    return job, audit_of(get_environment(job.environment), [job.difficulty]).run(job)
+    return job, get_environment(job.environment).audit.run(job)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:

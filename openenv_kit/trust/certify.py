@@ -28,10 +28,9 @@ class Certifier(Protocol):
 
     A unit of work is a configuration with an `identity`; its certificate has the attributes
     `config` and `holds` (whether the episode is proven fair) and a method `as_dict`. Where some
-    levels are certified only when they are asked for, `usual_levels` names the others. Where units
-    are certified faster together, `certify_all` takes a sequence of them. Where episodes differ by
-    more than seed and level, `grid` takes `reset`, a mapping of further arguments of every reset,
-    and refuses those that it does not know.
+    levels are certified only when they are asked for, `usual_levels` names the others. Where
+    episodes differ by more than seed and level, `grid` takes `reset`, a mapping of further
+    arguments of every reset, and refuses those that it does not know.
     """
 
     @property
@@ -61,12 +60,12 @@ class Certifier(Protocol):
 class CertificateFile:
     """Certificates as JSON lines, one per episode; an interrupted run is resumed from them.
 
-    The file may not exist yet. `level` is one of its levels, whose versions it was made under.
+    The file may not exist yet.
     """
 
-    def __init__(self, path: Path, environment: Environment, level: str = "") -> None:
+    def __init__(self, path: Path, environment: Environment) -> None:
         self._path, self._certifier = path, certifier_of(environment)
-        self._versions = dict(environment.versions_for({"difficulty": level}))
+        self._versions = dict(environment.versions)
 
     def known(self) -> dict[str, Any]:
         """Certificates of an earlier run, by the identity of their episode.
@@ -115,8 +114,6 @@ def certifier_of(environment: Environment) -> Certifier:
 def certify_batch(environment: str, units: Sequence[Any]) -> list[Any]:
     """Certificates of a batch, in order."""
     certifier = certifier_of(get_environment(environment))
-    if together := getattr(certifier, "certify_all", None):
-        return list(together(units))
     return [certifier.certify_one(unit) for unit in units]
 
 

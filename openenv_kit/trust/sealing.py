@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import os
 
-from openenv_kit.errors import InvalidValueError
+from openenv_kit.errors import InvalidValueError, refuse_old_names
 
 SEALED = "sealed"
 """Name of the split."""
 
-SALT_VARIABLE = "METRIC_TRACKER_SEALED_SALT"
+SALT_VARIABLE = "OPENENV_KIT_SEALED_SALT"
 MIN_SALT = 32
 """Shortest salt, in characters: a commitment to a shorter one could be guessed."""
 
 
 def has_salt() -> bool:
-    """Whether any salt is set."""
+    """Whether any salt is set; a RenamedVariableError where it is under its old name."""
+    refuse_old_names(os.environ, (SALT_VARIABLE,))
     return bool(os.environ.get(SALT_VARIABLE))
 
 

@@ -31,6 +31,9 @@ from openenv_kit.errors import require_integer, require_name
 from openenv_kit.trust.sealing import SEALED as SEALED  # part of this module's interface
 from openenv_kit.trust.sealing import has_salt, sealed_salt
 
+SESSIONS = "sessions"
+"""Split that MCP sessions without an episode play, and nothing else offers."""
+
 Config = TypeVar("Config")
 Stratum = TypeVar("Stratum")
 
@@ -53,7 +56,7 @@ class Splits(Protocol):
     """Tasks by split and position."""
 
     def names(self) -> Sequence[str]:
-        """Splits that can be played here."""
+        """Splits to train and measure on here; never `sessions`."""
 
     def size(self, split: str) -> int:
         """Number of tasks; raises UnknownNameError."""
@@ -109,13 +112,13 @@ class HashedSplits(Generic[Config, Stratum]):
     Attributes:
         domain: text that every hash begins with; another one makes other tasks.
         blocks: for each split, its number of blocks. At most four splits, because two bits of a
-            seed name the split; their order is part of every seed.
+            seed name the split; their order is part of every seed. `sessions` may come after them:
+            a fifth shares the bits of the first, and no two of their seeds are the same but by a
+            chance of about 2⁻⁶² each.
         strata: what each block holds once; a split has `blocks × len(strata)` tasks.
         make: the configuration of a seed (0 to 2⁶⁴ − 1) and a stratum.
         shown: what `as_dict` tells of a configuration.
         identity: text that stands for a configuration in the commitment.
-        prefix: what every split's name begins with outside, where an environment has several
-            sets of splits: with `drill_`, the block `test` is played as `drill_test`.
     """
 
     domain: str
@@ -124,20 +127,14 @@ class HashedSplits(Generic[Config, Stratum]):
     make: Callable[[int, Stratum], Config]
     shown: Callable[[Config], Mapping[str, Any]] = lambda _: {}
     identity: Callable[[Config], str] = repr
-    prefix: str = ""
 
     def __post_init__(self) -> None:
-        require_integer("number of splits", len(self.blocks), 1, 4)
+        require_integer("number of splits", len(self.blocks.keys() - {SESSIONS}), 1, 4)
         require_integer("number of strata", len(self.strata), 1, 2**32)
 
     def names(self) -> list[str]:
-        """Splits that can be played; the sealed one only where its secret is set."""
-        return [self.prefix + name for name in self.blocks if name != SEALED or has_salt()]
-
-    @property
-    def sealed(self) -> str:
-        """Name of the sealed split, whether or not there is one."""
-        return self.prefix + SEALED
+        """Splits to train and measure on; the sealed one only where its secret is set."""
+        return [name for name in self.blocks if name != SESSIONS and (name != SEALED or has_salt())]
 
     def size(self, split: str) -> int:
         """Number of tasks of a split.
@@ -145,12 +142,7 @@ class HashedSplits(Generic[Config, Stratum]):
         Raises:
             UnknownNameError: there is no such split; names the nearest.
         """
-        return self.blocks[self._block(split)] * len(self.strata)
-
-    def _block(self, split: str) -> str:
-        """Name of a split within `blocks`."""
-        names = {self.prefix + name: name for name in self.blocks}
-        return names[require_name("split", split, names)]
+        return self.blocks[require_name("split", split, self.blocks)] * len(self.strata)
 
     def task(self, split: str, index: int) -> HashedTask[Config]:
         """Task of a split by its position.
@@ -160,12 +152,11 @@ class HashedSplits(Generic[Config, Stratum]):
             InvalidValueError: no such position, or a sealed task without a proper secret.
         """
         require_integer("index", index, 0, self.size(split) - 1)
-        name = self._block(split)
-        salt = sealed_salt() if name == SEALED else ""
+        salt = sealed_salt() if split == SEALED else ""
         block, place = divmod(index, len(self.strata))
-        stratum = self.strata[_order(self.domain, name, block, len(self.strata), salt)[place]]
-        low = int.from_bytes(_hash(self.domain, salt, f"seed|{name}|{index}")[:8], "big") >> 2
-        config = self.make((list(self.blocks).index(name) << 62) | low, stratum)
+        stratum = self.strata[_order(self.domain, split, block, len(self.strata), salt)[place]]
+        low = int.from_bytes(_hash(self.domain, salt, f"seed|{split}|{index}")[:8], "big") >> 2
+        config = self.make((list(self.blocks).index(split) % 4 << 62) | low, stratum)
         return HashedTask(split, index, config, self.shown(config))
 
     def commitment(self, split: str | None = None) -> str:
@@ -178,11 +169,11 @@ class HashedSplits(Generic[Config, Stratum]):
             UnknownNameError: no split of that name is sealed.
             InvalidValueError: no proper secret is set.
         """
-        require_name("sealed split", split or self.sealed, [self.sealed])
-        size = self.size(self.sealed)
+        require_name("sealed split", split or SEALED, [SEALED])
+        size = self.size(SEALED)
         digest = hashlib.sha256(f"{self.domain}|commitment|{sealed_salt()}".encode())
         for index in range(size):
-            digest.update(self.identity(self.task(self.sealed, index).config).encode())
+            digest.update(self.identity(self.task(SEALED, index).config).encode())
         return digest.hexdigest()
 
 
@@ -201,3 +192,10 @@ def _order(domain: str, split: str, block: int, strata: int, salt: str) -> tuple
 def hashed_seed(text: str) -> int:
     """Seed that a text stands for, 64 bits of its SHA-256: nobody guesses it by counting."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+@lru_cache(maxsize=64)
+def tasks_of_level(splits: HashedSplits[Any, Any], split: str, level: str) -> tuple[int, ...]:
+    """Positions of a split's tasks whose configuration has that `difficulty`."""
+    places = range(splits.size(split))
+    return tuple(n for n in places if splits.task(split, n).config.difficulty == level)

@@ -1,0 +1,51 @@
+"""`metric-tracker signal`: what plays of one task differ by, for whoever trains on them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from openenv_kit.cli.common import EnvironmentName, table_of
+from openenv_kit.cli.compare import WIDTH, named_file
+from openenv_kit.environment import get_environment
+from openenv_kit.play.curriculum import DIFFERENCE
+from openenv_kit.results.signal import GROUP
+
+Group = Annotated[int, typer.Option(min=2, help="Plays of a group.")]
+
+
+def signal(
+    results: Annotated[
+        list[str],
+        typer.Argument(help="As for compare: results, recordings, or folders of recordings."),
+    ],
+    group: Group = GROUP,
+    environment: EnvironmentName = None,
+) -> None:
+    """Measure how many groups of plays of one task differ in reward, by level and mode of play."""
+    from openenv_kit.results.plays import read_players
+    from openenv_kit.results.signal import lines
+
+    chosen = get_environment(environment)
+    players = read_players([named_file(each) for each in results], chosen)
+    rows = [
+        [
+            each.player,
+            each.level or "-",
+            " ".join(f"{name}={value}" for name, value in each.mode.items()) or "-",
+            str(each.tasks),
+            "-" if each.mean is None else f"{each.mean:.3f}",
+            "-" if each.signal is None else f"{each.signal:.3f}",
+            "-" if each.error is None else f"{each.error:.3f}",
+            "-" if each.per_thousand is None else f"{each.per_thousand:.4f}",
+        ]
+        for each in lines(players, chosen, group)
+    ]
+    titles = ["player", "level", "mode", "tasks", "mean", "signal", "± s.e.", "per 1,000 tokens"]
+    console = Console(width=WIDTH)
+    title = f"{chosen.title}: groups of {group} whose rewards differ by more than {DIFFERENCE}"
+    console.print(table_of(title, titles, rows, names=3))
+    if not any(row[3] != "0" for row in rows):
+        console.print(f"No task was played {group} times; choose smaller groups with --group.")

@@ -1,0 +1,183 @@
+"""A picture that is a grid: lines and columns of coloured cells, to walk through by arrow keys.
+
+It is HTML, so that it needs no library of charts, takes the page's colours, and is read by screen
+readers as the table that it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from openenv_kit.page.markup import heading, table
+
+MATCHED, WRONG, ECHO, EXTRA, MISSING = ("matched", "wrong field", "echo", "extra", "missing")
+GLYPHS = {MATCHED: "✓", WRONG: "≠", ECHO: "↩", EXTRA: "×", MISSING: "?"}
+"""How a verdict is drawn, beside its colour."""
+UNKNOWN = "not asked yet"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        style: class of its colour: `a0`, `a1` for small, `u2` to `u5` up, `d2` to `d5` down, `k`
+            for a value without a colour; empty for what is not known.
+        shown: what stands in it.
+        told: what it says.
+        say: what else it says.
+        mark: a verdict, or `+` for a row of the report.
+        now: whether the last call told it.
+    """
+
+    style: str = ""
+    shown: str = ""
+    told: str = ""
+    say: str = ""
+    mark: str = ""
+    now: bool = False
+
+
+NOTHING = Cell()
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column.
+
+    Attributes:
+        key: its part of a place, `line/column`.
+        label: as people read it.
+        shown: what stands above it.
+        small: what stands above that, such as a month.
+        style: its class.
+    """
+
+    key: str
+    label: str
+    shown: str
+    small: str = ""
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line: its part of a place, its label, its cells, and how deep it is set in."""
+
+    key: str
+    label: str
+    cells: Sequence[Cell]
+    depth: int = 0
+
+
+def level(size: float, steps: Sequence[float]) -> str:
+    """Class of a cell: `a0`, `a1` for what is small, else `u` or `d` by direction, from 2 to 5."""
+    found = sum(abs(size) >= step for step in steps)
+    return f"a{found}" if found < 2 else f"{'u' if size > 0 else 'd'}{found}"
+
+
+def style_of(kind: str) -> str:
+    """Class of what is drawn in the colour of a verdict."""
+    return f"v-{kind.split()[0]}"
+
+
+def grid_html(
+    title: str, lead: str, name: str, heads: Sequence[Head], lines: Sequence[Line], place: str = ""
+) -> str:
+    """The grid with its heading, and what the cell in hand says.
+
+    Args:
+        title: of the whole.
+        lead: below the title.
+        name: of the table, for who cannot see it.
+        heads: columns.
+        lines: as many cells each.
+        place: what is selected, as `line/column`.
+    """
+    columns = "".join(
+        f'<th scope="col" class="{each.style}" data-col="{escape(each.key)}" '
+        f'aria-label="{escape(each.label)}"><span>'
+        f"{f'<small>{escape(each.small)}</small>' if each.small else ''}{escape(each.shown)}"
+        "</span></th>"
+        for each in heads
+    )
+    walked = place if any(_holds(line, heads, place) for line in lines) else ""
+    body = "".join(_line_html(line, heads, walked, first=at == 0) for at, line in enumerate(lines))
+    return (
+        f'<section class="mt-hero">{heading(title, lead)}<div class="mt-scroll mt-mapped">'
+        f'<table class="mt-map" role="grid" aria-label="{escape(name)}"><thead><tr>'
+        f'<td class="corner"></td>{columns}</tr></thead><tbody>{body}</tbody></table></div>'
+        '<p class="mt-say" aria-hidden="true"></p></section>'
+    )
+
+
+def _holds(line: Line, heads: Sequence[Head], place: str) -> bool:
+    key, _, column = place.rpartition("/")
+    return line.key == key and any(each.key == column for each in heads)
+
+
+def _line_html(line: Line, heads: Sequence[Head], place: str, *, first: bool) -> str:
+    cells = ""
+    for at, (head, each) in enumerate(zip(heads, line.cells, strict=True)):
+        here = place == f"{line.key}/{head.key}"
+        style = " ".join(
+            filter(None, (each.style, "now" if each.now else "", "at" if here else ""))
+        )
+        more = f' class="{style}"' if style else ""
+        more += ' tabindex="0"' if here or (first and at == 0 and not place) else ""
+        more += f' data-t="{escape(each.told)}"' if each.told else ""
+        more += f' data-say="{escape(each.say)}"' if each.say else ""
+        mark = ""
+        if each.mark in GLYPHS:
+            mark = f'<b class="{style_of(each.mark)}">{GLYPHS[each.mark]}</b>'
+        elif each.mark:
+            mark = "<i></i>"
+        cells += f"<td{more}>{each.shown}{mark}</td>"
+    indent = f' style="--depth:{line.depth}"' if line.depth else ""
+    label = f'<th scope="row"{indent}>{escape(line.label)}</th>'
+    return f'<tr data-row="{escape(line.key)}">{label}{cells}</tr>'
+
+
+def legend_html(steps: Sequence[str], unit: str, signs: Sequence[tuple[str, str, str]] = ()) -> str:
+    """What colours and signs mean.
+
+    Args:
+        steps: five sizes at which a cell takes the next colour.
+        unit: of them.
+        signs: class, sign and meaning of what else is drawn.
+    """
+    ramp = [*(("d", at) for at in (5, 4, 3, 2)), ("a", 1), ("a", 0)]
+    ramp += [("a", 1), *(("u", at) for at in (2, 3, 4, 5))]
+    swatches = "".join(
+        f'<i class="{side}{at}" aria-hidden="true">{steps[at - 1] if at else 0}</i>'
+        for side, at in ramp
+    )
+    said = f"below the usual, above it; from {', '.join(steps)} {unit}"
+    items = [
+        f'<li class="ramp">below {swatches} above, {unit}<span class="mt-unseen">{said}</span></li>'
+    ]
+    items += [
+        f'<li><i class="{style}" aria-hidden="true">{sign}</i>{escape(meaning)}</li>'
+        for style, sign, meaning in signs
+    ]
+    return f'<ul class="mt-legend" aria-label="Legend">{"".join(items)}</ul>'
+
+
+def words_html(heads: Sequence[Head], lines: Sequence[Line]) -> str:
+    """The same grid in words, in a fold: a line for each column."""
+    body = [
+        [
+            escape(head.label),
+            *(
+                "; ".join(
+                    filter(None, (escape(line.cells[at].told) or UNKNOWN, line.cells[at].mark))
+                )
+                for line in lines
+            ),
+        ]
+        for at, head in enumerate(heads)
+    ]
+    told = table(["", *(line.label for line in lines)], body)
+    return f"<details><summary>The picture as a table</summary>{told}</details>"

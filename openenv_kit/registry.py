@@ -1,0 +1,40 @@
+"""Named things in the order of their declaration."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from openenv_kit.errors import require_name
+
+
+class Named(Protocol):
+    """Anything that has a name."""
+
+    @property
+    def name(self) -> str:
+        """What commands call it."""
+
+
+Entry = TypeVar("Entry", bound=Named)
+
+
+class Registry(dict[str, Entry]):
+    """Entries by name, in the order of declaration; `kind` is what errors call one of them."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry under its name.
+
+        Raises:
+            TypeError: the name is taken.
+        """
+        if entry.name in self:
+            raise TypeError(f"{self.kind} {entry.name!r} is declared twice")
+        self[entry.name] = entry
+
+    def find(self, name: object) -> Entry:
+        """The entry of that name; raises UnknownNameError, which names the nearest."""
+        return self[require_name(self.kind, name, self)]

@@ -1,0 +1,50 @@
+-- Tables of the episode store; a blank line ends each statement.
+CREATE TABLE episodes (
+    id TEXT PRIMARY KEY, generation TEXT NOT NULL, source TEXT NOT NULL, client TEXT NOT NULL,
+    player TEXT NOT NULL, timeline INTEGER NOT NULL, start BLOB NOT NULL, bytes INTEGER NOT NULL,
+    steps INTEGER NOT NULL, ended TEXT NOT NULL, expires REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX by_player ON episodes (player);
+
+CREATE INDEX by_source ON episodes (source);
+
+CREATE INDEX by_use ON episodes (ended = '', expires);
+
+CREATE INDEX by_client ON episodes (client, ended = '', expires);
+
+CREATE TABLE actions (
+    episode TEXT NOT NULL REFERENCES episodes (id) ON DELETE CASCADE,
+    n INTEGER NOT NULL, action BLOB NOT NULL, request TEXT NOT NULL, PRIMARY KEY (episode, n)
+) WITHOUT ROWID;
+
+-- Sums by client, kept by triggers: counting at each reset would take longer the more there are.
+CREATE TABLE clients (
+    client TEXT PRIMARY KEY, episodes INTEGER NOT NULL, bytes INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TRIGGER came AFTER INSERT ON episodes BEGIN
+    INSERT INTO clients VALUES (NEW.client, 1, NEW.bytes) ON CONFLICT (client)
+    DO UPDATE SET episodes = episodes + 1, bytes = bytes + NEW.bytes;
+END;
+
+CREATE TRIGGER grew AFTER UPDATE OF bytes ON episodes BEGIN
+    UPDATE clients SET bytes = bytes + NEW.bytes - OLD.bytes WHERE client = NEW.client;
+END;
+
+CREATE TRIGGER went AFTER DELETE ON episodes BEGIN
+    UPDATE clients SET episodes = episodes - 1, bytes = bytes - OLD.bytes
+    WHERE client = OLD.client;
+    DELETE FROM clients WHERE client = OLD.client AND episodes = 0;
+END;
+
+-- Tasks that were drawn for sessions; those that were played, for ever.
+CREATE TABLE drawn (
+    split TEXT NOT NULL, task INTEGER NOT NULL, until REAL NOT NULL, PRIMARY KEY (split, task)
+) WITHOUT ROWID;
+
+CREATE TABLE secret (value TEXT NOT NULL);
+
+INSERT INTO secret VALUES (lower(hex(randomblob(32))));
+
+CREATE TABLE heartbeat (id INTEGER PRIMARY KEY, at REAL NOT NULL);

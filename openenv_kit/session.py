@@ -1,0 +1,158 @@
+"""One play of an environment: plain Python, no transport."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from openenv_kit.errors import KitError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+ERROR, COMPLETED = "error", "completed"
+"""Status of a reply to a call that could not be carried out, and of one after the end."""
+REWARDS = GRADED, EXACT = ("graded", "exact")
+"""What an end may pay, by the name in a reset: the score; or 1 for all that was asked, else 0."""
+COMPONENTS = "reward_components"
+"""In `info` at the end: what each reward would pay, and the shares that the score is made of."""
+REASON = "reason"
+"""In `info` at an end without a report: why, such as `max_steps`."""
+GROUNDED = "grounded"
+"""In `info` at the end: of what was right, the share whose evidence the player had read."""
+LAST_STEPS = 3
+"""With fewer steps left than this, replies say how many."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """What a reset or a step answers.
+
+    Attributes:
+        status: a word of the environment's own; `error` where the call was refused.
+        message: one or two sentences, written for the player.
+        reward: of this step; the score on the last one. None where a reset has none to tell.
+        done: whether the episode is over.
+        content: the observation's fields that this reply fills; the others keep their defaults.
+        info: what is told beside the observation: `info` over HTTP, `metadata` on a WebSocket.
+    """
+
+    status: str
+    message: str
+    reward: float | None = 0.0
+    done: bool = False
+    content: dict[str, Any] = field(default_factory=dict)
+    info: dict[str, Any] | None = None
+
+
+class Session:
+    """One play. Every call returns; nothing a player sends raises.
+
+    A subclass provides `start`, `act` and `identity`. Steps are counted, limited and, when they
+    come too late, answered here.
+
+    Attributes:
+        task_id: task of the running episode; empty before the first one.
+        steps: taken since its reset.
+        max_steps: allowed; one more ends the episode with nothing graded.
+        done: whether an episode was started and is over.
+    """
+
+    progress: type[BaseModel]
+    """Model of `state`, with the fields `step_count`, `task_id`, `max_steps` and `status`."""
+
+    def __init__(self) -> None:
+        self.task_id = ""
+        self.steps = self.max_steps = 0
+        self.done = False
+
+    def start(self, **arguments: Any) -> Reply:
+        """Start an episode: set `task_id` and `max_steps`, and give the reply to the reset.
+
+        Raises:
+            KitError: it cannot be made; the running episode must be left as it was.
+        """
+        raise NotImplementedError
+
+    def act(self, action: Mapping[str, Any]) -> Reply:
+        """Carry out one step of the running episode; a KitError refuses it, at the cost of a step.
+
+        The action is read here, as it arrived: there is no other way in.
+        """
+        raise NotImplementedError
+
+    def identity(self) -> Mapping[str, Any]:
+        """What makes the episode: configuration and rules of play, JSON-ready. Never shown."""
+        raise NotImplementedError
+
+    def told(self) -> Mapping[str, Any]:
+        """Further fields of `state`: never a label, a seed or a score in the making."""
+        return {}
+
+    def refused(self, problem: str) -> Reply:
+        """The reply to a call that cannot be carried out."""
+        return Reply(ERROR, problem)
+
+    def idle(self) -> Reply:
+        """The reply to a step before the first reset."""
+        return self.refused("No episode is running: call reset first.")
+
+    def ended(self) -> Reply:
+        """The reply to a step after the end."""
+        return Reply(COMPLETED, "The episode is over: call reset for another one.", done=True)
+
+    def exhausted(self) -> Reply:
+        """The reply to the step that is one too many."""
+        problem = (
+            f"More than {self.max_steps} steps were taken (max_steps): the episode ends with "
+            "score 0 and nothing was graded."
+        )
+        return Reply(COMPLETED, problem, done=True, info={REASON: "max_steps"})
+
+    def reset(self, **arguments: Any) -> Reply:
+        """Start an episode; one that cannot be made leaves the running one as it was."""
+        try:
+            reply = self.start(**arguments)
+        except KitError as problem:
+            reply = self.refused(str(problem))
+            reply.done = self.done
+            return reply
+        self.steps, self.done = 0, reply.done
+        return reply
+
+    def step(self, action: Mapping[str, Any]) -> Reply:
+        """One step; each one counts, also one that is refused."""
+        if not self.task_id:
+            return self.idle()
+        if self.done:
+            return self.ended()
+        self.steps += 1
+        if self.steps > self.max_steps:
+            self.done = True
+            return self.exhausted()
+        try:
+            reply = self.act(action)
+        except KitError as problem:
+            reply = self.refused(str(problem))
+        self.done = reply.done
+        left = self.max_steps - self.steps
+        if left < LAST_STEPS and not reply.done:
+            note = "No step is left" if left == 0 else f"Steps left: {left}"
+            reply.message = f"{reply.message} {note}."
+        return reply
+
+    def state(self) -> BaseModel:
+        """Public progress; its fields are those of the environment's state model, without the id.
+
+        `status` is idle, running or completed.
+        """
+        if not self.task_id:
+            return self.progress()
+        return self.progress(
+            step_count=self.steps,
+            task_id=self.task_id,
+            max_steps=self.max_steps,
+            status=COMPLETED if self.done else "running",
+            **self.told(),
+        )

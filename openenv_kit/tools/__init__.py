@@ -1,1 +1,0 @@
-"""Typed tools: their registry, argument schemas and the catalogue that models are given."""
