@@ -1,0 +1,83 @@
+"""The alert that an episode begins with: one thing that moved, in a colleague's words.
+
+It names step, direction, people and calendar week of the largest deviation from the same weekday's
+median over everybody and all single values, and never a size. Where nothing happened it is noise,
+in the same words. It is never about what the calendar announces.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from drilldown_env.change_log import Event
+from drilldown_env.channel import Channel, variance
+from drilldown_env.config import DAYS
+from drilldown_env.cube import cube_of
+from drilldown_env.domain import Domain
+from openenv_kit.bitstream import BitStream
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What stands out most.
+
+    Attributes:
+        stage: index of the stage.
+        cell: everybody or a single value.
+        rises: its direction.
+        text: what the player reads.
+    """
+
+    stage: int
+    cell: int
+    rises: bool
+    text: str
+
+
+def largest(channels: Sequence[Channel], events: Sequence[Event]) -> tuple[int, int, int, float]:
+    """Channel, cell and day of the largest |z|, ties to the first in this order, and its z."""
+    simple = channels[0].cube.simple
+    table = np.zeros((len(channels), simple, DAYS))
+    for channel in channels:
+        weight, surplus = channel.weight[:simple], channel.surplus[:simple]
+        table[channel.number] = surplus / np.sqrt(variance(weight, channel.floor2))
+    for event in events:
+        table[0, :, event.first : event.last + 1] = 0.0
+    place = int(np.argmax(np.abs(table)))
+    number, rest = divmod(place, simple * DAYS)
+    cell, day = divmod(rest, DAYS)
+    return number, cell, day, float(table[number, cell, day])
+
+
+def draw_alert(
+    domain: Domain,
+    first_date: dt.date,
+    channels: Sequence[Channel],
+    events: Sequence[Event],
+    stream: BitStream,
+) -> Alert:
+    """The alert of a draw; the stream only chooses the words."""
+    stage, cell, day, z = largest(channels, events)
+    monday = first_date + dt.timedelta(days=day - day % 7)
+    week = f"in the week of {monday.day} {monday:%B}"
+    what = domain.stages[stage].replace("_", " ")
+    of_whom, overall = (f" {_people(domain, cell)}", "") if cell else ("", " overall")
+    rises = z > 0.0
+    text = stream.pick(
+        (
+            f"{what}{of_whom} {'rose' if rises else 'fell'}{overall} {week}.",
+            f"did {what}{of_whom} {'go up' if rises else 'drop'}{overall} {week}?",
+            f"{what}{of_whom} look {'high' if rises else 'low'}{overall} {week}.",
+        )
+    )
+    text = text[0].upper() + text[1:]
+    return Alert(stage, cell, rises, text)
+
+
+def _people(domain: Domain, cell: int) -> str:
+    [(axis, value)] = cube_of(domain.shape).fixed_by(cell).items()
+    return domain.dims[axis].people(domain.dims[axis].names[value])

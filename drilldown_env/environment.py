@@ -1,0 +1,128 @@
+"""Drill-down as the kit sees it: one object, found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from drilldown_env import __version__
+from drilldown_env.config import VERSIONS
+from drilldown_env.domains import DOMAINS
+from drilldown_env.levels import EVERY_LEVEL, Level
+from drilldown_env.policies.players import POLICIES
+from drilldown_env.session import MAX_STEPS, RESET_ARGUMENTS, DrillSession, config_of
+from drilldown_env.tasks import SPLITS, TASKS
+from drilldown_env.tools import TOOLS
+from drilldown_env.words import brief
+from openenv_kit.environment import Environment, Rules, WireModels
+from openenv_kit.errors import KitError
+from openenv_kit.tool import Catalogue, Tool, compact
+
+if TYPE_CHECKING:
+    from openenv_kit.page.scenes import Scenes
+    from openenv_kit.trust.audit import Audit
+    from openenv_kit.trust.certify import Certifier
+
+
+def level_of(episode: Mapping[str, Any]) -> Level | None:
+    """The level of an episode, by its opening, its state or its reset's arguments.
+
+    None where several are meant, as by a whole split.
+    """
+    named = (episode.get("config") or episode).get("difficulty")
+    if isinstance(named, str) and named in EVERY_LEVEL:
+        return EVERY_LEVEL[named]
+    if episode.get("split") is not None and episode.get("index") is None:
+        return None
+    try:
+        return config_of(episode).level
+    except KitError:
+        return None
+
+
+def in_force(episode: Mapping[str, Any]) -> Sequence[Tool]:
+    """The tools of an episode; all of them where several levels are meant."""
+    level = level_of(episode)
+    return list(TOOLS.values()) if level is None else [TOOLS[name] for name in level.tools]
+
+
+def answer(seen: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model is told of an observation: nothing empty."""
+    names = ("message", "result", "config", "score_parts")
+    return {name: seen[name] for name in names if seen.get(name)}
+
+
+def introduction(opening: Mapping[str, Any]) -> str:
+    """The alert, and the names of the episode."""
+    return f"{opening['message']}\n\n{compact(opening['config'])}"
+
+
+class Drilldown(Environment):
+    """An analyst's morning; see `openenv_kit.environment.Environment`."""
+
+    name = "drilldown"
+    title = "Drill-down"
+    description = (
+        "An alert about a product's funnel: find which people changed, when, at which step, how, "
+        "and which entry of the change log is to blame."
+    )
+    version = __version__
+    versions: Mapping[str, str] = VERSIONS
+    tools = Catalogue(
+        list(TOOLS.values()),
+        answer=answer,
+        introduction=introduction,
+        in_force=in_force,
+    )
+    reset_arguments: Sequence[str] = RESET_ARGUMENTS
+    rules = Rules(MAX_STEPS, model_rounds=60)
+    splits = SPLITS
+    policies = POLICIES
+
+    @property
+    def tasks(self) -> Mapping[str, Mapping[str, Any]]:
+        """A task of each level and product, product by product."""
+        by_product = sorted(TASKS, key=lambda name: list(DOMAINS).index(TASKS[name].product))
+        return {name: {"task_id": name, "seed": TASKS[name].seed} for name in by_product}
+
+    @property
+    def audit(self) -> Audit:
+        from drilldown_env.policies.exploits import DrillAudit
+
+        return DrillAudit(self)
+
+    @property
+    def certifier(self) -> Certifier:
+        from drilldown_env import certificate
+
+        return certificate
+
+    @property
+    def page(self) -> Scenes:
+        from drilldown_env.page.scenes import DrillScenes
+
+        return DrillScenes(self)
+
+    @cached_property
+    def models(self) -> WireModels:
+        from drilldown_env.models import DrillAction, DrillObservation, DrillState
+
+        return WireModels(DrillAction, DrillObservation, DrillState)
+
+    def brief(self, opening: Mapping[str, Any] | None = None) -> str:
+        level = None if opening is None else level_of(opening)
+        return brief(calendar=level is None or level.events > 0)
+
+    def session(self, *, debug: bool = False) -> DrillSession:
+        return DrillSession()
+
+    def groups(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+        return {"level": config_of(reset).difficulty}
+
+    def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        parts: Mapping[str, Any] | None = observation.get("score_parts")
+        return parts
+
+
+ENVIRONMENT = Drilldown()

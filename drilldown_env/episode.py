@@ -1,0 +1,70 @@
+"""A finished, immutable episode, shared read-only by every session that plays it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drilldown_env.alert import Alert
+from drilldown_env.change_log import Entry, Event, change_of
+from drilldown_env.config import DrillConfig
+from drilldown_env.cube import cube_of, segment_of
+from drilldown_env.definition import Root
+from drilldown_env.domain import Domain
+from drilldown_env.generator import Draw
+from drilldown_env.report import DOWN, UP, ReportRow
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """One episode.
+
+    Attributes:
+        config: what it was made from.
+        dates: ISO dates, in order.
+        counts: daily counts, shape (leaves, stages, days), int32, read-only.
+        events: the public calendar.
+        log: the public change log.
+        alert: what it begins with.
+        expected_rows: the one right report.
+    """
+
+    config: DrillConfig
+    dates: tuple[str, ...]
+    counts: NDArray[np.int32]
+    events: tuple[Event, ...]
+    log: tuple[Entry, ...]
+    alert: Alert
+    expected_rows: tuple[ReportRow, ...]
+
+    @cached_property
+    def domain(self) -> Domain:
+        """The product."""
+        return self.config.domain
+
+    @cached_property
+    def day_of(self) -> dict[str, int]:
+        """Day index by ISO date."""
+        return {date: day for day, date in enumerate(self.dates)}
+
+
+def row_of(domain: Domain, dates: tuple[str, ...], root: Root, log: tuple[Entry, ...]) -> ReportRow:
+    """The report row that a root asks for."""
+    return ReportRow(
+        kind=root.kind,
+        stage=domain.stages[root.stage],
+        direction=UP if root.rises else DOWN,
+        segment=tuple(sorted(segment_of(domain, root.cell).items())),
+        date_from=dates[root.first],
+        date_to=dates[root.last],
+        change=change_of(cube_of(domain.shape), domain, root, log),
+    )
+
+
+def episode_from_draw(config: DrillConfig, draw: Draw) -> Episode:
+    """The episode around an accepted draw."""
+    rows = tuple(row_of(config.domain, draw.dates, root, draw.log) for root in draw.roots)
+    return Episode(config, draw.dates, draw.counts, draw.events, draw.log, draw.alert, rows)

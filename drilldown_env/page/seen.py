@@ -1,0 +1,141 @@
+"""What the replies of a drill-down told: changes of segments, by stage, week and day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date as Date
+from datetime import timedelta
+from statistics import median
+from typing import Any
+
+from openenv_kit.page.watching import Frame
+
+Segment = tuple[tuple[str, str], ...]
+"""Attribute and value, sorted; empty for everybody."""
+WEEK = "week of "
+
+
+@dataclass
+class Seen:
+    """What is known of an episode.
+
+    Attributes:
+        config: what the opening told.
+        weeks: first days of the calendar weeks.
+        changes: per mille of the usual, by segment, stage and first day of the week.
+        days: the same, by day.
+        log: entries of the change log, each by field; empty until it was read.
+    """
+
+    config: Mapping[str, Any]
+    weeks: list[str] = field(default_factory=list)
+    changes: dict[tuple[Segment, str, str], float] = field(default_factory=dict)
+    days: dict[tuple[Segment, str, str], float] = field(default_factory=dict)
+    log: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def strongest(self, segment: Segment, week: str) -> tuple[str, float] | None:
+        """Stage and size of the largest change of a segment in a week; None where none is known."""
+        stages = self.config["stages"]
+        known = [
+            (s, self.changes[segment, s, week])
+            for s in stages
+            if (segment, s, week) in self.changes
+        ]
+        return max(known, key=lambda each: abs(each[1]), default=None)
+
+    def size(self, segment: Segment) -> float:
+        """Largest known change of a segment, in per mille."""
+        found = [self.strongest(segment, week) for week in self.weeks]
+        return max((abs(each[1]) for each in found if each), default=0.0)
+
+    def segments(self) -> set[Segment]:
+        """Every segment of which something is known."""
+        return {segment for segment, _, _ in self.changes}
+
+    def learn(self, asked: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+        """Read the answer to a `slice`; one that fixes several values of an attribute is left."""
+        where = dict(asked.get("where") or {})
+        if not all(isinstance(value, str) for value in where.values()):
+            return
+        groups = list(asked.get("group_by") or ())
+        tables: dict[tuple[Segment, str], Sequence[Any]] = {}
+        heads = result["columns"][len(groups) :]
+        for stage, rows in result["rows"].items():
+            for row in rows:
+                named = zip(groups, row[: len(groups)], strict=True)
+                segment = tuple(sorted({**where, **dict(named)}.items()))
+                tables[segment, stage] = row[len(groups) :]
+        measure = asked.get("measure") or "counts"
+        for (segment, stage), values in tables.items():
+            told = values if measure == "change" else self._against(tables, segment, stage, measure)
+            for head, value in zip(heads, told, strict=False):
+                if value is not None:
+                    self._note(segment, stage, str(head), float(value))
+
+    def _note(self, segment: Segment, stage: str, head: str, value: float) -> None:
+        if head.startswith(WEEK):
+            self.changes[segment, stage, head.removeprefix(WEEK)] = value
+            return
+        self.days[segment, stage, head] = value
+        week = next((w for w in reversed(self.weeks) if w <= head), "")
+        place = (segment, stage, week)
+        if week and abs(value) > abs(self.changes.get(place, 0.0)):
+            self.changes[place] = value
+
+    def _against(
+        self,
+        tables: Mapping[tuple[Segment, str], Sequence[Any]],
+        segment: Segment,
+        stage: str,
+        measure: str,
+    ) -> list[float | None]:
+        """Counts or rates as changes against their own median, as anybody could work out."""
+        values = [float(each) for each in tables[segment, stage]]
+        stages = self.config["stages"]
+        at = stages.index(stage)
+        if measure == "counts" and at:
+            above = tables.get((segment, stages[at - 1]))
+            if above is None:
+                return []
+            values = [value / (other or 1) for value, other in zip(values, above, strict=True)]
+        usual = median(values) if len(values) > 2 else 0.0
+        return [1000 * (value - usual) / usual if usual else None for value in values]
+
+
+def seen_in(frames: Sequence[Frame]) -> Seen:
+    """What the replies of a play have told."""
+    seen = empty(frames[0].observation["config"])
+    for frame in frames[1:]:
+        result = frame.observation.get("result")
+        tool, asked = frame.action.get("tool"), frame.action.get("arguments") or {}
+        if result and tool == "slice":
+            seen.learn(asked, result)
+        elif result and tool == "change_log":
+            seen.log = [dict(zip(result["columns"], row, strict=True)) for row in result["rows"]]
+    return seen
+
+
+def empty(config: Mapping[str, Any]) -> Seen:
+    """Nothing known yet, of an episode with this configuration."""
+    return Seen(config, list(_weeks(config["first_date"], config["last_date"])))
+
+
+def _weeks(first: str, last: str) -> Iterator[str]:
+    day = Date.fromisoformat(first)
+    while day <= Date.fromisoformat(last):
+        yield day.isoformat()
+        day += timedelta(days=7)
+
+
+def text_of(segment: Iterable[tuple[str, str]]) -> str:
+    """A segment as it is typed and as a line of the picture is called."""
+    return ", ".join(f"{name}={value}" for name, value in segment)
+
+
+def segment_of(text: str) -> Segment | None:
+    """Inverse of `text_of`; None for anything else."""
+    parts = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    if not all(name.strip() and sign for name, sign, _ in parts):
+        return None
+    return tuple(sorted((name.strip(), value.strip()) for name, _, value in parts))

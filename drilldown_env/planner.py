@@ -1,0 +1,237 @@
+"""Planning: what is to happen to whom and when, so that it can be found and only in one way.
+
+How many values each segment fixes is drawn first, once for all draws of an episode, and kept: what
+does not fit in one place is tried in another. Sizes lie between the bounds of `fits`. What does not
+work out on the sampled counts is rejected later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from drilldown_env.causes import Cause, Effect
+from drilldown_env.channel import CHANNELS
+from drilldown_env.clean import Clean
+from drilldown_env.config import DAYS
+from drilldown_env.cube import EVERYBODY, Cube
+from drilldown_env.definition import LONGEST_RUN
+from drilldown_env.fits import Expected, Fits
+from drilldown_env.levels import LOSS, MIX, RATE, TRAFFIC, Level
+from openenv_kit.bitstream import BitStream
+
+HIGHEST = 0.97
+"""Highest rate that a cause may lead to."""
+TRIES, TRIES_OF_KIND, TRIES_OF_DAYS = 240, 24, 8
+"""Places that are tried for a root, for its kind, and for its number of days."""
+PARTNERS = 10
+DOWN = 0.6
+CANCELLING = 0.12
+"""Chance that two of the clear roots cancel in their total."""
+SIZES = (5, 25, 40, 30)
+"""Weights of 0 to 3 fixed values, of roots and of what the change log is about."""
+MIXED = (1, 2)
+"""Values that the segment of a mix shift fixes: it is large enough to move everybody else."""
+EVENT = (3, 5)
+"""Fewest and most days of an entry of the calendar, which lies in one week."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of one cause.
+
+    Attributes:
+        fixed: values that its segment fixes; two numbers for a cancelling pair.
+        faint: whether no single value may show it.
+    """
+
+    fixed: tuple[int, ...]
+    faint: bool = False
+
+
+def draw_wanted(level: Level, roots: int, stream: BitStream) -> list[Wanted]:
+    """What is wanted of the causes of so many roots: sizes first; the narrowest are the faint ones.
+
+    Faint roots are of two or three values, so sizes of which too few are that large are drawn
+    again. Two that cancel each fix a value, for they share no people.
+    """
+    faint = round(level.faint * roots)
+    weights = SIZES[: level.fixed + 1]
+    sizes: list[int] = []
+    while not sizes or any(size < 2 for size in sizes[:faint]):
+        sizes = sorted((weighted(stream, weights) for _ in range(roots)), reverse=True)
+    clear = sizes[faint:]
+    found = [Wanted((size,), faint=True) for size in sizes[:faint]]
+    if len(clear) >= 2 and clear[1] and stream.uniform() < CANCELLING:
+        found.append(Wanted((clear.pop(0), clear.pop(0))))
+    return found + [Wanted((size,)) for size in clear]
+
+
+class Planner:
+    """Plans the causes of one draw.
+
+    Args:
+        cube: geometry.
+        clean: the draw's clean model.
+        level: what is wanted.
+        stream: all choices are drawn from it.
+    """
+
+    def __init__(self, cube: Cube, clean: Clean, level: Level, stream: BitStream) -> None:
+        self.cube, self.clean, self.level, self.stream = cube, clean, level, stream
+        entering = clean.weekly_traffic
+        leaves, people = [entering], [entering]
+        for rates in clean.weekly_rates:
+            people.append(entering)
+            leaves.append(entering * rates / (1.0 - rates))
+            entering = entering * rates
+        sums = cube.sums(np.stack(leaves + people))
+        self.expected = [
+            Expected(cube, channel, leaves[channel], sums[channel], sums[CHANNELS + channel])
+            for channel in range(CHANNELS)
+        ]
+        self.visits = cube.sums(clean.traffic[None])[0, EVERYBODY]
+        self.causes: list[Cause] = []
+        self._known: dict[tuple[int, int, int, str, bool], Fits] = {}
+
+    def plan(self, wanted: Sequence[Wanted]) -> list[Cause] | None:
+        """The calendar's entries, and causes as they are wanted; None where one does not fit."""
+        steps = [self._event] * self.level.events
+        steps += [partial(self._cause, each) for each in wanted]
+        for step in steps:
+            if (cause := step()) is None:
+                return None
+            self.causes.append(cause)
+        return self.causes
+
+    def _cause(self, wanted: Wanted) -> Cause | None:
+        """One more cause, or None after `TRIES` tries."""
+        fixed, *partner = wanted.fixed
+        kinds = [RATE, TRAFFIC] if partner else [RATE, TRAFFIC, LOSS]
+        if not partner and not wanted.faint and fixed in MIXED:
+            kinds.append(MIX)
+        for turn in range(TRIES):
+            if turn % TRIES_OF_KIND == 0:
+                kind = self.stream.pick(kinds)
+            if turn % TRIES_OF_DAYS == 0:
+                length = 1 + self.stream.below(LONGEST_RUN)
+            effects = self._effects(kind, fixed, length, faint=wanted.faint)
+            if effects and partner:
+                effects = self._with_partner(effects[0], kind, partner[0])
+            if effects:
+                return Cause(kind, effects, wanted.faint)
+        return None
+
+    def _event(self) -> Cause | None:
+        """Something that the calendar announces: it moves the traffic of one value or everybody."""
+        for _ in range(TRIES):
+            length = EVENT[0] + self.stream.below(EVENT[1] - EVENT[0] + 1)
+            fixed = self.stream.below(5) > 0
+            if effects := self._effects(TRAFFIC, int(fixed), length, faint=False, within_week=True):
+                return Cause(TRAFFIC, effects, announced=True)
+        return None
+
+    def _effects(
+        self, kind: str, fixed: int, length: int, *, faint: bool, within_week: bool = False
+    ) -> tuple[Effect, ...]:
+        """Effects of a kind somewhere; empty where they do not fit there."""
+        first = self.stream.below(DAYS - length + 1)
+        if within_week:
+            first -= max(first % 7 + length - 7, 0)
+        stop = first + length
+        channel = 0 if kind in (TRAFFIC, MIX) else 1 + self.stream.below(3 if kind == LOSS else 4)
+        channels = (channel, channel + 1) if kind == LOSS else (channel,)
+        if not all(self._free(each, first, stop) for each in channels):
+            return ()
+        fits = [self._fits(each, first, stop, kind, faint=faint) for each in channels]
+        allowed = self.cube.fixed == fixed
+        for each in fits:
+            allowed = allowed & each.fitting()
+        if not allowed.any():
+            return ()
+        cell = int(self.stream.pick(np.flatnonzero(allowed).tolist()))
+        low = max(each.low(cell) for each in fits)
+        high = min(float(each.high[cell]) for each in fits)
+        if kind == LOSS:  # the step after it rises by more than this one falls
+            after = float(fits[1].high[cell])
+            high = min(float(fits[0].high[cell]), after / (1.0 + after) if faint else 1.0)
+        falls = kind == LOSS or self.stream.uniform() < DOWN
+        if kind == MIX and falls:
+            high = min(high, 0.65)
+        if low > high:
+            return ()
+        size = low + (high - low) * self.stream.uniform()
+        factor = 1.0 - size if falls else 1.0 + size
+        effects = [Effect(channel, cell, first, stop, factor, kind == MIX)]
+        if kind == LOSS:
+            effects.append(replace(effects[0], channel=channel + 1, factor=1.0 / factor))
+        certain = all(map(self._possible, effects)) and self._told_apart(effects[0])
+        return tuple(effects) if certain else ()
+
+    def _told_apart(self, effect: Effect) -> bool:
+        """Whether the days' noise leaves no doubt between a change of traffic and a mix shift."""
+        if effect.channel:
+            return True
+        weights = self.expected[0].weights
+        days = range(effect.first, effect.stop)
+        own = sum(int(weights[effect.cell, day % 7]) for day in days)
+        every = sum(int(weights[EVERYBODY, day % 7]) for day in days)
+        if own == every:
+            return True
+        drift = sum(int(self.visits[day] - weights[EVERYBODY, day % 7]) for day in days) / every
+        against = -(effect.factor - 1.0) * own / (every - own)
+        if effect.against:
+            return drift / against >= -0.25
+        return abs(against) < 0.02 or abs(drift / against - 0.5) >= 0.27
+
+    def _fits(self, channel: int, first: int, stop: int, kind: str, *, faint: bool) -> Fits:
+        """What fits on these days, which only their weekdays decide."""
+        key = channel, first % 7, stop - first, kind, faint
+        if key not in self._known:
+            days = first % 7, first % 7 + stop - first
+            self._known[key] = Fits(self.cube, self.expected[channel], days, kind, faint=faint)
+        return self._known[key]
+
+    def _with_partner(self, effect: Effect, kind: str, fixed: int) -> tuple[Effect, ...]:
+        """The effect, and the opposite change of other people that lets the total stand still."""
+        fits = self._fits(effect.channel, effect.first, effect.stop, kind, faint=False)
+        change = (effect.factor - 1.0) * fits.run[effect.cell] / fits.run
+        size = np.abs(change)
+        able = self.cube.apart[effect.cell] & (size >= fits.need) & (size <= fits.high)
+        able &= self.cube.fixed == fixed
+        for other in self.stream.shuffled(np.flatnonzero(able).tolist())[:PARTNERS]:
+            partner = replace(effect, cell=other, factor=1.0 - float(change[other]))
+            if fits.low(other) <= size[other] and self._possible(partner):
+                return effect, partner
+        return ()
+
+    def _free(self, channel: int, first: int, stop: int) -> bool:
+        """Whether no cause of the channel shares a week or is nearer than two quiet days."""
+        return all(
+            effect.channel != channel
+            or (first >= effect.stop + 2 and first // 7 > (effect.stop - 1) // 7)
+            or (stop + 2 <= effect.first and (stop - 1) // 7 < effect.first // 7)
+            for cause in self.causes
+            for effect in cause.effects
+        )
+
+    def _possible(self, effect: Effect) -> bool:
+        """Whether a rate stays a rate."""
+        if not effect.channel or effect.factor <= 1.0:
+            return True
+        members = self.cube.member[effect.cell]
+        rates = self.clean.rates[effect.channel - 1][members, effect.first : effect.stop]
+        return float(np.max(rates)) * effect.factor <= HIGHEST
+
+
+def weighted(stream: BitStream, weights: Sequence[int]) -> int:
+    """A position, drawn by whole weights."""
+    place = stream.below(sum(weights))
+    for number, weight in enumerate(weights):
+        place -= weight
+        if place < 0:
+            return number
+    raise AssertionError("weights add up to their sum")

@@ -1,0 +1,281 @@
+"""An analyst's desk: asks the tools, reads their answers, and knows nothing else.
+
+Methods that ask are generators: they yield actions and are resumed with what a player sees.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from drilldown_env.cube import MOST_FIXED, Cube, Floats, cube_of
+from openenv_kit.play.policies import Action, Observed
+
+T = TypeVar("T")
+Asking = Generator[Action, Observed, T]
+LEAST = (0.016, 0.0045)
+"""Noise of a day that never averages out, as an analyst sees it: traffic, steps."""
+ATTEMPTS = 4
+SUSPICIOUS = 4.5
+"""Standard deviations at which a week of a single value or a pair is looked into."""
+
+
+def ask(tool: str, **arguments: Any) -> Asking[Any]:
+    """The result of one tool call, which is made again where the server was busy."""
+    for _ in range(ATTEMPTS):
+        seen = yield {"tool": tool, "arguments": arguments}
+        if seen.get("result") is not None:
+            break
+    return seen["result"]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A week of a single value or a pair that is not as usual.
+
+    Attributes:
+        channel: 0 for traffic, else the step into that stage.
+        week: its number.
+        cell: of whom.
+        change: relative, of traffic or rate.
+        weight: people over one minus the rate in a usual week, or visits.
+    """
+
+    channel: int
+    week: int
+    cell: int
+    change: float
+    weight: float
+
+    @property
+    def gain(self) -> float:
+        """How much better a change of exactly these people explains the week."""
+        return self.change * self.change * self.weight
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Sums of the people of a cell by further attributes, on some days and on the days beside.
+
+    Attributes:
+        axes: the attributes.
+        now, then: people before and after the step, shape (2, values of each axis…); of traffic
+            both are the visits.
+        repeats: how many times the days beside repeat the days.
+    """
+
+    axes: tuple[int, ...]
+    now: Floats
+    then: Floats
+    repeats: int
+
+
+class Desk(Protocol):
+    """What the search asks, whatever tools there are."""
+
+    names: Names
+
+    def flags(self) -> Asking[list[Flag]]:
+        """Suspicious weeks of single values and pairs."""
+
+    def daily(self, cell: int, channels: Sequence[int], week: int) -> Asking[Floats]:
+        """Change of a cell by channel and day, shape (channels, days).
+
+        Days that are not near the week may be told as 0.
+        """
+
+    def inside(
+        self, cell: int, channel: int, days: range, others: Sequence[range]
+    ) -> Asking[Inside]:
+        """The people of a cell by three further attributes."""
+
+    def visits_by(
+        self, axis: int, days: range, others: Sequence[range]
+    ) -> Asking[tuple[Floats, Floats]]:
+        """Visits of each value of an attribute on some days and on the days beside."""
+
+    def log(self) -> Asking[list[dict[str, str]]]:
+        """The change log."""
+
+
+class Names:
+    """The names of an episode, from its opening.
+
+    Args:
+        config: as the opening told it.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.dims: list[str] = list(config["attributes"])
+        self.values: list[list[str]] = list(config["attributes"].values())
+        self.stages: list[str] = config["stages"]
+        self.components: Mapping[str, str] = config["components"]
+        self.calendar: Sequence[Mapping[str, str]] = config.get("calendar", ())
+        self.cube: Cube = cube_of(tuple(len(values) for values in self.values))
+        first, last = (dt.date.fromisoformat(config[f"{end}_date"]) for end in ("first", "last"))
+        days = range((last - first).days + 1)
+        self.dates = [(first + dt.timedelta(days=day)).isoformat() for day in days]
+
+    def where(self, cell: int) -> dict[str, str]:
+        """A cell as the tools' `where` and a row's `segment`."""
+        return {self.dims[a]: self.values[a][v] for a, v in self.cube.fixed_by(cell).items()}
+
+    def cell(self, segment: Mapping[str, str]) -> int:
+        """Number of a segment's cell."""
+        axes = {self.dims.index(name): value for name, value in segment.items()}
+        return self.cube.cell_of({a: self.values[a].index(v) for a, v in axes.items()})
+
+    def scope(self, text: str) -> int:
+        """Cell of the people that a line of the log or the calendar ends with."""
+        _, people, parts = text.rpartition(" people ")
+        found = [self.value_in(part) for part in parts.split(", ")] if people else []
+        return self.cube.cell_of({axis: value for axis, value in found if axis >= 0})
+
+    def value_in(self, text: str) -> tuple[int, int]:
+        """Attribute and value that a text names, the longest of several; (−1, −1) for none.
+
+        Of two attributes with this value, the one that is named as well.
+        """
+        found = [
+            (self.dims[axis].replace("_", " ") in text, len(value), axis, number)
+            for axis, values in enumerate(self.values)
+            for number, value in enumerate(values)
+            if re.search(rf"(?<![\w.+-]){re.escape(value)}(?![\w.+-])", text)
+        ]
+        return max(found)[2:] if found else (-1, -1)
+
+    def free(self, cell: int) -> list[int]:
+        """The three largest attributes of those that a cell does not fix, in order."""
+        axes = [a for a in range(len(self.dims)) if a not in self.cube.fixed_by(cell)]
+        kept = sorted(axes, key=lambda a: -len(self.values[a]))[:MOST_FIXED]
+        return sorted(kept)
+
+    def span(self, days: range) -> list[str]:
+        """A run of days as the tools write it."""
+        return [self.dates[days.start], self.dates[days.stop - 1]]
+
+
+class SliceDesk:
+    """The desk with `slice` and `compare`.
+
+    Args:
+        names: of the episode.
+        pairs: whether pairs of values are looked at as well.
+    """
+
+    def __init__(self, names: Names, *, pairs: bool) -> None:
+        self.names, self.pairs = names, pairs
+
+    def flags(self) -> Asking[list[Flag]]:
+        names, cube = self.names, self.names.cube
+        weights = np.zeros((len(names.stages), cube.simple))
+        found: list[Flag] = []
+        for axis, dim in enumerate(names.dims):
+            told = yield from ask("slice", group_by=[dim], every="week")
+            cells = [cube.cell_of({axis: value}) for value in range(len(names.values[axis]))]
+            counts = np.array(
+                [[row[1:] for row in told["rows"][stage]] for stage in names.stages], dtype=float
+            )
+            changes, weights[:, cells] = _usual(counts)
+            found += flags_of(changes, weights[:, cells], cells)
+            if axis == 0:
+                changes, weights[:, :1] = _usual(counts.sum(axis=1)[:, None])
+                found += flags_of(changes, weights[:, :1], [0])
+        for one, other in combinations(range(len(names.dims)), 2) if self.pairs else ():
+            grouped = [names.dims[one], names.dims[other]]
+            told = yield from ask("slice", group_by=grouped, every="week", measure="change")
+            values = list(np.ndindex(len(names.values[one]), len(names.values[other])))
+            cells = [cube.cell_of({one: a, other: b}) for a, b in values]
+            changes = np.array([[row[2:] for row in told["rows"][s]] for s in names.stages])
+            first = weights[:, [cube.cell_of({one: a}) for a, _ in values]]
+            second = weights[:, [cube.cell_of({other: b}) for _, b in values]]
+            found += flags_of(changes / 1000.0, first * second / weights[:, :1], cells)
+        return found
+
+    def daily(self, cell: int, channels: Sequence[int], week: int) -> Asking[Floats]:
+        names = self.names
+        stages = [names.stages[channel] for channel in channels]
+        near = range(max(7 * week - 7, 0), min(7 * week + 14, len(names.dates)))
+        told = yield from ask(
+            "slice",
+            where=names.where(cell),
+            stages=stages,
+            measure="change",
+            dates=[names.span(near)],
+        )
+        found = np.zeros((len(stages), len(names.dates)))
+        found[:, near.start : near.stop] = [told["rows"][stage][0] for stage in stages]
+        return found / 1000.0
+
+    def inside(
+        self, cell: int, channel: int, days: range, others: Sequence[range]
+    ) -> Asking[Inside]:
+        names = self.names
+        axes = names.free(cell)
+        stages = names.stages[max(channel - 1, 0) : channel + 1]
+        told = yield from ask(
+            "compare",
+            dates=[names.span(days)],
+            reference=[names.span(each) for each in others],
+            group_by=[names.dims[axis] for axis in axes],
+            where=names.where(cell),
+            stages=stages,
+        )
+        shape = [len(names.values[axis]) for axis in axes]
+        sums = np.array(
+            [[row[-2:] for row in told["rows"][stage]] for stage in stages], dtype=float
+        )
+        if channel == 0:
+            sums = np.concatenate([sums, sums])
+        now, then = (sums[:, :, place].reshape(2, *shape) for place in (0, 1))
+        return Inside(tuple(axes), now, then, len(others))
+
+    def visits_by(
+        self, axis: int, days: range, others: Sequence[range]
+    ) -> Asking[tuple[Floats, Floats]]:
+        names = self.names
+        told = yield from ask(
+            "compare",
+            dates=[names.span(days)],
+            reference=[names.span(each) for each in others],
+            group_by=[names.dims[axis]],
+            stages=names.stages[:1],
+        )
+        sums = np.array([row[-2:] for row in told["rows"][names.stages[0]]], dtype=float)
+        return sums[:, 0], sums[:, 1]
+
+    def log(self) -> Asking[list[dict[str, str]]]:
+        told = yield from ask("change_log")
+        return [dict(zip(told["columns"], row, strict=True)) for row in told["rows"]]
+
+
+def _usual(counts: Floats) -> tuple[Floats, Floats]:
+    """Changes and usual weights of counts, shape (stages, cells, weeks)."""
+    values = counts.copy()
+    values[1:] /= np.maximum(counts[:-1], 1.0)
+    usual = np.median(values, axis=2)
+    weights = usual.copy()
+    weights[1:] = np.median(counts, axis=2)[:-1] * usual[1:] / (1.0 - usual[1:])
+    return values / np.maximum(usual, 1e-9)[:, :, None] - 1.0, np.maximum(weights, 1.0)
+
+
+def flags_of(changes: Floats, weights: Floats, cells: Sequence[int]) -> list[Flag]:
+    """What is suspicious among changes of shape (channels, cells, weeks)."""
+    floor = np.array([LEAST[0], *([LEAST[1]] * (len(changes) - 1))])[:, None]
+    noise = np.sqrt(1.5 / weights + floor * floor / 7.0)
+    return [
+        Flag(
+            int(channel),
+            int(week),
+            cells[place],
+            float(changes[channel, place, week]),
+            float(weights[channel, place]),
+        )
+        for channel, place, week in np.argwhere(np.abs(changes) >= SUSPICIOUS * noise[:, :, None])
+    ]

@@ -1,0 +1,66 @@
+"""The reference: an analyst with a budget who reads tool answers only."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from drilldown_env.change_log import told_log
+from drilldown_env.episode import Episode
+from drilldown_env.policies.desk import Desk, Names, SliceDesk
+from drilldown_env.policies.search import Search
+from drilldown_env.policies.sql_desk import CountsDesk, SqlDesk
+from drilldown_env.report import Row, read_report
+from drilldown_env.tools import COUNTED, TOOLS, overview
+from openenv_kit.play.policies import Action, Observed
+
+EASY = "drill_easy"
+
+
+def search(opening: Observed) -> Generator[Action, Observed, list[dict[str, Any]]]:
+    """Ask until everything suspicious is looked into; returns the rows of the report."""
+    config = opening["config"]
+    names = Names(config)
+    desk: Desk = SqlDesk(names)
+    if "sql" not in config:
+        desk = SliceDesk(names, pairs=config["difficulty"] != EASY)
+    return (yield from Search(desk).run())
+
+
+def reference(opening: Observed) -> Generator[Action, Observed, None]:
+    """Weeks of single values and pairs, then days, then who; composition held apart."""
+    rows = yield from search(opening)
+    yield {"tool": "submit_report", "arguments": {"rows": rows}}
+
+
+def solves(episode: Episode) -> bool:
+    """Whether the reference finds exactly the right report within the budget."""
+    rows, calls = played(episode)
+    right = sorted(read_report(rows, episode.domain, episode.dates, episode.log))
+    return right == sorted(episode.expected_rows) and calls <= episode.config.level.budget
+
+
+def played(episode: Episode) -> tuple[list[Row], int]:
+    """The reference's report on an episode, and the calls that it takes.
+
+    Where counts are read by SQL no query is run; see `CountsDesk`.
+    """
+    config, calls = overview(episode), 0
+    if episode.config.level.sql:
+        log = told_log(episode.domain, episode.dates, episode.log)
+        desk = CountsDesk(Names(config), episode.counts, log)
+        player = Search(desk).run()
+        try:
+            next(player)
+        except StopIteration as end:
+            return [Row(**row) for row in end.value], desk.calls
+    player = search({"config": config})
+    try:
+        action = next(player)
+        while True:
+            tool = TOOLS[action["tool"]]
+            calls += tool.name in COUNTED
+            result = tool.call(episode, action["arguments"])
+            action = player.send({"result": result})
+    except StopIteration as end:
+        return [Row(**row) for row in end.value], calls

@@ -1,0 +1,157 @@
+"""One play: reset, tool calls within a budget, and the report that ends it.
+
+Plain Python that knows no transport. Whatever a caller does wrong comes back as a reply with status
+`error`, costs a step and no call of the budget, and leaves the episode as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from drilldown_env.building import build_episode
+from drilldown_env.config import VERSIONS, DrillConfig
+from drilldown_env.episode import Episode
+from drilldown_env.grade import Grade, grade
+from drilldown_env.grounding import shown
+from drilldown_env.report import read_report
+from drilldown_env.tasks import task_of
+from drilldown_env.tools import COUNTED, SUBMIT, ReportArguments, find_tool, overview
+from openenv_kit.environment import COMPLETED, ERROR, Reply
+from openenv_kit.errors import ToolArgumentError, require_name
+from openenv_kit.session import COMPONENTS, EXACT, GRADED, GROUNDED, REWARDS, Session
+
+READY, ANSWERED = "ready", "answered"
+MAX_STEPS = 120
+CHOOSING = ("task_id", "seed", "difficulty", "product", "split", "index")
+RESET_ARGUMENTS = ("episode_id", *CHOOSING, "reward")
+KEPT = 64
+"""Episodes kept in memory per process, roughly 330 kB each."""
+
+episode_of = lru_cache(maxsize=KEPT)(build_episode)
+"""The episode of a configuration, shared by every session that plays it."""
+
+
+class Progress(BaseModel):
+    """How far a play is."""
+
+    step_count: int = 0
+    task_id: str | None = None
+    difficulty: str | None = None
+    status: str = "idle"
+    max_steps: int = MAX_STEPS
+
+
+class DrillSession(Session):
+    """Plays one episode at a time."""
+
+    progress = Progress
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self._reward = GRADED
+        self._shown: set[int] = set()
+        self.episode: Episode | None = None
+
+    def start(self, **arguments: Any) -> Reply:
+        for name, value in arguments.items():
+            if value is not None:
+                require_name("reset argument", name, RESET_ARGUMENTS)
+        reward = arguments.get("reward")
+        paid = require_name("reward", GRADED if reward is None else reward, REWARDS)
+        task_id, config = _asked(arguments)
+        reply = self.open(task_id, episode_of(config))
+        self._reward = paid
+        return reply
+
+    def open(self, task_id: str, episode: Episode) -> Reply:
+        """Start an episode that is already made."""
+        self.episode, self.task_id, self.max_steps = episode, task_id, MAX_STEPS
+        self.steps, self.done, self.calls, self._shown = 0, False, 0, set()
+        self._reward = GRADED
+        config = {**overview(episode), "max_steps": MAX_STEPS, "versions": dict(VERSIONS)}
+        content = {"config": config, "calls_left": episode.config.level.budget}
+        return Reply(READY, episode.alert.text, content=content)
+
+    def act(self, action: Mapping[str, Any]) -> Reply:
+        episode = self.episode
+        if episode is None:
+            return self.idle()
+        level = episode.config.level
+        for name in action:
+            require_name("field of an action", name, ("tool", "arguments", "metadata"))
+        tool = find_tool(action.get("tool"), level)
+        given = action.get("arguments") or {}
+        if tool.name == SUBMIT:
+            return self._submit(episode, tool.read(given))
+        counted = tool.name in COUNTED
+        if counted and self._left(episode) <= 0:
+            raise ToolArgumentError(
+                f"All {level.budget} calls that read counts are spent; call {SUBMIT}."
+            )
+        result = tool.call(episode, given)
+        self.calls += counted
+        if counted:
+            self._shown |= shown(episode, tool.name, given, result)
+        left = self._left(episode)
+        said = f"{left} calls left." if counted else "Free of charge."
+        return Reply(ANSWERED, said, content={"result": result, "calls_left": left})
+
+    def told(self) -> Mapping[str, Any]:
+        return {"difficulty": None if self.episode is None else self.episode.config.difficulty}
+
+    def refused(self, problem: str) -> Reply:
+        content = {} if self.episode is None else {"calls_left": self._left(self.episode)}
+        return Reply(ERROR, problem, content=content)
+
+    def _submit(self, episode: Episode, asked: ReportArguments) -> Reply:
+        rows = read_report(asked.rows, episode.domain, episode.dates, episode.log)
+        graded = grade(rows, episode.expected_rows, episode.dates)
+        said = f"Score {graded.score:.3f}; {len(rows)} rows for {len(graded.credits)} roots."
+        parts = parts_of(graded, len(rows))
+        right = [number for number, credit in enumerate(graded.credits) if credit == 1.0]
+        read = len(self._shown.intersection(right)) / len(right) if right else None
+        paid = {GRADED: graded.score, EXACT: float(graded.score == 1.0)}
+        info = {COMPONENTS: {**paid, "found": parts["found"]}, GROUNDED: read}
+        return Reply(COMPLETED, said, paid[self._reward], True, {"score_parts": parts}, info)
+
+    def _left(self, episode: Episode) -> int:
+        return episode.config.level.budget - self.calls
+
+    def identity(self) -> dict[str, Any]:
+        """What makes the episode; it holds the seed. Empty before a reset."""
+        if self.episode is None:
+            return {}
+        rules = {} if self._reward == GRADED else {"reward": self._reward}
+        return {"config": asdict(self.episode.config), **rules, "versions": dict(VERSIONS)}
+
+
+def parts_of(graded: Grade, rows: int) -> dict[str, Any]:
+    """What a score is made of: shares as floats, counts as integers."""
+    exact = graded.credits.count(1.0)
+    roots = len(graded.credits)
+    return {
+        "found": graded.matched / roots if roots else 1.0,
+        "cost": graded.cost,
+        "rows": rows,
+        "roots": roots,
+        "exact_rows": exact,
+    }
+
+
+def config_of(reset: Mapping[str, Any]) -> DrillConfig:
+    """Configuration of the episode that these reset arguments start.
+
+    Raises:
+        UnknownNameError, InvalidValueError: they start none.
+    """
+    return _asked(reset)[1]
+
+
+def _asked(reset: Mapping[str, Any]) -> tuple[str, DrillConfig]:
+    return task_of(**{name: reset.get(name) for name in CHOOSING})

@@ -1,0 +1,91 @@
+"""Named tasks, one for each level and product, and the splits.
+
+Every block of a split holds each level and product eight times, once without a root. How many roots
+there are is never told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product as combinations
+from typing import Any
+
+from drilldown_env.config import DrillConfig
+from drilldown_env.domains import DOMAINS
+from drilldown_env.levels import EVERY_LEVEL, LEVELS
+from openenv_kit.bitstream import BitStream
+from openenv_kit.errors import InvalidValueError, require_name
+from openenv_kit.play.curriculum import level_named
+from openenv_kit.trust.splits import SEALED, SESSIONS, HashedSplits
+
+DEFAULT_SPLIT = "train"
+STRATA: tuple[tuple[str, str, int], ...] = tuple(
+    (level, product, roots)
+    for level, product in combinations(LEVELS, DOMAINS)
+    for roots in LEVELS[level].roots
+)
+"""(level, product, roots) of every stratum."""
+
+SPLITS: HashedSplits[DrillConfig, tuple[str, str, int]] = HashedSplits(
+    domain="drilldown-split/8",
+    blocks={"train": 80, "validation": 4, "test": 4, SEALED: 4, SESSIONS: 20},
+    strata=STRATA,
+    make=lambda seed, stratum: DrillConfig(seed, *stratum),
+    shown=lambda config: {"difficulty": config.difficulty, "product": config.product},
+    identity=lambda config: config.identity,
+)
+"""The splits."""
+
+TASKS: dict[str, DrillConfig] = {
+    f"{level}_{product}": DrillConfig(
+        101 + 10 * number + place, level, product, roots=2 + number % 3
+    )
+    if level != "drill_easy"
+    else DrillConfig(101 + place, level, product, roots=1 + place % 2)
+    for number, level in enumerate(LEVELS)
+    for place, product in enumerate(DOMAINS)
+}
+"""Every named task."""
+DEFAULT_TASK_ID = next(iter(TASKS))
+
+
+def task_of(
+    task_id: str | None = None,
+    seed: int | None = None,
+    difficulty: str | float | None = None,
+    product: str | None = None,
+    split: str | None = None,
+    index: int | None = None,
+) -> tuple[str, DrillConfig]:
+    """Task id and configuration of a reset.
+
+    A named task, a place in a split, or a seed with a level (or a number from 0 to 1) and a
+    product; without any of them the first named task. How many roots an episode of a seed has is
+    drawn by that seed.
+
+    Raises:
+        UnknownNameError, InvalidValueError: says what is allowed.
+    """
+    chosen: dict[str, Any] = {"seed": seed, "difficulty": difficulty, "product": product}
+    free = {name: value for name, value in chosen.items() if value is not None}
+    if split is not None or index is not None:
+        given = [each for each in {"task_id": task_id, **free}.items() if each[1] is not None]
+        if given:
+            raise InvalidValueError(*given[0], "nothing beside split and index")
+        task = SPLITS.task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
+        return task.task_id, task.config
+    if task_id is not None or not free:
+        for name in ("difficulty", "product"):
+            if name in free:
+                raise InvalidValueError(name, free[name], "nothing beside task_id but seed")
+        found = DEFAULT_TASK_ID if task_id is None else require_name("task_id", task_id, TASKS)
+        return found, TASKS[found] if seed is None else replace(TASKS[found], seed=seed)
+    asked = "drill" if difficulty is None else level_named(difficulty)
+    level = require_name("difficulty", asked, EVERY_LEVEL)
+    number = 0 if seed is None else seed
+    roots = EVERY_LEVEL[level].roots
+    place = BitStream(f"drilldown/roots/{number!r:.30}").below(len(roots))
+    config = DrillConfig(
+        number, level, next(iter(DOMAINS)) if product is None else product, roots[place]
+    )
+    return f"{level}_custom", config
