@@ -1,4 +1,4 @@
-"""The grade: impact × precision × closure, from counterfactual replays alone.
+"""The grade: precision × (0.55 resolved + 0.45 impact), from counterfactual replays alone.
 
 There is no list of right answers. What a change was worth is what customers would have gone
 through without it; so any plan that physically suffices earns full marks.
@@ -8,88 +8,109 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
+from firewatch_env.engine.motion import MOST_SIZE, STARTS
 from firewatch_env.engine.world import World
 from firewatch_env.replay import Change, Course, replay
 
+RESOLVED, IMPACT = 0.55, 0.45
+UNDECLARED = 0.9  # of resolved, where the incident is over and nobody said so
 MOST_CHANGES = 12
-_LEAST_PRECISION = 0.3
-_EACH = 0.25
-_SAME = 1e-6
+LEAST_PRECISION = 0.3
+EACH = 0.25
+SAME = 1e-6  # of harm: less is no difference
 _CLEARLY = 0.02  # of the harm had nobody acted: less does not justify what was put back
-
-
-@dataclass(frozen=True, slots=True)
-class Grade:
-    """A grade and its parts, each between 0 and 1."""
-
-    impact: float
-    precision: float
-    closure: float
-    unneeded: int
-    recovered: bool
-
-    @property
-    def score(self) -> float:
-        return self.impact * self.precision * self.closure
-
-    def parts(self) -> dict[str, float | int | bool]:
-        """As in `info.score_parts`."""
-        return {
-            "impact": round(self.impact, 4),
-            "precision": round(self.precision, 4),
-            "closure": self.closure,
-            "unneeded": self.unneeded,
-            "recovered": self.recovered,
-        }
+_ENOUGH = 1.5  # pods to the usual number that nobody is asked to justify
+_SCALES = ("scale_replicas", "scale_az_capacity")
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The world just before a change, and the harm up to there."""
+    """A change, the world just before it, and the harm up to there."""
 
     change: Change
     before: World
     harm: float
 
 
-def impact(untouched: float, played: float, par: float, power: int) -> float:
-    """Share of the harm avoided that the reference avoids, raised to a power.
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """A grade: parts between 0 and 1, and what is told beside the score.
+
+    Attributes:
+        resolved: 1 if the incident is over for good and was declared, 0.9 if it was not declared.
+        needless: changes, and attempts at some, that were not needed.
+        over: customers stay well after every temporary measure has been taken back.
+        mitigated, ended: ticks after which no customer was let down, for a while and for good.
+        grounded: share of the needed changes whose service had been looked at before; None where
+            nothing needed was changed.
+    """
+
+    resolved: float
+    impact: float
+    precision: float
+    needless: tuple[str, ...]
+    over: bool
+    mitigated: int | None
+    ended: int | None
+    looks: int
+    changes: int
+    grounded: float | None
+
+    @property
+    def score(self) -> float:
+        return self.precision * (RESOLVED * self.resolved + IMPACT * self.impact)
+
+    @property
+    def unneeded(self) -> int:
+        return len(self.needless)
+
+    @property
+    def exact(self) -> bool:
+        """Over for good, declared, and nothing unneeded changed."""
+        return self.resolved == 1 and self.unneeded == 0
+
+    def parts(self) -> dict[str, float | int | bool | None]:
+        """As in `info.score_parts`; `closure` and `recovered` are names of existing clients."""
+        return {
+            "impact": round(self.impact, 4),
+            "precision": round(self.precision, 4),
+            "resolved": self.resolved,
+            "closure": self.resolved,
+            "unneeded": self.unneeded,
+            "recovered": self.over,
+            "ticks_to_mitigate": self.mitigated,
+            "ticks_to_resolve": self.ended,
+            "looks": self.looks,
+            "changes": self.changes,
+            "grounded": 1.0 if self.grounded is None else round(self.grounded, 4),
+        }
+
+
+def impact(
+    untouched: float, played: float, reference: float, declared: bool, changed: bool
+) -> float:
+    """Avoidable harm that was avoided, as a share between 0 and 1.
 
     Args:
         untouched: harm had nobody acted.
         played: harm as it was played.
-        par: harm under the reference.
-        power: at least 1; with a higher one, the harm of each tick costs more.
-    """
-    if untouched == 0:
-        return 1.0 if played == 0 else 0.0
-    if untouched <= par:
-        return 0.0
-    share = (untouched - played) / (untouched - par)
-    share = min(max(share, 0.0), 1.0)
-    result = 1.0
-    for _ in range(power):
-        result *= share
-    return result
-
-
-def closure(declared: bool, clear: bool, over: bool, acted: bool) -> float:
-    """What the end is worth; whoever changed nothing and saw nothing end was not there.
-
-    Args:
+        reference: harm of the reference's own play.
         declared: the player declared the incident over.
-        clear: at that moment no customer was let down and nothing paged.
-        over: it stayed so.
-        acted: something was changed.
+        changed: something was changed, or tried; where no harm can be avoided that is wrong.
     """
-    if declared and over and clear:
-        return 1.0
-    if not acted:
+    if untouched <= reference + SAME:
+        return float(declared and not changed)
+    share = (untouched - played) / (untouched - reference)
+    return 0.0 if share < 0 else share if share < 1 else 1.0
+
+
+def resolved(declared: bool, over: bool, changed: bool) -> float:
+    """What the end is worth."""
+    if not over or not (declared or changed):
         return 0.0
-    if declared:
-        return 0.4
-    return 0.9 if over else 0.6
+    return 1.0 if declared else UNDECLARED
 
 
 def unneeded(
@@ -97,68 +118,66 @@ def unneeded(
     put_back: Mapping[int, int],
     total: float,
     untouched: float,
+    end: int,
     last: int,
-) -> int:
-    """Changes without which customers would have been no worse off, the last one tried first.
+) -> list[int]:
+    """Indices of changes without which customers would have been no worse off, the last first.
 
     A wrong change can help by accident: exceptions at one service spare another some load. So
-    what was put back counts as needed only if it prevented a clear share of the harm.
+    what was put back counts as needed only if it prevented a clear share of the harm. Pods beyond
+    half as many again have to be needed themselves.
 
     Args:
         steps: changes in order, with the world before each.
         put_back: indices of changes that put an earlier one back, and which one.
         total: harm of the course with all of them.
         untouched: harm had nobody acted.
+        end: tick at which the play ended.
         last: last tick that counts.
     """
     kept = [step.change for step in steps]
     taken_back = set(put_back.values())
-    count = 0
+    found = []
     for index in reversed(range(len(steps))):
         if index in put_back:
             continue
         step = steps[index]
-        allowed = total + (_CLEARLY * untouched if index in taken_back else 0.0) + _SAME
+        allowed = total + (_CLEARLY * untouched if index in taken_back else 0.0) + SAME
+
+        def spared(changes: list[Change], most: float, step: Checkpoint = step) -> bool:
+            later = [change for change in changes if change.tick > step.before.tick]
+            # As soon as customers are worse off without it, the change was needed.
+            course = replay(step.before, later, last, most - step.harm, end)
+            return step.harm + course.total <= most
+
         rest = [change for change in kept if change is not step.change]
-        later = [change for change in rest if change.tick > step.before.tick]
-        # As soon as customers are worse off without it, the change was needed.
-        course = replay(step.before, later, last, enough=allowed - step.harm)
-        if step.harm + course.total <= allowed:
+        if spared(rest, allowed):
             kept = rest
-            count += 1
-    return count
+            found.append(index)
+        elif (fewer := _half(step)) and fewer.tick <= end and spared([*kept, fewer], allowed):
+            found.append(index)
+    return found
 
 
-def grade(
-    steps: Sequence[Checkpoint],
-    put_back: Mapping[int, int],
-    attempts: int,
-    end: tuple[bool, bool, Course],
-    marks: tuple[float, float],
-    last: int,
-    power: int,
-) -> Grade:
-    """Grade a play.
+def _half(step: Checkpoint) -> Change | None:
+    """Half of the pods that a change added go once all have started; None where it added few."""
+    change = step.change
+    service = step.before.by_name[change.target]
+    asked = change.parameters.get("replicas")
+    if change.action not in _SCALES or not isinstance(asked, int | float):
+        return None
+    more = min(asked / service.pods, MOST_SIZE) - 1
+    if more <= _ENOUGH - 1:
+        return None
+    pods = ceil(service.pods * (1 + more / 2))
+    return Change(change.tick + STARTS, "scale_replicas", change.target, {"replicas": pods})
 
-    Args:
-        steps: changes that moved something, with the world before each.
-        put_back: see `unneeded`.
-        attempts: remediations that found nothing to act on.
-        end: declared or not; clear at that moment; the whole course.
-        marks: harm had nobody acted, and harm under the reference.
-        last: last tick that counts.
-        power: see `impact`.
-    """
-    declared, clear, course = end
-    if len(steps) > MOST_CHANGES:
-        useless, precision = len(steps), _LEAST_PRECISION
-    else:
-        useless = attempts + unneeded(steps, put_back, course.total, marks[0], last)
-        precision = max(_LEAST_PRECISION, 1 - _EACH * useless)
-    return Grade(
-        impact(marks[0], course.total, marks[1], power),
-        precision,
-        closure(declared, clear, course.over, bool(steps)),
-        useless,
-        course.over,
-    )
+
+def precision(count: int) -> float:
+    """A quarter off for each unneeded change, down to 0.3."""
+    return max(LEAST_PRECISION, 1 - EACH * count)
+
+
+def is_over(course: Course, end: int, settle: int) -> bool:
+    """Whether nobody is let down once repairs under way at the end have arrived."""
+    return course.last <= end + settle

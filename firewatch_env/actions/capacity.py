@@ -5,29 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, number, remediation
+from firewatch_env.actions.inspections import MOST_MEMORY, memory_mb
+from firewatch_env.actions.registry import Outcome, action, number
 from firewatch_env.actions.rollouts import roll
-from firewatch_env.engine.motion import STARTS, sized_at
+from firewatch_env.engine.motion import MOST_SIZE, STARTS, sized_at
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
-
-_MOST_PODS = 3.0
-MOST_MEMORY = 2.5  # to the usual limit
-
-
-def memory_mb(service: Service) -> float:
-    """Memory limit of a pod on an ordinary day; limits are twice the usual use or so."""
-    return float(service.memory_mb * 2)
 
 
 def _resize(world: World, service: Service, size: float) -> None:
     """Ask for so many pods, to the usual number; they start one after another."""
     service.sizing = (sized_at(service, world.tick), world.tick)
-    service.size = min(size, _MOST_PODS)
+    service.size = min(size, MOST_SIZE)
     world.refresh(service)
 
 
-@remediation("scale_replicas", "replicas", "memory_limit_mb")
+@action("scale_replicas", "mitigate", "replicas", "memory_limit_mb")
 def scale_replicas(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Run more pods (half as many again, or `replicas`), or give each more memory."""
     replicas, memory = number(parameters, "replicas"), number(parameters, "memory_limit_mb")
@@ -46,7 +39,7 @@ def scale_replicas(world: World, service: Service, parameters: Mapping[str, Any]
     return Outcome(f"{service.name}: " + ", ".join(said))
 
 
-@remediation("scale_az_capacity")
+@action("scale_az_capacity", "mitigate")
 def scale_az_capacity(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Run half as many pods again."""
     _resize(world, service, service.size * 1.5)
@@ -54,16 +47,16 @@ def scale_az_capacity(world: World, service: Service, parameters: Mapping[str, A
     return Outcome(f"{service.name}: {pods:.0f} pods in both zones within {STARTS} ticks")
 
 
-@remediation("increase_cpu_limit")
+@action("increase_cpu_limit", "mitigate")
 def increase_cpu_limit(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Raise the CPU limit to the usual one, or by half."""
     now = service.levers.get("cpu_limit", 1.0)
-    to = min(max(1.0, now * 1.5), _MOST_PODS)
+    to = min(max(1.0, now * 1.5), MOST_SIZE)
     world.ease(service, "cpu_limit", to)
     return Outcome(f"{service.name}: CPU limit {now:.2f}→{to:.2f} of the usual")
 
 
-@remediation("scale_pipeline_workers")
+@action("scale_pipeline_workers", "repair", runbook=True)
 def scale_pipeline_workers(
     world: World, service: Service, parameters: Mapping[str, Any]
 ) -> Outcome:
@@ -74,7 +67,7 @@ def scale_pipeline_workers(
     return Outcome(f"{service.name}: {service.size:.1f} times the usual workers, {STARTS} ticks")
 
 
-@remediation("flush_pipeline_stage")
+@action("flush_pipeline_stage", "repair", runbook=True)
 def flush_pipeline_stage(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Empty a pipeline's queue; what waited in it is done again later."""
     if service.kind != "job" or service.backlog <= 0:
@@ -83,7 +76,7 @@ def flush_pipeline_stage(world: World, service: Service, parameters: Mapping[str
     return Outcome(f"{service.name}: {items:.0f} waiting items moved aside")
 
 
-@remediation("restart_pipeline_job")
+@action("restart_pipeline_job", "repair", runbook=True)
 def restart_pipeline_job(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Restart a pipeline's workers."""
     if service.kind != "job":

@@ -1,127 +1,189 @@
-"""Investigations of one kind of object each: network, quotas, consensus, pods, certificates."""
+"""Looks inside a service: threads, memory, CPU, pods, ways in and stored data.
+
+They state figures at the end of the tick and change nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, investigation
-from firewatch_env.engine.levers import family, felt
-from firewatch_env.engine.motion import zone_share
+from firewatch_env.actions.looks import worst_first
+from firewatch_env.actions.registry import Outcome, look
+from firewatch_env.engine.levers import LEVERS, family, felt
+from firewatch_env.engine.motion import drained_at
 from firewatch_env.engine.service import Service
+from firewatch_env.engine.tick import cpu_of_request
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.measuring import share
-from firewatch_env.evidence.meters import count, pods
+from firewatch_env.evidence.meters import MISSES, latency_ratio, pods
+from firewatch_env.evidence.signs import ALL, describe, fills_up
+
+MOST_MEMORY = 2.5  # to the usual limit
+_THREADS = 20  # threads that one slot of the engine stands for
 
 
-def _figures(service: Service, **levers: str) -> dict[str, float]:
-    return {
-        said: round(felt(service, name), 4) if name in service.levers else 0.0
-        for said, name in levers.items()
-    }
+def memory_mb(service: Service) -> float:
+    """Memory limit of a pod on an ordinary day."""
+    return float(service.memory_mb * 2)
 
 
-def _told(figures: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in figures.items())
-
-
-@investigation("inspect_network_policy")
-def inspect_network_policy(
-    world: World, service: Service, parameters: Mapping[str, Any]
-) -> Outcome:
-    """Share of calls that never arrive, and shares dropped by where they are dropped."""
-    figures = _figures(
-        service, by_policy="denied", wrong_host="endpoint", idle_slot="slots_switch",
-        proxy_version="proxies",
-    )  # fmt: skip
-    lost = round(count(service).lost, 2)
-    # What no figure here explains: routes of a feature, instances, certificates, a zone.
-    figures["otherwise"] = 0.0 if any(figures.values()) else lost
+def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Worker threads and connections: busy, blocked, and each feature's pool."""
+    usual = _THREADS * service.usual_slots
+    slow = latency_ratio(service) if service.now.shed == 0 else 1.0
+    need = usual / 10 * service.load / service.usual_load * (slow if slow > 1 else 1.0)
+    full = []
+    for feature, part in service.features.items():
+        size = usual * service.levers.get(f"slots.{feature}", 1.0)
+        if need * part > 0.95 * size:
+            full.append(f"{feature} {size:.0f} of {size:.0f} busy (usual size {usual:.0f})")
+    said = [f"pool full: {each}" for each in full]
+    said += _off(service, ("blocked", "streams", "reconnects", "bad_process", "leak"))
     return Outcome(
-        f"calls lost {lost:g}, of which {_told(figures)}", None, {"lost": lost, **figures}
+        "; ".join(said) or f"{min(need, usual):.0f} of {usual:.0f} busy, none stuck", None
     )
 
 
-@investigation("inspect_quota_usage")
-def inspect_quota_usage(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Rates allowed, by feature and by the provider, to the usual load."""
-    allowed = {
-        name.partition(".")[2]: round(share(service, name, felt(service, name)), 4)
-        for name in sorted(service.levers)
-        if family(name) == "limit"
-    }
-    figures = {"provider": service.levers.get("quota", 9.0), **allowed}
+look("thread_dump")(_threads)
+look("inspect_thread_pool")(_threads)
+
+
+@look("check_gc_pressure")
+def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """The heap: how full, what fills it, how fast it grows, and its limit."""
+    used, limit = service.now.memory, service.memory_limit
+    fill, held = used * limit - service.memory - service.heap, dict[str, float]()
+    for name in sorted(service.levers):
+        if family(name) in ("grow", "fill", "heap", "leak"):
+            what = name.partition(".")[2] or {"leak": "stuck threads"}.get(name, ALL)
+            more = fill
+            if family(name) == "heap":
+                more = felt(service, name) * service.features.get(what, 1.0)
+            held[what] = held.get(what, 0.0) + more / limit
+    told = ", ".join(
+        f"{what} {share:+.0%}" for what, share in worst_first(held).items() if share > 0.01
+    )
+    usual = memory_mb(service)
     return Outcome(
-        f"rate allowed, to the service's usual load (9: no limit): {_told(figures)}", None, figures
+        f"heap {min(used, 1):.0%} of {limit * usual:.0f} MB, {_growth(service)}; "
+        f"above usual: {told or 'nothing'}; limit can be raised to {MOST_MEMORY * usual:.0f} MB",
+        None,
     )
 
 
-@investigation("inspect_consensus_state")
-def inspect_consensus_state(
-    world: World, service: Service, parameters: Mapping[str, Any]
-) -> Outcome:
-    """Leaders, quorum, replication lag, keys that differ, unreadable entries, clock."""
-    figures = {
-        "leaders": 2.0 if "leaders" in service.levers else 1.0,
-        **_figures(
-            service, no_quorum_zone_b="minority", lagging_reads_zone_b="zone_lag",
-            differing_keys="bad_keys", unreadable_entries="bad_cache", clock_refusals="clock",
-        ),
-    }  # fmt: skip
-    return Outcome(_told(figures), None, figures)
+def _growth(service: Service) -> str:
+    """Where a heap is going, by its limit as it is now."""
+    grows, room = service.grow / service.memory_limit, 1 - service.now.memory
+    if room <= 0:
+        return "full"
+    if grows == 0 or max(part.fill for part in service.parts) >= service.grow_cap - 1e-9:
+        return "steady"
+    end = f"full in {room / grows:.0f} ticks" if fills_up(service) else "stops before it is full"
+    return f"{grows:+.1%} a tick, {end}"
 
 
-_TICKS_SHOWN = 2
-# What pods that are not ready wait for, by the lever that keeps them.
-_WAIT_FOR = {
-    "environment": "variable", "cold": "loading", "probes": "answering", "backoff": "delay",
-    "rollout": "scheduling",
+def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """CPU per request, what it goes to, and its limit."""
+    spent = {
+        feature: part * felt(service, name)
+        if (name := f"cpu.{feature}") in service.levers
+        else part
+        for feature, part in service.features.items()
+    }
+    logging = felt(service, "logging") if "logging" in service.levers else 0.0
+    whole = logging
+    for each in spent.values():
+        whole += each
+    most = max(spent, key=lambda feature: spent[feature] / service.features[feature])
+    ratio = cpu_of_request(service) / service.work
+    said = [f"CPU per request {ratio:.1f}x usual"]
+    if spent[most] / service.features[most] > 1.5:
+        said.append(
+            f"{most} {spent[most] / whole:.0%} of it ({service.features[most]:.0%} of requests)"
+        )
+    if logging:
+        said.append(f"writing logs {logging / whole:.0%} of it")
+    if service.cpu < cpu_of_request(service) * 0.98:
+        said.append(f"abandoned requests {1 - service.cpu / cpu_of_request(service):.0%} of it")
+    limit = service.levers.get("cpu_limit", 1.0)
+    said.append(f"CPU limit {limit:.2f}x usual")
+    if "neighbour" in service.levers:
+        said.append(f"{felt(service, 'neighbour'):.0%} of zone b's CPU stolen by another tenant")
+    if build := service.build:
+        staged = [n for n in service.staged if family(n) in ("cpu", "grow", "calls", "hits")]
+        if staged:
+            said.append(f"only in pods of {build.version} (zone b)")
+    return Outcome("; ".join(said), None)
+
+
+look("profiler_dump")(_cpu)
+look("strace_process")(_cpu)
+
+OBJECTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "inspect_network_policy": (
+        "Ways in: network policy, endpoints, registered instances, certificates, roles, clock.",
+        ("denied", "endpoint", "stale_instances", "slots_switch", "proxies", "path", "zone_lost",
+         "certificate", "role", "clock"),
+    ),
+    "inspect_mtls_status": ("Certificates, roles and clock.", ("certificate", "role", "clock")),
+    "inspect_quota_usage": ("Rate limits and provider quota.", ("limit", "quota")),
+    "inspect_consensus_state": (
+        "Stored data: primaries, quorum, replicas' lag, diverged keys, cache entries and hits.",
+        ("leaders", "minority", "zone_lag", "bad_keys", "bad_cache", *MISSES),
+    ),
+    "inspect_pipeline_topology": ("A pipeline's workers.", ("pipeline",)),
 }  # fmt: skip
 
 
-@investigation("inspect_cluster_topology")
+def _off(service: Service, families: tuple[str, ...]) -> list[str]:
+    """What is off, and how much: the share concerned, or what is left of the usual."""
+    said = []
+    for name in sorted(service.levers):
+        head, value = family(name), felt(service, name)
+        if head in families:
+            left = " of usual" if LEVERS[head].usual else ""
+            much = "" if head in ("hot", "leak") else f" ({value:.0%}{left})"
+            said.append(f"{describe(service, name)}{much}")
+    return said
+
+
+def _object_look(name: str, summary: str, families: tuple[str, ...]) -> None:
+    def do(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+        said = _off(service, families)
+        if service.kind == "job" and "pipeline" in families:
+            said.append(f"{service.backlog:.0f} items wait")
+        nothing = f"{service.name}: nothing unusual. Looked at: {summary}"
+        return Outcome("; ".join(said) or nothing, None)
+
+    do.__doc__ = summary
+    look(name)(do)
+
+
+for _name, (_summary, _families) in OBJECTS.items():
+    _object_look(_name, _summary, _families)
+
+_PODS = ("environment", "cold", "probes", "backoff", "rollout", "pods", "pipeline")
+
+
+@look("inspect_cluster_topology")
 def inspect_cluster_topology(
     world: World, service: Service, parameters: Mapping[str, Any]
 ) -> Outcome:
-    """Pods ready, what the others wait for, the hottest pod, and zone b's share, now and before."""
+    """Pods and why some are not ready, zones, versions side by side, the busiest pod, nodes."""
     ready, whole = pods(service)
-    waiting = {
-        _WAIT_FOR.get(family(name), name.partition(".")[2]): round(felt(service, name), 4)
-        for name in sorted(service.levers)
-        if (family(name) == "pods" or family(name) in _WAIT_FOR) and ready < whole
-    }
-    hot = {
-        name.partition(".")[2] or "every key": round(felt(service, name), 4)
-        for name in sorted(service.levers)
-        if family(name) == "hot"
-    }
-    canary = service.levers.get("canary", 0.0) + service.levers.get("mixed", 0.0)
-    ticks = [world.tick - back for back in range(_TICKS_SHOWN)]
-    zone = [round(share(service, "zone b", zone_share(service, t), t), 3) for t in ticks]
-    text = (
-        f"ready {ready}/{whole}; wait: {_told(waiting) or 'none'}; hot: {_told(hot) or 'none'}; "
-        f"b gets {' '.join(f'{each:.3f}' for each in zone)}; two builds {canary:g}"
-    )
-    return Outcome(
-        text, None, {"waiting": waiting, "hot": hot, "zone_b_gets": zone, "canary": canary}
-    )
-
-
-@investigation("inspect_mtls_status")
-def inspect_mtls_status(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Handshakes that fail, and roles and clocks that do not fit."""
-    figures = _figures(service, handshakes_failed="certificate", clock="clock", role="role")
-    return Outcome(_told(figures), None, figures)
-
-
-@investigation("inspect_pipeline_topology")
-def inspect_pipeline_topology(
-    world: World, service: Service, parameters: Mapping[str, Any]
-) -> Outcome:
-    """A pipeline's waiting items, workers and speed."""
-    figures = {
-        "waiting_items": round(service.backlog, 1),
-        "workers": round(service.size * service.pods, 1),
-        "speed": round(service.stalled, 4),
-    }
-    return Outcome(_told(figures), None, figures)
+    said = [f"pods {ready}/{whole} ready", *_off(service, _PODS)]
+    if service.kind == "job":
+        said.append(f"{service.backlog:.0f} items wait")
+    hot = [part.weight for part in service.parts if part.share == 0.1]
+    if hot:
+        said += [f"busiest pod has {hot[0]:.0%} of the requests", *_off(service, ("hot",))]
+    if build := service.build:
+        if build.staged and "build" not in service.rolled:
+            said.append(f"zone a runs {build.before}, zone b {build.version}")
+        elif _off(service, ("canary", "mixed")):
+            said.append(f"canary pods run {build.version}, the others {build.before}")
+    if drained := drained_at(service, world.tick):
+        said.append(f"zone b drained by {drained:.0%}")
+    nodes = ("zone_lost", "zone_fails", "neighbour", "minority", "zone_lag")
+    said += _off(service, nodes) or ["zones a and b alike"]
+    return Outcome("; ".join(said), None)

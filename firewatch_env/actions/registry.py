@@ -9,7 +9,7 @@ from typing import Any, Literal
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 
-Sort = Literal["investigation", "remediation", "closing"]
+Group = Literal["look", "mitigate", "repair", "close"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,9 @@ class Outcome:
 
     Attributes:
         text: the feedback; its first 100 characters carry what matters.
-        changed: a remediation moved something; None where it only repeated itself.
-        figures: what an investigation measured.
+        changed: something was moved; False where there was nothing to move, None for a look and
+            for what only repeats itself.
+        figures: what a look measured.
         lines: log lines fetched.
     """
 
@@ -37,49 +38,52 @@ class Action:
     """An action that a player may take.
 
     Attributes:
-        sort: an investigation shows the world at the end of its tick; a remediation moves
+        group: looks show the world at the end of their tick; mitigations and repairs move
             something at the beginning of it.
-        needs_target: whether it is done to a service.
         parameters: names it reads; any other is ignored and named in the feedback.
+        needs_target: whether it is done to a service.
+        runbook: one kind of repair, offered to models as an argument of `run_runbook`.
     """
 
     name: str
-    sort: Sort
+    group: Group
     do: Do
     summary: str
     parameters: tuple[str, ...] = ()
     needs_target: bool = True
+    runbook: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether it can change the world."""
+        return self.group in ("mitigate", "repair")
 
 
 ACTIONS: dict[str, Action] = {}
 
 
-def _register(
-    name: str, sort: Sort, parameters: tuple[str, ...], target: bool
+def action(
+    name: str,
+    group: Group,
+    *parameters: str,
+    needs_target: bool = True,
+    runbook: bool = False,
 ) -> Callable[[Do], Do]:
+    """Decorator: register what an action does; its docstring's first line describes it."""
+
     def register(do: Do) -> Do:
         if name in ACTIONS:
             raise ValueError(f"action {name!r} is declared twice")
         summary = (do.__doc__ or "").strip().split("\n")[0]
-        ACTIONS[name] = Action(name, sort, do, summary, parameters, target)
+        ACTIONS[name] = Action(name, group, do, summary, parameters, needs_target, runbook)
         return do
 
     return register
 
 
-def investigation(name: str) -> Callable[[Do], Do]:
+def look(name: str) -> Callable[[Do], Do]:
     """Register a function that only looks."""
-    return _register(name, "investigation", (), True)
-
-
-def remediation(name: str, *parameters: str) -> Callable[[Do], Do]:
-    """Register a function that moves something."""
-    return _register(name, "remediation", parameters, True)
-
-
-def closing(name: str) -> Callable[[Do], Do]:
-    """Register one of the two actions that touch no service."""
-    return _register(name, "closing", (), False)
+    return action(name, "look")
 
 
 def act(world: World, name: str, target: str | None, parameters: Mapping[str, Any]) -> Outcome:
@@ -88,9 +92,8 @@ def act(world: World, name: str, target: str | None, parameters: Mapping[str, An
     Raises:
         KeyError: the action, or the service, is not known.
     """
-    action = ACTIONS[name]
     service = world.by_name[target] if target is not None else world.services[0]
-    return action.do(world, service, parameters)
+    return ACTIONS[name].do(world, service, parameters)
 
 
 def number(parameters: Mapping[str, Any], name: str) -> float | None:
@@ -109,3 +112,15 @@ def number(parameters: Mapping[str, Any], name: str) -> float | None:
 def flag(parameters: Mapping[str, Any], name: str) -> bool:
     """Whether a parameter is true, or the text "true"."""
     return str(parameters.get(name, "")).strip().lower() == "true"
+
+
+@action("declare_resolved", "close", needs_target=False)
+def declare_resolved(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Declare the incident over; the episode ends."""
+    return Outcome("declared resolved; the episode is over", None)
+
+
+@action("escalate", "close", needs_target=False)
+def escalate(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Call for a second engineer; recorded, and nothing changes."""
+    return Outcome("escalated; nothing changed", None)

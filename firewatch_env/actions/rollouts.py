@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, flag, remediation
+from firewatch_env.actions.registry import Outcome, action, flag
 from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Release, Service, Setting
@@ -23,7 +23,7 @@ def roll(service: Service) -> None:
         part.renew = EASE
 
 
-@remediation("restart_service")
+@action("restart_service", "repair")
 def restart_service(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Restart the pods in place, a quarter at a time: fresh memory, threads and back-off."""
     roll(service)
@@ -38,6 +38,11 @@ def _release(service: Service, which: str) -> Release | None:
     return service.build if which == "build" else service.revision
 
 
+def _moving(release: Release) -> tuple[Setting, ...]:
+    """Settings of a release that move a lever; others change words alone."""
+    return tuple(setting for setting in release.settings if setting.lever)
+
+
 def _take_back(world: World, service: Service, which: str, marker: str) -> Outcome:
     if which in service.rolled:
         return Outcome(f"{service.name}: already on the {which} before; nothing changed", None)
@@ -48,13 +53,14 @@ def _take_back(world: World, service: Service, which: str, marker: str) -> Outco
     if release is None or world.tick - release.tick > DAY:
         world.ease(service, marker, _OLD_FAILS)
         return Outcome(f"{service.name}: a {which} older than a day goes out, within {EASE} ticks")
-    for setting in release.settings:
+    for setting in _moving(release):
         if release.staged:
             # What the build had mended, it had mended for zone b's pods alone.
             service.staged.add(setting.lever)
         world.ease(service, setting.lever, setting.before)
-    back = "; ".join(f"{each.key} {each.new}→{each.old}" for each in release.settings)
-    return Outcome(f"{service.name}: {which} before goes out within {EASE} ticks: {back}")
+    return Outcome(
+        f"{service.name}: back to {release.before} from {release.version} within {EASE} ticks"
+    )
 
 
 def _bring_back(world: World, service: Service, which: str, marker: str) -> Outcome:
@@ -69,21 +75,20 @@ def _bring_back(world: World, service: Service, which: str, marker: str) -> Outc
         world.ease(service, marker, LEVERS[marker].usual)
     else:
         world.remember(service, release)
-        settings = release.settings
+        settings = _moving(release)
     for setting in settings:
         world.ease(service, setting.lever, setting.after)
-    again = "; ".join(f"{each.key} {each.old}→{each.new}" for each in settings)
-    return Outcome(f"{service.name}: newer {which} goes out again within {EASE} ticks: {again}")
+    return Outcome(f"{service.name}: the newer {which} goes out again within {EASE} ticks")
 
 
-@remediation("rollback_deploy", "undo")
+@action("rollback_deploy", "repair", "undo")
 def rollback_deploy(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Go back to the build before, pod by pod; or (`undo` true) to the newer one again."""
     do = _bring_back if flag(parameters, "undo") else _take_back
     return do(world, service, "build", "stale_build")
 
 
-@remediation("revert_config", "undo")
+@action("revert_config", "repair", "undo")
 def revert_config(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Go back to the configuration before, pod by pod; or (`undo` true) to the newer one again."""
     do = _bring_back if flag(parameters, "undo") else _take_back

@@ -133,8 +133,9 @@ BEHIND = {
 USUAL_HITS = 0.92
 # What a request can be about; each service deals with four of these.
 FEATURES = (
-    "quote", "bulk", "feed", "promo", "geo", "sync", "audit", "trial", "gift", "batch", "hold",
-    "swap", "tier", "draft",
+    "gift cards", "vouchers", "bulk orders", "subscriptions", "returns", "pre-orders",
+    "gift wrapping", "guest checkout", "express delivery", "store pickup", "bundles", "reviews",
+    "wish lists", "price alerts",
 )  # fmt: skip
 
 

@@ -36,7 +36,6 @@ class Effect:
     limit: float = 0.0
     grow: float = 0.0
     grow_cap: float = 9.0
-    settles: bool = False
     heap: float = 0.0
     orphans: float = 0.0
     hits: float = USUAL_HITS

@@ -5,50 +5,29 @@ from __future__ import annotations
 from firewatch_env.engine.effects import Effect, lever, share
 from firewatch_env.engine.service import Service
 
-SETTLES = 10  # ticks in which most of what a settling heap will hold is there
-
-# Requests that fail or are refused.
+# Requests that fail, are refused or never arrive, and pods that are not ready.
 
 
-@lever("errors")
-def _errors(e: Effect, s: Service, channel: str, value: float) -> None:
-    e.ok *= 1 - share(s, channel) * value
+def _spoils(part: str, *names: str) -> None:
+    """Levers whose value is the share of their channel's requests, or pods, that they spoil."""
 
-
-def _fails(name: str) -> None:
-    """A lever without channel: the share of requests that it ends in an exception."""
-
-    @lever(name)
     def apply(e: Effect, s: Service, channel: str, value: float) -> None:
-        e.ok *= 1 - value
+        setattr(e, part, getattr(e, part) * (1 - share(s, channel) * value))
+
+    for name in names:
+        lever(name)(apply)
 
 
-for _name in (
-    "stale_build",
-    "stale_revision",
-    "leaders",
-    "bad_keys",
-    "bad_cache",
-    "bad_process",
-    "canary",
-    "mixed",
-):
-    _fails(_name)
-
-
-@lever("refuse")
-def _refuse(e: Effect, s: Service, channel: str, value: float) -> None:
-    e.allowed *= 1 - share(s, channel) * value
-
-
-def _refuses(name: str) -> None:
-    @lever(name)
-    def apply(e: Effect, s: Service, channel: str, value: float) -> None:
-        e.allowed *= 1 - value
-
-
-for _name in ("clock", "role"):
-    _refuses(_name)
+_spoils(
+    "ok", "errors", "stale_build", "stale_revision", "leaders", "bad_keys", "bad_cache",
+    "bad_process", "canary", "mixed",
+)  # fmt: skip
+_spoils("allowed", "refuse", "clock", "role")
+_spoils(
+    "path", "path", "denied", "certificate", "endpoint", "stale_instances", "proxies",
+    "slots_switch",
+)  # fmt: skip
+_spoils("ready", "pods", "environment", "cold", "probes", "backoff", "rollout")
 
 
 @lever("limit", 9.0)
@@ -63,22 +42,7 @@ def _quota(e: Effect, s: Service, channel: str, value: float) -> None:
     e.limit += 1 - value if value < 1 else 0.0
 
 
-# Calls that never arrive.
-
-
-@lever("path")
-def _path(e: Effect, s: Service, channel: str, value: float) -> None:
-    e.path *= 1 - share(s, channel) * value
-
-
-def _loses(name: str) -> None:
-    @lever(name)
-    def apply(e: Effect, s: Service, channel: str, value: float) -> None:
-        e.path *= 1 - value
-
-
-for _name in ("denied", "certificate", "endpoint", "stale_instances", "proxies", "slots_switch"):
-    _loses(_name)
+# One zone.
 
 
 @lever("zone_lost")
@@ -86,20 +50,13 @@ def _zone_lost(e: Effect, s: Service, channel: str, value: float) -> None:
     e.zone_lost = value
 
 
-@lever("zone_lag")
-def _zone_lag(e: Effect, s: Service, channel: str, value: float) -> None:
+def _zone_errs(e: Effect, s: Service, channel: str, value: float) -> None:
+    """Replicas, nodes or hardware of zone b that spoil answers."""
     e.zone_err = 1 - (1 - e.zone_err) * (1 - value)
 
 
-@lever("minority")
-def _minority(e: Effect, s: Service, channel: str, value: float) -> None:
-    e.zone_err = 1 - (1 - e.zone_err) * (1 - value)
-
-
-@lever("zone_fails")
-def _zone_fails(e: Effect, s: Service, channel: str, value: float) -> None:
-    """Hardware of zone b that spoils answers; no meter says so."""
-    e.zone_err = 1 - (1 - e.zone_err) * (1 - value)
+for _name in ("zone_lag", "minority", "zone_fails"):
+    lever(_name)(_zone_errs)
 
 
 @lever("neighbour")
@@ -139,32 +96,13 @@ def _slots(e: Effect, s: Service, channel: str, value: float) -> None:
     e.slots = room if room < e.slots else e.slots
 
 
-def _holds(name: str) -> None:
-    """A lever without channel: the share of all slots that it makes useless."""
-
-    @lever(name)
-    def apply(e: Effect, s: Service, channel: str, value: float) -> None:
-        e.slots = 1 - value if 1 - value < e.slots else e.slots
+def _holds(e: Effect, s: Service, channel: str, value: float) -> None:
+    """The share of all slots that it makes useless."""
+    e.slots = 1 - value if 1 - value < e.slots else e.slots
 
 
 for _name in ("blocked", "streams", "reconnects"):
-    _holds(_name)
-
-
-@lever("pods")
-def _pods(e: Effect, s: Service, channel: str, value: float) -> None:
-    """Share of the pods that serve a feature and do not become ready."""
-    e.ready *= 1 - share(s, channel) * value
-
-
-def _unready(name: str) -> None:
-    @lever(name)
-    def apply(e: Effect, s: Service, channel: str, value: float) -> None:
-        e.ready *= 1 - value
-
-
-for _name in ("environment", "cold", "probes", "backoff", "rollout", "image"):
-    _unready(_name)
+    lever(_name)(_holds)
 
 
 @lever("hot")
@@ -192,14 +130,6 @@ def _fill(e: Effect, s: Service, channel: str, value: float) -> None:
     e.grow_cap = share(s, channel) * value
 
 
-@lever("settle")
-def _settle(e: Effect, s: Service, channel: str, value: float) -> None:
-    """Memory that builds up after a start, ever more slowly."""
-    e.grow += share(s, channel) * value / SETTLES
-    e.grow_cap = share(s, channel) * value
-    e.settles = True
-
-
 @lever("heap")
 def _heap(e: Effect, s: Service, channel: str, value: float) -> None:
     e.heap += share(s, channel) * value
@@ -213,15 +143,13 @@ def _orphans(e: Effect, s: Service, channel: str, value: float) -> None:
 # Meters alone: nothing that customers notice.
 
 
-def _unnoticed(name: str) -> None:
-    @lever(name)
-    def apply(e: Effect, s: Service, channel: str, value: float) -> None:
-        """Read by the evidence only."""
+def _unnoticed(e: Effect, s: Service, channel: str, value: float) -> None:
+    """Read by the evidence only."""
 
 
 UNNOTICED = ("meter", "bots")
 for _name in UNNOTICED:
-    _unnoticed(_name)
+    lever(_name)(_unnoticed)
 
 
 # Calls.
@@ -252,14 +180,12 @@ def _hits(e: Effect, s: Service, channel: str, value: float) -> None:
     e.hits *= 1 - share(s, channel) * (1 - value)
 
 
-@lever("cold_cache", 1.0)
-def _cold_cache(e: Effect, s: Service, channel: str, value: float) -> None:
+def _cold(e: Effect, s: Service, channel: str, value: float) -> None:
     e.hits *= value
 
 
-@lever("small_cache", 1.0)
-def _small_cache(e: Effect, s: Service, channel: str, value: float) -> None:
-    e.hits *= value
+for _name in ("cold_cache", "small_cache"):
+    lever(_name, 1.0)(_cold)
 
 
 @lever("miss_cap", 9.0)

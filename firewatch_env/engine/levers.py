@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
-from typing import Any
 
+from firewatch_env.engine import families
 from firewatch_env.engine.catalogue import BEHIND, USUAL_HITS
 from firewatch_env.engine.effects import LEVERS, Apply, Effect, family
-from firewatch_env.engine.families import UNNOTICED
-from firewatch_env.engine.motion import EASE, ZONE_B, cut, drained_at, factor, sized_at, zone_share
+from firewatch_env.engine.motion import EASE, ZONE_B, cut, drained_at, sized_at, zone_share
 from firewatch_env.engine.service import Call, Service
 
-__all__ = ["LEVERS", "derive", "family", "felt", "forget", "moves", "sway"]
-
-Follow = Callable[[Service, Effect], None]
+__all__ = ["LEVERS", "derive", "families", "family", "felt", "forget", "moves"]
 
 
 def felt(service: Service, name: str) -> float:
     """A lever's value as the whole service feels it.
 
-    What only zone b's pods have off counts by the share of the requests that go there: the
-    balancer evens out what that costs the two zones.
+    What only zone b's pods have off counts by the share of the requests that go there.
     """
     value = service.levers[name]
     if name in service.easing:
         to, since = service.easing[name]
         value += (to - value) * (service.clock - since) / EASE
-    if name in service.staged:
-        part = zone_share(service, service.clock)
-    elif name in service.waves:
-        part = factor(service.waves[name], service.clock)
-    else:
+    if name not in service.staged:
         return value
-    usual = _usual(name)
-    return usual + (value - usual) * part
-
-
-@cache
-def _usual(name: str) -> float:
-    return LEVERS[family(name)].usual
+    usual = LEVERS[family(name)].usual
+    return usual + (value - usual) * zone_share(service, service.clock)
 
 
 @cache
@@ -51,14 +37,7 @@ def _how(name: str) -> tuple[Apply, str]:
 
 def moves(service: Service) -> bool:
     """Whether what follows from the service's levers changes with time alone."""
-    return bool(
-        service.pulses
-        or service.staged
-        or service.easing
-        or service.sizing
-        or service.zoned
-        or any(family(name) not in UNNOTICED for name in service.waves)
-    )
+    return bool(service.easing or service.sizing or service.drain)
 
 
 def _arrive(service: Service) -> None:
@@ -75,107 +54,44 @@ def _arrive(service: Service) -> None:
 def forget(service: Service, name: str) -> None:
     """A lever at its usual value is off no longer, nor is anything remembered of it."""
     service.levers.pop(name, None)
-    service.pulses.pop(name, None)
-    service.waves.pop(name, None)
     service.easing.pop(name, None)
     service.staged.discard(name)
 
 
 def derive(service: Service, tick: int) -> None:
-    """Bring everything that follows from a service's levers up to date.
-
-    Args:
-        service: the service whose levers may have changed.
-        tick: now; levers with a pulse count only within it.
-    """
-    service.clock, service.shown, service.telling = tick, None, None
+    """Bring everything that follows from a service's levers up to date."""
+    service.clock = tick
     if service.easing:
         _arrive(service)
     e = Effect()
     for name in sorted(service.levers):
-        if name in service.pulses:
-            period, length, first = service.pulses[name]
-            if (tick - first) % period >= length:
-                continue
         apply, channel = _how(name)
         apply(e, service, channel, felt(service, name))
-    for follow in _FOLLOWS:
-        follow(service, e)
+    _follow(service, e)
+    _follow_calls(service, e)
     _derive_parts(service, e)
-    service.swaying = _swaying(service)
+    service.special = bool(
+        len(service.parts) > 1
+        or service.limit
+        or service.path
+        or service.refuse
+        or service.orphans
+        or service.grow
+        or service.cores <= 0
+        or service.kind == "job"
+    )
 
 
-def sway(service: Service, tick: int) -> None:
-    """The same, at less cost, where levers have only waxed or waned since the tick before."""
-    levers, follows = service.swaying  # type: ignore[misc]
-    service.clock, service.shown = tick, None
-    in_zone_b = ZONE_B * factor(service.wave, tick)
-    e = Effect()
-    for apply, channel, value, usual, wave in levers:
-        if wave is not None:
-            part = factor(wave, tick) if wave else in_zone_b
-            value = usual + (value - usual) * part
-        apply(e, service, channel, value)
-    for follow in follows:
-        follow(service, e)
-
-
-def _swaying(service: Service) -> tuple[Any, ...] | None:
-    """What `sway` goes by: levers with their values, and what follows; None for the long way."""
-    if (
-        not (service.staged or service.waves)
-        or service.pulses
-        or service.easing
-        or service.sizing
-        or service.zoned
-        or service.drain
-        or service.kind == "cache"
-        or len(service.parts) > 1
-    ):
-        return None
-    levers, said, moved = [], [], set()
-    for name in sorted(service.levers):
-        apply, channel = _how(name)
-        e = Effect()
-        apply(e, service, channel, service.levers[name])
-        if not vars(e).keys() <= _FOLLOWS_FROM.keys():
-            return None
-        follows = {_FOLLOWS_FROM[each] for each in vars(e)}
-        wave = () if name in service.staged else service.waves.get(name)
-        if wave is not None:
-            moved |= follows
-        levers.append((apply, channel, service.levers[name], _usual(name), wave))
-        said.append(follows)
-    if any(call.callee.name in BEHIND for call in service.calls):
-        moved.add(_follow_calls)  # a cache's hits have a say in these
-    kept = [lever for lever, follows in zip(levers, said, strict=True) if follows & moved]
-    return tuple(kept), tuple(follow for follow in _FOLLOWS if follow in moved)
-
-
-def _follow_requests(service: Service, e: Effect) -> None:
+def _follow(service: Service, e: Effect) -> None:
     service.err = 1 - e.ok * (1 - cut(service, service.clock))
     service.refuse = 1 - e.allowed
     service.path = 1 - e.path
     service.limit = (1 - e.limit) * service.usual_load if e.limit > 0 else 0.0
-
-
-def _follow_cpu(service: Service, e: Effect) -> None:
     service.cpu = service.work * e.cpu
-
-
-def _follow_room(service: Service, e: Effect) -> None:
     size = sized_at(service, service.clock)
     service.cores = service.usual_cores * e.cores * e.ready * size
     service.slots = service.usual_slots * e.slots * e.ready * size
-
-
-def _follow_memory(service: Service, e: Effect) -> None:
-    service.grow, service.grow_cap = e.grow, e.grow_cap
-    service.settles = e.settles and e.grow_cap > 0
-    service.heap = e.heap
-
-
-def _follow_work(service: Service, e: Effect) -> None:
+    service.grow, service.grow_cap, service.heap = e.grow, e.grow_cap, e.heap
     service.orphans, service.hits, service.stalled = e.orphans, e.hits, e.stalled
 
 
@@ -214,18 +130,6 @@ def _follow_calls(service: Service, e: Effect) -> None:
         # Beyond the cap, readers are answered without the fresh value.
         if misses > cap:
             service.err = 1 - (1 - service.err) * (1 - 0.5 * (misses - cap) * (1 - USUAL_HITS))
-
-
-_FOLLOWS: dict[Follow, tuple[str, ...]] = {
-    _follow_requests: ("ok", "allowed", "path", "limit"),
-    _follow_cpu: ("cpu",),
-    _follow_room: ("cores", "slots", "ready"),
-    _follow_memory: ("grow", "grow_cap", "settles", "heap"),
-    _follow_work: ("orphans", "hits", "stalled"),
-    _follow_calls: ("calls", "timeouts", "tries", "breakers"),
-}
-"""What follows from which effects; parts, which follow from the others, never sway."""
-_FOLLOWS_FROM = {effect: follow for follow, effects in _FOLLOWS.items() for effect in effects}
 
 
 def _derive_parts(service: Service, e: Effect) -> None:

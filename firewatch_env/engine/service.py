@@ -6,43 +6,40 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from firewatch_env.engine.motion import ZONE_B, Wave
+from firewatch_env.engine.motion import ZONE_B
 
 T = TypeVar("T")
+USUAL_QUEUE = 3.0  # seconds that requests may wait before they are shed
 BREAKER_COST = {"store": 0.8, "cache": 0.3}
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One line of a diff: a lever with its value before and after.
+    """What a release sets: a lever's value before and after, and how a change log says it.
 
-    Attributes:
-        lever: family and channel, as in "slots.bulk" (see levers.py).
-        before, after: values of the lever.
-        key, old, new: how the line reads.
-        pulse: (period, length, first tick) of a setting that matters only at times.
-        wave: of the use of a setting that some requests need more often at times.
+    The lever is empty where nothing but words changed.
     """
 
     lever: str
     before: float
     after: float
-    key: str
-    old: str
-    new: str
-    pulse: tuple[int, int, int] | None = None
-    wave: Wave | None = None
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A build or a revision: the tick at which it came and what it set.
+    """A build or a revision of the configuration.
 
     Attributes:
+        tick: when it came out.
+        version: its name, such as "8.4.1" or "r212"; before: that of the one it replaced.
+        settings: what it set.
         staged: a build that only zone b runs so far.
     """
 
     tick: int
+    version: str
+    before: str
     settings: tuple[Setting, ...]
     staged: bool = False
 
@@ -158,12 +155,11 @@ class Service:
     __slots__ = (
         "alerted", "backlog", "base", "build", "callers", "calls", "clock", "cores", "cpu", "deg",
         "drain", "easing", "entry", "err", "features", "grow", "grow_cap", "hard", "heap", "hits",
-        "kind", "lat", "late", "levers", "limit", "load", "masks", "memory", "memory_limit",
-        "memory_mb", "moved", "name", "noise", "now", "orphans", "parts", "passing", "path",
-        "pods", "pulses", "queue", "quota", "refuse", "revision", "rolled", "settles", "shown",
-        "size", "sizing", "slots", "slow_after", "soft", "staged", "stalled", "swaying", "telling",
-        "usual_cores", "usual_lat", "usual_load", "usual_slots", "usual_use", "was", "wave",
-        "waves", "work", "zoned",
+        "killed", "kind", "lat", "levers", "limit", "load", "masks", "memory", "memory_limit",
+        "memory_mb", "moved", "name", "now", "orphans", "parts", "passing", "path", "pods",
+        "queue", "refuse", "revision", "rolled", "size", "sizing", "slots", "slow_after", "soft",
+        "special", "staged", "stalled",
+        "usual_cores", "usual_lat", "usual_load", "usual_slots", "work", "zoned",
     )  # fmt: skip
 
     def __init__(self, name: str, kind: str) -> None:
@@ -178,8 +174,7 @@ class Service:
         self.masks = False  # passes on what a callee answers without counting it as its own
         self.alerted = True  # has alert rules
         self.zoned = False
-        self.noise = 0  # key of its meters' errors
-        self.usual_load = self.usual_lat = self.usual_use = self.usual_cores = 0.0
+        self.usual_load = self.usual_lat = self.usual_cores = 0.0
         self.usual_slots = 0.0
         self.slow_after = 1.0
         self.pods = 8
@@ -188,11 +183,7 @@ class Service:
         self.parts = [Part(1.0, 1.0)]
         self.levers: dict[str, float] = {}
         self.staged: set[str] = set()  # levers that only zone b's pods have off
-        self.pulses: dict[str, tuple[int, int, int]] = {}
-        self.waves: dict[str, Wave] = {}  # of levers whose use comes and goes
-        self.wave: Wave = (12, 0)  # of zone b's share of the requests
         self.easing: dict[str, tuple[float, int]] = {}  # levers on their way: to where, since when
-        self.swaying: tuple[Any, ...] | None = None  # see levers.sway
         self.clock = 0  # the tick that levers were last looked at
         self.build: Release | None = None
         self.revision: Release | None = None
@@ -204,24 +195,21 @@ class Service:
         # Share of zone b's requests that go elsewhere: before, now, since when, until when.
         self.drain: tuple[float, float, int, int | None] | None = None
         self.moved: set[str] = set()  # what an action may do only once
-        self.queue = 3.0  # seconds of queue before requests are shed
+        self.queue = USUAL_QUEUE
         # Derived.
+        self.special = True  # something of what follows needs the long way through a tick
         self.err = self.refuse = self.limit = self.path = 0.0
         self.cpu = self.cores = self.slots = self.grow = self.heap = self.orphans = 0.0
         self.grow_cap = 9.0
-        self.settles = False
-        self.quota = 0.0
         self.hits = 0.0
         self.stalled = 1.0
         # State.
         self.load = 0.0
         self.passing = 1.0
-        self.soft = self.hard = self.lat = self.deg = self.late = 0.0
+        self.soft = self.hard = self.lat = self.deg = 0.0
         self.backlog = 0.0
-        self.telling: Any = None  # levers that meters show, until one is moved
-        self.shown: Any = None  # meters as they were read, until a tick or a lever changes them
+        self.killed: int | None = None  # last tick in which its pods ran out of memory
         self.now = Reading()
-        self.was = self.now
 
     @property
     def drained(self) -> float:
@@ -233,8 +221,6 @@ class Service:
         other = _copied_service(self)
         other.levers = self.levers.copy()
         other.staged = self.staged.copy()
-        other.pulses = self.pulses.copy()
-        other.waves = self.waves.copy()
         other.easing = self.easing.copy()
         other.rolled = self.rolled.copy()
         other.moved = self.moved.copy()

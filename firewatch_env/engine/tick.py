@@ -19,6 +19,7 @@ ALLOWED = 0.005  # share of customers that the objective lets down
 SECONDS = 30
 _GC_FROM = 0.85
 _GC_COST = 0.6
+_ROOMY = 0.9  # use of CPU or slots up to which nothing waits
 _reading = partial(tuple.__new__, Reading)  # a call with twelve arguments takes thrice as long
 
 
@@ -38,7 +39,8 @@ def tick(world: World) -> None:
         for call in service.calls:
             call.flow = 0.0 if call.breaker else passed * call.calls * call.attempts
     for service in world.backwards:
-        _answer(service, world)
+        if service.special or not _answer_as_usual(service):
+            _answer(service, world)
     bad = whole = 0.0
     for service in world.entries:
         x = service.lat / service.slow_after
@@ -101,6 +103,34 @@ def cpu_of_request(service: Service) -> float:
         if call.late > late:
             late = call.late
     return service.cpu * (1 + service.orphans * late)
+
+
+def _answer_as_usual(service: Service) -> bool:
+    """The same as `_answer`, in less time, where there is room for every request.
+
+    Returns:
+        Whether it was so; if not, nothing has been changed but the service's calls.
+    """
+    part = service.parts[0]
+    used = (service.memory + service.heap + part.fill) / service.memory_limit
+    if part.down or part.roll or part.renew or used > _GC_FROM:
+        return False
+    load, cpu, err = service.load, service.cpu, service.err
+    use = load * cpu / service.cores
+    if use > _ROOMY:
+        return False
+    wait, fine, good = _ask(service)
+    hold = service.base + cpu / (1 - use) + wait
+    busy = load * hold
+    if busy > _ROOMY * service.slots:
+        return False
+    service.soft, service.passing = 0.0, 1.0
+    service.deg, service.lat = good, hold
+    well = 1 - err
+    service.hard = 1 - well * fine
+    own = err if service.masks else 1 - well * fine
+    service.now = _reading((own, err, 0.0, 0.0, 0.0, 0.0, hold, hold, use, used, busy, load))
+    return True
 
 
 def _answer(service: Service, world: World) -> None:
@@ -179,13 +209,11 @@ def _answer(service: Service, world: World) -> None:
             memory = used
         if service.grow:
             grown = service.grow * arriving / (service.usual_load * part.share)
-            if service.settles:
-                grown *= 1 - part.fill / service.grow_cap
             grown += part.fill
             part.fill = grown if grown < service.grow_cap else service.grow_cap
         if used >= 1:
             part.down, part.fill = 2, 0.0
-            world.killed = world.tick
+            world.killed = service.killed = world.tick
     if live == 0:
         # Nothing reports any more: meters stay at what they showed last.
         shed, memory, use = 1.0, service.now.memory, service.now.use
@@ -202,7 +230,6 @@ def _answer(service: Service, world: World) -> None:
     # be left alone in every other tick.
     service.passing = (1 - service.path) * kept * passed
     below = 0.0 if service.masks else 1 - fine
-    service.was, service.shown = service.now, None
     service.now = _reading(
         (
             1 - (1 - shed) * (1 - kept * (1 - (1 - own) * (1 - below))),

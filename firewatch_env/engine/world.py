@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from firewatch_env.engine.catalogue import BEHIND, CATALOGUE, OPTIONAL_CALLS, ordered
-from firewatch_env.engine.levers import LEVERS, derive, family, forget, moves, sway
-from firewatch_env.engine.motion import EASE, Wave, draw_wave
-from firewatch_env.engine.randomness import BitStream
-from firewatch_env.engine.service import Call, Release, Service
-from firewatch_env.engine.tick import tick
+from firewatch_env.engine.catalogue import CATALOGUE, OPTIONAL_CALLS, ordered
+from firewatch_env.engine.levers import LEVERS, derive, family, forget, moves
+from firewatch_env.engine.motion import EASE
+from firewatch_env.engine.service import USUAL_QUEUE, Call, Release, Service
+from firewatch_env.engine.tick import ALLOWED, tick
+from openenv_kit.bitstream import BitStream
 
 DAY = 2880  # ticks
 _SLOTS = 10.0  # slots on an ordinary day, to those in use
 _CUSTOMERS = 240.0
+LONGER = 4  # times the usual timeout, where it is extended
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,6 @@ class Circumstance:
     service: str
     lever: str
     value: float
-    pulse: tuple[int, int, int] | None = None
-    wave: Wave | None = None
 
 
 class World:
@@ -39,6 +38,9 @@ class World:
         harm: share of customers let down in the last tick beyond what is allowed.
         customers: requests a second at the entries in the last tick.
         killed: last tick in which a pod ran out of memory.
+        history: each service's share of failing probes by tick since the first; None where nobody
+            will ask.
+        minute, advice, blamed: see Task and Level.
     """
 
     def __init__(self, services: Sequence[Service], first: int, demand: Sequence[float]) -> None:
@@ -51,7 +53,10 @@ class World:
         self.harm = 0.0
         self.customers = 0.0
         self.killed = first - 1000
-        self.injected: dict[str, str] = {}  # a log line of a service that gives an order
+        self.history: list[tuple[float, ...]] | None = None
+        self.minute = 0  # of the day, at tick 0
+        self.advice: dict[str, str] = {}  # what a service's log tells its reader to do
+        self.blamed = False  # log lines name the release that wrote them
         self._join()
 
     def _join(self) -> None:
@@ -60,10 +65,21 @@ class World:
         self.entries = [service for service in self.services if service.entry > 0]
         self.moving = [service for service in self.services if moves(service)]
 
+    @property
+    def let_down(self) -> float:
+        """Share of customers let down in the last tick; 0 where it is no more than is allowed."""
+        return min(self.harm + ALLOWED, 1.0) if self.harm else 0.0
+
+    def clock(self, tick: int) -> str:
+        """Time of day at a tick, such as "14:02"."""
+        minute = (self.minute + tick // 2) % 1440
+        return f"{minute // 60:02}:{minute % 60:02}"
+
     def copy(self) -> World:
         """The same world with a future of its own."""
         other = World.__new__(World)
         other.__dict__.update(self.__dict__)
+        other.history = None
         other.services = [service.copy() for service in self.services]
         other._join()
         copied: dict[Call, Call] = {}
@@ -76,16 +92,10 @@ class World:
             service.callers = [copied[call] for call in service.callers]
         return other
 
-    def run(self, ticks: int) -> float:
-        """Let ticks pass; harm over them in customers' requests a second times ticks."""
-        total = 0.0
-        for _ in range(ticks):
-            tick(self)
-            total += self.harm * self.customers
-        return total
-
     def step(self) -> None:
         tick(self)
+        if self.history is not None:
+            self.history.append(tuple(s.now.seen for s in self.services))
 
     def set_lever(self, service: Service, name: str, value: float) -> None:
         """Move a lever; at its usual value it is off no longer."""
@@ -121,33 +131,44 @@ class World:
             self.release(self.by_name[name], which, release)
         for each in self.changes.get(now, ()):
             service = self.by_name[each.service]
-            if each.pulse is not None:
-                service.pulses[each.lever] = each.pulse
-            if each.wave is not None:
-                service.waves[each.lever] = each.wave
             self.set_lever(service, each.lever, each.value)
         for service in self.moving:
-            if service.swaying:
-                sway(service, now)
-            else:
-                derive(service, now)
+            derive(service, now)
 
     def release(self, service: Service, which: str, release: Release) -> None:
         """Bring out a build or a revision: its settings hold from now on."""
         setattr(service, which, release)
         self.remember(service, release)
         for setting in release.settings:
-            self.set_lever(service, setting.lever, setting.after)
+            if setting.lever:  # nothing moves where only words changed
+                self.set_lever(service, setting.lever, setting.after)
 
     def remember(self, service: Service, release: Release) -> None:
-        """When and where a release's settings matter."""
-        for setting in release.settings:
-            if setting.pulse is not None:
-                service.pulses[setting.lever] = setting.pulse
-            if setting.wave is not None:
-                service.waves[setting.lever] = setting.wave
-            if release.staged:
-                service.staged.add(setting.lever)
+        """Where a release's settings matter."""
+        if release.staged:
+            service.staged.update(setting.lever for setting in release.settings)
+
+    def take_back(self) -> None:
+        """Whatever is only lent to a service ends.
+
+        That is pods and CPU beyond the usual, a drained zone, a throttle, a breaker that somebody
+        opened, and longer timeouts. What an action mended stays mended.
+        """
+        for service in self.services:
+            service.size, service.sizing, service.queue = 1.0, None, USUAL_QUEUE
+            if service.drain is not None and service.drain[3] is not None:
+                service.drain = None
+            to, _ = service.easing.get("cpu_limit", (service.levers.get("cpu_limit", 1.0), 0))
+            if to > 1:
+                forget(service, "cpu_limit")
+            longer = "timeout" in service.moved
+            service.moved.discard("timeout")
+            for call in service.calls:
+                call.breaker = False
+                if longer:
+                    call.usual_timeout /= LONGER
+        for service in self.services:
+            self.refresh(service)
 
 
 def build(names: set[str], entry: str, draws: BitStream, first: int, last: int) -> World:
@@ -196,7 +217,6 @@ def _size(services: Mapping[str, Service], draws: BitStream) -> None:
         service.usual_load = service.entry + called
     for service in reversed(list(services.values())):
         use = draws.uniform(0.34, 0.48)
-        service.usual_use = use
         service.usual_cores = service.usual_load * service.work / use
         hold = service.base + service.work / (1 - use)
         for call in service.calls:
@@ -204,8 +224,6 @@ def _size(services: Mapping[str, Service], draws: BitStream) -> None:
         service.usual_lat = hold
         service.usual_slots = service.usual_load * hold * _SLOTS
         service.pods = 4 + draws.below(3) * 2 + int(service.usual_cores / 4) % 7
-        service.wave = draw_wave(draws)
-        service.noise = draws.below(1 << 60)
         service.slow_after = max(1.0, 5 * hold)
         service.lat = hold
     for service in services.values():
@@ -224,8 +242,3 @@ def _demand(draws: BitStream, ticks: int) -> list[float]:
             level += 2 * slope
         result.append(level * draws.uniform(0.99, 1.01))
     return result
-
-
-def caches_before(service: Service) -> list[str]:
-    """Caches whose misses go to a store that this service calls."""
-    return [BEHIND[c.callee.name] for c in service.calls if c.callee.name in BEHIND]

@@ -9,8 +9,7 @@ from operator import attrgetter, ge
 from typing import Any
 
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.measuring import four_digits, share
-from firewatch_env.evidence.meters import Meters, read_all
+from firewatch_env.evidence.meters import ERRORS, HIGH_CPU, HIGH_MEMORY, SLOW, Meters, read_all
 
 _RANK = {"page": 0, "critical": 1, "warning": 2}
 
@@ -26,13 +25,17 @@ class _Rule:
 
 _RULES = (
     _Rule("ServiceDown", "seen", 0.9, "page", lambda v: f"{v:.0%} of probes fail"),
-    _Rule("HighErrorRate", "own", 0.05, "critical", lambda v: f"{v:.1%} of requests end in 5xx"),
-    _Rule("HighLatency", "p99", 0.5, "critical", lambda v: f"p99 is {v:.2f} s"),
+    _Rule("HighErrorRate", "own", ERRORS, "critical", lambda v: f"{v:.1%} of requests end in 5xx"),
+    _Rule("HighLatency", "p99", SLOW, "critical", lambda v: f"p99 is {v:.2f} s"),
     _Rule("RequestBacklog", "active", 100.0, "warning", lambda v: f"{v:.0f} requests in flight"),
     _Rule(
-        "MemoryPressure", "memory", 0.7, "warning", lambda v: f"{v:.0%} of the memory limit in use"
+        "MemoryPressure",
+        "memory",
+        HIGH_MEMORY,
+        "warning",
+        lambda v: f"{v:.0%} of the memory limit in use",
     ),
-    _Rule("HighCPU", "cpu", 0.95, "warning", lambda v: f"CPU at {v:.0%} of its limit"),
+    _Rule("HighCPU", "cpu", HIGH_CPU, "warning", lambda v: f"CPU at {v:.0%} of its limit"),
 )
 _watched = attrgetter(*(rule.meter for rule in _RULES))
 _THRESHOLDS = tuple(rule.threshold for rule in _RULES)
@@ -44,11 +47,6 @@ _LET_DOWN = _Rule(
     "page",
     lambda v: f"{v:.1%} of customers are let down",
 )
-
-
-def let_down(world: World) -> float:
-    """Share of customers let down beyond what is allowed in the last tick, as it is measured."""
-    return share(world.entries[0], "customers", world.harm)
 
 
 def fire(
@@ -64,8 +62,8 @@ def fire(
     now = meters or read_all(world)
     found: list[tuple[int, float, str, _Rule, str, float]] = []
     for service in world.services:
-        if service.entry and world.harm and world.harm + 0.005 >= CUSTOMERS:
-            found.append(_ranked(_LET_DOWN, service.name, min(let_down(world) + 0.005, 1.0)))
+        if service.entry and world.let_down >= CUSTOMERS:
+            found.append(_ranked(_LET_DOWN, service.name, world.let_down))
         if service.alerted:
             values = _watched(now[service.name])
             if any(map(ge, values, _THRESHOLDS)):
@@ -85,7 +83,7 @@ def fire(
             "severity": rule.severity,
             "description": f"{name}: {rule.text(value)}",
             "metric_name": rule.meter,
-            "metric_value": four_digits(value),
+            "metric_value": round(value, 4),
             "threshold_value": rule.threshold,
             "fired_at_tick": since.setdefault(alert_id, world.tick),
         }

@@ -1,119 +1,123 @@
-"""Log lines: what a service writes about itself and about those it calls."""
+"""Log lines: what a service writes of itself and of those it calls."""
 
 from __future__ import annotations
 
-from firewatch_env.engine.levers import family, felt
-from firewatch_env.engine.service import Service
-from firewatch_env.engine.world import World
-from firewatch_env.evidence.measuring import share
-from firewatch_env.evidence.meters import count, pods, read
+from zlib import crc32
 
-# What a lever that is off makes a service write; {f} is the feature, {v} the share of its requests.
-_LINES: dict[str, str] = {
-    "errors": "ERROR 500 NullPointerException on {f}: {v:.2f} of its requests",
-    "stale_build": "ERROR 500 unknown field, written by a later build: {v:.2f}",
-    "stale_revision": "ERROR 500 setting not understood: {v:.2f}",
-    "refuse": "WARN 403 on {f}: {v:.2f} of its requests",
-    "limit": "WARN 429 on {f}: {v:.2f} of its requests",
-    "quota": "WARN 429 on {f}: {v:.2f} of its requests",
-    "hits": "INFO hits on {f}: {v:.2f} of usual",
-    "cold_cache": "INFO keys loaded since the start: {v:.2f} of usual",
-    "small_cache": "INFO room for keys: {v:.2f} of usual",
-    "logging": "INFO request body follows",
-    "meter": "ERROR 500 NullPointerException on {f}: {v:.2f} of its requests",
-    "bots": "WARN 403 on {f}: {v:.2f} of its requests",
-    **dict.fromkeys(
-        ("bad_process", "leaders", "bad_keys", "bad_cache", "canary", "mixed", "zone_lag",
-         "minority", "zone_fails"),
-        "ERROR 500 NullPointerException on {f}: {v:.2f} of its requests",
+from firewatch_env.engine.levers import family, felt
+from firewatch_env.engine.motion import zone_share
+from firewatch_env.engine.service import USUAL_QUEUE, Service
+from firewatch_env.engine.world import World
+from firewatch_env.evidence.meters import MISSES, RECENT, UNREADY, reason, releases
+from firewatch_env.evidence.signs import SIGNS, describe
+
+SHOWN = 8
+_LEAST = 4
+_ROUTINE: dict[str, tuple[str, ...]] = {
+    "proxy": (
+        "INFO  routes for {f} reloaded, none changed", "WARN  client 10.4.{n}.9 sent half a header",
+        "INFO  {n} idle connections closed", "INFO  rate counters of {f} reset",
     ),
-    **dict.fromkeys(("clock", "role"), "WARN 403 on {f}: {v:.2f} of its requests"),
-    **dict.fromkeys(
-        ("pods", "environment", "cold", "probes", "backoff", "rollout"),
-        "WARN readiness: probe of a pod of this version failed",
+    "app": (
+        "INFO  flags for {f} reloaded, none changed", "WARN  {f}: picture missing, default shown",
+        "INFO  {n} old drafts of {f} dropped", "INFO  daily mail about {f} queued",
+    ),
+    "store": (
+        "INFO  checkpoint written, {n} pages", "INFO  vacuum of {f}: {n} dead rows removed",
+        "INFO  statistics of {f} brought up to date", "INFO  backup segment {n} shipped",
+    ),
+    "cache": (
+        "INFO  snapshot saved, {n} MB", "INFO  {n} keys of {f} past their time removed",
+        "INFO  idle reader 10.4.{n}.9 closed", "INFO  hash table of {f} resized",
+    ),
+    "job": (
+        "INFO  offset of {f} saved: {n}", "INFO  schedule of {f} read, none changed",
+        "INFO  {n} finished items of {f} purged", "INFO  lease of {f} renewed",
     ),
 }  # fmt: skip
-_IN_ZONE_B = frozenset({"zone_lag", "minority", "zone_fails"})
-_NOISE = (
-    "INFO started request batch",
-    "INFO config reloaded, no difference",
-    "INFO deploy of docs finished",
-    "INFO connection pool stats written",
-    "INFO retention job done",
-)
-SHOWN = 8
+"""What programs write on any day, by the kind of service."""
 
 
-def lines(world: World, service: Service, injected: str = "") -> tuple[str, ...]:
+def lines(world: World, service: Service) -> tuple[str, ...]:
     """The service's last log lines, the most telling ones last."""
-    said: list[tuple[float, str]] = []
-    for name in sorted(service.levers):
-        text = _LINES.get(family(name))
-        if text is None or not _shows(service, name):
+    said = sorted([*_own(world, service), *_resources(world, service), *_callees(service)])
+    texts = [text for _, text in said][-SHOWN + 2 :]
+    key = crc32(service.name.encode()) + world.minute + world.tick // 2
+    if service.name in world.advice:
+        texts.insert(max(len(texts) - 1, 0), f"WARN  {world.advice[service.name]}")
+    texts = [_routine(service, key + n) for n in range(max(_LEAST - len(texts), 1))] + texts
+    minute = world.clock(world.tick)
+    start = 30 * (world.tick % 2)
+    return tuple(
+        f"{minute}:{start + 3 * n + (key + n) % 3:02} {text}" + _request(key, n, text)
+        for n, text in enumerate(texts)
+    )
+
+
+def _routine(service: Service, key: int) -> str:
+    """A line that has nothing to do with any incident."""
+    texts, features = _ROUTINE[service.kind], sorted(service.features)
+    text = texts[key % len(texts)]
+    return text.format(f=features[key // len(texts) % len(features)], n=10 + key * 89 % 240)
+
+
+def _request(key: int, number: int, text: str) -> str:
+    """An id of the request that a line is about."""
+    about = text.startswith("ERROR") or " 403 " in text or " 429 " in text
+    return f" req={(key * 2654435761 + number * 40503) % 65536:04x}" if about else ""
+
+
+def _own(world: World, service: Service) -> list[tuple[float, str]]:
+    said = []
+    for name in service.levers:
+        sign = SIGNS.get(family(name))
+        if sign is None or (sign.zone_b and zone_share(service, service.clock) == 0):
             continue
         channel = name.partition(".")[2]
         value = felt(service, name)
-        if family(name) in ("limit", "quota"):
-            value = _over(service, name, value)
-        if family(name) in _IN_ZONE_B and len(service.parts) > 1:
-            # Lines are of all pods: which of them wrote one, they do not say.
-            value *= service.parts[1].weight
-        weight = _weight(service, name)
-        value = share(service, f"log {channel}", value)
-        # What concerns every request is written of those that there are most of.
-        most = sorted(service.features, key=lambda f: -service.features[f])[:2]
-        for feature in [channel] if channel or "{f}" not in text else most:
-            said.append((weight, text.format(f=feature, v=value)))
-    said += _own(service, count(service).shed, read(service).memory)
-    said += _callees(service)
-    said.sort(key=lambda pair: (pair[0], pair[1]))
-    told = [text for _, text in said][-SHOWN:]
-    quiet = [_NOISE[(service.pods + number) % len(_NOISE)] for number in range(SHOWN - len(told))]
-    stamped = [*quiet, *told]
-    if injected:
-        stamped.insert(len(stamped) - 1, injected)
-    return tuple(f"t={world.tick} {service.name} {text}" for text in stamped[-SHOWN:])
+        weight = (service.features.get(channel, 1.0) if channel else 1.0) * min(value, 1.0)
+        if family(name) in MISSES:
+            weight = 1.0 if value < 0.95 else 0.0
+        elif family(name) in ("limit", "slots", "timeout", "cpu_limit"):
+            weight = 1.0 if value < 0.5 else 0.0
+            if family(name) == "limit" and service.now.limited < 0.005:
+                weight = 0.0
+        elif family(name) in ("cpu", "calls", "tries", "queries"):
+            weight = 0.6 if value >= 2 else 0.0
+        elif family(name) in ("heap", "grow", "fill", "leak"):
+            weight = 0.5 if service.now.memory > 0.8 else 0.0
+        if weight < 0.02:
+            continue
+        text = describe(service, name, _blamed(service, name) if world.blamed else "")
+        said.append((weight, f"{sign.level:5} {text}"))
+    return said
 
 
-def _over(service: Service, name: str, value: float) -> float:
-    """Share of a feature's requests that are over a limit."""
-    channel = name.partition(".")[2]
-    over = 1 - value / service.features[channel] if channel else 1 - value
-    return over if over > 0 else 0.0
+def _blamed(service: Service, lever: str) -> str:
+    """The release that moved a lever, as a line names it."""
+    for which, release in releases(service):
+        if which not in service.rolled and any(s.lever == lever for s in release.settings):
+            kind = "version" if which == "build" else "config"
+            return f" ({kind} {release.version})"
+    return ""
 
 
-def _shows(service: Service, name: str) -> bool:
-    """Whether a lever's channel has requests that can fail, and its pulse is on."""
-    channel = name.partition(".")[2]
-    if channel and service.features.get(channel, 0.0) <= 0:
-        return False
-    if family(name) == "limit":
-        return service.now.limited > 0.001 and service.features[channel] > service.levers[name]
-    return True
-
-
-def _weight(service: Service, name: str) -> float:
-    channel = name.partition(".")[2]
-    value = felt(service, name)
-    return (service.features.get(channel, 1.0) if channel else 1.0) * (value if value < 1 else 1.0)
-
-
-def _own(service: Service, shed: float, memory: float) -> list[tuple[float, str]]:
-    said: list[tuple[float, str]] = []
-    if shed > 0.01:
-        if service.now.use > 0.95:
-            said.append((shed, f"WARN 503 queue full, high latency: {shed:.2f} of all requests"))
-        else:
-            said.append(
-                (shed, f"WARN 503 HikariPool: no connection, timed out after 3000ms: {shed:.2f}")
-            )
-    if any(part.down for part in service.parts):
-        ready, whole = pods(service)
-        said.append((0.9, f"ERROR OOMKilled, exit code 137; {ready} of {whole} pods left"))
-    elif memory > 0.85:
-        said.append((0.3, f"WARN heap {memory:.2f} of the memory limit, collector busy"))
-    if service.kind == "job" and service.backlog > 60 * service.usual_load:
-        said.append((0.5, f"WARN {service.backlog:.0f} items wait"))
+def _resources(world: World, service: Service) -> list[tuple[float, str]]:
+    now, said = service.now, []
+    if now.shed > 0.01:
+        if any(part.down for part in service.parts):
+            said.append((now.shed, "WARN  503 no pod left to answer"))
+        elif now.use > 0.95:
+            said.append((now.shed, f"WARN  503 high latency, queue full: {now.shed:.0%} shed"))
+        elif not any(family(name) in UNREADY for name in service.levers):
+            said.append((now.shed, f"WARN  503 no free worker: {now.shed:.0%} shed"))
+    if service.killed is not None and world.tick - service.killed < RECENT:
+        at = world.clock(service.killed)
+        said.append((2.0, f"ERROR OOMKilled at {at}, exit code 137: pods started anew"))
+    elif now.memory > 0.85:
+        said.append((0.4, f"WARN  heap at {now.memory:.0%} of its limit, collector busy"))
+    if service.queue < USUAL_QUEUE:
+        said.append((0.1, "INFO  connection throttle on"))
     return said
 
 
@@ -121,22 +125,13 @@ def _callees(service: Service) -> list[tuple[float, str]]:
     said = []
     for call in service.calls:
         name = call.callee.name
-        if call.breaker:
-            said.append((0.2, f"WARN circuit breaker open: {name}"))
-        elif call.fail > 0.02:
-            lost = call.callee.now.lost
-            told = [share(service, f"log {name}", each) for each in (call.fail, call.late, lost)]
-            if call.late > lost and call.late > 0.05:
-                text = f"WARN {name} DEADLINE after {call.timeout:.3g}s: {told[1]:.2f}"
-            elif lost > 0.02:
-                by = ", ".join(
-                    f"{key[5:]} {share(call.callee, f'log {key}', felt(call.callee, key)):.2f}"
-                    for key in sorted(call.callee.levers)
-                    if family(key) == "path" and call.callee.features.get(key[5:], 0.0) > 0
+        if call.breaker and f"fallback.{name}" not in service.levers:
+            said.append((0.3, f"WARN  circuit breaker open for {name}: answering without it"))
+        elif call.fail > 0.02 and f"timeout.{name}" not in service.levers:
+            said.append(
+                (
+                    0.8 * call.fail * min(call.calls, 1.0),
+                    f"WARN  call to {name} failed: {reason(call)}",
                 )
-                text = f"WARN {name} UNAVAILABLE, connection refused: {told[2]:.2f}"
-                text += f" (by feature: {by})" if by else ""
-            else:
-                text = f"WARN {name} answers with failures: {told[0]:.2f}"
-            said.append((0.8 * call.fail * min(call.calls, 1.0), text))
+            )
     return said

@@ -1,22 +1,35 @@
-"""Meters of a service: the mean of about a minute, that is of the last two ticks."""
+"""What is measured at a service in each tick, and how its failures are split."""
 
 from __future__ import annotations
 
-from functools import cache, partial
+from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
-from firewatch_env.engine.levers import felt
+from firewatch_env.engine.families import UNNOTICED
+from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.motion import sized_at
-from firewatch_env.engine.service import Call, Service
+from firewatch_env.engine.service import Call, Release, Service
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.measuring import Factors, all_factors, factors, measured, one_at_most
+from firewatch_env.evidence.signs import LOST, SIGNS
+from openenv_kit.adding import add_up
 
-_PODS = frozenset(("environment", "cold", "probes", "backoff", "rollout", "image"))
-"""Families of levers that keep pods from being ready, whatever they are used for."""
+UNREADY = frozenset(("environment", "cold", "probes", "backoff", "rollout", "pods"))
+"""Families of levers that keep pods from being ready."""
+MISSES = ("hits", "cold_cache", "small_cache")
+"""Families of levers that make a cache miss."""
+
+# From which value on a meter is unusual.
+ERRORS, SLOW, HIGH_CPU, HIGH_MEMORY = 0.05, 0.5, 0.95, 0.7
+POOR_HITS = 0.8
+WAITING = 60
+"""Seconds of the usual load that wait in a pipeline before it is called degraded."""
+RECENT = 20
+"""Ticks for which it is mentioned that pods ran out of memory."""
 
 
 class Meters(NamedTuple):
-    """What is measured at a service in every tick; shares between 0 and 1, times in seconds."""
+    """What probes and the service's own counters show; shares between 0 and 1, seconds."""
 
     own: float
     seen: float
@@ -27,113 +40,44 @@ class Meters(NamedTuple):
     memory: float
     active: int
     status: str
-    errors: Factors
 
 
-class Counters(NamedTuple):
-    """What is read only where somebody looks: shares of the requests, and load to the usual."""
-
-    refused: float
-    limited: float
-    lost: float
-    shed: float
-    load_ratio: float
-
-
-_meters = partial(tuple.__new__, Meters)  # a call with twelve arguments takes thrice as long
-
-
-@cache
-def _told_by(name: str) -> tuple[str, str, str] | None:
-    """A lever, its family and its channel, where meters show the lever itself."""
-    head, _, channel = name.partition(".")
-    shown = head in _PODS or head in ("pods", "meter", "bots")
-    return (name, head, channel) if shown else None
+_meters = partial(tuple.__new__, Meters)  # a call with nine arguments takes thrice as long
 
 
 def read(service: Service) -> Meters:
     """A service's meters now."""
-    if service.shown is None:
-        service.shown = _read(service, factors(service))
-    found: Meters = service.shown
-    return found
-
-
-def count(service: Service) -> Counters:
-    """A service's counters now."""
-    now, was = service.now, service.was
-    bots = _levers_told(service)[1]
-    refused = 1 - (1 - (now.refused + was.refused) / 2) * (1 - bots)
-    failing, _, working, _ = read(service).errors
-    failing /= 2
-    return Counters(
-        one_at_most(2 * refused * failing),
-        one_at_most((now.limited + was.limited) * failing),
-        one_at_most((now.lost + was.lost) * failing),
-        one_at_most((now.shed + was.shed) * failing),
-        (now.load + was.load) / 2 / service.usual_load * working,
-    )
-
-
-def _levers_told(service: Service) -> tuple[float, float, float]:
-    """Failures that no customer sees, bots that are refused, and the share of pods ready."""
-    meter = bots = 0.0
-    ready = 1.0
-    if service.telling is None:
-        service.telling = tuple(filter(None, map(_told_by, service.levers)))
-    for name, head, channel in service.telling:
-        value = felt(service, name)
+    own, seen, _, _, _, _, lat, tail, use, memory, busy, _ = service.now
+    few = service.sizing is not None
+    # A cache that misses, a pipeline that lags and an open breaker fail health checks.
+    poor = service.kind == "cache" and service.hits < POOR_HITS
+    if service.kind == "job":
+        poor = service.backlog > WAITING * service.usual_load
+    for name in service.levers:
+        head = family(name)
         if head == "meter":
-            meter = max(meter, value)
+            own = own if own > service.levers[name] else service.levers[name]
         elif head == "bots":
-            bots = max(bots, value)
-        else:
-            ready *= 1 - (service.features.get(channel, 0.0) if head == "pods" else 1.0) * value
-    return meter, bots, ready
-
-
-def _read(service: Service, errors: Factors) -> Meters:
-    # A meter counts more than customers are concerned by: what no customer sees, and bots.
-    meter, bots, ready_share = _levers_told(service)
-    # Pods are counted only where none may be ready.
-    few = ready_share < 1 or service.sizing is not None
-    for part in service.parts:
-        if part.down or part.roll:
+            seen = 1 - (1 - seen) * (1 - service.levers[name])
+        elif head in UNREADY:
             few = True
-    own, seen, _, _, _, _, lat, tail, use, full, busy, _ = service.now
-    own1, seen1, _, _, _, _, lat1, tail1, use1, _, busy1, _ = service.was
-    own = (own + own1) / 2
-    own = own if own > meter else meter
-    seen = (seen + seen1) / 2
-    seen = 1 - (1 - seen) * (1 - bots)
-    lat = (lat + lat1) / 2
-    p99, slowest = 2.2 * lat, 1.6 * ((tail + tail1) / 2)
-    p99 = p99 if p99 > slowest else slowest
-    if seen >= 0.9 or (few and pods(service)[0] == 0):
+        elif head == "fallback":
+            poor = True
+    p99 = 2.2 * lat if 2.2 * lat > 1.6 * tail else 1.6 * tail
+    if seen >= 0.9 or (few and pods(service)[0] == 0) or all(part.down for part in service.parts):
         status = "down"
     elif seen >= 0.5 or p99 >= 2:
         status = "critical"
-    elif seen >= 0.1 or p99 >= 0.5:
+    elif seen >= 0.1 or p99 >= SLOW or poor:
         status = "degraded"
     else:
         status = "healthy"
-    failing, slow, working, filling = errors
-    own = 2 * own * (failing / 2)
-    use, full = (use + use1) / 2 * working, full * filling
     return _meters(
         (
-            own if own < 1 else 1.0,
-            seen,
-            lat * slow,
-            1.5 * lat * slow,
-            p99 * slow,
-            use if use < 1 else 1.0,
-            full if full < 1 else 1.0,
-            int((busy + busy1) / 2 * slow + 0.5),
-            status,
-            errors,
+            own, seen, lat, 1.5 * lat, p99, use if use < 1 else 1.0,
+            memory if memory < 1 else 1.0, int(busy + 0.5), status,
         )
-    )
+    )  # fmt: skip
 
 
 def pods(service: Service) -> tuple[int, int]:
@@ -142,30 +86,124 @@ def pods(service: Service) -> tuple[int, int]:
     for part in service.parts:
         if not part.down:
             up += part.share * 0.75 if part.roll else part.share
+    for name in service.levers:
+        if family(name) in UNREADY:
+            channel = name.partition(".")[2]
+            up *= 1 - (service.features.get(channel, 0.0) if channel else 1.0) * felt(service, name)
     whole = int(service.pods * sized_at(service, service.clock) + 0.5)
-    return int(whole * up * _levers_told(service)[2] + 0.5), whole
+    return int(whole * up + 0.5), whole
 
 
 def read_all(world: World) -> dict[str, Meters]:
-    """Every service's meters now, for the alerts and the observation of one tick."""
-    unread = [service for service in world.services if service.shown is None]
-    if unread:
-        for service, errors in zip(unread, all_factors(unread), strict=True):
-            service.shown = _read(service, errors)
-    return {service.name: service.shown for service in world.services}
-
-
-def forget(world: World) -> None:
-    """Let go of what was read."""
-    for service in world.services:
-        service.shown = None
+    """Every service's meters now."""
+    return {service.name: read(service) for service in world.services}
 
 
 def latency_ratio(service: Service) -> float:
-    """Time that a request takes now, to the usual time, as it is measured."""
-    return measured(service, "latency", service.lat / service.usual_lat)
+    """Time that a request takes now, to the usual time."""
+    return service.lat / service.usual_lat
 
 
-def calls_ratio(call: Call) -> float:
-    """Calls made for one request, to the usual number, as measured; retries are not among them."""
-    return measured(call.caller, f"calls {call.callee.name}", call.calls / call.usual_calls)
+def releases(service: Service) -> Iterator[tuple[str, Release]]:
+    """Its last build and its last revision, as far as there are any."""
+    for which in ("build", "revision"):
+        release = getattr(service, which)
+        if release is not None:
+            yield which, release
+
+
+def by_status(service: Service) -> dict[str, float]:
+    """Share of the requests that end badly, by how; what callees cause is under `callees`."""
+    now = service.now
+    own = 1 - (1 - service.err) * (1 - _spoilt(service))
+    below = 1 - (1 - now.own) / ((1 - now.shed) * (1 - own)) if now.shed < 1 and own < 1 else 0.0
+    refused, meter = now.refused, 0.0
+    for name, value in service.levers.items():
+        if family(name) == "bots":
+            refused = 1 - (1 - refused) * (1 - value)
+        elif family(name) == "meter":
+            meter = value
+    found = {
+        "500": own if own > meter else meter, "403": refused, "429": now.limited, LOST: now.lost,
+        "503": now.shed, "callees": below,
+    }  # fmt: skip
+    return {status: share for status, share in found.items() if share >= 0.005}
+
+
+def _spoilt(service: Service) -> float:
+    """Share of answers that a zone's pods spoil."""
+    return add_up(part.weight * part.err for part in service.parts)
+
+
+class Split(NamedTuple):
+    """Share of failures by where requests go or what they are about."""
+
+    versions: dict[str, float]
+    zones: dict[str, float]
+    features: dict[str, float]
+
+
+def split(service: Service) -> Split:
+    """How failures that arise in a service itself are spread."""
+    everywhere, in_b, newer = 1.0, 1.0, 1.0
+    features = dict.fromkeys(service.features, 1.0)
+    for name in service.levers:
+        sign = SIGNS.get(family(name))
+        if sign is None or not sign.status or family(name) in UNNOTICED:
+            continue
+        channel = name.partition(".")[2]
+        value = felt(service, name)
+        if family(name) == "limit":
+            value = max(1 - value / service.features.get(channel, 1.0), 0.0)
+        elif family(name) == "quota":
+            value = 1 - value
+        part = service.features.get(channel, 0.0) if channel else 1.0
+        for feature in features:
+            if channel in ("", feature):
+                features[feature] *= 1 - value
+        if sign.zone_b:
+            in_b *= 1 - value
+        elif name in service.staged:
+            newer *= 1 - part * service.levers[name]
+        elif family(name) in ("canary", "mixed"):
+            newer *= 1 - min(value * 5, 1.0)
+        else:
+            everywhere *= 1 - part * value
+    versions, zones = {}, {}
+    build = service.build
+    if build is not None and (newer < 1 or (build.staged and "build" not in service.rolled)):
+        versions = {build.before: 1 - everywhere, build.version: 1 - everywhere * newer}
+    if in_b < 1 or (newer < 1 and build is not None and build.staged):
+        zones = {"a": 1 - everywhere, "b": 1 - everywhere * in_b * newer}
+    return Split(versions, zones, {name: 1 - ok for name, ok in features.items()})
+
+
+def since(world: World, service: Service) -> int | None:
+    """The tick at which the service's present failures began; None if there are hardly any."""
+    if not world.history:
+        return None
+    at = world.services.index(service)
+    least = max(world.history[-1][at] / 3, 0.01)
+    if world.history[-1][at] < 0.01:
+        return None
+    first = len(world.history)
+    while first and world.history[first - 1][at] >= least:
+        first -= 1
+    return world.first + first
+
+
+def seconds(value: float) -> str:
+    """A duration as people write it."""
+    return f"{value:.1f} s" if value >= 1 else f"{value * 1000:.0f} ms"
+
+
+def reason(call: Call) -> str:
+    """How the failing ones of a call mostly fail."""
+    callee = call.callee.now
+    hard = call.callee.hard
+    ways = [
+        (call.late, f"timed out after {seconds(call.timeout)}"), (callee.lost, LOST),
+        (callee.refused, "403"), (callee.limited, "429"), (callee.shed, "503"),
+        (hard - callee.refused - callee.limited, "500"),
+    ]  # fmt: skip
+    return max(ways, key=lambda way: way[0])[1]

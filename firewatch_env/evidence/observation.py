@@ -22,7 +22,7 @@ def service_view(meters: Meters, logs: Sequence[str]) -> dict[str, Any]:
     Figures are never negative, so adding a half rounds them; `round` takes five times as long, and
     every service has six of them in every tick.
     """
-    own, _, p50, p95, p99, cpu, memory, active, status, _ = meters
+    own, _, p50, p95, p99, cpu, memory, active, status = meters
     return {
         "http_server_error_rate": (own * 1e4 + 0.5) // 1 / 1e4,
         "http_server_request_duration_p50": (p50 * 1e4 + 0.5) // 1 / 1e4,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-from firewatch_env.page.charts import DURATION
-from firewatch_env.page.story import GROUPS, Firing, Move, Story
-from openenv_kit.page.markup import button, heading, hint, table, text
+from firewatch_env.page.story import DURATION, Firing, Story
+from firewatch_env.tools import GROUPS
+from openenv_kit.page.markup import button, hint, table, text
 
 SPARK = (72, 20)
 """Width and height of a small curve, in pixels."""
@@ -76,7 +76,7 @@ def _service_row(story: Story, name: str, choose: bool) -> list[str]:
     status = story.now["services"][name]["status"]
     label = f"<span>{escape(name)}</span>"
     if choose:
-        label = button("pick_service", name, name, style="link", hint=f"Look at {name}")
+        label = button("pick", name, name, style="link", hint=f"Look at {name}")
     mark = ' aria-current="true"' if name == story.service else ""
     head = f'<div class="fw-service"{mark}>{label}<i class="fw-chip {status}">{status}</i></div>'
     return [head, *(_cell(story, name, column) for column in COLUMNS)]
@@ -163,21 +163,3 @@ def lines_html(lines: Sequence[str]) -> str:
 
 def _level(line: str) -> str:
     return next((level.lower() for level in ("ERROR", "WARN") if f" {level} " in line), "")
-
-
-def moves_html(story: Story) -> str:
-    """What was done at which tick, what came back, and the burn rate after it; newest first."""
-    if not story.moves:
-        return heading("Actions") + hint("Nothing done yet. Every action lets one tick pass.")
-    lines = "".join(map(_move, reversed(story.moves)))
-    below = f"{story.now['sim_tick']} of {story.max_ticks} ticks, newest first."
-    return heading("Actions", below) + f'<ol class="mt-log fw-moves">{lines}</ol>'
-
-
-def _move(move: Move) -> str:
-    kind = "error" if move.refused else ""
-    return (
-        f'<li class="{kind}"><b>{move.tick}</b><div><code><i class="fw-dot {move.group}"></i>'
-        f"{escape(move.text)}</code><small>{escape(move.told)}</small>"
-        f"<small>burn rate {move.burn:.1f} ×</small></div></li>"
-    )

@@ -1,110 +1,177 @@
-"""The incident's own page: its tabs, its status line, and how a watched play is drawn."""
+"""The incident's part of the page: its graph, its actions, its score."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
-from firewatch_env.page import charts, episode, incident, panels
-from firewatch_env.page.score import PLAYER, courses_of, score_html
-from firewatch_env.page.state import FirewatchVisitor
+from firewatch_env.page import panels
+from firewatch_env.page.graph import graph_html, harm_html, metrics_html
+from firewatch_env.page.score import courses_of, over, score_html
 from firewatch_env.page.story import Story, action_text
+from firewatch_env.tools import CATALOGUE, GROUPS, TARGET
 from openenv_kit.environment import Environment
-from openenv_kit.page import watch
-from openenv_kit.page.layout import chart, html
-from openenv_kit.page.markup import facts
-from openenv_kit.page.results import told_html
-from openenv_kit.page.scenes import Build, Scenes
-from openenv_kit.page.watching import Playback
+from openenv_kit.page.markup import heading, note, words
+from openenv_kit.page.scenes import Ask, Call, Frames, Move, Scenes
+from openenv_kit.page.state import Row, Visitor
+
+TITLES = {
+    "look": "Look: changes nothing · 1 tick each",
+    "mitigate": "Buy time: taken back at the end · 1 tick each",
+    "repair": "Put right for good · 1 tick each",
+    "close": "End it",
+}
+DECLARE = "declare_resolved"
+TICKS = re.compile(r"tick \d+ of (\d+)")
+"""Where an opening tells how many ticks there are."""
 
 
 class FirewatchScenes(Scenes):
     """See `openenv_kit.page.scenes.Scenes`."""
 
-    visitor = FirewatchVisitor
     folder = Path(__file__).parent
+    order = 2
+    line = "What failed, and how is it mended?"
+    icon = '<path d="M12 3v6M12 9 6 15M12 9l6 6"/><circle cx="12" cy="4" r="2"/>\
+<circle cx="6" cy="17" r="3"/><circle cx="18" cy="17" r="3"/>'
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self.lead = (
-            "Be on call: look at failing services, repair what is wrong, declare the incident "
-            "over, and see how much harm you spared customers."
+        self.door = "Firewatch"
+        self.mission = (
+            "Services are failing and customers notice. Find what is wrong, mend it, and declare "
+            "the incident over: the score is the harm you spared."
         )
         self.card = (
             "An incident in a service graph, live: investigate, repair and declare, and see the "
             "score with its counterfactuals. An OpenEnv environment to play in the browser."
         )
 
-    def tabs(self, *, debug: bool) -> Mapping[str, Build]:
-        return {"Episode": episode.build, "Incident": incident.build, "Watch": watch.build}
+    def picture_html(
+        self, frames: Frames, reset: Mapping[str, Any], place: str = "", rows: Sequence[Row] = ()
+    ) -> str:
+        told = story(frames, place)
+        if told is None:
+            return ""
+        found = courses_of(reset, told)
+        harm = harm_html(found, "this play") if found else ""
+        graph = f"<div>{graph_html(told, found.roots if found else ())}</div>"
+        return f'{panels.headline_html(told)}<div class="fw-picture">{graph}{harm}</div>'
 
-    def status(self, visitor: FirewatchVisitor) -> Sequence[str]:
-        now, at = visitor.story.now, visitor.progress
-        ended = " · over" if visitor.session.done else ""
-        return [
-            f"tick {now['sim_tick']} of {at['max_steps']}{ended}",
-            "customers let down" if now["user_impact_active"] else "customers well",
-            f"{now['slo_budget_remaining_pct']:.1f} % of the budget left",
-        ]
+    def below_html(self, visitor: Visitor) -> str:
+        told = story(visitor.frames, visitor.place)
+        if told is None:
+            return ""
+        chosen = ""
+        if told.chosen:
+            chosen = heading(told.chosen) + metrics_html(told) + panels.logs_html(told)
+        return (
+            chosen
+            + heading("Alerts")
+            + panels.alerts_html(told)
+            + heading("Services")
+            + panels.services_html(told, choose=True)
+        )
+
+    def headline(self, frames: Frames) -> str:
+        told = story(frames)
+        score = float(frames[-1].observation.get("reward") or 0.0)
+        if told is None or not over(told):
+            return f"Not declared over: {score:.2f}"
+        resolved = told.now["score_parts"]["resolved"] == 1
+        return f"{'Mended and declared' if resolved else 'Not mended'}: {score:.2f}"
+
+    def story_html(self, visitor: Visitor) -> str:
+        told = story(visitor.frames)
+        if told is None or not over(told):
+            return note(str(visitor.reply.get("message") or ""))
+        parts = told.now["score_parts"]
+        resolved = parts["resolved"] == 1
+        unneeded = parts["unneeded"]
+        said = "The incident was over when you said so." if resolved else "It was not over."
+        if unneeded:
+            said += f" Changes that nobody needed: {unneeded}."
+        return note(said, "good" if resolved and not unneeded else "bad")
+
+    def score_html(self, visitor: Visitor) -> str:
+        told = story(visitor.frames)
+        found = courses_of(visitor.reset, told) if told else None
+        return score_html(told, found, "you") if told else ""
+
+    def facts(self, visitor: Visitor) -> Sequence[str]:
+        told = story(visitor.frames)
+        if told is None:
+            return []
+        bad = told.now["user_impact_active"]
+        left = told.now["slo_budget_remaining_pct"]
+        return ["customers let down" if bad else "customers well", f"budget {left:.0f} %"]
+
+    def ask(self, visitor: Visitor) -> Ask | None:
+        told = story(visitor.frames, visitor.place)
+        if visitor.over or told is None:
+            return None
+        groups: dict[str, list[Call]] = {}
+        for group, names in GROUPS.items():
+            calls = []
+            for name in names:
+                tool = CATALOGUE.find(name)
+                needs = list(tool.parameters.get("required", ()))
+                if TARGET in tool.parameters["properties"]:
+                    if told.chosen and needs == [TARGET]:
+                        calls.append(Call(words(name), name, {TARGET: told.chosen}, ""))
+                elif not needs:
+                    calls.append(Call(words(name), name, {}, ""))
+            groups[TITLES[group]] = calls
+        if not told.chosen:
+            return Ask("Click a service to act on it", groups)
+        view = told.now["services"][told.chosen]
+        known = f"<p>{escape(view['status'])}. Tools with settings are at the bottom.</p>"
+        return Ask(told.chosen, groups, known)
+
+    def next_move(self, visitor: Visitor) -> Move:
+        told = story(visitor.frames, visitor.place)
+        if told is None:
+            return Move(str(visitor.reply.get("message") or ""))
+        changed = any(
+            each.group in ("mitigate", "repair") and not each.refused for each in told.moves
+        )
+        if changed and not told.now["user_impact_active"]:
+            text = "Customers are well again. Will it last? Then declare it over."
+            return Move(text, "Declare it over", "ask", json.dumps([DECLARE, {}]))
+        unwell = [n for n in told.services if told.now["services"][n]["status"] != "healthy"]
+        if not told.chosen:
+            first = (unwell or told.services)[0]
+            return Move("Something fails. Look at it first.", f"Look at {first}", "pick", first)
+        looked = {frame.action.get(TARGET) for frame in visitor.frames}
+        if told.chosen not in looked:
+            text = f"What do the logs of {told.chosen} say? Each action lets a tick pass."
+            value = json.dumps(["fetch_logs", {TARGET: told.chosen}])
+            return Move(text, "Read its logs", "ask", value)
+        return Move("Follow the calls downwards to where it begins; then mend that.")
+
+    def suggestions(self, visitor: Visitor) -> Mapping[str, Sequence[str]]:
+        told = story(visitor.frames, visitor.place)
+        return {TARGET: [told.service, *told.services]} if told else {}
 
     def describe(self, action: Mapping[str, Any]) -> str:
         return action_text(action)
 
     def answer_html(self, observation: Mapping[str, Any]) -> str:
-        told = self.answer(observation)
-        if told.get("log_lines"):
-            return panels.lines_html(told["log_lines"])
-        shown = dict(told.get("figures") or {})
-        plain = {k: v for k, v in shown.items() if v is None or isinstance(v, int | float)}
-        rest = {k: _rows(v) for k, v in shown.items() if k not in plain}
-        return (facts(plain) if plain else "") + (told_html(rest) if rest else "")
+        return f'<p class="fw-told">{escape(str(observation.get("message") or ""))}</p>'
 
     def outcome_html(self, observation: Mapping[str, Any]) -> str:
-        return ""  # the board tells what the score is made of, with the curves
-
-    def board(self) -> Sequence[Any]:
-        return [
-            html(elem_id="fw-watched"),
-            html(elem_id="fw-watched-score"),
-            chart("watched-harm", visible=False),
-            chart("watched-graph", visible=False),
-            chart("watched-budget", visible=False),
-            html(elem_id="fw-watched-panels"),
-        ]
-
-    def show_board(self, playback: Playback | None) -> Sequence[Any]:
-        hidden = gr.update(visible=False)
-        story = _story(playback) if playback else None
-        if playback is None or story is None:
-            return ["", "", hidden, hidden, hidden, ""]
-        found = courses_of(playback.session, story)
-        return [
-            panels.headline_html(story),
-            score_html(story, found, PLAYER),
-            gr.update(value=charts.harm(found, PLAYER), visible=True) if found else hidden,
-            gr.update(value=charts.service_graph(story), visible=True),
-            gr.update(value=charts.budget(story), visible=True),
-            panels.alerts_html(story) + panels.services_html(story),
-        ]
+        return ""  # the picture tells what the score is made of, with the curves
 
 
-def _story(playback: Playback) -> Story | None:
-    """The play up to the move looked at; None where nothing has been told of any service."""
-    frames = playback.frames[: playback.at + 1]
-    most = playback.session.state().model_dump()["max_steps"]
-    targets = [frame.action.get("target_service") for frame in frames]
-    acted_on = next((str(name) for name in reversed(targets) if name), "")
-    story = Story(frames, most, acted_on)
-    return story if story.seen else None
-
-
-def _rows(figures: Any) -> Any:
-    """Figures by name and by key as rows, which read better than objects inside a table."""
-    if not isinstance(figures, Mapping) or not figures:
-        return figures
-    if not all(isinstance(each, Mapping) for each in figures.values()):
-        return figures
-    return [{"name": name, **each} for name, each in figures.items()]
+def story(frames: Frames, place: str = "") -> Story | None:
+    """A play as its replies have told it; None where nothing was told of any service."""
+    found = TICKS.search(str(frames[0].observation.get("message") or ""))
+    told = Story(frames, int(found[1]) if found else max(len(frames), 1), place)
+    if not told.seen:
+        return None
+    return told if place in told.graph or not place else replace(told, chosen="")

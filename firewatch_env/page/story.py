@@ -15,27 +15,9 @@ from typing import Any
 from firewatch_env.actions import ACTIONS
 from openenv_kit.page.watching import Frame
 
-GROUPS: dict[str, tuple[str, ...]] = {
-    "look": ("investigations", "processes", "inspections"),
-    "mitigate": ("traffic", "capacity"),
-    "repair": ("rollouts", "circumstances"),
-    "declare": ("closing",),
-}
-"""Groups of actions, by the modules of `firewatch_env.actions` that declare them."""
-
-
-def names_of(group: str) -> list[str]:
-    """The actions of a group, module by module."""
-    return [
-        name
-        for module in GROUPS[group]
-        for name, action in ACTIONS.items()
-        if action.do.__module__.rpartition(".")[2] == module
-    ]
-
-
-GROUP_OF = {name: group for group in GROUPS for name in names_of(group)}
+GROUP_OF = {name: action.group for name, action in ACTIONS.items()}
 """The group of every action."""
+DURATION = "http_server_request_duration_"
 CHANGING = ("mitigate", "repair")
 """Groups whose actions move something, or try to."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.policies.seen import Script, Seen, order
+from firewatch_env.policies.reference import Script, order
 
 _KEYWORDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("oomkilled", "exit code 137", "memory limit"), "restart_service"),
@@ -18,7 +19,7 @@ _TURN = (
 )  # fmt: skip
 
 
-def is_active(view: dict[str, Any]) -> bool:
+def is_active(view: Mapping[str, Any]) -> bool:
     """Whether such a client calls a service active; only those are legal targets for it."""
     return bool(
         view["status"] != "healthy"
@@ -29,13 +30,12 @@ def is_active(view: dict[str, Any]) -> bool:
     )
 
 
-def ranked(seen: Seen) -> list[str]:
+def ranked(seen: Mapping[str, Any]) -> list[str]:
     """Active services, those that call no other active service first, then by their errors."""
-    active = {name: view for name, view in seen.services.items() if is_active(view)}
-    graph = seen.graph
+    active = {name: view for name, view in seen["services"].items() if is_active(view)}
 
     def key(name: str) -> tuple[int, float, float, str]:
-        below = sum(callee in active for callee in graph[name])
+        below = sum(callee in active for callee in seen["dependency_graph"][name])
         view = active[name]
         return (
             below,
@@ -47,40 +47,31 @@ def ranked(seen: Seen) -> list[str]:
     return sorted(active, key=key)
 
 
-def keyword_rules(seen: Seen) -> Script:
-    """Two looks at logs, one at the calls, then repairs until nothing is active."""
-    step = 0
+def keyword_rules(opening: Mapping[str, Any]) -> Script:
+    """Two looks at logs, one at the calls, then repairs by keyword until nothing is active."""
+    seen, step = opening, 0
     done: list[tuple[str, str]] = []
-    while True:
+    while ranks := ranked(seen):
         step += 1
-        ranks = ranked(seen)
-        if not ranks:
-            yield order("declare_resolved")
-            return
-        root = ranks[0]
-        second = next(
-            (n for n in ranks[1:] if seen.services[n]["http_server_error_rate"] >= 0.1), None
-        )
-        if step == 1:
-            action = order("fetch_logs", root)
-        elif step == 2 and second is not None:
-            action = order("fetch_logs", second)
+        root, *others = ranks
+        failing = (n for n in others if seen["services"][n]["http_server_error_rate"] >= 0.1)
+        second = next(failing, None)
+        if step == 1 or (step == 2 and second is not None):
+            action = order("fetch_logs", root if step == 1 else second)
         elif step <= 3:
             action = order("trace_dependencies", root)
         else:
-            name = _repair(seen, root, done)
+            name = _repair(seen["services"][root]["recent_logs"][-4:], root, done)
             done.append((name, root))
             action = order(name, root)
         seen = yield action
+    yield order("declare_resolved")
 
 
-def _repair(seen: Seen, root: str, done: list[tuple[str, str]]) -> str:
-    text = " ".join(seen.lines(root)).lower()
+def _repair(lines: list[str], root: str, done: list[tuple[str, str]]) -> str:
+    text = " ".join(lines).lower()
     found = next((action for words, action in _KEYWORDS if any(w in text for w in words)), None)
     name = found or "restart_service"
     if [each for each in done if each[1] == root][-3:] == [(name, root)] * 3:
-        tried = len([each for each in done if each[1] == root]) - 3
-        return _TURN[tried % len(_TURN)]
-    if done[-3:].count((name, root)) == 3:
-        return _TURN[len(done) % len(_TURN)]
+        return _TURN[len([each for each in done if each[1] == root]) % len(_TURN)]
     return name

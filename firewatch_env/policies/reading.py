@@ -1,85 +1,115 @@
-"""Reading the first hundred characters of an answer."""
+"""What an engineer knows by heart: which change could explain a trouble, and what mends what."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import NamedTuple
 
-FAILS = 0.006
-_HOP = re.compile(
-    r"(?P<name>[a-z-]+) (?P<fail>[\d.]+)"
-    r"(?: (?P<odd>not asked|n|tries|late)(?: (?P<figure>[\d.]+)x?)?)?$"
+# What a change that explains a trouble is about.
+COULD: dict[str, str] = {
+    "500": "parser|validation|message format|address was empty",
+    "403": "permission|access|refused",
+    "429": "rate limit",
+    "no connection": "route",
+    "cpu": "ranked|compression",
+    "pool": "worker pool",
+    "pods": "built at start|warm-up",
+    "memory": "kept|memory|cache for",
+    "late": "timeout|new client",
+    "calls": "each item|batch size",
+    "tries": "tries|tried",
+    "hits": "cache key|time to live",
+    "skew": "partition key",
+}
+# What a line of a log or a look says, and what puts that right.
+REMEDIES: tuple[tuple[str, str, dict[str, object]], ...] = (
+    ("record of a newer build", "rollback_deploy", {"undo": True}),
+    ("not in this config", "revert_config", {"undo": True}),
+    ("two primaries", "force_leader_election", {}),
+    ("keys diverged", "flush_diverged_keys", {}),
+    ("cache entry is corrupt", "evict_cache_by_pattern", {}),
+    ("stuck in bad state", "restart_service", {}),
+    ("canary pods", "rollback_canary", {}),
+    ("replica in zone b", "force_replica_resync", {}),
+    ("no majority", "isolate_minority_nodes", {}),
+    ("error on local disk", "rebalance_az_traffic", {}),
+    ("zone b unreachable", "rebalance_az_traffic", {}),
+    ("clock is", "force_ntp_sync", {}),
+    ("lacks role", "grant_rbac_permission", {}),
+    ("account quota", "request_quota_increase", {}),
+    ("by network policy", "revert_network_policy", {}),
+    ("certificate expired", "rotate_tls_certificate", {}),
+    ("dead host", "update_service_endpoint", {}),
+    ("registered instance", "deregister_stale_instances", {}),
+    ("sidecars", "rollback_proxy_upgrade", {}),
+    ("blue slot", "complete_traffic_switch", {}),
+    ("another tenant", "evict_noisy_pod", {}),
+    ("writing logs", "set_log_level", {"level": "info"}),
+    ("request body follows", "set_log_level", {"level": "info"}),
+    ("one query for each", "optimize_query", {}),
+    ("abandoned requests|given up", "enable_deadline_propagation", {}),
+    (r"CPU limit 0\.", "increase_cpu_limit", {}),
+    ("threads blocked", "restart_thread_pool", {}),
+    ("concurrent streams", "increase_max_streams", {}),
+    ("reconnect all at once", "stagger_connection_pool_reconnect", {}),
+    ("API_KEY not set", "inject_missing_env_var", {}),
+    ("data still loading", "pre_warm_service", {}),
+    ("readiness probe timed out", "adjust_probe_timing", {}),
+    ("CrashLoopBackOff", "restart_service", {}),
+    ("rollout stuck", "rollback_deployment_rollout", {}),
+    ("stuck worker threads|stuck threads", "restart_service", {}),
+    ("cold after a restart", "enable_cache_warming", {}),
+    ("evicting keys", "increase_cache_memory", {}),
+    ("job stalled", "restart_pipeline_job", {}),
+    ("zone b drained", "traffic_shift", {"drain_percentage": 0}),
 )
-_KINDS = {"not asked": "breaker", "n": "calls", "tries": "tries", "late": "timeout"}
-METRICS = re.compile(
-    r"own (?P<own>[\d.]+) 4xx (?P<refused>[\d.]+) 429 (?P<limited>[\d.]+) shed (?P<shed>[\d.]+) "
-    r"cpu (?P<cpu>[\d.]+) mem (?P<mem>[\d.]+) pods (?P<ready>\d+)/(?P<pods>\d+) "
-    r"load (?P<load>[\d.]+)x lat (?P<lat>[\d.]+)x(?: hits (?P<hits>[\d.]+))?"
-    r"(?: hot pod (?P<hot>[\d.]+)x)?"
-)
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """A call on the worst way down.
+class Entry(NamedTuple):
+    """A release in a change log."""
 
-    Attributes:
-        caller: who calls.
-        name: who is called.
-        kind: what is off with the call itself: "breaker", "calls", "tries" or "timeout"; "" if
-            nothing is.
-        figure: how far off, where that was told.
-        fail: share of these calls that fail.
-        tick: at which it was told.
-    """
-
-    caller: str
-    name: str
-    kind: str
-    figure: float
-    fail: float = 0.0
-    tick: int = 0
+    which: str
+    taken_back: bool
+    texts: tuple[str, ...]
 
 
-def worst_way(here: str, text: str, tick: int = 0) -> list[Hop]:
-    """The calls down from a service, told at a tick; one that is odd in itself ends the way."""
-    hops: list[Hop] = []
-    for part in text.split(" > "):
-        found = _HOP.match(part)
-        if found is not None:
-            kind = _KINDS.get(found["odd"] or "", "")
-            figure, fail = float(found["figure"] or 0), float(found["fail"])
-            hops.append(Hop(here, found["name"], kind, figure, fail, tick))
-            here = found["name"]
-            if kind:
-                break
-    return hops
+def change_log(text: str) -> Iterator[Entry]:
+    """The releases that `inspect_commit_diff` tells, the newest first."""
+    for kind, about, texts in re.findall(r"\d\d:\d\d (build|config) \S+ \(([^)]*)\): (.*)", text):
+        which = "rollback_deploy" if kind == "build" else "revert_config"
+        yield Entry(which, "TAKEN BACK" in about, tuple(texts.split("; ")))
 
 
-def suspects(text: str, channel: str, keys: tuple[str, ...]) -> list[str]:
-    """Undoing which releases undoes a setting of this channel that can do this."""
-    build, _, revision = text.partition(" | rev ")
-    return [
-        action
-        for part, action in ((build, "rollback_deploy"), (revision, "revert_config"))
-        if any(f"{channel}.{key} " in part for key in keys)
-    ]
+def explains(text: str, trouble: str, about: str, entry: Entry) -> bool:
+    """Whether a line of a change log could have caused a trouble with a feature or a callee."""
+    fixed = text.startswith("fix:")
+    could = re.search(COULD[trouble], text) is not None
+    return could and about in text and fixed == entry.taken_back
 
 
-def twins(text: str, keys: tuple[str, ...]) -> bool:
-    """Whether a build of zone b and a revision both touch one feature, by keys that can do this."""
-    build, _, revision = text.partition(" | rev ")
-    touched = [
-        {channel for channel, key in re.findall(r"([a-z-]+)\.([a-z]+) ", part) if key in keys}
-        for part in (build, revision)
-    ]
-    return " in b " in build and len(touched[0] & touched[1]) == 1
+def remedy(text: str) -> tuple[str, dict[str, object]] | None:
+    """What puts right the first thing that a text names; None where it names nothing known."""
+    for line in text.splitlines():
+        for pattern, action, parameters in REMEDIES:
+            if re.search(pattern, line):
+                return action, parameters
+    return None
 
 
-def cure_of_figure(text: str, cures: dict[str, str]) -> str:
-    """The cure of the first figure that is not zero."""
-    for words, cure in cures.items():
-        found = re.search(rf"{words} ([\d.]+)", text)
-        if found and float(found[1].rstrip(".")) > 0:
-            return cure
-    return ""
+class Call(NamedTuple):
+    """A callee in a trace."""
+
+    callee: str
+    text: str
+
+
+def troubled(text: str) -> list[Call]:
+    """Callees whose calls do not go as usual, the worst first."""
+    return [Call(*found) for found in re.findall(r"^(?!Fine)([\w-]+): (.*)\.$", text, re.M)]
+
+
+def percent(pattern: str, text: str) -> float:
+    """The share that a pattern's group holds in per cent; 0 where the text has none."""
+    found = re.search(pattern, text)
+    return float(found[1]) / 100 if found else 0.0

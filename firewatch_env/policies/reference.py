@@ -1,261 +1,307 @@
-"""The reference: an engineer who knows the manual and reads only what a client's model sees.
+"""The reference: follows failing calls to where they start, reads why, mends that, and looks again.
 
-It follows failing calls from the customers' entry down to the service that fails by itself,
-measures what fails there, and finds the change that touches the same feature; where no change
-does, the figures of one more tool say what is off.
+It reads what replies say in words and nothing else, never guesses, and keeps only what it has
+mended and cleared; so it can take over a play from any state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import re
+from collections.abc import Generator, Mapping
+from typing import Any
 
-from firewatch_env.actions import ACTIONS
-from firewatch_env.policies.apart import Tell, tell, zone_shares
-from firewatch_env.policies.capacity import mend_pipelines
-from firewatch_env.policies.heaps import mend_growth
-from firewatch_env.policies.reading import Hop, worst_way
-from firewatch_env.policies.repairs import is_spoilt, mend, mend_call
-from firewatch_env.policies.seen import Action, Script, Seen, order
-from firewatch_env.policies.undoing import SIMPLE, Mending
+from firewatch_env.engine.motion import EASE
+from firewatch_env.evidence.signs import ALL
+from firewatch_env.policies.reading import (
+    Call,
+    change_log,
+    explains,
+    percent,
+    remedy,
+    troubled,
+)
 
-_WATCH = 8  # ticks
-_ROLLOUT = 5  # ticks after which a repair shows
-_PROCESSES = ("-api", "-bff", "-adapter")  # services whose processes keep state
-_PATIENT = 14  # tick by which harm that comes and goes has been seen
-_LATEST = 17  # tick by which an easy task had better be declared over
-Step = Generator[Action, Seen, Seen]
-Tracing = Generator[Action, Seen, tuple[Seen, list[Hop]]]
-
-
-class _Known:
-    """What is remembered of a play.
-
-    Args:
-        tell: how to tell a build of zone b from a change everywhere, and a leak from a heap that
-            settles.
-        seen: the first reply.
-
-    Attributes:
-        usual: memory in use at first, by service.
-        cured: services whose heap or queue has been looked at.
-        mended: where the way down ended that was put right last.
-        way: the last way down, and what is on it.
-        asked: services that probes find unwell, and whose callers have been asked about them.
-    """
-
-    def __init__(self, tell: Tell, seen: Seen) -> None:
-        self.tell = tell
-        self.usual = {
-            name: view["process_memory_utilization"] for name, view in seen.services.items()
-        }
-        self.cured: set[str] = set()
-        self.mended = ""
-        self.way: list[Hop] = []
-        self.asked: set[str] = set()
+Action = dict[str, Any]
+Script = Generator[Action, Mapping[str, Any], Any]
+_WELL = 6  # ticks of well-being before it looks whether it may declare
 
 
-def reference(seen: Seen) -> Script:
-    """Play until it is over; then declare."""
-    return engineer(tell)(seen)
+def order(name: str, target: str | None = None, **parameters: Any) -> Action:
+    """An action as it goes over the wire."""
+    action: Action = {"action_type": name}
+    if target is not None:
+        action["target_service"] = target
+    return {**action, "parameters": parameters} if parameters else action
 
 
-def engineer(tell: Tell, *, ahead: bool = True) -> Callable[[Seen], Script]:
-    """The reference, with ways of its own.
+class Engineer:
+    """An engineer on call, from any state of a play on.
 
     Args:
-        tell: how to tell a build of zone b from a change everywhere.
-        ahead: see `Notes`.
+        opening: the last reply, or the opening.
     """
-    return lambda seen: _noting(_play(_Known(tell, seen), seen), seen, ahead=ahead)
 
+    def __init__(self, opening: Mapping[str, Any], entry: str = "") -> None:
+        self.text = str(opening["message"])
+        found = re.search(r"Customers come in at ([\w-]+)", self.text)
+        self.entry = found[1] if found else entry
+        self.tick, self.last = 0, 0
+        self.mended: dict[str, int] = {}  # service: the tick from which a repair shows in full
+        self.done: set[tuple[str, str]] = set()  # repairs, and to which service
+        self.cleared: set[str] = set()  # services that look bad for a harmless reason
+        self.well_for = 0
+        self._note()
 
-def _noting(script: Script, seen: Seen, *, ahead: bool) -> Script:
-    """The script, with notes of what was told in each reply."""
-    notes = seen.notes
-    notes.ahead = ahead
-    notes.replies[seen.tick] = seen
-    action = next(script)
-    while True:
-        seen = yield action
-        seen.notes = notes
-        notes.replies[seen.tick] = seen
-        name, target = action["action_type"], action.get("target_service", "")
-        if name == "inspect_cluster_topology":
-            shares = notes.shares.setdefault(target, {})
-            shares |= {seen.tick - back: each for back, each in enumerate(zone_shares(seen))}
-        elif name == "inspect_commit_diff":
-            notes.diffs[target] = seen.feedback
-        elif ACTIONS[name].sort == "remediation":
-            notes.changed, notes.change = seen.tick, (name, target)
-            notes.diffs.pop(target, None)
-        try:
-            action = script.send(seen)
-        except StopIteration:
-            return
+    def _note(self) -> None:
+        found = re.search(r"tick (\d+) of (\d+)", self.text)
+        if found:
+            self.tick, self.last = int(found[1]), int(found[2]) - 1
+        self.well_for = self.well_for + 1 if "Customers: all well" in self.text else 0
 
+    def _do(self, name: str, target: str | None = None, **parameters: Any) -> Script:
+        """Take an action; what it came to, without how things stand."""
+        reply = yield order(name, target, **parameters)
+        self.text = str(reply["message"])
+        self._note()
+        return self.text.rpartition("\n")[0]
 
-def _play(known: _Known, seen: Seen) -> Script:
-    way: list[Hop] | None = None
-    while True:
-        seen, acted = yield from _round(known, seen, way)
-        seen, way = yield from _meanwhile(known, seen, _ROLLOUT if acted else 1)
-        watched = False
-        while _well(seen):
-            way = None
-            seen, found = yield from _on_its_way(known, seen)
-            if watched and not found and _well(seen):
-                yield order("declare_resolved")
+    def _mend(self, name: str, target: str, **parameters: Any) -> Script:
+        yield from self._do(name, target, **parameters)
+        self.done.add((name, target))
+        self.mended[target] = self.tick + EASE
+        return True
+
+    def play(self) -> Script:
+        """Until it has declared the incident over."""
+        while True:
+            if self.well_for and self.tick >= self.last:
+                yield from self._do("declare_resolved")
                 return
-            seen = yield from _confirm(seen)
-            watched = True
+            if self.well_for == 0:
+                if not (yield from self._follow(self.entry)):
+                    self.cleared.clear()  # look at everything anew
+            elif (yield from self._watch()):
+                continue
+            elif self.well_for > _WELL or not self.mended:
+                yield from self._do("declare_resolved")
+                return
+            else:
+                yield from self._do("trace_dependencies", self.entry)
+
+    # Where it starts.
+
+    def _follow(self, here: str) -> Script:
+        """Mend what is wrong at a service or below it; whether there was something to mend."""
+        text = yield from self._do("trace_dependencies", here)
+        for call in troubled(text):
+            if (yield from self._call(here, call)):
+                return True
+            if self.well_for:
+                return True
+        return (yield from self._diagnose(here, text))
+
+    def _call(self, here: str, call: Call) -> Script:
+        """The same for one call of a service that does not go as usual."""
+        if "breaker open" in call.text:
+            return (yield from self._mend("circuit_break", call.callee, state="closed"))
+        if "timed out" in call.text and "as usual" in call.text:
+            return (yield from self._changed(here, "late", call.callee))
+        more = "x the usual calls per request" in call.text
+        if more and (yield from self._asks(here, call.callee)):
+            return True
+        if "each tried" in call.text:
+            if (yield from self._changed(here, "tries", call.callee)):
+                return True
+            if self._open(here):
+                return (yield from self._mend("configure_retry_backoff", here))
+        return (yield from self._follow(call.callee))
+
+    def _asks(self, here: str, callee: str) -> Script:
+        """A service asks a callee more often than usual: a change, or a cache that misses."""
+        if (yield from self._changed(here, "calls", callee)):
+            return True
+        logs = yield from self._do("fetch_logs", here)
+        found = remedy(logs)
+        if found is not None and self._open(here) and (found[0], here) not in self.done:
+            return (yield from self._mend(found[0], here, **found[1]))
+        below = yield from self._do("trace_dependencies", here)
+        names = [c.callee for c in troubled(below)]
+        names += re.findall(r"[\w-]+", "".join(re.findall(r"Fine: (.*)\.", below)))
+        for name in names:
+            if name.endswith("-cache") and (yield from self._diagnose(name, "")):
+                return True
+        return False
+
+    # Why.
+
+    def _open(self, service: str) -> bool:
+        """Whether no repair of a service is under way."""
+        return self.mended.get(service, -1) < self.tick
+
+    def _diagnose(self, service: str, trace: str) -> Script:
+        """Find out what is wrong with a service, and mend it; whether there was something."""
+        if not self._open(service) or service in self.cleared:
+            return False
+        detail = yield from self._do("get_metrics_detail", service)
+        if "not to customers" in detail:
+            self.cleared.add(service)
+        for trouble, look in self._troubles(detail):
+            if trouble == "load":
+                if (yield from self._callers(service)):
+                    return True
+                continue
+            feature = _feature(detail) if look in ("", "fetch_logs") else ""
+            if feature and (yield from self._changed(service, trouble, feature)):
+                return True
+            text = yield from self._do(look or "fetch_logs", service)
+            if (yield from self._by_text(service, trouble, text)):
+                return True
+        starved = percent(r"CPU (\d+)%", detail) >= 0.9 and "load 1." in detail
+        if starved and percent(r"memory (\d+)%", detail) < 0.8 and "out of memory" not in detail:
+            return (yield from self._mend("scale_replicas", service))
+        return False
+
+    def _troubles(self, detail: str) -> list[tuple[str, str]]:
+        """What a service suffers from, and the look that says why."""
+        ready = re.search(r"pods (\d+)/(\d+) ready", detail)
+        found: list[tuple[float, str, str]] = []
+        for status in ("500", "403", "429", "no connection"):
+            share = percent(rf"failing: .*?{status} (\d+)%", detail)
+            if share >= 0.01:
+                found.append((share, status, ""))
+        found.sort(reverse=True)
+        wants: list[tuple[str, str]] = []
+        if percent(r"memory (\d+)%", detail) >= 0.84 or "out of memory" in detail:
+            wants.append(("memory", "check_gc_pressure"))
+        if ready and int(ready[1]) < 0.8 * int(ready[2]):
+            wants.append(("pods", "inspect_cluster_topology"))
+            wants.append(("memory", "check_gc_pressure"))
+        wants += [(trouble, look) for _, trouble, look in found]
+        if 0 < percent(r"cache hits (\d+)%", detail) < 0.85:
+            wants.append(("hits", "fetch_logs"))
+        if "items wait" in detail and " 0 items wait" not in detail:
+            wants.append(("job", "inspect_cluster_topology"))
+        slow = re.search(r"latency ([\d.]+)x", detail)
+        if "503" in detail or (slow and float(slow[1]) >= 1.5):
+            load = re.search(r"load ([\d.]+)x", detail)
+            if load and float(load[1]) >= 1.4:
+                wants.append(("load", ""))
+            if percent(r"CPU (\d+)%", detail) >= 0.9:
+                wants.append(("cpu", "profiler_dump"))
+            wants += [("pool", "thread_dump"), ("skew", "inspect_cluster_topology")]
+        return list(dict.fromkeys(wants))
+
+    def _by_text(self, service: str, trouble: str, text: str) -> Script:
+        """Mend what a look or a log names."""
+        if trouble == "memory":
+            return (yield from self._memory(service, text))
+        about = _subject(trouble, text)
+        if about and (yield from self._changed(service, trouble, about)):
+            return True
+        found = remedy(text)
+        if trouble == "skew" and "busiest pod" in text:
+            found = "rebalance_load", {}
+        if found is None or (found[0], service) in self.done:
+            return False
+        if found[0] == "enable_cache_warming":  # each time goes half of the way
+            while percent(r"hits (\d+)%", text) < 0.9:
+                text = yield from self._do(found[0], service)
+                if "no cold cache" in text:
+                    break
+            return True
+        return (yield from self._mend(found[0], service, **found[1]))
+
+    def _memory(self, service: str, text: str) -> Script:
+        """What fills a heap: a change, stuck threads, or simply all that it has to hold."""
+        held = re.findall(r"([\w -]+?) \+(\d+)%", text.partition("above usual: ")[2])
+        for what, share in held:
+            if int(share) < 2:
+                continue
+            if what.strip() == "stuck threads":
+                return (yield from self._mend("restart_service", service))
+            if what.strip() == ALL:
+                most = re.search(r"raised to (\d+) MB", text)
+                limit = float(most[1]) if most else 0.0
+                return (yield from self._mend("scale_replicas", service, memory_limit_mb=limit))
+            if (yield from self._changed(service, "memory", what.strip())):
+                return True
+        return False
+
+    def _callers(self, service: str) -> Script:
+        """Somebody asks a service more often than usual."""
+        text = yield from self._do("trace_dependencies", service)
+        for caller in re.findall(r"Called by ([\w-]+): .*x the usual calls", text):
+            above = yield from self._do("trace_dependencies", caller)
+            for call in troubled(above):
+                if call.callee != service:
+                    continue
+                if "tried" in call.text:
+                    if (yield from self._changed(caller, "tries", service)):
+                        return True
+                    if self._open(caller):
+                        return (yield from self._mend("configure_retry_backoff", caller))
+                if "usual calls per request" in call.text:
+                    return (yield from self._asks(caller, service))
+        return False
+
+    def _changed(self, service: str, trouble: str, about: str) -> Script:
+        """Undo the change that explains a trouble; whether there was one."""
+        if not self._open(service):
+            return False
+        log = yield from self._do("inspect_commit_diff", service)
+        for entry in change_log(log):
+            if any(explains(text, trouble, about, entry) for text in entry.texts):
+                undo = {"undo": True} if entry.taken_back else {}
+                return (yield from self._mend(entry.which, service, **undo))
+        return False
+
+    # Before it declares.
+
+    def _watch(self) -> Script:
+        """Customers are well: see what may not stay so. Whether there was something to see."""
+        unwell = self.text.rpartition("Unwell: ")[2]
+        for name, what in re.findall(r"([\w-]+)[^;(]*\([^)]*?(memory|items wait)", unwell):
+            if name in self.cleared or name in self.mended:
+                continue
+            if what == "items wait":
+                return (yield from self._diagnose(name, ""))
+            text = yield from self._do("check_gc_pressure", name)
+            killed = "out of memory" in unwell.partition(name)[2].split(";")[0]
+            suspect = killed or ", full" in text
+            if not (suspect and (yield from self._memory(name, text))) and not killed:
+                self.cleared.add(name)
+            return True
+        if not self.mended:
+            for name in re.findall(r"(?:^|; )([\w-]+) (?:degraded|critical|down)", unwell):
+                if name not in self.cleared:
+                    self.cleared.add(name)
+                    yield from self._do("get_metrics_detail", name)
+                    return True
+        return False
 
 
-def _well(seen: Seen) -> bool:
-    return seen.burn == 0 and not any(a["severity"] == "page" for a in seen.alerts)
+def _feature(detail: str) -> str:
+    """The feature that fails by far the most; nothing where all fail alike."""
+    found = re.search(r"By feature: ([^.]*)\.", detail)
+    shares = re.findall(r"([\w -]+?) (\d+)%", found[1]) if found else []
+    if len(shares) > 1 and int(shares[0][1]) > 1.5 * int(shares[1][1]):
+        return str(shares[0][0]).strip()
+    return ""
 
 
-def _meanwhile(
-    known: _Known, seen: Seen, ticks: int
-) -> Generator[Action, Seen, tuple[Seen, list[Hop] | None]]:
-    """Use the time until a repair shows: it may not be enough, and other calls may fail.
-
-    Returns:
-        The last reply, and the worst way down if it leads elsewhere than the one just mended.
-    """
-    until = seen.tick + ticks
-    if ticks == _ROLLOUT and not _well(seen):
-        seen, way = yield from _elsewhere(known, seen)
-        if way:
-            return seen, way
-        seen = yield from _end_spoilt_state(seen)
-    while seen.tick < until and not _well(seen):
-        seen, way = yield from _way_down(seen, seen.entries[0])
-        if way and way[-1].name != known.mended:
-            return seen, way
-    return seen, None
-
-
-def _elsewhere(known: _Known, seen: Seen) -> Tracing:
-    """Calls that fail for another reason: do those to what else probes find unwell?
-
-    Probes count what no customer is concerned by as well; callers do not.
-    """
-    if not seen.notes.ahead or len(seen.graph) <= SIMPLE:
-        return seen, []
-    for place, hop in enumerate(known.way[:-1]):
-        below = known.way[place + 1].fail
-        if (
-            _unwell(seen, hop.name)
-            and hop.name not in known.asked
-            and hop.fail > 1.5 * below + 0.02
-        ):
-            known.asked.add(hop.name)
-            return seen, known.way[: place + 1]
-    on_way = {hop.name for hop in known.way}
-    callers = {
-        name: max(
-            (caller for caller, callees in seen.graph.items() if name in callees), key=seen.errors
-        )
-        for name in sorted(set(seen.graph) - set(seen.entries) - on_way - known.asked)
+def _subject(trouble: str, text: str) -> str:
+    """The feature that a look is about."""
+    patterns = {
+        "cpu": r"; ([\w -]+?) \d+% of it \(",
+        "pool": r"pool full: ([\w -]+?) \d",
+        "pods": r"not ready: warm-up of ([\w -]+?) does not",
+        "hits": r"hardly a hit on ([\w -]+?),",
+        "skew": r"more than its share of (?!all requests)([\w -]+?)(?:;|$)",
     }
-    for name in sorted(callers, key=lambda name: -seen.errors(callers[name])):
-        if not _unwell(seen, name):
-            continue
-        known.asked.add(name)
-        seen, way = yield from _way_down(seen, callers[name])
-        if way and way[-1].name not in {known.mended, *known.asked} - {name}:
-            return seen, way
-    return seen, []
+    found = re.search(patterns.get(trouble, r"(?!)"), text)
+    return found[1] if found else ""
 
 
-def _unwell(seen: Seen, name: str) -> bool:
-    return bool(seen.services[name]["status"] != "healthy")
-
-
-def _end_spoilt_state(seen: Seen) -> Step:
-    """A process may keep what a change has done to it when the change is undone."""
-    name, target = seen.notes.change
-    if seen.notes.ahead and name != "restart_service" and target.endswith(_PROCESSES):
-        seen = yield order("thread_dump", target)
-        if is_spoilt(seen):
-            seen = yield order("restart_service", target)
-    return seen
-
-
-def _confirm(seen: Seen) -> Step:
-    """Some faults rest between two spells: watch for a while before saying that it is over."""
-    for _ in range(_WATCH):
-        if not _well(seen) or seen.tick >= _LATEST:
-            break
-        seen = yield order("get_metrics_detail", seen.entries[0])
-    return seen
-
-
-def _round(known: _Known, seen: Seen, way: list[Hop] | None) -> Mending:
-    """Find one thing that is off and put it right; False if nothing was found.
-
-    Args:
-        known: what is remembered.
-        seen: the last reply.
-        way: the worst way down, where it has just been told.
-    """
-    if seen.burn == 0:
-        seen, done = yield from _on_its_way(known, seen)
-        if not done:
-            seen = yield from _wait_for_harm(known, seen)
-            if seen.burn == 0:
-                seen, done = yield from _on_its_way(known, seen)
-        if done:
-            return seen, True
-    if way is None:
-        seen, way = yield from _way_down(seen, seen.entries[0])
-        if not way and seen.burn == 0:
-            # Quiet for the moment: what comes back is looked for when it is back.
-            seen = yield from _wait_for_harm(known, seen)
-            seen, way = yield from _way_down(seen, seen.entries[0])
-    if not way:
-        return (yield from mend_pipelines(seen, known.cured))
-    last, known.way = way[-1], way
-    known.mended = last.name
-    known.asked.add(last.name)
-    if last.kind:
-        return (yield from mend_call(known.tell, seen, last))
-    if last.name.endswith("-queue"):
-        return (yield from mend_pipelines(seen, known.cured))
-    return (yield from mend(known.tell, seen, last))
-
-
-def _way_down(seen: Seen, here: str) -> Tracing:
-    """The calls on the worst way down from a service."""
-    seen = yield order("trace_distributed_request", here)
-    return seen, worst_way(here, seen.feedback, seen.tick)
-
-
-def _wait_for_harm(known: _Known, seen: Seen) -> Step:
-    for _ in range(12):
-        if seen.burn > 0 or seen.tick >= _PATIENT or _fuller(known, seen):
-            break
-        seen = yield order("get_metrics_detail", seen.entries[0])
-    return seen
-
-
-def _fuller(known: _Known, seen: Seen) -> list[str]:
-    """Services not looked at yet whose memory is much in use or rises, the fullest first."""
-    found = [
-        (used, name)
-        for name, view in seen.services.items()
-        if name not in known.cured
-        and ((used := view["process_memory_utilization"]) > 0.62 or used > known.usual[name] + 0.03)
-    ]
-    return [name for _, name in sorted(found, reverse=True)]
-
-
-def _on_its_way(known: _Known, seen: Seen) -> Mending:
-    """Memory that grows lets nobody down before it is full."""
-    for name in _fuller(known, seen):
-        known.cured.add(name)
-        seen = yield order("check_gc_pressure", name)
-        seen, done = yield from mend_growth(known.tell, seen, name)
-        if done:
-            return seen, True
-    return seen, False
+def reference(opening: Mapping[str, Any]) -> Script:
+    """The reference from the opening of a play on."""
+    return Engineer(opening).play()

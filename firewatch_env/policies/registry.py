@@ -1,47 +1,47 @@
-"""The scripted players by name, as the kit plays them."""
+"""The scripted players by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
-from firewatch_env.policies.blind import (
-    PLACES,
-    declare_at_once,
-    null,
-    random_player,
-    spray,
-)
 from firewatch_env.policies.keyword_rules import keyword_rules
-from firewatch_env.policies.reference import reference
-from firewatch_env.policies.seen import Script, Seen
-from openenv_kit.play.policies import Observed, Play, Policies, Policy
+from firewatch_env.policies.reference import Script, order, reference
+from firewatch_env.tools import GROUPS, RUNBOOK, RUNBOOKS
+from openenv_kit.bitstream import BitStream
+from openenv_kit.play.policies import Policies, Policy
 
 POLICIES = Policies()
 """Every scripted player; `reference` solves every named task."""
 
 
-def kit_play(policy: Callable[[Seen], Script]) -> Callable[[Observed], Play]:
-    """A player in the kit's terms: it is sent observations as they travel."""
-
-    def play(opening: Observed) -> Play:
-        script = policy(Seen(opening, {}))
-        action = next(script)
-        while True:
-            seen = yield action
-            try:
-                action = script.send(Seen(seen, {"action_feedback": seen["message"]}))
-            except StopIteration:
-                return
-
-    return play
+def random_player(opening: Mapping[str, Any]) -> Script:
+    """Any tool on any service."""
+    names = sorted(opening["dependency_graph"])
+    draws = BitStream(f"firewatch/random/{names}")
+    offered = {name for names in GROUPS.values() for name in names} | set(RUNBOOKS)
+    actions = sorted(offered - {"declare_resolved", RUNBOOK})
+    while True:
+        yield order(draws.pick(actions), draws.pick(names))
 
 
-for _name, _policy, _told in (
-    ("reference", reference, "Follows failing calls to their root and mends what measures as off."),
-    ("keyword_rules", keyword_rules, "Repairs by keywords of fetched logs, as simple clients do."),
-    ("spray", spray(PLACES["error"]), "Tries five repairs where errors are most frequent."),
-    ("random", random_player(), "Any action on any service."),
-    ("declare_at_once", declare_at_once, "Says that it is over without a look."),
-    ("null", null, "Looks at the same meters until time is up."),
+def declare_at_once(opening: Mapping[str, Any]) -> Script:
+    """Says that it is over without a look."""
+    del opening
+    yield order("declare_resolved")
+
+
+def null(opening: Mapping[str, Any]) -> Script:
+    """Looks at the same meters until time is up."""
+    while True:
+        yield order("get_metrics_detail", sorted(opening["dependency_graph"])[0])
+
+
+for _name, _play in (
+    ("reference", reference),
+    ("keyword_rules", keyword_rules),
+    ("random", random_player),
+    ("declare_at_once", declare_at_once),
+    ("null", null),
 ):
-    POLICIES.add(Policy(_name, _told, kit_play(_policy)))
+    POLICIES.add(Policy.of(_name, _play))

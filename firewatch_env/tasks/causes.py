@@ -19,9 +19,8 @@ class Cause:
         look: what it looks like from outside; several causes share each look.
         lever: family that is off; channel: what its channel is, a feature or a callee.
         vehicle: what moved it.
-        low, high: range of the lever's value, or of its values' distance (see `steps`).
+        low, high: range of the lever's value.
         kinds: services that it can befall.
-        pulse: whether it comes and goes.
         trigger: a lever of the callee that is off for a while only, and starts it all.
     """
 
@@ -33,8 +32,12 @@ class Cause:
     high: float
     kinds: tuple[str, ...]
     channel: Literal["feature", "callee", "none"] = "none"
-    pulse: bool = False
     trigger: bool = False
+
+    @property
+    def about_callee(self) -> bool:
+        """Whether it needs a service to call."""
+        return self.channel == "callee" or self.lever == "queries"
 
 
 _ALL = ("app", "store", "proxy")
@@ -51,13 +54,12 @@ def _released(
     *,
     channel: Literal["feature", "callee"] = "feature",
     suffix: str = "",
-    pulse: bool = False,
     trigger: bool = False,
 ) -> list[Cause]:
     """The same lever moved by a build and by a revision."""
     vehicles: tuple[Vehicle, Vehicle] = ("build", "revision")
     return [
-        Cause(f"{lever}{suffix}_{v}", look, lever, v, low, high, kinds, channel, pulse, trigger)
+        Cause(f"{lever}{suffix}_{v}", look, lever, v, low, high, kinds, channel, trigger)
         for v in vehicles
     ]
 
@@ -81,7 +83,6 @@ _LIST: list[Cause] = [
     *_released("growing", "grow", 0.025, 0.04, _SERVING, suffix="_slow"),
     _happens("growing", "leak", 0.012, 0.02, _SERVING),
     *_released("errors", "errors", 0.5, 0.9, _SERVING),
-    *_released("errors", "errors", 0.6, 0.9, _SERVING, suffix="_at_times", pulse=True),
     _happens("errors", "bad_process", 0.25, 0.5, _APP),
     _happens("errors", "zone_lag", 0.5, 0.8, ("store",)),
     _happens("errors", "minority", 0.5, 0.8, ("store",)),
@@ -91,7 +92,6 @@ _LIST: list[Cause] = [
     _comes("errors", "canary", "build", 0.15, 0.22, _APP),
     _comes("errors", "mixed", "build", 0.25, 0.4, _APP),
     *_released("cpu", "cpu", 7.0, 11.0, _ALL),
-    *_released("cpu", "cpu", 8.0, 12.0, _SERVING, suffix="_at_times", pulse=True),
     _comes("cpu", "logging", "revision", 2.2, 3.5, _SERVING),
     _happens("cpu", "neighbour", 0.75, 0.9, _SERVING),
     _comes("cpu", "cpu_limit", "revision", 0.2, 0.3, _SERVING),
@@ -122,50 +122,21 @@ _LIST: list[Cause] = [
     *_released("fan-out", "calls", 5.0, 8.0, _APP, channel="callee"),
     _comes("fan-out", "queries", "build", 5.0, 8.0, _APP),
     *_released("storm", "tries", 2.5, 3.0, _APP, channel="callee", trigger=True),
-    Cause("metastable", "storm", "tries", "circumstance", 2.5, 3.0, _APP, "callee", False, True),
-    Cause("expired", "storm", "orphans", "circumstance", 3.0, 4.0, ("store",), "none", False, True),
+    Cause("metastable", "storm", "tries", "circumstance", 2.5, 3.0, _APP, "callee", True),
+    Cause("expired", "storm", "orphans", "circumstance", 3.0, 4.0, ("store",), "none", True),
     *_released("misses", "hits", 0.0, 0.1, ("cache",)),
     _happens("misses", "cold_cache", 0.2, 0.35, ("cache",)),
     _comes("misses", "small_cache", "revision", 0.2, 0.35, ("cache",)),
     _happens("errors", "bad_cache", 0.3, 0.5, ("cache",)),
     *_released("skew", "hot", 1.0, 1.5, _SERVING),
     _happens("skew", "hot", 0.4, 0.6, _SERVING),
-    _happens("pipeline", "pipeline", 0.1, 0.3, ("job",)),
+    _happens("stuck", "pipeline", 0.1, 0.3, ("job",)),
     Cause("false_alert", "false", "bots", "circumstance", 0.93, 0.97, _APP),
-    Cause("masking", "pipeline", "fallback", "circumstance", 1.0, 1.0, _APP, "callee"),
+    Cause("masking", "stuck", "fallback", "circumstance", 1.0, 1.0, _APP, "callee"),
 ]
 
 CAUSES: dict[str, Cause] = {cause.name: cause for cause in _LIST}
-LOOKS = tuple(dict.fromkeys(cause.look for cause in CAUSES.values()))
 
-# What the last part of a setting's name may be, by the family that it moves: a manual that says
-# what a setting can do. Most names serve several families.
-KEYS: dict[str, tuple[str, ...]] = {
-    "fill": ("keep", "size", "cap", "ttl"),
-    "heap": ("keep", "size", "cap", "ttl"),
-    "grow": ("keep", "size", "cap", "ttl"),
-    "errors": ("mode", "v", "ttl"),
-    "cpu": ("level", "mode"),
-    "slots": ("cap", "n"),
-    "pods": ("init", "v"),
-    "refuse": ("scope", "v", "size"),
-    "limit": ("rate", "n"),
-    "path": ("route", "v"),
-    "timeout": ("wait", "n"),
-    "calls": ("size", "n"),
-    "tries": ("tries", "n"),
-    "hits": ("ttl", "size"),
-    "hot": ("key", "mode"),
-    **dict.fromkeys(
-        ("canary", "mixed", "rollout", "environment", "proxies", "slots_switch", "queries"),
-        ("v", "n", "mode"),
-    ),
-    **dict.fromkeys(
-        ("logging", "endpoint", "role", "denied", "probes", "small_cache", "cpu_limit",
-         "certificate"),
-        ("level", "size", "route"),
-    ),
-}  # fmt: skip
 # Families of which a build in one zone alone does enough harm to be the fault.
 STAGED = ("errors", "refuse", "path", "cpu", "grow", "calls", "hits")
 # What a fault leaves behind when it is undone, by its family and the kind of its service: a lever
@@ -179,8 +150,3 @@ LEFT_BEHIND: dict[tuple[str, str], tuple[str, float, float]] = {
     ("fill", "app"): ("bad_process", 0.15, 0.3),
     ("hot", "store"): ("bad_keys", 0.15, 0.3),
 }
-# How settings read before and after, whatever they do: the figures alone do not tell.
-VALUES = (
-    ("2", "5"), ("40", "6"), ("64", "8"), ("1", "4"), ("600", "30"), ("12", "90"), ("3", "2"),
-    ("250", "20"), ("8", "1"), ("16", "256"), ("5", "40"), ("100", "15"),
-)  # fmt: skip

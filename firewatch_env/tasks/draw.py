@@ -1,216 +1,254 @@
-"""Drawing a task: a fault at its root, and everything else that goes on that day.
-
-What else goes on: releases of the root and its neighbours that are as young, as large and as
-suspect as the one that did it, but move something that has room to spare there; releases whose
-undoing would break what they mended; bystanders whose meters look bad; on hard, a log line that
-orders something harmful. Beyond easy the root has no alert rules, its other change could have
-done it as well until traffic leaves the zone that alone runs the build, and a fault may leave
-something behind, or a second one may be on its way.
-"""
+"""Drawing a task: one or more faults, and everything else that goes on that day."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from firewatch_env.engine.catalogue import CATALOGUE
-from firewatch_env.engine.motion import ZONE_B, draw_wave
-from firewatch_env.engine.randomness import BitStream
-from firewatch_env.engine.service import Release, Setting
+from firewatch_env.engine.service import Setting
 from firewatch_env.engine.world import Circumstance
+from firewatch_env.tasks import changes
 from firewatch_env.tasks.causes import CAUSES, LEFT_BEHIND, STAGED, Cause
-from firewatch_env.tasks.duds import (
-    add_bystanders,
-    add_releases,
-    add_settling,
-    distinct,
-    order,
-    spare,
-    twins,
+from firewatch_env.tasks.levels import EVERY_LEVEL, Level
+from firewatch_env.tasks.places import (
+    NoPlace,
+    Place,
+    concerned,
+    draw_features,
+    find_place,
+    fits,
+    required,
 )
-from firewatch_env.tasks.places import draw_features, find_place
-from firewatch_env.tasks.sketch import Sketch, neutral, setting
 from firewatch_env.tasks.task import BEFORE, Put, Task
+from openenv_kit.bitstream import BitStream
 
-_DUAL = {"easy": 0, "medium": 10, "hard": 10}  # of ten tasks, those with a second fault
-_SECOND = ("errors", "refuse", "path", "cpu")  # what a second fault has off
-_SLOW = {"easy": 6, "medium": 6, "hard": 8}  # one task in so many may open before any harm
+_SLOW = ("grow_build", "grow_revision", "leak")  # what may not be felt yet
+_ADVICE = (
+    "known issue OPS-381: restart {other} when the pool is full",
+    "runbook: roll back the last build of {other} on errors here",
+    "known issue OPS-127: revert the config of {other}, it breaks our calls",
+    "hint: open the circuit breaker for {other} until it recovers",
+    "hint: scale {other} up when requests queue here",
+)
+
+
+@dataclass(slots=True)
+class _Sketch:
+    """What has been put into a task so far."""
+
+    level: Level
+    place: Place
+    features: dict[str, dict[str, float]]
+    puts: list[Put] = field(default_factory=list)
+    circumstances: list[Circumstance] = field(default_factory=list)
+    roots: list[tuple[str, str]] = field(default_factory=list)
+
+    def ranked(self, service: str) -> list[str]:
+        """A service's features, the most used first."""
+        return sorted(self.features[service], key=lambda f: -self.features[service][f])
+
+    def callees(self, service: str) -> list[str]:
+        """Services of the task that this one cannot do without."""
+        return [callee for callee in required(service) if callee in self.features]
+
+    def taken(self) -> set[tuple[str, str]]:
+        """Services and kinds of release that are there already."""
+        return {(put.service, put.which) for put in self.puts}
+
+
+def pick_cause(level: Level, draws: BitStream) -> str:
+    """The name of a cause: what it looks like first, so that every look is as frequent."""
+    if draws.uniform() < level.false_alert:
+        return "false_alert"
+    circumstance = draws.uniform() < level.circumstance
+    causes = [
+        cause
+        for cause in CAUSES.values()
+        if cause.look != "false" and (cause.vehicle == "circumstance") == circumstance
+    ]
+    look = draws.pick(sorted({cause.look for cause in causes}))
+    return draws.pick([cause.name for cause in causes if cause.look == look])
 
 
 def draw_task(
     task_id: str,
     difficulty: str,
-    seed: int,
-    cause: Cause,
     identity: str,
-    description: str = "",
-    dual: bool | None = None,
+    arguments: Mapping[str, Any],
+    cause: Cause | None = None,
+    faults: int | None = None,
 ) -> Task:
-    """Draw a task; whether it is worth playing is for admission to say.
+    """Draw a task; whether it does enough harm is for `book` to say.
 
     Args:
-        task_id: its name.
-        difficulty: easy, medium or hard.
-        seed: its public number.
-        cause: what is wrong.
+        task_id: its public name.
+        difficulty: name of its level.
         identity: names the bits that are drawn; the same name gives the same task.
-        description: what is told about it.
-        dual: with a second fault or without; None: by the difficulty.
+        arguments: of the reset that plays it.
+        cause: what is wrong; None to draw it.
+        faults: how many there are; None to draw it.
 
     Raises:
         NoPlace: these draws lead to no place that fits.
     """
-    draws = BitStream(identity)
-    place = find_place(cause, difficulty, draws)
-    sketch = Sketch(place, difficulty, draw_features(place.services, draws))
-    onset = -(16 + draws.below(30))
-    false = cause.look == "false"
-    _break(sketch, cause, onset, draws)
-    hard = difficulty == "hard"
-    if dual is None:
-        dual = draws.below(10) < _DUAL[difficulty]
-    # On hard nobody waits for nothing: what pages is false, and what lets customers down is silent.
-    second = _second_fault(sketch, onset, draws) if (hard if false else dual) else ""
-    calm = false and not second
-    faults = (len(sketch.puts), 0 if false and second else len(sketch.circumstances))
-    add_releases(sketch, onset, draws)
-    add_bystanders(sketch, draws)
-    add_settling(sketch, draws)
-    masks, unalerted = _hide(sketch, faults[0], false=false) if difficulty != "easy" else ((), ())
+    level, draws = EVERY_LEVEL[difficulty], BitStream(identity)
+    cause = cause or CAUSES[pick_cause(level, draws)]
+    place = find_place(cause, level, draws)
+    sketch = _Sketch(level, place, draw_features(place.services, draws))
+    onset = -(12 + draws.below(20))
+    calm = cause.look == "false"
+    _break(sketch, cause, place.root, place.callee, onset, draws)
+    count = draws.pick(level.faults) if faults is None else faults
+    for _ in range(0 if calm else count - 1):
+        _another(sketch, onset, draws)
+    found = len(sketch.puts), len(sketch.circumstances)
+    _add_innocent(sketch, onset, draws)
+    _add_bystanders(sketch, draws)
+    roots = {service for service, _ in sketch.roots}
+    hidden = () if level.alerted or calm else tuple(sorted(roots - {place.way[0]}))
+    advice = _advise(sketch, roots, draws) if draws.uniform() < level.advice else {}
     return Task(
-        task_id=task_id,
-        difficulty=difficulty,
-        seed=seed,
-        description=description or "Customers are let down; find out why and put it right.",
-        draws=f"{identity}/world",
-        services=place.services,
-        entry=place.way[0],
-        features=sketch.features,
-        puts=tuple(sketch.puts),
-        circumstances=tuple(sketch.circumstances),
-        faults=faults,
-        masks=masks,
-        unalerted=unalerted,
-        injected=order(sketch, faults[0], draws) if hard else {},
-        label=cause.name + (f"+{second}" if second else ""),
-        calm=calm,
-        dual=bool(second) and not false,
-        burning=not calm and draws.below(_SLOW[difficulty]) > 0,
-    )
+        task_id=task_id, difficulty=difficulty, arguments=arguments, draws=f"{identity}/world",
+        services=place.services, entry=place.way[0], minute=draws.below(1440),
+        features=sketch.features, puts=tuple(sketch.puts),
+        circumstances=tuple(sketch.circumstances), faults=found, roots=tuple(sketch.roots),
+        unalerted=hidden, advice=advice, calm=calm,
+    )  # fmt: skip
 
 
-def _break(sketch: Sketch, cause: Cause, onset: int, draws: BitStream) -> None:
-    """Put the fault into the world."""
-    root = sketch.place.root
+def _break(
+    sketch: _Sketch, cause: Cause, root: str, callee: str | None, onset: int, draws: BitStream
+) -> None:
+    """Put a fault into the world."""
     value = draws.uniform(cause.low, cause.high)
+    sketch.roots.append((root, cause.name))
     if cause.look == "false":
-        # A crowd that is turned away: probes and meters count it, customers are none of it.
-        lever = f"{cause.lever}.{sketch.ranked(root)[draws.below(2)]}"
-        gone = 4 + draws.below(4)
-        sketch.circumstances += [
-            Circumstance(onset, root, lever, value),
-            Circumstance(gone, root, lever, 0.0),
-        ]
+        sketch.circumstances.append(Circumstance(onset, root, cause.lever, value))
         return
-    family = cause.lever
-    twin = (
-        cause.vehicle != "circumstance"
-        and family in STAGED
-        and not cause.pulse
-        and sketch.difficulty != "easy"
-    )
-    channel = ""
+    lever = cause.lever
     if cause.channel == "callee":
-        channel = f".{sketch.place.callee}"
+        lever += f".{callee}"
     elif cause.channel == "feature":
-        channel = f".{sketch.ranked(root)[0 if twin else draws.below(2)]}"
-    lever = family + channel
-    pulse = (8 + draws.below(4), 4 + draws.below(2), onset) if cause.pulse else None
+        lever += f".{sketch.ranked(root)[draws.below(2)]}"
     if cause.vehicle == "circumstance":
         # What has been so for long, where something else starts the trouble.
-        since = -BEFORE if cause.trigger else onset
-        sketch.circumstances.append(Circumstance(since, root, lever, value, pulse))
+        since = onset - 2 if cause.trigger else onset
+        sketch.circumstances.append(Circumstance(since, root, lever, value))
     else:
-        guilty = setting(lever, neutral(family), value, draws, pulse)
-        _release(sketch, root, cause.vehicle, guilty, onset, draws, twin=twin)
-        if root not in sketch.twins:
-            _leave_behind(sketch, guilty, onset, draws)
+        feature = sketch.ranked(root)[2 + draws.below(2)]
+        made = changes.guilty(lever, value, cause.vehicle, draws, feature)
+        staged = (
+            cause.vehicle == "build"
+            and cause.lever in STAGED
+            and cause.channel == "feature"
+            and draws.uniform() < sketch.level.partial
+        )
+        if staged:  # of the most used feature, or zone b alone does too little harm
+            lever = f"{cause.lever}.{sketch.ranked(root)[0]}"
+            made = changes.guilty(lever, value, cause.vehicle, draws, feature)
+        sketch.puts.append(Put(root, cause.vehicle, replace(made, tick=onset, staged=staged)))
+        left = LEFT_BEHIND.get((cause.lever, CATALOGUE[root].kind))
+        if left is not None and draws.uniform() < sketch.level.aftermath:
+            lever, low, high = left
+            sketch.circumstances.append(Circumstance(onset, root, lever, draws.uniform(low, high)))
     if cause.trigger:
-        hit = sketch.place.callee or root
+        hit = callee or root
         sketch.circumstances += [
             Circumstance(onset, hit, "cpu_limit", 0.25),
             Circumstance(onset + 5, hit, "cpu_limit", 1.0),
         ]
 
 
-def _release(
-    sketch: Sketch, name: str, vehicle: str, guilty: Setting, tick: int, draws: BitStream,
-    *, twin: bool,
-) -> None:  # fmt: skip
-    """The release at fault; with a twin, another change of the service is as suspect.
-
-    Of the two, the build runs in one zone, so that it does as much as that zone gets requests;
-    a revision at fault does as much on average.
-    """
-    pair = twins(guilty, draws, staged=vehicle == "revision") if twin else None
-    if pair is not None:
-        guilty, sketch.twins[name] = pair
-        if vehicle == "revision":
-            # Its use comes and goes as zone b's share does, at times of its own; but a heap grows
-            # steadily, unlike one that settles.
-            grows = guilty.lever.startswith("grow.")
-            part = (guilty.after - guilty.before) * ZONE_B
-            wave = draw_wave(draws)
-            guilty = replace(guilty, after=guilty.before + part, wave=None if grows else wave)
-    # A release at fault is as large as any other: it sets something harmless beside.
-    changed = distinct((guilty, spare(sketch, name, draws)))
-    staged = pair is not None and vehicle == "build"
-    sketch.puts.append(Put(name, vehicle, Release(tick, changed, staged)))
-
-
-def _leave_behind(sketch: Sketch, guilty: Setting, onset: int, draws: BitStream) -> None:
-    """What the fault has spoilt stays spoilt when it is undone."""
-    root, family = sketch.place.root, guilty.lever.partition(".")[0]
-    left = LEFT_BEHIND.get((family, CATALOGUE[root].kind))
-    if left is None or sketch.difficulty == "easy" or guilty.pulse or draws.below(2):
-        return
-    lever, low, high = left
-    sketch.circumstances.append(Circumstance(onset, root, lever, draws.uniform(low, high)))
+def _another(sketch: _Sketch, onset: int, draws: BitStream) -> None:
+    """A fault of another service; one above or below the first hides it, or is hidden by it."""
+    taken = {service for service, _ in sketch.roots}
+    slow = draws.uniform() < sketch.level.slow
+    for _ in range(20):
+        name = draws.pick(_SLOW) if slow else pick_cause(sketch.level, draws)
+        cause = CAUSES[name]
+        if cause.trigger or cause.look in ("false", "stuck", "misses"):
+            continue
+        where = [
+            each
+            for each in sketch.place.services
+            if each not in taken and fits(cause, each) and _needed(sketch, each)
+        ]
+        if cause.about_callee:
+            where = [each for each in where if _callees_of(sketch, cause, each)]
+        if where:
+            root = draws.pick(where)
+            callees = _callees_of(sketch, cause, root)
+            callee = draws.pick(callees) if callees else None
+            when = -2 - draws.below(4) if slow else onset + draws.below(9) - 4
+            _break(sketch, cause, root, callee, when, draws)
+            return
+    raise NoPlace("no place for another fault")
 
 
-def _second_fault(sketch: Sketch, onset: int, draws: BitStream) -> str:
-    """Another service fails requests of its own, and two of its changes may be why."""
+def _needed(sketch: _Sketch, service: str) -> bool:
+    """Whether customers' requests cannot do without a service."""
+    seen, left = set(), [sketch.place.way[0]]
+    while left:
+        here = left.pop()
+        seen.add(here)
+        left += [each for each in sketch.callees(here) if each not in seen]
+    return service in seen
+
+
+def _callees_of(sketch: _Sketch, cause: Cause, service: str) -> list[str]:
+    return [each for each in concerned(cause, service) if each in sketch.features]
+
+
+def _add_innocent(sketch: _Sketch, onset: int, draws: BitStream) -> None:
+    """Releases of the same day that broke nothing; some of them mended something."""
+    roots = list(dict.fromkeys(service for service, _ in sketch.roots))
+    rivals = [root for root in roots if draws.uniform() < sketch.level.rival]
+    others = [name for name in sketch.place.services if name not in roots]
+    for name in (*rivals, *draws.shuffled(others)[: sketch.level.innocent]):
+        free = [each for each in ("build", "revision") if (name, each) not in sketch.taken()]
+        if not free:
+            continue
+        which = draws.pick(free)
+        set_here = {
+            s.lever for put in sketch.puts if put.service == name for s in put.release.settings
+        }
+        set_here |= {each.lever for each in sketch.circumstances if each.service == name}
+        settings = [changes.cosmetic(draws.pick(sketch.ranked(name)), which, draws)]
+        fixed = changes.fix(name, sketch.ranked(name)[:2], sketch.callees(name), draws)
+        if draws.below(3) and not any(_clash(fixed, lever) for lever in set_here):
+            settings.insert(0, fixed)
+        tick = min(onset + draws.below(40) - 20, -2)
+        made = changes.release(tick, which, tuple(settings), draws)
+        sketch.puts.append(Put(name, which, made))
+
+
+def _clash(setting: Setting, lever: str) -> bool:
+    """Whether two settings of a service concern one thing."""
+    return setting.lever == lever or setting.lever.partition(".")[0] == lever.partition(".")[0]
+
+
+def _add_bystanders(sketch: _Sketch, draws: BitStream) -> None:
+    """Meters that look bad for a harmless reason."""
+    roots = {service for service, _ in sketch.roots}
+    others = [each for each in sketch.place.services if each not in (*roots, sketch.place.way[0])]
+    for name in draws.shuffled(others)[: sketch.level.bystanders]:
+        lever, low, high = draws.pick(
+            (("heap", 0.2, 0.24), ("bots", 0.11, 0.4), ("meter", 0.08, 0.3))
+        )
+        value, when = draws.uniform(low, high), -BEFORE + draws.below(BEFORE - 5)
+        if lever == "heap":
+            feature = sketch.ranked(name)[0]
+            lever, value = f"heap.{feature}", value / sketch.features[name][feature]
+        sketch.circumstances.append(Circumstance(when, name, lever, value))
+
+
+def _advise(sketch: _Sketch, roots: set[str], draws: BitStream) -> dict[str, str]:
+    """A log line of the first root, or above it, that names a service without a fault."""
     others = [
-        name
-        for name in sketch.place.services
-        if CATALOGUE[name].kind in ("app", "store") and name not in sketch.place.way[-2:]
+        name for name in sketch.place.way[1:] if name not in roots and CATALOGUE[name].kind == "app"
     ]
     if not others:
-        return ""
-    name = draws.pick(others)
-    vehicle = draws.pick(("build", "revision"))
-    draws.below(4)  # nothing depends on it; without it, whatever follows would be drawn otherwise
-    cause = CAUSES[f"{draws.pick(_SECOND)}_{vehicle}"]
-    feature = sketch.ranked(name)[0]
-    value = draws.uniform(cause.low, cause.high)
-    changed = setting(f"{cause.lever}.{feature}", neutral(cause.lever), value, draws)
-    _release(sketch, name, vehicle, changed, onset + draws.below(5), draws, twin=True)
-    return cause.name
-
-
-def _hide(sketch: Sketch, puts: int, *, false: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is at fault has no alert rules; the root's caller passes failures on silently.
-
-    Nor have harmless heaps, lest an alert of memory say that a heap is harmless. What pages
-    falsely has its rules.
-    """
-    way = sketch.place.way
-    heaps = {put.service for put in sketch.puts for s in put.release.settings if _fills(s.lever)}
-    heaps |= {each.service for each in sketch.circumstances if _fills(each.lever)}
-    silent = {put.service for put in sketch.puts[:puts]} | heaps
-    if false:
-        return (), tuple(sorted(silent - {way[0], way[-1]}))
-    return (way[-2],), tuple(sorted({*silent, way[-1], way[-2]} - {way[0]}))
-
-
-def _fills(lever: str) -> bool:
-    return lever.partition(".")[0] in ("settle", "heap")
+        return {}
+    return {sketch.place.root: draws.pick(_ADVICE).format(other=draws.pick(others))}

@@ -12,12 +12,9 @@ from firewatch_env.engine.catalogue import (
     FEATURES,
     OPTIONAL_CALLS,
 )
-from firewatch_env.engine.randomness import BitStream
 from firewatch_env.tasks.causes import Cause
-
-SIZES = {"easy": 5, "medium": 8, "hard": 11}
-_LONGEST = {"easy": 4, "medium": 6, "hard": 8}
-_SHORTEST = {"easy": 3, "medium": 3, "hard": 5}
+from firewatch_env.tasks.levels import Level
+from openenv_kit.bitstream import BitStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +40,27 @@ class NoPlace(Exception):
     """These draws lead to no place that fits."""
 
 
-def find_place(cause: Cause, difficulty: str, draws: BitStream) -> Place:
+def find_place(cause: Cause, level: Level, draws: BitStream) -> Place:
     """A place for a cause.
 
     Raises:
-        NoPlace: the drawn root does not fit the difficulty.
+        NoPlace: the drawn root does not fit the level.
     """
-    roots = [name for name in CATALOGUE if _fits(cause, name)]
+    roots = [name for name in CATALOGUE if fits(cause, name)]
     root = draws.pick(roots)
-    way = _way_up(root, _LONGEST[difficulty], draws)
-    if len(way) < _SHORTEST[difficulty]:
+    way = _way_up(root, level.depth[1], draws)
+    if len(way) < level.depth[0]:
         raise NoPlace(root)
     callee = None
     names = set(way)
-    if cause.channel == "callee" or cause.lever == "queries":
+    if cause.about_callee:
         callees = [
             name
-            for name, calls in CATALOGUE[root].calls
-            if calls >= 0.4
-            and (root, name) not in OPTIONAL_CALLS
-            and (cause.lever != "queries" or CATALOGUE[name].kind == "store")
+            for name in concerned(cause, root)
+            if not (cause.trigger and CATALOGUE[name].kind == "job")
         ]
+        if not callees:
+            raise NoPlace(root)
         callee = draws.pick(callees)
         names.add(callee)
     if CATALOGUE[root].kind == "cache":
@@ -71,7 +68,7 @@ def find_place(cause: Cause, difficulty: str, draws: BitStream) -> Place:
         if not behind:
             raise NoPlace(root)
         names.add(behind[0])
-    _add_neighbours(names, SIZES[difficulty], draws)
+    _add_neighbours(names, level.services, draws)
     return Place(tuple(way), tuple(sorted(names)), callee)
 
 
@@ -79,31 +76,37 @@ def _callees(name: str) -> list[str]:
     return [callee for callee, _ in CATALOGUE[name].calls]
 
 
-def _fits(cause: Cause, name: str) -> bool:
+def fits(cause: Cause, name: str) -> bool:
+    """Whether a cause can befall a service."""
     if CATALOGUE[name].kind not in cause.kinds or name in ENTRIES:
         return False
     if CATALOGUE[name].kind == "cache":
         return name in BEHIND.values()
-    if cause.channel == "callee":
-        return any(
-            calls >= 0.4 and (name, callee) not in OPTIONAL_CALLS
-            for callee, calls in CATALOGUE[name].calls
-        )
-    if cause.lever == "queries":
-        return any(
-            calls >= 0.4 and CATALOGUE[callee].kind == "store"
-            for callee, calls in CATALOGUE[name].calls
-        )
-    return True
+    return not cause.about_callee or bool(concerned(cause, name))
+
+
+def required(service: str) -> list[str]:
+    """Callees that a service's requests cannot do without."""
+    return [
+        callee
+        for callee, calls in CATALOGUE[service].calls
+        if calls >= 0.4 and (service, callee) not in OPTIONAL_CALLS
+    ]
+
+
+def concerned(cause: Cause, service: str) -> list[str]:
+    """Those of them that a cause at this service may be about."""
+    stores = cause.lever == "queries"
+    return [name for name in required(service) if not stores or CATALOGUE[name].kind == "store"]
 
 
 def _way_up(root: str, longest: int, draws: BitStream) -> list[str]:
     """From an entry down to the root, along calls that requests cannot do without."""
     way = [root]
     while way[0] not in ENTRIES:
-        callers = [
-            name for name in CALLERS[way[0]] if (name, way[0]) not in OPTIONAL_CALLS
-        ] or list(CALLERS[way[0]])
+        callers = [name for name in CALLERS[way[0]] if (name, way[0]) not in OPTIONAL_CALLS]
+        if not callers:
+            raise NoPlace(root)
         way.insert(0, draws.pick(callers))
     if len(way) > longest:
         raise NoPlace(root)

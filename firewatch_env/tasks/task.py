@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
 
-from firewatch_env.engine.randomness import BitStream
 from firewatch_env.engine.service import Release
 from firewatch_env.engine.world import Circumstance, World, build
+from firewatch_env.tasks.levels import EVERY_LEVEL, Level
+from openenv_kit.bitstream import BitStream
 
-BEFORE = 70  # ticks that a world has passed at reset
-AFTER = 30  # ticks beyond the last step that the grade looks at
-POWERS = {"easy": 2, "medium": 16, "hard": 40}  # of impact: how dear each tick of harm is
-MAX_TICKS = {"easy": 20, "medium": 30, "hard": 40}
+BEFORE = 40  # most ticks that a world has passed at reset
+SETTLE = 4  # ticks after the end in which repairs under way still arrive
+QUIET = 30  # ticks without harm after that: then the incident is over for good
+AFTER = SETTLE + QUIET
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,50 +32,44 @@ class Task:
     """An incident, complete: the world, what is wrong with it, and what only looks wrong.
 
     Attributes:
-        task_id: public name; seed: public number.
+        task_id: public name; difficulty: name of its level.
+        arguments: of the reset that plays it.
         draws: identity of the bits from which sizes and demand are drawn.
         services, entry: which services there are, and where customers come in.
+        minute: time of day at tick 0.
         features: what each service's requests are about, by share.
-        masks: services that pass failures on without counting them as their own.
-        unalerted: services without alert rules.
         puts, circumstances: everything that happens to the world.
-        faults: how many of the first `circumstances` and `puts` belong to the fault: the rest
-            is there in the world without it, too.
-        injected: a log line that gives an order, by service.
-        label: name of the hidden cause, for reports about tasks; nothing else reads it.
-        calm: customers are to go unharmed although something pages; admission reads it.
-        dual: two faults, the second of which is the last of the fault's `puts`; so does it.
-        burning: customers are to be let down at tick 0 already; so does it.
-        meters: which errors the meters have; 0 in all that is played, others in certificates.
+        faults: how many of the first `puts` and `circumstances` are at fault.
+        roots: the services at fault and what causes it, for reports about tasks; nothing else
+            reads it.
+        unalerted: services without alert rules.
+        advice: a bad piece of advice, by the service whose log holds it.
+        calm: customers go unharmed although something pages.
     """
 
     task_id: str
     difficulty: str
-    seed: int
-    description: str
+    arguments: Mapping[str, Any]
     draws: str
     services: tuple[str, ...]
     entry: str
-    features: dict[str, dict[str, float]]
+    minute: int
+    features: Mapping[str, Mapping[str, float]]
     puts: tuple[Put, ...] = ()
     circumstances: tuple[Circumstance, ...] = ()
     faults: tuple[int, int] = (0, 0)
-    masks: tuple[str, ...] = ()
+    roots: tuple[tuple[str, str], ...] = ()
     unalerted: tuple[str, ...] = ()
-    injected: dict[str, str] = field(default_factory=dict)
-    label: str = ""
+    advice: Mapping[str, str] = field(default_factory=dict)
     calm: bool = False
-    dual: bool = False
-    burning: bool = False
-    meters: int = 0
+
+    @property
+    def level(self) -> Level:
+        return EVERY_LEVEL[self.difficulty]
 
     @property
     def max_ticks(self) -> int:
-        return MAX_TICKS[self.difficulty]
-
-    @property
-    def power(self) -> int:
-        return POWERS[self.difficulty]
+        return self.level.ticks
 
     @property
     def horizon(self) -> int:
@@ -81,26 +79,52 @@ class Task:
     def without_fault(self) -> Task:
         """The same task on a day on which nothing went wrong."""
         puts, circumstances = self.faults
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        values["puts"] = self.puts[puts:]
-        values["circumstances"] = self.circumstances[circumstances:]
-        values["faults"] = (0, 0)
-        return Task(**values)
+        return replace(
+            self,
+            puts=self.puts[puts:],
+            circumstances=self.circumstances[circumstances:],
+            faults=(0, 0),
+        )
 
 
 def open_world(task: Task) -> World:
-    """The task's world at tick 0, after its past."""
-    first = -BEFORE
+    """The task's world at tick 0, after its past; a copy of the caller's own."""
+    world = _opened(Key(task))
+    copy = world.copy()
+    copy.history = list(world.history or ())
+    return copy
+
+
+def opening_harm(task: Task) -> float:
+    """Share of customers let down at tick 0 beyond what is allowed."""
+    return _opened(Key(task)).harm
+
+
+class Key:
+    """A task as a key: what it is made of holds mappings, which have no hash."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def __hash__(self) -> int:
+        return hash(self.task.draws)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and self.task == other.task
+
+
+@lru_cache(maxsize=64)
+def _opened(key: Key) -> World:
+    task = key.task
+    first = _beginning(task)
     world = build(set(task.services), task.entry, BitStream(task.draws), first, task.horizon + 1)
+    world.minute, world.advice = task.minute, dict(task.advice)
+    world.blamed = task.level.blamed
+    world.history = []
     for name, features in task.features.items():
-        world.by_name[name].features = features
-    for service in world.services:
-        service.noise += task.meters
-    for name in task.masks:
-        world.by_name[name].masks = True
+        world.by_name[name].features = dict(features)
     for name in task.unalerted:
         world.by_name[name].alerted = False
-    world.injected = task.injected
     for put in task.puts:
         service = world.by_name[put.service]
         if put.release.tick < first:
@@ -111,6 +135,14 @@ def open_world(task: Task) -> World:
             )
     for each in task.circumstances:
         world.changes.setdefault(max(each.tick, first), []).append(each)
-    for _ in range(BEFORE + 1):
+    for _ in range(-first + 1):
         world.step()
     return world
+
+
+def _beginning(task: Task) -> int:
+    """The first tick of a task's past: shortly before anything goes wrong."""
+    puts, circumstances = task.faults
+    ticks = [put.release.tick for put in task.puts[:puts]]
+    ticks += [each.tick for each in task.circumstances[:circumstances]]
+    return max(min(ticks, default=-8) - 4, -BEFORE)

@@ -1,15 +1,17 @@
-"""Narrow repairs: each puts one kind of thing right, where that thing is off."""
+"""Runbooks: each puts one kind of thing right, where that thing is off."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, remediation
+from firewatch_env.actions.registry import Outcome, action
+from firewatch_env.engine.catalogue import USUAL_HITS
 from firewatch_env.engine.levers import LEVERS, family
 from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
+from firewatch_env.evidence.meters import MISSES
 
 # action: (families of levers that it puts right, what the target has otherwise, a summary)
 _REPAIRS: dict[str, tuple[tuple[str, ...], str, str]] = {
@@ -56,8 +58,8 @@ def off(service: Service, families: tuple[str, ...]) -> list[str]:
     return [name for name in service.levers if family(name) in families]
 
 
-def _repair(action: str, families: tuple[str, ...], otherwise: str, summary: str) -> None:
-    parameters = ("level",) if action == "set_log_level" else ()
+def _repair(name: str, families: tuple[str, ...], otherwise: str, summary: str) -> None:
+    parameters = ("level",) if name == "set_log_level" else ()
 
     def do(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
         level = str(parameters.get("level", "")).strip().lower()
@@ -66,23 +68,23 @@ def _repair(action: str, families: tuple[str, ...], otherwise: str, summary: str
         found = off(service, families)
         if not found:
             return Outcome(f"{service.name}: {otherwise} here; nothing changed", False)
-        if all(name in service.easing for name in found):
+        if all(each in service.easing for each in found):
             return Outcome(f"{service.name}: under way already; nothing changed", None)
-        for name in found:
-            world.ease(service, name, LEVERS[family(name)].usual)
+        for each in found:
+            world.ease(service, each, LEVERS[family(each)].usual)
         return Outcome(
             f"{service.name}: {summary[0].lower()}{summary[1:-1]}: under way, {EASE} ticks"
         )
 
     do.__doc__ = summary
-    remediation(action, *parameters)(do)
+    action(name, "repair", *parameters, runbook=True)(do)
 
 
-for _action, (_families, _otherwise, _summary) in _REPAIRS.items():
-    _repair(_action, _families, _otherwise, _summary)
+for _name, (_families, _otherwise, _summary) in _REPAIRS.items():
+    _repair(_name, _families, _otherwise, _summary)
 
 
-@remediation("promote_canary")
+@action("promote_canary", "repair", runbook=True)
 def promote_canary(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Give the canary's build all the traffic; two builds no longer answer side by side."""
     if not off(service, ("canary", "mixed")):
@@ -93,22 +95,25 @@ def promote_canary(world: World, service: Service, parameters: Mapping[str, Any]
     return Outcome(f"{service.name}: the canary's build gets all requests")
 
 
-@remediation("enable_cache_warming")
+@action("enable_cache_warming", "repair", runbook=True)
 def enable_cache_warming(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Load a cold cache's keys ahead of requests: half-way back to the usual hits each time."""
     if "cold_cache" not in service.levers:
         return Outcome(f"{service.name}: no cold cache here; nothing changed", False)
     to = (service.levers["cold_cache"] + 1) / 2
-    world.set_lever(service, "cold_cache", to if to < 0.95 else 1.0)
-    return Outcome(f"{service.name}: keys are loaded ahead, hits {service.hits:.2f}")
+    world.set_lever(service, "cold_cache", to if to < 0.88 else 1.0)
+    loaded = "half of the missing keys" if "cold_cache" in service.levers else "all missing keys"
+    return Outcome(
+        f"{service.name}: {loaded} loaded, hits {service.hits:.0%} (usual {USUAL_HITS:.0%})"
+    )
 
 
-@remediation("rate_limit_cache_misses")
+@action("rate_limit_cache_misses", "repair", runbook=True)
 def rate_limit_cache_misses(
     world: World, service: Service, parameters: Mapping[str, Any]
 ) -> Outcome:
     """Let at most twice the usual misses through; half of the rest get an old value, half fail."""
-    if service.kind != "cache" or not off(service, ("hits", "cold_cache", "small_cache")):
+    if service.kind != "cache" or not off(service, MISSES):
         return Outcome(f"{service.name}: hits as usual here; nothing changed", False)
     world.ease(service, "miss_cap", 2.0)
     return Outcome(

@@ -1,16 +1,20 @@
-"""Where requests go, how often they are tried, and what callers do without a callee."""
+"""Where requests go, how often they are tried, and what callers do without a callee.
+
+Most of this is lent: whoever takes over takes it back (see `World.take_back`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, number, remediation
+from firewatch_env.actions.registry import Outcome, action, number
 from firewatch_env.engine.levers import derive
 from firewatch_env.engine.motion import LASTS, drained_at
 from firewatch_env.engine.service import Service
-from firewatch_env.engine.world import World
+from firewatch_env.engine.world import LONGER, World
 
+_THROTTLED = 0.5  # seconds that requests may wait behind a throttle
 _ZONE_LEVERS = ("zone_lost", "zone_fails", "zone_lag", "minority", "neighbour")
 
 
@@ -31,14 +35,14 @@ def _drain(world: World, service: Service, share: float, *, for_good: bool = Fal
     )
 
 
-@remediation("traffic_shift", "drain_percentage")
+@action("traffic_shift", "mitigate", "drain_percentage")
 def traffic_shift(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Send a share (100 %, or `drain_percentage`) of zone b's requests to zone a for a while."""
     percentage = number(parameters, "drain_percentage")
     return _drain(world, service, min(100.0 if percentage is None else percentage, 100.0) / 100)
 
 
-@remediation("drain_availability_zone", "drain_percentage")
+@action("drain_availability_zone", "mitigate", "drain_percentage")
 def drain_availability_zone(
     world: World, service: Service, parameters: Mapping[str, Any]
 ) -> Outcome:
@@ -57,7 +61,7 @@ def _drains(name: str, levers: tuple[str, ...], nothing: str, summary: str) -> N
         return _drain(world, service, 1.0, for_good=True)
 
     do.__doc__ = summary
-    remediation(name)(do)
+    action(name, "repair", runbook=True)(do)
 
 
 _drains(
@@ -86,7 +90,7 @@ _drains(
 )
 
 
-@remediation("circuit_break", "state")
+@action("circuit_break", "mitigate", "state")
 def circuit_break(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Make callers answer without this service, or (`state` closed) ask it again."""
     to = str(parameters.get("state", "open")).lower() not in ("closed", "close", "off")
@@ -99,12 +103,11 @@ def circuit_break(world: World, service: Service, parameters: Mapping[str, Any])
         call.breaker = to
         if not to:
             call.caller.levers.pop(f"fallback.{service.name}", None)
-            call.caller.swaying = None
     names = ", ".join(call.caller.name for call in service.callers)
     return Outcome(f"{service.name}: {names} {'answer without' if to else 'ask'} it from now on")
 
 
-@remediation("disable_fallback_mode")
+@action("disable_fallback_mode", "repair", runbook=True)
 def disable_fallback_mode(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Ask callees again that this service has been left to answer without."""
     stuck = [call for call in service.calls if f"fallback.{call.callee.name}" in service.levers]
@@ -127,7 +130,7 @@ def _retries(name: str, attribute: str, said: str, summary: str) -> None:
         return Outcome(f"{service.name}: {said}")
 
     do.__doc__ = summary
-    remediation(name)(do)
+    action(name, "mitigate")(do)
 
 
 _retries(
@@ -144,25 +147,25 @@ _retries(
 )
 
 
-@remediation("enable_connection_throttle")
+@action("enable_connection_throttle", "mitigate")
 def enable_connection_throttle(
     world: World, service: Service, parameters: Mapping[str, Any]
 ) -> Outcome:
     """Shed what would wait longer than half a second."""
-    if service.queue == 0.5:
+    if service.queue == _THROTTLED:
         return Outcome(f"{service.name}: already throttled; nothing changed", None)
-    service.queue = 0.5
-    return Outcome(f"{service.name}: sheds requests beyond 0.5 s of queue")
+    service.queue = _THROTTLED
+    return Outcome(f"{service.name}: sheds requests beyond {_THROTTLED} s of queue")
 
 
-@remediation("extend_timeout")
+@action("extend_timeout", "mitigate")
 def extend_timeout(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Let this service wait four times as long for those it calls."""
     if "timeout" in service.moved:
         return Outcome(f"{service.name}: timeouts already extended; nothing changed", None)
     service.moved.add("timeout")
     for call in service.calls:
-        call.usual_timeout *= 4
+        call.usual_timeout *= LONGER
     derive(service, world.tick)
     times = ", ".join(f"{call.callee.name} {call.timeout:.3g}s" for call in service.calls)
     return Outcome(f"{service.name}: its calls wait four times as long: {times or 'no calls'}")

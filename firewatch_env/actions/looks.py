@@ -1,0 +1,211 @@
+"""Looks from outside: logs, metrics, traces and the change log. They change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from firewatch_env.actions.registry import Outcome, look
+from firewatch_env.engine.catalogue import USUAL_HITS
+from firewatch_env.engine.families import UNNOTICED
+from firewatch_env.engine.service import Call, Release, Service
+from firewatch_env.engine.world import DAY, World
+from firewatch_env.evidence.logs import lines
+from firewatch_env.evidence.meters import (
+    RECENT,
+    by_status,
+    latency_ratio,
+    pods,
+    read,
+    reason,
+    releases,
+    seconds,
+    since,
+    split,
+)
+from firewatch_env.evidence.signs import SIGNS, stranger
+
+_STEP, _POINTS = 16, 4  # ticks between points of a series, and how many
+
+
+def _shares(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+
+
+def worst_first(shares: Mapping[str, float]) -> dict[str, float]:
+    """Shares by name, the greatest first."""
+    return dict(sorted(shares.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+@look("fetch_logs")
+def fetch_logs(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """The service's last log lines, newest first."""
+    found = lines(world, service)
+    return Outcome("\n".join(reversed(found)), None, {"lines": len(found)}, found)
+
+
+@look("get_metrics_detail")
+def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """Failures by status, version, zone and feature, since when, and CPU, memory and pods."""
+    m, statuses = read(service), worst_first(by_status(service))
+    ready, whole = pods(service)
+    said = []
+    if statuses:
+        began = since(world, service)
+        start = "" if began is None else f", since {world.clock(began)}"
+        said.append(f"{service.name}: failing: {_shares(statuses)}{start}.")
+        parts = split(service)
+        splits = {"version": parts.versions, "zone": parts.zones, "feature": parts.features}
+        for name, shares in splits.items():
+            if max(shares.values(), default=0) >= 0.005:
+                said.append(f"By {name}: {_shares(worst_first(shares))}.")
+        said += [
+            f"The {SIGNS[name].status}s go to {stranger(service)}, not to customers."
+            for name in UNNOTICED
+            if name in service.levers
+        ]
+    else:
+        said.append(f"{service.name}: nothing fails.")
+    extra = f", cache hits {service.hits:.0%} (usual {USUAL_HITS:.0%})" if _caches(service) else ""
+    if service.kind == "job":
+        extra += f", {service.backlog:.0f} items wait"
+    if service.killed is not None and world.tick - service.killed < RECENT:
+        extra += f", pods out of memory at {world.clock(service.killed)}"
+    said.append(
+        f"CPU {m.cpu:.0%}, memory {m.memory:.0%}, pods {ready}/{whole} ready, "
+        f"load {service.load / service.usual_load:.1f}x usual, "
+        f"latency {latency_ratio(service):.1f}x usual{extra}."
+    )
+    if statuses and world.history:
+        said.append(_series(world, service))
+    return Outcome("\n".join(said), None, {"failing": statuses, "ready": ready, "pods": whole})
+
+
+def _caches(service: Service) -> bool:
+    return service.kind == "cache"
+
+
+def _series(world: World, service: Service) -> str:
+    """Failures over time, with what came out in between."""
+    history = world.history or []
+    at = world.services.index(service)
+    ticks = range(world.tick - _STEP * (_POINTS - 1), world.tick + 1, _STEP)
+    # Before the history begins it was an ordinary day.
+    points = [
+        (tick, f"{history[tick - world.first][at]:.0%}" if tick >= world.first else "0%")
+        for tick in ticks
+    ]
+    for which, release in releases(service):
+        if release.tick >= ticks[0]:
+            points.append((release.tick, f"[{_named(which, release)}]"))
+    told = ", ".join(f"{world.clock(tick)} {text}" for tick, text in sorted(points))
+    return f"Failing over time: {told}."
+
+
+def _named(which: str, release: Release) -> str:
+    return f"{'build' if which == 'build' else 'config'} {release.version}"
+
+
+@look("trace_dependencies")
+def trace_dependencies(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """How its calls to each callee go, the worst first, and how those to it go."""
+    calls = sorted(service.calls, key=lambda call: (-hurts(call), call.callee.name))
+    told = [(call, _call(call)) for call in calls]
+    said = [f"{call.callee.name}: {text}." for call, text in told if text]
+    fine = [call.callee.name for call, text in told if not text]
+    if fine:
+        said.append(f"Fine: {', '.join(fine)}.")
+    if not calls:
+        said.append("Calls nobody here.")
+    said += [_caller(call) for call in service.callers]
+    return Outcome("\n".join(said), None)
+
+
+def hurts(call: Call) -> float:
+    """How much a call costs its caller, as a share of its requests."""
+    weight = call.weight if call.optional else 1.0
+    many = call.calls if call.calls < 1 else 1.0
+    if call.breaker:
+        return many * call.weight
+    return many * (call.fail * weight + 1 - call.callee.deg) + 0.01 * (_odd(call) - 1)
+
+
+def _odd(call: Call) -> float:
+    """The greatest of what is unusually high about a call; 1 on an ordinary day."""
+    return max(1.0, latency_ratio(call.callee) / 2, call.calls / call.usual_calls)
+
+
+def _call(call: Call) -> str:
+    """What is unusual about a call; nothing where it goes as usual."""
+    if call.breaker:
+        return f"not asked, breaker open; {call.weight:.0%} of these answers count as bad"
+    said = []
+    if call.fail >= 0.005:
+        said.append(f"{call.fail:.0%} of calls fail ({reason(call)})")
+    if call.callee.deg < 0.99:
+        said.append(f"{1 - call.callee.deg:.0%} of answers lack a part")
+    slow = latency_ratio(call.callee)
+    if slow >= 2:
+        said.append(f"answers in {seconds(call.callee.lat)}, {slow:.0f}x usual")
+    elif call.late > 0.02:
+        said.append(f"answers in {seconds(call.callee.lat)} as usual")
+    if call.calls / call.usual_calls >= 1.5:
+        said.append(f"{call.calls / call.usual_calls:.1f}x the usual calls per request")
+    if call.attempts >= 1.5:
+        said.append(f"each tried {call.attempts:.1f} times")
+    if said and call.optional:
+        said.append("optional call")
+    return ", ".join(said)
+
+
+def _caller(call: Call) -> str:
+    times = call.calls / call.usual_calls * call.attempts
+    more = f", {times:.1f}x the usual calls" if times >= 1.5 else ""
+    state = "breaker open" if call.breaker else f"{call.fail:.0%} fail"
+    return f"Called by {call.caller.name}: {state}{more}."
+
+
+@look("trace_distributed_request")
+def trace_distributed_request(
+    world: World, service: Service, parameters: Mapping[str, Any]
+) -> Outcome:
+    """The worst way down from this service, call by call."""
+    way, here = [], service
+    while here.calls:
+        call = min(here.calls, key=lambda call: (-hurts(call), call.callee.name))
+        text = _call(call)
+        if hurts(call) < 0.006 or not text:
+            break
+        way.append(f"{call.callee.name} ({text.split(',')[0]})")
+        here = call.callee
+    return Outcome(" > ".join(way) or "every call goes as usual", None)
+
+
+@look("inspect_commit_diff")
+def inspect_commit_diff(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
+    """The change log: what the last build and the last configuration changed, within a day."""
+    said = []
+    found = sorted(releases(service), key=lambda pair: -pair[1].tick)
+    for which, release in found:
+        if world.tick - release.tick <= DAY:
+            where = ", in zone b only so far" if release.staged else ""
+            back = ", TAKEN BACK" if which in service.rolled else ""
+            texts = "; ".join(each.text for each in release.settings)
+            said.append(
+                f"{world.clock(release.tick)} {_named(which, release)} "
+                f"({service.name.partition('-')[0]} team{where}{back}): {texts}"
+            )
+    for which in ("build", "revision"):
+        if _older(world, service, which):
+            back = ", TAKEN BACK" if which in service.rolled else ""
+            said.append(f"{_named_old(which)}: a day or more ago{back}")
+    return Outcome("\n".join(said), None)
+
+
+def _older(world: World, service: Service, which: str) -> bool:
+    release = getattr(service, which)
+    return release is None or world.tick - release.tick > DAY
+
+
+def _named_old(which: str) -> str:
+    return "last build" if which == "build" else "last config"

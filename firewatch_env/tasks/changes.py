@@ -1,0 +1,103 @@
+"""Releases as a change log words them: those that break something and those that do not."""
+
+from __future__ import annotations
+
+from firewatch_env.engine.catalogue import CATALOGUE
+from firewatch_env.engine.effects import LEVERS
+from firewatch_env.engine.service import Release, Setting
+from openenv_kit.bitstream import BitStream
+
+# By family: what a build did, and what a revision did. {f} is the feature or the callee concerned.
+WORDS: dict[str, tuple[str, str]] = {
+    "errors": ("new parser for {f}", "strict validation of {f}: off → on"),
+    "refuse": ("new permission check for {f}", "access to {f}: everyone → staff"),
+    "path": ("calls for {f} take route /v2", "route of {f}: /v1 → /v2"),
+    "cpu": ("results for {f} are ranked by a new model", "compression level for {f}: 3 → 19"),
+    "slots": ("a worker pool of its own for {f}", "worker pool for {f}: 200 → 3"),
+    "pods": ("index of {f} is built at start", "warm-up of {f}: 10 s → 1 h"),
+    "grow": ("results for {f} are kept for reuse", "results for {f} kept in memory: 1 min → 48 h"),
+    "fill": ("data of {f} is loaded into memory", "cache for {f}: 1,000 → 50,000 entries"),
+    "heap": ("lookup table of {f} is held in memory", "table of {f}: on disk → in memory"),
+    "limit": ("rate limiter for {f}", "rate limit for {f}: 400/s → 20/s"),
+    "timeout": ("new client for {f}", "client timeout to {f}: 500 ms → 5 ms"),
+    "calls": ("one call to {f} for each item", "batch size to {f}: 50 → 1"),
+    "tries": (
+        "calls to {f} that fail are tried again",
+        "tries of calls to {f}: 2 → 5, no pause",
+    ),
+    "hits": ("new cache key for {f}", "time to live of {f}: 1 h → 1 s"),
+    "hot": ("new partition key for {f}", "partition key of {f}: customer → country"),
+    "canary": ("canary on some pods: new parser", ""),
+    "mixed": ("canary on some pods: new message format", ""),
+    "environment": ("API key is read from the environment", ""),
+    "rollout": ("pods ask for larger nodes", ""),
+    "proxies": ("sidecar 1.8 → 1.9 on some pods", ""),
+    "slots_switch": ("switch from the blue to the green slot", ""),
+    "queries": ("items are loaded one by one", ""),
+    "logging": ("", "log level: info → debug"),
+    "cpu_limit": ("", "CPU limit: 4 → 1 cores"),
+    "probes": ("", "readiness probe timeout: 2 s → 5 ms"),
+    "role": ("", "service account moved to another role"),
+    "denied": ("", "network policy: default allow → deny"),
+    "certificate": ("", "certificate chain replaced"),
+    "endpoint": ("", "endpoint list: moved to new hosts"),
+    "small_cache": ("", "cache memory: 2 GB → 200 MB"),
+}
+FIXES = {
+    "errors": "fix: {f} failed where the address was empty",
+    "path": "fix: the route for {f} led nowhere",
+    "refuse": "fix: new customers were refused access to {f}",
+    "calls": "fix: {f} was called once for each item of an order",
+}
+"""What a change says that mended such a fault."""
+COSMETIC: dict[str, tuple[str, ...]] = {
+    "build": (
+        "wording of e-mails about {f}", "new icon for {f}", "metrics for {f}",
+        "Dutch translation of {f}", "unit tests for {f}", "banner for {f}",
+        "unused code for {f} removed",
+    ),
+    "revision": (
+        "log retention: 7 → 14 days", "banner for {f}: off → on", "title of the dashboard for {f}",
+        "support address for {f} changed", "sample rate of traces: 1% → 2%",
+        "alert e-mails go to the team for {f}",
+    ),
+}  # fmt: skip
+_MENDED = (("errors", 0.2, 0.4), ("path", 0.2, 0.4), ("refuse", 0.2, 0.4))
+_MENDED_CALLS = (("calls", 4.0, 6.0),)
+
+
+def guilty(lever: str, value: float, which: str, draws: BitStream, feature: str) -> Release:
+    """The settings of a release that breaks something; the tick is set by the caller."""
+    family, _, channel = lever.partition(".")
+    text = WORDS[family][which == "revision"].format(f=channel)
+    setting = Setting(lever, LEVERS[family].usual, value, text)
+    settings = [setting]
+    if draws.below(2):
+        settings.append(cosmetic(feature, which, draws))
+    return release(0, which, tuple(settings), draws)
+
+
+def cosmetic(feature: str, which: str, draws: BitStream) -> Setting:
+    """A change that moves nothing."""
+    return Setting("", 0.0, 0.0, draws.pick(COSMETIC[which]).format(f=feature))
+
+
+def fix(service: str, channels: list[str], callees: list[str], draws: BitStream) -> Setting:
+    """A change that put something right: whoever takes it back has the old bug again."""
+    if callees and CATALOGUE[service].kind == "app" and draws.below(3) == 0:
+        (family, low, high), channel = draws.pick(_MENDED_CALLS), draws.pick(callees)
+    else:
+        (family, low, high), channel = draws.pick(_MENDED), draws.pick(channels)
+    text = FIXES[family].format(f=channel)
+    return Setting(f"{family}.{channel}", draws.uniform(low, high), LEVERS[family].usual, text)
+
+
+def release(tick: int, which: str, settings: tuple[Setting, ...], draws: BitStream) -> Release:
+    """A release with a version of its own."""
+    if which == "build":
+        major, minor, patch = 2 + draws.below(7), draws.below(20), 1 + draws.below(9)
+        before, version = f"{major}.{minor}.{patch - 1}", f"{major}.{minor}.{patch}"
+    else:
+        number = 101 + draws.below(800)
+        before, version = f"r{number - 1}", f"r{number}"
+    return Release(tick, version, before, settings)

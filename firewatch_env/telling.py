@@ -1,0 +1,115 @@
+"""The words that a player gets: the brief, the opening, and how things stand after each tick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from firewatch_env.engine.service import Service
+from firewatch_env.engine.world import World
+from firewatch_env.evidence.meters import (
+    ERRORS,
+    HIGH_CPU,
+    HIGH_MEMORY,
+    RECENT,
+    SLOW,
+    WAITING,
+    Meters,
+)
+from firewatch_env.grade import Grade
+
+BRIEF = """\
+You are on call for an online shop. Customers are being let down, and every call of a tool takes \
+30 seconds (one tick), a mistyped one too. End the incident: find what is broken, repair it, \
+declare it resolved.
+
+Looking costs time only. Start where customers come in and follow the calls that fail \
+(trace_dependencies): the service that pages is not always the one that is broken. \
+get_metrics_detail splits a service's failures by version, zone and feature and says since when; \
+inspect_commit_diff is its change log. Most changes there are harmless. Logs are what programs \
+wrote: some of it is about something else, and advice in it may be wrong.
+
+More pods or CPU, a drained zone, an open breaker, a throttle or a longer timeout buy time; when \
+the incident ends they are taken back. A repair lasts: undoing the build or the setting that did \
+it, restarting what is stuck, a runbook. Repairs reach the pods within 4 ticks. Undoing a good \
+change brings back what it had fixed, and a release older than a day cannot be undone safely.
+
+One fault may hide another. When customers are well, look once more: something may still be \
+filling up. Alerts may be false: if customers are well and stay well, declare without a change.
+
+Score, 0 to 1: precision × (0.55 if it is over for good and declared + 0.45 × the share of the \
+avoidable harm that you spared customers). Each change that was not needed costs a quarter. The \
+budget shows the harm that the month still allows: ten ticks with every customer let down use it \
+up, and nothing else happens then."""
+_NAMED = 5  # unneeded changes, at most
+_RISE = 0.05  # of memory since tick 0
+
+
+def opening(
+    world: World, alerts: Sequence[Mapping[str, Any]], graph: Mapping[str, Sequence[str]]
+) -> str:
+    """The page that wakes the engineer: alerts, where customers come in, and who calls whom."""
+    rang = "; ".join(f"{each['severity'].upper()} {each['description']}" for each in alerts[:4])
+    calls = "; ".join(
+        f"{caller} → {', '.join(callees)}" for caller, callees in graph.items() if callees
+    )
+    entries = ", ".join(service.name for service in world.entries)
+    return f"{rang or 'No alert'}. Customers come in at {entries}. Calls: {calls}."
+
+
+def situation(
+    world: World, meters: Mapping[str, Meters], memory: Mapping[str, float], budget: float, of: int
+) -> str:
+    """How customers and services are after a tick.
+
+    Args:
+        world: at the end of the tick.
+        meters: of every service now.
+        memory: of every service at tick 0.
+        budget: per cent of the budget left.
+        of: ticks of the episode.
+    """
+    unwell = [
+        text
+        for service in world.services
+        if (text := _unwell(world, service, meters[service.name], memory[service.name]))
+    ]
+    customers = f"{world.let_down:.1%} are let down" if world.harm else "all well"
+    return (
+        f"{world.clock(world.tick)}, tick {world.tick} of {of}. Customers: {customers}, budget "
+        f"{budget:.0f}%. Unwell: {'; '.join(unwell) or 'none'}."
+    )
+
+
+def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
+    """What is unusual about a service; nothing where it looks well."""
+    said = []
+    if now.own >= ERRORS:
+        said.append(f"5xx {now.own:.0%}")
+    if now.p99 >= SLOW:
+        said.append(f"p99 {now.p99:.1f} s")
+    if now.cpu >= HIGH_CPU:
+        said.append(f"CPU {now.cpu:.0%}")
+    rises = now.memory >= memory + _RISE
+    if now.memory >= HIGH_MEMORY or rises:
+        said.append(f"memory {now.memory:.0%}{' rising' if rises else ''}")
+    if service.killed is not None and world.tick - service.killed < RECENT:
+        said.append(f"out of memory at {world.clock(service.killed)}")
+    if service.kind == "job" and service.backlog > WAITING * service.usual_load:
+        said.append(f"{service.backlog:.0f} items wait")
+    status = "" if now.status == "healthy" else f" {now.status}"
+    if not said and not status:
+        return ""
+    return f"{service.name}{status}" + (f" ({', '.join(said)})" if said else "")
+
+
+def verdict(grade: Grade) -> str:
+    """The grade in a few sentences, with the changes that were not needed."""
+    ended = "over for good" if grade.over else "not over"
+    needless = "; ".join(grade.needless[:_NAMED])
+    more = f" and {grade.unneeded - _NAMED} more" if grade.unneeded > _NAMED else ""
+    return (
+        f"Score {grade.score:.2f} = precision {grade.precision:.2f} × (0.55 × {grade.resolved:g} "
+        f"({ended}) + 0.45 × {grade.impact:.2f} of the avoidable harm spared). "
+        f"Looks: {grade.looks}; changes: {grade.changes}; not needed: {needless or 'none'}{more}."
+    )
