@@ -6,25 +6,23 @@ In the splits neither family nor count is shown.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from metric_tracker_rl.drilldown.audit import DrillAudit
 from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.rules import EpisodeView, mode_of
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.splits import SPLITS
 from metric_tracker_rl.engine.vocabulary import EXACT, GUIDED, KEY_F1, LEAN, RAW, STANDARD, VARIED
+from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.base import LUCK_OF_KEYS, NOTHING_BUT_LUCK
 from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
-from metric_tracker_rl.tier_splits import tasks_of_level
 from openenv_kit.environment import Environment
-from openenv_kit.errors import InvalidValueError, require_name
-from openenv_kit.play.driver import made_ahead
-from openenv_kit.trust.audit import SPLIT, Audit, Line, Played, levels_of
+from openenv_kit.errors import require_name
+from openenv_kit.trust.audit import SPLIT, Audit, Line, Played
 from openenv_kit.trust.splits import hashed_seed
 
 BASELINES = (
@@ -61,8 +59,6 @@ PLAYERS_OF = {
     (LEAN, RAW): (*LEAN_BASELINES, *RAW_EXPLOITS),
 }
 """Who plays with other tools than the usual ones, by profile and disclosure."""
-MOST_REPEATED = 50
-"""Episodes of each level that are played again and again, for `--out`."""
 
 
 class MetricTrackerAudit(Audit):
@@ -70,17 +66,11 @@ class MetricTrackerAudit(Audit):
 
     levels = tuple(LEVELS)
     baselines = BASELINES
+    exploits = EXPLOITS
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self.in_full |= {*MODES}
-
-    def of(self, levels: Sequence[str] | None) -> Audit:
-        """This audit, or that of the drill-down tier where only its levels are named."""
-        drill = [name for name in levels or () if name in DrillAudit.levels]
-        if drill and drill != list(levels or ()):
-            raise InvalidValueError("difficulty", levels, "levels of one tier in a run")
-        return DrillAudit(self.environment) if drill else self
 
     @property
     def settings(self) -> Sequence[str]:
@@ -96,7 +86,7 @@ class MetricTrackerAudit(Audit):
 
     def size(self, setting: str, level: str) -> int:
         if setting.startswith(SPLIT):
-            return min(len(tasks_of_level(setting.removeprefix(SPLIT), level)), FIRST_KNOWN)
+            return min(super().size(setting, level), FIRST_KNOWN)
         return FIRST_KNOWN
 
     def reset_arguments(
@@ -109,7 +99,7 @@ class MetricTrackerAudit(Audit):
             return {**self.reset_arguments(level, number, submissions), **MODES[setting], **paid}
         if setting.startswith(SPLIT):
             split = setting.removeprefix(SPLIT)
-            return {"split": split, "index": tasks_of_level(split, level)[number], **rules}
+            return {"split": split, "index": self.places(split, level)[number], **rules}
         return {
             "seed": hashed_seed(f"metric-tracker-audit/1|{level}|{number}"),
             "scenario_family": require_name("setting", setting, SCENARIO_FAMILIES),
@@ -134,21 +124,11 @@ class MetricTrackerAudit(Audit):
     def expected(self, reset: Mapping[str, Any]) -> int:
         return len(_view_of(reset).episode.expected_rows)
 
-    def more(self, lines: Sequence[Line], episodes: int) -> dict[str, Any]:
-        from metric_tracker_rl.exploits.second_play import PLAYERS, play_again
-
-        count = min(episodes, MOST_REPEATED)
-        levels = levels_of(line for line in lines if line.setting not in MODES)
-        resets = {level: [self.reset_arguments(level, n) for n in range(count)] for level in levels}
-        played = [play_again(uses, level, resets[level]) for uses in PLAYERS for level in levels]
-        return {"repeats": [asdict(each) for each in played]}
-
 
 @lru_cache(maxsize=2)
 def _known(audit: MetricTrackerAudit, setting: str, level: str) -> tuple[EpisodeView, ...]:
     numbers = range(FIRST_KNOWN, FIRST_KNOWN + KNOWN)
-    resets = (audit.reset_arguments(level, n, setting=setting) for n in numbers)
-    return tuple(_view_of(reset) for reset in made_ahead(audit.environment, resets))
+    return tuple(_view_of(audit.reset_arguments(level, n, setting=setting)) for n in numbers)
 
 
 def _view_of(reset: Mapping[str, Any]) -> EpisodeView:

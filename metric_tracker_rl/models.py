@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from openenv.core.env_server.types import Action, Observation, State
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from metric_tracker_rl.engine.vocabulary import GUIDED, STANDARD
 from metric_tracker_rl.rows import (
-    AnyBreakdown,
     AppliedSyntheticGenerator,
     ConversionMetricDefinition,
-    DrillBreakdown,
     MethodSpec,
     MetricsRow,
     MetricSubmissionRow,
@@ -27,7 +25,6 @@ from metric_tracker_rl.rows import (
 __all__ = [
     "AppliedSyntheticGenerator",
     "ConversionMetricDefinition",
-    "DrillBreakdown",
     "MethodSpec",
     "MetricSubmissionRow",
     "MetricTrackerRlAction",
@@ -64,10 +61,6 @@ class MetricTrackerRlAction(Action):
     )
 
 
-DRILL_FIELDS = ("numbers_left", "rows_left", "bytes_left", "calls_left")
-"""Fields of an observation that funnel episodes do not have on the wire."""
-
-
 class MetricTrackerRlObservation(Observation):
     """What a reset or a step tells the player.
 
@@ -93,8 +86,8 @@ class MetricTrackerRlObservation(Observation):
     submitted_rows: list[MetricSubmissionRow] = Field(default_factory=list)
     submission_preview: SubmissionPreview | None = None
     submission_issues: list[SubmissionIssue] = Field(default_factory=list)
-    reward_breakdown: AnyBreakdown | None = None
-    expected_row_count: int = 0
+    reward_breakdown: RewardBreakdown | None = None
+    expected_row_count: int | None = Field(None, description="null while it is hidden")
     correct_row_count: int = 0
     daily_metrics: list[MetricsRow] = Field(
         default_factory=list, description="empty in standard play"
@@ -103,27 +96,6 @@ class MetricTrackerRlObservation(Observation):
         default_factory=list, description="empty in standard play"
     )
     debug: dict[str, Any] | None = Field(None, description="null in standard play")
-    numbers_left: int | None = Field(
-        None, description="numbers that may still be read; of drill-down episodes alone"
-    )
-    rows_left: int | None = Field(
-        None, description="rows that may still be read; where counts are read by SQL"
-    )
-    bytes_left: int | None = Field(
-        None, description="bytes of rows that may still be read; where counts are read by SQL"
-    )
-    calls_left: int | None = Field(
-        None, description="steps that may still be taken; of drill-down episodes alone"
-    )
-
-    @model_serializer(mode="wrap")
-    def _without_other_tiers(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what only drill-down episodes have where it is not said."""
-        told: dict[str, Any] = write(self)
-        for name in DRILL_FIELDS:
-            if getattr(self, name) is None:
-                told.pop(name, None)
-        return told
 
 
 class MetricTrackerRlState(State):

@@ -7,7 +7,6 @@ talks to a server loads neither. Every model can also be read like a mapping
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,8 +14,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
 )
 
 from metric_tracker_rl.engine.versions import GRADER_VERSION, POLICY_VERSION
@@ -246,40 +243,6 @@ class RewardBreakdown(Record):
     invalid_rows: int = 0
     missing_rows: int = 0
 
-
-class DrillBreakdown(RewardBreakdown):
-    """The same of a drill-down report, with what each root earned.
-
-    Only what was told of the report travels: the score alone, or all that a drill-down grade is
-    made of. The other fields are 0 where they are read.
-    """
-
-    matched: float = Field(default=0.0, description="sum of the roots' credits")
-    cost: float = Field(default=0.0, description="what rows that meet no root cost")
-    roots: list[dict[str, Any]] = Field(
-        default_factory=list, description="each root, its credit in [0, 1] and the row that met it"
-    )
-
-    def keys(self) -> list[str]:
-        """Names of the fields that were told."""
-        return [name for name in type(self).model_fields if name in self.model_fields_set]
-
-    @model_serializer(mode="wrap")
-    def _as_told(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what was not told, which would read as a zero."""
-        told: dict[str, Any] = write(self)
-        return {name: value for name, value in told.items() if name in self.model_fields_set}
-
-
-def _by_tier(told: object) -> object:
-    """A breakdown as it travelled, read as its tier's: a funnel's always tells its precision."""
-    if isinstance(told, Mapping) and "precision" not in told:
-        return DrillBreakdown.model_validate(told)
-    return told
-
-
-AnyBreakdown = Annotated[RewardBreakdown | DrillBreakdown, BeforeValidator(_by_tier)]
-"""A breakdown of either tier."""
 
 SCORE_PENALTIES = tuple(name for name in RewardBreakdown.model_fields if name.endswith("_penalty"))
 """Fields of a breakdown that are taken off."""

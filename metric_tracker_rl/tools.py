@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
-from metric_tracker_rl.analysis_tools import TOOLS_OF, VARIED_TOOLS, ToolRegistry
+from pydantic import Field
+
+from metric_tracker_rl.analysis_tools import TOOLS_OF, VARIED_TOOLS
 from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
 from metric_tracker_rl.analysis_tools.lean import SUBMIT
-from metric_tracker_rl.drilldown import tools as drilldown
-from metric_tracker_rl.drilldown import words
-from metric_tracker_rl.drilldown.tasks import is_drill, level_of
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.report import MAX_ROWS
 from metric_tracker_rl.engine.rules import is_varied, mode_of
 from metric_tracker_rl.engine.vocabulary import GUIDED, LEAN, RAW, STANDARD
 from metric_tracker_rl.rows import MetricSubmissionRow
 from openenv_kit.environment import ERROR
-from openenv_kit.tools.catalogue import Action, Catalogue, ToolSpec, compact
-from openenv_kit.tools.schema import json_schema
+from openenv_kit.schema import json_schema
+from openenv_kit.tool import Action, Arguments, Catalogue, Tool, compact
 
 SUBMIT_SOLUTION = "submit_solution"
 SUBMIT_GENERATORS = "submit_payload_generator"
@@ -106,24 +105,18 @@ BRIEFS = {
 
 _FRAME = ("start_date", "end_date", "days", "max_steps", "max_submissions")
 _GRADE = ("reward_breakdown", "submission_issues")
-_LEFT = ("numbers_left", "rows_left", "bytes_left", "calls_left")
 _TOLD_ELSEWHERE = ("instruction", "dates", "entities", "available_methods")
 """Of an overview: what a model has read in the opening or among its tools, or can ask for alone."""
 
 
 def brief(episode: Mapping[str, Any] | None = None) -> str:
     """The system prompt of an episode, by its reset's observation or arguments."""
-    given = episode or {}
-    if is_drill(given):
-        return words.BRIEF
-    return BRIEFS[mode_of(given)]
+    return BRIEFS[mode_of(episode or {})]
 
 
 def introduction(opening: Mapping[str, Any]) -> str:
     """The first user message: the task, the rules of the answer and the episode's frame."""
     config = opening["config"]
-    if is_drill(opening):
-        return f"{opening['instruction']}\n\nEpisode: {compact(config)}."
     frame = {name: config[name] for name in _FRAME}
     count = opening.get("expected_row_count")
     told = f" The right report has {count} rows." if count else ""
@@ -150,7 +143,6 @@ def answer(observation: Mapping[str, Any]) -> dict[str, Any]:
     Without details, an overview leaves out what a model knows already; clients see all of it.
     """
     told: dict[str, Any] = {"status": observation["status"], "message": observation["message"]}
-    told.update({name: observation[name] for name in _LEFT if observation.get(name) is not None})
     if observation["status"] == ERROR:
         return told
     analysis = observation.get("analysis_result")
@@ -163,106 +155,81 @@ def answer(observation: Mapping[str, Any]) -> dict[str, Any]:
     return told
 
 
-def observed(answer: Mapping[str, Any]) -> dict[str, Any]:
+def observed(introduction: str, answer: Mapping[str, Any] | None) -> dict[str, Any]:
     """The observation behind an answer, as far as scripted policies read it."""
+    if answer is None:
+        return {"instruction": introduction}
     seen = dict(answer)
     if "result" in seen:
         seen["analysis_result"] = {"result": seen.pop("result")}
     return seen
 
 
-def _analysis(name: str) -> Any:
-    def action(arguments: Mapping[str, Any]) -> Action:
-        return {"analysis_method": name, "analysis_args": dict(arguments)}
+class SolutionArguments(Arguments):
+    """A report, row by row; a wrong row is graded as invalid and does not spoil the others."""
 
-    return action
-
-
-def _submissions() -> list[ToolSpec]:
-    rows = {
-        "type": "array",
-        "items": json_schema(MetricSubmissionRow, ORDERING_APP),
-        "maxItems": MAX_ROWS,
-        "description": "every row of the report; empty where there is no anomaly",
-    }
-    return [
-        ToolSpec(
-            SUBMIT_SOLUTION,
-            "Submit the final report, row by row. This ends the episode.",
-            {"type": "object", "properties": {"rows": rows}, "required": ["rows"]},
-            lambda arguments: {"classifications": arguments["rows"]},
-            reads_only=False,
-            finishes=True,
-        ),
-        ToolSpec(
-            SUBMIT_GENERATORS,
-            "Submit the rows that row generators make as the final report. This ends the episode. "
-            "Rows of dates that no method has shown you are invalid.",
-            json_schema(PayloadArguments, ORDERING_APP),
-            lambda arguments: {"payload_generators": arguments["generator_methods"]},
-            reads_only=False,
-            finishes=True,
+    rows: Annotated[
+        list[Any],
+        Field(
+            max_length=MAX_ROWS,
+            description="every row of the report; empty where there is no anomaly",
+            json_schema_extra={"items": json_schema(MetricSubmissionRow, ORDERING_APP)},
         ),
     ]
 
 
-def _specs(registry: ToolRegistry) -> tuple[ToolSpec, ...]:
-    return tuple(
-        ToolSpec(
-            each.name,
-            each.description,
-            each.parameters,
-            _analysis(each.name),
-            reads_only=each.name != SUBMIT,
-            finishes=each.name == SUBMIT,
-        )
-        for each in registry.catalogue()
-    )
+BY_ROWS = Tool(
+    SUBMIT_SOLUTION,
+    "Submit the final report, row by row. This ends the episode.",
+    SolutionArguments,
+    reads_only=False,
+    finishes=True,
+)
+BY_GENERATORS = Tool(
+    SUBMIT_GENERATORS,
+    "Submit the rows that row generators make as the final report. This ends the episode. "
+    "Rows of dates that no method has shown you are invalid.",
+    PayloadArguments,
+    reads_only=False,
+    finishes=True,
+    vocabulary=ORDERING_APP,
+)
 
-
-_BY_ROWS, _BY_GENERATORS = _submissions()
 BY_MODE = {
-    (STANDARD, GUIDED): (*_specs(TOOLS_OF[STANDARD, GUIDED]), _BY_ROWS, _BY_GENERATORS),
-    (LEAN, GUIDED): _specs(TOOLS_OF[LEAN, GUIDED]),
-    (STANDARD, RAW): (*_specs(TOOLS_OF[STANDARD, RAW]), _BY_ROWS),
-    (LEAN, RAW): _specs(TOOLS_OF[LEAN, RAW]),
+    (STANDARD, GUIDED): (*TOOLS_OF[STANDARD, GUIDED].values(), BY_ROWS, BY_GENERATORS),
+    (LEAN, GUIDED): tuple(TOOLS_OF[LEAN, GUIDED].values()),
+    (STANDARD, RAW): (*TOOLS_OF[STANDARD, RAW].values(), BY_ROWS),
+    (LEAN, RAW): tuple(TOOLS_OF[LEAN, RAW].values()),
 }
-"""Tools of funnel episodes, by profile and disclosure."""
-FUNNEL_TOOLS = BY_MODE[STANDARD, GUIDED]
+"""Tools by profile and disclosure."""
+USUAL_TOOLS = BY_MODE[STANDARD, GUIDED]
 """Those of a reset without arguments: the analysis methods, and two ways to submit."""
-VARIED_FUNNEL_TOOLS = (*_specs(VARIED_TOOLS), _BY_ROWS, _BY_GENERATORS)
+USUAL_VARIED_TOOLS = (*VARIED_TOOLS.values(), BY_ROWS, BY_GENERATORS)
 """The same where the reporting policy is drawn."""
 
-DRILL_TOOLS = tuple(
-    ToolSpec(
-        **tool.told(),
-        action=_analysis(name),
-        reads_only=name != drilldown.SUBMIT,
-        finishes=name == drilldown.SUBMIT,
-    )
-    for name, tool in drilldown.TOOLS.items()
-)
-"""Tools of drill-down episodes."""
+
+def to_action(name: str, arguments: Mapping[str, Any]) -> Action:
+    """The action of a tool call."""
+    if name == SUBMIT_SOLUTION:
+        return {"classifications": arguments["rows"]}
+    if name == SUBMIT_GENERATORS:
+        return {"payload_generators": arguments["generator_methods"]}
+    return {"analysis_method": name, "analysis_args": dict(arguments)}
 
 
-def in_force(episode: Mapping[str, Any]) -> Sequence[ToolSpec]:
+def in_force(episode: Mapping[str, Any]) -> Sequence[Tool]:
     """The tools that an episode offers, by its reset's observation or arguments, or its state."""
-    if not is_drill(episode):
-        tools = BY_MODE[mode_of(episode)]
-        return VARIED_FUNNEL_TOOLS if tools is FUNNEL_TOOLS and is_varied(episode) else tools
-    listed = episode.get("available_methods")
-    level = level_of(episode)
-    names: Container[str] = drilldown.tools_of(level.name if level else None)
-    if listed:
-        names = {each["name"] for each in listed}
-    return [tool for tool in DRILL_TOOLS if tool.name in names]
+    tools = BY_MODE[mode_of(episode)]
+    return USUAL_VARIED_TOOLS if tools is USUAL_TOOLS and is_varied(episode) else tools
 
 
 CATALOGUE = Catalogue(
-    tools=(*(tool for tools in BY_MODE.values() for tool in tools), *DRILL_TOOLS),
-    called=called,
+    tools=tuple(tool for tools in BY_MODE.values() for tool in tools),
     answer=answer,
+    introduction=introduction,
     observed=observed,
+    to_action=to_action,
+    called=called,
     in_force=in_force,
 )
-"""Every tool of either tier and of every mode of play."""
+"""Every tool of every profile and disclosure."""

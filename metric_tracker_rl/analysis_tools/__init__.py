@@ -8,7 +8,7 @@ from functools import cache
 from metric_tracker_rl.analysis_tools import compare, lookup, row_generators, statistics
 from metric_tracker_rl.analysis_tools.lean import LEAN_TOOLS, SUBMIT
 from metric_tracker_rl.analysis_tools.raw import RAW_LEAN_TOOLS, RAW_TOOLS
-from metric_tracker_rl.analysis_tools.registry import TOOLS, Tool, ToolRegistry
+from metric_tracker_rl.analysis_tools.registry import TOOLS, catalogue, method_registry
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.rules import PlayRules
 from metric_tracker_rl.engine.vocabulary import (
@@ -20,7 +20,8 @@ from metric_tracker_rl.engine.vocabulary import (
     STDDEV_SHIFT,
 )
 from metric_tracker_rl.rows import MethodSpec, PayloadGeneratorMethod, SyntheticAnomalyGenerator
-from openenv_kit.tools.schema import json_schema
+from openenv_kit.schema import json_schema
+from openenv_kit.tool import Tools
 
 __all__ = [
     "LEAN_TOOLS",
@@ -29,11 +30,10 @@ __all__ = [
     "TOOLS",
     "TOOLS_OF",
     "VARIED_TOOLS",
-    "Tool",
-    "ToolRegistry",
     "available_analysis_methods",
     "available_payload_generation_methods",
     "available_synthetic_generator_methods",
+    "catalogue",
     "compare",
     "lookup",
     "no_generators",
@@ -51,7 +51,7 @@ TOOLS_OF = {
 }
 """The tools of each profile and disclosure."""
 
-VARIED_TOOLS = ToolRegistry()
+VARIED_TOOLS = method_registry()
 """The tools of guided play in the standard profile, where the reporting policy is drawn."""
 for _tool in TOOLS.values():
     if _tool.name == "hourly_rows_for_date":  # whose description tells the usual hours
@@ -59,7 +59,7 @@ for _tool in TOOLS.values():
     VARIED_TOOLS.add(_tool)
 
 
-def tools_of(rules: PlayRules, *, varied: bool = False) -> ToolRegistry:
+def tools_of(rules: PlayRules, *, varied: bool = False) -> Tools:
     """The tools that a play under these rules offers.
 
     Args:
@@ -83,7 +83,7 @@ def no_generators(rules: PlayRules) -> str:
 
 def available_analysis_methods() -> list[MethodSpec]:
     """Name, description and JSON Schema parameters of every analysis method."""
-    return list(TOOLS.catalogue())
+    return list(catalogue(TOOLS))
 
 
 def available_payload_generation_methods() -> list[MethodSpec]:

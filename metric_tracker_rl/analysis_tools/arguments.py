@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from metric_tracker_rl.rows import NotBool, PayloadGeneratorMethod
+from openenv_kit.tool import Arguments
 
 MAX_MULTIPLIER = 100.0
 MOST_ROWS = 1000
@@ -41,12 +42,6 @@ Multiplier = Annotated[
 ]
 Metric = Annotated[str | None, Field(description="one metric; null for all")]
 Metrics = Annotated[list[str], Field(description="several metrics; empty for all")]
-
-
-class Arguments(BaseModel):
-    """Base of all argument models: unknown arguments are errors."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class NoArguments(Arguments):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
-import numpy as np
+from itertools import pairwise
 
 from metric_tracker_rl.analysis_tools.arguments import (
     CountArguments,
@@ -14,11 +12,9 @@ from metric_tracker_rl.analysis_tools.arguments import (
 )
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
-from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.levels import severity_of
 from metric_tracker_rl.engine.reporting_policy import ANOMALY_TYPES_OF, shown_delta
 from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.series import DailySeries
 from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
     DATA_QUALITY,
@@ -34,145 +30,131 @@ IMPOSSIBLE_SCORE = 2.0
 """Suspicion that impossible counts alone give a date."""
 
 
-@TOOLS.method(RateArguments)
+@TOOLS.tool(RateArguments)
 def compare_rate_to_median(view: EpisodeView, arguments: RateArguments) -> Result:
     """One conversion rate (percent) on one date against its median; normal below threshold."""
     return _compare(view, CONVERSION_RATE, arguments.date, arguments.entity_name)
 
 
-@TOOLS.method(CountArguments)
+@TOOLS.tool(CountArguments)
 def compare_count_to_median(view: EpisodeView, arguments: CountArguments) -> Result:
     """One event count on one date against its median; normal below threshold."""
     return _compare(view, EVENT_COUNT, arguments.date, arguments.entity_name)
 
 
-@TOOLS.method(DateArguments)
+@TOOLS.tool(DateArguments)
 def detect_funnel_break(view: EpisodeView, arguments: DateArguments) -> Result:
     """Funnel steps whose rate dropped by at least the break threshold on one date."""
-    series, funnel = view.episode.series, view.episode.config.funnel_spec
-    day = view.episode.day_index(arguments.date)
-    changes, limit = series.deviation_rows[day], -series.level.break_threshold
-    candidates = []
-    for name in funnel.steps:
-        column = funnel.columns[FUNNEL_STEP, name]
-        change = changes[column]
-        if change <= limit:
-            candidates.append(
-                {
-                    "entity_type": FUNNEL_STEP,
-                    "entity_name": name,
-                    **_values(series, FUNNEL_STEP, day, column),
-                    "anomaly_type": FUNNEL_BREAK,
-                    "detection_method": DETECTION_METHODS[FUNNEL_STEP],
-                    "severity": severity_of(-change, series.level.severity_bounds[FUNNEL_STEP]),
-                }
-            )
-    return {"found": True, "date": arguments.date, "candidates": candidates}
+    funnel, date = view.episode.config.funnel_spec, view.episode.require_date(arguments.date)
+    broken = view.episode.metrics.flagged.loc[date, list(funnel.steps)]
+    candidates = [
+        {
+            "entity_type": FUNNEL_STEP,
+            "entity_name": name,
+            **_values(view, FUNNEL_STEP, date, name),
+            "anomaly_type": FUNNEL_BREAK,
+            "detection_method": DETECTION_METHODS[FUNNEL_STEP],
+            "severity": _severity(view, FUNNEL_STEP, date, name),
+        }
+        for name in broken.index[broken]
+    ]
+    return {"found": True, "date": date, "candidates": candidates}
 
 
-@TOOLS.method(DateArguments)
+@TOOLS.tool(DateArguments)
 def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> Result:
     """Adjacent stages of which the later has more events than the earlier in some hour."""
     episode, funnel = view.episode, view.episode.config.funnel_spec
-    day = episode.day_index(arguments.date)
-    excess = episode.series.excess_rows[day]
-    bounds = episode.series.level.severity_bounds[DATA_QUALITY]
-    issues = [
-        {
-            "entity_type": DATA_QUALITY,
-            "entity_name": funnel.quality_checks[pair],
-            "baseline_value": 0.0,
-            "observed_value": float(surplus),
-            "delta_value": float(surplus),
-            "anomaly_type": QUALITY_ISSUE,
-            "detection_method": DETECTION_METHODS[DATA_QUALITY],
-            "severity": severity_of(surplus, bounds),
-            "hours": [
-                {"hour": hour, "excess": row[pair + 1] - row[pair]}
-                for hour, row in enumerate(episode.hours(day).tolist())
-                if row[pair + 1] > row[pair]
-            ],
-        }
-        for pair, surplus in enumerate(excess)
-        if surplus
-    ]
+    date = episode.require_date(arguments.date)
+    hours, surplus = episode.hourly.loc[date], episode.metrics.value.loc[date]
+    issues = []
+    for (above, below), name in zip(pairwise(funnel.counts), funnel.quality_checks, strict=True):
+        if not surplus[name]:
+            continue
+        excess = hours[below] - hours[above]
+        issues.append(
+            {
+                "entity_type": DATA_QUALITY,
+                "entity_name": name,
+                "baseline_value": 0.0,
+                "observed_value": float(surplus[name]),
+                "delta_value": float(surplus[name]),
+                "anomaly_type": QUALITY_ISSUE,
+                "detection_method": DETECTION_METHODS[DATA_QUALITY],
+                "severity": _severity(view, DATA_QUALITY, date, name),
+                "hours": excess[excess > 0].rename("excess").reset_index().to_dict("records"),
+            }
+        )
     return {
         "found": True,
-        "date": arguments.date,
+        "date": date,
         "issue_count": len(issues),
-        "total_excess": sum(excess),
+        "total_excess": int(surplus[list(funnel.quality_checks)].sum()),
         "issues": issues,
     }
 
 
-@TOOLS.method(SuspiciousArguments)
+@TOOLS.tool(SuspiciousArguments)
 def list_suspicious_dates(view: EpisodeView, arguments: SuspiciousArguments) -> Result:
     """Dates by suspicion: the largest deviation as a multiple of its threshold (all in percent).
 
     A date with impossible counts scores at least 2. Deviations of rates and counts are
     relative, in percent of the median; those of the daytime share are percentage points.
     """
-    ranked = RANKED.get(view.episode)
-    if ranked is None:
-        ranked = RANKED[view.episode] = _by_suspicion(view.episode)
-    chosen = ranked[arguments.offset : arguments.offset + arguments.limit]
-    return {"dates": [dict(each) for each in chosen]}
+    import pandas as pd
 
-
-RANKED: WeakKeyDictionary[Episode, list[Result]] = WeakKeyDictionary()
-"""Ranking of each episode that was asked for it, as long as the episode lives."""
-
-
-def _by_suspicion(episode: Episode) -> list[Result]:
-    """Every date, the most suspicious first."""
-    series, funnel = episode.series, episode.config.funnel_spec
-    sizes = np.abs(series.deviations)
-    stages = len(funnel.counts)
-    steps = series.deviations[:, stages : stages + len(funnel.step_rates)]
-    impossible = (series.excess > 0).sum(axis=1)
-    scores = (sizes / series.thresholds).max(axis=1)
-    scores = np.where(impossible > 0, np.maximum(scores, IMPOSSIBLE_SCORE), scores)
+    funnel, metrics = view.episode.config.funnel_spec, view.episode.metrics
+    sizes = metrics.deviation[[*funnel.metrics, funnel.mix]].abs()
+    impossible = metrics.flagged[list(funnel.quality_checks)].sum(axis=1)
+    scores = (sizes / view.episode.series.thresholds).max(axis=1)
+    scores[(impossible > 0) & (scores < IMPOSSIBLE_SCORE)] = IMPOSSIBLE_SCORE
     measured = {
-        "suspicion_score": scores.tolist(),
-        "max_rate_delta": (100.0 * sizes[:, stages:-1].max(axis=1)).tolist(),
-        "max_count_delta_pct": (100.0 * sizes[:, :stages].max(axis=1)).tolist(),
-        "hourly_mix_delta_pct": (100.0 * sizes[:, -1]).tolist(),
-        "funnel_candidate_count": (steps <= -series.level.break_threshold).sum(axis=1).tolist(),
-        "impossible_issue_count": impossible.tolist(),
+        "suspicion_score": scores,
+        "max_rate_delta": 100.0 * sizes[list(funnel.rates)].max(axis=1),
+        "max_count_delta_pct": 100.0 * sizes[list(funnel.counts)].max(axis=1),
+        "hourly_mix_delta_pct": 100.0 * sizes[funnel.mix],
+        "funnel_candidate_count": metrics.flagged[list(funnel.steps)].sum(axis=1),
+        "impossible_issue_count": impossible,
     }
-    return [
-        {"date": episode.dates[day], **{name: round(of[day], 4) for name, of in measured.items()}}
-        for day in np.argsort(-scores, kind="stable").tolist()
+    ranked = pd.DataFrame(measured).sort_values("suspicion_score", ascending=False, kind="stable")
+    chosen = ranked[arguments.offset : arguments.offset + arguments.limit]
+    dates = [
+        # Not pandas' round(): that is off by one in the last digit now and then.
+        {"date": date, **{name: round(value, 4) for name, value in row.items()}}
+        for date, row in zip(chosen.index, chosen.to_dict("records"), strict=True)
     ]
+    return {"dates": dates}
 
 
 def _compare(view: EpisodeView, kind: str, date: str, name: str) -> Result:
-    series, funnel = view.episode.series, view.episode.config.funnel_spec
-    column = funnel.columns.get((kind, name))
-    if column is None:
-        raise ToolArgumentError(
-            unknown_name_message("entity_name", name, funnel.entity_names[kind])
-        )
-    day = view.episode.day_index(date)
-    change = series.deviation_rows[day][column]
-    flagged = abs(change) >= series.thresholds[column]
+    names, metrics = view.episode.config.funnel_spec.entity_names[kind], view.episode.metrics
+    if name not in names:
+        raise ToolArgumentError(unknown_name_message("entity_name", name, names))
+    view.episode.require_date(date)
+    *_, change = metrics.at(date, name)
+    flagged = metrics.flagged.at[date, name]
     return {
         "found": True,
         "date": date,
         "entity_type": kind,
         "entity_name": name,
         "detection_method": DETECTION_METHODS[kind],
-        **_values(series, kind, day, column),
+        **_values(view, kind, date, name),
         "anomaly_type": ANOMALY_TYPES_OF[kind][change > 0] if flagged else NORMAL,
-        "severity": severity_of(abs(change), series.level.severity_bounds[kind]),
+        "severity": _severity(view, kind, date, name),
     }
 
 
-def _values(series: DailySeries, kind: str, day: int, column: int) -> Result:
-    observed, baseline = series.rows[day][column], series.baseline_rows[day][column]
+def _values(view: EpisodeView, kind: str, date: str, name: str) -> Result:
+    observed, baseline, deviation = view.episode.metrics.at(date, name)
     return {
         "baseline_value": baseline,
         "observed_value": observed,
         "delta_value": shown_delta(observed, baseline, kind),
-        "relative_deviation": round(series.deviation_rows[day][column], 6),
+        "relative_deviation": round(deviation, 6),
     }
+
+
+def _severity(view: EpisodeView, kind: str, date: str, name: str) -> str:
+    *_, deviation = view.episode.metrics.at(date, name)
+    return severity_of(abs(deviation), view.episode.series.level.severity_bounds[kind])

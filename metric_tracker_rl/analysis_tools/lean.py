@@ -6,20 +6,20 @@ and echoes alike, each with a short id; a report names ids, and the server fills
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from metric_tracker_rl.analysis_tools.arguments import Arguments, NoArguments
-from metric_tracker_rl.analysis_tools.registry import Result, Tool, ToolRegistry
+from metric_tracker_rl.analysis_tools.arguments import NoArguments
+from metric_tracker_rl.analysis_tools.registry import Result, method_registry
 from metric_tracker_rl.engine.candidates import candidates
 from metric_tracker_rl.engine.report import MAX_ROWS
 from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
 from metric_tracker_rl.engine.rules import EpisodeView
 from openenv_kit.errors import ToolArgumentError
+from openenv_kit.tool import Arguments, Tool
 
-LEAN_TOOLS = ToolRegistry()
+LEAN_TOOLS = method_registry()
 """The tools of the lean profile."""
 
 SUBMIT = "submit"
@@ -71,18 +71,18 @@ class SubmitArguments(Arguments):
     )
 
 
-@LEAN_TOOLS.method(OverviewArguments, shows_data=False)
+@LEAN_TOOLS.tool(OverviewArguments, shows_data=False)
 def overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
     """Dates, and each daily series with its median and reporting threshold."""
-    episode, series = view.episode, view.episode.series
-    usual: Sequence[Any] = series.median_row
-    if by_weekday := episode.weekday_baselines:
-        usual = [list(each) for each in zip(*by_weekday.values(), strict=True)]
+    episode, metrics, names = view.episode, view.episode.metrics, _names(view)
+    weekdays = metrics.weekday_baseline
+    usual = metrics.median[names] if weekdays.empty else weekdays[names].T.to_numpy()
+    rows = zip(names, usual.tolist(), episode.series.thresholds.tolist(), strict=True)
     told: Result = {
         "first_date": episode.dates[0],
         "last_date": episode.dates[-1],
-        "columns": ["series", list(by_weekday) or "median", "threshold"],
-        "rows": [list(each) for each in zip(_names(view), usual, series.thresholds, strict=False)],
+        "columns": ["series", weekdays.index.tolist() or "median", "threshold"],
+        "rows": [list(each) for each in rows],
         **view.variant,
     }
     if arguments.details:
@@ -93,7 +93,7 @@ def overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
     return told
 
 
-@LEAN_TOOLS.method(ScanArguments)
+@LEAN_TOOLS.tool(ScanArguments)
 def scan(view: EpisodeView, arguments: ScanArguments) -> Result:
     """What is flagged on each date, roots and echoes alike: id, name, change from the median."""
     found = candidates(view.episode)
@@ -110,33 +110,28 @@ def scan(view: EpisodeView, arguments: ScanArguments) -> Result:
     }
 
 
-@LEAN_TOOLS.method(DayArguments)
+@LEAN_TOOLS.tool(DayArguments)
 def day(view: EpisodeView, arguments: DayArguments) -> Result:
     """Every daily series on some dates; rates in percent, the share as a fraction."""
-    episode = view.episode
-    names = _names(view)
-    days = [episode.day_index(date) for date in arguments.dates]
+    names, dates = _names(view), [*map(view.episode.require_date, arguments.dates)]
+    values = view.episode.metrics.value.loc[dates, names].to_numpy().tolist()
     return {
         "columns": ["date", *names],
-        "rows": [[episode.dates[day], *episode.series.rows[day][: len(names)]] for day in days],
+        "rows": [[date, *row] for date, row in zip(dates, values, strict=True)],
     }
 
 
-@LEAN_TOOLS.method(HoursArguments)
+@LEAN_TOOLS.tool(HoursArguments)
 def hours(view: EpisodeView, arguments: HoursArguments) -> Result:
     """Hourly counts of some dates, from hour 0 to 23."""
-    episode = view.episode
-    days = [episode.day_index(date) for date in arguments.dates]
+    counts, dates = view.episode.hourly, [*map(view.episode.require_date, arguments.dates)]
     return {
-        "columns": ["date", ["hour", *episode.config.funnel_spec.counts]],
-        "rows": [
-            [episode.dates[day], [[n, *row] for n, row in enumerate(episode.hours(day).tolist())]]
-            for day in days
-        ],
+        "columns": ["date", ["hour", *counts.columns]],
+        "rows": [[date, counts.loc[date].reset_index().to_numpy().tolist()] for date in dates],
     }
 
 
-@LEAN_TOOLS.method(NoArguments, shows_data=False)
+@LEAN_TOOLS.tool(NoArguments, shows_data=False)
 def calendar(view: EpisodeView, _: NoArguments) -> Result:
     """Publicly known events and the series each explains on its date; empty on most levels."""
     dates = view.episode.dates
@@ -167,6 +162,8 @@ LEAN_TOOLS.add(
         "Hand in the report, which ends the episode; no ids where nothing is to report.",
         SubmitArguments,
         chosen_rows,
+        reads_only=False,
+        finishes=True,
         shows_data=False,
     )
 )
@@ -193,7 +190,7 @@ def ids_within(result: Result) -> set[int]:
     return {candidate[0] for _, rows in result["rows"] for candidate in rows}
 
 
-def _names(view: EpisodeView) -> tuple[str, ...]:
-    """Names of the daily series, in the order of their columns."""
+def _names(view: EpisodeView) -> list[str]:
+    """Names of the daily series."""
     funnel = view.episode.config.funnel_spec
-    return (*funnel.metrics, funnel.mix)
+    return [*funnel.metrics, funnel.mix]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import repeat
 from typing import Any
 
 from metric_tracker_rl.analysis_tools.arguments import (
@@ -13,7 +12,6 @@ from metric_tracker_rl.analysis_tools.arguments import (
     RawDataArguments,
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
-from metric_tracker_rl.engine.funnel import HOURS
 from metric_tracker_rl.engine.levels import severity_of
 from metric_tracker_rl.engine.report import NAME_FIELDS, NUMBER_FIELDS, preview, read_report
 from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS, shown_delta
@@ -28,7 +26,7 @@ TOP_HOURS = 5
 NORMAL = "normal"
 
 
-@TOOLS.method(OverviewArguments)
+@TOOLS.tool(OverviewArguments)
 def task_overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
     """What to know first: thresholds, severity bands, first and last date, fields of a row."""
     episode = view.episode
@@ -52,80 +50,68 @@ def task_overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
     return told
 
 
-@TOOLS.method(NoArguments)
+@TOOLS.tool(NoArguments)
 def list_dates(view: EpisodeView, _: NoArguments) -> Result:
     """All dates of the episode, in order."""
     return {"dates": list(view.episode.dates)}
 
 
-@TOOLS.method(NoArguments)
+@TOOLS.tool(NoArguments)
 def list_entities(view: EpisodeView, _: NoArguments) -> Result:
     """Every entity a report row may name, with its type."""
     return {"entities": _entities(view)}
 
 
-@TOOLS.method(DateArguments)
+@TOOLS.tool(DateArguments)
 def rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
     """Event counts and conversion rates (percent) of one date."""
-    episode, funnel = view.episode, view.episode.config.funnel_spec
-    day = episode.day_index(arguments.date)
-    rates = episode.series.rows[day][len(funnel.counts) : len(funnel.metrics)]
+    episode, date = view.episode, view.episode.require_date(arguments.date)
+    rates = list(episode.config.funnel_spec.rates)
     return {
         "found": True,
-        "date": arguments.date,
-        "daily_metrics": dict(zip(funnel.counts, episode.counts[day], strict=True)),
-        "derived_rates": dict(zip(funnel.rates, rates, strict=True)),
+        "date": date,
+        "daily_metrics": episode.daily.loc[date].to_dict(),
+        "derived_rates": episode.metrics.value.loc[date, rates].to_dict(),
     }
 
 
-@TOOLS.method(DateArguments)
+@TOOLS.tool(DateArguments)
 def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
     """The 24 hourly rows of one date, its daytime share (hours 8 to 19) and the usual share."""
-    episode = view.episode
-    day = episode.day_index(arguments.date)
-    names = ("hour", *episode.config.funnel_spec.counts)
-    rows = [(hour, *counts) for hour, counts in enumerate(episode.hours(day).tolist())]
-    quietness = [-row[1] for row in rows]
-    busiest = sorted(range(len(rows)), key=quietness.__getitem__)[:TOP_HOURS]
+    episode, date = view.episode, view.episode.require_date(arguments.date)
+    hours = episode.hourly.loc[date]
+    opens = hours[episode.config.funnel_spec.counts[0]]
+    busiest = opens.sort_values(ascending=False, kind="stable").index[:TOP_HOURS].tolist()
     return {
         "found": True,
-        "date": arguments.date,
-        "summary": {**_share_summary(view, day), "top_hours": busiest},
-        # Most steps that return much return this: maps all the way cost half of a comprehension.
-        "rows": list(map(dict, map(zip, repeat(names), rows))),
+        "date": date,
+        "summary": {**_share_summary(view, date), "top_hours": busiest},
+        "rows": hours.reset_index().to_dict("records"),
     }
 
 
-@TOOLS.method(RawDataArguments)
+@TOOLS.tool(RawDataArguments)
 def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> Result:
     """Raw event counts, daily by default or hourly, from the start or an offset."""
-    episode = view.episode
-    counts = episode.config.funnel_spec.counts
     hourly = arguments.granularity == "hourly"
-    total = len(episode.dates) * (HOURS if hourly else 1)
-    chosen = range(total)[arguments.offset : arguments.offset + arguments.limit]
-    rows: list[dict[str, Any]] = []
-    for index in chosen:
-        day, hour = divmod(index, HOURS) if hourly else (index, 0)
-        values = episode.hours(day)[hour].tolist() if hourly else episode.counts[day]
-        head = {"date": episode.dates[day], **({"hour": hour} if hourly else {})}
-        rows.append({**head, **dict(zip(counts, values, strict=True))})
+    counts = view.episode.hourly if hourly else view.episode.daily
+    chosen = counts[arguments.offset : arguments.offset + arguments.limit]
     return {
         "granularity": arguments.granularity,
-        "row_count": total,
-        "returned_rows": len(rows),
-        "rows": rows,
+        "row_count": len(counts),
+        "returned_rows": len(chosen),
+        "rows": chosen.reset_index().to_dict("records"),
     }
 
 
-@TOOLS.method(NoArguments, shows_data=False)
+@TOOLS.tool(NoArguments, shows_data=False)
 def list_calendar(view: EpisodeView, _: NoArguments) -> Result:
     """Publicly known events by date and the daily series each explains; empty on most levels."""
     episode = view.episode
     return {"events": [entry.as_dict(episode.dates) for entry in episode.draw.calendar]}
 
 
-@TOOLS.method(PreviewArguments, shows_data=False)
+@TOOLS.tool(PreviewArguments, shows_data=False, keep=False)
 def preview_submission(view: EpisodeView, arguments: PreviewArguments) -> Result:
     """Check the form of report rows: valid, invalid and repeated ones. Says nothing of right."""
     try:
@@ -154,15 +140,13 @@ def _entities(view: EpisodeView) -> list[dict[str, str]]:
     ]
 
 
-def _share_summary(view: EpisodeView, day: int) -> Result:
-    series = view.episode.series
-    column = series.share_column
-    share, usual = series.rows[day][column], series.baseline_rows[day][column]
-    size = abs(series.deviation_rows[day][column])
+def _share_summary(view: EpisodeView, date: str) -> Result:
+    metrics, level = view.episode.metrics, view.episode.config.level
+    share, usual, change = metrics.at(date, mix := view.episode.config.funnel_spec.mix)
     return {
         "daytime_share": share,
         "baseline_daytime_share": usual,
         "delta_value": shown_delta(share, usual, HOURLY_MIX),
-        "anomaly_type": MIX_SHIFT if size >= series.level.mix_threshold else NORMAL,
-        "severity": severity_of(size, series.level.severity_bounds[HOURLY_MIX]),
+        "anomaly_type": MIX_SHIFT if metrics.flagged.at[date, mix] else NORMAL,
+        "severity": severity_of(abs(change), level.severity_bounds[HOURLY_MIX]),
     }

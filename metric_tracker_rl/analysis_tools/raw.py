@@ -9,15 +9,16 @@ from __future__ import annotations
 from pydantic import Field
 
 from metric_tracker_rl.analysis_tools import lean, lookup
-from metric_tracker_rl.analysis_tools.arguments import Arguments, DateArguments, OverviewArguments
-from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, Tool, ToolRegistry
+from metric_tracker_rl.analysis_tools.arguments import DateArguments, OverviewArguments
+from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, method_registry
 from metric_tracker_rl.engine.report import MAX_ROWS
 from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
 from metric_tracker_rl.engine.rules import EpisodeView
+from openenv_kit.tool import Arguments, Tool
 
-RAW_TOOLS = ToolRegistry()
+RAW_TOOLS = method_registry()
 """The tools of raw play in the standard profile."""
-RAW_LEAN_TOOLS = ToolRegistry()
+RAW_LEAN_TOOLS = method_registry()
 """The tools of raw play in the lean profile."""
 
 
@@ -29,7 +30,7 @@ class RowsArguments(Arguments):
     )
 
 
-@RAW_TOOLS.method(OverviewArguments)
+@RAW_TOOLS.tool(OverviewArguments)
 def task_overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
     """What to know first: thresholds, severity bands, first and last date, fields of a row."""
     told = lookup.task_overview(view, arguments)
@@ -41,7 +42,7 @@ def task_overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
     }
 
 
-@RAW_TOOLS.method(DateArguments)
+@RAW_TOOLS.tool(DateArguments)
 def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
     """The 24 hourly rows of one date, its daytime share and the usual share."""
     told = lookup.hourly_rows_for_date(view, arguments)
@@ -49,7 +50,7 @@ def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
     return {**told, "summary": {name: told["summary"][name] for name in names}}
 
 
-@RAW_LEAN_TOOLS.method(lean.OverviewArguments, shows_data=False)
+@RAW_LEAN_TOOLS.tool(lean.OverviewArguments, shows_data=False)
 def overview(view: EpisodeView, arguments: lean.OverviewArguments) -> Result:
     """Dates, each daily series with its median, thresholds and severity bands."""
     told = lean.overview(view, arguments)
@@ -75,6 +76,8 @@ RAW_LEAN_TOOLS.add(
         "Hand in the report, which ends the episode; no rows where nothing is to report.",
         RowsArguments,
         chosen_rows,
+        reads_only=False,
+        finishes=True,
         shows_data=False,
     )
 )

@@ -1,104 +1,84 @@
-"""One registry of analysis methods: name, description, argument model, function.
-
-Everything that knows a method reads it from here: the observation's catalogue, the OpenAI
-tool schemas, argument validation, the documentation and the user interface.
-"""
+"""The analysis methods: declared once, read by the session, every door and the documentation."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Generic, TypeVar
+from functools import lru_cache, wraps
+from typing import Any
 
-from metric_tracker_rl.analysis_tools.arguments import Arguments
+import orjson
+from pydantic import BaseModel
+
 from metric_tracker_rl.engine.config import FUNNELS
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.rows import MethodSpec
-from openenv_kit.play.policies import Registry
-from openenv_kit.tools.schema import json_schema, read_arguments
+from openenv_kit.schema import json_schema
+from openenv_kit.tool import Tool, Tools
 
-A = TypeVar("A", bound=Arguments)
 Result = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Tool(Generic[A]):
-    """One analysis method.
+Method = Callable[[EpisodeView, Any], Result]
 
-    Attributes:
-        name: what agents call it by.
-        description: one line, written for agents.
-        arguments: typed model of its arguments.
-        run: the function; reads the episode, changes nothing, knows no label.
-        shows_data: whether the rows of its result are the episode's data, not what the caller
-            gave or what is known without the data.
+MOST_KEPT = 256_000
+"""Most bytes of answers that are kept for an episode."""
+
+
+class Methods(Tools):
+    """Analysis methods; one that is asked again about the same data gives the answer it kept."""
+
+    def tool(
+        self, arguments: type[BaseModel], *, keep: bool = True, **options: Any
+    ) -> Callable[[Any], Any]:
+        """Decorator: see `Tools`; `keep` is false for a method that is hardly asked twice alike."""
+        declare = super().tool(arguments, **options)
+        return lambda method: declare(kept(method) if keep else method)
+
+
+def kept(method: Method) -> Method:
+    """Keep a method's answers with the episode, by arguments and rules of play.
+
+    They are kept as JSON, so that nobody can change another player's, and a method that returns
+    anything else than JSON, such as one of NumPy's numbers, fails at once.
     """
 
-    name: str
-    description: str
-    arguments: type[A]
-    run: Callable[[EpisodeView, A], Result]
-    shows_data: bool = True
+    @wraps(method)
+    def answer(view: EpisodeView, arguments: BaseModel) -> Result:
+        answers = view.episode.answers
+        asked = (method, view.rules, view.in_split, arguments.model_dump_json())
+        told = answers.get(asked)
+        if told is None:
+            told = orjson.dumps(method(view, arguments))
+            if sum(map(len, list(answers.values()))) + len(told) > MOST_KEPT:
+                answers.clear()
+            answers[asked] = told
+        result: Result = orjson.loads(told)
+        return result
 
-    def call(self, view: EpisodeView, raw: Any) -> tuple[dict[str, Any], Result]:
-        """Validate raw arguments and run.
-
-        Returns:
-            The arguments as given, and the result.
-
-        Raises:
-            ToolArgumentError: wrong arguments; says which, what is allowed and the nearest.
-        """
-        if self.nothing is not None and type(raw) is dict and not raw:
-            return {}, self.run(view, self.nothing)
-        arguments = read_arguments(self.name, self.arguments, raw, "analysis_args")
-        return dict(raw), self.run(view, arguments)
-
-    @cached_property
-    def nothing(self) -> A | None:
-        """Arguments that there are none of, if it takes none."""
-        return None if self.arguments.model_fields else self.arguments()
+    return answer
 
 
-class ToolRegistry(Registry[Tool[Any]]):
-    """Analysis methods by name, in the order they were declared."""
+def method_registry() -> Methods:
+    """An empty registry of analysis methods, whose arguments name entities of the ordering app."""
+    return Methods("analysis_method", ORDERING_APP)
 
-    def __init__(self) -> None:
-        super().__init__("analysis_method")
-        self._catalogues: dict[tuple[str, int], tuple[MethodSpec, ...]] = {}
 
-    def method(
-        self, arguments: type[A], *, shows_data: bool = True
-    ) -> Callable[[Callable[[EpisodeView, A], Result]], Callable[[EpisodeView, A], Result]]:
-        """Decorator: declare a function as the method of its own name.
+def catalogue(tools: Tools, funnel: str = ORDERING_APP.name) -> tuple[MethodSpec, ...]:
+    """Name, description and JSON Schema of every method, for one funnel's names."""
+    return _catalogue(tuple(tools.values()), funnel)
 
-        The first line of its docstring is the description that agents read. For `shows_data`
-        see `Tool`.
-        """
 
-        def declare(function: Callable[[EpisodeView, A], Result]) -> Any:
-            description = (inspect.getdoc(function) or "").split("\n", 1)[0]
-            self.add(Tool(function.__name__, description, arguments, function, shows_data))
-            return function
-
-        return declare
-
-    def catalogue(self, funnel: str = ORDERING_APP.name) -> tuple[MethodSpec, ...]:
-        """Name, description and JSON Schema of every method, for one funnel's names."""
-        made = funnel, len(self)  # methods are only ever added
-        if made not in self._catalogues:
-            self._catalogues[made] = tuple(
-                MethodSpec(
-                    name=tool.name,
-                    description=tool.description,
-                    parameters=json_schema(tool.arguments, FUNNELS[funnel]),
-                )
-                for tool in self.values()
-            )
-        return self._catalogues[made]
+@lru_cache(maxsize=64)
+def _catalogue(tools: tuple[Tool, ...], funnel: str) -> tuple[MethodSpec, ...]:
+    return tuple(
+        MethodSpec(
+            name=tool.name,
+            description=tool.description,
+            parameters=json_schema(tool.arguments, FUNNELS[funnel]),
+        )
+        for tool in tools
+    )
 
 
 def dates_within(result: Result) -> set[str]:
@@ -117,5 +97,5 @@ def dates_within(result: Result) -> set[str]:
     return found
 
 
-TOOLS = ToolRegistry()
-"""Every analysis method."""
+TOOLS = method_registry()
+"""Every analysis method of guided play in the standard profile."""

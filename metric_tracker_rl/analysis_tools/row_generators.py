@@ -7,23 +7,24 @@ applies the reporting policy's order, so their rows hold echoes beside roots.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from metric_tracker_rl.analysis_tools.arguments import (
     MAX_MULTIPLIER,
-    Arguments,
     GeneratedArguments,
     MetricRowsArguments,
     PayloadArguments,
     PayloadRowsArguments,
     SeriesRowsArguments,
 )
-from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, Tool
+from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, kept
 from metric_tracker_rl.analysis_tools.statistics import chosen_metrics
 from metric_tracker_rl.engine.reporting_policy import (
     ANOMALY_TYPES_OF,
@@ -49,7 +50,8 @@ from metric_tracker_rl.engine.vocabulary import (
 )
 from metric_tracker_rl.rows import PayloadGeneratorMethod
 from openenv_kit.errors import ToolArgumentError, UnknownNameError, echo
-from openenv_kit.tools.schema import describe_problems
+from openenv_kit.schema import describe_problems, json_schema
+from openenv_kit.tool import Arguments, Tool
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def check_generators(methods: Sequence[Any]) -> None:
     try:
         PayloadArguments.model_validate({"generator_methods": list(methods)})
     except ValidationError as error:
-        problem = describe_problems("payload_generators", PayloadArguments, error)
+        problem = describe_problems("payload_generators", json_schema(PayloadArguments), error)
         raise ToolArgumentError(f"{problem} Nothing was graded.") from None
 
 
@@ -168,7 +170,7 @@ def run_generators(
     return sorted(merged.values(), key=lambda row: row.date), summaries
 
 
-@TOOLS.method(PayloadRowsArguments)
+@TOOLS.tool(PayloadRowsArguments)
 def payload_generator(view: EpisodeView, arguments: PayloadRowsArguments) -> Result:
     """Run several row generators and merge their rows, without submitting them."""
     rows, summaries = run_generators(view, arguments.generator_methods)
@@ -202,56 +204,45 @@ def _run(
     view: EpisodeView,
     generator: RowGenerator,
     metric: str | None,
-    metrics: Sequence[str],
+    several: Sequence[str],
     multiplier: float,
     dates: Sequence[str],
 ) -> tuple[list[ReportRow], list[Result]]:
-    if not generator.takes_metrics and (metric is not None or metrics):
+    if not generator.takes_metrics and (metric is not None or several):
         raise ToolArgumentError(f"{generator.name} looks at one fixed series; it takes no metric.")
+    episode, metrics = view.episode, view.episode.metrics
+    series, columns = episode.series, episode.config.funnel_spec.columns
     entities = generator.entities(view)
-    names = chosen_metrics(view, metric, metrics, tuple(entities))
-    wanted = {view.episode.day_index(date) for date in dates} or range(len(view.episode.dates))
-    rows: list[tuple[int, ReportRow]] = []
-    details = []
-    for name in names:
-        found = _matches(view, generator, entities[name], name, multiplier)
-        kept = [(day, row) for day, row in found if day in wanted]
-        rows.extend(kept)
-        details.append(_detail(view, entities[name], name, multiplier, len(kept)))
-    return [row for _, row in sorted(rows, key=lambda pair: pair[0])], details
+    names = chosen_metrics(view, metric, several, tuple(entities))
+    chosen = [*map(episode.require_date, dates)]
+    spreads = metrics.spread[names]
+    differences = metrics.difference[names]
+    far = metrics.flagged[names] & (differences.abs() > multiplier * spreads)
+    above = (differences > 0.0).to_numpy()
+    rows = []
+    for day, place in np.argwhere(far.to_numpy()).tolist():  # by date, then in the names' order
+        date, kind, name = episode.dates[day], entities[names[place]], names[place]
+        anomaly = ANOMALY_TYPES_OF[kind][int(above[day, place])]
+        if anomaly in generator.reports and (not chosen or date in chosen):
+            finding = Finding(kind, name, anomaly, columns[kind, name])
+            rows.append(row_for(finding, day, date, series))
+    matches = Counter(row.entity_name for row in rows)
+    medians = metrics.median[names].to_dict()
+    details = [
+        {
+            "entity_name": name,
+            "median_value": medians[name],
+            "std_dev_from_median": round(spread, RATE_DECIMALS + 2),
+            "threshold_value": round(multiplier * spread, RATE_DECIMALS + 2),
+            "reporting_threshold": episode.config.level.thresholds[entities[name]],
+            "match_count": matches[name],
+        }
+        for name, spread in spreads.items()
+    ]
+    return rows, details
 
 
-def _matches(
-    view: EpisodeView, generator: RowGenerator, kind: str, name: str, multiplier: float
-) -> Iterator[tuple[int, ReportRow]]:
-    """Day and row of every match in one series."""
-    config, series, dates = view.episode.config, view.episode.series, view.episode.dates
-    column = config.funnel_spec.columns[kind, name]
-    differences, sizes = series.difference_columns[column], series.deviation_sizes[column]
-    limit, threshold = multiplier * series.spreads[column], config.level.thresholds[kind]
-    for day in series.far_days[column]:
-        anomaly = ANOMALY_TYPES_OF[kind][differences[day] > 0]
-        # A funnel break has a threshold of its own, above that of its rate.
-        far = sizes[day] >= threshold and abs(differences[day]) > limit
-        if far and anomaly is not None and anomaly in generator.reports:
-            yield day, row_for(Finding(kind, name, anomaly, column), day, dates[day], series)
-
-
-def _detail(view: EpisodeView, kind: str, name: str, multiplier: float, matches: int) -> Result:
-    config, series = view.episode.config, view.episode.series
-    column = config.funnel_spec.columns[kind, name]
-    spread = series.spreads[column]
-    return {
-        "entity_name": name,
-        "median_value": series.median_row[column],
-        "std_dev_from_median": round(spread, RATE_DECIMALS + 2),
-        "threshold_value": round(multiplier * spread, RATE_DECIMALS + 2),
-        "reporting_threshold": config.level.thresholds[kind],
-        "match_count": matches,
-    }
-
-
-def _as_tool(generator: RowGenerator) -> Tool[Any]:
+def _as_tool(generator: RowGenerator) -> Tool:
     """The analysis method of one generator."""
 
     def run(view: EpisodeView, arguments: Any) -> Result:
@@ -269,7 +260,8 @@ def _as_tool(generator: RowGenerator) -> Tool[Any]:
         }
 
     model: type[Arguments] = MetricRowsArguments if generator.takes_metrics else SeriesRowsArguments
-    return Tool(tool_name(generator.name), generator.description, model, run)
+    name, described = tool_name(generator.name), generator.description
+    return Tool(name, described, model, kept(run), vocabulary=TOOLS.vocabulary)
 
 
 for _generator in GENERATORS.values():

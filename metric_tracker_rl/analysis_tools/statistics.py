@@ -13,14 +13,14 @@ from metric_tracker_rl.engine.series import RATE_DECIMALS
 from metric_tracker_rl.engine.vocabulary import CONVERSION_RATE, EVENT_COUNT
 
 
-@TOOLS.method(MetricArguments)
+@TOOLS.tool(MetricArguments)
 def get_metric_median(view: EpisodeView, arguments: MetricArguments) -> Result:
     """Median over all dates of each named metric, or of all."""
     chosen = chosen_metrics(view, arguments.metric_name, arguments.metric_names)
     return {"metric_names": chosen, "results": [_median(view, name) for name in chosen]}
 
 
-@TOOLS.method(MetricArguments)
+@TOOLS.tool(MetricArguments)
 def get_metric_std_dev_from_median(view: EpisodeView, arguments: MetricArguments) -> Result:
     """Standard deviation from the median, sqrt(mean((value - median)^2)), of each metric."""
     chosen = chosen_metrics(view, arguments.metric_name, arguments.metric_names)
@@ -29,43 +29,42 @@ def get_metric_std_dev_from_median(view: EpisodeView, arguments: MetricArguments
         entry = _median(view, name)
         size = entry.pop("sample_size")
         entry.pop("weekday_medians", None)
-        spread = view.episode.series.spreads[metric_column(view, name)]
-        results.append(
-            {**entry, "std_dev_from_median": round(spread, RATE_DECIMALS), "sample_size": size}
-        )
+        spread = round(float(view.episode.metrics.spread[name]), RATE_DECIMALS)
+        results.append({**entry, "std_dev_from_median": spread, "sample_size": size})
     return {"metric_names": chosen, "results": results}
 
 
-@TOOLS.method(DifferenceArguments)
+@TOOLS.tool(DifferenceArguments)
 def get_rows_with_abs_diff_from_median_gt(
     view: EpisodeView, arguments: DifferenceArguments
 ) -> Result:
     """Dates on which a metric is further from its median than a threshold in its own unit."""
-    series = view.episode.series
+    metrics = view.episode.metrics
     chosen = chosen_metrics(view, arguments.metric_name, arguments.metric_names)
+    far = metrics.difference[chosen].abs() > arguments.threshold
     results, left = [], arguments.limit
     for name in chosen:
-        column = metric_column(view, name)
-        bases = (row[column] for row in series.baseline_rows)
+        dates = far.index[far[name]]
+        shown = far[name] & (far[name].cumsum() <= left)
+        values, bases = metrics.value[name][shown], metrics.baseline[name][shown]
         rows = [
             {
                 "date": date,
-                "value": row[column],
+                "value": value,
                 "median_value": base,
-                "difference": shown_delta(row[column], base, CONVERSION_RATE),
+                "difference": shown_delta(value, base, CONVERSION_RATE),
             }
-            for date, row, base in zip(view.episode.dates, series.rows, bases, strict=True)
-            if abs(row[column] - base) > arguments.threshold
+            for date, value, base in zip(values.index, values, bases, strict=True)
         ]
         results.append(
             {
                 "metric_name": name,
                 "threshold": arguments.threshold,
-                "match_count": len(rows),
-                "rows": rows[:left],
+                "match_count": len(dates),
+                "rows": rows,
             }
         )
-        left -= len(rows[:left])
+        left -= len(rows)
     return {"metric_names": chosen, "results": results}
 
 
@@ -84,19 +83,13 @@ def chosen_metrics(
     return wanted or list(names)
 
 
-def metric_column(view: EpisodeView, name: str) -> int:
-    """Column of a metric in the derived series."""
-    return view.episode.config.funnel_spec.metrics.index(name)
-
-
 def _median(view: EpisodeView, name: str) -> Result:
-    column = metric_column(view, name)
-    is_count = column < len(view.episode.config.funnel_spec.counts)
-    weekdays = {day: row[column] for day, row in view.episode.weekday_baselines.items()}
+    metrics, is_count = view.episode.metrics, name in view.episode.config.funnel_spec.counts
+    weekdays = metrics.weekday_baseline[name].to_dict()
     return {
         "metric_name": name,
         "metric_type": EVENT_COUNT if is_count else CONVERSION_RATE,
-        "median_value": view.episode.series.median_row[column],
+        "median_value": float(metrics.median[name]),
         "sample_size": len(view.episode.dates),
         **({"weekday_medians": weekdays} if weekdays else {}),
     }

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metric_tracker_rl.engine.generation.digests import differences, golden_table
+from metric_tracker_rl.engine.generation.digests import GOLDEN
 
 GOLDEN_FILE = Path("tests/golden_digests.json")
 
@@ -21,13 +21,13 @@ def digests(
 ) -> None:
     """Check that every golden episode still has the same bytes and labels."""
     if write:
-        table = golden_table()
+        table = GOLDEN.table()
         file.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
         typer.echo(f"{len(table['episodes'])} episodes written to {file}")
         return
     try:
         golden = json.loads(file.read_text(encoding="utf-8"))
-        found = differences(golden)
+        found = GOLDEN.differences(golden)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise typer.BadParameter(f"{file} is not a golden file: {problem}") from None
     for each in found:

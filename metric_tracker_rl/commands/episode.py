@@ -10,7 +10,7 @@ import typer
 
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.splits import SEALED
-from openenv_kit.cli.common import installed, mistakes_told
+from openenv_kit.cli.common import installed
 from openenv_kit.environment import ERROR
 
 
@@ -49,9 +49,8 @@ def episode(
     taken = [path for path in paths.values() if path.exists()]
     if taken:
         raise typer.BadParameter(f"{taken[0]} exists; move it away or name another folder")
-    with mistakes_told():
-        out.mkdir(parents=True, exist_ok=True)
-        for name, frame in frames.items():
-            write = frame.to_csv if to is Format.CSV else frame.to_parquet
-            write(paths[name])
-            typer.echo(f"{paths[name]}: {len(frame)} rows, columns {', '.join(frame.columns)}")
+    out.mkdir(parents=True, exist_ok=True)
+    for name, frame in frames.items():
+        write = frame.to_csv if to is Format.CSV else frame.to_parquet
+        write(paths[name])
+        typer.echo(f"{paths[name]}: {len(frame)} rows, columns {', '.join(frame.columns)}")

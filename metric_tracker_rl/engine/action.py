@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from openenv_kit.errors import ToolArgumentError, echo
-from openenv_kit.tools.schema import describe_problems
+from openenv_kit.schema import describe_problems, json_schema
 
 NO_ARGUMENTS: Mapping[str, Any] = MappingProxyType({})
 
@@ -47,15 +47,12 @@ def read_action(action: object) -> Call:
     """
     if not isinstance(action, Mapping):
         raise ToolArgumentError(f"action is {echo(action)}; allowed: an object.")
-    # Most steps are a plain analysis call, and need no model to be recognised.
-    name, arguments = action.get("analysis_method"), action.get("analysis_args", NO_ARGUMENTS)
-    known = 2 if type(arguments) is dict else 1 if arguments is NO_ARGUMENTS else 0
-    if type(name) is str and len(action) == known:
-        return Call(name, arguments)
     try:
         fields = ActionFields.model_validate(action)
     except ValidationError as error:
-        raise ToolArgumentError(describe_problems("action", ActionFields, error)) from None
+        raise ToolArgumentError(
+            describe_problems("action", json_schema(ActionFields), error)
+        ) from None
     return Call(
         fields.analysis_method,
         fields.analysis_args,

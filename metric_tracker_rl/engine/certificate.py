@@ -7,7 +7,7 @@ anywhere, in any order.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
@@ -20,7 +20,7 @@ from metric_tracker_rl.engine.generation.anomalies import Cause
 from metric_tracker_rl.engine.generation.generator import (
     Draw,
     apply_causes,
-    generate_all,
+    generate,
     guard_violations,
     relative_size,
     severity_is_clear,
@@ -36,9 +36,12 @@ from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import CUSTOM_TASK_ID
 from metric_tracker_rl.engine.vocabulary import DISCLOSURES, EVENT_COUNT, PROFILES, STANDARD
 from metric_tracker_rl.policies import get_policy
+from openenv_kit.errors import require_name
 from openenv_kit.play.driver import Outcome, play
 
 levels = tuple(EVERY_LEVEL)
+usual_levels = tuple(LEVELS)
+"""Levels of a run that names none; the rungs lie between these."""
 COUNTS = (1, 3, 5)
 ZERO_FAMILY = "mixed"
 """Family whose zero-anomaly episodes are certified; with no anomaly, families look alike."""
@@ -117,15 +120,7 @@ def certificate_from(told: dict[str, Any]) -> Certificate:
 
 def certify_one(config: EpisodeConfig) -> Certificate:
     """Certify one episode, generated afresh."""
-    return certify_all([config])[0]
-
-
-def certify_all(configs: Sequence[EpisodeConfig]) -> list[Certificate]:
-    """The certificate of each configuration; episodes are generated together."""
-    return [_certificate(*each) for each in zip(configs, generate_all(configs), strict=True)]
-
-
-def _certificate(config: EpisodeConfig, draw: Draw) -> Certificate:
+    draw = generate(config)
     episode = episode_from_draw(config, draw)
     outcomes = [_played(episode, *mode) for mode in product(PROFILES, DISCLOSURES)]
     return Certificate(
@@ -201,9 +196,24 @@ def grid(
     families: Sequence[str] = SCENARIO_FAMILIES,
     difficulties: Sequence[str] = tuple(LEVELS),
     counts: Sequence[int] = COUNTS,
-    policy: str = STANDARD,
+    reset: Mapping[str, Any] | None = None,
 ) -> Iterator[EpisodeConfig]:
-    """Configurations of every combination, and zero-anomaly ones for one family."""
+    """Configurations of every combination, and zero-anomaly ones for one family.
+
+    Args:
+        seeds: of every combination.
+        families: names of families.
+        difficulties: names of levels.
+        counts: planned anomalies.
+        reset: `policy`, the reporting policy. Every certificate covers all profiles and
+            disclosures.
+
+    Raises:
+        UnknownNameError: another reset argument; names the nearest.
+    """
+    for name in reset or {}:
+        require_name("--reset", name, ["policy"])
+    policy = (reset or {}).get("policy", STANDARD)
     for seed, family, difficulty in product(seeds, families, difficulties):
         for count in (*counts, *((0,) if family == ZERO_FAMILY else ())):
             yield EpisodeConfig(

@@ -95,12 +95,12 @@ class EpisodeConfig:
             for metric in anomaly.metrics:
                 require_name("metric", metric, self.funnel_spec.metrics)
 
-    @property
+    @cached_property
     def level(self) -> Level:
         """The difficulty's noise and separation, and the thresholds of the policy in force."""
         return self._in_force[0]
 
-    @property
+    @cached_property
     def funnel_spec(self) -> Funnel:
         """The funnel's names and base rates, and the hours of daytime in force."""
         return self._in_force[1]

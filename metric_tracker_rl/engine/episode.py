@@ -5,26 +5,26 @@ An `Episode` is shared read-only by every session that plays the same configurat
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass
-from datetime import date as Date
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.funnel import HOURS
-from metric_tracker_rl.engine.generation.generator import Draw, generate, generate_all
+from metric_tracker_rl.engine.generation.generator import Draw, generate
 from metric_tracker_rl.engine.reporting_policy import ReportRow
-from metric_tracker_rl.engine.series import WEEK, DailySeries, Ints
-from metric_tracker_rl.engine.vocabulary import SAME_WEEKDAY, WEEKDAYS
+from metric_tracker_rl.engine.series import DailySeries, Ints
 from openenv_kit.errors import ToolArgumentError, echo, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from metric_tracker_rl.engine.metrics import Metrics
+
 CACHE_SIZE = 256
-"""Episodes kept in memory per process; one takes roughly 150 kB."""
+"""Episodes kept in memory per process; one takes roughly 150 kB, and up to about
+twice as much again for the frames and answers of one that is analysed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +52,15 @@ class Episode:
         """Event counts by day.
 
         Index `date`: ISO text, one row for each day, in order. Columns: the funnel's stages from
-        the first to the last, int64. Made once and shared: copy it to change it.
+        the first to the last, int64. Made once, shared and read-only: copy it
+        to change it.
         """
         import pandas as pd  # a server that nobody asks for frames starts without it
 
-        index = pd.Index(self.dates, name="date")
-        columns = list(self.config.funnel_spec.counts)
-        return pd.DataFrame(self.draw.hourly.sum(axis=1), index, columns)
+        counts = self.draw.hourly.sum(axis=1)
+        counts.setflags(write=False)
+        index, columns = pd.Index(self.dates, name="date"), list(self.config.funnel_spec.counts)
+        return pd.DataFrame(counts, index, columns, copy=False)
 
     @cached_property
     def hourly(self) -> pd.DataFrame:
@@ -79,33 +81,33 @@ class Episode:
         return {date: day for day, date in enumerate(self.dates)}
 
     @cached_property
-    def counts(self) -> list[list[int]]:
-        """Daily counts as nested lists of ints, (days, stages)."""
-        return self.draw.hourly.sum(axis=1).tolist()
+    def metrics(self) -> Metrics:
+        """Value, baseline, deviation and flags of every entity by date, made once and shared."""
+        from metric_tracker_rl.engine.metrics import Metrics
+
+        return Metrics(self.series, self.dates)
 
     @cached_property
-    def weekday_baselines(self) -> dict[str, list[float]]:
-        """Baselines by weekday, from Monday on, and column; empty where all days share theirs."""
-        if self.series.level.baseline != SAME_WEEKDAY:
-            return {}
-        first = Date.fromisoformat(self.dates[0]).weekday()
-        return {
-            name: self.series.baseline_rows[(place - first) % WEEK]
-            for place, name in enumerate(WEEKDAYS)
-        }
+    def answers(self) -> dict[Hashable, bytes]:
+        """What analysis methods have answered about these data; theirs to fill and to empty."""
+        return {}
 
     def hours(self, day: int) -> Ints:
         """Hourly counts of one day, shape (24, stages); a view, not to be written to."""
         return self.draw.hourly[day]
 
     def day_index(self, date: object) -> int:
-        """Index of a date.
+        """Index of a date; see `require_date` for what it raises."""
+        return self.day_of[self.require_date(date)]
+
+    def require_date(self, date: object) -> str:
+        """The date, if it is one of the episode.
 
         Raises:
             ToolArgumentError: not a date of this episode; names the range and the nearest.
         """
         if isinstance(date, str) and date in self.day_of:
-            return self.day_of[date]
+            return date
         guess = nearest(date, self.dates)
         hint = f" Did you mean {guess!r}?" if guess else ""
         raise ToolArgumentError(
@@ -120,56 +122,11 @@ def episode_from_draw(config: EpisodeConfig, draw: Draw) -> Episode:
     return Episode(config, draw.dates, draw.series, draw.labels, draw.applied, draw)
 
 
-class EpisodeCache:
-    """Makes episodes and keeps the last ones used; equal configurations share one object.
+@lru_cache(maxsize=CACHE_SIZE)
+def build_episode(config: EpisodeConfig) -> Episode:
+    """The episode of a configuration; equal ones share one object while it is kept.
 
-    Args:
-        size: episodes kept.
+    Raises:
+        ConfigurationError: see `generate`.
     """
-
-    def __init__(self, size: int) -> None:
-        self.resize(size)
-
-    def __call__(self, config: EpisodeConfig) -> Episode:
-        """The episode of a configuration.
-
-        Raises:
-            ConfigurationError: see `generate`.
-        """
-        return self._made(config)
-
-    def make_ahead(self, configs: Iterable[EpisodeConfig]) -> None:
-        """Make together, in about half the time, those episodes that are not in memory.
-
-        Each is then in memory as if it had been asked for. There are never made more than are
-        kept.
-
-        Raises:
-            ConfigurationError: see `generate`.
-        """
-        missing = [config for config in dict.fromkeys(configs) if config not in self._alive]
-        missing = missing[: self.cache_info().maxsize]
-        for config, draw in zip(missing, generate_all(missing), strict=True):
-            self._alive[config] = made = episode_from_draw(config, draw)
-            self(made.config)
-
-    def _make(self, config: EpisodeConfig) -> Episode:
-        made = self._alive.get(config)
-        if made is None:
-            made = self._alive[config] = episode_from_draw(config, generate(config))
-        return made
-
-    def resize(self, size: int) -> None:
-        """Keep another number of episodes from now on, starting with none."""
-        self._alive: WeakValueDictionary[EpisodeConfig, Episode] = WeakValueDictionary()
-        self._made = lru_cache(maxsize=size)(self._make)
-        self.cache_info = self._made.cache_info
-        self.cache_clear = self._made.cache_clear
-
-    def misses(self) -> int:
-        """How many episodes had to be made since the last resize."""
-        return self.cache_info().misses
-
-
-build_episode = EpisodeCache(CACHE_SIZE)
-"""The episode of a configuration, from memory where it is there."""
+    return episode_from_draw(config, generate(config))

@@ -56,15 +56,15 @@ class Funnel:
     weekday_factors: tuple[float, ...]
     daytime: tuple[int, int] = (8, 20)
 
-    @property
-    def drawn_as(self) -> tuple[str, tuple[int, int]]:
-        """The same for funnels whose days are computed alike."""
-        return self.name, self.daytime
-
     @cached_property
     def counts(self) -> tuple[str, ...]:
         """Names of the event counts, in funnel order."""
         return tuple(stage.name for stage in self.stages)
+
+    @cached_property
+    def step_stages(self) -> range:
+        """Stages that a step leads into: all but the first."""
+        return range(1, len(self.stages))
 
     @cached_property
     def step_rates(self) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from metric_tracker_rl.engine.episode import Episode
@@ -13,9 +12,7 @@ from metric_tracker_rl.engine.reporting_policy import ReportRow
 from metric_tracker_rl.engine.rules import PRACTICE_COST, SCORE_FEEDBACK, EpisodeView
 from metric_tracker_rl.rows import RewardBreakdown, SubmissionIssue
 from openenv_kit.environment import Reply
-
-COMPONENTS = "reward_components"
-"""What the final reply's metadata call the components of the reward."""
+from openenv_kit.session import COMPONENTS
 
 IN_PROGRESS = "in_progress"
 EVALUATED = "evaluated"
@@ -71,12 +68,6 @@ def practice_reply(number: int, view: EpisodeView, got: RewardBreakdown) -> Repl
             "reward_breakdown": counts_only(got, with_expected=not view.hidden),
         },
     )
-
-
-def counted_down(reply: Reply, left: int) -> Reply:
-    """The reply, with how many steps are left."""
-    note = "No step is left" if left == 0 else f"{left} step(s) left"
-    return replace(reply, message=f"{reply.message} {note}.")
 
 
 def unseen_row(row: ReportRow) -> SubmissionIssue:

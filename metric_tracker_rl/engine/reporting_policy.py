@@ -161,21 +161,6 @@ def findings_of_day(
     Returns:
         Findings in the policy's order; empty for a clean day.
     """
-    flagged = [
-        abs(value) >= limit
-        for value, limit in zip(deviations, thresholds(funnel, level), strict=True)
-    ]
-    return findings(deviations, flagged, excess, funnel, level)
-
-
-def findings(
-    deviations: Sequence[float],
-    flagged: Sequence[bool],
-    excess: Sequence[float],
-    funnel: Funnel,
-    level: Level,
-) -> list[Finding]:
-    """The same, where it is known which deviations reach their threshold."""
     if any(excess):
         return [
             Finding(DATA_QUALITY, name, QUALITY_ISSUE, funnel.columns[DATA_QUALITY, name])
@@ -183,6 +168,8 @@ def findings(
             if surplus > 0
         ]
 
+    limits = thresholds(funnel, level)
+    flagged = [abs(value) >= limit for value, limit in zip(deviations, limits, strict=True)]
     found: list[Finding] = []
 
     def report(entity_type: str, name: str, column: int) -> None:
@@ -255,11 +242,10 @@ def label(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
     Returns:
         Rows by date, within a day in the policy's order.
     """
+    flagged = (np.abs(series.reportable) >= series.thresholds).any(axis=1)
     rows: list[ReportRow] = []
-    every = np.abs(series.reportable) >= series.thresholds
-    days = np.flatnonzero(every.any(axis=1) | series.excess.any(axis=1)).tolist()
-    told = (each[days].tolist() for each in (series.reportable, every, series.excess))
-    for day, changed, flagged, surplus in zip(days, *told, strict=True):
-        found = findings(changed, flagged, surplus, series.funnel, series.level)
+    for day in np.flatnonzero(flagged | series.excess.any(axis=1)).tolist():
+        changes, excess = series.reportable[day].tolist(), series.excess[day].tolist()
+        found = findings_of_day(changes, excess, series.funnel, series.level)
         rows.extend(row_for(finding, day, dates[day], series) for finding in found)
     return tuple(rows)

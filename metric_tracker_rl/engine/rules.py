@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -58,6 +58,8 @@ MODES = {"profile": STANDARD, "disclosure": GUIDED, "reward": GRADED}
 """Reset arguments that choose a mode of play, with the usual one; see `PlayRules`."""
 RULES = ("max_steps", "max_submissions", "feedback", *MODES)
 """Reset arguments that choose the rules of play."""
+BESIDE_A_SPLIT = f"nothing beside split and index but policy, {', '.join(RULES)}"
+"""What may be chosen where a split names the episode."""
 
 OBJECTIVE = (
     "Find every anomaly of the episode with the analysis methods and submit one report that "
@@ -132,6 +134,9 @@ class PlayRules:
         return {name: rule for name, rule in rules.items() if MODES.get(name) != rule}
 
 
+USUAL_RULES = PlayRules()
+
+
 def chosen_rules(asked: Mapping[str, Any], *, sealed: bool) -> PlayRules:
     """The rules that a reset asks for; where it asks for nothing, the usual ones.
 
@@ -152,23 +157,32 @@ def chosen_rules(asked: Mapping[str, Any], *, sealed: bool) -> PlayRules:
     return rules
 
 
-@dataclass(frozen=True)
 class EpisodeView:
-    """What the analysis tools may see: the episode's data, and the rules of play."""
+    """What the analysis tools may see: the episode's data, and the rules of play.
 
-    episode: Episode
-    rules: PlayRules = field(default_factory=PlayRules)
-    in_split: bool = False
+    Attributes:
+        episode, rules: what is played, and how.
+        in_split: whether it is a task of a split.
+        hidden: whether family, density and count are: in every task of a split, and in raw play.
+        varied: whether the reporting policy is drawn.
+        terms: the numbers of the reporting policy that is in force.
+        variant: what else a policy that was drawn may say otherwise; empty where none was.
+        objective: what the agent is asked to do.
+    """
 
-    @property
-    def hidden(self) -> bool:
-        """Whether family, density and count are: in every task of a split, and in raw play."""
-        return self.in_split or self.rules.raw
-
-    @property
-    def varied(self) -> bool:
-        """Whether the reporting policy is drawn."""
-        return self.episode.config.level.varied
+    def __init__(
+        self, episode: Episode, rules: PlayRules = USUAL_RULES, in_split: bool = False
+    ) -> None:
+        level = episode.config.level
+        self.episode, self.rules, self.in_split = episode, rules, in_split
+        self.hidden, self.varied = in_split or rules.raw, level.varied
+        self.variant = _variant(episode) if level.varied else {}
+        self.terms = {
+            "thresholds": thresholds(level),
+            "severity_bands": severity_bands(level),
+            **self.variant,
+        }
+        self.objective = OBJECTIVES[rules.profile, rules.disclosure]
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -196,41 +210,12 @@ class EpisodeView:
             "grader_version": GRADER_VERSION,
         }
 
-    @cached_property
-    def terms(self) -> dict[str, Any]:
-        """The numbers of the reporting policy that is in force."""
-        return {
-            "thresholds": thresholds(self.episode.config.level),
-            "severity_bands": severity_bands(self.episode.config.level),
-            **self.variant,
-        }
-
-    @cached_property
-    def variant(self) -> dict[str, Any]:
-        """What else a policy that was drawn may say otherwise; empty where none was."""
-        level, (start, stop) = self.episode.config.level, self.episode.config.funnel_spec.daytime
-        if not self.varied:
-            return {}
-        by_weekday = level.baseline == SAME_WEEKDAY
-        first = WEEKDAYS[date.fromisoformat(self.episode.dates[0]).weekday()]
-        return {
-            "daytime_hours": [start, stop - 1],
-            "baseline": level.baseline,
-            "leak_reports": level.leak_reports,
-            **({"first_weekday": first} if by_weekday else {}),
-        }
-
-    @cached_property
+    @property
     def policy(self) -> str:
         """The reporting policy in words, with this episode's thresholds."""
-        return self._policy()
+        return self._policy(with_rows=True)
 
     @property
-    def objective(self) -> str:
-        """What the agent is asked to do."""
-        return OBJECTIVES[self.rules.profile, self.rules.disclosure]
-
-    @cached_property
     def instruction(self) -> str:
         """What the agent is asked to do, and by which rule.
 
@@ -240,15 +225,22 @@ class EpisodeView:
         lead = VARIED_LEAD if self.varied else "Reporting policy:"
         return f"{self.objective} {lead} {self._policy(with_rows=not by_id)}"
 
-    def _policy(self, *, with_rows: bool = True) -> str:
+    def _policy(self, *, with_rows: bool) -> str:
         config = self.episode.config
         calendar = "calendar" if self.rules.lean else "list_calendar"
         return policy_text(config.funnel_spec, config.level, calendar=calendar, with_rows=with_rows)
 
-    @cached_property
-    def definitions(self) -> list[dict[str, str]]:
-        """How each conversion rate is computed."""
-        return rate_definitions(self.episode.config.funnel_spec)
+
+def _variant(episode: Episode) -> dict[str, Any]:
+    level, (start, stop) = episode.config.level, episode.config.funnel_spec.daytime
+    by_weekday = level.baseline == SAME_WEEKDAY
+    first = WEEKDAYS[date.fromisoformat(episode.dates[0]).weekday()]
+    return {
+        "daytime_hours": [start, stop - 1],
+        "baseline": level.baseline,
+        "leak_reports": level.leak_reports,
+        **({"first_weekday": first} if by_weekday else {}),
+    }
 
 
 def mode_of(episode: Mapping[str, Any]) -> tuple[str, str]:

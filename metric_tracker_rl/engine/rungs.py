@@ -13,9 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from metric_tracker_rl.engine.levels import LEVELS, Level
-from openenv_kit.errors import InvalidValueError
+from openenv_kit.play.curriculum import RUNGS
 
-RUNGS = 10
 FEWEST, MOST = 2, 5
 """Usual anomalies on the first rung and on the last."""
 _KNOTS = tuple(LEVELS)
@@ -35,7 +34,7 @@ percent."""
 
 def _rung(number: int) -> Level:
     """The rung of a number from 1 on."""
-    steps = (RUNGS - 1) // (len(_KNOTS) - 1)
+    steps = (len(RUNGS) - 1) // (len(_KNOTS) - 1)
     knot, step = divmod(number - 1, steps)
     below, above = LEVELS[_KNOTS[knot]], LEVELS[_KNOTS[min(knot + 1, len(_KNOTS) - 1)]]
     share = step / steps
@@ -44,7 +43,7 @@ def _rung(number: int) -> Level:
         return round(low + share * (high - low), decimals)
 
     def along(lowest: float, highest: float) -> float:
-        return lowest + (highest - lowest) * (number - 1) / (RUNGS - 1)
+        return lowest + (highest - lowest) * (number - 1) / (len(RUNGS) - 1)
 
     first, last = LEVELS[_KNOTS[0]], LEVELS[_KNOTS[-1]]
     decoys = round(along(first.decoys, last.decoys))
@@ -67,14 +66,14 @@ def _rung(number: int) -> Level:
 
 
 RUNG_LEVELS: dict[str, Level] = {
-    level.name: level for level in (_rung(number) for number in range(1, RUNGS + 1))
+    level.name: level for level in (_rung(number) for number in range(1, len(RUNGS) + 1))
 }
 """The rungs by name, `rung_1` to `rung_10`."""
 
 EVERY_LEVEL: dict[str, Level] = {**LEVELS, **RUNG_LEVELS}
 
 USUAL_COUNTS: dict[str, int] = {
-    name: round(FEWEST + (MOST - FEWEST) * place / (RUNGS - 1))
+    name: round(FEWEST + (MOST - FEWEST) * place / (len(RUNGS) - 1))
     for place, name in enumerate(RUNG_LEVELS)
 }
 """Anomalies of an episode on each rung, where no count is asked for."""
@@ -84,20 +83,6 @@ STAGES = tuple({"difficulty": name, "scenario_family": "mixed"} for name in RUNG
 
 DIFFICULTIES: dict[str, float] = {
     **{name: place / (len(LEVELS) - 1) for place, name in enumerate(LEVELS)},
-    **{name: place / (RUNGS - 1) for place, name in enumerate(RUNG_LEVELS)},
+    **{name: place / (len(RUNGS) - 1) for place, name in enumerate(RUNG_LEVELS)},
 }
 """Difficulty of every level as a number in [0, 1]."""
-
-
-def level_named(difficulty: str | float) -> str:
-    """Name of the level that a reset asks for: a name stays, a number is the nearest rung's.
-
-    Raises:
-        InvalidValueError: a number outside [0, 1].
-    """
-    if isinstance(difficulty, str):
-        return difficulty
-    number = isinstance(difficulty, int | float) and not isinstance(difficulty, bool)
-    if not number or not 0.0 <= difficulty <= 1.0:
-        raise InvalidValueError("difficulty", difficulty, "a name, or a number from 0 to 1")
-    return f"rung_{1 + round(difficulty * (RUNGS - 1))}"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,26 +21,21 @@ from metric_tracker_rl.engine.vocabulary import ALL_DAYS
 
 RATE_DECIMALS = 4
 SHARE_DECIMALS = 6
+_RATE_SCALE, _SHARE_SCALE = float(10**RATE_DECIMALS), float(10**SHARE_DECIMALS)
 WEEK = 7
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def rounded(values: Floats, decimals: int) -> Floats:
-    """Round half to even at a decimal place, with operations that are exact everywhere."""
-    scale = float(10**decimals)
-    return np.asarray(np.rint(values * scale) / scale)
+def displayed(values: Floats) -> Floats:
+    """Values of shape (…, columns), rounded half to even as they are shown; counts stay.
 
-
-class Days(NamedTuple):
-    """An episode's days before they are compared with each other; see `DailySeries`."""
-
-    values: Floats
-    excess: Ints
-    funnel: Funnel
-    level: Level
-    explained: NDArray[np.bool_] | None = None
+    The operations are exact everywhere.
+    """
+    scales = np.full(values.shape[-1], _RATE_SCALE)
+    scales[-1] = _SHARE_SCALE
+    return np.asarray(np.rint(values * scales) / scales)
 
 
 class DailySeries:
@@ -72,30 +66,13 @@ class DailySeries:
         level: Level,
         explained: NDArray[np.bool_] | None = None,
     ) -> None:
-        values = daily_values(hourly, funnel)
-        usual = baselines(values, funnel, level.baseline)
-        changes = deviations(values, usual)
-        self._fill(Days(values, excess_counts(hourly), funnel, level, explained), usual, changes)
-
-    def _fill(self, days: Days, usual: Floats, changes: Floats) -> None:
-        self.values, self.excess, self.funnel, self.level, self.explained = days
-        self.baselines, self.deviations = usual, changes
-        self.reportable = (
-            changes if self.explained is None else np.where(self.explained, 0.0, changes)
-        )
-        self.thresholds = np.array(thresholds(self.funnel, self.level))
-
-    @classmethod
-    def of_days(cls, episodes: Sequence[Days]) -> list[DailySeries]:
-        """Series of many episodes of one length, funnel and kind of baseline, made at once."""
-        values = np.array([each.values for each in episodes])
-        usual = baselines(values, episodes[0].funnel, episodes[0].level.baseline)
-        changes = deviations(values, usual)
-        made = [cls.__new__(cls) for _ in episodes]
-        for series, days, base, change in zip(made, episodes, usual, changes, strict=True):
-            # Copies, so that a series that is kept does not keep its company.
-            series._fill(days, base.copy(), change.copy())
-        return made
+        self.funnel, self.level, self.explained = funnel, level, explained
+        self.values, self.excess = daily_values(hourly, funnel), excess_counts(hourly)
+        self.baselines = baselines(self.values, level.baseline)
+        self.deviations = self.reportable = deviations(self.values, self.baselines)
+        if explained is not None:
+            self.reportable = np.where(explained, 0.0, self.deviations)
+        self.thresholds = np.array(thresholds(funnel, level))
 
     def look_up(self, day: int, column: int) -> tuple[float, float, float]:
         """Value, baseline and deviation; of a pair its excess, 0 and its excess."""
@@ -115,11 +92,6 @@ class DailySeries:
         return np.concatenate([self.values, self.excess], axis=1).tolist()
 
     @cached_property
-    def excess_rows(self) -> list[list[int]]:
-        """`excess` by day and pair."""
-        return self.excess.tolist()
-
-    @cached_property
     def baseline_rows(self) -> list[list[float]]:
         """`baselines`, then a 0 for each pair, by day and column."""
         none = [0.0] * self.excess.shape[1]
@@ -129,22 +101,12 @@ class DailySeries:
     @cached_property
     def median_row(self) -> list[float]:
         """Medians over all days, displayed, then a 0 for each pair, by column."""
-        return [*medians(self.values, self.funnel).tolist(), *([0.0] * self.excess.shape[1])]
+        return [*medians(self.values).tolist(), *([0.0] * self.excess.shape[1])]
 
     @cached_property
     def deviation_rows(self) -> list[list[float]]:
         """`deviations`, then `excess`, by day and column."""
-        return self._deviations_and_excess.tolist()
-
-    @cached_property
-    def deviation_sizes(self) -> list[list[float]]:
-        """The same without their sign, by column and day."""
-        return np.abs(self._deviations_and_excess).T.tolist()
-
-    @cached_property
-    def difference_columns(self) -> list[list[float]]:
-        """Value minus baseline, then `excess`, by column and day."""
-        return np.concatenate([self.values - self.baselines, self.excess], axis=1).T.tolist()
+        return np.concatenate([self.deviations, self.excess], axis=1).tolist()
 
     @cached_property
     def spreads(self) -> tuple[float, ...]:
@@ -160,10 +122,6 @@ class DailySeries:
         return [np.flatnonzero(column).tolist() for column in every.T]
 
     @property
-    def _deviations_and_excess(self) -> Floats:
-        return np.concatenate([self.deviations, self.excess], axis=1)
-
-    @property
     def share_column(self) -> int:
         """Index of the daytime share."""
         return len(self.funnel.metrics)
@@ -171,44 +129,34 @@ class DailySeries:
 
 def daily_values(hourly: Ints, funnel: Funnel) -> Floats:
     """Displayed daily values of hourly counts of shape (…, 24, stages): shape (…, metrics + 1)."""
-    counts = _over_the_day(hourly)
-    start, stop = funnel.daytime
+    counts = hourly.sum(axis=-2)
     above, below = funnel.ratio_stages
-    numerators = counts[..., above].astype(np.float64)
-    numerators[..., -1] = np.add.reduce(hourly[..., start:stop, 0], axis=-1)
-    denominators = counts[..., below].astype(np.float64)
+    numerators = counts[..., above]
+    numerators[..., -1] = hourly[..., slice(*funnel.daytime), 0].sum(axis=-1)
     # A denominator of 0 counts as 1, as the policy's text says; it keeps every column finite.
-    ratios = numerators / np.where(denominators == 0.0, 1.0, denominators)
-    rates = rounded(ratios[..., :-1] * 100.0, RATE_DECIMALS)
-    share = rounded(ratios[..., -1:], SHARE_DECIMALS)
-    return np.concatenate([counts.astype(np.float64), rates, share], axis=-1)
+    ratios = numerators / np.maximum(counts[..., below], 1)
+    ratios[..., :-1] *= 100.0
+    return displayed(np.concatenate([counts, ratios], axis=-1))
 
 
-def baselines(values: Floats, funnel: Funnel, baseline: str) -> Floats:
-    """What daily values of shape (…, days, columns) are held against, displayed.
+def baselines(values: Floats, baseline: str) -> Floats:
+    """What daily values of shape (days, columns) are held against, displayed.
 
-    Medians over all days have the shape (…, 1, columns), those of the same weekday that of the
+    Medians over all days have the shape (1, columns), those of the same weekday that of the
     values: days of one weekday stand a week apart, and an episode is whole weeks.
     """
     if baseline == ALL_DAYS:
-        return medians(values, funnel)[..., np.newaxis, :]
-    *others, days, columns = values.shape
-    by_week = values.reshape(*others, days // WEEK, WEEK, columns)
-    by_weekday = medians(by_week.swapaxes(-3, -2), funnel)
-    return np.concatenate([by_weekday] * (days // WEEK), axis=-2)
+        return medians(values)[np.newaxis]
+    weeks = len(values) // WEEK
+    by_weekday = medians(values.reshape(weeks, WEEK, -1))
+    return np.tile(by_weekday, (weeks, 1))
 
 
-def medians(values: Floats, funnel: Funnel) -> Floats:
-    """Displayed median of each column: of shape (…, days, columns), shape (…, columns)."""
-    ordered = np.sort(values, axis=-2)
-    days = values.shape[-2]
-    half = days // 2
-    upper = ordered[..., half, :]
-    displayed = upper.copy() if days % 2 else (ordered[..., half - 1, :] + upper) / 2.0
-    counts = len(funnel.counts)
-    displayed[..., counts:-1] = rounded(displayed[..., counts:-1], RATE_DECIMALS)
-    displayed[..., -1:] = rounded(displayed[..., -1:], SHARE_DECIMALS)
-    return np.asarray(displayed)
+def medians(values: Floats) -> Floats:
+    """Displayed medians over the first axis; the last one is that of the columns."""
+    half, odd = divmod(len(values), 2)
+    ordered = np.sort(values, axis=0)
+    return displayed(ordered[half] if odd else (ordered[half - 1] + ordered[half]) / 2.0)
 
 
 def deviations(values: Floats, baselines: Floats) -> Floats:
@@ -220,7 +168,7 @@ def deviations(values: Floats, baselines: Floats) -> Floats:
     """
     differences = values - baselines
     # Both shares are shown to six decimals: 0.58 is 0.08 from 0.5, not 0.07999999999999996.
-    differences[..., -1] = rounded(differences[..., -1], SHARE_DECIMALS)
+    differences[..., -1] = np.rint(differences[..., -1] * _SHARE_SCALE) / _SHARE_SCALE
     scales = np.where(baselines == 0.0, 1.0, baselines)
     scales[..., -1] = 1.0
     return np.asarray(differences / scales)
@@ -232,21 +180,21 @@ def thresholds(funnel: Funnel, level: Level) -> list[float]:
     return [level.count_threshold] * counts + [level.rate_threshold] * rates + [level.mix_threshold]
 
 
+def near_threshold(changes: Floats, funnel: Funnel, level: Level, band: float) -> NDArray[np.bool_]:
+    """Which deviations of shape (…, columns) lie within a relative band of their threshold.
+
+    Drops of the step rates stand once more at the end: they have a second threshold, for breaks.
+    """
+    stages = len(funnel.counts)
+    drops = -changes[..., stages : 2 * stages - 1]
+    limits = [*thresholds(funnel, level), *[level.break_threshold] * (stages - 1)]
+    sizes = np.concatenate([np.abs(changes), drops], axis=-1) / limits
+    return np.asarray((sizes >= 1.0 - band) & (sizes <= 1.0 + band))
+
+
 def excess_counts(hourly: Ints) -> Ints:
     """Events above the possible per day and adjacent pair, shape (…, stages - 1)."""
-    hours = hourly.reshape(*hourly.shape[:-2], -1)
-    surplus = np.zeros_like(hours)  # of every number over the one before it, but for the first
-    np.subtract(hours[..., 1:], hours[..., :-1], out=surplus[..., 1:])
-    np.maximum(surplus, 0, out=surplus)
-    return _over_the_day(surplus.reshape(hourly.shape))[..., 1:]
-
-
-def _over_the_day(hourly: Ints) -> Ints:
-    """Sums over hours of shape (…, 24, stages)."""
-    # NumPy's own sum adds five numbers at a time here, which takes ten times longer.
-    while not (half := divmod(hourly.shape[-2], 2))[1]:
-        hourly = hourly[..., : half[0], :] + hourly[..., half[0] :, :]
-    return np.asarray(np.add.reduce(hourly, axis=-2))
+    return np.maximum(np.diff(hourly, axis=-1), 0).sum(axis=-2)
 
 
 def spread(column: Sequence[float], bases: Sequence[float]) -> float:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import product
+from typing import Any
 
 from metric_tracker_rl.engine.config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.rules import BESIDE_A_SPLIT
+from metric_tracker_rl.engine.tasks import resolve_config
+from openenv_kit.errors import InvalidValueError
 from openenv_kit.trust.splits import SEALED as SEALED  # part of this module's interface
-from openenv_kit.trust.splits import HashedSplits
+from openenv_kit.trust.splits import SESSIONS, HashedSplits
 
 COUNTS = (0, 1, 2, 3, 4, 5)
 """Planned anomalies of the strata; the zero-anomaly episodes' right report is empty."""
@@ -30,9 +36,50 @@ def _config(seed: int, stratum: Stratum) -> EpisodeConfig:
 
 SPLITS: HashedSplits[EpisodeConfig, Stratum] = HashedSplits(
     domain="metric-tracker-split/1",
-    blocks={"train": 100, "validation": 12, "test": 12, SEALED: 12},
+    blocks={"train": 100, "validation": 12, "test": 12, SEALED: 12, SESSIONS: 20},
     strata=STRATA,
     make=_config,
     shown=lambda config: {"difficulty": config.difficulty},
     identity=lambda config: config.identity,
 )
+
+DEFAULT_SPLIT = "train"
+"""Split of a reset that names an index alone."""
+CONFIGURING = (
+    "task_id",
+    "seed",
+    "scenario_family",
+    "difficulty",
+    "anomaly_density",
+    "anomaly_count",
+    "anomalies",
+    "policy",
+)
+"""Reset arguments that choose an episode, where no split does."""
+
+
+def config_of_reset(reset: Mapping[str, Any]) -> tuple[str, EpisodeConfig]:
+    """Task id and configuration of the episode that a reset asks for.
+
+    Args:
+        reset: `split` and `index` of a task, of which the reporting policy alone can be chosen,
+            or what `resolve_config` takes; None for what is not asked for. Rules of play may be
+            among them.
+
+    Raises:
+        UnknownNameError, InvalidValueError: see `EpisodeConfig`; or something is chosen beside a
+            split's task.
+    """
+    split, index = reset.get("split"), reset.get("index")
+    chosen = {name: reset.get(name) for name in CONFIGURING}
+    for name, value in (("split", split), *chosen.items()):
+        if isinstance(value, str) and value.startswith("drill"):
+            raise InvalidValueError(name, value, "a funnel's; drill-down is served at /drilldown")
+    if split is None and index is None:
+        return resolve_config(**chosen)
+    for name, value in chosen.items():
+        if value is not None and name != "policy":
+            raise InvalidValueError(name, value, BESIDE_A_SPLIT)
+    task = SPLITS.task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
+    policy = chosen["policy"]
+    return task.task_id, replace(task.config, policy=policy) if policy else task.config

@@ -5,10 +5,11 @@ from __future__ import annotations
 from metric_tracker_rl.engine.config import MIXED, EpisodeConfig, parse_custom_anomalies
 from metric_tracker_rl.engine.levels import DENSITIES
 from metric_tracker_rl.engine.rules import OBJECTIVE
-from metric_tracker_rl.engine.rungs import USUAL_COUNTS, level_named
+from metric_tracker_rl.engine.rungs import USUAL_COUNTS
 from metric_tracker_rl.engine.vocabulary import RATE_SPIKE, STANDARD
 from metric_tracker_rl.rows import TaskSpec
 from openenv_kit.errors import require_name
+from openenv_kit.play.curriculum import level_named
 
 CUSTOM_TASK_ID = "custom"
 """Task id of an episode that was configured at reset without naming a task."""

@@ -15,3 +15,11 @@ VARIANTS_VERSION = "1"
 
 GRADER_VERSION = "2"
 """Scores: which rows of a report are valid, and the formula that turns it into a number."""
+
+VERSIONS = {
+    "generator": GENERATOR_VERSION,
+    "policy": POLICY_VERSION,
+    "variants": VARIANTS_VERSION,
+    "grader": GRADER_VERSION,
+}
+"""All of them, by name."""

@@ -1,36 +1,42 @@
-"""The environment's own page: tabs for both tiers, the status line, how a watched play is drawn."""
+"""The funnel's part of the page: its map, its questions, its report, its score."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from metric_tracker_rl.drilldown.tasks import TASKS as DRILL_TASKS
-from metric_tracker_rl.drilldown.tools import SUBMIT
-from metric_tracker_rl.drilldown.tools import TOOLS as DRILL_TOOLS
-from metric_tracker_rl.page import data, episode, investigate, report
-from metric_tracker_rl.page.beside import beside_html
-from metric_tracker_rl.page.drill import data as drill_data
-from metric_tracker_rl.page.drill import investigate as drill_investigate
-from metric_tracker_rl.page.drill import report as drill_report
-from metric_tracker_rl.page.drill import watched
-from metric_tracker_rl.page.drill.answers import answer_html as drill_answer_html
-from metric_tracker_rl.page.drill.episode import reset_of_task
-from metric_tracker_rl.page.drill.state import MetricVisitor
-from metric_tracker_rl.page.drill.story import Answer
-from metric_tracker_rl.page.hero.scene import watched_html
-from metric_tracker_rl.page.investigate import cell
-from metric_tracker_rl.page.state import plays_funnel, view_of
-from metric_tracker_rl.page.tiers import either
+from metric_tracker_rl.analysis_tools.lean import SUBMIT
+from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
+from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.levels import DENSITIES, LEVELS
+from metric_tracker_rl.engine.replies import debug_content
+from metric_tracker_rl.engine.vocabulary import DISCLOSURES, PROFILES
+from metric_tracker_rl.page import questions, report
+from metric_tracker_rl.page.hero.day import day_html
+from metric_tracker_rl.page.hero.heat import (
+    explained,
+    made_again,
+    map_html,
+    seen_in,
+    shown_of,
+    verdict_html,
+)
+from metric_tracker_rl.page.hero.multiples import multiples_html
+from metric_tracker_rl.page.score import score_waterfall
+from metric_tracker_rl.page.units import with_unit
+from metric_tracker_rl.rows import RewardBreakdown
 from openenv_kit.environment import Environment
-from openenv_kit.errors import InvalidValueError
-from openenv_kit.page import watch
-from openenv_kit.page.layout import html
-from openenv_kit.page.markup import day_name
+from openenv_kit.page.bench import json_html
+from openenv_kit.page.grid import MATCHED, MISSING
+from openenv_kit.page.markup import day_name, heading, note, table, words
 from openenv_kit.page.results import result_html, rows_table
-from openenv_kit.page.scenes import Build, Scenes
-from openenv_kit.page.watching import Frame, Playback, call_text, recorded
+from openenv_kit.page.rows import Column
+from openenv_kit.page.scenes import Ask, Frames, Move, Scenes
+from openenv_kit.page.state import Row, Visitor
+from openenv_kit.page.watching import Playback, call_text, recorded
 from openenv_kit.play.recording import read_runs
 
 FIRST_VISIT = Path(__file__).with_name("first_visit.jsonl")
@@ -38,117 +44,209 @@ FIRST_VISIT = Path(__file__).with_name("first_visit.jsonl")
 
 After a new version of the generator, open it on the Watch tab and save it: that makes it again.
 """
+WARNING = (
+    "This server was started in debug mode: anybody who can reach it sees the answers. "
+    "Never train or measure an agent against it."
+)
+
+
+def _csv(frame: str, visitor: Visitor) -> str:
+    """Text of a file with a frame of the episode; empty where it may not be shown."""
+    if not explained(visitor.frames):
+        return ""
+    text: str = getattr(made_again(visitor.reset).episode, frame).to_csv()
+    return text
 
 
 class MetricScenes(Scenes):
     """See `openenv_kit.page.scenes.Scenes`."""
 
-    visitor = MetricVisitor
     folder = Path(__file__).parent
+    order = 0
+    line = "Which day broke, and which metric?"
+    icon = '<path d="M3 4h18l-7 9v7l-4-2v-5z"/>'
     picture_says = (
         "The map of an episode: a line for each metric of a product funnel, a column for each day, "
         "coloured by how far the metric strays from its median; four cells are framed as roots."
     )
+    reset_choices: ClassVar[Mapping[str, Sequence[str]]] = {
+        "difficulty": tuple(LEVELS),
+        "scenario_family": SCENARIO_FAMILIES,
+        "anomaly_density": tuple(DENSITIES),
+        "profile": PROFILES,
+        "disclosure": DISCLOSURES,
+    }
+    exports: ClassVar[Mapping[str, Callable[[Visitor], str]]] = {
+        "Daily counts": lambda visitor: _csv("daily", visitor),
+        "Hourly counts": lambda visitor: _csv("hourly", visitor),
+    }
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self.lead = (
-            "Play an episode as an agent would: look at the counts, ask the tools, report the "
-            "roots of what went wrong, and see how the grader reads your report."
+        self.door = "Funnel"
+        self.mission = (
+            "Something broke in this shop's numbers. Find which day and which metric, and report "
+            "the cause, not what followed from it."
         )
         self.card = (
             "Investigate a product funnel, report its anomalies, and see how each row is graded: "
             "an OpenEnv environment to play in the browser."
         )
 
-    def tabs(self, *, debug: bool) -> Mapping[str, Build]:
-        tabs: dict[str, Build] = {
-            "Episode": episode.build,
-            "Data": either(data.build, drill_data.build),
-            "Investigate": either(investigate.build, drill_investigate.build),
-            "Report": either(report.build, drill_report.build),
-            "Watch": watch.build,
+    @cached_property
+    def demo(self) -> Playback:
+        playback = recorded(read_runs(FIRST_VISIT)[0], self.environment)
+        playback.run_to_end()
+        return playback
+
+    def picture_html(
+        self, frames: Frames, reset: Mapping[str, Any], place: str = "", rows: Sequence[Row] = ()
+    ) -> str:
+        return map_html(frames, reset, place, rows)
+
+    def below_html(self, visitor: Visitor) -> str:
+        seen, judged, over = shown_of(visitor.frames, visitor.reset)
+        at = questions.selected(seen, visitor.place)
+        stages = seen.funnel.counts
+        day = ""
+        if at is not None:
+            stage = stages[at[0]] if at[0] < len(stages) else stages[0]
+            day = f'<div id="mt-day">{day_html(seen, at[1], stage, judged)}</div>'
+        return day + multiples_html(seen, judged) + (_numbers_html(visitor) if over else "")
+
+    def headline(self, frames: Frames) -> str:
+        last = frames[-1].observation
+        got, score = last.get("reward_breakdown"), float(last.get("reward") or 0.0)
+        if not got:
+            told = "No report was handed in" if explained(frames) else "The score"
+            return f"{told}: {score:.2f}"
+        if not got["expected_rows"]:
+            return f"There was nothing to find: {score:.2f}"
+        return f"{got['matched_rows']} of {got['expected_rows']} found: {score:.2f}"
+
+    def story_html(self, visitor: Visitor) -> str:
+        if not explained(visitor.frames):
+            return note(str(visitor.reply.get("message") or ""))
+        judged = shown_of(visitor.frames, visitor.reset)[1]
+        wrong = [each for each in judged if each.kind != MATCHED]
+        lines = "".join(
+            verdict_html(each).removesuffix("</li>")
+            + (f" {_call(each.row)}</li>" if each.kind == MISSING else "</li>")
+            for each in wrong
+        )
+        if not wrong:
+            return note("Every row was right.", "good")
+        return f'<h3>What you missed</h3><ul class="mt-issues">{lines}</ul>'
+
+    def score_html(self, visitor: Visitor) -> str:
+        got = visitor.reply.get("reward_breakdown")
+        if not got:
+            return note(str(visitor.reply.get("message") or ""))
+        return score_waterfall(RewardBreakdown.model_validate(got))
+
+    def ask(self, visitor: Visitor) -> Ask | None:
+        if visitor.over:
+            return None
+        return questions.ask(seen_in(visitor.frames), visitor.frames, visitor.place)
+
+    def next_move(self, visitor: Visitor) -> Move:
+        seen = seen_in(visitor.frames)
+        return questions.next_move(seen, visitor.frames, visitor.place, self.offers(visitor))
+
+    def suggestions(self, visitor: Visitor) -> Mapping[str, Sequence[str]]:
+        dates, at = _dates(visitor), visitor.place.rpartition("/")[2]
+        metrics = list(ORDERING_APP.metrics)
+        return {
+            "date": [at, *dates] if at in dates else dates,
+            "metric_name": ["", *metrics],
+            "entity_name": ["", *metrics],
         }
-        return {**tabs, "Debug": report.build_debug} if debug else tabs
 
-    def reset_of_task(self, name: str) -> Mapping[str, Any]:
-        return reset_of_task(name) if name in DRILL_TASKS else super().reset_of_task(name)
+    def columns(self, visitor: Visitor) -> Sequence[Column]:
+        return report.columns_of(seen_in(visitor.frames[:1]))
 
-    def endpoints(self) -> Mapping[str, Callable[..., Any]]:
-        return {"submit": _submit}
+    def offers(self, visitor: Visitor) -> Sequence[Row]:
+        answered = visitor.reply.get("analysis_result")
+        if not answered:
+            return ()
+        config = visitor.frames[0].observation["config"]
+        return report.drafts(seen_in(visitor.frames), config, answered["result"])
 
-    def status(self, visitor: MetricVisitor) -> Sequence[str]:
-        at, ended = visitor.progress, " · over" if visitor.session.done else ""
-        first = [day_name(visitor.day)]
-        if visitor.drills:
-            left = visitor.story.left
-            first = [f"{most:,} {unit} left" for unit, most in left.items() if unit != "calls"]
-        return [
-            *first,
-            f"{at['step_count']} of {at['max_steps']} steps",
-            f"{len(visitor.rows)} row(s) in the report{ended}",
-        ]
+    def offer_text(self, row: Row) -> str:
+        name, anomaly = (words(str(row[each])) for each in ("entity_name", "anomaly_type"))
+        values = (with_unit(each, row[each], row) for each in ("observed_value", "baseline_value"))
+        return f"{day_name(str(row['date']))}, {name}: {anomaly}, {' beside '.join(values)}"
 
-    def address(self, visitor: MetricVisitor) -> dict[str, str]:
-        return {**super().address(visitor), "day": visitor.day}
+    def filled_in(self, visitor: Visitor, row: Row) -> Row:
+        config = visitor.frames[0].observation["config"]
+        return report.filled_in(seen_in(visitor.frames), config, row)
 
-    def arrived(self, visitor: MetricVisitor, query: Mapping[str, str]) -> None:
-        if not visitor.drills:
-            visitor.select_day(query.get("day"))
+    def unfinished(self, visitor: Visitor, row: Row) -> str:
+        return report.unfinished(seen_in(visitor.frames[:1]), row, visitor.rows)
 
-    def first_visit(self) -> Playback:
-        return recorded(read_runs(FIRST_VISIT)[0], self.environment)
+    def report_action(self, rows: Sequence[Row]) -> Mapping[str, Any]:
+        return {"classifications": list(rows)}
 
     def describe(self, action: Mapping[str, Any]) -> str:
-        if action.get("analysis_method") == SUBMIT:
-            asked = action.get("analysis_args")
-            rows = asked.get("rows") if isinstance(asked, Mapping) else None
-            return f"submit {len(rows) if isinstance(rows, list) else 0} row(s)"
-        if action.get("analysis_method"):
-            return call_text(action["analysis_method"], action.get("analysis_args") or {})
+        asked = action.get("analysis_args")
+        if action.get("analysis_method") and action.get("analysis_method") != SUBMIT:
+            return call_text(str(action["analysis_method"]), asked or {})
         if action.get("payload_generators"):
-            return f"submit what {len(action['payload_generators'])} generator(s) find"
-        return f"submit {len(action.get('classifications') or [])} row(s)"
+            return "submit the rows of generators"
+        rows = asked.get("rows") if isinstance(asked, Mapping) else action.get("classifications")
+        count = len(rows) if isinstance(rows, list) else 0
+        return f"submit {count} row{'' if count == 1 else 's'}"
 
     def answer_html(self, observation: Mapping[str, Any]) -> str:
         answered = observation.get("analysis_result")
-        if not answered:
-            return ""
-        if answered["method"] in DRILL_TOOLS:
-            return drill_answer_html(Answer(answered["method"], {}, answered["result"]))
-        return result_html(answered["result"], cell=cell)
+        return result_html(answered["result"], ["generated_rows"], _cell) if answered else ""
 
     def outcome_html(self, observation: Mapping[str, Any]) -> str:
         rows = observation.get("submitted_rows")
-        return rows_table(rows, "submitted rows", cell) if rows else ""
+        return rows_table(rows, "submitted rows", _cell) if rows else ""
 
-    def beside_html(self, visitor: MetricVisitor, frames: Sequence[Frame]) -> str:
-        return beside_html(visitor, frames)
-
-    def board(self) -> Sequence[Any]:
-        return [html(elem_id="mt-watched-map"), *watched.board()]
-
-    def show_board(self, playback: Playback | None) -> Sequence[Any]:
-        if playback is None or not plays_funnel(playback.session):
-            return ["", *watched.show(playback)]
-        view = view_of(playback.session)
-        frames = playback.frames[: playback.at + 1]
-        day = _day(frames, view.episode.day_of) or view.episode.dates[0]
-        return [watched_html(view, frames, day), *watched.show(None)]
+    def debug_html(self, visitor: Visitor) -> str:
+        content = debug_content(made_again(visitor.reset).episode)
+        return (
+            note(WARNING, "bad")
+            + heading("Expected rows", "What the grader holds a report against.")
+            + rows_table(content["expected_rows"], "expected rows", _cell)
+            + heading("Anomaly schedule", "The causes that the generator planned.")
+            + rows_table(content["anomaly_schedule"], "causes", _cell)
+            + json_html(content, "JSON")
+        )
 
 
-def _submit(visitor: MetricVisitor, rows: Any) -> None:
-    if not isinstance(rows, list):
-        raise InvalidValueError("rows", rows, "a list of rows")
-    visitor.rows = rows
-    visitor.submit()
+def _cell(column: str, value: Any, row: Mapping[str, Any]) -> str:
+    """HTML of a value in a result's table."""
+    if column == "date" and isinstance(value, str):
+        return escape(day_name(value))
+    return with_unit(column, value, row)
 
 
-def _day(frames: Sequence[Frame], dates: Mapping[str, int]) -> str | None:
-    """The day that the player looked at last."""
-    for frame in reversed(frames):
-        arguments = frame.refused[1] if frame.refused else frame.action.get("analysis_args")
-        date = arguments.get("date") if isinstance(arguments, Mapping) else None
-        if isinstance(date, str) and date in dates:
-            return date
-    return None
+def _call(row: Any) -> str:
+    """The call that shows a row."""
+    named = (
+        f", entity_name={row.entity_name!r}" if row.detection_method.startswith("compare") else ""
+    )
+    return f"<code>{escape(f'{row.detection_method}(date={row.date!r}{named})')}</code> shows it."
+
+
+def _dates(visitor: Visitor) -> list[str]:
+    """The episode's dates, in order."""
+    return seen_in(visitor.frames[:1]).dates
+
+
+def _numbers_html(visitor: Visitor) -> str:
+    """Every count, a line a day, in a fold."""
+    episode = made_again(visitor.reset).episode
+    names = episode.config.funnel_spec.metrics
+    lines = [
+        [
+            escape(day_name(date)),
+            *(with_unit(n, v, {}) for n, v in zip(names, episode.series.rows[at], strict=False)),
+        ]
+        for at, date in enumerate(episode.dates)
+    ]
+    told = table(["day", *names], lines, "Counts and rates", numbers=range(1, len(names) + 1))
+    return f"<details><summary>Every count of the episode</summary>{told}</details>"

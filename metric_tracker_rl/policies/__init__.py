@@ -7,16 +7,12 @@ step by step in the user interface, and can know nothing that an agent is not to
 
 from __future__ import annotations
 
-from metric_tracker_rl.drilldown.policies import POLICIES as DRILL_POLICIES
 from metric_tracker_rl.policies import (  # noqa: F401 - importing registers them
     blind,
     reference,
     upstream_first,
 )
 from metric_tracker_rl.policies.base import POLICIES, Action, Observed, Play, Policy
-
-for each in DRILL_POLICIES.values():
-    POLICIES.add(each)
 
 get_policy = POLICIES.find
 

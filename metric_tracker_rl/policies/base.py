@@ -40,7 +40,7 @@ def result_of(observation: Observed) -> Any:
     """Result of the analysis method that an observation answers.
 
     Raises:
-        ToolArgumentError: it was refused, as all of them are where another tier is played.
+        ToolArgumentError: it was refused, as all of them are in another environment.
     """
     if observation.get("analysis_result") is None:
         raise ToolArgumentError(observation["message"])

@@ -27,7 +27,7 @@ USUAL_COUNT = 3
 """Random rows where the number of expected ones is not told."""
 
 
-@policy("median_filter")
+@policy("median_filter", panel=True)
 def median_filter(_: Observed) -> Play:
     """Submits what one median filter at two standard deviations generates."""
     yield submit((yield from flagged_rows(2.0, (MEDIAN_FILTER,))))

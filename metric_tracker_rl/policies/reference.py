@@ -2,8 +2,8 @@
 
 Written from the policy's text alone, on what the tools show, and shares no code with the
 generator or the labels. That it scores 1.0 on an episode therefore proves the episode
-solvable from the tools. In the lean profile, with raw disclosure and of a drill-down episode the
-reference is another one, which plays here in its place.
+solvable from the tools. In the lean profile and with raw disclosure the reference is
+another one, which plays here in its place.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from metric_tracker_rl.drilldown.policies import drill_reference
-from metric_tracker_rl.drilldown.tasks import is_drill
 from metric_tracker_rl.engine.rules import mode_of
 from metric_tracker_rl.engine.vocabulary import GUIDED, LEAN, RAW, STANDARD
 from metric_tracker_rl.policies.base import (
@@ -43,9 +41,6 @@ DATES_A_PAGE = 10
 @policy("reference")
 def reference(opening: Observed) -> Play:
     """Applies the reporting policy to what the tools show; the ceiling of every scale."""
-    if is_drill(opening):
-        yield from drill_reference(opening)
-        return
     yield from BY_MODE[mode_of(opening)](opening)
 
 

@@ -42,13 +42,13 @@ STAGES_FIRST: tuple[str, ...] = (
 SUBMISSIONS = 5
 
 
-@policy("report_all")
+@policy("report_all", panel=True)
 def report_all(_: Observed) -> Play:
     """Submits every row that any generator flags."""
     yield submit((yield from flagged_rows()))
 
 
-@policy("upstream_first")
+@policy("upstream_first", panel=True)
 def upstream_first(_: Observed) -> Play:
     """Submits the most upstream flagged row of each day, leaving out what a calendar explains."""
     rows = yield from unexplained_rows()

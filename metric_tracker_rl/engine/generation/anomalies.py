@@ -20,7 +20,7 @@ from metric_tracker_rl.engine.generation.effects import (
     Traffic,
 )
 from metric_tracker_rl.engine.levels import GUARD_BAND, Bounds, Level, clear_of
-from metric_tracker_rl.engine.series import Floats, Ints
+from metric_tracker_rl.engine.series import Ints
 from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
     COUNT_DROP,
@@ -94,10 +94,9 @@ class CleanDay(NamedTuple):
         day: index in the episode.
         hours: hourly counts, shape (24, stages).
         values: displayed daily values, in the column order of `DailySeries`.
-        baselines: those of the day in the clean episode, same order.
+        baselines: what they are held against, same order.
         funnel: names and stage indices.
         level: thresholds and separation.
-        limits: threshold of each column, and that of a funnel break for each step.
     """
 
     day: int
@@ -106,35 +105,24 @@ class CleanDay(NamedTuple):
     baselines: Sequence[float]
     funnel: Funnel
     level: Level
-    limits: Floats
 
-    @property
-    def inner_stages(self) -> range:
-        """Stages that are neither the first nor the last."""
-        return range(1, len(self.funnel.counts) - 1)
+    def rate(self, stage: int) -> float:
+        """The step rate into a stage, as a fraction."""
+        return self.values[len(self.funnel.counts) + stage - 1] / 100.0
 
-    @property
-    def step_stages(self) -> range:
-        """Stages that a step leads into."""
-        return range(1, len(self.funnel.counts))
+    def count_factor(self, stage: int, deviation: float) -> float:
+        """Factor that moves a stage's count to a relative deviation from its baseline."""
+        return self.baselines[stage] * (1.0 + deviation) / self.values[stage]
 
-    def rate_column(self, stage: int) -> int:
-        """Column of the step rate into a stage."""
-        return len(self.funnel.counts) + stage - 1
+    def rate_factor(self, stage: int, deviation: float) -> float:
+        """The same of the step rate into a stage."""
+        return self.count_factor(len(self.funnel.counts) + stage - 1, deviation)
 
-    def factor_to(self, column: int, deviation: float) -> float:
-        """Factor that moves a column to a relative deviation from its baseline."""
-        return self.baselines[column] * (1.0 + deviation) / self.values[column]
-
-    def separation(self, stream: BitStream, threshold: float, cap: float) -> float:
-        """A deviation beyond the threshold, as far as the level separates, at most `cap`."""
-        low, high = (threshold * multiple for multiple in self.level.separation)
-        low = max(low, threshold * MARGIN)
-        return stream.uniform(min(low, cap), min(high, cap))
-
-    def cause(self, effect: Effect, *root: str) -> Cause:
-        """An effect on this day, with its root's entity type, entity name and anomaly type."""
-        return Cause(self.day, effect, Root(*root))
+    def beyond(self, stream: BitStream, threshold: float, cap: float) -> float:
+        """A deviation past the threshold, as far as the level separates, at most `cap`."""
+        nearest, farthest = self.level.separation
+        low = max(threshold * nearest, threshold * MARGIN)
+        return stream.uniform(min(low, cap), min(threshold * farthest, cap))
 
 
 def rate_drop(stream: BitStream, day: CleanDay) -> Cause:
@@ -148,9 +136,9 @@ def rate_drop(stream: BitStream, day: CleanDay) -> Cause:
     """
     if stream.uniform() < LEAK_SHARE:
         return _leak(stream, day, -1.0, stream.pick(day.funnel.composite_ends), RATE_DROP)
-    stage = stream.pick(day.step_stages)
+    stage = stream.pick(day.funnel.step_stages)
     cap = day.level.break_threshold * (1.0 - GUARD_BAND) - 0.005
-    size = day.separation(stream, day.level.rate_threshold, cap)
+    size = day.beyond(stream, day.level.rate_threshold, cap)
     return _moved_step(stream, day, stage, -size, RATE_DROP)
 
 
@@ -162,8 +150,8 @@ def rate_spike(stream: BitStream, day: CleanDay) -> Cause:
     """
     if stream.uniform() < LEAK_SHARE:
         return _leak(stream, day, 1.0, day.funnel.composite_ends[0], RATE_SPIKE)
-    stage = stream.pick(day.inner_stages)
-    size = day.separation(stream, day.level.rate_threshold, LARGEST_RATE_SPIKE)
+    stage = stream.pick(day.funnel.step_stages[:-1])
+    size = day.beyond(stream, day.level.rate_threshold, LARGEST_RATE_SPIKE)
     return _moved_step(stream, day, stage, size, RATE_SPIKE)
 
 
@@ -178,11 +166,10 @@ def count_drop(stream: BitStream, day: CleanDay) -> Cause:
     """
     threshold = day.level.count_threshold
     # The stage before the last step is left out: see above.
-    stage = stream.pick((0, *day.inner_stages[:-1]))
+    stage = stream.pick((0, *day.funnel.step_stages[:-2]))
     if stage == 0:
-        return _traffic(day, -day.separation(stream, threshold, LARGEST_TRAFFIC_DROP), COUNT_DROP)
-    rate_out = day.values[day.rate_column(stage + 1)] / 100.0
-    size = day.separation(stream, threshold, 1.0 - rate_out / ROOM)
+        return _traffic(day, -day.beyond(stream, threshold, LARGEST_TRAFFIC_DROP), COUNT_DROP)
+    size = day.beyond(stream, threshold, 1.0 - day.rate(stage + 1) / ROOM)
     return _stage_events(day, stage, -size, COUNT_DROP)
 
 
@@ -192,11 +179,11 @@ def count_spike(stream: BitStream, day: CleanDay) -> Cause:
     A stage doubles only as far as the stage above leaves room.
     """
     threshold = day.level.count_threshold
-    stage = stream.pick((0, *day.inner_stages))
+    stage = stream.pick((0, *day.funnel.step_stages[:-1]))
     if stage == 0:
-        return _traffic(day, day.separation(stream, threshold, LARGEST_COUNT_SPIKE), COUNT_SPIKE)
-    rate_in = day.values[day.rate_column(stage)] / 100.0
-    size = day.separation(stream, threshold, min(LARGEST_COUNT_SPIKE, ROOM / rate_in - 1.0))
+        return _traffic(day, day.beyond(stream, threshold, LARGEST_COUNT_SPIKE), COUNT_SPIKE)
+    cap = min(LARGEST_COUNT_SPIKE, ROOM / day.rate(stage) - 1.0)
+    size = day.beyond(stream, threshold, cap)
     return _stage_events(day, stage, size, COUNT_SPIKE)
 
 
@@ -207,10 +194,11 @@ def funnel_break(stream: BitStream, day: CleanDay) -> Cause:
     fewer events.
     Shows as: one funnel_step row for that step. Later counts and composites are echoes.
     """
-    stage = stream.pick(day.step_stages)
+    stage = stream.pick(day.funnel.step_stages)
     size = stream.uniform(day.level.break_threshold * MARGIN, LARGEST_BREAK)
-    effect = StepRates(((stage, day.factor_to(day.rate_column(stage), -size)),))
-    return day.cause(effect, FUNNEL_STEP, day.funnel.steps[stage - 1], FUNNEL_BREAK)
+    effect = StepRates(((stage, day.rate_factor(stage, -size)),))
+    root = Root(FUNNEL_STEP, day.funnel.steps[stage - 1], FUNNEL_BREAK)
+    return Cause(day.day, effect, root)
 
 
 def traffic_mix(stream: BitStream, day: CleanDay) -> Cause:
@@ -227,7 +215,7 @@ def traffic_mix(stream: BitStream, day: CleanDay) -> Cause:
     target = base + size if stream.below(2) else base - size
     target = min(max(target, MIX_EDGE), 1.0 - MIX_EDGE)
     effect = DayShape(day.funnel.daytime, target / share, (1.0 - target) / (1.0 - share))
-    return day.cause(effect, HOURLY_MIX, day.funnel.mix, MIX_SHIFT)
+    return Cause(day.day, effect, Root(HOURLY_MIX, day.funnel.mix, MIX_SHIFT))
 
 
 def quality_issue(stream: BitStream, day: CleanDay) -> Cause:
@@ -238,15 +226,15 @@ def quality_issue(stream: BitStream, day: CleanDay) -> Cause:
     too, where the stage has room: those are decoys.
     Shows as: one data_quality row for that adjacent pair, and nothing else for the day.
     """
-    stage = stream.pick(day.step_stages)
+    stage = stream.pick(day.funnel.step_stages)
     fewest, most = FAULTY_HOURS
     length = fewest + stream.below(most - fewest + 1)
     begin, end = day.funnel.daytime
     first = begin + stream.below(end - begin - length + 1)
     each, rest = divmod(stream.pick(total_excesses(day.level.bands.excess)), length)
     excess = tuple((first + nth, each + (nth < rest)) for nth in range(length))
-    name = day.funnel.quality_checks[stage - 1]
-    return day.cause(OverCount(stage, excess), DATA_QUALITY, name, QUALITY_ISSUE)
+    root = Root(DATA_QUALITY, day.funnel.quality_checks[stage - 1], QUALITY_ISSUE)
+    return Cause(day.day, OverCount(stage, excess), root)
 
 
 FAMILIES: dict[str, Callable[[BitStream, CleanDay], Cause]] = {
@@ -263,14 +251,14 @@ FAMILIES: dict[str, Callable[[BitStream, CleanDay], Cause]] = {
 
 def _traffic(day: CleanDay, deviation: float, anomaly_type: str) -> Cause:
     """All of a day's traffic moved to a relative deviation of the first stage."""
-    effect = Traffic(day.factor_to(0, deviation))
-    return day.cause(effect, EVENT_COUNT, day.funnel.counts[0], anomaly_type)
+    root = Root(EVENT_COUNT, day.funnel.counts[0], anomaly_type)
+    return Cause(day.day, Traffic(day.count_factor(0, deviation)), root)
 
 
 def _stage_events(day: CleanDay, stage: int, deviation: float, anomaly_type: str) -> Cause:
     """One stage's record moved to a relative deviation of its own count."""
-    effect = StageEvents(stage, day.factor_to(stage, deviation))
-    return day.cause(effect, EVENT_COUNT, day.funnel.counts[stage], anomaly_type)
+    root = Root(EVENT_COUNT, day.funnel.counts[stage], anomaly_type)
+    return Cause(day.day, StageEvents(stage, day.count_factor(stage, deviation)), root)
 
 
 def _moved_step(
@@ -280,14 +268,13 @@ def _moved_step(
 
     The root is that adjacent pair; its composites deviate more than it does.
     """
-    sign = 1.0 if deviation > 0 else -1.0
-    factors = []
-    for other in day.step_stages:
-        trickle = sign * day.level.rate_threshold * stream.uniform(*TRICKLE)
-        size = deviation if other == stage else trickle
-        factors.append((other, day.factor_to(day.rate_column(other), size)))
-    name = day.funnel.step_rates[stage - 1]
-    return day.cause(StepRates(tuple(factors)), CONVERSION_RATE, name, anomaly_type)
+    threshold = day.level.rate_threshold if deviation > 0 else -day.level.rate_threshold
+    stages = day.funnel.step_stages
+    sizes = [threshold * stream.uniform(*TRICKLE) for _ in stages]
+    sizes[stage - 1] = deviation
+    factors = tuple((each, day.rate_factor(each, sizes[each - 1])) for each in stages)
+    root = Root(CONVERSION_RATE, day.funnel.step_rates[stage - 1], anomaly_type)
+    return Cause(day.day, StepRates(factors), root)
 
 
 def _leak(stream: BitStream, day: CleanDay, sign: float, end: int, anomaly_type: str) -> Cause:
@@ -297,12 +284,12 @@ def _leak(stream: BitStream, day: CleanDay, sign: float, end: int, anomaly_type:
     longer composite alone trickles first and loses most at its last step. Where the policy reports
     the longest composite, that is the root of either: it moves with the shortest.
     """
-    composites = day.funnel.composite_ends
-    factors = []
-    for stage in range(1, end + 1):
-        share = LEAK_STEP if end == composites[0] or stage == end else TRICKLE
-        size = day.level.rate_threshold * stream.uniform(*share)
-        factors.append((stage, day.factor_to(day.rate_column(stage), sign * size)))
+    composites, threshold = day.funnel.composite_ends, sign * day.level.rate_threshold
+    stages = range(1, end + 1)
+    evenly = end == composites[0]
+    shares = [LEAK_STEP if evenly or stage == end else TRICKLE for stage in stages]
+    sizes = [threshold * stream.uniform(*share) for share in shares]
+    factors = tuple((stage, day.rate_factor(stage, sizes[stage - 1])) for stage in stages)
     longest = day.level.leak_reports == LONGEST
     name = day.funnel.composite_rates[-1 if longest else composites.index(end)]
-    return day.cause(StepRates(tuple(factors)), CONVERSION_RATE, name, anomaly_type)
+    return Cause(day.day, StepRates(factors), Root(CONVERSION_RATE, name, anomaly_type))

@@ -98,13 +98,11 @@ def empty_entry(stream: BitStream, days: Sequence[int]) -> CalendarEntry:
 
 
 def explained_mask(
-    entries: Sequence[CalendarEntry], funnel: Funnel, level: Level
-) -> NDArray[np.bool_] | None:
-    """Which (day, column) the calendar explains; None where there is no calendar."""
-    if not level.decoys:
-        return None
+    entries: Sequence[CalendarEntry], funnel: Funnel, days: int
+) -> NDArray[np.bool_]:
+    """Which (day, column) the calendar explains, shape (days, metrics + 1)."""
     columns = {name: column for column, name in enumerate((*funnel.metrics, funnel.mix))}
-    mask = np.zeros((level.days, len(columns)), dtype=bool)
+    mask = np.zeros((days, len(columns)), dtype=bool)
     for entry in entries:
         mask[entry.day, [columns[name] for name in entry.explains]] = True
     return mask

@@ -1,8 +1,7 @@
-"""Golden digests: the promise that an episode is the same bytes for ever, in a form to check.
+"""Golden digests of the funnel's episodes.
 
 Each digest stands for one configuration: SHA-256 over its hourly counts and dates, and over
-its expected rows. The module needs the generator and NumPy alone, so that it runs in an
-environment with another NumPy and nothing else of this project:
+its expected rows. The module needs the generator and NumPy alone:
 
     python -m metric_tracker_rl.engine.generation.digests tests/golden_digests.json
 """
@@ -12,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,10 @@ from metric_tracker_rl.engine.config import (
 )
 from metric_tracker_rl.engine.generation.generator import generate
 from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.rungs import USUAL_COUNTS
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, POLICY_VERSION
 from metric_tracker_rl.engine.vocabulary import STANDARD, VARIED
+from openenv_kit.trust.golden import Golden
 
 COUNTS = (0, 1, 3, 5, 7)
 """Anomaly counts that are walked through; none and the most that a level allows among them."""
@@ -60,6 +61,8 @@ def golden_configurations() -> Iterator[EpisodeConfig]:
     for turn, (family, difficulty) in enumerate(zip(SCENARIO_FAMILIES, [*LEVELS] * 2, strict=True)):
         count = COUNTS[1:][turn % 4]
         yield EpisodeConfig(300 + turn, family, difficulty, "high", count, policy=VARIED)
+    for turn, (rung, count) in enumerate(USUAL_COUNTS.items()):
+        yield EpisodeConfig(400 + turn, MIXED, rung, "low", count)
 
 
 def digests_of(config: EpisodeConfig) -> dict[str, str]:
@@ -76,28 +79,6 @@ def digests_of(config: EpisodeConfig) -> dict[str, str]:
         "data": hashlib.sha256(",".join(draw.dates).encode() + counts).hexdigest(),
         "labels": hashlib.sha256(labels.encode()).hexdigest(),
     }
-
-
-def golden_table() -> dict[str, Any]:
-    """What the golden file holds, computed afresh."""
-    episodes = [
-        {"config": _fields_of(config), **digests_of(config)} for config in golden_configurations()
-    ]
-    return {**VERSIONS, "episodes": episodes}
-
-
-def differences(golden: dict[str, Any]) -> list[str]:
-    """What the golden file tells otherwise than this machine; empty where all is well."""
-    found = [
-        f"{name} is {golden.get(name)!r} in the file and {value!r} here"
-        for name, value in VERSIONS.items()
-        if golden.get(name) != value
-    ]
-    for entry in golden["episodes"]:
-        config = _config_from(entry["config"])
-        made = digests_of(config)
-        found += [f"{part} differ: {config}" for part in made if made[part] != entry[part]]
-    return found
 
 
 def _with_custom(config: EpisodeConfig) -> EpisodeConfig:
@@ -124,14 +105,9 @@ def _config_from(fields: dict[str, Any]) -> EpisodeConfig:
     return EpisodeConfig(**{**fields, "anomalies": anomalies})
 
 
-def check_file(differences: Callable[[dict[str, Any]], list[str]]) -> int:
-    """Check the golden file named on the command line; 0 where nothing differs."""
-    golden = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    found = differences(golden)
-    print(f"numpy {np.__version__}: {len(golden['episodes'])} episodes, {len(found)} differences")
-    print("\n".join(found), file=sys.stderr)
-    return 1 if found else 0
+GOLDEN = Golden(VERSIONS, golden_configurations, digests_of, _fields_of, _config_from)
+differences = GOLDEN.differences
 
 
 if __name__ == "__main__":
-    sys.exit(check_file(differences))
+    sys.exit(GOLDEN.check_file(Path(sys.argv[1])))

@@ -1,82 +1,32 @@
-"""What a cause does to one day of hourly counts.
-
-Every effect takes the recorded counts of a day, shape (24, stages), and returns new ones; days
-stand one after the other along a leading axis, so that effects on many of them are applied at once.
-Effects of real user behaviour propagate down the funnel and keep it possible (no stage
-larger than the one above it); instrumentation faults touch one stage's record only.
-Effects are pure and hold all their numbers, so undoing a cause means applying the others.
-"""
+"""What a cause does to a day's hourly counts: pure functions on one array."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.series import Floats, Ints
+from metric_tracker_rl.engine.series import Ints
 
 
 class Effect(Protocol):
-    """A pure change of one day's hourly counts; many days, each with one of its own, at once."""
+    """A pure change of one day's hourly counts."""
 
-    @staticmethod
-    def apply_each(hours: Ints, effects: Sequence[Any]) -> Ints:
-        """New counts, shape (effects, 24, stages); the argument is left as it is."""
-
-
-def apply_effects(hours: Ints, effects: Sequence[Sequence[Effect]]) -> Ints:
-    """Days after all of their effects.
-
-    Args:
-        hours: shape (days, 24, stages).
-        effects: for each day, in the order in which they happen; none leaves it as it is.
-
-    Returns:
-        Counts, same shape; the argument is left as it is.
-    """
-    changed = hours
-    for turn in range(max(map(len, effects), default=0)):
-        kinds: dict[type[Effect], list[int]] = {}
-        for day, each in enumerate(effects):
-            if turn < len(each):
-                kinds.setdefault(type(each[turn]), []).append(day)
-        for kind, days in kinds.items():
-            if len(days) == len(effects):
-                changed = kind.apply_each(changed, [each[turn] for each in effects])
-                continue
-            if changed is hours:
-                changed = hours.copy()
-            changed[days] = kind.apply_each(changed[days], [effects[day][turn] for day in days])
-    return changed
+    def apply(self, hours: Ints) -> Ints:
+        """New counts, shape (24, stages); the argument is left as it is."""
 
 
-def to_counts(values: Floats) -> Ints:
-    """Nearest whole numbers, at least 0; the argument is overwritten."""
-    return to_whole(values).astype(np.int64)
-
-
-def to_whole(values: Floats) -> Floats:
-    """The same as floats, in the argument's place."""
-    np.rint(values, out=values)
-    return np.maximum(values, 0.0, out=values)
-
-
-@dataclass(frozen=True)
-class Traffic:
+class Traffic(NamedTuple):
     """All stages scaled by one factor: more or fewer people came."""
 
     factor: float
 
-    @staticmethod
-    def apply_each(hours: Ints, effects: Sequence[Traffic]) -> Ints:
-        factors = np.array([each.factor for each in effects])
-        return _clipped(to_counts(hours * factors[:, np.newaxis, np.newaxis]))
+    def apply(self, hours: Ints) -> Ints:
+        return _possible(hours * self.factor)
 
 
-@dataclass(frozen=True)
-class StepRates:
+class StepRates(NamedTuple):
     """Step rates scaled; every later stage follows.
 
     Attributes:
@@ -86,24 +36,14 @@ class StepRates:
 
     factors: tuple[tuple[int, float], ...]
 
-    @staticmethod
-    def apply_each(hours: Ints, effects: Sequence[StepRates]) -> Ints:
-        stages = hours.shape[-1]
-        factors = np.ones((len(effects), stages))
-        for day, each in enumerate(effects):
-            for stage, factor in each.factors:
-                factors[day, stage] = factor
+    def apply(self, hours: Ints) -> Ints:
         scaled = hours.astype(np.float64)
-        # One product after the other, from the first step on; a product with 1.0 changes nothing.
-        for step in range(1, stages):
-            by_day = factors[:, np.newaxis, step]
-            for stage in range(step, stages):
-                scaled[:, :, stage] *= by_day
-        return _clipped(to_counts(scaled))
+        for stage, factor in self.factors:
+            scaled[:, stage:] *= factor
+        return _possible(scaled)
 
 
-@dataclass(frozen=True)
-class StageEvents:
+class StageEvents(NamedTuple):
     """One stage's events lost or doubled; the stages around it keep theirs.
 
     The result stays between the stages below and above, so it is never impossible.
@@ -112,19 +52,14 @@ class StageEvents:
     stage: int
     factor: float
 
-    @staticmethod
-    def apply_each(hours: Ints, effects: Sequence[StageEvents]) -> Ints:
-        days, stages = np.arange(len(effects)), np.array([each.stage for each in effects])
-        factors = np.array([each.factor for each in effects])[:, np.newaxis]
-        scaled = to_counts(hours[days, :, stages] * factors)
-        floor, ceiling = hours[days, :, stages + 1], hours[days, :, stages - 1]
-        changed = hours.copy()
-        changed[days, :, stages] = np.minimum(np.maximum(scaled, floor), ceiling)
+    def apply(self, hours: Ints) -> Ints:
+        changed, stage = hours.copy(), self.stage
+        scaled = np.rint(hours[:, stage] * self.factor)
+        changed[:, stage] = np.clip(scaled, hours[:, stage + 1], hours[:, stage - 1])
         return changed
 
 
-@dataclass(frozen=True)
-class DayShape:
+class DayShape(NamedTuple):
     """Traffic of a stretch of the day and of its other hours scaled; conversion stays.
 
     Attributes:
@@ -136,17 +71,13 @@ class DayShape:
     day_factor: float
     night_factor: float = 1.0
 
-    @staticmethod
-    def apply_each(hours: Ints, effects: Sequence[DayShape]) -> Ints:
-        scale: Floats = np.empty((*hours.shape[:2], 1))
-        for day, each in enumerate(effects):
-            scale[day] = each.night_factor
-            scale[day, slice(*each.daytime)] = each.day_factor
-        return _clipped(to_counts(hours * scale))
+    def apply(self, hours: Ints) -> Ints:
+        scale = np.full((len(hours), 1), self.night_factor)
+        scale[slice(*self.daytime)] = self.day_factor
+        return _possible(hours * scale)
 
 
-@dataclass(frozen=True)
-class OverCount:
+class OverCount(NamedTuple):
     """An instrumentation fault: in some hours a stage records more than the one above it.
 
     Attributes:
@@ -157,22 +88,14 @@ class OverCount:
     stage: int
     excess: tuple[tuple[int, int], ...]
 
-    @staticmethod
-    def apply_each(hours: Ints, effects: Sequence[OverCount]) -> Ints:
-        faults = [
-            (day, hour, each.stage, surplus)
-            for day, each in enumerate(effects)
-            for hour, surplus in each.excess
-        ]
-        days, at, stages, surplus = np.array(faults).T
+    def apply(self, hours: Ints) -> Ints:
         changed = hours.copy()
-        changed[days, at, stages] = hours[days, at, stages - 1] + surplus
+        for hour, surplus in self.excess:
+            changed[hour, self.stage] = hours[hour, self.stage - 1] + surplus
         return changed
 
 
-def _clipped(hours: Ints) -> Ints:
-    """No stage above the one before it; the argument is overwritten."""
-    # Stage by stage: NumPy's own running minimum of five numbers at a time takes ten times longer.
-    for stage in range(1, hours.shape[-1]):
-        np.minimum(hours[..., stage - 1], hours[..., stage], out=hours[..., stage])
-    return hours
+def _possible(scaled: NDArray[np.floating[Any]]) -> Ints:
+    """Whole events, and no stage above the one before it."""
+    whole = np.maximum(np.rint(scaled), 0.0).astype(np.int64)
+    return np.minimum.accumulate(whole, axis=-1)

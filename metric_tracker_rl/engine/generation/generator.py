@@ -9,16 +9,14 @@ otherwise the next draw is tried. Labels always come from the rule, never from t
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.config import EpisodeConfig
-from metric_tracker_rl.engine.funnel import Funnel
 from metric_tracker_rl.engine.generation.anomalies import Cause, CleanDay
 from metric_tracker_rl.engine.generation.calendar import (
     CalendarEntry,
@@ -27,28 +25,12 @@ from metric_tracker_rl.engine.generation.calendar import (
     explained_mask,
     weekdays_in_turn,
 )
-from metric_tracker_rl.engine.generation.clean import clean_days, draw_clean
+from metric_tracker_rl.engine.generation.clean import clean_counts
 from metric_tracker_rl.engine.generation.custom_anomalies import apply_custom
-from metric_tracker_rl.engine.generation.effects import Effect, apply_effects
-from metric_tracker_rl.engine.generation.lockstep import Ask, Drawing, alike, together
-from metric_tracker_rl.engine.generation.planning import (
-    PlannedDay,
-    changed_days,
-    days_and_families,
-    limits_of,
-    near_threshold,
-    plan_of_day,
-)
+from metric_tracker_rl.engine.generation.planning import days_and_families, plan_of_day
 from metric_tracker_rl.engine.levels import GUARD_BAND, Level, clear_of
 from metric_tracker_rl.engine.reporting_policy import ReportRow, label
-from metric_tracker_rl.engine.series import (
-    DailySeries,
-    Days,
-    Floats,
-    Ints,
-    baselines,
-    deviations,
-)
+from metric_tracker_rl.engine.series import DailySeries, Ints, deviations, near_threshold
 from metric_tracker_rl.engine.vocabulary import DATA_QUALITY, HOURLY_MIX
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import GenerationError
@@ -96,21 +78,8 @@ def generate(config: EpisodeConfig) -> Draw:
         GenerationError: no draw in `MAX_DRAWS` was acceptable.
         InvalidValueError: a custom anomaly names a date outside the episode.
     """
-    return generate_all([config])[0]
-
-
-def generate_all(configs: Sequence[EpisodeConfig]) -> list[Draw]:
-    """Data of many episodes, in order: each as `generate` makes it alone, in half the time.
-
-    Raises:
-        GenerationError, InvalidValueError: of one that fails; see `generate`.
-    """
-    return together([_accepted(config) for config in configs])
-
-
-def _accepted(config: EpisodeConfig) -> Drawing[Draw]:
     for number in range(MAX_DRAWS):
-        draw = yield from _draw(config, number)
+        draw = _draw(config, number)
         if draw is not None:
             return _with_custom(draw, config) if config.anomalies else draw
     raise GenerationError(
@@ -120,13 +89,85 @@ def _accepted(config: EpisodeConfig) -> Drawing[Draw]:
     )
 
 
+def _draw(config: EpisodeConfig, number: int) -> Draw | None:
+    """One draw; None where it is not acceptable."""
+    stream = BitStream(config.identity, number)
+    level, funnel = config.level, config.funnel_spec
+    start = stream.below(DATE_SPAN)
+    dates = every_date()[start : start + level.days]
+    clean = clean_counts(stream, funnel, level, (FIRST_DATE.weekday() + start) % 7)
+
+    calendar: tuple[CalendarEntry, ...] = ()
+    explained = None
+    if level.decoys:
+        calendar, free = draw_calendar(stream, funnel, level)
+        for entry in calendar:
+            for effect in entry.effects:
+                clean[entry.day] = effect.apply(clean[entry.day])
+        explained = explained_mask(calendar, funnel, level.days)
+    else:
+        free = weekdays_in_turn(stream.shuffled(range(level.days)), level)
+    families = days_and_families(stream, config, free)
+    if calendar and families:
+        calendar = (*calendar, empty_entry(stream, sorted(families)))
+
+    before = DailySeries(clean, funnel, level, explained)
+    usual, hourly = before.baselines, clean.copy()
+    planned: dict[int, tuple[Cause, ...]] = {}
+    unsettled = set(families)
+    for _ in range(SETTLE_ROUNDS):
+        for day in sorted(unsettled):
+            values, held_against = before.values[day].tolist(), usual[day % len(usual)].tolist()
+            view = CleanDay(day, clean[day], values, held_against, funnel, level)
+            plan = plan_of_day(stream, families[day], view)
+            if plan is None:
+                return None
+            planned[day], hourly[day] = plan
+        series = DailySeries(hourly, funnel, level, explained)
+        labels = label(series, dates)
+        unsettled = _unsettled_days(series, dates, planned, labels)
+        if not unsettled:
+            # Clean days of the other levels stay far from every threshold.
+            if (level.decoys or level.varied) and _stirs(before, series, planned):
+                return None
+            causes = tuple(cause for day in sorted(planned) for cause in planned[day])
+            entries = tuple(sorted(calendar, key=lambda entry: entry.day))
+            return Draw(dates, clean, hourly, causes, (), series, labels, number + 1, entries)
+        if not unsettled <= set(planned):
+            return None  # a day without a cause looks like one: only other data can help
+        usual = series.baselines
+    return None
+
+
+def _unsettled_days(
+    series: DailySeries,
+    dates: Sequence[str],
+    planned: Mapping[int, Sequence[Cause]],
+    labels: Sequence[ReportRow],
+) -> set[int]:
+    """Days on which the rule's answer is not the plan, or is too close to call."""
+    wanted = {(dates[day], *cause.root) for day, causes in planned.items() for cause in causes}
+    answered = {(row.date, row.entity_type, row.entity_name, row.anomaly_type) for row in labels}
+    unclear = {row.date for row in labels if not severity_is_clear(row, series.level)}
+    wrong = {date for date, *_ in wanted ^ answered} | unclear
+    near = near_threshold(series.reportable, series.funnel, series.level, GUARD_BAND)
+    return {dates.index(date) for date in wrong} | set(np.flatnonzero(near.any(axis=1)).tolist())
+
+
+def _stirs(before: DailySeries, after: DailySeries, planned: Iterable[int]) -> bool:
+    """Whether a planned day comes near a threshold even without its cause."""
+    undone = deviations(before.values, after.baselines)
+    near = np.abs(undone) >= (1.0 - GUARD_BAND) * after.thresholds
+    if after.explained is not None:
+        near &= ~after.explained
+    return bool(near[list(planned)].any())
+
+
 def apply_causes(clean: Ints, causes: Sequence[Cause]) -> Ints:
     """Finished counts: each cause applied to its day, in the order given."""
-    effects: dict[int, list[Effect]] = {}
+    hourly = clean.copy()
     for cause in causes:
-        effects.setdefault(cause.day, []).append(cause.effect)
-    hourly, days = clean.copy(), list(effects)
-    hourly[days] = apply_effects(clean[days], list(effects.values()))
+        hourly[cause.day] = cause.effect.apply(hourly[cause.day])
     return hourly
 
 
@@ -139,8 +180,7 @@ def every_date() -> tuple[str, ...]:
 
 def guard_violations(series: DailySeries) -> int:
     """Number of deviations inside the guard band of their threshold."""
-    limits = limits_of(series.funnel, series.level)
-    return int(near_threshold(series.reportable, limits, GUARD_BAND).sum())
+    return int(near_threshold(series.reportable, series.funnel, series.level, GUARD_BAND).sum())
 
 
 def severity_is_clear(row: ReportRow, level: Level) -> bool:
@@ -152,67 +192,6 @@ def relative_size(row: ReportRow) -> float:
     """Size of a row's deviation as thresholds measure it: relative, but for share and excess."""
     relative = row.entity_type not in (HOURLY_MIX, DATA_QUALITY) and row.baseline_value
     return abs(row.delta_value) / (row.baseline_value if relative else 1.0)
-
-
-def _draw(config: EpisodeConfig, number: int) -> Drawing[Draw | None]:
-    stream = BitStream(config.identity, number)
-    level, funnel = config.level, config.funnel_spec
-    limits = limits_of(funnel, level)
-
-    def view_of(day: int, baselines: Sequence[float]) -> CleanDay:
-        values = clean_values[day].tolist()
-        return CleanDay(day, clean[day], values, baselines, funnel, level, limits)
-
-    start = stream.below(DATE_SPAN)
-    dates = every_date()[start : start + level.days]
-    drawn = draw_clean(stream, funnel, level, (FIRST_DATE.weekday() + start) % 7)
-    [(clean, clean_values)] = yield Ask(clean_days, [drawn])
-    calendar: tuple[CalendarEntry, ...] = ()
-    if level.decoys:
-        calendar, free = draw_calendar(stream, funnel, level)
-        no_baselines = [1.0] * clean_values.shape[1]  # what happened is not compared as yet
-        decoys = yield Ask(
-            changed_days,
-            [(view_of(entry.day, no_baselines), entry.effects) for entry in calendar],
-        )
-        for entry, decoy in zip(calendar, decoys, strict=True):
-            clean[entry.day], clean_values[entry.day] = decoy.hours, decoy.values
-    else:
-        free = weekdays_in_turn(stream.shuffled(range(level.days)), level)
-    explained = explained_mask(calendar, funnel, level)
-    days = days_and_families(stream, config, free)
-    if calendar and days:
-        calendar = (*calendar, empty_entry(stream, sorted(days)))
-    calendar = tuple(sorted(calendar, key=lambda entry: entry.day))
-    [held_against] = yield Ask(usual_days, [(clean_values, funnel, level.baseline)])
-    planned: dict[int, PlannedDay] = {}
-    unsettled = set(days)
-    for _ in range(SETTLE_ROUNDS):
-        usual = held_against.tolist()
-        for day in sorted(unsettled):
-            plan = yield from plan_of_day(stream, days[day], view_of(day, usual[day % len(usual)]))
-            if plan is None:
-                return None
-            planned[day] = plan
-        values, excess = clean_values.copy(), np.zeros_like(clean[:, 0, 1:])
-        for day, (_, changed) in planned.items():
-            values[day], excess[day] = changed.values, changed.excess
-        made = Days(values, excess, funnel, level, explained)
-        [(series, guarded, stirring)] = yield Ask(held_up, [(made, clean_values, limits)])
-        labels = label(series, dates)
-        unsettled = _unsettled_days(series, dates, planned, labels, guarded)
-        if not unsettled:
-            if not stirring.isdisjoint(days):
-                return None
-            hourly = clean.copy()
-            for day, (_, changed) in planned.items():
-                hourly[day] = changed.hours
-            causes = tuple(cause for day in sorted(planned) for cause in planned[day][0])
-            return Draw(dates, clean, hourly, causes, (), series, labels, number + 1, calendar)
-        if not unsettled <= set(planned):
-            return None  # a day without a cause looks like one: only other data can help
-        held_against = series.baselines
-    return None
 
 
 def _with_custom(draw: Draw, config: EpisodeConfig) -> Draw:
@@ -229,71 +208,3 @@ def _with_custom(draw: Draw, config: EpisodeConfig) -> Draw:
     return replace(
         draw, hourly=hourly, causes=causes, applied=applied, series=series, labels=labels
     )
-
-
-@alike(lambda case: (case[1].name, len(case[0]), case[2]))
-def usual_days(cases: Sequence[tuple[Floats, Funnel, str]]) -> list[Floats]:
-    """Baselines of each case's daily values, of the kind that it names."""
-    _, funnel, baseline = cases[0]
-    return list(baselines(np.array([values for values, *_ in cases]), funnel, baseline))
-
-
-def _may_stir(level: Level) -> bool:
-    """Whether clean days of a level may come near a threshold."""
-    return bool(level.decoys) or level.varied
-
-
-@alike(
-    lambda case: (
-        case[0].funnel.name,
-        len(case[1]),
-        case[0].level.baseline,
-        _may_stir(case[0].level),
-    )
-)
-def held_up(
-    cases: Sequence[tuple[Days, Floats, Floats]],
-) -> list[tuple[DailySeries, set[int], set[int]]]:
-    """Series of each episode's days, held against the policy's thresholds.
-
-    Args:
-        cases: the days, their displayed values before any cause, and `limits_of` the episode.
-
-    Returns:
-        The series, the days with a deviation inside a guard band, and those that come near a
-        threshold even without their cause.
-    """
-    made = DailySeries.of_days([days for days, *_ in cases])
-    limits = np.array([limits for *_, limits in cases])[:, np.newaxis]
-    changes = np.array([series.reportable for series in made])
-    guarded = _days_of(near_threshold(changes, limits, GUARD_BAND))
-    stirring: list[set[int]] = [set()] * len(cases)
-    if _may_stir(made[0].level):
-        usual = np.array([series.baselines for series in made])
-        undone = deviations(np.array([clean for _, clean, _ in cases]), usual)
-        near = np.abs(undone) >= (1.0 - GUARD_BAND) * limits[..., : undone.shape[-1]]
-        for series, each in zip(made, near, strict=True):
-            if series.explained is not None:
-                each &= ~series.explained
-        stirring = _days_of(near)
-    return list(zip(made, guarded, stirring, strict=True))
-
-
-def _days_of(marked: NDArray[np.bool_]) -> list[set[int]]:
-    """Days of each episode on which anything is marked, by marks of shape (…, days, columns)."""
-    return [set(np.flatnonzero(each).tolist()) for each in np.logical_or.reduce(marked, axis=-1)]
-
-
-def _unsettled_days(
-    series: DailySeries,
-    dates: Sequence[str],
-    planned: Mapping[int, PlannedDay],
-    labels: Sequence[ReportRow],
-    guarded: set[int],
-) -> set[int]:
-    """Days on which the rule's answer is not the plan, or is too close to call."""
-    wanted = {(dates[day], *cause.root) for day, (causes, _) in planned.items() for cause in causes}
-    answered = {(row.date, row.entity_type, row.entity_name, row.anomaly_type) for row in labels}
-    unclear = {row.date for row in labels if not severity_is_clear(row, series.level)}
-    wrong = {date for date, *_ in wanted ^ answered} | unclear
-    return guarded | {dates.index(date) for date in wrong}

@@ -7,25 +7,19 @@ answers with exactly the planned roots and nothing comes near a threshold.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
-from metric_tracker_rl.engine.funnel import Funnel
 from metric_tracker_rl.engine.generation.anomalies import FAMILIES, Cause, CleanDay
-from metric_tracker_rl.engine.generation.effects import Effect, apply_effects
-from metric_tracker_rl.engine.generation.lockstep import Ask, Drawing, alike
-from metric_tracker_rl.engine.levels import GUARD_BAND, Level
-from metric_tracker_rl.engine.reporting_policy import findings
+from metric_tracker_rl.engine.levels import GUARD_BAND
+from metric_tracker_rl.engine.reporting_policy import findings_of_day
 from metric_tracker_rl.engine.series import (
-    Floats,
     Ints,
     daily_values,
     deviations,
     excess_counts,
-    thresholds,
+    near_threshold,
 )
 from metric_tracker_rl.engine.vocabulary import (
     COUNT_DROP,
@@ -65,9 +59,10 @@ def days_and_families(
     """
     days: dict[int, list[str]] = {}
     for name in _family_names(stream, config):
-        hosts = [day for day, names in days.items() if len(names) == 1 and names[0] not in UNSHARED]
-        shares = name == MIX_SHIFT and config.scenario_family == MIXED and hosts
-        if shares and stream.uniform() < SHARED_DAY:
+        hosts = []
+        if name == MIX_SHIFT and config.scenario_family == MIXED:
+            hosts = [d for d, names in days.items() if len(names) == 1 and names[0] not in UNSHARED]
+        if hosts and stream.uniform() < SHARED_DAY:
             days[stream.pick(hosts)].append(name)
         else:
             days[free.pop()] = [name]
@@ -96,76 +91,24 @@ def _family_names(stream: BitStream, config: EpisodeConfig) -> list[str]:
 
 
 def plan_of_day(
-    stream: BitStream, names: Sequence[str], view: CleanDay
-) -> Drawing[PlannedDay | None]:
-    """First proposal for the day's families that the rule answers with their roots."""
+    stream: BitStream, names: Sequence[str], day: CleanDay
+) -> tuple[tuple[Cause, ...], Ints] | None:
+    """Causes of the day's families that the rule answers with their roots, and the day after them.
+
+    None where no proposal of `PLAN_TRIES` is one.
+    """
     for _ in range(PLAN_TRIES):
-        causes = tuple(FAMILIES[name](stream, view) for name in names)
-        [day] = yield Ask(changed_days, [(view, [cause.effect for cause in causes])])
-        if day.near:
+        causes = tuple([FAMILIES[name](stream, day) for name in names])
+        hours = day.hours
+        for cause in causes:
+            hours = cause.effect.apply(hours)
+        values = daily_values(hours, day.funnel)
+        changes = deviations(values, np.array(day.baselines))
+        if near_threshold(changes, day.funnel, day.level, PLAN_BAND).any():
             continue
-        found = findings(day.changes, day.flagged, day.excess, view.funnel, view.level)
-        answered = {(f.entity_type, f.entity_name, f.anomaly_type) for f in found}
-        if answered == {tuple(cause.root) for cause in causes}:
-            return causes, day
+        excess = excess_counts(hours).tolist()
+        found = findings_of_day(changes.tolist(), excess, day.funnel, day.level)
+        answered = {(each.entity_type, each.entity_name, each.anomaly_type) for each in found}
+        if answered == {cause.root for cause in causes}:
+            return causes, hours
     return None
-
-
-class ChangedDay(NamedTuple):
-    """A day after its effects.
-
-    Attributes:
-        hours: hourly counts, shape (24, stages).
-        values: displayed daily values.
-        excess: impossible events of each adjacent pair.
-        changes: deviations from the baselines.
-        flagged: which of them reach their threshold.
-        near: whether any of them lies within `PLAN_BAND` of its threshold.
-    """
-
-    hours: Ints
-    values: Floats
-    excess: list[int]
-    changes: list[float]
-    flagged: list[bool]
-    near: bool
-
-
-PlannedDay = tuple[tuple[Cause, ...], ChangedDay]
-"""Causes of a day, and the day after them."""
-
-
-@alike(lambda case: case[0].funnel.drawn_as)
-def changed_days(cases: Sequence[tuple[CleanDay, Sequence[Effect]]]) -> list[ChangedDay]:
-    """Days after their effects."""
-    views = [view for view, _ in cases]
-    hours = apply_effects(np.array([view.hours for view in views]), [each for _, each in cases])
-    values = daily_values(hours, views[0].funnel)
-    changes = deviations(values, np.array([view.baselines for view in views]))
-    excess = excess_counts(hours).tolist()
-    limits = np.array([view.limits for view in views])
-    near = np.logical_or.reduce(near_threshold(changes, limits, PLAN_BAND), axis=1).tolist()
-    flagged = (np.abs(changes) >= limits[:, : changes.shape[1]]).tolist()
-    return list(map(ChangedDay, hours, values, excess, changes.tolist(), flagged, near))
-
-
-def limits_of(funnel: Funnel, level: Level) -> Floats:
-    """Threshold of each column, then that of a funnel break for each step."""
-    return np.array(thresholds(funnel, level) + [level.break_threshold] * len(funnel.steps))
-
-
-def near_threshold(changes: Floats, limits: Floats, band: float) -> NDArray[np.bool_]:
-    """Which deviations lie within the band of their threshold.
-
-    Step rates have a second one, for breaks.
-
-    Args:
-        changes: shape (…, columns).
-        limits: as `limits_of` tells them, of a shape that is broadcast to the answer's.
-        band: relative.
-    """
-    steps = limits.shape[-1] - changes.shape[-1]
-    # One stage more than steps comes before the rates of the steps.
-    drops = -changes[..., steps + 1 : 2 * steps + 1]
-    sizes = np.concatenate([np.abs(changes), drops], axis=-1) / limits
-    return np.asarray((sizes >= 1.0 - band) & (sizes <= 1.0 + band))

@@ -7,7 +7,7 @@ from html import escape
 from statistics import median
 
 from metric_tracker_rl.engine.funnel import HOURS
-from metric_tracker_rl.page.hero.heat import GLYPHS, cell, style_of
+from metric_tracker_rl.page.hero.heat import cell, verdict_html
 from metric_tracker_rl.page.hero.lines import lines_of, signed
 from metric_tracker_rl.page.hero.seen import Seen
 from metric_tracker_rl.page.hero.verdicts import Verdict
@@ -15,7 +15,7 @@ from openenv_kit.page.markup import hint, table, text, words
 
 WIDTH, HEIGHT = 240.0, 60.0
 """Of the hours, in their own units."""
-ASK = "Nothing of this was told yet: {} tells it."
+ASK = "Not known yet: {} tells it."
 
 
 def day_html(seen: Seen, date: str, stage: str, verdicts: tuple[Verdict, ...] = ()) -> str:
@@ -28,12 +28,7 @@ def day_html(seen: Seen, date: str, stage: str, verdicts: tuple[Verdict, ...] = 
         verdicts: after the end; those of the day are told.
     """
     day, at = Date.fromisoformat(date), seen.day(date) or 0
-    said = "".join(
-        f'<li><b class="{style_of(each.kind)}">{GLYPHS[each.kind]} {escape(each.kind)}</b> '
-        f"{escape(words(each.row.entity_name))}. {escape(each.said)}</li>"
-        for each in verdicts
-        if each.day == at
-    )
+    said = "".join(verdict_html(each) for each in verdicts if each.day == at)
     return (
         f'<h3 class="mt-daytitle">{day:%A} {day.day} {day:%B %Y}</h3>'
         + (f'<ul class="mt-issues">{said}</ul>' if said else "")

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from metric_tracker_rl.page.hero.heat import GLYPHS, by_place, style_of
+from metric_tracker_rl.page.hero.heat import by_place
 from metric_tracker_rl.page.hero.lines import Line, lines_of
 from metric_tracker_rl.page.hero.seen import Seen
 from metric_tracker_rl.page.hero.verdicts import Verdict
+from openenv_kit.page.grid import GLYPHS, style_of
 from openenv_kit.page.markup import day_name
 
 WIDTH, HEIGHT = 100.0, 40.0

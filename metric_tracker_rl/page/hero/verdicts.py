@@ -12,11 +12,9 @@ from metric_tracker_rl.engine.report import NUMBER_FIELDS, read_report
 from metric_tracker_rl.engine.reporting_policy import ReportRow
 from metric_tracker_rl.engine.vocabulary import DATA_QUALITY, HOURLY_MIX
 from openenv_kit.errors import ReportError
+from openenv_kit.page.grid import ECHO, EXTRA, MATCHED, MISSING, WRONG
 from openenv_kit.page.markup import words
 
-MATCHED, WRONG, ECHO, EXTRA, MISSING = KINDS = (
-    *("matched", "wrong field", "echo", "extra", "missing"),
-)
 TOLD = {
     MATCHED: "an expected row, every field right",
     WRONG: "an expected row with a wrong field",
@@ -32,7 +30,7 @@ class Verdict:
     """What became of one place of a report.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: a key of `TOLD`.
         row: as submitted; of a missing one, as expected.
         day: place of its date.
         column: of the daily series.

@@ -1,9 +1,0 @@
-"""Proof of learning: a small policy, trained by policy gradient on the score alone."""
-
-from __future__ import annotations
-
-from metric_tracker_rl.learning.experiment import ARMS, Plan, Run, run_plan
-from metric_tracker_rl.learning.policy import RowPolicy
-from metric_tracker_rl.learning.training import Examination, Settings, train
-
-__all__ = ["ARMS", "Examination", "Plan", "RowPolicy", "Run", "Settings", "run_plan", "train"]

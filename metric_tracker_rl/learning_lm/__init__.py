@@ -1,4 +1,0 @@
-"""Proof that a transformer learns here: made from nothing, taught by traces, then by GRPO.
-
-Its modules need PyTorch, transformers and TRL, the extra `learn-lm`; nothing else imports them.
-"""
