@@ -29,16 +29,14 @@ from openenv_kit.agent.servers import free_port
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 SCREEN = {"width": 1400, "height": 900}
-READY = "#mt-status b"
+READY = "#mt-opening h2"
 """Stands on the page once the first answer is shown: from then on it can be used."""
 QUIET_S = 2.0
 """How long nothing may arrive before the first load counts as over."""
-IDLE = ("PlotlyPlot",)
-"""Parts of addresses that are fetched at the browser's lowest priority, after the first load."""
 BOUNDS = {
     "first_kb": 400.0,
-    "shift": 0.1,
-    "warm_s": 1.5,
+    "shift": 0.05,
+    "warm_s": 1.0,
     "redraw_ms": 150.0,
 }
 """What each figure may be at most; the others are told without a bound."""
@@ -66,10 +64,9 @@ class Visit:
     """One visit of the page, in a browser that has never seen it.
 
     Attributes:
-        first_kb: compressed kilobytes until nothing arrived for a while, charts' library apart.
+        first_kb: compressed kilobytes until nothing arrived for a while.
         html_kb: those of the page itself.
         answers_kb: those of the answers that fill it, which are sent as they come.
-        later_kb: what was fetched at the lowest priority, or with the first chart.
         shift: sum of all layout shifts that no click explains, over every tab.
         cold_s, warm_s: until it can be used; on the second visit scripts come from the cache.
         redraw_ms: median time from a click on Step to the drawn answer, over a watched play.
@@ -78,7 +75,6 @@ class Visit:
     first_kb: float
     html_kb: float
     answers_kb: float
-    later_kb: float
     shift: float
     cold_s: float
     warm_s: float
@@ -144,13 +140,9 @@ class Received:
         self._bytes[event["requestId"]] = event["encodedDataLength"]
         self.last = time.monotonic()
 
-    def kilobytes(self, *parts: str) -> float:
-        """Of addresses that hold one of the parts; of all where none is given."""
-        return sum(
-            size / 1000
-            for name, size in self._bytes.items()
-            if not parts or any(part in self._addresses.get(name, "") for part in parts)
-        )
+    def kilobytes(self) -> float:
+        """Of all addresses."""
+        return sum(self._bytes.values()) / 1000
 
     def of(self, url: str) -> float:
         """Kilobytes of one address."""
@@ -169,18 +161,17 @@ def _visit(browser: Browser, url: str) -> Visit:
     received = Received(page)
     cold = _opened(page, url)
     received.settle(page)
-    first, idle = received.kilobytes(), received.kilobytes(*IDLE)
+    first = received.kilobytes()
     html, answers = received.of(url), _answers(url)
     redraw = _watch(page)
     for name in page.locator("#mt-tabs > .tab-wrapper [role=tab]").all_inner_texts():
         page.get_by_role("tab", name=name, exact=True).first.click()
         page.wait_for_timeout(1500)
-    later = received.kilobytes(*IDLE)
     shift = sum(page.evaluate("window.shifts"))
     page.goto("about:blank")
     warm = _opened(page, url)
     context.close()
-    return Visit(first - idle + answers, html, answers, later, shift, cold, warm, redraw)
+    return Visit(first + answers, html, answers, shift, cold, warm, redraw)
 
 
 def _answers(url: str) -> float:
@@ -209,9 +200,8 @@ def _opened(page: Page, url: str) -> float:
 def _watch(page: Page) -> float:
     """Median milliseconds of a step of the reference policy, from the click to the drawn reply."""
     page.get_by_role("tab", name="Watch", exact=True).first.click()
-    page.click("#mt-watch-policy")
+    page.click("[data-form=policy] [data-send]")
     page.wait_for_selector("#mt-scene .mt-card", timeout=60_000)
-    page.wait_for_timeout(3000)  # the first chart brings the library that draws them all
     waits = []
     for _ in range(10):
         waits.append(page.evaluate(CLICK_AND_WAIT, ["#mt-step", "#mt-scene"]))

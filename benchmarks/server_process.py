@@ -153,7 +153,7 @@ def _await(server: ServerProcess, workers: int) -> float:
                     healthy_s = now
                 if workers == 1:
                     return healthy_s
-                if f"metric_tracker_workers {workers}.0" in client.get("/metrics").text:
+                if f"openenv_kit_workers {workers}.0" in client.get("/metrics").text:
                     return healthy_s
             time.sleep(0.02)
     server.stop()

@@ -99,7 +99,7 @@ def bench_serving(
         raise typer.BadParameter(
             f"--sessions is {sessions!r}; allowed: integers from 1 on, e.g. 1,64,256"
         ) from None
-    limits = {"MAX_CONCURRENT_ENVS": str(max(2048, *counts)), "METRIC_TRACKER_TOKEN": ""}
+    limits = {"MAX_CONCURRENT_ENVS": str(max(2048, *counts)), "OPENENV_KIT_TOKEN": ""}
     with ExitStack() as stack:
         echo = stack.enter_context(serving(echo=True))
         tuned = stack.enter_context(serving(echo=True, tuned=True))

@@ -1,0 +1,1 @@
+"""`python -m research.card`: the benchmark card, written from measured results."""

@@ -1,0 +1,60 @@
+"""Golden digests: `python -m research.drilldown.digests FILE` writes them anew.
+
+One line for an episode: what it is made from, and SHA-256 of its counts, of its labels, and of
+alert, calendar and change log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from drilldown_env.building import build_episode
+from drilldown_env.change_log import told_calendar, told_log
+from drilldown_env.config import VERSIONS, DrillConfig
+from drilldown_env.domains import DOMAINS
+from drilldown_env.levels import EVERY_LEVEL, LEVELS
+from openenv_kit.play.curriculum import RUNGS
+
+
+def configurations() -> Iterator[DrillConfig]:
+    """Three episodes of each level and product, with as many roots as it has; one of each rung."""
+    for level in LEVELS.values():
+        for place, product in enumerate(DOMAINS):
+            for number, roots in enumerate(sorted(set(level.roots))[:3]):
+                yield DrillConfig(1000 + 10 * place + number, level.name, product, roots)
+    for name in RUNGS:
+        yield DrillConfig(1000, name, next(iter(DOMAINS)), *EVERY_LEVEL[name].roots)
+
+
+def digests_of(config: DrillConfig) -> dict[str, Any]:
+    """The digests of an episode, made afresh."""
+    episode = build_episode(config)
+    domain, dates = episode.domain, episode.dates
+    told = {
+        "alert": episode.alert.text,
+        "calendar": told_calendar(domain, dates, episode.events),
+        "log": told_log(domain, dates, episode.log),
+    }
+    counts = episode.counts.astype("<i4").tobytes()
+    labels = [row.as_dict() for row in episode.expected_rows]
+    return {
+        "config": asdict(config),
+        "counts": hashlib.sha256(counts).hexdigest(),
+        "labels": hashlib.sha256(json.dumps(labels).encode()).hexdigest(),
+        "told": hashlib.sha256(json.dumps(told).encode()).hexdigest(),
+    }
+
+
+def golden() -> dict[str, Any]:
+    """All digests, with the versions that they hold for."""
+    return {"versions": VERSIONS, "episodes": [digests_of(each) for each in configurations()]}
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(json.dumps(golden(), indent=1) + "\n", encoding="utf-8")

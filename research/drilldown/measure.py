@@ -1,0 +1,154 @@
+"""What episodes and scores are like: `python -m research.drilldown.measure [PART …]`.
+
+Parts: sizes (attributes, days, kinds of 1,000 training tasks a level), laws (10,000 random
+reports), hedging, tokens (of the reference's plays).
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from statistics import fmean
+
+from drilldown_env.building import build_episode
+from drilldown_env.episode import Episode
+from drilldown_env.grade import grade, place_of
+from drilldown_env.levels import KINDS, LEVELS
+from drilldown_env.report import ReportRow, stages_of
+from drilldown_env.tasks import SPLITS
+from openenv_kit.trust.splits import tasks_of_level
+
+
+def episodes(level: str, number: int) -> Iterator[Episode]:
+    """Training episodes of a level, made afresh."""
+    for place in tasks_of_level(SPLITS, "train", level)[:number]:
+        yield build_episode(SPLITS.task("train", place).config)
+
+
+def any_row(of: Episode, dice: random.Random) -> ReportRow:
+    """Any valid row."""
+    kind, first = dice.choice(KINDS), dice.randrange(50)
+    dims = dice.sample(of.domain.dims, dice.randint(0, 3))
+    return ReportRow(
+        kind,
+        dice.choice(list(stages_of(kind, of.domain))),
+        dice.choice(["up", "down"]),
+        tuple(sorted((dim.name, dice.choice(dim.names)) for dim in dims)),
+        of.dates[first],
+        of.dates[min(first + dice.randrange(9), 55)],
+        dice.choice(["unattributed", *(entry.id for entry in of.log)]),
+    )
+
+
+def random_row(of: Episode, dice: random.Random) -> ReportRow:
+    """Any valid row, often one near a root."""
+    row = any_row(of, dice)
+    if not of.expected_rows or dice.random() < 0.4:
+        return row
+    root = dice.choice(of.expected_rows)
+    kept = {n: getattr(root, n) for n in ReportRow.__dataclass_fields__ if dice.random() < 0.8}
+    found = replace(row, **kept)
+    return row if found.date_to < found.date_from else found
+
+
+def score(rows: list[ReportRow], of: Episode) -> float:
+    """What a report earns."""
+    return grade(rows, of.expected_rows, of.dates).score
+
+
+def sizes(number: int = 1_000) -> None:
+    """Shares of attributes, days and kinds, clear and faint roots together."""
+    for level in LEVELS:
+        fixed, days, kinds = Counter[int](), Counter[int](), Counter[str]()
+        unattributed, pairs, made = 0, 0, 0
+        for of in episodes(level, number):
+            made += 1
+            for row in of.expected_rows:
+                fixed[len(row.segment)] += 1
+                days[of.day_of[row.date_to] - of.day_of[row.date_from] + 1] += 1
+                kinds[row.kind] += 1
+                unattributed += row.change == "unattributed"
+            places = [(r.stage, r.date_from, r.kind) for r in of.expected_rows]
+            pairs += len(set(places)) < len(places)
+        roots = sum(fixed.values())
+        print(level, made, "episodes,", roots, "roots")
+        for name, found in (("attributes", fixed), ("days", days), ("kinds", kinds)):
+            print("  ", name, {k: round(v / roots, 3) for k, v in sorted(found.items())})
+        print(
+            "   unattributed", round(unattributed / roots, 3), "cancelling", round(pairs / made, 3)
+        )
+
+
+def laws(number: int = 10_000) -> None:
+    """How often a random report breaks a law of the score."""
+    dice, broken, tried = random.Random(8), Counter[str](), 0
+    kept = [of for level in LEVELS for of in episodes(level, 24)]
+    for _ in range(number):
+        of = dice.choice(kept)
+        rows = [random_row(of, dice) for _ in range(dice.randint(0, 6))]
+        rows = list({row.place: row for row in rows}.values())
+        earned = score(rows, of)
+        tried += 1
+        broken["order"] += score(dice.sample(rows, len(rows)), of) != earned
+        broken["perfect"] += score(list(of.expected_rows), of) != 1.0
+        for root in of.expected_rows:
+            if all(row.place != root.place for row in rows):
+                broken["true row lowers"] += score([*rows, root], of) < earned
+        more = random_row(of, dice)
+        meets = any(place_of(more, root, of.dates) for root in of.expected_rows)
+        if not meets and all(row.place != more.place for row in rows):
+            broken["false row raises"] += score([*rows, more], of) > earned
+    print(tried, "reports, broken:", dict(broken))
+
+
+def hedging() -> None:
+    """Gain of handing in the right and a wrong version of a row, against one of them at odds."""
+    wrong: dict[str, Callable[[ReportRow, Episode], ReportRow | None]] = {
+        "kind": lambda r, _: replace(r, kind=next(k for k in KINDS if k != r.kind)),
+        "change": lambda r, _: replace(r, change="another"),
+        "direction": lambda r, _: replace(r, direction={"up": "down", "down": "up"}[r.direction]),
+        "stage": lambda r, of: replace(r, stage=next(s for s in of.domain.stages if s != r.stage)),
+        "day": lambda r, of: replace(r, date_to=of.dates[min(of.day_of[r.date_to] + 1, 55)]),
+        "wider": lambda r, _: replace(r, segment=r.segment[1:]) if len(r.segment) > 1 else None,
+    }
+    found: dict[str, list[float]] = {name: [] for name in wrong}
+    for level in LEVELS:
+        for of in episodes(level, 32):
+            for row, (name, change) in itertools.product(of.expected_rows, wrong.items()):
+                others = [each for each in of.expected_rows if each != row]
+                other = change(row, of)
+                if other is None or other == row:
+                    continue
+                alone = (score([*others, row], of) + score([*others, other], of)) / 2
+                found[name].append(score([*others, row, other], of) - alone)
+    for name, gains in found.items():
+        pays = sum(gain > 0 for gain in gains) / len(gains)
+        print(f"  {name:10} mean gain {fmean(gains):+.3f}, pays in {pays:.3f}")
+
+
+def tokens(number: int = 32) -> None:
+    """Tokens of what a model reads and writes in the reference's plays: brief, calls, answers."""
+    from drilldown_env.environment import ENVIRONMENT
+    from research.tokens import count_tokens
+    from research.transcript import transcript
+
+    player = ENVIRONMENT.policies["reference"]
+    for level in LEVELS:
+        resets = [{"difficulty": level, "seed": seed} for seed in range(number)]
+        found = [count_tokens(transcript(ENVIRONMENT, player, reset)) for reset in resets]
+        found.sort()
+        print(f"  {level:12} mean {fmean(found):,.0f}, p95 {found[int(0.95 * len(found))]:,}")
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    each.__name__: each for each in (sizes, laws, hedging, tokens)
+}
+
+if __name__ == "__main__":
+    for chosen in sys.argv[1:] or PARTS:
+        print(chosen)
+        PARTS[chosen]()

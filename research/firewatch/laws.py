@@ -1,0 +1,162 @@
+"""The eight laws of the score, measured; `tests/firewatch/test_laws.py` holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from firewatch_env.exploits import FOUND, Program, obey
+from firewatch_env.grade import SAME
+from firewatch_env.play import Play
+from firewatch_env.policies.keyword_rules import keyword_rules
+from firewatch_env.policies.own_play import reference_changes
+from firewatch_env.policies.reference import Script, reference
+from firewatch_env.policies.registry import declare_at_once, null, random_player
+from firewatch_env.replay import Change, replay
+from firewatch_env.tasks.book import SPLITS, find, named_task, split_task
+from firewatch_env.tasks.levels import LEVELS
+from firewatch_env.tasks.named import NAMED
+from firewatch_env.tasks.task import Task, open_world
+from openenv_kit.adding import add_up
+from openenv_kit.trust.splits import tasks_of_level
+from research.firewatch.players import STOPGAPS, drive, half_right, late, scheduled, score
+
+DELAYS = (0, 2, 4, 6, 10)
+PLAYS = 8  # of a group
+
+
+def tasks_of(split: str, level: str, most: int) -> list[Task]:
+    """The first tasks of a level in a split, or all named ones of it."""
+    if split == "named":
+        return [named_task(n, n.seed) for n in NAMED.values() if n.difficulty == level][:most]
+    return [split_task(split, index) for index in tasks_of_level(SPLITS, split, level)[:most]]
+
+
+def mean(values: Sequence[float]) -> float:
+    """Their mean; 0 of none."""
+    return add_up(values) / len(values) if values else 0.0
+
+
+def players(level: str) -> Mapping[str, Callable[[Mapping[str, Any]], Script]]:
+    """Those of laws 1, 2 and 8, by name."""
+    found: dict[str, Callable[[Mapping[str, Any]], Script]] = {
+        "reference": reference, "null": null, "declare_at_once": declare_at_once,
+        "random": random_player, "obey": obey,
+    }  # fmt: skip
+    if level in FOUND:
+        found["blind"] = FOUND[level].play
+    return found
+
+
+def played(tasks: Sequence[Task], player: Callable[[Mapping[str, Any]], Script]) -> float:
+    """A player's mean score."""
+    return mean([drive(Play(task), player) for task in tasks])
+
+
+def lateness(tasks: Sequence[Task]) -> dict[int, float]:
+    """Law 3: mean score of the reference's changes, by how many ticks later they come."""
+    return {ticks: mean([score(late(task, ticks)) for task in tasks]) for ticks in DELAYS}
+
+
+def whenever(task: Task) -> float:
+    """Law 4: the reference's changes, so late that twelve ticks are left for them."""
+    changes = reference_changes(task)
+    if not changes:
+        return 1.0
+    return score(late(task, max(task.max_ticks - 12 - changes[-1].tick, 0)))
+
+
+def differ(task: Task) -> bool:
+    """Law 6: whether plays of a half-right player differ."""
+    return len({round(half_right(task, seed), 3) for seed in range(PLAYS)}) > 1
+
+
+def mitigated(task: Task, ticks: int = 10) -> tuple[float, float, float]:
+    """Law 7: the late repair alone, and after the best of a few measures from tick 4 on.
+
+    A measure that lasts, or that ends a storm of retries, can end a fault for good. Repairing it
+    all the same is then a change that nobody needed.
+
+    Returns:
+        Scores of the late repair alone; of the measures that spare most, one for each of up to two
+        services at fault, and then the whole repair; of the same with only what is still to be
+        repaired then.
+    """
+    alone = late(task, ticks)
+    changes = [step.change for step in alone.steps]
+    targets = list(dict.fromkeys(change.target for change in changes))[:2]
+    start, end = open_world(task), alone.tick
+    best: list[Change] = []
+    untouched = replay(start, changes, task.horizon, ends=end).total
+    spared = untouched
+    for moves in product((None, *STOPGAPS), repeat=len(targets)):
+        chosen = [
+            Change(4 + at, move[0], target, move[1])
+            for at, (move, target) in enumerate(zip(moves, targets, strict=True))
+            if move is not None
+        ]
+        harm = replay(start, [*chosen, *changes], task.horizon, ends=end).total
+        harm += 0.03 * untouched * len(chosen)  # each has to spare something
+        if harm < spared:
+            best, spared = chosen, harm
+    if not best:
+        return (score(alone),) * 3
+    whole = late(task, ticks, best)
+    left = scheduled(task, [*best, *_still_needed(task, best, changes, whole.tick)])
+    return score(alone), score(whole), score(left)
+
+
+def _still_needed(
+    task: Task, before: Sequence[Change], changes: Sequence[Change], end: int
+) -> list[Change]:
+    """Those of some changes without which customers would be worse off after others."""
+    start, kept = open_world(task), list(changes)
+
+    def harm(changes: Sequence[Change]) -> float:
+        return replay(start, [*before, *changes], task.horizon, ends=end).total
+
+    for change in changes:
+        rest = [each for each in kept if each is not change]
+        if harm(rest) <= harm(kept) + SAME:
+            kept = rest
+    return kept
+
+
+def keyword_mean() -> float:
+    """Law 5: the rules of existing clients over the 60 named tasks."""
+    tasks = [find({"task_id": name}) for name in NAMED]
+    return played(tasks, keyword_rules)
+
+
+def measure(size: int, splits: Sequence[str] = ("named", "validation", "test")) -> None:
+    """Print everything, each law over so many tasks of each level and split."""
+    for level in LEVELS:
+        print(f"\n{level}")
+        for split in splits:
+            tasks = tasks_of(split, level, size)
+            told = {name: played(tasks, player) for name, player in players(level).items()}
+            print(f"  {split:11}", " ".join(f"{n} {v:.3f}" for n, v in told.items()), flush=True)
+        tasks = tasks_of("validation", level, size)
+        print("  late       ", {k: round(v, 3) for k, v in lateness(tasks).items()}, flush=True)
+        print(f"  whenever    at least {min(map(whenever, tasks)):.3f}", flush=True)
+        print(f"  differ      {mean([float(differ(t)) for t in tasks]):.3f}", flush=True)
+        pairs = [mitigated(task) for task in tasks if not task.calm]
+        for name, which in (("whole", 1), ("left", 2)):
+            gains = [pair[which] - pair[0] for pair in pairs]
+            more = mean([float(gain >= 0.05) for gain in gains])
+            less = mean([float(gain < -1e-3) for gain in gains])
+            print(
+                f"  mitigate, then repair {name:5} +0.05 on {more:.3f}; less on {less:.3f}, "
+                f"at least {min(gains):+.3f}; mean {mean(gains):+.3f}",
+                flush=True,
+            )
+    print(f"\nkeyword rules over the 60 named tasks: {keyword_mean():.3f}")
+
+
+def blind(level: str, program: Program, size: int) -> Mapping[str, float]:
+    """What a program earns on each split."""
+    return {
+        split: played(tasks_of(split, level, size), program.play)
+        for split in ("train", "validation", "test")
+    }

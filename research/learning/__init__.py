@@ -1,0 +1,9 @@
+"""Proof of learning: a small policy, trained by policy gradient on the score alone."""
+
+from __future__ import annotations
+
+from research.learning.experiment import ARMS, Plan, Run, run_plan
+from research.learning.policy import RowPolicy
+from research.learning.training import Examination, Settings, train
+
+__all__ = ["ARMS", "Examination", "Plan", "RowPolicy", "Run", "Settings", "run_plan", "train"]

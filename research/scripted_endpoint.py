@@ -1,0 +1,114 @@
+"""A chat-completions endpoint answered by a scripted policy, to try a set-up without a model.
+
+```python
+with ScriptedEndpoint("reference") as endpoint:
+    print(endpoint.base_url)  # give this to anything that talks to a chat endpoint
+```
+
+It listens on loopback, needs no key and keeps no state: like a model, it derives the next tool
+call from the answers in the chat.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from openenv_kit.environment import get_environment
+from openenv_kit.errors import require_name
+from openenv_kit.trainers.tool_calls import ToolUse, next_call, texts
+
+MODEL = "scripted"
+ROUTE = "/chat/completions"
+
+
+class ScriptedEndpoint:
+    """Serves one scripted policy while the context lasts.
+
+    Attributes:
+        requests: chats answered so far.
+
+    Raises:
+        UnknownNameError: there is no such policy; names the nearest.
+    """
+
+    def __init__(self, policy: str = "reference", environment: str | None = None) -> None:
+        require_name("policy", policy, get_environment(environment).policies)
+        self.requests = 0
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                if not self.path.endswith(ROUTE):
+                    self.send_error(404, f"only {ROUTE} is served")
+                    return
+                length = int(self.headers.get("content-length", 0))
+                request = json.loads(self.rfile.read(length))
+                endpoint.requests += 1
+                messages = request["messages"]
+                told = "\n".join(texts(messages, "user"))
+                call = next_call(policy, texts(messages, "tool"), environment, told)
+                answer = completion(call, endpoint.requests)
+                kind, body = "application/json", json.dumps(answer)
+                if request.get("stream"):
+                    kind, body = "text/event-stream", as_events(answer)
+                self.send_response(200)
+                self.send_header("content-type", kind)
+                self.send_header("content-length", str(len(body.encode())))
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_: Any) -> None:
+                """Log nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    @property
+    def base_url(self) -> str:
+        """Base URL for clients."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def __enter__(self) -> ScriptedEndpoint:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def completion(call: ToolUse | None, number: int) -> dict[str, Any]:
+    """A chat completion with the tool call, or with a closing word if there is none."""
+    message: dict[str, Any] = {"role": "assistant", "content": "Done."}
+    reason = "stop"
+    if call is not None:
+        name, arguments = call
+        function = {"name": name, "arguments": json.dumps(arguments)}
+        made = {"id": f"call_{number}", "type": "function", "function": function}
+        message = {"role": "assistant", "content": "", "tool_calls": [made]}
+        reason = "tool_calls"
+    return {
+        "id": f"chatcmpl-{number}",
+        "object": "chat.completion",
+        "created": 0,
+        "model": MODEL,
+        "choices": [{"index": 0, "message": message, "finish_reason": reason}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    }
+
+
+def as_events(answer: Mapping[str, Any]) -> str:
+    """The same completion as server-sent events, for clients that ask for a stream."""
+    (choice,) = answer["choices"]
+    delta = dict(choice["message"])
+    if "tool_calls" in delta:
+        delta["tool_calls"] = [{"index": 0, **call} for call in delta["tool_calls"]]
+    said = {"index": 0, "delta": delta, "finish_reason": choice["finish_reason"]}
+    head = {**answer, "object": "chat.completion.chunk"}
+    chunks = [{**head, "choices": [said], "usage": None}, {**head, "choices": []}]
+    return "".join(f"data: {each}\n\n" for each in [*map(json.dumps, chunks), "[DONE]"])
