@@ -1,23 +1,14 @@
-"""The documentation's pictures, drawn by matplotlib.
-
-Every picture carries a digest of what it shows. Another release of matplotlib may set other
-pixels, but it shows the same, so the digest says whether a picture is out of step with the code.
-"""
+"""The documentation's pictures, drawn by matplotlib."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from matplotlib import style
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 LINE, MUTED, BAND = "#3f51b5", "#6b7785", "#e8f1e6"
 ROOT, ECHO, SECOND = "#c62828", "#ef8c00", "#00838f"
@@ -40,8 +31,6 @@ STYLE: Any = [
 ]
 MOST_NAMED = 5
 """Names in a line of a legend."""
-DIGEST = "Description"
-"""Name of the PNG's text that holds the digest."""
 
 
 def sheet(panels: int = 1, height: float = 2.0, grid: Literal["x", "y"] = "y") -> Figure:
@@ -90,40 +79,16 @@ def bar_chart(title: str, groups: Sequence[str], bars: Mapping[str, Sequence[flo
     return figure
 
 
-@style.context(STYLE)  # how many ticks there are depends on the size of their letters
-def digest(figure: Figure) -> str:
-    """A digest of all that a figure shows: its words, its lines' points, its areas' corners."""
-    figure.draw_without_rendering()  # ticks get their words now
-    places = [
-        *(line.get_xydata() for axes in figure.axes for line in axes.lines),
-        *(
-            patch.get_patch_transform().transform(patch.get_path().vertices)
-            for axes in figure.axes
-            for patch in axes.patches
-        ),
-    ]
-    words = [text.get_text() for text in figure.findobj(Text)]
-    shown = json.dumps([words, *(np.asarray(each).round(6).tolist() for each in places)])
-    return hashlib.sha256(shown.encode()).hexdigest()
-
-
-def carried_digest(path: Path) -> str | None:
-    """The digest that a picture carries; None where there is no picture, or none of ours."""
-    if not path.exists():
-        return None
-    with Image.open(path) as picture:
-        return picture.info.get(DIGEST)
-
-
 @style.context(STYLE)
-def save(figure: Figure, path: Path, *, dpi: int = 140, colours: int | None = None) -> None:
-    """Write a figure as PNG, with its digest; with so many colours, which makes it smaller."""
-    carried = {DIGEST: digest(figure)}
-    figure.savefig(path, dpi=dpi, metadata=carried)
-    if colours is not None:
-        told = PngInfo()
-        told.add_text(DIGEST, carried[DIGEST])
-        with Image.open(path) as picture:
-            # An octree keeps colours of a few pixels, such as a root's point.
-            fewer = picture.convert("RGB").quantize(colours, Image.Quantize.FASTOCTREE)
-        fewer.save(path, optimize=True, pnginfo=told)
+def png(figure: Figure, *, dpi: int = 140, colours: int | None = None) -> bytes:
+    """A figure as PNG; with so many colours, which makes it smaller."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=dpi)
+    if colours is None:
+        return drawn.getvalue()
+    fewer = io.BytesIO()
+    with Image.open(drawn) as picture:
+        # An octree keeps colours of a few pixels, such as a root's point.
+        small = picture.convert("RGB").quantize(colours, Image.Quantize.FASTOCTREE)
+    small.save(fewer, "PNG", optimize=True)
+    return fewer.getvalue()

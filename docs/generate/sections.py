@@ -1,7 +1,6 @@
 """Generated parts of the pages, by name.
 
-A page asks for one with the comment `<!-- generated: NAME -->`; what stands between that line
-and `<!-- /generated -->` is replaced.
+A page asks for one with a line `{{ NAME }}`; see `hook`.
 """
 
 from __future__ import annotations
@@ -9,19 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from docs.generate import cases
 from docs.generate.charts import bar_chart
+from docs.generate.commands import SECTIONS as COMMANDS
 from docs.generate.examples import EXAMPLES, plot, section, table
 from docs.generate.firewatch import SECTIONS as FIREWATCH
-from docs.generate.scenes import CASES
-from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.commands.card_drill import by_hand_table
-from metric_tracker_rl.drilldown.policies import POLICIES as DRILL_POLICIES
+from metric_tracker_rl.analysis_tools import TOOLS, catalogue
 from metric_tracker_rl.engine import variants, wording
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.grader import (
@@ -44,7 +39,7 @@ from openenv_kit.play.driver import play
 
 Section = Callable[[], str]
 
-FUNNEL_POLICIES = [name for name in POLICIES if name not in DRILL_POLICIES]
+FUNNEL_POLICIES = list(POLICIES)
 """Policies of the named tasks that are compared."""
 
 
@@ -54,9 +49,9 @@ def tool_reference() -> str:
     session.reset(task_id="medium_mixed_pair")
     assert session.view is not None
     parts = []
-    for spec in TOOLS.catalogue():
+    for spec in catalogue(TOOLS):
         arguments = sample_arguments(spec)
-        _, result = TOOLS[spec.name].call(session.view, arguments)
+        result = TOOLS[spec.name].call(session.view, arguments)
         call = json.dumps({"analysis_method": spec.name, "analysis_args": arguments})
         keys = ", ".join(f"`{key}`" for key in result)
         parts.append(
@@ -314,14 +309,7 @@ def breakdown(policy: str, task: str) -> Any:
     return play(session, player, opening).observation["reward_breakdown"]
 
 
-def by_hand() -> str:
-    """Drill-down episodes that were played by hand, as the benchmark card has them."""
-    plays = Path(__file__).parents[1] / "assets" / "drill-down-by-hand.json"
-    return by_hand_table(json.loads(plays.read_text()))
-
-
 SECTIONS: dict[str, Section] = {
-    "by-hand": by_hand,
     "tools": tool_reference,
     "thresholds": threshold_table,
     "variants": variant_table,
@@ -334,13 +322,11 @@ SECTIONS: dict[str, Section] = {
     "penalties": penalty_table,
     "baselines": baseline_table,
     **{name: partial(section, each) for name, each in EXAMPLES.items()},
-    "case-helpers": lambda: f"```python\n{cases.HELPERS}```",
-    **{f"case-{name}": partial(cases.section, each) for name, each in CASES.items()},
+    **COMMANDS,
     **FIREWATCH,
 }
 
-ASSETS: dict[str, Callable[[], Figure]] = {
+PICTURES: dict[str, Callable[[], Figure]] = {
     "baselines.png": baseline_plot,
     **{f"{name}.png": partial(plot, each) for name, each in EXAMPLES.items()},
-    **{f"case-{name}.png": partial(cases.picture, each) for name, each in CASES.items()},
 }

@@ -1,4 +1,4 @@
-"""The picture of a shared link: the map of the hardest named task, drawn by matplotlib."""
+"""The picture of a shared link: the map of the hardest named task."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from docs.generate.charts import BAND, ECHO, LINE, MUTED, ROOT, SECOND, STYLE, add_legend, sheet
 from docs.generate.examples import draw_impossible_hours, draw_mix, root_column, table
-from docs.generate.gallery.card import table_under
 from docs.generate.gallery.rooms import Exhibit, Family, Reset, Room
 from metric_tracker_rl.engine.config import MIXED
 from metric_tracker_rl.engine.episode import Episode, build_episode
@@ -35,8 +34,6 @@ from metric_tracker_rl.environment import ENVIRONMENT
 SPLIT = "train"
 PANELS = 3
 """Most panels of a picture."""
-PLAYERS = ("reference", "upstream_first_practice", "upstream_first", "median_filter", "null")
-"""Players of the benchmark card whose scores are repeated."""
 
 START = (
     "`task_overview` states the policy's thresholds, `get_metric_median` what is usual, and "
@@ -120,7 +117,7 @@ class Funnels(Room):
     opening = (
         "Four weeks of a product funnel, eight on `expert`, of which an agent is to report what "
         "went wrong, and not what follows from it: see the [policy](../reporting-policy.md). "
-        "Scores of scripted players are of the [benchmark card](../benchmark.md)."
+        "Scores of scripted players are of the [tables](../benchmark-tables.md)."
     )
     environment = ENVIRONMENT
     families: Mapping[str, Family] = FAMILIES
@@ -142,15 +139,6 @@ class Funnels(Room):
             return None
         episode = build_episode(config)
         return Exhibit(_report(episode.expected_rows), partial(picture, episode))
-
-    def figures(self) -> str:
-        """What the benchmark card says of some players."""
-        found = table_under("benchmark.md", "## Baselines and levels")
-        rows = [
-            [f"`{player}`", *(found[player][level].split(" ")[0] for level in LEVELS)]
-            for player in PLAYERS
-        ]
-        return table(["mean score", *LEVELS], rows, "l" + "r" * len(LEVELS))
 
     def told(self, answer: Mapping[str, Any]) -> object:
         """The result, or the message where there is none."""

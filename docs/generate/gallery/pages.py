@@ -1,41 +1,25 @@
-"""The gallery's pages, pictures and recordings, and which of them are out of step.
-
-To make them all takes minutes. So `out_of_step` makes a few pages anew, and of the others it reads
-only which versions they were made under; METRIC_TRACKER_FULL=1 makes all.
-"""
+"""The gallery's pages, pictures and recordings."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
-from pathlib import Path
+from functools import cache
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator, MaxNLocator
 
-from docs.generate.charts import carried_digest, digest, save
-from docs.generate.gallery.drill import DrillDown
+from docs.generate.charts import png
 from docs.generate.gallery.funnels import Funnels
-from docs.generate.gallery.incidents import Incidents
 from docs.generate.gallery.rooms import Room, Shown, shown
 from docs.generate.gallery.trace import REFERENCE, Trace, play, trace_text
-from openenv_kit.play.panel import panel_scores
-from openenv_kit.play.recording import read_runs
+from openenv_kit.play.task_set import panel_scores
 
-FOLDER = Path(__file__).resolve().parents[2] / "gallery"
 INDEX = "index.md"
-ROOMS: tuple[Room, ...] = (Funnels(), DrillDown(), Incidents())
-SAMPLE = ("funnel-hourly_traffic_mix_shift", "incident-false")
-"""Pages that every check makes anew."""
-MADE_UNDER = re.compile(r"^Made under (?P<versions>.+)\.$", re.M)
+ROOMS: tuple[Room, ...] = (Funnels(),)
 DPI, COLOURS = 100, 64
 """Of the pictures, so that all of them together stay small."""
 MOST_TICKS = 4
-
-Write = Callable[[], object]
 
 OPENING = """\
 # Gallery
@@ -43,7 +27,7 @@ OPENING = """\
 What an agent meets in each environment: a page for each family, with a section for each level on \
 which it occurs. A section has a picture, the right answer, and the play of the scripted policy \
 `reference`, which reads what a model is told and nothing else. All of it is written by \
-`python -m docs.generate` from named tasks and from tasks of a train split, so it is of today's \
+the build of these pages from named tasks and from tasks of a train split, so it is of today's \
 tasks and gives away none that measures.
 
 Replies are shortened, and what is left out is named. The whole play is in the recording of its \
@@ -86,10 +70,8 @@ PAGES: dict[str, Page] = {
 
 @cache
 def exhibits(page: Page) -> list[Shown]:
-    """What a page shows, level by level; its recording tells which episodes it showed before."""
-    recording = FOLDER / page.recording_name
-    runs = read_runs(recording) if recording.exists() else []
-    return shown(page.room, page.family, [run.reset for run in runs])
+    """What a page shows, level by level."""
+    return shown(page.room, page.family)
 
 
 @cache
@@ -163,20 +145,19 @@ def _made_under(room: Room) -> str:
 
 @cache
 def _versions(room: Room) -> str:
-    first = next(iter(room.resets(next(iter(room.families)), next(iter(room.levels)))))
-    versions = room.environment.versions_for(first)
+    versions = room.environment.versions
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def index_text() -> str:
+def index_text(pages: Sequence[Page]) -> str:
     """The index, which leads to every page."""
-    return "\n\n".join([OPENING, *(part for room in ROOMS for part in _index_of(room))]) + "\n"
+    parts = [part for room in ROOMS for part in _index_of(room, pages)]
+    return "\n\n".join([OPENING, *parts]) + "\n"
 
 
-def _index_of(room: Room) -> Iterator[str]:
+def _index_of(room: Room, pages: Sequence[Page]) -> Iterator[str]:
     yield f"## {room.title}\n\n{room.opening}"
-    yield room.figures()
-    for page in PAGES.values():
+    for page in pages:
         if page.room is not room:
             continue
         family, seen = room.families[page.family], exhibits(page)
@@ -186,72 +167,12 @@ def _index_of(room: Room) -> Iterator[str]:
         yield f"{thumb} **[{family.title}]({page.name}.md)**. {family.looks} Levels: {levels}."
 
 
-def out_of_step(folder: Path = FOLDER, *, full: bool | None = None) -> dict[Path, Write]:
-    """Files that are not what the code would write, each with what writes or removes it.
-
-    Args:
-        folder: of the gallery.
-        full: whether every page is made anew; None as METRIC_TRACKER_FULL says.
-    """
-    whole = bool(os.environ.get("METRIC_TRACKER_FULL")) if full is None else full
-    if whole:
-        return _all_out_of_step(folder)
-    stale: dict[Path, Write] = {
-        folder / f"{page.name}.md": partial(_write_page, folder, page)
-        for page in PAGES.values()
-        if not _is_of_today(folder, page)
-    }
-    for name in SAMPLE:
-        if folder / f"{name}.md" not in stale:
-            stale |= dict(_page_out_of_step(folder, PAGES[name]))
-    return stale
-
-
-def _is_of_today(folder: Path, page: Page) -> bool:
-    """Whether a page is there and says that it was made under the versions in force."""
-    path = folder / f"{page.name}.md"
-    told = MADE_UNDER.search(path.read_text()) if path.exists() else None
-    return told is not None and told["versions"] == _versions(page.room)
-
-
-def _write_page(folder: Path, page: Page) -> None:
-    for _, write in _page_out_of_step(folder, page):
-        write()
-
-
-def _all_out_of_step(folder: Path) -> dict[Path, Write]:
-    stale: dict[Path, Write] = {}
-    for page in PAGES.values():
-        stale |= dict(_page_out_of_step(folder, page))
-    index, text = folder / INDEX, index_text()
-    if _differs(index, text):
-        stale[index] = partial(_write, index, text)
-    wanted = {INDEX, *(name for page in PAGES.values() for name in _files_of(page))}
-    stale |= {path: path.unlink for path in folder.glob("*") if path.name not in wanted}
-    return stale
-
-
-def _files_of(page: Page) -> Iterator[str]:
-    yield from (f"{page.name}.md", page.recording_name)
-    yield from (page.picture_name(each) for each in exhibits(page))
-
-
-def _page_out_of_step(folder: Path, page: Page) -> Iterator[tuple[Path, Write]]:
-    """Files of one page that are not what the code would write."""
-    recording = "".join(trace.recording for trace in traces(page))
-    for name, text in {f"{page.name}.md": page_text(page), page.recording_name: recording}.items():
-        if _differs(folder / name, text):
-            yield folder / name, partial(_write, folder / name, text)
-    for place, each in enumerate(exhibits(page)):
-        path, drawn = folder / page.picture_name(each), figure(page, place)
-        if carried_digest(path) != digest(drawn):
-            yield path, partial(save, drawn, path, dpi=DPI, colours=COLOURS)
-
-
-def _differs(path: Path, text: str) -> bool:
-    return not path.exists() or path.read_text() != text
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
+def gallery(pages: Sequence[Page]) -> Iterator[tuple[str, str | bytes]]:
+    """Files of the gallery by their path: the index, then each page with pictures and plays."""
+    yield f"gallery/{INDEX}", index_text(pages)
+    for page in pages:
+        yield f"gallery/{page.name}.md", page_text(page)
+        yield f"gallery/{page.recording_name}", "".join(each.recording for each in traces(page))
+        for place, each in enumerate(exhibits(page)):
+            picture = png(figure(page, place), dpi=DPI, colours=COLOURS)
+            yield f"gallery/{page.picture_name(each)}", picture

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -88,10 +87,6 @@ class Room(ABC):
         """What an episode shows of a family; None where it does not, or is of another level."""
 
     @abstractmethod
-    def figures(self) -> str:
-        """How hard the levels are, as a Markdown table."""
-
-    @abstractmethod
     def told(self, answer: Mapping[str, Any]) -> object:
         """What of an answer, as a model is told it, is worth showing."""
 
@@ -105,26 +100,20 @@ class Shown:
     exhibit: Exhibit
 
 
-def shown(room: Room, family: str, remembered: Sequence[Reset]) -> list[Shown]:
+def shown(room: Room, family: str) -> list[Shown]:
     """The exhibits of a family, from the first level on which it occurs.
-
-    Args:
-        room: whose family.
-        family: name.
-        remembered: episodes of the last time. They are shown again unless a generator or a table
-            of tasks has changed and they show something else; then others are looked for.
 
     Raises:
         LookupError: none of the tasks looked at shows it.
     """
-    found = [each for level in room.levels if (each := _found(room, family, level, remembered))]
+    found = [each for level in room.levels if (each := _found(room, family, level))]
     if not found:
         raise LookupError(f"none of the tasks looked at shows {family!r}")
     return found
 
 
-def _found(room: Room, family: str, level: str, remembered: Sequence[Reset]) -> Shown | None:
-    for reset in chain(remembered, room.resets(family, level)):
+def _found(room: Room, family: str, level: str) -> Shown | None:
+    for reset in room.resets(family, level):
         if exhibit := room.exhibit(family, level, reset):
             return Shown(level, reset, exhibit)
     return None

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from openenv_kit.environment import Environment
+from openenv_kit.environment import Environment, observation_of
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RunRecorder
-from openenv_kit.tools.catalogue import compact
+from openenv_kit.tool import compact
 
 REFERENCE = "reference"
 MOST = 14
@@ -73,7 +73,7 @@ def play(
     for action, answered in moves(session, environment.policies[REFERENCE], reply):
         reply = answered
         recorder.step(action, observed(reply))
-        answer = environment.tools.answer(environment.observation(reply, session.task_id))
+        answer = environment.tools.answer(observation_of(environment, reply, session.task_id))
         name, arguments = environment.tools.called(action)
         calls.append(Call(name, arguments, told(answer), len(compact(answer))))
     score = reply.reward or 0.0

@@ -1,0 +1,96 @@
+"""Generated parts about programs and what they read: commands, settings, the leaderboard."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import typer
+
+from docs.generate.examples import table
+from openenv_kit.agent.options import parse_options
+from openenv_kit.cli import app
+from openenv_kit.results.site import boards_of
+from openenv_kit.results.submissions import CARD, read_submission
+from openenv_kit.serving.app import main as serve
+from openenv_kit.serving.settings import Settings
+
+SUBMISSIONS = Path(__file__).parents[2] / "submissions"
+
+
+def commands() -> str:
+    """Every program with its options."""
+    group = typer.main.get_command(app)
+    context = typer.Context(group)
+    assert isinstance(group, typer.core.TyperGroup)
+    parts = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        rows = [
+            [f"`{each.name.upper() if not each.opts[0].startswith('-') else each.opts[0]}`", text]
+            for each in command.params
+            if each.name and (text := " ".join((getattr(each, "help", "") or "").split()))
+        ]
+        told = inspect.cleandoc(command.help or "")
+        parts.append(f"### metric-tracker {name}\n\n{told}\n\n{table(['option', 'meaning'], rows)}")
+    for name, program in (("inference.py", parse_options), ("server", serve)):
+        parts.append(f"### {name}\n\n```text\n{_help(program)}\n```")
+    return "\n\n".join(parts)
+
+
+def _help(program: Callable[[list[str]], object]) -> str:
+    printed = io.StringIO()
+    with (
+        patch.dict(os.environ, COLUMNS="100"),
+        contextlib.redirect_stdout(printed),
+        contextlib.suppress(SystemExit),
+    ):
+        program(["--help"])
+    return printed.getvalue().strip()
+
+
+def settings() -> str:
+    """Table of the server's settings."""
+    rows = []
+    properties = Settings.model_json_schema()["properties"]
+    for field in Settings.model_fields.values():
+        shown = "" if field.default in ("", ()) else f"`{str(field.default).lower()}`"
+        extra = field.json_schema_extra
+        scope = extra.get("scope", "server") if isinstance(extra, dict) else "server"
+        meaning = " ".join((field.description or "").split())
+        schema = properties[field.validation_alias]
+        limits = f"{schema['minimum']} to {schema['maximum']}" if "minimum" in schema else ""
+        rows.append([f"`{field.validation_alias}`", shown, limits, str(scope), meaning])
+    return table(["variable", "default", "range", "for", "meaning"], rows)
+
+
+def leaderboard() -> str:
+    """A table for each board of this repository's submissions, the best player first."""
+    return "\n\n".join(_boards())
+
+
+def _boards() -> Iterator[str]:
+    read = [read_submission(path.parent) for path in SUBMISSIONS.glob(f"*/{CARD}")]
+    for board in boards_of(read):
+        card = board.card
+        rows = []
+        for submission, found in board.entries:
+            low, high = found.interval or (0.0, 0.0)
+            card = submission.card
+            mean = f"{found.mean or 0.0:.3f}"
+            rows.append([card.player, mean, f"{low:.3f} to {high:.3f}", card.notes])
+        yield f"### {board.environment.title}\n\nSplit `{card.split}`, {card.count} tasks."
+        yield table(["player", "mean score", "95 % interval", "notes"], rows, "lrll")
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "settings": settings,
+    "leaderboard": leaderboard,
+}
