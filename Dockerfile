@@ -17,30 +17,31 @@ RUN python -m venv --without-pip /opt/venv \
 COPY pyproject.toml README.md LICENSE ./
 COPY openenv_kit openenv_kit
 COPY metric_tracker_rl metric_tracker_rl
+COPY drilldown_env drilldown_env
 COPY firewatch_env firewatch_env
 # Without isolation the build backend is the hash-pinned one, not whatever is newest today.
 RUN /opt/build/bin/hatchling build -t wheel -d /tmp/dist \
     && python -m pip --python /opt/venv/bin/python install \
         --no-compile --no-index --no-deps /tmp/dist/*.whl
 
-# Left out: pandas' own tests, Gradio's page rendering in Node (there is no Node here) and what
-# plotly ships for JupyterLab. What stays is dominated by Gradio's web pages (55 MB of its 69),
-# then plotly, numpy with its OpenBLAS, and pandas.
+# Left out: pandas' own tests and Gradio's page rendering in Node (there is no Node here). What
+# stays is dominated by Gradio's web pages (55 MB of its 69), then numpy with its OpenBLAS, and
+# pandas.
 # Bytecode is made here because the running server may have nowhere to write it; it is trusted
-# unchecked because nothing edits the sources of an image. Tests and plotly's thousands of
-# attribute classes, of which a chart loads a few, go without.
+# unchecked because nothing edits the sources of an image. Tests go without.
 RUN rm -rf /opt/venv/lib/python3.11/site-packages/pandas/tests \
         /opt/venv/lib/python3.11/site-packages/gradio/templates/node \
-        /opt/venv/lib/python3.11/site-packages/plotly/labextension \
         /opt/venv/share/jupyter \
     && /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
-        -x '/tests/|/plotly/graph_objs/[a-z]' /opt/venv/lib/python3.11/site-packages
+        -x '/tests/' /opt/venv/lib/python3.11/site-packages
 
 
 FROM python:3.11-slim
+LABEL org.opencontainers.image.title="Metric Tracker RL" \
+    org.opencontainers.image.description="OpenEnv environments of product analytics and on-call work" \
+    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.licenses="BSD-3-Clause"
 COPY --from=build /opt/venv /opt/venv
-# The web page shows the README.
-COPY README.md /app/README.md
 WORKDIR /app
 
 # Everything a library might write goes to /tmp, so the root filesystem can be read-only.
@@ -52,7 +53,6 @@ ENV PATH=/opt/venv/bin:$PATH \
     GRADIO_ANALYTICS_ENABLED=False \
     HF_HUB_DISABLE_TELEMETRY=1 \
     ENABLE_WEB_INTERFACE=true \
-    ENV_README_PATH=/app/README.md \
     HOST=0.0.0.0 \
     PORT=8000 \
     WORKERS=1

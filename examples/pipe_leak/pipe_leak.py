@@ -7,36 +7,36 @@ two segments away. A report ends the episode: 1.0 for the right segment, 0.5 for
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from openenv.core.env_server.types import Action, Observation, State
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from openenv_kit.bitstream import BitStream
-from openenv_kit.environment import ERROR, Environment, Reply, WireModels
-from openenv_kit.errors import KitError, require_integer
+from openenv_kit.environment import Environment, Reply, Rules, Session, WireModels
+from openenv_kit.errors import require_integer
 from openenv_kit.play.policies import Observed, Policies
-from openenv_kit.tools.catalogue import Catalogue, ToolSpec
-from openenv_kit.tools.schema import describe_problems, json_schema
+from openenv_kit.tool import Arguments, Catalogue, Tools
 from openenv_kit.trust.splits import HashedSplits
 
 SEGMENTS, MAX_STEPS, MAX_SEED = 64, 24, 2**64 - 1
-SPLITS = HashedSplits("pipe-leak/1", {"train": 500, "test": 50}, [()], lambda seed, _: seed)
+BLOCKS = {"train": 500, "test": 50, "sessions": 500}
+SPLITS = HashedSplits("pipe-leak/1", BLOCKS, [()], lambda seed, _: seed)
 POLICIES = Policies()
+TOOLS = Tools()
 
 
-class Segment(BaseModel):
+class Segment(Arguments):
     """Arguments of every tool."""
 
     segment: int = Field(ge=0, lt=SEGMENTS, description="number of a segment")
 
 
 class PipeAction(Action):
-    """Look at a segment, or report it as the one that leaks."""
+    """A call of a tool."""
 
-    tool: Literal["gauge", "listen", "report"]
-    segment: int = Field(ge=0, lt=SEGMENTS)
+    tool: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
 
 
 class PipeObservation(Observation):
@@ -56,52 +56,53 @@ class PipeState(State):
     max_steps: int = MAX_STEPS
 
 
-class PipeSession:
-    """One play. Nothing that a player sends raises."""
+class PipeSession(Session):
+    """One play; the base class counts steps and answers what is the same everywhere."""
 
-    def __init__(self) -> None:
-        self.task_id, self.done, self.seed, self.leak, self.steps = "", False, -1, -1, 0
+    progress: type[BaseModel] = PipeState
 
-    def reset(self, seed: Any = None, split: Any = None, index: Any = None) -> Reply:
-        try:
-            if split is None and index is None:
-                drawn = require_integer("seed", seed or 0, 0, MAX_SEED)
-                self.task_id = f"seed-{drawn}"
-            else:
-                task = SPLITS.task(split or "train", index or 0)
-                drawn, self.task_id = task.config, task.task_id
-        except KitError as problem:
-            return Reply(ERROR, str(problem), done=self.done)
-        self.done, self.seed, self.steps = False, drawn, 0
-        self.leak = BitStream(f"pipe-leak/1|{drawn}").below(SEGMENTS)
+    def start(self, seed: Any = None, split: Any = None, index: Any = None) -> Reply:
+        if split is None and index is None:
+            self.seed = require_integer("seed", seed or 0, 0, MAX_SEED)
+            self.task_id = f"seed-{self.seed}"
+        else:
+            task = SPLITS.task(split or "train", index or 0)
+            self.seed, self.task_id = task.config, task.task_id
+        self.leak, self.max_steps = BitStream(f"pipe-leak/1|{self.seed}").below(SEGMENTS), MAX_STEPS
         return Reply("ready", f"A main of {SEGMENTS} segments, numbered from 0, leaks in one.")
 
-    def step(self, action: Mapping[str, Any]) -> Reply:
-        if self.leak < 0 or self.done:
-            return Reply(ERROR, "No episode is running: call reset first.", done=self.done)
-        self.steps += 1
-        self.done = self.steps >= MAX_STEPS
-        try:
-            move = PipeAction.model_validate(action)
-        except ValidationError as error:
-            return Reply(ERROR, describe_problems("action", PipeAction, error), done=self.done)
-        away = abs(move.segment - self.leak)
-        if move.tool == "report":
-            self.done, score = True, {0: 1.0, 1: 0.5}.get(away, 0.0)
-            return Reply("reported", f"Score {score}.", score, True)
-        reading = float(max(0, 3 - away))
-        if move.tool == "gauge":
-            noise = BitStream(f"pipe-leak/1|{self.seed}|{move.segment}").uniform(-0.2, 0.2)
-            reading = round(4.0 - (move.segment > self.leak) + noise, 2)
-        told = f"{move.tool} at {move.segment}: {reading}"
-        return Reply("looked", told, done=self.done, content={"reading": reading})
-
-    def state(self) -> PipeState:
-        status = "completed" if self.done else "running" if self.leak >= 0 else "idle"
-        return PipeState(step_count=self.steps, task_id=self.task_id or None, status=status)
+    def act(self, action: Mapping[str, Any]) -> Reply:
+        reply: Reply = TOOLS.find(action.get("tool")).call(self, action.get("arguments", {}))
+        return reply
 
     def identity(self) -> dict[str, Any]:
         return {"seed": self.seed}
+
+    def away(self, segment: int) -> int:
+        """Segments between one and the leak."""
+        return abs(segment - self.leak)
+
+
+@TOOLS.tool(Segment)
+def gauge(play: PipeSession, at: Segment) -> Reply:
+    """Pressure at a segment: 4 bar before the leak, 3 behind it, ±0.2."""
+    noise = BitStream(f"pipe-leak/1|{play.seed}|{at.segment}").uniform(-0.2, 0.2)
+    reading = round(4.0 - (at.segment > play.leak) + noise, 2)
+    return Reply("looked", f"{reading} bar at {at.segment}.", content={"reading": reading})
+
+
+@TOOLS.tool(Segment)
+def listen(play: PipeSession, at: Segment) -> Reply:
+    """Loudness of the leak: 3 at it, 1 two segments away, 0 beyond."""
+    loudness = float(max(0, 3 - play.away(at.segment)))
+    return Reply("looked", f"Loudness {loudness} at {at.segment}.", content={"reading": loudness})
+
+
+@TOOLS.tool(Segment, reads_only=False, finishes=True)
+def report(play: PipeSession, at: Segment) -> Reply:
+    """Report the segment that leaks; ends the episode."""
+    score = {0: 1.0, 1: 0.5}.get(play.away(at.segment), 0.0)
+    return Reply("reported", f"Score {score}.", score, True)
 
 
 @POLICIES.register("reference")
@@ -110,15 +111,9 @@ def bisect(_: Observed) -> Iterator[dict[str, Any]]:
     low, high = 0, SEGMENTS - 1
     while low < high:
         middle = (low + high + 1) // 2
-        behind = (yield {"tool": "gauge", "segment": middle})["reading"] < 3.5
+        behind = (yield {"tool": "gauge", "arguments": {"segment": middle}})["reading"] < 3.5
         low, high = (low, middle - 1) if behind else (middle, high)
-    yield {"tool": "report", "segment": low}
-
-
-def tool(name: str, description: str, *, finishes: bool = False) -> ToolSpec:
-    """A tool that takes a segment."""
-    schema, action = json_schema(Segment), partial(dict, tool=name)
-    return ToolSpec(name, description, schema, action, not finishes, finishes)
+    yield {"tool": "report", "arguments": {"segment": low}}
 
 
 class PipeLeak(Environment):
@@ -128,16 +123,11 @@ class PipeLeak(Environment):
     versions: Mapping[str, str] = {"rules": "1"}
     models = WireModels(PipeAction, PipeObservation, PipeState)
     tools = Catalogue(
-        (
-            tool("gauge", "Pressure at a segment: 4 bar before the leak, 3 behind it, ±0.2."),
-            tool("listen", "Loudness of the leak: 3 at it, 1 two segments away, 0 beyond."),
-            tool("report", "Report the segment that leaks; ends the episode.", finishes=True),
-        ),
-        called=lambda action: (action["tool"], {"segment": action["segment"]}),
+        tuple(TOOLS.values()),
         answer=lambda seen: {name: seen.get(name) for name in ("status", "message", "reading")},
     )
     reset_arguments = ("episode_id", "seed", "split", "index")
-    rules, splits, policies = {"max_steps": MAX_STEPS}, SPLITS, POLICIES
+    rules, splits, policies = Rules(MAX_STEPS), SPLITS, POLICIES
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         return "You look for the leak in a water main. Gauge and listen, then report the segment."
