@@ -11,8 +11,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
+    from test_server_attacks import Server
 
 if sys.dont_write_bytecode:
     # Compiling the framework takes longer than importing it, and the tests start dozens of
@@ -22,6 +27,7 @@ if sys.dont_write_bytecode:
     sys.pycache_prefix = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "bytecode")
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
+from full_disk import Disk, small_disk
 from games import GAMES, Game
 from live_server import served
 
@@ -66,9 +72,38 @@ def server_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server_url(server_log: Path) -> Iterator[str]:
     """Address of a server that runs as a process of its own for the whole session."""
-    quiet = {name: value for name, value in os.environ.items() if name != "METRIC_TRACKER_DEBUG"}
+    quiet = {name: value for name, value in os.environ.items() if name != "OPENENV_KIT_DEBUG"}
     with (
         server_log.open("wb") as log,
         served(env=quiet, stdout=log, stderr=subprocess.STDOUT) as url,
     ):
         yield url
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    """A server of the funnel in this process, whose episodes are in memory."""
+    from starlette.testclient import TestClient
+
+    from openenv_kit.serving.app import build_app
+    from openenv_kit.serving.settings import Settings
+
+    with TestClient(build_app(Settings(episode_store="memory"))) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that waits for a request or a reader for one second."""
+    from test_server_attacks import running
+
+    folder = tmp_path_factory.mktemp("hasty")
+    with running(folder, OPENENV_KIT_REQUEST_TIMEOUT_S="1") as server:
+        yield server
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A file system of 16 MiB."""
+    with small_disk(tmp_path / "disk", 16 << 20) as disk:
+        yield disk

@@ -11,7 +11,7 @@ import numpy as np
 from metric_tracker_rl.engine.config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode, build_episode
 from metric_tracker_rl.engine.funnel import HOURS, ORDERING_APP
-from metric_tracker_rl.engine.generation.generator import Draw, generate_all
+from metric_tracker_rl.engine.generation.generator import Draw, generate
 from metric_tracker_rl.engine.levels import LEVELS, Level
 from metric_tracker_rl.engine.reporting_policy import ReportRow, label
 from metric_tracker_rl.engine.series import DailySeries
@@ -31,7 +31,7 @@ def sample(seeds: int = 2) -> tuple[tuple[EpisodeConfig, Draw], ...]:
         EpisodeConfig(seed, family, level, "low", count)
         for seed, family, level, count in product(range(seeds), SCENARIO_FAMILIES, LEVELS, COUNTS)
     ]
-    return tuple(zip(configs, generate_all(configs), strict=True))
+    return tuple((config, generate(config)) for config in configs)
 
 
 def small_sample(every: int = 7) -> list[Episode]:

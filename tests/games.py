@@ -1,7 +1,4 @@
-"""The environments that the same tests play, and what a test has to know to play each.
-
-An environment with two engines is two games.
-"""
+"""The environments that the same tests play, and what a test has to know to play each."""
 
 from __future__ import annotations
 
@@ -51,7 +48,7 @@ class Game:
         solved: arguments of a reset, and actions that score 1.0 there.
         same: arguments of resets that make the episode of `opening` again.
         changes: further arguments of a reset that make another episode.
-        tier: which engine of the environment it is, where it is not the first.
+        models_see_parts: whether a model is told what the score is made of.
     """
 
     name: str
@@ -69,12 +66,7 @@ class Game:
     same: tuple[dict[str, Any], ...]
     changes: tuple[dict[str, Any], ...]
     practice: dict[str, Any] = field(default_factory=dict)
-    tier: str = ""
-
-    @property
-    def id(self) -> str:
-        """What tests call it."""
-        return f"{self.name}-{self.tier}" if self.tier else self.name
+    models_see_parts: bool = True
 
     @property
     def environment(self) -> Environment:
@@ -91,7 +83,22 @@ class Game:
 
         Where a client without an id has one episode, each of these is by another client.
         """
-        return f"/as/caller-{next(NUMBERS)}/reset" if self.environment.anonymous else "/reset"
+        anonymous = self.environment.rules.anonymous
+        return f"/as/caller-{next(NUMBERS)}/reset" if anonymous else "/reset"
+
+    def tasks_begun(self, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+        """Tasks of every episode that is begun from now on; it fills up as they are."""
+        begun: set[str] = set()
+        kind = type(self.environment.session())
+        honest = kind.reset
+
+        def noted(session: Any, **arguments: Any) -> Any:
+            reply = honest(session, **arguments)
+            begun.add(session.task_id)
+            return reply
+
+        monkeypatch.setattr(kind, "reset", noted)
+        return begun
 
     def parts(self, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """What a reply in the framework's form says the score is made of; None for nothing."""
@@ -125,41 +132,6 @@ FUNNEL = Game(
     same=({"task_id": "hard_mixed_multi"},),
     changes=({"anomaly_count": 3}, {"max_steps": 30}, {"max_submissions": 2}, {"seed": 38}),
 )
-DRILL = Game(
-    name="metric_tracker_rl",
-    tier="drill",
-    opening={"task_id": "drill_easy_ordering_app"},
-    short={"task_id": "drill_easy_ordering_app", "causes": 0},
-    breakdown="reward_breakdown",
-    opened="ready",
-    look=Call("overview", {}, {"analysis_method": "overview", "analysis_args": {}}),
-    looked="analyzed",
-    final=Call(
-        "submit_report",
-        {"rows": []},
-        {"analysis_method": "submit_report", "analysis_args": {"rows": []}},
-    ),
-    other=Call(
-        "slice",
-        {"group_by": ["platform"], "every": "week"},
-        {
-            "analysis_method": "slice",
-            "analysis_args": {"group_by": ["platform"], "every": "week"},
-        },
-    ),
-    refused={"analysis_method": "no_such_tool"},
-    ending=(
-        {"analysis_method": "slice", "analysis_args": {"every": "week"}},
-        {"analysis_method": "submit_report", "analysis_args": {"rows": []}},
-    ),
-    solved=({"difficulty": "drill_easy", "causes": 0, "seed": 3}, ({},)),
-    same=(
-        {"task_id": "drill_easy_ordering_app"},
-        {"difficulty": "drill_easy", "product": "ordering_app", "causes": 2, "seed": 101},
-        {"task_id": "drill_easy_ordering_app", "max_submissions": 1},
-    ),
-    changes=({"causes": 1}, {"max_steps": 30}, {"product": "saas_trial"}, {"seed": 38}),
-)
 DECLARE = {"action_type": "declare_resolved"}
 
 
@@ -176,6 +148,7 @@ def _firewatch() -> Game:
         opening=opening,
         short=opening,
         breakdown="score_parts",
+        models_see_parts=False,
         opened="running",
         look=Call("trace_dependencies", here, {"action_type": "trace_dependencies", **here}),
         looked="running",
@@ -190,7 +163,7 @@ def _firewatch() -> Game:
 
 
 FIREWATCH = _firewatch()
-GAMES = {game.id: game for game in (FUNNEL, DRILL, FIREWATCH)}
+GAMES = {game.name: game for game in (FUNNEL, FIREWATCH)}
 
 only_the_first = pytest.mark.parametrize("game", [FUNNEL], ids=[FUNNEL.name])
 """For a test of something that no other environment has."""

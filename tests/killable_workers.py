@@ -8,7 +8,6 @@ process's. A connection made while a worker is away waits for the next one.
 from __future__ import annotations
 
 import contextlib
-import gc
 import http.client
 import json
 import os
@@ -38,11 +37,9 @@ def nursery(store: str, name: str) -> None:
     import uvicorn
     from games import GAMES
 
-    from openenv_kit.serving.anonymous import shared_secret
     from openenv_kit.serving.app import build_app
     from openenv_kit.serving.settings import Settings
 
-    shared_secret()  # made here, as a server does, so that all workers have the same
     game = GAMES[name]
     app = build_app(Settings(episode_store=store), game.environment)
     for seed in range(3):  # what these need is kept in memory from now on
@@ -50,8 +47,6 @@ def nursery(store: str, name: str) -> None:
         session.reset(**game.short, seed=seed)
         session.step(game.final.action)
     sockets = [socket.create_server((HOST, 0), backlog=128) for _ in range(2)]
-    gc.collect()
-    gc.freeze()  # a worker collects at its start; it would go through, and copy, all of this
     running: dict[int, int] = {}
     print(*(each.getsockname()[1] for each in sockets), flush=True)
     for line in sys.stdin:

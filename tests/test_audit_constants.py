@@ -19,10 +19,10 @@ from metric_tracker_rl.exploits.base import NOTHING, ZERO_CALL
 from metric_tracker_rl.exploits.constants import best_constants, shown_by
 from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
-from metric_tracker_rl.exploits.second_play import PLAYERS, play_again
 from openenv_kit.play.driver import play
 from openenv_kit.play.policies import Policy
 from openenv_kit.trust.audit import Job, run_job
+from research.card.second_play import PLAYERS, play_again
 
 AUDIT = ENVIRONMENT.audit
 

@@ -207,7 +207,7 @@ FRAME = {
 
 
 def test_the_token_travels_with_every_request(monkeypatch):
-    monkeypatch.setenv("METRIC_TRACKER_TOKEN", "from the environment")
+    monkeypatch.setenv("OPENENV_KIT_TOKEN", "from the environment")
     with StubServer(OPENING, STEPPED, OPENING, STEPPED) as stub:
         stepped(stub)
         stepped(stub, token="given")
@@ -218,7 +218,7 @@ def test_the_token_travels_with_every_request(monkeypatch):
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (401, {"detail": "This server needs a token."}, "a token. Set METRIC_TRACKER_TOKEN"),
+        (401, {"detail": "This server needs a token."}, "a token. Set OPENENV_KIT_TOKEN"),
         (404, {"detail": "Not Found"}, "it is not a Metric Tracker RL server"),
         (200, {"hello": "world"}, "it is not a Metric Tracker RL server"),
         (200, ["hello"], "it is not a Metric Tracker RL server"),

@@ -19,15 +19,19 @@ from metric_tracker_rl.engine.generation.anomalies import Cause
 from metric_tracker_rl.engine.generation.generator import generate
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION
+from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS, get_exploit
 from metric_tracker_rl.exploits.base import NOTHING, exploit
 from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from metric_tracker_rl.policies.base import submit
 from openenv_kit.cli import app
+from openenv_kit.cli.replay import players_of
 from openenv_kit.errors import UnknownNameError
-from openenv_kit.play.regrade import pass_hat_k, summaries
+from openenv_kit.results.statistics import pass_hat_k, summary
 from openenv_kit.trust.audit import Line, interval
+from research.card import second_play
+from research.card.__main__ import app as card_app
 
 EXPERT = EpisodeConfig(3, "mixed", "expert", "high", 6)
 
@@ -63,17 +67,17 @@ def test_an_episode_that_breaks_a_promise_gets_no_certificate(
 
 
 def test_a_row_that_outlives_its_cause_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    true_generate = certificate.generate_all
+    true_generate = certificate.generate
 
-    def mislaid(configs: Any) -> Any:
-        [draw] = true_generate(configs)
+    def mislaid(config: Any) -> Any:
+        draw = true_generate(config)
         clean = draw.clean.copy()
         day = draw.causes[0].day
         clean[day] = draw.hourly[day]  # the anomaly was in the clean data all along
-        return [replace(draw, clean=clean)]
+        return replace(draw, clean=clean)
 
     config = EpisodeConfig(9, "hourly_traffic_mix_shift", "easy", "low", 2)
-    monkeypatch.setattr(certificate, "generate_all", mislaid)
+    monkeypatch.setattr(certificate, "generate", mislaid)
     assert certify_one(config).counterfactual == 1
 
 
@@ -113,7 +117,7 @@ def test_the_small_audit_holds_and_tells_every_policy(tmp_path: Path) -> None:
     names = [name for name in there if name != "message_timing"]
     policies = [part for name in names for part in ("--policy", name)]
     where = ("--setting", "mixed", "--difficulty", "hard")
-    options = ("--episodes", "4", "--workers", "1", *where, "--out", str(out))
+    options = ("--episodes", "2", "--workers", "1", *where, "--out", str(out))
     found = run("audit", *policies, *options)
     assert found.exit_code == 0, found.output
     lines = json.loads(out.read_text())["lines"]
@@ -178,8 +182,9 @@ def test_runs_of_different_versions_are_never_in_one_summary() -> None:
         run = RecordedRun("player", {"seed": 4}, versions, "", score=score)
         return Regraded(run, score, None, 3, 900)
 
-    found = summaries([one("1", 1.0), one("2", 0.0), one("1", 0.0)])
-    assert [(each.runs, each.mean) for each in found] == [(2, 0.5), (1, 0.0)]
+    players = players_of([one("1", 1.0), one("2", 0.0), one("1", 0.0)], ENVIRONMENT)
+    found = [summary(each) for each in players]
+    assert [(each.plays, each.mean) for each in found] == [(2, 0.5), (1, 0.0)]
     assert found[0].passes[0] == (1, 0.5)
 
 
@@ -227,14 +232,15 @@ def test_the_card_is_written_from_results_of_these_versions_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "KNOWN", 12)
+    monkeypatch.setattr(second_play, "EPISODES", 2)
     audit, proofs, page = (tmp_path / name for name in ("a.json", "c.jsonl", "card.md"))
     where = ("--setting", "mixed", "--setting", "funnel_break", "--setting", "split:test")
     options = ("--episodes", "2", "--workers", "1", "--difficulty", "easy", *where)
     assert run("audit", *options, "--out", str(audit)).exit_code in (0, 1)  # two are few
     certify = ("certify", "--seeds", "1", "--difficulty", "easy", "--workers", "1")
     assert run(*certify, "--out", str(proofs)).exit_code == 0
-    card = ("card", "--audit", str(audit), "--certificates", str(proofs), "--out", str(page))
-    assert run(*card).exit_code == 0
+    card = ("--audit", str(audit), "--certificates", str(proofs), "--out", str(page))
+    assert CliRunner().invoke(card_app, card).exit_code == 0
     text = page.read_text()
     assert re.search(r"\| reference \| 1\.000", text)
     assert re.search(r"\| funnel_break \| 0\.000 \[0\.20\] \|", text)  # without a call
@@ -243,7 +249,7 @@ def test_the_card_is_written_from_results_of_these_versions_only(
     assert len(plots) == 3
     assert all(plot.read_bytes()[:4] == b"\x89PNG" for plot in plots)
     audit.write_text(audit.read_text().replace(f'"grader": "{GRADER_VERSION}"', '"grader": "0"'))
-    assert run(*card).exit_code == 2
+    assert CliRunner().invoke(card_app, card).exit_code == 2
 
 
 def test_every_cause_and_certificate_survives_being_written_down() -> None:

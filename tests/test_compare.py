@@ -12,14 +12,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from openenv_kit.agent.plan import PlannedEpisode
-from openenv_kit.agent.results import EpisodeResult, RunResult
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.play.driver import moves, observed
-from openenv_kit.play.recording import RunRecorder
+from openenv_kit.play.recording import RecordedRun, RunRecorder
 from openenv_kit.results.page import compared, page_html
-from openenv_kit.results.plays import NAMED, Play, Player, of_one_split, read_players
+from openenv_kit.results.plays import (
+    NAMED,
+    Play,
+    Player,
+    of_one_split,
+    play_of,
+    read_players,
+)
 from openenv_kit.results.statistics import frontier, interval, summary
 
 FUNNEL = get_environment("metric_tracker_rl")
@@ -89,6 +94,9 @@ def test_the_figures_are_those_of_a_second_computation(
         assert dict(mine["passes"])[1] == pytest.approx(one.count(1.0) / EPISODES)
         low, high = normal_interval(one)
         assert mine["interval"] == pytest.approx([low, high], abs=0.1 * (high - low))
+        assert mine["error"] == pytest.approx((high - low) / 2 / 1.96)
+        assert f"{mine['error']:.4f}" in done.output
+        assert f"{mine['error']:.4f}" in page.read_text()
         assert f"{mine['mean']:.4f}" in done.output
         assert f"{mine['mean']:.4f}" in page.read_text()
     (paired,) = told["paired"]
@@ -101,6 +109,14 @@ def test_the_figures_are_those_of_a_second_computation(
             groups = [each[number] for each in told["groups"][kind].values()]
             weighted = sum(each["mean"] * each["tasks"] for each in groups)
             assert weighted / EPISODES == pytest.approx(told["players"][number]["mean"])
+
+
+def test_the_standard_error_is_that_of_the_mean_over_episodes() -> None:
+    again = [play(0.0), play(1.0)]  # two plays of one episode count once
+    other = play(0.1, reset={"task_id": "hard_mixed_multi"})
+    told = summary(player("some", *again, other))
+    assert (told.tasks, told.plays, told.error) == (2, 3, pytest.approx(0.2))
+    assert summary(player("some", *again)).error is None
 
 
 def test_a_play_that_ended_by_an_error_is_counted_and_is_no_zero() -> None:
@@ -171,7 +187,7 @@ def results(**changed: Any) -> dict[str, Any]:
     failed = {**graded, "status": "failed", "score": 0.0}
     return {
         "format": "metric-tracker-results/1",
-        "environment": FUNNEL.benchmark,
+        "environment": FUNNEL.name,
         "versions": dict(FUNNEL.versions),
         "player": "some model",
         "tasks": [graded, failed],
@@ -226,16 +242,6 @@ def test_plays_of_an_older_release_are_compared_but_not_grouped(tmp_path: Path) 
     assert told.groups == {}
 
 
-def test_a_drill_down_run_is_of_its_own_versions_and_grouped_by_product() -> None:
-    reset = {"split": "drill_test", "index": 0}
-    planned = PlannedEpisode("drill_test-0", 0, reset)
-    run = RunResult("some", FUNNEL.benchmark, "", [EpisodeResult(planned)], 1, 0.0)
-    versions = run.as_dict(FUNNEL)["versions"]
-    assert versions == dict(FUNNEL.versions_for(reset)) != dict(FUNNEL.versions)
-    told = compared([Player("some", "", versions, [play(1.0, reset=reset)])], "drill_test", FUNNEL)
-    assert set(told.groups) == {"level", "product"}
-
-
 def test_splits_are_not_mixed() -> None:
     test = {"split": "test", "index": 0}
     players = [player("one", play(1.0)), player("two", play(1.0), play(1.0, reset=test))]
@@ -279,12 +285,7 @@ def test_a_path_that_does_not_exist_is_named() -> None:
             {"difficulty": "hard", "max_steps": 9},
             {"level": "hard", "family": "rate_spike_from_median"},
         ),
-        (
-            {"task_id": "drill_hard_saas_trial", "seed": 4},
-            {"level": "drill_hard", "product": "saas_trial"},
-        ),
         ({"split": "sealed", "index": 0}, {}),
-        ({"split": "drill_sealed", "index": 0}, {}),
     ],
 )
 def test_an_episode_is_grouped_by_what_may_be_told(
@@ -294,6 +295,13 @@ def test_an_episode_is_grouped_by_what_may_be_told(
 
 
 def test_tasks_of_splits_are_grouped() -> None:
-    assert set(FUNNEL.groups({"split": "drill_test", "index": 5})) == {"level", "product"}
     assert set(FUNNEL.groups({"split": "test", "index": 5})) == {"level", "family"}
-    assert get_environment("firewatch").groups({"split": "test", "index": 2}) == {"level": "hard"}
+    assert get_environment("firewatch").groups({"task_id": "task_hard_gray_failure"}) == {
+        "level": "hard"
+    }
+
+
+def test_a_recording_that_broke_off_has_no_score_rather_than_zero() -> None:
+    broken = play_of(RecordedRun("a", {"seed": 1}, {}, "", score=None), FUNNEL)
+    assert (broken.score, broken.status) == (None, "interrupted")
+    assert summary(player("a", play(1.0), broken)).mean == 1.0

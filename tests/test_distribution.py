@@ -89,12 +89,12 @@ def test_the_wheel_holds_the_package_and_no_tests(built: Path) -> None:
     assert tops == {
         "metric_tracker_rl",
         "openenv_kit",
+        "drilldown_env",
         "firewatch_env",
         "metric_tracker_verifiers.py",
         f"openenv_metric_tracker_rl-{version}.dist-info",
     }
-    tables = {"firewatch_env/tasks/admitted.json", "metric_tracker_rl/drilldown/admitted.json"}
-    assert {"metric_tracker_rl/py.typed", *tables} <= names
+    assert {"metric_tracker_rl/py.typed", "openenv_kit/serving/store.sql"} <= names
     assert [name for name in names if name.endswith(".pyc")] == []
 
 

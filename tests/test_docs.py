@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, replace
-from functools import cache, partial
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -18,16 +17,12 @@ import pytest
 from matplotlib.testing.compare import compare_images
 from PIL import Image
 
-from docs.generate import cases, scenes
-from docs.generate.__main__ import filled, out_of_step
-from docs.generate.cases import CaseError, code_of, found, printed, series, undone
-from docs.generate.charts import save
-from docs.generate.examples import EXAMPLES, ExampleError, plot, root_of
-from docs.generate.scenes import CASES
-from docs.generate.sections import ASSETS, SECTIONS, sample_arguments
-from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.drilldown.building import generate
-from metric_tracker_rl.drilldown.config import DrillConfig
+from docs.generate import share_card
+from docs.generate.charts import png
+from docs.generate.examples import EXAMPLES, ExampleError, root_of
+from docs.generate.hook import MARKER, SAMPLE, SMALL, filled
+from docs.generate.sections import PICTURES, SECTIONS, sample_arguments
+from metric_tracker_rl.analysis_tools import TOOLS, catalogue
 from metric_tracker_rl.engine.episode import build_episode
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.tasks import resolve_config
@@ -38,6 +33,7 @@ MOST_RMS = 5.0
 """Most that pixels may differ; other letters make 18 and more, other data 28."""
 MOST_BYTES = 200_000
 """Most that a worked case's picture weighs."""
+MOST_WORDS = 2200
 MINOR = ".".join(matplotlib.__version__.split(".")[:2])
 
 
@@ -46,7 +42,7 @@ def build(config: Path, site: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", config, "-d", site],
         cwd=config.parent,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", SMALL: "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -97,87 +93,58 @@ def test_a_link_to_nowhere_stops_the_build(tmp_path: Path) -> None:
     assert "gone.md" in done.stderr
 
 
-# That no file is out of step is what CONTRIBUTING's own command says; see test_documented_commands.
+@pytest.mark.slow
+def test_tables_pictures_and_the_gallery_are_on_the_built_pages(built: tuple[Path, str]) -> None:
+    site, _ = built
+    grading = (site / "grading" / "index.html").read_text()
+    assert re.search(r"<code>recall</code></td>\s*<td[^>]*>0.60</td>", grading)
+    for name in PICTURES:
+        with Image.open(site / "assets" / name) as picture:
+            assert picture.width > 500
+    assert (site / "gallery" / SAMPLE[0] / "index.html").exists()
+    left = [page.name for page in site.rglob("*.html") if MARKER.search(page.read_text())]
+    assert left == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ASSETS)
-def test_a_picture_shows_what_is_drawn_today(tmp_path: Path, name: str) -> None:
+def test_the_picture_of_a_shared_link_shows_what_is_drawn_today(tmp_path: Path) -> None:
     committed, drawn = tmp_path / "committed.png", tmp_path / "drawn.png"
-    shutil.copy(ROOT / "docs" / "assets" / name, committed)
+    shutil.copy(share_card.PATH, committed)
     with Image.open(committed) as picture:
         if f"version{MINOR}." not in picture.info["Software"]:
             pytest.skip("its letters have another shape: matplotlib's fonts change with a minor")
-    save(ASSETS[name](), drawn)
+    drawn.write_bytes(png(share_card.share_card()))
     assert compare_images(str(committed), str(drawn), tol=MOST_RMS) is None
 
 
-@pytest.fixture
-def three_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Enough pictures to see how a stale one is told."""
-    for name in set(ASSETS) - {"traffic.png", "slow-leak.png", "step-moved.png"}:
-        monkeypatch.delitem(ASSETS, name)
-
-
-@pytest.mark.slow
-def test_another_picture_and_one_of_other_data_would_be_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, three_pictures: None
-) -> None:
-    assets = tmp_path / "assets"
-    shutil.copytree(ROOT / "docs" / "assets", assets)
-    shutil.copy(assets / "traffic.png", assets / "slow-leak.png")
-    other = replace(EXAMPLES["step-moved"], shown=("orders_placed",))
-    monkeypatch.setitem(ASSETS, "step-moved.png", partial(plot, other))
-    assert {path.name for path in out_of_step(tmp_path)} == {"slow-leak.png", "step-moved.png"}
-    drawn = compare_images(str(assets / "traffic.png"), str(assets / "lost-events.png"), MOST_RMS)
-    assert "RMS" in str(drawn)
-
-
-@pytest.mark.slow
-def test_an_edited_table_would_be_seen(tmp_path: Path, three_pictures: None) -> None:
-    shutil.copytree(ROOT / "docs" / "assets", tmp_path / "assets")
-    grading = (ROOT / "docs" / "grading.md").read_text()
-    (tmp_path / "grading.md").write_text(grading)
-    assert not out_of_step(tmp_path)
-    assert "| `recall` | 0.60 |" in grading
-    (tmp_path / "grading.md").write_text(grading.replace("| 0.60 |", "| 0.61 |"))
-    (tmp_path / "assets" / "traffic.png").unlink()
-    stale = {path.name for path in out_of_step(tmp_path)}
-    assert stale == {"grading.md", "traffic.png"}
+def test_the_page_of_firewatch_is_short_with_its_incident_and_its_tools() -> None:
+    page = filled((ROOT / "docs" / "firewatch.md").read_text())
+    assert MARKER.search(page) is None
+    assert "> declare_resolved\n" in page
+    assert "`trace_dependencies`" in page
+    assert len(page.split()) <= MOST_WORDS
 
 
 def test_a_page_that_asks_for_an_unknown_section_is_told_which_there_are() -> None:
     with pytest.raises(UnknownNameError, match="thresholds"):
-        filled("<!-- generated: treshholds -->\n<!-- /generated -->")
+        filled("{{ treshholds }}")
 
 
 def test_the_tool_reference_names_every_method_with_every_argument() -> None:
-    reference = (ROOT / "docs" / "tools.md").read_text()
+    reference = filled((ROOT / "docs" / "tools.md").read_text())
     chapters = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", reference, re.M | re.S))
     assert list(chapters) == list(TOOLS)
-    for spec in TOOLS.catalogue():
+    for spec in catalogue(TOOLS):
         assert spec.description in chapters[spec.name]
         for argument in spec.parameters["properties"]:
             assert f"| `{argument}` |" in chapters[spec.name]
 
 
-@pytest.mark.slow
-def test_a_method_missing_from_the_reference_would_be_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, three_pictures: None
-) -> None:
-    shutil.copytree(ROOT / "docs" / "assets", tmp_path / "assets")
-    shutil.copy(ROOT / "docs" / "tools.md", tmp_path)
-    assert not out_of_step(tmp_path)
-    one_less = tuple(spec for spec in TOOLS.catalogue() if spec.name != "list_dates")
-    monkeypatch.setattr(type(TOOLS), "catalogue", lambda *_: one_less)
-    assert [path.name for path in out_of_step(tmp_path)] == ["tools.md"]
-
-
 @pytest.mark.parametrize("name", list(TOOLS))
 def test_the_arguments_shown_for_a_method_are_arguments_it_takes(name: str) -> None:
-    (spec,) = [spec for spec in TOOLS.catalogue() if spec.name == name]
+    (spec,) = [spec for spec in catalogue(TOOLS) if spec.name == name]
     _, config = resolve_config("medium_mixed_pair")
-    _, result = TOOLS[name].call(EpisodeView(build_episode(config)), sample_arguments(spec))
+    result = TOOLS[name].call(EpisodeView(build_episode(config)), sample_arguments(spec))
     assert result
 
 
@@ -200,7 +167,7 @@ def test_the_examples_cover_all_six_rules_of_the_policy() -> None:
     page = (ROOT / "docs" / "reporting-policy.md").read_text()
     worked = re.findall(r"^### Rule (\d)", page, re.M)
     assert sorted(set(worked)) == ["1", "2", "3", "4", "5", "6"]
-    assert set(EXAMPLES) <= set(re.findall(r"generated: ([\w-]+)", page))
+    assert set(EXAMPLES) <= set(MARKER.findall(page))
 
 
 ROW = re.compile(r"^\w+\s{3,}(?P<names>\w+(?:  \w+)*)(?:\s{3,}.+)?$", re.M)
@@ -278,48 +245,3 @@ def test_imports_point_upwards_in_the_architecture_picture() -> None:
 def test_an_import_that_points_down_would_be_seen() -> None:
     assert is_imported_by("session", "grader")
     assert not is_imported_by("grader", "session")
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_a_worked_case_is_solved_by_its_rows_and_has_a_small_picture(name: str) -> None:
-    case = CASES[name]
-    shown = found(case)
-    told = printed(code_of(shown))
-    assert told.count(": 1.0\n") == len(shown.scene.roots)
-    assert "usual" in told
-    assert f"generated: case-{name} -->" in (ROOT / "docs" / "drill-down-cases.md").read_text()
-    assert (ROOT / "docs" / "assets" / f"case-{name}.png").stat().st_size < MOST_BYTES
-
-
-def test_undoing_a_case_takes_back_what_its_first_series_shows() -> None:
-    shown = found(CASES["tracking-loss"])
-    [root], panel = shown.scene.roots, shown.scene.panels[0]
-    day = root.first
-    counted = series(panel, shown.episode, shown.draw.counts)
-    without = series(panel, shown.episode, undone(shown))
-    assert counted[day] < 0.9 * without[day]
-    assert counted[day - 1] == without[day - 1]
-
-
-def test_a_case_that_its_episode_no_longer_shows_is_looked_for_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    case = CASES["tracking-loss"]
-    right = asdict(found(case).config)
-    file = tmp_path / "cases.json"
-    monkeypatch.setattr(cases, "PINS", file)
-    file.write_text(json.dumps({case.name: {**right, "causes": 0}}))
-    monkeypatch.setattr(cases, "candidates", lambda _: [DrillConfig(**right)])
-    assert asdict(found.__wrapped__(case).config) == right
-    monkeypatch.setattr(cases, "candidates", lambda _: [])
-    with pytest.raises(CaseError, match="tracking-loss: no seed"):
-        found.__wrapped__(case)
-
-
-def test_an_echo_whose_parts_wobble_nearly_as_much_shows_no_composition_effect(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    draw, episode = generate(DrillConfig(9, "drill_easy", "ordering_app", 1))
-    assert [root.kind for root in draw.roots] == ["mix_shift"]
-    monkeypatch.setattr(scenes, "LEAST_ECHO", 0.0)
-    assert CASES["composition"].scene(draw, episode) is None

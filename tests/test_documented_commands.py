@@ -50,7 +50,6 @@ NOT_HERE = {
         ("uv run ruff check", "uv run ruff format --check", "uv run mypy"),
         ".ci/run starts with them, on a checkout without their caches",
     ),
-    'uv run mkdocs build --strict --site-dir "$(mktemp -d)"': "tests/test_docs.py builds the site",
     "uv run openenv validate . --level static": "tests/test_framework_validation.py runs it",
 }
 """Commands that no page has to mark, with the reason."""
@@ -138,7 +137,7 @@ def end(process: subprocess.Popen[bytes] | Program, number: signal.Signals) -> N
 
 def environment() -> dict[str, str]:
     """The environment of documented commands: this one, without keys and without a sync."""
-    unset = ("HF_TOKEN", "OPENAI_API_KEY", "API_KEY", "BASE_URL", "METRIC_TRACKER_DEBUG")
+    unset = ("HF_TOKEN", "OPENAI_API_KEY", "API_KEY", "BASE_URL", "OPENENV_KIT_DEBUG")
     kept = {name: value for name, value in os.environ.items() if name not in unset}
     return {**kept, "UV_NO_SYNC": "1", "NO_MKDOCS_2_WARNING": "1", "COLUMNS": "120"}
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.engine import _arguments
 from metric_tracker_rl import result_frame
 from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.commands.bench import _arguments
 from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies.base import analyse

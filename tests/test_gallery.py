@@ -1,27 +1,23 @@
-"""The gallery shows tasks that anybody may see, names tools that there are, and stays small."""
+"""The gallery shows tasks that anybody may see, and names tools that there are."""
 
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
-from docs.generate.charts import carried_digest, digest, save
 from docs.generate.gallery import pages, rooms
 from docs.generate.gallery.funnels import FAMILIES, SPLIT
-from docs.generate.gallery.pages import FOLDER, INDEX, PAGES, SAMPLE, out_of_step
+from docs.generate.gallery.pages import PAGES, gallery
 from docs.generate.gallery.rooms import Room
 from docs.generate.gallery.trace import ITEMS, LONGEST, Call, Trace, shortened, trace_text
-from metric_tracker_rl.drilldown.tasks import DEFAULT_SPLIT
+from docs.generate.hook import SAMPLE
 from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
 from openenv_kit.play.recording import read_runs
 
-MOST_BYTES = 3_000_000
-"""Most that the whole gallery weighs."""
 TOOL = re.compile(r"`([a-z]+(?:_[a-z]+)+)`")
-NO_TOOLS = {"app_opens", "funnel_step", "conversion_rate", "drill_sql", "memory_limit_mb"}
+NO_TOOLS = {"app_opens", "funnel_step", "conversion_rate"}
 """What a page sets as code besides tools."""
 
 
@@ -41,75 +37,35 @@ def test_a_tool_that_there_is_not_would_be_seen() -> None:
     assert tools_named("`rows_for_dat` of `app_opens`") == {"rows_for_dat"}
 
 
-def test_every_family_has_its_words_and_its_files() -> None:
+def test_every_family_has_its_words_and_its_page() -> None:
     assert set(FAMILIES) == set(SCENARIO_FAMILIES)
-    there = {path.name for path in FOLDER.iterdir()}
-    assert there >= {INDEX, *(f"{name}.md" for name in PAGES), *(f"{name}.jsonl" for name in PAGES)}
-    linked = set(re.findall(r"\]\(([\w-]+\.\w+)", "".join(p.read_text() for p in pages_there())))
-    assert there == linked  # no picture of the past, and no page that leads nowhere
+    assert len(PAGES) == sum(len(room.families) for room in pages.ROOMS)
 
 
-def pages_there() -> list[Path]:
-    return sorted(FOLDER.glob("*.md"))
-
-
-def test_it_shows_named_tasks_and_train_alone_and_solves_them_all() -> None:
+@pytest.mark.slow
+def test_pages_lead_to_their_files_and_show_solved_tasks_that_anybody_may_see(
+    tmp_path: Path,
+) -> None:
+    made = {Path(path).name: told for path, told in gallery([PAGES[name] for name in SAMPLE])}
+    texts = {name: str(told) for name, told in made.items() if name.endswith(".md")}
+    linked = set(re.findall(r"\]\(([\w-]+\.\w+)", "".join(texts.values())))
+    assert set(made) == linked
     splits = set()
-    for path in FOLDER.glob("*.jsonl"):
-        runs = read_runs(path)
+    for name in SAMPLE:
+        recording = tmp_path / f"{name}.jsonl"
+        recording.write_text(str(made[recording.name]))
+        runs = read_runs(recording)
         assert [run.score for run in runs] == pytest.approx([1.0] * len(runs), abs=0.05)
         splits |= {run.reset.get("split", "named") for run in runs}
-        page = path.with_suffix(".md").read_text()
-        assert page.count("\n## Level ") == len(runs) > 0
-    assert splits == {"named", SPLIT, DEFAULT_SPLIT}
-
-
-def test_it_is_small() -> None:
-    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < MOST_BYTES
-
-
-@pytest.mark.slow
-def test_a_page_that_was_edited_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    copied = tmp_path / "gallery"
-    shutil.copytree(FOLDER, copied)
-    sample = PAGES[SAMPLE[0]]
-    monkeypatch.setattr(pages, "SAMPLE", SAMPLE[:1])
-    assert out_of_step(copied) == {}
-    page = copied / f"{sample.name}.md"
-    text = page.read_text()
-    page.write_text(text.replace("scores 1.00", "scores 0.99"))
-    (copied / sample.recording_name).write_text("")
-    stale = out_of_step(copied)
-    assert {path.name for path in stale} == {page.name, sample.recording_name}
-    for write in stale.values():
-        write()
-    assert page.read_text() == text
-
-
-@pytest.mark.slow
-def test_a_picture_that_was_just_written_is_in_step(tmp_path: Path) -> None:
-    page, path = PAGES["funnel-funnel_break"], tmp_path / "drawn.png"
-    draw = pages.exhibits(page)[1].exhibit.draw
-    save(draw(), path)
-    assert carried_digest(path) == digest(draw())
-
-
-def test_a_page_of_other_versions_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    copied = tmp_path / "gallery"
-    shutil.copytree(FOLDER, copied)
-    monkeypatch.setattr(pages, "SAMPLE", ())
-    assert out_of_step(copied) == {}
-    old, gone = copied / "incident-killed.md", copied / "drill-mix_shift.md"
-    old.write_text(re.sub(r"Made under tasks \d+", "Made under tasks 1", old.read_text()))
-    gone.unlink()
-    assert set(out_of_step(copied)) == {old, gone}
+        assert texts[f"{name}.md"].count("\n## Level ") == len(runs) > 0
+    assert splits <= {"named", SPLIT}
 
 
 def test_a_family_that_no_task_shows_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     room = pages.ROOMS[0]
     monkeypatch.setattr(type(room), "resets", lambda *_: iter(()))
     with pytest.raises(LookupError, match="funnel_break"):
-        rooms.shown(room, "funnel_break", [])
+        rooms.shown(room, "funnel_break")
 
 
 def test_what_is_left_out_of_a_reply_is_told() -> None:

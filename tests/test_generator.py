@@ -19,12 +19,11 @@ import pytest
 from episodes import sample
 
 import metric_tracker_rl
-from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES, CustomAnomaly, EpisodeConfig
+from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.generation.generator import (
     Draw,
     apply_causes,
     generate,
-    generate_all,
     guard_violations,
     severity_is_clear,
 )
@@ -44,7 +43,6 @@ from metric_tracker_rl.engine.vocabulary import (
 )
 from openenv_kit import bitstream
 from openenv_kit.bitstream import BitStream
-from openenv_kit.errors import InvalidValueError
 
 ENGINE = Path(metric_tracker_rl.__file__).parent / "engine"
 BYTE_MAKERS = sorted(
@@ -238,46 +236,6 @@ def test_the_same_configuration_gives_the_same_bytes() -> None:
     one, two = generate(config), generate(config)
     assert one.hourly.tobytes() == two.hourly.tobytes()
     assert (one.dates, one.labels) == (two.dates, two.labels)
-
-
-@pytest.mark.parametrize("custom", [False, True])
-def test_episodes_made_together_are_those_made_alone_byte_for_byte(custom: bool) -> None:
-    together = [(c, d) for c, d in sample() if c.seed == 1 and c.anomaly_count in (0, 3, 7)]
-    if custom:
-        shift = CustomAnomaly(("menu_opens",), (together[5][1].dates[3],), 4.0, "up")
-        configs = [replace(together[5][0], anomalies=(shift,)), together[6][0]]
-        together = list(zip(configs, generate_all(configs), strict=True))
-    for config, made in together:
-        one = generate(config)
-        for name in ("dates", "causes", "applied", "labels", "draws", "calendar"):
-            assert getattr(made, name) == getattr(one, name), (config, name)
-        for name in ("clean", "hourly"):
-            assert getattr(made, name).tobytes() == getattr(one, name).tobytes(), (config, name)
-        for name in ("values", "baselines", "deviations", "reportable", "excess", "thresholds"):
-            series = getattr(made.series, name), getattr(one.series, name)
-            assert series[0].tobytes() == series[1].tobytes(), (config, name)
-            assert series[0].dtype == series[1].dtype
-
-
-def test_a_series_made_by_days_is_the_one_of_the_finished_hours() -> None:
-    for config, draw in sample()[::5]:
-        whole = DailySeries(draw.hourly, config.funnel_spec, config.level, draw.series.explained)
-        for name in ("values", "baselines", "deviations", "reportable", "excess"):
-            assert getattr(draw.series, name).tobytes() == getattr(whole, name).tobytes()
-
-
-def test_no_episode_made_together_keeps_arrays_of_the_others() -> None:
-    made = generate_all([EpisodeConfig(seed, MIXED, "expert", "low", 3) for seed in range(6)])
-    for draw in made:
-        series = draw.series
-        for array in (draw.clean, draw.hourly, series.values, series.baselines, series.deviations):
-            assert (array.base if array.base is not None else array).nbytes <= array.nbytes
-
-
-def test_an_episode_that_cannot_be_made_says_so_in_company_too() -> None:
-    wrong = CustomAnomaly(("menu_opens",), ("1999-01-01",), 4.0, "up")
-    with pytest.raises(InvalidValueError, match="1999-01-01"):
-        generate_all([EpisodeConfig(1), EpisodeConfig(2, anomalies=(wrong,))])
 
 
 def test_neighbouring_seeds_share_no_word_of_the_bit_stream() -> None:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
 from metric_tracker_rl.engine.generation.digests import differences, golden_configurations
 from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.rungs import RUNG_LEVELS
 from openenv_kit.cli import app
 
 ROOT = Path(__file__).parent.parent
@@ -34,7 +35,8 @@ def test_the_golden_file_covers_every_family_level_and_count_and_the_corners() -
     configs = [entry["config"] for entry in GOLDEN["episodes"]]
     assert len(configs) >= 40
     assert {(c["scenario_family"], c["difficulty"]) for c in configs} == {
-        (family, level) for family in SCENARIO_FAMILIES for level in LEVELS
+        *((family, level) for family in SCENARIO_FAMILIES for level in LEVELS),
+        *(("mixed", rung) for rung in RUNG_LEVELS),
     }
     assert {c["anomaly_count"] for c in configs} >= {0, 1, 3, 5, 7}
     assert max(c["seed"] for c in configs) == 2**64 - 1
@@ -105,11 +107,15 @@ def test_the_golden_file_holds_on_the_oldest_numpy_allowed() -> None:
 
 
 PLAYS = """
-import json, sys
+import json
+from hashlib import sha256
 from openenv_kit.play.driver import observed
 from metric_tracker_rl.policies import POLICIES
-from openenv_kit.play.recording import digest_of
+from openenv_kit.play.recording import canonical
 from metric_tracker_rl.engine.session import EpisodeSession
+
+def digest_of(seen):
+    return sha256(canonical(seen).encode()).hexdigest()
 
 told = []
 for task in ("easy_single_spike", "medium_mixed_pair", "hard_mixed_multi"):

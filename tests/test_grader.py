@@ -19,6 +19,7 @@ from metric_tracker_rl.engine.grader import (
     INVALID_PENALTY,
     WEIGHTS,
     grade,
+    values_match,
 )
 from metric_tracker_rl.engine.report import Report, invalid_row, read_report
 from metric_tracker_rl.engine.reporting_policy import ReportRow
@@ -273,6 +274,13 @@ def test_small_values_are_right_within_a_hundredth() -> None:
     for value, accurate in ((0.1099, True), (0.0901, True), (0.1101, False), (0.0899, False)):
         made = breakdown([replace(row, observed_value=value)], expected=expected)
         assert (made.value_accuracy == 1.0) == accurate
+
+
+@pytest.mark.parametrize(("submitted", "expected"), [(0.01, 0.0), (102.0, 100.0), (98.0, 100.0)])
+def test_a_value_exactly_as_far_off_as_is_tolerated_is_right(
+    submitted: float, expected: float
+) -> None:
+    assert values_match(submitted, expected)
 
 
 def test_extra_rows_cost_precision_and_three_hundredths_each() -> None:

@@ -13,14 +13,13 @@ from documented import blocks_of
 from openai import OpenAI
 from typer.testing import CliRunner
 
-from openenv_kit.cli import app
-from openenv_kit.cli.check_integrations import INTEGRATIONS
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.play.split_rows import split_rows
-from openenv_kit.trainers.scripted_endpoint import MODEL, ScriptedEndpoint
 from openenv_kit.trainers.tool_calls import ToolEpisode
 from openenv_kit.trainers.trl import environment_class
+from research.check_integrations import INTEGRATIONS, app
+from research.scripted_endpoint import MODEL, ScriptedEndpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
@@ -91,7 +90,9 @@ def test_the_trl_class_plays_and_scores_only_what_was_submitted():
 def test_rows_hold_neither_seed_nor_label():
     rows = split_rows("test", first=5, count=4)
     assert [row["index"] for row in rows] == [5, 6, 7, 8]
-    assert {name for row in rows for name in row} == {"task", "level", "split", "index"}
+    assert {name for row in rows for name in row} == {
+        *("environment", "task", "level", "split", "index")
+    }
 
 
 @pytest.mark.parametrize(
@@ -116,15 +117,28 @@ def test_the_engine_and_the_command_load_no_trainer():
     assert done.stdout.strip() == "[]"
 
 
-def test_every_trainers_example_in_the_readme_has_ten_lines_and_is_run_by_its_check():
-    readme = blocks_of("README.md", (ROOT / "README.md").read_text(encoding="utf-8"))
-    left_to = re.compile(r"check-integrations (\w+) runs it")
-    examples = {found[1]: block for block in readme if (found := left_to.search(block.words))}
-    assert set(examples) == {"trl", "verifiers", "inspect_ai", "skyrl"}
-    for trainer, block in examples.items():
-        assert len([line for line in block.text.splitlines() if line]) <= 10, trainer
-        check = ROOT / "tests" / "integrations" / f"check_{trainer}.py"
-        assert f'run_readme("{trainer}", tmp_path) == 1' in check.read_text(encoding="utf-8")
+LEFT_TO = re.compile(r"check_integrations (\w+) runs it")
+
+
+def trainers_of(page):
+    """Non-blank lines of the blocks on a page that are left to a trainer's check, by trainer."""
+    blocks = blocks_of(page, (ROOT / page).read_text(encoding="utf-8"))
+    lines = {}
+    for block in blocks:
+        if found := LEFT_TO.search(block.words):
+            lines[found[1]] = [line for line in block.text.splitlines() if line]
+    return lines
+
+
+def test_the_readme_trains_in_fifteen_lines_and_every_guide_is_run_by_its_check():
+    readme, guides = trainers_of("README.md"), trainers_of("docs/training.md")
+    assert set(readme) == {"trl"}
+    assert len(readme["trl"]) <= 15
+    assert set(guides) == set(INTEGRATIONS)
+    for trainer in guides:
+        check = (ROOT / "tests" / "integrations" / f"check_{trainer}.py").read_text("utf-8")
+        assert f'run_blocks("{trainer}", tmp_path) == 1' in check
+        assert trainer != "trl" or 'run_blocks("trl", tmp_path, page="README.md") == 1' in check
 
 
 @pytest.mark.parametrize(
@@ -138,7 +152,7 @@ def test_every_trainers_example_in_the_readme_has_ten_lines_and_is_run_by_its_ch
 )
 def test_a_python_that_cannot_be_used_is_refused(monkeypatch, option, said):
     checks_are_not_run(monkeypatch)
-    result = CliRunner().invoke(app, ["check-integrations", "--python", option])
+    result = CliRunner().invoke(app, ["--python", option])
     assert result.exit_code == 2
     assert said in " ".join(result.output.replace("│", "").split())
 
@@ -146,13 +160,13 @@ def test_a_python_that_cannot_be_used_is_refused(monkeypatch, option, said):
 def test_a_python_older_than_a_trainer_takes_is_refused(monkeypatch, tmp_path):
     checks_are_not_run(monkeypatch)
     older = python_of_version(tmp_path, 3, 13, 13)
-    result = CliRunner().invoke(app, ["check-integrations", "--python", f"nemo_gym={older}"])
+    result = CliRunner().invoke(app, ["--python", f"nemo_gym={older}"])
     assert result.exit_code == 2
     assert "3.13.14 or newer" in " ".join(result.output.replace("│", "").split())
 
 
 def test_a_trainers_environment_is_made_anew_with_the_python_that_was_chosen(tmp_path):
-    module = sys.modules["openenv_kit.cli.check_integrations"]
+    module = sys.modules["research.check_integrations"]
     chosen = python_of_version(tmp_path, 3, 13, 14)
     assert module._chosen_python(f"nemo_gym={chosen}") == ("nemo_gym", chosen)
     for python, wanted in ((chosen, str(chosen)), (None, ">=3.13.14")):
@@ -163,7 +177,7 @@ def test_a_trainers_environment_is_made_anew_with_the_python_that_was_chosen(tmp
 
 def checks_are_not_run(monkeypatch):
     """So that a wrong option that passes installs nothing."""
-    module = sys.modules["openenv_kit.cli.check_integrations"]
+    module = sys.modules["research.check_integrations"]
     monkeypatch.setattr(module, "_check", lambda *_: ("not run", ""))
 
 
@@ -181,13 +195,13 @@ def test_every_integration_has_a_check():
 
 
 def test_an_unknown_integration_is_refused_with_the_nearest():
-    result = CliRunner().invoke(app, ["check-integrations", "trll"])
+    result = CliRunner().invoke(app, ["trll"])
     assert result.exit_code == 2
     assert "Did you mean 'trl'" in " ".join(result.output.split())
 
 
 def test_a_trainers_own_environment_is_made_and_its_check_passes_there(tmp_path):
-    arguments = ["check-integrations", "skyrl", "--environments", str(tmp_path)]
+    arguments = ["skyrl", "--environments", str(tmp_path)]
     result = CliRunner().invoke(app, [*arguments, "--checkout", str(ROOT)])
     assert result.exit_code == 0, result.output
     assert "passed" in result.output
@@ -195,12 +209,12 @@ def test_a_trainers_own_environment_is_made_and_its_check_passes_there(tmp_path)
 
 def test_a_trainer_without_its_python_is_skipped_unless_asked_for_by_name(monkeypatch, tmp_path):
     # By its name in sys.modules: the package's attribute of that name is the command.
-    module = sys.modules["openenv_kit.cli.check_integrations"]
+    module = sys.modules["research.check_integrations"]
     monkeypatch.setattr(module, "_found", lambda _: False)
     monkeypatch.setattr(module, "INTEGRATIONS", {"nemo_gym": INTEGRATIONS["nemo_gym"]})
     place = ["--environments", str(tmp_path)]
-    everything = CliRunner().invoke(app, ["check-integrations", *place])
+    everything = CliRunner().invoke(app, [*place])
     assert (everything.exit_code, "skipped" in everything.output) == (0, True)
-    by_name = CliRunner().invoke(app, ["check-integrations", "nemo_gym", *place])
+    by_name = CliRunner().invoke(app, ["nemo_gym", *place])
     assert (by_name.exit_code, "skipped" in by_name.output) == (1, True)
     assert list(tmp_path.iterdir()) == []

@@ -35,7 +35,8 @@ def after_the_end(opening: Observed) -> Play:
     action = next(moves)
     while action["tool"] != "report":
         action = moves.send((yield action))
-    yield {**action, "segment": (action["segment"] + 32) % SEGMENTS}
+    elsewhere = (action["arguments"]["segment"] + 32) % SEGMENTS
+    yield {**action, "arguments": {"segment": elsewhere}}
     yield action
 
 
@@ -44,18 +45,19 @@ def reads_the_state(_: Observed) -> Play:
     """Asks the state and a second session for the leak."""
     state = yield {"state": True}
     yield {"elsewhere": {"reset": {"split": "train", "index": 0}}}
-    told = yield {"elsewhere": {"action": {"tool": "gauge", "segment": 1}}}
-    yield {"tool": "report", "segment": state.get("leak", told.get("leak", 0))}
+    told = yield {"elsewhere": {"action": {"tool": "gauge", "arguments": {"segment": 1}}}}
+    leak = state.get("leak", told.get("leak", 0))
+    yield {"tool": "report", "arguments": {"segment": leak}}
 
 
-class Exploited(PipeLeak):
-    """The water main, with players that cheat."""
+class PipeAudit(Audit):
+    """An audit with players that cheat, and no plan of its own."""
 
     exploits = EXPLOITS
 
 
 def audited() -> dict[tuple[str, str], Any]:
-    audit = Audit(Exploited())
+    audit = PipeAudit(PipeLeak())
     lines = audit.lines((job, audit.run(job)) for job in audit.jobs(6))
     return {(line.setting, line.policy): line for line in lines}
 
@@ -85,7 +87,7 @@ def test_a_reward_after_the_end_is_outside_its_limits(monkeypatch: pytest.Monkey
 
 def test_a_wrong_name_in_an_audit_is_told_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'split:train'"):
-        Audit(Exploited()).jobs(6, settings=["split:tran"])
+        PipeAudit(PipeLeak()).jobs(6, settings=["split:tran"])
 
 
 def test_two_environments_have_registries_of_their_own() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,18 +16,23 @@ import pytest
 from pydantic import TypeAdapter
 
 from metric_tracker_rl.environment import ENVIRONMENT
+from openenv_kit.environment import Environment, environments, get_environment
 from openenv_kit.play.driver import observed
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("openenv_kit", "metric_tracker_rl", "firewatch_env", "server", "benchmarks")
+PACKAGES = (
+    *("openenv_kit", "metric_tracker_rl", "drilldown_env", "firewatch_env", "server"),
+    *("benchmarks", "research"),
+)
 KIT = "openenv_kit"
-ENVIRONMENTS = ("metric_tracker_rl", "firewatch_env")
+ENVIRONMENTS = ("metric_tracker_rl", "drilldown_env", "firewatch_env")
 MOST_LINES = 330
+MOST_MEMBERS = 20
 TRANSPORT = (
     *("fastapi", "starlette", "uvicorn", "httpx", "websockets", "http", "socket"),
     *("openenv", "gradio", "plotly", "openai", "openenv_kit.serving", "openenv_kit.page"),
 )
-EDGES = ("models", "client", "environment", "page", "learning", "rubrics", "commands")
+EDGES = ("models", "client", "environment", "page", "rubrics", "commands")
 """Rooms of an environment that face outwards; every other one is its engine."""
 
 
@@ -81,9 +87,44 @@ def offences(source: str, forbidden: tuple[str, ...]) -> list[str]:
 
 
 def test_the_kit_imports_no_environment_and_no_front_door() -> None:
-    forbidden = (*ENVIRONMENTS, "server", "benchmarks")
+    forbidden = (*ENVIRONMENTS, "server", "benchmarks", "research")
     knowing = {name for name, path in modules(KIT).items() if offences(path.read_text(), forbidden)}
     assert knowing == set()
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_no_environment_imports_another_a_front_door_or_the_bench(name: str) -> None:
+    others = (each for each in ENVIRONMENTS if each != name)
+    forbidden = (*others, "server", "benchmarks", "research")
+    found = {each: offences(path.read_text(), forbidden) for each, path in modules(name).items()}
+    assert {each: names for each, names in found.items() if names} == {}
+
+
+NAMES = re.compile(r"metric_tracker_rl|metric ?tracker ?rl(?!_)|fire ?watch|drill[-_ ]?down", re.I)
+"""What an environment is called; settings that begin with METRIC_TRACKER_ are another matter."""
+DEFAULT = 'VARIABLE, DEFAULT = "ENVIRONMENT", "metric_tracker_rl"'
+"""What is served where nobody names anything."""
+
+
+def named_in(source: str) -> list[str]:
+    """Lines that name an environment, in code, words or strings."""
+    return [line.strip() for line in source.splitlines() if NAMES.search(line)]
+
+
+def test_the_kit_names_no_environment() -> None:
+    found = [line for path in modules(KIT).values() for line in named_in(path.read_text())]
+    assert found == [DEFAULT]
+
+
+def test_a_name_is_seen_in_code_words_and_strings() -> None:
+    for text in (
+        "load('metric_tracker_rl')",
+        '"""As in Metric Tracker RL."""',
+        "x = 'Firewatch'",
+        "# drill-down",
+    ):
+        assert named_in(text), text
+    assert named_in('"MetricTrackerRl_TASK"') == []
 
 
 def test_an_import_of_an_environment_is_seen_in_every_form() -> None:
@@ -152,6 +193,22 @@ def cycle(arrows: dict[str, set[str]]) -> list[str]:
         if name not in state and (found := visit(name)):
             return found
     return []
+
+
+def members(kind: type) -> set[str]:
+    """Public names that a class itself declares, with or without a value."""
+    return {name for name in {*vars(kind), *inspect.get_annotations(kind)} if name[0] != "_"}
+
+
+def test_an_environment_is_asked_for_few_things() -> None:
+    assert {"name", "brief", "session", "tools"} <= members(Environment), "members are not seen"
+    assert len(members(Environment)) <= MOST_MEMBERS
+
+
+def test_no_environment_has_a_public_member_that_the_kit_never_asks_for() -> None:
+    for name in environments():
+        kind = type(get_environment(name))
+        assert members(kind) <= members(Environment), name
 
 
 def test_a_file_fits_a_reader() -> None:
@@ -248,6 +305,6 @@ def test_every_door_gives_a_model_the_same_words_and_tools(
     system, user, tools = told_by(server_url)
     opening = observed(ENVIRONMENT.session().reset(task_id="easy_single_spike"))
     assert system == ENVIRONMENT.brief(opening)
-    assert user in (ENVIRONMENT.introduction(opening), None)
+    assert user in (ENVIRONMENT.tools.introduction(opening), None)
     offered = ENVIRONMENT.tools.offered(opening)
     assert tools == [tool["function"] for tool in offered.chat_tools]

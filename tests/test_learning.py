@@ -9,10 +9,16 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from metric_tracker_rl.commands.learn import verdicts
 from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.learning import Examination, Plan, RowPolicy, Settings, train
-from metric_tracker_rl.learning.experiment import (
+from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.policies.base import result_of
+from openenv_kit.errors import ConfigurationError
+from openenv_kit.play.driver import observed, play
+from openenv_kit.play.split_rows import reset_arguments, split_rows
+from openenv_kit.play.vector import VectorSession
+from research.learning import Examination, Plan, RowPolicy, Settings, train
+from research.learning.__main__ import app, verdicts
+from research.learning.experiment import (
     LABEL_BLIND,
     Point,
     Run,
@@ -20,15 +26,8 @@ from metric_tracker_rl.learning.experiment import (
     curriculum_of,
     mixture_of,
 )
-from metric_tracker_rl.learning.features import LOOK, Candidates, read_candidates
-from metric_tracker_rl.learning.training import _gradient, _of_others
-from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.policies.base import result_of
-from openenv_kit.cli import app
-from openenv_kit.errors import ConfigurationError
-from openenv_kit.play.driver import observed, play
-from openenv_kit.play.split_rows import reset_arguments, split_rows
-from openenv_kit.play.vector import VectorSession
+from research.learning.features import LOOK, Candidates, read_candidates
+from research.learning.training import _gradient, _of_others
 
 SHORT = Settings(updates=40, episodes=12, rollouts=8)
 
@@ -223,13 +222,13 @@ def near(colours, wanted):
 @pytest.fixture
 def brief(monkeypatch):
     """The command's runs are measured on a quarter of the held-out tasks."""
-    monkeypatch.setattr("metric_tracker_rl.commands.learn.Plan", partial(Plan, held_out_tasks=72))
+    monkeypatch.setattr("research.learning.__main__.Plan", partial(Plan, held_out_tasks=72))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("brief")
 def test_the_command_writes_the_curve_as_a_picture_and_as_numbers(tmp_path):
-    arguments = ["learn", "--seeds", "2", "--updates", "4", "--arm", "shuffled", "--workers", "1"]
+    arguments = ["--seeds", "2", "--updates", "4", "--arm", "shuffled", "--workers", "1"]
     result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
     told = json.loads((tmp_path / "learning-curve.json").read_text())
@@ -244,7 +243,7 @@ def test_the_command_writes_the_curve_as_a_picture_and_as_numbers(tmp_path):
 @pytest.mark.usefixtures("brief")
 def test_the_command_fails_when_a_run_did_not_learn(tmp_path):
     result = CliRunner().invoke(
-        app, ["learn", "--seeds", "1", "--updates", "1", "--arm", "plain", "--workers", "1"]
+        app, ["--seeds", "1", "--updates", "1", "--arm", "plain", "--workers", "1"]
     )
     assert result.exit_code == 1
     assert "is not above the best label-blind" in result.output

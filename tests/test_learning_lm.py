@@ -1,4 +1,4 @@
-"""`metric-tracker learn-lm`: what it learns from, what it makes of its results, and a tiny run."""
+"""`python -m research.learning_lm`: what it learns from, its results, and a tiny run."""
 
 import json
 from dataclasses import replace
@@ -9,17 +9,17 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from metric_tracker_rl.commands.learn_lm import EXTRA
-from metric_tracker_rl.learning_lm import experiment
-from metric_tracker_rl.learning_lm.chart import draw_chart
-from metric_tracker_rl.learning_lm.results import gains, summaries, verdicts
-from metric_tracker_rl.learning_lm.settings import GRPO, SHUFFLED, SUPERVISED, Exam, Lessons, Stage
-from metric_tracker_rl.learning_lm.traces import noisy_traces, read_traces, rows_of
-from openenv_kit.cli import app, common
+from openenv_kit.cli import common
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.trainers.tool_calls import ToolEpisode
+from research.learning_lm import experiment
+from research.learning_lm.__main__ import NEEDED, app
+from research.learning_lm.chart import draw_chart
+from research.learning_lm.results import gains, summaries, verdicts
+from research.learning_lm.settings import GRPO, SHUFFLED, SUPERVISED, Exam, Lessons, Stage
+from research.learning_lm.traces import noisy_traces, read_traces, rows_of
 
-MISSING = [package for package in EXTRA if find_spec(package) is None]
+MISSING = [package for package in NEEDED if find_spec(package) is None]
 WITH_TORCH = pytest.mark.skipif(
     bool(MISSING), reason=f"the extra learn-lm is not installed: {', '.join(MISSING)}"
 )
@@ -133,12 +133,12 @@ def told(result):
     return " ".join(result.output.replace("│", " ").split())
 
 
-def test_the_command_names_all_that_is_missing_and_the_extra(tmp_path, monkeypatch):
+def test_the_command_names_all_that_is_missing_and_the_group(tmp_path, monkeypatch):
     monkeypatch.setattr(common, "find_spec", lambda package: None if package != "torch" else True)
-    result = CliRunner().invoke(app, ["learn-lm", str(tmp_path / "out")])
+    result = CliRunner().invoke(app, [str(tmp_path / "out")])
     assert result.exit_code == 2
     assert "not installed: transformers, trl, matplotlib;" in told(result)
-    assert "pip install 'openenv-metric-tracker-rl[learn-lm]'" in told(result)
+    assert "uv sync --group learn-lm" in told(result)
     assert not (tmp_path / "out").exists()
 
 
@@ -147,7 +147,7 @@ def test_a_folder_is_not_continued_with_other_settings(tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "run_plan", lambda *_: iter([[]]))
 
     def run(*more):
-        return CliRunner().invoke(app, ["learn-lm", str(tmp_path), *more])
+        return CliRunner().invoke(app, [str(tmp_path), *more])
 
     assert run("--seeds", "1").exit_code == run("--seeds", "2").exit_code == 1
     refused = run("--lessons", "7")
@@ -163,8 +163,8 @@ def pairs(tokeniser, tokens):
 @WITH_TORCH
 @pytest.mark.slow
 def test_what_decides_nothing_costs_no_token_and_nothing_is_unknown(traces):
-    from metric_tracker_rl.learning_lm.supervised import examples_of
-    from metric_tracker_rl.learning_lm.tokeniser import make_tokeniser
+    from research.learning_lm.supervised import examples_of
+    from research.learning_lm.tokeniser import make_tokeniser
 
     seen = noisy_traces(rows_of("validation", "easy")[:60], 0.5, seed=0)
     tokeniser = make_tokeniser(list(seen))
@@ -186,7 +186,7 @@ def test_what_decides_nothing_costs_no_token_and_nothing_is_unknown(traces):
 @pytest.mark.slow
 def test_a_tiny_run_makes_every_player_and_the_same_command_makes_none_again(tmp_path):
     command = [
-        *("learn-lm", str(tmp_path), "--seeds", "1", "--workers", "1", "--held-out", "4"),
+        *(str(tmp_path), "--seeds", "1", "--workers", "1", "--held-out", "4"),
         *("--count", "40", "--lessons", "12", "--steps", "2", "--batch", "8"),
         *("--width", "32", "--layers", "2"),
     ]

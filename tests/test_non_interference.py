@@ -14,11 +14,7 @@ import pytest
 from openenv.core.env_server.serialization import serialize_observation
 from openenv.core.env_server.types import WSObservationResponse, WSStateResponse
 
-from metric_tracker_rl.analysis_tools import TOOLS, Tool
-from metric_tracker_rl.drilldown.building import build_episode as build_drill_episode
-from metric_tracker_rl.drilldown.config import DrillConfig
-from metric_tracker_rl.drilldown.levels import LEVELS as DRILL_LEVELS
-from metric_tracker_rl.drilldown.session import DrillRules
+from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode, build_episode
 from metric_tracker_rl.engine.reporting_policy import ReportRow
@@ -110,7 +106,7 @@ def frames_of(
         sent.append(frame.model_dump_json())
         sent.append(WSStateResponse(data=environment.state.model_dump()).model_dump_json())
 
-    session = environment.session.engine
+    session = environment.session
     environment._episode_id = "same"
     view = EpisodeView(episode, PlayRules(500, reward=reward))
     send(environment._observation(session.open("task", view)))
@@ -156,8 +152,7 @@ def leak_through_a_tool(monkeypatch: pytest.MonkeyPatch) -> None:
         return {**found, "dates": sorted(found["dates"], key=lambda date: date in guilty)}
 
     honest = TOOLS["list_dates"]
-    tool: Tool[Any] = dataclasses.replace(honest, run=leaky)
-    monkeypatch.setitem(TOOLS, "list_dates", tool)
+    monkeypatch.setitem(TOOLS, "list_dates", dataclasses.replace(honest, run=leaky))
 
 
 def leak_through_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +184,7 @@ def leak_through_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
     assert honest is not None
 
     def leaky(self: FrameworkEnvironment) -> Any:
-        episode = self.session.engine.episode
+        episode = self.session.episode
         assert episode is not None
         return honest(self).model_copy(update={"task_id": episode.expected_rows[0].date})
 
@@ -214,55 +209,6 @@ def test_the_check_notices_a_label_that_is_leaked_on_purpose(
     assert before
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("level", DRILL_LEVELS)
-def test_no_frame_of_a_drill_down_episode_depends_on_its_labels(level: str) -> None:
-    config = DrillConfig(5, level, "saas_trial", 2)
-    episode = build_drill_episode(config)
-    right = [row.as_dict() for row in episode.expected_rows]
-    assert right
-    dates = episode.dates
-    wrong = tuple(
-        dataclasses.replace(row, date_from=dates[0], date_to=dates[0])
-        for row in episode.expected_rows
-    )
-    actions: list[dict[str, Any]] = [
-        *({"analysis_method": name} for name in ("overview", "change_log", "slice", "compare")),
-        {
-            "analysis_method": "slice",
-            "analysis_args": {"group_by": ["plan", "source"], "every": "week"},
-        },
-        {
-            "analysis_method": "compare",
-            "analysis_args": {
-                "dates": [right[0]["date_from"], right[0]["date_to"]],
-                "reference": [dates[0], dates[13]],
-                "where": right[0]["segment"],
-            },
-        },
-        {"analysis_method": "preview_report", "analysis_args": {"rows": right}},
-        {"analysis_method": "list_dates"},
-        {"classifications": [{"date": dates[0]}]},
-        {"classifications": right},
-    ]
-    sent: list[Frames] = []
-    for each in (episode, dataclasses.replace(episode, expected_rows=wrong)):
-        environment = FrameworkEnvironment(debug=False)
-        environment.session.reset(difficulty=level)
-        environment._episode_id = "same"
-        opening = environment.session.engine.start("task", each, DrillRules())
-        observations = [environment._observation(opening)]
-        observations += [environment.step(action) for action in actions]
-        sent.append(
-            [
-                WSObservationResponse(data=serialize_observation(told)).model_dump_json()
-                for told in observations
-            ]
-        )
-    differing = [n for n, (a, b) in enumerate(zip(*sent, strict=True)) if a != b]
-    assert differing == [len(actions)]  # the graded report and nothing before it
-
-
 def test_practice_tells_no_more_than_the_counts_of_its_rows() -> None:
     """Two sets of labels with the same counts for a report are told by the same bytes."""
     config = CONFIGS[2]
@@ -272,7 +218,7 @@ def test_practice_tells_no_more_than_the_counts_of_its_rows() -> None:
     for each in (episode, swapped):
         environment = FrameworkEnvironment(debug=False)
         rules = PlayRules(max_submissions=3)
-        environment.session.engine.open("task", EpisodeView(each, rules))
+        environment.session.open("task", EpisodeView(each, rules))
         row = each.expected_rows[0].as_dict()  # one right row, whichever that is
         observation = environment.step({"classifications": [row]})
         frame = WSObservationResponse(data=serialize_observation(observation))

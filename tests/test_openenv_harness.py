@@ -9,7 +9,6 @@ from openenv.core.harness import MCPHarnessAdapter, ModelStepResult, SessionMCPB
 from openenv.core.llm_client import LLMResponse
 from typer.testing import CliRunner
 
-from metric_tracker_rl.learning_lm.traces import read_traces
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
@@ -24,6 +23,7 @@ from openenv_kit.trainers.openenv_harness import (
     sft_examples,
 )
 from openenv_kit.trainers.tool_calls import ToolEpisode
+from research.learning_lm.traces import read_traces
 
 TOOLS = get_environment("metric_tracker_rl").tools.offered()
 ROWS = split_rows("validation", count=4)
@@ -63,7 +63,7 @@ def test_where_no_server_is_rollouts_and_collections_say_how_to_start_one(tmp_pa
 def episodes_served(server_url):
     with urllib.request.urlopen(f"{server_url}/metrics") as answer:
         told = answer.read().decode()
-    name = 'metric_tracker_reset_seconds_count{transport="http"}'
+    name = 'openenv_kit_reset_seconds_count{transport="http"}'
     return sum(int(float(count)) for count in re.findall(rf"^{name} (\S+)$", told, re.MULTILINE))
 
 
@@ -181,11 +181,50 @@ def test_the_command_passes_further_reset_arguments_on(tmp_path):
     (call,) = submission["tool_calls"]
     assert call["function"]["name"] == end["name"] == "submit"
     assert all(isinstance(number, int) for number in call["function"]["arguments"]["ids"])
-    for wrong, said in (("profil=lean", "Did you mean"), ("lean", "NAME=VALUE")):
+    command[1] = str(tmp_path / "nothing")
+    for wrong, said in (
+        *(("profil=lean", "Did you mean"), ("lean", "NAME=VALUE")),
+        ("profile=leen", "Did you mean 'lean'"),
+    ):
         refused = CliRunner().invoke(app, [*command, wrong])
         assert refused.exit_code != 0
-        assert said in " ".join(refused.output.split())
-    command[1] = str(tmp_path / "nothing")
-    failed = CliRunner().invoke(app, [*command, "profile=leen"])
-    assert failed.exit_code == 1
-    assert "0 episodes collected, 0 were already there, 1 failed" in " ".join(failed.output.split())
+        assert said in " ".join(refused.output.replace("│", " ").split())
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (["--policy", "report_all"], "scripted:report_all"),
+        (["--split", "validation"], "'split': 'validation'"),
+        (["--first", "1"], "'index': 1"),
+        (["--reset", "profile=lean"], "'profile': 'lean'"),
+        (["--environment", "pipe_leak"], "'pipe_leak'"),
+    ],
+)
+def test_a_folder_of_other_episodes_is_refused_and_stays_as_it_is(tmp_path, other, said):
+    usual = ["collect", str(tmp_path), "--count", "2"]
+    assert CliRunner().invoke(app, usual).exit_code == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    refused = CliRunner().invoke(app, [*usual, *other])
+    assert refused.exit_code == 2, refused.output
+    told = " ".join(refused.output.replace("│", " ").split())
+    assert said in told
+    assert "name another folder" in told
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    again = CliRunner().invoke(app, [*usual[:-1], "3"])
+    assert "1 episodes collected, 2 were already there" in " ".join(again.output.split())
+
+
+def test_a_folder_in_which_nothing_could_be_collected_takes_another_player(tmp_path):
+    assert collect(tmp_path, ROWS[:1], base_url="http://127.0.0.1:9").num_failed == 1
+    assert collect(tmp_path, ROWS[:1], player="null").num_collected == 1
+
+
+def test_a_folder_of_another_version_s_episodes_is_refused(tmp_path):
+    collect(tmp_path, ROWS[:1])
+    made = json.loads((tmp_path / "metadata.json").read_text())
+    made["versions"]["generator"] = "0"
+    (tmp_path / "metadata.json").write_text(json.dumps(made))
+    with pytest.raises(ConfigurationError, match="versions is"):
+        collect(tmp_path, ROWS)

@@ -41,11 +41,18 @@ def test_the_manifest_and_the_project_tell_one_version() -> None:
     assert f"## {PROJECT['version']} " in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_the_manifest_declares_the_analysis_methods_there_are() -> None:
-    from metric_tracker_rl import available_analysis_methods
+def test_the_command_tells_the_projects_version() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "openenv_kit.cli", "--version"], capture_output=True, text=True
+    )
+    assert said.stdout.strip() == PROJECT["version"]
+
+
+def test_the_manifest_declares_the_tools_that_a_reset_without_arguments_offers() -> None:
+    from metric_tracker_rl.environment import ENVIRONMENT
 
     declared = MANIFEST["validation"]["capabilities"]["declared_tools"]
-    assert sorted(declared) == sorted(method.name for method in available_analysis_methods())
+    assert sorted(declared) == sorted(ENVIRONMENT.tools.offered({}).names)
 
 
 def test_the_framework_accepts_the_manifest_and_the_probe_plan() -> None:

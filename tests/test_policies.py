@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from metric_tracker_rl.drilldown.policies import POLICIES as DRILL_POLICIES
 from metric_tracker_rl.engine.certificate import COUNTS, certify_one, grid
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.levels import LEVELS
@@ -38,7 +37,7 @@ def test_flagging_everything_earns_less_than_half_of_what_reading_earns() -> Non
     assert max(scores) < 0.5
 
 
-@pytest.mark.parametrize("name", sorted(set(POLICIES) - set(DRILL_POLICIES)))
+@pytest.mark.parametrize("name", list(POLICIES))
 def test_every_policy_ends_its_episode_and_plays_the_same_again(name: str) -> None:
     first, again = (played(name, "hard_mixed_multi") for _ in range(2))
     assert first.status == "evaluated"

@@ -1,18 +1,29 @@
-"""Recorded runs replay bit for bit, and a change anywhere shows."""
+"""Recorded runs replay reply for reply; a changed result shows, a changed sentence does not."""
 
 from __future__ import annotations
 
+import copy
+import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
+from openenv_kit.cli import app
 from openenv_kit.play.driver import observed
-from openenv_kit.play.recording import RecordingError, RunRecorder, read_runs, replay
-from openenv_kit.play.regrade import regrade
+from openenv_kit.play.recording import (
+    RecordingError,
+    RunRecorder,
+    digest_of,
+    read_runs,
+    replay,
+)
+from openenv_kit.play.regrade import episode_of, regrade
 
 SHORT = {"feedback": "score"}
 
@@ -42,7 +53,7 @@ def recorded(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_recorded_run_replays_bit_for_bit(recorded: Path) -> None:
+def test_a_recorded_run_replays(recorded: Path) -> None:
     [run] = read_runs(recorded)
     assert (run.player, run.score, run.reset) == (
         "reference",
@@ -54,13 +65,35 @@ def test_a_recorded_run_replays_bit_for_bit(recorded: Path) -> None:
     assert all(same for _, _, same in again)
 
 
+@pytest.mark.parametrize("name", ["generator", "policy"])
+def test_a_run_that_does_not_tell_its_version_is_not_graded_anew(recorded: Path, name: str) -> None:
+    (run,) = read_runs(recorded)
+    silent = {each: version for each, version in run.versions.items() if each != name}
+    with pytest.raises(RecordingError, match=f"under {name} version None"):
+        regrade(replace(run, versions=silent))
+
+
+def test_replay_takes_a_folder_for_its_recordings(tmp_path: Path, recorded: Path) -> None:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    empty = CliRunner().invoke(app, ["replay", str(folder)])
+    assert empty.exit_code == 2
+    assert "*.jsonl" in empty.output
+    (folder / "one.jsonl").write_bytes(recorded.read_bytes())
+    (folder / "two.jsonl.gz").write_bytes(gzip.compress(recorded.read_bytes()))
+    (folder / "notes.txt").write_text("no recording")
+    told = CliRunner().invoke(app, ["replay", str(folder)])
+    assert told.exit_code == 0, told.output
+    assert "2 runs, 0 that differ from their recording." in told.output
+
+
 def test_a_run_with_score_feedback_replays_and_is_of_the_same_episode(tmp_path: Path) -> None:
     path = tmp_path / "two.jsonl"
     for reset in ({"split": "test", "index": 4}, {"split": "test", "index": 4, **SHORT}):
         assert record(path, "upstream_first", **reset) == record(path, "upstream_first", **reset)
     runs = [regrade(run) for run in read_runs(path)]
     assert all(run.same for run in runs)
-    assert len({run.episode for run in runs}) == 1
+    assert len({episode_of(run.run.reset) for run in runs}) == 1
     assert len({run.score for run in runs}) == 1
 
 
@@ -85,6 +118,81 @@ def test_a_changed_action_shows_at_its_step(recorded: Path) -> None:
     rewritten(recorded, 2, action={"analysis_method": "list_dates"})
     [run] = read_runs(recorded)
     assert [same for _, _, same in replay(run)][:3] == [True, True, False]
+
+
+WORDED: dict[str, Any] = {
+    "status": "analyzed",
+    "message": "rows_for_date done.",
+    "reward": 0.0,
+    "done": False,
+    "available_methods": [{"name": "rows_for_date", "description": "Rows of a date."}],
+    "analysis_result": {"result": {"value": 7, "notes": "a note", "hours": [{"hour": 3}]}},
+    "submission_issues": [{"index": 0, "message": "No such row."}],
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """`WORDED` with another value at a path of names and positions."""
+    reply: Any = copy.deepcopy(WORDED)
+    *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    at = reply
+    for part in way:
+        at = at[part]
+    at[last] = value
+    return dict(reply)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "message",
+        "available_methods.0.description",
+        "analysis_result.result.notes",
+        "submission_issues.0.message",
+    ],
+)
+def test_a_sentence_said_better_is_the_same_reply(path: str) -> None:
+    assert digest_of(changed(path, "In other words.")) == digest_of(WORDED)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("status", "error"),
+        ("reward", 0.5),
+        ("done", True),
+        ("analysis_result.result.value", 8),
+        ("analysis_result.result.hours.0.hour", 4),
+        ("submission_issues.0.index", 1),
+        ("expected_row_count", 2),
+    ],
+)
+def test_a_change_of_anything_else_is_another_reply(path: str, value: Any) -> None:
+    assert digest_of(changed(path, value)) != digest_of(WORDED)
+
+
+def test_a_tool_described_otherwise_is_the_same_reply() -> None:
+    tools = [*WORDED["available_methods"], {"name": "another"}]
+    assert digest_of(changed("available_methods", tools)) == digest_of(WORDED)
+
+
+def test_a_recording_outlives_new_wording(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = EpisodeSession.step
+
+    def reworded(session: EpisodeSession, action: Any) -> Any:
+        return replace(said(session, action), message="Said better.")
+
+    monkeypatch.setattr(EpisodeSession, "step", reworded)
+    [run] = read_runs(recorded)
+    assert all(same for _, _, same in replay(run))
+
+
+def test_a_recording_of_the_first_format_names_the_release_that_replays_it(
+    recorded: Path,
+) -> None:
+    rewritten(recorded, 0, format="metric-tracker-run/1")
+    with pytest.raises(RecordingError, match=r"line 1: .*allowed: 'run/2'\. .*tagged v0\.1\.0"):
+        read_runs(recorded)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,6 @@ from openenv_kit.play.driver import play
 
 RATE_1 = "app_open_to_menu_open"
 RATE_2 = "menu_open_to_product_added_to_cart"
-RATE_4 = "order_placed_to_payment_successful"
 ORDER = "app_open_to_order_placed"
 PAYMENT = "app_open_to_payment_successful"
 

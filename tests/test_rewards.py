@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from metric_tracker_rl import audit as plan
-from metric_tracker_rl.commands import modes, rungs
 from metric_tracker_rl.engine.candidates import candidates
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode, build_episode
@@ -32,11 +31,11 @@ from metric_tracker_rl.rows import SCORE_PENALTIES, SCORE_SHARES
 from openenv_kit.cli import app
 from openenv_kit.play.driver import Outcome, play
 from openenv_kit.play.policies import Policy
-from openenv_kit.serving.app import build_app
 from openenv_kit.serving.framework import FrameworkEnvironment
-from openenv_kit.serving.settings import Settings
 from openenv_kit.trainers.tool_calls import ToolEpisode
 from openenv_kit.trust.audit import Job, run_job
+from research import modes, rungs
+from research.card.__main__ import app as card_app
 
 TASK = {"task_id": "hard_mixed_multi"}
 NAMES = {"graded", "exact", "key_f1", *SCORE_SHARES, *SCORE_PENALTIES}
@@ -101,10 +100,32 @@ def test_key_f1_by_example() -> None:
     # All of them and all echoes: nothing is told apart.
     f1 = 2 * len(right) / (len(right) + len(wrong) + len(right))
     assert worth([*right, *wrong]) == pytest.approx(0.2 * f1, abs=1e-6)
+    # One of them and all echoes: worse than telling nothing apart is paid the same.
+    f1 = 2 / (1 + len(wrong) + len(right))
+    assert worth([right[0], *wrong]) == pytest.approx(0.2 * f1, abs=1e-6)
     # A row that was there already counts as a false one.
     assert worth([*right, right[0]]) == pytest.approx(8 / 9, abs=1e-6)
     # A row that names nothing flagged costs a hundredth beside.
     assert worth([*right, unflagged()[0]]) == pytest.approx(8 / 9 - 0.01, abs=1e-6)
+
+
+def test_what_the_calendar_explains_is_a_false_row_and_no_echo() -> None:
+    made = (build_episode(EpisodeConfig(n, "mixed", "expert", "low", 3)) for n in range(40))
+    of = next(each for each in made if any(one.explained for one in candidates(each)))
+    right = of.expected_rows
+    explained = [each.row for each in candidates(of) if each.explained]
+    f1 = 2 * len(right) / (len(right) + len(explained) + len(right))
+    assert key_f1(Report((*right, *explained), ()), of) == pytest.approx(f1, abs=1e-6)
+
+
+def test_nearly_everything_is_not_exact() -> None:
+    report, of = Report(episode().expected_rows, ()), episode()
+    graded = grade(report, of.expected_rows)
+    nearly = replace(
+        graded, breakdown=graded.breakdown.model_copy(update={"total_score": 0.999999})
+    )
+    paid = [reward_components(report, each, of)["exact"] for each in (graded, nearly)]
+    assert paid == [1.0, 0.0]
 
 
 def test_where_nothing_is_expected_the_empty_report_is_right_and_others_earn_little() -> None:
@@ -189,17 +210,11 @@ def test_components_are_kept_back_with_the_score_s_feedback_and_in_practice() ->
 def test_the_rubric_tells_the_reward_that_was_paid() -> None:
     environment = FrameworkEnvironment(debug=False)
     environment.reset(**TASK, reward="key_f1")
-    rows = perfect_report(environment.session.engine)
+    rows = perfect_report(environment.session)
     observation = environment.step({"classifications": rows[:2]})
     components = observation.metadata["reward_components"]
     assert observation.reward == components["key_f1"] != components["graded"]
     assert environment.rubric.last_score == observation.reward
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[TestClient]:
-    with TestClient(build_app(Settings(episode_store="memory"))) as client:
-        yield client
 
 
 def test_they_travel_as_info_over_http_and_as_metadata_on_a_websocket(client: TestClient) -> None:
@@ -247,14 +262,6 @@ def test_a_noisy_player_is_the_reference_without_noise_and_a_coin_without_the_re
     assert means == sorted(means, reverse=True)
 
 
-def test_groups_without_a_gradient_are_counted() -> None:
-    found = {(line["reward"], line["share"]): line for line in modes.equal_groups("expert", 3)}
-    assert len(found) == 15
-    weakest = [found[reward, 0.8] for reward in ("exact", "key_f1")]
-    assert [line["equal"] for line in weakest] == [1.0, 0.0]
-    assert found["graded", 0.05]["mean"] > found["graded", 0.8]["mean"]
-
-
 @pytest.mark.slow
 def test_the_card_s_part_about_modes_is_written_from_results_of_both_commands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -266,7 +273,13 @@ def test_the_card_s_part_about_modes_is_written_from_results_of_both_commands(
     measured, ladder, proven, audited, again, page = (tmp_path / name for name in names)
 
     def run(*arguments: str) -> Any:
-        return CliRunner().invoke(app, list(arguments))
+        own = {"modes": modes.app, "rungs": rungs.app, "card": card_app}
+        name, *rest = arguments
+        return (
+            CliRunner().invoke(own[name], rest)
+            if name in own
+            else CliRunner().invoke(app, arguments)
+        )
 
     assert run("modes", "--episodes", "2", "--out", str(measured)).exit_code == 0
     settings = [part for name in plan.MODES for part in ("--setting", name)]
@@ -279,17 +292,15 @@ def test_the_card_s_part_about_modes_is_written_from_results_of_both_commands(
     assert run("rungs", "--episodes", "2", "--out", str(ladder)).exit_code == 0
     varied = ("--reset", "policy=varied", "--seeds", "1", "--difficulty", "easy", "--workers", "1")
     assert run("certify", *varied, "--out", str(proven)).exit_code == 0
-    page.write_text("# Card\n\n<!-- drill-down -->\n\nThe other tier.\n")
+    page.write_text("# Card\n\nWhat comes before.\n")
     card = ("card", "--modes", str(measured), "--rungs", str(ladder), "--out", str(page))
     card += ("--certificates", str(proven))
     assert run(*card).exit_code == 2, "without the audit"
     card += ("--audit", str(audited), "--audit", str(again))
     assert run(*card).exit_code == 0
     text = page.read_text()
-    assert text.startswith("# Card\n\n<!-- modes of play -->")
-    assert text.endswith("<!-- drill-down -->\n\nThe other tier.\n")
+    assert text.startswith("# Card\n\nWhat comes before.\n\n<!-- modes of play -->")
     assert "| lean, guided | 1," in text
-    assert "| easy | exact | " in text
     assert "| mode:lean | `lean_everything` 0.123 [0.25], n = 2,000 |" in text
     assert "| `rung_1` | 0.00 | 2 | " in text
     assert "| easy | 25 | 100.0% | 100.0% | 0 | " in text

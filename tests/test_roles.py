@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from asking import ask, record, rpc
 from games import Call, Game, only_the_first
 from starlette.testclient import TestClient
 
@@ -35,27 +36,15 @@ def start(client: TestClient, game: Game) -> dict[str, Any]:
     return dict(client.post(game.fresh_reset(), json={**game.opening, **game.practice}).json())
 
 
-def ask(socket: Any, kind: str, data: Any = None) -> dict[str, Any]:
-    socket.send_json({"type": kind} if data is None else {"type": kind, "data": data})
-    return dict(socket.receive_json())
-
-
-def rpc(client: TestClient, method: str, query: str = "", **more: Any) -> httpx.Response:
-    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": more.pop("params", {})}
-    return client.post(f"/mcp{query}", json=body, headers=more.pop("headers", {}))
-
-
 def attached(client: TestClient, query: str) -> dict[str, str]:
-    return {"mcp-session-id": rpc(client, "initialize", query).headers["mcp-session-id"]}
+    return {
+        "mcp-session-id": rpc(client, "initialize", path=f"/mcp{query}").headers["mcp-session-id"]
+    }
 
 
 def call(client: TestClient, session: dict[str, str], made: Call) -> Any:
-    told = rpc(client, "tools/call", headers=session, params=made.params)
+    told = rpc(client, "tools/call", session, **made.params)
     return told.json()["result"]
-
-
-def record(client: TestClient, episode_id: str) -> dict[str, Any]:
-    return dict(client.get("/state", params={"episode_id": episode_id}).json())
 
 
 TOKENS = {role: f"the {role}'s token, long enough" for role in ("trainer", "player")}
@@ -82,7 +71,7 @@ def test_a_reset_gives_the_player_a_handle_that_does_not_tell_the_trainers(
     assert record(client, first["episode_id"])["step_count"] == 1
     assert record(client, second["episode_id"])["step_count"] == 0
     with client.websocket_connect("/ws") as socket:
-        names = ask(socket, "reset", game.opening)["data"]["metadata"]
+        names = ask(socket, "reset", game.opening)["metadata"]
         assert names["player_id"] != names["episode_id"]
 
 
@@ -94,7 +83,7 @@ def test_a_players_handle_neither_resets_nor_resumes_nor_reads_the_record(
     player, episode_id = started["player_id"], started["episode_id"]
     assert client.get("/state", params={"episode_id": player}).status_code == 404
     with client.websocket_connect("/ws") as socket:
-        told = ask(socket, "reset", {"episode_id": player, "resume": True})["data"]["observation"]
+        told = ask(socket, "reset", {"episode_id": player, "resume": True})["observation"]
         assert told["status"] == "error"
     client.post("/reset", json={**game.solved[0], "episode_id": player})
     client.post("/step", json={"player_id": player, "action": game.look.action})
@@ -113,7 +102,7 @@ def test_an_agent_cannot_replace_the_episode_by_an_easier_one(
     own = client.post("/reset", json=easier)
     assert own.json()["episode_id"] != started["episode_id"]
     answer = call(client, session, game.final)
-    assert answer["structuredContent"]["reward"] == 0.0
+    assert answer["_meta"]["reward"] == 0.0
     found = record(client, started["episode_id"])
     assert (found["task_id"], found["step_count"]) == (game.opening["task_id"], 1)
 
@@ -121,14 +110,14 @@ def test_an_agent_cannot_replace_the_episode_by_an_easier_one(
 def test_a_players_websocket_plays_and_is_refused_a_reset(client: TestClient, game: Game) -> None:
     started = start(client, game)
     with client.websocket_connect(f"/ws?session_id={started['player_id']}") as socket:
-        refused = ask(socket, "reset", game.solved[0])["data"]["observation"]
+        refused = ask(socket, "reset", game.solved[0])["observation"]
         assert refused["status"] == "error"
         assert "trainer" in refused["message"]
-        assert ask(socket, "step", game.look.action)["data"]["observation"]["status"] == game.looked
+        assert ask(socket, "step", game.look.action)["observation"]["status"] == game.looked
         request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
         tool = {**request, "params": game.look.params}
-        assert ask(socket, "mcp", tool)["data"]["result"]["isError"] is False
-        state = ask(socket, "state")["data"]
+        assert ask(socket, "mcp", tool)["result"]["isError"] is False
+        state = ask(socket, "state")
         assert (state["step_count"], state["episode_id"]) == (2, None)
         assert started["episode_id"] not in json.dumps(state)
         socket.send_json({"type": "close"})
@@ -145,10 +134,10 @@ def test_deleting_a_players_session_ends_the_playing_and_keeps_the_record(
     call(client, session, game.look)
     with client.websocket_connect(f"/ws?session_id={started['player_id']}") as socket:
         assert client.delete("/mcp", headers=session).status_code == 204
-        assert "closed" in ask(socket, "step", game.look.action)["data"]["message"]
+        assert "closed" in ask(socket, "step", game.look.action)["message"]
         assert socket.receive()["code"] == 4408
     assert client.delete("/mcp", headers=session).status_code == 404
-    assert rpc(client, "tools/list", headers=session).status_code == 404
+    assert rpc(client, "tools/list", session).status_code == 404
     for handle in ("episode_id", "player_id"):
         body = {handle: started[handle], "action": game.look.action}
         assert client.post("/step", json=body).status_code == 409
@@ -161,8 +150,8 @@ def test_closing_in_the_frameworks_dialect_keeps_the_record_too(
 ) -> None:
     started = start(client, game)
     params = {"session_id": started["player_id"]}
-    assert rpc(client, "openenv/session/close", params=params).json()["result"]["closed"] is True
-    assert "error" in rpc(client, "openenv/session/close", params=params).json()
+    assert rpc(client, "openenv/session/close", **params).json()["result"]["closed"] is True
+    assert "error" in rpc(client, "openenv/session/close", **params).json()
     assert record(client, started["episode_id"])["status"] == "closed"
 
 
@@ -275,29 +264,23 @@ def test_starting_over_is_a_new_timeline_with_another_player_and_shows(
 
 
 def test_sessions_without_an_episode_never_get_the_same_task_twice(
-    game: Game, tmp_path: Any
+    game: Game, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tasks = []
-    for _ in range(2):  # the numbers outlive the server
+    names = game.tasks_begun(monkeypatch)
+    for _ in range(2):  # what was played outlives the server
         app = app_of(game, episode_store=str(tmp_path / "s.db"), mcp_split="validation")
         with TestClient(app) as client:
             for _ in range(2):
-                tasks.append(call(client, attached(client, ""), game.look))
+                assert call(client, attached(client, ""), game.look)["content"]
             params = rpc(client, "openenv/session/create").json()["result"]
-            answer = rpc(client, "tools/call", params={**params, **game.look.params})
-            tasks.append(answer.json()["result"])
+            answer = rpc(client, "tools/call", **params, **game.look.params)
+            assert answer.json()["result"]["content"]
             with client.websocket_connect("/mcp") as socket:
                 request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
                 socket.send_json({**request, "params": game.look.params})
-                tasks.append(socket.receive_json()["result"])
-    names = [task["structuredContent"]["task_id"] for task in tasks]
-    session, given = game.environment.session(), []
-    for index in range(8):
-        task = game.environment.splits.task("validation", index)
-        session.reset(**task.reset_arguments())
-        given.append(session.task_id)
-    assert names == given
-    assert len(set(names)) == 8
+                assert socket.receive_json()["result"]["content"]
+    assert all("validation" in name for name in names)
+    assert len(names) == 8
 
 
 def test_a_split_that_is_used_up_is_not_started_again(
@@ -307,7 +290,7 @@ def test_a_split_that_is_used_up_is_not_started_again(
     attached(client, "")
     for method in ("initialize", "openenv/session/create"):
         told = rpc(client, method).json()["error"]["message"]
-        assert "METRIC_TRACKER_MCP_SPLIT" in told
+        assert "OPENENV_KIT_MCP_SPLIT" in told
     with client.websocket_connect("/mcp") as socket:
         request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
         socket.send_json({**request, "params": game.look.params})
@@ -315,8 +298,8 @@ def test_a_split_that_is_used_up_is_not_started_again(
 
 
 def test_an_unknown_split_is_refused_at_the_start() -> None:
-    with pytest.raises(InvalidValueError, match=r"METRIC_TRACKER_MCP_SPLIT.*train, validation"):
-        load_settings({"METRIC_TRACKER_MCP_SPLIT": "trian"})
+    with pytest.raises(InvalidValueError, match=r"OPENENV_KIT_MCP_SPLIT.*train, validation"):
+        load_settings({"OPENENV_KIT_MCP_SPLIT": "trian"})
 
 
 def test_the_players_token_opens_only_what_a_player_may_do(game: Game, tmp_path: Any) -> None:
@@ -327,22 +310,25 @@ def test_the_players_token_opens_only_what_a_player_may_do(game: Game, tmp_path:
         with player.websocket_connect("/ws") as socket:
             assert "player_id" in socket.receive_json()["data"]["message"]
         with player.websocket_connect(f"/ws?session_id={started['player_id']}") as socket:
-            told = ask(socket, "step", game.look.action)["data"]["observation"]
+            told = ask(socket, "step", game.look.action)["observation"]
             assert told["status"] == game.looked
         for handle, status in (("episode_id", 403), ("player_id", 200)):
             body = {handle: started[handle], "action": game.look.action}
             assert player.post("/step", json=body).status_code == status
         for query in (
+            "",
             f"?episode_id={started['episode_id']}",
             f"?task_id={game.opening['task_id']}",
         ):
-            assert "trainer's token" in rpc(player, "initialize", query).json()["error"]["message"]
-            assert "mcp-session-id" in rpc(trainer, "initialize", query).headers
+            assert (
+                "trainer's token"
+                in rpc(player, "initialize", path=f"/mcp{query}").json()["error"]["message"]
+            )
+            assert "mcp-session-id" in rpc(trainer, "initialize", path=f"/mcp{query}").headers
             with player.websocket_connect(f"/mcp{query}") as socket:
                 request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
                 socket.send_json({**request, "params": game.look.params})
                 assert "trainer's token" in socket.receive_json()["error"]["message"]
-        assert call(player, attached(player, ""), game.look)["structuredContent"]["done"] is False
         assert record(trainer, started["episode_id"])["step_count"] == 2
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from datetime import date, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from metric_tracker_rl.commands.rungs import ladder
-from metric_tracker_rl.engine.certificate import certify_all
+from drilldown_env.building import build_episode
+from drilldown_env.levels import LOSS
+from drilldown_env.levels import STAGES as DRILL_STAGES
+from drilldown_env.session import config_of
+from firewatch_env.tasks.book import find
+from firewatch_env.tasks.levels import STAGES as INCIDENT_STAGES
+from metric_tracker_rl.engine.certificate import certify_one
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.reporting_policy import policy_text
@@ -22,8 +30,16 @@ from metric_tracker_rl.engine.rungs import (
 )
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.vocabulary import GRADED
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.play.curriculum import Curriculum
+from openenv_kit.play.curriculum import RUNGS, Curriculum
+from openenv_kit.play.driver import play
+from research.firewatch.digests import digest
+from research.rungs import ladder
+
+GOLDEN: dict[str, str] = json.loads(
+    (Path(__file__).parent / "firewatch" / "golden_rungs.json").read_text()
+)
 
 
 def test_every_third_rung_from_the_first_on_has_the_noise_of_a_named_level() -> None:
@@ -63,7 +79,7 @@ def test_episodes_of_every_rung_are_certified() -> None:
         for name in RUNG_LEVELS
         for seed in range(2)
     ]
-    assert [each.config for each in certify_all(configs) if not each.holds] == []
+    assert [config for config in configs if not certify_one(config).holds] == []
 
 
 @pytest.mark.parametrize(
@@ -107,7 +123,12 @@ def test_a_curriculum_goes_up_and_down_with_the_success_rate() -> None:
         curriculum.record(reward)
     assert curriculum.stage == 1, "between the two rates it stays"
     curriculum.record(0.0)
-    assert curriculum.stage == 0
+    assert (curriculum.stage, curriculum.success_rate) == (0, 0.0)
+    for reward in (1.0, 1.0, 1.0):
+        curriculum.record(reward)
+    assert curriculum.stage == 0, "what came before the move counts no more"
+    curriculum.record(1.0)
+    assert curriculum.stage == 1
 
 
 def test_a_curriculum_stays_on_its_first_and_its_last_stage() -> None:
@@ -128,3 +149,81 @@ def test_a_curriculum_that_could_not_move_is_refused(wrong: dict[str, Any]) -> N
 def test_a_stronger_player_earns_more_on_a_rung() -> None:
     means = [line[GRADED] for line in ladder(STAGES[4], 6)]
     assert means[0] > means[2] > means[-1]
+
+
+# The same numbers in the other environments
+
+
+@pytest.mark.parametrize("rung", GOLDEN)
+def test_incidents_of_rungs_keep_their_bytes(rung: str) -> None:
+    assert digest(find({"difficulty": rung, "seed": 1}), "reference") == GOLDEN[rung]
+
+
+def test_the_golden_file_has_every_rung() -> None:
+    assert tuple(GOLDEN) == RUNGS
+
+
+@pytest.mark.parametrize("name", ["metric_tracker_rl", "drilldown", "firewatch"])
+def test_a_number_plays_the_nearest_rung_in_every_environment(name: str) -> None:
+    environment = get_environment(name)
+    for number, rung in ((0, "rung_1"), (0.34, "rung_4"), (1.0, "rung_10")):
+        assert environment.groups({"difficulty": number, "seed": 5})["level"] == rung
+    session = environment.session()
+    assert session.reset(difficulty=0, seed=5).status != "error"
+    assert "rung_1" in session.reset(difficulty="rung_1x").message
+    assert "from 0 to 1" in session.reset(difficulty=1.5).message
+    assert session.state().model_dump()["step_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [("metric_tracker_rl", STAGES), ("drilldown", DRILL_STAGES), ("firewatch", INCIDENT_STAGES)],
+)
+def test_a_curriculum_plays_every_environment(name: str, stages: Any) -> None:
+    environment = get_environment(name)
+    curriculum = Curriculum(stages, window=2, success=0.9)
+    for _ in range(2):
+        session = environment.session()
+        opening = session.reset(**curriculum.next())
+        curriculum.record(play(session, environment.policies["reference"], opening).score)
+    assert curriculum.stage == 1
+
+
+def test_the_lowest_rung_of_drill_down_has_one_root_that_its_alert_shows() -> None:
+    for seed in range(3):
+        episode = build_episode(config_of({"difficulty": 0.0, "seed": seed}))
+        (root,) = episode.expected_rows
+        assert len(root.segment) <= 1
+        alert = episode.alert
+        steps = [(episode.domain.stages.index(root.stage), root.direction == "up")]
+        if root.kind == LOSS:
+            steps.append((steps[0][0] + 1, True))
+        assert (alert.stage, alert.rises) in steps
+        monday = date.fromisoformat(root.date_from)
+        monday -= timedelta(days=monday.weekday())
+        mondays = [monday, monday + timedelta(days=7)]
+        named = [day for day in mondays if f"week of {day.day} {day:%B}" in alert.text]
+        assert named, (alert.text, root)
+        assert named[0].isoformat() <= root.date_to
+
+
+def test_the_lowest_rung_on_call_has_one_fault_whose_service_alerts_by_itself() -> None:
+    for seed in range(5):
+        task = find({"difficulty": 0.0, "seed": seed})
+        assert len(task.roots) == 1
+        assert not task.unalerted
+        assert not task.advice
+
+
+def test_a_curriculum_keeps_what_groups_have_shown() -> None:
+    curriculum = Curriculum(STAGES, window=4)
+    assert curriculum.record_group([0.0, 0.5])
+    assert not curriculum.record_group([0.5, 0.505])
+    assert curriculum.groups[0] == (2, 1)
+    assert curriculum.record_group([1.0, 0.0], stage=3)
+    assert (curriculum.groups[3], curriculum.stage) == ((1, 1), 0)
+    again = Curriculum(STAGES, window=4)
+    again.load_state_dict(json.loads(json.dumps(curriculum.state_dict())))
+    assert again.state_dict() == curriculum.state_dict()
+    assert again.next() == curriculum.next()
+    assert again.success_rate == curriculum.success_rate

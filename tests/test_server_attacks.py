@@ -66,15 +66,14 @@ class Server:
 def running(
     folder: Path,
     *arguments: str,
-    descriptors: int = 0,
     python: tuple[str, ...] = (),
     **settings: str,
 ) -> Iterator[Server]:
-    """A server for as long as the block runs, with another Python or limit if there is one."""
+    """A server for as long as the block runs, with another Python if there is one."""
     port = free_port()
     log = folder / f"server-{port}.log"
     given = ["--port", str(port), *arguments]
-    env = {**os.environ, "METRIC_TRACKER_EPISODE_STORE": str(folder / "store"), **settings}
+    env = {**os.environ, "OPENENV_KIT_EPISODE_STORE": str(folder / "store"), **settings}
     process: Program | subprocess.Popen[bytes]
     with log.open("wb") as output:
         streams = {"stdout": output, "stderr": subprocess.STDOUT}
@@ -84,7 +83,7 @@ def running(
                 command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, **streams
             )
         else:
-            process = start_server(*given, env=env, descriptors=descriptors, **streams)
+            process = start_server(*given, env=env, **streams)
     try:
         await_health(f"http://127.0.0.1:{port}", process)
         yield Server(process, port, log)
@@ -191,13 +190,6 @@ def is_closed(connection: socket.socket) -> bool:
 
 
 # Slow and silent clients.
-
-
-@pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("hasty")
-    with running(folder, METRIC_TRACKER_REQUEST_TIMEOUT_S="1") as server:
-        yield server
 
 
 @pytest.mark.parametrize(
@@ -374,51 +366,17 @@ def test_a_message_in_many_pieces_is_put_together(server: Server) -> None:
     assert kinds.count("state") >= 100
 
 
-# Few descriptors.
+# Open files.
 
 
-@pytest.fixture(scope="module")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("few"), descriptors=128) as started:
-        yield started
-
-
-def test_with_few_descriptors_the_capacity_is_cut_and_the_message_reached(few: Server) -> None:
-    with contextlib.ExitStack() as stack:
-        (told,) = [line for line in few.lines() if "capacity cut" in line["message"]]
-        (sessions,) = re.findall(r"cut to (\d+) sessions", told["message"])
-        assert told["level"] == "warning"
-        refusal = None
-        for _ in range(int(sessions) + 1):
-            connection = stack.enter_context(few.connect())
-            assert shake_hands(connection, "/ws") == 101
-        refusal = read_message(connection)["data"]
-        assert refusal["code"] == "CAPACITY_REACHED"
-        assert refusal["max_sessions"] == refusal["active_sessions"] == int(sessions)
-        assert few.ask("GET /health HTTP/1.1\nHost: localhost")[0] == 200
-        head = "POST /reset HTTP/1.1\nHost: localhost\nContent-Type: application/json"
-        assert few.ask(head, b"{}")[0] == 200
-
-
-def test_silent_connections_make_room_for_those_that_ask(few: Server) -> None:
-    with contextlib.ExitStack() as stack:
-        for _ in range(300):
-            stack.enter_context(few.connect())
-        for _ in range(3):
-            assert few.ask("GET /health HTTP/1.1\nHost: localhost")[0] == 200
-            connection = stack.enter_context(few.connect())
-            assert shake_hands(connection, "/ws") == 101
-        assert not [line for line in few.lines() if line["level"] == "error"]
-
-
-def test_the_soft_limit_of_descriptors_is_raised_to_the_hard_one(tmp_path: Path) -> None:
+def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one(tmp_path: Path) -> None:
     script = (
-        "import resource; from openenv_kit.serving.descriptors import raise_limit;"
-        "print(raise_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
+        "import resource; from openenv_kit.serving.workers import raise_open_files;"
+        "raise_open_files(); print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     command = f'ulimit -Sn 100; ulimit -Hn 400; exec "{sys.executable}" -c "{script}"'
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.split() == ["400", "400", "400"], done.stderr
+    assert done.stdout.split() == ["400", "400"], done.stderr
 
 
 # Pages of somebody else.
@@ -431,7 +389,7 @@ def listing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose settings name origins."""
     folder = tmp_path_factory.mktemp("listing")
     origins = "https://trainer.example, http://metrics.internal:8000"
-    with running(folder, METRIC_TRACKER_ALLOWED_ORIGINS=origins) as started:
+    with running(folder, OPENENV_KIT_ALLOWED_ORIGINS=origins) as started:
         yield started
 
 
@@ -488,7 +446,7 @@ def test_named_origins_and_their_hosts_are_let_in(listing: Server) -> None:
 
 
 def test_a_star_lets_every_page_and_every_name_in(tmp_path: Path) -> None:
-    with running(tmp_path, METRIC_TRACKER_ALLOWED_ORIGINS="*") as started:
+    with running(tmp_path, OPENENV_KIT_ALLOWED_ORIGINS="*") as started:
         assert started.opens_websocket("/ws", f"Origin: {PAGE}") == 101
         assert started.ask(f"GET /metrics HTTP/1.1\nHost: evil.example\nOrigin: {PAGE}")[0] == 200
 
@@ -537,7 +495,7 @@ def test_the_oldest_uvicorn_allowed_serves_as_well(tmp_path: Path, workers: str)
     )
     assert asked.stdout.strip() == oldest, asked.stderr
     with running(
-        tmp_path, "--workers", workers, python=python, METRIC_TRACKER_REQUEST_TIMEOUT_S="1"
+        tmp_path, "--workers", workers, python=python, OPENENV_KIT_REQUEST_TIMEOUT_S="1"
     ) as old:
         with old.connect() as connection, old.connect() as silent:
             assert shake_hands(connection, "/ws") == 101

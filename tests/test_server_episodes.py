@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -134,12 +133,6 @@ def test_a_play_whose_record_grew_too_long_cannot_be_resumed() -> None:
     assert play.actions == []
     play.reset({"seed": 1})
     assert play.resumable
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[TestClient]:
-    with TestClient(build_app(Settings(episode_store="memory"))) as client:
-        yield client
 
 
 def test_the_reference_policy_plays_an_episode_over_http_to_the_full_score(

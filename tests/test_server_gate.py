@@ -15,8 +15,9 @@ from starlette.routing import Mount, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import Receive, Scope, Send
 
+from openenv_kit.serving.access import OPEN_PATHS, PLAYER_ROUTES
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.gate import OPEN_PATHS, PLAYER_ROUTES, Gate
+from openenv_kit.serving.gate import Gate
 from openenv_kit.serving.settings import Settings
 
 TOKEN = "a-token-for-tests-only"
@@ -124,7 +125,7 @@ def test_a_token_in_the_address_opens_nothing_else(guarded: TestClient, path: st
 
 def test_a_forged_cookie_opens_nothing(guarded: TestClient) -> None:
     for value in (TOKEN, "0" * 64, "=;,"):
-        headers = {"cookie": f"metric_tracker_web={value}"}
+        headers = {"cookie": f"openenv_kit_web={value}"}
         assert guarded.get("/metrics", headers=headers).status_code == 401
 
 
@@ -138,11 +139,11 @@ def test_cookies_of_others_change_nothing(guarded: TestClient, other: str) -> No
     for cookie in (
         f"{other}; {ticket}",
         f"{ticket}; {other}",
-        f"metric_tracker_web={other}; {ticket}",
+        f"openenv_kit_web={other}; {ticket}",
     ):
         sent = {"cookie": cookie.encode("latin-1")}
         assert guarded.get("/metrics", headers=sent).status_code == 200  # type: ignore[arg-type]
-    for cookie in (other, f"metric_tracker_web={other}", 'metric_tracker_web="\xe9"'):
+    for cookie in (other, f"openenv_kit_web={other}", 'openenv_kit_web="\xe9"'):
         sent = {"cookie": cookie.encode("latin-1")}
         assert guarded.get("/metrics", headers=sent).status_code == 401  # type: ignore[arg-type]
 

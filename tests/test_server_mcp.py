@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
+from asking import rpc
 from starlette.testclient import TestClient
 
 from metric_tracker_rl import available_analysis_methods
+from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
@@ -25,14 +26,9 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
-def call(client: TestClient, method: str, headers: Any = None, **params: Any) -> httpx.Response:
-    body = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
-    return client.post("/mcp", json=body, headers=headers or {})
-
-
 @pytest.fixture
 def session(client: TestClient) -> Iterator[dict[str, str]]:
-    answer = call(client, "initialize", protocolVersion="2025-06-18")
+    answer = rpc(client, "initialize", protocolVersion="2025-06-18")
     headers = {"mcp-session-id": answer.headers["mcp-session-id"]}
     yield headers
     client.delete("/mcp", headers=headers)
@@ -52,11 +48,11 @@ async def test_a_real_client_lists_and_calls_the_tools_and_solves_an_episode(
         action: Any = next(moves)
         while "analysis_method" in action:
             answer = await mcp.call_tool(action["analysis_method"], action.get("analysis_args", {}))
-            action = moves.send(answer.structured_content)
+            action = moves.send(ENVIRONMENT.tools.observed("", answer.structured_content))
         rows = [json.loads(json.dumps(row, default=dict)) for row in action["classifications"]]
         final = await mcp.call_tool("submit_solution", {"rows": rows})
-        assert final.structured_content["done"] is True
-        assert final.structured_content["reward"] == 1.0
+        assert (final.meta["reward"], final.meta["done"]) == (1.0, True)
+        assert final.structured_content["reward_breakdown"]["total_score"] == 1.0
         wrong = await mcp.call_tool("list_dates", {}, raise_on_error=False)
         assert "over" in wrong.structured_content["message"]
 
@@ -77,21 +73,21 @@ async def test_the_protocol_s_reference_client_lists_and_calls_too(server_url: s
 
 
 def test_every_tool_has_a_schema_and_says_whether_it_only_reads(client: TestClient) -> None:
-    tools = call(client, "tools/list").json()["result"]["tools"]
+    tools = rpc(client, "tools/list").json()["result"]["tools"]
     assert all(tool["inputSchema"]["type"] == "object" and tool["description"] for tool in tools)
     finals = [tool["name"] for tool in tools if not tool["annotations"]["readOnlyHint"]]
     assert finals == ["submit_solution", "submit_payload_generator"]
 
 
 def test_no_tool_resets(client: TestClient, session: dict[str, str]) -> None:
-    answer = call(client, "tools/call", session, name="reset", arguments={}).json()
+    answer = rpc(client, "tools/call", session, name="reset", arguments={}).json()
     assert "Unknown tool" in answer["error"]["message"]
 
 
 def test_sessions_do_not_share_an_episode(client: TestClient, session: dict[str, str]) -> None:
-    other = call(client, "initialize").headers["mcp-session-id"]
-    call(client, "tools/call", session, name="submit_solution", arguments={"rows": []})
-    answer = call(client, "tools/call", {"mcp-session-id": other}, name="list_dates").json()
+    other = rpc(client, "initialize").headers["mcp-session-id"]
+    rpc(client, "tools/call", session, name="submit_solution", arguments={"rows": []})
+    answer = rpc(client, "tools/call", {"mcp-session-id": other}, name="list_dates").json()
     assert answer["result"]["isError"] is False
     client.delete("/mcp", headers={"mcp-session-id": other})
 
@@ -101,15 +97,15 @@ def test_an_agent_plays_the_episode_that_a_trainer_reset(client: TestClient) -> 
     body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
     answer = client.post(f"/mcp?episode_id={episode_id}", json=body)
     headers = {"mcp-session-id": answer.headers["mcp-session-id"]}
-    call(client, "tools/call", headers, name="list_dates")
+    rpc(client, "tools/call", headers, name="list_dates")
     state = client.get("/state", params={"episode_id": episode_id}).json()
     assert state["step_count"] == 1
 
 
 def test_a_session_that_is_gone_is_a_404(client: TestClient) -> None:
     headers = {"mcp-session-id": "gone"}
-    assert call(client, "tools/call", headers, name="list_dates").status_code == 404
-    assert call(client, "tools/list", headers).status_code == 404
+    assert rpc(client, "tools/call", headers, name="list_dates").status_code == 404
+    assert rpc(client, "tools/list", headers).status_code == 404
     assert client.delete("/mcp", headers=headers).status_code == 404
 
 
@@ -158,7 +154,7 @@ def test_a_request_that_makes_no_sense_is_an_error_of_the_protocol(
 def test_a_submission_without_its_argument_submits_nothing(
     client: TestClient, session: dict[str, str], name: str, arguments: dict[str, Any]
 ) -> None:
-    answer = call(client, "tools/call", session, name=name, arguments=arguments).json()
+    answer = rpc(client, "tools/call", session, name=name, arguments=arguments).json()
     assert f"{name}: " in answer["error"]["message"]
     assert "Nothing was submitted." in answer["error"]["message"]
     with client.websocket_connect(f"/ws?session_id={session['mcp-session-id']}") as socket:
@@ -168,27 +164,27 @@ def test_a_submission_without_its_argument_submits_nothing(
 
 
 def test_the_cap_on_sessions_tells_how_many_and_when_to_retry(client: TestClient) -> None:
-    opened = [call(client, "openenv/session/create").json()["result"] for _ in range(3)]
-    refused = call(client, "initialize").json()["error"]["data"]
+    opened = [rpc(client, "openenv/session/create").json()["result"] for _ in range(3)]
+    refused = rpc(client, "initialize").json()["error"]["data"]
     assert (refused["active_sessions"], refused["max_sessions"]) == (3, 3)
     assert refused["retry_after_s"] > 0
     for each in opened:
-        closed = call(client, "openenv/session/close", **each).json()["result"]
+        closed = rpc(client, "openenv/session/close", **each).json()["result"]
         assert closed["closed"] is True
-    again = call(client, "openenv/session/close", **opened[0]).json()
+    again = rpc(client, "openenv/session/close", **opened[0]).json()
     assert "Unknown session_id" in again["error"]["message"]
 
 
 def test_the_framework_s_dialect_and_a_websocket_share_a_session(client: TestClient) -> None:
-    session = call(client, "openenv/session/create").json()["result"]["session_id"]
-    told = call(client, "tools/call", session_id=session, name="list_dates").json()["result"]
+    session = rpc(client, "openenv/session/create").json()["result"]["session_id"]
+    told = rpc(client, "tools/call", session_id=session, name="list_dates").json()["result"]
     assert told["structuredContent"]["status"] == "analyzed"
     with client.websocket_connect(f"/ws?session_id={session}") as socket:
         socket.send_json({"type": "step", "data": {"analysis_method": "list_dates"}})
         assert socket.receive_json()["data"]["observation"]["status"] == "analyzed"
         socket.send_json({"type": "state"})
         assert socket.receive_json()["data"]["step_count"] == 2
-    call(client, "openenv/session/close", session_id=session)
+    rpc(client, "openenv/session/close", session_id=session)
     with client.websocket_connect(f"/ws?session_id={session}") as socket:
         assert session in socket.receive_json()["data"]["message"]
 
@@ -199,7 +195,7 @@ def test_a_websocket_of_its_own_is_a_session_too(client: TestClient) -> None:
         assert socket.receive_json()["error"]["code"] == -32700
         socket.send_json({**PING, "method": "tools/call", "params": {"name": "list_dates"}})
         answer = socket.receive_json()["result"]["structuredContent"]
-        assert answer["analysis_result"]["result"]["dates"]
+        assert answer["result"]["dates"]
 
 
 def test_an_mcp_message_on_ws_plays_the_session_s_own_episode(client: TestClient) -> None:

@@ -11,44 +11,42 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic.fields import FieldInfo
 from starlette.testclient import TestClient
 
-from openenv_kit.errors import InvalidValueError
+from docs.generate.hook import filled
+from openenv_kit.agent.settings import load_settings as load_agent_settings
+from openenv_kit.errors import InvalidValueError, RenamedVariableError, SettingsError
 from openenv_kit.serving import metrics
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.framework import FrameworkEnvironment
 from openenv_kit.serving.logs import JsonFormatter, is_no_connection
-from openenv_kit.serving.settings import Settings, is_loopback, load_settings, range_of
+from openenv_kit.serving.settings import Settings, is_loopback, load_settings
 from openenv_kit.serving.settings import settings as process_settings
+from openenv_kit.trust.sealing import SALT_VARIABLE
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def range_of(field: FieldInfo) -> tuple[int | None, int | None]:
+    """Lowest and highest value of a number; both None for anything else."""
+    found = {n: getattr(e, n) for e in field.metadata for n in ("ge", "le") if hasattr(e, n)}
+    return found.get("ge"), found.get("le")
 
 
 FIELDS = Settings.model_fields
 NUMBERS = {name: field for name, field in FIELDS.items() if range_of(field) != (None, None)}
 
 
-def table() -> str:
-    """The table of docs/serving.md as the settings have it."""
-    lines = ["| variable | default | range | for | meaning |", "|---|---|---|---|---|"]
-    for field in FIELDS.values():
-        shown = "" if field.default in ("", ()) else f"`{str(field.default).lower()}`"
-        low, high = range_of(field)
-        limits = "" if low is None else f"{low} to {high}"
-        scope = (field.json_schema_extra or {}).get("scope", "server")  # type: ignore[union-attr]
-        meaning = " ".join((field.description or "").split())
-        told = (f"`{field.validation_alias}`", shown, limits, scope, meaning)
-        lines.append(f"| {' | '.join(map(str, told))} |")
-    return "\n".join(lines)
-
-
-def test_the_documentation_lists_every_setting_as_it_is() -> None:
-    assert table() in (ROOT / "docs" / "serving.md").read_text()
+def test_the_documentation_lists_every_setting() -> None:
+    page = filled((ROOT / "docs" / "serving.md").read_text())
+    shown = re.findall(r"^\| `([A-Z_]+)` \|.*\| \S.* \|$", page, re.M)
+    assert shown == [field.validation_alias for field in FIELDS.values()]
 
 
 def test_every_whole_number_has_a_range() -> None:
     assert set(NUMBERS) == {name for name, field in FIELDS.items() if field.annotation is int}
-    assert len(NUMBERS) == 18
+    assert len(NUMBERS) == 16
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -64,6 +62,21 @@ def test_a_number_is_taken_within_its_range_and_refused_outside(name: str) -> No
             load_settings({variable: wrong})
 
 
+def test_a_variable_under_its_old_name_is_an_error_that_says_the_new_one() -> None:
+    renamed = [str(each.validation_alias) for each in FIELDS.values()] + [SALT_VARIABLE]
+    renamed = [name for name in renamed if name.startswith("OPENENV_KIT_")]
+    assert len(renamed) > 20
+    for name in renamed:
+        old = name.replace("OPENENV_KIT_", "METRIC_TRACKER_")
+        with pytest.raises(RenamedVariableError, match=f"{old} is called {name} now") as refused:
+            load_settings({old: "hunter2hunter2hunter2"})
+        assert "hunter2" not in str(refused.value)
+        assert load_settings({old: ""}) == Settings()
+    with pytest.raises(SettingsError, match="OPENENV_KIT_TOKEN now"):
+        load_agent_settings({"METRIC_TRACKER_TOKEN": "t" * 16})
+    assert load_settings({"METRIC_TRACKER_FULL": "1"}) == Settings()  # one of the tests' own
+
+
 def test_a_constructor_reads_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "9")
     assert (Settings().port, load_settings().port) == (8000, 9)
@@ -71,28 +84,28 @@ def test_a_constructor_reads_no_variable(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_token_that_is_too_short_is_refused_without_being_repeated() -> None:
     with pytest.raises(InvalidValueError) as refused:
-        load_settings({"METRIC_TRACKER_TOKEN": "hunter2"})
+        load_settings({"OPENENV_KIT_TOKEN": "hunter2"})
     assert "hunter2" not in str(refused.value)
     assert "hunter2hunter2hunter2" not in repr(
-        load_settings({"METRIC_TRACKER_TOKEN": "hunter2hunter2hunter2"})
+        load_settings({"OPENENV_KIT_TOKEN": "hunter2hunter2hunter2"})
     )
 
 
 def test_the_tokens_of_both_roles_are_read_and_shown_by_neither_repr_nor_error() -> None:
     trainer, player = "t" * 16, "p" * 16
-    read = load_settings({"METRIC_TRACKER_TOKEN": trainer, "METRIC_TRACKER_PLAYER_TOKEN": player})
+    read = load_settings({"OPENENV_KIT_TOKEN": trainer, "OPENENV_KIT_PLAYER_TOKEN": player})
     assert (read.token, read.player_token) == (trainer, player)
     assert trainer not in repr(read)
     assert player not in repr(read)
-    for wrong in ({}, {"METRIC_TRACKER_TOKEN": player}):
-        with pytest.raises(InvalidValueError, match="METRIC_TRACKER_PLAYER_TOKEN") as refused:
-            load_settings({**wrong, "METRIC_TRACKER_PLAYER_TOKEN": player})
+    for wrong in ({}, {"OPENENV_KIT_TOKEN": player}):
+        with pytest.raises(InvalidValueError, match="OPENENV_KIT_PLAYER_TOKEN") as refused:
+            load_settings({**wrong, "OPENENV_KIT_PLAYER_TOKEN": player})
         assert player not in str(refused.value)
 
 
 def test_origins_are_read_as_browsers_send_them_and_anything_else_is_refused() -> None:
     given = "https://Trainer.example/, http://10.0.0.1:3000,http://[fd00::1]:80 ,*,extension://abc"
-    read = load_settings({"METRIC_TRACKER_ALLOWED_ORIGINS": given}).allowed_origins
+    read = load_settings({"OPENENV_KIT_ALLOWED_ORIGINS": given}).allowed_origins
     assert read == (
         "https://trainer.example",
         "http://10.0.0.1:3000",
@@ -101,8 +114,8 @@ def test_origins_are_read_as_browsers_send_them_and_anything_else_is_refused() -
         "extension://abc",
     )
     for wrong in ("trainer.example", "https://", "https://[", "https://a/page", "https://a b"):
-        with pytest.raises(InvalidValueError, match="METRIC_TRACKER_ALLOWED_ORIGINS"):
-            load_settings({"METRIC_TRACKER_ALLOWED_ORIGINS": f"https://fine.example,{wrong}"})
+        with pytest.raises(InvalidValueError, match="OPENENV_KIT_ALLOWED_ORIGINS"):
+            load_settings({"OPENENV_KIT_ALLOWED_ORIGINS": f"https://fine.example,{wrong}"})
 
 
 @pytest.mark.parametrize(
@@ -145,8 +158,8 @@ warnings.warn("old")
 thread = threading.Thread(target=fail)
 thread.start()
 thread.join()
-logging.getLogger("metric_tracker").info("%d", "no number")
-logging.getLogger("metric_tracker").info("done")
+logging.getLogger("openenv_kit").info("%d", "no number")
+logging.getLogger("openenv_kit").info("done")
 fail()
 """
 
@@ -169,8 +182,8 @@ def test_whatever_is_printed_to_standard_error_becomes_lines_of_json() -> None:
 def test_the_server_s_limits_hold_against_what_a_reset_asks_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("METRIC_TRACKER_MAX_STEPS", "10")
-    monkeypatch.setenv("METRIC_TRACKER_MAX_SUBMISSIONS", "2")
+    monkeypatch.setenv("OPENENV_KIT_MAX_STEPS", "10")
+    monkeypatch.setenv("OPENENV_KIT_MAX_SUBMISSIONS", "2")
     process_settings.cache_clear()
     try:
         environment = FrameworkEnvironment()
@@ -196,7 +209,7 @@ def test_a_log_line_is_json_and_holds_neither_message_nor_token(
     lines = [
         json.loads(JsonFormatter().format(record))
         for record in caplog.records
-        if record.name.startswith("metric_tracker")
+        if record.name.startswith("openenv_kit")
     ]
     requests = [line for line in lines if line["message"] == "request"]
     assert [line["path"] for line in requests] == ["/reset", "/step"]
@@ -219,9 +232,9 @@ def count(name: str, **labels: str) -> float:
 def test_the_figures_count_what_happened() -> None:
     method = {"method": "list_dates"}
     before = (
-        count("metric_tracker_step_seconds_count", **method),
-        count("metric_tracker_score_count"),
-        count("metric_tracker_errors_total", kind="step"),
+        count("openenv_kit_step_seconds_count", **method),
+        count("openenv_kit_score_count"),
+        count("openenv_kit_errors_total", kind="step"),
     )
     with TestClient(build_app(Settings(episode_store="memory"))) as client:
         with client.websocket_connect("/ws") as socket:
@@ -229,18 +242,18 @@ def test_the_figures_count_what_happened() -> None:
                 if data == {"analysis_method": "list_dates"}:
                     socket.send_json({"type": "reset"})
                     socket.receive_json()
-                    assert count("metric_tracker_sessions") == 1
+                    assert count("openenv_kit_sessions") == 1
                 socket.send_json({"type": "step", "data": data})
                 socket.receive_json()
         body = client.get("/metrics")
     assert body.headers["content-type"].startswith("text/plain")
     after = (
-        count("metric_tracker_step_seconds_count", **method),
-        count("metric_tracker_score_count"),
-        count("metric_tracker_errors_total", kind="step"),
+        count("openenv_kit_step_seconds_count", **method),
+        count("openenv_kit_score_count"),
+        count("openenv_kit_errors_total", kind="step"),
     )
     assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1]
-    assert count("metric_tracker_sessions") == 0
+    assert count("openenv_kit_sessions") == 0
     assert "nope" not in body.text  # a caller cannot invent labels
 
 
@@ -250,7 +263,7 @@ def test_the_dashboard_asks_only_for_figures_that_exist() -> None:
         name
         for panel in dashboard["panels"]
         for target in panel["targets"]
-        for name in re.findall(r"metric_tracker_\w+", target["expr"])
+        for name in re.findall(r"openenv_kit_\w+", target["expr"])
     }
     families = {family.name for family in metrics.REGISTRY.collect()}
     known = {

@@ -156,7 +156,7 @@ def test_a_failure_of_ours_tells_a_reference_and_nothing_else(
     with client.websocket_connect("/ws") as socket:
         monkeypatch.setattr(EpisodeSession, "step", broken)
         ask(socket, START)
-        with caplog.at_level("ERROR", logger="metric_tracker.ws"):
+        with caplog.at_level("ERROR", logger="openenv_kit.ws"):
             told = ask(socket, {"type": "step", "data": {}})
         assert told["data"]["code"] == "EXECUTION_ERROR"
         assert "secret" not in json.dumps(told)
@@ -244,7 +244,7 @@ async def test_an_idle_session_is_ended_and_its_slot_is_free_at_once() -> None:
     slots = SessionSlots(limit=1, idle_timeout_s=10)
 
     async def served() -> str:
-        session = slots.take()
+        session = slots.take("game")
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -255,7 +255,7 @@ async def test_an_idle_session_is_ended_and_its_slot_is_free_at_once() -> None:
     await asyncio.sleep(0)
     (session,) = slots
     with pytest.raises(CapacityError):
-        slots.take()
+        slots.take("game")
     assert slots.end_idle(session.last_active + 9.9) == 0
     assert slots.end_idle(session.last_active + 10.1) == 1
     assert not list(slots)

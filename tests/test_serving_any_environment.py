@@ -1,7 +1,8 @@
-"""The server knows no environment: one of forty lines is played over HTTP, WebSocket and MCP."""
+"""The server knows no environment: a small one is played over HTTP, WebSocket and MCP."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,10 +12,18 @@ from openenv.core.env_server.types import Action, Observation, State
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from openenv_kit.environment import ERROR, Environment, Reply, WireModels, get_environment
+from openenv_kit.environment import (
+    Environment,
+    Reply,
+    Rules,
+    Session,
+    WireModels,
+    get_environment,
+)
+from openenv_kit.errors import require_integer
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
-from openenv_kit.tools.catalogue import Catalogue, ToolSpec
+from openenv_kit.tool import Arguments, Catalogue, Tool
 
 
 class GuessAction(Action):
@@ -22,6 +31,9 @@ class GuessAction(Action):
 
 
 class GuessObservation(Observation):
+    task_id: str = ""
+    status: str = ""
+    message: str = ""
     hint: str = ""
 
 
@@ -31,55 +43,34 @@ class GuessState(State):
     max_steps: int = 0
 
 
-class Progress(BaseModel):
-    step_count: int = 0
-    task_id: str | None = None
-    status: str = "idle"
-    max_steps: int = 0
-
-
-class Guessing:
+class Guessing(Session):
     """Guess the number 7 in at most three steps; a reset has no reward to tell."""
 
-    task_id = "seven"
+    progress: type[BaseModel] = GuessState
 
-    def __init__(self) -> None:
-        self.done = False
-        self.progress = Progress()
-
-    def reset(self, *, max_steps: int = 3) -> Reply:
-        self.done = False
-        self.progress = Progress(task_id="seven", status="running", max_steps=max_steps)
+    def start(self, *, max_steps: int = 3) -> Reply:
+        self.task_id, self.max_steps = "seven", max_steps
         return Reply("ready", "Guess.", reward=None, content={"hint": "1 to 9"})
 
-    def step(self, action: Mapping[str, Any]) -> Reply:
-        if self.progress.status == "idle":
-            return Reply(ERROR, "Reset first.", info={"error": "Reset first."})
-        guess = action.get("guess")
-        if not isinstance(guess, int):
-            told = {"error": "guess is not an integer"}
-            return Reply(ERROR, told["error"], content={"hint": "1 to 9"}, info=told)
-        self.progress.step_count += 1
-        self.done = guess == 7 or self.progress.step_count >= self.progress.max_steps
-        self.progress.status = "completed" if self.done else "running"
+    def act(self, action: Mapping[str, Any]) -> Reply:
+        guess = require_integer("guess", action.get("guess"), 1, 9)
+        done = guess == 7 or self.steps >= self.max_steps
         hint = "higher" if guess < 7 else "lower" if guess > 7 else "right"
         info = {"error": None, "guess": guess}
-        return Reply("played", hint, float(guess == 7), self.done, {"hint": hint}, info)
+        return Reply("played", hint, float(guess == 7), done, {"hint": hint}, info)
 
-    def state(self) -> Progress:
-        return self.progress.model_copy()
+    def refused(self, problem: str) -> Reply:
+        return dataclasses.replace(super().refused(problem), info={"error": problem})
 
     def identity(self) -> dict[str, Any]:
-        return {"number": 7} if self.progress.status != "idle" else {}
+        return {"number": 7} if self.task_id else {}
 
 
-GUESS = ToolSpec(
-    "guess",
-    "Guess the number.",
-    {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]},
-    lambda arguments: {"guess": arguments["number"]},
-    reads_only=False,
-)
+class Guess(Arguments):
+    number: int
+
+
+GUESS = Tool("guess", "Guess the number.", Guess, reads_only=False)
 
 
 class OneTask:
@@ -104,35 +95,32 @@ class OneSplit:
 
 
 class GuessingEnvironment(Environment):
-    name = benchmark = "guessing"
+    name = "guessing"
     title = description = "Guess a number."
     version = "1.2.3"
     versions: Mapping[str, str] = {"rules": "1"}
     models = WireModels(GuessAction, GuessObservation, GuessState)
-    tools = Catalogue([GUESS], lambda action: ("guess", {"number": action["guess"]}), dict)
+    tools = Catalogue(
+        [GUESS],
+        answer=lambda observation: {"hint": observation["hint"]},
+        introduction=lambda opening: str(opening["hint"]),
+        to_action=lambda _, arguments: {"guess": arguments["number"]},
+        called=lambda action: ("guess", {"number": action["guess"]}),
+    )
     reset_arguments = ("episode_id", "max_steps")
-    rules: Mapping[str, int] = {"max_steps": 3}
+    rules = Rules(max_steps=3)
     tasks: Mapping[str, Any] = {"seven": {}}
-    default_tasks = ("seven",)
     splits = OneSplit()
     policies: Mapping[str, Any] = {}
-    exploits: Mapping[str, Any] = {}
-    cache = None
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         return "Guess well."
-
-    def introduction(self, opening: Mapping[str, Any]) -> str:
-        return str(opening["hint"])
 
     def session(self, *, debug: bool = False) -> Guessing:
         return Guessing()
 
     def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return {"right": observation["reward"]}
-
-    def observation(self, reply: Reply, task_id: str) -> dict[str, Any]:
-        return {"hint": "", **reply.content}
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +153,7 @@ def test_over_http_a_reset_tells_no_reward_and_a_step_its_info(client: TestClien
 
 def test_without_an_episode_the_environment_s_own_answer_is_given(client: TestClient) -> None:
     told = client.post("/step", json={"action": {"guess": 3}}).json()
-    assert told["info"] == {"error": "Reset first."}
+    assert told["info"] == {"error": "No episode is running: call reset first."}
 
 
 def test_on_a_websocket_info_travels_as_metadata(client: TestClient) -> None:
@@ -184,7 +172,7 @@ def test_a_reset_takes_the_environment_s_arguments_and_the_server_s_limits(
 ) -> None:
     with client.websocket_connect("/ws") as socket:
         for wrong, told in (({"seed": 1}, "reset argument"), ({"max_steps": 3}, "1 to 2 on this")):
-            assert told in ask(socket, "reset", wrong)["metadata"]["error"]
+            assert told in ask(socket, "reset", wrong)["observation"]["message"]
             assert ask(socket, "state")["status"] == "idle"
         ask(socket, "reset", {})
         assert ask(socket, "state")["max_steps"] == 2
@@ -202,12 +190,18 @@ def test_mcp_lists_the_catalogue_gives_the_brief_and_plays(client: TestClient) -
     assert told["serverInfo"] == {"name": "guessing", "version": "1.2.3"}
     assert told["instructions"] == "Guess well."
     assert rpc("tools/list").json()["result"]["tools"] == [GUESS.as_mcp_tool()]
-    wrong = rpc("tools/call", name="guess", arguments={"number": "x"}).json()["result"]
-    assert wrong["isError"] is True
+    wrong = rpc("tools/call", name="guess", arguments={"number": "x"}).json()["error"]
+    assert wrong["code"] == -32602
+    assert "number is 'x'" in wrong["message"]
+    assert "Nothing was done." in wrong["message"]
+    refused = rpc("tools/call", name="guess", arguments={"number": 0}).json()["result"]
+    assert refused["isError"] is True
     right = rpc("tools/call", name="guess", arguments={"number": 7}).json()["result"]
     assert right["isError"] is False
-    assert right["structuredContent"]["info"] == {"error": None, "guess": 7}
-    assert (right["structuredContent"]["reward"], right["structuredContent"]["done"]) == (1.0, True)
+    assert right["structuredContent"] == {"hint": "right"}
+    assert json.loads(right["content"][0]["text"]) == right["structuredContent"]
+    beside = {"reward": 1.0, "done": True, "info": {"error": None, "guess": 7}}
+    assert right["_meta"] == beside
 
 
 def test_the_framework_s_routes_tell_about_the_environment(client: TestClient) -> None:

@@ -176,8 +176,8 @@ def test_the_last_steps_are_counted_down() -> None:
     session = started(max_steps=4)
     messages = [analyse(session, "list_dates").message for _ in range(4)]
     assert "left" not in messages[0]
-    assert "2 step(s) left" in messages[1]
-    assert "1 step(s) left" in messages[2]
+    assert "Steps left: 2." in messages[1]
+    assert "Steps left: 1." in messages[2]
     assert "No step is left" in messages[3]
 
 

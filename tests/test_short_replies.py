@@ -14,9 +14,10 @@ from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.vocabulary import ROW_GENERATORS
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.tokens import count_tokens
-from openenv_kit.play.transcript import transcript
-from openenv_kit.tools.catalogue import compact
+from openenv_kit.environment import observation_of
+from openenv_kit.tool import compact
+from research.tokens import count_tokens
+from research.transcript import transcript
 
 MOST_BYTES = 8000
 MOST_TOKENS = 9000
@@ -55,7 +56,7 @@ def told_of(session: EpisodeSession, name: str, **arguments: Any) -> dict[str, A
     date = running_date(session)
     reply = analyse(session, name, **{**arguments_of(name, date), **arguments})
     assert reply.status == "analyzed", reply.message
-    told = ENVIRONMENT.tools.answer(ENVIRONMENT.observation(reply, session.task_id))
+    told = ENVIRONMENT.tools.answer(observation_of(ENVIRONMENT, reply, session.task_id))
     assert len(compact(told)) > 50
     return told
 
@@ -110,7 +111,7 @@ def test_suspicious_dates_go_on_where_the_page_before_ended(flagged: EpisodeSess
 
 
 def test_a_model_is_not_told_again_what_the_overview_repeats(flagged: EpisodeSession) -> None:
-    observation = ENVIRONMENT.observation(analyse(flagged, "task_overview"), flagged.task_id)
+    observation = observation_of(ENVIRONMENT, analyse(flagged, "task_overview"), flagged.task_id)
     seen = observation["analysis_result"]["result"]
     told = told_of(flagged, "task_overview")["result"]
     assert set(seen) - set(told) == {"instruction", "dates", "entities", "available_methods"}

@@ -158,7 +158,7 @@ def test_a_sealed_episode_is_told_its_score_and_nothing_else(salted: None) -> No
     score = told["reward_breakdown"].total_score
     assert 0.0 < score < 1.0
     assert told["reward_breakdown"] == RewardBreakdown(total_score=score)
-    assert told["expected_row_count"] == 0
+    assert told["expected_row_count"] is None
     assert set(told) == {"reward_breakdown", "expected_row_count"}
     # The same end on a public split tells which rows were wrong.
     public = EpisodeSession()
@@ -195,7 +195,7 @@ def test_no_task_of_a_split_tells_its_family_or_count_before_the_end(
             counts = replies[-1]["reward_breakdown"]
             assert (counts["expected_rows"], counts["missing_rows"]) == (0, 0)
             assert counts["invalid_rows"] == 1
-        assert [reply["expected_row_count"] for reply in replies] == [0] * len(replies)
+        assert [reply["expected_row_count"] for reply in replies] == [None] * len(replies)
 
 
 def _said(env: FrameworkEnvironment, action: dict[str, Any]) -> dict[str, Any]:

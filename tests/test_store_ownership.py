@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import fakeredis
 import pytest
+from store_calls import Calls, sqlite_store
 
-from openenv_kit.serving.episode_store import MEMORY, EpisodeStore, StoreLimits
 from openenv_kit.serving.redis_store import RedisStore
-from openenv_kit.serving.store import SqliteStore
+from openenv_kit.serving.store import MEMORY, StoreLimits
 
 
 @pytest.fixture(params=["sqlite", "memory", "redis"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EpisodeStore]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calls]:
     if request.param == "redis":
-        made: EpisodeStore = RedisStore(fakeredis.FakeRedis(decode_responses=True), StoreLimits(60))
+        made = Calls(RedisStore(fakeredis.FakeAsyncRedis(decode_responses=True), StoreLimits(60)))
     else:
-        path = str(tmp_path / "s.db") if request.param == "sqlite" else MEMORY
-        made = SqliteStore(path, StoreLimits(60))
+        path = tmp_path / "s.db" if request.param == "sqlite" else MEMORY
+        made = sqlite_store(path, StoreLimits(60))
     yield made
     made.close()
 
 
-def test_starting_over_is_counted_and_gives_a_new_player(store: EpisodeStore) -> None:
+def test_starting_over_is_counted_and_gives_a_new_player(store: Calls) -> None:
     store.create("a", "http", b"{}", [], player="p1")
     assert store.find("p1") == "a"
     store.create("a", "http", b"{}", [], player="p2")
@@ -36,7 +37,7 @@ def test_starting_over_is_counted_and_gives_a_new_player(store: EpisodeStore) ->
     assert store.find("") is None
 
 
-def test_an_episode_that_is_there_is_not_created_again(store: EpisodeStore) -> None:
+def test_an_episode_that_is_there_is_not_created_again(store: Calls) -> None:
     store.create("a", "ws", b"1", [b"x"])
     assert not store.create("a", "ws", b"2", [], over=False)
     assert store.create("b", "ws", b"2", [], over=False)
@@ -45,7 +46,7 @@ def test_an_episode_that_is_there_is_not_created_again(store: EpisodeStore) -> N
     assert (found.start, found.actions) == (b"1", (b"x",))
 
 
-def test_whoever_takes_an_episode_shuts_out_those_who_had_it(store: EpisodeStore) -> None:
+def test_whoever_takes_an_episode_shuts_out_those_who_had_it(store: Calls) -> None:
     old = store.create("a", "http", b"{}", [b"1"])
     taken = store.load("a", take=True)
     assert taken is not None
@@ -57,7 +58,7 @@ def test_whoever_takes_an_episode_shuts_out_those_who_had_it(store: EpisodeStore
     assert store.load("b") is None
 
 
-def test_a_taker_that_was_overtaken_holds_nothing(store: EpisodeStore) -> None:
+def test_a_taker_that_was_overtaken_holds_nothing(store: Calls) -> None:
     store.create("a", "http", b"{}", [])
     first = store.load("a", take=True)
     assert first is not None
@@ -65,7 +66,7 @@ def test_a_taker_that_was_overtaken_holds_nothing(store: EpisodeStore) -> None:
     assert not store.append("a", first.generation, 0, b"1", "")
 
 
-def test_a_closed_episode_takes_nothing_more_and_stays_closed(store: EpisodeStore) -> None:
+def test_a_closed_episode_takes_nothing_more_and_stays_closed(store: Calls) -> None:
     generation = store.create("a", "mcp", b"{}", [b"1"])
     assert store.finish("a", generation, "completed")
     assert store.count("mcp") == 1
@@ -79,12 +80,28 @@ def test_a_closed_episode_takes_nothing_more_and_stays_closed(store: EpisodeStor
     assert store.count("mcp") == 0
 
 
-def test_a_counter_gives_each_number_once(store: EpisodeStore) -> None:
-    assert [store.next("a") for _ in range(3)] == [0, 1, 2]
-    assert store.next("b") == 0
+def test_a_task_is_drawn_once_unless_it_is_given_back(
+    store: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = (2, 0, 1)
+    assert [store.draw("a", order) for _ in range(4)] == [2, 0, 1, None]
+    assert store.draw("b", order) == 2
+    store.settle("a", 0, played=True)
+    store.settle("a", 0, played=False)  # too late
+    store.settle("a", 1, played=False)
+    assert [store.draw("a", order) for _ in range(2)] == [1, None]
+    store.settle("a", 1, played=True)
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + 3600.0)  # 2 was neither played nor given back
+    assert [store.draw("a", order) for _ in range(2)] == [2, None]
 
 
-def test_a_name_of_a_request_comes_back_as_it_was(store: EpisodeStore) -> None:
+def test_a_store_keeps_its_secret(store: Calls) -> None:
+    assert store.secret() == store.secret()
+    assert len(store.secret()) == 64
+
+
+def test_a_name_of_a_request_comes_back_as_it_was(store: Calls) -> None:
     generation = store.create("a", "http", b"{}", [])
     store.append("a", generation, 0, b"1", "two\nlines")
     found = store.load("a")

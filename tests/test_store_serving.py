@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Iterator
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from full_disk import Disk, small_disk
-from killable_workers import Workers
+from full_disk import Disk
 from starlette.testclient import TestClient
 
+from openenv_kit.environment import get_environment
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.handles import Handle, UnknownEpisodeError
 from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.open_store import StoreThread
 from openenv_kit.serving.play import Play
 from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.sqlite_store import SqliteStore
+from openenv_kit.serving.store import StoreLimits, StoreUnavailableError
 
 pytestmark = pytest.mark.slow
 
@@ -27,12 +29,6 @@ MIB = 1 << 20
 LIST = {"analysis_method": "list_dates"}
 BIG = {"analysis_method": "x" * 1_000_000}
 INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    with small_disk(tmp_path / "disk", 16 * MIB) as disk:
-        yield disk
 
 
 @pytest.fixture(autouse=True)
@@ -123,33 +119,34 @@ def test_a_finished_episode_makes_room_for_its_client_s_next(tmp_path: Path) -> 
             assert state["status"] == "evaluated" or state["status"] == "completed"
 
 
-def test_a_websocket_is_told_that_the_store_is_unavailable_and_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "s.db"
-    with client_at(path) as client:
+def test_a_websocket_is_told_that_the_store_is_unavailable_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise StoreUnavailableError("The episode store is gone.")
+
+    with client_at(tmp_path / "s.db") as client:
         player_id = client.post("/reset", json={}).json()["player_id"]
         step = {"type": "step", "data": LIST}
         with client.websocket_connect(f"/ws?session_id={player_id}") as socket:
             socket.send_json(step)  # the connection has found its episode by the time it answers
             assert socket.receive_json()["type"] == "observation"
-            hidden, garbage = tmp_path / "hidden", tmp_path / "garbage"
-            path.rename(hidden)
-            garbage.write_bytes(b"not a database" * 1000)
-            garbage.rename(path)
-            socket.send_json(step)
-            told = socket.receive_json()
-            assert told["type"] == "error"
-            assert told["data"]["retry_after_s"] == 5
-            assert client.get("/ready").status_code == 503
-            # Whoever comes now, or leaves with an episode to keep, is served all the same.
-            with client.websocket_connect(f"/ws?session_id={player_id}") as late:
-                assert "store" in late.receive_json()["data"]["message"]
-            with client.websocket_connect("/ws") as playing:
-                playing.send_json({"type": "reset"})
-                assert playing.receive_json()["type"] == "observation"
-            path.unlink()
+            with monkeypatch.context() as patched:
+                patched.setattr(SqliteStore, "_run", broken)
+                socket.send_json(step)
+                told = socket.receive_json()
+                assert told["type"] == "error"
+                assert told["data"]["retry_after_s"] == 5
+                assert client.get("/ready").status_code == 503
+                # Whoever comes now, or leaves with an episode to keep, is served all the same.
+                with client.websocket_connect(f"/ws?session_id={player_id}") as late:
+                    assert "store" in late.receive_json()["data"]["message"]
+                with client.websocket_connect("/ws") as playing:
+                    playing.send_json({"type": "reset"})
+                    assert playing.receive_json()["type"] == "observation"
             assert client.get("/ready").status_code == 200
             socket.send_json(step)
-            assert socket.receive_json()["type"] == "error"  # its episode went with the file
+            assert socket.receive_json()["type"] == "observation"
 
 
 def test_a_readiness_answer_is_kept_for_a_moment(
@@ -157,15 +154,15 @@ def test_a_readiness_answer_is_kept_for_a_moment(
 ) -> None:
     asked: list[str] = []
 
-    async def call(_: StoreThread, name: str) -> None:
-        asked.append(name)
+    async def check(_: SqliteStore) -> None:
+        asked.append("check")
 
     monkeypatch.setattr("openenv_kit.serving.routes.FRESH_S", 3600.0)
-    monkeypatch.setattr(StoreThread, "call", call)
+    monkeypatch.setattr(SqliteStore, "check", check)
     with client_at(tmp_path / "s.db", token="a-token-long-enough") as client:
         for _ in range(5):
             assert client.get("/ready").status_code == 200  # without the token
-    assert asked.count("check") == 1
+    assert asked == ["check"]
 
 
 async def test_a_repeated_request_of_an_episode_that_is_gone_is_unknown(tmp_path: Path) -> None:
@@ -198,28 +195,6 @@ async def test_a_dropped_session_that_cannot_be_kept_is_let_go(tmp_path: Path) -
     await episodes.close()
 
 
-def test_workers_agree_again_after_their_store_was_deleted(tmp_path: Path) -> None:
-    path = tmp_path / "store" / "s.db"
-    workers = Workers(path, "metric_tracker_rl")
-    try:
-        for number in range(2):
-            assert workers.ask(number, "POST", "/reset", {})[0] == 200
-        for _ in range(2):
-            path.unlink()
-            statuses = []
-            for seed in range(10):
-                _, started = workers.ask(seed % 2, "POST", "/reset", {"seed": seed})
-                episode_id = started["episode_id"]
-                for step in range(3):
-                    body = {"episode_id": episode_id, "action": LIST}
-                    statuses.append(workers.ask((seed + step + 1) % 2, "POST", "/step", body)[0])
-                    _, state = workers.ask(seed % 2, "GET", f"/state?episode_id={episode_id}")
-                    assert state["step_count"] == step + 1
-            assert statuses == [200] * 30
-    finally:
-        workers.stop()
-
-
 def test_the_manifest_s_store_fits_its_volume_and_its_probes_ask_the_right_questions() -> None:
     text = (ROOT / "deploy" / "kubernetes" / "metric-tracker.yaml").read_text()
     (deployment,) = (each for each in yaml.safe_load_all(text) if each["kind"] == "Deployment")
@@ -229,7 +204,7 @@ def test_the_manifest_s_store_fits_its_volume_and_its_probes_ask_the_right_quest
     size = volume["emptyDir"]["sizeLimit"]
     assert size.endswith("Mi")
     set_here = {each["name"]: each.get("value") for each in container["env"]}
-    quota = int(set_here["METRIC_TRACKER_MAX_STORE_BYTES"])
+    quota = int(set_here["OPENENV_KIT_MAX_STORE_BYTES"])
     # As much again is for uploads and other temporary files.
     assert 2 * quota <= int(size[:-2]) * MIB
     assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
@@ -242,3 +217,42 @@ def test_the_store_s_default_size_fits_the_volume_that_the_image_is_checked_with
     assert "--tmpfs /tmp:rw,size=64m" in script
     assert 2 * Settings().max_store_bytes <= 64 * MIB
     assert "/health" in (ROOT / "Dockerfile").read_text()
+
+
+async def test_a_store_is_closed_after_what_it_is_still_doing() -> None:
+    store, held = SqliteStore("memory", StoreLimits()), threading.Event()
+    store._thread.submit(held.wait)
+    making = asyncio.create_task(store.create("mine", "http", b"{}"))
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0)
+    held.set()
+    await closing
+    assert await making
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        store._db.execute("SELECT 1")
+
+
+def test_a_caller_without_an_id_has_one_episode_on_all_workers_of_a_store(tmp_path: Path) -> None:
+    def begun(store: str, caller: str = "", **host: Any) -> str:
+        settings = Settings(episode_store=str(tmp_path / store))
+        with TestClient(build_app(settings, get_environment("firewatch")), **host) as client:
+            body = {"task_id": "task_easy_oom_baseline"}
+            return str(client.post(f"{caller}/reset", json=body).json()["episode_id"])
+
+    def steps(store: str) -> int:
+        settings = Settings(episode_store=str(tmp_path / store))
+        with TestClient(build_app(settings, get_environment("firewatch"))) as client:
+            client.post("/as/a/step", json={"action": {"action_type": "escalate"}})
+            return int(client.get("/as/a/state").json()["step_count"])
+
+    here = begun("s.db", "/as/a")
+    assert begun("s.db", "/as/a") == here  # by another worker, or after a restart
+    assert steps("s.db") == 1
+    assert steps("s.db") == 2
+    others = {
+        begun("s.db", "/as/b"),
+        begun("s.db"),
+        begun("s.db", client=("10.0.0.9", 1)),
+        begun("t.db", "/as/a"),
+    }
+    assert len(others | {here}) == 5

@@ -14,11 +14,10 @@ from games import Game
 from typer.testing import CliRunner, Result
 
 from openenv_kit.cli import app
-from openenv_kit.environment import get_environment
+from openenv_kit.environment import get_environment, observation_of
 from openenv_kit.play.driver import play
-from openenv_kit.play.panel import difficulty_of, panel_scores
 from openenv_kit.play.split_rows import reset_arguments
-from openenv_kit.play.task_set import group_of, task_rows
+from openenv_kit.play.task_set import difficulty_of, group_of, panel_scores
 
 FUNNEL = get_environment("metric_tracker_rl")
 
@@ -43,10 +42,10 @@ def test_rows_are_read_by_pandas_and_start_their_episodes(exported: Path) -> Non
     assert frame["difficulty"].between(0.0, 1.0).all()
     for row in frame.to_dict("records"):
         session = FUNNEL.session()
-        opening = FUNNEL.observation(session.reset(**row["reset"]), session.task_id)
+        opening = observation_of(FUNNEL, session.reset(**row["reset"]), session.task_id)
         assert [each["role"] for each in row["prompt"]] == ["system", "user"]
         assert row["prompt"][0]["content"] == FUNNEL.brief(opening)
-        assert row["prompt"][1]["content"] == FUNNEL.introduction(opening)
+        assert row["prompt"][1]["content"] == FUNNEL.tools.introduction(opening)
         assert row["tags"] == [FUNNEL.name, f"level:{row['level']}"]
         assert reset_arguments(row, FUNNEL.name) == row["reset"]  # as trainers' adapters read it
         told = json.dumps(row)
@@ -101,18 +100,11 @@ def test_every_environment_has_a_panel(game: Game) -> None:
     assert all(0.0 <= each <= 1.0 for each in scores.values())
 
 
-def test_a_drill_down_row_has_the_panel_of_its_tier() -> None:
-    (row,) = task_rows(FUNNEL, "drill_test", 0, 1)
-    assert set(row["panel"]) >= {"log_moved", "moved_totals"}
-    assert row["prompt"][0]["content"] == FUNNEL.brief(row["reset"])
-
-
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
         (("--split", "tset"), "Did you mean 'test'"),
         (("--split", "sealed"), "sealed is sealed: its tasks stay on their server"),
-        (("--split", "drill_sealed"), "drill_sealed is sealed"),
         (("--split", "test", "--first", "99999"), "first is 99999; allowed"),
     ],
 )
@@ -123,19 +115,6 @@ def test_what_cannot_be_exported_is_refused(
     assert done.exit_code == 2
     assert told in " ".join(done.output.replace("│", " ").split())
     assert not list((tmp_path / "set").glob("*"))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not find_spec("pyarrow"), reason="pyarrow, which is optional, is not installed")
-def test_parquet_says_what_json_lines_do(exported: Path, tmp_path: Path) -> None:
-    asked = ("--split", "test", "--first", "1", "--count", "3", "--to", "parquet")
-    assert run(tmp_path, *asked, "--environment", FUNNEL.name, "--workers", "2").exit_code == 0
-    frame = pd.read_parquet(tmp_path / "test.parquet")
-    other = pd.read_json(exported / "test.jsonl", lines=True)
-    assert list(frame["difficulty"]) == pytest.approx(list(other["difficulty"]))
-    for name in ("task", "group", "index"):
-        assert list(frame[name]) == list(other[name])
-    assert [list(each) for each in frame["prompt"]] == list(other["prompt"])
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Law 4: an environment of one short file gets every door of the kit."""
+"""Law 4: an environment of one short file, with few members, gets every door of the kit."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from asking import rpc
 from live_server import ROOT, served
+from test_laws import members
 from typer.testing import CliRunner
 from websockets.sync.client import connect
 
@@ -22,9 +25,9 @@ from openenv_kit.errors import UnknownNameError
 from openenv_kit.play.driver import moves, observed, play
 from openenv_kit.play.recording import RunRecorder, read_runs, replay
 from openenv_kit.play.vector import VectorSession
-from openenv_kit.trainers.scripted_endpoint import ScriptedEndpoint
 from openenv_kit.trainers.trl import environment_class
 from openenv_kit.trust.audit import Arena
+from research.scripted_endpoint import ScriptedEndpoint
 
 pytestmark = pytest.mark.slow
 
@@ -48,12 +51,24 @@ def leak_of(pipe: Environment) -> int:
     """The answer, from a play by the reference in process."""
     session = pipe.session()
     opening = session.reset(**TASK)
-    return [move for move, _ in moves(session, pipe.policies["reference"], opening)][-1]["segment"]
+    *_, (last, _) = moves(session, pipe.policies["reference"], opening)
+    return int(last["arguments"]["segment"])
 
 
-def test_it_is_one_file_of_less_than_150_lines_and_a_line_that_names_it() -> None:
+def call(tool: str, segment: int) -> dict[str, Any]:
+    """The action of a tool call."""
+    return {"tool": tool, "arguments": {"segment": segment}}
+
+
+def test_it_is_one_formatted_file_of_less_than_150_lines_and_a_line_that_names_it() -> None:
     assert len(FILE.read_text().splitlines()) < 150
+    ruff = [sys.executable, "-m", "ruff", "format", "--check", FILE]
+    assert subprocess.run(ruff, cwd=ROOT, capture_output=True, check=False).returncode == 0
     assert f'{NAME} = "{NAME}:ENVIRONMENT"' in FILE.with_name("pyproject.toml").read_text()
+
+
+def test_it_has_at_most_twelve_members(pipe: Environment) -> None:
+    assert len(members(type(pipe))) <= 12
 
 
 def test_it_is_found_by_name_and_a_wrong_name_is_told_the_nearest() -> None:
@@ -70,10 +85,10 @@ def test_a_websocket_plays_it(url: str, pipe: Environment) -> None:
             return json.loads(socket.recv())["data"]
 
         assert ask("reset", TASK)["observation"]["status"] == "ready"
-        told = ask("step", {"tool": "gauge", "segment": 99})
+        told = ask("step", call("gauge", 99))
         assert "segment is 99" in told["observation"]["message"]
         assert ask("state")["step_count"] == 1
-        last = ask("step", {"tool": "report", "segment": leak_of(pipe)})
+        last = ask("step", call("report", leak_of(pipe)))
     assert (last["reward"], last["done"]) == (1.0, True)
 
 
@@ -83,23 +98,19 @@ def test_http_plays_it_and_a_wrong_argument_is_told(url: str, pipe: Environment)
         assert refused["status"] == "error"
         assert "Did you mean 'seed'" in refused["message"]
         episode = client.post("/reset", json=TASK).json()["episode_id"]
-        report = {"tool": "report", "segment": leak_of(pipe)}
+        report = call("report", leak_of(pipe))
         last = client.post("/step", json={"episode_id": episode, "action": report}).json()
         assert last["reward"] == 1.0
         outcome = client.get("/state", params={"episode_id": episode}).json()
         assert (outcome["status"], outcome["score"]) == ("completed", 1.0)
         assert client.get("/metadata").json()["name"] == NAME
         schema = client.get("/schema").json()["action"]
-        assert set(schema["properties"]) >= {"tool", "segment"}
+        assert set(schema["properties"]) >= {"tool", "arguments"}
 
 
 def test_mcp_lists_its_tools_and_plays_it(url: str) -> None:
     with httpx.Client(base_url=url) as client:
-
-        def ask(method: str, **params: Any) -> httpx.Response:
-            body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-            return client.post("/mcp", json=body)
-
+        ask = partial(rpc, client)
         opened = ask("initialize", protocolVersion="2025-06-18")
         client.headers["mcp-session-id"] = opened.headers["mcp-session-id"]
         assert "water main" in opened.json()["result"]["instructions"]
@@ -107,7 +118,7 @@ def test_mcp_lists_its_tools_and_plays_it(url: str) -> None:
         assert tools == ["gauge", "listen", "report"]
         arguments = {"segment": 5}
         told = ask("tools/call", name="gauge", arguments=arguments).json()["result"]
-        assert told["structuredContent"]["message"].startswith("gauge at 5: ")
+        assert told["structuredContent"]["message"].endswith(" bar at 5.")
 
 
 def test_the_model_player_plays_it_through_a_chat_endpoint(url: str, tmp_path: Path) -> None:
@@ -161,7 +172,7 @@ def test_trl_gets_a_class_with_its_tools() -> None:
     kind = environment_class(NAME)
     player = kind()
     assert "leaks in one" in player.reset(**TASK)
-    assert "gauge at 3" in player.gauge(segment=3)  # type: ignore[attr-defined]
+    assert "bar at 3" in player.gauge(segment=3)  # type: ignore[attr-defined]
     assert player.get_reward() == 0.0
 
 

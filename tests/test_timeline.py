@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import ask, record
 from games import Game, only_the_first
 from starlette.testclient import TestClient
 
@@ -32,11 +33,6 @@ def app_of(game: Game, folder: Path, **more: Any) -> Any:
     return build_app(chosen, game.environment)
 
 
-def ask(socket: Any, kind: str, data: Any = None) -> dict[str, Any]:
-    socket.send_json({"type": kind} if data is None else {"type": kind, "data": data})
-    return dict(socket.receive_json()["data"])
-
-
 def resume(socket: Any, episode_id: str) -> dict[str, Any]:
     return ask(socket, "reset", {"episode_id": episode_id, "resume": True})["observation"]
 
@@ -44,10 +40,6 @@ def resume(socket: Any, episode_id: str) -> dict[str, Any]:
 def leave(socket: Any) -> None:
     socket.send_json({"type": "close"})
     assert socket.receive()["type"] == "websocket.close"
-
-
-def record(client: TestClient, episode_id: str) -> dict[str, Any]:
-    return dict(client.get("/state", params={"episode_id": episode_id}).json())
 
 
 def await_record(client: TestClient, episode_id: str) -> None:
@@ -319,7 +311,7 @@ def test_a_repeated_request_of_an_episode_that_is_gone_is_not_answered(
 def test_a_sealed_episode_is_graded_once(
     game: Game, workers: list[TestClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("METRIC_TRACKER_SEALED_SALT", "one salt for tests, of forty characters.")
+    monkeypatch.setenv("OPENENV_KIT_SEALED_SALT", "one salt for tests, of forty characters.")
     body = {"split": "sealed", "index": 5}
     episode_id = workers[0].post("/reset", json=body).json()["episode_id"]
     scores = []

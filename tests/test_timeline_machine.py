@@ -10,7 +10,7 @@ import itertools
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ resets = st.fixed_dictionaries(
 
 @pytest.fixture
 def workers_of_game(game: Game, tmp_path: Path) -> Iterator[Workers]:
-    workers = Workers(tmp_path / "episodes.db", game.id)
+    workers = Workers(tmp_path / "episodes.db", game.name)
     yield workers
     workers.stop()
 
@@ -81,6 +81,16 @@ def told(game: Game, observation: Any, reward: Any = None, done: Any = None) -> 
         bool(observation.get("done", done)),
         observation.get(game.breakdown),
     )
+
+
+def told_over_mcp(game: Game, result: Any) -> Told:
+    beside = result["_meta"]
+    return told(game, result["structuredContent"], beside["reward"], beside["done"])
+
+
+def as_told_over_mcp(game: Game, expected: Told) -> Told:
+    """The same reply as a model is told it, perhaps without what the score is made of."""
+    return expected if game.models_see_parts else replace(expected, breakdown=None)
 
 
 @dataclass(eq=False)
@@ -278,7 +288,7 @@ class EveryWayToPlay(RuleBasedStateMachine):
     def reset_over_http(self, worker: int, arguments: Any, name: str | None) -> None:
         arguments, path = self.reset_arguments(arguments), "/reset"
         given = {} if name is None else {"episode_id": f"{self.prefix}-{name}"}
-        anonymous = name is None and self.game.environment.anonymous
+        anonymous = name is None and self.game.environment.rules.anonymous
         if anonymous:
             path = f"/as/{self.prefix}/reset"
         status, answer = self.workers.ask(worker, "POST", path, {**arguments, **given})
@@ -365,13 +375,16 @@ class EveryWayToPlay(RuleBasedStateMachine):
             return
         data = answer["data"]
         if rpc:
-            found = told(self.game, data["result"]["structuredContent"])
+            found = told_over_mcp(self.game, data["result"])
         else:
             found = told(self.game, data["observation"], data["reward"], data["done"])
         if connection.timeline is None:
             assert found.status == "error"
         else:
-            self.check(connection.timeline, found, connection.timeline.play(action))
+            expected = connection.timeline.play(action)
+            if rpc:
+                expected = as_told_over_mcp(self.game, expected)
+            self.check(connection.timeline, found, expected)
 
     @anything_started
     @rule(
@@ -423,8 +436,9 @@ class EveryWayToPlay(RuleBasedStateMachine):
         if not timeline.stored or timeline.closed:
             assert status == 404
             return
-        found = told(self.game, answer["result"]["structuredContent"])
-        self.check(timeline, found, timeline.play(call.action))
+        found = told_over_mcp(self.game, answer["result"])
+        expected = as_told_over_mcp(self.game, timeline.play(call.action))
+        self.check(timeline, found, expected)
 
     @precondition(lambda self: len(self.old_players) > 1)
     @rule(worker=workers, pick=picks, which=which_action)

@@ -28,8 +28,7 @@ def play_by_calls(episode, policy, row):
 @pytest.mark.parametrize("name", [name for name in POLICIES if name != "random"])
 def test_tool_calls_score_what_the_policy_scores_in_a_session(name):
     episode, session = ToolEpisode(), ENVIRONMENT.session()
-    split, count = ("drill_validation", 2) if name.startswith("drill_") else ("validation", 6)
-    for row in split_rows(split, count=count):
+    for row in split_rows("validation", count=6):
         play_by_calls(episode, name, row)
         outcome = play(session, get_policy(name), session.reset(**reset_arguments(row)))
         assert (episode.reward, episode.calls) == (outcome.score, outcome.steps)
@@ -53,11 +52,19 @@ def test_every_action_is_a_tool_call_and_back(action):
     [
         ("submit_solutoin", {"rows": []}, "Did you mean 'submit_solution'"),
         ("submit_solution", {"row": []}, "did you mean 'rows'"),
-        ("submit_solution", {"rows": "none"}, "allowed: a list"),
+        (
+            "submit_solution",
+            {"rows": "none"},
+            "rows is 'none'; allowed: a list of at most 1000 entries",
+        ),
         ("submit_solution", {"rows": [], "sure": True}, "unknown argument 'sure'"),
         ("submit_solution", None, "Nothing was submitted"),
         ("submit_payload_generator", {"rows": []}, "allowed: generator_methods"),
-        ("submit_payload_generator", {"generator_methods": []}, "at least 1"),
+        (
+            "submit_payload_generator",
+            {"generator_methods": []},
+            "allowed: a list of 1 to 32 entries",
+        ),
     ],
 )
 def test_a_call_that_makes_no_sense_is_answered_in_words_and_submits_nothing(name, arguments, said):

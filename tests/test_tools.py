@@ -19,7 +19,7 @@ from metric_tracker_rl import (
 )
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import NoArguments
-from metric_tracker_rl.analysis_tools.registry import Tool, ToolRegistry, dates_within
+from metric_tracker_rl.analysis_tools.registry import dates_within, method_registry
 from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.session import EpisodeSession
@@ -29,6 +29,7 @@ from metric_tracker_rl.engine.vocabulary import (
     QUALITY_ISSUE,
     ROW_GENERATORS,
 )
+from openenv_kit.tool import Tool
 
 COUNTS = [
     "app_opens",
@@ -187,8 +188,8 @@ def test_the_catalogue_is_the_registry_is_the_contract() -> None:
 
 
 def test_a_method_declared_twice_is_refused() -> None:
-    registry = ToolRegistry()
-    tool: Tool[NoArguments] = Tool("twice", "Once is enough.", NoArguments, lambda *_: {})
+    registry = method_registry()
+    tool = Tool("twice", "Once is enough.", NoArguments, lambda *_: {})
     registry.add(tool)
     with pytest.raises(TypeError, match="'twice' is declared twice"):
         registry.add(tool)

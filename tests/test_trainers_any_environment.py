@@ -18,9 +18,9 @@ from openenv_kit.trainers.openenv_harness import (
     scripted_model_step,
     sft_examples,
 )
-from openenv_kit.trainers.scripted_endpoint import ScriptedEndpoint
 from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
 from openenv_kit.trainers.trl import environment_class
+from research.scripted_endpoint import ScriptedEndpoint
 
 NAME = "pipe_leak"
 BRIEF = get_environment(NAME).brief()
@@ -39,7 +39,7 @@ def test_a_scripted_policy_plays_it_by_tool_calls():
 
 
 def test_its_rows_hold_what_its_reset_takes():
-    assert ROWS[3] == {"task": "train-3", "split": "train", "index": 3}
+    assert ROWS[3] == {"environment": NAME, "task": "train-3", "split": "train", "index": 3}
 
 
 def test_the_trl_class_has_its_tools_and_is_called_after_it():

@@ -55,7 +55,7 @@ def step(env: FrameworkEnvironment, action: dict[str, Any]) -> dict[str, Any]:
 
 
 def right_rows(env: FrameworkEnvironment) -> list[dict[str, Any]]:
-    episode = env.session.engine.episode
+    episode = env.session.episode
     assert episode is not None
     return [row.as_dict() for row in episode.expected_rows]
 
@@ -193,8 +193,13 @@ def test_adversarial_floor(name: str) -> None:
 @pytest.mark.slow
 def test_gameability_gap() -> None:
     work = [
-        AuditJob(name, level, 0, 12, MIXED)
-        for name in ("report_flagged", "threshold_sweep", "extreme_per_day", "one_per_family")
+        AuditJob(name, level, 0, 4, MIXED)
+        for name in (
+            "report_flagged",
+            "threshold_sweep",
+            "extreme_per_day",
+            "one_per_family_matched",
+        )
         for level in LEVELS
     ]
     table = AUDIT.lines(run_job(job) for job in work)

@@ -22,15 +22,16 @@ from metric_tracker_rl.engine.certificate import certify_one, grid
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.episode import build_episode
 from metric_tracker_rl.engine.funnel import ORDERING_APP
-from metric_tracker_rl.engine.generation.generator import generate, generate_all
 from metric_tracker_rl.engine.levels import LEVELS, USUAL_BANDS, Level
 from metric_tracker_rl.engine.reporting_policy import label, policy_text
 from metric_tracker_rl.engine.series import DailySeries
 from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.versions import VERSIONS
 from metric_tracker_rl.engine.vocabulary import BASELINES, DISCLOSURES, LEAK_REPORTS, PROFILES
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.cli import app
+from openenv_kit.environment import observation_of
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RecordingError, RunRecorder, read_runs
 from openenv_kit.play.regrade import episode_of, regrade
@@ -261,11 +262,11 @@ def test_no_tool_s_description_tells_what_another_policy_says() -> None:
     changed = {name for name in usual if usual[name] != drawn_there[name]}
     assert changed == {"hourly_rows_for_date"}
     assert not any("hours 8" in told for told in drawn_there.values())
-    opening = ENVIRONMENT.observation(EpisodeSession().reset(**VARIED), "custom")
+    opening = observation_of(ENVIRONMENT, EpisodeSession().reset(**VARIED), "custom")
     listed = {each["name"]: each["description"] for each in opening["available_methods"]}
     assert listed.items() <= drawn_there.items()
     state = started(**VARIED).state().model_dump()
-    introduction = {"instruction": ENVIRONMENT.introduction(opening)}
+    introduction = {"instruction": ENVIRONMENT.tools.introduction(opening)}
     for episode in (opening, state, introduction):
         offered = ENVIRONMENT.tools.offered(episode).find("hourly_rows_for_date")
         assert offered.description == drawn_there["hourly_rows_for_date"]
@@ -305,9 +306,7 @@ def test_the_command_certifies_them() -> None:
     assert "Unknown --reset 'polcy'. Did you mean 'policy'" in plain(run("--reset", "polcy=varied"))
     assert "Did you mean 'varied'" in plain(run("--reset", "policy=varid"))
     assert "allowed: NAME=VALUE" in plain(run("--reset", "policy"))
-    drill = run("--difficulty", "drill", "--reset", "policy=varied")
-    assert "allowed: none on drill-down levels" in plain(drill)
-    units = list(grid(range(2), difficulties=["easy"], policy="varied"))
+    units = list(grid(range(2), difficulties=["easy"], reset=VARIED))
     assert len(units) == 50
     assert {unit.policy for unit in units} == {"varied"}
 
@@ -327,16 +326,6 @@ def test_no_frame_before_the_submission_depends_on_the_labels(config: EpisodeCon
     true, false = (frames_of(config, each, actions) for each in (episode, swapped))
     assert true[:-2] == false[:-2]
     assert true[-2] != false[-2]
-
-
-def test_episodes_made_together_are_those_made_alone() -> None:
-    """Hours of daytime and kinds of baseline differ within one batch."""
-    configs = [each for each in drawn()[:40] if each.difficulty != "expert"]
-    for config, draw in zip(configs, generate_all(configs), strict=True):
-        alone = generate(config)
-        assert draw.hourly.tobytes() == alone.hourly.tobytes()
-        assert draw.labels == alone.labels
-    assert len({(each.level.baseline, each.funnel_spec.daytime) for each in configs}) > 8
 
 
 # Identity and doors
@@ -372,10 +361,9 @@ def test_a_recorded_run_is_graded_again_and_refused_under_other_variants(
     again = regrade(run)
     assert (again.score, again.same) == (1.0, True)
     assert episode_of(reset) != episode_of({**reset, "policy": "standard"})
-    monkeypatch.setattr("metric_tracker_rl.environment.VARIANTS_VERSION", "2")
+    monkeypatch.setitem(VERSIONS, "variants", "2")
     with pytest.raises(RecordingError, match="variants version '1'; this is '2'"):
         regrade(run)
-    assert "variants" not in ENVIRONMENT.versions_for({"policy": "standard"})
 
 
 @pytest.mark.parametrize(("profile", "disclosure"), MODES)
@@ -390,7 +378,7 @@ def test_an_adapter_that_reads_text_alone_plays_it(profile: str, disclosure: str
             name, arguments = ENVIRONMENT.tools.called(action)
             answer = episode.call(name, arguments)
             if not episode.done:
-                action = player.send(ENVIRONMENT.told(introduction, json.loads(answer)))
+                action = player.send(ENVIRONMENT.tools.observed(introduction, json.loads(answer)))
         assert episode.reward == 1.0
 
 
@@ -414,8 +402,6 @@ def test_a_policy_that_there_is_not_is_refused_with_the_nearest() -> None:
         assert reply.message == (
             "Unknown policy 'vared'. Did you mean 'varied'? Allowed: standard, varied."
         )
-    drill = ENVIRONMENT.session().reset(task_id="drill_easy_saas_trial", **VARIED)
-    assert "Unknown reset argument 'policy'" in drill.message
 
 
 def test_custom_anomalies_are_set_against_the_baseline_in_force() -> None:

@@ -5,14 +5,10 @@ import os
 import numpy as np
 import pytest
 
-from metric_tracker_rl.engine import episode
-from metric_tracker_rl.engine.config import EpisodeConfig
-from metric_tracker_rl.engine.episode import build_episode
-from metric_tracker_rl.engine.generation.generator import generate_all
+from benchmarks.vector import side_by_side, single, split_resets
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import Policy, get_policy
-from openenv_kit.cli.bench_vector import side_by_side, single, split_resets
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.play.driver import observed
 from openenv_kit.play.vector import VectorSession
@@ -42,36 +38,10 @@ def test_lanes_with_equal_arguments_share_one_episode_and_no_progress():
     vector = VectorSession(3)
     vector.reset([{"seed": 5}, {"seed": 5}, {"seed": 6}])
     first, second, third = vector.sessions
-    assert first.engine.episode is second.engine.episode
-    assert first.engine.episode is not third.engine.episode
+    assert first.episode is second.episode
+    assert first.episode is not third.episode
     vector.step([{"analysis_method": "list_dates"}, None, None])
-    assert [session.engine.steps for session in vector.sessions] == [1, 0, 0]
-
-
-def test_fresh_episodes_of_many_lanes_are_made_together_once(monkeypatch):
-    made = []
-    monkeypatch.setattr(episode, "generate_all", lambda c: made.append(len(c)) or generate_all(c))
-    monkeypatch.setattr(episode, "generate", None)
-    build_episode.cache_clear()
-    vector = VectorSession(6)
-    resets = [{"seed": 70}, {"seed": 70}, None, {"split": "train", "index": 3}, {"index": 4}]
-    wrong = {"seed": 71, "difficulty": "hrad"}
-    vector.reset([*resets, wrong])
-    assert made == [3]
-    vector.reset([*resets, wrong])
-    assert made == [3, 0]
-    vector.play(get_policy("null"), [{"seed": seed} for seed in range(600, 700)])
-    assert made == [3, 0, 64, 36]
-
-
-def test_no_more_episodes_are_made_ahead_than_are_kept():
-    cache = episode.EpisodeCache(2)
-    cache.make_ahead([EpisodeConfig(seed) for seed in range(5)])
-    assert cache.misses() == 2
-    cache.make_ahead([EpisodeConfig(1)])
-    cache(EpisodeConfig(0))
-    assert cache.misses() == 2
-    assert cache(EpisodeConfig(4)).config.seed == 4
+    assert [session.steps for session in vector.sessions] == [1, 0, 0]
 
 
 def test_a_lane_that_is_left_alone_answers_nothing_and_keeps_its_state():

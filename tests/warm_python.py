@@ -16,7 +16,6 @@ import gc
 import importlib
 import json
 import os
-import resource
 import runpy
 import signal
 import socket
@@ -130,7 +129,6 @@ def warm_python(
     stdin: int = subprocess.DEVNULL,
     stdout: Any = subprocess.DEVNULL,
     stderr: Any = subprocess.DEVNULL,
-    descriptors: int = 0,
 ) -> Program | subprocess.Popen[bytes]:
     """Start a program.
 
@@ -139,7 +137,6 @@ def warm_python(
         cwd: the folder it runs in.
         env: all of its variables; None for those of this process.
         stdin, stdout, stderr: files or descriptors; for `stderr` also subprocess.STDOUT.
-        descriptors: most that it may have open; 0 for as many as this process.
     """
     variables = dict(os.environ if env is None else env)
     if _read_by_an_import(variables) != _read_by_an_import(os.environ):
@@ -156,12 +153,7 @@ def warm_python(
 
         out = descriptor(stdout)
         streams = descriptor(stdin), out, out if stderr == subprocess.STDOUT else descriptor(stderr)
-        asked = {
-            "start": arguments,
-            "folder": str(cwd),
-            "variables": variables,
-            "descriptors": descriptors,
-        }
+        asked = {"start": arguments, "folder": str(cwd), "variables": variables}
         return Program(_nursery(), _nursery().ask(asked, *streams))
 
 
@@ -203,13 +195,9 @@ def _serve(asked: socket.socket) -> dict[str, Any] | None:
         asked.send(json.dumps(answer).encode())
 
 
-def _run(
-    arguments: Sequence[str], folder: str, variables: Mapping[str, str], descriptors: int
-) -> None:
+def _run(arguments: Sequence[str], folder: str, variables: Mapping[str, str]) -> None:
     """What the interpreter does with these arguments."""
     os.chdir(folder)
-    if descriptors:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     os.environ.clear()
     os.environ.update(variables)
     if arguments[0] == "-m":
@@ -232,4 +220,4 @@ if __name__ == "__main__":
     gc.enable()
     gc.freeze()  # a fork that collects would go through, and copy, all of this
     if (start := _serve(socket.socket(fileno=int(sys.argv[1])))) is not None:
-        _run(start["start"], start["folder"], start["variables"], start["descriptors"])
+        _run(start["start"], start["folder"], start["variables"])

@@ -223,18 +223,6 @@ def never_submits(_: FakeModel, __: Json) -> Reply:
 
 
 @script
-def thinks_aloud(_: FakeModel, request: Json) -> Reply:
-    """Says something with a call, then without one, then with the report."""
-    answers = sum(message["role"] == "assistant" for message in request["messages"])
-    if answers == 0:
-        thought = "Which <i>days</i> are there?"
-        return answer(("list_dates", {}), text="First the dates.", reasoning_content=thought)
-    if answers == 1:
-        return answer(text="All <b>seems</b> well.", finish="stop")
-    return answer(("submit_solution", {"rows": []}), text="Then it is empty.")
-
-
-@script
 def never_stops(_: FakeModel, __: Json) -> Reply:
     return answer(("list_dates", {}))
 

@@ -27,7 +27,7 @@ TOKEN = "a-token-of-the-server"
 
 @pytest.fixture
 def token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("METRIC_TRACKER_TOKEN", TOKEN)
+    monkeypatch.setenv("OPENENV_KIT_TOKEN", TOKEN)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def wire(server_url: str) -> Iterator[Relay]:
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[EnvironmentServer]:
     """A server of two sessions that asks for a token; a test may kill it and start it again."""
-    server = EnvironmentServer(MAX_CONCURRENT_ENVS="2", METRIC_TRACKER_TOKEN=TOKEN)
+    server = EnvironmentServer(MAX_CONCURRENT_ENVS="2", OPENENV_KIT_TOKEN=TOKEN)
     try:
         server.wait()
         yield server
@@ -91,7 +91,7 @@ def test_a_server_that_asks_for_a_token_is_not_played_without_it(
     ran = play("--base-url", mortal.url, *ONE)
     assert ran.code == 1
     assert ran.tasks[0]["score"] == 0.0
-    assert "METRIC_TRACKER_TOKEN" in ran.err
+    assert "OPENENV_KIT_TOKEN" in ran.err
 
 
 @pytest.mark.parametrize("request_number", [1, 3, 7])

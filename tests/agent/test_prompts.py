@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 
 from openenv_kit.agent.prompts import MAX_REPLY, shortened
-from openenv_kit.tools.catalogue import ToolSpec
+from openenv_kit.tool import Arguments, Tool
 
-TOOL = ToolSpec("rows", "Many rows.", {"properties": {"limit": {"type": "integer"}}}, dict)
+
+class RowsArguments(Arguments):
+    """How many rows."""
+
+    limit: int = 5
+
+
+TOOL = Tool("rows", "Many rows.", RowsArguments)
 
 
 def reply(rows: list[Any]) -> dict[str, Any]:

@@ -46,8 +46,7 @@ def test_without_a_key_the_reference_policy_scores_1_on_a_server_of_its_own(tmp_
 
 @pytest.mark.parametrize("policy", list(POLICIES))
 def test_every_scripted_policy_plays_to_a_graded_report(play: Play, policy: str) -> None:
-    drill = ("--tasks", "drill_test:0-3") if policy == "drill_reference" else ()
-    ran = play("--policy", policy, *drill)
+    ran = play("--policy", policy)
     assert ran.code == 0
     assert {block.model for block in ran.blocks} == {f"scripted:{policy}"}
     assert [task["status"] for task in ran.tasks] == ["evaluated"] * 3
@@ -59,6 +58,18 @@ def test_results_go_where_they_are_asked_to(play: Play) -> None:
     ran = play("--policy", "null", "--output", "some/folder/mine.json")
     assert ran.results == {}
     assert json.loads(Path("some/folder/mine.json").read_text())["average_score"] == 0.0
+
+
+def test_the_results_of_an_earlier_run_are_kept_and_it_says_where(play: Play) -> None:
+    first = play("--policy", "null", "--tasks", "easy_single_spike")
+    assert "results.1.json" not in first.err
+    second = play("--policy", "reference", "--tasks", "easy_single_spike")
+    assert "results.json was there already; it is now results.1.json" in second.err
+    third = play("--policy", "null", "--tasks", "easy_single_spike")
+    assert "it is now results.2.json" in third.err
+    kept = [json.loads(Path(f"results.{n}.json").read_text()) for n in (1, 2)]
+    assert kept == [first.results, second.results]
+    assert [each["average_score"] for each in kept] == [0.0, 1.0]
 
 
 def test_a_seed_makes_another_episode_of_the_same_task(play: Play) -> None:

@@ -42,6 +42,7 @@ def test_a_password_in_the_servers_address_stays_out_of_messages(
     ran = play("--base-url", f"http://me:{PASSWORD}@127.0.0.1:9", "--policy", "null")
     assert ran.code == 1
     assert "127.0.0.1:9" in ran.err
+    monkeypatch.delenv("OPENENV_CONNECT_TIMEOUT_S")
     good = server_url.replace("http://", f"http://me:{PASSWORD}@")
     ran = play("--base-url", good, "--policy", "null", "--report", "report.html")
     assert ran.code == 0

@@ -159,16 +159,16 @@ def test_the_embedded_server_sees_no_key_and_shows_no_answers() -> None:
         "HF_TOKEN": "hf",
         "OPENAI_API_KEY": "sk",
         "API_KEY": "k",
-        "METRIC_TRACKER_DEBUG": "1",
-        "METRIC_TRACKER_TOKEN": "a-token",
-        "METRIC_TRACKER_SEALED_SALT": "salt",
+        "OPENENV_KIT_DEBUG": "1",
+        "OPENENV_KIT_TOKEN": "a-token",
+        "OPENENV_KIT_SEALED_SALT": "salt",
         "PORT": "80",
         "PATH": "/bin",
     }
     assert server_environment(given) == {
         "PATH": "/bin",
-        "METRIC_TRACKER_SEALED_SALT": "salt",
-        "METRIC_TRACKER_EPISODE_STORE": "memory",
+        "OPENENV_KIT_SEALED_SALT": "salt",
+        "OPENENV_KIT_EPISODE_STORE": "memory",
         "ENABLE_WEB_INTERFACE": "false",
     }
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from firewatch_env.actions import ACTIONS, act
-from firewatch_env.actions.circumstances import _REPAIRS
+from firewatch_env.actions.runbooks import _REPAIRS
 from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.motion import EASE, LASTS, SHIFT
 from firewatch_env.engine.service import Release, Setting
@@ -16,12 +16,12 @@ from tests.firewatch.test_engine import a_world, course
 
 
 def test_there_are_the_72_actions_of_the_contract() -> None:
-    sorts = Counter(action.sort for action in ACTIONS.values())
-    assert sorts == {"investigation": 16, "remediation": 54, "closing": 2}
+    groups = Counter(action.group for action in ACTIONS.values())
+    assert groups == {"look": 16, "mitigate": 10, "repair": 44, "close": 2}
     assert all(action.summary for action in ACTIONS.values())
 
 
-@pytest.mark.parametrize("name", [n for n, a in ACTIONS.items() if a.sort == "investigation"])
+@pytest.mark.parametrize("name", [n for n, a in ACTIONS.items() if a.group == "look"])
 def test_looking_changes_nothing(name: str) -> None:
     world = a_world()
     world.set_lever(world.by_name["order-db"], "errors.bulk", 0.4)
@@ -47,7 +47,7 @@ def test_a_narrow_repair_puts_its_lever_right_and_acts_nowhere_else(
     assert act(world, action, "order-db", {}).changed is False
     assert act(world, action, "order-api", {}).changed is True
     assert act(world, action, "order-api", {}).changed is None
-    world.run(EASE)
+    course(world, EASE)
     assert service.levers == {}
 
 
@@ -59,7 +59,7 @@ def test_a_log_level_that_floods_ends_no_flood() -> None:
         assert act(world, "set_log_level", "order-api", {"level": level}).changed is False
         assert service.levers
     assert act(world, "set_log_level", "order-api", {"level": "error"}).changed is True
-    world.run(EASE)
+    course(world, EASE)
     assert service.levers == {}
 
 
@@ -100,9 +100,10 @@ def test_a_repair_reaches_the_pods_over_some_ticks() -> None:
 def released() -> World:
     """A world with a revision that is at fault."""
     world = a_world()
-    made = Setting("errors.bulk", 0.0, 0.6, "bulk.v", "1", "4")
-    world.release(world.by_name["order-api"], "revision", Release(world.tick, (made,)))
-    world.run(3)
+    made = Setting("errors.bulk", 0.0, 0.6, "new parser for bulk")
+    release = Release(world.tick, "r2", "r1", (made,))
+    world.release(world.by_name["order-api"], "revision", release)
+    course(world, 3)
     return world
 
 
@@ -120,7 +121,7 @@ def test_a_change_that_was_undone_can_be_brought_back() -> None:
 def test_going_back_beyond_a_day_can_be_undone_too() -> None:
     world = a_world()
     act(world, "rollback_deploy", "order-api", {})
-    world.run(EASE)
+    course(world, EASE)
     act(world, "rollback_deploy", "order-api", {"undo": True})
     assert course(world, EASE + 2)[-1] == 0.0
 
@@ -137,6 +138,6 @@ def test_only_a_zone_at_fault_is_left_for_good() -> None:
     world = a_world()
     assert act(world, "rebalance_az_traffic", "order-db", {}).changed is False
     world.set_lever(world.by_name["order-db"], "zone_lost", 0.8)
-    world.run(2)
+    course(world, 2)
     assert act(world, "rebalance_az_traffic", "order-db", {}).changed is True
     assert course(world, LASTS + 10)[SHIFT:] == [0.0] * (LASTS + 10 - SHIFT)

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from firewatch_env.policies.par import par
-from firewatch_env.session import Session
-from firewatch_env.tasks.book import find
+from firewatch_env.actions import ACTIONS
 from firewatch_env.tasks.named import NAMED
+from firewatch_env.tools import GROUPS
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.play.driver import moves, play
 from openenv_kit.serving.app import build_app
@@ -58,17 +57,6 @@ def test_nothing_is_earned_by_looking_away(firewatch: Environment) -> None:
         assert play(session, firewatch.policies[name], opening).score == 0.0
 
 
-def test_the_session_answers_what_the_engine_does(firewatch: Environment) -> None:
-    ours, engine = firewatch.session(), Session(find, par)
-    opening = engine.reset(task_id=TASK)
-    assert ours.reset(task_id=TASK).content == {**opening.observation, "score_parts": None}
-    for action in by_reference(firewatch):
-        reply, answer = ours.step(action), engine.step(action)
-        assert answer.observation.items() <= reply.content.items()
-        assert (reply.info, reply.reward, reply.done) == (answer.info, answer.reward, answer.done)
-    assert firewatch.score_parts(reply.content) == answer.info["score_parts"]
-
-
 def test_http_tells_null_at_reset_and_info_at_each_step(
     client: TestClient, firewatch: Environment
 ) -> None:
@@ -110,15 +98,25 @@ def test_a_websocket_tells_info_as_metadata(client: TestClient) -> None:
         action = {"action_type": "get_metrics_detail", "target_service": entry}
         socket.send_text(json.dumps({"type": "step", "data": action}))
         data = json.loads(socket.receive_text())["data"]
-    assert data["metadata"]["action_feedback"] == data["observation"]["message"]
+    assert data["observation"]["message"].startswith(data["metadata"]["action_feedback"])
     assert data["observation"]["tool_result"]
 
 
-def test_72_tools_of_which_two_take_no_target(firewatch: Environment) -> None:
+def test_at_most_30_tools_in_four_groups_stand_for_72_actions(firewatch: Environment) -> None:
     tools = firewatch.tools.tools
     without = [tool.name for tool in tools if not tool.parameters["properties"]]
-    assert len(tools) == 72
+    assert len(tools) <= 30
+    assert len(GROUPS) == 4
     assert sorted(without) == ["declare_resolved", "escalate"]
+    for name, made in ACTIONS.items():
+        action = (
+            {"action_type": name, "target_service": "cart-api"}
+            if made.needs_target
+            else {"action_type": name}
+        )
+        called = firewatch.tools.called(action)
+        if name in GROUPS["look"] or made.runbook or made.group in ("repair", "close"):
+            assert firewatch.tools.action(*called) == action
     action = {
         "action_type": "scale_replicas",
         "target_service": "cart-api",
@@ -133,8 +131,8 @@ def test_a_model_is_told_the_manual_the_situation_and_never_the_cause(
     episode = ToolEpisode(environment="firewatch")
     told = episode.reset({"task_id": TASK})
     assert "Customers come in at" in told
-    assert "feature.key" in episode.brief
+    assert len(episode.brief) <= 2000
     entry = told.split("Customers come in at ")[1].split(".")[0].split(",")[0]
     answer = json.loads(episode.call("fetch_logs", {"target_service": entry}))
-    assert answer["log_lines"]
+    assert set(answer) == {"status", "message"}
     assert "deadlock" not in json.dumps(answer) + episode.brief

@@ -13,12 +13,10 @@ from hypothesis import strategies as st
 
 from firewatch_env.actions import ACTIONS
 from firewatch_env.evidence.observation import KEYS
-from firewatch_env.policies.par import par
-from firewatch_env.session import Session
-from firewatch_env.tasks.book import find, named_task
-from firewatch_env.tasks.named import NAMED
+from firewatch_env.session import FirewatchSession as Session
+from firewatch_env.tasks.book import find
 
-SERVICES = sorted(named_task(NAMED["task_hard_gray_failure"]).services)
+SERVICES = sorted(find({"task_id": "task_hard_gray_failure"}).services)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
@@ -44,19 +42,19 @@ ODD = st.dictionaries(st.sampled_from(["action_type", "target_service", "paramet
 @settings(max_examples=60, deadline=None)
 @given(st.lists(SENSIBLE | ODD, max_size=45))
 def test_any_actions_at_all(actions: list[Any]) -> None:
-    session = Session(find, par)
+    session = Session()
     reply = session.reset(task_id="task_hard_gray_failure")
     ticks = 0
     for action in actions:
         over = reply.done
         reply = session.step(action)
         ticks += not over
-        assert tuple(reply.observation) == KEYS
-        assert reply.observation["sim_tick"] == ticks <= 40
-        assert 0 <= reply.observation["slo_budget_remaining_pct"] <= 100
+        assert tuple(reply.content) == (*KEYS, "score_parts")
+        assert reply.content["sim_tick"] == ticks <= 40
+        assert 0 <= reply.content["slo_budget_remaining_pct"] <= 100
         assert isinstance(reply.reward, float)
         assert 0 <= reply.reward <= 1
-        json.dumps([reply.observation, reply.info], allow_nan=False)
+        json.dumps([reply.content, reply.info], allow_nan=False)
         assert reply.done == (
             over or ticks == 40 or action.get("action_type") == "declare_resolved"
         )
@@ -70,14 +68,14 @@ def test_any_actions_at_all(actions: list[Any]) -> None:
     )
 )
 def test_any_arguments_of_reset(arguments: dict[str, Any]) -> None:
-    reply = Session(find, par).reset(**arguments)
-    assert bool(reply.info["error"]) == (reply.observation["services"] == {})
+    reply = Session().reset(**arguments)
+    assert bool(reply.info["error"]) == (reply.content["services"] == {})
 
 
 @pytest.mark.slow
 def test_the_package_needs_no_server_and_no_framework() -> None:
     code = (
-        "import sys, firewatch_env.session, firewatch_env.gates;"
+        "import sys, firewatch_env.play, firewatch_env.certificate;"
         "bad = {'fastapi', 'starlette', 'uvicorn', 'gradio', 'openai', 'openenv', 'pydantic',"
         " 'pandas', 'httpx'} & {name.split('.')[0] for name in sys.modules};"
         "sys.exit(', '.join(bad) or 0)"

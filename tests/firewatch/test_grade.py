@@ -1,4 +1,4 @@
-"""The grade: what customers went through, and nothing else."""
+"""The score: over for good, harm spared, and nothing that was not needed."""
 
 from __future__ import annotations
 
@@ -6,175 +6,111 @@ from typing import Any
 
 import pytest
 
-from firewatch_env.grade import closure, impact
-from firewatch_env.policies.drive import drive
-from firewatch_env.policies.par import par
+from firewatch_env.grade import impact, precision, resolved
+from firewatch_env.play import Play
+from firewatch_env.policies.own_play import reference_changes, run
 from firewatch_env.policies.reference import reference
-from firewatch_env.policies.seen import Script, Seen, order
-from firewatch_env.session import Reply, Session
 from firewatch_env.tasks.book import find
-from firewatch_env.tasks.task import POWERS
+from research.firewatch.players import scheduled, score, wait
 
-TASK = "task_easy_alert_fatigue"
-
-
-def play(script: Any, task_id: str = TASK) -> Reply:
-    return drive(Session(find, par), script, task_id=task_id)
+TASK = {"task_id": "task_easy_alert_fatigue"}
 
 
-def with_extra(*extra: dict[str, Any]) -> Any:
-    def script(seen: Seen) -> Script:
-        for action in extra:
-            seen = yield action
-        yield from reference(seen)
-
-    return script
-
-
-def test_the_reference_earns_everything() -> None:
-    reply = play(reference)
-    assert reply.observation["episode_score"] == 1.0
-    assert reply.info["score_parts"]["recovered"] is True
-    assert reply.observation["mttm_achieved_tick"] is not None
+def after(*extra: tuple[str, str, dict[str, Any]], wait_for: int = 0, task: Any = None) -> Play:
+    """A play of the reference after some changes of somebody else's."""
+    play = Play(find(task or TASK))
+    opening = play.message
+    wait(play, wait_for)
+    for name, target, parameters in extra:
+        play.act(name, target, parameters)
+    run(play, reference({"message": opening}))
+    return play
 
 
-def test_waiting_costs_and_more_of_it_costs_more() -> None:
-    waits = [with_extra(*[order("escalate")] * n) for n in (0, 3, 6)]
-    scores = [play(wait).observation["episode_score"] for wait in waits]
-    assert scores[0] > scores[1] > scores[2] > 0
+def parts(play: Play) -> dict[str, Any]:
+    assert play.grade is not None
+    return play.grade.parts()
 
 
-def test_a_change_that_helped_nobody_costs_a_quarter() -> None:
-    target = sorted(Session(find, par).reset(task_id=TASK).observation["services"])[0]
-    parts = play(with_extra(order("restart_service", target))).info["score_parts"]
-    assert (parts["unneeded"], parts["precision"]) == (1, 0.75)
+def test_the_reference_earns_everything_and_had_looked_before_it_acted() -> None:
+    play = after()
+    assert score(play) == 1.0
+    assert parts(play)["grounded"] == 1.0
+    assert parts(play)["ticks_to_resolve"] is not None
 
 
-def test_an_attempt_that_found_nothing_costs_as_much() -> None:
-    target = sorted(Session(find, par).reset(task_id=TASK).observation["services"])[0]
-    parts = play(with_extra(order("force_ntp_sync", target))).info["score_parts"]
-    assert parts["unneeded"] == 1
+def test_waiting_costs_a_little_and_more_of_it_costs_more() -> None:
+    scores = [score(after(wait_for=ticks)) for ticks in (0, 3, 6)]
+    assert 1.0 == scores[0] > scores[1] > scores[2] > 0.85
 
 
-def test_an_experiment_that_helped_nobody_costs_once_although_it_is_put_back() -> None:
-    target = sorted(Session(find, par).reset(task_id=TASK).observation["services"])[0]
-    parts = play(
-        with_extra(
-            order("traffic_shift", target), order("traffic_shift", target, drain_percentage=0)
-        )
-    ).info["score_parts"]
-    assert (parts["unneeded"], parts["precision"]) == (1, 0.75)
-    assert parts["impact"] < 1
+def test_a_change_that_helped_nobody_costs_a_quarter_and_so_does_an_empty_one() -> None:
+    for name in ("restart_service", "force_ntp_sync"):
+        found = parts(after((name, find(TASK).entry, {})))
+        assert (found["unneeded"], found["precision"]) == (1, 0.75)
 
 
-@pytest.mark.parametrize(
-    ("action", "target"), [("rollback_deploy", "cart-api"), ("revert_config", "edge-mesh")]
-)
-def test_a_wrong_change_that_is_brought_back_costs_once(action: str, target: str) -> None:
-    wrong = [order(action, target), order(action, target, undo=True)]
-    assert play(with_extra(*wrong)).info["score_parts"]["unneeded"] == 1
-
-
-@pytest.mark.parametrize(
-    ("task_id", "action", "target"),
-    [("task_medium_cascade_memleak", "rollback_deploy", "storefront-api"),
-     ("task_medium_mtls_rotation", "revert_config", "banner-api"),
-     ("task_medium_ntp_clock_drift", "revert_config", "cart-api")],
-)  # fmt: skip
-def test_a_wrong_change_that_happened_to_spare_a_little_load_costs_once_it_is_put_back(
-    task_id: str, action: str, target: str
-) -> None:
-    waits = [order("escalate")] * 6
-    wrong = [order(action, target), *waits, order(action, target, undo=True)]
-    assert play(with_extra(*wrong), task_id).info["score_parts"]["unneeded"] == 1
-
-
-def test_repeating_ones_own_change_is_free() -> None:
-    def script(seen: Seen) -> Script:
-        yield from with_repeat(reference(seen))
-
-    def with_repeat(inner: Script) -> Script:
-        action = next(inner)
-        while True:
-            seen = yield action
-            if action["action_type"] in ("rollback_deploy", "revert_config"):
-                seen = yield action
-            try:
-                action = inner.send(seen)
-            except StopIteration:
-                return
-
-    assert play(script).info["score_parts"]["unneeded"] == 0
-
-
-@pytest.mark.parametrize(("changes", "expected"), [(0, 0.0), (1, 0.4)])
-def test_declaring_too_early_costs_more_than_half_and_everything_without_a_change(
-    changes: int, expected: float
-) -> None:
-    def script(seen: Seen) -> Script:
-        for _ in range(changes):
-            yield order("restart_service", seen.entries[0])
-        yield order("declare_resolved")
-
-    reply = play(script)
-    assert reply.info["score_parts"]["closure"] == expected
-    assert reply.observation["episode_score"] == 0
-
-
-def test_a_false_alarm_is_best_left_alone_until_it_is_known_to_be_one() -> None:
-    task_id = "task_medium_canary_false_alert"
-    assert play(reference, task_id).observation["episode_score"] == 1.0
-
-    def at_once(seen: Seen) -> Script:
-        yield order("declare_resolved")
-
-    def never(seen: Seen) -> Script:
-        while True:
-            yield order("escalate")
-
-    assert play(at_once, task_id).observation["episode_score"] == 0.0
-    assert play(never, task_id).observation["episode_score"] == 0.0
-
-
-def test_nothing_was_mitigated_where_no_customer_was_hurt() -> None:
-    session = Session(find, par)
-    session.reset(task_id="task_medium_canary_false_alert")
-    entry = Seen(session.step(order("escalate")).observation, {}).entries[0]
-    reply = session.step(order("extend_timeout", entry))
-    assert (session.changes() != (), reply.observation["bad_customer_minutes"]) == (True, 0)
-    assert reply.observation["mttm_achieved_tick"] is None
-
-
-def test_more_than_twelve_changes_leave_the_least_precision() -> None:
-    target = sorted(Session(find, par).reset(task_id=TASK).observation["services"])[0]
-    changes = [order("circuit_break" if n % 2 else "restart_service", target) for n in range(13)]
-    changes = [order("restart_service", target) for _ in changes]
-    assert play(with_extra(*changes)).info["score_parts"]["precision"] == 0.3
-
-
-@pytest.mark.parametrize(
-    ("harms", "expected"),
-    [((10, 4, 4), 1.0), ((10, 10, 4), 0.0), ((10, 12, 4), 0.0), ((10, 7, 4), 0.5),
-     ((10, 2, 4), 1.0), ((0, 0, 0), 1.0), ((0, 1, 0), 0.0), ((4, 4, 4), 0.0)],
-)  # fmt: skip
-def test_impact(harms: tuple[float, float, float], expected: float) -> None:
-    assert impact(*harms, 1) == pytest.approx(expected)
-
-
-def test_the_harder_a_task_the_more_a_tick_of_harm_costs() -> None:
-    assert [impact(10, 5, 4, power) for power in (1, 3, 5)] == pytest.approx(
-        [5 / 6, (5 / 6) ** 3, (5 / 6) ** 5]
+def test_an_experiment_costs_once_although_it_is_put_back() -> None:
+    entry = find(TASK).entry
+    undone = parts(
+        after(("traffic_shift", entry, {}), ("traffic_shift", entry, {"drain_percentage": 0}))
     )
-    assert POWERS["easy"] < POWERS["medium"] < POWERS["hard"]
-    assert [impact(10, harm, 4, 5) for harm in (4, 10)] == [1.0, 0.0]
+    assert undone["unneeded"] == 1
 
 
-@pytest.mark.parametrize(
-    ("state", "expected"),
-    [((True, True, True, True), 1.0), ((True, False, True, True), 0.4),
-     ((True, True, False, True), 0.4), ((True, True, True, False), 1.0),
-     ((True, False, True, False), 0.0), ((False, True, True, True), 0.9),
-     ((False, True, False, True), 0.6), ((False, True, True, False), 0.0)],
-)  # fmt: skip
-def test_closure(state: tuple[bool, bool, bool, bool], expected: float) -> None:
-    assert closure(*state) == expected
+def test_pods_to_the_sky_are_not_needed() -> None:
+    """Twice the pods are enough here; three times as many are a needless change."""
+    task = find({"task_id": "task_easy_log_storm_disk"})
+    (change,) = reference_changes(task)
+    unneeded = []
+    for times in (2.0, 1000):
+        play = Play(task)
+        pods = play.world.by_name[change.target].pods * times
+        play.act("scale_replicas", change.target, {"replicas": pods})
+        wait(play, 17)
+        play.act("declare_resolved", None, {})
+        assert parts(play)["resolved"] == 0, "what is lent is taken back"
+        unneeded.append(parts(play)["unneeded"])
+    assert unneeded == [0, 1]
+
+
+def test_only_a_repair_resolves_and_a_mitigation_spares_harm() -> None:
+    task = find({"task_id": "task_hard_partial_infra_asymmetric"})
+    place = next(name for name, cause in task.roots if cause == "zone_lost")
+    play = Play(task)
+    play.act("traffic_shift", place, {})
+    wait(play, 15)
+    play.act("declare_resolved", None, {})
+    found = parts(play)
+    assert (found["resolved"], found["recovered"]) == (0.0, False)
+    assert 0 < found["impact"] < 0.6
+    assert 0 < score(play) < 0.3
+
+
+def test_over_and_not_declared_is_nine_tenths() -> None:
+    play = Play(find(TASK))
+    for change in reference_changes(play.task):
+        play.act(change.action, change.target, change.parameters)
+    wait(play, 20)
+    assert parts(play)["resolved"] == 0.9
+
+
+def test_a_false_alert_is_declared_and_left_alone() -> None:
+    task = find({"task_id": "task_medium_canary_false_alert"})
+    assert score(scheduled(task, [], patience=0)) == 1.0
+    idle = Play(task)
+    assert score(idle) == 0.0
+    acted = Play(task)
+    acted.act("restart_service", task.roots[0][0], {})
+    acted.act("declare_resolved", None, {})
+    assert score(acted) == pytest.approx(0.75 * 0.55)
+
+
+def test_the_parts_by_themselves() -> None:
+    assert impact(100.0, 40.0, 20.0, True, True) == pytest.approx(0.75)
+    assert impact(100.0, 10.0, 20.0, True, True) == 1.0
+    assert impact(100.0, 180.0, 20.0, True, True) == 0.0
+    assert (impact(0, 0, 0, True, False), impact(0, 0, 0, False, False)) == (1.0, 0.0)
+    assert [precision(count) for count in (0, 1, 2, 9)] == [1.0, 0.75, 0.5, 0.3]
+    assert resolved(True, True, True) == 1.0
+    assert resolved(False, True, False) == resolved(True, False, True) == 0.0

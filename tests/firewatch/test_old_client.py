@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,8 +15,8 @@ from typing import Any
 import pytest
 from live_server import served
 
+from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
-from firewatch_env.tasks.task import MAX_TICKS
 
 pytestmark = pytest.mark.slow
 CLIENT = Path(__file__).with_name("old_client.py")
@@ -23,8 +24,11 @@ END = re.compile(r"\[END\] success=(true|false) steps=\d+ score=(\d\.\d\d) rewar
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with served("--environment", "firewatch", "--workers", "2") as url:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server whose callers have played nothing before."""
+    store = tmp_path_factory.mktemp("store") / "episodes.db"
+    own = {**os.environ, "OPENENV_KIT_EPISODE_STORE": str(store)}
+    with served("--environment", "firewatch", "--workers", "2", env=own) as url:
         yield url
 
 
@@ -62,14 +66,15 @@ def test_three_copies_at_once_write_the_same_lines(url: str) -> None:
 
 def test_all_sixty_tasks_are_played(url: str) -> None:
     tasks = [
-        f"{each.task_id}:{each.difficulty}:{each.seed}:{MAX_TICKS[each.difficulty]}"
+        f"{each.task_id}:{each.difficulty}:{each.seed}:{LEVELS[each.difficulty].ticks}"
         for each in NAMED.values()
     ]
     client = start(f"{url}/as/all", *tasks)
     out, _ = client.communicate(timeout=300)
     scores = [float(END.fullmatch(line)[2]) for line in out.splitlines() if line[:4] == "[END"]  # type: ignore[index]
     assert len(scores) == 60
-    assert sum(scores) / 60 < 0.7, "simple rules must not solve it"
+    print(f"mean over 60 tasks: {sum(scores) / 60:.3f}")
+    assert 0.02 < sum(scores) / 60 < 0.6, "simple rules see something, and do not solve it"
 
 
 def test_every_mistake_is_answered_200_and_the_episode_goes_on(url: str) -> None:

@@ -1,141 +1,104 @@
-"""How the reference tells a build of zone b from a change everywhere, and a leak from neither."""
+"""What a player is told agrees with itself and with the world."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator
 
 import pytest
 
-from firewatch_env.engine.motion import ZONE_B, Wave, factor
-from firewatch_env.evidence.measuring import ERROR
-from firewatch_env.policies.apart import (
-    Figure,
-    Read,
-    Series,
-    Where,
-    by_burn,
-    by_errors,
-    tell,
-    told_freely,
-    zone_shares,
-)
-from firewatch_env.policies.reading import twins, worst_way
-from firewatch_env.policies.seen import Notes, Seen, order
-
-SHARES = (0.40, 0.43, 0.46, 0.49, 0.51, 0.50, 0.47, 0.43, 0.38, 0.34, 0.31, 0.29, 0.28, 0.30)
-WAVE = (0.50, 0.47, 0.43, 0.39, 0.35, 0.31, 0.28, 0.31, 0.35, 0.39, 0.43, 0.47, 0.50, 0.47)
+from firewatch_env.actions import act
+from firewatch_env.engine.service import Service
+from firewatch_env.engine.world import World
+from firewatch_env.evidence.logs import lines
+from firewatch_env.play import Play
+from firewatch_env.tasks.book import find
+from firewatch_env.tasks.named import NAMED
+from tests.firewatch.test_engine import NAMES, a_world, course
 
 
-def reply(tick: int, text: str, burn: float = 0.0) -> Seen:
-    told = {
-        "sim_tick": tick,
-        "current_slo_burn_rate": burn,
-        "services": {},
-        "dependency_graph": {},
-    }
-    return Seen(told, {"action_feedback": text})
+def with_lever(service: str, lever: str, value: float) -> tuple[World, Service]:
+    world = a_world(names=NAMES | {"cart-api", "cart-cache", "cart-db"})
+    world.set_lever(world.by_name[service], lever, value)
+    course(world, 2)
+    return world, world.by_name[service]
 
 
-def told_by(
-    figure: list[float],
-    *,
-    grows: bool = False,
-    free: bool = False,
-    shares: Sequence[float] = SHARES,
-) -> tuple[Where, int]:
-    """What `tell` makes of a figure by tick, and the looks that it takes."""
-    look = order("fetch_logs", "a")
-    series = Series(lambda seen: seen.burn) if free else None
-    measure = Figure(look, lambda seen: float(seen.feedback), series)
-    notes = Notes()
-    notes.replies[0] = reply(0, str(figure[0]), figure[0])
-    script = tell(notes, "a", measure, Read(0, figure[0]), grows)
-    action, tick = next(script), 0
-    while True:
-        tick += 1
-        text = str(figure[tick])
-        if action != look:
-            text = f"b gets {shares[tick]:.3f} {shares[tick - 1]:.3f}; two builds 0"
-        seen = reply(tick, text, figure[tick])
-        notes.replies[tick] = seen
-        if action != look:
-            known = notes.shares.setdefault("a", {})
-            known |= {tick - back: share for back, share in enumerate(zone_shares(seen))}
-        try:
-            action = script.send(seen)
-        except StopIteration as end:
-            return end.value[1], tick
+@pytest.fixture(scope="module", name="plays")
+def _plays() -> list[Play]:
+    return [Play(find({"task_id": name}), graded=False) for name in NAMED]
 
 
-@pytest.mark.parametrize("free", [True, False])
-def test_what_follows_the_zones_share_is_of_its_build_and_what_does_not_is_everywhere(
-    free: bool,
-) -> None:
-    staged, took = told_by([0.7 * share for share in SHARES], free=free)
-    assert staged == "zone b"
-    assert took <= (4 if free else 6)
-    for other in (WAVE, (0.3,) * len(SHARES)):
-        assert told_by(list(other), free=free)[0] == "everywhere"
-
-
-@pytest.mark.parametrize("wave", [(10, 3), (12, 8), (14, 11)])
-def test_few_looks_at_the_zones_tell_their_shares_at_other_ticks(wave: Wave) -> None:
-    shares = [ZONE_B * factor(wave, tick) for tick in range(14)]
-    for figure, where in (([0.7 * each for each in shares], "zone b"), ([0.3] * 14, "everywhere")):
-        found, looks = told_by(figure, shares=shares)
-        assert found == where
-        assert looks <= 4
-
-
-def test_errors_of_meters_do_not_turn_the_finding() -> None:
-    signs = [1 + ERROR * (-1) ** tick for tick in range(len(SHARES))]
-    noisy = [0.7 * share * sign for share, sign in zip(SHARES, signs, strict=True)]
-    assert told_by(noisy)[0] == "zone b"
-
-
-def test_a_heap_is_told_by_how_its_growth_goes_on() -> None:
-    heaps = {
-        "zone b": [0.05 * share for share in SHARES],
-        "everywhere": [0.02] * len(SHARES),
-        "settles": [0.05 * 0.9**tick for tick in range(len(SHARES))],
-    }
-    assert {where: told_by(growth, grows=True)[0] for where, growth in heaps.items()} == {
-        where: where for where in heaps
-    }
-
-
-def test_the_burn_rate_says_nothing_while_a_change_is_on_its_way() -> None:
-    notes = Notes()
-    notes.replies[3] = reply(3, "")
-    assert told_freely(notes, by_burn)
-    notes.changed = 2
-    assert not told_freely(notes, by_burn)
-    assert told_freely(notes, by_errors("a"))
-
-
-BOTH = "build 20m in b feed.v 64→8, trial.level 250→20 | rev 21m bulk.n 100→15, feed.mode 9→1"
-
-
-@pytest.mark.parametrize(
-    ("text", "keys", "found"),
-    [
-        (BOTH, ("v", "mode"), True),
-        (BOTH.replace("in b ", ""), ("v", "mode"), False),
-        (BOTH, ("v",), False),
-        (BOTH.replace("feed.mode", "geo.mode"), ("v", "mode"), False),
-        ("build days old | rev 21m feed.v 100→15", ("v",), False),
-    ],
-)
-def test_two_suspects_are_a_build_of_zone_b_and_a_revision_of_one_feature(
-    text: str, keys: tuple[str, ...], found: bool
-) -> None:
-    assert twins(text, keys) is found
-
-
-def test_a_way_down_ends_at_the_first_call_that_is_odd_in_itself() -> None:
-    way = worst_way("entry", "one-api 0.40 > two-db 0.90 n 6.1x > three-db 0.10")
-    assert [(hop.caller, hop.name, hop.kind, hop.figure) for hop in way] == [
-        ("entry", "one-api", "", 0.0),
-        ("one-api", "two-db", "calls", 6.1),
+def test_the_page_and_the_situation_give_one_share_of_customers(plays: list[Play]) -> None:
+    both = [
+        (*pages, *re.findall(r"Customers: ([\d.]+)% are let down", play.message))
+        for play in plays
+        if (pages := re.findall(r" ([\d.]+)% of customers are let down", play.message))
     ]
-    assert worst_way("entry", "no call fails") == []
+    assert len(both) > 40
+    assert all(page == situation for page, situation in both)
+
+
+def test_a_raised_limit_gives_a_growing_heap_more_time() -> None:
+    world, service = with_lever("order-api", "grow.bulk", 0.02)
+    ticks = []
+    for limit in (1.0, 2.0):
+        service.memory_limit = limit
+        world.step()
+        text = act(world, "check_gc_pressure", "order-api", {}).text
+        ticks.append(int(re.findall(r"full in (\d+) ticks", text)[0]))
+    assert ticks[1] > 2 * ticks[0]
+
+
+def test_a_heap_that_stops_below_its_limit_is_not_said_to_fill_up() -> None:
+    for value, ends in ((0.2, "stops before it is full"), (6.0, "full in")):
+        world, _ = with_lever("order-api", "fill.feed", value)
+        assert ends in act(world, "check_gc_pressure", "order-api", {}).text
+
+
+def test_threads_that_hold_memory_are_stuck_in_the_thread_dump_too() -> None:
+    world, _ = with_lever("order-api", "leak", 0.02)
+    assert "stuck threads +" in act(world, "check_gc_pressure", "order-api", {}).text
+    dump = act(world, "thread_dump", "order-api", {}).text
+    assert "stuck worker threads" in dump
+    assert "none stuck" not in dump
+
+
+def test_a_busy_pod_is_one_of_the_services_own() -> None:
+    world, service = with_lever("order-api", "hot.bulk", 0.5)
+    service.pods = 4
+    text = act(world, "inspect_cluster_topology", "order-api", {}).text
+    pod = int(re.findall(r"pod (\d+) gets more than its share", text)[0])
+    assert 1 <= pod <= service.pods
+    assert all(int(share) <= 100 for share in re.findall(r"(\d+)%", text))
+
+
+def test_a_cold_cache_is_shown_with_the_stored_data_and_warmed_by_halves() -> None:
+    world, service = with_lever("cart-cache", "cold_cache", 0.2)
+    assert "cold after a restart" in act(world, "inspect_consensus_state", "cart-cache", {}).text
+    said = [act(world, "enable_cache_warming", "cart-cache", {}).text for _ in range(3)]
+    assert ["half of the missing" in text for text in said] == [True, True, False]
+    assert "cold_cache" not in service.levers
+
+
+def test_what_is_routine_in_logs_and_who_is_no_customer_vary(plays: list[Play]) -> None:
+    first = [lines(play.world, play.world.entries[0])[0][9:] for play in plays]
+    assert len(set(first)) > 30
+    assert len(set(_strangers(plays))) >= 5
+
+
+def _strangers(plays: list[Play]) -> Iterator[str]:
+    for play in plays:
+        for service in play.world.services:
+            text = act(play.world, "get_metrics_detail", service.name, {}).text
+            yield from re.findall(r"s go to (.*), not to customers", text)
+
+
+def test_the_last_message_names_what_was_not_needed() -> None:
+    play = Play(find({"task_id": "task_easy_alert_fatigue"}))
+    entry = play.task.entry
+    play.act("restart_service", entry, {})
+    play.act("force_ntp_sync", entry, {})
+    play.act("declare_resolved", None, {})
+    named = f"not needed: restart_service {entry} (tick 1); force_ntp_sync {entry} (tick 2)."
+    assert play.message.endswith(named)

@@ -9,7 +9,7 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 from fastapi.testclient import TestClient
-from guides import run_guide
+from guides import run_blocks
 from nemo_gym.server_utils import ServerClient
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
@@ -66,14 +66,6 @@ def test_verify_gives_the_reference_policys_score(client):
         verified = play(client, "reference", row)
         assert (verified["reward"], verified["submitted"]) == (1.0, True)
         assert verified["task"] == row["task"]
-
-
-def test_a_drill_down_episode_is_offered_its_own_tools_and_played(client):
-    (row,) = data_rows("drill_validation", count=1)
-    names = {tool["name"] for tool in row["responses_create_params"]["tools"]}
-    assert "slice" in names
-    assert "list_dates" not in names
-    assert play(client, "drill_reference", row)["reward"] == 1.0
 
 
 def test_a_lean_episode_is_offered_six_tools_and_tells_its_reward_s_components(client):
@@ -158,6 +150,16 @@ def test_where_no_server_is_seeding_fails_and_says_how_to_start_one():
     assert (verified["reward"], verified["mask_sample"]) == (0.0, True)
 
 
+def test_a_row_that_offers_other_tools_than_its_reset_has_is_refused_and_masked(client):
+    (row,) = data_rows("validation", count=1)
+    for wrong in ({"reset": {**row["reset"], "profile": "lean"}}, {"environment": "firewatch"}):
+        reply = client.post("/seed_session", json={**row, **wrong})
+        assert reply.status_code == 422
+        assert re.search("in this row: .*list_dates.*scan|'firewatch'", reply.json()["detail"])
+        verified = client.post("/verify", json={**row, "response": RESPONSE}).json()
+        assert (verified["reward"], verified["mask_sample"]) == (0.0, True)
+
+
 def test_data_rows_name_every_tool_as_the_responses_interface_wants_it(tmp_path):
     assert write_rows(tmp_path / "example.jsonl", data_rows("train", count=2)) == 2
     for line in (tmp_path / "example.jsonl").read_text().splitlines():
@@ -181,5 +183,5 @@ def test_the_example_configuration_names_the_server_and_its_data():
 
 
 def test_the_guide_runs_as_far_as_it_goes_without_a_model(tmp_path, capsys):
-    assert run_guide("training-nemo-gym.md", tmp_path) == 1
+    assert run_blocks("nemo_gym", tmp_path) == 1
     assert "200" in capsys.readouterr().out

@@ -1,17 +1,19 @@
 """SkyRL's gym makes the environment by its id and plays it in text."""
 
+import http.client
 import json
 import random
 
 import pytest
 import skyrl_gym
-from guides import run_guide, run_readme
+from guides import run_blocks
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.errors import ServerError
+from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.play.split_rows import write_rows
+from openenv_kit.trainers import backends
 from openenv_kit.trainers.skyrl import dataset_rows, register_environment
 from openenv_kit.trainers.tool_calls import next_call
 
@@ -50,15 +52,6 @@ def test_the_environment_gives_the_reference_policys_score_on_the_last_turn_alon
         assert rewards[-1] == 1.0
         assert set(rewards[:-1]) <= {0.0}
         assert metrics["submitted"] == 1.0
-
-
-def test_a_drill_down_episode_is_offered_its_own_tools_and_played():
-    (row,) = dataset_rows("drill_validation", count=1)
-    system = row["prompt"][0]["content"]
-    assert '"slice"' in system
-    assert '"list_dates"' not in system
-    rewards, _ = play("drill_reference", row)
-    assert rewards[-1] == 1.0
 
 
 def test_a_lean_episode_is_offered_six_tools_and_played():
@@ -173,12 +166,36 @@ def test_where_no_server_is_the_episode_does_not_begin_and_says_how_to_start_one
         play("reference", row, base_url=NOWHERE)
 
 
-def test_the_readmes_example_runs_as_it_stands(tmp_path, capsys):
-    assert run_readme("skyrl", tmp_path) == 1
-    answer = json.loads(capsys.readouterr().out.split("\n")[1])
-    assert len(answer["result"]["dates"]) == 28
+def test_a_prompt_that_offers_other_tools_than_its_reset_has_is_refused():
+    (row,) = dataset_rows("validation", count=1)
+    lean = json.dumps({**json.loads(row["reset"]), "profile": "lean"})
+    with pytest.raises(ConfigurationError, match=r"in this prompt: .*list_dates.*scan"):
+        play("reference", {**row, "reset": lean})
+
+
+def test_a_server_of_another_environment_is_refused():
+    (row,) = dataset_rows("validation", count=1, environment=register_environment("firewatch"))
+    with pytest.raises(ServerError, match=r"'metric_tracker_rl'.*'firewatch'"):
+        play("reference", row, base_url=address())
+
+
+def test_a_server_lost_after_a_call_pays_nothing_not_even_zero(monkeypatch):
+    monkeypatch.setattr(backends, "PATIENCE_S", 0.0)
+    (row,) = dataset_rows("validation", count=1)
+    extras = {"reset": row["reset"]}
+    env = skyrl_gym.make(ENV_ID, env_config={"base_url": address()}, extras=extras)
+    env.init(row["prompt"])
+    look = say(("list_dates", {}))
+    assert env.step(look)["reward"] == 0.0
+    env._episode._backend._connection = http.client.HTTPConnection("127.0.0.1", 9)
+    with pytest.raises(ServerError):
+        env.step(look)
+    with pytest.raises(ServerError):
+        env.get_metrics()
 
 
 def test_the_guide_runs_as_far_as_it_goes_without_a_model(tmp_path, capsys):
-    assert run_guide("training-skyrl.md", tmp_path) == 1
-    assert "200" in capsys.readouterr().out
+    assert run_blocks("skyrl", tmp_path) == 1
+    written, answer = capsys.readouterr().out.split("<tool_response>\n")
+    assert "200" in written
+    assert len(json.loads(answer.split("\n")[0])["result"]["dates"]) == 28

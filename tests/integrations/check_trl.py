@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import trl
-from guides import run_guide, run_readme
+from guides import run_blocks
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
@@ -206,7 +206,7 @@ def test_the_readmes_example_runs_as_it_stands(tokenizer, tmp_path, monkeypatch)
     monkeypatch.setenv("MODEL_NAME", str(saved_model(tokenizer, tmp_path / "tiny")))
     trainers, train = [], GRPOTrainer.train
     monkeypatch.setattr(GRPOTrainer, "train", lambda self: (trainers.append(self), train(self)))
-    assert run_readme("trl", tmp_path) == 1
+    assert run_blocks("trl", tmp_path, page="README.md") == 1
     (trainer,) = trainers
     assert trainer.state.global_step == 1
     assert torch.isfinite(torch.tensor(trainer.state.log_history[-1]["train_loss"]))
@@ -278,5 +278,5 @@ def test_the_dataset_holds_a_chat_and_the_resets_arguments():
 
 
 def test_the_guide_runs_as_far_as_it_goes_without_a_model(tmp_path, capsys):
-    assert run_guide("training-trl.md", tmp_path) == 1
+    assert run_blocks("trl", tmp_path) == 1
     assert "Find every anomaly" in capsys.readouterr().out

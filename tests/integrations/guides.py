@@ -6,25 +6,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
+sys.path.append(str(ROOT))  # research, behind what is installed
 
 from documented import PYTHON, blocks_of  # noqa: E402
 
-HERE = "check-integrations runs it"
-"""Marks a block of a trainer's own guide."""
+GUIDE = "docs/training.md"
 
 
-def run_guide(page, folder):
-    """Run the marked Python blocks of a trainer's guide in order, in a folder; how many ran."""
-    return _run(f"docs/{page}", HERE, folder)
-
-
-def run_readme(trainer, folder):
-    """Run the README's block of a trainer in a folder; how many ran."""
-    return _run("README.md", f"check-integrations {trainer} runs it", folder)
-
-
-def _run(page, marker, folder):
+def run_blocks(trainer, folder, page=GUIDE):
+    """Run a page's Python blocks for a trainer in order, in a folder; how many ran."""
     text = (ROOT / page).read_text(encoding="utf-8")
+    marker = f"check_integrations {trainer} runs it"
     blocks = [block for block in blocks_of(page, text) if marker in block.words]
     assert all(block.language in PYTHON for block in blocks)
     before = Path.cwd()

@@ -1,9 +1,9 @@
-"""The server that `check-integrations` starts for its checks, and an address without one."""
+"""The server that `check_integrations` starts for its checks, and an address without one."""
 
 import os
 import urllib.request
 
-from openenv_kit.cli.check_integrations import SERVER_VARIABLE
+SERVER_VARIABLE = "METRIC_TRACKER_CHECK_SERVER"
 
 NOWHERE = "http://127.0.0.1:9"
 NO_SERVER = r"No server answers at http://127\.0\.0\.1:9 .*Start one with `server --port 9`"
@@ -20,5 +20,5 @@ def episodes_served():
     """Episodes that were started on the server so far, by plain HTTP."""
     with urllib.request.urlopen(f"{address()}/metrics") as answer:
         lines = answer.read().decode().splitlines()
-    name = 'metric_tracker_reset_seconds_count{transport="http"}'
+    name = 'openenv_kit_reset_seconds_count{transport="http"}'
     return sum(int(float(line.split()[-1])) for line in lines if line.startswith(name))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from gradio_client import Client
 from live_server import free_port
 from playwright.sync_api import (
     BrowserContext,
@@ -30,12 +28,8 @@ from playwright.sync_api import (
 )
 from warm_python import Program, warm_python
 
-from metric_tracker_rl.analysis_tools import TOOLS
-
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tests" / "agent"))  # for its fake model
 
-# Gradio's client would report every use to a server of others, over a connection that it keeps.
 os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -44,13 +38,11 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update"),
 ]
 SERVER = ("-m", "server.app", "--host", "127.0.0.1", "--port")
-CUT_OFF = """[...document.querySelectorAll('#mt-tabs :is(div, p, li, dl, dd, section, button)')]
-  .filter((each) => each.checkVisibility() && !each.closest('.mt-scroll, .mt-chart, .cm-editor'))
+CUT_OFF = """[...document.querySelectorAll('body :is(div, p, li, dl, dd, section, button)')]
+  .filter((each) => each.checkVisibility() && !each.closest('.mt-scroll, .mt-unseen, pre'))
   .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
   .map((each) => each.outerHTML.slice(0, 200))"""
 """What is cut off at the right: the page clips instead of scrolling sideways."""
-SEEN = "try { localStorage.setItem('mt-seen', 'yes'); } catch { /* about:blank keeps nothing */ }"
-"""Whoever is here for the first time is shown a play; most tests begin with an episode."""
 PATIENCE_MS = 120_000
 """Only a test that fails waits as long: four browsers share two busy cores."""
 expect.set_options(timeout=PATIENCE_MS)
@@ -81,8 +73,8 @@ def await_page(url: str, server: Program | subprocess.Popen[bytes]) -> None:
 def web_server(log: Path, *program: str, **variables: str) -> Iterator[WebServer]:
     """A server on loopback, stopped at the end; another `program` is given the port."""
     port = free_port()
-    environ = {k: v for k, v in os.environ.items() if k != "METRIC_TRACKER_DEBUG"}
-    environ |= {"ENABLE_WEB_INTERFACE": "true", "METRIC_TRACKER_SOURCE_URL": "https://example.org/"}
+    environ = {k: v for k, v in os.environ.items() if k != "OPENENV_KIT_DEBUG"}
+    environ |= {"ENABLE_WEB_INTERFACE": "true", "OPENENV_KIT_SOURCE_URL": "https://example.org/"}
     with log.open("wb") as out:
         server = warm_python(
             *(program or SERVER),
@@ -103,9 +95,8 @@ def web_server(log: Path, *program: str, **variables: str) -> Iterator[WebServer
 
 @pytest.fixture(scope="session")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    # Its models run on loopback.
     log = tmp_path_factory.mktemp("web") / "server.log"
-    with web_server(log, METRIC_TRACKER_PRIVATE_ENDPOINTS="true") as server:
+    with web_server(log) as server:
         yield server
 
 
@@ -114,9 +105,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
     """A server in debug mode, with lower limits on what an episode may ask for."""
     log = tmp_path_factory.mktemp("small") / "server.log"
     variables = {
-        "METRIC_TRACKER_DEBUG": "true",
-        "METRIC_TRACKER_MAX_STEPS": "20",
-        "METRIC_TRACKER_MAX_SUBMISSIONS": "2",
+        "OPENENV_KIT_DEBUG": "true",
+        "OPENENV_KIT_MAX_STEPS": "20",
+        "OPENENV_KIT_MAX_SUBMISSIONS": "2",
         "GRADIO_TEMP_DIR": str(log.parent),
     }
     with web_server(log, **variables) as server:
@@ -135,7 +126,6 @@ def browser() -> Iterator[BrowserContext]:
         # One context, and pages that are used again: the page's scripts are fetched and compiled
         # once. A visitor is a load of the page; Gradio gives each a session of its own.
         context = chromium.new_context()
-        context.add_init_script(SEEN)
         yield context
         chromium.close()
 
@@ -147,32 +137,18 @@ def _leaks_are_told_here() -> Iterator[None]:
     gc.collect()
 
 
-@contextmanager
-def page_client(url: str) -> Iterator[Client]:
-    """Gradio's client on the page, closed with its threads; the one that says that it is there ends
-    with the next sign of life from the server."""
-    client = Client(f"{url}/web/", verbose=False, analytics_enabled=False)
-    try:
-        yield client
-    finally:
-        client.close()
-        client.executor.shutdown()
-
-
-AXE = """async () => (await axe.run(document, { resultTypes: ['violations'] })).violations
+AXE = """async () => {
+  await Promise.all(document.getAnimations().map((each) => each.finished));
+  return (await axe.run(document, { resultTypes: ['violations'] })).violations
   .filter((each) => ['serious', 'critical'].includes(each.impact))
-  .map((each) => `${each.id}: ${each.nodes.map((node) => node.html.slice(0, 160)).join(' ')}`)"""
+  .map((each) => `${each.id}: ${each.nodes.map((node) => node.html.slice(0, 160)).join(' ')}`);
+}"""
 
 
 HAS_FOCUS = """([selector, name]) => {
   const here = document.activeElement;
   return here.matches(selector) && (!name || here.textContent.trim() === name);
 }"""
-
-
-TAKEN = """selector => [...document.querySelectorAll(selector)].every(
-  (each) => each.getAttribute('aria-expanded') !== 'true' || !each.value)"""
-"""A drop-down takes a choice some time after its key, and loses it to a Tab that comes before."""
 
 
 @dataclass
@@ -184,18 +160,6 @@ class Visit:
 
     def tab(self, name: str) -> None:
         self.page.get_by_role("tab", name=name, exact=True).first.click()
-
-    def unfold(self, title: str) -> None:
-        """Open a fold of the tab."""
-        fold = self.page.get_by_role("button", name=title)
-        if fold.get_attribute("aria-expanded") != "true":
-            fold.click()
-
-    def choose(self, selector: str, option: str) -> None:
-        """Pick an option of a drop-down by typing its name."""
-        box = self.page.locator(f"{selector} input").first
-        box.click()
-        self.page.get_by_role("option", name=option, exact=True).first.click()
 
     def reach(self, selector: str, name: str = "", key: str = "Tab") -> None:
         """Go to an element as who has no mouse does; `name` is its text, where that matters."""
@@ -210,41 +174,8 @@ class Visit:
         self.reach(selector, name, "Shift+Tab" if back else "Tab")
         self.page.keyboard.press("Enter")
 
-    def type(self, selector: str, text: str) -> None:
-        """Fill in a field, or choose in a drop-down, without a mouse."""
-        self.reach(selector)
-        self.page.keyboard.press("Control+A")
-        self.page.keyboard.type(text)
-        self.page.keyboard.press("Enter")
-        self.page.wait_for_function(TAKEN, arg=selector)
-
-    def watch_model(self, url: str, name: str) -> None:
-        """Let a model play to its end without a mouse."""
-        self.press("[role=tab]", "Watch")
-        self.press("[role=tab]", "Model")
-        for label, text in (("OpenAI-compatible endpoint", url), ("Model", name)):
-            self.page.keyboard.press("Tab")
-            self.type("#mt-tabs :is(input, textarea)", text)
-            expect(self.page.get_by_label(label, exact=True)).to_have_value(text)
-        self.type("#mt-key input", "sk-some-key")
-        self.press("#mt-watch-model")
-        self.sees("#mt-scene", f"{name} · step")
-        self.press("#mt-end")
-
-    def open_file(self, path: Path) -> None:
-        """Choose a recording without a mouse."""
-        with self.page.expect_file_chooser() as chooser:
-            self.press("#mt-upload")
-        chooser.value.set_files(path)
-
     def sees(self, selector: str, text: str) -> None:
         expect(self.page.locator(selector).first).to_contain_text(text, timeout=PATIENCE_MS)
-
-    def start(self, task: str) -> None:
-        self.tab("Episode")
-        self.page.get_by_label(task.replace("_", " "), exact=False).check()
-        self.page.click("#mt-start")
-        self.sees("#mt-card", task)
 
     def barriers(self) -> list[str]:
         """Serious and critical problems that axe-core finds on the page as it stands."""
@@ -255,12 +186,6 @@ class Visit:
 
     def text(self, selector: str) -> str:
         return self.page.locator(selector).first.inner_text()
-
-
-def form_of(method: str) -> str:
-    """Selector of the form that a method is filled in with; methods of like arguments share one."""
-    arguments = TOOLS[method].arguments
-    return f"#mt-form-{next(name for name in TOOLS if TOOLS[name].arguments is arguments)}"
 
 
 def listen(visit: Visit) -> Callable[[], None]:
@@ -309,7 +234,7 @@ def visit(browser: BrowserContext, web: WebServer) -> Iterator[Callable[..., Vis
         width: int = 1280,
         color_scheme: Literal["light", "dark"] = "light",
         url: str = web.url,
-        told: str = "easy_single_spike",
+        path: str = "/web/",
     ) -> Visit:
         page = browser.pages[0] if browser.pages and not opened else browser.new_page()
         page.set_viewport_size({"width": width, "height": 900})
@@ -319,8 +244,8 @@ def visit(browser: BrowserContext, web: WebServer) -> Iterator[Callable[..., Vis
         opened.append(new)
         ends.callback(leave, new)
         ends.callback(listen(new))
-        page.goto(f"{url}/web/")
-        new.sees("#mt-card", told)
+        page.goto(f"{url}{path}")
+        new.sees("#mt-opening", "Play one yourself")
         return new
 
     with ends:

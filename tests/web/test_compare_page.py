@@ -7,13 +7,28 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext
 
-from openenv_kit.environment import get_environment
+from openenv_kit.environment import Environment, get_environment
+from openenv_kit.play.driver import moves, observed
+from openenv_kit.play.recording import RunRecorder
 from openenv_kit.results.page import compared, write_page
 from openenv_kit.results.plays import read_players
 
-BY_HAND = Path(__file__).parents[2] / "docs" / "assets" / "firewatch-by-hand-2.jsonl"
-
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def record(path: Path, environment: Environment, tasks: int = 4) -> None:
+    """Write down how keyword rules play the first tasks of the validation split."""
+    policy = environment.policies["keyword_rules"]
+    with path.open("w") as stream:
+        for index in range(tasks):
+            session, reset = environment.session(), {"split": "validation", "index": index}
+            opening = session.reset(**reset)
+            run = RunRecorder(stream, policy.name, reset, observed(opening), environment)
+            score = 0.0
+            for action, reply in moves(session, policy, opening):
+                run.step(action, observed(reply))
+                score = reply.reward or 0.0
+            run.end(score)
 
 
 @pytest.mark.parametrize("width", [390, 1400])
@@ -21,7 +36,9 @@ def test_it_loads_nothing_fits_and_its_links_open_the_plays(
     browser: BrowserContext, tmp_path: Path, width: int
 ) -> None:
     firewatch = get_environment("firewatch")
-    players = read_players([("", BY_HAND), ("again", BY_HAND)], firewatch)
+    plays = tmp_path / "plays.jsonl"
+    record(plays, firewatch)
+    players = read_players([("", plays), ("again", plays)], firewatch)
     path = tmp_path / "page.html"
     write_page(compared(players, "validation", firewatch), path)
     page = browser.new_page()

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,17 +17,14 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import ROOT, WebServer, page_client, web_server
-from hostile import hostile_server
+from conftest import WebServer, web_server
 from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
 
 from openenv_kit.page import visitor_gate
-from openenv_kit.page.uploads import FOLDER_VARIABLE, Uploads, own_folder
 from openenv_kit.page.visitor_gate import MAX_UNREAD_EACH, VisitorGate
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.gate import FORM_BYTES
-from openenv_kit.serving.settings import MAX_RECORDING_BYTES, Settings
+from openenv_kit.serving.settings import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -63,13 +59,13 @@ class Page:
 class Door:
     """A gate with a stand-in page behind it, and ways to knock."""
 
-    def __init__(self, folder: Path, most: int = 3, grace_s: float = 0.0) -> None:
+    def __init__(self, most: int = 3, grace_s: float = 0.0) -> None:
         self.page = Page()
         self.forgotten: list[str] = []
         self.holder = SimpleNamespace(
             delete_state=self.forgotten.append, session_data={}, time_last_used={}
         )
-        self.gate = VisitorGate(self.page, self.holder, Uploads(folder), most, grace_s)
+        self.gate = VisitorGate(self.page, self.holder, most, grace_s)
         self.open: list[asyncio.Task[int]] = []
 
     async def knock(self, path: str, body: Any = None, query: str = "") -> int:
@@ -111,7 +107,7 @@ class Door:
 async def test_a_visitor_who_reads_nothing_is_stopped_and_one_who_reads_goes_on(
     tmp_path: Path,
 ) -> None:
-    door = Door(tmp_path)
+    door = Door()
     assert [await door.join("me") for _ in range(MAX_UNREAD_EACH + 1)] == [200] * 16 + [429]
     reading = asyncio.ensure_future(door.knock("/gradio_api/queue/data", query="session_hash=me"))
     await asyncio.sleep(0.01)
@@ -122,13 +118,13 @@ async def test_a_visitor_who_reads_nothing_is_stopped_and_one_who_reads_goes_on(
 
 
 async def test_a_refused_join_waits_for_no_answer(tmp_path: Path) -> None:
-    door = Door(tmp_path)
+    door = Door()
     door.page.status = 503
     assert [await door.join("me") for _ in range(40)] == [503] * 40
 
 
 async def test_who_is_gone_makes_room_and_who_is_there_does_not(tmp_path: Path) -> None:
-    door = Door(tmp_path, most=3)
+    door = Door(most=3)
     for name in ("here", "gone", "there"):
         await door.join(name)
     await door.connect("here")
@@ -147,7 +143,7 @@ async def test_all_together_only_so_many_answers_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(visitor_gate, "MAX_UNREAD", 8)
-    door = Door(tmp_path, most=1000)
+    door = Door(most=1000)
     for number in range(100):
         assert await door.join(f"s{number}") == 200
     assert door.gate._unread == 8
@@ -158,12 +154,12 @@ async def test_all_together_only_so_many_answers_wait(
 async def test_who_left_is_forgotten_after_the_grace_and_who_came_back_is_not(
     tmp_path: Path,
 ) -> None:
-    door = Door(tmp_path, grace_s=0.0)
+    door = Door(grace_s=0.0)
     await door.connect("me")
     await door.leave()
     await door.settle()
     assert door.forgotten == ["me"]
-    patient = Door(tmp_path, grace_s=3600.0)
+    patient = Door(grace_s=3600.0)
     await patient.connect("me")
     await patient.leave()
     leaving = patient.gate._seats["me"].leaving
@@ -177,56 +173,25 @@ async def test_who_left_is_forgotten_after_the_grace_and_who_came_back_is_not(
 
 @pytest.mark.parametrize("name", ["", "a b", "x" * 65, "../me", 7, None, ["me"]])
 async def test_a_session_must_have_a_name_that_the_page_makes(tmp_path: Path, name: Any) -> None:
-    door = Door(tmp_path)
+    door = Door()
     assert await door.knock("/gradio_api/queue/join", {"session_hash": name}) == 400
     assert await door.knock("/gradio_api/queue/join", [name]) == 400
     assert await door.knock("/gradio_api/queue/data", query=f"session_hash={name} !") == 400
     assert not door.page.joined
 
 
-def test_what_was_left_behind_is_removed_and_uploads_are_bounded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    uploads = Uploads(tmp_path)
-    old, fresh = tmp_path / "a" / "old.jsonl", tmp_path / "b" / "fresh.jsonl"
-    for each in (old, fresh):
-        each.parent.mkdir()
-        each.write_text("{}\n")
-    for each in (old, old.parent):
-        os.utime(each, (1, 1))
-    assert uploads.has_room()
-    assert not old.exists()
-    assert fresh.exists()
-    with contextlib.ExitStack() as stack:
-        for _ in range(4):
-            assert uploads.has_room()
-            stack.enter_context(uploads.taking())
-        assert not uploads.has_room()
-    monkeypatch.setattr("openenv_kit.page.uploads.MAX_BYTES", 3)
-    assert not uploads.has_room()
-    monkeypatch.undo()
-    monkeypatch.setattr("openenv_kit.page.uploads.MAX_FILES", 1)
-    assert not uploads.has_room()
-
-
-def test_the_folder_is_this_users_alone_and_inside_the_one_that_was_chosen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    mine = own_folder()
-    assert mine.parent == tmp_path
-    assert mine.stat().st_mode & 0o777 == 0o700
-    assert own_folder() == mine, "asked again, it is the same"
-    mine.chmod(0o777)
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert own_folder() != mine, "a folder that others can write to is not used"
-
-
 UNUSED = [
     *("file=/etc/passwd", "file/etc/passwd", "proxy=http://127.0.0.1:1/", "run/start", "api/start"),
     *("call/start", "call/v2/start", "stream/x", "component_server", "process_recording"),
-    *("openapi.json", "runs", "vibe-code/", "dev/reload", "custom_component/a/b/c/d", "deep_link"),
+    *(
+        "openapi.json",
+        "runs",
+        "upload",
+        "vibe-code/",
+        "dev/reload",
+        "custom_component/a/b/c/d",
+        "deep_link",
+    ),
 ]
 
 
@@ -240,62 +205,22 @@ def test_routes_that_the_page_does_not_use_do_not_exist(small: WebServer) -> Non
         assert web.get("/config").status_code == 200
 
 
-def dependency(url: str, target: str) -> dict[str, Any]:
-    """The page's event that a kind of trigger starts, the one with the most outputs."""
-    config = httpx.get(f"{url}/web/config", timeout=60).json()
-    found = [d for d in config["dependencies"] if any(t[1] == target for t in d["targets"])]
-    return max(found, key=lambda each: len(each["outputs"]))
-
-
-def join(url: str, event: dict[str, Any], data: list[Any]) -> httpx.Response:
-    body = {"data": data, "fn_index": event["id"], "session_hash": uuid.uuid4().hex[:11]}
-    return httpx.post(f"{url}/web/gradio_api/queue/join", json=body, timeout=60)
-
-
-def test_the_upload_field_fetches_no_address_and_reads_no_file(small: WebServer) -> None:
-    event = dependency(small.url, "upload")
-    with hostile_server() as other:
-        for path in (
-            *(other.url("secret"), "//127.0.0.1/x", "/etc/passwd", str(ROOT / "README.md")),
-            str(small.log),
-        ):
-            file = {"path": path, "url": other.url("secret"), "meta": {"_type": "gradio.FileData"}}
-            for given in (file, [file], {"deep": [file]}):
-                assert join(small.url, event, [None, given]).status_code == 400, path
-        time.sleep(0.5)
-        assert other.seen == []
-    assert (ROOT / "README.md").exists()
-
-
-def test_a_recording_may_be_as_large_as_promised_and_no_larger(small: WebServer) -> None:
-    url = f"{small.url}/web/gradio_api/upload"
-    fits = httpx.post(url, files={"files": ("a.jsonl", b" " * MAX_RECORDING_BYTES)}, timeout=60)
-    assert fits.status_code == 200
-    (path,) = fits.json()
-    assert Path(path).stat().st_size == MAX_RECORDING_BYTES
-    assert Path(path).is_relative_to(small.log.parent)
-    more = b" " * (MAX_RECORDING_BYTES + FORM_BYTES)
-    assert httpx.post(url, files={"files": ("a.jsonl", more)}, timeout=60).status_code == 413
-    elsewhere = httpx.post(f"{small.url}/reset", content=b" " * 2_000_000, timeout=60)
-    assert elsewhere.status_code == 413, "other bodies stay as short as before"
-
-
-def test_the_page_holds_to_the_servers_limits(small: WebServer) -> None:
-    with page_client(small.url) as client:
-        for name, asked, most in (("max_steps", 21, 20), ("max_submissions", 3, 2)):
-            told = client.predict({"seed": 1, name: asked}, api_name="/start")
-            assert (
-                told == f"{name} is {asked}; allowed: an integer from 1 to {most} on this server."
-            )
-        opening = json.loads(client.predict({"seed": 1}, api_name="/start"))
-        assert opening["config"]["max_steps"] == 20
+async def test_no_request_may_name_a_file(tmp_path: Path) -> None:
+    door = Door()
+    file = {"path": "http://127.0.0.1:1/secret", "meta": {"_type": "gradio.FileData"}}
+    for given in (file, [file], {"deep": [file]}):
+        body = {"session_hash": "one", "data": [None, given]}
+        assert await door.knock("/gradio_api/queue/join", body) == 400
+    assert not door.page.joined
+    assert await door.knock("/gradio_api/upload") == 200, (
+        "left to the page, which has no such route"
+    )
 
 
 @contextlib.asynccontextmanager
 async def real_page(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncIterator[Any]:
     """The app itself, its Gradio app, and a client, in this process."""
     monkeypatch.setenv("ENABLE_WEB_INTERFACE", "true")
-    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
     gates: list[VisitorGate] = []
 
     class Seen(VisitorGate):
@@ -351,7 +276,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="r
 @needs_proc
 def test_joins_that_nobody_reads_cost_no_more_than_the_seats_there_are(tmp_path: Path) -> None:
     """Where nothing is forgotten, each of the later joins leaves a MiB behind."""
-    with web_server(tmp_path / "server.log", METRIC_TRACKER_MAX_VISITORS="8") as server:
+    with web_server(tmp_path / "server.log", OPENENV_KIT_MAX_VISITORS="8") as server:
         assert flood(server, 12).total() == 12
         seated = resident(server.pid)
         assert flood(server, 24).total() == 24
@@ -364,7 +289,7 @@ def test_joins_that_nobody_reads_cost_no_more_than_the_seats_there_are(tmp_path:
 @needs_proc
 @pytest.mark.skipif(not JOINS, reason="set METRIC_TRACKER_JOINS=5000; takes half an hour")
 def test_a_pod_survives_the_attack_in_full(tmp_path: Path) -> None:
-    with web_server(tmp_path / "server.log", METRIC_TRACKER_LOG_LEVEL="error") as server:
+    with web_server(tmp_path / "server.log", OPENENV_KIT_LOG_LEVEL="error") as server:
         memory, done = [resident(server.pid)], threading.Event()
 
         def watch_memory() -> None:
@@ -382,6 +307,13 @@ def test_a_pod_survives_the_attack_in_full(tmp_path: Path) -> None:
     assert statuses.total() == JOINS
     assert max(memory) < MOST_MIB
     assert threads_of_server < 100
+
+
+def dependency(url: str, target: str) -> dict[str, Any]:
+    """The page's event that a kind of trigger starts, the one with the most outputs."""
+    config = httpx.get(f"{url}/web/config", timeout=60).json()
+    found = [d for d in config["dependencies"] if any(t[1] == target for t in d["targets"])]
+    return max(found, key=lambda each: len(each["outputs"]))
 
 
 def flood(server: WebServer, joins: int) -> Counter[int]:

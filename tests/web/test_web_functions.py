@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import httpx
@@ -14,6 +15,8 @@ from metric_tracker_rl.engine.replies import debug_content
 from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, resolve_config
 
 pytestmark = pytest.mark.slow
+START = json.dumps(["named", {"task": DEFAULT_TASK_ID}])
+"""Starts an episode where a form would; nothing that any other event takes."""
 
 
 def everything_told(server: WebServer) -> tuple[str, int]:
@@ -23,15 +26,20 @@ def everything_told(server: WebServer) -> tuple[str, int]:
     with httpx.Client(timeout=60) as client:
         config = client.get(f"{server.url}/web/config").json()
         first = {each["id"]: each["props"].get("value") for each in config["components"]}
-        for function in config["dependencies"]:
+        first_of_all = sorted(config["dependencies"], key=lambda each: -_begins(each))
+        for function in first_of_all:
             call: dict[str, Any] = {
                 "data": [first.get(each) for each in function["inputs"]],
                 "fn_index": function["id"],
                 "session_hash": "curious",
                 "trigger_id": None,
-                "event_data": {"index": 0, "value": ""},
+                "event_data": {"index": 0, "value": START},
             }
-            joined = client.post(f"{api}/join", json=call)
+            for _ in range(100):
+                joined = client.post(f"{api}/join", json=call)
+                if joined.status_code not in (429, 503):  # the last answer counts until it is read
+                    break
+                time.sleep(0.1)
             if joined.status_code != 200:
                 told.append(joined.text)
                 continue
@@ -45,6 +53,12 @@ def everything_told(server: WebServer) -> tuple[str, int]:
     return json.dumps(told), ran
 
 
+def _begins(function: dict[str, Any]) -> int:
+    """Whether an event is what a visit begins with: the load, then the start of an episode."""
+    events = [event for _, event in function["targets"]]
+    return 2 * ("load" in events) + ("start" in events)
+
+
 def secrets() -> list[str]:
     """What only the answer to the first episode holds."""
     content = debug_content(build_episode(resolve_config(task_id=DEFAULT_TASK_ID)[1]))
@@ -54,7 +68,7 @@ def secrets() -> list[str]:
 
 def test_no_function_called_by_its_index_tells_the_answer(web: WebServer) -> None:
     told, ran = everything_told(web)
-    assert ran > 20
+    assert ran > 15
     assert [secret for secret in secrets() if secret in told] == []
 
 

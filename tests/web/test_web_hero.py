@@ -9,58 +9,62 @@ from html import unescape
 from typing import Any
 
 import pytest
-from test_web_visits import READABLE, contrast
 
-from docs.generate.charts import carried_digest, digest
-from docs.generate.share_card import PATH, share_card
+from docs.generate.share_card import PATH
 from metric_tracker_rl.engine.candidates import candidates
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.series import DailySeries
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.page.data import _day, _pick_cell
-from metric_tracker_rl.page.drill.state import MetricVisitor
-from metric_tracker_rl.page.hero import scene
-from metric_tracker_rl.page.hero.heat import GLYPHS, NOT_TOLD
-from metric_tracker_rl.page.hero.seen import Seen
-from metric_tracker_rl.page.hero.verdicts import (
+from metric_tracker_rl.page.hero.heat import made_again, map_html, seen_in, shown_of
+from metric_tracker_rl.page.hero.verdicts import name_of, verdicts
+from openenv_kit.page.grid import (
     ECHO,
     EXTRA,
+    GLYPHS,
     MATCHED,
     MISSING,
+    UNKNOWN,
     WRONG,
-    name_of,
-    verdicts,
 )
-from metric_tracker_rl.page.report import score_html
-from metric_tracker_rl.page.state import view_of
+from openenv_kit.page.link import seen_of
 from openenv_kit.page.scenes import scenes_of
-from openenv_kit.page.watching import scripted
+from openenv_kit.page.state import Visitor
+from openenv_kit.page.watching import Frame, scripted
 
 TASK = "hard_mixed_multi"
 GUIDED: dict[str, Any] = {"task_id": TASK}
 RAW = {**GUIDED, "disclosure": "raw"}
 LEAN = {**GUIDED, "profile": "lean"}
 WEEKDAYS = {**GUIDED, "policy": "varied"}
+SCENES = scenes_of(ENVIRONMENT)
 
 
-def started(**reset: Any) -> MetricVisitor:
-    visitor = MetricVisitor()
+def started(**reset: Any) -> Visitor:
+    visitor = Visitor(ENVIRONMENT)
     visitor.start(**(reset or GUIDED))
     assert visitor.started, visitor.problem
     return visitor
 
 
-def asked(visitor: MetricVisitor, *calls: tuple[str, dict[str, Any]]) -> MetricVisitor:
+def episode_of(visitor: Visitor) -> Episode:
+    return made_again(visitor.reset).episode
+
+
+def asked(visitor: Visitor, *calls: tuple[str, dict[str, Any]]) -> Visitor:
     for tool, arguments in calls:
         visitor.call(tool, arguments)
         assert not visitor.problem
     return visitor
 
 
-def drawn(visitor: MetricVisitor) -> str:
+def own(visitor: Visitor) -> str:
+    return map_html(visitor.frames, visitor.reset, visitor.place, visitor.rows)
+
+
+def drawn(visitor: Visitor) -> str:
     """All that shows what calls have told."""
-    return "".join([*scene.own(visitor), _day(visitor)])
+    return own(visitor) + SCENES.below_html(visitor)
 
 
 def cells(html: str) -> list[list[str]]:
@@ -110,18 +114,12 @@ def calls_for(episode: Episode, profile: str, *, raw: bool) -> list[tuple[str, d
 )
 def test_what_calls_tell_is_read_and_never_wrong(reset: dict[str, Any]) -> None:
     visitor = started(**reset)
-    series = visitor.view.episode.series
-    asked(
-        visitor,
-        *calls_for(
-            visitor.view.episode,
-            str(reset.get("profile")),
-            raw=reset.get("disclosure") == "raw",
-        ),
-    )
-    seen = visitor.seen
+    episode, raw = episode_of(visitor), reset.get("disclosure") == "raw"
+    series = episode.series
+    asked(visitor, *calls_for(episode, str(reset.get("profile")), raw=raw))
+    seen = seen_in(visitor.frames)
     assert len(seen.values) > 30
-    by_weekday = visitor.view.config.get("baseline") == "same_weekday_median"
+    by_weekday = visitor.frames[0].observation["config"].get("baseline") == "same_weekday_median"
     assert by_weekday is ("policy" in reset)
     for (day, column), value in seen.values.items():
         assert value == pytest.approx(series.rows[day][column], abs=2e-4), (day, column)
@@ -136,22 +134,25 @@ def test_what_calls_tell_is_read_and_never_wrong(reset: dict[str, Any]) -> None:
 
 def test_nothing_is_drawn_before_a_call_and_what_the_visitor_typed_tells_nothing() -> None:
     visitor = started()
-    rows = [row.as_dict() for row in visitor.view.episode.expected_rows]
+    rows = [row.as_dict() for row in episode_of(visitor).expected_rows]
     asked(
         visitor, ("preview_submission", {"rows": [*rows, {**rows[0], "severity": "huge"}, rows[0]]})
     )
     asked(visitor, ("list_dates", {}))
-    assert set(texts(scene.own(visitor)[0])) == {""}
-    assert scene.own(visitor)[1] == ""
-    assert (visitor.seen.values, visitor.seen.suspicion) == ({}, {})
+    assert set(texts(own(visitor))) == {""}
+    assert SCENES.below_html(visitor) == ""
+    assert (seen_in(visitor.frames).values, seen_in(visitor.frames).suspicion) == ({}, {})
 
 
-def on(episode: Episode, visitor: MetricVisitor) -> MetricVisitor:
-    """A visitor in whose session another episode is played, under the same rules."""
-    engine = visitor.session.engine  # type: ignore[attr-defined]
-    reply = engine.open("other", EpisodeView(episode, visitor.view.rules))
-    visitor.opening, visitor._seen = reply, None
-    return visitor
+def answers(episode: Episode, visitor: Visitor, calls: list[tuple[str, dict[str, Any]]]) -> None:
+    """Let another episode answer a visitor's calls, under the same rules."""
+    session = ENVIRONMENT.session()
+    session.reset(**visitor.reset)
+    opening = session.open("other", EpisodeView(episode, session.playing.rules))
+    visitor.frames = [Frame({}, seen_of(opening))]
+    for tool, arguments in calls:
+        action = ENVIRONMENT.tools.action(tool, arguments)
+        visitor.frames.append(Frame(action, seen_of(session.step(action))))
 
 
 def other_days(episode: Episode, told: list[int]) -> Episode:
@@ -170,29 +171,29 @@ def other_days(episode: Episode, told: list[int]) -> Episode:
 @pytest.mark.parametrize("reset", [GUIDED, RAW], ids=["guided", "raw"])
 def test_two_episodes_that_answer_alike_are_drawn_alike(reset: dict[str, Any]) -> None:
     """Only days that were asked for are alike; the medians, the other days and the roots differ."""
-    visitor = started(**reset)
-    episode = visitor.view.episode
+    visitor, other = started(**reset), started(**reset)
+    episode = episode_of(visitor)
     told = [*(row.date for row in episode.expected_rows[:2]), episode.dates[1]]
     calls = [("rows_for_date", {"date": date}) for date in told]
-    other = on(other_days(episode, [episode.day_of[date] for date in told]), started(**reset))
-    assert other.view.episode.series.median_row != episode.series.median_row
+    different = other_days(episode, [episode.day_of[date] for date in told])
+    assert different.series.median_row != episode.series.median_row
     for day in (told[0], episode.dates[2]):
-        pages = []
-        for each in (visitor, other):
-            each.day = day
-            pages.append(drawn(asked(each, *calls)))
-        assert pages[0] == pages[1]
-    pages = [drawn(asked(v, ("get_metric_median", {}))) for v in (visitor, other)]
-    assert pages[0] != pages[1], "nothing that is told is drawn"
+        for each, made in ((visitor, episode), (other, different)):
+            answers(made, each, calls)
+            each.place = f"0/{day}"
+        assert drawn(visitor) == drawn(other)
+    for each, made in ((visitor, episode), (other, different)):
+        answers(made, each, [*calls, ("get_metric_median", {})])
+    assert drawn(visitor) != drawn(other), "nothing that is told is drawn"
 
 
 def page_under(reset: dict[str, Any], higher: float) -> str:
     """What is drawn where all thresholds that the opening told are so many times as high."""
     visitor = started(**reset)
-    config = dict(visitor.view.config)
+    asked(visitor, *calls_for(episode_of(visitor), "standard", raw=True))
+    config = visitor.frames[0].observation["config"]
     config["thresholds"] = {name: higher * n for name, n in config["thresholds"].items()}
-    visitor._seen = Seen(config)
-    return drawn(asked(visitor, *calls_for(visitor.view.episode, "standard", raw=True)))
+    return drawn(visitor)
 
 
 def test_raw_play_is_drawn_the_same_under_any_thresholds() -> None:
@@ -205,18 +206,17 @@ def test_raw_play_is_drawn_the_same_under_any_thresholds() -> None:
     assert "× threshold" in low
 
 
-def reported(*rows: dict[str, Any], **reset: Any) -> MetricVisitor:
+def reported(*rows: dict[str, Any], **reset: Any) -> Visitor:
     visitor = started(**(reset or GUIDED))
-    visitor.rows = list(rows)
-    visitor.submit()
+    visitor.step(SCENES.report_action(rows))
     return visitor
 
 
-ROWS = [row.as_dict() for row in started().view.episode.expected_rows]
+ROWS = [row.as_dict() for row in episode_of(started()).expected_rows]
 
 
 def test_each_row_is_matched_wrong_an_echo_extra_or_missing() -> None:
-    episode = started().view.episode
+    episode = episode_of(started())
     keys = {row.key for row in episode.expected_rows}
     echoes = [each.row for each in candidates(episode) if each.row.key not in keys]
     quiet = next(d for d in episode.dates if d not in {row.date for row in episode.expected_rows})
@@ -242,7 +242,7 @@ def test_each_row_is_matched_wrong_an_echo_extra_or_missing() -> None:
 
 
 def test_an_echo_names_the_root_above_it_where_the_day_has_two() -> None:
-    episode = started().view.episode
+    episode = episode_of(started())
     date = ROWS[0]["date"]
     funnel = episode.config.funnel_spec
     (first,) = (row for row in episode.expected_rows if row.entity_name == "app_opens")
@@ -257,88 +257,89 @@ def test_an_echo_names_the_root_above_it_where_the_day_has_two() -> None:
     assert date in episode.dates
 
 
-def test_after_grading_all_is_drawn_with_verdicts_in_the_map_the_table_and_the_day() -> None:
+def test_after_grading_all_is_drawn_with_verdicts_and_the_call_that_shows_what_was_missed() -> None:
     wrong = {**ROWS[0], "severity": "low" if ROWS[0]["severity"] != "low" else "high"}
     visitor = reported(wrong, *ROWS[2:])
-    map_html, small = scene.own(visitor)
-    shown = cells(map_html)
-    assert [len(row) for row in shown] == [28] * 13
-    assert "" not in texts(map_html)
-    assert NOT_TOLD not in map_html
-    counted = [sum(GLYPHS[kind] in each for each in texts(map_html)) for kind in GLYPHS]
+    picture = own(visitor)
+    assert [len(row) for row in cells(picture)] == [28] * 13
+    assert "" not in texts(picture)
+    assert UNKNOWN not in picture
+    counted = [sum(GLYPHS[kind] in each for each in texts(picture)) for kind in GLYPHS]
     assert dict(zip(GLYPHS, counted, strict=True)) == {
         **dict.fromkeys(GLYPHS, 0),
         MATCHED: len(ROWS) - 2,
         WRONG: 1,
         MISSING: 1,
     }
-    assert small.count("<figure") == 12 + any("lte" in row["entity_name"] for row in ROWS)
-    visitor.day = ROWS[1]["date"]
-    for page in (map_html, _day(visitor), score_html(visitor)):
-        assert "This row was expected and not reported." in unescape(page)
+    assert SCENES.headline(visitor.frames).startswith(f"{len(ROWS) - 1} of {len(ROWS)} found: 0.")
+    story = unescape(SCENES.story_html(visitor))
+    assert f"{ROWS[1]['detection_method']}(date='{ROWS[1]['date']}'" in story
+    assert "This row was expected and not reported." in story
+    assert "its severity is wrong" in story
 
 
 def test_before_the_end_a_row_of_the_report_is_marked_and_not_judged() -> None:
     visitor = started()
     visitor.rows = [ROWS[0], {"date": 3}]
-    html = scene.own(visitor)[0]
+    html = own(visitor)
     assert html.count("<i></i></td>") == html.count("In the report.") == 1
-    assert ("Verdicts" in html, 'class="v-' in html) == (False, False)
+    assert 'class="v-' not in html
 
 
 def test_an_episode_that_tells_its_score_alone_keeps_its_answer() -> None:
     visitor = reported(feedback="score", **GUIDED)
-    assert visitor.session.done
-    assert set(texts(scene.own(visitor)[0])) == {""}
-    assert "Verdicts" not in drawn(visitor)
+    assert visitor.over
+    assert set(texts(own(visitor))) == {""}
+    assert "missing" not in drawn(visitor) + SCENES.story_html(visitor)
 
 
 def test_steps_that_ran_out_leave_every_row_missing() -> None:
     visitor = started(**GUIDED, max_steps=1)
-    visitor.rows = list(ROWS)
     asked(visitor, ("list_dates", {}))
-    assert "Verdicts" not in scene.own(visitor)[0]
+    assert shown_of(visitor.frames, visitor.reset)[1] == ()
     visitor.call("list_dates", {})
-    kinds = {each.kind for each in scene.of_visitor(visitor)[1]}
+    kinds = {each.kind for each in shown_of(visitor.frames, visitor.reset)[1]}
     assert kinds == {MISSING}
 
 
 @pytest.mark.parametrize("reset", [GUIDED, LEAN], ids=["standard", "lean"])
 def test_a_watched_play_fills_the_map_and_ends_with_its_verdicts(reset: dict[str, Any]) -> None:
     playback = scripted(ENVIRONMENT.policies["reference"], reset)
-    view, known = view_of(playback.session), []
+    known = []
     while not playback.finished:
-        (html, *_) = scenes_of(ENVIRONMENT).show_board(playback)
+        html = SCENES.picture_html(playback.so_far, playback.reset)
         known.append(sum(each != "" for each in texts(html)))
-        assert "Verdicts" not in html
+        assert 'class="v-' not in html
         playback.advance()
     assert known[0] == 0
     assert known == sorted(known)
-    (html, *_) = scenes_of(ENVIRONMENT).show_board(playback)
+    html = SCENES.picture_html(playback.so_far, playback.reset)
     counted = [each.count(GLYPHS[MATCHED]) for each in texts(html)]
-    assert sum(counted) == len(view.episode.expected_rows)
+    assert sum(counted) == len(made_again(reset).episode.expected_rows)
     assert GLYPHS[MISSING] not in "".join(texts(html))
-
-
-def test_a_click_on_a_cell_selects_its_day_and_of_a_count_its_stage() -> None:
-    visitor = started()
-    first, other = visitor.view.episode.dates[:2]
-    for told, day, stage in (
-        (f"{other}/2", other, "product_added_to_cart"),
-        (f"{first}/9", first, "product_added_to_cart"),
-        ("2001-01-01/0", first, "app_opens"),
-        (None, first, "app_opens"),
-        ("[]/-1", first, "app_opens"),
-    ):
-        _pick_cell(visitor, told)
-        assert (visitor.day, visitor.stage) == (day, stage), told
 
 
 def test_what_is_drawn_is_light_and_holds_no_markup_of_others() -> None:
     visitor = reported({**ROWS[0], "entity_name": "<img src=x>"}, ROWS[0])
     shown = drawn(visitor)
     assert "<img" not in shown
-    assert len(json.dumps(shown)) < 150_000
+    assert len(json.dumps(shown)) < 180_000
+
+
+READABLE = 4.5
+"""Least contrast of a text to its ground that people with poor sight can read."""
+
+
+def contrast(one: list[int], other: list[int]) -> float:
+    """Contrast of two colours, by WCAG."""
+
+    def light(colour: list[int]) -> float:
+        parts = [c / 255 for c in colour]
+        lin = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * lin[0] + 0.7152 * lin[1] + 0.0722 * lin[2]
+
+    dark, bright = sorted((light(one), light(other)))
+    return (bright + 0.05) / (dark + 0.05)
 
 
 COLOURS = re.compile(r"--([ud]\d): (#\w+); --\1-on: (#\w+)")
@@ -357,6 +358,5 @@ def test_every_cell_of_the_map_is_readable_in_both_themes() -> None:
 
 
 @pytest.mark.slow
-def test_the_share_card_shows_what_is_drawn_today_and_is_small() -> None:
-    assert carried_digest(PATH) == digest(share_card())
+def test_the_share_card_is_small() -> None:
     assert PATH.stat().st_size < 200_000

@@ -19,8 +19,16 @@ from starlette.types import Message, Receive, Scope, Send
 
 from openenv_kit.environment import get_environment
 from openenv_kit.page.compression import GZIP_HEADER, Compressed
-from openenv_kit.page.mount import KEPT, POLL_S, add_page, address, own_tags, poll_less
-from openenv_kit.page.scenes import Scenes
+from openenv_kit.page.mount import (
+    KEPT,
+    POLL_S,
+    add_page,
+    address,
+    doors_of,
+    own_tags,
+    poll_less,
+)
+from openenv_kit.page.scenes import Scenes, scenes_of
 
 pytestmark = pytest.mark.slow
 
@@ -126,14 +134,30 @@ async def receive_nothing() -> Message:
     raise AssertionError("nobody asks")
 
 
-def test_nothing_is_drawn_without_the_style_sheet_and_charts_are_fetched_early(
+def test_nothing_is_drawn_without_the_style_sheet_and_no_charts_are_fetched(
     web: WebServer,
 ) -> None:
     page = httpx.get(f"{web.url}/web/").text
-    assert page.index(".mt-status {") < page.index("<gradio-app")
-    (script,) = re.findall('rel="prefetch"[^>]*href="[.](/assets/PlotlyPlot[^"]*)"', page)
-    charts = httpx.get(f"{web.url}/web{script}")
-    assert (charts.status_code, charts.headers["cache-control"]) == (200, KEPT)
+    assert page.index(".mt-status") < page.index("<gradio-app")
+    assert "PlotlyPlot" not in page.partition("<body")[0]
+    (script,) = re.findall(r'<script type="module"[^>]*src="[.]?(/assets/[^"]*)"', page)[:1]
+    kept = httpx.get(f"{web.url}/web{script}")
+    assert (kept.status_code, kept.headers["cache-control"]) == (200, KEPT)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("metric_tracker_rl", ["", "../drilldown/web/", "../firewatch/web/"]),
+        ("drilldown", ["../../web/", "", "../../firewatch/web/"]),
+        ("firewatch", ["../../web/", "../../drilldown/web/", ""]),
+    ],
+)
+def test_each_page_has_a_door_to_every_other(name: str, found: list[str]) -> None:
+    served = [get_environment(each) for each in ("metric_tracker_rl", "firewatch", "drilldown")]
+    doors = doors_of(scenes_of(get_environment(name)), served)
+    assert [each.href for each in doors] == found
+    assert [each.scenes.door for each in doors] == ["Funnel", "Drill-down", "Firewatch"]
 
 
 def tags(page: str) -> dict[str, list[str]]:

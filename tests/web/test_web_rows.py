@@ -1,8 +1,7 @@
-"""Tables of rows, groups of methods and units, without a browser."""
+"""Tables of rows and units, without a browser."""
 
 from __future__ import annotations
 
-from metric_tracker_rl.page.investigate import GROUPS, METHODS
 from metric_tracker_rl.page.units import with_unit
 from openenv_kit.page.rows import MAX_ROWS, Column, edited, editor_html
 
@@ -33,11 +32,6 @@ def test_a_table_of_rows_changes_by_what_the_page_may_send_and_by_nothing_else()
     assert '<option value="strange" selected>' in editor_html(
         "e", [Column("date", "date", [("Monday", "x")])], [{"date": "strange"}], "Rows"
     )
-
-
-def test_every_method_is_in_one_group() -> None:
-    grouped = [name for group in GROUPS for name in group.tools]
-    assert sorted(grouped) == sorted(tool.name for tool in METHODS)
 
 
 def test_numbers_of_rows_have_units() -> None:

@@ -1,4 +1,4 @@
-"""Scores as waterfalls, and both plays beside each other, without a browser."""
+"""Scores as waterfalls, without a browser."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import re
 import pytest
 
 from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.page.beside import BOTH, ONLY_THEIRS, ONLY_YOURS
-from metric_tracker_rl.page.drill.state import MetricVisitor
+from metric_tracker_rl.environment import ENVIRONMENT
+from metric_tracker_rl.page.hero.heat import made_again
 from metric_tracker_rl.page.score import score_waterfall
 from metric_tracker_rl.rows import RewardBreakdown
-from openenv_kit.errors import ConfigurationError
-from openenv_kit.page import reveal
-from openenv_kit.page.scenes import scenes_of
+from openenv_kit.page.state import Visitor
 from openenv_kit.page.waterfall import Part, waterfall_html
 
 TASK = "hard_mixed_multi"
@@ -24,26 +22,25 @@ def changes(html: str) -> list[float]:
     return [float(each.replace("−", "-")) for each in CHANGES.findall(html)]
 
 
-def played(*, wrong: int, missing: int) -> MetricVisitor:
+def played(*, wrong: int, missing: int) -> Visitor:
     """A visitor whose report lacks rows, and holds some that nobody asked for."""
-    visitor = MetricVisitor()
+    visitor = Visitor(ENVIRONMENT)
     visitor.start(task_id=TASK)
-    rows = [row.as_dict() for row in visitor.view.episode.expected_rows]
+    rows = [row.as_dict() for row in made_again(visitor.reset).episode.expected_rows]
     visitor.rows = [dict(row) for row in rows[missing:]]
     visitor.rows[0]["severity"] = "low" if rows[missing]["severity"] != "low" else "high"
     visitor.rows += [
         {**rows[0], "entity_name": name, "entity_type": "event_count"}
         for name in ("app_opens", "menu_opens")[:wrong]
     ]
-    visitor.submit()
+    visitor.step({"classifications": visitor.rows})
     return visitor
 
 
 @pytest.mark.parametrize(("wrong", "missing"), [(0, 0), (0, 2), (2, 1)])
 def test_the_bars_of_a_score_add_up_to_it(wrong: int, missing: int) -> None:
     visitor = played(wrong=wrong, missing=missing)
-    assert visitor.final is not None
-    got: RewardBreakdown = visitor.final.content["reward_breakdown"]
+    got = RewardBreakdown.model_validate(visitor.reply["reward_breakdown"])
     html = score_waterfall(got)
     *steps, total = changes(html)
     assert total == pytest.approx(visitor.score, abs=1e-4)
@@ -64,24 +61,3 @@ def test_nothing_to_find_is_told_as_such() -> None:
     session.reset(seed=3, anomaly_count=0)
     reply = session.step({"classifications": []})
     assert "the empty report scores 1" in score_waterfall(reply.content["reward_breakdown"])
-
-
-@pytest.mark.slow
-def test_the_reference_is_revealed_after_the_end_and_not_before() -> None:
-    visitor, scenes = MetricVisitor(), scenes_of()
-    visitor.start(task_id=TASK)
-    with pytest.raises(ConfigurationError, match="after the end"):
-        reveal.reveal(visitor)
-    assert reveal.show(scenes, visitor)[0]["visible"] is False
-    visitor = played(wrong=1, missing=1)
-    assert reveal.show(scenes, visitor)[0]["visible"] is True
-    reveal.reveal(visitor)
-    button, html = reveal.show(scenes, visitor)
-    assert button["visible"] is False
-    assert "score 1.0000" in html
-    counted = [
-        html.count(f">{mark}<") for mark in (BOTH, ONLY_YOURS, ONLY_THEIRS.replace("'", "&#x27;"))
-    ]
-    assert counted == [6, 1, 1]
-    visitor.start(task_id=TASK)
-    assert visitor.revealed is None

@@ -1,106 +1,101 @@
 """A third environment, as small as one can be: no scenes of its own, so the page must do.
 
-A number is hidden; `look` compares, `list_numbers` lists, `answer` submits. Run as a program, it
-serves its page: `python tiny_environment.py PORT`.
+A number is hidden; `look` compares, `list_numbers` lists, `answer` submits.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel
+from openenv.core.env_server.types import Action, Observation, State
+from pydantic import BaseModel, Field
 
 import openenv_kit.environment as kit
-from openenv_kit.environment import ERROR, Reply
-from openenv_kit.errors import InvalidValueError, require_integer, require_name
+from openenv_kit.environment import Reply, Rules, Session, WireModels
+from openenv_kit.errors import require_integer
 from openenv_kit.play.policies import Policy
-from openenv_kit.tools.catalogue import Catalogue, ToolSpec
+from openenv_kit.tool import Arguments, Catalogue, Tools
 
-SIDES = ("below", "above")
 STORY = "Somewhere a number is hidden.\nFind it, <b>then</b> answer."
+TOOLS = Tools()
 
 
-class Progress(BaseModel):
-    step_count: int = 0
+class TinyAction(Action):
+    tool: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class TinyObservation(Observation):
     task_id: str = ""
+    status: str = ""
+    message: str = ""
+    story: str = ""
+    told: Any = None
+    grade: dict[str, float] | None = None
+
+
+class TinyState(State):
+    task_id: str | None = None
     max_steps: int = 9
     status: str = "idle"
 
 
-class TinySession:
-    """Plays the game; see `openenv_kit.environment.Session`."""
+class TinySession(Session):
+    """Plays the game."""
 
-    def __init__(self) -> None:
-        self.progress = Progress()
-        self.number = 0
+    progress: type[BaseModel] = TinyState
 
-    @property
-    def task_id(self) -> str:
-        return self.progress.task_id
-
-    @property
-    def done(self) -> bool:
-        return self.progress.status == "completed"
-
-    def reset(self, task_id: Any = "three", number: Any = 3, max_steps: Any = 9) -> Reply:
-        try:
-            self.number = require_integer("number", number, 0, 9)
-        except InvalidValueError as problem:
-            return Reply(ERROR, str(problem))
-        self.progress = Progress(task_id=task_id, max_steps=max_steps, status="running")
+    def start(self, task_id: Any = "three", number: Any = 3, max_steps: Any = 9) -> Reply:
+        self.number = require_integer("number", number, 0, 9)
+        self.task_id, self.max_steps = task_id, max_steps
         return Reply("ready", "A number is hidden.", content={"story": STORY})
 
-    def step(self, action: Mapping[str, Any]) -> Reply:
-        self.progress.step_count += 1
-        name, arguments = called(action)
-        try:
-            if name == "answer":
-                self.progress.status = "completed"
-                right = arguments.get("digit") == self.number
-                return Reply(
-                    "over", "Graded.", float(right), True, {"grade": {"right": float(right)}}
-                )
-            if name == "list_numbers":
-                most = require_integer("most", arguments.get("most", 9), 0, 9)
-                told: Any = [{"number": each, "even": each % 2 == 0} for each in range(most)]
-            else:
-                side = require_name("side", arguments.get("side"), SIDES)
-                digit = require_integer("digit", arguments.get("digit"), 0, 9)
-                told = self.number < digit if side == "below" else self.number > digit
-        except ValueError as problem:
-            return Reply(ERROR, str(problem))
-        return Reply("told", f"{name} done.", content={"told": told})
-
-    def state(self) -> Progress:
-        return self.progress
+    def act(self, action: Mapping[str, Any]) -> Reply:
+        reply: Reply = TOOLS.find(action.get("tool")).call(self, action.get("arguments", {}))
+        return reply
 
     def identity(self) -> Mapping[str, Any]:
         return {"number": self.number}
 
 
-def called(action: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    return action["tool"], dict(action["arguments"])
+class Answer(Arguments):
+    digit: int = Field(ge=0, le=9, description="a digit")
 
 
-def tool(name: str, description: str, properties: dict[str, Any], **options: bool) -> ToolSpec:
-    required = [each for each, schema in properties.items() if "default" not in schema]
-    parameters = {"type": "object", "properties": properties, "required": required}
-    action = lambda arguments: {"tool": name, "arguments": dict(arguments)}  # noqa: E731
-    return ToolSpec(name, description, parameters, action, **options)
+class Look(Arguments):
+    side: Literal["below", "above"]
+    digit: int = Field(ge=0, le=9, description="a digit")
 
 
-DIGIT = {"type": "integer", "minimum": 0, "maximum": 9, "description": "a digit"}
-TOOLS = Catalogue(
-    tools=(
-        tool("look", "Compare.", {"side": {"type": "string", "enum": [*SIDES]}, "digit": DIGIT}),
-        tool("list_numbers", "List numbers.", {"most": {**DIGIT, "default": 2}}),
-        tool("answer", "Answer.", {"digit": DIGIT}, reads_only=False, finishes=True),
-    ),
-    called=called,
-    answer=lambda seen: {k: seen[k] for k in ("status", "message", "told", "grade") if k in seen},
-)
+class Numbers(Arguments):
+    most: int = Field(default=2, ge=0, le=9, description="a digit")
+
+
+@TOOLS.tool(Look)
+def look(play: TinySession, at: Look) -> Reply:
+    """Compare."""
+    told = play.number < at.digit if at.side == "below" else play.number > at.digit
+    return Reply("told", "look done.", content={"told": told})
+
+
+@TOOLS.tool(Numbers)
+def list_numbers(_: TinySession, arguments: Numbers) -> Reply:
+    """List numbers."""
+    told = [{"number": each, "even": each % 2 == 0} for each in range(arguments.most)]
+    return Reply("told", "list_numbers done.", content={"told": told})
+
+
+@TOOLS.tool(Answer, reads_only=False, finishes=True)
+def answer(play: TinySession, arguments: Answer) -> Reply:
+    """Answer."""
+    right = float(arguments.digit == play.number)
+    return Reply("over", "Graded.", right, True, {"grade": {"right": right}})
+
+
+def told_of(seen: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("status", "message", "told", "grade")
+    return {name: seen[name] for name in names if seen.get(name) is not None}
 
 
 def reference(_: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -141,32 +136,26 @@ class Tiny(kit.Environment):
     description = "Find the hidden number."
     version = "0.0.1"
     versions: Mapping[str, str] = {"rules": "1"}
-    models: Any = None
-    tools = TOOLS
+    models = WireModels(TinyAction, TinyObservation, TinyState)
+    tools = Catalogue(
+        tuple(TOOLS.values()), told_of, introduction=lambda opening: str(opening["story"])
+    )
     reset_arguments = ("episode_id", "task_id", "number", "max_steps")
-    rules: Mapping[str, int] = {"max_steps": 9}
+    rules = Rules(max_steps=9)
     tasks: Mapping[str, Mapping[str, Any]] = {
         name: {"task_id": name, "number": at} for at, name in [(3, "three"), (7, "seven")]
     }
-    default_tasks = ("three",)
     splits = Splits()
     policies: Mapping[str, Policy] = {"reference": Policy("reference", "Looks.", reference)}
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         return "You look for a number."
 
-    def introduction(self, opening: Mapping[str, Any]) -> str:
-        return str(opening["story"])
-
     def session(self, *, debug: bool = False) -> TinySession:
         return TinySession()
 
     def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return observation.get("grade")
-
-    def observation(self, reply: Reply, task_id: str) -> dict[str, Any]:
-        said = {"task_id": task_id, "status": reply.status, "message": reply.message}
-        return {**said, **reply.content}
 
 
 class Entry:
@@ -178,23 +167,3 @@ class Entry:
 
 def installed() -> dict[str, Any]:
     return {"tiny": Entry()}
-
-
-def serve(port: int) -> None:
-    import uvicorn
-    from fastapi import FastAPI
-
-    from openenv_kit.page import add_icon, guard_page
-    from openenv_kit.page.mount import add_page
-    from openenv_kit.serving.settings import settings
-
-    kit.environments = installed
-    app = FastAPI()
-    add_icon(app)
-    add_page(app, debug=False)
-    guard_page(app, settings())
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1)
-
-
-if __name__ == "__main__":
-    serve(int(sys.argv[1]))

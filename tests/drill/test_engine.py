@@ -1,0 +1,208 @@
+"""Episodes: what they promise about roots, alerts, the change log and the calendar."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from drilldown_env.alert import largest
+from drilldown_env.baselines import Weekdays, by_stage
+from drilldown_env.building import generate
+from drilldown_env.causes import counted, roots_of_causes
+from drilldown_env.change_log import UNATTRIBUTED, Entry, change_of, draw_log, entry_id
+from drilldown_env.channel import channels_of
+from drilldown_env.config import DAYS, DrillConfig
+from drilldown_env.cube import cube_of
+from drilldown_env.definition import Root, dissent, people_of, settle
+from drilldown_env.domain import Dimension
+from drilldown_env.domains import DOMAINS
+from drilldown_env.environment import ENVIRONMENT
+from drilldown_env.generator import attempt_draw
+from drilldown_env.levels import LEVELS, LOSS, MIX, RATE, Level
+from drilldown_env.planner import draw_wanted
+from drilldown_env.policies.desk import Names
+from drilldown_env.policies.exploits import read_alert
+from drilldown_env.tasks import SPLITS
+from drilldown_env.tools import overview
+from openenv_kit.bitstream import BitStream
+from openenv_kit.errors import InvalidValueError, UnknownNameError
+
+from .cases import EASY, EMPTY, FAINT, HARD, WIDE, episode
+
+ALL = (EASY, FAINT, HARD, WIDE)
+
+
+@pytest.mark.parametrize("config", ALL)
+def test_labels_are_a_function_of_the_counts_and_five_detectors_agree(config: DrillConfig) -> None:
+    draw, made, _ = generate(config)
+    cube, stages = cube_of(made.domain.shape), by_stage(made.counts)
+    people = people_of(cube, stages)
+    answer = settle(cube, stages, people)
+    assert answer is not None
+    assert answer.roots == roots_of_causes(draw.causes)
+    assert len(made.expected_rows) == config.roots
+    assert list(dissent(cube, stages, people, answer.roots)) == []
+
+
+def test_a_cause_taken_back_takes_its_roots_with_it() -> None:
+    draw, made, _ = generate(EASY)
+    cube = cube_of(made.domain.shape)
+    left = draw.causes[1:]
+    stages = by_stage(counted(cube, draw.clean, left))
+    answer = settle(cube, stages, people_of(cube, stages))
+    assert answer is not None
+    assert answer.roots == roots_of_causes(left)
+
+
+@pytest.mark.parametrize("config", [EASY, FAINT, HARD])
+def test_clear_roots_show_in_a_single_value_and_faint_ones_in_a_pair_only(
+    config: DrillConfig,
+) -> None:
+    draw, made, _ = generate(config)
+    cube, stages = cube_of(made.domain.shape), by_stage(made.counts)
+    channels = channels_of(cube, stages, people_of(cube, stages), Weekdays(stages).median())
+    planned = [cause for cause in draw.causes if not cause.announced]
+    assert sum(cause.faint for cause in planned) == round(config.level.faint * config.roots)
+    for cause in planned:
+        effect = cause.effects[0]
+        week = effect.first // 7, (effect.stop - 1) // 7
+        z = np.max(
+            [np.abs(channels[effect.channel].shown(slice(7 * w, 7 * w + 7))) for w in week], axis=0
+        )
+        held = cube.within[effect.cell] & (cube.fixed == 2)
+        if cause.faint:
+            assert np.max(z[: cube.simple]) < 3.0
+            assert np.max(z[held]) >= 6.0
+        elif cause.kind != MIX:
+            assert np.max(z[: cube.simple][cube.within[effect.cell][: cube.simple]]) >= 5.0
+
+
+@pytest.mark.parametrize("config", [*ALL, EMPTY])
+def test_the_alert_names_the_largest_deviation_and_no_size(config: DrillConfig) -> None:
+    made = episode(config)
+    cube, stages = cube_of(made.domain.shape), by_stage(made.counts)
+    channels = channels_of(cube, stages, people_of(cube, stages), Weekdays(stages).median())
+    stage, cell, day, z = largest(channels, made.events)
+    told = read_alert(Names(overview(made)), made.alert.text)
+    assert (told.stage, told.cell, told.rises) == (stage, cell, z > 0.0)
+    assert told.days == range(day - day % 7, day - day % 7 + 7)
+    assert not re.search(r"%|percent|half|twice", made.alert.text)
+    assert dt.date.fromisoformat(made.dates[0]).weekday() == 0
+
+
+def test_the_calendar_explains_two_things_that_are_no_roots() -> None:
+    draw, made, _ = generate(HARD)
+    assert len(made.events) == 2
+    assert sum(cause.announced for cause in draw.causes) == 2
+    announced = {(made.dates[e.first], made.dates[e.last]) for e in made.events}
+    traffic = [r for r in made.expected_rows if r.stage == made.domain.stages[0]]
+    assert not announced & {(row.date_from, row.date_to) for row in traffic}
+    assert len(overview(made)["calendar"]) == 2
+
+
+DOMAIN = DOMAINS["saas_trial"]
+CUBE = cube_of(DOMAIN.shape)
+SEGMENT = CUBE.cell_of({0: 1, 1: 2})
+CUBE_OF_EMPTY = cube_of(EMPTY.domain.shape)
+THE_ROOT = Root(1, 10, 12, SEGMENT, RATE, False)
+
+
+def entry(day: int, cell: int, number: int, component: str = "signup", undoes: int = 0) -> Entry:
+    return Entry(day, component, cell, "Ines", "new layout", number, undoes)
+
+
+@pytest.mark.parametrize(
+    ("log", "answer"),
+    [
+        ([entry(10, SEGMENT, 1)], "chg-01"),
+        ([entry(8, SEGMENT, 1)], "chg-01"),
+        ([entry(7, SEGMENT, 1)], UNATTRIBUTED),
+        ([entry(11, SEGMENT, 1)], UNATTRIBUTED),
+        ([entry(10, SEGMENT, 1, "billing")], UNATTRIBUTED),
+        ([entry(10, SEGMENT, 1, undoes=3)], UNATTRIBUTED),
+        ([entry(10, CUBE.cell_of({0: 1, 1: 2, 2: 0}), 1)], UNATTRIBUTED),
+        ([entry(10, 0, 1), entry(8, SEGMENT, 2)], "chg-02"),
+        ([entry(9, SEGMENT, 1), entry(10, SEGMENT, 2)], "chg-02"),
+        ([entry(10, SEGMENT, 1), entry(10, SEGMENT, 2)], "chg-01"),
+    ],
+)
+def test_the_entry_to_blame(log: list[Entry], answer: str) -> None:
+    assert change_of(CUBE, DOMAIN, THE_ROOT, log) == answer
+
+
+def test_a_tracking_loss_is_due_to_tracking() -> None:
+    lost = replace(THE_ROOT, kind=LOSS)
+    assert change_of(CUBE, DOMAIN, lost, [entry(10, SEGMENT, 1, "tracking")]) == "chg-01"
+    assert change_of(CUBE, DOMAIN, lost, [entry(10, SEGMENT, 1)]) == UNATTRIBUTED
+
+
+@pytest.mark.parametrize("config", ALL)
+def test_logs_have_22_to_56_entries_by_date_and_a_quarter_undone(config: DrillConfig) -> None:
+    log = episode(config).log
+    assert 22 <= len(log) <= 56
+    assert [each.day for each in log] == sorted(each.day for each in log)
+    undone = [each for each in log if each.undoes]
+    assert len(log) // 6 <= len(undone) <= len(log) // 4
+    assert all(log[each.undoes - 1].day < each.day for each in undone)
+
+
+def test_what_is_to_blame_is_not_rolled_back_while_its_root_lasts() -> None:
+    days = range(3, 49, 7)
+    roots = [Root(k, day, day + 6, SEGMENT, RATE, False) for day in days for k in (1, 2, 3)]
+    for seed in range(100):
+        log = draw_log(DOMAIN, roots, BitStream(f"log/{seed}"))
+        undone = {entry_id(each.undoes): each.day for each in log if each.undoes}
+        for root in roots:
+            blamed = change_of(CUBE, DOMAIN, root, log)
+            assert undone.get(blamed, DAYS) > root.last
+
+
+@pytest.mark.parametrize("level", LEVELS.values(), ids=LEVELS)
+def test_sizes_are_drawn_first_and_every_draw_keeps_them(level: Level) -> None:
+    config = DrillConfig(12, level.name, "saas_trial", max(level.roots))
+    wanted = draw_wanted(level, config.roots, BitStream(f"{config.identity}/sizes"))
+    drawn = generate(config)[0]
+    cube = cube_of(config.domain.shape)
+    sizes = [[int(cube.fixed[e.cell]) for e in c.effects] for c in drawn.causes if not c.announced]
+    kinds = [cause.kind for cause in drawn.causes if not cause.announced]
+    kept = [s[:1] if kind == LOSS else s for s, kind in zip(sizes, kinds, strict=True)]
+    assert kept == [list(each.fixed) for each in wanted]
+
+
+def test_an_empty_episode_is_made_as_another_and_its_causes_taken_out() -> None:
+    drawn = [attempt_draw(EMPTY, attempt) for attempt in range(3)]
+    whole, emptied = next(each for each in drawn if not isinstance(each, str))
+    assert [bool(draw.roots) for draw in (whole, emptied)] == [True, False]
+    assert np.array_equal(emptied.counts, counted(CUBE_OF_EMPTY, whole.clean, []))
+    assert generate(EMPTY)[0].causes == ()
+
+
+def test_the_brief_speaks_of_a_calendar_where_there_is_one() -> None:
+    for name, level in LEVELS.items():
+        opening = overview(episode(DrillConfig(3, name, roots=max(level.roots))))
+        assert ("calendar" in ENVIRONMENT.brief({"config": opening})) is ("calendar" in opening)
+    assert "calendar" in ENVIRONMENT.brief()
+
+
+def test_one_task_in_eight_has_no_root_and_ids_do_not_tell_seeds() -> None:
+    tasks = [SPLITS.task("train", place) for place in range(128)]
+    by_level = {
+        level: [task.config for task in tasks if task.config.difficulty == level]
+        for level in LEVELS
+    }
+    assert all(sum(not config.roots for config in each) == 4 for each in by_level.values())
+    assert all(str(task.config.seed) not in str(task.as_dict()) for task in tasks)
+    assert all("roots" not in task.as_dict() for task in tasks)
+
+
+def test_wrong_configurations_say_what_is_allowed() -> None:
+    with pytest.raises(InvalidValueError, match="roots of drill_easy is 5; allowed: 0, 1, 2"):
+        DrillConfig(1, "drill_easy", roots=5)
+    with pytest.raises(UnknownNameError, match="Did you mean 'drill_hard'"):
+        DrillConfig(1, "drill_hrd")
+    with pytest.raises(InvalidValueError, match="name of a dimension or stage is 'week'"):
+        replace(DOMAIN, dims=(*DOMAIN.dims[:3], Dimension("week", (("a", 1.0), ("b", 1.0)), 0.0)))

@@ -1,0 +1,121 @@
+"""Certificates, the audit, and products of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from drilldown_env.building import generate
+from drilldown_env.certificate import certificate_from, certify_one, grid, is_unique, table
+from drilldown_env.config import DrillConfig
+from drilldown_env.domains import DOMAINS
+from drilldown_env.environment import ENVIRONMENT
+from drilldown_env.policies.desk import Names
+from drilldown_env.policies.exploits import read_alert
+from drilldown_env.policies.reference import solves
+from drilldown_env.products import _added, add_product, read_product
+from drilldown_env.tools import overview
+from openenv_kit.errors import ConfigurationError
+from openenv_kit.trust.audit import Job
+
+from .cases import EASY, FAINT, HARD, episode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [EASY, FAINT, HARD])
+def test_episodes_are_certified(config: DrillConfig) -> None:
+    found = certify_one(config)
+    assert found.holds
+    assert certificate_from(found.as_dict()) == found
+    assert table([found])[1][0][2] == "1"
+
+
+def test_a_certificate_without_one_of_its_proofs_does_not_hold() -> None:
+    draw, _, _ = generate(EASY)
+    assert is_unique(draw)
+    runs = tuple(replace(run, cells=(run.cells[0] + 1,)) for run in draw.answer.runs)
+    assert not is_unique(replace(draw, answer=replace(draw.answer, runs=runs)))
+
+
+def test_the_grid_has_every_stratum_of_a_level() -> None:
+    configs = list(grid(range(8), difficulties=["drill_hard"]))
+    assert {config.roots for config in configs} == {0, 3, 4, 5}
+    assert len({config.product for config in configs}) == len(DOMAINS)
+
+
+def test_the_reference_s_report_and_no_other_counts_as_solved() -> None:
+    made = episode(EASY)
+    assert solves(made)
+    assert not solves(replace(made, expected_rows=made.expected_rows[1:]))
+
+
+AT_MOST = {
+    "alert_alone": 0.25,
+    "log_of_the_week": 0.25,
+    "alert_and_days": 0.5,
+    "alert_and_people": 0.5,
+    "log_rolled_back": 0.1,
+    "log_narrowest": 0.1,
+    "ten_rows": 0.03,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", AT_MOST)
+def test_less_than_an_investigation_is_worth_little(policy: str) -> None:
+    played = ENVIRONMENT.audit.run(Job(policy, "drill_easy", 0, 32, "split:train", "drilldown"))
+    assert sum(each.score for each in played) / 32 <= AT_MOST[policy]
+
+
+def test_the_empty_report_earns_one_episode_in_eight() -> None:
+    played = ENVIRONMENT.audit.run(Job("null", "drill_easy", 0, 32, "split:train", "drilldown"))
+    assert sum(each.score for each in played) == 4.0
+
+
+def test_an_alert_is_read_from_its_words() -> None:
+    made = episode(EASY)
+    told = read_alert(Names(overview(made)), made.alert.text)
+    assert (told.stage, told.cell, told.rises) == (
+        made.alert.stage,
+        made.alert.cell,
+        made.alert.rises,
+    )
+
+
+PRODUCT = """
+name = "gym"
+stages = ["visits", "trials", "joins", "renewals", "referrals"]
+components = ["ads", "trial_desk", "contracts", "billing", "invites"]
+base_rates = [0.5, 0.45, 0.6, 0.5]
+weekday = [1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 0.9]
+weekly_dimension = "city"
+noisy_dimension = "age"
+[dimensions.city]
+rate_effect = 0.06
+values = { bonn = 0.5, koeln = 0.3, trier = 0.2 }
+[dimensions.age]
+rate_effect = 0.06
+values = { young = 0.5, middle = 0.3, old = 0.2 }
+[dimensions.plan_type]
+rate_effect = 0.06
+values = { basic = 0.6, plus = 0.4 }
+[dimensions.door]
+rate_effect = 0.06
+values = { web = 0.5, desk = 0.3, phone = 0.2 }
+"""
+
+
+def test_a_product_of_one_s_own_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drilldown_env.products._added", {})
+    add_product(read_product(PRODUCT))
+    config = DrillConfig(4, "drill_easy", "gym", 1)
+    made = generate(config)[1]
+    assert solves(made)
+    assert "product_digest" in config.identity
+    assert not _added
+
+
+def test_a_product_that_cannot_be_read_says_why() -> None:
+    with pytest.raises(ConfigurationError, match="weekday"):
+        read_product(PRODUCT.replace("weekday =", "weekdays ="))

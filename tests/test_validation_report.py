@@ -1,0 +1,115 @@
+"""The framework's local checks under their ids: each passes or says why not, and can fail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from openenv.validation.policy import load_policy
+from openenv.validation.report import CheckResult
+
+from validation import report as checks
+from validation import subject as subjects
+
+CANNOT_BE_MET_HERE = {"static.dependency_pinning"}
+"""The base image has no digest: one that nobody looked up in a registry would be invented."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", subjects.FOLDERS)
+def test_every_local_check_passes_or_says_why_it_is_skipped(
+    name: str, record_property: Callable[[str, object], None]
+) -> None:
+    report = checks.report(name)
+    record_property("report", json.dumps(report))
+    found = {each["check_id"]: CheckResult(**each) for each in report["results"]}
+    local = [each.check_id for each in load_policy("v2").entries if each.lane == "local"]
+    assert list(found) == local
+    failed = {name: each.evidence for name, each in found.items() if each.status == "fail"}
+    assert failed.keys() == CANNOT_BE_MET_HERE, failed
+    assert all(each.evidence for each in found.values() if each.status == "skip")
+    assert sum(each.status == "pass" for each in found.values()) >= 27
+
+
+def subject() -> Any:
+    return subjects.Subject("drilldown")
+
+
+def result(of: Any, check_id: str) -> str:
+    return str(checks._result(check_id, of)["status"])
+
+
+def last_reply(of: Any) -> dict[str, Any]:
+    reply: dict[str, Any] = of.oracle[0][-1][1]
+    return reply
+
+
+def spoil_reward(of: Any) -> None:
+    last_reply(of)["reward"] = 1.5
+
+
+def spoil_score(of: Any) -> None:
+    last_reply(of)["reward"] = 0.5
+
+
+def spoil_transcript(of: Any) -> None:
+    of.oracle[0][1][1]["result"] = {}
+
+
+def spoil_parts(of: Any) -> None:
+    last_reply(of)["score_parts"] = None
+
+
+def tell_the_seed(of: Any) -> None:
+    task = of.environment.splits.task("test", 0)
+    of.oracle[0][1][1]["message"] = f"made from {task.config.seed}"
+
+
+def a_canary_that_works(of: Any) -> None:
+    actions = [action for action, _ in of.oracle[0][1:]]
+    of.canaries["null"] = {"reset": of.resets[0], "actions": actions}
+
+
+def too_few_canaries(of: Any) -> None:
+    del of.canaries["null"]
+
+
+def another_number_of_tasks(of: Any) -> None:
+    of.manifest.capabilities.declared_task_count["test"] += 1
+
+
+def another_tool(of: Any) -> None:
+    of.manifest.capabilities.declared_tools.append("oracle")
+
+
+def longer_than_allowed(of: Any) -> None:
+    of.manifest.resources.episode_timeout_s = 4000.0
+
+
+@pytest.mark.parametrize(
+    ("check_id", "spoil"),
+    [
+        ("runtime.reward_well_formed", spoil_reward),
+        ("semantic.oracle_max", spoil_score),
+        ("semantic.replayability", spoil_transcript),
+        ("runtime.episode_isolation", spoil_transcript),
+        ("runtime.episode_determinism", spoil_transcript),
+        ("runtime.reward_attribution", spoil_parts),
+        ("runtime.oracle_containment", tell_the_seed),
+        ("semantic.canary_floor", a_canary_that_works),
+        ("semantic.canary_floor", too_few_canaries),
+        ("runtime.task_declaration_accuracy", another_number_of_tasks),
+        ("runtime.tool_declaration_accuracy", another_tool),
+        ("static.timeout_ceiling", longer_than_allowed),
+    ],
+)
+def test_a_check_fails_on_what_it_is_there_for(
+    check_id: str, spoil: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subjects, "TASKS", 1)
+    of = subject()
+    assert result(of, check_id) == "pass"
+    spoil(of)
+    assert result(of, check_id) == "fail"

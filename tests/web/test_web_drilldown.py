@@ -1,0 +1,114 @@
+"""The page of the drill-down without a browser: what replies told, and the truth at the end."""
+
+from __future__ import annotations
+
+import json
+from html import unescape
+
+import pytest
+
+from drilldown_env.environment import ENVIRONMENT
+from drilldown_env.page.scenes import DrillScenes
+from drilldown_env.page.seen import seen_in, segment_of, text_of
+from drilldown_env.page.tree import episode_of
+from openenv_kit.page import room
+from openenv_kit.page.grid import GLYPHS, MATCHED, MISSING
+from openenv_kit.page.state import Visitor
+from openenv_kit.page.watching import scripted
+
+SCENES = DrillScenes(ENVIRONMENT)
+EASY = "drill_easy_ordering_app"
+NAMED = "drill_easy_video_streaming"
+"""An easy task whose alert names the step of its only root."""
+
+
+def started(task: str = EASY) -> Visitor:
+    visitor = Visitor(ENVIRONMENT)
+    visitor.start(**ENVIRONMENT.tasks[task])
+    return visitor
+
+
+def test_the_guide_leads_to_the_root_that_an_alert_names() -> None:
+    visitor = started(NAMED)
+    for _ in range(8):
+        move = SCENES.next_move(visitor)
+        if move.event == "ask":
+            room._ask(visitor, move.value)
+        elif move.event == "pick":
+            room._pick(visitor, move.value)
+    (root,) = episode_of(visitor.reset).expected_rows
+    (offer,) = SCENES.offers(visitor)
+    (part,) = segment_of(str(offer["segment"])) or ()
+    assert part in root.segment, "whether it is all of them is for the player to find out"
+    for name in ("stage", "direction", "date_from", "date_to"):
+        assert offer[name] == getattr(root, name)
+    assert offer["kind"] == offer["change"] == "", "the puzzle is left to the player"
+    assert SCENES.unfinished(visitor, offer) == "kind is empty"
+    whole = {"kind": root.kind, "change": root.change, "segment": text_of(root.segment)}
+    visitor.rows = [{**offer, **whole}]
+    room._submit(SCENES, visitor, None)
+    assert SCENES.headline(visitor.frames) == "1 of 1 found: 1.00"
+    assert "Every row was right." in SCENES.story_html(visitor)
+
+
+def test_counts_rates_and_changes_by_week_and_day_agree() -> None:
+    found = []
+    for measure in ("counts", "rates", "change"):
+        visitor = started()
+        visitor.call("slice", {"group_by": ["platform"], "every": "week", "measure": measure})
+        found.append(seen_in(visitor.frames).changes)
+    counts, rates, changes = found
+    first = seen_in(visitor.frames).config["stages"][0]
+    for place, change in changes.items():
+        assert counts[place] == pytest.approx(change, abs=40), place
+        assert rates[place] == pytest.approx(change, abs=40), place
+    assert any(stage != first for _, stage, _ in changes)
+    visitor.call("slice", {"where": {"platform": ["iOS", "web"]}, "measure": "change"})
+    assert seen_in(visitor.frames).changes == changes, "two values of an attribute are no segment"
+
+
+def test_before_the_end_only_what_was_told_is_drawn_and_after_it_the_truth() -> None:
+    visitor = started()
+    html = SCENES.picture_html(visitor.frames, visitor.reset)
+    assert "data-t=" not in html
+    visitor.call("slice", {"group_by": ["channel"], "every": "week", "measure": "change"})
+    html = SCENES.picture_html(visitor.frames, visitor.reset)
+    assert html.count("data-t=") == 4 * 8
+    visitor.call("change_log", {})
+    assert "guilty" not in SCENES.below_html(visitor)
+    visitor.step(SCENES.report_action([]))
+    html = SCENES.picture_html(visitor.frames, visitor.reset)
+    assert f">{GLYPHS[MISSING]}</b>" in html
+    root = episode_of(visitor.reset).expected_rows[0]
+    assert ("guilty" in SCENES.below_html(visitor)) is (root.change != "unattributed")
+    story = unescape(SCENES.story_html(visitor))
+    assert f"slice(where={json.dumps(dict(root.segment))}" in story
+
+
+def test_the_reference_fills_the_picture_and_matches_every_root() -> None:
+    for task in ("drill_hard_saas_trial", "drill_sql_ordering_app"):
+        reset = ENVIRONMENT.tasks[task]
+        playback = scripted(ENVIRONMENT.policies["reference"], reset, ENVIRONMENT)
+        playback.run_to_end(60.0)
+        html = SCENES.picture_html(playback.so_far, playback.reset)
+        roots = len(episode_of(reset).expected_rows)
+        assert html.count(f'class="v-matched">{GLYPHS[MATCHED]}</b>') >= roots
+        assert SCENES.headline(playback.frames).endswith(": 1.00")
+
+
+@pytest.mark.parametrize(
+    ("text", "segment"),
+    [
+        ("", ()),
+        ("country=India, channel=paid search", (("channel", "paid search"), ("country", "India"))),
+        (" app_version = 8.7 ", (("app_version", "8.7"),)),
+        ("country", None),
+        ("=India", None),
+    ],
+)
+def test_a_segment_is_read_as_it_is_written(
+    text: str, segment: tuple[tuple[str, str], ...] | None
+) -> None:
+    assert segment_of(text) == segment
+    if segment is not None:
+        assert segment_of(text_of(segment)) == segment
