@@ -45,17 +45,20 @@ class Wanted:
 
     Attributes:
         fixed: values that its segment fixes; two numbers for a cancelling pair.
+        days: how long it lasts.
         faint: whether no single value may show it.
     """
 
     fixed: tuple[int, ...]
+    days: int
     faint: bool = False
 
 
 def draw_wanted(level: Level, roots: int, stream: BitStream) -> list[Wanted]:
-    """What is wanted of the causes of so many roots: sizes first; the narrowest are the faint ones.
+    """What is wanted of the causes of so many roots: sizes and days first, then which are faint.
 
-    Faint roots are of two or three values: a smaller size of theirs is drawn again. Two that
+    Those are the narrowest. They are of two or three values, a smaller size of theirs is drawn
+    again; and a single day, which would have to be large, is another root's if it can. Two that
     cancel each fix a value, for they share no people.
     """
     faint = round(level.faint * roots)
@@ -64,11 +67,12 @@ def draw_wanted(level: Level, roots: int, stream: BitStream) -> list[Wanted]:
     for place in range(faint):
         while sizes[place] < 2:
             sizes[place] = weighted(stream, weights)
-    clear = sizes[faint:]
-    found = [Wanted((size,), faint=True) for size in sizes[:faint]]
+    days = sorted((1 + stream.below(LONGEST_RUN) for _ in range(roots)), key=lambda n: n == 1)
+    found = [Wanted((sizes[n],), days[n], faint=True) for n in range(faint)]
+    clear, days = sizes[faint:], stream.shuffled(days[faint:])
     if len(clear) >= 2 and clear[1] and stream.uniform() < CANCELLING:
-        found.append(Wanted((clear.pop(0), clear.pop(0))))
-    return found + [Wanted((size,)) for size in clear]
+        found.append(Wanted((clear.pop(0), clear.pop(0)), days.pop()))
+    return found + [Wanted((size,), days.pop()) for size in clear]
 
 
 class Planner:
@@ -118,7 +122,7 @@ class Planner:
             if turn % TRIES_OF_KIND == 0:
                 kind = self.stream.pick(kinds)
             if turn % TRIES_OF_DAYS == 0:
-                length = 1 + self.stream.below(LONGEST_RUN)
+                length = 1 + self.stream.below(LONGEST_RUN) if turn else wanted.days
             effects = self._effects(kind, fixed, length, faint=wanted.faint)
             if effects and partner:
                 effects = self._with_partner(effects[0], kind, partner[0])
