@@ -27,7 +27,7 @@ class SqlDesk:
         """One query for all single values, and one for every two pairs of attributes."""
         axes = range(len(self.names.dims))
         singles: list[tuple[int, ...]] = [(), *((axis,) for axis in axes)]
-        pairs = list(combinations(axes, 2))
+        pairs: list[tuple[int, ...]] = list(combinations(axes, 2))
         found: list[Flag] = []
         for groups in [singles, *(pairs[n : n + 2] for n in range(0, len(pairs), 2))]:
             for number, one, other, week, channel, change, weight in (
