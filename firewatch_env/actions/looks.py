@@ -49,9 +49,8 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     """Failures by status, version, zone and feature, since when, and CPU, memory and pods."""
     m, statuses = read(service), worst_first(by_status(service))
     ready, whole = pods(service)
-    said = []
+    said, began = list[str](), since(world, service)
     if statuses:
-        began = since(world, service)
         start = "" if began is None else f", since {world.clock(began)}"
         said.append(f"{service.name}: failing: {_shares(statuses)}{start}.")
         parts = split(service)
@@ -74,9 +73,9 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     said.append(
         f"CPU {m.cpu:.0%}, memory {m.memory:.0%}, pods {ready}/{whole} ready, "
         f"load {service.load / service.usual_load:.1f}x usual, "
-        f"latency {latency_ratio(service):.1f}x usual{extra}."
+        f"latency {f'{latency_ratio(service):.1f}x usual' if service.lat else 'unknown'}{extra}."
     )
-    if statuses and world.history:
+    if began is not None:
         said.append(_series(world, service))
     return Outcome("\n".join(said), None, {"failing": statuses, "ready": ready, "pods": whole})
 

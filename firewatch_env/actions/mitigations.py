@@ -96,15 +96,15 @@ def circuit_break(world: World, service: Service, parameters: Mapping[str, Any])
     to = str(parameters.get("state", "open")).lower() not in ("closed", "close", "off")
     if not service.callers:
         return Outcome(f"{service.name}: no service calls it; nothing changed", False)
+    word = "open" if to else "closed"
     if all(call.breaker == to for call in service.callers):
-        word = "open" if to else "closed"
         return Outcome(f"{service.name}: breakers already {word}; nothing changed", None)
     for call in service.callers:
         call.breaker = to
         if not to:
             call.caller.levers.pop(f"fallback.{service.name}", None)
     names = ", ".join(call.caller.name for call in service.callers)
-    return Outcome(f"{service.name}: {names} {'answer without' if to else 'ask'} it from now on")
+    return Outcome(f"{service.name}: breakers {word} in {names}")
 
 
 @action("disable_fallback_mode", "repair", runbook=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from firewatch_env.engine.families import UNNOTICED
 from firewatch_env.engine.levers import family, felt
-from firewatch_env.engine.motion import sized_at
+from firewatch_env.engine.motion import sized_at, zone_share
 from firewatch_env.engine.service import Call, Release, Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.signs import LOST, SIGNS
@@ -84,7 +84,7 @@ def pods(service: Service) -> tuple[int, int]:
     """How many of a service's pods are ready, and how many there are."""
     up = 0.0
     for part in service.parts:
-        if not part.down:
+        if not part.down and service.lat:  # nothing took any time: all were down in this tick
             up += part.share * 0.75 if part.roll else part.share
     for name in service.levers:
         if family(name) in UNREADY:
@@ -123,11 +123,16 @@ def by_status(service: Service) -> dict[str, float]:
             refused = 1 - (1 - refused) * (1 - value)
         elif family(name) == "meter":
             meter = value
-    found = {
-        "500": own if own > meter else meter, "403": refused, "429": now.limited, LOST: now.lost,
-        "503": now.shed, "callees": below,
-    }  # fmt: skip
-    return {status: share for status, share in found.items() if share >= 0.005}
+    # In this order: what one thing ends does not reach the next.
+    found, left = dict[str, float](), 1.0
+    for status, share in (
+        (LOST, now.lost), ("503", now.shed), ("403", refused), ("429", now.limited),
+        ("500", own if own > meter else meter), ("callees", below),
+    ):  # fmt: skip
+        if left * share >= 0.005:
+            found[status] = left * share
+        left *= 1 - share
+    return found
 
 
 def _spoilt(service: Service) -> float:
@@ -158,9 +163,10 @@ def split(service: Service) -> Split:
         elif family(name) == "quota":
             value = 1 - value
         part = service.features.get(channel, 0.0) if channel else 1.0
+        reach = zone_share(service, service.clock) if sign.zone_b else 1.0
         for feature in features:
             if channel in ("", feature):
-                features[feature] *= 1 - value
+                features[feature] *= 1 - value * reach
         if sign.zone_b:
             in_b *= 1 - value
         elif name in service.staged:

@@ -52,7 +52,7 @@ SIGNS: dict[str, Sign] = {
     "quota": Sign("429", "WARN", "429 from provider: account quota used up"),
     "path": Sign(LOST, "WARN", "connection refused: no route for {f}{r}"),
     "denied": Sign(LOST, "WARN", "connection refused by network policy{r}"),
-    "certificate": Sign(LOST, "ERROR", "TLS handshake failed: certificate expired{r}"),
+    "certificate": Sign(LOST, "ERROR", "TLS handshake failed: intermediate certificate expired{r}"),
     "endpoint": Sign(LOST, "ERROR", "connection refused: endpoint list names a dead host{r}"),
     "stale_instances": Sign(
         LOST, "WARN", "connection refused: registered instance 10.0.3.7 is gone"
@@ -63,7 +63,7 @@ SIGNS: dict[str, Sign] = {
     ),
     "zone_lost": Sign(LOST, "WARN", "connection timed out: zone b unreachable", True),
     "neighbour": Sign("", "WARN", "slow: CPU stolen by another tenant of node b-2", True),
-    "cpu": Sign("", "WARN", "slow: 1900 ms of CPU in {F}.rank(){r}"),
+    "cpu": Sign("", "WARN", "slow: most of the CPU goes to {F}Handler.java:142{r}"),
     "logging": Sign("", "DEBUG", "request body follows (4 kB){r}"),
     "queries": Sign("", "WARN", "slow: one query for each item, not one for all{r}"),
     "cpu_limit": Sign("", "WARN", "throttled by the container's CPU limit{r}"),

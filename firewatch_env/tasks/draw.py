@@ -21,7 +21,7 @@ from firewatch_env.tasks.places import (
     fits,
     required,
 )
-from firewatch_env.tasks.task import BEFORE, Put, Task
+from firewatch_env.tasks.task import BEFORE, TRIGGER, Put, Task
 from openenv_kit.bitstream import BitStream
 
 _SLOW = ("grow_build", "grow_revision", "leak")  # what may not be felt yet
@@ -131,7 +131,10 @@ def _break(
     if cause.channel == "callee":
         lever += f".{callee}"
     elif cause.channel == "feature":
-        lever += f".{sketch.ranked(root)[draws.below(2)]}"
+        feature = sketch.ranked(root)[draws.below(2)]
+        lever += f".{feature}"
+        if cause.look == "killed":  # the memory that it takes, however few requests need it
+            value /= sketch.features[root][feature]
     if cause.vehicle == "circumstance":
         # What has been so for long, where something else starts the trouble.
         since = onset - 2 if cause.trigger else onset
@@ -156,8 +159,8 @@ def _break(
     if cause.trigger:
         hit = callee or root
         sketch.circumstances += [
-            Circumstance(onset, hit, "cpu_limit", 0.25),
-            Circumstance(onset + 5, hit, "cpu_limit", 1.0),
+            Circumstance(onset, hit, TRIGGER, 0.25),
+            Circumstance(onset + 5, hit, TRIGGER, 1.0),
         ]
 
 
