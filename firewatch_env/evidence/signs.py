@@ -96,20 +96,15 @@ SIGNS: dict[str, Sign] = {
 }
 ALL = "all requests"
 _STEADY_CACHE = "heap: cache of {f} is full, nothing more is added{r}"
-_OUTSIDE = (
-    "a crawler", "a security scan", "a price comparison robot", "an old load test",
-    "a retired monitor",
-)  # fmt: skip
-_INSIDE = (
-    "a retired report", "a test suite's old key", "last year's backup script",
-    "an auditor's sample query",
+_STRANGERS = (
+    "a security scan", "an old load test", "a retired monitor", "a retired report",
+    "a test suite's old key", "last year's backup script", "an auditor's sample query",
 )  # fmt: skip
 
 
 def stranger(service: Service) -> str:
     """Who asks a service in vain and is no customer."""
-    them = _OUTSIDE if service.kind in ("app", "proxy") else _INSIDE
-    return them[_number(service) % len(them)]
+    return _STRANGERS[_number(service) % len(_STRANGERS)]
 
 
 def describe(service: Service, lever: str, release: str = "") -> str:
