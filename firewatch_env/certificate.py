@@ -133,7 +133,6 @@ def certify(task: Task, config: Shipped) -> Certificate:
     def left_alone(task: Task) -> Course:
         return replay(open_world(task), (), task.horizon)
 
-    each = [left_alone(task.with_fault_of(service)) for service, _ in task.roots]
     return Certificate(
         config=config,
         score=play.grade.score if play.grade is not None else 0.0,
@@ -141,7 +140,7 @@ def certify(task: Task, config: Shipped) -> Certificate:
         changes=len(play.steps),
         ordinary=left_alone(task.with_fault_of()).total == 0,
         lasting=task.calm or left_alone(task).last > task.max_ticks + SETTLE,
-        felt=task.calm or all(course.total > 0 for course in each),
+        felt=task.calm or all(left_alone(task.with_fault_of(s)).total > 0 for s, _ in task.roots),
         legal=task.calm or any(is_active(opening[name]) for name, _ in task.roots),
         faults=0 if task.calm else len(task.roots),
     )

@@ -13,7 +13,7 @@ from math import ceil
 from firewatch_env.actions import ACTIONS
 from firewatch_env.engine.motion import MOST_SIZE, STARTS
 from firewatch_env.engine.world import World
-from firewatch_env.replay import Change, Course, replay
+from firewatch_env.replay import Change, replay
 
 RESOLVED, IMPACT = 0.55, 0.45
 UNDECLARED = 0.9  # of resolved, where the incident is over and nobody said so
@@ -23,7 +23,6 @@ EACH = 0.25
 SAME = 1e-6  # of harm: less is no difference
 _CLEARLY = 0.02  # of the harm had nobody acted: less does not justify what was put back
 _ENOUGH = 1.5  # pods to the usual number that nobody is asked to justify
-_SCALES = ("scale_replicas", "scale_az_capacity")
 _STAY = ("disable_retries", "configure_retry_backoff")  # mitigations that nobody takes back
 
 
@@ -105,7 +104,7 @@ def impact(
     if untouched <= reference + SAME:
         return float(declared and not changed)
     share = (untouched - played) / (untouched - reference)
-    return 0.0 if share < 0 else share if share < 1 else 1.0
+    return min(max(share, 0.0), 1.0)
 
 
 def resolved(declared: bool, over: bool, changed: bool) -> float:
@@ -149,10 +148,10 @@ def unneeded(
     def mends(index: int, margin: float) -> bool:
         """Whether customers would have been worse off without it, had nobody mitigated."""
         change = steps[index].change
-        first = next((at for at, step in enumerate(steps) if _mitigates(step.change)), None)
-        if first is None or (_mitigates(change) and change.action not in _STAY):
+        early = [at for at, step in enumerate(steps) if _mitigates(step.change)]
+        if not early or (_mitigates(change) and change.action not in _STAY):
             return False
-        start = steps[min(index, first)]
+        start = steps[min(index, early[0])]
         rest = [each for each in kept if each is not change and not _mitigates(each)]
         mended = replay(start.before, [*rest, change], last, ends=end).total
         return exceeds(start, rest, mended + margin)
@@ -185,7 +184,7 @@ def _half(step: Checkpoint, end: int) -> Change | None:
     change = step.change
     service = step.before.by_name[change.target]
     asked = change.parameters.get("replicas")
-    if change.action not in _SCALES or not isinstance(asked, int | float):
+    if change.action != "scale_replicas" or not isinstance(asked, int | float):
         return None
     more = min(asked / service.pods, MOST_SIZE) - 1
     if more <= _ENOUGH - 1 or change.tick + STARTS > end:
@@ -197,8 +196,3 @@ def _half(step: Checkpoint, end: int) -> Change | None:
 def precision(count: int) -> float:
     """A quarter off for each unneeded change, down to 0.3."""
     return max(LEAST_PRECISION, 1 - EACH * count)
-
-
-def is_over(course: Course, end: int, settle: int) -> bool:
-    """Whether nobody is let down once repairs under way at the end have arrived."""
-    return course.last <= end + settle

@@ -53,9 +53,7 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     if statuses:
         start = "" if began is None else f", since {world.clock(began)}"
         said.append(f"{service.name}: failing: {_shares(statuses)}{start}.")
-        parts = split(service)
-        splits = {"version": parts.versions, "zone": parts.zones, "feature": parts.features}
-        for name, shares in splits.items():
+        for name, shares in split(service).items():
             if max(shares.values(), default=0) >= 0.005:
                 said.append(f"By {name}: {_shares(worst_first(shares))}.")
         said += [
@@ -65,9 +63,11 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
         ]
     else:
         said.append(f"{service.name}: nothing fails.")
-    extra = f", cache hits {service.hits:.0%} (usual {USUAL_HITS:.0%})" if _caches(service) else ""
-    if service.kind == "job":
-        extra += f", {service.backlog:.0f} items wait"
+    extra = ""
+    if service.kind == "cache":
+        extra = f", cache hits {service.hits:.0%} (usual {USUAL_HITS:.0%})"
+    elif service.kind == "job":
+        extra = f", {service.backlog:.0f} items wait"
     if service.killed is not None and world.tick - service.killed < RECENT:
         extra += f", pods out of memory at {world.clock(service.killed)}"
     said.append(
@@ -78,10 +78,6 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     if began is not None:
         said.append(_series(world, service))
     return Outcome("\n".join(said), None, {"failing": statuses, "ready": ready, "pods": whole})
-
-
-def _caches(service: Service) -> bool:
-    return service.kind == "cache"
 
 
 def _series(world: World, service: Service) -> str:

@@ -42,12 +42,7 @@ def traffic_shift(world: World, service: Service, parameters: Mapping[str, Any])
     return _drain(world, service, min(100.0 if percentage is None else percentage, 100.0) / 100)
 
 
-@action("drain_availability_zone", "mitigate", "drain_percentage")
-def drain_availability_zone(
-    world: World, service: Service, parameters: Mapping[str, Any]
-) -> Outcome:
-    """Send zone b's requests to zone a for a while."""
-    return traffic_shift(world, service, parameters)
+action("drain_availability_zone", "mitigate", "drain_percentage")(traffic_shift)
 
 
 def _drains(name: str, levers: tuple[str, ...], nothing: str, summary: str) -> None:

@@ -117,12 +117,8 @@ def by_status(service: Service) -> dict[str, float]:
     now = service.now
     own = 1 - (1 - service.err) * (1 - _spoilt(service))
     below = 1 - (1 - now.own) / ((1 - now.shed) * (1 - own)) if now.shed < 1 and own < 1 else 0.0
-    refused, meter = now.refused, 0.0
-    for name, value in service.levers.items():
-        if family(name) == "bots":
-            refused = 1 - (1 - refused) * (1 - value)
-        elif family(name) == "meter":
-            meter = value
+    bots, meter = service.levers.get("bots"), service.levers.get("meter", 0.0)
+    refused = now.refused if bots is None else 1 - (1 - now.refused) * (1 - bots)
     # In this order: what one thing ends does not reach the next.
     found, left = dict[str, float](), 1.0
     for status, share in (
@@ -140,16 +136,8 @@ def _spoilt(service: Service) -> float:
     return add_up(part.weight * part.err for part in service.parts)
 
 
-class Split(NamedTuple):
-    """Share of failures by where requests go or what they are about."""
-
-    versions: dict[str, float]
-    zones: dict[str, float]
-    features: dict[str, float]
-
-
-def split(service: Service) -> Split:
-    """How failures that arise in a service itself are spread."""
+def split(service: Service) -> dict[str, dict[str, float]]:
+    """Failures that arise in a service itself by version, zone and feature: shares of each's."""
     everywhere, in_b, newer = 1.0, 1.0, 1.0
     features = dict.fromkeys(service.features, 1.0)
     for name in service.levers:
@@ -181,7 +169,8 @@ def split(service: Service) -> Split:
         versions = {build.before: 1 - everywhere, build.version: 1 - everywhere * newer}
     if in_b < 1 or (newer < 1 and build is not None and build.staged):
         zones = {"a": 1 - everywhere, "b": 1 - everywhere * in_b * newer}
-    return Split(versions, zones, {name: 1 - ok for name, ok in features.items()})
+    failing = {name: 1 - ok for name, ok in features.items()}
+    return {"version": versions, "zone": zones, "feature": failing}
 
 
 def since(world: World, service: Service) -> int | None:

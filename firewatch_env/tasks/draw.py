@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from firewatch_env.engine.catalogue import CATALOGUE
-from firewatch_env.engine.service import Setting
+from firewatch_env.engine.effects import family
 from firewatch_env.engine.world import Circumstance
 from firewatch_env.tasks import changes
 from firewatch_env.tasks.causes import CAUSES, LEFT_BEHIND, STAGED, Cause
@@ -214,22 +214,17 @@ def _add_innocent(sketch: _Sketch, onset: int, draws: BitStream) -> None:
         if not free:
             continue
         which = draws.pick(free)
-        set_here = {
+        moved = [
             s.lever for put in sketch.puts if put.service == name for s in put.release.settings
-        }
-        set_here |= {each.lever for each in sketch.circumstances if each.service == name}
+        ]
+        moved += [each.lever for each in sketch.circumstances if each.service == name]
         settings = [changes.cosmetic(draws.pick(sketch.ranked(name)), which, draws)]
         fixed = changes.fix(name, sketch.ranked(name)[:2], sketch.callees(name), draws)
-        if draws.below(3) and not any(_clash(fixed, lever) for lever in set_here):
+        if draws.below(3) and family(fixed.lever) not in map(family, moved):
             settings.insert(0, fixed)
         tick = min(onset + draws.below(40) - 20, -2)
         made = changes.release(tick, which, tuple(settings), draws)
         sketch.puts.append(Put(name, which, made))
-
-
-def _clash(setting: Setting, lever: str) -> bool:
-    """Whether two settings of a service concern one thing."""
-    return setting.lever == lever or setting.lever.partition(".")[0] == lever.partition(".")[0]
 
 
 def _add_bystanders(sketch: _Sketch, draws: BitStream) -> None:

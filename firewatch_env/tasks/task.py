@@ -86,7 +86,7 @@ class Task:
         circumstances = [
             each
             for each in self.circumstances[: self.faults[1]]
-            if each.service in services or (services and each.lever == TRIGGER)
+            if each.service in services or each.lever == TRIGGER
         ]
         return replace(
             self,
