@@ -11,7 +11,7 @@ from firewatch_env.play import Play
 from firewatch_env.policies.keyword_rules import is_active
 from firewatch_env.policies.own_play import run
 from firewatch_env.policies.reference import reference
-from firewatch_env.replay import replay
+from firewatch_env.replay import Course, replay
 from firewatch_env.tasks.book import SPLITS, find
 from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
@@ -58,6 +58,7 @@ class Certificate:
         looks, changes: that it needed.
         ordinary: without the fault nobody is ever let down.
         lasting: with it, the incident does not end by itself.
+        felt: each fault by itself lets customers down.
         legal: existing clients may act on a service at fault.
         faults: how many there are.
     """
@@ -68,12 +69,13 @@ class Certificate:
     changes: int
     ordinary: bool
     lasting: bool
+    felt: bool
     legal: bool
     faults: int
 
     @property
     def holds(self) -> bool:
-        return self.score == 1.0 and self.ordinary and self.lasting and self.legal
+        return self.score == 1.0 and self.ordinary and self.lasting and self.felt and self.legal
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -104,26 +106,14 @@ class FirewatchCertifier:
         self, certificates: Sequence[Certificate]
     ) -> tuple[Sequence[str], list[Sequence[str]]]:
         """One row for each level."""
-        titles = (
-            "level",
-            "tasks",
-            "hold",
-            "1.0",
-            "ordinary",
-            "lasting",
-            "legal",
-            "looks",
-            "changes",
-        )
+        checks = ("ordinary", "lasting", "felt", "legal")
+        titles = ("level", "tasks", "hold", "1.0", *checks, "looks", "changes")
         rows: list[Sequence[str]] = []
         for level in LEVELS:
             found = [each for each in certificates if each.config.difficulty == level]
             if found:
-                counts = (
-                    len(found), sum(c.holds for c in found), sum(c.score == 1.0 for c in found),
-                    sum(c.ordinary for c in found), sum(c.lasting for c in found),
-                    sum(c.legal for c in found),
-                )  # fmt: skip
+                counts = [len(found), sum(c.holds for c in found), sum(c.score == 1 for c in found)]
+                counts += [sum(getattr(c, check) for c in found) for check in checks]
                 means = (sum(c.looks for c in found), sum(c.changes for c in found))
                 told = [f"{each / len(found):.1f}" for each in means]
                 rows.append((level, *map(str, counts), *told))
@@ -139,15 +129,18 @@ def certify(task: Task, config: Shipped) -> Certificate:
     play = Play(task)
     opening = play.observe()["services"]
     run(play, reference({"message": play.message}))
-    alone = replay(open_world(task), (), task.horizon)
-    clean = replay(open_world(task.without_fault()), (), task.horizon)
+
+    def left_alone(task: Task) -> Course:
+        return replay(open_world(task), (), task.horizon)
+
     return Certificate(
         config=config,
         score=play.grade.score if play.grade is not None else 0.0,
         looks=len(play.looked),
         changes=len(play.steps),
-        ordinary=clean.total == 0,
-        lasting=task.calm or alone.last > task.max_ticks + SETTLE,
+        ordinary=left_alone(task.with_fault_of()).total == 0,
+        lasting=task.calm or left_alone(task).last > task.max_ticks + SETTLE,
+        felt=task.calm or all(left_alone(task.with_fault_of(s)).total > 0 for s, _ in task.roots),
         legal=task.calm or any(is_active(opening[name]) for name, _ in task.roots),
         faults=0 if task.calm else len(task.roots),
     )

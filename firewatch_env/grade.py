@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from firewatch_env.actions import ACTIONS
 from firewatch_env.engine.motion import MOST_SIZE, STARTS
 from firewatch_env.engine.world import World
-from firewatch_env.replay import Change, Course, replay
+from firewatch_env.replay import Change, replay
 
 RESOLVED, IMPACT = 0.55, 0.45
 UNDECLARED = 0.9  # of resolved, where the incident is over and nobody said so
@@ -22,7 +23,7 @@ EACH = 0.25
 SAME = 1e-6  # of harm: less is no difference
 _CLEARLY = 0.02  # of the harm had nobody acted: less does not justify what was put back
 _ENOUGH = 1.5  # pods to the usual number that nobody is asked to justify
-_SCALES = ("scale_replicas", "scale_az_capacity")
+_STAY = ("disable_retries", "configure_retry_backoff")  # mitigations that nobody takes back
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def impact(
     if untouched <= reference + SAME:
         return float(declared and not changed)
     share = (untouched - played) / (untouched - reference)
-    return 0.0 if share < 0 else share if share < 1 else 1.0
+    return min(max(share, 0.0), 1.0)
 
 
 def resolved(declared: bool, over: bool, changed: bool) -> float:
@@ -125,7 +126,9 @@ def unneeded(
 
     A wrong change can help by accident: exceptions at one service spare another some load. So
     what was put back counts as needed only if it prevented a clear share of the harm. Pods beyond
-    half as many again have to be needed themselves.
+    half as many again have to be needed themselves. What lasts is needed too if customers would
+    have been worse off without it had nobody mitigated: to mend what a mitigation has ended
+    already is not needless.
 
     Args:
         steps: changes in order, with the world before each.
@@ -138,36 +141,53 @@ def unneeded(
     kept = [step.change for step in steps]
     taken_back = set(put_back.values())
     found = []
+
+    def exceeds(start: Checkpoint, changes: list[Change], most: float) -> bool:
+        return replay(start.before, changes, last, most, end).total > most
+
+    def mends(index: int, margin: float) -> bool:
+        """Whether customers would have been worse off without it, had nobody mitigated."""
+        change = steps[index].change
+        early = [at for at, step in enumerate(steps) if _mitigates(step.change)]
+        if not early or (_mitigates(change) and change.action not in _STAY):
+            return False
+        start = steps[min(index, early[0])]
+        rest = [each for each in kept if each is not change and not _mitigates(each)]
+        mended = replay(start.before, [*rest, change], last, ends=end).total
+        return exceeds(start, rest, mended + margin)
+
     for index in reversed(range(len(steps))):
         if index in put_back:
             continue
         step = steps[index]
-        allowed = total + (_CLEARLY * untouched if index in taken_back else 0.0) + SAME
-
-        def spared(changes: list[Change], most: float, step: Checkpoint = step) -> bool:
-            later = [change for change in changes if change.tick > step.before.tick]
-            # As soon as customers are worse off without it, the change was needed.
-            course = replay(step.before, later, last, most - step.harm, end)
-            return step.harm + course.total <= most
-
+        margin = (_CLEARLY * untouched if index in taken_back else 0.0) + SAME
+        most = total - step.harm + margin
         rest = [change for change in kept if change is not step.change]
-        if spared(rest, allowed):
-            kept = rest
-            found.append(index)
-        elif (fewer := _half(step)) and fewer.tick <= end and spared([*kept, fewer], allowed):
+        if not exceeds(step, rest, most):
+            if not mends(index, margin):
+                kept = rest
+                found.append(index)
+        elif (fewer := _half(step, end)) and not exceeds(step, [*kept, fewer], most):
             found.append(index)
     return found
 
 
-def _half(step: Checkpoint) -> Change | None:
-    """Half of the pods that a change added go once all have started; None where it added few."""
+def _mitigates(change: Change) -> bool:
+    return ACTIONS[change.action].group == "mitigate"
+
+
+def _half(step: Checkpoint, end: int) -> Change | None:
+    """Half of the pods that a change added go once all have started.
+
+    None where it added few, or the play ended before.
+    """
     change = step.change
     service = step.before.by_name[change.target]
     asked = change.parameters.get("replicas")
-    if change.action not in _SCALES or not isinstance(asked, int | float):
+    if change.action != "scale_replicas" or not isinstance(asked, int | float):
         return None
     more = min(asked / service.pods, MOST_SIZE) - 1
-    if more <= _ENOUGH - 1:
+    if more <= _ENOUGH - 1 or change.tick + STARTS > end:
         return None
     pods = ceil(service.pods * (1 + more / 2))
     return Change(change.tick + STARTS, "scale_replicas", change.target, {"replicas": pods})
@@ -176,8 +196,3 @@ def _half(step: Checkpoint) -> Change | None:
 def precision(count: int) -> float:
     """A quarter off for each unneeded change, down to 0.3."""
     return max(LEAST_PRECISION, 1 - EACH * count)
-
-
-def is_over(course: Course, end: int, settle: int) -> bool:
-    """Whether nobody is let down once repairs under way at the end have arrived."""
-    return course.last <= end + settle

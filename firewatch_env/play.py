@@ -16,7 +16,6 @@ from firewatch_env.grade import (
     Checkpoint,
     Grade,
     impact,
-    is_over,
     precision,
     resolved,
     unneeded,
@@ -162,7 +161,7 @@ class Play:
         task, last, end = self.task, self.task.horizon, self.tick
         beyond = replay(self.world, (), last, ends=end)
         total = add_up((self.harm, *beyond.harm))
-        over = is_over(beyond, end, SETTLE)
+        over = beyond.last <= end + SETTLE  # repairs under way at the end still arrive
         untouched = replay(open_world(task), (), last).total
         changed = bool(self.steps or self.attempts)
         needed = list(self.grounded)
@@ -204,7 +203,7 @@ class Play:
     def observe(self) -> dict[str, Any]:
         """Every key of the wire contract."""
         return {
-            "services": services_view(self.world, self.logs, self.meters),
+            "services": services_view(self.meters, self.logs),
             "active_alerts": self.alerts,
             "dependency_graph": self.graph,
             "slo_budget_remaining_pct": round(self.budget, 3),

@@ -39,12 +39,7 @@ def scale_replicas(world: World, service: Service, parameters: Mapping[str, Any]
     return Outcome(f"{service.name}: " + ", ".join(said))
 
 
-@action("scale_az_capacity", "mitigate")
-def scale_az_capacity(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Run half as many pods again."""
-    _resize(world, service, service.size * 1.5)
-    pods = service.pods * service.size
-    return Outcome(f"{service.name}: {pods:.0f} pods in both zones within {STARTS} ticks")
+action("scale_az_capacity", "mitigate")(scale_replicas)
 
 
 @action("increase_cpu_limit", "mitigate")

@@ -15,11 +15,11 @@ from firewatch_env.engine.motion import drained_at
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.tick import cpu_of_request
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.meters import MISSES, latency_ratio, pods
+from firewatch_env.evidence.meters import MISSES, UNREADY, latency_ratio, pods
 from firewatch_env.evidence.signs import ALL, describe, fills_up
 
 MOST_MEMORY = 2.5  # to the usual limit
-_THREADS = 20  # threads that one slot of the engine stands for
+_WORKERS = 200  # worker threads of a pod on an ordinary day, ten times what it needs
 
 
 def memory_mb(service: Service) -> float:
@@ -29,18 +29,17 @@ def memory_mb(service: Service) -> float:
 
 def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Worker threads and connections: busy, blocked, and each feature's pool."""
-    usual = _THREADS * service.usual_slots
     slow = latency_ratio(service) if service.now.shed == 0 else 1.0
-    need = usual / 10 * service.load / service.usual_load * (slow if slow > 1 else 1.0)
+    need = _WORKERS / 10 * service.load / service.usual_load * (slow if slow > 1 else 1.0)
     full = []
     for feature, part in service.features.items():
-        size = usual * service.levers.get(f"slots.{feature}", 1.0)
+        size = _WORKERS * service.levers.get(f"slots.{feature}", 1.0)
         if need * part > 0.95 * size:
-            full.append(f"{feature} {size:.0f} of {size:.0f} busy (usual size {usual:.0f})")
+            full.append(f"{feature} {size:.0f} of {size:.0f} busy (usual size {_WORKERS})")
     said = [f"pool full: {each}" for each in full]
     said += _off(service, ("blocked", "streams", "reconnects", "bad_process", "leak"))
     return Outcome(
-        "; ".join(said) or f"{min(need, usual):.0f} of {usual:.0f} busy, none stuck", None
+        "; ".join(said) or f"{min(need, _WORKERS):.0f} of {_WORKERS} busy, none stuck", None
     )
 
 
@@ -142,7 +141,7 @@ def _off(service: Service, families: tuple[str, ...]) -> list[str]:
         head, value = family(name), felt(service, name)
         if head in families:
             left = " of usual" if LEVERS[head].usual else ""
-            much = "" if head in ("hot", "leak") else f" ({value:.0%}{left})"
+            much = "" if head in ("hot", "leak", *UNREADY) else f" ({value:.0%}{left})"
             said.append(f"{describe(service, name)}{much}")
     return said
 

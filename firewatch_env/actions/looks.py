@@ -49,14 +49,11 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     """Failures by status, version, zone and feature, since when, and CPU, memory and pods."""
     m, statuses = read(service), worst_first(by_status(service))
     ready, whole = pods(service)
-    said = []
+    said, began = list[str](), since(world, service)
     if statuses:
-        began = since(world, service)
         start = "" if began is None else f", since {world.clock(began)}"
         said.append(f"{service.name}: failing: {_shares(statuses)}{start}.")
-        parts = split(service)
-        splits = {"version": parts.versions, "zone": parts.zones, "feature": parts.features}
-        for name, shares in splits.items():
+        for name, shares in split(service).items():
             if max(shares.values(), default=0) >= 0.005:
                 said.append(f"By {name}: {_shares(worst_first(shares))}.")
         said += [
@@ -66,23 +63,21 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
         ]
     else:
         said.append(f"{service.name}: nothing fails.")
-    extra = f", cache hits {service.hits:.0%} (usual {USUAL_HITS:.0%})" if _caches(service) else ""
-    if service.kind == "job":
-        extra += f", {service.backlog:.0f} items wait"
+    extra = ""
+    if service.kind == "cache":
+        extra = f", cache hits {service.hits:.0%} (usual {USUAL_HITS:.0%})"
+    elif service.kind == "job":
+        extra = f", {service.backlog:.0f} items wait"
     if service.killed is not None and world.tick - service.killed < RECENT:
         extra += f", pods out of memory at {world.clock(service.killed)}"
     said.append(
         f"CPU {m.cpu:.0%}, memory {m.memory:.0%}, pods {ready}/{whole} ready, "
         f"load {service.load / service.usual_load:.1f}x usual, "
-        f"latency {latency_ratio(service):.1f}x usual{extra}."
+        f"latency {f'{latency_ratio(service):.1f}x usual' if service.lat else 'unknown'}{extra}."
     )
-    if statuses and world.history:
+    if began is not None:
         said.append(_series(world, service))
     return Outcome("\n".join(said), None, {"failing": statuses, "ready": ready, "pods": whole})
-
-
-def _caches(service: Service) -> bool:
-    return service.kind == "cache"
 
 
 def _series(world: World, service: Service) -> str:

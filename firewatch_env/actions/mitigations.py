@@ -42,12 +42,7 @@ def traffic_shift(world: World, service: Service, parameters: Mapping[str, Any])
     return _drain(world, service, min(100.0 if percentage is None else percentage, 100.0) / 100)
 
 
-@action("drain_availability_zone", "mitigate", "drain_percentage")
-def drain_availability_zone(
-    world: World, service: Service, parameters: Mapping[str, Any]
-) -> Outcome:
-    """Send zone b's requests to zone a for a while."""
-    return traffic_shift(world, service, parameters)
+action("drain_availability_zone", "mitigate", "drain_percentage")(traffic_shift)
 
 
 def _drains(name: str, levers: tuple[str, ...], nothing: str, summary: str) -> None:
@@ -96,15 +91,15 @@ def circuit_break(world: World, service: Service, parameters: Mapping[str, Any])
     to = str(parameters.get("state", "open")).lower() not in ("closed", "close", "off")
     if not service.callers:
         return Outcome(f"{service.name}: no service calls it; nothing changed", False)
+    word = "open" if to else "closed"
     if all(call.breaker == to for call in service.callers):
-        word = "open" if to else "closed"
         return Outcome(f"{service.name}: breakers already {word}; nothing changed", None)
     for call in service.callers:
         call.breaker = to
         if not to:
             call.caller.levers.pop(f"fallback.{service.name}", None)
     names = ", ".join(call.caller.name for call in service.callers)
-    return Outcome(f"{service.name}: {names} {'answer without' if to else 'ask'} it from now on")
+    return Outcome(f"{service.name}: breakers {word} in {names}")
 
 
 @action("disable_fallback_mode", "repair", runbook=True)

@@ -34,10 +34,6 @@ def restart_service(world: World, service: Service, parameters: Mapping[str, Any
     )
 
 
-def _release(service: Service, which: str) -> Release | None:
-    return service.build if which == "build" else service.revision
-
-
 def _moving(release: Release) -> tuple[Setting, ...]:
     """Settings of a release that move a lever; others change words alone."""
     return tuple(setting for setting in release.settings if setting.lever)
@@ -49,7 +45,7 @@ def _take_back(world: World, service: Service, which: str, marker: str) -> Outco
     service.rolled.add(which)
     for part in service.parts:
         part.renew = EASE
-    release = _release(service, which)
+    release: Release | None = getattr(service, which)
     if release is None or world.tick - release.tick > DAY:
         world.ease(service, marker, _OLD_FAILS)
         return Outcome(f"{service.name}: a {which} older than a day goes out, within {EASE} ticks")
@@ -69,7 +65,7 @@ def _bring_back(world: World, service: Service, which: str, marker: str) -> Outc
     service.rolled.discard(which)
     for part in service.parts:
         part.renew = EASE
-    release = _release(service, which)
+    release: Release | None = getattr(service, which)
     settings: tuple[Setting, ...] = ()
     if release is None or world.tick - release.tick > DAY:
         world.ease(service, marker, LEVERS[marker].usual)

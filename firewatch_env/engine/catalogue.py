@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 Kind = Literal["proxy", "app", "store", "cache", "job"]
 
@@ -16,8 +16,7 @@ class Blueprint:
         base: seconds a request spends here without using a CPU.
         cpu: CPU seconds a request costs.
         memory: megabytes of a pod in use.
-        calls: callees with the calls per request; a name that begins with "?" is one that the
-            caller can do without.
+        calls: callees with the calls per request.
     """
 
     name: str
@@ -30,14 +29,19 @@ class Blueprint:
 
 def _parse(line: str) -> Blueprint:
     name, kind, base, cpu, memory, *calls = line.split()
-    pairs = tuple((each.split(":")[0], float(each.split(":")[1])) for each in calls)
-    kinds: dict[str, Kind] = {
-        "proxy": "proxy", "app": "app", "store": "store", "cache": "cache", "job": "job",
-    }  # fmt: skip
-    return Blueprint(name, kinds[kind], int(base) / 1000, int(cpu) / 1000, int(memory), pairs)
+    pairs = [each.removeprefix("?").split(":") for each in calls]
+    return Blueprint(
+        name,
+        cast("Kind", kind),
+        int(base) / 1000,
+        int(cpu) / 1000,
+        int(memory),
+        tuple((callee, float(rate)) for callee, rate in pairs),
+    )
 
 
-# name kind base(ms) cpu(ms) memory(MB) callee:calls-per-request …
+# name kind base(ms) cpu(ms) memory(MB) callee:calls-per-request …, with "?" where the caller can do
+# without the callee
 _TABLE = """
 web-gateway proxy 2 2 300 storefront-api:0.8 session-api:0.5 ?banner-api:0.3
 mobile-gateway proxy 2 2 300 mobile-bff:1 session-api:0.6
@@ -102,21 +106,16 @@ profile-db store 4 3 2700
 audit-store store 4 2 1500
 """
 
-_OPTIONAL: set[tuple[str, str]] = set()
-CATALOGUE: dict[str, Blueprint] = {}
-for _line in _TABLE.strip().splitlines():
-    _made = _parse(_line)
-    _calls = []
-    for _name, _rate in _made.calls:
-        if _name.startswith("?"):
-            _OPTIONAL.add((_made.name, _name[1:]))
-        _calls.append((_name.removeprefix("?"), _rate))
-    CATALOGUE[_made.name] = Blueprint(
-        _made.name, _made.kind, _made.base, _made.cpu, _made.memory, tuple(_calls)
-    )
+_LINES = _TABLE.strip().splitlines()
+CATALOGUE = {made.name: made for made in map(_parse, _LINES)}
 
 ENTRIES = ("web-gateway", "mobile-gateway", "partner-gateway")
-OPTIONAL_CALLS = frozenset(_OPTIONAL)
+OPTIONAL_CALLS = frozenset(
+    (name, call[1:].split(":")[0])
+    for name, *calls in map(str.split, _LINES)
+    for call in calls
+    if call.startswith("?")
+)
 CALLERS: dict[str, tuple[str, ...]] = {
     name: tuple(
         other.name for other in CATALOGUE.values() if name in {callee for callee, _ in other.calls}

@@ -9,7 +9,7 @@ from operator import attrgetter, ge
 from typing import Any
 
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.meters import ERRORS, HIGH_CPU, HIGH_MEMORY, SLOW, Meters, read_all
+from firewatch_env.evidence.meters import ERRORS, HIGH_CPU, HIGH_MEMORY, SLOW, Meters
 
 _RANK = {"page": 0, "critical": 1, "warning": 2}
 
@@ -49,23 +49,20 @@ _LET_DOWN = _Rule(
 )
 
 
-def fire(
-    world: World, since: dict[str, int], meters: Mapping[str, Meters] | None = None
-) -> list[dict[str, Any]]:
+def fire(world: World, since: dict[str, int], meters: Mapping[str, Meters]) -> list[dict[str, Any]]:
     """Alerts active now, worst first.
 
     Args:
         world: the world at the end of a tick.
         since: tick at which each active alert fired; brought up to date.
-        meters: of every service now; None to read them.
+        meters: of every service now.
     """
-    now = meters or read_all(world)
     found: list[tuple[int, float, str, _Rule, str, float]] = []
     for service in world.services:
         if service.entry and world.let_down >= CUSTOMERS:
             found.append(_ranked(_LET_DOWN, service.name, world.let_down))
         if service.alerted:
-            values = _watched(now[service.name])
+            values = _watched(meters[service.name])
             if any(map(ge, values, _THRESHOLDS)):
                 for rule, value in zip(_RULES, values, strict=True):
                     if value >= rule.threshold:

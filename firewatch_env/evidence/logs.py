@@ -8,7 +8,7 @@ from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.motion import zone_share
 from firewatch_env.engine.service import USUAL_QUEUE, Service
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.meters import MISSES, RECENT, UNREADY, reason, releases
+from firewatch_env.evidence.meters import MISSES, RECENT, UNREADY, pods, reason, releases
 from firewatch_env.evidence.signs import SIGNS, describe
 
 SHOWN = 8
@@ -19,8 +19,8 @@ _ROUTINE: dict[str, tuple[str, ...]] = {
         "INFO  {n} idle connections closed", "INFO  rate counters of {f} reset",
     ),
     "app": (
-        "INFO  flags for {f} reloaded, none changed", "WARN  {f}: picture missing, default shown",
-        "INFO  {n} old drafts of {f} dropped", "INFO  daily mail about {f} queued",
+        "INFO  flags for {f} reloaded, none changed", "WARN  {f}: field left empty, default used",
+        "INFO  {n} stale entries of {f} dropped", "INFO  daily report on {f} written",
     ),
     "store": (
         "INFO  checkpoint written, {n} pages", "INFO  vacuum of {f}: {n} dead rows removed",
@@ -63,7 +63,7 @@ def _routine(service: Service, key: int) -> str:
 
 def _request(key: int, number: int, text: str) -> str:
     """An id of the request that a line is about."""
-    about = text.startswith("ERROR") or " 403 " in text or " 429 " in text
+    about = any(part in text for part in (".java:", " 403 ", " 429 ", " 500 "))
     return f" req={(key * 2654435761 + number * 40503) % 65536:04x}" if about else ""
 
 
@@ -105,7 +105,7 @@ def _blamed(service: Service, lever: str) -> str:
 def _resources(world: World, service: Service) -> list[tuple[float, str]]:
     now, said = service.now, []
     if now.shed > 0.01:
-        if any(part.down for part in service.parts):
+        if not pods(service)[0]:
             said.append((now.shed, "WARN  503 no pod left to answer"))
         elif now.use > 0.95:
             said.append((now.shed, f"WARN  503 high latency, queue full: {now.shed:.0%} shed"))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from firewatch_env.engine.families import UNNOTICED
 from firewatch_env.engine.levers import family, felt
-from firewatch_env.engine.motion import sized_at
+from firewatch_env.engine.motion import sized_at, zone_share
 from firewatch_env.engine.service import Call, Release, Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.signs import LOST, SIGNS
@@ -84,7 +84,7 @@ def pods(service: Service) -> tuple[int, int]:
     """How many of a service's pods are ready, and how many there are."""
     up = 0.0
     for part in service.parts:
-        if not part.down:
+        if not part.down and service.lat:  # nothing took any time: all were down in this tick
             up += part.share * 0.75 if part.roll else part.share
     for name in service.levers:
         if family(name) in UNREADY:
@@ -117,17 +117,18 @@ def by_status(service: Service) -> dict[str, float]:
     now = service.now
     own = 1 - (1 - service.err) * (1 - _spoilt(service))
     below = 1 - (1 - now.own) / ((1 - now.shed) * (1 - own)) if now.shed < 1 and own < 1 else 0.0
-    refused, meter = now.refused, 0.0
-    for name, value in service.levers.items():
-        if family(name) == "bots":
-            refused = 1 - (1 - refused) * (1 - value)
-        elif family(name) == "meter":
-            meter = value
-    found = {
-        "500": own if own > meter else meter, "403": refused, "429": now.limited, LOST: now.lost,
-        "503": now.shed, "callees": below,
-    }  # fmt: skip
-    return {status: share for status, share in found.items() if share >= 0.005}
+    bots, meter = service.levers.get("bots"), service.levers.get("meter", 0.0)
+    refused = now.refused if bots is None else 1 - (1 - now.refused) * (1 - bots)
+    # In this order: what one thing ends does not reach the next.
+    found, left = dict[str, float](), 1.0
+    for status, share in (
+        (LOST, now.lost), ("503", now.shed), ("403", refused), ("429", now.limited),
+        ("500", own if own > meter else meter), ("callees", below),
+    ):  # fmt: skip
+        if left * share >= 0.005:
+            found[status] = left * share
+        left *= 1 - share
+    return found
 
 
 def _spoilt(service: Service) -> float:
@@ -135,16 +136,8 @@ def _spoilt(service: Service) -> float:
     return add_up(part.weight * part.err for part in service.parts)
 
 
-class Split(NamedTuple):
-    """Share of failures by where requests go or what they are about."""
-
-    versions: dict[str, float]
-    zones: dict[str, float]
-    features: dict[str, float]
-
-
-def split(service: Service) -> Split:
-    """How failures that arise in a service itself are spread."""
+def split(service: Service) -> dict[str, dict[str, float]]:
+    """Failures that arise in a service itself by version, zone and feature: shares of each's."""
     everywhere, in_b, newer = 1.0, 1.0, 1.0
     features = dict.fromkeys(service.features, 1.0)
     for name in service.levers:
@@ -158,9 +151,10 @@ def split(service: Service) -> Split:
         elif family(name) == "quota":
             value = 1 - value
         part = service.features.get(channel, 0.0) if channel else 1.0
+        reach = zone_share(service, service.clock) if sign.zone_b else 1.0
         for feature in features:
             if channel in ("", feature):
-                features[feature] *= 1 - value
+                features[feature] *= 1 - value * reach
         if sign.zone_b:
             in_b *= 1 - value
         elif name in service.staged:
@@ -175,7 +169,8 @@ def split(service: Service) -> Split:
         versions = {build.before: 1 - everywhere, build.version: 1 - everywhere * newer}
     if in_b < 1 or (newer < 1 and build is not None and build.staged):
         zones = {"a": 1 - everywhere, "b": 1 - everywhere * in_b * newer}
-    return Split(versions, zones, {name: 1 - ok for name, ok in features.items()})
+    failing = {name: 1 - ok for name, ok in features.items()}
+    return {"version": versions, "zone": zones, "feature": failing}
 
 
 def since(world: World, service: Service) -> int | None:

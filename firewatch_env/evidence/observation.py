@@ -6,14 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.meters import Meters, read_all
-
-KEYS = (
-    "services", "active_alerts", "dependency_graph", "slo_budget_remaining_pct",
-    "bad_customer_minutes", "sim_tick", "sim_time_elapsed_seconds", "action_history",
-    "incident_declared", "user_impact_active", "current_slo_burn_rate", "mttm_achieved_tick",
-    "episode_score", "tool_result",
-)  # fmt: skip
+from firewatch_env.evidence.meters import Meters
 
 
 def service_view(meters: Meters, logs: Sequence[str]) -> dict[str, Any]:
@@ -37,11 +30,10 @@ def service_view(meters: Meters, logs: Sequence[str]) -> dict[str, Any]:
 
 
 def services_view(
-    world: World, logs: Mapping[str, Sequence[str]], meters: Mapping[str, Meters] | None = None
+    meters: Mapping[str, Meters], logs: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
     """All services in alphabetical order: the order says nothing about the incident."""
-    now = meters or read_all(world)
-    return {name: service_view(now[name], logs.get(name, ())) for name in sorted(now)}
+    return {name: service_view(meters[name], logs.get(name, ())) for name in sorted(meters)}
 
 
 def graph(world: World) -> dict[str, list[str]]:

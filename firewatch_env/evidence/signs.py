@@ -52,7 +52,7 @@ SIGNS: dict[str, Sign] = {
     "quota": Sign("429", "WARN", "429 from provider: account quota used up"),
     "path": Sign(LOST, "WARN", "connection refused: no route for {f}{r}"),
     "denied": Sign(LOST, "WARN", "connection refused by network policy{r}"),
-    "certificate": Sign(LOST, "ERROR", "TLS handshake failed: certificate expired{r}"),
+    "certificate": Sign(LOST, "ERROR", "TLS handshake failed: intermediate certificate expired{r}"),
     "endpoint": Sign(LOST, "ERROR", "connection refused: endpoint list names a dead host{r}"),
     "stale_instances": Sign(
         LOST, "WARN", "connection refused: registered instance 10.0.3.7 is gone"
@@ -63,7 +63,7 @@ SIGNS: dict[str, Sign] = {
     ),
     "zone_lost": Sign(LOST, "WARN", "connection timed out: zone b unreachable", True),
     "neighbour": Sign("", "WARN", "slow: CPU stolen by another tenant of node b-2", True),
-    "cpu": Sign("", "WARN", "slow: 1900 ms of CPU in {F}.rank(){r}"),
+    "cpu": Sign("", "WARN", "slow: most of the CPU goes to {F}Handler.java:142{r}"),
     "logging": Sign("", "DEBUG", "request body follows (4 kB){r}"),
     "queries": Sign("", "WARN", "slow: one query for each item, not one for all{r}"),
     "cpu_limit": Sign("", "WARN", "throttled by the container's CPU limit{r}"),
@@ -96,20 +96,15 @@ SIGNS: dict[str, Sign] = {
 }
 ALL = "all requests"
 _STEADY_CACHE = "heap: cache of {f} is full, nothing more is added{r}"
-_OUTSIDE = (
-    "a crawler", "a security scan", "a price comparison robot", "an old load test",
-    "a retired monitor",
-)  # fmt: skip
-_INSIDE = (
-    "a retired report", "a test suite's old key", "last year's backup script",
-    "an auditor's sample query",
+_STRANGERS = (
+    "a security scan", "an old load test", "a retired monitor", "a retired report",
+    "a test suite's old key", "last year's backup script", "an auditor's sample query",
 )  # fmt: skip
 
 
 def stranger(service: Service) -> str:
     """Who asks a service in vain and is no customer."""
-    them = _OUTSIDE if service.kind in ("app", "proxy") else _INSIDE
-    return them[_number(service) % len(them)]
+    return _STRANGERS[_number(service) % len(_STRANGERS)]
 
 
 def describe(service: Service, lever: str, release: str = "") -> str:

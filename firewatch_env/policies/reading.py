@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 # What a change that explains a trouble is about.
 COULD: dict[str, str] = {
-    "500": "parser|validation|message format|address was empty",
+    "500": "parser|default values|message format|address was empty",
     "403": "permission|access|refused",
     "429": "rate limit",
     "no connection": "route",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,9 +22,9 @@ from openenv_kit.errors import (
 from openenv_kit.play.curriculum import level_named
 from openenv_kit.trust.splits import HashedSplits
 
-VERSION = "7"  # of what is drawn: raise it whenever a task would change
+VERSION = "8"  # of what is drawn: raise it whenever a task would change
 DEFAULT = "task_easy_oom_baseline"
-_MOST_ATTEMPTS = 200
+_MOST_ATTEMPTS = 1000
 _CLEARLY = 0.02  # share of customers let down beyond the objective at tick 0
 
 
@@ -44,16 +45,18 @@ SPLITS: HashedSplits[Drawn, str] = HashedSplits(
 """The splits: each block of three tasks has one of each level, in an order of its own."""
 
 
-REDRAWN: dict[str, int] = dict.fromkeys(
+REDRAWN: Mapping[str, int] = Counter(
     (
-        "train-39", "train-49", "train-165", "train-172", "train-195", "train-237", "train-426",
-        "train-491", "train-493", "train-512", "test-45", "test-134", "test-245",
-    ),
-    1,
+        "train-0", "train-215", "train-261", "train-265", "train-329", "train-422",
+        "train-422", "train-430", "train-433", "train-494", "train-549", "train-563",
+        "validation-45", "validation-131", "validation-247", "test-6", "test-27",
+        "test-102", "test-105", "test-109", "test-133", "test-209", "test-211", "test-257",
+        "test-268", "test-297",
+    )
 )  # fmt: skip
-"""Tasks of splits whose first draws fail their certificate, and how many do: one in a hundred.
+"""Tasks of splits whose first draw fails its certificate, two in a hundred, named once for each.
 
-`python -m research.firewatch admit` prints it.
+`python -m research.firewatch admit` prints them.
 """
 
 

@@ -76,8 +76,8 @@ def _happens(look: str, lever: str, low: float, high: float, kinds: tuple[str, .
 
 
 _LIST: list[Cause] = [
-    *_released("killed", "fill", 1.3, 1.6, _SERVING),
-    *_released("killed", "heap", 1.2, 1.6, _APP),
+    *_released("killed", "fill", 0.62, 0.8, _SERVING),
+    *_released("killed", "heap", 0.62, 0.8, _APP),
     Cause("big_tenant", "killed", "fill", "circumstance", 0.62, 0.7, _SERVING),
     *_released("growing", "grow", 0.06, 0.1, _SERVING),
     *_released("growing", "grow", 0.025, 0.04, _SERVING, suffix="_slow"),

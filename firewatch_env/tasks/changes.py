@@ -9,17 +9,17 @@ from openenv_kit.bitstream import BitStream
 
 # By family: what a build did, and what a revision did. {f} is the feature or the callee concerned.
 WORDS: dict[str, tuple[str, str]] = {
-    "errors": ("new parser for {f}", "strict validation of {f}: off → on"),
+    "errors": ("new parser for {f}", "default values for {f}: on → off"),
     "refuse": ("new permission check for {f}", "access to {f}: everyone → staff"),
     "path": ("calls for {f} take route /v2", "route of {f}: /v1 → /v2"),
     "cpu": ("results for {f} are ranked by a new model", "compression level for {f}: 3 → 19"),
-    "slots": ("a worker pool of its own for {f}", "worker pool for {f}: 200 → 3"),
+    "slots": ("a worker pool of its own for {f}", "worker pool for {f}: 200 → {workers:.0f}"),
     "pods": ("index of {f} is built at start", "warm-up of {f}: 10 s → 1 h"),
     "grow": ("results for {f} are kept for reuse", "results for {f} kept in memory: 1 min → 48 h"),
     "fill": ("data of {f} is loaded into memory", "cache for {f}: 1,000 → 50,000 entries"),
     "heap": ("lookup table of {f} is held in memory", "table of {f}: on disk → in memory"),
     "limit": ("rate limiter for {f}", "rate limit for {f}: 400/s → 20/s"),
-    "timeout": ("new client for {f}", "client timeout to {f}: 500 ms → 5 ms"),
+    "timeout": ("new client for {f}", "client timeout to {f}: 500 ms → {ms:.0f} ms"),
     "calls": ("one call to {f} for each item", "batch size to {f}: 50 → 1"),
     "tries": (
         "calls to {f} that fail are tried again",
@@ -52,14 +52,14 @@ FIXES = {
 """What a change says that mended such a fault."""
 COSMETIC: dict[str, tuple[str, ...]] = {
     "build": (
-        "wording of e-mails about {f}", "new icon for {f}", "metrics for {f}",
-        "Dutch translation of {f}", "unit tests for {f}", "banner for {f}",
-        "unused code for {f} removed",
+        "metrics for {f}", "unit tests for {f}", "unused code for {f} removed", "comments on {f}",
+        "log messages about {f} reworded", "typo in an error message about {f}",
+        "code for {f} formatted",
     ),
     "revision": (
-        "log retention: 7 → 14 days", "banner for {f}: off → on", "title of the dashboard for {f}",
-        "support address for {f} changed", "sample rate of traces: 1% → 2%",
-        "alert e-mails go to the team for {f}",
+        "log retention: 7 → 14 days", "title of the dashboard for {f}",
+        "on-call contact for {f} changed", "sample rate of traces: 1% → 2%",
+        "alert e-mails go to the team for {f}", "labels of the metrics for {f}",
     ),
 }  # fmt: skip
 _MENDED = (("errors", 0.2, 0.4), ("path", 0.2, 0.4), ("refuse", 0.2, 0.4))
@@ -69,7 +69,8 @@ _MENDED_CALLS = (("calls", 4.0, 6.0),)
 def guilty(lever: str, value: float, which: str, draws: BitStream, feature: str) -> Release:
     """The settings of a release that breaks something; the tick is set by the caller."""
     family, _, channel = lever.partition(".")
-    text = WORDS[family][which == "revision"].format(f=channel)
+    text = WORDS[family][which == "revision"]
+    text = text.format(f=channel, workers=200 * value, ms=500 * value)
     setting = Setting(lever, LEVERS[family].usual, value, text)
     settings = [setting]
     if draws.below(2):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from firewatch_env.engine.catalogue import CATALOGUE
-from firewatch_env.engine.service import Setting
+from firewatch_env.engine.effects import family
 from firewatch_env.engine.world import Circumstance
 from firewatch_env.tasks import changes
 from firewatch_env.tasks.causes import CAUSES, LEFT_BEHIND, STAGED, Cause
@@ -21,7 +21,7 @@ from firewatch_env.tasks.places import (
     fits,
     required,
 )
-from firewatch_env.tasks.task import BEFORE, Put, Task
+from firewatch_env.tasks.task import BEFORE, TRIGGER, Put, Task
 from openenv_kit.bitstream import BitStream
 
 _SLOW = ("grow_build", "grow_revision", "leak")  # what may not be felt yet
@@ -131,7 +131,10 @@ def _break(
     if cause.channel == "callee":
         lever += f".{callee}"
     elif cause.channel == "feature":
-        lever += f".{sketch.ranked(root)[draws.below(2)]}"
+        feature = sketch.ranked(root)[draws.below(2)]
+        lever += f".{feature}"
+        if cause.look == "killed":  # the memory that it takes, however few requests need it
+            value /= sketch.features[root][feature]
     if cause.vehicle == "circumstance":
         # What has been so for long, where something else starts the trouble.
         since = onset - 2 if cause.trigger else onset
@@ -156,8 +159,8 @@ def _break(
     if cause.trigger:
         hit = callee or root
         sketch.circumstances += [
-            Circumstance(onset, hit, "cpu_limit", 0.25),
-            Circumstance(onset + 5, hit, "cpu_limit", 1.0),
+            Circumstance(onset, hit, TRIGGER, 0.25),
+            Circumstance(onset + 5, hit, TRIGGER, 1.0),
         ]
 
 
@@ -211,22 +214,17 @@ def _add_innocent(sketch: _Sketch, onset: int, draws: BitStream) -> None:
         if not free:
             continue
         which = draws.pick(free)
-        set_here = {
+        moved = [
             s.lever for put in sketch.puts if put.service == name for s in put.release.settings
-        }
-        set_here |= {each.lever for each in sketch.circumstances if each.service == name}
+        ]
+        moved += [each.lever for each in sketch.circumstances if each.service == name]
         settings = [changes.cosmetic(draws.pick(sketch.ranked(name)), which, draws)]
         fixed = changes.fix(name, sketch.ranked(name)[:2], sketch.callees(name), draws)
-        if draws.below(3) and not any(_clash(fixed, lever) for lever in set_here):
+        if draws.below(3) and family(fixed.lever) not in map(family, moved):
             settings.insert(0, fixed)
         tick = min(onset + draws.below(40) - 20, -2)
         made = changes.release(tick, which, tuple(settings), draws)
         sketch.puts.append(Put(name, which, made))
-
-
-def _clash(setting: Setting, lever: str) -> bool:
-    """Whether two settings of a service concern one thing."""
-    return setting.lever == lever or setting.lever.partition(".")[0] == lever.partition(".")[0]
 
 
 def _add_bystanders(sketch: _Sketch, draws: BitStream) -> None:

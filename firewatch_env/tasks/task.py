@@ -16,6 +16,7 @@ BEFORE = 40  # most ticks that a world has passed at reset
 SETTLE = 4  # ticks after the end in which repairs under way still arrive
 QUIET = 30  # ticks without harm after that: then the incident is over for good
 AFTER = SETTLE + QUIET
+TRIGGER = "cpu_limit"  # what is off for a while only, and starts a storm
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +77,22 @@ class Task:
         """Ticks from reset that the grade looks at."""
         return self.max_ticks + AFTER
 
-    def without_fault(self) -> Task:
-        """The same task on a day on which nothing went wrong."""
-        puts, circumstances = self.faults
+    def with_fault_of(self, *services: str) -> Task:
+        """The same task with these services' faults alone; on an ordinary day if there are none.
+
+        What triggers a storm befalls another service, and stays.
+        """
+        puts = [put for put in self.puts[: self.faults[0]] if put.service in services]
+        circumstances = [
+            each
+            for each in self.circumstances[: self.faults[1]]
+            if each.service in services or each.lever == TRIGGER
+        ]
         return replace(
             self,
-            puts=self.puts[puts:],
-            circumstances=self.circumstances[circumstances:],
-            faults=(0, 0),
+            puts=(*puts, *self.puts[self.faults[0] :]),
+            circumstances=(*circumstances, *self.circumstances[self.faults[1] :]),
+            faults=(len(puts), len(circumstances)),
         )
 
 

@@ -68,7 +68,7 @@ def tokens(size: Annotated[int, typer.Option(min=1, help="Tasks of each level.")
 @app.command()
 def admit() -> None:
     """Find the shipped tasks whose first draw fails its certificate, and draws that do not."""
-    redrawn: dict[str, int] = {}
+    redrawn: list[str] = []
     for level, every in shipped().items():
         for number, arguments in enumerate(every):
             unit = Shipped(level, number)
@@ -84,9 +84,8 @@ def admit() -> None:
             else:
                 print("no draw holds:", arguments, flush=True)
                 continue
-            if skipped:
-                redrawn[place.task_id] = skipped
-    print(f"REDRAWN: dict[str, int] = {redrawn}")
+            redrawn += [place.task_id] * skipped
+    print(*sorted(redrawn))
 
 
 @app.command()

@@ -7,7 +7,6 @@ from itertools import product
 from typing import Any
 
 from firewatch_env.exploits import FOUND, Program, obey
-from firewatch_env.grade import SAME
 from firewatch_env.play import Play
 from firewatch_env.policies.keyword_rules import keyword_rules
 from firewatch_env.policies.own_play import reference_changes
@@ -20,7 +19,7 @@ from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Task, open_world
 from openenv_kit.adding import add_up
 from openenv_kit.trust.splits import tasks_of_level
-from research.firewatch.players import STOPGAPS, drive, half_right, late, scheduled, score
+from research.firewatch.players import STOPGAPS, drive, half_right, late, score
 
 DELAYS = (0, 2, 4, 6, 10)
 PLAYS = 8  # of a group
@@ -72,55 +71,38 @@ def differ(task: Task) -> bool:
     return len({round(half_right(task, seed), 3) for seed in range(PLAYS)}) > 1
 
 
-def mitigated(task: Task, ticks: int = 10) -> tuple[float, float, float]:
-    """Law 7: the late repair alone, and after the best of a few measures from tick 4 on.
+def mitigated(task: Task, ticks: int = 10) -> tuple[float, float]:
+    """Law 7: scores of the late repair alone, and after the best of a few measures.
 
-    A measure that lasts, or that ends a storm of retries, can end a fault for good. Repairing it
-    all the same is then a change that nobody needed.
-
-    Returns:
-        Scores of the late repair alone; of the measures that spare most, one for each of up to two
-        services at fault, and then the whole repair; of the same with only what is still to be
-        repaired then.
+    The measures are those that spare most, one for each of up to two services at fault, from tick
+    4 on; each has to spare more than the grade asks of what is put back. Breakers are closed again
+    when the repair has reached the pods, where there is time.
     """
     alone = late(task, ticks)
     changes = [step.change for step in alone.steps]
     targets = list(dict.fromkeys(change.target for change in changes))[:2]
-    start, end = open_world(task), alone.tick
+    start, done = open_world(task), changes[-1].tick + 5
+    untouched = replay(start, (), task.horizon).total
     best: list[Change] = []
-    untouched = replay(start, changes, task.horizon, ends=end).total
-    spared = untouched
+    spared = replay(start, changes, task.horizon, ends=done).total
+    repairs = {(change.action, change.target) for change in changes}
     for moves in product((None, *STOPGAPS), repeat=len(targets)):
         chosen = [
             Change(4 + at, move[0], target, move[1])
             for at, (move, target) in enumerate(zip(moves, targets, strict=True))
-            if move is not None
+            if move is not None and (move[0], target) not in repairs
         ]
-        harm = replay(start, [*chosen, *changes], task.horizon, ends=end).total
-        harm += 0.03 * untouched * len(chosen)  # each has to spare something
+        harm = replay(start, [*chosen, *changes], task.horizon, ends=done).total
+        harm += 0.03 * untouched * len(chosen)
         if harm < spared:
             best, spared = chosen, harm
-    if not best:
-        return (score(alone),) * 3
-    whole = late(task, ticks, best)
-    left = scheduled(task, [*best, *_still_needed(task, best, changes, whole.tick)])
-    return score(alone), score(whole), score(left)
-
-
-def _still_needed(
-    task: Task, before: Sequence[Change], changes: Sequence[Change], end: int
-) -> list[Change]:
-    """Those of some changes without which customers would be worse off after others."""
-    start, kept = open_world(task), list(changes)
-
-    def harm(changes: Sequence[Change]) -> float:
-        return replay(start, [*before, *changes], task.horizon, ends=end).total
-
-    for change in changes:
-        rest = [each for each in kept if each is not change]
-        if harm(rest) <= harm(kept) + SAME:
-            kept = rest
-    return kept
+    opened = [each.target for each in best if each.action == "circuit_break"]
+    best += [
+        Change(done + at, "circuit_break", target, {"state": "closed"})
+        for at, target in enumerate(opened)
+        if done + at < task.max_ticks
+    ]
+    return score(alone), score(late(task, ticks, best) if best else alone)
 
 
 def keyword_mean() -> float:
@@ -142,15 +124,13 @@ def measure(size: int, splits: Sequence[str] = ("named", "validation", "test")) 
         print(f"  whenever    at least {min(map(whenever, tasks)):.3f}", flush=True)
         print(f"  differ      {mean([float(differ(t)) for t in tasks]):.3f}", flush=True)
         pairs = [mitigated(task) for task in tasks if not task.calm]
-        for name, which in (("whole", 1), ("left", 2)):
-            gains = [pair[which] - pair[0] for pair in pairs]
-            more = mean([float(gain >= 0.05) for gain in gains])
-            less = mean([float(gain < -1e-3) for gain in gains])
-            print(
-                f"  mitigate, then repair {name:5} +0.05 on {more:.3f}; less on {less:.3f}, "
-                f"at least {min(gains):+.3f}; mean {mean(gains):+.3f}",
-                flush=True,
-            )
+        gains = [after - alone for alone, after in pairs]
+        more = mean([float(gain >= 0.05) for gain in gains])
+        print(
+            f"  mitigate, then repair: +0.05 on {more:.3f}; at least {min(gains):+.3f}; "
+            f"mean {mean(gains):+.3f}",
+            flush=True,
+        )
     print(f"\nkeyword rules over the 60 named tasks: {keyword_mean():.3f}")
 
 

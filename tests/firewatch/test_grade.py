@@ -60,7 +60,7 @@ def test_an_experiment_costs_once_although_it_is_put_back() -> None:
 
 def test_pods_to_the_sky_are_not_needed() -> None:
     """Twice the pods are enough here; three times as many are a needless change."""
-    task = find({"task_id": "task_easy_log_storm_disk"})
+    task = find({"task_id": "task_easy_log_debug_disk"})
     (change,) = reference_changes(task)
     unneeded = []
     for times in (2.0, 1000):
@@ -72,6 +72,22 @@ def test_pods_to_the_sky_are_not_needed() -> None:
         assert parts(play)["resolved"] == 0, "what is lent is taken back"
         unneeded.append(parts(play)["unneeded"])
     assert unneeded == [0, 1]
+
+
+def test_a_repair_is_needed_although_a_mitigation_had_ended_the_trouble() -> None:
+    """Retries that are switched off end a storm; its cause is mended all the same."""
+    task = find({"split": "train", "index": 4})
+    (repair,) = reference_changes(task)
+    play = Play(task)
+    play.act("disable_retries", repair.target, {})
+    wait(play, 6)
+    assert play.burning[-1] == 0
+    play.act(repair.action, repair.target, repair.parameters)
+    play.act("increase_cpu_limit", repair.target, {})
+    wait(play, 3)
+    play.act("declare_resolved", None, {})
+    assert play.grade is not None
+    assert play.grade.needless == (f"increase_cpu_limit {repair.target} (tick 9)",)
 
 
 def test_only_a_repair_resolves_and_a_mitigation_spares_harm() -> None:
