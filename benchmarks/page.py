@@ -29,6 +29,7 @@ from openenv_kit.agent.servers import free_port
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 SCREEN = {"width": 1400, "height": 900}
+STEP = "#mt-step, #mt-scene [data-value=on]"
 READY = "#mt-opening h2"
 """Stands on the page once the first answer is shown: from then on it can be used."""
 QUIET_S = 2.0
@@ -88,7 +89,7 @@ def page_of(folder: Path, environment: str) -> Iterator[str]:
     environ = {**os.environ, "ENABLE_WEB_INTERFACE": "true", "ENVIRONMENT": environment}
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "server.app", "--host", HOST, "--port", str(port)],
+            [_python(folder), "-m", "server.app", "--host", HOST, "--port", str(port)],
             cwd=folder,
             env=environ,
             stdout=log,
@@ -101,6 +102,12 @@ def page_of(folder: Path, environment: str) -> Iterator[str]:
         finally:
             server.kill()
             server.wait()
+
+
+def _python(folder: Path) -> str:
+    """That of a checkout's own environment, where it has one."""
+    own = folder / ".venv" / "bin" / "python"
+    return str(own) if own.exists() else sys.executable
 
 
 def _await(server: subprocess.Popen[bytes], url: str) -> None:
@@ -204,7 +211,7 @@ def _watch(page: Page) -> float:
     page.wait_for_selector("#mt-scene .mt-card", timeout=60_000)
     waits = []
     for _ in range(10):
-        waits.append(page.evaluate(CLICK_AND_WAIT, ["#mt-step", "#mt-scene"]))
+        waits.append(page.evaluate(CLICK_AND_WAIT, [STEP, "#mt-scene"]))
         page.wait_for_timeout(150)
         if "again" in page.inner_text("#mt-scene") or page.locator("#mt-scene .mt-bar").count():
             break

@@ -59,7 +59,7 @@ def picture_html(
     signs = [(style_of(kind), GLYPHS[kind], kind) for kind in dict.fromkeys(k for k, _ in judged)]
     legend = grid.legend_html([f"{step / 10:g}" for step in STEPS], "%", signs)
     drawn = grid.grid_html("", lead, "Change by segment and week", heads, lines, place)
-    return drawn + legend + grid.words_html(heads, lines)
+    return drawn + legend
 
 
 def episode_of(reset: Mapping[str, Any]) -> Episode:

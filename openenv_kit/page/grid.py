@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from openenv_kit.page.markup import heading, table
+from openenv_kit.page.markup import heading
 
 MATCHED, WRONG, ECHO, EXTRA, MISSING = ("matched", "wrong field", "echo", "extra", "missing")
 GLYPHS = {MATCHED: "✓", WRONG: "≠", ECHO: "↩", EXTRA: "×", MISSING: "?"}
 """How a verdict is drawn, beside its colour."""
-UNKNOWN = "not asked yet"
 
 
 @dataclass(frozen=True)
@@ -163,21 +162,3 @@ def legend_html(steps: Sequence[str], unit: str, signs: Sequence[tuple[str, str,
         for style, sign, meaning in signs
     ]
     return f'<ul class="mt-legend" aria-label="Legend">{"".join(items)}</ul>'
-
-
-def words_html(heads: Sequence[Head], lines: Sequence[Line]) -> str:
-    """The same grid in words, in a fold: a line for each column."""
-    body = [
-        [
-            escape(head.label),
-            *(
-                "; ".join(
-                    filter(None, (escape(line.cells[at].told) or UNKNOWN, line.cells[at].mark))
-                )
-                for line in lines
-            ),
-        ]
-        for at, head in enumerate(heads)
-    ]
-    told = table(["", *(line.label for line in lines)], body)
-    return f"<details><summary>The picture as a table</summary>{told}</details>"

@@ -93,7 +93,6 @@ class Page:
         inputs: Sequence[Any] = (),
         show: Collection[str] = (),
         *,
-        wait_on: Sequence[Any] = (),
         opens: bool = False,
         **options: Any,
     ) -> None:
@@ -105,7 +104,6 @@ class Page:
                 becomes the visitor's `problem`, an `Unsure` their `question`.
             inputs: components whose values `act` takes.
             show: names of the views that may have changed; `page.views` itself for all of them.
-            wait_on: components that show the wait.
             opens: whether a visitor for whom the page was not loaded may do this.
             options: passed on to Gradio.
         """
@@ -115,8 +113,6 @@ class Page:
                 expect_visitor(visitor)
             return self._handled(visitor, act, values, show)
 
-        if wait_on:
-            options |= {"show_progress": "full", "show_progress_on": list(wait_on)}
         self._listen(trigger, handle, inputs, show, options)
 
     def on_bridge(

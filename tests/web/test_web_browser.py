@@ -258,8 +258,11 @@ def test_a_recording_is_opened_by_its_address_at_its_step_and_walked_by_arrows(
     mine.page.keyboard.press("ArrowLeft")
     mine.sees("#mt-scene", "step 2 of")
     mine.sees("#mt-scene", "The answer is the recorded one.")
-    mine.page.select_option("#mt-recording select", "2")
+    mine.page.click("#mt-recording td >> text=unfinished")
+    mine.sees("#mt-recording", "Run 2 of 2.")
     mine.sees("#mt-recording", "not JSON. What stands before it is shown.")
+    mine.page.keyboard.press("p")
+    mine.sees("#mt-recording", "Run 1 of 2.")
     mine.problems.clear()
 
 

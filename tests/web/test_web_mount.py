@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import struct
-import zlib
 from html import escape
 
 import gradio as gr
@@ -15,10 +13,8 @@ import websockets.sync.client
 from conftest import WebServer
 from fastapi import FastAPI
 from starlette.routing import Mount
-from starlette.types import Message, Receive, Scope, Send
 
 from openenv_kit.environment import get_environment
-from openenv_kit.page.compression import GZIP_HEADER, Compressed
 from openenv_kit.page.mount import (
     KEPT,
     POLL_S,
@@ -29,6 +25,7 @@ from openenv_kit.page.mount import (
     poll_less,
 )
 from openenv_kit.page.scenes import Scenes, scenes_of
+from openenv_kit.serving.settings import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +82,7 @@ def test_the_way_to_the_page_keeps_the_query(web: WebServer, path: str) -> None:
 
 def test_the_page_looks_for_clicks_less_often_than_gradio_would() -> None:
     app = FastAPI()
-    add_page(app, debug=False)
+    add_page(app, Settings())
     pages = [each.app for each in app.routes if isinstance(each, Mount)]
     queues = [page.blocks._queue for page in pages if isinstance(page, gr.routes.App)]
     assert [queue.sleep_when_free for queue in queues] == [POLL_S]
@@ -104,34 +101,14 @@ def test_the_page_goes_out_compressed_to_those_who_take_it(
     assert "{" in answer.text
 
 
-def test_each_answer_of_a_stream_can_be_read_before_the_next_is_made() -> None:
-    pieces = [b"data: first\n\n", b"data: second\n\n"]
-    read: list[bytes] = []
-    unpack = zlib.decompressobj(wbits=GZIP_HEADER)
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(b"content-type", b"text/event-stream"), (b"content-length", b"27")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        for each in pieces:
-            await send({"type": "http.response.body", "body": each, "more_body": True})
-            assert read[-1] == each
-
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            read.append(unpack.decompress(message["body"]))
-        else:
-            assert b"content-length" not in dict(message["headers"])
-
-    scope = {
-        **{"type": "http", "method": "GET", "path": "/web/gradio_api/queue/data"},
-        "headers": [(b"accept-encoding", b"gzip")],
-    }
-    asyncio.run(Compressed(app)(scope, receive_nothing, send))
-    assert read == pieces
-
-
-async def receive_nothing() -> Message:
-    raise AssertionError("nobody asks")
+def test_the_routes_are_listed_without_anything_from_elsewhere(web: WebServer) -> None:
+    page = httpx.get(f"{web.url}/docs").text
+    for route in ("POST /mcp", "GET /metadata", "GET /schema"):
+        assert f"<code>{route}</code>" in page
+    assert "http" not in page.partition("<ul>")[0].replace("HTTP", "")
+    assert "<script" not in page
+    assert httpx.get(f"{web.url}/openapi.json").status_code == 200
+    assert httpx.get(f"{web.url}/redoc").status_code == 404
 
 
 def test_nothing_is_drawn_without_the_style_sheet_and_no_charts_are_fetched(
