@@ -7,6 +7,7 @@ const EVENTS = ['pick_frame', 'next_episode', 'replay', 'watch_demo', 'pick', 'a
 const HERE = {
   theme: () => remember('localStorage', 'mt-theme', document.body.classList.toggle('dark') ? 'dark' : 'light'),
   pick: (place) => pickPlace(place),
+  go: (place) => goTo(place),
   replay: (last) => replay(Number(last)),
   play: () => play(),
   next_error: () => nextError(),
@@ -25,6 +26,12 @@ document.addEventListener('click', (event) => {
   else if (value === 'back') walk(-1);
   else if (EVENTS.includes(mt)) trigger(mt, { value });
 });
+
+function goTo(place) {
+  const found = document.querySelector(place);
+  if (found.tagName === 'DETAILS') found.open = true;
+  found.querySelector('td[tabindex], button, input').focus();
+}
 
 // What moves on its own does so by clicks of this page, and stops where there is nothing to move.
 const TICK_MS = 500;

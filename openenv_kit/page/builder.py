@@ -167,7 +167,8 @@ def status_html(scenes: Scenes, visitor: Visitor) -> str:
     )
     said = visitor.problem or move.text
     kind = "bad" if visitor.problem else ""
-    primary = button(move.event, move.value, move.label, style="primary") if move.label else ""
+    asked = visitor.question is not None  # whose button is then the one to press
+    primary = "" if asked else button(move.event, move.value, move.label, style="primary")
     return (
         f'<div class="mt-status" {own}><div>{budget}{told}</div>'
         f'<p class="{kind}" role="status" aria-live="polite">{escape(said)}</p>'

@@ -69,14 +69,15 @@ class Move:
 
     Attributes:
         text: the move.
-        label: of the button; empty for none.
-        event, value: of the bridge, which the button sends.
+        label: of the button.
+        event, value: of the bridge, which the button sends; `go` with a CSS selector puts the
+            keyboard on the first thing there.
     """
 
     text: str
-    label: str = ""
-    event: str = ""
-    value: str = ""
+    label: str = "Go to the tools"
+    event: str = "go"
+    value: str = "#mt-bench"
 
 
 class Scenes:

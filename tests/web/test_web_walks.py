@@ -21,18 +21,29 @@ WALKS = int(os.environ.get("METRIC_TRACKER_WALKS") or 2)
 CLICKS = 30
 PATHS = ["/web/", "/drilldown/web/", "/firewatch/web/"]
 THERE = "#mt-opening section, .mt-status .mt-budget"
-CLICK = """([kind, chance]) => {
+PLACES = {
+    "guide": ".mt-status > .primary, #mt-opening .primary",
+    "answer": ".mt-question button",
+    "picture": "#mt-picture :is(td, .fw-node)",
+    "ask": "#mt-ask [data-mt]",
+    "report": "#mt-answer [data-mt], #mt-report :is(button, input, select), #mt-below [data-mt]",
+    "form": ".mt-form :is(input, select, textarea), [data-send], .mt-bench [type=search]",
+    "tab": "[role=tab], summary",
+    "watch": ".mt-transport button, .mt-frames button, #mt-opening .link, .mt-steps input",
+    "theme": "[data-mt=theme]",
+}
+"""Where a wanderer clicks, by what is there."""
+KINDS = {"guide": 9, "answer": 5, "picture": 4, "ask": 6, "report": 6, "form": 6, "tab": 5}
+KINDS |= {"watch": 4, "theme": 1, "reload": 1, "back": 1, "door": 2, "other": 1}
+CLICK = """([places, chance]) => {
   const seen = (each) => each.checkVisibility() && !each.disabled;
-  const named = { guide: '.mt-status .primary', answer: '.mt-question button' }[kind];
-  const all = [...document.querySelectorAll(named || `[data-mt]:not(.mt-question *), [data-send],
-    [role=tab], summary, .mt-map td, .mt-form :is(input, select), .mt-editor :is(input, select),
-    .mt-actions button:not(#mt-save, #mt-html), input[type=search]`)].filter(seen);
+  const all = [...document.querySelectorAll(places)].filter(seen);
   if (!all.length) return '';
   const it = all[Math.floor(chance * all.length)];
   it.focus();
   if (it.matches('select')) {
     it.selectedIndex = Math.floor(chance * 997) % it.options.length;
-  } else if (it.matches('input')) {
+  } else if (it.matches('input, textarea')) {
     it.value = it.type === 'number' ? '-5' : it.type === 'date' ? '1999-01-01' : 'no such thing';
   } else {
     it.click();
@@ -86,7 +97,7 @@ class Wanderer:
         if not self.page.url.startswith(self.url):
             self.page.goto(f"{self.url}{PATHS[0]}")
         self.waiting.clear()
-        self.page.wait_for_selector(THERE, timeout=PATIENCE_MS)
+        self.page.wait_for_selector(THERE, state="attached", timeout=PATIENCE_MS)
         self.settle()
         self.visit.problems = before + [
             each for each in self.visit.problems[len(before) :] if "ERR_ABORTED" not in each
@@ -106,7 +117,9 @@ class Wanderer:
             door = self.page.locator(".mt-door").nth(PATHS.index(path))
             self.arrive(lambda: (door.click(), self.page.wait_for_url(f"**{path}*")))
         else:
-            done: str = self.page.evaluate(CLICK, [kind, rng.random()])
+            done: str = ""
+            for each in (kind, "guide", "picture"):
+                done = done or self.page.evaluate(CLICK, [PLACES[each], rng.random()])
             self.settle()
             return done
         return kind
@@ -125,9 +138,6 @@ def lost(before: dict[str, Any], now: dict[str, Any]) -> bool:
     )
 
 
-KINDS = {"any": 9, "guide": 8, "answer": 3, "reload": 1, "back": 1, "door": 2, "tab": 1}
-
-
 @pytest.mark.parametrize("seed", range(WALKS))
 def test_a_wanderer_breaks_nothing_and_loses_no_episode_without_a_question(
     browser: BrowserContext, web: WebServer, seed: int
@@ -137,14 +147,14 @@ def test_a_wanderer_breaks_nothing_and_loses_no_episode_without_a_question(
     here, done = tabs[0], []
     for _ in range(CLICKS):
         (kind,) = rng.choices(list(KINDS), list(KINDS.values()))
-        if kind == "tab":  # a second one has episodes of its own
+        if kind == "other":  # a second one has episodes of its own
             if len(tabs) == 1:
                 tabs.append(Wanderer(browser.new_page(), web.url))
             here = tabs[1 - tabs.index(here)]
             here.page.bring_to_front()
         path, before = here.path(), here.look()
         here.kept[path] = before["kept"]
-        did = kind if kind == "tab" else here.move(rng, kind)
+        did = kind if kind == "other" else here.move(rng, kind)
         done.append(f"{path} {did}"[:90])
         now = here.look()
         told = "\n".join(done)
