@@ -129,9 +129,9 @@ def ask_html(asked: Ask | None) -> str:
     for name, calls in asked.groups.items():
         buttons = "".join(f"<li>{_question(call)}</li>" for call in calls)
         costs = " · ".join(dict.fromkeys(call.cost for call in calls if call.cost))
-        head = f"<h4>{escape(name)} <small>{escape(costs)}</small></h4>"
+        head = f"<h3>{escape(name)} <small>{escape(costs)}</small></h3>"
         groups += f"{head}<ul>{buttons}</ul>" if calls else ""
-    title = f"<h3>{escape(asked.title)}</h3>"
+    title = f"<h2>{escape(asked.title)}</h2>"
     return f'<section class="mt-asking" aria-label="Ask">{title}{asked.known}{groups}</section>'
 
 
@@ -153,8 +153,8 @@ def answer_html(scenes: Scenes, visitor: Visitor) -> str:
     shown = scenes.answer_html(frame.observation)
     shown = shown or note(str(frame.observation.get("message") or ""))
     return (
-        f'<section class="mt-told" aria-label="Answer"><h3>{escape(scenes.describe(frame.action))}'
-        f"</h3>{offers_html(scenes, visitor)}{shown}"
+        f'<section class="mt-told" aria-label="Answer"><h2>{escape(scenes.describe(frame.action))}'
+        f"</h2>{offers_html(scenes, visitor)}{shown}"
         f"{json_html(scenes.answer(frame.observation))}</section>"
     )
 

@@ -114,7 +114,7 @@ def map_html(
     known = len({each for each in seen.values if each[1] <= seen.share})
     lead = "" if over else f"{known} of {len(seen.dates) * (seen.share + 1)} cells known."
     picture = grid.grid_html(
-        "", f"{name}. {lead}".strip(), name, _heads(seen), suspicion + drawn, place
+        f"{name}. {lead}".strip(), name, _heads(seen), suspicion + drawn, place
     )
     return picture + _legend(seen, judged)
 
