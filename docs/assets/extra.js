@@ -1,8 +1,12 @@
-// Names for what the theme leaves without one: its search, and the buttons of each piece of code.
-document$.subscribe(() => {
+// Names for what the theme leaves without one, or gives one name to several of: search and menus.
+function nameAll() {
   document.querySelector('.md-search')?.setAttribute('aria-label', 'Search');
-  new MutationObserver(() => {
-    const all = document.querySelectorAll('.md-code__nav');
-    all.forEach((nav, at) => nav.setAttribute('aria-label', `Code ${at + 1}`));
-  }).observe(document.body, { childList: true, subtree: true });
-});
+  const named = new Map();
+  document.querySelectorAll('nav').forEach((nav) => {
+    const name = nav.dataset.name ??= nav.getAttribute('aria-label') || 'Code';
+    named.set(name, (named.get(name) || 0) + 1);
+    nav.setAttribute('aria-label', named.get(name) > 1 ? `${name} ${named.get(name)}` : name);
+  });
+}
+document$.subscribe(nameAll);
+new MutationObserver(nameAll).observe(document.body, { childList: true, subtree: true });
