@@ -15,6 +15,10 @@ const HERE = {
   run_by: (by) => chooseRun(recording?.run.number + Number(by)),
 };
 
+// What the page looks at after every change of itself.
+function whenever(look) {
+  new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
+}
 document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-mt]');
   if (!button) return;
@@ -142,7 +146,7 @@ function doors() {
   });
 }
 let address = '', kept = '', lastStep = '', opened = false, ended = true;
-new MutationObserver(() => {
+whenever(() => {
   const told = document.querySelector('.mt-status');
   const scene = document.querySelector('#mt-scene [data-step]');
   if (!told || !mainTabs().length) return;
@@ -166,7 +170,7 @@ new MutationObserver(() => {
   opened = true;
   if (asked.get('tab')) openTab(asked.get('tab'));
   if (linked.get('run')) openRun(linked.get('run'), Number(linked.get('number')) || 1, linked.get('step'));
-}).observe(document.body, { childList: true, subtree: true });
+});
 
 // An answer brings parts of the page anew: whatever had the keyboard there gets it back, and a
 // field what was typed in it since.
@@ -196,20 +200,20 @@ function likeHeld() {
   // A button of the guide gives way to the next one.
   return document.querySelector(`[data-mt="${mt}"]`) || document.querySelector('.mt-status .mt-btn');
 }
-new MutationObserver(() => {
+whenever(() => {
   if (!held || held.isConnected || document.activeElement !== document.body) return;
   const fresh = likeHeld();
   if (!fresh) return;
   if (fresh.tagName === 'INPUT') fresh.value = held.value;
   fresh.focus();
-}).observe(document.body, { childList: true, subtree: true });
+});
 // What is asked first gets the keyboard.
 let question = null;
-new MutationObserver(() => {
+whenever(() => {
   const now = document.querySelector('.mt-question');
   if (now && now !== question) now.querySelector('button').focus();
   question = now;
-}).observe(document.body, { childList: true, subtree: true });
+});
 
 // The picture: what the cell in hand says stands below it; a click or Enter selects it.
 const cellOf = ({ target }) => target.closest('.mt-map tbody td');
@@ -306,7 +310,7 @@ document.addEventListener('keydown', (event) => {
 });
 document.addEventListener('input', ({ target }) => { if (target.id === 'mt-search') searched(); });
 let drawn = null;
-new MutationObserver(() => {
+whenever(() => {
   const list = document.querySelector('.mt-frames');
   if (!list || list === drawn) return;
   drawn = list;
@@ -314,7 +318,7 @@ new MutationObserver(() => {
   // Only the list is scrolled, not the page.
   const now = list.querySelector('.now');
   if (now) list.scrollTop = now.offsetTop - list.clientHeight / 2;
-}).observe(document.body, { childList: true, subtree: true });
+});
 
 // Tabs by arrow keys, as everywhere else; Gradio's take only Enter.
 const ENDS = { Home: 0, End: -1 };
@@ -328,15 +332,3 @@ document.addEventListener('keydown', (event) => {
   to.focus();
   to.click();
 });
-
-// What is scrolled to must not end up below the status line, which stays at the top.
-const room = new ResizeObserver(([{ target }]) => {
-  document.documentElement.style.scrollPaddingTop = `${target.offsetHeight + 12}px`;
-});
-let status = null;
-new MutationObserver(() => {
-  const found = document.getElementById('mt-status');
-  if (!found || found === status) return;
-  status = found;
-  room.observe(found);
-}).observe(document.body, { childList: true, subtree: true });

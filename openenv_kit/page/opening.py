@@ -5,9 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from openenv_kit.page.layout import html
 from openenv_kit.page.markup import button
-from openenv_kit.page.page import Page, View
+from openenv_kit.page.page import Page, View, html
 from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
 

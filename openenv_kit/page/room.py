@@ -12,9 +12,8 @@ import gradio as gr
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.bench import bench_html, json_html, log_html, run
 from openenv_kit.page.forms import sent
-from openenv_kit.page.layout import html, saves
 from openenv_kit.page.markup import button, heading, hint, note
-from openenv_kit.page.page import Page, Unsure, View, ask_first, expect_visitor
+from openenv_kit.page.page import Page, Unsure, View, ask_first, expect_visitor, html, saves
 from openenv_kit.page.rows import edited, editor_html
 from openenv_kit.page.scenes import Ask, Call, Move, Scenes
 from openenv_kit.page.state import Visitor

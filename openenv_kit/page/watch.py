@@ -11,9 +11,8 @@ import gradio as gr
 from openenv_kit.environment import default_tasks
 from openenv_kit.errors import require_name
 from openenv_kit.page.forms import arguments_of, form_html, sent
-from openenv_kit.page.layout import html, saves
 from openenv_kit.page.markup import heading, hint, note
-from openenv_kit.page.page import Page, View, expect_visitor
+from openenv_kit.page.page import Page, View, expect_visitor, html, saves
 from openenv_kit.page.state import Visitor
 from openenv_kit.page.trace import as_html, as_jsonl, frames_html, scene_html
 from openenv_kit.page.watching import (

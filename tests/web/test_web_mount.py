@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
 from html import escape
 
 import gradio as gr
@@ -22,7 +21,6 @@ from openenv_kit.page.mount import (
     address,
     doors_of,
     own_tags,
-    poll_less,
 )
 from openenv_kit.page.scenes import Scenes, scenes_of
 from openenv_kit.serving.settings import Settings
@@ -86,7 +84,6 @@ def test_the_page_looks_for_clicks_less_often_than_gradio_would() -> None:
     pages = [each.app for each in app.routes if isinstance(each, Mount)]
     queues = [page.blocks._queue for page in pages if isinstance(page, gr.routes.App)]
     assert [queue.sleep_when_free for queue in queues] == [POLL_S]
-    poll_less(object())  # a Gradio that has no such queue
 
 
 @pytest.mark.parametrize(
@@ -162,18 +159,13 @@ def test_a_shared_link_shows_this_project(web: WebServer) -> None:
     assert 'rel="manifest"' not in page
     assert found["og:image"] == [f"{web.url}/web/card.png"], "not by the address that was asked"
     picture = httpx.get(found["og:image"][0])
-    assert picture.headers["content-type"] == found["og:image:type"][0] == "image/png"
-    size = [struct.unpack(">I", picture.content[at : at + 4])[0] for at in (16, 20)]
-    assert [str(each) for each in size] == [
-        found[f"og:image:{side}"][0] for side in ("width", "height")
-    ]
+    assert picture.headers["content-type"] == "image/png"
     assert len(picture.content) < MOST_BYTES
 
 
 def test_a_page_without_a_picture_names_none_and_a_strange_host_writes_no_markup() -> None:
     head, _ = own_tags(Scenes(get_environment()))
     assert b"og:image" not in head
-    assert b'content="summary"' in head
     headers = [(b"host", b'x"><script>'), (b"x-forwarded-proto", b"https")]
     scope = {"type": "http", "path": "/web/", "query_string": b"a=b", "headers": headers}
     here = address({**scope, "scheme": "http", "server": ("127.0.0.1", 80)})
