@@ -29,7 +29,10 @@ from openenv_kit.agent.servers import free_port
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 SCREEN = {"width": 1400, "height": 900}
-READY = "#mt-opening h2"
+STEP = "#mt-step, #mt-scene [data-value=on]"
+WATCH = "#mt-watch-policy, [data-form=policy] [data-send]"
+"""Also those of the release before, to be measured beside this one."""
+READY = ":is(#mt-opening h2, #mt-status b)"
 """Stands on the page once the first answer is shown: from then on it can be used."""
 QUIET_S = 2.0
 """How long nothing may arrive before the first load counts as over."""
@@ -88,7 +91,7 @@ def page_of(folder: Path, environment: str) -> Iterator[str]:
     environ = {**os.environ, "ENABLE_WEB_INTERFACE": "true", "ENVIRONMENT": environment}
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "server.app", "--host", HOST, "--port", str(port)],
+            [_python(folder), "-m", "server.app", "--host", HOST, "--port", str(port)],
             cwd=folder,
             env=environ,
             stdout=log,
@@ -101,6 +104,12 @@ def page_of(folder: Path, environment: str) -> Iterator[str]:
         finally:
             server.kill()
             server.wait()
+
+
+def _python(folder: Path) -> str:
+    """That of a checkout's own environment, where it has one."""
+    own = folder / ".venv" / "bin" / "python"
+    return str(own) if own.exists() else sys.executable
 
 
 def _await(server: subprocess.Popen[bytes], url: str) -> None:
@@ -200,11 +209,11 @@ def _opened(page: Page, url: str) -> float:
 def _watch(page: Page) -> float:
     """Median milliseconds of a step of the reference policy, from the click to the drawn reply."""
     page.get_by_role("tab", name="Watch", exact=True).first.click()
-    page.click("[data-form=policy] [data-send]")
+    page.click(WATCH)
     page.wait_for_selector("#mt-scene .mt-card", timeout=60_000)
     waits = []
     for _ in range(10):
-        waits.append(page.evaluate(CLICK_AND_WAIT, ["#mt-step", "#mt-scene"]))
+        waits.append(page.evaluate(CLICK_AND_WAIT, [STEP, "#mt-scene"]))
         page.wait_for_timeout(150)
         if "again" in page.inner_text("#mt-scene") or page.locator("#mt-scene .mt-bar").count():
             break

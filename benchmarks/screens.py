@@ -58,7 +58,7 @@ def _play(page: Page) -> None:
     if page.locator("[data-mt=add_row]").count():
         _click(page, "[data-mt=add_row]")
     _tab(page, "Watch")
-    _click(page, "[data-form=policy] [data-send]", "#mt-end")
+    _click(page, "[data-form=policy] [data-send]", "#mt-scene [data-value=end]")
 
 
 def screens(

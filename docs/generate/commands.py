@@ -85,7 +85,7 @@ def _boards() -> Iterator[str]:
             card = submission.card
             mean = f"{found.mean or 0.0:.3f}"
             rows.append([card.player, mean, f"{low:.3f} to {high:.3f}", card.notes])
-        yield f"### {board.environment.title}\n\nSplit `{card.split}`, {card.count} tasks."
+        yield f"## {board.environment.title}\n\nSplit `{card.split}`, {card.count} tasks."
         yield table(["player", "mean score", "95 % interval", "notes"], rows, "lrll")
 
 

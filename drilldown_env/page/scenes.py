@@ -34,6 +34,7 @@ from openenv_kit.page.state import Row, Visitor
 
 KINDS = ("rate_change", "traffic_change", "mix_shift", "tracking_loss")
 FREE = "free"
+TO_TREE = ("Go to the picture", "go", "#mt-picture")
 
 
 class DrillScenes(Scenes):
@@ -133,7 +134,8 @@ class DrillScenes(Scenes):
         if at is None:
             cells = [(s, week) for s in seen.segments() for week in seen.weeks]
             if not cells:
-                return Move("No answer held any counts yet: ask about everybody.")
+                text = "No answer held any counts yet: ask about everybody."
+                return Move(text, "Go to the questions", "go", "#mt-ask")
             segment, week = max(cells, key=lambda each: abs((seen.strongest(*each) or ("", 0))[1]))
             place = f"{text_of(segment) or EVERYBODY}/{week}"
             name = text_of(segment) or EVERYBODY
@@ -150,7 +152,14 @@ class DrillScenes(Scenes):
                 "ask",
                 value,
             )
-        return Move("Is it all of them, or a part? Split it; then add it to your report.")
+        text = "Is it all of them, or a part? Split it; then add it to your report."
+        for call in groups["Closer"]:
+            if call.arguments not in done:
+                value = json.dumps([call.tool, call.arguments])
+                return Move(text, call.label, "ask", value)
+        if self.offers(visitor):
+            return Move(text, "Add it to the report", "add_row", "0")
+        return Move("Nothing is left to ask here: click another cell.", *TO_TREE)
 
     def columns(self, visitor: Visitor) -> Sequence[Column]:
         seen = seen_in(visitor.frames)

@@ -58,8 +58,8 @@ def picture_html(
     lead += "" if over else f" {known} of {len(lines) * len(heads)} cells known."
     signs = [(style_of(kind), GLYPHS[kind], kind) for kind in dict.fromkeys(k for k, _ in judged)]
     legend = grid.legend_html([f"{step / 10:g}" for step in STEPS], "%", signs)
-    drawn = grid.grid_html("", lead, "Change by segment and week", heads, lines, place)
-    return drawn + legend + grid.words_html(heads, lines)
+    drawn = grid.grid_html(lead, "Change by segment and week", heads, lines, place)
+    return drawn + legend
 
 
 def episode_of(reset: Mapping[str, Any]) -> Episode:

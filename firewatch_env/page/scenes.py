@@ -152,7 +152,11 @@ class FirewatchScenes(Scenes):
             text = f"What do the logs of {told.chosen} say? Each action lets a tick pass."
             value = json.dumps(["fetch_logs", {TARGET: told.chosen}])
             return Move(text, "Read its logs", "ask", value)
-        return Move("Follow the calls downwards to where it begins; then mend that.")
+        text = "Follow the calls downwards to where it begins; then mend that."
+        for each in unwell:
+            if each not in looked:
+                return Move(text, f"Look at {each}", "pick", each)
+        return Move(text, "Go to the repairs", "go", "#mt-ask")
 
     def suggestions(self, visitor: Visitor) -> Mapping[str, Sequence[str]]:
         told = story(visitor.frames, visitor.place)

@@ -31,6 +31,7 @@ OF_A_DAY = {
 }
 PREFERRED = {("rows_for_date", True): 0, ("get_metric_median", False): 1}
 """What the guide names first about a day: tool, and whether it takes arguments."""
+TO_MAP = ("Go to the map", "go", "#mt-picture")
 FIRST = ("list_suspicious_dates", "scan", "get_metric_median", "overview")
 
 
@@ -93,10 +94,11 @@ def next_move(seen: Seen, frames: Frames, place: str, offers: Sequence[Any]) -> 
         text = "Something broke in these numbers. Find which day and which metric: ask first."
         return Move(text, label, "ask", json.dumps([first, {}]))
     if offers:
-        return Move("Is it the cause, or an echo of an earlier step? Add the cause to your report.")
+        text = "Is it the cause, or an echo of an earlier step? Add the cause to your report."
+        return Move(text, "Go to the rows it points to", "go", ".mt-offers")
     if selected(seen, place) is None:
         if not seen.suspicion:
-            return Move("Click a cell of the map, and ask about it.")
+            return Move("Click a cell of the map, and ask about it.", *TO_MAP)
         day = max(seen.suspicion, key=lambda each: seen.suspicion[each])
         date = seen.dates[day]
         text = f"{day_name(date)} stands out. Which metric moved?"
@@ -109,6 +111,6 @@ def next_move(seen: Seen, frames: Frames, place: str, offers: Sequence[Any]) -> 
     calls.sort(key=lambda call: PREFERRED.get((call.tool, bool(call.arguments)), len(PREFERRED)))
     fresh = next((call for call in calls if (call.tool, dict(call.arguments)) not in done), None)
     if fresh is None:
-        return Move("Nothing is left to ask here: click another cell.")
+        return Move("Nothing is left to ask here: click another cell.", *TO_MAP)
     text = f"{asked.title}: ask what moved, then look one step up the funnel."
     return Move(text, fresh.label, "ask", json.dumps([fresh.tool, fresh.arguments]))

@@ -65,10 +65,6 @@ class MetricScenes(Scenes):
     order = 0
     line = "Which day broke, and which metric?"
     icon = '<path d="M3 4h18l-7 9v7l-4-2v-5z"/>'
-    picture_says = (
-        "The map of an episode: a line for each metric of a product funnel, a column for each day, "
-        "coloured by how far the metric strays from its median; four cells are framed as roots."
-    )
     reset_choices: ClassVar[Mapping[str, Sequence[str]]] = {
         "difficulty": tuple(LEVELS),
         "scenario_family": SCENARIO_FAMILIES,

@@ -2,22 +2,82 @@
 // HTML to Python as events of that component; their names are listed in EVENTS, because Gradio
 // offers an event only where its name is quoted here.
 const EVENTS = ['pick_frame', 'next_episode', 'replay', 'watch_demo', 'pick', 'ask', 'add_row',
-  'edit_rows', 'submit', 'yes', 'no', 'open_run', 'run',
-  'choose_tool', 'start', 'watch_policy'];
+  'edit_rows', 'submit', 'yes', 'no', 'open_run', 'run', 'choose_tool', 'start', 'watch_policy'];
+// Done here, where it is clicked.
+const HERE = {
+  theme: () => remember('localStorage', 'mt-theme', document.body.classList.toggle('dark') ? 'dark' : 'light'),
+  pick: (place) => pickPlace(place),
+  go: (place) => goTo(place),
+  replay: (last) => replay(Number(last)),
+  play: () => play(),
+  next_error: () => nextError(),
+  open_number: (number) => chooseRun(Number(number)),
+  run_by: (by) => chooseRun(recording?.run.number + Number(by)),
+};
 
+// What the page looks at after every change of itself.
+function whenever(look) {
+  new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
+}
 document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-mt]');
   if (!button) return;
   const { mt, value } = button.dataset;
-  if (mt === 'theme') {
-    remember('localStorage', 'mt-theme', document.body.classList.toggle('dark') ? 'dark' : 'light');
-  }
   if (mt === 'watch_demo') openTab('watch');
   if (mt === 'next_episode' || mt === 'yes') openTab('play');
   if (mt === 'submit' || mt === 'yes') ended = false;
-  if (mt === 'pick') pickPlace(value);
+  if (HERE[mt]) HERE[mt](value);
+  else if (value === 'back') walk(-1);
   else if (EVENTS.includes(mt)) trigger(mt, { value });
 });
+
+function goTo(place) {
+  const found = document.querySelector(place);
+  if (found.tagName === 'DETAILS') found.open = true;
+  found.querySelector('td[tabindex], button, input').focus();
+}
+
+// What moves on its own does so by clicks of this page, and stops where there is nothing to move.
+const TICK_MS = 500;
+const PICTURES = 14;
+let ticking = null;
+function every(act) {
+  clearInterval(ticking);
+  ticking = setInterval(() => { if (!act()) ticking = clearInterval(ticking); }, TICK_MS);
+}
+function replay(last) {
+  let shown = 0;
+  const show = () => {
+    if (!document.querySelector('#mt-opening section')) return false;
+    trigger('replay', { value: String(Math.round((last * shown) / PICTURES)) });
+    shown += 1;
+    return shown <= PICTURES;
+  };
+  show();
+  every(show);
+}
+const stepsOf = () => [...document.querySelectorAll('.mt-frames li')];
+function play() {
+  if (ticking) {
+    ticking = clearInterval(ticking);
+    return;
+  }
+  let [before, waited] = [-1, 0];
+  every(() => {
+    const now = document.querySelector('#mt-scene [data-step]');
+    if (!now || !now.checkVisibility()) return false;
+    waited = now.dataset.step === before ? waited + 1 : 0;
+    before = now.dataset.step;
+    if (!waited) trigger('pick_frame', { value: 'on' });
+    return waited < 20;  // no step came: that was the last one
+  });
+}
+function nextError() {
+  const lines = stepsOf();
+  const now = lines.findIndex((line) => line.classList.contains('now'));
+  const next = [...lines.slice(now + 1), ...lines.slice(0, now + 1)].find((line) => line.classList.contains('error'));
+  if (next) next.querySelector('button').click();
+}
 
 // A form's values go out as text, by field; Enter in one of its fields is its button.
 function send(form) {
@@ -86,7 +146,7 @@ function doors() {
   });
 }
 let address = '', kept = '', lastStep = '', opened = false, ended = true;
-new MutationObserver(() => {
+whenever(() => {
   const told = document.querySelector('.mt-status');
   const scene = document.querySelector('#mt-scene [data-step]');
   if (!told || !mainTabs().length) return;
@@ -110,7 +170,7 @@ new MutationObserver(() => {
   opened = true;
   if (asked.get('tab')) openTab(asked.get('tab'));
   if (linked.get('run')) openRun(linked.get('run'), Number(linked.get('number')) || 1, linked.get('step'));
-}).observe(document.body, { childList: true, subtree: true });
+});
 
 // An answer brings parts of the page anew: whatever had the keyboard there gets it back, and a
 // field what was typed in it since.
@@ -140,20 +200,20 @@ function likeHeld() {
   // A button of the guide gives way to the next one.
   return document.querySelector(`[data-mt="${mt}"]`) || document.querySelector('.mt-status .mt-btn');
 }
-new MutationObserver(() => {
+whenever(() => {
   if (!held || held.isConnected || document.activeElement !== document.body) return;
   const fresh = likeHeld();
   if (!fresh) return;
   if (fresh.tagName === 'INPUT') fresh.value = held.value;
   fresh.focus();
-}).observe(document.body, { childList: true, subtree: true });
+});
 // What is asked first gets the keyboard.
 let question = null;
-new MutationObserver(() => {
+whenever(() => {
   const now = document.querySelector('.mt-question');
   if (now && now !== question) now.querySelector('button').focus();
   question = now;
-}).observe(document.body, { childList: true, subtree: true });
+});
 
 // The picture: what the cell in hand says stands below it; a click or Enter selects it.
 const cellOf = ({ target }) => target.closest('.mt-map tbody td');
@@ -219,24 +279,24 @@ document.addEventListener('keydown', (event) => {
 function searched() {
   const box = document.getElementById('mt-search');
   const wanted = box ? box.value.trim().toLowerCase() : '';
-  document.querySelectorAll('.mt-frames li').forEach((line) => {
+  stepsOf().forEach((line) => {
     line.hidden = !line.dataset.text.includes(wanted);
   });
 }
 function walk(by) {
-  const lines = [...document.querySelectorAll('.mt-frames li')];
+  const lines = stepsOf();
   const now = lines.findIndex((line) => line.classList.contains('now'));
   const way = by > 0 ? lines.slice(now + 1) : lines.slice(0, Math.max(now, 0)).reverse();
   const next = way.find((line) => !line.hidden);
   if (next) next.querySelector('button').click();
-  else if (by > 0) document.getElementById('mt-step').click();
+  else if (by > 0) trigger('pick_frame', { value: 'on' });
 }
 const KEYS = {
-  j: () => walk(1),
-  k: () => walk(-1),
   ArrowRight: () => walk(1),
   ArrowLeft: () => walk(-1),
-  e: () => document.getElementById('mt-error').click(),
+  e: nextError,
+  n: () => HERE.run_by(1),
+  p: () => HERE.run_by(-1),
   '/': () => document.getElementById('mt-search').focus(),
 };
 document.addEventListener('keydown', (event) => {
@@ -250,7 +310,7 @@ document.addEventListener('keydown', (event) => {
 });
 document.addEventListener('input', ({ target }) => { if (target.id === 'mt-search') searched(); });
 let drawn = null;
-new MutationObserver(() => {
+whenever(() => {
   const list = document.querySelector('.mt-frames');
   if (!list || list === drawn) return;
   drawn = list;
@@ -258,7 +318,7 @@ new MutationObserver(() => {
   // Only the list is scrolled, not the page.
   const now = list.querySelector('.now');
   if (now) list.scrollTop = now.offsetTop - list.clientHeight / 2;
-}).observe(document.body, { childList: true, subtree: true });
+});
 
 // Tabs by arrow keys, as everywhere else; Gradio's take only Enter.
 const ENDS = { Home: 0, End: -1 };
@@ -272,15 +332,3 @@ document.addEventListener('keydown', (event) => {
   to.focus();
   to.click();
 });
-
-// What is scrolled to must not end up below the status line, which stays at the top.
-const room = new ResizeObserver(([{ target }]) => {
-  document.documentElement.style.scrollPaddingTop = `${target.offsetHeight + 12}px`;
-});
-let status = null;
-new MutationObserver(() => {
-  const found = document.getElementById('mt-status');
-  if (!found || found === status) return;
-  status = found;
-  room.observe(found);
-}).observe(document.body, { childList: true, subtree: true });

@@ -14,10 +14,9 @@ import gradio as gr
 
 from openenv_kit.page import generic, opening, room, watch
 from openenv_kit.page.arrival import ARRIVED, address_of, arrive
-from openenv_kit.page.layout import html
 from openenv_kit.page.link import Link
 from openenv_kit.page.markup import button
-from openenv_kit.page.page import Page, View
+from openenv_kit.page.page import Page, View, html
 from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
 from openenv_kit.serving.settings import settings
@@ -98,7 +97,7 @@ def lay_out(
                 )
     told = gr.Textbox(visible=False)
     # A click on a button that starts an episode changes everything.
-    page.on(blocks.load, partial(arrive, scenes), [told], page.views, opens=True, js=ARRIVED)
+    page.on_load(blocks.load, partial(arrive, scenes), told, ARRIVED)
     page.on_bridge(bridge.yes, _yes, page.views)
     page.on_bridge(bridge.no, _no, ["status"])
     page.on_bridge(bridge.next_episode, partial(room.next_episode, scenes), page.views)
@@ -167,7 +166,8 @@ def status_html(scenes: Scenes, visitor: Visitor) -> str:
     )
     said = visitor.problem or move.text
     kind = "bad" if visitor.problem else ""
-    primary = button(move.event, move.value, move.label, style="primary") if move.label else ""
+    asked = visitor.question is not None  # whose button is then the one to press
+    primary = "" if asked else button(move.event, move.value, move.label, style="primary")
     return (
         f'<div class="mt-status" {own}><div>{budget}{told}</div>'
         f'<p class="{kind}" role="status" aria-live="polite">{escape(said)}</p>'

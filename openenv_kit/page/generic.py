@@ -11,9 +11,8 @@ from typing import Any
 from openenv_kit.environment import limits_of
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.forms import arguments_of, form_html, sent
-from openenv_kit.page.layout import html
 from openenv_kit.page.markup import heading, note
-from openenv_kit.page.page import Page, View, ask_first
+from openenv_kit.page.page import Page, View, ask_first, html
 from openenv_kit.page.results import told_html
 from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor

@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from openenv_kit.page.markup import heading, table
-
 MATCHED, WRONG, ECHO, EXTRA, MISSING = ("matched", "wrong field", "echo", "extra", "missing")
 GLYPHS = {MATCHED: "✓", WRONG: "≠", ECHO: "↩", EXTRA: "×", MISSING: "?"}
 """How a verdict is drawn, beside its colour."""
-UNKNOWN = "not asked yet"
 
 
 @dataclass(frozen=True)
@@ -84,13 +81,12 @@ def style_of(kind: str) -> str:
 
 
 def grid_html(
-    title: str, lead: str, name: str, heads: Sequence[Head], lines: Sequence[Line], place: str = ""
+    lead: str, name: str, heads: Sequence[Head], lines: Sequence[Line], place: str = ""
 ) -> str:
-    """The grid with its heading, and what the cell in hand says.
+    """The grid, what it shows, and what the cell in hand says.
 
     Args:
-        title: of the whole.
-        lead: below the title.
+        lead: above it, in a sentence.
         name: of the table, for who cannot see it.
         heads: columns.
         lines: as many cells each.
@@ -106,7 +102,8 @@ def grid_html(
     walked = place if any(_holds(line, heads, place) for line in lines) else ""
     body = "".join(_line_html(line, heads, walked, first=at == 0) for at, line in enumerate(lines))
     return (
-        f'<section class="mt-hero">{heading(title, lead)}<div class="mt-scroll mt-mapped">'
+        f'<section class="mt-hero"><p class="mt-lead">{escape(lead)}</p>'
+        '<div class="mt-scroll mt-mapped">'
         f'<table class="mt-map" role="grid" aria-label="{escape(name)}"><thead><tr>'
         f'<td class="corner"></td>{columns}</tr></thead><tbody>{body}</tbody></table></div>'
         '<p class="mt-say" aria-hidden="true"></p></section>'
@@ -163,21 +160,3 @@ def legend_html(steps: Sequence[str], unit: str, signs: Sequence[tuple[str, str,
         for style, sign, meaning in signs
     ]
     return f'<ul class="mt-legend" aria-label="Legend">{"".join(items)}</ul>'
-
-
-def words_html(heads: Sequence[Head], lines: Sequence[Line]) -> str:
-    """The same grid in words, in a fold: a line for each column."""
-    body = [
-        [
-            escape(head.label),
-            *(
-                "; ".join(
-                    filter(None, (escape(line.cells[at].told) or UNKNOWN, line.cells[at].mark))
-                )
-                for line in lines
-            ),
-        ]
-        for at, head in enumerate(heads)
-    ]
-    told = table(["", *(line.label for line in lines)], body)
-    return f"<details><summary>The picture as a table</summary>{told}</details>"

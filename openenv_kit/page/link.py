@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic_core import to_jsonable_python
 
@@ -34,24 +34,8 @@ def seen_of(reply: Reply) -> Seen:
     return told
 
 
-class Link(Protocol):
-    """One session of an environment; each call may raise a ServerError."""
-
-    def reset(self, arguments: Mapping[str, Any]) -> Seen:
-        """Start an episode; a refusal has status `error`."""
-
-    def step(self, action: Mapping[str, Any]) -> Seen:
-        """One step."""
-
-    def state(self) -> Seen:
-        """Public progress: `max_steps` and `task_id` among it."""
-
-    def close(self) -> None:
-        """End the session."""
-
-
 class InProcess:
-    """A session of this process; see `Link`."""
+    """A session of this process: arguments and actions as a client sends them, replies as JSON."""
 
     def __init__(self, environment: Environment, *, debug: bool = False) -> None:
         self._environment = environment
@@ -71,7 +55,7 @@ class InProcess:
 
 
 class Socket:
-    """A session over a server's WebSocket; see `Link`.
+    """A session over a server's WebSocket; each call may raise a ServerError.
 
     Args:
         environment: whose models read the replies.
@@ -102,6 +86,9 @@ class Socket:
                 await self._client.close()
 
         asyncio.run_coroutine_threadsafe(closing(), _loop())
+
+
+Link = InProcess | Socket
 
 
 def _seen(result: Any) -> Seen:

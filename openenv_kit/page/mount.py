@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request
 from openenv.core.env_server.gradio_theme import OPENENV_GRADIO_THEME
 from starlette.datastructures import URL, Headers, MutableHeaders
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,8 +27,9 @@ from openenv_kit.page import PAGE
 from openenv_kit.page.builder import Door, build_page
 from openenv_kit.page.link import InProcess, Link, Socket
 from openenv_kit.page.scenes import Scenes, scenes_of
+from openenv_kit.page.visitor_gate import VisitorGate
 from openenv_kit.serving.gate import route_path
-from openenv_kit.serving.settings import settings
+from openenv_kit.serving.settings import Settings
 
 SERVED = frozenset(
     (
@@ -48,18 +50,10 @@ HEAD = """
 <meta charset="utf-8" />
 <title>{title}</title>
 <meta name="description" content="{card}" />
-<meta property="og:type" content="website" />
-<meta property="og:site_name" content="{title}" />
 <meta property="og:title" content="{title}" />
 <meta property="og:description" content="{card}" />
-<meta name="twitter:card" content="{size}" />
 {picture}"""
-PICTURE = """<meta property="og:image" content="{here}card.png" />
-<meta property="og:image:type" content="image/png" />
-<meta property="og:image:width" content="1200" />
-<meta property="og:image:height" content="630" />
-<meta property="og:image:alt" content="{alt}" />
-"""
+PICTURE = '<meta property="og:image" content="{here}card.png" />\n'
 HERE = b"{here}"
 """Where the page's own address is written, which crawlers want in full: each asks by its own."""
 CARD_PATH = "/card.png"
@@ -69,7 +63,7 @@ MANIFEST = re.compile(rb'<link rel="manifest"[^>]*/>\s*')
 
 def add_page(
     app: FastAPI,
-    debug: bool,
+    chosen: Settings,
     environment: Environment | None = None,
     served: Sequence[Environment] = (),
 ) -> None:
@@ -77,7 +71,7 @@ def add_page(
 
     Args:
         app: the server's app.
-        debug: whether the page may show the answers.
+        chosen: the server's settings.
         environment: what is shown; None for the one that ENVIRONMENT names.
         served: all that this server serves, the one at its root first; each gets a door.
     """
@@ -94,15 +88,17 @@ def add_page(
     own = scenes.environment.name
     below = "" if not served or own == served[0].name else f"/{own}"
     where = Whereabouts()
-    token = settings().token
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = {"Authorization": f"Bearer {chosen.token}"} if chosen.token else {}
 
     def connect() -> Link:
         if not where.url:
-            return InProcess(scenes.environment, debug=debug)
+            return InProcess(scenes.environment, debug=chosen.debug)
         return Socket(scenes.environment, f"{where.url}{below}", headers)
 
-    page = build_page(scenes, debug, doors_of(scenes, served), connect)
+    page = build_page(scenes, chosen.debug, doors_of(scenes, served), connect)
+    limits = {"max_visitors": chosen.max_visitors, "grace_s": chosen.visitor_grace_s}
+    # An event that was being handled while its session was forgotten makes a state again.
+    page.state_session_capacity = 2 * chosen.max_visitors
     gr.mount_gradio_app(
         app,
         page,
@@ -113,20 +109,14 @@ def add_page(
         enable_monitoring=False,
         app_kwargs={
             "middleware": [
-                Middleware(PageOnly, own=own_tags(scenes), picture=scenes.picture, where=where)
+                Middleware(GZipMiddleware),
+                Middleware(PageOnly, own=own_tags(scenes), picture=scenes.picture, where=where),
+                Middleware(VisitorGate, blocks=page, **limits),
             ]
         },
     )
-    poll_less(page)
-
-
-def poll_less(page: Any) -> None:
-    """Let a page's queue rest between looks for clicks; one without such a setting is left alone.
-
-    The attribute is private. A server with the page on and nobody there took 5 % of a core before,
-    1 % with it.
-    """
-    queue: Any = getattr(page, "_queue", None)
+    # Private, and not there in every Gradio. A server with nobody there takes 1 % of a core, not 5.
+    queue: Any = page._queue
     if hasattr(queue, "sleep_when_free"):
         queue.sleep_when_free = queue.progress_update_sleep_when_free = POLL_S
 
@@ -256,12 +246,7 @@ def address(scope: Scope) -> str:
 def own_tags(scenes: Scenes) -> tuple[bytes, bytes]:
     """An environment's title, description and share card; and its style sheet."""
     told = {"title": escape(scenes.environment.title), "card": escape(scenes.card)}
-    shown = PICTURE.format(here=HERE.decode(), alt=escape(scenes.picture_says))
-    seen = scenes.picture is not None
-    told |= {
-        "picture": shown if seen else "",
-        "size": "summary_large_image" if seen else "summary",
-    }
+    told["picture"] = PICTURE.format(here=HERE.decode()) if scenes.picture else ""
     style = f"<style>{scenes.asset('style.css')}</style>"
     return HEAD.format(**told).encode(), style.encode()
 

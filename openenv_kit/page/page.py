@@ -86,43 +86,25 @@ class Page:
     views: dict[str, View] = field(default_factory=dict)
     events: list[Callable[[], Any]] = field(default_factory=list)
 
-    def on(
-        self,
-        trigger: Callable[..., Any],
-        act: Act,
-        inputs: Sequence[Any] = (),
-        show: Collection[str] = (),
-        *,
-        wait_on: Sequence[Any] = (),
-        opens: bool = False,
-        **options: Any,
-    ) -> None:
-        """When the trigger fires, let `act` change the visitor and show some views again.
+    def on_load(self, trigger: Callable[..., Any], act: Act, told: Any, js: str) -> None:
+        """When the page is loaded, let `act` make its visitor from what the script `js` told."""
 
-        Args:
-            trigger: an event of a component, such as `button.click`.
-            act: takes the visitor and the inputs' values; an error of the package it raises
-                becomes the visitor's `problem`, an `Unsure` their `question`.
-            inputs: components whose values `act` takes.
-            show: names of the views that may have changed; `page.views` itself for all of them.
-            wait_on: components that show the wait.
-            opens: whether a visitor for whom the page was not loaded may do this.
-            options: passed on to Gradio.
-        """
+        def handle(visitor: Visitor, value: Any) -> list[Any]:
+            return self._handled(visitor, act, value, self.views)
 
-        def handle(visitor: Visitor, *values: Any) -> list[Any]:
-            if not opens:
-                expect_visitor(visitor)
-            return self._handled(visitor, act, values, show)
-
-        if wait_on:
-            options |= {"show_progress": "full", "show_progress_on": list(wait_on)}
-        self._listen(trigger, handle, inputs, show, options)
+        self._listen(trigger, handle, [told], self.views, {"js": js})
 
     def on_bridge(
         self, trigger: Callable[..., Any], act: Act, show: Collection[str], **options: Any
     ) -> None:
-        """As `on`, for the bridge: `act` takes the visitor and the value of what was clicked.
+        """When something is clicked, let `act` change the visitor and show some views again.
+
+        Args:
+            trigger: an event of the bridge.
+            act: takes the visitor and the value of what was clicked; an error of the package it
+                raises becomes the visitor's `problem`, an `Unsure` their `question`.
+            show: names of the views that may have changed; `page.views` itself for all of them.
+            options: passed on to Gradio.
 
         Of clicks that come faster than they are answered the last one counts, unless
         `trigger_mode` says otherwise; Gradio alone would drop all but the first.
@@ -134,17 +116,15 @@ class Page:
                 value = event.value
             except (AttributeError, TypeError):  # not a click, but a call past the page
                 value = None
-            return self._handled(visitor, act, (value,), show)
+            return self._handled(visitor, act, value, show)
 
         self._listen(trigger, handle, (), show, {"trigger_mode": "always_last", **options})
 
-    def _handled(
-        self, visitor: Visitor, act: Act, values: Sequence[Any], show: Collection[str]
-    ) -> list[Any]:
+    def _handled(self, visitor: Visitor, act: Act, value: Any, show: Collection[str]) -> list[Any]:
         with visitor.lock:
             try:
                 visitor.problem = ""
-                act(visitor, *values)
+                act(visitor, value)
             except Unsure as asked:
                 visitor.question = asked.question
             except KitError as problem:
@@ -177,3 +157,25 @@ def expect_visitor(visitor: Visitor) -> None:
     """
     if not visitor.arrived:
         raise gr.Error(FORGOTTEN, duration=None, title="Forgotten", print_exception=False)
+
+
+def html(value: str = "", **options: Any) -> gr.HTML:
+    """HTML without Gradio's own prose styles and padding."""
+    return gr.HTML(value, apply_default_css=False, padding=False, elem_classes="mt-html", **options)
+
+
+SAVE = """([name, text]) => {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}"""
+
+
+def saves(button: gr.Button, state: gr.State, make: Callable[[Any], list[str]]) -> None:
+    """Let a button save a file that is made on demand; `make` returns its name and its text."""
+    file = gr.JSON(visible=False)
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    made = button.click(make, state, file, concurrency_limit=None, **quiet)
+    made.then(None, file, js=SAVE, api_visibility="private")

@@ -1,8 +1,7 @@
-// Recordings are read here, in the visitor's browser: of a file with many runs only the one that is
-// looked at is sent. A file is read piece by piece, so the page goes on answering meanwhile.
-const PIECE = 1 << 18;
+// Recordings are read here, in the visitor's browser: of all runs of all files that are open only the
+// one that is looked at is sent.
 const MOST_LISTED = 300;
-const NEWLINE = 10;
+const AT_ONCE = 2000;
 let recording = null;
 
 const panelOf = () => document.getElementById('mt-recording');
@@ -13,16 +12,10 @@ function say(told, bad = false) {
   place.textContent = told;
   place.classList.toggle('bad', bad);
 }
-function progress(done, of, doing) {
-  const bar = panelOf().querySelector('progress');
-  bar.hidden = done >= of;
-  bar.value = of ? done / of : 0;
-  if (done < of) say(`${doing} ${megabytes(done)} of ${megabytes(of)} …`);
-}
 
 // One line of a recording; returns what is wrong with it, if anything. Whether a step is one that
 // the environment understands is the server's to say.
-function addLine(runs, told, line, from, to) {
+function addLine(runs, told, line) {
   if (!told.trim()) return '';
   let event;
   try {
@@ -33,118 +26,113 @@ function addLine(runs, told, line, from, to) {
   }
   if (typeof event !== 'object' || event === null || Array.isArray(event)) return 'not a JSON object.';
   if (event.event === 'start') {
-    const { task_id: task, seed } = event.reset || {};
-    const episode = task || (seed === undefined ? 'the default task' : `seed ${seed}`);
-    const number = runs.length + 1;
-    const label = `${number}. ${event.player}: ${episode}`;
-    runs.push({ number, label, score: '', line, from, to, moves: 0, shown: 0, whole: true });
-    return '';
+    const { task_id: task, seed, split, index } = event.reset || {};
+    const episode = task || (split ? `${split} ${index}` : seed === undefined ? 'the default task' : `seed ${seed}`);
+    runs.push({ episode, player: String(event.player), score: '', line, lines: [], size: line, moves: 0 });
   }
   const run = runs.at(-1);
   if (!run) return 'not a line of a recorded run.';
   if (event.event === 'step') run.moves += 1;
-  if (event.event === 'end') run.score = ` · score ${event.score}`;
+  if (event.event === 'end') run.score = Number(event.score).toFixed(2);
   // Of a run that is too long, what fits is shown.
-  const room = limit('runBytes') - run.line;
-  run.whole = run.whole && run.moves <= limit('moves') && to - run.from <= room;
-  if (run.whole) [run.to, run.shown] = [to, run.moves];
+  run.size += told.length + 1;
+  if (run.moves <= limit('moves') && run.size <= limit('runBytes')) run.lines.push(told);
   return '';
 }
 
 async function runsIn(file, goesOn) {
-  const decoder = new TextDecoder('utf-8', { fatal: true });
-  const runs = [];
-  let rest = new Uint8Array();
-  let [line, broken] = [0, ''];
-  const take = (bytes, from) => {
-    line += 1;
-    let problem = 'not text in UTF-8.';
-    try { problem = addLine(runs, decoder.decode(bytes), line, from, from + bytes.length + 1); } catch { /* told */ }
-    if (problem) broken = `Line ${line}: ${problem}`;
-  };
-  for (let at = 0, start = 0; at < file.size && !broken && goesOn(at); at += PIECE) {
-    const piece = new Uint8Array(await file.slice(at, at + PIECE).arrayBuffer());
-    const bytes = new Uint8Array(rest.length + piece.length);
-    bytes.set(rest);
-    bytes.set(piece, rest.length);
-    let from = 0;
-    for (let to = bytes.indexOf(NEWLINE); to >= 0 && !broken; to = bytes.indexOf(NEWLINE, from)) {
-      take(bytes.subarray(from, to), start + from);
-      from = to + 1;
-    }
-    rest = bytes.slice(from);
-    start += from;
-    const most = limit('runBytes');
-    if (rest.length > most) broken = `Line ${line + 1}: longer than ${megabytes(most)}.`;
-    else if (at + PIECE >= file.size && rest.length && !broken) take(rest, start);
+  if (file.size > limit('fileBytes')) {
+    return { runs: [], broken: `${file.name} has ${megabytes(file.size)}; allowed: ${megabytes(limit('fileBytes'))}.` };
+  }
+  const [runs, lines] = [[], (await file.text()).split('\n')];
+  let broken = '';
+  for (let at = 0; at < lines.length && !broken && goesOn(); at += 1) {
+    const problem = addLine(runs, lines[at], at + 1);
+    if (problem) broken = `${file.name}, line ${at + 1}: ${problem}`;
+    if (at % AT_ONCE === AT_ONCE - 1) await new Promise((done) => { setTimeout(done); });  // the page goes on answering
   }
   return { runs, broken };
 }
 
-async function openRecording(file, number = 1) {
-  const { size } = file;
-  recording = null;
-  panelOf().querySelector('.mt-runs').hidden = true;
-  if (size > limit('fileBytes')) {
-    say(`${file.name} has ${megabytes(size)}; allowed: ${megabytes(limit('fileBytes'))}.`, true);
-    return false;
-  }
-  const mine = { file };
+async function openRecordings(files, number = 1) {
+  const mine = { runs: [], broken: '' };
   recording = mine;
-  const { runs, broken } = await runsIn(file, (at) => {
-    if (recording === mine) progress(at, size, 'Reading');
-    return recording === mine;  // until another file is opened
-  });
-  if (recording !== mine) return false;
-  progress(size, size);
-  Object.assign(mine, { runs, broken });
-  if (!runs.length) {
-    say(broken || 'The file holds no run.', true);
+  panelOf().querySelector('.mt-runs').hidden = true;
+  for (const file of files) {
+    say(`Reading ${file.name}, ${megabytes(file.size)} …`);
+    const { runs, broken } = await runsIn(file, () => recording === mine);
+    if (recording !== mine) return false;  // others were opened
+    mine.runs.push(...runs);
+    mine.broken ||= broken;
+  }
+  mine.runs.forEach((run, at) => { run.number = at + 1; });
+  if (!mine.runs.length) {
+    say(mine.broken || 'There is no run in it.', true);
     return false;
   }
-  panelOf().querySelector('.mt-runs').hidden = runs.length === 1;
-  choose(runs[number - 1] || runs[0]);
-  listRuns();
+  panelOf().querySelector('.mt-runs').hidden = mine.runs.length === 1;
+  choose(number);
   return true;
 }
 
-function choose(run) {
-  const { file, runs, broken } = recording;
+function choose(number) {
+  const { runs, broken } = recording;
+  const run = runs[number - 1] || runs[0];
   recording.run = run;
-  const cut = run.whole ? '' : `Of its ${run.moves.toLocaleString('en')} steps the first ${run.shown} are shown. `;
-  const told = `Run ${run.number} of ${runs.length.toLocaleString('en')}, ${megabytes(file.size)}. ${cut}`;
-  say(broken ? `${told}${broken} What stands before it is shown.` : told, Boolean(broken));
+  const cut = run.lines.length <= run.moves ? ` Of its ${run.moves.toLocaleString('en')} steps the first ${run.lines.length - 1} are shown.` : '';
+  const told = `Run ${run.number} of ${runs.length.toLocaleString('en')}.${cut}`;
+  say(broken ? `${told} ${broken} What stands before it is shown.` : told, Boolean(broken));
+  listRuns();
   // Empty lines take the place of those before, so that the server counts lines as the file does.
-  const mine = recording;
-  new Blob(['\n'.repeat(run.line - 1), file.slice(run.from, run.to)]).text().then((text) => {
-    if (recording === mine && mine.run === run) trigger('open_run', { value: text });
-  });
+  trigger('open_run', { value: '\n'.repeat(run.line - 1) + run.lines.join('\n') });
+}
+function chooseRun(number) {
+  if (!recording?.runs[number - 1]) return;
+  choose(number);
+  if (asked.get('run')) write({ number }, 'replaceState');
 }
 
+// A line for each episode, a column for each player.
 function listRuns() {
   const panel = panelOf();
   const wanted = panel.querySelector('[type=search]').value.trim().toLowerCase();
-  const { runs, run } = recording;
-  const fitting = runs.filter((each) => each.label.toLowerCase().includes(wanted));
-  const listed = fitting.slice(0, MOST_LISTED);
-  const options = listed.map((each) => new Option(each.label + each.score, each.number));
-  const more = fitting.length - listed.length;
-  const told = more > 0 ? `${more.toLocaleString('en')} more: search for them` : '';
-  if (!listed.includes(run)) options.unshift(new Option(`${listed.length} runs to choose from`, ''));
-  if (told) options.push(Object.assign(new Option(told, ''), { disabled: true }));
-  panel.querySelector('select').replaceChildren(...options);
-  panel.querySelector('select').value = listed.includes(run) ? run.number : '';
+  const fitting = recording.runs.filter((each) => `${each.player} ${each.episode}`.toLowerCase().includes(wanted));
+  const players = [...new Set(fitting.map((each) => each.player))];
+  const episodes = [...new Set(fitting.map((each) => each.episode))];
+  const table = document.createElement('table');
+  const row = (tag, name) => {
+    const line = (tag === 'thead' ? table.createTHead() : table.tBodies[0] || table.createTBody()).insertRow();
+    const head = document.createElement('th');
+    head.scope = tag === 'thead' ? 'col' : 'row';
+    head.textContent = name;
+    line.append(head);
+    return line;
+  };
+  const top = row('thead', 'episode');
+  players.forEach((each) => { top.append(Object.assign(document.createElement('th'), { scope: 'col', textContent: each })); });
+  episodes.slice(0, MOST_LISTED).forEach((episode) => {
+    const line = row('tbody', episode);
+    players.forEach((player) => {
+      const cell = line.insertCell();
+      fitting.filter((each) => each.player === player && each.episode === episode).forEach((run) => {
+        const open = Object.assign(document.createElement('button'), { type: 'button', className: 'mt-btn link', textContent: run.score || 'unfinished' });
+        Object.assign(open.dataset, { mt: 'open_number', value: run.number });
+        open.setAttribute('aria-label', `${player}, ${episode}: ${run.score || 'unfinished'}`);
+        if (run === recording.run) open.setAttribute('aria-current', 'true');
+        cell.append(open);
+      });
+    });
+  });
+  if (episodes.length > MOST_LISTED) row('tbody', `${episodes.length - MOST_LISTED} more: search for them`);
+  table.className = 'mt-table';
+  panel.querySelector('table').replaceWith(table);
 }
 
 document.addEventListener('change', ({ target }) => {
-  if (target.id === 'mt-upload' && target.files.length) {
-    write({ run: '', number: '' }, 'replaceState');
-    openRecording(target.files[0]);
-    target.value = '';  // so that the same file can be opened again
-  }
-  if (!target.closest('.mt-runs select') || !target.value) return;
-  choose(recording.runs[target.value - 1]);
-  if (asked.get('run')) write({ number: target.value }, 'replaceState');
+  if (!target.matches('.mt-upload') || !target.files.length) return;
+  write({ run: '', number: '' }, 'replaceState');
+  openRecordings([...target.files].filter((each) => each.name.endsWith('.jsonl')));
+  target.value = '';  // so that the same file can be opened again
 });
 document.addEventListener('input', ({ target }) => { if (target.closest('.mt-runs [type=search]')) listRuns(); });
 
@@ -165,21 +153,10 @@ async function fetched(from) {
     throw new Error(`${from} was not read: ${problem.message}. Its server must be there and allow it (CORS).`);
   }
   if (!answer.ok) throw new Error(`${from} answered ${answer.status}.`);
-  const most = limit('fileBytes');
-  const whole = Number(answer.headers.get('content-length')) || most;
-  const reader = answer.body.getReader();
-  const parts = [];
-  let got = 0;
-  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
-    parts.push(new Blob([value]));  // held by the browser, which may put it on disk
-    got += value.length;
-    if (got > most || whole > most) {
-      reader.cancel();
-      throw new Error(`${from} has more than ${megabytes(most)}, the most that is read.`);
-    }
-    progress(Math.min(got, whole - 1), whole, 'Fetching');
+  if (Number(answer.headers.get('content-length')) > limit('fileBytes')) {
+    throw new Error(`${from} has more than ${megabytes(limit('fileBytes'))}, the most that is read.`);
   }
-  return new File(parts, from.split('/').pop());
+  return new File([await answer.blob()], from.split('/').pop());
 }
 async function openRun(from, number, step) {
   openTab('watch');
@@ -188,13 +165,13 @@ async function openRun(from, number, step) {
   // After a reload the visitor goes on where they were.
   if (before && remembered('sessionStorage', 'mt-run') === here) return;
   try {
-    if (!await openRecording(await fetched(from), number)) return;
+    say(`Fetching ${from} …`);
+    if (!await openRecordings([await fetched(from)], number)) return;
     remember('sessionStorage', 'mt-run', here);
     if (!step || before) return;
     await found(() => document.querySelector('#mt-scene [data-step]'));
     trigger('pick_frame', { value: step });
   } catch (problem) {
-    progress(0, 0);
     say(problem.message, true);
   }
 }

@@ -12,9 +12,8 @@ import gradio as gr
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.bench import bench_html, json_html, log_html, run
 from openenv_kit.page.forms import sent
-from openenv_kit.page.layout import html, saves
 from openenv_kit.page.markup import button, heading, hint, note
-from openenv_kit.page.page import Page, Unsure, View, ask_first, expect_visitor
+from openenv_kit.page.page import Page, Unsure, View, ask_first, expect_visitor, html, saves
 from openenv_kit.page.rows import edited, editor_html
 from openenv_kit.page.scenes import Ask, Call, Move, Scenes
 from openenv_kit.page.state import Visitor
@@ -129,9 +128,9 @@ def ask_html(asked: Ask | None) -> str:
     for name, calls in asked.groups.items():
         buttons = "".join(f"<li>{_question(call)}</li>" for call in calls)
         costs = " · ".join(dict.fromkeys(call.cost for call in calls if call.cost))
-        head = f"<h4>{escape(name)} <small>{escape(costs)}</small></h4>"
+        head = f"<h3>{escape(name)} <small>{escape(costs)}</small></h3>"
         groups += f"{head}<ul>{buttons}</ul>" if calls else ""
-    title = f"<h3>{escape(asked.title)}</h3>"
+    title = f"<h2>{escape(asked.title)}</h2>"
     return f'<section class="mt-asking" aria-label="Ask">{title}{asked.known}{groups}</section>'
 
 
@@ -153,8 +152,8 @@ def answer_html(scenes: Scenes, visitor: Visitor) -> str:
     shown = scenes.answer_html(frame.observation)
     shown = shown or note(str(frame.observation.get("message") or ""))
     return (
-        f'<section class="mt-told" aria-label="Answer"><h3>{escape(scenes.describe(frame.action))}'
-        f"</h3>{offers_html(scenes, visitor)}{shown}"
+        f'<section class="mt-told" aria-label="Answer"><h2>{escape(scenes.describe(frame.action))}'
+        f"</h2>{offers_html(scenes, visitor)}{shown}"
         f"{json_html(scenes.answer(frame.observation))}</section>"
     )
 

@@ -69,14 +69,15 @@ class Move:
 
     Attributes:
         text: the move.
-        label: of the button; empty for none.
-        event, value: of the bridge, which the button sends.
+        label: of the button.
+        event, value: of the bridge, which the button sends; `go` with a CSS selector puts the
+            keyboard on the first thing there.
     """
 
     text: str
-    label: str = ""
-    event: str = ""
-    value: str = ""
+    label: str = "Go to the tools"
+    event: str = "go"
+    value: str = "#mt-bench"
 
 
 class Scenes:
@@ -92,13 +93,11 @@ class Scenes:
         card: description in the preview of a shared link.
         folder: with a `style.css` and a `bridge.js` that are added to the page's, if it has any,
             and perhaps a `card.png`, 1200 × 630, for that preview; None for none.
-        picture_says: what is in that picture, for who cannot see it.
         reset_choices: reset arguments that are chosen in a form, by name.
         exports: what can be saved after the end: label, and text of the file.
     """
 
     folder: Path | None = None
-    picture_says = ""
     line = icon = ""
     order = 9
     reset_choices: ClassVar[Mapping[str, Sequence[str]]] = {}

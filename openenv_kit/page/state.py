@@ -58,12 +58,10 @@ class Visitor:
         tool: the one whose form is open; empty for the first.
         rows: the report, as far as it is filled in.
         finished: task ids of episodes that were played to their end.
-        note, problem: what the status line says; a problem goes first.
+        problem: what the status line says before all else; empty for nothing.
         question: what is asked, if anything.
         demo: the finished play that the page opens on; None once the visitor plays.
-        replaying: whether the demo moves on its own.
         playback: whom they watch, if anybody.
-        playing: whether the watched player moves on its own.
     """
 
     def __init__(
@@ -89,10 +87,12 @@ class Visitor:
         if self._link is not None:
             self._link.close()
         self._link = None
-        self.arrived = self.playing = self.replaying = False
+        if playback := getattr(self, "playback", None):
+            playback.finished = True  # one that is being played again stops
+        self.arrived = False
         self.playback: Playback | None = None
         self.demo: Playback | None = None
-        self.note = self.problem = ""
+        self.problem = ""
         self.question: Question | None = None
         self.finished: list[str] = []
         self.reset: dict[str, Any] = {}
@@ -150,7 +150,7 @@ class Visitor:
         self.progress = link.state()
         self.frames = [Frame({}, told)]
         self.place, self.rows, self.question = "", [], None
-        self.problem = self.note = ""
+        self.problem = ""
         return told
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> Seen:
@@ -169,7 +169,7 @@ class Visitor:
         """
         if self._link is None:
             raise ServerError("No episode is running.")
-        self.question, self.note = None, ""
+        self.question = None
         if self.over:
             self.problem = OVER
             return dict(self.reply)
@@ -230,7 +230,3 @@ class Visitor:
         self.place, self.rows = place, rows
         self.problem = ""
         return True
-
-    def watch(self, playback: Playback | None) -> None:
-        """Watch another play, or nobody."""
-        self.playback, self.playing = playback, False

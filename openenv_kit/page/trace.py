@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from openenv_kit.environment import ERROR
 from openenv_kit.page.bench import json_html
-from openenv_kit.page.markup import bar, button, note, text
+from openenv_kit.page.markup import bar, button, hint, note, text
 from openenv_kit.page.watching import Frame, Playback
 from openenv_kit.play.recording import RunRecorder
 from openenv_kit.session import GROUNDED
@@ -17,36 +17,61 @@ from openenv_kit.session import GROUNDED
 if TYPE_CHECKING:
     from openenv_kit.page.scenes import Scenes
 
+PAPER = (
+    ":root { --body-text-color: #1d2430; --body-text-color-subdued: #566; --color-accent: #1a7f37;"
+    " --background-fill-primary: #fff; --background-fill-secondary: #f3f5f8;"
+    " --border-color-primary: #d9dee6; --font-mono: ui-monospace, monospace; }"
+    " body { max-width: 1200px; margin: 0 auto; padding: 16px; color: var(--body-text-color);"
+    " font: 15px/1.5 system-ui, sans-serif; }"
+)
+"""What Gradio's theme gives the page's style sheet, for a file of its own."""
 MOST_SEARCHED = 400
 """Characters of a step's call and message that the search looks at."""
 
 
+TRANSPORT = "".join(
+    button(event, value, label)
+    for event, value, label in (
+        ("pick_frame", "back", "← Back"),
+        ("pick_frame", "on", "Step →"),
+        ("play", "", "Play"),
+        ("pick_frame", "end", "To the end"),
+        ("next_error", "", "Next error"),
+    )
+)
+"""`back`, `play` and `next_error` are done by the page's script, by way of the others."""
+
+
 def scene_html(scenes: Scenes, playback: Playback) -> str:
-    """The move looked at: what was done, and the reply."""
-    frame, last = playback.frame, len(playback.frames) - 1
-    more = "" if playback.finished else "+"
+    """The move looked at, below the buttons that go to another."""
+    last, waits = len(playback.frames) - 1, not playback.finished
+    more = hint(f"{last} steps so far. To the end plays on.") if waits else ""
+    top = f"{playback.player} · step {playback.at} of {last}{'+' if waits else ''}"
+    return (
+        f'<section class="mt-card" data-step="{playback.at}"><div class="mt-transport">{TRANSPORT}'
+        f'</div><p class="mt-eyebrow">{escape(top)}</p>'
+        f"{step_html(scenes, playback.frame)}</section>{more}"
+    )
+
+
+def step_html(scenes: Scenes, frame: Frame) -> str:
+    """What was done, and all of the reply."""
+    seen = frame.observation
+    took = f"took {1000 * frame.elapsed_s:.1f} ms" if frame.elapsed_s else ""
     top = (
-        f'<p class="mt-eyebrow">{escape(playback.player)} · step {playback.at} of {last}{more}</p>'
         f"<h3><code>{escape(describe(scenes, frame))}</code></h3>"
-        f"{took_html(frame)}"
-        f"<p>{text(str(frame.observation.get('message', '')))}</p>"
+        f'<p class="mt-took">{took}</p><p>{text(str(seen.get("message", "")))}</p>'
     )
     if frame.same is not None:
         told = "is" if frame.same else "differs from"
         top += note(f"The answer {told} the recorded one.", "good" if frame.same else "bad")
-    seen = frame.observation
     answer = scenes.answer_html(seen)
     if answer:
         top += f"<details open><summary>Answer</summary>{answer}</details>"
     whole = json_html(frame.action, "Call, as it was made") if frame.action else ""
-    whole += json_html(scenes.answer(seen))
-    outcome = score_bar(seen) + scenes.outcome_html(seen)
-    return f'<section class="mt-card" data-step="{playback.at}">{top}{outcome}{whole}</section>'
-
-
-def took_html(frame: Frame) -> str:
-    """The time of the step, where it was measured."""
-    return f'<p class="mt-took">took {1000 * frame.elapsed_s:.1f} ms</p>' if frame.elapsed_s else ""
+    return (
+        top + score_bar(seen) + scenes.outcome_html(seen) + whole + json_html(scenes.answer(seen))
+    )
 
 
 def describe(scenes: Scenes, frame: Frame) -> str:
@@ -67,13 +92,6 @@ def score_bar(observation: Mapping[str, Any]) -> str:
 def is_error(frame: Frame) -> bool:
     """Whether a call failed, or the reply is not the recorded one."""
     return frame.observation.get("status") == ERROR or frame.same is False
-
-
-def next_error(playback: Playback) -> int | None:
-    """Index of the next step with an error, from the beginning again after the last; or None."""
-    count, at = len(playback.frames), playback.at
-    places = [(at + 1 + step) % count for step in range(count)]
-    return next((place for place in places if is_error(playback.frames[place])), None)
 
 
 def frames_html(scenes: Scenes, playback: Playback) -> str:
@@ -110,3 +128,21 @@ def as_jsonl(playback: Playback) -> str:
     if last.get("done"):
         recorder.end(float(last.get("reward") or 0.0), last)
     return stream.getvalue()
+
+
+def as_html(scenes: Scenes, playback: Playback) -> str:
+    """The play so far as one file that loads nothing else: its picture and every step."""
+    title = f"{playback.player}: {playback.task_id}"
+    steps = "".join(
+        f"<details><summary>{at}. {escape(describe(scenes, frame))}</summary>"
+        f'<div class="mt-card">{step_html(scenes, frame)}</div></details>'
+        for at, frame in enumerate(playback.frames)
+    )
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width">'
+        f"<style>{PAPER}{scenes.asset('style.css')}</style>"
+        f'<body class="gradio-container"><main><h1>{escape(title)}</h1>'
+        f"<p>{escape(scenes.headline(playback.frames))}</p>"
+        f"{scenes.picture_html(playback.frames, playback.reset)}{steps}</main></body></html>"
+    )

@@ -1,19 +1,18 @@
 """What requests to the page pass: how much each visitor may cost.
 
 Gradio keeps a session's state for an hour and its unread answers, about half a megabyte each, for
-the next two thousand sessions. Here every session is counted: only so many may exist, only so many
-of their answers may wait to be read, and who left makes room first.
+the next two thousand sessions. Here only so many sessions may exist, only so many of their answers
+may wait to be read, and who left makes room first.
 
-All of it runs on the event loop, so nothing is locked.
+All of it runs on the event loop, so nothing is locked but what waits in between.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -23,8 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from openenv_kit.page import PAGE
-from openenv_kit.page.compression import page_path
+from openenv_kit.serving.gate import route_path
 
 API = "/gradio_api"
 JOIN, DATA = f"{API}/queue/join", f"{API}/queue/data"
@@ -37,8 +35,6 @@ MAX_UNREAD = 192
 READ_TIMEOUT_S = 60.0
 """A visitor who takes longer to receive one answer is not there any more."""
 RETRY_AFTER_S = "10"
-COMPLETED = b'"msg":"process_completed"'
-CLOSED = b'"msg":"close_stream"'
 
 
 @dataclass(eq=False)
@@ -46,15 +42,11 @@ class Seat:
     """One visitor's place.
 
     Attributes:
-        unread: answers that were asked for and have not been sent.
-        since: when the oldest of them was asked for, or when the visitor did something last.
         streams: open connections for answers.
         open: connections of any kind; a visitor with one is there.
         leaving: the timer that forgets a visitor who left.
     """
 
-    unread: int = 0
-    since: float = field(default_factory=time.monotonic)
     streams: int = 0
     open: int = 0
     leaving: asyncio.TimerHandle | None = None
@@ -69,29 +61,28 @@ class Refusal(HTTPException):
 
 
 class VisitorGate:
-    """Middleware around the app, for paths under /web.
+    """Middleware inside the page's app.
 
     Args:
         app: what is behind it.
-        holder: Gradio's states of sessions.
+        blocks: Gradio's, whose queue knows the unread answers and whose holder the states.
         max_visitors: sessions at once.
         grace_s: how long a visitor without a connection is kept, in seconds.
     """
 
-    def __init__(self, app: ASGIApp, holder: Any, max_visitors: int, grace_s: float) -> None:
+    def __init__(self, app: ASGIApp, blocks: Any, max_visitors: int, grace_s: float) -> None:
         self._app = app
-        self._holder = holder
-        # An event that was being handled while its session was forgotten makes a state again.
-        holder.capacity = 2 * max_visitors
+        self._blocks = blocks
         self._max_visitors = max_visitors
         self._grace_s = grace_s
         self._seats: OrderedDict[str, Seat] = OrderedDict()
-        self._unread = 0
-        self._draining: set[asyncio.Task[None]] = set()
+        """Who asked last stands last."""
+        self._joining = asyncio.Lock()
+        self._forgetting: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
-        path = page_path(scope)
+        path = route_path(scope) if scope["type"] == "http" else ""
         serve: ASGIApp = self._app
         if path == JOIN:
             serve = self._join
@@ -107,38 +98,28 @@ class VisitorGate:
         """Let a visitor ask for one more answer."""
         body = await _read(receive)
         session = _session_of(body)
-        seat = await self._make_room(session)
-        seat.since = time.monotonic() if seat.unread == 0 else seat.since
-        seat.unread += 1
-        self._unread += 1
-        status = 500
+        async with self._joining:  # what waits is counted once Gradio has taken it
+            await self._make_room(session)
+            await self._app(scope, _again(body, receive), send)
 
-        async def sending(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
-        try:
-            await self._app(scope, _again(body, receive), sending)
-        finally:
-            if status != 200:
-                self._read(seat, 1)
-
-    async def _make_room(self, session: str) -> Seat:
-        """The session's seat, with room for one more answer."""
-        seat = self._seats.get(session)
-        if seat is not None and seat.unread >= MAX_UNREAD_EACH:
+    async def _make_room(self, session: str) -> None:
+        """Give the session a seat with room for one more answer."""
+        unread = self._blocks._queue.pending_event_ids_session
+        if len(unread.get(session, ())) >= MAX_UNREAD_EACH:
             raise Refusal(429, f"{MAX_UNREAD_EACH} of your answers wait to be read.")
-        while self._unread >= MAX_UNREAD:
-            silent = [
-                name
-                for name, each in self._seats.items()
-                if each.unread and not each.streams and name != session
-            ]
-            if not silent:
+        while sum(map(len, unread.values())) >= MAX_UNREAD:
+            silent = next(
+                (
+                    name
+                    for name, seat in self._seats.items()
+                    if unread.get(name) and not seat.streams and name != session
+                ),
+                None,
+            )
+            if silent is None:
                 raise Refusal(503, "The page has too much to do; try again in some seconds.")
-            await self._forget(min(silent, key=lambda each: self._seats[each].since))
-        return await self._seat(session)
+            await self._forget(silent)
+        await self._seat(session)
 
     async def _seat(self, session: str) -> Seat:
         """The session's seat, a new one where it has none."""
@@ -153,7 +134,7 @@ class VisitorGate:
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An open connection: for answers, or to show that the visitor is there."""
-        path = page_path(scope)
+        path = route_path(scope)
         streams = path == DATA
         session = path.removeprefix(HEARTBEAT)
         if streams:
@@ -169,8 +150,6 @@ class VisitorGate:
         async def sending(message: Message) -> None:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 await send(message)
-            body = message.get("body", b"")
-            self._read(seat, seat.unread if CLOSED in body else body.count(COMPLETED))
 
         try:
             await self._app(scope, receive, sending)
@@ -186,63 +165,24 @@ class VisitorGate:
 
     def _forget_later(self, session: str) -> None:
         task = asyncio.get_running_loop().create_task(self._forget(session))
-        self._draining.add(task)
-        task.add_done_callback(self._draining.discard)
+        self._forgetting.add(task)
+        task.add_done_callback(self._forgetting.discard)
 
     async def _forget(self, session: str) -> None:
-        """Free everything that is kept for a session."""
+        """Free all that is kept for a session: its events, its unread answers, its state."""
         seat = self._seats.pop(session, None)
         if seat is None:
             return
         if seat.leaving is not None:
             seat.leaving.cancel()
-        if seat.unread:
-            await self._drain(session)
-        self._read(seat, seat.unread)
+        queue, holder = self._blocks._queue, self._blocks.state_holder
+        await queue.clean_events(session_hash=session)
         if session not in self._seats:
-            self._holder.delete_state(session)
-            self._holder.session_data.pop(session, None)
-            self._holder.time_last_used.pop(session, None)
-
-    async def _drain(self, session: str) -> None:
-        """Drop what waits for a session: events that were not begun, answers that were not read.
-
-        Gradio drops both when a request for the answers is cancelled while it is served.
-        """
-        serving = asyncio.Event()
-
-        async def receive() -> Message:
-            await asyncio.Event().wait()
-            raise AssertionError("unreachable")
-
-        async def send(_: Message) -> None:
-            serving.set()
-
-        request = {
-            "type": "http",
-            # From 2.4 on it is Gradio alone that asks whether the page is gone.
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "method": "GET",
-            "path": f"{PAGE}{DATA}",
-            "query_string": f"session_hash={session}".encode(),
-            "headers": [(b"host", b"localhost")],
-        }
-        task = asyncio.ensure_future(self._app(request, receive, send))
-        started = asyncio.ensure_future(serving.wait())
-        await asyncio.wait(
-            [task, started], timeout=READ_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
-        )
-        await asyncio.sleep(0)
-        started.cancel()
-        task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # Gradio's for a session that it does not know: nothing to drop
-
-    def _read(self, seat: Seat, answers: int) -> None:
-        read = min(answers, seat.unread)
-        seat.unread -= read
-        self._unread -= read
+            queue.pending_event_ids_session.pop(session, None)
+            queue.pending_messages_per_session.pop(session, None)
+            holder.delete_state(session)
+            holder.session_data.pop(session, None)
+            holder.time_last_used.pop(session, None)
 
 
 async def _read(receive: Receive) -> bytes:

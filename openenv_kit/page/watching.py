@@ -103,13 +103,25 @@ class Playback:
         """Look at the next frame; the player moves if there is none yet."""
         if self.at + 1 == len(self.frames) and not self.finished:
             frame = next(self._source, None) if len(self.frames) < MAX_FRAMES else None
-            self.finished = frame is None or bool(frame.observation.get("done"))
+            self.finished |= frame is None or bool(frame.observation.get("done"))
             self.frames += [frame] if frame else []
         self.at = min(self.at + 1, len(self.frames) - 1)
 
     def go(self, index: int) -> None:
         """Look at a frame by its index; one beyond either end means that end."""
         self.at = min(max(index, 0), len(self.frames) - 1)
+
+    def look(self, at: object) -> None:
+        """Look where a click says: at a frame, or `on` by one, or at the `end`.
+
+        A call past the page may hold anything, which changes nothing.
+        """
+        if at == "on":
+            self.advance()
+        elif at == "end":
+            self.run_to_end()
+        elif str(at).isdecimal():
+            self.go(int(str(at)[:9]))
 
     def run_to_end(self, at_once_s: float = AT_ONCE_S) -> None:
         """Let the player move on to the end, or for so long, and look at the last frame."""

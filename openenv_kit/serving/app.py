@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from openenv_kit.environment import Environment
     from openenv_kit.serving.sockets import SessionSlots
 
-OUR_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state")
+OUR_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state", "/docs", "/redoc")
 """Routes of the framework that ours replace; all others stay as it made them."""
 
 
@@ -94,7 +94,7 @@ def _app_of(
     """An environment's app, behind a gate of its own; `every` is served, the root's first."""
     from openenv.core.env_server import create_fastapi_app
 
-    from openenv_kit.page import add_icon, guard_page, is_on
+    from openenv_kit.page import add_icon, add_route_list, is_on
     from openenv_kit.serving import routes
     from openenv_kit.serving.anonymous import add_named_callers
     from openenv_kit.serving.framework import FrameworkEnvironment
@@ -111,14 +111,14 @@ def _app_of(
     kept = [each for each in made.router.routes if getattr(each, "path", "") not in OUR_PATHS]
     made.router.routes[:] = kept
     add_icon(made)
+    add_route_list(made)
     _add_sessions(made, chosen, served, shared)
     if is_on():
         from openenv_kit.page.mount import add_page
 
-        add_page(made, chosen.debug, served, every)
+        add_page(made, chosen, served, every)
     routes.add_metrics_route(made)
     routes.add_error_answers(made)
-    guard_page(made, chosen)
     if served.rules.anonymous:
         add_named_callers(made)
     made.add_middleware(Gate, settings=chosen)  # the last one added is the outermost

@@ -21,7 +21,7 @@ from conftest import WebServer, web_server
 from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
 
-from openenv_kit.page import visitor_gate
+from openenv_kit.page import mount, visitor_gate
 from openenv_kit.page.visitor_gate import MAX_UNREAD_EACH, VisitorGate
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
@@ -37,23 +37,31 @@ class Page:
 
     def __init__(self) -> None:
         self.joined: Counter[str] = Counter()
-        self.asked: Counter[str] = Counter()
+        self.pending_event_ids_session: dict[str, set[str]] = {}
+        self.pending_messages_per_session: dict[str, Any] = {}
+        self.cleaned: list[str] = []
         self.let_go = asyncio.Event()
         self.status = 200
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path.endswith("/join"):
-            self.joined[json.loads((await receive())["body"])["session_hash"]] += 1
-        else:
-            self.asked[path] += 1
+            session = json.loads((await receive())["body"])["session_hash"]
+            self.joined[session] += 1
+            if self.status == 200:
+                unread = self.pending_event_ids_session.setdefault(session, set())
+                unread.add(str(self.joined[session]))
         await send({"type": "http.response.start", "status": self.status, "headers": []})
         if path.endswith("/data"):
-            body = b'data: {"msg":"process_completed","output":"\\"msg\\":"}\n\n'
+            body = b"data: an answer"
             await send({"type": "http.response.body", "body": body, "more_body": True})
+            self.pending_event_ids_session[scope["query_string"].decode()[13:]].pop()
         if path.endswith("/data") or "/heartbeat/" in path:
             await self.let_go.wait()
         await send({"type": "http.response.body", "body": b""})
+
+    async def clean_events(self, session_hash: str) -> None:
+        self.cleaned.append(session_hash)
 
 
 class Door:
@@ -65,7 +73,8 @@ class Door:
         self.holder = SimpleNamespace(
             delete_state=self.forgotten.append, session_data={}, time_last_used={}
         )
-        self.gate = VisitorGate(self.page, self.holder, most, grace_s)
+        blocks = SimpleNamespace(_queue=self.page, state_holder=self.holder)
+        self.gate = VisitorGate(self.page, blocks, most, grace_s)
         self.open: list[asyncio.Task[int]] = []
 
     async def knock(self, path: str, body: Any = None, query: str = "") -> int:
@@ -78,7 +87,7 @@ class Door:
             if "status" in message:
                 statuses.append(message["status"])
 
-        scope = {"type": "http", "path": f"/web{path}", "query_string": query.encode()}
+        scope = {"type": "http", "path": path, "query_string": query.encode()}
         await self.gate(scope | {"method": "POST", "headers": []}, receive, send)
         return statuses[0]
 
@@ -101,7 +110,7 @@ class Door:
 
     async def settle(self) -> None:
         await asyncio.sleep(0.01)
-        await asyncio.gather(*self.gate._draining)
+        await asyncio.gather(*self.gate._forgetting)
 
 
 async def test_a_visitor_who_reads_nothing_is_stopped_and_one_who_reads_goes_on(
@@ -146,9 +155,9 @@ async def test_all_together_only_so_many_answers_wait(
     door = Door(most=1000)
     for number in range(100):
         assert await door.join(f"s{number}") == 200
-    assert door.gate._unread == 8
+    assert sum(map(len, door.page.pending_event_ids_session.values())) == 8
     assert door.forgotten == [f"s{number}" for number in range(92)], "the longest unread go first"
-    assert door.page.asked["/web/gradio_api/queue/data"] == 92
+    assert door.page.cleaned == door.forgotten, "nothing is computed for them any more"
 
 
 async def test_who_left_is_forgotten_after_the_grace_and_who_came_back_is_not(
@@ -228,13 +237,13 @@ async def real_page(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncItera
             super().__init__(*args, **options)
             gates.append(self)
 
-    monkeypatch.setattr(visitor_gate, "VisitorGate", Seen)
+    monkeypatch.setattr(mount, "VisitorGate", Seen)
     app = build_app(Settings(episode_store="memory"))
     mounted = next(r for r in app.routes if isinstance(r, Mount) and r.path == "/web")
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            await client.get("/health")
+            await client.get("/web/config")  # builds the middleware
             yield SimpleNamespace(gradio=mounted.app, client=client, gate=gates[0])
 
 
@@ -259,8 +268,8 @@ async def test_gradio_keeps_nothing_of_a_session_that_is_forgotten(
         assert set(holder.session_data) == {"one", "two"}
         for name in ("one", "two"):
             await page.gate._forget(name)
-        left = sum(each.qsize() for each in queue.pending_messages_per_session.values())
-        assert (left, dict(holder.session_data), page.gate._unread) == (0, {}, 0)
+        kept = (queue.pending_messages_per_session, queue.pending_event_ids_session)
+        assert [dict(each) for each in (*kept, holder.session_data)] == [{}, {}, {}]
 
 
 def resident(pid: int) -> float:

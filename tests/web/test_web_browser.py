@@ -42,7 +42,7 @@ def step(mine: Visit) -> int:
 
 def play(mine: Visit) -> None:
     """From the opening into an episode of one's own."""
-    mine.page.click(PLAY)
+    mine.click(PLAY)
     mine.sees(".mt-budget", "step 0 of")
     expect(mine.page.locator("#mt-opening section")).to_have_count(0)
 
@@ -121,7 +121,7 @@ def test_the_funnel_is_played_by_keyboard_alone(visit: OpenVisit, web: WebServer
     keys.press("ArrowDown")
     keys.press("ArrowRight")
     keys.press("Enter")
-    mine.sees("#mt-ask h3", "menu opens" if "menu" in mine.text("#mt-ask h3") else "app opens")
+    mine.sees("#mt-ask h2", "menu opens" if "menu" in mine.text("#mt-ask h2") else "app opens")
     keys.press("Enter")
     expect(mine.page.locator("#mt-ask [data-mt=ask]").first).to_be_focused()
     keys.press("Enter")
@@ -138,39 +138,42 @@ def test_the_funnel_is_played_by_keyboard_alone(visit: OpenVisit, web: WebServer
     mine.sees(".mt-budget", "step 0 of")
 
 
-def test_the_guide_of_the_drill_down_leads_to_a_row_of_the_report(visit: OpenVisit) -> None:
+@pytest.mark.parametrize("keyboard", [False, True], ids=["mouse", "keyboard"])
+def test_the_guide_of_the_drill_down_leads_to_a_row_of_the_report(
+    visit: OpenVisit, keyboard: bool
+) -> None:
     mine = visit(width=1400, path=PATHS["drilldown"])
-    page = mine.page
+    page, mine.keyboard = mine.page, keyboard
     play(mine)
     for number in range(1, 5):
-        page.click(PRIMARY)
+        mine.click(PRIMARY)
         mine.sees(".mt-budget", f"step {number} of")
-    page.click(PRIMARY)
+    mine.click(PRIMARY)
     mine.sees("#mt-ask", "week of")
-    page.click(PRIMARY)
+    mine.click(PRIMARY)
     mine.sees(".mt-budget", "step 5 of")
-    page.click(PRIMARY)
+    mine.click(PRIMARY)
     mine.sees("#mt-below", "chg-01")
-    page.click("[data-mt=add_row]")
+    mine.click("[data-mt=add_row]")
     mine.sees(GUIDE, "Row 1: kind is empty")
     (right,) = episode_of(next_reset("drilldown")).expected_rows
     for field in ("kind", "stage", "direction", "date_from", "date_to", "change"):
-        page.select_option(f"#mt-report [data-field={field}]", str(getattr(right, field)))
+        mine.put(f"#mt-report [data-field={field}]", str(getattr(right, field)))
         expect(page.locator(f"#mt-report [data-field={field}]")).to_have_value(
             str(getattr(right, field))
         )
     segment = ", ".join(f"{name}={value}" for name, value in right.segment)
-    page.fill("#mt-report [data-field=segment]", segment)
-    page.keyboard.press("Tab")
+    mine.put("#mt-report [data-field=segment]", segment)
     mine.sees(GUIDE, "Submit 1 row")
-    page.click(PRIMARY)
+    mine.click(PRIMARY)
     mine.sees("#mt-story h2", "1 of 1 found: 1.00")
     mine.sees("#mt-below", "guilty" if right.change != "unattributed" else "chg-01")
 
 
-def test_an_incident_is_mended_on_its_graph(visit: OpenVisit) -> None:
+@pytest.mark.parametrize("keyboard", [False, True], ids=["mouse", "keyboard"])
+def test_an_incident_is_mended_on_its_graph(visit: OpenVisit, keyboard: bool) -> None:
     mine = visit(width=1400, path=PATHS["firewatch"])
-    page = mine.page
+    page, mine.keyboard = mine.page, keyboard
     play(mine)
     environment = get_environment("firewatch")
     told = scripted(environment.policies["reference"], next_reset("firewatch"), environment)
@@ -178,20 +181,18 @@ def test_an_incident_is_mended_on_its_graph(visit: OpenVisit) -> None:
     for number, frame in enumerate(told.frames[1:], start=1):
         name, arguments = environment.tools.called(frame.action)
         if service := arguments.get("target_service"):
-            page.click(f".fw-node[data-value='{service}']")
-            mine.sees("#mt-ask h3", service)
+            mine.click(f"#mt-picture .fw-node[data-value='{service}']")
+            mine.sees("#mt-ask h2", service)
         if len(arguments) > 1:  # with settings of its own
-            page.evaluate("document.querySelector('#mt-bench').open = true")
-            page.fill("#mt-bench [type=search]", name)
-            page.keyboard.press("Tab")
-            form = page.locator(f"[data-form={name}]")
+            if not page.evaluate("document.querySelector('#mt-bench').open"):
+                mine.click("#mt-bench > summary")
+            mine.put("#mt-bench [type=search]", name)
+            expect(page.locator(f"[data-form={name}]")).to_be_visible()
             for argument, value in arguments.items():
-                field = form.locator(f"[data-arg={argument}]")
-                kind = field.evaluate("each => each.tagName")
-                field.select_option(str(value)) if kind == "SELECT" else field.fill(str(value))
-            form.locator("[data-send]").click()
+                mine.put(f"[data-form={name}] [data-arg={argument}]", str(value))
+            mine.click(f"[data-form={name}] [data-send]")
         else:
-            page.click(f"#mt-ask [data-key='{name} {name.replace('_', ' ')}']")
+            mine.click(f"#mt-ask [data-key='{name} {name.replace('_', ' ')}']")
         mine.sees(".mt-budget", f"step {number} of")
     mine.sees("#mt-story h2", "Mended and declared: 1.00")
     mine.sees("#mt-picture", "the cause")
@@ -210,7 +211,7 @@ def test_three_episodes_outlive_doors_reload_back_and_a_second_tab(
             before = step(mine)
             if path == PATHS["firewatch"]:
                 page.click(".fw-node >> nth=0")
-                mine.sees("#mt-ask h4", "Look")
+                mine.sees("#mt-ask h3", "Look")
             page.click("#mt-ask [data-mt=ask]")
             mine.sees(".mt-budget", f"step {before + 1} of")
     expect(page.locator(".mt-door em")).to_have_text(["step 1", "step 2", "step 3"])
@@ -258,8 +259,11 @@ def test_a_recording_is_opened_by_its_address_at_its_step_and_walked_by_arrows(
     mine.page.keyboard.press("ArrowLeft")
     mine.sees("#mt-scene", "step 2 of")
     mine.sees("#mt-scene", "The answer is the recorded one.")
-    mine.page.select_option("#mt-recording select", "2")
+    mine.page.click("#mt-recording td >> text=unfinished")
+    mine.sees("#mt-recording", "Run 2 of 2.")
     mine.sees("#mt-recording", "not JSON. What stands before it is shown.")
+    mine.page.keyboard.press("p")
+    mine.sees("#mt-recording", "Run 1 of 2.")
     mine.problems.clear()
 
 
@@ -268,7 +272,9 @@ def test_nothing_is_cut_off_on_a_phone_and_axe_finds_no_barrier(
     visit: OpenVisit, name: str
 ) -> None:
     mine = visit(width=390, color_scheme="dark", path=PATHS[name])
-    assert mine.barriers() == []
+    for theme in ("dark", "light"):
+        assert mine.barriers() == [], theme
+        mine.page.click("[data-mt=theme]")
     play(mine)
     place = mine.page.locator("#mt-picture :is(td[tabindex], .fw-node)").first
     place.click()
@@ -277,7 +283,14 @@ def test_nothing_is_cut_off_on_a_phone_and_axe_finds_no_barrier(
         assert mine.page.evaluate(CUT_OFF) == []
         assert mine.barriers() == [], theme
         mine.page.click("[data-mt=theme]")
-    for tab in ("Episodes", "Watch"):
+    mine.tab("Watch")
+    mine.page.click("[data-form=policy] [data-send]")
+    mine.sees("#mt-scene", "step 0 of")
+    mine.page.click("#mt-scene [data-value=end]")
+    expect(mine.page.locator("#mt-scene [data-step='0']")).to_have_count(0)
+    for tab in ("Watch", "Episodes"):
         mine.tab(tab)
-        assert mine.page.evaluate(CUT_OFF) == []
-        assert mine.barriers() == [], tab
+        for theme in ("dark", "light"):
+            assert mine.page.evaluate(CUT_OFF) == []
+            assert mine.barriers() == [], (tab, theme)
+            mine.page.click("[data-mt=theme]")

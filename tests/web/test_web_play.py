@@ -25,7 +25,7 @@ from metric_tracker_rl.page.hero.heat import made_again, seen_in
 from metric_tracker_rl.page.scenes import MetricScenes
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import KitError, ServerError
-from openenv_kit.page import builder, is_on, room
+from openenv_kit.page import arrival, builder, is_on, room
 from openenv_kit.page.link import InProcess
 from openenv_kit.page.page import Page, Unsure
 from openenv_kit.page.scenes import Scenes, scenes_of
@@ -234,11 +234,15 @@ VALUES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without_a_question(
     name: str,
 ) -> None:
-    """200 walks of 30 clicks, over the handlers of the page, often with what it would send."""
+    """Walks over the handlers of the page, often with what it would send, and with reloads.
+
+    `test_web_walks` walks in a browser.
+    """
     scenes = scenes_of(get_environment(name))
     with gr.Blocks() as blocks:
         builder.lay_out(scenes, False, blocks)
@@ -247,14 +251,24 @@ def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without_a_que
         acts |= {event: function.fn for _, event in function.targets if event in DONE}
     assert sorted(acts) == sorted(DONE)
     rng = random.Random(31)
-    for _ in range(200 // len(NAMES) + 1):
+    for _ in range(20):
         visitor = Visitor(scenes.environment)
         visitor.arrived = True
         for _ in range(30):
+            if rng.random() < 0.1:  # a reload: what the browser kept is all there is
+                back = Visitor(scenes.environment)
+                arrival.arrive(scenes, back, json.dumps({"query": {}, "kept": visitor.kept()}))
+                assert back.kept() == visitor.kept()
+                visitor = back
             event = rng.choice(DONE)
             value = rng.choice(VALUES)
-            move = scenes.next_move(visitor) if visitor.started and not visitor.over else None
-            if move and move.event and rng.random() < 0.5:
+            move = room.next_move(scenes, visitor) if visitor.started else None
+            if move:
+                assert move.label, f"the guide names a move without a button: {move.text}"
+                assert f'data-mt="{move.event}"' in builder.status_html(scenes, visitor) or (
+                    visitor.question
+                )
+            if move and move.event in DONE and rng.random() < 0.5:
                 event, value = move.event, move.value
             before, steps, asked = visitor.frames, visitor.steps, visitor.question
             had = bool(steps or visitor.rows) and not visitor.over
@@ -305,7 +319,7 @@ def test_nothing_outside_the_kits_page_imports_gradio_and_nobody_plotly() -> Non
 def test_the_page_is_one_script_and_defines_no_name_twice(scenes: Scenes) -> None:
     script = builder.script_of(scenes)
     names = re.findall(r"^(?:async )?(?:function|const|let) +(\w+)", script, re.MULTILINE)
-    assert {"openRecording", "choose"} <= set(names)
+    assert {"openRecordings", "choose"} <= set(names)
     assert [name for name, times in Counter(names).items() if times > 1] == []
 
 

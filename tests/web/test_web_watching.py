@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.page.scenes import scenes_of
 from openenv_kit.page.state import Visitor
-from openenv_kit.page.trace import as_jsonl, next_error
+from openenv_kit.page.trace import as_html, as_jsonl
 from openenv_kit.page.watch import _load, show
 from openenv_kit.page.watching import MAX_RUN, Frame, recorded, run_of, scripted
 from openenv_kit.play.recording import RecordingError
@@ -32,7 +34,7 @@ def test_no_arguments_of_a_watched_call_break_the_page(arguments: Any) -> None:
     action = {"analysis_method": "rows_for_date", "analysis_args": arguments}
     playback.frames.append(Frame(action, said))
     playback.run_to_end()
-    who.watch(playback)
+    who.playback = playback
     assert "rows_for_date(" in show(scenes_of(), who)[1]
 
 
@@ -76,15 +78,38 @@ def test_a_slow_recording_is_played_piece_by_piece(monkeypatch: pytest.MonkeyPat
     assert [frame.same for frame in slow.frames] == [True] * len(played.frames)
 
 
-def test_the_next_error_is_found_round_the_end() -> None:
+def test_a_play_that_is_made_again_stops_when_its_visitor_leaves() -> None:
+    """Else it would go on for as long as it takes, for nobody."""
+    played = scripted(get_policy("reference"), {})
+    played.run_to_end()
+    run, _ = run_of(as_jsonl(played))
+    who = visitor()
+    who.playback = again = recorded(run)
+    again.frames, again.at, again.finished = again.frames[:1], 0, False
+
+    def source() -> Iterator[Frame]:
+        for number in range(len(played.frames)):
+            if number == 2:
+                who.clear()  # in another thread, while this one plays
+            yield played.frames[number]
+
+    again._source = source()
+    again.run_to_end(3600.0)
+    assert len(again.frames) == 1 + 3
+    assert who.playback is None
+
+
+def test_a_click_leads_on_back_and_to_the_end_and_nothing_else_does() -> None:
     played = scripted(get_policy("null"), {})
-    assert next_error(played) is None
-    good, bad = Frame({"a": 1}, {"status": "told"}), Frame({"a": 1}, {"status": "error"})
-    played.frames += [good, bad, good, Frame({}, {}, same=False)]
-    found = []
-    for _ in range(3):
-        place = next_error(played)
-        assert place is not None
-        found.append(place)
-        played.go(place)
-    assert found == [2, 4, 2]
+    for at, now in (("on", 1), ("0", 0), ("end", 1), ("9" * 99, 1), ("-1", 1), (None, 1), ({}, 1)):
+        played.look(at)
+        assert played.at == now, at
+
+
+def test_a_saved_page_loads_nothing_and_holds_every_step() -> None:
+    played = scripted(get_policy("reference"), {"task_id": "medium_mixed_pair"})
+    played.run_to_end()
+    html = as_html(scenes_of(), played)
+    assert html.count("<details><summary>") >= len(played.frames)
+    assert f"<p>{scenes_of().headline(played.frames)}</p>" in html
+    assert re.findall(r"(?:src|href|url)[=(]", html) == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from urllib.parse import quote
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator, MaxNLocator
@@ -16,6 +18,8 @@ from docs.generate.gallery.trace import REFERENCE, Trace, play, trace_text
 from openenv_kit.play.task_set import panel_scores
 
 INDEX = "index.md"
+HERE = "http://127.0.0.1:8000/web/"
+"""The page of the server that the docs start."""
 ROOMS: tuple[Room, ...] = (Funnels(),)
 DPI, COLOURS = 100, 64
 """Of the pictures, so that all of them together stay small."""
@@ -32,7 +36,7 @@ tasks and gives away none that measures.
 
 Replies are shortened, and what is left out is named. The whole play is in the recording of its \
 page: `metric-tracker replay` plays it again, and the [debugger](../debugger.md#addresses) shows \
-it step by step, under *Watch* or at `/web/?run=` with the recording's address after it."""
+it, under *Watch* or at `/web/?run=` with its address."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +123,12 @@ def _section(page: Page, place: int) -> str:
         f'{name}="{value}"' if isinstance(value, str) else f"{name}={value}"
         for name, value in each.reset.items()
     )
+    asked = quote(json.dumps(each.reset))
     return "\n\n".join(
         [
             f"## Level `{each.level}`",
             room.levels[each.level],
-            f"The example is `reset({reset})`.",
+            f"The example is `reset({reset})`: [play it]({HERE}?reset={asked}) on your server.",
             f"![{page.family} on {each.level}]({page.picture_name(each)})",
             each.exhibit.answer,
             f"The reference needs {len(trace.calls)} calls and scores {trace.score:.2f}. On the "

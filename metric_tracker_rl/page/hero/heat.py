@@ -88,7 +88,7 @@ def map_html(
     place: str = "",
     rows: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """The map of a play, with its legend, verdicts in words, and itself in words.
+    """The map of a play, with its legend.
 
     Args:
         frames: replies so far.
@@ -114,9 +114,9 @@ def map_html(
     known = len({each for each in seen.values if each[1] <= seen.share})
     lead = "" if over else f"{known} of {len(seen.dates) * (seen.share + 1)} cells known."
     picture = grid.grid_html(
-        "", f"{name}. {lead}".strip(), name, _heads(seen), suspicion + drawn, place
+        f"{name}. {lead}".strip(), name, _heads(seen), suspicion + drawn, place
     )
-    return picture + _legend(seen, judged) + grid.words_html(_heads(seen), drawn)
+    return picture + _legend(seen, judged)
 
 
 def by_place(lines: Sequence[Line], judged: Iterable[Verdict]) -> Verdicts:
