@@ -140,13 +140,8 @@ def _list(names: list[str]) -> str:
 
 def _made_under(room: Room) -> str:
     """The line that says which versions a room is of."""
-    return f"Made under {_versions(room)}."
-
-
-@cache
-def _versions(room: Room) -> str:
-    versions = room.environment.versions
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
+    versions = room.environment.versions.items()
+    return f"Made under {', '.join(f'{name} {version}' for name, version in versions)}."
 
 
 def index_text(pages: Sequence[Page]) -> str:
