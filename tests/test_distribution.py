@@ -21,11 +21,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from documented import blocks_of, commands_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 UV = os.environ.get("UV") or shutil.which("uv")
 
+LIGHT = """
+from openenv_kit.environment import get_environment
+from openenv_kit.play.driver import play
+from openenv_kit.trainers.trl import environment_class
+
+for name in ("metric_tracker_rl", "drilldown", "firewatch"):
+    environment = get_environment(name)
+    session = environment.session()
+    opening = session.reset(split="validation", index=0)
+    player = environment_class(name)()
+    assert player.reset(split="train", index=0)
+    print(play(session, environment.policies["reference"], opening).score)
+"""
 PINNED = ("--build-constraint", ROOT / "requirements-build.lock", "--require-hashes")
 
 pytestmark = [
@@ -169,6 +183,112 @@ def test_two_environments_that_bring_a_server_install_side_by_side(
     assert told(python, "-c", app) == f"{packages}/openenv_kit/serving/app.py FastAPI\n"
     for program in ("server", "metric-tracker-inference", "metric-tracker"):
         assert "--help" in told(python.with_name(program), "--help")
+
+
+@pytest.fixture(scope="module")
+def light(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of an environment that holds what the guide calls a light install."""
+    home = tmp_path_factory.mktemp("light")
+    uv("venv", "--python", sys.executable, home / "env", cwd=home)
+    python = home / "env" / "bin" / "python"
+    guide = (ROOT / "docs" / "training.md").read_text().partition("## A light install")[2]
+    (named,) = re.findall(r"^pip install ((?:[a-z]+ ?)+)$", guide, re.M)
+    uv("pip", "install", "--python", python, *named.split(), cwd=home)
+    uv("pip", "install", "--python", python, "--no-deps", only(built, "*.whl"), cwd=home)
+    return python
+
+
+def played(python: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Play all three environments in process, and begin an episode through TRL's class."""
+    return subprocess.run(
+        [python, "-c", LIGHT],
+        cwd=folder,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_light_install_is_small(light: Path) -> None:
+    packages = only(light.parents[1] / "lib", "python*/site-packages")
+    installed = [info.name for info in packages.glob("*.dist-info")]
+    size = sum(file.stat().st_size for file in packages.rglob("*") if file.is_file())
+    assert len(installed) <= 14, installed
+    assert size < 130e6
+
+
+def test_the_light_install_plays_all_three_environments(light: Path, tmp_path: Path) -> None:
+    done = played(light, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["1.0", "1.0", "1.0"]
+
+
+def test_with_one_package_less_it_does_not(light: Path, tmp_path: Path) -> None:
+    uv("pip", "uninstall", "--python", light, "orjson", cwd=tmp_path)
+    done = played(light, tmp_path)
+    assert done.returncode != 0
+    assert "No module named 'orjson'" in done.stderr
+
+
+def test_the_tutorial_works_word_by_word_in_an_empty_folder(built: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "your-own-environment.md").read_text()
+    blocks = blocks_of("your-own-environment.md", page)
+    (project,) = [block.text for block in blocks if block.language == "toml"]
+    (included,) = re.findall(r'^--8<-- "(.+)"$', blocks[-1].text, re.M)
+    (tmp_path / "pyproject.toml").write_text(project)
+    (tmp_path / "pipe_leak.py").write_text((ROOT / included).read_text())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    environment = {**clean_environment(), "UV_FIND_LINKS": str(built), "UV_PYTHON": sys.executable}
+
+    def run(command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", command.replace("8000", port)],
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    said, servers = [], []
+    try:
+        for block in blocks[:-1]:
+            if block.kind == "serve":
+                (command,) = commands_of(block.text.replace("8000", port))
+                servers.append(background(command, tmp_path, environment))
+                health(servers[-1], f"http://127.0.0.1:{port}")
+            elif block.language == "bash":
+                said.append(run(block.text))
+            elif block.language == "python":
+                (tmp_path / "block.py").write_text(block.text)
+                said.append(run("uv run python block.py"))
+    finally:
+        for server in servers:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(timeout=30)
+    assert said[0].count("success=true") == 3
+    where = run("uv run python -c 'import openenv_kit; print(openenv_kit.__file__)'")
+    assert where.startswith(str(tmp_path))
+
+
+def background(command: str, folder: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A command in a process group of its own, so that what it starts ends with it."""
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            ["bash", "-c", command],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from episodes import analyse, running_episode, started
 from test_non_interference import CONFIGS, actions_on, frames_of, other_labels
 from typer.testing import CliRunner
 
-from metric_tracker_rl.engine import variants, wording
+from metric_tracker_rl.engine import policy_rules, variants
 from metric_tracker_rl.engine.certificate import certify_one, grid
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.episode import build_episode
@@ -215,7 +215,7 @@ def test_an_episode_in_force_under_another_policy_would_be_another_report() -> N
 
 
 def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:
-    clauses = [*wording.CLAUSES, wording.ROWS, wording.CALENDAR]
+    clauses = [*policy_rules.CLAUSES, policy_rules.ROWS, policy_rules.CALENDAR]
     for usual, otherwise in clauses:
         numbers = [
             sorted({name for _, name, _, _ in string.Formatter().parse(each) if name})
@@ -229,7 +229,7 @@ def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:
         for place in range(len(clauses))
     }
     assert len(texts) == len(clauses)
-    assert 2 ** len(clauses) == wording.WORDINGS
+    assert 2 ** len(clauses) == policy_rules.WORDINGS
 
 
 def test_the_opening_tells_every_parameter_in_words_and_numbers() -> None:

@@ -1,18 +1,38 @@
-"""`uv run python -m docs.generate`: writes the one generated file that is committed.
+"""`uv run python -m docs.generate`: writes the generated files that are committed.
 
-It is the picture of a shared link. Everything else is made by `mkdocs build`; see `hook`.
+They are the picture of a shared link, and tools and sizes of splits in the funnel's manifests.
+Everything else is made by `mkdocs build`; see `hook`.
 """
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 from docs.generate.charts import png
 from docs.generate.share_card import PATH, share_card
+from metric_tracker_rl import available_analysis_methods
+from metric_tracker_rl.engine.splits import SPLITS
+from metric_tracker_rl.environment import ENVIRONMENT
+
+ROOT = Path(__file__).parents[2]
 
 
-def main() -> None:
-    """Write the picture."""
-    PATH.write_bytes(png(share_card()))
+def fill_manifests() -> None:
+    """Write the tools and the numbers of tasks that the framework's checks compare."""
+    manifest, discovery = ROOT / "openenv.yaml", ROOT / "discovery.json"
+    listed = "".join(f"      - {name}\n" for name in ENVIRONMENT.tools.offered({}).names)
+    named = re.sub(r"(?<=declared_tools:\n)( {6}- .*\n)+", listed, manifest.read_text())
+    for split in ("train", "validation", "test"):
+        counted = rf"\g<1>{SPLITS.size(split)}"
+        named = re.sub(rf"( {{6}}{split}: )\d+", counted, named)
+    manifest.write_text(named)
+    found = json.loads(discovery.read_text())
+    found["agent_tools"]["names"] = [method.name for method in available_analysis_methods()]
+    discovery.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    PATH.write_bytes(png(share_card()))
+    fill_manifests()

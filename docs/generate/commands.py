@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
@@ -72,21 +72,17 @@ def settings() -> str:
 
 def leaderboard() -> str:
     """A table for each board of this repository's submissions, the best player first."""
-    return "\n\n".join(_boards())
-
-
-def _boards() -> Iterator[str]:
+    parts = []
     read = [read_submission(path.parent) for path in SUBMISSIONS.glob(f"*/{CARD}")]
     for board in boards_of(read):
-        card = board.card
-        rows = []
+        card, rows = board.card, []
         for submission, found in board.entries:
             low, high = found.interval or (0.0, 0.0)
-            card = submission.card
-            mean = f"{found.mean or 0.0:.3f}"
-            rows.append([card.player, mean, f"{low:.3f} to {high:.3f}", card.notes])
-        yield f"## {board.environment.title}\n\nSplit `{card.split}`, {card.count} tasks."
-        yield table(["player", "mean score", "95 % interval", "notes"], rows, "lrll")
+            player, mean = submission.card.player, f"{found.mean or 0.0:.3f}"
+            rows.append([player, mean, f"{low:.3f} to {high:.3f}", submission.card.notes])
+        parts.append(f"## {board.environment.title}\n\nSplit `{card.split}`, {card.count} tasks.")
+        parts.append(table(["player", "mean score", "95 % interval", "notes"], rows, "lrll"))
+    return "\n\n".join(parts)
 
 
 SECTIONS: dict[str, Callable[[], str]] = {

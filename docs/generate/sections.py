@@ -17,7 +17,7 @@ from docs.generate.commands import SECTIONS as COMMANDS
 from docs.generate.examples import EXAMPLES, plot, section, table
 from docs.generate.firewatch import SECTIONS as FIREWATCH
 from metric_tracker_rl.analysis_tools import TOOLS, catalogue
-from metric_tracker_rl.engine import variants, wording
+from metric_tracker_rl.engine import variants
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.grader import (
     DUPLICATE_PENALTY,
@@ -28,7 +28,7 @@ from metric_tracker_rl.engine.grader import (
     WEIGHTS,
 )
 from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.reporting_policy import ANOMALY_TYPES_OF, types_of
+from metric_tracker_rl.engine.policy_rules import ANOMALY_TYPES_OF, CLAUSES, types_of
 from metric_tracker_rl.engine.rules import severity_bands, thresholds
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.tasks import TASKS
@@ -188,7 +188,7 @@ def variant_table() -> str:
             "`leak_reports`",
             ", ".join(f"`{name}`" for name in LEAK_REPORTS),
         ],
-        ["words", "the instruction", f"two wordings of each of {len(wording.CLAUSES) + 2} clauses"],
+        ["words", "the instruction", f"two wordings of each of {len(CLAUSES) + 2} clauses"],
     ]
     return table(["what", "told in", "drawn from"], rows, "lll")
 

@@ -13,7 +13,8 @@ from metric_tracker_rl.analysis_tools.arguments import (
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
 from metric_tracker_rl.engine.levels import severity_of
-from metric_tracker_rl.engine.reporting_policy import ANOMALY_TYPES_OF, shown_delta
+from metric_tracker_rl.engine.policy_rules import anomaly_type
+from metric_tracker_rl.engine.reporting_policy import shown_delta
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
@@ -140,7 +141,7 @@ def _compare(view: EpisodeView, kind: str, date: str, name: str) -> Result:
         "entity_name": name,
         "detection_method": DETECTION_METHODS[kind],
         **_values(view, kind, date, name),
-        "anomaly_type": ANOMALY_TYPES_OF[kind][change > 0] if flagged else NORMAL,
+        "anomaly_type": anomaly_type(kind, change) if flagged else NORMAL,
         "severity": _severity(view, kind, date, name),
     }
 

@@ -26,27 +26,16 @@ from metric_tracker_rl.analysis_tools.arguments import (
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, kept
 from metric_tracker_rl.analysis_tools.statistics import chosen_metrics
-from metric_tracker_rl.engine.reporting_policy import (
-    ANOMALY_TYPES_OF,
-    Finding,
-    ReportRow,
-    row_for,
-    types_of,
-)
+from metric_tracker_rl.engine.policy_rules import Finding, anomaly_type, types_of
+from metric_tracker_rl.engine.reporting_policy import ReportRow, row_for
 from metric_tracker_rl.engine.rules import EpisodeView
 from metric_tracker_rl.engine.series import RATE_DECIMALS
 from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
-    COUNT_DROP,
-    COUNT_SPIKE,
     ENTITY_TYPES,
     EVENT_COUNT,
-    FUNNEL_BREAK,
     MEDIAN_FILTER,
-    MIX_SHIFT,
-    QUALITY_ISSUE,
-    RATE_DROP,
-    RATE_SPIKE,
+    ROWS_OF,
 )
 from metric_tracker_rl.rows import PayloadGeneratorMethod
 from openenv_kit.errors import ToolArgumentError, UnknownNameError, echo
@@ -85,29 +74,12 @@ class RowGenerator:
 
 
 GENERATORS: dict[str, RowGenerator] = {
-    name: RowGenerator(name, description, reports)
-    for name, description, reports in (
-        (
-            MEDIAN_FILTER,
-            "Rows of any count or rate far from its median, in either direction.",
-            (RATE_DROP, RATE_SPIKE, COUNT_DROP, COUNT_SPIKE),
-        ),
-        (RATE_DROP, "Rows of conversion rates far below their median.", (RATE_DROP,)),
-        (RATE_SPIKE, "Rows of conversion rates far above their median.", (RATE_SPIKE,)),
-        (COUNT_DROP, "Rows of event counts far below their median.", (COUNT_DROP,)),
-        (COUNT_SPIKE, "Rows of event counts far above their median.", (COUNT_SPIKE,)),
-        (
-            FUNNEL_BREAK,
-            "Rows of funnel steps whose rate fell by at least the break threshold.",
-            (FUNNEL_BREAK,),
-        ),
-        (MIX_SHIFT, "Rows of dates whose daytime share is far from its median.", (MIX_SHIFT,)),
-        (
-            QUALITY_ISSUE,
-            "Rows of adjacent stages with impossible counts in some hour.",
-            (QUALITY_ISSUE,),
-        ),
-    )
+    MEDIAN_FILTER: RowGenerator(
+        MEDIAN_FILTER,
+        "Rows of any count or rate far from its median, in either direction.",
+        (*types_of(CONVERSION_RATE), *types_of(EVENT_COUNT)),
+    ),
+    **{name: RowGenerator(name, f"Rows of {about}.", (name,)) for name, about in ROWS_OF.items()},
 }
 
 
@@ -218,11 +190,11 @@ def _run(
     spreads = metrics.spread[names]
     differences = metrics.difference[names]
     far = metrics.flagged[names] & (differences.abs() > multiplier * spreads)
-    above = (differences > 0.0).to_numpy()
+    changes = metrics.deviation[names].to_numpy().tolist()
     rows = []
     for day, place in np.argwhere(far.to_numpy()).tolist():  # by date, then in the names' order
         date, kind, name = episode.dates[day], entities[names[place]], names[place]
-        anomaly = ANOMALY_TYPES_OF[kind][int(above[day, place])]
+        anomaly = anomaly_type(kind, changes[day][place])
         if anomaly in generator.reports and (not chosen or date in chosen):
             finding = Finding(kind, name, anomaly, columns[kind, name])
             rows.append(row_for(finding, day, date, series))

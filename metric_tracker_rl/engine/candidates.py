@@ -11,16 +11,9 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from metric_tracker_rl.engine.episode import Episode
-from metric_tracker_rl.engine.reporting_policy import (
-    ANOMALY_TYPES_OF,
-    Finding,
-    ReportRow,
-    row_for,
-)
-from metric_tracker_rl.engine.vocabulary import (
-    DATA_QUALITY,
-    FUNNEL_STEP,
-)
+from metric_tracker_rl.engine.policy_rules import Finding, anomaly_type
+from metric_tracker_rl.engine.reporting_policy import ReportRow, row_for
+from metric_tracker_rl.engine.vocabulary import DATA_QUALITY, FUNNEL_STEP
 
 
 class Candidate(NamedTuple):
@@ -79,7 +72,7 @@ def _candidate(episode: Episode, day: int, kind: str, name: str) -> Candidate:
     change = series.deviation_rows[day][column]
     if name in funnel.step_rates and change <= -series.level.break_threshold:
         kind, name = FUNNEL_STEP, funnel.steps[funnel.step_rates.index(name)]
-    anomaly = ANOMALY_TYPES_OF[kind][change > 0]
+    anomaly = anomaly_type(kind, change)
     if anomaly is None:
         raise RuntimeError(f"nothing reports {name} with a change of {change}")
     finding = Finding(kind, name, anomaly, column)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.funnel import Funnel
 from metric_tracker_rl.engine.levels import Level
+from metric_tracker_rl.engine.policy_rules import thresholds
 from metric_tracker_rl.engine.vocabulary import ALL_DAYS
 
 RATE_DECIMALS = 4
@@ -172,12 +173,6 @@ def deviations(values: Floats, baselines: Floats) -> Floats:
     scales = np.where(baselines == 0.0, 1.0, baselines)
     scales[..., -1] = 1.0
     return np.asarray(differences / scales)
-
-
-def thresholds(funnel: Funnel, level: Level) -> list[float]:
-    """Reporting threshold of each column, up to the share."""
-    counts, rates = len(funnel.counts), len(funnel.rates)
-    return [level.count_threshold] * counts + [level.rate_threshold] * rates + [level.mix_threshold]
 
 
 def near_threshold(changes: Floats, funnel: Funnel, level: Level, band: float) -> NDArray[np.bool_]:

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from metric_tracker_rl.engine.funnel import Funnel
 from metric_tracker_rl.engine.levels import GUARD_BAND, Bands, Bounds, Level
+from metric_tracker_rl.engine.policy_rules import WORDINGS
 from metric_tracker_rl.engine.vocabulary import BASELINES, LEAK_REPORTS
-from metric_tracker_rl.engine.wording import WORDINGS
 from openenv_kit.bitstream import BitStream
 
 COUNT_THRESHOLDS = {

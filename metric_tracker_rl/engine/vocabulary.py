@@ -19,15 +19,17 @@ COUNT_SPIKE = "absolute_spike_in_event_count"
 FUNNEL_BREAK = "funnel_break"
 MIX_SHIFT = "hourly_traffic_mix_shift"
 QUALITY_ISSUE = "instrumentation_data_quality_issue"
-ANOMALY_TYPES = (
-    RATE_DROP,
-    RATE_SPIKE,
-    COUNT_DROP,
-    COUNT_SPIKE,
-    FUNNEL_BREAK,
-    MIX_SHIFT,
-    QUALITY_ISSUE,
-)
+ROWS_OF = {
+    RATE_DROP: "conversion rates far below their median",
+    RATE_SPIKE: "conversion rates far above their median",
+    COUNT_DROP: "event counts far below their median",
+    COUNT_SPIKE: "event counts far above their median",
+    FUNNEL_BREAK: "funnel steps whose rate fell by at least the break threshold",
+    MIX_SHIFT: "dates whose daytime share is far from its median",
+    QUALITY_ISSUE: "adjacent stages with impossible counts in some hour",
+}
+"""What the rows of each anomaly type are about, in the words of its row generator."""
+ANOMALY_TYPES = tuple(ROWS_OF)
 
 DETECTION_METHODS: dict[str, str] = {
     CONVERSION_RATE: "compare_rate_to_median",

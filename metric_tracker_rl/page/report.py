@@ -7,7 +7,8 @@ from typing import Any
 
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.engine.levels import severity_of
-from metric_tracker_rl.engine.reporting_policy import ANOMALY_TYPES_OF, ROW_FIELDS, shown_delta
+from metric_tracker_rl.engine.policy_rules import anomaly_type
+from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS, shown_delta
 from metric_tracker_rl.engine.vocabulary import (
     ANOMALY_TYPES,
     CONVERSION_RATE,
@@ -68,14 +69,13 @@ def filled_in(seen: Seen, config: Mapping[str, Any], row: Row) -> Row:
     usual = 0.0 if kind == DATA_QUALITY else seen.usual(day, column)
     change = value if kind == DATA_QUALITY else seen.change(day, column)
     if value is not None and usual is not None and change is not None:
-        below, above = ANOMALY_TYPES_OF[kind]
         bands = config["severity_bands"][kind]
         found |= {
             "observed_value": value,
             "baseline_value": usual,
             "delta_value": shown_delta(value, usual, kind),
             "severity": severity_of(abs(change), bands),
-            "anomaly_type": (above if change > 0 else below) or "",
+            "anomaly_type": anomaly_type(kind, change) or "",
         }
     return {**found, **{name: value for name, value in row.items() if value != ""}}
 

@@ -99,17 +99,14 @@ def page_text(page: Page) -> str:
     """A page as Markdown."""
     family = page.room.families[page.family]
     sections = [_section(page, place) for place in range(len(exhibits(page)))]
-    missing = [
-        level for level in page.room.levels if level not in {each.level for each in exhibits(page)}
-    ]
-    absent = f"\n\nNone of the tasks looked at shows it on {_list(missing)}." if missing else ""
     head = f"# {family.title}\n\n*[Gallery](index.md): {page.room.title}, `{page.family}`*"
     parts = [
         f"## What it looks like\n\n{family.looks}",
-        f"## How it is solved\n\n{family.way}{absent}",
+        f"## How it is solved\n\n{family.way}",
         *sections,
     ]
-    return "\n\n".join([head, *parts, _made_under(page.room)]) + "\n"
+    versions = ", ".join(f"{name} {of}" for name, of in page.room.environment.versions.items())
+    return "\n\n".join([head, *parts, f"Made under {versions}."]) + "\n"
 
 
 def _section(page: Page, place: int) -> str:
@@ -137,21 +134,6 @@ def _section(page: Page, place: int) -> str:
             f"```text\n{trace_text(trace, each.exhibit.concerns)}\n```",
         ]
     )
-
-
-def _list(names: list[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def _made_under(room: Room) -> str:
-    """The line that says which versions a room is of."""
-    return f"Made under {_versions(room)}."
-
-
-@cache
-def _versions(room: Room) -> str:
-    versions = room.environment.versions
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def index_text(pages: Sequence[Page]) -> str:

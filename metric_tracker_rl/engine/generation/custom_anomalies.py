@@ -15,7 +15,7 @@ import numpy as np
 from metric_tracker_rl.engine.config import CustomAnomaly
 from metric_tracker_rl.engine.funnel import Funnel
 from metric_tracker_rl.engine.levels import Level
-from metric_tracker_rl.engine.reporting_policy import ANOMALY_TYPES_OF
+from metric_tracker_rl.engine.policy_rules import anomaly_type
 from metric_tracker_rl.engine.series import RATE_DECIMALS, DailySeries, Ints
 from metric_tracker_rl.engine.vocabulary import (
     CONVERSION_RATE,
@@ -92,7 +92,7 @@ def _apply_one(
         "metric_name": metric,
         "metric_type": metric_type,
         "direction": direction,
-        "anomaly_type": ANOMALY_TYPES_OF[metric_type][sign > 0],
+        "anomaly_type": anomaly_type(metric_type, sign),
         "detection_method": DETECTION_METHODS[metric_type],
         "baseline_value": median,
         "pre_applied_value": current,

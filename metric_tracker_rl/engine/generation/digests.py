@@ -58,7 +58,8 @@ def golden_configurations() -> Iterator[EpisodeConfig]:
     for difficulty in (name for name in LEVELS if name not in BASIC_LEVELS):
         for turn, family in enumerate(SCENARIO_FAMILIES):
             yield EpisodeConfig(200 + turn, family, difficulty, "high", COUNTS[turn % 5])
-    for turn, (family, difficulty) in enumerate(zip(SCENARIO_FAMILIES, [*LEVELS] * 2, strict=True)):
+    for turn, family in enumerate(SCENARIO_FAMILIES):
+        difficulty = [*LEVELS][turn % len(LEVELS)]
         count = COUNTS[1:][turn % 4]
         yield EpisodeConfig(300 + turn, family, difficulty, "high", count, policy=VARIED)
     for turn, (rung, count) in enumerate(USUAL_COUNTS.items()):

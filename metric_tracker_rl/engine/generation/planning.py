@@ -13,7 +13,7 @@ import numpy as np
 from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.generation.anomalies import FAMILIES, Cause, CleanDay
 from metric_tracker_rl.engine.levels import GUARD_BAND
-from metric_tracker_rl.engine.reporting_policy import findings_of_day
+from metric_tracker_rl.engine.policy_rules import findings_of_day, types_of
 from metric_tracker_rl.engine.series import (
     Ints,
     daily_values,
@@ -22,13 +22,12 @@ from metric_tracker_rl.engine.series import (
     near_threshold,
 )
 from metric_tracker_rl.engine.vocabulary import (
-    COUNT_DROP,
-    COUNT_SPIKE,
-    FUNNEL_BREAK,
+    CONVERSION_RATE,
+    DATA_QUALITY,
+    EVENT_COUNT,
+    FUNNEL_STEP,
+    HOURLY_MIX,
     MIX_SHIFT,
-    QUALITY_ISSUE,
-    RATE_DROP,
-    RATE_SPIKE,
 )
 from openenv_kit.bitstream import BitStream
 
@@ -39,15 +38,15 @@ PLAN_BAND = GUARD_BAND + 0.02
 the medians that the others were planned against."""
 SHARED_DAY = 0.3
 """How often a traffic-mix shift in a mixed episode shares its day with another cause."""
-WITHOUT_ECHOES = (FUNNEL_BREAK, QUALITY_ISSUE, MIX_SHIFT)
+UNSHARED = (*types_of(DATA_QUALITY), *types_of(HOURLY_MIX))
+WITHOUT_ECHOES = (*types_of(FUNNEL_STEP), *UNSHARED)
 """Families whose own row generator returns their roots and hardly anything else."""
 WITH_ECHOES = tuple(name for name in FAMILIES if name not in WITHOUT_ECHOES)
 LARGEST_SHARE_WITHOUT_ECHOES = 1 / 3
 """Most of a mixed episode's anomalies that may come from them (a single anomaly may be of any
 family): else submitting these three generators would score without any reading."""
-COUNT_FAMILIES = (COUNT_DROP, COUNT_SPIKE)
-RATE_FAMILIES = (RATE_DROP, RATE_SPIKE)
-UNSHARED = (QUALITY_ISSUE, MIX_SHIFT)
+COUNT_FAMILIES = types_of(EVENT_COUNT)
+RATE_FAMILIES = types_of(CONVERSION_RATE)
 
 
 def days_and_families(

@@ -1,12 +1,35 @@
-"""The reporting policy in words, clause by clause, each in two wordings that mean the same.
+"""The rules of the reporting policy: in words, and what they find on a day.
 
-The first wording of every clause is the usual one. Where the policy is drawn, so is the wording of
-each clause, and a player meets one rule in many words. Numbers are filled in by `policy_text`.
+Each clause has two wordings that mean the same. The first wording of
+every clause is the usual one. Where the policy is drawn, so is the wording of each clause, and a
+player meets one rule in many words. Numbers are filled in by `policy_text`.
 """
 
 from __future__ import annotations
 
-from metric_tracker_rl.engine.vocabulary import ALL_DAYS, SAME_WEEKDAY
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from metric_tracker_rl.engine.funnel import Funnel
+from metric_tracker_rl.engine.levels import Level
+from metric_tracker_rl.engine.vocabulary import (
+    ALL_DAYS,
+    CONVERSION_RATE,
+    COUNT_DROP,
+    COUNT_SPIKE,
+    DATA_QUALITY,
+    DETECTION_METHODS,
+    EVENT_COUNT,
+    FUNNEL_BREAK,
+    FUNNEL_STEP,
+    HOURLY_MIX,
+    LONGEST,
+    MIX_SHIFT,
+    QUALITY_ISSUE,
+    RATE_DROP,
+    RATE_SPIKE,
+    SAME_WEEKDAY,
+)
 
 BASELINE = {
     ALL_DAYS: (
@@ -156,3 +179,107 @@ def policy_words(wording: int, *, with_rows: bool, with_calendar: bool) -> str:
     ]
     told = [True] * len(CLAUSES) + [with_rows, with_calendar]
     return " ".join(clause for clause, wanted in zip(clauses, told, strict=True) if wanted)
+
+
+ANOMALY_TYPES_OF: dict[str, tuple[str | None, str | None]] = {
+    DATA_QUALITY: (None, QUALITY_ISSUE),
+    HOURLY_MIX: (MIX_SHIFT, MIX_SHIFT),
+    EVENT_COUNT: (COUNT_DROP, COUNT_SPIKE),
+    CONVERSION_RATE: (RATE_DROP, RATE_SPIKE),
+    FUNNEL_STEP: (FUNNEL_BREAK, None),
+}
+"""What a row of each entity type reports of a value below its baseline and of one above;
+None where such a value is not reported."""
+
+
+def types_of(entity_type: str) -> tuple[str, ...]:
+    """Anomaly types that a row of an entity type can have."""
+    return tuple(dict.fromkeys(each for each in ANOMALY_TYPES_OF[entity_type] if each))
+
+
+KINDS_TEXT = "; ".join(
+    f"{kind}: {' or '.join(types_of(kind))}, {DETECTION_METHODS[kind]}" for kind in ANOMALY_TYPES_OF
+)
+
+
+def anomaly_type(entity_type: str, deviation: float) -> str | None:
+    """What a row of an entity type says of a deviation; None where such a value is not reported."""
+    return ANOMALY_TYPES_OF[entity_type][deviation > 0]
+
+
+class Finding(NamedTuple):
+    """One root on one day, before its values are looked up."""
+
+    entity_type: str
+    entity_name: str
+    anomaly_type: str
+    column: int
+    """Column of the daily series."""
+
+
+def thresholds(funnel: Funnel, level: Level) -> list[float]:
+    """Reporting threshold of each column, up to the share."""
+    counts, rates = len(funnel.counts), len(funnel.rates)
+    return [level.count_threshold] * counts + [level.rate_threshold] * rates + [level.mix_threshold]
+
+
+def findings_of_day(
+    deviations: Sequence[float], excess: Sequence[float], funnel: Funnel, level: Level
+) -> list[Finding]:
+    """Roots of one day.
+
+    Args:
+        deviations: the day's reportable deviations, in the column order of `DailySeries`.
+        excess: the day's impossible events per adjacent pair.
+        funnel: names.
+        level: thresholds.
+
+    Returns:
+        Findings in the policy's order; empty for a clean day.
+    """
+    if any(excess):
+        return [
+            Finding(DATA_QUALITY, name, QUALITY_ISSUE, funnel.columns[DATA_QUALITY, name])
+            for name, surplus in zip(funnel.quality_checks, excess, strict=True)
+            if surplus > 0
+        ]
+
+    limits = thresholds(funnel, level)
+    flagged = [abs(value) >= limit for value, limit in zip(deviations, limits, strict=True)]
+    found: list[Finding] = []
+
+    def report(entity_type: str, name: str, column: int) -> None:
+        kind = anomaly_type(entity_type, deviations[column])
+        if kind is not None:
+            found.append(Finding(entity_type, name, kind, column))
+
+    share, stages = len(funnel.metrics), len(funnel.counts)
+    if flagged[share]:
+        report(HOURLY_MIX, funnel.mix, share)
+
+    echoes: set[int] = set()  # columns of step rates
+    for k in range(1, stages - 1):
+        if flagged[k] and not flagged[k - 1] and not flagged[k + 1]:
+            into, out_of = stages + k - 1, stages + k
+            opposite = deviations[into] * deviations[out_of] < 0
+            if opposite and flagged[into] and flagged[out_of]:
+                report(EVENT_COUNT, funnel.counts[k], k)
+                echoes.update((into, out_of))
+
+    steps = [column for column in range(stages, 2 * stages - 1) if flagged[column]]
+    for column in steps:
+        if column not in echoes:
+            if deviations[column] <= -level.break_threshold:
+                report(FUNNEL_STEP, funnel.steps[column - stages], column)
+            else:
+                report(CONVERSION_RATE, funnel.metrics[column], column)
+
+    if not steps:
+        leaks = [column for column in range(2 * stages - 1, share) if flagged[column]]
+        if leaks:
+            leak = leaks[-1 if level.leak_reports == LONGEST else 0]
+            report(CONVERSION_RATE, funnel.metrics[leak], leak)
+
+    if flagged[0]:
+        report(EVENT_COUNT, funnel.counts[0], 0)
+    return found
