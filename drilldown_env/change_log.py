@@ -87,11 +87,11 @@ def entry_id(number: int) -> str:
     return f"chg-{number:02d}"
 
 
-def scope_of(domain: Domain, cell: int) -> str:
+def audience_of(domain: Domain, cell: int) -> str:
     """Whom an entry is for, as the log writes it."""
     fixed = cube_of(domain.shape).fixed_by(cell).items()
-    parts = [domain.dims[axis].people(domain.dims[axis].names[value]) for axis, value in fixed]
-    return f"people {', '.join(parts)}" if parts else "everyone"
+    parts = [domain.dims[axis].audience(domain.dims[axis].names[value]) for axis, value in fixed]
+    return f"({', '.join(parts) or 'everyone'})"
 
 
 def told_log(domain: Domain, dates: Sequence[str], log: Sequence[Entry]) -> list[dict[str, str]]:
@@ -103,7 +103,7 @@ def told_log(domain: Domain, dates: Sequence[str], log: Sequence[Entry]) -> list
             "component": entry.component,
             "owner": entry.owner,
             "change": (f"rollback of {entry_id(entry.undoes)}: " if entry.undoes else "")
-            + f"{entry.work} for {scope_of(domain, entry.cell)}",
+            + f"{entry.work} {audience_of(domain, entry.cell)}",
         }
         for entry in log
     ]
@@ -113,15 +113,25 @@ def told_calendar(
     domain: Domain, dates: Sequence[str], events: Sequence[Event]
 ) -> list[dict[str, str]]:
     """The calendar as a player reads it."""
+    visits = domain.stages[0].replace("_", " ")
     return [
         {
             "from": dates[event.first],
             "to": dates[event.last],
-            "event": f"{'campaign: more' if event.rises else 'holiday: fewer'} "
-            f"{domain.stages[0].replace('_', ' ')} expected from {scope_of(domain, event.cell)}",
+            "event": f"{_occasion(domain, event)} {visits} expected "
+            f"{audience_of(domain, event.cell)}",
         }
         for event in events
     ]
+
+
+def _occasion(domain: Domain, event: Event) -> str:
+    """Why more or fewer people come: only people of one place have a holiday."""
+    if event.rises:
+        return "campaign: more"
+    axes = cube_of(domain.shape).fixed_by(event.cell)
+    places = all(domain.dims[axis].name.endswith(("country", "region")) for axis in axes)
+    return "holiday: fewer" if places else "ads paused: fewer"
 
 
 def component_of(domain: Domain, root: Root) -> str:

@@ -7,7 +7,7 @@ are taken slab by slab, in index order, so that every machine rounds alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations, product
 
@@ -55,7 +55,7 @@ class Cube:
                     fixed = dict(zip(kept, chosen, strict=True))
                     rows.append([fixed.get(axis, -1) for axis in axes])
                 self._tables[kept] = slice(start, len(rows))
-        self._steps = _steps(len(shape))
+        self._steps = _steps(shape)
         self.values = np.array(rows)
         self.cells = len(rows)
         self._numbers = {tuple(row): number for number, row in enumerate(rows)}
@@ -99,12 +99,12 @@ class Cube:
         return {axis: value for axis, value in enumerate(self.values[cell].tolist()) if value >= 0}
 
 
-def _steps(dimensions: int) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
-    """Dimensions that a table keeps, those of the table it is summed from, and which one goes."""
-    steps = []
-    for size in range(dimensions - 1, -1, -1):
-        for kept in combinations(range(dimensions), size):
-            missing = next(axis for axis in range(dimensions) if axis not in kept)
+def _steps(shape: Sequence[int]) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
+    """Dimensions that a table keeps, those of the smallest table it is a sum of, and which goes."""
+    axes, steps = range(len(shape)), []
+    for size in range(len(shape) - 1, -1, -1):
+        for kept in combinations(axes, size):
+            missing = min((axis for axis in axes if axis not in kept), key=lambda a: shape[a])
             wider = tuple(sorted((*kept, missing)))
             steps.append((kept, wider, wider.index(missing)))
     return steps

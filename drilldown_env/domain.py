@@ -23,6 +23,8 @@ PLAIN_WORK = (
     *("caching turned on", "timeouts shortened"),
 )
 """What may be done to any component."""
+_THE = ("UK", "US", "north", "south", "east", "west")
+"""Places that take an article."""
 RESERVED = ("date", "day", "week", "weekday", "stage", "id", "component", "owner", "change")
 """Names of columns that replies and the tables of SQL have themselves."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -52,7 +54,13 @@ class Dimension:
 
     def people(self, value: str) -> str:
         """Those who have a value, as a colleague writes it."""
+        if self.phrase == "in {}" and value in _THE:
+            return f"in the {value}"
         return (self.phrase or f"with {self.name.replace('_', ' ')} {{}}").format(value)
+
+    def audience(self, value: str) -> str:
+        """The same as a log lists them, without the words that join them to a sentence."""
+        return self.people(value).partition(" ")[2].removeprefix("the ")
 
 
 @dataclass(frozen=True)

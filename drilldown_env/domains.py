@@ -67,11 +67,11 @@ SAAS_TRIAL = Domain(
         Dimension(
             "source",
             (
-                *(("search", 0.28), ("direct", 0.24), ("partners", 0.19)),
-                *(("content", 0.16), ("events", 0.13)),
+                *(("search", 0.28), ("direct", 0.24), ("partner", 0.19)),
+                *(("content", 0.16), ("event", 0.13)),
             ),
             0.10,
-            "from {}",
+            "from {} traffic",
         ),
         Dimension(
             "company_size",
@@ -201,7 +201,7 @@ _FIFTH = {
         "payment",
         (("card", 0.31), ("wallet", 0.27), ("invoice", 0.23), ("transfer", 0.19)),
         0.06,
-        "by {}",
+        "with {} payment",
     ),
 }
 WIDE_DOMAINS: dict[str, Domain] = {

@@ -7,8 +7,7 @@ exceed, so that no single value shows it.
 
 from __future__ import annotations
 
-from functools import cached_property
-from itertools import pairwise
+from functools import cached_property, reduce
 
 import numpy as np
 
@@ -27,6 +26,8 @@ SPARE = 1.3
 CLEAR, FAINT, IN_PAIRS = 6.5, (1.45, 1.9), 7.6
 """Standard deviations by week, as planned: least of a clear root in a single value, most of a faint
 one there (traffic, steps), and least of a faint one in a pair. On the sample: 5, 3 and 6."""
+FAINT_BY_DAY = 2.5
+"""Most standard deviations by day of a faint root in a single value, as planned."""
 COUNTER_MOVE = 0.085
 """Least change of everybody else in a mix shift."""
 LARGEST_SHARE = 0.42
@@ -36,6 +37,17 @@ HIGH = {"rate": 0.50, "traffic": 0.55, MIX: 1.0, LOSS: 0.45}
 """Smallest and largest sizes that are planned; the promises are .10, .20 and .40."""
 OF_THREE = 0.75
 """Largest size of a rate change of a segment of three values."""
+
+
+def along(table: Floats, length: int, merge: np.ufunc) -> Floats:
+    """Sums, or what else merges days, of runs of a length from each weekday on.
+
+    Args:
+        table: by weekday, shape (7, cells).
+        length: of the runs, at most 7.
+        merge: of two days.
+    """
+    return np.asarray(reduce(merge, (np.roll(table, -day, axis=0) for day in range(length))))
 
 
 class Expected:
@@ -57,6 +69,24 @@ class Expected:
         self.floor2 = FLOOR[min(channel, 1)] * FLOOR[min(channel, 1)]
         spread = variance(weights, self.floor2)
         self.by_day, self.by_week = np.sqrt(spread), np.sqrt(over_days(spread))
+        self._runs: dict[int, tuple[Floats, Floats, Floats, Bools]] = {}
+
+    def runs(self, length: int) -> tuple[Floats, Floats, Floats, Bools]:
+        """What is expected of runs of a length by the weekday that they begin on, by cell.
+
+        Returns:
+            Their weight, the most of it in a week that they touch, the least change that is
+            certain on each day, and whether enough people enter the step; shapes (7, cells).
+        """
+        if length not in self._runs:
+            weights = self.weights.T
+            run, before = along(weights, length, np.add), np.zeros(weights.shape)
+            for day in range(length):
+                before[: 7 - day] += weights[day:]
+            own = OWN * np.sqrt(SPARE / along(weights, length, np.minimum) + self.floor2)
+            enough = along(self.people.T, length, np.minimum) >= 1.5 * PEOPLE
+            self._runs[length] = run, np.maximum(before, run - before), own, enough
+        return self._runs[length]
 
     @cached_property
     def single_by_week(self) -> Floats:
@@ -65,9 +95,9 @@ class Expected:
 
     @cached_property
     def single_by_day(self) -> Floats:
-        """The same by day, shape (cells, weekdays)."""
+        """The same by day, as a share of the cell's weight; shape (weekdays, cells)."""
         simple = slice(0, self.cube.simple)
-        return np.stack([self._least(simple, day) for day in self.by_day.T], axis=1)
+        return np.stack([self._least(simple, day) for day in self.by_day.T]) / self.weights.T
 
     @cached_property
     def pair_by_week(self) -> Floats:
@@ -81,75 +111,61 @@ class Expected:
 
 
 class Fits:
-    """Which segments a cause of one kind fits on some days of a channel, and in what size.
+    """Which segments a cause of one kind fits, and in what size, by the weekday it begins on.
 
     Args:
         cube: geometry.
         expected: of the channel.
-        days: first day, and the day after the last.
+        length: days of the cause.
         kind: of the cause.
         faint: whether no single value may show it.
 
     Attributes:
-        need, high: least and largest size, by cell.
-        run: expected weight over the run, by cell.
-        least: expected weight of the weakest day, by cell.
+        need, high: least and largest size, shape (7, cells).
+        run: expected weight over the run, the same shape.
+        fitting: where some size fits, the same shape.
     """
 
     def __init__(
-        self, cube: Cube, expected: Expected, days: tuple[int, int], kind: str, *, faint: bool
+        self, cube: Cube, expected: Expected, length: int, kind: str, *, faint: bool
     ) -> None:
-        self.cube, self.expected, self.kind = cube, expected, kind
-        self.first, self.stop = days
-        self.weekdays = [day % 7 for day in range(*days)]
-        self.weights = expected.weights[:, self.weekdays]
-        self.least, self.run = self.weights.min(axis=1), over_days(self.weights)
+        self.cube, self.expected, self.length, self.kind = cube, expected, length, kind
+        self.run, within, own, enough = expected.runs(length)
         usual = "rate" if expected.channel else "traffic"
-        own = OWN * np.sqrt(SPARE / self.least + expected.floor2)
         self.need = np.maximum(own, LOW.get(kind, LOW[usual]))
-        self.high = np.full(cube.cells, HIGH.get(kind, HIGH[usual]))
+        self.high = np.full(self.need.shape, HIGH.get(kind, HIGH[usual]))
         if usual == "rate" and kind != LOSS:
-            self.high[cube.fixed == 3] = OF_THREE
-        self._show(faint=faint)
-        enough = expected.people[:, self.weekdays].min(axis=1) >= 1.5 * PEOPLE
-        self.high[~enough] = 0.0
+            self.high[:, cube.fixed == 3] = OF_THREE
+        if kind != MIX:  # else everybody else moves as well, which every single value shows
+            self._show(within, faint=faint)
         if kind == MIX:
-            share = self.run / self.run[EVERYBODY]
+            share = self.run / self.run[:, EVERYBODY, None]
             self.need = np.maximum(self.need, COUNTER_MOVE * (1.0 - share) / share)
-            self.high[share >= LARGEST_SHARE] = 0.0
+            enough = enough & (share < LARGEST_SHARE)
+        self.fitting: Bools = enough & (self.need <= self.high)
 
-    def _show(self, *, faint: bool) -> None:
+    def _show(self, within: Floats, *, faint: bool) -> None:
         """Bound sizes by what weeks of single values and pairs show of them."""
-        if self.kind == MIX:  # everybody else moves as well, which every single value shows
-            return
-        expected, within = self.expected, self._most_in_a_week()
-        if not faint:
-            self.need = np.maximum(self.need, CLEAR * expected.single_by_week / within)
-            return
-        by_day = np.min(expected.single_by_day[:, self.weekdays] / self.weights, axis=1)
+        expected = self.expected
         by_week = expected.single_by_week / within
-        self.high = np.minimum(
-            self.high, FAINT[min(expected.channel, 1)] * np.minimum(by_day, by_week)
-        )
+        if not faint:
+            self.need = np.maximum(self.need, CLEAR * by_week)
+            return
+        by_day = along(expected.single_by_day, self.length, np.minimum)
+        most = np.minimum(FAINT_BY_DAY * by_day, FAINT[min(expected.channel, 1)] * by_week)
+        self.high = np.minimum(self.high, most)
         self.need = np.maximum(self.need, IN_PAIRS * expected.pair_by_week / within)
-        self.high[self.cube.fixed < 2] = 0.0
+        self.high[:, self.cube.fixed < 2] = 0.0
 
-    def _most_in_a_week(self) -> Floats:
-        """Most weight of the run's days in a week that it touches, by cell."""
-        cut = [self.first, *range(self.first // 7 * 7 + 7, self.stop, 7), self.stop]
-        parts = [
-            over_days(self.weights[:, one - self.first : other - self.first])
-            for one, other in pairwise(cut)
-        ]
-        return np.asarray(np.maximum.reduce(parts))
+    def low(self, first: int, cell: int) -> float:
+        """Least size at which no other segment could take this one's place on its weakest day.
 
-    def fitting(self) -> Bools:
-        """Which cells some size fits."""
-        return np.asarray(self.need <= self.high)
-
-    def low(self, cell: int) -> float:
-        """Least size at which no other segment could take this one's place on its weakest day."""
-        day = self.weekdays[int(np.argmin(self.weights[cell]))]
+        Args:
+            first: the weekday that the cause begins on.
+            cell: whom it is for.
+        """
+        days = [(first + day) % 7 for day in range(self.length)]
+        day = min(days, key=lambda each: float(self.expected.weights[cell, each]))
         own = np.where(self.cube.member[cell], self.expected.leaves[:, day], 0.0)
         shared = self.cube.sums(own[None, :, None])[0, :, 0]
         weights = self.expected.weights[:, day]
@@ -161,8 +177,8 @@ class Fits:
         floor2, channel = self.expected.floor2, self.expected.channel
         smallest = max(float(np.min(apart)), 1.0)
         return max(
-            float(self.need[cell]),
+            float(self.need[first, cell]),
             APART * float(np.sqrt(SPARE / smallest + floor2)),
-            LEAVES * float(np.sqrt(SPARE / self.run[cell] + floor2)) / left,
+            LEAVES * float(np.sqrt(SPARE / self.run[first, cell] + floor2)) / left,
             1.1 * TAU[min(channel, 1)] / left,
         )

@@ -128,10 +128,12 @@ def answers_to(
         return "a root shows too much or too little"
     if not all(seen(usual.channels[run.channel], run) for run in usual.runs):
         return "a root is hardly sure"
-    last = answer_under(cube, stages, people, pooled(stages, touched_by(cube, planned)))
-    others = (weekdays.midmean, weekdays.median_of_others)
-    for answer in (last, *(answer_under(cube, stages, people, other()) for other in others)):
-        if reason := rejected(answer, planned):
+    baselines = [weekdays.median_of_others]
+    if any(not cause.announced for cause in causes):  # else the others see less than this one
+        baselines += [weekdays.midmean, lambda: pooled(stages, touched_by(cube, planned))]
+    for baseline in baselines:
+        last = answer_under(cube, stages, people, baseline())
+        if reason := rejected(last, planned):
             return reason
     assert last is not None
     return usual, last

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from openenv_kit.bitstream import BitStream
 
 HIGHEST = 0.97
 """Highest rate that a cause may lead to."""
-TRIES, TRIES_OF_KIND, TRIES_OF_DAYS = 240, 24, 8
+TRIES, TRIES_OF_KIND, TRIES_OF_DAYS = 72, 24, 8
 """Places that are tried for a root, for its kind, and for its number of days."""
 PARTNERS = 10
 DOWN = 0.6
@@ -45,29 +45,34 @@ class Wanted:
 
     Attributes:
         fixed: values that its segment fixes; two numbers for a cancelling pair.
+        days: how long it lasts.
         faint: whether no single value may show it.
     """
 
     fixed: tuple[int, ...]
+    days: int
     faint: bool = False
 
 
 def draw_wanted(level: Level, roots: int, stream: BitStream) -> list[Wanted]:
-    """What is wanted of the causes of so many roots: sizes first; the narrowest are the faint ones.
+    """What is wanted of the causes of so many roots: sizes and days first, then which are faint.
 
-    Faint roots are of two or three values, so sizes of which too few are that large are drawn
-    again. Two that cancel each fix a value, for they share no people.
+    Those are the narrowest. They are of two or three values, a smaller size of theirs is drawn
+    again; and a single day, which would have to be large, is another root's if it can. Two that
+    cancel each fix a value, for they share no people.
     """
     faint = round(level.faint * roots)
     weights = SIZES[: level.fixed + 1]
-    sizes: list[int] = []
-    while not sizes or any(size < 2 for size in sizes[:faint]):
-        sizes = sorted((weighted(stream, weights) for _ in range(roots)), reverse=True)
-    clear = sizes[faint:]
-    found = [Wanted((size,), faint=True) for size in sizes[:faint]]
+    sizes = sorted((weighted(stream, weights) for _ in range(roots)), reverse=True)
+    for place in range(faint):
+        while sizes[place] < 2:
+            sizes[place] = weighted(stream, weights)
+    days = sorted((1 + stream.below(LONGEST_RUN) for _ in range(roots)), key=lambda n: n == 1)
+    found = [Wanted((sizes[n],), days[n], faint=True) for n in range(faint)]
+    clear, days = sizes[faint:], stream.shuffled(days[faint:])
     if len(clear) >= 2 and clear[1] and stream.uniform() < CANCELLING:
-        found.append(Wanted((clear.pop(0), clear.pop(0))))
-    return found + [Wanted((size,)) for size in clear]
+        found.append(Wanted((clear.pop(0), clear.pop(0)), days.pop()))
+    return found + [Wanted((size,), days.pop()) for size in clear]
 
 
 class Planner:
@@ -95,7 +100,7 @@ class Planner:
         ]
         self.visits = cube.sums(clean.traffic[None])[0, EVERYBODY]
         self.causes: list[Cause] = []
-        self._known: dict[tuple[int, int, int, str, bool], Fits] = {}
+        self._known: dict[tuple[int, int, str, bool], Fits] = {}
 
     def plan(self, wanted: Sequence[Wanted]) -> list[Cause] | None:
         """The calendar's entries, and causes as they are wanted; None where one does not fit."""
@@ -117,7 +122,7 @@ class Planner:
             if turn % TRIES_OF_KIND == 0:
                 kind = self.stream.pick(kinds)
             if turn % TRIES_OF_DAYS == 0:
-                length = 1 + self.stream.below(LONGEST_RUN)
+                length = 1 + self.stream.below(LONGEST_RUN) if turn else wanted.days
             effects = self._effects(kind, fixed, length, faint=wanted.faint)
             if effects and partner:
                 effects = self._with_partner(effects[0], kind, partner[0])
@@ -138,26 +143,29 @@ class Planner:
         self, kind: str, fixed: int, length: int, *, faint: bool, within_week: bool = False
     ) -> tuple[Effect, ...]:
         """Effects of a kind somewhere; empty where they do not fit there."""
-        first = self.stream.below(DAYS - length + 1)
-        if within_week:
-            first -= max(first % 7 + length - 7, 0)
-        stop = first + length
         channel = 0 if kind in (TRAFFIC, MIX) else 1 + self.stream.below(3 if kind == LOSS else 4)
         channels = (channel, channel + 1) if kind == LOSS else (channel,)
-        if not all(self._free(each, first, stop) for each in channels):
+        fits = [self._fits(each, length, kind, faint=faint) for each in channels]
+        allowed = reduce(np.logical_and, (each.fitting for each in fits))
+        allowed = allowed & (self.cube.fixed == fixed)
+        able = allowed.any(axis=1)
+        firsts = [
+            first
+            for first in range(DAYS - length + 1)
+            if able[first % 7]
+            and (not within_week or first % 7 + length <= 7)
+            and all(self._free(each, first, first + length) for each in channels)
+        ]
+        if not firsts:
             return ()
-        fits = [self._fits(each, first, stop, kind, faint=faint) for each in channels]
-        allowed = self.cube.fixed == fixed
-        for each in fits:
-            allowed = allowed & each.fitting()
-        if not allowed.any():
-            return ()
-        cell = int(self.stream.pick(np.flatnonzero(allowed).tolist()))
-        low = max(each.low(cell) for each in fits)
-        high = min(float(each.high[cell]) for each in fits)
+        first = self.stream.pick(firsts)
+        stop, weekday = first + length, first % 7
+        cell = int(self.stream.pick(np.flatnonzero(allowed[weekday]).tolist()))
+        low = max(each.low(weekday, cell) for each in fits)
+        high = min(float(each.high[weekday, cell]) for each in fits)
         if kind == LOSS:  # the step after it rises by more than this one falls
-            after = float(fits[1].high[cell])
-            high = min(float(fits[0].high[cell]), after / (1.0 + after) if faint else 1.0)
+            after = float(fits[1].high[weekday, cell])
+            high = min(float(fits[0].high[weekday, cell]), after / (1.0 + after) if faint else 1.0)
         falls = kind == LOSS or self.stream.uniform() < DOWN
         if kind == MIX and falls:
             high = min(high, 0.65)
@@ -187,24 +195,26 @@ class Planner:
             return drift / against >= -0.25
         return abs(against) < 0.02 or abs(drift / against - 0.5) >= 0.27
 
-    def _fits(self, channel: int, first: int, stop: int, kind: str, *, faint: bool) -> Fits:
-        """What fits on these days, which only their weekdays decide."""
-        key = channel, first % 7, stop - first, kind, faint
+    def _fits(self, channel: int, length: int, kind: str, *, faint: bool) -> Fits:
+        """What fits on a channel for so many days."""
+        key = channel, length, kind, faint
         if key not in self._known:
-            days = first % 7, first % 7 + stop - first
-            self._known[key] = Fits(self.cube, self.expected[channel], days, kind, faint=faint)
+            self._known[key] = Fits(self.cube, self.expected[channel], length, kind, faint=faint)
         return self._known[key]
 
     def _with_partner(self, effect: Effect, kind: str, fixed: int) -> tuple[Effect, ...]:
         """The effect, and the opposite change of other people that lets the total stand still."""
-        fits = self._fits(effect.channel, effect.first, effect.stop, kind, faint=False)
-        change = (effect.factor - 1.0) * fits.run[effect.cell] / fits.run
+        fits = self._fits(effect.channel, effect.stop - effect.first, kind, faint=False)
+        weekday = effect.first % 7
+        run = fits.run[weekday]
+        change = (effect.factor - 1.0) * run[effect.cell] / run
         size = np.abs(change)
-        able = self.cube.apart[effect.cell] & (size >= fits.need) & (size <= fits.high)
+        able = self.cube.apart[effect.cell] & fits.fitting[weekday]
+        able &= (size >= fits.need[weekday]) & (size <= fits.high[weekday])
         able &= self.cube.fixed == fixed
         for other in self.stream.shuffled(np.flatnonzero(able).tolist())[:PARTNERS]:
             partner = replace(effect, cell=other, factor=1.0 - float(change[other]))
-            if fits.low(other) <= size[other] and self._possible(partner):
+            if fits.low(weekday, other) <= size[other] and self._possible(partner):
                 return effect, partner
         return ()
 

@@ -22,7 +22,7 @@ from drilldown_env.report import read_report
 from drilldown_env.tasks import task_of
 from drilldown_env.tools import COUNTED, SUBMIT, ReportArguments, find_tool, overview
 from openenv_kit.environment import COMPLETED, ERROR, Reply
-from openenv_kit.errors import ToolArgumentError, require_name
+from openenv_kit.errors import ToolArgumentError, echo, require_name
 from openenv_kit.session import COMPONENTS, EXACT, GRADED, GROUNDED, REWARDS, Session
 
 READY, ANSWERED = "ready", "answered"
@@ -82,6 +82,8 @@ class DrillSession(Session):
         episode = self.episode
         if episode is None:
             return self.idle()
+        if not isinstance(action, Mapping):
+            raise ToolArgumentError(f"action is {echo(action)}; allowed: an object.")
         level = episode.config.level
         for name in action:
             require_name("field of an action", name, ("tool", "arguments", "metadata"))

@@ -13,9 +13,9 @@ _PAYMENTS = (
 
 ORDERING_APP = (
     (
-        "store listing reworked",
+        "install banner shown",
         "push campaign started",
-        "ad budget moved",
+        "ad spend raised",
         "deep links changed",
         "referral bonus raised",
         "home screen widget released",
@@ -30,11 +30,11 @@ ORDERING_APP = (
     ),
     (
         "one-tap add button",
-        "minimum order raised",
+        "minimum order waived",
         "extras offered in the cart",
         "cart drawer redesigned",
         "delivery fee shown earlier",
-        "item limits enforced",
+        "item limits raised",
     ),
     (
         "one-page checkout",
@@ -54,7 +54,7 @@ SAAS_TRIAL = (
         "landing page replaced",
         "site navigation simplified",
         "partner links renewed",
-        "ad budget moved",
+        "ad spend raised",
     ),
     (
         "shorter signup form",
@@ -96,7 +96,7 @@ VIDEO_STREAMING = (
         "push notifications tuned",
         "ad campaign started",
         "previews played automatically",
-        "search index rebuilt",
+        "search results reordered",
         "newsletter links changed",
     ),
     (
@@ -108,11 +108,11 @@ VIDEO_STREAMING = (
         "watchlist button moved",
     ),
     (
-        "player start rewritten",
+        "new player start-up",
         "DRM licence check moved",
         "resume prompt added",
         "profile lock enforced",
-        "ad break before the play",
+        "ad break added before the play",
         "codec list updated",
     ),
     (
@@ -126,7 +126,7 @@ VIDEO_STREAMING = (
     (
         "next-episode countdown shortened",
         "credits skipped by default",
-        "recommendation model retrained",
+        "new recommendation model",
         "mid-roll ads moved",
         "end cards redesigned",
         "continue-watching row rebuilt",
@@ -139,12 +139,12 @@ MARKETPLACE_CHECKOUT = (
         "ad campaign started",
         "category pages replaced",
         "push campaign started",
-        "sitemap rebuilt",
-        "search suggestions retrained",
+        "landing page tested",
+        "new search suggestions",
     ),
     (
         "larger listing photos",
-        "ranking model updated",
+        "new ranking model",
         "sponsored listings added",
         "delivery time shown",
         "review summary added",

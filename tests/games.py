@@ -162,8 +162,37 @@ def _firewatch() -> Game:
     )
 
 
-FIREWATCH = _firewatch()
-GAMES = {game.name: game for game in (FUNNEL, FIREWATCH)}
+def _drilldown() -> Game:
+    """Drill-down: what solves its first task changes with the generator."""
+    environment = get_environment("drilldown")
+    opening = {"task_id": "drill_easy_ordering_app"}
+    session = environment.session()
+    played = moves(session, environment.policies["reference"], session.reset(**opening))
+
+    def call(tool: str, **arguments: Any) -> Call:
+        return Call(tool, arguments, {"tool": tool, "arguments": arguments})
+
+    final, other = call("submit_report", rows=[]), call("slice", every="week")
+    return Game(
+        name="drilldown",
+        opening=opening,
+        short=opening,
+        breakdown="score_parts",
+        opened="ready",
+        look=call("change_log"),
+        looked="answered",
+        final=final,
+        other=other,
+        refused={"tool": "no_such_tool"},
+        ending=(other.action, final.action),
+        solved=(opening, tuple(action for action, _ in played)),
+        same=(opening, {**opening, "seed": 101}, {}),
+        changes=({"seed": 102}, {"task_id": "drill_easy_saas_trial"}, {"reward": "exact"}),
+    )
+
+
+FIREWATCH, DRILLDOWN = _firewatch(), _drilldown()
+GAMES = {game.name: game for game in (FUNNEL, FIREWATCH, DRILLDOWN)}
 
 only_the_first = pytest.mark.parametrize("game", [FUNNEL], ids=[FUNNEL.name])
 """For a test of something that no other environment has."""

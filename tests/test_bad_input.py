@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from episodes import analyse, perfect_report, running_episode, started, submit
-from games import FIREWATCH, FUNNEL, GAMES, Game
+from games import DRILLDOWN, FIREWATCH, FUNNEL, GAMES, Game
 
 from metric_tracker_rl.engine.session import EpisodeSession
 from openenv_kit.environment import Session
@@ -124,6 +124,9 @@ SERVICE = min(FIREWATCH.environment.session().reset(**FIREWATCH.solved[0]).conte
         (FIREWATCH, {"action_type": "fetch_log"}, "Did you mean 'fetch_logs'?"),
         (FIREWATCH, {"action_type": 17}, "Unknown action_type 17. Allowed: "),
         (FIREWATCH, {}, "Unknown action_type None. Allowed: "),
+        (DRILLDOWN, {"tool": "slise"}, "Did you mean 'slice'?"),
+        (DRILLDOWN, {"tool": 17}, "Unknown tool 17. Allowed: "),
+        (DRILLDOWN, {"tool": "slice", "arguments": {"measure": "rate"}}, "rates"),
         (FIREWATCH, {"action_type": "fetch_logs"}, "Unknown target_service None. Allowed: "),
         (FIREWATCH, {"action_type": "fetch_logs", "target_service": {"a": 1}}, "{'a': 1}"),
         (
@@ -156,6 +159,12 @@ LOUD: dict[str, list[dict[str, Any]]] = {
             "target_service": SERVICE,
             "parameters": {"level": SHOUT},
         },
+    ],
+    DRILLDOWN.name: [
+        {"tool": SHOUT},
+        {"tool": "slice", "arguments": {"group_by": [SHOUT]}},
+        {"tool": "slice", "arguments": {SHOUT: 1}},
+        {"tool": "compare", "arguments": {"dates": [[SHOUT, SHOUT]]}},
     ],
 }
 

@@ -132,9 +132,9 @@ class Names:
         return self.cube.cell_of({a: self.values[a].index(v) for a, v in axes.items()})
 
     def scope(self, text: str) -> int:
-        """Cell of the people that a line of the log or the calendar ends with."""
-        _, people, parts = text.rpartition(" people ")
-        found = [self.value_in(part) for part in parts.split(", ")] if people else []
+        """Cell of the audience that a line of the log or the calendar ends with."""
+        audience = text.rpartition("(")[2].rstrip(")")
+        found = [self.value_in(part) for part in audience.split(", ")]
         return self.cube.cell_of({axis: value for axis, value in found if axis >= 0})
 
     def value_in(self, text: str) -> tuple[int, int]:

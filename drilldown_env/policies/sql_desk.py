@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 
 from drilldown_env.cube import EVERYBODY, Floats
-from drilldown_env.policies.desk import (
-    LEAST,
-    SUSPICIOUS,
-    Asking,
-    Flag,
-    Inside,
-    Names,
-    ask,
-)
+from drilldown_env.policies.desk import LEAST, SUSPICIOUS, Asking, Flag, Inside, Names, ask
+from drilldown_env.sql import MOST_ROWS
 
 
 class SqlDesk:
@@ -31,35 +24,28 @@ class SqlDesk:
         self.names = names
 
     def flags(self) -> Asking[list[Flag]]:
-        """One query for all single values, and one for each pair of attributes."""
-        names, channels = self.names, range(len(self.names.stages))
-        axes = range(len(names.dims))
-        found: list[Flag] = []
+        """One query for all single values, and one for every two pairs of attributes."""
+        axes = range(len(self.names.dims))
         singles: list[tuple[int, ...]] = [(), *((axis,) for axis in axes)]
-        pairs: list[list[tuple[int, ...]]] = [[pair] for pair in combinations(axes, 2)]
-        for groups in [singles, *pairs]:
-            for cell, week, numbers in (yield from self.suspicious(groups)):
-                for channel in channels:
-                    change, weight = numbers[channel], max(numbers[len(channels) + channel], 1.0)
-                    if abs(change) >= SUSPICIOUS * noise(channel, weight):
-                        found.append(Flag(channel, week, cell, change, weight))
+        pairs: list[tuple[int, ...]] = list(combinations(axes, 2))
+        found: list[Flag] = []
+        for groups in [singles, *(pairs[n : n + 2] for n in range(0, len(pairs), 2))]:
+            for number, one, other, week, channel, change, weight in (
+                yield from self.suspicious(groups)
+            ):
+                values = zip(groups[number], (one, other), strict=False)
+                cell = self.names.cell({self.names.dims[axis]: value for axis, value in values})
+                found.append(Flag(channel, week, cell, change, max(float(weight), 1.0)))
         return found
 
-    def suspicious(
-        self, groups: Sequence[tuple[int, ...]]
-    ) -> Asking[list[tuple[int, int, list[float]]]]:
-        """Cell, week, changes by channel and usual weights, where something is suspicious.
+    def suspicious(self, groups: Sequence[tuple[int, ...]]) -> Asking[list[list[Any]]]:
+        """Number of the group, its values, week, channel, change and usual weight of what is.
 
         Args:
             groups: attributes to group by, each in turn.
         """
-        names = self.names
-        rows = yield from self._rows(self._flagged(" UNION ALL ".join(map(self._weeks, groups))))
-        found = []
-        for ta, one, tb, other, week, *numbers in rows:
-            cell = names.cell({t: v for t, v in ((ta, one), (tb, other)) if t})
-            found.append((cell, int(week), [float(number or 0.0) for number in numbers]))
-        return found
+        weeks = (self._weeks(number, axes) for number, axes in enumerate(groups))
+        return (yield from self._rows(self._flagged(" UNION ALL ".join(weeks))))
 
     def daily(self, cell: int, channels: Sequence[int], week: int) -> Asking[Floats]:
         stages = sorted({max(channel - 1, 0) for channel in channels} | set(channels))
@@ -138,40 +124,33 @@ class SqlDesk:
         rows: list[list[Any]] = told["rows"]
         return rows
 
-    def _weeks(self, axes: Sequence[int]) -> str:
-        """Weekly sums by at most two attributes, with these attributes' names."""
-        names = self.names
-        groups = [_name(names.dims[axis]) for axis in axes]
-        shown = [f"{group} AS {side}" for group, side in zip(groups, "ab", strict=False)]
-        shown += [f"'-' AS {side}" for side in "ab"[len(groups) :]]
-        tags = [f"'{names.dims[axis]}' AS t{side}" for axis, side in zip(axes, "ab", strict=False)]
-        tags += [f"'' AS t{side}" for side in "ab"[len(groups) :]]
-        sums = [f"sum({_name(stage)}) AS n{at}" for at, stage in enumerate(names.stages)]
+    def _weeks(self, number: int, axes: Sequence[int]) -> str:
+        """Weekly sums by at most two attributes."""
+        groups = [_name(self.names.dims[axis]) for axis in axes]
+        shown = [
+            f"{each} AS {side}" for each, side in zip([*groups, "''", "''"], "ab", strict=False)
+        ]
+        sums = [f"sum({_name(stage)}) AS n{at}" for at, stage in enumerate(self.names.stages)]
         by = ", ".join([*groups, "week"])
-        return f"SELECT {', '.join([*tags, *shown, 'week', *sums])} FROM counts GROUP BY {by}"
+        return (
+            f"SELECT {number} AS t, {', '.join([*shown, 'week', *sums])} FROM counts GROUP BY {by}"
+        )
 
     def _flagged(self, source: str) -> str:
         """Weeks in which traffic or a rate is far from its median over the weeks."""
         steps = range(1, len(self.names.stages))
-        rates = ", ".join(f"1.0 * n{k} / n{k - 1} AS r{k}" for k in steps)
-        usual = ", ".join(["median(n0) AS m0", *(f"median(r{k}) AS m{k}" for k in steps)])
-        usual += ", " + ", ".join(
-            f"median(n{k - 1}) * median(r{k}) / (1 - median(r{k})) AS w{k}" for k in steps
-        )
-        changes = ["n0 / m0 - 1.0", *(f"r{k} / m{k} - 1.0" for k in steps)]
-        weights = ["m0", *(f"w{k}" for k in steps)]
-        tests = [
-            f"abs({change}) >= {SUSPICIOUS} * sqrt(1.5 / {weight} + {floor2(channel)!r})"
-            for channel, (change, weight) in enumerate(zip(changes, weights, strict=True))
-        ]
-        shown = [f"round({change}, 4)" for change in changes]
-        shown += [f"round({weight}, 0)" for weight in weights]
+        values = ["0 AS k, 1.0 * n0 AS x, n0 AS n"]
+        values += [f"{k}, 1.0 * n{k} / n{k - 1}, n{k - 1}" for k in steps]
+        long = " UNION ALL ".join(f"SELECT t, a, b, week, {each} FROM s" for each in values)
         return (
-            f"WITH s AS ({source}), v AS (SELECT *, {rates} FROM s), "
-            f"u AS (SELECT ta, tb, a, b, {usual} FROM v GROUP BY ta, tb, a, b) "
-            f"SELECT v.ta, v.a, v.tb, v.b, v.week, {', '.join(shown)} FROM v JOIN u "
-            "ON v.ta = u.ta AND v.a = u.a AND v.tb = u.tb AND v.b = u.b "
-            f"WHERE {' OR '.join(tests)}"
+            f"WITH s AS ({source}), v AS ({long}), "
+            "u AS (SELECT t, a, b, k, median(x) AS m, median(n) AS p FROM v GROUP BY t, a, b, k), "
+            "z AS (SELECT *, x / m - 1.0 AS change, "
+            "CASE k WHEN 0 THEN m ELSE p * m / (1 - m) END AS weight "
+            "FROM v JOIN u USING (t, a, b, k)) "
+            "SELECT t, a, b, week, k, round(change, 4), CAST(weight AS INTEGER) FROM z "
+            f"WHERE abs(change) >= {SUSPICIOUS} * "
+            f"sqrt(1.5 / weight + CASE k WHEN 0 THEN {floor2(0)!r} ELSE {floor2(1)!r} END)"
         )
 
     def _where(self, cell: int) -> str:
@@ -196,16 +175,16 @@ class CountsDesk(SqlDesk):
         self.entries, self.calls = entries, 0
         block = counts.reshape(*names.cube.shape, *counts.shape[1:])
         self.block = np.moveaxis(block, (-2, -1), (0, 1)).astype(np.int64)
+        weeks = self.block.reshape(len(self.block), -1, 7, *self.block.shape[2:])
+        self.by_week = weeks.sum(axis=2)
 
-    def suspicious(
-        self, groups: Sequence[tuple[int, ...]]
-    ) -> Asking[list[tuple[int, int, list[float]]]]:
+    def suspicious(self, groups: Sequence[tuple[int, ...]]) -> Asking[list[list[Any]]]:
         yield from self._asked()
-        names, cube, found = self.names, self.names.cube, []
-        for axes in groups:
+        names, found = self.names, []
+        floors = np.array([floor2(channel) for channel in range(len(names.stages))])[:, None]
+        for number, axes in enumerate(groups):
             gone = tuple(2 + axis for axis in range(len(names.dims)) if axis not in axes)
-            sums = self.block.sum(axis=gone)
-            sums = sums.reshape(len(sums), -1, 7, *sums.shape[2:]).sum(axis=2)
+            sums = self.by_week.sum(axis=gone)
             people = np.moveaxis(sums.reshape(*sums.shape[:2], -1), 1, 2).astype(float)
             values = people.copy()
             values[1:] /= people[:-1]
@@ -213,19 +192,15 @@ class CountsDesk(SqlDesk):
             weights = usual.copy()
             weights[1:] = np.median(people, axis=2)[:-1] * usual[1:] / (1.0 - usual[1:])
             changes = values / usual[:, :, None] - 1.0
-            floors = np.array([floor2(channel) for channel in range(len(changes))])
-            far = (
-                np.abs(changes)
-                >= (SUSPICIOUS * np.sqrt(1.5 / weights + floors[:, None]))[..., None]
-            )
+            far = np.abs(changes) >= (SUSPICIOUS * np.sqrt(1.5 / weights + floors))[..., None]
             shape = [len(names.values[axis]) for axis in axes]
-            for place, week in np.argwhere(far.any(axis=0)).tolist():
+            for channel, place, week in np.argwhere(far).tolist():
                 at = np.unravel_index(place, shape) if shape else ()
-                cell = cube.cell_of({a: int(v) for a, v in zip(axes, at, strict=True)})
-                numbers = [round(float(x), 4) for x in changes[:, place, week]]
-                numbers += [round(float(x), 0) for x in weights[:, place]]
-                found.append((cell, week, [float(f"{x:.6g}") for x in numbers]))
-        return found
+                shown = [names.values[axis][int(v)] for axis, v in zip(axes, at, strict=True)]
+                change = float(f"{round(float(changes[channel, place, week]), 4):.6g}")
+                weight = int(weights[channel, place])
+                found.append([number, *[*shown, "", ""][:2], week, channel, change, weight])
+        return sorted(found)[:MOST_ROWS]
 
     def by_day(self, cell: int, stages: Sequence[int]) -> Asking[Floats]:
         yield from self._asked()
@@ -266,11 +241,6 @@ def floor2(channel: int) -> float:
     """Variance of a week that never averages out."""
     floor = LEAST[min(channel, 1)]
     return floor * floor / 7.0
-
-
-def noise(channel: int, weight: float) -> float:
-    """Standard deviation of a week's change of people of that weight."""
-    return float(np.sqrt(1.5 / weight + floor2(channel)))
 
 
 def _within(runs: Sequence[range]) -> str:
