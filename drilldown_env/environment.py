@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,11 @@ def introduction(opening: Mapping[str, Any]) -> str:
     return f"{opening['message']}\n\n{compact(opening['config'])}"
 
 
+def observed(told: str, answer: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The observation behind an introduction or an answer, as far as scripted policies read it."""
+    return {"config": json.loads(told.rpartition("\n")[2])} if answer is None else answer
+
+
 class Drilldown(Environment):
     """An analyst's morning; see `openenv_kit.environment.Environment`."""
 
@@ -73,6 +79,7 @@ class Drilldown(Environment):
         list(TOOLS.values()),
         answer=answer,
         introduction=introduction,
+        observed=observed,
         in_force=in_force,
     )
     reset_arguments: Sequence[str] = RESET_ARGUMENTS

@@ -90,7 +90,20 @@ def test_the_command_measures_results_and_says_what_smaller_groups_would(tmp_pat
         return " ".join(done.output.split())
 
     assert "0.375 │ 1.000 │ - │ 0.5000" in run("--group", "2")
-    assert "No task was played 8 times" in run()
+    assert "No task was played 8 times, 2 at most" in run()
+
+
+def test_recordings_of_another_environment_are_refused_by_name(tmp_path: Path) -> None:
+    start = {
+        "event": "start", "format": "run/2", "player": "some", "digest": "0" * 64,
+        "reset": {"split": "test", "index": 0}, "versions": dict(FUNNEL.versions),
+    }  # fmt: skip
+    path = tmp_path / "run.jsonl"
+    path.write_text(json.dumps(start) + "\n")
+    told = ["signal", str(path), "--environment"]
+    done = CliRunner().invoke(app, [*told, "drilldown"])
+    assert (done.exit_code, "'drilldown' does not have" in done.output) == (2, True), done.output
+    assert CliRunner().invoke(app, [*told, FUNNEL.name]).exit_code == 0
 
 
 # The ladder of players

@@ -111,7 +111,7 @@ def a_copy(events: Events) -> None:
         (a_score, "Run 3, validation-4: its score is 0.97; played again it is"),
         (what_was_read, "Run 3, validation-4: its grounded is 0.25; played again it is 1.0."),
         (a_reward, "Run 1, validation-2: the reply to step 1 is not the recorded one."),
-        (a_task_twice, "validation-3 was played 2 times; the card says once."),
+        (a_task_twice, "Plays of validation-3: 2; the card says 1."),
         (another_reset, "Run 1, validation-2: reset with {'max_submissions': 3}; the card says {}"),
         (another_player, "Run 1, validation-2: played by 'scripted:reference'; the card says"),
         (no_end, "Run 3, validation-4: it has no end."),
@@ -140,15 +140,18 @@ def test_a_copied_play_is_no_second_try(packed: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("card", "told"),
     [
-        ({"tries": 2}, "validation-2 was played once; the card says 2 times."),
-        ({"count": 4}, "validation-5 was played not at all; the card says once."),
+        ({"tries": 2}, "Plays of validation-2: 1; the card says 2."),
+        ({"count": 4}, "Plays of validation-5: 0; the card says 1."),
         ({"count": 2}, "validation-4 is not among the card's tasks."),
         ({"count": 99_999}, "The card asks for tasks 2 to 100000 of 2304."),
         ({"split": "valdation"}, "Unknown split 'valdation'. Did you mean 'validation'?"),
         ({"environment": "firewach"}, "Unknown environment 'firewach'. Did you mean 'firewatch'?"),
         ({"kind": "model"}, "The card's kind is 'model', and its player 'scripted:upstream_first'"),
         ({"versions": {"generator": "1"}}, "The card's versions are {'generator': '1'}; these are"),
-        ({"commitment": "ab"}, "The card has the commitment ab, and validation is not sealed."),
+        (
+            {"commitment": "ab"},
+            "The card's commitment to validation is ab; that of this salt is none",
+        ),
     ],
 )
 def test_a_card_that_says_something_else_is_refused(
@@ -183,7 +186,7 @@ def test_a_sealed_split_is_checked_against_its_commitment(
     monkeypatch.setenv(SALT_VARIABLE, "a salt of at least thirty-two characters")
     sealed = {"split": "sealed", "first": 0, "count": 1}
     made = FUNNEL.splits.commitment("sealed")
-    nothing = "sealed-0 was played not at all; the card says once."
+    nothing = "Plays of sealed-0: 0; the card says 1."
     assert other(packed, tmp_path / "right", [], **sealed, commitment=made) == [nothing]
     (told, _) = other(packed, tmp_path / "wrong", [], **sealed, commitment="ab")
     assert told == f"The card's commitment to sealed is ab; that of this salt is {made}."

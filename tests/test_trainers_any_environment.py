@@ -19,7 +19,7 @@ from openenv_kit.trainers.openenv_harness import (
     sft_examples,
 )
 from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
-from openenv_kit.trainers.trl import environment_class
+from openenv_kit.trainers.trl import components, environment_class
 from research.scripted_endpoint import ScriptedEndpoint
 
 NAME = "pipe_leak"
@@ -36,6 +36,36 @@ def test_a_scripted_policy_plays_it_by_tool_calls():
             answers.append(episode.call(*call))
         assert (episode.reward, episode.done) == (1.0, True)
     assert episode.brief == BRIEF
+
+
+@pytest.mark.parametrize("name", ["metric_tracker_rl", "drilldown", "firewatch"])
+def test_a_scripted_policy_stands_in_for_a_model_on_every_level(name):
+    rows = split_rows("validation", count=24, environment=name)
+    by_level = {row["level"]: row for row in rows}
+    assert len(by_level) >= 3
+    episode = ToolEpisode(environment=name)
+    for row in by_level.values():
+        opening, answers = episode.reset(row), []
+        assert episode.metrics["exact"] == episode.metrics["grounded"] == 0.0
+        while call := next_call("reference", answers, name, opening):
+            answers.append(episode.call(*call))
+        logged = episode.metrics
+        assert (episode.reward, logged["exact"], logged["submitted"]) == (1.0, 1.0, True)
+        assert (0.0 < logged["grounded"] <= 1.0, logged["tool_calls"]) == (True, len(answers))
+
+
+def test_trl_logs_components_that_pay_nothing_and_refuses_an_unknown_one():
+    played, idle = environment_class("firewatch")(), environment_class("firewatch")()
+    answers, opening = [], played.reset(split="validation", index=2)
+    idle.reset(split="validation", index=2)
+    while call := next_call("reference", answers, "firewatch", opening):
+        answers.append(getattr(played, call[0])(**call[1]))
+    exact, precision, wrong = components("exact", "precision", "grunded")
+    assert (exact.__name__, exact(environments=[played, idle])) == ("exact", [1.0, 0.0])
+    assert precision(environments=[played, idle], prompts=[], log_metric=None) == [1.0, 0.0]
+    assert wrong(environments=[idle]) == [0.0], "what there is, only an end tells"
+    with pytest.raises(ConfigurationError, match=r"'grunded'.*'grounded'"):
+        wrong(environments=[idle, played])
 
 
 def test_its_rows_hold_what_its_reset_takes():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WIDTH = 180
 """Columns of the tables: a player has fifteen figures."""
+Group = Annotated[int, typer.Option(min=2, help="Plays of a group, for the signal.")]
 
 
 def compare(
@@ -38,7 +39,7 @@ def compare(
     ] = "",
     page: Annotated[Path | None, typer.Option(help="Write a page that loads nothing else.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
-    group: Annotated[int, typer.Option(min=2, help="Plays of a group, for the signal.")] = GROUP,
+    group: Group = GROUP,
 ) -> None:
     """Compare players on the same tasks: means with intervals, pass rates, cost, differences."""
     from openenv_kit.results.page import compared, write_page
@@ -121,19 +122,7 @@ def _mean(one: Summary) -> str:
     return f"{'-' if one.mean is None else format(one.mean, '.4f')}{around} ({one.tasks}{errors})"
 
 
-def _as_dict(told: Comparison) -> dict[str, object]:
+def _as_dict(told: Comparison) -> dict[str, Any]:
     """JSON-ready, without the plays."""
-    return {
-        "split": told.split,
-        "versions": told.versions,
-        "players": [asdict(each) for each in told.summaries],
-        "groups": {
-            kind: {
-                name: [None if one is None else asdict(one) for one in each]
-                for name, each in groups.items()
-            }
-            for kind, groups in told.groups.items()
-        },
-        "paired": [asdict(each) for each in told.paired],
-        "frontier": told.frontier,
-    }
+    found = asdict(replace(told, players=()))
+    return found | {"players": found.pop("summaries")}

@@ -8,12 +8,10 @@ import typer
 from rich.console import Console
 
 from openenv_kit.cli.common import EnvironmentName, table_of
-from openenv_kit.cli.compare import WIDTH, named_file
+from openenv_kit.cli.compare import WIDTH, Group, named_file
 from openenv_kit.environment import get_environment
 from openenv_kit.play.curriculum import DIFFERENCE
 from openenv_kit.results.signal import GROUP
-
-Group = Annotated[int, typer.Option(min=2, help="Plays of a group.")]
 
 
 def signal(
@@ -27,6 +25,7 @@ def signal(
     """Measure how many groups of plays of one task differ in reward, by level and mode of play."""
     from openenv_kit.results.plays import read_players
     from openenv_kit.results.signal import lines
+    from openenv_kit.results.statistics import scores_by_episode
 
     chosen = get_environment(environment)
     players = read_players([named_file(each) for each in results], chosen)
@@ -47,5 +46,7 @@ def signal(
     console = Console(width=WIDTH)
     title = f"{chosen.title}: groups of {group} whose rewards differ by more than {DIFFERENCE}"
     console.print(table_of(title, titles, rows, names=3))
-    if not any(row[3] != "0" for row in rows):
-        console.print(f"No task was played {group} times; choose smaller groups with --group.")
+    if all(row[3] == "0" for row in rows):
+        plays = [len(e) for one in players for e in scores_by_episode(one.scored).values()]
+        most = max(plays, default=0)
+        console.print(f"No task was played {group} times, {most} at most: choose it by --group.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from openenv_kit.environment import Environment
 from openenv_kit.play.recording import RecordedRun, read_runs, recordings, text_of
-from openenv_kit.results.submissions import OWN_ARGUMENTS, SCRIPTED, Card, SubmissionError
+from openenv_kit.results.submissions import SCRIPTED, Card, SubmissionError, further_of
 
 
 def recorded(paths: Iterable[Path]) -> tuple[list[RecordedRun], str]:
@@ -40,7 +40,7 @@ def card_of(
         for name, mine, one in (
             ("player", run.player, first.player),
             ("split", run.reset["split"], first.reset["split"]),
-            ("reset", _further(run), _further(first)),
+            ("reset", further_of(run), further_of(first)),
             ("versions", run.versions, first.versions),
         ):
             if mine != one:
@@ -63,13 +63,9 @@ def card_of(
         first=start,
         count=stop - start,
         tries=tries,
-        reset=_further(first),
+        reset=further_of(first),
         versions=first.versions,
         commitment=commitment,
         by=by,
         notes=notes,
     )
-
-
-def _further(run: RecordedRun) -> dict[str, object]:
-    return {name: value for name, value in run.reset.items() if name not in OWN_ARGUMENTS}

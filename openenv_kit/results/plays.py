@@ -165,6 +165,11 @@ def _of_file(path: Path, environment: Environment) -> list[Player]:
         raise RecordingError(f"{path} holds no play.")
     players: dict[str, Player] = {}
     for run in runs:
+        if strange := run.versions.keys() - environment.versions.keys():
+            raise MixedResultsError(
+                f"{path} tells a version of {', '.join(strange)}, which {environment.name!r} does "
+                "not have. Choose what was played with --environment."
+            )
         one = Player(run.player, str(path), run.versions, [play_of(run, environment)])
         before = players.get(run.player)
         players[run.player] = before.and_also(one) if before else one

@@ -124,6 +124,11 @@ def write_submission(folder: Path, card: Card, recordings: str) -> None:
     (folder / CARD).write_text(text, encoding="utf-8")
 
 
+def further_of(run: RecordedRun) -> dict[str, Any]:
+    """The arguments of a run's reset that name no task."""
+    return {name: value for name, value in run.reset.items() if name not in OWN_ARGUMENTS}
+
+
 def problems_of(submission: Submission) -> Iterator[str]:
     """Everything about a submission that does not hold, one sentence each; nothing where it does.
 
@@ -163,11 +168,8 @@ def _seal_of(card: Card, environment: Environment) -> Iterator[str]:
         yield f"{card.split} cannot be played again: {problem}"
         return
     if made != card.commitment:
-        said = card.commitment or "none"
-        if made:
-            yield f"The card's commitment to {card.split} is {said}; that of this salt is {made}."
-        else:
-            yield f"The card has the commitment {said}, and {card.split} is not sealed."
+        said, here = card.commitment or "none", made or "none: it is not sealed"
+        yield f"The card's commitment to {card.split} is {said}; that of this salt is {here}."
 
 
 def _versions_of(submission: Submission, environment: Environment) -> Iterator[str]:
@@ -187,7 +189,7 @@ def _tries_of(submission: Submission) -> Iterator[str]:
     played = Counter(run.task for run in submission.runs)
     for task in wanted:
         if played[task] != card.tries:
-            yield f"{task} was played {_times(played[task])}; the card says {_times(card.tries)}."
+            yield f"Plays of {task}: {played[task]}; the card says {card.tries}."
     for task in played.keys() - set(wanted):
         yield f"{task} is not among the card's tasks."
     seen: dict[str, int] = {}
@@ -203,9 +205,8 @@ def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Ite
     """What does not hold of one run, whose versions are right."""
     if run.player != card.player:
         yield f"played by {run.player!r}; the card says {card.player!r}."
-    further = {name: value for name, value in run.reset.items() if name not in OWN_ARGUMENTS}
-    if further != card.reset:
-        yield f"reset with {further}; the card says {card.reset}."
+    if further_of(run) != card.reset:
+        yield f"reset with {further_of(run)}; the card says {card.reset}."
         return
     if run.score is None:
         yield "it has no end."
@@ -228,7 +229,3 @@ def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Ite
 
 def _ending(answer: Mapping[str, Any]) -> tuple[str, float, bool]:
     return answer["status"], answer["reward"] or 0.0, answer["done"]
-
-
-def _times(count: int) -> str:
-    return "not at all" if not count else "once" if count == 1 else f"{count} times"

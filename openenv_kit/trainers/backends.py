@@ -55,21 +55,13 @@ class Remote:
 
     Args:
         base_url: http(s) or ws(s) address of the server.
-        token: its bearer token; None for what OPENENV_KIT_TOKEN holds, if anything.
-        title: what errors call the environment.
-        serves: what the server's metadata must call the environment; None for anything.
+        environment: what its metadata must name, if it has any.
 
     Raises:
         InvalidValueError: `base_url` is not such an address.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        token: str | None = None,
-        title: str = "usable",
-        serves: str | None = None,
-    ) -> None:
+    def __init__(self, base_url: str, environment: Environment) -> None:
         parts = address(base_url, SCHEMES)
         if parts is None:
             allowed = "an address such as http://127.0.0.1:8000"
@@ -83,10 +75,10 @@ class Remote:
         self._address = f"{scheme}://{parts.netloc.rpartition('@')[2]}{self._prefix}"
         self._headers = {"content-type": "application/json"}
         refuse_old_names(os.environ, (TOKEN_VARIABLE,))
-        if token := token or os.environ.get(TOKEN_VARIABLE):
+        if token := os.environ.get(TOKEN_VARIABLE):
             self._headers["authorization"] = f"Bearer {token}"
-        self._title, self._serves = title, serves
-        self._reached = False
+        self._title, self._serves = environment.title, environment.name
+        self._reached = self._checked = False
         self._episode_id, self._steps = "", 0
 
     def reset(self, arguments: Mapping[str, Any]) -> Observed:
@@ -126,7 +118,7 @@ class Remote:
 
     def _check_served(self) -> None:
         """Check once that the server's metadata, if it has any, names the environment."""
-        if self._serves is None:
+        if self._checked:
             return
         status, reply = self._send("/metadata")
         served = reply.get("name") if status == 200 else None
@@ -136,7 +128,7 @@ class Remote:
                 f"{self._address} serves {echo(served)}, and {self._serves!r} is to be played: "
                 "name the address of a server that serves it, or play what is served."
             )
-        self._serves = None
+        self._checked = True
 
     def _post(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         return self._send(path, json.dumps(body).encode())

@@ -14,7 +14,7 @@ from typing import Any
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ServerError
 from openenv_kit.play.split_rows import reset_arguments, split_rows
-from openenv_kit.session import COMPONENTS, REWARDS
+from openenv_kit.session import GROUNDED, REWARDS
 from openenv_kit.tool import Tool as KitTool
 from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.signatures import dress, given
@@ -28,7 +28,7 @@ with installed_by("openenv-metric-tracker-rl[inspect]"):
     from inspect_ai.solver import Generate, Solver, TaskState, solver
     from inspect_ai.tool import Tool, ToolDef, ToolParams
 
-SCORE, SUBMITTED, CALLS, INFO, LOST = "score", "submitted", "tool_calls", "info", "lost"
+SCORE, METRICS, INFO, LOST = "score", "metrics", "info", "lost"
 """What a sample's store holds about its episode."""
 
 
@@ -99,11 +99,11 @@ def report_score() -> Scorer:
     async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001
         if lost := state.store.get(LOST):
             raise ServerError(lost)
-        submitted = state.store.get(SUBMITTED, False)
+        told = {"tool_calls": 0, "submitted": False} | state.store.get(METRICS, {})
         return Score(
             value=state.store.get(SCORE, 0.0),
-            explanation="A report was submitted." if submitted else "No report was submitted.",
-            metadata={CALLS: state.store.get(CALLS, 0), **state.store.get(INFO, {})},
+            explanation=f"{'A' if told['submitted'] else 'No'} report was submitted.",
+            metadata={**told, **state.store.get(INFO, {})},
         )
 
     return score
@@ -111,11 +111,11 @@ def report_score() -> Scorer:
 
 @scorer(metrics={"*": [mean(), stderr()]})
 def rewards() -> Scorer:
-    """What each reward would have paid, whichever was; 0 without a report."""
+    """What each reward would have paid, whichever was, and `grounded`; 0 without a report."""
 
     async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001
-        paid = state.store.get(INFO, {}).get(COMPONENTS, {})
-        return Score(value={name: paid.get(name, 0.0) for name in REWARDS})
+        told = state.store.get(METRICS, {})
+        return Score(value={name: told.get(name, 0.0) for name in (*REWARDS, GROUNDED)})
 
     return score
 
@@ -124,17 +124,19 @@ def _tool(tool: KitTool, episode: ToolEpisode, state: TaskState) -> Tool:
     async def call(**arguments: Any) -> str:
         answer = episode.call(tool.name, given(tool, arguments))
         state.store.set(SCORE, episode.reward)
-        state.store.set(SUBMITTED, episode.done)
-        state.store.set(CALLS, episode.calls)
+        state.store.set(METRICS, episode.metrics)
         state.store.set(INFO, dict(episode.info))
         state.completed = episode.done
         return answer
 
     dress(call, tool)
+    parameters = ToolParams.model_validate(tool.parameters)
+    for name, field in parameters.properties.items():
+        field.description = field.description or name  # Inspect refuses a tool without
     return ToolDef(
         call,
         name=tool.name,
         description=tool.description,
-        parameters=ToolParams.model_validate(tool.parameters),
+        parameters=parameters,
         max_output=0,  # a shortened answer would not be the environment's words
     ).as_tool()

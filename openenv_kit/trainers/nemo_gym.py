@@ -128,9 +128,8 @@ class EpisodeServer(SimpleResourcesServer):
         episode = self._close(key)
         if episode is None:
             return None
-        told = {"reward": episode.reward, "submitted": episode.done, "tool_calls": episode.calls}
-        told |= episode.info
-        result = self._results[key] = told
+        result = {"reward": episode.reward, **episode.info, **episode.metrics}
+        self._results[key] = result
         while len(self._results) > VERIFIED_SESSIONS:
             del self._results[next(iter(self._results))]
         return result

@@ -78,7 +78,7 @@ class ToolSession(ResourceSession):
         return VerifyResult(
             env_reward=self._episode.reward,
             done=self._episode.done,
-            metrics={"tool_calls": self._episode.calls, "submitted": self._episode.done},
+            metrics=self._episode.metrics,
             artifacts=dict(self._episode.info),
         )
 

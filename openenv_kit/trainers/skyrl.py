@@ -93,11 +93,7 @@ class TextEpisode(BaseTextEnv):
 
     def get_metrics(self) -> dict[str, Any]:
         """Metrics of the finished episode."""
-        return {
-            "score": self._episode.reward,
-            "submitted": float(self._episode.done),
-            "tool_calls": self._episode.calls,
-        }
+        return {"score": self._episode.reward, **self._episode.metrics}
 
     def _answer(self, text: str) -> str:
         try:

@@ -21,6 +21,7 @@ from openenv_kit.errors import (
     require_name,
 )
 from openenv_kit.play.split_rows import reset_arguments
+from openenv_kit.session import COMPONENTS, GROUNDED, REWARDS
 from openenv_kit.tool import compact
 from openenv_kit.trainers.backends import InProcess, Remote
 
@@ -47,8 +48,7 @@ class ToolEpisode:
 
     def __init__(self, base_url: str | None = None, environment: str | None = None) -> None:
         self.environment = get_environment(environment)
-        title, serves = self.environment.title, self.environment.name
-        remote = Remote(base_url, title=title, serves=serves) if base_url else None
+        remote = Remote(base_url, self.environment) if base_url else None
         self._backend = remote or InProcess(self.environment)
         self.brief = ""
         self._reward = 0.0
@@ -70,6 +70,16 @@ class ToolEpisode:
         if self._lost and not self.done:
             raise self._lost
         return self._reward
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What trainers log beside the reward; without a report all but `tool_calls` are 0.
+
+        What each reward would have paid, the shares of the score, and `grounded`.
+        """
+        paid = {**dict.fromkeys(REWARDS, 0.0), **self.info.get(COMPONENTS, {})}
+        paid[GROUNDED] = self.info.get(GROUNDED) or 0.0
+        return {"tool_calls": self.calls, "submitted": self.done, **paid}
 
     def reset(
         self, row: Mapping[str, Any], offered: Sequence[str] = (), offered_for: str = ""

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from openenv_kit.environment import get_environment
-from openenv_kit.errors import refuse_old_names
+from openenv_kit.errors import refuse_old_names, require_name
 from openenv_kit.play.split_rows import Row, split_rows
+from openenv_kit.session import COMPONENTS
 from openenv_kit.tool import Tool
 from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.signatures import dress
@@ -92,6 +93,14 @@ def environment_class(
     return type(f"{title}Environment", (ToolEnvironment,), members)
 
 
+def components(*names: str) -> list[Callable[..., list[float]]]:
+    """Reward functions that log parts of what was earned, such as `exact` or `grounded`.
+
+    Give them `reward_weights` of 0, so that they are logged and pay nothing; 0 without a report.
+    """
+    return [_component(name) for name in names]
+
+
 def build_dataset(
     split: str,
     first: int = 0,
@@ -112,6 +121,17 @@ def dataset_of(rows: Sequence[Row], environment: str | None = None) -> datasets.
     brief = get_environment(environment).brief(rows[0])
     prompt = [{"role": "system", "content": brief}, {"role": "user", "content": ""}]
     return Dataset.from_list([{"prompt": prompt, **row} for row in rows])
+
+
+def _component(name: str) -> Callable[..., list[float]]:
+    def component(environments: Sequence[ToolEnvironment], **_: Any) -> list[float]:
+        told = [each._episode.metrics for each in environments]
+        if any(COMPONENTS in each.info for each in environments):
+            require_name("component", name, set().union(*told))
+        return [each.get(name, 0.0) for each in told]
+
+    component.__name__ = name  # TRL logs them by it
+    return component
 
 
 def _method(tool: Tool) -> Callable[..., str]:

@@ -20,7 +20,6 @@ from pydantic import Field
 from openenv_kit.environment import ERROR, get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.play.split_rows import reset_arguments, split_rows
-from openenv_kit.session import COMPONENTS, EXACT, GROUNDED
 from openenv_kit.tool import Catalogue, Tool, compact
 from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.signatures import dress, given
@@ -37,7 +36,7 @@ class EpisodeState(vf.State):
 
     score: float = 0.0
     submitted: bool = False
-    tool_calls: int = 0
+    metrics: dict[str, float] = Field(default_factory=dict)
     info: dict[str, Any] = Field(default_factory=dict)
     """What the end told beside the score, such as components of the reward."""
     lost: str = ""
@@ -98,7 +97,7 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
                 return answer
             self.state.score = self._episode.reward
             self.state.submitted = self._episode.done
-            self.state.tool_calls = self._episode.calls
+            self.state.metrics = self._episode.metrics
             self.state.info = dict(self._episode.info)
             return answer
 
@@ -159,19 +158,9 @@ class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
         return float(trace.state.score)
 
     @vf.metric
-    async def tool_calls(self, trace: vf.Trace) -> float:
-        """Tool calls made."""
-        return float(trace.state.tool_calls)
-
-    @vf.metric
-    async def exact(self, trace: vf.Trace) -> float:
-        """What the reward `exact` would have paid."""
-        return float(trace.state.info.get(COMPONENTS, {}).get(EXACT, 0.0))
-
-    @vf.metric
-    async def grounded(self, trace: vf.Trace) -> float:
-        """Of what was right, the share whose evidence was read; 0 where nothing was."""
-        return float(trace.state.info.get(GROUNDED) or 0.0)
+    async def components(self, trace: vf.Trace) -> dict[str, float]:
+        """See `ToolEpisode.metrics`; nothing without a tool call."""
+        return dict(trace.state.metrics)
 
 
 class EpisodeTasksetConfig(vf.TasksetConfig):

@@ -9,7 +9,7 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 from fastapi.testclient import TestClient
-from guides import run_blocks
+from guides import ENVIRONMENTS, run_blocks
 from nemo_gym.server_utils import ServerClient
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
@@ -53,7 +53,7 @@ def play(client, policy, row):
     """What NeMo Gym's simple agent does with a row: seed, call tools, verify."""
     assert client.post("/seed_session", json=row).status_code == 200
     told, answers = row["responses_create_params"]["input"][-1]["content"], []
-    while (call := next_call(policy, answers, introduction=told)) is not None:
+    while (call := next_call(policy, answers, row["environment"], told)) is not None:
         name, arguments = call
         answers.append(client.post(f"/{name}", json=arguments).text)
     reply = client.post("/verify", json={**row, "response": RESPONSE})
@@ -61,11 +61,15 @@ def play(client, policy, row):
     return reply.json()
 
 
-def test_verify_gives_the_reference_policys_score(client):
-    for row in data_rows("validation", count=4):
-        verified = play(client, "reference", row)
-        assert (verified["reward"], verified["submitted"]) == (1.0, True)
-        assert verified["task"] == row["task"]
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_verify_gives_the_reference_policys_score(environment):
+    with TestClient(web_application(environment=environment)) as client:
+        for row in data_rows("validation", count=4, environment=environment):
+            verified = play(client, "reference", row)
+            assert (verified["reward"], verified["submitted"]) == (1.0, True)
+            assert verified["reward_components"]["exact"] == 1.0
+            assert 0.0 < verified["grounded"] <= 1.0
+            assert verified["task"] == row["task"]
 
 
 def test_a_lean_episode_is_offered_six_tools_and_tells_its_reward_s_components(client):
@@ -182,6 +186,10 @@ def test_the_example_configuration_names_the_server_and_its_data():
         assert len(path.read_text().splitlines()) >= 5
 
 
-def test_the_guide_runs_as_far_as_it_goes_without_a_model(tmp_path, capsys):
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_guide_runs_as_far_as_it_goes_without_a_model(
+    environment, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("ENVIRONMENT", environment)
     assert run_blocks("nemo_gym", tmp_path) == 1
     assert "200" in capsys.readouterr().out

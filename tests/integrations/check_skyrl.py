@@ -6,7 +6,7 @@ import random
 
 import pytest
 import skyrl_gym
-from guides import run_blocks
+from guides import ENVIRONMENTS, run_blocks
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.engine.session import EpisodeSession
@@ -35,7 +35,7 @@ def play(policy, row, base_url=None, **extras):
     told = prompt[-1]["content"]
     answers, rewards, done = [], [], False
     while not done:
-        output = env.step(say(next_call(policy, answers, introduction=told)))
+        output = env.step(say(next_call(policy, answers, row["env_class"], told)))
         rewards.append(output["reward"])
         done = output["done"]
         for message in output["observations"]:
@@ -46,12 +46,15 @@ def play(policy, row, base_url=None, **extras):
     return rewards, env.get_metrics()
 
 
-def test_the_environment_gives_the_reference_policys_score_on_the_last_turn_alone():
-    for row in dataset_rows("validation", count=5):
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_environment_gives_the_reference_policys_score_on_the_last_turn_alone(environment):
+    register_environment(environment)
+    for row in dataset_rows("validation", count=5, environment=environment):
         rewards, metrics = play("reference", row)
         assert rewards[-1] == 1.0
         assert set(rewards[:-1]) <= {0.0}
-        assert metrics["submitted"] == 1.0
+        assert (metrics["submitted"], metrics["exact"]) == (1.0, 1.0)
+        assert 0.0 < metrics["grounded"] <= 1.0
 
 
 def test_a_lean_episode_is_offered_six_tools_and_played():
@@ -194,8 +197,12 @@ def test_a_server_lost_after_a_call_pays_nothing_not_even_zero(monkeypatch):
         env.get_metrics()
 
 
-def test_the_guide_runs_as_far_as_it_goes_without_a_model(tmp_path, capsys):
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_guide_runs_as_far_as_it_goes_without_a_model(
+    environment, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("ENVIRONMENT", environment)
     assert run_blocks("skyrl", tmp_path) == 1
     written, answer = capsys.readouterr().out.split("<tool_response>\n")
     assert "200" in written
-    assert len(json.loads(answer.split("\n")[0])["result"]["dates"]) == 28
+    assert json.loads(answer.split("\n")[0]).get("status") != "error"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import trl
-from guides import run_blocks
+from guides import ENVIRONMENTS, run_blocks
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
@@ -23,31 +23,37 @@ from trl import GRPOConfig, GRPOTrainer
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import ServerError
 from openenv_kit.play.driver import play
 from openenv_kit.trainers.tool_calls import next_call
-from openenv_kit.trainers.trl import BASE_URL_VARIABLE, build_dataset, environment_class
+from openenv_kit.trainers.trl import (
+    BASE_URL_VARIABLE,
+    build_dataset,
+    components,
+    environment_class,
+)
 
 Environment = environment_class()
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 ANSWER = re.compile(r"<tool_response>\n(.*?)\n</tool_response>", re.DOTALL)
-OPENING = re.compile(r"<\|im_start\|>user\n(Find .*?)<\|im_end\|>", re.DOTALL)
+OPENING = re.compile(r"<\|im_start\|>user\n(?!<tool_response>)(.*?)<\|im_end\|>", re.DOTALL)
 LEAN = {"profile": "lean", "reward": "key_f1"}
+LEVELS = {"metric_tracker_rl": "easy", "drilldown": "drill_easy", "firewatch": "easy"}
 PLACES = 32_768
 
 
 class ScriptedTransformer(Qwen3ForCausalLM):
     """A transformer whose samples are a scripted policy's."""
 
-    tokenizer = None
-    policy = None
+    tokenizer = policy = environment = None
 
     def generate(self, input_ids, attention_mask=None, **_):
         said = []
         for row in input_ids:
             text = self.tokenizer.decode(row, skip_special_tokens=False)
             answers, told = ANSWER.findall(text), "\n".join(OPENING.findall(text))
-            call = next_call(self.policy, answers, introduction=told)
+            call = next_call(self.policy, answers, self.environment, told)
             words = "Done." if call is None else _as_text(call)
             said.append(self.tokenizer.encode(words + "<|im_end|>", add_special_tokens=False))
         longest = max(map(len, said))
@@ -66,9 +72,8 @@ def tokenizer():
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
-    corpus = [json.dumps(ENVIRONMENT.tools.chat_tools)]
-    environment = Environment()
-    corpus += [environment.reset(), environment.task_overview()]
+    played = [get_environment(name) for name in ENVIRONMENTS]
+    corpus = [json.dumps(each.tools.chat_tools) + each.brief() for each in played]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=3000, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
@@ -97,23 +102,26 @@ def tiny_config(tokenizer):
     )
 
 
-def tiny(tokenizer, policy):
+def tiny(tokenizer, policy, environment=None):
     torch.manual_seed(0)
     model = ScriptedTransformer(tiny_config(tokenizer))
-    model.tokenizer, model.policy = tokenizer, policy
+    model.tokenizer, model.policy, model.environment = tokenizer, policy, environment
     return model
 
 
-def one_update(tokenizer, policy, folder, index=0, reset=None):
+def one_update(tokenizer, policy, folder, environment=None, index=0, **chosen):
     """Train one step on two rollouts of one episode; the trainer and its log."""
-    made = environment_class(split="train", reset=reset) if reset else Environment
+    made = environment_class(environment, "train", **chosen) if chosen else Environment
+    logged = components("exact", "grounded")
     trainer = GRPOTrainer(
-        model=tiny(tokenizer, policy),
+        model=tiny(tokenizer, policy, environment),
         processing_class=tokenizer,
-        train_dataset=build_dataset("train", first=index, count=1, reset=reset),
+        train_dataset=build_dataset("train", index, 1, environment, **chosen),
         environment_factory=made,
+        reward_funcs=logged,
         args=GRPOConfig(
             output_dir=str(folder),
+            reward_weights=[0.0] * len(logged),
             per_device_train_batch_size=2,
             num_generations=2,
             max_completion_length=PLACES,
@@ -149,9 +157,20 @@ def test_the_trainer_gets_the_reference_policys_score_through_its_own_tool_loop(
 def test_the_trainer_plays_a_lean_episode_with_six_tools(tokenizer, tmp_path):
     trainer, log, _ = one_update(tokenizer, "reference", tmp_path, reset=LEAN)
     assert log["reward"] == 1.0
+    assert log["rewards/exact/mean"] == 1.0
     for environment in trainer.environments:
         assert environment._episode.calls == 3
         assert environment.info["reward_components"]["key_f1"] == 1.0
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_one_step_on_the_easiest_level_of_each_environment(environment, tokenizer, tmp_path):
+    level = LEVELS[environment]
+    trainer, log, _ = one_update(tokenizer, "reference", tmp_path, environment, level=level)
+    assert trainer.state.global_step == 1
+    assert (log["reward"], log["rewards/exact/mean"]) == (1.0, 1.0)
+    assert 0.0 < log["rewards/grounded/mean"] <= 1.0
+    assert log["tools/failure_frequency"] == 0.0
 
 
 def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tokenizer, tmp_path):
@@ -160,8 +179,10 @@ def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tokenizer, tm
         for index in range(100)
         if 0.0 < (score := score_of("report_all", index)) < 1.0
     )
-    _, log, _ = one_update(tokenizer, "report_all", tmp_path, index)
-    assert log["reward"] == pytest.approx(score)
+    _, log, _ = one_update(tokenizer, "report_all", tmp_path, index=index)
+    assert log["reward"] == pytest.approx(score), "what is logged beside it pays nothing"
+    assert log["rewards/exact/mean"] == 0.0
+    assert log["rewards/grounded/mean"] > 0.0
 
 
 def score_of(policy, index):
@@ -202,7 +223,9 @@ def test_where_no_server_is_training_does_not_begin_and_says_how_to_start_one(
         one_update(tokenizer, "reference", tmp_path)
 
 
-def test_the_readmes_example_runs_as_it_stands(tokenizer, tmp_path, monkeypatch):
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_readmes_example_runs_as_it_stands(environment, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENVIRONMENT", environment)
     monkeypatch.setenv("MODEL_NAME", str(saved_model(tokenizer, tmp_path / "tiny")))
     trainers, train = [], GRPOTrainer.train
     monkeypatch.setattr(GRPOTrainer, "train", lambda self: (trainers.append(self), train(self)))
@@ -277,6 +300,10 @@ def test_the_dataset_holds_a_chat_and_the_resets_arguments():
     assert "seed" not in rows.column_names
 
 
-def test_the_guide_runs_as_far_as_it_goes_without_a_model(tmp_path, capsys):
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_guide_runs_as_far_as_it_goes_without_a_model(
+    environment, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("ENVIRONMENT", environment)
     assert run_blocks("trl", tmp_path) == 1
-    assert "Find every anomaly" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines()[-1] == "1.0"

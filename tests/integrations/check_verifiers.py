@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import verifiers.v1 as vf
-from guides import run_blocks
+from guides import ENVIRONMENTS, run_blocks
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.engine.session import EpisodeSession
@@ -32,8 +32,10 @@ def config(**taskset):
     )
 
 
-def rollouts(policy, count=2, **taskset):
+def rollouts(policy, count=2, environment=None, **taskset):
     """Episodes of the first tasks, played by a policy behind a chat endpoint."""
+    if environment:
+        taskset["task"] = {"tools": {"environment": environment}}
 
     async def play(base_url):
         env = vf.load_environment(config(count=count, **taskset))
@@ -42,7 +44,7 @@ def rollouts(policy, count=2, **taskset):
         async with env.serving():
             return [await env.run_episode(task, context) for task in env.taskset]
 
-    with ScriptedEndpoint(policy) as endpoint:
+    with ScriptedEndpoint(policy, environment) as endpoint:
         return asyncio.run(play(endpoint.base_url))
 
 
@@ -56,13 +58,16 @@ def test_the_loader_finds_the_taskset_and_its_tasks():
         assert "anomaly_schedule" not in task.data.model_dump_json()
 
 
-def test_a_rollout_gets_the_reference_policys_score():
-    episodes = rollouts("reference")
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_rollout_gets_the_reference_policys_score(environment):
+    episodes = rollouts("reference", environment=environment)
     assert [episode.errors for episode in episodes] == [[], []]
     for episode in episodes:
         (trace,) = episode.traces
         assert trace.reward == 1.0
         assert trace.metrics["tool_calls"] >= 3
+        assert trace.metrics["exact"] == 1.0
+        assert 0.0 < trace.metrics["grounded"] <= 1.0
 
 
 def test_a_lean_episode_is_played_with_six_tools():
@@ -127,7 +132,7 @@ def test_a_server_lost_after_a_call_is_told_and_scores_nothing():
         return seen, toolset.stored
 
     seen, last = asyncio.run(play())
-    assert (seen.lost, seen.tool_calls) == ("", 1)
+    assert (seen.lost, seen.metrics["tool_calls"]) == ("", 1)
     assert (last.lost, last.submitted) == ("gone after a call", False)
 
 
@@ -136,7 +141,9 @@ def on(base_url):
     return {"tools": {"base_url": base_url}}
 
 
-def test_the_guides_example_runs_as_it_stands(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_guides_example_runs_as_it_stands(environment, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ENVIRONMENT", environment)
     with ScriptedEndpoint("reference") as endpoint:
         monkeypatch.setenv("PRIME_INFERENCE_URL", endpoint.base_url)
         monkeypatch.setenv("MODEL_NAME", MODEL)

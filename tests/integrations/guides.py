@@ -11,6 +11,7 @@ sys.path.append(str(ROOT))  # research, behind what is installed
 from documented import PYTHON, blocks_of  # noqa: E402
 
 GUIDE = "docs/training.md"
+ENVIRONMENTS = ("metric_tracker_rl", "drilldown", "firewatch")
 
 
 def run_blocks(trainer, folder, page=GUIDE):
