@@ -44,6 +44,7 @@ def views(setting: str, level: str, count: int) -> list[EpisodeView]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [FUNNEL_BREAK, MIX_SHIFT, QUALITY_ISSUE])
 def test_the_search_finds_the_generator_that_is_the_whole_answer(family: str) -> None:
     for (shown, _), methods in best_constants(views(family, "easy", 8)).items():

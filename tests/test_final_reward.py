@@ -164,6 +164,7 @@ def is_report(event: str) -> bool:
     return event not in ("look", "look wrongly", "submit without rows")
 
 
+@pytest.mark.slow
 def test_on_a_server_the_first_final_reward_stands_too(server_url: str) -> None:
     for events in (["submit everything", "look", "submit nothing"], ["submit half"] * 2):
         play, seen = Calls({"seed": SEED}, server_url), []
@@ -201,6 +202,7 @@ def test_a_server_lost_before_the_end_is_still_no_measurement() -> None:
             environment.get_reward()
 
 
+@pytest.mark.slow
 def test_a_refused_reset_leaves_the_running_episode_on_a_server_as_it_is(server_url: str) -> None:
     play = Calls({"seed": SEED}, server_url)
     with pytest.raises(InvalidValueError, match="Did you mean 'easy'"):

@@ -82,6 +82,7 @@ def relabelled(draw: Draw, config: EpisodeConfig, kept: list[Any]) -> tuple[Repo
     )
 
 
+@pytest.mark.slow
 def test_the_rules_answer_is_exactly_the_planned_roots() -> None:
     assert [config for config, draw in sample() if roots(draw.labels) != planned(draw)] == []
 

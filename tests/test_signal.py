@@ -96,6 +96,7 @@ def test_the_command_measures_results_and_says_what_smaller_groups_would(tmp_pat
 # The ladder of players
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "index", "mode"),
     [

@@ -36,6 +36,7 @@ from .cases import EASY, EMPTY, FAINT, HARD, WIDE, episode
 ALL = (EASY, FAINT, HARD, WIDE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", ALL)
 def test_labels_are_a_function_of_the_counts_and_five_detectors_agree(config: DrillConfig) -> None:
     draw, made, _ = generate(config)
@@ -161,6 +162,7 @@ def test_what_is_to_blame_is_not_rolled_back_while_its_root_lasts() -> None:
             assert undone.get(blamed, DAYS) > root.last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS.values(), ids=LEVELS)
 def test_sizes_are_drawn_first_and_every_draw_keeps_them(level: Level) -> None:
     config = DrillConfig(12, level.name, "saas_trial", max(level.roots))
@@ -173,6 +175,7 @@ def test_sizes_are_drawn_first_and_every_draw_keeps_them(level: Level) -> None:
     assert kept == [list(each.fixed) for each in wanted]
 
 
+@pytest.mark.slow
 def test_an_empty_episode_is_made_as_another_and_its_causes_taken_out() -> None:
     drawn = [attempt_draw(EMPTY, attempt) for attempt in range(3)]
     whole, emptied = next(each for each in drawn if not isinstance(each, str))
@@ -181,6 +184,7 @@ def test_an_empty_episode_is_made_as_another_and_its_causes_taken_out() -> None:
     assert generate(EMPTY)[0].causes == ()
 
 
+@pytest.mark.slow
 def test_the_brief_speaks_of_a_calendar_where_there_is_one() -> None:
     for name, level in LEVELS.items():
         opening = overview(episode(DrillConfig(3, name, roots=max(level.roots))))

@@ -68,6 +68,7 @@ def test_less_than_an_investigation_is_worth_little(policy: str) -> None:
     assert sum(each.score for each in played) / 32 <= AT_MOST[policy]
 
 
+@pytest.mark.slow
 def test_the_empty_report_earns_one_episode_in_eight() -> None:
     played = ENVIRONMENT.audit.run(Job("null", "drill_easy", 0, 32, "split:train", "drilldown"))
     assert sum(each.score for each in played) == 4.0
