@@ -143,6 +143,7 @@ def test_after_any_calls_the_reward_is_the_first_final_one(
     assert seen == final_rewards(events, rules)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter", SAFE_IN_THREADS)
 @given(TURNS)
 @settings(max_examples=25, deadline=None, derandomize=True)

@@ -51,8 +51,12 @@ def modules(*packages: str) -> dict[str, Path]:
 def imports(source: str, package: str = "") -> list[tuple[str, bool]]:
     """Every dotted name that a text imports, and whether it does so as it is loaded."""
 
+    called = "import_module(" in source or "__import__(" in source
+
     def walk(node: ast.AST, at_load: bool) -> Iterator[tuple[str, bool]]:
         for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr) and not called:
+                continue
             if isinstance(child, ast.Import):
                 yield from ((each.name, at_load) for each in child.names)
             elif isinstance(child, ast.ImportFrom):

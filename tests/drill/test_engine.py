@@ -49,6 +49,7 @@ def test_labels_are_a_function_of_the_counts_and_five_detectors_agree(config: Dr
     assert list(dissent(cube, stages, people, answer.roots)) == []
 
 
+@pytest.mark.slow
 def test_a_cause_taken_back_takes_its_roots_with_it() -> None:
     draw, made, _ = generate(EASY)
     cube = cube_of(made.domain.shape)
@@ -59,6 +60,7 @@ def test_a_cause_taken_back_takes_its_roots_with_it() -> None:
     assert answer.roots == roots_of_causes(left)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [EASY, FAINT, HARD])
 def test_clear_roots_show_in_a_single_value_and_faint_ones_in_a_pair_only(
     config: DrillConfig,
@@ -82,6 +84,7 @@ def test_clear_roots_show_in_a_single_value_and_faint_ones_in_a_pair_only(
             assert np.max(z[: cube.simple][cube.within[effect.cell][: cube.simple]]) >= 5.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [*ALL, EMPTY])
 def test_the_alert_names_the_largest_deviation_and_no_size(config: DrillConfig) -> None:
     made = episode(config)

@@ -31,6 +31,7 @@ def test_episodes_are_certified(config: DrillConfig) -> None:
     assert table([found])[1][0][2] == "1"
 
 
+@pytest.mark.slow
 def test_a_certificate_without_one_of_its_proofs_does_not_hold() -> None:
     draw, _, _ = generate(EASY)
     assert is_unique(draw)
@@ -44,6 +45,7 @@ def test_the_grid_has_every_stratum_of_a_level() -> None:
     assert len({config.product for config in configs}) == len(DOMAINS)
 
 
+@pytest.mark.slow
 def test_the_reference_s_report_and_no_other_counts_as_solved() -> None:
     made = episode(EASY)
     assert solves(made)

@@ -47,6 +47,7 @@ def test_a_certificate_comes_back_from_json() -> None:
     assert len(titles) == len(rows[0])
 
 
+@pytest.mark.slow
 def test_sizes_and_faults_are_those_of_the_level() -> None:
     for index in range(60):
         task = split_task("test", index)
