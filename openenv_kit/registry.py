@@ -37,4 +37,7 @@ class Registry(dict[str, Entry]):
 
     def find(self, name: object) -> Entry:
         """The entry of that name; raises UnknownNameError, which names the nearest."""
-        return self[require_name(self.kind, name, self)]
+        try:
+            return self[name]  # type: ignore[index]
+        except (KeyError, TypeError):
+            return self[require_name(self.kind, name, self)]

@@ -30,6 +30,7 @@ def asked(played: EpisodeSession, method: str, **arguments: Any) -> Any:
     return reply.content["analysis_result"]["result"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module", ["metric_tracker_rl.environment", "metric_tracker_rl.analysis_tools"]
 )

@@ -44,6 +44,7 @@ def views(setting: str, level: str, count: int) -> list[EpisodeView]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [FUNNEL_BREAK, MIX_SHIFT, QUALITY_ISSUE])
 def test_the_search_finds_the_generator_that_is_the_whole_answer(family: str) -> None:
     for (shown, _), methods in best_constants(views(family, "easy", 8)).items():
@@ -118,12 +119,14 @@ def test_the_audit_covers_every_family_level_and_split() -> None:
         assert there == {*AUDIT.baselines, *usual}
 
 
+@pytest.mark.slow
 def test_in_a_split_the_empty_report_may_earn_what_it_is_right_for() -> None:
     [line] = AUDIT.lines([run_job(Job("odd_numbers", "easy", 0, 12, "split:test"))])
     assert line.max_mean == line.mean > 0.0
     assert line.holds
 
 
+@pytest.mark.slow
 def test_remarks_sell_the_answer_at_once_counts_in_several_plays_and_the_score_in_more() -> None:
     resets = [AUDIT.reset_arguments("easy", number) for number in range(6)]
     issues, counts, score = (play_again(uses, "easy", resets) for uses in PLAYERS)

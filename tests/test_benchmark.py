@@ -40,6 +40,7 @@ def run(*arguments: str) -> Any:
     return CliRunner().invoke(app, list(arguments))
 
 
+@pytest.mark.slow
 def test_an_episode_of_every_level_is_certified_with_its_margins() -> None:
     for level in ("easy", "medium", "hard", "expert"):
         found = certify_one(EpisodeConfig(9, "mixed", level, "high", 5))

@@ -143,6 +143,7 @@ def test_after_any_calls_the_reward_is_the_first_final_one(
     assert seen == final_rewards(events, rules)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter", SAFE_IN_THREADS)
 @given(TURNS)
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -164,6 +165,7 @@ def is_report(event: str) -> bool:
     return event not in ("look", "look wrongly", "submit without rows")
 
 
+@pytest.mark.slow
 def test_on_a_server_the_first_final_reward_stands_too(server_url: str) -> None:
     for events in (["submit everything", "look", "submit nothing"], ["submit half"] * 2):
         play, seen = Calls({"seed": SEED}, server_url), []
@@ -201,6 +203,7 @@ def test_a_server_lost_before_the_end_is_still_no_measurement() -> None:
             environment.get_reward()
 
 
+@pytest.mark.slow
 def test_a_refused_reset_leaves_the_running_episode_on_a_server_as_it_is(server_url: str) -> None:
     play = Calls({"seed": SEED}, server_url)
     with pytest.raises(InvalidValueError, match="Did you mean 'easy'"):

@@ -82,10 +82,12 @@ def relabelled(draw: Draw, config: EpisodeConfig, kept: list[Any]) -> tuple[Repo
     )
 
 
+@pytest.mark.slow
 def test_the_rules_answer_is_exactly_the_planned_roots() -> None:
     assert [config for config, draw in sample() if roots(draw.labels) != planned(draw)] == []
 
 
+@pytest.mark.slow
 def test_every_episode_has_as_many_rows_as_anomalies_were_asked_for() -> None:
     assert [c for c, draw in sample() if len(draw.labels) != c.anomaly_count] == []
 
@@ -183,6 +185,7 @@ def test_at_most_one_cause_falls_on_a_day_unless_a_traffic_mix_shift_shares_it()
                 assert QUALITY_ISSUE not in kinds
 
 
+@pytest.mark.slow
 def test_days_shared_with_a_traffic_mix_shift_do_occur() -> None:
     shared = 0
     for seed in range(60):

@@ -48,6 +48,7 @@ def test_no_two_golden_episodes_are_the_same() -> None:
     assert len({entry["data"] for entry in GOLDEN["episodes"]}) == len(GOLDEN["episodes"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["data", "labels"])
 def test_one_changed_digest_is_told_with_its_configuration(part: str) -> None:
     changed = copy.deepcopy(GOLDEN)
@@ -86,6 +87,7 @@ def test_the_command_checks_the_file_and_can_write_it(tmp_path: Any) -> None:
     assert (run.exit_code, run.output) == (0, f"{EPISODES} episodes, 0 differences\n")
 
 
+@pytest.mark.slow
 def test_the_command_fails_on_a_file_that_differs_or_is_none(tmp_path: Any) -> None:
     written = tmp_path / "golden.json"
     changed = copy.deepcopy(GOLDEN)

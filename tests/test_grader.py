@@ -96,6 +96,7 @@ REPORTS = st.lists(
 INVALID_ROWS = st.integers(0, 4)
 
 
+@pytest.mark.slow
 @given(REPORTS, INVALID_ROWS, st.randoms(use_true_random=False))
 def test_the_order_of_rows_never_matters(rows: list[ReportRow], bad: int, chance: Any) -> None:
     shuffled = list(rows)
@@ -115,6 +116,7 @@ SPELLINGS = {
 }
 
 
+@pytest.mark.slow
 @given(st.lists(damaged_rows(), max_size=8), st.sampled_from(sorted(SPELLINGS)))
 def test_the_spelling_of_numbers_never_matters(rows: list[ReportRow], spelling: str) -> None:
     spelled = [
@@ -138,6 +140,7 @@ def test_a_number_spelled_in_more_than_64_characters_makes_its_row_invalid(
     assert (len(read.rows), len(read.invalid)) == (0, 1)
 
 
+@pytest.mark.slow
 @given(REPORTS, INVALID_ROWS, FALSE_PLACES)
 def test_an_added_false_row_never_raises_the_score(
     rows: list[ReportRow], bad: int, place: int
@@ -145,11 +148,13 @@ def test_an_added_false_row_never_raises_the_score(
     assert score([*rows, false_row(place)], bad) <= score(rows, bad)
 
 
+@pytest.mark.slow
 @given(REPORTS, INVALID_ROWS)
 def test_an_added_invalid_row_never_raises_the_score(rows: list[ReportRow], bad: int) -> None:
     assert score(rows, bad + 1) <= score(rows, bad)
 
 
+@pytest.mark.slow
 @given(REPORTS, INVALID_ROWS, st.sampled_from(right()))
 def test_a_true_row_whose_key_was_not_reported_yet_never_lowers_the_score(
     rows: list[ReportRow], bad: int, true: ReportRow
@@ -158,6 +163,7 @@ def test_a_true_row_whose_key_was_not_reported_yet_never_lowers_the_score(
     assert score([*without, true], bad) >= score(without, bad)
 
 
+@pytest.mark.slow
 @given(REPORTS, INVALID_ROWS, st.data())
 def test_a_row_whose_key_was_reported_already_never_raises_the_score(
     rows: list[ReportRow], bad: int, data: st.DataObject
@@ -175,6 +181,7 @@ def test_repeating_a_true_row_lowers_the_score() -> None:
     assert score([*right(), right()[0]]) < score(right())
 
 
+@pytest.mark.slow
 @given(REPORTS, INVALID_ROWS)
 def test_a_score_is_a_share_and_only_perfection_earns_it_all(
     rows: list[ReportRow], bad: int

@@ -33,10 +33,12 @@ def loaded(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_what_is_loaded_is_seen() -> None:
     assert loaded("import pandas") == {"pandas"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", LIGHT)
 def test_an_environment_or_an_adapter_in_process_loads_nothing_heavy(module: str) -> None:
     assert loaded(f"import {module}") == set()

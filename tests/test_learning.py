@@ -125,6 +125,7 @@ def test_shuffled_scores_never_come_from_the_own_episode():
         assert not (dealt // 4 == scores // 4).any()
 
 
+@pytest.mark.slow
 def test_candidates_hold_every_expected_row_and_rows_that_are_none():
     session = EpisodeSession()
     extra = 0

@@ -30,6 +30,7 @@ from metric_tracker_rl.engine.vocabulary import (
 )
 from openenv_kit.serving.framework import FrameworkEnvironment
 
+pytestmark = pytest.mark.slow
 CONFIGS = [
     EpisodeConfig(
         task.seed,

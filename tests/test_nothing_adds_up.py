@@ -47,6 +47,7 @@ def test_no_id_is_longer_than_64_characters() -> None:
         assert client.get("/state", params={"episode_id": LONG}).status_code == 422
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("start", "action"), [(20, 0), (20, 1100), (1003, 0)])
 def test_a_share_is_counted_in_the_pages_that_it_takes(
     tmp_path: Path, start: int, action: int

@@ -41,6 +41,7 @@ def test_the_rollout_function_gives_the_reference_policys_score_for_every_prompt
     assert all(metrics["submitted"] for metrics in result["verify_metrics"])
 
 
+@pytest.mark.slow
 def test_rollouts_and_collections_play_on_a_server_too(server_url, tmp_path):
     before = episodes_served(server_url)
     rollout = build_rollout_func(lambda *_: scripted_model_step(), base_url=server_url)
@@ -192,6 +193,7 @@ def test_the_command_passes_further_reset_arguments_on(tmp_path):
     assert not (tmp_path / "nothing").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("other", "said"),
     [

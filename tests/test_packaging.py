@@ -41,6 +41,7 @@ def test_the_manifest_and_the_project_tell_one_version() -> None:
     assert f"## {PROJECT['version']} " in (ROOT / "CHANGELOG.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_command_tells_the_projects_version() -> None:
     said = subprocess.run(
         [sys.executable, "-m", "openenv_kit.cli", "--version"], capture_output=True, text=True

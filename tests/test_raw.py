@@ -105,6 +105,7 @@ def fields_within(value: Any) -> Iterator[str]:
             yield from fields_within(each)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_no_reply_carries_a_flag(profile: str) -> None:
     for config in (CONFIGS[3], EXPERT):
@@ -133,6 +134,7 @@ def other_thresholds(episode: Episode) -> Episode:
     return dataclasses.replace(episode, series=series)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_what_is_flagged_changes_no_reply(profile: str) -> None:
     episode = build_episode(SHIFTS)
@@ -214,6 +216,7 @@ def test_a_wrong_disclosure_is_refused_and_the_usual_one_changes_nothing() -> No
     assert started(**RAW).identity()["disclosure"] == "raw"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("profile", "config"), list(product(PROFILES, (CONFIGS[2], EXPERT, VARIED)))
 )

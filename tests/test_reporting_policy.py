@@ -385,6 +385,7 @@ def test_the_reference_policy_earns_everything_from_the_tools_alone() -> None:
     assert fell_short == []
 
 
+@pytest.mark.slow
 def test_no_other_set_of_rows_is_right() -> None:
     """Every proper subset of the labels, and the labels with any other row, score less."""
     for _, draw in [each for each in sample()[::11] if each[0].anomaly_count in (1, 3)]:

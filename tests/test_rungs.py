@@ -76,6 +76,7 @@ def test_the_policy_tells_every_rungs_thresholds_as_they_are() -> None:
         assert f"daytime share {level.mix_threshold:g};" in told
 
 
+@pytest.mark.slow
 def test_episodes_of_every_rung_are_certified() -> None:
     configs = [
         EpisodeConfig(seed, "mixed", name, "low", USUAL_COUNTS[name])
@@ -178,6 +179,7 @@ def test_a_number_plays_the_nearest_rung_in_every_environment(name: str) -> None
     assert session.state().model_dump()["step_count"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stages"),
     [("metric_tracker_rl", STAGES), ("drilldown", DRILL_STAGES), ("firewatch", INCIDENT_STAGES)],
@@ -192,6 +194,7 @@ def test_a_curriculum_plays_every_environment(name: str, stages: Any) -> None:
     assert curriculum.stage == 1
 
 
+@pytest.mark.slow
 def test_the_lowest_rung_of_drill_down_has_one_root_that_its_alert_shows() -> None:
     for seed in range(3):
         episode = build_episode(config_of({"difficulty": 0.0, "seed": seed}))

@@ -129,6 +129,7 @@ def test_both_agree_on_natural_episodes() -> None:
     compare(natural(range(48 if FULL else 12)))
 
 
+@pytest.mark.slow
 def test_both_agree_on_policies_that_were_drawn() -> None:
     resets = natural(range(40, 80) if FULL else range(5, 8))
     compare([{**reset, "policy": "varied"} for reset in resets])

@@ -109,6 +109,7 @@ def test_recordings_of_another_environment_are_refused_by_name(tmp_path: Path) -
 # The ladder of players
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "index", "mode"),
     [

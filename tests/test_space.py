@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = "envs/metric_tracker_rl"
+pytestmark = pytest.mark.slow  # each copies the checkout
 Files = dict[str, bytes]
 
 

@@ -127,6 +127,7 @@ def test_another_salt_makes_other_sealed_tasks_and_leaves_the_public_ones(
     assert public == seeds("test", 200)
 
 
+@pytest.mark.slow
 def test_the_commitment_is_checked_with_the_salt_and_fails_with_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -236,6 +236,7 @@ def test_only_runs_of_one_kind_are_packed(packed: Path, tmp_path: Path) -> None:
         write_submission(packed, read_submission(packed).card, "")
 
 
+@pytest.mark.slow
 def test_the_shipped_entries_are_scripted_and_of_these_versions() -> None:
     found = [read_submission(path.parent) for path in sorted(SHIPPED.glob(f"*/{CARD}"))]
     assert found

@@ -193,6 +193,7 @@ def test_two_connections_that_choose_one_name_play_one_episode(
     assert record(workers[1], "mine")["timeline"] == 3
 
 
+@pytest.mark.slow
 def test_an_episode_closed_and_started_over_is_played_on_every_worker(
     game: Game,
     workers: list[TestClient],

@@ -88,6 +88,7 @@ def longer_than_allowed(of: Any) -> None:
     of.manifest.resources.episode_timeout_s = 4000.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check_id", "spoil"),
     [

@@ -146,6 +146,7 @@ def test_oracle_containment() -> None:
     assert score("debug_probing", "hard") == 0.0
 
 
+@pytest.mark.slow
 def test_oracle_max() -> None:
     for task in DEFAULT_TASK_ORDER:
         assert Arena(ENVIRONMENT).play(get_policy("reference"), {"task_id": task}).score == 1.0
@@ -340,6 +341,7 @@ def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch
     assert earned("preview_oracle", "easy") > 0.5
 
 
+@pytest.mark.slow
 def test_a_step_after_the_end_that_pays_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     true_step = EpisodeSession.step
 

@@ -66,6 +66,7 @@ def first_with(**wanted: Any) -> EpisodeConfig:
     )
 
 
+@pytest.mark.slow
 def test_every_parameter_is_drawn_and_every_value_of_it_met() -> None:
     for name, usual in LEVELS.items():
         levels = [each.level for each in drawn() if each.difficulty == name]
@@ -200,6 +201,7 @@ def test_severity_follows_the_bands_of_the_episode() -> None:
     assert len(seen) > 20
 
 
+@pytest.mark.slow
 def test_an_episode_in_force_under_another_policy_would_be_another_report() -> None:
     """Or following the policy that is told would be no better than following the usual one."""
     differing = 0
@@ -275,6 +277,7 @@ def test_no_tool_s_description_tells_what_another_policy_says() -> None:
 # Proofs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_episodes_are_certified_in_every_mode_of_play(level: str) -> None:
     for baseline, leak in product(BASELINES, LEAK_REPORTS):
@@ -316,6 +319,7 @@ def plain(result: Any) -> str:
     return " ".join(result.output.replace("│", " ").split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config", [varied(CONFIGS[2]), varied(EpisodeConfig(3, "mixed", "expert", "high", 6))]
 )

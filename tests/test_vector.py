@@ -24,6 +24,7 @@ def test_episodes_side_by_side_give_every_reply_that_single_ones_give():
     assert together == alone
 
 
+@pytest.mark.slow
 def test_outcomes_keep_the_order_of_the_resets_though_episodes_end_at_different_steps():
     resets = [{"seed": seed, "anomaly_count": seed % 6} for seed in range(40)]
     outcomes = VectorSession(7).play(get_policy("reference"), resets)

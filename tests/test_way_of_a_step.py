@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
 from types import FrameType
 from typing import Any
 
 import httpx
+import pytest
 
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
@@ -18,6 +20,12 @@ MOST = 13
 
 MOST_OF_A_RESET = 130
 """Functions with a name and a text that an HTTP reset calls, its episode's making included."""
+
+MOST_SWITCHES_OF_A_RESET = 150
+"""How often a call of an HTTP reset is in another file than the call before it."""
+
+MOST_SWITCHES_OF_A_STEP = 26
+"""The same of an HTTP step."""
 
 STEP = {"analysis_method": "rows_for_date", "analysis_args": {"date": "2022-05-13"}}
 
@@ -30,12 +38,15 @@ class Way:
             `Session.step` calls in its turn is the environment's own business.
         called: every call, the environment's own included.
         written: names of those whose text is in a file; a dataclass has functions that are not.
+        switches: how many calls of these are in another file than the one before.
     """
 
     def __init__(self) -> None:
         self.passed: list[str] = []
         self.called: list[str] = []
         self.written: set[str] = set()
+        self.switches = 0
+        self._file = ""
 
     def __enter__(self) -> Way:
         sys.setprofile(self._note)
@@ -51,8 +62,10 @@ class Way:
         if package in ("openenv_kit", "metric_tracker_rl"):
             name = f"{frame.f_globals['__name__']}.{frame.f_code.co_qualname}"
             self.called.append(name)
-            if frame.f_code.co_filename != "<string>":
+            if (file := frame.f_code.co_filename) != "<string>":
                 self.written.add(name)
+                self.switches += file != (self._file or file)
+                self._file = file
             within = _below_environment(frame)
             if not within and name not in self.passed:
                 self.passed.append(name)
@@ -112,13 +125,30 @@ async def test_nothing_stands_between_the_play_and_its_session() -> None:
     assert way.passed[step - 1] == "openenv_kit.serving.play.Play.step"
 
 
-async def test_a_reset_over_http_passes_few_functions() -> None:
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server that has played an episode before."""
     transport = httpx.ASGITransport(build_app(Settings(episode_store="memory")))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         await client.post("/reset", json={"seed": 1})
-        with Way() as way:
-            answer = await client.post("/reset", json={"seed": 2})
+        yield client
+
+
+async def test_a_reset_over_http_passes_few_functions_and_files(http: httpx.AsyncClient) -> None:
+    with Way() as way:
+        answer = await http.post("/reset", json={})
     assert answer.json()["observation"]["status"] == "ready"
     named = {each for each in way.written if not each.endswith(">")}
     assert "openenv_kit.session.Session.reset" in named
     assert len(named) <= MOST_OF_A_RESET, sorted(named)
+    assert way.switches <= MOST_SWITCHES_OF_A_RESET
+
+
+async def test_a_step_over_http_goes_from_file_to_file_as_seldom(http: httpx.AsyncClient) -> None:
+    body = {"episode_id": (await http.post("/reset", json={})).json()["episode_id"], "action": STEP}
+    await http.post("/step", json=body)
+    with Way() as way:
+        answer = await http.post("/step", json=body)
+    assert answer.json()["observation"]["status"] == "analyzed"
+    assert "openenv_kit.serving.http_episodes.Episodes.step" in way.written
+    assert way.switches <= MOST_SWITCHES_OF_A_STEP

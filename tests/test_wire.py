@@ -54,6 +54,7 @@ def test_the_recorded_conversations_are_those_that_are_played_and_stay_small() -
     assert sum(sizes) <= 150_000
 
 
+@pytest.mark.slow
 def test_packing_loses_nothing() -> None:
     packed = pack(GOLDENS)
     parts = {name: part for file in packed.values() for name, part in file["parts"].items()}

@@ -11,17 +11,15 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-TRUSTED = ""
-"""The client of a server that asks for a token: whoever calls was let in, and has no share."""
-
 UNKNOWN = "unknown"
 """All callers without an address, such as those of a Unix socket."""
 
 GONE: ContextVar[Callable[[], bool] | None] = ContextVar("gone", default=None)
 """Tells whether the connection that is being served is closed; None where nothing can."""
 
-CLIENT: ContextVar[str] = ContextVar("client", default=TRUSTED)
-"""The client that is being served."""
+CLIENT: ContextVar[Callable[[], str]] = ContextVar("client", default=str)
+"""Names the client that is being served; empty on a server that asks for a token, where whoever
+calls was let in and has no share."""
 
 
 def client_key(peer: Sequence[Any] | None) -> str:

@@ -12,6 +12,7 @@ import logging
 import time
 import uuid
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -85,7 +86,7 @@ class Gate:
         if connection is not None:
             clients.GONE.set(connection.gone)
         if self._has_shares:
-            clients.CLIENT.set(clients.client_key(scope.get("client")))
+            clients.CLIENT.set(partial(clients.client_key, scope.get("client")))
         served = self._behind if scope["type"] == "websocket" else self._logged
         with connection.request() if connection is not None else nullcontext():
             await served(scope, receive, send)

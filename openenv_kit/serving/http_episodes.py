@@ -312,7 +312,7 @@ class Episodes:
             play.transport,
             start_text(self.environment, play.arguments, play.drawn),
             play.actions,
-            client=clients.CLIENT.get(),
+            client=clients.CLIENT.get()(),
             player=play.player_id,
             over=over,
         )

@@ -133,8 +133,9 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
             arguments["episode_id"] = named
         frames.check_shape(arguments)
         started = await episodes.reset(arguments)
-        _note(request, started.episode_id)
-        names = {"episode_id": started.episode_id, "player_id": started.player_id or None}
+        episode_id = started.episode_id
+        _note(request, episode_id)
+        names = {"episode_id": episode_id, "player_id": started.player_id or None}
         return frames.response({**started.data, **names})
 
     @app.post(

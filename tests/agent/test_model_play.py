@@ -136,6 +136,7 @@ def test_broken_arguments_and_unknown_tools_are_explained_and_the_model_recovers
     assert all(step.error is None for step in block.steps[11:])
 
 
+@pytest.mark.slow
 def test_a_cut_answer_submits_nothing_and_names_the_setting(play: Play, model: FakeModel) -> None:
     ran = play(*ONE, model="cut-off", server=model)
     assert ran.tasks[0]["status"] == "not_submitted"

@@ -97,6 +97,7 @@ async def test_a_local_server_is_used_if_it_is_this_environment(
     assert type(server) is Server
 
 
+@pytest.mark.slow
 async def test_without_any_server_one_is_started_and_stopped_by_its_process_id(
     monkeypatch: pytest.MonkeyPatch, quick_embedded: None
 ) -> None:
@@ -126,6 +127,7 @@ async def test_embedded_is_chosen_over_a_running_local_server(
             await server.stop()
 
 
+@pytest.mark.slow
 async def test_an_embedded_server_that_died_is_started_again_on_its_port(
     quick_embedded: None,
 ) -> None:
@@ -145,6 +147,7 @@ async def test_an_embedded_server_that_died_is_started_again_on_its_port(
         await server.stop()
 
 
+@pytest.mark.slow
 async def test_an_embedded_server_that_cannot_start_is_an_error_with_its_log(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -205,6 +208,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "calls"
 
 
+@pytest.mark.slow
 async def test_an_image_is_run_as_a_container_and_removed_after(docker: Path) -> None:
     said = Said()
     server = await choose_server(ENVIRONMENT, AgentSettings(image_name="some/image:1"), said)
@@ -217,6 +221,7 @@ async def test_an_image_is_run_as_a_container_and_removed_after(docker: Path) ->
     assert said[-1] == f"Environment: container of some/image:1 on {server.url}"
 
 
+@pytest.mark.slow
 async def test_an_image_that_does_not_start_is_an_error_naming_the_setting(docker: Path) -> None:
     with pytest.raises(ServerError, match="IMAGE_NAME is 'broken-image'") as caught:
         await choose_server(ENVIRONMENT, AgentSettings(image_name="broken-image"), Said())

@@ -33,6 +33,7 @@ def test_a_block_is_exactly_the_contracts_lines() -> None:
     )
 
 
+@pytest.mark.slow
 @given(
     task=ANY_TEXT,
     model=ANY_TEXT,

@@ -36,6 +36,7 @@ from .cases import EASY, EMPTY, FAINT, HARD, WIDE, episode
 ALL = (EASY, FAINT, HARD, WIDE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", ALL)
 def test_labels_are_a_function_of_the_counts_and_five_detectors_agree(config: DrillConfig) -> None:
     draw, made, _ = generate(config)
@@ -48,6 +49,7 @@ def test_labels_are_a_function_of_the_counts_and_five_detectors_agree(config: Dr
     assert list(dissent(cube, stages, people, answer.roots)) == []
 
 
+@pytest.mark.slow
 def test_a_cause_taken_back_takes_its_roots_with_it() -> None:
     draw, made, _ = generate(EASY)
     cube = cube_of(made.domain.shape)
@@ -58,6 +60,7 @@ def test_a_cause_taken_back_takes_its_roots_with_it() -> None:
     assert answer.roots == roots_of_causes(left)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [EASY, FAINT, HARD])
 def test_clear_roots_show_in_a_single_value_and_faint_ones_in_a_pair_only(
     config: DrillConfig,
@@ -81,6 +84,7 @@ def test_clear_roots_show_in_a_single_value_and_faint_ones_in_a_pair_only(
             assert np.max(z[: cube.simple][cube.within[effect.cell][: cube.simple]]) >= 5.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [*ALL, EMPTY])
 def test_the_alert_names_the_largest_deviation_and_no_size(config: DrillConfig) -> None:
     made = episode(config)
@@ -161,6 +165,7 @@ def test_what_is_to_blame_is_not_rolled_back_while_its_root_lasts() -> None:
             assert undone.get(blamed, DAYS) > root.last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS.values(), ids=LEVELS)
 def test_sizes_are_drawn_first_and_every_draw_keeps_them(level: Level) -> None:
     config = DrillConfig(12, level.name, "saas_trial", max(level.roots))
@@ -173,6 +178,7 @@ def test_sizes_are_drawn_first_and_every_draw_keeps_them(level: Level) -> None:
     assert kept == [list(each.fixed) for each in wanted]
 
 
+@pytest.mark.slow
 def test_an_empty_episode_is_made_as_another_and_its_causes_taken_out() -> None:
     drawn = [attempt_draw(EMPTY, attempt) for attempt in range(3)]
     whole, emptied = next(each for each in drawn if not isinstance(each, str))
@@ -181,6 +187,7 @@ def test_an_empty_episode_is_made_as_another_and_its_causes_taken_out() -> None:
     assert generate(EMPTY)[0].causes == ()
 
 
+@pytest.mark.slow
 def test_the_brief_speaks_of_a_calendar_where_there_is_one() -> None:
     for name, level in LEVELS.items():
         opening = overview(episode(DrillConfig(3, name, roots=max(level.roots))))

@@ -14,6 +14,7 @@ from research.drilldown.digests import configurations, digests_of
 GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_name("golden_digests.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "known", GOLDEN["episodes"], ids=lambda known: str(known["config"]["seed"])
 )

@@ -52,6 +52,7 @@ def reports(of: Episode, number: int, seed: int) -> list[list[ReportRow]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [EASY, FAINT, HARD])
 def test_order_never_matters_true_rows_never_lower_and_false_ones_never_raise(config) -> None:
     of, dice = episode(config), random.Random(1)

@@ -106,6 +106,7 @@ def test_long_answers_are_cut_and_say_so() -> None:
     assert len(json.dumps(told["rows"])) < 20_500
 
 
+@pytest.mark.slow
 def test_a_query_stopped_by_the_clock_has_no_answer_and_the_next_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_query_stopped_by_the_clock_has_no_answer_and_the_next_has(
     assert run_query(episode(WIDE), "SELECT 1")["rows"] == [[1]]
 
 
+@pytest.mark.slow
 def test_a_query_is_answered_where_more_files_are_open_than_select_can_name() -> None:
     most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2048), hard))

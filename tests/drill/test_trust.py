@@ -28,6 +28,7 @@ def test_episodes_are_certified(config: DrillConfig) -> None:
     assert table([found])[1][0][2] == "1"
 
 
+@pytest.mark.slow
 def test_a_certificate_without_one_of_its_proofs_does_not_hold() -> None:
     draw, _, _ = generate(EASY)
     assert is_unique(draw)
@@ -41,6 +42,7 @@ def test_the_grid_has_every_stratum_of_a_level() -> None:
     assert len({config.product for config in configs}) == len(DOMAINS)
 
 
+@pytest.mark.slow
 def test_the_reference_s_report_and_no_other_counts_as_solved() -> None:
     made = episode(EASY)
     assert solves(made)
@@ -65,6 +67,7 @@ def test_less_than_an_investigation_is_worth_little(policy: str) -> None:
     assert sum(each.score for each in played) / 32 <= AT_MOST[policy]
 
 
+@pytest.mark.slow
 def test_the_empty_report_earns_one_episode_in_eight() -> None:
     played = ENVIRONMENT.audit.run(Job("null", "drill_easy", 0, 32, "split:train", "drilldown"))
     assert sum(each.score for each in played) == 4.0

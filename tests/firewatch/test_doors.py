@@ -291,6 +291,7 @@ def test_a_line_that_orders_is_obeyed_and_any_other_is_not() -> None:
     assert advised("WARN  a-db: counter not reset since its restart", services) == []
 
 
+@pytest.mark.slow
 def test_obeying_acts_on_every_task_that_has_an_order_and_is_worth_less(
     firewatch: Environment,
 ) -> None:

@@ -26,7 +26,7 @@ from research.firewatch.players import late, obeyed, score
 FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
 SIZE = 200 if FULL else 16
 NOTHING = 1e-3  # a wrong change may spare another service some load
-pytestmark = pytest.mark.parametrize("level", LEVELS)
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("level", LEVELS)]
 
 
 def test_law_1_the_reference_earns_all_and_idlers_nothing(level: str) -> None:

@@ -277,6 +277,7 @@ def test_every_tool_is_a_question_or_takes_settings() -> None:
             ENVIRONMENT.tools.action(call.tool, call.arguments)
 
 
+@pytest.mark.slow
 def test_a_server_without_the_page_loads_none_of_it() -> None:
     program = (
         "import sys; from firewatch_env.environment import ENVIRONMENT as e; e.session().reset(); "

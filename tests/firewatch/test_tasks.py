@@ -31,6 +31,7 @@ FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
 GOLDEN = Path(__file__).with_name("golden_plays.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_shipped_tasks_hold_their_certificates(level: str) -> None:
     numbers = range(len(shipped()[level]))[:: 1 if FULL else 9]
@@ -46,6 +47,7 @@ def test_a_certificate_comes_back_from_json() -> None:
     assert len(titles) == len(rows[0])
 
 
+@pytest.mark.slow
 def test_sizes_and_faults_are_those_of_the_level() -> None:
     for index in range(60):
         task = split_task("test", index)
@@ -55,6 +57,7 @@ def test_sizes_and_faults_are_those_of_the_level() -> None:
         assert len({service for service, _ in task.roots}) == len(task.roots)
 
 
+@pytest.mark.slow
 def test_no_service_has_two_changes_that_read_as_one() -> None:
     """A twin is another release of a service that moves the same lever."""
     twins = 0
@@ -70,6 +73,7 @@ def test_no_service_has_two_changes_that_read_as_one() -> None:
     assert twins <= 12
 
 
+@pytest.mark.slow
 def test_every_named_task_has_its_cause_and_every_cause_can_be_drawn() -> None:
     for name, named in NAMED.items():
         task = find({"task_id": name})
@@ -95,6 +99,7 @@ def test_the_same_arguments_make_the_same_task_and_no_other() -> None:
     assert "sealed" not in SPLITS.names()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "least"), [("easy", 5), ("medium", 9), ("hard", 11)])
 def test_the_reference_goes_on_from_any_state(level: str, least: int) -> None:
     """After three random changes of somebody else's it still ends incidents, if there is time."""
@@ -112,6 +117,7 @@ def test_the_reference_goes_on_from_any_state(level: str, least: int) -> None:
     assert ended >= least
 
 
+@pytest.mark.slow
 def test_plays_are_the_same_bytes_as_ever() -> None:
     golden = json.loads(GOLDEN.read_text())
     for name, expected in golden.items():
@@ -127,6 +133,7 @@ def test_a_world_opens_the_same_whoever_touched_it_before() -> None:
     assert open_world(task).by_name[task.entry].levers == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_reference_does_nothing_that_a_model_is_not_offered(level: str) -> None:
     offered = {*CATALOGUE.names, *RUNBOOKS} - {RUNBOOK}

@@ -85,6 +85,7 @@ def test_before_the_end_only_what_was_told_is_drawn_and_after_it_the_truth() -> 
     assert f"slice(where={json.dumps(dict(root.segment))}" in story
 
 
+@pytest.mark.slow
 def test_the_reference_fills_the_picture_and_matches_every_root() -> None:
     for task in ("drill_hard_saas_trial", "drill_sql_ordering_app"):
         reset = ENVIRONMENT.tasks[task]

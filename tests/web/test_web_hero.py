@@ -256,6 +256,7 @@ def test_an_echo_names_the_root_above_it_where_the_day_has_two() -> None:
     assert date in episode.dates
 
 
+@pytest.mark.slow
 def test_after_grading_all_is_drawn_with_verdicts_and_the_call_that_shows_what_was_missed() -> None:
     wrong = {**ROWS[0], "severity": "low" if ROWS[0]["severity"] != "low" else "high"}
     visitor = reported(wrong, *ROWS[2:])

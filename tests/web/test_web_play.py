@@ -122,6 +122,7 @@ def test_a_row_that_is_there_twice_and_an_empty_report_are_questions(scenes: Sce
         room._submit(scenes, visitor, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_opening_is_a_finished_play_and_the_next_episode_is_another(name: str) -> None:
     scenes = scenes_of(get_environment(name))
@@ -138,6 +139,7 @@ def test_the_opening_is_a_finished_play_and_the_next_episode_is_another(name: st
         visitor.finished.append(task)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_visitor_who_comes_back_has_all_that_they_left(name: str) -> None:
     scenes = scenes_of(get_environment(name))
@@ -181,6 +183,7 @@ def test_a_bad_reset_is_told_and_leaves_the_episode(scenes: Scenes) -> None:
     assert visitor.frames is before
 
 
+@pytest.mark.slow
 def test_nothing_typed_by_a_visitor_becomes_markup(scenes: Scenes) -> None:
     evil = "<img src=x onerror=alert(1)>"
     visitor = started(scenes)
