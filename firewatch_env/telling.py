@@ -11,12 +11,20 @@ from firewatch_env.evidence.meters import (
     ERRORS,
     HIGH_CPU,
     HIGH_MEMORY,
+    MOST_FAIL,
+    NEARLY_FULL,
+    POOR_HITS,
     RECENT,
     SLOW,
+    VERY_SLOW,
     WAITING,
     Meters,
+    by_status,
+    pods,
 )
+from firewatch_env.evidence.signs import LOST
 from firewatch_env.grade import Grade
+from openenv_kit.adding import add_up
 
 BRIEF = """\
 You are on call for an online shop. Customers are being let down, and every call of a tool takes \
@@ -82,10 +90,14 @@ def situation(
 
 
 def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
-    """What is unusual about a service; nothing where it looks well."""
-    said = []
-    if now.own >= ERRORS:
-        said.append(f"5xx {now.own:.0%}")
+    """What is unusual about a service, after how bad that is; nothing where it looks well."""
+    shares = by_status(service) if max(now.own, now.seen) >= ERRORS else {}
+    failing = {how: shares.get(how, 0.0) for how in (LOST, "403", "429")}
+    failing["5xx"] = now.own * (1 - service.now.lost)
+    said = [f"{how} {share:.0%}" for how, share in failing.items() if shares and share >= 0.005]
+    ready, whole = pods(service)
+    if ready < whole:
+        said.append(f"{ready}/{whole} pods ready")
     if now.p99 >= SLOW:
         said.append(f"p99 {now.p99:.1f} s")
     if now.cpu >= HIGH_CPU:
@@ -95,12 +107,17 @@ def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
         said.append(f"memory {now.memory:.0%}{' rising' if rises else ''}")
     if service.killed is not None and world.tick - service.killed < RECENT:
         said.append(f"out of memory at {world.clock(service.killed)}")
-    if service.kind == "job" and service.backlog > WAITING * service.usual_load:
+    if service.backlog > WAITING * service.usual_load:
         said.append(f"{service.backlog:.0f} items wait")
-    status = "" if now.status == "healthy" else f" {now.status}"
-    if not said and not status:
+    if service.hits < POOR_HITS:
+        said.append(f"hits {service.hits:.0%}")
+    if any(call.breaker for call in service.calls):
+        said.append("breaker open")
+    if not said:
         return ""
-    return f"{service.name}{status}" + (f" ({', '.join(said)})" if said else "")
+    bad = add_up(failing.values()) >= MOST_FAIL or now.p99 >= VERY_SLOW or now.memory >= NEARLY_FULL
+    severity = "down" if now.status == "down" else "critical" if bad else "warning"
+    return f"{service.name} {severity} ({', '.join(said)})"
 
 
 def verdict(grade: Grade) -> str:

@@ -15,7 +15,7 @@ from firewatch_env.engine.motion import drained_at
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.tick import cpu_of_request
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.meters import MISSES, UNREADY, latency_ratio, pods
+from firewatch_env.evidence.meters import MISSES, UNREADY, pods
 from firewatch_env.evidence.signs import ALL, describe, fills_up
 
 MOST_MEMORY = 2.5  # to the usual limit
@@ -29,18 +29,24 @@ def memory_mb(service: Service) -> float:
 
 def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Worker threads and connections: busy, blocked, and each feature's pool."""
-    slow = latency_ratio(service) if service.now.shed == 0 else 1.0
-    need = _WORKERS / 10 * service.load / service.usual_load * (slow if slow > 1 else 1.0)
-    full = []
-    for feature, part in service.features.items():
-        size = _WORKERS * service.levers.get(f"slots.{feature}", 1.0)
-        if need * part > 0.95 * size:
-            full.append(f"{feature} {size:.0f} of {size:.0f} busy (usual size {_WORKERS})")
-    said = [f"pool full: {each}" for each in full]
-    said += _off(service, ("blocked", "streams", "reconnects", "bad_process", "leak"))
-    return Outcome(
-        "; ".join(said) or f"{min(need, _WORKERS):.0f} of {_WORKERS} busy, none stuck", None
-    )
+    said, hot = list[str](), _busiest(service)
+    slots, busy = service.slots / (10 if hot < 1 else 1), service.now.busy * hot
+    for name in service.levers:
+        if family(name) == "slots" and busy > 0.95 * slots:
+            size = round(_WORKERS * felt(service, name))
+            used = f"{size} of {size} busy (usual size {_WORKERS})"
+            said.append(f"pool full: {name.partition('.')[2]} {used}")
+    if not said and slots:  # a full pool leaves the rest of the service room
+        where = "in the busiest pod " if hot < 1 else ""
+        waits = f", {busy - slots:.0f} requests wait" if busy >= slots + 1 else ""
+        said.append(f"{where}{min(busy / slots, 1) * _WORKERS:.0f} of {_WORKERS} busy{waits}")
+    stuck = _off(service, ("blocked", "streams", "reconnects", "bad_process", "leak"))
+    return Outcome("; ".join(said + (stuck or ["none stuck"])), None)
+
+
+def _busiest(service: Service) -> float:
+    """Share of the requests that the busiest pod gets; 1 where pods are even."""
+    return next((part.weight for part in service.parts if part.share == 0.1), 1.0)
 
 
 look("thread_dump")(_threads)
@@ -65,7 +71,8 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
     usual = memory_mb(service)
     return Outcome(
         f"heap {min(used, 1):.0%} of {limit * usual:.0f} MB, {_growth(service)}; "
-        f"above usual: {told or 'nothing'}; limit can be raised to {MOST_MEMORY * usual:.0f} MB",
+        f"above usual: {told or ('nothing yet' if service.grow else 'nothing')}; "
+        f"limit can be raised to {MOST_MEMORY * usual:.0f} MB",
         None,
     )
 
@@ -73,11 +80,15 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
 def _growth(service: Service) -> str:
     """Where a heap is going, by its limit as it is now."""
     grows, room = service.grow / service.memory_limit, 1 - service.now.memory
+    if any(part.renew for part in service.parts):
+        return "pods are being replaced and start empty"
     if room <= 0:
         return "full"
     if grows == 0 or max(part.fill for part in service.parts) >= service.grow_cap - 1e-9:
         return "steady"
-    end = f"full in {room / grows:.0f} ticks" if fills_up(service) else "stops before it is full"
+    end = "stops before it is full"
+    if fills_up(service):
+        end = f"full within {room / grows + 1.5:.0f} ticks"  # two at least: rounded up
     return f"{grows:+.1%} a tick, {end}"
 
 
@@ -108,10 +119,6 @@ def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outco
     said.append(f"CPU limit {limit:.2f}x usual")
     if "neighbour" in service.levers:
         said.append(f"{felt(service, 'neighbour'):.0%} of zone b's CPU stolen by another tenant")
-    if build := service.build:
-        staged = [n for n in service.staged if family(n) in ("cpu", "grow", "calls", "hits")]
-        if staged:
-            said.append(f"only in pods of {build.version} (zone b)")
     return Outcome("; ".join(said), None)
 
 
@@ -173,9 +180,10 @@ def inspect_cluster_topology(
     said = [f"pods {ready}/{whole} ready", *_off(service, _PODS)]
     if service.kind == "job":
         said.append(f"{service.backlog:.0f} items wait")
-    hot = [part.weight for part in service.parts if part.share == 0.1]
-    if hot:
-        said += [f"busiest pod has {hot[0]:.0%} of the requests", *_off(service, ("hot",))]
+    if (hot := _busiest(service)) < 1:
+        each = (1 - hot) / (service.pods - 1)
+        said.append(f"busiest pod has {hot:.0%} of the requests, each other {each:.0%}")
+        said += _off(service, ("hot",))
     if build := service.build:
         if build.staged and "build" not in service.rolled:
             said.append(f"zone a runs {build.before}, zone b {build.version}")
@@ -183,6 +191,5 @@ def inspect_cluster_topology(
             said.append(f"canary pods run {build.version}, the others {build.before}")
     if drained := drained_at(service, world.tick):
         said.append(f"zone b drained by {drained:.0%}")
-    nodes = ("zone_lost", "zone_fails", "neighbour", "minority", "zone_lag")
-    said += _off(service, nodes) or ["zones a and b alike"]
+    said += _off(service, ("zone_lost", "zone_fails", "neighbour", "minority", "zone_lag"))
     return Outcome("; ".join(said), None)

@@ -14,10 +14,10 @@ from firewatch_env.evidence.logs import lines
 from firewatch_env.evidence.meters import (
     RECENT,
     by_status,
+    failing,
     latency_ratio,
     pods,
     read,
-    reason,
     releases,
     seconds,
     since,
@@ -51,13 +51,12 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     ready, whole = pods(service)
     said, began = list[str](), since(world, service)
     if statuses:
-        start = "" if began is None else f", since {world.clock(began)}"
-        said.append(f"{service.name}: failing: {_shares(statuses)}{start}.")
+        said.append(f"{service.name}: failing: {_shares(statuses)}.")
         for name, shares in split(service).items():
             if max(shares.values(), default=0) >= 0.005:
-                said.append(f"By {name}: {_shares(worst_first(shares))}.")
+                said.append(f"By {name} (of each, callees aside): {_shares(worst_first(shares))}.")
         said += [
-            f"The {SIGNS[name].status}s go to {stranger(service)}, not to customers."
+            f"{SIGNS[name].status}s by client: {stranger(service)} 100%, customers 0%."
             for name in UNNOTICED
             if name in service.levers
         ]
@@ -76,7 +75,7 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
         f"latency {f'{latency_ratio(service):.1f}x usual' if service.lat else 'unknown'}{extra}."
     )
     if began is not None:
-        said.append(_series(world, service))
+        said.append(f"Callees aside since {world.clock(began)}: {_series(world, service)}.")
     return Outcome("\n".join(said), None, {"failing": statuses, "ready": ready, "pods": whole})
 
 
@@ -93,8 +92,7 @@ def _series(world: World, service: Service) -> str:
     for which, release in releases(service):
         if release.tick >= ticks[0]:
             points.append((release.tick, f"[{_named(which, release)}]"))
-    told = ", ".join(f"{world.clock(tick)} {text}" for tick, text in sorted(points))
-    return f"Failing over time: {told}."
+    return ", ".join(f"{world.clock(tick)} {text}" for tick, text in sorted(points))
 
 
 def _named(which: str, release: Release) -> str:
@@ -136,7 +134,7 @@ def _call(call: Call) -> str:
         return f"not asked, breaker open; {call.weight:.0%} of these answers count as bad"
     said = []
     if call.fail >= 0.005:
-        said.append(f"{call.fail:.0%} of calls fail ({reason(call)})")
+        said.append(failing(call))
     if call.callee.deg < 0.99:
         said.append(f"{1 - call.callee.deg:.0%} of answers lack a part")
     slow = latency_ratio(call.callee)
@@ -156,8 +154,9 @@ def _call(call: Call) -> str:
 def _caller(call: Call) -> str:
     times = call.calls / call.usual_calls * call.attempts
     more = f", {times:.1f}x the usual calls" if times >= 1.5 else ""
-    state = "breaker open" if call.breaker else f"{call.fail:.0%} fail"
-    return f"Called by {call.caller.name}: {state}{more}."
+    state = "breaker open" if call.breaker else failing(call) if call.fail >= 0.005 else "fine"
+    part = f" in {call.calls:.0%} of its requests" if call.calls < 1 else ""
+    return f"Called by {call.caller.name}{part}: {state}{more}."
 
 
 @look("trace_distributed_request")
@@ -179,28 +178,21 @@ def trace_distributed_request(
 @look("inspect_commit_diff")
 def inspect_commit_diff(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """The change log: what the last build and the last configuration changed, within a day."""
-    said = []
-    found = sorted(releases(service), key=lambda pair: -pair[1].tick)
-    for which, release in found:
+    said, fresh = [], []
+    for which, release in sorted(releases(service), key=lambda pair: -pair[1].tick):
         if world.tick - release.tick <= DAY:
+            fresh.append(which)
             where = ", in zone b only so far" if release.staged else ""
-            back = ", TAKEN BACK" if which in service.rolled else ""
             texts = "; ".join(each.text for each in release.settings)
             said.append(
                 f"{world.clock(release.tick)} {_named(which, release)} "
-                f"({service.name.partition('-')[0]} team{where}{back}): {texts}"
+                f"({service.name.partition('-')[0]} team{where}{_back(service, which)}): {texts}"
             )
-    for which in ("build", "revision"):
-        if _older(world, service, which):
-            back = ", TAKEN BACK" if which in service.rolled else ""
-            said.append(f"{_named_old(which)}: a day or more ago{back}")
+    for which, last in (("build", "last build"), ("revision", "last config")):
+        if which not in fresh:
+            said.append(f"{last}: a day or more ago{_back(service, which)}")
     return Outcome("\n".join(said), None)
 
 
-def _older(world: World, service: Service, which: str) -> bool:
-    release = getattr(service, which)
-    return release is None or world.tick - release.tick > DAY
-
-
-def _named_old(which: str) -> str:
-    return "last build" if which == "build" else "last config"
+def _back(service: Service, which: str) -> str:
+    return ", TAKEN BACK" if which in service.rolled else ""

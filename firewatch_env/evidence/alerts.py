@@ -4,38 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from operator import attrgetter, ge
 from typing import Any
 
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.meters import ERRORS, HIGH_CPU, HIGH_MEMORY, SLOW, Meters
+from firewatch_env.evidence.meters import (
+    ERRORS,
+    HIGH_CPU,
+    HIGH_MEMORY,
+    MOST_FAIL,
+    NEARLY_FULL,
+    SLOW,
+    VERY_SLOW,
+    Meters,
+)
 
 _RANK = {"page": 0, "critical": 1, "warning": 2}
+_NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rule:
+    """When an alert fires, and from which value on it is critical or, if 0, a page."""
+
     alertname: str
     meter: str
     threshold: float
-    severity: str
+    critical: float
     text: Callable[[float], str]
 
 
+_MEMORY = _Rule(
+    "MemoryPressure",
+    "memory",
+    HIGH_MEMORY,
+    NEARLY_FULL,
+    lambda v: f"{v:.0%} of the memory limit in use",
+)
 _RULES = (
-    _Rule("ServiceDown", "seen", 0.9, "page", lambda v: f"{v:.0%} of probes fail"),
-    _Rule("HighErrorRate", "own", ERRORS, "critical", lambda v: f"{v:.1%} of requests end in 5xx"),
-    _Rule("HighLatency", "p99", SLOW, "critical", lambda v: f"p99 is {v:.2f} s"),
-    _Rule("RequestBacklog", "active", 100.0, "warning", lambda v: f"{v:.0f} requests in flight"),
+    _Rule("ServiceDown", "seen", 0.9, 0.0, lambda v: f"{v:.0%} of probes fail"),
     _Rule(
-        "MemoryPressure",
-        "memory",
-        HIGH_MEMORY,
-        "warning",
-        lambda v: f"{v:.0%} of the memory limit in use",
+        "HighErrorRate",
+        "own",
+        ERRORS,
+        MOST_FAIL,
+        lambda v: f"{v:.1%} of what reaches it ends in 5xx",
     ),
-    _Rule("HighCPU", "cpu", HIGH_CPU, "warning", lambda v: f"CPU at {v:.0%} of its limit"),
+    _Rule("HighLatency", "p99", SLOW, VERY_SLOW, lambda v: f"p99 is {v:.2f} s"),
+    _Rule("RequestBacklog", "active", 100.0, _NEVER, lambda v: f"{v:.0f} requests in flight"),
+    _MEMORY,
+    _Rule("HighCPU", "cpu", HIGH_CPU, _NEVER, lambda v: f"CPU at {v:.0%} of its limit"),
 )
 _watched = attrgetter(*(rule.meter for rule in _RULES))
 _THRESHOLDS = tuple(rule.threshold for rule in _RULES)
@@ -44,7 +62,7 @@ _LET_DOWN = _Rule(
     "HighErrorRate",
     "customer_error_ratio",
     CUSTOMERS,
-    "page",
+    0.0,
     lambda v: f"{v:.1%} of customers are let down",
 )
 
@@ -57,44 +75,44 @@ def fire(world: World, since: dict[str, int], meters: Mapping[str, Meters]) -> l
         since: tick at which each active alert fired; brought up to date.
         meters: of every service now.
     """
-    found: list[tuple[int, float, str, _Rule, str, float]] = []
+    found: list[tuple[Any, ...]] = []
     for service in world.services:
+        now = meters[service.name]
         if service.entry and world.let_down >= CUSTOMERS:
-            found.append(_ranked(_LET_DOWN, service.name, world.let_down))
+            found.append(_fired(_LET_DOWN, service.name, world.let_down))
         if service.alerted:
-            values = _watched(meters[service.name])
+            values = _watched(now)
             if any(map(ge, values, _THRESHOLDS)):
                 for rule, value in zip(_RULES, values, strict=True):
                     if value >= rule.threshold:
-                        found.append(_ranked(rule, service.name, float(value)))
-    found.sort()
+                        found.append(_fired(rule, service.name, float(value)))
+        elif now.memory >= NEARLY_FULL:
+            # Pods about to be killed are the cluster's alert, whoever owns them.
+            found.append(_fired(_MEMORY, service.name, now.memory))
+    found.sort(key=lambda each: each[:3])
     ids = {each[2] for each in found}
-    if not since.keys() <= ids:
-        for gone in since.keys() - ids:
-            del since[gone]
+    for gone in since.keys() - ids:
+        del since[gone]
     return [
-        {
-            "alert_id": alert_id,
-            "alertname": rule.alertname,
-            "service_name": name,
-            "severity": rule.severity,
-            "description": f"{name}: {rule.text(value)}",
-            "metric_name": rule.meter,
-            "metric_value": round(value, 4),
-            "threshold_value": rule.threshold,
-            "fired_at_tick": since.setdefault(alert_id, world.tick),
-        }
-        for _, _, alert_id, rule, name, value in found
+        {**alert, "fired_at_tick": since.setdefault(alert_id, world.tick)}
+        for _, _, alert_id, alert in found
     ]
 
 
-def _ranked(rule: _Rule, service: str, value: float) -> tuple[int, float, str, _Rule, str, float]:
-    """An alert, beginning with what it is sorted by."""
-    rank, alert_id = _known(rule, service)
-    return rank, -value / rule.threshold, alert_id, rule, service, value
-
-
-@cache
-def _known(rule: _Rule, service: str) -> tuple[int, str]:
-    """What stays the same of an alert: how bad it is, and its id."""
-    return _RANK[rule.severity], f"{rule.alertname}-{service}-{rule.meter}"
+def _fired(rule: _Rule, service: str, value: float) -> tuple[int, float, str, dict[str, Any]]:
+    """An alert, after what it is sorted by."""
+    severity = "page"
+    if rule.critical:
+        severity = "critical" if value >= rule.critical else "warning"
+    alert_id = f"{rule.alertname}-{service}-{rule.meter}"
+    alert = {
+        "alert_id": alert_id,
+        "alertname": rule.alertname,
+        "service_name": service,
+        "severity": severity,
+        "description": f"{service}: {rule.text(value)}",
+        "metric_name": rule.meter,
+        "metric_value": round(value, 4),
+        "threshold_value": rule.threshold,
+    }
+    return _RANK[severity], -value / rule.threshold, alert_id, alert

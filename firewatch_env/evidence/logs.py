@@ -11,8 +11,7 @@ from firewatch_env.engine.world import World
 from firewatch_env.evidence.meters import MISSES, RECENT, UNREADY, pods, reason, releases
 from firewatch_env.evidence.signs import SIGNS, describe
 
-SHOWN = 8
-_LEAST = 4
+_LEAST = 5
 _ROUTINE: dict[str, tuple[str, ...]] = {
     "proxy": (
         "INFO  routes for {f} reloaded, none changed", "WARN  client 10.4.{n}.9 sent half a header",
@@ -20,7 +19,7 @@ _ROUTINE: dict[str, tuple[str, ...]] = {
     ),
     "app": (
         "INFO  flags for {f} reloaded, none changed", "WARN  {f}: field left empty, default used",
-        "INFO  {n} stale entries of {f} dropped", "INFO  daily report on {f} written",
+        "INFO  {n} stale entries of {f} dropped", "INFO  {n} sessions of {f} renewed",
     ),
     "store": (
         "INFO  checkpoint written, {n} pages", "INFO  vacuum of {f}: {n} dead rows removed",
@@ -40,16 +39,20 @@ _ROUTINE: dict[str, tuple[str, ...]] = {
 
 def lines(world: World, service: Service) -> tuple[str, ...]:
     """The service's last log lines, the most telling ones last."""
-    said = sorted([*_own(world, service), *_resources(world, service), *_callees(service)])
-    texts = [text for _, text in said][-SHOWN + 2 :]
+    said = sorted([*_own(world, service), *_resources(world, service), *_callees(service)])[-6:]
+    texts = [text for _, text in said]
     key = crc32(service.name.encode()) + world.minute + world.tick // 2
     if service.name in world.advice:
         texts.insert(max(len(texts) - 1, 0), f"WARN  {world.advice[service.name]}")
-    texts = [_routine(service, key + n) for n in range(max(_LEAST - len(texts), 1))] + texts
-    minute = world.clock(world.tick)
-    start = 30 * (world.tick % 2)
+    # A failure fills as much of a log as of the requests.
+    more = [text for share, text in said if share <= 1 for _ in range(round(share * _LEAST) - 1)]
+    more = more[max(len(more) + len(texts) + 1 - _LEAST, 0) :]
+    room = max(_LEAST - len(texts) - len(more), 1)
+    texts = more + [_routine(service, key + n) for n in range(room)] + texts
+    minute, start = world.clock(world.tick), 30 * (world.tick % 2)
     return tuple(
-        f"{minute}:{start + 3 * n + (key + n) % 3:02} {text}" + _request(key, n, text)
+        f"{minute}:{start + (30 * n + crc32(f'{key} {n}'.encode()) % 30) // len(texts):02} {text}"
+        + _request(key, n, text)
         for n, text in enumerate(texts)
     )
 
@@ -70,21 +73,22 @@ def _request(key: int, number: int, text: str) -> str:
 def _own(world: World, service: Service) -> list[tuple[float, str]]:
     said = []
     for name in service.levers:
-        sign = SIGNS.get(family(name))
+        head = family(name)
+        sign = SIGNS.get(head)
         if sign is None or (sign.zone_b and zone_share(service, service.clock) == 0):
             continue
         channel = name.partition(".")[2]
         value = felt(service, name)
         weight = (service.features.get(channel, 1.0) if channel else 1.0) * min(value, 1.0)
-        if family(name) in MISSES:
+        if head in MISSES:
             weight = 1.0 if value < 0.95 else 0.0
-        elif family(name) in ("limit", "slots", "timeout", "cpu_limit"):
+        elif head in ("limit", "slots", "timeout", "cpu_limit"):
             weight = 1.0 if value < 0.5 else 0.0
-            if family(name) == "limit" and service.now.limited < 0.005:
+            if head == "limit" and service.now.limited < 0.005:
                 weight = 0.0
-        elif family(name) in ("cpu", "calls", "tries", "queries"):
+        elif head in ("cpu", "calls", "tries", "queries"):
             weight = 0.6 if value >= 2 else 0.0
-        elif family(name) in ("heap", "grow", "fill", "leak"):
+        elif head in ("heap", "grow", "fill", "leak"):
             weight = 0.5 if service.now.memory > 0.8 else 0.0
         if weight < 0.02:
             continue

@@ -21,6 +21,8 @@ MISSES = ("hits", "cold_cache", "small_cache")
 
 # From which value on a meter is unusual.
 ERRORS, SLOW, HIGH_CPU, HIGH_MEMORY = 0.05, 0.5, 0.95, 0.7
+# From which value on it is critical.
+MOST_FAIL, VERY_SLOW, NEARLY_FULL = 0.5, 2.0, 0.9
 POOR_HITS = 0.8
 WAITING = 60
 """Seconds of the usual load that wait in a pipeline before it is called degraded."""
@@ -47,17 +49,16 @@ _meters = partial(tuple.__new__, Meters)  # a call with nine arguments takes thr
 
 def read(service: Service) -> Meters:
     """A service's meters now."""
-    own, seen, _, _, _, _, lat, tail, use, memory, busy, _ = service.now
+    own, seen, _, _, _, shed, lat, tail, use, memory, busy, _ = service.now
     few = service.sizing is not None
     # A cache that misses, a pipeline that lags and an open breaker fail health checks.
-    poor = service.kind == "cache" and service.hits < POOR_HITS
-    if service.kind == "job":
-        poor = service.backlog > WAITING * service.usual_load
+    poor = service.hits < POOR_HITS or service.backlog > WAITING * service.usual_load
     for name in service.levers:
         head = family(name)
         if head == "meter":
-            own = own if own > service.levers[name] else service.levers[name]
-        elif head == "bots":
+            own = 1 - (1 - own) * (1 - service.levers[name])
+        elif head == "bots":  # refused before anything else but for what is shed
+            own = shed + (own - shed) * (1 - service.levers[name])
             seen = 1 - (1 - seen) * (1 - service.levers[name])
         elif head in UNREADY:
             few = True
@@ -113,27 +114,26 @@ def releases(service: Service) -> Iterator[tuple[str, Release]]:
 
 
 def by_status(service: Service) -> dict[str, float]:
-    """Share of the requests that end badly, by how; what callees cause is under `callees`."""
+    """Share of all requests sent to a service that end badly, by how."""
     now = service.now
-    own = 1 - (1 - service.err) * (1 - _spoilt(service))
-    below = 1 - (1 - now.own) / ((1 - now.shed) * (1 - own)) if now.shed < 1 and own < 1 else 0.0
-    bots, meter = service.levers.get("bots"), service.levers.get("meter", 0.0)
-    refused = now.refused if bots is None else 1 - (1 - now.refused) * (1 - bots)
+    spoilt = add_up(part.weight * part.err for part in service.parts)  # by a zone's pods
+    own = 1 - (1 - service.err) * (1 - spoilt) * (1 - service.levers.get("meter", 0.0))
+    refused = 1 - (1 - now.refused) * (1 - service.levers.get("bots", 0.0))
     # In this order: what one thing ends does not reach the next.
     found, left = dict[str, float](), 1.0
     for status, share in (
-        (LOST, now.lost), ("503", now.shed), ("403", refused), ("429", now.limited),
-        ("500", own if own > meter else meter), ("callees", below),
+        (LOST, now.lost), ("503", now.shed), ("403", refused), ("429", now.limited), ("500", own),
     ):  # fmt: skip
-        if left * share >= 0.005:
-            found[status] = left * share
+        found[status] = left * share
         left *= 1 - share
-    return found
-
-
-def _spoilt(service: Service) -> float:
-    """Share of answers that a zone's pods spoil."""
-    return add_up(part.weight * part.err for part in service.parts)
+    fine = timely = 1.0
+    for call in service.calls:
+        if call.fail and not call.optional:
+            many = min(call.calls, 1 / call.fail)
+            fine *= 1 - many * call.fail
+            timely *= 1 - many * next(iter(ways(call).values()))
+    found |= {"callees' timeouts": left * (1 - timely), "callees' errors": left * (timely - fine)}
+    return {status: share for status, share in found.items() if share >= 0.005}
 
 
 def split(service: Service) -> dict[str, dict[str, float]]:
@@ -141,14 +141,15 @@ def split(service: Service) -> dict[str, dict[str, float]]:
     everywhere, in_b, newer = 1.0, 1.0, 1.0
     features = dict.fromkeys(service.features, 1.0)
     for name in service.levers:
-        sign = SIGNS.get(family(name))
-        if sign is None or not sign.status or family(name) in UNNOTICED:
+        head = family(name)
+        sign = SIGNS.get(head)
+        if sign is None or not sign.status or head in UNNOTICED:
             continue
         channel = name.partition(".")[2]
         value = felt(service, name)
-        if family(name) == "limit":
+        if head == "limit":
             value = max(1 - value / service.features.get(channel, 1.0), 0.0)
-        elif family(name) == "quota":
+        elif head == "quota":
             value = 1 - value
         part = service.features.get(channel, 0.0) if channel else 1.0
         reach = zone_share(service, service.clock) if sign.zone_b else 1.0
@@ -159,7 +160,7 @@ def split(service: Service) -> dict[str, dict[str, float]]:
             in_b *= 1 - value
         elif name in service.staged:
             newer *= 1 - part * service.levers[name]
-        elif family(name) in ("canary", "mixed"):
+        elif head in ("canary", "mixed"):
             newer *= 1 - min(value * 5, 1.0)
         else:
             everywhere *= 1 - part * value
@@ -192,13 +193,34 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value >= 1 else f"{value * 1000:.0f} ms"
 
 
+def ways(call: Call) -> dict[str, float]:
+    """How a call fails, after all its tries: shares of all calls, that of too late ones first."""
+    callee, now = call.callee, call.callee.now
+    late = (1 - callee.soft - callee.hard) * call.late
+    again = callee.soft + late  # is tried once more; an exception or a refusal is not
+    soft = again ** (call.tries - 1) if again > 1e-6 else 1.0
+    hard = (call.fail - soft * again) / callee.hard if callee.hard else 0.0
+    heard = hard * (1 - callee.soft)
+    refused, limited = heard * now.refused, heard * (1 - now.refused) * now.limited
+    return {
+        f"timed out after {seconds(call.timeout)}": soft * late,
+        LOST: soft * now.lost,
+        "503": soft * (callee.soft - now.lost),
+        "403": refused,
+        "429": limited,
+        "500": hard * callee.hard - refused - limited,
+    }
+
+
+def failing(call: Call) -> str:
+    """Share of the calls that fail, and how, the most frequent way first."""
+    found = sorted(ways(call).items(), key=lambda way: -way[1])
+    said = [f"{way} {share:.0%}" for way, share in found if share >= 0.01]
+    how = " + ".join(said) if len(said) > 1 else found[0][0]
+    return f"{call.fail:.0%} of calls fail ({how})"
+
+
 def reason(call: Call) -> str:
     """How the failing ones of a call mostly fail."""
-    callee = call.callee.now
-    hard = call.callee.hard
-    ways = [
-        (call.late, f"timed out after {seconds(call.timeout)}"), (callee.lost, LOST),
-        (callee.refused, "403"), (callee.limited, "429"), (callee.shed, "503"),
-        (hard - callee.refused - callee.limited, "500"),
-    ]  # fmt: skip
-    return max(ways, key=lambda way: way[0])[1]
+    shares = ways(call)
+    return max(shares, key=lambda way: shares[way])

@@ -46,7 +46,7 @@ SIGNS: dict[str, Sign] = {
     "minority": Sign("500", "ERROR", "NoQuorum: nodes in zone b see no majority", True),
     "zone_fails": Sign("500", "ERROR", "I/O error on local disk, node b-3", True),
     "refuse": Sign("403", "WARN", "403 {f}: denied by access rule{r}"),
-    "clock": Sign("403", "WARN", "403 token not yet valid: this node's clock is 190 s slow"),
+    "clock": Sign("403", "WARN", "403 token not yet valid: node clock is 190 s slow"),
     "role": Sign("403", "WARN", "403 service account lacks role 'reader'{r}"),
     "limit": Sign("429", "WARN", "429 {f}: rate limit reached{r}"),
     "quota": Sign("429", "WARN", "429 from provider: account quota used up"),
@@ -75,7 +75,9 @@ SIGNS: dict[str, Sign] = {
     "environment": Sign("", "ERROR", "start failed: environment variable API_KEY not set{r}"),
     "cold": Sign("", "WARN", "pod not ready: data still loading, 3 %"),
     "probes": Sign("", "WARN", "pod not ready: readiness probe timed out after 5 ms{r}"),
-    "backoff": Sign("", "ERROR", "CrashLoopBackOff: next start in 5 minutes"),
+    "backoff": Sign(
+        "", "ERROR", "CrashLoopBackOff: exit code 1, last log: lock file is stale; retry in 5 min"
+    ),
     "rollout": Sign("", "WARN", "rollout stuck: new pods cannot be scheduled{r}"),
     "hot": Sign("", "WARN", "pod {p} gets more than its share of {f}{r}"),
     "grow": Sign("", "WARN", "heap grows: objects of {f} are never freed{r}"),
@@ -92,13 +94,13 @@ SIGNS: dict[str, Sign] = {
     "calls": Sign("", "INFO", "batch of 1: one call to {f} for each item{r}"),
     "tries": Sign("", "WARN", "{f} failed, trying again at once{r}"),
     "bots": Sign("403", "INFO", "403 for {w}: blocked by rule, as intended"),
-    "meter": Sign("500", "ERROR", "500 for {w}: known, no customer is affected"),
+    "meter": Sign("500", "WARN", "500 for {w}: no such table, not retried"),
 }
 ALL = "all requests"
 _STEADY_CACHE = "heap: cache of {f} is full, nothing more is added{r}"
 _STRANGERS = (
-    "a security scan", "an old load test", "a retired monitor", "a retired report",
-    "a test suite's old key", "last year's backup script", "an auditor's sample query",
+    "a security scan", "a forgotten load test", "a retired monitor", "an old report in a loop",
+    "a test suite's old key", "last year's backup script", "a crawler of another shop",
 )  # fmt: skip
 
 

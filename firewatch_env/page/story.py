@@ -31,7 +31,6 @@ class Move:
     group: str
     told: str
     refused: bool
-    burn: float
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,6 @@ class Story:
                 GROUP_OF.get(str(frame.action.get("action_type")), ""),
                 str(frame.observation.get("message", "")),
                 frame.observation.get("status") == "error",
-                frame.observation["current_slo_burn_rate"],
             )
             for frame in told
         ]

@@ -12,14 +12,14 @@ COULD: dict[str, str] = {
     "403": "permission|access|refused",
     "429": "rate limit",
     "no connection": "route",
-    "cpu": "ranked|compression",
+    "cpu": "ranked|compression|validated|regular expressions",
     "pool": "worker pool",
     "pods": "built at start|warm-up",
     "memory": "kept|memory|cache for",
     "late": "timeout|new client",
     "calls": "each item|batch size",
     "tries": "tries|tried",
-    "hits": "cache key|time to live",
+    "hits": "expiry|time to live",
     "skew": "partition key",
 }
 # What a line of a log or a look says, and what puts that right.

@@ -143,7 +143,7 @@ class Engineer:
         if not self._open(service) or service in self.cleared:
             return False
         detail = yield from self._do("get_metrics_detail", service)
-        if "not to customers" in detail:
+        if "customers 0%" in detail:
             self.cleared.add(service)
         for trouble, look in self._troubles(detail):
             if trouble == "load":
@@ -230,7 +230,7 @@ class Engineer:
     def _callers(self, service: str) -> Script:
         """Somebody asks a service more often than usual."""
         text = yield from self._do("trace_dependencies", service)
-        for caller in re.findall(r"Called by ([\w-]+): .*x the usual calls", text):
+        for caller in re.findall(r"Called by ([\w-]+)[^:]*: .*x the usual calls", text):
             above = yield from self._do("trace_dependencies", caller)
             for call in troubled(above):
                 if call.callee != service:
@@ -272,7 +272,7 @@ class Engineer:
                 self.cleared.add(name)
             return True
         if not self.mended:
-            for name in re.findall(r"(?:^|; )([\w-]+) (?:degraded|critical|down)", unwell):
+            for name in re.findall(r"(?:^|; )([\w-]+) (?:warning|critical|down)", unwell):
                 if name not in self.cleared:
                     self.cleared.add(name)
                     yield from self._do("get_metrics_detail", name)
@@ -282,7 +282,7 @@ class Engineer:
 
 def _feature(detail: str) -> str:
     """The feature that fails by far the most; nothing where all fail alike."""
-    found = re.search(r"By feature: ([^.]*)\.", detail)
+    found = re.search(r"By feature[^:]*: ([^.]*)\.", detail)
     shares = re.findall(r"([\w -]+?) (\d+)%", found[1]) if found else []
     if len(shares) > 1 and int(shares[0][1]) > 1.5 * int(shares[1][1]):
         return str(shares[0][0]).strip()

@@ -7,12 +7,15 @@ from firewatch_env.engine.effects import LEVERS
 from firewatch_env.engine.service import Release, Setting
 from openenv_kit.bitstream import BitStream
 
-# By family: what a build did, and what a revision did. {f} is the feature or the callee concerned.
+# By family, some by kind of service too: what a build did, and what a revision did. {f} is the
+# feature or the callee concerned.
 WORDS: dict[str, tuple[str, str]] = {
     "errors": ("new parser for {f}", "default values for {f}: on → off"),
     "refuse": ("new permission check for {f}", "access to {f}: everyone → staff"),
     "path": ("calls for {f} take route /v2", "route of {f}: /v1 → /v2"),
     "cpu": ("results for {f} are ranked by a new model", "compression level for {f}: 3 → 19"),
+    "cpu store": ("rows of {f} are validated at every read", "compression level for {f}: 3 → 19"),
+    "cpu proxy": ("headers of {f} match regular expressions", "compression level for {f}: 3 → 19"),
     "slots": ("a worker pool of its own for {f}", "worker pool for {f}: 200 → {workers:.0f}"),
     "pods": ("index of {f} is built at start", "warm-up of {f}: 10 s → 1 h"),
     "grow": ("results for {f} are kept for reuse", "results for {f} kept in memory: 1 min → 48 h"),
@@ -25,14 +28,14 @@ WORDS: dict[str, tuple[str, str]] = {
         "calls to {f} that fail are tried again",
         "tries of calls to {f}: 2 → 5, no pause",
     ),
-    "hits": ("new cache key for {f}", "time to live of {f}: 1 h → 1 s"),
+    "hits": ("expiry of {f} is read as ms, was s", "time to live of {f}: 1 h → 1 s"),
     "hot": ("new partition key for {f}", "partition key of {f}: customer → country"),
     "canary": ("canary on some pods: new parser", ""),
     "mixed": ("canary on some pods: new message format", ""),
     "environment": ("API key is read from the environment", ""),
     "rollout": ("pods ask for larger nodes", ""),
     "proxies": ("sidecar 1.8 → 1.9 on some pods", ""),
-    "slots_switch": ("switch from the blue to the green slot", ""),
+    "slots_switch": ("goes out in the green slot, traffic moved from blue", ""),
     "queries": ("items are loaded one by one", ""),
     "logging": ("", "log level: info → debug"),
     "cpu_limit": ("", "CPU limit: 4 → 1 cores"),
@@ -43,21 +46,25 @@ WORDS: dict[str, tuple[str, str]] = {
     "endpoint": ("", "endpoint list: moved to new hosts"),
     "small_cache": ("", "cache memory: 2 GB → 200 MB"),
 }
-FIXES = {
-    "errors": "fix: {f} failed where the address was empty",
-    "path": "fix: the route for {f} led nowhere",
-    "refuse": "fix: new customers were refused access to {f}",
-    "calls": "fix: {f} was called once for each item of an order",
-}
-"""What a change says that mended such a fault."""
+FIXES: dict[str, tuple[str, str]] = {
+    "errors": (
+        "fix: {f} failed where the address was empty", "fix: default values for {f}: off → on",
+    ),
+    "path": ("fix: the route for {f} led nowhere", "fix: route of {f}: /v0 → /v1"),
+    "refuse": (
+        "fix: new customers were refused access to {f}", "fix: access to {f}: staff → everyone",
+    ),
+    "calls": ("fix: {f} was called once for each item", "fix: batch size to {f}: 1 → 50"),
+}  # fmt: skip
+"""What a change says that mended such a fault, by family: of a build, and of a revision."""
 COSMETIC: dict[str, tuple[str, ...]] = {
     "build": (
-        "metrics for {f}", "unit tests for {f}", "unused code for {f} removed", "comments on {f}",
-        "log messages about {f} reworded", "typo in an error message about {f}",
-        "code for {f} formatted",
+        "metrics for {f}", "library update: logger 2.4 → 2.5", "unused flag of {f} removed",
+        "trace spans around {f}", "log messages about {f} reworded",
+        "typo in an error message about {f}", "compiler update",
     ),
     "revision": (
-        "log retention: 7 → 14 days", "title of the dashboard for {f}",
+        "log retention: 7 → 14 days", "alert on slow {f}: 1 s → 800 ms",
         "on-call contact for {f} changed", "sample rate of traces: 1% → 2%",
         "alert e-mails go to the team for {f}", "labels of the metrics for {f}",
     ),
@@ -66,11 +73,13 @@ _MENDED = (("errors", 0.2, 0.4), ("path", 0.2, 0.4), ("refuse", 0.2, 0.4))
 _MENDED_CALLS = (("calls", 4.0, 6.0),)
 
 
-def guilty(lever: str, value: float, which: str, draws: BitStream, feature: str) -> Release:
+def guilty(
+    service: str, lever: str, value: float, which: str, draws: BitStream, feature: str
+) -> Release:
     """The settings of a release that breaks something; the tick is set by the caller."""
     family, _, channel = lever.partition(".")
-    text = WORDS[family][which == "revision"]
-    text = text.format(f=channel, workers=200 * value, ms=500 * value)
+    words = WORDS.get(f"{family} {CATALOGUE[service].kind}", WORDS[family])
+    text = words[which == "revision"].format(f=channel, workers=200 * value, ms=500 * value)
     setting = Setting(lever, LEVERS[family].usual, value, text)
     settings = [setting]
     if draws.below(2):
@@ -83,13 +92,15 @@ def cosmetic(feature: str, which: str, draws: BitStream) -> Setting:
     return Setting("", 0.0, 0.0, draws.pick(COSMETIC[which]).format(f=feature))
 
 
-def fix(service: str, channels: list[str], callees: list[str], draws: BitStream) -> Setting:
+def fix(
+    service: str, which: str, channels: list[str], callees: list[str], draws: BitStream
+) -> Setting:
     """A change that put something right: whoever takes it back has the old bug again."""
     if callees and CATALOGUE[service].kind == "app" and draws.below(3) == 0:
         (family, low, high), channel = draws.pick(_MENDED_CALLS), draws.pick(callees)
     else:
         (family, low, high), channel = draws.pick(_MENDED), draws.pick(channels)
-    text = FIXES[family].format(f=channel)
+    text = FIXES[family][which == "revision"].format(f=channel)
     return Setting(f"{family}.{channel}", draws.uniform(low, high), LEVERS[family].usual, text)
 
 

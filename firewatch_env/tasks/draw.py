@@ -141,7 +141,7 @@ def _break(
         sketch.circumstances.append(Circumstance(since, root, lever, value))
     else:
         feature = sketch.ranked(root)[2 + draws.below(2)]
-        made = changes.guilty(lever, value, cause.vehicle, draws, feature)
+        made = changes.guilty(root, lever, value, cause.vehicle, draws, feature)
         staged = (
             cause.vehicle == "build"
             and cause.lever in STAGED
@@ -150,7 +150,7 @@ def _break(
         )
         if staged:  # of the most used feature, or zone b alone does too little harm
             lever = f"{cause.lever}.{sketch.ranked(root)[0]}"
-            made = changes.guilty(lever, value, cause.vehicle, draws, feature)
+            made = changes.guilty(root, lever, value, cause.vehicle, draws, feature)
         sketch.puts.append(Put(root, cause.vehicle, replace(made, tick=onset, staged=staged)))
         left = LEFT_BEHIND.get((cause.lever, CATALOGUE[root].kind))
         if left is not None and draws.uniform() < sketch.level.aftermath:
@@ -219,7 +219,7 @@ def _add_innocent(sketch: _Sketch, onset: int, draws: BitStream) -> None:
         ]
         moved += [each.lever for each in sketch.circumstances if each.service == name]
         settings = [changes.cosmetic(draws.pick(sketch.ranked(name)), which, draws)]
-        fixed = changes.fix(name, sketch.ranked(name)[:2], sketch.callees(name), draws)
+        fixed = changes.fix(name, which, sketch.ranked(name)[:2], sketch.callees(name), draws)
         if draws.below(3) and family(fixed.lever) not in map(family, moved):
             settings.insert(0, fixed)
         tick = min(onset + draws.below(40) - 20, -2)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
 from firewatch_env.actions import act
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
+from firewatch_env.evidence.alerts import fire
 from firewatch_env.evidence.logs import lines
+from firewatch_env.evidence.meters import by_status, read_all, ways
 from firewatch_env.play import Play
+from firewatch_env.policies.reading import change_log
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.named import NAMED
+from firewatch_env.telling import situation
 from tests.firewatch.test_engine import NAMES, a_world, course
 
 
@@ -39,6 +44,132 @@ def test_the_page_and_the_situation_give_one_share_of_customers(plays: list[Play
     assert all(page == situation for page, situation in both)
 
 
+def test_a_share_of_failures_is_the_same_wherever_it_is_told(plays: list[Play]) -> None:
+    told = 0
+    for play in plays:
+        for service in play.world.services:
+            statuses, now = by_status(service), play.meters[service.name]
+            detail = act(play.world, "get_metrics_detail", service.name, {}).text
+            assert all(f"{how} {share:.0%}" in detail for how, share in statuses.items())
+            whole = sum(statuses.values())
+            line = re.search(rf"{service.name} \w+ \(([^)]*)\)", play.message)
+            if not service.masks and line and (told_of := re.findall(_FAILS, line[1])):
+                told += 1
+                assert sum(map(int, told_of)) / 100 == pytest.approx(whole, abs=0.025)
+                assert now.own * (1 - service.now.lost) <= whole + 0.01
+            for call in service.calls:
+                assert sum(ways(call).values()) == pytest.approx(call.fail, abs=1e-6)
+                assert min(ways(call).values()) > -1e-9
+    assert told > 100
+
+
+_FAILS = r"(?:5xx|403|429|no connection) (\d+)%"
+
+
+def test_how_bad_a_service_is_agrees_with_its_alerts_and_is_told_with_a_figure(
+    plays: list[Play],
+) -> None:
+    seen = set()
+    for play in plays:
+        unwell = play.message.rpartition("Unwell: ")[2].rstrip(".")
+        for name, severity, why in re.findall(r"([\w-]+) (\w+) \(([^)]*)\)", unwell):
+            alerts = [a for a in play.alerts if a["service_name"] == name]
+            alerts = [a for a in alerts if a["metric_name"] != "customer_error_ratio"]
+            worst = {each["severity"] for each in alerts}
+            seen.add(severity)
+            assert re.search(r"\d|breaker", why)
+            assert severity in ("down", "critical") or worst <= {"warning"}
+            assert severity != "warning" or sum(map(int, re.findall(_FAILS, why))) <= 51
+        assert unwell == "none" or all("(" in each for each in unwell.split("; "))
+    assert seen == {"down", "critical", "warning"}
+
+
+def told_of(world: World) -> str:
+    return situation(world, read_all(world), {s.name: s.now.memory for s in world.services}, 90, 20)
+
+
+def test_a_service_without_enough_pods_is_listed_though_nothing_fails() -> None:
+    world, _ = with_lever("order-api", "environment", 0.5)
+    assert re.search(r"order-api warning \(\d/\d+ pods ready", told_of(world))
+
+
+def test_memory_near_its_limit_is_alerted_first_and_whoever_owns_the_service() -> None:
+    world, service = with_lever("order-api", "heap.bulk", 0.3)
+    steady = world.by_name["cart-api"]
+    steady.memory, service.memory = 0.72, 0.75
+    service.alerted = False
+    world.step()
+    alerts = fire(world, {}, read_all(world))
+    assert [(a["service_name"], a["severity"]) for a in alerts] == [
+        ("order-api", "critical"), ("cart-api", "warning"),
+    ]  # fmt: skip
+
+
+def test_timeouts_of_callees_are_told_apart_from_their_errors() -> None:
+    world, service = with_lever("order-api", "timeout.order-db", 0.004)
+    assert set(by_status(service)) == {"callees' timeouts"}
+    world.set_lever(world.by_name["order-db"], "errors.bulk", 0.4)
+    world.set_lever(service, "timeout.order-db", 0.018)
+    course(world, 2)
+    assert set(by_status(service)) == {"callees' timeouts", "callees' errors"}
+    text = act(world, "trace_dependencies", "order-api", {}).text
+    assert re.search(r"order-db: \d+% of calls fail \(.*timed out after \d+ ms \d+%", text)
+
+
+def test_threads_are_busy_where_requests_wait() -> None:
+    world, service = with_lever("order-api", "cpu.bulk", 12.0)
+    assert service.now.shed > 0
+    assert act(world, "thread_dump", "order-api", {}).text.startswith("200 of 200 busy, ")
+    assert " of 200 busy; none stuck" in act(world, "thread_dump", "order-db", {}).text
+
+
+def test_a_busy_pod_is_told_beside_the_others() -> None:
+    world, _ = with_lever("order-api", "hot.bulk", 1.0)
+    text = act(world, "inspect_cluster_topology", "order-api", {}).text
+    busiest, other = map(int, re.findall(r"has (\d+)% of the requests, each other (\d+)%", text)[0])
+    assert busiest > 3 * other > 0
+    assert "alike" not in text
+    assert "in the busiest pod 200 of 200" in act(world, "thread_dump", "order-api", {}).text
+
+
+def test_a_heap_under_repair_is_not_said_to_grow_and_one_that_grows_never_to_hold_nothing() -> None:
+    world, service = with_lever("order-api", "grow.bulk", 0.004)
+    text = act(world, "check_gc_pressure", "order-api", {}).text
+    assert "above usual: nothing yet" in text
+    act(world, "restart_service", "order-api", {})
+    world.step()
+    assert "being replaced" in act(world, "check_gc_pressure", "order-api", {}).text
+    service.parts[0].renew, service.memory = 0, 0.999
+    world.set_lever(service, "grow.bulk", 0.9)
+    service.now = service.now._replace(memory=0.999)
+    assert "full within 2 ticks" in act(world, "check_gc_pressure", "order-api", {}).text
+
+
+@pytest.mark.parametrize("value", [0.3, 0.6, 1.0])
+def test_a_log_holds_as_many_failures_as_the_requests(value: float) -> None:
+    world, service = with_lever("order-api", "leaders", value)
+    found = lines(world, service)
+    share = sum("WriteConflict" in line for line in found) / len(found)
+    assert share == pytest.approx(value, abs=0.21)
+    gaps = {int(b[6:8]) - int(a[6:8]) for a, b in pairwise(found)}
+    assert len(gaps) > 1
+    assert min(gaps) >= 0
+
+
+def test_a_configuration_mends_by_a_setting_and_a_database_ranks_nothing(
+    plays: list[Play],
+) -> None:
+    fixes = set()
+    for play in plays:
+        for service in play.world.services:
+            text = act(play.world, "inspect_commit_diff", service.name, {}).text
+            assert service.kind == "app" or "ranked" not in text
+            for entry in change_log(text):
+                fixed = [each for each in entry.texts if each.startswith("fix:")]
+                fixes |= {(entry.which, "→" in each) for each in fixed}
+    assert fixes == {("rollback_deploy", False), ("revert_config", True)}
+
+
 def test_a_raised_limit_gives_a_growing_heap_more_time() -> None:
     world, service = with_lever("order-api", "grow.bulk", 0.02)
     ticks = []
@@ -46,12 +177,12 @@ def test_a_raised_limit_gives_a_growing_heap_more_time() -> None:
         service.memory_limit = limit
         world.step()
         text = act(world, "check_gc_pressure", "order-api", {}).text
-        ticks.append(int(re.findall(r"full in (\d+) ticks", text)[0]))
+        ticks.append(int(re.findall(r"full within (\d+) ticks", text)[0]))
     assert ticks[1] > 2 * ticks[0]
 
 
 def test_a_heap_that_stops_below_its_limit_is_not_said_to_fill_up() -> None:
-    for value, ends in ((0.2, "stops before it is full"), (6.0, "full in")):
+    for value, ends in ((0.2, "stops before it is full"), (6.0, "full within")):
         world, _ = with_lever("order-api", "fill.feed", value)
         assert ends in act(world, "check_gc_pressure", "order-api", {}).text
 
@@ -91,7 +222,7 @@ def _strangers(plays: list[Play]) -> Iterator[str]:
     for play in plays:
         for service in play.world.services:
             text = act(play.world, "get_metrics_detail", service.name, {}).text
-            yield from re.findall(r"s go to (.*), not to customers", text)
+            yield from re.findall(r"s by client: (.*) 100%, customers 0%", text)
 
 
 def test_the_last_message_names_what_was_not_needed() -> None:
