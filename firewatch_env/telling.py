@@ -91,10 +91,11 @@ def situation(
 
 def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
     """What is unusual about a service, after how bad that is; nothing where it looks well."""
-    shares = by_status(service) if max(now.own, now.seen) >= ERRORS else {}
-    failing = {how: shares.get(how, 0.0) for how in (LOST, "403", "429")}
-    failing["5xx"] = now.own * (1 - service.now.lost)
-    said = [f"{how} {share:.0%}" for how, share in failing.items() if shares and share >= 0.005]
+    shares = by_status(service) if now.seen >= ERRORS else {}
+    failing = {how: share for how, share in shares.items() if how in (LOST, "403", "429")}
+    if now.own >= (0.005 if failing else ERRORS):
+        failing["5xx"] = now.own * (1 - service.now.lost)
+    said = [f"{how} {share:.0%}" for how, share in failing.items()]
     ready, whole = pods(service)
     if ready < whole:
         said.append(f"{ready}/{whole} pods ready")

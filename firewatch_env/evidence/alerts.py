@@ -20,7 +20,7 @@ from firewatch_env.evidence.meters import (
 )
 
 _RANK = {"page": 0, "critical": 1, "warning": 2}
-_NEVER = float("inf")
+_NEVER = 1e9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
