@@ -17,8 +17,10 @@ from firewatch_env.evidence.meters import by_status, read_all, ways
 from firewatch_env.play import Play
 from firewatch_env.policies.reading import change_log
 from firewatch_env.tasks.book import find
+from firewatch_env.tasks.changes import guilty
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.telling import situation
+from openenv_kit.bitstream import BitStream
 from tests.firewatch.test_engine import NAMES, a_world, course
 
 
@@ -163,11 +165,13 @@ def test_a_configuration_mends_by_a_setting_and_a_database_ranks_nothing(
     for play in plays:
         for service in play.world.services:
             text = act(play.world, "inspect_commit_diff", service.name, {}).text
-            assert service.kind == "app" or "ranked" not in text
             for entry in change_log(text):
                 fixed = [each for each in entry.texts if each.startswith("fix:")]
                 fixes |= {(entry.which, "→" in each) for each in fixed}
     assert fixes == {("rollback_deploy", False), ("revert_config", True)}
+    for service, ranks in (("order-api", True), ("order-db", False), ("edge-mesh", False)):
+        made = guilty(service, "cpu.bulk", 8.0, "build", BitStream("words"), "feed")
+        assert ("ranked" in made.settings[0].text) == ranks
 
 
 def test_a_raised_limit_gives_a_growing_heap_more_time() -> None:
