@@ -15,7 +15,7 @@ from firewatch_env.engine.motion import drained_at
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.tick import cpu_of_request
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.meters import MISSES, UNREADY, pods
+from firewatch_env.evidence.meters import MISSES, UNREADY, latency_ratio, pods
 from firewatch_env.evidence.signs import ALL, describe, fills_up
 
 MOST_MEMORY = 2.5  # to the usual limit
@@ -29,17 +29,20 @@ def memory_mb(service: Service) -> float:
 
 def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Worker threads and connections: busy, blocked, and each feature's pool."""
-    said, hot = list[str](), _busiest(service)
-    slots, busy = service.slots / (10 if hot < 1 else 1), service.now.busy * hot
-    for name in service.levers:
-        if family(name) == "slots" and busy > 0.95 * slots:
-            size = round(_WORKERS * felt(service, name))
-            used = f"{size} of {size} busy (usual size {_WORKERS})"
-            said.append(f"pool full: {name.partition('.')[2]} {used}")
-    if not said and slots:  # a full pool leaves the rest of the service room
-        where = "in the busiest pod " if hot < 1 else ""
-        waits = f", {busy - slots:.0f} requests wait" if busy >= slots + 1 else ""
-        said.append(f"{where}{min(busy / slots, 1) * _WORKERS:.0f} of {_WORKERS} busy{waits}")
+    sheds = service.now.shed > 0
+    need = _WORKERS / 10 * service.load / service.usual_load
+    if not sheds:
+        need *= max(latency_ratio(service), 1.0)
+    said = []
+    for feature, part in service.features.items():
+        size = _WORKERS * service.levers.get(f"slots.{feature}", 1.0)
+        if need * part > 0.95 * size:
+            said.append(f"pool full: {feature} {size:.0f} of {size:.0f} busy (usual {_WORKERS})")
+    if not said and sheds:
+        where = "in the busiest pod " if _busiest(service) < 1 else ""
+        said = [f"{where}{_WORKERS} of {_WORKERS} busy, requests wait"]
+    elif not said:
+        said = [f"{min(need, _WORKERS):.0f} of {_WORKERS} busy"]
     stuck = _off(service, ("blocked", "streams", "reconnects", "bad_process", "leak"))
     return Outcome("; ".join(said + (stuck or ["none stuck"])), None)
 
@@ -181,8 +184,8 @@ def inspect_cluster_topology(
     if service.kind == "job":
         said.append(f"{service.backlog:.0f} items wait")
     if (hot := _busiest(service)) < 1:
-        each = (1 - hot) / (service.pods - 1)
-        said.append(f"busiest pod has {hot:.0%} of the requests, each other {each:.0%}")
+        told = f"{hot:.0%} of the requests, each other {(1 - hot) / (service.pods - 1):.0%}"
+        said.append(f"busiest pod has {told}")
         said += _off(service, ("hot",))
     if build := service.build:
         if build.staged and "build" not in service.rolled:
