@@ -172,7 +172,7 @@ class Service:
         self.entry = 0.0  # customers a second who come in here
         self.features: dict[str, float] = {}
         self.masks = False  # passes on what a callee answers without counting it as its own
-        self.alerted = True  # has alert rules
+        self.alerted = True  # has alert rules of its own
         self.zoned = False
         self.usual_load = self.usual_lat = self.usual_cores = 0.0
         self.usual_slots = 0.0
