@@ -46,7 +46,7 @@ STATE_FIELDS = {
 
 
 def environment(**reset: Any) -> tuple[FrameworkEnvironment, dict[str, Any]]:
-    env = FrameworkEnvironment(debug=False)
+    env = FrameworkEnvironment()
     return env, env.reset(**reset).model_dump()
 
 
