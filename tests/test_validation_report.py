@@ -13,10 +13,6 @@ from openenv.validation.report import CheckResult
 from validation import report as checks
 from validation import subject as subjects
 
-CANNOT_BE_MET_HERE = {"static.dependency_pinning"}
-"""The base image has no digest: one that nobody looked up in a registry would be invented."""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", subjects.FOLDERS)
 def test_every_local_check_passes_or_says_why_it_is_skipped(
@@ -28,9 +24,10 @@ def test_every_local_check_passes_or_says_why_it_is_skipped(
     local = [each.check_id for each in load_policy("v2").entries if each.lane == "local"]
     assert list(found) == local
     failed = {name: each.evidence for name, each in found.items() if each.status == "fail"}
-    assert failed.keys() == CANNOT_BE_MET_HERE, failed
+    assert not failed
+    assert report["verdict"] == "pass"
     assert all(each.evidence for each in found.values() if each.status == "skip")
-    assert sum(each.status == "pass" for each in found.values()) >= 27
+    assert sum(each.status == "pass" for each in found.values()) >= 28
 
 
 def subject() -> Any:
