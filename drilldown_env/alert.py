@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,23 +18,6 @@ from drilldown_env.config import DAYS
 from drilldown_env.cube import cube_of
 from drilldown_env.domain import Domain
 from openenv_kit.bitstream import BitStream
-
-
-@dataclass(frozen=True)
-class Alert:
-    """What stands out most.
-
-    Attributes:
-        stage: index of the stage.
-        cell: everybody or a single value.
-        rises: its direction.
-        text: what the player reads.
-    """
-
-    stage: int
-    cell: int
-    rises: bool
-    text: str
 
 
 def largest(channels: Sequence[Channel], events: Sequence[Event]) -> tuple[int, int, int, float]:
@@ -59,8 +41,8 @@ def draw_alert(
     channels: Sequence[Channel],
     events: Sequence[Event],
     stream: BitStream,
-) -> Alert:
-    """The alert of a draw; the stream only chooses the words."""
+) -> str:
+    """The alert of a draw, as a player reads it; the stream only chooses the words."""
     stage, cell, day, z = largest(channels, events)
     monday = first_date + dt.timedelta(days=day - day % 7)
     week = f"in the week of {monday.day} {monday:%B}"
@@ -74,8 +56,7 @@ def draw_alert(
             f"{what}{of_whom} look {'high' if rises else 'low'}{overall} {week}.",
         )
     )
-    text = text[0].upper() + text[1:]
-    return Alert(stage, cell, rises, text)
+    return text[0].upper() + text[1:]
 
 
 def _people(domain: Domain, cell: int) -> str:

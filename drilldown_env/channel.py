@@ -273,18 +273,6 @@ class Channel:
 
     def left(self, days: slice, cells: Sequence[int], mix: bool) -> float | None:
         """Largest |z| left with these cells' changes taken out; None where something moved."""
-        weight, surplus = self.cube.sums(self._without(days, cells, mix))
-        return self._largest(weight, surplus, self.people[:, days] if self.number else weight)
-
-    def refuted(self, days: slice, cell: int, mix: bool, own: int) -> bool:
-        """Whether people of `own` still moved with another cell's change taken out."""
-        sums = self._without(days, [cell], mix)[:, self.cube.member[own]].sum(axis=1)
-        weight, surplus = sums[:, None]
-        people = self.people[own : own + 1, days] if self.number else weight
-        return self._largest(weight, surplus, people) is None
-
-    def _without(self, days: slice, cells: Sequence[int], mix: bool) -> Floats:
-        """W and U of the leaves, shape (2, leaves, days), with these cells' changes taken out."""
         factor = np.ones((self.cube.leaves, days.stop - days.start))
         for cell in cells:
             size = self._factor(cell, days)
@@ -299,10 +287,8 @@ class Channel:
         else:
             changed = np.minimum(np.maximum(rate[:, days] * factor, LOWEST_RATE), HIGHEST_RATE)
             _weighted(self.base[:, days], self.observed[:, days], changed, weighted)
-        return weighted
-
-    def _largest(self, weight: Floats, surplus: Floats, people: Floats) -> float | None:
-        """Largest |z| of cells by day and over all days; None where something moved."""
+        weight, surplus = self.cube.sums(weighted)
+        people = self.people[:, days] if self.number else weight
         together = over_days(weight)[:, None], over_days(surplus)[:, None]
         fewest = people.min(axis=1, keepdims=True)
         found = [self.near_of(weight, surplus, people), self.near_of(*together, fewest)]

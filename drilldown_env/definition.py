@@ -184,6 +184,5 @@ def explaining(channel: Channel, run: Explained) -> list[int]:
     return [
         cell
         for cell in range(channel.cube.cells)
-        if not any(channel.refuted(days, cell, bool(mixed[cell]), own) for own in run.cells)
-        and channel.left(days, [cell], bool(mixed[cell])) is not None
+        if channel.left(days, [cell], bool(mixed[cell])) is not None
     ]

@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from drilldown_env.alert import Alert
 from drilldown_env.change_log import Entry, Event, change_of
 from drilldown_env.config import DrillConfig
 from drilldown_env.cube import cube_of, segment_of
@@ -37,7 +36,7 @@ class Episode:
     counts: NDArray[np.int32]
     events: tuple[Event, ...]
     log: tuple[Entry, ...]
-    alert: Alert
+    alert: str
     expected_rows: tuple[ReportRow, ...]
 
     @cached_property

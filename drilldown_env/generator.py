@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drilldown_env.alert import Alert, draw_alert
+from drilldown_env.alert import draw_alert
 from drilldown_env.baselines import Weekdays, by_stage, pooled
 from drilldown_env.causes import Cause, counted, roots_of_causes
 from drilldown_env.change_log import Entry, Event, draw_log
@@ -70,7 +70,7 @@ class Draw:
     roots: tuple[Root, ...]
     events: tuple[Event, ...]
     log: tuple[Entry, ...]
-    alert: Alert
+    alert: str
     causes: tuple[Cause, ...]
     clean: Clean
     answer: Answer

@@ -57,7 +57,6 @@ class Level:
         faint: share of the roots, rounded, that no single value shows; see `planner`.
         budget: calls of the tools that read counts.
         events: entries of the public calendar, each of which moves traffic.
-        dimensions: attributes of people, 4 or 5.
         fixed: most values that the segment of a root fixes.
         tools: names of the tools in force, in the order agents see them.
     """
@@ -68,7 +67,6 @@ class Level:
     faint: float
     budget: int
     events: int = 0
-    dimensions: int = 4
     fixed: int = 3
     tools: tuple[str, ...] = SLICES
 
@@ -90,7 +88,6 @@ LEVELS: dict[str, Level] = {
             (0, 2, 2, 3, 3, 3, 4, 4),
             faint=0.4,
             budget=45,
-            dimensions=5,
             tools=QUERIES,
         ),
     )

@@ -76,7 +76,7 @@ class DrillSession(Session):
         self._reward = GRADED
         config = {**overview(episode), "max_steps": MAX_STEPS, "versions": dict(VERSIONS)}
         content = {"config": config, "calls_left": episode.config.level.budget}
-        return Reply(READY, episode.alert.text, content=content)
+        return Reply(READY, episode.alert, content=content)
 
     def act(self, action: Mapping[str, Any]) -> Reply:
         episode = self.episode

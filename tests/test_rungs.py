@@ -14,7 +14,10 @@ import pytest
 from drilldown_env.building import build_episode
 from drilldown_env.levels import LOSS
 from drilldown_env.levels import STAGES as DRILL_STAGES
+from drilldown_env.policies.desk import Names
+from drilldown_env.policies.exploits import read_alert
 from drilldown_env.session import config_of
+from drilldown_env.tools import overview
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.levels import STAGES as INCIDENT_STAGES
 from metric_tracker_rl.engine.certificate import certify_one
@@ -194,7 +197,7 @@ def test_the_lowest_rung_of_drill_down_has_one_root_that_its_alert_shows() -> No
         episode = build_episode(config_of({"difficulty": 0.0, "seed": seed}))
         (root,) = episode.expected_rows
         assert len(root.segment) <= 1
-        alert = episode.alert
+        alert = read_alert(Names(overview(episode)), episode.alert)
         steps = [(episode.domain.stages.index(root.stage), root.direction == "up")]
         if root.kind == LOSS:
             steps.append((steps[0][0] + 1, True))
@@ -202,8 +205,8 @@ def test_the_lowest_rung_of_drill_down_has_one_root_that_its_alert_shows() -> No
         monday = date.fromisoformat(root.date_from)
         monday -= timedelta(days=monday.weekday())
         mondays = [monday, monday + timedelta(days=7)]
-        named = [day for day in mondays if f"week of {day.day} {day:%B}" in alert.text]
-        assert named, (alert.text, root)
+        named = [day for day in mondays if f"week of {day.day} {day:%B}" in episode.alert]
+        assert named, (episode.alert, root)
         assert named[0].isoformat() <= root.date_to
 
 

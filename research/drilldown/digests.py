@@ -37,7 +37,7 @@ def digests_of(config: DrillConfig) -> dict[str, Any]:
     episode = build_episode(config)
     domain, dates = episode.domain, episode.dates
     told = {
-        "alert": episode.alert.text,
+        "alert": episode.alert,
         "calendar": told_calendar(domain, dates, episode.events),
         "log": told_log(domain, dates, episode.log),
     }

@@ -87,10 +87,10 @@ def test_the_alert_names_the_largest_deviation_and_no_size(config: DrillConfig) 
     cube, stages = cube_of(made.domain.shape), by_stage(made.counts)
     channels = channels_of(cube, stages, people_of(cube, stages), Weekdays(stages).median())
     stage, cell, day, z = largest(channels, made.events)
-    told = read_alert(Names(overview(made)), made.alert.text)
+    told = read_alert(Names(overview(made)), made.alert)
     assert (told.stage, told.cell, told.rises) == (stage, cell, z > 0.0)
     assert told.days == range(day - day % 7, day - day % 7 + 7)
-    assert not re.search(r"%|percent|half|twice", made.alert.text)
+    assert not re.search(r"%|percent|half|twice", made.alert)
     assert dt.date.fromisoformat(made.dates[0]).weekday() == 0
 
 

@@ -52,7 +52,7 @@ def test_the_reference_plays_by_sql() -> None:
 def test_a_reset_tells_the_alert_the_names_and_the_budget_and_no_answer() -> None:
     session = DrillSession()
     reply = session.open("test", episode(HARD))
-    assert reply.message == episode(HARD).alert.text
+    assert reply.message == episode(HARD).alert
     assert reply.content["config"]["budget"] == reply.content["calls_left"] == 70
     assert set(reply.content["config"]) == {
         *("product", "difficulty", "attributes", "stages", "components", "first_date"),

@@ -11,11 +11,8 @@ from drilldown_env.certificate import certificate_from, certify_one, grid, is_un
 from drilldown_env.config import DrillConfig
 from drilldown_env.domains import DOMAINS
 from drilldown_env.environment import ENVIRONMENT
-from drilldown_env.policies.desk import Names
-from drilldown_env.policies.exploits import read_alert
 from drilldown_env.policies.reference import solves
 from drilldown_env.products import _added, add_product, read_product
-from drilldown_env.tools import overview
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.trust.audit import Job
 
@@ -71,16 +68,6 @@ def test_less_than_an_investigation_is_worth_little(policy: str) -> None:
 def test_the_empty_report_earns_one_episode_in_eight() -> None:
     played = ENVIRONMENT.audit.run(Job("null", "drill_easy", 0, 32, "split:train", "drilldown"))
     assert sum(each.score for each in played) == 4.0
-
-
-def test_an_alert_is_read_from_its_words() -> None:
-    made = episode(EASY)
-    told = read_alert(Names(overview(made)), made.alert.text)
-    assert (told.stage, told.cell, told.rises) == (
-        made.alert.stage,
-        made.alert.cell,
-        made.alert.rises,
-    )
 
 
 PRODUCT = """
