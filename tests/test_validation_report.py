@@ -10,6 +10,7 @@ import pytest
 from openenv.validation.policy import load_policy
 from openenv.validation.report import CheckResult
 
+from openenv_kit.play.recording import RecordingError
 from validation import report as checks
 from validation import subject as subjects
 
@@ -113,3 +114,20 @@ def test_a_check_fails_on_what_it_is_there_for(
     assert result(of, check_id) == "pass"
     spoil(of)
     assert result(of, check_id) == "fail"
+
+
+def test_a_check_that_cannot_be_carried_out_is_an_error_and_no_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(_: object) -> dict[str, Any]:
+        raise RecordingError("no such run")
+
+    monkeypatch.setitem(checks.CHECKS, "static.manifest", broken)
+    monkeypatch.setattr(checks, "results", lambda name: [checks._result("static.manifest", name)])
+    report = checks.report("drilldown")
+    (found,) = report["results"]
+    assert (found["status"], found["evidence"], report["verdict"]) == (
+        "error",
+        ["no such run"],
+        "fail",
+    )
