@@ -13,18 +13,20 @@ from openenv_kit.environment import get_environment
 from openenv_kit.play.curriculum import DIFFERENCE
 from openenv_kit.results.signal import GROUP
 
-Group = Annotated[int, typer.Option(min=2, help="Plays of a group.")]
+Group = Annotated[int, typer.Option(min=2, help="Plays in a group.")]
 
 
 def signal(
     results: Annotated[
         list[str],
-        typer.Argument(help="As for compare: results, recordings, or folders of recordings."),
+        typer.Argument(
+            help="Results, recordings, or folders of recordings; NAME=PATH names a player."
+        ),
     ],
     group: Group = GROUP,
     environment: EnvironmentName = None,
 ) -> None:
-    """Measure how many groups of plays of one task differ in reward, by level and mode of play."""
+    """Measure in how many groups of plays of one task the rewards differ, by level and mode."""
     from openenv_kit.results.plays import read_players
     from openenv_kit.results.signal import lines
 
