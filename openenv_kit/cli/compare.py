@@ -35,9 +35,9 @@ def compare(
     ],
     environment: EnvironmentName = None,
     split: Annotated[
-        str, typer.Option(help="Compare the plays of this split only; 'named tasks' for those.")
+        str, typer.Option(help="Only plays of this split; 'named tasks' for the named ones.")
     ] = "",
-    page: Annotated[Path | None, typer.Option(help="Write a page that loads nothing else.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
     group: Group = GROUP,
 ) -> None:
