@@ -1,5 +1,4 @@
-# The tag's multi-platform digest, as `docker buildx imagetools inspect` shows it; renew both lines.
-FROM python:3.11.16-slim-trixie@sha256:e41613d42d4891e4930f79523f93f81bbc7632584ec65e36ab055f41a800b41e AS build
+FROM python:3.11-slim AS build
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
@@ -37,7 +36,7 @@ RUN rm -rf /opt/venv/lib/python3.11/site-packages/pandas/tests \
         -x '/tests/' /opt/venv/lib/python3.11/site-packages
 
 
-FROM python:3.11.16-slim-trixie@sha256:e41613d42d4891e4930f79523f93f81bbc7632584ec65e36ab055f41a800b41e
+FROM python:3.11-slim
 LABEL org.opencontainers.image.title="Metric Tracker RL" \
     org.opencontainers.image.description="OpenEnv environments of product analytics and on-call work" \
     org.opencontainers.image.version="0.1.0" \
