@@ -31,7 +31,6 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 SCREEN = {"width": 1400, "height": 900}
 STEP = "#mt-step, #mt-scene [data-value=on]"
 WATCH = "#mt-watch-policy, [data-form=policy] [data-send]"
-"""Also those of the release before, to be measured beside this one."""
 READY = ":is(#mt-opening h2, #mt-status b)"
 """Stands on the page once the first answer is shown: from then on it can be used."""
 QUIET_S = 2.0
@@ -68,7 +67,6 @@ class Visit:
 
     Attributes:
         first_kb: compressed kilobytes until nothing arrived for a while.
-        html_kb: those of the page itself.
         answers_kb: those of the answers that fill it, which are sent as they come.
         shift: sum of all layout shifts that no click explains, over every tab.
         cold_s, warm_s: until it can be used; on the second visit scripts come from the cache.
@@ -76,7 +74,6 @@ class Visit:
     """
 
     first_kb: float
-    html_kb: float
     answers_kb: float
     shift: float
     cold_s: float
@@ -87,11 +84,19 @@ class Visit:
 @contextlib.contextmanager
 def page_of(folder: Path, environment: str) -> Iterator[str]:
     """The address of the page that a checkout serves, for the length of a `with` block."""
-    port = free_port()
+    port, own = free_port(), folder / ".venv" / "bin" / "python"
     environ = {**os.environ, "ENABLE_WEB_INTERFACE": "true", "ENVIRONMENT": environment}
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
-            [_python(folder), "-m", "server.app", "--host", HOST, "--port", str(port)],
+            [
+                own if own.exists() else sys.executable,
+                "-m",
+                "server.app",
+                "--host",
+                HOST,
+                "--port",
+                str(port),
+            ],
             cwd=folder,
             env=environ,
             stdout=log,
@@ -106,12 +111,6 @@ def page_of(folder: Path, environment: str) -> Iterator[str]:
             server.wait()
 
 
-def _python(folder: Path) -> str:
-    """That of a checkout's own environment, where it has one."""
-    own = folder / ".venv" / "bin" / "python"
-    return str(own) if own.exists() else sys.executable
-
-
 def _await(server: subprocess.Popen[bytes], url: str) -> None:
     until = time.monotonic() + START_TIMEOUT_S
     while server.poll() is None and time.monotonic() < until:
@@ -123,24 +122,19 @@ def _await(server: subprocess.Popen[bytes], url: str) -> None:
 
 
 class Received:
-    """Bytes that a page received over the network, compressed, by address.
+    """Bytes that a page received over the network, compressed.
 
     Args:
         page: nothing may have been loaded in it yet.
     """
 
     def __init__(self, page: Page) -> None:
-        self._addresses: dict[str, str] = {}
         self._bytes: dict[str, float] = {}
         self.last = time.monotonic()
         events = page.context.new_cdp_session(page)
-        events.on("Network.requestWillBeSent", self._asked)
         events.on("Network.dataReceived", self._got)
         events.on("Network.loadingFinished", self._ended)
         events.send("Network.enable")
-
-    def _asked(self, event: dict[str, Any]) -> None:
-        self._addresses[event["requestId"]] = event["request"]["url"]
 
     def _got(self, _: dict[str, Any]) -> None:
         self.last = time.monotonic()
@@ -152,10 +146,6 @@ class Received:
     def kilobytes(self) -> float:
         """Of all addresses."""
         return sum(self._bytes.values()) / 1000
-
-    def of(self, url: str) -> float:
-        """Kilobytes of one address."""
-        return sum(size / 1000 for n, size in self._bytes.items() if self._addresses.get(n) == url)
 
     def settle(self, page: Page) -> None:
         """Wait until nothing arrives any more."""
@@ -171,7 +161,7 @@ def _visit(browser: Browser, url: str) -> Visit:
     cold = _opened(page, url)
     received.settle(page)
     first = received.kilobytes()
-    html, answers = received.of(url), _answers(url)
+    answers = _answers(url)
     redraw = _watch(page)
     for name in page.locator("#mt-tabs > .tab-wrapper [role=tab]").all_inner_texts():
         page.get_by_role("tab", name=name, exact=True).first.click()
@@ -180,7 +170,7 @@ def _visit(browser: Browser, url: str) -> Visit:
     page.goto("about:blank")
     warm = _opened(page, url)
     context.close()
-    return Visit(first + answers, html, answers, shift, cold, warm, redraw)
+    return Visit(first + answers, answers, shift, cold, warm, redraw)
 
 
 def _answers(url: str) -> float:

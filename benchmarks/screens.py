@@ -53,10 +53,7 @@ def _play(page: Page) -> None:
     """Follow the guide for some steps, then watch the reference to its end."""
     _click(page, "#mt-opening .primary")
     for _ in range(5):
-        if page.locator(GUIDE).count():
-            _click(page, GUIDE)
-    if page.locator("[data-mt=add_row]").count():
-        _click(page, "[data-mt=add_row]")
+        _click(page, GUIDE)
     _tab(page, "Watch")
     _click(page, "[data-form=policy] [data-send]", "#mt-scene [data-value=end]")
 

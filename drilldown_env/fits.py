@@ -129,7 +129,7 @@ class Fits:
     def __init__(
         self, cube: Cube, expected: Expected, length: int, kind: str, *, faint: bool
     ) -> None:
-        self.cube, self.expected, self.length, self.kind = cube, expected, length, kind
+        self.cube, self.expected, self.length = cube, expected, length
         self.run, within, own, enough = expected.runs(length)
         usual = "rate" if expected.channel else "traffic"
         self.need = np.maximum(own, LOW.get(kind, LOW[usual]))

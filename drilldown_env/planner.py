@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
+from itertools import accumulate
 
 import numpy as np
 
@@ -240,8 +241,4 @@ class Planner:
 def weighted(stream: BitStream, weights: Sequence[int]) -> int:
     """A position, drawn by whole weights."""
     place = stream.below(sum(weights))
-    for number, weight in enumerate(weights):
-        place -= weight
-        if place < 0:
-            return number
-    raise AssertionError("weights add up to their sum")
+    return next(number for number, most in enumerate(accumulate(weights)) if place < most)

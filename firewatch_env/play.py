@@ -164,7 +164,7 @@ class Play:
         over = beyond.last <= end + SETTLE  # repairs under way at the end still arrive
         untouched = replay(open_world(task), (), last).total
         changed = bool(self.steps or self.attempts)
-        needed = list(self.grounded)
+        needed = self.grounded
         if len(self.steps) > MOST_CHANGES:
             useless = list(range(len(self.steps)))
         else:

@@ -22,7 +22,8 @@ from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from openenv_kit.environment import Environment
 from openenv_kit.errors import require_name
-from openenv_kit.trust.audit import SPLIT, Audit, Line, Played
+from openenv_kit.trust.audit import SPLIT, Audit, Line
+from openenv_kit.trust.exploits import Played
 from openenv_kit.trust.splits import hashed_seed
 
 BASELINES = (

@@ -145,7 +145,7 @@ def signal(
             for (name, _), found_there in zip(work, made, strict=True):
                 found.setdefault(name, []).extend(found_there)
         parts.append(shown(found))
-    told = "\n\n**Rungs** (graded; random legal/half right)\n\n".join(parts)
+    told = "\n\n**Rungs**, graded (random legal: aim 0.40 at 0/half right: 0.60)\n\n".join(parts)
     if write is None:
         typer.echo(told)
         return

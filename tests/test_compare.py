@@ -16,7 +16,7 @@ from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RecordedRun, RunRecorder
-from openenv_kit.results.page import compared, page_html
+from openenv_kit.results.page import compared, write_page
 from openenv_kit.results.plays import (
     NAMED,
     Play,
@@ -119,7 +119,7 @@ def test_the_standard_error_is_that_of_the_mean_over_episodes() -> None:
     assert summary(player("some", *again)).error is None
 
 
-def test_a_play_that_ended_by_an_error_is_counted_and_is_no_zero() -> None:
+def test_a_play_that_ended_by_an_error_is_counted_and_is_no_zero(tmp_path: Path) -> None:
     plays = [
         play(1.0),
         play(None, status="failed"),
@@ -129,7 +129,9 @@ def test_a_play_that_ended_by_an_error_is_counted_and_is_no_zero() -> None:
     assert (told.plays, told.errors, told.tasks, told.mean) == (2, 1, 2, 0.75)
     none = summary(player("none", play(None)))
     assert (none.plays, none.errors, none.mean, none.interval) == (0, 1, None, None)
-    html = page_html(compared([player("some", *plays), player("none", play(None))], NAMED, FUNNEL))
+    told = compared([player("some", *plays), player("none", play(None))], NAMED, FUNNEL)
+    write_page(told, tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "1 error" in html
 
 

@@ -135,7 +135,7 @@ class InProcess:
     """The environment itself, stepped without a server."""
 
     def __init__(self) -> None:
-        self.env = FrameworkEnvironment(debug=False)
+        self.env = FrameworkEnvironment()
 
     async def reset(self, **arguments: Any) -> MetricTrackerRlObservation:
         return self.env.reset(**arguments)

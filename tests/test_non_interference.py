@@ -99,7 +99,7 @@ def frames_of(
     config: EpisodeConfig, episode: Episode, actions: list[dict[str, Any]], reward: str = GRADED
 ) -> Frames:
     """What the server sends: reset, then each step and the state after it, then a submission."""
-    environment = FrameworkEnvironment(debug=False)
+    environment = FrameworkEnvironment()
     sent: Frames = []
 
     def send(observation: Any) -> None:
@@ -217,7 +217,7 @@ def test_practice_tells_no_more_than_the_counts_of_its_rows() -> None:
     swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
     sent = []
     for each in (episode, swapped):
-        environment = FrameworkEnvironment(debug=False)
+        environment = FrameworkEnvironment()
         rules = PlayRules(max_submissions=3)
         environment.session.open("task", EpisodeView(each, rules))
         row = each.expected_rows[0].as_dict()  # one right row, whichever that is

@@ -208,7 +208,7 @@ def test_components_are_kept_back_with_the_score_s_feedback_and_in_practice() ->
 
 @pytest.mark.slow
 def test_the_rubric_tells_the_reward_that_was_paid() -> None:
-    environment = FrameworkEnvironment(debug=False)
+    environment = FrameworkEnvironment()
     environment.reset(**TASK, reward="key_f1")
     rows = perfect_report(environment.session)
     observation = environment.step({"classifications": rows[:2]})

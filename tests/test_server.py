@@ -278,7 +278,7 @@ def test_a_bad_row_is_shown_safely_when_the_episode_is_over(talk: Talk) -> None:
 
 
 def test_rubrics_show_each_components_last_score() -> None:
-    environment = FrameworkEnvironment(debug=False)
+    environment = FrameworkEnvironment()
     environment.reset(task_id="easy_single_spike")
     wrong = [{**FULL_MARKS[0], "severity": "low"}, {"date": "x"}]
     observation = environment.step(MetricTrackerRlAction.model_construct(classifications=wrong))
@@ -298,7 +298,7 @@ def test_rubrics_show_each_components_last_score() -> None:
 
 
 def test_the_sync_and_the_async_step_agree() -> None:
-    environments = FrameworkEnvironment(debug=False), FrameworkEnvironment(debug=False)
+    environments = FrameworkEnvironment(), FrameworkEnvironment()
     actions = [
         MetricTrackerRlAction(analysis_method="task_overview"),
         MetricTrackerRlAction(analysis_method="nope"),

@@ -64,7 +64,7 @@ ROW = {
 
 def test_every_reply_is_what_the_framework_would_have_sent(client: TestClient) -> None:
     """Each kind of reply, byte for byte in its meaning, against the framework's own writer."""
-    environment = FrameworkEnvironment(debug=False)
+    environment = FrameworkEnvironment()
     reset = {"task_id": "hard_mixed_multi", "episode_id": "twin", "max_submissions": 2}
     opening = environment.reset(**reset)
     date = opening.config["start_date"]

@@ -178,7 +178,7 @@ def _with_rows(split: str) -> int:
 def test_no_task_of_a_split_tells_its_family_or_count_before_the_end(
     split: str, salted: None
 ) -> None:
-    env = FrameworkEnvironment(debug=False)
+    env = FrameworkEnvironment()
     practice = {} if split == SEALED else {"max_submissions": 3}
     configs: dict[str, dict[str, Any]] = {}
     for index in range(0, 60, 5):
@@ -223,7 +223,7 @@ def test_the_task_api_serves_the_splits_and_the_manifest_declares_their_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(SALT_VARIABLE, raising=False)
-    env = FrameworkEnvironment(debug=False)
+    env = FrameworkEnvironment()
     capabilities = yaml.safe_load((ROOT / "openenv.yaml").read_text())["validation"]["capabilities"]
     assert capabilities["task_api"] is True
     assert capabilities["declared_task_count"] == {
@@ -238,7 +238,7 @@ def test_the_task_api_serves_the_splits_and_the_manifest_declares_their_counts(
 
 
 def test_no_task_descriptor_tells_a_seed_or_a_family(salted: None) -> None:
-    env = FrameworkEnvironment(debug=False)
+    env = FrameworkEnvironment()
     for split in (*PUBLIC, SEALED):
         told = env.get_task(split, 5)
         assert "seed" not in told

@@ -81,6 +81,21 @@ def test_difficulty_is_what_the_panel_loses_on_the_episode(exported: Path) -> No
     assert difficulty_of({"one": 0.0, "other": 0.0}) == 1.0
 
 
+@pytest.mark.slow
+def test_rows_start_with_the_reset_that_was_asked_for(tmp_path: Path) -> None:
+    chosen = ("--split", "test", "--count", "1", "--level", "easy", "--reset", "reward=exact")
+    assert run(tmp_path, *chosen).exit_code == 0
+    (line,) = (tmp_path / "test.jsonl").read_text().splitlines()
+    assert json.loads(line)["reset"]["reward"] == "exact"
+
+
+@pytest.mark.slow
+def test_a_reset_that_the_panel_cannot_play_is_refused(tmp_path: Path) -> None:
+    found = run(tmp_path, "--split", "test", "--count", "1", "--reset", "profile=lean")
+    assert found.exit_code == 2
+    assert "cannot play with this --reset" in " ".join(found.output.replace("│", " ").split())
+
+
 def test_episodes_of_one_configuration_are_of_one_group() -> None:
     groups: dict[str, set[str]] = {}
     for index in range(60):

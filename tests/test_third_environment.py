@@ -26,7 +26,7 @@ from openenv_kit.play.driver import moves, observed, play
 from openenv_kit.play.recording import RunRecorder, read_runs, replay
 from openenv_kit.play.vector import VectorSession
 from openenv_kit.trainers.trl import environment_class
-from openenv_kit.trust.audit import Arena
+from openenv_kit.trust.exploits import Arena
 from research.scripted_endpoint import ScriptedEndpoint
 
 pytestmark = pytest.mark.slow

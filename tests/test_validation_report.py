@@ -10,11 +10,12 @@ import pytest
 from openenv.validation.policy import load_policy
 from openenv.validation.report import CheckResult
 
+from openenv_kit.play.recording import RecordingError
 from validation import report as checks
 from validation import subject as subjects
 
 CANNOT_BE_MET_HERE = {"static.dependency_pinning"}
-"""The base image has no digest: one that nobody looked up in a registry would be invented."""
+"""The base image is named by tag: with a digest, the container check could not build the image."""
 
 
 @pytest.mark.slow
@@ -27,7 +28,9 @@ def test_every_local_check_passes_or_says_why_it_is_skipped(
     found = {each["check_id"]: CheckResult(**each) for each in report["results"]}
     local = [each.check_id for each in load_policy("v2").entries if each.lane == "local"]
     assert list(found) == local
-    failed = {name: each.evidence for name, each in found.items() if each.status == "fail"}
+    failed = {
+        name: each.evidence for name, each in found.items() if each.status in ("fail", "error")
+    }
     assert failed.keys() == CANNOT_BE_MET_HERE, failed
     assert all(each.evidence for each in found.values() if each.status == "skip")
     assert sum(each.status == "pass" for each in found.values()) >= 27
@@ -114,3 +117,20 @@ def test_a_check_fails_on_what_it_is_there_for(
     assert result(of, check_id) == "pass"
     spoil(of)
     assert result(of, check_id) == "fail"
+
+
+def test_a_check_that_cannot_be_carried_out_is_an_error_and_no_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(_: object) -> dict[str, Any]:
+        raise RecordingError("no such run")
+
+    monkeypatch.setitem(checks.CHECKS, "static.manifest", broken)
+    monkeypatch.setattr(checks, "results", lambda name: [checks._result("static.manifest", name)])
+    report = checks.report("drilldown")
+    (found,) = report["results"]
+    assert (found["status"], found["evidence"], report["verdict"]) == (
+        "error",
+        ["no such run"],
+        "fail",
+    )

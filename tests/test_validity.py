@@ -32,9 +32,9 @@ from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RunRecorder
 from openenv_kit.serving.framework import FrameworkEnvironment
 from openenv_kit.trust import splits as hashed
-from openenv_kit.trust.audit import Arena, run_job
 from openenv_kit.trust.audit import Job as AuditJob
-from openenv_kit.trust.exploits import NOTHING
+from openenv_kit.trust.audit import run_job
+from openenv_kit.trust.exploits import NOTHING, Arena
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
 AUDIT = ENVIRONMENT.audit
@@ -46,7 +46,7 @@ STATE_FIELDS = {
 
 
 def environment(**reset: Any) -> tuple[FrameworkEnvironment, dict[str, Any]]:
-    env = FrameworkEnvironment(debug=False)
+    env = FrameworkEnvironment()
     return env, env.reset(**reset).model_dump()
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from openenv.validation.policy import load_policy
 
+from openenv_kit.errors import KitError
 from openenv_kit.tool import compact
 from validation import played, written  # noqa: F401 - registers their checks
 from validation.subject import (
@@ -60,6 +61,8 @@ def _result(check_id: str, subject: Subject) -> dict[str, Any]:
         found |= {"status": "skip", "evidence": [str(why)]}
     except FailedError as why:
         found |= {"status": "fail", "evidence": [str(why)], "remediation": str(why)}
+    except KitError as why:
+        found |= {"status": "error", "evidence": [str(why)]}
     return {**found, "duration_s": time.monotonic() - began}
 
 
@@ -67,7 +70,8 @@ def report(name: str) -> dict[str, Any]:
     """The report of an environment."""
     found = list(results(name))
     severity = {each.check_id: each.severity for each in load_policy(POLICY).entries}
-    failed = [e for e in found if e["status"] == "fail" and severity[e["check_id"]] == "fail"]
+    bad = [e for e in found if e["status"] in ("fail", "error")]
+    failed = [e for e in bad if severity[e["check_id"]] == "fail"]
     return {
         "report_schema_version": "2",
         "target": name,

@@ -243,6 +243,7 @@ def best_inside(
     inside: Inside,
     channel: int,
     length: int,
+    least: float | None = None,
 ) -> tuple[int, float] | None:
     """The segment within a cell that explains best what its people did, and its change."""
     if channel:
@@ -270,7 +271,8 @@ def best_inside(
                 change = float(np.asarray(u).flat[place]) / max(total, 1.0)
                 z = change / float(np.sqrt(spare / max(total, 1.0) + floor * floor / length))
                 found = float(gain.flat[place]), search.cube.cell_of({**fixed, **own}), change, z
-    if found is None or abs(found[3]) < SURE or abs(found[2]) < LEAST_CHANGE[min(channel, 1)]:
+    least = LEAST_CHANGE[min(channel, 1)] if least is None else least
+    if found is None or abs(found[3]) < SURE or abs(found[2]) < least:
         return None
     return found[1], found[2]
 

@@ -19,6 +19,7 @@ from openenv_kit.environment import Environment
 from openenv_kit.page.markup import heading, note, words
 from openenv_kit.page.scenes import Ask, Call, Frames, Move, Scenes
 from openenv_kit.page.state import Row, Visitor
+from openenv_kit.page.watching import scripted
 
 TITLES = {
     "look": "Look: changes nothing · 1 tick each",
@@ -96,7 +97,12 @@ class FirewatchScenes(Scenes):
         said = "The incident was over when you said so." if resolved else "It was not over."
         if unneeded:
             said += f" Changes that nobody needed: {unneeded}."
-        return note(said, "good" if resolved and not unneeded else "bad")
+        if resolved and not unneeded:
+            return note(said, "good")
+        way = scripted(self.environment.policies["reference"], visitor.reset, self.environment)
+        way.run_to_end()
+        calls = " → ".join(action_text(frame.action) for frame in way.frames[1:])
+        return f"{note(said, 'bad')}<h3>What would have mended it</h3><p>{escape(calls)}</p>"
 
     def score_html(self, visitor: Visitor) -> str:
         told = story(visitor.frames)

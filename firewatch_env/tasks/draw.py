@@ -206,7 +206,7 @@ def _callees_of(sketch: _Sketch, cause: Cause, service: str) -> list[str]:
 
 def _add_innocent(sketch: _Sketch, onset: int, draws: BitStream) -> None:
     """Releases of the same day that broke nothing; some of them mended something."""
-    roots = list(dict.fromkeys(service for service, _ in sketch.roots))
+    roots = [service for service, _ in sketch.roots]
     rivals = [root for root in roots if draws.uniform() < sketch.level.rival]
     others = [name for name in sketch.place.services if name not in roots]
     for name in (*rivals, *draws.shuffled(others)[: sketch.level.innocent]):

@@ -84,6 +84,19 @@ def _of_cell(seen: Seen, column: int, name: str, date: str) -> list[Call]:
     return [Call("How far from its usual?", tool, {"date": date})]
 
 
+def _first_far(seen: Seen, place: str) -> str | None:
+    """Place of the first stage or rate that is far from its usual on the selected day, if told."""
+    _, date = selected(seen, place) or (0, "")
+    day = seen.day(date)
+    far = (
+        column
+        for column in range(seen.share)
+        if day is not None and abs(seen.multiple(day, column) or 0.0) >= 1
+    )
+    first = next(far, None)
+    return None if first is None else f"{first}/{date}"
+
+
 def next_move(seen: Seen, frames: Frames, place: str, offers: Sequence[Any]) -> Move:
     """What the guide says while the report is empty."""
     asked = ask(seen, frames, place)
@@ -109,6 +122,13 @@ def next_move(seen: Seen, frames: Frames, place: str, offers: Sequence[Any]) -> 
     calls = [call for some in asked.groups.values() for call in some]
     # The day first, then what is usual: after these two the picture tells which cells are far.
     calls.sort(key=lambda call: PREFERRED.get((call.tool, bool(call.arguments)), len(PREFERRED)))
+    far = _first_far(seen, place)
+    if far is not None and far != place:
+        lines = lines_of(seen.funnel)
+        name = lines[line_at(lines, int(far.partition("/")[0]))].label
+        return Move("The first step that moved is where to look.", f"Look at {name}", "pick", far)
+    if far is not None:
+        calls = list(asked.groups["This cell"]) + calls
     fresh = next((call for call in calls if (call.tool, dict(call.arguments)) not in done), None)
     if fresh is None:
         return Move("Nothing is left to ask here: click another cell.", *TO_MAP)

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from openenv_kit.environment import Environment, default_tasks
+from openenv_kit.environment import ERROR, Environment, default_tasks
 from openenv_kit.errors import ConfigurationError, SettingsError, require_integer, require_name
+from openenv_kit.trust.splits import SEALED
 
 MAX_EPISODES = 100_000
 MAX_SEED = 2**64 - 1
@@ -57,8 +58,8 @@ def plan(
         reset: further arguments of every reset; none that names an episode.
 
     Raises:
-        SettingsError: an unknown task, split or reset argument, a range outside the split, a bad
-            number.
+        SettingsError: an unknown task, split or reset argument, a value that a reset refuses, a
+            range outside the split, a bad number.
     """
     try:
         require_integer("--episodes", episodes, 1, MAX_EPISODES)
@@ -80,7 +81,17 @@ def plan(
         raise SettingsError(str(problem)) from None
     if len(planned) > MAX_EPISODES:
         raise SettingsError(f"--tasks asks for {len(planned)} episodes; allowed: {MAX_EPISODES}.")
+    if further:
+        _try_reset(environment, next(iter(planned.values())).reset)
     return list(planned.values())
+
+
+def _try_reset(environment: Environment, reset: Mapping[str, Any]) -> None:
+    """Reset once in this process, so that a wrong argument fails before anything is played."""
+    if not str(reset.get("split", "")).endswith(SEALED):  # whose salt the server alone holds
+        reply = environment.session().reset(**reset)
+        if reply.status == ERROR:
+            raise SettingsError(f"--reset: {reply.message}")
 
 
 def _expand(

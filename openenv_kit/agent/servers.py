@@ -135,9 +135,9 @@ class EmbeddedServer(Server):
             except subprocess.TimeoutExpired:
                 process.kill()
 
-    def _log_tail(self, lines: int = 15) -> str:
+    def _log_tail(self) -> str:
         self._log.seek(0)
-        return "\n".join(self._log.read().decode(errors="replace").splitlines()[-lines:])
+        return "\n".join(self._log.read().decode(errors="replace").splitlines()[-15:])
 
 
 class ContainerServer(Server):

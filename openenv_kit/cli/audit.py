@@ -25,10 +25,14 @@ def audit(
     ] = 200,
     setting: Annotated[
         list[str] | None,
-        typer.Option(help="Only these: a family, or split:NAME. Default: all of them."),
+        typer.Option(help="Only these settings: a family, or split:NAME; may be repeated."),
     ] = None,
-    difficulty: Annotated[list[str] | None, typer.Option(help="Only these levels.")] = None,
-    policy: Annotated[list[str] | None, typer.Option(help="Only these policies.")] = None,
+    difficulty: Annotated[
+        list[str] | None, typer.Option(help="Only these levels; may be repeated.")
+    ] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="Only these policies; may be repeated.")
+    ] = None,
     workers: Workers = 0,
     out: Annotated[Path | None, typer.Option(help="Write the table as JSON.")] = None,
     environment: EnvironmentName = None,

@@ -15,6 +15,7 @@ from rich.progress import track
 
 from openenv_kit.cli.common import (
     EnvironmentName,
+    Reset,
     Workers,
     table_of,
 )
@@ -35,10 +36,7 @@ def certify(
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, from --first on.")] = 200,
     first: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
     difficulty: Annotated[list[str] | None, typer.Option(help="Only these levels.")] = None,
-    reset: Annotated[
-        list[str] | None,
-        typer.Option(help="A further argument of every reset, as NAME=VALUE; may be repeated."),
-    ] = None,
+    reset: Reset = None,
     workers: Workers = 0,
     engine: Annotated[str, typer.Option(help="processes, or ray (the `ray` extra).")] = PROCESSES,
     out: Annotated[
@@ -47,7 +45,7 @@ def certify(
     ] = None,
     environment: EnvironmentName = None,
 ) -> None:
-    """Prove episodes of every family, level and count solvable, unique, clear and caused."""
+    """Prove that episodes can be solved from what the tools show, and have one right answer."""
     chosen = get_environment(environment)
     certifier = certifier_of(chosen)
     require_name("engine", engine, ENGINES)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from openenv_kit.cli.common import EnvironmentName, Level
+from openenv_kit.cli.common import EnvironmentName, Level, Reset
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
 from openenv_kit.play.split_rows import assignment, split_rows, write_rows
@@ -23,11 +23,10 @@ def collect(
     count: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 100,
     level: Level = None,
     policy: Annotated[str, typer.Option(help="Scripted policy that plays.")] = "reference",
-    reset: Annotated[
-        list[str] | None,
-        typer.Option(help="A further argument of every reset, as NAME=VALUE; may be repeated."),
+    reset: Reset = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Address of a server to play on; default: in process.")
     ] = None,
-    base_url: Annotated[str | None, typer.Option(help="Server; default: in process.")] = None,
     minimum_reward: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Lowest score of an SFT example.")
     ] = 1.0,
@@ -35,8 +34,8 @@ def collect(
 ) -> None:
     """Play a scripted policy and write its episodes, and the good ones as chats with tool calls.
 
-    Run the same command again to resume a run that was stopped. A folder of another policy, split
-    or reset is refused.
+    Run the same command again to resume a run that was stopped. A folder that holds episodes of
+    another policy, split or reset is refused.
     """
     from openenv_kit.trainers.openenv_harness import collect as play_rows
     from openenv_kit.trainers.openenv_harness import sft_examples

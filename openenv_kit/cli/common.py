@@ -18,6 +18,10 @@ EnvironmentName = Annotated[
     typer.Option("--environment", help=f"Which environment; default: {VARIABLE}, or {DEFAULT}."),
 ]
 Level = Annotated[str | None, typer.Option(help="Only tasks of this level.")]
+Reset = Annotated[
+    list[str] | None,
+    typer.Option(help="A further argument of every reset, as NAME=VALUE; may be repeated."),
+]
 Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")]
 
 

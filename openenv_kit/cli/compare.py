@@ -35,9 +35,9 @@ def compare(
     ],
     environment: EnvironmentName = None,
     split: Annotated[
-        str, typer.Option(help="Compare the plays of this split only; 'named tasks' for those.")
+        str, typer.Option(help="Only plays of this split; 'named tasks' for the named ones.")
     ] = "",
-    page: Annotated[Path | None, typer.Option(help="Write a page that loads nothing else.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
     group: Group = GROUP,
 ) -> None:
@@ -51,12 +51,13 @@ def compare(
     told = compared(players, of, chosen, group)
     console = Console(width=WIDTH)
     console.print(summary_table(f"{told.title}, {told.split}", told.summaries))
+    names = [each.name for each in told.summaries]
     for kind, groups in told.groups.items():
         rows = [
             [name, *("-" if one is None else _mean(one) for one in each)]
             for name, each in groups.items()
         ]
-        console.print(table_of(f"Mean score by {kind}", [kind, *_names(told)], rows))
+        console.print(table_of(f"Mean score by {kind}", [kind, *names], rows))
     if told.paired:
         rows = [
             [
@@ -110,10 +111,6 @@ def summary_table(title: str, summaries: Sequence[Summary]) -> Table:
     ]
     titles += ["episodes", "plays", "errors", "calls", "tokens", "cost, $", "seconds"]
     return table_of(title, titles, rows)
-
-
-def _names(told: Comparison) -> Sequence[str]:
-    return [each.name for each in told.summaries]
 
 
 def _mean(one: Summary) -> str:

@@ -15,9 +15,11 @@ from rich.progress import track
 from openenv_kit.cli.common import (
     EnvironmentName,
     Level,
+    Reset,
     Workers,
 )
 from openenv_kit.environment import get_environment
+from openenv_kit.errors import ToolArgumentError
 
 
 class Layout(StrEnum):
@@ -37,11 +39,14 @@ def export(
         int | None, typer.Option(min=1, help="Tasks of each split; default: all.")
     ] = None,
     level: Level = None,
+    reset: Reset = None,
     layout: Annotated[
-        Layout, typer.Option(help="Rows of a file, or a folder for each task that Harbor runs.")
+        Layout,
+        typer.Option(help="rows: one file a split. harbor: one folder a task, which Harbor runs."),
     ] = Layout.ROWS,
     image: Annotated[
-        str | None, typer.Option(help="For harbor: the server's image; default: by its version.")
+        str | None,
+        typer.Option(help="Server image, for --layout harbor; default: the one of this version."),
     ] = None,
     workers: Workers = 1,
     environment: EnvironmentName = None,
@@ -51,7 +56,7 @@ def export(
     With --layout harbor, write the same tasks as folders that command-line agents play over MCP.
     """
     from openenv_kit.play import harbor, task_set
-    from openenv_kit.play.split_rows import write_rows
+    from openenv_kit.play.split_rows import assignment, write_rows
     from openenv_kit.trust.splits import SEALED
 
     chosen = get_environment(environment)
@@ -59,17 +64,22 @@ def export(
         raise typer.BadParameter("--image is for --layout harbor; rows have none.")
     image = image or f"openenv-metric-tracker-rl:{chosen.version}"
     console, status = Console(), Console(stderr=True)
+    further = dict(map(assignment, reset or ()))
     names = split or [name for name in chosen.splits.names() if not name.endswith(SEALED)]
     samples, tools = {}, {}
     written = 0
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
         rows = task_set.task_rows(
-            chosen, name, first, count, workers=workers or os.cpu_count() or 1, level=level
+            chosen, name, first, count, further, workers or os.cpu_count() or 1, level
         )
         most = min(chosen.splits.size(name) - first, count or chosen.splits.size(name))
         total = None if level else most
-        made = list(track(rows, f"Playing the panel on {name}", total, console=status))
+        try:
+            made = list(track(rows, f"Playing the panel on {name}", total, console=status))
+        except ToolArgumentError as problem:
+            text = f"The policies that measure difficulty cannot play with this --reset: {problem}"
+            raise typer.BadParameter(text) from None
         if layout is Layout.HARBOR:
             place = out / f"{name}-*"
             for row in made:

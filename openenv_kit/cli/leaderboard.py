@@ -23,10 +23,11 @@ def leaderboard(
         Path, typer.Argument(help="Folder of submissions.", exists=True, file_okay=False)
     ],
     site: Annotated[
-        Path | None, typer.Option(help="Write a static site of those that hold into this folder.")
+        Path | None,
+        typer.Option(help="Write a static site of the valid submissions into this folder."),
     ] = None,
 ) -> None:
-    """Check every submission of a folder by playing its runs again; fails if one does not hold."""
+    """Check every submission of a folder by replaying its runs; fails if one is invalid."""
     from openenv_kit.results.site import boards_of, write_site
     from openenv_kit.results.submissions import (
         CARD,
@@ -77,10 +78,10 @@ def submit(
         typer.Argument(help="Recordings (inference.py --record), or folders of them.", exists=True),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write, such as submissions/NAME.")],
-    by: Annotated[str, typer.Option(help="Whose submission it is.")] = "",
-    notes: Annotated[str, typer.Option(help="What there is to say about it.")] = "",
+    by: Annotated[str, typer.Option(help="Who submits it.")] = "",
+    notes: Annotated[str, typer.Option(help="Remarks, shown on the leaderboard.")] = "",
     commitment: Annotated[
-        str, typer.Option(help="To a sealed split, as published before it was played.")
+        str, typer.Option(help="Commitment to the sealed split, as published before it was played.")
     ] = "",
     environment: EnvironmentName = None,
 ) -> None:

@@ -17,12 +17,14 @@ from openenv_kit.results.signal import GROUP
 def signal(
     results: Annotated[
         list[str],
-        typer.Argument(help="As for compare: results, recordings, or folders of recordings."),
+        typer.Argument(
+            help="Results, recordings, or folders of recordings; NAME=PATH names a player."
+        ),
     ],
     group: Group = GROUP,
     environment: EnvironmentName = None,
 ) -> None:
-    """Measure how many groups of plays of one task differ in reward, by level and mode of play."""
+    """Measure in how many groups of plays of one task the rewards differ, by level and mode."""
     from openenv_kit.results.plays import read_players
     from openenv_kit.results.signal import lines
     from openenv_kit.results.statistics import scores_by_episode

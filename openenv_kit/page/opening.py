@@ -10,6 +10,8 @@ from openenv_kit.page.page import Page, View, html
 from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
 
+EXAMPLE = "An example, played to its end"
+
 
 def build(page: Page) -> None:
     """Lay out the opening and wire it."""
@@ -30,8 +32,8 @@ def opening_html(scenes: Scenes, visitor: Visitor) -> str:
     links = button("replay", len(demo.frames) - 1, "Replay", style="link")
     links += button("watch_demo", "", "Step by step", style="link")
     return (
-        f'<section class="mt-opening"><div class="mt-pitch"><h2>{escape(head)}</h2>'
-        f"<p>{escape(scenes.mission)}</p><div>"
+        f'<section class="mt-opening"><div class="mt-pitch"><p class="mt-eyebrow">{EXAMPLE}</p>'
+        f"<h2>{escape(head)}</h2><p>{escape(scenes.mission)}</p><div>"
         f"{button('next_episode', '', 'Play one yourself', style='primary')}{links}</div></div>"
         f'<div class="mt-picture">{picture}</div></section>'
     )

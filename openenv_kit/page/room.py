@@ -12,7 +12,7 @@ import gradio as gr
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.bench import bench_html, json_html, log_html, run
 from openenv_kit.page.forms import sent
-from openenv_kit.page.markup import button, heading, hint, note
+from openenv_kit.page.markup import button, heading, hint, note, words
 from openenv_kit.page.page import Page, Unsure, View, ask_first, expect_visitor, html, saves
 from openenv_kit.page.rows import edited, editor_html
 from openenv_kit.page.scenes import Ask, Call, Move, Scenes
@@ -64,7 +64,7 @@ def build(page: Page) -> None:
     page.on_bridge(bridge.pick, _pick, PLACE)
     page.on_bridge(bridge.choose_tool, _choose, ["fields"])
     page.on_bridge(bridge.run, partial(run, scenes), [*STEP, "room"], **each)
-    page.on_bridge(bridge.ask, _ask, [*STEP, "room"], **each)
+    page.on_bridge(bridge.ask, partial(_ask, scenes), [*STEP, "room"], **each)
     page.on_bridge(bridge.add_row, partial(_add, scenes), REPORT, **each)
     page.on_bridge(bridge.edit_rows, partial(_edit, scenes), REPORT, **each)
     page.on_bridge(bridge.submit, partial(_submit, scenes), [*STEP, "room"], **each)
@@ -194,8 +194,13 @@ def _choose(visitor: Visitor, tool: object) -> None:
     visitor.tool = str(tool or "")[:80]
 
 
-def _ask(visitor: Visitor, told: object) -> None:
-    visitor.call(*sent(told))
+def _ask(scenes: Scenes, visitor: Visitor, told: object) -> None:
+    """Make a call; one that ends the episode only by who says so twice."""
+    name, arguments = sent(told)
+    if visitor.started and not visitor.over and scenes.environment.tools.find(name).finishes:
+        text = f"{words(name).capitalize()}: this ends the episode."
+        raise Unsure(text, "End it", lambda who: who.call(name, arguments))
+    visitor.call(name, arguments)
 
 
 def _report(scenes: Scenes, visitor: Visitor) -> None:
@@ -242,5 +247,5 @@ def _submit(scenes: Scenes, visitor: Visitor, _: object) -> None:
         text = "The report is empty: it says that nothing was wrong, and ends the episode."
         raise Unsure(text, "Submit the empty report", act)
     if bad := _unfinished(scenes, visitor):
-        raise Unsure(f"{bad} Submitted like this, the report loses.", "Submit anyway", act)
+        raise Unsure(f"{bad} Like this it is refused, or loses points.", "Submit anyway", act)
     act(visitor)

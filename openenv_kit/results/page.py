@@ -81,15 +81,13 @@ def compared(
 
 
 def write_page(comparison: Comparison, path: Path, home: str = "") -> None:
-    """Write the page; its folder is created if it is missing. `home` as in `page_html`."""
+    """Write the page; its folder is created if it is missing.
+
+    `home` is the address of the page above it, if there is one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page_html(comparison, home), encoding="utf-8")
-
-
-def page_html(comparison: Comparison, home: str = "") -> str:
-    """The whole page; `home` is the address of the page above it, if there is one."""
     rows, traces = _matrix(comparison.players)
-    return rendered(
+    text = rendered(
         "page.html.jinja",
         told=comparison,
         home=home,
@@ -99,6 +97,7 @@ def page_html(comparison: Comparison, home: str = "") -> str:
         points=list(_points(comparison)),
         size=(WIDTH, HEIGHT, MARGIN),
     )
+    path.write_text(text, encoding="utf-8")
 
 
 def rendered(template: str, **told: Any) -> str:

@@ -88,6 +88,11 @@ class Player:
         return replace(self, plays=[*self.plays, *other.plays])
 
     @property
+    def splits(self) -> Iterable[str]:
+        """Splits of the plays, in their order."""
+        return dict.fromkeys(play.split for play in self.plays)
+
+    @property
     def scored(self) -> list[Play]:
         """Plays that ended with a score."""
         return [play for play in self.plays if play.score is not None]
@@ -128,10 +133,10 @@ def of_one_split(players: Sequence[Player], split: str = "") -> tuple[list[Playe
     Raises:
         MixedResultsError: plays of several splits and none was chosen, or of none that was.
     """
-    there = dict.fromkeys(play.split for player in players for play in player.plays)
+    there = dict.fromkeys(split for player in players for split in player.splits)
     if not split:
         if len(there) != 1:
-            where = "; ".join(f"{each.name} has {_splits_of(each)}" for each in players)
+            where = "; ".join(f"{each.name} has {' and '.join(each.splits)}" for each in players)
             raise MixedResultsError(
                 f"The plays are of {len(there)} splits ({where}), and scores of different splits "
                 f"do not compare. Choose one with --split: {', '.join(there)}."
@@ -232,7 +237,3 @@ def _check_versions(player: Player, others: Mapping[str, str], where: str) -> No
                 f"{player.source} was played under {name} version {mine!r} and {where} has "
                 f"{theirs!r}; scores of different versions do not compare."
             )
-
-
-def _splits_of(player: Player) -> str:
-    return " and ".join(dict.fromkeys(play.split for play in player.plays))

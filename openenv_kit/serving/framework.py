@@ -44,7 +44,6 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
     Args:
         environment: what is played; None for the one that ENVIRONMENT names.
         limits: the server's settings; None for the process's own.
-        debug: whether replies show the answers; None for what the settings say.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
@@ -52,19 +51,13 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
     REQUIRES_SINGLE_THREAD_EXECUTOR = True
 
     def __init__(
-        self,
-        environment: Environment | None = None,
-        limits: Settings | None = None,
-        *,
-        debug: bool | None = None,
+        self, environment: Environment | None = None, limits: Settings | None = None
     ) -> None:
         self._environment = environment or get_environment()
         rubric = self._environment.models.rubric
         super().__init__(rubric=None if rubric is None else rubric())
         self._limits = limits or settings()
-        self.session = self._environment.session(
-            debug=self._limits.debug if debug is None else debug
-        )
+        self.session = self._environment.session(debug=self._limits.debug)
         self._episode_id: str | None = None
 
     def reset(self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any) -> Any:

@@ -122,14 +122,12 @@ class SqliteStore:
             for entry in ((player,), (client,), (source,), ()):  # of the indexes
                 size += _row(episode_id, *entry)
             size += sum(_row(episode_id, action) for action in actions)
-            self._db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
+            self._one("DELETE FROM episodes WHERE id = ?", episode_id)
             self._make_room(client, size)
-            self._db.execute(
+            self._one(
                 "INSERT INTO episodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)",
-                (
-                    *(episode_id, generation, source, client, player, timeline + 1, start, size),
-                    *(len(actions), now + self._limits.ttl_s),
-                ),
+                *(episode_id, generation, source, client, player, timeline + 1, start, size),
+                *(len(actions), now + self._limits.ttl_s),
             )
             self._db.executemany(
                 "INSERT INTO actions VALUES (?, ?, ?, '')",
@@ -196,13 +194,13 @@ class SqliteStore:
     async def draw(self, split: str, order: Sequence[int]) -> int | None:
         def work() -> int | None:
             now = time.time()
-            self._db.execute("DELETE FROM drawn WHERE until <= ?", (now,))
+            self._one("DELETE FROM drawn WHERE until <= ?", now)
             rows = self._db.execute("SELECT task FROM drawn WHERE split = ?", (split,))
             drawn = {task for (task,) in rows}
             found = next((task for task in order if task not in drawn), None)
             if found is not None:
                 row = (split, found, now + self._limits.ttl_s)
-                self._db.execute("INSERT INTO drawn VALUES (?, ?, ?)", row)
+                self._one("INSERT INTO drawn VALUES (?, ?, ?)", *row)
             return found
 
         return await self._run("draw", work)

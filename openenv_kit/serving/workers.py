@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 import logging.config
 import multiprocessing
@@ -83,9 +82,8 @@ def serve(app: Any, chosen: Settings) -> None:
         # Deflate would cost a session more memory than everything else it has.
         "ws_per_message_deflate": False,
         "timeout_graceful_shutdown": 10,
+        "timeout_worker_healthcheck": WORKER_TIMEOUT_S,
     }
-    if "timeout_worker_healthcheck" in inspect.signature(uvicorn.Config).parameters:  # from 0.37 on
-        options["timeout_worker_healthcheck"] = WORKER_TIMEOUT_S
     with metrics.shared_folder(chosen.workers):
         if chosen.workers == 1 or not SPREADS:
             uvicorn.run(app, **options)
@@ -95,10 +93,7 @@ def serve(app: Any, chosen: Settings) -> None:
         with config.bind_socket() as theirs:
             family, address = theirs.family, theirs.getsockname()
         with PortSocket.bound(family, address) as held:
-            supervisor: Any = Multiprocess
-            if "target" in inspect.signature(supervisor).parameters:  # uvicorn before 0.53
-                supervisor = functools.partial(supervisor, target=uvicorn.Server(config).run)
-            supervisor(config, sockets=[held]).run()
+            Multiprocess(config, sockets=[held]).run()
 
 
 def raise_open_files() -> None:

@@ -100,3 +100,9 @@ def test_a_seed_for_a_split_is_an_error() -> None:
 def test_the_same_task_twice_is_an_error() -> None:
     with pytest.raises(SettingsError, match="'easy_single_spike' twice"):
         plan(ENVIRONMENT, "easy_single_spike,easy_single_spike")
+
+
+def test_a_value_that_a_reset_refuses_is_told_before_anything_is_played() -> None:
+    with pytest.raises(SettingsError, match=r"Unknown difficulty 'hrad'\. Did you mean 'hard'"):
+        plan(ENVIRONMENT, reset={"difficulty": "hrad"})
+    assert plan(ENVIRONMENT, reset={"profile": "lean"})[0].reset["profile"] == "lean"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from firewatch_env.certificate import FirewatchCertifier, Shipped, shipped
+from firewatch_env.certificate import FirewatchCertifier, Shipped, certify, shipped
 from firewatch_env.play import Play
 from firewatch_env.policies.own_play import run
 from firewatch_env.policies.reference import reference
@@ -37,6 +38,13 @@ def test_shipped_tasks_hold_their_certificates(level: str) -> None:
     numbers = range(len(shipped()[level]))[:: 1 if FULL else 9]
     found = [FirewatchCertifier().certify_one(Shipped(level, number)) for number in numbers]
     assert [each for each in found if not each.holds] == []
+
+
+def test_a_fault_that_hurts_nobody_is_not_shipped() -> None:
+    task = find({"task_id": "task_easy_rbac_403"})
+    idle = replace(task, roots=(*task.roots, (task.entry, "errors_build")))
+    found = certify(idle, Shipped("easy", 0))
+    assert (found.lasting, found.felt, found.holds) == (True, False, False)
 
 
 def test_a_certificate_comes_back_from_json() -> None:

@@ -89,7 +89,7 @@ def test_the_funnel_is_solved_by_clicks_and_what_was_missed_is_told(visit: OpenV
     page.click("text=Add a row")
     mine.sees(GUIDE, "Row 2: date is empty")
     page.click(PRIMARY)
-    mine.sees(".mt-question", "Submitted like this, the report loses.")
+    mine.sees(".mt-question", "Like this it is refused, or loses points.")
     page.click(".mt-question [data-mt=no]")
     expect(page.locator(".mt-question")).to_have_count(0)
     page.click("#mt-report tbody tr:nth-child(2) .mt-btn")
@@ -193,6 +193,9 @@ def test_an_incident_is_mended_on_its_graph(visit: OpenVisit, keyboard: bool) ->
             mine.click(f"[data-form={name}] [data-send]")
         else:
             mine.click(f"#mt-ask [data-key='{name} {name.replace('_', ' ')}']")
+        if environment.tools.find(name).finishes:
+            mine.sees(".mt-question", "this ends the episode")
+            mine.click(".mt-question [data-mt=yes]")
         mine.sees(".mt-budget", f"step {number} of")
     mine.sees("#mt-story h2", "Mended and declared: 1.00")
     mine.sees("#mt-picture", "the cause")

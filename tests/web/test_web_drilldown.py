@@ -33,7 +33,7 @@ def test_the_guide_leads_to_the_root_that_an_alert_names() -> None:
     for _ in range(8):
         move = SCENES.next_move(visitor)
         if move.event == "ask":
-            room._ask(visitor, move.value)
+            room._ask(SCENES, visitor, move.value)
         elif move.event == "pick":
             room._pick(visitor, move.value)
     (root,) = episode_of(visitor.reset).expected_rows

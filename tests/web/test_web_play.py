@@ -122,6 +122,29 @@ def test_a_row_that_is_there_twice_and_an_empty_report_are_questions(scenes: Sce
         room._submit(scenes, visitor, None)
 
 
+def test_a_call_that_ends_the_episode_is_asked_about_and_what_would_have_helped_is_told() -> None:
+    scenes = scenes_of(get_environment("firewatch"))
+    visitor = started(scenes, **scenes.next_reset(Visitor(scenes.environment)))
+    with pytest.raises(Unsure, match="this ends the episode") as asked:
+        room._ask(scenes, visitor, '["declare_resolved", {}]')
+    assert not visitor.over
+    asked.value.question.act(visitor)
+    assert visitor.over
+    assert "What would have mended it" in scenes.story_html(visitor)
+
+
+def test_the_guide_of_the_funnel_leads_to_a_row_of_the_report(scenes: Scenes) -> None:
+    visitor = started(scenes)
+    for _ in range(12):
+        move = room.next_move(scenes, visitor)
+        if move.event == "ask":
+            room._ask(scenes, visitor, move.value)
+        elif move.event == "pick":
+            room._pick(visitor, move.value)
+    assert move.label == "Go to the rows it points to"
+    assert scenes.offers(visitor)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_opening_is_a_finished_play_and_the_next_episode_is_another(name: str) -> None:
@@ -147,7 +170,7 @@ def test_a_visitor_who_comes_back_has_all_that_they_left(name: str) -> None:
     for _ in range(6):
         move = scenes.next_move(visitor)
         if move.event == "ask":
-            room._ask(visitor, move.value)
+            room._ask(scenes, visitor, move.value)
         elif move.event == "pick":
             room._pick(visitor, move.value)
     visitor.rows = [{"date": "a day"}]
@@ -333,7 +356,7 @@ def test_a_wrong_value_is_answered_by_name_and_costs_a_step(scenes: Scenes) -> N
     assert "2000-01-01" in visitor.problem
     assert visitor.problem in unescape(builder.status_html(scenes, visitor))
     with pytest.raises(KitError):
-        room._ask(visitor, "not a question")
+        room._ask(scenes, visitor, "not a question")
     assert visitor.steps == 1
 
 

@@ -18,8 +18,7 @@ from docs.generate.gallery.trace import REFERENCE, Trace, play, trace_text
 from openenv_kit.play.task_set import panel_scores
 
 INDEX = "index.md"
-HERE = "http://127.0.0.1:8000/web/"
-"""The page of the server that the docs start."""
+HERE = "http://127.0.0.1:8000/web/"  # of the server that the docs start
 ROOMS: tuple[Room, ...] = (Funnels(),)
 DPI, COLOURS = 100, 64
 """Of the pictures, so that all of them together stay small."""

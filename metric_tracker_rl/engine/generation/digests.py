@@ -3,7 +3,7 @@
 Each digest stands for one configuration: SHA-256 over its hourly counts and dates, and over
 its expected rows. The module needs the generator and NumPy alone:
 
-    python -m metric_tracker_rl.engine.generation.digests tests/golden_digests.json
+    python -m metric_tracker_rl.engine.generation.digests tests/golden_digests.json [--write]
 """
 
 from __future__ import annotations
@@ -111,4 +111,7 @@ differences = GOLDEN.differences
 
 
 if __name__ == "__main__":
-    sys.exit(GOLDEN.check_file(Path(sys.argv[1])))
+    golden_file = Path(sys.argv[1])
+    if "--write" in sys.argv[2:]:
+        golden_file.write_text(json.dumps(GOLDEN.table(), indent=1) + "\n", encoding="utf-8")
+    sys.exit(GOLDEN.check_file(golden_file))
