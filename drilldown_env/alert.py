@@ -1,8 +1,10 @@
 """The alert that an episode begins with: one thing that moved, in a colleague's words.
 
 It names step, direction, people and calendar week of the largest deviation from the same weekday's
-median over everybody and all single values, and never a size. Where nothing happened it is noise,
-in the same words. It is never about what the calendar announces.
+median over everybody and all single values, and never a size. Later steps are judged by their
+rates, so it says conversion, not counts: after lost events a rate rises and the count stands still.
+Where nothing happened it is noise, in the same words. It is never about what the calendar
+announces.
 """
 
 from __future__ import annotations
@@ -46,17 +48,23 @@ def draw_alert(
     stage, cell, day, z = largest(channels, events)
     monday = first_date + dt.timedelta(days=day - day % 7)
     week = f"in the week of {monday.day} {monday:%B}"
-    what = domain.stages[stage].replace("_", " ")
+    what = subject(domain.stages, stage)
     of_whom, overall = (f" {_people(domain, cell)}", "") if cell else ("", " overall")
-    rises = z > 0.0
+    rises, look = z > 0.0, "looks" if stage else "look"
     text = stream.pick(
         (
             f"{what}{of_whom} {'rose' if rises else 'fell'}{overall} {week}.",
             f"did {what}{of_whom} {'go up' if rises else 'drop'}{overall} {week}?",
-            f"{what}{of_whom} look {'high' if rises else 'low'}{overall} {week}.",
+            f"{what}{of_whom} {look} {'high' if rises else 'low'}{overall} {week}.",
         )
     )
     return text[0].upper() + text[1:]
+
+
+def subject(stages: Sequence[str], stage: int) -> str:
+    """What an alert about a step speaks of: who comes, or the rate into a later stage."""
+    before, here = (stages[k].replace("_", " ") for k in (stage - 1, stage))
+    return f"conversion from {before} to {here}" if stage else here
 
 
 def _people(domain: Domain, cell: int) -> str:

@@ -101,7 +101,7 @@ class DrillSession(Session):
         if counted:
             self._shown |= shown(episode, tool.name, given, result)
         left = self._left(episode)
-        said = f"{left} calls left." if counted else "Free of charge."
+        said = f"{left} calls left." if counted else "This took no call."
         return Reply(ANSWERED, said, content={"result": result, "calls_left": left})
 
     def told(self) -> Mapping[str, Any]:
@@ -114,7 +114,7 @@ class DrillSession(Session):
     def _submit(self, episode: Episode, asked: ReportArguments) -> Reply:
         rows = read_report(asked.rows, episode.domain, episode.dates, episode.log)
         graded = grade(rows, episode.expected_rows, episode.dates)
-        said = f"Score {graded.score:.3f}; {len(rows)} rows for {len(graded.credits)} roots."
+        said = f"Score {graded.score:.3f}; rows: {len(rows)}, roots: {len(graded.credits)}."
         parts = parts_of(graded, len(rows))
         right = [number for number, credit in enumerate(graded.credits) if credit == 1.0]
         read = len(self._shown.intersection(right)) / len(right) if right else None

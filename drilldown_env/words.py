@@ -58,6 +58,6 @@ SQL = (
     "combination of attributes; day from 0, week from 0 (Monday to Sunday), weekday from 0 for "
     "Monday; stages hold people. changes(id, date, component, owner, change). One SELECT in "
     "SQLite's dialect, with WITH, joins and windows, and median() and sqrt() beside its functions; "
-    "no functions of dates or texts but lower, upper, length, substr, instr, no ||. 300 rows and "
-    "20 kB an answer. Rows are ordered by what ORDER BY says, then by their columns."
+    "no functions of dates or texts but lower, upper, length, substr, instr, no ||; 1 / 2 is 0. "
+    "300 rows and 20 kB an answer. Rows are ordered by what ORDER BY says, then by their columns."
 )
