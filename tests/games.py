@@ -49,6 +49,7 @@ class Game:
         same: arguments of resets that make the episode of `opening` again.
         changes: further arguments of a reset that make another episode.
         models_see_parts: whether a model is told what the score is made of.
+        models_see_status: whether a model is told the status by its name.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Game:
     changes: tuple[dict[str, Any], ...]
     practice: dict[str, Any] = field(default_factory=dict)
     models_see_parts: bool = True
+    models_see_status: bool = True
 
     @property
     def environment(self) -> Environment:
@@ -188,6 +190,7 @@ def _drilldown() -> Game:
         solved=(opening, tuple(action for action, _ in played)),
         same=(opening, {**opening, "seed": 101}, {}),
         changes=({"seed": 102}, {"task_id": "drill_easy_saas_trial"}, {"reward": "exact"}),
+        models_see_status=False,
     )
 
 

@@ -75,7 +75,7 @@ class Told:
 
 def told(game: Game, observation: Any, reward: Any = None, done: Any = None) -> Told:
     return Told(
-        observation["status"],
+        observation.get("status", ""),
         observation.get("message", ""),
         float(observation.get("reward", reward) or 0.0),
         bool(observation.get("done", done)),
@@ -89,8 +89,10 @@ def told_over_mcp(game: Game, result: Any) -> Told:
 
 
 def as_told_over_mcp(game: Game, expected: Told) -> Told:
-    """The same reply as a model is told it, perhaps without what the score is made of."""
-    return expected if game.models_see_parts else replace(expected, breakdown=None)
+    """The same reply as a model is told it, perhaps without status or what makes the score."""
+    if not game.models_see_parts:
+        expected = replace(expected, breakdown=None)
+    return expected if game.models_see_status else replace(expected, status="")
 
 
 @dataclass(eq=False)
