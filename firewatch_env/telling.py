@@ -46,9 +46,9 @@ One fault may hide another. When customers are well, look once more: something m
 filling up. Alerts may be false: if customers are well and stay well, declare without a change.
 
 Score, 0 to 1: precision × (0.55 if it is over for good and declared + 0.45 × the share of the \
-avoidable harm that you spared customers). Each change that was not needed costs a quarter. The \
-budget shows the harm that the month still allows: ten ticks with every customer let down use it \
-up, and nothing else happens then."""
+avoidable harm that you spared customers). Each change that was not needed, or that \
+changed nothing, costs a quarter. The budget shows the harm that the month still allows: ten ticks \
+with every customer let down use it up, and nothing else happens then."""
 _NAMED = 5  # unneeded changes, at most
 _RISE = 0.05  # of memory since tick 0
 
@@ -129,5 +129,6 @@ def verdict(grade: Grade) -> str:
     return (
         f"Score {grade.score:.2f} = precision {grade.precision:.2f} × (0.55 × {grade.resolved:g} "
         f"({ended}) + 0.45 × {grade.impact:.2f} of the avoidable harm spared). "
-        f"Looks: {grade.looks}; changes: {grade.changes}; not needed: {needless or 'none'}{more}."
+        f"Looks: {grade.looks}; changes that did something: {grade.changes}; "
+        f"not needed: {needless or 'none'}{more}."
     )
