@@ -562,7 +562,7 @@ def test_no_way_to_play_gives_a_second_chance(game: Game, workers_of_game: Worke
         partial(EveryWayToPlay, game, workers_of_game),
         settings=settings(
             # A reset of drill-down takes as long as thirty of the others.
-            max_examples=EXAMPLES // 3 if game.name == "drilldown" else EXAMPLES,
+            max_examples=EXAMPLES // 6 if game.name == "drilldown" else EXAMPLES,
             stateful_step_count=STEPS,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -277,7 +277,7 @@ def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without_a_que
         acts |= {event: function.fn for _, event in function.targets if event in DONE}
     assert sorted(acts) == sorted(DONE)
     rng = random.Random(31)
-    for _ in range(10):
+    for _ in range(5):
         visitor = Visitor(scenes.environment)
         visitor.arrived = True
         for _ in range(30):

@@ -1,6 +1,6 @@
 """Wanderers in a real Chromium: whatever is clicked, nothing breaks and no episode is lost.
 
-Two walks run with the slow tests; METRIC_TRACKER_WALKS sets another number, such as 200.
+One walk runs with the slow tests; METRIC_TRACKER_WALKS sets another number, such as 200.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from playwright.sync_api import BrowserContext, Page, Request
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
-WALKS = int(os.environ.get("METRIC_TRACKER_WALKS") or 2)
+WALKS = int(os.environ.get("METRIC_TRACKER_WALKS") or 1)
 CLICKS = 30
 PATHS = ["/web/", "/drilldown/web/", "/firewatch/web/"]
 THERE = "#mt-opening section, .mt-status .mt-budget"
