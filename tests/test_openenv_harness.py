@@ -72,9 +72,8 @@ def test_a_model_that_submits_nothing_is_rewarded_nothing():
     rollout = build_rollout_func(lambda *_: silent)
     result = rollout([prompt_of(ROWS[0])], None)
     assert result["env_reward"] == [0.0]
-    (metrics,) = result["verify_metrics"]
-    assert metrics.pop("submitted") is False
-    assert set(metrics.values()) == {0}
+    nothing = {"tool_calls": 0, "submitted": False, "graded": 0.0, "exact": 0.0, "grounded": 0.0}
+    assert result["verify_metrics"] == [nothing]
     assert (result["prompt_ids"], result["completion_ids"]) == ([[1]], [[2]])
 
 
