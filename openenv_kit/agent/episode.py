@@ -66,6 +66,7 @@ class EpisodePlayer:
         def say(text: str) -> None:
             self.say(f"{planned.label}: {text}")
 
+        result.rewards = block.rewards
         connection = EpisodeConnection(
             self.environment, self.server, self.settings, planned.reset, say
         )
@@ -74,7 +75,7 @@ class EpisodePlayer:
                 opening = await connection.open()
                 recorder = self._recorder(planned, opening, files)
                 table = Table(self.environment, connection, block, opening, recorder)
-                result.events, result.usage = table.events, table.usage
+                result.usage = table.usage
                 try:
                     await self.player.play(table)
                 finally:

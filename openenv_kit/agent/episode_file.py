@@ -22,7 +22,7 @@ from openenv_kit.agent.servers import Say
 from openenv_kit.environment import Environment
 from openenv_kit.errors import SettingsError, echo
 
-EPISODES_FORMAT = "metric-tracker-episodes/1"
+EPISODES_FORMAT = "metric-tracker-episodes/2"
 RESULT = TypeAdapter(EpisodeResult)
 
 

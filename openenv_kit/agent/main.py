@@ -13,7 +13,6 @@ from rich.console import Console
 
 from openenv_kit.agent.episode import EpisodePlayer
 from openenv_kit.agent.episode_file import EpisodeFile
-from openenv_kit.agent.html_report import write_report
 from openenv_kit.agent.options import RAY, THIS_MACHINE, Options, parse_options
 from openenv_kit.agent.plan import plan
 from openenv_kit.agent.players import Player, choose_player
@@ -95,10 +94,8 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
         result = await run.play(engine, player.name, settings.benchmark)
     if kept := write_results(result, options.output, clean, environment):
         say(f"{options.output} was there already; it is now {kept}.")
-    if options.report is not None:
-        write_report(result, options.report, clean)
     print_table(result, console, clean)
-    say(f"Results: {options.output}" + (f", report: {options.report}" if options.report else ""))
+    say(f"Results: {options.output}")
     if result.interrupted:
         say("inference: interrupted.")
         return INTERRUPTED

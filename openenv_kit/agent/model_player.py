@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 from openenv_kit.agent.chat import Answer, ContextFullError, Endpoint, Message, ToolCall
 from openenv_kit.agent.prompts import LEFT_OUT, last_round, reminder, shortened
 from openenv_kit.agent.settings import AgentSettings
-from openenv_kit.agent.table import MODEL_CALL, Event, Table
+from openenv_kit.agent.table import Table
 from openenv_kit.environment import ERROR
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.tool import compact
@@ -91,27 +90,17 @@ class _Conversation:
         self.messages.append({"role": role, "content": content})
 
     async def _ask(self) -> Answer:
-        """One answer; its time and tokens are kept."""
-        began = time.monotonic()
+        """One answer; its tokens are counted."""
         tools = self.table.tools.chat_tools
         while True:
             try:
                 answer = await self.endpoint.ask(self.messages, tools)
                 break
-            except Exception as problem:
-                if not (isinstance(problem, ContextFullError) and self._make_room()):
-                    self._keep("no answer", began, note=str(problem))
+            except ContextFullError:
+                if not self._make_room():
                     raise
         self._count(answer)
-        count = len(answer.calls)
-        label = f"answer with {count} tool call{'' if count == 1 else 's'}"
-        self._keep(label, began, note=answer.remark)
         return answer
-
-    def _keep(self, label: str, began: float, *, note: str) -> None:
-        start = began - self.table.started
-        took = time.monotonic() - began
-        self.table.events.append(Event(MODEL_CALL, label, start, took, note=note))
 
     def _count(self, answer: Answer) -> None:
         usage = self.table.usage

@@ -94,9 +94,6 @@ class Options:
         Path("results.json"),
         type=Path,
     )
-    report: Path | None = _option(  # noqa: RUF009
-        "also write a self-contained HTML report", "FILE", type=Path
-    )
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> Options:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from openenv_kit.agent.plan import PlannedEpisode
 from openenv_kit.agent.secrets import Clean
-from openenv_kit.agent.table import TOOL_CALL, Event, Usage
+from openenv_kit.agent.table import Usage
 from openenv_kit.environment import Environment
 
 RESULTS_FORMAT = "metric-tracker-results/1"
@@ -41,6 +41,7 @@ class EpisodeResult:
         breakdown: the grader's, if a report was graded.
         grounded: of what was right, the share whose evidence had been read; None if unknown.
         error: why it failed, or a remark on how it ended.
+        rewards: of each STEP line.
         reconnects, tool_calls, reply_bytes: see `EpisodeConnection`.
         hopeless: whether every further episode would fail alike.
     """
@@ -56,7 +57,7 @@ class EpisodeResult:
     tool_calls: int = 0
     reply_bytes: int = 0
     usage: Usage = field(default_factory=Usage)
-    events: list[Event] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
     hopeless: bool = False
 
     @property
@@ -70,17 +71,12 @@ class EpisodeResult:
         return self.status == EVALUATED and self.score >= SUCCESS_SCORE
 
     @property
-    def rewards(self) -> list[float]:
-        """Of each step."""
-        return [each.reward for each in self.events if each.kind == TOOL_CALL]
-
-    @property
     def steps(self) -> int:
         """STEP lines printed."""
         return len(self.rewards)
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready, without the events."""
+        """JSON-ready."""
         same = "status success score grounded steps rewards reconnects tool_calls reply_bytes"
         return {
             **vars(self.planned),

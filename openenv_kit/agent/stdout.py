@@ -84,18 +84,18 @@ class Lines:
 
 
 class Block:
-    """The lines of one task."""
+    """The lines of one task; `rewards` are those of its STEP lines."""
 
     def __init__(self, lines: Lines, start: str) -> None:
+        self.rewards: list[float] = []
         self._lines = lines
-        self._rewards: list[float] = []
         self._waiting: list[str] = []
         self._add(start)
 
     def step(self, action: str, reward: float, done: bool, error: str | None = None) -> None:
         """One STEP line."""
-        self._rewards.append(reward)
-        number = len(self._rewards)
+        self.rewards.append(reward)
+        number = len(self.rewards)
         said = one_line(error, MAX_ERROR) if error else ""
         self._add(
             f"[STEP] step={number} action={one_line(action, MAX_ACTION)} "
@@ -104,9 +104,9 @@ class Block:
 
     def end(self, success: bool, score: float) -> None:
         """The END line."""
-        rewards = ",".join(self._lines.number(each) for each in self._rewards)
+        rewards = ",".join(self._lines.number(each) for each in self.rewards)
         self._add(
-            f"[END] success={_bool(success)} steps={len(self._rewards)} "
+            f"[END] success={_bool(success)} steps={len(self.rewards)} "
             f"score={self._lines.number(score)} rewards={rewards}",
             last=True,
         )

@@ -1,4 +1,4 @@
-"""A player's seat: every action goes through here to be printed, recorded and kept."""
+"""A player's seat: every action goes through here to be printed and recorded."""
 
 from __future__ import annotations
 
@@ -12,30 +12,6 @@ from openenv_kit.agent.stdout import Block, action_text
 from openenv_kit.environment import ERROR, Environment
 from openenv_kit.play.recording import RunRecorder
 from openenv_kit.tool import Catalogue
-
-MODEL_CALL = "model"
-TOOL_CALL = "tool"
-
-
-@dataclass(frozen=True)
-class Event:
-    """An answer of the model or a tool call: something that took time in an episode.
-
-    Attributes:
-        kind: `model` or `tool`.
-        label: the action as printed, or a summary of the answer.
-        start_s: seconds since the episode's start.
-        status: of the observation; `error` for a call that reached no environment.
-        note: error or other remark.
-    """
-
-    kind: str
-    label: str
-    start_s: float
-    duration_s: float
-    status: str = ""
-    reward: float = 0.0
-    note: str = ""
 
 
 @dataclass
@@ -71,8 +47,6 @@ class Table:
     block: Block
     opening: Observation
     recorder: RunRecorder | None = None
-    started: float = field(default_factory=time.monotonic)
-    events: list[Event] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     last: Observation = field(default_factory=dict)
     note: str = ""
@@ -92,18 +66,13 @@ class Table:
         self.last = observation = await self.connection.step(action)
         took = time.monotonic() - began
         label = action_text(*self.environment.tools.called(action))
-        status, reward = observation["status"], float(observation["reward"] or 0.0)
-        note = observation["message"] if status == ERROR else ""
-        start = began - self.started
-        self.events.append(Event(TOOL_CALL, label, start, took, status, reward, note))
+        reward = float(observation["reward"] or 0.0)
+        problem = observation["message"] if observation["status"] == ERROR else None
         if self.recorder is not None:
             self.recorder.step(action, observation, took)
-        self.block.step(label, reward, self.done, note or None)
+        self.block.step(label, reward, self.done, problem)
         return observation
 
     def refuse(self, name: str, arguments: Mapping[str, Any] | str, problem: str) -> None:
         """Print a call that is not an action as a step with reward 0."""
-        label = action_text(name, arguments)
-        now = time.monotonic() - self.started
-        self.events.append(Event(TOOL_CALL, label, now, 0.0, ERROR, 0.0, problem))
-        self.block.step(label, 0.0, False, problem)
+        self.block.step(action_text(name, arguments), 0.0, False, problem)

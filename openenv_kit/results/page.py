@@ -12,7 +12,6 @@ from typing import Any
 from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
 
-from openenv_kit.agent.html_report import STYLE
 from openenv_kit.environment import Environment
 from openenv_kit.results.plays import Play, Player
 from openenv_kit.results.signal import GROUP
@@ -21,6 +20,7 @@ from openenv_kit.results.statistics import Difference, Summary, difference, fron
 MAX_ROWS = 1000
 """Episodes in the matrix; means and intervals are of all of them."""
 MAX_TRACES = 400
+STYLE = Path(__file__).with_name("page.css")
 WIDTH, HEIGHT, MARGIN = 640, 300, 48
 """Of the picture of cost and score, in pixels."""
 

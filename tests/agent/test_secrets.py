@@ -22,7 +22,7 @@ def test_a_model_or_endpoint_that_repeats_the_key_gets_it_nowhere(
     play: Play, model: FakeModel, tmp_path: Path, script: str
 ) -> None:
     ran = play(
-        "--tasks", "easy_single_spike", "--record", "runs", "--report", "report.html",
+        "--tasks", "easy_single_spike", "--record", "runs",
         model=script, server=model,
     )  # fmt: skip
     assert model.keys[-1] == f"Bearer {KEY}"  # the endpoint did know it
@@ -44,7 +44,7 @@ def test_a_password_in_the_servers_address_stays_out_of_messages(
     assert "127.0.0.1:9" in ran.err
     monkeypatch.delenv("OPENENV_CONNECT_TIMEOUT_S")
     good = server_url.replace("http://", f"http://me:{PASSWORD}@")
-    ran = play("--base-url", good, "--policy", "null", "--report", "report.html")
+    ran = play("--base-url", good, "--policy", "null", "--record", "runs")
     assert ran.code == 0
     assert PASSWORD not in ran.out + ran.err + everything_written(tmp_path)
 

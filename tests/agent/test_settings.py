@@ -216,5 +216,5 @@ def test_help_names_the_exit_codes_and_the_variables(capsys: pytest.CaptureFixtu
     assert left.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "0 ran, 1 a task failed to run, 2 bad settings, 130 interrupted" in text
-    for name in ("HF_TOKEN", "MODEL_NAME", "BASE_URL", "IMAGE_NAME", "--report", "--record"):
+    for name in ("HF_TOKEN", "MODEL_NAME", "BASE_URL", "IMAGE_NAME", "--output", "--record"):
         assert name in text
