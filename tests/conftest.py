@@ -30,6 +30,13 @@ if sys.dont_write_bytecode:
 from full_disk import Disk, small_disk
 from games import GAMES, Game
 from live_server import served
+from warm_python import share_nursery
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One process for all workers to fork servers from: its imports take seconds."""
+    if getattr(config.option, "numprocesses", None):
+        config.add_cleanup(share_nursery().close)
 
 
 def pytest_collection() -> None:
@@ -61,6 +68,15 @@ def game(request: pytest.FixtureRequest) -> Game:
     """Each environment in turn."""
     found: Game = request.param
     return found
+
+
+@pytest.fixture(scope="session")
+def built_docs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The built documentation, and what the build said."""
+    from built_docs import built_once
+
+    own = tmp_path_factory.getbasetemp()
+    return built_once(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
 
 
 @pytest.fixture(scope="session")

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import matplotlib
 import pytest
+from built_docs import build
 from matplotlib.testing.compare import compare_images
 from PIL import Image
 
 from docs.generate import share_card
 from docs.generate.charts import png
 from docs.generate.examples import EXAMPLES, ExampleError, root_of
-from docs.generate.hook import MARKER, SAMPLE, SMALL, filled
+from docs.generate.hook import MARKER, SAMPLE, filled
 from docs.generate.sections import PICTURES, SECTIONS, sample_arguments
 from metric_tracker_rl.analysis_tools import TOOLS, catalogue
 from metric_tracker_rl.engine.episode import build_episode
@@ -37,43 +35,22 @@ MOST_WORDS = 2200
 MINOR = ".".join(matplotlib.__version__.split(".")[:2])
 
 
-def build(config: Path, site: Path) -> subprocess.CompletedProcess[str]:
-    """Build the site as strictly as it can be built."""
-    return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", config, "-d", site],
-        cwd=config.parent,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", SMALL: "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The built site, and what the build said."""
-    site = tmp_path_factory.mktemp("site")
-    done = build(ROOT / "mkdocs.yml", site)
-    assert done.returncode == 0, done.stderr
-    return site, done.stderr
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(built_docs: tuple[Path, str]) -> None:
+    assert "WARNING" not in built_docs[1]
 
 
 @pytest.mark.slow
-def test_the_site_builds_without_a_warning(built: tuple[Path, str]) -> None:
-    assert "WARNING" not in built[1]
-
-
-@pytest.mark.slow
-def test_every_page_is_in_the_navigation(built: tuple[Path, str]) -> None:
-    site, _ = built
+def test_every_page_is_in_the_navigation(built_docs: tuple[Path, str]) -> None:
+    site, _ = built_docs
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
     linked = set(re.findall(r'href="([\w-]+)/"', (site / "index.html").read_text()))
     assert pages - linked == set()
 
 
 @pytest.mark.slow
-def test_a_built_page_fetches_nothing_from_another_host(built: tuple[Path, str]) -> None:
-    site, _ = built
+def test_a_built_page_fetches_nothing_from_another_host(built_docs: tuple[Path, str]) -> None:
+    site, _ = built_docs
     fetched = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=["']?(https?:)?//""")
     pages = list(site.rglob("*.html"))
     assert len(pages) > 8
@@ -94,8 +71,10 @@ def test_a_link_to_nowhere_stops_the_build(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_tables_pictures_and_the_gallery_are_on_the_built_pages(built: tuple[Path, str]) -> None:
-    site, _ = built
+def test_tables_pictures_and_the_gallery_are_on_the_built_pages(
+    built_docs: tuple[Path, str],
+) -> None:
+    site, _ = built_docs
     grading = (site / "grading" / "index.html").read_text()
     assert re.search(r"<code>recall</code></td>\s*<td[^>]*>0.60</td>", grading)
     for name in PICTURES:

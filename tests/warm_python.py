@@ -17,13 +17,15 @@ import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +50,14 @@ READ_BY_AN_IMPORT = ("GRADIO_", "FASTMCP_", "PROMETHEUS_", "PYTHON", "LD_")
 SET_BY_THE_PAGE = "GRADIO_TEMP_DIR"
 """Every server sets this one itself, once Gradio is imported; uploads go to where it then leads."""
 LONGEST_MESSAGE = 1 << 18
+SHARED = "WARM_PYTHON"
+"""Variable with the address of the nursery that all workers of a test run share."""
 
 
 class Program:
     """A forked program, with the part of `subprocess.Popen` that tests use."""
 
-    def __init__(self, nursery: Nursery, pid: int) -> None:
+    def __init__(self, nursery: Asking, pid: int) -> None:
         self._nursery = nursery
         self.pid = pid
         self.returncode: int | None = None
@@ -86,26 +90,42 @@ class Program:
 
 
 class Nursery:
-    """This process's end of the process that programs are forked from, started at first use.
+    """The process that programs are forked from, with the socket at which it is asked for them.
 
     It ends, and kills what it still runs, when this process is gone, however that ended.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        self._folder = tempfile.TemporaryDirectory()
+        self.address = f"{self._folder.name}/nursery"
+        mine, theirs = os.pipe()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(self.address)
+            listener.listen()
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
+                [sys.executable, __file__, str(listener.fileno()), str(mine)],
                 cwd=ROOT,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[listener.fileno(), mine],
                 start_new_session=True,  # a Ctrl-C is for the tests, which then end their programs
             )
-        atexit.register(self._close)
+        os.close(mine)
+        self._held = theirs
 
-    def _close(self) -> None:
-        self._socket.close()
+    def close(self) -> None:
+        """End it, and all that it runs."""
+        os.close(self._held)
         self._process.wait()
+        self._folder.cleanup()
+
+
+class Asking:
+    """A connection to a nursery; what it started is killed when it is closed."""
+
+    def __init__(self, address: str) -> None:
+        self._lock = threading.Lock()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.connect(address)
+        atexit.register(self._socket.close)
 
     def ask(self, question: Mapping[str, Any], *descriptors: int) -> Any:
         """Its answer to one question."""
@@ -117,9 +137,20 @@ class Nursery:
         return json.loads(answer)
 
 
+def share_nursery() -> Nursery:
+    """Start a nursery that the processes that this one starts from now on use as well."""
+    nursery = Nursery()
+    os.environ[SHARED] = nursery.address
+    return nursery
+
+
 @functools.cache
-def _nursery() -> Nursery:
-    return Nursery()
+def _nursery() -> Asking:
+    if SHARED not in os.environ:
+        nursery = Nursery()
+        atexit.register(nursery.close)
+        return Asking(nursery.address)
+    return Asking(os.environ[SHARED])
 
 
 def warm_python(
@@ -165,34 +196,48 @@ def _read_by_an_import(variables: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _serve(asked: socket.socket) -> dict[str, Any] | None:
-    """Fork what is asked for until the other side is gone; in each fork, what it is to run."""
-    running: set[int] = set()
+def _serve(listener: socket.socket, owner: int) -> dict[str, Any] | None:
+    """Fork what is asked for until the owner is gone; in each fork, what it is to run."""
+    running: dict[socket.socket, set[int]] = {}
+
+    def kill(those: Iterable[int]) -> None:
+        for pid in those:
+            os.kill(pid, signal.SIGKILL)
+
     while True:
-        message, descriptors, _, _ = socket.recv_fds(asked, LONGEST_MESSAGE, 3)
-        if not message:
-            for pid in running:
-                os.kill(pid, signal.SIGKILL)
+        ready, _, _ = select.select([listener, owner, *running], [], [])
+        if owner in ready:
+            kill(pid for those in running.values() for pid in those)
             return None
-        question = json.loads(message)
-        if "start" in question:
-            pid = os.fork()
-            if pid == 0:
+        if listener in ready:
+            running[listener.accept()[0]] = set()
+        for asked in running.keys() & set(ready):
+            message, descriptors, _, _ = socket.recv_fds(asked, LONGEST_MESSAGE, 3)
+            if not message:
+                kill(running.pop(asked))
                 asked.close()
-                for number, descriptor in enumerate(descriptors):
-                    os.dup2(descriptor, number)
+                continue
+            question = json.loads(message)
+            if "start" in question:
+                pid = os.fork()
+                if pid == 0:
+                    for each in (listener, *running):
+                        each.close()
+                    os.close(owner)
+                    for number, descriptor in enumerate(descriptors):
+                        os.dup2(descriptor, number)
+                    for descriptor in descriptors:
+                        os.close(descriptor)
+                    return question
                 for descriptor in descriptors:
                     os.close(descriptor)
-                return question
-            for descriptor in descriptors:
-                os.close(descriptor)
-            running.add(pid)
-            answer: int | None = pid
-        else:
-            pid, status = os.waitpid(question["ended"], os.WNOHANG)
-            running.discard(pid)
-            answer = os.waitstatus_to_exitcode(status) if pid else None
-        asked.send(json.dumps(answer).encode())
+                running[asked].add(pid)
+                answer: int | None = pid
+            else:
+                pid, status = os.waitpid(question["ended"], os.WNOHANG)
+                running[asked].discard(pid)
+                answer = os.waitstatus_to_exitcode(status) if pid else None
+            asked.send(json.dumps(answer).encode())
 
 
 def _run(arguments: Sequence[str], folder: str, variables: Mapping[str, str]) -> None:
@@ -219,5 +264,6 @@ if __name__ == "__main__":
     gc.collect()
     gc.enable()
     gc.freeze()  # a fork that collects would go through, and copy, all of this
-    if (start := _serve(socket.socket(fileno=int(sys.argv[1])))) is not None:
+    asked_at, owned_by = map(int, sys.argv[1:])
+    if (start := _serve(socket.socket(fileno=asked_at), owned_by)) is not None:
         _run(start["start"], start["folder"], start["variables"])

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Literal
 
 import pytest
-from conftest import ROOT, Visit
+from conftest import Visit
 from playwright.sync_api import BrowserContext
 
-from docs.generate.hook import SAMPLE, SMALL
+from docs.generate.hook import SAMPLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -28,11 +26,8 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "-q", "-d", folder]
-    environ = {**os.environ, "NO_MKDOCS_2_WARNING": "1", SMALL: "1"}
-    subprocess.run(command, cwd=ROOT, env=environ, check=True)
+def site(built_docs: tuple[Path, str]) -> Iterator[str]:
+    folder, _ = built_docs
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
