@@ -19,16 +19,14 @@ from metric_tracker_rl.engine.generation.anomalies import Cause
 from metric_tracker_rl.engine.generation.generator import generate
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION
-from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS, get_exploit
 from metric_tracker_rl.exploits.base import NOTHING, exploit
 from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from metric_tracker_rl.policies.base import submit
 from openenv_kit.cli import app
-from openenv_kit.cli.replay import players_of
 from openenv_kit.errors import UnknownNameError
-from openenv_kit.results.statistics import pass_hat_k, summary
+from openenv_kit.results.statistics import pass_hat_k
 from openenv_kit.trust.audit import Line, interval
 from research.card import second_play
 from research.card.__main__ import app as card_app
@@ -172,21 +170,6 @@ def test_pass_hat_k_is_the_share_of_draws_of_k_that_are_all_perfect() -> None:
     assert pass_hat_k([True, True, False, False], 2) == pytest.approx(1 / 6)
     assert pass_hat_k([True] * 8, 8) == 1.0
     assert pass_hat_k([True] * 3, 4) is None
-
-
-def test_runs_of_different_versions_are_never_in_one_summary() -> None:
-    from openenv_kit.play.recording import RecordedRun
-    from openenv_kit.play.regrade import Regraded
-
-    def one(grader: str, score: float) -> Regraded:
-        versions = {"generator": "1", "policy": "1", "grader": grader}
-        run = RecordedRun("player", {"seed": 4}, versions, "", score=score)
-        return Regraded(run, score, None, 3, 900)
-
-    players = players_of([one("1", 1.0), one("2", 0.0), one("1", 0.0)], ENVIRONMENT)
-    found = [summary(each) for each in players]
-    assert [(each.plays, each.mean) for each in found] == [(2, 0.5), (1, 0.0)]
-    assert found[0].passes[0] == (1, 0.5)
 
 
 def test_expert_episodes_hold_eight_weeks_and_a_calendar_that_explains_decoys() -> None:

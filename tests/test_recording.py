@@ -21,9 +21,9 @@ from openenv_kit.play.recording import (
     RunRecorder,
     digest_of,
     read_runs,
-    replay,
 )
-from openenv_kit.play.regrade import episode_of, regrade
+from openenv_kit.play.replaying import replay, replayed
+from openenv_kit.results.plays import episode_of
 
 SHORT = {"feedback": "score"}
 
@@ -65,12 +65,12 @@ def test_a_recorded_run_replays(recorded: Path) -> None:
     assert all(same for _, _, same in again)
 
 
-@pytest.mark.parametrize("name", ["generator", "policy"])
-def test_a_run_that_does_not_tell_its_version_is_not_graded_anew(recorded: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["generator", "policy", "grader"])
+def test_a_run_that_does_not_tell_its_version_is_not_replayed(recorded: Path, name: str) -> None:
     (run,) = read_runs(recorded)
     silent = {each: version for each, version in run.versions.items() if each != name}
     with pytest.raises(RecordingError, match=f"under {name} version None"):
-        regrade(replace(run, versions=silent))
+        replayed(replace(run, versions=silent))
 
 
 def test_replay_takes_a_folder_for_its_recordings(tmp_path: Path, recorded: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_run_with_score_feedback_replays_and_is_of_the_same_episode(tmp_path: 
     path = tmp_path / "two.jsonl"
     for reset in ({"split": "test", "index": 4}, {"split": "test", "index": 4, **SHORT}):
         assert record(path, "upstream_first", **reset) == record(path, "upstream_first", **reset)
-    runs = [regrade(run) for run in read_runs(path)]
+    runs = [replayed(run) for run in read_runs(path)]
     assert all(run.same for run in runs)
     assert len({episode_of(run.run.reset) for run in runs}) == 1
     assert len({run.score for run in runs}) == 1

@@ -23,7 +23,8 @@ from openenv_kit.cli import app
 from openenv_kit.environment import DEFAULT, Environment, environments, get_environment
 from openenv_kit.errors import UnknownNameError
 from openenv_kit.play.driver import moves, observed, play
-from openenv_kit.play.recording import RunRecorder, read_runs, replay
+from openenv_kit.play.recording import RunRecorder, read_runs
+from openenv_kit.play.replaying import replay
 from openenv_kit.play.vector import VectorSession
 from openenv_kit.trainers.trl import environment_class
 from openenv_kit.trust.exploits import Arena

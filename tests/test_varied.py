@@ -34,8 +34,9 @@ from openenv_kit.cli import app
 from openenv_kit.environment import observation_of
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RecordingError, RunRecorder, read_runs
-from openenv_kit.play.regrade import episode_of, regrade
+from openenv_kit.play.replaying import replayed
 from openenv_kit.play.split_rows import split_rows
+from openenv_kit.results.plays import episode_of
 from openenv_kit.trainers.openenv_harness import collect
 from openenv_kit.trainers.tool_calls import ToolEpisode
 
@@ -349,7 +350,7 @@ def test_the_same_names_draw_the_same_policy_and_other_data_than_without() -> No
     assert '"policy":"varied/1"' in started(**VARIED).identity()["episode"]
 
 
-def test_a_recorded_run_is_graded_again_and_refused_under_other_variants(
+def test_a_recorded_run_replays_and_is_refused_under_other_variants(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, session = tmp_path / "run.jsonl", EpisodeSession()
@@ -362,12 +363,12 @@ def test_a_recorded_run_is_graded_again_and_refused_under_other_variants(
         recorder.end(1.0)
     [run] = read_runs(path)
     assert run.versions["variants"] == "1"
-    again = regrade(run)
+    again = replayed(run)
     assert (again.score, again.same) == (1.0, True)
     assert episode_of(reset) != episode_of({**reset, "policy": "standard"})
     monkeypatch.setitem(VERSIONS, "variants", "2")
     with pytest.raises(RecordingError, match="variants version '1'; this is '2'"):
-        regrade(run)
+        replayed(run)
 
 
 @pytest.mark.parametrize(("profile", "disclosure"), MODES)

@@ -11,7 +11,7 @@ from typing import Any
 from openenv_kit.environment import observation_of
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import canonical, read_runs
-from openenv_kit.play.regrade import regrade
+from openenv_kit.play.replaying import replayed
 from openenv_kit.tool import compact
 from validation.subject import (
     CANARIES,
@@ -198,9 +198,8 @@ def _verifier_portability(of: Subject) -> Measured:
     place = ROOT / "submissions" / SUBMISSIONS[of.environment.name] / "runs.jsonl.gz"
     runs = read_runs(place)[:TASKS]
     for run in runs:
-        again = regrade(run, of.environment)
-        same = again.same and again.score == run.score
-        require(same, f"{run.reset} was graded {run.score} elsewhere, and {again.score} here")
+        again = replayed(run, of.environment)
+        require(again.same, f"{run.reset} was graded {run.score} elsewhere, and {again.score} here")
     return {"runs graded elsewhere": len(runs)}
 
 

@@ -1,1 +1,1 @@
-"""Playing in process: driver, vector stepping, recorded runs, replay and regrading."""
+"""Playing in process: driver, vector stepping, recorded runs, replay."""

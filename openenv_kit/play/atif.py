@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from openenv_kit.environment import Environment
-from openenv_kit.play.recording import RecordedRun, RecordingError, replay
+from openenv_kit.play.recording import RecordedRun, RecordingError
+from openenv_kit.play.replaying import replay
 from openenv_kit.tool import compact
 
 ATIF_VERSION = "ATIF-v1.7"

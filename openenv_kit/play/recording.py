@@ -27,7 +27,6 @@ from typing import IO, Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.play.driver import observed
 from openenv_kit.session import GROUNDED
 
 FORMAT = "run/2"
@@ -274,23 +273,6 @@ def _other_format(found: object) -> str:
     if release := OLDER_FORMATS.get(str(found)):
         told += f" Replay it with the release that is tagged {release}: git checkout {release}."
     return told
-
-
-def replay(
-    run: RecordedRun, environment: Environment | None = None
-) -> Iterator[tuple[dict[str, Any], dict[str, Any], bool]]:
-    """Play a run again in process, in the environment that it was recorded in.
-
-    Yields (action, observation, same) of the reset, whose action is empty, and of each step;
-    `same` says whether the reply's digest is the recorded one.
-    """
-    session = (environment or get_environment()).session()
-    reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
-    opening = observed(session.reset(**reset))
-    yield {}, opening, digest_of(opening) == run.digest
-    for step in run.steps:
-        answer = observed(session.step(step.action))
-        yield step.action, answer, digest_of(answer) == step.digest
 
 
 def plain(value: Any) -> Any:

@@ -16,7 +16,6 @@ from openenv_kit.agent.results import EVALUATED, NOT_SUBMITTED, RESULTS_FORMAT
 from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError, unknown_name_message
 from openenv_kit.play.recording import RecordedRun, RecordingError, read_runs, recordings, text_of
-from openenv_kit.play.regrade import episode_of
 
 NAMED = "named tasks"
 """Stands for the split of a play that names its task, or sets an episode up itself."""
@@ -96,6 +95,15 @@ class Player:
     def scored(self) -> list[Play]:
         """Plays that ended with a score."""
         return [play for play in self.plays if play.score is not None]
+
+
+def episode_of(reset: Mapping[str, Any]) -> str:
+    """Which episode a reset makes: its arguments, without those that make no difference.
+
+    Feedback comes after the play, so runs with and without it are of the same episode.
+    """
+    without = ("episode_id", "feedback")
+    return repr(sorted((k, repr(v)) for k, v in reset.items() if k not in without))
 
 
 def read_players(files: Iterable[tuple[str, Path]], environment: Environment) -> list[Player]:

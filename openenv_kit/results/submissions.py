@@ -23,7 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, KitError, UnknownNameError
-from openenv_kit.play.recording import RecordedRun, read_runs, replay
+from openenv_kit.play.recording import RecordedRun, read_runs
+from openenv_kit.play.replaying import replay
 from openenv_kit.session import GROUNDED
 from openenv_kit.trust.splits import Sealing
 

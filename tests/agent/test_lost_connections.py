@@ -17,7 +17,8 @@ from openenv_kit.agent.connection import EpisodeConnection
 from openenv_kit.agent.servers import Server
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.errors import ServerError
-from openenv_kit.play.recording import read_runs, replay
+from openenv_kit.play.recording import read_runs
+from openenv_kit.play.replaying import replay
 
 pytestmark = pytest.mark.slow
 
