@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-PLACE, DEVICE, RELEASE, SOURCE, PEOPLE, PAGE = (
-    *("place", "device", "release", "source", "people", "page"),
-)
-ROLES = (PLACE, DEVICE, RELEASE, SOURCE, PEOPLE, PAGE)
+ROLES = ("place", "device", "release", "source", "people", "page")
 """What an attribute of people can be about."""
+PLACE, DEVICE, RELEASE, SOURCE, PEOPLE, PAGE = ROLES
 ADVERTISED = (PLACE, DEVICE, SOURCE, PEOPLE, PAGE)
 """Whom advertising reaches."""
 MEASURED = (PLACE, DEVICE, RELEASE, SOURCE, PAGE)
