@@ -3,8 +3,8 @@
 It names step, direction, people and calendar week of the largest deviation from the same weekday's
 median over everybody and all single values, and never a size. Later steps are judged by their
 rates, so it says conversion, not counts: after lost events a rate rises and the count stands still.
-Where nothing happened it is noise, in the same words. It is never about what the calendar
-announces.
+Where nothing happened it is noise, in the same words: so they suspect and do not assert. It is
+never about what the calendar announces.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def draw_alert(
     rises, look = z > 0.0, "looks" if stage else "look"
     text = stream.pick(
         (
-            f"{what}{of_whom} {'rose' if rises else 'fell'}{overall} {week}.",
+            f"{what}{of_whom} may have {'risen' if rises else 'fallen'}{overall} {week}.",
             f"did {what}{of_whom} {'go up' if rises else 'drop'}{overall} {week}?",
             f"{what}{of_whom} {look} {'high' if rises else 'low'}{overall} {week}.",
         )

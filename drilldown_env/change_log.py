@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from drilldown_env.config import DAYS
-from drilldown_env.cube import Cube, cube_of
+from drilldown_env.cube import Cube, cube_of, roles_of
 from drilldown_env.definition import LONGEST_RUN, Root
 from drilldown_env.domain import TRACKING, Domain
 from drilldown_env.levels import LOSS
-from drilldown_env.planner import SIZES, weighted
+from drilldown_env.planner import DOWN, SIZES, weighted
+from drilldown_env.work import PLACE
 from openenv_kit.bitstream import BitStream
 
 ENTRIES = (22, 56)
@@ -129,9 +128,8 @@ def _occasion(domain: Domain, event: Event) -> str:
     """Why more or fewer people come: only people of one place have a holiday."""
     if event.rises:
         return "campaign: more"
-    axes = cube_of(domain.shape).fixed_by(event.cell)
-    places = all(domain.dims[axis].name.endswith(("country", "region")) for axis in axes)
-    return "holiday: fewer" if places else "ads paused: fewer"
+    of_a_place = PLACE in roles_of(domain, event.cell)
+    return "holiday: fewer" if of_a_place else "campaigns paused: fewer"
 
 
 def component_of(domain: Domain, root: Root) -> str:
@@ -163,7 +161,8 @@ def change_of(cube: Cube, domain: Domain, root: Root, log: Sequence[Entry]) -> s
 def draw_log(domain: Domain, roots: Sequence[Root], stream: BitStream) -> tuple[Entry, ...]:
     """The log of a draw, by date.
 
-    What is to blame for a root is rolled back when the root ends, if at all.
+    What is to blame for a root can have moved it so, and is rolled back when the root ends, if at
+    all.
 
     Args:
         domain: the product.
@@ -183,15 +182,25 @@ def draw_log(domain: Domain, roots: Sequence[Root], stream: BitStream) -> tuple[
         if stream.uniform() < DOCUMENTED:
             add(component_of(domain, root), root.cell, root.first, root.last + 1)
     while len(drawn) < length - undone:
-        cell = stream.pick(np.flatnonzero(cube.fixed == weighted(stream, SIZES)).tolist())
-        first = stream.below(DAYS)
+        cell = stream.pick(cube.fixing(weighted(stream, SIZES)))
         component = stream.pick((*domain.components, TRACKING))
-        add(component, int(cell), first, first + 1 + stream.below(LONGEST_RUN))
+        if any(work.suits(roles_of(domain, cell)) for work in domain.work_on(component)):
+            first = stream.below(DAYS)
+            add(component, cell, first, first + 1 + stream.below(LONGEST_RUN))
     drawn.sort(key=lambda each: each[0])
     entries = [replace(each, number=number) for number, (*_, each) in enumerate(drawn, start=1)]
     ends = {each.id: stop for each, (_, stop, _) in zip(entries, drawn, strict=True)}
+    moved: dict[str, list[bool]] = {}
     for root in sorted(roots, key=lambda each: each.last):
-        ends[change_of(cube, domain, root, entries)] = root.last + 1
+        blamed = change_of(cube, domain, root, entries)
+        ends[blamed] = root.last + 1
+        moved.setdefault(blamed, []).append(root.rises)
+    for place, each in enumerate(entries):
+        directions = moved.get(each.id) or [stream.uniform() >= DOWN]
+        work = domain.work_on(each.component)
+        roles = roles_of(domain, each.cell)
+        fitting = [one.words for one in work if one.suits(roles, directions)]
+        entries[place] = replace(each, work=stream.pick(fitting))
     return _numbered(entries, ends, undone, stream)
 
 
@@ -213,11 +222,10 @@ def _numbered(
 
 
 def _entry(domain: Domain, component: str, cell: int, first: int, stream: BitStream) -> Entry:
-    """The entry of something that happens to a segment from a day on."""
+    """The entry of something that happens to a segment from a day on, without its words."""
     cube = cube_of(domain.shape)
     fixed = cube.fixed_by(cell)
     if fixed and stream.uniform() < WIDER:
         fixed.pop(stream.pick(sorted(fixed)))
     day = max(first - stream.below(LAG + 1), 0)
-    work = stream.pick(domain.work_on(component))
-    return Entry(day, component, cube.cell_of(fixed), stream.pick(OWNERS), work)
+    return Entry(day, component, cube.cell_of(fixed), stream.pick(OWNERS), "")

@@ -90,6 +90,10 @@ class Cube:
                 out[:, self._tables[kept]] = total.reshape(rows, -1, columns)
         return out
 
+    def fixing(self, number: int) -> range:
+        """The cells that fix so many values."""
+        return range(*np.searchsorted(self.fixed, (number, number + 1)).tolist())
+
     def cell_of(self, fixed: Mapping[int, int]) -> int:
         """Number of the cell that fixes these values, by dimension."""
         return self._numbers[tuple(fixed.get(axis, -1) for axis in range(len(self.shape)))]
@@ -122,6 +126,17 @@ def over_days(values: Floats) -> Floats:
 def cube_of(shape: tuple[int, ...]) -> Cube:
     """The cube of a shape, made once per process."""
     return Cube(shape)
+
+
+def roles_of(domain: Domain, cell: int) -> list[str]:
+    """What the attributes that a cell fixes are about."""
+    return [domain.dims[axis].role for axis in cube_of(domain.shape).fixed_by(cell)]
+
+
+def limited_to(domain: Domain, roles: Sequence[str]) -> Bools:
+    """Which cells fix only attributes that are about these."""
+    others = np.array([dim.role not in (*roles, "") for dim in domain.dims])
+    return ~np.any((cube_of(domain.shape).values >= 0) & others, axis=1)
 
 
 def segment_of(domain: Domain, cell: int) -> dict[str, str]:

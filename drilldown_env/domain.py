@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from drilldown_env.work import ANYTHING, TRACKING_WORK, Work
 from openenv_kit.errors import InvalidValueError
 
 STAGES = 5
@@ -14,15 +15,6 @@ DIMENSIONS = (4, 5)
 """Numbers of dimensions that a product may have."""
 TRACKING = "tracking"
 """The component that every product has beside its own: losses of recorded events."""
-TRACKING_WORK = (
-    *("event schema migrated", "tracking library upgraded", "consent banner replaced"),
-    *("events sent in batches", "client-side sampling turned on", "tag manager moved"),
-)
-PLAIN_WORK = (
-    *("A/B test started", "new layout rolled out", "library upgraded", "defaults changed"),
-    *("caching turned on", "timeouts shortened"),
-)
-"""What may be done to any component."""
 _THE = ("UK", "US", "north", "south", "east", "west")
 """Places that take an article."""
 RESERVED = ("date", "day", "week", "weekday", "stage", "id", "component", "owner", "change")
@@ -40,12 +32,14 @@ class Dimension:
         values: (value, weight) pairs; weights are relative shares of the people.
         rate_effect: half-width of a value's relative effect on step rates, in [0, 0.5].
         phrase: how people write of those who have a value, as "in {}".
+        role: what it is about, one of `ROLES`, which decides what can be done to whom; "" for any.
     """
 
     name: str
     values: tuple[tuple[str, float], ...]
     rate_effect: float
     phrase: str = ""
+    role: str = ""
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -73,7 +67,7 @@ class Domain:
         stages: five stages, in funnel order.
         base_rates: four step rates, each in (0, 0.95).
         components: one component for each stage, which the change log names.
-        work: what is done to each of them, in the words of a log; empty for `PLAIN_WORK`.
+        work: what is done to each of them, in the words of a log; empty for `ANYTHING`.
         weekday: seven traffic factors, Monday first.
         weekly_dim: dimension whose values have a weekday pattern of their own.
         noisy_dim: dimension whose values have day noise of their own.
@@ -94,7 +88,7 @@ class Domain:
     noisy_dim: int
     volume: float = 1.0
     affinity: float = 0.35
-    work: tuple[tuple[str, ...], ...] = ()
+    work: tuple[tuple[Work, ...], ...] = ()
 
     def __post_init__(self) -> None:
         _require_named("name", self.name)
@@ -130,11 +124,11 @@ class Domain:
                 most = len(self.dims) - 1
                 raise InvalidValueError("dimension index", dim_index, f"0 to {most}")
 
-    def work_on(self, component: str) -> Sequence[str]:
-        """What is done to a component, or to the tracking, in the words of a log."""
+    def work_on(self, component: str) -> Sequence[Work]:
+        """What can be done to a component, or to the tracking."""
         if component == TRACKING:
             return TRACKING_WORK
-        return self.work[self.components.index(component)] if self.work else PLAIN_WORK
+        return self.work[self.components.index(component)] if self.work else ANYTHING
 
     @cached_property
     def dim_names(self) -> tuple[str, ...]:

@@ -10,11 +10,18 @@ from dataclasses import replace
 
 from drilldown_env import work
 from drilldown_env.domain import Dimension, Domain
+from drilldown_env.work import DEVICE, PAGE, PEOPLE, PLACE, RELEASE, SOURCE
 
 ORDERING_APP = Domain(
     name="ordering_app",
     dims=(
-        Dimension("platform", (("iOS", 0.42), ("Android", 0.45), ("web", 0.13)), 0.06, "on {}"),
+        Dimension(
+            "platform",
+            (("iPhone", 0.42), ("Android", 0.45), ("iPad", 0.13)),
+            0.06,
+            "on {}",
+            DEVICE,
+        ),
         Dimension(
             "country",
             (
@@ -23,18 +30,21 @@ ORDERING_APP = Domain(
             ),
             0.08,
             "in {}",
+            PLACE,
         ),
         Dimension(
             "app_version",
             (("8.4", 0.30), ("8.5", 0.34), ("8.6", 0.24), ("8.7", 0.12)),
             0.04,
             "on app version {}",
+            RELEASE,
         ),
         Dimension(
             "channel",
             (("organic search", 0.36), ("paid search", 0.26), ("social", 0.21), ("email", 0.17)),
             0.10,
             "via {}",
+            SOURCE,
         ),
     ),
     stages=(
@@ -56,13 +66,18 @@ SAAS_TRIAL = Domain(
     name="saas_trial",
     dims=(
         Dimension(
-            "plan", (("starter", 0.46), ("team", 0.34), ("business", 0.20)), 0.08, "on the {} plan"
+            "plan",
+            (("starter", 0.46), ("team", 0.34), ("business", 0.20)),
+            0.08,
+            "on the {} plan",
+            PEOPLE,
         ),
         Dimension(
             "region",
             (("AMER", 0.36), ("EMEA", 0.30), ("APAC", 0.21), ("LATAM", 0.13)),
             0.06,
             "in {}",
+            PLACE,
         ),
         Dimension(
             "source",
@@ -72,12 +87,14 @@ SAAS_TRIAL = Domain(
             ),
             0.10,
             "from {} traffic",
+            SOURCE,
         ),
         Dimension(
             "company_size",
             (("1-9", 0.34), ("10-49", 0.28), ("50-249", 0.22), ("250+", 0.16)),
             0.06,
             "from companies with {} people",
+            PEOPLE,
         ),
     ),
     stages=(
@@ -104,21 +121,28 @@ VIDEO_STREAMING = Domain(
             (("TV", 0.28), ("phone", 0.26), ("tablet", 0.18), ("desktop", 0.16), ("console", 0.12)),
             0.08,
             "on {}",
+            DEVICE,
         ),
         Dimension(
             "region",
             (("north", 0.32), ("south", 0.27), ("east", 0.23), ("west", 0.18)),
             0.05,
             "in {}",
+            PLACE,
         ),
         Dimension(
-            "tier", (("ads", 0.42), ("standard", 0.36), ("premium", 0.22)), 0.08, "on the {} tier"
+            "tier",
+            (("ads", 0.42), ("standard", 0.36), ("premium", 0.22)),
+            0.08,
+            "on the {} tier",
+            PEOPLE,
         ),
         Dimension(
             "player",
             (("v3", 0.30), ("v4", 0.32), ("v5", 0.23), ("beta", 0.15)),
             0.05,
             "with player {}",
+            RELEASE,
         ),
     ),
     stages=(
@@ -139,7 +163,13 @@ VIDEO_STREAMING = Domain(
 MARKETPLACE_CHECKOUT = Domain(
     name="marketplace_checkout",
     dims=(
-        Dimension("device", (("phone", 0.48), ("desktop", 0.36), ("tablet", 0.16)), 0.08, "on {}"),
+        Dimension(
+            "device",
+            (("phone", 0.48), ("desktop", 0.36), ("tablet", 0.16)),
+            0.08,
+            "on {}",
+            DEVICE,
+        ),
         Dimension(
             "category",
             (
@@ -148,6 +178,7 @@ MARKETPLACE_CHECKOUT = Domain(
             ),
             0.08,
             "in category {}",
+            PAGE,
         ),
         Dimension(
             "buyer_country",
@@ -157,9 +188,14 @@ MARKETPLACE_CHECKOUT = Domain(
             ),
             0.06,
             "in {}",
+            PLACE,
         ),
         Dimension(
-            "seller_tier", (("new", 0.30), ("rated", 0.40), ("top", 0.30)), 0.06, "at {} sellers"
+            "buyer_type",
+            (("new", 0.30), ("occasional", 0.40), ("regular", 0.30)),
+            0.06,
+            "from {} buyers",
+            PEOPLE,
         ),
     ),
     stages=("searches", "listing_views", "basket_adds", "checkouts", "payments"),
@@ -180,28 +216,32 @@ DOMAINS: dict[str, Domain] = {
 
 _FIFTH = {
     "ordering_app": Dimension(
-        "cuisine",
-        (("pizza", 0.30), ("burgers", 0.27), ("sushi", 0.24), ("salads", 0.19)),
+        "customer",
+        (("new", 0.30), ("occasional", 0.27), ("regular", 0.24), ("returning", 0.19)),
         0.06,
-        "for {}",
+        "from {} customers",
+        PEOPLE,
     ),
     "saas_trial": Dimension(
         "industry",
         (("retail", 0.29), ("software", 0.27), ("finance", 0.24), ("education", 0.20)),
         0.06,
         "in {}",
+        PEOPLE,
     ),
     "video_streaming": Dimension(
-        "genre",
-        (("drama", 0.30), ("comedy", 0.27), ("sports", 0.23), ("kids", 0.20)),
+        "age_group",
+        (("18-29", 0.30), ("30-44", 0.27), ("45-59", 0.23), ("60+", 0.20)),
         0.06,
-        "for {}",
+        "from people aged {}",
+        PEOPLE,
     ),
     "marketplace_checkout": Dimension(
-        "payment",
-        (("card", 0.31), ("wallet", 0.27), ("invoice", 0.23), ("transfer", 0.19)),
+        "source",
+        (("direct", 0.31), ("web search", 0.27), ("newsletter", 0.23), ("social", 0.19)),
         0.06,
-        "with {} payment",
+        "via {}",
+        SOURCE,
     ),
 }
 WIDE_DOMAINS: dict[str, Domain] = {

@@ -102,8 +102,8 @@ class Expected:
     @cached_property
     def pair_by_week(self) -> Floats:
         """Least noise by week of a cell's pairs of values."""
-        pairs = np.flatnonzero(self.cube.fixed == 2)
-        return self._least(slice(int(pairs[0]), int(pairs[-1]) + 1), self.by_week)
+        pairs = self.cube.fixing(2)
+        return self._least(slice(pairs.start, pairs.stop), self.by_week)
 
     def _least(self, cells: slice, noise: Floats) -> Floats:
         held = self.cube.within[:, cells]

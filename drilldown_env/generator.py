@@ -93,7 +93,7 @@ def attempt_draw(config: DrillConfig, attempt: int) -> tuple[Draw, Draw] | str:
     sizes = BitStream(f"{config.identity}/sizes")
     number = config.roots or sizes.pick([each for each in config.level.roots if each])
     wanted = draw_wanted(config.level, number, sizes)
-    causes = Planner(cube, clean, config.level, stream).plan(wanted)
+    causes = Planner(domain, clean, config.level, stream).plan(wanted)
     if causes is None:
         return "no room for a cause"
     found = []

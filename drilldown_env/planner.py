@@ -13,15 +13,18 @@ from functools import partial, reduce
 from itertools import accumulate
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from drilldown_env.causes import Cause, Effect
 from drilldown_env.channel import CHANNELS
 from drilldown_env.clean import Clean
 from drilldown_env.config import DAYS
-from drilldown_env.cube import EVERYBODY, Cube
+from drilldown_env.cube import EVERYBODY, Bools, cube_of, limited_to
 from drilldown_env.definition import LONGEST_RUN
+from drilldown_env.domain import Domain
 from drilldown_env.fits import Expected, Fits
 from drilldown_env.levels import LOSS, MIX, RATE, TRAFFIC, Level
+from drilldown_env.work import ADVERTISED, MEASURED
 from openenv_kit.bitstream import BitStream
 
 HIGHEST = 0.97
@@ -80,14 +83,19 @@ class Planner:
     """Plans the causes of one draw.
 
     Args:
-        cube: geometry.
+        domain: the product.
         clean: the draw's clean model.
         level: what is wanted.
         stream: all choices are drawn from it.
     """
 
-    def __init__(self, cube: Cube, clean: Clean, level: Level, stream: BitStream) -> None:
-        self.cube, self.clean, self.level, self.stream = cube, clean, level, stream
+    def __init__(self, domain: Domain, clean: Clean, level: Level, stream: BitStream) -> None:
+        self.cube = cube = cube_of(domain.shape)
+        self.clean, self.level, self.stream = clean, level, stream
+        everyone = np.ones(cube.cells, dtype=bool)
+        self.whom = dict.fromkeys((RATE, TRAFFIC, MIX), everyone)
+        self.whom[LOSS] = limited_to(domain, MEASURED)
+        self.advertised = limited_to(domain, ADVERTISED)
         entering = clean.weekly_traffic
         leaves, people = [entering], [entering]
         for rates in clean.weekly_rates:
@@ -101,6 +109,7 @@ class Planner:
         ]
         self.visits = cube.sums(clean.traffic[None])[0, EVERYBODY]
         self.causes: list[Cause] = []
+        self.free = np.ones((CHANNELS, DAYS), dtype=bool)
         self._known: dict[tuple[int, int, str, bool], Fits] = {}
 
     def plan(self, wanted: Sequence[Wanted]) -> list[Cause] | None:
@@ -111,20 +120,26 @@ class Planner:
             if (cause := step()) is None:
                 return None
             self.causes.append(cause)
+            for effect in cause.effects:  # no other shares a week, or is nearer than two quiet days
+                first = min(effect.first - 2, 7 * (effect.first // 7))
+                stop = max(effect.stop + 2, 7 * ((effect.stop - 1) // 7 + 1))
+                self.free[effect.channel, max(first, 0) : stop] = False
         return self.causes
 
     def _cause(self, wanted: Wanted) -> Cause | None:
         """One more cause, or None after `TRIES` tries."""
         fixed, *partner = wanted.fixed
-        kinds = [RATE, TRAFFIC] if partner else [RATE, TRAFFIC, LOSS]
-        if not partner and not wanted.faint and fixed in MIXED:
-            kinds.append(MIX)
+        kinds = [RATE, TRAFFIC]
+        if not partner:
+            kinds += [LOSS] * bool((self.whom[LOSS] & (self.cube.fixed == fixed)).any())
+            kinds += [MIX] * (not wanted.faint and fixed in MIXED)
         for turn in range(TRIES):
             if turn % TRIES_OF_KIND == 0:
                 kind = self.stream.pick(kinds)
             if turn % TRIES_OF_DAYS == 0:
                 length = 1 + self.stream.below(LONGEST_RUN) if turn else wanted.days
-            effects = self._effects(kind, fixed, length, faint=wanted.faint)
+            cells = self.whom[kind] & (self.cube.fixed == fixed)
+            effects = self._effects(kind, cells, length, faint=wanted.faint)
             if effects and partner:
                 effects = self._with_partner(effects[0], kind, partner[0])
             if effects:
@@ -135,28 +150,35 @@ class Planner:
         """Something that the calendar announces: it moves the traffic of one value or everybody."""
         for _ in range(TRIES):
             length = EVENT[0] + self.stream.below(EVENT[1] - EVENT[0] + 1)
-            fixed = self.stream.below(5) > 0
-            if effects := self._effects(TRAFFIC, int(fixed), length, faint=False, within_week=True):
+            cells = self.advertised & (self.cube.fixed == min(self.stream.below(5), 1))
+            if effects := self._effects(TRAFFIC, cells, length, announced=True):
                 return Cause(TRAFFIC, effects, announced=True)
         return None
 
     def _effects(
-        self, kind: str, fixed: int, length: int, *, faint: bool, within_week: bool = False
+        self,
+        kind: str,
+        cells: Bools,
+        length: int,
+        *,
+        faint: bool = False,
+        announced: bool = False,
     ) -> tuple[Effect, ...]:
-        """Effects of a kind somewhere; empty where they do not fit there."""
+        """Effects of a kind on one of these cells, an announced one within a week.
+
+        Empty where they do not fit the place that was drawn.
+        """
         channel = 0 if kind in (TRAFFIC, MIX) else 1 + self.stream.below(3 if kind == LOSS else 4)
         channels = (channel, channel + 1) if kind == LOSS else (channel,)
         fits = [self._fits(each, length, kind, faint=faint) for each in channels]
         allowed = reduce(np.logical_and, (each.fitting for each in fits))
-        allowed = allowed & (self.cube.fixed == fixed)
-        able = allowed.any(axis=1)
-        firsts = [
-            first
-            for first in range(DAYS - length + 1)
-            if able[first % 7]
-            and (not within_week or first % 7 + length <= 7)
-            and all(self._free(each, first, first + length) for each in channels)
-        ]
+        allowed = allowed & cells
+        able = np.tile(allowed.any(axis=1), DAYS // 7)
+        if announced:
+            able &= np.arange(DAYS) % 7 + length <= 7
+        free = np.all(self.free[list(channels)], axis=0)
+        free = np.all(sliding_window_view(free, length), axis=1)
+        firsts = np.flatnonzero(able[: free.size] & free).tolist()
         if not firsts:
             return ()
         first = self.stream.pick(firsts)
@@ -218,16 +240,6 @@ class Planner:
             if fits.low(weekday, other) <= size[other] and self._possible(partner):
                 return effect, partner
         return ()
-
-    def _free(self, channel: int, first: int, stop: int) -> bool:
-        """Whether no cause of the channel shares a week or is nearer than two quiet days."""
-        return all(
-            effect.channel != channel
-            or (first >= effect.stop + 2 and first // 7 > (effect.stop - 1) // 7)
-            or (stop + 2 <= effect.first and (stop - 1) // 7 < effect.first // 7)
-            for cause in self.causes
-            for effect in cause.effects
-        )
 
     def _possible(self, effect: Effect) -> bool:
         """Whether a rate stays a rate."""

@@ -28,11 +28,9 @@ MOST_GROUPS = 3
 Counts = NDArray[np.int64]
 Measure = Literal["counts", "rates", "change"]
 Range = Annotated[list[str], Field(min_length=2, max_length=2)]
-_MEASURE: Any = Field(
-    "counts",
-    description="counts; rates: people in a stage per 1,000 in the stage before it, and counts of "
-    "the first stage; change: of the first stage's counts and of each later stage's rate, in per "
-    "mille of the usual",
+_MEASURE = (
+    "counts; rates: people in a stage per 1,000 in the stage before it, and counts of the first "
+    "stage; change: of the first stage's counts and of each later stage's rate, in per mille of "
 )
 
 
@@ -42,12 +40,14 @@ class QueryArguments(Arguments):
     group_by: list[str] = Field([], max_length=MOST_GROUPS, description="attributes, at most 3")
     where: dict[str, str | list[str]] = Field({}, description="attribute: value or list of values")
     stages: list[str] = Field([], description="default all")
-    measure: Measure = _MEASURE
 
 
 class SliceArguments(QueryArguments):
     """Arguments of `slice`."""
 
+    measure: Measure = Field(
+        "counts", description=f"{_MEASURE}the median of the eight same weekdays, or weeks"
+    )
     every: Literal["day", "week"] = Field("day", description="calendar weeks begin on Monday")
     dates: list[Range] = Field(
         [], max_length=8, description="[[first, last], …]; default all eight weeks"
@@ -57,6 +57,7 @@ class SliceArguments(QueryArguments):
 class CompareArguments(QueryArguments):
     """Arguments of `compare`."""
 
+    measure: Measure = Field("counts", description=f"{_MEASURE}reference")
     dates: list[Range] = Field(min_length=1, max_length=8, description="[[first, last], …]")
     reference: list[Range] = Field(
         [],

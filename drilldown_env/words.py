@@ -25,8 +25,8 @@ DEFINITION = (
     "A root lasts 1 to 7 days. Its rate changes by 10 % or more, its traffic by 20 % or more, in a "
     "mix shift by 40 % or more with everybody else 5 % or more against it, and at least 400 people "
     "a day of the segment enter the step. Two roots of one step either run on the same days and "
-    "share no people, or have two quiet days or more between them. What is not due to a root is "
-    "noise."
+    "share no people, or have two quiet days or more between them; two segments that move against "
+    "each other are two roots. What is not due to a root is noise."
 )
 
 CALENDAR = " What the calendar announces, for those people on those days, is no root."

@@ -13,13 +13,21 @@ from drilldown_env.alert import largest
 from drilldown_env.baselines import Weekdays, by_stage
 from drilldown_env.building import generate
 from drilldown_env.causes import counted, roots_of_causes
-from drilldown_env.change_log import UNATTRIBUTED, Entry, change_of, draw_log, entry_id
+from drilldown_env.change_log import (
+    UNATTRIBUTED,
+    Entry,
+    Event,
+    change_of,
+    draw_log,
+    entry_id,
+    told_calendar,
+)
 from drilldown_env.channel import channels_of
 from drilldown_env.config import DAYS, DrillConfig
-from drilldown_env.cube import cube_of
+from drilldown_env.cube import cube_of, roles_of
 from drilldown_env.definition import Root, dissent, people_of, settle
-from drilldown_env.domain import Dimension
-from drilldown_env.domains import DOMAINS
+from drilldown_env.domain import Dimension, Domain
+from drilldown_env.domains import DOMAINS, WIDE_DOMAINS
 from drilldown_env.environment import ENVIRONMENT
 from drilldown_env.generator import attempt_draw
 from drilldown_env.levels import LEVELS, LOSS, MIX, RATE, Level
@@ -28,6 +36,7 @@ from drilldown_env.policies.desk import Names
 from drilldown_env.policies.exploits import read_alert
 from drilldown_env.tasks import SPLITS
 from drilldown_env.tools import overview
+from drilldown_env.work import ADVERTISED, MEASURED, ROLES
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import InvalidValueError, UnknownNameError
 
@@ -163,6 +172,51 @@ def test_what_is_to_blame_is_not_rolled_back_while_its_root_lasts() -> None:
         for root in roots:
             blamed = change_of(CUBE, DOMAIN, root, log)
             assert undone.get(blamed, DAYS) > root.last
+
+
+@pytest.mark.parametrize(
+    "domain", [*DOMAINS.values(), *WIDE_DOMAINS.values()], ids=lambda d: f"{d.name}-{len(d.dims)}"
+)
+def test_what_is_to_blame_could_have_moved_the_root_so(domain: Domain) -> None:
+    cube = cube_of(domain.shape)
+    for number in range(40):
+        stream = BitStream(f"words/{number}")
+        cells = [stream.pick(range(cube.cells)) for _ in range(20)]
+        roots = [
+            Root(place % 5, 3 + 2 * place, 3 + 2 * place, cell, RATE, stream.below(2) > 0)
+            for place, cell in enumerate(cells)
+        ]
+        log = draw_log(domain, roots, stream)
+        for each in log:
+            works = [w for w in domain.work_on(each.component) if w.words == each.work]
+            assert works, each
+            assert any(work.suits(roles_of(domain, each.cell)) for work in works)
+            blames = [root for root in roots if change_of(cube, domain, root, log) == each.id]
+            assert any(
+                work.suits(roles_of(domain, each.cell), [root.rises for root in blames])
+                for work in works
+            )
+
+
+def test_only_a_place_has_a_holiday() -> None:
+    for value, occasion in ((None, "campaigns paused"), ("UK", "holiday"), ("iPad", "campaigns")):
+        domain = DOMAINS["ordering_app"]
+        names = {v: {a: n} for a, d in enumerate(domain.dims) for n, v in enumerate(d.names)}
+        cell = cube_of(domain.shape).cell_of(names[value] if value else {})
+        dates = [str(day) for day in range(DAYS)]
+        [line] = told_calendar(domain, dates, [Event(3, 5, cell, False)])
+        assert line["event"].startswith(occasion)
+
+
+@pytest.mark.parametrize("config", [FAINT, HARD, WIDE])
+def test_events_are_lost_for_people_on_the_same_code_and_no_release_is_advertised(
+    config: DrillConfig,
+) -> None:
+    for seed in range(4):
+        drawn = generate(replace(config, seed=seed))[0]
+        for cause in drawn.causes:
+            allowed = ADVERTISED if cause.announced else MEASURED if cause.kind == LOSS else ROLES
+            assert set(roles_of(config.domain, cause.effects[0].cell)) <= set(allowed)
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def test_counts_rates_and_changes_by_week_and_day_agree() -> None:
         assert counts[place] == pytest.approx(change, abs=40), place
         assert rates[place] == pytest.approx(change, abs=40), place
     assert any(stage != first for _, stage, _ in changes)
-    visitor.call("slice", {"where": {"platform": ["iOS", "web"]}, "measure": "change"})
+    visitor.call("slice", {"where": {"platform": ["iPhone", "iPad"]}, "measure": "change"})
     assert seen_in(visitor.frames).changes == changes, "two values of an attribute are no segment"
 
 
