@@ -367,28 +367,20 @@ def test_a_step_names_the_episode_or_the_player_and_not_both(client: TestClient)
 # What MCP's transport wants.
 
 
-def test_a_batch_is_answered_in_the_version_that_has_batches(
-    client: TestClient, game: Game
-) -> None:
+def test_a_batch_is_refused_and_nothing_of_it_is_played(client: TestClient, game: Game) -> None:
     session = attached(client, "")
     request = {"jsonrpc": "2.0", "method": "tools/call", "params": game.look.params}
-    batch: list[Any] = [
-        {**request, "id": 1},
-        {"jsonrpc": "2.0", "method": "notifications/initialized"},
-        {"jsonrpc": "2.0", "id": 9, "result": {}},
-        {"jsonrpc": "2.0", "id": 2, "method": "initialize"},
-        7,
-        {**request, "id": "three"},
-    ]
-    answers = client.post("/mcp", json=batch, headers=session).json()
-    assert [each["id"] for each in answers] == [1, 2, None, "three"]
-    assert ["result" in each for each in answers] == [True, False, False, True]
-    silent = client.post("/mcp", json=batch[1:3], headers=session)
-    assert (silent.status_code, silent.content) == (202, b"")
-    version = {"mcp-protocol-version": "2025-06-18", **session}
-    assert client.post("/mcp", json=batch, headers=version).json()["error"]["code"] == -32600
-    assert "allowed: 32" in client.post("/mcp", json=[7] * 33, headers=session).text
-    assert client.post("/mcp", json=batch, headers={"mcp-session-id": "gone"}).status_code == 404
+    for version in ("2025-03-26", "2025-11-25"):
+        headers = {"mcp-protocol-version": version, **session}
+        answer = client.post(
+            "/mcp", json=[{**request, "id": 1}, {**request, "id": 2}], headers=headers
+        )
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (200, -32600)
+        assert "one message at a time" in error["message"]
+    with client.websocket_connect(f"/ws?session_id={session['mcp-session-id']}") as socket:
+        socket.send_json({"type": "state"})
+        assert socket.receive_json()["data"]["step_count"] == 0
 
 
 def test_a_clients_response_is_taken_without_a_word(client: TestClient) -> None:

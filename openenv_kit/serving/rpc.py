@@ -40,8 +40,6 @@ from openenv_kit.serving.store import StoreError
 SESSION_HEADER = "mcp-session-id"
 VERSION_HEADER = "mcp-protocol-version"
 SOURCE = "mcp"
-MAX_BATCH = 32
-"""Most messages of a batch: each may have an answer of many kilobytes."""
 
 UNINITIALISED = (
     "No session: send initialize first and its Mcp-Session-Id header with every later request."
@@ -61,7 +59,7 @@ class McpEndpoint:
         self._limit = limit
 
     async def post(self, request: Request) -> Response:
-        """One JSON-RPC message, or a batch of them in the version that has batches."""
+        """One JSON-RPC message."""
         version = request.headers.get(VERSION_HEADER)
         if version is not None and version not in mcp_tools.PROTOCOL_VERSIONS:
             allowed = ", ".join(mcp_tools.PROTOCOL_VERSIONS)
@@ -71,8 +69,6 @@ class McpEndpoint:
             message = frames.loads(await request.body())
         except ValueError:
             return frames.response(mcp_tools.failure(RpcError(PARSE_ERROR, "Parse error")))
-        if isinstance(message, list) and message and version in (None, mcp_tools.BATCHING):
-            return await self._answer_batch(request, message)
         answered = await self.answer(request, message)
         return Response(status_code=202) if answered is None else frames.response(*answered)
 
@@ -86,25 +82,6 @@ class McpEndpoint:
         except EpisodeGoneError:
             return Response(status_code=404)
         return Response(status_code=204)
-
-    async def _answer_batch(self, request: Request, messages: list[Any]) -> Response:
-        """Answers to a batch, in its order; its messages are acted on one after the other."""
-        if len(messages) > MAX_BATCH:
-            error = f"The batch has {len(messages)} messages; allowed: {MAX_BATCH}."
-            return frames.response(mcp_tools.failure(RpcError(INVALID_REQUEST, error)))
-        answered = []
-        for message in messages:
-            if isinstance(message, dict) and message.get("method") == "initialize":
-                problem = RpcError(INVALID_REQUEST, "initialize may not be part of a batch.")
-                given = message.get("id")
-                request_id = given if type(given) in (int, str) else None
-                answered.append(Answered(mcp_tools.failure(problem, request_id)))
-            elif (answer := await self.answer(request, message)) is not None:
-                answered.append(answer)
-        if not answered:
-            return Response(status_code=202)
-        status = max(answer.status for answer in answered)
-        return frames.response([answer.body for answer in answered], status)
 
     async def answer(self, request: Request, message: Any) -> Answered | None:
         """Answer to one message, None where it wants none."""
