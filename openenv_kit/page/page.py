@@ -74,7 +74,6 @@ class Page:
         scenes: the environment's.
         state: holds each session's visitor.
         bridge: reports clicks on buttons inside HTML.
-        debug: whether this server shows answers.
         views: by name; every tab adds its own.
         events: added once all views exist.
     """
@@ -82,9 +81,19 @@ class Page:
     scenes: Scenes
     state: gr.State
     bridge: gr.HTML
-    debug: bool
     views: dict[str, View] = field(default_factory=dict)
     events: list[Callable[[], Any]] = field(default_factory=list)
+
+    def add_view(self, name: str, show: Callable[[Scenes, Visitor], str], place: str = "") -> None:
+        """Lay out a piece of HTML that shows a visitor.
+
+        Args:
+            name: of the view.
+            show: its HTML; empty for nothing.
+            place: its id in the page; by default the name behind `mt-`.
+        """
+        shown = html(elem_id=place or f"mt-{name}")
+        self.views[name] = View([shown], lambda visitor: [show(self.scenes, visitor)])
 
     def on_load(self, trigger: Callable[..., Any], act: Act, told: Any, js: str) -> None:
         """When the page is loaded, let `act` make its visitor from what the script `js` told."""

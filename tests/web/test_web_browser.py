@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 from drilldown_env.page.tree import episode_of
 from metric_tracker_rl.page.hero.heat import made_again
 from openenv_kit.environment import get_environment
+from openenv_kit.page import arrival
 from openenv_kit.page.scenes import scenes_of
 from openenv_kit.page.state import Visitor
 from openenv_kit.page.trace import as_jsonl
@@ -50,7 +51,7 @@ def play(mine: Visit) -> None:
 def next_reset(name: str) -> dict[str, Any]:
     """The episode that whoever is here for the first time plays first."""
     scenes = scenes_of(get_environment(name))
-    return dict(scenes.next_reset(Visitor(scenes.environment)))
+    return dict(arrival.next_reset(scenes, Visitor(scenes.environment)))
 
 
 @pytest.mark.parametrize("width", [390, 1400])
@@ -96,7 +97,7 @@ def test_the_funnel_is_solved_by_clicks_and_what_was_missed_is_told(visit: OpenV
     mine.sees(GUIDE, "Submit 1 row")
     page.click(PRIMARY)
     mine.sees("#mt-story h2", f"1 of {len(rows)} found")
-    mine.sees("#mt-story", "What you missed")
+    mine.sees("#mt-story", "What was missed")
     expect(page.locator("#mt-story h2")).to_be_in_viewport()
     expect(page.locator(".mt-btn.primary:visible")).to_have_count(1)
     page.click(PRIMARY)
