@@ -56,16 +56,11 @@ def step_html(scenes: Scenes, playback: Playback, at: int) -> str:
     frame = playback.frames[at]
     seen = frame.observation
     took = f"took {1000 * frame.elapsed_s:.1f} ms" if frame.elapsed_s else ""
-    top = (
-        f"<h3><code>{escape(describe(scenes, frame))}</code></h3>"
-        f'<p class="mt-took">{took}</p><p>{text(str(seen.get("message", "")))}</p>'
-    )
+    top = f'<h3><code>{escape(describe(scenes, frame))}</code></h3><p class="mt-took">{took}</p>'
     if frame.same is not None:
         told = "is" if frame.same else "differs from"
         top += note(f"The answer {told} the recorded one.", "good" if frame.same else "bad")
-    answer = scenes.answer_html(seen)
-    if answer:
-        top += f"<details open><summary>Answer</summary>{answer}</details>"
+    top += scenes.answer_html(seen) or f"<p>{text(str(seen.get('message', '')))}</p>"
     whole = json_html(frame.action, "Call, as it was made") if frame.action else ""
     ending = ending_html(scenes, playback.frames[: at + 1], playback.reset)
     return top + ending + whole + json_html(answer_of(scenes.environment, seen))

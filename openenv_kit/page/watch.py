@@ -37,22 +37,22 @@ SEARCH = (
 MAX_FILE_BYTES = 256_000_000
 """Largest recording that the page's script reads; what it sends of it is one run."""
 RECORDING = (
-    hint(
+    f'<details id="mt-recording" data-file-bytes="{MAX_FILE_BYTES}" '
+    f'data-run-bytes="{MAX_RUN}" data-moves="{MAX_FRAMES}"><summary>Open recorded runs</summary>'
+    + hint(
         "Files that `inference.py --record` or “Save as JSONL” wrote, or a folder of them. They "
         "are read in your browser; only the run you look at is sent here, played again and "
         "compared with the recording, and not kept. An address after ?run= opens one from "
         "elsewhere."
     )
-    + f'<div id="mt-recording" data-file-bytes="{MAX_FILE_BYTES}" '
-    f'data-run-bytes="{MAX_RUN}" data-moves="{MAX_FRAMES}">'
-    '<label>Open recorded runs <input type="file" class="mt-upload" accept=".jsonl" multiple>'
+    + '<label>Files <input type="file" class="mt-upload" accept=".jsonl" multiple>'
     '</label><label>or a folder of them <input type="file" class="mt-upload" webkitdirectory>'
     '</label><p role="status" aria-live="polite"></p>'
     '<div class="mt-runs" hidden><button type="button" class="mt-btn" data-mt="run_by" '
     'data-value="-1">← Run before</button> <button type="button" class="mt-btn" data-mt="run_by" '
     'data-value="1">Next run →</button><label>Search the runs <input type="search" '
     'placeholder="player, episode"></label><div class="mt-scroll" tabindex="0" role="region" '
-    'aria-label="Runs by episode and player"><table class="mt-table"></table></div></div></div>'
+    'aria-label="Runs by episode and player"><table class="mt-table"></table></div></div></details>'
 )
 
 

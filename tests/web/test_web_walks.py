@@ -29,7 +29,7 @@ PLACES = {
     "report": "#mt-answer [data-mt], #mt-report :is(button, input, select), #mt-below [data-mt]",
     "form": ".mt-form :is(input, select, textarea), [data-send], .mt-bench [type=search]",
     "tab": "[role=tab], summary",
-    "watch": ".mt-transport button, .mt-frames button, #mt-opening .link, .mt-steps input",
+    "watch": ":is(.mt-transport, .mt-frames, #mt-steps) button, #mt-opening .link, .mt-steps input",
     "theme": "[data-mt=theme]",
 }
 """Where a wanderer clicks, by what is there."""
