@@ -19,7 +19,7 @@ from docs.generate.hook import SAMPLE, SMALL
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
-PAGES = ["", "environments/", "debugger/", "leaderboard/", f"gallery/{SAMPLE[0]}/"]
+PAGES = ["", "environments/", "debugger/", "leaderboard/", "api/", f"gallery/{SAMPLE[0]}/"]
 
 
 class Quiet(SimpleHTTPRequestHandler):
