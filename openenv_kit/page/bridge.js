@@ -83,7 +83,7 @@ function nextError() {
 function send(form) {
   const values = {};
   form.querySelectorAll('[data-arg]').forEach((field) => {
-    values[field.dataset.arg] = field.multiple ? [...field.selectedOptions].map((each) => each.value) : field.value;
+    values[field.dataset.arg] = field.value;
   });
   const event = form.querySelector('[data-send]').dataset.send;
   if (event === 'start') openTab('play');

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +18,6 @@ from openenv_kit.page.markup import button
 from openenv_kit.page.page import Page, html
 from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
-from openenv_kit.serving.settings import settings
 
 SCRIPTS = [Path(__file__).with_name(name) for name in ("recordings.js", "bridge.js")]
 IDLE_S = 3600
@@ -92,15 +90,11 @@ def _no(visitor: Visitor, _: object) -> None:
 
 
 def header_html(scenes: Scenes, doors: Sequence[Door]) -> str:
-    """The doors, a name and a line each; links, and the switch between light and dark."""
-    source = source_url()
-    link = f'<a href="{escape(source)}" target="_blank" rel="noopener">Source</a>' if source else ""
+    """The doors, a name and a line each, and the switch between light and dark."""
     return (
         f'<header class="mt-head"><h1 class="mt-unseen">{escape(scenes.environment.title)}</h1>'
         f'<nav class="mt-doors" aria-label="Environments">{"".join(map(_door_html, doors))}</nav>'
-        f'<nav class="mt-links" aria-label="Links">{link}'
-        '<button type="button" class="mt-btn link" data-mt="theme">Light / dark</button>'
-        "</nav></header>"
+        f"{button('theme', '', 'Light / dark', style='link')}</header>"
     )
 
 
@@ -112,15 +106,6 @@ def _door_html(door: Door) -> str:
         f'<svg viewBox="0 0 24 24" aria-hidden="true">{door.scenes.icon}</svg>'
         f"<b>{escape(door.scenes.door)}<em></em></b><span>{escape(door.scenes.line)}</span></a>"
     )
-
-
-def source_url() -> str:
-    """Where the source is: as configured, else the Space this runs on, else unknown."""
-    configured = settings().source_url
-    if configured.startswith(("https://", "http://")):
-        return configured
-    space = os.environ.get("SPACE_ID")
-    return f"https://huggingface.co/spaces/{space}/tree/main" if space else ""
 
 
 def status_html(scenes: Scenes, visitor: Visitor) -> str:

@@ -55,15 +55,15 @@ def ask_first(visitor: Visitor, doing: str, act: Callable[[Visitor], Any]) -> No
 
 @dataclass(frozen=True)
 class View:
-    """Components that show one side of a visitor's play.
+    """A piece of HTML that shows one side of a visitor's play.
 
     Attributes:
-        outputs: the components.
-        show: their values, one for each, in the same order.
+        component: of Gradio.
+        show: its HTML; empty for nothing.
     """
 
-    outputs: Sequence[Any]
-    show: Callable[[Any], Sequence[Any]]
+    component: gr.HTML
+    show: Callable[[Scenes, Visitor], str]
 
 
 @dataclass
@@ -92,8 +92,7 @@ class Page:
             show: its HTML; empty for nothing.
             place: its id in the page; by default the name behind `mt-`.
         """
-        shown = html(elem_id=place or f"mt-{name}")
-        self.views[name] = View([shown], lambda visitor: [show(self.scenes, visitor)])
+        self.views[name] = View(html(elem_id=place or f"mt-{name}"), show)
 
     def on_load(self, trigger: Callable[..., Any], act: Act, told: Any, js: str) -> None:
         """When the page is loaded, let `act` make its visitor from what the script `js` told."""
@@ -138,7 +137,7 @@ class Page:
                 visitor.question = asked.question
             except KitError as problem:
                 visitor.problem = str(problem)
-            return [visitor, *(v for name in show for v in self.views[name].show(visitor))]
+            return [visitor, *(self.views[name].show(self.scenes, visitor) for name in show)]
 
     def _listen(
         self,
@@ -149,7 +148,7 @@ class Page:
         options: dict[str, Any],
     ) -> None:
         def listen() -> None:
-            changed = [each for name in show for each in self.views[name].outputs]
+            changed = [self.views[name].component for name in show]
             # Gradio's page tells every component on which some event has ever shown its progress
             # about each stage of every other event, and searches the tree of components for it.
             told = {**QUIET, "show_progress_on": self.bridge, **options}

@@ -69,7 +69,7 @@ def whole_page(scenes: Scenes) -> Page:
 
 def shown(page: Page, visitor: Visitor) -> str:
     """All that the page could send about a visitor."""
-    return unescape("".join(str(v) for view in page.views.values() for v in view.show(visitor)))
+    return unescape("".join(view.show(page.scenes, visitor) for view in page.views.values()))
 
 
 def test_every_expected_row_is_offered_by_the_tool_that_shows_it(scenes: Scenes) -> None:
@@ -224,7 +224,7 @@ def test_nothing_typed_by_a_visitor_becomes_markup(scenes: Scenes) -> None:
     visitor.rows, visitor.place, visitor.tool = [dict.fromkeys(ROW_FIELDS, evil)], evil, evil
     visitor.call("rows_for_date", {"date": evil})
     page = whole_page(scenes)
-    texts = [str(v) for view in page.views.values() for v in view.show(visitor)]
+    texts = [view.show(scenes, visitor) for view in page.views.values()]
     assert [text for text in texts if "<img" in text] == []
 
 
