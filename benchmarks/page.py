@@ -28,9 +28,9 @@ from openenv_kit.agent.servers import free_port
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-SCREEN = {"width": 1400, "height": 900}
-STEP = "#mt-step, #mt-scene [data-value=on]"
-WATCH = "#mt-watch-policy, [data-form=policy] [data-send]"
+HEIGHT = 900
+STEP = "#mt-scene [data-value=on]"
+WATCH = "[data-form=policy] [data-send]"
 READY = ":is(#mt-opening h2, #mt-status b)"
 """Stands on the page once the first answer is shown: from then on it can be used."""
 QUIET_S = 2.0
@@ -153,8 +153,8 @@ class Received:
             page.wait_for_timeout(100)
 
 
-def _visit(browser: Browser, url: str) -> Visit:
-    context = browser.new_context(viewport=SCREEN)  # type: ignore[arg-type]
+def _visit(browser: Browser, url: str, width: int) -> Visit:
+    context = browser.new_context(viewport={"width": width, "height": HEIGHT})
     page = context.new_page()
     page.add_init_script(WATCH_SHIFTS)
     received = Received(page)
@@ -205,7 +205,7 @@ def _watch(page: Page) -> float:
     for _ in range(10):
         waits.append(page.evaluate(CLICK_AND_WAIT, [STEP, "#mt-scene"]))
         page.wait_for_timeout(150)
-        if "again" in page.inner_text("#mt-scene") or page.locator("#mt-scene .mt-bar").count():
+        if page.locator("#mt-scene .mt-outcome").count():
             break
     return statistics.median(waits)
 
@@ -214,6 +214,7 @@ def bench_page(
     before: Annotated[Path | None, typer.Option(help="Another checkout, in turns.")] = None,
     environment: Annotated[str, typer.Option(help="What is served.")] = "metric_tracker_rl",
     rounds: Annotated[int, typer.Option(min=1, help="Visits of each page.")] = 3,
+    width: Annotated[int, typer.Option(help="Of the screen, in pixels.")] = 1400,
 ) -> None:
     """Print bytes, layout shift, time to interactive and redraw of the debugger at /web."""
     console = Console(width=None if sys.stdout.isatty() else 100)
@@ -226,9 +227,9 @@ def bench_page(
             for name, url in urls.items():
                 # A browser of its own: a second one of the same process has compiled the scripts.
                 browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-                found[name].append(_visit(browser, url))
+                found[name].append(_visit(browser, url, width))
                 browser.close()
-    told = Table(title=f"{environment}: medians of {rounds} visit(s), {SCREEN['width']} px wide")
+    told = Table(title=f"{environment}: medians of {rounds} visit(s), {width} px wide")
     for title in ("figure", *found, "bound"):
         told.add_column(title, justify="left" if title == "figure" else "right")
     over = []

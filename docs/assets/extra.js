@@ -4,8 +4,10 @@ function nameAll() {
   const named = new Map();
   document.querySelectorAll('nav').forEach((nav) => {
     const name = nav.dataset.name ??= nav.getAttribute('aria-label') || 'Code';
-    named.set(name, (named.get(name) || 0) + 1);
-    nav.setAttribute('aria-label', named.get(name) > 1 ? `${name} ${named.get(name)}` : name);
+    // Names that differ in their capitals alone are one to who hears them.
+    const times = (named.get(name.toLowerCase()) || 0) + 1;
+    named.set(name.toLowerCase(), times);
+    nav.setAttribute('aria-label', times > 1 ? `${name} ${times}` : name);
   });
 }
 document$.subscribe(nameAll);

@@ -4,43 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date as Date
-from datetime import timedelta
 from html import escape
 from typing import Any
 
-from drilldown_env.page.seen import seen_in, segment_of, text_of
+from drilldown_env.page.report import DrillReport
+from drilldown_env.page.seen import seen_in, text_of
 from drilldown_env.page.tree import (
     EVERYBODY,
     by_day,
     by_week,
     change_text,
-    days_of,
     episode_of,
     explained,
     picture_html,
     selected,
     verdict_html,
 )
-from drilldown_env.tools import SUBMIT
 from openenv_kit.environment import Environment
 from openenv_kit.page.grid import (
     MATCHED,
 )
-from openenv_kit.page.markup import day_name, note, table, text, words
-from openenv_kit.page.rows import Column
-from openenv_kit.page.scenes import Ask, Call, Frames, Move, Scenes, named
-from openenv_kit.page.state import Row, Visitor
+from openenv_kit.page.markup import day_name, note, parts_html, table, text, words
+from openenv_kit.page.rows import Row
+from openenv_kit.page.scenes import Ask, Call, Frames, Move, Scenes
+from openenv_kit.page.state import Visitor
 
-KINDS = ("rate_change", "traffic_change", "mix_shift", "tracking_loss")
-FREE = "free"
+CLOSER, ALL = "Closer · 1 call each", "Everybody, week by week · 1 call each"
 TO_TREE = ("Go to the picture", "go", "#mt-picture")
 
 
 class DrillScenes(Scenes):
     """See `openenv_kit.page.scenes.Scenes`."""
 
-    order = 1
     line = "Who changed, when, and why?"
     icon = '<path d="M4 12h5M9 5v14M9 5h5M9 12h5M9 19h5"/><path d="M17 5h3M17 12h3M17 19h3"/>'
 
@@ -79,17 +74,13 @@ class DrillScenes(Scenes):
             return f"No report was handed in: {score:.2f}"
         return f"{parts['exact_rows']} of {parts['roots']} found: {score:.2f}"
 
-    def story_html(self, visitor: Visitor) -> str:
-        judged = explained(visitor.frames, visitor.reset)[1]
+    def story_html(self, frames: Frames, reset: Mapping[str, Any]) -> str:
+        judged = explained(frames, reset)[1]
         wrong = [each for each in judged if each[0] != MATCHED]
         lines = "".join(verdict_html(kind, row) for kind, row in wrong)
-        if not wrong:
-            return note("Every row was right.", "good")
-        return f'<h3>What you missed</h3><ul class="mt-issues">{lines}</ul>'
-
-    def facts(self, visitor: Visitor) -> Sequence[str]:
-        left = visitor.reply.get("calls_left")
-        return [] if left is None or visitor.over else [f"{left} calls left"]
+        missed = f'<h3>What was missed</h3><ul class="mt-issues">{lines}</ul>'
+        score = super().story_html(frames, reset)
+        return (missed if wrong else note("Every row was right.", "good")) + parts_html(score)
 
     def ask(self, visitor: Visitor) -> Ask | None:
         if visitor.over:
@@ -97,27 +88,27 @@ class DrillScenes(Scenes):
         seen, groups = seen_in(visitor.frames), {}
         dims = list(seen.config["attributes"])
         at = selected(seen, visitor.place)
-        title, known = "Click a cell to ask about it", ""
+        left = visitor.reply.get("calls_left")
+        title = "Click a cell to ask about it"
+        known = "" if left is None else f"<p>{left} calls left.</p>"
         if at is not None:
             segment, week = at
             title = f"{text_of(segment) or EVERYBODY} · week of {day_name(week)}"
             strongest = seen.strongest(segment, week)
-            known = (
+            known += (
                 f"<p>{escape(change_text(strongest) if strongest else 'Nothing known yet.')}</p>"
             )
             where = dict(segment)
-            groups["Closer"] = [
-                Call("Day by day", "slice", by_day(seen, where, week), "1 call each"),
+            groups[CLOSER] = [
+                Call("Day by day", "slice", by_day(seen, where, week)),
                 *(
-                    Call(f"Split by {words(dim)}", "slice", by_week([dim], where), "1 call each")
+                    Call(f"Split by {words(dim)}", "slice", by_week([dim], where))
                     for dim in dims
                     if dim not in where
                 ),
             ]
-        groups["Everybody, week by week"] = [
-            Call(f"By {words(dim)}", "slice", by_week([dim]), "1 call each") for dim in dims
-        ]
-        groups["Why"] = [Call("Read the change log", "change_log", {}, FREE)]
+        groups[ALL] = [Call(f"By {words(dim)}", "slice", by_week([dim])) for dim in dims]
+        groups["Why · free"] = [Call("Read the change log", "change_log")]
         return Ask(title, groups, known)
 
     def next_move(self, visitor: Visitor) -> Move:
@@ -125,7 +116,7 @@ class DrillScenes(Scenes):
         done = [frame.action.get("arguments") for frame in visitor.frames]
         seen = seen_in(visitor.frames)
         groups = asked.groups if asked else {}
-        for call in groups.get("Everybody, week by week", ()):
+        for call in groups.get(ALL, ()):
             if call.arguments not in done:
                 value = json.dumps([call.tool, call.arguments])
                 text = "Who changed? Look at each attribute, week by week."
@@ -140,7 +131,7 @@ class DrillScenes(Scenes):
             place = f"{text_of(segment) or EVERYBODY}/{week}"
             name = text_of(segment) or EVERYBODY
             return Move("One cell stands out. Look closer.", f"Look at {name}", "pick", place)
-        call = groups["Closer"][0]
+        call = groups[CLOSER][0]
         if call.arguments not in done:
             value = json.dumps([call.tool, call.arguments])
             return Move("On which days did it begin and end?", call.label, "ask", value)
@@ -153,75 +144,16 @@ class DrillScenes(Scenes):
                 value,
             )
         text = "Is it all of them, or a part? Split it; then add it to your report."
-        for call in groups["Closer"]:
+        for call in groups[CLOSER]:
             if call.arguments not in done:
                 value = json.dumps([call.tool, call.arguments])
                 return Move(text, call.label, "ask", value)
-        if self.offers(visitor):
+        if self.report(visitor).offers():
             return Move(text, "Add it to the report", "add_row", "0")
         return Move("Nothing is left to ask here: click another cell.", *TO_TREE)
 
-    def columns(self, visitor: Visitor) -> Sequence[Column]:
-        seen = seen_in(visitor.frames)
-        first, last = (Date.fromisoformat(seen.config[n]) for n in ("first_date", "last_date"))
-        span = range((last - first).days + 1)
-        dates = [(day_name(d), d) for d in ((first + timedelta(days=n)).isoformat() for n in span)]
-        entries = [(f"{e['id']}: {e['change']}"[:60], str(e["id"])) for e in seen.log]
-        return [
-            Column("kind", "kind", named(KINDS)),
-            Column("stage", "stage", named(seen.config["stages"])),
-            Column("direction", "direction", named(("up", "down"))),
-            Column("segment", "segment (attribute=value, …; empty for everybody)"),
-            Column("date_from", "first day", dates),
-            Column("date_to", "last day", dates),
-            Column("change", "to blame", [("unattributed", "unattributed"), *entries]),
-        ]
-
-    def offers(self, visitor: Visitor) -> Sequence[Row]:
-        seen = seen_in(visitor.frames)
-        at = selected(seen, visitor.place)
-        found = seen.strongest(*at) if at else None
-        if at is None or found is None:
-            return ()
-        segment, week = at
-        stage, size = found
-        days = [
-            day
-            for day in days_of(week)
-            if abs(seen.days.get((segment, stage, day), 0)) > abs(size) / 2
-        ]
-        ends = (days[0], days[-1]) if days else (week, days_of(week)[-1])
-        return [
-            {
-                "kind": "",
-                "stage": stage,
-                "direction": "up" if size > 0 else "down",
-                "segment": text_of(segment),
-                "date_from": ends[0],
-                "date_to": ends[1],
-                "change": "",
-            }
-        ]
-
-    def offer_text(self, row: Row) -> str:
-        dates = f"{day_name(str(row['date_from']))} to {day_name(str(row['date_to']))}"
-        return (
-            f"{row['segment'] or EVERYBODY}: {words(str(row['stage']))} {row['direction']}, {dates}"
-        )
-
-    def unfinished(self, visitor: Visitor, row: Row) -> str:
-        for column in self.columns(visitor):
-            if column.name != "segment" and row.get(column.name, "") == "":
-                return f"{column.label} is empty"
-        if segment_of(str(row.get("segment", ""))) is None:
-            return "segment is not attribute=value"
-        return ""
-
-    def report_action(self, rows: Sequence[Row]) -> Mapping[str, Any]:
-        told = [
-            {**row, "segment": dict(segment_of(str(row.get("segment", ""))) or ())} for row in rows
-        ]
-        return {"tool": SUBMIT, "arguments": {"rows": told}}
+    def report(self, visitor: Visitor) -> DrillReport:
+        return DrillReport(visitor)
 
     def answer_html(self, observation: Mapping[str, Any]) -> str:
         result = observation.get("result") or {}

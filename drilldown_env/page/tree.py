@@ -27,8 +27,8 @@ from openenv_kit.page.grid import (
     style_of,
 )
 from openenv_kit.page.markup import day_name, words
+from openenv_kit.page.rows import Row
 from openenv_kit.page.scenes import Frames
-from openenv_kit.page.state import Row
 
 STEPS = (30, 60, 120, 240, 480)
 """Per mille of the usual at which a cell takes the next colour."""

@@ -60,7 +60,8 @@ def graph_html(story: Story, roots: Sequence[str] = ()) -> str:
     )
     return (
         f'<ul class="fw-statuses" aria-label="Legend">{legend}</ul>'
-        f'<div class="fw-graph" style="height:{ROW_PX * len(story.layers)}px" role="group" '
+        f'<div class="fw-graph" style="height:{ROW_PX * len(story.layers)}px;'
+        f'--most:{max(map(len, story.layers))}" role="group" '
         f'aria-label="Services; calls run downwards"><svg viewBox="0 0 100 100" '
         f'preserveAspectRatio="none" aria-hidden="true">{calls}</svg>{nodes}</div>'
     )

@@ -16,9 +16,10 @@ from firewatch_env.page.score import courses_of, over, score_html
 from firewatch_env.page.story import Story, action_text
 from firewatch_env.tools import CATALOGUE, GROUPS, TARGET
 from openenv_kit.environment import Environment
-from openenv_kit.page.markup import heading, note, words
+from openenv_kit.page.markup import heading, note, parts_html, words
+from openenv_kit.page.rows import Row
 from openenv_kit.page.scenes import Ask, Call, Frames, Move, Scenes
-from openenv_kit.page.state import Row, Visitor
+from openenv_kit.page.state import Visitor
 from openenv_kit.page.watching import scripted
 
 TITLES = {
@@ -36,7 +37,6 @@ class FirewatchScenes(Scenes):
     """See `openenv_kit.page.scenes.Scenes`."""
 
     folder = Path(__file__).parent
-    order = 2
     line = "What failed, and how is it mended?"
     icon = '<path d="M12 3v6M12 9 6 15M12 9l6 6"/><circle cx="12" cy="4" r="2"/>\
 <circle cx="6" cy="17" r="3"/><circle cx="18" cy="17" r="3"/>'
@@ -47,10 +47,6 @@ class FirewatchScenes(Scenes):
         self.mission = (
             "Services are failing and customers notice. Find what is wrong, mend it, and declare "
             "the incident over: the score is the harm you spared."
-        )
-        self.card = (
-            "An incident in a service graph, live: investigate, repair and declare, and see the "
-            "score with its counterfactuals. An OpenEnv environment to play in the browser."
         )
 
     def picture_html(
@@ -87,10 +83,11 @@ class FirewatchScenes(Scenes):
         resolved = told.now["score_parts"]["resolved"] == 1
         return f"{'Mended and declared' if resolved else 'Not mended'}: {score:.2f}"
 
-    def story_html(self, visitor: Visitor) -> str:
-        told = story(visitor.frames)
+    def story_html(self, frames: Frames, reset: Mapping[str, Any]) -> str:
+        told = story(frames)
         if told is None or not over(told):
-            return note(str(visitor.reply.get("message") or ""))
+            return note(str(frames[-1].observation.get("message") or ""))
+        score = parts_html(score_html(told, courses_of(reset, told), "this play"))
         parts = told.now["score_parts"]
         resolved = parts["resolved"] == 1
         unneeded = parts["unneeded"]
@@ -98,24 +95,12 @@ class FirewatchScenes(Scenes):
         if unneeded:
             said += f" Changes that nobody needed: {unneeded}."
         if resolved and not unneeded:
-            return note(said, "good")
-        way = scripted(self.environment.policies["reference"], visitor.reset, self.environment)
+            return note(said, "good") + score
+        way = scripted(self.environment.policies["reference"], reset, self.environment)
         way.run_to_end()
         calls = " → ".join(action_text(frame.action) for frame in way.frames[1:])
-        return f"{note(said, 'bad')}<h3>What would have mended it</h3><p>{escape(calls)}</p>"
-
-    def score_html(self, visitor: Visitor) -> str:
-        told = story(visitor.frames)
-        found = courses_of(visitor.reset, told) if told else None
-        return score_html(told, found, "you") if told else ""
-
-    def facts(self, visitor: Visitor) -> Sequence[str]:
-        told = story(visitor.frames)
-        if told is None:
-            return []
-        bad = told.now["user_impact_active"]
-        left = told.now["slo_budget_remaining_pct"]
-        return ["customers let down" if bad else "customers well", f"budget {left:.0f} %"]
+        mended = f"<h3>What would have mended it</h3><p>{escape(calls)}</p>"
+        return f"{note(said, 'bad')}{mended}{score}"
 
     def ask(self, visitor: Visitor) -> Ask | None:
         told = story(visitor.frames, visitor.place)
@@ -129,15 +114,16 @@ class FirewatchScenes(Scenes):
                 needs = list(tool.parameters.get("required", ()))
                 if TARGET in tool.parameters["properties"]:
                     if told.chosen and needs == [TARGET]:
-                        calls.append(Call(words(name), name, {TARGET: told.chosen}, ""))
+                        calls.append(Call(words(name), name, {TARGET: told.chosen}))
                 elif not needs:
-                    calls.append(Call(words(name), name, {}, ""))
+                    calls.append(Call(words(name), name))
             groups[TITLES[group]] = calls
+        suggested = {TARGET: [told.service, *told.services]}
         if not told.chosen:
-            return Ask("Click a service to act on it", groups)
+            return Ask("Click a service to act on it", groups, "", suggested)
         view = told.now["services"][told.chosen]
         known = f"<p>{escape(view['status'])}. Tools with settings are at the bottom.</p>"
-        return Ask(told.chosen, groups, known)
+        return Ask(told.chosen, groups, known, suggested)
 
     def next_move(self, visitor: Visitor) -> Move:
         told = story(visitor.frames, visitor.place)
@@ -164,18 +150,11 @@ class FirewatchScenes(Scenes):
                 return Move(text, f"Look at {each}", "pick", each)
         return Move(text, "Go to the repairs", "go", "#mt-ask")
 
-    def suggestions(self, visitor: Visitor) -> Mapping[str, Sequence[str]]:
-        told = story(visitor.frames, visitor.place)
-        return {TARGET: [told.service, *told.services]} if told else {}
-
     def describe(self, action: Mapping[str, Any]) -> str:
         return action_text(action)
 
     def answer_html(self, observation: Mapping[str, Any]) -> str:
         return f'<p class="fw-told">{escape(str(observation.get("message") or ""))}</p>'
-
-    def outcome_html(self, observation: Mapping[str, Any]) -> str:
-        return ""  # the picture tells what the score is made of, with the curves
 
 
 def story(frames: Frames, place: str = "") -> Story | None:

@@ -54,7 +54,8 @@ def ask(seen: Seen, frames: Frames, place: str) -> Ask:
     """The questions about a place, as far as the episode offers their tools."""
     offered = offered_in(frames)
     groups: dict[str, list[Call]] = {}
-    at, title, known = selected(seen, place), "Click a cell to ask about it", ""
+    at, title = selected(seen, place), "Click a cell to ask about it"
+    known = "<p>Each question is a step.</p>"
     if at is not None:
         column, date = at
         lines = lines_of(seen.funnel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
@@ -18,11 +19,12 @@ from metric_tracker_rl.engine.vocabulary import (
     HOURLY_MIX,
     SEVERITIES,
 )
+from metric_tracker_rl.page.hero.heat import seen_in
 from metric_tracker_rl.page.hero.seen import Seen
+from metric_tracker_rl.page.units import with_unit
 from openenv_kit.page.markup import day_name, words
-from openenv_kit.page.rows import Column
-from openenv_kit.page.scenes import named
-from openenv_kit.page.state import Row
+from openenv_kit.page.rows import Column, Row
+from openenv_kit.page.scenes import Report, named
 
 Key = tuple[str, str, str]
 NUMBERS = ("observed_value", "baseline_value", "delta_value")
@@ -30,102 +32,117 @@ AT_LEAST_0 = ("observed_value", "baseline_value")
 """Numbers that are counts, percentages or shares."""
 
 
-def columns_of(seen: Seen) -> list[Column]:
-    """Fields of the report's rows; dates are those of the episode."""
-    dates = [(day_name(date), date) for date in seen.dates]
-    names = seen.funnel.entity_names
-    entities = {words(kind): named(some) for kind, some in names.items()}
-    return [
-        Column("date", "date", dates),
-        Column("entity_type", "entity type", named(tuple(names))),
-        Column("entity_name", "entity", groups=entities),
-        Column("anomaly_type", "anomaly", named(ANOMALY_TYPES)),
-        Column("observed_value", "observed (events, % or share)", kind="number"),
-        Column("baseline_value", "median (the same unit)", kind="number"),
-        Column("delta_value", "observed − median", kind="number"),
-        Column("severity", "severity", named(SEVERITIES)),
-        Column("detection_method", "detection method", named(tuple(DETECTION_METHODS.values()))),
-    ]
-
-
 def key_of(row: Mapping[str, Any]) -> Key:
     """What report rows are matched on."""
     return (str(row.get("date")), str(row.get("entity_type")), str(row.get("entity_name")))
 
 
-def filled_in(seen: Seen, config: Mapping[str, Any], row: Row) -> Row:
-    """A row with what its day and entity decide: only values that a reply has told."""
-    names = seen.funnel.entity_names
-    if not row.get("entity_type") and row.get("entity_name"):
-        kinds = [kind for kind, some in names.items() if row["entity_name"] in some]
-        # A funnel step has the name of its rate; which is meant is for the player to say.
-        row = {**row, "entity_type": kinds[0]} if len(kinds) == 1 else row
-    kind, name = str(row.get("entity_type")), str(row.get("entity_name"))
-    day, column = seen.day(row.get("date")), seen.funnel.columns.get((kind, name))
-    if day is None or column is None:
-        return row
-    found: Row = {"detection_method": DETECTION_METHODS[kind]}
-    value = seen.values.get((day, column))
-    usual = 0.0 if kind == DATA_QUALITY else seen.usual(day, column)
-    change = value if kind == DATA_QUALITY else seen.change(day, column)
-    if value is not None and usual is not None and change is not None:
-        bands = config["severity_bands"][kind]
-        found |= {
-            "observed_value": value,
-            "baseline_value": usual,
-            "delta_value": shown_delta(value, usual, kind),
-            "severity": severity_of(abs(change), bands),
-            "anomaly_type": anomaly_type(kind, change) or "",
-        }
-    return {**found, **{name: value for name, value in row.items() if value != ""}}
+class FunnelReport(Report):
+    """See `openenv_kit.page.scenes.Report`."""
 
+    @cached_property
+    def seen(self) -> Seen:
+        """What the replies have told."""
+        return seen_in(self.visitor.frames)
 
-def unfinished(seen: Seen, row: Row, others: Sequence[Row]) -> str:
-    """What is wrong with the form of a row; never whether it is right."""
-    for column in columns_of(seen):
-        value = row.get(column.name, "")
-        if value == "":
-            return f"{column.label} is empty"
-        if column.name not in NUMBERS:
-            continue
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            return f"{column.label} is no number"
-        if number < 0 and column.name in AT_LEAST_0:
-            return f"{column.label} is below 0"
-    if [key_of(each) for each in others].count(key_of(row)) > 1:
-        return "its date and entity are in the report twice"
-    return ""
+    @cached_property
+    def columns(self) -> Sequence[Column]:  # type: ignore[override]
+        dates = [(day_name(date), date) for date in self.seen.dates]
+        names = self.seen.funnel.entity_names
+        entities = {words(kind): named(some) for kind, some in names.items()}
+        return [
+            Column("date", "date", dates),
+            Column("entity_type", "entity type", named(tuple(names))),
+            Column("entity_name", "entity", groups=entities),
+            Column("anomaly_type", "anomaly", named(ANOMALY_TYPES)),
+            Column("observed_value", "observed (events, % or share)", kind="number"),
+            Column("baseline_value", "median (the same unit)", kind="number"),
+            Column("delta_value", "observed − median", kind="number"),
+            Column("severity", "severity", named(SEVERITIES)),
+            Column(
+                "detection_method", "detection method", named(tuple(DETECTION_METHODS.values()))
+            ),
+        ]
 
+    def offers(self) -> Sequence[Row]:
+        answered = self.visitor.reply.get("analysis_result")
+        return self.drafts(answered["result"]) if answered else ()
 
-def drafts(seen: Seen, config: Mapping[str, Any], result: Mapping[str, Any]) -> list[Row]:
-    """Every report row that a tool's result points to, each once, in the result's order.
+    def offer_text(self, row: Row) -> str:
+        name, anomaly = (words(str(row[each])) for each in ("entity_name", "anomaly_type"))
+        values = (with_unit(each, row[each], row) for each in ("observed_value", "baseline_value"))
+        return f"{day_name(str(row['date']))}, {name}: {anomaly}, {' beside '.join(values)}"
 
-    A row is offered for what the tool itself calls an anomaly, with the values it told.
-    """
-    found: dict[Key, Row] = {}
-    for row in (_draft(seen, config, fields) for fields in _mappings(result, {})):
-        if row:
-            found.setdefault(key_of(row), row)
-    return list(found.values())
+    def filled_in(self, row: Row) -> Row:
+        seen, names = self.seen, self.seen.funnel.entity_names
+        if not row.get("entity_type") and row.get("entity_name"):
+            kinds = [kind for kind, some in names.items() if row["entity_name"] in some]
+            # A funnel step has the name of its rate; which is meant is for the player to say.
+            row = {**row, "entity_type": kinds[0]} if len(kinds) == 1 else row
+        kind, name = str(row.get("entity_type")), str(row.get("entity_name"))
+        day, column = seen.day(row.get("date")), seen.funnel.columns.get((kind, name))
+        if day is None or column is None:
+            return row
+        found: Row = {"detection_method": DETECTION_METHODS[kind]}
+        value = seen.values.get((day, column))
+        usual = 0.0 if kind == DATA_QUALITY else seen.usual(day, column)
+        change = value if kind == DATA_QUALITY else seen.change(day, column)
+        if value is not None and usual is not None and change is not None:
+            bands = self.visitor.frames[0].observation["config"]["severity_bands"][kind]
+            found |= {
+                "observed_value": value,
+                "baseline_value": usual,
+                "delta_value": shown_delta(value, usual, kind),
+                "severity": severity_of(abs(change), bands),
+                "anomaly_type": anomaly_type(kind, change) or "",
+            }
+        return {**found, **{name: value for name, value in row.items() if value != ""}}
 
+    def unfinished(self, row: Row) -> str:
+        for column in self.columns:
+            value = row.get(column.name, "")
+            if value == "":
+                return f"{column.label} is empty"
+            if column.name not in NUMBERS:
+                continue
+            try:
+                number = float(value)
+            except (TypeError, ValueError):
+                return f"{column.label} is no number"
+            if number < 0 and column.name in AT_LEAST_0:
+                return f"{column.label} is below 0"
+        if [key_of(each) for each in self.visitor.rows].count(key_of(row)) > 1:
+            return "its date and entity are in the report twice"
+        return ""
 
-def _draft(seen: Seen, config: Mapping[str, Any], fields: Mapping[str, Any]) -> Row | None:
-    """The report row that one line of a result stands for, or None where it stands for none."""
-    flagged = fields.get("anomaly_type", NORMAL) != NORMAL
-    if flagged and all(name in fields for name in ROW_FIELDS):
-        return {name: fields[name] for name in ROW_FIELDS}
-    if flagged and "daytime_share" in fields:
-        kind, name = HOURLY_MIX, seen.funnel.mix
-    elif fields.get("difference") and "metric_name" in fields and "date" in fields:
-        name = fields["metric_name"]
-        kind = EVENT_COUNT if name in seen.funnel.counts else CONVERSION_RATE
-    else:
-        return None
-    place = {"date": fields["date"], "entity_type": kind, "entity_name": name}
-    row = filled_in(seen, config, place)
-    return {field: row[field] for field in ROW_FIELDS} if set(ROW_FIELDS) <= set(row) else None
+    def action(self, rows: Sequence[Row]) -> Mapping[str, Any]:
+        return {"classifications": list(rows)}
+
+    def drafts(self, result: Mapping[str, Any]) -> list[Row]:
+        """Every report row that a tool's result points to, each once, in the result's order.
+
+        A row is offered for what the tool itself calls an anomaly, with the values it told.
+        """
+        found: dict[Key, Row] = {}
+        for row in (self._draft(fields) for fields in _mappings(result, {})):
+            if row:
+                found.setdefault(key_of(row), row)
+        return list(found.values())
+
+    def _draft(self, fields: Mapping[str, Any]) -> Row | None:
+        """The report row that one line of a result stands for, or None for none."""
+        flagged = fields.get("anomaly_type", NORMAL) != NORMAL
+        if flagged and all(name in fields for name in ROW_FIELDS):
+            return {name: fields[name] for name in ROW_FIELDS}
+        if flagged and "daytime_share" in fields:
+            kind, name = HOURLY_MIX, self.seen.funnel.mix
+        elif fields.get("difference") and "metric_name" in fields and "date" in fields:
+            name = fields["metric_name"]
+            kind = EVENT_COUNT if name in self.seen.funnel.counts else CONVERSION_RATE
+        else:
+            return None
+        row = self.filled_in({"date": fields["date"], "entity_type": kind, "entity_name": name})
+        return {field: row[field] for field in ROW_FIELDS} if set(ROW_FIELDS) <= set(row) else None
 
 
 def _mappings(node: Mapping[str, Any], above: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

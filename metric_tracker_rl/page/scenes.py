@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -12,9 +13,8 @@ from metric_tracker_rl.analysis_tools.lean import SUBMIT
 from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
 from metric_tracker_rl.engine.funnel import ORDERING_APP
 from metric_tracker_rl.engine.levels import DENSITIES, LEVELS
-from metric_tracker_rl.engine.replies import debug_content
 from metric_tracker_rl.engine.vocabulary import DISCLOSURES, PROFILES
-from metric_tracker_rl.page import questions, report
+from metric_tracker_rl.page import questions
 from metric_tracker_rl.page.hero.day import day_html
 from metric_tracker_rl.page.hero.heat import (
     explained,
@@ -25,17 +25,17 @@ from metric_tracker_rl.page.hero.heat import (
     verdict_html,
 )
 from metric_tracker_rl.page.hero.multiples import multiples_html
+from metric_tracker_rl.page.report import FunnelReport
 from metric_tracker_rl.page.score import score_waterfall
 from metric_tracker_rl.page.units import with_unit
 from metric_tracker_rl.rows import RewardBreakdown
 from openenv_kit.environment import Environment
-from openenv_kit.page.bench import json_html
 from openenv_kit.page.grid import MATCHED, MISSING
-from openenv_kit.page.markup import day_name, heading, note, table, words
-from openenv_kit.page.results import result_html, rows_table
-from openenv_kit.page.rows import Column
+from openenv_kit.page.markup import day_name, note, parts_html, table
+from openenv_kit.page.results import result_html
+from openenv_kit.page.rows import Row
 from openenv_kit.page.scenes import Ask, Frames, Move, Scenes
-from openenv_kit.page.state import Row, Visitor
+from openenv_kit.page.state import Visitor
 from openenv_kit.page.watching import Playback, call_text, recorded
 from openenv_kit.play.recording import read_runs
 
@@ -44,25 +44,12 @@ FIRST_VISIT = Path(__file__).with_name("first_visit.jsonl")
 
 After a new version of the generator, open it on the Watch tab and save it: that makes it again.
 """
-WARNING = (
-    "This server was started in debug mode: anybody who can reach it sees the answers. "
-    "Never train or measure an agent against it."
-)
-
-
-def _csv(frame: str, visitor: Visitor) -> str:
-    """Text of a file with a frame of the episode; empty where it may not be shown."""
-    if not explained(visitor.frames):
-        return ""
-    text: str = getattr(made_again(visitor.reset).episode, frame).to_csv()
-    return text
 
 
 class MetricScenes(Scenes):
     """See `openenv_kit.page.scenes.Scenes`."""
 
     folder = Path(__file__).parent
-    order = 0
     line = "Which day broke, and which metric?"
     icon = '<path d="M3 4h18l-7 9v7l-4-2v-5z"/>'
     reset_choices: ClassVar[Mapping[str, Sequence[str]]] = {
@@ -72,10 +59,6 @@ class MetricScenes(Scenes):
         "profile": PROFILES,
         "disclosure": DISCLOSURES,
     }
-    exports: ClassVar[Mapping[str, Callable[[Visitor], str]]] = {
-        "Daily counts": lambda visitor: _csv("daily", visitor),
-        "Hourly counts": lambda visitor: _csv("hourly", visitor),
-    }
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -83,10 +66,6 @@ class MetricScenes(Scenes):
         self.mission = (
             "Something broke in this shop's numbers. Find which day and which metric, and report "
             "the cause, not what followed from it."
-        )
-        self.card = (
-            "Investigate a product funnel, report its anomalies, and see how each row is graded: "
-            "an OpenEnv environment to play in the browser."
         )
 
     @cached_property
@@ -120,68 +99,44 @@ class MetricScenes(Scenes):
             return f"There was nothing to find: {score:.2f}"
         return f"{got['matched_rows']} of {got['expected_rows']} found: {score:.2f}"
 
-    def story_html(self, visitor: Visitor) -> str:
-        if not explained(visitor.frames):
-            return note(str(visitor.reply.get("message") or ""))
-        judged = shown_of(visitor.frames, visitor.reset)[1]
+    def story_html(self, frames: Frames, reset: Mapping[str, Any]) -> str:
+        last = frames[-1].observation
+        message = note(str(last.get("message") or ""))
+        if not explained(frames):
+            return message
+        got = last.get("reward_breakdown")
+        score = score_waterfall(RewardBreakdown.model_validate(got)) if got else message
+        judged = shown_of(frames, reset)[1]
         wrong = [each for each in judged if each.kind != MATCHED]
         lines = "".join(
             verdict_html(each).removesuffix("</li>")
             + (f" {_call(each.row)}</li>" if each.kind == MISSING else "</li>")
             for each in wrong
         )
-        if not wrong:
-            return note("Every row was right.", "good")
-        return f'<h3>What you missed</h3><ul class="mt-issues">{lines}</ul>'
-
-    def score_html(self, visitor: Visitor) -> str:
-        got = visitor.reply.get("reward_breakdown")
-        if not got:
-            return note(str(visitor.reply.get("message") or ""))
-        return score_waterfall(RewardBreakdown.model_validate(got))
+        missed = f'<h3>What was missed</h3><ul class="mt-issues">{lines}</ul>'
+        return (missed if wrong else note("Every row was right.", "good")) + parts_html(score)
 
     def ask(self, visitor: Visitor) -> Ask | None:
         if visitor.over:
             return None
-        return questions.ask(seen_in(visitor.frames), visitor.frames, visitor.place)
+        seen, at = seen_in(visitor.frames), visitor.place.rpartition("/")[2]
+        asked = questions.ask(seen, visitor.frames, visitor.place)
+        metrics = ["", *ORDERING_APP.metrics]
+        suggested = {
+            "date": [at, *seen.dates] if at in seen.dates else seen.dates,
+            "metric_name": metrics,
+            "entity_name": metrics,
+        }
+        return replace(asked, suggested=suggested)
 
     def next_move(self, visitor: Visitor) -> Move:
         seen = seen_in(visitor.frames)
-        return questions.next_move(seen, visitor.frames, visitor.place, self.offers(visitor))
+        return questions.next_move(
+            seen, visitor.frames, visitor.place, self.report(visitor).offers()
+        )
 
-    def suggestions(self, visitor: Visitor) -> Mapping[str, Sequence[str]]:
-        dates, at = _dates(visitor), visitor.place.rpartition("/")[2]
-        metrics = list(ORDERING_APP.metrics)
-        return {
-            "date": [at, *dates] if at in dates else dates,
-            "metric_name": ["", *metrics],
-            "entity_name": ["", *metrics],
-        }
-
-    def columns(self, visitor: Visitor) -> Sequence[Column]:
-        return report.columns_of(seen_in(visitor.frames[:1]))
-
-    def offers(self, visitor: Visitor) -> Sequence[Row]:
-        answered = visitor.reply.get("analysis_result")
-        if not answered:
-            return ()
-        config = visitor.frames[0].observation["config"]
-        return report.drafts(seen_in(visitor.frames), config, answered["result"])
-
-    def offer_text(self, row: Row) -> str:
-        name, anomaly = (words(str(row[each])) for each in ("entity_name", "anomaly_type"))
-        values = (with_unit(each, row[each], row) for each in ("observed_value", "baseline_value"))
-        return f"{day_name(str(row['date']))}, {name}: {anomaly}, {' beside '.join(values)}"
-
-    def filled_in(self, visitor: Visitor, row: Row) -> Row:
-        config = visitor.frames[0].observation["config"]
-        return report.filled_in(seen_in(visitor.frames), config, row)
-
-    def unfinished(self, visitor: Visitor, row: Row) -> str:
-        return report.unfinished(seen_in(visitor.frames[:1]), row, visitor.rows)
-
-    def report_action(self, rows: Sequence[Row]) -> Mapping[str, Any]:
-        return {"classifications": list(rows)}
+    def report(self, visitor: Visitor) -> FunnelReport:
+        return FunnelReport(visitor)
 
     def describe(self, action: Mapping[str, Any]) -> str:
         asked = action.get("analysis_args")
@@ -195,22 +150,7 @@ class MetricScenes(Scenes):
 
     def answer_html(self, observation: Mapping[str, Any]) -> str:
         answered = observation.get("analysis_result")
-        return result_html(answered["result"], ["generated_rows"], _cell) if answered else ""
-
-    def outcome_html(self, observation: Mapping[str, Any]) -> str:
-        rows = observation.get("submitted_rows")
-        return rows_table(rows, "submitted rows", _cell) if rows else ""
-
-    def debug_html(self, visitor: Visitor) -> str:
-        content = debug_content(made_again(visitor.reset).episode)
-        return (
-            note(WARNING, "bad")
-            + heading("Expected rows", "What the grader holds a report against.")
-            + rows_table(content["expected_rows"], "expected rows", _cell)
-            + heading("Anomaly schedule", "The causes that the generator planned.")
-            + rows_table(content["anomaly_schedule"], "causes", _cell)
-            + json_html(content, "JSON")
-        )
+        return result_html(answered["result"], _cell) if answered else ""
 
 
 def _cell(column: str, value: Any, row: Mapping[str, Any]) -> str:
@@ -226,11 +166,6 @@ def _call(row: Any) -> str:
         f", entity_name={row.entity_name!r}" if row.detection_method.startswith("compare") else ""
     )
     return f"<code>{escape(f'{row.detection_method}(date={row.date!r}{named})')}</code> shows it."
-
-
-def _dates(visitor: Visitor) -> list[str]:
-    """The episode's dates, in order."""
-    return seen_in(visitor.frames[:1]).dates
 
 
 def _numbers_html(visitor: Visitor) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from openenv_kit.environment import Environment
 from openenv_kit.page.page import ask_first
+from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
-
-if TYPE_CHECKING:
-    from openenv_kit.page.scenes import Scenes
 
 ARRIVED = """(state) => {
   const query = Object.fromEntries(new URLSearchParams(location.search));
@@ -64,11 +63,29 @@ def _read(told: object) -> tuple[dict[str, str], str]:
         return {}, ""
 
 
+def reset_of_task(environment: Environment, name: str) -> Mapping[str, Any]:
+    """Arguments of the reset of a named task."""
+    return environment.tasks.get(name, {"task_id": name})
+
+
+def next_reset(scenes: Scenes, visitor: Visitor) -> Mapping[str, Any]:
+    """An episode that the visitor has neither seen nor played."""
+    environment = scenes.environment
+    shown = scenes.demo.reset.get("task_id") if scenes.demo else None
+    seen = {*visitor.finished, shown, visitor.task_id}
+    fresh = [name for name in environment.tasks if name not in seen]
+    splits = environment.splits
+    if fresh or not splits.names():
+        return environment.tasks[(fresh or list(environment.tasks))[0]]
+    split = splits.names()[0]
+    return splits.task(split, len(visitor.finished) % splits.size(split)).reset_arguments()
+
+
 def reset_of(scenes: Scenes, query: Mapping[str, str]) -> dict[str, Any]:
     """Arguments of the reset that an address names; empty where it names no episode."""
     reset: dict[str, Any] = {}
     if query.get("task"):
-        reset |= scenes.reset_of_task(query["task"])
+        reset |= reset_of_task(scenes.environment, query["task"])
     if query.get("seed", "").lstrip("-").isdecimal():
         reset["seed"] = int(query["seed"])
     try:

@@ -1,7 +1,7 @@
 // Runs once, in the page's header component: `trigger` is Gradio's. Passes clicks on buttons inside
 // HTML to Python as events of that component; their names are listed in EVENTS, because Gradio
 // offers an event only where its name is quoted here.
-const EVENTS = ['pick_frame', 'next_episode', 'replay', 'watch_demo', 'pick', 'ask', 'add_row',
+const EVENTS = ['pick_frame', 'next_episode', 'replay', 'watch_play', 'pick', 'ask', 'add_row',
   'edit_rows', 'submit', 'yes', 'no', 'open_run', 'run', 'choose_tool', 'start', 'watch_policy'];
 // Done here, where it is clicked.
 const HERE = {
@@ -23,7 +23,7 @@ document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-mt]');
   if (!button) return;
   const { mt, value } = button.dataset;
-  if (mt === 'watch_demo') openTab('watch');
+  if (mt === 'watch_play') openTab('watch');
   if (mt === 'next_episode' || mt === 'yes') openTab('play');
   if (mt === 'submit' || mt === 'yes') ended = false;
   if (HERE[mt]) HERE[mt](value);
@@ -83,7 +83,7 @@ function nextError() {
 function send(form) {
   const values = {};
   form.querySelectorAll('[data-arg]').forEach((field) => {
-    values[field.dataset.arg] = field.multiple ? [...field.selectedOptions].map((each) => each.value) : field.value;
+    values[field.dataset.arg] = field.value;
   });
   const event = form.querySelector('[data-send]').dataset.send;
   if (event === 'start') openTab('play');

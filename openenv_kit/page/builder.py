@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,12 +15,11 @@ from openenv_kit.page import generic, opening, room, watch
 from openenv_kit.page.arrival import ARRIVED, address_of, arrive
 from openenv_kit.page.link import Link
 from openenv_kit.page.markup import button
-from openenv_kit.page.page import Page, View, html
+from openenv_kit.page.page import Page, html
 from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
-from openenv_kit.serving.settings import settings
 
-RECORDINGS = Path(__file__).with_name("recordings.js")
+SCRIPTS = [Path(__file__).with_name(name) for name in ("recordings.js", "bridge.js")]
 IDLE_S = 3600
 """A visitor who does nothing for this long is forgotten."""
 
@@ -41,46 +39,27 @@ class Door:
 
 def build_page(
     scenes: Scenes,
-    show_answers: bool,
-    doors: Sequence[Door] = (),
-    connect: Callable[[], Link] | None = None,
-) -> gr.Blocks:
-    """The debugger as Gradio blocks.
-
-    Args:
-        scenes: the environment's.
-        show_answers: whether this server shows answers; without it, no handler reads one.
-        doors: to the pages of this server, this one's among them.
-        connect: opens the session that a visitor's episode is played in; None for in process.
-    """
-    with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as blocks:
-        lay_out(scenes, show_answers, blocks, doors, connect)
-    return blocks
-
-
-def script_of(scenes: Scenes) -> str:
-    """The page's one script: reading of recordings, its bridge, and the environment's."""
-    return RECORDINGS.read_text(encoding="utf-8") + scenes.asset("bridge.js")
-
-
-def lay_out(
-    scenes: Scenes,
-    show_answers: bool,
     blocks: gr.Blocks,
     doors: Sequence[Door] = (),
     connect: Callable[[], Link] | None = None,
 ) -> Page:
-    """Doors, status line, tabs and events, inside the blocks that are being built."""
+    """Doors, status line, tabs and events, inside the Gradio blocks that are being built.
+
+    Args:
+        scenes: the environment's.
+        blocks: these.
+        doors: to the pages of this server, this one's among them.
+        connect: opens the session that a visitor's episode is played in; None for in process.
+    """
     bridge = html(
         header_html(scenes, doors or [Door(scenes)]),
-        js_on_load=script_of(scenes),
+        js_on_load="".join(each.read_text(encoding="utf-8") for each in SCRIPTS),
         elem_id="mt-header",
     )
-    status = html(elem_id="mt-status")
-    first = Visitor(scenes.environment, debug=show_answers, connect=connect)
+    first = Visitor(scenes.environment, connect)
     state = gr.State(first, time_to_live=IDLE_S, delete_callback=Visitor.clear)
-    page = Page(scenes, state, bridge, show_answers)
-    page.views["status"] = View([status], lambda visitor: [status_html(scenes, visitor)])
+    page = Page(scenes, state, bridge)
+    page.add_view("status", status_html)
     with gr.Tabs(elem_id="mt-tabs"):
         with gr.Tab("Play", id="play"):
             opening.build(page)
@@ -89,12 +68,6 @@ def lay_out(
             generic.build_episode(page)
         with gr.Tab("Watch", id="watch"):
             watch.build(page)
-        if show_answers and type(scenes).debug_html is not Scenes.debug_html:
-            with gr.Tab("Debug", id="debug"):
-                answer = html(elem_id="mt-debug")
-                page.views["debug"] = View(
-                    [answer], lambda v: [scenes.debug_html(v) if v.started else ""]
-                )
     told = gr.Textbox(visible=False)
     # A click on a button that starts an episode changes everything.
     page.on_load(blocks.load, partial(arrive, scenes), told, ARRIVED)
@@ -117,15 +90,11 @@ def _no(visitor: Visitor, _: object) -> None:
 
 
 def header_html(scenes: Scenes, doors: Sequence[Door]) -> str:
-    """The doors, a name and a line each; links, and the switch between light and dark."""
-    source = source_url()
-    link = f'<a href="{escape(source)}" target="_blank" rel="noopener">Source</a>' if source else ""
+    """The doors, a name and a line each, and the switch between light and dark."""
     return (
         f'<header class="mt-head"><h1 class="mt-unseen">{escape(scenes.environment.title)}</h1>'
         f'<nav class="mt-doors" aria-label="Environments">{"".join(map(_door_html, doors))}</nav>'
-        f'<nav class="mt-links" aria-label="Links">{link}'
-        '<button type="button" class="mt-btn link" data-mt="theme">Light / dark</button>'
-        "</nav></header>"
+        f"{button('theme', '', 'Light / dark', style='link')}</header>"
     )
 
 
@@ -139,15 +108,6 @@ def _door_html(door: Door) -> str:
     )
 
 
-def source_url() -> str:
-    """Where the source is: as configured, else the Space this runs on, else unknown."""
-    configured = settings().source_url
-    if configured.startswith(("https://", "http://")):
-        return configured
-    space = os.environ.get("SPACE_ID")
-    return f"https://huggingface.co/spaces/{space}/tree/main" if space else ""
-
-
 def status_html(scenes: Scenes, visitor: Visitor) -> str:
     """The guide: how far the episode is, the next move with its button, and what is asked first."""
     kept, address = visitor.kept(), {}
@@ -158,7 +118,6 @@ def status_html(scenes: Scenes, visitor: Visitor) -> str:
         problem = f'<p class="bad" role="status">{escape(visitor.problem)}</p>'
         return f'<div class="mt-status" {own}>{problem if visitor.problem else ""}</div>'
     move = room.next_move(scenes, visitor)
-    told = "".join(f"<span>{escape(each)}</span>" for each in scenes.facts(visitor))
     share = 100 * visitor.steps / (visitor.max_steps or 1)
     budget = (
         f'<span class="mt-budget"><i><b style="width:{min(share, 100):.0f}%"></b></i>'
@@ -169,7 +128,7 @@ def status_html(scenes: Scenes, visitor: Visitor) -> str:
     asked = visitor.question is not None  # whose button is then the one to press
     primary = "" if asked else button(move.event, move.value, move.label, style="primary")
     return (
-        f'<div class="mt-status" {own}><div>{budget}{told}</div>'
+        f'<div class="mt-status" {own}><div>{budget}</div>'
         f'<p class="{kind}" role="status" aria-live="polite">{escape(said)}</p>'
         f"{primary}{_question_html(visitor)}</div>"
     )

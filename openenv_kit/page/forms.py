@@ -67,20 +67,17 @@ def _field(
 ) -> str:
     value = known if known is not None else schema.get("default")
     options = [str(each) for each in schema.get("enum", ())]
-    several = [str(each) for each in schema.get("items", {}).get("enum", ())]
     shared = f'data-arg="{escape(name)}" data-key="{escape(f"arg {name}")}"'
     if schema.get("type") == "boolean":
         options = ["yes", "no"]
         value = {True: "yes", False: "no"}.get(value) if isinstance(value, bool) else value
-    if options or several:
-        chosen = [str(each) for each in value] if isinstance(value, list) else [str(value)]
-        empty = [] if required or several else [""]
+    if options:
         made = "".join(
-            f'<option value="{escape(each)}"{" selected" if each in chosen else ""}>'
+            f'<option value="{escape(each)}"{" selected" if each == str(value) else ""}>'
             f"{escape(words(each))}</option>"
-            for each in [*empty, *(options or several)]
+            for each in [*([] if required else [""]), *options]
         )
-        field = f"<select {shared}{' multiple' if several else ''}>{made}</select>"
+        field = f"<select {shared}>{made}</select>"
     elif schema.get("type") in ("array", "object") or not schema.get("type"):
         shown = json.dumps(value, indent=1) if value else _example(schema) if required else ""
         field = f'<textarea rows="3" {shared}>{escape(shown)}</textarea>'
@@ -112,7 +109,7 @@ def arguments_of(parameters: Schema, values: Mapping[str, Any]) -> dict[str, Any
         value = values.get(name, "")
         if isinstance(value, str):
             value = value.strip()
-        if value not in ("", [], None):
+        if value not in ("", None):
             found[name] = _read(name, plain(schema), value)
     return found
 

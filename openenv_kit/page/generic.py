@@ -1,4 +1,4 @@
-"""Tab Episodes: a named task, one of a split, or one of one's own making."""
+"""Tab Episodes: a named task, or another one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from functools import partial
 from html import escape
 from typing import Any
 
-from openenv_kit.environment import limits_of
 from openenv_kit.errors import InvalidValueError
+from openenv_kit.page.arrival import reset_of_task
 from openenv_kit.page.forms import arguments_of, form_html, sent
 from openenv_kit.page.markup import heading, note
-from openenv_kit.page.page import Page, View, ask_first, html
-from openenv_kit.page.results import told_html
+from openenv_kit.page.page import Page, ask_first, html
+from openenv_kit.page.results import result_html
 from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
 
@@ -25,41 +25,33 @@ def build_episode(page: Page) -> None:
     """Choose an episode, and read the opening of the running one."""
     html(heading("Choose an episode"))
     html(forms_html(page.scenes), elem_id="mt-choose")
-    card = html()
-    page.views["episode"] = View([card], lambda visitor: [_card_html(page.scenes, visitor)])
+    page.add_view("episode", _card_html)
     page.on_bridge(page.bridge.start, partial(_start, page.scenes), page.views)
 
 
 def schemas_of(scenes: Scenes) -> dict[str, dict[str, Any]]:
-    """Forms that start an episode, by name, as JSON Schemas of their fields."""
+    """Fields of each form."""
     environment, splits = scenes.environment, scenes.environment.splits
-    seed = {"type": "string", "description": "another seed, other data"}
-    limits = {
-        name: {"type": "integer", "description": f"usually {usual}"}
-        for name, usual in limits_of(environment).items()
-    }
-    more = ", ".join(name for name in environment.reset_arguments if name != "episode_id")
-    own = {
-        **{name: {"enum": list(some)} for name, some in scenes.reset_choices.items()},
-        "seed": seed,
-        "more": {"type": "object", "description": f"further arguments, as JSON: {more}"},
-    }
-    named = {"task": {"enum": list(environment.tasks)}, "seed": seed, **limits}
+    seed = {"type": "integer", "description": "another seed, other data"}
     sizes = ", ".join(f"{name} {splits.size(name):,}" for name in splits.names())
     drawn = {
         "split": {"enum": list(splits.names()), "description": f"tasks: {sizes}"},
-        "index": {"type": "integer", "default": 0, "minimum": 0},
-        **limits,
+        "index": {"type": "integer", "description": "of its task, from 0"},
     }
-    forms = {"named": {"properties": named, "required": ["task"]}}
-    if splits.names():
-        forms["split"] = {"properties": drawn, "required": ["split", "index"]}
-    return {**forms, "own": {"properties": {**own, **limits}, "required": []}}
+    names = ", ".join(name for name in environment.reset_arguments if name != "episode_id")
+    other = {
+        **(drawn if sizes else {}),
+        **{name: {"enum": list(some)} for name, some in scenes.reset_choices.items()},
+        "seed": seed,
+        "more": {"type": "object", "description": f"further arguments, as JSON: {names}"},
+    }
+    named = {"task": {"enum": list(environment.tasks)}, "seed": seed}
+    return {"named": {"properties": named, "required": ["task"]}, "other": {"properties": other}}
 
 
 def forms_html(scenes: Scenes) -> str:
     """The forms; that of a named task stands open."""
-    titles = {"named": "A named task", "split": "One of a split", "own": "One of your own making"}
+    titles = {"named": "A named task", "other": "One of a split, or of your own making"}
     return "".join(
         f"<details{' open' if name == 'named' else ''}><summary>{titles[name]}</summary>"
         f"{form_html(name, 'start', 'Start', schema)}</details>"
@@ -71,26 +63,23 @@ def reset_of(scenes: Scenes, form: str, values: Mapping[str, Any]) -> dict[str, 
     """Arguments of the reset that a form asks for.
 
     Raises:
-        InvalidValueError: no such form, a seed that is no number, or further arguments that are
-            no JSON object.
+        InvalidValueError: no such form, a seed or an index that is no number, or further
+            arguments that are no JSON object.
         ConfigurationError: no such task.
     """
     schemas = schemas_of(scenes)
     if form not in schemas:
         raise InvalidValueError("form", form, ", ".join(schemas))
     given = arguments_of(schemas[form], values)
-    seed, more = str(given.pop("seed", "")), given.pop("more", {})
-    if seed and not seed.lstrip("-").isdecimal():
-        raise InvalidValueError("seed", seed, "a whole number, or nothing")
-    if not isinstance(more, dict):
+    task, split, index, more = (given.pop(n, None) for n in ("task", "split", "index", "more"))
+    if not isinstance(more, dict | None):
         raise InvalidValueError("further arguments", json.dumps(more), "a JSON object")
-    chosen: dict[str, Any] = {}
-    if form == "named":
-        chosen = dict(scenes.reset_of_task(str(given.pop("task", ""))))
-    elif form == "split":
-        split, index = str(given.pop("split", "")), int(given.pop("index", 0))
-        chosen = scenes.environment.splits.task(split, index).reset_arguments()
-    return {**chosen, **({"seed": int(seed)} if seed else {}), **given, **more}
+    chosen: Mapping[str, Any] = {}
+    if task:
+        chosen = reset_of_task(scenes.environment, str(task))
+    elif split:
+        chosen = scenes.environment.splits.task(str(split), index or 0).reset_arguments()
+    return {**chosen, **given, **(more or {})}
 
 
 def _start(scenes: Scenes, visitor: Visitor, told: object) -> None:
@@ -103,12 +92,12 @@ def _card_html(scenes: Scenes, visitor: Visitor) -> str:
     if not visitor.started:
         return note(visitor.problem, "bad")
     opening = visitor.frames[0].observation
-    told = {name: value for name, value in opening.items() if value and name not in FRAME}
+    fields = {name: value for name, value in opening.items() if value and name not in FRAME}
     return (
         f'<section class="mt-card" id="mt-card">{note(visitor.problem, "bad")}'
         f'<p class="mt-eyebrow">You play {escape(visitor.task_id)}</p>'
         f"<blockquote>{escape(str(opening.get('message') or ''))}</blockquote>"
-        f"<details><summary>All that the opening tells</summary>{told_html(told)}</details>"
+        f"<details><summary>All that the opening tells</summary>{result_html(fields)}</details>"
         "<details><summary>What a model is told first</summary><blockquote>"
         f"{escape(scenes.environment.brief(opening))}</blockquote></details></section>"
     )

@@ -10,6 +10,8 @@ from typing import Any
 
 MAX_TABLE_ROWS = 200
 """Lines of a result table on the page; the JSON beside it holds all."""
+MAX_JSON = 60_000
+"""Characters of JSON shown; an answer without a bound would make the page crawl."""
 
 
 def text(value: object) -> str:
@@ -41,12 +43,24 @@ def day_name(date: str) -> str:
     return f"{day:%a} {day.day} {day:%b}"
 
 
-def button(event: str, value: object, label: str, *, style: str = "", hint: str = "") -> str:
-    """A button inside HTML whose click the page's bridge passes on as `event`."""
-    title = f' title="{escape(hint)}" aria-label="{escape(hint)}"' if hint else ""
+def button(
+    event: str, value: object, label: str, *, style: str = "", hint: str = "", key: str = ""
+) -> str:
+    """A button inside HTML.
+
+    Args:
+        event: of the page's bridge, as which a click is passed on.
+        value: of the event.
+        label: what stands on it.
+        style: `primary`, `link`, or empty.
+        hint: its name where the label alone does not tell; empty for none.
+        key: by which it gets the keyboard back when it was drawn anew; empty for none.
+    """
+    more = f' title="{escape(hint)}" aria-label="{escape(hint)}"' if hint else ""
+    more += f' data-key="{escape(key)}"' if key else ""
     return (
         f'<button type="button" class="mt-btn {style}" data-mt="{event}" '
-        f'data-value="{escape(str(value))}"{title}>{escape(label)}</button>'
+        f'data-value="{escape(str(value))}"{more}>{escape(label)}</button>'
     )
 
 
@@ -101,13 +115,21 @@ def heading(title: str, below: str = "") -> str:
     return f'<div class="mt-heading"><h2>{escape(title)}</h2>{line}</div>'
 
 
-def code_html(title: str, code: str) -> str:
-    """A fold with text as programs write it."""
+def json_html(value: Any, title: str = "JSON, as a model reads it") -> str:
+    """A fold with a value's JSON, cut to what a page can show."""
+    full = json.dumps(value, indent=1, ensure_ascii=False)
+    more = len(full) - MAX_JSON
+    shown = f"{full[:MAX_JSON]}\n… {more:,} more characters" if more > 0 else full
     return (
         f'<details class="mt-code"><summary>{escape(title)}</summary>'
-        f'<pre tabindex="0" role="region" aria-label="{escape(title)}">{escape(code)}</pre>'
+        f'<pre tabindex="0" role="region" aria-label="{escape(title)}">{escape(shown)}</pre>'
         "</details>"
     )
+
+
+def parts_html(score: str) -> str:
+    """A fold with the HTML of what a score is made of."""
+    return f"<details><summary>What the score is made of</summary>{score}</details>"
 
 
 def bar(label: str, share: float, value: str) -> str:

@@ -26,7 +26,7 @@ from openenv_kit.environment import Environment
 from openenv_kit.page import PAGE
 from openenv_kit.page.builder import Door, build_page
 from openenv_kit.page.link import InProcess, Link, Socket
-from openenv_kit.page.scenes import Scenes, scenes_of
+from openenv_kit.page.scenes import Scenes, scenes_of, style_of_page
 from openenv_kit.page.visitor_gate import VisitorGate
 from openenv_kit.serving.gate import route_path
 from openenv_kit.serving.settings import Settings
@@ -95,7 +95,8 @@ def add_page(
             return InProcess(scenes.environment, debug=chosen.debug)
         return Socket(scenes.environment, f"{where.url}{below}", headers)
 
-    page = build_page(scenes, chosen.debug, doors_of(scenes, served), connect)
+    with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as page:
+        build_page(scenes, page, doors_of(scenes, served), connect)
     limits = {"max_visitors": chosen.max_visitors, "grace_s": chosen.visitor_grace_s}
     # An event that was being handled while its session was forgotten makes a state again.
     page.state_session_capacity = 2 * chosen.max_visitors
@@ -110,7 +111,7 @@ def add_page(
         app_kwargs={
             "middleware": [
                 Middleware(GZipMiddleware),
-                Middleware(PageOnly, own=own_tags(scenes), picture=scenes.picture, where=where),
+                Middleware(PageOnly, own=own_tags(scenes), picture=card_of(scenes), where=where),
                 Middleware(VisitorGate, blocks=page, **limits),
             ]
         },
@@ -142,7 +143,7 @@ def doors_of(scenes: Scenes, served: Sequence[Environment]) -> list[Door]:
         else Door(scenes_of(each), f"{up}{'' if each.name == root else each.name + '/'}web/")
         for each in served
     ]
-    return sorted(doors, key=lambda door: (door.scenes.order, door.scenes.door))
+    return sorted(doors, key=lambda door: (door.scenes.environment.name != root, door.scenes.door))
 
 
 class Whereabouts:
@@ -243,12 +244,19 @@ def address(scope: Scope) -> str:
     return str(asked.replace(query="", fragment=""))
 
 
+def card_of(scenes: Scenes) -> Path | None:
+    """The picture of a shared link's preview, if the environment brings one."""
+    path = scenes.folder / "card.png" if scenes.folder else None
+    return path if path and path.exists() else None
+
+
 def own_tags(scenes: Scenes) -> tuple[bytes, bytes]:
     """An environment's title, description and share card; and its style sheet."""
-    told = {"title": escape(scenes.environment.title), "card": escape(scenes.card)}
-    told["picture"] = PICTURE.format(here=HERE.decode()) if scenes.picture else ""
-    style = f"<style>{scenes.asset('style.css')}</style>"
-    return HEAD.format(**told).encode(), style.encode()
+    environment = scenes.environment
+    tags = {"title": escape(environment.title), "card": escape(environment.description)}
+    tags["picture"] = PICTURE.format(here=HERE.decode()) if card_of(scenes) else ""
+    style = f"<style>{style_of_page(scenes)}</style>"
+    return HEAD.format(**tags).encode(), style.encode()
 
 
 def own_page(page: bytes, head: bytes, style: bytes) -> bytes:

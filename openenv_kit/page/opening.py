@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from openenv_kit.page.markup import button
-from openenv_kit.page.page import Page, View, html
+from openenv_kit.page.page import Page
 from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
 
@@ -15,11 +15,8 @@ EXAMPLE = "An example, played to its end"
 
 def build(page: Page) -> None:
     """Lay out the opening and wire it."""
-    scenes = page.scenes
-    shown = html(elem_id="mt-opening")
-    page.views["opening"] = View([shown], lambda v: [opening_html(scenes, v)])
+    page.add_view("opening", opening_html)
     page.on_bridge(page.bridge.replay, _replay, ["opening"])
-    page.on_bridge(page.bridge.watch_demo, _watch, ["opening", "watch"])
 
 
 def opening_html(scenes: Scenes, visitor: Visitor) -> str:
@@ -30,7 +27,7 @@ def opening_html(scenes: Scenes, visitor: Visitor) -> str:
     head = scenes.headline(demo.frames)
     picture = scenes.picture_html(demo.so_far, demo.reset)
     links = button("replay", len(demo.frames) - 1, "Replay", style="link")
-    links += button("watch_demo", "", "Step by step", style="link")
+    links += button("watch_play", "", "Step by step", style="link")
     return (
         f'<section class="mt-opening"><div class="mt-pitch"><p class="mt-eyebrow">{EXAMPLE}</p>'
         f"<h2>{escape(head)}</h2><p>{escape(scenes.mission)}</p><div>"
@@ -43,10 +40,3 @@ def _replay(visitor: Visitor, at: Any) -> None:
     """Show the demo as it was after so many steps; the page's script asks for one after another."""
     if visitor.demo is not None:
         visitor.demo.look(at)
-
-
-def _watch(visitor: Visitor, _: object) -> None:
-    if visitor.demo is not None:
-        visitor.demo.go(len(visitor.demo.frames) - 1)
-        visitor.playback = visitor.demo.again()
-        visitor.playback.go(0)

@@ -55,15 +55,15 @@ def ask_first(visitor: Visitor, doing: str, act: Callable[[Visitor], Any]) -> No
 
 @dataclass(frozen=True)
 class View:
-    """Components that show one side of a visitor's play.
+    """A piece of HTML that shows one side of a visitor's play.
 
     Attributes:
-        outputs: the components.
-        show: their values, one for each, in the same order.
+        component: of Gradio.
+        show: its HTML; empty for nothing.
     """
 
-    outputs: Sequence[Any]
-    show: Callable[[Any], Sequence[Any]]
+    component: gr.HTML
+    show: Callable[[Scenes, Visitor], str]
 
 
 @dataclass
@@ -74,7 +74,6 @@ class Page:
         scenes: the environment's.
         state: holds each session's visitor.
         bridge: reports clicks on buttons inside HTML.
-        debug: whether this server shows answers.
         views: by name; every tab adds its own.
         events: added once all views exist.
     """
@@ -82,9 +81,18 @@ class Page:
     scenes: Scenes
     state: gr.State
     bridge: gr.HTML
-    debug: bool
     views: dict[str, View] = field(default_factory=dict)
     events: list[Callable[[], Any]] = field(default_factory=list)
+
+    def add_view(self, name: str, show: Callable[[Scenes, Visitor], str], place: str = "") -> None:
+        """Lay out a piece of HTML that shows a visitor.
+
+        Args:
+            name: of the view.
+            show: its HTML; empty for nothing.
+            place: its id in the page; by default the name behind `mt-`.
+        """
+        self.views[name] = View(html(elem_id=place or f"mt-{name}"), show)
 
     def on_load(self, trigger: Callable[..., Any], act: Act, told: Any, js: str) -> None:
         """When the page is loaded, let `act` make its visitor from what the script `js` told."""
@@ -129,7 +137,7 @@ class Page:
                 visitor.question = asked.question
             except KitError as problem:
                 visitor.problem = str(problem)
-            return [visitor, *(v for name in show for v in self.views[name].show(visitor))]
+            return [visitor, *(self.views[name].show(self.scenes, visitor) for name in show)]
 
     def _listen(
         self,
@@ -140,7 +148,7 @@ class Page:
         options: dict[str, Any],
     ) -> None:
         def listen() -> None:
-            changed = [each for name in show for each in self.views[name].outputs]
+            changed = [self.views[name].component for name in show]
             # Gradio's page tells every component on which some event has ever shown its progress
             # about each stage of every other event, and searches the tree of components for it.
             told = {**QUIET, "show_progress_on": self.bridge, **options}

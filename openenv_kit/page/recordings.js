@@ -8,6 +8,7 @@ const panelOf = () => document.getElementById('mt-recording');
 const limit = (name) => Number(panelOf().dataset[name]);
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 function say(told, bad = false) {
+  panelOf().open = true;
   const place = panelOf().querySelector('[role=status]');
   place.textContent = told;
   place.classList.toggle('bad', bad);

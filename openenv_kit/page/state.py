@@ -12,9 +12,9 @@ from typing import Any
 from openenv_kit.environment import ERROR, Environment, get_environment
 from openenv_kit.errors import ServerError
 from openenv_kit.page.link import InProcess, Link, Seen
+from openenv_kit.page.rows import Row
 from openenv_kit.page.watching import Frame, Playback
 
-Row = dict[str, Any]
 OVER = "This episode is over."
 MAX_KEPT = 200_000
 """Characters of a running episode that the browser keeps."""
@@ -46,8 +46,7 @@ class Visitor:
 
     Args:
         environment: what is played; None for the one that ENVIRONMENT names.
-        debug: whether this server shows answers.
-        connect: opens the session that the episode is played in.
+        connect: opens the session that the episode is played in; None for one in process.
 
     Attributes:
         arrived: whether the page was loaded for this visitor; not so for a forgotten one.
@@ -67,20 +66,17 @@ class Visitor:
     def __init__(
         self,
         environment: Environment | None = None,
-        *,
-        debug: bool = False,
         connect: Callable[[], Link] | None = None,
     ) -> None:
         self.environment = environment or get_environment()
-        self.debug = debug
-        self.connect = connect or (lambda: InProcess(self.environment, debug=debug))
+        self.connect = connect or (lambda: InProcess(self.environment))
         self.lock = threading.RLock()
         self._link: Link | None = None
         self.clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Visitor:
         """A new visitor: Gradio copies the initial value of a state for each session."""
-        return type(self)(self.environment, debug=self.debug, connect=self.connect)
+        return type(self)(self.environment, self.connect)
 
     def clear(self) -> None:
         """Forget everything; also how a visitor who left is freed."""

@@ -5,17 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from openenv_kit.environment import ERROR
-from openenv_kit.page.bench import json_html
-from openenv_kit.page.markup import bar, button, hint, note, text
+from openenv_kit.page.markup import button, heading, hint, json_html, note, text
+from openenv_kit.page.scenes import Frames, Scenes, answer_of, style_of_page
 from openenv_kit.page.watching import Frame, Playback
 from openenv_kit.play.recording import RunRecorder
 from openenv_kit.session import GROUNDED
-
-if TYPE_CHECKING:
-    from openenv_kit.page.scenes import Scenes
 
 PAPER = (
     ":root { --body-text-color: #1d2430; --body-text-color-subdued: #566; --color-accent: #1a7f37;"
@@ -50,28 +47,23 @@ def scene_html(scenes: Scenes, playback: Playback) -> str:
     return (
         f'<section class="mt-card" data-step="{playback.at}"><div class="mt-transport">{TRANSPORT}'
         f'</div><p class="mt-eyebrow">{escape(top)}</p>'
-        f"{step_html(scenes, playback.frame)}</section>{more}"
+        f"{step_html(scenes, playback, playback.at)}</section>{more}"
     )
 
 
-def step_html(scenes: Scenes, frame: Frame) -> str:
-    """What was done, and all of the reply."""
+def step_html(scenes: Scenes, playback: Playback, at: int) -> str:
+    """What was done in a step, and all of the reply."""
+    frame = playback.frames[at]
     seen = frame.observation
     took = f"took {1000 * frame.elapsed_s:.1f} ms" if frame.elapsed_s else ""
-    top = (
-        f"<h3><code>{escape(describe(scenes, frame))}</code></h3>"
-        f'<p class="mt-took">{took}</p><p>{text(str(seen.get("message", "")))}</p>'
-    )
+    top = f'<h3><code>{escape(describe(scenes, frame))}</code></h3><p class="mt-took">{took}</p>'
     if frame.same is not None:
         told = "is" if frame.same else "differs from"
         top += note(f"The answer {told} the recorded one.", "good" if frame.same else "bad")
-    answer = scenes.answer_html(seen)
-    if answer:
-        top += f"<details open><summary>Answer</summary>{answer}</details>"
+    top += scenes.answer_html(seen) or f"<p>{text(str(seen.get('message', '')))}</p>"
     whole = json_html(frame.action, "Call, as it was made") if frame.action else ""
-    return (
-        top + score_bar(seen) + scenes.outcome_html(seen) + whole + json_html(scenes.answer(seen))
-    )
+    ending = ending_html(scenes, playback.frames[: at + 1], playback.reset)
+    return top + ending + whole + json_html(answer_of(scenes.environment, seen))
 
 
 def describe(scenes: Scenes, frame: Frame) -> str:
@@ -79,19 +71,27 @@ def describe(scenes: Scenes, frame: Frame) -> str:
     return scenes.describe(frame.action) if frame.action else "reset"
 
 
-def score_bar(observation: Mapping[str, Any]) -> str:
-    """The score, once the episode is over, and how much of what is right is no guess."""
-    if not observation.get("done"):
+def ending_html(scenes: Scenes, frames: Frames, reset: Mapping[str, Any]) -> str:
+    """What a play came to, and how much of what is right is no guess; empty before its end."""
+    last = frames[-1].observation if frames else {}
+    if not last.get("done"):
         return ""
-    score = float(observation.get("reward") or 0.0)
-    read = (observation.get("metadata") or {}).get(GROUNDED)
-    told = "" if read is None else note(f"Of what is right, {read:.0%} had been read beforehand.")
-    return bar("score", score, f"{score:.4f}") + told
+    read = (last.get("metadata") or {}).get(GROUNDED)
+    no_guess = "" if read is None else note(f"Of what is right, {read:.0%} had been read before.")
+    return (
+        f'<section class="mt-outcome">{heading(scenes.headline(frames))}'
+        f"{scenes.story_html(frames, reset)}{no_guess}</section>"
+    )
 
 
 def is_error(frame: Frame) -> bool:
     """Whether a call failed, or the reply is not the recorded one."""
     return frame.observation.get("status") == ERROR or frame.same is False
+
+
+def picture_html(scenes: Scenes, playback: Playback) -> str:
+    """The picture as far as the play is looked at."""
+    return scenes.picture_html(playback.so_far, playback.reset)
 
 
 def frames_html(scenes: Scenes, playback: Playback) -> str:
@@ -135,13 +135,13 @@ def as_html(scenes: Scenes, playback: Playback) -> str:
     title = f"{playback.player}: {playback.task_id}"
     steps = "".join(
         f"<details><summary>{at}. {escape(describe(scenes, frame))}</summary>"
-        f'<div class="mt-card">{step_html(scenes, frame)}</div></details>'
+        f'<div class="mt-card">{step_html(scenes, playback, at)}</div></details>'
         for at, frame in enumerate(playback.frames)
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width">'
-        f"<style>{PAPER}{scenes.asset('style.css')}</style>"
+        f"<style>{PAPER}{style_of_page(scenes)}</style>"
         f'<body class="gradio-container"><main><h1>{escape(title)}</h1>'
         f"<p>{escape(scenes.headline(playback.frames))}</p>"
         f"{scenes.picture_html(playback.frames, playback.reset)}{steps}</main></body></html>"

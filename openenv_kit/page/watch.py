@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
-from openenv_kit.environment import default_tasks
+from openenv_kit.environment import Environment, default_tasks
 from openenv_kit.errors import require_name
+from openenv_kit.page.arrival import reset_of_task
 from openenv_kit.page.forms import arguments_of, form_html, sent
 from openenv_kit.page.markup import heading, hint, note
-from openenv_kit.page.page import Page, View, expect_visitor, html, saves
+from openenv_kit.page.page import Page, expect_visitor, html, saves
+from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
-from openenv_kit.page.trace import as_html, as_jsonl, frames_html, scene_html
+from openenv_kit.page.trace import as_html, as_jsonl, frames_html, picture_html, scene_html
 from openenv_kit.page.watching import (
     MAX_FRAMES,
     MAX_RUN,
@@ -24,9 +26,7 @@ from openenv_kit.page.watching import (
     scripted,
 )
 
-if TYPE_CHECKING:
-    from openenv_kit.page.scenes import Scenes
-
+WATCH = ("scene", "frames", "watched", "refusal")
 MINE = "the episode I am in"
 SAYS = "They play an episode of their own; yours goes on where it is."
 SEARCH = (
@@ -37,73 +37,85 @@ SEARCH = (
 MAX_FILE_BYTES = 256_000_000
 """Largest recording that the page's script reads; what it sends of it is one run."""
 RECORDING = (
-    hint(
+    f'<details id="mt-recording" data-file-bytes="{MAX_FILE_BYTES}" '
+    f'data-run-bytes="{MAX_RUN}" data-moves="{MAX_FRAMES}"><summary>Open recorded runs</summary>'
+    + hint(
         "Files that `inference.py --record` or “Save as JSONL” wrote, or a folder of them. They "
         "are read in your browser; only the run you look at is sent here, played again and "
         "compared with the recording, and not kept. An address after ?run= opens one from "
         "elsewhere."
     )
-    + f'<div id="mt-recording" data-file-bytes="{MAX_FILE_BYTES}" '
-    f'data-run-bytes="{MAX_RUN}" data-moves="{MAX_FRAMES}">'
-    '<label>Open recorded runs <input type="file" class="mt-upload" accept=".jsonl" multiple>'
+    + '<label>Files <input type="file" class="mt-upload" accept=".jsonl" multiple>'
     '</label><label>or a folder of them <input type="file" class="mt-upload" webkitdirectory>'
     '</label><p role="status" aria-live="polite"></p>'
     '<div class="mt-runs" hidden><button type="button" class="mt-btn" data-mt="run_by" '
     'data-value="-1">← Run before</button> <button type="button" class="mt-btn" data-mt="run_by" '
     'data-value="1">Next run →</button><label>Search the runs <input type="search" '
     'placeholder="player, episode"></label><div class="mt-scroll" tabindex="0" role="region" '
-    'aria-label="Runs by episode and player"><table class="mt-table"></table></div></div></div>'
+    'aria-label="Runs by episode and player"><table class="mt-table"></table></div></div></details>'
 )
 
 
 def build(page: Page) -> None:
     """Lay out the tab and wire it."""
     html(heading("Watch somebody play", SAYS))
-    problem = html()
-    html(form_html("policy", "watch_policy", "Watch", schema_of(page.scenes)) + RECORDING)
-    with gr.Column(visible=False) as shown:
+    page.add_view("refusal", lambda _, visitor: note(visitor.problem, "bad"))
+    html(
+        form_html("policy", "watch_policy", "Watch", schema_of(page.scenes.environment)) + RECORDING
+    )
+    with gr.Column(elem_id="mt-watching"):
         with gr.Row(equal_height=False, elem_classes="mt-trace"):
             with gr.Column(min_width=240, scale=2, elem_classes="mt-steps"):
                 html(SEARCH)
-                frames = html(elem_id="mt-frames")
+                page.add_view("frames", _shown(frames_html))
             with gr.Column(min_width=320, scale=4, elem_classes="mt-watch"):
-                scene = html(elem_id="mt-scene")
+                page.add_view("scene", _shown(scene_html))
             with gr.Column(min_width=320, scale=4, elem_classes="mt-watch"):
-                board = html(elem_id="mt-watched")
+                page.add_view("watched", _shown(picture_html))
         with gr.Row(elem_classes="mt-actions"):
             jsonl = gr.Button("Save as JSONL", size="sm", elem_id="mt-save")
             whole = gr.Button("Save as HTML", size="sm", elem_id="mt-html")
-    page.views["watch"] = View([shown, scene, frames, board], partial(show, page.scenes))
-    page.views["refusal"] = View([problem], lambda v: [note(v.problem, "bad")])
-    watch = ["watch", "refusal"]
-    page.on_bridge(page.bridge.watch_policy, partial(_watch_policy, page.scenes), watch)
-    page.on_bridge(page.bridge.open_run, _load, watch)
+    page.on_bridge(page.bridge.watch_policy, _watch_policy, WATCH)
+    page.on_bridge(page.bridge.watch_play, _watch_play, WATCH)
+    page.on_bridge(page.bridge.open_run, _load, WATCH)
     # Each counts: a second click on Step is a second step.
-    page.on_bridge(page.bridge.pick_frame, _go, watch, trigger_mode="multiple", concurrency_limit=1)
+    page.on_bridge(page.bridge.pick_frame, _go, WATCH, trigger_mode="multiple", concurrency_limit=1)
     saves(jsonl, page.state, partial(_file, "jsonl", as_jsonl))
     saves(whole, page.state, partial(_file, "html", partial(as_html, page.scenes)))
 
 
-def schema_of(scenes: Scenes) -> dict[str, Any]:
+def schema_of(environment: Environment) -> dict[str, Any]:
     """Fields of the form that chooses whom to watch."""
     return {
         "properties": {
-            "policy": {"enum": list(scenes.environment.policies), "default": "reference"},
-            "episode": {"enum": [MINE, *scenes.environment.tasks]},
+            "policy": {"enum": list(environment.policies), "default": "reference"},
+            "episode": {"enum": [MINE, *environment.tasks]},
         },
         "required": ["policy", "episode"],
     }
 
 
-def _watch_policy(scenes: Scenes, visitor: Visitor, told: object) -> None:
-    policies = visitor.environment.policies
-    given = arguments_of(schema_of(scenes), sent(told)[1])
+def _watch_policy(visitor: Visitor, told: object) -> None:
+    environment = visitor.environment
+    policies = environment.policies
+    given = arguments_of(schema_of(environment), sent(told)[1])
     chosen = policies[require_name("policy", str(given.get("policy")), policies)]
     episode = str(given.get("episode", MINE))
     if episode == MINE and not visitor.started:
-        episode = default_tasks(visitor.environment)[0]
-    reset = visitor.reset if episode == MINE else scenes.reset_of_task(episode)
-    visitor.playback = scripted(chosen, dict(reset), visitor.environment)
+        episode = default_tasks(environment)[0]
+    reset = visitor.reset if episode == MINE else reset_of_task(environment, episode)
+    visitor.playback = scripted(chosen, dict(reset), environment)
+
+
+def _watch_play(visitor: Visitor, _: object) -> None:
+    """Look at the example that the page opens on, or at the visitor's own play so far."""
+    demo = visitor.demo
+    frames, reset = (demo.frames, demo.reset) if demo else (visitor.frames, visitor.reset)
+    if frames:
+        player = demo.player if demo else "you"
+        visitor.playback = Playback(player, iter(frames), reset, visitor.environment)
+        visitor.playback.run_to_end()
+        visitor.playback.go(0)
 
 
 def _go(visitor: Visitor, at: object) -> None:
@@ -127,14 +139,6 @@ def _file(kind: str, make: Callable[[Playback], str], visitor: Visitor) -> list[
         return [f"{visitor.playback.task_id}.{kind}", make(visitor.playback)]
 
 
-def show(scenes: Scenes, visitor: Visitor) -> Sequence[Any]:
-    """Values of the tab's components, in the order of `build`."""
-    playback = visitor.playback
-    if playback is None:
-        return [gr.update(visible=False), "", "", ""]
-    return [
-        gr.update(visible=True),
-        scene_html(scenes, playback),
-        frames_html(scenes, playback),
-        scenes.picture_html(playback.so_far, playback.reset),
-    ]
+def _shown(draw: Callable[[Scenes, Playback], str]) -> Callable[[Scenes, Visitor], str]:
+    """Draws the play that a visitor watches; nothing where there is none."""
+    return lambda scenes, visitor: draw(scenes, visitor.playback) if visitor.playback else ""

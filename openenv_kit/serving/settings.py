@@ -179,8 +179,6 @@ class Settings(BaseModel):
     max_visitors: int = _set(256, 1, 10_000, WORKER)
     """visitors of the web page at once; one more takes the place of somebody who left, or is told
     to come back"""
-    source_url: str = ""
-    """where the web page's Source link leads; empty for the files of the Space it runs on"""
     debug: bool = False
     """show the answers in replies; never where agents are trained or measured"""
 

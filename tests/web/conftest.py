@@ -74,7 +74,7 @@ def web_server(log: Path, *program: str, **variables: str) -> Iterator[WebServer
     """A server on loopback, stopped at the end; another `program` is given the port."""
     port = free_port()
     environ = {k: v for k, v in os.environ.items() if k != "OPENENV_KIT_DEBUG"}
-    environ |= {"ENABLE_WEB_INTERFACE": "true", "OPENENV_KIT_SOURCE_URL": "https://example.org/"}
+    environ |= {"ENABLE_WEB_INTERFACE": "true"}
     with log.open("wb") as out:
         server = warm_python(
             *(program or SERVER),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from playwright.sync_api import expect
 from drilldown_env.page.tree import episode_of
 from metric_tracker_rl.page.hero.heat import made_again
 from openenv_kit.environment import get_environment
+from openenv_kit.page import arrival
 from openenv_kit.page.scenes import scenes_of
 from openenv_kit.page.state import Visitor
 from openenv_kit.page.trace import as_jsonl
@@ -50,7 +52,7 @@ def play(mine: Visit) -> None:
 def next_reset(name: str) -> dict[str, Any]:
     """The episode that whoever is here for the first time plays first."""
     scenes = scenes_of(get_environment(name))
-    return dict(scenes.next_reset(Visitor(scenes.environment)))
+    return dict(arrival.next_reset(scenes, Visitor(scenes.environment)))
 
 
 @pytest.mark.parametrize("width", [390, 1400])
@@ -96,7 +98,7 @@ def test_the_funnel_is_solved_by_clicks_and_what_was_missed_is_told(visit: OpenV
     mine.sees(GUIDE, "Submit 1 row")
     page.click(PRIMARY)
     mine.sees("#mt-story h2", f"1 of {len(rows)} found")
-    mine.sees("#mt-story", "What you missed")
+    mine.sees("#mt-story", "What was missed")
     expect(page.locator("#mt-story h2")).to_be_in_viewport()
     expect(page.locator(".mt-btn.primary:visible")).to_have_count(1)
     page.click(PRIMARY)
@@ -153,7 +155,7 @@ def test_the_guide_of_the_drill_down_leads_to_a_row_of_the_report(
     mine.click(PRIMARY)
     mine.sees(".mt-budget", "step 5 of")
     mine.click(PRIMARY)
-    mine.sees("#mt-below", "chg-01")
+    expect(page.locator("#mt-below td", has_text="chg-01")).to_be_visible()
     mine.click("[data-mt=add_row]")
     mine.sees(GUIDE, "Row 1: kind is empty")
     (right,) = episode_of(next_reset("drilldown")).expected_rows
@@ -268,6 +270,34 @@ def test_a_recording_is_opened_by_its_address_at_its_step_and_walked_by_arrows(
     mine.page.keyboard.press("p")
     mine.sees("#mt-recording", "Run 1 of 2.")
     mine.problems.clear()
+
+
+def test_several_files_and_a_folder_of_runs_are_listed_by_episode_and_player(
+    visit: OpenVisit, tmp_path: Path
+) -> None:
+    environment = get_environment("metric_tracker_rl")
+    for number, policy in enumerate(("reference", "null", "null")):
+        played = scripted(environment.policies[policy], {"task_id": EASY}, environment)
+        played.run_to_end()
+        (tmp_path / f"{number}.jsonl").write_text(as_jsonl(played))
+    (tmp_path / "notes.txt").write_text("no run")
+    mine = visit(width=1400)
+    mine.tab("Watch")
+    mine.page.click("#mt-recording > summary")
+    files = [tmp_path / "0.jsonl", tmp_path / "1.jsonl"]
+    mine.page.set_input_files(".mt-upload >> nth=0", files)
+    mine.sees("#mt-recording", "Run 1 of 2.")
+    mine.sees("#mt-scene", "reference · step 0 of")
+    assert mine.page.locator("#mt-recording thead th").all_inner_texts() == [
+        *("episode", "reference", "null")
+    ]
+    mine.page.set_input_files(".mt-upload >> nth=1", tmp_path)
+    mine.sees("#mt-recording", "Run 1 of 3.")
+    mine.page.keyboard.press("n")
+    mine.sees("#mt-recording", "Run 2 of 3.")
+    mine.sees("#mt-scene", "null · step 0 of")
+    mine.page.fill(".mt-runs [type=search]", "reference")
+    expect(mine.page.locator("#mt-recording td button")).to_have_text(["1.00"])
 
 
 @pytest.mark.parametrize("name", PATHS)

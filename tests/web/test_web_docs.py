@@ -17,7 +17,7 @@ from docs.generate.hook import SAMPLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
-PAGES = ["", "environments/", "debugger/", "leaderboard/", f"gallery/{SAMPLE[0]}/"]
+PAGES = ["", "environments/", "debugger/", "leaderboard/", "api/", f"gallery/{SAMPLE[0]}/"]
 
 
 class Quiet(SimpleHTTPRequestHandler):

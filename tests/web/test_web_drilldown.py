@@ -37,18 +37,18 @@ def test_the_guide_leads_to_the_root_that_an_alert_names() -> None:
         elif move.event == "pick":
             room._pick(visitor, move.value)
     (root,) = episode_of(visitor.reset).expected_rows
-    (offer,) = SCENES.offers(visitor)
+    (offer,) = SCENES.report(visitor).offers()
     (part,) = segment_of(str(offer["segment"])) or ()
     assert part in root.segment, "whether it is all of them is for the player to find out"
     for name in ("stage", "direction", "date_from", "date_to"):
         assert offer[name] == getattr(root, name)
     assert offer["kind"] == offer["change"] == "", "the puzzle is left to the player"
-    assert SCENES.unfinished(visitor, offer) == "kind is empty"
+    assert SCENES.report(visitor).unfinished(offer) == "kind is empty"
     whole = {"kind": root.kind, "change": root.change, "segment": text_of(root.segment)}
     visitor.rows = [{**offer, **whole}]
     room._submit(SCENES, visitor, None)
     assert SCENES.headline(visitor.frames) == "1 of 1 found: 1.00"
-    assert "Every row was right." in SCENES.story_html(visitor)
+    assert "Every row was right." in SCENES.story_html(visitor.frames, visitor.reset)
 
 
 def test_counts_rates_and_changes_by_week_and_day_agree() -> None:
@@ -76,12 +76,12 @@ def test_before_the_end_only_what_was_told_is_drawn_and_after_it_the_truth() -> 
     assert html.count("data-t=") == 4 * 8
     visitor.call("change_log", {})
     assert "guilty" not in SCENES.below_html(visitor)
-    visitor.step(SCENES.report_action([]))
+    visitor.step(SCENES.report(visitor).action([]))
     html = SCENES.picture_html(visitor.frames, visitor.reset)
     assert f">{GLYPHS[MISSING]}</b>" in html
     root = episode_of(visitor.reset).expected_rows[0]
     assert ("guilty" in SCENES.below_html(visitor)) is (root.change != "unattributed")
-    story = unescape(SCENES.story_html(visitor))
+    story = unescape(SCENES.story_html(visitor.frames, visitor.reset))
     assert f"slice(where={json.dumps(dict(root.segment))}" in story
 
 

@@ -51,7 +51,12 @@ def everything_told(server: WebServer) -> tuple[str, list[int]]:
                         break
                 else:
                     unanswered.append(function["id"])
-    return json.dumps(told), unanswered
+    return plain(json.dumps(told)), unanswered
+
+
+def plain(text: str) -> str:
+    """A text with names as the page shows them."""
+    return text.replace("_", " ")
 
 
 def _begins(function: dict[str, Any]) -> int:
@@ -64,7 +69,7 @@ def secrets() -> list[str]:
     """What only the answer to the first episode holds."""
     content = debug_content(build_episode(resolve_config(task_id=DEFAULT_TASK_ID)[1]))
     effects = [cause["effect"] for cause in content["anomaly_schedule"]]
-    return ["anomaly_schedule", *effects]
+    return [plain(each) for each in ("anomaly_schedule", *effects)]
 
 
 def test_no_function_called_by_its_index_tells_the_answer(web: WebServer) -> None:

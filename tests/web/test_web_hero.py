@@ -27,7 +27,7 @@ from openenv_kit.page.grid import (
     WRONG,
 )
 from openenv_kit.page.link import seen_of
-from openenv_kit.page.scenes import scenes_of
+from openenv_kit.page.scenes import scenes_of, style_of_page
 from openenv_kit.page.state import Visitor
 from openenv_kit.page.watching import Frame, scripted
 
@@ -207,7 +207,7 @@ def test_raw_play_is_drawn_the_same_under_any_thresholds() -> None:
 
 def reported(*rows: dict[str, Any], **reset: Any) -> Visitor:
     visitor = started(**(reset or GUIDED))
-    visitor.step(SCENES.report_action(rows))
+    visitor.step({"classifications": list(rows)})
     return visitor
 
 
@@ -271,7 +271,7 @@ def test_after_grading_all_is_drawn_with_verdicts_and_the_call_that_shows_what_w
         MISSING: 1,
     }
     assert SCENES.headline(visitor.frames).startswith(f"{len(ROWS) - 1} of {len(ROWS)} found: 0.")
-    story = unescape(SCENES.story_html(visitor))
+    story = unescape(SCENES.story_html(visitor.frames, visitor.reset))
     assert f"{ROWS[1]['detection_method']}(date='{ROWS[1]['date']}'" in story
     assert "This row was expected and not reported." in story
     assert "its severity is wrong" in story
@@ -289,7 +289,7 @@ def test_an_episode_that_tells_its_score_alone_keeps_its_answer() -> None:
     visitor = reported(feedback="score", **GUIDED)
     assert visitor.over
     assert set(texts(own(visitor))) == {""}
-    assert "missing" not in drawn(visitor) + SCENES.story_html(visitor)
+    assert "missing" not in drawn(visitor) + SCENES.story_html(visitor.frames, visitor.reset)
 
 
 def test_steps_that_ran_out_leave_every_row_missing() -> None:
@@ -345,7 +345,7 @@ COLOURS = re.compile(r"--([ud]\d): (#\w+); --\1-on: (#\w+)")
 
 
 def test_every_cell_of_the_map_is_readable_in_both_themes() -> None:
-    pairs = COLOURS.findall(scenes_of(ENVIRONMENT).asset("style.css"))
+    pairs = COLOURS.findall(style_of_page(scenes_of(ENVIRONMENT)))
     assert len(pairs) == 2 * 8
 
     def channels(colour: str) -> list[int]:

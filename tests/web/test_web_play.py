@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,16 +21,18 @@ import pytest
 
 from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
 from metric_tracker_rl.engine.tasks import TASKS
-from metric_tracker_rl.page import report
-from metric_tracker_rl.page.hero.heat import made_again, seen_in
-from metric_tracker_rl.page.scenes import MetricScenes
+from metric_tracker_rl.page.hero.heat import made_again
+from metric_tracker_rl.page.report import FunnelReport
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import KitError, ServerError
-from openenv_kit.page import arrival, builder, is_on, room
+from openenv_kit.page import arrival, builder, is_on, room, watch
+from openenv_kit.page.arrival import next_reset
 from openenv_kit.page.link import InProcess
 from openenv_kit.page.page import Page, Unsure
-from openenv_kit.page.scenes import Scenes, scenes_of
+from openenv_kit.page.scenes import Report, Scenes, scenes_of
 from openenv_kit.page.state import Visitor
+from openenv_kit.page.trace import as_jsonl
+from openenv_kit.page.watching import recorded, run_of
 
 TASK = "hard_mixed_multi"
 NAMES = ["metric_tracker_rl", "drilldown", "firewatch"]
@@ -53,14 +56,20 @@ def expected(visitor: Visitor) -> list[dict[str, Any]]:
     return [row.as_dict() for row in made_again(visitor.reset).episode.expected_rows]
 
 
-def whole_page(scenes: Scenes, *, debug: bool = False) -> Page:
+def report_of(scenes: Scenes, visitor: Visitor) -> Report:
+    report = scenes.report(visitor)
+    assert report is not None
+    return report
+
+
+def whole_page(scenes: Scenes) -> Page:
     with gr.Blocks() as blocks:
-        return builder.lay_out(scenes, debug, blocks)
+        return builder.build_page(scenes, blocks)
 
 
 def shown(page: Page, visitor: Visitor) -> str:
     """All that the page could send about a visitor."""
-    return unescape("".join(str(v) for view in page.views.values() for v in view.show(visitor)))
+    return unescape("".join(view.show(page.scenes, visitor) for view in page.views.values()))
 
 
 def test_every_expected_row_is_offered_by_the_tool_that_shows_it(scenes: Scenes) -> None:
@@ -71,19 +80,21 @@ def test_every_expected_row_is_offered_by_the_tool_that_shows_it(scenes: Scenes)
             if row["detection_method"].startswith("compare"):
                 arguments["entity_name"] = row["entity_name"]
             visitor.call(row["detection_method"], arguments)
-            assert row in scenes.offers(visitor)
+            assert row in report_of(scenes, visitor).offers()
 
 
 def test_a_row_is_filled_in_with_what_a_call_has_told_and_with_nothing_else(scenes: Scenes) -> None:
     visitor = started(scenes)
     row = next(each for each in expected(visitor) if each["entity_type"] == "event_count")
     place = {name: row[name] for name in ("date", "entity_type", "entity_name")}
-    before = scenes.filled_in(visitor, place)
+    before = report_of(scenes, visitor).filled_in(place)
     assert before == {**place, "detection_method": row["detection_method"]}
     visitor.call("rows_for_date", {"date": row["date"]})
-    assert "observed_value" not in scenes.filled_in(visitor, place), "its median is not known yet"
+    assert "observed_value" not in report_of(scenes, visitor).filled_in(place), (
+        "its median is not known yet"
+    )
     visitor.call("get_metric_median", {"metric_name": row["entity_name"]})
-    assert scenes.filled_in(visitor, place) == row
+    assert report_of(scenes, visitor).filled_in(place) == row
 
 
 @pytest.mark.parametrize(
@@ -101,7 +112,7 @@ def test_a_report_that_is_not_finished_is_handed_in_only_by_who_says_so_twice(
 ) -> None:
     visitor = started(scenes)
     visitor.rows = [{**expected(visitor)[0], **changes}]
-    assert scenes.unfinished(visitor, visitor.rows[0]) == said
+    assert report_of(scenes, visitor).unfinished(visitor.rows[0]) == said
     if not said:
         room._submit(scenes, visitor, None)
         assert visitor.over
@@ -124,13 +135,13 @@ def test_a_row_that_is_there_twice_and_an_empty_report_are_questions(scenes: Sce
 
 def test_a_call_that_ends_the_episode_is_asked_about_and_what_would_have_helped_is_told() -> None:
     scenes = scenes_of(get_environment("firewatch"))
-    visitor = started(scenes, **scenes.next_reset(Visitor(scenes.environment)))
+    visitor = started(scenes, **next_reset(scenes, Visitor(scenes.environment)))
     with pytest.raises(Unsure, match="this ends the episode") as asked:
         room._ask(scenes, visitor, '["declare_resolved", {}]')
     assert not visitor.over
     asked.value.question.act(visitor)
     assert visitor.over
-    assert "What would have mended it" in scenes.story_html(visitor)
+    assert "What would have mended it" in scenes.story_html(visitor.frames, visitor.reset)
 
 
 def test_the_guide_of_the_funnel_leads_to_a_row_of_the_report(scenes: Scenes) -> None:
@@ -142,7 +153,7 @@ def test_the_guide_of_the_funnel_leads_to_a_row_of_the_report(scenes: Scenes) ->
         elif move.event == "pick":
             room._pick(visitor, move.value)
     assert move.label == "Go to the rows it points to"
-    assert scenes.offers(visitor)
+    assert report_of(scenes, visitor).offers()
 
 
 @pytest.mark.slow
@@ -155,7 +166,7 @@ def test_the_opening_is_a_finished_play_and_the_next_episode_is_another(name: st
     assert 'class="mt-btn' not in scenes.picture_html(scenes.demo.so_far, scenes.demo.reset)
     visitor, seen = Visitor(scenes.environment), {scenes.demo.reset["task_id"]}
     for _ in range(70):
-        reset = scenes.next_reset(visitor)
+        reset = next_reset(scenes, visitor)
         task = reset.get("task_id") or json.dumps(reset)
         assert task not in seen
         seen.add(task)
@@ -166,7 +177,7 @@ def test_the_opening_is_a_finished_play_and_the_next_episode_is_another(name: st
 @pytest.mark.parametrize("name", NAMES)
 def test_a_visitor_who_comes_back_has_all_that_they_left(name: str) -> None:
     scenes = scenes_of(get_environment(name))
-    visitor = started(scenes, **scenes.next_reset(Visitor(scenes.environment)))
+    visitor = started(scenes, **next_reset(scenes, Visitor(scenes.environment)))
     for _ in range(6):
         move = scenes.next_move(visitor)
         if move.event == "ask":
@@ -213,7 +224,7 @@ def test_nothing_typed_by_a_visitor_becomes_markup(scenes: Scenes) -> None:
     visitor.rows, visitor.place, visitor.tool = [dict.fromkeys(ROW_FIELDS, evil)], evil, evil
     visitor.call("rows_for_date", {"date": evil})
     page = whole_page(scenes)
-    texts = [str(v) for view in page.views.values() for v in view.show(visitor)]
+    texts = [view.show(scenes, visitor) for view in page.views.values()]
     assert [text for text in texts if "<img" in text] == []
 
 
@@ -223,28 +234,38 @@ def test_no_view_holds_an_answer_before_the_end_unless_in_debug(
     scenes: Scenes, submits: bool
 ) -> None:
     for debug in (False, True):
-        visitor = started(scenes)
+        connect = partial(InProcess, scenes.environment, debug=debug)
+        visitor = Visitor(scenes.environment, connect)
+        visitor.start(task_id=TASK)
         effects = [repr(cause.effect) for cause in made_again(visitor.reset).episode.draw.causes]
         if submits:
-            visitor.step(scenes.report_action([]))
-        told = shown(whole_page(scenes, debug=debug), visitor)
+            visitor.step(report_of(scenes, visitor).action([]))
+        told = shown(whole_page(scenes), visitor)
         assert ("was expected and not reported" in told) is submits
         assert [effect in told for effect in effects] == [debug] * len(effects)
 
 
-def test_every_count_is_offered_after_the_end_and_not_before(scenes: Scenes) -> None:
-    assert isinstance(scenes, MetricScenes)
+def test_every_count_is_told_after_the_end_and_not_before(scenes: Scenes) -> None:
+    for reset, over, tells in (
+        ({}, False, False),
+        ({}, True, True),
+        ({"feedback": "score"}, True, False),
+    ):
+        visitor = started(scenes, task_id=TASK, **reset)
+        if over:
+            visitor.step(report_of(scenes, visitor).action([]))
+        count = made_again(visitor.reset).episode.daily.iloc[12, 0]
+        assert (f"{count:,} events" in scenes.below_html(visitor)) is tells
+
+
+def test_a_visitor_looks_at_their_own_steps_again(scenes: Scenes) -> None:
     visitor = started(scenes)
-    make = scenes.exports["Daily counts"]
-    with pytest.raises(gr.Error, match="once the episode is over"):
-        room._file("Daily counts", make, visitor)
-    visitor.step(scenes.report_action([]))
-    frame = made_again(visitor.reset).episode.daily
-    assert room._file("Daily counts", make, visitor) == [f"{TASK}-daily-counts.csv", frame.to_csv()]
-    assert f"{frame.iloc[12, 0]:,} events" in scenes.below_html(visitor)
-    sealed = started(scenes, task_id=TASK, feedback="score")
-    sealed.step(scenes.report_action([]))
-    assert make(sealed) == ""
+    visitor.call("list_dates", {})
+    watch._watch_play(visitor, None)
+    assert visitor.playback is not None
+    assert visitor.playback.frames == visitor.frames
+    run, _ = run_of(as_jsonl(visitor.playback))
+    assert [frame.same for frame in recorded(run, scenes.environment).frames] == [True, True]
 
 
 DONE = ["pick", "ask", "add_row", "edit_rows", "submit", "next_episode", "yes", "no", "start"]
@@ -271,7 +292,7 @@ def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without_a_que
     """
     scenes = scenes_of(get_environment(name))
     with gr.Blocks() as blocks:
-        builder.lay_out(scenes, False, blocks)
+        builder.build_page(scenes, blocks)
     acts: dict[str, Any] = {}
     for function in blocks.fns.values():
         acts |= {event: function.fn for _, event in function.targets if event in DONE}
@@ -342,8 +363,8 @@ def test_nothing_outside_the_kits_page_imports_gradio_and_nobody_plotly() -> Non
     assert [each for each in found if "plotly" in each] == []
 
 
-def test_the_page_is_one_script_and_defines_no_name_twice(scenes: Scenes) -> None:
-    script = builder.script_of(scenes)
+def test_the_page_is_one_script_and_defines_no_name_twice() -> None:
+    script = "".join(each.read_text() for each in builder.SCRIPTS)
     names = re.findall(r"^(?:async )?(?:function|const|let) +(\w+)", script, re.MULTILINE)
     assert {"openRecordings", "choose"} <= set(names)
     assert [name for name, times in Counter(names).items() if times > 1] == []
@@ -366,9 +387,9 @@ def test_values_are_those_of_the_replies(scenes: Scenes) -> None:
         "get_rows_with_abs_diff_from_median_gt", {"metric_name": "app_opens", "threshold": 1.0}
     )
     listed = visitor.reply["analysis_result"]["result"]["results"][0]["rows"]
-    offered = [(row["date"], row["observed_value"]) for row in scenes.offers(visitor)]
+    offered = [(row["date"], row["observed_value"]) for row in report_of(scenes, visitor).offers()]
     assert offered == [(row["date"], row["value"]) for row in listed]
-    assert report.drafts(seen_in(visitor.frames), visitor.frames[0].observation["config"], {}) == []
+    assert FunnelReport(visitor).drafts({}) == []
     assert json.loads(visitor.kept())["said"] == "step 1"
 
 

@@ -29,12 +29,12 @@ PLACES = {
     "report": "#mt-answer [data-mt], #mt-report :is(button, input, select), #mt-below [data-mt]",
     "form": ".mt-form :is(input, select, textarea), [data-send], .mt-bench [type=search]",
     "tab": "[role=tab], summary",
-    "watch": ".mt-transport button, .mt-frames button, #mt-opening .link, .mt-steps input",
+    "watch": ":is(.mt-transport, .mt-frames, #mt-steps) button, #mt-opening .link, .mt-steps input",
     "theme": "[data-mt=theme]",
 }
 """Where a wanderer clicks, by what is there."""
 KINDS = {"guide": 9, "answer": 5, "picture": 4, "ask": 6, "report": 6, "form": 6, "tab": 5}
-KINDS |= {"watch": 4, "theme": 1, "reload": 1, "back": 1, "door": 2, "other": 1}
+KINDS |= {"watch": 4, "theme": 1, "reload": 1, "back": 1, "door": 2, "other": 1, "link": 1}
 CLICK = """([places, chance]) => {
   const seen = (each) => each.checkVisibility() && !each.disabled;
   const all = [...document.querySelectorAll(places)].filter(seen);
@@ -112,6 +112,9 @@ class Wanderer:
             self.arrive(self.page.reload)
         elif kind == "back":
             self.arrive(self.page.go_back)
+        elif kind == "link":  # to another episode, which must be a question where one runs
+            link = f"{self.url}{self.path()}?seed={rng.randrange(9)}"
+            self.arrive(lambda: self.page.goto(link))
         elif kind == "door":
             path = rng.choice(PATHS)
             door = self.page.locator(".mt-door").nth(PATHS.index(path))

@@ -12,8 +12,8 @@ import pytest
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.page.scenes import scenes_of
 from openenv_kit.page.state import Visitor
-from openenv_kit.page.trace import as_html, as_jsonl
-from openenv_kit.page.watch import _load, show
+from openenv_kit.page.trace import as_html, as_jsonl, scene_html
+from openenv_kit.page.watch import _load
 from openenv_kit.page.watching import MAX_RUN, Frame, recorded, run_of, scripted
 from openenv_kit.play.recording import RecordingError
 
@@ -35,7 +35,7 @@ def test_no_arguments_of_a_watched_call_break_the_page(arguments: Any) -> None:
     playback.frames.append(Frame(action, said))
     playback.run_to_end()
     who.playback = playback
-    assert "rows_for_date(" in show(scenes_of(), who)[1]
+    assert "rows_for_date(" in scene_html(scenes_of(), playback)
 
 
 def test_a_watched_play_is_saved_as_a_recording_that_plays_again() -> None:
@@ -55,7 +55,8 @@ def test_of_a_file_that_was_cut_off_the_rest_is_shown_and_the_line_named() -> No
     lines = whole.splitlines()
     _load(who, whole[: len(whole) - len(lines[-1]) - len(lines[-2]) // 2])
     assert f"line {len(lines) - 1}: not JSON. What stands before it is shown." in who.problem
-    assert f"step 0 of {len(played.frames) - 2}" in show(scenes_of(), who)[1]
+    assert who.playback is not None
+    assert f"step 0 of {len(played.frames) - 2}" in scene_html(scenes_of(), who.playback)
     with pytest.raises(RecordingError, match="line 1: not JSON"):
         _load(who, lines[0][:40])
     with pytest.raises(RecordingError, match="allowed: 900,000"):
