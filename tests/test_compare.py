@@ -213,7 +213,6 @@ def test_results_and_recordings_are_read_and_renamed(tmp_path: Path) -> None:
     assert (graded.score, graded.tokens, graded.cost, graded.seconds) == (0.25, 120, 0.01, 1.5)
     assert failed.score is None
     assert [each.task for each in found[2].plays] == ["validation-0", "validation-1"]
-    assert found[2].plays[0].trace
 
 
 @pytest.mark.parametrize(
@@ -304,6 +303,6 @@ def test_tasks_of_splits_are_grouped() -> None:
 
 
 def test_a_recording_that_broke_off_has_no_score_rather_than_zero() -> None:
-    broken = play_of(RecordedRun("a", {"seed": 1}, {}, "", score=None), FUNNEL)
+    broken = play_of(RecordedRun("a", {"seed": 1}, {}, "", score=None))
     assert (broken.score, broken.status) == (None, "interrupted")
     assert summary(player("a", play(1.0), broken)).mean == 1.0

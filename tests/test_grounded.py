@@ -139,10 +139,10 @@ def test_recorded_runs_are_compared_by_it(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
     path.write_text(recording(name, actions_of(name)) + recording(name, guess(name)))
     environment = get_environment(name)
-    plays = [play_of(run, environment) for run in read_runs(path)]
+    plays = [play_of(run) for run in read_runs(path)]
     assert [each.grounded for each in plays] == [1.0, 0.0]
     assert summary(Player("some", "", environment.versions, plays)).grounded == 0.5
     old = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("\n".join(json.dumps({**e, "grounded": None}) for e in old))
-    (first, _) = [play_of(run, environment) for run in read_runs(path)]
+    (first, _) = [play_of(run) for run in read_runs(path)]
     assert summary(Player("some", "", environment.versions, [first])).grounded is None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,7 +18,7 @@ from openenv_kit.errors import InvalidValueError, RenamedVariableError, Settings
 from openenv_kit.serving import metrics
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.framework import FrameworkEnvironment
-from openenv_kit.serving.logs import JsonFormatter, is_no_connection
+from openenv_kit.serving.logs import JsonFormatter, WithoutQueries
 from openenv_kit.serving.settings import Settings, is_loopback, load_settings
 from openenv_kit.serving.settings import settings as process_settings
 from openenv_kit.trust.sealing import SALT_VARIABLE
@@ -138,47 +136,6 @@ def test_only_this_machine_s_own_addresses_are_loopback(host: str, expected: boo
     assert is_loopback(host) is expected
 
 
-PRINTING = """
-import logging.config, sys, threading, traceback, warnings
-from openenv_kit.serving import logs
-logging.config.dictConfig(logs.configuration("info"))
-logging.config.dictConfig(logs.configuration("info"))
-def fail():
-    try:
-        {}["first"]
-    except KeyError:
-        raise ValueError("second\u00e9")
-try:
-    fail()
-except ValueError:
-    traceback.print_exc()
-print("half of ", end="", file=sys.stderr)
-print("a line", file=sys.stderr)
-warnings.warn("old")
-thread = threading.Thread(target=fail)
-thread.start()
-thread.join()
-logging.getLogger("openenv_kit").info("%d", "no number")
-logging.getLogger("openenv_kit").info("done")
-fail()
-"""
-
-
-def test_whatever_is_printed_to_standard_error_becomes_lines_of_json() -> None:
-    command = [sys.executable, "-c", PRINTING]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    lines = [json.loads(each) for each in done.stderr.splitlines()]
-    messages = [line["message"] for line in lines]
-    assert {"half of a line", "done"} <= set(messages)
-    assert any("UserWarning: old" in message for message in messages)
-    failures = [line for line in lines if line["message"] == "ValueError: second\u00e9"]
-    assert len(failures) == 3  # caught, in a thread, and at the end
-    for each in failures:
-        assert each["level"] == "error"
-        assert each["exception"].startswith("Traceback (most recent call last)")
-        assert each["exception"].endswith("ValueError: second\u00e9")
-
-
 def test_the_server_s_limits_hold_against_what_a_reset_asks_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -222,7 +179,7 @@ def test_a_log_line_is_json_and_holds_neither_message_nor_token(
 def test_the_server_s_line_about_a_connection_is_dropped_for_its_query() -> None:
     line = logging.LogRecord("uvicorn.error", 20, "", 0, '%s - "WebSocket %s" [accepted]', (), None)
     other = logging.LogRecord("uvicorn.error", 20, "", 0, "Started", (), None)
-    assert [is_no_connection(each) for each in (line, other)] == [False, True]
+    assert [WithoutQueries().filter(each) for each in (line, other)] == [False, True]
 
 
 def count(name: str, **labels: str) -> float:

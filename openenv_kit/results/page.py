@@ -19,7 +19,6 @@ from openenv_kit.results.statistics import Difference, Summary, difference, fron
 
 MAX_ROWS = 1000
 """Episodes in the matrix; means and intervals are of all of them."""
-MAX_TRACES = 400
 STYLE = Path(__file__).with_name("page.css")
 WIDTH, HEIGHT, MARGIN = 640, 300, 48
 """Of the picture of cost and score, in pixels."""
@@ -50,11 +49,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Cell:
-    """An episode's plays by one player: mean score, errors, and the traces that tell more."""
+    """An episode's plays by one player: mean score and errors."""
 
     score: float | None
     errors: int
-    traces: Sequence[int]
 
 
 def compared(
@@ -86,14 +84,13 @@ def write_page(comparison: Comparison, path: Path, home: str = "") -> None:
     `home` is the address of the page above it, if there is one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows, traces = _matrix(comparison.players)
+    rows = _matrix(comparison.players)
     text = rendered(
         "page.html.jinja",
         told=comparison,
         home=home,
         rows=rows[:MAX_ROWS],
         hidden=max(len(rows) - MAX_ROWS, 0),
-        traces=traces,
         points=list(_points(comparison)),
         size=(WIDTH, HEIGHT, MARGIN),
     )
@@ -137,37 +134,24 @@ def _groups(
     }
 
 
-def _matrix(
-    players: Sequence[Player],
-) -> tuple[list[tuple[str, list[Cell | None]]], list[tuple[str, Play]]]:
-    """A row for each episode, with a cell for each player; and the traces, in their order."""
-    episodes: dict[str, str] = {}
+def _matrix(players: Sequence[Player]) -> list[tuple[str, list[Cell | None]]]:
+    """A row for each episode, with a cell for each player."""
+    tasks = {play.episode: play.task for player in players for play in player.plays}
     by_player: list[dict[str, list[Play]]] = []
     for player in players:
         mine: dict[str, list[Play]] = {}
         for play in player.plays:
-            episodes.setdefault(play.episode, play.task)
             mine.setdefault(play.episode, []).append(play)
         by_player.append(mine)
-    traces: list[tuple[str, Play]] = []
-    rows = []
-    for episode, task in episodes.items():
-        cells: list[Cell | None] = []
-        for player, mine in zip(players, by_player, strict=True):
-            plays = mine.get(episode)
-            numbers = []
-            for play in plays or ():
-                if play.trace and len(traces) < MAX_TRACES:
-                    numbers.append(len(traces))
-                    traces.append((player.name, play))
-            cells.append(_cell(plays, numbers) if plays else None)
-        rows.append((task, cells))
-    return rows, traces
+    return [
+        (task, [_cell(mine[episode]) if episode in mine else None for mine in by_player])
+        for episode, task in tasks.items()
+    ]
 
 
-def _cell(plays: Sequence[Play], traces: Sequence[int]) -> Cell:
+def _cell(plays: Sequence[Play]) -> Cell:
     scores = [play.score for play in plays if play.score is not None]
-    return Cell(fmean(scores) if scores else None, len(plays) - len(scores), traces)
+    return Cell(fmean(scores) if scores else None, len(plays) - len(scores))
 
 
 def _points(comparison: Comparison) -> Iterator[tuple[str, float, float, bool]]:

@@ -38,7 +38,6 @@ class Play:
         tokens, cost: of the model, in tokens and US dollars; None where nobody counted.
         seconds: wall time; None where it was not measured.
         grounded: of what was right, the share whose evidence had been read; None if unknown.
-        trace: each action with its reward, in order; empty where only the score is known.
     """
 
     task: str
@@ -50,7 +49,6 @@ class Play:
     cost: float | None = None
     seconds: float | None = None
     grounded: float | None = None
-    trace: Sequence[tuple[str, float]] = ()
 
     @property
     def split(self) -> str:
@@ -183,7 +181,7 @@ def _of_file(path: Path, environment: Environment) -> list[Player]:
                 f"{path} tells a version of {', '.join(strange)}, which {environment.name!r} does "
                 "not have. Choose what was played with --environment."
             )
-        one = Player(run.player, str(path), run.versions, [play_of(run, environment)])
+        one = Player(run.player, str(path), run.versions, [play_of(run)])
         before = players.get(run.player)
         players[run.player] = before.and_also(one) if before else one
     return list(players.values())
@@ -217,13 +215,8 @@ def _of_task(found: Mapping[str, Any]) -> Play:
     )
 
 
-def play_of(run: RecordedRun, environment: Environment) -> Play:
+def play_of(run: RecordedRun) -> Play:
     """The play of a recorded run."""
-    trace = []
-    for step in run.steps:
-        tool, arguments = environment.tools.called(step.action)
-        told = ", ".join(f"{name}={json.dumps(value)}" for name, value in arguments.items())
-        trace.append((f"{tool}({told})", step.reward))
     return Play(
         task=run.task,
         reset=run.reset,
@@ -232,7 +225,6 @@ def play_of(run: RecordedRun, environment: Environment) -> Play:
         tool_calls=len(run.steps),
         seconds=sum(step.elapsed_s for step in run.steps),
         grounded=run.grounded,
-        trace=trace,
     )
 
 

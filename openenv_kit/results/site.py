@@ -67,7 +67,7 @@ def _board(group: Sequence[Submission], number: int) -> Board:
             names[each.name],
             each.name,
             each.card.versions,
-            [play_of(run, environment) for run in each.runs],
+            [play_of(run) for run in each.runs],
         )
         for each in group
     ]

@@ -26,11 +26,11 @@ from metric_tracker_rl.engine.config import (
     EpisodeConfig,
 )
 from metric_tracker_rl.engine.generation.generator import generate
+from metric_tracker_rl.engine.generation.golden import Golden
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.rungs import USUAL_COUNTS
 from metric_tracker_rl.engine.versions import GENERATOR_VERSION, POLICY_VERSION
 from metric_tracker_rl.engine.vocabulary import STANDARD, VARIED
-from openenv_kit.trust.golden import Golden
 
 COUNTS = (0, 1, 3, 5, 7)
 """Anomaly counts that are walked through; none and the most that a level allows among them."""
