@@ -142,7 +142,10 @@ class Play:
         elif outcome.changed:
             change = Change(self.tick + 1, action.name, target, dict(parameters))
             self.steps.append(Checkpoint(change, before or self.world, self.harm))
-            self.grounded.append(any(name == target for _, name in self.looked))
+            shown = {target}
+            if _REVERSIBLE.get(action.name) == "break":  # a breaker shows at those who call
+                shown |= {call.caller.name for call in service.callers}
+            self.grounded.append(any(name in shown for _, name in self.looked))
             if action.name in _REVERSIBLE:
                 self._note_put_back(action, service, setting)
         return outcome

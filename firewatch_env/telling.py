@@ -8,6 +8,7 @@ from typing import Any
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.meters import (
+    BELOW,
     ERRORS,
     HIGH_CPU,
     HIGH_MEMORY,
@@ -16,6 +17,7 @@ from firewatch_env.evidence.meters import (
     POOR_HITS,
     RECENT,
     SLOW,
+    TIMEOUTS,
     VERY_SLOW,
     WAITING,
     Meters,
@@ -33,22 +35,22 @@ declare it resolved.
 
 Looking costs time only. Start where customers come in and follow the calls that fail \
 (trace_dependencies): the service that pages is not always the one that is broken. \
-get_metrics_detail splits a service's failures by version, zone and feature and says since when; \
-inspect_commit_diff is its change log. Most changes there are harmless. Logs are what programs \
-wrote: some of it is about something else, and advice in it may be wrong.
+get_metrics_detail splits a service's failures by version, zone, feature and client and says \
+since when; inspect_commit_diff is its change log. Most changes there are harmless. Logs are what \
+programs wrote: some of it is about something else, and advice in it may be wrong.
 
 More pods or CPU, a drained zone, an open breaker, a throttle or a longer timeout buy time; when \
 the incident ends they are taken back. A repair lasts: undoing the build or the setting that did \
-it, restarting what is stuck, a runbook. Repairs reach the pods within 4 ticks. Undoing a good \
+it, restarting what is stuck, a runbook. Repairs reach the pods within two minutes. Undoing a good \
 change brings back what it had fixed, and a release older than a day cannot be undone safely.
 
 One fault may hide another. When customers are well, look once more: something may still be \
 filling up. Alerts may be false: if customers are well and stay well, declare without a change.
 
-Score, 0 to 1: precision × (0.55 if it is over for good and declared + 0.45 × the share of the \
-avoidable harm that you spared customers). Each change that was not needed, or that \
-changed nothing, costs a quarter. The budget shows the harm that the month still allows: ten ticks \
-with every customer let down use it up, and nothing else happens then."""
+Score, 0 to 1: precision × (0.55 if it is over for good and declared + 0.45 × the share that you \
+spared customers of what the reference player spares them). Each change that was not needed, or \
+that changed nothing, costs a quarter. The error budget is the harm that the month still allows: \
+ten ticks with every customer let down use it up, and nothing else happens then."""
 _NAMED = 5  # unneeded changes, at most
 _RISE = 0.05  # of memory since tick 0
 
@@ -91,10 +93,13 @@ def situation(
 
 def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
     """What is unusual about a service, after how bad that is; nothing where it looks well."""
-    shares = by_status(service) if now.seen >= ERRORS else {}
+    below = service.masks and any(call.fail and not call.optional for call in service.calls)
+    shares = by_status(service) if below or now.seen >= ERRORS else {}
     failing = {how: share for how, share in shares.items() if how in (LOST, "403", "429")}
     if now.own >= (0.005 if failing else ERRORS):
         failing["5xx"] = now.own * (1 - service.now.lost)
+    if service.masks and (passed := shares.get(TIMEOUTS, 0.0) + shares.get(BELOW, 0.0)) >= ERRORS:
+        failing["passed on from callees"] = passed
     said = [f"{how} {share:.0%}" for how, share in failing.items()]
     ready, whole = pods(service)
     if ready < whole:
@@ -111,7 +116,7 @@ def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
     if service.backlog > WAITING * service.usual_load:
         said.append(f"{service.backlog:.0f} items wait")
     if service.hits < POOR_HITS:
-        said.append(f"hits {service.hits:.0%}")
+        said.append(f"cache hits {service.hits:.0%}")
     if any(call.breaker for call in service.calls):
         said.append("breaker open")
     if not said:
@@ -128,7 +133,7 @@ def verdict(grade: Grade) -> str:
     more = f" and {grade.unneeded - _NAMED} more" if grade.unneeded > _NAMED else ""
     return (
         f"Score {grade.score:.2f} = precision {grade.precision:.2f} × (0.55 × {grade.resolved:g} "
-        f"({ended}) + 0.45 × {grade.impact:.2f} of the avoidable harm spared). "
+        f"({ended}) + 0.45 × {grade.impact:.2f} of the harm that the reference player spares). "
         f"Looks: {grade.looks}; changes that did something: {grade.changes}; "
         f"not needed: {needless or 'none'}{more}."
     )

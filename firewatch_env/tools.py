@@ -103,7 +103,7 @@ ARGUMENTS: Mapping[str, type[BaseModel]] = {
 """Arguments of the tools that take others than a service."""
 MORE = {
     "scale_replicas": " Pods are lent; a higher memory limit lasts.",
-    "traffic_shift": " Ends after 20 ticks.",
+    "traffic_shift": " Ends after 10 minutes.",
     "circuit_break": " A part of the answers without it count as bad.",
     "rollback_deploy": " Ends all that the build brought.",
 }
@@ -113,7 +113,7 @@ def _tool(name: str) -> Tool:
     if name == RUNBOOK:
         summary = (
             "Put one kind of thing right at a service, for good; does nothing where that is not "
-            "off. enable_cache_warming loads half of the missing keys each time."
+            "off. enable_cache_warming takes three runs."
         )
         return Tool(RUNBOOK, summary, Runbook, reads_only=False)
     action = ACTIONS[name]

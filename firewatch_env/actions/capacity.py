@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from firewatch_env.actions.inspections import MOST_MEMORY, memory_mb
-from firewatch_env.actions.registry import Outcome, action, number
+from firewatch_env.actions.registry import Outcome, action, minutes, number
 from firewatch_env.actions.rollouts import roll
 from firewatch_env.engine.motion import MOST_SIZE, STARTS, sized_at
 from firewatch_env.engine.service import Service
@@ -33,9 +33,8 @@ def scale_replicas(world: World, service: Service, parameters: Mapping[str, Any]
     if replicas is not None or memory is None:
         size = service.size * 1.5 if replicas is None else replicas / service.pods
         _resize(world, service, max(size, 1 / service.pods))
-        said.append(
-            f"{service.pods * service.size:.0f} pods (usual {service.pods}) within {STARTS} ticks"
-        )
+        pods = f"{service.pods * service.size:.0f} pods (usual {service.pods})"
+        said.append(f"{pods} within {minutes(STARTS)}")
     return Outcome(f"{service.name}: " + ", ".join(said))
 
 
@@ -59,7 +58,8 @@ def scale_pipeline_workers(
     if service.kind != "job":
         return Outcome(f"{service.name}: no pipeline here; nothing changed", False)
     _resize(world, service, service.size * 2)
-    return Outcome(f"{service.name}: {service.size:.1f} times the usual workers, {STARTS} ticks")
+    workers = f"{service.size:.1f} times the usual workers"
+    return Outcome(f"{service.name}: {workers} within {minutes(STARTS)}")
 
 
 @action("flush_pipeline_stage", "repair", runbook=True)
@@ -78,4 +78,4 @@ def restart_pipeline_job(world: World, service: Service, parameters: Mapping[str
         return Outcome(f"{service.name}: no pipeline here; nothing changed", False)
     roll(service)
     world.ease(service, "pipeline", 1.0)
-    return Outcome(f"{service.name}: workers restart, 25% away for 2 ticks")
+    return Outcome(f"{service.name}: workers restart, a quarter away for {minutes(2)}")

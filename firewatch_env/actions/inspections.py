@@ -6,10 +6,11 @@ They state figures at the end of the tick and change nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
-from firewatch_env.actions.looks import worst_first
-from firewatch_env.actions.registry import Outcome, look
+from firewatch_env.actions.looks import canary, worst_first
+from firewatch_env.actions.registry import Outcome, look, minutes
 from firewatch_env.engine.levers import LEVERS, family, felt
 from firewatch_env.engine.motion import drained_at
 from firewatch_env.engine.service import Service
@@ -19,6 +20,8 @@ from firewatch_env.evidence.meters import MISSES, UNREADY, latency_ratio, pods
 from firewatch_env.evidence.signs import ALL, describe, fills_up
 
 MOST_MEMORY = 2.5  # to the usual limit
+LEAKED = "leaked buffers"
+_HELD = ("blocked", "streams", "reconnects")  # what takes threads and connections out of use
 _WORKERS = 200  # worker threads of a pod on an ordinary day, ten times what it needs
 
 
@@ -31,6 +34,7 @@ def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> O
     """Worker threads and connections: busy, blocked, and each feature's pool."""
     sheds = service.now.shed > 0
     need = _WORKERS / 10 * service.load / service.usual_load
+    held = max((felt(service, name) for name in service.levers if name in _HELD), default=0.0)
     if not sheds:
         need *= max(latency_ratio(service), 1.0)
     said = []
@@ -42,9 +46,9 @@ def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> O
         where = "in the busiest pod " if _busiest(service) < 1 else ""
         said = [f"{where}{_WORKERS} of {_WORKERS} busy, requests wait"]
     elif not said:
-        said = [f"{min(need, _WORKERS):.0f} of {_WORKERS} busy"]
-    stuck = _off(service, ("blocked", "streams", "reconnects", "bad_process", "leak"))
-    return Outcome("; ".join(said + (stuck or ["none stuck"])), None)
+        said = [f"{min(need + held * _WORKERS, _WORKERS):.0f} of {_WORKERS} busy"]
+    said += _off(service, _HELD) or ["none blocked"]
+    return Outcome("; ".join(said + _off(service, ("bad_process", "leak"))), None)
 
 
 def _busiest(service: Service) -> float:
@@ -63,7 +67,7 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
     fill, held = used * limit - service.memory - service.heap, dict[str, float]()
     for name in sorted(service.levers):
         if family(name) in ("grow", "fill", "heap", "leak"):
-            what = name.partition(".")[2] or {"leak": "stuck threads"}.get(name, ALL)
+            what = name.partition(".")[2] or {"leak": LEAKED}.get(name, ALL)
             more = fill
             if family(name) == "heap":
                 more = felt(service, name) * service.features.get(what, 1.0)
@@ -91,8 +95,8 @@ def _growth(service: Service) -> str:
         return "steady"
     end = "stops before it is full"
     if fills_up(service):
-        end = f"full within {room / grows + 1.5:.0f} ticks"  # two at least: rounded up
-    return f"{grows:+.1%} a tick, {end}"
+        end = f"full in about {minutes(ceil(room / grows + 1))}"
+    return f"{2 * grows:+.1%} a minute, {end}"
 
 
 def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
@@ -190,8 +194,8 @@ def inspect_cluster_topology(
     if build := service.build:
         if build.staged and "build" not in service.rolled:
             said.append(f"zone a runs {build.before}, zone b {build.version}")
-        elif _off(service, ("canary", "mixed")):
-            said.append(f"canary pods run {build.version}, the others {build.before}")
+        elif standing := canary(service, build):
+            said.append(standing)
     if drained := drained_at(service, world.tick):
         said.append(f"zone b drained by {drained:.0%}")
     said += _off(service, ("zone_lost", "zone_fails", "neighbour", "minority", "zone_lag"))

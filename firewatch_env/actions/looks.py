@@ -7,14 +7,16 @@ from typing import Any
 
 from firewatch_env.actions.registry import Outcome, look
 from firewatch_env.engine.catalogue import USUAL_HITS
-from firewatch_env.engine.families import UNNOTICED
-from firewatch_env.engine.service import Call, Release, Service
+from firewatch_env.engine.families import no_customers
+from firewatch_env.engine.service import PROMOTED, Call, Release, Service
 from firewatch_env.engine.world import DAY, World
 from firewatch_env.evidence.logs import lines
 from firewatch_env.evidence.meters import (
+    ERRORS,
     RECENT,
     by_status,
     failing,
+    in_zones,
     latency_ratio,
     pods,
     read,
@@ -22,8 +24,8 @@ from firewatch_env.evidence.meters import (
     seconds,
     since,
     split,
+    ways,
 )
-from firewatch_env.evidence.signs import SIGNS, stranger
 
 _STEP, _POINTS = 16, 4  # ticks between points of a series, and how many
 
@@ -49,19 +51,19 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     """Failures by status, version, zone and feature, since when, and CPU, memory and pods."""
     m, statuses = read(service), worst_first(by_status(service))
     ready, whole = pods(service)
-    said, began = list[str](), since(world, service)
+    said = list[str]()
     if statuses:
         said.append(f"{service.name}: failing: {_shares(statuses)}.")
         for name, shares in split(service).items():
             if max(shares.values(), default=0) >= 0.005:
-                said.append(f"By {name} (of each, callees aside): {_shares(worst_first(shares))}.")
-        said += [
-            f"{SIGNS[name].status}s by client: {stranger(service)} 100%, customers 0%."
-            for name in UNNOTICED
-            if name in service.levers
-        ]
+                said.append(f"By {name} (own failures of each): {_shares(worst_first(shares))}.")
     else:
         said.append(f"{service.name}: nothing fails.")
+    said += [
+        f"Seen by {call.caller.name}: {failing(call)}."
+        for call in service.callers
+        if next(iter(ways(call).values())) >= 0.01
+    ]
     extra = ""
     if service.kind == "cache":
         extra = f", cache hits {service.hits:.0%} (usual {USUAL_HITS:.0%})"
@@ -69,20 +71,24 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
         extra = f", {service.backlog:.0f} items wait"
     if service.killed is not None and world.tick - service.killed < RECENT:
         extra += f", pods out of memory at {world.clock(service.killed)}"
+    a, b = in_zones(service, "use")
+    zones = f" (zone a {a:.0%}, zone b {b:.0%})" if a != b else ""
+    load = service.load / service.usual_load / (1 - no_customers(service))
     said.append(
-        f"CPU {m.cpu:.0%}, memory {m.memory:.0%}, pods {ready}/{whole} ready, "
-        f"load {service.load / service.usual_load:.1f}x usual, "
+        f"CPU {m.cpu:.0%}{zones}, memory {m.memory:.0%}, pods {ready}/{whole} ready, "
+        f"load {load:.1f}x usual, "
         f"latency {f'{latency_ratio(service):.1f}x usual' if service.lat else 'unknown'}{extra}."
     )
-    if began is not None:
-        said.append(f"Callees aside since {world.clock(began)}: {_series(world, service)}.")
+    said += _series(world, service)
     return Outcome("\n".join(said), None, {"failing": statuses, "ready": ready, "pods": whole})
 
 
-def _series(world: World, service: Service) -> str:
-    """Failures over time, with what came out in between."""
+def _series(world: World, service: Service) -> list[str]:
+    """Failures over time, with what came out in between; nothing where hardly anything fails."""
     history = world.history or []
     at = world.services.index(service)
+    if not history or history[-1][at] < 0.01:
+        return []
     ticks = range(world.tick - _STEP * (_POINTS - 1), world.tick + 1, _STEP)
     # Before the history begins it was an ordinary day.
     points = [
@@ -92,7 +98,13 @@ def _series(world: World, service: Service) -> str:
     for which, release in releases(service):
         if release.tick >= ticks[0]:
             points.append((release.tick, f"[{_named(which, release)}]"))
-    return ", ".join(f"{world.clock(tick)} {text}" for tick, text in sorted(points))
+    # Within a minute a change stands before what it may have done.
+    points.sort(key=lambda point: (point[0] // 2, point[1][0] != "["))
+    text = ", ".join(f"{world.clock(tick)} {text}" for tick, text in points)
+    fired = since(world, service)
+    if fired is not None:
+        text += f"; five-minute rate over {ERRORS:.0%} since {world.clock(fired)}"
+    return [f"Own failures: {text}."]
 
 
 def _named(which: str, release: Release) -> str:
@@ -109,7 +121,7 @@ def trace_dependencies(world: World, service: Service, parameters: Mapping[str, 
     if fine:
         said.append(f"Fine: {', '.join(fine)}.")
     if not calls:
-        said.append("Calls nobody here.")
+        said.append("It calls no other service.")
     said += [_caller(call) for call in service.callers]
     return Outcome("\n".join(said), None)
 
@@ -131,12 +143,12 @@ def _odd(call: Call) -> float:
 def _call(call: Call) -> str:
     """What is unusual about a call; nothing where it goes as usual."""
     if call.breaker:
-        return f"not asked, breaker open; {call.weight:.0%} of these answers count as bad"
+        return f"breaker open, not called; {call.weight:.0%} of the answers without it are bad"
     said = []
     if call.fail >= 0.005:
         said.append(failing(call))
     if call.callee.deg < 0.99:
-        said.append(f"{1 - call.callee.deg:.0%} of answers lack a part")
+        said.append(f"{1 - call.callee.deg:.0%} of answers are incomplete")
     slow = latency_ratio(call.callee)
     if slow >= 2:
         said.append(f"answers in {seconds(call.callee.lat)}, {slow:.0f}x usual")
@@ -195,4 +207,19 @@ def inspect_commit_diff(world: World, service: Service, parameters: Mapping[str,
 
 
 def _back(service: Service, which: str) -> str:
-    return ", TAKEN BACK" if which in service.rolled else ""
+    if which == "build" and service.build and (standing := canary(service, service.build)):
+        return f", {standing}"
+    return ", rolled back" if which in service.rolled else ""
+
+
+def canary(service: Service, build: Release) -> str:
+    """Which pods run a build that went out as a canary; empty for any other build."""
+    levers = {setting.lever for setting in build.settings} & {"canary", "mixed"}
+    if not levers:
+        return ""
+    out = any(name in service.levers and service.easing.get(name, (1.0,))[0] for name in levers)
+    if PROMOTED in service.moved and (out or "mixed" in levers) and "build" not in service.rolled:
+        return f"all pods run {build.version}"
+    if out:
+        return f"canary pods run {build.version}, the others {build.before}"
+    return f"canary rolled back, all pods return to {build.before}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, action, number
+from firewatch_env.actions.registry import Outcome, action, minutes, number
 from firewatch_env.engine.levers import derive
 from firewatch_env.engine.motion import LASTS, drained_at
 from firewatch_env.engine.service import Service
@@ -28,7 +28,7 @@ def _drain(world: World, service: Service, share: float, *, for_good: bool = Fal
     service.drain = (before, share, world.tick, ends)
     service.zoned = True
     world.refresh(service)
-    until = "" if ends is None else f" for {LASTS} ticks"
+    until = "" if ends is None else f" for {minutes(LASTS)}"
     return Outcome(
         f"{service.name}: zone b gets {1 - share:.0%} of its share{until} (was {1 - before:.0%}); "
         "connections that move are cut"

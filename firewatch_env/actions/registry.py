@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from firewatch_env.engine.service import Service
+from firewatch_env.engine.tick import SECONDS
 from firewatch_env.engine.world import World
 
 Group = Literal["look", "mitigate", "repair", "close"]
@@ -107,6 +108,11 @@ def number(parameters: Mapping[str, Any], name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value < 1e12 else None
+
+
+def minutes(ticks: float) -> str:
+    """How long so many ticks take."""
+    return f"{ticks * SECONDS / 60:.3g} min"
 
 
 def flag(parameters: Mapping[str, Any], name: str) -> bool:

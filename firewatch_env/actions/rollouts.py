@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, action, flag
+from firewatch_env.actions.registry import Outcome, action, flag, minutes
 from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Release, Service, Setting
@@ -30,7 +30,8 @@ def restart_service(world: World, service: Service, parameters: Mapping[str, Any
     for name in _FRESH:
         world.ease(service, name, LEVERS[name].usual)
     return Outcome(
-        f"{service.name}: {service.pods} pods restart in place, a quarter at a time, {EASE} ticks"
+        f"{service.name}: {service.pods} pods restart in place, a quarter at a time, "
+        f"within {minutes(EASE)}"
     )
 
 
@@ -48,14 +49,14 @@ def _take_back(world: World, service: Service, which: str, marker: str) -> Outco
     release: Release | None = getattr(service, which)
     if release is None or world.tick - release.tick > DAY:
         world.ease(service, marker, _OLD_FAILS)
-        return Outcome(f"{service.name}: a {which} older than a day goes out, within {EASE} ticks")
+        return Outcome(f"{service.name}: back to a {which} older than a day within {minutes(EASE)}")
     for setting in _moving(release):
         if release.staged:
             # What the build had mended, it had mended for zone b's pods alone.
             service.staged.add(setting.lever)
         world.ease(service, setting.lever, setting.before)
     return Outcome(
-        f"{service.name}: back to {release.before} from {release.version} within {EASE} ticks"
+        f"{service.name}: back to {release.before} from {release.version} within {minutes(EASE)}"
     )
 
 
@@ -74,7 +75,7 @@ def _bring_back(world: World, service: Service, which: str, marker: str) -> Outc
         settings = _moving(release)
     for setting in settings:
         world.ease(service, setting.lever, setting.after)
-    return Outcome(f"{service.name}: the newer {which} goes out again within {EASE} ticks")
+    return Outcome(f"{service.name}: the newer {which} goes out again within {minutes(EASE)}")
 
 
 @action("rollback_deploy", "repair", "undo")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, action
+from firewatch_env.actions.registry import Outcome, action, minutes
 from firewatch_env.engine.catalogue import USUAL_HITS
 from firewatch_env.engine.levers import LEVERS, family
 from firewatch_env.engine.motion import EASE
-from firewatch_env.engine.service import Service
+from firewatch_env.engine.service import PROMOTED, Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.meters import MISSES
 
@@ -36,9 +36,12 @@ _REPAIRS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "deregister_stale_instances": (("stale_instances",), "all instances live", "Drop dead ones."),
     "complete_traffic_switch": (("slots_switch",), "one slot in use", "Finish the switch."),
     "request_quota_increase": (("quota",), "quota not reached", "Raise the provider's quota."),
-    "increase_max_streams": (("streams", "slots"), "slots as usual", "Restore the slots."),
+    "increase_max_streams": (
+        ("streams", "slots"), "stream limit and pools as usual", "Restore streams and pools.",
+    ),
     "restart_thread_pool": (
-        ("blocked", "streams", "reconnects"), "no slot out of use", "Fresh threads and slots.",
+        ("blocked", "streams", "reconnects"), "no thread or connection blocked",
+        "Fresh threads and connections.",
     ),
     "stagger_connection_pool_reconnect": (
         ("reconnects",), "no reconnects queue", "Spread reconnects out.",
@@ -73,7 +76,7 @@ def _repair(name: str, families: tuple[str, ...], otherwise: str, summary: str) 
         for each in found:
             world.ease(service, each, LEVERS[family(each)].usual)
         return Outcome(
-            f"{service.name}: {summary[0].lower()}{summary[1:-1]}: under way, {EASE} ticks"
+            f"{service.name}: {summary[0].lower()}{summary[1:-1]}: started, done in {minutes(EASE)}"
         )
 
     do.__doc__ = summary
@@ -90,6 +93,7 @@ def promote_canary(world: World, service: Service, parameters: Mapping[str, Any]
     if not off(service, ("canary", "mixed")):
         return Outcome(f"{service.name}: no canary here; nothing changed", False)
     world.set_lever(service, "mixed", 0.0)
+    service.moved.add(PROMOTED)
     if "canary" in service.levers:
         world.set_lever(service, "canary", min(service.levers["canary"] * 4, 0.95))
     return Outcome(f"{service.name}: the canary's build gets all requests")
@@ -97,12 +101,12 @@ def promote_canary(world: World, service: Service, parameters: Mapping[str, Any]
 
 @action("enable_cache_warming", "repair", runbook=True)
 def enable_cache_warming(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Load a cold cache's keys ahead of requests: half-way back to the usual hits each time."""
+    """Load a cold cache's keys ahead of requests: twice half of those missing, then the rest."""
     if "cold_cache" not in service.levers:
         return Outcome(f"{service.name}: no cold cache here; nothing changed", False)
     to = (service.levers["cold_cache"] + 1) / 2
     world.set_lever(service, "cold_cache", to if to < 0.88 else 1.0)
-    loaded = "half of the missing keys" if "cold_cache" in service.levers else "all missing keys"
+    loaded = "half of the missing keys" if "cold_cache" in service.levers else "all other keys"
     return Outcome(
         f"{service.name}: {loaded} loaded, hits {service.hits:.0%} (usual {USUAL_HITS:.0%})"
     )
@@ -117,5 +121,5 @@ def rate_limit_cache_misses(
         return Outcome(f"{service.name}: hits as usual here; nothing changed", False)
     world.ease(service, "miss_cap", 2.0)
     return Outcome(
-        f"{service.name}: within {EASE} ticks, at most twice the usual misses go on to the store"
+        f"{service.name}: within {minutes(EASE)}, at most twice the usual misses go on to the store"
     )

@@ -152,6 +152,14 @@ for _name in UNNOTICED:
     lever(_name)(_unnoticed)
 
 
+def no_customers(service: Service) -> float:
+    """Share of the requests to a service that come from a client that is no customer."""
+    customers = 1.0
+    for name in UNNOTICED:
+        customers *= 1 - service.levers.get(name, 0.0)
+    return 1 - customers
+
+
 # Calls.
 
 

@@ -10,6 +10,7 @@ from firewatch_env.engine.motion import ZONE_B
 
 T = TypeVar("T")
 USUAL_QUEUE = 3.0  # seconds that requests may wait before they are shed
+PROMOTED = "canary"  # in `Service.moved`: its canary has become the build of all pods
 BREAKER_COST = {"store": 0.8, "cache": 0.3}
 
 
@@ -64,10 +65,13 @@ class Part:
             renew: ticks until all of them have been replaced.
         lost, err: share of calls that never arrive, and that end in an exception.
         steal: share of the CPU taken by a neighbour.
+        use, shed: share of the CPU in use, and of its requests shed, in the last tick; kept where
+            a service has several parts.
     """
 
     __slots__ = (
-        "down", "err", "fill", "lost", "renew", "roll", "share", "steal", "usual", "weight",
+        "down", "err", "fill", "lost", "renew", "roll", "share", "shed", "steal", "use", "usual",
+        "weight",
     )  # fmt: skip
 
     def __init__(self, weight: float, share: float) -> None:
@@ -80,6 +84,7 @@ class Part:
         self.lost = 0.0
         self.err = 0.0
         self.steal = 0.0
+        self.use = self.shed = 0.0
 
     def copy(self) -> Part:
         """The same pods with a fate of their own."""

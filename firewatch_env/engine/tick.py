@@ -180,10 +180,11 @@ def _answer(service: Service, world: World) -> None:
         hold = service.base + cpu / (1 - in_cpu) + wait
         if share > 1:
             passed += arrives / share
-            use += weight
+            share = 1.0
         else:
             passed += arrives
-            use += weight * share
+        use += weight * share
+        part.use, part.shed = share, 0.0
         slots = service.slots * there / hold
         if slots < room:
             room = slots
@@ -194,7 +195,7 @@ def _answer(service: Service, world: World) -> None:
             if queued > service.queue:
                 queued = service.queue
             if ratio > 1:
-                refused = 1 - 1 / ratio
+                refused = part.shed = 1 - 1 / ratio
                 shed += arrives * refused
                 taken = arriving * (1 - refused) * hold
             taken += arriving * queued

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from firewatch_env.engine.catalogue import CATALOGUE, OPTIONAL_CALLS, ordered
+from firewatch_env.engine.families import no_customers
 from firewatch_env.engine.levers import LEVERS, derive, family, forget, moves
 from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import USUAL_QUEUE, Call, Release, Service
@@ -38,8 +39,8 @@ class World:
         harm: share of customers let down in the last tick beyond what is allowed.
         customers: requests a second at the entries in the last tick.
         killed: last tick in which a pod ran out of memory.
-        history: each service's share of failing probes by tick since the first; None where nobody
-            will ask.
+        history: share of each service's requests that it fails itself, by tick since the first;
+            None where nobody will ask.
         minute, advice, blamed: see Task and Level.
     """
 
@@ -95,7 +96,9 @@ class World:
     def step(self) -> None:
         tick(self)
         if self.history is not None:
-            self.history.append(tuple(s.now.seen for s in self.services))
+            self.history.append(
+                tuple(1 - (1 - s.now.seen) * (1 - no_customers(s)) for s in self.services)
+            )
 
     def set_lever(self, service: Service, name: str, value: float) -> None:
         """Move a lever; at its usual value it is off no longer."""

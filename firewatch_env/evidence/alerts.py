@@ -42,15 +42,15 @@ _MEMORY = _Rule(
     lambda v: f"{v:.0%} of the memory limit in use",
 )
 _RULES = (
-    _Rule("ServiceDown", "seen", 0.9, 0.0, lambda v: f"{v:.0%} of probes fail"),
+    _Rule("ServiceDown", "seen", 0.9, 0.0, lambda v: f"{v:.0%} of requests fail or are refused"),
     _Rule(
         "HighErrorRate",
         "own",
         ERRORS,
         MOST_FAIL,
-        lambda v: f"{v:.1%} of what reaches it ends in 5xx",
+        lambda v: f"5xx rate {v:.1%}",
     ),
-    _Rule("HighLatency", "p99", SLOW, VERY_SLOW, lambda v: f"p99 is {v:.2f} s"),
+    _Rule("HighLatency", "p99", SLOW, VERY_SLOW, lambda v: f"p99 {v:.2f} s"),
     _Rule("RequestBacklog", "active", 100.0, _NEVER, lambda v: f"{v:.0f} requests in flight"),
     _MEMORY,
     _Rule("HighCPU", "cpu", HIGH_CPU, _NEVER, lambda v: f"CPU at {v:.0%} of its limit"),

@@ -112,12 +112,12 @@ def _resources(world: World, service: Service) -> list[tuple[float, str]]:
         if not pods(service)[0]:
             said.append((now.shed, "WARN  503 no pod left to answer"))
         elif now.use > 0.95:
-            said.append((now.shed, f"WARN  503 high latency, queue full: {now.shed:.0%} shed"))
+            said.append((now.shed, f"WARN  503 high latency, queue full, shedding {now.shed:.0%}"))
         elif not any(family(name) in UNREADY for name in service.levers):
-            said.append((now.shed, f"WARN  503 no free worker: {now.shed:.0%} shed"))
+            said.append((now.shed, f"WARN  503 no free worker, shedding {now.shed:.0%}"))
     if service.killed is not None and world.tick - service.killed < RECENT:
         at = world.clock(service.killed)
-        said.append((2.0, f"ERROR OOMKilled at {at}, exit code 137: pods started anew"))
+        said.append((2.0, f"ERROR OOMKilled at {at}, exit code 137: pods restarted"))
     elif now.memory > 0.85:
         said.append((0.4, f"WARN  heap at {now.memory:.0%} of its limit, collector busy"))
     if service.queue < USUAL_QUEUE:
@@ -130,7 +130,7 @@ def _callees(service: Service) -> list[tuple[float, str]]:
     for call in service.calls:
         name = call.callee.name
         if call.breaker and f"fallback.{name}" not in service.levers:
-            said.append((0.3, f"WARN  circuit breaker open for {name}: answering without it"))
+            said.append((0.3, f"WARN  circuit breaker open for {name}, answering without it"))
         elif call.fail > 0.02 and f"timeout.{name}" not in service.levers:
             said.append(
                 (

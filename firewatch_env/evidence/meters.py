@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from firewatch_env.engine.families import UNNOTICED
+from firewatch_env.engine.families import UNNOTICED, no_customers
 from firewatch_env.engine.levers import family, felt
-from firewatch_env.engine.motion import sized_at, zone_share
+from firewatch_env.engine.motion import ZONE_B, sized_at, zone_share
 from firewatch_env.engine.service import Call, Release, Service
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.signs import LOST, SIGNS
+from firewatch_env.evidence.signs import LOST, SIGNS, stranger
 from openenv_kit.adding import add_up
 
 UNREADY = frozenset(("environment", "cold", "probes", "backoff", "rollout", "pods"))
@@ -26,6 +26,8 @@ MOST_FAIL, VERY_SLOW, NEARLY_FULL = 0.5, 2.0, 0.9
 POOR_HITS = 0.8
 WAITING = 60
 """Seconds of the usual load that wait in a pipeline before it is called degraded."""
+TIMEOUTS, BELOW = "callees' timeouts", "callees' errors"
+WINDOW = 10  # ticks: alerts on a rate look at five minutes
 RECENT = 20
 """Ticks for which it is mentioned that pods ran out of memory."""
 
@@ -132,12 +134,15 @@ def by_status(service: Service) -> dict[str, float]:
             many = min(call.calls, 1 / call.fail)
             fine *= 1 - many * call.fail
             timely *= 1 - many * next(iter(ways(call).values()))
-    found |= {"callees' timeouts": left * (1 - timely), "callees' errors": left * (timely - fine)}
+    found |= {TIMEOUTS: left * (1 - timely), BELOW: left * (timely - fine)}
     return {status: share for status, share in found.items() if share >= 0.005}
 
 
 def split(service: Service) -> dict[str, dict[str, float]]:
-    """Failures that arise in a service itself by version, zone and feature: shares of each's."""
+    """Failures that arise in a service itself by version, zone, feature and client.
+
+    Shares are of each one's requests; what overload sheds is counted by zone and client only.
+    """
     everywhere, in_b, newer = 1.0, 1.0, 1.0
     features = dict.fromkeys(service.features, 1.0)
     for name in service.levers:
@@ -168,24 +173,39 @@ def split(service: Service) -> dict[str, dict[str, float]]:
     build = service.build
     if build is not None and (newer < 1 or (build.staged and "build" not in service.rolled)):
         versions = {build.before: 1 - everywhere, build.version: 1 - everywhere * newer}
-    if in_b < 1 or (newer < 1 and build is not None and build.staged):
-        zones = {"a": 1 - everywhere, "b": 1 - everywhere * in_b * newer}
+    a, b = in_zones(service, "shed")
+    if in_b < 1 or a != b or (newer < 1 and build is not None and build.staged):
+        zones = {
+            "a": 1 - everywhere * (1 - a),
+            "b": 1 - everywhere * in_b * newer * (1 - b),
+        }
+    by_client = {}
+    if no_customers(service):
+        by_client = {stranger(service): 1.0, "all others": service.now.seen}
     failing = {name: 1 - ok for name, ok in features.items()}
-    return {"version": versions, "zone": zones, "feature": failing}
+    return {"version": versions, "zone": zones, "feature": failing, "client": by_client}
+
+
+def in_zones(service: Service, what: str) -> tuple[float, float]:
+    """`use` or `shed` of its pods in zones a and b; equal where zones make no difference."""
+    if len(service.parts) > 1 and service.parts[1].share == ZONE_B:
+        a, b = (getattr(part, what) for part in service.parts)
+        return a, b
+    return 0.0, 0.0
 
 
 def since(world: World, service: Service) -> int | None:
-    """The tick at which the service's present failures began; None if there are hardly any."""
-    if not world.history:
-        return None
-    at = world.services.index(service)
-    least = max(world.history[-1][at] / 3, 0.01)
-    if world.history[-1][at] < 0.01:
-        return None
-    first = len(world.history)
-    while first and world.history[first - 1][at] >= least:
-        first -= 1
-    return world.first + first
+    """The tick from which an alert on the failures of five minutes has fired; None if it does not.
+
+    Such an alert looks once a minute, at the end of it; before the history began all was well.
+    """
+    at, history, fired = world.services.index(service), world.history or [], None
+    for end in range(len(history) - 1 - world.tick % 2, 0, -2):
+        window = history[max(end - WINDOW, 0) : end]
+        if add_up(shares[at] for shares in window) < ERRORS * WINDOW:
+            break
+        fired = world.first + end
+    return fired
 
 
 def seconds(value: float) -> str:

@@ -1,7 +1,7 @@
 """What each family of levers makes a program write, and which status its requests end with.
 
 `{f}` is the feature or the callee concerned, `{F}` the same as part of a class name, `{p}` a pod,
-`{w}` somebody who is no customer, `{r}` the release that did it (nothing where no release did).
+`{w}` a client that is no customer, `{r}` the release that did it (nothing where no release did).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SIGNS: dict[str, Sign] = {
     "bad_keys": Sign("500", "ERROR", "ChecksumMismatch at Store.java:133: replicas' keys diverged"),
     "bad_cache": Sign("500", "ERROR", "DecodeError at Entry.java:59: cache entry is corrupt"),
     "bad_process": Sign(
-        "500", "ERROR", "IllegalState at Worker.java:301: worker stuck in bad state"
+        "500", "ERROR", "IllegalState at Worker.java:301: in-memory state is corrupt"
     ),
     "canary": Sign("500", "ERROR", "NullPointerException at Handler.java:88 on canary pods{r}"),
     "mixed": Sign("500", "ERROR", "ProtocolMismatch: old and canary pods disagree{r}"),
@@ -81,7 +81,7 @@ SIGNS: dict[str, Sign] = {
     "rollout": Sign("", "WARN", "rollout stuck: new pods cannot be scheduled{r}"),
     "hot": Sign("", "WARN", "pod {p} gets more than its share of {f}{r}"),
     "grow": Sign("", "WARN", "heap grows: objects of {f} are never freed{r}"),
-    "leak": Sign("", "WARN", "heap grows: memory leak in stuck worker threads"),
+    "leak": Sign("", "WARN", "heap grows: memory leak in request buffers"),
     "fill": Sign("", "WARN", "heap: data of {f} needs more than the memory limit leaves{r}"),
     "heap": Sign("", "WARN", "heap: table of {f} kept in memory{r}"),
     "orphans": Sign("", "WARN", "working on requests whose callers have given up"),
@@ -93,19 +93,19 @@ SIGNS: dict[str, Sign] = {
     "timeout": Sign("", "WARN", "{f} timed out: deadline shorter than its usual answer{r}"),
     "calls": Sign("", "INFO", "batch of 1: one call to {f} for each item{r}"),
     "tries": Sign("", "WARN", "{f} failed, trying again at once{r}"),
-    "bots": Sign("403", "INFO", "403 for {w}: blocked by rule, as intended"),
-    "meter": Sign("500", "WARN", "500 for {w}: no such table, not retried"),
+    "bots": Sign("403", "INFO", "403 client={w}: on the blocklist"),
+    "meter": Sign("500", "WARN", "500 client={w}: no such table"),
 }
 ALL = "all requests"
 _STEADY_CACHE = "heap: cache of {f} is full, nothing more is added{r}"
 _STRANGERS = (
-    "a security scan", "a forgotten load test", "a retired monitor", "an old report in a loop",
-    "a test suite's old key", "last year's backup script", "a crawler of another shop",
+    "security-scan", "load-test", "retired-monitor", "nightly-report", "ci-smoke-test",
+    "backup-2021", "price-crawler",
 )  # fmt: skip
 
 
 def stranger(service: Service) -> str:
-    """Who asks a service in vain and is no customer."""
+    """The client of a service that asks in vain and is no customer."""
     return _STRANGERS[_number(service) % len(_STRANGERS)]
 
 

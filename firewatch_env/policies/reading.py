@@ -29,7 +29,7 @@ REMEDIES: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("two primaries", "force_leader_election", {}),
     ("keys diverged", "flush_diverged_keys", {}),
     ("cache entry is corrupt", "evict_cache_by_pattern", {}),
-    ("stuck in bad state", "restart_service", {}),
+    ("in-memory state is corrupt", "restart_service", {}),
     ("canary pods", "rollback_canary", {}),
     ("replica in zone b", "force_replica_resync", {}),
     ("no majority", "isolate_minority_nodes", {}),
@@ -58,7 +58,7 @@ REMEDIES: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("readiness probe timed out", "adjust_probe_timing", {}),
     ("CrashLoopBackOff", "restart_service", {}),
     ("rollout stuck", "rollback_deployment_rollout", {}),
-    ("stuck worker threads|stuck threads", "restart_service", {}),
+    ("memory leak", "restart_service", {}),
     ("cold after a restart", "enable_cache_warming", {}),
     ("evicting keys", "increase_cache_memory", {}),
     ("job stalled", "restart_pipeline_job", {}),
@@ -78,7 +78,7 @@ def change_log(text: str) -> Iterator[Entry]:
     """The releases that `inspect_commit_diff` tells, the newest first."""
     for kind, about, texts in re.findall(r"\d\d:\d\d (build|config) \S+ \(([^)]*)\): (.*)", text):
         which = "rollback_deploy" if kind == "build" else "revert_config"
-        yield Entry(which, "TAKEN BACK" in about, tuple(texts.split("; ")))
+        yield Entry(which, "rolled back" in about, tuple(texts.split("; ")))
 
 
 def explains(text: str, trouble: str, about: str, entry: Entry) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Generator, Mapping
 from typing import Any
 
+from firewatch_env.actions.inspections import LEAKED
 from firewatch_env.engine.motion import EASE
 from firewatch_env.evidence.signs import ALL
 from firewatch_env.policies.reading import (
@@ -143,7 +144,7 @@ class Engineer:
         if not self._open(service) or service in self.cleared:
             return False
         detail = yield from self._do("get_metrics_detail", service)
-        if "customers 0%" in detail:
+        if "By client" in detail:
             self.cleared.add(service)
         for trouble, look in self._troubles(detail):
             if trouble == "load":
@@ -217,7 +218,7 @@ class Engineer:
         for what, share in held:
             if int(share) < 2:
                 continue
-            if what.strip() == "stuck threads":
+            if what.strip() == LEAKED:
                 return (yield from self._mend("restart_service", service))
             if what.strip() == ALL:
                 most = re.search(r"raised to (\d+) MB", text)

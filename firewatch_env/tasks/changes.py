@@ -59,13 +59,13 @@ FIXES: dict[str, tuple[str, str]] = {
 """What a change says that mended such a fault, by family: of a build, and of a revision."""
 COSMETIC: dict[str, tuple[str, ...]] = {
     "build": (
-        "metrics for {f}", "library update: logger 2.4 → 2.5", "unused flag of {f} removed",
+        "metrics for {f}", "logger 2.4 → 2.5 in the client for {f}", "unused flag of {f} removed",
         "trace spans around {f}", "log messages about {f} reworded",
-        "typo in an error message about {f}", "compiler update",
+        "typo in an error message about {f}", "unit tests for {f}",
     ),
     "revision": (
-        "log retention: 7 → 14 days", "alert on slow {f}: 1 s → 800 ms",
-        "on-call contact for {f} changed", "sample rate of traces: 1% → 2%",
+        "log retention for {f}: 7 → 14 days", "alert on slow {f}: 1 s → 800 ms",
+        "on-call contact for {f} changed", "sample rate of traces for {f}: 1% → 2%",
         "alert e-mails go to the team for {f}", "labels of the metrics for {f}",
     ),
 }  # fmt: skip

@@ -39,6 +39,14 @@ def test_the_reference_earns_everything_and_had_looked_before_it_acted() -> None
     assert parts(play)["ticks_to_resolve"] is not None
 
 
+def test_a_breaker_was_looked_at_by_who_looked_at_its_caller() -> None:
+    play = after(task={"task_id": "task_medium_circuit_breaker_masking"})
+    (change,) = [step.change for step in play.steps]
+    assert change.action == "circuit_break"
+    assert all(target != change.target for _, target in play.looked)
+    assert parts(play)["grounded"] == 1.0
+
+
 def test_waiting_costs_a_little_and_more_of_it_costs_more() -> None:
     scores = [score(after(wait_for=ticks)) for ticks in (0, 3, 6)]
     assert 1.0 == scores[0] > scores[1] > scores[2] > 0.85

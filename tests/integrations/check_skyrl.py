@@ -56,9 +56,7 @@ def test_the_environment_gives_the_reference_policys_score_on_the_last_turn_alon
         assert set(rewards[:-1]) <= {0.0}
         assert (metrics["submitted"], metrics["exact"]) == (1.0, 1.0)
         grounded.append(metrics["grounded"])
-    # Firewatch's fifth is a breaker, which shows at its caller: its own service was not looked at.
-    assert all(0.0 < each <= 1.0 for each in grounded[:4])
-    assert 0.0 <= grounded[4] <= 1.0
+    assert all(0.0 < each <= 1.0 for each in grounded)
 
 
 def test_a_lean_episode_is_offered_six_tools_and_played():
