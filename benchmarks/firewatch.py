@@ -73,10 +73,11 @@ def bench_firewatch(
     for (busy, each), pairs in zip(LOADS, zip(*rows, strict=True), strict=True):
         incidents = f", {SESSIONS // each} incidents" if each > 1 else ""
         what = f"served step / echo, {busy} at once{incidents}"
+        most = 3.0 if (busy, each) == (SESSIONS, 1) else 2.5
         ratio = statistics.median(one.seconds / other.seconds for one, other in pairs)
-        found.append(Figure(f"{what}, time", ratio, 2.5, "x"))
+        found.append(Figure(f"{what}, time", ratio, most, "x"))
         ratio = statistics.median(one.cpu_s / other.cpu_s for one, other in pairs)
-        found.append(Figure(f"{what}, CPU time", ratio, 2.5, "x"))
+        found.append(Figure(f"{what}, CPU time", ratio, most, "x"))
     failed = sum(one.errors for row in rows for one, _ in row)
     found.append(Figure(f"errors, {SESSIONS} sessions", failed, 0, ""))
     holds = print_figures(f"Firewatch, medians of {rounds} rounds", found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from firewatch_env import __version__
 from firewatch_env.policies.registry import POLICIES
 from firewatch_env.session import RESET_ARGUMENTS, FirewatchSession
-from firewatch_env.tasks.book import SPLITS, VERSION, find
+from firewatch_env.tasks.book import REPLIES, SPLITS, VERSION, find
 from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.telling import BRIEF
@@ -41,7 +41,7 @@ class Firewatch(Environment):
         "and traces, repair, and declare the incident over before customers lose patience."
     )
     version = __version__
-    versions: Mapping[str, str] = {"tasks": VERSION}
+    versions: Mapping[str, str] = {"tasks": VERSION, "replies": REPLIES}
     tools = CATALOGUE
     reset_arguments: Sequence[str] = RESET_ARGUMENTS
     rules = Rules(LONGEST, model_rounds=LONGEST, anonymous=True)  # clients send no episode id
