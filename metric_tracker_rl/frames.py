@@ -47,13 +47,13 @@ def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.Data
 
     if not isinstance(result, Mapping):
         raise InvalidValueError("result", result, "analysis_result, or the result within it")
-    told = result["result"] if "method" in result and "result" in result else result
-    lists = {name: value for name, value in told.items() if isinstance(value, list)}
+    fields = result["result"] if "method" in result and "result" in result else result
+    lists = {name: value for name, value in fields.items() if isinstance(value, list)}
     if table is None:
         table = next((name for name in TABLES if name in lists), None)
         if table is None:
             flat: dict[str, Any] = {}
-            for name, value in told.items():
+            for name, value in fields.items():
                 flat |= value if isinstance(value, Mapping) else {name: value}
             return pd.DataFrame([flat])
     entries = lists[require_name("table", table, lists)]

@@ -119,11 +119,11 @@ def introduction(opening: Mapping[str, Any]) -> str:
     config = opening["config"]
     frame = {name: config[name] for name in _FRAME}
     count = opening.get("expected_row_count")
-    told = f" The right report has {count} rows." if count else ""
+    hint = f" The right report has {count} rows." if count else ""
     if mode_of(opening)[0] == LEAN:  # whose policy names the thresholds, and is told here alone
-        return f"{opening['instruction']}\n\nEpisode: {compact(frame)}.{told}"
+        return f"{opening['instruction']}\n\nEpisode: {compact(frame)}.{hint}"
     return (
-        f"{opening['instruction']}\n\nEpisode: {compact(frame)}.{told} "
+        f"{opening['instruction']}\n\nEpisode: {compact(frame)}.{hint} "
         f"Thresholds: {compact(config['thresholds'])}."
     )
 
@@ -142,17 +142,17 @@ def answer(observation: Mapping[str, Any]) -> dict[str, Any]:
 
     Without details, an overview leaves out what a model knows already; clients see all of it.
     """
-    told: dict[str, Any] = {"status": observation["status"], "message": observation["message"]}
+    reply: dict[str, Any] = {"status": observation["status"], "message": observation["message"]}
     if observation["status"] == ERROR:
-        return told
+        return reply
     analysis = observation.get("analysis_result")
     if analysis:
-        told["result"] = analysis["result"]
+        reply["result"] = analysis["result"]
         if analysis["method"] == OVERVIEW and not analysis["arguments"].get("details"):
             result = analysis["result"].items()
-            told["result"] = {name: of for name, of in result if name not in _TOLD_ELSEWHERE}
-    told.update({name: observation[name] for name in _GRADE if observation.get(name)})
-    return told
+            reply["result"] = {name: of for name, of in result if name not in _TOLD_ELSEWHERE}
+    reply.update({name: observation[name] for name in _GRADE if observation.get(name)})
+    return reply
 
 
 def observed(introduction: str, answer: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -140,8 +140,8 @@ class Tools(Registry[Tool]):
         def declare(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             description = (inspect.getdoc(function) or "").split("\n", 1)[0]
             name = options.pop("name", function.__name__)
-            told = {"vocabulary": self.vocabulary, **options}
-            self.add(Tool(name, description, arguments, function, **told))
+            given = {"vocabulary": self.vocabulary, **options}
+            self.add(Tool(name, description, arguments, function, **given))
             return function
 
         return declare

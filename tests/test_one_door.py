@@ -96,6 +96,7 @@ def test_a_players_token_opens_no_task_by_any_door(game: Game, tmp_path: Path) -
         assert "mcp-session-id" in rpc(trainer, "initialize").headers
 
 
+@pytest.mark.slow
 def test_sessions_without_an_episode_play_what_no_trainer_resets(
     game: Game, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

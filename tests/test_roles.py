@@ -263,6 +263,7 @@ def test_starting_over_is_a_new_timeline_with_another_player_and_shows(
     assert (found["timeline"], found["step_count"]) == (2, 0)
 
 
+@pytest.mark.slow
 def test_sessions_without_an_episode_never_get_the_same_task_twice(
     game: Game, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ def test_a_scripted_policy_plays_it_by_tool_calls():
     assert episode.brief == BRIEF
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["metric_tracker_rl", "drilldown", "firewatch"])
 def test_a_scripted_policy_stands_in_for_a_model_on_every_level(name):
     rows = split_rows("validation", count=24, environment=name)

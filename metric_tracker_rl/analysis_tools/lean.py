@@ -78,7 +78,7 @@ def overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
     weekdays = metrics.weekday_baseline
     usual = metrics.median[names] if weekdays.empty else weekdays[names].T.to_numpy()
     rows = zip(names, usual.tolist(), episode.series.thresholds.tolist(), strict=True)
-    told: Result = {
+    answer: Result = {
         "first_date": episode.dates[0],
         "last_date": episode.dates[-1],
         "columns": ["series", weekdays.index.tolist() or "median", "threshold"],
@@ -86,11 +86,11 @@ def overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
         **view.variant,
     }
     if arguments.details:
-        told |= {"policy": view.policy, "row_fields": list(ROW_FIELDS)}
-        told["entities"] = {
+        answer |= {"policy": view.policy, "row_fields": list(ROW_FIELDS)}
+        answer["entities"] = {
             kind: list(names) for kind, names in episode.config.funnel_spec.entity_names.items()
         }
-    return told
+    return answer
 
 
 @LEAN_TOOLS.tool(ScanArguments)
@@ -100,8 +100,8 @@ def scan(view: EpisodeView, arguments: ScanArguments) -> Result:
     page = found[arguments.first - 1 : arguments.first - 1 + PAGE]
     days: dict[str, list[list[Any]]] = {}
     for number, each in enumerate(page, arguments.first):
-        told = [number, each.row.entity_name, round(each.change, 3)]
-        days.setdefault(each.row.date, []).append(told)
+        listed = [number, each.row.entity_name, round(each.change, 3)]
+        days.setdefault(each.row.date, []).append(listed)
     after = arguments.first + len(page)
     return {
         "columns": CANDIDATE_COLUMNS,

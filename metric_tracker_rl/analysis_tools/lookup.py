@@ -30,7 +30,7 @@ NORMAL = "normal"
 def task_overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
     """What to know first: thresholds, severity bands, first and last date, fields of a row."""
     episode = view.episode
-    told = {
+    answer = {
         "instruction": view.objective,
         "config": view.config,
         "date_count": len(episode.dates),
@@ -41,13 +41,13 @@ def task_overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
         "entities": _entities(view),
     }
     if arguments.details:  # the opening has told all this, and config tells the numbers
-        told |= {
+        answer |= {
             "instruction": view.instruction,
             "reporting_policy": view.policy,
             "thresholds": view.config["thresholds"],
             "severity_bands": view.config["severity_bands"],
         }
-    return told
+    return answer
 
 
 @TOOLS.tool(NoArguments)

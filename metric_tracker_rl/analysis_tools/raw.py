@@ -33,10 +33,10 @@ class RowsArguments(Arguments):
 @RAW_TOOLS.tool(OverviewArguments)
 def task_overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
     """What to know first: thresholds, severity bands, first and last date, fields of a row."""
-    told = lookup.task_overview(view, arguments)
+    answer = lookup.task_overview(view, arguments)
     names = ("instruction", "config", "date_count", "dates", "entities")
     return {
-        **{name: told[name] for name in names},
+        **{name: answer[name] for name in names},
         "row_fields": list(ROW_FIELDS),
         "available_methods": list(RAW_TOOLS),
     }
@@ -45,17 +45,17 @@ def task_overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
 @RAW_TOOLS.tool(DateArguments)
 def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
     """The 24 hourly rows of one date, its daytime share and the usual share."""
-    told = lookup.hourly_rows_for_date(view, arguments)
+    answer = lookup.hourly_rows_for_date(view, arguments)
     names = ("daytime_share", "baseline_daytime_share", "top_hours")
-    return {**told, "summary": {name: told["summary"][name] for name in names}}
+    return {**answer, "summary": {name: answer["summary"][name] for name in names}}
 
 
 @RAW_LEAN_TOOLS.tool(lean.OverviewArguments, shows_data=False)
 def overview(view: EpisodeView, arguments: lean.OverviewArguments) -> Result:
     """Dates, each daily series with its median, thresholds and severity bands."""
-    told = lean.overview(view, arguments)
-    rows = [each[:2] for each in told["rows"]]
-    return {**told, "columns": told["columns"][:2], "rows": rows, **view.terms}
+    answer = lean.overview(view, arguments)
+    rows = [each[:2] for each in answer["rows"]]
+    return {**answer, "columns": answer["columns"][:2], "rows": rows, **view.terms}
 
 
 def chosen_rows(_: EpisodeView, arguments: RowsArguments) -> Result:

@@ -47,13 +47,13 @@ def kept(method: Method) -> Method:
     def answer(view: EpisodeView, arguments: BaseModel) -> Result:
         answers = view.episode.answers
         asked = (method, view.rules, view.in_split, arguments.model_dump_json())
-        told = answers.get(asked)
-        if told is None:
-            told = orjson.dumps(method(view, arguments))
-            if sum(map(len, list(answers.values()))) + len(told) > MOST_KEPT:
+        found = answers.get(asked)
+        if found is None:
+            found = orjson.dumps(method(view, arguments))
+            if sum(map(len, list(answers.values()))) + len(found) > MOST_KEPT:
                 answers.clear()
-            answers[asked] = told
-        result: Result = orjson.loads(told)
+            answers[asked] = found
+        result: Result = orjson.loads(found)
         return result
 
     return answer

@@ -107,15 +107,15 @@ class Certificate:
         return asdict(self)
 
 
-def certificate_from(told: dict[str, Any]) -> Certificate:
+def certificate_from(fields: dict[str, Any]) -> Certificate:
     """A certificate from its JSON form.
 
     Raises:
         KeyError, TypeError: it is not one.
     """
-    config = EpisodeConfig(**{**told["config"], "anomalies": ()})
-    rows = tuple(RowEffect(**each) for each in told["rows"])
-    return Certificate(**{**told, "config": config, "rows": rows})
+    config = EpisodeConfig(**{**fields["config"], "anomalies": ()})
+    rows = tuple(RowEffect(**each) for each in fields["rows"])
+    return Certificate(**{**fields, "config": config, "rows": rows})
 
 
 def certify_one(config: EpisodeConfig) -> Certificate:
@@ -168,10 +168,10 @@ def summary(certificates: Sequence[Certificate]) -> str:
     """Rows undone, smallest margin and draws of many certificates, in words."""
     undone, of, smallest, draws = totals(certificates)
     policies = drawn_policies(certificates)
-    told = f"; {policies} reporting policies, words apart" if policies else ""
+    wordings = f"; {policies} reporting policies, words apart" if policies else ""
     return (
         f"{undone} of {of} rows undone with their cause; "
-        f"smallest margin {smallest:.3f} x threshold; mean draws {draws:.4f}{told}"
+        f"smallest margin {smallest:.3f} x threshold; mean draws {draws:.4f}{wordings}"
     )
 
 

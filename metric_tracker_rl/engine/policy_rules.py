@@ -177,8 +177,8 @@ def policy_words(wording: int, *, with_rows: bool, with_calendar: bool) -> str:
     clauses = [
         clause[wording >> place & 1] for place, clause in enumerate((*CLAUSES, ROWS, CALENDAR))
     ]
-    told = [True] * len(CLAUSES) + [with_rows, with_calendar]
-    return " ".join(clause for clause, wanted in zip(clauses, told, strict=True) if wanted)
+    included = [True] * len(CLAUSES) + [with_rows, with_calendar]
+    return " ".join(clause for clause, wanted in zip(clauses, included, strict=True) if wanted)
 
 
 ANOMALY_TYPES_OF: dict[str, tuple[str | None, str | None]] = {

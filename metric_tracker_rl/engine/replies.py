@@ -32,8 +32,8 @@ def final_reply(
     """
     got = graded.breakdown
     if view.rules.feedback == SCORE_FEEDBACK:
-        told = {"reward_breakdown": RewardBreakdown(total_score=score)}
-        return Reply(EVALUATED, f"Score {score:.4f}.", reward=score, done=True, content=told)
+        only_score = {"reward_breakdown": RewardBreakdown(total_score=score)}
+        return Reply(EVALUATED, f"Score {score:.4f}.", reward=score, done=True, content=only_score)
     content: dict[str, Any] = {
         "correct_row_count": got.matched_rows,
         "reward_breakdown": got.model_copy(update={"total_score": score}),

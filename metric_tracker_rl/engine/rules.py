@@ -248,8 +248,10 @@ def mode_of(episode: Mapping[str, Any]) -> tuple[str, str]:
 
     Names that there are none of count as the usual ones: a reset with them is refused.
     """
-    if isinstance(told := episode.get("instruction"), str):
-        modes = (mode for mode, objective in OBJECTIVES.items() if told.startswith(objective))
+    if isinstance(instruction := episode.get("instruction"), str):
+        modes = (
+            mode for mode, objective in OBJECTIVES.items() if instruction.startswith(objective)
+        )
         return next(modes, (STANDARD, GUIDED))
     return (
         LEAN if episode.get("profile") == LEAN else STANDARD,
@@ -259,8 +261,8 @@ def mode_of(episode: Mapping[str, Any]) -> tuple[str, str]:
 
 def is_varied(episode: Mapping[str, Any]) -> bool:
     """Whether an episode's policy is drawn, by its opening, its reset's arguments or its state."""
-    if isinstance(told := episode.get("instruction"), str):
-        return VARIED_LEAD in told
+    if isinstance(instruction := episode.get("instruction"), str):
+        return VARIED_LEAD in instruction
     return episode.get("policy") == VARIED
 
 

@@ -158,8 +158,8 @@ class EpisodeSession(Session):
 
     def _told_count(self, view: EpisodeView, *, done: bool = False) -> int | None:
         """Number of expected rows; None while it is hidden."""
-        told = not view.hidden or (done and view.rules.feedback == FULL_FEEDBACK)
-        return len(view.episode.expected_rows) if told else None
+        shown = not view.hidden or (done and view.rules.feedback == FULL_FEEDBACK)
+        return len(view.episode.expected_rows) if shown else None
 
     def _carry_out(self, view: EpisodeView, call: Call) -> Reply:
         name, arguments, rows, generators = call
@@ -190,8 +190,8 @@ class EpisodeSession(Session):
             self._seen.update(dates_within(result))
             if view.rules.lean:
                 self._shown.update(ids_within(result))
-        told = {"method": name, "arguments": dict(raw), "result": result}
-        return Reply(ANALYZED, f"{name} done.", content={"analysis_result": told})
+        analysis = {"method": name, "arguments": dict(raw), "result": result}
+        return Reply(ANALYZED, f"{name} done.", content={"analysis_result": analysis})
 
     def _submit_generated(self, view: EpisodeView, methods: Sequence[Any]) -> Reply:
         check_generators(methods)

@@ -45,8 +45,8 @@ def random_rows(opening: Observed) -> Play:
     dates = result_of((yield analyse("list_dates")))["dates"]
     entities = result_of((yield analyse("list_entities")))["entities"]
     draw = random.Random(dates[0])
-    told = opening["config"]["anomaly_count"]
-    count = USUAL_COUNT if told == HIDDEN else told
+    expected = opening["config"]["anomaly_count"]
+    count = USUAL_COUNT if expected == HIDDEN else expected
     yield submit([_row(draw, dates, entities) for _ in range(count)])
 
 

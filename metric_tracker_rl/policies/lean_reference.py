@@ -62,13 +62,13 @@ def right_ids(candidates: Candidates, opening: Observed) -> Generator[Action, Ob
 
 def every_candidate() -> Generator[Action, Observed, Candidates]:
     """Every candidate, by as many scans as it takes."""
-    told: Candidates = []
+    candidates: Candidates = []
     first: int | None = 1
     while first is not None:
         page = result_of((yield analyse("scan", first=first)))
-        told += [(date, *each) for date, rows in page["rows"] for each in rows]
+        candidates += [(date, *each) for date, rows in page["rows"] for each in rows]
         first = page.get("next")
-    return told
+    return candidates
 
 
 def composites_in_order(terms: Mapping[str, Any]) -> Sequence[str]:

@@ -95,8 +95,8 @@ class EpisodeFile:
         """Append a result, if the episode was played to its end."""
         if not result.ran:
             return
-        told = {**self._header(), "episode": RESULT.dump_python(result, mode="json")}
-        line = json.dumps(told, separators=(",", ":"), ensure_ascii=False)
+        entry = {**self._header(), "episode": RESULT.dump_python(result, mode="json")}
+        line = json.dumps(entry, separators=(",", ":"), ensure_ascii=False)
         self._file.write(self._clean(line).encode() + b"\n")
         self._file.flush()
 
@@ -128,17 +128,17 @@ class EpisodeFile:
 
     def _read(self, line: bytes, place: str) -> EpisodeResult:
         try:
-            told = json.loads(line)
-            result = RESULT.validate_python(told.pop("episode"))
+            entry = json.loads(line)
+            result = RESULT.validate_python(entry.pop("episode"))
         except (ValueError, TypeError, AttributeError, KeyError):
             allowed = f"one episode of the format {EPISODES_FORMAT!r}"
             raise SettingsError(
                 f"{place}: {echo(line.decode(errors='replace'))} is not {allowed}."
             ) from None
         for name, mine in self._header().items():
-            if told.get(name) != mine:
+            if entry.get(name) != mine:
                 raise SettingsError(
-                    f"{place}: {name} is {told.get(name)!r}; this run has {mine!r}. Name another "
+                    f"{place}: {name} is {entry.get(name)!r}; this run has {mine!r}. Name another "
                     "file."
                 )
         return result

@@ -41,15 +41,15 @@ def last_round(tools: Catalogue) -> str:
     )
 
 
-def shortened(told: Mapping[str, Any], tool: Tool, limit: int = MAX_REPLY) -> str:
+def shortened(answer: Mapping[str, Any], tool: Tool, limit: int = MAX_REPLY) -> str:
     """An answer as JSON; if it is too long, the longest list of its result is shortened."""
-    text = compact(told)
+    text = compact(answer)
     if len(text) <= limit:
         return text
     known = tool.parameters.get("properties", {})
     ways = " or ".join(words for argument, words in _LESS.items() if argument in known)
     advice = f"Call it again for less at a time: {ways}." if ways else ""
-    found = told.get("result")
+    found = answer.get("result")
     result = found if isinstance(found, Mapping) else {}
     lists = {name: value for name, value in result.items() if isinstance(value, list)}
     if lists:
@@ -60,7 +60,7 @@ def shortened(told: Mapping[str, Any], tool: Tool, limit: int = MAX_REPLY) -> st
             note = f"{name}: {count} of {len(items)} shown; the whole reply has {len(text)} "
             note += f"characters. {advice}"
             cut = {**result, name: items[:count]}
-            return compact({"truncated": note.strip(), **told, "result": cut})
+            return compact({"truncated": note.strip(), **answer, "result": cut})
 
         fits = bisect_right(range(len(items)), limit, key=lambda count: len(first(count))) - 1
         if fits > 0:

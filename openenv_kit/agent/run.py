@@ -80,14 +80,14 @@ class Run:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            "{task.fields[told]}",
+            "{task.fields[so_far]}",
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
         )
         with progress:
             bar = progress.add_task(
-                "Playing", total=len(self.planned), completed=len(known), told=""
+                "Playing", total=len(self.planned), completed=len(known), so_far=""
             )
 
             async def worker() -> None:
@@ -106,7 +106,7 @@ class Run:
                             f"({len(known) + played} of {len(self.planned)}, {at})"
                         )
                     mean = sum(each.score for each in self.results) / len(self.results)
-                    progress.update(bar, advance=1, told=f"{at}, mean score {mean:.3f}")
+                    progress.update(bar, advance=1, so_far=f"{at}, mean score {mean:.3f}")
 
             async with asyncio.TaskGroup() as workers:
                 for _ in range(min(self.concurrency, left)):

@@ -263,10 +263,10 @@ async def _get(
             return json.load(reply)
 
     try:
-        told = await asyncio.to_thread(found)
+        answer = await asyncio.to_thread(found)
     except (OSError, HTTPException, ValueError):
         return None
-    return told if isinstance(told, dict) else None
+    return answer if isinstance(answer, dict) else None
 
 
 def server_command(port: int) -> list[str]:

@@ -48,17 +48,17 @@ def compare(
     chosen = get_environment(environment)
     files = [named_file(each) for each in results]
     players, of = of_one_split(read_players(files, chosen), split)
-    told = compared(players, of, chosen, group)
+    comparison = compared(players, of, chosen, group)
     console = Console(width=WIDTH)
-    console.print(summary_table(f"{told.title}, {told.split}", told.summaries))
-    names = [each.name for each in told.summaries]
-    for kind, groups in told.groups.items():
+    console.print(summary_table(f"{comparison.title}, {comparison.split}", comparison.summaries))
+    names = [each.name for each in comparison.summaries]
+    for kind, groups in comparison.groups.items():
         rows = [
             [name, *("-" if one is None else _mean(one) for one in each)]
             for name, each in groups.items()
         ]
         console.print(table_of(f"Mean score by {kind}", [kind, *names], rows))
-    if told.paired:
+    if comparison.paired:
         rows = [
             [
                 each.first,
@@ -67,17 +67,17 @@ def compare(
                 "-" if each.mean is None else f"{each.mean:+.4f}",
                 "-" if each.interval is None else "{:+.4f} to {:+.4f}".format(*each.interval),
             ]
-            for each in told.paired
+            for each in comparison.paired
         ]
         titles = ["first", "second", "episodes", "first - second", "95 % interval"]
         console.print(table_of("Same episodes", titles, rows, names=2))
-    if told.frontier:
-        console.print(f"No player scores higher for less: {', '.join(told.frontier)}.")
+    if comparison.frontier:
+        console.print(f"No player scores higher for less: {', '.join(comparison.frontier)}.")
     if page is not None:
-        write_page(told, page)
+        write_page(comparison, page)
         console.print(f"Page: {page}")
     if out is not None:
-        out.write_text(json.dumps(_as_dict(told), indent=1) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(_as_dict(comparison), indent=1) + "\n", encoding="utf-8")
 
 
 def named_file(given: str) -> tuple[str, Path]:
@@ -119,7 +119,7 @@ def _mean(one: Summary) -> str:
     return f"{'-' if one.mean is None else format(one.mean, '.4f')}{around} ({one.tasks}{errors})"
 
 
-def _as_dict(told: Comparison) -> dict[str, Any]:
+def _as_dict(comparison: Comparison) -> dict[str, Any]:
     """JSON-ready, without the plays."""
-    found = asdict(replace(told, players=()))
+    found = asdict(replace(comparison, players=()))
     return found | {"players": found.pop("summaries")}

@@ -98,8 +98,8 @@ def export(
     if layout is Layout.HARBOR:
         text = harbor.guide_text(chosen, image, written)
     else:
-        told = json.dumps(tools, indent=1) + "\n"
-        (out / task_set.TOOLS).write_text(told, encoding="utf-8")
+        schemas = json.dumps(tools, indent=1) + "\n"
+        (out / task_set.TOOLS).write_text(schemas, encoding="utf-8")
         text = task_set.card_text(chosen, samples)
     (out / task_set.CARD).write_text(text, encoding="utf-8")
 

@@ -62,8 +62,8 @@ def leaderboard(
         console.print(summary_table(title, named))
     for name, problems in refused.items():
         console.print(f"{name} is refused:", style="red", highlight=False)
-        for told in problems[:MAX_PROBLEMS]:
-            console.print(f"  {told}", markup=False, highlight=False, soft_wrap=True)
+        for each in problems[:MAX_PROBLEMS]:
+            console.print(f"  {each}", markup=False, highlight=False, soft_wrap=True)
         if len(problems) > MAX_PROBLEMS:
             console.print(f"  … and {len(problems) - MAX_PROBLEMS} more", highlight=False)
     console.print(f"{len(held)} submissions hold, {len(refused)} are refused.", highlight=False)

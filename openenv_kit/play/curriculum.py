@@ -121,8 +121,8 @@ class Curriculum:
 
     def state_dict(self) -> dict[str, Any]:
         """How far it is, JSON-ready."""
-        told = {"stage": self.stage, "seed": self._seed, "results": list(self._results)}
-        return {**told, "groups": self.groups}
+        state = {"stage": self.stage, "seed": self._seed, "results": list(self._results)}
+        return {**state, "groups": self.groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave, with the same stages."""

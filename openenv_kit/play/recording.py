@@ -145,8 +145,8 @@ class RunRecorder:
     def end(self, score: float, last: Mapping[str, Any] | None = None) -> None:
         """Record the final score, and what the last reply told of how it was found."""
         grounded = ((last or {}).get("metadata") or {}).get(GROUNDED)
-        told = {} if grounded is None else {GROUNDED: grounded}
-        self._write(event="end", score=score, steps=self._steps, **told)
+        extra = {} if grounded is None else {GROUNDED: grounded}
+        self._write(event="end", score=score, steps=self._steps, **extra)
 
     def _write(self, **event: Any) -> None:
         self._stream.write(json.dumps(event, separators=(",", ":")) + "\n")
@@ -269,10 +269,10 @@ def _read_line(runs: list[RecordedRun], line: str) -> None:
 
 
 def _other_format(found: object) -> str:
-    told = f"format {found!r}; allowed: {FORMAT!r}."
+    problem = f"format {found!r}; allowed: {FORMAT!r}."
     if release := OLDER_FORMATS.get(str(found)):
-        told += f" Replay it with the release that is tagged {release}: git checkout {release}."
-    return told
+        problem += f" Replay it with the release that is tagged {release}: git checkout {release}."
+    return problem
 
 
 def plain(value: Any) -> Any:

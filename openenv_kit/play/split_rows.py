@@ -61,9 +61,9 @@ def split_rows(
     for index in places[first:size]:
         task = splits.task(split, index)
         of = task.as_dict().get("difficulty")
-        told = {} if of is None else {"level": of}
+        level_of = {} if of is None else {"level": of}
         named = {"environment": chosen.name, "task": task.task_id}
-        rows.append({**named, **told, **task.reset_arguments(), **further})
+        rows.append({**named, **level_of, **task.reset_arguments(), **further})
     if further:
         begun(chosen, reset_arguments(rows[0], chosen.name))
     return rows
@@ -75,9 +75,9 @@ def reset_arguments(row: Mapping[str, Any], environment: str | None = None) -> R
     They are those of its column `reset`, which `metric-tracker export` writes, or else columns of
     their own.
     """
-    told = row.get("reset") or row
+    columns = row.get("reset") or row
     names = get_environment(environment).reset_arguments
-    return {name: told[name] for name in names if told.get(name) is not None}
+    return {name: columns[name] for name in names if columns.get(name) is not None}
 
 
 def assignment(text: str) -> tuple[str, Any]:

@@ -128,8 +128,8 @@ def group_of(environment: Environment, reset: Mapping[str, Any]) -> str:
 
     It is a digest, because the configuration's own words may be a part of the answer.
     """
-    told = json.dumps(dict(environment.groups(reset)), sort_keys=True)
-    return hashlib.sha256(f"{environment.name}|{told}".encode()).hexdigest()[:GROUP_DIGITS]
+    text = json.dumps(dict(environment.groups(reset)), sort_keys=True)
+    return hashlib.sha256(f"{environment.name}|{text}".encode()).hexdigest()[:GROUP_DIGITS]
 
 
 def tools_of(environment: Environment, row: Row) -> Sequence[Mapping[str, Any]]:

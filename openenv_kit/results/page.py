@@ -87,7 +87,7 @@ def write_page(comparison: Comparison, path: Path, home: str = "") -> None:
     rows = _matrix(comparison.players)
     text = rendered(
         "page.html.jinja",
-        told=comparison,
+        board=comparison,
         home=home,
         rows=rows[:MAX_ROWS],
         hidden=max(len(rows) - MAX_ROWS, 0),
@@ -97,7 +97,7 @@ def write_page(comparison: Comparison, path: Path, home: str = "") -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def rendered(template: str, **told: Any) -> str:
+def rendered(template: str, **values: Any) -> str:
     """One of this folder's pages."""
     templates = Templates(
         loader=PackageLoader("openenv_kit.results", "."),
@@ -107,7 +107,7 @@ def rendered(template: str, **told: Any) -> str:
         lstrip_blocks=True,
     )
     style = STYLE.read_text(encoding="utf-8")
-    return templates.get_template(template).render(style=style, **told)
+    return templates.get_template(template).render(style=style, **values)
 
 
 def _groups(

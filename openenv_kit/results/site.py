@@ -53,8 +53,8 @@ def write_site(boards: Sequence[Board], folder: Path) -> Path:
     index = folder / INDEX
     index.write_text(rendered("site.html.jinja", boards=boards), encoding="utf-8")
     for board in boards:
-        told = compared(board.players, board.card.split, board.environment)
-        write_page(told, folder / board.page, home=INDEX)
+        comparison = compared(board.players, board.card.split, board.environment)
+        write_page(comparison, folder / board.page, home=INDEX)
     return index
 
 

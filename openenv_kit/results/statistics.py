@@ -169,6 +169,6 @@ def frontier(summaries: Iterable[Summary]) -> list[str]:
 
 def _mean(plays: Sequence[Play], value: Callable[[Play], float | None]) -> float | None:
     """Mean of what every play tells."""
-    told = [value(play) for play in plays]
-    known = [each for each in told if each is not None]
-    return fmean(known) if known and len(known) == len(told) else None
+    values = [value(play) for play in plays]
+    known = [each for each in values if each is not None]
+    return fmean(known) if known and len(known) == len(values) else None

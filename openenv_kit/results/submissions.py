@@ -95,8 +95,8 @@ def read_submission(folder: Path) -> Submission:
         if not (folder / name).is_file():
             raise SubmissionError(f"{folder} has no {name}.")
     try:
-        told = yaml.safe_load((folder / CARD).read_text(encoding="utf-8"))
-        card = Card.model_validate(told)
+        fields = yaml.safe_load((folder / CARD).read_text(encoding="utf-8"))
+        card = Card.model_validate(fields)
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
         raise SubmissionError(f"{folder / CARD} is not YAML: {problem}") from None
     except ValidationError as problem:
@@ -154,8 +154,8 @@ def problems_of(submission: Submission) -> Iterator[str]:
     if not broken:
         for number, run in enumerate(submission.runs, start=1):
             yield from (
-                f"Run {number}, {run.task}: {told}"
-                for told in _run_problems(run, card, environment)
+                f"Run {number}, {run.task}: {found}"
+                for found in _run_problems(run, card, environment)
             )
 
 
@@ -215,8 +215,8 @@ def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Ite
     score, grounded = 0.0, None
     for number, (_, answer, same) in enumerate(replay(run, environment)):
         if number:
-            told = run.steps[number - 1]
-            same &= (told.status, told.reward, told.done) == _ending(answer)
+            recorded = run.steps[number - 1]
+            same &= (recorded.status, recorded.reward, recorded.done) == _ending(answer)
             score = max(score, answer["reward"] or 0.0)
             grounded = answer.get("metadata", {}).get(GROUNDED)
         if not same:

@@ -105,8 +105,8 @@ class Remote:
         asked = {"episode_id": self._episode_id, "request_id": str(self._steps)}
         status, reply = self._post("/step", {**asked, "action": action})
         if status in REFUSED_REQUEST:
-            told = {"status": ERROR, "message": _detail(reply)}
-            return {**told, "reward": 0.0, "done": False}
+            refused = {"status": ERROR, "message": _detail(reply)}
+            return {**refused, "reward": 0.0, "done": False}
         observation = self._observation("/step", status, reply)
         if observation["done"]:
             self.close()  # a trainer may hold many idle backends
@@ -179,8 +179,8 @@ class Remote:
     def _observation(self, path: str, status: int, reply: Mapping[str, Any]) -> dict[str, Any]:
         """The observation of a reply, with its reward and whether it is the last."""
         if status == 200 and "observation" in reply:
-            told = {"reward": reply.get("reward"), "done": bool(reply.get("done"))}
-            return {**reply["observation"], **told, **_beside(reply.get("info"))}
+            reported = {"reward": reply.get("reward"), "done": bool(reply.get("done"))}
+            return {**reply["observation"], **reported, **_beside(reply.get("info"))}
         self.close()
         said, detail = f"{self._address} answered {path} with {status}: ", _detail(reply)
         if status in (401, 403):

@@ -99,11 +99,11 @@ def report_score() -> Scorer:
     async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001
         if lost := state.store.get(LOST):
             raise ServerError(lost)
-        told = {"tool_calls": 0, "submitted": False} | state.store.get(METRICS, {})
+        earned = {"tool_calls": 0, "submitted": False} | state.store.get(METRICS, {})
         return Score(
             value=state.store.get(SCORE, 0.0),
-            explanation=f"{'A' if told['submitted'] else 'No'} report was submitted.",
-            metadata={**told, **state.store.get(INFO, {})},
+            explanation=f"{'A' if earned['submitted'] else 'No'} report was submitted.",
+            metadata={**earned, **state.store.get(INFO, {})},
         )
 
     return score
@@ -114,8 +114,8 @@ def rewards() -> Scorer:
     """What each reward would have paid, whichever was, and `grounded`; 0 without a report."""
 
     async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001
-        told = state.store.get(METRICS, {})
-        return Score(value={name: told.get(name, 0.0) for name in (*REWARDS, GROUNDED)})
+        earned = state.store.get(METRICS, {})
+        return Score(value={name: earned.get(name, 0.0) for name in (*REWARDS, GROUNDED)})
 
     return score
 

@@ -66,8 +66,8 @@ class TextEpisode(BaseTextEnv):
             InvalidValueError: the reset was refused, or its episode has other tools than the
                 prompt offers.
         """
-        told = _TOOLS.search(prompt[0]["content"])
-        tools = [json.loads(line) for line in told[1].splitlines()] if told else []
+        offered_text = _TOOLS.search(prompt[0]["content"])
+        tools = [json.loads(line) for line in offered_text[1].splitlines()] if offered_text else []
         offered = [tool["function"]["name"] for tool in tools]
         opening = self._episode.reset(self._reset, offered, " in this prompt")
         self._over = False

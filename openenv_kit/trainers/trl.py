@@ -125,10 +125,10 @@ def dataset_of(rows: Sequence[Row], environment: str | None = None) -> datasets.
 
 def _component(name: str) -> Callable[..., list[float]]:
     def component(environments: Sequence[ToolEnvironment], **_: Any) -> list[float]:
-        told = [each._episode.metrics for each in environments]
+        earned = [each._episode.metrics for each in environments]
         if any(COMPONENTS in each.info for each in environments):
-            require_name("component", name, set().union(*told))
-        return [each.get(name, 0.0) for each in told]
+            require_name("component", name, set().union(*earned))
+        return [each.get(name, 0.0) for each in earned]
 
     component.__name__ = name  # TRL logs them by it
     return component

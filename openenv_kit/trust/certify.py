@@ -43,7 +43,7 @@ class Certifier(Protocol):
     def certify_one(self, config: Any) -> Any:
         """The certificate of a unit; a pure function of it."""
 
-    def certificate_from(self, told: dict[str, Any]) -> Any:
+    def certificate_from(self, fields: dict[str, Any]) -> Any:
         """A certificate from its JSON form.
 
         Raises:
@@ -78,9 +78,9 @@ class CertificateFile:
         for number, line in enumerate(lines, start=1):
             place = f"{self._path}, line {number}"
             try:
-                told = json.loads(line)
-                made_with = told.pop("versions")
-                each = self._certifier.certificate_from(told)
+                fields = json.loads(line)
+                made_with = fields.pop("versions")
+                each = self._certifier.certificate_from(fields)
             except json.JSONDecodeError:
                 continue  # the line that an interrupted run was writing
             except (KeyError, TypeError, ValueError, AttributeError):
