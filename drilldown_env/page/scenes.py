@@ -15,7 +15,6 @@ from drilldown_env.page.tree import (
     by_day,
     by_week,
     change_text,
-    days_of,
     episode_of,
     explained,
     picture_html,
@@ -180,27 +179,19 @@ class DrillScenes(Scenes):
     def offers(self, visitor: Visitor) -> Sequence[Row]:
         seen = seen_in(visitor.frames)
         at = selected(seen, visitor.place)
-        found = seen.strongest(*at) if at else None
-        if at is None or found is None:
+        if at is None:
             return ()
         segment, week = at
-        stage, size = found
-        days = [
-            day
-            for day in days_of(week)
-            if abs(seen.days.get((segment, stage, day), 0)) > abs(size) / 2
-        ]
-        ends = (days[0], days[-1]) if days else (week, days_of(week)[-1])
         return [
             {
                 "kind": "",
                 "stage": stage,
                 "direction": "up" if size > 0 else "down",
                 "segment": text_of(segment),
-                "date_from": ends[0],
-                "date_to": ends[1],
+                **dict(zip(("date_from", "date_to"), seen.run(segment, stage, week), strict=True)),
                 "change": "",
             }
+            for stage, size in seen.moved(segment, week)
         ]
 
     def offer_text(self, row: Row) -> str:

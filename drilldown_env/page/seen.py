@@ -44,6 +44,33 @@ class Seen:
         ]
         return max(known, key=lambda each: abs(each[1]), default=None)
 
+    def moved(self, segment: Segment, week: str) -> list[tuple[str, float]]:
+        """Stages, in order, whose change is at least half of the largest, and their changes.
+
+        Of lost events the rise one step later is always the larger, and they are reported before.
+        """
+        strongest = self.strongest(segment, week)
+        least = abs(strongest[1]) / 2 if strongest else 0.0
+        sizes = [(s, self.changes.get((segment, s, week), 0.0)) for s in self.config["stages"]]
+        return [(stage, size) for stage, size in sizes if size and abs(size) >= least]
+
+    def run(self, segment: Segment, stage: str, week: str) -> tuple[str, str]:
+        """First and last day of the week's largest change, which may run into other weeks."""
+        known = {day: self.days.get((segment, stage, day), 0.0) for day in days_of(week)}
+        peak = max(known, key=lambda day: abs(known[day]))
+        size = known[peak]
+        if not size:
+            return week, days_of(week)[-1]
+
+        def end(day: str, step: int) -> str:
+            while True:
+                following = (Date.fromisoformat(day) + timedelta(days=step)).isoformat()
+                if self.days.get((segment, stage, following), 0.0) / size <= 0.5:
+                    return day
+                day = following
+
+        return end(peak, -1), end(peak, 1)
+
     def size(self, segment: Segment) -> float:
         """Largest known change of a segment, in per mille."""
         found = [self.strongest(segment, week) for week in self.weeks]
@@ -119,6 +146,12 @@ def seen_in(frames: Sequence[Frame]) -> Seen:
 def empty(config: Mapping[str, Any]) -> Seen:
     """Nothing known yet, of an episode with this configuration."""
     return Seen(config, list(_weeks(config["first_date"], config["last_date"])))
+
+
+def days_of(week: str) -> list[str]:
+    """ISO dates of the week that begins on a day."""
+    first = Date.fromisoformat(week)
+    return [(first + timedelta(days=day)).isoformat() for day in range(7)]
 
 
 def _weeks(first: str, last: str) -> Iterator[str]:
