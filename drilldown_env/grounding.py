@@ -47,7 +47,8 @@ def _sliced(
     if not any(first <= root.date_to and last >= root.date_from for first, last in ranges):
         return False
     own = [segment[name] for name in groups]
-    return any(row[: len(groups)] == own for row in told["rows"].get(root.stage, ()))
+    seen = root.stage in told["columns"]
+    return seen and any(row[: len(groups)] == own for row in told["rows"])
 
 
 def _queried(root: ReportRow, query: str, rows: Sequence[Sequence[Any]]) -> bool:

@@ -218,13 +218,17 @@ class DrillScenes(Scenes):
         result = observation.get("result") or {}
         if "columns" not in result:
             return super().answer_html(observation)
-        rows = result["rows"]
-        by_stage = rows if isinstance(rows, Mapping) else {"": rows}
+        columns, rows = result["columns"], result["rows"][:60]
+        heads = list(result.get("dates") or result.get("days") or ())
+        lists = [at for at in range(len(columns)) if rows and isinstance(rows[0][at], list)]
+        if not lists:
+            return table(columns, [[text(value) for value in row] for row in rows])
+        labels = lists[0]
         return "".join(
             table(
-                [str(name).removeprefix("week of ") for name in result["columns"]],
-                [[text(value) for value in row] for row in some[:60]],
-                words(stage),
+                [*columns[:labels], *heads],
+                [[text(value) for value in (*row[:labels], *row[at])] for row in rows],
+                words(columns[at]),
             )
-            for stage, some in by_stage.items()
+            for at in lists
         )

@@ -13,7 +13,6 @@ from openenv_kit.page.watching import Frame
 
 Segment = tuple[tuple[str, str], ...]
 """Attribute and value, sorted; empty for everybody."""
-WEEK = "week of "
 
 
 @dataclass
@@ -87,25 +86,25 @@ class Seen:
             return
         groups = list(asked.get("group_by") or ())
         tables: dict[tuple[Segment, str], Sequence[Any]] = {}
-        heads = result["columns"][len(groups) :]
-        for stage, rows in result["rows"].items():
-            for row in rows:
-                named = zip(groups, row[: len(groups)], strict=True)
-                segment = tuple(sorted({**where, **dict(named)}.items()))
-                tables[segment, stage] = row[len(groups) :]
+        for row in result["rows"]:
+            cells = dict(zip(result["columns"], row, strict=True))
+            own = {name: cells.pop(name) for name in groups}
+            segment = tuple(sorted({**where, **own}.items()))
+            tables.update({(segment, stage): numbers for stage, numbers in cells.items()})
         measure = asked.get("measure") or "counts"
         for (segment, stage), values in tables.items():
             told = values if measure == "change" else self._against(tables, segment, stage, measure)
-            for head, value in zip(heads, told, strict=False):
-                if value is not None:
-                    self._note(segment, stage, str(head), float(value))
+            for date, value in zip(result["dates"], told, strict=False):
+                if value is None:
+                    continue
+                if asked.get("every") == "week":
+                    self.changes[segment, stage, date] = float(value)
+                else:
+                    self._note_day(segment, stage, date, float(value))
 
-    def _note(self, segment: Segment, stage: str, head: str, value: float) -> None:
-        if head.startswith(WEEK):
-            self.changes[segment, stage, head.removeprefix(WEEK)] = value
-            return
-        self.days[segment, stage, head] = value
-        week = next((w for w in reversed(self.weeks) if w <= head), "")
+    def _note_day(self, segment: Segment, stage: str, day: str, value: float) -> None:
+        self.days[segment, stage, day] = value
+        week = next((w for w in reversed(self.weeks) if w <= day), "")
         place = (segment, stage, week)
         if week and abs(value) > abs(self.changes.get(place, 0.0)):
             self.changes[place] = value

@@ -179,9 +179,7 @@ class SliceDesk:
         for axis, dim in enumerate(names.dims):
             told = yield from ask("slice", group_by=[dim], every="week")
             cells = [cube.cell_of({axis: value}) for value in range(len(names.values[axis]))]
-            counts = np.array(
-                [[row[1:] for row in told["rows"][stage]] for stage in names.stages], dtype=float
-            )
+            counts = _by_stage(told["rows"], 1)
             changes, weights[:, cells] = _usual(counts)
             found += flags_of(changes, weights[:, cells], cells)
             if axis == 0:
@@ -192,7 +190,7 @@ class SliceDesk:
             told = yield from ask("slice", group_by=grouped, every="week", measure="change")
             values = list(np.ndindex(len(names.values[one]), len(names.values[other])))
             cells = [cube.cell_of({one: a, other: b}) for a, b in values]
-            changes = np.array([[row[2:] for row in told["rows"][s]] for s in names.stages])
+            changes = _by_stage(told["rows"], 2)
             first = weights[:, [cube.cell_of({one: a}) for a, _ in values]]
             second = weights[:, [cube.cell_of({other: b}) for _, b in values]]
             found += flags_of(changes / 1000.0, first * second / weights[:, :1], cells)
@@ -210,7 +208,7 @@ class SliceDesk:
             dates=[names.span(near)],
         )
         found = np.zeros((len(stages), len(names.dates)))
-        found[:, near.start : near.stop] = [told["rows"][stage][0] for stage in stages]
+        found[:, near.start : near.stop] = told["rows"][0]
         return found / 1000.0
 
     def inside(
@@ -228,9 +226,7 @@ class SliceDesk:
             stages=stages,
         )
         shape = [len(names.values[axis]) for axis in axes]
-        sums = np.array(
-            [[row[-2:] for row in told["rows"][stage]] for stage in stages], dtype=float
-        )
+        sums = _by_stage(told["rows"], len(axes))
         if channel == 0:
             sums = np.concatenate([sums, sums])
         now, then = (sums[:, :, place].reshape(2, *shape) for place in (0, 1))
@@ -247,12 +243,17 @@ class SliceDesk:
             group_by=[names.dims[axis]],
             stages=names.stages[:1],
         )
-        sums = np.array([row[-2:] for row in told["rows"][names.stages[0]]], dtype=float)
+        [sums] = _by_stage(told["rows"], 1)
         return sums[:, 0], sums[:, 1]
 
     def log(self) -> Asking[list[dict[str, str]]]:
         told = yield from ask("change_log")
         return [dict(zip(told["columns"], row, strict=True)) for row in told["rows"]]
+
+
+def _by_stage(rows: Sequence[Sequence[Any]], labels: int) -> Floats:
+    """Numbers of an answer whose rows begin with labels, shape (stages, segments, numbers)."""
+    return np.array([row[labels:] for row in rows], dtype=float).swapaxes(0, 1)
 
 
 def _usual(counts: Floats) -> tuple[Floats, Floats]:

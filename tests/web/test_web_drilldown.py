@@ -69,6 +69,21 @@ def test_counts_rates_and_changes_by_week_and_day_agree() -> None:
     assert seen_in(visitor.frames).changes == changes, "two values of an attribute are no segment"
 
 
+def test_an_answer_is_drawn_as_a_table_for_each_stage_or_as_one() -> None:
+    visitor, days = started(), [["2023-12-12", "2023-12-13"]]
+    asked = {"group_by": ["country"], "dates": days, "stages": ["app_opens", "menu_opens"]}
+    for tool, measure, tables, heads in (
+        ("slice", "counts", 2, ("country", *days[0])),
+        ("compare", "rates", 2, ("country", "dates", "reference")),
+        ("compare", "change", 1, ("country", "app opens", "menu opens")),
+    ):
+        visitor.call(tool, {**asked, "measure": measure})
+        html = SCENES.answer_html(visitor.reply)
+        assert html.count("<table") == tables
+        for name in heads:
+            assert html.count(f">{name}</th>") == tables, name
+
+
 def test_before_the_end_only_what_was_told_is_drawn_and_after_it_the_truth() -> None:
     visitor = started()
     html = SCENES.picture_html(visitor.frames, visitor.reset)
