@@ -73,12 +73,8 @@ class Event:
 
     def explains(self, root: Root) -> bool:
         """Whether what was found is what was announced."""
-        return (root.stage, root.first, root.last, root.cell) == (
-            0,
-            self.first,
-            self.last,
-            self.cell,
-        )
+        found = (root.stage, root.first, root.last, root.cell)
+        return found == (0, self.first, self.last, self.cell)
 
 
 def entry_id(number: int) -> str:

@@ -23,9 +23,7 @@ from drilldown_env.page.tree import (
 )
 from drilldown_env.tools import SUBMIT
 from openenv_kit.environment import Environment
-from openenv_kit.page.grid import (
-    MATCHED,
-)
+from openenv_kit.page.grid import MATCHED
 from openenv_kit.page.markup import day_name, note, table, text, words
 from openenv_kit.page.rows import Column
 from openenv_kit.page.scenes import Ask, Call, Frames, Move, Scenes, named
@@ -34,6 +32,11 @@ from openenv_kit.page.state import Row, Visitor
 KINDS = ("rate_change", "traffic_change", "mix_shift", "tracking_loss")
 FREE = "free"
 TO_TREE = ("Go to the picture", "go", "#mt-picture")
+
+
+def asking(text: str, call: Call) -> Move:
+    """A next move that asks for a call."""
+    return Move(text, call.label, "ask", json.dumps([call.tool, call.arguments]))
 
 
 class DrillScenes(Scenes):
@@ -126,9 +129,7 @@ class DrillScenes(Scenes):
         groups = asked.groups if asked else {}
         for call in groups.get("Everybody, week by week", ()):
             if call.arguments not in done:
-                value = json.dumps([call.tool, call.arguments])
-                text = "Who changed? Look at each attribute, week by week."
-                return Move(text, call.label, "ask", value)
+                return asking("Who changed? Look at each attribute, week by week.", call)
         at = selected(seen, visitor.place)
         if at is None:
             cells = [(s, week) for s in seen.segments() for week in seen.weeks]
@@ -136,26 +137,18 @@ class DrillScenes(Scenes):
                 text = "No answer held any counts yet: ask about everybody."
                 return Move(text, "Go to the questions", "go", "#mt-ask")
             segment, week = max(cells, key=lambda each: abs((seen.strongest(*each) or ("", 0))[1]))
-            place = f"{text_of(segment) or EVERYBODY}/{week}"
             name = text_of(segment) or EVERYBODY
-            return Move("One cell stands out. Look closer.", f"Look at {name}", "pick", place)
+            label = f"Look at {name}"
+            return Move("One cell stands out. Look closer.", label, "pick", f"{name}/{week}")
         call = groups["Closer"][0]
         if call.arguments not in done:
-            value = json.dumps([call.tool, call.arguments])
-            return Move("On which days did it begin and end?", call.label, "ask", value)
+            return asking("On which days did it begin and end?", call)
         if not seen.log:
-            value = json.dumps(["change_log", {}])
-            return Move(
-                "Who is to blame? Reading the change log is free.",
-                "Read the change log",
-                "ask",
-                value,
-            )
+            return asking("Who is to blame? Reading the change log is free.", groups["Why"][0])
         text = "Is it all of them, or a part? Split it; then add it to your report."
         for call in groups["Closer"]:
             if call.arguments not in done:
-                value = json.dumps([call.tool, call.arguments])
-                return Move(text, call.label, "ask", value)
+                return asking(text, call)
         if self.offers(visitor):
             return Move(text, "Add it to the report", "add_row", "0")
         return Move("Nothing is left to ask here: click another cell.", *TO_TREE)

@@ -17,14 +17,18 @@ from openenv_kit.play.policies import Action, Observed
 EASY = "drill_easy"
 
 
-def search(opening: Observed) -> Generator[Action, Observed, list[dict[str, Any]]]:
-    """Ask until everything suspicious is looked into; returns the rows of the report."""
+def desk_of(opening: Observed) -> Desk:
+    """The desk for the tools of an episode."""
     config = opening["config"]
     names = Names(config)
-    desk: Desk = SqlDesk(names)
-    if "sql" not in config:
-        desk = SliceDesk(names, pairs=config["difficulty"] != EASY)
-    return (yield from Search(desk).run())
+    return (
+        SqlDesk(names) if "sql" in config else SliceDesk(names, pairs=config["difficulty"] != EASY)
+    )
+
+
+def search(opening: Observed) -> Generator[Action, Observed, list[dict[str, Any]]]:
+    """Ask until everything suspicious is looked into; returns the rows of the report."""
+    return (yield from Search(desk_of(opening)).run())
 
 
 def reference(opening: Observed) -> Generator[Action, Observed, None]:
