@@ -18,6 +18,7 @@ from pydantic import Field
 
 from drilldown_env.config import DAYS, WEEKS
 from drilldown_env.episode import Episode
+from drilldown_env.report import require_date
 from openenv_kit.errors import InvalidValueError, ToolArgumentError, require_name
 from openenv_kit.tool import Arguments
 
@@ -141,11 +142,10 @@ def day_ranges(episode: Episode, name: str, given: Sequence[Sequence[str]]) -> l
     Raises:
         InvalidValueError: not dates of the episode, or a range that runs backwards.
     """
-    found, dates = [], episode.dates
+    found = []
     for first, last in given:
         for date in (first, last):
-            if date not in episode.day_of:
-                raise InvalidValueError(name, date, f"YYYY-MM-DD from {dates[0]} to {dates[-1]}")
+            require_date(name, date, episode.dates)
         if last < first:
             raise InvalidValueError(f"range in {name}", [first, last], "first date before last")
         found.append(range(episode.day_of[first], episode.day_of[last] + 1))
@@ -209,8 +209,7 @@ def _measured(counts: Counts, measure: str) -> Counts:
         return counts
     if measure == "rates":
         return _rates(counts)
-    values = counts.astype(np.float64)
-    values[:, 1:] /= np.maximum(counts[:, :-1], 1)
+    values = _divided(counts)
     lanes = values.reshape(*values.shape[:2], WEEKS, -1)
     ordered = np.sort(lanes, axis=2)
     usual = (ordered[:, :, 3] + ordered[:, :, 4]) / 2.0
@@ -220,14 +219,20 @@ def _measured(counts: Counts, measure: str) -> Counts:
 
 def _rates(counts: Counts) -> Counts:
     found = counts.copy()
-    found[:, 1:] = _per_mille(counts[:, 1:] / np.maximum(counts[:, :-1], 1))
+    found[:, 1:] = _per_mille(_divided(counts)[:, 1:])
     return found
+
+
+def _divided(counts: Counts) -> NDArray[np.float64]:
+    """The first stage's counts, and each later stage's rate, with stages on the second axis."""
+    values = counts.astype(np.float64)
+    values[:, 1:] /= np.maximum(counts[:, :-1], 1)
+    return values
 
 
 def _change_between(both: Counts, days: int, others: int) -> Counts:
     """Change of the daily first stage and of each rate, of two sums in the last axis."""
-    values = both.astype(np.float64)
-    values[:, 1:] /= np.maximum(both[:, :-1], 1)
+    values = _divided(both)
     values[:, 0, 0] /= days
     values[:, 0, 1] /= others
     return _per_mille(values[..., 0] / np.maximum(values[..., 1], 1e-9) - 1.0)

@@ -46,17 +46,14 @@ class DrillScenes(Scenes):
     line = "Who changed, when, and why?"
     icon = '<path d="M4 12h5M9 5v14M9 5h5M9 12h5M9 19h5"/><path d="M17 5h3M17 12h3M17 19h3"/>'
 
+    picture_html = staticmethod(picture_html)
+
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self.mission = (
             "An alert says that a number moved. Find which people changed, in which days, and "
             "which entry of the change log is to blame."
         )
-
-    def picture_html(
-        self, frames: Frames, reset: Mapping[str, Any], place: str = "", rows: Sequence[Row] = ()
-    ) -> str:
-        return picture_html(frames, reset, place, rows)
 
     def below_html(self, visitor: Visitor) -> str:
         seen = seen_in(visitor.frames)

@@ -35,23 +35,20 @@ class Seen:
 
     def strongest(self, segment: Segment, week: str) -> tuple[str, float] | None:
         """Stage and size of the largest change of a segment in a week; None where none is known."""
-        stages = self.config["stages"]
-        known = [
-            (s, self.changes[segment, s, week])
-            for s in stages
-            if (segment, s, week) in self.changes
-        ]
-        return max(known, key=lambda each: abs(each[1]), default=None)
+        return max(self._known(segment, week), key=lambda each: abs(each[1]), default=None)
+
+    def _known(self, segment: Segment, week: str) -> list[tuple[str, float]]:
+        places = [(stage, (segment, stage, week)) for stage in self.config["stages"]]
+        return [(stage, self.changes[at]) for stage, at in places if at in self.changes]
 
     def moved(self, segment: Segment, week: str) -> list[tuple[str, float]]:
         """Stages, in order, whose change is at least half of the largest, and their changes.
 
         Of lost events the rise one step later is always the larger, and they are reported before.
         """
-        strongest = self.strongest(segment, week)
-        least = abs(strongest[1]) / 2 if strongest else 0.0
-        sizes = [(s, self.changes.get((segment, s, week), 0.0)) for s in self.config["stages"]]
-        return [(stage, size) for stage, size in sizes if size and abs(size) >= least]
+        known = self._known(segment, week)
+        least = max((abs(size) for _, size in known), default=0.0) / 2
+        return [(stage, size) for stage, size in known if size and abs(size) >= least]
 
     def run(self, segment: Segment, stage: str, week: str) -> tuple[str, str]:
         """First and last day of the week's largest change, which may run into other weeks."""

@@ -129,6 +129,22 @@ class Names:
         kept = sorted(axes, key=lambda a: -len(self.values[a]))[:MOST_FIXED]
         return sorted(kept)
 
+    def row(
+        self, channel: int, cell: int, days: range, *, rises: bool, **more: str
+    ) -> dict[str, Any]:
+        """A row of a report; a change of a rate or of traffic without a cause, if not said."""
+        first, last = self.span(days)
+        return {
+            "kind": "rate_change" if channel else "traffic_change",
+            "stage": self.stages[channel],
+            "direction": "up" if rises else "down",
+            "segment": self.where(cell),
+            "date_from": first,
+            "date_to": last,
+            "change": "unattributed",
+            **more,
+        }
+
     def span(self, days: range) -> list[str]:
         """A run of days as the tools write it."""
         return [self.dates[days.start], self.dates[days.stop - 1]]

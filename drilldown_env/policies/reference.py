@@ -50,15 +50,11 @@ def played(episode: Episode) -> tuple[list[Row], int]:
     Where counts are read by SQL no query is run; see `CountsDesk`.
     """
     config, calls = overview(episode), 0
+    desk = desk_of({"config": config})
     if episode.config.level.sql:
         log = told_log(episode.domain, episode.dates, episode.log)
-        desk = CountsDesk(Names(config), episode.counts, log)
-        player = Search(desk).run()
-        try:
-            next(player)
-        except StopIteration as end:
-            return [Row(**row) for row in end.value], desk.calls
-    player = search({"config": config})
+        desk = CountsDesk(desk.names, episode.counts, log)
+    player = Search(desk).run()
     try:
         action = next(player)
         while True:
@@ -67,4 +63,6 @@ def played(episode: Episode) -> tuple[list[Row], int]:
             result = tool.call(episode, action["arguments"])
             action = player.send({"result": result})
     except StopIteration as end:
+        if isinstance(desk, CountsDesk):
+            calls = desk.calls
         return [Row(**row) for row in end.value], calls
