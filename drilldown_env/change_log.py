@@ -89,7 +89,7 @@ def audience_of(domain: Domain, cell: int) -> str:
     return f"({', '.join(parts) or 'everyone'})"
 
 
-def told_log(domain: Domain, dates: Sequence[str], log: Sequence[Entry]) -> list[dict[str, str]]:
+def log_entries(domain: Domain, dates: Sequence[str], log: Sequence[Entry]) -> list[dict[str, str]]:
     """The log as a player reads it."""
     return [
         {
@@ -104,7 +104,7 @@ def told_log(domain: Domain, dates: Sequence[str], log: Sequence[Entry]) -> list
     ]
 
 
-def told_calendar(
+def calendar_entries(
     domain: Domain, dates: Sequence[str], events: Sequence[Event]
 ) -> list[dict[str, str]]:
     """The calendar as a player reads it."""

@@ -199,10 +199,10 @@ class DrillScenes(Scenes):
         return ""
 
     def report_action(self, rows: Sequence[Row]) -> Mapping[str, Any]:
-        told = [
+        handed = [
             {**row, "segment": dict(segment_of(str(row.get("segment", ""))) or ())} for row in rows
         ]
-        return {"tool": SUBMIT, "arguments": {"rows": told}}
+        return {"tool": SUBMIT, "arguments": {"rows": handed}}
 
     def answer_html(self, observation: Mapping[str, Any]) -> str:
         result = observation.get("result") or {}

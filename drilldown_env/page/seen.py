@@ -90,8 +90,10 @@ class Seen:
             tables.update({(segment, stage): numbers for stage, numbers in cells.items()})
         measure = asked.get("measure") or "counts"
         for (segment, stage), values in tables.items():
-            told = values if measure == "change" else self._against(tables, segment, stage, measure)
-            for date, value in zip(result["dates"], told, strict=False):
+            relative = (
+                values if measure == "change" else self._against(tables, segment, stage, measure)
+            )
+            for date, value in zip(result["dates"], relative, strict=False):
                 if value is None:
                     continue
                 if asked.get("every") == "week":

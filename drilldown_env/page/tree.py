@@ -92,11 +92,11 @@ def explained(frames: Frames, reset: Mapping[str, Any]) -> tuple[Seen, list[tupl
     return seen, judged
 
 
-def _row(told: Mapping[str, Any]) -> ReportRow:
-    segment = told.get("segment")
+def _row(values: Mapping[str, Any]) -> ReportRow:
+    segment = values.get("segment")
     pairs = segment.items() if isinstance(segment, Mapping) else ()
     names = ("kind", "stage", "direction", "date_from", "date_to", "change")
-    found = {name: str(told.get(name, "")) for name in names}
+    found = {name: str(values.get(name, "")) for name in names}
     return ReportRow(segment=tuple(sorted((str(n), str(v)) for n, v in pairs)), **found)
 
 

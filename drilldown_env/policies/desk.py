@@ -220,9 +220,9 @@ class SliceDesk(Desk):
         weights = np.zeros((len(names.stages), cube.simple))
         found: list[Flag] = []
         for axis, dim in enumerate(names.dims):
-            told = yield from ask("slice", group_by=[dim], every="week")
+            answer = yield from ask("slice", group_by=[dim], every="week")
             cells = [cube.cell_of({axis: value}) for value in range(len(names.values[axis]))]
-            counts = _by_stage(told["rows"], 1)
+            counts = _by_stage(answer["rows"], 1)
             changes, weights[:, cells] = usual_of(counts)
             found += flags_of(changes, weights[:, cells], cells)
             if axis == 0:
@@ -230,10 +230,10 @@ class SliceDesk(Desk):
                 found += flags_of(changes, weights[:, :1], [0])
         for one, other in combinations(range(len(names.dims)), 2) if self.pairs else ():
             grouped = [names.dims[one], names.dims[other]]
-            told = yield from ask("slice", group_by=grouped, every="week", measure="change")
+            answer = yield from ask("slice", group_by=grouped, every="week", measure="change")
             values = list(np.ndindex(len(names.values[one]), len(names.values[other])))
             cells = [cube.cell_of({one: a, other: b}) for a, b in values]
-            changes = _by_stage(told["rows"], 2)
+            changes = _by_stage(answer["rows"], 2)
             first = weights[:, [cube.cell_of({one: a}) for a, _ in values]]
             second = weights[:, [cube.cell_of({other: b}) for _, b in values]]
             found += flags_of(changes / 1000.0, first * second / weights[:, :1], cells)
@@ -243,7 +243,7 @@ class SliceDesk(Desk):
         names = self.names
         stages = [names.stages[channel] for channel in channels]
         near = range(max(7 * week - 7, 0), min(7 * week + 14, len(names.dates)))
-        told = yield from ask(
+        answer = yield from ask(
             "slice",
             where=names.where(cell),
             stages=stages,
@@ -251,14 +251,14 @@ class SliceDesk(Desk):
             dates=[names.span(near)],
         )
         found = np.zeros((len(stages), len(names.dates)))
-        found[:, near.start : near.stop] = told["rows"][0]
+        found[:, near.start : near.stop] = answer["rows"][0]
         return found / 1000.0
 
     def compared(
         self, axes: Sequence[int], channel: int, days: range, others: Sequence[range], cell: int
     ) -> Asking[Floats]:
         names = self.names
-        told = yield from ask(
+        answer = yield from ask(
             "compare",
             dates=[names.span(days)],
             reference=[names.span(each) for each in others],
@@ -266,11 +266,11 @@ class SliceDesk(Desk):
             where=names.where(cell),
             stages=names.stages[max(channel - 1, 0) : channel + 1],
         )
-        return _by_stage(told["rows"], len(axes))
+        return _by_stage(answer["rows"], len(axes))
 
     def log(self) -> Asking[list[dict[str, str]]]:
-        told = yield from ask("change_log")
-        return [dict(zip(told["columns"], row, strict=True)) for row in told["rows"]]
+        answer = yield from ask("change_log")
+        return [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
 
 
 def _by_stage(rows: Sequence[Sequence[Any]], labels: int) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from drilldown_env.change_log import told_log
+from drilldown_env.change_log import log_entries
 from drilldown_env.episode import Episode
 from drilldown_env.policies.desk import Desk, Names, SliceDesk
 from drilldown_env.policies.search import Search
@@ -52,7 +52,7 @@ def played(episode: Episode) -> tuple[list[Row], int]:
     config, calls = overview(episode), 0
     desk = desk_of({"config": config})
     if episode.config.level.sql:
-        log = told_log(episode.domain, episode.dates, episode.log)
+        log = log_entries(episode.domain, episode.dates, episode.log)
         desk = CountsDesk(desk.names, episode.counts, log)
     player = Search(desk).run()
     try:

@@ -95,11 +95,11 @@ class Search:
 
     def dismiss(self, channel: int, cell: int, weeks: set[int]) -> None:
         """Drop what is suspicious about people of a cell in some weeks."""
-        apart = self.cube.apart[cell]
+        disjoint = self.cube.disjoint[cell]
         self.flags = [
             f
             for f in self.flags
-            if f.channel != channel or f.week not in weeks or bool(apart[f.cell])
+            if f.channel != channel or f.week not in weeks or bool(disjoint[f.cell])
         ]
 
     def look(self, flag: Flag) -> Asking[Finding | None]:
@@ -141,7 +141,7 @@ class Search:
         """Days on which a finding explains what people of a cell did on a channel."""
         days = np.zeros(len(self.names.dates), dtype=bool)
         for found in self.findings:
-            if channel in found.channels and not self.cube.apart[cell, found.moved]:
+            if channel in found.channels and not self.cube.disjoint[cell, found.moved]:
                 days[found.days.start : found.days.stop] = True
         return days
 
@@ -166,7 +166,7 @@ class Search:
         whole = [d for d in moved if d.start >= 0 and d.stop <= len(self.names.dates)]
         busy = [0.0] * (len(self.names.dates) // 7)
         for flag in self.all_flags:
-            if flag.channel == channel and not self.cube.apart[cell, flag.cell]:
+            if flag.channel == channel and not self.cube.disjoint[cell, flag.cell]:
                 busy[flag.week] += flag.gain
         trouble = {d: add_up(busy[d.start // 7 : (d.stop - 1) // 7 + 1]) for d in whole}
         calm = [d for d in whole if not trouble[d]]

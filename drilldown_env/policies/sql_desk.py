@@ -101,8 +101,8 @@ class SqlDesk(Desk):
         return table
 
     def _rows(self, query: str) -> Asking[list[list[Any]]]:
-        told = yield from ask("sql", query=query)
-        rows: list[list[Any]] = told["rows"]
+        answer = yield from ask("sql", query=query)
+        rows: list[list[Any]] = answer["rows"]
         return rows
 
     def _weeks(self, number: int, axes: Sequence[int]) -> str:

@@ -58,8 +58,8 @@ def test_a_reset_tells_the_alert_the_names_and_the_budget_and_no_answer() -> Non
         *("product", "difficulty", "attributes", "stages", "components", "first_date"),
         *("last_date", "budget", "calendar", "max_steps", "versions"),
     }
-    told = str(reply) + str(session.state())
-    assert str(HARD.seed * 10**6) not in told
+    shown = str(reply) + str(session.state())
+    assert str(HARD.seed * 10**6) not in shown
     assert "roots" not in str(reply.content)
 
 
@@ -96,8 +96,8 @@ def test_compare_sums_days_and_others_and_divides_by_their_number() -> None:
     change = call(session, "compare", measure="change", **asked).content["result"]
     assert counts["days"] == {"dates": 2, "reference": 14}
     assert counts["columns"] == change["columns"] == ["source", stage]
-    for [_, (now, usual)], [_, told] in zip(counts["rows"], change["rows"], strict=True):
-        assert told == round(1000 * (now / 2 / (usual / 14) - 1))
+    for [_, (now, usual)], [_, changed] in zip(counts["rows"], change["rows"], strict=True):
+        assert changed == round(1000 * (now / 2 / (usual / 14) - 1))
 
 
 def test_groups_come_in_the_order_asked_for() -> None:
@@ -209,11 +209,11 @@ def test_a_seed_alone_starts_an_episode_whose_roots_it_decides() -> None:
     assert one.episode is two.episode
 
 
-@pytest.mark.parametrize("beside", [{"task_id": next(iter(TASKS))}, {"difficulty": 0.5}])
-def test_what_stands_beside_a_split_is_named(beside: dict[str, Any]) -> None:
-    ((name, value),) = beside.items()
+@pytest.mark.parametrize("also", [{"task_id": next(iter(TASKS))}, {"difficulty": 0.5}])
+def test_what_stands_beside_a_split_is_named(also: dict[str, Any]) -> None:
+    ((name, value),) = also.items()
     shown = repr(value)
-    refused = DrillSession().reset(split="train", **beside)
+    refused = DrillSession().reset(split="train", **also)
     assert refused.message.startswith(f"{name} is {shown}; allowed: nothing beside split")
 
 
