@@ -70,13 +70,17 @@ class Certificate:
         return asdict(self)
 
 
-def certificate_from(told: dict[str, Any]) -> Certificate:
+def certificate_from(values: dict[str, Any]) -> Certificate:
     """A certificate from its JSON form.
 
     Raises:
         KeyError, TypeError: it is not one.
     """
-    found = {**told, "dissent": tuple(told["dissent"]), "config": DrillConfig(**told["config"])}
+    found = {
+        **values,
+        "dissent": tuple(values["dissent"]),
+        "config": DrillConfig(**values["config"]),
+    }
     return Certificate(**found)
 
 

@@ -73,12 +73,8 @@ class Event:
 
     def explains(self, root: Root) -> bool:
         """Whether what was found is what was announced."""
-        return (root.stage, root.first, root.last, root.cell) == (
-            0,
-            self.first,
-            self.last,
-            self.cell,
-        )
+        found = (root.stage, root.first, root.last, root.cell)
+        return found == (0, self.first, self.last, self.cell)
 
 
 def entry_id(number: int) -> str:
@@ -93,7 +89,7 @@ def audience_of(domain: Domain, cell: int) -> str:
     return f"({', '.join(parts) or 'everyone'})"
 
 
-def told_log(domain: Domain, dates: Sequence[str], log: Sequence[Entry]) -> list[dict[str, str]]:
+def log_entries(domain: Domain, dates: Sequence[str], log: Sequence[Entry]) -> list[dict[str, str]]:
     """The log as a player reads it."""
     return [
         {
@@ -108,7 +104,7 @@ def told_log(domain: Domain, dates: Sequence[str], log: Sequence[Entry]) -> list
     ]
 
 
-def told_calendar(
+def calendar_entries(
     domain: Domain, dates: Sequence[str], events: Sequence[Event]
 ) -> list[dict[str, str]]:
     """The calendar as a player reads it."""

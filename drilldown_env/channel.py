@@ -261,8 +261,8 @@ class Channel:
         order = np.argsort(-gain, kind="stable")[:BEST_CELLS]
         order = order[gain[order] > 0.0]
         sums = gain[order][:, None] + gain[order][None, :]
-        apart = self.cube.apart[np.ix_(order, order)]
-        sums = np.where(np.triu(apart, 1), sums, -1.0)
+        disjoint = self.cube.disjoint[np.ix_(order, order)]
+        sums = np.where(np.triu(disjoint, 1), sums, -1.0)
         if not sums.size or float(np.max(sums)) <= 0.0:
             return [], 0.0
         place = int(np.argmax(sums))

@@ -37,7 +37,7 @@ class Cube:
         fixed: how many values each cell fixes, in rising order.
         simple: how many cells fix at most one value; they come first.
         member: which leaves each cell holds; shape (cells, leaves).
-        apart: whether two cells hold no leaf in common; shape (cells, cells).
+        disjoint: whether two cells hold no leaf in common; shape (cells, cells).
         within: whether the first cell lies inside the second; shape (cells, cells).
     """
 
@@ -64,7 +64,7 @@ class Cube:
         own = self.values[:, None, :]
         self.member: Bools = np.all((own < 0) | (own == self.leaf_values[None]), axis=2)
         other = self.values[None, :, :]
-        self.apart: Bools = np.any((own >= 0) & (other >= 0) & (own != other), axis=2)
+        self.disjoint: Bools = np.any((own >= 0) & (other >= 0) & (own != other), axis=2)
         self.within: Bools = np.all((other < 0) | (own == other), axis=2)
 
     def sums(self, leaves: Floats) -> Floats:

@@ -59,9 +59,9 @@ def introduction(opening: Mapping[str, Any]) -> str:
     return f"{opening['message']}\n\n{compact(opening['config'])}"
 
 
-def observed(told: str, answer: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def observed(text: str, answer: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """The observation behind an introduction or an answer, as far as scripted policies read it."""
-    return {"config": json.loads(told.rpartition("\n")[2])} if answer is None else answer
+    return {"config": json.loads(text.rpartition("\n")[2])} if answer is None else answer
 
 
 class Drilldown(Environment):

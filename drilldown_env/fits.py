@@ -169,13 +169,13 @@ class Fits:
         own = np.where(self.cube.member[cell], self.expected.leaves[:, day], 0.0)
         shared = self.cube.sums(own[None, :, None])[0, :, 0]
         weights = self.expected.weights[:, day]
-        apart = np.maximum(weights[cell] - shared, weights - shared)
-        apart[cell] = weights[cell]
+        unshared = np.maximum(weights[cell] - shared, weights - shared)
+        unshared[cell] = weights[cell]
         alike = shared * shared / (weights[cell] * weights)
         alike[cell] = 0.0
         left = max(1.0 - float(np.max(alike)), 1e-3)
         floor2, channel = self.expected.floor2, self.expected.channel
-        smallest = max(float(np.min(apart)), 1.0)
+        smallest = max(float(np.min(unshared)), 1.0)
         return max(
             float(self.need[first, cell]),
             APART * float(np.sqrt(SPARE / smallest + floor2)),

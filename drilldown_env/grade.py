@@ -76,8 +76,6 @@ def credit_of(row: ReportRow, root: ReportRow, dates: Sequence[str]) -> float:
     place = place_of(row, root, dates)
     if place < 1.0:
         return PLACE * place
-    if row.kind == root.kind and row.change == root.change:
-        return 1.0
     return PLACE + KIND * (row.kind == root.kind) + CHANGE * (row.change == root.change)
 
 

@@ -15,7 +15,7 @@ from drilldown_env.report import ReportRow
 
 
 def shown(
-    episode: Episode, tool: str, asked: Mapping[str, Any], told: Mapping[str, Any]
+    episode: Episode, tool: str, asked: Mapping[str, Any], answer: Mapping[str, Any]
 ) -> set[int]:
     """Places, in the right report, of the roots that an answer shows.
 
@@ -23,16 +23,16 @@ def shown(
         episode: what was asked about.
         tool: a tool that reads counts.
         asked: its arguments, as they were accepted.
-        told: its answer.
+        answer: its answer.
     """
     found = enumerate(episode.expected_rows)
     if tool == "sql":
-        return {number for number, root in found if _queried(root, asked["query"], told["rows"])}
-    return {number for number, root in found if _sliced(episode, root, asked, told)}
+        return {number for number, root in found if _queried(root, asked["query"], answer["rows"])}
+    return {number for number, root in found if _sliced(episode, root, asked, answer)}
 
 
 def _sliced(
-    episode: Episode, root: ReportRow, asked: Mapping[str, Any], told: Mapping[str, Any]
+    episode: Episode, root: ReportRow, asked: Mapping[str, Any], answer: Mapping[str, Any]
 ) -> bool:
     groups = asked.get("group_by", [])
     fixed = {
@@ -47,7 +47,8 @@ def _sliced(
     if not any(first <= root.date_to and last >= root.date_from for first, last in ranges):
         return False
     own = [segment[name] for name in groups]
-    return any(row[: len(groups)] == own for row in told["rows"].get(root.stage, ()))
+    seen = root.stage in answer["columns"]
+    return seen and any(row[: len(groups)] == own for row in answer["rows"])
 
 
 def _queried(root: ReportRow, query: str, rows: Sequence[Sequence[Any]]) -> bool:

@@ -199,10 +199,10 @@ class Planner:
         effects = [Effect(channel, cell, first, stop, factor, kind == MIX)]
         if kind == LOSS:
             effects.append(replace(effects[0], channel=channel + 1, factor=1.0 / factor))
-        certain = all(map(self._possible, effects)) and self._told_apart(effects[0])
+        certain = all(map(self._possible, effects)) and self._distinguishable(effects[0])
         return tuple(effects) if certain else ()
 
-    def _told_apart(self, effect: Effect) -> bool:
+    def _distinguishable(self, effect: Effect) -> bool:
         """Whether the days' noise leaves no doubt between a change of traffic and a mix shift."""
         if effect.channel:
             return True
@@ -232,7 +232,7 @@ class Planner:
         run = fits.run[weekday]
         change = (effect.factor - 1.0) * run[effect.cell] / run
         size = np.abs(change)
-        able = self.cube.apart[effect.cell] & fits.fitting[weekday]
+        able = self.cube.disjoint[effect.cell] & fits.fitting[weekday]
         able &= (size >= fits.need[weekday]) & (size <= fits.high[weekday])
         able &= self.cube.fixed == fixed
         for other in self.stream.shuffled(np.flatnonzero(able).tolist())[:PARTNERS]:

@@ -53,8 +53,8 @@ def added_digest(name: str) -> dict[str, str]:
     """What tells an added product from another of its name; nothing for one of the four."""
     if name not in _added:
         return {}
-    told = json.dumps(asdict(_added[name]), sort_keys=True)
-    return {"product_digest": hashlib.sha256(told.encode()).hexdigest()}
+    described = json.dumps(asdict(_added[name]), sort_keys=True)
+    return {"product_digest": hashlib.sha256(described.encode()).hexdigest()}
 
 
 def load_product(path: Path | str) -> Domain:
@@ -82,20 +82,20 @@ def read_product(text: str) -> Domain:
         InvalidValueError: a value has another type, shape or range.
     """
     try:
-        told = tomllib.loads(text)
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         raise ConfigurationError(f"not TOML: {problem}") from None
-    _require_keys("product", told, _REQUIRED, _OPTIONAL)
-    fields: dict[str, Any] = {name: _list(name, told[name], kind) for name, kind in _LISTS.items()}
-    fields |= {name: _number(name, told[name]) for name in _OPTIONAL if name in told}
-    dims = _dimensions(_table("dimensions", told["dimensions"]))
+    _require_keys("product", table, _REQUIRED, _OPTIONAL)
+    fields: dict[str, Any] = {name: _list(name, table[name], kind) for name, kind in _LISTS.items()}
+    fields |= {name: _number(name, table[name]) for name in _OPTIONAL if name in table}
+    dims = _dimensions(_table("dimensions", table["dimensions"]))
     names = [dim.name for dim in dims]
     axes = {
-        role: names.index(require_name(f"{role}_dimension", told[f"{role}_dimension"], names))
+        role: names.index(require_name(f"{role}_dimension", table[f"{role}_dimension"], names))
         for role in ("weekly", "noisy")
     }
     domain = Domain(
-        name=_text("name", told["name"]),
+        name=_text("name", table["name"]),
         dims=dims,
         weekly_dim=axes["weekly"],
         noisy_dim=axes["noisy"],
@@ -105,9 +105,9 @@ def read_product(text: str) -> Domain:
     return domain
 
 
-def _dimensions(told: Mapping[str, Any]) -> tuple[Dimension, ...]:
+def _dimensions(tables: Mapping[str, Any]) -> tuple[Dimension, ...]:
     found = []
-    for name, given in told.items():
+    for name, given in tables.items():
         place = f"dimensions.{name}"
         keys = _table(place, given)
         _require_keys(place, keys, ("rate_effect", "values"))
@@ -130,12 +130,12 @@ def _require_readable(domain: Domain) -> None:
 
 
 def _require_keys(
-    place: str, told: Mapping[str, Any], required: tuple[str, ...], optional: tuple[str, ...] = ()
+    place: str, table: Mapping[str, Any], required: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> None:
-    for key in told:
+    for key in table:
         require_name(f"key of {place}", key, (*required, *optional))
     for key in required:
-        if key not in told:
+        if key not in table:
             needed = ", ".join(required)
             raise ConfigurationError(f"{place} has no key {key!r}; needed: {needed}.")
 

@@ -18,11 +18,12 @@ from pydantic import Field
 
 from drilldown_env.config import DAYS, WEEKS
 from drilldown_env.episode import Episode
+from drilldown_env.report import require_date
 from openenv_kit.errors import InvalidValueError, ToolArgumentError, require_name
 from openenv_kit.tool import Arguments
 
-MOST_ROWS = 300
-"""Most rows in one answer."""
+MOST_CELLS = 300
+"""Most cells in one answer: stages of its segments."""
 MOST_GROUPS = 3
 """Most attributes that one query groups by."""
 Counts = NDArray[np.int64]
@@ -86,7 +87,7 @@ class Selection:
 
         Raises:
             UnknownNameError, InvalidValueError: a name the episode does not have, or twice.
-            ToolArgumentError: the answer would have too many rows.
+            ToolArgumentError: the answer would have too many cells.
         """
         dims, names = episode.domain.dims, episode.domain.dim_names
         groups = tuple(names.index(require_name("attribute", n, names)) for n in asked.group_by)
@@ -104,11 +105,12 @@ class Selection:
         stages = episode.domain.stages
         chosen = {stages.index(require_name("stage", name, stages)) for name in asked.stages}
         picked = tuple(sorted(chosen)) or tuple(range(len(stages)))
-        rows = len(picked) * prod(len(values[axis]) for axis in groups)
-        if rows > MOST_ROWS:
+        cells = len(picked) * prod(len(values[axis]) for axis in groups)
+        if cells > MOST_CELLS:
             raise ToolArgumentError(
-                f"the answer would have {rows} rows; allowed: at most {MOST_ROWS}. Group by fewer "
-                "attributes, or name stages or values. Nothing was read."
+                f"the answer would have {cells} cells, segments times stages; allowed: at most "
+                f"{MOST_CELLS}. Group by fewer attributes, or name stages or values. Nothing was "
+                "read."
             )
         return cls(groups, tuple(values), picked)
 
@@ -140,11 +142,10 @@ def day_ranges(episode: Episode, name: str, given: Sequence[Sequence[str]]) -> l
     Raises:
         InvalidValueError: not dates of the episode, or a range that runs backwards.
     """
-    found, dates = [], episode.dates
+    found = []
     for first, last in given:
         for date in (first, last):
-            if date not in episode.day_of:
-                raise InvalidValueError(name, date, f"YYYY-MM-DD from {dates[0]} to {dates[-1]}")
+            require_date(name, date, episode.dates)
         if last < first:
             raise InvalidValueError(f"range in {name}", [first, last], "first date before last")
         found.append(range(episode.day_of[first], episode.day_of[last] + 1))
@@ -152,7 +153,10 @@ def day_ranges(episode: Episode, name: str, given: Sequence[Sequence[str]]) -> l
 
 
 def run_slice(episode: Episode, asked: SliceArguments) -> dict[str, Any]:
-    """The answer to `slice`: a table for each stage, one column for each day or week."""
+    """The answer to `slice`: dates, and for each segment and stage a list of as many numbers.
+
+    A week is called by its first date.
+    """
     selection = Selection.read(episode, asked)
     days = [day for part in day_ranges(episode, "dates", asked.dates) for day in part]
     wanted = sorted(set(days)) or list(range(DAYS))
@@ -162,17 +166,11 @@ def run_slice(episode: Episode, asked: SliceArguments) -> dict[str, Any]:
         wanted = sorted({day // 7 for day in wanted})
     numbers = _measured(daily, asked.measure).take(wanted, axis=2)
     starts = [episode.dates[each if asked.every == "day" else 7 * each] for each in wanted]
-    return _told(
-        episode,
-        selection,
-        asked,
-        [f"week of {d}" if asked.every == "week" else d for d in starts],
-        numbers,
-    )
+    return {"dates": starts, **_table(episode, selection, numbers)}
 
 
 def run_compare(episode: Episode, asked: CompareArguments) -> dict[str, Any]:
-    """The answer to `compare`: a table for each stage."""
+    """The answer to `compare`: for each segment and stage the change, or both sums or rates."""
     selection = Selection.read(episode, asked)
     days: set[int] = set().union(*day_ranges(episode, "dates", asked.dates))
     others: set[int] = set().union(*day_ranges(episode, "reference", asked.reference))
@@ -188,26 +186,21 @@ def run_compare(episode: Episode, asked: CompareArguments) -> dict[str, Any]:
         [daily.take(sorted(each), axis=2).sum(axis=2) for each in (days, others)], axis=2
     )
     if asked.measure == "change":
-        numbers = _change_between(both, len(days), len(others))[:, :, None]
-        columns = ["change"]
+        numbers = _change_between(both, len(days), len(others))
     else:
         numbers = both if asked.measure == "counts" else _rates(both)
-        columns = ["dates", "reference"]
-    told = _told(episode, selection, asked, columns, numbers)
-    return {"days": {"dates": len(days), "reference": len(others)}, **told}
+    numbered = {"dates": len(days), "reference": len(others)}
+    return {"days": numbered, **_table(episode, selection, numbers)}
 
 
-def _told(
-    episode: Episode, selection: Selection, asked: QueryArguments, columns: list[str], numbers: Any
-) -> dict[str, Any]:
-    labels, stages = selection.labels(episode), episode.domain.stages
-    tables = {
-        stages[stage]: [
-            [*label, *row] for label, row in zip(labels, numbers[:, stage].tolist(), strict=True)
-        ]
-        for stage in selection.stages
-    }
-    return {"columns": [*asked.group_by, *columns], "rows": tables}
+def _table(episode: Episode, selection: Selection, numbers: Counts) -> dict[str, Any]:
+    """A row for each segment: its values, then what each stage has."""
+    dims, stages = episode.domain.dim_names, episode.domain.stages
+    columns = [dims[axis] for axis in selection.groups] + [stages[k] for k in selection.stages]
+    cells = numbers.take(selection.stages, axis=1).tolist()
+    labels = selection.labels(episode)
+    rows = [[*label, *row] for label, row in zip(labels, cells, strict=True)]
+    return {"columns": columns, "rows": rows}
 
 
 def _measured(counts: Counts, measure: str) -> Counts:
@@ -216,8 +209,7 @@ def _measured(counts: Counts, measure: str) -> Counts:
         return counts
     if measure == "rates":
         return _rates(counts)
-    values = counts.astype(np.float64)
-    values[:, 1:] /= np.maximum(counts[:, :-1], 1)
+    values = _divided(counts)
     lanes = values.reshape(*values.shape[:2], WEEKS, -1)
     ordered = np.sort(lanes, axis=2)
     usual = (ordered[:, :, 3] + ordered[:, :, 4]) / 2.0
@@ -227,14 +219,20 @@ def _measured(counts: Counts, measure: str) -> Counts:
 
 def _rates(counts: Counts) -> Counts:
     found = counts.copy()
-    found[:, 1:] = _per_mille(counts[:, 1:] / np.maximum(counts[:, :-1], 1))
+    found[:, 1:] = _per_mille(_divided(counts)[:, 1:])
     return found
+
+
+def _divided(counts: Counts) -> NDArray[np.float64]:
+    """The first stage's counts, and each later stage's rate, with stages on the second axis."""
+    values = counts.astype(np.float64)
+    values[:, 1:] /= np.maximum(counts[:, :-1], 1)
+    return values
 
 
 def _change_between(both: Counts, days: int, others: int) -> Counts:
     """Change of the daily first stage and of each rate, of two sums in the last axis."""
-    values = both.astype(np.float64)
-    values[:, 1:] /= np.maximum(both[:, :-1], 1)
+    values = _divided(both)
     values[:, 0, 0] /= days
     values[:, 0, 1] /= others
     return _per_mille(values[..., 0] / np.maximum(values[..., 1], 1e-9) - 1.0)

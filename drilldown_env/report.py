@@ -17,12 +17,7 @@ from drilldown_env.change_log import UNATTRIBUTED, Entry
 from drilldown_env.cube import MOST_FIXED
 from drilldown_env.domain import Domain
 from drilldown_env.levels import MIX, RATE, TRAFFIC
-from openenv_kit.errors import (
-    InvalidValueError,
-    ReportError,
-    UnknownNameError,
-    require_name,
-)
+from openenv_kit.errors import InvalidValueError, ReportError, UnknownNameError, require_name
 from openenv_kit.tool import Arguments
 
 MAX_ROWS = 20
@@ -107,7 +102,8 @@ def read_row(raw: Row, domain: Domain, dates: Sequence[str], log: Sequence[Entry
     """
     stage = require_name(f"stage of a {raw.kind}", raw.stage, stages_of(raw.kind, domain))
     first, last = (
-        _date(n, d, dates) for n, d in (("date_from", raw.date_from), ("date_to", raw.date_to))
+        require_date(n, d, dates)
+        for n, d in (("date_from", raw.date_from), ("date_to", raw.date_to))
     )
     if last < first:
         raise InvalidValueError("date_to", last, f"{first} or later")
@@ -141,7 +137,12 @@ def read_segment(raw: Mapping[str, str], domain: Domain) -> tuple[tuple[str, str
     return tuple(sorted(raw.items()))
 
 
-def _date(name: str, value: str, dates: Sequence[str]) -> str:
+def require_date(name: str, value: str, dates: Sequence[str]) -> str:
+    """A date of the episode.
+
+    Raises:
+        InvalidValueError: it is none; says the first and the last.
+    """
     if value in dates:
         return value
     raise InvalidValueError(name, value, f"YYYY-MM-DD from {dates[0]} to {dates[-1]}")

@@ -2,7 +2,7 @@
 
 Queries run in a process of their own, see `sql_worker`. Here they are read, their order is made
 complete, and what differs between versions of SQLite is refused: texts made of numbers. Fractions
-are told to six significant digits.
+have six significant digits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from drilldown_env.change_log import told_log
+from drilldown_env.change_log import log_entries
 from drilldown_env.episode import Episode
 from openenv_kit.errors import KitError, ToolArgumentError
 
@@ -63,17 +63,17 @@ def run_query(episode: Episode, query: str) -> dict[str, Any]:
     status, columns, rows = _worker_of(episode.config.identity).ask(episode, parts)
     if status != "ok":
         raise ToolArgumentError(f"sql: {status}.")
-    told: dict[str, Any] = {"columns": columns, "rows": []}
+    answer: dict[str, Any] = {"columns": columns, "rows": []}
     size = 0
     for row in rows[:MOST_ROWS]:
         shown = [_shown(value) for value in row]
         size += len(json.dumps(shown))
         if size > MOST_BYTES:
             break
-        told["rows"].append(shown)
-    if len(told["rows"]) < len(rows):
-        told["cut"] = f"the first {len(told['rows'])} rows; there are more"
-    return told
+        answer["rows"].append(shown)
+    if len(answer["rows"]) < len(rows):
+        answer["cut"] = f"the first {len(answer['rows'])} rows; there are more"
+    return answer
 
 
 def read_query(query: str) -> tuple[str, str, bool]:
@@ -198,7 +198,7 @@ class Worker:
 
 def _tables(episode: Episode) -> dict[str, Any]:
     domain = episode.domain
-    changes = told_log(domain, episode.dates, episode.log)
+    changes = log_entries(domain, episode.dates, episode.log)
     return {
         "dims": {dim.name: dim.names for dim in domain.dims},
         "stages": domain.stages,

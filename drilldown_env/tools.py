@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from drilldown_env.change_log import told_calendar, told_log
+from drilldown_env.change_log import calendar_entries, log_entries
 from drilldown_env.domain import TRACKING
 from drilldown_env.episode import Episode
 from drilldown_env.levels import Level
@@ -66,8 +66,8 @@ def sql(episode: Episode, asked: SqlArguments) -> Result:
 @TOOLS.tool(NoArguments, shows_data=False)
 def change_log(episode: Episode, _: NoArguments) -> Result:
     """Every change of the eight weeks: id, date, component, owner and what was done. Free."""
-    told = told_log(episode.domain, episode.dates, episode.log)
-    return {"columns": list(told[0]), "rows": [list(entry.values()) for entry in told]}
+    entries = log_entries(episode.domain, episode.dates, episode.log)
+    return {"columns": list(entries[0]), "rows": [list(entry.values()) for entry in entries]}
 
 
 TOOLS.add(
@@ -95,7 +95,7 @@ def overview(episode: Episode) -> Result:
     """What a reset tells beside the alert: names, dates, calendar and budget."""
     domain, level = episode.domain, episode.config.level
     dims = {dim.name: list(dim.names) for dim in domain.dims}
-    told: Result = {
+    content: Result = {
         "product": domain.name,
         "difficulty": level.name,
         "attributes": dims,
@@ -109,7 +109,7 @@ def overview(episode: Episode) -> Result:
         "budget": level.budget,
     }
     if level.events:
-        told["calendar"] = told_calendar(domain, episode.dates, episode.events)
+        content["calendar"] = calendar_entries(domain, episode.dates, episode.events)
     if level.sql:
-        told["sql"] = SQL.format(dims=", ".join(dims), stages=", ".join(domain.stages))
-    return told
+        content["sql"] = SQL.format(dims=", ".join(dims), stages=", ".join(domain.stages))
+    return content

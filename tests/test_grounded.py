@@ -98,7 +98,7 @@ def test_a_root_is_shown_by_an_answer_that_tells_its_people_from_others_on_its_d
     before = [[episode.dates[0], episode.dates[1]]]
 
     def seen(asked: Mapping[str, Any], stage: str, row: list[Any]) -> bool:
-        return shown(episode, "slice", asked, {"rows": {stage: [row]}}) == {0}
+        return shown(episode, "slice", asked, {"columns": [stage], "rows": [row]}) == {0}
 
     assert seen({"group_by": [name]}, root.stage, [value, 5])
     assert seen({"where": {name: [value]}, "dates": days}, root.stage, [5])

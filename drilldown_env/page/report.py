@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from drilldown_env.page.seen import Seen, seen_in, segment_of, text_of
-from drilldown_env.page.tree import EVERYBODY, days_of, selected
+from drilldown_env.page.tree import EVERYBODY, selected
 from drilldown_env.tools import SUBMIT
 from openenv_kit.page.markup import day_name, words
 from openenv_kit.page.rows import Column, Row
@@ -46,27 +46,19 @@ class DrillReport(Report):
     def offers(self) -> Sequence[Row]:
         seen = self.seen
         at = selected(seen, self.visitor.place)
-        found = seen.strongest(*at) if at else None
-        if at is None or found is None:
+        if at is None:
             return ()
         segment, week = at
-        stage, size = found
-        days = [
-            day
-            for day in days_of(week)
-            if abs(seen.days.get((segment, stage, day), 0)) > abs(size) / 2
-        ]
-        ends = (days[0], days[-1]) if days else (week, days_of(week)[-1])
         return [
             {
                 "kind": "",
                 "stage": stage,
                 "direction": "up" if size > 0 else "down",
                 "segment": text_of(segment),
-                "date_from": ends[0],
-                "date_to": ends[1],
+                **dict(zip(("date_from", "date_to"), seen.run(segment, stage, week), strict=True)),
                 "change": "",
             }
+            for stage, size in seen.moved(segment, week)
         ]
 
     def offer_text(self, row: Row) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -21,16 +21,19 @@ from drilldown_env.page.tree import (
     verdict_html,
 )
 from openenv_kit.environment import Environment
-from openenv_kit.page.grid import (
-    MATCHED,
-)
+from openenv_kit.page.grid import MATCHED
 from openenv_kit.page.markup import day_name, note, parts_html, table, text, words
-from openenv_kit.page.rows import Row
 from openenv_kit.page.scenes import Ask, Call, Frames, Move, Scenes
 from openenv_kit.page.state import Visitor
 
 CLOSER, ALL = "Closer · 1 call each", "Everybody, week by week · 1 call each"
+WHY = "Why · free"
 TO_TREE = ("Go to the picture", "go", "#mt-picture")
+
+
+def asking(text: str, call: Call) -> Move:
+    """A next move that asks for a call."""
+    return Move(text, call.label, "ask", json.dumps([call.tool, call.arguments]))
 
 
 class DrillScenes(Scenes):
@@ -39,17 +42,14 @@ class DrillScenes(Scenes):
     line = "Who changed, when, and why?"
     icon = '<path d="M4 12h5M9 5v14M9 5h5M9 12h5M9 19h5"/><path d="M17 5h3M17 12h3M17 19h3"/>'
 
+    picture_html = staticmethod(picture_html)
+
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self.mission = (
             "An alert says that a number moved. Find which people changed, in which days, and "
             "which entry of the change log is to blame."
         )
-
-    def picture_html(
-        self, frames: Frames, reset: Mapping[str, Any], place: str = "", rows: Sequence[Row] = ()
-    ) -> str:
-        return picture_html(frames, reset, place, rows)
 
     def below_html(self, visitor: Visitor) -> str:
         seen = seen_in(visitor.frames)
@@ -108,7 +108,7 @@ class DrillScenes(Scenes):
                 ),
             ]
         groups[ALL] = [Call(f"By {words(dim)}", "slice", by_week([dim])) for dim in dims]
-        groups["Why · free"] = [Call("Read the change log", "change_log")]
+        groups[WHY] = [Call("Read the change log", "change_log")]
         return Ask(title, groups, known)
 
     def next_move(self, visitor: Visitor) -> Move:
@@ -118,9 +118,7 @@ class DrillScenes(Scenes):
         groups = asked.groups if asked else {}
         for call in groups.get(ALL, ()):
             if call.arguments not in done:
-                value = json.dumps([call.tool, call.arguments])
-                text = "Who changed? Look at each attribute, week by week."
-                return Move(text, call.label, "ask", value)
+                return asking("Who changed? Look at each attribute, week by week.", call)
         at = selected(seen, visitor.place)
         if at is None:
             cells = [(s, week) for s in seen.segments() for week in seen.weeks]
@@ -128,26 +126,18 @@ class DrillScenes(Scenes):
                 text = "No answer held any counts yet: ask about everybody."
                 return Move(text, "Go to the questions", "go", "#mt-ask")
             segment, week = max(cells, key=lambda each: abs((seen.strongest(*each) or ("", 0))[1]))
-            place = f"{text_of(segment) or EVERYBODY}/{week}"
             name = text_of(segment) or EVERYBODY
-            return Move("One cell stands out. Look closer.", f"Look at {name}", "pick", place)
+            label = f"Look at {name}"
+            return Move("One cell stands out. Look closer.", label, "pick", f"{name}/{week}")
         call = groups[CLOSER][0]
         if call.arguments not in done:
-            value = json.dumps([call.tool, call.arguments])
-            return Move("On which days did it begin and end?", call.label, "ask", value)
+            return asking("On which days did it begin and end?", call)
         if not seen.log:
-            value = json.dumps(["change_log", {}])
-            return Move(
-                "Who is to blame? Reading the change log is free.",
-                "Read the change log",
-                "ask",
-                value,
-            )
+            return asking("Who is to blame? Reading the change log is free.", groups[WHY][0])
         text = "Is it all of them, or a part? Split it; then add it to your report."
         for call in groups[CLOSER]:
             if call.arguments not in done:
-                value = json.dumps([call.tool, call.arguments])
-                return Move(text, call.label, "ask", value)
+                return asking(text, call)
         if self.report(visitor).offers():
             return Move(text, "Add it to the report", "add_row", "0")
         return Move("Nothing is left to ask here: click another cell.", *TO_TREE)
@@ -159,13 +149,17 @@ class DrillScenes(Scenes):
         result = observation.get("result") or {}
         if "columns" not in result:
             return super().answer_html(observation)
-        rows = result["rows"]
-        by_stage = rows if isinstance(rows, Mapping) else {"": rows}
+        columns, rows = result["columns"], result["rows"][:60]
+        heads = list(result.get("dates") or result.get("days") or ())
+        lists = [at for at in range(len(columns)) if rows and isinstance(rows[0][at], list)]
+        if not lists:
+            return table(columns, [[text(value) for value in row] for row in rows])
+        labels = lists[0]
         return "".join(
             table(
-                [str(name).removeprefix("week of ") for name in result["columns"]],
-                [[text(value) for value in row] for row in some[:60]],
-                words(stage),
+                [*columns[:labels], *heads],
+                [[text(value) for value in (*row[:labels], *row[at])] for row in rows],
+                words(columns[at]),
             )
-            for stage, some in by_stage.items()
+            for at in lists
         )

@@ -13,7 +13,6 @@ from openenv_kit.page.watching import Frame
 
 Segment = tuple[tuple[str, str], ...]
 """Attribute and value, sorted; empty for everybody."""
-WEEK = "week of "
 
 
 @dataclass
@@ -36,13 +35,37 @@ class Seen:
 
     def strongest(self, segment: Segment, week: str) -> tuple[str, float] | None:
         """Stage and size of the largest change of a segment in a week; None where none is known."""
-        stages = self.config["stages"]
-        known = [
-            (s, self.changes[segment, s, week])
-            for s in stages
-            if (segment, s, week) in self.changes
-        ]
-        return max(known, key=lambda each: abs(each[1]), default=None)
+        return max(self._known(segment, week), key=lambda each: abs(each[1]), default=None)
+
+    def _known(self, segment: Segment, week: str) -> list[tuple[str, float]]:
+        places = [(stage, (segment, stage, week)) for stage in self.config["stages"]]
+        return [(stage, self.changes[at]) for stage, at in places if at in self.changes]
+
+    def moved(self, segment: Segment, week: str) -> list[tuple[str, float]]:
+        """Stages, in order, whose change is at least half of the largest, and their changes.
+
+        Of lost events the rise one step later is always the larger, and they are reported before.
+        """
+        known = self._known(segment, week)
+        least = max((abs(size) for _, size in known), default=0.0) / 2
+        return [(stage, size) for stage, size in known if size and abs(size) >= least]
+
+    def run(self, segment: Segment, stage: str, week: str) -> tuple[str, str]:
+        """First and last day of the week's largest change, which may run into other weeks."""
+        known = {day: self.days.get((segment, stage, day), 0.0) for day in days_of(week)}
+        peak = max(known, key=lambda day: abs(known[day]))
+        size = known[peak]
+        if not size:
+            return week, days_of(week)[-1]
+
+        def end(day: str, step: int) -> str:
+            while True:
+                following = (Date.fromisoformat(day) + timedelta(days=step)).isoformat()
+                if self.days.get((segment, stage, following), 0.0) / size <= 0.5:
+                    return day
+                day = following
+
+        return end(peak, -1), end(peak, 1)
 
     def size(self, segment: Segment) -> float:
         """Largest known change of a segment, in per mille."""
@@ -60,25 +83,27 @@ class Seen:
             return
         groups = list(asked.get("group_by") or ())
         tables: dict[tuple[Segment, str], Sequence[Any]] = {}
-        heads = result["columns"][len(groups) :]
-        for stage, rows in result["rows"].items():
-            for row in rows:
-                named = zip(groups, row[: len(groups)], strict=True)
-                segment = tuple(sorted({**where, **dict(named)}.items()))
-                tables[segment, stage] = row[len(groups) :]
+        for row in result["rows"]:
+            cells = dict(zip(result["columns"], row, strict=True))
+            own = {name: cells.pop(name) for name in groups}
+            segment = tuple(sorted({**where, **own}.items()))
+            tables.update({(segment, stage): numbers for stage, numbers in cells.items()})
         measure = asked.get("measure") or "counts"
         for (segment, stage), values in tables.items():
-            told = values if measure == "change" else self._against(tables, segment, stage, measure)
-            for head, value in zip(heads, told, strict=False):
-                if value is not None:
-                    self._note(segment, stage, str(head), float(value))
+            relative = (
+                values if measure == "change" else self._against(tables, segment, stage, measure)
+            )
+            for date, value in zip(result["dates"], relative, strict=False):
+                if value is None:
+                    continue
+                if asked.get("every") == "week":
+                    self.changes[segment, stage, date] = float(value)
+                else:
+                    self._note_day(segment, stage, date, float(value))
 
-    def _note(self, segment: Segment, stage: str, head: str, value: float) -> None:
-        if head.startswith(WEEK):
-            self.changes[segment, stage, head.removeprefix(WEEK)] = value
-            return
-        self.days[segment, stage, head] = value
-        week = next((w for w in reversed(self.weeks) if w <= head), "")
+    def _note_day(self, segment: Segment, stage: str, day: str, value: float) -> None:
+        self.days[segment, stage, day] = value
+        week = next((w for w in reversed(self.weeks) if w <= day), "")
         place = (segment, stage, week)
         if week and abs(value) > abs(self.changes.get(place, 0.0)):
             self.changes[place] = value
@@ -119,6 +144,12 @@ def seen_in(frames: Sequence[Frame]) -> Seen:
 def empty(config: Mapping[str, Any]) -> Seen:
     """Nothing known yet, of an episode with this configuration."""
     return Seen(config, list(_weeks(config["first_date"], config["last_date"])))
+
+
+def days_of(week: str) -> list[str]:
+    """ISO dates of the week that begins on a day."""
+    first = Date.fromisoformat(week)
+    return [(first + timedelta(days=day)).isoformat() for day in range(7)]
 
 
 def _weeks(first: str, last: str) -> Iterator[str]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date as Date
-from datetime import timedelta
 from html import escape
 from typing import Any
 
 from drilldown_env.episode import Episode
-from drilldown_env.page.seen import Seen, Segment, empty, seen_in, segment_of, text_of
+from drilldown_env.page.seen import Seen, Segment, days_of, empty, seen_in, segment_of, text_of
 from drilldown_env.queries import SliceArguments, run_slice
 from drilldown_env.report import ReportRow
 from drilldown_env.session import DrillSession
@@ -94,11 +92,11 @@ def explained(frames: Frames, reset: Mapping[str, Any]) -> tuple[Seen, list[tupl
     return seen, judged
 
 
-def _row(told: Mapping[str, Any]) -> ReportRow:
-    segment = told.get("segment")
+def _row(values: Mapping[str, Any]) -> ReportRow:
+    segment = values.get("segment")
     pairs = segment.items() if isinstance(segment, Mapping) else ()
     names = ("kind", "stage", "direction", "date_from", "date_to", "change")
-    found = {name: str(told.get(name, "")) for name in names}
+    found = {name: str(values.get(name, "")) for name in names}
     return ReportRow(segment=tuple(sorted((str(n), str(v)) for n, v in pairs)), **found)
 
 
@@ -176,12 +174,6 @@ def _percent(per_mille: float, digits: int) -> str:
     shown = f"{abs(per_mille) / 10:.{digits}f}"
     sign = "" if not shown.strip("0.") else "−" if per_mille < 0 else "+"
     return f"{sign}{shown}"
-
-
-def days_of(week: str) -> list[str]:
-    """ISO dates of the week that begins on a day."""
-    first = Date.fromisoformat(week)
-    return [(first + timedelta(days=day)).isoformat() for day in range(7)]
 
 
 def by_week(groups: list[str], where: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from drilldown_env.cube import MOST_FIXED, Cube, Floats, cube_of
+from drilldown_env.cube import EVERYBODY, MOST_FIXED, Cube, Floats, cube_of
 from openenv_kit.play.policies import Action, Observed
 
 T = TypeVar("T")
@@ -76,34 +77,6 @@ class Inside:
     repeats: int
 
 
-class Desk(Protocol):
-    """What the search asks, whatever tools there are."""
-
-    names: Names
-
-    def flags(self) -> Asking[list[Flag]]:
-        """Suspicious weeks of single values and pairs."""
-
-    def daily(self, cell: int, channels: Sequence[int], week: int) -> Asking[Floats]:
-        """Change of a cell by channel and day, shape (channels, days).
-
-        Days that are not near the week may be told as 0.
-        """
-
-    def inside(
-        self, cell: int, channel: int, days: range, others: Sequence[range]
-    ) -> Asking[Inside]:
-        """The people of a cell by three further attributes."""
-
-    def visits_by(
-        self, axis: int, days: range, others: Sequence[range]
-    ) -> Asking[tuple[Floats, Floats]]:
-        """Visits of each value of an attribute on some days and on the days beside."""
-
-    def log(self) -> Asking[list[dict[str, str]]]:
-        """The change log."""
-
-
 class Names:
     """The names of an episode, from its opening.
 
@@ -156,12 +129,81 @@ class Names:
         kept = sorted(axes, key=lambda a: -len(self.values[a]))[:MOST_FIXED]
         return sorted(kept)
 
+    def row(
+        self, channel: int, cell: int, days: range, *, rises: bool, **more: str
+    ) -> dict[str, Any]:
+        """A row of a report; a change of a rate or of traffic without a cause, if not said."""
+        first, last = self.span(days)
+        return {
+            "kind": "rate_change" if channel else "traffic_change",
+            "stage": self.stages[channel],
+            "direction": "up" if rises else "down",
+            "segment": self.where(cell),
+            "date_from": first,
+            "date_to": last,
+            "change": "unattributed",
+            **more,
+        }
+
     def span(self, days: range) -> list[str]:
         """A run of days as the tools write it."""
         return [self.dates[days.start], self.dates[days.stop - 1]]
 
 
-class SliceDesk:
+class Desk(ABC):
+    """What the search asks, whatever tools there are.
+
+    Args:
+        names: of the episode.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+
+    @abstractmethod
+    def flags(self) -> Asking[list[Flag]]:
+        """Suspicious weeks of single values and pairs."""
+
+    @abstractmethod
+    def daily(self, cell: int, channels: Sequence[int], week: int) -> Asking[Floats]:
+        """Change of a cell by channel and day, shape (channels, days).
+
+        Days that are not near the week may be told as 0.
+        """
+
+    @abstractmethod
+    def compared(
+        self, axes: Sequence[int], channel: int, days: range, others: Sequence[range], cell: int
+    ) -> Asking[Floats]:
+        """Sums of a cell by attributes over some days and over others.
+
+        Shape (stages, groups, 2); the stages are those before and after a step, or one of traffic.
+        """
+
+    @abstractmethod
+    def log(self) -> Asking[list[dict[str, str]]]:
+        """The change log."""
+
+    def inside(
+        self, cell: int, channel: int, days: range, others: Sequence[range]
+    ) -> Asking[Inside]:
+        """The people of a cell by three further attributes."""
+        axes = self.names.free(cell)
+        sums = yield from self.compared(axes, channel, days, others, cell)
+        shape = (len(sums), *(len(self.names.values[axis]) for axis in axes))
+        both = (sums[:, :, place].reshape(shape) for place in (0, 1))
+        now, then = (np.broadcast_to(each, (2, *shape[1:])) for each in both)
+        return Inside(tuple(axes), now, then, len(others))
+
+    def visits_by(
+        self, axis: int, days: range, others: Sequence[range]
+    ) -> Asking[tuple[Floats, Floats]]:
+        """Visits of each value of an attribute on some days and on the days beside."""
+        [sums] = yield from self.compared([axis], 0, days, others, EVERYBODY)
+        return sums[:, 0], sums[:, 1]
+
+
+class SliceDesk(Desk):
     """The desk with `slice` and `compare`.
 
     Args:
@@ -170,29 +212,28 @@ class SliceDesk:
     """
 
     def __init__(self, names: Names, *, pairs: bool) -> None:
-        self.names, self.pairs = names, pairs
+        super().__init__(names)
+        self.pairs = pairs
 
     def flags(self) -> Asking[list[Flag]]:
         names, cube = self.names, self.names.cube
         weights = np.zeros((len(names.stages), cube.simple))
         found: list[Flag] = []
         for axis, dim in enumerate(names.dims):
-            told = yield from ask("slice", group_by=[dim], every="week")
+            answer = yield from ask("slice", group_by=[dim], every="week")
             cells = [cube.cell_of({axis: value}) for value in range(len(names.values[axis]))]
-            counts = np.array(
-                [[row[1:] for row in told["rows"][stage]] for stage in names.stages], dtype=float
-            )
-            changes, weights[:, cells] = _usual(counts)
+            counts = _by_stage(answer["rows"], 1)
+            changes, weights[:, cells] = usual_of(counts)
             found += flags_of(changes, weights[:, cells], cells)
             if axis == 0:
-                changes, weights[:, :1] = _usual(counts.sum(axis=1)[:, None])
+                changes, weights[:, :1] = usual_of(counts.sum(axis=1)[:, None])
                 found += flags_of(changes, weights[:, :1], [0])
         for one, other in combinations(range(len(names.dims)), 2) if self.pairs else ():
             grouped = [names.dims[one], names.dims[other]]
-            told = yield from ask("slice", group_by=grouped, every="week", measure="change")
+            answer = yield from ask("slice", group_by=grouped, every="week", measure="change")
             values = list(np.ndindex(len(names.values[one]), len(names.values[other])))
             cells = [cube.cell_of({one: a, other: b}) for a, b in values]
-            changes = np.array([[row[2:] for row in told["rows"][s]] for s in names.stages])
+            changes = _by_stage(answer["rows"], 2)
             first = weights[:, [cube.cell_of({one: a}) for a, _ in values]]
             second = weights[:, [cube.cell_of({other: b}) for _, b in values]]
             found += flags_of(changes / 1000.0, first * second / weights[:, :1], cells)
@@ -202,7 +243,7 @@ class SliceDesk:
         names = self.names
         stages = [names.stages[channel] for channel in channels]
         near = range(max(7 * week - 7, 0), min(7 * week + 14, len(names.dates)))
-        told = yield from ask(
+        answer = yield from ask(
             "slice",
             where=names.where(cell),
             stages=stages,
@@ -210,52 +251,34 @@ class SliceDesk:
             dates=[names.span(near)],
         )
         found = np.zeros((len(stages), len(names.dates)))
-        found[:, near.start : near.stop] = [told["rows"][stage][0] for stage in stages]
+        found[:, near.start : near.stop] = answer["rows"][0]
         return found / 1000.0
 
-    def inside(
-        self, cell: int, channel: int, days: range, others: Sequence[range]
-    ) -> Asking[Inside]:
+    def compared(
+        self, axes: Sequence[int], channel: int, days: range, others: Sequence[range], cell: int
+    ) -> Asking[Floats]:
         names = self.names
-        axes = names.free(cell)
-        stages = names.stages[max(channel - 1, 0) : channel + 1]
-        told = yield from ask(
+        answer = yield from ask(
             "compare",
             dates=[names.span(days)],
             reference=[names.span(each) for each in others],
             group_by=[names.dims[axis] for axis in axes],
             where=names.where(cell),
-            stages=stages,
+            stages=names.stages[max(channel - 1, 0) : channel + 1],
         )
-        shape = [len(names.values[axis]) for axis in axes]
-        sums = np.array(
-            [[row[-2:] for row in told["rows"][stage]] for stage in stages], dtype=float
-        )
-        if channel == 0:
-            sums = np.concatenate([sums, sums])
-        now, then = (sums[:, :, place].reshape(2, *shape) for place in (0, 1))
-        return Inside(tuple(axes), now, then, len(others))
-
-    def visits_by(
-        self, axis: int, days: range, others: Sequence[range]
-    ) -> Asking[tuple[Floats, Floats]]:
-        names = self.names
-        told = yield from ask(
-            "compare",
-            dates=[names.span(days)],
-            reference=[names.span(each) for each in others],
-            group_by=[names.dims[axis]],
-            stages=names.stages[:1],
-        )
-        sums = np.array([row[-2:] for row in told["rows"][names.stages[0]]], dtype=float)
-        return sums[:, 0], sums[:, 1]
+        return _by_stage(answer["rows"], len(axes))
 
     def log(self) -> Asking[list[dict[str, str]]]:
-        told = yield from ask("change_log")
-        return [dict(zip(told["columns"], row, strict=True)) for row in told["rows"]]
+        answer = yield from ask("change_log")
+        return [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
 
 
-def _usual(counts: Floats) -> tuple[Floats, Floats]:
+def _by_stage(rows: Sequence[Sequence[Any]], labels: int) -> Floats:
+    """Numbers of an answer whose rows begin with labels, shape (stages, segments, numbers)."""
+    return np.array([row[labels:] for row in rows], dtype=float).swapaxes(0, 1)
+
+
+def usual_of(counts: Floats) -> tuple[Floats, Floats]:
     """Changes and usual weights of counts, shape (stages, cells, weeks)."""
     values = counts.copy()
     values[1:] /= np.maximum(counts[:-1], 1.0)
@@ -265,17 +288,29 @@ def _usual(counts: Floats) -> tuple[Floats, Floats]:
     return values / np.maximum(usual, 1e-9)[:, :, None] - 1.0, np.maximum(weights, 1.0)
 
 
+def floor2(channel: int) -> float:
+    """Variance of a week that never averages out."""
+    floor = LEAST[min(channel, 1)]
+    return floor * floor / 7.0
+
+
+def suspicious_of(changes: Floats, weights: Floats) -> list[list[int]]:
+    """Places in changes of shape (channels, cells, weeks) that are far from usual."""
+    floors = np.array([floor2(channel) for channel in range(len(changes))])[:, None]
+    noise = np.sqrt(1.5 / weights + floors)
+    found: list[list[int]] = np.argwhere(np.abs(changes) >= SUSPICIOUS * noise[:, :, None]).tolist()
+    return found
+
+
 def flags_of(changes: Floats, weights: Floats, cells: Sequence[int]) -> list[Flag]:
     """What is suspicious among changes of shape (channels, cells, weeks)."""
-    floor = np.array([LEAST[0], *([LEAST[1]] * (len(changes) - 1))])[:, None]
-    noise = np.sqrt(1.5 / weights + floor * floor / 7.0)
     return [
         Flag(
-            int(channel),
-            int(week),
+            channel,
+            week,
             cells[place],
             float(changes[channel, place, week]),
             float(weights[channel, place]),
         )
-        for channel, place, week in np.argwhere(np.abs(changes) >= SUSPICIOUS * noise[:, :, None])
+        for channel, place, week in suspicious_of(changes, weights)
     ]

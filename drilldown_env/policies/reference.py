@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from drilldown_env.change_log import told_log
+from drilldown_env.change_log import log_entries
 from drilldown_env.episode import Episode
 from drilldown_env.policies.desk import Desk, Names, SliceDesk
 from drilldown_env.policies.search import Search
@@ -17,14 +17,18 @@ from openenv_kit.play.policies import Action, Observed
 EASY = "drill_easy"
 
 
-def search(opening: Observed) -> Generator[Action, Observed, list[dict[str, Any]]]:
-    """Ask until everything suspicious is looked into; returns the rows of the report."""
+def desk_of(opening: Observed) -> Desk:
+    """The desk for the tools of an episode."""
     config = opening["config"]
     names = Names(config)
-    desk: Desk = SqlDesk(names)
-    if "sql" not in config:
-        desk = SliceDesk(names, pairs=config["difficulty"] != EASY)
-    return (yield from Search(desk).run())
+    return (
+        SqlDesk(names) if "sql" in config else SliceDesk(names, pairs=config["difficulty"] != EASY)
+    )
+
+
+def search(opening: Observed) -> Generator[Action, Observed, list[dict[str, Any]]]:
+    """Ask until everything suspicious is looked into; returns the rows of the report."""
+    return (yield from Search(desk_of(opening)).run())
 
 
 def reference(opening: Observed) -> Generator[Action, Observed, None]:
@@ -46,15 +50,11 @@ def played(episode: Episode) -> tuple[list[Row], int]:
     Where counts are read by SQL no query is run; see `CountsDesk`.
     """
     config, calls = overview(episode), 0
+    desk = desk_of({"config": config})
     if episode.config.level.sql:
-        log = told_log(episode.domain, episode.dates, episode.log)
-        desk = CountsDesk(Names(config), episode.counts, log)
-        player = Search(desk).run()
-        try:
-            next(player)
-        except StopIteration as end:
-            return [Row(**row) for row in end.value], desk.calls
-    player = search({"config": config})
+        log = log_entries(episode.domain, episode.dates, episode.log)
+        desk = CountsDesk(desk.names, episode.counts, log)
+    player = Search(desk).run()
     try:
         action = next(player)
         while True:
@@ -63,4 +63,6 @@ def played(episode: Episode) -> tuple[list[Row], int]:
             result = tool.call(episode, action["arguments"])
             action = player.send({"result": result})
     except StopIteration as end:
+        if isinstance(desk, CountsDesk):
+            calls = desk.calls
         return [Row(**row) for row in end.value], calls

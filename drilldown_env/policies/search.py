@@ -45,6 +45,16 @@ class Finding:
         """What tells it from another."""
         return self.channel, self.days, self.cell
 
+    @property
+    def channels(self) -> range:
+        """What it shows on: lost events on the step after them as well."""
+        return range(self.channel, self.channel + 1 + (self.kind == "tracking_loss"))
+
+    @property
+    def moved(self) -> int:
+        """Cell of all who moved."""
+        return EVERYBODY if self.kind == "mix_shift" else self.cell
+
 
 class Search:
     """Works through what is suspicious until nothing is left.
@@ -80,18 +90,16 @@ class Search:
     def settle(self, found: Finding, flag: Flag) -> None:
         """Look no more at what a finding explains."""
         weeks = {day // 7 for day in found.days} | {flag.week}
-        cell = EVERYBODY if found.kind == "mix_shift" else found.cell
-        self.dismiss(found.channel, cell, weeks)
-        if found.kind == "tracking_loss":
-            self.dismiss(found.channel + 1, cell, weeks)
+        for channel in found.channels:
+            self.dismiss(channel, found.moved, weeks)
 
     def dismiss(self, channel: int, cell: int, weeks: set[int]) -> None:
         """Drop what is suspicious about people of a cell in some weeks."""
-        apart = self.cube.apart[cell]
+        disjoint = self.cube.disjoint[cell]
         self.flags = [
             f
             for f in self.flags
-            if f.channel != channel or f.week not in weeks or bool(apart[f.cell])
+            if f.channel != channel or f.week not in weeks or bool(disjoint[f.cell])
         ]
 
     def look(self, flag: Flag) -> Asking[Finding | None]:
@@ -133,9 +141,7 @@ class Search:
         """Days on which a finding explains what people of a cell did on a channel."""
         days = np.zeros(len(self.names.dates), dtype=bool)
         for found in self.findings:
-            channels = [found.channel, found.channel + (found.kind == "tracking_loss")]
-            everybody = found.kind == "mix_shift"
-            if channel in channels and (everybody or not self.cube.apart[cell, found.cell]):
+            if channel in found.channels and not self.cube.disjoint[cell, found.moved]:
                 days[found.days.start : found.days.stop] = True
         return days
 
@@ -160,7 +166,7 @@ class Search:
         whole = [d for d in moved if d.start >= 0 and d.stop <= len(self.names.dates)]
         busy = [0.0] * (len(self.names.dates) // 7)
         for flag in self.all_flags:
-            if flag.channel == channel and not self.cube.apart[cell, flag.cell]:
+            if flag.channel == channel and not self.cube.disjoint[cell, flag.cell]:
                 busy[flag.week] += flag.gain
         trouble = {d: add_up(busy[d.start // 7 : (d.stop - 1) // 7 + 1]) for d in whole}
         calm = [d for d in whole if not trouble[d]]
@@ -173,22 +179,20 @@ class Search:
         names = self.names
         announced = {(e["from"], e["to"], names.scope(e["event"])) for e in names.calendar}
         for found in self.findings:
-            first, last = names.span(found.days)
-            if found.channel == 0 and (first, last, found.cell) in announced:
+            if found.channel == 0 and (*names.span(found.days), found.cell) in announced:
                 continue
             stage = names.stages[found.channel]
             component = names.components[
                 "tracking_loss" if found.kind == "tracking_loss" else stage
             ]
-            yield {
-                "kind": found.kind,
-                "stage": stage,
-                "direction": "up" if found.factor > 1.0 else "down",
-                "segment": names.where(found.cell),
-                "date_from": first,
-                "date_to": last,
-                "change": self.change(component, found.cell, found.days.start, log),
-            }
+            yield names.row(
+                found.channel,
+                found.cell,
+                found.days,
+                rises=found.factor > 1.0,
+                kind=found.kind,
+                change=self.change(component, found.cell, found.days.start, log),
+            )
 
     def change(
         self, component: str, cell: int, first: int, log: Sequence[Mapping[str, str]]

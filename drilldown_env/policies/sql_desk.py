@@ -8,20 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from drilldown_env.cube import EVERYBODY, Floats
-from drilldown_env.policies.desk import LEAST, SUSPICIOUS, Asking, Flag, Inside, Names, ask
+from drilldown_env.cube import Floats
+from drilldown_env.policies.desk import (
+    SUSPICIOUS,
+    Asking,
+    Desk,
+    Flag,
+    Names,
+    ask,
+    floor2,
+    suspicious_of,
+    usual_of,
+)
 from drilldown_env.sql import MOST_ROWS
 
 
-class SqlDesk:
-    """The desk with `sql`.
-
-    Args:
-        names: of the episode.
-    """
-
-    def __init__(self, names: Names) -> None:
-        self.names = names
+class SqlDesk(Desk):
+    """The desk with `sql`."""
 
     def flags(self) -> Asking[list[Flag]]:
         """One query for all single values, and one for every two pairs of attributes."""
@@ -66,36 +69,14 @@ class SqlDesk:
         rows = yield from self._rows(f"SELECT day, {sums} FROM counts{where} GROUP BY day")
         return np.array(rows, dtype=float).T[1:]
 
-    def inside(
-        self, cell: int, channel: int, days: range, others: Sequence[range]
-    ) -> Asking[Inside]:
-        names = self.names
-        axes = names.free(cell)
-        sums = yield from self.compared(axes, channel, days, others, cell)
-        shape = [len(names.values[axis]) for axis in axes]
-        now, then = (sums[:, :, place].reshape(2, *shape) for place in (0, 1))
-        return Inside(tuple(axes), now, then, len(others))
-
-    def visits_by(
-        self, axis: int, days: range, others: Sequence[range]
-    ) -> Asking[tuple[Floats, Floats]]:
-        sums = yield from self.compared([axis], 0, days, others, EVERYBODY)
-        return sums[0, :, 0], sums[0, :, 1]
-
     def log(self) -> Asking[list[dict[str, str]]]:
         columns = ("id", "date", "component", "owner", "change")
         rows = yield from self._rows(f"SELECT {', '.join(columns)} FROM changes ORDER BY id")
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def compared(
-        self,
-        axes: Sequence[int],
-        channel: int,
-        days: range,
-        others: Sequence[range],
-        cell: int,
+        self, axes: Sequence[int], channel: int, days: range, others: Sequence[range], cell: int
     ) -> Asking[Floats]:
-        """Sums by attributes over some days and over others: (before and after, groups, 2)."""
         names = self.names
         groups = ", ".join(_name(names.dims[axis]) for axis in axes)
         now = _within([days])
@@ -117,11 +98,11 @@ class SqlDesk:
             values = zip(axes, row, strict=False)
             place = np.ravel_multi_index([names.values[a].index(v) for a, v in values], shape)
             table[:, place] = np.array(row[len(axes) :], dtype=float).reshape(len(stages), 2)
-        return table if len(stages) == 2 else np.concatenate([table, table])
+        return table
 
     def _rows(self, query: str) -> Asking[list[list[Any]]]:
-        told = yield from ask("sql", query=query)
-        rows: list[list[Any]] = told["rows"]
+        answer = yield from ask("sql", query=query)
+        rows: list[list[Any]] = answer["rows"]
         return rows
 
     def _weeks(self, number: int, axes: Sequence[int]) -> str:
@@ -181,20 +162,13 @@ class CountsDesk(SqlDesk):
     def suspicious(self, groups: Sequence[tuple[int, ...]]) -> Asking[list[list[Any]]]:
         yield from self._asked()
         names, found = self.names, []
-        floors = np.array([floor2(channel) for channel in range(len(names.stages))])[:, None]
         for number, axes in enumerate(groups):
             gone = tuple(2 + axis for axis in range(len(names.dims)) if axis not in axes)
             sums = self.by_week.sum(axis=gone)
             people = np.moveaxis(sums.reshape(*sums.shape[:2], -1), 1, 2).astype(float)
-            values = people.copy()
-            values[1:] /= people[:-1]
-            usual = np.median(values, axis=2)
-            weights = usual.copy()
-            weights[1:] = np.median(people, axis=2)[:-1] * usual[1:] / (1.0 - usual[1:])
-            changes = values / usual[:, :, None] - 1.0
-            far = np.abs(changes) >= (SUSPICIOUS * np.sqrt(1.5 / weights + floors))[..., None]
+            changes, weights = usual_of(people)
             shape = [len(names.values[axis]) for axis in axes]
-            for channel, place, week in np.argwhere(far).tolist():
+            for channel, place, week in suspicious_of(changes, weights):
                 at = np.unravel_index(place, shape) if shape else ()
                 shown = [names.values[axis][int(v)] for axis, v in zip(axes, at, strict=True)]
                 change = float(f"{round(float(changes[channel, place, week]), 4):.6g}")
@@ -215,8 +189,7 @@ class CountsDesk(SqlDesk):
         held = self._held(cell)[max(channel - 1, 0) : channel + 1]
         then = sorted({day for run in others for day in run})
         both = [held[:, chosen].sum(axis=(1, *gone)) for chosen in (list(days), then)]
-        sums = np.stack([each.reshape(len(held), -1) for each in both], axis=2).astype(float)
-        return sums if channel else np.concatenate([sums, sums])
+        return np.stack([each.reshape(len(held), -1) for each in both], axis=2).astype(float)
 
     def log(self) -> Asking[list[dict[str, str]]]:
         yield from self._asked()
@@ -235,12 +208,6 @@ class CountsDesk(SqlDesk):
         """Count the question; nothing is asked of anybody."""
         self.calls += 1
         yield from ()
-
-
-def floor2(channel: int) -> float:
-    """Variance of a week that never averages out."""
-    floor = LEAST[min(channel, 1)]
-    return floor * floor / 7.0
 
 
 def _within(runs: Sequence[range]) -> str:

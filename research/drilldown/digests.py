@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from drilldown_env.building import build_episode
-from drilldown_env.change_log import told_calendar, told_log
+from drilldown_env.change_log import calendar_entries, log_entries
 from drilldown_env.config import VERSIONS, DrillConfig
 from drilldown_env.domains import DOMAINS
 from drilldown_env.levels import EVERY_LEVEL, LEVELS
@@ -38,8 +38,8 @@ def digests_of(config: DrillConfig) -> dict[str, Any]:
     domain, dates = episode.domain, episode.dates
     told = {
         "alert": episode.alert,
-        "calendar": told_calendar(domain, dates, episode.events),
-        "log": told_log(domain, dates, episode.log),
+        "calendar": calendar_entries(domain, dates, episode.events),
+        "log": log_entries(domain, dates, episode.log),
     }
     counts = episode.counts.astype("<i4").tobytes()
     labels = [row.as_dict() for row in episode.expected_rows]

@@ -17,10 +17,10 @@ from drilldown_env.change_log import (
     UNATTRIBUTED,
     Entry,
     Event,
+    calendar_entries,
     change_of,
     draw_log,
     entry_id,
-    told_calendar,
 )
 from drilldown_env.channel import channels_of
 from drilldown_env.config import DAYS, DrillConfig
@@ -100,9 +100,9 @@ def test_the_alert_names_the_largest_deviation_and_no_size(config: DrillConfig) 
     cube, stages = cube_of(made.domain.shape), by_stage(made.counts)
     channels = channels_of(cube, stages, people_of(cube, stages), Weekdays(stages).median())
     stage, cell, day, z = largest(channels, made.events)
-    told = read_alert(Names(overview(made)), made.alert)
-    assert (told.stage, told.cell, told.rises) == (stage, cell, z > 0.0)
-    assert told.days == range(day - day % 7, day - day % 7 + 7)
+    read = read_alert(Names(overview(made)), made.alert)
+    assert (read.stage, read.cell, read.rises) == (stage, cell, z > 0.0)
+    assert read.days == range(day - day % 7, day - day % 7 + 7)
     assert not re.search(r"%|percent|half|twice", made.alert)
     assert dt.date.fromisoformat(made.dates[0]).weekday() == 0
 
@@ -204,7 +204,7 @@ def test_only_a_place_has_a_holiday() -> None:
         names = {v: {a: n} for a, d in enumerate(domain.dims) for n, v in enumerate(d.names)}
         cell = cube_of(domain.shape).cell_of(names[value] if value else {})
         dates = [str(day) for day in range(DAYS)]
-        [line] = told_calendar(domain, dates, [Event(3, 5, cell, False)])
+        [line] = calendar_entries(domain, dates, [Event(3, 5, cell, False)])
         assert line["event"].startswith(occasion)
 
 

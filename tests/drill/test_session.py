@@ -58,8 +58,8 @@ def test_a_reset_tells_the_alert_the_names_and_the_budget_and_no_answer() -> Non
         *("product", "difficulty", "attributes", "stages", "components", "first_date"),
         *("last_date", "budget", "calendar", "max_steps", "versions"),
     }
-    told = str(reply) + str(session.state())
-    assert str(HARD.seed * 10**6) not in told
+    shown = str(reply) + str(session.state())
+    assert str(HARD.seed * 10**6) not in shown
     assert "roots" not in str(reply.content)
 
 
@@ -68,10 +68,9 @@ def test_weekly_counts_are_sums_of_daily_ones_and_of_the_leaves() -> None:
     by_day = call(session, "slice", group_by=["plan"]).content["result"]["rows"]
     by_week = call(session, "slice", group_by=["plan"], every="week").content["result"]["rows"]
     block = made.counts.reshape(*made.domain.shape, 5, 56).sum(axis=(1, 2, 3))
-    for stage, name in enumerate(made.domain.stages):
-        for place, row in enumerate(by_day[name]):
-            assert row[1:] == block[place, stage].tolist()
-            assert by_week[name][place][1:] == np.reshape(row[1:], (8, 7)).sum(axis=1).tolist()
+    for place, (days, weeks) in enumerate(zip(by_day, by_week, strict=True)):
+        assert days[1:] == block[place].tolist()
+        assert weeks[1:] == np.reshape(days[1:], (5, 8, 7)).sum(axis=2).tolist()
 
 
 def test_rates_and_changes_are_divided_for_the_player() -> None:
@@ -80,9 +79,9 @@ def test_rates_and_changes_are_divided_for_the_player() -> None:
     stage = made.domain.stages[1]
     asked = {"where": where, "stages": [stage]}
     counts = call(session, "slice", where=where).content["result"]["rows"]
-    rates = call(session, "slice", measure="rates", **asked).content["result"]["rows"][stage][0]
-    changes = call(session, "slice", measure="change", **asked).content["result"]["rows"][stage][0]
-    into, people = (np.array(counts[s][0], dtype=float) for s in (stage, made.domain.stages[0]))
+    [[rates]] = call(session, "slice", measure="rates", **asked).content["result"]["rows"]
+    [[changes]] = call(session, "slice", measure="change", **asked).content["result"]["rows"]
+    people, into = np.array(counts[0][:2], dtype=float)
     rate = into / people
     usual = np.tile(np.median(rate.reshape(8, 7), axis=0), 8)
     assert rates == np.rint(1000 * rate).astype(int).tolist()
@@ -96,8 +95,9 @@ def test_compare_sums_days_and_others_and_divides_by_their_number() -> None:
     counts = call(session, "compare", **asked).content["result"]
     change = call(session, "compare", measure="change", **asked).content["result"]
     assert counts["days"] == {"dates": 2, "reference": 14}
-    for both, told in zip(counts["rows"][stage], change["rows"][stage], strict=True):
-        assert told[-1] == round(1000 * (both[1] / 2 / (both[2] / 14) - 1))
+    assert counts["columns"] == change["columns"] == ["source", stage]
+    for [_, (now, usual)], [_, changed] in zip(counts["rows"], change["rows"], strict=True):
+        assert changed == round(1000 * (now / 2 / (usual / 14) - 1))
 
 
 def test_groups_come_in_the_order_asked_for() -> None:
@@ -105,7 +105,6 @@ def test_groups_come_in_the_order_asked_for() -> None:
     asked = {"dates": [[made.dates[0], made.dates[0]]], "stages": [made.domain.stages[0]]}
     one = call(session, "slice", group_by=["plan", "region"], **asked).content["result"]["rows"]
     two = call(session, "slice", group_by=["region", "plan"], **asked).content["result"]["rows"]
-    [one, two] = [next(iter(each.values())) for each in (one, two)]
     assert sorted([b, a, n] for a, b, n in one) == sorted(two)
 
 
@@ -120,7 +119,7 @@ def test_groups_come_in_the_order_asked_for() -> None:
         ("slice", {"dates": [["2020-01-01", "2020-01-02"]]}, "YYYY-MM-DD from"),
         ("slice", {"every": "month"}, "every is 'month'"),
         ("slice", {"group_by": ["plan", "region", "source", "company_size"]}, "group_by"),
-        ("slice", {"group_by": ["region", "source", "company_size"]}, "400 rows"),
+        ("slice", {"group_by": ["region", "source", "company_size"]}, "400 cells"),
         ("slice", {"colour": 1}, "unknown argument 'colour'"),
         ("compare", {}, "'dates' is required"),
         ("sql", {"query": "SELECT 1"}, "Unknown tool 'sql'"),
@@ -210,11 +209,11 @@ def test_a_seed_alone_starts_an_episode_whose_roots_it_decides() -> None:
     assert one.episode is two.episode
 
 
-@pytest.mark.parametrize("beside", [{"task_id": next(iter(TASKS))}, {"difficulty": 0.5}])
-def test_what_stands_beside_a_split_is_named(beside: dict[str, Any]) -> None:
-    ((name, value),) = beside.items()
+@pytest.mark.parametrize("also", [{"task_id": next(iter(TASKS))}, {"difficulty": 0.5}])
+def test_what_stands_beside_a_split_is_named(also: dict[str, Any]) -> None:
+    ((name, value),) = also.items()
     shown = repr(value)
-    refused = DrillSession().reset(split="train", **beside)
+    refused = DrillSession().reset(split="train", **also)
     assert refused.message.startswith(f"{name} is {shown}; allowed: nothing beside split")
 
 

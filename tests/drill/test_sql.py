@@ -36,16 +36,16 @@ def test_what_analysts_write_is_answered(query: str) -> None:
 @pytest.mark.parametrize("query", HOSTILE)
 def test_what_is_hostile_ends_and_leaves_the_tables_alone(query: str) -> None:
     before = answer("SELECT count(*), sum(signups) FROM counts")
-    told = answer(query)
-    assert len(told) < 25_000
-    assert query not in told
+    reply = answer(query)
+    assert len(reply) < 25_000
+    assert query not in reply
     assert answer("SELECT count(*), sum(signups) FROM counts") == before
 
 
 def test_sums_are_those_of_the_counts() -> None:
-    told = run_query(episode(WIDE), "SELECT sum(pricing_views), sum(signups) FROM counts")
+    found = run_query(episode(WIDE), "SELECT sum(pricing_views), sum(signups) FROM counts")
     counts = episode(WIDE).counts
-    assert told["rows"] == [[int(counts[:, 0].sum()), int(counts[:, 1].sum())]]
+    assert found["rows"] == [[int(counts[:, 0].sum()), int(counts[:, 1].sum())]]
 
 
 @pytest.mark.slow
@@ -100,10 +100,10 @@ def test_refusals_say_what_is_wrong(query: str, said: str) -> None:
 
 
 def test_long_answers_are_cut_and_say_so() -> None:
-    told = run_query(episode(WIDE), "SELECT * FROM counts")
-    assert 0 < len(told["rows"]) <= 300
-    assert "there are more" in told["cut"]
-    assert len(json.dumps(told["rows"])) < 20_500
+    found = run_query(episode(WIDE), "SELECT * FROM counts")
+    assert 0 < len(found["rows"]) <= 300
+    assert "there are more" in found["cut"]
+    assert len(json.dumps(found["rows"])) < 20_500
 
 
 @pytest.mark.slow

@@ -18,8 +18,8 @@ from openenv_kit.page.watching import scripted
 
 SCENES = DrillScenes(ENVIRONMENT)
 EASY = "drill_easy_ordering_app"
-NAMED = "drill_easy_video_streaming"
-"""An easy task whose alert names the step of its only root."""
+AFTER = "drill_easy_video_streaming"
+"""Its alert names the step after the only root's: the rise that lost events leave there."""
 
 
 def started(task: str = EASY) -> Visitor:
@@ -28,8 +28,9 @@ def started(task: str = EASY) -> Visitor:
     return visitor
 
 
-def test_the_guide_leads_to_the_root_that_an_alert_names() -> None:
-    visitor = started(NAMED)
+@pytest.mark.parametrize("task", [EASY, AFTER])
+def test_the_guide_leads_from_an_alert_to_its_root(task: str) -> None:
+    visitor = started(task)
     for _ in range(8):
         move = SCENES.next_move(visitor)
         if move.event == "ask":
@@ -37,7 +38,8 @@ def test_the_guide_leads_to_the_root_that_an_alert_names() -> None:
         elif move.event == "pick":
             room._pick(visitor, move.value)
     (root,) = episode_of(visitor.reset).expected_rows
-    (offer,) = SCENES.report(visitor).offers()
+    offer, following = SCENES.report(visitor).offers()
+    assert following["direction"] == "up", "the next rate rises where events were lost"
     (part,) = segment_of(str(offer["segment"])) or ()
     assert part in root.segment, "whether it is all of them is for the player to find out"
     for name in ("stage", "direction", "date_from", "date_to"):
@@ -65,6 +67,21 @@ def test_counts_rates_and_changes_by_week_and_day_agree() -> None:
     assert any(stage != first for _, stage, _ in changes)
     visitor.call("slice", {"where": {"platform": ["iPhone", "iPad"]}, "measure": "change"})
     assert seen_in(visitor.frames).changes == changes, "two values of an attribute are no segment"
+
+
+def test_an_answer_is_drawn_as_a_table_for_each_stage_or_as_one() -> None:
+    visitor, days = started(), [["2023-12-12", "2023-12-13"]]
+    asked = {"group_by": ["country"], "dates": days, "stages": ["app_opens", "menu_opens"]}
+    for tool, measure, tables, heads in (
+        ("slice", "counts", 2, ("country", *days[0])),
+        ("compare", "rates", 2, ("country", "dates", "reference")),
+        ("compare", "change", 1, ("country", "app opens", "menu opens")),
+    ):
+        visitor.call(tool, {**asked, "measure": measure})
+        html = SCENES.answer_html(visitor.reply)
+        assert html.count("<table") == tables
+        for name in heads:
+            assert html.count(f">{name}</th>") == tables, name
 
 
 def test_before_the_end_only_what_was_told_is_drawn_and_after_it_the_truth() -> None:
