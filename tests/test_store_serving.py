@@ -122,7 +122,7 @@ def test_a_finished_episode_makes_room_for_its_client_s_next(tmp_path: Path) -> 
 def test_a_websocket_is_told_that_the_store_is_unavailable_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: Any) -> None:
+    def broken(*_: Any) -> None:
         raise StoreUnavailableError("The episode store is gone.")
 
     with client_at(tmp_path / "s.db") as client:
