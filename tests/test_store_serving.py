@@ -180,7 +180,7 @@ async def test_a_repeated_request_of_an_episode_that_is_gone_is_unknown(tmp_path
     # Started over elsewhere, it has never heard of that request.
     await workers[1].reset({"seed": 6, "episode_id": "mine"})
     assert (await workers[0].step(plain, LIST, "one")) != first
-    assert (await workers[1].state(plain)).step_count == 1
+    assert (await workers[1].state(plain))["step_count"] == 1
     for worker in workers:
         await worker.close()
 

@@ -128,9 +128,7 @@ class McpEndpoint:
 
     async def _progress(self, player_id: str) -> dict[str, Any]:
         """Public progress of the episode of a player."""
-        handle = await self._episodes.player(player_id)
-        progress: dict[str, Any] = (await self._episodes.state(handle)).model_dump()
-        return progress
+        return await self._episodes.state(await self._episodes.player(player_id))
 
     async def _open(self, request: Request) -> str:
         """A session for a client: on a trainer's episode, or on one that nobody played before."""
@@ -216,8 +214,7 @@ class McpConversation(Conversation):
         with rpc_errors():
             asked = self._handle or await _asked_for(self._websocket, self._episodes)
             if isinstance(asked, Handle):
-                state: dict[str, Any] = (await self._episodes.state(asked)).model_dump()
-                return state
+                return await self._episodes.state(asked)
             return asked or {"split": self._episodes.mcp_split}
 
 

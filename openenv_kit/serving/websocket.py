@@ -11,7 +11,6 @@ import logging
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from openenv.core.env_server.mcp_types import WSMCPMessage
@@ -162,8 +161,7 @@ class PlayerConversation(Conversation):
     async def state(self) -> dict[str, Any]:
         """Public progress."""
         assert self._handle is not None
-        state: dict[str, Any] = (await self._episodes.state(self._handle)).model_dump()
-        return state
+        return await self._episodes.state(self._handle)
 
 
 class TrainerConversation(PlayerConversation):
@@ -195,7 +193,7 @@ class TrainerConversation(PlayerConversation):
                 await self._end_others(started.handle.episode_id, "restarted")
                 self._go_on(started)
             return started.data
-        reply = await in_turn(self._play.environment, partial(self._play.reset, data))
+        reply = await in_turn(self._play.environment, self._play.reset, data)
         if reply.status == ERROR:
             return self._play.data(reply)
         self._handle = None
@@ -207,10 +205,10 @@ class TrainerConversation(PlayerConversation):
         if self._handle:
             return await super().step(data)
         play = self._play
-        return await in_thread(play.environment, partial(play.step, data))
+        return await in_thread(play.environment, play.step, data)
 
     async def state(self) -> dict[str, Any]:
-        return await super().state() if self._handle else self._play.state().model_dump()
+        return await super().state() if self._handle else self._play.state()
 
     async def leave(self, *, keep: bool) -> None:
         if self._handle is None:
