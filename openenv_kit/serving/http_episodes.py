@@ -290,13 +290,9 @@ class Episodes:
         assert held.play is not None
         index = held.request_ids.index(request_id)
         play, arguments, actions = self.play("http"), held.play.arguments, held.play.actions
-
-        def again() -> Json:
-            play.restore(handle.episode_id, arguments, actions[:index])
-            reply = play.session.step(frames.loads(actions[index]))
-            return play.data(reply, names)
-
-        return await in_thread(self.environment, again)
+        before, action = actions[:index], frames.loads(actions[index])
+        await in_thread(self.environment, play.restore, handle.episode_id, arguments, before)
+        return play.data(await in_thread(self.environment, play.session.step, action), names)
 
     async def _create(self, play: Play, episode_id: str, *, over: bool = True) -> str:
         """Store a play on the account of the client that is being served."""

@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 import threading
+import uuid
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -100,6 +101,13 @@ class PrintedLines(io.TextIOBase):
     def fileno(self) -> int:
         """The descriptor of standard error, for faulthandler and child processes."""
         return sys.__stderr__.fileno() if sys.__stderr__ else super().fileno()
+
+
+def internal_error(logger: logging.Logger, problem: Exception) -> str:
+    """Log our own mistake; the text for the client has a number to find it by, and nothing else."""
+    reference = uuid.uuid4().hex[:12]
+    logger.error("internal error", exc_info=problem, extra={"reference": reference})
+    return f"Internal error; the server's log has it as {reference}."
 
 
 def is_no_connection(record: logging.LogRecord) -> bool:

@@ -73,10 +73,8 @@ class OneTask(McpEndpoint):
             limits,
         )
 
-    async def answer(self, request: Request, message: Any) -> Answered | None:
+    async def answer(self, request: Request, message: Any) -> Answered:
         """See `McpEndpoint`; there is no session, so a client that leaves ends nothing."""
-        if not mcp_tools.wants_answer(message):
-            return None
         return await mcp_tools.answer(message, self._dispatch)
 
     async def _health(self, request: Request) -> Response:

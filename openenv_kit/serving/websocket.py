@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -26,7 +25,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import MAX_ECHO, unknown_name_message
-from openenv_kit.serving import frames, mcp_tools, metrics
+from openenv_kit.serving import frames, logs, mcp_tools, metrics
 from openenv_kit.serving.handles import (
     PLAYER,
     EpisodeGoneError,
@@ -121,11 +120,8 @@ class PlayerConversation(Conversation):
             return _refusal("too_big", str(problem), WSErrorCode.VALIDATION_ERROR)
         except (ConnectionEnd, EpisodeGoneError, WebSocketDisconnect):
             raise
-        except Exception:
-            # Our own mistake: the client gets a number to find it by, and nothing else.
-            reference = uuid.uuid4().hex[:12]
-            logger.exception("internal error", extra={"reference": reference})
-            text = f"Internal error; the server's log has it as {reference}."
+        except Exception as problem:
+            text = logs.internal_error(logger, problem)
             return _refusal("internal", text, WSErrorCode.EXECUTION_ERROR)
 
     async def _act(self, kind: str, data: dict[str, Any]) -> str:
