@@ -151,7 +151,7 @@ def test_ten_thousand_sessions_opened_and_closed_use_up_nothing() -> None:
             for number in range(sessions):
                 started = await episodes.fresh("mcp")
                 player = await episodes.player(started.player_id)
-                task = (await episodes.state(player)).task_id
+                task = (await episodes.state(player))["task_id"]
                 if number % 2_000 == 3:
                     await episodes.step(player, {"tool": "gauge", "segment": 1})
                     assert task not in played

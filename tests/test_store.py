@@ -230,11 +230,11 @@ def on_disk(folder: Path) -> int:
     return sum(path.stat().st_blocks * 512 for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("size", [8000, 60_000])
+@pytest.mark.parametrize("size", [pytest.param(8000, marks=pytest.mark.slow), 60_000])
 def test_a_store_never_takes_more_than_its_bytes_and_always_finds_room(
     tmp_path: Path, clock: Clock, size: int
 ) -> None:
-    limit = 4 * MIB
+    limit = 2 * MIB
     store = sqlite_store(tmp_path / "s.db", StoreLimits(3600, size=limit))
     most = 0
     for number in range(2 * limit // size):

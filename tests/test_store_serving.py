@@ -122,7 +122,7 @@ def test_a_finished_episode_makes_room_for_its_client_s_next(tmp_path: Path) -> 
 def test_a_websocket_is_told_that_the_store_is_unavailable_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: Any) -> None:
+    def broken(*_: Any) -> None:
         raise StoreUnavailableError("The episode store is gone.")
 
     with client_at(tmp_path / "s.db") as client:
@@ -180,7 +180,7 @@ async def test_a_repeated_request_of_an_episode_that_is_gone_is_unknown(tmp_path
     # Started over elsewhere, it has never heard of that request.
     await workers[1].reset({"seed": 6, "episode_id": "mine"})
     assert (await workers[0].step(plain, LIST, "one")) != first
-    assert (await workers[1].state(plain)).step_count == 1
+    assert (await workers[1].state(plain))["step_count"] == 1
     for worker in workers:
         await worker.close()
 

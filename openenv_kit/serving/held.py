@@ -156,7 +156,7 @@ def record_model(state: type[Any]) -> type[Any]:
 
 def record_of(model: type[Any], play: Play, ended: str, timeline: int) -> Any:
     """The trainer's view of a play that was started `timeline` times; `ended` is as stored."""
-    fields = {**play.state().model_dump(), "timeline": timeline}
+    fields = {**play.state(), "timeline": timeline}
     identity = play.session.identity()
     if identity and (play.final or ended == CLOSED):
         if play.final is None:

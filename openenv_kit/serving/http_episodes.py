@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
@@ -97,7 +96,7 @@ class Episodes:
             # It may be played on a WebSocket, which stores nothing until it is dropped.
             problem = NOT_YOURS.format(given)
             return Started(play.data(Reply(ERROR, problem)), problem=problem)
-        reply = await in_turn(self.environment, partial(play.reset, arguments))
+        reply = await in_turn(self.environment, play.reset, arguments)
         if reply.status == ERROR or play.episode_id is None:
             return Started(play.data(reply), problem=reply.message)
         episode_id = play.episode_id
@@ -118,7 +117,7 @@ class Episodes:
 
     async def player_of(self, episode_id: str) -> Handle:
         """The handle of an episode's player."""
-        return Handle(episode_id, (await self._stored(Handle(episode_id))).player)
+        return Handle(episode_id, (await self._stored(Handle(episode_id), closed=True)).player)
 
     async def step(self, handle: Handle, data: Json, request_id: str = "") -> Json:
         """One step, in the framework's form.
@@ -143,11 +142,9 @@ class Episodes:
                 if play is None or not mine or handle.claim not in ("", held.generation):
                     play, fresh = await self._load(handle, held), True
                 repeated = bool(request_id) and request_id in held.request_ids
-                if (repeated or play.final or held.ended == CLOSED) and not fresh:
+                if (repeated or play.final) and not fresh:
                     play = None  # nothing would be stored, and so tell that this is out of date
                     continue
-                if held.ended == CLOSED:
-                    raise EpisodeClosedError(handle)
                 if repeated:
                     return await self._again(handle, held, request_id, names)
                 if play.final:
@@ -163,34 +160,29 @@ class Episodes:
                     play = None
                     continue
                 held.request_ids.append(request_id)
-                answer = await in_thread(self.environment, partial(play.step, data, text, names))
+                answer = await in_thread(self.environment, play.step, data, text, names)
                 if answer["done"]:
                     await self._complete(handle.episode_id, held.generation)
                 return answer
 
-    async def state(self, handle: Handle) -> Any:
+    async def state(self, handle: Handle) -> Json:
         """Progress of an episode that is played; a player is not told the trainer's id."""
         held = self._hold(handle.episode_id)
         async with held.lock:
-            play = await self._load(handle, held)
-            if held.ended == CLOSED:
-                raise EpisodeClosedError(handle)
-            state = play.state()
-        return state.model_copy(update={"episode_id": None}) if handle.player_id else state
+            state = (await self._load(handle, held)).state()
+        return state | {"episode_id": None} if handle.player_id else state
 
     async def record(self, episode_id: str) -> Any:
         """An episode as its trainer sees it, after the end with its outcome."""
         held = self._hold(episode_id)
         async with held.lock:
-            play = await self._load(Handle(episode_id), held)
+            play = await self._load(Handle(episode_id), held, closed=True)
             return record_of(self.record_model, play, held.ended, held.timeline)
 
     async def resume(self, episode_id: str) -> Started:
         """Take an episode over: connections that held it before can no longer play it."""
-        handle = Handle(episode_id)
-        if (await self._stored(handle)).ended == CLOSED:
-            raise EpisodeClosedError(handle)
-        held = self._hold(episode_id)
+        handle, held = Handle(episode_id), self._hold(episode_id)
+        await self._stored(handle)  # a closed one stays whose it is
         async with held.lock:
             stored = await self._stored(handle, take=True)
             play, reply = await self._restored(handle, held, stored)
@@ -214,8 +206,6 @@ class Episodes:
         """End the playing of an episode. Its record stays."""
         while True:
             stored = await self._stored(handle)
-            if stored.ended == CLOSED:
-                raise EpisodeClosedError(handle)
             if await self.store.finish(self._key(handle.episode_id), stored.generation, CLOSED):
                 break
         if not stored.actions and (drawn := frames.loads(stored.start).get("drawn")):
@@ -247,10 +237,10 @@ class Episodes:
             self._held.popitem(last=False)
         return held
 
-    async def _load(self, handle: Handle, held: Held) -> Play:
+    async def _load(self, handle: Handle, held: Held, *, closed: bool = False) -> Play:
         """Bring what this worker holds up to date with the store."""
         try:
-            stored = await self._stored(handle)
+            stored = await self._stored(handle, closed=closed)
         except UnknownEpisodeError:
             self._held.pop(handle.episode_id, None)
             raise
@@ -258,7 +248,7 @@ class Episodes:
         if play is None or held.generation != stored.generation:
             return (await self._restored(handle, held, stored))[0]
         for text in stored.actions[len(play.actions) :]:
-            await in_thread(self.environment, partial(play.follow, text))
+            await in_thread(self.environment, play.follow, text)
         held.update(play, stored)
         return play
 
@@ -269,41 +259,40 @@ class Episodes:
         start = frames.loads(stored.start)
         play, arguments = self.play("http", drawn=start.get("drawn")), start["reset"]
         record = (handle.episode_id, arguments, stored.actions, stored.player)
-        reply = await in_thread(self.environment, partial(play.restore, *record))
+        reply = await in_thread(self.environment, play.restore, *record)
         held.update(play, stored)
         return play, reply
 
-    async def _stored(self, handle: Handle, *, take: bool = False) -> StoredEpisode:
+    async def _stored(
+        self, handle: Handle, *, take: bool = False, closed: bool = False
+    ) -> StoredEpisode:
         """The episode as it is stored; with `take`, from now on nobody else's.
 
         Raises:
             UnknownEpisodeError: it is not, or not for this handle.
             TakenOverError: another connection has it now.
+            EpisodeClosedError: it was closed; not raised with `closed`.
         """
         named, player_id = handle.episode_id, handle.player_id
-        stored: StoredEpisode | None = None
-        if well_formed(named):
-            stored = await self.store.load(self._key(named), take=take)
-        known = stored is not None and readable(self.environment, stored)
-        if stored is None or not known or (player_id and player_id != stored.player):
+        found = well_formed(named) and await self.store.load(self._key(named), take=take)
+        known = found and readable(self.environment, found)
+        if not found or not known or (player_id and player_id != found.player):
             life = self._settings.episode_ttl_s
             raise UnknownEpisodeError(player_id or named, life, player=bool(player_id))
-        if handle.claim and handle.claim != stored.generation:
+        if handle.claim and handle.claim != found.generation:
             raise TakenOverError
-        return stored
+        if found.ended == CLOSED and not closed:
+            raise EpisodeClosedError(handle)
+        return found
 
     async def _again(self, handle: Handle, held: Held, request_id: str, names: Any) -> Json:
         """The reply to an earlier action."""
         assert held.play is not None
         index = held.request_ids.index(request_id)
         play, arguments, actions = self.play("http"), held.play.arguments, held.play.actions
-
-        def again() -> Json:
-            play.restore(handle.episode_id, arguments, actions[:index])
-            reply = play.session.step(frames.loads(actions[index]))
-            return play.data(reply, names)
-
-        return await in_thread(self.environment, again)
+        before, action = actions[:index], frames.loads(actions[index])
+        await in_thread(self.environment, play.restore, handle.episode_id, arguments, before)
+        return play.data(await in_thread(self.environment, play.session.step, action), names)
 
     async def _create(self, play: Play, episode_id: str, *, over: bool = True) -> str:
         """Store a play on the account of the client that is being served."""

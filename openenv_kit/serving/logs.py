@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +42,13 @@ class WithoutQueries(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return '"WebSocket %s"' not in str(record.msg)
+
+
+def internal_error(logger: logging.Logger, problem: Exception) -> str:
+    """Log our own mistake; the text for the client has a number to find it by, and nothing else."""
+    reference = uuid.uuid4().hex[:12]
+    logger.error("internal error", exc_info=problem, extra={"reference": reference})
+    return f"Internal error; the server's log has it as {reference}."
 
 
 def configuration(level: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +73,8 @@ class OneTask(McpEndpoint):
             limits,
         )
 
-    async def answer(self, request: Request, message: Any) -> Answered | None:
+    async def answer(self, request: Request, message: Any) -> Answered:
         """See `McpEndpoint`; there is no session, so a client that leaves ends nothing."""
-        if not mcp_tools.wants_answer(message):
-            return None
         return await mcp_tools.answer(message, self._dispatch)
 
     async def _health(self, request: Request) -> Response:
@@ -86,13 +83,12 @@ class OneTask(McpEndpoint):
     async def _step(self, action: dict[str, Any]) -> dict[str, Any]:
         play = self._play
         async with self._one_at_a_time:
-            data = await in_thread(play.environment, partial(play.step, action))
+            data = await in_thread(play.environment, play.step, action)
             self._write()
         return data
 
     async def _played(self) -> Mapping[str, Any]:
-        progress: dict[str, Any] = self._play.state().model_dump()
-        return progress
+        return self._play.state()
 
     def _write(self) -> None:
         """Write the outcome; a reader never sees half of it."""

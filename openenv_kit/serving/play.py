@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 from openenv_kit.environment import (
     ERROR,
@@ -28,6 +29,7 @@ from openenv_kit.serving.settings import Settings, settings
 from openenv_kit.serving.store import RETRY_AFTER_S, BusyError
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 MAX_RECORD_BYTES = 256 * 1024
 """Actions of a WebSocket session that are kept so that it can be resumed, in bytes."""
@@ -113,10 +115,9 @@ class Play:
         metrics.STEPS.labels(name).observe(time.perf_counter() - started)
         return data
 
-    def state(self) -> Any:
+    def state(self) -> dict[str, Any]:
         """Public progress, with the episode's id."""
-        progress = self.session.state().model_dump(exclude={"episode_id"})
-        return self.environment.models.state(episode_id=self.episode_id, **progress)
+        return {**self.session.state().model_dump(), "episode_id": self.episode_id}
 
     @property
     def resumable(self) -> bool:
@@ -139,7 +140,7 @@ class Play:
         for text in actions:
             self.follow(text)
         state, last = self.state(), self.final or opening
-        message = f"Episode resumed after {state.step_count} step(s) of {state.max_steps}."
+        message = f"Episode resumed after {state['step_count']} step(s) of {state['max_steps']}."
         return replace(
             opening, status=last.status, reward=last.reward, done=last.done, message=message
         )
@@ -190,7 +191,9 @@ class Play:
         self.final = replace(reply, content={})
 
 
-async def in_turn(environment: Environment, reset: Callable[[], T]) -> T:
+async def in_turn(
+    environment: Environment, reset: Callable[P, T], *given: P.args, **named: P.kwargs
+) -> T:
     """Do a reset: in a thread, in its turn, where the environment has slow tools.
 
     Raises:
@@ -202,7 +205,7 @@ async def in_turn(environment: Environment, reset: Callable[[], T]) -> T:
     def unless_gone() -> T:
         if gone is not None and gone():
             raise BusyError("The connection is gone.")
-        return reset()
+        return reset(*given, **named)
 
     if not environment.tools.slow:
         return unless_gone()
@@ -216,11 +219,13 @@ async def in_turn(environment: Environment, reset: Callable[[], T]) -> T:
         _waiting -= 1
 
 
-async def in_thread(environment: Environment, work: Callable[[], T]) -> T:
+async def in_thread(
+    environment: Environment, work: Callable[P, T], *given: P.args, **named: P.kwargs
+) -> T:
     """Do some work on a play, such as a step: in a thread where the environment has slow tools."""
     if not environment.tools.slow:
-        return work()
-    doing = asyncio.get_running_loop().run_in_executor(WORKERS, work)
+        return work(*given, **named)
+    doing = asyncio.get_running_loop().run_in_executor(WORKERS, partial(work, *given, **named))
     try:
         return await asyncio.shield(doing)
     except asyncio.CancelledError:

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import RedisError
 
 from openenv_kit.serving.store import CLOSED, StoredEpisode, StoreLimits, unavailable
 
@@ -32,10 +32,7 @@ ANSWER_S = 5.0
 def connect(address: str) -> Any:
     """A client for `RedisStore`."""
     return Redis.from_url(
-        address,
-        decode_responses=True,
-        socket_timeout=ANSWER_S,
-        socket_connect_timeout=ANSWER_S,
+        address, decode_responses=True, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S
     )
 
 
@@ -68,10 +65,10 @@ class RedisStore:
         player: str = "",
         over: bool = True,
     ) -> str:
-        generation = secrets.token_hex(8)
+        generation, key = secrets.token_hex(8), _key("episode", episode_id)
         fields = {"generation": generation, "source": source, "client": client, "player": player}
         fields |= {"ended": "", "steps": str(len(actions)), "start": start.decode()}
-        entries = {str(n): _entry("", action) for n, action in enumerate(actions)}
+        fields |= {str(n): _entry("", action) for n, action in enumerate(actions)}
 
         def work(batch: Any, before: Mapping[str, Any]) -> str:
             if before["source"] is not None:
@@ -79,10 +76,9 @@ class RedisStore:
                     return ""
                 batch.zrem(_key("living", before["source"]), episode_id)
                 batch.zrem(_key("client", before["client"]), episode_id)
-            batch.delete(_key("episode", episode_id))
-            timeline = str(int(before["timeline"] or 0) + 1)
-            kept = {**fields, **entries, "timeline": timeline}
-            batch.hset(_key("episode", episode_id), mapping=kept)
+                batch.delete(key)
+            timeline = int(before["timeline"] or 0) + 1
+            batch.hset(key, mapping={**fields, "timeline": timeline})
             self._prolong(batch, episode_id, fields)
             return generation
 
@@ -97,17 +93,17 @@ class RedisStore:
 
     @_reported()
     async def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
-        taken = {"generation": secrets.token_hex(8)} if take else {}
+        taken = secrets.token_hex(8) if take else ""
 
         def work(batch: Any, found: Mapping[str, Any]) -> StoredEpisode | None:
-            if found["generation"] is None:
+            if not found:
                 return None
             if taken:
-                batch.hset(_key("episode", episode_id), mapping=taken)
+                batch.hset(_key("episode", episode_id), "generation", taken)
             self._prolong(batch, episode_id, found)
             entries = [found[str(n)].split("\n", 1) for n in range(int(found["steps"]))]
             return StoredEpisode(
-                taken.get("generation", found["generation"]),
+                taken or found["generation"],
                 found["start"].encode(),
                 tuple(action.encode() for _, action in entries),
                 tuple(json.loads(request_id) for request_id, _ in entries),
@@ -124,9 +120,8 @@ class RedisStore:
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str = ""
     ) -> bool:
         def work(batch: Any, head: Mapping[str, Any]) -> bool:
-            if (head["generation"], head["steps"]) != (generation, str(index)):
-                return False
-            if head["ended"] == CLOSED:
+            current = (head["generation"], head["steps"]) == (generation, str(index))
+            if not current or head["ended"] == CLOSED:
                 return False
             entry = {str(index): _entry(request_id, action), "steps": str(index + 1)}
             batch.hset(_key("episode", episode_id), mapping=entry)
@@ -186,27 +181,20 @@ class RedisStore:
 
     async def _make_room(self, client: str, episode_id: str) -> None:
         """Displace the client's own episodes where it has as many as it may; see `sqlite_store`."""
-        limits, held, now = self._limits, _key("client", client), time.time()
-        await self._redis.zremrangebyscore(held, 0, now)
-        while True:
-            again = await self._redis.zscore(held, episode_id) is not None
-            if int(await self._redis.zcard(held)) - again < limits.client_episodes:
-                return
-            ((name, score),) = await self._redis.zrange(held, 0, 0, withscores=True)
-            wait = math.ceil(score - limits.ttl_s + limits.idle_s - now)
-            if wait > 0:
-                raise limits.used_up(wait, own=True)
-            source = await self._redis.hget(_key("episode", name), "source")
-            await self._redis.zrem(_key("living", source or ""), name)
-            await self._redis.zrem(held, name)
-            await self._redis.delete(_key("episode", name))
+        redis, held = self._redis, _key("client", client)
+        await redis.zremrangebyscore(held, 0, time.time())
+        others = self._limits.client_episodes - 1
+        while await redis.zcard(held) - (await redis.zscore(held, episode_id) is not None) > others:
+            ((name, expires),) = await redis.zrange(held, 0, 0, withscores=True)
+            if expires > self._limits.idle_until():
+                raise self._limits.used_up(expires, own=True)
+            source = await redis.hget(_key("episode", name), "source")
+            await redis.zrem(_key("living", source or ""), name)
+            await redis.zrem(held, name)
+            await redis.delete(_key("episode", name))
 
     async def _change(
-        self,
-        episode_id: str,
-        work: Callable[[Any, Mapping[str, Any]], Any],
-        *,
-        whole: bool = False,
+        self, episode_id: str, work: Callable[[Any, dict[str, Any]], Any], *, whole: bool = False
     ) -> Any:
         """Do work on an episode, again where somebody else changes the episode meanwhile.
 
@@ -214,35 +202,31 @@ class RedisStore:
             episode_id: which one.
             work: takes the transaction to write to and the fields `HEAD`, None where there is no
                 such episode.
-            whole: whether it takes all fields.
+            whole: whether it takes all fields, and none where there is no such episode.
         """
         key = _key("episode", episode_id)
-        async with self._redis.pipeline() as batch:
-            while True:
-                await batch.watch(key)
+
+        async def change(batch: Any) -> Any:
+            if whole:
+                found = await batch.hgetall(key)
+            else:
                 found = dict(zip(HEAD, await batch.hmget(key, *HEAD), strict=True))
-                if whole:
-                    found |= await batch.hgetall(key)
-                batch.multi()
-                result = work(batch, found)
-                try:
-                    await batch.execute()
-                except WatchError:
-                    continue
-                return result
+            batch.multi()
+            return work(batch, found)
+
+        return await self._redis.transaction(change, key, value_from_callable=True)
 
     def _prolong(self, batch: Any, episode_id: str, head: Mapping[str, Any]) -> None:
-        source, client, player = head["source"], head["client"], head["player"]
-        expires = time.time() + self._ttl
+        expires, client = {episode_id: time.time() + self._ttl}, _key("client", head["client"])
         batch.expire(_key("episode", episode_id), self._ttl)
-        if player:
-            batch.set(_key("player", player), episode_id, ex=self._ttl)
+        if head["player"]:
+            batch.set(_key("player", head["player"]), episode_id, ex=self._ttl)
         if head["ended"] != CLOSED:
-            batch.zadd(_key("living", source), {episode_id: expires})
-        if client:
+            batch.zadd(_key("living", head["source"]), expires)
+        if head["client"]:
             if not head["ended"]:
-                batch.zadd(_key("client", client), {episode_id: expires})
-            batch.expire(_key("client", client), self._ttl)
+                batch.zadd(client, expires)
+            batch.expire(client, self._ttl)
 
 
 def _key(kind: str, name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from dataclasses import replace
 from typing import Annotated, Any, Self
 
@@ -15,7 +14,7 @@ from pydantic import BaseModel, Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from openenv_kit.serving import frames, metrics
+from openenv_kit.serving import frames, logs, metrics
 from openenv_kit.serving.anonymous import anonymous_id
 from openenv_kit.serving.handles import (
     MAX_ID,
@@ -253,11 +252,8 @@ def add_error_answers(app: FastAPI) -> None:
         return frames.response({"detail": fields}, 422)
 
     async def internal(_: Request, problem: Exception) -> Response:
-        reference = uuid.uuid4().hex[:12]
         metrics.ERRORS.labels("internal").inc()
-        logger.error("internal error", exc_info=problem, extra={"reference": reference})
-        text = f"Internal error; the server's log has it as {reference}."
-        return frames.response({"detail": text}, 500)
+        return frames.response({"detail": logs.internal_error(logger, problem)}, 500)
 
     for kind, handler in {
         UnknownEpisodeError: detail("unknown_episode", 404),

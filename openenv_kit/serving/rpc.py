@@ -23,7 +23,7 @@ from openenv_kit.serving.handles import (
     EpisodeTooLongError,
     Handle,
 )
-from openenv_kit.serving.held import SplitUsedUpError, Started
+from openenv_kit.serving.held import SplitUsedUpError
 from openenv_kit.serving.http_episodes import Episodes
 from openenv_kit.serving.mcp_tools import (
     INVALID_PARAMS,
@@ -69,8 +69,9 @@ class McpEndpoint:
             message = frames.loads(await request.body())
         except ValueError:
             return frames.response(mcp_tools.failure(RpcError(PARSE_ERROR, "Parse error")))
-        answered = await self.answer(request, message)
-        return Response(status_code=202) if answered is None else frames.response(*answered)
+        if not mcp_tools.wants_answer(message):
+            return Response(status_code=202)
+        return frames.response(*await self.answer(request, message))
 
     async def delete(self, request: Request) -> Response:
         """End a session: nothing more can be played, and the trainer can read the outcome."""
@@ -83,10 +84,8 @@ class McpEndpoint:
             return Response(status_code=404)
         return Response(status_code=204)
 
-    async def answer(self, request: Request, message: Any) -> Answered | None:
-        """Answer to one message, None where it wants none."""
-        if not mcp_tools.wants_answer(message):
-            return None
+    async def answer(self, request: Request, message: Any) -> Answered:
+        """Answer to one message."""
         opened: dict[str, str] = {}
 
         async def act(method: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -128,9 +127,7 @@ class McpEndpoint:
 
     async def _progress(self, player_id: str) -> dict[str, Any]:
         """Public progress of the episode of a player."""
-        handle = await self._episodes.player(player_id)
-        progress: dict[str, Any] = (await self._episodes.state(handle)).model_dump()
-        return progress
+        return await self._episodes.state(await self._episodes.player(player_id))
 
     async def _open(self, request: Request) -> str:
         """A session for a client: on a trainer's episode, or on one that nobody played before."""
@@ -138,14 +135,10 @@ class McpEndpoint:
         if isinstance(asked, Handle):
             await self._episodes.state(asked)
             return asked.player_id
-        return await self._create(asked)
-
-    async def _create(self, task: dict[str, Any]) -> str:
-        """The player of a new episode, of that task or of one that nobody played before."""
         active = await self._episodes.store.count(SOURCE)
         if active >= self._limit:
             raise CapacityError(active, self._limit, "/mcp")
-        return (await _started(self._episodes, task, SOURCE)).player_id
+        return await _started(self._episodes, asked, SOURCE)
 
     async def _close(self, player_id: str) -> None:
         await self._episodes.close_episode(await self._episodes.player(player_id))
@@ -199,11 +192,10 @@ class McpConversation(Conversation):
             if self._handle is None:
                 asked = await _asked_for(self._websocket, self._episodes)
                 self._own = not isinstance(asked, Handle)
-                if isinstance(asked, Handle):
-                    self._handle = asked
-                else:
-                    started = await _started(self._episodes, asked, "ws")
-                    self._handle = await self._episodes.player(started.player_id)
+                if not isinstance(asked, Handle):
+                    player_id = await _started(self._episodes, asked, "ws")
+                    asked = await self._episodes.player(player_id)
+                self._handle = asked
             return await self._episodes.step(self._handle, data)
 
     async def leave(self, *, keep: bool) -> None:
@@ -216,8 +208,7 @@ class McpConversation(Conversation):
         with rpc_errors():
             asked = self._handle or await _asked_for(self._websocket, self._episodes)
             if isinstance(asked, Handle):
-                state: dict[str, Any] = (await self._episodes.state(asked)).model_dump()
-                return state
+                return await self._episodes.state(asked)
             return asked or {"split": self._episodes.mcp_split}
 
 
@@ -245,12 +236,12 @@ def rpc_errors(gone: int = 200) -> Iterator[None]:
         raise RpcError(SERVER_ERROR, str(problem), later, "store", status, headers) from None
 
 
-async def _started(episodes: Episodes, task: dict[str, Any], source: str) -> Started:
-    """A new episode of that task; without one, of a task that nobody played before."""
+async def _started(episodes: Episodes, task: dict[str, Any], source: str) -> str:
+    """The player of a new episode, of that task or of one that nobody played before."""
     started = await (episodes.reset(task, source) if task else episodes.fresh(source))
     if started.handle is None:
         raise RpcError(INVALID_PARAMS, started.problem)
-    return started
+    return started.player_id
 
 
 async def _asked_for(connection: HTTPConnection, episodes: Episodes) -> Handle | dict[str, Any]:

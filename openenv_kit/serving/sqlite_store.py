@@ -13,20 +13,19 @@ import math
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from openenv_kit.serving import metrics
 from openenv_kit.serving.store import (
+    CLOSED,
     MEMORY,
     NEW_EPISODES_SHARE,
     PAGE,
-    RETRY_AFTER_S,
     StoredEpisode,
-    StoreError,
     StoreFullError,
     StoreLimits,
     unavailable,
@@ -36,14 +35,8 @@ SPARE_PAGES = 12
 """Pages that a write may take beyond its own bytes: one split in each of the trees, and more."""
 ROW_BYTES, FILLING = 24, 3 / 2
 """What a row or an entry of an index takes beyond its texts; a tree's pages are two thirds full."""
-MOST_LOCAL, LEAST_LOCAL, OVERFLOW = 1002, 489, PAGE - 4
-"""What SQLite keeps of a row in its tree at most, and at least where the rest is on pages of its
-own, which hold so much each."""
-BUSY_S = 30.0
-"""Longest wait for other workers' transactions, in seconds."""
-PURGE = 8
-"""Expired episodes that are forgotten with each new one."""
-FOREVER = math.inf
+MOST_LOCAL = 1002
+"""The longest row that SQLite keeps in its tree; most of a longer one is on pages of its own."""
 
 SCHEMA_VERSION = 5
 """Raised with every change of the tables. The default file is named after it, so that releases
@@ -53,53 +46,78 @@ APPLICATION_ID = 0x4F454B53
 SCHEMA = Path(__file__).with_name("store.sql").read_text(encoding="utf-8").split("\n\n")
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def _transaction(
+    work: Callable[Concatenate[SqliteStore, P], T],
+) -> Callable[Concatenate[SqliteStore, P], Coroutine[Any, Any, T]]:
+    """Make an async method of what is done in one transaction."""
+
+    @wraps(work)
+    async def method(store: SqliteStore, /, *given: P.args, **named: P.kwargs) -> T:
+        loop, done = asyncio.get_running_loop(), partial(work, store, *given, **named)
+        return await loop.run_in_executor(store._thread, store._run, work.__name__, done)
+
+    return method
 
 
 class SqliteStore:
     """Episodes in one SQLite file, or in the `memory` of this process; see `EpisodeStore`."""
 
     def __init__(self, path: str, limits: StoreLimits) -> None:
-        self._path = path
-        self._limits = limits
+        self._path, self._limits = path, limits
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="episode-store")
-        self._db = self._connect()
-        self._closed = False
+        self._connect()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> None:
         """Open the file and make its tables; those of another release are dropped."""
         if self._path != MEMORY:
             Path(self._path).parent.mkdir(parents=True, exist_ok=True)
         # Opened by one thread and used by the store's own; never by two at once.
-        db = sqlite3.connect(
+        self._db = sqlite3.connect(
             ":memory:" if self._path == MEMORY else self._path,
-            timeout=BUSY_S,
+            timeout=30,  # for other workers' transactions, in seconds
             isolation_level=None,
             check_same_thread=False,
         )
-        log_pages = self._limits.log_pages
-        for pragma in (
-            f"busy_timeout = {int(BUSY_S * 1000)}",
-            # The log outlives a killed process; only a power cut could take the last writes.
-            "journal_mode = WAL",
-            "synchronous = NORMAL",
-            "foreign_keys = ON",
-            "secure_delete = OFF",  # overwriting what is deleted would take as much log
-            "temp_store = MEMORY",
-            f"wal_autocheckpoint = {log_pages}",
-            f"journal_size_limit = {log_pages * PAGE}",
-            f"max_page_count = {self._limits.pages}",
-        ):
-            db.execute(f"PRAGMA {pragma}")
-        db.execute("BEGIN EXCLUSIVE")  # one worker makes the tables, the others wait
+        limits = self._limits
         try:
-            _make_tables(db)
-            db.execute("COMMIT")
+            for pragma in (
+                # The log outlives a killed process; only a power cut could take the last writes.
+                "journal_mode = WAL",
+                "synchronous = NORMAL",
+                "foreign_keys = ON",
+                "secure_delete = OFF",  # overwriting what is deleted would take as much log
+                "temp_store = MEMORY",
+                f"wal_autocheckpoint = {limits.log_pages}",
+                f"journal_size_limit = {limits.log_pages * PAGE}",
+                f"max_page_count = {limits.pages}",
+            ):
+                self._one(f"PRAGMA {pragma}")
+            self._one("BEGIN EXCLUSIVE")  # one worker makes the tables, the others wait
+            self._make_tables()
+            self._one("COMMIT")
         except BaseException:
-            db.close()
+            self._close()
             raise
-        return db
+        self._closed = False
 
-    async def create(
+    def _make_tables(self) -> None:
+        """Make the tables in an empty file, or in one of another release."""
+        if self._one("PRAGMA user_version") == SCHEMA_VERSION:
+            return
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        found = [name for (name,) in self._rows(query)]
+        if found and self._one("PRAGMA application_id") != APPLICATION_ID:
+            raise sqlite3.DatabaseError("the file is the database of another program")
+        for statement in (*(f"DROP TABLE {name}" for name in found), *SCHEMA):
+            self._one(statement)
+        self._one(f"PRAGMA application_id = {APPLICATION_ID}")
+        self._one(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @_transaction
+    def create(
         self,
         episode_id: str,
         source: str,
@@ -110,219 +128,173 @@ class SqliteStore:
         player: str = "",
         over: bool = True,
     ) -> str:
-        def work() -> str:
-            now = time.time()
-            query = "DELETE FROM episodes WHERE id IN (SELECT id FROM episodes WHERE "
-            self._one(query + "(ended = '') IN (0, 1) AND expires <= ? LIMIT ?)", now, PURGE)
-            query = "SELECT timeline FROM episodes WHERE id = ? AND expires > ?"
-            timeline = self._one(query, episode_id, now) or 0
-            if timeline and not over:
-                return ""
-            generation, size = secrets.token_hex(8), _row(episode_id, client, player, start)
-            for entry in ((player,), (client,), (source,), ()):  # of the indexes
-                size += _row(episode_id, *entry)
-            size += sum(_row(episode_id, action) for action in actions)
-            self._one("DELETE FROM episodes WHERE id = ?", episode_id)
-            self._make_room(client, size)
-            self._one(
-                "INSERT INTO episodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)",
-                *(episode_id, generation, source, client, player, timeline + 1, start, size),
-                *(len(actions), now + self._limits.ttl_s),
-            )
-            self._db.executemany(
-                "INSERT INTO actions VALUES (?, ?, ?, '')",
-                [(episode_id, n, action) for n, action in enumerate(actions)],
-            )
-            return generation
+        now = time.time()
+        expired = "SELECT id FROM episodes WHERE (ended = '') IN (0, 1) AND expires <= ? LIMIT 8"
+        self._one(f"DELETE FROM episodes WHERE id IN ({expired})", now)
+        query = "SELECT timeline FROM episodes WHERE id = ? AND expires > ?"
+        timeline = self._one(query, episode_id, now) or 0
+        if timeline and not over:
+            return ""
+        generation, indexed = secrets.token_hex(8), ((player,), (client,), (source,), ())
+        rows = ((client, player, start), *indexed, *((action,) for action in actions))
+        size = sum(_row(episode_id, *row) for row in rows)
+        self._one("DELETE FROM episodes WHERE id = ?", episode_id)
+        self._make_room(client, size, new=True)
+        self._one(
+            "INSERT INTO episodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)",
+            *(episode_id, generation, source, client, player, timeline + 1, start, size),
+            *(len(actions), now + self._limits.ttl_s),
+        )
+        for n, action in enumerate(actions):
+            self._one("INSERT INTO actions VALUES (?, ?, ?, '')", episode_id, n, action)
+        return generation
 
-        return await self._run("create", work)
-
-    async def find(self, player: str) -> str | None:
+    @_transaction
+    def find(self, player: str) -> str | None:
         query = "SELECT id FROM episodes WHERE player = ? AND player <> '' AND expires > ?"
-        return await self._run("find", lambda: self._one(query, player, time.time()))
+        found: str | None = self._one(query, player, time.time())
+        return found
 
-    async def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
-        def work() -> StoredEpisode | None:
-            now, taken = time.time(), secrets.token_hex(8) if take else None
-            found = self._db.execute(
-                "UPDATE episodes SET expires = ?, generation = COALESCE(?, generation) "
-                "WHERE id = ? AND expires > ? "
-                "RETURNING generation, start, player, timeline, ended",
-                (now + self._limits.ttl_s, taken, episode_id, now),
-            ).fetchall()
-            if not found:
-                return None
-            query = "SELECT action, request FROM actions WHERE episode = ? ORDER BY n"
-            rows = self._db.execute(query, (episode_id,)).fetchall()
-            actions, requests = zip(*rows, strict=True) if rows else ((), ())
-            generation, start, *rest = found[0]
-            return StoredEpisode(generation, start, actions, requests, *rest)
+    @_transaction
+    def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
+        now, taken = time.time(), secrets.token_hex(8) if take else None
+        found = self._rows(
+            "UPDATE episodes SET expires = ?, generation = COALESCE(?, generation) "
+            "WHERE id = ? AND expires > ? RETURNING generation, start, player, timeline, ended",
+            *(now + self._limits.ttl_s, taken, episode_id, now),
+        )
+        if not found:
+            return None
+        query = "SELECT action, request FROM actions WHERE episode = ? ORDER BY n"
+        rows = self._rows(query, episode_id)
+        actions, requests = zip(*rows, strict=True) if rows else ((), ())
+        generation, start, *rest = found[0]
+        return StoredEpisode(generation, start, actions, requests, *rest)
 
-        return await self._run("load", work)
-
-    async def append(
+    @_transaction
+    def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str = ""
     ) -> bool:
-        def work() -> bool:
-            size, now = _row(episode_id, action, request_id), time.time()
-            client = self._one(
-                "UPDATE episodes SET steps = steps + 1, bytes = bytes + ?, expires = ? "
-                "WHERE id = ? AND generation = ? AND steps = ? AND expires > ? "
-                "AND ended <> 'closed' RETURNING client",
-                *(size, now + self._limits.ttl_s, episode_id, generation, index, now),
-            )
-            if client is None:
-                return False
-            self._make_room(client, size, running=episode_id)
-            row = (episode_id, index, action, request_id)
-            self._one("INSERT INTO actions VALUES (?, ?, ?, ?)", *row)
-            return True
+        size, now = _row(episode_id, action, request_id), time.time()
+        client = self._one(
+            "UPDATE episodes SET steps = steps + 1, bytes = bytes + ?, expires = ? "
+            "WHERE id = ? AND generation = ? AND steps = ? AND expires > ? "
+            "AND ended <> 'closed' RETURNING client",
+            *(size, now + self._limits.ttl_s, episode_id, generation, index, now),
+        )
+        if client is None:
+            return False
+        self._make_room(client, size, new=False)
+        self._one("INSERT INTO actions VALUES (?, ?, ?, ?)", episode_id, index, action, request_id)
+        return True
 
-        return await self._run("append", work)
-
-    async def finish(self, episode_id: str, generation: str, ended: str) -> bool:
+    @_transaction
+    def finish(self, episode_id: str, generation: str, ended: str) -> bool:
         query = (
             "UPDATE episodes SET ended = ? "
             "WHERE id = ? AND generation = ? AND expires > ? AND ended <> 'closed' RETURNING 1"
         )
-        values = (ended, episode_id, generation)
-        return await self._run("finish", lambda: bool(self._one(query, *values, time.time())))
+        return bool(self._one(query, ended, episode_id, generation, time.time()))
 
-    async def secret(self) -> str:
-        return await self._run("secret", lambda: str(self._one("SELECT value FROM secret")))
+    @_transaction
+    def secret(self) -> str:
+        return str(self._one("SELECT value FROM secret"))
 
-    async def draw(self, split: str, order: Sequence[int]) -> int | None:
-        def work() -> int | None:
-            now = time.time()
-            self._one("DELETE FROM drawn WHERE until <= ?", now)
-            rows = self._db.execute("SELECT task FROM drawn WHERE split = ?", (split,))
-            drawn = {task for (task,) in rows}
-            found = next((task for task in order if task not in drawn), None)
-            if found is not None:
-                row = (split, found, now + self._limits.ttl_s)
-                self._one("INSERT INTO drawn VALUES (?, ?, ?)", *row)
-            return found
+    @_transaction
+    def draw(self, split: str, order: Sequence[int]) -> int | None:
+        now = time.time()
+        self._one("DELETE FROM drawn WHERE until <= ?", now)
+        drawn = {task for (task,) in self._rows("SELECT task FROM drawn WHERE split = ?", split)}
+        found = next((task for task in order if task not in drawn), None)
+        if found is not None:
+            self._one("INSERT INTO drawn VALUES (?, ?, ?)", split, found, now + self._limits.ttl_s)
+        return found
 
-        return await self._run("draw", work)
-
-    async def settle(self, split: str, task: int, *, played: bool) -> None:
+    @_transaction
+    def settle(self, split: str, task: int, *, played: bool) -> None:
         give_back = "DELETE FROM drawn WHERE split = ? AND task = ? AND until < ?"
         query = "INSERT OR REPLACE INTO drawn VALUES (?, ?, ?)" if played else give_back
-        await self._run("settle", lambda: self._one(query, split, task, FOREVER))
+        self._one(query, split, task, math.inf)
 
-    async def count(self, source: str) -> int:
+    @_transaction
+    def count(self, source: str) -> int:
         query = "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ? AND ended != ?"
-        return await self._run("count", lambda: self._one(query, source, time.time(), "closed"))
+        return int(self._one(query, source, time.time(), CLOSED))
 
-    async def check(self) -> None:
-        query = "INSERT OR REPLACE INTO heartbeat VALUES (1, ?)"
-        await self._run("check", lambda: self._one(query, time.time()))
+    @_transaction
+    def check(self) -> None:
+        self._one("INSERT OR REPLACE INTO heartbeat VALUES (1, ?)", time.time())
 
     async def close(self) -> None:
-        def work() -> None:  # after what the thread is still doing, never beside it
-            self._db.close()
-            self._closed = True
+        # After what the thread is still doing, never during it.
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
 
-        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    def _close(self) -> None:
+        """Close the file; whoever uses the store again opens it."""
+        self._db.close()
+        self._closed = True
 
-    async def _run(self, name: str, work: Callable[[], T]) -> T:
+    def _run(self, name: str, work: Callable[[], T]) -> T:
         """Do work in a transaction; where it raises a StoreError, nothing was done."""
+        try:
+            if self._closed:
+                self._connect()
+            with metrics.STORE.labels(name).time(), self._db:  # which commits, or rolls back
+                self._one("BEGIN IMMEDIATE")
+                return work()
+        except (OSError, sqlite3.Error) as problem:
+            code = getattr(problem, "sqlite_errorcode", 0) & 0xFF
+            if code == sqlite3.SQLITE_FULL:
+                raise unavailable(problem, "is on a disk that is full") from problem
+            if code != sqlite3.SQLITE_BUSY:  # the connection may be worth nothing any more
+                self._close()
+            raise unavailable(problem) from problem
 
-        def transaction() -> T:
-            with metrics.STORE.labels(name).time():
-                try:
-                    if self._closed:
-                        self._db, self._closed = self._connect(), False
-                    with self._db as db:  # which commits, or rolls back
-                        db.execute("BEGIN IMMEDIATE")
-                        return work()
-                except (OSError, sqlite3.Error) as problem:
-                    raise self._refusal_of(problem) from problem
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
-
-    def _refusal_of(self, problem: Exception) -> StoreError:
-        code = getattr(problem, "sqlite_errorcode", 0) & 0xFF
-        if code not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
-            with suppress(OSError, sqlite3.Error):  # the connection may be worth nothing any more
-                self._db, old = self._connect(), self._db
-                old.close()
-        if code == sqlite3.SQLITE_FULL:
-            return unavailable(problem, "is on a disk that is full")
-        return unavailable(problem)
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        return self._db.execute(query, values).fetchall()
 
     def _one(self, query: str, *values: Any) -> Any:
         """First column of the first row that a statement returns; None without one."""
-        rows = self._db.execute(query, values).fetchall()
+        rows = self._rows(query, *values)
         return rows[0][0] if rows else None
 
-    def _make_room(self, client: str, size: int, running: str = "") -> None:
-        """Make room for an episode, or for one more action of the running episode of that id.
+    def _make_room(self, client: str, size: int, *, new: bool) -> None:
+        """Make room for a new episode, or for one more action of a running one.
 
-        Raises:
-            StoreFullError: whatever there is to displace is running.
+        A StoreFullError says that whatever there is to displace is running.
         """
-        share, more = (1.0, 0) if running else (NEW_EPISODES_SHARE, 1)
-        client_bytes = int(self._limits.client_bytes * share)
-        most = min(self._limits.write_bytes, client_bytes if client else size)
+        limits, share = self._limits, NEW_EPISODES_SHARE if new else 1
+        client_bytes = int(limits.client_bytes * share)
+        most = min(limits.write_bytes, client_bytes if client else size)
         if size > most:
             problem = f"This takes {size} bytes; the episode store has room for {most} at a time."
             raise StoreFullError(problem, None)
         held = "SELECT episodes + ? > ? OR bytes + ? > ? FROM clients WHERE client = ?"
-        asked = (more, self._limits.client_episodes, size * more, client_bytes, client)
+        asked = (new, limits.client_episodes, size * new, client_bytes, client)
         while client and self._one(held, *asked):
-            self._displace(client, running)
-        total = "SELECT TOTAL(episodes) >= ? FROM clients"
-        while more and self._one(total, self._limits.episodes):
-            self._displace("", running)
-        wanted = size // PAGE + SPARE_PAGES
-        while self._used() + wanted > int(self._limits.pages * share):
-            self._displace("", running)
+            self._displace(client)
+        while new and self._one("SELECT TOTAL(episodes) FROM clients") >= limits.episodes:
+            self._displace("")
+        pages = int(limits.pages * share) - size // PAGE - SPARE_PAGES
+        while self._one("PRAGMA page_count") - self._one("PRAGMA freelist_count") > pages:
+            self._displace("")
 
-    def _used(self) -> int:
-        """Pages that hold something."""
-        return int(self._one("PRAGMA page_count")) - int(self._one("PRAGMA freelist_count"))
-
-    def _displace(self, client: str, spared: str) -> None:
+    def _displace(self, client: str) -> None:
         """Forget the next episode to go, of that client or of all."""
-        now, limits = time.time(), self._limits
-        whose = "client = ? AND" if client else "? = '' AND"
-        idle = now + limits.ttl_s - limits.idle_s
-        for running, latest in ((1, now), (0, FOREVER), (1, idle)):
-            found = self._one(
+        limits, whose = self._limits, "client = ? AND" if client else "? = '' AND"
+        for running, latest in ((1, time.time()), (0, math.inf), (1, limits.idle_until())):
+            query = (
                 f"DELETE FROM episodes WHERE id = (SELECT id FROM episodes WHERE {whose} "
-                "(ended = '') = ? AND expires <= ? AND id <> ? ORDER BY expires LIMIT 1) "
-                "RETURNING 1",
-                *(client, running, latest, spared),
+                "(ended = '') = ? AND expires <= ? ORDER BY expires LIMIT 1) RETURNING 1"
             )
-            if found:
+            if self._one(query, client, running, latest):
                 return
-        query = f"SELECT MIN(expires) FROM episodes WHERE {whose} ended = ''"
-        first = self._one(query, client)
-        wait = RETRY_AFTER_S if first is None else max(1, math.ceil(first - idle))
+        first = self._one(f"SELECT MIN(expires) FROM episodes WHERE {whose} ended = ''", client)
         size = limits.client_bytes if client else limits.size
-        raise limits.used_up(wait, own=bool(client), size=size)
-
-
-def _make_tables(db: sqlite3.Connection) -> None:
-    """Make the tables in an empty file, or in one of another release."""
-    if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
-        return
-    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-    found = [name for (name,) in db.execute(query).fetchall()]
-    if found and db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise sqlite3.DatabaseError("the file is the database of another program")
-    marks = (
-        f"PRAGMA application_id = {APPLICATION_ID}",
-        f"PRAGMA user_version = {SCHEMA_VERSION}",
-    )
-    for statement in (*(f"DROP TABLE {name}" for name in found), *SCHEMA, *marks):
-        db.execute(statement)
+        raise limits.used_up(first, own=bool(client), size=size)
 
 
 def _row(*texts: str | bytes) -> int:
     """Bytes that a row of these texts takes in the file."""
     size = ROW_BYTES + sum(len(text.encode() if isinstance(text, str) else text) for text in texts)
-    if size <= MOST_LOCAL:
-        return int(FILLING * size)
-    return int(FILLING * LEAST_LOCAL) + math.ceil((size - LEAST_LOCAL) / OVERFLOW) * PAGE
+    return int(FILLING * size) if size <= MOST_LOCAL else size + PAGE

@@ -12,11 +12,13 @@ so any worker can resume it, even after a restart.
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
 import os
 import sqlite3
 import stat
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,24 +118,24 @@ class StoreLimits:
         """Bytes that one client may hold."""
         return self.pages * PAGE * self.client_percent // 100
 
-    @property
-    def idle_s(self) -> float:
-        """Seconds after which an unused episode may be displaced; until then it is running."""
-        return self.ttl_s / 4
+    def idle_until(self) -> float:
+        """Latest expiry of an episode unused for a quarter of its life; any other is running."""
+        return time.time() + self.ttl_s * 3 / 4
 
     @property
     def client_episodes(self) -> int:
         """Episodes that one client may hold at once."""
         return max(1, self.episodes * self.client_percent // 100)
 
-    def used_up(self, wait: int, *, own: bool, size: int | None = None) -> StoreFullError:
+    def used_up(self, first: float | None, *, own: bool, size: int | None = None) -> StoreFullError:
         """The refusal while running episodes fill the store, or the caller's own share of it.
 
         Args:
-            wait: seconds after which the first of them may be displaced.
+            first: when the first of them expires, where that is known.
             own: whether it is the caller's share that is filled.
             size: bytes of it, for a store that counts them.
         """
+        wait = RETRY_AFTER_S if first is None else max(1, math.ceil(first - self.idle_until()))
         most = self.client_episodes if own else self.episodes
         room = f"{most} episodes" + (f" or {size} bytes" if size else "")
         if own:
@@ -257,7 +259,14 @@ def open_store(chosen: Settings) -> EpisodeStore:
     several = chosen.workers > 1 or multiprocessing.parent_process() is not None
     address = chosen.episode_store
     if address.startswith(REDIS_SCHEMES):
-        return _redis(address, limits)
+        try:
+            from openenv_kit.serving.redis_store import RedisStore, connect
+        except ImportError:
+            raise StoreUnavailableError(
+                "OPENENV_KIT_EPISODE_STORE is a Redis address, but the `redis` extra is not "
+                "installed."
+            ) from None
+        return RedisStore(connect(address), limits)
     if address == MEMORY and several:
         raise StoreUnavailableError(
             "OPENENV_KIT_EPISODE_STORE is 'memory', which each worker has for itself, and "
@@ -279,16 +288,6 @@ def open_store(chosen: Settings) -> EpisodeStore:
             extra={"store": MEMORY, "reason": str(problem)},
         )
         return SqliteStore(MEMORY, limits)
-
-
-def _redis(address: str, limits: StoreLimits) -> EpisodeStore:
-    try:
-        from openenv_kit.serving.redis_store import RedisStore, connect
-    except ImportError:
-        raise StoreUnavailableError(
-            "OPENENV_KIT_EPISODE_STORE is a Redis address, but the `redis` extra is not installed."
-        ) from None
-    return RedisStore(connect(address), limits)
 
 
 def private_folder() -> Path:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from openenv.core.env_server.mcp_types import WSMCPMessage
@@ -27,7 +25,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import MAX_ECHO, unknown_name_message
-from openenv_kit.serving import frames, mcp_tools, metrics
+from openenv_kit.serving import frames, logs, mcp_tools, metrics
 from openenv_kit.serving.handles import (
     PLAYER,
     EpisodeGoneError,
@@ -122,11 +120,8 @@ class PlayerConversation(Conversation):
             return _refusal("too_big", str(problem), WSErrorCode.VALIDATION_ERROR)
         except (ConnectionEnd, EpisodeGoneError, WebSocketDisconnect):
             raise
-        except Exception:
-            # Our own mistake: the client gets a number to find it by, and nothing else.
-            reference = uuid.uuid4().hex[:12]
-            logger.exception("internal error", extra={"reference": reference})
-            text = f"Internal error; the server's log has it as {reference}."
+        except Exception as problem:
+            text = logs.internal_error(logger, problem)
             return _refusal("internal", text, WSErrorCode.EXECUTION_ERROR)
 
     async def _act(self, kind: str, data: dict[str, Any]) -> str:
@@ -162,8 +157,7 @@ class PlayerConversation(Conversation):
     async def state(self) -> dict[str, Any]:
         """Public progress."""
         assert self._handle is not None
-        state: dict[str, Any] = (await self._episodes.state(self._handle)).model_dump()
-        return state
+        return await self._episodes.state(self._handle)
 
 
 class TrainerConversation(PlayerConversation):
@@ -195,7 +189,7 @@ class TrainerConversation(PlayerConversation):
                 await self._end_others(started.handle.episode_id, "restarted")
                 self._go_on(started)
             return started.data
-        reply = await in_turn(self._play.environment, partial(self._play.reset, data))
+        reply = await in_turn(self._play.environment, self._play.reset, data)
         if reply.status == ERROR:
             return self._play.data(reply)
         self._handle = None
@@ -207,10 +201,10 @@ class TrainerConversation(PlayerConversation):
         if self._handle:
             return await super().step(data)
         play = self._play
-        return await in_thread(play.environment, partial(play.step, data))
+        return await in_thread(play.environment, play.step, data)
 
     async def state(self) -> dict[str, Any]:
-        return await super().state() if self._handle else self._play.state().model_dump()
+        return await super().state() if self._handle else self._play.state()
 
     async def leave(self, *, keep: bool) -> None:
         if self._handle is None:
