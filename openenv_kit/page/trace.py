@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from openenv_kit.environment import ERROR
-from openenv_kit.page.markup import button, heading, hint, json_html, note, text
+from openenv_kit.page.markup import button, heading, json_html, note, text
 from openenv_kit.page.scenes import Frames, Scenes, answer_of, style_of_page
 from openenv_kit.page.watching import Frame, Playback
 from openenv_kit.play.recording import RunRecorder
@@ -42,12 +42,11 @@ TRANSPORT = "".join(
 def scene_html(scenes: Scenes, playback: Playback) -> str:
     """The move looked at, below the buttons that go to another."""
     last, waits = len(playback.frames) - 1, not playback.finished
-    more = hint(f"{last} steps so far. To the end plays on.") if waits else ""
     top = f"{playback.player} · step {playback.at} of {last}{'+' if waits else ''}"
     return (
         f'<section class="mt-card" data-step="{playback.at}"><div class="mt-transport">{TRANSPORT}'
         f'</div><p class="mt-eyebrow">{escape(top)}</p>'
-        f"{step_html(scenes, playback, playback.at)}</section>{more}"
+        f"{step_html(scenes, playback, playback.at)}</section>"
     )
 
 
@@ -60,7 +59,10 @@ def step_html(scenes: Scenes, playback: Playback, at: int) -> str:
     if frame.same is not None:
         told = "is" if frame.same else "differs from"
         top += note(f"The answer {told} the recorded one.", "good" if frame.same else "bad")
-    top += scenes.answer_html(seen) or f"<p>{text(str(seen.get('message', '')))}</p>"
+    answer = scenes.answer_html(seen) or f"<p>{text(str(seen.get('message', '')))}</p>"
+    # A tag of its own: of one of the same tag Gradio would change the text, and leave it scrolled.
+    tag = f"mt-reply-{at}"
+    top += f'<{tag} class="mt-reply" tabindex="0" role="region" aria-label="Answer">{answer}</{tag}>'
     whole = json_html(frame.action, "Call, as it was made") if frame.action else ""
     ending = ending_html(scenes, playback.frames[: at + 1], playback.reset)
     return top + ending + whole + json_html(answer_of(scenes.environment, seen))
