@@ -21,9 +21,7 @@ from drilldown_env.page.tree import (
     verdict_html,
 )
 from openenv_kit.environment import Environment
-from openenv_kit.page.grid import (
-    MATCHED,
-)
+from openenv_kit.page.grid import MATCHED
 from openenv_kit.page.markup import day_name, note, parts_html, table, text, words
 from openenv_kit.page.rows import Row
 from openenv_kit.page.scenes import Ask, Call, Frames, Move, Scenes

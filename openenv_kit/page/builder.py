@@ -11,7 +11,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from openenv_kit.page import generic, opening, room, watch
+from openenv_kit.page import generic, room, watch
 from openenv_kit.page.arrival import ARRIVED, address_of, arrive
 from openenv_kit.page.link import Link
 from openenv_kit.page.markup import button
@@ -62,7 +62,6 @@ def build_page(
     page.add_view("status", status_html)
     with gr.Tabs(elem_id="mt-tabs"):
         with gr.Tab("Play", id="play"):
-            opening.build(page)
             room.build(page)
         with gr.Tab("Episodes", id="episodes"):
             generic.build_episode(page)
@@ -118,10 +117,11 @@ def status_html(scenes: Scenes, visitor: Visitor) -> str:
         problem = f'<p class="bad" role="status">{escape(visitor.problem)}</p>'
         return f'<div class="mt-status" {own}>{problem if visitor.problem else ""}</div>'
     move = room.next_move(scenes, visitor)
-    share = 100 * visitor.steps / (visitor.max_steps or 1)
+    most = int(visitor.progress.get("max_steps") or 0)
+    share = 100 * visitor.steps / (most or 1)
     budget = (
         f'<span class="mt-budget"><i><b style="width:{min(share, 100):.0f}%"></b></i>'
-        f"step {visitor.steps} of {visitor.max_steps}</span>"
+        f"step {visitor.steps} of {most}</span>"
     )
     said = visitor.problem or move.text
     kind = "bad" if visitor.problem else ""

@@ -184,6 +184,5 @@ SAVE = """([name, text]) => {
 def saves(button: gr.Button, state: gr.State, make: Callable[[Any], list[str]]) -> None:
     """Let a button save a file that is made on demand; `make` returns its name and its text."""
     file = gr.JSON(visible=False)
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    made = button.click(make, state, file, concurrency_limit=None, **quiet)
+    made = button.click(make, state, file, **QUIET)
     made.then(None, file, js=SAVE, api_visibility="private")

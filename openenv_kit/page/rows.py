@@ -38,7 +38,7 @@ class Column:
     label: str
     choices: Choices = ()
     groups: Mapping[str, Choices] = field(default_factory=dict)
-    kind: Literal["text", "number", "date"] = "text"
+    kind: Literal["text", "number"] = "text"
 
 
 def editor_html(event: str, columns: Sequence[Column], rows: Sequence[Row], caption: str) -> str:

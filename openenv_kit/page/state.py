@@ -15,10 +15,8 @@ from openenv_kit.page.link import InProcess, Link, Seen
 from openenv_kit.page.rows import Row
 from openenv_kit.page.watching import Frame, Playback
 
-OVER = "This episode is over."
 MAX_KEPT = 200_000
 """Characters of a running episode that the browser keeps."""
-MAX_REPLAYED = 600
 REPLAY_S = 10.0
 """Longest time for which an episode that the browser kept is played again, in seconds."""
 
@@ -64,9 +62,7 @@ class Visitor:
     """
 
     def __init__(
-        self,
-        environment: Environment | None = None,
-        connect: Callable[[], Link] | None = None,
+        self, environment: Environment | None = None, connect: Callable[[], Link] | None = None
     ) -> None:
         self.environment = environment or get_environment()
         self.connect = connect or (lambda: InProcess(self.environment))
@@ -118,19 +114,9 @@ class Visitor:
         return max(len(self.frames) - 1, 0)
 
     @property
-    def max_steps(self) -> int:
-        """Steps that the episode may have."""
-        return int(self.progress.get("max_steps") or 0)
-
-    @property
     def task_id(self) -> str:
         """Of the running episode."""
         return str(self.progress.get("task_id") or "")
-
-    @property
-    def score(self) -> float | None:
-        """What the episode came to; None before its end."""
-        return float(self.reply.get("reward") or 0.0) if self.over else None
 
     def start(self, /, **reset: Any) -> Seen:
         """Start an episode; a reset that fails leaves the running one and sets `problem`."""
@@ -167,7 +153,7 @@ class Visitor:
             raise ServerError("No episode is running.")
         self.question = None
         if self.over:
-            self.problem = OVER
+            self.problem = "This episode is over."
             return dict(self.reply)
         begun = time.perf_counter()
         try:
@@ -192,6 +178,7 @@ class Visitor:
         """What makes all of this again, as JSON for the browser; empty where there is nothing."""
         if not self.frames:
             return ""
+        score = float(self.reply.get("reward") or 0.0)
         told = json.dumps(
             {
                 "reset": self.reset,
@@ -199,7 +186,7 @@ class Visitor:
                 "place": self.place,
                 "rows": self.rows,
                 "finished": self.finished,
-                "said": f"score {self.score:.2f}" if self.over else f"step {self.steps}",
+                "said": f"score {score:.2f}" if self.over else f"step {self.steps}",
             },
             separators=(",", ":"),
             default=str,
@@ -219,7 +206,7 @@ class Visitor:
         if self.start(**{str(name): value for name, value in reset.items()})["status"] == ERROR:
             return False
         deadline = time.monotonic() + REPLAY_S
-        for action in actions[:MAX_REPLAYED]:
+        for action in actions:
             if self.over or time.monotonic() > deadline:
                 break
             self.step(action)

@@ -22,8 +22,6 @@ PAPER = (
     " font: 15px/1.5 system-ui, sans-serif; }"
 )
 """What Gradio's theme gives the page's style sheet, for a file of its own."""
-MOST_SEARCHED = 400
-"""Characters of a step's call and message that the search looks at."""
 
 
 TRANSPORT = "".join(
@@ -61,8 +59,8 @@ def step_html(scenes: Scenes, playback: Playback, at: int) -> str:
         top += note(f"The answer {told} the recorded one.", "good" if frame.same else "bad")
     answer = scenes.answer_html(seen) or f"<p>{text(str(seen.get('message', '')))}</p>"
     # A tag of its own: of one of the same tag Gradio would change the text, and leave it scrolled.
-    tag = f"mt-reply-{at}"
-    top += f'<{tag} class="mt-reply" tabindex="0" role="region" aria-label="Answer">{answer}</{tag}>'
+    tag, place = f"mt-reply-{at}", 'tabindex="0" role="region" aria-label="Answer"'
+    top += f'<{tag} class="mt-reply" {place}>{answer}</{tag}>'
     whole = json_html(frame.action, "Call, as it was made") if frame.action else ""
     ending = ending_html(scenes, playback.frames[: at + 1], playback.reset)
     return top + ending + whole + json_html(answer_of(scenes.environment, seen))
@@ -86,16 +84,6 @@ def ending_html(scenes: Scenes, frames: Frames, reset: Mapping[str, Any]) -> str
     )
 
 
-def is_error(frame: Frame) -> bool:
-    """Whether a call failed, or the reply is not the recorded one."""
-    return frame.observation.get("status") == ERROR or frame.same is False
-
-
-def picture_html(scenes: Scenes, playback: Playback) -> str:
-    """The picture as far as the play is looked at."""
-    return scenes.picture_html(playback.so_far, playback.reset)
-
-
 def frames_html(scenes: Scenes, playback: Playback) -> str:
     """Every step so far; each is a button that goes to it."""
     lines = "".join(
@@ -107,11 +95,11 @@ def frames_html(scenes: Scenes, playback: Playback) -> str:
 
 def _frame_line(at: int, frame: Frame, told: str, now: bool) -> str:
     seen = frame.observation
-    searched = f"{told} {seen.get('message', '')}".lower()[:MOST_SEARCHED]
-    style = " ".join(["now"] * now + ["error"] * is_error(frame))
+    wrong = seen.get("status") == ERROR or frame.same is False
+    style = " ".join(["now"] * now + ["error"] * wrong)
     current = ' aria-current="step"' if now else ""
     return (
-        f'<li class="{style}" data-text="{escape(searched)}"{current}>'
+        f'<li class="{style}"{current}>'
         + button("pick_frame", at, f"{at}. {told}"[:120], style="link")
         + f"<small>{escape(str(seen.get('status', '')))}</small></li>"
     )

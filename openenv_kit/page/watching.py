@@ -20,12 +20,7 @@ from openenv_kit.errors import ConfigurationError, KitError
 from openenv_kit.page.link import seen_of
 from openenv_kit.play.driver import moves
 from openenv_kit.play.policies import Policy
-from openenv_kit.play.recording import (
-    RecordedRun,
-    RecordingError,
-    digest_of,
-    runs_in,
-)
+from openenv_kit.play.recording import RecordedRun, RecordingError, digest_of, runs_in
 from openenv_kit.serving.framework import begin
 from openenv_kit.serving.settings import settings
 

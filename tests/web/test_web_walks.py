@@ -47,7 +47,7 @@ CLICK = """([places, chance]) => {
   if (it.matches('select')) {
     it.selectedIndex = Math.floor(chance * 997) % it.options.length;
   } else if (it.matches('input, textarea')) {
-    it.value = it.type === 'number' ? '-5' : it.type === 'date' ? '1999-01-01' : 'no such thing';
+    it.value = it.type === 'number' ? '-5' : 'no such thing';
   } else {
     it.click();
     return `${it.dataset.mt || it.dataset.send || it.className} ${it.textContent.trim()}`;
