@@ -15,7 +15,6 @@ from openenv_kit.errors import InvalidValueError, ToolArgumentError, echo
 from openenv_kit.page.markup import words
 
 Schema = Mapping[str, Any]
-MAX_CHOICES = 400
 
 
 def form_html(
@@ -85,7 +84,7 @@ def _field(
         listed = f"list-{name}"
         kind = "number" if schema["type"] in ("integer", "number") else "text"
         shown = "" if value is None else str(value)
-        some = "".join(f'<option value="{escape(each)}">' for each in suggested[:MAX_CHOICES])
+        some = "".join(f'<option value="{escape(each)}">' for each in suggested)
         more = f'list="{escape(listed)}"' if some else ""
         field = f'<input type="{kind}" step="any" {shared} {more} value="{escape(shown)}">'
         field += f'<datalist id="{escape(listed)}">{some}</datalist>' if some else ""

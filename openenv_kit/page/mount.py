@@ -221,8 +221,7 @@ def _kept(send: Send) -> Send:
 def own_tags(scenes: Scenes) -> tuple[bytes, bytes]:
     """An environment's title and description; and its style sheet."""
     environment = scenes.environment
-    title, card = escape(environment.title), escape(environment.description)
-    head = HEAD.format(title=title, card=card)
+    head = HEAD.format(title=escape(environment.title), card=escape(environment.description))
     return head.encode(), f"<style>{style_of_page(scenes)}</style>".encode()
 
 

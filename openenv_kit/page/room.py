@@ -84,16 +84,14 @@ def opening_html(scenes: Scenes, visitor: Visitor) -> str:
     demo = visitor.demo
     if demo is None:
         return ""
-    head = scenes.headline(demo.frames)
-    picture = scenes.picture_html(demo.so_far, demo.reset)
     links = button("replay", len(demo.frames) - 1, "Replay", style="link")
     links += button("watch_play", "", "Step by step", style="link")
     return (
         '<section class="mt-opening"><div class="mt-pitch">'
         '<p class="mt-eyebrow">An example, played to its end</p>'
-        f"<h2>{escape(head)}</h2><p>{escape(scenes.mission)}</p><div>"
+        f"<h2>{escape(scenes.headline(demo.frames))}</h2><p>{escape(scenes.mission)}</p><div>"
         f"{button('next_episode', '', 'Play one yourself', style='primary')}{links}</div></div>"
-        f'<div class="mt-picture">{picture}</div></section>'
+        f'<div class="mt-picture">{scenes.picture_html(demo.so_far, demo.reset)}</div></section>'
     )
 
 

@@ -131,8 +131,7 @@ class Visitor:
         self._link, self.reset, self.demo = link, reset, None
         self.progress = link.state()
         self.frames = [Frame({}, told)]
-        self.place, self.rows, self.question = "", [], None
-        self.problem = ""
+        self.place, self.rows, self.question, self.problem = "", [], None, ""
         return told
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> Seen:
@@ -210,6 +209,5 @@ class Visitor:
             if self.over or time.monotonic() > deadline:
                 break
             self.step(action)
-        self.place, self.rows = place, rows
-        self.problem = ""
+        self.place, self.rows, self.problem = place, rows, ""
         return True

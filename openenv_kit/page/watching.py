@@ -80,11 +80,6 @@ class Playback:
         self.advance()
 
     @property
-    def frame(self) -> Frame:
-        """The frame looked at."""
-        return self.frames[self.at]
-
-    @property
     def task_id(self) -> str:
         """Of its episode; `episode` where the reset names none."""
         return str(self.reset.get("task_id") or "episode")
