@@ -67,9 +67,9 @@ def build_page(
             generic.build_episode(page)
         with gr.Tab("Watch", id="watch"):
             watch.build(page)
-    told = gr.Textbox(visible=False)
+    arrival = gr.Textbox(visible=False)
     # A click on a button that starts an episode changes everything.
-    page.on_load(blocks.load, partial(arrive, scenes), told, ARRIVED)
+    page.on_load(blocks.load, partial(arrive, scenes), arrival, ARRIVED)
     page.on_bridge(bridge.yes, _yes, page.views)
     page.on_bridge(bridge.no, _no, ["status"])
     page.on_bridge(bridge.next_episode, partial(room.next_episode, scenes), page.views)

@@ -112,5 +112,5 @@ def _run(ask: Callable[[], Any]) -> Any:
     try:
         return asyncio.run_coroutine_threadsafe(answer(), _loop()).result(PATIENCE_S)
     except Exception as problem:  # the socket's, the framework's, or a wait that was too long
-        told = str(problem) or type(problem).__name__
-        raise ServerError(f"The server did not answer: {told}") from problem
+        reason = str(problem) or type(problem).__name__
+        raise ServerError(f"The server did not answer: {reason}") from problem

@@ -212,18 +212,18 @@ def _choose(visitor: Visitor, tool: object) -> None:
     visitor.tool = str(tool or "")[:80]
 
 
-def _ask(scenes: Scenes, visitor: Visitor, told: object) -> None:
+def _ask(scenes: Scenes, visitor: Visitor, form: object) -> None:
     """Make a call; one that ends the episode only by who says so twice."""
-    name, arguments = sent(told)
+    name, arguments = sent(form)
     if visitor.started and not visitor.over and scenes.environment.tools.find(name).finishes:
         text = f"{words(name).capitalize()}: this ends the episode."
         raise Unsure(text, "End it", lambda who: who.call(name, arguments))
     visitor.call(name, arguments)
 
 
-def _run(scenes: Scenes, visitor: Visitor, told: object) -> None:
+def _run(scenes: Scenes, visitor: Visitor, form: object) -> None:
     """Call the tool of a form."""
-    name, values = sent(told)
+    name, values = sent(form)
     tool = tools_of(scenes, visitor).get(name)
     visitor.call(name, arguments_of(tool.parameters, values) if tool else values)
 
@@ -236,17 +236,17 @@ def _report(scenes: Scenes, visitor: Visitor) -> Report:
     return report
 
 
-def _add(scenes: Scenes, visitor: Visitor, told: object) -> None:
+def _add(scenes: Scenes, visitor: Visitor, index: object) -> None:
     offers = _report(scenes, visitor).offers()
-    at = int(str(told)) if str(told).isdecimal() else len(offers)
+    at = int(str(index)) if str(index).isdecimal() else len(offers)
     if at < len(offers) and offers[at] not in visitor.rows:
         visitor.rows = [*visitor.rows, dict(offers[at])]
 
 
-def _edit(scenes: Scenes, visitor: Visitor, told: object) -> None:
+def _edit(scenes: Scenes, visitor: Visitor, change: object) -> None:
     """Change one cell, add a row or delete one."""
     report = _report(scenes, visitor)
-    visitor.rows, at = edited(visitor.rows, report.columns, told)
+    visitor.rows, at = edited(visitor.rows, report.columns, change)
     if 0 <= at < len(visitor.rows):
         row = report.filled_in(visitor.rows[at])
         visitor.rows = [*visitor.rows[:at], row, *visitor.rows[at + 1 :]]

@@ -121,18 +121,18 @@ class Visitor:
     def start(self, /, **reset: Any) -> Seen:
         """Start an episode; a reset that fails leaves the running one and sets `problem`."""
         link = self.connect()
-        told = link.reset(reset)
-        if told["status"] == ERROR:
+        reply = link.reset(reset)
+        if reply["status"] == ERROR:
             link.close()
-            self.problem = str(told["message"])
-            return told
+            self.problem = str(reply["message"])
+            return reply
         if self._link is not None:
             self._link.close()
         self._link, self.reset, self.demo = link, reset, None
         self.progress = link.state()
-        self.frames = [Frame({}, told)]
+        self.frames = [Frame({}, reply)]
         self.place, self.rows, self.question, self.problem = "", [], None, ""
-        return told
+        return reply
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> Seen:
         """Call a tool, as one step of the episode.
@@ -156,29 +156,29 @@ class Visitor:
             return dict(self.reply)
         begun = time.perf_counter()
         try:
-            told = self._link.step(action)
+            answer = self._link.step(action)
         except ServerError:  # an idle session was ended: the same steps lead to the same place
             self._link.close()
             self._link = self.connect()
             self._link.reset(self.reset)
             for frame in self.frames[1:]:
                 self._link.step(frame.action)
-            told = self._link.step(action)
+            answer = self._link.step(action)
         self.frames = [
             *self.frames,
-            Frame(dict(action), told, elapsed_s=time.perf_counter() - begun),
+            Frame(dict(action), answer, elapsed_s=time.perf_counter() - begun),
         ]
-        self.problem = str(told["message"]) if told["status"] == ERROR else ""
-        if told.get("done") and self.task_id not in self.finished:
+        self.problem = str(answer["message"]) if answer["status"] == ERROR else ""
+        if answer.get("done") and self.task_id not in self.finished:
             self.finished = [*self.finished, self.task_id]
-        return told
+        return answer
 
     def kept(self) -> str:
         """What makes all of this again, as JSON for the browser; empty where there is nothing."""
         if not self.frames:
             return ""
         score = float(self.reply.get("reward") or 0.0)
-        told = json.dumps(
+        text = json.dumps(
             {
                 "reset": self.reset,
                 "actions": [each.action for each in self.frames[1:]],
@@ -190,7 +190,7 @@ class Visitor:
             separators=(",", ":"),
             default=str,
         )
-        return told if len(told) <= MAX_KEPT else ""
+        return text if len(text) <= MAX_KEPT else ""
 
     def restore(self, kept: object) -> bool:
         """Go on with what a browser kept, which may hold anything; returns whether it did."""

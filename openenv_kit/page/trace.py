@@ -55,8 +55,8 @@ def step_html(scenes: Scenes, playback: Playback, at: int) -> str:
     took = f"took {1000 * frame.elapsed_s:.1f} ms" if frame.elapsed_s else ""
     top = f'<h3><code>{escape(describe(scenes, frame))}</code></h3><p class="mt-took">{took}</p>'
     if frame.same is not None:
-        told = "is" if frame.same else "differs from"
-        top += note(f"The answer {told} the recorded one.", "good" if frame.same else "bad")
+        verb = "is" if frame.same else "differs from"
+        top += note(f"The answer {verb} the recorded one.", "good" if frame.same else "bad")
     answer = scenes.answer_html(seen) or f"<p>{text(str(seen.get('message', '')))}</p>"
     # A tag of its own: of one of the same tag Gradio would change the text, and leave it scrolled.
     tag, place = f"mt-reply-{at}", 'tabindex="0" role="region" aria-label="Answer"'
@@ -93,14 +93,14 @@ def frames_html(scenes: Scenes, playback: Playback) -> str:
     return f'<ol class="mt-frames" aria-label="Steps">{lines}</ol>'
 
 
-def _frame_line(at: int, frame: Frame, told: str, now: bool) -> str:
+def _frame_line(at: int, frame: Frame, title: str, now: bool) -> str:
     seen = frame.observation
     wrong = seen.get("status") == ERROR or frame.same is False
     style = " ".join(["now"] * now + ["error"] * wrong)
     current = ' aria-current="step"' if now else ""
     return (
         f'<li class="{style}"{current}>'
-        + button("pick_frame", at, f"{at}. {told}"[:120], style="link")
+        + button("pick_frame", at, f"{at}. {title}"[:120], style="link")
         + f"<small>{escape(str(seen.get('status', '')))}</small></li>"
     )
 

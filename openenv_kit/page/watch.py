@@ -87,10 +87,10 @@ def schema_of(environment: Environment) -> dict[str, Any]:
     }
 
 
-def _watch_policy(visitor: Visitor, told: object) -> None:
+def _watch_policy(visitor: Visitor, form: object) -> None:
     environment = visitor.environment
     policies = environment.policies
-    given = arguments_of(schema_of(environment), sent(told)[1])
+    given = arguments_of(schema_of(environment), sent(form)[1])
     chosen = policies[require_name("policy", str(given.get("policy")), policies)]
     episode = str(given.get("episode", MINE))
     if episode == MINE and not visitor.started:

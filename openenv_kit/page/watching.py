@@ -157,8 +157,8 @@ def recorded(run: RecordedRun, environment: Environment | None = None) -> Playba
     if not set(run.versions) <= set(chosen.versions):
         fitting = (get_environment(name) for name in environments())
         home = [each.title for each in fitting if set(run.versions) <= set(each.versions)]
-        told = f"It is one of {' or '.join(home)}: open it there." if home else ""
-        raise RecordingError(f"This is not a run of {chosen.title}. {told}".strip())
+        where = f"It is one of {' or '.join(home)}: open it there." if home else ""
+        raise RecordingError(f"This is not a run of {chosen.title}. {where}".strip())
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
     try:
         session, opening = open_session(reset, chosen)
@@ -224,5 +224,5 @@ def call_text(name: str, arguments: object) -> str:
     """A tool call in one line; arguments that are not an object are shown as they came."""
     if not isinstance(arguments, Mapping):
         return f"{name}({arguments})"
-    told = (f"{key}={json.dumps(value, default=str)}" for key, value in arguments.items())
-    return f"{name}({', '.join(told)})"
+    parts = (f"{key}={json.dumps(value, default=str)}" for key, value in arguments.items())
+    return f"{name}({', '.join(parts)})"
