@@ -1,7 +1,7 @@
 """`uv run python -m docs.generate`: writes the generated files that are committed.
 
-They are the picture of a shared link, and tools and sizes of splits in the funnel's manifests.
-Everything else is made by `mkdocs build`; see `hook`.
+They are tools and sizes of splits in the funnel's manifests. Everything else is made by
+`mkdocs build`; see `hook`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import json
 import re
 from pathlib import Path
 
-from docs.generate.charts import png
-from docs.generate.share_card import PATH, share_card
 from metric_tracker_rl import available_analysis_methods
 from metric_tracker_rl.engine.splits import SPLITS
 from metric_tracker_rl.environment import ENVIRONMENT
@@ -34,5 +32,4 @@ def fill_manifests() -> None:
 
 
 if __name__ == "__main__":
-    PATH.write_bytes(png(share_card()))
     fill_manifests()

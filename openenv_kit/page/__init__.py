@@ -47,9 +47,9 @@ def add_route_list(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
         lines = "".join(
-            f"<li><code>{method.upper()} {escape(path)}</code> {escape(told.get('summary', ''))}"
-            f"<p>{escape(told.get('description', ''))}</p></li>"
+            f"<li><code>{method.upper()} {escape(path)}</code> {escape(route.get('summary', ''))}"
+            f"<p>{escape(route.get('description', ''))}</p></li>"
             for path, methods in app.openapi()["paths"].items()
-            for method, told in methods.items()
+            for method, route in methods.items()
         )
         return HTMLResponse(ROUTES.format(title=escape(app.title), lines=lines))

@@ -23,7 +23,7 @@ EPISODE = ("task", "seed", "reset")
 """Parts of an address that decide the episode."""
 
 
-def arrive(scenes: Scenes, visitor: Visitor, told: object) -> None:
+def arrive(scenes: Scenes, visitor: Visitor, sent: object) -> None:
     """Give a visitor the episode that they left, the one that they come for, or the opening.
 
     A link to another episode than the running one is a question: it would end that.
@@ -31,13 +31,13 @@ def arrive(scenes: Scenes, visitor: Visitor, told: object) -> None:
     Args:
         scenes: the environment's.
         visitor: new.
-        told: JSON with the address' `query`, and what the browser `kept` of a running episode.
+        sent: JSON with the address' `query`, and what the browser `kept` of a running episode.
             Anything else is as if none of it were known.
 
     Raises:
         Unsure: the link is to another episode than the running one.
     """
-    query, kept = _read(told)
+    query, kept = _read(sent)
     visitor.clear()
     visitor.arrived = True
     asked = reset_of(scenes, query)
@@ -54,9 +54,9 @@ def arrive(scenes: Scenes, visitor: Visitor, told: object) -> None:
         visitor.place = query.get("place", visitor.place)
 
 
-def _read(told: object) -> tuple[dict[str, str], str]:
+def _read(text: object) -> tuple[dict[str, str], str]:
     try:
-        said = json.loads(str(told))
+        said = json.loads(str(text))
         query = {str(name): str(value) for name, value in said["query"].items()}
         return query, str(said["kept"])
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):

@@ -181,9 +181,7 @@ function tell({ dataset, value }) {
   dataset.sent = value;
   trigger(edit, { value: JSON.stringify([Number(at), field, value]) });
 }
-// A date changes with each digit that is typed, and a new table would forget the part of it that has
-// the keyboard: it is told when it is left.
-document.addEventListener('change', ({ target }) => { if (target.type !== 'date') tell(target); });
+document.addEventListener('change', ({ target }) => tell(target));
 document.addEventListener('focusout', ({ target }) => {
   // Text that was put back into a new table is no change to the browser.
   if (target.tagName === 'INPUT' && target.value !== target.defaultValue) tell(target);
@@ -275,19 +273,10 @@ document.addEventListener('keydown', (event) => {
   hold(row.cells[within(cell.cellIndex + way[1], 1, row.cells.length)]);
 });
 
-// A watched play by keyboard: only where nothing is being typed. The search hides steps of the list.
-function searched() {
-  const box = document.getElementById('mt-search');
-  const wanted = box ? box.value.trim().toLowerCase() : '';
-  stepsOf().forEach((line) => {
-    line.hidden = !line.dataset.text.includes(wanted);
-  });
-}
+// A watched play by keyboard: only where nothing is being typed.
 function walk(by) {
   const lines = stepsOf();
-  const now = lines.findIndex((line) => line.classList.contains('now'));
-  const way = by > 0 ? lines.slice(now + 1) : lines.slice(0, Math.max(now, 0)).reverse();
-  const next = way.find((line) => !line.hidden);
+  const next = lines[lines.findIndex((line) => line.classList.contains('now')) + by];
   if (next) next.querySelector('button').click();
   else if (by > 0) trigger('pick_frame', { value: 'on' });
 }
@@ -297,7 +286,6 @@ const KEYS = {
   e: nextError,
   n: () => HERE.run_by(1),
   p: () => HERE.run_by(-1),
-  '/': () => document.getElementById('mt-search').focus(),
 };
 document.addEventListener('keydown', (event) => {
   const list = document.getElementById('mt-frames');
@@ -308,13 +296,11 @@ document.addEventListener('keydown', (event) => {
   event.preventDefault();
   key();
 });
-document.addEventListener('input', ({ target }) => { if (target.id === 'mt-search') searched(); });
 let drawn = null;
 whenever(() => {
   const list = document.querySelector('.mt-frames');
   if (!list || list === drawn) return;
   drawn = list;
-  searched();
   // Only the list is scrolled, not the page.
   const now = list.querySelector('.now');
   if (now) list.scrollTop = now.offsetTop - list.clientHeight / 2;

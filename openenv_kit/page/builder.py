@@ -11,7 +11,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from openenv_kit.page import generic, opening, room, watch
+from openenv_kit.page import generic, room, watch
 from openenv_kit.page.arrival import ARRIVED, address_of, arrive
 from openenv_kit.page.link import Link
 from openenv_kit.page.markup import button
@@ -62,15 +62,14 @@ def build_page(
     page.add_view("status", status_html)
     with gr.Tabs(elem_id="mt-tabs"):
         with gr.Tab("Play", id="play"):
-            opening.build(page)
             room.build(page)
         with gr.Tab("Episodes", id="episodes"):
             generic.build_episode(page)
         with gr.Tab("Watch", id="watch"):
             watch.build(page)
-    told = gr.Textbox(visible=False)
+    arrival = gr.Textbox(visible=False)
     # A click on a button that starts an episode changes everything.
-    page.on_load(blocks.load, partial(arrive, scenes), told, ARRIVED)
+    page.on_load(blocks.load, partial(arrive, scenes), arrival, ARRIVED)
     page.on_bridge(bridge.yes, _yes, page.views)
     page.on_bridge(bridge.no, _no, ["status"])
     page.on_bridge(bridge.next_episode, partial(room.next_episode, scenes), page.views)
@@ -118,10 +117,11 @@ def status_html(scenes: Scenes, visitor: Visitor) -> str:
         problem = f'<p class="bad" role="status">{escape(visitor.problem)}</p>'
         return f'<div class="mt-status" {own}>{problem if visitor.problem else ""}</div>'
     move = room.next_move(scenes, visitor)
-    share = 100 * visitor.steps / (visitor.max_steps or 1)
+    most = int(visitor.progress.get("max_steps") or 0)
+    share = 100 * visitor.steps / (most or 1)
     budget = (
         f'<span class="mt-budget"><i><b style="width:{min(share, 100):.0f}%"></b></i>'
-        f"step {visitor.steps} of {visitor.max_steps}</span>"
+        f"step {visitor.steps} of {most}</span>"
     )
     said = visitor.problem or move.text
     kind = "bad" if visitor.problem else ""

@@ -15,7 +15,6 @@ from openenv_kit.errors import InvalidValueError, ToolArgumentError, echo
 from openenv_kit.page.markup import words
 
 Schema = Mapping[str, Any]
-MAX_CHOICES = 400
 
 
 def form_html(
@@ -85,15 +84,15 @@ def _field(
         listed = f"list-{name}"
         kind = "number" if schema["type"] in ("integer", "number") else "text"
         shown = "" if value is None else str(value)
-        some = "".join(f'<option value="{escape(each)}">' for each in suggested[:MAX_CHOICES])
+        some = "".join(f'<option value="{escape(each)}">' for each in suggested)
         more = f'list="{escape(listed)}"' if some else ""
         field = f'<input type="{kind}" step="any" {shared} {more} value="{escape(shown)}">'
         field += f'<datalist id="{escape(listed)}">{some}</datalist>' if some else ""
     ends = {"at least": schema.get("minimum"), "at most": schema.get("maximum")}
-    told = [str(schema["description"])] if schema.get("description") else []
-    told += [f"{end} {bound:g}" for end, bound in ends.items() if isinstance(bound, int | float)]
+    notes = [str(schema["description"])] if schema.get("description") else []
+    notes += [f"{end} {bound:g}" for end, bound in ends.items() if isinstance(bound, int | float)]
     label = words(name) + ("" if required else " (optional)")
-    hint = f"<small>{escape('; '.join(told))}</small>" if told else ""
+    hint = f"<small>{escape('; '.join(notes))}</small>" if notes else ""
     return f"<label><span>{escape(label)}</span>{field}{hint}</label>"
 
 
@@ -143,14 +142,14 @@ def _example(schema: Schema) -> str:
     return json.dumps([made] if schema.get("type") == "array" else made, indent=1)
 
 
-def sent(told: object) -> tuple[str, dict[str, Any]]:
+def sent(text: object) -> tuple[str, dict[str, Any]]:
     """Name and values of a form, as the page's script sends them; a call past it may hold anything.
 
     Raises:
         InvalidValueError: it is nothing that the script would send.
     """
     try:
-        name, values = json.loads(str(told))
+        name, values = json.loads(str(text))
         return str(name), dict(values)
     except (ValueError, TypeError, RecursionError):
-        raise InvalidValueError("form", str(told)[:40], "a name and values") from None
+        raise InvalidValueError("form", str(text)[:40], "a name and values") from None

@@ -82,8 +82,8 @@ def reset_of(scenes: Scenes, form: str, values: Mapping[str, Any]) -> dict[str, 
     return {**chosen, **given, **(more or {})}
 
 
-def _start(scenes: Scenes, visitor: Visitor, told: object) -> None:
-    reset = reset_of(scenes, *sent(told))
+def _start(scenes: Scenes, visitor: Visitor, form: object) -> None:
+    reset = reset_of(scenes, *sent(form))
     ask_first(visitor, "Starting another one", lambda v: v.start(**reset))
 
 

@@ -37,9 +37,6 @@ class Cell:
     now: bool = False
 
 
-NOTHING = Cell()
-
-
 @dataclass(frozen=True)
 class Head:
     """A column.

@@ -30,8 +30,7 @@ PATIENCE_S = 60.0
 
 def seen_of(reply: Reply) -> Seen:
     """A reply as JSON, as the wire tells it."""
-    told: Seen = to_jsonable_python(observed(reply))
-    return told
+    return dict(to_jsonable_python(observed(reply)))
 
 
 class InProcess:
@@ -77,8 +76,7 @@ class Socket:
         return _seen(_run(lambda: self._client.step(action)))
 
     def state(self) -> Seen:
-        found: Seen = _run(lambda: self._client.state()).model_dump()
-        return found
+        return dict(_run(lambda: self._client.state()).model_dump())
 
     def close(self) -> None:
         async def closing() -> None:
@@ -92,8 +90,11 @@ Link = InProcess | Socket
 
 
 def _seen(result: Any) -> Seen:
-    told: Seen = result.observation.model_dump(mode="json")
-    return {**told, "reward": result.reward, "done": result.done}
+    return {
+        **result.observation.model_dump(mode="json"),
+        "reward": result.reward,
+        "done": result.done,
+    }
 
 
 @cache
@@ -111,5 +112,5 @@ def _run(ask: Callable[[], Any]) -> Any:
     try:
         return asyncio.run_coroutine_threadsafe(answer(), _loop()).result(PATIENCE_S)
     except Exception as problem:  # the socket's, the framework's, or a wait that was too long
-        told = str(problem) or type(problem).__name__
-        raise ServerError(f"The server did not answer: {told}") from problem
+        reason = str(problem) or type(problem).__name__
+        raise ServerError(f"The server did not answer: {reason}") from problem

@@ -10,16 +10,15 @@ import os
 import re
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI, Request
 from openenv.core.env_server.gradio_theme import OPENENV_GRADIO_THEME
-from starlette.datastructures import URL, Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openenv_kit.environment import Environment
@@ -52,11 +51,7 @@ HEAD = """
 <meta name="description" content="{card}" />
 <meta property="og:title" content="{title}" />
 <meta property="og:description" content="{card}" />
-{picture}"""
-PICTURE = '<meta property="og:image" content="{here}card.png" />\n'
-HERE = b"{here}"
-"""Where the page's own address is written, which crawlers want in full: each asks by its own."""
-CARD_PATH = "/card.png"
+"""
 CARD = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*/>\s*')
 MANIFEST = re.compile(rb'<link rel="manifest"[^>]*/>\s*')
 
@@ -111,7 +106,7 @@ def add_page(
         app_kwargs={
             "middleware": [
                 Middleware(GZipMiddleware),
-                Middleware(PageOnly, own=own_tags(scenes), picture=card_of(scenes), where=where),
+                Middleware(PageOnly, own=own_tags(scenes), where=where),
                 Middleware(VisitorGate, blocks=page, **limits),
             ]
         },
@@ -168,20 +163,12 @@ class PageOnly:
     Args:
         app: Gradio's app.
         own: see `own_page`.
-        picture: of the share card, if there is one.
         where: learns from requests where the server is.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        own: tuple[bytes, bytes],
-        picture: Path | None = None,
-        where: Whereabouts | None = None,
-    ) -> None:
+    def __init__(self, app: ASGIApp, own: tuple[bytes, bytes], where: Whereabouts) -> None:
         self._app = app
         self._own = own
-        self._picture = picture
         self._where = where
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,20 +176,16 @@ class PageOnly:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if self._where is not None:
-            self._where.learn(scope)
+        self._where.learn(scope)
         path = route_path(scope)
         if path == "/":
-            await self._app(scope, receive, self._with_own_tags(send, address(scope)))
-        elif path == CARD_PATH and self._picture is not None:
-            picture = FileResponse(self._picture, headers={"Cache-Control": "max-age=86400"})
-            await picture(scope, receive, send)
+            await self._app(scope, receive, self._with_own_tags(send))
         elif path in SERVED or path.startswith(SERVED_BELOW):
             await self._app(scope, receive, _kept(send) if path.startswith(ASSETS) else send)
         else:
             await PlainTextResponse("Not found", 404)(scope, receive, send)
 
-    def _with_own_tags(self, send: Send, here: str) -> Send:
+    def _with_own_tags(self, send: Send) -> Send:
         """Holds the page back until it is complete, and sends it under its own name."""
         start: Message = {}
         page = b""
@@ -215,8 +198,7 @@ class PageOnly:
             page += message.get("body", b"")
             if message["type"] != "http.response.body" or message.get("more_body"):
                 return
-            head, style = self._own
-            body = own_page(page, head.replace(HERE, escape(here).encode()), style)
+            body = own_page(page, *self._own)
             if page:  # the answer to HEAD has a length and no body
                 MutableHeaders(scope=start)["content-length"] = str(len(body))
             await send(start)
@@ -236,27 +218,11 @@ def _kept(send: Send) -> Send:
     return sending
 
 
-def address(scope: Scope) -> str:
-    """The page's own address, in full, as whoever asks wrote it."""
-    asked = URL(scope=scope)
-    if Headers(scope=scope).get("x-forwarded-proto") == "https":
-        asked = asked.replace(scheme="https")
-    return str(asked.replace(query="", fragment=""))
-
-
-def card_of(scenes: Scenes) -> Path | None:
-    """The picture of a shared link's preview, if the environment brings one."""
-    path = scenes.folder / "card.png" if scenes.folder else None
-    return path if path and path.exists() else None
-
-
 def own_tags(scenes: Scenes) -> tuple[bytes, bytes]:
-    """An environment's title, description and share card; and its style sheet."""
+    """An environment's title and description; and its style sheet."""
     environment = scenes.environment
-    tags = {"title": escape(environment.title), "card": escape(environment.description)}
-    tags["picture"] = PICTURE.format(here=HERE.decode()) if card_of(scenes) else ""
-    style = f"<style>{style_of_page(scenes)}</style>"
-    return HEAD.format(**tags).encode(), style.encode()
+    head = HEAD.format(title=escape(environment.title), card=escape(environment.description))
+    return head.encode(), f"<style>{style_of_page(scenes)}</style>".encode()
 
 
 def own_page(page: bytes, head: bytes, style: bytes) -> bytes:
@@ -264,7 +230,7 @@ def own_page(page: bytes, head: bytes, style: bytes) -> bytes:
 
     Args:
         page: as Gradio made it.
-        head: title, description and share card. Crawlers read the first tag of a name, and
+        head: title and description. Crawlers read the first tag of a name, and
             Gradio's template brings its own.
         style: stands behind Gradio's style sheets, so that ours wins, and before the app, so that
             nothing is drawn without it.

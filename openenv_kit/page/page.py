@@ -94,13 +94,13 @@ class Page:
         """
         self.views[name] = View(html(elem_id=place or f"mt-{name}"), show)
 
-    def on_load(self, trigger: Callable[..., Any], act: Act, told: Any, js: str) -> None:
+    def on_load(self, trigger: Callable[..., Any], act: Act, source: Any, js: str) -> None:
         """When the page is loaded, let `act` make its visitor from what the script `js` told."""
 
         def handle(visitor: Visitor, value: Any) -> list[Any]:
             return self._handled(visitor, act, value, self.views)
 
-        self._listen(trigger, handle, [told], self.views, {"js": js})
+        self._listen(trigger, handle, [source], self.views, {"js": js})
 
     def on_bridge(
         self, trigger: Callable[..., Any], act: Act, show: Collection[str], **options: Any
@@ -151,8 +151,8 @@ class Page:
             changed = [self.views[name].component for name in show]
             # Gradio's page tells every component on which some event has ever shown its progress
             # about each stage of every other event, and searches the tree of components for it.
-            told = {**QUIET, "show_progress_on": self.bridge, **options}
-            trigger(handle, [self.state, *inputs], [self.state, *changed], **told)
+            settings = {**QUIET, "show_progress_on": self.bridge, **options}
+            trigger(handle, [self.state, *inputs], [self.state, *changed], **settings)
 
         self.events.append(listen)
 
@@ -184,6 +184,5 @@ SAVE = """([name, text]) => {
 def saves(button: gr.Button, state: gr.State, make: Callable[[Any], list[str]]) -> None:
     """Let a button save a file that is made on demand; `make` returns its name and its text."""
     file = gr.JSON(visible=False)
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    made = button.click(make, state, file, concurrency_limit=None, **quiet)
+    made = button.click(make, state, file, **QUIET)
     made.then(None, file, js=SAVE, api_visibility="private")

@@ -15,12 +15,7 @@ Cell = Callable[[str, Any, Mapping[str, Any]], str]
 """HTML of a value, given its name and the row or result that it is in."""
 
 
-def plain_cell(_: str, value: Any, __: Mapping[str, Any]) -> str:
-    """The value as people read it."""
-    return text(value)
-
-
-def result_html(result: Mapping[str, Any], cell: Cell = plain_cell) -> str:
+def result_html(result: Mapping[str, Any], cell: Cell = lambda _, value, __: text(value)) -> str:
     """Everything in an answer that reads better than its JSON.
 
     Args:

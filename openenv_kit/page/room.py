@@ -1,23 +1,27 @@
-"""The room in which an episode is played: picture, questions beside it, answer, report, score."""
+"""Tab Play: a finished example, then the room in which an episode is played.
+
+The room has the picture, questions beside it, the answer, the report, the score, and all tools.
+"""
 
 from __future__ import annotations
 
 import json
 from functools import partial
 from html import escape
+from typing import Any
 
 import gradio as gr
 
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.arrival import next_reset
-from openenv_kit.page.bench import bench_html, run
-from openenv_kit.page.forms import sent
+from openenv_kit.page.forms import arguments_of, form_html, sent
 from openenv_kit.page.markup import button, heading, hint, json_html, note, words
 from openenv_kit.page.page import Page, Unsure, ask_first
 from openenv_kit.page.rows import edited, editor_html
 from openenv_kit.page.scenes import Ask, Move, Report, Scenes, answer_of
 from openenv_kit.page.state import Visitor
 from openenv_kit.page.trace import ending_html
+from openenv_kit.tool import Tool
 
 EDIT = "edit_rows"
 STEP = ("status", "story", "picture", "ask", "answer", "report", "below", "bench", "steps")
@@ -28,8 +32,9 @@ REPORT = ("status", "picture", "answer", "report")
 
 
 def build(page: Page) -> None:
-    """Lay out the room and wire it. What is not shown of it hides by the style sheet."""
+    """Lay out the tab and wire it. What is not shown of it hides by the style sheet."""
     scenes = page.scenes
+    page.add_view("opening", opening_html)
     with gr.Column(elem_id="mt-room"):
         page.add_view("story", lambda s, v: ending_html(s, v.frames, v.reset))
         with gr.Row(equal_height=False, elem_classes="mt-room"):
@@ -45,9 +50,10 @@ def build(page: Page) -> None:
     bridge = page.bridge
     # Every click counts, and one after the other, so that the last answer shows them all.
     each = {"trigger_mode": "multiple", "concurrency_limit": 1}
+    page.on_bridge(bridge.replay, _replay, ["opening"])
     page.on_bridge(bridge.pick, _pick, PLACE)
     page.on_bridge(bridge.choose_tool, _choose, ["bench"])
-    page.on_bridge(bridge.run, partial(run, scenes), STEP, **each)
+    page.on_bridge(bridge.run, partial(_run, scenes), STEP, **each)
     page.on_bridge(bridge.ask, partial(_ask, scenes), STEP, **each)
     page.on_bridge(bridge.add_row, partial(_add, scenes), REPORT, **each)
     page.on_bridge(bridge.edit_rows, partial(_edit, scenes), REPORT, **each)
@@ -71,6 +77,22 @@ def next_move(scenes: Scenes, visitor: Visitor) -> Move:
     unfinished = _unfinished(report)
     text = unfinished or f"Your report has {count}. Add what is missing, or submit it."
     return Move(text, f"Submit {count}", "submit")
+
+
+def opening_html(scenes: Scenes, visitor: Visitor) -> str:
+    """The demo as far as it is replayed; nothing once the visitor plays."""
+    demo = visitor.demo
+    if demo is None:
+        return ""
+    links = button("replay", len(demo.frames) - 1, "Replay", style="link")
+    links += button("watch_play", "", "Step by step", style="link")
+    return (
+        '<section class="mt-opening"><div class="mt-pitch">'
+        '<p class="mt-eyebrow">An example, played to its end</p>'
+        f"<h2>{escape(scenes.headline(demo.frames))}</h2><p>{escape(scenes.mission)}</p><div>"
+        f"{button('next_episode', '', 'Play one yourself', style='primary')}{links}</div></div>"
+        f'<div class="mt-picture">{scenes.picture_html(demo.so_far, demo.reset)}</div></section>'
+    )
 
 
 def picture_html(scenes: Scenes, visitor: Visitor) -> str:
@@ -139,11 +161,46 @@ def report_html(scenes: Scenes, visitor: Visitor) -> str:
     return f"{heading('Your report')}{empty}{table}{'' if visitor.rows else bare}"
 
 
+def tools_of(scenes: Scenes, visitor: Visitor) -> dict[str, Tool]:
+    """Tools that are called by form; reports are handed in elsewhere where there is a report."""
+    reports = scenes.report(visitor) is not None
+    tools = scenes.environment.tools.tools
+    return {each.name: each for each in tools if each.reads_only or not reports}
+
+
+def bench_html(scenes: Scenes, visitor: Visitor) -> str:
+    """A search among all tools, and the form of the one that is chosen."""
+    if not visitor.started or visitor.over:
+        return ""
+    tools, asked = tools_of(scenes, visitor), scenes.ask(visitor)
+    options = "".join(f'<option value="{escape(name)}">' for name in tools)
+    chosen = tools.get(visitor.tool) or next(iter(tools.values()))
+    suggested = asked.suggested if asked else {}
+    known: dict[str, Any] = {name: some[0] for name, some in suggested.items() if some}
+    if visitor.rows:
+        known["rows"] = visitor.rows
+    form = form_html(chosen.name, "run", "Run it", chosen.parameters, known, suggested)
+    opened = " open" if visitor.tool or asked is None else ""
+    return (
+        f'<details class="mt-bench" id="mt-bench"{opened}><summary>All {len(tools)} tools, with '
+        f'their arguments</summary><label class="mt-search">Search the tools <input '
+        f'type="search" list="mt-tools" data-choose="choose_tool" data-key="tool" '
+        f'value="{escape(chosen.name)}"></label><datalist id="mt-tools">{options}</datalist>'
+        f"{note(chosen.description)}{form}</details>"
+    )
+
+
 def steps_html(_: Scenes, visitor: Visitor) -> str:
     """The way to the visitor's own steps on the tab Watch."""
     if not visitor.steps:
         return ""
     return button("watch_play", "", f"Look at your steps again ({visitor.steps})", style="link")
+
+
+def _replay(visitor: Visitor, at: Any) -> None:
+    """Show the demo as it was after so many steps; the page's script asks for one after another."""
+    if visitor.demo is not None:
+        visitor.demo.look(at)
 
 
 def _pick(visitor: Visitor, place: object) -> None:
@@ -155,13 +212,20 @@ def _choose(visitor: Visitor, tool: object) -> None:
     visitor.tool = str(tool or "")[:80]
 
 
-def _ask(scenes: Scenes, visitor: Visitor, told: object) -> None:
+def _ask(scenes: Scenes, visitor: Visitor, form: object) -> None:
     """Make a call; one that ends the episode only by who says so twice."""
-    name, arguments = sent(told)
+    name, arguments = sent(form)
     if visitor.started and not visitor.over and scenes.environment.tools.find(name).finishes:
         text = f"{words(name).capitalize()}: this ends the episode."
         raise Unsure(text, "End it", lambda who: who.call(name, arguments))
     visitor.call(name, arguments)
+
+
+def _run(scenes: Scenes, visitor: Visitor, form: object) -> None:
+    """Call the tool of a form."""
+    name, values = sent(form)
+    tool = tools_of(scenes, visitor).get(name)
+    visitor.call(name, arguments_of(tool.parameters, values) if tool else values)
 
 
 def _report(scenes: Scenes, visitor: Visitor) -> Report:
@@ -172,17 +236,17 @@ def _report(scenes: Scenes, visitor: Visitor) -> Report:
     return report
 
 
-def _add(scenes: Scenes, visitor: Visitor, told: object) -> None:
+def _add(scenes: Scenes, visitor: Visitor, index: object) -> None:
     offers = _report(scenes, visitor).offers()
-    at = int(str(told)) if str(told).isdecimal() else len(offers)
+    at = int(str(index)) if str(index).isdecimal() else len(offers)
     if at < len(offers) and offers[at] not in visitor.rows:
         visitor.rows = [*visitor.rows, dict(offers[at])]
 
 
-def _edit(scenes: Scenes, visitor: Visitor, told: object) -> None:
+def _edit(scenes: Scenes, visitor: Visitor, change: object) -> None:
     """Change one cell, add a row or delete one."""
     report = _report(scenes, visitor)
-    visitor.rows, at = edited(visitor.rows, report.columns, told)
+    visitor.rows, at = edited(visitor.rows, report.columns, change)
     if 0 <= at < len(visitor.rows):
         row = report.filled_in(visitor.rows[at])
         visitor.rows = [*visitor.rows[:at], row, *visitor.rows[at + 1 :]]

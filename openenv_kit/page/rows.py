@@ -38,7 +38,7 @@ class Column:
     label: str
     choices: Choices = ()
     groups: Mapping[str, Choices] = field(default_factory=dict)
-    kind: Literal["text", "number", "date"] = "text"
+    kind: Literal["text", "number"] = "text"
 
 
 def editor_html(event: str, columns: Sequence[Column], rows: Sequence[Row], caption: str) -> str:
@@ -73,10 +73,10 @@ def _button(event: str, at: int, deed: str, label: str, hint: str = "") -> str:
 def _input(event: str, at: int, column: Column, row: Row) -> str:
     value = row.get(column.name, "")
     shown = value if isinstance(value, str) else repr(value)
-    told = f"{words(column.name)}, row {at + 1}"
+    label = f"{words(column.name)}, row {at + 1}"
     shared = (
         f'data-edit="{event}" data-key="{event}-{at}-{column.name}" data-at="{at}" '
-        f'data-field="{column.name}" aria-label="{escape(told)}"'
+        f'data-field="{column.name}" aria-label="{escape(label)}"'
     )
     if not (column.choices or column.groups):
         step = ' step="any"' if column.kind == "number" else ""
@@ -98,17 +98,17 @@ def _options(choices: Choices, chosen: str) -> str:
     )
 
 
-def edited(rows: Sequence[Row], columns: Sequence[Column], told: object) -> tuple[list[Row], int]:
+def edited(rows: Sequence[Row], columns: Sequence[Column], change: object) -> tuple[list[Row], int]:
     """The rows after one change, and the place of the row that it was made in.
 
     Args:
         rows: before it.
         columns: as they were shown.
-        told: what the bridge reports, a JSON list of place, field and value; the field is empty
+        change: what the bridge reports, a JSON list of place, field and value; the field is empty
             for a row that is added or deleted. Anything else changes nothing, and is at place -1.
     """
     try:
-        at, name, value = json.loads(str(told))
+        at, name, value = json.loads(str(change))
         known = isinstance(at, int) and 0 <= at <= len(rows) and isinstance(value, str)
     except (ValueError, TypeError, RecursionError):
         known = False

@@ -126,8 +126,7 @@ class Scenes:
     Attributes:
         door, line, icon: name, one line and SVG paths, 24 × 24, of its door on the page.
         mission: what a player is to do, in a sentence or two.
-        folder: with a `style.css` that is added to the page's, and perhaps a `card.png`,
-            1200 × 630, for the preview of a shared link; None for none.
+        folder: with a `style.css` that is added to the page's; None for none.
         reset_choices: reset arguments that are chosen in a form, by name.
     """
 

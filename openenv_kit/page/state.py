@@ -15,10 +15,8 @@ from openenv_kit.page.link import InProcess, Link, Seen
 from openenv_kit.page.rows import Row
 from openenv_kit.page.watching import Frame, Playback
 
-OVER = "This episode is over."
 MAX_KEPT = 200_000
 """Characters of a running episode that the browser keeps."""
-MAX_REPLAYED = 600
 REPLAY_S = 10.0
 """Longest time for which an episode that the browser kept is played again, in seconds."""
 
@@ -64,9 +62,7 @@ class Visitor:
     """
 
     def __init__(
-        self,
-        environment: Environment | None = None,
-        connect: Callable[[], Link] | None = None,
+        self, environment: Environment | None = None, connect: Callable[[], Link] | None = None
     ) -> None:
         self.environment = environment or get_environment()
         self.connect = connect or (lambda: InProcess(self.environment))
@@ -118,36 +114,25 @@ class Visitor:
         return max(len(self.frames) - 1, 0)
 
     @property
-    def max_steps(self) -> int:
-        """Steps that the episode may have."""
-        return int(self.progress.get("max_steps") or 0)
-
-    @property
     def task_id(self) -> str:
         """Of the running episode."""
         return str(self.progress.get("task_id") or "")
 
-    @property
-    def score(self) -> float | None:
-        """What the episode came to; None before its end."""
-        return float(self.reply.get("reward") or 0.0) if self.over else None
-
     def start(self, /, **reset: Any) -> Seen:
         """Start an episode; a reset that fails leaves the running one and sets `problem`."""
         link = self.connect()
-        told = link.reset(reset)
-        if told["status"] == ERROR:
+        reply = link.reset(reset)
+        if reply["status"] == ERROR:
             link.close()
-            self.problem = str(told["message"])
-            return told
+            self.problem = str(reply["message"])
+            return reply
         if self._link is not None:
             self._link.close()
         self._link, self.reset, self.demo = link, reset, None
         self.progress = link.state()
-        self.frames = [Frame({}, told)]
-        self.place, self.rows, self.question = "", [], None
-        self.problem = ""
-        return told
+        self.frames = [Frame({}, reply)]
+        self.place, self.rows, self.question, self.problem = "", [], None, ""
+        return reply
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> Seen:
         """Call a tool, as one step of the episode.
@@ -167,44 +152,45 @@ class Visitor:
             raise ServerError("No episode is running.")
         self.question = None
         if self.over:
-            self.problem = OVER
+            self.problem = "This episode is over."
             return dict(self.reply)
         begun = time.perf_counter()
         try:
-            told = self._link.step(action)
+            answer = self._link.step(action)
         except ServerError:  # an idle session was ended: the same steps lead to the same place
             self._link.close()
             self._link = self.connect()
             self._link.reset(self.reset)
             for frame in self.frames[1:]:
                 self._link.step(frame.action)
-            told = self._link.step(action)
+            answer = self._link.step(action)
         self.frames = [
             *self.frames,
-            Frame(dict(action), told, elapsed_s=time.perf_counter() - begun),
+            Frame(dict(action), answer, elapsed_s=time.perf_counter() - begun),
         ]
-        self.problem = str(told["message"]) if told["status"] == ERROR else ""
-        if told.get("done") and self.task_id not in self.finished:
+        self.problem = str(answer["message"]) if answer["status"] == ERROR else ""
+        if answer.get("done") and self.task_id not in self.finished:
             self.finished = [*self.finished, self.task_id]
-        return told
+        return answer
 
     def kept(self) -> str:
         """What makes all of this again, as JSON for the browser; empty where there is nothing."""
         if not self.frames:
             return ""
-        told = json.dumps(
+        score = float(self.reply.get("reward") or 0.0)
+        text = json.dumps(
             {
                 "reset": self.reset,
                 "actions": [each.action for each in self.frames[1:]],
                 "place": self.place,
                 "rows": self.rows,
                 "finished": self.finished,
-                "said": f"score {self.score:.2f}" if self.over else f"step {self.steps}",
+                "said": f"score {score:.2f}" if self.over else f"step {self.steps}",
             },
             separators=(",", ":"),
             default=str,
         )
-        return told if len(told) <= MAX_KEPT else ""
+        return text if len(text) <= MAX_KEPT else ""
 
     def restore(self, kept: object) -> bool:
         """Go on with what a browser kept, which may hold anything; returns whether it did."""
@@ -219,10 +205,9 @@ class Visitor:
         if self.start(**{str(name): value for name, value in reset.items()})["status"] == ERROR:
             return False
         deadline = time.monotonic() + REPLAY_S
-        for action in actions[:MAX_REPLAYED]:
+        for action in actions:
             if self.over or time.monotonic() > deadline:
                 break
             self.step(action)
-        self.place, self.rows = place, rows
-        self.problem = ""
+        self.place, self.rows, self.problem = place, rows, ""
         return True

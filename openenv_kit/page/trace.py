@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from openenv_kit.environment import ERROR
-from openenv_kit.page.markup import button, heading, hint, json_html, note, text
+from openenv_kit.page.markup import button, heading, json_html, note, text
 from openenv_kit.page.scenes import Frames, Scenes, answer_of, style_of_page
 from openenv_kit.page.watching import Frame, Playback
 from openenv_kit.play.recording import RunRecorder
@@ -22,8 +22,6 @@ PAPER = (
     " font: 15px/1.5 system-ui, sans-serif; }"
 )
 """What Gradio's theme gives the page's style sheet, for a file of its own."""
-MOST_SEARCHED = 400
-"""Characters of a step's call and message that the search looks at."""
 
 
 TRANSPORT = "".join(
@@ -42,12 +40,11 @@ TRANSPORT = "".join(
 def scene_html(scenes: Scenes, playback: Playback) -> str:
     """The move looked at, below the buttons that go to another."""
     last, waits = len(playback.frames) - 1, not playback.finished
-    more = hint(f"{last} steps so far. To the end plays on.") if waits else ""
     top = f"{playback.player} · step {playback.at} of {last}{'+' if waits else ''}"
     return (
         f'<section class="mt-card" data-step="{playback.at}"><div class="mt-transport">{TRANSPORT}'
         f'</div><p class="mt-eyebrow">{escape(top)}</p>'
-        f"{step_html(scenes, playback, playback.at)}</section>{more}"
+        f"{step_html(scenes, playback, playback.at)}</section>"
     )
 
 
@@ -58,9 +55,12 @@ def step_html(scenes: Scenes, playback: Playback, at: int) -> str:
     took = f"took {1000 * frame.elapsed_s:.1f} ms" if frame.elapsed_s else ""
     top = f'<h3><code>{escape(describe(scenes, frame))}</code></h3><p class="mt-took">{took}</p>'
     if frame.same is not None:
-        told = "is" if frame.same else "differs from"
-        top += note(f"The answer {told} the recorded one.", "good" if frame.same else "bad")
-    top += scenes.answer_html(seen) or f"<p>{text(str(seen.get('message', '')))}</p>"
+        verb = "is" if frame.same else "differs from"
+        top += note(f"The answer {verb} the recorded one.", "good" if frame.same else "bad")
+    answer = scenes.answer_html(seen) or f"<p>{text(str(seen.get('message', '')))}</p>"
+    # A tag of its own: of one of the same tag Gradio would change the text, and leave it scrolled.
+    tag, place = f"mt-reply-{at}", 'tabindex="0" role="region" aria-label="Answer"'
+    top += f'<{tag} class="mt-reply" {place}>{answer}</{tag}>'
     whole = json_html(frame.action, "Call, as it was made") if frame.action else ""
     ending = ending_html(scenes, playback.frames[: at + 1], playback.reset)
     return top + ending + whole + json_html(answer_of(scenes.environment, seen))
@@ -84,16 +84,6 @@ def ending_html(scenes: Scenes, frames: Frames, reset: Mapping[str, Any]) -> str
     )
 
 
-def is_error(frame: Frame) -> bool:
-    """Whether a call failed, or the reply is not the recorded one."""
-    return frame.observation.get("status") == ERROR or frame.same is False
-
-
-def picture_html(scenes: Scenes, playback: Playback) -> str:
-    """The picture as far as the play is looked at."""
-    return scenes.picture_html(playback.so_far, playback.reset)
-
-
 def frames_html(scenes: Scenes, playback: Playback) -> str:
     """Every step so far; each is a button that goes to it."""
     lines = "".join(
@@ -103,14 +93,14 @@ def frames_html(scenes: Scenes, playback: Playback) -> str:
     return f'<ol class="mt-frames" aria-label="Steps">{lines}</ol>'
 
 
-def _frame_line(at: int, frame: Frame, told: str, now: bool) -> str:
+def _frame_line(at: int, frame: Frame, title: str, now: bool) -> str:
     seen = frame.observation
-    searched = f"{told} {seen.get('message', '')}".lower()[:MOST_SEARCHED]
-    style = " ".join(["now"] * now + ["error"] * is_error(frame))
+    wrong = seen.get("status") == ERROR or frame.same is False
+    style = " ".join(["now"] * now + ["error"] * wrong)
     current = ' aria-current="step"' if now else ""
     return (
-        f'<li class="{style}" data-text="{escape(searched)}"{current}>'
-        + button("pick_frame", at, f"{at}. {told}"[:120], style="link")
+        f'<li class="{style}"{current}>'
+        + button("pick_frame", at, f"{at}. {title}"[:120], style="link")
         + f"<small>{escape(str(seen.get('status', '')))}</small></li>"
     )
 

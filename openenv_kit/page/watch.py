@@ -16,23 +16,15 @@ from openenv_kit.page.markup import heading, hint, note
 from openenv_kit.page.page import Page, expect_visitor, html, saves
 from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
-from openenv_kit.page.trace import as_html, as_jsonl, frames_html, picture_html, scene_html
-from openenv_kit.page.watching import (
-    MAX_FRAMES,
-    MAX_RUN,
-    Playback,
-    recorded,
-    run_of,
-    scripted,
-)
+from openenv_kit.page.trace import as_html, as_jsonl, frames_html, scene_html
+from openenv_kit.page.watching import MAX_FRAMES, MAX_RUN, Playback, recorded, run_of, scripted
 
 WATCH = ("scene", "frames", "watched", "refusal")
 MINE = "the episode I am in"
 SAYS = "They play an episode of their own; yours goes on where it is."
-SEARCH = (
-    '<label class="mt-search">Search the steps <input type="search" id="mt-search"></label>'
+KEYS = (
     '<p class="mt-hint">Keys: <kbd>←</kbd> <kbd>→</kbd>, <kbd>e</kbd> next error, '
-    "<kbd>/</kbd> search, <kbd>n</kbd> <kbd>p</kbd> next run and the one before</p>"
+    "<kbd>n</kbd> <kbd>p</kbd> next run and the one before</p>"
 )
 MAX_FILE_BYTES = 256_000_000
 """Largest recording that the page's script reads; what it sends of it is one run."""
@@ -66,12 +58,12 @@ def build(page: Page) -> None:
     with gr.Column(elem_id="mt-watching"):
         with gr.Row(equal_height=False, elem_classes="mt-trace"):
             with gr.Column(min_width=240, scale=2, elem_classes="mt-steps"):
-                html(SEARCH)
+                html(KEYS)
                 page.add_view("frames", _shown(frames_html))
             with gr.Column(min_width=320, scale=4, elem_classes="mt-watch"):
                 page.add_view("scene", _shown(scene_html))
             with gr.Column(min_width=320, scale=4, elem_classes="mt-watch"):
-                page.add_view("watched", _shown(picture_html))
+                page.add_view("watched", _shown(lambda s, p: s.picture_html(p.so_far, p.reset)))
         with gr.Row(elem_classes="mt-actions"):
             jsonl = gr.Button("Save as JSONL", size="sm", elem_id="mt-save")
             whole = gr.Button("Save as HTML", size="sm", elem_id="mt-html")
@@ -95,10 +87,10 @@ def schema_of(environment: Environment) -> dict[str, Any]:
     }
 
 
-def _watch_policy(visitor: Visitor, told: object) -> None:
+def _watch_policy(visitor: Visitor, form: object) -> None:
     environment = visitor.environment
     policies = environment.policies
-    given = arguments_of(schema_of(environment), sent(told)[1])
+    given = arguments_of(schema_of(environment), sent(form)[1])
     chosen = policies[require_name("policy", str(given.get("policy")), policies)]
     episode = str(given.get("episode", MINE))
     if episode == MINE and not visitor.started:

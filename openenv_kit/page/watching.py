@@ -20,12 +20,7 @@ from openenv_kit.errors import ConfigurationError, KitError
 from openenv_kit.page.link import seen_of
 from openenv_kit.play.driver import moves
 from openenv_kit.play.policies import Policy
-from openenv_kit.play.recording import (
-    RecordedRun,
-    RecordingError,
-    digest_of,
-    runs_in,
-)
+from openenv_kit.play.recording import RecordedRun, RecordingError, digest_of, runs_in
 from openenv_kit.serving.framework import begin
 from openenv_kit.serving.settings import settings
 
@@ -83,11 +78,6 @@ class Playback:
         self.environment = environment
         self._source = source
         self.advance()
-
-    @property
-    def frame(self) -> Frame:
-        """The frame looked at."""
-        return self.frames[self.at]
 
     @property
     def task_id(self) -> str:
@@ -167,8 +157,8 @@ def recorded(run: RecordedRun, environment: Environment | None = None) -> Playba
     if not set(run.versions) <= set(chosen.versions):
         fitting = (get_environment(name) for name in environments())
         home = [each.title for each in fitting if set(run.versions) <= set(each.versions)]
-        told = f"It is one of {' or '.join(home)}: open it there." if home else ""
-        raise RecordingError(f"This is not a run of {chosen.title}. {told}".strip())
+        where = f"It is one of {' or '.join(home)}: open it there." if home else ""
+        raise RecordingError(f"This is not a run of {chosen.title}. {where}".strip())
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
     try:
         session, opening = open_session(reset, chosen)
@@ -234,5 +224,5 @@ def call_text(name: str, arguments: object) -> str:
     """A tool call in one line; arguments that are not an object are shown as they came."""
     if not isinstance(arguments, Mapping):
         return f"{name}({arguments})"
-    told = (f"{key}={json.dumps(value, default=str)}" for key, value in arguments.items())
-    return f"{name}({', '.join(told)})"
+    parts = (f"{key}={json.dumps(value, default=str)}" for key, value in arguments.items())
+    return f"{name}({', '.join(parts)})"

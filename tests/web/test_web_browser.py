@@ -259,8 +259,13 @@ def test_a_recording_is_opened_by_its_address_at_its_step_and_walked_by_arrows(
     mine.sees("#mt-recording", "Run 1 of 2")
     mine.sees("#mt-scene", "step 2 of")
     mine.page.click("#mt-scene h3")
+    reply, fold = mine.page.locator("#mt-scene .mt-reply"), mine.page.locator("#mt-scene .mt-code")
+    reply.evaluate("each => { each.scrollTop = 40 }")
+    before = fold.first.bounding_box()
     mine.page.keyboard.press("ArrowRight")
     mine.sees("#mt-scene", "step 3 of")
+    assert fold.first.bounding_box() == before, "what stands below an answer jumps"
+    assert reply.evaluate("each => each.scrollTop") == 0
     mine.page.keyboard.press("ArrowLeft")
     mine.sees("#mt-scene", "step 2 of")
     mine.sees("#mt-scene", "The answer is the recorded one.")

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from docs.generate.share_card import PATH
 from metric_tracker_rl.engine.candidates import candidates
 from metric_tracker_rl.engine.episode import Episode
 from metric_tracker_rl.engine.rules import EpisodeView
@@ -354,8 +353,3 @@ def test_every_cell_of_the_map_is_readable_in_both_themes() -> None:
 
     pale = [each for each in pairs if contrast(*map(channels, each[1:])) < READABLE]
     assert pale == []
-
-
-@pytest.mark.slow
-def test_the_share_card_is_small() -> None:
-    assert PATH.stat().st_size < 200_000

@@ -20,6 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 WALKS = int(os.environ.get("METRIC_TRACKER_WALKS") or 1)
 CLICKS = 30
 PATHS = ["/web/", "/drilldown/web/", "/firewatch/web/"]
+LEFT = ("ERR_ABORTED", "AbortError", "Unexpected error Connection errored out.")
+"""What Chromium and Gradio's client say of answers that a page was left before, as a running play's
+next step: the play goes on by itself while the page is being left."""
 THERE = "#mt-opening section, .mt-status .mt-budget"
 PLACES = {
     "guide": ".mt-status > .primary, #mt-opening .primary",
@@ -44,7 +47,7 @@ CLICK = """([places, chance]) => {
   if (it.matches('select')) {
     it.selectedIndex = Math.floor(chance * 997) % it.options.length;
   } else if (it.matches('input, textarea')) {
-    it.value = it.type === 'number' ? '-5' : it.type === 'date' ? '1999-01-01' : 'no such thing';
+    it.value = it.type === 'number' ? '-5' : 'no such thing';
   } else {
     it.click();
     return `${it.dataset.mt || it.dataset.send || it.className} ${it.textContent.trim()}`;
@@ -100,7 +103,9 @@ class Wanderer:
         self.page.wait_for_selector(THERE, state="attached", timeout=PATIENCE_MS)
         self.settle()
         self.visit.problems = before + [
-            each for each in self.visit.problems[len(before) :] if "ERR_ABORTED" not in each
+            each
+            for each in self.visit.problems[len(before) :]
+            if not any(said in each for said in LEFT)
         ]
 
     def path(self) -> str:
