@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
-    "openenv_kit": 105_000,  # the issue asks for 98,000
+    "openenv_kit": 99_500,  # the issue asks for 98,000
     "metric_tracker_rl": 68_000,
     "drilldown_env": 48_000,
     "firewatch_env": 50_000,

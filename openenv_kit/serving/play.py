@@ -117,7 +117,8 @@ class Play:
 
     def state(self) -> dict[str, Any]:
         """Public progress, with the episode's id."""
-        return {**self.session.state().model_dump(), "episode_id": self.episode_id}
+        progress = self.session.state().model_dump(exclude={"episode_id"})
+        return {"episode_id": self.episode_id, **progress}
 
     @property
     def resumable(self) -> bool:

@@ -34,6 +34,7 @@ def test_what_analysts_write_is_answered(query: str) -> None:
 
 
 @pytest.mark.parametrize("query", HOSTILE)
+@pytest.mark.slow
 def test_what_is_hostile_ends_and_leaves_the_tables_alone(query: str) -> None:
     before = answer("SELECT count(*), sum(signups) FROM counts")
     reply = answer(query)
