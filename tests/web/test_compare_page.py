@@ -32,9 +32,7 @@ def record(path: Path, environment: Environment, tasks: int = 4) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 1400])
-def test_it_loads_nothing_fits_and_its_links_open_the_plays(
-    browser: BrowserContext, tmp_path: Path, width: int
-) -> None:
+def test_it_loads_nothing_and_fits(browser: BrowserContext, tmp_path: Path, width: int) -> None:
     firewatch = get_environment("firewatch")
     plays = tmp_path / "plays.jsonl"
     record(plays, firewatch)
@@ -51,10 +49,5 @@ def test_it_loads_nothing_fits_and_its_links_open_the_plays(
     assert [each for each in told if not each.startswith(("file:", "data:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("#players tbody tr").count() == 2
-    link = page.locator("#episodes a").nth(3)
-    link.click()
-    named = link.get_attribute("href")
-    assert named == page.evaluate("location.hash") == "#trace-3"
-    page.locator(f"{named} summary").click()
-    assert page.locator(f"{named} code").first.is_visible()
+    assert page.locator("#episodes tbody tr").count() == len(players[0].plays)
     page.close()

@@ -23,7 +23,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [390, 1400])
-def test_it_asks_no_other_host_fits_and_leads_to_the_plays(
+def test_it_asks_no_other_host_fits_and_leads_to_its_boards(
     browser: BrowserContext, index: Path, width: int
 ) -> None:
     page = browser.new_page()
@@ -41,8 +41,7 @@ def test_it_asks_no_other_host_fits_and_leads_to_the_plays(
     page.locator("a").first.click()
     assert page.locator("#players tbody tr").count() == 2
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.locator("#episodes a").first.click()
-    assert page.evaluate("location.hash") == "#trace-0"
+    assert page.locator("#episodes tbody tr").count() > 0
     page.get_by_text("All boards").click()
     assert page.locator(".board").count() == 1
     assert [each for each in told if not each.startswith(("file:", "data:"))] == []
