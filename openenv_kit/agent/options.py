@@ -116,16 +116,16 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         "API_BASE_URL or OPENAI_BASE_URL; MODEL_NAME or OPENAI_MODEL; BASE_URL; IMAGE_NAME; "
         "TEMPERATURE; MAX_TOKENS; MAX_TOOL_ROUNDS; and those of docs/agent.md.",
     )
-    names = {
+    choices = {
         "names": ", ".join(environments()),
         "tasks": ", ".join(default_tasks(environment)),
         "policies": ", ".join(environment.policies),
     }
-    about = f"what to play: {names['names']} (ENVIRONMENT; default {environment.name})"
+    about = f"what to play: {choices['names']} (ENVIRONMENT; default {environment.name})"
     parser.add_argument("--environment", metavar="NAME", help=about)
     for each in fields(Options)[1:]:
         name = f"--{each.name}".replace("_", "-")
-        described = {**each.metadata, "help": each.metadata["help"].format(**names)}
+        described = {**each.metadata, "help": each.metadata["help"].format(**choices)}
         parser.add_argument(name, default=each.default, **described)
     given = {**vars(parser.parse_args(arguments)), "environment": environment}
     for one, other in EXCLUSIVE:
