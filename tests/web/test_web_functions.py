@@ -44,13 +44,10 @@ def everything_told(server: WebServer) -> tuple[str, list[int]]:
                 unanswered.append(function["id"])
                 continue
             with client.stream("GET", f"{api}/data", params={"session_hash": "curious"}) as lines:
-                for line in lines.iter_lines():
-                    told.append(line)
-                    message = json.loads(line.removeprefix("data:") or "{}")
-                    if message.get("msg") == "process_completed":
-                        break
-                else:
-                    unanswered.append(function["id"])
+                answer = list(lines.iter_lines())  # to its end: who hangs up early is forgotten
+            if not any('"msg":"process_completed"' in line for line in answer):
+                unanswered.append(function["id"])
+            told += answer
     return plain(json.dumps(told)), unanswered
 
 
@@ -80,5 +77,6 @@ def test_no_function_called_by_its_index_tells_the_answer(web: WebServer) -> Non
 
 
 def test_in_debug_the_same_calls_do_tell_it(small: WebServer) -> None:
-    told, _ = everything_told(small)
+    told, unanswered = everything_told(small)
+    assert unanswered == []
     assert [secret for secret in secrets() if secret not in told] == []
