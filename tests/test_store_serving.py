@@ -250,9 +250,9 @@ def test_a_caller_without_an_id_has_one_episode_on_all_workers_of_a_store(tmp_pa
     assert steps("s.db") == 1
     assert steps("s.db") == 2
     others = {
-        begun("s.db", "/as/b"),
-        begun("s.db"),
-        begun("s.db", client=("10.0.0.9", 1)),
-        begun("t.db", "/as/a"),
+        "named otherwise": begun("s.db", "/as/b"),
+        "without a name": begun("s.db"),
+        "of another address": begun("s.db", client=("10.0.0.9", 1)),
+        "in another store": begun("t.db", "/as/a"),
     }
-    assert len(others | {here}) == 5
+    assert len({*others.values(), here}) == 5, (here, others)

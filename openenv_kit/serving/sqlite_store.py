@@ -72,8 +72,7 @@ class SqliteStore:
 
     def _connect(self) -> None:
         """Open the file and make its tables; those of another release are dropped."""
-        if self._path != MEMORY:
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
         # Opened by one thread and used by the store's own; never by two at once.
         self._db = sqlite3.connect(
             ":memory:" if self._path == MEMORY else self._path,
@@ -113,6 +112,7 @@ class SqliteStore:
             raise sqlite3.DatabaseError("the file is the database of another program")
         for statement in (*(f"DROP TABLE {name}" for name in found), *SCHEMA):
             self._one(statement)
+        self._one("INSERT INTO secret VALUES (?)", secrets.token_hex(32))
         self._one(f"PRAGMA application_id = {APPLICATION_ID}")
         self._one(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

@@ -45,6 +45,4 @@ CREATE TABLE drawn (
 
 CREATE TABLE secret (value TEXT NOT NULL);
 
-INSERT INTO secret VALUES (lower(hex(randomblob(32))));
-
 CREATE TABLE heartbeat (id INTEGER PRIMARY KEY, at REAL NOT NULL);
