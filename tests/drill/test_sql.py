@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -28,6 +29,12 @@ def answer(query: str) -> str:
     pytest.fail(f"stopped by the clock five times: {query}")
 
 
+@cache
+def first_answer(query: str) -> str:
+    """What this process answered first; hostile queries take seconds."""
+    return answer(query)
+
+
 @pytest.mark.parametrize("query", ORDINARY)
 def test_what_analysts_write_is_answered(query: str) -> None:
     assert run_query(episode(WIDE), query)["columns"]
@@ -37,7 +44,7 @@ def test_what_analysts_write_is_answered(query: str) -> None:
 @pytest.mark.slow
 def test_what_is_hostile_ends_and_leaves_the_tables_alone(query: str) -> None:
     before = answer("SELECT count(*), sum(signups) FROM counts")
-    reply = answer(query)
+    reply = first_answer(query)
     assert len(reply) < 25_000
     assert query not in reply
     assert answer("SELECT count(*), sum(signups) FROM counts") == before
@@ -57,7 +64,7 @@ def test_a_fresh_process_answers_alike_byte_for_byte() -> None:
         "print(json.dumps([answer(q) for q in (*ORDINARY, *HOSTILE)]))"
     )
     fresh = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    assert json.loads(fresh.stdout) == [answer(query) for query in (*ORDINARY, *HOSTILE)]
+    assert json.loads(fresh.stdout) == [first_answer(q) for q in (*ORDINARY, *HOSTILE)]
 
 
 def test_rows_without_an_order_come_in_the_order_of_their_columns() -> None:
