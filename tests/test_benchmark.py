@@ -116,7 +116,7 @@ def test_the_small_audit_holds_and_tells_every_policy(tmp_path: Path) -> None:
     names = [name for name in there if name != "message_timing"]
     policies = [part for name in names for part in ("--policy", name)]
     where = ("--setting", "mixed", "--difficulty", "hard")
-    options = ("--episodes", "2", "--workers", "1", *where, "--out", str(out))
+    options = ("--episodes", "1", "--workers", "1", *where, "--out", str(out))
     found = run("audit", *policies, *options)
     assert found.exit_code == 0, found.output
     lines = json.loads(out.read_text())["lines"]

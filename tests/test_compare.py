@@ -28,7 +28,7 @@ from openenv_kit.results.plays import (
 from openenv_kit.results.statistics import frontier, interval, summary
 
 FUNNEL = get_environment("metric_tracker_rl")
-EPISODES = 300
+EPISODES = 100
 
 
 def record(path: Path, policy: str, episodes: Sequence[int]) -> None:

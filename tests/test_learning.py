@@ -34,7 +34,7 @@ SHORT = Settings(updates=40, episodes=12, rollouts=8)
 
 @pytest.fixture(scope="module")
 def held_out():
-    return [reset_arguments(row) for row in split_rows("validation", count=144)]
+    return [reset_arguments(row) for row in split_rows("validation", count=72)]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def learner():
 def test_the_held_out_score_climbs_from_the_floor_to_far_above_the_best_blind_policy(
     learner, examination
 ):
-    scores = baselines(Plan(held_out_tasks=144))
+    scores = baselines(Plan(held_out_tasks=72))
     blind = max(scores[name] for name in LABEL_BLIND)
     assert examination.exploring(RowPolicy.untrained()).mean() < blind
     assert examination.exploring(learner).mean() > 2 * blind
