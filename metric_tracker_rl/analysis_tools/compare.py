@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
+
 from metric_tracker_rl.analysis_tools.arguments import (
     CountArguments,
     DateArguments,
@@ -102,27 +104,29 @@ def list_suspicious_dates(view: EpisodeView, arguments: SuspiciousArguments) -> 
     A date with impossible counts scores at least 2. Deviations of rates and counts are
     relative, in percent of the median; those of the daytime share are percentage points.
     """
-    import pandas as pd
-
-    funnel, metrics = view.episode.config.funnel_spec, view.episode.metrics
-    sizes = metrics.deviation[[*funnel.metrics, funnel.mix]].abs()
-    impossible = metrics.flagged[list(funnel.quality_checks)].sum(axis=1)
-    scores = (sizes / view.episode.series.thresholds).max(axis=1)
+    episode, metrics = view.episode, view.episode.metrics
+    funnel, flagged = episode.config.funnel_spec, metrics.flagged.to_numpy()
+    sizes = np.abs(metrics.deviation.to_numpy())
+    impossible = flagged[:, metrics.columns(funnel.quality_checks)].sum(axis=1)
+    relative = sizes[:, metrics.columns([*funnel.metrics, funnel.mix])] / episode.series.thresholds
+    scores = relative.max(axis=1)
     scores[(impossible > 0) & (scores < IMPOSSIBLE_SCORE)] = IMPOSSIBLE_SCORE
     measured = {
         "suspicion_score": scores,
-        "max_rate_delta": 100.0 * sizes[list(funnel.rates)].max(axis=1),
-        "max_count_delta_pct": 100.0 * sizes[list(funnel.counts)].max(axis=1),
-        "hourly_mix_delta_pct": 100.0 * sizes[funnel.mix],
-        "funnel_candidate_count": metrics.flagged[list(funnel.steps)].sum(axis=1),
+        "max_rate_delta": 100.0 * sizes[:, metrics.columns(funnel.rates)].max(axis=1),
+        "max_count_delta_pct": 100.0 * sizes[:, metrics.columns(funnel.counts)].max(axis=1),
+        "hourly_mix_delta_pct": 100.0 * sizes[:, metrics.columns([funnel.mix])[0]],
+        "funnel_candidate_count": flagged[:, metrics.columns(funnel.steps)].sum(axis=1),
         "impossible_issue_count": impossible,
     }
-    ranked = pd.DataFrame(measured).sort_values("suspicion_score", ascending=False, kind="stable")
-    chosen = ranked[arguments.offset : arguments.offset + arguments.limit]
+    ranked = np.argsort(-scores, kind="stable")[arguments.offset :][: arguments.limit]
     dates = [
-        # Not pandas' round(): that is off by one in the last digit now and then.
-        {"date": date, **{name: round(value, 4) for name, value in row.items()}}
-        for date, row in zip(chosen.index, chosen.to_dict("records"), strict=True)
+        # Not NumPy's round(): that is off by one in the last digit now and then.
+        {
+            "date": episode.dates[day],
+            **{name: round(each[day].item(), 4) for name, each in measured.items()},
+        }
+        for day in ranked.tolist()
     ]
     return {"dates": dates}
 

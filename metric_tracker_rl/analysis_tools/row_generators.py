@@ -187,8 +187,7 @@ def _run(
     entities = generator.entities(view)
     names = chosen_metrics(view, metric, several, tuple(entities))
     chosen = [*map(episode.require_date, dates)]
-    # Looked up once for all frames: a lookup takes longer than all that is computed here.
-    taken = metrics.flagged.columns.get_indexer(names)
+    taken = metrics.columns(names)
     spreads = metrics.spread.to_numpy()[taken]
     differences = metrics.difference.to_numpy()[:, taken]
     far = metrics.flagged.to_numpy()[:, taken] & (np.abs(differences) > multiplier * spreads)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from metric_tracker_rl.analysis_tools.arguments import DifferenceArguments, MetricArguments
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
 from metric_tracker_rl.engine.report import require_listed
@@ -41,26 +43,27 @@ def get_rows_with_abs_diff_from_median_gt(
     """Dates on which a metric is further from its median than a threshold in its own unit."""
     metrics = view.episode.metrics
     chosen = chosen_metrics(view, arguments.metric_name, arguments.metric_names)
-    far = metrics.difference[chosen].abs() > arguments.threshold
+    values, bases = metrics.value.to_numpy(), metrics.baseline.to_numpy()
+    far = np.abs(metrics.difference.to_numpy()) > arguments.threshold
     results, left = [], arguments.limit
-    for name in chosen:
-        dates = far.index[far[name]]
-        shown = far[name] & (far[name].cumsum() <= left)
-        values, bases = metrics.value[name][shown], metrics.baseline[name][shown]
-        rows = [
-            {
-                "date": date,
-                "value": value,
-                "median_value": base,
-                "difference": shown_delta(value, base, CONVERSION_RATE),
-            }
-            for date, value, base in zip(values.index, values, bases, strict=True)
-        ]
+    for name, column in zip(chosen, metrics.columns(chosen).tolist(), strict=True):
+        days = np.flatnonzero(far[:, column]).tolist()
+        rows = []
+        for day in days[:left]:
+            value, base = values[day, column].item(), bases[day, column].item()
+            rows.append(
+                {
+                    "date": view.episode.dates[day],
+                    "value": value,
+                    "median_value": base,
+                    "difference": shown_delta(value, base, CONVERSION_RATE),
+                }
+            )
         results.append(
             {
                 "metric_name": name,
                 "threshold": arguments.threshold,
-                "match_count": len(dates),
+                "match_count": len(days),
                 "rows": rows,
             }
         )

@@ -75,6 +75,14 @@ class Metrics:
         week = [WEEKDAYS[(first + day) % WEEK] for day in range(WEEK)]
         return self.baseline.iloc[:WEEK].set_axis(week).loc[list(WEEKDAYS)]
 
+    def columns(self, names: Sequence[str]) -> Any:
+        """Positions of the named entities, which all frames share.
+
+        A lookup in a frame takes longer than what is computed from it: a method that looks at
+        many entities looks them up once, and goes on with `to_numpy()`.
+        """
+        return self._names.get_indexer(list(names))
+
     def at(self, date: str, name: str) -> tuple[float, float, float]:
         """Value, baseline and deviation of an entity on a date."""
         frames = (self.value, self.baseline, self.deviation)
