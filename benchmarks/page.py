@@ -229,9 +229,9 @@ def bench_page(
                 browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
                 found[name].append(_visit(browser, url, width))
                 browser.close()
-    told = Table(title=f"{environment}: medians of {rounds} visit(s), {width} px wide")
+    shown = Table(title=f"{environment}: medians of {rounds} visit(s), {width} px wide")
     for title in ("figure", *found, "bound"):
-        told.add_column(title, justify="left" if title == "figure" else "right")
+        shown.add_column(title, justify="left" if title == "figure" else "right")
     over = []
     for figure in asdict(found["now"][0]):
         middle = [
@@ -239,10 +239,10 @@ def bench_page(
             for visits in found.values()
         ]
         bound = BOUNDS.get(figure)
-        told.add_row(figure, *(f"{each:,.2f}" for each in middle), f"{bound:g}" if bound else "")
+        shown.add_row(figure, *(f"{each:,.2f}" for each in middle), f"{bound:g}" if bound else "")
         if bound is not None and middle[-1] > bound:
             over.append(figure)
-    console.print(told)
+    console.print(shown)
     console.print(f"Over its bound: {', '.join(over) or 'nothing'}.")
     raise typer.Exit(1 if over else 0)
 

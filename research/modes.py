@@ -44,7 +44,9 @@ def modes(
     """Measure what modes cost in tokens, and ask to be read."""
     installed("bpe_openai", needed_for="counting tokens")
     cases = product(PROFILES, DISCLOSURES, LEVELS)
-    tokens = [tokens_of(profile, told, level, episodes) for profile, told, level in cases]
+    tokens = [
+        tokens_of(profile, disclosure, level, episodes) for profile, disclosure, level in cases
+    ]
     found: dict[str, Any] = {
         "versions": dict(ENVIRONMENT.versions),
         "episodes": episodes,

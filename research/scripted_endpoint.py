@@ -49,8 +49,8 @@ class ScriptedEndpoint:
                 request = json.loads(self.rfile.read(length))
                 endpoint.requests += 1
                 messages = request["messages"]
-                told = "\n".join(texts(messages, "user"))
-                call = next_call(policy, texts(messages, "tool"), environment, told)
+                introduction = "\n".join(texts(messages, "user"))
+                call = next_call(policy, texts(messages, "tool"), environment, introduction)
                 answer = completion(call, endpoint.requests)
                 kind, body = "application/json", json.dumps(answer)
                 if request.get("stream"):

@@ -96,9 +96,9 @@ def page(found: Mapping[str, list[Line]]) -> str:
     """The tables, in Markdown: a row for each level and mode, a column for each player."""
     titles = ["level", *(each.name for each in LADDER), "per 1,000 tokens"]
     parts = []
-    for name, told in found.items():
+    for name, measured in found.items():
         rows: dict[str, dict[str, list[Line]]] = {}
-        for line in told:
+        for line in measured:
             words = [word for word in (line.level, line.mode.get("profile")) if word]
             rows.setdefault(", ".join(words), {}).setdefault(line.player, []).append(line)
         cells = [
@@ -109,7 +109,7 @@ def page(found: Mapping[str, list[Line]]) -> str:
             ]
             for level, by in rows.items()
         ]
-        paid = "/".join(dict.fromkeys(line.mode["reward"] for line in told))
+        paid = "/".join(dict.fromkeys(line.mode["reward"] for line in measured))
         title = f"**{get_environment(name).title}** ({paid})"
         parts.append(f"{title}\n\n{table(titles, cells)}")
     return "\n\n".join(parts)
@@ -121,8 +121,8 @@ def ladder(found: Mapping[str, list[Line]]) -> str:
     rows = []
     for number, rung in enumerate(RUNGS):
         row = [f"{number / (len(RUNGS) - 1):.2f}"]
-        for told in found.values():
-            by = {e.player: e for e in told if (e.level, e.mode["reward"]) == (rung, "graded")}
+        for measured in found.values():
+            by = {e.player: e for e in measured if (e.level, e.mode["reward"]) == (rung, "graded")}
             row.append(f"{by[WEAKEST].signal:.2f}/{by[HALF].signal:.2f}")
         rows.append(row)
     return table(["difficulty", *titles], rows)
@@ -145,15 +145,15 @@ def signal(
             for (name, _), found_there in zip(work, made, strict=True):
                 found.setdefault(name, []).extend(found_there)
         parts.append(shown(found))
-    told = "\n\n**Rungs**, graded (random legal: aim 0.40 at 0/half right: 0.60)\n\n".join(parts)
+    tables = "\n\n**Rungs**, graded (random legal: aim 0.40 at 0/half right: 0.60)\n\n".join(parts)
     if write is None:
-        typer.echo(told)
+        typer.echo(tables)
         return
     head, _, rest = write.read_text(encoding="utf-8").partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not end:
         raise typer.BadParameter(f"{write} has no place for the table: {BEGIN} … {END}")
-    write.write_text(f"{head}{BEGIN}\n\n{told}\n\n{END}{tail}", encoding="utf-8")
+    write.write_text(f"{head}{BEGIN}\n\n{tables}\n\n{END}{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ def _observation_schema(of: Subject) -> Measured:
     opening = session.reset(**of.resets[0])
     player = of.environment.policies["reference"]
     for reply in (opening, *(r for _, r in moves(session, player, opening))):
-        told = json.loads(canonical(observation_of(of.environment, reply, session.task_id)))
-        of.environment.models.observation.model_validate(told)
+        fields = json.loads(canonical(observation_of(of.environment, reply, session.task_id)))
+        of.environment.models.observation.model_validate(fields)
         count += 1
     return {"replies": count}
 
@@ -78,8 +78,8 @@ def _replayability(of: Subject) -> Measured:
     plays = [*of.oracle]
     for reset, play in zip(of.resets, plays, strict=True):
         plan = {"reset": reset, "actions": [action for action, _ in play[1:]]}
-        told = [canonical(reply) for reply in of.replayed(plan)]
-        require(told == [canonical(reply) for _, reply in play], f"{reset} replays otherwise")
+        replies = [canonical(reply) for reply in of.replayed(plan)]
+        require(replies == [canonical(reply) for _, reply in play], f"{reset} replays otherwise")
     return {"transcripts": len(plays)}
 
 
@@ -92,14 +92,14 @@ def _reward_attribution(of: Subject) -> Measured:
 
 @check("runtime.tool_declaration_accuracy")
 def _tool_declaration(of: Subject) -> Measured:
-    told = set(of.manifest.capabilities.declared_tools)
+    declared = set(of.manifest.capabilities.declared_tools)
     session = of.environment.session()
     opening = observation_of(of.environment, session.reset(**of.resets[0]), session.task_id)
     real = {*of.environment.tools.offered(opening).names}
     if of.environment.name == "drilldown":  # by slices or by SQL: all levels' tools are declared
         real = {*of.environment.tools.names}
-    require(told == real, f"declared and offered differ in {sorted(told ^ real)}")
-    return {"tools": len(told)}
+    require(declared == real, f"declared and offered differ in {sorted(declared ^ real)}")
+    return {"tools": len(declared)}
 
 
 @check("runtime.seed_control")
@@ -126,9 +126,9 @@ def _determinism(of: Subject) -> Measured:
 def _isolation(of: Subject) -> Measured:
     session = of.environment.session()
     for reset, play in zip(of.resets, of.oracle, strict=True):
-        told = [canonical(observed(session.reset(**reset)))]
-        told += [canonical(observed(session.step(action))) for action, _ in play[1:]]
-        require(told == [canonical(r) for _, r in play], f"{reset} depends on what came before")
+        replies = [canonical(observed(session.reset(**reset)))]
+        replies += [canonical(observed(session.step(action))) for action, _ in play[1:]]
+        require(replies == [canonical(r) for _, r in play], f"{reset} depends on what came before")
     return {"episodes in one session": len(of.resets)}
 
 
@@ -209,10 +209,10 @@ def _resource_envelope(of: Subject) -> Measured:
     of.play("reference", of.resets[0])
     took = time.monotonic() - began
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    told = of.manifest.resources
-    require(took <= told.episode_timeout_s, f"took {took:.1f} s")
-    require(used <= told.memory_mb, f"this process took {used:.0f} MB")
-    return {"within_memory_mb": told.memory_mb, "within_s": told.episode_timeout_s}
+    declared = of.manifest.resources
+    require(took <= declared.episode_timeout_s, f"took {took:.1f} s")
+    require(used <= declared.memory_mb, f"this process took {used:.0f} MB")
+    return {"within_memory_mb": declared.memory_mb, "within_s": declared.episode_timeout_s}
 
 
 def _opening(of: Subject, reset: Mapping[str, Any]) -> str:

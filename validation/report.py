@@ -114,8 +114,8 @@ def main() -> int:
     for each in reports:
         print(f"{each['target']}: {each['verdict']}")
         for one in each["results"]:
-            told = "; ".join(one["evidence"]) or compact(one["measured"])
-            print(f"  {one['status'].upper():4}  {one['check_id']:34} {told[:150]}")
+            evidence = "; ".join(one["evidence"]) or compact(one["measured"])
+            print(f"  {one['status'].upper():4}  {one['check_id']:34} {evidence[:150]}")
     if options.out:
         options.out.write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
     return int(any(each["verdict"] == "fail" for each in reports))

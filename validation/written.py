@@ -63,18 +63,18 @@ def _oci_labels(_: Subject) -> Measured:
 
 @check("static.resource_declaration")
 def _resource_declaration(of: Subject) -> Measured:
-    told: dict[str, Any] = of.manifest.resources.model_dump()
-    missing = [name for name in ("cpu", "memory_mb", "disk_mb") if not told.get(name)]
+    declared: dict[str, Any] = of.manifest.resources.model_dump()
+    missing = [name for name in ("cpu", "memory_mb", "disk_mb") if not declared.get(name)]
     require(not missing, f"not declared: {missing}")
-    return told
+    return declared
 
 
 @check("static.timeout_ceiling")
 def _timeout_ceiling(of: Subject) -> Measured:
     most = load_policy(POLICY).bounds.max_episode_timeout_s
-    told = of.manifest.resources.episode_timeout_s
-    require(told and told <= most, f"{told} s are declared; allowed: at most {most}")
-    return {"episode_timeout_s": told}
+    declared = of.manifest.resources.episode_timeout_s
+    require(declared and declared <= most, f"{declared} s are declared; allowed: at most {most}")
+    return {"episode_timeout_s": declared}
 
 
 @check("static.dependency_pinning")
@@ -92,8 +92,10 @@ def _dependency_pinning(_: Subject) -> Measured:
 @check("static.task_distribution_pinning")
 @check("runtime.task_declaration_accuracy")
 def _task_declaration(of: Subject) -> Measured:
-    told = of.manifest.capabilities.declared_task_count
+    declared = of.manifest.capabilities.declared_task_count
     splits = of.environment.splits
-    real = {name: splits.size(name) for name in splits.names() if name in told or name != "sealed"}
-    require(told == real, f"declared {told}, and there are {real}")
+    real = {
+        name: splits.size(name) for name in splits.names() if name in declared or name != "sealed"
+    }
+    require(declared == real, f"declared {declared}, and there are {real}")
     return real

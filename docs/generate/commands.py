@@ -37,8 +37,10 @@ def commands() -> str:
             for each in command.params
             if each.name and (text := " ".join((getattr(each, "help", "") or "").split()))
         ]
-        told = inspect.cleandoc(command.help or "")
-        parts.append(f"### metric-tracker {name}\n\n{told}\n\n{table(['option', 'meaning'], rows)}")
+        about = inspect.cleandoc(command.help or "")
+        parts.append(
+            f"### metric-tracker {name}\n\n{about}\n\n{table(['option', 'meaning'], rows)}"
+        )
     for name, program in (("inference.py", parse_options), ("server", serve)):
         parts.append(f"### {name}\n\n```text\n{_help(program)}\n```")
     return "\n\n".join(parts)

@@ -30,14 +30,14 @@ def incident() -> str:
     """The reference's play of an incident, as a model reads it; looking on is told once."""
     session = ENVIRONMENT.session()
     reply = session.reset(task_id=TOLD)
-    told = [reply.message]
+    said = [reply.message]
     played = moves(session, ENVIRONMENT.policies["reference"], reply)
     for action, answers in groupby(played, key=lambda move: move[0]):
         *before, (_, answer) = answers
         target = action.get("target_service")
         order = f"> {action['action_type']}{f' {target}' if target else ''}"
-        told.append(f"{order}{f' (× {len(before) + 1})' if before else ''}\n{answer.message}")
-    return "```text\n" + "\n\n".join(told) + "\n```"
+        said.append(f"{order}{f' (× {len(before) + 1})' if before else ''}\n{answer.message}")
+    return "```text\n" + "\n\n".join(said) + "\n```"
 
 
 SECTIONS: dict[str, Callable[[], str]] = {

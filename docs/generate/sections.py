@@ -91,8 +91,8 @@ def _argument_table(spec: MethodSpec) -> str:
         kind, default = _type(field), json.dumps(field.get("default"))
         if kind.startswith("list") and default == "null":
             default = "[]"
-        told = "required" if name in required else f"`{default}`"
-        rows.append([f"`{name}`", kind, told, field.get("description", "")])
+        usual = "required" if name in required else f"`{default}`"
+        rows.append([f"`{name}`", kind, usual, field.get("description", "")])
     return table(["argument", "type", "default", "meaning"], rows)
 
 
@@ -190,7 +190,7 @@ def variant_table() -> str:
         ],
         ["words", "the instruction", f"two wordings of each of {len(CLAUSES) + 2} clauses"],
     ]
-    return table(["what", "told in", "drawn from"], rows, "lll")
+    return table(["what", "stated in", "drawn from"], rows, "lll")
 
 
 def row_kind_table() -> str:

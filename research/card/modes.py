@@ -72,8 +72,8 @@ def _rungs(lines: Sequence[Line]) -> str:
     found: dict[str, list[str]] = {}
     for line in lines:
         rung = line["rung"]
-        told = [f"`{rung}`", f"{DIFFICULTIES[rung]:.2f}", str(USUAL_COUNTS[rung])]
-        found.setdefault(rung, told).append(f"{line[GRADED]:.3f}")
+        cells = [f"`{rung}`", f"{DIFFICULTIES[rung]:.2f}", str(USUAL_COUNTS[rung])]
+        found.setdefault(rung, cells).append(f"{line[GRADED]:.3f}")
     head = ["rung", "difficulty", "anomalies", *(f"{share:.0%}" for share in shares)]
     return table(head, found.values())
 

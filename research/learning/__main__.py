@@ -104,8 +104,8 @@ def _write(out: Path, plan: Plan, runs: Sequence[Run], scores: Mapping[str, floa
     from research.learning.chart import draw_chart
 
     out.mkdir(parents=True, exist_ok=True)
-    told = {"plan": asdict(plan), "baselines": scores, "runs": [asdict(run) for run in runs]}
-    text = json.dumps(told, indent=1)
+    results = {"plan": asdict(plan), "baselines": scores, "runs": [asdict(run) for run in runs]}
+    text = json.dumps(results, indent=1)
     (out / "learning-curve.json").write_text(text + "\n", encoding="utf-8")
     title = f"Mean score on held-out episodes; band: worst to best of {len(plan.seeds)} seeds"
     draw_chart(out / "learning-curve.png", runs, scores, title)

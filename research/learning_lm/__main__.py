@@ -124,21 +124,21 @@ def _settings(plan: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _where(stage: Stage) -> str:
     exam = stage.sampled or (stage.curve[-1] if stage.curve else None)
-    told = f"{exam.mean:.3f} after {exam.steps} steps" if exam else "begun"
-    return f"{stage.player} {stage.seed}: {told}"
+    state = f"{exam.mean:.3f} after {exam.steps} steps" if exam else "begun"
+    return f"{stage.player} {stage.seed}: {state}"
 
 
-def _row(told: Summary) -> Sequence[str]:
+def _row(line: Summary) -> Sequence[str]:
     return (
-        told.player,
-        f"{told.score:.3f}",
-        _between(told.between),
-        f"{told.greedy:.3f}",
-        f"{told.exact:.3f}",
-        _between(told.exact_between),
-        f"{told.tokens:.0f}",
-        f"{told.equal[0]:.2f} → {told.equal[1]:.2f}" if told.equal else "",
-        f"{told.cpu_seconds:.0f} / {told.seconds:.0f}",
+        line.player,
+        f"{line.score:.3f}",
+        _between(line.between),
+        f"{line.greedy:.3f}",
+        f"{line.exact:.3f}",
+        _between(line.exact_between),
+        f"{line.tokens:.0f}",
+        f"{line.equal[0]:.2f} → {line.equal[1]:.2f}" if line.equal else "",
+        f"{line.cpu_seconds:.0f} / {line.seconds:.0f}",
     )
 
 
@@ -148,13 +148,13 @@ def _between(interval: Interval | None) -> str:
 
 def _write(out: Path, plan: Plan, stages: Sequence[Stage]) -> None:
     """Results so far: everything as JSON, and the chart once there is a curve."""
-    told = {
+    results = {
         "plan": asdict(plan),
         "players": [asdict(each) for each in summaries(stages)],
         "gains": [asdict(each) for each in gains(stages)],
         "curves": list(_curves(stages)),
     }
-    (out / RESULTS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (out / RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if any(stage.curve for stage in stages):
         from research.learning_lm.chart import draw_chart
 

@@ -116,9 +116,9 @@ def _practise(plan: Plan, out: Path, stage: Stage) -> None:
     model, tokeniser = load(_folder(out, before))
     if start := _read(_file(out, before)).sampled:
         stage.curve.append(start)
-    told = partial(_write, out, stage)
+    changed = partial(_write, out, stage)
     with _timed(stage):
-        practise(model, tokeniser, plan, stage, folder=folder, told=told)
+        practise(model, tokeniser, plan, stage, folder=folder, changed=changed)
     model.save_pretrained(folder)
     tokeniser.save_pretrained(folder)
     _examine(stage, plan, out, model, tokeniser, plan.practice.steps)
@@ -152,11 +152,11 @@ def read_stages(out: Path) -> list[Stage]:
 
 
 def _read(path: Path) -> Stage:
-    told = json.loads(path.read_text(encoding="utf-8"))
-    told["curve"] = [Exam(**exam) for exam in told["curve"]]
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    fields["curve"] = [Exam(**exam) for exam in fields["curve"]]
     for name in ("sampled", "greedy"):
-        told[name] = told[name] and Exam(**told[name])
-    return Stage(**told)
+        fields[name] = fields[name] and Exam(**fields[name])
+    return Stage(**fields)
 
 
 def _write(out: Path, stage: Stage) -> None:

@@ -41,13 +41,13 @@ class Examiner(TrainerCallback):
     """Notes what every play of an examination earned; to the trainer, a reward that pays nothing.
 
     Args:
-        told: is given each examination.
+        examined: is given each examination.
     """
 
     __name__ = "examiner"  # TRL logs rewards by name
 
-    def __init__(self, told: Callable[[Exam], None]) -> None:
-        self._told = told
+    def __init__(self, examined: Callable[[Exam], None]) -> None:
+        self._told = examined
         self._plays: list[tuple[str, float, int]] = []
 
     def __call__(
@@ -115,7 +115,7 @@ def practise(
     stage: Stage,
     *,
     folder: Path,
-    told: Callable[[], None],
+    changed: Callable[[], None],
 ) -> None:
     """Train a model in place, with short examinations between.
 
@@ -125,13 +125,13 @@ def practise(
         plan: how, and what to examine with.
         stage: whose player it is; its curve and its practice are filled in.
         folder: for the trainer's files.
-        told: is called when the stage has changed.
+        changed: is called when the stage has changed.
     """
 
     def note(exam: Exam) -> None:
         if exam.steps < plan.practice.steps:  # the last point is the final examination's
             stage.curve.append(exam)
-            told()
+            changed()
 
     trainer = _trainer(model, tokeniser, plan, stage, note, folder, plays=1)
     trainer.add_callback(Logbook(stage.practice))
@@ -165,7 +165,7 @@ def _trainer(
     tokeniser: Any,
     plan: Plan,
     stage: Stage,
-    told: Callable[[Exam], None],
+    examined: Callable[[Exam], None],
     folder: Path,
     *,
     plays: int,
@@ -179,7 +179,7 @@ def _trainer(
         # Without a reward of its own TRL takes the dealt one alone.
         made = type(made.__name__, (made,), {"get_reward": None})
         rewards.append(Dealer(stage.seed))
-    examiner = Examiner(told)
+    examiner = Examiner(examined)
     trainer = GRPOTrainer(
         model=model,
         processing_class=tokeniser,

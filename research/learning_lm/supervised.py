@@ -74,7 +74,7 @@ class Example:
 
 def examples_of(tokeniser: Any, chats: Sequence[Chat]) -> list[Example]:
     """Traces as the template writes them, and which tokens of them are the player's."""
-    told = [
+    tokenised = [
         tokeniser.apply_chat_template(
             chat["messages"],
             tools=chat["tools"],
@@ -83,7 +83,7 @@ def examples_of(tokeniser: Any, chats: Sequence[Chat]) -> list[Example]:
         )
         for chat in chats
     ]
-    return [Example(each["input_ids"], each["assistant_masks"]) for each in told]
+    return [Example(each["input_ids"], each["assistant_masks"]) for each in tokenised]
 
 
 def learn_from(

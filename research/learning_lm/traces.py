@@ -83,11 +83,11 @@ def _trace(episode: ToolEpisode, row: Row, share: float, seed: str) -> Chat:
         {"role": "system", "content": episode.brief},
         {"role": "user", "content": opening},
     ]
-    told = ENVIRONMENT.tools.observed(opening, None)
+    observation = ENVIRONMENT.tools.observed(opening, None)
     calls: list[Message] = []
     answers: list[Message] = []
     with (
-        closing(noisy_reference(told, share=share, seed=seed)) as player,
+        closing(noisy_reference(observation, share=share, seed=seed)) as player,
         suppress(StopIteration),
     ):
         action = next(player)

@@ -140,7 +140,7 @@ class Funnels(Room):
         episode = build_episode(config)
         return Exhibit(_report(episode.expected_rows), partial(picture, episode))
 
-    def told(self, answer: Mapping[str, Any]) -> object:
+    def shown(self, answer: Mapping[str, Any]) -> object:
         """The result, or the message where there is none."""
         return answer.get("result", answer["message"])
 

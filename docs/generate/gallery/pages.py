@@ -81,7 +81,7 @@ def exhibits(page: Page) -> list[Shown]:
 def traces(page: Page) -> list[Trace]:
     """The reference's plays of what a page shows."""
     room = page.room
-    return [play(room.environment, each.reset, room.told) for each in exhibits(page)]
+    return [play(room.environment, each.reset, room.shown) for each in exhibits(page)]
 
 
 @cache

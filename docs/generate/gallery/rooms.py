@@ -87,7 +87,7 @@ class Room(ABC):
         """What an episode shows of a family; None where it does not, or is of another level."""
 
     @abstractmethod
-    def told(self, answer: Mapping[str, Any]) -> object:
+    def shown(self, answer: Mapping[str, Any]) -> object:
         """What of an answer, as a model is told it, is worth showing."""
 
 

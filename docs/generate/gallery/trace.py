@@ -35,13 +35,13 @@ class Call:
 
     Attributes:
         name, arguments: of the tool.
-        told: what of the answer is worth showing.
+        answer: what of the answer is worth showing.
         size: characters of the whole answer as JSON.
     """
 
     name: str
     arguments: Mapping[str, Any]
-    told: object
+    answer: object
     size: int
 
 
@@ -63,9 +63,9 @@ class Trace:
 def play(
     environment: Environment,
     reset: Mapping[str, Any],
-    told: Callable[[Mapping[str, Any]], object],
+    shown: Callable[[Mapping[str, Any]], object],
 ) -> Trace:
-    """The reference's play of an episode; `told` chooses what of an answer is shown."""
+    """The reference's play of an episode; `shown` chooses what of an answer is shown."""
     session, stream, calls = environment.session(), io.StringIO(), []
     reply = session.reset(**reset)
     player = f"scripted:{REFERENCE}"
@@ -75,7 +75,7 @@ def play(
         recorder.step(action, observed(reply))
         answer = environment.tools.answer(observation_of(environment, reply, session.task_id))
         name, arguments = environment.tools.called(action)
-        calls.append(Call(name, arguments, told(answer), len(compact(answer))))
+        calls.append(Call(name, arguments, shown(answer), len(compact(answer))))
     score = reply.reward or 0.0
     recorder.end(score)
     return Trace(calls, score, stream.getvalue())
@@ -117,9 +117,9 @@ def _line(run: Sequence[tuple[int, Call]]) -> str:
     (first, call), (last, newest) = run[0], run[-1]
     number = f"{first}" if first == last else f"{first}–{last}"
     given = ", ".join(f"{name}={_given(value)}" for name, value in call.arguments.items())
-    reply = newest.told if isinstance(newest.told, str) else shortened(newest.told)
-    told = cut(" ".join(reply.split()), LONGEST)
-    whole = f" [{newest.size:,} characters in all]" if "…" in told else ""
+    reply = newest.answer if isinstance(newest.answer, str) else shortened(newest.answer)
+    line = cut(" ".join(reply.split()), LONGEST)
+    whole = f" [{newest.size:,} characters in all]" if "…" in line else ""
     asked = f"{call.name}({given})"
     return f"{_wrapped(f'{number:>5}  ', asked)}\n{_wrapped('       → ', told + whole)}"
 
