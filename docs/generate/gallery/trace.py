@@ -121,7 +121,7 @@ def _line(run: Sequence[tuple[int, Call]]) -> str:
     line = cut(" ".join(reply.split()), LONGEST)
     whole = f" [{newest.size:,} characters in all]" if "…" in line else ""
     asked = f"{call.name}({given})"
-    return f"{_wrapped(f'{number:>5}  ', asked)}\n{_wrapped('       → ', told + whole)}"
+    return f"{_wrapped(f'{number:>5}  ', asked)}\n{_wrapped('       → ', line + whole)}"
 
 
 def _given(value: object) -> str:
