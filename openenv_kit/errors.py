@@ -10,7 +10,7 @@ KitError
 ├── ToolArgumentError (a ValueError)   an analysis method was called with wrong arguments
 ├── ReportError (a ValueError)         a report that cannot even be read row by row
 ├── ServerError                        the environment server cannot be reached or used
-│   └── RefusalError                   it answered a message with an error (agent.one_socket)
+│   └── RefusalError                   it answered a message with an error (agent.connection)
 └── ModelError                         the model's endpoint cannot be used, or gave up
 
 Messages are written for the agent that caused them: the value given, what is allowed, and
