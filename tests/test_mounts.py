@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from openenv_kit.environment import get_environment, siblings
-from openenv_kit.errors import InvalidValueError
+from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.mounts import TAKEN, mounted_beside
 from openenv_kit.serving.settings import Settings, load_settings
@@ -224,8 +224,9 @@ def test_the_setting_says_what_is_mounted(asked: str, mounted: list[str]) -> Non
 
 
 def test_an_unknown_environment_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(InvalidValueError, match=r"ALSO_SERVE is 'firewach'.*mean 'firewatch'"):
-        load_settings({"ALSO_SERVE": "firewach"})
+    chosen = load_settings({"ALSO_SERVE": "firewach"})
+    with pytest.raises(UnknownNameError, match=r"ALSO_SERVE 'firewach'.*mean 'firewatch'"):
+        mounted_beside(get_environment(FUNNEL), chosen)
 
 
 @pytest.mark.parametrize("path", ["reset", "step", "mcp", "as/alice/reset"])
