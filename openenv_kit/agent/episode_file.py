@@ -48,8 +48,14 @@ class EpisodeFile:
         terms: Mapping[str, Any],
         clean: Clean,
     ) -> None:
-        self._path, self._environment, self._clean = path, environment, clean
-        self._told = {"environment": environment.name, "player": player, "terms": dict(terms)}
+        self._path, self._clean = path, clean
+        self._header = {
+            "format": EPISODES_FORMAT,
+            "environment": environment.name,
+            "player": player,
+            "terms": dict(terms),
+            "versions": dict(environment.versions),
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
         try:
@@ -97,7 +103,7 @@ class EpisodeFile:
         """Append a result, if the episode was played to its end."""
         if not result.ran:
             return
-        entry = {**self._header(), "episode": RESULT.dump_python(result, mode="json")}
+        entry = {**self._header, "episode": RESULT.dump_python(result, mode="json")}
         line = json.dumps(entry, separators=(",", ":"), ensure_ascii=False)
         self._file.write(self._clean(line).encode() + b"\n")
         self._file.flush()
@@ -105,10 +111,6 @@ class EpisodeFile:
     def close(self) -> None:
         """Let other runs write the file."""
         self._file.close()
-
-    def _header(self) -> dict[str, Any]:
-        versions = dict(self._environment.versions)
-        return {"format": EPISODES_FORMAT, **self._told, "versions": versions}
 
     def _whole_lines(self, say: Say) -> list[bytes]:
         self._file.seek(0)
@@ -137,7 +139,7 @@ class EpisodeFile:
             raise ConfigurationError(
                 f"{place}: {echo(line.decode(errors='replace'))} is not {allowed}."
             ) from None
-        for name, mine in self._header().items():
+        for name, mine in self._header.items():
             if entry.get(name) != mine:
                 raise ConfigurationError(
                     f"{place}: {name} is {entry.get(name)!r}; this run has {mine!r}. Name another "

@@ -39,7 +39,7 @@ TASK_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"))
 """Routes of the framework's task API, which has the environment's name in front anyway."""
 
 
-def mounted_beside(root: Environment, chosen: Settings) -> Sequence[Environment]:
+def mounted_environments(root: Environment, chosen: Settings) -> Sequence[Environment]:
     """The environments that the settings mount beside the one at the root.
 
     Args:
