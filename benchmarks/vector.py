@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from openenv_kit.cli.common import EnvironmentName, mistakes_told, table_of
+from openenv_kit.cli.common import EnvironmentName, table_of, usage_errors
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
 from openenv_kit.play.driver import moves, observed, play
@@ -40,7 +40,7 @@ def bench_vector(
     environment: EnvironmentName = None,
 ) -> None:
     """Check that N episodes side by side are N single ones, and print rates on one core."""
-    with mistakes_told():
+    with usage_errors():
         chosen = get_environment(environment)
         player = chosen.policies[require_name("policy", policy, chosen.policies)]
         vector = VectorSession(lanes, chosen)

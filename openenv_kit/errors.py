@@ -9,11 +9,9 @@ KitError
 │   └── GenerationError         no draw of this configuration satisfied the reporting policy
 ├── ToolArgumentError (a ValueError)   an analysis method was called with wrong arguments
 ├── ReportError (a ValueError)         a report that cannot even be read row by row
-└── AgentError                         inference.py cannot go on
-    ├── SettingsError (a ValueError)   a variable or an option holds something it may not
-    ├── ServerError                    the environment server cannot be reached or used
-    │   └── RefusalError               it answered a message with an error (agent.one_socket)
-    └── ModelError                     the model's endpoint cannot be used, or gave up
+├── ServerError                        the environment server cannot be reached or used
+│   └── RefusalError                   it answered a message with an error (agent.connection)
+└── ModelError                         the model's endpoint cannot be used, or gave up
 
 Messages are written for the agent that caused them: the value given, what is allowed, and
 the nearest match. They never hold a label, a seed, a path or a stack trace.
@@ -37,7 +35,7 @@ class KitError(Exception):
 
 
 class ConfigurationError(KitError, ValueError):
-    """An episode cannot be made from these settings."""
+    """A setting, an option or an argument is not what it may be."""
 
 
 class UnknownNameError(ConfigurationError):
@@ -77,19 +75,11 @@ class ReportError(KitError, ValueError):
     """A report that cannot be read row by row, so nothing of it was graded."""
 
 
-class AgentError(KitError):
-    """A run of `inference.py`, or one task of it, cannot go on."""
-
-
-class SettingsError(AgentError, ValueError):
-    """A variable or an option of `inference.py` holds something it may not."""
-
-
-class ServerError(AgentError):
+class ServerError(KitError):
     """The environment server cannot be reached, or does not do what it should."""
 
 
-class ModelError(AgentError):
+class ModelError(KitError):
     """The model's endpoint cannot be used, or gave up.
 
     Attributes:

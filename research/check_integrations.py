@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from openenv_kit.cli.common import mistakes_told, table_of
+from openenv_kit.cli.common import table_of, usage_errors
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, require_name
 
@@ -99,7 +99,7 @@ def check_integrations(
     name. A server for the checks is started on loopback.
     """
     console = Console()
-    with mistakes_told():
+    with usage_errors():
         chosen = [require_name("integration", name, INTEGRATIONS) for name in names or INTEGRATIONS]
         pythons = dict(_chosen_python(text) for text in python or ())
     rows, failed = [], False

@@ -25,7 +25,7 @@ from openenv_kit.results.plays import (
     play_of,
     read_players,
 )
-from openenv_kit.results.statistics import frontier, interval, summary
+from openenv_kit.results.statistics import interval, summary
 
 FUNNEL = get_environment("metric_tracker_rl")
 EPISODES = 100
@@ -149,20 +149,6 @@ def test_plays_of_one_episode_stay_together() -> None:
 def test_the_same_plays_give_the_same_interval_whatever_came_before() -> None:
     assert interval([0.1, 0.9, 0.4]) == interval([0.1, 0.9, 0.4])
     assert interval([0.5, 0.5]) == (0.5, 0.5)
-
-
-def test_the_frontier_holds_whoever_nobody_beats_for_less() -> None:
-    def priced(name: str, cost: float | None, score: float) -> Player:
-        return player(name, play(score, cost=cost))
-
-    players = [
-        priced("dear", 0.9, 0.7),
-        priced("cheap", 0.1, 0.3),
-        priced("beaten", 0.2, 0.3),
-        priced("best", 0.5, 0.8),
-        priced("free", None, 1.0),
-    ]
-    assert frontier(summary(each) for each in players) == ["cheap", "best"]
 
 
 def test_what_only_some_plays_tell_has_no_mean() -> None:

@@ -28,7 +28,7 @@ from metric_tracker_rl.tools import BRIEF, LEAN_BRIEF
 from openenv_kit.agent.options import parse_options
 from openenv_kit.agent.plan import plan
 from openenv_kit.environment import observation_of
-from openenv_kit.errors import ConfigurationError, InvalidValueError, SettingsError
+from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.play.driver import Outcome, play
 from openenv_kit.play.split_rows import split_rows
 from openenv_kit.tool import compact
@@ -340,9 +340,11 @@ def test_inference_takes_arguments_of_the_reset() -> None:
     assert dict(options.reset or ()) == {"profile": "lean", "max_steps": 9}
     (first, *_) = plan(ENVIRONMENT, "train:0-2", reset=LEAN)
     assert first.reset == {"split": "train", "index": 0, "profile": "lean"}
-    with pytest.raises(SettingsError, match="Unknown --reset 'profil'\\. Did you mean 'profile'"):
+    with pytest.raises(
+        ConfigurationError, match="Unknown --reset 'profil'\\. Did you mean 'profile'"
+    ):
         plan(ENVIRONMENT, reset={"profil": "lean"})
-    with pytest.raises(SettingsError, match="Unknown --reset 'seed'"):
+    with pytest.raises(ConfigurationError, match="Unknown --reset 'seed'"):
         plan(ENVIRONMENT, reset={"seed": 3})
     with pytest.raises(SystemExit):
         parse_options(["--reset", "profile"])

@@ -14,9 +14,9 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from openenv_kit.environment import get_environment, siblings
-from openenv_kit.errors import InvalidValueError
+from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.mounts import TAKEN, mounted_beside
+from openenv_kit.serving.mounts import TAKEN, mounted_environments
 from openenv_kit.serving.settings import Settings, load_settings
 
 FUNNEL, FIREWATCH, PIPE = "metric_tracker_rl", "firewatch", "pipe_leak"
@@ -220,12 +220,13 @@ def test_by_default_the_others_of_the_distribution_are_mounted_and_no_further_on
 )
 def test_the_setting_says_what_is_mounted(asked: str, mounted: list[str]) -> None:
     chosen = load_settings({"ALSO_SERVE": asked})
-    assert [each.name for each in mounted_beside(get_environment(FUNNEL), chosen)] == mounted
+    assert [each.name for each in mounted_environments(get_environment(FUNNEL), chosen)] == mounted
 
 
 def test_an_unknown_environment_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(InvalidValueError, match=r"ALSO_SERVE is 'firewach'.*mean 'firewatch'"):
-        load_settings({"ALSO_SERVE": "firewach"})
+    chosen = load_settings({"ALSO_SERVE": "firewach"})
+    with pytest.raises(UnknownNameError, match=r"ALSO_SERVE 'firewach'.*mean 'firewatch'"):
+        mounted_environments(get_environment(FUNNEL), chosen)
 
 
 @pytest.mark.parametrize("path", ["reset", "step", "mcp", "as/alice/reset"])
@@ -246,13 +247,13 @@ def test_an_address_below_an_unknown_name_is_told_what_is_served(
 def test_a_split_that_one_of_them_lacks_is_refused() -> None:
     chosen = Settings(mcp_split="validation", also_serve=PIPE)
     with pytest.raises(InvalidValueError, match="pipe_leak has train, test"):
-        mounted_beside(get_environment(FUNNEL), chosen)
+        mounted_environments(get_environment(FUNNEL), chosen)
 
 
 def test_a_name_that_the_root_s_paths_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(get_environment(PIPE)), "name", "web")
     with pytest.raises(InvalidValueError, match="ALSO_SERVE is 'web'"):
-        mounted_beside(get_environment(FUNNEL), Settings(also_serve=PIPE))
+        mounted_environments(get_environment(FUNNEL), Settings(also_serve=PIPE))
 
 
 @pytest.mark.slow

@@ -13,8 +13,10 @@ from games import Call, Game, only_the_first
 from starlette.testclient import TestClient
 
 from metric_tracker_rl.engine import splits
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving.app import build_app
+from openenv_kit.serving.mounts import mounted_environments
 from openenv_kit.serving.settings import Settings, load_settings
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
@@ -299,8 +301,9 @@ def test_a_split_that_is_used_up_is_not_started_again(
 
 
 def test_an_unknown_split_is_refused_at_the_start() -> None:
+    chosen = load_settings({"OPENENV_KIT_MCP_SPLIT": "trian"})
     with pytest.raises(InvalidValueError, match=r"OPENENV_KIT_MCP_SPLIT.*train, validation"):
-        load_settings({"OPENENV_KIT_MCP_SPLIT": "trian"})
+        mounted_environments(get_environment("metric_tracker_rl"), chosen)
 
 
 def test_the_players_token_opens_only_what_a_player_may_do(game: Game, tmp_path: Any) -> None:

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from docs.generate.hook import filled
 from openenv_kit.agent.settings import load_settings as load_agent_settings
-from openenv_kit.errors import InvalidValueError, RenamedVariableError, SettingsError
+from openenv_kit.errors import ConfigurationError, InvalidValueError, RenamedVariableError
 from openenv_kit.serving import metrics
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.framework import FrameworkEnvironment
@@ -70,7 +70,7 @@ def test_a_variable_under_its_old_name_is_an_error_that_says_the_new_one() -> No
             load_settings({old: "hunter2hunter2hunter2"})
         assert "hunter2" not in str(refused.value)
         assert load_settings({old: ""}) == Settings()
-    with pytest.raises(SettingsError, match="OPENENV_KIT_TOKEN now"):
+    with pytest.raises(ConfigurationError, match="OPENENV_KIT_TOKEN now"):
         load_agent_settings({"METRIC_TRACKER_TOKEN": "t" * 16})
     assert load_settings({"METRIC_TRACKER_FULL": "1"}) == Settings()  # one of the tests' own
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from openenv_kit.agent.plan import plan
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
-from openenv_kit.errors import ConfigurationError, SettingsError
+from openenv_kit.errors import ConfigurationError
 from openenv_kit.play.split_rows import split_rows
 from openenv_kit.trainers.openenv_harness import (
     build_rollout_func,
@@ -112,7 +112,7 @@ def test_tasks_that_fix_their_seed_are_planned_and_repeated_as_they_are():
     planned = plan(environment, "", 2)
     assert [each.label for each in planned[:3]] == ["train-0", "train-0-e1", "train-1"]
     assert [each.reset["index"] for each in planned[:3]] == [0, 0, 1]
-    with pytest.raises(SettingsError, match="'train-0' fixes its seed"):
+    with pytest.raises(ConfigurationError, match="'train-0' fixes its seed"):
         plan(environment, "train-0", 1, seed=3)
 
 

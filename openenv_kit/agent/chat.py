@@ -80,29 +80,6 @@ class Answer:
     remark: str = ""
 
 
-class ChatRequest:
-    """Requests to one model, with the parameters that it accepts."""
-
-    def __init__(self, model: str, max_tokens: int, temperature: float) -> None:
-        self._options = {"model": model, "max_tokens": max_tokens, "temperature": temperature}
-
-    def body(
-        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]
-    ) -> dict[str, Any]:
-        """The request for the next answer of a conversation."""
-        return {**self._options, "messages": list(messages), "tools": list(tools)}
-
-    def adapt(self, status: int, said: str) -> bool:
-        """Learn from a refusal which parameters the model accepts; whether to ask again."""
-        options, said = self._options, said.lower()
-        if status not in (400, 422):
-            return False
-        if "max_completion_tokens" in said and "max_tokens" in options:
-            options["max_completion_tokens"] = options.pop("max_tokens")
-            return True
-        return "temperature" in said and options.pop("temperature", None) is not None
-
-
 def read_answer(
     completion: Any, messages: Sequence[Message], clean: Clean, max_tokens: int
 ) -> Answer:
@@ -150,7 +127,12 @@ class Endpoint:
             timeout=settings.model_timeout_s,
             max_retries=settings.model_retries,
         )
-        self._request = ChatRequest(self.model, settings.max_tokens, settings.temperature)
+        # Sent with every request; one that the model does not accept goes.
+        self._options: dict[str, Any] = {
+            "model": self.model,
+            "max_tokens": settings.max_tokens,
+            "temperature": settings.temperature,
+        }
 
     async def ask(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Answer:
         """One answer to a conversation.
@@ -162,11 +144,10 @@ class Endpoint:
         unreadable = 0
         while True:
             try:
-                completion = await self._client.chat.completions.create(
-                    **self._request.body(messages, tools)
-                )
+                request = {**self._options, "messages": list(messages), "tools": list(tools)}
+                completion = await self._client.chat.completions.create(**request)
             except openai.APIStatusError as error:
-                if self._request.adapt(error.status_code, _said(error)):
+                if error.status_code in (400, 422) and self._adapts(_said(error).lower()):
                     continue
                 raise self._status_error(error) from None
             except openai.APITimeoutError:
@@ -203,6 +184,14 @@ class Endpoint:
     @property
     def _tries(self) -> str:
         return f"tried {self._settings.model_retries + 1} time(s)"
+
+    def _adapts(self, said: str) -> bool:
+        """Learn from a refusal which options the model accepts; whether to ask again."""
+        options = self._options
+        if "max_completion_tokens" in said and "max_tokens" in options:
+            options["max_completion_tokens"] = options.pop("max_tokens")
+            return True
+        return "temperature" in said and options.pop("temperature", None) is not None
 
     def _status_error(self, error: openai.APIStatusError) -> ModelError:
         code, key = error.status_code, self._settings.key_variable or "API_KEY"

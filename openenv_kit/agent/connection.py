@@ -3,26 +3,34 @@
 Episodes are deterministic: the same reset and the same actions lead to the same state. So after
 a loss, whether of the socket, a proxy or the server itself, the episode is replayed over a new
 connection, and the player never notices.
+
+Messages go over one WebSocket, one after the other. The framework's own client would bring the
+framework with it, which takes seconds to import, and after a loss it goes on in a new session
+without an episode.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
-from websockets.exceptions import WebSocketException
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from openenv_kit.agent.one_socket import OneSocket, RefusalError
 from openenv_kit.agent.servers import Say, Server
 from openenv_kit.agent.settings import TOKEN_VARIABLE, AgentSettings
 from openenv_kit.environment import ERROR, Environment
 from openenv_kit.errors import ServerError
 from openenv_kit.play.recording import canonical, digest_of
+from openenv_kit.serving.settings import is_loopback
 
+MAX_REPLY_BYTES = 100 * 2**20
 LOST = (OSError, TimeoutError, WebSocketException, EOFError)
 """What a lost connection raises."""
 NO_ROOM = "CAPACITY_REACHED"
@@ -35,6 +43,18 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 3.0
 
 Observation = dict[str, Any]
+
+
+class RefusalError(ServerError):
+    """The server answered a message with an error.
+
+    Attributes:
+        code: which one, such as CAPACITY_REACHED.
+    """
+
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        self.code = str(answer.get("code", "UNKNOWN"))
+        super().__init__(f"{answer.get('message', 'No reason was given.')} ({self.code})")
 
 
 @dataclass
@@ -57,7 +77,7 @@ class EpisodeConnection:
     tool_calls: int = 0
     reply_bytes: int = 0
     reconnects: int = 0
-    _socket: OneSocket | None = None
+    _socket: ClientConnection | None = None
     _actions: list[dict[str, Any]] = field(default_factory=list)
     _digests: list[str] = field(default_factory=list)
 
@@ -93,6 +113,7 @@ class EpisodeConnection:
         socket, self._socket = self._socket, None
         if socket is not None:
             with suppress(*LOST):  # gone already
+                await socket.send('{"type":"close"}')
                 await socket.close()
 
     async def _persist(self, action: dict[str, Any] | None) -> Observation:
@@ -132,7 +153,7 @@ class EpisodeConnection:
         while True:
             self._socket = await self._reach()
             try:
-                return _plain(await self._socket.ask("reset", self.reset))
+                return await self._ask("reset", self.reset)
             except RefusalError as refusal:
                 if refusal.code != NO_ROOM:
                     raise
@@ -147,20 +168,27 @@ class EpisodeConnection:
                 said = True
             await asyncio.sleep(NO_ROOM_PAUSE_S)
 
-    async def _reach(self) -> OneSocket:
+    async def _reach(self) -> ClientConnection:
         """A new connection; waits for a server that is starting or full."""
         deadline = time.monotonic() + self.settings.connect_timeout_s
+        address = f"{self.server.url.rstrip('/')}/ws"
+        if address.startswith("http"):
+            address = f"ws{address.removeprefix('http')}"
         pause = FIRST_PAUSE_S
         lost = self.reconnects > 0  # reviving waits for a moment, which no first connection needs
         while True:
             if lost:
                 await self.server.revive()
             try:
-                return await OneSocket.open(
-                    self.server.url,
-                    self.server.headers,
-                    connect_timeout_s=max(1.0, deadline - time.monotonic()),
-                    timeout_s=self.settings.message_timeout_s,
+                return await connect(
+                    address,
+                    additional_headers=self.server.headers,
+                    open_timeout=max(1.0, deadline - time.monotonic()),
+                    max_size=MAX_REPLY_BYTES,
+                    # Models think for minutes; an unanswered ping would close a healthy socket.
+                    ping_interval=None,
+                    # No proxy reaches this machine's own addresses; True: what variables name.
+                    proxy=None if is_loopback(urlsplit(address).hostname or "") else True,
                 )
             except LOST as problem:
                 lost = True
@@ -176,13 +204,25 @@ class EpisodeConnection:
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _step(self, action: dict[str, Any]) -> Observation:
-        assert self._socket is not None
         try:
-            return _plain(await self._socket.ask("step", action))
+            return await self._ask("step", action)
         except RefusalError as refusal:
             if refusal.code in SESSION_GONE:
                 raise ConnectionResetError(str(refusal)) from refusal
             raise
+
+    async def _ask(self, kind: str, data: Mapping[str, Any]) -> Observation:
+        """The observation that answers a message, with reward and end as the reply has them."""
+        assert self._socket is not None
+        with suppress(ConnectionClosed):  # what it said before it closed can still be read
+            await self._socket.send(json.dumps({"type": kind, "data": data}))
+        async with asyncio.timeout(self.settings.message_timeout_s):
+            reply = json.loads(await self._socket.recv())
+        answer: dict[str, Any] = reply.get("data", {})
+        if reply.get("type") == "error":
+            raise RefusalError(answer)
+        reported = {"reward": answer.get("reward"), "done": bool(answer.get("done"))}
+        return {**answer["observation"], **reported, "metadata": answer.get("metadata") or {}}
 
     def _compare(self, number: int, observation: Observation) -> None:
         if number < len(self._digests) and digest_of(observation) != self._digests[number]:
@@ -190,12 +230,6 @@ class EpisodeConnection:
                 f"After the connection was lost, the replayed episode differed at step {number}: "
                 "the server now runs another version, and the score would mean nothing."
             )
-
-
-def _plain(result: Mapping[str, Any]) -> Observation:
-    """The observation, with the reward and the end as the reply reported them."""
-    reported = {"reward": result.get("reward"), "done": bool(result.get("done"))}
-    return {**result["observation"], **reported, "metadata": result.get("metadata") or {}}
 
 
 def _reason(problem: BaseException) -> str:

@@ -20,7 +20,7 @@ from openenv_kit.agent.results import EpisodeResult
 from openenv_kit.agent.secrets import Clean
 from openenv_kit.agent.servers import Say
 from openenv_kit.environment import Environment
-from openenv_kit.errors import SettingsError, echo
+from openenv_kit.errors import ConfigurationError, echo
 
 EPISODES_FORMAT = "metric-tracker-episodes/2"
 RESULT = TypeAdapter(EpisodeResult)
@@ -37,7 +37,7 @@ class EpisodeFile:
         clean: cuts secrets out of what is written.
 
     Raises:
-        SettingsError: another run has opened the file.
+        ConfigurationError: another run has opened the file.
     """
 
     def __init__(
@@ -48,15 +48,23 @@ class EpisodeFile:
         terms: Mapping[str, Any],
         clean: Clean,
     ) -> None:
-        self._path, self._environment, self._clean = path, environment, clean
-        self._told = {"environment": environment.name, "player": player, "terms": dict(terms)}
+        self._path, self._clean = path, clean
+        self._header = {
+            "format": EPISODES_FORMAT,
+            "environment": environment.name,
+            "player": player,
+            "terms": dict(terms),
+            "versions": dict(environment.versions),
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.close()
-            raise SettingsError(f"--resume {path}: another run is writing this file.") from None
+            raise ConfigurationError(
+                f"--resume {path}: another run is writing this file."
+            ) from None
 
     def results(self, planned: Sequence[PlannedEpisode], say: Say) -> list[EpisodeResult]:
         """Results of the planned episodes that the file holds.
@@ -64,8 +72,8 @@ class EpisodeFile:
         A last line that a killed run left unfinished is dropped from the file.
 
         Raises:
-            SettingsError: a line is not a result, was played under something else, is of another
-                episode of the same name, or is there twice.
+            ConfigurationError: a line is not a result, was played under something else, is of
+                another episode of the same name, or is there twice.
         """
         wanted = {each.label: each for each in planned}
         places: dict[str, int] = {}
@@ -75,12 +83,12 @@ class EpisodeFile:
             result = self._read(line, place)
             label = result.planned.label
             if label in places:
-                raise SettingsError(f"{place}: {label} is in line {places[label]} already.")
+                raise ConfigurationError(f"{place}: {label} is in line {places[label]} already.")
             places[label] = number
             if label not in wanted:
                 others += 1
             elif result.planned != wanted[label]:
-                raise SettingsError(
+                raise ConfigurationError(
                     f"{place}: {label} was played with {result.planned.reset}; this run asks for "
                     f"{wanted[label].reset}. Name another file."
                 )
@@ -95,7 +103,7 @@ class EpisodeFile:
         """Append a result, if the episode was played to its end."""
         if not result.ran:
             return
-        entry = {**self._header(), "episode": RESULT.dump_python(result, mode="json")}
+        entry = {**self._header, "episode": RESULT.dump_python(result, mode="json")}
         line = json.dumps(entry, separators=(",", ":"), ensure_ascii=False)
         self._file.write(self._clean(line).encode() + b"\n")
         self._file.flush()
@@ -103,10 +111,6 @@ class EpisodeFile:
     def close(self) -> None:
         """Let other runs write the file."""
         self._file.close()
-
-    def _header(self) -> dict[str, Any]:
-        versions = dict(self._environment.versions)
-        return {"format": EPISODES_FORMAT, **self._told, "versions": versions}
 
     def _whole_lines(self, say: Say) -> list[bytes]:
         self._file.seek(0)
@@ -132,12 +136,12 @@ class EpisodeFile:
             result = RESULT.validate_python(entry.pop("episode"))
         except (ValueError, TypeError, AttributeError, KeyError):
             allowed = f"one episode of the format {EPISODES_FORMAT!r}"
-            raise SettingsError(
+            raise ConfigurationError(
                 f"{place}: {echo(line.decode(errors='replace'))} is not {allowed}."
             ) from None
-        for name, mine in self._header().items():
+        for name, mine in self._header.items():
             if entry.get(name) != mine:
-                raise SettingsError(
+                raise ConfigurationError(
                     f"{place}: {name} is {entry.get(name)!r}; this run has {mine!r}. Name another "
                     "file."
                 )

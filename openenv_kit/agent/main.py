@@ -29,7 +29,7 @@ from openenv_kit.agent.settings import (
     shown_url,
 )
 from openenv_kit.agent.stdout import Lines
-from openenv_kit.errors import ConfigurationError, KitError, SettingsError
+from openenv_kit.errors import ConfigurationError, KitError
 
 RAN, TASK_FAILED, BAD_SETTINGS, INTERRUPTED = 0, 1, 2, 130
 
@@ -45,8 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return asyncio.run(_run(options, console, lines_to))
         except KitError as problem:
             console.print(f"inference: {problem}", markup=False, highlight=False, style="red")
-            asked_wrong = isinstance(problem, SettingsError | ConfigurationError)
-            return BAD_SETTINGS if asked_wrong else TASK_FAILED
+            return BAD_SETTINGS if isinstance(problem, ConfigurationError) else TASK_FAILED
         except (KeyboardInterrupt, asyncio.CancelledError):
             console.print("inference: interrupted.", highlight=False)
             return INTERRUPTED
@@ -110,7 +109,7 @@ def _end_on_sigterm() -> None:
 
 
 def settings_for(options: Options) -> AgentSettings:
-    """Settings from the variables, with the options over them; a SettingsError if one is wrong."""
+    """Settings from the variables, with the options over them; raises what is wrong."""
     settings = load_settings(benchmark=options.environment.name)
     base_url = None if options.embedded else options.base_url or settings.base_url
     if base_url:

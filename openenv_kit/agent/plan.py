@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from openenv_kit.environment import ERROR, Environment, default_tasks
-from openenv_kit.errors import ConfigurationError, SettingsError, require_integer, require_name
+from openenv_kit.errors import ConfigurationError, require_integer, require_name
 from openenv_kit.trust.splits import SEALED
 
 MAX_EPISODES = 100_000
@@ -58,29 +58,28 @@ def plan(
         reset: further arguments of every reset; none that names an episode.
 
     Raises:
-        SettingsError: an unknown task, split or reset argument, a value that a reset refuses, a
-            range outside the split, a bad number.
+        ConfigurationError: an unknown task, split or reset argument, a value that a reset refuses,
+            a range outside the split, a bad number.
     """
-    try:
-        require_integer("--episodes", episodes, 1, MAX_EPISODES)
-        if seed is not None:
-            require_integer("--seed", seed, 0, MAX_SEED)
-        allowed = [name for name in environment.reset_arguments if name not in CHOSEN]
-        further = dict(reset or {})
-        for name in further:
-            require_name("--reset", name, allowed)
-        names = [part.strip() for part in tasks.split(",") if part.strip()]
-        planned: dict[str, PlannedEpisode] = {}
-        for name in names or default_tasks(environment):
-            for each in _expand(environment, name, episodes, seed):
-                if each.label in planned:  # its recording would overwrite the first one's
-                    twice = f"--tasks has {each.task_id!r} twice"
-                    raise SettingsError(f"{twice}; use --episodes to repeat it.")
-                planned[each.label] = replace(each, reset={**each.reset, **further})
-    except ConfigurationError as problem:
-        raise SettingsError(str(problem)) from None
+    require_integer("--episodes", episodes, 1, MAX_EPISODES)
+    if seed is not None:
+        require_integer("--seed", seed, 0, MAX_SEED)
+    allowed = [name for name in environment.reset_arguments if name not in CHOSEN]
+    further = dict(reset or {})
+    for name in further:
+        require_name("--reset", name, allowed)
+    names = [part.strip() for part in tasks.split(",") if part.strip()]
+    planned: dict[str, PlannedEpisode] = {}
+    for name in names or default_tasks(environment):
+        for each in _expand(environment, name, episodes, seed):
+            if each.label in planned:  # its recording would overwrite the first one's
+                twice = f"--tasks has {each.task_id!r} twice"
+                raise ConfigurationError(f"{twice}; use --episodes to repeat it.")
+            planned[each.label] = replace(each, reset={**each.reset, **further})
     if len(planned) > MAX_EPISODES:
-        raise SettingsError(f"--tasks asks for {len(planned)} episodes; allowed: {MAX_EPISODES}.")
+        raise ConfigurationError(
+            f"--tasks asks for {len(planned)} episodes; allowed: {MAX_EPISODES}."
+        )
     if further:
         _try_reset(environment, next(iter(planned.values())).reset)
     return list(planned.values())
@@ -91,7 +90,7 @@ def _try_reset(environment: Environment, reset: Mapping[str, Any]) -> None:
     if not str(reset.get("split", "")).endswith(SEALED):  # whose salt the server alone holds
         reply = environment.session().reset(**reset)
         if reply.status == ERROR:
-            raise SettingsError(f"--reset: {reply.message}")
+            raise ConfigurationError(f"--reset: {reply.message}")
 
 
 def _expand(
@@ -100,10 +99,10 @@ def _expand(
     found = _RANGE.fullmatch(name)
     if found:
         if seed is not None:
-            raise SettingsError(f"--seed was given with {name}, but a split fixes its seeds.")
+            raise ConfigurationError(f"--seed was given with {name}, but a split fixes its seeds.")
         yield from _of_split(environment, found, episodes)
     elif ":" in name:
-        raise SettingsError(f"--tasks has {name!r}; allowed: a task id, or split:start-stop.")
+        raise ConfigurationError(f"--tasks has {name!r}; allowed: a task id, or split:start-stop.")
     else:
         yield from _of_task(environment, name, episodes, seed)
 
@@ -113,7 +112,7 @@ def _of_task(
 ) -> Iterator[PlannedEpisode]:
     given = environment.tasks[require_name("task_id", task_id, environment.tasks)]
     if seed is not None and "seed" not in given:
-        raise SettingsError(f"--seed was given, but the task {task_id!r} fixes its seed.")
+        raise ConfigurationError(f"--seed was given, but the task {task_id!r} fixes its seed.")
     first = given.get("seed") if seed is None else seed
     for episode in range(episodes):
         reset: dict[str, Any] = {"task_id": task_id} if "task_id" in given else dict(given)
@@ -138,7 +137,7 @@ def _of_split(
     start = int(found["start"] or 0)
     stop = int(found["stop"] or size)
     if not 0 <= start < stop <= size:
-        raise SettingsError(
+        raise ConfigurationError(
             f"--tasks has {found.string!r}; allowed: 0 <= start < stop <= {size} in {split}."
         )
     for index in range(start, stop):

@@ -10,7 +10,7 @@ from openenv_kit.agent.options import DEFAULT_POLICY
 from openenv_kit.agent.settings import KEY_VARIABLES, AgentSettings
 from openenv_kit.agent.table import Table
 from openenv_kit.environment import Environment
-from openenv_kit.errors import SettingsError
+from openenv_kit.errors import ConfigurationError
 from openenv_kit.play.policies import Policy
 
 
@@ -61,16 +61,16 @@ def choose_player(
     """A scripted policy if there is no key or one was asked for, else the model.
 
     Raises:
-        SettingsError: a key without a model, or no key although a model is required.
+        ConfigurationError: a key without a model, or no key although a model is required.
     """
     if policy or (settings.api_key is None and not require_llm):
         return ScriptedPlayer(environment.policies[policy or DEFAULT_POLICY])
     if settings.api_key is None:
-        raise SettingsError(
+        raise ConfigurationError(
             f"--require-llm was given, but no key is set: set one of {', '.join(KEY_VARIABLES)}."
         )
     if settings.model is None:
-        raise SettingsError(
+        raise ConfigurationError(
             f"{settings.key_variable} holds a key, but no model is named: set MODEL_NAME (or "
             "--model), or play a scripted policy with --policy."
         )

@@ -155,14 +155,6 @@ class RunResult:
             "seconds": round(self.seconds, 3),
             "tokens": self.tokens,
             "cost_usd": self.cost,
-            "by_task": {
-                task: {
-                    "episodes": len(group),
-                    "mean_score": sum(each.score for each in group) / len(group),
-                    "successes": sum(each.success for each in group),
-                }
-                for task, group in self.by_task().items()
-            },
             "tasks": [each.as_dict() for each in self.episodes],
         }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+from rich.progress import Progress
 
 from openenv_kit.agent.episode_file import EpisodeFile
 from openenv_kit.agent.plan import PlannedEpisode
@@ -74,21 +74,16 @@ class Run:
     async def _play_all(self, engine: Engine) -> None:
         known = {each.planned.label for each in self.results}
         waiting = iter([each for each in self.planned if each.label not in known])
-        left, began, played = len(self.planned) - len(known), time.monotonic(), 0
+        played = len(known)
         progress = Progress(
-            "{task.description}",
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            "{task.fields[so_far]}",
+            *Progress.get_default_columns(),
+            "{task.fields[mean]}",
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
         )
         with progress:
-            bar = progress.add_task(
-                "Playing", total=len(self.planned), completed=len(known), so_far=""
-            )
+            bar = progress.add_task("Playing", total=len(self.planned), completed=played, mean="")
 
             async def worker() -> None:
                 nonlocal played
@@ -98,18 +93,17 @@ class Run:
                     result = await self._play(engine, planned)
                     self._hopeless |= result.hopeless
                     played += 1
-                    at = pace(played, left - played, time.monotonic() - began)
                     if not self.console.is_terminal:
                         self.say(
                             f"{planned.label}: {result.status}, score {result.score:.4f}, "
                             f"{result.steps} steps, {result.seconds:.2f} s "
-                            f"({len(known) + played} of {len(self.planned)}, {at})"
+                            f"({played} of {len(self.planned)})"
                         )
                     mean = sum(each.score for each in self.results) / len(self.results)
-                    progress.update(bar, advance=1, so_far=f"{at}, mean score {mean:.3f}")
+                    progress.update(bar, advance=1, mean=f"mean score {mean:.3f}")
 
             async with asyncio.TaskGroup() as workers:
-                for _ in range(min(self.concurrency, left)):
+                for _ in range(min(self.concurrency, len(self.planned))):
                     workers.create_task(worker())
 
     async def _play(self, engine: Engine, planned: PlannedEpisode) -> EpisodeResult:
@@ -123,27 +117,3 @@ class Run:
         if self.file is not None:
             self.file.add(result)
         return result
-
-
-RATES = ((1, "a second"), (60, "a minute"), (3600, "an hour"), (86_400, "a day"))
-
-
-def pace(played: int, left: int, elapsed_s: float) -> str:
-    """How fast episodes are played, and about how long the others take.
-
-    Args:
-        played: episodes, at least one.
-        left: episodes that are not played yet.
-        elapsed_s: seconds since the first one began.
-    """
-    each = max(elapsed_s / played, 1e-6)
-    span, unit = next((rate for rate in RATES if each <= rate[0]), RATES[-1])
-    rate = f"{span / each:.1f} {unit}"
-    return f"{rate}, about {_span(each * left)} left" if left else rate
-
-
-def _span(seconds: float) -> str:
-    """A time to two or three digits: 90 s, 12 min, 3.5 h."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -21,7 +21,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from openenv_kit.agent.settings import KEY_VARIABLES, AgentSettings, shown_url
 from openenv_kit.environment import VARIABLE, Environment
-from openenv_kit.errors import PREFIX, ServerError, SettingsError
+from openenv_kit.errors import PREFIX, ConfigurationError, ServerError
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
 LOCAL_PORTS = (8000, 7860)
@@ -187,7 +187,7 @@ async def choose_server(environment: Environment, settings: AgentSettings, say: 
     """BASE_URL; else a container of IMAGE_NAME; else a server on this machine; else a new one.
 
     Raises:
-        SettingsError: BASE_URL serves another environment.
+        ConfigurationError: BASE_URL serves another environment.
         ServerError: the chosen server cannot be reached or started.
     """
     server = await _choose(environment, settings, say)
@@ -229,7 +229,7 @@ async def _named(url: str, environment: Environment, settings: AgentSettings, sa
         await asyncio.sleep(0.5)
     name = await served_name(http, headers)
     if name not in (None, environment.name):
-        raise SettingsError(
+        raise ConfigurationError(
             f"BASE_URL is {shown}, which serves {name!r}; allowed: a server of {environment.name}."
         )
     return Server(url, f"{shown} (BASE_URL)", headers)

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from openenv_kit.errors import RenamedVariableError, SettingsError, echo, refuse_old_names
+from openenv_kit.errors import InvalidValueError, refuse_old_names
 from openenv_kit.schema import allowed, json_schema
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
@@ -102,23 +102,21 @@ def load_settings(environ: Mapping[str, str] | None = None, benchmark: str = "")
         benchmark: the `env=` of START lines, unless a variable names another.
 
     Raises:
-        SettingsError: a variable holds a value that is not allowed; names it.
+        InvalidValueError: a variable holds a value that is not allowed; names it.
+        RenamedVariableError: one is set under the name it had before; names both.
     """
     from dotenv import dotenv_values  # not installed where a trainer reads TOKEN_VARIABLE
 
     source = {**dotenv_values(ENV_FILE), **(os.environ if environ is None else environ)}
     given = {name: text.strip() for name, text in source.items() if text and text.strip()}
-    try:
-        refuse_old_names(given, (TOKEN_VARIABLE, SALT_VARIABLE))
-    except RenamedVariableError as problem:
-        raise SettingsError(str(problem)) from None
+    refuse_old_names(given, (TOKEN_VARIABLE, SALT_VARIABLE))
     # Fields are also known by their own names, which are no variables.
     known = {name: text for name, text in given.items() if name in FIELDS}
     try:
         settings = AgentSettings.model_validate(known)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
-        raise SettingsError(f"{name} is {echo(known[name])}; allowed: {_allowed(name)}.") from None
+        raise InvalidValueError(name, known[name], _allowed(name)) from None
     key_variable = next((name for name in KEY_VARIABLES if name in given), None)
     api_base_url = settings.api_base_url or (HF_ROUTER if key_variable == "HF_TOKEN" else None)
     if api_base_url:
@@ -155,10 +153,10 @@ def address(url: str, schemes: Collection[str]) -> SplitResult | None:
 
 
 def check_address(name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:
-    """Raise a SettingsError unless a setting holds an address."""
+    """Raise an InvalidValueError unless a setting holds an address."""
     if address(url, schemes) is None:
         allowed = f"an address that starts with {' or '.join(f'{each}://' for each in schemes)}"
-        raise SettingsError(f"{name} is {echo(shown_url(url))}; allowed: {allowed}.")
+        raise InvalidValueError(name, shown_url(url), allowed)
 
 
 def shown_url(url: str) -> str:

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from openenv_kit.cli.audit import audit
 from openenv_kit.cli.certify import certify
 from openenv_kit.cli.collect import collect
-from openenv_kit.cli.common import mistakes_told
+from openenv_kit.cli.common import usage_errors
 from openenv_kit.cli.compare import compare
 from openenv_kit.cli.export import atif, export
 from openenv_kit.cli.leaderboard import leaderboard, submit
@@ -37,7 +37,7 @@ class Commands(TyperGroup):
         if found is not None or not (added := entry_points(group=GROUP, name=cmd_name)):
             return found
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        alone.command(cmd_name)(mistakes_told()(next(iter(added)).load()))
+        alone.command(cmd_name)(usage_errors()(next(iter(added)).load()))
         return typer.main.get_command(alone)
 
 
@@ -51,7 +51,7 @@ app = typer.Typer(
 for command in (
     *(certify, audit, replay, compare, signal, submit, leaderboard, seal, collect, export, atif),
 ):
-    app.command()(mistakes_told()(command))
+    app.command()(usage_errors()(command))
 
 
 def _print_version(wanted: bool) -> None:

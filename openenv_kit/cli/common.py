@@ -26,7 +26,7 @@ Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core
 
 
 @contextmanager
-def mistakes_told() -> Iterator[None]:
+def usage_errors() -> Iterator[None]:
     """Turn what is wrong with an option into a usage error: exit code 2, one message."""
     try:
         yield

@@ -71,8 +71,6 @@ def compare(
         ]
         titles = ["first", "second", "episodes", "first - second", "95 % interval"]
         console.print(table_of("Same episodes", titles, rows, names=2))
-    if comparison.frontier:
-        console.print(f"No player scores higher for less: {', '.join(comparison.frontier)}.")
     if page is not None:
         write_page(comparison, page)
         console.print(f"Page: {page}")

@@ -10,29 +10,26 @@ import typer
 from openenv_kit.cli.common import EnvironmentName
 from openenv_kit.environment import get_environment
 from openenv_kit.trust.sealing import SALT_VARIABLE
-from openenv_kit.trust.splits import SEALED, Sealing
+from openenv_kit.trust.splits import SEALED, HashedSplits
 
 
 def seal(
     check: Annotated[
         str, typer.Option(help="A published commitment to compare with the salt's.")
     ] = "",
-    split: Annotated[str, typer.Option(help="Which sealed split, where there are several.")] = (
-        SEALED
-    ),
     environment: EnvironmentName = None,
 ) -> None:
-    """Print the commitment to a sealed split of the salt in OPENENV_KIT_SEALED_SALT."""
+    """Print the commitment to the sealed split of the salt in OPENENV_KIT_SEALED_SALT."""
     chosen = get_environment(environment)
     splits = chosen.splits
-    if not isinstance(splits, Sealing):
+    if not isinstance(splits, HashedSplits):
         raise typer.BadParameter(f"{chosen.name} has no sealed split")
-    made = splits.commitment(split)
+    made = splits.commitment()
     if not check:
         typer.echo(made)
         return
     holds = hmac.compare_digest(made, check.strip().lower())
     verdict = "matches" if holds else "does NOT match"
-    size = splits.size(split)
+    size = splits.size(SEALED)
     typer.echo(f"The salt in {SALT_VARIABLE} {verdict} the commitment ({size} tasks).")
     raise typer.Exit(0 if holds else 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -15,13 +15,11 @@ from jinja2 import PackageLoader, StrictUndefined
 from openenv_kit.environment import Environment
 from openenv_kit.results.plays import Play, Player
 from openenv_kit.results.signal import GROUP
-from openenv_kit.results.statistics import Difference, Summary, difference, frontier, summary
+from openenv_kit.results.statistics import Difference, Summary, difference, summary
 
 MAX_ROWS = 1000
 """Episodes in the matrix; means and intervals are of all of them."""
 STYLE = Path(__file__).with_name("page.css")
-WIDTH, HEIGHT, MARGIN = 640, 300, 48
-"""Of the picture of cost and score, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,6 @@ class Comparison:
         groups: by what plays are grouped (such as level) and then by group: a summary of each
             player, in the order of the players; None where one has no play there.
         paired: every two players on their common episodes.
-        frontier: see `statistics.frontier`.
         group: plays of a group, for the signal.
     """
 
@@ -43,7 +40,6 @@ class Comparison:
     summaries: Sequence[Summary]
     groups: Mapping[str, Mapping[str, Sequence[Summary | None]]]
     paired: Sequence[Difference]
-    frontier: Sequence[str]
     group: int
 
 
@@ -73,7 +69,6 @@ def compared(
         summaries=summaries,
         groups=_groups(players, environment) if current else {},
         paired=[difference(*two) for two in combinations(players, 2)],
-        frontier=frontier(summaries),
         group=group,
     )
 
@@ -91,8 +86,6 @@ def write_page(comparison: Comparison, path: Path, home: str = "") -> None:
         home=home,
         rows=rows[:MAX_ROWS],
         hidden=max(len(rows) - MAX_ROWS, 0),
-        points=list(_points(comparison)),
-        size=(WIDTH, HEIGHT, MARGIN),
     )
     path.write_text(text, encoding="utf-8")
 
@@ -152,17 +145,3 @@ def _matrix(players: Sequence[Player]) -> list[tuple[str, list[Cell | None]]]:
 def _cell(plays: Sequence[Play]) -> Cell:
     scores = [play.score for play in plays if play.score is not None]
     return Cell(fmean(scores) if scores else None, len(plays) - len(scores))
-
-
-def _points(comparison: Comparison) -> Iterator[tuple[str, float, float, bool]]:
-    """Name, place (x, y) in the picture and whether nobody beats it, of each player with a cost."""
-    priced = [
-        (each.name, each.cost, each.mean)
-        for each in comparison.summaries
-        if each.cost is not None and each.mean is not None
-    ]
-    most = max((cost for _, cost, _ in priced), default=0.0) or 1.0
-    for name, cost, mean in priced:
-        x = MARGIN + (WIDTH - 2 * MARGIN) * cost / most
-        y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * mean
-        yield name, x, y, name in comparison.frontier

@@ -1,4 +1,4 @@
-"""What plays come to: means with intervals, pass rates, paired differences, the frontier.
+"""What plays come to: means with intervals, pass rates and paired differences.
 
 Intervals are 95 % percentile intervals of a bootstrap over tasks: a task's plays stay together,
 because they are not independent of each other.
@@ -154,17 +154,6 @@ def interval(values: Sequence[float]) -> Interval | None:
     )
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
-
-
-def frontier(summaries: Iterable[Summary]) -> list[str]:
-    """Players that nobody beats at their cost: each further one costs more and scores higher."""
-    priced = [each for each in summaries if each.cost is not None and each.mean is not None]
-    best, names = -1.0, []
-    for each in sorted(priced, key=lambda one: (one.cost, -(one.mean or 0.0))):
-        if each.mean is not None and each.mean > best:
-            best = each.mean
-            names.append(each.name)
-    return names
 
 
 def _mean(plays: Sequence[Play], value: Callable[[Play], float | None]) -> float | None:

@@ -26,7 +26,7 @@ from openenv_kit.errors import ConfigurationError, KitError, UnknownNameError
 from openenv_kit.play.recording import RecordedRun, read_runs
 from openenv_kit.play.replaying import replay
 from openenv_kit.session import GROUNDED
-from openenv_kit.trust.splits import Sealing
+from openenv_kit.trust.splits import SEALED, HashedSplits
 
 CARD, RUNS = "card.yaml", "runs.jsonl.gz"
 SCRIPTED: Final = "scripted"
@@ -160,14 +160,13 @@ def problems_of(submission: Submission) -> Iterator[str]:
 
 
 def _seal_of(card: Card, environment: Environment) -> Iterator[str]:
-    splits = environment.splits
-    try:
-        made = splits.commitment(card.split) if isinstance(splits, Sealing) else ""
-    except UnknownNameError:  # not a sealed split
-        made = ""
-    except ConfigurationError as problem:
-        yield f"{card.split} cannot be played again: {problem}"
-        return
+    made, splits = "", environment.splits
+    if card.split == SEALED and isinstance(splits, HashedSplits):
+        try:
+            made = splits.commitment()
+        except ConfigurationError as problem:
+            yield f"{card.split} cannot be played again: {problem}"
+            return
     if made != card.commitment:
         said, here = card.commitment or "none", made or "none: it is not sealed"
         yield f"The card's commitment to {card.split} is {said}; that of this salt is {here}."

@@ -16,6 +16,7 @@ import os
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
@@ -75,7 +76,7 @@ class Access:
         problem = self._wrong_origin(scope, headers)
         if problem is not None:
             return refusal("origin", 403, problem)
-        role = self._role(headers)
+        role = self._role(scope, headers)
         scope["state"]["role"] = role or PLAYER
         if path in OPEN_PATHS:
             return None
@@ -141,7 +142,7 @@ class Access:
     def _is_ours(self, host: str) -> bool:
         return host in self._names or is_loopback(_name(host))
 
-    def _role(self, headers: Headers) -> str | None:
+    def _role(self, scope: Scope, headers: Headers) -> str | None:
         """What the caller may be; None for one without a valid token where one is needed."""
         if not self._token:
             return TRAINER
@@ -153,18 +154,8 @@ class Access:
             if is_trainer:
                 return TRAINER
             return PLAYER if is_player and self._player_token else None
-        return TRAINER if self._has_ticket(headers) else None
-
-    def _has_ticket(self, headers: Headers) -> bool:
-        """Whether our own cookie is there; what others look like does not matter."""
-        pairs = (
-            pair.partition("=") for each in headers.getlist("cookie") for pair in each.split(";")
-        )
-        return any(
-            hmac.compare_digest(value.strip().encode(), self._ticket.encode())
-            for name, _, value in pairs
-            if name.strip() == COOKIE
-        )
+        ticket = HTTPConnection(scope).cookies.get(COOKIE, "")
+        return TRAINER if hmac.compare_digest(ticket.encode(), self._ticket.encode()) else None
 
     def _new_ticket(self, scope: Scope, path: str) -> Response | None:
         """For a browser that opens `/web?token=…`: the same page, with a cookie for the token."""

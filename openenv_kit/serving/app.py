@@ -158,10 +158,10 @@ def __getattr__(name: str) -> Any:
     """The app, on first use: `openenv_kit.serving.app:app` for any ASGI server."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from openenv_kit.serving.mounts import mounted_beside
+    from openenv_kit.serving.mounts import mounted_environments
 
     root = get_environment()
-    made = globals()["app"] = build_app(settings(), root, mounted_beside(root, settings()))
+    made = globals()["app"] = build_app(settings(), root, mounted_environments(root, settings()))
     return made
 
 
@@ -204,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", default=str(chosen.port), help="port (PORT)")
     parser.add_argument("--workers", default=str(chosen.workers), help="worker processes (WORKERS)")
     given = parser.parse_args(arguments)
-    from openenv_kit.serving.mounts import mounted_beside
+    from openenv_kit.serving.mounts import mounted_environments
 
     try:
         root = get_environment(given.environment)
@@ -212,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ |= {VARIABLE: given.environment, "ALSO_SERVE": given.also, "HOST": given.host}
         os.environ |= {"PORT": given.port, "WORKERS": given.workers}
         changed = load_settings()
-        mounted_beside(root, changed)
+        mounted_environments(root, changed)
     except ConfigurationError as problem:
         parser.error(str(problem))
     try:

@@ -97,7 +97,6 @@ class Gate:
         request_id = _request_id(Headers(scope=scope))
         notes: dict[str, Any] = {}
         scope["state"]["notes"] = notes
-        connection = scope["state"].get(STATE_KEY)
         status = 500
 
         async def sending(message: Message) -> None:
@@ -106,8 +105,7 @@ class Gate:
                 status = message["status"]
                 named = (b"x-request-id", request_id.encode("latin-1"))
                 message["headers"] = [*message.get("headers", ()), named]
-            if connection is None or not connection.gone():
-                await send(message)  # to what the parser has refused already, h11 would raise
+            await send(message)
 
         try:
             await self._behind(scope, receive, sending)

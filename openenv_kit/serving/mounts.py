@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from openenv_kit.environment import Environment, get_environment, siblings
-from openenv_kit.errors import InvalidValueError, unknown_name_message
+from openenv_kit.environment import Environment, environments, get_environment, siblings
+from openenv_kit.errors import InvalidValueError, require_name, unknown_name_message
 from openenv_kit.serving import frames
 from openenv_kit.serving.gate import Gate, route_path
 from openenv_kit.serving.settings import ALL, NONE, Settings
@@ -39,7 +39,7 @@ TASK_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"))
 """Routes of the framework's task API, which has the environment's name in front anyway."""
 
 
-def mounted_beside(root: Environment, chosen: Settings) -> Sequence[Environment]:
+def mounted_environments(root: Environment, chosen: Settings) -> Sequence[Environment]:
     """The environments that the settings mount beside the one at the root.
 
     Args:
@@ -47,20 +47,26 @@ def mounted_beside(root: Environment, chosen: Settings) -> Sequence[Environment]
         chosen: the settings.
 
     Raises:
+        UnknownNameError: no environment of that name is installed; names the nearest.
         InvalidValueError: a name that cannot stand in an address, or a split for MCP sessions
             that one of the environments does not have.
     """
-    asked = chosen.also_serve
-    named = () if asked == NONE else dict.fromkeys(asked.split(","))
-    names = siblings(root.name) if asked == ALL else named
-    others = [get_environment(name) for name in names if name != root.name]
+    asked = [each.strip() for each in chosen.also_serve.split(",") if each.strip()]
+    names = {ALL: siblings(root.name), NONE: ()}.get(",".join(asked), dict.fromkeys(asked))
+    known = (ALL, NONE, *environments())
+    others = [
+        get_environment(require_name("name in ALSO_SERVE", name, known))
+        for name in names
+        if name != root.name
+    ]
     for other in others:
         if other.name in TAKEN or not NAME.fullmatch(other.name):
             allowed = "names of letters, digits, - and _ that are not the root's own paths"
             raise InvalidValueError("ALSO_SERVE", other.name, allowed)
-        splits = (*other.splits.names(), SESSIONS)
+    for each in (root, *others):
+        splits = (*each.splits.names(), SESSIONS)
         if chosen.mcp_split not in splits:
-            allowed = f"a split of every environment; {other.name} has {', '.join(splits)}"
+            allowed = f"a split of every environment; {each.name} has {', '.join(splits)}"
             raise InvalidValueError("OPENENV_KIT_MCP_SPLIT", chosen.mcp_split, allowed)
     return others
 

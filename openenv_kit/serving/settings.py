@@ -24,8 +24,7 @@ from pydantic import (
     field_validator,
 )
 
-from openenv_kit.environment import environments, get_environment
-from openenv_kit.errors import PREFIX, InvalidValueError, UnknownNameError, refuse_old_names
+from openenv_kit.errors import PREFIX, InvalidValueError, refuse_old_names
 from openenv_kit.schema import allowed as in_words
 from openenv_kit.schema import json_schema
 from openenv_kit.trust.sealing import SALT_VARIABLE
@@ -49,25 +48,6 @@ def _token(text: str) -> str:
     return text
 
 
-def _split(name: str) -> str:
-    names = (*get_environment().splits.names(), SESSIONS)
-    if name not in names:
-        raise ValueError(f"one of {', '.join(names)}")
-    return name
-
-
-def _others(text: str) -> str:
-    names = [each.strip() for each in text.split(",") if each.strip()]
-    if names in ([ALL], [NONE]):
-        return names[0]
-    found = environments()
-    for name in names:
-        if name not in found:
-            problem = UnknownNameError("environment", name, found)
-            raise ValueError(f"{ALL}, {NONE}, or names of environments. {problem}")
-    return ",".join(names)
-
-
 def _origins(given: Any) -> Any:
     if not isinstance(given, str):
         return given
@@ -77,15 +57,9 @@ def _origins(given: Any) -> Any:
     return found
 
 
-def _lower(given: Any) -> Any:
-    return given.lower() if isinstance(given, str) else given
-
-
 Secret = Annotated[str, AfterValidator(_token), Field(repr=False)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
-LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
-Split = Annotated[str, AfterValidator(_split)]
-Others = Annotated[str, AfterValidator(_others)]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)]
 
 
 WORKER = "worker"
@@ -129,14 +103,14 @@ class Settings(BaseModel):
     """port to listen on; 0 for any that is free"""
     workers: int = _set(1, 1, 64)
     """worker processes"""
-    also_serve: Others = ALL
+    also_serve: str = ALL
     """environments to mount below their names, comma-separated; `all` for the others of the same
     distribution, `none` for none"""
     max_sessions: int = _set(1024, 1, 100_000, WORKER)
     """WebSocket sessions at once; one more is told how many there are and when to retry"""
     max_mcp_sessions: int = _set(256, 1, 100_000)
     """sessions opened through /mcp at once; WebSocket sessions do not count"""
-    mcp_split: Split = SESSIONS
+    mcp_split: str = SESSIONS
     """split whose tasks MCP sessions without an episode play, in an order that nobody knows and
     each once; no other door offers `sessions`"""
     idle_timeout_s: int = _set(3600, 0, 604_800, WORKER)

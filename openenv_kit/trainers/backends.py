@@ -44,7 +44,7 @@ class InProcess:
 
     def step(self, action: Action) -> Observed:
         reply = self._session.step(action)
-        return {**observed(reply), **_beside(reply.info)}
+        return {**observed(reply), **_with_info(reply.info)}
 
     def close(self) -> None:
         """Nothing to release."""
@@ -180,7 +180,7 @@ class Remote:
         """The observation of a reply, with its reward and whether it is the last."""
         if status == 200 and "observation" in reply:
             reported = {"reward": reply.get("reward"), "done": bool(reply.get("done"))}
-            return {**reply["observation"], **reported, **_beside(reply.get("info"))}
+            return {**reply["observation"], **reported, **_with_info(reply.get("info"))}
         self.close()
         said, detail = f"{self._address} answered {path} with {status}: ", _detail(reply)
         if status in (401, 403):
@@ -190,7 +190,7 @@ class Remote:
         raise ServerError(said + detail)
 
 
-def _beside(info: Mapping[str, Any] | None) -> dict[str, Any]:
+def _with_info(info: Mapping[str, Any] | None) -> dict[str, Any]:
     """What was told beside an observation, if anything was."""
     return {"info": info} if info else {}
 

@@ -25,7 +25,7 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar
 
 from openenv_kit.errors import require_integer, require_name
 from openenv_kit.trust.sealing import SEALED as SEALED  # part of this module's interface
@@ -63,17 +63,6 @@ class Splits(Protocol):
 
     def task(self, split: str, index: int) -> SplitTask:
         """One task; raises UnknownNameError or InvalidValueError."""
-
-
-@runtime_checkable
-class Sealing(Protocol):
-    """Splits of which some are sealed."""
-
-    def size(self, split: str) -> int:
-        """Number of tasks; raises UnknownNameError."""
-
-    def commitment(self, split: str | None = None) -> str:
-        """Commitment to a sealed split; raises UnknownNameError or InvalidValueError."""
 
 
 @dataclass(frozen=True)
@@ -159,17 +148,13 @@ class HashedSplits(Generic[Config, Stratum]):
         config = self.make((list(self.blocks).index(split) % 4 << 62) | low, stratum)
         return HashedTask(split, index, config, self.shown(config))
 
-    def commitment(self, split: str | None = None) -> str:
+    def commitment(self) -> str:
         """SHA-256 over the secret and every sealed task, in hexadecimal; it tells nothing of them.
 
-        Args:
-            split: name of the sealed split; None where there is no other.
-
         Raises:
-            UnknownNameError: no split of that name is sealed.
+            UnknownNameError: no split is sealed.
             InvalidValueError: no proper secret is set.
         """
-        require_name("sealed split", split or SEALED, [SEALED])
         size = self.size(SEALED)
         digest = hashlib.sha256(f"{self.domain}|commitment|{sealed_salt()}".encode())
         for index in range(size):

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from metric_tracker_rl.engine.levels import LEVELS
-from openenv_kit.cli.common import Workers, installed, mistakes_told, table_of
+from openenv_kit.cli.common import Workers, installed, table_of, usage_errors
 from openenv_kit.errors import InvalidValueError, require_name
 from openenv_kit.results.statistics import Interval
 from research.learning_lm.results import Summary, gains, summaries, verdicts
@@ -71,7 +71,7 @@ def learn_lm(
     if missing := [package for package in NEEDED if not installed(package)]:
         raise typer.BadParameter(f"not installed: {', '.join(missing)}; uv sync --group learn-lm")
     console, status = Console(width=110), Console(stderr=True)
-    with mistakes_told():
+    with usage_errors():
         plan = Plan(
             seeds=tuple(range(seeds)),
             level=require_name("level", level, LEVELS),

@@ -7,7 +7,7 @@ import pytest
 from metric_tracker_rl.engine.splits import SPLITS
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.agent.plan import PlannedEpisode, derived_seed, plan
-from openenv_kit.errors import SettingsError
+from openenv_kit.errors import ConfigurationError
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
 
@@ -87,22 +87,24 @@ def test_the_sealed_split_needs_no_salt_on_the_players_side(
     ],
 )
 def test_a_range_or_a_name_that_does_not_exist_is_an_error(tasks: str, words: str) -> None:
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         plan(ENVIRONMENT, tasks)
     assert words in str(caught.value)
 
 
 def test_a_seed_for_a_split_is_an_error() -> None:
-    with pytest.raises(SettingsError, match="a split fixes its seeds"):
+    with pytest.raises(ConfigurationError, match="a split fixes its seeds"):
         plan(ENVIRONMENT, "train:0-1", seed=1)
 
 
 def test_the_same_task_twice_is_an_error() -> None:
-    with pytest.raises(SettingsError, match="'easy_single_spike' twice"):
+    with pytest.raises(ConfigurationError, match="'easy_single_spike' twice"):
         plan(ENVIRONMENT, "easy_single_spike,easy_single_spike")
 
 
 def test_a_value_that_a_reset_refuses_is_told_before_anything_is_played() -> None:
-    with pytest.raises(SettingsError, match=r"Unknown difficulty 'hrad'\. Did you mean 'hard'"):
+    with pytest.raises(
+        ConfigurationError, match=r"Unknown difficulty 'hrad'\. Did you mean 'hard'"
+    ):
         plan(ENVIRONMENT, reset={"difficulty": "hrad"})
     assert plan(ENVIRONMENT, reset={"profile": "lean"})[0].reset["profile"] == "lean"

@@ -16,7 +16,6 @@ from agent_support import Play, Ran
 from fake_model import SCRIPTS, FakeModel, refusal
 from warm_python import warm_python
 
-from openenv_kit.agent.run import pace
 from openenv_kit.play.recording import read_runs
 
 pytestmark = pytest.mark.slow
@@ -169,19 +168,3 @@ def test_what_failed_is_played_again_and_other_settings_are_refused(
     ran = play(*asked, model="good", server=model)
     assert ran.code == 2
     assert "terms is" in " ".join(ran.err.split())
-
-
-@pytest.mark.parametrize(
-    ("played", "left", "elapsed_s", "told"),
-    [
-        (10, 40, 5.0, "2.0 a second, about 20 s left"),
-        (2, 30, 60.0, "2.0 a minute, about 15 min left"),
-        (1, 10, 900.0, "4.0 an hour, about 2.5 h left"),
-        (1, 1, 43_200.0, "2.0 a day, about 12.0 h left"),
-        (4, 0, 2.0, "2.0 a second"),
-    ],
-)
-def test_the_pace_is_told_in_the_unit_that_fits(
-    played: int, left: int, elapsed_s: float, told: str
-) -> None:
-    assert pace(played, left, elapsed_s) == told

@@ -25,7 +25,7 @@ from openenv_kit.agent.servers import (
     server_environment,
 )
 from openenv_kit.agent.settings import AgentSettings
-from openenv_kit.errors import ServerError, SettingsError
+from openenv_kit.errors import ConfigurationError, ServerError
 
 STUB = Path(__file__).with_name("stub_server.py")
 
@@ -73,7 +73,10 @@ async def test_a_named_websocket_address_is_checked_over_http() -> None:
 
 
 async def test_a_named_server_of_another_environment_is_refused_by_its_name() -> None:
-    with stub_server(name="echo_env") as stub, pytest.raises(SettingsError, match="'echo_env'"):
+    with (
+        stub_server(name="echo_env") as stub,
+        pytest.raises(ConfigurationError, match="'echo_env'"),
+    ):
         await choose_server(ENVIRONMENT, AgentSettings(base_url=stub.url), Said())
 
 

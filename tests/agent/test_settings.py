@@ -9,7 +9,7 @@ from agent_support import Play
 
 import inference
 from openenv_kit.agent.settings import HF_ROUTER, AgentSettings, load_settings, shown_url
-from openenv_kit.errors import SettingsError
+from openenv_kit.errors import ConfigurationError
 
 
 def load(**variables: str) -> AgentSettings:
@@ -118,7 +118,7 @@ def test_more_tokens_than_allowed_are_cut_down_and_said() -> None:
 def test_a_wrong_value_is_an_error_that_names_the_variable_and_what_is_allowed(
     name: str, value: str, allowed: str
 ) -> None:
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         load(**{name: value})
     assert str(caught.value).startswith(f"{name} is '{value}'")
     assert allowed in str(caught.value)
