@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, action, flag, minutes
+from firewatch_env.actions.registry import Outcome, action, as_asked, flag, minutes
 from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Release, Service, Setting
@@ -42,7 +42,7 @@ def _moving(release: Release) -> tuple[Setting, ...]:
 
 def _take_back(world: World, service: Service, which: str, marker: str) -> Outcome:
     if which in service.rolled:
-        return Outcome(f"{service.name}: already on the {which} before; nothing changed", None)
+        return as_asked(service, f"on the {which} before")
     service.rolled.add(which)
     for part in service.parts:
         part.renew = EASE
@@ -62,7 +62,7 @@ def _take_back(world: World, service: Service, which: str, marker: str) -> Outco
 
 def _bring_back(world: World, service: Service, which: str, marker: str) -> Outcome:
     if which not in service.rolled:
-        return Outcome(f"{service.name}: the newest {which} is out; nothing changed", None)
+        return as_asked(service, f"on the newest {which}")
     service.rolled.discard(which)
     for part in service.parts:
         part.renew = EASE
