@@ -25,13 +25,13 @@ from firewatch_env.evidence.meters import (
     pods,
 )
 from firewatch_env.evidence.signs import LOST
-from firewatch_env.grade import Grade
+from firewatch_env.grade import MOST_CHANGES, Grade
 from openenv_kit.adding import add_up
 
 BRIEF = """\
-You are on call for an online shop. Customers are being let down, and every call of a tool takes \
-30 seconds (one tick), a mistyped one too. End the incident: find what is broken, repair it, \
-declare it resolved.
+You are on call for an online shop. Customers are let down by errors, slow or incomplete answers, \
+and every call of a tool takes 30 seconds (one tick), a mistyped one too. End the incident: find \
+what is broken, repair it, declare it resolved.
 
 Looking costs time only. Start where customers come in and follow the calls that fail \
 (trace_dependencies): the service that pages is not always the one that is broken. \
@@ -116,9 +116,10 @@ def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
         said.append(f"p99 {now.p99:.1f} s")
     if now.cpu >= HIGH_CPU:
         said.append(f"CPU {now.cpu:.0%}")
-    rises = now.memory >= memory + _RISE
-    if now.memory >= HIGH_MEMORY or rises:
-        said.append(f"memory {now.memory:.0%}{' rising' if rises else ''}")
+    if now.memory >= memory + _RISE:
+        said.append(f"memory {memory:.0%} → {now.memory:.0%}")
+    elif now.memory >= HIGH_MEMORY:
+        said.append(f"memory {now.memory:.0%}")
     if service.killed is not None and world.tick - service.killed < RECENT:
         said.append(f"out of memory at {world.clock(service.killed)}")
     if service.backlog > WAITING * service.usual_load:
@@ -139,6 +140,8 @@ def verdict(grade: Grade) -> str:
     ended = "over for good" if grade.over else "not over"
     needless = "; ".join(grade.needless[:_NAMED])
     more = f" and {grade.unneeded - _NAMED} more" if grade.unneeded > _NAMED else ""
+    if grade.changes > MOST_CHANGES:
+        needless, more = f"more than {MOST_CHANGES} changes all count as such", ""
     return (
         f"Score {grade.score:.2f} = precision {grade.precision:.2f} × (0.55 × {grade.resolved:g} "
         f"({ended}) + 0.45 × {grade.impact:.2f} of the harm that the reference player spares). "

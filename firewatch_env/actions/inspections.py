@@ -37,11 +37,17 @@ def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> O
     held = max((felt(service, name) for name in service.levers if name in _HELD), default=0.0)
     if not sheds:
         need *= max(latency_ratio(service), 1.0)
-    said = []
+    said, most = list[str](), list[str]()
     for feature, part in service.features.items():
         size = _WORKERS * service.levers.get(f"slots.{feature}", 1.0)
-        if need * part > 0.95 * size:
+        if need * part <= 0.95 * size:
+            continue
+        if size == _WORKERS:  # it has no pool of its own, and alone would fill the common one
+            most.append(f"{feature} {part:.0%}")
+        else:
             said.append(f"pool full: {feature} {size:.0f} of {size:.0f} busy (usual {_WORKERS})")
+    if most:
+        said.append(f"{_WORKERS} of {_WORKERS} busy: {', '.join(most)}")
     if not said and sheds:
         where = "in the busiest pod " if _busiest(service) < 1 else ""
         said = [f"{where}{_WORKERS} of {_WORKERS} busy, requests wait"]

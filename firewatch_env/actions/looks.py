@@ -53,11 +53,11 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     """Failures by status, version, zone and feature, since when, and CPU, memory and pods."""
     m, statuses = read(service), worst_first(by_status(service))
     ready, whole = pods(service)
-    said = list[str]()
-    own = {how: share for how, share in statuses.items() if how not in FROM_CALLEES}
-    passed = {how: share for how, share in statuses.items() if how in FROM_CALLEES}
-    passed_on = f"; {_shares(passed)}" if passed else ""
-    said.append(f"{service.name}: own failures: {_shares(own) or 'none'}{passed_on}.")
+    own, passed = (
+        _shares({how: share for how, share in statuses.items() if (how in FROM_CALLEES) is callees})
+        for callees in (False, True)
+    )
+    said = [f"{service.name}: own failures: {own or 'none'}{passed and '; '}{passed}."]
     for name, shares in split(service).items():
         if max(shares.values(), default=0) >= 0.005:
             said.append(f"By {name} (own failures of each): {_shares(worst_first(shares))}.")

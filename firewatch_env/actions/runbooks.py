@@ -76,7 +76,7 @@ def _repair(name: str, families: tuple[str, ...], otherwise: str, summary: str) 
         for each in found:
             world.ease(service, each, LEVERS[family(each)].usual)
         return Outcome(
-            f"{service.name}: {summary[0].lower()}{summary[1:-1]}: takes full effect within "
+            f"{service.name}: {summary[0].lower()}{summary[1:-1]}; full effect within "
             f"{minutes(EASE)}"
         )
 

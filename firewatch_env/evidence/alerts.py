@@ -83,8 +83,8 @@ def fire(world: World, since: dict[str, int], meters: Mapping[str, Meters]) -> l
         elif now.memory >= NEARLY_FULL:
             # Pods about to be killed are the cluster's alert, whoever owns them.
             found.append(_fired(_MEMORY, service.name, now.memory))
-    found.sort(key=lambda each: each[:3])
-    alerts = [alert for *_, alert in found]
+    found.sort()  # by rank, how far over, and id, which no two share
+    alerts = [alert for _, _, _, alert in found]
     for gone in since.keys() - {alert["alert_id"] for alert in alerts}:
         del since[gone]
     for alert in alerts:

@@ -18,7 +18,7 @@ _ROUTINE: dict[str, tuple[str, ...]] = {
         "INFO  {n} idle connections closed", "INFO  rate counters of {f} reset",
     ),
     "app": (
-        "INFO  flags for {f} reloaded, none changed", "WARN  {f}: field left empty, default used",
+        "INFO  flags for {f} reloaded, none changed", "WARN  {f}: locale left empty, default used",
         "INFO  {n} stale entries of {f} dropped", "INFO  {n} sessions of {f} renewed",
     ),
     "store": (

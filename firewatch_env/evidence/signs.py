@@ -99,8 +99,8 @@ SIGNS: dict[str, Sign] = {
 ALL = "all requests"
 _STEADY_CACHE = "heap: cache of {f} is full, nothing more is added{r}"
 _STRANGERS = (
-    "vuln-scan", "k6-load-test", "staging-replay", "shadow-traffic", "loadgen-eu",
-    "perf-lab", "price-crawler",
+    "k6-load-test", "staging-replay", "shadow-traffic", "loadgen-eu", "perf-lab",
+    "capacity-test", "mirror-canary",
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ COULD: dict[str, str] = {
     "hits": "expiry|time to live",
     "skew": "partition key",
 }
-MENDS = "empty address|off → on|dead route|retired|let new|staff →|batch the|1 → 50"
+MENDS = "empty address|off → on|dead route|retire|let new|staff →|batch the|1 → 50"
 """What a change says that put something right."""
 # What a line of a log or a look says, and what puts that right.
 REMEDIES: tuple[tuple[str, str, dict[str, object]], ...] = (

@@ -293,7 +293,7 @@ def _subject(trouble: str, text: str) -> str:
     """The feature that a look is about."""
     patterns = {
         "cpu": r"; ([\w -]+?) \d+% of it \(",
-        "pool": r"pool full: ([\w -]+?) \d",
+        "pool": r"(?:pool full|busy): ([\w -]+?) \d",
         "pods": r"not ready: warm-up of ([\w -]+?) does not",
         "hits": r"hardly a hit on ([\w -]+?),",
         "skew": r"more than its share of (?!all requests)([\w -]+?)(?:;|$)",

@@ -50,7 +50,7 @@ FIXES: dict[str, tuple[str, str]] = {
     "errors": (
         "handle an empty address in {f}", "default values for {f} back: off → on",
     ),
-    "path": ("calls for {f}: drop the dead route", "route of {f} off the retired one: /v0 → /v1"),
+    "path": ("calls for {f}: drop the dead route", "retire /v0 of {f}, route: /v0 → /v1"),
     "refuse": (
         "let new customers have access to {f}", "access to {f}: staff → everyone",
     ),
@@ -59,13 +59,13 @@ FIXES: dict[str, tuple[str, str]] = {
 """What a change says that mended such a fault, by family: of a build, and of a revision."""
 COSMETIC: dict[str, tuple[str, ...]] = {
     "build": (
-        "latency histogram for {f}", "bump logger to 2.5, {f} tests green", "drop old {f} flag",
+        "latency histogram for {f}", "bump the JSON library in {f}", "drop old {f} flag",
         "more spans around {f}", "quieter logs for {f}", "typo in the {f} error text",
         "flaky {f} test rewritten",
     ),
     "revision": (
         "log retention for {f}: 7 → 14 days", "alert on slow {f}: 1 s → 800 ms",
-        "on-call for {f}: old rota → new rota", "trace sampling of {f}: 1% → 2%",
+        "on-call for {f}: weekly → daily rota", "trace sampling of {f}: 1% → 2%",
         "alerts on {f} go to the team's channel", "dashboard labels for {f}",
     ),
 }  # fmt: skip

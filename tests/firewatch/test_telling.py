@@ -284,6 +284,7 @@ def test_cpu_and_what_it_sheds_are_split_by_zone() -> None:
 
 def test_shares_of_a_zone_that_gets_no_requests_are_not_told() -> None:
     world, service = with_lever("order-api", "zone_fails", 0.6)
+    world.set_lever(service, "refuse.feed", 0.5)
     assert "By zone" in act(world, "get_metrics_detail", "order-api", {}).text
     service.staged.add("errors.bulk")
     service.build = Release(world.tick, "2", "1", (), staged=True)
@@ -294,8 +295,8 @@ def test_shares_of_a_zone_that_gets_no_requests_are_not_told() -> None:
     act(world, "rebalance_az_traffic", "order-api", {})
     course(world, 3)
     text = act(world, "get_metrics_detail", "order-api", {}).text
-    assert "By zone" not in text
-    assert "By version" not in text
+    assert "403" in text
+    assert not re.search(r"By zone [^:]*: .*b \d|By version [^:]*: .*2 \d", text)
 
 
 def test_what_an_action_that_finds_nothing_costs_is_what_it_says() -> None:
@@ -335,3 +336,31 @@ def test_a_canary_that_is_taken_away_is_shown_wherever_it_was() -> None:
         text = act(play.world, look, name, {}).text
         assert "canary rolled back" in text
         assert "canary pods run" not in text
+
+
+def test_workers_that_wait_for_a_slow_callee_are_no_pool_of_a_feature() -> None:
+    world = a_world()
+    service = world.by_name["order-api"]
+    service.lat = 20 * service.usual_lat
+    waiting = act(world, "thread_dump", "order-api", {}).text
+    assert waiting.startswith("200 of 200 busy: bulk ")
+    assert "pool full" not in waiting
+    small, _ = with_lever("order-api", "slots.bulk", 0.015)
+    assert "pool full: bulk 3 of 3" in act(small, "thread_dump", "order-api", {}).text
+
+
+def test_memory_that_grew_is_told_with_what_it_was() -> None:
+    world, service = with_lever("order-api", "heap.bulk", 0.3)
+    then = {each.name: each.now.memory for each in world.services}
+    service.memory += 0.2
+    world.step()
+    text = situation(world, read_all(world), then, 90, 20)
+    assert f"memory {then['order-api']:.0%} → {service.now.memory:.0%}" in text
+
+
+def test_more_changes_than_are_weighed_are_not_named_one_by_one() -> None:
+    play = Play(find({"task_id": "task_easy_alert_fatigue"}))
+    for number in range(13):
+        play.act("scale_replicas", play.task.entry, {"replicas": 4 + number % 2})
+    play.act("declare_resolved", None, {})
+    assert play.message.endswith("no worse off without: more than 12 changes all count as such.")
