@@ -20,9 +20,9 @@ from firewatch_env.grade import (
     resolved,
     unneeded,
 )
+from firewatch_env.messages import opening, situation, verdict
 from firewatch_env.replay import Change, replay
 from firewatch_env.tasks.task import SETTLE, Task, open_world
-from firewatch_env.telling import opening, situation, verdict
 from openenv_kit.adding import add_up
 from openenv_kit.errors import MAX_ECHO
 

@@ -78,13 +78,13 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
             if family(name) == "heap":
                 more = felt(service, name) * service.features.get(what, 1.0)
             held[what] = held.get(what, 0.0) + more / limit
-    told = ", ".join(
+    fills = ", ".join(
         f"{what} {share:+.0%}" for what, share in worst_first(held).items() if share > 0.01
     )
     usual = memory_mb(service)
     return Outcome(
         f"heap {min(used, 1):.0%} of {limit * usual:.0f} MB, {_growth(service)}; "
-        f"above usual: {told or ('nothing yet' if service.grow else 'nothing')}; "
+        f"above usual: {fills or ('nothing yet' if service.grow else 'nothing')}; "
         f"limit can be raised to {MOST_MEMORY * usual:.0f} MB",
         None,
     )
@@ -194,8 +194,8 @@ def inspect_cluster_topology(
     if service.kind == "job":
         said.append(f"{service.backlog:.0f} items wait")
     if (hot := _busiest(service)) < 1:
-        told = f"{hot:.0%} of the requests, each other {(1 - hot) / (service.pods - 1):.0%}"
-        said.append(f"busiest pod has {told}")
+        shares = f"{hot:.0%} of the requests, each other {(1 - hot) / (service.pods - 1):.0%}"
+        said.append(f"busiest pod has {shares}")
         said += _off(service, ("hot",))
     if build := service.build:
         if build.staged and "build" not in service.rolled:

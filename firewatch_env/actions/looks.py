@@ -124,9 +124,9 @@ def _named(which: str, release: Release) -> str:
 def trace_dependencies(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """How its calls to each callee go, the worst first, and how those to it go."""
     calls = sorted(service.calls, key=lambda call: (-hurts(call), call.callee.name))
-    told = [(call, _call(call)) for call in calls]
-    said = [f"{call.callee.name}: {text}." for call, text in told if text]
-    fine = [call.callee.name for call, text in told if not text]
+    described = [(call, _call(call)) for call in calls]
+    said = [f"{call.callee.name}: {text}." for call, text in described if text]
+    fine = [call.callee.name for call, text in described if not text]
     if fine:
         said.append(f"Fine: {', '.join(fine)}.")
     if not calls:

@@ -117,8 +117,8 @@ def measure(size: int, splits: Sequence[str] = ("named", "validation", "test")) 
         print(f"\n{level}")
         for split in splits:
             tasks = tasks_of(split, level, size)
-            told = {name: played(tasks, player) for name, player in players(level).items()}
-            print(f"  {split:11}", " ".join(f"{n} {v:.3f}" for n, v in told.items()), flush=True)
+            scores = {name: played(tasks, player) for name, player in players(level).items()}
+            print(f"  {split:11}", " ".join(f"{n} {v:.3f}" for n, v in scores.items()), flush=True)
         tasks = tasks_of("validation", level, size)
         print("  late       ", {k: round(v, 3) for k, v in lateness(tasks).items()}, flush=True)
         print(f"  whenever    at least {min(map(whenever, tasks)):.3f}", flush=True)

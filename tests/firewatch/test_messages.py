@@ -14,12 +14,12 @@ from firewatch_env.engine.world import World
 from firewatch_env.evidence.alerts import fire
 from firewatch_env.evidence.logs import lines
 from firewatch_env.evidence.meters import by_status, read_all, ways
+from firewatch_env.messages import situation
 from firewatch_env.play import Play
 from firewatch_env.policies.reading import MENDS, change_log
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.changes import guilty
 from firewatch_env.tasks.named import NAMED
-from firewatch_env.telling import situation
 from openenv_kit.bitstream import BitStream
 from tests.firewatch.test_engine import NAMES, a_world, course
 
@@ -47,7 +47,7 @@ def test_the_page_and_the_situation_give_one_share_of_customers(plays: list[Play
 
 
 def test_a_share_of_failures_is_the_same_wherever_it_is_told(plays: list[Play]) -> None:
-    told = 0
+    compared = 0
     for play in plays:
         for service in play.world.services:
             statuses, now = by_status(service), play.meters[service.name]
@@ -56,13 +56,13 @@ def test_a_share_of_failures_is_the_same_wherever_it_is_told(plays: list[Play]) 
             whole = sum(statuses.values())
             line = re.search(rf"{service.name} \w+ \(([^)]*)\)", play.message)
             if not service.masks and line and (told_of := re.findall(_FAILS, line[1])):
-                told += 1
+                compared += 1
                 assert sum(map(int, told_of)) / 100 == pytest.approx(whole, abs=0.025)
                 assert now.own * (1 - service.now.lost) <= whole + 0.01
             for call in service.calls:
                 assert sum(ways(call).values()) == pytest.approx(call.fail, abs=1e-6)
                 assert min(ways(call).values()) > -1e-9
-    assert told > 100
+    assert compared > 100
 
 
 _FAILS = r"(?:5xx|403|429|no connection) (\d+)%"
