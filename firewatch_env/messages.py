@@ -53,9 +53,9 @@ filling up. Alerts may be false: if customers are well and stay well, declare wi
 
 Score, 0 to 1: precision × (0.55 if it is over for good and declared + 0.45 × the share that you \
 spared customers of what the reference player spares them). Each change without which customers \
-would have been no worse off costs a quarter, and so does a repair with nothing to put right; \
-asking for what is so already is free. The error budget is the harm that the month still allows: \
-ten ticks with every customer let down use it up, and nothing else happens then."""
+would have been no worse off costs a quarter, and so does a runbook that finds nothing to put \
+right; setting what is set already is free. The error budget is the harm that the month still \
+allows: ten ticks with every customer let down use it up, and nothing else happens then."""
 _NAMED = 5  # unneeded changes, at most
 _RISE = 0.05  # of memory since tick 0
 

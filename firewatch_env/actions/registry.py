@@ -20,7 +20,7 @@ class Outcome:
     Attributes:
         text: the feedback; its first 100 characters carry what matters.
         changed: something was moved; False where there was nothing to put right, None for a look
-            and for what is so already.
+            and for what is set already.
         figures: what a look measured.
         lines: log lines fetched.
     """
@@ -64,12 +64,12 @@ ACTIONS: dict[str, Action] = {}
 
 
 def as_asked(service: Service, state: str) -> Outcome:
-    """The outcome of asking for what is so already: free."""
+    """The outcome of setting what is set already: free."""
     return Outcome(f"{service.name}: {state} already; nothing to do, not counted", None)
 
 
 def no_use(service: Service, state: str) -> Outcome:
-    """The outcome of a repair of what is not off: it counts as a change that was not needed."""
+    """The outcome of a runbook for what is not off: it counts as a change that was not needed."""
     return Outcome(f"{service.name}: {state}; nothing to do, counted as not needed", False)
 
 
