@@ -20,9 +20,10 @@ _ZONE_LEVERS = ("zone_lost", "zone_fails", "zone_lag", "minority", "neighbour")
 
 def _drain(world: World, service: Service, share: float, *, for_good: bool = False) -> Outcome:
     before = drained_at(service, world.tick)
-    so_far = service.drained == share and (before > 0) == (share > 0)
-    lent = service.drain is not None and service.drain[3] is not None
-    if so_far and not (for_good and lent):
+    _, to, _, ends = service.drain or (0.0, 0.0, 0, None)
+    if ends is not None and world.tick > ends:  # it has ended by itself
+        to = 0.0
+    if to == share and (ends is None or not for_good):
         return as_asked(service, f"zone b at {1 - share:.0%} of its usual traffic")
     ends = None if for_good or not share else world.tick + LASTS
     service.drain = (before, share, world.tick, ends)
