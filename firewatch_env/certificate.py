@@ -98,9 +98,9 @@ class FirewatchCertifier:
         """The certificate of a shipped task."""
         return certify(config.task, config)
 
-    def certificate_from(self, told: dict[str, Any]) -> Certificate:
+    def certificate_from(self, fields: dict[str, Any]) -> Certificate:
         """A certificate from its JSON form."""
-        return Certificate(**{**told, "config": Shipped(**told["config"])})
+        return Certificate(**{**fields, "config": Shipped(**fields["config"])})
 
     def table(
         self, certificates: Sequence[Certificate]
@@ -115,8 +115,8 @@ class FirewatchCertifier:
                 counts = [len(found), sum(c.holds for c in found), sum(c.score == 1 for c in found)]
                 counts += [sum(getattr(c, check) for c in found) for check in checks]
                 means = (sum(c.looks for c in found), sum(c.changes for c in found))
-                told = [f"{each / len(found):.1f}" for each in means]
-                rows.append((level, *map(str, counts), *told))
+                averages = [f"{each / len(found):.1f}" for each in means]
+                rows.append((level, *map(str, counts), *averages))
         return titles, rows
 
     def summary(self, certificates: Sequence[Certificate]) -> str:

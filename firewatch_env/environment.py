@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from firewatch_env import __version__
+from firewatch_env.messages import BRIEF
 from firewatch_env.policies.registry import POLICIES
 from firewatch_env.session import RESET_ARGUMENTS, FirewatchSession
 from firewatch_env.tasks.book import REPLIES, SPLITS, VERSION, find
 from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
-from firewatch_env.telling import BRIEF
 from firewatch_env.tools import CATALOGUE
 from openenv_kit.environment import Environment, Rules, WireModels
 from openenv_kit.play.policies import Policy

@@ -20,9 +20,9 @@ from firewatch_env.grade import (
     resolved,
     unneeded,
 )
+from firewatch_env.messages import opening, situation, verdict
 from firewatch_env.replay import Change, replay
 from firewatch_env.tasks.task import SETTLE, Task, open_world
-from firewatch_env.telling import opening, situation, verdict
 from openenv_kit.adding import add_up
 from openenv_kit.errors import MAX_ECHO
 
@@ -138,7 +138,7 @@ class Play:
         before, setting = self.world.copy() if self.graded else None, _setting(action, service)
         outcome = action.do(self.world, service, parameters)
         if outcome.changed is False:
-            self.attempts.append(_named(action.name, target, self.tick + 1))
+            self.attempts.append(_named(action.name, target, self.tick + 1, ", nothing to do"))
         elif outcome.changed:
             change = Change(self.tick + 1, action.name, target, dict(parameters))
             self.steps.append(Checkpoint(change, before or self.world, self.harm))
@@ -223,8 +223,8 @@ class Play:
         }
 
 
-def _named(action: str, target: str, tick: int) -> str:
-    return f"{action} {target} (tick {tick})"
+def _named(action: str, target: str, tick: int, why: str = "") -> str:
+    return f"{action} {target} (tick {tick}{why})"
 
 
 def _setting(action: Action, service: Service) -> Any:

@@ -46,8 +46,8 @@ TARGET = "target_service"
 
 def _parameter(kind: str, description: str, **more: Any) -> Any:
     """An optional argument of which the action makes what it can."""
-    told = {"type": kind, **({"description": description} if description else {}), **more}
-    return Field(default=None, json_schema_extra=told)
+    schema = {"type": kind, **({"description": description} if description else {}), **more}
+    return Field(default=None, json_schema_extra=schema)
 
 
 class Nothing(BaseModel):
@@ -112,8 +112,8 @@ MORE = {
 def _tool(name: str) -> Tool:
     if name == RUNBOOK:
         summary = (
-            "Put one kind of thing right at a service, for good; does nothing where that is not "
-            "off. enable_cache_warming takes three runs."
+            "Put one kind of thing right at a service, for good; charged where nothing is off. "
+            "rate_limit_cache_misses is a stopgap, enable_cache_warming takes three runs."
         )
         return Tool(RUNBOOK, summary, Runbook, reads_only=False)
     action = ACTIONS[name]

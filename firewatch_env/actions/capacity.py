@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from firewatch_env.actions.inspections import MOST_MEMORY, memory_mb
-from firewatch_env.actions.registry import Outcome, action, minutes, number
+from firewatch_env.actions.registry import Outcome, action, minutes, no_use, number
 from firewatch_env.actions.rollouts import roll
 from firewatch_env.engine.motion import MOST_SIZE, STARTS, sized_at
 from firewatch_env.engine.service import Service
@@ -56,7 +56,7 @@ def scale_pipeline_workers(
 ) -> Outcome:
     """Double a pipeline's workers."""
     if service.kind != "job":
-        return Outcome(f"{service.name}: no pipeline here; nothing changed", False)
+        return no_use(service, "no pipeline here")
     _resize(world, service, service.size * 2)
     workers = f"{service.size:.1f} times the usual workers"
     return Outcome(f"{service.name}: {workers} within {minutes(STARTS)}")
@@ -66,7 +66,7 @@ def scale_pipeline_workers(
 def flush_pipeline_stage(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Empty a pipeline's queue; what waited in it is done again later."""
     if service.kind != "job" or service.backlog <= 0:
-        return Outcome(f"{service.name}: no waiting items here; nothing changed", False)
+        return no_use(service, "no items wait here")
     items, service.backlog = service.backlog, 0.0
     return Outcome(f"{service.name}: {items:.0f} waiting items moved aside")
 
@@ -75,7 +75,7 @@ def flush_pipeline_stage(world: World, service: Service, parameters: Mapping[str
 def restart_pipeline_job(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Restart a pipeline's workers."""
     if service.kind != "job":
-        return Outcome(f"{service.name}: no pipeline here; nothing changed", False)
+        return no_use(service, "no pipeline here")
     roll(service)
     world.ease(service, "pipeline", 1.0)
     return Outcome(f"{service.name}: workers restart, a quarter away for {minutes(2)}")

@@ -37,11 +37,17 @@ def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> O
     held = max((felt(service, name) for name in service.levers if name in _HELD), default=0.0)
     if not sheds:
         need *= max(latency_ratio(service), 1.0)
-    said = []
+    said, most = list[str](), list[str]()
     for feature, part in service.features.items():
         size = _WORKERS * service.levers.get(f"slots.{feature}", 1.0)
-        if need * part > 0.95 * size:
+        if need * part <= 0.95 * size:
+            continue
+        if size == _WORKERS:  # it has no pool of its own, and alone would fill the common one
+            most.append(f"{feature} {part:.0%}")
+        else:
             said.append(f"pool full: {feature} {size:.0f} of {size:.0f} busy (usual {_WORKERS})")
+    if most:
+        said.append(f"{_WORKERS} of {_WORKERS} busy: {', '.join(most)}")
     if not said and sheds:
         where = "in the busiest pod " if _busiest(service) < 1 else ""
         said = [f"{where}{_WORKERS} of {_WORKERS} busy, requests wait"]
@@ -72,13 +78,13 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
             if family(name) == "heap":
                 more = felt(service, name) * service.features.get(what, 1.0)
             held[what] = held.get(what, 0.0) + more / limit
-    told = ", ".join(
+    fills = ", ".join(
         f"{what} {share:+.0%}" for what, share in worst_first(held).items() if share > 0.01
     )
     usual = memory_mb(service)
     return Outcome(
         f"heap {min(used, 1):.0%} of {limit * usual:.0f} MB, {_growth(service)}; "
-        f"above usual: {told or ('nothing yet' if service.grow else 'nothing')}; "
+        f"above usual: {fills or ('nothing yet' if service.grow else 'nothing')}; "
         f"limit can be raised to {MOST_MEMORY * usual:.0f} MB",
         None,
     )
@@ -188,8 +194,8 @@ def inspect_cluster_topology(
     if service.kind == "job":
         said.append(f"{service.backlog:.0f} items wait")
     if (hot := _busiest(service)) < 1:
-        told = f"{hot:.0%} of the requests, each other {(1 - hot) / (service.pods - 1):.0%}"
-        said.append(f"busiest pod has {told}")
+        shares = f"{hot:.0%} of the requests, each other {(1 - hot) / (service.pods - 1):.0%}"
+        said.append(f"busiest pod has {shares}")
         said += _off(service, ("hot",))
     if build := service.build:
         if build.staged and "build" not in service.rolled:

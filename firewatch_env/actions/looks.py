@@ -13,6 +13,7 @@ from firewatch_env.engine.world import DAY, World
 from firewatch_env.evidence.logs import lines
 from firewatch_env.evidence.meters import (
     ERRORS,
+    FROM_CALLEES,
     RECENT,
     by_status,
     failing,
@@ -24,10 +25,11 @@ from firewatch_env.evidence.meters import (
     seconds,
     since,
     split,
-    ways,
+    timed_out,
 )
 
 _STEP, _POINTS = 16, 4  # ticks between points of a series, and how many
+_SLOWER = 1.45  # times the usual latency from which on both are told
 
 
 def _shares(shares: Mapping[str, float]) -> str:
@@ -51,18 +53,18 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     """Failures by status, version, zone and feature, since when, and CPU, memory and pods."""
     m, statuses = read(service), worst_first(by_status(service))
     ready, whole = pods(service)
-    said = list[str]()
-    if statuses:
-        said.append(f"{service.name}: failing: {_shares(statuses)}.")
-        for name, shares in split(service).items():
-            if max(shares.values(), default=0) >= 0.005:
-                said.append(f"By {name} (own failures of each): {_shares(worst_first(shares))}.")
-    else:
-        said.append(f"{service.name}: nothing fails.")
+    own, passed = (
+        _shares({how: share for how, share in statuses.items() if (how in FROM_CALLEES) is callees})
+        for callees in (False, True)
+    )
+    said = [f"{service.name}: own failures: {own or 'none'}{passed and '; '}{passed}."]
+    for name, shares in split(service).items():
+        if max(shares.values(), default=0) >= 0.005:
+            said.append(f"By {name} (own failures of each): {_shares(worst_first(shares))}.")
     said += [
         f"Seen by {call.caller.name}: {failing(call)}."
         for call in service.callers
-        if next(iter(ways(call).values())) >= 0.01
+        if timed_out(call) >= 0.01
     ]
     extra = ""
     if service.kind == "cache":
@@ -76,11 +78,18 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     load = service.load / service.usual_load / (1 - no_customers(service))
     said.append(
         f"CPU {m.cpu:.0%}{zones}, memory {m.memory:.0%}, pods {ready}/{whole} ready, "
-        f"load {load:.1f}x usual, "
-        f"latency {f'{latency_ratio(service):.1f}x usual' if service.lat else 'unknown'}{extra}."
+        f"load {load:.1f}x usual, latency {_latency(service)}{extra}."
     )
     said += _series(world, service)
     return Outcome("\n".join(said), None, {"failing": statuses, "ready": ready, "pods": whole})
+
+
+def _latency(service: Service) -> str:
+    if not service.lat:
+        return "unknown"
+    if latency_ratio(service) < _SLOWER:
+        return f"{seconds(service.lat)} as usual"
+    return f"{seconds(service.lat)}, usually {seconds(service.usual_lat)}"
 
 
 def _series(world: World, service: Service) -> list[str]:
@@ -115,9 +124,9 @@ def _named(which: str, release: Release) -> str:
 def trace_dependencies(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """How its calls to each callee go, the worst first, and how those to it go."""
     calls = sorted(service.calls, key=lambda call: (-hurts(call), call.callee.name))
-    told = [(call, _call(call)) for call in calls]
-    said = [f"{call.callee.name}: {text}." for call, text in told if text]
-    fine = [call.callee.name for call, text in told if not text]
+    described = [(call, _call(call)) for call in calls]
+    said = [f"{call.callee.name}: {text}." for call, text in described if text]
+    fine = [call.callee.name for call, text in described if not text]
     if fine:
         said.append(f"Fine: {', '.join(fine)}.")
     if not calls:
@@ -151,7 +160,9 @@ def _call(call: Call) -> str:
         said.append(f"{1 - call.callee.deg:.0%} of answers are incomplete")
     slow = latency_ratio(call.callee)
     if slow >= 2:
-        said.append(f"answers in {seconds(call.callee.lat)}, {slow:.0f}x usual")
+        said.append(
+            f"answers in {seconds(call.callee.lat)}, usually {seconds(call.callee.usual_lat)}"
+        )
     elif call.late > 0.02:
         said.append(f"answers in {seconds(call.callee.lat)} as usual")
     if call.calls / call.usual_calls >= 1.5:

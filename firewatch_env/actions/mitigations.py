@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, action, minutes, number
+from firewatch_env.actions.registry import Outcome, action, as_asked, minutes, no_use, number
 from firewatch_env.engine.levers import derive
-from firewatch_env.engine.motion import LASTS, drained_at
+from firewatch_env.engine.motion import LASTS, SHIFT, drained_at
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import LONGER, World
 
@@ -20,18 +20,21 @@ _ZONE_LEVERS = ("zone_lost", "zone_fails", "zone_lag", "minority", "neighbour")
 
 def _drain(world: World, service: Service, share: float, *, for_good: bool = False) -> Outcome:
     before = drained_at(service, world.tick)
-    if service.drained == share and (before > 0) == (share > 0):
-        return Outcome(
-            f"{service.name}: zone b gets {1 - share:.0%} already; nothing changed", None
-        )
+    _, to, _, ends = service.drain or (0.0, 0.0, 0, None)
+    if ends is not None and world.tick > ends:  # it has ended by itself
+        to = 0.0
+    if to == share and (ends is None or not for_good):
+        return as_asked(service, f"zone b at {1 - share:.0%} of its usual traffic")
     ends = None if for_good or not share else world.tick + LASTS
     service.drain = (before, share, world.tick, ends)
     service.zoned = True
     world.refresh(service)
-    until = "" if ends is None else f" for {minutes(LASTS)}"
+    until = f", for {minutes(LASTS)}" if ends else ", for good" if share else ""
+    if before == share:
+        return Outcome(f"{service.name}: zone b stays at {1 - share:.0%} of its traffic{until}")
     return Outcome(
-        f"{service.name}: zone b gets {1 - share:.0%} of its share{until} (was {1 - before:.0%}); "
-        "connections that move are cut"
+        f"{service.name}: zone b's traffic {1 - before:.0%} → {1 - share:.0%} of its usual within "
+        f"{minutes(SHIFT)}{until}; connections that move are cut"
     )
 
 
@@ -52,7 +55,7 @@ def _drains(name: str, levers: tuple[str, ...], nothing: str, summary: str) -> N
         if not any(lever in service.levers for lever in levers):
             if name == "rebalance_az_traffic" and service.drained:
                 return _drain(world, service, 0.0)
-            return Outcome(f"{service.name}: {nothing}; nothing changed", False)
+            return no_use(service, nothing)
         return _drain(world, service, 1.0, for_good=True)
 
     do.__doc__ = summary
@@ -90,10 +93,10 @@ def circuit_break(world: World, service: Service, parameters: Mapping[str, Any])
     """Make callers answer without this service, or (`state` closed) ask it again."""
     to = str(parameters.get("state", "open")).lower() not in ("closed", "close", "off")
     if not service.callers:
-        return Outcome(f"{service.name}: no service calls it; nothing changed", False)
+        return no_use(service, "no service calls it")
     word = "open" if to else "closed"
     if all(call.breaker == to for call in service.callers):
-        return Outcome(f"{service.name}: breakers already {word}; nothing changed", None)
+        return as_asked(service, f"breakers {word}")
     for call in service.callers:
         call.breaker = to
         if not to:
@@ -107,7 +110,7 @@ def disable_fallback_mode(world: World, service: Service, parameters: Mapping[st
     """Ask callees again that this service has been left to answer without."""
     stuck = [call for call in service.calls if f"fallback.{call.callee.name}" in service.levers]
     if not stuck:
-        return Outcome(f"{service.name}: no fallback in use here; nothing changed", False)
+        return no_use(service, "no fallback in use here")
     for call in stuck:
         call.breaker = False
         world.set_lever(service, f"fallback.{call.callee.name}", 0.0)
@@ -118,7 +121,7 @@ def _retries(name: str, attribute: str, said: str, summary: str) -> None:
     def do(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
         calls = service.calls + service.callers
         if all(getattr(call, attribute) for call in calls):
-            return Outcome(f"{service.name}: already so; nothing changed", None)
+            return as_asked(service, said)
         for call in calls:
             setattr(call, attribute, True)
             derive(call.caller, world.tick)
@@ -148,7 +151,7 @@ def enable_connection_throttle(
 ) -> Outcome:
     """Shed what would wait longer than half a second."""
     if service.queue == _THROTTLED:
-        return Outcome(f"{service.name}: already throttled; nothing changed", None)
+        return as_asked(service, "throttled")
     service.queue = _THROTTLED
     return Outcome(f"{service.name}: sheds requests beyond {_THROTTLED} s of queue")
 
@@ -157,7 +160,7 @@ def enable_connection_throttle(
 def extend_timeout(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Let this service wait four times as long for those it calls."""
     if "timeout" in service.moved:
-        return Outcome(f"{service.name}: timeouts already extended; nothing changed", None)
+        return as_asked(service, "timeouts extended")
     service.moved.add("timeout")
     for call in service.calls:
         call.usual_timeout *= LONGER

@@ -19,8 +19,8 @@ class Outcome:
 
     Attributes:
         text: the feedback; its first 100 characters carry what matters.
-        changed: something was moved; False where there was nothing to move, None for a look and
-            for what only repeats itself.
+        changed: something was moved; False where there was nothing to put right, None for a look
+            and for what is set already.
         figures: what a look measured.
         lines: log lines fetched.
     """
@@ -61,6 +61,16 @@ class Action:
 
 
 ACTIONS: dict[str, Action] = {}
+
+
+def as_asked(service: Service, state: str) -> Outcome:
+    """The outcome of setting what is set already: free."""
+    return Outcome(f"{service.name}: {state} already; nothing to do, not counted", None)
+
+
+def no_use(service: Service, state: str) -> Outcome:
+    """The outcome of a runbook for what is not off: it counts as a change that was not needed."""
+    return Outcome(f"{service.name}: {state}; nothing to do, counted as not needed", False)
 
 
 def action(
@@ -129,4 +139,4 @@ def declare_resolved(world: World, service: Service, parameters: Mapping[str, An
 @action("escalate", "close", needs_target=False)
 def escalate(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Call for a second engineer; recorded, and nothing changes."""
-    return Outcome("escalated; nothing changed", None)
+    return Outcome("escalated; recorded, and nothing changes", None)

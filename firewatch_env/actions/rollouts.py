@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, action, flag, minutes
+from firewatch_env.actions.registry import Outcome, action, as_asked, flag, minutes
 from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Release, Service, Setting
@@ -13,6 +13,7 @@ from firewatch_env.engine.world import DAY, World
 
 # What pods carry only as long as they live.
 _FRESH = ("blocked", "backoff", "bad_process", "reconnects", "leak")
+_WORD = {"build": "build", "revision": "config"}  # as change logs say
 _OLD_FAILS = 0.08  # of requests, once a build or revision older than a day is taken back
 
 
@@ -42,14 +43,15 @@ def _moving(release: Release) -> tuple[Setting, ...]:
 
 def _take_back(world: World, service: Service, which: str, marker: str) -> Outcome:
     if which in service.rolled:
-        return Outcome(f"{service.name}: already on the {which} before; nothing changed", None)
+        return as_asked(service, f"back on the {_WORD[which]} before")
     service.rolled.add(which)
     for part in service.parts:
         part.renew = EASE
     release: Release | None = getattr(service, which)
     if release is None or world.tick - release.tick > DAY:
         world.ease(service, marker, _OLD_FAILS)
-        return Outcome(f"{service.name}: back to a {which} older than a day within {minutes(EASE)}")
+        word = _WORD[which]
+        return Outcome(f"{service.name}: back to a {word} older than a day within {minutes(EASE)}")
     for setting in _moving(release):
         if release.staged:
             # What the build had mended, it had mended for zone b's pods alone.
@@ -62,7 +64,7 @@ def _take_back(world: World, service: Service, which: str, marker: str) -> Outco
 
 def _bring_back(world: World, service: Service, which: str, marker: str) -> Outcome:
     if which not in service.rolled:
-        return Outcome(f"{service.name}: the newest {which} is out; nothing changed", None)
+        return as_asked(service, f"on the newest {_WORD[which]}")
     service.rolled.discard(which)
     for part in service.parts:
         part.renew = EASE
@@ -75,7 +77,9 @@ def _bring_back(world: World, service: Service, which: str, marker: str) -> Outc
         settings = _moving(release)
     for setting in settings:
         world.ease(service, setting.lever, setting.after)
-    return Outcome(f"{service.name}: the newer {which} goes out again within {minutes(EASE)}")
+    return Outcome(
+        f"{service.name}: the newer {_WORD[which]} goes out again within {minutes(EASE)}"
+    )
 
 
 @action("rollback_deploy", "repair", "undo")

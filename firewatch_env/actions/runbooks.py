@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, action, minutes
+from firewatch_env.actions.registry import Outcome, action, as_asked, minutes, no_use
 from firewatch_env.engine.catalogue import USUAL_HITS
 from firewatch_env.engine.levers import LEVERS, family
 from firewatch_env.engine.motion import EASE
@@ -67,16 +67,17 @@ def _repair(name: str, families: tuple[str, ...], otherwise: str, summary: str) 
     def do(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
         level = str(parameters.get("level", "")).strip().lower()
         if level in _LEVELS_THAT_FLOOD:
-            return Outcome(f"{service.name}: {level} logging is no repair; nothing changed", False)
+            return no_use(service, f"{level} logging is no repair")
         found = off(service, families)
         if not found:
-            return Outcome(f"{service.name}: {otherwise} here; nothing changed", False)
+            return no_use(service, f"{otherwise} here")
         if all(each in service.easing for each in found):
-            return Outcome(f"{service.name}: under way already; nothing changed", None)
+            return as_asked(service, "under way")
         for each in found:
             world.ease(service, each, LEVERS[family(each)].usual)
         return Outcome(
-            f"{service.name}: {summary[0].lower()}{summary[1:-1]}: started, done in {minutes(EASE)}"
+            f"{service.name}: {summary[0].lower()}{summary[1:-1]}; full effect within "
+            f"{minutes(EASE)}"
         )
 
     do.__doc__ = summary
@@ -91,7 +92,7 @@ for _name, (_families, _otherwise, _summary) in _REPAIRS.items():
 def promote_canary(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Give the canary's build all the traffic; two builds no longer answer side by side."""
     if not off(service, ("canary", "mixed")):
-        return Outcome(f"{service.name}: no canary here; nothing changed", False)
+        return no_use(service, "no canary here")
     world.set_lever(service, "mixed", 0.0)
     service.moved.add(PROMOTED)
     if "canary" in service.levers:
@@ -103,7 +104,7 @@ def promote_canary(world: World, service: Service, parameters: Mapping[str, Any]
 def enable_cache_warming(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Load a cold cache's keys ahead of requests: twice half of those missing, then the rest."""
     if "cold_cache" not in service.levers:
-        return Outcome(f"{service.name}: no cold cache here; nothing changed", False)
+        return no_use(service, "no cold cache here")
     to = (service.levers["cold_cache"] + 1) / 2
     world.set_lever(service, "cold_cache", to if to < 0.88 else 1.0)
     loaded = "half of the missing keys" if "cold_cache" in service.levers else "all other keys"
@@ -116,10 +117,11 @@ def enable_cache_warming(world: World, service: Service, parameters: Mapping[str
 def rate_limit_cache_misses(
     world: World, service: Service, parameters: Mapping[str, Any]
 ) -> Outcome:
-    """Let at most twice the usual misses through; half of the rest get an old value, half fail."""
+    """Stopgap: twice the usual misses go through; of the rest half get an old value, half fail."""
     if service.kind != "cache" or not off(service, MISSES):
-        return Outcome(f"{service.name}: hits as usual here; nothing changed", False)
+        return no_use(service, "hits as usual here")
     world.ease(service, "miss_cap", 2.0)
     return Outcome(
-        f"{service.name}: within {minutes(EASE)}, at most twice the usual misses go on to the store"
+        f"{service.name}: within {minutes(EASE)}, at most twice the usual misses go on to the "
+        "store; half of the others fail, so this is a stopgap"
     )

@@ -42,14 +42,8 @@ _MEMORY = _Rule(
     lambda v: f"{v:.0%} of the memory limit in use",
 )
 _RULES = (
-    _Rule("ServiceDown", "seen", 0.9, 0.0, lambda v: f"{v:.0%} of requests fail or are refused"),
-    _Rule(
-        "HighErrorRate",
-        "own",
-        ERRORS,
-        MOST_FAIL,
-        lambda v: f"5xx rate {v:.1%}",
-    ),
+    _Rule("ServiceDown", "seen", 0.9, 0.0, lambda v: f"own failures {v:.0%}"),
+    _Rule("HighErrorRate", "own", ERRORS, MOST_FAIL, lambda v: f"5xx {v:.0%}"),
     _Rule("HighLatency", "p99", SLOW, VERY_SLOW, lambda v: f"p99 {v:.2f} s"),
     _Rule("RequestBacklog", "active", 100.0, _NEVER, lambda v: f"{v:.0f} requests in flight"),
     _MEMORY,
@@ -89,14 +83,13 @@ def fire(world: World, since: dict[str, int], meters: Mapping[str, Meters]) -> l
         elif now.memory >= NEARLY_FULL:
             # Pods about to be killed are the cluster's alert, whoever owns them.
             found.append(_fired(_MEMORY, service.name, now.memory))
-    found.sort(key=lambda each: each[:3])
-    ids = {each[2] for each in found}
-    for gone in since.keys() - ids:
+    found.sort()  # by rank, how far over, and id, which no two share
+    alerts = [alert for _, _, _, alert in found]
+    for gone in since.keys() - {alert["alert_id"] for alert in alerts}:
         del since[gone]
-    return [
-        {**alert, "fired_at_tick": since.setdefault(alert_id, world.tick)}
-        for _, _, alert_id, alert in found
-    ]
+    for alert in alerts:
+        alert["fired_at_tick"] = since.setdefault(alert["alert_id"], world.tick)
+    return alerts
 
 
 def _fired(rule: _Rule, service: str, value: float) -> tuple[int, float, str, dict[str, Any]]:

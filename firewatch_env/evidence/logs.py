@@ -18,7 +18,7 @@ _ROUTINE: dict[str, tuple[str, ...]] = {
         "INFO  {n} idle connections closed", "INFO  rate counters of {f} reset",
     ),
     "app": (
-        "INFO  flags for {f} reloaded, none changed", "WARN  {f}: field left empty, default used",
+        "INFO  flags for {f} reloaded, none changed", "WARN  {f}: locale left empty, default used",
         "INFO  {n} stale entries of {f} dropped", "INFO  {n} sessions of {f} renewed",
     ),
     "store": (
@@ -41,33 +41,39 @@ def lines(world: World, service: Service) -> tuple[str, ...]:
     """The service's last log lines, the most telling ones last."""
     said = sorted([*_own(world, service), *_resources(world, service), *_callees(service)])[-6:]
     texts = [text for _, text in said]
-    key = crc32(service.name.encode()) + world.minute + world.tick // 2
     if service.name in world.advice:
         texts.insert(max(len(texts) - 1, 0), f"WARN  {world.advice[service.name]}")
     # A failure fills as much of a log as of the requests.
     more = [text for share, text in said if share <= 1 for _ in range(round(share * _LEAST) - 1)]
     more = more[max(len(more) + len(texts) + 1 - _LEAST, 0) :]
     room = max(_LEAST - len(texts) - len(more), 1)
-    texts = more + [_routine(service, key + n) for n in range(room)] + texts
-    minute, start = world.clock(world.tick), 30 * (world.tick % 2)
-    return tuple(
-        f"{minute}:{start + (30 * n + crc32(f'{key} {n}'.encode()) % 30) // len(texts):02} {text}"
-        + _request(key, n, text)
-        for n, text in enumerate(texts)
-    )
+    failed = more + texts
+    # One routine line a tick, before what this tick failed: it stays what and when it was.
+    routine = [_routine(world, service, world.tick - room + n) for n in range(room)]
+    now = [_now(world, service, n, len(failed), text) for n, text in enumerate(failed)]
+    return (*routine, *now)
 
 
-def _routine(service: Service, key: int) -> str:
-    """A line that has nothing to do with any incident."""
+def _routine(world: World, service: Service, tick: int) -> str:
+    """The line that a service wrote in a tick of any day."""
     texts, features = _ROUTINE[service.kind], sorted(service.features)
-    text = texts[key % len(texts)]
-    return text.format(f=features[key // len(texts) % len(features)], n=10 + key * 89 % 240)
+    key = _key(world, service, tick)
+    text = texts[key % len(texts)].format(
+        f=features[key // 7 % len(features)], n=10 + key // 31 % 240
+    )
+    return f"{world.clock(tick)}:{30 * (tick % 2) + key % 30:02} {text}"
 
 
-def _request(key: int, number: int, text: str) -> str:
-    """An id of the request that a line is about."""
+def _now(world: World, service: Service, number: int, of: int, text: str) -> str:
+    """A line of this tick, the `number`th of so many; with an id if it is about one request."""
+    key = _key(world, service, world.tick * 8 + number)
     about = any(part in text for part in (".java:", " 403 ", " 429 ", " 500 "))
-    return f" req={(key * 2654435761 + number * 40503) % 65536:04x}" if about else ""
+    second = 30 * (world.tick % 2) + (30 * number + key % 30) // of
+    return f"{world.clock(world.tick)}:{second:02} {text}" + f" req={key % 65536:04x}" * about
+
+
+def _key(world: World, service: Service, number: int) -> int:
+    return crc32(f"{service.name} {world.minute} {number}".encode())
 
 
 def _own(world: World, service: Service) -> list[tuple[float, str]]:

@@ -26,7 +26,8 @@ MOST_FAIL, VERY_SLOW, NEARLY_FULL = 0.5, 2.0, 0.9
 POOR_HITS = 0.8
 WAITING = 60
 """Seconds of the usual load that wait in a pipeline before it is called degraded."""
-TIMEOUTS, BELOW = "callees' timeouts", "callees' errors"
+FROM_CALLEES = TIMEOUTS, BELOW = "callees' timeouts", "callees' errors"
+"""How requests end badly for what callees did; all other ways are failures of its own."""
 WINDOW = 10  # ticks: alerts on a rate look at five minutes
 RECENT = 20
 """Ticks for which it is mentioned that pods ran out of memory."""
@@ -133,7 +134,7 @@ def by_status(service: Service) -> dict[str, float]:
         if call.fail and not call.optional:
             many = min(call.calls, 1 / call.fail)
             fine *= 1 - many * call.fail
-            timely *= 1 - many * next(iter(ways(call).values()))
+            timely *= 1 - many * timed_out(call)
     found |= {TIMEOUTS: left * (1 - timely), BELOW: left * (timely - fine)}
     return {status: share for status, share in found.items() if share >= 0.005}
 
@@ -170,15 +171,16 @@ def split(service: Service) -> dict[str, dict[str, float]]:
         else:
             everywhere *= 1 - part * value
     versions, zones = {}, {}
-    build = service.build
+    build, b_asked = service.build, zone_share(service, service.clock) > 0
     if build is not None and (newer < 1 or (build.staged and "build" not in service.rolled)):
-        versions = {build.before: 1 - everywhere, build.version: 1 - everywhere * newer}
+        versions = {build.before: 1 - everywhere}
+        if b_asked or not build.staged:  # what gets no requests has no failures
+            versions[build.version] = 1 - everywhere * newer
     a, b = in_zones(service, "shed")
     if in_b < 1 or a != b or (newer < 1 and build is not None and build.staged):
-        zones = {
-            "a": 1 - everywhere * (1 - a),
-            "b": 1 - everywhere * in_b * newer * (1 - b),
-        }
+        zones = {"a": 1 - everywhere * (1 - a)}
+        if b_asked:
+            zones["b"] = 1 - everywhere * in_b * newer * (1 - b)
     by_client = {}
     if no_customers(service):
         by_client = {stranger(service): 1.0, "all others": service.now.seen}
@@ -213,12 +215,23 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value >= 1 else f"{value * 1000:.0f} ms"
 
 
+def _tried(call: Call) -> tuple[float, float, float]:
+    """Shares of a call's attempts that are late and that are tried again, and what tries leave."""
+    late = (1 - call.callee.soft - call.callee.hard) * call.late
+    again = call.callee.soft + late  # an exception or a refusal is not tried again
+    return late, again, again ** (call.tries - 1) if again > 1e-6 else 1.0
+
+
+def timed_out(call: Call) -> float:
+    """Share of all calls that end too late, after all their tries."""
+    late, _, soft = _tried(call)
+    return soft * late
+
+
 def ways(call: Call) -> dict[str, float]:
-    """How a call fails, after all its tries: shares of all calls, that of too late ones first."""
+    """How a call fails, after all its tries: shares of all calls."""
     callee, now = call.callee, call.callee.now
-    late = (1 - callee.soft - callee.hard) * call.late
-    again = callee.soft + late  # is tried once more; an exception or a refusal is not
-    soft = again ** (call.tries - 1) if again > 1e-6 else 1.0
+    late, again, soft = _tried(call)
     hard = (call.fail - soft * again) / callee.hard if callee.hard else 0.0
     heard = hard * (1 - callee.soft)
     refused, limited = heard * now.refused, heard * (1 - now.refused) * now.limited

@@ -68,9 +68,9 @@ SIGNS: dict[str, Sign] = {
     "queries": Sign("", "WARN", "slow: one query for each item, not one for all{r}"),
     "cpu_limit": Sign("", "WARN", "throttled by the container's CPU limit{r}"),
     "slots": Sign("", "WARN", "connection pool for {f} is full, timed out after 3000 ms{r}"),
-    "blocked": Sign("", "WARN", "thread pool full: threads blocked at LockManager.java:77"),
-    "streams": Sign("", "WARN", "HTTP/2: most concurrent streams reached"),
-    "reconnects": Sign("", "WARN", "clients reconnect all at once: accept queue full"),
+    "blocked": Sign("", "WARN", "threads blocked at LockManager.java:77"),
+    "streams": Sign("", "WARN", "HTTP/2: concurrent streams are left open"),
+    "reconnects": Sign("", "WARN", "clients reconnect all at once, handshakes hold connections"),
     "pods": Sign("", "WARN", "pod not ready: warm-up of {f} does not finish{r}"),
     "environment": Sign("", "ERROR", "start failed: environment variable API_KEY not set{r}"),
     "cold": Sign("", "WARN", "pod not ready: data still loading, 3 %"),
@@ -93,14 +93,14 @@ SIGNS: dict[str, Sign] = {
     "timeout": Sign("", "WARN", "{f} timed out: deadline shorter than its usual answer{r}"),
     "calls": Sign("", "INFO", "batch of 1: one call to {f} for each item{r}"),
     "tries": Sign("", "WARN", "{f} failed, trying again at once{r}"),
-    "bots": Sign("403", "INFO", "403 client={w}: on the blocklist"),
-    "meter": Sign("500", "WARN", "500 client={w}: no such table"),
+    "bots": Sign("403", "INFO", "403 client={w}: not allowed in production"),
+    "meter": Sign("500", "WARN", "500 client={w}: cannot parse its request"),
 }
 ALL = "all requests"
 _STEADY_CACHE = "heap: cache of {f} is full, nothing more is added{r}"
 _STRANGERS = (
-    "security-scan", "load-test", "retired-monitor", "nightly-report", "ci-smoke-test",
-    "backup-2021", "price-crawler",
+    "k6-load-test", "staging-replay", "shadow-traffic", "loadgen-eu", "perf-lab",
+    "capacity-test", "mirror-canary",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ STATUSES = {"healthy": "●", "degraded": "◆", "critical": "■", "down": "✕
 """Sign of each status: it serves those who do not tell the colours apart."""
 PERCENTILES = ("p50", "p95", "p99")
 PANELS: Sequence[tuple[str, Mapping[str, str], float, str]] = (
-    ("Own errors", {"http_server_error_rate": "errors"}, 100, " %"),
+    ("5xx", {"http_server_error_rate": "errors"}, 100, " %"),
     ("Duration", {f"{DURATION}{p}": p for p in PERCENTILES}, 1, " s"),
     ("Requests in flight", {"http_server_active_requests": "requests"}, 1, ""),
     (
@@ -72,15 +72,15 @@ def _node(
 ) -> str:
     status = str(view["status"])
     errors = 100 * float(str(view["http_server_error_rate"]))
-    told = f"{name}: {status}, own errors {errors:.0f} %"
-    shown = f"{errors:.0f} % errors" if errors >= 1 else status
+    label = f"{name}: {status}, 5xx {errors:.0f} %"
+    shown = f"5xx {errors:.0f} %" if errors >= 1 else status
     more = f"{' at' if chosen else ''}{' root' if root else ''}"
     if root:
-        told, shown = f"{told}; the cause was here", "the cause"
+        label, shown = f"{label}; the cause was here", "the cause"
     return (
         f'<button type="button" class="fw-node {escape(status)}{more}" '
         f'data-mt="pick" data-value="{escape(name)}" data-key="node {escape(name)}" '
-        f'style="left:{100 * at[0]:.1f}%;top:{100 * at[1]:.1f}%" aria-label="{escape(told)}">'
+        f'style="left:{100 * at[0]:.1f}%;top:{100 * at[1]:.1f}%" aria-label="{escape(label)}">'
         f"<b>{STATUSES.get(status, '')} {escape(name)}</b><small>{escape(shown)}</small></button>"
     )
 

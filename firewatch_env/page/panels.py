@@ -33,7 +33,7 @@ class Column(NamedTuple):
 FEWEST = 10
 """Ticks over which a small curve is wide, until more have passed."""
 COLUMNS = (
-    Column("own errors, %", "http_server_error_rate", 100, 1, 1.0),
+    Column("5xx, %", "http_server_error_rate", 100, 1, 1.0),
     Column("p99, s", f"{DURATION}p99", 1, 3, None),
     Column("in flight", "http_server_active_requests", 1, 0, None),
     Column("CPU, %", "process_cpu_utilization", 100, 0, 1.0),
@@ -83,10 +83,10 @@ def _service_row(story: Story, name: str, choose: bool) -> list[str]:
 
 
 def _cell(story: Story, name: str, column: Column) -> str:
-    told = story.series(name, column.key)
+    values = story.series(name, column.key)
     most = column.top or max(max(story.series(each, column.key)) for each in story.services)
-    now = f"{told[-1] * column.factor:,.{column.decimals}f}"
-    return f"{_spark(told, most)}<span>{now}</span>"
+    now = f"{values[-1] * column.factor:,.{column.decimals}f}"
+    return f"{_spark(values, most)}<span>{now}</span>"
 
 
 def _spark(values: Sequence[float], most: float) -> str:

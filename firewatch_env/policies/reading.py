@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 # What a change that explains a trouble is about.
 COULD: dict[str, str] = {
-    "500": "parser|default values|message format|address was empty",
-    "403": "permission|access|refused",
+    "500": "parser|default values|message format|empty address",
+    "403": "permission|access",
     "429": "rate limit",
     "no connection": "route",
     "cpu": "ranked|compression|validated|regular expressions",
@@ -17,11 +17,13 @@ COULD: dict[str, str] = {
     "pods": "built at start|warm-up",
     "memory": "kept|memory|cache for",
     "late": "timeout|new client",
-    "calls": "each item|batch size",
+    "calls": "each item|batch",
     "tries": "tries|tried",
     "hits": "expiry|time to live",
     "skew": "partition key",
 }
+MENDS = "empty address|off → on|dead route|retire|let new|staff →|batch the|1 → 50"
+"""What a change says that put something right."""
 # What a line of a log or a look says, and what puts that right.
 REMEDIES: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("record of a newer build", "rollback_deploy", {"undo": True}),
@@ -83,9 +85,9 @@ def change_log(text: str) -> Iterator[Entry]:
 
 def explains(text: str, trouble: str, about: str, entry: Entry) -> bool:
     """Whether a line of a change log could have caused a trouble with a feature or a callee."""
-    fixed = text.startswith("fix:")
+    mends = re.search(MENDS, text) is not None
     could = re.search(COULD[trouble], text) is not None
-    return could and about in text and fixed == entry.taken_back
+    return could and about in text and mends == entry.taken_back
 
 
 def remedy(text: str) -> tuple[str, dict[str, object]] | None:

@@ -167,7 +167,7 @@ class Engineer:
         ready = re.search(r"pods (\d+)/(\d+) ready", detail)
         found: list[tuple[float, str, str]] = []
         for status in ("500", "403", "429", "no connection"):
-            share = percent(rf"failing: .*?{status} (\d+)%", detail)
+            share = percent(rf"own failures: [^.]*?{status} (\d+)%", detail)
             if share >= 0.01:
                 found.append((share, status, ""))
         found.sort(reverse=True)
@@ -182,8 +182,7 @@ class Engineer:
             wants.append(("hits", "fetch_logs"))
         if "items wait" in detail and " 0 items wait" not in detail:
             wants.append(("job", "inspect_cluster_topology"))
-        slow = re.search(r"latency ([\d.]+)x", detail)
-        if "503" in detail or (slow and float(slow[1]) >= 1.5):
+        if "503" in detail or re.search(r"latency [\d.]+ m?s, usually", detail):
             load = re.search(r"load ([\d.]+)x", detail)
             if load and float(load[1]) >= 1.4:
                 wants.append(("load", ""))
@@ -294,7 +293,7 @@ def _subject(trouble: str, text: str) -> str:
     """The feature that a look is about."""
     patterns = {
         "cpu": r"; ([\w -]+?) \d+% of it \(",
-        "pool": r"pool full: ([\w -]+?) \d",
+        "pool": r"(?:pool full|busy): ([\w -]+?) \d",
         "pods": r"not ready: warm-up of ([\w -]+?) does not",
         "hits": r"hardly a hit on ([\w -]+?),",
         "skew": r"more than its share of (?!all requests)([\w -]+?)(?:;|$)",

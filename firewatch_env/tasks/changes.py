@@ -48,25 +48,25 @@ WORDS: dict[str, tuple[str, str]] = {
 }
 FIXES: dict[str, tuple[str, str]] = {
     "errors": (
-        "fix: {f} failed where the address was empty", "fix: default values for {f}: off → on",
+        "handle an empty address in {f}", "default values for {f} back: off → on",
     ),
-    "path": ("fix: the route for {f} led nowhere", "fix: route of {f}: /v0 → /v1"),
+    "path": ("calls for {f}: drop the dead route", "retire /v0 of {f}, route: /v0 → /v1"),
     "refuse": (
-        "fix: new customers were refused access to {f}", "fix: access to {f}: staff → everyone",
+        "let new customers have access to {f}", "access to {f}: staff → everyone",
     ),
-    "calls": ("fix: {f} was called once for each item", "fix: batch size to {f}: 1 → 50"),
+    "calls": ("batch the calls to {f}", "batch size to {f}: 1 → 50"),
 }  # fmt: skip
 """What a change says that mended such a fault, by family: of a build, and of a revision."""
 COSMETIC: dict[str, tuple[str, ...]] = {
     "build": (
-        "metrics for {f}", "logger 2.4 → 2.5 in the client for {f}", "unused flag of {f} removed",
-        "trace spans around {f}", "log messages about {f} reworded",
-        "typo in an error message about {f}", "unit tests for {f}",
+        "latency histogram for {f}", "bump the JSON library in {f}", "drop old {f} flag",
+        "more spans around {f}", "quieter logs for {f}", "typo in the {f} error text",
+        "flaky {f} test rewritten",
     ),
     "revision": (
         "log retention for {f}: 7 → 14 days", "alert on slow {f}: 1 s → 800 ms",
-        "on-call contact for {f} changed", "sample rate of traces for {f}: 1% → 2%",
-        "alert e-mails go to the team for {f}", "labels of the metrics for {f}",
+        "on-call for {f}: weekly → daily rota", "trace sampling of {f}: 1% → 2%",
+        "alerts on {f} go to the team's channel", "dashboard labels for {f}",
     ),
 }  # fmt: skip
 _MENDED = (("errors", 0.2, 0.4), ("path", 0.2, 0.4), ("refuse", 0.2, 0.4))

@@ -21,11 +21,11 @@ from firewatch_env.tasks.task import Task
 
 def digest(task: Task, player: str) -> str:
     """SHA-256 of all that a play was answered; floats as their shortest exact text."""
-    play, replies = Play(task), list[Any]()
+    play, answers = Play(task), list[Any]()
     script = POLICIES[player].play({**play.observe(), "message": play.message})
     for action in turns(play, script, observed=True):
-        replies.append([action, play.observe(), play.message])
-    text = json.dumps(replies, sort_keys=True, separators=(",", ":"))
+        answers.append([action, play.observe(), play.message])
+    text = json.dumps(answers, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -81,9 +81,9 @@ def play(base: str, task: str, difficulty: str, seed: int, ticks: int) -> float:
         observation, info = result["observation"], result["info"]
         rewards.append(f"{result['reward']:.2f}")
         error = info["error"] or "null"
-        told = ":".join(filter(None, history[-1]))
+        order = ":".join(filter(None, history[-1]))
         print(
-            f"[STEP] step={step} action={told} reward={rewards[-1]} "
+            f"[STEP] step={step} action={order} reward={rewards[-1]} "
             f"done={str(result['done']).lower()} error={error}",
             flush=True,
         )

@@ -141,3 +141,23 @@ def test_only_a_zone_at_fault_is_left_for_good() -> None:
     course(world, 2)
     assert act(world, "rebalance_az_traffic", "order-db", {}).changed is True
     assert course(world, LASTS + 10)[SHIFT:] == [0.0] * (LASTS + 10 - SHIFT)
+
+
+def test_a_drain_that_has_ended_may_be_asked_for_again_but_not_ended_again() -> None:
+    world = a_world()
+    act(world, "traffic_shift", "order-api", {})
+    course(world, LASTS + 1)
+    assert act(world, "traffic_shift", "order-api", {"drain_percentage": 0}).changed is None
+    assert act(world, "traffic_shift", "order-api", {}).changed is True
+
+
+def test_a_drain_that_is_only_lent_can_be_made_to_last() -> None:
+    world = a_world()
+    world.set_lever(world.by_name["order-db"], "zone_lost", 0.8)
+    act(world, "traffic_shift", "order-db", {})
+    course(world, SHIFT)
+    assert "stays" in act(world, "rebalance_az_traffic", "order-db", {}).text
+    assert act(world, "rebalance_az_traffic", "order-db", {}).changed is None
+    assert act(world, "traffic_shift", "order-db", {}).changed is None
+    world.take_back()
+    assert course(world, LASTS + 10) == [0.0] * (LASTS + 10)

@@ -84,7 +84,7 @@ async def test_the_client_plays_what_is_served_below_the_name(
 
 
 async def test_an_action_as_a_model_and_as_a_mapping_is_the_same(url: str) -> None:
-    told = []
+    replies = []
     typed = FirewatchAction(
         action_type="scale_replicas", target_service="cart-api", parameters={"replicas": 4}
     )
@@ -96,9 +96,9 @@ async def test_an_action_as_a_model_and_as_a_mapping_is_the_same(url: str) -> No
     async with FirewatchEnv(base_url=url) as env:
         for action in (typed, mapping, {"action_type": "scale_replica"}):
             await env.reset(task_id=TASK)
-            told.append((await env.step(action)).observation)
-    assert told[0] == told[1] != told[2]
-    assert "Did you mean 'scale_replicas'" in told[2].message
+            replies.append((await env.step(action)).observation)
+    assert replies[0] == replies[1] != replies[2]
+    assert "Did you mean 'scale_replicas'" in replies[2].message
 
 
 # inference.py.
@@ -168,8 +168,10 @@ def recording(tmp_path_factory: pytest.TempPathFactory, firewatch: Environment) 
         for policy in ("reference", "random"):
             session = firewatch.session()
             opening = session.reset(task_id=TASK)
-            told = observed(opening)
-            recorder = RunRecorder(stream, policy, {"task_id": TASK}, told, environment=firewatch)
+            observation = observed(opening)
+            recorder = RunRecorder(
+                stream, policy, {"task_id": TASK}, observation, environment=firewatch
+            )
             score = 0.0
             for action, reply in moves(session, firewatch.policies[policy], opening):
                 recorder.step(action, observed(reply))
@@ -195,8 +197,8 @@ def test_recorded_runs_earn_what_they_earned_when_they_are_replayed(
     again = [replayed(run, firewatch) for run in read_runs(recording)]
     assert all(each.same for each in again)
     assert again[0].score == 1.0 > again[1].score
-    told = CliRunner().invoke(app, ["replay", str(recording), "--environment", NAME])
-    assert told.exit_code == 0, told.output
+    result = CliRunner().invoke(app, ["replay", str(recording), "--environment", NAME])
+    assert result.exit_code == 0, result.output
 
 
 # Trainers.
@@ -223,22 +225,22 @@ def test_the_words_of_the_tools_tell_the_reference_enough(task: str) -> None:
 
 
 def test_a_tool_episode_on_the_server_is_told_what_one_in_process_is(url: str) -> None:
-    told = []
+    answers = []
     for base_url in (None, url):
         episode = ToolEpisode(base_url, NAME)
         opening = episode.reset({"task_id": TASK})
         entry = opening.split("Customers come in at ")[1].split(".")[0].split(",")[0]
-        told.append((opening, episode.call("fetch_logs", {"target_service": entry})))
+        answers.append((opening, episode.call("fetch_logs", {"target_service": entry})))
         episode.close()
-    assert told[0] == told[1]
+    assert answers[0] == answers[1]
 
 
 def test_the_trl_class_has_its_tools() -> None:
     made = environment_class(NAME)
     environment = made()
     environment.reset(task_id=TASK, prompt=[])
-    told = json.loads(environment.declare_resolved())
-    assert told["status"] == "completed"
+    reply = json.loads(environment.declare_resolved())
+    assert reply["status"] == "completed"
     assert environment.get_reward() == 0.0
     assert made.__name__ == "FirewatchEnvironment"
     public = {name for name in dir(made) if not name.startswith("_")}
@@ -313,9 +315,9 @@ def test_the_audit_prints_its_table_and_fails_where_a_ceiling_is_broken(
 ) -> None:
     asked = ["audit", "--environment", NAME, "--episodes", "2", "--workers", "1"]
     chosen = [part for name in ("reference", "null", "obey") for part in ("--policy", name)]
-    told = CliRunner().invoke(app, [*asked, *chosen])
-    assert told.exit_code == 0, told.output
-    assert "27 lines, 0 outside their limits" in told.output
+    result = CliRunner().invoke(app, [*asked, *chosen])
+    assert result.exit_code == 0, result.output
+    assert "27 lines, 0 outside their limits" in result.output
 
 
 # The manifest.
@@ -354,12 +356,12 @@ def test_the_probe_plan_is_played_without_a_mistake(alone: TestClient) -> None:
     reset = plan["reset"]
     named = {"episode_id": reset["episode_id"], "seed": reset["seed"], **reset["options"]}
     assert alone.post("/reset", json=named).json()["episode_id"] == reset["episode_id"]
-    told: dict[str, Any] = {}
+    reply: dict[str, Any] = {}
     for action in plan["actions"]:
         body = {"episode_id": reset["episode_id"], "action": action}
-        told = alone.post("/step", json=body).json()
-        assert told["info"]["error"] is None
-    assert told["done"]
+        reply = alone.post("/step", json=body).json()
+        assert reply["info"]["error"] is None
+    assert reply["done"]
 
 
 def test_the_running_server_passes_the_framework_s_criteria(url: str) -> None:
@@ -373,6 +375,6 @@ def test_the_running_server_passes_the_framework_s_criteria(url: str) -> None:
 
 def test_a_stream_of_its_own_records_nothing_of_another(firewatch: Environment) -> None:
     session, stream = firewatch.session(), io.StringIO()
-    told = observed(session.reset(task_id=TASK))
-    RunRecorder(stream, "null", {"task_id": TASK}, told, environment=firewatch)
+    observation = observed(session.reset(task_id=TASK))
+    RunRecorder(stream, "null", {"task_id": TASK}, observation, environment=firewatch)
     assert json.loads(stream.getvalue().splitlines()[0])["versions"] == dict(firewatch.versions)

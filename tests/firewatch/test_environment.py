@@ -82,9 +82,9 @@ def test_a_mistake_is_answered_in_info_and_the_episode_goes_on(client: TestClien
         body = {"episode_id": opened["episode_id"], "action": action}
         return client.post("/step", json=body).json()
 
-    told = step(action_type="fetch_log", target_service="web-gateway")
-    assert "Did you mean 'fetch_logs'" in told["info"]["error"]
-    assert told["observation"]["sim_tick"] == 1
+    reply = step(action_type="fetch_log", target_service="web-gateway")
+    assert "Did you mean 'fetch_logs'" in reply["info"]["error"]
+    assert reply["observation"]["sim_tick"] == 1
     assert "target_service" in step(action_type="fetch_logs")["info"]["error"]
     refused = client.post("/reset", json={"task_id": "task_easy_oom"}).json()
     assert "Did you mean 'task_easy_oom_baseline'" in refused["info"]["error"]
@@ -129,10 +129,10 @@ def test_a_model_is_told_the_manual_the_situation_and_never_the_cause(
     firewatch: Environment,
 ) -> None:
     episode = ToolEpisode(environment="firewatch")
-    told = episode.reset({"task_id": TASK})
-    assert "Customers come in at" in told
+    opening = episode.reset({"task_id": TASK})
+    assert "Customers come in at" in opening
     assert len(episode.brief) <= 2000
-    entry = told.split("Customers come in at ")[1].split(".")[0].split(",")[0]
+    entry = opening.split("Customers come in at ")[1].split(".")[0].split(",")[0]
     answer = json.loads(episode.call("fetch_logs", {"target_service": entry}))
     assert set(answer) == {"status", "message"}
     assert "deadlock" not in json.dumps(answer) + episode.brief

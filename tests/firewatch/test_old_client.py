@@ -58,10 +58,10 @@ def test_a_client_without_an_id_plays_its_three_tasks(url: str) -> None:
 
 def test_three_copies_at_once_write_the_same_lines(url: str) -> None:
     copies = [start(f"{url}/as/copy-{number}") for number in range(3)]
-    told = [copy.communicate(timeout=120)[0] for copy in copies]
+    outputs = [copy.communicate(timeout=120)[0] for copy in copies]
     assert [copy.returncode for copy in copies] == [0, 0, 0]
-    assert told[0] == told[1] == told[2]
-    assert told[0].count("[STEP]") > 10
+    assert outputs[0] == outputs[1] == outputs[2]
+    assert outputs[0].count("[STEP]") > 10
 
 
 def test_all_sixty_tasks_are_played(url: str) -> None:
@@ -94,9 +94,9 @@ def test_every_mistake_is_answered_200_and_the_episode_goes_on(url: str) -> None
         ),
         start=1,
     ):
-        told = post(f"{base}/step", {"action": action})
-        assert told["info"]["error"], action
-        assert told["observation"]["sim_tick"] == number
+        reply = post(f"{base}/step", {"action": action})
+        assert reply["info"]["error"], action
+        assert reply["observation"]["sim_tick"] == number
     refused = post(f"{base}/reset", {"difficulty": "impossible"})
     assert "impossible" in refused["info"]["error"]
     last = post(f"{base}/step", {"action": {"action_type": "declare_resolved"}})
@@ -119,6 +119,6 @@ def test_callers_do_not_see_each_other_and_an_id_cannot_be_guessed(url: str) -> 
 def test_an_id_that_is_null_is_no_id(url: str) -> None:
     base = f"{url}/as/null"
     post(f"{base}/reset", {"episode_id": None, "difficulty": "easy", "seed": 42})
-    told = post(f"{base}/step", {"episode_id": None, "action": {"action_type": "escalate"}})
-    assert told["info"]["error"] is None
-    assert told["observation"]["sim_tick"] == 1
+    reply = post(f"{base}/step", {"episode_id": None, "action": {"action_type": "escalate"}})
+    assert reply["info"]["error"] is None
+    assert reply["observation"]["sim_tick"] == 1

@@ -41,9 +41,9 @@ def started(task: str = DEADLOCK) -> Visitor:
 
 
 def story_of(visitor: Visitor) -> Story:
-    told = story(visitor.frames, visitor.place)
-    assert told is not None
-    return told
+    play = story(visitor.frames, visitor.place)
+    assert play is not None
+    return play
 
 
 def look(visitor: Visitor, service: str, tool: str = "get_metrics_detail") -> None:
@@ -54,9 +54,9 @@ def played(policy: str, task: str) -> Story:
     """The story of a policy's play."""
     playback = scripted(ENVIRONMENT.policies[policy], {"task_id": task}, ENVIRONMENT)
     playback.run_to_end(60.0)
-    told = story(playback.frames)
-    assert told is not None
-    return told
+    play = story(playback.frames)
+    assert play is not None
+    return play
 
 
 # Actions and graph.
@@ -70,27 +70,27 @@ def test_every_action_is_in_one_group_by_what_it_does() -> None:
 @pytest.mark.parametrize("task", [*default_tasks(ENVIRONMENT), "task_hard_metastable_failure"])
 def test_the_graph_runs_from_the_entry_down_to_the_leaves(task: str) -> None:
     visitor = started(task)
-    told = story_of(visitor)
-    assert sorted(told.services) == sorted(told.graph)
-    row = {name: at for at, layer in enumerate(told.layers) for name in layer}
-    assert all(row[callee] > row[caller] for caller in told.graph for callee in told.graph[caller])
-    places = graph.places_of(told)
+    play = story_of(visitor)
+    assert sorted(play.services) == sorted(play.graph)
+    row = {name: at for at, layer in enumerate(play.layers) for name in layer}
+    assert all(row[callee] > row[caller] for caller in play.graph for callee in play.graph[caller])
+    places = graph.places_of(play)
     assert len(set(places.values())) == len(places), "two services stand in one place"
-    html = graph.graph_html(told)
-    assert html.count('d="M') == sum(len(callees) for callees in told.graph.values())
-    for name, view in told.now["services"].items():
-        assert f'aria-label="{name}: {view["status"]}, own errors' in html
+    html = graph.graph_html(play)
+    assert html.count('d="M') == sum(len(callees) for callees in play.graph.values())
+    for name, view in play.now["services"].items():
+        assert f'aria-label="{name}: {view["status"]}, 5xx' in html
 
 
 def test_the_chosen_service_is_marked_in_the_graph_and_in_the_table() -> None:
     visitor = started()
     visitor.place = ROOT
-    told = story_of(visitor)
+    play = story_of(visitor)
     (marked,) = re.findall(
-        'class="fw-node [a-z]+ at" data-mt="pick" data-value="([^"]*)"', graph.graph_html(told)
+        'class="fw-node [a-z]+ at" data-mt="pick" data-value="([^"]*)"', graph.graph_html(play)
     )
     assert marked == ROOT
-    assert panels.services_html(told).count('aria-current="true"') == 1
+    assert panels.services_html(play).count('aria-current="true"') == 1
     visitor.place = "nowhere"
     assert story_of(visitor).chosen == ""
 
@@ -103,11 +103,11 @@ def test_metrics_are_those_of_the_replies_tick_by_tick() -> None:
     for _ in range(3):
         look(visitor, ROOT)
     visitor.call("restart_service", {"target_service": ROOT})
-    told = story_of(visitor)
-    assert told.ticks == [0, 1, 2, 3, 4]
+    play = story_of(visitor)
+    assert play.ticks == [0, 1, 2, 3, 4]
     key = "process_memory_utilization"
     replies = [frame.observation["services"][ROOT][key] for frame in visitor.frames]
-    assert told.series(ROOT, key) == replies
+    assert play.series(ROOT, key) == replies
     visitor.place = ROOT
     html = graph.metrics_html(story_of(visitor))
     assert html.count("<figure") == len(graph.PANELS) + 1
@@ -119,8 +119,8 @@ def test_an_alert_that_fires_again_is_there_again() -> None:
         active = [{"alert_id": each, "severity": "page"} for each in alerts]
         return Frame({}, {"services": {"a": {}}, "sim_tick": tick, "active_alerts": active})
 
-    told = Story([frame(0, "x"), frame(1, "x", "y"), frame(2, "y"), frame(3, "x", "y")], 20)
-    spans = [(each.alert["alert_id"], each.first, each.last) for each in told.firings]
+    play = Story([frame(0, "x"), frame(1, "x", "y"), frame(2, "y"), frame(3, "x", "y")], 20)
+    spans = [(each.alert["alert_id"], each.first, each.last) for each in play.firings]
     assert sorted(spans) == [("x", 0, 1), ("x", 3, 3), ("y", 1, 3)]
     assert [each[1] for each in spans] == sorted(each[1] for each in spans)
 
@@ -166,9 +166,9 @@ def test_no_action_of_a_recording_breaks_the_page(action: dict[str, Any], text: 
     visitor = started()
     visitor.step(action)
     frames = [*visitor.frames, Frame({}, {"status": "said"})]
-    told = story(frames)
-    assert told is not None
-    assert len(told.seen) == 2
+    play = story(frames)
+    assert play is not None
+    assert len(play.seen) == 2
     assert SCENES.picture_html(frames, visitor.reset)
     assert SCENES.picture_html([Frame({}, {"status": "said"})], {}) == ""
 
@@ -213,16 +213,16 @@ def test_a_watched_play_tells_its_causes_and_its_score_at_its_last_move_only() -
 @pytest.mark.parametrize("policy", ["reference", "keyword_rules", "declare_at_once", "null"])
 @pytest.mark.parametrize("task", [DEADLOCK, "task_medium_retry_storm", DUAL, FALSE_ALERT])
 def test_the_curves_are_the_replays_that_the_score_is_made_of(policy: str, task: str) -> None:
-    told = played(policy, task)
-    found = score.courses_of({"task_id": task}, told)
+    play = played(policy, task)
+    found = score.courses_of({"task_id": task}, play)
     assert found is not None
     nobody, mine, reference = (sum(each) for each in (found.nobody, found.played, found.reference))
-    parts = told.now["score_parts"]
-    declared, changed = told.now["incident_declared"], parts["changes"] > 0
+    parts = play.now["score_parts"]
+    declared, changed = play.now["incident_declared"], parts["changes"] > 0
     expected = impact(nobody, mine, reference, declared, changed)
     assert expected == pytest.approx(parts["impact"], abs=1e-4)
-    ticks = told.now["sim_tick"]
-    measured = told.now["bad_customer_minutes"]
+    ticks = play.now["sim_tick"]
+    measured = play.now["bad_customer_minutes"]
     assert measured == pytest.approx(sum(found.played[:ticks]), abs=0.01)
     assert len(found.nobody) == len(found.played) == found.max_ticks + AFTER
     assert graph.harm_html(found, "you").count("<path") == 4
@@ -240,8 +240,8 @@ def test_the_curves_are_the_replays_that_the_score_is_made_of(policy: str, task:
     ],
 )
 def test_each_factor_has_its_sentence(policy: str, task: str, sentences: list[str]) -> None:
-    told = played(policy, task)
-    html = score.score_html(told, score.courses_of({"task_id": task}, told), "you")
+    play = played(policy, task)
+    html = score.score_html(play, score.courses_of({"task_id": task}, play), "you")
     for sentence in sentences:
         assert sentence in html
 

@@ -207,6 +207,6 @@ def test_a_split_takes_no_seed_and_no_difficulty_beside_it() -> None:
 
 def test_no_name_of_a_task_that_a_player_reads_holds_its_seed() -> None:
     session, reply = a_session(difficulty="hard", seed=977_123)
-    told = json.dumps([reply.content, reply.message, session.state().model_dump()])
-    assert "977123" not in told
+    everything = json.dumps([reply.content, reply.message, session.state().model_dump()])
+    assert "977123" not in everything
     assert session.identity()["reset"] == {"difficulty": "hard", "seed": 977_123}

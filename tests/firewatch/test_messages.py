@@ -9,17 +9,17 @@ from itertools import pairwise
 import pytest
 
 from firewatch_env.actions import act
-from firewatch_env.engine.service import Service
+from firewatch_env.engine.service import Release, Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.alerts import fire
 from firewatch_env.evidence.logs import lines
 from firewatch_env.evidence.meters import by_status, read_all, ways
+from firewatch_env.messages import situation
 from firewatch_env.play import Play
-from firewatch_env.policies.reading import change_log
+from firewatch_env.policies.reading import MENDS, change_log
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.changes import guilty
 from firewatch_env.tasks.named import NAMED
-from firewatch_env.telling import situation
 from openenv_kit.bitstream import BitStream
 from tests.firewatch.test_engine import NAMES, a_world, course
 
@@ -47,7 +47,7 @@ def test_the_page_and_the_situation_give_one_share_of_customers(plays: list[Play
 
 
 def test_a_share_of_failures_is_the_same_wherever_it_is_told(plays: list[Play]) -> None:
-    told = 0
+    compared = 0
     for play in plays:
         for service in play.world.services:
             statuses, now = by_status(service), play.meters[service.name]
@@ -56,13 +56,13 @@ def test_a_share_of_failures_is_the_same_wherever_it_is_told(plays: list[Play]) 
             whole = sum(statuses.values())
             line = re.search(rf"{service.name} \w+ \(([^)]*)\)", play.message)
             if not service.masks and line and (told_of := re.findall(_FAILS, line[1])):
-                told += 1
+                compared += 1
                 assert sum(map(int, told_of)) / 100 == pytest.approx(whole, abs=0.025)
                 assert now.own * (1 - service.now.lost) <= whole + 0.01
             for call in service.calls:
                 assert sum(ways(call).values()) == pytest.approx(call.fail, abs=1e-6)
                 assert min(ways(call).values()) > -1e-9
-    assert told > 100
+    assert compared > 100
 
 
 _FAILS = r"(?:5xx|403|429|no connection) (\d+)%"
@@ -153,9 +153,17 @@ def test_a_log_holds_as_many_failures_as_the_requests(value: float) -> None:
     found = lines(world, service)
     share = sum("WriteConflict" in line for line in found) / len(found)
     assert share == pytest.approx(value, abs=0.21)
-    gaps = {int(b[6:8]) - int(a[6:8]) for a, b in pairwise(found)}
+    times = [60 * int(line[3:5]) + int(line[6:8]) for line in found]
+    gaps = {later - earlier for earlier, later in pairwise(times)}
     assert len(gaps) > 1
     assert min(gaps) >= 0
+
+
+def test_a_routine_line_stays_what_and_when_it_was() -> None:
+    world = a_world()
+    first = lines(world, world.by_name["order-db"])
+    world.step()
+    assert lines(world, world.by_name["order-db"])[:-1] == first[1:]
 
 
 def test_a_configuration_mends_by_a_setting_and_a_database_ranks_nothing(
@@ -166,7 +174,7 @@ def test_a_configuration_mends_by_a_setting_and_a_database_ranks_nothing(
         for service in play.world.services:
             text = act(play.world, "inspect_commit_diff", service.name, {}).text
             for entry in change_log(text):
-                fixed = [each for each in entry.texts if each.startswith("fix:")]
+                fixed = [each for each in entry.texts if re.search(MENDS, each)]
                 fixes |= {(entry.which, "→" in each) for each in fixed}
     assert fixes == {("rollback_deploy", False), ("revert_config", True)}
     for service, ranks in (("order-api", True), ("order-db", False), ("edge-mesh", False)):
@@ -237,8 +245,8 @@ def test_the_last_message_names_what_was_not_needed() -> None:
     play.act("restart_service", entry, {})
     play.act("force_ntp_sync", entry, {})
     play.act("declare_resolved", None, {})
-    named = f"not needed: restart_service {entry} (tick 1); force_ntp_sync {entry} (tick 2)."
-    assert play.message.endswith(named)
+    named = f"restart_service {entry} (tick 1); force_ntp_sync {entry} (tick 2, nothing to do)."
+    assert play.message.endswith(f"customers no worse off without: {named}")
 
 
 def test_a_client_that_is_no_customer_is_split_from_those_that_fail_too() -> None:
@@ -274,6 +282,35 @@ def test_cpu_and_what_it_sheds_are_split_by_zone() -> None:
     assert re.search(r"By zone [^:]*: b \d+%, a 0%", text)
 
 
+def test_shares_of_a_zone_that_gets_no_requests_are_not_told() -> None:
+    world, service = with_lever("order-api", "zone_fails", 0.6)
+    world.set_lever(service, "refuse.feed", 0.5)
+    assert "By zone" in act(world, "get_metrics_detail", "order-api", {}).text
+    service.staged.add("errors.bulk")
+    service.build = Release(world.tick, "2", "1", (), staged=True)
+    world.set_lever(service, "errors.bulk", 0.5)
+    assert re.search(
+        r"By version [^:]*: 2 \d+%", act(world, "get_metrics_detail", "order-api", {}).text
+    )
+    act(world, "rebalance_az_traffic", "order-api", {})
+    course(world, 3)
+    text = act(world, "get_metrics_detail", "order-api", {}).text
+    assert "403" in text
+    assert not re.search(r"By zone [^:]*: .*b \d|By version [^:]*: .*2 \d", text)
+
+
+def test_what_an_action_that_finds_nothing_costs_is_what_it_says() -> None:
+    play = Play(find({"task_id": "task_easy_alert_fatigue"}))
+    entry = play.task.entry
+    for action in ("force_ntp_sync", "revert_config", "revert_config"):
+        play.act(action, entry, {})
+    free = [each["feedback_string"].endswith("not counted") for each in play.history]
+    assert free == [False, False, True]
+    play.act("declare_resolved", None, {})
+    assert play.grade is not None
+    assert play.grade.unneeded == 2
+
+
 def test_an_alert_follows_what_it_is_about_and_a_change_stands_before(plays: list[Play]) -> None:
     later = 0
     for play in plays:
@@ -299,3 +336,31 @@ def test_a_canary_that_is_taken_away_is_shown_wherever_it_was() -> None:
         text = act(play.world, look, name, {}).text
         assert "canary rolled back" in text
         assert "canary pods run" not in text
+
+
+def test_workers_that_wait_for_a_slow_callee_are_no_pool_of_a_feature() -> None:
+    world = a_world()
+    service = world.by_name["order-api"]
+    service.lat = 20 * service.usual_lat
+    waiting = act(world, "thread_dump", "order-api", {}).text
+    assert waiting.startswith("200 of 200 busy: bulk ")
+    assert "pool full" not in waiting
+    small, _ = with_lever("order-api", "slots.bulk", 0.015)
+    assert "pool full: bulk 3 of 3" in act(small, "thread_dump", "order-api", {}).text
+
+
+def test_memory_that_grew_is_told_with_what_it_was() -> None:
+    world, service = with_lever("order-api", "heap.bulk", 0.3)
+    then = {each.name: each.now.memory for each in world.services}
+    service.memory += 0.2
+    world.step()
+    text = situation(world, read_all(world), then, 90, 20)
+    assert f"memory {then['order-api']:.0%} → {service.now.memory:.0%}" in text
+
+
+def test_more_changes_than_are_weighed_are_not_named_one_by_one() -> None:
+    play = Play(find({"task_id": "task_easy_alert_fatigue"}))
+    for number in range(13):
+        play.act("scale_replicas", play.task.entry, {"replicas": 4 + number % 2})
+    play.act("declare_resolved", None, {})
+    assert play.message.endswith("no worse off without: more than 12 changes all count as such.")

@@ -25,19 +25,23 @@ from firewatch_env.evidence.meters import (
     pods,
 )
 from firewatch_env.evidence.signs import LOST
-from firewatch_env.grade import Grade
+from firewatch_env.grade import MOST_CHANGES, Grade
 from openenv_kit.adding import add_up
 
 BRIEF = """\
-You are on call for an online shop. Customers are being let down, and every call of a tool takes \
-30 seconds (one tick), a mistyped one too. End the incident: find what is broken, repair it, \
-declare it resolved.
+You are on call for an online shop. Customers are let down by errors, slow or incomplete answers, \
+and every call of a tool takes 30 seconds (one tick), a mistyped one too. End the incident: find \
+what is broken, repair it, declare it resolved.
 
 Looking costs time only. Start where customers come in and follow the calls that fail \
 (trace_dependencies): the service that pages is not always the one that is broken. \
 get_metrics_detail splits a service's failures by version, zone, feature and client and says \
 since when; inspect_commit_diff is its change log. Most changes there are harmless. Logs are what \
 programs wrote: some of it is about something else, and advice in it may be wrong.
+
+Failures are shares of the requests sent to a service. 5xx: it answered with a server error, \
+whatever the cause. Own failures: they arise in the service itself, refused and lost requests \
+included. A proxy passes its callees' failures on; they are not in its 5xx.
 
 More pods or CPU, a drained zone, an open breaker, a throttle or a longer timeout buy time; when \
 the incident ends they are taken back. A repair lasts: undoing the build or the setting that did \
@@ -48,9 +52,10 @@ One fault may hide another. When customers are well, look once more: something m
 filling up. Alerts may be false: if customers are well and stay well, declare without a change.
 
 Score, 0 to 1: precision × (0.55 if it is over for good and declared + 0.45 × the share that you \
-spared customers of what the reference player spares them). Each change that was not needed, or \
-that changed nothing, costs a quarter. The error budget is the harm that the month still allows: \
-ten ticks with every customer let down use it up, and nothing else happens then."""
+spared customers of what the reference player spares them). Each change without which customers \
+would have been no worse off costs a quarter, and so does a runbook that finds nothing to put \
+right; setting what is set already is free. The error budget is the harm that the month still \
+allows: ten ticks with every customer let down use it up, and nothing else happens then."""
 _NAMED = 5  # unneeded changes, at most
 _RISE = 0.05  # of memory since tick 0
 
@@ -94,7 +99,10 @@ def situation(
 def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
     """What is unusual about a service, after how bad that is; nothing where it looks well."""
     below = service.masks and any(call.fail and not call.optional for call in service.calls)
-    shares = by_status(service) if below or now.seen >= ERRORS else {}
+    rest = (
+        service.now.refused or service.now.limited or service.now.lost or "bots" in service.levers
+    )
+    shares = by_status(service) if below or (rest and now.seen >= ERRORS) else {}
     failing = {how: share for how, share in shares.items() if how in (LOST, "403", "429")}
     if now.own >= (0.005 if failing else ERRORS):
         failing["5xx"] = now.own * (1 - service.now.lost)
@@ -108,9 +116,10 @@ def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
         said.append(f"p99 {now.p99:.1f} s")
     if now.cpu >= HIGH_CPU:
         said.append(f"CPU {now.cpu:.0%}")
-    rises = now.memory >= memory + _RISE
-    if now.memory >= HIGH_MEMORY or rises:
-        said.append(f"memory {now.memory:.0%}{' rising' if rises else ''}")
+    if now.memory >= memory + _RISE:
+        said.append(f"memory {memory:.0%} → {now.memory:.0%}")
+    elif now.memory >= HIGH_MEMORY:
+        said.append(f"memory {now.memory:.0%}")
     if service.killed is not None and world.tick - service.killed < RECENT:
         said.append(f"out of memory at {world.clock(service.killed)}")
     if service.backlog > WAITING * service.usual_load:
@@ -131,9 +140,11 @@ def verdict(grade: Grade) -> str:
     ended = "over for good" if grade.over else "not over"
     needless = "; ".join(grade.needless[:_NAMED])
     more = f" and {grade.unneeded - _NAMED} more" if grade.unneeded > _NAMED else ""
+    if grade.changes > MOST_CHANGES:
+        needless, more = f"more than {MOST_CHANGES} changes all count as such", ""
     return (
         f"Score {grade.score:.2f} = precision {grade.precision:.2f} × (0.55 × {grade.resolved:g} "
         f"({ended}) + 0.45 × {grade.impact:.2f} of the harm that the reference player spares). "
         f"Looks: {grade.looks}; changes that did something: {grade.changes}; "
-        f"not needed: {needless or 'none'}{more}."
+        f"customers no worse off without: {needless or 'none'}{more}."
     )
