@@ -219,6 +219,13 @@ def test_a_folder_of_other_episodes_is_refused_and_stays_as_it_is(tmp_path, othe
     assert "1 episodes collected, 2 were already there" in " ".join(again.output.split())
 
 
+def test_a_folder_of_which_a_part_was_asked_for_again_knows_the_rest(tmp_path):
+    collect(tmp_path, ROWS[:2])
+    assert collect(tmp_path, ROWS[:1]).num_skipped == 1
+    with pytest.raises(ConfigurationError, match="reset of episode 1 is"):
+        collect(tmp_path, [ROWS[0], ROWS[0]])
+
+
 def test_a_folder_in_which_nothing_could_be_collected_takes_another_player(tmp_path):
     assert collect(tmp_path, ROWS[:1], base_url="http://127.0.0.1:9").num_failed == 1
     assert collect(tmp_path, ROWS[:1], player="null").num_collected == 1

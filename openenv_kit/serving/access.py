@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import ipaddress
 import os
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers
@@ -172,7 +173,7 @@ class Access:
         return response
 
 
-def refusal(kind: str, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+def refusal(kind: str, status: int, detail: Any, headers: dict[str, str] | None = None) -> Response:
     """An answer that refuses, counted as an error of that kind."""
     metrics.ERRORS.labels(kind).inc()
     return frames.response({"detail": detail}, status, headers)

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from openenv_kit.serving import frames, logs, metrics
+from openenv_kit.serving.access import refusal
 from openenv_kit.serving.anonymous import anonymous_id
 from openenv_kit.serving.handles import (
     MAX_ID,
@@ -232,39 +233,29 @@ def add_metrics_route(app: FastAPI) -> None:
 def add_error_answers(app: FastAPI) -> None:
     """Errors as `{"detail": …}`, without a trace, a path or an echo of the whole input."""
 
-    def detail(kind: str, status: int, text: str = "{}") -> Any:
-        async def answer(_: Request, problem: Exception) -> Response:
-            metrics.ERRORS.labels(kind).inc()
-            return frames.response({"detail": text.format(problem)}, status)
+    async def answer(_: Request, problem: Exception) -> Response:
+        detail: Any = str(problem)
+        match problem:
+            case UnknownEpisodeError():
+                return refusal("unknown_episode", 404, detail)
+            case EpisodeGoneError():
+                return refusal("unknown_episode", 409, detail)
+            case EpisodeTooLongError():
+                return refusal("too_big", 413, detail)
+            case frames.UnwieldyError():
+                return refusal("invalid_request", 400, f"Cannot read the body: {detail}.")
+            case StoreError():
+                status, headers = store_refusal(problem)
+                return refusal("store", status, detail, headers)
+            case RequestValidationError():
+                names = ("type", "loc", "msg")
+                detail = [{name: each[name] for name in names} for each in problem.errors()]
+                return refusal("invalid_request", 422, detail)
+        return refusal("internal", 500, logs.internal_error(logger, problem))
 
-        return answer
-
-    async def not_stored(_: Request, problem: Exception) -> Response:
-        assert isinstance(problem, StoreError)
-        metrics.ERRORS.labels("store").inc()
-        return frames.response({"detail": str(problem)}, *store_refusal(problem))
-
-    async def invalid(_: Request, problem: Exception) -> Response:
-        assert isinstance(problem, RequestValidationError)
-        metrics.ERRORS.labels("invalid_request").inc()
-        errors = problem.errors()
-        fields = [{name: each[name] for name in ("type", "loc", "msg")} for each in errors]
-        return frames.response({"detail": fields}, 422)
-
-    async def internal(_: Request, problem: Exception) -> Response:
-        metrics.ERRORS.labels("internal").inc()
-        return frames.response({"detail": logs.internal_error(logger, problem)}, 500)
-
-    for kind, handler in {
-        UnknownEpisodeError: detail("unknown_episode", 404),
-        EpisodeGoneError: detail("unknown_episode", 409),
-        EpisodeTooLongError: detail("too_big", 413),
-        frames.UnwieldyError: detail("invalid_request", 400, "Cannot read the body: {}."),
-        StoreError: not_stored,
-        RequestValidationError: invalid,
-        Exception: internal,
-    }.items():
-        app.add_exception_handler(kind, handler)
+    ours = (EpisodeGoneError, EpisodeTooLongError, frames.UnwieldyError, StoreError)
+    for kind in (*ours, RequestValidationError, Exception):
+        app.add_exception_handler(kind, answer)
 
 
 def store_refusal(problem: StoreError) -> tuple[int, dict[str, str]]:

@@ -201,8 +201,13 @@ def collect(
         model_step, player = scripted_model_step(player, environment), f"scripted:{player}"
     serializer = RolloutSerializer(out)
     found = get_environment(environment)
-    made = {"environment": found.name, "player": player, "versions": dict(found.versions)}
-    _require_same(serializer, made, rows)
+    made: dict[str, Any] = {
+        "environment": found.name,
+        "player": player,
+        "versions": dict(found.versions),
+        "resets": [reset_arguments(row_of(row), environment) for row in rows],
+    }
+    _require_same(serializer, made)
     serializer.write_metadata(made)
     (Path(out) / RESULTS_FILENAME).touch()  # there is one, even if no episode can be played
     runner = CollectRunner(
@@ -215,29 +220,20 @@ def collect(
     return runner.run(model_step=model_step, num_episodes=len(rows), should_keep=keep)
 
 
-def _require_same(
-    serializer: RolloutSerializer, made: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
-) -> None:
+def _require_same(serializer: RolloutSerializer, made: dict[str, Any]) -> None:
     """Check that the episodes already collected are those that would be made again."""
-    environment = made["environment"]
-    results = serializer.results_path
-    done = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
-    if not any(done):
+    if not serializer.collected_episode_ids():
         return
-    folder = serializer.output_dir
-    if serializer.metadata_path.exists():
-        before = json.loads(serializer.metadata_path.read_text(encoding="utf-8"))
-        for name, value in made.items():
-            if before.get(name, value) != value:
-                allowed = f"{before[name]!r}, whose episodes {folder} holds; name another folder"
-                raise InvalidValueError(name, value, allowed)
-    for episode in map(json.loads, filter(None, done)):
-        place = int(episode["episode_id"].rpartition("-")[2])
-        held = reset_arguments(row_of(episode["task"]), environment)
-        if place < len(rows) and reset_arguments(rows[place], environment) != held:
-            asked = reset_arguments(rows[place], environment)
-            allowed = f"{held}, whose episode {folder} holds; name another folder"
-            raise InvalidValueError(f"reset of episode {place}", asked, allowed)
+    before = json.loads(serializer.metadata_path.read_text(encoding="utf-8"))
+    held = before.pop("resets", [])
+    pairs = [(name, value, made[name]) for name, value in before.items()]
+    for number, two in enumerate(zip(held, made["resets"], strict=False)):
+        pairs.append((f"reset of episode {number}", *two))
+    for name, mine, asked in pairs:
+        if asked != mine:
+            allowed = f"{mine!r}, whose episodes {serializer.output_dir} holds; name another folder"
+            raise InvalidValueError(name, asked, allowed)
+    made["resets"] += held[len(made["resets"]) :]
 
 
 def sft_examples(
