@@ -3,8 +3,8 @@
 It names step, direction, people and calendar week of the largest deviation from the same weekday's
 median over everybody and all single values, and never a size. Later steps are judged by their
 rates, so it says conversion, not counts: after lost events a rate rises and the count stands still.
-Where nothing happened it is noise, in the same words: so they suspect and do not assert. It is
-never about what the calendar announces.
+Where nothing happened it is noise, in the same words: so they name no cause. It is never about what
+the calendar announces.
 """
 
 from __future__ import annotations
@@ -50,10 +50,11 @@ def draw_alert(
     week = f"in the week of {monday.day} {monday:%B}"
     what = subject(domain.stages, stage)
     of_whom, overall = (f" {_people(domain, cell)}", "") if cell else ("", " overall")
-    rises, look = z > 0.0, "looks" if stage else "look"
+    rises = z > 0.0
+    was, look = ("was", "looks") if stage else ("were", "look")
     text = stream.pick(
         (
-            f"{what}{of_whom} may have {'risen' if rises else 'fallen'}{overall} {week}.",
+            f"{what}{of_whom} {was} unusually {'high' if rises else 'low'}{overall} {week}.",
             f"did {what}{of_whom} {'go up' if rises else 'drop'}{overall} {week}?",
             f"{what}{of_whom} {look} {'high' if rises else 'low'}{overall} {week}.",
         )

@@ -15,7 +15,7 @@ from drilldown_env.policies.players import POLICIES
 from drilldown_env.session import MAX_STEPS, RESET_ARGUMENTS, DrillSession, config_of
 from drilldown_env.tasks import SPLITS, TASKS
 from drilldown_env.tools import TOOLS
-from drilldown_env.words import brief
+from drilldown_env.words import BRIEF
 from openenv_kit.environment import Environment, Rules, WireModels
 from openenv_kit.errors import KitError
 from openenv_kit.tool import Catalogue, Tool, compact
@@ -118,8 +118,7 @@ class Drilldown(Environment):
         return WireModels(DrillAction, DrillObservation, DrillState)
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
-        level = None if opening is None else level_of(opening)
-        return brief(calendar=level is None or level.events > 0)
+        return BRIEF
 
     def session(self, *, debug: bool = False) -> DrillSession:
         return DrillSession()

@@ -1,22 +1,24 @@
 """What is done to each component, in the words of a change log.
 
-Each line says which way it can move what the component is for, and whom it can be limited to:
-nobody shows an ad to one release, or loses events of one company size.
+Each line says which way it can move what the component is for, whom it can be limited to, and
+whether it can be rolled back: nobody shows an ad to one release, and no campaign is taken back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-ROLES = ("place", "device", "release", "source", "people", "page")
-"""What an attribute of people can be about."""
-PLACE, DEVICE, RELEASE, SOURCE, PEOPLE, PAGE = ROLES
-ADVERTISED = (PLACE, DEVICE, SOURCE, PEOPLE, PAGE)
+ROLES = ("place", "device", "release", "source", "people", "plan", "page")
+"""What an attribute of people can be about; a plan is what they have bought."""
+PLACE, DEVICE, RELEASE, SOURCE, PEOPLE, PLAN, PAGE = ROLES
+ADVERTISED = (PLACE, DEVICE, SOURCE, PEOPLE, PLAN, PAGE)
 """Whom advertising reaches."""
-MEASURED = (PLACE, DEVICE, RELEASE, SOURCE, PAGE)
-"""Whose events can be lost: who is on the same code, under the same law, or led in alike."""
-TECHNICAL = (PLACE, DEVICE, RELEASE)
+WRITTEN_TO = (PLACE, PEOPLE, PLAN)
+OFFERED = (PLACE, SOURCE, PEOPLE, PLAN, PAGE)
+"""Whom prices, offers and conditions are for."""
+BUILT = (PLACE, DEVICE, RELEASE, PLAN)
+"""Whom software, and the events that it sends, are rolled out to."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +26,18 @@ class Work:
     """Something that is done to a component.
 
     Attributes:
-        words: what the log says.
+        words: what the log says; {} stands for the stage whose events are meant.
         rises: whether what the component is for rises by it; None where it may do either.
         roles: of the attributes that it can be limited to.
+        undone: whether it can be rolled back.
     """
 
     words: str
     rises: bool | None
     roles: Sequence[str]
+    undone: bool
 
-    def suits(self, roles: Sequence[str], directions: Sequence[bool] = ()) -> bool:
+    def suits(self, roles: Sequence[str], directions: Collection[bool] = ()) -> bool:
         """Whether it can be for such people, and move them in these directions.
 
         Args:
@@ -45,123 +49,107 @@ class Work:
 
 
 def _works(
-    tested: str, up: str = "", down: str = "", roles: Sequence[str] = ROLES
+    roles: Sequence[str], either: str = "", up: str = "", down: str = "", *, undone: bool = True
 ) -> tuple[Work, ...]:
     """Lines of a catalogue, each list divided by semicolons: what may do either, raises, lowers."""
     return tuple(
-        Work(words, rises, roles)
-        for rises, text in ((None, tested), (True, up), (False, down))
+        Work(words, rises, roles, undone)
+        for rises, text in ((None, either), (True, up), (False, down))
         for words in text.split("; ")
         if words
     )
 
 
-ANYTHING = _works("A/B test started; new layout tested; new defaults tested; texts rewritten")
+ANYTHING = _works(
+    ROLES, "A/B test started; new layout tested; new defaults tested; texts rewritten"
+)
 """What may be done to any component."""
 TRACKING_WORK = _works(
-    "event schema migrated; tracking library upgraded; consent banner replaced; events sent in "
-    "batches; tag manager moved; bot filter replaced",
-    roles=MEASURED,
+    BUILT,
+    "event schema of {} migrated; {} recorded by the server; {} recorded in batches; "
+    "double {} filtered out; recording of {} rewritten",
 )
-_ADS = _works(
-    "", "marketing budget raised; brand campaign started", "marketing budget cut", ADVERTISED
+MARKETING = _works(
+    ADVERTISED,
+    "media mix rebalanced; campaigns retargeted",
+    "marketing budget raised; brand campaign started",
+    "marketing budget cut; brand campaign ended",
+    undone=False,
+) + _works(WRITTEN_TO, "", "newsletter sent; reminders sent", "newsletter paused", undone=False)
+_CHECKOUT = (
+    _works(ROLES, "one-page checkout tested; order of delivery options tested")
+    + _works(OFFERED, "", "delivery fee waived", "service fee added; minimum order raised")
+    + _works(BUILT, "address form rebuilt", "guest checkout turned on", "phone number asked for")
 )
-_CHECKOUT = _works(
-    "one-page checkout tested; order of delivery options tested; address form rebuilt",
-    "delivery fee waived; guest checkout turned on",
-    "service fee added; minimum order raised",
-)
-_PAYMENTS = _works(
-    "payment page redesigned; order of payment methods tested",
+_PAYMENTS = _works(ROLES, "payment page tested; order of payment methods tested") + _works(
+    BUILT,
+    "payment provider switched",
     "failed payments retried; saved cards turned on",
-    "fraud threshold lowered; wallet payment ended",
-) + _works("payment provider switched", "", "3-D Secure asked for more often", TECHNICAL)
+    "fraud threshold lowered; 3-D Secure asked for more often",
+)
 
 ORDERING_APP = (
-    _ADS
+    MARKETING,
+    _works(ROLES, "order of dishes tested; larger dish photos tested")
     + _works(
-        "push texts tested", "coupons sent by push; reminders turned on", "push messages paused"
+        BUILT,
+        "menu search rebuilt",
+        "menu opened at start; menus loaded ahead",
+        "sign-in asked for before the menu; menu cache turned off",
     ),
-    _works(
-        "menu search rebuilt; order of dishes tested; larger dish photos tested",
-        "menu opened at start",
-        "sign-in asked for before the menu",
-    )
-    + _works("", "menus loaded ahead", "menu cache turned off", TECHNICAL),
-    _works(
-        "dish page redesigned; extras dialog tested",
-        "one-tap add button; free dessert offered",
-        "delivery fee shown earlier; item limits lowered",
-    ),
+    _works(ROLES, "dish page tested; extras dialog tested")
+    + _works(OFFERED, "", "free dessert offered", "delivery fee shown earlier; item limits lowered")
+    + _works(BUILT, "", "one-tap add button added", "extras asked for before adding"),
     _CHECKOUT,
     _PAYMENTS,
 )
 
 SAAS_TRIAL = (
-    _ADS
-    + _works("headline tested; landing page tested", "mailing series started", "mailings paused"),
-    _works(
-        "signup form redesigned; signup texts tested",
-        "signup form shortened; trial lengthened",
-        "company name made mandatory; credit card asked for",
-    ),
-    _works(
-        "welcome tour tested; setup checklist tested",
-        "sample project preloaded; onboarding calls offered",
-        "email confirmation required; setup calls ended",
-    ),
-    _works(
-        "invite dialog redesigned; default roles tested",
-        "invite reminders turned on; contact import added",
-        "guest seats limited; invites need an administrator",
-    ),
-    _works(
-        "price test started; plan comparison tested",
-        "annual discount offered; end-of-trial reminder added",
-        "list price raised; discount ended",
-    )
-    + _works("card form rebuilt", "", "value-added tax shown earlier", TECHNICAL),
+    MARKETING,
+    _works(ROLES, "signup form tested; signup texts tested")
+    + _works(OFFERED, "", "trial lengthened", "credit card asked for")
+    + _works(BUILT, "sign-in page rebuilt", "signup form shortened", "company name made mandatory"),
+    _works(ROLES, "welcome tour tested; setup checklist tested")
+    + _works(OFFERED, "", "onboarding calls offered", "onboarding calls limited")
+    + _works(BUILT, "", "sample project preloaded", "email confirmation required"),
+    _works(ROLES, "invite dialog tested; default roles tested")
+    + _works(OFFERED, "", "free guest seats added", "guest seats limited")
+    + _works(BUILT, "", "contact import added", "invites limited to administrators"),
+    _works(ROLES, "prices tested; plan comparison tested")
+    + _works(OFFERED, "", "annual discount offered", "list price raised")
+    + _works(BUILT, "card form rebuilt", "end-of-trial reminder added", "tax shown earlier"),
 )
 
 VIDEO_STREAMING = (
-    _ADS
-    + _works("home rows reordered", "push messages turned on", "newsletter paused; push paused"),
-    _works(
-        "order of search results tested; larger artwork tested",
-        "previews played automatically",
-        "synopses hidden; artwork made smaller",
+    MARKETING,
+    _works(ROLES, "order of home rows tested; larger artwork tested")
+    + _works(
+        BUILT, "search rebuilt", "previews played automatically", "synopses hidden; rows shortened"
     ),
-    _works(
-        "title page redesigned; trailer shown first",
-        "resume prompt added; play button enlarged",
-        "ad break added before the play; profile lock enforced",
-    ),
-    _works(
-        "bitrate ladder tested; buffer target tested",
+    _works(ROLES, "title page tested; trailer shown first")
+    + _works(BUILT, "", "resume prompt added; play button enlarged", "profile lock enforced")
+    + _works(OFFERED, "", "free episodes offered", "ad break added before the play"),
+    _works(ROLES, "bitrate ladder tested; buffer target tested")
+    + _works(OFFERED, "", "ad breaks shortened", "ad breaks added")
+    + _works(
+        BUILT,
+        "CDN weights changed; edge cache keys changed",
         "first segments preloaded",
-        "more ad breaks; starting bitrate lowered",
-    )
-    + _works("CDN weights changed; edge cache keys changed", roles=TECHNICAL),
-    _works(
-        "end cards redesigned; credits skipped by default",
-        "reminders to finish added",
-        "next-episode countdown shortened; mid-roll ads added",
+        "starting bitrate lowered",
     ),
+    _works(ROLES, "end cards tested; skipping of credits tested")
+    + _works(OFFERED, "", "late ad breaks dropped", "mid-roll ads added")
+    + _works(BUILT, "", "resume reminders added", "next-episode countdown shortened"),
 )
 
 MARKETPLACE_CHECKOUT = (
-    _ADS
-    + _works("search box moved", "coupons mailed; price alerts turned on", "newsletter paused"),
-    _works(
-        "new ranking model tested; filters redesigned",
-        "larger result photos; better spelling correction",
-        "sponsored results added; fewer results a page",
-    ),
-    _works(
-        "listing page redesigned; review summary tested",
-        "bundle offers added; delivery time shown",
-        "shipping fee shown earlier; quantity limits added",
-    ),
+    MARKETING,
+    _works(ROLES, "new ranking model tested; filters tested")
+    + _works(OFFERED, "", "price labels added", "sponsored results added")
+    + _works(BUILT, "result list rebuilt", "spelling correction added", "result pages shortened"),
+    _works(ROLES, "listing page tested; review summary tested")
+    + _works(OFFERED, "", "bundle offers added", "shipping fee shown earlier; quantities limited")
+    + _works(BUILT, "", "delivery time shown", "sign-in asked for before the basket"),
     _CHECKOUT,
     _PAYMENTS,
 )

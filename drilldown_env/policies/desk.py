@@ -89,7 +89,7 @@ class Names:
         self.values: list[list[str]] = list(config["attributes"].values())
         self.stages: list[str] = config["stages"]
         self.components: Mapping[str, str] = config["components"]
-        self.calendar: Sequence[Mapping[str, str]] = config.get("calendar", ())
+        self.calendar: Sequence[Mapping[str, str]] = config["calendar"]
         self.cube: Cube = cube_of(tuple(len(values) for values in self.values))
         first, last = (dt.date.fromisoformat(config[f"{end}_date"]) for end in ("first", "last"))
         days = range((last - first).days + 1)
