@@ -181,8 +181,11 @@ def explaining(channel: Channel, run: Explained) -> list[int]:
     days = slice(run.first, run.stop)
     total, extra = over_days(channel.weight[:, days]), over_days(channel.surplus[:, days])
     mixed, _ = channel.mixes(total, extra)
-    return [
-        cell
-        for cell in range(channel.cube.cells)
-        if channel.left(days, [cell], bool(mixed[cell])) is not None
-    ]
+    found = []
+    for cell, mix in enumerate(mixed.tolist()):
+        others = (own for own in run.cells if own != cell)
+        if any(channel.still_moves(own, days, cell, mix) for own in others):
+            continue
+        if channel.left(days, [cell], mix) is not None:
+            found.append(cell)
+    return found

@@ -47,7 +47,8 @@ def along(table: Floats, length: int, merge: np.ufunc) -> Floats:
         length: of the runs, at most 7.
         merge: of two days.
     """
-    return np.asarray(reduce(merge, (np.roll(table, -day, axis=0) for day in range(length))))
+    twice = np.concatenate([table, table])
+    return np.asarray(reduce(merge, (twice[day : day + 7] for day in range(length))))
 
 
 class Expected:
