@@ -49,7 +49,9 @@ def draw_alert(
     monday = first_date + dt.timedelta(days=day - day % 7)
     week = f"in the week of {monday.day} {monday:%B}"
     what = subject(domain.stages, stage)
-    of_whom, overall = (f" {_people(domain, cell)}", "") if cell else ("", " overall")
+    of_whom, overall = "", " overall"
+    for axis, value in cube_of(domain.shape).fixed_by(cell).items():
+        of_whom, overall = f" {domain.dims[axis].people(domain.dims[axis].names[value])}", ""
     rises = z > 0.0
     was, look = ("was", "looks") if stage else ("were", "look")
     text = stream.pick(
@@ -66,8 +68,3 @@ def subject(stages: Sequence[str], stage: int) -> str:
     """What an alert about a step speaks of: who comes, or the rate into a later stage."""
     before, here = (stages[k].replace("_", " ") for k in (stage - 1, stage))
     return f"conversion from {before} to {here}" if stage else here
-
-
-def _people(domain: Domain, cell: int) -> str:
-    [(axis, value)] = cube_of(domain.shape).fixed_by(cell).items()
-    return domain.dims[axis].people(domain.dims[axis].names[value])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drilldown_env.clean import HIGHEST_RATE, Clean, sample
-from drilldown_env.cube import EVERYBODY, Cube, Floats
+from drilldown_env.cube import EVERYBODY, Cube
 from drilldown_env.definition import Root
 from drilldown_env.levels import LOSS
 
@@ -80,13 +80,8 @@ def counted(cube: Cube, clean: Clean, causes: Sequence[Cause]) -> NDArray[np.int
             rates[effect.channel - 1][members, days] = changed
             continue
         if effect.against:
-            share = _share(cube, traffic[:, days], effect.cell)
+            sums = cube.sums(traffic[None, :, days])[0]
+            share = sums[effect.cell] / sums[EVERYBODY]
             traffic[~members, days] *= 1.0 - (factors - 1.0) * share / (1.0 - share)
         traffic[members, days] *= factors
     return sample(clean, traffic, rates)
-
-
-def _share(cube: Cube, traffic: Floats, cell: int) -> Floats:
-    """Share of a cell in traffic of shape (leaves, days), by day."""
-    sums = cube.sums(traffic[None])[0]
-    return np.asarray(sums[cell] / sums[EVERYBODY])

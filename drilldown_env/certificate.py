@@ -104,7 +104,7 @@ def certify_one(config: DrillConfig) -> Certificate:
         caused=quiet if single else sum(_undone(config, draw, [each]) for each in draw.causes),
         causes=len(draw.causes),
         quiet=quiet,
-        dissent=tuple(dissent(cube, stages, people_of(cube, stages), planned)),
+        dissent=tuple(dissent(cube, stages, planned)),
     )
 
 

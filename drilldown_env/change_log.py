@@ -165,22 +165,26 @@ def draw_log(domain: Domain, roots: Sequence[Root], stream: BitStream) -> tuple[
         roots: what has to be explained.
         stream: its next words are used.
     """
-    cube = cube_of(domain.shape)
+    cube, components = cube_of(domain.shape), (*domain.components, TRACKING)
     length = ENTRIES[0] + stream.below(ENTRIES[1] - ENTRIES[0] + 1)
     undone = length // (ROLLED_BACK + 1)
     drawn: dict[tuple[str, int], tuple[float, int, Entry]] = {}
 
     def add(component: str, cell: int, first: int, stop: int) -> None:
-        entry = _entry(domain, component, cell, first, stream)
-        place = entry.day + stream.uniform()
-        drawn.setdefault((component, entry.cell), (place, stop, entry))
+        fixed = cube.fixed_by(cell)
+        if fixed and stream.uniform() < WIDER:
+            fixed.pop(stream.pick(sorted(fixed)))
+        day = max(first - stream.below(LAG + 1), 0)
+        owner = stream.pick(OWNERS[components.index(component) :: len(components)])
+        entry = Entry(day, component, cube.cell_of(fixed), owner, "")
+        drawn.setdefault((component, entry.cell), (day + stream.uniform(), stop, entry))
 
     for root in roots:
         if stream.uniform() < DOCUMENTED:
             add(component_of(domain, root), root.cell, root.first, root.last + 1)
     while len(drawn) < length - undone:
         cell = stream.pick(cube.fixing(weighted(stream, SIZES)))
-        component = stream.pick((*domain.components, TRACKING))
+        component = stream.pick(components)
         roles = roles_of(domain, cell)
         if any(work.suits(roles) for work in domain.work_on(component)):
             first = stream.below(DAYS)
@@ -198,7 +202,7 @@ def draw_log(domain: Domain, roots: Sequence[Root], stream: BitStream) -> tuple[
         work, words = _work(domain, each, blamed.get(each.id, []), used, stream)
         used.add(work)
         entries[place] = replace(each, work=words)
-        if not work.undone:
+        if work.final:
             del ends[each.id]
     return _numbered(entries, ends, undone, stream)
 
@@ -236,15 +240,3 @@ def _numbered(
         replace(each, number=number, undoes=places.get(each.undoes, 0))
         for number, each in enumerate(both, start=1)
     )
-
-
-def _entry(domain: Domain, component: str, cell: int, first: int, stream: BitStream) -> Entry:
-    """The entry of something that happens to a segment from a day on, without its words."""
-    cube = cube_of(domain.shape)
-    fixed = cube.fixed_by(cell)
-    if fixed and stream.uniform() < WIDER:
-        fixed.pop(stream.pick(sorted(fixed)))
-    day = max(first - stream.below(LAG + 1), 0)
-    components = (*domain.components, TRACKING)
-    owner = stream.pick(OWNERS[components.index(component) :: len(components)])
-    return Entry(day, component, cube.cell_of(fixed), owner, "")

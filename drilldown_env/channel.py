@@ -101,21 +101,21 @@ def channels_of(
         baseline: what is usual.
         robust: see `Channel`.
     """
+    bases, rates = [baseline.traffic, *stages[:-1]], [None, *baseline.rates]
     weighted = np.empty((CHANNELS, 2, *stages.shape[1:]))
-    for number in range(CHANNELS):
-        base = stages[number - 1] if number else baseline.traffic
-        rate = baseline.rates[number - 1] if number else None
-        _weighted(base, stages[number], rate, weighted[number])
+    for each in zip(bases, stages, rates, weighted, strict=True):
+        _weighted(*each)
     sums = cube.sums(weighted.reshape(2 * CHANNELS, *stages.shape[1:]))
+    everybody = [sums[0], *people]
     return [
         Channel(
             cube,
             number,
             stages[number],
-            stages[number - 1] if number else baseline.traffic,
-            baseline.rates[number - 1] if number else None,
+            bases[number],
+            rates[number],
             (sums[2 * number], sums[2 * number + 1]),
-            people[number - 1] if number else sums[0],
+            everybody[number],
             robust=robust,
         )
         for number in range(CHANNELS)

@@ -168,8 +168,9 @@ DETECTORS: dict[str, Detector] = {
 """Five sound ways to find the roots of given counts; `certify` asks all of them."""
 
 
-def dissent(cube: Cube, stages: Floats, people: Floats, roots: tuple[Root, ...]) -> Iterator[str]:
+def dissent(cube: Cube, stages: Floats, roots: tuple[Root, ...]) -> Iterator[str]:
     """Detectors that find other roots."""
+    people = people_of(cube, stages)
     for name, detect in DETECTORS.items():
         answer = detect(cube, stages, people)
         if answer is None or answer.roots != roots:

@@ -137,9 +137,9 @@ class Fits:
         self.high = np.full(self.need.shape, HIGH.get(kind, HIGH[usual]))
         if usual == "rate" and kind != LOSS:
             self.high[:, cube.fixed == 3] = OF_THREE
-        if kind != MIX:  # else everybody else moves as well, which every single value shows
+        if kind != MIX:
             self._show(within, faint=faint)
-        if kind == MIX:
+        else:  # everybody else moves as well, which every single value shows
             share = self.run / self.run[:, EVERYBODY, None]
             self.need = np.maximum(self.need, COUNTER_MOVE * (1.0 - share) / share)
             enough = enough & (share < LARGEST_SHARE)

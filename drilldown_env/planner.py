@@ -24,7 +24,7 @@ from drilldown_env.definition import LONGEST_RUN
 from drilldown_env.domain import Domain
 from drilldown_env.fits import Expected, Fits
 from drilldown_env.levels import LOSS, MIX, RATE, TRAFFIC, Level
-from drilldown_env.work import ADVERTISED, BUILT, ROLES
+from drilldown_env.work import AUDIENCES
 from openenv_kit.adding import add_up
 from openenv_kit.bitstream import BitStream
 
@@ -43,8 +43,8 @@ MIXED = (1, 2)
 SWING = (0.04, 0.02)
 """How far an effect swings about its factor from day to day: traffic, steps. Less than seven tenths
 of tau at most, so that no day by itself comes near to having moved."""
-WHOM = {RATE: ROLES, TRAFFIC: ADVERTISED, MIX: ADVERTISED, LOSS: BUILT}
-"""What the attributes of a cause's segment can be about, for what happens is done by somebody."""
+WHOM = {RATE: "anyone", TRAFFIC: "advertised", MIX: "advertised", LOSS: "built"}
+"""Audience of what moves people so."""
 EVENT = (3, 5)
 """Fewest and most days of an entry of the calendar, which lies in one week."""
 
@@ -98,7 +98,7 @@ class Planner:
     def __init__(self, domain: Domain, clean: Clean, level: Level, stream: BitStream) -> None:
         self.cube = cube = cube_of(domain.shape)
         self.clean, self.level, self.stream = clean, level, stream
-        self.whom = {kind: limited_to(domain, roles) for kind, roles in WHOM.items()}
+        self.whom = {kind: limited_to(domain, AUDIENCES[each]) for kind, each in WHOM.items()}
         entering = clean.weekly_traffic
         leaves, people = [entering], [entering]
         for rates in clean.weekly_rates:

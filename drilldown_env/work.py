@@ -1,7 +1,8 @@
 """What is done to each component, in the words of a change log.
 
-Each line says which way it can move what the component is for, whom it can be limited to, and
-whether it can be rolled back: nobody shows an ad to one release, and no campaign is taken back.
+A catalogue is a text: a paragraph for each component, whose lines say whom work can be limited to,
+which way it moves what the component is for (+ up, - down, ~ either), and what was done. Nobody
+shows an ad to one release, and no campaign is rolled back.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from dataclasses import dataclass
 ROLES = ("place", "device", "release", "source", "people", "plan", "page")
 """What an attribute of people can be about; a plan is what they have bought."""
 PLACE, DEVICE, RELEASE, SOURCE, PEOPLE, PLAN, PAGE = ROLES
-ADVERTISED = (PLACE, DEVICE, SOURCE, PEOPLE, PLAN, PAGE)
-"""Whom advertising reaches."""
-WRITTEN_TO = (PLACE, PEOPLE, PLAN)
-OFFERED = (PLACE, SOURCE, PEOPLE, PLAN, PAGE)
-"""Whom prices, offers and conditions are for."""
-BUILT = (PLACE, DEVICE, RELEASE, PLAN)
-"""Whom software, and the events that it sends, are rolled out to."""
+AUDIENCES = {
+    "anyone": ROLES,
+    "advertised": (PLACE, DEVICE, SOURCE, PEOPLE, PLAN, PAGE),
+    "written": (PLACE, PEOPLE, PLAN),
+    "offered": (PLACE, SOURCE, PEOPLE, PLAN, PAGE),
+    "built": (PLACE, DEVICE, RELEASE, PLAN),
+}
+"""Whom work can be limited to, by the attributes: whom advertising reaches, mailings are written
+to, prices and conditions are for, software and the events that it sends are rolled out to."""
+_DIRECTIONS = {"~": None, "+": True, "-": False}
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,17 @@ class Work:
     Attributes:
         words: what the log says; {} stands for the stage whose events are meant.
         rises: whether what the component is for rises by it; None where it may do either.
-        roles: of the attributes that it can be limited to.
-        undone: whether it can be rolled back.
+        audience: whom it can be limited to, one of `AUDIENCES`.
     """
 
     words: str
     rises: bool | None
-    roles: Sequence[str]
-    undone: bool
+    audience: str
+
+    @property
+    def final(self) -> bool:
+        """Whether it cannot be rolled back."""
+        return self.audience in ("advertised", "written")
 
     def suits(self, roles: Sequence[str], directions: Collection[bool] = ()) -> bool:
         """Whether it can be for such people, and move them in these directions.
@@ -45,111 +52,145 @@ class Work:
             directions: of what it is to blame for.
         """
         able = self.rises is None or all(rises == self.rises for rises in directions)
-        return able and all(role in self.roles for role in roles if role)
+        return able and all(role in AUDIENCES[self.audience] for role in roles if role)
 
 
-def _works(
-    roles: Sequence[str], either: str = "", up: str = "", down: str = "", *, undone: bool = True
-) -> tuple[Work, ...]:
-    """Lines of a catalogue, each list divided by semicolons: what may do either, raises, lowers."""
+def _works(catalogue: str) -> tuple[tuple[Work, ...], ...]:
+    """What a catalogue lists for each component."""
     return tuple(
-        Work(words, rises, roles, undone)
-        for rises, text in ((None, either), (True, up), (False, down))
-        for words in text.split("; ")
-        if words
+        tuple(
+            Work(words, _DIRECTIONS[direction], audience)
+            for audience, direction, text in (line.split(" ", 2) for line in lines.splitlines())
+            for words in text.split("; ")
+        )
+        for lines in catalogue.strip().split("\n\n")
     )
 
 
-ANYTHING = _works(
-    ROLES, "A/B test started; new layout tested; new defaults tested; texts rewritten"
+(ANYTHING,) = _works(
+    "anyone ~ A/B test started; new layout tested; new defaults tested; texts rewritten"
 )
 """What may be done to any component."""
-TRACKING_WORK = _works(
-    BUILT,
-    "event schema of {} migrated; {} recorded by the server; {} recorded in batches; "
-    "double {} filtered out; recording of {} rewritten",
-)
-MARKETING = _works(
-    ADVERTISED,
-    "media mix rebalanced; campaigns retargeted",
-    "marketing budget raised; brand campaign started",
-    "marketing budget cut; brand campaign ended",
-    undone=False,
-) + _works(WRITTEN_TO, "", "newsletter sent; reminders sent", "newsletter paused", undone=False)
-_CHECKOUT = (
-    _works(ROLES, "one-page checkout tested; order of delivery options tested")
-    + _works(OFFERED, "", "delivery fee waived", "service fee added; minimum order raised")
-    + _works(BUILT, "address form rebuilt", "guest checkout turned on", "phone number asked for")
-)
-_PAYMENTS = _works(ROLES, "payment page tested; order of payment methods tested") + _works(
-    BUILT,
-    "payment provider switched",
-    "failed payments retried; saved cards turned on",
-    "fraud threshold lowered; 3-D Secure asked for more often",
+(TRACKING_WORK,) = _works("""
+built ~ event schema of {} migrated; {} recorded by the server; {} recorded in batches
+built ~ double {} filtered out; recording of {} rewritten
+""")
+_MARKETING = """
+advertised ~ media mix rebalanced; campaigns retargeted
+advertised + marketing budget raised; brand campaign started
+advertised - marketing budget cut; brand campaign ended
+written + newsletter sent; reminders sent
+written - newsletter paused
+"""
+_CHECKOUT = """
+anyone ~ one-page checkout tested; order of delivery options tested
+offered + delivery fee waived
+offered - service fee added; minimum order raised
+built ~ address form rebuilt
+built + guest checkout turned on
+built - phone number asked for
+"""
+_PAYMENTS = """
+anyone ~ payment page tested; order of payment methods tested
+built ~ payment provider switched
+built + failed payments retried; saved cards turned on
+built - fraud threshold lowered; 3-D Secure asked for more often
+"""
+
+ORDERING_APP = _works(
+    _MARKETING
+    + """
+anyone ~ order of dishes tested; larger dish photos tested
+built ~ menu search rebuilt
+built + menu opened at start; menus loaded ahead
+built - sign-in asked for before the menu; menu cache turned off
+
+anyone ~ dish page tested; extras dialog tested
+offered + free dessert offered
+offered - delivery fee shown earlier; item limits lowered
+built + one-tap add button added
+built - extras asked for before adding
+"""
+    + _CHECKOUT
+    + _PAYMENTS
 )
 
-ORDERING_APP = (
-    MARKETING,
-    _works(ROLES, "order of dishes tested; larger dish photos tested")
-    + _works(
-        BUILT,
-        "menu search rebuilt",
-        "menu opened at start; menus loaded ahead",
-        "sign-in asked for before the menu; menu cache turned off",
-    ),
-    _works(ROLES, "dish page tested; extras dialog tested")
-    + _works(OFFERED, "", "free dessert offered", "delivery fee shown earlier; item limits lowered")
-    + _works(BUILT, "", "one-tap add button added", "extras asked for before adding"),
-    _CHECKOUT,
-    _PAYMENTS,
+SAAS_TRIAL = _works(
+    _MARKETING
+    + """
+anyone ~ signup form tested; signup texts tested
+offered + trial lengthened
+offered - credit card asked for
+built ~ sign-in page rebuilt
+built + signup form shortened
+built - company name made mandatory
+
+anyone ~ welcome tour tested; setup checklist tested
+offered + onboarding calls offered
+offered - onboarding calls limited
+built + sample project preloaded
+built - email confirmation required
+
+anyone ~ invite dialog tested; default roles tested
+offered + free guest seats added
+offered - guest seats limited
+built + contact import added
+built - invites limited to administrators
+
+anyone ~ prices tested; plan comparison tested
+offered + annual discount offered
+offered - list price raised
+built ~ card form rebuilt
+built + end-of-trial reminder added
+built - tax shown earlier
+"""
 )
 
-SAAS_TRIAL = (
-    MARKETING,
-    _works(ROLES, "signup form tested; signup texts tested")
-    + _works(OFFERED, "", "trial lengthened", "credit card asked for")
-    + _works(BUILT, "sign-in page rebuilt", "signup form shortened", "company name made mandatory"),
-    _works(ROLES, "welcome tour tested; setup checklist tested")
-    + _works(OFFERED, "", "onboarding calls offered", "onboarding calls limited")
-    + _works(BUILT, "", "sample project preloaded", "email confirmation required"),
-    _works(ROLES, "invite dialog tested; default roles tested")
-    + _works(OFFERED, "", "free guest seats added", "guest seats limited")
-    + _works(BUILT, "", "contact import added", "invites limited to administrators"),
-    _works(ROLES, "prices tested; plan comparison tested")
-    + _works(OFFERED, "", "annual discount offered", "list price raised")
-    + _works(BUILT, "card form rebuilt", "end-of-trial reminder added", "tax shown earlier"),
+VIDEO_STREAMING = _works(
+    _MARKETING
+    + """
+anyone ~ order of home rows tested; larger artwork tested
+built ~ search rebuilt
+built + previews played automatically
+built - synopses hidden; rows shortened
+
+anyone ~ title page tested; trailer shown first
+built + resume prompt added; play button enlarged
+built - profile lock enforced
+offered + free episodes offered
+offered - ad break added before the play
+
+anyone ~ bitrate ladder tested; buffer target tested
+offered + ad breaks shortened
+offered - ad breaks added
+built ~ CDN weights changed; edge cache keys changed
+built + first segments preloaded
+built - starting bitrate lowered
+
+anyone ~ end cards tested; skipping of credits tested
+offered + late ad breaks dropped
+offered - mid-roll ads added
+built + resume reminders added
+built - next-episode countdown shortened
+"""
 )
 
-VIDEO_STREAMING = (
-    MARKETING,
-    _works(ROLES, "order of home rows tested; larger artwork tested")
-    + _works(
-        BUILT, "search rebuilt", "previews played automatically", "synopses hidden; rows shortened"
-    ),
-    _works(ROLES, "title page tested; trailer shown first")
-    + _works(BUILT, "", "resume prompt added; play button enlarged", "profile lock enforced")
-    + _works(OFFERED, "", "free episodes offered", "ad break added before the play"),
-    _works(ROLES, "bitrate ladder tested; buffer target tested")
-    + _works(OFFERED, "", "ad breaks shortened", "ad breaks added")
-    + _works(
-        BUILT,
-        "CDN weights changed; edge cache keys changed",
-        "first segments preloaded",
-        "starting bitrate lowered",
-    ),
-    _works(ROLES, "end cards tested; skipping of credits tested")
-    + _works(OFFERED, "", "late ad breaks dropped", "mid-roll ads added")
-    + _works(BUILT, "", "resume reminders added", "next-episode countdown shortened"),
-)
+MARKETPLACE_CHECKOUT = _works(
+    _MARKETING
+    + """
+anyone ~ new ranking model tested; filters tested
+offered + price labels added
+offered - sponsored results added
+built ~ result list rebuilt
+built + spelling correction added
+built - result pages shortened
 
-MARKETPLACE_CHECKOUT = (
-    MARKETING,
-    _works(ROLES, "new ranking model tested; filters tested")
-    + _works(OFFERED, "", "price labels added", "sponsored results added")
-    + _works(BUILT, "result list rebuilt", "spelling correction added", "result pages shortened"),
-    _works(ROLES, "listing page tested; review summary tested")
-    + _works(OFFERED, "", "bundle offers added", "shipping fee shown earlier; quantities limited")
-    + _works(BUILT, "", "delivery time shown", "sign-in asked for before the basket"),
-    _CHECKOUT,
-    _PAYMENTS,
+anyone ~ listing page tested; review summary tested
+offered + bundle offers added
+offered - shipping fee shown earlier; quantities limited
+built + delivery time shown
+built - sign-in asked for before the basket
+"""
+    + _CHECKOUT
+    + _PAYMENTS
 )

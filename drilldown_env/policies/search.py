@@ -83,15 +83,11 @@ class Search:
                 continue
             if all(found.place != other.place for other in self.findings):
                 self.findings.append(found)
-            self.settle(found, flag)
+            weeks = {day // 7 for day in found.days} | {flag.week}
+            for each in found.channels:
+                self.dismiss(each, found.moved, weeks)
         log = yield from self.desk.log()
         return list(self.rows(log))
-
-    def settle(self, found: Finding, flag: Flag) -> None:
-        """Look no more at what a finding explains."""
-        weeks = {day // 7 for day in found.days} | {flag.week}
-        for channel in found.channels:
-            self.dismiss(channel, found.moved, weeks)
 
     def dismiss(self, channel: int, cell: int, weeks: set[int]) -> None:
         """Drop what is suspicious about people of a cell in some weeks."""
@@ -152,7 +148,8 @@ class Search:
             return False
         axis, value = next(iter(fixed.items()))
         others = self.others(0, days, EVERYBODY)
-        now, then = yield from self.desk.visits_by(axis, days, others)
+        [visits] = yield from self.desk.compared([axis], 0, days, others, EVERYBODY)
+        now, then = visits.T
         own = float(inside.then[0][place_in(self, cell, inside)].sum())
         share = min(own / float(then.sum()), 0.9)
         against = -change * share / (1.0 - share)
