@@ -70,7 +70,7 @@ class Explained:
         cells, factors: the segments, and the factor on the rate or the traffic of each.
         mix: whether its one segment moved against everybody else.
         margin: by how much its gain exceeds the next explanation's.
-        clear: whether traffic and mix shift are well told apart.
+        clear: whether traffic and mix shift are clearly one or the other.
         left: largest |z| that is left in it.
         weakest: smallest |z|, and smallest |x| in units of tau, of a segment on one of its days.
         people: fewest people who enter the step in a segment on one of its days.

@@ -34,6 +34,7 @@ class Cube:
         leaves, cells: how many there are.
         leaf_values: value of each leaf and dimension; shape (leaves, dimensions).
         values: fixed value of each cell and dimension, −1 for any; shape (cells, dimensions).
+        singles: each value that a cell fixes, as a cell, else everybody; shape (cells, dimensions).
         fixed: how many values each cell fixes, in rising order.
         tables: cells that fix these dimensions, in the order of their values.
         simple: how many cells fix at most one value; they come first.
@@ -60,6 +61,8 @@ class Cube:
         self.values = np.array(rows)
         self.cells = len(rows)
         self._numbers = {tuple(row): number for number, row in enumerate(rows)}
+        starts = np.array([self.tables[axis,].start for axis in axes])
+        self.singles = np.where(self.values >= 0, self.values + starts, EVERYBODY)
         self.fixed = (self.values >= 0).sum(axis=1)
         self.simple = int((self.fixed <= 1).sum())
         own = self.values[:, None, :]

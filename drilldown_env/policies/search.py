@@ -1,6 +1,6 @@
 """The reference's search: weeks show where to look, days when, and sums inside a segment who.
 
-Composition is held apart: people are compared with people who share three more attributes. What a
+Composition is held fixed: people are compared with people who share three more attributes. What a
 finding explains is not looked at again.
 """
 
@@ -19,7 +19,7 @@ from openenv_kit.adding import add_up
 
 LONGEST = 7
 SURE = 5.5
-"""Standard deviations that are left of a finding when composition is held apart."""
+"""Standard deviations that are left of a finding when composition is held fixed."""
 PEOPLE = 400.0
 LEAST_CHANGE = (0.15, 0.08)
 """Least change of a finding: traffic, steps."""
