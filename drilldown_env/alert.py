@@ -3,8 +3,8 @@
 It names step, direction, people and calendar week of the largest deviation from the same weekday's
 median over everybody and all single values, and never a size. Later steps are judged by their
 rates, so it says conversion, not counts: after lost events a rate rises and the count stands still.
-Where nothing happened it is noise, in the same words: so they suspect and do not assert. It is
-never about what the calendar announces.
+Where nothing happened it is noise, in the same words: so they name no cause. It is never about what
+the calendar announces.
 """
 
 from __future__ import annotations
@@ -49,11 +49,14 @@ def draw_alert(
     monday = first_date + dt.timedelta(days=day - day % 7)
     week = f"in the week of {monday.day} {monday:%B}"
     what = subject(domain.stages, stage)
-    of_whom, overall = (f" {_people(domain, cell)}", "") if cell else ("", " overall")
-    rises, look = z > 0.0, "looks" if stage else "look"
+    of_whom, overall = "", " overall"
+    for axis, value in cube_of(domain.shape).fixed_by(cell).items():
+        of_whom, overall = f" {domain.dims[axis].people(domain.dims[axis].names[value])}", ""
+    rises = z > 0.0
+    was, look = ("was", "looks") if stage else ("were", "look")
     text = stream.pick(
         (
-            f"{what}{of_whom} may have {'risen' if rises else 'fallen'}{overall} {week}.",
+            f"{what}{of_whom} {was} unusually {'high' if rises else 'low'}{overall} {week}.",
             f"did {what}{of_whom} {'go up' if rises else 'drop'}{overall} {week}?",
             f"{what}{of_whom} {look} {'high' if rises else 'low'}{overall} {week}.",
         )
@@ -65,8 +68,3 @@ def subject(stages: Sequence[str], stage: int) -> str:
     """What an alert about a step speaks of: who comes, or the rate into a later stage."""
     before, here = (stages[k].replace("_", " ") for k in (stage - 1, stage))
     return f"conversion from {before} to {here}" if stage else here
-
-
-def _people(domain: Domain, cell: int) -> str:
-    [(axis, value)] = cube_of(domain.shape).fixed_by(cell).items()
-    return domain.dims[axis].people(domain.dims[axis].names[value])

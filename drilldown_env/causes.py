@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drilldown_env.clean import HIGHEST_RATE, Clean, sample
-from drilldown_env.cube import EVERYBODY, Cube, Floats
+from drilldown_env.cube import EVERYBODY, Cube
 from drilldown_env.definition import Root
 from drilldown_env.levels import LOSS
 
@@ -23,6 +23,7 @@ class Effect:
         cell: whose traffic or rate it is.
         first, stop: first day, and the day after the last.
         factor: on traffic or rate.
+        swing: of each day, what the factor is multiplied by; 1 on average.
         against: whether everybody else moves so that total traffic stands still.
     """
 
@@ -31,6 +32,7 @@ class Effect:
     first: int
     stop: int
     factor: float
+    swing: tuple[float, ...]
     against: bool = False
 
 
@@ -72,20 +74,14 @@ def counted(cube: Cube, clean: Clean, causes: Sequence[Cause]) -> NDArray[np.int
     traffic, rates = clean.traffic.copy(), clean.rates.copy()
     for effect in (effect for cause in causes for effect in cause.effects):
         days, members = slice(effect.first, effect.stop), cube.member[effect.cell]
+        factors = effect.factor * np.array(effect.swing)
         if effect.channel:
-            changed = np.minimum(
-                rates[effect.channel - 1][members, days] * effect.factor, HIGHEST_RATE
-            )
+            changed = np.minimum(rates[effect.channel - 1][members, days] * factors, HIGHEST_RATE)
             rates[effect.channel - 1][members, days] = changed
             continue
         if effect.against:
-            share = _share(cube, traffic[:, days], effect.cell)
-            traffic[~members, days] *= 1.0 - (effect.factor - 1.0) * share / (1.0 - share)
-        traffic[members, days] *= effect.factor
+            sums = cube.sums(traffic[None, :, days])[0]
+            share = sums[effect.cell] / sums[EVERYBODY]
+            traffic[~members, days] *= 1.0 - (factors - 1.0) * share / (1.0 - share)
+        traffic[members, days] *= factors
     return sample(clean, traffic, rates)
-
-
-def _share(cube: Cube, traffic: Floats, cell: int) -> Floats:
-    """Share of a cell in traffic of shape (leaves, days), by day."""
-    sums = cube.sums(traffic[None])[0]
-    return np.asarray(sums[cell] / sums[EVERYBODY])

@@ -91,6 +91,8 @@ def certify_one(config: DrillConfig) -> Certificate:
     session = DrillSession()
     outcome = play(session, POLICIES["reference"], session.open("certificate", episode))
     planned = roots_of_causes(draw.causes)
+    quiet = _undone(config, draw, draw.causes)
+    single = len(draw.causes) == 1
     return Certificate(
         config=config,
         score=outcome.score,
@@ -99,10 +101,10 @@ def certify_one(config: DrillConfig) -> Certificate:
         draws=draws,
         roots=len(planned),
         unique=is_unique(draw),
-        caused=sum(_undone(config, draw, [cause]) for cause in draw.causes),
+        caused=quiet if single else sum(_undone(config, draw, [each]) for each in draw.causes),
         causes=len(draw.causes),
-        quiet=_undone(config, draw, draw.causes),
-        dissent=tuple(dissent(cube, stages, people_of(cube, stages), planned)),
+        quiet=quiet,
+        dissent=tuple(dissent(cube, stages, planned)),
     )
 
 

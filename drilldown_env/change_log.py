@@ -5,16 +5,16 @@ Most entries have nothing to do with any root: they are drawn as those that have
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from drilldown_env.config import DAYS
 from drilldown_env.cube import Cube, cube_of, roles_of
 from drilldown_env.definition import LONGEST_RUN, Root
-from drilldown_env.domain import TRACKING, Domain
-from drilldown_env.levels import LOSS
+from drilldown_env.domain import STAGES, TRACKING, Domain
+from drilldown_env.levels import LOSS, MIX
 from drilldown_env.planner import DOWN, SIZES, weighted
-from drilldown_env.work import PLACE
+from drilldown_env.work import PLACE, Work
 from openenv_kit.bitstream import BitStream
 
 ENTRIES = (22, 56)
@@ -28,7 +28,7 @@ WIDER = 0.4
 ROLLED_BACK = 4
 """One entry in so many is rolled back."""
 UNATTRIBUTED = "unattributed"
-OWNERS = (
+OWNERS = (  # each looks after one component
     *("Amira", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hugo", "Ines", "Jonas"),
     *("Kavya", "Lena", "Mateo", "Nadia", "Owen", "Priya"),
 )
@@ -158,53 +158,78 @@ def draw_log(domain: Domain, roots: Sequence[Root], stream: BitStream) -> tuple[
     """The log of a draw, by date.
 
     What is to blame for a root can have moved it so, and is rolled back when the root ends, if at
-    all.
+    all. No two entries but a rollback and its own are about one component and the same people.
 
     Args:
         domain: the product.
         roots: what has to be explained.
         stream: its next words are used.
     """
-    cube = cube_of(domain.shape)
+    cube, components = cube_of(domain.shape), (*domain.components, TRACKING)
     length = ENTRIES[0] + stream.below(ENTRIES[1] - ENTRIES[0] + 1)
     undone = length // (ROLLED_BACK + 1)
-    drawn: list[tuple[float, int, Entry]] = []
+    drawn: dict[tuple[str, int], tuple[float, int, Entry]] = {}
 
     def add(component: str, cell: int, first: int, stop: int) -> None:
-        entry = _entry(domain, component, cell, first, stream)
-        drawn.append((entry.day + stream.uniform(), stop, entry))
+        fixed = cube.fixed_by(cell)
+        if fixed and stream.uniform() < WIDER:
+            fixed.pop(stream.pick(sorted(fixed)))
+        day = max(first - stream.below(LAG + 1), 0)
+        owner = stream.pick(OWNERS[components.index(component) :: len(components)])
+        entry = Entry(day, component, cube.cell_of(fixed), owner, "")
+        drawn.setdefault((component, entry.cell), (day + stream.uniform(), stop, entry))
 
     for root in roots:
         if stream.uniform() < DOCUMENTED:
             add(component_of(domain, root), root.cell, root.first, root.last + 1)
     while len(drawn) < length - undone:
         cell = stream.pick(cube.fixing(weighted(stream, SIZES)))
-        component = stream.pick((*domain.components, TRACKING))
-        if any(work.suits(roles_of(domain, cell)) for work in domain.work_on(component)):
+        component = stream.pick(components)
+        roles = roles_of(domain, cell)
+        if any(work.suits(roles) for work in domain.work_on(component)):
             first = stream.below(DAYS)
             add(component, cell, first, first + 1 + stream.below(LONGEST_RUN))
-    drawn.sort(key=lambda each: each[0])
-    entries = [replace(each, number=number) for number, (*_, each) in enumerate(drawn, start=1)]
-    ends = {each.id: stop for each, (_, stop, _) in zip(entries, drawn, strict=True)}
-    moved: dict[str, list[bool]] = {}
+    ordered = sorted(drawn.values(), key=lambda each: each[0])
+    entries = [replace(each, number=number) for number, (*_, each) in enumerate(ordered, start=1)]
+    ends = {each.id: stop for each, (_, stop, _) in zip(entries, ordered, strict=True)}
+    blamed: dict[str, list[Root]] = {}
     for root in sorted(roots, key=lambda each: each.last):
-        blamed = change_of(cube, domain, root, entries)
-        ends[blamed] = root.last + 1
-        moved.setdefault(blamed, []).append(root.rises)
+        entry_to_blame = change_of(cube, domain, root, entries)
+        ends[entry_to_blame] = root.last + 1
+        blamed.setdefault(entry_to_blame, []).append(root)
+    used: set[Work] = set()
     for place, each in enumerate(entries):
-        directions = moved.get(each.id) or [stream.uniform() >= DOWN]
-        work = domain.work_on(each.component)
-        roles = roles_of(domain, each.cell)
-        fitting = [one.words for one in work if one.suits(roles, directions)]
-        entries[place] = replace(each, work=stream.pick(fitting))
+        work, words = _work(domain, each, blamed.get(each.id, []), used, stream)
+        used.add(work)
+        entries[place] = replace(each, work=words)
+        if work.final:
+            del ends[each.id]
     return _numbered(entries, ends, undone, stream)
+
+
+def _work(
+    domain: Domain, entry: Entry, roots: Sequence[Root], used: Collection[Work], stream: BitStream
+) -> tuple[Work, str]:
+    """What an entry says was done, which can have moved the roots that it is to blame for.
+
+    A mix shift moves people both ways. What was done before is done again only for want of others.
+    """
+    directions = {root.rises for root in roots} or {stream.uniform() >= DOWN}
+    if any(root.kind == MIX for root in roots):
+        directions = {True, False}
+    roles = roles_of(domain, entry.cell)
+    fitting = [w for w in domain.work_on(entry.component) if w.suits(roles, directions)]
+    work = stream.pick([each for each in fitting if each not in used] or fitting)
+    stages = sorted({root.stage for root in roots}) or [1 + stream.below(STAGES - 2)]
+    names = " and ".join(domain.stages[stage].replace("_", " ") for stage in stages)
+    return work, work.words.format(names)
 
 
 def _numbered(
     entries: Sequence[Entry], ends: Mapping[str, int], undone: int, stream: BitStream
 ) -> tuple[Entry, ...]:
     """Entries, and so many of them rolled back on the days that they end, with final numbers."""
-    able = [each for each in entries if ends[each.id] < DAYS]
+    able = [each for each in entries if ends.get(each.id, DAYS) < DAYS]
     back = [
         replace(each, day=ends[each.id], undoes=each.number)
         for each in stream.shuffled(able)[:undone]
@@ -215,13 +240,3 @@ def _numbered(
         replace(each, number=number, undoes=places.get(each.undoes, 0))
         for number, each in enumerate(both, start=1)
     )
-
-
-def _entry(domain: Domain, component: str, cell: int, first: int, stream: BitStream) -> Entry:
-    """The entry of something that happens to a segment from a day on, without its words."""
-    cube = cube_of(domain.shape)
-    fixed = cube.fixed_by(cell)
-    if fixed and stream.uniform() < WIDER:
-        fixed.pop(stream.pick(sorted(fixed)))
-    day = max(first - stream.below(LAG + 1), 0)
-    return Entry(day, component, cube.cell_of(fixed), stream.pick(OWNERS), "")

@@ -15,7 +15,7 @@ DAYS = 56
 WEEKS = DAYS // 7
 MAX_SEED = 2**64 - 1
 
-GENERATOR_VERSION = "11"
+GENERATOR_VERSION = "12"
 """Bytes of an episode: domains, clean model, planning, acceptance, alert and change log."""
 DEFINITION_VERSION = "2"
 """Labels: which roots the definition finds in given counts."""

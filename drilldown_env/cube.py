@@ -34,7 +34,9 @@ class Cube:
         leaves, cells: how many there are.
         leaf_values: value of each leaf and dimension; shape (leaves, dimensions).
         values: fixed value of each cell and dimension, −1 for any; shape (cells, dimensions).
+        singles: each value that a cell fixes, as a cell, else everybody; shape (cells, dimensions).
         fixed: how many values each cell fixes, in rising order.
+        tables: cells that fix these dimensions, in the order of their values.
         simple: how many cells fix at most one value; they come first.
         member: which leaves each cell holds; shape (cells, leaves).
         disjoint: whether two cells hold no leaf in common; shape (cells, cells).
@@ -46,7 +48,7 @@ class Cube:
         axes = range(len(shape))
         self.leaf_values = np.array(list(product(*map(range, shape))))
         self.leaves = len(self.leaf_values)
-        self._tables: dict[tuple[int, ...], slice] = {}
+        self.tables: dict[tuple[int, ...], slice] = {}
         rows: list[list[int]] = []
         for size in range(MOST_FIXED + 1):
             for kept in combinations(axes, size):
@@ -54,11 +56,13 @@ class Cube:
                 for chosen in product(*(range(shape[axis]) for axis in kept)):
                     fixed = dict(zip(kept, chosen, strict=True))
                     rows.append([fixed.get(axis, -1) for axis in axes])
-                self._tables[kept] = slice(start, len(rows))
+                self.tables[kept] = slice(start, len(rows))
         self._steps = _steps(shape)
         self.values = np.array(rows)
         self.cells = len(rows)
         self._numbers = {tuple(row): number for number, row in enumerate(rows)}
+        starts = np.array([self.tables[axis,].start for axis in axes])
+        self.singles = np.where(self.values >= 0, self.values + starts, EVERYBODY)
         self.fixed = (self.values >= 0).sum(axis=1)
         self.simple = int((self.fixed <= 1).sum())
         own = self.values[:, None, :]
@@ -87,7 +91,7 @@ class Cube:
                 total += table[(*before, value)]
             tables[kept] = total
             if len(kept) <= MOST_FIXED:
-                out[:, self._tables[kept]] = total.reshape(rows, -1, columns)
+                out[:, self.tables[kept]] = total.reshape(rows, -1, columns)
         return out
 
     def fixing(self, number: int) -> range:

@@ -168,8 +168,9 @@ DETECTORS: dict[str, Detector] = {
 """Five sound ways to find the roots of given counts; `certify` asks all of them."""
 
 
-def dissent(cube: Cube, stages: Floats, people: Floats, roots: tuple[Root, ...]) -> Iterator[str]:
+def dissent(cube: Cube, stages: Floats, roots: tuple[Root, ...]) -> Iterator[str]:
     """Detectors that find other roots."""
+    people = people_of(cube, stages)
     for name, detect in DETECTORS.items():
         answer = detect(cube, stages, people)
         if answer is None or answer.roots != roots:
@@ -181,8 +182,11 @@ def explaining(channel: Channel, run: Explained) -> list[int]:
     days = slice(run.first, run.stop)
     total, extra = over_days(channel.weight[:, days]), over_days(channel.surplus[:, days])
     mixed, _ = channel.mixes(total, extra)
-    return [
-        cell
-        for cell in range(channel.cube.cells)
-        if channel.left(days, [cell], bool(mixed[cell])) is not None
-    ]
+    found = []
+    for cell, mix in enumerate(mixed.tolist()):
+        others = (own for own in run.cells if own != cell)
+        if any(channel.still_moves(own, days, cell, mix) for own in others):
+            continue
+        if channel.left(days, [cell], mix) is not None:
+            found.append(cell)
+    return found

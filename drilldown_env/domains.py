@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from drilldown_env import work
 from drilldown_env.domain import Dimension, Domain
-from drilldown_env.work import DEVICE, PAGE, PEOPLE, PLACE, RELEASE, SOURCE
+from drilldown_env.work import DEVICE, PAGE, PEOPLE, PLACE, PLAN, RELEASE, SOURCE
 
 ORDERING_APP = Domain(
     name="ordering_app",
@@ -55,7 +55,7 @@ ORDERING_APP = Domain(
         "payments",
     ),
     base_rates=(0.60, 0.41, 0.52, 0.88),
-    components=("acquisition", "menu", "cart", "checkout", "payments"),
+    components=("marketing", "menu", "cart", "checkout", "payments"),
     weekday=(0.93, 0.94, 0.96, 0.99, 1.06, 1.09, 1.03),
     weekly_dim=3,
     noisy_dim=1,
@@ -70,7 +70,7 @@ SAAS_TRIAL = Domain(
             (("starter", 0.46), ("team", 0.34), ("business", 0.20)),
             0.08,
             "on the {} plan",
-            PEOPLE,
+            PLAN,
         ),
         Dimension(
             "region",
@@ -105,7 +105,7 @@ SAAS_TRIAL = Domain(
         "subscriptions",
     ),
     base_rates=(0.34, 0.66, 0.55, 0.62),
-    components=("marketing_site", "signup", "onboarding", "collaboration", "billing"),
+    components=("marketing", "signup", "onboarding", "collaboration", "billing"),
     weekday=(1.12, 1.14, 1.12, 1.08, 1.00, 0.76, 0.78),
     weekly_dim=2,
     noisy_dim=1,
@@ -135,7 +135,7 @@ VIDEO_STREAMING = Domain(
             (("ads", 0.42), ("standard", 0.36), ("premium", 0.22)),
             0.08,
             "on the {} tier",
-            PEOPLE,
+            PLAN,
         ),
         Dimension(
             "player",
@@ -153,7 +153,7 @@ VIDEO_STREAMING = Domain(
         "finishes",
     ),
     base_rates=(0.64, 0.58, 0.70, 0.52),
-    components=("discovery", "title_pages", "playback", "delivery", "recommendations"),
+    components=("marketing", "title_pages", "playback", "delivery", "recommendations"),
     weekday=(0.92, 0.91, 0.92, 0.95, 1.06, 1.15, 1.09),
     weekly_dim=0,
     noisy_dim=1,
@@ -200,7 +200,7 @@ MARKETPLACE_CHECKOUT = Domain(
     ),
     stages=("searches", "listing_views", "basket_adds", "checkouts", "payments"),
     base_rates=(0.58, 0.36, 0.56, 0.84),
-    components=("search", "listings", "basket", "checkout", "payments"),
+    components=("marketing", "listings", "basket", "checkout", "payments"),
     weekday=(1.03, 1.00, 0.98, 0.98, 0.97, 1.00, 1.04),
     weekly_dim=1,
     noisy_dim=2,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from drilldown_env import __version__
 from drilldown_env.config import VERSIONS
 from drilldown_env.domains import DOMAINS
-from drilldown_env.levels import EVERY_LEVEL, Level
+from drilldown_env.levels import EVERY_LEVEL
 from drilldown_env.policies.players import POLICIES
 from drilldown_env.session import MAX_STEPS, RESET_ARGUMENTS, DrillSession, config_of
 from drilldown_env.tasks import SPLITS, TASKS
 from drilldown_env.tools import TOOLS
-from drilldown_env.words import brief
+from drilldown_env.words import BRIEF
 from openenv_kit.environment import Environment, Rules, WireModels
 from openenv_kit.errors import KitError
 from openenv_kit.tool import Catalogue, Tool, compact
@@ -26,26 +26,20 @@ if TYPE_CHECKING:
     from openenv_kit.trust.certify import Certifier
 
 
-def level_of(episode: Mapping[str, Any]) -> Level | None:
-    """The level of an episode, by its opening, its state or its reset's arguments.
+def in_force(episode: Mapping[str, Any]) -> Sequence[Tool]:
+    """The tools of an episode, by its opening, its state or its reset's arguments.
 
-    None where several are meant, as by a whole split.
+    All of them where several levels are meant, as by a whole split.
     """
     named = (episode.get("config") or episode).get("difficulty")
-    if isinstance(named, str) and named in EVERY_LEVEL:
-        return EVERY_LEVEL[named]
-    if episode.get("split") is not None and episode.get("index") is None:
-        return None
-    try:
-        return config_of(episode).level
-    except KitError:
-        return None
-
-
-def in_force(episode: Mapping[str, Any]) -> Sequence[Tool]:
-    """The tools of an episode; all of them where several levels are meant."""
-    level = level_of(episode)
-    return list(TOOLS.values()) if level is None else [TOOLS[name] for name in level.tools]
+    if named not in EVERY_LEVEL:
+        if episode.get("split") is not None and episode.get("index") is None:
+            return list(TOOLS.values())
+        try:
+            named = config_of(episode).difficulty
+        except KitError:
+            return list(TOOLS.values())
+    return [TOOLS[name] for name in EVERY_LEVEL[named].tools]
 
 
 def answer(seen: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,8 +112,7 @@ class Drilldown(Environment):
         return WireModels(DrillAction, DrillObservation, DrillState)
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
-        level = None if opening is None else level_of(opening)
-        return brief(calendar=level is None or level.events > 0)
+        return BRIEF
 
     def session(self, *, debug: bool = False) -> DrillSession:
         return DrillSession()

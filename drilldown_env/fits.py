@@ -17,7 +17,7 @@ from drilldown_env.levels import LOSS, MIX
 
 OWN = 9.5
 """Standard deviations that a root shows in its own segment, each day."""
-APART = 8.0
+DISTINCT = 8.0
 """Standard deviations that any other segment in its place leaves or takes in wrongly."""
 LEAVES = 7.0
 """Standard deviations that are left in its segment, over the run, with any other taken out."""
@@ -47,7 +47,8 @@ def along(table: Floats, length: int, merge: np.ufunc) -> Floats:
         length: of the runs, at most 7.
         merge: of two days.
     """
-    return np.asarray(reduce(merge, (np.roll(table, -day, axis=0) for day in range(length))))
+    twice = np.concatenate([table, table])
+    return np.asarray(reduce(merge, (twice[day : day + 7] for day in range(length))))
 
 
 class Expected:
@@ -91,23 +92,19 @@ class Expected:
     @cached_property
     def single_by_week(self) -> Floats:
         """Least noise by week of everybody and a cell's single values."""
-        return self._least(slice(0, self.cube.simple), self.by_week)
+        return np.asarray(self.by_week[self.cube.singles].min(axis=1))
 
     @cached_property
     def single_by_day(self) -> Floats:
         """The same by day, as a share of the cell's weight; shape (weekdays, cells)."""
-        simple = slice(0, self.cube.simple)
-        return np.stack([self._least(simple, day) for day in self.by_day.T]) / self.weights.T
+        return np.asarray((self.by_day[self.cube.singles].min(axis=1) / self.weights).T)
 
     @cached_property
     def pair_by_week(self) -> Floats:
         """Least noise by week of a cell's pairs of values."""
-        pairs = self.cube.fixing(2)
-        return self._least(slice(pairs.start, pairs.stop), self.by_week)
-
-    def _least(self, cells: slice, noise: Floats) -> Floats:
-        held = self.cube.within[:, cells]
-        return np.asarray(np.min(np.where(held, noise[cells], np.inf), axis=1))
+        pairs = self.cube.fixed == 2
+        held = self.cube.within[:, pairs]
+        return np.asarray(np.where(held, self.by_week[pairs], np.inf).min(axis=1))
 
 
 class Fits:
@@ -136,9 +133,9 @@ class Fits:
         self.high = np.full(self.need.shape, HIGH.get(kind, HIGH[usual]))
         if usual == "rate" and kind != LOSS:
             self.high[:, cube.fixed == 3] = OF_THREE
-        if kind != MIX:  # else everybody else moves as well, which every single value shows
+        if kind != MIX:
             self._show(within, faint=faint)
-        if kind == MIX:
+        else:  # everybody else moves as well, which every single value shows
             share = self.run / self.run[:, EVERYBODY, None]
             self.need = np.maximum(self.need, COUNTER_MOVE * (1.0 - share) / share)
             enough = enough & (share < LARGEST_SHARE)
@@ -178,7 +175,7 @@ class Fits:
         smallest = max(float(np.min(unshared)), 1.0)
         return max(
             float(self.need[first, cell]),
-            APART * float(np.sqrt(SPARE / smallest + floor2)),
+            DISTINCT * float(np.sqrt(SPARE / smallest + floor2)),
             LEAVES * float(np.sqrt(SPARE / self.run[first, cell] + floor2)) / left,
             1.1 * TAU[min(channel, 1)] / left,
         )

@@ -24,7 +24,8 @@ from drilldown_env.definition import LONGEST_RUN
 from drilldown_env.domain import Domain
 from drilldown_env.fits import Expected, Fits
 from drilldown_env.levels import LOSS, MIX, RATE, TRAFFIC, Level
-from drilldown_env.work import ADVERTISED, MEASURED
+from drilldown_env.work import AUDIENCES
+from openenv_kit.adding import add_up
 from openenv_kit.bitstream import BitStream
 
 HIGHEST = 0.97
@@ -39,6 +40,11 @@ SIZES = (5, 25, 40, 30)
 """Weights of 0 to 3 fixed values, of roots and of what the change log is about."""
 MIXED = (1, 2)
 """Values that the segment of a mix shift fixes: it is large enough to move everybody else."""
+SWING = (0.04, 0.02)
+"""How far an effect swings about its factor from day to day: traffic, steps. Less than seven tenths
+of tau at most, so that no day by itself comes near to having moved."""
+WHOM = {RATE: "anyone", TRAFFIC: "advertised", MIX: "advertised", LOSS: "built"}
+"""Audience of what moves people so."""
 EVENT = (3, 5)
 """Fewest and most days of an entry of the calendar, which lies in one week."""
 
@@ -92,10 +98,7 @@ class Planner:
     def __init__(self, domain: Domain, clean: Clean, level: Level, stream: BitStream) -> None:
         self.cube = cube = cube_of(domain.shape)
         self.clean, self.level, self.stream = clean, level, stream
-        everyone = np.ones(cube.cells, dtype=bool)
-        self.whom = dict.fromkeys((RATE, TRAFFIC, MIX), everyone)
-        self.whom[LOSS] = limited_to(domain, MEASURED)
-        self.advertised = limited_to(domain, ADVERTISED)
+        self.whom = {kind: limited_to(domain, AUDIENCES[each]) for kind, each in WHOM.items()}
         entering = clean.weekly_traffic
         leaves, people = [entering], [entering]
         for rates in clean.weekly_rates:
@@ -129,16 +132,17 @@ class Planner:
     def _cause(self, wanted: Wanted) -> Cause | None:
         """One more cause, or None after `TRIES` tries."""
         fixed, *partner = wanted.fixed
+        sized = self.cube.fixed == fixed
         kinds = [RATE, TRAFFIC]
         if not partner:
-            kinds += [LOSS] * bool((self.whom[LOSS] & (self.cube.fixed == fixed)).any())
-            kinds += [MIX] * (not wanted.faint and fixed in MIXED)
+            kinds += [LOSS] + [MIX] * (not wanted.faint and fixed in MIXED)
+        kinds = [kind for kind in kinds if (self.whom[kind] & sized).any()]
         for turn in range(TRIES):
             if turn % TRIES_OF_KIND == 0:
                 kind = self.stream.pick(kinds)
             if turn % TRIES_OF_DAYS == 0:
                 length = 1 + self.stream.below(LONGEST_RUN) if turn else wanted.days
-            cells = self.whom[kind] & (self.cube.fixed == fixed)
+            cells = self.whom[kind] & sized
             effects = self._effects(kind, cells, length, faint=wanted.faint)
             if effects and partner:
                 effects = self._with_partner(effects[0], kind, partner[0])
@@ -150,7 +154,7 @@ class Planner:
         """Something that the calendar announces: it moves the traffic of one value or everybody."""
         for _ in range(TRIES):
             length = EVENT[0] + self.stream.below(EVENT[1] - EVENT[0] + 1)
-            cells = self.advertised & (self.cube.fixed == min(self.stream.below(5), 1))
+            cells = self.whom[TRAFFIC] & (self.cube.fixed == min(self.stream.below(5), 1))
             if effects := self._effects(TRAFFIC, cells, length, announced=True):
                 return Cause(TRAFFIC, effects, announced=True)
         return None
@@ -196,11 +200,19 @@ class Planner:
             return ()
         size = low + (high - low) * self.stream.uniform()
         factor = 1.0 - size if falls else 1.0 + size
-        effects = [Effect(channel, cell, first, stop, factor, kind == MIX)]
+        swing = self._swing(channel, length)
+        effects = [Effect(channel, cell, first, stop, factor, swing, kind == MIX)]
         if kind == LOSS:
-            effects.append(replace(effects[0], channel=channel + 1, factor=1.0 / factor))
+            inverse = tuple(1.0 / each for each in swing)
+            effects.append(Effect(channel + 1, cell, first, stop, 1.0 / factor, inverse))
         certain = all(map(self._possible, effects)) and self._distinguishable(effects[0])
         return tuple(effects) if certain else ()
+
+    def _swing(self, channel: int, length: int) -> tuple[float, ...]:
+        """How an effect differs from day to day, 1 on average."""
+        drawn = [self.stream.uniform(-1.0, 1.0) for _ in range(length)]
+        middle = add_up(drawn) / length
+        return tuple(1.0 + SWING[min(channel, 1)] * (each - middle) for each in drawn)
 
     def _distinguishable(self, effect: Effect) -> bool:
         """Whether the days' noise leaves no doubt between a change of traffic and a mix shift."""
@@ -234,7 +246,7 @@ class Planner:
         size = np.abs(change)
         able = self.cube.disjoint[effect.cell] & fits.fitting[weekday]
         able &= (size >= fits.need[weekday]) & (size <= fits.high[weekday])
-        able &= self.cube.fixed == fixed
+        able &= self.whom[kind] & (self.cube.fixed == fixed)
         for other in self.stream.shuffled(np.flatnonzero(able).tolist())[:PARTNERS]:
             partner = replace(effect, cell=other, factor=1.0 - float(change[other]))
             if fits.low(weekday, other) <= size[other] and self._possible(partner):
@@ -247,7 +259,7 @@ class Planner:
             return True
         members = self.cube.member[effect.cell]
         rates = self.clean.rates[effect.channel - 1][members, effect.first : effect.stop]
-        return float(np.max(rates)) * effect.factor <= HIGHEST
+        return float(np.max(rates)) * effect.factor * max(effect.swing) <= HIGHEST
 
 
 def weighted(stream: BitStream, weights: Sequence[int]) -> int:

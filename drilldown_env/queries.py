@@ -127,14 +127,6 @@ class Selection:
         block = block.transpose(*(kept.index(axis) for axis in self.groups), -2, -1)
         return np.ascontiguousarray(block).reshape(-1, len(domain.stages), DAYS)
 
-    def labels(self, episode: Episode) -> list[list[str]]:
-        """Values of each row, in the order of `sums`."""
-        names = [
-            [episode.domain.dims[axis].names[value] for value in self.values[axis]]
-            for axis in self.groups
-        ]
-        return [list(each) for each in product(*names)]
-
 
 def day_ranges(episode: Episode, name: str, given: Sequence[Sequence[str]]) -> list[range]:
     """Ranges of days.
@@ -195,11 +187,12 @@ def run_compare(episode: Episode, asked: CompareArguments) -> dict[str, Any]:
 
 def _table(episode: Episode, selection: Selection, numbers: Counts) -> dict[str, Any]:
     """A row for each segment: its values, then what each stage has."""
-    dims, stages = episode.domain.dim_names, episode.domain.stages
-    columns = [dims[axis] for axis in selection.groups] + [stages[k] for k in selection.stages]
+    dims, stages = episode.domain.dims, episode.domain.stages
+    columns = [dims[axis].name for axis in selection.groups]
+    columns += [stages[k] for k in selection.stages]
+    values = ([dims[a].names[v] for v in selection.values[a]] for a in selection.groups)
     cells = numbers.take(selection.stages, axis=1).tolist()
-    labels = selection.labels(episode)
-    rows = [[*label, *row] for label, row in zip(labels, cells, strict=True)]
+    rows = [[*label, *row] for label, row in zip(product(*values), cells, strict=True)]
     return {"columns": columns, "rows": rows}
 
 

@@ -106,10 +106,9 @@ def overview(episode: Episode) -> Result:
         },
         "first_date": episode.dates[0],
         "last_date": episode.dates[-1],
+        "calendar": calendar_entries(domain, episode.dates, episode.events),
         "budget": level.budget,
     }
-    if level.events:
-        content["calendar"] = calendar_entries(domain, episode.dates, episode.events)
     if level.sql:
         content["sql"] = SQL.format(dims=", ".join(dims), stages=", ".join(domain.stages))
     return content

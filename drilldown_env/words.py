@@ -26,10 +26,9 @@ DEFINITION = (
     "mix shift by 40 % or more with everybody else 5 % or more against it, and at least 400 people "
     "a day of the segment enter the step. Two roots of one step either run on the same days and "
     "share no people, or have two quiet days or more between them; two segments that move against "
-    "each other are two roots. What is not due to a root is noise."
+    "each other are two roots. What the calendar announces, for those people on those days, is no "
+    "root; it may announce nothing. What is not due to a root is noise."
 )
-
-CALENDAR = " What the calendar announces, for those people on those days, is no root."
 
 CHANGE = (
     "change: the entry of the change log that is to blame. It names the root's component (tracking "
@@ -47,11 +46,13 @@ GRADING = (
 )
 
 
-def brief(*, calendar: bool) -> str:
-    """All of it, for an episode with a calendar or for one without."""
-    roots = DEFINITION + (CALENDAR if calendar else "")
-    return "\n\n".join((TASK, f"{roots}\n{CHANGE}", GRADING))
+BUDGET = (
+    "Each answer of slice, compare or sql takes one of the budget's calls; change_log and calls "
+    "that are refused take none, and calls that are left earn nothing."
+)
 
+BRIEF = f"{TASK}\n\n{DEFINITION}\n{CHANGE}\n\n{BUDGET}\n\n{GRADING}"
+"""All of it."""
 
 SQL = (
     "Tables: counts(date, day, week, weekday, {dims}, {stages}), one row for each day and "

@@ -1,22 +1,28 @@
 """What is done to each component, in the words of a change log.
 
-Each line says which way it can move what the component is for, and whom it can be limited to:
-nobody shows an ad to one release, or loses events of one company size.
+A catalogue is a text: a paragraph for each component, whose lines say whom work can be limited to,
+which way it moves what the component is for (+ up, - down, ~ either), and what was done. Nobody
+shows an ad to one release, and no campaign is rolled back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-ROLES = ("place", "device", "release", "source", "people", "page")
-"""What an attribute of people can be about."""
-PLACE, DEVICE, RELEASE, SOURCE, PEOPLE, PAGE = ROLES
-ADVERTISED = (PLACE, DEVICE, SOURCE, PEOPLE, PAGE)
-"""Whom advertising reaches."""
-MEASURED = (PLACE, DEVICE, RELEASE, SOURCE, PAGE)
-"""Whose events can be lost: who is on the same code, under the same law, or led in alike."""
-TECHNICAL = (PLACE, DEVICE, RELEASE)
+ROLES = ("place", "device", "release", "source", "people", "plan", "page")
+"""What an attribute of people can be about; a plan is what they have bought."""
+PLACE, DEVICE, RELEASE, SOURCE, PEOPLE, PLAN, PAGE = ROLES
+AUDIENCES = {
+    "anyone": ROLES,
+    "advertised": (PLACE, DEVICE, SOURCE, PEOPLE, PLAN, PAGE),
+    "written": (PLACE, PEOPLE, PLAN),
+    "offered": (PLACE, SOURCE, PEOPLE, PLAN, PAGE),
+    "built": (PLACE, DEVICE, RELEASE, PLAN),
+}
+"""Whom work can be limited to, by the attributes: whom advertising reaches, mailings are written
+to, prices and conditions are for, software and the events that it sends are rolled out to."""
+_DIRECTIONS = {"~": None, "+": True, "-": False}
 
 
 @dataclass(frozen=True)
@@ -24,16 +30,21 @@ class Work:
     """Something that is done to a component.
 
     Attributes:
-        words: what the log says.
+        words: what the log says; {} stands for the stage whose events are meant.
         rises: whether what the component is for rises by it; None where it may do either.
-        roles: of the attributes that it can be limited to.
+        audience: whom it can be limited to, one of `AUDIENCES`.
     """
 
     words: str
     rises: bool | None
-    roles: Sequence[str]
+    audience: str
 
-    def suits(self, roles: Sequence[str], directions: Sequence[bool] = ()) -> bool:
+    @property
+    def final(self) -> bool:
+        """Whether it cannot be rolled back."""
+        return self.audience in ("advertised", "written")
+
+    def suits(self, roles: Sequence[str], directions: Collection[bool] = ()) -> bool:
         """Whether it can be for such people, and move them in these directions.
 
         Args:
@@ -41,127 +52,145 @@ class Work:
             directions: of what it is to blame for.
         """
         able = self.rises is None or all(rises == self.rises for rises in directions)
-        return able and all(role in self.roles for role in roles if role)
+        return able and all(role in AUDIENCES[self.audience] for role in roles if role)
 
 
-def _works(
-    tested: str, up: str = "", down: str = "", roles: Sequence[str] = ROLES
-) -> tuple[Work, ...]:
-    """Lines of a catalogue, each list divided by semicolons: what may do either, raises, lowers."""
+def _works(catalogue: str) -> tuple[tuple[Work, ...], ...]:
+    """What a catalogue lists for each component."""
     return tuple(
-        Work(words, rises, roles)
-        for rises, text in ((None, tested), (True, up), (False, down))
-        for words in text.split("; ")
-        if words
+        tuple(
+            Work(words, _DIRECTIONS[direction], audience)
+            for audience, direction, text in (line.split(" ", 2) for line in lines.splitlines())
+            for words in text.split("; ")
+        )
+        for lines in catalogue.strip().split("\n\n")
     )
 
 
-ANYTHING = _works("A/B test started; new layout tested; new defaults tested; texts rewritten")
+(ANYTHING,) = _works(
+    "anyone ~ A/B test started; new layout tested; new defaults tested; texts rewritten"
+)
 """What may be done to any component."""
-TRACKING_WORK = _works(
-    "event schema migrated; tracking library upgraded; consent banner replaced; events sent in "
-    "batches; tag manager moved; bot filter replaced",
-    roles=MEASURED,
-)
-_ADS = _works(
-    "", "marketing budget raised; brand campaign started", "marketing budget cut", ADVERTISED
-)
-_CHECKOUT = _works(
-    "one-page checkout tested; order of delivery options tested; address form rebuilt",
-    "delivery fee waived; guest checkout turned on",
-    "service fee added; minimum order raised",
-)
-_PAYMENTS = _works(
-    "payment page redesigned; order of payment methods tested",
-    "failed payments retried; saved cards turned on",
-    "fraud threshold lowered; wallet payment ended",
-) + _works("payment provider switched", "", "3-D Secure asked for more often", TECHNICAL)
+(TRACKING_WORK,) = _works("""
+built ~ event schema of {} migrated; {} recorded by the server; {} recorded in batches
+built ~ double {} filtered out; recording of {} rewritten
+""")
+_MARKETING = """
+advertised ~ media mix rebalanced; campaigns retargeted
+advertised + marketing budget raised; brand campaign started
+advertised - marketing budget cut; brand campaign ended
+written + newsletter sent; reminders sent
+written - newsletter paused
+"""
+_CHECKOUT = """
+anyone ~ one-page checkout tested; order of delivery options tested
+offered + delivery fee waived
+offered - service fee added; minimum order raised
+built ~ address form rebuilt
+built + guest checkout turned on
+built - phone number asked for
+"""
+_PAYMENTS = """
+anyone ~ payment page tested; order of payment methods tested
+built ~ payment provider switched
+built + failed payments retried; saved cards turned on
+built - fraud threshold lowered; 3-D Secure asked for more often
+"""
 
-ORDERING_APP = (
-    _ADS
-    + _works(
-        "push texts tested", "coupons sent by push; reminders turned on", "push messages paused"
-    ),
-    _works(
-        "menu search rebuilt; order of dishes tested; larger dish photos tested",
-        "menu opened at start",
-        "sign-in asked for before the menu",
-    )
-    + _works("", "menus loaded ahead", "menu cache turned off", TECHNICAL),
-    _works(
-        "dish page redesigned; extras dialog tested",
-        "one-tap add button; free dessert offered",
-        "delivery fee shown earlier; item limits lowered",
-    ),
-    _CHECKOUT,
-    _PAYMENTS,
-)
+ORDERING_APP = _works(
+    _MARKETING
+    + """
+anyone ~ order of dishes tested; larger dish photos tested
+built ~ menu search rebuilt
+built + menu opened at start; menus loaded ahead
+built - sign-in asked for before the menu; menu cache turned off
 
-SAAS_TRIAL = (
-    _ADS
-    + _works("headline tested; landing page tested", "mailing series started", "mailings paused"),
-    _works(
-        "signup form redesigned; signup texts tested",
-        "signup form shortened; trial lengthened",
-        "company name made mandatory; credit card asked for",
-    ),
-    _works(
-        "welcome tour tested; setup checklist tested",
-        "sample project preloaded; onboarding calls offered",
-        "email confirmation required; setup calls ended",
-    ),
-    _works(
-        "invite dialog redesigned; default roles tested",
-        "invite reminders turned on; contact import added",
-        "guest seats limited; invites need an administrator",
-    ),
-    _works(
-        "price test started; plan comparison tested",
-        "annual discount offered; end-of-trial reminder added",
-        "list price raised; discount ended",
-    )
-    + _works("card form rebuilt", "", "value-added tax shown earlier", TECHNICAL),
+anyone ~ dish page tested; extras dialog tested
+offered + free dessert offered
+offered - delivery fee shown earlier; item limits lowered
+built + one-tap add button added
+built - extras asked for before adding
+"""
+    + _CHECKOUT
+    + _PAYMENTS
 )
 
-VIDEO_STREAMING = (
-    _ADS
-    + _works("home rows reordered", "push messages turned on", "newsletter paused; push paused"),
-    _works(
-        "order of search results tested; larger artwork tested",
-        "previews played automatically",
-        "synopses hidden; artwork made smaller",
-    ),
-    _works(
-        "title page redesigned; trailer shown first",
-        "resume prompt added; play button enlarged",
-        "ad break added before the play; profile lock enforced",
-    ),
-    _works(
-        "bitrate ladder tested; buffer target tested",
-        "first segments preloaded",
-        "more ad breaks; starting bitrate lowered",
-    )
-    + _works("CDN weights changed; edge cache keys changed", roles=TECHNICAL),
-    _works(
-        "end cards redesigned; credits skipped by default",
-        "reminders to finish added",
-        "next-episode countdown shortened; mid-roll ads added",
-    ),
+SAAS_TRIAL = _works(
+    _MARKETING
+    + """
+anyone ~ signup form tested; signup texts tested
+offered + trial lengthened
+offered - credit card asked for
+built ~ sign-in page rebuilt
+built + signup form shortened
+built - company name made mandatory
+
+anyone ~ welcome tour tested; setup checklist tested
+offered + onboarding calls offered
+offered - onboarding calls limited
+built + sample project preloaded
+built - email confirmation required
+
+anyone ~ invite dialog tested; default roles tested
+offered + free guest seats added
+offered - guest seats limited
+built + contact import added
+built - invites limited to administrators
+
+anyone ~ prices tested; plan comparison tested
+offered + annual discount offered
+offered - list price raised
+built ~ card form rebuilt
+built + end-of-trial reminder added
+built - tax shown earlier
+"""
 )
 
-MARKETPLACE_CHECKOUT = (
-    _ADS
-    + _works("search box moved", "coupons mailed; price alerts turned on", "newsletter paused"),
-    _works(
-        "new ranking model tested; filters redesigned",
-        "larger result photos; better spelling correction",
-        "sponsored results added; fewer results a page",
-    ),
-    _works(
-        "listing page redesigned; review summary tested",
-        "bundle offers added; delivery time shown",
-        "shipping fee shown earlier; quantity limits added",
-    ),
-    _CHECKOUT,
-    _PAYMENTS,
+VIDEO_STREAMING = _works(
+    _MARKETING
+    + """
+anyone ~ order of home rows tested; larger artwork tested
+built ~ search rebuilt
+built + previews played automatically
+built - synopses hidden; rows shortened
+
+anyone ~ title page tested; trailer shown first
+built + resume prompt added; play button enlarged
+built - profile lock enforced
+offered + free episodes offered
+offered - ad break added before the play
+
+anyone ~ bitrate ladder tested; buffer target tested
+offered + ad breaks shortened
+offered - ad breaks added
+built ~ CDN weights changed; edge cache keys changed
+built + first segments preloaded
+built - starting bitrate lowered
+
+anyone ~ end cards tested; skipping of credits tested
+offered + late ad breaks dropped
+offered - mid-roll ads added
+built + resume reminders added
+built - next-episode countdown shortened
+"""
+)
+
+MARKETPLACE_CHECKOUT = _works(
+    _MARKETING
+    + """
+anyone ~ new ranking model tested; filters tested
+offered + price labels added
+offered - sponsored results added
+built ~ result list rebuilt
+built + spelling correction added
+built - result pages shortened
+
+anyone ~ listing page tested; review summary tested
+offered + bundle offers added
+offered - shipping fee shown earlier; quantities limited
+built + delivery time shown
+built - sign-in asked for before the basket
+"""
+    + _CHECKOUT
+    + _PAYMENTS
 )

@@ -89,7 +89,7 @@ class Names:
         self.values: list[list[str]] = list(config["attributes"].values())
         self.stages: list[str] = config["stages"]
         self.components: Mapping[str, str] = config["components"]
-        self.calendar: Sequence[Mapping[str, str]] = config.get("calendar", ())
+        self.calendar: Sequence[Mapping[str, str]] = config["calendar"]
         self.cube: Cube = cube_of(tuple(len(values) for values in self.values))
         first, last = (dt.date.fromisoformat(config[f"{end}_date"]) for end in ("first", "last"))
         days = range((last - first).days + 1)
@@ -195,13 +195,6 @@ class Desk(ABC):
         now, then = (np.broadcast_to(each, (2, *shape[1:])) for each in both)
         return Inside(tuple(axes), now, then, len(others))
 
-    def visits_by(
-        self, axis: int, days: range, others: Sequence[range]
-    ) -> Asking[tuple[Floats, Floats]]:
-        """Visits of each value of an attribute on some days and on the days beside."""
-        [sums] = yield from self.compared([axis], 0, days, others, EVERYBODY)
-        return sums[:, 0], sums[:, 1]
-
 
 class SliceDesk(Desk):
     """The desk with `slice` and `compare`.
@@ -221,22 +214,20 @@ class SliceDesk(Desk):
         found: list[Flag] = []
         for axis, dim in enumerate(names.dims):
             answer = yield from ask("slice", group_by=[dim], every="week")
-            cells = [cube.cell_of({axis: value}) for value in range(len(names.values[axis]))]
+            cells = cube.tables[axis,]
             counts = _by_stage(answer["rows"], 1)
             changes, weights[:, cells] = usual_of(counts)
-            found += flags_of(changes, weights[:, cells], cells)
+            found += flags_of(changes, weights[:, cells], cells.start)
             if axis == 0:
                 changes, weights[:, :1] = usual_of(counts.sum(axis=1)[:, None])
-                found += flags_of(changes, weights[:, :1], [0])
-        for one, other in combinations(range(len(names.dims)), 2) if self.pairs else ():
-            grouped = [names.dims[one], names.dims[other]]
+                found += flags_of(changes, weights[:, :1], EVERYBODY)
+        for axes in combinations(range(len(names.dims)), 2) if self.pairs else ():
+            grouped = [names.dims[axis] for axis in axes]
             answer = yield from ask("slice", group_by=grouped, every="week", measure="change")
-            values = list(np.ndindex(len(names.values[one]), len(names.values[other])))
-            cells = [cube.cell_of({one: a, other: b}) for a, b in values]
-            changes = _by_stage(answer["rows"], 2)
-            first = weights[:, [cube.cell_of({one: a}) for a, _ in values]]
-            second = weights[:, [cube.cell_of({other: b}) for _, b in values]]
-            found += flags_of(changes / 1000.0, first * second / weights[:, :1], cells)
+            one, other = (weights[:, cube.tables[axis,]] for axis in axes)
+            both = (one[:, :, None] * other[:, None]).reshape(len(weights), -1)
+            changes = _by_stage(answer["rows"], 2) / 1000.0
+            found += flags_of(changes, both / weights[:, :1], cube.tables[axes].start)
         return found
 
     def daily(self, cell: int, channels: Sequence[int], week: int) -> Asking[Floats]:
@@ -302,13 +293,13 @@ def suspicious_of(changes: Floats, weights: Floats) -> list[list[int]]:
     return found
 
 
-def flags_of(changes: Floats, weights: Floats, cells: Sequence[int]) -> list[Flag]:
-    """What is suspicious among changes of shape (channels, cells, weeks)."""
+def flags_of(changes: Floats, weights: Floats, first: int) -> list[Flag]:
+    """What is suspicious among changes of cells from a first on, shape (channels, cells, weeks)."""
     return [
         Flag(
             channel,
             week,
-            cells[place],
+            first + place,
             float(changes[channel, place, week]),
             float(weights[channel, place]),
         )

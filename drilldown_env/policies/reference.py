@@ -32,7 +32,7 @@ def search(opening: Observed) -> Generator[Action, Observed, list[dict[str, Any]
 
 
 def reference(opening: Observed) -> Generator[Action, Observed, None]:
-    """Weeks of single values and pairs, then days, then who; composition held apart."""
+    """Weeks of single values and pairs, then days, then who; composition held fixed."""
     rows = yield from search(opening)
     yield {"tool": "submit_report", "arguments": {"rows": rows}}
 

@@ -1,6 +1,6 @@
 """The reference's search: weeks show where to look, days when, and sums inside a segment who.
 
-Composition is held apart: people are compared with people who share three more attributes. What a
+Composition is held fixed: people are compared with people who share three more attributes. What a
 finding explains is not looked at again.
 """
 
@@ -19,7 +19,7 @@ from openenv_kit.adding import add_up
 
 LONGEST = 7
 SURE = 5.5
-"""Standard deviations that are left of a finding when composition is held apart."""
+"""Standard deviations that are left of a finding when composition is held fixed."""
 PEOPLE = 400.0
 LEAST_CHANGE = (0.15, 0.08)
 """Least change of a finding: traffic, steps."""
@@ -83,15 +83,11 @@ class Search:
                 continue
             if all(found.place != other.place for other in self.findings):
                 self.findings.append(found)
-            self.settle(found, flag)
+            weeks = {day // 7 for day in found.days} | {flag.week}
+            for each in found.channels:
+                self.dismiss(each, found.moved, weeks)
         log = yield from self.desk.log()
         return list(self.rows(log))
-
-    def settle(self, found: Finding, flag: Flag) -> None:
-        """Look no more at what a finding explains."""
-        weeks = {day // 7 for day in found.days} | {flag.week}
-        for channel in found.channels:
-            self.dismiss(channel, found.moved, weeks)
 
     def dismiss(self, channel: int, cell: int, weeks: set[int]) -> None:
         """Drop what is suspicious about people of a cell in some weeks."""
@@ -152,7 +148,8 @@ class Search:
             return False
         axis, value = next(iter(fixed.items()))
         others = self.others(0, days, EVERYBODY)
-        now, then = yield from self.desk.visits_by(axis, days, others)
+        [visits] = yield from self.desk.compared([axis], 0, days, others, EVERYBODY)
+        now, then = visits.T
         own = float(inside.then[0][place_in(self, cell, inside)].sum())
         share = min(own / float(then.sum()), 0.9)
         against = -change * share / (1.0 - share)

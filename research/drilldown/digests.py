@@ -36,7 +36,7 @@ def digests_of(config: DrillConfig) -> dict[str, Any]:
     """The digests of an episode, made afresh."""
     episode = build_episode(config)
     domain, dates = episode.domain, episode.dates
-    replies = {
+    texts = {
         "alert": episode.alert,
         "calendar": calendar_entries(domain, dates, episode.events),
         "log": log_entries(domain, dates, episode.log),
@@ -47,7 +47,7 @@ def digests_of(config: DrillConfig) -> dict[str, Any]:
         "config": asdict(config),
         "counts": hashlib.sha256(counts).hexdigest(),
         "labels": hashlib.sha256(json.dumps(labels).encode()).hexdigest(),
-        "told": hashlib.sha256(json.dumps(replies).encode()).hexdigest(),
+        "texts": hashlib.sha256(json.dumps(texts).encode()).hexdigest(),
     }
 
 

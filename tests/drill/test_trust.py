@@ -9,6 +9,8 @@ import pytest
 from drilldown_env.building import generate
 from drilldown_env.certificate import certificate_from, certify_one, grid, is_unique, table
 from drilldown_env.config import DrillConfig
+from drilldown_env.cube import EVERYBODY
+from drilldown_env.definition import explaining
 from drilldown_env.domains import DOMAINS
 from drilldown_env.environment import ENVIRONMENT
 from drilldown_env.policies.reference import solves
@@ -34,6 +36,24 @@ def test_a_certificate_without_one_of_its_proofs_does_not_hold() -> None:
     assert is_unique(draw)
     runs = tuple(replace(run, cells=(run.cells[0] + 1,)) for run in draw.answer.runs)
     assert not is_unique(replace(draw, answer=replace(draw.answer, runs=runs)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [EASY, FAINT])
+def test_what_is_ruled_out_at_a_glance_explains_nothing_at_a_closer_look(
+    config: DrillConfig,
+) -> None:
+    draw, _, _ = generate(config)
+    run = draw.answer.runs[0]
+    channel, days = draw.answer.channels[run.channel], slice(run.first, run.stop)
+    closely = [
+        cell
+        for cell in range(channel.cube.cells)
+        if channel.left(days, [cell], run.mix) is not None
+    ]
+    assert closely == list(run.cells)
+    for blamed in (run.cells, (EVERYBODY,), (1,)):
+        assert explaining(channel, replace(run, cells=blamed)) == closely
 
 
 def test_the_grid_has_every_stratum_of_a_level() -> None:
