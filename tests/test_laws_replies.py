@@ -106,9 +106,7 @@ def by_the_model_player(game: Game, calls: Calls, url: str) -> list[str]:
     async def played() -> list[str]:
         environment: Environment = game.environment
         settings, endpoint = AgentSettings(secrets=()), Scripted(calls)
-        connection = EpisodeConnection(
-            environment, Server(url), settings, game.opening, lambda _: None
-        )
+        connection = EpisodeConnection(Server(url), settings, game.opening, lambda _: None)
         try:
             opening = await connection.open()
             block = Lines(io.StringIO()).block("task", environment.name, endpoint.model)

@@ -25,9 +25,9 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from openenv_kit.agent.servers import Say, Server
 from openenv_kit.agent.settings import TOKEN_VARIABLE, AgentSettings
-from openenv_kit.environment import ERROR, Environment
+from openenv_kit.environment import ERROR
 from openenv_kit.errors import ServerError
-from openenv_kit.play.recording import canonical, digest_of
+from openenv_kit.play.recording import digest_of
 from openenv_kit.serving.settings import is_loopback
 
 MAX_REPLY_BYTES = 100 * 2**20
@@ -64,18 +64,13 @@ class EpisodeConnection:
     Attributes:
         reset: arguments of the reset.
         say: told about every loss.
-        tool_calls: steps that only read, without replays.
-        reply_bytes: bytes of the replies to all steps, in canonical form.
         reconnects: times the connection was lost and restored.
     """
 
-    environment: Environment
     server: Server
     settings: AgentSettings
     reset: Mapping[str, Any]
     say: Say
-    tool_calls: int = 0
-    reply_bytes: int = 0
     reconnects: int = 0
     _socket: ClientConnection | None = None
     _actions: list[dict[str, Any]] = field(default_factory=list)
@@ -103,9 +98,6 @@ class EpisodeConnection:
         observation = await self._persist(dict(action))
         self._actions.append(dict(action))
         self._digests.append(digest_of(observation))
-        tools = self.environment.tools
-        self.tool_calls += tools.find(tools.called(action)[0]).reads_only
-        self.reply_bytes += len(canonical(observation).encode())
         return observation
 
     async def close(self) -> None:

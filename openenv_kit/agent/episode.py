@@ -67,9 +67,7 @@ class EpisodePlayer:
             self.say(f"{planned.label}: {text}")
 
         result.rewards = block.rewards
-        connection = EpisodeConnection(
-            self.environment, self.server, self.settings, planned.reset, say
-        )
+        connection = EpisodeConnection(self.server, self.settings, planned.reset, say)
         try:
             with ExitStack() as files:
                 opening = await connection.open()
@@ -92,8 +90,6 @@ class EpisodePlayer:
         finally:
             result.seconds = time.monotonic() - began
             result.reconnects = connection.reconnects
-            result.tool_calls = connection.tool_calls
-            result.reply_bytes = connection.reply_bytes
             block.end(result.success, result.score)
             await connection.close()
 

@@ -42,7 +42,7 @@ class EpisodeResult:
         grounded: of what was right, the share whose evidence had been read; None if unknown.
         error: why it failed, or a remark on how it ended.
         rewards: of each STEP line.
-        reconnects, tool_calls, reply_bytes: see `EpisodeConnection`.
+        reconnects: times the connection was lost and restored.
         hopeless: whether every further episode would fail alike.
     """
 
@@ -54,8 +54,6 @@ class EpisodeResult:
     grounded: float | None = None
     error: str = ""
     reconnects: int = 0
-    tool_calls: int = 0
-    reply_bytes: int = 0
     usage: Usage = field(default_factory=Usage)
     rewards: list[float] = field(default_factory=list)
     hopeless: bool = False
@@ -77,7 +75,7 @@ class EpisodeResult:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        same = "status success score grounded steps rewards reconnects tool_calls reply_bytes"
+        same = "status success score grounded steps rewards reconnects"
         return {
             **vars(self.planned),
             **{name: getattr(self, name) for name in same.split()},

@@ -12,7 +12,6 @@ from agent_support import EnvironmentServer, Play
 from fake_model import FakeModel
 from relay import Relay, relay
 
-from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.agent.connection import EpisodeConnection
 from openenv_kit.agent.servers import Server
 from openenv_kit.agent.settings import AgentSettings
@@ -65,9 +64,6 @@ def test_a_server_killed_in_mid_episode_and_started_again_costs_nothing(
     assert harmed.tasks[0]["reconnects"] == 1
     assert harmed.tasks[0]["score"] == unharmed.tasks[0]["score"] == 1.0
     assert harmed.out == unharmed.out
-    # What was replayed is not paid for twice.
-    for cost in ("tool_calls", "reply_bytes"):
-        assert harmed.tasks[0][cost] == unharmed.tasks[0][cost] > 0
 
 
 def test_a_server_without_room_is_waited_for(
@@ -128,7 +124,7 @@ def test_a_socket_that_breaks_too_often_fails_the_task_and_prints_its_end(
 
 async def test_an_episode_that_comes_back_different_is_refused(wire: Relay) -> None:
     server = Server(wire.url, "a server")
-    connection = EpisodeConnection(ENVIRONMENT, server, AgentSettings(), {}, lambda _: None)
+    connection = EpisodeConnection(server, AgentSettings(), {}, lambda _: None)
     await connection.open()
     await connection.step({"analysis_method": "list_dates", "analysis_args": {}})
     connection._digests[1] = "what another version of the server would have said"
@@ -142,9 +138,7 @@ async def test_a_server_that_refuses_the_reset_fails_the_task_with_its_words(
     server_url: str,
 ) -> None:
     server = Server(server_url, "a server")
-    connection = EpisodeConnection(
-        ENVIRONMENT, server, AgentSettings(), {"task_id": "no_such"}, lambda _: None
-    )
+    connection = EpisodeConnection(server, AgentSettings(), {"task_id": "no_such"}, lambda _: None)
     with pytest.raises(ServerError, match="refused the reset: Unknown task_id 'no_such'"):
         await connection.open()
     await connection.close()
@@ -153,7 +147,7 @@ async def test_a_server_that_refuses_the_reset_fails_the_task_with_its_words(
 async def test_no_server_at_all_is_an_error_after_the_time_allowed() -> None:
     server = Server("http://127.0.0.1:9", "a server")
     settings = AgentSettings(connect_timeout_s=0.3)
-    connection = EpisodeConnection(ENVIRONMENT, server, settings, {}, lambda _: None)
+    connection = EpisodeConnection(server, settings, {}, lambda _: None)
     with pytest.raises(ServerError, match="OPENENV_CONNECT_TIMEOUT_S"):
         await connection.open()
 
