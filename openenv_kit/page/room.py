@@ -48,8 +48,7 @@ def build(page: Page) -> None:
         page.add_view("bench", bench_html, "mt-every")
         page.add_view("steps", steps_html)
     bridge = page.bridge
-    # Every click counts, and one after the other, so that the last answer shows them all.
-    each = {"trigger_mode": "multiple", "concurrency_limit": 1}
+    each = {"trigger_mode": "multiple"}  # every click counts
     page.on_bridge(bridge.replay, _replay, ["opening"])
     page.on_bridge(bridge.pick, _pick, PLACE)
     page.on_bridge(bridge.choose_tool, _choose, ["bench"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -47,6 +47,8 @@ class Visitor:
         connect: opens the session that the episode is played in; None for one in process.
 
     Attributes:
+        turn: held by whatever is done for this visitor, one after the other.
+        away: whether no connection of theirs is open any more, since one was.
         arrived: whether the page was loaded for this visitor; not so for a forgotten one.
         reset: arguments of the running episode's reset.
         frames: its replies, the reset's first, each with what was done; empty before the first.
@@ -66,7 +68,8 @@ class Visitor:
     ) -> None:
         self.environment = environment or get_environment()
         self.connect = connect or (lambda: InProcess(self.environment))
-        self.lock = threading.RLock()
+        self.turn = asyncio.Lock()
+        self.away = False
         self._link: Link | None = None
         self.clear()
 
@@ -206,7 +209,7 @@ class Visitor:
             return False
         deadline = time.monotonic() + REPLAY_S
         for action in actions:
-            if self.over or time.monotonic() > deadline:
+            if self.over or self.away or time.monotonic() > deadline:
                 break
             self.step(action)
         self.place, self.rows, self.problem = place, rows, ""

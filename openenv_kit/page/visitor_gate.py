@@ -130,6 +130,7 @@ class VisitorGate:
             await self._forget(gone)
         seat = self._seats.setdefault(session, Seat())
         self._seats.move_to_end(session)
+        self._mark(session, away=False)
         return seat
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -159,9 +160,16 @@ class VisitorGate:
             seat.open -= 1
             seat.streams -= streams
             if not seat.open and self._seats.get(session) is seat:
+                self._mark(session, away=True)
                 # Unless they come back.
                 loop = asyncio.get_running_loop()
                 seat.leaving = loop.call_later(self._grace_s, self._forget_later, session)
+
+    def _mark(self, session: str, *, away: bool) -> None:
+        """Let a session's visitor know that they left, so that nothing more is done for them."""
+        state = self._blocks.state_holder.session_data.get(session)
+        for visitor in state.state_data.values() if state else ():
+            visitor.away = away
 
     def _forget_later(self, session: str) -> None:
         task = asyncio.get_running_loop().create_task(self._forget(session))

@@ -13,7 +13,7 @@ from openenv_kit.errors import require_name
 from openenv_kit.page.arrival import reset_of_task
 from openenv_kit.page.forms import arguments_of, form_html, sent
 from openenv_kit.page.markup import heading, hint, note
-from openenv_kit.page.page import Page, expect_visitor, html, saves
+from openenv_kit.page.page import Page, html, saves
 from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
 from openenv_kit.page.trace import as_html, as_jsonl, frames_html, scene_html
@@ -71,7 +71,7 @@ def build(page: Page) -> None:
     page.on_bridge(page.bridge.watch_play, _watch_play, WATCH)
     page.on_bridge(page.bridge.open_run, _load, WATCH)
     # Each counts: a second click on Step is a second step.
-    page.on_bridge(page.bridge.pick_frame, _go, WATCH, trigger_mode="multiple", concurrency_limit=1)
+    page.on_bridge(page.bridge.pick_frame, _go, WATCH, trigger_mode="multiple")
     saves(jsonl, page.state, partial(_file, "jsonl", as_jsonl))
     saves(whole, page.state, partial(_file, "html", partial(as_html, page.scenes)))
 
@@ -124,11 +124,9 @@ def _load(visitor: Visitor, text: object) -> None:
 
 def _file(kind: str, make: Callable[[Playback], str], visitor: Visitor) -> list[str]:
     """Name and text of a file with the play that is watched."""
-    expect_visitor(visitor)
-    with visitor.lock:
-        if visitor.playback is None:
-            raise gr.Error("Nobody is playing yet.", print_exception=False)
-        return [f"{visitor.playback.task_id}.{kind}", make(visitor.playback)]
+    if visitor.playback is None:
+        raise gr.Error("Nobody is playing yet.", print_exception=False)
+    return [f"{visitor.playback.task_id}.{kind}", make(visitor.playback)]
 
 
 def _shown(draw: Callable[[Scenes, Playback], str]) -> Callable[[Scenes, Visitor], str]:

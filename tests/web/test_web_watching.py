@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from metric_tracker_rl.policies import get_policy
+from openenv_kit.page.page import in_turn
 from openenv_kit.page.scenes import scenes_of
 from openenv_kit.page.state import Visitor
 from openenv_kit.page.trace import as_html, as_jsonl, scene_html
@@ -98,6 +101,24 @@ def test_a_play_that_is_made_again_stops_when_its_visitor_leaves() -> None:
     again.run_to_end(3600.0)
     assert len(again.frames) == 1 + 3
     assert who.playback is None
+
+
+async def test_a_visitor_takes_one_thread_and_none_after_leaving() -> None:
+    busy, done = list[int](), list[int]()
+
+    def work(who: Visitor, number: int) -> list[Any]:
+        busy.append(number)
+        time.sleep(0.01 * (5 - number))
+        done.append(number)
+        who.away = number == 3
+        assert busy.pop() == number
+        return [len(busy)]
+
+    who = visitor()
+    asked = (in_turn(who, work, number) for number in range(5))
+    *answers, late = await asyncio.gather(*asked, return_exceptions=True)
+    assert (answers, done) == ([[0]] * 4, [0, 1, 2, 3])
+    assert isinstance(late, gr.Error)
 
 
 def test_a_click_leads_on_back_and_to_the_end_and_nothing_else_does() -> None:
