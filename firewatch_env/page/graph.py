@@ -73,7 +73,7 @@ def _node(
     status = str(view["status"])
     errors = 100 * float(str(view["http_server_error_rate"]))
     told = f"{name}: {status}, own errors {errors:.0f} %"
-    shown = f"{errors:.0f} % errors" if errors >= 1 else status
+    shown = f"{errors:.0f} % own errors" if errors >= 1 else status
     more = f"{' at' if chosen else ''}{' root' if root else ''}"
     if root:
         told, shown = f"{told}; the cause was here", "the cause"

@@ -122,7 +122,7 @@ class FirewatchScenes(Scenes):
         if not told.chosen:
             return Ask("Click a service to act on it", groups, "", suggested)
         view = told.now["services"][told.chosen]
-        known = f"<p>{escape(view['status'])}. Tools with settings are at the bottom.</p>"
+        known = f"<p>It is {escape(view['status'])}. Tools with settings are at the bottom.</p>"
         return Ask(told.chosen, groups, known, suggested)
 
     def next_move(self, visitor: Visitor) -> Move:
@@ -148,7 +148,7 @@ class FirewatchScenes(Scenes):
         for each in unwell:
             if each not in looked:
                 return Move(text, f"Look at {each}", "pick", each)
-        return Move(text, "Go to the repairs", "go", "#mt-ask")
+        return Move(text, "Go to the repairs", "go", "#mt-ask ul:nth-of-type(3)")
 
     def describe(self, action: Mapping[str, Any]) -> str:
         return action_text(action)

@@ -51,7 +51,7 @@ def schemas_of(scenes: Scenes) -> dict[str, dict[str, Any]]:
 
 def forms_html(scenes: Scenes) -> str:
     """The forms; that of a named task stands open."""
-    titles = {"named": "A named task", "other": "One of a split, or of your own making"}
+    titles = {"named": "A named task", "other": "From a split, or your own"}
     return "".join(
         f"<details{' open' if name == 'named' else ''}><summary>{titles[name]}</summary>"
         f"{form_html(name, 'start', 'Start', schema)}</details>"
@@ -97,7 +97,7 @@ def _card_html(scenes: Scenes, visitor: Visitor) -> str:
         f'<section class="mt-card" id="mt-card">{note(visitor.problem, "bad")}'
         f'<p class="mt-eyebrow">You play {escape(visitor.task_id)}</p>'
         f"<blockquote>{escape(str(opening.get('message') or ''))}</blockquote>"
-        f"<details><summary>All that the opening tells</summary>{result_html(fields)}</details>"
-        "<details><summary>What a model is told first</summary><blockquote>"
+        f"<details><summary>Everything in the opening</summary>{result_html(fields)}</details>"
+        "<details><summary>The brief that every model gets</summary><blockquote>"
         f"{escape(scenes.environment.brief(opening))}</blockquote></details></section>"
     )

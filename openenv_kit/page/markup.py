@@ -44,7 +44,14 @@ def day_name(date: str) -> str:
 
 
 def button(
-    event: str, value: object, label: str, *, style: str = "", hint: str = "", key: str = ""
+    event: str,
+    value: object,
+    label: str,
+    *,
+    style: str = "",
+    hint: str = "",
+    key: str = "",
+    off: bool = False,
 ) -> str:
     """A button inside HTML.
 
@@ -55,9 +62,11 @@ def button(
         style: `primary`, `link`, or empty.
         hint: its name where the label alone does not tell; empty for none.
         key: by which it gets the keyboard back when it was drawn anew; empty for none.
+        off: whether it would do nothing now; it keeps the keyboard.
     """
     more = f' title="{escape(hint)}" aria-label="{escape(hint)}"' if hint else ""
     more += f' data-key="{escape(key)}"' if key else ""
+    more += ' aria-disabled="true"' if off else ""
     return (
         f'<button type="button" class="mt-btn {style}" data-mt="{event}" '
         f'data-value="{escape(str(value))}"{more}>{escape(label)}</button>'

@@ -87,7 +87,7 @@ def opening_html(scenes: Scenes, visitor: Visitor) -> str:
     links += button("watch_play", "", "Step by step", style="link")
     return (
         '<section class="mt-opening"><div class="mt-pitch">'
-        '<p class="mt-eyebrow">An example, played to its end</p>'
+        '<p class="mt-eyebrow">An example, played to its end; score 0 to 1</p>'
         f"<h2>{escape(scenes.headline(demo.frames))}</h2><p>{escape(scenes.mission)}</p><div>"
         f"{button('next_episode', '', 'Play one yourself', style='primary')}{links}</div></div>"
         f'<div class="mt-picture">{scenes.picture_html(demo.so_far, demo.reset)}</div></section>'
@@ -155,7 +155,7 @@ def report_html(scenes: Scenes, visitor: Visitor) -> str:
     if not visitor.started or visitor.over or report is None:
         return ""
     table = editor_html(EDIT, report.columns, visitor.rows, "Your report")
-    empty = "" if visitor.rows else hint("No rows yet: they come from answers, or fill one in.")
+    empty = "" if visitor.rows else hint("No rows yet: add one from an answer, or fill one in.")
     bare = button("submit", "", "Nothing was wrong: submit it empty", style="link")
     return f"{heading('Your report')}{empty}{table}{'' if visitor.rows else bare}"
 

@@ -268,7 +268,7 @@ def test_a_recording_is_opened_by_its_address_at_its_step_and_walked_by_arrows(
     assert reply.evaluate("each => each.scrollTop") == 0
     mine.page.keyboard.press("ArrowLeft")
     mine.sees("#mt-scene", "step 2 of")
-    mine.sees("#mt-scene", "The answer is the recorded one.")
+    mine.sees("#mt-scene", "The same answer as in the recording.")
     mine.page.click("#mt-recording td >> text=unfinished")
     mine.sees("#mt-recording", "Run 2 of 2.")
     mine.sees("#mt-recording", "not JSON. What stands before it is shown.")

@@ -283,7 +283,7 @@ VALUES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without_a_question(
+async def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without_a_question(
     name: str,
 ) -> None:
     """Walks over the handlers of the page, often with what it would send, and with reloads.
@@ -319,7 +319,7 @@ def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without_a_que
                 event, value = move.event, move.value
             before, steps, asked = visitor.frames, visitor.steps, visitor.question
             had = bool(steps or visitor.rows) and not visitor.over
-            acts[event](visitor, gr.EventData(None, {"value": value}))
+            await acts[event](visitor, gr.EventData(None, {"value": value}))
             assert not visitor.problem.startswith("The server")
             if had and visitor.frames[:1] != before[:1]:
                 assert event == "yes", f"{event} lost an episode"

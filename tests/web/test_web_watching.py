@@ -128,6 +128,18 @@ def test_a_click_leads_on_back_and_to_the_end_and_nothing_else_does() -> None:
         assert played.at == now, at
 
 
+@pytest.mark.parametrize(
+    ("at", "off"),
+    [(0, ["← Back", "Next error"]), (1, ["Step →", "Play", "To the end", "Next error"])],
+)
+def test_a_button_that_would_do_nothing_says_so(at: int, off: list[str]) -> None:
+    played = scripted(get_policy("null"), {})
+    played.run_to_end()
+    played.go(at)
+    shown = scene_html(scenes_of(), played)
+    assert re.findall(r'aria-disabled="true">(.*?)</button>', shown) == off
+
+
 def test_a_saved_page_loads_nothing_and_holds_every_step() -> None:
     played = scripted(get_policy("reference"), {"task_id": "medium_mixed_pair"})
     played.run_to_end()
