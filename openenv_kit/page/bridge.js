@@ -10,7 +10,6 @@ const HERE = {
   go: (place) => goTo(place),
   replay: (last) => replay(Number(last)),
   play: () => play(),
-  next_error: () => nextError(),
   open_number: (number) => chooseRun(Number(number)),
   run_by: (by) => chooseRun(recording?.run.number + Number(by)),
 };
@@ -237,8 +236,7 @@ function pickPlace(place) {
   document.querySelectorAll(`#mt-picture [data-value="${CSS.escape(place)}"]`).forEach((each) => each.classList.add('at'));
   trigger('pick', { value: place });
 }
-document.addEventListener('mouseover', (event) => { if (cellOf(event)) describeCell(cellOf(event)); });
-document.addEventListener('focusin', (event) => { if (cellOf(event)) describeCell(cellOf(event)); });
+['mouseover', 'focusin'].forEach((kind) => document.addEventListener(kind, (event) => { if (cellOf(event)) describeCell(cellOf(event)); }));
 document.addEventListener('click', (event) => {
   const cell = cellOf(event);
   if (!cell) return;

@@ -13,7 +13,7 @@ import gradio as gr
 from anyio import CapacityLimiter, to_thread
 
 from openenv_kit.errors import KitError
-from openenv_kit.page.state import Question, Visitor
+from openenv_kit.page.state import Unsure, Visitor
 
 if TYPE_CHECKING:
     from openenv_kit.page.scenes import Scenes
@@ -33,14 +33,6 @@ FORGOTTEN = (
     "This page was left alone for too long, or the server was restarted. Reload it: the browser "
     "kept your episode, and it goes on where you were."
 )
-
-
-class Unsure(Exception):
-    """Raised by an act that would throw something away: the visitor is asked first."""
-
-    def __init__(self, text: str, label: str, act: Callable[[Visitor], Any]) -> None:
-        super().__init__(text)
-        self.question = Question(text, label, act)
 
 
 def ask_first(visitor: Visitor, doing: str, act: Callable[[Visitor], Any]) -> None:
@@ -136,7 +128,7 @@ class Page:
             visitor.problem = ""
             act(visitor, value)
         except Unsure as asked:
-            visitor.question = asked.question
+            visitor.question = asked.with_traceback(None)
         except KitError as problem:
             visitor.problem = str(problem)
         return [visitor, *(self.views[name].show(self.scenes, visitor) for name in show)]

@@ -31,7 +31,7 @@ def result_html(result: Mapping[str, Any], cell: Cell = lambda _, value, __: tex
         elif _is_rows(value):
             html += _rows_table(value, name, cell)
         else:
-            plain[name] = value[:MAX_TABLE_ROWS] if isinstance(value, list | tuple) else value
+            plain[name] = value
     shown = facts(plain, lambda name, value: cell(name, value, plain)) if plain else ""
     return shown + html or note("The result is empty.")
 

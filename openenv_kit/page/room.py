@@ -16,10 +16,10 @@ from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.arrival import next_reset
 from openenv_kit.page.forms import arguments_of, form_html, sent
 from openenv_kit.page.markup import button, heading, hint, json_html, note, words
-from openenv_kit.page.page import Page, Unsure, ask_first
+from openenv_kit.page.page import Page, ask_first
 from openenv_kit.page.rows import edited, editor_html
 from openenv_kit.page.scenes import Ask, Move, Report, Scenes, answer_of
-from openenv_kit.page.state import Visitor
+from openenv_kit.page.state import Unsure, Visitor
 from openenv_kit.page.trace import ending_html
 from openenv_kit.tool import Tool
 
@@ -73,9 +73,8 @@ def next_move(scenes: Scenes, visitor: Visitor) -> Move:
     if report is None or not visitor.rows:
         return scenes.next_move(visitor)
     count = f"{len(visitor.rows)} row{'' if len(visitor.rows) == 1 else 's'}"
-    unfinished = _unfinished(report)
-    text = unfinished or f"Your report has {count}. Add what is missing, or submit it."
-    return Move(text, f"Submit {count}", "submit")
+    finished = f"Your report has {count}. Add what is missing, or submit it."
+    return Move(_unfinished(report) or finished, f"Submit {count}", "submit")
 
 
 def opening_html(scenes: Scenes, visitor: Visitor) -> str:

@@ -21,9 +21,9 @@ REPLAY_S = 10.0
 """Longest time for which an episode that the browser kept is played again, in seconds."""
 
 
-@dataclass(frozen=True)
-class Question:
-    """What is asked before something is thrown away.
+@dataclass(eq=False)
+class Unsure(Exception):
+    """Raised by an act that would throw something away: the visitor is asked first.
 
     Attributes:
         text: what would be lost.
@@ -63,13 +63,15 @@ class Visitor:
         playback: whom they watch, if anybody.
     """
 
+    away = False
+    playback: Playback | None = None
+
     def __init__(
         self, environment: Environment | None = None, connect: Callable[[], Link] | None = None
     ) -> None:
         self.environment = environment or get_environment()
         self.connect = connect or (lambda: InProcess(self.environment))
         self.turn = asyncio.Lock()
-        self.away = False
         self._link: Link | None = None
         self.clear()
 
@@ -82,13 +84,13 @@ class Visitor:
         if self._link is not None:
             self._link.close()
         self._link = None
-        if playback := getattr(self, "playback", None):
-            playback.finished = True  # one that is being played again stops
+        if self.playback is not None:
+            self.playback.finished = True  # one that is being played again stops
         self.arrived = False
-        self.playback: Playback | None = None
+        self.playback = None
         self.demo: Playback | None = None
         self.problem = ""
-        self.question: Question | None = None
+        self.question: Unsure | None = None
         self.finished: list[str] = []
         self.reset: dict[str, Any] = {}
         self.frames: list[Frame] = []

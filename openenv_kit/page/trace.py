@@ -25,16 +25,15 @@ PAPER = (
 
 
 def _transport_html(playback: Playback) -> str:
-    """Buttons that go to another step; `back`, `play` and `next_error` are the page's script's."""
+    """Buttons that go to another step; `back` and `play` are done by the page's script."""
     over = playback.finished and playback.at == len(playback.frames) - 1
     buttons = (
         ("pick_frame", "back", "← Back", playback.at == 0),
         ("pick_frame", "on", "Step →", over),
         ("play", "", "Play", over),
         ("pick_frame", "end", "To the end", over),
-        ("next_error", "", "Next error", not any(map(_wrong, playback.frames))),
     )
-    return "".join(button(event, value, label, off=off) for event, value, label, off in buttons)
+    return "".join(button(*each, style="off" if off else "") for *each, off in buttons)
 
 
 def scene_html(scenes: Scenes, playback: Playback) -> str:
@@ -84,11 +83,6 @@ def ending_html(scenes: Scenes, frames: Frames, reset: Mapping[str, Any]) -> str
     )
 
 
-def _wrong(frame: Frame) -> bool:
-    """Whether a step was refused, or was answered differently than in its recording."""
-    return frame.observation.get("status") == ERROR or frame.same is False
-
-
 def frames_html(scenes: Scenes, playback: Playback) -> str:
     """Every step so far; each is a button that goes to it."""
     lines = "".join(
@@ -99,12 +93,14 @@ def frames_html(scenes: Scenes, playback: Playback) -> str:
 
 
 def _frame_line(at: int, frame: Frame, title: str, now: bool) -> str:
-    style = " ".join(["now"] * now + ["error"] * _wrong(frame))
+    seen = frame.observation
+    wrong = seen.get("status") == ERROR or frame.same is False
+    style = " ".join(["now"] * now + ["error"] * wrong)
     current = ' aria-current="step"' if now else ""
     return (
         f'<li class="{style}"{current}>'
         + button("pick_frame", at, f"{at}. {title}"[:120], style="link")
-        + f"<small>{escape(str(frame.observation.get('status', '')))}</small></li>"
+        + f"<small>{escape(str(seen.get('status', '')))}</small></li>"
     )
 
 

@@ -101,12 +101,12 @@ def _watch_policy(visitor: Visitor, form: object) -> None:
 
 def _watch_play(visitor: Visitor, _: object) -> None:
     """Look at the example that the page opens on, or at the visitor's own play so far."""
-    demo = visitor.demo
-    frames, reset = (demo.frames, demo.reset) if demo else (visitor.frames, visitor.reset)
-    if frames:
-        player = demo.player if demo else "you"
-        visitor.playback = Playback(player, iter(frames), reset, visitor.environment)
-        visitor.playback.run_to_end()
+    seen = visitor.demo
+    if seen is None and visitor.frames:
+        seen = Playback("you", iter(visitor.frames), visitor.reset, visitor.environment)
+    if seen is not None:
+        seen.run_to_end()
+        visitor.playback = seen.again()
         visitor.playback.go(0)
 
 

@@ -10,9 +10,8 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.page.scenes import FIRST_VISIT
 from openenv_kit.environment import get_environment
 from openenv_kit.page.arrival import address_of, arrive
-from openenv_kit.page.page import Unsure
 from openenv_kit.page.scenes import scenes_of
-from openenv_kit.page.state import Visitor
+from openenv_kit.page.state import Unsure, Visitor
 from openenv_kit.page.watching import recorded
 from openenv_kit.play.recording import RecordingError, read_runs
 
@@ -66,7 +65,7 @@ def test_a_link_to_another_episode_is_a_question_while_one_runs() -> None:
     with pytest.raises(Unsure) as asked:
         arrive(SCENES, other, told({"task": "medium_mixed_pair"}, one.kept()))
     assert (other.steps, other.task_id) == (1, "hard_mixed_multi")
-    asked.value.question.act(other)
+    asked.value.act(other)
     assert (other.steps, other.task_id) == (0, "medium_mixed_pair")
 
 

@@ -28,9 +28,9 @@ from openenv_kit.errors import KitError, ServerError
 from openenv_kit.page import arrival, builder, is_on, room, watch
 from openenv_kit.page.arrival import next_reset
 from openenv_kit.page.link import InProcess
-from openenv_kit.page.page import Page, Unsure
+from openenv_kit.page.page import Page
 from openenv_kit.page.scenes import Report, Scenes, scenes_of
-from openenv_kit.page.state import Visitor
+from openenv_kit.page.state import Unsure, Visitor
 from openenv_kit.page.trace import as_jsonl
 from openenv_kit.page.watching import recorded, run_of
 
@@ -120,7 +120,7 @@ def test_a_report_that_is_not_finished_is_handed_in_only_by_who_says_so_twice(
     with pytest.raises(Unsure, match="Row 1: ") as asked:
         room._submit(scenes, visitor, None)
     assert not visitor.over
-    asked.value.question.act(visitor)
+    asked.value.act(visitor)
     assert visitor.over
 
 
@@ -139,7 +139,7 @@ def test_a_call_that_ends_the_episode_is_asked_about_and_what_would_have_helped_
     with pytest.raises(Unsure, match="this ends the episode") as asked:
         room._ask(scenes, visitor, '["declare_resolved", {}]')
     assert not visitor.over
-    asked.value.question.act(visitor)
+    asked.value.act(visitor)
     assert visitor.over
     assert "What would have mended it" in scenes.story_html(visitor.frames, visitor.reset)
 

@@ -128,10 +128,7 @@ def test_a_click_leads_on_back_and_to_the_end_and_nothing_else_does() -> None:
         assert played.at == now, at
 
 
-@pytest.mark.parametrize(
-    ("at", "off"),
-    [(0, ["← Back", "Next error"]), (1, ["Step →", "Play", "To the end", "Next error"])],
-)
+@pytest.mark.parametrize(("at", "off"), [(0, ["← Back"]), (1, ["Step →", "Play", "To the end"])])
 def test_a_button_that_would_do_nothing_says_so(at: int, off: list[str]) -> None:
     played = scripted(get_policy("null"), {})
     played.run_to_end()
